@@ -1,0 +1,1 @@
+"""Reading corpora: listings, shards, pixels, storage."""

@@ -1,0 +1,1 @@
+"""The Parquet dataset: writing, reading, checking, publishing."""

@@ -1,0 +1,1 @@
+"""VLM-FO1: towers, region encoder, language model, prompts, checkpoint, engine."""

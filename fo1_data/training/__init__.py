@@ -1,0 +1,1 @@
+"""Training VLM-FO1 on dataset rows."""

@@ -1,0 +1,1 @@
+"""What crosses a boundary: rows, run settings, manifests, Arrow schemas."""

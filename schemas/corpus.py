@@ -1,0 +1,79 @@
+"""What a corpus says of an image before any model has seen it. Also the form of gold."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from schemas.regions import Box
+
+
+class CorpusRegion(BaseModel):
+    """A box of the corpus, in the corpus' own frame (stored or EXIF-oriented pixels).
+
+    The box is kept as read, even where it is inverted, empty or not finite: deciding that is
+    the labeller's work, and a bad one becomes a reject.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    box_xyxy: Box
+    label: str | None = None
+    caption: str | None = None
+    detailed_caption: str | None = None
+    text: str | None = None
+    example: bool = False
+
+
+class CorpusPhrase(BaseModel):
+    """A phrase to ground; in gold, the regions it names (an empty list: absent; null: not known)."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    text: str
+    region_indices: list[int] | None = None
+
+
+class CorpusCount(BaseModel):
+    """Gold: how many instances of `text` the image shows."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    text: str
+    count: int = Field(ge=0)
+
+
+class CorpusImage(BaseModel):
+    """One entry of a corpus: where the pixels are, and what the source says of them.
+
+    `uri` is absolute (a path or URL). `inner` names a member of an archive (WebDataset tar).
+    `width`, `height` are those the source declares, in pixels of its own frame; `regions` is
+    null where the corpus has no boxes for the image (an empty list: it says there are none).
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    uri: str
+    inner: str | None = None
+    id: str | None = None
+    width: int | None = None
+    height: int | None = None
+    regions: list[CorpusRegion] | None = None
+    caption: str | None = None
+    phrases: list[CorpusPhrase] = []
+    counts: list[CorpusCount] = []
+    meta: dict[str, Any] | None = None
+
+    @property
+    def name(self) -> str:
+        """The address shown to people and kept as the row's `uri`."""
+        return f"{self.uri}::{self.inner}" if self.inner else self.uri
+
+
+class Shard(BaseModel):
+    """A unit of work: some entries of the corpus, in order. `shard_id` is stable for the same list."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    shard_id: str
+    index: int
+    images: list[CorpusImage]

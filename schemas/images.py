@@ -1,0 +1,126 @@
+"""One labelled image: the row of a dataset, and the row of its rejects."""
+
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict
+
+from schemas.labels import Decision, Label, LabelKind
+from schemas.regions import Region
+
+
+class Grounding(BaseModel):
+    """A phrase and the regions it names; no regions means: looked for and absent."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    phrase: str
+    kind: LabelKind
+    region_ids: list[str]
+    label: Label
+
+
+class Count(BaseModel):
+    """How many instances of `phrase` there are, and which regions they are."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    phrase: str
+    count: int
+    region_ids: list[str]
+    label: Label
+
+
+class Answer(BaseModel):
+    """A free question's answer; `region_id` is null where it was asked of the whole image."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    question: str
+    region_id: str | None = None
+    answer: str
+    reasoning: str | None = None
+    label: Label
+
+
+class EncodedImage(BaseModel):
+    """Hugging Face's `Image` form: encoded bytes where embedded, else a path or URI."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    bytes: bytes | None = None
+    path: str | None = None
+
+
+class Provenance(BaseModel):
+    """Which run, model and prompts made a row. Not part of a row's identity."""
+
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+
+    job_id: str | None = None
+    model: str | None = None
+    model_sha256: str | None = None
+    proposer: str | None = None
+    prompts_version: str | None = None
+    licence: str | None = None
+    labelled_at: str | None = None
+
+
+class ImageRow(BaseModel):
+    """One row of a dataset. `width`, `height`: the EXIF-oriented frame of every box, in pixels."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    image_id: str
+    uri: str
+    uris: list[str]
+    corpus: str
+    split: str
+    source_id: str | None = None
+    meta: str | None = None
+    image: EncodedImage
+    width: int
+    height: int
+    orientation: int = 1
+    regions: list[Region] = []
+    groundings: list[Grounding] = []
+    counts: list[Count] = []
+    answers: list[Answer] = []
+    caption: str | None = None
+    decision: Decision | None = None
+    provenance: Provenance = Provenance()
+
+    def all_labels(self) -> list[Label]:
+        """Every label of the row: of its regions, groundings, counts and answers."""
+        of_regions = [label for region in self.regions for label in region.labels]
+        of_image = [part.label for part in (*self.groundings, *self.counts, *self.answers)]
+        return of_regions + of_image
+
+
+class RejectStage(StrEnum):
+    """Where an input was given up."""
+
+    LISTING = "listing"
+    FETCH = "fetch"
+    DECODE = "decode"
+    BOX = "box"
+    PROPOSE = "propose"
+    LABEL = "label"
+    WORKER = "worker"
+
+
+class Reject(BaseModel):
+    """One input, or one box of it, that gave no label, and why.
+
+    `replayable` says whether trying again can help (a lost connection can, a broken file cannot);
+    `source` is the corpus entry as JSON, so that a replay needs no second listing.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    uri: str
+    stage: RejectStage
+    reason: str
+    message: str
+    replayable: bool
+    image_id: str | None = None
+    source: str | None = None

@@ -1,0 +1,79 @@
+"""Labels and the words for them: kinds, decisions, sources.
+
+A *label* is one statement about an image or a region together with how far it can be
+trusted. It says nothing about where the statement is stored: captions live in a region,
+groundings and counts in the image's row.
+"""
+
+from collections.abc import Iterable
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict
+
+
+class LabelKind(StrEnum):
+    """What a question asks the model for."""
+
+    BRIEF_CAPTION = "brief_caption"
+    DETAILED_CAPTION = "detailed_caption"
+    GROUNDED_CAPTION = "grounded_caption"
+    DETECT = "detect"
+    COUNT = "count"
+    GROUND = "ground"
+    OCR = "ocr"
+    VISUAL_EXAMPLE = "visual_example"
+    ASK = "ask"
+
+    @property
+    def per_region(self) -> bool:
+        """True where one question is asked for every region."""
+        return self in (LabelKind.BRIEF_CAPTION, LabelKind.DETAILED_CAPTION, LabelKind.OCR)
+
+
+class Decision(StrEnum):
+    """What happens to a label: `ACCEPT` < `AUDIT` (accepted, and drawn for review) < `REVIEW`."""
+
+    ACCEPT = "accept"
+    AUDIT = "audit"
+    REVIEW = "review"
+
+
+_STRICTNESS = {Decision.ACCEPT: 0, Decision.AUDIT: 1, Decision.REVIEW: 2}
+
+
+def strictest(decisions: Iterable[Decision | None]) -> Decision | None:
+    """The strictest of `decisions`; None where nothing was routed."""
+    routed = [decision for decision in decisions if decision is not None]
+    return max(routed, key=_STRICTNESS.__getitem__) if routed else None
+
+
+class Source(StrEnum):
+    """Who said it: the corpus, the model, or a person."""
+
+    CORPUS = "corpus"
+    MODEL = "model"
+    HUMAN = "human"
+
+
+class Signal(BaseModel):
+    """One named, finite number that tells about a label's trustworthiness."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    value: float
+
+
+class Label(BaseModel):
+    """One answer with its trust: `confidence` is null until calibrated, `decision` until routed."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: LabelKind
+    text: str
+    confidence: float | None = None
+    signals: list[Signal] = []
+    decision: Decision | None = None
+    reasons: list[str] = []
+    source: Source = Source.MODEL
+    annotator: str | None = None

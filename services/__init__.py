@@ -1,0 +1,1 @@
+"""FastAPI, SQLAlchemy and Label Studio. Never loads a model."""
