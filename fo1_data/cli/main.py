@@ -1,0 +1,33 @@
+"""`fo1`: the entry point. Commands are registered here; each imports what is heavy when it runs."""
+
+import sys
+
+import typer
+
+from fo1_data.cli.output import say
+from fo1_data.errors import Fo1Error
+
+app = typer.Typer(
+    name="fo1",
+    help="Region labels at scale: label a corpus, look at the dataset, train on it.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+
+@app.callback()
+def _root() -> None:
+    """Present so that the app keeps its subcommands even where only one is registered."""
+
+
+def main() -> None:
+    """Run the command line; what a user can cause ends in one line and its exit code."""
+    try:
+        app()
+    except Fo1Error as error:
+        say(f"fo1: {error}")
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        say("fo1: interrupted")
+        sys.exit(130)

@@ -1,0 +1,27 @@
+"""How every command speaks: one JSON document or text on standard output, messages on standard error."""
+
+import json
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
+
+console = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def emit(document: dict[str, Any], as_json: bool, text: str | None = None) -> None:
+    """Print a command's result: `document` as JSON, or `text` (default: the document's lines) for people."""
+    if as_json:
+        print(json.dumps(document, ensure_ascii=False, allow_nan=False))
+    elif text is not None:
+        print(text)
+    else:
+        for key, value in document.items():
+            print(f"{key}: {value if not isinstance(value, dict | list) else json.dumps(value)}")
+
+
+def say(message: str) -> None:
+    """A line for people on standard error."""
+    console.print(message, markup=False)
