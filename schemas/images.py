@@ -42,12 +42,16 @@ class Answer(BaseModel):
     label: Label
 
 
+# In the class below the name `bytes` is the field.
+_Bytes = bytes
+
+
 class EncodedImage(BaseModel):
     """Hugging Face's `Image` form: encoded bytes where embedded, else a path or URI."""
 
     model_config = ConfigDict(extra="forbid")
 
-    bytes: bytes | None = None
+    bytes: _Bytes | None = None
     path: str | None = None
 
 
