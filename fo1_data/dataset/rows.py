@@ -1,0 +1,76 @@
+"""Rows to Arrow and back, by the explicit schemas of `schemas.parquet`; nothing is inferred.
+
+Floats are stored as float32: a row whose numbers are float32 values comes back equal. Columns
+that an older schema version lacks come back as the model's defaults. Does no input or output.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import pyarrow as pa
+from pydantic import ValidationError
+
+from fo1_data.errors import DatasetError
+from schemas.images import ImageRow, Reject
+from schemas.parquet import IMAGE_SCHEMA, REJECT_SCHEMA
+
+_LIST_COLUMNS = ("uris", "regions", "groundings", "counts", "answers")
+
+
+def rows_to_table(rows: Sequence[ImageRow]) -> pa.Table:
+    """The rows as one table of `IMAGE_SCHEMA`, its `huggingface` metadata included."""
+    return pa.Table.from_pylist([row.model_dump() for row in rows], schema=IMAGE_SCHEMA)
+
+
+def rejects_to_table(rejects: Sequence[Reject]) -> pa.Table:
+    """The rejects as one table of `REJECT_SCHEMA`."""
+    return pa.Table.from_pylist([reject.model_dump() for reject in rejects], schema=REJECT_SCHEMA)
+
+
+def record_to_row(record: dict[str, Any]) -> ImageRow:
+    """One record of a Parquet file as a row. Raises DatasetError where it breaks the schema."""
+    known = {name: value for name, value in record.items() if name in ImageRow.model_fields}
+    for name in _LIST_COLUMNS:
+        if known.get(name) is None:
+            known[name] = []
+    if known.get("provenance") is None:
+        known.pop("provenance", None)
+    if known.get("image") is None:
+        known["image"] = {}
+    try:
+        return ImageRow.model_validate(known)
+    except ValidationError as error:
+        raise DatasetError(f"row {record.get('image_id')!r}: {first_problem(error)}") from error
+
+
+def table_to_rows(table: pa.Table | pa.RecordBatch) -> Iterator[ImageRow]:
+    """The rows of a table or record batch, in order. Raises DatasetError on a broken one."""
+    return (record_to_row(record) for record in table.to_pylist())
+
+
+def table_to_rejects(table: pa.Table | pa.RecordBatch) -> list[Reject]:
+    """The rejects of a table, in order. Raises DatasetError on a broken one."""
+    try:
+        return [Reject.model_validate(record) for record in table.to_pylist()]
+    except ValidationError as error:
+        raise DatasetError(f"rejects: {first_problem(error)}") from error
+
+
+def merge_duplicates(rows: Iterable[ImageRow]) -> list[ImageRow]:
+    """One row an `image_id`: the first stays, in its place, and carries every address in `uris`."""
+    kept: dict[str, ImageRow] = {}
+    for row in rows:
+        first = kept.get(row.image_id)
+        kept[row.image_id] = row if first is None else with_uris(first, row.uris)
+    return list(kept.values())
+
+
+def with_uris(row: ImageRow, more: Iterable[str]) -> ImageRow:
+    """A copy of the row that also names the addresses `more`, each once, in order."""
+    return row.model_copy(update={"uris": list(dict.fromkeys([*row.uris, *more]))})
+
+
+def first_problem(error: ValidationError) -> str:
+    """The first finding of a validation, in one line: where, and what."""
+    finding = error.errors(include_url=False, include_input=False)[0]
+    return f"{'.'.join(str(part) for part in finding['loc'])}: {finding['msg']}"
