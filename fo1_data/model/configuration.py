@@ -1,0 +1,229 @@
+"""The configuration of a VLM-FO1 checkpoint, read from its folder and checked.
+
+Text settings lie at the top level of `config.json`, the ViT's under `vision_config`, the region
+encoder's as `mm_*` beside them. The auxiliary tower's dimensions are not in the released
+`config.json`: they default to DaViT-large and may be given in `tiny_overrides.json`.
+Imports neither torch nor transformers.
+"""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fo1_data.errors import CheckpointError
+
+ARCHITECTURE = "OmChatQwen25VLForCausalLM"
+
+
+@dataclass(frozen=True)
+class TextConfig:
+    """Qwen2.5's decoder. `mrope_section` splits half a head's frequencies over (time, height, width)."""
+
+    hidden_size: int
+    intermediate_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    num_key_value_heads: int
+    vocab_size: int
+    mrope_section: tuple[int, ...]
+    rms_norm_eps: float = 1e-6
+    rope_theta: float = 1e6
+    hidden_act: str = "silu"
+    max_position_embeddings: int = 128000
+    tie_word_embeddings: bool = True
+    pad_token_id: int | None = None
+
+    @property
+    def head_dim(self) -> int:
+        return self.hidden_size // self.num_attention_heads
+
+
+@dataclass(frozen=True)
+class VisionConfig:
+    """Qwen2.5-VL's ViT. Sizes in pixels of the resized image, `patch_size` a side."""
+
+    depth: int
+    hidden_size: int
+    intermediate_size: int
+    num_heads: int
+    out_hidden_size: int
+    fullatt_block_indexes: tuple[int, ...]
+    window_size: int = 112
+    patch_size: int = 14
+    spatial_merge_size: int = 2
+    temporal_patch_size: int = 2
+    in_channels: int = 3
+    hidden_act: str = "silu"
+    tokens_per_second: int = 2
+
+
+@dataclass(frozen=True)
+class AuxiliaryConfig:
+    """DaViT, as Florence-2 uses it; the defaults are DaViT-large."""
+
+    dim_embed: tuple[int, ...] = (256, 512, 1024, 2048)
+    depths: tuple[int, ...] = (1, 1, 9, 1)
+    num_heads: tuple[int, ...] = (8, 16, 32, 64)
+    num_groups: tuple[int, ...] = (8, 16, 32, 64)
+    patch_size: tuple[int, ...] = (7, 3, 3, 3)
+    patch_stride: tuple[int, ...] = (4, 2, 2, 2)
+    patch_padding: tuple[int, ...] = (3, 1, 1, 1)
+    patch_prenorm: tuple[bool, ...] = (False, True, True, True)
+    window_size: int = 12
+
+
+@dataclass(frozen=True)
+class RegionConfig:
+    """The hybrid region encoder's options; names as in `config.json` without `mm_`."""
+
+    roi_output_size: int = 7
+    apply_position_embedding: bool = True
+    pos_embedding_strategy: str = "bbox_based"
+    region_feature_combination: str = "concat"
+    apply_region_layer_norm: bool = False
+    use_simple_fpn: bool = True
+    fpn_channels: int = 512
+    projector_type: str = "identity"
+    projector_aux_type: str = "mlp2x_gelu"
+    num_region_tokens: int = 100
+
+
+@dataclass(frozen=True)
+class Fo1Config:
+    """Everything that shapes the model. `raw` is `config.json` as read, kept for saving."""
+
+    text: TextConfig
+    vision: VisionConfig
+    auxiliary: AuxiliaryConfig
+    region: RegionConfig
+    long_edge_limit_px: int = 2048
+    licence: str | None = None
+    raw: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    raw_overrides: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def auxiliary_width(self) -> int:
+        """Channels of the auxiliary part of a region feature: all DaViT levels."""
+        return sum(self.auxiliary.dim_embed)
+
+    @property
+    def primary_width(self) -> int:
+        """Channels of the primary part: four pyramid levels, or all full-attention ViT maps."""
+        if self.region.use_simple_fpn:
+            return 4 * self.region.fpn_channels
+        return len(self.vision.fullatt_block_indexes) * self.vision.hidden_size
+
+    @property
+    def region_width(self) -> int:
+        """Channels of a region feature before its projection (5888 in the released model)."""
+        return self.auxiliary_width + self.primary_width
+
+
+def load_config(folder: str | Path) -> Fo1Config:
+    """Read and check a checkpoint's configuration.
+
+    Raises CheckpointError where a file is missing, no JSON, or describes another model.
+    """
+    folder = Path(folder)
+    raw = _read_json(folder / "config.json", required=True)
+    overrides = _read_json(folder / "tiny_overrides.json", required=False)
+    return parse_config(raw, overrides, str(folder))
+
+
+def parse_config(raw: dict[str, Any], overrides: dict[str, Any] | None = None, where: str = "config") -> Fo1Config:
+    """`config.json` (and `tiny_overrides.json`) as dictionaries to a checked Fo1Config."""
+    overrides = overrides or {}
+    if ARCHITECTURE not in raw.get("architectures", [ARCHITECTURE]):
+        found = ", ".join(map(str, raw["architectures"])) or "none named"
+        raise CheckpointError(f"{where}: not a VLM-FO1 checkpoint (architecture {found}; expected {ARCHITECTURE})")
+    try:
+        config = Fo1Config(
+            text=_text(raw),
+            vision=_pick(VisionConfig, raw["vision_config"]),
+            auxiliary=_pick(AuxiliaryConfig, overrides),
+            region=_region(raw, overrides),
+            long_edge_limit_px=int(raw.get("fo1_long_edge_limit_px", 2048)),
+            licence=raw.get("license"),
+            raw=raw,
+            raw_overrides=overrides,
+        )
+    except (KeyError, TypeError) as error:
+        raise CheckpointError(f"{where}: config.json lacks or misspells a setting: {error}") from error
+    _check(config, raw, where)
+    return config
+
+
+def _read_json(path: Path, *, required: bool) -> dict[str, Any]:
+    if not path.is_file():
+        if required:
+            raise CheckpointError(f"{path.parent}: no {path.name}; a checkpoint folder in VLM-FO1's layout has one")
+        return {}
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: cannot be read as JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise CheckpointError(f"{path}: expected a JSON object")
+    return document
+
+
+def _pick(kind: type, values: dict[str, Any]) -> Any:
+    """Build a config dataclass from the keys it knows; lists become tuples."""
+    known = {name: values[name] for name in kind.__dataclass_fields__ if name in values}
+    return kind(**{name: tuple(v) if isinstance(v, list) else v for name, v in known.items()})
+
+
+def _text(raw: dict[str, Any]) -> TextConfig:
+    rope = raw.get("rope_scaling") or raw.get("rope_parameters") or {}
+    values = {**raw, "mrope_section": rope["mrope_section"]}
+    if "rope_theta" not in raw and "rope_theta" in rope:
+        values["rope_theta"] = rope["rope_theta"]
+    return _pick(TextConfig, values)
+
+
+def _region(raw: dict[str, Any], overrides: dict[str, Any]) -> RegionConfig:
+    names = {
+        "roi_output_size": "mm_roi_output_size",
+        "apply_position_embedding": "mm_apply_position_embedding",
+        "pos_embedding_strategy": "mm_pos_embedding_strategy",
+        "region_feature_combination": "mm_region_feature_combination",
+        "apply_region_layer_norm": "mm_apply_region_layer_norm",
+        "use_simple_fpn": "mm_use_simpleFPN_for_vt",
+        "projector_type": "mm_projector_type",
+        "projector_aux_type": "mm_projector_aux_type",
+        "num_region_tokens": "mm_num_region_tokens",
+    }
+    values = {ours: raw[theirs] for ours, theirs in names.items() if raw.get(theirs) is not None}
+    if "fpn_channels" in overrides:
+        values["fpn_channels"] = overrides["fpn_channels"]
+    return RegionConfig(**values)
+
+
+def _check(config: Fo1Config, raw: dict[str, Any], where: str) -> None:
+    region, text = config.region, config.text
+    allowed = {
+        "mm_pos_embedding_strategy": (region.pos_embedding_strategy, {"bbox_based", "feature_map_based", "hybrid"}),
+        "mm_region_feature_combination": (region.region_feature_combination, {"concat", "concat_aux_pos"}),
+        "mm_projector_type": (region.projector_type, {"identity", "linear", "mlp2x_gelu"}),
+        "mm_projector_aux_type": (region.projector_aux_type, {"linear", "mlp2x_gelu"}),
+        "aux_image_aspect_ratio": (raw.get("aux_image_aspect_ratio", "dynamic"), {"dynamic"}),
+    }
+    for name, (value, choices) in allowed.items():
+        if value not in choices:
+            raise CheckpointError(f"{where}: {name} is {value!r}; supported: {', '.join(sorted(choices))}")
+    declared = raw.get("mm_region_hidden_size")
+    if declared is not None and declared != config.region_width:
+        raise CheckpointError(
+            f"{where}: mm_region_hidden_size is {declared}, but the towers give {config.region_width} "
+            f"({config.auxiliary_width} auxiliary + {config.primary_width} primary)"
+        )
+    if raw.get("mm_use_vt_region_feature_only") or raw.get("mm_use_vision_tower_region_feature") is False:
+        raise CheckpointError(f"{where}: only checkpoints that use both vision towers for regions are supported")
+    if sum(text.mrope_section) * 2 != text.head_dim:
+        raise CheckpointError(f"{where}: mrope_section {text.mrope_section} does not fill a head of {text.head_dim}")
+    if config.vision.out_hidden_size != text.hidden_size and region.projector_type == "identity":
+        raise CheckpointError(
+            f"{where}: the ViT gives {config.vision.out_hidden_size} channels, the language model takes "
+            f"{text.hidden_size}, and mm_projector_type is identity"
+        )

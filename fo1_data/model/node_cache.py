@@ -1,0 +1,143 @@
+"""A local, checked copy of a model that lives elsewhere: fetched once a machine, shared by its processes.
+
+A copy is keyed by the address and by what the source lists there (paths, sizes, times), so a
+model replaced at its source is fetched anew. It appears whole by one rename, under a file lock, with
+the SHA-256 of every file beside it; every use checks them, and a copy that fails is fetched again.
+Loads no model and knows no layout.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pyarrow import fs as pafs
+
+from fo1_data.corpus.addresses import file_system
+from fo1_data.errors import CheckpointError, ConfigError
+
+_RECORD = "fetched.json"
+_CHUNK_BYTES = 8 * 2**20
+
+
+def cache_root() -> Path:
+    """The folder of all copies: FO1_CACHE_DIR, else fo1-data in the user's cache folder."""
+    chosen = os.environ.get("FO1_CACHE_DIR")
+    if chosen:
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fo1-data"
+
+
+def local_model(reference: str, copy_folders: bool) -> str:
+    """What to load for `reference` on this machine: URLs, and folders where asked, as a local copy.
+
+    Bundled names and hub ids come back unchanged (a hub id has its own cache on each machine).
+    `copy_folders`: folders of a file system shared by a cluster are copied too.
+    """
+    if reference.startswith("file://"):
+        reference = reference.removeprefix("file://")
+    if "://" in reference or (copy_folders and Path(reference).is_dir()):
+        return str(local_copy(reference))
+    return reference
+
+
+def local_copy(source: str, root: Path | None = None) -> Path:
+    """The folder that holds a checked copy of the files under the URL or folder `source`.
+
+    Raises CheckpointError where the source cannot be listed or read, or holds no file.
+    """
+    listing = _list_source(source)
+    key = hashlib.sha256(json.dumps([source, listing], sort_keys=True).encode()).hexdigest()[:24]
+    models = (root or cache_root()) / "models"
+    try:
+        models.mkdir(parents=True, exist_ok=True)
+        with _locked(models / f"{key}.lock"):
+            target = models / key
+            if target.is_dir() and not _is_intact(target):
+                shutil.rmtree(target)
+            if not target.is_dir():
+                _fetch(source, listing, models, target)
+            return target
+    except OSError as error:
+        raise CheckpointError(
+            f"cannot keep a copy of the model {source} under {models}: {error} (set FO1_CACHE_DIR)"
+        ) from None
+
+
+def _list_source(source: str) -> dict[str, list[str]]:
+    """Relative path -> what tells one version of a file from another (its size and time)."""
+    try:
+        files, top = file_system(source)
+        found = files.get_file_info(pafs.FileSelector(top, recursive=True))
+    except (ConfigError, FileNotFoundError, OSError, NotImplementedError) as error:
+        raise CheckpointError(f"cannot list the model at {source}: {_first_line(error)}") from None
+    prefix = top.rstrip("/") + "/"
+    listing = {
+        info.path.removeprefix(prefix): [str(info.size), str(info.mtime_ns)]
+        for info in found
+        if info.type == pafs.FileType.File
+    }
+    if not listing:
+        raise CheckpointError(f"there is no model at {source}")
+    return listing
+
+
+def _fetch(source: str, names: Iterable[str], models: Path, target: Path) -> None:
+    files, top = file_system(source)
+    part = Path(tempfile.mkdtemp(prefix=f"{target.name}.part-", dir=models))
+    try:
+        hashes = {}
+        for name in names:
+            (part / name).parent.mkdir(parents=True, exist_ok=True)
+            try:
+                with files.open_input_stream(f"{top.rstrip('/')}/{name}") as stream:
+                    hashes[name] = _write(part / name, stream)
+            except OSError as error:
+                raise CheckpointError(f"cannot copy {name} of {source}: {_first_line(error)}") from None
+        (part / _RECORD).write_text(json.dumps({"source": source, "sha256": hashes}, indent=1))
+        part.rename(target)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _write(path: Path, stream: Any) -> str:
+    """Write what the stream holds; its SHA-256."""
+    digest = hashlib.sha256()
+    with path.open("wb") as file:
+        while chunk := stream.read(_CHUNK_BYTES):
+            digest.update(chunk)
+            file.write(chunk)
+    return digest.hexdigest()
+
+
+def _is_intact(folder: Path) -> bool:
+    try:
+        hashes: dict[str, str] = json.loads((folder / _RECORD).read_text())["sha256"]
+        return all(_sha256(folder / name) == expected for name, expected in hashes.items())
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,125 @@
+"""The prompt: one prefix an image, one tail a question, and the wording of each label kind.
+
+A prefix is everything up to the last region feature; a tail starts with the newline after it. The
+cut lies at a special token, so tokenising both apart gives the ids of the whole prompt.
+The wording must be the one that the checkpoint was trained with (VLM-FO1's task templates).
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from transformers import PreTrainedTokenizerBase, Qwen2Tokenizer
+
+from fo1_data.errors import CheckpointError
+from schemas.labels import LabelKind
+
+PROMPTS_VERSION = "1"
+MAX_REGIONS = 100
+
+# Positions that are filled with features; never ids of the vocabulary.
+IMAGE_PLACEHOLDER = -200
+REGION_PLACEHOLDER = -300
+
+_SYSTEM = "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user"
+_TURN_END = "<|im_end|>\n<|im_start|>assistant\n"
+
+_TEMPLATES = {
+    LabelKind.BRIEF_CAPTION: "Provide a brief description for {region}.",
+    LabelKind.DETAILED_CAPTION: "Provide a detailed description for {region}.",
+    LabelKind.OCR: "Please provide the ocr results of {region} in the image.",
+    LabelKind.GROUNDED_CAPTION: (
+        "Briefly describe this image and detect all mentioned objects. Answer with grounded object indexes."
+    ),
+    LabelKind.DETECT: "Please detect {phrase} in this image. Answer the question with object indexes.",
+    LabelKind.GROUND: "Please detect {phrase} in this image. Answer the question with object indexes.",
+    LabelKind.COUNT: (
+        "How many {phrase} are there in this image? Count each instance of the target object. "
+        "Locate them with object indexes and then answer the question with the number of objects."
+    ),
+    LabelKind.VISUAL_EXAMPLE: (
+        "Using the provided object {region} as a reference, identify all other objects of the same "
+        "category in this image. Respond with object indexes."
+    ),
+}
+
+_RESERVED = re.compile(r"<\|[^|<>]*\|>|</?(?:ground|objects|think|answer|image|regionfeat|region\d+)>")
+
+
+def question_text(kind: LabelKind, *, phrase: str = "", region: int | None = None) -> str:
+    """The question of a label kind, about `phrase` or the region at an index of the prompt.
+
+    Reserved tokens in a phrase are taken out: a corpus' text must not speak for the user's turn.
+    """
+    place = f"<region{region}>" if region is not None else ""
+    return _TEMPLATES[kind].format(phrase=clean_phrase(phrase), region=place)
+
+
+def clean_phrase(phrase: str) -> str:
+    """A phrase without reserved tokens and with single spaces."""
+    return " ".join(_RESERVED.sub(" ", phrase).split())
+
+
+@dataclass(frozen=True)
+class SpecialIds:
+    """Ids of the tokens that the engine acts on. `regions[i]` is `<region{i}>`."""
+
+    end_of_turn: int
+    regions: tuple[int, ...]
+    objects_open: int
+    objects_close: int
+
+
+class PromptTokenizer:
+    """The checkpoint's tokenizer with this prompt's shape on top."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, num_region_tokens: int = MAX_REGIONS) -> None:
+        self.tokenizer = tokenizer
+        self.special = SpecialIds(
+            end_of_turn=self._id("<|im_end|>"),
+            regions=tuple(self._id(f"<region{i}>") for i in range(num_region_tokens)),
+            objects_open=self._id("<objects>"),
+            objects_close=self._id("</objects>"),
+        )
+        self._before_image = self._encode(f"{_SYSTEM}\n<|vision_start|>")
+        self._after_image = self._encode("<|vision_end|>")
+        self._newline = self._encode("\n")
+        self._text_only = self._encode(_SYSTEM)
+
+    def _encode(self, text: str) -> list[int]:
+        return self.tokenizer(text, add_special_tokens=False)["input_ids"]
+
+    def _id(self, token: str) -> int:
+        index = self.tokenizer.convert_tokens_to_ids(token)
+        if index is None or index == self.tokenizer.unk_token_id:
+            raise CheckpointError(f"the checkpoint's tokenizer has no token {token}")
+        return index
+
+    def prefix_ids(self, num_regions: int, *, has_image: bool = True) -> list[int]:
+        """Ids shared by every question about an image, with placeholders for image and regions."""
+        if not has_image:
+            return list(self._text_only)
+        ids = [*self._before_image, IMAGE_PLACEHOLDER, *self._after_image]
+        if num_regions:
+            ids += self._newline
+        for index in range(num_regions):
+            ids += [self.special.regions[index], REGION_PLACEHOLDER]
+        return ids
+
+    def tail_ids(self, question: str) -> list[int]:
+        """Ids of one question, up to and with the start of the answer."""
+        return self._encode(f"\n{question}{_TURN_END}")
+
+    def decode(self, ids: list[int]) -> str:
+        """Text of an answer, special tokens included, the end of turn left out."""
+        kept = [index for index in ids if index != self.special.end_of_turn]
+        return self.tokenizer.decode(kept, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+
+
+def load_tokenizer(folder: str | Path, num_region_tokens: int = MAX_REGIONS) -> PromptTokenizer:
+    """The tokenizer of a checkpoint folder. Raises CheckpointError where it lacks files or tokens."""
+    try:
+        tokenizer = Qwen2Tokenizer.from_pretrained(str(folder))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{folder}: the tokenizer does not load: {error}") from error
+    return PromptTokenizer(tokenizer, num_region_tokens)

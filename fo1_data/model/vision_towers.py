@@ -1,0 +1,147 @@
+"""The two vision encoders, as transformers has them, run on batches of images of any sizes.
+
+Shapes: gh x gw the ViT's patch grid of an image, T = gh * gw / 4 its image tokens, Cw the ViT's
+width, D the language model's width.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from transformers import Florence2VisionConfig
+from transformers.models.florence2.modeling_florence2 import Florence2VisionBackbone
+from transformers.models.qwen2_5_vl.configuration_qwen2_5_vl import Qwen2_5_VLVisionConfig
+from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import Qwen2_5_VisionTransformerPretrainedModel
+
+from fo1_data.model.configuration import AuxiliaryConfig, VisionConfig
+
+
+def build_primary(config: VisionConfig) -> Qwen2_5_VisionTransformerPretrainedModel:
+    """Qwen2.5-VL's ViT with random weights."""
+    settings = Qwen2_5_VLVisionConfig(
+        depth=config.depth,
+        hidden_size=config.hidden_size,
+        hidden_act=config.hidden_act,
+        intermediate_size=config.intermediate_size,
+        num_heads=config.num_heads,
+        in_channels=config.in_channels,
+        patch_size=config.patch_size,
+        spatial_merge_size=config.spatial_merge_size,
+        temporal_patch_size=config.temporal_patch_size,
+        tokens_per_second=config.tokens_per_second,
+        window_size=config.window_size,
+        out_hidden_size=config.out_hidden_size,
+        fullatt_block_indexes=list(config.fullatt_block_indexes),
+    )
+    return Qwen2_5_VisionTransformerPretrainedModel._from_config(settings)
+
+
+def build_auxiliary(config: AuxiliaryConfig) -> Florence2VisionBackbone:
+    """DaViT with random weights, without stochastic depth."""
+    settings = Florence2VisionConfig(
+        depths=list(config.depths),
+        patch_size=list(config.patch_size),
+        patch_stride=list(config.patch_stride),
+        patch_padding=list(config.patch_padding),
+        patch_prenorm=list(config.patch_prenorm),
+        embed_dim=list(config.dim_embed),
+        num_heads=list(config.num_heads),
+        num_groups=list(config.num_groups),
+        window_size=config.window_size,
+        drop_path_rate=0.0,
+    )
+    return Florence2VisionBackbone._from_config(settings)
+
+
+@dataclass(frozen=True)
+class PrimaryFeatures:
+    """What the ViT gives for one image.
+
+    image_embeds: (T, D) in raster order; maps: full-attention maps (1, Cw, gh, gw), last one last;
+    merged_windowed: (T, D) in the ViT's own window order.
+    """
+
+    image_embeds: Tensor
+    maps: list[Tensor]
+    merged_windowed: Tensor
+
+
+def encode_primary(
+    vit: Qwen2_5_VisionTransformerPretrainedModel, pixel_values: Tensor, grid_thw: Tensor, *, all_maps: bool
+) -> list[PrimaryFeatures]:
+    """Run the ViT over several images packed into one sequence.
+
+    pixel_values: (sum of gh * gw, C * 2 * patch * patch); grid_thw: (B, 3) with t = 1.
+    `all_maps` keeps every full-attention map (what regions need without a pyramid), else the last.
+    """
+    blocks = list(vit.fullatt_block_indexes) if all_maps else list(vit.fullatt_block_indexes)[-1:]
+    only_last = blocks == [len(vit.blocks) - 1]
+    out = vit(pixel_values, grid_thw=grid_thw, output_hidden_states=not only_last)
+    states = [out.last_hidden_state] if only_last else [out.hidden_states[block + 1] for block in blocks]
+    order = _window_order(vit, grid_thw)
+    lengths = (grid_thw[:, 1] * grid_thw[:, 2]).tolist()
+    merge = vit.spatial_merge_size**2
+    per_image = zip(
+        out.pooler_output.split([n // merge for n in lengths]),
+        order.split([n // merge for n in lengths]),
+        zip(*(_to_maps(state, order, grid_thw, vit.spatial_merge_size) for state in states), strict=True),
+        strict=True,
+    )
+    features, offset = [], 0
+    for embeds, windowed, maps in per_image:
+        features.append(PrimaryFeatures(embeds, list(maps), embeds[windowed - offset]))
+        offset += len(embeds)
+    return features
+
+
+def _window_order(vit: Qwen2_5_VisionTransformerPretrainedModel, grid_thw: Tensor) -> Tensor:
+    """(sum of T,) raster index of each merged token in the ViT's window order; images stay in order."""
+    from transformers.vision_utils import get_vision_window_index
+
+    order, _ = get_vision_window_index(
+        grid_thw,
+        spatial_merge_size=vit.spatial_merge_size,
+        window_size=vit.window_size,
+        patch_size=vit.patch_size,
+    )
+    return torch.as_tensor(order, device=grid_thw.device)
+
+
+def _to_maps(state: Tensor, order: Tensor, grid_thw: Tensor, merge: int) -> list[Tensor]:
+    """(sum of gh * gw, Cw) in window order to one (1, Cw, gh, gw) map an image."""
+    width = state.shape[-1]
+    blocks = state.view(-1, merge * merge, width)
+    raster = torch.empty_like(blocks)
+    raster[order] = blocks
+    maps, offset = [], 0
+    for _, rows, columns in grid_thw.tolist():
+        count = rows * columns // merge**2
+        grid = raster[offset : offset + count].view(rows // merge, columns // merge, merge, merge, width)
+        maps.append(grid.permute(4, 0, 2, 1, 3).reshape(1, width, rows, columns))
+        offset += count
+    return maps
+
+
+def encode_auxiliary(davit: Florence2VisionBackbone, images: Tensor) -> list[Tensor]:
+    """DaViT on images of one size (B, 3, H, W) to its four levels [(B, C_l, H_l, W_l)], finest first.
+
+    Windows are zero-padded and the padding takes part in the attention, as in the reference; so
+    images of other sizes must not be padded into one batch.
+    """
+    levels = []
+    hidden = images.to(davit.convs[0].conv.weight.dtype)
+    for conv, blocks in zip(davit.convs, davit.blocks, strict=True):
+        hidden = conv(hidden)
+        for block in blocks:
+            hidden = block(hidden)
+        levels.append(hidden)
+    return levels
+
+
+def group_by_size(sizes: Sequence[tuple[int, ...]]) -> dict[tuple[int, ...], list[int]]:
+    """Indices of equal sizes together, in order of first appearance."""
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for index, size in enumerate(sizes):
+        groups.setdefault(size, []).append(index)
+    return groups
