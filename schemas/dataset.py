@@ -1,6 +1,6 @@
-"""The manifest of a dataset: written last, its presence means complete."""
+"""The manifest of a dataset (written last: its presence means complete), and what a run in work keeps."""
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -77,3 +77,67 @@ class Manifest(BaseModel):
     duplicates: list[Duplicate] = []
     counts: Counts
     code_version: str
+
+
+class ShardFile(BaseModel):
+    """One Parquet file of one try, where it lies until the dataset is finished (relative to its folder)."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    split: str | None
+    path: str
+    num_rows: int
+    num_bytes: int
+    sha256: str
+
+
+class ShardImage(BaseModel):
+    """An image that a shard made a row of, so that equal bytes in two shards are found at the end."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    image_id: str
+    split: str
+    uris: list[str]
+
+
+class ShardReport(BaseModel):
+    """What one try of a shard made: the content of its marker, and all that travels back to the driver.
+
+    `rejects` is the file of its rejects (`split` null), null where there are none. `seconds` is
+    wall time from the shard's start to its last file.
+    """
+
+    model_config = ConfigDict(extra="ignore")
+
+    shard_id: str
+    index: int
+    try_id: str
+    files: list[ShardFile]
+    rejects: ShardFile | None = None
+    images: list[ShardImage]
+    counts: Counts
+    seconds: float = 0.0
+
+
+class RunProgress(BaseModel):
+    """`.run/progress.json`: how far a run is, for those who watch it. Rates are over the run so far."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    state: Literal["running", "succeeded", "failed", "cancelled"] = "running"
+    images: int = 0
+    images_total: int | None = None
+    shards: int = 0
+    shards_total: int | None = None
+    rejected: int = 0
+    regions: int = 0
+    accepted: int = 0
+    audit: int = 0
+    review: int = 0
+    images_per_s: float | None = None
+    regions_per_s: float | None = None
+    seconds_left: float | None = None
+    started_at: str | None = None
+    updated_at: str | None = None
+    error: str | None = None

@@ -96,8 +96,8 @@ class ImageRow(BaseModel):
     def all_labels(self) -> list[Label]:
         """Every label of the row: of its regions, groundings, counts and answers."""
         of_regions = [label for region in self.regions for label in region.labels]
-        of_image = [part.label for part in (*self.groundings, *self.counts, *self.answers)]
-        return of_regions + of_image
+        parts: list[Grounding | Count | Answer] = [*self.groundings, *self.counts, *self.answers]
+        return of_regions + [part.label for part in parts]
 
 
 class RejectStage(StrEnum):

@@ -1,0 +1,75 @@
+"""README.md of a dataset: a card for people, with the front matter by which the Hub and `datasets` load it.
+
+`data_files` names the data files of each split and nothing else, so rejects are never loaded as rows.
+"""
+
+import json
+from collections.abc import Sequence
+
+from fo1_data.dataset.layout import split_and_index
+from schemas.dataset import Manifest, ManifestFile
+
+_COUNT_NAMES = {
+    "images": "images", "regions": "regions", "captions": "region captions", "groundings": "groundings",
+    "counts": "counts", "answers": "answers", "rejected": "inputs rejected",
+}  # fmt: skip
+
+
+def splits_of(files: Sequence[ManifestFile]) -> list[str]:
+    """The splits that have data files; train, validation and test first."""
+    usual = ["train", "validation", "test"]
+    found = {place[0] for place in (split_and_index(file.path) for file in files) if place is not None}
+    return [name for name in usual if name in found] + sorted(found - set(usual))
+
+
+def dataset_card(manifest: Manifest) -> str:
+    """The card's Markdown. Strings from outside are quoted or fenced."""
+    lines = ["---", f"pretty_name: {json.dumps(manifest.name)}"]
+    if manifest.model is not None and manifest.model.licence:
+        lines += ["license: other", f"license_name: {json.dumps(manifest.model.licence)}"]
+    lines += [
+        "tags:",
+        "- fo1-data",
+        "- region-captions",
+        "configs:",
+        "- config_name: default",
+        "  data_files:",
+    ]
+    for split in splits_of(manifest.files):
+        lines += [f"  - split: {split}", f"    path: data/{split}-[0-9]*.parquet"]
+    lines += ["---", "", f"# {_plain(manifest.name)}, version {manifest.version}", ""]
+    lines += ["| | |", "| --- | --- |"]
+    counts = manifest.counts.model_dump()
+    lines += [f"| {text} | {counts[key]:,} |" for key, text in _COUNT_NAMES.items() if counts[key]]
+    lines += [f"| {key} | {_plain(value)} |" for key, value in _origin(manifest).items() if value]
+    lines += [
+        "",
+        "One row is one image. Boxes are absolute pixels of the EXIF-oriented image, `x_min, y_min, x_max, "
+        "y_max`. `rejects.parquet` holds the inputs that gave no label, each with its reason; "
+        "`manifest.json` lists the files that count.",
+        "",
+        "```python",
+        "from datasets import load_dataset",
+        "",
+        'rows = load_dataset("path/to/this/folder")',
+        "```",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _origin(manifest: Manifest) -> dict[str, str | None]:
+    model = manifest.model
+    return {
+        "model": f"{model.name} ({model.sha256[:12]})" if model else None,
+        "licence of the model": model.licence if model else None,
+        "proposals": manifest.proposer,
+        "made from": manifest.parent,
+        "created": manifest.created_at,
+        "fo1-data": manifest.code_version,
+    }
+
+
+def _plain(text: str) -> str:
+    """Text that cannot break out of a table cell or a heading."""
+    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")

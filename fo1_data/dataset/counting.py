@@ -1,0 +1,31 @@
+"""What rows add up to: the counts of a manifest."""
+
+from collections.abc import Iterable
+
+from schemas.dataset import Counts
+from schemas.images import ImageRow
+from schemas.labels import Decision, LabelKind
+
+CAPTION_KINDS = (LabelKind.BRIEF_CAPTION, LabelKind.DETAILED_CAPTION)
+
+
+def count_row(row: ImageRow) -> Counts:
+    """The counts of one row: its parts, and its labels by decision."""
+    labels = row.all_labels()
+    decisions = [label.decision for label in labels]
+    return Counts(
+        images=1,
+        regions=len(row.regions),
+        captions=sum(label.kind in CAPTION_KINDS for label in labels),
+        groundings=len(row.groundings),
+        counts=len(row.counts),
+        answers=len(row.answers),
+        accepted=decisions.count(Decision.ACCEPT),
+        audit=decisions.count(Decision.AUDIT),
+        review=decisions.count(Decision.REVIEW),
+    )
+
+
+def count_rows(rows: Iterable[ImageRow], rejected: int = 0) -> Counts:
+    """The counts of all rows, and `rejected`."""
+    return sum((count_row(row) for row in rows), Counts(rejected=rejected))

@@ -1,0 +1,58 @@
+"""The names inside a dataset's folder, relative to it; and the version of the code that writes there.
+
+data/<split>-NNNNN.parquet  rejects.parquet  manifest.json  README.md
+.run/  what a run in work keeps; a replay of rejects has a run folder of its own below it
+"""
+
+import re
+from importlib.metadata import PackageNotFoundError, version
+
+MANIFEST = "manifest.json"
+REJECTS = "rejects.parquet"
+CARD = "README.md"
+RUN = ".run"
+LEASES = f"{RUN}/lease"
+PROGRESS = f"{RUN}/progress.json"
+
+_DATA_FILE = re.compile(r"data/(?P<split>[^/]+)-(?P<index>\d{5,})\.parquet")
+
+
+def data_file(split: str, index: int) -> str:
+    """Where the rows of one split of shard `index` lie."""
+    return f"data/{split}-{index:05d}.parquet"
+
+
+def split_and_index(path: str) -> tuple[str, int] | None:
+    """The split and shard index that a data file's path names; None for other files."""
+    found = _DATA_FILE.fullmatch(path)
+    return (found["split"], int(found["index"])) if found else None
+
+
+def fingerprint_file(run: str) -> str:
+    return f"{run}/fingerprint.json"
+
+
+def marker(run: str, shard_id: str) -> str:
+    """The file whose presence says that a shard is done, and whose content says by which try."""
+    return f"{run}/shards/{shard_id}.json"
+
+
+def markers(run: str) -> str:
+    return f"{run}/shards"
+
+
+def try_folder(run: str, index: int, try_id: str) -> str:
+    """Where one try of a shard writes, and nobody else."""
+    return f"{run}/tries/{index:05d}-{try_id}"
+
+
+def tries(run: str) -> str:
+    return f"{run}/tries"
+
+
+def code_version() -> str:
+    """The installed version of fo1-data."""
+    try:
+        return version("fo1-data")
+    except PackageNotFoundError:
+        return "unknown"

@@ -1,0 +1,85 @@
+"""A finished dataset, read: its manifest, its rows one at a time, its rejects.
+
+Only the files that the manifest lists are read, in its order. Streaming: one batch of rows is held
+at a time. Does not check hashes; that is `validate`.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from fo1_data.corpus.storage import Store, open_store
+from fo1_data.dataset.layout import split_and_index
+from fo1_data.dataset.manifest import read_manifest
+from fo1_data.dataset.rows import record_to_row, table_to_rejects
+from fo1_data.errors import DatasetError
+from schemas.dataset import Manifest, ManifestFile
+from schemas.images import ImageRow, Reject
+
+BATCH_ROWS = 64
+
+
+class Dataset:
+    """A finished dataset. Rows come in the order of the files and of the rows in them."""
+
+    def __init__(self, store: Store, manifest: Manifest) -> None:
+        self.store = store
+        self.manifest = manifest
+
+    def data_files(self) -> list[ManifestFile]:
+        """The files that hold rows."""
+        return data_files(self.manifest)
+
+    def rows(self, split: str | None = None) -> Iterator[ImageRow]:
+        """Every row, or those of one split."""
+        for file in self.data_files():
+            place = split_and_index(file.path)
+            if split is None or (place is not None and place[0] == split):
+                yield from self.rows_of(file)
+
+    def rows_of(self, file: ManifestFile) -> Iterator[ImageRow]:
+        """The rows of one file."""
+        for batch in _batches(self.store, file.path, None):
+            for record in batch.to_pylist():
+                yield record_to_row(record)
+
+    def rejects(self) -> Iterator[Reject]:
+        """Every input or box that gave no label."""
+        for file in self.manifest.files:
+            if file.path.startswith("rejects"):
+                for batch in _batches(self.store, file.path, None):
+                    yield from table_to_rejects(batch)
+
+
+def open_dataset(address: str) -> Dataset:
+    """The finished dataset in a folder or at a URL. Raises DatasetError, saying what is there instead."""
+    store = open_store(address)
+    return Dataset(store, read_manifest(store))
+
+
+def data_files(manifest: Manifest) -> list[ManifestFile]:
+    """The files of a version that hold rows."""
+    return [file for file in manifest.files if split_and_index(file.path) is not None]
+
+
+def column_values(store: Store, manifest: Manifest, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """A few columns of every row, without reading the others."""
+    for file in data_files(manifest):
+        for batch in _batches(store, file.path, list(columns)):
+            yield from batch.to_pylist()
+
+
+def _batches(store: Store, path: str, columns: list[str] | None) -> Iterator[pa.RecordBatch]:
+    try:
+        with store.open_input(path) as source:
+            yield from pq.ParquetFile(source).iter_batches(batch_size=BATCH_ROWS, columns=columns)
+    except FileNotFoundError as error:
+        raise DatasetError(f"{store.address(path)} is missing though the manifest lists it") from error
+    except (pa.ArrowInvalid, OSError) as error:
+        raise DatasetError(f"{store.address(path)} cannot be read: {_one_line(error)}") from error
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]

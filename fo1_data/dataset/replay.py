@@ -1,0 +1,77 @@
+"""Trying the rejects of a finished dataset again: which, and how the next version keeps the last one.
+
+Versions are immutable, so a replay adds data files and never rewrites one. The version it starts
+from stays readable as `manifest.<version>.json`, its rejects as `rejects.<version>.parquet`. A
+reject is tried again when it is of a whole input and carries its corpus entry; rejected boxes and
+lines that could not be listed stay as they are.
+"""
+
+from pydantic import ValidationError
+
+from fo1_data.corpus.storage import Store, open_store
+from fo1_data.dataset.finalise import read_rejects_of
+from fo1_data.dataset.layout import REJECTS, RUN
+from fo1_data.dataset.manifest import dump_json, read_manifest, write_manifest
+from fo1_data.dataset.reader import column_values
+from fo1_data.errors import DatasetError
+from schemas.corpus import CorpusImage
+from schemas.dataset import Manifest
+from schemas.images import Reject, RejectStage
+
+
+def replay_entries(out: str) -> list[CorpusImage]:
+    """The corpus entries of the rejects that a replay of the dataset at `out` tries again, each once.
+
+    Raises DatasetError where there is no finished dataset or a reject's entry cannot be read.
+    """
+    store = open_store(out)
+    rejects = read_rejects_of(store, rejects_file(read_manifest(store)))
+    sources = dict.fromkeys(reject.source for reject in rejects if is_tried_again(reject))
+    try:
+        return [CorpusImage.model_validate_json(source) for source in sources if source is not None]
+    except ValidationError as error:
+        raise DatasetError(f"{store.url}: the entry kept with a reject cannot be read: {error}") from error
+
+
+def is_tried_again(reject: Reject) -> bool:
+    """True for a whole input whose corpus entry is known."""
+    return reject.source is not None and reject.stage not in (RejectStage.BOX, RejectStage.LISTING)
+
+
+def replay_folder(version: str) -> str:
+    """The run folder of the replay that makes `version`."""
+    return f"{RUN}/replay-{version}"
+
+
+def rejects_file(manifest: Manifest) -> str:
+    """The file that holds a version's rejects."""
+    paths = [file.path for file in manifest.files if file.path.startswith("rejects")]
+    return paths[0] if paths else REJECTS
+
+
+def kept_rejects(store: Store, manifest: Manifest) -> list[Reject]:
+    """The rejects of a version that its replay does not try again."""
+    rejects = read_rejects_of(store, rejects_file(manifest))
+    again = {reject.uri for reject in rejects if is_tried_again(reject)}
+    return [reject for reject in rejects if not is_tried_again(reject) and reject.uri not in again]
+
+
+def present_images(store: Store, manifest: Manifest) -> dict[str, str]:
+    """The images of a version: image id -> uri."""
+    pairs = column_values(store, manifest, ["image_id", "uri"])
+    return {record["image_id"]: record["uri"] for record in pairs}
+
+
+def keep_version(store: Store, manifest: Manifest) -> Manifest:
+    """Keep a version beside the next one; returns it as kept. At every step what it lists is there."""
+    kept_path = f"rejects.{manifest.version}.parquet"
+    if rejects_file(manifest) != kept_path:
+        store.write_bytes(kept_path, store.read_bytes(rejects_file(manifest)))
+        files = [
+            file.model_copy(update={"path": kept_path}) if file.path == rejects_file(manifest) else file
+            for file in manifest.files
+        ]
+        manifest = manifest.model_copy(update={"files": files})
+    store.write_bytes(f"manifest.{manifest.version}.json", dump_json(manifest.model_dump(mode="json")))
+    write_manifest(store, manifest)
+    return manifest

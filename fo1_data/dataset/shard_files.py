@@ -1,0 +1,117 @@
+"""What one try of a shard writes, in whatever process it runs: Parquet files, then a marker.
+
+Each try writes into a folder of its own. The marker is made last and only where there is none, so
+exactly one try of a shard counts; another removes its files and hands back the winner's report. A
+late write of a lost worker therefore changes nothing.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from fo1_data.corpus.storage import Store, open_store
+from fo1_data.dataset.counting import count_rows
+from fo1_data.dataset.layout import RUN, marker, markers, try_folder
+from fo1_data.dataset.parquet_files import encode_rejects, encode_rows
+from fo1_data.dataset.rows import merge_duplicates
+from fo1_data.errors import StorageError
+from schemas.corpus import Shard
+from schemas.dataset import ShardFile, ShardImage, ShardReport
+from schemas.images import ImageRow, Reject
+
+
+@dataclass(frozen=True)
+class WriteOptions:
+    """Where a run's shards go: its run folder, and the number of its first data file."""
+
+    run: str = RUN
+    first_index: int = 0
+
+
+def write_shard(
+    out: str,
+    shard: Shard,
+    rows: Sequence[ImageRow],
+    rejects: Sequence[Reject],
+    try_id: str,
+    options: WriteOptions | None = None,
+    seconds: float = 0.0,
+) -> ShardReport:
+    """Write the rows and rejects of a try of `shard` under `out`, and mark the shard done.
+
+    `try_id` is unique to the try. Rows with equal bytes become one. Returns the report of the try
+    that counts: this one, or an earlier one. Raises StorageError where the store is full or lost;
+    then no marker is there and the shard is tried again.
+    """
+    options = options or WriteOptions()
+    store = open_store(out)
+    earlier = read_marker(store, marker(options.run, shard.shard_id))
+    if earlier is not None:
+        return earlier
+    rows = merge_duplicates(rows)
+    index = options.first_index + shard.index
+    folder = try_folder(options.run, index, try_id)
+    files = [
+        _write(store, f"{folder}/{split}.parquet", encode_rows(of_split), split, len(of_split))
+        for split, of_split in sorted(_by_split(rows).items())
+    ]
+    reject_file = None
+    if rejects:
+        reject_file = _write(store, f"{folder}/rejects.parquet", encode_rejects(rejects), None, len(rejects))
+    report = ShardReport(
+        shard_id=shard.shard_id,
+        index=index,
+        try_id=try_id,
+        files=files,
+        rejects=reject_file,
+        images=[ShardImage(image_id=row.image_id, split=row.split, uris=row.uris) for row in rows],
+        counts=count_rows(rows, rejected=len(rejects)),
+        seconds=seconds,
+    )
+    return _claim(store, report, marker(options.run, shard.shard_id))
+
+
+def read_marker(store: Store, path: str) -> ShardReport | None:
+    """The report of the try that counts, None where the shard is not done."""
+    try:
+        data = store.read_bytes(path)
+    except FileNotFoundError:
+        return None
+    try:
+        return ShardReport.model_validate_json(data)
+    except ValidationError as error:
+        raise StorageError(f"{store.address(path)} is damaged: delete it and run again") from error
+
+
+def read_markers(store: Store, run: str) -> dict[str, ShardReport]:
+    """The reports of all shards that are done, by shard id."""
+    reports = (read_marker(store, path) for path in store.list(markers(run)) if path.endswith(".json"))
+    return {report.shard_id: report for report in reports if report is not None}
+
+
+def _by_split(rows: Sequence[ImageRow]) -> dict[str, list[ImageRow]]:
+    found: dict[str, list[ImageRow]] = {}
+    for row in rows:
+        found.setdefault(row.split, []).append(row)
+    return found
+
+
+def _write(store: Store, path: str, data: bytes, split: str | None, num_rows: int) -> ShardFile:
+    store.write_bytes(path, data)
+    digest = hashlib.sha256(data).hexdigest()
+    return ShardFile(split=split, path=path, num_rows=num_rows, num_bytes=len(data), sha256=digest)
+
+
+def _claim(store: Store, report: ShardReport, path: str) -> ShardReport:
+    """Mark the shard done by this try, or clear this try away and return the one that was first."""
+    if store.create_exclusive(path, report.model_dump_json().encode()):
+        return report
+    for file in (*report.files, report.rejects):
+        if file is not None:
+            store.delete(file.path)
+    winner = read_marker(store, path)
+    if winner is None:
+        raise StorageError(f"{store.address(path)} was there and is gone: another program writes here")
+    return winner

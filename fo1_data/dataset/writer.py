@@ -1,0 +1,237 @@
+"""A run that writes a dataset: opened (or opened again), shard by shard, finished once.
+
+    run = open_run(out, fingerprint, config)
+    if run.manifest is None:
+        with run.lease() as lease:
+            done = run.done_shards()
+            run.write_shard(shard, rows, rejects, try_id)       # or `write_shard` in a worker
+            run.finalise(name=..., model=..., lease=lease)
+
+The folder says all: markers which shards are done, the fingerprint what they were made under, the
+manifest that the dataset is complete. Knows nothing of how the work is spread.
+"""
+
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from fo1_data.corpus.storage import Store, open_store
+from fo1_data.dataset import layout
+from fo1_data.dataset.card import dataset_card
+from fo1_data.dataset.finalise import (
+    find_duplicates,
+    read_rejects_of,
+    settle_shard,
+    write_rejects,
+    write_rows,
+)
+from fo1_data.dataset.lease import STALE_AFTER_S, Lease
+from fo1_data.dataset.manifest import (
+    check_fingerprint,
+    dump_json,
+    find_manifest,
+    fingerprint_digest,
+    lineage,
+    next_version,
+    now,
+    read_json,
+    write_manifest,
+)
+from fo1_data.dataset.replay import keep_version, kept_rejects, present_images, replay_folder
+from fo1_data.dataset.shard_files import WriteOptions, read_markers, write_shard
+from fo1_data.errors import DatasetError
+from schemas.corpus import Shard
+from schemas.dataset import Counts, Manifest, ManifestFile, ModelInfo, RunProgress, ShardReport
+from schemas.images import ImageRow, Reject
+
+__all__ = ["DatasetRun", "WriteOptions", "open_run", "write_shard"]
+
+# A replay lists rejects instead of the corpus: the listing alone may differ.
+LISTING_ENTRIES = frozenset({"listing", "listing_sha256"})
+
+
+def open_run(
+    out: str, fingerprint: Mapping[str, Any], config: Mapping[str, Any], *, replay: bool = False
+) -> "DatasetRun":
+    """Begin a run in the folder or URL `out`, or open the one that is there.
+
+    `fingerprint` (flat, of JSON values) covers what can change a row; `config` is what the manifest
+    says of the settings. A finished dataset comes back with `manifest` set and is not written
+    again, unless `replay`: then the run adds files to it and makes its next version.
+    Raises FingerprintError naming every difference where the folder was begun under another
+    fingerprint, DatasetError where it holds something else (or, for a replay, nothing finished).
+    """
+    store = open_store(out)
+    manifest = find_manifest(store)
+    if manifest is None and replay:
+        raise DatasetError(f"{store.url} is no finished dataset: there are no rejects to try again")
+    begun = _read_fingerprint(store, manifest)
+    if begun is None:
+        if manifest is not None or _holds_something(store):
+            raise DatasetError(f"{store.url} is not empty and no run of ours: name a new folder as --out")
+        store.create_exclusive(layout.fingerprint_file(layout.RUN), dump_json(dict(fingerprint)))
+        begun = read_json(store, layout.fingerprint_file(layout.RUN))
+    ignored = LISTING_ENTRIES if replay else frozenset()
+    check_fingerprint(store.url, _without(begun, ignored), _without(fingerprint, ignored))
+    return DatasetRun(store, begun, config, manifest, replay)
+
+
+class DatasetRun:
+    """A run's folder. `manifest` is set where the dataset is complete: there is nothing left to do.
+
+    In a replay, `replayed` is the version whose rejects are tried again, and `manifest` is None
+    until that is done.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        fingerprint: Mapping[str, Any],
+        config: Mapping[str, Any],
+        manifest: Manifest | None,
+        replay: bool,
+    ) -> None:
+        self.store = store
+        self.fingerprint = dict(fingerprint)
+        self.config = dict(config)
+        self.replayed = manifest if replay else None
+        self.manifest = None if replay else manifest
+        self.write_options = WriteOptions()
+        if self.replayed is not None:
+            used = [place[1] for f in self.replayed.files if (place := layout.split_and_index(f.path))]
+            folder = replay_folder(next_version(self.replayed.version))
+            self.write_options = WriteOptions(run=folder, first_index=max(used, default=-1) + 1)
+
+    @property
+    def out(self) -> str:
+        """The dataset's address, as workers are to open it."""
+        return self.store.url
+
+    def lease(self, stale_after_s: float = STALE_AFTER_S) -> Lease:
+        """Keep other drivers out for the length of a `with`. Raises LeaseError where one is in."""
+        return Lease(self.store, stale_after_s)
+
+    def done_shards(self) -> dict[str, ShardReport]:
+        """The reports of the shards that are done, by shard id."""
+        return read_markers(self.store, self.write_options.run)
+
+    def write_shard(
+        self,
+        shard: Shard,
+        rows: Sequence[ImageRow],
+        rejects: Sequence[Reject],
+        try_id: str,
+        seconds: float = 0.0,
+    ) -> ShardReport:
+        """`write_shard` into this run, in this process."""
+        return write_shard(self.out, shard, rows, rejects, try_id, self.write_options, seconds)
+
+    def write_progress(self, progress: RunProgress) -> None:
+        """Replace `.run/progress.json`, stamped with the time."""
+        stamped = progress.model_copy(update={"updated_at": now()})
+        self.store.write_bytes(layout.PROGRESS, dump_json(stamped.model_dump(mode="json")))
+
+    def finalise(
+        self,
+        name: str,
+        model: ModelInfo | None = None,
+        proposer: str | None = None,
+        *,
+        shard_ids: Iterable[str] | None = None,
+        listing_rejects: Sequence[Reject] = (),
+        calibration_sha256: str | None = None,
+        parent: Manifest | None = None,
+        lease: Lease | None = None,
+    ) -> Manifest:
+        """Make the dataset of the shards that are done and write its manifest last; safe to repeat.
+
+        `shard_ids`: all shards of the plan; one that is not done is a DatasetError. `listing_rejects`
+        are those of the corpus' listing itself. `parent` is the version that rows came from.
+        Raises LeaseError where `lease` was lost meanwhile.
+        """
+        done = self.done_shards()
+        if shard_ids is not None and (missing := sorted(set(shard_ids) - set(done))):
+            raise DatasetError(
+                f"{self.out}: {len(missing)} shards are not done, {missing[0]} first: run again"
+            )
+        reports = sorted(done.values(), key=lambda report: report.index)
+        present = present_images(self.store, self.replayed) if self.replayed else {}
+        changes, duplicates = find_duplicates(reports, present)
+        files, counts = list(_data_files(self.replayed)), _base_counts(self.replayed)
+        for report in reports:
+            placed, of_shard = settle_shard(self.store, report, changes[report.shard_id])
+            files += placed
+            counts += of_shard
+        if not files:
+            files.append(write_rows(self.store, layout.data_file("train", 0), []))
+        rejects = [*listing_rejects, *self._rejects(reports)]
+        if lease is not None:
+            lease.check()
+        base = keep_version(self.store, self.replayed) if self.replayed is not None else None
+        files.append(write_rejects(self.store, rejects))
+        source = base or parent
+        manifest = Manifest(
+            name=name,
+            version=next_version(source.version) if source else "1",
+            created_at=now(),
+            config=self.config,
+            fingerprint=fingerprint_digest(self.fingerprint),
+            fingerprint_entries=self.fingerprint,  # type: ignore[call-arg]
+            model=model,
+            proposer=proposer,
+            calibration_sha256=calibration_sha256,
+            files=files,
+            duplicates=[*(base.duplicates if base else []), *duplicates],
+            counts=counts.model_copy(update={"rejected": len(rejects)}),
+            code_version=layout.code_version(),
+            **(lineage(source) if source else {}),  # type: ignore[arg-type]
+        )
+        self.store.write_bytes(layout.CARD, dataset_card(manifest).encode())
+        write_manifest(self.store, manifest)
+        self.manifest = manifest
+        clear_tries(self.store, self.write_options.run)
+        return manifest
+
+    def _rejects(self, reports: Sequence[ShardReport]) -> list[Reject]:
+        kept = kept_rejects(self.store, self.replayed) if self.replayed else []
+        paths = [report.rejects.path for report in reports if report.rejects is not None]
+        return kept + [reject for path in paths for reject in read_rejects_of(self.store, path)]
+
+
+def clear_tries(store: Store, run: str) -> None:
+    """Remove what tries left behind; after the manifest nothing reads it."""
+    local = store.local_path(layout.tries(run))
+    if local is not None:
+        shutil.rmtree(local, ignore_errors=True)
+        return
+    for path in store.list(layout.tries(run)):
+        store.delete(path)
+
+
+def _read_fingerprint(store: Store, manifest: Manifest | None) -> dict[str, Any] | None:
+    try:
+        return read_json(store, layout.fingerprint_file(layout.RUN))
+    except FileNotFoundError:
+        kept = (manifest.model_extra or {}).get("fingerprint_entries") if manifest is not None else None
+        return kept if isinstance(kept, dict) else None
+
+
+def _holds_something(store: Store) -> bool:
+    local = store.local_path()
+    if local is None:
+        return bool(store.list())
+    if local.exists() and not local.is_dir():
+        return True
+    return local.is_dir() and any(path.name != layout.RUN for path in local.iterdir())
+
+
+def _without(document: Mapping[str, Any], names: frozenset[str]) -> dict[str, Any]:
+    return {name: value for name, value in document.items() if name not in names}
+
+
+def _data_files(manifest: Manifest | None) -> list[ManifestFile]:
+    return [file for file in manifest.files if layout.split_and_index(file.path)] if manifest else []
+
+
+def _base_counts(manifest: Manifest | None) -> Counts:
+    return manifest.counts if manifest is not None else Counts()
