@@ -14,7 +14,8 @@ class CorpusRegion(BaseModel):
     the labeller's work, and a bad one becomes a reject.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    # Not a number must come back as it went, also through JSON.
+    model_config = ConfigDict(extra="forbid", ser_json_inf_nan="strings")
 
     box_xyxy: Box
     label: str | None = None
@@ -45,7 +46,8 @@ class CorpusCount(BaseModel):
 class CorpusImage(BaseModel):
     """One entry of a corpus: where the pixels are, and what the source says of them.
 
-    `uri` is absolute (a path or URL). `inner` names a member of an archive (WebDataset tar).
+    `uri` is absolute (a path or URL). `inner` names a member of an archive (WebDataset tar), and
+    `inner_span` is its offset and length in bytes where the archive is not compressed.
     `width`, `height` are those the source declares, in pixels of its own frame; `regions` is
     null where the corpus has no boxes for the image (an empty list: it says there are none).
     """
@@ -54,6 +56,7 @@ class CorpusImage(BaseModel):
 
     uri: str
     inner: str | None = None
+    inner_span: tuple[int, int] | None = None
     id: str | None = None
     width: int | None = None
     height: int | None = None

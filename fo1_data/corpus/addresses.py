@@ -1,0 +1,180 @@
+"""Addresses of files: local paths and URLs, and the file system behind each.
+
+An address is an absolute local path, or a URL (`file://`, `s3://`, `gs://`, `https://`, or any that
+pyarrow or fsspec knows). The part after the scheme is taken as it stands: an object's key may hold
+spaces, `#` and `%`. Only `file://` is percent-decoded; it is also how a local name that is not
+UTF-8 is written down, since a row of Parquet can hold nothing else.
+
+Does not read or write file contents.
+"""
+
+import os
+import re
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote_to_bytes
+
+from pyarrow import fs as pafs
+
+from fo1_data.errors import ConfigError
+
+_SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://")
+_TRUE = frozenset({"1", "true", "yes"})
+REQUEST_TIMEOUT_S = 30.0
+
+
+def scheme_of(address: str) -> str:
+    """The scheme in lower case; empty for a local path."""
+    found = _SCHEME.match(address)
+    return found.group(1).lower() if found else ""
+
+
+def is_web(address: str) -> bool:
+    """True for `http://` and `https://`, which can be read and not listed."""
+    return scheme_of(address) in ("http", "https")
+
+
+def local_path(address: str) -> Path | None:
+    """The path of a local address, None where it is remote."""
+    scheme = scheme_of(address)
+    if scheme == "":
+        return Path(address)
+    if scheme == "file":
+        rest = address.split("://", 1)[1].removeprefix("localhost")
+        return Path(os.fsdecode(unquote_to_bytes(rest)))
+    return None
+
+
+def address_of(path: Path | str) -> str:
+    """The address of a local path: itself made absolute, or a `file://` URL where it is not UTF-8."""
+    absolute = os.path.abspath(path)  # noqa: PTH100 - Path.absolute keeps "..", resolve follows links
+    try:
+        absolute.encode("utf-8")
+    except UnicodeEncodeError:
+        return "file://" + quote(os.fsencode(absolute))
+    return absolute
+
+
+def normalise(address: str) -> str:
+    """One form for each place: local paths absolute, without `file://` where the name allows it."""
+    path = local_path(address)
+    return address if path is None else address_of(path.expanduser())
+
+
+def join(folder: str, name: str) -> str:
+    """The address of `name` as written in a file of `folder`; itself where it is absolute already."""
+    if scheme_of(name):
+        return normalise(name)
+    path = local_path(folder)
+    if path is not None:
+        return address_of(path / name)
+    scheme, rest = folder.split("://", 1)
+    if name.startswith("/"):
+        return f"{scheme}://{rest.split('/', 1)[0]}{name}"
+    parts = rest.rstrip("/").split("/")
+    for part in name.split("/"):
+        if part == ".." and len(parts) > 1:
+            parts.pop()
+        elif part not in ("", ".", ".."):
+            parts.append(part)
+    return f"{scheme}://{'/'.join(parts)}"
+
+
+def parent(address: str) -> str:
+    """The folder an address lies in (the top of a store is its own parent)."""
+    path = local_path(address)
+    if path is not None:
+        return address_of(path.parent)
+    scheme, rest = address.split("://", 1)
+    head, _, _ = _without_query(rest).rstrip("/").rpartition("/")
+    return f"{scheme}://{head}" if head else address
+
+
+def base_name(address: str) -> str:
+    """The last part of an address, without a web address' query."""
+    path = local_path(address)
+    if path is not None:
+        return path.name
+    rest = address.split("://", 1)[1]
+    return (_without_query(rest) if is_web(address) else rest).rstrip("/").rpartition("/")[2]
+
+
+def suffix_of(address: str) -> str:
+    """The suffix in lower case with its dot, `.tar.gz` as one."""
+    name = base_name(address).lower()
+    if name.endswith(".tar.gz"):
+        return ".tar.gz"
+    return Path(name).suffix
+
+
+def _without_query(rest: str) -> str:
+    return re.split(r"[?#]", rest, maxsplit=1)[0]
+
+
+def s3_endpoint() -> str | None:
+    """The S3 endpoint of the environment, as AWS' own tools read it."""
+    return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or None
+
+
+def file_system(address: str, timeout_s: float = REQUEST_TIMEOUT_S) -> tuple[pafs.FileSystem, str]:
+    """The file system of an address and the path in it.
+
+    `timeout_s` bounds one request to S3. Credentials, region and endpoint come from the usual
+    environment. Raises ConfigError where nothing installed speaks the scheme.
+    """
+    path = local_path(address)
+    if path is not None:
+        return pafs.LocalFileSystem(), str(path.absolute())
+    scheme, rest = address.split("://", 1)
+    if scheme.lower() == "s3":
+        anonymous = os.environ.get("AWS_NO_SIGN_REQUEST", "").lower() in _TRUE
+        region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+        bucket = rest.split("/", 1)[0] if region is None and s3_endpoint() is None else None
+        return _s3(s3_endpoint(), region, bucket, anonymous, timeout_s), rest
+    try:
+        known: tuple[pafs.FileSystem, str] = pafs.FileSystem.from_uri(address)
+        return known
+    except (ValueError, NotImplementedError, OSError):
+        return _from_fsspec(address)
+
+
+@lru_cache(maxsize=32)
+def _s3(
+    endpoint: str | None, region: str | None, bucket: str | None, anonymous: bool, timeout_s: float
+) -> pafs.FileSystem:
+    options: dict[str, Any] = {"request_timeout": timeout_s, "connect_timeout": timeout_s}
+    if endpoint:
+        scheme, _, host = endpoint.rstrip("/").rpartition("://")
+        options |= {"endpoint_override": host, "scheme": scheme or "https"}
+    if bucket is not None:
+        region = pafs.resolve_s3_region(bucket)
+    if region:
+        options["region"] = region
+    return pafs.S3FileSystem(anonymous=anonymous, **options)
+
+
+def _from_fsspec(address: str) -> tuple[pafs.FileSystem, str]:
+    file_system, path = fsspec_file_system(address)
+    return pafs.PyFileSystem(pafs.FSSpecHandler(file_system)), path
+
+
+def fsspec_file_system(address: str) -> tuple[Any, Any]:
+    """The fsspec file system of an address and the path in it; raises ConfigError where there is none."""
+    import fsspec
+
+    options: dict[str, Any] = {}
+    if scheme_of(address) == "s3":
+        options["anon"] = os.environ.get("AWS_NO_SIGN_REQUEST", "").lower() in _TRUE
+        if s3_endpoint():
+            options["client_kwargs"] = {"endpoint_url": s3_endpoint()}
+    try:
+        file_system, path = fsspec.core.url_to_fs(address, **options)
+    except ImportError as error:
+        raise ConfigError(
+            f"{scheme_of(address)}:// needs a package that is not installed ({error}); "
+            "install fo1-data[stores] or the fsspec package of that store"
+        ) from error
+    except ValueError as error:
+        raise ConfigError(f"no file system for {address}: {error}") from error
+    return file_system, path

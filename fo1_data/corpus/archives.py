@@ -1,0 +1,91 @@
+"""Members of tar archives: by their place where the archive is plain, else by reading on.
+
+A compressed tar can only be read from front to back. One cursor is kept for each process; members
+asked for in the archive's order, as shards do, cost one pass. Does not unpack anything to disk.
+"""
+
+import tarfile
+import threading
+import zlib
+from contextlib import ExitStack
+from lzma import LZMAError
+
+from fo1_data.corpus.downloads import download, reject, too_large
+from fo1_data.corpus.images import InputLimits
+from fo1_data.corpus.streams import one_line, open_stream
+from fo1_data.errors import CorpusError
+from schemas.corpus import CorpusImage
+
+BROKEN_TAR = (tarfile.TarError, EOFError, zlib.error, LZMAError, OSError, ValueError)
+
+
+def read_member(entry: CorpusImage, limits: InputLimits) -> bytes:
+    """The bytes of the member `entry.inner` of the tar at `entry.uri`; raises InputReject(stage `fetch`)."""
+    assert entry.inner is not None
+    if entry.inner_span is not None:
+        return download(
+            entry.uri,
+            max_bytes=limits.max_bytes,
+            timeout_s=limits.download_timeout_s,
+            span=entry.inner_span,
+        )
+    with _LOCK:
+        try:
+            return _read_on(entry.uri, entry.inner, limits.max_bytes)
+        except CorpusError as error:
+            _forget()
+            raise reject("unreadable", str(error)) from error
+        except BROKEN_TAR as error:
+            _forget()
+            raise reject("unreadable", f"{entry.name}: {one_line(error)}") from error
+
+
+_LOCK = threading.Lock()
+_cursors: dict[str, "_Cursor"] = {}
+
+
+def _read_on(address: str, name: str, max_bytes: int) -> bytes:
+    if address in _cursors:
+        data = _cursors[address].find(name, max_bytes)
+        if data is not None:
+            return data
+    _forget()
+    _cursors[address] = _Cursor(address)
+    data = _cursors[address].find(name, max_bytes)
+    if data is None:
+        raise reject("not_found", f"{address} has no member {name}")
+    return data
+
+
+def _forget() -> None:
+    for cursor in _cursors.values():
+        cursor.close()
+    _cursors.clear()
+
+
+class _Cursor:
+    """A place in a tar that only moves forward."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        with ExitStack() as opened:
+            stream = opened.enter_context(open_stream(address))
+            self._tar = opened.enter_context(tarfile.open(fileobj=stream, mode="r|*"))
+            self._opened = opened.pop_all()
+
+    def find(self, name: str, max_bytes: int) -> bytes | None:
+        """The bytes of the next member of that name, None where none follows."""
+        for member in self._tar:
+            # tarfile remembers every member it has passed; a long archive would fill the memory.
+            self._tar.members = []  # type: ignore[attr-defined]
+            if member.name != name or not member.isfile():
+                continue
+            if member.size > max_bytes:
+                raise too_large(f"{self._address}::{name}", member.size, max_bytes)
+            file = self._tar.extractfile(member)
+            assert file is not None
+            return file.read()
+        return None
+
+    def close(self) -> None:
+        self._opened.close()

@@ -1,0 +1,157 @@
+"""Encoded bytes to an upright RGB image, or to a reason why not.
+
+Content decides the format, never a name; the first frame of an animation is the image; the EXIF
+orientation is applied. Sizes are pixels. Limits are checked from the header, before pixels are
+made. Formats that start a program or hold no raster (EPS, WMF, ...) are not opened. Reads no files.
+"""
+
+import hashlib
+import io
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+
+from PIL import ExifTags, Image, UnidentifiedImageError
+
+from fo1_data.corpus.colour_modes import to_rgb
+from fo1_data.corpus.decoder_warnings import collected_warnings
+from fo1_data.errors import InputReject
+
+# EPS would start Ghostscript; the others hold no pixels that Pillow itself can decode.
+_NOT_OPENED = frozenset({"EPS", "WMF", "BUFR", "GRIB", "HDF5", "MPEG"})
+# For codecs that are loops in Python (QOI, 16-bit PPM, ...): a small file could take minutes.
+_SLOW_MAX_PIXELS = 2**24
+# Larger images are decoded one at a time: a decoder may need several times the pixels' bytes.
+_LARGE_PIXELS = 2**24
+_large = threading.Lock()
+
+TRANSPOSE_OF_ORIENTATION = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+@dataclass(frozen=True)
+class InputLimits:
+    """What one input may cost: pixels and encoded bytes, and seconds for one try of a download."""
+
+    max_pixels: int = 100_000_000
+    max_bytes: int = 100 * 2**20
+    download_timeout_s: float = 30.0
+
+
+@dataclass(frozen=True)
+class DecodedImage:
+    """An upright RGB image. `width`, `height` are of `rgb`; `stored_wh` is the size before the EXIF
+    `orientation` (1 to 8) was applied; `notes` are Pillow's warnings about the file."""
+
+    image_id: str
+    rgb: Image.Image
+    width: int
+    height: int
+    orientation: int
+    stored_wh: tuple[int, int]
+    notes: tuple[str, ...] = ()
+
+
+def image_id_of(data: bytes) -> str:
+    """The identity of an image: SHA-256 of its encoded bytes, hex."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def decode_rgb(data: bytes, limits: InputLimits) -> DecodedImage:
+    """Decode an image of any format and colour mode Pillow reads (`colour_modes` says how).
+
+    Raises InputReject(stage `decode`) with reason `empty`, `not_an_image`, `too_many_pixels`,
+    `truncated` or `broken`.
+    """
+    if not data:
+        raise _reject("empty", "the file has no bytes")
+    with collected_warnings() as notes:
+        try:
+            rgb, orientation, stored_wh = _decode(data, limits, notes)
+        except InputReject:
+            raise
+        except Image.DecompressionBombError as error:
+            raise _reject("too_many_pixels", str(error)) from error
+        except UnidentifiedImageError as error:
+            raise _reject("not_an_image", "no image format that can be read") from error
+        except Exception as error:
+            # Decoders raise nearly anything on broken input: OSError, ValueError, SyntaxError, struct.error.
+            text = " ".join(str(error).split())[:300] or type(error).__name__
+            reason = "truncated" if "truncated" in text.lower() else "broken"
+            raise _reject(reason, text) from error
+    return DecodedImage(
+        image_id_of(data), rgb, rgb.width, rgb.height, orientation, stored_wh, tuple(dict.fromkeys(notes))
+    )
+
+
+def _reject(reason: str, message: str) -> InputReject:
+    return InputReject("decode", reason, message, replayable=False)
+
+
+@lru_cache(maxsize=1)
+def _formats() -> tuple[str, ...]:
+    Image.init()
+    return tuple(name for name in Image.ID if name not in _NOT_OPENED)
+
+
+def _decode(data: bytes, limits: InputLimits, notes: list[str]) -> tuple[Image.Image, int, tuple[int, int]]:
+    with Image.open(io.BytesIO(data), formats=_formats()) as image:
+        _check_size(image, limits)
+        with _turn(image.width * image.height):
+            orientation = _orientation_of(image, notes)
+            stored_wh = image.size
+            image.load()
+            _check_size(image, limits)
+            if image.format == "TIFF":
+                # Pillow turns TIFFs upright itself, and swaps their size before that.
+                return _upright_tiff(image, orientation)
+            rgb = to_rgb(image)
+            method = TRANSPOSE_OF_ORIENTATION.get(orientation)
+            return (rgb if method is None else rgb.transpose(method)), orientation, stored_wh
+
+
+def _upright_tiff(image: Image.Image, orientation: int) -> tuple[Image.Image, int, tuple[int, int]]:
+    width, height = image.size
+    return to_rgb(image), orientation, ((height, width) if orientation >= 5 else (width, height))
+
+
+def _check_size(image: Image.Image, limits: InputLimits) -> None:
+    width, height = image.size
+    if width < 1 or height < 1:
+        raise _reject("broken", f"the header says {width} x {height} pixels")
+    limit = limits.max_pixels
+    if any(tile[0] in Image.DECODERS for tile in getattr(image, "tile", ())):
+        limit = min(limit, _SLOW_MAX_PIXELS)
+    if width * height > limit:
+        raise _reject(
+            "too_many_pixels", f"{width} x {height} {image.format} is over the limit max_pixels = {limit}"
+        )
+
+
+@contextmanager
+def _turn(num_pixels: int) -> Iterator[None]:
+    if num_pixels < _LARGE_PIXELS:
+        yield
+        return
+    with _large:
+        yield
+
+
+def _orientation_of(image: Image.Image, notes: list[str]) -> int:
+    """The EXIF orientation; 1 where there is none, or none that can be read."""
+    try:
+        value = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception as error:
+        # Broken metadata is no reason to lose sound pixels.
+        notes.append(f"EXIF: {' '.join(str(error).split())[:200] or type(error).__name__}")
+        return 1
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1

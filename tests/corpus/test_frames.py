@@ -1,0 +1,131 @@
+"""Image and box turned together show the same pixels, and what cannot be kept is told."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from fo1_data.boxes import as_boxes
+from fo1_data.corpus.frames import orient_boxes, oriented_entry, oriented_regions
+from fo1_data.corpus.images import TRANSPOSE_OF_ORIENTATION, DecodedImage
+from schemas.corpus import CorpusImage, CorpusPhrase, CorpusRegion
+
+SIZES = st.tuples(st.integers(1, 40), st.integers(1, 40))
+
+
+def decoded(stored_wh: tuple[int, int], orientation: int, pixels: Image.Image | None = None) -> DecodedImage:
+    stored = pixels or Image.new("RGB", stored_wh)
+    method = TRANSPOSE_OF_ORIENTATION.get(orientation)
+    rgb = stored if method is None else stored.transpose(method)
+    return DecodedImage("a" * 64, rgb, rgb.width, rgb.height, orientation, stored_wh)
+
+
+def entry_of(*boxes: tuple[float, float, float, float], **fields: object) -> CorpusImage:
+    return CorpusImage(
+        uri="/x.jpg", regions=[CorpusRegion(box_xyxy=b, label=str(i)) for i, b in enumerate(boxes)], **fields
+    )
+
+
+@given(wh=SIZES, orientation=st.integers(1, 8), data=st.data())
+def test_a_turned_box_shows_the_same_pixels(
+    wh: tuple[int, int], orientation: int, data: st.DataObject
+) -> None:
+    width, height = wh
+    rng = np.random.default_rng(data.draw(st.integers(0, 99)))
+    stored = Image.fromarray(rng.integers(0, 256, (height, width, 3), dtype=np.uint8))
+    left, top = data.draw(st.integers(0, width - 1)), data.draw(st.integers(0, height - 1))
+    right, bottom = data.draw(st.integers(left + 1, width)), data.draw(st.integers(top + 1, height))
+    image = decoded(wh, orientation, stored)
+    (region,), rejects = oriented_regions(entry_of((left, top, right, bottom)), image, "stored")
+    assert not rejects
+    shown = image.rgb.crop(tuple(int(v) for v in region.box_xyxy))
+    original = decoded((1, 1), orientation, stored.crop((left, top, right, bottom))).rgb
+    assert np.array_equal(np.asarray(shown), np.asarray(original))
+
+
+@given(wh=SIZES, orientation=st.integers(1, 8))
+def test_turning_keeps_fractions_and_sizes(wh: tuple[int, int], orientation: int) -> None:
+    boxes = as_boxes([(0.25, 0.5, wh[0] - 0.125, wh[1])])
+    turned = orient_boxes(boxes, wh, orientation)
+    sides = [turned[0, 2] - turned[0, 0], turned[0, 3] - turned[0, 1]]
+    assert sorted(sides) == sorted([boxes[0, 2] - boxes[0, 0], boxes[0, 3] - boxes[0, 1]])
+
+
+@pytest.mark.parametrize(
+    ("declared", "frame", "turned"),
+    [
+        ((60, 40), "auto", True),
+        ((40, 60), "auto", False),
+        ((None, None), "auto", True),
+        ((7, 9), "auto", True),
+        ((40, 60), "stored", True),
+        ((60, 40), "oriented", False),
+    ],
+)
+def test_the_declared_size_tells_the_frame(
+    declared: tuple[int | None, int | None], frame: str, turned: bool
+) -> None:
+    entry = entry_of((0, 0, 10, 20), width=declared[0], height=declared[1])
+    regions, _ = oriented_regions(entry, decoded((60, 40), 6), frame)  # type: ignore[arg-type]
+    expected = (20.0, 0.0, 40.0, 10.0) if turned else (0.0, 0.0, 10.0, 20.0)
+    assert regions[0].box_xyxy == expected
+
+
+def test_a_square_image_is_taken_as_stored() -> None:
+    regions, _ = oriented_regions(entry_of((0, 0, 5, 5), width=50, height=50), decoded((50, 50), 3), "auto")
+    assert regions[0].box_xyxy == (45.0, 45.0, 50.0, 50.0)
+
+
+@pytest.mark.parametrize(
+    ("box", "reason"),
+    [
+        ((5, 5, 5, 9), "no_area"),
+        ((9, 5, 5, 9), "no_area"),
+        ((math.nan, 0, 5, 5), "not_finite"),
+        ((-math.inf, 0, math.inf, 5), "not_finite"),
+        ((1e39, 0, 2e39, 5), "not_finite"),
+        ((70, 0, 90, 5), "outside"),
+        ((60, 0, 90, 5), "outside"),
+    ],
+)
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_bad_box_is_rejected_and_the_others_stay(
+    box: tuple[float, float, float, float], reason: str, orientation: int
+) -> None:
+    entry = entry_of(box, (-5, -5, 10, 10), id="7", meta={"k": 1})
+    regions, rejects = oriented_regions(entry, decoded((60, 40), orientation), "stored")
+    assert [region.label for region in regions] == ["1"]
+    assert [(reject.stage, reject.reason, reject.image_id) for reject in rejects] == [
+        ("box", reason, "a" * 64)
+    ]
+    kept = CorpusImage.model_validate_json(rejects[0].source or "")
+    assert (kept.id, kept.meta, len(kept.regions or [])) == ("7", {"k": 1}, 1)
+
+
+def test_clipping_stays_within_the_image() -> None:
+    regions, rejects = oriented_regions(entry_of((-3, -3, 500, 20)), decoded((60, 40), 1), "auto")
+    assert regions[0].box_xyxy == (0.0, 0.0, 60.0, 20.0)
+    assert not rejects
+
+
+def test_phrases_follow_the_regions_left() -> None:
+    phrases = [
+        CorpusPhrase(text="both", region_indices=[1, 2]),
+        CorpusPhrase(text="gone", region_indices=[0]),
+        CorpusPhrase(text="absent", region_indices=[]),
+        CorpusPhrase(text="unknown"),
+    ]
+    entry = entry_of((5, 5, 5, 5), (0, 0, 9, 9), (1, 1, 8, 8), phrases=phrases)
+    turned, rejects = oriented_entry(entry, decoded((60, 40), 1), "auto")
+    assert len(rejects) == 1
+    assert [phrase.region_indices for phrase in turned.phrases] == [[0, 1], None, [], None]
+    assert (turned.width, turned.height) == (60, 40)
+
+
+def test_no_regions_and_none_said_stay_apart() -> None:
+    image = decoded((60, 40), 1)
+    assert oriented_entry(CorpusImage(uri="/x", regions=None), image, "auto")[0].regions is None
+    assert oriented_entry(CorpusImage(uri="/x", regions=[]), image, "auto")[0].regions == []
