@@ -16,6 +16,7 @@ def _split_commas(value: object) -> object:
 
 
 Words = Annotated[list[str], BeforeValidator(_split_commas)]
+Actors = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, int) else value)]
 Kinds = Annotated[list[LabelKind], BeforeValidator(_split_commas)]
 
 
@@ -42,12 +43,13 @@ class RunConfig(BaseModel):
     seed: int = 0
 
     address: str | None = None
-    actors: str = Field(default="1", pattern=r"^[1-9]\d*(:[1-9]\d*)?$")
+    actors: Actors = Field(default="1", pattern=r"^[1-9]\d*(:[1-9]\d*)?$")
     cpus_per_actor: float = Field(default=1.0, gt=0)
     gpus_per_actor: float | None = Field(default=None, ge=0)
     object_store_bytes: int = Field(default=200 * 2**20, ge=80 * 2**20)
     shard_size: int = Field(default=32, ge=1, le=10_000)
     max_tries: int = Field(default=3, ge=1)
+    placement_timeout_s: float = Field(default=300.0, ge=0)
 
     limit: int | None = Field(default=None, ge=1)
     embed_images: bool = False
@@ -95,6 +97,7 @@ class RunConfig(BaseModel):
 NOT_IN_FINGERPRINT = frozenset(
     {
         "out", "address", "actors", "cpus_per_actor", "gpus_per_actor", "object_store_bytes", "max_tries",
+        "placement_timeout_s",
         "strict", "force", "replay_rejects", "batch_images", "engine_bytes", "device", "download_timeout_s",
     }
 )  # fmt: skip
