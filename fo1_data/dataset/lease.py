@@ -139,6 +139,11 @@ class Lease:
         mine = number + 1
         if not self._store.create_exclusive(_path(mine), self._record.model_dump_json().encode()):
             raise LeaseError(_refusal(self._store.url, current_lease(self._store)[1]))
+        # A taker that read the numbers long ago can make one that was used and removed since.
+        highest, holder = current_lease(self._store)
+        if highest != mine:
+            self._store.delete(_path(mine))
+            raise LeaseError(_refusal(self._store.url, holder))
         for old in self._store.list(LEASES):
             if old.endswith(".json") and old != _path(mine):
                 self._store.delete(old)
