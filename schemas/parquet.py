@@ -65,7 +65,15 @@ ANSWER = pa.struct(
 PROVENANCE = pa.struct(
     [
         (name, pa.string())
-        for name in ("job_id", "model", "model_sha256", "proposer", "prompts_version", "licence", "labelled_at")
+        for name in (
+            "job_id",
+            "model",
+            "model_sha256",
+            "proposer",
+            "prompts_version",
+            "licence",
+            "labelled_at",
+        )
     ]
 )
 

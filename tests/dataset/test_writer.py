@@ -270,6 +270,14 @@ def test_a_replay_keeps_the_rejects_that_are_not_tried_again(tmp_path: Path) -> 
     assert [reject.uri for reject in open_dataset(str(out)).rejects()] == ["line 3", "fine-image"]
 
 
+def test_the_next_version_names_its_parent(tmp_path: Path) -> None:
+    parent = small_dataset(tmp_path / "a")
+    run = begin(tmp_path / "b", labels=["ocr"])
+    run.write_shard(make_shard(), [make_row()], [], "a")
+    manifest = run.finalise("made-up", parent=parent)
+    assert (manifest.version, manifest.parent) == ("2", "made-up@1")
+
+
 def test_a_replay_of_nothing_or_under_other_weights_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="no finished dataset"):
         open_run(str(tmp_path / "none"), FINGERPRINT, {}, replay=True)

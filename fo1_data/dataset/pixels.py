@@ -1,0 +1,74 @@
+"""The encoded bytes of a row's image: embedded, or fetched and checked to be the very bytes labelled.
+
+Does not decode.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+
+from fo1_data.corpus.images import InputLimits
+from fo1_data.corpus.storage import read_bytes
+from fo1_data.errors import DatasetError, InputReject
+from schemas.corpus import CorpusImage
+from schemas.images import ImageRow
+
+FETCHERS = 8
+
+
+def image_bytes(row: ImageRow, limits: InputLimits) -> bytes:
+    """The bytes whose SHA-256 is the row's `image_id`, from wherever they are still to be had.
+
+    Raises DatasetError, saying what became of each address.
+    """
+    if row.image.bytes is not None:
+        return row.image.bytes
+    reasons = []
+    for entry in (entry for uri in row.uris or [row.uri] for entry in _entries(uri)):
+        try:
+            data = read_bytes(entry, limits)
+        except InputReject as reject:
+            reasons.append(f"{entry.name}: {reject.message}")
+            continue
+        if hashlib.sha256(data).hexdigest() == row.image_id:
+            return data
+        reasons.append(f"{entry.name}: holds another image now than the one that was labelled")
+    raise DatasetError(f"image {row.image_id[:16]} cannot be had: {'; '.join(reasons)}")
+
+
+def with_bytes(rows: Iterable[ImageRow], limits: InputLimits) -> Iterator[tuple[ImageRow, bytes]]:
+    """The rows in order, each with its image's bytes; a few are fetched ahead, in threads."""
+    rows = iter(rows)
+    with ThreadPoolExecutor(FETCHERS, thread_name_prefix="fo1-fetch") as pool:
+        ahead = [(row, pool.submit(image_bytes, row, limits)) for row in islice(rows, 2 * FETCHERS)]
+        try:
+            while ahead:
+                row, future = ahead.pop(0)
+                yield row, future.result()
+                ahead += [(row, pool.submit(image_bytes, row, limits)) for row in islice(rows, 1)]
+        finally:
+            for _, future in ahead:
+                future.cancel()
+
+
+def suffix_of_bytes(data: bytes) -> str:
+    """The usual file suffix of an encoded image by its first bytes, without the dot."""
+    if data.startswith(b"\xff\xd8\xff"):
+        return "jpg"
+    if data.startswith(b"\x89PNG"):
+        return "png"
+    if data.startswith(b"GIF8"):
+        return "gif"
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "webp"
+    if data[:4] in (b"II*\x00", b"MM\x00*"):
+        return "tif"
+    return "bmp" if data.startswith(b"BM") else "img"
+
+
+def _entries(uri: str) -> list[CorpusImage]:
+    """What an address can name: a member of an archive (`archive::member`), or a file with that name."""
+    archive, _, inner = uri.partition("::")
+    members = [CorpusImage(uri=archive, inner=inner)] if inner else []
+    return [*members, CorpusImage(uri=uri)]
