@@ -1,0 +1,39 @@
+"""What a question gives back: the greedy answer and, from the same pass, how sure each token was.
+
+All probabilities are of the model's softmax over the whole vocabulary, natural logarithms.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class RegionStep:
+    """One choice inside `<objects>`: which region next, or none more.
+
+    step: index of the chosen token in the answer; region_logprobs: (R,) float32 for the prompt's R
+    regions; stop_logprob: of `</objects>`.
+    """
+
+    step: int
+    region_logprobs: np.ndarray
+    stop_logprob: float
+
+
+@dataclass
+class Generation:
+    """A greedy answer.
+
+    token_ids ends with the end of turn unless `finished` is False (the token limit was reached).
+    logprobs: of each token; margins: to the runner-up, 0 and up; entropies: of each step's whole
+    distribution, in nats.
+    """
+
+    token_ids: list[int] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
+    margins: list[float] = field(default_factory=list)
+    entropies: list[float] = field(default_factory=list)
+    region_steps: list[RegionStep] = field(default_factory=list)
+    finished: bool = False
+    text: str = ""
