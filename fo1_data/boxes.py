@@ -48,7 +48,8 @@ def xyxy_to_cxcywh(boxes_xyxy: Boxes) -> Boxes:
 def scale_boxes(boxes_xyxy: Boxes, from_wh: tuple[int, int], to_wh: tuple[int, int]) -> Boxes:
     """Boxes of an image of `from_wh` pixels in the same image resized to `to_wh`."""
     ratio_w, ratio_h = to_wh[0] / from_wh[0], to_wh[1] / from_wh[1]
-    return (boxes_xyxy * np.array([ratio_w, ratio_h, ratio_w, ratio_h])).astype(np.float32)
+    scaled: Boxes = (boxes_xyxy * np.array([ratio_w, ratio_h, ratio_w, ratio_h])).astype(np.float32)
+    return scaled
 
 
 def norm_to_xyxy(boxes_norm: Boxes, image_wh: tuple[int, int]) -> Boxes:

@@ -1,6 +1,6 @@
 """What a corpus says of an image before any model has seen it. Also the form of gold."""
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -50,6 +50,7 @@ class CorpusImage(BaseModel):
     `inner_span` is its offset and length in bytes where the archive is not compressed.
     `width`, `height` are those the source declares, in pixels of its own frame; `regions` is
     null where the corpus has no boxes for the image (an empty list: it says there are none).
+    `box_unit` is `share` where the boxes are parts of the frame's width and height (YOLO).
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -61,6 +62,7 @@ class CorpusImage(BaseModel):
     width: int | None = None
     height: int | None = None
     regions: list[CorpusRegion] | None = None
+    box_unit: Literal["pixel", "share"] = "pixel"
     caption: str | None = None
     phrases: list[CorpusPhrase] = []
     counts: list[CorpusCount] = []

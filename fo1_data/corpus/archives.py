@@ -19,6 +19,11 @@ from schemas.corpus import CorpusImage
 BROKEN_TAR = (tarfile.TarError, EOFError, zlib.error, LZMAError, OSError, ValueError)
 
 
+def text_name(name: str) -> str:
+    """A member's name as text that can be encoded, whatever its bytes."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
 def read_member(entry: CorpusImage, limits: InputLimits) -> bytes:
     """The bytes of the member `entry.inner` of the tar at `entry.uri`; raises InputReject(stage `fetch`)."""
     assert entry.inner is not None
@@ -75,10 +80,10 @@ class _Cursor:
 
     def find(self, name: str, max_bytes: int) -> bytes | None:
         """The bytes of the next member of that name, None where none follows."""
-        for member in self._tar:
+        while (member := self._tar.next()) is not None:
             # tarfile remembers every member it has passed; a long archive would fill the memory.
             self._tar.members = []  # type: ignore[attr-defined]
-            if member.name != name or not member.isfile():
+            if text_name(member.name) != name or not member.isfile():
                 continue
             if member.size > max_bytes:
                 raise too_large(f"{self._address}::{name}", member.size, max_bytes)

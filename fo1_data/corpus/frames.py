@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from fo1_data.boxes import Boxes, are_finite, as_boxes, clip_boxes, have_area
+from fo1_data.boxes import Boxes, are_finite, as_boxes, clip_boxes, have_area, norm_to_xyxy
 from fo1_data.corpus.images import DecodedImage
 from schemas.corpus import CorpusImage, CorpusPhrase, CorpusRegion
 from schemas.images import Reject, RejectStage
@@ -43,6 +43,7 @@ def oriented_entry(
         update={
             "width": image.width,
             "height": image.height,
+            "box_unit": "pixel",
             "regions": None if entry.regions is None else regions,
             "phrases": [_follow(phrase, place) for phrase in entry.phrases],
         }
@@ -82,7 +83,10 @@ def _split(
     boxes = as_boxes([region.box_xyxy for region in given])
     sound = are_finite(boxes)
     straight = have_area(boxes)
-    if stored_frame(entry, image, box_frame):
+    stored = stored_frame(entry, image, box_frame)
+    if entry.box_unit == "share":
+        boxes = norm_to_xyxy(boxes, image.stored_wh if stored else (image.width, image.height))
+    if stored:
         boxes = orient_boxes(boxes, image.stored_wh, image.orientation)
     boxes = clip_boxes(boxes, (image.width, image.height))
     whole = sound & have_area(boxes)

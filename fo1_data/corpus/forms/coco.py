@@ -1,0 +1,129 @@
+"""COCO JSON: `images`, `annotations` (boxes x, y, width, height; captions) and `categories`.
+
+The file is held whole. Images are looked for beside it, in `images/`, and in the folders named as
+the split in the file's name (`instances_train2017.json` -> `train2017/`), here and one level up.
+Ids, crowd flags and whatever else is short are kept in `meta`; segmentations are not.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import ValidationError
+
+from fo1_data.corpus.addresses import base_name, join, parent
+from fo1_data.corpus.forms.annotations import (
+    box_of,
+    entry_of_record,
+    keep_region_meta,
+    places_beside,
+    text_of,
+    validation_text,
+    whole_number,
+)
+from fo1_data.corpus.places import ImagePlaces, listing_reject
+from fo1_data.corpus.streams import one_line, read_whole
+from fo1_data.errors import CorpusError
+from schemas.corpus import CorpusImage, CorpusRegion
+from schemas.images import Reject
+
+_NOT_KEPT = ("bbox", "segmentation", "category_id", "image_id", "area", "keypoints", "num_keypoints")
+_TEXTS = ("caption", "detailed_caption", "text")
+
+
+def read_coco(address: str) -> Iterator[CorpusImage | Reject]:
+    """The images of a COCO file, with boxes, labels and captions. Also reads a list of our own records."""
+    try:
+        document = json.loads(read_whole(address))
+    except (ValueError, RecursionError) as error:
+        raise CorpusError(f"{address} is no JSON: {one_line(error)}") from error
+    if isinstance(document, list):
+        places = places_beside(address)
+        for number, record in enumerate(document):
+            yield entry_of_record(record, f"{address}#{number}", places)
+        return
+    if not isinstance(document, dict) or not isinstance(document.get("images"), list):
+        raise CorpusError(
+            f"{address} is no COCO file: looked for the keys images, annotations and categories"
+        )
+    yield from _images(document, address)
+
+
+def _images(document: dict[str, Any], address: str) -> Iterator[CorpusImage | Reject]:
+    names = {item.get("id"): text_of(item.get("name")) for item in _objects(document, "categories")}
+    by_image: dict[Any, list[dict[str, Any]]] = defaultdict(list)
+    for annotation in _objects(document, "annotations"):
+        by_image[_hashable(annotation.get("image_id"))].append(annotation)
+    has_boxes = any("bbox" in item for group in by_image.values() for item in group) or not by_image
+    places = ImagePlaces(_roots(address))
+    for number, image in enumerate(document["images"]):
+        where = f"{address}#images/{number}"
+        if not isinstance(image, dict) or not isinstance(image.get("file_name"), str):
+            yield listing_reject(where, "no_image", f"{where} has no file_name")
+            continue
+        annotations = by_image.pop(_hashable(image.get("id")), [])
+        try:
+            yield _entry(image, annotations, names, places, has_boxes)
+        except (ValidationError, ValueError, TypeError, OSError) as error:
+            yield listing_reject(where, "bad_record", f"{where}: {validation_text(error)}")
+    for image_id, orphans in by_image.items():
+        where = f"{address}#annotations"
+        text = f"{len(orphans)} annotations are of image id {image_id!r}, which is not listed"
+        yield listing_reject(where, "unknown_image", text)
+
+
+def _objects(document: dict[str, Any], key: str) -> list[dict[str, Any]]:
+    listed = document.get(key)
+    return [item for item in listed if isinstance(item, dict)] if isinstance(listed, list) else []
+
+
+def _hashable(value: Any) -> Any:
+    return value if isinstance(value, int | str | float) else repr(value)
+
+
+def _entry(
+    image: dict[str, Any],
+    annotations: list[dict[str, Any]],
+    names: dict[Any, str | None],
+    places: ImagePlaces,
+    has_boxes: bool,
+) -> CorpusImage:
+    meta = {k: v for k, v in image.items() if k not in ("id", "file_name", "width", "height")}
+    captions = [str(item["caption"]) for item in annotations if "bbox" not in item and item.get("caption")]
+    if captions:
+        meta["captions"] = captions
+    boxed = [item for item in annotations if "bbox" in item]
+    keep_region_meta(
+        meta, [{k: v for k, v in _rest(item).items() if v not in (None, {}, [])} for item in boxed]
+    )
+    return CorpusImage(
+        uri=places.find(image["file_name"]),
+        id=None if image.get("id") is None else str(image["id"]),
+        width=whole_number(image.get("width")),
+        height=whole_number(image.get("height")),
+        regions=[_region(item, names) for item in boxed] if has_boxes else None,
+        caption=captions[0] if captions else None,
+        meta=meta or None,
+    )
+
+
+def _rest(annotation: dict[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in annotation.items() if k not in (*_NOT_KEPT, *_TEXTS)}
+
+
+def _region(annotation: dict[str, Any], names: dict[Any, str | None]) -> CorpusRegion:
+    left, top, width, height = box_of(annotation["bbox"])
+    category = annotation.get("category_id")
+    label = names.get(_hashable(category)) or text_of(category)
+    texts: dict[str, Any] = {key: text_of(annotation.get(key)) for key in _TEXTS}
+    return CorpusRegion(box_xyxy=(left, top, left + width, top + height), label=label, **texts)
+
+
+def _roots(address: str) -> list[str]:
+    here = parent(address)
+    above = parent(here)
+    split = base_name(address).rsplit(".", 1)[0].rpartition("_")[2]
+    return [
+        join(folder, name) for folder in (here, above) for name in (".", "images", split, f"images/{split}")
+    ]

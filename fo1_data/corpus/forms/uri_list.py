@@ -1,0 +1,57 @@
+"""Lists of image addresses: a `.txt` with one a line, or a Parquet file with a column of them.
+
+A relative address is looked for beside the list, then in `images/` beside it. A Parquet row may hold
+any field of `annotations`.
+"""
+
+import os
+from collections.abc import Iterator
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from fo1_data.corpus.forms.annotations import NAME_KEYS, entry_of_record, places_beside
+from fo1_data.corpus.places import listing_reject
+from fo1_data.corpus.streams import one_line, open_seekable, open_stream
+from fo1_data.errors import CorpusError
+from schemas.corpus import CorpusImage
+from schemas.images import Reject
+
+_BATCH_ROWS = 1024
+
+
+def read_text_list(address: str) -> Iterator[CorpusImage | Reject]:
+    """One address a line; a local name may be of any bytes."""
+    places = places_beside(address)
+    with open_stream(address) as stream:
+        for number, line in enumerate(stream, 1):
+            name = os.fsdecode(line.removeprefix(b"\xef\xbb\xbf").strip())
+            if not name:
+                continue
+            try:
+                yield CorpusImage(uri=places.find(name))
+            except (ValueError, OSError) as error:
+                where = f"{address}:{number}"
+                yield listing_reject(where, "bad_record", f"{where}: {one_line(error)}")
+
+
+def read_parquet_list(address: str) -> Iterator[CorpusImage | Reject]:
+    """One row an image; its address is in the first of the columns that `NAME_KEYS` lists."""
+    places = places_beside(address)
+    with open_seekable(address) as file:
+        try:
+            parquet = pq.ParquetFile(file)
+        except pa.ArrowException as error:
+            raise CorpusError(f"{address} is no Parquet file: {one_line(error)}") from error
+        if not set(NAME_KEYS) & set(parquet.schema_arrow.names):
+            columns = ", ".join(parquet.schema_arrow.names)
+            raise CorpusError(f"{address} has no column {', '.join(NAME_KEYS)} (it has {columns})")
+        number = 0
+        try:
+            for batch in parquet.iter_batches(_BATCH_ROWS):
+                for row in batch.to_pylist():
+                    yield entry_of_record(row, f"{address}#{number}", places)
+                    number += 1
+        except (pa.ArrowException, OSError) as error:
+            where = f"{address}#{number}"
+            yield listing_reject(where, "bad_rows", f"{where} and what follows: {one_line(error)}")

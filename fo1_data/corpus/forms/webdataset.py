@@ -1,0 +1,124 @@
+"""WebDataset: tars in which the files of one sample follow each other and share a key.
+
+The key is the path up to the first dot of the file's name. `.json` (fields of `annotations`, or
+anything, kept as meta), `.txt` (caption) and `.cls` (class) speak of the sample; every other file of
+it is an image. Images are not read here: an entry says where its bytes lie in a plain tar, and
+names the member of a compressed one.
+"""
+
+import json
+import tarfile
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import IO, Any
+
+from pydantic import ValidationError
+
+from fo1_data.corpus.addresses import local_path
+from fo1_data.corpus.archives import BROKEN_TAR, text_name
+from fo1_data.corpus.forms.annotations import fields_of_record, validation_text
+from fo1_data.corpus.places import listing_reject
+from fo1_data.corpus.streams import one_line, open_stream
+from fo1_data.errors import CorpusError
+from schemas.corpus import CorpusImage
+from schemas.images import Reject
+
+_SIDECARS = ("json", "txt", "cls", "caption", "text")
+_MAX_SIDECAR_BYTES = 2**24
+_COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
+
+Span = tuple[int, int]
+
+
+@dataclass
+class _Sample:
+    key: str
+    images: list[tuple[str, Span | None]] = field(default_factory=list)
+    sidecars: dict[str, bytes] = field(default_factory=dict)
+
+
+def read_webdataset(addresses: Iterable[str]) -> Iterator[CorpusImage | Reject]:
+    """The images of each tar in turn; where a tar is broken, a reject follows what came before."""
+    for address in addresses:
+        try:
+            for sample in _samples(address):
+                yield from _entries(sample, address)
+        except CorpusError as error:
+            yield listing_reject(address, "unreadable_archive", str(error))
+        except BROKEN_TAR as error:
+            yield listing_reject(address, "broken_archive", f"{address} is no whole tar: {one_line(error)}")
+
+
+def _samples(address: str) -> Iterator[_Sample]:
+    sample: _Sample | None = None
+    with ExitStack() as opened:
+        tar, is_plain = _open_tar(address, opened)
+        while (member := tar.next()) is not None:
+            tar.members = []  # type: ignore[attr-defined]  # tarfile remembers all it has passed
+            if not member.isfile():
+                continue
+            key, kind = split_name(member.name)
+            if sample is None or key != sample.key:
+                if sample is not None:
+                    yield sample
+                sample = _Sample(key)
+            if kind not in _SIDECARS:
+                span = (member.offset_data, member.size) if is_plain and not member.issparse() else None
+                sample.images.append((text_name(member.name), span))
+            elif member.size <= _MAX_SIDECAR_BYTES and (file := tar.extractfile(member)) is not None:
+                sample.sidecars[kind] = file.read()
+        if sample is not None:
+            yield sample
+
+
+def _open_tar(address: str, opened: ExitStack) -> tuple[tarfile.TarFile, bool]:
+    """The tar, and whether its members lie in it as they are."""
+    with open_stream(address) as stream:
+        is_plain = not stream.read(6).startswith(_COMPRESSED)
+    stream = opened.enter_context(open_stream(address))
+    seekable = is_plain and local_path(address) is not None
+    return opened.enter_context(_tar(stream, "r:" if seekable else "r|*")), is_plain
+
+
+def _tar(stream: IO[bytes], mode: Any) -> tarfile.TarFile:
+    return tarfile.open(fileobj=stream, mode=mode)
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """The key of a member and the lower-case rest of its name after the first dot."""
+    folder, slash, last = name.rpartition("/")
+    stem, _, kind = last.partition(".")
+    return text_name(f"{folder}{slash}{stem}"), kind.lower()
+
+
+def _entries(sample: _Sample, address: str) -> Iterator[CorpusImage | Reject]:
+    where = f"{address}::{sample.key}"
+    fields: dict[str, Any] = {"id": sample.key}
+    try:
+        fields |= _said(sample.sidecars)
+    except (ValueError, TypeError, RecursionError) as error:
+        # The image is sound all the same: it goes on without what cannot be read.
+        yield listing_reject(where, "bad_sidecar", f"{where}: {one_line(error)}")
+    for name, span in sample.images:
+        try:
+            yield CorpusImage(uri=address, inner=name, inner_span=span, **fields)
+        except ValidationError as error:
+            yield listing_reject(f"{address}::{name}", "bad_sidecar", f"{where}: {validation_text(error)}")
+            yield CorpusImage(uri=address, inner=name, inner_span=span, id=sample.key)
+
+
+def _said(sidecars: dict[str, bytes]) -> dict[str, Any]:
+    """What the files beside an image say of it, as fields of an entry."""
+    fields: dict[str, Any] = {}
+    if "json" in sidecars:
+        said = json.loads(sidecars["json"])
+        fields = fields_of_record(said if isinstance(said, dict) else {"json": said})
+        fields = {name: value for name, value in fields.items() if name != "id" or value is not None}
+    texts = (sidecars.get(kind) for kind in ("txt", "caption", "text"))
+    caption = next((text.decode("utf-8-sig").strip() for text in texts if text), None)
+    if caption and not fields.get("caption"):
+        fields["caption"] = caption
+    if "cls" in sidecars:
+        fields["meta"] = {**(fields.get("meta") or {}), "cls": sidecars["cls"].decode("utf-8-sig").strip()}
+    return fields

@@ -1,0 +1,194 @@
+"""YOLO: a text file beside each image, one line a box: class, centre x, centre y, width, height.
+
+Numbers are shares of the image's size, and stay so (`box_unit` `share`): no image is opened to list
+them. Lines of a segmentation (class, then x y pairs) give the box around their points. An image
+without a label file has no boxes, as YOLO means it. Given as a `data.yaml`, as a folder with
+`images/` and `labels/`, or as a folder of labels with its images near by. Class names come from the
+yaml, or from `classes.txt` or `obj.names` beside.
+"""
+
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+from typing import Any
+
+import numpy as np
+import yaml
+
+from fo1_data.boxes import as_boxes, cxcywh_to_xyxy
+from fo1_data.corpus.addresses import base_name, join, parent, suffix_of
+from fo1_data.corpus.places import ImagePlaces, kind_of, listing_reject, walk
+from fo1_data.corpus.streams import one_line, read_whole
+from fo1_data.errors import CorpusError
+from schemas.corpus import CorpusImage, CorpusRegion
+from schemas.images import Reject
+
+YAML_NAMES = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
+CLASS_FILES = ("classes.txt", "obj.names", "labels.txt")
+_SPLITS = ("train", "val", "valid", "test")
+_SUFFIXES = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG", ".webp", ".bmp", ".tif", ".tiff")
+
+
+def read_yolo_yaml(address: str) -> Iterator[CorpusImage | Reject]:
+    """The images of every split that a `data.yaml` names."""
+    try:
+        document = yaml.safe_load(read_whole(address))
+    except (yaml.YAMLError, UnicodeError, RecursionError) as error:
+        raise CorpusError(f"{address} is no YAML: {one_line(error)}") from error
+    splits = (
+        {name: document[name] for name in _SPLITS if document.get(name)} if isinstance(document, dict) else {}
+    )
+    if not splits:
+        raise CorpusError(
+            f"{address} is no YOLO data file: looked for the keys train, val or test, and names"
+        )
+    names = _names(document.get("names"))
+    first_values = "kpt_shape" in document
+    base = _base_folder(address, document.get("path"))
+    listed: set[str] = set()
+    for split, given in splits.items():
+        for place in given if isinstance(given, list) else [given]:
+            for item in _images_of(_found(base, parent(address), str(place))):
+                if isinstance(item, Reject):
+                    yield item
+                elif item not in listed:
+                    listed.add(item)
+                    yield from _entry(item, _label_file(item), names, {"split": split}, first_values)
+
+
+def read_yolo_folder(folder: str) -> Iterator[CorpusImage | Reject]:
+    """A folder with `images/` and `labels/`, or one of labels whose images lie near by."""
+    for name in YAML_NAMES:
+        if kind_of(join(folder, name)) == "file":
+            yield from read_yolo_yaml(join(folder, name))
+            return
+    names = _class_file(folder)
+    images = join(folder, "images")
+    if kind_of(images) == "folder":
+        for item in walk(images):
+            if isinstance(item, Reject):
+                yield item
+            else:
+                yield from _entry(item, _label_file(item), names, {}, False)
+        return
+    yield from _from_labels(folder, names)
+
+
+def is_yolo_folder(folder: str, files: list[str], folders: list[str]) -> bool:
+    """True where a folder's own files and folders say that it is YOLO."""
+    if any(name in files for name in YAML_NAMES):
+        return True
+    if "labels" not in folders:
+        return False
+    labels = join(folder, "labels")
+    return any(isinstance(item, str) and suffix_of(item) == ".txt" for item in walk(labels))
+
+
+def _from_labels(folder: str, names: dict[int, str]) -> Iterator[CorpusImage | Reject]:
+    above = parent(folder)
+    labels = join(folder, "labels")
+    for item in walk(labels if kind_of(labels) == "folder" else folder):
+        if isinstance(item, Reject):
+            yield item
+        elif suffix_of(item) == ".txt" and base_name(item) not in CLASS_FILES:
+            split = base_name(parent(item))
+            roots = [join(top, f"images/{split}") for top in (folder, above)]
+            roots += [join(top, "images") for top in (folder, above)] + [parent(item), folder, above]
+            stem = PurePosixPath(base_name(item)).stem
+            yield from _entry(_image_named(stem, ImagePlaces(roots)), item, names, {}, False)
+
+
+def _image_named(stem: str, places: ImagePlaces) -> str:
+    found = (places.look(stem + suffix) for suffix in _SUFFIXES)
+    return next((address for address in found if address is not None), places.find(f"{stem}.jpg"))
+
+
+def _base_folder(address: str, path: Any) -> str:
+    here = parent(address)
+    if not isinstance(path, str) or not path:
+        return here
+    base = join(here, path)
+    # A yaml often carries its author's path; its own folder then is the better place.
+    return base if kind_of(base) == "folder" else here
+
+
+def _found(base: str, here: str, place: str) -> str:
+    for candidate in (join(base, place), join(here, place), join(here, place.removeprefix("../"))):
+        if kind_of(candidate) != "nothing":
+            return candidate
+    raise CorpusError(f"the YOLO data file names {place}, which is neither in {base} nor in {here}")
+
+
+def _images_of(place: str) -> Iterator[str | Reject]:
+    if suffix_of(place) == ".txt":
+        for line in read_whole(place).decode("utf-8", "surrogateescape").splitlines():
+            if line.strip():
+                yield join(parent(place), line.strip())
+    else:
+        yield from (item for item in walk(place) if isinstance(item, Reject) or suffix_of(item) != ".txt")
+
+
+def _label_file(image: str) -> str:
+    """The label file of an image: `images` becomes `labels` in its path, else it lies beside it."""
+    head, _, tail = image.rpartition("/images/")
+    path = f"{head}/labels/{tail}" if head else image
+    stem, dot, _ = path.rpartition(".")
+    return f"{stem if dot and '/' not in path[len(stem) :] else path}.txt"
+
+
+def _names(given: Any) -> dict[int, str]:
+    if isinstance(given, list):
+        return {index: str(name) for index, name in enumerate(given)}
+    if isinstance(given, dict):
+        return {int(index): str(name) for index, name in given.items() if str(index).isdigit()}
+    return {}
+
+
+def _class_file(folder: str) -> dict[int, str]:
+    for place in (folder, join(folder, "labels"), parent(folder)):
+        for name in CLASS_FILES:
+            address = join(place, name)
+            if kind_of(address) == "file":
+                lines = read_whole(address).decode("utf-8", "replace").splitlines()
+                return {index: line.strip() for index, line in enumerate(lines) if line.strip()}
+    return {}
+
+
+def _entry(
+    image: str, label_file: str, names: dict[int, str], meta: dict[str, Any], first_values: bool
+) -> Iterator[CorpusImage | Reject]:
+    regions: list[CorpusRegion] = []
+    try:
+        text = read_whole(label_file).decode("utf-8", "replace") if kind_of(label_file) == "file" else ""
+    except CorpusError as error:
+        yield listing_reject(label_file, "unreadable", str(error))
+        text = ""
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            regions.append(_region(line.split(), names, first_values))
+        except ValueError:
+            where = f"{label_file}:{number}"
+            yield listing_reject(
+                where, "bad_line", f"{where} is no YOLO label: class, then 4 shares or points"
+            )
+    stem = PurePosixPath(base_name(image)).stem
+    yield CorpusImage(uri=image, id=_text_id(stem), regions=regions, box_unit="share", meta=meta or None)
+
+
+def _text_id(stem: str) -> str:
+    return stem.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def _region(fields: list[str], names: dict[int, str], first_values: bool) -> CorpusRegion:
+    index = int(float(fields[0]))
+    values = [float(field) for field in fields[1:]]
+    if len(values) in (4, 5) or (first_values and len(values) > 4):
+        box = cxcywh_to_xyxy(as_boxes([values[:4]]))[0]
+    elif len(values) >= 6 and len(values) % 2 == 0:
+        points = np.array(values, dtype=np.float32).reshape(-1, 2)
+        box = np.concatenate([points.min(axis=0), points.max(axis=0)])
+    else:
+        raise ValueError("neither a box nor points")
+    left, top, right, bottom = (float(value) for value in box)
+    return CorpusRegion(box_xyxy=(left, top, right, bottom), label=names.get(index, str(index)))

@@ -1,0 +1,211 @@
+"""Which files there are, and where the images are that a corpus names. Order is always the same.
+
+Walks folders of local disks and object stores; finds a named image beside the file that names it.
+Does not open files.
+"""
+
+import glob
+import os
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from pyarrow import fs as pafs
+
+from fo1_data.corpus.addresses import (
+    address_of,
+    file_system,
+    is_web,
+    join,
+    local_path,
+    normalise,
+    scheme_of,
+)
+from fo1_data.corpus.streams import one_line
+from fo1_data.errors import CorpusError
+from schemas.images import Reject, RejectStage
+
+_GLOB = re.compile(r"[*?\[]")
+_BRACES = re.compile(r"\{([^{}]*)\}")
+_RANGE = re.compile(r"^(\d+)\.\.(\d+)$")
+
+
+def listing_reject(uri: str, reason: str, message: str) -> Reject:
+    """The reject of something that could not be listed."""
+    return Reject(uri=uri, stage=RejectStage.LISTING, reason=reason, message=message[:500], replayable=False)
+
+
+def kind_of(address: str) -> str:
+    """`file`, `folder`, `other` (a pipe, a device) or `nothing`. A web address counts as a file."""
+    path = local_path(address)
+    try:
+        if path is not None:
+            if path.is_dir():
+                return "folder"
+            return "file" if path.is_file() else "other" if path.exists() else "nothing"
+        if is_web(address):
+            return "file"
+        files, path_in_store = file_system(address)
+        found = files.get_file_info(path_in_store.rstrip("/")).type
+    except OSError as error:
+        raise CorpusError(f"cannot look at {address}: {one_line(error)}") from error
+    kinds = {pafs.FileType.File: "file", pafs.FileType.Directory: "folder"}
+    return kinds.get(found, "nothing")
+
+
+def children(folder: str) -> tuple[list[str], list[str]]:
+    """Names of the files and of the folders directly in `folder`, each sorted. Hidden folders are
+    left out; whatever is no folder counts as a file. Raises OSError."""
+    path = local_path(folder)
+    names: list[str] = []
+    folders: list[str] = []
+    if path is not None:
+        with os.scandir(path) as entries:
+            for entry in entries:
+                is_folder = _is_folder(entry)
+                (folders if is_folder else names).append(entry.name)
+    else:
+        files, path_in_store = file_system(folder)
+        for info in files.get_file_info(pafs.FileSelector(path_in_store.rstrip("/"))):
+            is_folder = info.type == pafs.FileType.Directory
+            (folders if is_folder else names).append(info.base_name)
+    return sorted(names), sorted(name for name in folders if not name.startswith("."))
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False  # a link that leads in a circle
+
+
+def walk(folder: str) -> Iterator[str | Reject]:
+    """The address of every file below `folder`, in order; a folder that cannot be read is a reject.
+
+    Links to folders are followed, each folder once.
+    """
+    seen: set[tuple[int, int]] = set()
+    waiting = [folder]
+    while waiting:
+        here = waiting.pop()
+        try:
+            if not _first_visit(here, seen):
+                continue
+            names, folders = children(here)
+        except OSError as error:
+            yield listing_reject(here, "unreadable_folder", f"{here}: {one_line(error)}")
+            continue
+        yield from (join_verbatim(here, name) for name in names)
+        waiting.extend(join_verbatim(here, name) for name in reversed(folders))
+
+
+def _first_visit(folder: str, seen: set[tuple[int, int]]) -> bool:
+    path = local_path(folder)
+    if path is None:
+        return True
+    info = path.stat()
+    place = (info.st_dev, info.st_ino)
+    known = place in seen
+    seen.add(place)
+    return not known
+
+
+def join_verbatim(folder: str, name: str) -> str:
+    """The address of a listed name, which may hold anything, `://` and `%` included."""
+    path = local_path(folder)
+    return address_of(path / name) if path is not None else f"{folder.rstrip('/')}/{name}"
+
+
+def expand(pattern: str) -> list[str]:
+    """The files a pattern stands for, sorted: braces (`{000..011}`, `{a,b}`), then `*`, `?`, `[]`, `**`."""
+    found: list[str] = []
+    for part in _expand_braces(pattern):
+        if not _GLOB.search(part):
+            found.append(normalise(part))
+        elif (path := local_path(part)) is not None:
+            found += sorted(_local_matches(path))
+        else:
+            found += _remote_matches(part)
+    return found
+
+
+def is_pattern(text: str) -> bool:
+    """True where `text` holds something to expand (a `?` in a web address is its query)."""
+    braces = any(_alternatives(found) for found in _BRACES.findall(text))
+    return braces or (not is_web(text) and bool(_GLOB.search(text)))
+
+
+def _alternatives(inside: str) -> list[str]:
+    numbers = _RANGE.match(inside)
+    if numbers:
+        first, last = numbers.groups()
+        return [str(value).zfill(len(first)) for value in range(int(first), int(last) + 1)]
+    return inside.split(",") if "," in inside else []
+
+
+def _expand_braces(pattern: str) -> list[str]:
+    for found in _BRACES.finditer(pattern):
+        parts = _alternatives(found.group(1))
+        if parts:
+            head, tail = pattern[: found.start()], pattern[found.end() :]
+            return [whole for part in parts for whole in _expand_braces(head + part + tail)]
+    return [pattern]
+
+
+def _local_matches(pattern: Path) -> Iterator[str]:
+    for name in glob.iglob(str(pattern.expanduser()), recursive=True):  # noqa: PTH207 - knows `**` at any place
+        if not Path(name).is_dir():
+            yield address_of(name)
+
+
+def _remote_matches(pattern: str) -> list[str]:
+    scheme, rest = pattern.split("://", 1)
+    first = _GLOB.search(rest)
+    fixed = rest[: first.start()].rpartition("/")[0] if first else rest
+    matches = re.compile(_glob_regex(rest)).fullmatch
+    listed = (item for item in walk(f"{scheme}://{fixed}") if isinstance(item, str))
+    return sorted(item for item in listed if matches(item.split("://", 1)[1]))
+
+
+def _glob_regex(pattern: str) -> str:
+    pieces = re.split(r"(\*\*/|\*\*|\*|\?|\[[^\]]+\])", pattern)
+    known = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    return "".join(
+        known.get(piece) or (piece.replace("[!", "[^") if piece.startswith("[") else re.escape(piece))
+        for piece in pieces
+    )
+
+
+class ImagePlaces:
+    """Finds the images that a file names: in the first of `roots` that holds them.
+
+    A local name is looked for in each root (the one that served last first). In an object store one
+    look a name would cost more than the listing: the root that holds the first image is taken for all.
+    """
+
+    def __init__(self, roots: Sequence[str]) -> None:
+        self._roots = list(dict.fromkeys(roots))
+        self._settled: str | None = None
+
+    def find(self, name: str) -> str:
+        """The address of an image; where it is nowhere, the one in the first root."""
+        return self.look(name) or join(self._roots[0], name)
+
+    def look(self, name: str) -> str | None:
+        """The address of an image that is there, or whose root is settled; None where it is nowhere."""
+        if scheme_of(name) or name.startswith("/"):
+            return join(self._roots[0], name)
+        if self._settled is not None and not self._is_local(self._settled):
+            return join(self._settled, name)
+        first = [self._settled] if self._settled is not None else []
+        for spelling in dict.fromkeys((name, name.replace("\\", "/"))):
+            for root in first + self._roots:
+                address = join(root, spelling)
+                if is_web(address) or kind_of(address) in ("file", "other"):
+                    self._settled = root
+                    return address
+        return None
+
+    @staticmethod
+    def _is_local(address: str) -> bool:
+        return local_path(address) is not None

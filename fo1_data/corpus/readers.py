@@ -1,0 +1,151 @@
+"""Any form of CORPUS to entries, as they come: finds out which form it is and who reads it.
+
+A folder is, in this order: the project's own form (it holds `annotations.jsonl`), YOLO, Pascal VOC,
+a set of WebDataset tars, or plain images. A file is told by its suffix. Nothing is opened but what
+lists images; images themselves are read by the labeller.
+"""
+
+from collections.abc import Iterable, Iterator
+
+from fo1_data.corpus.addresses import is_web, join, normalise, suffix_of
+from fo1_data.corpus.forms.annotations import read_annotations
+from fo1_data.corpus.forms.coco import read_coco
+from fo1_data.corpus.forms.folder import read_files, read_folder
+from fo1_data.corpus.forms.uri_list import read_parquet_list, read_text_list
+from fo1_data.corpus.forms.voc import read_voc
+from fo1_data.corpus.forms.webdataset import read_webdataset
+from fo1_data.corpus.forms.yolo import is_yolo_folder, read_yolo_folder, read_yolo_yaml
+from fo1_data.corpus.places import children, expand, is_pattern, join_verbatim, kind_of
+from fo1_data.corpus.streams import one_line, open_stream
+from fo1_data.errors import CorpusError
+from schemas.corpus import CorpusImage
+from schemas.images import Reject
+
+Items = Iterator[CorpusImage | Reject]
+
+ANNOTATIONS_NAME = "annotations.jsonl"
+_TARS = (".tar", ".tar.gz", ".tgz")
+_LISTS = {
+    ".jsonl": read_annotations,
+    ".ndjson": read_annotations,
+    ".txt": read_text_list,
+    ".parquet": read_parquet_list,
+    ".json": read_coco,
+    ".yaml": read_yolo_yaml,
+    ".yml": read_yolo_yaml,
+}
+_FORMS = (
+    "a folder, a glob, a .txt, .jsonl or .parquet list, COCO .json, Pascal VOC .xml, "
+    "a YOLO data.yaml or WebDataset .tar files"
+)
+
+
+def read_corpus(corpus: str, limit: int | None = None) -> Items:
+    """The entries of a corpus in a fixed order, and a reject (stage `listing`) for what cannot be listed.
+
+    At most `limit` entries. Raises CorpusError at once where there is no corpus, and when the
+    listing ends without having named anything.
+    """
+    return _limited(_not_empty(_dispatch(corpus), corpus), limit)
+
+
+def _limited(items: Items, limit: int | None) -> Items:
+    left = limit
+    for item in items:
+        if left == 0 and isinstance(item, CorpusImage):
+            return
+        if left is not None and isinstance(item, CorpusImage):
+            left -= 1
+        yield item
+        if left == 0:
+            return
+
+
+def _not_empty(items: Items, corpus: str) -> Items:
+    empty = True
+    for item in items:
+        empty = False
+        yield item
+    if empty:
+        raise CorpusError(f"{corpus} names no image")
+
+
+def _dispatch(corpus: str) -> Items:
+    address = normalise(corpus)
+    kind = kind_of(address) if not (is_web(corpus) and is_pattern(corpus)) else "nothing"
+    if kind == "folder":
+        return _read_folder_form(address)
+    if kind in ("file", "other"):
+        return _read_file_form(address)
+    if not is_pattern(corpus):
+        raise CorpusError(f"no corpus at {corpus}: there is no such file or folder (a corpus is {_FORMS})")
+    found = expand(corpus)
+    if not found:
+        raise CorpusError(f"no corpus at {corpus}: no file matches")
+    return _read_group(found)
+
+
+def _read_group(addresses: list[str]) -> Items:
+    suffixes = {suffix_of(address) for address in addresses}
+    if suffixes <= set(_TARS):
+        return read_webdataset(addresses)
+    if suffixes == {".xml"}:
+        return read_voc(addresses)
+    if len(suffixes) == 1 and (suffix := suffixes.pop()) in (".jsonl", ".parquet", ".txt", ".json"):
+        return (item for address in addresses for item in _LISTS[suffix](address))
+    return read_files(addresses)
+
+
+def _read_file_form(address: str) -> Items:
+    suffix = suffix_of(address)
+    if suffix in _LISTS:
+        return _LISTS[suffix](address)
+    if suffix in _TARS:
+        return read_webdataset([address])
+    if suffix == ".xml":
+        return read_voc([address])
+    if suffix and suffix not in Image.registered_extensions():
+        raise CorpusError(f"{address} is no corpus: looked for {_FORMS}, or an image")
+    return read_files([address])
+
+
+def _read_folder_form(folder: str) -> Items:
+    try:
+        files, folders = children(folder)
+    except OSError as error:
+        raise CorpusError(f"cannot list {folder}: {one_line(error)}") from error
+    if ANNOTATIONS_NAME in files:
+        return read_annotations(join(folder, ANNOTATIONS_NAME))
+    if is_yolo_folder(folder, files, folders):
+        return read_yolo_folder(folder)
+    annotations = _voc_files(folder, files, folders)
+    if annotations is not None:
+        return read_voc(annotations)
+    visible = [name for name in files if not name.startswith(".")]
+    tars = [name for name in visible if suffix_of(join(folder, name)) in _TARS]
+    if tars and not folders and len(tars) == len(visible):
+        return read_webdataset(join_verbatim(folder, name) for name in tars)
+    if not folders and visible and all(name.lower().endswith(".txt") for name in visible):
+        return read_yolo_folder(folder)
+    return read_folder(folder)
+
+
+def _voc_files(folder: str, files: list[str], folders: list[str]) -> Iterable[str] | None:
+    """The XML files of a Pascal VOC folder: in `Annotations/` (also in a folder of it), or in itself."""
+    for place in (name for name in folders if name.lower() == "annotations"):
+        inner = join_verbatim(folder, place)
+        names = [name for name in children(inner)[0] if name.lower().endswith(".xml")]
+        if names:
+            return [join_verbatim(inner, name) for name in names]
+    names = [name for name in files if name.lower().endswith(".xml")]
+    if names and _is_voc(join_verbatim(folder, names[0])):
+        return [join_verbatim(folder, name) for name in names]
+    return None
+
+
+def _is_voc(address: str) -> bool:
+    try:
+        with open_stream(address) as stream:
+            return b"<annotation" in stream.read(4096)
+    except CorpusError:
+        return False
