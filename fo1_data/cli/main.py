@@ -4,6 +4,7 @@ import sys
 
 import typer
 
+from fo1_data.cli.model import app as model_app
 from fo1_data.cli.output import say
 from fo1_data.errors import Fo1Error
 
@@ -14,6 +15,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+app.add_typer(model_app, name="model")
 
 
 @app.callback()

@@ -1,0 +1,55 @@
+"""`fo1 model info` and `fo1 model verify`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fo1_data.cli.output import JsonOption, emit
+
+app = typer.Typer(help="Look at a checkpoint, or compare it with reference tensors.", no_args_is_help=True)
+
+ModelArgument = Annotated[str, typer.Argument(help="A folder in VLM-FO1's layout, a hub id, or fo1-tiny.")]
+
+
+@app.command()
+def info(model: ModelArgument = "fo1-tiny", as_json: JsonOption = False) -> None:
+    """What a checkpoint holds, and whether every weight found its place."""
+    from fo1_data.model.checkpoint import describe
+
+    document = describe(model)
+    fits = not (document["missing"] or document["unexpected"] or document["wrong_shape"])
+    lines = [
+        f"{document['name']}: {document['parameters'] / 1e6:.2f} M parameters, licence {document['licence'] or 'not stated'}",
+        *(f"  {part:18} {count / 1e6:9.3f} M" for part, count in document["parts"].items()),
+        f"  region features of {document['region_width']}, {document['regions_a_prompt']} regions a prompt",
+        f"  sha256 {document['sha256']}",
+        "every weight found its place" if fits else "weights that do not fit:",
+        *(f"  {what}: {name}" for what in ("missing", "unexpected", "wrong_shape") for name in document[what]),
+    ]
+    emit(document, as_json, "\n".join(lines))
+    if not fits:
+        raise typer.Exit(1)
+
+
+@app.command()
+def verify(
+    model: ModelArgument,
+    golden: Annotated[Path, typer.Option(help="A folder with reference tensors: index.json and cases/.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Compare every stage with the reference's tensors, and every answer with its tokens."""
+    from fo1_data.model.golden import verify as compare
+
+    document = compare(model, golden)
+    lines = [
+        f"{'ok  ' if case['ok'] else 'FAIL'} {name}: largest difference {max(case['tensors'].values(), default=0):.2e}"
+        f"{'' if case['tokens_equal'] else ', tokens differ'}"
+        f"{', wrong: ' + ', '.join(case['wrong']) if case['wrong'] else ''}"
+        for name, case in document["cases"].items()
+    ]
+    lines += [f"bfloat16 {name}: {value:.3g}" for name, value in document.get("bfloat16", {}).items()]
+    lines.append("all equal within 1e-4" if document["ok"] else "some differ")
+    emit(document, as_json, "\n".join(lines))
+    if not document["ok"]:
+        raise typer.Exit(1)

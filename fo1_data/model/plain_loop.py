@@ -1,0 +1,42 @@
+"""The loop that the engine is measured against: every question alone, everything computed again.
+
+Image and regions are encoded, the whole prompt prefilled, and the answer decoded token by token with
+transformers' own decoder and cache, as the reference model is used.
+"""
+
+import numpy as np
+import torch
+from PIL import Image
+from transformers import DynamicCache
+
+from fo1_data.model.checkpoint import Checkpoint
+from fo1_data.model.region_fusion import embed_prompt
+from fo1_data.model.rotary import text_positions
+
+
+@torch.inference_mode()
+def answer_alone(
+    checkpoint: Checkpoint, image: Image.Image | None, boxes_xyxy: np.ndarray, question: str, max_new_tokens: int = 256
+) -> list[int]:
+    """Greedy token ids, the end of turn included where it was reached. At most 100 boxes (R, 4)."""
+    model, tokenizer = checkpoint.model, checkpoint.tokenizer
+    prepared = checkpoint.processor.prepare(image, boxes_xyxy) if image is not None else None
+    encoded = model.encode_images([prepared])[0] if prepared is not None else None
+    ids = tokenizer.prefix_ids(len(boxes_xyxy), has_image=image is not None) + tokenizer.tail_ids(question)
+    prompt = embed_prompt(model, ids, encoded, prepared.grid_hw if prepared is not None else None)
+
+    cache = DynamicCache()
+    embeds, positions, position = prompt.embeds[None], prompt.positions[:, None], prompt.next_position
+    answer: list[int] = []
+    while len(answer) < max_new_tokens:
+        out = model.language_model(
+            inputs_embeds=embeds, position_ids=positions.to(model.device), past_key_values=cache, use_cache=True
+        )
+        token = int(model.logits(out.last_hidden_state[:, -1]).argmax())
+        answer.append(token)
+        if token == tokenizer.special.end_of_turn:
+            break
+        embeds = model.embed_tokens(torch.tensor([[token]], device=model.device))
+        positions = text_positions(position, 1)[:, None]
+        position += 1
+    return answer
