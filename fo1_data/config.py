@@ -67,5 +67,7 @@ def _one_line(error: ValidationError) -> str:
     for problem in error.errors(include_url=False):
         name = ".".join(str(part) for part in problem["loc"])
         message = problem["msg"].removeprefix("Value error, ")
+        if problem["type"] == "missing":
+            message = "not given (as an argument or option, or in --config)"
         problems.append(f"{name}: {message}" if name else message)
     return "; ".join(problems)

@@ -4,6 +4,7 @@ import sys
 
 import typer
 
+from fo1_data.cli.label import label
 from fo1_data.cli.model import app as model_app
 from fo1_data.cli.output import say
 from fo1_data.errors import Fo1Error
@@ -15,6 +16,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+app.command()(label)
 app.add_typer(model_app, name="model")
 
 

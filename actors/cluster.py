@@ -1,0 +1,163 @@
+"""A Ray to run on: a private local one, or a cluster by its address.
+
+A local Ray keeps its object store within `object_store_bytes` (reports and shard lists go through it,
+pixels never do), opens no dashboard, counts on nothing in /dev/shm and writes no token into the home
+folder. On a cluster the four packages travel with the job's runtime environment. RAY_AUTH_MODE,
+RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH and RAY_ADDRESS are honoured. Labels nothing.
+"""
+
+import importlib
+import logging
+import math
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fo1_data.errors import ClusterError
+from schemas.jobs import RunConfig
+
+PACKAGES = ("schemas", "fo1_data", "actors", "services")
+LOCAL = "local"
+
+
+@dataclass(frozen=True)
+class NodeRoom:
+    """What a live node has in all, whoever uses it at the moment."""
+
+    node_id: str
+    address: str
+    cpus: float
+    gpus: float
+
+
+@dataclass(frozen=True)
+class Need:
+    """What one labeller takes of a node."""
+
+    cpus: float
+    gpus: float
+
+    def __str__(self) -> str:
+        return f"{self.cpus:g} CPU and {self.gpus:g} GPU"
+
+    def fits(self, node: NodeRoom) -> int:
+        """How many labellers the node holds when nothing else runs there."""
+        ways = [total / part for total, part in ((node.cpus, self.cpus), (node.gpus, self.gpus)) if part > 0]
+        return math.floor(min(ways, default=1.0) + 1e-9)
+
+
+def chosen_address(config: RunConfig) -> str:
+    """The cluster's address: the setting, else RAY_ADDRESS (set inside a Ray job), else a local Ray."""
+    return config.address or os.environ.get("RAY_ADDRESS") or LOCAL
+
+
+@contextmanager
+def ray_for(config: RunConfig) -> Iterator[None]:
+    """Ray for the time of a `with` block; one that this process already has is used and left running.
+
+    Raises ClusterError where no Ray can be started or reached.
+    """
+    import ray
+
+    if ray.is_initialized():
+        yield
+        return
+    address = chosen_address(config)
+    try:
+        if address == LOCAL:
+            _start_local(config)
+        else:
+            _connect(address)
+        yield
+    finally:
+        ray.shutdown()
+
+
+def nodes() -> list[NodeRoom]:
+    """The nodes that are alive."""
+    import ray
+
+    return [
+        NodeRoom(
+            node_id=node["NodeID"],
+            address=node["NodeManagerAddress"],
+            cpus=node["Resources"].get("CPU", 0.0),
+            gpus=node["Resources"].get("GPU", 0.0),
+        )
+        for node in ray.nodes()  # type: ignore[no-untyped-call]
+        if node["Alive"]
+    ]
+
+
+def need_of(config: RunConfig, room: list[NodeRoom]) -> Need:
+    """What a labeller takes: as set, else one GPU each where the cluster has any."""
+    gpus = config.gpus_per_actor
+    if gpus is None:
+        gpus = 1.0 if any(node.gpus >= 1 for node in room) else 0.0
+    return Need(config.cpus_per_actor, gpus)
+
+
+def _start_local(config: RunConfig) -> None:
+    import ray
+
+    _prepare_environment()
+    least, _ = config.actor_range
+    _private_token()
+    try:
+        ray.init(
+            address=LOCAL,
+            # How many labellers share this machine's cores is the user's own choice.
+            num_cpus=max(os.cpu_count() or 1, math.ceil(least * config.cpus_per_actor)),
+            object_store_memory=config.object_store_bytes,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+    except Exception as error:  # Ray raises many kinds here, none of them a user's concern
+        raise ClusterError(f"cannot start a local Ray: {_first_line(error)}") from error
+
+
+def _connect(address: str) -> None:
+    import ray
+
+    _prepare_environment()
+    try:
+        ray.init(
+            address=address,
+            runtime_env=_runtime_env(),
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+    except Exception as error:
+        raise ClusterError(
+            f"cannot reach the Ray cluster at {address}: {_first_line(error)} "
+            "(is it up, and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH its token?)"
+        ) from error
+
+
+def _runtime_env() -> dict[str, Any]:
+    folders = [str(Path(str(importlib.import_module(name).__file__)).parent) for name in PACKAGES]
+    return {"py_modules": folders, "excludes": ["**/__pycache__"]}
+
+
+def _prepare_environment() -> None:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_DEDUP_LOGS", "1")
+    # A container's /dev/shm may hold 64 MB: the store then lies in the session's folder.
+    os.environ.setdefault("RAY_OBJECT_STORE_ALLOW_SLOW_STORAGE", "1")
+
+
+def _private_token() -> None:
+    """A token of this run's own, unless the user has one: Ray would write one into the home folder."""
+    given = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
+    if any(os.environ.get(name) for name in given) or (Path.home() / ".ray" / "auth_token").exists():
+        return
+    os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

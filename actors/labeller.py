@@ -1,0 +1,50 @@
+"""`Labeller`: a `ShardLabeller` as a Ray actor. A shard goes in, a small report comes out.
+
+Pixels, rows and weights never pass through Ray: the actor reads and writes its storage itself.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import ray
+from fo1_data.labelling import LabellerIdentity
+
+from fo1_data.dataset.shard_files import WriteOptions
+from fo1_data.shard_labeller import LabellerSettings, ShardLabeller
+from schemas.corpus import Shard
+from schemas.dataset import ShardReport
+from schemas.images import Reject
+
+
+class Labeller:
+    """One labelling process of a cluster. Cheap to make: the model is loaded by `load`."""
+
+    def __init__(self, settings: LabellerSettings) -> None:
+        self._shards = ShardLabeller(settings)
+
+    def place(self) -> str:
+        """The node this labeller was put on: the answer says that it has been placed."""
+        return str(ray.get_runtime_context().get_node_id())
+
+    def load(self) -> LabellerIdentity:
+        """Load the model; who labels."""
+        return self._shards.load()
+
+    def label_shard(self, shard: Shard, try_id: str, options: WriteOptions) -> ShardReport:
+        """See `ShardLabeller.label_shard`."""
+        return self._shards.label_shard(shard, try_id, options)
+
+    def label_piece(self, shard: Shard, start: int, stop: int, try_id: str, options: WriteOptions) -> str:
+        """See `ShardLabeller.label_piece`."""
+        return self._shards.label_piece(shard, start, stop, try_id, options)
+
+    def assemble_shard(
+        self, shard: Shard, pieces: Sequence[str | Reject], try_id: str, options: WriteOptions
+    ) -> ShardReport:
+        """See `ShardLabeller.assemble_shard`."""
+        return self._shards.assemble_shard(shard, pieces, try_id, options)
+
+
+# The driver counts retries and replaces a lost labeller by a new one: a call that Ray repeats by
+# itself would take one worker after the other down with the same image.
+LabellerActor: Any = ray.remote(max_restarts=0, max_task_retries=0)(Labeller)

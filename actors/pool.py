@@ -1,0 +1,218 @@
+"""Labellers on a Ray cluster, kept at work: one piece each, lost ones replaced, idle ones let go.
+
+The pool holds between MIN and MAX labellers. One that is asked for and finds no room waits for it and
+does no harm (an autoscaling cluster grows by it). A lost labeller is replaced by a new one and its
+piece of work goes back to `ShardWork`, which counts. Decides nothing about shards.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+from fo1_data.labelling import LabellerIdentity
+from ray.exceptions import RayError, RayTaskError, RuntimeEnvSetupError
+
+from actors.cluster import Need, nodes
+from actors.labeller import LabellerActor
+from fo1_data.dataset.shard_files import WriteOptions
+from fo1_data.errors import ClusterError, Fo1Error
+from fo1_data.shard_labeller import LabellerSettings, is_device_lost
+from fo1_data.shard_work import Assemble, LabelPiece, LabelWhole, ShardWork, Work
+from schemas.dataset import ShardReport
+
+WAIT_S = 1.0
+# So many labellers in a row that died while loading: the model does not fit, and no retry helps.
+MAX_LOST_LOADING = 10
+NOTE_WAITING_AFTER_S = 60.0
+
+
+@dataclass
+class _Slot:
+    """A labeller; `ref` is its one call that is out, None while it is idle."""
+
+    actor: Any
+    ref: Any
+    doing: str
+    work: Work | None = None
+
+
+class LabellerPool:
+    """The labellers of one run: `start`, then `run`, and `stop` whatever happened.
+
+    `placement_timeout_s`: how long a cluster that has no room for them may take to grow.
+    """
+
+    def __init__(
+        self,
+        settings: LabellerSettings,
+        need: Need,
+        least: int,
+        most: int,
+        placement_timeout_s: float,
+        note: Callable[[str], None],
+    ) -> None:
+        self._settings, self._need, self._note = settings, need, note
+        self._least, self._most = least, most
+        self._placement_timeout_s = placement_timeout_s
+        self._slots: list[_Slot] = []
+        self._lost_loading = 0
+        self._identity: LabellerIdentity | None = None
+
+    def start(self) -> LabellerIdentity:
+        """Ask for the least number of labellers, wait for the first to load; who labels.
+
+        Raises ClusterError where they can never be placed, CheckpointError where the model does not load.
+        """
+        self._await_room()
+        started_s, noted = time.monotonic(), False
+        while self._identity is None:
+            self._grow(self._least)
+            self._settle_ready(None, lambda report: None)
+            unplaced = all(slot.doing == "placing" for slot in self._slots)
+            if unplaced and not noted and time.monotonic() - started_s > NOTE_WAITING_AFTER_S:
+                self._note("waiting for room: other work holds the cluster")
+                noted = True
+        return self._identity
+
+    def run(
+        self,
+        work: ShardWork,
+        options: WriteOptions,
+        on_report: Callable[[ShardReport], None],
+        tick: Callable[[], None],
+    ) -> None:
+        """Do all of `work`. Raises what a labeller says is wrong with the run, and ClusterError."""
+        while not work.finished:
+            self._resize(work)
+            for slot in self._slots:
+                if slot.doing == "idle" and (item := work.take()) is not None:
+                    slot.doing, slot.work, slot.ref = "working", item, _call(slot.actor, item, options)
+            self._settle_ready(work, on_report)
+            tick()
+
+    def stop(self) -> None:
+        """Kill every labeller: none writes after this."""
+        for slot in self._slots:
+            ray.kill(slot.actor)
+        self._slots.clear()
+
+    def _await_room(self) -> None:
+        deadline_s = time.monotonic() + self._placement_timeout_s
+        while (room := sum(self._need.fits(node) for node in nodes())) < self._least:
+            # Asked for all the same: it is what makes an autoscaling cluster grow.
+            if self._placement_timeout_s:
+                self._grow(self._least)
+            if time.monotonic() >= deadline_s:
+                raise ClusterError(self._no_room(room))
+            time.sleep(WAIT_S)
+
+    def _no_room(self, room: int) -> str:
+        sizes = ", ".join(f"{node.address}: {node.cpus:g} CPU, {node.gpus:g} GPU" for node in nodes())
+        return (
+            f"the cluster can hold {room} of the {self._least} labellers asked for, each with {self._need} "
+            f"({sizes}): lower --actors, --cpus-per-actor or --gpus-per-actor"
+        )
+
+    def _grow(self, wanted: int) -> None:
+        while len(self._slots) < wanted:
+            options = {"num_cpus": self._need.cpus, "num_gpus": self._need.gpus}
+            actor = LabellerActor.options(**options).remote(self._settings)
+            self._slots.append(_Slot(actor, actor.place.remote(), "placing"))
+
+    def _resize(self, work: ShardWork) -> None:
+        busy = sum(slot.doing == "working" for slot in self._slots)
+        if work.waiting:
+            self._grow(min(self._most, max(self._least, busy + work.waiting)))
+            return
+        idle = [slot for slot in self._slots if slot.doing == "idle"]
+        for slot in idle[1:]:  # one stays for what a loss may still bring back
+            self._drop(slot)
+
+    def _drop(self, slot: _Slot) -> None:
+        ray.kill(slot.actor)
+        self._slots.remove(slot)
+
+    def _settle_ready(self, work: ShardWork | None, on_report: Callable[[ShardReport], None]) -> None:
+        out = {slot.ref: slot for slot in self._slots if slot.ref is not None}
+        if not out:
+            return
+        first, _ = ray.wait(list(out), num_returns=1, timeout=WAIT_S)
+        ready, _ = ray.wait(list(out), num_returns=len(out), timeout=0) if first else ([], [])
+        for ref in ready:
+            self._settle(out[ref], work, on_report)
+
+    def _settle(self, slot: _Slot, work: ShardWork | None, on_report: Callable[[ShardReport], None]) -> None:
+        try:
+            answer = ray.get(slot.ref)
+        except RuntimeEnvSetupError as error:
+            raise ClusterError(f"a node cannot set up our packages: {_why(error)}") from error
+        except RayTaskError as error:
+            self._raised(slot, work, error.cause if isinstance(error.cause, Exception) else error)
+        except RayError as error:
+            self._lost(slot, work, error)
+        else:
+            self._answered(slot, work, answer, on_report)
+
+    def _answered(
+        self, slot: _Slot, work: ShardWork | None, answer: Any, on_report: Callable[[ShardReport], None]
+    ) -> None:
+        if slot.doing == "placing":
+            slot.doing, slot.ref = "loading", slot.actor.load.remote()
+            return
+        if slot.doing == "loading":
+            self._same_model(answer)
+            self._lost_loading = 0
+        elif work is not None and slot.work is not None:
+            item, slot.work = slot.work, None
+            work.done(item, answer if isinstance(answer, str) else None)
+            if isinstance(answer, ShardReport):
+                on_report(answer)
+        slot.doing, slot.ref = "idle", None
+
+    def _same_model(self, identity: LabellerIdentity) -> None:
+        if self._identity is None:
+            self._identity = identity
+        elif identity != self._identity:
+            raise ClusterError(f"the nodes hold different models: {identity} and {self._identity}")
+
+    def _raised(self, slot: _Slot, work: ShardWork | None, error: Exception) -> None:
+        """A call came back with an exception; the labeller itself lives."""
+        if isinstance(error, Fo1Error):
+            raise error
+        if slot.work is None or work is None:
+            raise ClusterError(f"a labeller cannot load the model: {type(error).__name__}: {_why(error)}")
+        item, slot.work = slot.work, None
+        work.lost(item, f"{type(error).__name__}: {_why(error)}")
+        slot.doing, slot.ref = "idle", None
+        if is_device_lost(error):
+            self._drop(slot)
+
+    def _lost(self, slot: _Slot, work: ShardWork | None, error: Exception) -> None:
+        self._drop(slot)
+        if slot.work is not None and work is not None:
+            work.lost(slot.work, "its process died")
+            self._note(f"lost a labeller ({_why(error)}); its work is tried again")
+            return
+        self._lost_loading += 1
+        if self._lost_loading >= MAX_LOST_LOADING:
+            raise ClusterError(
+                f"{self._lost_loading} labellers in a row died loading the model; the last: {_why(error)}"
+            )
+
+
+def _call(actor: Any, work: Work, options: WriteOptions) -> Any:
+    match work:
+        case LabelWhole(shard, try_id):
+            return actor.label_shard.remote(shard, try_id, options)
+        case LabelPiece(shard, try_id, start, stop):
+            return actor.label_piece.remote(shard, start, stop, try_id, options)
+        case Assemble(shard, try_id, pieces):
+            return actor.assemble_shard.remote(shard, list(pieces), try_id, options)
+
+
+def _why(error: BaseException) -> str:
+    """The telling line of an exception of Ray's, whose messages run over many."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[0] if lines else type(error).__name__)[:300]

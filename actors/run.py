@@ -1,0 +1,63 @@
+"""A labelling run on Ray: the steps of `fo1_data.run_steps` with labellers on a cluster.
+
+One Ray call a shard. The driver holds the lease, counts tries, writes the manifest; it may be killed
+at any moment and the same run started again.
+"""
+
+import os
+
+from actors.cluster import LOCAL, chosen_address, need_of, nodes, ray_for
+from actors.pool import LabellerPool
+from fo1_data.run_steps import Unwatched, Watcher, nothing_to_replay, open_planned, plan_run, work_on
+from fo1_data.shard_labeller import IMAGE_LABELLER, LabellerSettings
+from fo1_data.shard_work import ShardWork
+from fo1_data.stopping import stopping_on_sigterm
+from schemas.dataset import Manifest
+from schemas.jobs import RunConfig
+
+TEST_KILL_ON = "FO1_TEST_KILL_ON"
+
+
+def run_labelling(
+    config: RunConfig, watcher: Watcher | None = None, factory: str = IMAGE_LABELLER
+) -> Manifest:
+    """Label `config.corpus` into `config.out` on Ray; returns the manifest of the finished dataset.
+
+    Raises what `fo1_data.errors` lists, KeyboardInterrupt on Ctrl-C and its subclass Terminated on
+    SIGTERM; whatever ends a run early, the same call goes on with it. `factory` ("module:class")
+    makes the image labeller in the workers.
+    """
+    watcher = watcher or Unwatched()
+    planned = plan_run(config)
+    if (nothing := nothing_to_replay(config, planned)) is not None:
+        return nothing
+    with ray_for(config), stopping_on_sigterm():
+        pool = _pool(config, factory, watcher)
+        try:
+            identity = pool.start()
+            run = open_planned(config, planned, identity)
+            if run.manifest is not None:
+                return run.manifest
+            with work_on(config, planned, run, watcher) as work:
+                work.meter.start_clock()
+                todo = ShardWork(work.todo, config.max_tries)
+                pool.run(todo, run.write_options, work.add, work.tick)
+                return work.finish(identity)
+        finally:
+            pool.stop()
+
+
+def _pool(config: RunConfig, factory: str, watcher: Watcher) -> LabellerPool:
+    least, most = config.actor_range
+    on_cluster = chosen_address(config) != LOCAL
+    settings = LabellerSettings(
+        config, factory, copy_models=on_cluster, kill_on=os.environ.get(TEST_KILL_ON) or None
+    )
+    return LabellerPool(
+        settings,
+        need_of(config, nodes()),
+        least,
+        most,
+        config.placement_timeout_s if on_cluster else 0.0,
+        watcher.note,
+    )

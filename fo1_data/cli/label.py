@@ -1,0 +1,81 @@
+"""`fo1 label`: a corpus in, a dataset out. Run again with the same arguments it resumes."""
+
+import sys
+import time
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from typing import Annotated, Any
+
+import typer
+
+from fo1_data.cli.output import JsonOption, emit, say
+from fo1_data.cli.progress_lines import ProgressLines, duration
+from fo1_data.cli.run_options import with_run_options
+from fo1_data.config import load_run
+from fo1_data.errors import ConfigError
+from fo1_data.stopping import Terminated
+from schemas.dataset import Manifest
+from schemas.jobs import RunConfig
+
+CorpusArgument = Annotated[
+    str | None,
+    typer.Argument(
+        help="A folder, glob, list of URIs, COCO JSON, VOC, YOLO, WebDataset tars or annotations.jsonl."
+    ),
+]
+ConfigOption = Annotated[str | None, typer.Option("--config", help="TOML file of settings; options win.")]
+
+
+@with_run_options
+def label(
+    corpus: CorpusArgument = None,
+    out: Annotated[str | None, typer.Option(help="Folder or URL of the dataset.")] = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+    settings: dict[str, Any] | None = None,
+) -> None:
+    """Label a corpus into a dataset; run again with the same arguments it resumes."""
+    run = load_run(config, {"corpus": corpus, "out": out, **(settings or {})})
+    started_s = time.monotonic()
+    manifest = _label(run)
+    seconds = round(time.monotonic() - started_s, 3)
+    counts = manifest.counts
+    document = {"dataset": run.out, "counts": counts.model_dump(), "seconds": seconds}
+    emit(document, as_json, f"{run.out}: {_told(manifest)} in {duration(seconds)}")
+    if run.strict and counts.rejected:
+        say(f"fo1: {counts.rejected} inputs were rejected (--strict): see {run.out}/rejects.parquet")
+        raise typer.Exit(1)
+
+
+def _label(run: RunConfig) -> Manifest:
+    from fo1_data.run_in_process import IN_PROCESS, run_in_process
+
+    # Ray tells of lost workers on standard output, which is for the result alone.
+    with redirect_stdout(sys.stderr), ProgressLines() as lines:
+        try:
+            if run.address == IN_PROCESS:
+                return run_in_process(run, lines)
+            return _runner_on_ray()(run, lines)
+        except KeyboardInterrupt as stop:
+            say("fo1: stopped; run the same command again to go on")
+            raise typer.Exit(143 if isinstance(stop, Terminated) else 130) from None
+
+
+def _runner_on_ray() -> Callable[[RunConfig, ProgressLines], Manifest]:
+    try:
+        from actors.run import run_labelling
+    except ModuleNotFoundError as error:
+        if error.name != "ray":
+            raise
+        raise ConfigError(
+            "Ray is not installed: install fo1-data[ray], or label with --address in-process"
+        ) from None
+    return run_labelling
+
+
+def _told(manifest: Manifest) -> str:
+    counts = manifest.counts
+    return (
+        f"{counts.images} images, {counts.regions} regions, {counts.captions} captions, "
+        f"{counts.groundings} groundings, {counts.rejected} rejected"
+    )

@@ -1,0 +1,98 @@
+"""A run's progress for people: a live line on a terminal, plain lines now and then elsewhere.
+
+All on standard error; standard output stays free for a command's result.
+"""
+
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn
+from rich.text import Text
+
+from fo1_data.cli.output import console
+from schemas.dataset import RunProgress
+
+PLAIN_EVERY_S = 5.0
+
+
+class ProgressLines:
+    """Shows a run's figures as they come in: a context manager, and what `run_labelling` calls a watcher."""
+
+    def __init__(self, output: Console = console) -> None:
+        self._console = output
+        self._live = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            _Figures(),
+            console=output,
+            transient=True,
+        )
+        self._task = self._live.add_task("starting", total=None, figures="")
+        self._shown_s = float("-inf")
+        self._last = ""
+
+    def __enter__(self) -> "ProgressLines":
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._console.is_terminal:
+            self._live.stop()
+
+    def show(self, progress: RunProgress) -> None:
+        """Show the figures; where there is no terminal, at most one line every few seconds."""
+        line = figures(progress)
+        if self._console.is_terminal:
+            self._live.update(
+                self._task,
+                description="labelling",
+                total=progress.images_total or None,
+                completed=progress.images,
+                figures=line,
+            )
+            return
+        now_s = time.monotonic()
+        if line != self._last and (now_s - self._shown_s >= PLAIN_EVERY_S or progress.state != "running"):
+            self._shown_s, self._last = now_s, line
+            self._console.print(line, markup=False)
+
+    def note(self, message: str) -> None:
+        """A line for a person, above the live one."""
+        self._console.print(message, markup=False)
+
+
+class _Figures(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text(str(task.fields["figures"]))
+
+
+def figures(progress: RunProgress) -> str:
+    """The figures in one line: done of all, rates, decisions so far, rejects, time left."""
+    parts = [f"{progress.images}/{progress.images_total or 0} images"]
+    if progress.images_per_s is not None:
+        parts.append(f"{progress.images_per_s:.1f} images/s")
+    if progress.regions_per_s is not None:
+        parts.append(f"{progress.regions_per_s:.0f} regions/s")
+    if progress.accepted or progress.audit or progress.review:
+        parts.append(f"{progress.accepted} accepted, {progress.audit} to audit, {progress.review} to review")
+    else:
+        parts.append(f"{progress.regions} regions")
+    parts.append(f"{progress.rejected} rejected")
+    if progress.seconds_left:
+        parts.append(f"{duration(progress.seconds_left)} left")
+    return " · ".join(parts)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

@@ -1,0 +1,92 @@
+"""A labeller for tests of everything around it: deterministic, quick to load, as slow as it is told.
+
+Reads and decodes for real; instead of a model, the bytes decide what is said of an image. The file
+name of an image may ask for trouble: `raises` in it raises, whatever it is labelled with.
+"""
+
+import hashlib
+import io
+import os
+import time
+
+from fo1_data.labelling import LabellerIdentity
+from PIL import Image
+
+from fo1_data.corpus.images import InputLimits
+from fo1_data.corpus.storage import read_bytes
+from fo1_data.errors import InputReject
+from fo1_data.shard_labeller import reject_of
+from schemas.corpus import CorpusImage
+from schemas.images import EncodedImage, ImageRow, Provenance, Reject
+from schemas.jobs import RunConfig
+from schemas.labels import Decision, Label, LabelKind, Signal, Source
+from schemas.regions import Region, make_region_id
+
+FACTORY = "quick_labeller:QuickLabeller"
+
+
+class QuickLabeller:
+    """Labels each image with one region and a caption drawn from its bytes."""
+
+    def __init__(self, config: RunConfig) -> None:
+        self._config = config
+        # Work takes time, else nothing can be killed in the middle of it.
+        self._image_s = float(os.environ.get("QUICK_IMAGE_S", "0"))
+
+    @property
+    def identity(self) -> LabellerIdentity:
+        return LabellerIdentity("quick", self._config.model * 2, None, "none", "0" * 64, "1")
+
+    def label_entries(self, entries: list[CorpusImage]) -> tuple[list[ImageRow], list[Reject]]:
+        rows, rejects = [], []
+        for entry in entries:
+            try:
+                rows.append(self._label(entry))
+            except InputReject as reject:
+                rejects.append(reject_of(entry, reject.stage, reject.reason, reject.message))
+        return rows, rejects
+
+    def _label(self, entry: CorpusImage) -> ImageRow:
+        if "raises" in entry.uri:
+            raise RuntimeError("this image cannot be labelled")
+        data = read_bytes(entry, InputLimits(10**8, 10**8, 10.0))
+        time.sleep(self._image_s)
+        try:
+            width, height = Image.open(io.BytesIO(data)).size
+        except OSError as error:
+            raise InputReject("decode", "unreadable", str(error)) from error
+        return quick_row(entry.name, data, width, height)
+
+
+def quick_row(uri: str, data: bytes, width: int, height: int) -> ImageRow:
+    """The row of an image whose bytes are `data`."""
+    image_id = hashlib.sha256(data).hexdigest()
+    box = (0.0, 0.0, float(width), float(height) / 2)
+    label = Label(
+        kind=LabelKind.BRIEF_CAPTION,
+        text=f"image {image_id[:6]}",
+        signals=[Signal(name="log_probability", value=-0.5)],
+        decision=Decision.REVIEW if int(image_id[0], 16) < 4 else Decision.ACCEPT,
+    )
+    region = Region(
+        region_id=make_region_id(image_id, box),
+        index=0,
+        box_xyxy=box,
+        box_source=Source.MODEL,
+        brief_caption=label.text,
+        decision=label.decision,
+        labels=[label],
+    )
+    return ImageRow(
+        image_id=image_id,
+        uri=uri,
+        uris=[uri],
+        corpus="quick",
+        split="train",
+        image=EncodedImage(path=uri),
+        width=width,
+        height=height,
+        regions=[region],
+        decision=label.decision,
+        provenance=Provenance(model="quick", labelled_at=str(time.time())),
+    )
