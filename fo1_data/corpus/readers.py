@@ -7,6 +7,8 @@ lists images; images themselves are read by the labeller.
 
 from collections.abc import Iterable, Iterator
 
+from PIL import Image
+
 from fo1_data.corpus.addresses import is_web, join, normalise, suffix_of
 from fo1_data.corpus.forms.annotations import read_annotations
 from fo1_data.corpus.forms.coco import read_coco
