@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from fo1_data.dataset.writer import open_run
 from schemas.corpus import CorpusImage, Shard
+from schemas.dataset import Manifest, ModelInfo
 from schemas.images import (
     Answer,
     Count,
@@ -161,3 +163,17 @@ def make_shard(index: int = 0, uris: Sequence[str] = ("memory://images/00000.png
     """A shard whose id is made from its index and list."""
     digest = hashlib.sha256("\n".join(uris).encode()).hexdigest()[:12]
     return Shard(shard_id=f"{index:05d}-{digest}", index=index, images=[CorpusImage(uri=uri) for uri in uris])
+
+
+def make_dataset(
+    out: Path, rows: Sequence[ImageRow] | None = None, rejects: Sequence[Reject] = (), rows_a_shard: int = 3
+) -> Manifest:
+    """A finished dataset of `rows` (default: six, their images in files beside `out`)."""
+    if rows is None:
+        rows = [make_row(seed, folder=out.parent / "images") for seed in range(6)]
+    run = open_run(str(out), {"model_sha256": "ab" * 32, "rows": len(rows)}, {"corpus": "made-up"})
+    for index, start in enumerate(range(0, max(len(rows), 1), rows_a_shard)):
+        of_shard = rows[start : start + rows_a_shard]
+        run.write_shard(make_shard(index), of_shard, rejects if index == 0 else [], f"try-{index}")
+    model = ModelInfo(name="fo1-tiny", sha256="ab" * 32, licence="Apache-2.0")
+    return run.finalise("made-up", model, "fo1-tiny")

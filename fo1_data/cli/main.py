@@ -5,6 +5,7 @@ import sys
 import typer
 
 from fo1_data.cli.label import label
+from fo1_data.cli.dataset import app as dataset_app
 from fo1_data.cli.model import app as model_app
 from fo1_data.cli.output import say
 from fo1_data.errors import Fo1Error
@@ -17,6 +18,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.command()(label)
+app.add_typer(dataset_app, name="dataset")
 app.add_typer(model_app, name="model")
 
 

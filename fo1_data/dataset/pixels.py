@@ -1,14 +1,15 @@
 """The encoded bytes of a row's image: embedded, or fetched and checked to be the very bytes labelled.
 
-Does not decode.
+Decodes only to turn an image upright.
 """
 
 import hashlib
+import io
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
-from fo1_data.corpus.images import InputLimits
+from fo1_data.corpus.images import InputLimits, decode_rgb
 from fo1_data.corpus.storage import read_bytes
 from fo1_data.errors import DatasetError, InputReject
 from schemas.corpus import CorpusImage
@@ -50,6 +51,21 @@ def with_bytes(rows: Iterable[ImageRow], limits: InputLimits) -> Iterator[tuple[
         finally:
             for _, future in ahead:
                 future.cancel()
+
+
+def upright(row: ImageRow, data: bytes, limits: InputLimits) -> bytes:
+    """The image in the frame of the row's boxes: itself, or where EXIF turns it a new JPEG, upright.
+
+    Raises DatasetError where it does not decode (it did when it was labelled).
+    """
+    if row.orientation == 1:
+        return data
+    buffer = io.BytesIO()
+    try:
+        decode_rgb(data, limits).rgb.save(buffer, format="JPEG", quality=95)
+    except InputReject as reject:
+        raise DatasetError(f"image {row.image_id[:16]} does not decode: {reject.message}") from reject
+    return buffer.getvalue()
 
 
 def suffix_of_bytes(data: bytes) -> str:

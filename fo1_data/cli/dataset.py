@@ -1,0 +1,111 @@
+"""`fo1 dataset`: look at, check, publish, export, compare finished datasets, take an image out."""
+
+from typing import Annotated, Any
+
+import typer
+
+from fo1_data.cli.output import JsonOption, emit, say
+
+app = typer.Typer(
+    name="dataset",
+    help="Look at, check, publish, export and compare datasets.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+Folder = Annotated[str, typer.Argument(metavar="DIR", help="Folder or URL of a finished dataset.")]
+Out = Annotated[str, typer.Option("--out", help="New folder or URL to write to.")]
+
+
+@app.command()
+def info(folder: Folder, as_json: JsonOption = False) -> None:
+    """What a dataset holds and where it comes from."""
+    from fo1_data.dataset.summary import summarise
+
+    emit(summarise(folder), as_json)
+
+
+@app.command()
+def validate(folder: Folder, as_json: JsonOption = False) -> None:
+    """Check every file against the manifest and every row for sense; exit code 1 where something is wrong."""
+    from fo1_data.dataset.validate import validate_dataset
+
+    problems = validate_dataset(folder)
+    text = "\n".join(problems) if problems else f"{folder}: nothing wrong"
+    emit({"ok": not problems, "problems": problems}, as_json, text)
+    if problems:
+        raise typer.Exit(1)
+
+
+@app.command()
+def publish(
+    folder: Folder,
+    out: Out,
+    only: Annotated[
+        str | None,
+        typer.Option("--only", metavar="accepted", help="Keep what was accepted, and nothing else."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make the self-contained training set: every image's bytes in its row."""
+    from fo1_data.dataset.publish import publish as publish_dataset
+    from fo1_data.errors import ConfigError
+
+    if only not in (None, "accepted"):
+        raise ConfigError(f"--only {only}: the one thing it can say is `accepted`")
+    manifest = publish_dataset(folder, out, only_accepted=only is not None)
+    emit({"dataset": out, "counts": manifest.counts.model_dump()}, as_json)
+
+
+@app.command()
+def export(
+    folder: Folder,
+    out: Out,
+    form: Annotated[str, typer.Option("--format", help="coco, messages, webdataset or yolo.")],
+    profile: Annotated[
+        str | None, typer.Option(help="Whom messages are for: trl, ms-swift or llama-factory.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a dataset in a form that other tools read."""
+    from fo1_data.dataset.export import export_dataset
+
+    emit({"out": out, "format": form, **export_dataset(folder, form, out, profile)}, as_json)
+
+
+@app.command()
+def diff(
+    one: Annotated[str, typer.Argument(metavar="A", help="A finished dataset.")],
+    other: Annotated[str, typer.Argument(metavar="B", help="Another.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Compare two datasets image by image (provenance aside, scores within 1e-4)."""
+    from fo1_data.dataset.compare import compare_datasets
+
+    found = compare_datasets(one, other)
+    document: dict[str, Any] = {
+        "equal": found.equal,
+        "only_a": found.only_a,
+        "only_b": found.only_b,
+        "changed": [{"image_id": image_id, "columns": names} for image_id, names in found.changed.items()],
+    }
+    lines = [f"- {image_id}" for image_id in found.only_a] + [f"+ {image_id}" for image_id in found.only_b]
+    lines += [f"~ {image_id} {', '.join(names)}" for image_id, names in found.changed.items()]
+    counts = f"{found.equal} equal, {len(found.changed)} changed"
+    lines.append(f"{counts}, {len(found.only_a)} only in {one}, {len(found.only_b)} only in {other}")
+    emit(document, as_json, "\n".join(lines))
+
+
+@app.command()
+def remove(
+    folder: Folder,
+    out: Out,
+    image_id: Annotated[str, typer.Option("--image-id", help="The image to take out (SHA-256, hex).")],
+    as_json: JsonOption = False,
+) -> None:
+    """Make the next version, without one image."""
+    from fo1_data.dataset.remove import remove_image
+
+    manifest = remove_image(folder, image_id, out)
+    say(f"{out} is version {manifest.version}; {folder} still holds the image: delete it where it must go")
+    emit({"dataset": out, "version": manifest.version, "counts": manifest.counts.model_dump()}, as_json)

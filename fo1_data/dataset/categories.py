@@ -1,0 +1,31 @@
+"""The class of each region, for forms that know boxes by class.
+
+In this order: every phrase that a detection named the region by, else the corpus' own label, else
+`object`. A region can have several classes; a brief caption is no class.
+"""
+
+from collections.abc import Iterable
+
+from schemas.images import ImageRow
+from schemas.labels import LabelKind
+
+CLASS_AGNOSTIC = "object"
+
+
+def region_classes(row: ImageRow) -> dict[str, list[str]]:
+    """The classes of each region of a row, by region id; at least one each."""
+    found: dict[str, list[str]] = {region.region_id: [] for region in row.regions}
+    for grounding in row.groundings:
+        if grounding.kind is LabelKind.DETECT:
+            for region_id in grounding.region_ids:
+                if grounding.phrase not in found.setdefault(region_id, []):
+                    found[region_id].append(grounding.phrase)
+    for region in row.regions:
+        if not found[region.region_id]:
+            found[region.region_id] = [region.source_label or CLASS_AGNOSTIC]
+    return found
+
+
+def class_names(rows: Iterable[ImageRow]) -> list[str]:
+    """Every class that occurs, sorted."""
+    return sorted({name for row in rows for names in region_classes(row).values() for name in names})

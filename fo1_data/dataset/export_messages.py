@@ -1,0 +1,115 @@
+"""Chat samples for trainers: `<split>.jsonl` and `images/`, in the form one trainer reads.
+
+    trl          {"messages": [...], "images": [path]}   text without placeholder: TRL puts its own
+    ms-swift     the same, with a literal `<image>` at the head of the first question
+    llama-factory  as ms-swift, and a `dataset_info.json` that names columns and roles
+
+A sample is one image with a turn for each thing said of it: a caption for each captioned region, the
+image's caption, one turn for each detection or grounding, counts, answers. Boxes stand in the text
+as absolute pixels `[x_min, y_min, x_max, y_max]` of the upright image, which is what is written
+where the stored one is turned. Confidences and decisions are dropped: publish what was accepted first.
+"""
+
+import json
+from collections.abc import Iterator
+from typing import Any, Literal
+
+from fo1_data.corpus.images import InputLimits
+from fo1_data.corpus.storage import Store
+from fo1_data.dataset.card import splits_of
+from fo1_data.dataset.pixels import suffix_of_bytes, upright, with_bytes
+from fo1_data.dataset.reader import Dataset
+from schemas.images import ImageRow
+from schemas.labels import LabelKind
+from schemas.regions import Region
+
+Profile = Literal["trl", "ms-swift", "llama-factory"]
+
+Turn = tuple[str, str]
+
+
+def export_messages(dataset: Dataset, store: Store, limits: InputLimits, profile: str) -> dict[str, int]:
+    """Write every split for `profile`, less images with nothing said; returns how many samples and turns."""
+    samples = turns = 0
+    splits = splits_of(dataset.manifest.files)
+    for split in splits:
+        lines = []
+        rows = (row for row in dataset.rows(split) if any(True for _ in image_turns(row)))
+        for row, stored in with_bytes(rows, limits):
+            data = upright(row, stored, limits)
+            path = f"images/{row.image_id}.{suffix_of_bytes(data)}"
+            store.write_bytes(path, data)
+            said = list(image_turns(row))
+            lines.append(json.dumps(_sample(said, path, profile), ensure_ascii=False))
+            samples, turns = samples + 1, turns + len(said)
+        store.write_bytes(f"{split}.jsonl", "".join(f"{line}\n" for line in lines).encode())
+    if profile == "llama-factory":
+        document = {
+            f"{dataset.manifest.name}_{split}": _llama_factory_entry(f"{split}.jsonl") for split in splits
+        }
+        store.write_bytes("dataset_info.json", json.dumps(document, indent=2).encode())
+    return {"samples": samples, "turns": turns}
+
+
+def image_turns(row: ImageRow) -> Iterator[Turn]:
+    """Question and answer for each thing that a row says."""
+    boxes = {region.region_id: _box(region) for region in row.regions}
+    for region in row.regions:
+        place = _box(region)
+        if region.brief_caption:
+            yield f"Describe the region {place} in a few words.", region.brief_caption
+        if region.detailed_caption:
+            yield f"Describe the region {place} in detail.", region.detailed_caption
+        if region.text:
+            yield f"What does the text in the region {place} say?", region.text
+    if row.caption:
+        yield "Describe the image.", row.caption
+    for part in row.groundings:
+        if part.kind is not LabelKind.GROUNDED_CAPTION:
+            yield (
+                f"Where is {part.phrase}? Answer with boxes.",
+                _boxes(part.region_ids, boxes) or "There is none.",
+            )
+    for count in row.counts:
+        yield f"How many of these are there: {count.phrase}?", str(count.count)
+    for answer in row.answers:
+        of_region = f" (region {boxes[answer.region_id]})" if answer.region_id in boxes else ""
+        yield f"{answer.question}{of_region}", answer.answer
+
+
+def _sample(turns: list[Turn], path: str, profile: str) -> dict[str, Any]:
+    messages = []
+    for position, (question, answer) in enumerate(turns):
+        head = "<image>" if position == 0 and profile != "trl" else ""
+        messages += [
+            {"role": "user", "content": head + _without_placeholder(question)},
+            {"role": "assistant", "content": _without_placeholder(answer)},
+        ]
+    return {"messages": messages, "images": [path]}
+
+
+def _without_placeholder(text: str) -> str:
+    """Text that cannot be taken for the picture's place."""
+    return text.replace("<image>", "<_image>")
+
+
+def _llama_factory_entry(file_name: str) -> dict[str, Any]:
+    return {
+        "file_name": file_name,
+        "formatting": "sharegpt",
+        "columns": {"messages": "messages", "images": "images"},
+        "tags": {
+            "role_tag": "role",
+            "content_tag": "content",
+            "user_tag": "user",
+            "assistant_tag": "assistant",
+        },
+    }
+
+
+def _box(region: Region) -> str:
+    return json.dumps([round(value) for value in region.box_xyxy])
+
+
+def _boxes(region_ids: list[str], boxes: dict[str, str]) -> str:
+    return ", ".join(boxes[region_id] for region_id in region_ids if region_id in boxes)
