@@ -20,12 +20,17 @@ def info(model: ModelArgument = "fo1-tiny", as_json: JsonOption = False) -> None
     document = describe(model)
     fits = not (document["missing"] or document["unexpected"] or document["wrong_shape"])
     lines = [
-        f"{document['name']}: {document['parameters'] / 1e6:.2f} M parameters, licence {document['licence'] or 'not stated'}",
+        f"{document['name']}: {document['parameters'] / 1e6:.2f} M parameters, "
+        f"licence {document['licence'] or 'not stated'}",
         *(f"  {part:18} {count / 1e6:9.3f} M" for part, count in document["parts"].items()),
         f"  region features of {document['region_width']}, {document['regions_a_prompt']} regions a prompt",
         f"  sha256 {document['sha256']}",
         "every weight found its place" if fits else "weights that do not fit:",
-        *(f"  {what}: {name}" for what in ("missing", "unexpected", "wrong_shape") for name in document[what]),
+        *(
+            f"  {what}: {name}"
+            for what in ("missing", "unexpected", "wrong_shape")
+            for name in document[what]
+        ),
     ]
     emit(document, as_json, "\n".join(lines))
     if not fits:
@@ -43,7 +48,8 @@ def verify(
 
     document = compare(model, golden)
     lines = [
-        f"{'ok  ' if case['ok'] else 'FAIL'} {name}: largest difference {max(case['tensors'].values(), default=0):.2e}"
+        f"{'ok  ' if case['ok'] else 'FAIL'} {name}: "
+        f"largest difference {max(case['tensors'].values(), default=0):.2e}"
         f"{'' if case['tokens_equal'] else ', tokens differ'}"
         f"{', wrong: ' + ', '.join(case['wrong']) if case['wrong'] else ''}"
         for name, case in document["cases"].items()

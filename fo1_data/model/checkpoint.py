@@ -46,7 +46,7 @@ class Checkpoint:
 
 
 def find_checkpoint(name: str) -> Path:
-    """The local folder of a checkpoint: bundled, a path, or a hub id already in the hub's cache or fetched."""
+    """The local folder of a checkpoint: bundled, a path, or a hub id (fetched where it is not cached)."""
     if name == BUNDLED:
         folder = Path(__file__).resolve().parent.parent / "assets" / BUNDLED
         if not (folder / "config.json").is_file():
@@ -55,7 +55,9 @@ def find_checkpoint(name: str) -> Path:
     if Path(name).is_dir():
         return Path(name).resolve()
     if Path(name).exists() or name.startswith((".", "/", "~")) or name.count("/") != 1:
-        raise CheckpointError(f"{name}: no such folder; --model takes a folder, a hub id (owner/name) or {BUNDLED}")
+        raise CheckpointError(
+            f"{name}: no such folder; --model takes a folder, a hub id (owner/name) or {BUNDLED}"
+        )
     return _fetch_from_hub(name)
 
 
@@ -67,7 +69,9 @@ def _fetch_from_hub(name: str) -> Path:
     try:
         return Path(snapshot_download(name, allow_patterns=wanted))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        raise CheckpointError(f"{name}: neither a folder nor to be had from the hub: {error}".splitlines()[0]) from error
+        raise CheckpointError(
+            f"{name}: neither a folder nor to be had from the hub: {error}".splitlines()[0]
+        ) from error
 
 
 def load_checkpoint(
@@ -155,7 +159,9 @@ def restore_buffers(model: Fo1Model, device: torch.device) -> None:
         text=_replace(config.text, num_hidden_layers=0, vocab_size=1, tie_word_embeddings=True),
         vision=_replace(config.vision, depth=0, out_hidden_size=1),
         auxiliary=_replace(config.auxiliary, dim_embed=(8, 8, 8, 8), num_heads=(1,) * 4, num_groups=(1,) * 4),
-        region=_replace(config.region, use_simple_fpn=False, apply_region_layer_norm=False, projector_type="linear"),
+        region=_replace(
+            config.region, use_simple_fpn=False, apply_region_layer_norm=False, projector_type="linear"
+        ),
     )
     sources = dict(Fo1Model(stems).named_buffers())
     for name, buffer in list(model.named_buffers()):
@@ -193,7 +199,9 @@ def save_checkpoint(model: Fo1Model, source: Path, folder: Path, *, dtype: torch
     if dtype is not None:
         tensors = {name: value.to(dtype) for name, value in tensors.items()}
     partial = folder / f"{_SINGLE}.partial"
-    save_file({name: value.contiguous() for name, value in tensors.items()}, partial, metadata={"format": "pt"})
+    save_file(
+        {name: value.contiguous() for name, value in tensors.items()}, partial, metadata={"format": "pt"}
+    )
     partial.replace(folder / _SINGLE)
 
 

@@ -131,12 +131,16 @@ def load_config(folder: str | Path) -> Fo1Config:
     return parse_config(raw, overrides, str(folder))
 
 
-def parse_config(raw: dict[str, Any], overrides: dict[str, Any] | None = None, where: str = "config") -> Fo1Config:
+def parse_config(
+    raw: dict[str, Any], overrides: dict[str, Any] | None = None, where: str = "config"
+) -> Fo1Config:
     """`config.json` (and `tiny_overrides.json`) as dictionaries to a checked Fo1Config."""
     overrides = overrides or {}
     if ARCHITECTURE not in raw.get("architectures", [ARCHITECTURE]):
         found = ", ".join(map(str, raw["architectures"])) or "none named"
-        raise CheckpointError(f"{where}: not a VLM-FO1 checkpoint (architecture {found}; expected {ARCHITECTURE})")
+        raise CheckpointError(
+            f"{where}: not a VLM-FO1 checkpoint (architecture {found}; expected {ARCHITECTURE})"
+        )
     try:
         config = Fo1Config(
             text=_text(raw),
@@ -157,7 +161,9 @@ def parse_config(raw: dict[str, Any], overrides: dict[str, Any] | None = None, w
 def _read_json(path: Path, *, required: bool) -> dict[str, Any]:
     if not path.is_file():
         if required:
-            raise CheckpointError(f"{path.parent}: no {path.name}; a checkpoint folder in VLM-FO1's layout has one")
+            raise CheckpointError(
+                f"{path.parent}: no {path.name}; a checkpoint folder in VLM-FO1's layout has one"
+            )
         return {}
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
@@ -203,7 +209,10 @@ def _region(raw: dict[str, Any], overrides: dict[str, Any]) -> RegionConfig:
 def _check(config: Fo1Config, raw: dict[str, Any], where: str) -> None:
     region, text = config.region, config.text
     allowed = {
-        "mm_pos_embedding_strategy": (region.pos_embedding_strategy, {"bbox_based", "feature_map_based", "hybrid"}),
+        "mm_pos_embedding_strategy": (
+            region.pos_embedding_strategy,
+            {"bbox_based", "feature_map_based", "hybrid"},
+        ),
         "mm_region_feature_combination": (region.region_feature_combination, {"concat", "concat_aux_pos"}),
         "mm_projector_type": (region.projector_type, {"identity", "linear", "mlp2x_gelu"}),
         "mm_projector_aux_type": (region.projector_aux_type, {"linear", "mlp2x_gelu"}),
@@ -219,9 +228,13 @@ def _check(config: Fo1Config, raw: dict[str, Any], where: str) -> None:
             f"({config.auxiliary_width} auxiliary + {config.primary_width} primary)"
         )
     if raw.get("mm_use_vt_region_feature_only") or raw.get("mm_use_vision_tower_region_feature") is False:
-        raise CheckpointError(f"{where}: only checkpoints that use both vision towers for regions are supported")
+        raise CheckpointError(
+            f"{where}: only checkpoints that use both vision towers for regions are supported"
+        )
     if sum(text.mrope_section) * 2 != text.head_dim:
-        raise CheckpointError(f"{where}: mrope_section {text.mrope_section} does not fill a head of {text.head_dim}")
+        raise CheckpointError(
+            f"{where}: mrope_section {text.mrope_section} does not fill a head of {text.head_dim}"
+        )
     if config.vision.out_hidden_size != text.hidden_size and region.projector_type == "identity":
         raise CheckpointError(
             f"{where}: the ViT gives {config.vision.out_hidden_size} channels, the language model takes "

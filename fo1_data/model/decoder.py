@@ -7,8 +7,9 @@ Shapes: N tokens (any leading shape), D width, H heads, K key-value heads, E hea
 """
 
 from collections.abc import Callable
+from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 from transformers.models.qwen2_5_vl.configuration_qwen2_5_vl import Qwen2_5_VLTextConfig
 from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import Qwen2_5_VLTextModel
 
@@ -37,7 +38,6 @@ def build_decoder(config: TextConfig) -> Qwen2_5_VLTextModel:
             "mrope_section": list(config.mrope_section),
         },
         use_sliding_window=False,
-        tie_word_embeddings=config.tie_word_embeddings,
         pad_token_id=None,
         bos_token_id=None,
         eos_token_id=None,
@@ -46,7 +46,13 @@ def build_decoder(config: TextConfig) -> Qwen2_5_VLTextModel:
 
 
 def run_decoder(
-    decoder: Qwen2_5_VLTextModel, embeds: Tensor, cos: Tensor, sin: Tensor, attend: Attend, *, keys_only: bool = False
+    decoder: Qwen2_5_VLTextModel,
+    embeds: Tensor,
+    cos: Tensor,
+    sin: Tensor,
+    attend: Attend,
+    *,
+    keys_only: bool = False,
 ) -> Tensor | None:
     """Run all layers over embeds (..., D) with rotation tables (..., E); returns normed states (..., D).
 
@@ -56,7 +62,8 @@ def run_decoder(
     hidden = embeds
     cos, sin = cos.unsqueeze(-2).to(hidden.dtype), sin.unsqueeze(-2).to(hidden.dtype)
     last = len(decoder.layers) - 1
-    for index, layer in enumerate(decoder.layers):
+    layers: Any = decoder.layers
+    for index, layer in enumerate(layers):
         normed = layer.input_layernorm(hidden)
         queries, keys, values = _project(layer.self_attn, normed)
         attended = attend(index, rotate(queries, cos, sin), rotate(keys, cos, sin), values)
@@ -67,7 +74,7 @@ def run_decoder(
     return decoder.norm(hidden)
 
 
-def _project(attention: nn.Module, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _project(attention: Any, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     heads = (*hidden.shape[:-1], -1, attention.head_dim)
     return (
         attention.q_proj(hidden).view(heads),

@@ -19,7 +19,7 @@ from PIL import Image
 from fo1_data.model.checkpoint import Checkpoint
 from fo1_data.model.generation import Generation
 from fo1_data.model.memory import default_budget, is_out_of_memory
-from fo1_data.model.modeling import EncodedImage
+from fo1_data.model.modeling import EncodedImage, Fo1Model
 from fo1_data.model.prefix_cache import PrefixCache
 from fo1_data.model.processing import PreparedImage
 from fo1_data.model.prompts import MAX_REGIONS
@@ -69,7 +69,9 @@ class Fo1Engine:
     memory); `num_slots` bounds the questions in flight.
     """
 
-    def __init__(self, checkpoint: Checkpoint, *, max_bytes: int | None = None, num_slots: int | None = None) -> None:
+    def __init__(
+        self, checkpoint: Checkpoint, *, max_bytes: int | None = None, num_slots: int | None = None
+    ) -> None:
         self.checkpoint = checkpoint
         self.model = checkpoint.model
         self.max_bytes = max_bytes if max_bytes is not None else default_budget(self.model.device)
@@ -85,7 +87,8 @@ class Fo1Engine:
         Raises MemoryError where a single image does not fit the device.
         """
         prepared = [
-            self.checkpoint.processor.prepare(image, boxes) if image is not None else None for image, boxes in images
+            self.checkpoint.processor.prepare(image, boxes) if image is not None else None
+            for image, boxes in images
         ]
         return self.open_prepared(prepared)
 
@@ -104,9 +107,11 @@ class Fo1Engine:
                 self._cache.drop(number)
 
     def _encode(self, images: list[PreparedImage]) -> list[EncodedImage]:
-        """Encode in groups whose activations fit a third of the budget; halve a group that does not fit after all."""
+        """Encode in groups whose activations fit a third of the budget."""
         encoded: list[EncodedImage] = []
-        for group in _groups_by_cost(images, [_activation_bytes(i, self.model) for i in images], self.max_bytes // 3):
+        for group in _groups_by_cost(
+            images, [_activation_bytes(i, self.model) for i in images], self.max_bytes // 3
+        ):
             encoded += self._encode_or_halve(group)
         return encoded
 
@@ -117,7 +122,9 @@ class Fo1Engine:
             if not is_out_of_memory(error):
                 raise
             if len(images) == 1:
-                raise MemoryError(f"an image of {images[0].aux_image.shape[-1]} px width does not fit the device") from error
+                raise MemoryError(
+                    f"an image of {images[0].aux_image.shape[-1]} px width does not fit the device"
+                ) from error
         middle = len(images) // 2
         return self._encode_or_halve(images[:middle]) + self._encode_or_halve(images[middle:])
 
@@ -187,7 +194,9 @@ class Fo1Engine:
         for one in asked:
             by_prefix.setdefault(one.prefix, []).append(one)
         waiting = deque(one for group in by_prefix.values() for one in group)
-        slots = min(slots, max(1, self.max_bytes // 3 // (self._cache.bytes_a_token * max(a.capacity for a in asked))))
+        slots = min(
+            slots, max(1, self.max_bytes // 3 // (self._cache.bytes_a_token * max(a.capacity for a in asked)))
+        )
         batch = QuestionBatch(self.model, self.checkpoint.tokenizer.special, slots)
         stacked: set[int] = set()
         refill = max(1, slots // 4)
@@ -197,7 +206,9 @@ class Fo1Engine:
                 if taken:
                     needed = {one.prefix for one in (*batch.active, *taken)}
                     if not needed <= stacked:
-                        batch.use_stack(self._cache.stack({number: prompts[number] for number in sorted(needed)}))
+                        batch.use_stack(
+                            self._cache.stack({number: prompts[number] for number in sorted(needed)})
+                        )
                         stacked = needed
                     batch.admit(taken)
             for one in batch.step():
@@ -220,7 +231,7 @@ class Fo1Engine:
         return taken
 
 
-def _activation_bytes(image: PreparedImage, model: torch.nn.Module) -> int:
+def _activation_bytes(image: PreparedImage, model: Fo1Model) -> int:
     """A generous estimate of what encoding an image takes for a moment, in bytes."""
     config = model.config
     cells = image.aux_image.shape[-1] * image.aux_image.shape[-2] // 16

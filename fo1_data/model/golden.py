@@ -75,7 +75,11 @@ class _Comparison:
         difference = (actual.double() - want.double()).abs()
         self.differences[name] = float(difference.max()) if want.numel() else 0.0
         exact = name.rpartition(".")[2] in _EXACT
-        agrees = bool((difference == 0).all()) if exact else torch.allclose(actual.float(), want.float(), TOLERANCE, TOLERANCE)
+        agrees = (
+            bool((difference == 0).all())
+            if exact
+            else torch.allclose(actual.float(), want.float(), TOLERANCE, TOLERANCE)
+        )
         if not agrees:
             self.wrong.append(name)
 
@@ -167,7 +171,9 @@ def _check_prompts(
         check(f"p{number}.logits_last8", model.logits(hidden[-8:]))
     engine = Fo1Engine(checkpoint)
     opened = engine.open_prepared([prepared])[0]
-    answers = engine.ask([Question(opened, prompt["text"], max_new_tokens=max_new_tokens) for prompt in prompts])
+    answers = engine.ask(
+        [Question(opened, prompt["text"], max_new_tokens=max_new_tokens) for prompt in prompts]
+    )
     for number, answer in enumerate(answers):
         check(f"p{number}.generated_ids", torch.tensor(answer.token_ids))
         check(f"p{number}.generated_margin", torch.tensor(answer.margins))
@@ -178,14 +184,16 @@ def _verify_variants(checkpoint: Checkpoint, folder: Path) -> dict[str, Any]:
     """Region features, embeddings and last logits under other option values of the region encoder."""
     variants = json.loads((folder / f"{_VARIANTS}.json").read_text(encoding="utf-8"))
     expected = load_file(folder / f"{_VARIANTS}.safetensors")
-    bases = sorted({name.split(".")[0] for name in expected if not name.split(".")[0] in variants})
+    bases = sorted({name.split(".")[0] for name in expected if name.split(".")[0] not in variants})
     results = {}
     for variant, overrides in variants.items():
         own = {k.split(".weights.")[1]: v for k, v in expected.items() if k.startswith(f"{variant}.weights.")}
         changed = _with_options(checkpoint, overrides, own)
         for base in bases:
             prefix = f"{base}.{variant}."
-            comparison = _Comparison({k.removeprefix(prefix): v for k, v in expected.items() if k.startswith(prefix)})
+            comparison = _Comparison(
+                {k.removeprefix(prefix): v for k, v in expected.items() if k.startswith(prefix)}
+            )
             _check_variant(comparison, changed, folder / base, overrides)
             unchecked = sorted(set(comparison.expected) - set(comparison.differences))
             results[f"{base}.{variant}"] = {
@@ -198,7 +206,9 @@ def _verify_variants(checkpoint: Checkpoint, folder: Path) -> dict[str, Any]:
     return results
 
 
-def _with_options(checkpoint: Checkpoint, overrides: dict[str, Any], weights: dict[str, Tensor]) -> Checkpoint:
+def _with_options(
+    checkpoint: Checkpoint, overrides: dict[str, Any], weights: dict[str, Tensor]
+) -> Checkpoint:
     """The same weights in a model of other region options; `weights` replaces those that change shape."""
     config: Fo1Config = parse_config({**checkpoint.config.raw, **overrides}, checkpoint.config.raw_overrides)
     model = checkpoint.model
@@ -217,11 +227,15 @@ def _shallow_copy(model: torch.nn.Module) -> Any:
     return copied
 
 
-def _check_variant(comparison: _Comparison, checkpoint: Checkpoint, base: Path, overrides: dict[str, Any]) -> None:
+def _check_variant(
+    comparison: _Comparison, checkpoint: Checkpoint, base: Path, overrides: dict[str, Any]
+) -> None:
     case = json.loads(base.with_suffix(".json").read_text(encoding="utf-8"))
     given = load_file(base.with_suffix(".safetensors"))
     model, tokenizer = checkpoint.model, checkpoint.tokenizer
-    prepared = checkpoint.processor.prepare(Image.fromarray(given["image_u8"].numpy()), given["boxes_xyxy"].numpy())
+    prepared = checkpoint.processor.prepare(
+        Image.fromarray(given["image_u8"].numpy()), given["boxes_xyxy"].numpy()
+    )
     grid = torch.tensor([[1, *prepared.grid_hw]])
     primary = encode_primary(model.vision_tower, prepared.pixel_values, grid, all_maps=True)[0]
     levels = encode_auxiliary(model.vision_tower_aux, prepared.aux_image[None])

@@ -73,7 +73,9 @@ class Fo1Model(nn.Module):
         primary = encode_primary(
             self.vision_tower, pixels, grid, all_maps=not self.config.region.use_simple_fpn
         )
-        regions: list[Tensor] = [torch.empty(0, self.config.text.hidden_size, device=device, dtype=dtype)] * len(images)
+        regions: list[Tensor] = [
+            torch.empty(0, self.config.text.hidden_size, device=device, dtype=dtype)
+        ] * len(images)
         with_boxes = [index for index, image in enumerate(images) if len(image.aux_boxes)]
         sizes = [(*images[i].aux_image.shape[-2:], *images[i].grid_hw) for i in with_boxes]
         for members in group_by_size(sizes).values():
@@ -90,7 +92,9 @@ class Fo1Model(nn.Module):
     def _region_features(self, images: list[PreparedImage], maps: list[Tensor]) -> list[Tensor]:
         """Region features (R_i, Ca + Cv) of images of one size; boxes are padded to the longest list."""
         device, dtype = self.device, self.dtype
-        levels = encode_auxiliary(self.vision_tower_aux, torch.stack([i.aux_image for i in images]).to(device, dtype))
+        levels = encode_auxiliary(
+            self.vision_tower_aux, torch.stack([i.aux_image for i in images]).to(device, dtype)
+        )
         aux_boxes = nn.utils.rnn.pad_sequence([i.aux_boxes for i in images], batch_first=True).to(device)
         vt_boxes = nn.utils.rnn.pad_sequence([i.vt_boxes for i in images], batch_first=True).to(device)
         features = self.region_encoder(levels, maps, aux_boxes, vt_boxes)

@@ -58,11 +58,12 @@ def local_copy(source: str, root: Path | None = None) -> Path:
     try:
         models.mkdir(parents=True, exist_ok=True)
         with _locked(models / f"{key}.lock"):
-            target = models / key
+            target = models / key / _name_of(source)
             if target.is_dir() and not _is_intact(target):
                 shutil.rmtree(target)
             if not target.is_dir():
-                _fetch(source, listing, models, target)
+                target.parent.mkdir(exist_ok=True)
+                _fetch(source, listing, target)
             return target
     except OSError as error:
         raise CheckpointError(
@@ -88,9 +89,9 @@ def _list_source(source: str) -> dict[str, list[str]]:
     return listing
 
 
-def _fetch(source: str, names: Iterable[str], models: Path, target: Path) -> None:
+def _fetch(source: str, names: Iterable[str], target: Path) -> None:
     files, top = file_system(source)
-    part = Path(tempfile.mkdtemp(prefix=f"{target.name}.part-", dir=models))
+    part = Path(tempfile.mkdtemp(prefix="part-", dir=target.parent))
     try:
         hashes = {}
         for name in names:
@@ -114,6 +115,11 @@ def _write(path: Path, stream: Any) -> str:
             digest.update(chunk)
             file.write(chunk)
     return digest.hexdigest()
+
+
+def _name_of(source: str) -> str:
+    """A copy keeps the last part of its address, by which a model is called."""
+    return source.rstrip("/").rpartition("/")[2] or "model"
 
 
 def _is_intact(folder: Path) -> bool:

@@ -39,7 +39,9 @@ def parse_caption(answer: str) -> str:
 
 def parse_grounded(answer: str, num_regions: int) -> Grounded:
     """A caption with `<ground>phrase</ground><objects><regionI>...</objects>` spans in it."""
-    spans = [_span(" ".join(phrase.split()), objects, num_regions) for phrase, objects in _SPAN.findall(answer)]
+    spans = [
+        _span(" ".join(phrase.split()), objects, num_regions) for phrase, objects in _SPAN.findall(answer)
+    ]
     return Grounded(parse_caption(_SPAN.sub(lambda m: m.group(1), answer)), spans)
 
 

@@ -16,7 +16,11 @@ from fo1_data.model.rotary import text_positions
 
 @torch.inference_mode()
 def answer_alone(
-    checkpoint: Checkpoint, image: Image.Image | None, boxes_xyxy: np.ndarray, question: str, max_new_tokens: int = 256
+    checkpoint: Checkpoint,
+    image: Image.Image | None,
+    boxes_xyxy: np.ndarray,
+    question: str,
+    max_new_tokens: int = 256,
 ) -> list[int]:
     """Greedy token ids, the end of turn included where it was reached. At most 100 boxes (R, 4)."""
     model, tokenizer = checkpoint.model, checkpoint.tokenizer
@@ -30,7 +34,10 @@ def answer_alone(
     answer: list[int] = []
     while len(answer) < max_new_tokens:
         out = model.language_model(
-            inputs_embeds=embeds, position_ids=positions.to(model.device), past_key_values=cache, use_cache=True
+            inputs_embeds=embeds,
+            position_ids=positions.to(model.device),
+            past_key_values=cache,
+            use_cache=True,
         )
         token = int(model.logits(out.last_hidden_state[:, -1]).argmax())
         answer.append(token)

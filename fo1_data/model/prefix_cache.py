@@ -55,7 +55,9 @@ class PrefixCache:
     def stack(self, prompts: dict[int, PromptEmbeds]) -> PrefixStack:
         """Prefixes of these images as one padded stack; those not held are prefilled first."""
         missing = [number for number in prompts if number not in self._held]
-        made = dict(zip(missing, self._prefill([prompts[n] for n in missing]), strict=True)) if missing else {}
+        made = (
+            dict(zip(missing, self._prefill([prompts[n] for n in missing]), strict=True)) if missing else {}
+        )
         chosen = {number: made.get(number, self._held.get(number)) for number in prompts}
         lengths = [prompts[number].embeds.shape[0] for number in prompts]
         first = next(iter(chosen.values()))
@@ -94,9 +96,15 @@ class PrefixCache:
         positions = torch.zeros(3, num, longest, dtype=torch.long)
         for index, prompt in enumerate(prompts):
             positions[:, index, : lengths[index]] = prompt.positions
-        tables = cos_sin(positions.flatten(1).to(model.device), model.language_model.rotary_emb.inv_freq, text.mrope_section)
+        tables = cos_sin(
+            positions.flatten(1).to(model.device),
+            model.language_model.rotary_emb.inv_freq,
+            text.mrope_section,
+        )
         cos, sin = (table.view(num, longest, -1) for table in tables)
-        kept = embeds.new_zeros(text.num_hidden_layers, 2, num, text.num_key_value_heads, longest, text.head_dim)
+        kept = embeds.new_zeros(
+            text.num_hidden_layers, 2, num, text.num_key_value_heads, longest, text.head_dim
+        )
 
         def attend(layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
             keys, values = keys.transpose(1, 2), values.transpose(1, 2)

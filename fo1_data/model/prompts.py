@@ -8,6 +8,7 @@ The wording must be the one that the checkpoint was trained with (VLM-FO1's task
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from transformers import PreTrainedTokenizerBase, Qwen2Tokenizer
 
@@ -90,10 +91,10 @@ class PromptTokenizer:
         return self.tokenizer(text, add_special_tokens=False)["input_ids"]
 
     def _id(self, token: str) -> int:
-        index = self.tokenizer.convert_tokens_to_ids(token)
+        index: Any = self.tokenizer.convert_tokens_to_ids(token)
         if index is None or index == self.tokenizer.unk_token_id:
             raise CheckpointError(f"the checkpoint's tokenizer has no token {token}")
-        return index
+        return int(index)
 
     def prefix_ids(self, num_regions: int, *, has_image: bool = True) -> list[int]:
         """Ids shared by every question about an image, with placeholders for image and regions."""
@@ -113,7 +114,7 @@ class PromptTokenizer:
     def decode(self, ids: list[int]) -> str:
         """Text of an answer, special tokens included, the end of turn left out."""
         kept = [index for index in ids if index != self.special.end_of_turn]
-        return self.tokenizer.decode(kept, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        return str(self.tokenizer.decode(kept, skip_special_tokens=False, clean_up_tokenization_spaces=False))
 
 
 def load_tokenizer(folder: str | Path, num_region_tokens: int = MAX_REGIONS) -> PromptTokenizer:

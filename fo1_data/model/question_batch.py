@@ -144,7 +144,9 @@ class QuestionBatch:
         places = fill[:, None] + offsets
         extent = int(places.max()) + 1
         hidden_from = torch.arange(extent)[None, None, :] > places[:, :, None]
-        bias = torch.zeros(num, 1, length, extent).masked_fill_(hidden_from[:, None], float("-inf")).to(device)
+        bias = (
+            torch.zeros(num, 1, length, extent).masked_fill_(hidden_from[:, None], float("-inf")).to(device)
+        )
         starts = torch.tensor([one.start for one in members])
         positions = (starts[:, None] + places).to(device)
         cos, sin = self._tables[0][positions], self._tables[1][positions]
@@ -183,10 +185,14 @@ class QuestionBatch:
         best = logprobs.topk(2, dim=-1)
         entropy = -(logprobs.exp() * logprobs.nan_to_num(neginf=0.0)).sum(dim=-1)
         tokens = best.indices[:, 0].tolist()
-        numbers = torch.stack((best.values[:, 0], best.values[:, 0] - best.values[:, 1], entropy), dim=1).tolist()
+        numbers = torch.stack(
+            (best.values[:, 0], best.values[:, 0] - best.values[:, 1], entropy), dim=1
+        ).tolist()
         pointing = [row for row, one in enumerate(members) if one.in_objects]
         over_regions = logprobs[pointing][:, self._region_ids].cpu().numpy() if pointing else None
-        for row, (one, token, (logprob, margin, spread)) in enumerate(zip(members, tokens, numbers, strict=True)):
+        for row, (one, token, (logprob, margin, spread)) in enumerate(
+            zip(members, tokens, numbers, strict=True)
+        ):
             answer = one.generation
             if one.in_objects and over_regions is not None:
                 choices = over_regions[pointing.index(row)]

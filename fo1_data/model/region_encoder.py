@@ -26,7 +26,9 @@ class ChannelLayerNorm(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         moved = features.permute(0, 2, 3, 1)
-        return nn.functional.layer_norm(moved, moved.shape[-1:], self.weight, self.bias, 1e-6).permute(0, 3, 1, 2)
+        return nn.functional.layer_norm(moved, moved.shape[-1:], self.weight, self.bias, 1e-6).permute(
+            0, 3, 1, 2
+        )
 
 
 class NormedConv(nn.Conv2d):
@@ -55,7 +57,9 @@ class SimplePyramid(nn.Module):
             NormedConv(channels, channels, 3),
         )
         self.simfp_2 = nn.Sequential(
-            nn.ConvTranspose2d(width, half, 2, 2), NormedConv(half, channels, 1), NormedConv(channels, channels, 3)
+            nn.ConvTranspose2d(width, half, 2, 2),
+            NormedConv(half, channels, 1),
+            NormedConv(channels, channels, 3),
         )
         self.simfp_3 = nn.Sequential(NormedConv(width, channels, 1), NormedConv(channels, channels, 3))
         self.simfp_4 = nn.Sequential(
@@ -93,7 +97,11 @@ class RegionEncoder(nn.Module):
             levels = [level + embed_cells(*level.shape[1:], level.device).to(level.dtype) for level in levels]
         return torch.cat(
             [
-                pool(level, fold_upsampling(weights_y, level.shape[-2]), fold_upsampling(weights_x, level.shape[-1]))
+                pool(
+                    level,
+                    fold_upsampling(weights_y, level.shape[-2]),
+                    fold_upsampling(weights_x, level.shape[-1]),
+                )
                 for level in levels
             ],
             dim=-1,
@@ -128,7 +136,10 @@ class RegionEncoder(nn.Module):
 
         Normalised by the ViT image's size; with `concat_aux_pos` by the auxiliary map's size in pixels.
         """
-        if not self.region.apply_position_embedding or self.region.pos_embedding_strategy == "feature_map_based":
+        if (
+            not self.region.apply_position_embedding
+            or self.region.pos_embedding_strategy == "feature_map_based"
+        ):
             return None
         if self.region.region_feature_combination == "concat_aux_pos":
             height, width = (cells * AUXILIARY_STRIDE_PX for cells in aux_map_hw)
@@ -136,7 +147,9 @@ class RegionEncoder(nn.Module):
         height, width = (cells * self.patch_px for cells in grid_hw)
         return embed_boxes(vt_boxes, (height, width), self.width)
 
-    def forward(self, levels: list[Tensor], vit_maps: list[Tensor], aux_boxes: Tensor, vt_boxes: Tensor) -> Tensor:
+    def forward(
+        self, levels: list[Tensor], vit_maps: list[Tensor], aux_boxes: Tensor, vt_boxes: Tensor
+    ) -> Tensor:
         """Region features (B, R, Ca + Cv) float32, before the projection.
 
         levels: DaViT maps, finest first; vit_maps: full-attention ViT maps (the pyramid uses the

@@ -46,7 +46,8 @@ def embed_prompt(
     device = model.device
     rows: list[Tensor] = []
     positions: list[Tensor] = []
-    start, text, region = 0, [], 0
+    text: list[int] = []
+    start, region = 0, 0
 
     def flush_text() -> None:
         nonlocal start

@@ -50,7 +50,7 @@ def attend_to_prefix(queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor
 
     bias: (B, 1, 1, P) float32, minus infinity where a shorter prefix is padded. Returns (n, K, G, Q, .).
     """
-    num, length, heads, groups, width = queries.shape
+    _, length, heads, groups, width = queries.shape
     shape = (grouping.num_rows, grouping.num_columns, length, heads, groups, width)
     table = queries.new_zeros(shape)
     table[grouping.row, grouping.column] = queries

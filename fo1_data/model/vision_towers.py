@@ -6,6 +6,7 @@ width, D the language model's width.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -129,9 +130,11 @@ def encode_auxiliary(davit: Florence2VisionBackbone, images: Tensor) -> list[Ten
     Windows are zero-padded and the padding takes part in the attention, as in the reference; so
     images of other sizes must not be padded into one batch.
     """
-    levels = []
-    hidden = images.to(davit.convs[0].conv.weight.dtype)
-    for conv, blocks in zip(davit.convs, davit.blocks, strict=True):
+    levels: list[Tensor] = []
+    convs: Any = davit.convs
+    blocks_of_stages: Any = davit.blocks
+    hidden = images.to(convs[0].conv.weight.dtype)
+    for conv, blocks in zip(convs, blocks_of_stages, strict=True):
         hidden = conv(hidden)
         for block in blocks:
             hidden = block(hidden)

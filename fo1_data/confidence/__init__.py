@@ -1,0 +1,1 @@
+"""How far a label can be trusted: signals, calibration, routing."""

@@ -1,0 +1,63 @@
+"""What a run's rows depend on, as a flat document: resuming under another one is refused.
+
+It covers every setting that can change a row, the weights of model and proposer, the wording of the
+questions, the contents of side files, and the corpus' listing. Where things lie is left out, and so
+is what only changes how fast a run is.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from fo1_data.corpus.storage import open_store
+from fo1_data.errors import ConfigError, StorageError
+from fo1_data.labelling import LabellerIdentity
+from schemas.dataset import SCHEMA_VERSION
+from schemas.jobs import NOT_IN_FINGERPRINT, RunConfig
+
+# Stand for files or folders: their contents count, not their addresses.
+_BY_CONTENT = ("model", "proposals", "phrases", "calibration", "parent", "corpus")
+
+
+def run_fingerprint(config: RunConfig, identity: LabellerIdentity, listing_sha256: str) -> dict[str, Any]:
+    """Names to values, JSON-able. Raises ConfigError where a side file cannot be read."""
+    settings = config.model_dump(mode="json", exclude=set(NOT_IN_FINGERPRINT) | set(_BY_CONTENT))
+    return {
+        **settings,
+        "schema_version": SCHEMA_VERSION,
+        "listing_sha256": listing_sha256,
+        "corpus_name": corpus_name(config),
+        "model_sha256": identity.model_sha256,
+        "proposer": identity.proposer_name,
+        "proposer_sha256": identity.proposer_sha256,
+        "prompts_version": identity.prompts_version,
+        "dtype": identity.dtype,
+        "phrases_sha256": _content_sha256(config.phrases),
+        "calibration_sha256": _content_sha256(config.calibration),
+        "parent_manifest_sha256": _content_sha256(
+            f"{config.parent}/manifest.json" if config.parent else None
+        ),
+    }
+
+
+def digest(document: dict[str, Any]) -> str:
+    """SHA-256 of a fingerprint document, hex."""
+    return hashlib.sha256(json.dumps(document, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+def corpus_name(config: RunConfig) -> str:
+    """The value of the column `corpus`: the run's name, or the last part of the corpus' address."""
+    if config.name:
+        return config.name
+    return Path(config.corpus.rstrip("/")).name or config.corpus
+
+
+def _content_sha256(address: str | None) -> str | None:
+    if address is None:
+        return None
+    folder, _, name = address.rpartition("/")
+    try:
+        return hashlib.sha256(open_store(folder or ".").read_bytes(name)).hexdigest()
+    except (OSError, StorageError) as error:
+        raise ConfigError(f"{address} cannot be read: {error}") from error

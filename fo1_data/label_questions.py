@@ -1,0 +1,51 @@
+"""Which questions are asked about an image: one a region for captions and text, one a phrase (or
+vocabulary word) and chunk for what points at regions."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from fo1_data.model.engine import OpenImage
+from fo1_data.model.prompts import clean_phrase, question_text
+from schemas.labels import LabelKind
+
+
+@dataclass(frozen=True)
+class PlannedQuestion:
+    """A question and what its answer will label. `region` counts in the image, `chunk` in its prompts."""
+
+    kind: LabelKind
+    text: str
+    chunk: int = 0
+    region: int | None = None
+    phrase: str | None = None
+
+
+def plan_questions(
+    kinds: Sequence[LabelKind], image: OpenImage, vocabulary: Sequence[str], phrases: Sequence[str]
+) -> list[PlannedQuestion]:
+    """All questions about one image, in the order of `kinds`; phrases asked twice are asked once."""
+    planned: list[PlannedQuestion] = []
+    for kind in kinds:
+        if kind.per_region:
+            planned += _of_regions(kind, image)
+        elif kind is LabelKind.GROUNDED_CAPTION:
+            planned += [PlannedQuestion(kind, question_text(kind), c) for c in range(len(image.chunk_starts))]
+        else:
+            wanted = phrases if kind is LabelKind.GROUND else vocabulary
+            planned += _of_phrases(kind, image, wanted)
+    return planned
+
+
+def _of_regions(kind: LabelKind, image: OpenImage) -> Iterator[PlannedQuestion]:
+    for region in range(image.num_regions):
+        chunk, index = image.locate(region)
+        yield PlannedQuestion(kind, question_text(kind, region=index), chunk, region)
+
+
+def _of_phrases(kind: LabelKind, image: OpenImage, wanted: Sequence[str]) -> Iterator[PlannedQuestion]:
+    for phrase in dict.fromkeys(wanted):
+        if not clean_phrase(phrase):
+            continue
+        text = question_text(kind, phrase=phrase)
+        for chunk in range(len(image.chunk_starts)):
+            yield PlannedQuestion(kind, text, chunk, phrase=phrase)

@@ -1,0 +1,278 @@
+"""Labels images in one process: bytes in, rows and rejects out.
+
+Reading and decoding run in threads ahead of the model. A bad image is a reject, never an
+exception; images of equal bytes are labelled once. Importing this module loads no model code.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fo1_data.corpus.frames import oriented_entry
+from fo1_data.corpus.images import DecodedImage, InputLimits, decode_rgb
+from fo1_data.corpus.storage import read_bytes
+from fo1_data.errors import ConfigError, InputReject
+from schemas.corpus import CorpusImage
+from schemas.images import EncodedImage, ImageRow, Provenance, Reject, RejectStage
+from schemas.jobs import RunConfig
+from schemas.labels import LabelKind
+
+if TYPE_CHECKING:
+    from fo1_data.model.engine import OpenImage
+    from fo1_data.proposals.proposer import Proposals
+
+_READ_THREADS = 4
+_NOT_YET = {LabelKind.VISUAL_EXAMPLE, LabelKind.ASK}
+_ROUTING = ("calibration", "max_error", "review_budget", "audit")
+
+
+@dataclass(frozen=True)
+class LabellerIdentity:
+    """Who labels: what a row's `provenance` and a run's fingerprint say."""
+
+    model_name: str
+    model_sha256: str
+    model_licence: str | None
+    proposer_name: str
+    proposer_sha256: str
+    proposer_licence: str | None
+    prompts_version: str
+    dtype: str
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """An image that decoded: its entry in the oriented frame, and its bytes where they are embedded."""
+
+    position: int
+    entry: CorpusImage
+    image: DecodedImage
+    encoded: bytes | None
+
+
+def split_of(image_id: str, validation_share: float, test_share: float) -> str:
+    """The split of an image by the hash that its id is: `test`, `validation` or `train`."""
+    place = int(image_id[:8], 16) / 2**32
+    if place < test_share:
+        return "test"
+    return "validation" if place < test_share + validation_share else "train"
+
+
+class ImageLabeller:
+    """A model, a proposer, and the questions of a run. Raises ConfigError and CheckpointError at once."""
+
+    def __init__(self, config: RunConfig) -> None:
+        from fo1_data.fingerprint import corpus_name
+        from fo1_data.model.checkpoint import checkpoint_sha256, load_checkpoint
+        from fo1_data.model.device import choose_device, choose_dtype
+        from fo1_data.model.engine import Fo1Engine
+        from fo1_data.model.prompts import PROMPTS_VERSION
+        from fo1_data.proposals.proposer import load_proposer
+
+        refuse_unsupported(config)
+        device = choose_device(config.device)
+        dtype_name, dtype = choose_dtype(config.dtype, device)
+        checkpoint = load_checkpoint(config.model, device=device, dtype=dtype)
+        self._config = config
+        self._engine = Fo1Engine(checkpoint, max_bytes=config.engine_bytes)
+        self._proposer = load_proposer(
+            config.proposals,
+            device=device,
+            score_floor=config.score_floor,
+            nms_iou=config.nms_iou,
+            max_proposals=config.max_proposals,
+            vocabulary=config.vocabulary,
+        )
+        self._limits = InputLimits(config.max_pixels, config.max_bytes, config.download_timeout_s)
+        self._phrases = read_phrases(config.phrases)
+        self._corpus = corpus_name(config)
+        self.identity = LabellerIdentity(
+            model_name=Path(config.model).name if Path(config.model).exists() else config.model,
+            model_sha256=checkpoint_sha256(checkpoint.folder),
+            model_licence=checkpoint.config.licence,
+            proposer_name=self._proposer.name,
+            proposer_sha256=self._proposer.sha256,
+            proposer_licence=self._proposer.licence,
+            prompts_version=PROMPTS_VERSION,
+            dtype=dtype_name,
+        )
+
+    def label_entries(self, entries: list[CorpusImage]) -> tuple[list[ImageRow], list[Reject]]:
+        """Rows in the order of the entries, and a reject for every entry or box that gave none."""
+        rows: list[ImageRow] = []
+        rejects: list[Reject] = []
+        seen: dict[str, ImageRow] = {}
+        for batch in self._batches(entries, rejects):
+            fresh: list[_Opened] = []
+            repeated: list[_Opened] = []
+            for one in batch:
+                known = one.image.image_id in seen or any(
+                    one.image.image_id == f.image.image_id for f in fresh
+                )
+                (repeated if known else fresh).append(one)
+            made = self._label_or_halve(fresh, rejects)
+            seen |= {row.image_id: row for row in made}
+            rows += made
+            for one in repeated:
+                row = seen.get(one.image.image_id)
+                if row is not None and one.entry.name not in row.uris:
+                    row.uris.append(one.entry.name)
+        return rows, rejects
+
+    def _batches(self, entries: Sequence[CorpusImage], rejects: list[Reject]) -> Iterator[list[_Opened]]:
+        """Decoded images a batch at a time, the next batches being read meanwhile."""
+        size = self._config.batch_images
+        with ThreadPoolExecutor(_READ_THREADS, thread_name_prefix="read") as pool:
+            ahead = [
+                pool.submit(self._read, position, entry) for position, entry in enumerate(entries[: 2 * size])
+            ]
+            following = iter(enumerate(entries[2 * size :], start=2 * size))
+            batch: list[_Opened] = []
+            while ahead:
+                opened, found = ahead.pop(0).result()
+                rejects += found
+                if opened is not None:
+                    batch.append(opened)
+                with suppress(StopIteration):
+                    ahead.append(pool.submit(self._read, *next(following)))
+                if len(batch) == size:
+                    yield batch
+                    batch = []
+            if batch:
+                yield batch
+
+    def _read(self, position: int, entry: CorpusImage) -> tuple[_Opened | None, list[Reject]]:
+        try:
+            data = read_bytes(entry, self._limits)
+            image = decode_rgb(data, self._limits)
+        except InputReject as error:
+            return None, [reject_from(entry, error)]
+        given = self._proposer.give([entry])[0]
+        turned, bad_boxes = oriented_entry(given, image, self._config.box_frame)
+        return _Opened(position, turned, image, data if self._config.embed_images else None), bad_boxes
+
+    def _label_or_halve(self, batch: list[_Opened], rejects: list[Reject]) -> list[ImageRow]:
+        """Label a batch; where memory runs out, its halves; a single image that does not fit is a reject."""
+        if not batch:
+            return []
+        try:
+            return self._label(batch)
+        except MemoryError as error:
+            if len(batch) == 1:
+                problem = InputReject(RejectStage.LABEL, "out_of_memory", str(error), replayable=True)
+                rejects.append(reject_from(batch[0].entry, problem))
+                return []
+        middle = len(batch) // 2
+        return self._label_or_halve(batch[:middle], rejects) + self._label_or_halve(batch[middle:], rejects)
+
+    def _label(self, batch: list[_Opened]) -> list[ImageRow]:
+        from fo1_data.label_questions import plan_questions
+        from fo1_data.label_rows import Answered, fill_row
+        from fo1_data.model.engine import Question
+
+        proposed = self._proposer.propose([one.image.rgb for one in batch], [one.entry for one in batch])
+        opened = self._open(batch, proposed)
+        try:
+            planned = [
+                plan_questions(
+                    self._config.labels, image, self._config.vocabulary, self._phrases_of(one.entry)
+                )
+                for one, image in zip(batch, opened, strict=True)
+            ]
+            questions = [
+                Question(image, question.text, question.chunk, self._config.max_new_tokens)
+                for image, of_image in zip(opened, planned, strict=True)
+                for question in of_image
+            ]
+            answers = iter(self._engine.ask(questions))
+            rows = []
+            for one, image, of_image, proposals in zip(batch, opened, planned, proposed, strict=True):
+                row = self._row(one, proposals)
+                fill_row(row, one.entry, image, [Answered(question, next(answers)) for question in of_image])
+                rows.append(row)
+            return rows
+        finally:
+            self._engine.close(opened)
+
+    def _open(self, batch: list[_Opened], proposed: "list[Proposals]") -> "list[OpenImage]":
+        return self._engine.open(
+            [
+                (one.image.rgb, np.asarray(proposals.boxes_xyxy, dtype=np.float32))
+                for one, proposals in zip(batch, proposed, strict=True)
+            ]
+        )
+
+    def _phrases_of(self, entry: CorpusImage) -> list[str]:
+        return self._phrases or [phrase.text for phrase in entry.phrases]
+
+    def _row(self, one: _Opened, proposals: "Proposals") -> ImageRow:
+        from fo1_data.label_rows import make_regions
+
+        identity, image, name = self.identity, one.image, one.entry.name
+        return ImageRow(
+            image_id=image.image_id,
+            uri=name,
+            uris=[name],
+            corpus=self._corpus,
+            split=split_of(image.image_id, self._config.validation_share, self._config.test_share),
+            source_id=one.entry.id,
+            image=EncodedImage(bytes=one.encoded, path=name),
+            width=image.width,
+            height=image.height,
+            orientation=image.orientation,
+            regions=make_regions(image, proposals),
+            provenance=Provenance(
+                job_id=os.environ.get("FO1_JOB_ID"),
+                model=identity.model_name,
+                model_sha256=identity.model_sha256,
+                proposer=identity.proposer_name,
+                prompts_version=identity.prompts_version,
+                licence=identity.model_licence,
+                labelled_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            ),
+        )
+
+
+def reject_from(entry: CorpusImage, error: InputReject) -> Reject:
+    """The row of an input that cannot be used."""
+    return Reject(
+        uri=entry.name,
+        stage=RejectStage(error.stage),
+        reason=error.reason,
+        message=error.message,
+        replayable=error.replayable,
+        source=entry.model_dump_json(exclude_defaults=True),
+    )
+
+
+def read_phrases(path: str | None) -> list[str]:
+    """The phrases of a `--phrases` file, one a line; ConfigError where it cannot be read or has none."""
+    if path is None:
+        return []
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"--phrases {path}: cannot be read: {error}") from error
+    phrases = [line.strip() for line in lines if line.strip()]
+    if not phrases:
+        raise ConfigError(f"--phrases {path}: no phrase in it (one a line)")
+    return phrases
+
+
+def refuse_unsupported(config: RunConfig) -> None:
+    """ConfigError for settings of the contract that this version does not serve yet."""
+    kinds = sorted(set(config.labels) & _NOT_YET)
+    if kinds:
+        raise ConfigError(f"labels {', '.join(kinds)} are not served by this version")
+    unset = RunConfig(corpus=config.corpus, out=config.out)
+    routing = [name for name in _ROUTING if getattr(config, name) != getattr(unset, name)]
+    if routing:
+        options = ", ".join("--" + name.replace("_", "-") for name in routing)
+        raise ConfigError(f"{options}: calibration and routing are not served by this version")
