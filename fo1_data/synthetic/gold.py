@@ -1,0 +1,107 @@
+"""Scenes as gold: a scene's `CorpusImage`, and a corpus of scenes on disk in the contract's form."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from fo1_data.errors import ConfigError
+from fo1_data.synthetic.scenes import Scene, make_scene
+from fo1_data.synthetic.shapes import NAMES
+from fo1_data.synthetic.wording import (
+    Phrase,
+    brief_caption,
+    detailed_caption,
+    draw_absent,
+    draw_phrase,
+    draw_related,
+    join_mentions,
+    label_of,
+    mentions,
+)
+from schemas.corpus import CorpusCount, CorpusImage, CorpusPhrase, CorpusRegion
+
+_PRESENT, _RELATED, _ABSENT, _COUNTED = 6, 2, 3, 4
+
+
+def gold_of(scene: Scene, uri: str) -> CorpusImage:
+    """Everything known of a scene, drawn from its seed. `meta.phrase_kinds` tells the phrases apart."""
+    rng = np.random.default_rng([scene.seed, 11])
+    phrases: dict[str, tuple[list[int], str]] = {}
+    for _ in range(_PRESENT):
+        phrase = draw_phrase(scene.objects, rng)
+        phrases[str(phrase)] = (phrase.matches(scene.objects), "present")
+    for _ in range(_RELATED):
+        related = draw_related(scene.objects, rng)
+        if related is not None:
+            phrases[str(related)] = (related.indices, "related")
+    for _ in range(_ABSENT):
+        absent = draw_absent(scene.objects, rng)
+        if absent is not None:
+            phrases[str(absent)] = ([], "absent")
+    return CorpusImage(
+        uri=uri,
+        width=scene.image.width,
+        height=scene.image.height,
+        regions=[_region(scene, index) for index in range(len(scene.objects))],
+        caption=join_mentions([label for label, _ in mentions([label_of(thing) for thing in scene.objects])]),
+        phrases=[CorpusPhrase(text=text, region_indices=indices) for text, (indices, _) in phrases.items()],
+        counts=_counts(scene, rng),
+        id=f"scene-{scene.seed}",
+        meta={
+            "seed": scene.seed,
+            "phrase_kinds": {text: kind for text, (_, kind) in phrases.items()},
+            "distractors_xyxy": [list(box) for box in scene.distractors_xyxy],
+        },
+    )
+
+
+def write_scenes(folder: Path, count: int, seed: int, num_objects: tuple[int, int] = (5, 20)) -> Path:
+    """Write scenes `seed` to `seed + count - 1` as PNG files and `annotations.jsonl`; returns the latter.
+
+    Raises ConfigError where the folder already holds other files.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        raise ConfigError(f"{folder} is not empty: name a new folder for the scenes")
+    images = folder / "images"
+    images.mkdir(parents=True)
+    listing = folder / "annotations.jsonl"
+    with listing.open("w", encoding="utf-8") as lines:
+        for number in range(seed, seed + count):
+            scene = make_scene(number, num_objects)
+            name = f"images/scene-{number:08d}.png"
+            scene.image.save(folder / name)
+            lines.write(json.dumps(annotation_of(gold_of(scene, name))) + "\n")
+    return listing
+
+
+def annotation_of(gold: CorpusImage) -> dict[str, object]:
+    """One line of `annotations.jsonl`."""
+    document = gold.model_dump(exclude={"uri", "inner"}, exclude_none=True)
+    for region in document.get("regions", []):
+        region.pop("example", None)
+    return {"image": gold.uri, **document}
+
+
+def _region(scene: Scene, index: int) -> CorpusRegion:
+    thing = scene.objects[index]
+    x_min, y_min, x_max, y_max = (float(side) for side in thing.box_xyxy)
+    return CorpusRegion(
+        box_xyxy=(x_min, y_min, x_max, y_max),
+        label=label_of(thing),
+        caption=brief_caption(thing),
+        detailed_caption=detailed_caption(thing, scene.image.size),
+        text=thing.text,
+    )
+
+
+def _counts(scene: Scene, rng: np.random.Generator) -> list[CorpusCount]:
+    """Every kind of shape, and a few phrases, present or not."""
+    asked = [Phrase(shape) for shape in NAMES]
+    asked += [draw_phrase(scene.objects, rng) for _ in range(_COUNTED)]
+    absent = draw_absent(scene.objects, rng)
+    asked += [absent] if absent is not None else []
+    unique = {str(phrase): phrase for phrase in asked}
+    return [
+        CorpusCount(text=text, count=len(phrase.matches(scene.objects))) for text, phrase in unique.items()
+    ]

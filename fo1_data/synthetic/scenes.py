@@ -1,0 +1,157 @@
+"""Generated scenes: coloured shapes and short texts with exact gold, the same for the same seed.
+
+A scene is a picture and its objects. Boxes are (x_min, y_min, x_max, y_max) in whole pixels of the
+picture. What is said of a scene in words is in `wording`; scenes as a corpus on disk in `corpus`.
+"""
+
+import string
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from fo1_data.synthetic.backgrounds import KINDS, TONES, degrade, draw_background
+from fo1_data.synthetic.layout import BoxPx, draw_canvas, find_place, intersection_px, next_in_tower
+from fo1_data.synthetic.shapes import (
+    COLOURS,
+    SHAPES,
+    SIZE_RANGE_PX,
+    SIZES,
+    TEXT,
+    allowed_fills,
+    draw_colour,
+    shape_mask,
+    text_mask,
+)
+
+_LETTERS = string.ascii_uppercase + string.digits
+
+
+@dataclass(frozen=True)
+class SceneObject:
+    """One object: what it is, its box, and for a text what it reads."""
+
+    shape: str
+    colour: str
+    fill: str
+    size: str
+    box_xyxy: BoxPx
+    text: str | None = None
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A picture with all its objects, and boxes on mere background."""
+
+    seed: int
+    image: Image.Image
+    objects: list[SceneObject]
+    distractors_xyxy: list[BoxPx]
+
+
+@dataclass(frozen=True)
+class _Sketch:
+    """An object before it has a place."""
+
+    shape: str
+    colour: str
+    fill: str
+    size: str
+    text: str | None
+    mask: Image.Image
+
+
+def make_scene(
+    seed: int, num_objects: tuple[int, int] = (5, 20), canvas_wh: tuple[int, int] | None = None
+) -> Scene:
+    """Draw the scene of `seed`. `num_objects`: the least and the most that are tried.
+
+    Without `canvas_wh` the canvas is chosen to fit; on a given one, objects without room are left out
+    (at least one is always drawn).
+    """
+    rng = np.random.default_rng([seed, 7])
+    count = int(rng.integers(num_objects[0], num_objects[1] + 1))
+    tone = str(rng.choice(list(TONES), p=[0.4, 0.15, 0.2, 0.25]))
+    kind = str(rng.choice(KINDS))
+    palette = _palette(TONES[tone][1], rng)
+    sketches = [_sketch(palette, count, rng) for _ in range(count)]
+    area = float(sum(sketch.mask.width * sketch.mask.height for sketch in sketches))
+    canvas = canvas_wh or draw_canvas(area, count, rng)
+    pixels = draw_background(canvas, tone, kind, rng)
+    background = Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
+    objects = _place(background, sketches, palette, rng)
+    boxes = [placed.box_xyxy for placed in objects]
+    order = rng.permutation(len(objects))
+    return Scene(
+        seed=seed,
+        image=degrade(background, rng),
+        objects=[objects[i] for i in order],
+        distractors_xyxy=_distractors(canvas, boxes, rng),
+    )
+
+
+def _palette(lost: frozenset[str], rng: np.random.Generator) -> list[str]:
+    """The scene's colours: few in some scenes, so that other attributes must tell objects apart."""
+    colours = [name for name in COLOURS if name not in lost]
+    rng.shuffle(colours)
+    return colours[: int(rng.integers(2, len(colours) + 1))]
+
+
+def _sketch(palette: Sequence[str], count: int, rng: np.random.Generator) -> _Sketch:
+    shares = [0.3, 0.45, 0.25] if count <= 30 else [0.5, 0.46, 0.04]
+    size = str(rng.choice(SIZES, p=shares))
+    shape = str(rng.choice(SHAPES))
+    if size != "small" and rng.random() < 0.08:
+        shape = TEXT
+    return _drawn(shape, str(rng.choice(list(palette))), size, rng)
+
+
+def _drawn(shape: str, colour: str, size: str, rng: np.random.Generator) -> _Sketch:
+    low, high = SIZE_RANGE_PX[size]
+    side = int(rng.integers(low, high + 1))
+    if shape == TEXT:
+        text = "".join(rng.choice(list(_LETTERS), int(rng.integers(1, 4))))
+        return _Sketch(shape, colour, "solid", size, text, text_mask(text, side))
+    fills = allowed_fills(shape, size)
+    fill = "solid" if rng.random() < 0.4 else str(rng.choice(fills))
+    return _Sketch(shape, colour, fill, size, None, shape_mask(shape, fill, side, rng))
+
+
+def _place(
+    background: Image.Image, sketches: list[_Sketch], palette: Sequence[str], rng: np.random.Generator
+) -> list[SceneObject]:
+    """Paste the sketches where there is room, the largest first; draws on `background`."""
+    taken: list[BoxPx] = []
+    placed: list[SceneObject] = []
+    towers = rng.random() < 0.25
+    for sketch in sorted(sketches, key=lambda one: -one.mask.width * one.mask.height):
+        box = None
+        drawn = sketch
+        if towers and placed and placed[-1].shape == "square" and rng.random() < 0.8:
+            drawn = _drawn("square", str(rng.choice(list(palette))), placed[-1].size, rng)
+            box = next_in_tower(placed[-1].box_xyxy, drawn.mask.size, background.size, taken)
+        if box is None:
+            drawn = sketch
+            shared = 0.18 if rng.random() < 0.12 else 0.0
+            box = find_place(drawn.mask.size, background.size, taken, rng, shared)
+        if box is None:
+            continue
+        background.paste(draw_colour(drawn.colour, rng), box[:2], drawn.mask)
+        taken.append(box)
+        placed.append(SceneObject(drawn.shape, drawn.colour, drawn.fill, drawn.size, box, drawn.text))
+    if not placed:
+        return _place(background, [_drawn("circle", palette[0], "small", rng)], palette, rng)
+    return placed
+
+
+def _distractors(canvas_wh: tuple[int, int], boxes: list[BoxPx], rng: np.random.Generator) -> list[BoxPx]:
+    """Up to four boxes that touch no object."""
+    found: list[BoxPx] = []
+    for _ in range(int(rng.integers(0, 5))):
+        low, high = SIZE_RANGE_PX[str(rng.choice(SIZES))]
+        wh = (int(rng.integers(low, high + 1)), int(rng.integers(low, high + 1)))
+        box = find_place(wh, canvas_wh, boxes, rng, tries=10)
+        if box is not None and all(intersection_px(box, other) == 0 for other in found):
+            found.append(box)
+    return found
