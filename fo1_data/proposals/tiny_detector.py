@@ -1,0 +1,147 @@
+"""The bundled class-agnostic detector: where is something, not what. Trained on generated scenes only.
+
+A small convolutional network with an output at every fourth pixel: how surely the centre of an object is
+there, and how far its four sides are. Photographs are shrunk to 512 px on the long edge first, so it finds
+little in them. Boxes are xyxy in pixels of the image that was given; NMS beyond the network's own is the
+caller's.
+"""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn import functional
+from torchvision.ops import nms
+
+from fo1_data.errors import CheckpointError
+
+WEIGHTS = Path(__file__).resolve().parents[1] / "assets" / "fo1-tiny-detector" / "model.safetensors"
+STRIDE_PX = 4
+LONG_EDGE_MAX_PX = 512
+_PAD_TO_PX = 16
+# Below this nothing is worth returning, whatever floor the caller sets.
+_LEAST_SCORE = 0.02
+
+
+def _norm_conv(num_in: int, num_out: int, stride: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(num_in, num_out, 3, stride, 1, bias=False), nn.GroupNorm(8, num_out), nn.ReLU(inplace=True)
+    )
+
+
+class _Residual(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = _norm_conv(channels, channels)
+        self.second = nn.Sequential(
+            nn.Conv2d(channels, channels, 3, 1, 1, bias=False), nn.GroupNorm(8, channels)
+        )
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return functional.relu(maps + self.second(self.first(maps)))
+
+
+class CenterNetwork(nn.Module):
+    """Images in, (B, 3, H, W) with sides divisible by 16, values -1..1; out, (B, 5, H/4, W/4).
+
+    Channel 0 is the logit of an object's centre, 1 to 4 the logarithms of the distances in cells to the
+    left, top, right and bottom side.
+    """
+
+    def __init__(self, width: int = 40, deep_width: int = 56) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(_norm_conv(3, 24, 2), _norm_conv(24, width, 2), _Residual(width))
+        self.eighth = nn.Sequential(_norm_conv(width, deep_width, 2), _Residual(deep_width))
+        self.sixteenth = nn.Sequential(
+            _norm_conv(deep_width, deep_width, 2), _norm_conv(deep_width, deep_width)
+        )
+        self.from_sixteenth = nn.Conv2d(deep_width, deep_width, 1)
+        self.from_eighth = nn.Conv2d(deep_width, width, 1)
+        output = nn.Conv2d(width, 5, 1)
+        with torch.no_grad():
+            output.bias.copy_(torch.tensor([-4.0, 0.5, 0.5, 0.5, 0.5]))  # type: ignore[union-attr]
+        self.head = nn.Sequential(_norm_conv(width, width), output)
+
+    def forward(self, images_B3HW: Tensor) -> Tensor:
+        """Logits and distances at every fourth pixel."""
+        quarter = self.stem(images_B3HW)
+        eighth = self.eighth(quarter)
+        deep = functional.interpolate(self.from_sixteenth(self.sixteenth(eighth)), scale_factor=2.0)
+        deep = functional.interpolate(self.from_eighth(eighth + deep), scale_factor=2.0)
+        return self.head(quarter + deep)
+
+
+def to_input(image: Image.Image) -> tuple[Tensor, float]:
+    """The network's input of one RGB image, (1, 3, H, W), and the factor from its pixels to the image's."""
+    long_edge = max(image.size)
+    if long_edge > LONG_EDGE_MAX_PX:
+        factor = LONG_EDGE_MAX_PX / long_edge
+        size = (max(1, round(image.width * factor)), max(1, round(image.height * factor)))
+        image = image.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
+    pixels = (
+        torch.from_numpy(np.asarray(image.convert("RGB")).copy()).permute(2, 0, 1)[None].float() / 127.5 - 1
+    )
+    bottom, right = (-side % _PAD_TO_PX for side in pixels.shape[-2:])
+    padded = functional.pad(pixels, (0, right, 0, bottom), mode="replicate")
+    return padded, max(1.0, long_edge / LONG_EDGE_MAX_PX)
+
+
+def decode(output_5HW: Tensor, least_score: float = _LEAST_SCORE) -> tuple[Tensor, Tensor]:
+    """Boxes xyxy in input pixels, (N, 4), and scores, (N,), best first, from one image's output."""
+    heat = output_5HW[0].sigmoid()
+    peaks = (heat >= functional.max_pool2d(heat[None, None], 3, 1, 1)[0, 0]) & (heat > least_score)
+    rows, columns = peaks.nonzero(as_tuple=True)
+    distances = output_5HW[1:, rows, columns].clamp(-4, 5).exp()
+    x, y = columns + 0.5, rows + 0.5
+    boxes = (
+        torch.stack([x - distances[0], y - distances[1], x + distances[2], y + distances[3]], 1) * STRIDE_PX
+    )
+    scores = heat[rows, columns]
+    order = scores.argsort(descending=True)[:300]
+    return boxes[order], scores[order]
+
+
+class TinyDetector:
+    """The bundled detector on a device. `sha256` is that of the weights' file."""
+
+    licence = "Apache-2.0"
+    default_score_floor = 0.2
+    default_nms_iou = 0.6
+
+    def __init__(self, network: CenterNetwork, sha256: str, device: torch.device) -> None:
+        self.network = network.to(device).eval()
+        self.sha256 = sha256
+        self._device = device
+
+    @torch.inference_mode()
+    def detect(self, images: list[Image.Image]) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Per RGB image: boxes_xyxy (N, 4) float32 in its pixels, and scores (N,) float32, best first."""
+        return [self._detect_one(image) for image in images]
+
+    def _detect_one(self, image: Image.Image) -> tuple[np.ndarray, np.ndarray]:
+        pixels, factor = to_input(image)
+        boxes, scores = decode(self.network(pixels.to(self._device))[0].float().cpu())
+        sides = torch.tensor([*image.size, *image.size], dtype=torch.float32)
+        boxes = torch.minimum((boxes * factor).clamp(min=0), sides)
+        wide_enough = (boxes[:, 2:] - boxes[:, :2]).amin(1) >= 1
+        boxes, scores = boxes[wide_enough], scores[wide_enough]
+        kept = nms(boxes, scores, 0.8)
+        return boxes[kept].numpy(), scores[kept].numpy()
+
+
+def load_tiny_detector(device: str | torch.device = "cpu", weights: Path = WEIGHTS) -> TinyDetector:
+    """Load the bundled detector; CheckpointError where its weights are missing or of another network."""
+    try:
+        data = weights.read_bytes()
+        network = CenterNetwork()
+        network.load_state_dict({name: tensor.float() for name, tensor in load_file(weights).items()})
+    except (OSError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise CheckpointError(
+            f"the bundled detector does not load from {weights}: {reason}; reinstall"
+        ) from error
+    return TinyDetector(network, hashlib.sha256(data).hexdigest(), torch.device(device))

@@ -1,0 +1,56 @@
+"""The bundled detector on scenes it has never seen, and on images of awkward sizes."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torchvision.ops import box_iou
+
+from fo1_data.errors import CheckpointError
+from fo1_data.proposals.tiny_detector import load_tiny_detector
+from fo1_data.synthetic.scenes import make_scene
+
+UNSEEN = 910_000_000
+
+
+@pytest.fixture(scope="module")
+def detector():
+    return load_tiny_detector("cpu")
+
+
+def test_it_finds_nearly_everything_and_little_else(detector):
+    found = proposed = true = 0
+    for seed in range(UNSEEN, UNSEEN + 30):
+        scene = make_scene(seed)
+        [(boxes, scores)] = detector.detect([scene.image])
+        kept = boxes[scores > detector.default_score_floor]
+        gold = torch.tensor([thing.box_xyxy for thing in scene.objects], dtype=torch.float32)
+        found += int((box_iou(gold, torch.from_numpy(kept)).amax(1) >= 0.5).sum())
+        proposed += len(kept)
+        true += len(gold)
+    assert found / true >= 0.97
+    assert proposed / true <= 1.5
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 400), (2000, 1500), (37, 41)])
+def test_boxes_are_float32_and_inside_any_image(detector, size):
+    noise = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    [(boxes, scores)] = detector.detect([Image.fromarray(noise)])
+    assert boxes.shape == (len(scores), 4)
+    assert boxes.dtype == scores.dtype == np.float32
+    assert (boxes >= 0).all()
+    assert (boxes <= np.array([*size, *size])).all()
+    assert (boxes[:, 2:] > boxes[:, :2]).all()
+    assert (np.diff(scores) <= 0).all()
+
+
+def test_an_image_gives_the_same_alone_and_among_others(detector):
+    images = [make_scene(UNSEEN + i).image for i in range(3)]
+    together = detector.detect(images)
+    for image, (boxes, _) in zip(images, together, strict=True):
+        assert np.array_equal(detector.detect([image])[0][0], boxes)
+
+
+def test_missing_weights_are_named(tmp_path):
+    with pytest.raises(CheckpointError, match="does not load"):
+        load_tiny_detector("cpu", tmp_path / "none.safetensors")
