@@ -194,7 +194,8 @@ def save_checkpoint(model: Fo1Model, source: Path, folder: Path, *, dtype: torch
     folder.mkdir(parents=True, exist_ok=True)
     for path in source.iterdir():
         if path.is_file() and path.suffix in {".json", ".txt"} and not path.name.endswith(".index.json"):
-            shutil.copyfile(path, folder / path.name)
+            if source.resolve() != folder.resolve():
+                shutil.copyfile(path, folder / path.name)
     tensors = {to_released(name): value.detach().cpu() for name, value in model.named_parameters()}
     if dtype is not None:
         tensors = {name: value.to(dtype) for name, value in tensors.items()}

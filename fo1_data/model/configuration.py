@@ -174,7 +174,7 @@ def _read_json(path: Path, *, required: bool) -> dict[str, Any]:
     return document
 
 
-def _pick(kind: type, values: dict[str, Any]) -> Any:
+def _pick(kind: Any, values: dict[str, Any]) -> Any:
     """Build a config dataclass from the keys it knows; lists become tuples."""
     known = {name: values[name] for name in kind.__dataclass_fields__ if name in values}
     return kind(**{name: tuple(v) if isinstance(v, list) else v for name, v in known.items()})

@@ -38,12 +38,14 @@ def _interleaved(angle: Tensor, wavelengths: Tensor) -> Tensor:
     return torch.stack((angles[..., 0::2].sin(), angles[..., 1::2].cos()), dim=-1).flatten(-2)
 
 
-def embed_cells(channels: int, height: int, width: int, device: torch.device) -> Tensor:
-    """Sine embedding of a feature map's cells: rows in the first half of the channels, columns in the second.
+def embed_cells(features: Tensor) -> Tensor:
+    """Sine embedding of a (B, channels, height, width) map's cells: rows in the first half, then columns.
 
     Positions are index / length. Unlike a box's, each wavelength gives a sine and a cosine.
     Returns (1, channels, height, width) float32.
     """
+    channels, height, width = features.shape[1:]
+    device = features.device
     half = channels // 2
     wavelengths = _frequencies(half // 2, device)
 

@@ -94,7 +94,7 @@ class RegionEncoder(nn.Module):
         weights_y = axis_weights(aux_boxes[..., 1], aux_boxes[..., 3], height, scale, bins)
         weights_x = axis_weights(aux_boxes[..., 0], aux_boxes[..., 2], width, scale, bins)
         if self.region.apply_position_embedding and self.region.pos_embedding_strategy != "bbox_based":
-            levels = [level + embed_cells(*level.shape[1:], level.device).to(level.dtype) for level in levels]
+            levels = [level + embed_cells(level).to(level.dtype) for level in levels]
         return torch.cat(
             [
                 pool(

@@ -104,7 +104,7 @@ def _window_order(vit: Qwen2_5_VisionTransformerPretrainedModel, grid_thw: Tenso
         grid_thw,
         spatial_merge_size=vit.spatial_merge_size,
         window_size=vit.window_size,
-        patch_size=vit.patch_size,
+        patch_size=int(vit.patch_size),  # type: ignore[arg-type]
     )
     return torch.as_tensor(order, device=grid_thw.device)
 

@@ -1,0 +1,184 @@
+"""The engine's answers equal those of each question asked alone, whatever else is in the batch."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from fo1_data.model.checkpoint import BUNDLED, Checkpoint, load_checkpoint
+from fo1_data.model.engine import Fo1Engine, OpenImage, Question
+from fo1_data.model.plain_loop import answer_alone
+
+LONGEST = 12
+QUESTIONS = [
+    "Provide a brief description for <region0>.",
+    "Please detect red star in this image. Answer the question with object indexes.",
+    "How many rings are there?",
+    "Why?",
+]
+
+Picture = tuple[Image.Image | None, np.ndarray]
+
+
+def _picture(seed: int, width: int, height: int, num_boxes: int) -> Picture:
+    random = np.random.default_rng(seed)
+    pixels = random.integers(0, 256, (height, width, 3), dtype=np.uint8)
+    corners = random.uniform(0, 1, (num_boxes, 2, 2)) * [width, height]
+    boxes = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1).astype(np.float32)
+    return Image.fromarray(pixels), boxes
+
+
+PICTURES: list[Picture] = [
+    _picture(0, 96, 64, 3),
+    _picture(1, 60, 120, 1),
+    _picture(2, 96, 64, 7),
+    _picture(3, 84, 84, 0),
+    (None, np.zeros((0, 4), np.float32)),
+]
+
+
+@pytest.fixture(scope="module", params=["random", "golden", BUNDLED])
+def checkpoint(request: pytest.FixtureRequest) -> Checkpoint:
+    if request.param == "random":
+        return request.getfixturevalue("random_checkpoint")
+    if request.param == "golden":
+        return load_checkpoint(str(request.getfixturevalue("golden") / "model"))
+    return load_checkpoint(BUNDLED)
+
+
+@pytest.fixture(scope="module")
+def alone(checkpoint: Checkpoint) -> dict[tuple[int, int], list[int]]:
+    return {
+        (p, q): answer_alone(checkpoint, image, boxes, question, LONGEST)
+        for p, (image, boxes) in enumerate(PICTURES)
+        for q, question in enumerate(QUESTIONS)
+    }
+
+
+@settings(deadline=None, max_examples=12)
+@given(
+    order=st.lists(
+        st.tuples(st.integers(0, len(PICTURES) - 1), st.integers(0, len(QUESTIONS) - 1)),
+        min_size=1,
+        max_size=24,
+    ),
+    slots=st.integers(1, 9),
+    megabytes=st.sampled_from([1, 64]),
+)
+def test_answers_do_not_depend_on_the_batch(
+    checkpoint: Checkpoint,
+    alone: dict[tuple[int, int], list[int]],
+    order: list[tuple[int, int]],
+    slots: int,
+    megabytes: int,
+) -> None:
+    engine = Fo1Engine(checkpoint, max_bytes=megabytes * 2**20, num_slots=slots)
+    opened = engine.open(PICTURES)
+
+    answers = engine.ask([Question(opened[p], QUESTIONS[q], max_new_tokens=LONGEST) for p, q in order])
+
+    assert [answer.token_ids for answer in answers] == [alone[asked] for asked in order]
+
+
+def test_asking_again_about_open_images_gives_the_same(
+    checkpoint: Checkpoint, alone: dict[tuple[int, int], list[int]]
+) -> None:
+    engine = Fo1Engine(checkpoint)
+    opened = engine.open(PICTURES[:3])
+    engine.ask([Question(opened[0], QUESTIONS[2], max_new_tokens=LONGEST)])
+    engine.close(opened[:1])
+
+    later = engine.ask([Question(opened[1], QUESTIONS[0], max_new_tokens=LONGEST)])
+
+    assert later[0].token_ids == alone[1, 0]
+    with pytest.raises(ValueError, match="not open"):
+        engine.ask([Question(opened[0], "Why?")])
+
+
+def test_numbers_of_an_answer_are_those_of_its_tokens(random_checkpoint: Checkpoint) -> None:
+    engine = Fo1Engine(random_checkpoint)
+    opened = engine.open(PICTURES[:1])
+    (answer,) = engine.ask([Question(opened[0], "Why?", max_new_tokens=LONGEST)])
+
+    assert len(answer.token_ids) == len(answer.logprobs) == len(answer.margins) == len(answer.entropies)
+    assert all(value <= 0 for value in answer.logprobs)
+    assert all(value >= 0 for value in (*answer.margins, *answer.entropies))
+    assert answer.finished == (answer.token_ids[-1] == random_checkpoint.tokenizer.special.end_of_turn)
+
+
+def test_over_a_hundred_boxes_lie_in_chunks_and_none_is_lost(random_checkpoint: Checkpoint) -> None:
+    image, boxes = _picture(5, 120, 90, 230)
+    engine = Fo1Engine(random_checkpoint)
+    (opened,) = engine.open([(image, boxes)])
+
+    assert opened.num_regions == 230
+    assert [opened.regions_in(chunk) for chunk in range(3)] == [100, 100, 30]
+    places = [opened.locate(region) for region in range(230)]
+    assert places[0] == (0, 0)
+    assert places[100] == (1, 0)
+    assert places[229] == (2, 29)
+    _same_as_alone(engine, random_checkpoint, opened, image, boxes)
+
+
+def _same_as_alone(
+    engine: Fo1Engine, checkpoint: Checkpoint, opened: OpenImage, image: Image.Image | None, boxes: np.ndarray
+) -> None:
+    asked = [Question(opened, QUESTIONS[0], chunk=chunk, max_new_tokens=LONGEST) for chunk in range(3)]
+    answers = engine.ask(asked)
+    for chunk, answer in enumerate(answers):
+        part = boxes[100 * chunk : 100 * chunk + 100]
+        assert answer.token_ids == answer_alone(checkpoint, image, part, QUESTIONS[0], LONGEST)
+
+
+def test_running_out_of_memory_splits_and_goes_on(
+    random_checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A device that holds two images at a time, and four questions."""
+    import torch
+
+    from fo1_data.model import question_batch
+
+    whole = Fo1Engine(random_checkpoint)
+    opened = whole.open(PICTURES)
+    asked = [(p, q) for p in range(len(PICTURES)) for q in range(len(QUESTIONS))]
+    expected = whole.ask([Question(opened[p], QUESTIONS[q], max_new_tokens=LONGEST) for p, q in asked])
+
+    encode, reserve = random_checkpoint.model.encode_images, question_batch.QuestionBatch._reserve
+
+    def small_encode(images: list) -> list:
+        if len(images) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return encode(images)
+
+    def small_reserve(self: question_batch.QuestionBatch, capacity: int, slots: int) -> None:
+        if slots > 4:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        reserve(self, capacity, slots)
+
+    monkeypatch.setattr(random_checkpoint.model, "encode_images", small_encode)
+    monkeypatch.setattr(question_batch.QuestionBatch, "_reserve", small_reserve)
+    engine = Fo1Engine(random_checkpoint)
+    reopened = engine.open(PICTURES)
+    answers = engine.ask([Question(reopened[p], QUESTIONS[q], max_new_tokens=LONGEST) for p, q in asked])
+
+    assert [answer.token_ids for answer in answers] == [answer.token_ids for answer in expected]
+
+
+def test_prefixes_stay_within_the_bound(random_checkpoint: Checkpoint) -> None:
+    engine = Fo1Engine(random_checkpoint, max_bytes=3 * 2**18)
+    opened = engine.open([_picture(seed, 90, 80, 5) for seed in range(12)])
+    engine.ask([Question(image, "Why?", max_new_tokens=4) for image in opened])
+
+    assert 0 < engine._cache.held_bytes <= 2**18
+
+
+def test_bfloat16_answers(random_folder: Path) -> None:
+    import torch
+
+    engine = Fo1Engine(load_checkpoint(str(random_folder), dtype=torch.bfloat16))
+    opened = engine.open(PICTURES)
+    answers = engine.ask([Question(image, "Why?", max_new_tokens=4) for image in opened])
+    assert all(np.isfinite(answer.logprobs).all() for answer in answers)
