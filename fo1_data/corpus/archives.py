@@ -73,6 +73,7 @@ class _Cursor:
 
     def __init__(self, address: str) -> None:
         self._address = address
+        self._ended = False
         with ExitStack() as opened:
             stream = opened.enter_context(open_stream(address))
             self._tar = opened.enter_context(tarfile.open(fileobj=stream, mode="r|*"))
@@ -80,7 +81,7 @@ class _Cursor:
 
     def find(self, name: str, max_bytes: int) -> bytes | None:
         """The bytes of the next member of that name, None where none follows."""
-        while (member := self._tar.next()) is not None:
+        while not self._ended and (member := self._tar.next()) is not None:
             # tarfile remembers every member it has passed; a long archive would fill the memory.
             self._tar.members = []  # type: ignore[attr-defined]
             if text_name(member.name) != name or not member.isfile():
@@ -90,6 +91,7 @@ class _Cursor:
             file = self._tar.extractfile(member)
             assert file is not None
             return file.read()
+        self._ended = True
         return None
 
     def close(self) -> None:

@@ -99,10 +99,11 @@ def _read_local(path: Path, max_bytes: int, span: Span | None) -> bytes:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (OSError, ValueError) as error:
         raise _local_reject(path, error) from error
+    info = os.fstat(descriptor)
+    if not stat.S_ISREG(info.st_mode):
+        os.close(descriptor)
+        raise reject("not_a_file", f"{path_text(path)} is no regular file", False)
     with os.fdopen(descriptor, "rb") as file:
-        info = os.fstat(descriptor)
-        if not stat.S_ISREG(info.st_mode):
-            raise reject("not_a_file", f"{path_text(path)} is no regular file", False)
         if span is None and info.st_size > max_bytes:
             raise too_large(path_text(path), info.st_size, max_bytes)
         try:

@@ -20,7 +20,6 @@ Scores = npt.NDArray[np.float32]
 class Detector(Protocol):
     """Finds boxes: for each upright RGB image (N, 4) float32 pixels and (N,) float32 scores, unfiltered."""
 
-    name: str
     sha256: str
     licence: str | None
     default_score_floor: float
@@ -35,10 +34,15 @@ class DetectorBoxes:
     detects = True
 
     def __init__(
-        self, detector: Detector, score_floor: float | None, nms_iou: float | None, max_proposals: int
+        self,
+        name: str,
+        detector: Detector,
+        score_floor: float | None,
+        nms_iou: float | None,
+        max_proposals: int,
     ) -> None:
         self._detector = detector
-        self.name = detector.name
+        self.name = name
         self.sha256 = detector.sha256
         self.licence = detector.licence
         self.score_floor = detector.default_score_floor if score_floor is None else score_floor

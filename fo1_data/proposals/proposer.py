@@ -82,15 +82,15 @@ def load_proposer(
 
     from fo1_data.proposals.detector_boxes import DetectorBoxes
 
-    def wrap(detector: Any) -> DetectorBoxes:
-        return DetectorBoxes(detector, score_floor, nms_iou, max_proposals)
+    def wrap(name: str, detector: Any) -> DetectorBoxes:
+        return DetectorBoxes(name, detector, score_floor, nms_iou, max_proposals)
 
     if spec in ("auto", "fo1-tiny"):
         from fo1_data.proposals.tiny_detector import load_tiny_detector
 
-        tiny = wrap(load_tiny_detector(device))
+        tiny = wrap("fo1-tiny", load_tiny_detector(device or "cpu"))
         return AutoBoxes(tiny) if spec == "auto" else tiny
 
     from fo1_data.proposals.transformers_detector import load_transformers_detector
 
-    return wrap(load_transformers_detector(spec, device=device, vocabulary=vocabulary))
+    return wrap(spec, load_transformers_detector(spec, device=device, vocabulary=vocabulary))

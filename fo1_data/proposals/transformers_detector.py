@@ -61,7 +61,7 @@ def load_transformers_detector(
     if missing:
         raise CheckpointError(f"{spec} lacks {len(missing)} weights of its model, such as {missing[0]}")
     words = list(vocabulary or ANYTHING) if zero_shot else None
-    return TransformersDetector(spec, folder, model, processor, words, torch.device(device or "cpu"))
+    return TransformersDetector(folder, model, processor, words, torch.device(device or "cpu"))
 
 
 class TransformersDetector:
@@ -72,14 +72,12 @@ class TransformersDetector:
 
     def __init__(
         self,
-        name: str,
         folder: Path,
         model: Any,
         processor: Any,
         words: list[str] | None,
         device: torch.device,
     ) -> None:
-        self.name = name
         self.sha256 = _weights_sha256(folder, words)
         self.licence = licence_of(folder)
         self._model = model.to(device).eval()
