@@ -11,15 +11,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import ray
-from fo1_data.labelling import LabellerIdentity
 from ray.exceptions import RayError, RayTaskError, RuntimeEnvSetupError
 
 from actors.cluster import Need, nodes
 from actors.labeller import LabellerActor
 from fo1_data.dataset.shard_files import WriteOptions
 from fo1_data.errors import ClusterError, Fo1Error
+from fo1_data.labelling import LabellerIdentity
 from fo1_data.shard_labeller import LabellerSettings, is_device_lost
 from fo1_data.shard_work import Assemble, LabelPiece, LabelWhole, ShardWork, Work
+from schemas.corpus import Shard
 from schemas.dataset import ShardReport
 
 WAIT_S = 1.0
@@ -59,6 +60,8 @@ class LabellerPool:
         self._slots: list[_Slot] = []
         self._lost_loading = 0
         self._identity: LabellerIdentity | None = None
+        self._find_report: Callable[[Shard], ShardReport | None] = lambda shard: None
+        self._on_report: Callable[[ShardReport], None] = lambda report: None
 
     def start(self) -> LabellerIdentity:
         """Ask for the least number of labellers, wait for the first to load; who labels.
@@ -69,7 +72,7 @@ class LabellerPool:
         started_s, noted = time.monotonic(), False
         while self._identity is None:
             self._grow(self._least)
-            self._settle_ready(None, lambda report: None)
+            self._settle_ready(None)
             unplaced = all(slot.doing == "placing" for slot in self._slots)
             if unplaced and not noted and time.monotonic() - started_s > NOTE_WAITING_AFTER_S:
                 self._note("waiting for room: other work holds the cluster")
@@ -82,14 +85,20 @@ class LabellerPool:
         options: WriteOptions,
         on_report: Callable[[ShardReport], None],
         tick: Callable[[], None],
+        find_report: Callable[[Shard], ShardReport | None],
     ) -> None:
-        """Do all of `work`. Raises what a labeller says is wrong with the run, and ClusterError."""
+        """Do all of `work`. Raises what a labeller says is wrong with the run, and ClusterError.
+
+        `find_report` looks whether a shard is done all the same: its labeller may have been lost
+        after it marked the shard and before its answer arrived.
+        """
+        self._find_report, self._on_report = find_report, on_report
         while not work.finished:
             self._resize(work)
             for slot in self._slots:
                 if slot.doing == "idle" and (item := work.take()) is not None:
                     slot.doing, slot.work, slot.ref = "working", item, _call(slot.actor, item, options)
-            self._settle_ready(work, on_report)
+            self._settle_ready(work)
             tick()
 
     def stop(self) -> None:
@@ -134,16 +143,16 @@ class LabellerPool:
         ray.kill(slot.actor)
         self._slots.remove(slot)
 
-    def _settle_ready(self, work: ShardWork | None, on_report: Callable[[ShardReport], None]) -> None:
+    def _settle_ready(self, work: ShardWork | None) -> None:
         out = {slot.ref: slot for slot in self._slots if slot.ref is not None}
         if not out:
             return
         first, _ = ray.wait(list(out), num_returns=1, timeout=WAIT_S)
         ready, _ = ray.wait(list(out), num_returns=len(out), timeout=0) if first else ([], [])
         for ref in ready:
-            self._settle(out[ref], work, on_report)
+            self._settle(out[ref], work)
 
-    def _settle(self, slot: _Slot, work: ShardWork | None, on_report: Callable[[ShardReport], None]) -> None:
+    def _settle(self, slot: _Slot, work: ShardWork | None) -> None:
         try:
             answer = ray.get(slot.ref)
         except RuntimeEnvSetupError as error:
@@ -153,11 +162,9 @@ class LabellerPool:
         except RayError as error:
             self._lost(slot, work, error)
         else:
-            self._answered(slot, work, answer, on_report)
+            self._answered(slot, work, answer)
 
-    def _answered(
-        self, slot: _Slot, work: ShardWork | None, answer: Any, on_report: Callable[[ShardReport], None]
-    ) -> None:
+    def _answered(self, slot: _Slot, work: ShardWork | None, answer: Any) -> None:
         if slot.doing == "placing":
             slot.doing, slot.ref = "loading", slot.actor.load.remote()
             return
@@ -165,11 +172,14 @@ class LabellerPool:
             self._same_model(answer)
             self._lost_loading = 0
         elif work is not None and slot.work is not None:
-            item, slot.work = slot.work, None
-            work.done(item, answer if isinstance(answer, str) else None)
-            if isinstance(answer, ShardReport):
-                on_report(answer)
+            self._did(work, slot.work, answer)
+            slot.work = None
         slot.doing, slot.ref = "idle", None
+
+    def _did(self, work: ShardWork, item: Work, answer: str | ShardReport) -> None:
+        work.done(item, answer if isinstance(answer, str) else None)
+        if isinstance(answer, ShardReport):
+            self._on_report(answer)
 
     def _same_model(self, identity: LabellerIdentity) -> None:
         if self._identity is None:
@@ -192,6 +202,10 @@ class LabellerPool:
     def _lost(self, slot: _Slot, work: ShardWork | None, error: Exception) -> None:
         self._drop(slot)
         if slot.work is not None and work is not None:
+            done = None if isinstance(slot.work, LabelPiece) else self._find_report(slot.work.shard)
+            if done is not None:
+                self._did(work, slot.work, done)
+                return
             work.lost(slot.work, "its process died")
             self._note(f"lost a labeller ({_why(error)}); its work is tried again")
             return

@@ -41,7 +41,7 @@ def run_labelling(
             with work_on(config, planned, run, watcher) as work:
                 work.meter.start_clock()
                 todo = ShardWork(work.todo, config.max_tries)
-                pool.run(todo, run.write_options, work.add, work.tick)
+                pool.run(todo, run.write_options, work.add, work.tick, work.find_report)
                 return work.finish(identity)
         finally:
             pool.stop()

@@ -17,13 +17,15 @@ from fo1_data.config import resolved
 from fo1_data.corpus.readers import read_corpus
 from fo1_data.corpus.shards import listing_sha256, plan_shards
 from fo1_data.corpus.storage import open_store
-from fo1_data.dataset.lease import Lease
+from fo1_data.dataset.layout import marker
+from fo1_data.dataset.lease import Lease, refuse_held
 from fo1_data.dataset.manifest import find_manifest, read_manifest
 from fo1_data.dataset.replay import replay_entries
+from fo1_data.dataset.shard_files import read_marker
 from fo1_data.dataset.writer import DatasetRun, open_run
 from fo1_data.errors import ConfigError, CorpusError, Fo1Error, StorageError
 from fo1_data.fingerprint import run_fingerprint
-from fo1_data.labelling import LabellerIdentity
+from fo1_data.labelling import LabellerIdentity, read_phrases, refuse_unsupported
 from fo1_data.run_progress import ProgressMeter, State
 from schemas.corpus import CorpusImage, Shard
 from schemas.dataset import Manifest, ModelInfo, RunProgress, ShardReport
@@ -66,9 +68,13 @@ class PlannedRun:
 def plan_run(config: RunConfig) -> PlannedRun:
     """List the corpus (or the rejects of `out`, for a replay) and cut it into shards.
 
-    Raises CorpusError where there is nothing to label, ConfigError where `out` cannot be written.
+    Raises CorpusError where there is nothing to label, ConfigError where `out` cannot be written or
+    a setting cannot be served, LeaseError where another driver is at work: what can be told before a labeller is started is told here.
     """
+    refuse_unsupported(config)
+    read_phrases(config.phrases)
     _refuse_unwritable(config.out)
+    refuse_held(open_store(config.out))
     if config.replay_rejects:
         return PlannedRun(plan_shards(replay_entries(config.out), config.shard_size))
     entries: list[CorpusImage] = []
@@ -103,6 +109,10 @@ class RunInWork:
         """Count a shard that was finished, and say so."""
         self.meter.add(report)
         self.tick()
+
+    def find_report(self, shard: Shard) -> ShardReport | None:
+        """The report of a shard that is done in the folder, None where it is not."""
+        return read_marker(self.run.store, marker(self.run.write_options.run, shard.shard_id))
 
     def tick(self) -> None:
         """Show the figures; now and then keep them in the folder and see that the lease still holds."""

@@ -11,14 +11,15 @@ import signal
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from pydantic import BaseModel
 
 from fo1_data.corpus.storage import open_store
 from fo1_data.dataset.layout import tries
 from fo1_data.dataset.shard_files import WriteOptions, write_shard
-from fo1_data.errors import Fo1Error
+from fo1_data.errors import Fo1Error, InputReject
+from fo1_data.labelling import LabellerIdentity, reject_from
 from fo1_data.parent_rows import ParentRows
 from schemas.corpus import CorpusImage, Shard
 from schemas.dataset import ShardReport
@@ -32,7 +33,7 @@ class LabelsImages(Protocol):
     """What labels images in one process: `fo1_data.labelling.ImageLabeller`, or a quick one in tests."""
 
     @property
-    def identity(self) -> Any: ...
+    def identity(self) -> LabellerIdentity: ...
 
     def label_entries(self, entries: list[CorpusImage]) -> tuple[list[ImageRow], list[Reject]]: ...
 
@@ -67,7 +68,7 @@ class ShardLabeller:
         self._images: LabelsImages | None = None
         self._parent: ParentRows | None = None
 
-    def load(self) -> Any:
+    def load(self) -> LabellerIdentity:
         """Load the model and the proposer; says who they are. Raises CheckpointError, ConfigError."""
         return self._image_labeller().identity
 
@@ -102,11 +103,7 @@ class ShardLabeller:
                 rows += content.rows
                 rejects += content.rejects
         seconds = time.perf_counter() - started_s
-        report = write_shard(store.url, shard, rows, rejects, try_id, options, seconds)
-        for piece in pieces:
-            if isinstance(piece, str):
-                store.delete(piece)
-        return report
+        return write_shard(store.url, shard, rows, rejects, try_id, options, seconds)
 
     def _label(self, entries: list[CorpusImage]) -> tuple[list[ImageRow], list[Reject]]:
         self._kill_if_told(entries)
@@ -129,7 +126,8 @@ class ShardLabeller:
         if self._images is None:
             module, _, name = self._settings.factory.partition(":")
             factory = getattr(importlib.import_module(module), name)
-            self._images = factory(self._local_config())
+            made: LabelsImages = factory(self._local_config())
+            self._images = made
         return self._images
 
     def _local_config(self) -> RunConfig:
@@ -166,14 +164,8 @@ def label_or_halve(labeller: LabelsImages, entries: list[CorpusImage]) -> tuple[
 
 def reject_of(entry: CorpusImage, stage: RejectStage, reason: str, message: str) -> Reject:
     """An entry that the machinery, not the file, gave up: worth another try later."""
-    return Reject(
-        uri=entry.name,
-        stage=stage,
-        reason=reason,
-        message=" ".join(message.split())[:500],
-        replayable=True,
-        source=entry.model_dump_json(),
-    )
+    told = " ".join(message.split())[:500]
+    return reject_from(entry, InputReject(stage, reason, told, replayable=True))
 
 
 def is_device_lost(error: Exception) -> bool:

@@ -87,6 +87,14 @@ def current_lease(store: Store) -> tuple[int, LeaseRecord | None]:
         return numbers[-1], None
 
 
+def refuse_held(store: Store, stale_after_s: float = STALE_AFTER_S) -> int:
+    """The highest lease number, where nobody works under it. Raises LeaseError where somebody does."""
+    number, holder = current_lease(store)
+    if holder is not None and not is_stale(holder, time.time(), stale_after_s):
+        raise LeaseError(_refusal(store.url, holder))
+    return number
+
+
 class Lease:
     """The right to write a dataset's folder, kept by a heartbeat in a thread. A context manager.
 
@@ -133,10 +141,7 @@ class Lease:
 
     def _acquire(self) -> int:
         self._record = _record_of_this_process()
-        number, holder = current_lease(self._store)
-        if holder is not None and not is_stale(holder, time.time(), self._stale_after_s):
-            raise LeaseError(_refusal(self._store.url, holder))
-        mine = number + 1
+        mine = refuse_held(self._store, self._stale_after_s) + 1
         if not self._store.create_exclusive(_path(mine), self._record.model_dump_json().encode()):
             raise LeaseError(_refusal(self._store.url, current_lease(self._store)[1]))
         # A taker that read the numbers long ago can make one that was used and removed since.

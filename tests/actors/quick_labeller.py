@@ -9,12 +9,12 @@ import io
 import os
 import time
 
-from fo1_data.labelling import LabellerIdentity
 from PIL import Image
 
 from fo1_data.corpus.images import InputLimits
 from fo1_data.corpus.storage import read_bytes
-from fo1_data.errors import InputReject
+from fo1_data.errors import CheckpointError, InputReject
+from fo1_data.labelling import LabellerIdentity
 from fo1_data.shard_labeller import reject_of
 from schemas.corpus import CorpusImage
 from schemas.images import EncodedImage, ImageRow, Provenance, Reject
@@ -29,13 +29,24 @@ class QuickLabeller:
     """Labels each image with one region and a caption drawn from its bytes."""
 
     def __init__(self, config: RunConfig) -> None:
+        if config.model == "nowhere":
+            raise CheckpointError(f"no such model: {config.model}")
         self._config = config
         # Work takes time, else nothing can be killed in the middle of it.
         self._image_s = float(os.environ.get("QUICK_IMAGE_S", "0"))
 
     @property
     def identity(self) -> LabellerIdentity:
-        return LabellerIdentity("quick", self._config.model * 2, None, "none", "0" * 64, "1")
+        return LabellerIdentity(
+            model_name="quick",
+            model_sha256=self._config.model,
+            model_licence=None,
+            proposer_name="none",
+            proposer_sha256="0",
+            proposer_licence=None,
+            prompts_version="1",
+            dtype="float32",
+        )
 
     def label_entries(self, entries: list[CorpusImage]) -> tuple[list[ImageRow], list[Reject]]:
         rows, rejects = [], []

@@ -1,0 +1,86 @@
+"""The driver itself killed, stopped, doubled, or run again under other settings, as real processes."""
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from run_probes import comparable, done_markers, rejected, start_driver, wait_until
+
+ENDS_WITHIN_S = 200
+
+
+@pytest.fixture(scope="module")
+def cluster_address() -> Iterator[str]:
+    """A Ray that outlives its drivers, as a cluster does."""
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 4, "object_store_memory": 100 * 2**20}
+    )
+    yield cluster.address
+    cluster.shutdown()
+
+
+def finish(driver: subprocess.Popen[str]) -> tuple[int, str, str]:
+    out, err = driver.communicate(timeout=ENDS_WITHIN_S)
+    return driver.returncode, out, err
+
+
+def test_a_killed_driver_goes_on_with_the_same_command(
+    small_corpus: Path, undisturbed: Path, tmp_path: Path, cluster_address: str
+) -> None:
+    out = tmp_path / "out"
+
+    def start(*more: str, image_s: str = "0.03") -> subprocess.Popen[str]:
+        return start_driver(
+            str(small_corpus), str(out), *more, QUICK_IMAGE_S=image_s, RAY_ADDRESS=cluster_address
+        )
+
+    first = start(image_s="0.3")
+    wait_until(lambda: done_markers(out) >= 3 or first.poll() is not None, ENDS_WITHIN_S)
+    code, _, err = finish(start())
+    assert code == 1, err
+    assert f"is being written by process {first.pid}" in err
+    assert "Traceback" not in err
+
+    first.kill()
+    first.communicate()
+    done = {path: path.read_bytes() for path in (out / ".run" / "shards").glob("*.json")}
+    assert not (out / "manifest.json").exists()
+
+    code, _, err = finish(start("--seed", "1"))
+    assert code == 2, err
+    assert "seed: 0 -> 1" in err
+    assert "Traceback" not in err
+
+    code, stdout, err = finish(start())
+    assert code == 0, err
+    assert "resuming: " in err
+    assert json.loads(stdout)["images"] == 46
+    assert comparable(out) == comparable(undisturbed)
+    assert rejected(out) == rejected(undisturbed)
+    # What was done before the kill was not done again.
+    assert {path: path.read_bytes() for path in done} == done
+
+
+def test_a_stopped_driver_ends_in_order_and_goes_on(
+    small_corpus: Path, undisturbed: Path, tmp_path: Path, cluster_address: str
+) -> None:
+    out = tmp_path / "out"
+
+    for stop, expected, shards in ((signal.SIGTERM, 143, 2), (signal.SIGINT, 130, 5)):
+        driver = start_driver(str(small_corpus), str(out), QUICK_IMAGE_S="0.3", RAY_ADDRESS=cluster_address)
+        wait_until(lambda s=shards, d=driver: done_markers(out) >= s or d.poll() is not None, ENDS_WITHIN_S)
+        os.kill(driver.pid, stop)
+        code, _, err = finish(driver)
+        assert code == expected, err
+        assert "Traceback" not in err
+        assert json.loads((out / ".run" / "progress.json").read_text())["state"] == "cancelled"
+
+    code, _, err = finish(start_driver(str(small_corpus), str(out), RAY_ADDRESS=cluster_address))
+    assert code == 0, err
+    assert comparable(out) == comparable(undisturbed)

@@ -1,0 +1,165 @@
+"""Runs on a real local Ray, disturbed: the dataset is that of an undisturbed run in one process."""
+
+import random
+import threading
+from pathlib import Path
+
+import psutil
+import pytest
+from quick_labeller import FACTORY
+from run_probes import comparable, done_markers, labeller_processes, rejected, wait_until
+
+from actors.run import run_labelling
+from fo1_data.dataset.reader import open_dataset
+from fo1_data.errors import CheckpointError, ClusterError
+from fo1_data.run_steps import Unwatched
+from fo1_data.shard_labeller import LabellerSettings, ShardLabeller
+from schemas.dataset import Manifest, RunProgress
+from schemas.jobs import RunConfig
+
+pytestmark = pytest.mark.usefixtures("ray_here")
+
+
+def settings(corpus: Path, out: Path, **more: object) -> RunConfig:
+    values = {"corpus": str(corpus), "out": str(out), "shard_size": 4, "actors": "2", **more}
+    return RunConfig.model_validate(values)
+
+
+class Watching(Unwatched):
+    """Keeps what it was shown."""
+
+    def __init__(self) -> None:
+        self.seen: list[RunProgress] = []
+        self.notes: list[str] = []
+
+    def show(self, progress: RunProgress) -> None:
+        self.seen.append(progress)
+
+    def note(self, message: str) -> None:
+        self.notes.append(message)
+
+
+def run_while(config: RunConfig, disturb: threading.Thread, watcher: Watching) -> Manifest:
+    """Run while another thread disturbs; both are over at the end."""
+    disturb.start()
+    try:
+        return run_labelling(config, watcher, FACTORY)
+    finally:
+        disturb.join(timeout=60)
+        assert not disturb.is_alive()
+
+
+def test_gives_the_rows_of_a_run_in_one_process(
+    small_corpus: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    watcher = Watching()
+    manifest = run_labelling(settings(small_corpus, tmp_path / "out"), watcher, FACTORY)
+    assert comparable(tmp_path / "out") == comparable(undisturbed)
+    assert rejected(tmp_path / "out") == rejected(undisturbed) == [("030-broken.png", "decode", "unreadable")]
+    assert manifest.counts.images == 46
+    assert manifest.counts.rejected == 1
+    last = watcher.seen[-1]
+    assert (last.state, last.images, last.images_total) == ("succeeded", 48, 48)
+    assert last.images_per_s is not None
+    assert last.images_per_s > 0
+
+
+def test_killing_labellers_at_random_moments_changes_nothing(
+    small_corpus: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    out, draw = tmp_path / "out", random.Random(7)
+    killed: list[int] = []
+
+    def kill_four() -> None:
+        for _ in range(4):
+            target = 1 + draw.randrange(3) + done_markers(out)
+            wait_until(lambda target=target: done_markers(out) >= min(target, 11) and labeller_processes())
+            victim = draw.choice(labeller_processes())
+            victim.kill()
+            victim.wait(10)
+            killed.append(victim.pid)
+
+    watcher = Watching()
+    run_while(settings(small_corpus, out), threading.Thread(target=kill_four), watcher)
+    assert len(set(killed)) == 4
+    assert comparable(out) == comparable(undisturbed)
+    assert rejected(out) == rejected(undisturbed)
+
+
+def test_killing_all_labellers_at_once_changes_nothing(
+    small_corpus: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+
+    def kill_all() -> None:
+        wait_until(lambda: done_markers(out) >= 2 and len(labeller_processes()) == 2)
+        for process in labeller_processes():
+            process.kill()
+
+    watcher = Watching()
+    run_while(settings(small_corpus, out), threading.Thread(target=kill_all), watcher)
+    assert any("lost a labeller" in note for note in watcher.notes)
+    assert comparable(out) == comparable(undisturbed)
+
+
+def test_an_image_that_kills_its_worker_every_time_ends_in_the_rejects(
+    small_corpus: Path, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FO1_TEST_KILL_ON", "013.png")
+    out = tmp_path / "out"
+    run_labelling(settings(small_corpus, out, max_tries=2), None, FACTORY)
+    assert rejected(out) == [
+        ("013.png", "worker", "worker_lost"),
+        ("030-broken.png", "decode", "unreadable"),
+    ]
+    others = [row for row in comparable(undisturbed) if not row["uri"].endswith("013.png")]
+    assert comparable(out) == others
+
+    monkeypatch.delenv("FO1_TEST_KILL_ON")
+    manifest = run_labelling(settings(small_corpus, out, replay_rejects=True), None, FACTORY)
+    assert manifest.version == "2"
+    assert comparable(out) == comparable(undisturbed)
+    assert rejected(out) == rejected(undisturbed)
+
+
+def test_a_late_write_of_a_lost_labeller_changes_nothing(small_corpus: Path, tmp_path: Path) -> None:
+    from fo1_data.corpus.readers import read_corpus
+    from fo1_data.corpus.shards import plan_shards
+    from fo1_data.dataset.shard_files import WriteOptions
+
+    config = settings(small_corpus, tmp_path / "out")
+    manifest = run_labelling(config, None, FACTORY)
+    before = [(file.path, file.sha256) for file in manifest.files]
+    shard = plan_shards(list(read_corpus(config.corpus)), config.shard_size)[0]  # type: ignore[arg-type]
+    late = ShardLabeller(LabellerSettings(config, FACTORY)).label_shard(shard, "late", WriteOptions())
+    assert late.try_id != "late"
+    dataset = open_dataset(config.out)
+    assert [(file.path, file.sha256) for file in dataset.manifest.files] == before
+    assert not list((tmp_path / "out" / ".run").rglob("*late*"))
+
+
+def test_labellers_that_fit_no_node_are_one_line(small_corpus: Path, tmp_path: Path) -> None:
+    config = settings(small_corpus, tmp_path / "out", gpus_per_actor=64.0)
+    with pytest.raises(ClusterError, match=r"can hold 0 of the 2 labellers .* 64 GPU") as caught:
+        run_labelling(config, None, FACTORY)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_model_that_does_not_load_ends_the_run_as_what_it_is(small_corpus: Path, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="no such model: nowhere"):
+        run_labelling(settings(small_corpus, tmp_path / "out", model="nowhere"), None, FACTORY)
+
+
+def test_the_pool_grows_to_its_most_and_lets_go_of_the_idle(
+    small_corpus: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    seen: list[int] = []
+
+    class Counting(Watching):
+        def show(self, progress: RunProgress) -> None:
+            seen.append(len(labeller_processes()))
+
+    run_labelling(settings(small_corpus, tmp_path / "out", actors="1:3"), Counting(), FACTORY)
+    assert max(seen) > 1
+    assert comparable(tmp_path / "out") == comparable(undisturbed)
+    wait_until(lambda: not labeller_processes(psutil.Process()))
