@@ -4,10 +4,12 @@ import sys
 
 import typer
 
-from fo1_data.cli.label import label
 from fo1_data.cli.dataset import app as dataset_app
+from fo1_data.cli.label import label
 from fo1_data.cli.model import app as model_app
 from fo1_data.cli.output import say
+from fo1_data.cli.report import report
+from fo1_data.cli.scenes import scenes
 from fo1_data.errors import Fo1Error
 
 app = typer.Typer(
@@ -18,6 +20,8 @@ app = typer.Typer(
     add_completion=False,
 )
 app.command()(label)
+app.command()(report)
+app.command()(scenes)
 app.add_typer(dataset_app, name="dataset")
 app.add_typer(model_app, name="model")
 
