@@ -23,6 +23,8 @@ from fo1_data.errors import InputReject
 _NOT_OPENED = frozenset({"EPS", "WMF", "BUFR", "GRIB", "HDF5", "MPEG"})
 # For codecs that are loops in Python (QOI, 16-bit PPM, ...): a small file could take minutes.
 _SLOW_MAX_PIXELS = 2**24
+# OpenJPEG holds 32 bits a channel beside the result: 20 bytes a pixel.
+_JPEG2000_MAX_PIXELS = 2**26
 # Larger images are decoded one at a time: a decoder may need several times the pixels' bytes.
 _LARGE_PIXELS = 2**24
 _large = threading.Lock()
@@ -131,6 +133,8 @@ def _check_size(image: Image.Image, limits: InputLimits) -> None:
     limit = limits.max_pixels
     if any(tile[0] in Image.DECODERS for tile in getattr(image, "tile", ())):
         limit = min(limit, _SLOW_MAX_PIXELS)
+    elif image.format == "JPEG2000":
+        limit = min(limit, _JPEG2000_MAX_PIXELS)
     if width * height > limit:
         raise _reject(
             "too_many_pixels", f"{width} x {height} {image.format} is over the limit max_pixels = {limit}"
