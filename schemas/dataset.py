@@ -91,18 +91,8 @@ class ShardFile(BaseModel):
     sha256: str
 
 
-class ShardImage(BaseModel):
-    """An image that a shard made a row of, so that equal bytes in two shards are found at the end."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    image_id: str
-    split: str
-    uris: list[str]
-
-
 class ShardReport(BaseModel):
-    """What one try of a shard made: the content of its marker, and all that travels back to the driver.
+    """What one try of a shard made: all that travels back to the driver.
 
     `rejects` is the file of its rejects (`split` null), null where there are none. `seconds` is
     wall time from the shard's start to its last file.
@@ -115,9 +105,23 @@ class ShardReport(BaseModel):
     try_id: str
     files: list[ShardFile]
     rejects: ShardFile | None = None
-    images: list[ShardImage]
     counts: Counts
     seconds: float = 0.0
+
+
+class ShardImage(BaseModel):
+    """An image that a shard made a row of, so that equal bytes in two shards are found at the end."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    image_id: str
+    uris: list[str]
+
+
+class ShardMarker(ShardReport):
+    """The marker of a shard that is done: the report of the try that counts, and the images it holds."""
+
+    images: list[ShardImage]
 
 
 class RunProgress(BaseModel):

@@ -2,70 +2,43 @@
 
 Safe to run again after a crash at any point: a shard's untouched file is moved, and found at its
 target the next time; a file that loses or gains by a duplicate in another shard is written anew
-from the try that counts. Memory: one shard's rows, and the ids of all images.
+from the try that counts. Memory: the rows of a few such files.
 """
 
 import hashlib
 import io
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
 
 import pyarrow.parquet as pq
 
 from fo1_data.corpus.storage import Store
 from fo1_data.dataset.counting import count_rows
+from fo1_data.dataset.duplicates import Changes
 from fo1_data.dataset.layout import REJECTS, data_file
 from fo1_data.dataset.parquet_files import encode_rejects, encode_rows
-from fo1_data.dataset.rows import table_to_rejects, table_to_rows, with_uris
+from fo1_data.dataset.prefetch import map_ahead
+from fo1_data.dataset.rows import table_to_rejects, table_to_rows
 from fo1_data.errors import StorageError
-from schemas.dataset import Counts, Duplicate, ManifestFile, ShardFile, ShardReport
+from schemas.dataset import Counts, ManifestFile, ShardFile, ShardReport
 from schemas.images import ImageRow, Reject
 
+MOVERS = 8
 
-@dataclass
-class Changes:
-    """What duplicates in other shards do to the rows of one: ids to drop, addresses to add."""
-
-    drop: set[str] = field(default_factory=set)
-    more_uris: dict[str, list[str]] = field(default_factory=dict)
-
-    def apply(self, rows: Iterable[ImageRow]) -> list[ImageRow]:
-        kept = (row for row in rows if row.image_id not in self.drop)
-        return [with_uris(row, self.more_uris.get(row.image_id, [])) for row in kept]
-
-    def touch(self, ids: Iterable[str]) -> bool:
-        return any(image_id in self.drop or image_id in self.more_uris for image_id in ids)
+Settled = tuple[list[ManifestFile], Counts]
 
 
-def find_duplicates(
-    reports: Sequence[ShardReport], present: Mapping[str, str] | None = None
-) -> tuple[dict[str, Changes], list[Duplicate]]:
-    """What to change per shard id, and the list for the manifest; the first in order of `reports` stays.
-
-    `present` holds the images of files that are not to be touched (image id -> uri): they come first.
-    """
-    first: dict[str, tuple[str | None, str]] = {i: (None, uri) for i, uri in (present or {}).items()}
-    changes: dict[str, Changes] = {report.shard_id: Changes() for report in reports}
-    listed: dict[str, Duplicate] = {}
-    for report in reports:
-        for image in report.images:
-            if image.image_id not in first:
-                first[image.image_id] = (report.shard_id, image.uris[0])
-                if len(image.uris) > 1:
-                    _list_duplicate(listed, image.image_id, image.uris[0], image.uris[1:])
-                continue
-            keeper, uri = first[image.image_id]
-            changes[report.shard_id].drop.add(image.image_id)
-            if keeper is not None:
-                changes[keeper].more_uris.setdefault(image.image_id, []).extend(image.uris)
-            _list_duplicate(listed, image.image_id, uri, image.uris)
-    return changes, list(listed.values())
+def settle_shards(
+    store: Store, reports: Sequence[ShardReport], changes: Mapping[str, Changes]
+) -> Iterator[Settled]:
+    """Bring the files of all shards to `data/`, several at once; what they are, in order of `reports`."""
+    return map_ahead(
+        lambda report: settle_shard(store, report, changes.get(report.shard_id)), reports, MOVERS
+    )
 
 
-def settle_shard(store: Store, report: ShardReport, changes: Changes) -> tuple[list[ManifestFile], Counts]:
+def settle_shard(store: Store, report: ShardReport, changes: Changes | None = None) -> Settled:
     """Bring a shard's files to `data/`; returns what the manifest lists and counts of them."""
-    touched = changes.touch(image.image_id for image in report.images)
-    if not touched:
+    if changes is None:
         return [_move(store, file, report.index) for file in report.files], report.counts
     placed: list[ManifestFile] = []
     counts = Counts(rejected=report.counts.rejected)
@@ -126,8 +99,3 @@ def _move(store: Store, file: ShardFile, index: int) -> ManifestFile:
                 f"{store.address(file.path)} is gone: delete the dataset's folder and run again"
             ) from error
     return ManifestFile(path=target, num_rows=file.num_rows, num_bytes=file.num_bytes, sha256=file.sha256)
-
-
-def _list_duplicate(listed: dict[str, Duplicate], image_id: str, kept: str, dropped: list[str]) -> None:
-    entry = listed.setdefault(image_id, Duplicate(image_id=image_id, kept=kept, dropped=[]))
-    entry.dropped.extend(uri for uri in dropped if uri != kept and uri not in entry.dropped)

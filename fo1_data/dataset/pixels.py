@@ -6,11 +6,10 @@ Decodes only to turn an image upright.
 import hashlib
 import io
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
 
 from fo1_data.corpus.images import InputLimits, decode_rgb
 from fo1_data.corpus.storage import read_bytes
+from fo1_data.dataset.prefetch import map_ahead
 from fo1_data.errors import DatasetError, InputReject
 from schemas.corpus import CorpusImage
 from schemas.images import ImageRow
@@ -40,17 +39,7 @@ def image_bytes(row: ImageRow, limits: InputLimits) -> bytes:
 
 def with_bytes(rows: Iterable[ImageRow], limits: InputLimits) -> Iterator[tuple[ImageRow, bytes]]:
     """The rows in order, each with its image's bytes; a few are fetched ahead, in threads."""
-    rows = iter(rows)
-    with ThreadPoolExecutor(FETCHERS, thread_name_prefix="fo1-fetch") as pool:
-        ahead = [(row, pool.submit(image_bytes, row, limits)) for row in islice(rows, 2 * FETCHERS)]
-        try:
-            while ahead:
-                row, future = ahead.pop(0)
-                yield row, future.result()
-                ahead += [(row, pool.submit(image_bytes, row, limits)) for row in islice(rows, 1)]
-        finally:
-            for _, future in ahead:
-                future.cancel()
+    return map_ahead(lambda row: (row, image_bytes(row, limits)), rows, FETCHERS)
 
 
 def upright(row: ImageRow, data: bytes, limits: InputLimits) -> bytes:

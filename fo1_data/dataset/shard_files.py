@@ -7,7 +7,9 @@ late write of a lost worker therefore changes nothing.
 
 import hashlib
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 from pydantic import ValidationError
 
@@ -18,8 +20,10 @@ from fo1_data.dataset.parquet_files import encode_rejects, encode_rows
 from fo1_data.dataset.rows import merge_duplicates
 from fo1_data.errors import StorageError
 from schemas.corpus import Shard
-from schemas.dataset import ShardFile, ShardImage, ShardReport
+from schemas.dataset import ShardFile, ShardImage, ShardMarker, ShardReport
 from schemas.images import ImageRow, Reject
+
+READERS = 16
 
 
 @dataclass(frozen=True)
@@ -60,35 +64,52 @@ def write_shard(
     reject_file = None
     if rejects:
         reject_file = _write(store, f"{folder}/rejects.parquet", encode_rejects(rejects), None, len(rejects))
-    report = ShardReport(
+    made = ShardMarker(
         shard_id=shard.shard_id,
         index=index,
         try_id=try_id,
         files=files,
         rejects=reject_file,
-        images=[ShardImage(image_id=row.image_id, split=row.split, uris=row.uris) for row in rows],
+        images=[ShardImage(image_id=row.image_id, uris=row.uris) for row in rows],
         counts=count_rows(rows, rejected=len(rejects)),
         seconds=seconds,
     )
-    return _claim(store, report, marker(options.run, shard.shard_id))
+    return _claim(store, made, marker(options.run, shard.shard_id))
 
 
 def read_marker(store: Store, path: str) -> ShardReport | None:
     """The report of the try that counts, None where the shard is not done."""
+    return _read(store, path, ShardReport)
+
+
+def read_images(store: Store, run: str, shard_id: str) -> list[ShardImage]:
+    """The images of a shard that is done."""
+    found = _read(store, marker(run, shard_id), ShardMarker)
+    if found is None:
+        raise StorageError(f"{store.address(marker(run, shard_id))} is gone: run again")
+    return found.images
+
+
+def read_markers(store: Store, run: str) -> dict[str, ShardReport]:
+    """The reports of all shards that are done, by shard id; many are read at once."""
+    paths = [path for path in store.list(markers(run)) if path.endswith(".json")]
+    with ThreadPoolExecutor(READERS) as pool:
+        reports = pool.map(lambda path: read_marker(store, path), paths)
+        return {report.shard_id: report for report in reports if report is not None}
+
+
+Marker = TypeVar("Marker", bound=ShardReport)
+
+
+def _read(store: Store, path: str, kind: type[Marker]) -> Marker | None:
     try:
         data = store.read_bytes(path)
     except FileNotFoundError:
         return None
     try:
-        return ShardReport.model_validate_json(data)
+        return kind.model_validate_json(data)
     except ValidationError as error:
         raise StorageError(f"{store.address(path)} is damaged: delete it and run again") from error
-
-
-def read_markers(store: Store, run: str) -> dict[str, ShardReport]:
-    """The reports of all shards that are done, by shard id."""
-    reports = (read_marker(store, path) for path in store.list(markers(run)) if path.endswith(".json"))
-    return {report.shard_id: report for report in reports if report is not None}
 
 
 def _by_split(rows: Sequence[ImageRow]) -> dict[str, list[ImageRow]]:
@@ -104,11 +125,11 @@ def _write(store: Store, path: str, data: bytes, split: str | None, num_rows: in
     return ShardFile(split=split, path=path, num_rows=num_rows, num_bytes=len(data), sha256=digest)
 
 
-def _claim(store: Store, report: ShardReport, path: str) -> ShardReport:
+def _claim(store: Store, made: ShardMarker, path: str) -> ShardReport:
     """Mark the shard done by this try, or clear this try away and return the one that was first."""
-    if store.create_exclusive(path, report.model_dump_json().encode()):
-        return report
-    for file in (*report.files, report.rejects):
+    if store.create_exclusive(path, made.model_dump_json().encode()):
+        return ShardReport.model_validate(made.model_dump(exclude={"images"}))
+    for file in (*made.files, made.rejects):
         if file is not None:
             store.delete(file.path)
     winner = read_marker(store, path)

@@ -18,13 +18,8 @@ from typing import Any
 from fo1_data.corpus.storage import Store, open_store
 from fo1_data.dataset import layout
 from fo1_data.dataset.card import dataset_card
-from fo1_data.dataset.finalise import (
-    find_duplicates,
-    read_rejects_of,
-    settle_shard,
-    write_rejects,
-    write_rows,
-)
+from fo1_data.dataset.duplicates import find_duplicates
+from fo1_data.dataset.finalise import read_rejects_of, settle_shards, write_rejects, write_rows
 from fo1_data.dataset.lease import STALE_AFTER_S, Lease
 from fo1_data.dataset.manifest import (
     check_fingerprint,
@@ -38,10 +33,10 @@ from fo1_data.dataset.manifest import (
     write_manifest,
 )
 from fo1_data.dataset.replay import keep_version, kept_rejects, present_images, replay_folder
-from fo1_data.dataset.shard_files import WriteOptions, read_markers, write_shard
+from fo1_data.dataset.shard_files import WriteOptions, read_images, read_markers, write_shard
 from fo1_data.errors import DatasetError
 from schemas.corpus import Shard
-from schemas.dataset import Counts, Manifest, ManifestFile, ModelInfo, RunProgress, ShardReport
+from schemas.dataset import Counts, Manifest, ManifestFile, ModelInfo, RunProgress, ShardImage, ShardReport
 from schemas.images import ImageRow, Reject
 
 __all__ = ["DatasetRun", "WriteOptions", "open_run", "write_shard"]
@@ -156,10 +151,9 @@ class DatasetRun:
             )
         reports = sorted(done.values(), key=lambda report: report.index)
         present = present_images(self.store, self.replayed) if self.replayed else {}
-        changes, duplicates = find_duplicates(reports, present)
+        changes, duplicates = find_duplicates(reports, self._images_of, present)
         files, counts = list(_data_files(self.replayed)), _base_counts(self.replayed)
-        for report in reports:
-            placed, of_shard = settle_shard(self.store, report, changes[report.shard_id])
+        for placed, of_shard in settle_shards(self.store, reports, changes):
             files += placed
             counts += of_shard
         if not files:
@@ -191,6 +185,9 @@ class DatasetRun:
         self.manifest = manifest
         clear_tries(self.store, self.write_options.run)
         return manifest
+
+    def _images_of(self, shard_id: str) -> list[ShardImage]:
+        return read_images(self.store, self.write_options.run, shard_id)
 
     def _rejects(self, reports: Sequence[ShardReport]) -> list[Reject]:
         kept = kept_rejects(self.store, self.replayed) if self.replayed else []

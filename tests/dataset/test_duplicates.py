@@ -1,0 +1,43 @@
+"""Equal images in any number of shards, in any arrangement, become one row with every address."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fo1_data.dataset.duplicates import Changes, find_duplicates
+from schemas.dataset import Counts, ShardImage, ShardReport
+
+IDS = [digit * 64 for digit in "0123"]
+SHARDS = st.lists(st.lists(st.sampled_from(IDS), unique=True, max_size=4), max_size=5)
+
+
+def report(index: int) -> ShardReport:
+    return ShardReport(shard_id=f"s{index}", index=index, try_id="t", files=[], counts=Counts())
+
+
+@settings(deadline=None)
+@given(shards=SHARDS, present=st.sets(st.sampled_from(IDS), max_size=2))
+def test_one_row_stays_and_knows_every_address(shards: list[list[str]], present: set[str]) -> None:
+    images = {
+        f"s{index}": [ShardImage(image_id=i, uris=[f"{index}/{i[0]}", "everywhere"]) for i in ids]
+        for index, ids in enumerate(shards)
+    }
+    before = {i: f"old/{i[0]}" for i in present}
+    changes, listed = find_duplicates([report(i) for i in range(len(shards))], images.__getitem__, before)
+
+    rows: dict[str, list[str]] = {}
+    for shard_id, of_shard in images.items():
+        change = changes.get(shard_id, Changes())
+        for image in of_shard:
+            if image.image_id not in change.drop:
+                assert image.image_id not in rows
+                rows[image.image_id] = [*image.uris, *change.more_uris.get(image.image_id, [])]
+    found = {i for ids in shards for i in ids}
+    assert set(rows) == found - present
+    for image_id, uris in rows.items():
+        places = [index for index, ids in enumerate(shards) if image_id in ids]
+        assert uris[0] == f"{places[0]}/{image_id[0]}"
+        assert {uri for uri in uris if uri != "everywhere"} == {f"{p}/{image_id[0]}" for p in places}
+    assert {entry.image_id for entry in listed} == found
+    for entry in listed:
+        assert entry.kept not in entry.dropped
+        assert (entry.kept == before.get(entry.image_id)) == (entry.image_id in present)
