@@ -3,6 +3,7 @@
 Frame of every box: absolute pixels of the EXIF-oriented original image, x_min y_min x_max y_max.
 """
 
+import struct
 from collections.abc import Sequence
 
 from pydantic import BaseModel, ConfigDict
@@ -16,9 +17,11 @@ def make_region_id(image_id: str, box_xyxy: Sequence[float]) -> str:
     """The id of a box of an image: `{first 16 of image_id}/{x_min}-{y_min}-{x_max}-{y_max}`.
 
     Coordinates are whole tenths of a pixel, so that another run's other box never takes the id,
-    and the same box always does.
+    and the same box always does. They are taken as float32, as they are stored: a box read back
+    has the id it was written with.
     """
-    tenths = "-".join(str(round(float(value) * 10)) for value in box_xyxy)
+    stored = struct.unpack("4f", struct.pack("4f", *box_xyxy))
+    tenths = "-".join(str(round(value * 10)) for value in stored)
     return f"{image_id[:16]}/{tenths}"
 
 

@@ -18,7 +18,7 @@ from fo1_data.errors import DatasetError
 from schemas.images import Answer, Count, EncodedImage, Grounding, ImageRow, Provenance, Reject
 from schemas.labels import Label
 from schemas.parquet import IMAGE_SCHEMA
-from schemas.regions import Region
+from schemas.regions import Region, make_region_id
 
 FLOAT32 = st.floats(width=32, allow_nan=False, allow_infinity=False)
 TEXT = st.text(max_size=12)
@@ -84,6 +84,14 @@ def test_boxes_are_float32() -> None:
     row.regions[0].box_xyxy = (0.1, 0.2, 10.3, 11.4)
     (back,) = table_to_rows(rows_to_table([row]))
     assert back.regions[0].box_xyxy == tuple(float(v) for v in np.float32([0.1, 0.2, 10.3, 11.4]))
+
+
+@given(st.tuples(*[st.floats(0, 5000)] * 4))
+def test_a_region_id_is_that_of_the_box_as_stored(box: tuple[float, float, float, float]) -> None:
+    stored = tuple(float(value) for value in np.float32(box))
+    assert make_region_id("a" * 64, box) == make_region_id("a" * 64, stored)
+    tenths = "-".join(str(round(value * 10)) for value in stored)
+    assert make_region_id("a" * 64, box) == f"{'a' * 16}/{tenths}"
 
 
 def test_a_row_of_an_older_file_takes_defaults() -> None:
