@@ -128,3 +128,9 @@ def test_a_difference_is_named_by_image_and_column(tmp_path: Path) -> None:
     assert (found.equal, found.only_a, found.only_b) == (2, [], [rows[3].image_id])
     assert found.changed == {rows[2].image_id: ["regions", "caption"]}
     assert compare_datasets(str(tmp_path / "a"), str(tmp_path / "a")).is_empty
+
+
+def test_a_published_dataset_is_the_same_but_for_where_its_pixels_are(tmp_path: Path) -> None:
+    make_dataset(tmp_path / "d")
+    publish(str(tmp_path / "d"), str(tmp_path / "pub"))
+    assert compare_datasets(str(tmp_path / "d"), str(tmp_path / "pub")).is_empty
