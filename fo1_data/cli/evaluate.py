@@ -1,0 +1,37 @@
+"""`fo1 evaluate`: a dataset against gold."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from fo1_data.cli.output import JsonOption, emit, say
+
+
+class Match(StrEnum):
+    """When a caption is right."""
+
+    EXACT = "exact"
+    WORDS = "words"
+
+
+def evaluate(
+    dataset: Annotated[str, typer.Argument(help="Folder or URL of a finished dataset.")],
+    gold: Annotated[str, typer.Option(help="A corpus with gold, e.g. an annotations.jsonl.")],
+    caption_match: Annotated[
+        Match, typer.Option(help="exact: the caption is gold's; words: all of gold's words occur in it.")
+    ] = Match.EXACT,
+    as_json: JsonOption = False,
+) -> None:
+    """Figures of a dataset against gold: proposals, captions, groundings, counts, texts, confidence."""
+    from fo1_data.corpus.readers import read_corpus
+    from fo1_data.dataset.reader import open_dataset
+    from fo1_data.evaluation.scores import evaluate as score
+    from schemas.corpus import CorpusImage
+
+    entries = list(read_corpus(gold))
+    unread = sum(not isinstance(entry, CorpusImage) for entry in entries)
+    if unread:
+        say(f"{unread} lines of the gold cannot be read and are left out")
+    usable = [entry for entry in entries if isinstance(entry, CorpusImage)]
+    emit(score(open_dataset(dataset).rows(), usable, caption_match.value), as_json)

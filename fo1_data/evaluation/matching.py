@@ -1,0 +1,95 @@
+"""Which row belongs to which gold image, and which region to which gold region.
+
+Boxes: absolute pixels of the EXIF-oriented image, x_min y_min x_max y_max; gold is brought into that frame
+by the rule that labelling follows. A region and a gold region belong together at IoU 0.5 or more, best pairs
+first, each used once.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+import numpy as np
+from PIL import Image
+
+from fo1_data.boxes import as_boxes, iou_matrix
+from fo1_data.corpus.frames import BoxFrame, oriented_entry
+from fo1_data.corpus.images import DecodedImage
+from schemas.corpus import CorpusImage
+from schemas.images import ImageRow
+
+MATCH_IOU = 0.5
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A row with its gold. `gold_of[i]` is the gold region of the row's i-th region, or None.
+
+    `overlaps`: (regions, gold regions) IoU.
+    """
+
+    row: ImageRow
+    gold: CorpusImage
+    gold_of: list[int | None]
+    overlaps: np.ndarray
+
+    @property
+    def region_of(self) -> dict[int, int]:
+        """The row's region of each gold region that was matched."""
+        return {gold: index for index, gold in enumerate(self.gold_of) if gold is not None}
+
+
+def pair_rows(
+    rows: Iterable[ImageRow], gold: Iterable[CorpusImage], box_frame: BoxFrame = "auto"
+) -> Iterator[Pair]:
+    """Every row that has gold: by address, else by the corpus' own id, else by a file name that is unique."""
+    entries = list(gold)
+    by_address = {entry.name: entry for entry in entries}
+    by_id = _unique((entry.id, entry) for entry in entries)
+    by_file = _unique((PurePosixPath(entry.name).name, entry) for entry in entries)
+    for row in rows:
+        known = [by_address[uri] for uri in row.uris if uri in by_address]
+        entry = known[0] if known else by_id.get(row.source_id) or by_file.get(PurePosixPath(row.uri).name)
+        if entry is not None:
+            yield make_pair(row, entry, box_frame)
+
+
+def make_pair(row: ImageRow, entry: CorpusImage, box_frame: BoxFrame = "auto") -> Pair:
+    """A row and its gold, in one frame and matched."""
+    turned = row.orientation >= 5
+    stored_wh = (row.height, row.width) if turned else (row.width, row.height)
+    no_pixels = Image.new("RGB", (1, 1))
+    image = DecodedImage(row.image_id, no_pixels, row.width, row.height, row.orientation, stored_wh)
+    gold, _ = oriented_entry(entry, image, box_frame)
+    found = as_boxes([region.box_xyxy for region in row.regions])
+    true = as_boxes([region.box_xyxy for region in gold.regions or []])
+    overlaps = iou_matrix(found, true)
+    return Pair(row, gold, match(overlaps), overlaps)
+
+
+def match(overlaps: np.ndarray) -> list[int | None]:
+    """One column for each row of (rows, columns) overlaps, or None: the best pairs first, each used once."""
+    found: list[int | None] = [None] * overlaps.shape[0]
+    taken: set[int] = set()
+    for flat in np.argsort(-overlaps, axis=None, kind="stable").tolist():
+        row, column = divmod(flat, overlaps.shape[1])
+        if overlaps[row, column] < MATCH_IOU:
+            break
+        if found[row] is None and column not in taken:
+            found[row] = column
+            taken.add(column)
+    return found
+
+
+def share(right: int, num: int) -> float | None:
+    """`right / num`, or None of nothing."""
+    return round(right / num, 6) if num else None
+
+
+def _unique(pairs: Iterable[tuple[str | None, CorpusImage]]) -> dict[str | None, CorpusImage]:
+    found: dict[str | None, CorpusImage] = {}
+    doubled: set[str | None] = {None}
+    for key, entry in pairs:
+        doubled |= {key} if key in found else set()
+        found[key] = entry
+    return {key: entry for key, entry in found.items() if key not in doubled}

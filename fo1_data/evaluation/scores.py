@@ -1,0 +1,35 @@
+"""Everything that `fo1 evaluate` reports, from rows and gold."""
+
+from collections.abc import Iterable
+
+from fo1_data.corpus.frames import BoxFrame
+from fo1_data.errors import UsageError
+from fo1_data.evaluation.captions import CaptionMatch, score_captions, score_texts
+from fo1_data.evaluation.confidences import score_confidences
+from fo1_data.evaluation.counting import score_counts
+from fo1_data.evaluation.detection import score_groundings, score_proposals
+from fo1_data.evaluation.matching import pair_rows
+from schemas.corpus import CorpusImage
+from schemas.images import ImageRow
+
+
+def evaluate(
+    rows: Iterable[ImageRow],
+    gold: Iterable[CorpusImage],
+    caption_match: CaptionMatch = "exact",
+    box_frame: BoxFrame = "auto",
+) -> dict[str, object]:
+    """One document of figures. Raises UsageError where no row has gold."""
+    pairs = list(pair_rows(rows, gold, box_frame))
+    if not pairs:
+        raise UsageError(
+            "no image of the dataset is in the gold: they are matched by address, id or file name"
+        )
+    return {
+        "proposals": score_proposals(pairs),
+        "captions": score_captions(pairs, caption_match),
+        "groundings": score_groundings(pairs),
+        "counts": score_counts(pairs),
+        "text": score_texts(pairs),
+        "confidence": score_confidences(pairs, caption_match),
+    }
