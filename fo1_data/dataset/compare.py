@@ -48,8 +48,7 @@ def compare_datasets(address_a: str, address_b: str) -> Difference:
 
 def differing_columns(row: ImageRow, other: ImageRow) -> list[str]:
     """The columns in which two rows differ, `provenance` aside, and whether pixels are embedded."""
-    aside = {"provenance": True, "image": {"bytes"}}
-    one, two = row.model_dump(exclude=aside), other.model_dump(exclude=aside)
+    one, two = (some.model_dump(exclude={"provenance": True, "image": {"bytes"}}) for some in (row, other))
     return [name for name in one if not _is_same(one[name], two[name])]
 
 
