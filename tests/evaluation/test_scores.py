@@ -111,7 +111,7 @@ def test_a_missed_region_costs_recall_and_not_captions():
 
 def test_rows_are_found_by_id_and_by_file_name_too():
     gold = scene_gold()
-    moved = perfect_row(gold).model_copy(update={"uri": "/else/3.png", "uris": ["/else/3.png"]})
+    moved = perfect_row(gold).model_copy(update={"uri": "/else/1.png", "uris": ["/else/1.png"]})
     assert evaluate([moved], [gold])["proposals"]["images"] == 1
     renamed = moved.model_copy(update={"uri": "/x.png", "uris": ["/x.png"], "source_id": gold.id})
     assert evaluate([renamed], [gold])["proposals"]["images"] == 1
