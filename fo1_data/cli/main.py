@@ -5,9 +5,11 @@ import sys
 import typer
 
 from fo1_data.cli.dataset import app as dataset_app
+from fo1_data.cli.evaluate import evaluate
 from fo1_data.cli.label import label
 from fo1_data.cli.model import app as model_app
 from fo1_data.cli.output import say
+from fo1_data.cli.plan import plan
 from fo1_data.cli.report import report
 from fo1_data.cli.scenes import scenes
 from fo1_data.errors import Fo1Error
@@ -20,8 +22,10 @@ app = typer.Typer(
     add_completion=False,
 )
 app.command()(label)
+app.command()(plan)
 app.command()(report)
 app.command()(scenes)
+app.command()(evaluate)
 app.add_typer(dataset_app, name="dataset")
 app.add_typer(model_app, name="model")
 
