@@ -19,6 +19,17 @@ from schemas.corpus import CorpusImage
 BROKEN_TAR = (tarfile.TarError, EOFError, zlib.error, LZMAError, OSError, ValueError)
 
 
+class StrictTarInfo(tarfile.TarInfo):
+    """Tells a broken header within an archive from its end; tarfile itself takes both for the end."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "StrictTarInfo":
+        try:
+            return super().frombuf(buf, encoding, errors)
+        except (tarfile.InvalidHeaderError, tarfile.TruncatedHeaderError) as error:  # type: ignore[attr-defined]
+            raise tarfile.ReadError(f"a broken header: {error}") from error
+
+
 def text_name(name: str) -> str:
     """A member's name as text that can be encoded, whatever its bytes."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
@@ -76,7 +87,7 @@ class _Cursor:
         self._ended = False
         with ExitStack() as opened:
             stream = opened.enter_context(open_stream(address))
-            self._tar = opened.enter_context(tarfile.open(fileobj=stream, mode="r|*"))
+            self._tar = opened.enter_context(tarfile.open(fileobj=stream, mode="r|*", tarinfo=StrictTarInfo))
             self._opened = opened.pop_all()
 
     def find(self, name: str, max_bytes: int) -> bytes | None:

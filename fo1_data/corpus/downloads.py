@@ -190,6 +190,8 @@ def _read_object(address: str, max_bytes: int, timeout_s: float, span: Span | No
             if span is None and size > max_bytes:
                 raise too_large(address, size, max_bytes)
             offset, length = span or (0, size)
+            if offset + length > size:
+                return _whole(address, b"", (offset, length))
             file.seek(offset)
             data = bytearray()
             while len(data) < length:

@@ -60,8 +60,8 @@ class Store:
 
     def read_bytes(self, path: str) -> bytes:
         """All of a file; raises FileNotFoundError."""
-        with self._faults("read", path), self._files.open_input_stream(self._at(path)) as stream:
-            data: bytes = stream.read()
+        with self._faults("read", path), self._files.open_input_file(self._at(path)) as file:
+            data: bytes = file.read()
             return data
 
     def open_input(self, path: str) -> pa.NativeFile:
@@ -100,7 +100,7 @@ class Store:
                 with _written(target, data) as written:
                     written.replace(target)
                 return
-            with self._files.open_output_stream(self._at(path)) as stream:
+            with self._files.open_output_stream(self._at(path), compression=None) as stream:
                 stream.write(data)
 
     def create_exclusive(self, path: str, data: bytes) -> bool:

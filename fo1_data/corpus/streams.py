@@ -67,7 +67,8 @@ def _opened(address: str) -> Iterator[IO[bytes]]:
             yield io.BufferedReader(_WebStream(response.iter_bytes(_READ_BYTES)), _READ_BYTES)
     else:
         files, path_in_store = file_system(address)
-        with files.open_input_stream(path_in_store) as stream:
+        # A name that ends in .gz would be unpacked behind our back.
+        with files.open_input_stream(path_in_store, compression=None) as stream:
             yield io.BufferedReader(cast(io.RawIOBase, stream), _READ_BYTES)
 
 

@@ -235,6 +235,8 @@ def test_a_store_keeps_files(store: Store) -> None:
     store.delete("c.txt")
     assert store.list() == ["d/e.txt"]
     assert not store.exists("d")
+    store.write_bytes("x.json.gz", b"not packed")
+    assert store.read_bytes("x.json.gz") == b"not packed"
     for fails in (store.read_bytes, store.size, store.open_input):
         with pytest.raises(FileNotFoundError):
             fails("none")

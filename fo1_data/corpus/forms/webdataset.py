@@ -16,7 +16,7 @@ from typing import IO, Any
 from pydantic import ValidationError
 
 from fo1_data.corpus.addresses import local_path
-from fo1_data.corpus.archives import BROKEN_TAR, text_name
+from fo1_data.corpus.archives import BROKEN_TAR, StrictTarInfo, text_name
 from fo1_data.corpus.forms.annotations import fields_of_record, validation_text
 from fo1_data.corpus.places import listing_reject
 from fo1_data.corpus.streams import one_line, open_stream
@@ -52,6 +52,26 @@ def read_webdataset(addresses: Iterable[str]) -> Iterator[CorpusImage | Reject]:
 
 def _samples(address: str) -> Iterator[_Sample]:
     sample: _Sample | None = None
+    try:
+        for key, kind, name, span, said in _members(address):
+            if sample is not None and key != sample.key:
+                yield sample
+                sample = None
+            sample = sample or _Sample(key)
+            if said is None:
+                sample.images.append((name, span))
+            else:
+                sample.sidecars[kind] = said
+    except BROKEN_TAR:
+        if sample is not None:
+            yield sample
+        raise
+    if sample is not None:
+        yield sample
+
+
+def _members(address: str) -> Iterator[tuple[str, str, str, Span | None, bytes | None]]:
+    """Key, kind, name, place and, of a sidecar, bytes of each file in a tar."""
     with ExitStack() as opened:
         tar, is_plain = _open_tar(address, opened)
         while (member := tar.next()) is not None:
@@ -59,17 +79,13 @@ def _samples(address: str) -> Iterator[_Sample]:
             if not member.isfile():
                 continue
             key, kind = split_name(member.name)
-            if sample is None or key != sample.key:
-                if sample is not None:
-                    yield sample
-                sample = _Sample(key)
-            if kind not in _SIDECARS:
-                span = (member.offset_data, member.size) if is_plain and not member.issparse() else None
-                sample.images.append((text_name(member.name), span))
-            elif member.size <= _MAX_SIDECAR_BYTES and (file := tar.extractfile(member)) is not None:
-                sample.sidecars[kind] = file.read()
-        if sample is not None:
-            yield sample
+            span, said = None, None
+            if kind in _SIDECARS:
+                file = tar.extractfile(member) if member.size <= _MAX_SIDECAR_BYTES else None
+                said = file.read() if file is not None else b""
+            elif is_plain and not member.issparse():
+                span = (member.offset_data, member.size)
+            yield key, kind, text_name(member.name), span, said
 
 
 def _open_tar(address: str, opened: ExitStack) -> tuple[tarfile.TarFile, bool]:
@@ -82,7 +98,7 @@ def _open_tar(address: str, opened: ExitStack) -> tuple[tarfile.TarFile, bool]:
 
 
 def _tar(stream: IO[bytes], mode: Any) -> tarfile.TarFile:
-    return tarfile.open(fileobj=stream, mode=mode)
+    return tarfile.open(fileobj=stream, mode=mode, tarinfo=StrictTarInfo)
 
 
 def split_name(name: str) -> tuple[str, str]:
