@@ -192,10 +192,9 @@ def checkpoint_sha256(folder: Path) -> str:
 def save_checkpoint(model: Fo1Model, source: Path, folder: Path, *, dtype: torch.dtype | None = None) -> None:
     """Write a model in the released layout: one safetensors file, beside `source`'s other files."""
     folder.mkdir(parents=True, exist_ok=True)
-    for path in source.iterdir():
+    for path in source.iterdir() if source.resolve() != folder.resolve() else ():
         if path.is_file() and path.suffix in {".json", ".txt"} and not path.name.endswith(".index.json"):
-            if source.resolve() != folder.resolve():
-                shutil.copyfile(path, folder / path.name)
+            shutil.copyfile(path, folder / path.name)
     tensors = {to_released(name): value.detach().cpu() for name, value in model.named_parameters()}
     if dtype is not None:
         tensors = {name: value.to(dtype) for name, value in tensors.items()}

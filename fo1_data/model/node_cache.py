@@ -47,6 +47,22 @@ def local_model(reference: str, copy_folders: bool) -> str:
     return reference
 
 
+def find_problem(reference: str) -> str | None:
+    """What keeps this machine from reading a model, in one line; None where nothing is seen.
+
+    Looks at the listing alone: a bundled name always is there, a hub id is fetched when it is used.
+    """
+    is_folder = Path(reference).is_absolute() or reference.startswith((".", "~"))
+    if "://" in reference:
+        try:
+            _list_source(reference)
+        except CheckpointError as error:
+            return str(error)
+    elif is_folder and not Path(reference).exists():
+        return f"{reference} is not there"
+    return None
+
+
 def local_copy(source: str, root: Path | None = None) -> Path:
     """The folder that holds a checked copy of the files under the URL or folder `source`.
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from random_checkpoint import write_random_checkpoint
 
 from fo1_data.model.checkpoint import Checkpoint, load_checkpoint
-from random_checkpoint import write_random_checkpoint
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -1,0 +1,55 @@
+# Everything runs from .venv, which `setup` makes from the locked requirements.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+DEMO := demo
+SCENES ?= 48
+
+export TOKENIZERS_PARALLELISM := false
+
+.PHONY: help setup demo test check format lock clean
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+setup: $(READY) ## Make .venv with the locked versions of everything
+
+$(READY): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "fo1-data needs Python 3.11 or newer; name one with: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip sync --quiet --python $(BIN)/python requirements.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable . uv
+	@touch $@
+
+demo: $(READY) ## Label a generated corpus with the bundled model; dataset and report under demo/
+	@rm -rf $(DEMO)
+	$(BIN)/fo1 scenes --count $(SCENES) --seed 70000 --out $(DEMO)/corpus
+	$(BIN)/fo1 label $(DEMO)/corpus --out $(DEMO)/dataset --labels brief_caption,ground
+	$(BIN)/fo1 report $(DEMO)/dataset --out $(DEMO)/report.html
+	$(BIN)/fo1 dataset info $(DEMO)/dataset
+	@echo
+	@echo "corpus   $(DEMO)/corpus          $(SCENES) generated scenes with gold"
+	@echo "dataset  $(DEMO)/dataset         Parquet; datasets.load_dataset(\"$(DEMO)/dataset\") reads it"
+	@echo "report   $(DEMO)/report.html     open it in a browser"
+
+test: $(READY) ## Run every test that needs no GPU
+	$(BIN)/python -m pytest
+
+check: $(READY) ## Format, lint, types, import rules
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(READY) ## Format and fix what can be fixed
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lock: ## Resolve requirements.txt anew from pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-header \
+		--extra all --group dev pyproject.toml --output-file requirements.txt
+
+clean: ## Remove what demo and tests leave
+	rm -rf $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,143 @@
+"""The engine against the plain loop: same weights, same questions, same run.
+
+Both answer one question for every region of every image, from decoded pixels to token ids. The loop
+encodes the image and prefills the whole prompt for each question; the engine does both once.
+Resizing and patching (`ImageProcessor.prepare`) count on both sides.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from fo1_data.benchmarks.device_limits import measure_limits, stage_shares
+from fo1_data.model.checkpoint import Checkpoint
+from fo1_data.model.engine import Fo1Engine, Question
+from fo1_data.model.plain_loop import answer_alone
+from fo1_data.model.prompts import question_text
+from fo1_data.synthetic.scenes import make_scene
+from schemas.labels import LabelKind
+
+_LARGEST_SEED = 2**31
+
+
+@dataclass(frozen=True)
+class Workload:
+    """Images with boxes (R, 4), every region asked about once by each label kind."""
+
+    pictures: list[tuple[Image.Image, np.ndarray]]
+    kinds: list[LabelKind]
+    max_new_tokens: int
+
+    @property
+    def num_regions(self) -> int:
+        return sum(len(boxes) for _, boxes in self.pictures)
+
+
+def make_workload(
+    num_images: int, num_regions: int, kinds: list[LabelKind], max_new_tokens: int, seed: int, edge_px: int | None = None
+) -> Workload:
+    """Generated scenes with exactly `num_regions` boxes each: their own, then jittered copies.
+
+    `edge_px` scales the long edge, for models that see more than the bundled one.
+    """
+    pictures = []
+    for index in range(num_images):
+        scene = make_scene(seed + index, (num_regions, num_regions))
+        boxes = np.asarray([one.box_xyxy for one in scene.objects[:num_regions]], dtype=np.float32).reshape(-1, 4)
+        jitter = np.random.default_rng(seed + index).uniform(-2, 2, (num_regions, 4)).astype(np.float32)
+        picked = np.resize(boxes, (num_regions, 4)) + jitter * (np.arange(num_regions) >= len(boxes))[:, None]
+        image = scene.image
+        if edge_px is not None:
+            factor = edge_px / max(image.size)
+            image = image.resize((round(image.width * factor), round(image.height * factor)))
+            picked = picked * factor
+        pictures.append((image, picked.astype(np.float32)))
+    return Workload(pictures, kinds, max_new_tokens)
+
+
+def bench_engine(checkpoint: Checkpoint, workload: Workload, loop_images: int, tell: Callable[[str], None]) -> dict[str, Any]:
+    """Measure both; the loop over the first `loop_images` images, whose answers are compared.
+
+    Returns the document of `fo1 bench engine --json`.
+    """
+    _warm_up(checkpoint, workload)
+    tell(f"engine: {len(workload.pictures)} images, {workload.num_regions} regions")
+    engine_answers, engine_s, stages = _run_engine(checkpoint, workload)
+    tell(f"plain loop: {loop_images} images")
+    loop_answers, loop_s = _run_loop(checkpoint, workload, loop_images)
+    loop_regions = sum(len(boxes) for _, boxes in workload.pictures[:loop_images])
+    engine_rate = workload.num_regions / engine_s
+    loop_rate = loop_regions / loop_s
+    device = checkpoint.model.device
+    document: dict[str, Any] = {
+        "ratio": engine_rate / loop_rate,
+        "answers_equal": engine_answers[: len(loop_answers)] == loop_answers,
+        "engine": {
+            "regions_per_s": engine_rate,
+            "images_per_s": len(workload.pictures) / engine_s,
+            "tokens_per_s": sum(map(len, engine_answers)) / engine_s,
+            "seconds": engine_s,
+            **stages,
+        },
+        "loop": {"regions_per_s": loop_rate, "images": loop_images, "seconds": loop_s},
+        "questions": {"kinds": workload.kinds, "tokens_an_answer": float(np.mean([len(a) for a in engine_answers]))},
+        "model": checkpoint.name,
+        "device": str(device),
+        "dtype": str(checkpoint.model.dtype).removeprefix("torch."),
+        "threads": torch.get_num_threads(),
+    }
+    if device.type == "cuda":
+        limits = measure_limits(device, checkpoint.model.dtype)
+        document["limits"] = limits
+        document["share_of_limits"] = stage_shares(checkpoint, workload, engine_answers, stages, limits)
+    return document
+
+
+def _warm_up(checkpoint: Checkpoint, workload: Workload) -> None:
+    """First calls pay for lazy imports, kernels and allocator pools: leave them out on both sides."""
+    image, boxes = workload.pictures[0]
+    question = question_text(workload.kinds[0], region=0)
+    answer_alone(checkpoint, image, boxes, question, 4)
+    engine = Fo1Engine(checkpoint)
+    opened = engine.open([(image, boxes)])
+    engine.ask([Question(opened[0], question, max_new_tokens=4)])
+
+
+def _run_engine(checkpoint: Checkpoint, workload: Workload) -> tuple[list[list[int]], float, dict[str, float]]:
+    """Answers by image, kind and region; seconds in all, and of encoding and asking."""
+    engine = Fo1Engine(checkpoint)
+    started_s = _now(checkpoint)
+    opened = engine.open(workload.pictures)
+    encoded_s = _now(checkpoint)
+    questions = [
+        Question(image, question_text(kind, region=region), max_new_tokens=workload.max_new_tokens)
+        for image in opened
+        for kind in workload.kinds
+        for region in range(image.num_regions)
+    ]
+    answers = engine.ask(questions)
+    ended_s = _now(checkpoint)
+    stages = {"encode_s": encoded_s - started_s, "ask_s": ended_s - encoded_s}
+    return [answer.token_ids for answer in answers], ended_s - started_s, stages
+
+
+def _run_loop(checkpoint: Checkpoint, workload: Workload, num_images: int) -> tuple[list[list[int]], float]:
+    started_s = _now(checkpoint)
+    answers = [
+        answer_alone(checkpoint, image, boxes, question_text(kind, region=region), workload.max_new_tokens)
+        for image, boxes in workload.pictures[:num_images]
+        for kind in workload.kinds
+        for region in range(len(boxes))
+    ]
+    return answers, _now(checkpoint) - started_s
+
+
+def _now(checkpoint: Checkpoint) -> float:
+    if checkpoint.model.device.type == "cuda":
+        torch.cuda.synchronize(checkpoint.model.device)
+    return time.perf_counter()

@@ -1,0 +1,65 @@
+"""The released model's size with random weights: for measuring where the weights are not at hand.
+
+Dimensions are the released checkpoint's; tokens come from the bundled tokenizer, whose ids all lie
+within the released vocabulary.
+"""
+
+from dataclasses import replace
+
+import torch
+
+from fo1_data.errors import ConfigError
+from fo1_data.model.checkpoint import BUNDLED, Checkpoint, empty_model, find_checkpoint, restore_buffers
+from fo1_data.model.configuration import AuxiliaryConfig, Fo1Config, RegionConfig, TextConfig, VisionConfig
+from fo1_data.model.processing import ImageProcessor
+from fo1_data.model.prompts import load_tokenizer
+
+PRESETS = {
+    "vlm-fo1-3b": Fo1Config(
+        text=TextConfig(
+            hidden_size=2048,
+            intermediate_size=11008,
+            num_hidden_layers=36,
+            num_attention_heads=16,
+            num_key_value_heads=2,
+            vocab_size=151936,
+            mrope_section=(16, 24, 24),
+        ),
+        vision=VisionConfig(
+            depth=32,
+            hidden_size=1280,
+            intermediate_size=3420,
+            num_heads=16,
+            out_hidden_size=2048,
+            fullatt_block_indexes=(7, 15, 23, 31),
+        ),
+        auxiliary=AuxiliaryConfig(),
+        region=RegionConfig(),
+    )
+}
+
+
+def random_preset(name: str, *, device: torch.device, dtype: torch.dtype) -> Checkpoint:
+    """A preset with small random weights, deterministic. Raises ConfigError for an unknown name."""
+    if name not in PRESETS:
+        raise ConfigError(f"no preset {name!r}; there is {', '.join(PRESETS)}")
+    config = PRESETS[name]
+    model = empty_model(config).to(dtype).to_empty(device=device)
+    generator = torch.Generator(device).manual_seed(0)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.ndim == 1:
+                parameter.fill_(1.0)
+            else:
+                parameter.normal_(0.0, 0.02, generator=generator)
+    for buffer_owner in (model.vision_tower.rotary_pos_emb, model.language_model.rotary_emb):
+        buffer_owner.to("meta")
+    restore_buffers(model, device)
+    folder = find_checkpoint(BUNDLED)
+    return Checkpoint(
+        name=f"{name} (random weights)",
+        folder=folder,
+        model=model.eval(),
+        tokenizer=load_tokenizer(folder, config.region.num_region_tokens),
+        processor=ImageProcessor(folder, replace(config, raw={})),
+    )
