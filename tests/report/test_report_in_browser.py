@@ -26,6 +26,10 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> list[ImageRow]:
         for i, (w, h) in enumerate(SIZES)
     ]
     rows[1].caption = "the only zebra"
+    # What a model says when it does not stop.
+    rows[2].caption = "word " * 300
+    rows[2].regions[0].brief_caption = rows[2].regions[0].labels[0].text = "endless" * 100
+    rows[2].groundings[0].phrase = "x" * 500
     return rows
 
 
@@ -127,6 +131,18 @@ def test_filters_leave_what_matches(page: Page) -> None:
     page.fill("#filter", "")
     page.select_option("#decision", "review")
     assert page.locator("article.image:visible").count() == 1
+
+
+def test_long_texts_stay_in_their_places(page: Page) -> None:
+    for article in page.locator("article.image").all():
+        outer, inner = article.bounding_box(), article.locator(".said-of-it").bounding_box()
+        assert outer is not None
+        assert inner is not None
+        assert inner["y"] + inner["height"] <= outer["y"] + outer["height"]
+        for part in article.locator(".said-of-it > *").all():
+            box = part.bounding_box()
+            assert box is not None
+            assert box["y"] + box["height"] <= outer["y"] + outer["height"]
 
 
 def test_nothing_is_wider_than_the_window_and_the_theme_turns(page: Page) -> None:
