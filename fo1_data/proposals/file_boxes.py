@@ -114,9 +114,9 @@ def _records(data: bytes, address: str) -> Iterator[tuple[str, Any]]:
 
 
 def _regions(where: str, record: dict[str, Any]) -> list[CorpusRegion]:
-    given = record.get("regions")
-    if given is None and record.get("boxes") is not None:
-        given = [{"box_xyxy": box} for box in record["boxes"]]
+    given, boxes = record.get("regions"), record.get("boxes")
+    if given is None and isinstance(boxes, list):
+        given = [{"box_xyxy": box} for box in boxes]
     if given is None and "box_xyxy" in record:
         given = [record]
     if given is None:
