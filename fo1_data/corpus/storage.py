@@ -22,6 +22,8 @@ from fo1_data.corpus.images import InputLimits
 from fo1_data.errors import ConfigError, StorageError
 from schemas.corpus import CorpusImage
 
+# How the name of a local file starts while it is written; one that was killed leaves it behind.
+UNFINISHED = ".writing-"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -162,14 +164,14 @@ class Store:
 def _is_passing(name: str) -> bool:
     """True for a file that a write in work (or one that was killed) has left."""
     last = name.rpartition("/")[2]
-    return last.startswith(".writing-")
+    return last.startswith(UNFINISHED)
 
 
 @contextmanager
 def _written(target: Path, data: bytes) -> Iterator[Path]:
     """`data` in a file beside `target`, on the disk for good; removed at the end where it is still there."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    written = target.parent / f".writing-{uuid.uuid4().hex}"
+    written = target.parent / f"{UNFINISHED}{uuid.uuid4().hex}"
     try:
         with written.open("xb") as file:
             file.write(data)

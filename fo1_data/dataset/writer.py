@@ -15,7 +15,7 @@ import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from fo1_data.corpus.storage import Store, open_store
+from fo1_data.corpus.storage import UNFINISHED, Store, open_store
 from fo1_data.dataset import layout
 from fo1_data.dataset.card import dataset_card
 from fo1_data.dataset.duplicates import find_duplicates
@@ -196,13 +196,16 @@ class DatasetRun:
 
 
 def clear_tries(store: Store, run: str) -> None:
-    """Remove what tries left behind; after the manifest nothing reads it."""
-    local = store.local_path(layout.tries(run))
-    if local is not None:
-        shutil.rmtree(local, ignore_errors=True)
+    """Remove what tries and killed writes left behind; after the manifest nothing reads it."""
+    local = store.local_path()
+    if local is None:
+        for path in store.list(layout.tries(run)):
+            store.delete(path)
         return
-    for path in store.list(layout.tries(run)):
-        store.delete(path)
+    shutil.rmtree(local / layout.tries(run), ignore_errors=True)
+    for folder in (local, local / "data"):
+        for unfinished in folder.glob(f"{UNFINISHED}*"):
+            unfinished.unlink(missing_ok=True)
 
 
 def _read_fingerprint(store: Store, manifest: Manifest | None) -> dict[str, Any] | None:
