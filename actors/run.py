@@ -31,10 +31,14 @@ def run_labelling(
     planned = plan_run(config)
     if (nothing := nothing_to_replay(config, planned)) is not None:
         return nothing
+    watcher.note(f"{planned.num_images} images in {len(planned.shards)} shards; {_starting(config)}")
+    watcher.reached("listed")
     with ray_for(config), stopping_on_sigterm():
+        watcher.reached("ray_started")
         pool = _pool(config, factory, watcher)
         try:
             identity = pool.start()
+            watcher.reached("model_loaded")
             run = open_planned(config, planned, identity)
             if run.manifest is not None:
                 return run.manifest
@@ -42,9 +46,16 @@ def run_labelling(
                 work.meter.start_clock()
                 todo = ShardWork(work.todo, config.max_tries)
                 pool.run(todo, run.write_options, work.add, work.tick, work.find_report)
-                return work.finish(identity)
+                manifest = work.finish(identity)
+                watcher.reached("finished")
+                return manifest
         finally:
             pool.stop()
+
+
+def _starting(config: RunConfig) -> str:
+    address = chosen_address(config)
+    return "starting a local Ray" if address == LOCAL else f"connecting to Ray at {address}"
 
 
 def _pool(config: RunConfig, factory: str, watcher: Watcher) -> LabellerPool:

@@ -26,8 +26,11 @@ def run_in_process(
     planned = plan_run(config)
     if (nothing := nothing_to_replay(config, planned)) is not None:
         return nothing
+    watcher.note(f"{planned.num_images} images in {len(planned.shards)} shards; loading the model")
+    watcher.reached("listed")
     labeller = ShardLabeller(LabellerSettings(config, factory))
     identity = labeller.load()
+    watcher.reached("model_loaded")
     run = open_planned(config, planned, identity)
     if run.manifest is not None:
         return run.manifest
@@ -35,4 +38,6 @@ def run_in_process(
         work.meter.start_clock()
         for shard in work.todo:
             work.add(labeller.label_shard(shard, uuid.uuid4().hex[:12], run.write_options))
-        return work.finish(identity)
+        manifest = work.finish(identity)
+        watcher.reached("finished")
+        return manifest

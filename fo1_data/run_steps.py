@@ -36,11 +36,16 @@ PROGRESS_EVERY_S = 2.0
 
 
 class Watcher(Protocol):
-    """Who looks on: `show` gets the figures, `note` a line for a person."""
+    """Who looks on: `show` gets the figures, `note` a line for a person, `reached` the steps of the run.
+
+    The steps: `listed`, `ray_started` (on Ray), `model_loaded`, `finished`.
+    """
 
     def show(self, progress: RunProgress) -> None: ...
 
     def note(self, message: str) -> None: ...
+
+    def reached(self, step: str) -> None: ...
 
 
 class Unwatched:
@@ -50,6 +55,9 @@ class Unwatched:
         return
 
     def note(self, message: str) -> None:
+        return
+
+    def reached(self, step: str) -> None:
         return
 
 
@@ -68,15 +76,21 @@ class PlannedRun:
 def plan_run(config: RunConfig) -> PlannedRun:
     """List the corpus (or the rejects of `out`, for a replay) and cut it into shards.
 
-    Raises CorpusError where there is nothing to label, ConfigError where `out` cannot be written or
-    a setting cannot be served, LeaseError where another driver is at work: what can be told before a labeller is started is told here.
+    What can be told before a labeller is started is told here: CorpusError where there is nothing to
+    label, ConfigError where `out` cannot be written or a setting cannot be served, LeaseError where
+    another driver is at work.
     """
-    refuse_unsupported(config)
-    read_phrases(config.phrases)
     _refuse_unwritable(config.out)
     refuse_held(open_store(config.out))
     if config.replay_rejects:
         return PlannedRun(plan_shards(replay_entries(config.out), config.shard_size))
+    return list_corpus(config)
+
+
+def list_corpus(config: RunConfig) -> PlannedRun:
+    """List the corpus and cut it into shards. Raises CorpusError, and ConfigError for a setting."""
+    refuse_unsupported(config)
+    read_phrases(config.phrases)
     entries: list[CorpusImage] = []
     rejects: list[Reject] = []
     for listed in read_corpus(config.corpus, limit=config.limit):

@@ -8,6 +8,7 @@ and `assemble_shard` writes the shard from them. Pixels enter and leave through 
 import importlib
 import os
 import signal
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -124,6 +125,7 @@ class ShardLabeller:
 
     def _image_labeller(self) -> LabelsImages:
         if self._images is None:
+            limit_threads(self._settings.config.cpus_per_actor)
             module, _, name = self._settings.factory.partition(":")
             factory = getattr(importlib.import_module(module), name)
             made: LabelsImages = factory(self._local_config())
@@ -141,6 +143,17 @@ class ShardLabeller:
         word = self._settings.kill_on
         if word and any(word in entry.name for entry in entries):
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+def limit_threads(cpus: float) -> None:
+    """Compute in as many threads as CPUs were asked for: more get in each other's way.
+
+    OMP_NUM_THREADS wins where it is set (Ray sets it to an actor's CPUs).
+    """
+    wanted = str(max(1, round(cpus)))
+    os.environ.setdefault("OMP_NUM_THREADS", wanted)
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 
 
 def label_or_halve(labeller: LabelsImages, entries: list[CorpusImage]) -> tuple[list[ImageRow], list[Reject]]:

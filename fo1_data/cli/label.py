@@ -1,8 +1,8 @@
 """`fo1 label`: a corpus in, a dataset out. Run again with the same arguments it resumes."""
 
+import importlib.util
 import sys
 import time
-from collections.abc import Callable
 from contextlib import redirect_stdout
 from typing import Annotated, Any
 
@@ -55,22 +55,19 @@ def _label(run: RunConfig) -> Manifest:
         try:
             if run.address == IN_PROCESS:
                 return run_in_process(run, lines)
-            return _runner_on_ray()(run, lines)
+            require_ray()
+            from actors.run import run_labelling
+
+            return run_labelling(run, lines)
         except KeyboardInterrupt as stop:
             say("fo1: stopped; run the same command again to go on")
             raise typer.Exit(143 if isinstance(stop, Terminated) else 130) from None
 
 
-def _runner_on_ray() -> Callable[[RunConfig, ProgressLines], Manifest]:
-    try:
-        from actors.run import run_labelling
-    except ModuleNotFoundError as error:
-        if error.name != "ray":
-            raise
-        raise ConfigError(
-            "Ray is not installed: install fo1-data[ray], or label with --address in-process"
-        ) from None
-    return run_labelling
+def require_ray() -> None:
+    """Raise ConfigError where Ray is not installed."""
+    if importlib.util.find_spec("ray") is None:
+        raise ConfigError("Ray is not installed: install fo1-data[ray], or take --address in-process")
 
 
 def _told(manifest: Manifest) -> str:

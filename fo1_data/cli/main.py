@@ -4,6 +4,7 @@ import sys
 
 import typer
 
+from fo1_data.cli.bench import app as bench_app
 from fo1_data.cli.dataset import app as dataset_app
 from fo1_data.cli.evaluate import evaluate
 from fo1_data.cli.label import label
@@ -26,6 +27,7 @@ app.command()(plan)
 app.command()(report)
 app.command()(scenes)
 app.command()(evaluate)
+app.add_typer(bench_app, name="bench")
 app.add_typer(dataset_app, name="dataset")
 app.add_typer(model_app, name="model")
 

@@ -50,7 +50,6 @@ class ProgressLines:
         if self._console.is_terminal:
             self._live.update(
                 self._task,
-                description="labelling",
                 total=progress.images_total or None,
                 completed=progress.images,
                 figures=line,
@@ -64,6 +63,12 @@ class ProgressLines:
     def note(self, message: str) -> None:
         """A line for a person, above the live one."""
         self._console.print(message, markup=False)
+
+    def reached(self, step: str) -> None:
+        """Say on the live line what the run is at before there are figures."""
+        doing = {"listed": "starting", "ray_started": "loading the model", "model_loaded": "labelling"}
+        if step in doing:
+            self._live.update(self._task, description=doing[step])
 
 
 class _Figures(ProgressColumn):

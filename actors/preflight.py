@@ -1,0 +1,58 @@
+"""Whether a cluster can run the labellers: room for them, and the model readable on every node.
+
+One small task a node; loads no model.
+"""
+
+from typing import Any
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from actors.cluster import LOCAL, chosen_address, need_of, nodes, ray_for
+from fo1_data.model.node_cache import find_problem
+from schemas.jobs import RunConfig
+
+ANSWER_WITHIN_S = 60.0
+
+
+def check_cluster(config: RunConfig) -> dict[str, Any]:
+    """Room, need and nodes of the cluster the run would use. Raises ClusterError where there is none.
+
+    `can_place` says whether the least number of labellers fits when nothing else runs there;
+    `nodes[].model` is "ok" or what keeps that node from reading the model or the detector.
+    """
+    with ray_for(config):
+        room = nodes()
+        need = need_of(config, room)
+        fits = sum(need.fits(node) for node in room)
+        models = [config.model, config.proposals]
+        asked = [_ask(node.node_id, models) for node in room]
+        return {
+            "address": "local" if chosen_address(config) == LOCAL else chosen_address(config),
+            "labellers_asked_for": config.actors,
+            "labellers_that_fit": fits,
+            "can_place": fits >= config.actor_range[0],
+            "each_takes": {"cpus": need.cpus, "gpus": need.gpus},
+            "nodes": [
+                {"address": node.address, "cpus": node.cpus, "gpus": node.gpus, "model": _answer(ref)}
+                for node, ref in zip(room, asked, strict=True)
+            ],
+        }
+
+
+def _ask(node_id: str, models: list[str]) -> Any:
+    task: Any = ray.remote(num_cpus=0, max_retries=0)(_problem_on_this_node)
+    place = NodeAffinitySchedulingStrategy(node_id=node_id, soft=False)
+    return task.options(scheduling_strategy=place).remote(models)
+
+
+def _problem_on_this_node(models: list[str]) -> str | None:
+    return next((problem for model in models if (problem := find_problem(model)) is not None), None)
+
+
+def _answer(ref: Any) -> str:
+    try:
+        problem = ray.get(ref, timeout=ANSWER_WITHIN_S)
+    except ray.exceptions.RayError as error:
+        return f"no answer: {(str(error).splitlines() or [type(error).__name__])[0]}"
+    return problem or "ok"

@@ -1,0 +1,10 @@
+"""`fo1 bench`: measures, each against its baseline in the same run."""
+
+import typer
+
+from fo1_data.cli.bench_engine import engine
+from fo1_data.cli.bench_pipeline import pipeline
+
+app = typer.Typer(help="Measure, each against its baseline in the same run.", no_args_is_help=True)
+app.command()(engine)
+app.command()(pipeline)

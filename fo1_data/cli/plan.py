@@ -1,0 +1,177 @@
+"""`fo1 plan`: a preflight of `fo1 label`, no GPU spent."""
+
+import os
+import sys
+from contextlib import redirect_stdout
+from typing import Annotated, Any
+
+import typer
+
+from fo1_data.cli.label import ConfigOption, CorpusArgument
+from fo1_data.cli.output import JsonOption, emit, say
+from fo1_data.cli.run_options import with_run_options
+from fo1_data.config import load_run
+from fo1_data.errors import ClusterError
+from schemas.jobs import RunConfig
+
+# Larger models are not loaded for a preflight.
+_MEASURED_MODELS = ("fo1-tiny",)
+_WAIT_S = 10.0
+
+
+@with_run_options
+def plan(
+    corpus: CorpusArgument = None,
+    out: Annotated[str | None, typer.Option(help="Folder or URL the dataset is meant for.")] = None,
+    config: ConfigOption = None,
+    check: Annotated[int, typer.Option(min=0, help="Files to read and decode (0: all).")] = 2000,
+    measure: Annotated[
+        bool | None, typer.Option(help="Label a few images for the time (default: with the bundled model).")
+    ] = None,
+    as_json: JsonOption = False,
+    settings: dict[str, Any] | None = None,
+) -> None:
+    """Tell before a run what it will cost and what is wrong; labels nothing."""
+    given = {"corpus": corpus, "out": out, **(settings or {})}
+    run = load_run(config, {"out": "plan" if config is None and out is None else None, **_given(given)})
+    document = _plan(run, check or None, run.model in _MEASURED_MODELS if measure is None else measure)
+    emit(document, as_json, _told(document))
+    if document["problems"]:
+        raise typer.Exit(1)
+
+
+def _given(values: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def _plan(run: RunConfig, check: int | None, measured: bool) -> dict[str, Any]:
+    from fo1_data.preflight import check_files, estimate, to_document
+    from fo1_data.run_steps import list_corpus
+
+    planned = list_corpus(run)
+    entries = [entry for shard in planned.shards for entry in shard.images]
+    say(f"{len(entries)} images in {len(planned.shards)} shards; reading files")
+    files = check_files(entries, run, check)
+    cluster = _cluster(run)
+    sample = _measure(run, entries) if measured and entries else None
+    gpus = cluster.get("each_takes", {}).get("gpus", run.gpus_per_actor or 0.0)
+    label_studio = _label_studio()
+    document = {
+        "corpus": run.corpus,
+        "images": len(entries),
+        "not_listed": len(planned.listing_rejects),
+        "shards": len(planned.shards),
+        "files": to_document(files),
+        "measured": to_document(sample),
+        "estimate": to_document(estimate(entries, files, sample, run, gpus)),
+        "cluster": cluster,
+        "label_studio": label_studio,
+    }
+    return {**document, "problems": _problems(document)}
+
+
+def _measure(run: RunConfig, entries: list[Any]) -> Any:
+    from fo1_data.preflight import measure
+
+    say(f"labelling a few images with {run.model} for the time it takes")
+    step = max(1, len(entries) // 4)
+    return measure(entries[::step][:4], run)
+
+
+def _cluster(run: RunConfig) -> dict[str, Any]:
+    from fo1_data.run_in_process import IN_PROCESS
+
+    if run.address == IN_PROCESS:
+        return {"address": IN_PROCESS, "can_place": True, "nodes": []}
+    from fo1_data.cli.label import require_ray
+
+    require_ray()
+    from actors.preflight import check_cluster
+
+    say("asking the cluster")
+    try:
+        with redirect_stdout(sys.stderr):
+            return check_cluster(run)
+    except ClusterError as error:
+        return {"address": run.address or "local", "can_place": False, "problem": str(error), "nodes": []}
+
+
+def _label_studio() -> dict[str, Any]:
+    """Whether Label Studio answers, takes the token, and can show images; only where it is configured."""
+    url = os.environ.get("FO1_LABEL_STUDIO_URL")
+    if not url:
+        return {"configured": False}
+    import httpx
+
+    token = os.environ.get("FO1_LABEL_STUDIO_TOKEN", "")
+    found: dict[str, Any] = {"configured": True, "url": url, "reachable": False, "token_good": False}
+    try:
+        with httpx.Client(base_url=url.rstrip("/"), timeout=_WAIT_S) as client:
+            found["reachable"] = client.get("/health").is_success
+            found["token_good"] = _token_is_good(client, token)
+            found["images_load"] = _images_load(client)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        found["problem"] = f"{type(error).__name__}: {error}"
+    return found
+
+
+def _token_is_good(client: Any, token: str) -> bool:
+    """A legacy token is sent as it is; a personal access token is changed for a short-lived one first."""
+    if not token:
+        return False
+    if client.get("/api/current-user/whoami", headers={"Authorization": f"Token {token}"}).is_success:
+        return True
+    changed = client.post("/api/token/refresh", json={"refresh": token})
+    if not changed.is_success:
+        return False
+    bearer = {"Authorization": f"Bearer {changed.json().get('access', '')}"}
+    return bool(client.get("/api/current-user/whoami", headers=bearer).is_success)
+
+
+def _images_load(client: Any) -> bool | None:
+    """Whether the service that hands images to reviewers answers; None where its address is not set."""
+    public = os.environ.get("FO1_PUBLIC_URL")
+    return bool(client.get(f"{public.rstrip('/')}/healthz").is_success) if public else None
+
+
+def _problems(document: dict[str, Any]) -> list[str]:
+    cluster, studio = document["cluster"], document["label_studio"]
+    problems = []
+    if "problem" in cluster:
+        problems.append(cluster["problem"])
+    elif not cluster["can_place"]:
+        takes = cluster["each_takes"]
+        problems.append(
+            f"the cluster can hold {cluster['labellers_that_fit']} labellers of {takes['cpus']:g} CPU and "
+            f"{takes['gpus']:g} GPU, {cluster['labellers_asked_for']} are asked for"
+        )
+    problems += [f"{n['address']}: {n['model']}" for n in cluster["nodes"] if n["model"] != "ok"]
+    if studio["configured"]:
+        wrong = [name for name in ("reachable", "token_good", "images_load") if studio.get(name) is False]
+        problems += [f"Label Studio at {studio['url']}: {name.replace('_', ' ')}: no" for name in wrong]
+    if document["files"]["checked"] and document["files"]["bad"] == document["files"]["checked"]:
+        problems.append("none of the files that were read is an image that can be labelled")
+    return problems
+
+
+def _told(document: dict[str, Any]) -> str:
+    files, hours, cluster = document["files"], document["estimate"], document["cluster"]
+    lines = [
+        f"{document['images']} images in {document['shards']} shards, {document['not_listed']} not listed",
+        f"{files['checked']} read: {files['bad']} bad, {files['duplicate_files']} exact duplicates",
+        *(f"  {count} x {reason}" for reason, count in files["bad_by_reason"].items()),
+        f"about {hours['regions']} regions, {hours['labels']} labels",
+        f"labelling: {_hours(hours['wall_hours'])} with the actors asked for, "
+        f"{_hours(hours['gpu_hours'])} of GPU, {_hours(hours['cpu_hours'])} of CPU",
+        f"review: {_hours(hours['review_hours_as_set'])} as set, "
+        f"{_hours(hours['review_hours_if_all'])} for all",
+        *(f"  {assumption}" for assumption in hours["assumptions"]),
+        f"cluster {cluster['address']}: {'holds' if cluster['can_place'] else 'cannot hold'} the actors",
+        f"Label Studio: {'configured' if document['label_studio']['configured'] else 'not configured'}",
+    ]
+    problems = document["problems"]
+    return "\n".join([*lines, *[f"problem: {problem}" for problem in problems or ["none found"]]])
+
+
+def _hours(hours: float) -> str:
+    return f"{hours * 60:.1f} min" if hours < 1 else f"{hours:.1f} h"
