@@ -1,0 +1,131 @@
+"""Datasets and gold corpora as things to train on: an image's pixels and what is known of it.
+
+A folder with a manifest is a dataset: its rows' captions, texts, groundings and counts are the answers,
+those that a person must still review left out. Anything else is read as a corpus with gold.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fo1_data.corpus.frames import BoxFrame, oriented_entry
+from fo1_data.corpus.images import DecodedImage, InputLimits, decode_rgb
+from fo1_data.corpus.readers import read_corpus
+from fo1_data.corpus.storage import open_store, read_bytes
+from fo1_data.dataset.reader import open_dataset
+from fo1_data.errors import DatasetError, InputReject
+from fo1_data.training.samples import Known
+from schemas.corpus import CorpusImage, CorpusPhrase, CorpusRegion
+from schemas.images import ImageRow
+from schemas.labels import Decision, Label, LabelKind
+
+MAX_BOXES = 100
+
+
+@dataclass(frozen=True)
+class Example:
+    """One image to train on: where its pixels are, and gold in `box_frame`. `encoded`: its bytes where embedded."""
+
+    entry: CorpusImage
+    box_frame: BoxFrame = "auto"
+    encoded: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Shown:
+    """An image with its boxes in the order of the prompt; boxes_xyxy (R, 4) in oriented pixels."""
+
+    image: DecodedImage
+    boxes_xyxy: np.ndarray
+    known: Known
+
+
+def load_examples(addresses: Sequence[str]) -> list[Example]:
+    """All images of the datasets and corpora that have at least one box.
+
+    Raises DatasetError where there is none, CorpusError where a corpus cannot be listed.
+    """
+    found: list[Example] = []
+    for address in addresses:
+        if open_store(address).exists("manifest.json"):
+            found += [
+                Example(row_to_gold(row), "oriented", row.image.bytes) for row in open_dataset(address).rows()
+            ]
+        else:
+            found += [Example(entry) for entry in read_corpus(address) if isinstance(entry, CorpusImage)]
+    usable = [example for example in found if example.entry.regions]
+    if not usable:
+        raise DatasetError(f"{', '.join(addresses)}: no image with a box to train on")
+    return usable
+
+
+def row_to_gold(row: ImageRow) -> CorpusImage:
+    """A dataset's row in the form of gold, without what is still to be reviewed."""
+    place = {region.region_id: index for index, region in enumerate(row.regions)}
+    phrases = {
+        grounding.phrase: CorpusPhrase(
+            text=grounding.phrase,
+            region_indices=[place[one] for one in grounding.region_ids if one in place],
+        )
+        for grounding in row.groundings
+        if grounding.kind in (LabelKind.GROUND, LabelKind.DETECT) and _settled(grounding.label)
+    }
+    return CorpusImage(
+        uri=row.image.path or row.uri,
+        width=row.width,
+        height=row.height,
+        regions=[
+            CorpusRegion(
+                box_xyxy=region.box_xyxy,
+                label=region.source_label,
+                caption=_caption(region.labels, region.brief_caption or region.source_caption),
+                detailed_caption=region.detailed_caption,
+                text=region.text,
+            )
+            for region in row.regions
+        ],
+        phrases=list(phrases.values()),
+    )
+
+
+def show(
+    example: Example, rng: np.random.Generator, shuffle: bool, jitter: float, limits: InputLimits
+) -> Shown:
+    """Decode an image and choose the order of its boxes, at most 100 of them. Raises InputReject."""
+    data = example.encoded if example.encoded is not None else read_bytes(example.entry, limits)
+    image = decode_rgb(data, limits)
+    entry, _ = oriented_entry(example.entry, image, example.box_frame)
+    regions = entry.regions or []
+    if not regions:
+        raise InputReject("box", "no_area", "no box of the image can be used")
+    count = len(regions)
+    order = (rng.permutation(count) if shuffle else np.arange(count))[:MAX_BOXES].tolist()
+    boxes = np.array([regions[place].box_xyxy for place in order], dtype=np.float32)
+    sides = np.tile(boxes[:, 2:] - boxes[:, :2], 2)
+    boxes += rng.uniform(-jitter, jitter, boxes.shape).astype(np.float32) * sides
+    boxes = np.clip(boxes, 0, np.array([image.width, image.height] * 2, np.float32))
+    return Shown(image, boxes, _reordered(entry, order))
+
+
+def _reordered(entry: CorpusImage, order: list[int]) -> Known:
+    regions = entry.regions or []
+    position = {place: index for index, place in enumerate(order)}
+    phrases = []
+    for phrase in entry.phrases:
+        named = phrase.region_indices
+        if named is None or any(place not in position for place in named):
+            continue
+        phrases.append(phrase.model_copy(update={"region_indices": [position[place] for place in named]}))
+    labelled = all(region.label for region in regions)
+    return Known([regions[place] for place in order], phrases, caption=labelled)
+
+
+def _settled(label: Label) -> bool:
+    return label.decision != Decision.REVIEW
+
+
+def _caption(labels: Sequence[Label], caption: str | None) -> str | None:
+    """A region's caption, unless its label waits for review."""
+    waiting = any(label.kind == LabelKind.BRIEF_CAPTION and not _settled(label) for label in labels)
+    return None if waiting else caption

@@ -1,0 +1,134 @@
+"""Questions and answers about one image, made of what is known of it.
+
+Indices in questions and answers are those of the prompt: `indices[i]` names the i-th box shown. What is
+not known is not asked. Answers are the strings that `fo1_data.model.parsing` reads.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fo1_data.model.prompts import question_text
+from fo1_data.synthetic.questions import draw_choice
+from fo1_data.synthetic.wording import join_mentions, mentions
+from schemas.corpus import CorpusCount, CorpusPhrase, CorpusRegion
+from schemas.labels import LabelKind
+
+BACKGROUND = "background"
+
+
+@dataclass(frozen=True)
+class Question:
+    """One question with its right answer.
+
+    `asked`: the box a question is about (its position in the prompt), or None. `named`: the positions
+    of the boxes that the answer names, in the order it names them.
+    """
+
+    text: str
+    answer: str
+    kind: LabelKind
+    asked: int | None = None
+    named: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of an image, by position in the prompt.
+
+    regions[i]: None where box i is mere background; `phrases` and `counts` as in gold, their indices
+    being positions in the prompt. `complete`: every object has its box, so that counting is fair.
+    """
+
+    regions: Sequence[CorpusRegion | None]
+    phrases: Sequence[CorpusPhrase] = ()
+    counts: Sequence[CorpusCount] = ()
+    caption: bool = False
+
+
+def objects_text(named: Sequence[int], indices: Sequence[int]) -> str:
+    """`<objects><region3><region7></objects>`."""
+    return "<objects>" + "".join(f"<region{indices[position]}>" for position in named) + "</objects>"
+
+
+def pointing_answer(phrase: str, named: Sequence[int], indices: Sequence[int]) -> str:
+    """`<ground>phrase</ground><objects>...</objects>`; an absent phrase has an empty list."""
+    return f"<ground>{phrase}</ground>{objects_text(named, indices)}"
+
+
+def region_questions(known: Known, indices: Sequence[int]) -> list[Question]:
+    """Every question about a single box whose answer is known."""
+    found = []
+    for position, region in enumerate(known.regions):
+        if region is None:
+            answers = {LabelKind.BRIEF_CAPTION: BACKGROUND, LabelKind.DETAILED_CAPTION: BACKGROUND}
+        else:
+            answers = {
+                LabelKind.BRIEF_CAPTION: region.caption,
+                LabelKind.DETAILED_CAPTION: region.detailed_caption,
+                LabelKind.OCR: region.text,
+            }
+        found += [
+            Question(question_text(kind, region=indices[position]), answer, kind, asked=position)
+            for kind, answer in answers.items()
+            if answer is not None
+        ]
+    return found
+
+
+def phrase_question(phrase: CorpusPhrase, indices: Sequence[int]) -> Question:
+    """`Please detect {phrase}`, with the boxes in the order of the prompt."""
+    named = tuple(sorted(phrase.region_indices or []))
+    answer = pointing_answer(phrase.text, named, indices)
+    return Question(
+        question_text(LabelKind.GROUND, phrase=phrase.text), answer, LabelKind.GROUND, named=named
+    )
+
+
+def count_question(phrase: CorpusPhrase, indices: Sequence[int]) -> Question:
+    """`How many {phrase}`: the located boxes, then their number."""
+    named = tuple(sorted(phrase.region_indices or []))
+    answer = f"{pointing_answer(phrase.text, named, indices)} {len(named)}"
+    return Question(question_text(LabelKind.COUNT, phrase=phrase.text), answer, LabelKind.COUNT, named=named)
+
+
+def choice_of(phrase: CorpusPhrase, rng: np.random.Generator) -> Question:
+    """The multiple-choice question whether a phrase is in the image."""
+    text, answer = draw_choice(phrase.text, bool(phrase.region_indices), rng)
+    return Question(text, answer, LabelKind.ASK, named=tuple(sorted(phrase.region_indices or [])))
+
+
+def caption_question(known: Known, indices: Sequence[int]) -> Question | None:
+    """The grounded caption: the first labels in the order of the boxes, each with all its boxes."""
+    spoken = mentions([region.label if region else None for region in known.regions])
+    if not spoken:
+        return None
+    answer = join_mentions([pointing_answer(label, named, indices) for label, named in spoken])
+    named = tuple(position for _, positions in spoken for position in positions)
+    return Question(
+        question_text(LabelKind.GROUNDED_CAPTION), answer, LabelKind.GROUNDED_CAPTION, named=named
+    )
+
+
+def draw_questions(
+    known: Known, indices: Sequence[int], rng: np.random.Generator, most: int
+) -> list[Question]:
+    """Up to `most` questions about one image, drawn evenly from the kinds whose answers are known."""
+    asked = [phrase for phrase in known.phrases if phrase.region_indices is not None]
+    pools: list[list[Question]] = []
+    for kind in (LabelKind.BRIEF_CAPTION, LabelKind.DETAILED_CAPTION, LabelKind.OCR):
+        pools.append([question for question in region_questions(known, indices) if question.kind == kind])
+    pools.append([phrase_question(phrase, indices) for phrase in asked])
+    pools.append([count_question(phrase, indices) for phrase in asked])
+    pools.append([choice_of(phrase, rng) for phrase in asked])
+    caption = caption_question(known, indices) if known.caption else None
+    pools.append([caption] if caption else [])
+    pools = [[pool[i] for i in rng.permutation(len(pool))] for pool in pools if pool]
+    drawn: list[Question] = []
+    while pools and len(drawn) < most:
+        pools = [pool for pool in pools if pool]
+        for pool in pools:
+            if pool and len(drawn) < most:
+                drawn.append(pool.pop())
+    return drawn

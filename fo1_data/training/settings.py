@@ -1,0 +1,57 @@
+"""The settings of `fo1 train`: TOML in, unknown keys refused. Imports no torch."""
+
+import tomllib
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from fo1_data.errors import ConfigError
+
+
+class TrainConfig(BaseModel):
+    """Everything that decides a training run's result, beside its data. Rates are per step.
+
+    `auxiliary_parts`: prefixes of the auxiliary encoder's weights that stage 2 trains, as in
+    `fo1 model info` without `vision_tower_aux.`; `box_jitter`: each side of a box moves by up to this
+    share of the box's sides.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    steps: int = Field(default=1000, ge=1)
+    batch_images: int = Field(default=4, ge=1)
+    questions_per_image: int = Field(default=12, ge=1)
+    learning_rate: float = Field(default=2e-4, gt=0)
+    warmup_steps: int = Field(default=30, ge=0)
+    decay_share: float = Field(default=0.4, ge=0, le=1)
+    weight_decay: float = Field(default=0.01, ge=0)
+    clip_norm: float = Field(default=1.0, gt=0)
+    auxiliary_parts: tuple[str, ...] = ("convs.2.", "blocks.2.", "convs.3.", "blocks.3.")
+    box_jitter: float = Field(default=0.04, ge=0, le=0.5)
+    shuffle_boxes: bool = True
+    save_every: int = Field(default=200, ge=1)
+    seed: int = 0
+    threads: int | None = Field(default=None, ge=1)
+    device: str | None = None
+
+
+Stage = Literal[1, 2]
+
+
+def load_train_config(path: str | None, steps: int | None = None) -> TrainConfig:
+    """The settings of a TOML file, `steps` over them. ConfigError of one line for what does not fit."""
+    settings: dict[str, object] = {}
+    if path is not None:
+        try:
+            settings = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise ConfigError(f"--config {path}: cannot be read as TOML: {error}") from error
+    if steps is not None:
+        settings["steps"] = steps
+    try:
+        return TrainConfig.model_validate(settings)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(f"setting {name} of training: {first['msg']}") from None

@@ -1,0 +1,63 @@
+"""Which weights a stage trains.
+
+Stage 1, region-language alignment: the region encoder, the projectors, and the embeddings of the tokens
+that VLM-FO1 adds (region indices and grounding marks); everything else is frozen. Stage 2, perception
+instruction tuning: the language model with all its embeddings, and chosen parts of the auxiliary encoder,
+too. (VLM-FO1, arXiv 2509.25916, section 4.)
+"""
+
+import torch
+from torch import Tensor, nn
+
+from fo1_data.errors import ConfigError
+from fo1_data.model.modeling import Fo1Model
+from fo1_data.model.prompts import PromptTokenizer
+from fo1_data.training.settings import Stage, TrainConfig
+
+_EMBEDDINGS = "language_model.embed_tokens.weight"
+_STAGE_1 = ("region_encoder.", "region_projector.", "image_projector.", _EMBEDDINGS)
+_NEW_TOKENS = ("<ground>", "</ground>", "<objects>", "</objects>")
+
+
+def choose_parameters(
+    model: Fo1Model, tokenizer: PromptTokenizer, stage: Stage, config: TrainConfig
+) -> dict[str, nn.Parameter]:
+    """Freeze what the stage leaves alone and return what it trains, by name.
+
+    In stage 1 the rows of old tokens get no gradient, so that they stay as they are to the bit.
+    Raises ConfigError where an auxiliary part names nothing.
+    """
+    wanted = _STAGE_1
+    if stage == 2:
+        wanted += ("language_model.", "lm_head.", *_auxiliary(model, config))
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name.startswith(wanted))
+    if stage == 1:
+        rows = torch.zeros(model.config.text.vocab_size, 1)
+        rows[new_token_ids(tokenizer)] = 1
+        _only_rows(model.language_model.embed_tokens.weight, rows)
+    return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+
+def new_token_ids(tokenizer: PromptTokenizer) -> list[int]:
+    """Ids of the tokens that VLM-FO1 adds to its language model's."""
+    marks = [tokenizer.tokenizer.convert_tokens_to_ids(token) for token in _NEW_TOKENS]
+    return [*tokenizer.special.regions, *marks]
+
+
+def decayed(name: str, parameter: nn.Parameter) -> bool:
+    """Whether weight decay applies: to matrices and kernels, not to norms, biases and embeddings."""
+    return parameter.ndim > 1 and name != _EMBEDDINGS
+
+
+def _auxiliary(model: Fo1Model, config: TrainConfig) -> tuple[str, ...]:
+    names = [name for name, _ in model.named_parameters() if name.startswith("vision_tower_aux.")]
+    parts = tuple(f"vision_tower_aux.{part}" for part in config.auxiliary_parts)
+    for part in parts:
+        if not any(name.startswith(part) for name in names):
+            raise ConfigError(f"auxiliary_parts: no weight of the auxiliary encoder starts with {part}")
+    return parts
+
+
+def _only_rows(weight: nn.Parameter, rows: Tensor) -> None:
+    weight.register_hook(lambda gradient: gradient * rows.to(gradient))
