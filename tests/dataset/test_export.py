@@ -9,8 +9,10 @@ from datasets import load_dataset
 from factories import make_count, make_dataset, make_row
 from PIL import Image
 
+from fo1_data.corpus.readers import read_corpus
 from fo1_data.dataset.export import export_dataset
 from fo1_data.errors import ConfigError, DatasetError
+from schemas.corpus import CorpusImage
 from schemas.images import ImageRow
 from schemas.labels import LabelKind
 
@@ -52,6 +54,16 @@ def test_coco_keeps_captions_by_region(tmp_path: Path, rows: list[ImageRow]) -> 
     ]
     assert [a["id"] for a in train["annotations"]] == [1, 2, 3, 4]
     assert [a["image_id"] for a in train["annotations"]] == [1, 1, 2, 2]
+
+
+def test_an_exported_coco_file_is_a_corpus_again(tmp_path: Path, rows: list[ImageRow]) -> None:
+    export_dataset(str(tmp_path / "d"), "coco", str(tmp_path / "coco"))
+    entries = list(read_corpus(str(tmp_path / "coco" / "test.json")))
+    assert [entry.uri for entry in entries if isinstance(entry, CorpusImage)] == [rows[2].uri]
+    (entry,) = entries
+    assert isinstance(entry, CorpusImage)
+    assert [region.box_xyxy for region in entry.regions or []] == [r.box_xyxy for r in rows[2].regions]
+    assert [region.caption for region in entry.regions or []] == [r.brief_caption for r in rows[2].regions]
 
 
 def test_yolo_lines_give_the_boxes_back(tmp_path: Path, rows: list[ImageRow]) -> None:
