@@ -5,11 +5,12 @@ exception; images of equal bytes are labelled once. Importing this module loads 
 """
 
 import os
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from fo1_data.proposals.proposer import Proposals
 
 _READ_THREADS = 4
+_PIXELS_A_BATCH = 50_000_000
 _NOT_YET = {LabelKind.VISUAL_EXAMPLE, LabelKind.ASK}
 _ROUTING = ("calibration", "max_error", "review_budget", "audit")
 
@@ -51,7 +53,6 @@ class LabellerIdentity:
 class _Opened:
     """An image that decoded: its entry in the oriented frame, and its bytes where they are embedded."""
 
-    position: int
     entry: CorpusImage
     image: DecodedImage
     encoded: bytes | None
@@ -127,28 +128,30 @@ class ImageLabeller:
         return rows, rejects
 
     def _batches(self, entries: Sequence[CorpusImage], rejects: list[Reject]) -> Iterator[list[_Opened]]:
-        """Decoded images a batch at a time, the next batches being read meanwhile."""
-        size = self._config.batch_images
+        """Decoded images a batch at a time, the next ones being read meanwhile.
+
+        A batch ends early, and nothing more is read ahead, once it holds many pixels: memory stays
+        bounded whatever the images' sizes.
+        """
         with ThreadPoolExecutor(_READ_THREADS, thread_name_prefix="read") as pool:
-            ahead = [
-                pool.submit(self._read, position, entry) for position, entry in enumerate(entries[: 2 * size])
-            ]
-            following = iter(enumerate(entries[2 * size :], start=2 * size))
+            following = iter(entries)
+            ahead = deque(pool.submit(self._read, entry) for entry in islice(following, _READ_THREADS))
             batch: list[_Opened] = []
             while ahead:
-                opened, found = ahead.pop(0).result()
+                opened, found = ahead.popleft().result()
                 rejects += found
                 if opened is not None:
                     batch.append(opened)
-                with suppress(StopIteration):
-                    ahead.append(pool.submit(self._read, *next(following)))
-                if len(batch) == size:
+                full = len(batch) == self._config.batch_images or _num_pixels(batch) > _PIXELS_A_BATCH
+                room = 1 if _num_pixels(batch) > _PIXELS_A_BATCH else _READ_THREADS - len(ahead)
+                ahead.extend(pool.submit(self._read, entry) for entry in islice(following, max(room, 0)))
+                if full:
                     yield batch
                     batch = []
             if batch:
                 yield batch
 
-    def _read(self, position: int, entry: CorpusImage) -> tuple[_Opened | None, list[Reject]]:
+    def _read(self, entry: CorpusImage) -> tuple[_Opened | None, list[Reject]]:
         try:
             data = read_bytes(entry, self._limits)
             image = decode_rgb(data, self._limits)
@@ -156,7 +159,7 @@ class ImageLabeller:
             return None, [reject_from(entry, error)]
         given = self._proposer.give([entry])[0]
         turned, bad_boxes = oriented_entry(given, image, self._config.box_frame)
-        return _Opened(position, turned, image, data if self._config.embed_images else None), bad_boxes
+        return _Opened(turned, image, data if self._config.embed_images else None), bad_boxes
 
     def _label_or_halve(self, batch: list[_Opened], rejects: list[Reject]) -> list[ImageRow]:
         """Label a batch; where memory runs out, its halves; a single image that does not fit is a reject."""
@@ -238,6 +241,10 @@ class ImageLabeller:
                 labelled_at=datetime.now(UTC).isoformat(timespec="seconds"),
             ),
         )
+
+
+def _num_pixels(batch: Sequence[_Opened]) -> int:
+    return sum(one.image.width * one.image.height for one in batch)
 
 
 def reject_from(entry: CorpusImage, error: InputReject) -> Reject:

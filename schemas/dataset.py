@@ -29,7 +29,7 @@ class ModelInfo(BaseModel):
 
 
 class Counts(BaseModel):
-    """What a dataset holds. `captions` counts caption labels; the last three count labels by decision."""
+    """What a dataset holds. `captions`: of a model or a person; the last three: labels by decision."""
 
     model_config = ConfigDict(extra="forbid")
 

@@ -1,0 +1,175 @@
+"""One process's labelling, with the real reading, proposing and engine over small random weights."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from random_checkpoint import write_random_checkpoint
+
+from fo1_data.errors import ConfigError
+from fo1_data.labelling import ImageLabeller, split_of
+from schemas.corpus import CorpusImage, CorpusPhrase, CorpusRegion
+from schemas.images import RejectStage
+from schemas.jobs import RunConfig
+from schemas.labels import LabelKind, Source
+
+ALL_KINDS = "brief_caption,detailed_caption,grounded_caption,detect,count,ground,ocr"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_random_checkpoint(tmp_path_factory.mktemp("model") / "random")
+
+
+def _config(model: Path, **settings: object) -> RunConfig:
+    given = {
+        "corpus": "pictures",
+        "out": "unused",
+        "model": str(model),
+        "proposals": "corpus",
+        "max_new_tokens": 6,
+    }
+    return RunConfig.model_validate({**given, **settings})
+
+
+def _picture(folder: Path, name: str, seed: int = 0, size: tuple[int, int] = (80, 60)) -> str:
+    path = folder / name
+    pixels = np.random.default_rng(seed).integers(0, 255, (size[1], size[0], 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path, format="PNG")
+    return str(path)
+
+
+def _region(*box: float, **said: str) -> CorpusRegion:
+    return CorpusRegion(box_xyxy=box, **said)  # type: ignore[arg-type]
+
+
+def test_every_kind_of_label_lands_in_its_column(model: Path, tmp_path: Path) -> None:
+    entry = CorpusImage(
+        uri=_picture(tmp_path, "a.png"),
+        id="seven",
+        caption="what the source says",
+        meta={"camera": "K7"},
+        regions=[_region(5, 5, 30, 30, label="cat", caption="a cat", text="EXIT"), _region(40, 2, 79, 58)],
+        phrases=[CorpusPhrase(text="red star"), CorpusPhrase(text="red star"), CorpusPhrase(text="ring")],
+    )
+    labeller = ImageLabeller(_config(model, labels=ALL_KINDS, vocabulary="cat,dog"))
+
+    (row,), rejects = labeller.label_entries([entry])
+
+    assert rejects == []
+    assert (row.source_id, row.width, row.height, row.corpus) == ("seven", 80, 60, "pictures")
+    first = row.regions[0]
+    assert (first.source_label, first.source_caption, first.box_source) == ("cat", "a cat", Source.CORPUS)
+    assert first.objectness is None
+    asked = {label.kind for label in first.labels if label.source is Source.MODEL}
+    assert asked == {LabelKind.BRIEF_CAPTION, LabelKind.DETAILED_CAPTION, LabelKind.OCR}
+    assert all(r.brief_caption is not None and r.detailed_caption is not None for r in row.regions)
+    assert [label.text for label in first.labels if label.source is Source.CORPUS] == ["EXIT"]
+    detected = [(g.phrase, g.kind) for g in row.groundings if g.kind is not LabelKind.GROUNDED_CAPTION]
+    assert detected == [
+        ("cat", LabelKind.DETECT),
+        ("dog", LabelKind.DETECT),
+        ("red star", LabelKind.GROUND),
+        ("ring", LabelKind.GROUND),
+    ]
+    assert [count.phrase for count in row.counts] == ["cat", "dog"]
+    assert json.loads(row.meta or "{}")["camera"] == "K7"
+    assert row.caption is not None
+    for label in row.all_labels():
+        assert (label.confidence, label.decision) == (None, None)
+
+
+def test_a_bad_image_and_a_bad_box_are_rejects_and_the_rest_is_labelled(model: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"\x89PNG\r\n\x1a\n and no more")
+    entries = [
+        CorpusImage(uri=_picture(tmp_path, "a.png"), regions=[_region(9, 9, 9, 20), _region(1, 1, 20, 20)]),
+        CorpusImage(uri=str(broken)),
+        CorpusImage(uri=str(tmp_path / "absent.png")),
+        CorpusImage(uri=_picture(tmp_path, "b.png", seed=1), regions=[]),
+    ]
+
+    rows, rejects = ImageLabeller(_config(model)).label_entries(entries)
+
+    assert [Path(row.uri).name for row in rows] == ["a.png", "b.png"]
+    assert [len(row.regions) for row in rows] == [1, 0]
+    assert sorted(reject.stage for reject in rejects) == [
+        RejectStage.BOX,
+        RejectStage.DECODE,
+        RejectStage.FETCH,
+    ]
+
+
+def test_the_same_bytes_are_labelled_once(model: Path, tmp_path: Path) -> None:
+    names = ["a.png", "b.png", "c.png"]
+    entries = [
+        CorpusImage(uri=_picture(tmp_path, name, seed=2), regions=[_region(0, 0, 9, 9)]) for name in names
+    ]
+    entries.insert(1, CorpusImage(uri=_picture(tmp_path, "other.png", seed=3), regions=[]))
+
+    rows, rejects = ImageLabeller(_config(model, batch_images=2)).label_entries(entries)
+
+    assert [[Path(uri).name for uri in row.uris] for row in rows] == [names, ["other.png"]]
+    assert rejects == []
+
+
+def test_batches_of_any_size_give_the_same_rows(model: Path, tmp_path: Path) -> None:
+    entries = [
+        CorpusImage(
+            uri=_picture(tmp_path, f"{seed}.png", seed=seed, size=(60 + 7 * seed, 50)),
+            regions=[_region(0, 0, 20 + seed, 30)] * 1 + [_region(3 * seed, 1, 50, 40)] * (seed % 2),
+            phrases=[CorpusPhrase(text="ring")],
+        )
+        for seed in range(6)
+    ]
+
+    def labelled(batch_images: int) -> list[object]:
+        config = _config(model, labels="brief_caption,ground", batch_images=batch_images)
+        rows, _ = ImageLabeller(config).label_entries(entries)
+        texts = [[region.brief_caption for region in row.regions] for row in rows]
+        return [texts, [[(g.phrase, g.region_ids) for g in row.groundings] for row in rows]]
+
+    assert labelled(1) == labelled(4) == labelled(8)
+
+
+def test_over_a_hundred_given_boxes_are_all_labelled(model: Path, tmp_path: Path) -> None:
+    boxes = [_region(x, y, x + 6, y + 5) for x in range(0, 70, 5) for y in range(0, 50, 5)]
+    entry = CorpusImage(
+        uri=_picture(tmp_path, "many.png"), regions=boxes, phrases=[CorpusPhrase(text="ring")]
+    )
+
+    (row,), _ = ImageLabeller(_config(model, labels="brief_caption,ground,grounded_caption")).label_entries(
+        [entry]
+    )
+
+    assert len(row.regions) == len(boxes) == 140
+    assert [region.index for region in row.regions] == list(range(140))
+    assert all(region.brief_caption is not None for region in row.regions)
+    assert len([g for g in row.groundings if g.kind is LabelKind.GROUND]) == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"labels": "ask", "question": "What is {region}?"}, "ask"),
+        ({"max_error": 0.05}, "--max-error"),
+        ({"audit": 0.1}, "--audit"),
+        ({"phrases": "no/such/file"}, "--phrases"),
+    ],
+)
+def test_what_is_not_served_is_refused_at_once(model: Path, settings: dict, named: str) -> None:
+    with pytest.raises(ConfigError, match=named):
+        ImageLabeller(_config(model, **settings))
+
+
+def test_splits_follow_the_hash() -> None:
+    ids = [f"{number * 2654435761 % 2**32:08x}" for number in range(4000)]
+    shares = {
+        name: sum(split_of(i, 0.1, 0.2) == name for i in ids) / len(ids)
+        for name in ("train", "validation", "test")
+    }
+    assert shares["test"] == pytest.approx(0.2, abs=0.02)
+    assert shares["validation"] == pytest.approx(0.1, abs=0.02)
+    assert split_of("00000000", 0.0, 0.0) == "train"
