@@ -127,7 +127,7 @@ class Lease:
         self._thread.join()
         try:
             if current_lease(self._store)[0] == self._number:
-                self._write(released=True)
+                self._give_up()
         except (OSError, StorageError):
             return  # a lost store: the lease goes stale by itself
 
@@ -138,6 +138,13 @@ class Lease:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.release()
+
+    def _give_up(self) -> None:
+        try:
+            self._write(released=True)
+        except (OSError, StorageError):
+            # A full store takes no word more, and still lets go of a file.
+            self._store.delete(_path(self._number))
 
     def _acquire(self) -> int:
         self._record = _record_of_this_process()

@@ -67,7 +67,7 @@ def test_names_and_folders_of_this_machine_stay_as_they_are(
 
 
 def test_a_model_that_is_not_there_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="cannot list the model at .*nowhere") as caught:
+    with pytest.raises(CheckpointError, match=r"cannot list the model at .*nowhere") as caught:
         local_copy(f"file://{tmp_path}/nowhere", tmp_path / "cache")
     assert "\n" not in str(caught.value)
     assert find_problem(str(tmp_path / "nowhere")) is not None
