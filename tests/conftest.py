@@ -1,4 +1,4 @@
-"""Fixtures for the data that lies beside the project; tests that need it skip, saying so, where it is absent."""
+"""The data that lies beside the project; tests that need it skip, saying so, where it is absent."""
 
 import os
 from pathlib import Path

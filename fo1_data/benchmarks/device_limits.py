@@ -4,7 +4,9 @@ Arithmetic: 2 operations a weight and token (attention's own products are left o
 lower bound). Bandwidth: decoding reads every weight of the language model once a step.
 """
 
-from typing import TYPE_CHECKING, Any
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -30,15 +32,14 @@ def measure_limits(device: torch.device, dtype: torch.dtype) -> dict[str, float]
     }
 
 
-def _seconds(work: Any) -> float:
+def _seconds(work: Callable[[], object]) -> float:
     work()
-    start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-    start.record()
+    torch.cuda.synchronize()
+    started_s = time.perf_counter()
     for _ in range(_REPEATS):
         work()
-    end.record()
     torch.cuda.synchronize()
-    return start.elapsed_time(end) / 1000 / _REPEATS
+    return (time.perf_counter() - started_s) / _REPEATS
 
 
 def stage_shares(

@@ -39,7 +39,12 @@ class Workload:
 
 
 def make_workload(
-    num_images: int, num_regions: int, kinds: list[LabelKind], max_new_tokens: int, seed: int, edge_px: int | None = None
+    num_images: int,
+    num_regions: int,
+    kinds: list[LabelKind],
+    max_new_tokens: int,
+    seed: int,
+    edge_px: int | None = None,
 ) -> Workload:
     """Generated scenes with exactly `num_regions` boxes each: their own, then jittered copies.
 
@@ -48,7 +53,9 @@ def make_workload(
     pictures = []
     for index in range(num_images):
         scene = make_scene(seed + index, (num_regions, num_regions))
-        boxes = np.asarray([one.box_xyxy for one in scene.objects[:num_regions]], dtype=np.float32).reshape(-1, 4)
+        boxes = np.asarray([one.box_xyxy for one in scene.objects[:num_regions]], dtype=np.float32).reshape(
+            -1, 4
+        )
         jitter = np.random.default_rng(seed + index).uniform(-2, 2, (num_regions, 4)).astype(np.float32)
         picked = np.resize(boxes, (num_regions, 4)) + jitter * (np.arange(num_regions) >= len(boxes))[:, None]
         image = scene.image
@@ -60,7 +67,9 @@ def make_workload(
     return Workload(pictures, kinds, max_new_tokens)
 
 
-def bench_engine(checkpoint: Checkpoint, workload: Workload, loop_images: int, tell: Callable[[str], None]) -> dict[str, Any]:
+def bench_engine(
+    checkpoint: Checkpoint, workload: Workload, loop_images: int, tell: Callable[[str], None]
+) -> dict[str, Any]:
     """Measure both; the loop over the first `loop_images` images, whose answers are compared.
 
     Returns the document of `fo1 bench engine --json`.
@@ -85,7 +94,8 @@ def bench_engine(checkpoint: Checkpoint, workload: Workload, loop_images: int, t
             **stages,
         },
         "loop": {"regions_per_s": loop_rate, "images": loop_images, "seconds": loop_s},
-        "questions": {"kinds": workload.kinds, "tokens_an_answer": float(np.mean([len(a) for a in engine_answers]))},
+        "kinds": [kind.value for kind in workload.kinds],
+        "tokens_an_answer": float(np.mean([len(answer) for answer in engine_answers])),
         "model": checkpoint.name,
         "device": str(device),
         "dtype": str(checkpoint.model.dtype).removeprefix("torch."),
@@ -108,7 +118,9 @@ def _warm_up(checkpoint: Checkpoint, workload: Workload) -> None:
     engine.ask([Question(opened[0], question, max_new_tokens=4)])
 
 
-def _run_engine(checkpoint: Checkpoint, workload: Workload) -> tuple[list[list[int]], float, dict[str, float]]:
+def _run_engine(
+    checkpoint: Checkpoint, workload: Workload
+) -> tuple[list[list[int]], float, dict[str, float]]:
     """Answers by image, kind and region; seconds in all, and of encoding and asking."""
     engine = Fo1Engine(checkpoint)
     started_s = _now(checkpoint)

@@ -18,7 +18,7 @@ def engine(
     labels: Annotated[str, typer.Option(help="Label kinds asked of every region.")] = "brief_caption",
     max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")] = 64,
     edge_px: Annotated[int | None, typer.Option(help="Scale the images to this long edge.")] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1; default: a GPU where there is one.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1; default: a GPU if any.")] = None,
     dtype: Annotated[str | None, typer.Option(help="float32 or bfloat16.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of torch.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the images.")] = 9_000_000,
@@ -54,6 +54,7 @@ def engine(
     emit(
         document,
         as_json,
-        f"engine {engine_rate:.1f} regions/s, plain loop {loop_rate:.2f} regions/s: {document['ratio']:.1f} times; "
+        f"engine {engine_rate:.1f} regions/s, plain loop {loop_rate:.2f} regions/s: "
+        f"{document['ratio']:.1f} times; "
         f"answers {'equal' if document['answers_equal'] else 'DIFFER'}",
     )
