@@ -6,7 +6,6 @@ is what only changes how fast a run is.
 """
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +38,6 @@ def run_fingerprint(config: RunConfig, identity: LabellerIdentity, listing_sha25
             f"{config.parent}/manifest.json" if config.parent else None
         ),
     }
-
-
-def digest(document: dict[str, Any]) -> str:
-    """SHA-256 of a fingerprint document, hex."""
-    return hashlib.sha256(json.dumps(document, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
 def corpus_name(config: RunConfig) -> str:

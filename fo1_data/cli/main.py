@@ -47,3 +47,7 @@ def main() -> None:
     except KeyboardInterrupt:
         say("fo1: interrupted")
         sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()
