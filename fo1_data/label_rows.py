@@ -58,7 +58,7 @@ def make_regions(image: DecodedImage, proposals: Proposals) -> list[Region]:
 
 
 def _corpus_labels(source: CorpusRegion) -> list[Label]:
-    """Texts of the corpus that have no column of their own."""
+    """Texts of the corpus that have no column of their own: the columns are for answers."""
     texts = {LabelKind.DETAILED_CAPTION: source.detailed_caption, LabelKind.OCR: source.text}
     return [
         Label(kind=kind, text=text, source=Source.CORPUS) for kind, text in texts.items() if text is not None
@@ -151,12 +151,7 @@ def _ids(row: ImageRow, image: OpenImage, chunk: int, span: Span) -> list[str]:
 
 
 def _add_corpus_texts(row: ImageRow, entry: CorpusImage, captions: list[str]) -> None:
-    """The corpus' texts take the columns that no answer took; its caption is kept in `meta` otherwise."""
-    for region in row.regions:
-        for label in region.labels:
-            column = _COLUMN.get(label.kind)
-            if label.source is Source.CORPUS and column and getattr(region, column) is None:
-                setattr(region, column, label.text)
+    """The image's caption is the corpus' where none was asked for; else that one is kept in `meta`."""
     meta = dict(entry.meta or {})
     said = next((caption for caption in captions if caption), None)
     row.caption = said if said is not None else entry.caption

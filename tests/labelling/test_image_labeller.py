@@ -81,6 +81,18 @@ def test_every_kind_of_label_lands_in_its_column(model: Path, tmp_path: Path) ->
         assert (label.confidence, label.decision) == (None, None)
 
 
+def test_what_the_corpus_says_never_passes_for_an_answer(model: Path, tmp_path: Path) -> None:
+    said = {"label": "cat", "caption": "a cat", "detailed_caption": "a small cat", "text": "EXIT"}
+    entry = CorpusImage(uri=_picture(tmp_path, "a.png"), regions=[_region(5, 5, 30, 30, **said)])
+
+    (row,), _ = ImageLabeller(_config(model, labels="grounded_caption")).label_entries([entry])
+
+    region = row.regions[0]
+    assert (region.brief_caption, region.detailed_caption, region.text) == (None, None, None)
+    assert {label.text for label in region.labels} == {"a small cat", "EXIT"}
+    assert all(label.source is Source.CORPUS for label in region.labels)
+
+
 def test_a_bad_image_and_a_bad_box_are_rejects_and_the_rest_is_labelled(model: Path, tmp_path: Path) -> None:
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"\x89PNG\r\n\x1a\n and no more")
