@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import ray
-from fo1_data.labelling import LabellerIdentity
 
 from fo1_data.dataset.shard_files import WriteOptions
+from fo1_data.labelling import LabellerIdentity
 from fo1_data.shard_labeller import LabellerSettings, ShardLabeller
 from schemas.corpus import Shard
 from schemas.dataset import ShardReport

@@ -7,7 +7,7 @@ piece of work goes back to `ShardWork`, which counts. Decides nothing about shar
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import ray
@@ -185,7 +185,9 @@ class LabellerPool:
         if self._identity is None:
             self._identity = identity
         elif identity != self._identity:
-            raise ClusterError(f"the nodes hold different models: {identity} and {self._identity}")
+            ours, theirs = asdict(self._identity), asdict(identity)
+            differing = [f"{key}: {ours[key]}, {theirs[key]}" for key in ours if ours[key] != theirs[key]]
+            raise ClusterError(f"the nodes do not label alike: {'; '.join(differing)}")
 
     def _raised(self, slot: _Slot, work: ShardWork | None, error: Exception) -> None:
         """A call came back with an exception; the labeller itself lives."""

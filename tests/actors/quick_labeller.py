@@ -8,9 +8,11 @@ import hashlib
 import io
 import os
 import time
+from pathlib import Path
 
 from PIL import Image
 
+import fo1_data
 from fo1_data.corpus.images import InputLimits
 from fo1_data.corpus.storage import read_bytes
 from fo1_data.errors import CheckpointError, InputReject
@@ -39,7 +41,7 @@ class QuickLabeller:
     def identity(self) -> LabellerIdentity:
         return LabellerIdentity(
             model_name="quick",
-            model_sha256=self._config.model,
+            model_sha256=Path(self._config.model).name,
             model_licence=None,
             proposer_name="none",
             proposer_sha256="0",
@@ -99,5 +101,6 @@ def quick_row(uri: str, data: bytes, width: int, height: int) -> ImageRow:
         height=height,
         regions=[region],
         decision=label.decision,
-        provenance=Provenance(model="quick", labelled_at=str(time.time())),
+        # Where the code of the process that labelled came from.
+        provenance=Provenance(model="quick", job_id=fo1_data.__file__, labelled_at=str(time.time())),
     )

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from run_probes import HERE, comparable
 
+from fo1_data.dataset.reader import open_dataset
+
 ROOT = HERE.parents[1]
 ENDS_WITHIN_S = 240
 
@@ -57,6 +59,9 @@ def test_packages_and_model_reach_every_node(
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["images"] == 46
     assert comparable(tmp_path / "out") == comparable(undisturbed)
+    # Workers ran the code that the run brought, not what is installed here.
+    rows = open_dataset(str(tmp_path / "out")).rows()
+    assert all("py_modules_files" in str(row.provenance.job_id) for row in rows)
     for cache in caches:
         copies = list(cache.rglob("some-model/config.json"))
         assert len(copies) == 1, f"{cache}: {done.stderr}"
