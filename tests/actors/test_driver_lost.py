@@ -72,9 +72,10 @@ def test_a_stopped_driver_ends_in_order_and_goes_on(
 ) -> None:
     out = tmp_path / "out"
 
-    for stop, expected, shards in ((signal.SIGTERM, 143, 2), (signal.SIGINT, 130, 5)):
+    for stop, expected in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
+        before = done_markers(out)
         driver = start_driver(str(small_corpus), str(out), QUICK_IMAGE_S="0.3", RAY_ADDRESS=cluster_address)
-        wait_until(lambda s=shards, d=driver: done_markers(out) >= s or d.poll() is not None, ENDS_WITHIN_S)
+        wait_until(lambda b=before, d=driver: done_markers(out) > b or d.poll() is not None, ENDS_WITHIN_S)
         os.kill(driver.pid, stop)
         code, _, err = finish(driver)
         assert code == expected, err

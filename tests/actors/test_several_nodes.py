@@ -40,6 +40,8 @@ def driver(corpus: Path, out: Path, model: Path, address: str) -> subprocess.Com
     return subprocess.run(
         [sys.executable, str(HERE / "quick_driver.py"), str(corpus), str(out), "--model", str(model)],
         env={**os.environ, "RAY_ADDRESS": address, "PYTHONPATH": os.pathsep.join([str(HERE), str(ROOT)])},
+        # Ray puts the driver's folder on its workers' path, where the project itself must not lie.
+        cwd=corpus,
         capture_output=True,
         text=True,
         timeout=ENDS_WITHIN_S,
@@ -60,8 +62,8 @@ def test_packages_and_model_reach_every_node(
     assert json.loads(done.stdout)["images"] == 46
     assert comparable(tmp_path / "out") == comparable(undisturbed)
     # Workers ran the code that the run brought, not what is installed here.
-    rows = open_dataset(str(tmp_path / "out")).rows()
-    assert all("py_modules_files" in str(row.provenance.job_id) for row in rows)
+    places = {str(row.provenance.job_id) for row in open_dataset(str(tmp_path / "out")).rows()}
+    assert all("py_modules_files" in place for place in places), places
     for cache in caches:
         copies = list(cache.rglob("some-model/config.json"))
         assert len(copies) == 1, f"{cache}: {done.stderr}"
