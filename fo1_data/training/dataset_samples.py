@@ -25,7 +25,7 @@ MAX_BOXES = 100
 
 @dataclass(frozen=True)
 class Example:
-    """One image to train on: where its pixels are, and gold in `box_frame`. `encoded`: its bytes where embedded."""
+    """One image to train on, with gold in `box_frame`. `encoded`: its bytes where they are embedded."""
 
     entry: CorpusImage
     box_frame: BoxFrame = "auto"

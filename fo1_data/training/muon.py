@@ -28,13 +28,21 @@ def orthogonalise(update_MN: Tensor, steps: int = 4) -> Tensor:
 
 def split_parameters(named: Iterable[tuple[str, nn.Parameter]], not_muon: tuple[str, ...]) -> list[dict]:
     """Two groups: matrices whose name holds none of `not_muon` take Muon, the rest AdamW."""
-    matrices, rest = [], []
+    matrices: list[nn.Parameter] = []
+    rest: list[nn.Parameter] = []
     for name, parameter in named:
         if not parameter.requires_grad:
             continue
         muon = parameter.ndim == 2 and min(parameter.shape) > 4 and not any(part in name for part in not_muon)
         (matrices if muon else rest).append(parameter)
     return [{"params": matrices, "muon": True}, {"params": rest, "muon": False}]
+
+
+def gradient_of(parameter: nn.Parameter) -> Tensor:
+    """The gradient, which must be there."""
+    if parameter.grad is None:
+        raise RuntimeError("a parameter without a gradient cannot be updated")
+    return parameter.grad
 
 
 class MuonAdamW(Optimizer):
@@ -57,7 +65,7 @@ class MuonAdamW(Optimizer):
                     update(parameter, self.state[parameter], group)
 
     def _muon(self, parameter: nn.Parameter, state: dict, group: dict) -> None:
-        grad = parameter.grad
+        grad = gradient_of(parameter)
         if "momentum" not in state:
             state["momentum"] = torch.zeros_like(parameter)
         state["momentum"].lerp_(grad, 1 - group["momentum"])
@@ -70,8 +78,9 @@ class MuonAdamW(Optimizer):
             state.update(step=0, mean=torch.zeros_like(parameter), square=torch.zeros_like(parameter))
         state["step"] += 1
         beta1, beta2 = group["betas"]
-        state["mean"].lerp_(parameter.grad, 1 - beta1)
-        state["square"].lerp_(parameter.grad.square(), 1 - beta2)
+        grad = gradient_of(parameter)
+        state["mean"].lerp_(grad, 1 - beta1)
+        state["square"].lerp_(grad.square(), 1 - beta2)
         mean = state["mean"] / (1 - beta1 ** state["step"])
         root = (state["square"] / (1 - beta2 ** state["step"])).sqrt()
         parameter.addcdiv_(mean, root + 1e-8, value=-group["lr"])

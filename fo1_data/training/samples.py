@@ -62,7 +62,10 @@ def region_questions(known: Known, indices: Sequence[int]) -> list[Question]:
     found = []
     for position, region in enumerate(known.regions):
         if region is None:
-            answers = {LabelKind.BRIEF_CAPTION: BACKGROUND, LabelKind.DETAILED_CAPTION: BACKGROUND}
+            answers: dict[LabelKind, str | None] = {
+                LabelKind.BRIEF_CAPTION: BACKGROUND,
+                LabelKind.DETAILED_CAPTION: BACKGROUND,
+            }
         else:
             answers = {
                 LabelKind.BRIEF_CAPTION: region.caption,

@@ -27,7 +27,7 @@ def choose_parameters(
     In stage 1 the rows of old tokens get no gradient, so that they stay as they are to the bit.
     Raises ConfigError where an auxiliary part names nothing.
     """
-    wanted = _STAGE_1
+    wanted: tuple[str, ...] = _STAGE_1
     if stage == 2:
         wanted += ("language_model.", "lm_head.", *_auxiliary(model, config))
     for name, parameter in model.named_parameters():
@@ -41,7 +41,7 @@ def choose_parameters(
 
 def new_token_ids(tokenizer: PromptTokenizer) -> list[int]:
     """Ids of the tokens that VLM-FO1 adds to its language model's."""
-    marks = [tokenizer.tokenizer.convert_tokens_to_ids(token) for token in _NEW_TOKENS]
+    marks: list[int] = tokenizer.tokenizer.convert_tokens_to_ids(list(_NEW_TOKENS))  # type: ignore[assignment]
     return [*tokenizer.special.regions, *marks]
 
 
@@ -59,5 +59,5 @@ def _auxiliary(model: Fo1Model, config: TrainConfig) -> tuple[str, ...]:
     return parts
 
 
-def _only_rows(weight: nn.Parameter, rows: Tensor) -> None:
+def _only_rows(weight: Tensor, rows: Tensor) -> None:
     weight.register_hook(lambda gradient: gradient * rows.to(gradient))

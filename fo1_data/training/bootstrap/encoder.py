@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,7 +26,7 @@ from fo1_data.synthetic.scenes import Scene, make_scene
 from fo1_data.synthetic.shapes import COLOURS, FILLS, NAMES, SIZES
 from fo1_data.training.muon import MuonAdamW, split_parameters
 
-DAVIT = {
+DAVIT: dict[str, Any] = {
     "depths": [2, 2, 2, 1],
     "embed_dim": [32, 64, 96, 128],
     "num_heads": [2, 4, 6, 8],
@@ -147,7 +148,8 @@ def collate(scenes: list[Scene], rng: np.random.Generator) -> tuple[Tensor, list
     """Normalised images, jittered boxes per image, and attribute classes of all regions in order."""
     pixels = torch.from_numpy(np.stack([np.asarray(scene.image) for scene in scenes]))
     images = ((pixels.float() / 255 - MEAN) / STD).permute(0, 3, 1, 2).contiguous()
-    boxes, classes = [], {name: [] for name in ATTRIBUTES}
+    boxes: list[Tensor] = []
+    classes: dict[str, list[int]] = {name: [] for name in ATTRIBUTES}
     for scene in scenes:
         exact = np.array([o.box_xyxy for o in scene.objects] + scene.distractors_xyxy, np.float32).reshape(
             -1, 4
@@ -198,9 +200,10 @@ def train(folder: Path, steps: int, batch_size: int, peak: float, seed: int) -> 
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(step, steps, peak)
         logits = model(images, boxes)
-        loss = sum(
+        losses = [
             functional.cross_entropy(logits[name], classes[name], ignore_index=IGNORED) for name in ATTRIBUTES
-        )
+        ]
+        loss = torch.stack(losses).sum()
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 2.0)

@@ -27,7 +27,7 @@ from fo1_data.model.region_fusion import PromptEmbeds, embed_prompt
 from fo1_data.proposals.tiny_detector import TinyDetector, load_tiny_detector
 from fo1_data.synthetic.scenes import Scene, SceneObject, make_scene
 from fo1_data.training.bootstrap.curriculum import Mix, draw_curriculum_questions, draw_indices
-from fo1_data.training.bootstrap.encoder import jitter, learning_rate
+from fo1_data.training.bootstrap.encoder import IGNORED, jitter, learning_rate
 from fo1_data.training.bootstrap.pointing import (
     Asked,
     PointingLearner,
@@ -36,7 +36,8 @@ from fo1_data.training.bootstrap.pointing import (
     prefix_ids_for,
     save_state,
 )
-from fo1_data.training.bootstrap.symbols import attribute_codes, oracle_features, region_of
+from fo1_data.training.bootstrap.symbols import ATTRIBUTES, attribute_codes, oracle_features, region_of
+from fo1_data.training.bootstrap.towers import Readers, attribute_loss
 from fo1_data.training.packing import pack_questions
 from fo1_data.training.samples import Known
 from schemas.corpus import CorpusRegion
@@ -164,6 +165,35 @@ def seen_prefixes(
     return prefixes, rows, torch.cat([one.region_embeds for one in encoded])
 
 
+class AttributeHelp:
+    """Training-only: region embeddings must tell every box's attributes. Has an optimiser of its own."""
+
+    def __init__(self, width: int) -> None:
+        self.readers = Readers(width)
+        self.optimiser = torch.optim.AdamW(self.readers.parameters(), lr=3e-3)
+
+    def loss(self, embeds_RD: Tensor, samples: list[SightSample]) -> Tensor:
+        """Summed cross-entropy of the four attributes over all boxes."""
+        classes = classes_of_codes(torch.cat([sample.codes for sample in samples]))
+        return attribute_loss(self.readers(functional.layer_norm(embeds_RD, embeds_RD.shape[-1:])), classes)
+
+    def update(self) -> None:
+        """One step on the gradients that the joint loss left; then they are dropped."""
+        self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)
+
+
+def classes_of_codes(codes_RK: Tensor) -> dict[str, Tensor]:
+    """One-hot attributes side by side to classes; background has a shape and nothing else."""
+    background = codes_RK[:, len(ATTRIBUTES["shape"]) - 1] > 0
+    classes, start = {}, 0
+    for name, words in ATTRIBUTES.items():
+        found = codes_RK[:, start : start + len(words)].argmax(1)
+        classes[name] = found if name == "shape" else found.masked_fill(background, IGNORED)
+        start += len(words)
+    return classes
+
+
 class PlaceReader(nn.Module):
     """Training-only: region embeddings must tell where the box stands, by thirds and by its centre."""
 
@@ -236,6 +266,7 @@ def train(arguments: argparse.Namespace) -> None:
     model = load_checkpoint(str(folder / arguments.start)).model.train()
     tokenizer = load_tokenizer(folder / arguments.start)
     places = PlaceReader(model.config.text.hidden_size)
+    attributes = AttributeHelp(model.config.text.hidden_size)
     learner = PointingLearner(model, tokenizer, tuple(arguments.parts.split(",")), places)
     state_file = folder / f"{arguments.name}.pt"
 
@@ -261,8 +292,9 @@ def train(arguments: argparse.Namespace) -> None:
         samples = next(loader)
         prefixes, rows, embeds = seen_prefixes(model, tokenizer, samples)
         loss = learner.loss([sample.asked for sample in samples], prefixes, rows, arguments.help_weight)
-        loss = loss + 0.2 * places.loss(embeds, samples)
+        loss = loss + 0.2 * places.loss(embeds, samples) + 0.2 * attributes.loss(embeds, samples)
         learner.update(loss, learning_rate(learner.step_number, steps, arguments.lr))
+        attributes.update()
         learner.report(folder / f"{arguments.name}.jsonl", began)
         every(learner.step_number, 100, steps, save)
 

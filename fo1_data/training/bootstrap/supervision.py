@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from fo1_data.model.modeling import Fo1Model
@@ -121,7 +121,8 @@ class Echo:
     def __init__(self, model: Fo1Model) -> None:
         self._model = model
         self._states: Tensor | None = None
-        norm = model.language_model.layers[ECHO_AFTER_LAYER + 1].input_layernorm
+        layer: nn.Module = model.language_model.layers[ECHO_AFTER_LAYER + 1]
+        norm = layer.get_submodule("input_layernorm")
         self._hook = norm.register_forward_pre_hook(self._keep)
 
     def _keep(self, _: object, arguments: tuple[Tensor, ...]) -> None:

@@ -116,7 +116,8 @@ def train(folder: Path, encoder: Path, steps: int, batch_size: int, peak: float,
         start = saved["step"]
     batches = PreparedBatches(folder / "base", start, batch_size, seed)
     loader = iter(DataLoader(batches, batch_size=None, num_workers=1, prefetch_factor=8, collate_fn=_as_is))
-    began, right, seen = time.monotonic(), {}, 0
+    right: dict[str, float] = {}
+    began, seen = time.monotonic(), 0
     for step in range(start, steps):
         images, classes = next(loader)
         for group in optimiser.param_groups:

@@ -1,0 +1,159 @@
+"""Training: what a stage changes, that packing and padding change no loss, that a resumed run is the same."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from fo1_data.errors import ConfigError, DatasetError  # noqa: E402
+from fo1_data.model.checkpoint import load_checkpoint  # noqa: E402
+from fo1_data.synthetic.gold import write_scenes  # noqa: E402
+from fo1_data.training.dataset_samples import load_examples  # noqa: E402
+from fo1_data.training.settings import TrainConfig, load_train_config  # noqa: E402
+from fo1_data.training.stages import new_token_ids  # noqa: E402
+from fo1_data.training.trainer import Trainer, TrainingImage, batch_of, learning_rate, train  # noqa: E402
+
+QUICK = TrainConfig(
+    steps=4, batch_images=2, questions_per_image=6, warmup_steps=0, decay_share=0, save_every=2
+)
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory):
+    return str(write_scenes(tmp_path_factory.mktemp("scenes") / "corpus", 5, 70, (3, 6)))
+
+
+def changed_names(stage, scenes, config):
+    trainer = Trainer(load_checkpoint("fo1-tiny"), stage, config)
+    before = {name: value.detach().clone() for name, value in trainer.model.named_parameters()}
+    trainer.step(batch_of(load_examples([scenes]), trainer.checkpoint, 0, config))
+    after = dict(trainer.model.named_parameters())
+    return trainer, before, {name for name in before if not torch.equal(before[name], after[name])}
+
+
+def test_stage_1_changes_regions_connectors_and_new_tokens_only(scenes):
+    trainer, before, changed = changed_names(1, scenes, QUICK)
+    embeddings = "language_model.embed_tokens.weight"
+    wanted = {n for n in before if n.startswith(("region_encoder.", "region_projector."))} | {embeddings}
+    assert changed == wanted
+    new = set(new_token_ids(trainer.checkpoint.tokenizer))
+    rows = (before[embeddings] != trainer.model.language_model.embed_tokens.weight).any(1).nonzero()[:, 0]
+    assert set(rows.tolist()) <= new
+    assert len(rows)
+
+
+def test_stage_2_changes_the_language_model_and_the_chosen_auxiliary_parts_too(scenes):
+    config = QUICK.model_copy(update={"auxiliary_parts": ("blocks.3.",)})
+    _, before, changed = changed_names(2, scenes, config)
+    wanted = ("region_encoder.", "region_projector.", "language_model.", "vision_tower_aux.blocks.3.")
+    # A bias of keys moves all of a row's scores alike: the softmax gives it no gradient but rounding.
+    still = {name for name in before if name.startswith(wanted)} - changed
+    assert all("k_proj.bias" in name for name in still)
+    assert all(name.startswith(wanted) for name in changed)
+
+
+def test_an_auxiliary_part_that_names_nothing_is_refused():
+    config = QUICK.model_copy(update={"auxiliary_parts": ("blocks.9.",)})
+    with pytest.raises(ConfigError, match=r"blocks\.9"):
+        Trainer(load_checkpoint("fo1-tiny"), 2, config)
+
+
+def test_a_padded_batch_and_single_samples_have_the_same_loss(scenes):
+    """Also single questions: packing shows no question to another."""
+    config = QUICK.model_copy(update={"batch_images": 4})
+    trainer = Trainer(load_checkpoint("fo1-tiny"), 2, config)
+    images = batch_of(load_examples([scenes]), trainer.checkpoint, 0, config)
+    with torch.no_grad():
+        together = trainer.loss(images).item()
+        weights = [int((image.packed.targets != -100).sum()) for image in images]
+        alone = [trainer.loss([image]).item() for image in images]
+        single = [
+            (trainer.loss([one]).item(), int((one.packed.targets != -100).sum())) for one in split(images[0])
+        ]
+    assert together == pytest.approx(
+        sum(a * w for a, w in zip(alone, weights, strict=True)) / sum(weights), abs=1e-5
+    )
+    assert alone[0] == pytest.approx(sum(a * w for a, w in single) / weights[0], abs=1e-5)
+
+
+def split(image):
+    packed = image.packed
+    for number in range(int(packed.owner.max()) + 1):
+        mine = packed.owner == number
+        parts = (packed.ids[mine], packed.offsets[mine], packed.owner[mine] * 0, packed.targets[mine])
+        yield TrainingImage(image.prepared, type(packed)(*parts))
+
+
+def test_a_resumed_run_has_the_losses_of_an_undisturbed_one(scenes, tmp_path):
+    whole = train([scenes], 2, "fo1-tiny", tmp_path / "whole", QUICK)
+    train([scenes], 2, "fo1-tiny", tmp_path / "halves", QUICK.model_copy(update={"steps": 2}))
+    again = train([scenes], 2, "fo1-tiny", tmp_path / "halves", QUICK)
+    assert again["resumed"]
+    assert not whole["resumed"]
+    assert losses(tmp_path / "whole") == losses(tmp_path / "halves")
+    names = ("model.safetensors", "config.json", "vocab.json")
+    for name in names:
+        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "halves" / name).read_bytes()
+    load_checkpoint(str(tmp_path / "halves"))
+
+
+def losses(folder):
+    return [json.loads(line)["loss"] for line in (folder / "losses.jsonl").read_text().splitlines()]
+
+
+def test_training_lowers_the_loss_on_what_it_has_seen(scenes, tmp_path):
+    config = QUICK.model_copy(
+        update={
+            "steps": 12,
+            "learning_rate": 1e-3,
+            "shuffle_boxes": False,
+            "batch_images": 1,
+            "box_jitter": 0.0,
+        }
+    )
+    one = tmp_path / "one.jsonl"
+    line = json.loads(Path(scenes).read_text().splitlines()[0])
+    line["image"] = str(Path(scenes).parent / line["image"])
+    line["regions"] = [region | {"caption": "zebra"} for region in line["regions"]]
+    one.write_text(json.dumps(line) + "\n")
+    document = train([str(one)], 2, "fo1-tiny", tmp_path / "out", config)
+    assert document["last_loss"] < 0.7 * document["first_loss"]
+
+
+def test_a_run_of_the_other_stage_is_not_resumed(scenes, tmp_path):
+    config = QUICK.model_copy(update={"steps": 1})
+    train([scenes], 1, "fo1-tiny", tmp_path / "out", config)
+    with pytest.raises(ConfigError, match="another stage"):
+        train([scenes], 2, "fo1-tiny", tmp_path / "out", config)
+
+
+def test_data_without_boxes_is_refused(tmp_path):
+    listing = tmp_path / "none.jsonl"
+    listing.write_text(json.dumps({"image": "a.png"}) + "\n")
+    with pytest.raises(DatasetError, match="no image with a box"):
+        load_examples([str(listing)])
+
+
+def test_settings_are_read_and_unknown_ones_named(tmp_path):
+    path = tmp_path / "t.toml"
+    path.write_text("learning_rate = 0.5\nbatch_images = 3\n")
+    assert (
+        load_train_config(str(path), 7).model_dump() | {"steps": 7}
+        == load_train_config(str(path), 7).model_dump()
+    )
+    assert load_train_config(str(path)).learning_rate == 0.5
+    path.write_text("learning_rat = 0.5\n")
+    with pytest.raises(ConfigError, match="learning_rat"):
+        load_train_config(str(path))
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_train_config(str(tmp_path / "no.toml"))
+
+
+def test_the_rate_warms_up_and_falls():
+    config = TrainConfig(steps=100, warmup_steps=10, decay_share=0.5, learning_rate=1.0)
+    rates = [learning_rate(step, config) for step in range(100)]
+    assert rates[0] == pytest.approx(0.1)
+    assert rates[30] == 1.0
+    assert rates[-1] == pytest.approx(0.02)
