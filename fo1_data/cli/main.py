@@ -13,6 +13,7 @@ from fo1_data.cli.output import say
 from fo1_data.cli.plan import plan
 from fo1_data.cli.report import report
 from fo1_data.cli.scenes import scenes
+from fo1_data.cli.train import train
 from fo1_data.errors import Fo1Error
 
 app = typer.Typer(
@@ -27,6 +28,7 @@ app.command()(plan)
 app.command()(report)
 app.command()(scenes)
 app.command()(evaluate)
+app.command()(train)
 app.add_typer(bench_app, name="bench")
 app.add_typer(dataset_app, name="dataset")
 app.add_typer(model_app, name="model")

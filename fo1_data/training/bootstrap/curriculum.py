@@ -1,4 +1,4 @@
-"""What the language model is asked while it learns to point: how many boxes, which index tokens, which wording.
+"""What the language model is asked while it learns to point: how many boxes, which tokens, which wording.
 
 Short wordings teach the same at half the length; the full ones come later. Index tokens are a sorted random
 subset of all hundred in half of the samples, so that each of them is learned.

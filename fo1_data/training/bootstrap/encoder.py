@@ -179,7 +179,7 @@ def learning_rate(step: int, steps: int, peak: float) -> float:
 
 
 def train(folder: Path, steps: int, batch_size: int, peak: float, seed: int) -> None:
-    """Train or resume in `folder`; writes `encoder.pt` every 200 steps and a line of accuracies to `encoder.jsonl`."""
+    """Train or resume in `folder`: `encoder.pt` every 200 steps, a line of `encoder.jsonl` every 50."""
     torch.manual_seed(seed)
     model = AttributeReader()
     initialise(model)

@@ -106,7 +106,10 @@ SPECIAL = [
     "<|vision_end|>", "<|vision_pad|>", "<|image_pad|>", "<|video_pad|>",
 ]  # fmt: skip
 ADDED = ["<ground>", "</ground>", "<objects>", "</objects>", "<think>", "</think>"]
-_QWEN2_WORDS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+_QWEN2_WORDS = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
 
 
 def write_foundation(folder: Path, seed: int = 0) -> Fo1Model:
@@ -163,7 +166,8 @@ def write_tokenizer(folder: Path) -> dict[str, int]:
 
 def _texts() -> list[str]:
     texts = [
-        "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\n<|im_start|>assistant\n"
+        "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
+        "<|im_start|>user\n<|im_start|>assistant\n"
     ]
     texts += [question_text(kind, phrase="circle", region=1) for kind in LabelKind if kind != LabelKind.ASK]
     texts += [choice_question("circle", options) for options in (CHOICES, CHOICES[::-1])]
@@ -197,7 +201,7 @@ def _tokenizer_config(vocabulary: dict[str, int], added: list[str]) -> dict[str,
 
 
 def initialise(model: nn.Module) -> None:
-    """Weights by fan-in and embeddings of std 0.1: the libraries' 0.02 is far too small for layers this narrow."""
+    """Weights by fan-in, embeddings of std 0.1: the libraries' 0.02 is too small for layers this narrow."""
     for part in model.modules():
         if isinstance(part, nn.Linear):
             nn.init.normal_(part.weight, std=part.in_features**-0.5)

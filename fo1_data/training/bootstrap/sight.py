@@ -224,7 +224,7 @@ def centres_of(image: PreparedImage) -> Tensor:
 def fit_projector(
     model: Fo1Model, language: Fo1Model, batches: Iterator[list[SightSample]], num_batches: int, steps: int
 ) -> float:
-    """Fit `model`'s region projector to `language`'s on oracle features; returns the share of variance left."""
+    """Fit `model`'s region projector to `language`'s on oracle features; returns the variance left."""
     seen, wanted = [], []
     with torch.no_grad():
         for _ in range(num_batches):

@@ -1,4 +1,4 @@
-"""Scenes without pixels: objects as attributes and boxes, for a language model that learns on oracle features.
+"""Scenes without pixels: objects as attributes and boxes, to learn language on oracle features.
 
 An oracle feature is a fixed random projection of an object's attributes, normalised as the region encoder
 normalises its parts, plus the box's own sine embedding. Learning to read and to point at such features is
@@ -80,7 +80,7 @@ def region_of(thing: SceneObject | None, canvas_wh: tuple[int, int]) -> CorpusRe
 
 
 def attribute_codes(things: list[SceneObject | None]) -> Tensor:
-    """(R, 27) float32: one-hot attributes side by side; background has a shape of its own and nothing else."""
+    """(R, 27) float32: one-hot attributes side by side; background has a shape and nothing else."""
     codes = torch.zeros(len(things), sum(_WIDTHS))
     for row, thing in enumerate(things):
         if thing is None:

@@ -1,0 +1,18 @@
+"""Stores a trained checkpoint as the bundled one: weights in bfloat16, computed in float32 when loaded."""
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from fo1_data.model.checkpoint import load_checkpoint, save_checkpoint
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("out", type=Path)
+    given = parser.parse_args()
+    model = load_checkpoint(str(given.checkpoint)).model
+    save_checkpoint(model, given.checkpoint, given.out, dtype=torch.bfloat16)
+    for path in given.out.iterdir():
+        path.chmod(0o644)
