@@ -27,7 +27,7 @@ DENSE_OBJECTS, SPARSE_OBJECTS = (30, 60), (4, 18)
 
 
 class DetectorBatches(IterableDataset):
-    """Batches of scenes of one size: images -1..1, centres' heat, (image, row, column) and box of positives."""
+    """Batches of one size: images -1..1, centres' heat, (image, row, column) and box of positives."""
 
     def __init__(self, first_batch: int, batch_size: int, seed: int) -> None:
         self.first_batch, self.batch_size, self.seed = first_batch, batch_size, seed
