@@ -115,7 +115,11 @@ def _drawn(shape: str, colour: str, size: str, rng: np.random.Generator) -> _Ske
         return _Sketch(shape, colour, "solid", size, text, text_mask(text, side))
     fills = allowed_fills(shape, size)
     fill = "solid" if rng.random() < 0.4 else str(rng.choice(fills))
-    return _Sketch(shape, colour, fill, size, None, shape_mask(shape, fill, side, rng))
+    mask = shape_mask(shape, fill, side, rng)
+    if max(mask.size) < low - 2:
+        # A stripe or dot row left out at the border made it too small for the name of its size.
+        fill, mask = "solid", shape_mask(shape, "solid", side, rng)
+    return _Sketch(shape, colour, fill, size, None, mask)
 
 
 def _place(

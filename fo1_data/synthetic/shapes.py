@@ -89,9 +89,10 @@ def text_mask(text: str, side_px: int) -> Image.Image:
     left, top, right, bottom = font.getbbox(text)
     canvas = Image.new("L", (round(right - left) + 8, round(bottom - top) + 8))
     ImageDraw.Draw(canvas).text((4 - left, 4 - top), text, font=font, fill=255)
-    factor = side_px / max(canvas.size)
-    size = (max(1, round(canvas.width * factor)), max(1, round(canvas.height * factor)))
-    return _crop(canvas.resize(size, Image.Resampling.BOX))
+    ink = _crop(canvas)
+    factor = side_px / max(ink.size)
+    size = (max(1, round(ink.width * factor)), max(1, round(ink.height * factor)))
+    return _crop(ink.resize(size, Image.Resampling.BOX))
 
 
 def _outline(shape: str, side: int, rng: np.random.Generator) -> list[tuple[float, float]]:
