@@ -48,7 +48,7 @@ format: $(READY) ## Format and fix what can be fixed
 	$(BIN)/ruff check --fix .
 
 lock: ## Resolve requirements.txt anew from pyproject.toml
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-header \
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header \
 		--extra all --group dev pyproject.toml --output-file requirements.txt
 
 clean: ## Remove what demo and tests leave

@@ -16,9 +16,7 @@ def count_row(row: ImageRow) -> Counts:
     return Counts(
         images=1,
         regions=len(row.regions),
-        captions=sum(
-            label.kind in CAPTION_KINDS and label.source is not Source.CORPUS for label in labels
-        ),
+        captions=sum(label.kind in CAPTION_KINDS and label.source is not Source.CORPUS for label in labels),
         groundings=len(row.groundings),
         counts=len(row.counts),
         answers=len(row.answers),
