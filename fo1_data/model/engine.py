@@ -195,7 +195,13 @@ class Fo1Engine:
             by_prefix.setdefault(one.prefix, []).append(one)
         waiting = deque(one for group in by_prefix.values() for one in group)
         slots = min(
-            slots, max(1, self.max_bytes // 3 // (self._cache.bytes_a_token * max(a.capacity for a in asked)))
+            slots,
+            max(
+                1,
+                self.max_bytes
+                // 3
+                // (self._cache.bytes_a_token * max(a.capacity + len(a.tail_ids) for a in asked)),
+            ),
         )
         batch = QuestionBatch(self.model, self.checkpoint.tokenizer.special, slots)
         stacked: set[int] = set()

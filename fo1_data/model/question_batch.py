@@ -20,6 +20,9 @@ from fo1_data.model.prompts import SpecialIds
 from fo1_data.model.rotary import cos_sin, text_positions
 from fo1_data.model.shared_attention import Grouping, attend_to_prefix, attend_to_tail, join
 
+# Tails that agree in so many ids are taken to be of one kind.
+_OPENING = 4
+
 
 @dataclass
 class Asked:
@@ -38,6 +41,31 @@ class Asked:
     def capacity(self) -> int:
         """Tail tokens it can come to hold."""
         return len(self.tail_ids) + self.max_new_tokens
+
+
+@dataclass(frozen=True)
+class SharedHead:
+    """Questions about one prefix whose tails start with the same `length` ids; each has more to come."""
+
+    asked: list[Asked]
+    length: int
+
+
+def group_by_head(asked: list[Asked]) -> list[SharedHead]:
+    """Group questions by prefix and opening words, and find how far each group's tails agree."""
+    groups: dict[tuple[int, tuple[int, ...]], list[Asked]] = {}
+    for one in asked:
+        groups.setdefault((one.prefix, tuple(one.tail_ids[:_OPENING])), []).append(one)
+    return [SharedHead(group, _agreement([one.tail_ids for one in group])) for group in groups.values()]
+
+
+def _agreement(tails: list[list[int]]) -> int:
+    """How many ids all tails start with, at least one id of each left over; 0 for a lone tail."""
+    if len(tails) == 1:
+        return 0
+    shortest = min(map(len, tails)) - 1
+    first = tails[0]
+    return next((i for i in range(shortest) if any(tail[i] != first[i] for tail in tails)), shortest)
 
 
 class QuestionBatch:
@@ -69,22 +97,55 @@ class QuestionBatch:
         self._stack, self._grouping = stack, None
 
     def admit(self, asked: list[Asked]) -> None:
-        """Take questions into free slots, run their tails, and choose their first tokens."""
-        first = len(self.active)
-        longest = max(len(one.tail_ids) for one in asked)
-        self._reserve(max(one.capacity for one in [*self.active, *asked]), first + len(asked))
-        self._reserve_positions(max(one.start + one.capacity for one in asked))
-        ids = torch.zeros(len(asked), longest, dtype=torch.long)
-        for row, one in enumerate(asked):
-            ids[row, : len(one.tail_ids)] = torch.tensor(one.tail_ids)
+        """Take questions into free slots, run their tails, and choose their first tokens.
+
+        Questions of one kind about one image start with the same words: these are run once.
+        """
+        first, end = len(self.active), len(self.active) + len(asked)
+        groups = group_by_head(asked)
+        asked = [group.asked[0] for group in groups] + [one for group in groups for one in group.asked[1:]]
+        # Padding is written too: behind a shared head it may reach as far as the longest tail does.
+        padding = max(len(one.tail_ids) for one in asked)
+        self._reserve(max(one.capacity for one in [*self.active, *asked]) + padding, end)
+        self._reserve_positions(max(one.start + one.capacity for one in asked) + padding)
         self.active += asked
         self._fill += [0] * len(asked)
         self._grouping = None
-        hidden = self._forward(ids.to(self._model.device), slice(first, first + len(asked)))
-        last = torch.tensor([len(one.tail_ids) - 1 for one in asked], device=hidden.device)
-        for index, one in enumerate(asked):
-            self._fill[first + index] = len(one.tail_ids)
+        self._run_heads(groups, first)
+        heads = {id(one): group.length for group in groups for one in group.asked}
+        rests = [one.tail_ids[heads[id(one)] :] for one in asked]
+        hidden = self._forward(self._padded(rests), slice(first, end))
+        last = torch.tensor([len(rest) - 1 for rest in rests], device=hidden.device)
+        for slot, rest in enumerate(rests, start=first):
+            self._fill[slot] += len(rest)
         self._choose(hidden[torch.arange(len(asked), device=hidden.device), last], asked)
+
+    def _run_heads(self, groups: list["SharedHead"], first: int) -> None:
+        """Run each group's shared start in its first member's slot and copy what that gives to the others.
+
+        First members lie in the slots from `first`, the others behind them, group after group.
+        """
+        if not any(group.length for group in groups):
+            return
+        assert self._tails is not None
+        self._forward(
+            self._padded([g.asked[0].tail_ids[: g.length] for g in groups]), slice(first, first + len(groups))
+        )
+        follower = first + len(groups)
+        for leader, group in enumerate(groups, start=first):
+            others = slice(follower, follower + len(group.asked) - 1)
+            head = self._tails[:, :, leader, :, : group.length]
+            self._tails[:, :, others, :, : group.length] = head.unsqueeze(2)
+            for slot in (leader, *range(others.start, others.stop)):
+                self._fill[slot] = group.length
+            follower = others.stop
+
+    def _padded(self, rows: list[list[int]]) -> Tensor:
+        """(n, Q) ids, shorter rows padded behind; what padding writes is overwritten before it is seen."""
+        ids = torch.zeros(len(rows), max(map(len, rows)), dtype=torch.long)
+        for index, row in enumerate(rows):
+            ids[index, : len(row)] = torch.tensor(row, dtype=torch.long)
+        return ids.to(self._model.device)
 
     def step(self) -> list[Asked]:
         """Move every active question on by one token; returns those that ended and frees their slots."""
