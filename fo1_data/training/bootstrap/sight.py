@@ -66,9 +66,11 @@ class SightBatches(IterableDataset):
         seed: int,
         short_share: float,
         random_share: float,
+        dense_share: float,
     ) -> None:
         self.folder, self.first_batch, self.batch_size, self.seed = folder, first_batch, batch_size, seed
         self.short_share, self.random_share = short_share, random_share
+        self.dense_share = dense_share
 
     def __iter__(self) -> Iterator[list[SightSample]]:
         processor = ImageProcessor(self.folder, load_config(self.folder))
@@ -76,7 +78,7 @@ class SightBatches(IterableDataset):
         batch = self.first_batch
         while True:
             rng = np.random.default_rng([self.seed, batch])
-            dense = rng.random() < 0.06
+            dense = rng.random() < self.dense_share
             first = self.seed + batch * self.batch_size
             scenes = [
                 make_scene(first + i, _DENSE if dense else _USUAL)
@@ -272,7 +274,13 @@ def train(arguments: argparse.Namespace) -> None:
 
     def batches_from(first: int) -> Iterator[list[SightSample]]:
         dataset = SightBatches(
-            folder / "base", first, arguments.batch, arguments.seed, arguments.short, arguments.random_indices
+            folder / "base",
+            first,
+            arguments.batch,
+            arguments.seed,
+            arguments.short,
+            arguments.random_indices,
+            arguments.dense,
         )
         return iter(DataLoader(dataset, batch_size=None, num_workers=1, prefetch_factor=6, collate_fn=_as_is))
 
@@ -316,6 +324,7 @@ if __name__ == "__main__":
     parser.add_argument("--seed", type=int, default=60_000_000)
     parser.add_argument("--short", type=float, default=0.3, help="share of short wordings")
     parser.add_argument("--random-indices", type=float, default=0.3)
+    parser.add_argument("--dense", type=float, default=0.06, help="share of scenes of 40 to 100 boxes")
     parser.add_argument("--help-weight", type=float, default=0.5)
     parser.add_argument("--fit-batches", type=int, default=100)
     torch.set_num_threads(1)
