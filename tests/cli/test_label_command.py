@@ -101,3 +101,22 @@ def test_a_plan_measures_nothing_of_a_cluster_in_process(scenes: Path) -> None:
     assert plan["estimate"]["assumptions"]
     assert plan["label_studio"] == {"configured": False}
     assert plan["problems"] == []
+
+
+def test_rows_of_a_parent_are_carried_over_and_only_new_images_labelled(scenes: Path, tmp_path: Path) -> None:
+    options = ["--address", "in-process", "--labels", "brief_caption", "--json"]
+    parent = fo1("label", scenes, "--out", tmp_path / "parent", "--limit", "2", *options)
+    assert parent.returncode == 0, parent.stderr
+
+    child = fo1("label", scenes, "--out", tmp_path / "child", "--parent", tmp_path / "parent", *options)
+    assert child.returncode == 0, child.stderr
+
+    def rows(name: str) -> dict[str, dict[str, object]]:
+        found = open_dataset(str(tmp_path / name)).rows()
+        return {row.image_id: row.model_dump(mode="json") for row in found}
+
+    before, after = rows("parent"), rows("child")
+    assert (len(before), len(after)) == (2, 4)
+    # Provenance too: what was carried over was labelled by the parent's run, not again.
+    assert {image_id: after[image_id] for image_id in before} == before
+    assert json.loads((tmp_path / "child" / "manifest.json").read_text())["parent"] == "parent@1"

@@ -1,0 +1,178 @@
+"""COCO, Pascal VOC, YOLO and WebDataset: what is kept, what is rejected, what is refused."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+from corpus_samples import SAMPLES, coco, jpeg, listed, names, put, voc, write_tar
+from PIL import Image
+
+from fo1_data.corpus.images import InputLimits, decode_rgb
+from fo1_data.corpus.storage import read_bytes
+from schemas.corpus import CorpusImage
+
+# --- COCO
+
+
+def test_coco(tmp_path: Path) -> None:
+    put(tmp_path, "train2017/a.jpg", "train2017/b.jpg")
+    (tmp_path / "annotations").mkdir()
+    path = tmp_path / "annotations" / "instances_train2017.json"
+    path.write_text(json.dumps(coco()))
+    (first, second), rejects = listed(path)
+    assert not rejects
+    assert (first.uri, first.id, first.width) == (f"{tmp_path}/train2017/a.jpg", "5", 8)
+    assert [(r.box_xyxy, r.label, r.caption) for r in first.regions or []] == [
+        ((1, 2, 4, 6), "car", None),
+        ((0, 0, 1, 1), "7", "a wheel"),
+    ]
+    assert first.meta == {"license": 3, "region_meta": [{"id": 1, "iscrowd": 1}, {"id": 2}]}
+    assert second.regions == []
+
+
+def test_coco_captions_know_nothing_of_boxes(tmp_path: Path) -> None:
+    put(tmp_path, "a.jpg", "b.jpg")
+    said = [{"id": n, "image_id": 5, "caption": text} for n, text in enumerate(["one", "two"])]
+    (tmp_path / "captions.json").write_text(json.dumps(coco(annotations=said)))
+    (first, second), _ = listed(tmp_path / "captions.json")
+    assert (first.caption, first.regions, second.regions) == ("one", None, None)
+    assert (first.meta or {})["captions"] == ["one", "two"]
+
+
+def test_coco_with_errors(tmp_path: Path) -> None:
+    put(tmp_path, "a.jpg")
+    annotations = [
+        {"image_id": 5, "bbox": [1, 2]},
+        {"image_id": 77, "bbox": [1, 2, 3, 4]},
+        {"image_id": [1], "bbox": [1, 2, 3, 4]},
+        "nonsense",
+    ]
+    images = [coco()["images"][0], {"id": 6}, 3]
+    (tmp_path / "x.json").write_text(json.dumps(coco(images=images, annotations=annotations)))
+    (entry,), rejects = listed(tmp_path / "x.json")
+    assert len(entry.regions or []) == 1
+    assert sorted(reject.reason for reject in rejects) == [
+        "no_image",
+        "no_image",
+        "unknown_image",
+        "unknown_image",
+    ]
+
+
+# --- Pascal VOC
+
+
+@pytest.mark.parametrize("given", ["", "Annotations", "Annotations/*.xml", "Annotations/a.xml"])
+def test_voc(tmp_path: Path, given: str) -> None:
+    put(tmp_path, "JPEGImages/a.jpg")
+    put(tmp_path, "Annotations/a.xml", data=voc("a.jpg"))
+    (entry,), rejects = listed(tmp_path / given)
+    assert not rejects
+    assert (entry.uri, entry.id, entry.width, entry.height) == (f"{tmp_path}/JPEGImages/a.jpg", "a", 8, 6)
+    assert [(r.box_xyxy, r.label) for r in entry.regions or []] == [((1, 2, 3.5, 4), "cat")]
+    assert entry.meta == {"folder": "f", "region_meta": [{"difficult": "1"}]}
+
+
+def test_voc_with_errors(tmp_path: Path) -> None:
+    put(tmp_path, "b.png")
+    put(tmp_path, "a.xml", data=b"<annotation><")
+    put(tmp_path, "b.xml", data=voc("elsewhere.jpg", box="<xmin>1</xmin>"))
+    put(tmp_path, "c.xml", data=b"<other/>")
+    bomb = (
+        b'<!DOCTYPE a [<!ENTITY x "'
+        + b"y" * 100_000
+        + b'">]><annotation>'
+        + b"&x;" * 100_000
+        + b"</annotation>"
+    )
+    put(tmp_path, "d.xml", data=bomb)
+    entries, rejects = listed(f"{tmp_path}/*.xml")
+    assert [entry.uri for entry in entries] == [f"{tmp_path}/b.png"]
+    assert math.isnan((entries[0].regions or [])[0].box_xyxy[0])
+    assert [reject.reason for reject in rejects] == ["bad_xml", "bad_record", "bad_xml"]
+
+
+def test_a_stray_xml_does_not_make_a_folder_voc(tmp_path: Path) -> None:
+    put(tmp_path, "a.jpg")
+    put(tmp_path, "settings.xml", data=b"<settings/>")
+    assert names(tmp_path) == ["a.jpg", "settings.xml"]
+
+
+# --- YOLO
+
+
+@pytest.mark.parametrize("given", ["data.yaml", ""])
+@pytest.mark.parametrize("style", ["folders", "lists"])
+def test_yolo(tmp_path: Path, given: str, style: str) -> None:
+    put(tmp_path, "images/train/a.jpg", "images/val/b.jpg")
+    put(tmp_path, "labels/train/a.txt", data=b"1 0.5 0.5 0.5 1.0\n\n0 0.1 0.1 0.3 0.1 0.2 0.4\nx y\n")
+    if style == "folders":
+        places = "train: images/train\nval: [images/val]"
+    else:
+        put(tmp_path, "train.txt", data=b"./images/train/a.jpg\n")
+        put(tmp_path, "val.txt", data=b"images/val/b.jpg\n")
+        places = "train: train.txt\nval: val.txt"
+    (tmp_path / "data.yaml").write_text(f"path: /somebody/elses\n{places}\nnames: {{0: dog, 1: cat}}\n")
+    (first, second), rejects = listed(tmp_path / given)
+    assert [reject.reason for reject in rejects] == ["bad_line"]
+    assert (first.box_unit, first.id, first.meta) == ("share", "a", {"split": "train"})
+    boxes = [[round(v, 5) for v in region.box_xyxy] for region in first.regions or []]
+    assert boxes == [[0.25, 0.0, 0.75, 1.0], [0.1, 0.1, 0.3, 0.4]]
+    assert [region.label for region in first.regions or []] == ["cat", "dog"]
+    assert (second.regions, second.meta) == ([], {"split": "val"})
+
+
+@pytest.mark.parametrize("given", ["", "labels"])
+def test_yolo_folders_without_a_yaml(tmp_path: Path, given: str) -> None:
+    put(tmp_path, "images/a.png")
+    put(tmp_path, "labels/a.txt", data=b"1 0.5 0.5 0.5 1.0")
+    put(tmp_path, "classes.txt", data=b"dog\ncat\n")
+    (entry,), _ = listed(tmp_path / given)
+    assert entry.uri == f"{tmp_path}/images/a.png"
+    assert [region.label for region in entry.regions or []] == ["cat"]
+
+
+def test_shares_become_pixels_of_the_frame_that_is_meant() -> None:
+    from fo1_data.corpus.frames import oriented_entry
+    from fo1_data.corpus.images import DecodedImage
+    from schemas.corpus import CorpusRegion
+
+    image = DecodedImage("a" * 64, Image.new("RGB", (40, 60)), 40, 60, 6, (60, 40))
+    entry = CorpusImage(uri="/x", regions=[CorpusRegion(box_xyxy=(0, 0, 0.5, 1))], box_unit="share")
+    stored, _ = oriented_entry(entry, image, "auto")
+    oriented, _ = oriented_entry(entry, image, "oriented")
+    assert [region.box_xyxy for region in stored.regions or []] == [(0, 0, 40, 30)]
+    assert [region.box_xyxy for region in oriented.regions or []] == [(0, 0, 20, 60)]
+    assert stored.box_unit == "pixel"
+
+
+# --- WebDataset
+
+
+@pytest.mark.parametrize("mode", ["w:", "w:gz"])
+@pytest.mark.parametrize("given", ["x-000.tar", "x-{000..001}.tar", "*.tar", ""])
+def test_webdataset(tmp_path: Path, mode: str, given: str) -> None:
+    write_tar(tmp_path / "x-000.tar", SAMPLES, mode)
+    write_tar(tmp_path / "x-001.tar", {"é\udcff.jpg": jpeg(13, 6)}, mode)
+    entries, rejects = listed(tmp_path / given)
+    widths = [decode_rgb(read_bytes(entry, InputLimits()), InputLimits()).width for entry in entries]
+    assert widths == [8, 9, 10, 11, 12] + ([] if given == "x-000.tar" else [13])
+    assert [reject.reason for reject in rejects] == ["bad_sidecar"]
+    assert [entry.id for entry in entries][:5] == ["d/1", "d/2", "d/3", "d/3", "d/4"]
+    assert (entries[0].caption, len(entries[0].regions or []), entries[0].meta) == ("said", 1, {"k": 1})
+    assert (entries[1].caption, entries[1].meta, entries[1].regions) == ("a text", {"cls": "17"}, None)
+    assert entries[0].name == f"{tmp_path}/x-000.tar::d/1.jpg"
+    assert (entries[0].inner_span is None) == (mode == "w:gz")
+
+
+def test_a_broken_tar_gives_what_comes_before(tmp_path: Path) -> None:
+    write_tar(tmp_path / "a.tar", SAMPLES)
+    whole = (tmp_path / "a.tar").read_bytes()
+    (tmp_path / "a.tar").write_bytes(whole[:3000] + b"\xff" * 5000)
+    (tmp_path / "b.tar").write_bytes(b"")
+    write_tar(tmp_path / "c.tar", {"z.jpg": jpeg()})
+    entries, rejects = listed(tmp_path)
+    assert (entries[0].id, entries[-1].id) == ("d/1", "z")
+    assert {reject.reason for reject in rejects} == {"broken_archive"}
+    assert {reject.uri for reject in rejects} == {f"{tmp_path}/a.tar", f"{tmp_path}/b.tar"}
