@@ -132,7 +132,7 @@ def measure(entries: Sequence[CorpusImage], config: RunConfig) -> Measured | Non
     return Measured(
         images=len(rows),
         regions=sum(len(row.regions) for row in rows),
-        labels=sum(len(row.all_labels()) for row in rows),
+        labels=sum(len(row.answered_labels()) for row in rows),
         seconds=time.perf_counter() - started_s,
         load_s=load_s,
         device=str(choose_device(config.device)),

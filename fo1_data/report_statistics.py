@@ -43,7 +43,7 @@ class Statistics:
             x_min, y_min, x_max, y_max = region.box_xyxy
             share = max(0.0, (x_max - x_min) * (y_max - y_min)) / max(1, row.width * row.height)
             self.box_sizes[bin_of_share(math.sqrt(share), SIZE_BINS)] += 1
-        for label in row.all_labels():
+        for label in row.answered_labels():
             self.label_kinds[label.kind] += 1
             if label.confidence is not None:
                 self.confidences[bin_of_share(label.confidence, CONFIDENCE_BINS)] += 1

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict
 
-from schemas.labels import Decision, Label, LabelKind
+from schemas.labels import Decision, Label, LabelKind, Source
 from schemas.regions import Region
 
 
@@ -98,6 +98,10 @@ class ImageRow(BaseModel):
         of_regions = [label for region in self.regions for label in region.labels]
         parts: list[Grounding | Count | Answer] = [*self.groundings, *self.counts, *self.answers]
         return of_regions + [part.label for part in parts]
+
+    def answered_labels(self) -> list[Label]:
+        """The labels that a model or a person gave: all but those that came with the corpus."""
+        return [label for label in self.all_labels() if label.source is not Source.CORPUS]
 
 
 class RejectStage(StrEnum):

@@ -4,19 +4,19 @@ from collections.abc import Iterable
 
 from schemas.dataset import Counts
 from schemas.images import ImageRow
-from schemas.labels import Decision, LabelKind, Source
+from schemas.labels import Decision, LabelKind
 
 CAPTION_KINDS = (LabelKind.BRIEF_CAPTION, LabelKind.DETAILED_CAPTION)
 
 
 def count_row(row: ImageRow) -> Counts:
-    """The counts of one row: its parts (captions: those of a model or a person), its labels by decision."""
-    labels = row.all_labels()
+    """The counts of one row: its parts, and the labels given to it by decision."""
+    labels = row.answered_labels()
     decisions = [label.decision for label in labels]
     return Counts(
         images=1,
         regions=len(row.regions),
-        captions=sum(label.kind in CAPTION_KINDS and label.source is not Source.CORPUS for label in labels),
+        captions=sum(label.kind in CAPTION_KINDS for label in labels),
         groundings=len(row.groundings),
         counts=len(row.counts),
         answers=len(row.answers),
