@@ -14,8 +14,17 @@ ENDS_WITHIN_S = 200
 
 
 @pytest.fixture(scope="module")
-def cluster_address() -> Iterator[str]:
-    """A Ray that outlives its drivers, as a cluster does."""
+def barrier(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The file that holds back images from the number written in it; see `quick_labeller`."""
+    path = tmp_path_factory.mktemp("barrier") / "number"
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("QUICK_BARRIER", str(path))
+        yield path
+
+
+@pytest.fixture(scope="module")
+def cluster_address(barrier: Path) -> Iterator[str]:
+    """A Ray that outlives its drivers, as a cluster does; its workers know the barrier."""
     from ray.cluster_utils import Cluster
 
     cluster = Cluster(
@@ -25,23 +34,28 @@ def cluster_address() -> Iterator[str]:
     cluster.shutdown()
 
 
+def hold_from(barrier: Path, number: int) -> None:
+    """Let images below `number` pass; replaced whole, for workers read it at any time."""
+    fresh = barrier.with_suffix(".new")
+    fresh.write_text(str(number))
+    fresh.replace(barrier)
+
+
 def finish(driver: subprocess.Popen[str]) -> tuple[int, str, str]:
     out, err = driver.communicate(timeout=ENDS_WITHIN_S)
     return driver.returncode, out, err
 
 
 def test_a_killed_driver_goes_on_with_the_same_command(
-    small_corpus: Path, undisturbed: Path, tmp_path: Path, cluster_address: str
+    small_corpus: Path, undisturbed: Path, tmp_path: Path, cluster_address: str, barrier: Path
 ) -> None:
     out = tmp_path / "out"
 
-    def start(*more: str, image_s: str = "0.03") -> subprocess.Popen[str]:
-        return start_driver(
-            str(small_corpus), str(out), *more, QUICK_IMAGE_S=image_s, RAY_ADDRESS=cluster_address
-        )
+    def start(*more: str) -> subprocess.Popen[str]:
+        return start_driver(str(small_corpus), str(out), *more, RAY_ADDRESS=cluster_address)
 
-    # Slow enough to be still at work when a second driver, however slowly it starts, comes along.
-    first = start(image_s="2.0")
+    hold_from(barrier, 12)
+    first = start()
     wait_until(lambda: done_markers(out) >= 1 or first.poll() is not None, ENDS_WITHIN_S)
     code, _, err = finish(start())
     assert code == 1, err
@@ -58,6 +72,7 @@ def test_a_killed_driver_goes_on_with_the_same_command(
     assert "seed: 0 -> 1" in err
     assert "Traceback" not in err
 
+    barrier.unlink()
     code, stdout, err = finish(start())
     assert code == 0, err
     assert "resuming: " in err
@@ -69,13 +84,14 @@ def test_a_killed_driver_goes_on_with_the_same_command(
 
 
 def test_a_stopped_driver_ends_in_order_and_goes_on(
-    small_corpus: Path, undisturbed: Path, tmp_path: Path, cluster_address: str
+    small_corpus: Path, undisturbed: Path, tmp_path: Path, cluster_address: str, barrier: Path
 ) -> None:
     out = tmp_path / "out"
 
-    for stop, expected in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
+    for stop, expected, held in ((signal.SIGTERM, 143, 12), (signal.SIGINT, 130, 24)):
+        hold_from(barrier, held)
         before = done_markers(out)
-        driver = start_driver(str(small_corpus), str(out), QUICK_IMAGE_S="0.3", RAY_ADDRESS=cluster_address)
+        driver = start_driver(str(small_corpus), str(out), RAY_ADDRESS=cluster_address)
         wait_until(lambda b=before, d=driver: done_markers(out) > b or d.poll() is not None, ENDS_WITHIN_S)
         os.kill(driver.pid, stop)
         code, _, err = finish(driver)
@@ -83,6 +99,7 @@ def test_a_stopped_driver_ends_in_order_and_goes_on(
         assert "Traceback" not in err
         assert json.loads((out / ".run" / "progress.json").read_text())["state"] == "cancelled"
 
+    barrier.unlink()
     code, _, err = finish(start_driver(str(small_corpus), str(out), RAY_ADDRESS=cluster_address))
     assert code == 0, err
     assert comparable(out) == comparable(undisturbed)
