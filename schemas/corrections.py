@@ -1,0 +1,193 @@
+"""Corrections: what a person said in a review, one change each, with what it replaces beside it.
+
+A correction names its target as the reviewed dataset names it, says what stood there (`before`) and
+what is right (`after`). Boxes: absolute pixels of the EXIF-oriented image, x_min y_min x_max y_max.
+A file of corrections is JSON Lines, one correction a line. Applies nothing: that is merging.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from enum import StrEnum
+from math import isfinite
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from schemas.labels import LabelKind
+from schemas.regions import Box, make_region_id
+
+
+class CorrectionAction(StrEnum):
+    """What a person did.
+
+    `VERDICT`: called a label right or wrong, and changed nothing. `MOVED`, `ADDED`, `DELETED`: a
+    region's box. `RENAMED`: the class of a region (`before.text`, `after.text`). `RECAPTIONED`: the text
+    of a region's label of `kind` (`ocr` too), or of the whole image where `region_id` is null.
+    `REGROUNDED`: which regions the phrase `subject` names. `RECOUNTED`: how many `subject` there are.
+    `ANSWERED`: the answer to the question `subject`.
+    """
+
+    VERDICT = "verdict"
+    MOVED = "moved"
+    ADDED = "added"
+    DELETED = "deleted"
+    RENAMED = "renamed"
+    RECAPTIONED = "recaptioned"
+    REGROUNDED = "regrounded"
+    RECOUNTED = "recounted"
+    ANSWERED = "answered"
+
+
+class Lane(StrEnum):
+    """Why a person saw it: routed to review, or drawn for the blind audit of what was accepted."""
+
+    REVIEW = "review"
+    AUDIT = "audit"
+
+
+class CorrectionValue(BaseModel):
+    """One side of a change: only what the action is about is set."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    box_xyxy: Box | None = None
+    text: str | None = None
+    region_ids: list[str] | None = None
+    count: int | None = Field(default=None, ge=0)
+
+    @field_validator("box_xyxy")
+    @classmethod
+    def _has_area(cls, box: Box | None) -> Box | None:
+        if box is not None and not (all(map(isfinite, box)) and box[2] > box[0] and box[3] > box[1]):
+            raise ValueError(f"box {list(box)} has no area")
+        return box
+
+
+_NEEDS_AFTER: dict[CorrectionAction, str] = {
+    CorrectionAction.MOVED: "box_xyxy",
+    CorrectionAction.ADDED: "box_xyxy",
+    CorrectionAction.RENAMED: "text",
+    CorrectionAction.RECAPTIONED: "text",
+    CorrectionAction.REGROUNDED: "region_ids",
+    CorrectionAction.RECOUNTED: "count",
+    CorrectionAction.ANSWERED: "text",
+}
+_NEEDS_REGION = (CorrectionAction.MOVED, CorrectionAction.DELETED, CorrectionAction.RENAMED)
+_NEEDS_SUBJECT = (CorrectionAction.REGROUNDED, CorrectionAction.RECOUNTED, CorrectionAction.ANSWERED)
+_NEEDS_KIND = (CorrectionAction.VERDICT, CorrectionAction.RECAPTIONED)
+_KIND_OF = {
+    CorrectionAction.REGROUNDED: LabelKind.GROUND,
+    CorrectionAction.RECOUNTED: LabelKind.COUNT,
+    CorrectionAction.ANSWERED: LabelKind.ASK,
+}
+# A verdict on one of these says of which phrase or question; on `grounded_caption` without a subject it
+# is of the image's caption.
+_OF_A_SUBJECT = (
+    LabelKind.GROUND,
+    LabelKind.DETECT,
+    LabelKind.COUNT,
+    LabelKind.ASK,
+    LabelKind.VISUAL_EXAMPLE,
+)
+
+
+class Correction(BaseModel):
+    """One change by one person.
+
+    `region_id`: the region as the reviewed dataset names it. Of an added region it is null, and of one
+    that is moved the new id follows from `after.box_xyxy`: other corrections of the same review may
+    name a region by its old id or by its new one (`new_region_id`).
+    `kind`: the label that is meant; null where the box itself is (`MOVED`, `ADDED`, `DELETED`, `RENAMED`).
+    `subject`: the phrase of a grounding or count, the question of an answer.
+    `right`: the verdict; a changed label was wrong, so it is only set by `VERDICT`.
+    `seconds`: how long the person took over the whole annotation. `at`: when it was submitted, UTC, in
+    ISO 8601. `annotation_key`: names the annotation it came from, the same whenever it is pulled again.
+    `ground_truth`: the annotation was marked as such: it wins over all others.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    image_id: str
+    action: CorrectionAction
+    region_id: str | None = None
+    kind: LabelKind | None = None
+    subject: str | None = None
+    right: bool | None = None
+    before: CorrectionValue | None = None
+    after: CorrectionValue | None = None
+    annotator: str | None = None
+    seconds: float | None = Field(default=None, ge=0)
+    at: str
+    lane: Lane = Lane.REVIEW
+    annotation_key: str = ""
+    ground_truth: bool = False
+
+    @field_validator("at")
+    @classmethod
+    def _in_utc(cls, value: str) -> str:
+        try:
+            when = datetime.fromisoformat(value)
+        except ValueError:
+            raise ValueError(f"{value!r} is no ISO 8601 time") from None
+        # One form of the same moment: corrections are ordered by it as text.
+        when = when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
+        return when.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> "Correction":
+        needed = _NEEDS_AFTER.get(self.action)
+        if needed is not None and getattr(self.after, needed, None) is None:
+            raise ValueError(f"{self.action} needs after.{needed}")
+        if self.action in _NEEDS_REGION and self.region_id is None:
+            raise ValueError(f"{self.action} needs region_id")
+        if self.action in _NEEDS_SUBJECT and self.subject is None:
+            raise ValueError(f"{self.action} needs subject")
+        if self.action in _NEEDS_KIND and self.kind is None:
+            raise ValueError(f"{self.action} needs kind")
+        if (self.action is CorrectionAction.VERDICT) != (self.right is not None):
+            raise ValueError("right (true or false) is what verdict says, and only verdict")
+        if self.action in _KIND_OF and self.kind is None:
+            self.kind = _KIND_OF[self.action]
+        if self.action is CorrectionAction.VERDICT and self.kind in _OF_A_SUBJECT and self.subject is None:
+            raise ValueError(f"verdict on {self.kind} needs subject")
+        return self
+
+    @property
+    def new_region_id(self) -> str | None:
+        """The id of the region after the change: of its new box where it was added or moved."""
+        if self.action in (CorrectionAction.ADDED, CorrectionAction.MOVED):
+            assert self.after is not None
+            assert self.after.box_xyxy is not None
+            return make_region_id(self.image_id, self.after.box_xyxy)
+        return self.region_id
+
+    @property
+    def correction_id(self) -> str:
+        """32 hex digits that tell this correction: the same content has the same id."""
+        content = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()[:32]
+
+    @property
+    def order(self) -> tuple[bool, str, str, str]:
+        """Corrections of the same thing in this order: the last one holds, whenever it was merged."""
+        return (self.ground_truth, self.at, self.annotation_key, self.correction_id)
+
+
+def correction_line(correction: Correction) -> str:
+    """One line of a file of corrections, without the line's end."""
+    return correction.model_dump_json(exclude_none=True)
+
+
+def parse_corrections(lines: Iterable[str]) -> Iterator[Correction]:
+    """The corrections of a file's lines; empty lines are skipped. Raises ValueError naming the line."""
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            yield Correction.model_validate_json(line)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            place = ".".join(str(part) for part in first["loc"])
+            message = first["msg"].removeprefix("Value error, ")
+            raise ValueError(f"line {number}: {place + ': ' if place else ''}{message}") from None
