@@ -55,12 +55,16 @@ class Phrase:
 
 @dataclass(frozen=True)
 class Related:
-    """`{target} {relation} the {anchor}`, where the anchor is the only object of its description."""
+    """`{target} {relation} the {anchor}`, where the anchor is the only object of its description.
+
+    `indices`: what the whole names; `anchor_index`: the anchor; both count objects of the scene.
+    """
 
     target: Phrase
     relation: str
     anchor: Phrase
     indices: list[int]
+    anchor_index: int
 
     def __str__(self) -> str:
         return f"{self.target} {self.relation} the {self.anchor}"
@@ -136,7 +140,7 @@ def draw_related(objects: Sequence[SceneObject], rng: np.random.Generator) -> Re
         if any(abs(side) < _CLEAR_PX for side in sides) or not any(side > 0 for side in sides):
             continue
         indices = [index for index, side in zip(candidates, sides, strict=True) if side > 0]
-        best = Related(target, relation, anchor, indices)
+        best = Related(target, relation, anchor, indices, anchor_index)
         if len(indices) < len(candidates):
             return best
     return best

@@ -23,7 +23,8 @@ class Question:
     """One question with its right answer.
 
     `asked`: the box a question is about (its position in the prompt), or None. `named`: the positions
-    of the boxes that the answer names, in the order it names them.
+    of the boxes that the answer names, in the order it names them. `anchor`: the box that the phrase
+    relates them to, or None.
     """
 
     text: str
@@ -31,6 +32,7 @@ class Question:
     kind: LabelKind
     asked: int | None = None
     named: tuple[int, ...] = ()
+    anchor: int | None = None
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ Short wordings teach the same at half the length; the full ones come later. Inde
 subset of all hundred in half of the samples, so that each of them is learned.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -90,7 +90,8 @@ def draw_curriculum_questions(
         related = draw_related(objects, rng)
         if related is not None:
             hits = [positions[index] for index in related.indices]
-            questions.append(phrase_question(CorpusPhrase(text=str(related), region_indices=hits), indices))
+            question = phrase_question(CorpusPhrase(text=str(related), region_indices=hits), indices)
+            questions.append(replace(question, anchor=positions[related.anchor_index]))
     if rng.random() < mix.caption_share:
         caption = caption_question(known, indices)
         questions += [caption] if caption else []
@@ -122,4 +123,4 @@ def _shortened(question: Question, indices: list[int], mix: Mix, rng: np.random.
     else:
         phrase = question.answer.partition("</ground>")[0].removeprefix("<ground>")
         text = f"detect {phrase}." if question.kind == LabelKind.GROUND else f"many {phrase}?"
-    return Question(text, question.answer, question.kind, question.asked, question.named)
+    return replace(question, text=text)

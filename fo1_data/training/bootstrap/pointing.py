@@ -196,5 +196,5 @@ def _kind_name(question: Question) -> str:
     if question.kind == LabelKind.GROUND:
         if not question.named:
             return "absent"
-        return "related" if " the " in question.answer else "ground"
+        return "ground" if question.anchor is None else "related"
     return question.kind.value

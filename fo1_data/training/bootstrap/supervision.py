@@ -3,6 +3,9 @@
 - A head of the third layer looks, while a caption is spoken, at the region asked for.
 - Another looks, where a region token must be named, at all regions still to be named, and where a phrase is
   said to be there, at what it names; one of the fourth layer at the next to be named.
+- A phrase with a relation takes a layer more: where it is said, a head of the second layer looks at what it
+  relates to; where a region token must be named, one of the third looks back at that, one of the fourth at
+  all regions still to be named, one of the fifth at the next.
 - Echo: after the second layer each region feature's position knows its own index token.
 Nothing of this exists at inference.
 """
@@ -23,6 +26,10 @@ from schemas.labels import LabelKind
 CAPTION_LAYER, CAPTION_HEAD = 2, 0
 HITS_LAYER, HITS_HEAD = 2, 1
 NEXT_LAYER, NEXT_HEAD = 3, 0
+ANCHOR_LAYER, ANCHOR_HEAD = 1, 2
+RELAY_LAYER, RELAY_HEAD = 2, 2
+RELATED_HITS_LAYER, RELATED_HITS_HEAD = 3, 1
+RELATED_NEXT_LAYER, RELATED_NEXT_HEAD = 4, 0
 ECHO_AFTER_LAYER = 1
 
 
@@ -74,31 +81,40 @@ def plan_looks(
     prefix_lengths: Sequence[int],
 ) -> dict[tuple[int, int], Looks]:
     """Which row should look where. `feature_rows[b][i]`: the row of box i's feature in image b's prefix."""
-    regions = set(tokenizer.special.regions)
-    caption, hits, following = (Looks([], [], []) for _ in range(3))
+    special, regions = tokenizer.special, set(tokenizer.special.regions)
+    places = (
+        *((CAPTION_LAYER, CAPTION_HEAD), (HITS_LAYER, HITS_HEAD), (NEXT_LAYER, NEXT_HEAD)),
+        *((ANCHOR_LAYER, ANCHOR_HEAD), (RELAY_LAYER, RELAY_HEAD)),
+        *((RELATED_HITS_LAYER, RELATED_HITS_HEAD), (RELATED_NEXT_LAYER, RELATED_NEXT_HEAD)),
+    )
+    looks = {place: Looks([], [], []) for place in places}
+    caption, hits, following, anchor, relay, related_hits, related_next = looks.values()
     for image, (asked, one, rows) in enumerate(zip(questions, packed, feature_rows, strict=True)):
         targets, owner = one.targets.tolist(), one.owner.tolist()
         left = {number: list(question.named) for number, question in enumerate(asked)}
+        said: dict[int, int] = {}
         for step, (target, number) in enumerate(zip(targets, owner, strict=True)):
             question = asked[number]
             row = prefix_lengths[image] + step
             if target == IGNORED:
                 continue
+            if question.anchor is not None and target == special.objects_open:
+                said[number] = row
+                _add(anchor, image, row, [rows[question.anchor]])
+            if number in said and (target in regions or target == special.objects_close):
+                _add(relay, image, row, [said[number]])
             if question.kind == LabelKind.ASK:
-                if target != tokenizer.special.end_of_turn and question.named:
+                if target != special.end_of_turn and question.named:
                     _add(hits, image, row, [rows[position] for position in question.named])
             elif question.asked is not None:
                 _add(caption, image, row, [rows[question.asked]])
             elif target in regions and left[number]:
                 group = _same_list(targets, step, left[number], regions)
-                _add(hits, image, row, [rows[position] for position in group])
-                _add(following, image, row, [rows[group[0]]])
+                at = [rows[position] for position in group]
+                _add(related_hits if number in said else hits, image, row, at)
+                _add(related_next if number in said else following, image, row, at[:1])
                 left[number].pop(0)
-    return {
-        (CAPTION_LAYER, CAPTION_HEAD): caption,
-        (HITS_LAYER, HITS_HEAD): hits,
-        (NEXT_LAYER, NEXT_HEAD): following,
-    }
+    return looks
 
 
 def _same_list(targets: list[int], step: int, left: list[int], regions: set[int]) -> list[int]:
