@@ -81,6 +81,7 @@ _KIND_OF = {
     CorrectionAction.RECOUNTED: LabelKind.COUNT,
     CorrectionAction.ANSWERED: LabelKind.ASK,
 }
+_BOXES_FIRST = {CorrectionAction.ADDED: 0, CorrectionAction.MOVED: 1}
 # A verdict on one of these says of which phrase or question; on `grounded_caption` without a subject it
 # is of the image's caption.
 _OF_A_SUBJECT = (
@@ -102,7 +103,9 @@ class Correction(BaseModel):
     `subject`: the phrase of a grounding or count, the question of an answer.
     `right`: the verdict; a changed label was wrong, so it is only set by `VERDICT`.
     `seconds`: how long the person took over the whole annotation. `at`: when it was submitted, UTC, in
-    ISO 8601. `annotation_key`: names the annotation it came from, the same whenever it is pulled again.
+    ISO 8601. `annotation_key`: names the annotation it came from, the same whenever it is pulled again:
+    all corrections of one submission have the same `at`, and of an annotation that was submitted again
+    only the last submission holds.
     `ground_truth`: the annotation was marked as such: it wins over all others.
     """
 
@@ -169,9 +172,13 @@ class Correction(BaseModel):
         return hashlib.sha256(content.encode()).hexdigest()[:32]
 
     @property
-    def order(self) -> tuple[bool, str, str, str]:
-        """Corrections of the same thing in this order: the last one holds, whenever it was merged."""
-        return (self.ground_truth, self.at, self.annotation_key, self.correction_id)
+    def order(self) -> tuple[bool, str, str, int, str]:
+        """Corrections of the same thing in this order: the last one holds, whenever it was merged.
+
+        Within a submission boxes come first, so that what is said of a new box finds it.
+        """
+        rank = _BOXES_FIRST.get(self.action, len(_BOXES_FIRST))
+        return (self.ground_truth, self.at, self.annotation_key, rank, self.correction_id)
 
 
 def correction_line(correction: Correction) -> str:

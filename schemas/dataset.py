@@ -47,6 +47,9 @@ class Counts(BaseModel):
     def __add__(self, other: "Counts") -> "Counts":
         return Counts(**{k: v + getattr(other, k) for k, v in self.model_dump().items()})
 
+    def __sub__(self, other: "Counts") -> "Counts":
+        return Counts(**{k: v - getattr(other, k) for k, v in self.model_dump().items()})
+
 
 class Duplicate(BaseModel):
     """Bytes found in several places; the row of `kept` carries every address in `uris`."""

@@ -1,4 +1,4 @@
-"""`fo1 dataset`: look at, check, publish, export, compare finished datasets, take an image out."""
+"""`fo1 dataset`: look at, check, merge, publish, export, compare, trace datasets, take an image out."""
 
 from typing import Annotated, Any
 
@@ -8,7 +8,7 @@ from fo1_data.cli.output import JsonOption, emit, say
 
 app = typer.Typer(
     name="dataset",
-    help="Look at, check, publish, export and compare datasets.",
+    help="Look at, check, merge, publish, export and compare datasets.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
@@ -35,6 +35,48 @@ def validate(folder: Folder, as_json: JsonOption = False) -> None:
     emit({"ok": not problems, "problems": problems}, as_json, text)
     if problems:
         raise typer.Exit(1)
+
+
+@app.command()
+def merge(
+    folder: Folder,
+    out: Out,
+    corrections: Annotated[
+        str,
+        typer.Option(
+            "--corrections",
+            metavar="FILE",
+            help="JSON Lines of corrections, or the address of a review's corrections at the service.",
+        ),
+    ],
+    as_json: JsonOption = False,
+) -> None:
+    """Make the next version, with what people have corrected; twice or in parts gives the same rows."""
+    from fo1_data.dataset.correction_sources import read_corrections
+    from fo1_data.dataset.merge import merge_corrections
+
+    report = merge_corrections(folder, read_corrections(corrections), out)
+    manifest = report.manifest
+    document = {
+        "dataset": out,
+        "version": manifest.version,
+        "parent": manifest.parent,
+        "merged": report.merged,
+        "counts": manifest.counts.model_dump(),
+    }
+    emit(document, as_json)
+
+
+@app.command()
+def lineage(
+    place: Annotated[str, typer.Argument(metavar="PLACE", help="A dataset, or a trained checkpoint.")],
+    images: Annotated[bool, typer.Option("--images", help="Name every source image.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Where a checkpoint or dataset comes from: every version it was made of, back to the source images."""
+    from fo1_data.dataset.lineage import trace
+
+    emit(trace(place, with_images=images), as_json)
 
 
 @app.command()
@@ -87,13 +129,26 @@ def diff(
         "equal": found.equal,
         "only_a": found.only_a,
         "only_b": found.only_b,
-        "changed": [{"image_id": image_id, "columns": names} for image_id, names in found.changed.items()],
+        "changed": [
+            {"image_id": image_id, "columns": names, "regions": found.regions.get(image_id, {})}
+            for image_id, names in found.changed.items()
+        ],
+        "merged": found.merged,
     }
     lines = [f"- {image_id}" for image_id in found.only_a] + [f"+ {image_id}" for image_id in found.only_b]
-    lines += [f"~ {image_id} {', '.join(names)}" for image_id, names in found.changed.items()]
+    lines += [
+        f"~ {image_id} {', '.join(names)}{_told(found.regions.get(image_id, {}))}"
+        for image_id, names in found.changed.items()
+    ]
     counts = f"{found.equal} equal, {len(found.changed)} changed"
     lines.append(f"{counts}, {len(found.only_a)} only in {one}, {len(found.only_b)} only in {other}")
     emit(document, as_json, "\n".join(lines))
+
+
+def _told(regions: dict[str, list[str]]) -> str:
+    """What became of a row's regions, in a few words."""
+    parts = [f"{len(names)} regions {what}" for what, names in regions.items() if names]
+    return f" ({', '.join(parts)})" if parts else ""
 
 
 @app.command()

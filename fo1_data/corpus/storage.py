@@ -134,6 +134,24 @@ class Store:
             self._files.copy_file(self._at(source), self._at(target))
             self._files.delete_file(self._at(source))
 
+    def take_over(self, origin: "Store", path: str) -> None:
+        """The file `path` of another store under the same name here: a hard link where both are on one
+        local disk, else a copy. Files of a store are replaced and never changed, so sharing is safe."""
+        source, target = origin.local_path(path), self.local_path(path)
+        if source is None or target is None:
+            self.write_bytes(path, origin.read_bytes(path))
+            return
+        with self._faults("write", path):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                target.hardlink_to(source)
+            except FileExistsError:
+                self.write_bytes(path, origin.read_bytes(path))
+            except OSError as error:
+                if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.EXDEV, errno.EACCES):
+                    raise
+                self.write_bytes(path, origin.read_bytes(path))
+
     def delete(self, path: str) -> None:
         """Remove a file; one that is not there is no error."""
         with self._faults("delete", path), suppress(FileNotFoundError):

@@ -9,8 +9,9 @@ from typing import Any
 
 from fo1_data.corpus.storage import Store, open_store
 from fo1_data.dataset.card import dataset_card
+from fo1_data.dataset.correction_history import CorrectionHistory, write_history
 from fo1_data.dataset.counting import count_rows
-from fo1_data.dataset.finalise import write_file, write_rejects, write_rows
+from fo1_data.dataset.finalise import write_rejects, write_rows
 from fo1_data.dataset.layout import CARD, RUN, code_version, data_file
 from fo1_data.dataset.manifest import (
     dump_json,
@@ -32,11 +33,15 @@ _STEP = f"{RUN}/derivation.json"
 class VersionWriter:
     """Writes a version of `source` into `out`. `step` says, in JSON values, what is done to it.
 
+    `address`: where `source` lies; the version keeps it, so that its origin can be traced.
     Raises DatasetError where `out` holds anything but the same step cut off.
     """
 
-    def __init__(self, out: str, source: Manifest, step: Mapping[str, Any]) -> None:
+    def __init__(
+        self, out: str, source: Manifest, step: Mapping[str, Any], address: str | None = None
+    ) -> None:
         self.source = source
+        self._address = address
         self._store = open_store(out)
         self._step = dict(step)
         self._files: list[ManifestFile] = []
@@ -57,24 +62,47 @@ class VersionWriter:
 
     def copy(self, origin: Store, file: ManifestFile, counts: Counts) -> None:
         """Take a data file over as it is; `counts` is what its rows add up to."""
-        self._files.append(write_file(self._store, file.path, origin.read_bytes(file.path), file.num_rows))
+        self.share(origin, file)
         self._counts += counts
 
     def replace(self, path: str, rows: Sequence[ImageRow]) -> None:
         """Write `rows` as the data file `path`; no rows: no file."""
+        self.rewrite(path, rows)
+        self._counts += count_rows(rows)
+
+    def share(self, origin: Store, file: ManifestFile) -> None:
+        """Take a data file over by reference where the stores allow; its rows are not counted here."""
+        self._store.take_over(origin, file.path)
+        self._files.append(file)
+
+    def rewrite(self, path: str, rows: Sequence[ImageRow]) -> None:
+        """As `replace`, its rows not counted here."""
         if rows:
             self._files.append(write_rows(self._store, path, rows))
-            self._counts += count_rows(rows)
 
     def finish(
-        self, version: str, rejects: Sequence[Reject] = (), duplicates: Sequence[Duplicate] = ()
+        self,
+        version: str,
+        rejects: Sequence[Reject] = (),
+        duplicates: Sequence[Duplicate] = (),
+        *,
+        history: CorrectionHistory | None = None,
+        base_counts: Counts | None = None,
+        more: Mapping[str, Any] | None = None,
     ) -> Manifest:
-        """Write what is held, the rejects, the card and, last, the manifest."""
+        """Write what is held, the rejects, the card and, last, the manifest.
+
+        `history`: what people have corrected, to be kept. `base_counts`: what the rows add up to that
+        were not counted one by one. `more`: further entries of the manifest.
+        """
+        if base_counts is not None:
+            self._counts += base_counts
         for split in sorted(self._held):
             self._flush(split)
         if not self._files:
             self._files.append(write_rows(self._store, data_file("train", 0), []))
         self._files.append(write_rejects(self._store, rejects))
+        self._files += write_history(self._store, history or CorrectionHistory())
         manifest = self.source.model_copy(
             update={
                 "version": version,
@@ -86,6 +114,8 @@ class VersionWriter:
                 "fingerprint": fingerprint_digest({"of": self.source.fingerprint, **self._step}),
                 "step": self._step,
                 **lineage(self.source),
+                "parent_address": self._address,
+                **(more or {}),
             }
         )
         self._store.write_bytes(CARD, dataset_card(manifest).encode())

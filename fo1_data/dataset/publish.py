@@ -32,13 +32,15 @@ def publish(
     """
     dataset = open_dataset(address)
     step = {"publish": "accepted" if only_accepted else "all"}
-    writer = VersionWriter(out, dataset.manifest, step)
+    writer = VersionWriter(out, dataset.manifest, step, dataset.store.url)
+    published: set[str] = set()
     rows = (row for row in dataset.rows() if not only_accepted or accepted_part(row) is not None)
     for row, data in with_bytes(rows, limits or InputLimits()):
         kept = accepted_part(row) if only_accepted else row
         if kept is not None:
+            published.add(row.image_id)
             writer.add(kept.model_copy(update={"image": EncodedImage(bytes=data, path=row.image.path)}))
-    return writer.finish(dataset.manifest.version)
+    return writer.finish(dataset.manifest.version, history=dataset.history().only(published.__contains__))
 
 
 def is_accepted(label: Label) -> bool:

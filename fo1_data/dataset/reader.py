@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fo1_data.corpus.storage import Store, open_store
+from fo1_data.dataset.correction_history import CorrectionHistory, read_history
 from fo1_data.dataset.layout import split_and_index
 from fo1_data.dataset.manifest import read_manifest
 from fo1_data.dataset.rows import record_to_row, table_to_rejects
@@ -52,6 +53,10 @@ class Dataset:
                 for batch in _batches(self.store, file.path, None):
                     yield from table_to_rejects(batch)
 
+    def history(self) -> CorrectionHistory:
+        """What people have corrected in this version and those before it."""
+        return read_history(self.store, self.manifest.files)
+
 
 def open_dataset(address: str) -> Dataset:
     """The finished dataset in a folder or at a URL. Raises DatasetError, saying what is there instead."""
@@ -69,6 +74,12 @@ def column_values(store: Store, manifest: Manifest, columns: Sequence[str]) -> I
     for file in data_files(manifest):
         for batch in _batches(store, file.path, list(columns)):
             yield from batch.to_pylist()
+
+
+def image_ids_of(store: Store, file: ManifestFile) -> Iterator[str]:
+    """The image ids of one data file, without reading its other columns."""
+    for batch in _batches(store, file.path, ["image_id"]):
+        yield from batch.column(0).to_pylist()
 
 
 def _batches(store: Store, path: str, columns: list[str] | None) -> Iterator[pa.RecordBatch]:

@@ -30,7 +30,7 @@ def remove_image(address: str, image_id: str, out: str) -> Manifest:
         raise DatasetError(f"{dataset.store.url} has no image {image_id}")
     # Not even its id stays; who knows the id can tell that it was this image.
     trace = hashlib.sha256(image_id.encode()).hexdigest()
-    writer = VersionWriter(out, dataset.manifest, {"remove": trace})
+    writer = VersionWriter(out, dataset.manifest, {"remove": trace}, dataset.store.url)
     for file in dataset.data_files():
         rows = list(dataset.rows_of(file))
         kept = [row for row in rows if row.image_id != image_id]
@@ -42,4 +42,5 @@ def remove_image(address: str, image_id: str, out: str) -> Manifest:
         next_version(dataset.manifest.version),
         [reject for reject in rejects if not is_of_image(reject)],
         [entry for entry in dataset.manifest.duplicates if entry.image_id != image_id],
+        history=dataset.history().only(lambda found: found != image_id),
     )

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
+from fo1_data.dataset.correction_history import is_history_file
 from fo1_data.dataset.counting import count_row
 from fo1_data.dataset.layout import REJECTS, split_and_index
 from fo1_data.dataset.reader import Dataset, open_dataset
@@ -82,7 +83,8 @@ def _file_problems(dataset: Dataset, file: ManifestFile) -> Iterator[str]:
         yield f"{file.path}: {num_bytes} bytes, the manifest says {file.num_bytes}"
     elif digest.hexdigest() != file.sha256:
         yield f"{file.path}: its SHA-256 is not the manifest's: the file was changed or damaged"
-    if split_and_index(file.path) is None and not file.path.startswith("rejects"):
+    known = file.path.startswith("rejects") or is_history_file(file.path)
+    if split_and_index(file.path) is None and not known:
         yield f"{file.path}: neither a data file nor the rejects"
 
 

@@ -18,6 +18,7 @@ from typing import Any
 from fo1_data.corpus.storage import UNFINISHED, Store, open_store
 from fo1_data.dataset import layout
 from fo1_data.dataset.card import dataset_card
+from fo1_data.dataset.correction_history import is_history_file
 from fo1_data.dataset.duplicates import find_duplicates
 from fo1_data.dataset.finalise import read_rejects_of, settle_shards, write_rejects, write_rows
 from fo1_data.dataset.lease import STALE_AFTER_S, Lease
@@ -163,6 +164,7 @@ class DatasetRun:
             lease.check()
         base = keep_version(self.store, self.replayed) if self.replayed is not None else None
         files.append(write_rejects(self.store, rejects))
+        files += [file for file in (base.files if base else []) if is_history_file(file.path)]
         source = base or parent
         manifest = Manifest(
             name=name,

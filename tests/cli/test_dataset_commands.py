@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 from factories import make_dataset
 
+from fo1_data.dataset.reader import open_dataset
+from schemas.corrections import Correction, CorrectionAction, correction_line
+
 RUN = "import sys; from fo1_data.cli.main import main; sys.argv[0] = 'fo1'; main()"
 
 
@@ -48,3 +51,24 @@ def test_publish_export_remove(dataset: Path, tmp_path: Path) -> None:
     assert (unknown.returncode, len(unknown.stderr.strip().splitlines())) == (2, 1)
     wrong = fo1("dataset", "publish", dataset, "--out", tmp_path / "p", "--only", "good")
     assert wrong.returncode == 2
+
+
+def test_merge_and_lineage(dataset: Path, tmp_path: Path) -> None:
+    row = next(iter(open_dataset(str(dataset)).rows()))
+    change = Correction(
+        image_id=row.image_id,
+        action=CorrectionAction.DELETED,
+        region_id=row.regions[0].region_id,
+        at="2026-11-24T10:00:00Z",
+    )
+    lines = tmp_path / "c.jsonl"
+    lines.write_text(correction_line(change) + "\n")
+    merged = fo1("dataset", "merge", dataset, "--corrections", lines, "--out", tmp_path / "v2", "--json")
+    document = json.loads(merged.stdout)
+    assert (document["version"], document["merged"]["deleted"], document["counts"]["regions"]) == ("2", 1, 11)
+    origin = json.loads(fo1("dataset", "lineage", tmp_path / "v2", "--images", "--json").stdout)
+    assert (origin["num_images"], len(origin["inputs"][0]["versions"])) == (6, 2)
+    lines.write_text('{"action": "moved"}\n')
+    for source in (lines, tmp_path / "none.jsonl"):
+        broken = fo1("dataset", "merge", dataset, "--corrections", source, "--out", tmp_path / "v3", "--json")
+        assert (broken.returncode, broken.stdout, len(broken.stderr.strip().splitlines())) == (2, "", 1)

@@ -1,0 +1,117 @@
+"""Corrections merged into a dataset: its next version, in a folder of its own.
+
+Data files without a corrected row are shared by hard link where the stores allow, else copied; the
+others are written anew. Each corrected row is made from the row as it was before any correction and
+from all corrections ever merged, so that merging twice, or in parts, gives the same rows.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from fo1_data.dataset.apply_corrections import apply_corrections
+from fo1_data.dataset.compare import differing_columns
+from fo1_data.dataset.correction_history import CorrectionHistory
+from fo1_data.dataset.counting import count_rows
+from fo1_data.dataset.derive import VersionWriter
+from fo1_data.dataset.manifest import next_version
+from fo1_data.dataset.reader import Dataset, image_ids_of, open_dataset
+from fo1_data.errors import DatasetError
+from schemas.corrections import Correction
+from schemas.dataset import Counts, Manifest, ManifestFile
+from schemas.images import ImageRow
+
+
+@dataclass
+class MergeReport:
+    """What a merge did: corrections by action, those left out, images and files that changed."""
+
+    manifest: Manifest
+    merged: dict[str, int] = field(default_factory=dict)
+
+
+def merge_corrections(address: str, corrections: Iterable[Correction], out: str) -> MergeReport:
+    """Write the dataset at `address` with the corrections into `out`.
+
+    Raises DatasetError where none of them is of an image of the dataset, or `out` is not empty.
+    """
+    dataset = open_dataset(address)
+    history = dataset.history()
+    before = CorrectionHistory(dict(history.corrections), dict(history.originals))
+    given = list(corrections)
+    new = history.add(given)
+    touched = _files_of(dataset, {one.image_id for one in given})
+    if given and not touched:
+        raise DatasetError(
+            f"none of the {len(given)} corrections is of an image of {dataset.store.url}: "
+            "they belong to another dataset"
+        )
+    writer = VersionWriter(out, dataset.manifest, {"merge": _digest(new)}, dataset.store.url)
+    effects: Counter[str] = Counter()
+    old_counts, new_counts, images = Counts(), Counts(), 0
+    by_image, wanted = history.by_image(), {one.image_id for one in given}
+    for file in dataset.data_files():
+        if file.path not in touched:
+            writer.share(dataset.store, file)
+            continue
+        rows = list(dataset.rows_of(file))
+        made = [_merged(row, before, history, by_image, effects) if row.image_id in wanted else row
+                for row in rows]  # fmt: skip
+        old_counts, new_counts = old_counts + count_rows(rows), new_counts + count_rows(made)
+        images += sum(row.image_id in wanted for row in rows)
+        writer.rewrite(file.path, made)
+    known = history.only(lambda image_id: image_id in history.originals)
+    merged = {"corrections": len(given), "new": len(new), "images": images, **_told(effects)}
+    merged |= {"unmatched": len(history.corrections) - len(known.corrections)}
+    merged |= {"files_rewritten": len(touched), "files_shared": len(dataset.data_files()) - len(touched)}
+    manifest = writer.finish(
+        next_version(dataset.manifest.version),
+        list(dataset.rejects()),
+        dataset.manifest.duplicates,
+        history=known,
+        base_counts=dataset.manifest.counts - old_counts + new_counts,
+        more={"merged": merged},
+    )
+    return MergeReport(manifest, merged)
+
+
+def _merged(
+    row: ImageRow,
+    before: CorrectionHistory,
+    history: CorrectionHistory,
+    by_image: dict[str, list[Correction]],
+    effects: Counter[str],
+) -> ImageRow:
+    """The corrected row, its pixels and addresses as they are now; keeps its original in `history`."""
+    original = before.originals.get(row.image_id)
+    if original is not None:
+        original = original.model_copy(update={"image": row.image, "uri": row.uri, "uris": row.uris})
+        once = apply_corrections(original, before.corrections.values()).row
+        if differing_columns(once, row):
+            original = None  # routed or labelled again since: what is there now is the ground to stand on
+    base = original if original is not None else row
+    history.keep_original(base)
+    applied = apply_corrections(base, by_image[row.image_id])
+    effects.update(applied.effects)
+    effects["left_out"] += len(applied.left_out)
+    return applied.row
+
+
+def _told(effects: Counter[str]) -> dict[str, int]:
+    return {name: effects[name] for name in sorted(effects)}
+
+
+def _files_of(dataset: Dataset, wanted: set[str]) -> set[str]:
+    """The data files that hold a row of one of the images."""
+    return {file.path for file in dataset.data_files() if _holds(dataset, file, wanted)}
+
+
+def _holds(dataset: Dataset, file: ManifestFile, wanted: set[str]) -> bool:
+    return any(image_id in wanted for image_id in image_ids_of(dataset.store, file))
+
+
+def _digest(corrections: Sequence[Correction]) -> str:
+    names = sorted(one.correction_id for one in corrections)
+    return hashlib.sha256(json.dumps(names).encode()).hexdigest()
