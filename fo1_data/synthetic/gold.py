@@ -56,10 +56,13 @@ def gold_of(scene: Scene, uri: str) -> CorpusImage:
     )
 
 
-def write_scenes(folder: Path, count: int, seed: int, num_objects: tuple[int, int] = (5, 20)) -> Path:
+def write_scenes(
+    folder: Path, count: int, seed: int, num_objects: tuple[int, int] = (5, 20), corruption: float = 0.0
+) -> Path:
     """Write scenes `seed` to `seed + count - 1` as PNG files and `annotations.jsonl`; returns the latter.
 
-    Raises ConfigError where the folder already holds other files.
+    `corruption` (0 to 1): how much harder to see than in training they may be. Raises ConfigError
+    where the folder already holds other files.
     """
     if folder.exists() and any(folder.iterdir()):
         raise ConfigError(f"{folder} is not empty: name a new folder for the scenes")
@@ -68,7 +71,7 @@ def write_scenes(folder: Path, count: int, seed: int, num_objects: tuple[int, in
     listing = folder / "annotations.jsonl"
     with listing.open("w", encoding="utf-8") as lines:
         for number in range(seed, seed + count):
-            scene = make_scene(number, num_objects)
+            scene = make_scene(number, num_objects, corruption=corruption)
             name = f"images/scene-{number:08d}.png"
             scene.image.save(folder / name)
             lines.write(json.dumps(annotation_of(gold_of(scene, name))) + "\n")

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from fo1_data.synthetic.backgrounds import KINDS, TONES, degrade, draw_background
+from fo1_data.synthetic.corruption import corrupt, draw_severity, strange_background
 from fo1_data.synthetic.layout import BoxPx, draw_canvas, find_place, intersection_px, next_in_tower
 from fo1_data.synthetic.shapes import (
     COLOURS,
@@ -63,14 +64,20 @@ class _Sketch:
 
 
 def make_scene(
-    seed: int, num_objects: tuple[int, int] = (5, 20), canvas_wh: tuple[int, int] | None = None
+    seed: int,
+    num_objects: tuple[int, int] = (5, 20),
+    canvas_wh: tuple[int, int] | None = None,
+    corruption: float = 0.0,
 ) -> Scene:
     """Draw the scene of `seed`. `num_objects`: the least and the most that are tried.
 
     Without `canvas_wh` the canvas is chosen to fit; on a given one, objects without room are left out
-    (at least one is always drawn).
+    (at least one is always drawn). `corruption` (0 to 1): how much harder to see than in training the
+    same objects may be; see `corruption`.
     """
     rng = np.random.default_rng([seed, 7])
+    harm = np.random.default_rng([seed, 13])
+    severity = draw_severity(corruption, harm)
     count = int(rng.integers(num_objects[0], num_objects[1] + 1))
     tone = str(rng.choice(list(TONES), p=[0.4, 0.15, 0.2, 0.25]))
     kind = str(rng.choice(KINDS))
@@ -79,13 +86,16 @@ def make_scene(
     area = float(sum(sketch.mask.width * sketch.mask.height for sketch in sketches))
     canvas = canvas_wh or draw_canvas(area, count, rng)
     pixels = draw_background(canvas, tone, kind, rng)
+    if severity > 0:
+        pixels = strange_background(pixels, severity, harm)
     background = Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
     objects = _place(background, sketches, palette, rng)
     boxes = [placed.box_xyxy for placed in objects]
     order = rng.permutation(len(objects))
+    image = degrade(background, rng)
     return Scene(
         seed=seed,
-        image=degrade(background, rng),
+        image=corrupt(image, boxes, severity, harm) if severity > 0 else image,
         objects=[objects[i] for i in order],
         distractors_xyxy=_distractors(canvas, boxes, rng),
     )
