@@ -8,7 +8,7 @@ SCENES ?= 48
 
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help setup demo test check format lock clean
+.PHONY: help setup demo serve test check format lock clean
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
@@ -33,6 +33,9 @@ demo: $(READY) ## Label a generated corpus with the bundled model; dataset and r
 	@echo "corpus   $(DEMO)/corpus          $(SCENES) generated scenes with gold"
 	@echo "dataset  $(DEMO)/dataset         Parquet; datasets.load_dataset(\"$(DEMO)/dataset\") reads it"
 	@echo "report   $(DEMO)/report.html     open it in a browser"
+
+serve: $(READY) ## Run the service with everything embedded; prints the first admin key once
+	$(BIN)/fo1 serve
 
 test: $(READY) ## Run every test that needs no GPU
 	$(BIN)/python -m pytest

@@ -7,12 +7,14 @@ import typer
 from fo1_data.cli.bench import app as bench_app
 from fo1_data.cli.dataset import app as dataset_app
 from fo1_data.cli.evaluate import evaluate
+from fo1_data.cli.keys import app as keys_app
 from fo1_data.cli.label import label
 from fo1_data.cli.model import app as model_app
 from fo1_data.cli.output import say
 from fo1_data.cli.plan import plan
 from fo1_data.cli.report import report
 from fo1_data.cli.scenes import scenes
+from fo1_data.cli.serve import serve
 from fo1_data.cli.train import train
 from fo1_data.errors import Fo1Error
 
@@ -29,8 +31,10 @@ app.command()(report)
 app.command()(scenes)
 app.command()(evaluate)
 app.command()(train)
+app.command()(serve)
 app.add_typer(bench_app, name="bench")
 app.add_typer(dataset_app, name="dataset")
+app.add_typer(keys_app, name="keys")
 app.add_typer(model_app, name="model")
 
 

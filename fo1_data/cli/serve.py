@@ -1,0 +1,64 @@
+"""`fo1 serve`: the service, with everything embedded that is not configured elsewhere."""
+
+import asyncio
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fo1_data.cli.output import JsonOption, emit, say
+
+if TYPE_CHECKING:
+    from services.security.keys import NewKey
+    from services.settings import Settings
+
+
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on (default: loopback).")] = None,
+    port: Annotated[int | None, typer.Option(help="Port (default: FO1_PORT or 8080).")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run the service; the first start prints an admin key, once."""
+    import uvicorn
+
+    from services.app import create_app
+    from services.settings import load_settings
+
+    settings = load_settings(host=host, port=port)
+    settings.check_exposure()
+    key = asyncio.run(_prepare(settings))
+    document = {"url": settings.base_url, "home": str(settings.home), "admin_key": key.key if key else None}
+    emit(document, as_json, _told(settings, key))
+    say(f"fo1: serving at {settings.base_url} (dashboard /, API {settings.base_url}/docs); Ctrl-C stops it")
+    uvicorn.run(
+        create_app(settings),
+        host=settings.host,
+        port=settings.port,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=10,
+    )
+
+
+async def _prepare(settings: "Settings") -> "NewKey | None":
+    from services.database.engine import open_database
+    from services.database.migrate import migrate
+    from services.security.keys import first_key
+
+    database = open_database(settings)
+    try:
+        await migrate(database)
+        async with database.writing() as session:
+            return await first_key(session)
+    finally:
+        await database.dispose()
+
+
+def _told(settings: "Settings", key: "NewKey | None") -> str:
+    lines = [f"home       {settings.home}", f"may touch  {', '.join(settings.roots)}"]
+    if key is not None:
+        lines += [
+            f"admin key  {key.key}",
+            "           (shown this once; more with: fo1 keys create --scope read)",
+        ]
+    return "\n".join(lines)

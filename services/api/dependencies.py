@@ -1,0 +1,70 @@
+"""What endpoints ask for: a session, and a caller that may do what the endpoint does."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+from fastapi import Depends, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from services.context import Context, InContext
+from services.problems import Problem
+from services.security.keys import Caller, Scope, find_caller
+
+_bearer = HTTPBearer(auto_error=False, scheme_name="key", description="An API key of `fo1 keys create`.")
+
+
+async def reading_session(context: InContext) -> AsyncIterator[AsyncSession]:
+    async with context.database.reading() as session:
+        yield session
+
+
+async def writing_session(context: InContext) -> AsyncIterator[AsyncSession]:
+    async with context.database.writing() as session:
+        yield session
+
+
+# Scope "function": the session has committed before the answer leaves.
+ReadSession = Annotated[AsyncSession, Depends(reading_session, scope="function")]
+WriteSession = Annotated[AsyncSession, Depends(writing_session, scope="function")]
+
+
+async def _caller(
+    request: Request,
+    context: InContext,
+    given: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)] = None,
+) -> Caller:
+    if given is None:
+        raise Problem(401, "no key: send Authorization: Bearer KEY", {"WWW-Authenticate": "Bearer"})
+    async with context.database.reading() as session:
+        caller = await find_caller(session, given.credentials)
+    if caller is None:
+        raise _wrong_key(request, context)
+    return caller
+
+
+def _wrong_key(request: Request, context: Context) -> Problem:
+    context.metrics.key_failures.inc()
+    wait_s = context.key_failures.failed(request.client.host if request.client else "")
+    if wait_s is not None:
+        return Problem(429, "too many wrong keys from here", {"Retry-After": str(int(wait_s) + 1)})
+    return Problem(
+        401, "this key is unknown or revoked", {"WWW-Authenticate": 'Bearer error="invalid_token"'}
+    )
+
+
+def requires(scope: Scope) -> Any:
+    """A dependency: the caller, whose key must include `scope`."""
+
+    async def check(caller: Annotated[Caller, Depends(_caller)]) -> Caller:
+        if not caller.may(scope):
+            raise Problem(403, f"this key lacks the scope {scope}")
+        return caller
+
+    return Depends(check)
+
+
+Reader = Annotated[Caller, requires(Scope.READ)]
+Labeller = Annotated[Caller, requires(Scope.LABEL)]
+Reviewer = Annotated[Caller, requires(Scope.REVIEW)]
+Admin = Annotated[Caller, requires(Scope.ADMIN)]

@@ -1,0 +1,31 @@
+"""What the endpoints share in one process of the service."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from services.database.engine import Database
+from services.metrics import Metrics
+from services.security.failure_limit import FailureLimit
+from services.settings import Settings
+
+
+@dataclass
+class Context:
+    """Made once by `create_app`."""
+
+    settings: Settings
+    database: Database
+    metrics: Metrics
+    key_failures: FailureLimit
+
+
+def context_of(request: Request) -> Context:
+    """The context of the application that serves `request`."""
+    context = request.app.state.context
+    assert isinstance(context, Context)
+    return context
+
+
+InContext = Annotated[Context, Depends(context_of)]

@@ -1,0 +1,1 @@
+"""The database of the service: engine, sessions, tables, migrations."""

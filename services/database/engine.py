@@ -1,0 +1,100 @@
+"""An async engine on SQLite (WAL) or PostgreSQL, and sessions that commit once.
+
+On SQLite a session that may write takes the write lock at its start (BEGIN IMMEDIATE): two writers
+then wait for each other instead of failing half way. Holds no SQL of its own.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import event, make_url
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+
+from fo1_data.errors import ConfigError
+from services.settings import DATABASE_FILE, Settings
+
+_DRIVERS = {
+    "sqlite": "sqlite+aiosqlite",
+    "postgresql": "postgresql+psycopg",
+    "postgres": "postgresql+psycopg",
+}
+_BUSY_TIMEOUT_MS = 15_000
+
+
+class Database:
+    """The engine and its two kinds of session."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self.engine = engine
+        self.is_sqlite = engine.dialect.name == "sqlite"
+        writing = engine.execution_options(fo1_write=True)
+        self._reading = async_sessionmaker(engine, expire_on_commit=False)
+        self._writing = async_sessionmaker(writing, expire_on_commit=False)
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncSession]:
+        """A session that only reads."""
+        async with self._reading() as session:
+            yield session
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[AsyncSession]:
+        """A session that commits when its block ends well, and rolls back otherwise."""
+        async with self._writing() as session, session.begin():
+            yield session
+
+    async def dispose(self) -> None:
+        """Close every connection."""
+        await self.engine.dispose()
+
+
+def database_url(settings: Settings) -> str:
+    """The URL of the database with the async driver named. Raises ConfigError on one that is not served."""
+    if settings.database_url is None:
+        return f"{_DRIVERS['sqlite']}:///{settings.home / DATABASE_FILE}"
+    try:
+        url = make_url(settings.database_url)
+    except ArgumentError:
+        raise ConfigError(
+            "FO1_DATABASE_URL is no database URL, such as postgresql://user@host/name"
+        ) from None
+    driver = _DRIVERS.get(url.get_backend_name())
+    if driver is None:
+        raise ConfigError(f"FO1_DATABASE_URL: {url.get_backend_name()} is not served: SQLite or PostgreSQL")
+    return url.set(drivername=driver).render_as_string(hide_password=False)
+
+
+def open_database(settings: Settings) -> Database:
+    """The database of the settings; connects at the first use."""
+    url = make_url(database_url(settings))
+    if url.get_backend_name() != "sqlite":
+        return Database(create_async_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=10))
+    if url.database and url.database != ":memory:":
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_async_engine(url, pool_size=8, max_overflow=8)
+    event.listen(engine.sync_engine, "connect", _set_up_sqlite)
+    event.listen(engine.sync_engine, "begin", _begin_sqlite)
+    return Database(engine)
+
+
+def _set_up_sqlite(connection: Any, record: Any) -> None:
+    connection.isolation_level = None  # transactions are begun by `_begin_sqlite`
+    cursor = connection.cursor()
+    for pragma in (
+        f"busy_timeout = {_BUSY_TIMEOUT_MS}",
+        "journal_mode = WAL",
+        "synchronous = NORMAL",
+        "foreign_keys = ON",
+        "cache_size = -32000",
+        "mmap_size = 268435456",
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Any) -> None:
+    write = connection.get_execution_options().get("fo1_write", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")

@@ -1,0 +1,32 @@
+"""Bring the database to the newest revision; safe for many processes at once."""
+
+from importlib.resources import files
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, text
+
+from services.database.engine import Database
+
+_LOCK = 0x464F31  # an arbitrary number that all processes of the service share
+
+
+async def migrate(database: Database) -> None:
+    """Apply every migration that is missing. One process does it, others wait."""
+    async with database.engine.execution_options(fo1_write=True).begin() as connection:
+        if not database.is_sqlite:
+            await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+        await connection.run_sync(_upgrade)
+
+
+def alembic_config(connection: Connection | None = None) -> Config:
+    """Alembic's configuration, without a file."""
+    config = Config()
+    config.set_main_option("script_location", str(files("services.database") / "migrations"))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    return config
+
+
+def _upgrade(connection: Connection) -> None:
+    command.upgrade(alembic_config(connection), "heads")

@@ -1,0 +1,9 @@
+"""Alembic's entry: migrates on the connection it is given."""
+
+from alembic import context
+
+from services.database.models import Base
+
+connection = context.config.attributes["connection"]
+context.configure(connection=connection, target_metadata=Base.metadata, render_as_batch=True)
+context.run_migrations()

@@ -1,0 +1,1 @@
+"""Datasets the service knows, and their samples by index."""

@@ -1,0 +1,1 @@
+"""Labelling jobs: started on Ray, watched through the folder of their run."""

@@ -1,0 +1,106 @@
+"""Every error of the HTTP surface as an RFC 9457 problem document (`application/problem+json`).
+
+`Problem` is what endpoints and services raise; other errors are turned into one here. Nothing of an
+unexpected exception reaches the client but that it happened.
+"""
+
+import logging
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict
+from starlette.exceptions import HTTPException
+
+from fo1_data.errors import Fo1Error, StorageError, UsageError
+
+MEDIA_TYPE = "application/problem+json"
+_log = logging.getLogger("fo1.service")
+
+
+class ProblemDocument(BaseModel):
+    """An error. `detail` is one line for a person; `errors` names what is wrong with a body's fields."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    errors: list[dict[str, Any]] | None = None
+
+
+class Problem(Exception):
+    """An answer of `status` that says `detail`; `more` are further members of the document."""
+
+    def __init__(self, status: int, detail: str, headers: dict[str, str] | None = None, **more: Any) -> None:
+        super().__init__(status, detail)
+        self.status = status
+        self.detail = detail
+        self.headers = headers
+        self.more = more
+
+
+def problem_response(
+    status: int, detail: str, headers: dict[str, str] | None = None, **more: Any
+) -> JSONResponse:
+    """The problem document as a response."""
+    document = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
+    return JSONResponse({**document, **more}, status, headers, media_type=MEDIA_TYPE)
+
+
+def install_problems(app: FastAPI) -> None:
+    """Turn every exception of `app` into a problem document."""
+    app.add_exception_handler(Problem, _on_problem)
+    app.add_exception_handler(HTTPException, _on_http)
+    app.add_exception_handler(RequestValidationError, _on_invalid)
+    app.add_exception_handler(Fo1Error, _on_ours)
+    app.add_exception_handler(Exception, _on_unexpected)
+
+
+def field_errors(found: Any) -> list[dict[str, Any]]:
+    """Pydantic's findings as `field`, `message`, without what was sent (it may be a secret)."""
+    return [
+        {
+            "field": ".".join(str(part) for part in one["loc"] if part != "body"),
+            "message": one["msg"].removeprefix("Value error, "),
+        }
+        for one in found
+    ]
+
+
+def told(errors: list[dict[str, Any]]) -> str:
+    """The findings in one line."""
+    return "; ".join(
+        f"{one['field']}: {one['message']}" if one["field"] else one["message"] for one in errors
+    )
+
+
+async def _on_problem(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, Problem)
+    return problem_response(error.status, error.detail, error.headers, **error.more)
+
+
+async def _on_http(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    headers = dict(error.headers) if error.headers else None
+    return problem_response(error.status_code, str(error.detail), headers)
+
+
+async def _on_invalid(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    errors = field_errors(error.errors())
+    return problem_response(422, told(errors)[:1000] or "the request is not valid", errors=errors)
+
+
+async def _on_ours(request: Request, error: Exception) -> JSONResponse:
+    if isinstance(error, StorageError):
+        return problem_response(503, str(error))
+    return problem_response(422 if isinstance(error, UsageError) else 500, str(error))
+
+
+async def _on_unexpected(request: Request, error: Exception) -> JSONResponse:
+    _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return problem_response(500, "something unexpected went wrong; the service's log says what")

@@ -1,0 +1,131 @@
+"""The settings of the service: `FO1_*` environment variables, lists as JSON.
+
+Reads the environment and the secret's file; starts nothing. Sizes in bytes, times in seconds.
+"""
+
+import ipaddress
+import os
+import secrets
+from functools import cached_property
+from pathlib import Path
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings.exceptions import SettingsError
+
+from fo1_data.errors import ConfigError
+
+DATABASE_FILE = "fo1.db"
+SECRET_FILE = "secret.key"
+
+
+def _default_home() -> Path:
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "fo1-data"
+
+
+class Settings(BaseSettings):
+    """Every setting of `fo1 serve`; each is the environment variable FO1_<NAME>."""
+
+    model_config = SettingsConfigDict(env_prefix="FO1_", extra="ignore")
+
+    home: Path = Field(default_factory=_default_home)
+    host: str = "127.0.0.1"
+    port: int = Field(default=8080, ge=0, le=65535)
+    database_url: str | None = None
+    ray_address: str | None = None
+    predict_url: str | None = None
+    predict_model: str = "fo1-tiny"
+    label_studio_url: str | None = None
+    label_studio_token: SecretStr | None = None
+    public_url: str | None = None
+    secret_key: SecretStr | None = None
+    storage_roots: list[str] = []
+    allow_private_addresses: bool = False
+
+    image_url_days: float = Field(default=90.0, gt=0)
+    session_hours: float = Field(default=12.0, gt=0)
+    max_body_bytes: int = Field(default=2**20, ge=1024)
+    max_upload_bytes: int = Field(default=64 * 2**20, ge=1024)
+    max_image_pixels: int = Field(default=100_000_000, ge=1)
+    key_failures_per_minute: int = Field(default=60, ge=1)
+    reconcile_every_s: float = Field(default=2.0, gt=0)
+    driver_lost_after_s: float = Field(default=20.0, gt=0)
+
+    @field_validator("home")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return Path(os.path.abspath(value.expanduser()))  # noqa: PTH100 - links are kept as written
+
+    @field_validator("ray_address", "predict_url", "label_studio_url", "public_url", "database_url")
+    @classmethod
+    def _empty_is_absent(cls, value: str | None) -> str | None:
+        return value.rstrip("/") or None if value else None
+
+    @cached_property
+    def roots(self) -> tuple[str, ...]:
+        """Where jobs may read and write: as set, else `data` under the home and the folder of the start."""
+        return tuple(self.storage_roots) or (str(self.home / "data"), str(Path.cwd()))
+
+    @cached_property
+    def secret(self) -> bytes:
+        """What cookies and signed URLs are made with: as set, else a key kept under the home."""
+        if self.secret_key is not None:
+            return self.secret_key.get_secret_value().encode()
+        return _kept_secret(self.home / SECRET_FILE)
+
+    @property
+    def base_url(self) -> str:
+        """Where people and Label Studio reach the service."""
+        return self.public_url or f"http://{self.host}:{self.port}"
+
+    def check_exposure(self) -> None:
+        """Raise ConfigError where the service would be open to others without a secret of its own."""
+        if is_loopback(self.host):
+            return
+        if self.secret_key is None or len(self.secret_key.get_secret_value()) < 16:
+            raise ConfigError(
+                f"listening on {self.host} needs FO1_SECRET_KEY (16 characters or more, the same for every "
+                "process of the service); without it only loopback is served"
+            )
+        if not self.storage_roots:
+            raise ConfigError(
+                f"listening on {self.host} needs FO1_STORAGE_ROOTS, such as '[\"/data\"]': "
+                "what jobs may read and write"
+            )
+
+
+def load_settings(**given: object) -> Settings:
+    """The settings of the environment with `given` (None: not given) over them. Raises ConfigError."""
+    try:
+        return Settings(**{key: value for key, value in given.items() if value is not None})  # type: ignore[arg-type]
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        name = "_".join(str(part) for part in first["loc"][:1]).upper()
+        raise ConfigError(f"FO1_{name}: {first['msg']}") from None
+    except SettingsError as error:
+        raise ConfigError(f"{error} (lists are JSON)") from None
+
+
+def is_loopback(host: str) -> bool:
+    """True where only this machine can connect to `host`."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _kept_secret(path: Path) -> bytes:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        found = path.read_bytes().strip()
+        if len(found) < 32:
+            raise ConfigError(f"{path} is damaged: delete it (signed URLs and logins end)") from None
+        return found
+    made = secrets.token_hex(32).encode()
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(made)
+    return made
