@@ -103,7 +103,12 @@ def publish(
 def export(
     folder: Folder,
     out: Out,
-    form: Annotated[str, typer.Option("--format", help="coco, messages, webdataset or yolo.")],
+    form: Annotated[
+        str,
+        typer.Option(
+            "--format", help="coco, messages, preferences (what people changed), webdataset or yolo."
+        ),
+    ],
     profile: Annotated[
         str | None, typer.Option(help="Whom messages are for: trl, ms-swift or llama-factory.")
     ] = None,

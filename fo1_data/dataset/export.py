@@ -11,13 +11,14 @@ from fo1_data.corpus.images import InputLimits
 from fo1_data.corpus.storage import open_store
 from fo1_data.dataset.export_coco import export_coco
 from fo1_data.dataset.export_messages import Profile, export_messages
+from fo1_data.dataset.export_preferences import export_preferences
 from fo1_data.dataset.export_webdataset import export_webdataset
 from fo1_data.dataset.export_yolo import export_yolo
 from fo1_data.dataset.reader import Dataset, open_dataset
 from fo1_data.errors import ConfigError, DatasetError
 
 PROFILES: tuple[str, ...] = get_args(Profile)
-FORMATS = ("coco", "messages", "webdataset", "yolo")
+FORMATS = ("coco", "messages", "preferences", "webdataset", "yolo")
 
 
 def export_dataset(address: str, form: str, out: str, profile: str | None = None) -> dict[str, int]:
@@ -39,6 +40,7 @@ def export_dataset(address: str, form: str, out: str, profile: str | None = None
     writers: dict[str, Callable[[Dataset], dict[str, int]]] = {
         "coco": lambda found: export_coco(found, store),
         "yolo": lambda found: export_yolo(found, store, limits),
+        "preferences": lambda found: export_preferences(found, store, limits),
         "webdataset": lambda found: export_webdataset(found, store, limits),
     }
     return writers[form](dataset)

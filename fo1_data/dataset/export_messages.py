@@ -27,6 +27,13 @@ Profile = Literal["trl", "ms-swift", "llama-factory"]
 
 Turn = tuple[str, str]
 
+# What is asked about the text of one region, at `{place}`.
+TEXT_QUESTIONS = {
+    LabelKind.BRIEF_CAPTION: "Describe the region {place} in a few words.",
+    LabelKind.DETAILED_CAPTION: "Describe the region {place} in detail.",
+    LabelKind.OCR: "What does the text in the region {place} say?",
+}
+
 
 def export_messages(dataset: Dataset, store: Store, limits: InputLimits, profile: str) -> dict[str, int]:
     """Write every split for `profile`, less images with nothing said; returns how many samples and turns."""
@@ -53,22 +60,19 @@ def export_messages(dataset: Dataset, store: Store, limits: InputLimits, profile
 
 def image_turns(row: ImageRow) -> Iterator[Turn]:
     """Question and answer for each thing that a row says."""
-    boxes = {region.region_id: _box(region) for region in row.regions}
+    boxes = {region.region_id: box_text(region) for region in row.regions}
     for region in row.regions:
-        place = _box(region)
-        if region.brief_caption:
-            yield f"Describe the region {place} in a few words.", region.brief_caption
-        if region.detailed_caption:
-            yield f"Describe the region {place} in detail.", region.detailed_caption
-        if region.text:
-            yield f"What does the text in the region {place} say?", region.text
+        said = (region.brief_caption, region.detailed_caption, region.text)
+        for question, text in zip(TEXT_QUESTIONS.values(), said, strict=True):
+            if text:
+                yield question.format(place=box_text(region)), text
     if row.caption:
         yield "Describe the image.", row.caption
     for part in row.groundings:
         if part.kind is not LabelKind.GROUNDED_CAPTION:
             yield (
                 f"Where is {part.phrase}? Answer with boxes.",
-                _boxes(part.region_ids, boxes) or "There is none.",
+                boxes_text(part.region_ids, boxes) or "There is none.",
             )
     for count in row.counts:
         yield f"How many of these are there: {count.phrase}?", str(count.count)
@@ -107,9 +111,11 @@ def _llama_factory_entry(file_name: str) -> dict[str, Any]:
     }
 
 
-def _box(region: Region) -> str:
+def box_text(region: Region) -> str:
+    """A region's box in whole pixels, as it stands in a question or an answer."""
     return json.dumps([round(value) for value in region.box_xyxy])
 
 
-def _boxes(region_ids: list[str], boxes: dict[str, str]) -> str:
+def boxes_text(region_ids: list[str], boxes: dict[str, str]) -> str:
+    """The boxes of several regions as an answer; empty where none is named."""
     return ", ".join(boxes[region_id] for region_id in region_ids if region_id in boxes)

@@ -1,0 +1,116 @@
+"""What corrections changed, as things to learn from: preference pairs and hard negatives.
+
+Both come from a row as it was and as it is now, so that of several people's words only the last one
+counts. Boxes: absolute pixels of the upright image, x_min y_min x_max y_max.
+
+    preference   a question with the answer that a person gave (chosen) and the model's (rejected)
+    hard negative  what is not so although the model said it: `false_region` (a box of nothing), `moved`
+                 (a box that was off), `missed` (a box nobody proposed), `wrong_text`, `wrong_phrase` (a
+                 region that a phrase does not name)
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fo1_data.dataset.apply_corrections import TEXT_COLUMN
+from fo1_data.dataset.export_messages import TEXT_QUESTIONS, box_text, boxes_text
+from fo1_data.dataset.human_labels import is_locked
+from fo1_data.dataset.region_names import RegionNames
+from schemas.corrections import Correction
+from schemas.images import ImageRow
+from schemas.labels import LabelKind
+from schemas.regions import Region
+
+
+@dataclass(frozen=True)
+class Preference:
+    """One question about an image, the answer to prefer and the one to turn from."""
+
+    kind: str
+    question: str
+    chosen: str
+    rejected: str
+
+
+class RowDiff:
+    """A row as it was and as it is now, region by region."""
+
+    def __init__(self, original: ImageRow, row: ImageRow, corrections: Sequence[Correction]) -> None:
+        self._original, self._row = original, row
+        names = RegionNames(original, corrections)
+        self._before = {names.name(region.region_id): region for region in original.regions}
+        self._after = {names.name(region.region_id): region for region in row.regions}
+        self._names = names
+        self._boxes = {region.region_id: box_text(region) for region in (*original.regions, *row.regions)}
+
+    def preferences(self) -> Iterator[Preference]:
+        """A pair for every text, pointing answer, count or answer that a person changed."""
+        for name, region in self._after.items():
+            old = self._before.get(name)
+            if old is not None:
+                yield from self._text_pairs(old, region)
+        yield from self._pointing_pairs()
+        old_counts = {part.phrase: part.count for part in self._original.counts}
+        for count in self._row.counts:
+            was = old_counts.get(count.phrase)
+            if was is not None and was != count.count and is_locked(count.label):
+                question = f"How many of these are there: {count.phrase}?"
+                yield Preference("count", question, str(count.count), str(was))
+        old_answers = {(part.question, part.region_id): part.answer for part in self._original.answers}
+        for answer in self._row.answers:
+            said = old_answers.get((answer.question, answer.region_id))
+            if said is not None and said != answer.answer and is_locked(answer.label):
+                yield Preference("ask", answer.question, answer.answer, said)
+
+    def hard_negatives(self) -> Iterator[dict[str, Any]]:
+        """What the model said and a person did not let stand; and what it missed."""
+        for name, old in self._before.items():
+            new = self._after.get(name)
+            if new is None:
+                yield {"kind": "false_region", "box_xyxy": list(old.box_xyxy), "text": old.brief_caption}
+                continue
+            if old.box_xyxy != new.box_xyxy:
+                yield {"kind": "moved", "box_xyxy": list(old.box_xyxy), "right": list(new.box_xyxy)}
+            for kind, column in TEXT_COLUMN.items():
+                was, now = getattr(old, column), getattr(new, column)
+                if was and was != now:
+                    box = list(new.box_xyxy)
+                    yield {"kind": "wrong_text", "label": kind, "box_xyxy": box, "text": was, "right": now}
+        for name, new in self._after.items():
+            if name not in self._before:
+                yield {"kind": "missed", "box_xyxy": list(new.box_xyxy), "right": new.brief_caption}
+        yield from self._wrong_phrases()
+
+    def _text_pairs(self, old: Region, new: Region) -> Iterator[Preference]:
+        for kind, column in TEXT_COLUMN.items():
+            was, now = getattr(old, column), getattr(new, column)
+            locked = any(label.kind is kind and is_locked(label) for label in new.labels)
+            if was and now and was != now and locked:
+                yield Preference(kind.value, TEXT_QUESTIONS[kind].format(place=box_text(new)), now, was)
+
+    def _pointing_pairs(self) -> Iterator[Preference]:
+        for phrase, was, now in self._phrases():
+            chosen = boxes_text(now, self._boxes) or "There is none."
+            rejected = boxes_text(was, self._boxes) or "There is none."
+            if chosen != rejected:
+                question = f"Where is {phrase}? Answer with boxes."
+                yield Preference("ground", question, chosen, rejected)
+
+    def _wrong_phrases(self) -> Iterator[dict[str, Any]]:
+        boxes = {region.region_id: region for region in self._row.regions}
+        for phrase, was, now in self._phrases():
+            right = {self._names.name(region_id) for region_id in now}
+            for name in (self._names.name(region_id) for region_id in was):
+                region = self._after.get(name)
+                if region is not None and name not in right and region.region_id in boxes:
+                    yield {"kind": "wrong_phrase", "box_xyxy": list(region.box_xyxy), "text": phrase}
+
+    def _phrases(self) -> Iterator[tuple[str, list[str], list[str]]]:
+        """Phrase, regions as they were named, regions as a person named them."""
+        pointing = (LabelKind.GROUND, LabelKind.DETECT)
+        was = {(part.kind, part.phrase): part.region_ids for part in self._original.groundings}
+        for part in self._row.groundings:
+            key = (part.kind, part.phrase)
+            if part.kind in pointing and key in was and is_locked(part.label):
+                yield part.phrase, was[key], part.region_ids
