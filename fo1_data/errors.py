@@ -6,7 +6,8 @@
     │   ├── CorpusError           the corpus cannot be listed
     │   ├── CheckpointError       a model or detector does not load
     │   ├── DatasetError          a folder is no dataset, or not of a version that can be read
-    │   └── FingerprintError      a run would be resumed under other settings, weights or inputs
+    │   ├── FingerprintError      a run would be resumed under other settings, weights or inputs
+    │   └── CalibrationError      a calibration cannot be made of the gold, or is of another model
     └── RunError              exit code 1: the run was sound and failed
         ├── LeaseError            another driver works on the same folder
         ├── StorageError          the store is full or lost
@@ -44,6 +45,10 @@ class DatasetError(UsageError):
 
 
 class FingerprintError(UsageError):
+    pass
+
+
+class CalibrationError(UsageError):
     pass
 
 
