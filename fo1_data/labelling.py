@@ -127,6 +127,17 @@ class ImageLabeller:
                     row.uris.append(one.entry.name)
         return rows, rejects
 
+    def relabel(self, entry: CorpusImage, row: ImageRow) -> ImageRow:
+        """The row of an earlier dataset, its stale regions asked about again; else, and where it does not
+        fit the device, as it is."""
+        from fo1_data.stale_regions import ask_again
+
+        image = decode_rgb(read_bytes(entry, self._limits), self._limits)
+        try:
+            return ask_again(self._engine, row, image, self._config.labels, self._config.max_new_tokens)
+        except MemoryError:
+            return row
+
     def _batches(self, entries: Sequence[CorpusImage], rejects: list[Reject]) -> Iterator[list[_Opened]]:
         """Decoded images a batch at a time, the next ones being read meanwhile.
 

@@ -22,6 +22,7 @@ from fo1_data.dataset.shard_files import WriteOptions, write_shard
 from fo1_data.errors import Fo1Error, InputReject
 from fo1_data.labelling import LabellerIdentity, reject_from
 from fo1_data.parent_rows import ParentRows
+from fo1_data.stale_regions import has_stale_regions
 from schemas.corpus import CorpusImage, Shard
 from schemas.dataset import ShardReport
 from schemas.images import ImageRow, Reject, RejectStage
@@ -37,6 +38,8 @@ class LabelsImages(Protocol):
     def identity(self) -> LabellerIdentity: ...
 
     def label_entries(self, entries: list[CorpusImage]) -> tuple[list[ImageRow], list[Reject]]: ...
+
+    def relabel(self, entry: CorpusImage, row: ImageRow) -> ImageRow: ...
 
 
 @dataclass(frozen=True)
@@ -114,14 +117,24 @@ class ShardLabeller:
         return _in_entry_order(entries, [*carried.values(), *rows]), rejects
 
     def _carried(self, entries: list[CorpusImage]) -> dict[int, ImageRow]:
-        """The rows of images that the parent dataset has, by position; their labels stay as they are."""
+        """The rows of images that the parent dataset has, by position; their labels stay as they are, but
+        for regions that a person drew or moved and that wait to be asked about."""
         config = self._settings.config
         if config.parent is None:
             return {}
         if self._parent is None:
             self._parent = ParentRows(config)
         found = [self._parent.carried(entry) for entry in entries]
-        return {position: row for position, row in enumerate(found) if row is not None}
+        return {
+            position: self._up_to_date(entries[position], row)
+            for position, row in enumerate(found)
+            if row is not None
+        }
+
+    def _up_to_date(self, entry: CorpusImage, row: ImageRow) -> ImageRow:
+        if not has_stale_regions(row, self._settings.config.labels):
+            return row
+        return self._image_labeller().relabel(entry, row)
 
     def _image_labeller(self) -> LabelsImages:
         if self._images is None:

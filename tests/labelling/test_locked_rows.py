@@ -1,0 +1,72 @@
+"""A later run on corrected rows: what a person said stays to the letter, what is stale is asked again."""
+
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch")
+
+from fo1_data.dataset.human_labels import is_stale
+from fo1_data.dataset.merge import merge_corrections
+from fo1_data.dataset.reader import open_dataset
+from fo1_data.dataset.validate import validate_dataset
+from fo1_data.run_in_process import run_in_process
+from fo1_data.run_steps import Unwatched
+from fo1_data.synthetic.gold import write_scenes
+from schemas.corrections import Correction
+from schemas.jobs import RunConfig
+from schemas.labels import LabelKind, Source
+
+AT = "2026-11-24T10:00:00Z"
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """A labelled corpus, its corrected version, and a second run over the corrected one."""
+    folder = tmp_path_factory.mktemp("locked")
+    write_scenes(folder / "scenes", 2, 90, (3, 4))
+    settings = {"corpus": str(folder / "scenes"), "labels": [LabelKind.BRIEF_CAPTION], "batch_images": 2}
+    run_in_process(RunConfig(**settings, out=str(folder / "v1")), Unwatched())
+    row = next(iter(open_dataset(str(folder / "v1")).rows()))
+    said, moved, other = row.regions[:3]
+    x0, y0, x1, y1 = moved.box_xyxy
+    caption = {"kind": "brief_caption"}
+    changes = [
+        {"action": "recaptioned", "region_id": said.region_id, **caption, "after": {"text": "my word"}},
+        {"action": "moved", "region_id": moved.region_id, "after": {"box_xyxy": (x0 + 1, y0 + 1, x1, y1)}},
+        {"action": "added", "after": {"box_xyxy": (1, 1, 40, 40)}},
+        {"action": "verdict", "region_id": other.region_id, **caption, "right": True},
+    ]  # fmt: skip
+    given = [Correction(**{"image_id": row.image_id, "at": AT, "annotator": "ada", **one}) for one in changes]
+    merge_corrections(str(folder / "v1"), given, str(folder / "v2"))
+    again = RunConfig(**settings, out=str(folder / "v3"), parent=str(folder / "v2"))
+    run_in_process(again, Unwatched())
+    return folder, row.image_id
+
+
+def row_of(folder: Path, image_id: str):
+    return next(row for row in open_dataset(str(folder)).rows() if row.image_id == image_id)
+
+
+def test_what_a_person_said_is_not_touched(runs):
+    folder, image_id = runs
+    before, after = row_of(folder / "v2", image_id), row_of(folder / "v3", image_id)
+    assert [r.region_id for r in before.regions] == [r.region_id for r in after.regions]
+    said = [r for r in after.regions if r.brief_caption == "my word"]
+    assert len(said) == 1
+    assert said[0].labels == next(r for r in before.regions if r.brief_caption == "my word").labels
+    confirmed = [label for r in after.regions for label in r.labels if label.annotator == "ada"]
+    assert {label.source for label in confirmed} == {Source.HUMAN, Source.MODEL}
+
+
+def test_stale_and_drawn_regions_are_asked_about(runs):
+    folder, image_id = runs
+    before, after = row_of(folder / "v2", image_id), row_of(folder / "v3", image_id)
+    drawn = [r for r in after.regions if r.box_source is Source.HUMAN]
+    assert len(drawn) == 2
+    assert all(r.brief_caption and not any(is_stale(label) for label in r.labels) for r in drawn)
+    assert sum(is_stale(label) for r in before.regions for label in r.labels) == 1
+    assert before.regions[-1].brief_caption is None
+    same = [r for r in after.regions if r.box_source is not Source.HUMAN]
+    assert same == [r for r in before.regions if r.box_source is not Source.HUMAN]
+    assert validate_dataset(str(folder / "v3")) == []
