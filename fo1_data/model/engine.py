@@ -54,12 +54,24 @@ class OpenImage:
 
 @dataclass(frozen=True)
 class Question:
-    """A question about one chunk of an open image. `<regionK>` in `text` counts within the chunk."""
+    """A question about one chunk of an open image. `<regionK>` in `text` counts within the chunk.
+
+    given: token ids that the answer starts with: they are scored, and greedy choice goes on after them.
+    `max_new_tokens` counts them too: with as many, the answer is scored alone.
+    hidden_regions: indices in the chunk whose features this question may not see: their keys are left
+    out of its attention. What stands later in the prefix has seen them, so this is an approximation.
+    watched: token ids whose log-probabilities are kept at the first chosen token.
+    last_token: a token that ends the answer, as the end of turn does.
+    """
 
     image: OpenImage
     text: str
     chunk: int = 0
     max_new_tokens: int = 256
+    given: tuple[int, ...] = ()
+    hidden_regions: tuple[int, ...] = ()
+    watched: tuple[int, ...] = ()
+    last_token: int | None = None
 
 
 class Fo1Engine:
@@ -170,20 +182,29 @@ class Fo1Engine:
                 slots = max(slots // 2, 1)
                 self._cache.clear()
                 for one in rest:
-                    one.generation, one.in_objects = Generation(), False
+                    one.restart()
         for answer in done.values():
             answer.text = self.checkpoint.tokenizer.decode(answer.token_ids)
+            answer.ends = self.checkpoint.tokenizer.ends(answer.token_ids)
         return [done[order] for order in range(len(asked))]
 
     def _make(self, order: int, question: Question) -> Asked:
         image, chunk = question.image, question.chunk
+        if question.max_new_tokens < max(1, len(question.given)):
+            raise ValueError(f"{len(question.given)} tokens are given, {question.max_new_tokens} allowed")
+        ends = (self.checkpoint.tokenizer.special.end_of_turn, question.last_token)
+        is_whole = bool(question.given) and question.given[-1] in ends
         return Asked(
             order=order,
             prefix=image.prefix_numbers[chunk],
             num_regions=image.regions_in(chunk),
             start=image.prompts[chunk].next_position,
             tail_ids=self.checkpoint.tokenizer.tail_ids(question.text),
-            max_new_tokens=question.max_new_tokens,
+            max_new_tokens=len(question.given) if is_whole else question.max_new_tokens,
+            given=question.given,
+            hidden=tuple(image.prompts[chunk].region_places[region] for region in question.hidden_regions),
+            watched=question.watched,
+            last_token=question.last_token,
         )
 
     def _run(
@@ -200,7 +221,7 @@ class Fo1Engine:
                 1,
                 self.max_bytes
                 // 3
-                // (self._cache.bytes_a_token * max(a.capacity + len(a.tail_ids) for a in asked)),
+                // (self._cache.bytes_a_token * max(a.capacity + len(a.first_ids) for a in asked)),
             ),
         )
         batch = QuestionBatch(self.model, self.checkpoint.tokenizer.special, slots)

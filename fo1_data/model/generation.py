@@ -23,11 +23,13 @@ class RegionStep:
 
 @dataclass
 class Generation:
-    """A greedy answer.
+    """A greedy answer, or one that was given to be scored.
 
-    token_ids ends with the end of turn unless `finished` is False (the token limit was reached).
-    logprobs: of each token; margins: to the runner-up, 0 and up; entropies: of each step's whole
-    distribution, in nats.
+    token_ids ends with the end of turn unless `finished` is False (the token limit was reached). The
+    first `num_given` tokens were given, not chosen. logprobs: of each token; margins: to the best other
+    token, at least 0 for a chosen one; entropies: of each step's whole distribution, in nats.
+    watched: log-probabilities of the tokens that the question watches, at its first chosen token.
+    ends: how many characters of `text` each token ends with, the end of turn none of its own.
     """
 
     token_ids: list[int] = field(default_factory=list)
@@ -36,4 +38,7 @@ class Generation:
     entropies: list[float] = field(default_factory=list)
     region_steps: list[RegionStep] = field(default_factory=list)
     finished: bool = False
+    num_given: int = 0
+    watched: list[float] = field(default_factory=list)
+    ends: list[int] = field(default_factory=list)
     text: str = ""

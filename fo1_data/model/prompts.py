@@ -7,6 +7,7 @@ The wording must be the one that the checkpoint was trained with (VLM-FO1's task
 
 import re
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,7 @@ class PromptTokenizer:
             objects_open=self._id("<objects>"),
             objects_close=self._id("</objects>"),
         )
+        self._lengths: dict[int, int | None] = {}
         self._before_image = self._encode(f"{_SYSTEM}\n<|vision_start|>")
         self._after_image = self._encode("<|vision_end|>")
         self._newline = self._encode("\n")
@@ -115,6 +117,24 @@ class PromptTokenizer:
         """Text of an answer, special tokens included, the end of turn left out."""
         kept = [index for index in ids if index != self.special.end_of_turn]
         return str(self.tokenizer.decode(kept, skip_special_tokens=False, clean_up_tokenization_spaces=False))
+
+    def ends(self, ids: list[int]) -> list[int]:
+        """How many characters of `decode(ids)` each token ends with."""
+        lengths = [self._length(index) for index in ids]
+        if None in lengths:  # a character lies across tokens
+            return [len(self.decode(ids[: place + 1])) for place in range(len(ids))]
+        return list(accumulate(length or 0 for length in lengths))
+
+    def _length(self, index: int) -> int | None:
+        """Characters of one token's text; None where it holds part of one."""
+        if index not in self._lengths:
+            text = self.decode([index])
+            self._lengths[index] = None if "\ufffd" in text else len(text)
+        return self._lengths[index]
+
+    def answer_ids(self, text: str) -> tuple[int, ...]:
+        """Ids of an answer's text, special tokens included, without an end of turn."""
+        return tuple(self._encode(text))
 
 
 def load_tokenizer(folder: str | Path, num_region_tokens: int = MAX_REGIONS) -> PromptTokenizer:

@@ -7,8 +7,10 @@ Shapes: n active questions, Q tokens of a step, K key-value heads, G query heads
 E head width, S slots, L tail capacity, V vocabulary.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,7 +20,7 @@ from fo1_data.model.modeling import Fo1Model
 from fo1_data.model.prefix_cache import PrefixStack
 from fo1_data.model.prompts import SpecialIds
 from fo1_data.model.rotary import cos_sin, text_positions
-from fo1_data.model.shared_attention import Grouping, attend_to_prefix, attend_to_tail, join
+from fo1_data.model.shared_attention import Grouping, Hidden, attend_to_prefix, attend_to_tail, join
 
 # Tails that agree in so many ids are taken to be of one kind.
 _OPENING = 4
@@ -26,7 +28,12 @@ _OPENING = 4
 
 @dataclass
 class Asked:
-    """One question on its way. `prefix`: the number of its prefix; `start`: the first tail position."""
+    """One question on its way. `prefix`: the number of its prefix; `start`: the first tail position.
+
+    given: the answer's first tokens, scored and not chosen; `max_new_tokens` counts them. hidden:
+    positions of the prefix it may not look at. watched: tokens whose log-probabilities are kept at its
+    first choice. last_token: ends the answer as the end of turn does.
+    """
 
     order: int
     prefix: int
@@ -34,6 +41,10 @@ class Asked:
     start: int
     tail_ids: list[int]
     max_new_tokens: int
+    given: tuple[int, ...] = ()
+    hidden: tuple[int, ...] = ()
+    watched: tuple[int, ...] = ()
+    last_token: int | None = None
     generation: Generation = field(default_factory=Generation)
     in_objects: bool = False
 
@@ -41,6 +52,29 @@ class Asked:
     def capacity(self) -> int:
         """Tail tokens it can come to hold."""
         return len(self.tail_ids) + self.max_new_tokens
+
+    @property
+    def chooses(self) -> bool:
+        """Whether tokens are chosen after the given ones."""
+        return self.max_new_tokens > len(self.given)
+
+    @property
+    def first_ids(self) -> list[int]:
+        """What is run before the first choice: the tail, and of what is given all that is followed."""
+        return [*self.tail_ids, *(self.given if self.chooses else self.given[:-1])]
+
+    def restart(self) -> None:
+        """Forget what was answered."""
+        self.generation, self.in_objects = Generation(), False
+
+
+@dataclass(frozen=True)
+class Step:
+    """One state from which a token is told: a given one, or (None) the one to choose."""
+
+    asked: Asked
+    given: int | None
+    in_objects: bool
 
 
 @dataclass(frozen=True)
@@ -52,10 +86,10 @@ class SharedHead:
 
 
 def group_by_head(asked: list[Asked]) -> list[SharedHead]:
-    """Group questions by prefix and opening words, and find how far each group's tails agree."""
-    groups: dict[tuple[int, tuple[int, ...]], list[Asked]] = {}
+    """Group questions by what they see and their opening words, and find how far each group's tails agree."""
+    groups: dict[tuple[int, tuple[int, ...], tuple[int, ...]], list[Asked]] = {}
     for one in asked:
-        groups.setdefault((one.prefix, tuple(one.tail_ids[:_OPENING])), []).append(one)
+        groups.setdefault((one.prefix, one.hidden, tuple(one.tail_ids[:_OPENING])), []).append(one)
     return [SharedHead(group, _agreement([one.tail_ids for one in group])) for group in groups.values()]
 
 
@@ -80,7 +114,7 @@ class QuestionBatch:
         self._fill: list[int] = []
         self._tails: Tensor | None = None
         self._stack: PrefixStack | None = None
-        self._grouping: Grouping | None = None
+        self._grouping: tuple[Grouping, Hidden | None] | None = None
         self._tables = cos_sin(text_positions(0, 1).to(model.device), *self._rotary)
 
     @property
@@ -97,7 +131,7 @@ class QuestionBatch:
         self._stack, self._grouping = stack, None
 
     def admit(self, asked: list[Asked]) -> None:
-        """Take questions into free slots, run their tails, and choose their first tokens.
+        """Take questions into free slots, run their tails, score what is given and choose what follows.
 
         Questions of one kind about one image start with the same words: these are run once.
         """
@@ -105,7 +139,7 @@ class QuestionBatch:
         groups = group_by_head(asked)
         asked = [group.asked[0] for group in groups] + [one for group in groups for one in group.asked[1:]]
         # Padding is written too: behind a shared head it may reach as far as the longest tail does.
-        padding = max(len(one.tail_ids) for one in asked)
+        padding = max(len(one.first_ids) for one in asked)
         self._reserve(max(one.capacity for one in [*self.active, *asked]) + padding, end)
         self._reserve_positions(max(one.start + one.capacity for one in asked) + padding)
         self.active += asked
@@ -113,12 +147,35 @@ class QuestionBatch:
         self._grouping = None
         self._run_heads(groups, first)
         heads = {id(one): group.length for group in groups for one in group.asked}
-        rests = [one.tail_ids[heads[id(one)] :] for one in asked]
-        hidden = self._forward(self._padded(rests), slice(first, end))
-        last = torch.tensor([len(rest) - 1 for rest in rests], device=hidden.device)
-        for slot, rest in enumerate(rests, start=first):
-            self._fill[slot] += len(rest)
-        self._choose(hidden[torch.arange(len(asked), device=hidden.device), last], asked)
+        rests = [one.first_ids[heads[id(one)] :] for one in asked]
+        states = self._forward(self._padded(rests), slice(first, end))
+        rows: list[int] = []
+        places: list[int] = []
+        steps: list[Step] = []
+        for row, (one, rest) in enumerate(zip(asked, rests, strict=True)):
+            self._fill[first + row] += len(rest)
+            told = list(self._first_steps(one))
+            steps += told
+            rows += [row] * len(told)
+            places += range(len(rest) - len(told), len(rest))
+        where = torch.tensor([rows, places], device=states.device)
+        # As many at a time as there are slots: the vocabulary makes rows wide.
+        for begin in range(0, len(steps), self.num_slots):
+            part = where[:, begin : begin + self.num_slots]
+            self._tell(states[part[0], part[1]], steps[begin : begin + self.num_slots])
+
+    def _first_steps(self, one: Asked) -> Iterator[Step]:
+        in_objects = False
+        for token in one.given:
+            yield Step(one, token, in_objects)
+            in_objects = self._still_in_objects(token, in_objects)
+        if one.chooses:
+            yield Step(one, None, in_objects)
+
+    def _still_in_objects(self, token: int, before: bool) -> bool:
+        if token in (self._special.objects_open, self._special.objects_close):
+            return token == self._special.objects_open
+        return before
 
     def _run_heads(self, groups: list["SharedHead"], first: int) -> None:
         """Run each group's shared start in its first member's slot and copy what that gives to the others.
@@ -152,9 +209,9 @@ class QuestionBatch:
         ended = self._release()
         if self.active:
             tokens = torch.tensor([[one.generation.token_ids[-1]] for one in self.active])
-            hidden = self._forward(tokens.to(self._model.device), slice(0, len(self.active)))
+            states = self._forward(tokens.to(self._model.device), slice(0, len(self.active)))
             self._fill = [fill + 1 for fill in self._fill]
-            self._choose(hidden[:, 0], self.active)
+            self._tell(states[:, 0], [Step(one, None, one.in_objects) for one in self.active])
         return ended
 
     def _release(self) -> list[Asked]:
@@ -200,7 +257,7 @@ class QuestionBatch:
         stack, tails, text = self._stack, self._tails, self._model.config.text
         device, (num, length) = ids.device, ids.shape
         members, fill = self.active[slots], torch.tensor(self._fill[slots])
-        grouping = self._group(slots, device)
+        grouping, hidden = self._group(slots, device)
         offsets = torch.arange(length)
         places = fill[:, None] + offsets
         extent = int(places.max()) + 1
@@ -219,53 +276,73 @@ class QuestionBatch:
             tails[0, layer].transpose(1, 2)[slot_index, place_index] = keys
             tails[1, layer].transpose(1, 2)[slot_index, place_index] = values
             scaled = (queries * scale).unflatten(2, (heads, -1))
-            of_prefix = attend_to_prefix(scaled, stack.keys[layer], stack.values[layer], stack.bias, grouping)
+            of_prefix = attend_to_prefix(
+                scaled, stack.keys[layer], stack.values[layer], stack.bias, grouping, hidden
+            )
             own_keys, own_values = tails[:, layer, slots, :, :extent]
             of_tail = attend_to_tail(scaled, own_keys, own_values, bias)
             return join(of_prefix, of_tail, queries.dtype)
 
         embeds = self._model.embed_tokens(ids)
-        hidden = run_decoder(self._model.language_model, embeds, cos, sin, attend)
-        assert hidden is not None
-        return hidden
+        states = run_decoder(self._model.language_model, embeds, cos, sin, attend)
+        assert states is not None
+        return states
 
-    def _group(self, slots: slice, device: torch.device) -> Grouping:
+    def _group(self, slots: slice, device: torch.device) -> tuple[Grouping, Hidden | None]:
         assert self._stack is not None
         whole = slots == slice(0, len(self.active))
         if whole and self._grouping is not None:
             return self._grouping
-        rows = [self._stack.row[one.prefix] for one in self.active[slots]]
-        grouping = Grouping.of(rows, len(self._stack.row), device)
+        members = self.active[slots]
+        rows = [self._stack.row[one.prefix] for one in members]
+        found = (
+            Grouping.of(rows, len(self._stack.row), device),
+            Hidden.of([one.hidden for one in members], device),
+        )
         if whole:
-            self._grouping = grouping
-        return grouping
+            self._grouping = found
+        return found
 
-    def _choose(self, hidden: Tensor, members: list[Asked]) -> None:
-        """Greedy choice from (n, D) states, with the numbers that tell how sure it was."""
-        logprobs = torch.log_softmax(self._model.logits(hidden).float(), dim=-1)
+    def _tell(self, states: Tensor, steps: list[Step]) -> None:
+        """Score what is given and choose the rest greedily, from (n, D) states, with how sure it was."""
+        logprobs = torch.log_softmax(self._model.logits(states).float(), dim=-1)
         best = logprobs.topk(2, dim=-1)
         entropy = -(logprobs.exp() * logprobs.nan_to_num(neginf=0.0)).sum(dim=-1)
-        tokens = best.indices[:, 0].tolist()
-        numbers = torch.stack(
-            (best.values[:, 0], best.values[:, 0] - best.values[:, 1], entropy), dim=1
-        ).tolist()
-        pointing = [row for row, one in enumerate(members) if one.in_objects]
-        over_regions = logprobs[pointing][:, self._region_ids].cpu().numpy() if pointing else None
-        for row, (one, token, (logprob, margin, spread)) in enumerate(
-            zip(members, tokens, numbers, strict=True)
-        ):
-            answer = one.generation
-            if one.in_objects and over_regions is not None:
-                choices = over_regions[pointing.index(row)]
+        chosen = best.indices[:, 0]
+        if any(step.given is not None for step in steps):
+            told = [-1 if step.given is None else step.given for step in steps]
+            given = torch.tensor(told, device=chosen.device)
+            chosen = torch.where(given < 0, chosen, given)
+        logprob = logprobs.gather(1, chosen[:, None])[:, 0]
+        other = torch.where(chosen == best.indices[:, 0], best.values[:, 1], best.values[:, 0])
+        numbers = torch.stack((logprob, logprob - other, entropy), dim=1).tolist()
+        over_regions = self._over_regions(logprobs, steps)
+        for row, (step, token, told_of) in enumerate(zip(steps, chosen.tolist(), numbers, strict=True)):
+            one, answer = step.asked, step.asked.generation
+            if row in over_regions:
+                choices = over_regions[row]
                 answer.region_steps.append(
                     RegionStep(len(answer.token_ids), choices[: one.num_regions], float(choices[-1]))
                 )
-            answer.token_ids.append(token)
-            answer.logprobs.append(logprob)
-            answer.margins.append(margin)
-            answer.entropies.append(max(spread, 0.0))
-            answer.finished = token == self._special.end_of_turn
-            if token == self._special.objects_open:
-                one.in_objects = True
-            elif token == self._special.objects_close:
-                one.in_objects = False
+            if step.given is not None:
+                answer.num_given += 1
+            elif one.watched and not answer.watched:
+                answer.watched = logprobs[row, list(one.watched)].tolist()
+            self._append(one, token, *told_of)
+
+    def _over_regions(self, logprobs: Tensor, steps: list[Step]) -> dict[int, np.ndarray]:
+        """Of the rows that choose a region: the log-probabilities of all region tokens and the stop."""
+        pointing = [row for row, step in enumerate(steps) if step.in_objects]
+        if not pointing:
+            return {}
+        found = logprobs[torch.tensor(pointing, device=logprobs.device)[:, None], self._region_ids]
+        return dict(zip(pointing, found.cpu().numpy(), strict=True))
+
+    def _append(self, one: Asked, token: int, logprob: float, margin: float, entropy: float) -> None:
+        answer = one.generation
+        answer.token_ids.append(token)
+        answer.logprobs.append(logprob)
+        answer.margins.append(margin)
+        answer.entropies.append(max(entropy, 0.0))
+        answer.finished = token in (self._special.end_of_turn, one.last_token)
+        one.in_objects = self._still_in_objects(token, one.in_objects)

@@ -16,10 +16,14 @@ from fo1_data.model.rotary import image_positions, text_positions
 
 @dataclass(frozen=True)
 class PromptEmbeds:
-    """embeds: (P, D) in the model's dtype; positions: (3, P) int64, on the CPU."""
+    """embeds: (P, D) in the model's dtype; positions: (3, P) int64, on the CPU.
+
+    region_places: the row of `embeds` that is each region's feature.
+    """
 
     embeds: Tensor
     positions: Tensor
+    region_places: tuple[int, ...] = ()
 
     @property
     def next_position(self) -> int:
@@ -47,11 +51,13 @@ def embed_prompt(
     rows: list[Tensor] = []
     positions: list[Tensor] = []
     text: list[int] = []
-    start, region = 0, 0
+    places: list[int] = []
+    start, filled = 0, 0
 
     def flush_text() -> None:
-        nonlocal start
+        nonlocal start, filled
         if text:
+            filled += len(text)
             rows.append(model.embed_tokens(torch.tensor(text, device=device)))
             positions.append(text_positions(start, len(text)))
             start += len(text)
@@ -62,14 +68,17 @@ def embed_prompt(
             flush_text()
             height, width = grid_hw[0] // merge, grid_hw[1] // merge
             rows.append(encoded.image_embeds)
+            filled += len(encoded.image_embeds)
             positions.append(image_positions(start, height, width))
             start += max(height, width)
         elif index == REGION_PLACEHOLDER and encoded is not None:
             flush_text()
+            region = len(places)
+            places.append(filled)
             rows.append(encoded.region_embeds[region : region + 1])
             positions.append(text_positions(start, 1))
-            region, start = region + 1, start + 1
+            start, filled = start + 1, filled + 1
         else:
             text.append(index)
     flush_text()
-    return PromptEmbeds(torch.cat(rows), torch.cat(positions, dim=1))
+    return PromptEmbeds(torch.cat(rows), torch.cat(positions, dim=1), tuple(places))
