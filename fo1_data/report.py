@@ -26,6 +26,7 @@ from fo1_data.corpus.storage import open_store
 from fo1_data.dataset.pixels import image_bytes
 from fo1_data.dataset.reader import Dataset, open_dataset
 from fo1_data.errors import DatasetError, InputReject
+from fo1_data.evaluation.faults import Faults, Mistakes
 from fo1_data.report_figures import bar_chart, share_bars, whole_number_bars
 from fo1_data.report_statistics import CONFIDENCE_BINS, SIZE_BINS, RejectGroups, Statistics
 from schemas.images import ImageRow
@@ -34,6 +35,7 @@ from schemas.regions import Region
 THUMBNAIL_PX = 720
 NUM_COLOURS = 8
 _TOP_TEXTS = 12
+Judge = Callable[[ImageRow], Faults | None]
 # In percent of the image: boxes with a shorter side have their number outside, if there is this much room.
 _SMALL_PCT, _BADGE_PCT = 14, 5
 
@@ -65,7 +67,10 @@ class ShownRegion:
 
 @dataclass(frozen=True)
 class ShownImage:
-    """An image of the page. `picture` is a data URI, None where there are no pixels (`missing` says why)."""
+    """An image of the page. `picture` is a data URI, None where there are no pixels (`missing` says why).
+
+    `faults`: what gold says otherwise; nothing where there is no gold.
+    """
 
     row: ImageRow
     picture: str | None
@@ -73,6 +78,7 @@ class ShownImage:
     regions: list[ShownRegion]
     numbers: dict[str, int]
     haystack: str
+    faults: Faults
 
     @property
     def back_to_front(self) -> list[ShownRegion]:
@@ -83,28 +89,38 @@ class ShownImage:
 @dataclass
 class _Gathered:
     statistics: Statistics = field(default_factory=Statistics)
-    rows: list[ImageRow] = field(default_factory=list)
+    mistakes: Mistakes = field(default_factory=Mistakes)
+    rows: list[tuple[ImageRow, Faults | None]] = field(default_factory=list)
 
 
-def write_report(address: str, out: str, num_images: int = 48, limits: InputLimits | None = None) -> int:
+def write_report(
+    address: str,
+    out: str,
+    num_images: int = 48,
+    limits: InputLimits | None = None,
+    judge: Judge | None = None,
+) -> int:
     """Write the report of the dataset at `address` to the file or URL `out`; returns the images it shows.
 
+    `judge` compares a row with its gold: the page then shows the mistakes, worst images first.
     Raises DatasetError where there is no finished dataset, StorageError where `out` cannot be written.
     """
-    page, shown = render_report(address, num_images, limits or InputLimits())
+    page, shown = render_report(address, num_images, limits or InputLimits(), judge)
     target = normalise(out)
     open_store(parent(target)).write_bytes(base_name(target), page.encode())
     return shown
 
 
-def render_report(address: str, num_images: int, limits: InputLimits) -> tuple[str, int]:
+def render_report(
+    address: str, num_images: int, limits: InputLimits, judge: Judge | None = None
+) -> tuple[str, int]:
     """The page of the dataset at `address` with at most `num_images` images, and how many it shows."""
     dataset = open_dataset(address)
-    gathered = _gather(dataset.rows(), num_images)
+    gathered = _gather(dataset.rows(), num_images, judge)
     rejects = RejectGroups()
     for reject in dataset.rejects():
         rejects.add(reject)
-    images = [show_image(row, limits) for row in gathered.rows]
+    images = [show_image(row, limits, faults) for row, faults in gathered.rows]
     page = _environment().from_string(_asset("report.html.j2"))
     style, script = _asset("report.css"), _asset("report.js")
     html = page.render(
@@ -113,6 +129,7 @@ def render_report(address: str, num_images: int, limits: InputLimits) -> tuple[s
         cards=_cards(dataset),
         figures=_figures(gathered.statistics),
         lists=_top_lists(gathered.statistics),
+        mistakes=gathered.mistakes,
         images=images,
         rejects=rejects.by_count(),
         style=Markup(style),
@@ -123,7 +140,7 @@ def render_report(address: str, num_images: int, limits: InputLimits) -> tuple[s
     return html, len(images)
 
 
-def show_image(row: ImageRow, limits: InputLimits) -> ShownImage:
+def show_image(row: ImageRow, limits: InputLimits, faults: Faults | None = None) -> ShownImage:
     """Prepare one row for the page."""
     picture = missing = None
     try:
@@ -138,22 +155,30 @@ def show_image(row: ImageRow, limits: InputLimits) -> ShownImage:
         regions=regions,
         numbers={region.region_id: region.index for region in row.regions},
         haystack=_haystack(row),
+        faults=faults or Faults(),
     )
 
 
-def _gather(rows: Iterable[ImageRow], num_images: int) -> _Gathered:
-    """Count every row; keep the rows whose ids are the least (ids are hashes: a fair, lasting draw)."""
+def _gather(rows: Iterable[ImageRow], num_images: int, judge: Judge | None) -> _Gathered:
+    """Count every row; keep those with most mistakes, else whose ids are the least.
+
+    Ids are hashes: a fair, lasting draw.
+    """
     gathered = _Gathered()
-    kept: list[tuple[int, int, ImageRow]] = []
+    kept: list[tuple[int, int, int, ImageRow, Faults | None]] = []
     for position, row in enumerate(rows):
         gathered.statistics.add(row)
-        # A heap of the least ids has the greatest of them on top.
-        entry = (-int(row.image_id[:16] or "0", 16), -position, row)
+        faults = judge(row) if judge else None
+        if faults is not None:
+            gathered.mistakes.add(faults)
+        # A heap has on top what goes first: of the fewest mistakes the greatest id.
+        entry = (len(faults or ()), -int(row.image_id[:16] or "0", 16), -position, row, faults)
         if len(kept) < num_images:
             heapq.heappush(kept, entry)
-        elif kept and entry[:2] > kept[0][:2]:
+        elif kept and entry[:3] > kept[0][:3]:
             heapq.heapreplace(kept, entry)
-    gathered.rows = [row for _, _, row in sorted(kept, key=lambda entry: -entry[1])]
+    order = sorted(kept, key=lambda entry: (-entry[0], -entry[2]))
+    gathered.rows = [(row, faults) for *_, row, faults in order]
     return gathered
 
 

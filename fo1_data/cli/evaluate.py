@@ -1,11 +1,14 @@
 """`fo1 evaluate`: a dataset against gold."""
 
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fo1_data.cli.output import JsonOption, emit, say
+
+if TYPE_CHECKING:
+    from schemas.corpus import CorpusImage
 
 
 class Match(StrEnum):
@@ -24,14 +27,19 @@ def evaluate(
     as_json: JsonOption = False,
 ) -> None:
     """Figures of a dataset against gold: proposals, captions, groundings, counts, texts, confidence."""
-    from fo1_data.corpus.readers import read_corpus
     from fo1_data.dataset.reader import open_dataset
     from fo1_data.evaluation.scores import evaluate as score
+
+    emit(score(open_dataset(dataset).rows(), read_gold(gold), caption_match.value), as_json)
+
+
+def read_gold(gold: str) -> "list[CorpusImage]":
+    """All of a gold corpus that can be read; what cannot is counted on standard error."""
+    from fo1_data.corpus.readers import read_corpus
     from schemas.corpus import CorpusImage
 
     entries = list(read_corpus(gold))
-    unread = sum(not isinstance(entry, CorpusImage) for entry in entries)
-    if unread:
-        say(f"{unread} lines of the gold cannot be read and are left out")
     usable = [entry for entry in entries if isinstance(entry, CorpusImage)]
-    emit(score(open_dataset(dataset).rows(), usable, caption_match.value), as_json)
+    if len(usable) < len(entries):
+        say(f"{len(entries) - len(usable)} lines of the gold cannot be read and are left out")
+    return usable

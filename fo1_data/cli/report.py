@@ -1,20 +1,45 @@
 """`fo1 report`: a dataset as one HTML page."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fo1_data.cli.evaluate import Match, read_gold
 from fo1_data.cli.output import JsonOption, emit
+
+if TYPE_CHECKING:
+    from fo1_data.report import Judge
 
 
 def report(
     folder: Annotated[str, typer.Argument(metavar="DIR", help="Folder or URL of a finished dataset.")],
     out: Annotated[str, typer.Option("--out", help="The HTML file to write.")] = "report.html",
     images: Annotated[int, typer.Option(min=0, help="Show at most this many images.")] = 48,
+    gold: Annotated[
+        str | None, typer.Option(help="A corpus with gold: show what is wrong, the worst images first.")
+    ] = None,
+    caption_match: Annotated[
+        Match, typer.Option(help="exact: the caption is gold's; words: all of gold's words occur in it.")
+    ] = Match.EXACT,
     as_json: JsonOption = False,
 ) -> None:
     """One self-contained page: images with boxes and captions, distributions, what was rejected and why."""
     from fo1_data.report import write_report
 
-    shown = write_report(folder, out, images)
+    judge = _judge_by(gold, caption_match) if gold else None
+    shown = write_report(folder, out, images, judge=judge)
     emit({"report": out, "images_shown": shown}, as_json, f"{out} shows {shown} images of {folder}")
+
+
+def _judge_by(gold: str, caption_match: Match) -> "Judge":
+    from fo1_data.evaluation.faults import Faults, find_faults
+    from fo1_data.evaluation.matching import GoldIndex
+    from schemas.images import ImageRow
+
+    index = GoldIndex(read_gold(gold))
+
+    def judge(row: ImageRow) -> Faults | None:
+        pair = index.pair(row)
+        return find_faults(pair, caption_match.value) if pair else None
+
+    return judge

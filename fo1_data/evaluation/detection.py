@@ -77,7 +77,7 @@ def score_groundings(pairs: Sequence[Pair]) -> dict[str, object]:
             wanted = wanted_regions(pair.gold, grounding.phrase)
             if wanted is None:
                 continue
-            named = _named(pair, grounding.region_ids)
+            named = named_regions(pair, grounding.region_ids)
             if grounding.kind == LabelKind.GROUNDED_CAPTION:
                 spoken.add(named, wanted)
                 continue
@@ -106,7 +106,7 @@ def wanted_regions(gold: CorpusImage, phrase: str) -> set[int | str] | None:
     return {index for index, spoken in enumerate(said) if words <= spoken}
 
 
-def _named(pair: Pair, region_ids: Sequence[str]) -> set[int | str]:
+def named_regions(pair: Pair, region_ids: Sequence[str]) -> set[int | str]:
     """Gold indices of the regions named; a region that is none of gold's stays a region id."""
     place = {region.region_id: gold for region, gold in zip(pair.row.regions, pair.gold_of, strict=True)}
     named: set[int | str] = set()

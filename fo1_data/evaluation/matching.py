@@ -42,16 +42,30 @@ class Pair:
 def pair_rows(
     rows: Iterable[ImageRow], gold: Iterable[CorpusImage], box_frame: BoxFrame = "auto"
 ) -> Iterator[Pair]:
-    """Every row that has gold: by address, else by the corpus' own id, else by a file name that is unique."""
-    entries = list(gold)
-    by_address = {entry.name: entry for entry in entries}
-    by_id = _unique((entry.id, entry) for entry in entries)
-    by_file = _unique((PurePosixPath(entry.name).name, entry) for entry in entries)
+    """Every row that has gold, with it."""
+    index = GoldIndex(gold, box_frame)
     for row in rows:
-        known = [by_address[uri] for uri in row.uris if uri in by_address]
-        entry = known[0] if known else by_id.get(row.source_id) or by_file.get(PurePosixPath(row.uri).name)
-        if entry is not None:
-            yield make_pair(row, entry, box_frame)
+        pair = index.pair(row)
+        if pair is not None:
+            yield pair
+
+
+class GoldIndex:
+    """Finds a row's gold: by address, else by the corpus' own id, else by a file name that is unique."""
+
+    def __init__(self, gold: Iterable[CorpusImage], box_frame: BoxFrame = "auto") -> None:
+        entries = list(gold)
+        self._box_frame: BoxFrame = box_frame
+        self._by_address = {entry.name: entry for entry in entries}
+        self._by_id = _unique((entry.id, entry) for entry in entries)
+        self._by_file = _unique((PurePosixPath(entry.name).name, entry) for entry in entries)
+
+    def pair(self, row: ImageRow) -> Pair | None:
+        """The row with its gold; None where there is none."""
+        known = [self._by_address[uri] for uri in row.uris if uri in self._by_address]
+        file_name = PurePosixPath(row.uri).name
+        entry = known[0] if known else self._by_id.get(row.source_id) or self._by_file.get(file_name)
+        return make_pair(row, entry, self._box_frame) if entry is not None else None
 
 
 def make_pair(row: ImageRow, entry: CorpusImage, box_frame: BoxFrame = "auto") -> Pair:

@@ -9,6 +9,7 @@ from factories import make_answer, make_count, make_dataset, make_reject, make_r
 
 from fo1_data.corpus.images import InputLimits
 from fo1_data.errors import DatasetError
+from fo1_data.evaluation.faults import Faults
 from fo1_data.report import render_report, write_report
 from schemas.images import ImageRow
 from schemas.labels import Decision
@@ -121,3 +122,23 @@ def test_an_empty_dataset_has_a_report(tmp_path: Path) -> None:
 def test_no_dataset_is_said_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="is no dataset"):
         write_report(str(tmp_path), str(tmp_path / "r.html"))
+
+
+def test_with_gold_the_worst_images_come_first_and_say_what_gold_says(
+    tmp_path: Path, rows: list[ImageRow]
+) -> None:
+    make_dataset(tmp_path / "d", rows)
+    wrong = {rows[2].image_id: ["a beige bar"], rows[4].image_id: ["one", "two"]}
+
+    def judge(row: ImageRow) -> Faults:
+        said = wrong.get(row.image_id)
+        return Faults(regions={0: said} if said else {}, num_judged=4)
+
+    html, shown = render_report(str(tmp_path / "d"), 2, InputLimits(), judge)
+    page = Page(html)
+    order = [attrs["data-image-id"] for attrs in page.of_class("stage")]
+    assert (shown, order) == (2, [rows[4].image_id, rows[2].image_id])
+    assert "gold: a beige bar" in page.text
+    assert "2 wrong" in page.text
+    assert "labels judged" in page.text
+    assert "labels judged" not in rendered(tmp_path / "d").text

@@ -1,0 +1,65 @@
+"""The single mistakes: none where all is right; what is broken on purpose, and nothing else, is found."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_scores import perfect_row, scene_gold
+
+from fo1_data.evaluation.faults import Faults, Mistakes, find_faults
+from fo1_data.evaluation.matching import GoldIndex, make_pair
+from schemas.labels import LabelKind
+
+
+@given(seed=st.integers(0, 50), reverse=st.booleans())
+@settings(max_examples=15, deadline=None)
+def test_a_perfect_row_has_no_faults(seed: int, reverse: bool) -> None:
+    gold = scene_gold(seed)
+    faults = find_faults(make_pair(perfect_row(gold, reverse), gold))
+    assert (len(faults), faults.missed_xyxy, bool(faults.swaps)) == (0, [], False)
+    assert faults.num_judged > 2 * len(gold.regions)
+
+
+def broken() -> Faults:
+    gold = scene_gold()
+    row = perfect_row(gold)
+    colour = gold.regions[0].label.split()[0]
+    row.regions[0].brief_caption = row.regions[0].brief_caption.replace(colour, "beige")
+    row.groundings[0].region_ids = []
+    row.counts[0].count += 1
+    missed = row.regions.pop()
+    for part in (*row.groundings, *row.counts):
+        part.region_ids = [one for one in part.region_ids if one != missed.region_id]
+    return find_faults(make_pair(row, gold))
+
+
+def test_every_mistake_is_told_with_what_gold_says() -> None:
+    gold, faults = scene_gold(), broken()
+    assert faults.regions == {0: [gold.regions[0].caption]}
+    assert faults.swaps == {(gold.regions[0].label.split()[0], "beige"): 1}
+    first = gold.phrases[0]
+    last = len(gold.regions) - 1
+    told = " ".join("missed" if place == last else str(place) for place in sorted(first.region_indices))
+    assert faults.phrases[LabelKind.GROUND, first.text] == told
+    assert faults.counts == {gold.counts[0].text: gold.counts[0].count}
+    assert faults.missed_xyxy == [gold.regions[-1].box_xyxy]
+
+
+def test_mistakes_add_up() -> None:
+    mistakes = Mistakes()
+    for _ in range(3):
+        mistakes.add(broken())
+    assert (mistakes.num_images, mistakes.num_missed) == (3, 3)
+    assert mistakes.num_wrong == 3 * broken().num_wrong
+    assert mistakes.most_swapped() == [(scene_gold().regions[0].label.split()[0], "beige", 3)]
+
+
+@pytest.mark.parametrize("known_by", ["address", "id", "file"])
+def test_gold_is_found_by_address_id_or_file_name(known_by: str) -> None:
+    gold = scene_gold()
+    row = perfect_row(gold)
+    if known_by != "address":
+        row.uri, row.uris = "elsewhere/1.png", ["elsewhere/1.png"]
+    row.source_id = gold.id if known_by == "id" else None
+    pair = GoldIndex([gold, scene_gold(2)]).pair(row)
+    assert pair is not None
+    assert pair.gold.id == gold.id
