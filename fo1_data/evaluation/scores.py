@@ -5,10 +5,12 @@ from collections.abc import Iterable
 from fo1_data.corpus.frames import BoxFrame
 from fo1_data.errors import UsageError
 from fo1_data.evaluation.captions import CaptionMatch, score_captions, score_texts
+from fo1_data.evaluation.coco_figures import score_detections, score_recall
 from fo1_data.evaluation.confidences import score_confidences
 from fo1_data.evaluation.counting import score_counts
 from fo1_data.evaluation.detection import score_groundings, score_proposals
 from fo1_data.evaluation.matching import pair_rows
+from fo1_data.evaluation.phrase_figures import score_phrases
 from schemas.corpus import CorpusImage
 from schemas.images import ImageRow
 
@@ -26,9 +28,10 @@ def evaluate(
             "no image of the dataset is in the gold: they are matched by address, id or file name"
         )
     return {
-        "proposals": score_proposals(pairs),
+        "proposals": {**score_proposals(pairs), **score_recall(pairs)},
+        "detections": score_detections(pairs),
         "captions": score_captions(pairs, caption_match),
-        "groundings": score_groundings(pairs),
+        "groundings": {**score_groundings(pairs), "referring": score_phrases(pairs)},
         "counts": score_counts(pairs),
         "text": score_texts(pairs),
         "confidence": score_confidences(pairs, caption_match),
