@@ -98,11 +98,15 @@ class ConfidenceMap(BaseModel):
 
 
 class JudgedLabels(BaseModel):
-    """Labels that were judged, as parallel lists: the number of their image, confidence, wrong or not."""
+    """Labels that were judged, as parallel lists: the number of their image, confidence, wrong or not.
+
+    `place`: how many labels of the same kind and image are surer.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
     image: list[int] = []
+    place: list[int] = []
     confidence: list[float] = []
     wrong: list[bool] = []
 
@@ -130,9 +134,8 @@ class KindCalibration(BaseModel):
     """One label kind.
 
     `fit_labels`: the part that was fitted on, with confidences out of fold: it chooses where testing
-    starts, and certifies nothing. `held_out`: the part that certifies. `most_labels`: of one image, at
-    most so many labels of this kind are accepted. `scope`: held-out labels are a sample of all labels,
-    or only of those that an earlier routing had accepted.
+    starts, and certifies nothing. `held_out`: the part that certifies. `scope`: held-out labels are a
+    sample of all labels, or only of those that an earlier routing had accepted.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -143,7 +146,6 @@ class KindCalibration(BaseModel):
     figures: FitFigures
     fit_labels: JudgedLabels
     held_out: JudgedLabels
-    most_labels: int = Field(ge=1)
     scope: Literal["all", "accepted_before"] = "all"
 
 
@@ -185,7 +187,9 @@ class RoutingSettings(BaseModel):
 
 
 class Acceptance(BaseModel):
-    """The rule for one kind: accept from `threshold` on (None: nothing), at most `most_labels` an image.
+    """The rule for one kind: of each image the `most_labels` surest labels, from `threshold` on.
+
+    None: nothing is accepted.
 
     `told`: in words, why. `held_out_labels`, `held_out_wrong`: what the rule accepts of the held-out part.
     """

@@ -1,0 +1,185 @@
+"""Fits the model of one label kind with scikit-learn, and hands it over as plain numbers.
+
+Two families, logistic regression and gradient-boosted trees, and two maps to a probability, Platt's and
+isotonic regression: of each the one with the lower Brier score out of fold stays. Folds are by image,
+as labels of one image are alike. The same labels and seed give the same model.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from fo1_data.confidence.scoring import confidence, score
+from schemas.calibration import BoostedTrees, ConfidenceMap, LogisticModel, Model, Tree
+
+Values = npt.NDArray[np.float64]
+Right = npt.NDArray[np.bool_]
+Groups = npt.NDArray[np.int64]
+Fitter = Callable[[Values, Right, int], Model]
+
+NUM_FOLDS = 5
+NUM_TREES = 60
+# Platt's share in a map by isotonic regression: enough to tell equal steps apart by their scores.
+_TIE_BREAK = 0.02
+_SMALLEST_SLOPE = 1e-3
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A fitted model with its map; `out_of_fold` are the confidences of the labels it was fitted on."""
+
+    model: Model
+    map: ConfidenceMap
+    out_of_fold: Values
+    brier_by_family: dict[str, float]
+    brier_by_map: dict[str, float]
+
+
+def fit_logistic(matrix: Values, right: Right, seed: int) -> Model:
+    """Logistic regression (L2, strength 1) on a prepared (labels, columns) matrix."""
+    from sklearn.linear_model import LogisticRegression
+
+    found = LogisticRegression(max_iter=2000, random_state=seed).fit(matrix, right)
+    return LogisticModel(intercept=float(found.intercept_[0]), weights=[float(w) for w in found.coef_[0]])
+
+
+def fit_boosted(matrix: Values, right: Right, seed: int) -> Model:
+    """Gradient boosting (Friedman, 2001): shallow trees on log loss, each on 70 % of the labels."""
+    from sklearn.ensemble import GradientBoostingClassifier
+
+    found = GradientBoostingClassifier(
+        n_estimators=NUM_TREES,
+        max_depth=3,
+        learning_rate=0.1,
+        subsample=0.7,
+        min_samples_leaf=max(5, len(right) // 200),
+        random_state=seed,
+    ).fit(matrix, right)
+    share = np.clip(right.mean(), 1e-6, 1 - 1e-6)
+    trees = [_tree_of(stage[0].tree_, found.learning_rate) for stage in found.estimators_]
+    return BoostedTrees(intercept=float(np.log(share / (1 - share))), trees=trees)
+
+
+FAMILIES: dict[str, Fitter] = {"logistic": fit_logistic, "boosted_trees": fit_boosted}
+
+
+def fit(
+    matrix: Values,
+    right: Right,
+    images: Groups,
+    seed: int,
+    families: Sequence[str] = tuple(FAMILIES),
+    num_folds: int = NUM_FOLDS,
+) -> Fit:
+    """Choose, fit and map. `right` must hold both sides, `images` at least two images."""
+    fold_of = folds(images, num_folds, seed)
+    scores = {name: _out_of_fold(FAMILIES[name], matrix, right, fold_of, seed) for name in families}
+    brier_by_family = {
+        name: brier(confidence(fit_platt(values, right), values), right) for name, values in scores.items()
+    }
+    family = min(families, key=lambda name: brier_by_family[name])
+    chosen = scores[family]
+    mapped = {name: _map_out_of_fold(fitter, chosen, right, fold_of) for name, fitter in _MAPS.items()}
+    brier_by_map = {name: brier(values, right) for name, values in mapped.items()}
+    best = min(_MAPS, key=lambda name: brier_by_map[name])
+    model = FAMILIES[family](matrix, right, seed)
+    return Fit(model, _MAPS[best](chosen, right), mapped[best], brier_by_family, brier_by_map)
+
+
+def fit_platt(scores: Values, right: Right) -> ConfidenceMap:
+    """Platt's map (1999): a sigmoid of the score, with his targets; its slope is kept above 0."""
+    from sklearn.linear_model import LogisticRegression
+
+    weights = np.ones(len(right))
+    found = LogisticRegression(C=1e6, max_iter=2000).fit(_twice(scores)[:, None], *_soft(right, weights))
+    slope, intercept = float(found.coef_[0, 0]), float(found.intercept_[0])
+    if slope < _SMALLEST_SLOPE:
+        share = (right.sum() + 1) / (len(right) + 2)
+        slope, intercept = _SMALLEST_SLOPE, float(np.log(share / (1 - share)))
+    return ConfidenceMap(slope=slope, intercept=intercept, platt_share=1.0)
+
+
+def fit_isotonic(scores: Values, right: Right) -> ConfidenceMap:
+    """Isotonic regression, its steps joined at their centres (Oron and Flournoy, 2017), kept off 0 and 1."""
+    from sklearn.isotonic import IsotonicRegression
+
+    platt = fit_platt(scores, right)
+    steps = IsotonicRegression(y_min=0, y_max=1).fit_transform(scores, right.astype(np.float64))
+    least = 1 / (len(right) + 2)
+    levels = np.unique(steps)
+    centres = np.array([scores[steps == level].mean() for level in levels])
+    return platt.model_copy(
+        update={
+            "platt_share": _TIE_BREAK,
+            "scores": [float(centre) for centre in centres],
+            "confidences": [float(level) for level in np.clip(levels, least, 1 - least)],
+        }
+    )
+
+
+_MAPS: dict[str, Callable[[Values, Right], ConfidenceMap]] = {"platt": fit_platt, "isotonic": fit_isotonic}
+
+
+def folds(images: Groups, num_folds: int, seed: int) -> Groups:
+    """The fold of each label: all labels of an image in one, folds of about equally many images."""
+    names = np.unique(images)
+    order = np.random.default_rng([seed, 3]).permutation(len(names))
+    count = max(2, min(num_folds, len(names)))
+    fold_of_name = np.empty(len(names), dtype=np.int64)
+    fold_of_name[order] = np.arange(len(names)) % count
+    found: Groups = fold_of_name[np.searchsorted(names, images)]
+    return found
+
+
+def brier(confidences: Values, right: Right) -> float:
+    """The mean squared distance of confidence and truth (Brier, 1950)."""
+    return float(((confidences - right) ** 2).mean())
+
+
+def _out_of_fold(fitter: Fitter, matrix: Values, right: Right, fold_of: Groups, seed: int) -> Values:
+    scores = np.zeros(len(right))
+    for fold in np.unique(fold_of):
+        held, kept = fold_of == fold, fold_of != fold
+        if right[kept].all() or not right[kept].any():
+            scores[held] = 3.0 if right[kept].all() else -3.0
+            continue
+        scores[held] = score(fitter(matrix[kept], right[kept], seed), matrix[held])
+    return scores
+
+
+def _map_out_of_fold(
+    fitter: Callable[[Values, Right], ConfidenceMap], scores: Values, right: Right, fold_of: Groups
+) -> Values:
+    mapped = np.zeros(len(right))
+    for fold in np.unique(fold_of):
+        held, kept = fold_of == fold, fold_of != fold
+        mapped[held] = confidence(fitter(scores[kept], right[kept]), scores[held])
+    return mapped
+
+
+def _twice(values: Values) -> Values:
+    return np.concatenate([values, values])
+
+
+def _soft(right: Right, weights: Values) -> tuple[Right, Values]:
+    """Platt's targets as weights: each label once as right and once as wrong, by (n + 1) / (n + 2)."""
+    num_right, num_wrong = int(right.sum()), int((~right).sum())
+    target = np.where(right, (num_right + 1) / (num_right + 2), 1 / (num_wrong + 2))
+    sides = np.concatenate([np.ones(len(right), dtype=bool), np.zeros(len(right), dtype=bool)])
+    return sides, np.concatenate([target * weights, (1 - target) * weights])
+
+
+def _tree_of(tree: "object", learning_rate: float) -> Tree:
+    """scikit-learn's arrays of a fitted tree as numbers of ours."""
+    left, right, feature = (getattr(tree, name) for name in ("children_left", "children_right", "feature"))
+    values = getattr(tree, "value")[:, 0, 0] * learning_rate  # noqa: B009
+    leaf = left < 0
+    return Tree(
+        feature=[int(one) for one in np.where(leaf, -1, feature)],
+        threshold=[float(one) for one in np.where(leaf, 0.0, getattr(tree, "threshold"))],  # noqa: B009
+        left=[int(one) for one in np.where(leaf, 0, left)],
+        right=[int(one) for one in np.where(leaf, 0, right)],
+        value=[float(one) for one in np.where(leaf, values, 0.0)],
+    )

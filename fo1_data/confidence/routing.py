@@ -1,0 +1,139 @@
+"""Gives labels their confidence and their decision: accept, audit (accepted, and drawn for people), review.
+
+What a person wrote or confirmed is never routed again, and a label whose box was moved under it stays in
+review. All draws are seeded by the label's own name, so a row is decided alike in every shard and order.
+A review budget needs all rows: `ReviewPlan` sees them first, and what it chose is handed to `decide`.
+Changes rows in place; reads and writes no files.
+"""
+
+from collections.abc import Collection, Iterable
+
+import numpy as np
+
+from fo1_data.confidence.acceptance import acceptances
+from fo1_data.confidence.label_parts import LabelPart, draw, label_parts
+from fo1_data.confidence.reasons import reasons_for
+from fo1_data.confidence.scoring import Scorer, confidence
+from fo1_data.confidence.signal_columns import prepare, signals_of
+from fo1_data.dataset.human_labels import is_locked, is_stale
+from schemas.calibration import Acceptance, Calibration, KindCalibration, RoutingSettings
+from schemas.images import ImageRow
+from schemas.labels import Decision, Label, LabelKind, strictest
+
+BEYOND_BUDGET = "beyond the review budget"
+DRAWN = "drawn at random for the audit"
+UNCALIBRATED = "not calibrated: ranked by token probabilities alone"
+
+
+class Router:
+    """Decides rows. `kinds`: those that share the guarantee's level (the kinds that a run labels)."""
+
+    def __init__(
+        self, settings: RoutingSettings, calibration: Calibration | None, kinds: Iterable[LabelKind]
+    ) -> None:
+        self.settings = settings
+        self._kinds = calibration.kinds if calibration is not None else {}
+        self._scorers = {kind: Scorer(one.model) for kind, one in self._kinds.items()}
+        self.acceptances: dict[LabelKind, Acceptance] = {}
+        if settings.max_error is not None and calibration is not None:
+            self.acceptances = acceptances(calibration, settings.max_error, settings.confidence_level, kinds)
+
+    def score(self, row: ImageRow) -> None:
+        """Set the confidence of every label of a calibrated kind; others have none."""
+        open_parts = self.open_parts(row)
+        for kind in {part.kind for part in open_parts}:
+            labels = [part.label for part in open_parts if part.kind is kind]
+            calibrated = self._kinds.get(kind)
+            values = self._confidences(calibrated, kind, labels) if calibrated else [None] * len(labels)
+            for label, value in zip(labels, values, strict=True):
+                label.confidence = value
+
+    def decide(self, row: ImageRow, reviewed: Collection[str] | None = None) -> None:
+        """Set decision and reasons of every label, region and the row.
+
+        `reviewed`: the keys of the labels that a review budget chose; None where there is no budget.
+        """
+        guaranteed = self.guaranteed(row)
+        for part in self.open_parts(row):
+            self._decide(part, guaranteed, reviewed)
+        for region in row.regions:
+            region.decision = strictest(label.decision for label in region.labels)
+        row.decision = strictest(label.decision for label in row.all_labels())
+
+    def guaranteed(self, row: ImageRow) -> dict[str, str]:
+        """The keys of labels that the guarantee accepts, each with the rule that does."""
+        found: dict[str, str] = {}
+        by_kind: dict[LabelKind, list[LabelPart]] = {}
+        for part in self.open_parts(row):
+            rule = self.acceptances.get(part.kind)
+            if rule is not None and not (rule.only_accepted_before and not _accepted(part.label)):
+                by_kind.setdefault(part.kind, []).append(part)
+        for kind, parts in by_kind.items():
+            rule = self.acceptances[kind]
+            if rule.threshold is None:
+                continue
+            surest = sorted(parts, key=lambda part: (-(part.label.confidence or 0.0), part.key))
+            for part in surest[: rule.most_labels]:
+                if part.label.confidence is not None and part.label.confidence >= rule.threshold:
+                    found[part.key] = f"confidence is at least {rule.threshold:.3f}"
+        return found
+
+    @staticmethod
+    def open_parts(row: ImageRow) -> list[LabelPart]:
+        """The labels of a row that are routed: no person has spoken of them."""
+        return [part for part in label_parts(row) if not is_locked(part.label)]
+
+    def _confidences(
+        self, calibrated: KindCalibration, kind: LabelKind, labels: list[Label]
+    ) -> list[float | None]:
+        matrix = prepare([signals_of(label) for label in labels], calibrated.columns)
+        values = confidence(calibrated.map, self._scorers[kind](matrix))
+        return [float(value) for value in np.atleast_1d(values)]
+
+    def _decide(self, part: LabelPart, guaranteed: dict[str, str], reviewed: Collection[str] | None) -> None:
+        label, key = part.label, part.key
+        if is_stale(label):
+            label.decision = Decision.REVIEW
+            return
+        chosen = reviewed is not None and key in reviewed
+        unsure = self.settings.max_error is not None and key not in guaranteed
+        if chosen or unsure:
+            label.decision = Decision.REVIEW
+            label.reasons = self._doubts(part, unsure)
+            if reviewed is not None and not chosen:
+                label.reasons.append(BEYOND_BUDGET)
+        elif draw(self.settings.seed, "audit", key) < self.settings.audit:
+            label.decision = Decision.AUDIT
+            label.reasons = [DRAWN]
+        else:
+            label.decision = Decision.ACCEPT
+            label.reasons = [guaranteed[key]] if key in guaranteed else []
+
+    def _doubts(self, part: LabelPart, unsure: bool) -> list[str]:
+        """What speaks against a label: its signals in words, then why the rule does not accept it."""
+        calibrated = self._kinds.get(part.kind)
+        columns = calibrated.columns if calibrated is not None else []
+        found = reasons_for(signals_of(part.label), columns, part.label.text)
+        if unsure:
+            found.append(self._why_unsure(part))
+        elif part.label.confidence is None:
+            found.append(UNCALIBRATED)
+        else:
+            found.append(f"confidence {part.label.confidence:.2f}")
+        return found
+
+    def _why_unsure(self, part: LabelPart) -> str:
+        rule, value = self.acceptances.get(part.kind), part.label.confidence
+        if rule is None or value is None:
+            return f"{part.kind.value} has no confidence: it was not calibrated"
+        if rule.threshold is None:
+            return rule.told
+        if value < rule.threshold:
+            return f"confidence {value:.2f} is below {rule.threshold:.3f}"
+        if rule.only_accepted_before and not _accepted(part.label):
+            return "it was sent to review before, and only accepted labels were audited"
+        return f"more than {rule.most_labels} sure labels of one image: the guarantee covers no more"
+
+
+def _accepted(label: Label) -> bool:
+    return label.decision in (Decision.ACCEPT, Decision.AUDIT)
