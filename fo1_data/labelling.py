@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _READ_THREADS = 4
 _PIXELS_A_BATCH = 50_000_000
+OWN_WORDS = "@corpus"
 _NOT_YET = {LabelKind.VISUAL_EXAMPLE, LabelKind.ASK}
 _ROUTING = ("calibration", "max_error", "review_budget", "audit")
 
@@ -89,7 +90,7 @@ class ImageLabeller:
             score_floor=config.score_floor,
             nms_iou=config.nms_iou,
             max_proposals=config.max_proposals,
-            vocabulary=config.vocabulary,
+            vocabulary=[word for word in config.vocabulary if word != OWN_WORDS],
         )
         self._limits = InputLimits(config.max_pixels, config.max_bytes, config.download_timeout_s)
         self._phrases = read_phrases(config.phrases)
@@ -196,7 +197,7 @@ class ImageLabeller:
         try:
             planned = [
                 plan_questions(
-                    self._config.labels, image, self._config.vocabulary, self._phrases_of(one.entry)
+                    self._config.labels, image, self._vocabulary_of(one.entry), self._phrases_of(one.entry)
                 )
                 for one, image in zip(batch, opened, strict=True)
             ]
@@ -222,6 +223,12 @@ class ImageLabeller:
                 for one, proposals in zip(batch, proposed, strict=True)
             ]
         )
+
+    def _vocabulary_of(self, entry: CorpusImage) -> list[str]:
+        """The words to detect and count; `@corpus` among them stands for what the image's own counts name."""
+        words = [word for word in self._config.vocabulary if word != OWN_WORDS]
+        own = [count.text for count in entry.counts] if OWN_WORDS in self._config.vocabulary else []
+        return [*words, *own]
 
     def _phrases_of(self, entry: CorpusImage) -> list[str]:
         return self._phrases or [phrase.text for phrase in entry.phrases]

@@ -20,7 +20,11 @@ _OPTIONS: dict[str, tuple[type, str, str]] = {
     "model": (str, GROUP_WHAT, "A folder, URL, hub id, or fo1-tiny (bundled, the default)."),
     "proposals": (str, GROUP_WHAT, "auto, corpus, fo1-tiny, a file of boxes, or a detector checkpoint."),
     "labels": (str, GROUP_WHAT, "Label kinds, comma-separated. Default: brief_caption,grounded_caption."),
-    "vocabulary": (str, GROUP_WHAT, "Words to detect and count, comma-separated."),
+    "vocabulary": (
+        str,
+        GROUP_WHAT,
+        "Words to detect and count, comma-separated; @corpus: what each image's own counts name.",
+    ),
     "phrases": (str, GROUP_WHAT, "File of phrases to ground."),
     "question": (
         str,
@@ -28,6 +32,16 @@ _OPTIONS: dict[str, tuple[type, str, str]] = {
         "Question of the label kind ask; with {region} it is asked of every region.",
     ),
     "parent": (str, GROUP_WHAT, "Dataset whose rows are carried over for images labelled there."),
+    "second_questions": (
+        str,
+        GROUP_TRUST,
+        "Asked about unsure labels: ask_back,absence,blind (the default), some of them, or none.",
+    ),
+    "unsure_below": (
+        float,
+        GROUP_TRUST,
+        "Probability of a label's least sure part under which second questions are asked; 1: of all.",
+    ),
     "calibration": (str, GROUP_TRUST, "File of fo1 calibrate."),
     "max_error": (float, GROUP_TRUST, "Highest share of wrong labels among the accepted ones."),
     "confidence_level": (float, GROUP_TRUST, "How sure max-error is to hold."),

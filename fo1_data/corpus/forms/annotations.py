@@ -32,11 +32,36 @@ def places_beside(address: str) -> ImagePlaces:
 
 def read_annotations(address: str) -> Iterator[CorpusImage | Reject]:
     """The entries of a `.jsonl`: records, or bare names as JSON strings. A bad line is a reject."""
+    from fo1_data.corpus.forms.benchmarks import is_benchmark_record, read_records
+
     places = places_beside(address)
+    if is_benchmark_record(_first_record(address)):
+        yield from read_records(_records(address), places)
+        return
     with open_stream(address) as stream:
         for number, line in enumerate(stream, 1):
             if line.strip():
                 yield _entry_of_line(line, f"{address}:{number}", places)
+
+
+def _first_record(address: str) -> Any:
+    with open_stream(address) as stream:
+        line = next((line for line in stream if line.strip()), b"")
+    return _parsed(line)
+
+
+def _records(address: str) -> Iterator[tuple[str, Any]]:
+    with open_stream(address) as stream:
+        for number, line in enumerate(stream, 1):
+            if line.strip():
+                yield f"{address}:{number}", _parsed(line)
+
+
+def _parsed(line: bytes) -> Any:
+    try:
+        return json.loads(line.decode("utf-8-sig"))
+    except (UnicodeError, ValueError, RecursionError):
+        return None
 
 
 def _entry_of_line(line: bytes, where: str, places: ImagePlaces) -> CorpusImage | Reject:

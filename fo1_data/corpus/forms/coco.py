@@ -22,6 +22,12 @@ from fo1_data.corpus.forms.annotations import (
     validation_text,
     whole_number,
 )
+from fo1_data.corpus.forms.benchmarks import (
+    is_benchmark_record,
+    is_referring_coco,
+    read_records,
+    referring_records,
+)
 from fo1_data.corpus.places import ImagePlaces, listing_reject
 from fo1_data.corpus.streams import one_line, read_whole
 from fo1_data.errors import CorpusError
@@ -40,6 +46,10 @@ def read_coco(address: str) -> Iterator[CorpusImage | Reject]:
         raise CorpusError(f"{address} is no JSON: {one_line(error)}") from error
     if isinstance(document, list):
         places = places_beside(address)
+        if document and is_benchmark_record(document[0]):
+            named = ((f"{address}#{number}", record) for number, record in enumerate(document))
+            yield from read_records(named, places)
+            return
         for number, record in enumerate(document):
             yield entry_of_record(record, f"{address}#{number}", places)
         return
@@ -47,6 +57,10 @@ def read_coco(address: str) -> Iterator[CorpusImage | Reject]:
         raise CorpusError(
             f"{address} is no COCO file: looked for the keys images, annotations and categories"
         )
+    if is_referring_coco(document):
+        named = ((f"{address}#{place}", record) for place, record in referring_records(document))
+        yield from read_records(named, ImagePlaces([*_roots(address), *_coco_splits(address)]))
+        return
     yield from _images(document, address)
 
 
@@ -118,6 +132,14 @@ def _region(annotation: dict[str, Any], names: dict[Any, str | None]) -> CorpusR
     label = names.get(_hashable(category)) or text_of(category)
     texts: dict[str, Any] = {key: text_of(annotation.get(key)) for key in _TEXTS}
     return CorpusRegion(box_xyxy=(left, top, left + width, top + height), label=label, **texts)
+
+
+def _coco_splits(address: str) -> list[str]:
+    """Where the images of RefCOCO lie: it is made of COCO's training set of 2014."""
+    here = parent(address)
+    return [
+        join(folder, name) for folder in (here, parent(here)) for name in ("train2014", "images/train2014")
+    ]
 
 
 def _roots(address: str) -> list[str]:

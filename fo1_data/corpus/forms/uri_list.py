@@ -6,11 +6,13 @@ any field of `annotations`.
 
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fo1_data.corpus.forms.annotations import NAME_KEYS, entry_of_record, places_beside
+from fo1_data.corpus.forms.benchmarks import is_benchmark_record, read_records
 from fo1_data.corpus.places import listing_reject
 from fo1_data.corpus.streams import one_line, open_seekable, open_stream
 from fo1_data.errors import CorpusError
@@ -43,6 +45,9 @@ def read_parquet_list(address: str) -> Iterator[CorpusImage | Reject]:
             parquet = pq.ParquetFile(file)
         except pa.ArrowException as error:
             raise CorpusError(f"{address} is no Parquet file: {one_line(error)}") from error
+        if is_benchmark_record(_first_row(parquet)):
+            yield from read_records(_rows(parquet, address), places)
+            return
         if not set(NAME_KEYS) & set(parquet.schema_arrow.names):
             columns = ", ".join(parquet.schema_arrow.names)
             raise CorpusError(f"{address} has no column {', '.join(NAME_KEYS)} (it has {columns})")
@@ -55,3 +60,18 @@ def read_parquet_list(address: str) -> Iterator[CorpusImage | Reject]:
         except (pa.ArrowException, OSError) as error:
             where = f"{address}#{number}"
             yield listing_reject(where, "bad_rows", f"{where} and what follows: {one_line(error)}")
+
+
+def _first_row(parquet: pq.ParquetFile) -> Any:
+    try:
+        return next((row for batch in parquet.iter_batches(1) for row in batch.to_pylist()), None)
+    except (pa.ArrowException, OSError):
+        return None
+
+
+def _rows(parquet: pq.ParquetFile, address: str) -> Iterator[tuple[str, Any]]:
+    number = 0
+    for batch in parquet.iter_batches(_BATCH_ROWS):
+        for row in batch.to_pylist():
+            yield f"{address}#{number}", row
+            number += 1

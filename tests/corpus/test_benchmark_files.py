@@ -1,0 +1,111 @@
+"""Files of referring and counting benchmarks as corpora: one entry an image, phrases with their boxes."""
+
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from factories import encode, make_image
+
+from fo1_data.corpus.readers import read_corpus
+from schemas.corpus import CorpusImage
+from schemas.images import Reject
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "images").mkdir()
+    for name in ("a.png", "b.png"):
+        (tmp_path / "images" / name).write_bytes(encode(make_image(1)))
+    return tmp_path
+
+
+def write_lines(path, records):
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    return str(path)
+
+
+def entries(address):
+    return [entry for entry in read_corpus(address) if isinstance(entry, CorpusImage)]
+
+
+def meant(entry):
+    boxes = [region.box_xyxy for region in entry.regions]
+    return {phrase.text: [boxes[place] for place in phrase.region_indices] for phrase in entry.phrases}
+
+
+def test_humanref_lines(folder):
+    people = [[0, 0, 10, 20], [20, 0, 30, 20]]
+    listing = write_lines(folder / "annotations_human.jsonl", [
+        {"id": 0, "image_name": "a.png", "width": 64, "height": 48, "domain": "attribute",
+         "referring": "the tall one", "answer_boxes": people[:1], "candidate_boxes": people},
+        {"id": 1, "image_name": "a.png", "domain": "rejection", "referring": "a dog walker",
+         "answer_boxes": [], "candidate_boxes": people},
+        {"id": 2, "image_name": "b.png", "domain": "position", "referring": "left",
+         "answer_boxes": [[1, 1, 5, 5]], "candidate_boxes": people},
+    ])  # fmt: skip
+    first, second = entries(listing)
+    assert meant(first) == {"the tall one": [(0, 0, 10, 20)], "a dog walker": []}
+    assert first.meta == {"phrase_kinds": {"the tall one": "attribute", "a dog walker": "rejection"}}
+    assert (first.width, first.height, len(first.regions), len(second.regions)) == (64, 48, 2, 3)
+    assert first.uri.endswith("images/a.png")
+
+
+def test_referring_lines_in_either_form_of_box(folder):
+    listing = write_lines(folder / "refs.jsonl", [
+        {"image": "a.png", "bbox": [2, 3, 10, 20], "sent": "the left cat"},
+        {"image": "a.png", "bbox": [2, 3, 10, 20], "sentences": [{"sent": "cat"}, {"sent": "grey one"}]},
+        {"image": "a.png", "bbox_xyxy": [30, 3, 40, 20], "sent": "cat"},
+        {"image": "b.png", "bbox": [1, 2, 3, 4], "bbox_format": "xyxy", "answer": ["that", "it"]},
+    ])  # fmt: skip
+    first, second = entries(listing)
+    left = [(2, 3, 12, 23)]
+    assert meant(first) == {"the left cat": left, "cat": left, "grey one": left}
+    assert len(first.regions) == 2
+    assert meant(second) == {"that": [(1, 2, 3, 4)], "it": [(1, 2, 3, 4)]}
+
+
+def test_coco_json_with_refs_and_in_the_form_of_mdetr(folder):
+    images = [{"id": 7, "file_name": "a.png", "width": 64, "height": 48}]
+    annotations = [{"id": 5, "image_id": 7, "bbox": [1, 2, 3, 4], "category_id": 1}]
+    refs = [{"ref_id": 1, "image_id": 7, "ann_id": 5, "sentences": [{"sent": "the cup", "raw": "The cup"}]},
+            {"ref_id": 2, "image_id": 99, "ann_id": 5, "sentences": [{"sent": "of nothing"}]}]  # fmt: skip
+    document = {"images": images, "annotations": annotations, "categories": [], "refs": refs}
+    (folder / "refcoco.json").write_text(json.dumps(document))
+    listed = list(read_corpus(str(folder / "refcoco.json")))
+    assert meant(next(one for one in listed if isinstance(one, CorpusImage))) == {"the cup": [(1, 2, 4, 6)]}
+    assert sum(isinstance(one, Reject) for one in listed) == 1
+    said = [{**images[0], "dataset_name": "refcoco", "caption": "the cup", "original_id": 3}]
+    (folder / "mdetr.json").write_text(json.dumps({**document, "refs": None, "images": said}))
+    assert meant(entries(str(folder / "mdetr.json"))[0]) == {"the cup": [(1, 2, 4, 6)]}
+
+
+def test_counting_files(folder):
+    records = [
+        {"image": "a.png", "number": 6, "text": "Six red apples"},
+        {"image": "a.png", "count": 0, "label": "pear"},
+        {"image": "b.png", "count": "3", "noun": "dog"},
+    ]
+    (folder / "count.json").write_text(json.dumps(records))
+    first, second = entries(str(folder / "count.json"))
+    assert [(one.text, one.count) for one in first.counts] == [("red apples", 6), ("pear", 0)]
+    assert [(one.text, one.count) for one in second.counts] == [("dog", 3)]
+    assert first.regions is None
+
+
+def test_a_parquet_file_of_addresses_and_counts(folder):
+    rows = [{"image_url": "https://example.org/x.jpg", "label": "people", "count": 4}]
+    pq.write_table(pa.Table.from_pylist(rows), folder / "pixmo.parquet")
+    (entry,) = entries(str(folder / "pixmo.parquet"))
+    assert entry.uri == "https://example.org/x.jpg"
+    assert (entry.counts[0].text, entry.counts[0].count) == ("people", 4)
+
+
+def test_a_broken_record_is_a_reject_and_own_records_stay_what_they_are(folder):
+    listing = write_lines(folder / "refs.jsonl", [
+        {"image": "a.png", "bbox": [2, 3, 10, 20], "sent": "cat"}, {"bbox": [1, 1, 2, 2], "sent": "no image"},
+    ])  # fmt: skip
+    listed = list(read_corpus(listing))
+    assert [type(one) for one in listed] == [Reject, CorpusImage]
+    own = write_lines(folder / "own.jsonl", [{"image": "a.png", "regions": [], "caption": "c", "count": 3}])
+    assert entries(own)[0].meta == {"count": 3}
