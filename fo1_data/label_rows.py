@@ -6,17 +6,19 @@ united, and the image's caption is the first chunk's.
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from fo1_data.confidence.signals import answer_signals
+from fo1_data.confidence.answer_signals import answer_signals, content_tokens, span_tokens
+from fo1_data.confidence.box_signals import box_signals
+from fo1_data.confidence.signals import FEATURES, as_signals, most_doubtful
 from fo1_data.corpus.images import DecodedImage
 from fo1_data.label_questions import PlannedQuestion
 from fo1_data.model.engine import OpenImage
 from fo1_data.model.generation import Generation
-from fo1_data.model.parsing import Span, parse_caption, parse_count, parse_grounded, parse_pointing
+from fo1_data.model.parsing import Span, parse_caption, parse_count, parse_grounded, parse_reasoned
 from fo1_data.proposals.proposer import Proposals
 from schemas.corpus import CorpusImage, CorpusRegion
-from schemas.images import Count, Grounding, ImageRow
+from schemas.images import Answer, Count, Grounding, ImageRow
 from schemas.labels import Label, LabelKind, Source
 from schemas.regions import Region, make_region_id
 
@@ -34,6 +36,15 @@ class Answered:
 
     question: PlannedQuestion
     generation: Generation
+
+
+@dataclass(frozen=True)
+class Said:
+    """A label and the answers it was read from; `regions` are those it is about or names, by index."""
+
+    label: Label
+    answers: tuple[Answered, ...]
+    regions: tuple[int, ...]
 
 
 def make_regions(image: DecodedImage, proposals: Proposals) -> list[Region]:
@@ -65,89 +76,152 @@ def _corpus_labels(source: CorpusRegion) -> list[Label]:
     ]
 
 
-def fill_row(row: ImageRow, entry: CorpusImage, image: OpenImage, answers: Sequence[Answered]) -> None:
-    """Put all answers about an image into its row, then what only the corpus says."""
-    captions: list[str] = []
+def fill_row(row: ImageRow, entry: CorpusImage, image: OpenImage, answers: Sequence[Answered]) -> list[Said]:
+    """Put all answers about an image into its row, then what only the corpus says.
+
+    Returns each label that was made, with the answers it was read from.
+    """
+    filling = _Filling(row, image)
     pointed: dict[tuple[LabelKind, str], list[Answered]] = {}
     for answered in answers:
         question = answered.question
         if question.kind.per_region:
-            _caption_region(row.regions[question.region or 0], answered)
+            filling.caption_region(answered)
         elif question.kind is LabelKind.GROUNDED_CAPTION:
-            captions.append(_ground_caption(row, image, answered))
+            filling.ground_caption(answered)
+        elif question.kind is LabelKind.ASK:
+            filling.answer(answered)
+        elif question.kind is LabelKind.VISUAL_EXAMPLE:
+            example = row.regions[question.region or 0]
+            pointed.setdefault((question.kind, example.region_id), []).append(answered)
         else:
             pointed.setdefault((question.kind, question.phrase or ""), []).append(answered)
     for (kind, phrase), chunks in pointed.items():
-        if kind is LabelKind.COUNT:
-            row.counts.append(_count(row, image, phrase, chunks))
-        else:
-            row.groundings.append(_grounding(row, image, kind, phrase, chunks))
-    _add_corpus_texts(row, entry, captions)
+        filling.point(kind, phrase, chunks)
+    _add_corpus_texts(row, entry, filling.captions)
+    return filling.said
 
 
-def _caption_region(region: Region, answered: Answered) -> None:
-    text = parse_caption(answered.generation.text)
-    setattr(region, _COLUMN[answered.question.kind], text)
-    region.labels.append(
-        Label(kind=answered.question.kind, text=text, signals=answer_signals(answered.generation))
-    )
+class _Filling:
+    """A row being filled. Regions are told by their index in the image."""
 
-
-def _ground_caption(row: ImageRow, image: OpenImage, answered: Answered) -> str:
-    """Add a grounded caption's spans to the row; returns its plain text."""
-    chunk = answered.question.chunk
-    parsed = parse_grounded(answered.generation.text, image.regions_in(chunk))
-    for span in parsed.spans:
-        label = Label(
-            kind=LabelKind.GROUNDED_CAPTION,
-            text=span.phrase,
-            signals=answer_signals(answered.generation, span.out_of_range),
+    def __init__(self, row: ImageRow, image: OpenImage) -> None:
+        self.row, self.image = row, image
+        self.captions: list[str] = []
+        self.said: list[Said] = []
+        self._boxes = box_signals(
+            [region.box_xyxy for region in row.regions],
+            (row.width, row.height),
+            [region.objectness for region in row.regions],
         )
-        row.groundings.append(
-            Grounding(
-                phrase=span.phrase, kind=label.kind, region_ids=_ids(row, image, chunk, span), label=label
+
+    def caption_region(self, answered: Answered) -> None:
+        index = answered.question.region or 0
+        text = parse_caption(answered.generation.text)
+        region = self.row.regions[index]
+        setattr(region, _COLUMN[answered.question.kind], text)
+        features = dict(zip(FEATURES, self.image.region_features[index].tolist(), strict=True))
+        signals = {**answer_signals(answered.generation), **self._boxes[index], **features}
+        region.labels.append(self._label(answered.question.kind, text, signals, [answered], [index]))
+
+    def ground_caption(self, answered: Answered) -> None:
+        """Add a grounded caption's spans, each with the signals of its own stretch of the answer."""
+        chunk, generation = answered.question.chunk, answered.generation
+        parsed = parse_grounded(generation.text, self.image.regions_in(chunk))
+        self.captions.append(parsed.text)
+        stretches = span_tokens(generation)
+        whole = [content_tokens(generation)] * len(parsed.spans)
+        for span, tokens in zip(
+            parsed.spans, stretches if len(stretches) == len(whole) else whole, strict=True
+        ):
+            signals = answer_signals(generation, span.out_of_range, tokens)
+            self._ground(LabelKind.GROUNDED_CAPTION, span.phrase, signals, [answered], [span])
+
+    def answer(self, answered: Answered) -> None:
+        """Add the answer to the user's own question, its reasoning apart."""
+        question, generation = answered.question, answered.generation
+        text, reasoning = parse_reasoned(generation.text)
+        regions = [question.region] if question.region is not None else []
+        signals = self._with_boxes(answer_signals(generation), regions)
+        self.row.answers.append(
+            Answer(
+                question=question.phrase or question.text,
+                region_id=self.row.regions[regions[0]].region_id if regions else None,
+                answer=text,
+                reasoning=reasoning,
+                label=self._label(question.kind, text, signals, [answered], regions),
             )
         )
-    return parsed.text
+
+    def point(self, kind: LabelKind, phrase: str, chunks: Sequence[Answered]) -> None:
+        """Add what a phrase names over all chunks: a grounding, or a count.
+
+        The phrase of an example is the id of its region, which does not count among what it names.
+        """
+        total, spans = 0, []
+        for one in chunks:
+            number, span = parse_count(one.generation.text, phrase, self.image.regions_in(one.question.chunk))
+            if kind is LabelKind.VISUAL_EXAMPLE:
+                span = _without(span, self.image.locate(one.question.region or 0)[1])
+            total += number
+            spans.append(span)
+        tables = [answer_signals(one.generation) for one in chunks]
+        tables.sort(key=lambda table: table["logprob_min"])
+        signals = most_doubtful(tables)
+        if "out_of_range" in signals:
+            signals["out_of_range"] = sum(span.out_of_range for span in spans)
+            signals["num_named"] = sum(len(span.indices) for span in spans)
+        if kind is not LabelKind.COUNT:
+            self._ground(kind, phrase, signals, chunks, spans)
+            return
+        regions = self._regions(chunks, spans)
+        label = self._label(kind, str(total), self._with_boxes(signals, regions), chunks, regions)
+        self.row.counts.append(
+            Count(phrase=phrase, count=min(total, 2**31 - 1), region_ids=self._ids(regions), label=label)
+        )
+
+    def _ground(
+        self,
+        kind: LabelKind,
+        phrase: str,
+        signals: dict[str, float],
+        chunks: Sequence[Answered],
+        spans: Sequence[Span],
+    ) -> None:
+        regions = self._regions(chunks, spans)
+        label = self._label(kind, phrase, self._with_boxes(signals, regions), chunks, regions)
+        self.row.groundings.append(
+            Grounding(phrase=phrase, kind=kind, region_ids=self._ids(regions), label=label)
+        )
+
+    def _label(
+        self,
+        kind: LabelKind,
+        text: str,
+        signals: dict[str, float],
+        answers: Sequence[Answered],
+        regions: Sequence[int],
+    ) -> Label:
+        label = Label(kind=kind, text=text, signals=as_signals(signals))
+        self.said.append(Said(label, tuple(answers), tuple(regions)))
+        return label
+
+    def _with_boxes(self, signals: dict[str, float], regions: Sequence[int]) -> dict[str, float]:
+        return signals | most_doubtful([self._boxes[index] for index in regions])
+
+    def _regions(self, chunks: Sequence[Answered], spans: Sequence[Span]) -> list[int]:
+        return [
+            self.image.chunk_starts[one.question.chunk] + index
+            for one, span in zip(chunks, spans, strict=True)
+            for index in span.indices
+        ]
+
+    def _ids(self, regions: Sequence[int]) -> list[str]:
+        return [self.row.regions[index].region_id for index in regions]
 
 
-def _grounding(
-    row: ImageRow, image: OpenImage, kind: LabelKind, phrase: str, chunks: Sequence[Answered]
-) -> Grounding:
-    spans = [
-        parse_pointing(one.generation.text, phrase, image.regions_in(one.question.chunk)) for one in chunks
-    ]
-    ids = [
-        i for one, span in zip(chunks, spans, strict=True) for i in _ids(row, image, one.question.chunk, span)
-    ]
-    weakest = _weakest(chunks)
-    signals = answer_signals(weakest.generation, sum(span.out_of_range for span in spans))
-    return Grounding(
-        phrase=phrase, kind=kind, region_ids=ids, label=Label(kind=kind, text=phrase, signals=signals)
-    )
-
-
-def _count(row: ImageRow, image: OpenImage, phrase: str, chunks: Sequence[Answered]) -> Count:
-    total, ids, out_of_range = 0, [], 0
-    for one in chunks:
-        chunk = one.question.chunk
-        number, span = parse_count(one.generation.text, phrase, image.regions_in(chunk))
-        total += number
-        ids += _ids(row, image, chunk, span)
-        out_of_range += span.out_of_range
-    signals = answer_signals(_weakest(chunks).generation, out_of_range)
-    label = Label(kind=LabelKind.COUNT, text=str(total), signals=signals)
-    return Count(phrase=phrase, count=min(total, 2**31 - 1), region_ids=ids, label=label)
-
-
-def _weakest(chunks: Sequence[Answered]) -> Answered:
-    """The chunk whose answer is least sure: a label over chunks is as good as that one."""
-    return min(chunks, key=lambda one: min(one.generation.logprobs, default=0.0))
-
-
-def _ids(row: ImageRow, image: OpenImage, chunk: int, span: Span) -> list[str]:
-    start = image.chunk_starts[chunk]
-    return [row.regions[start + index].region_id for index in span.indices]
+def _without(span: Span, index: int) -> Span:
+    return replace(span, indices=[one for one in span.indices if one != index])
 
 
 def _add_corpus_texts(row: ImageRow, entry: CorpusImage, captions: list[str]) -> None:

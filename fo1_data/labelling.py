@@ -20,6 +20,7 @@ from fo1_data.corpus.frames import oriented_entry
 from fo1_data.corpus.images import DecodedImage, InputLimits, decode_rgb
 from fo1_data.corpus.storage import read_bytes
 from fo1_data.errors import ConfigError, InputReject
+from fo1_data.label_examples import with_examples
 from schemas.corpus import CorpusImage
 from schemas.images import EncodedImage, ImageRow, Provenance, Reject, RejectStage
 from schemas.jobs import RunConfig
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
 _READ_THREADS = 4
 _PIXELS_A_BATCH = 50_000_000
 OWN_WORDS = "@corpus"
-_NOT_YET = {LabelKind.VISUAL_EXAMPLE, LabelKind.ASK}
-_ROUTING = ("calibration", "max_error", "review_budget", "audit")
 
 
 @dataclass(frozen=True)
@@ -77,8 +76,8 @@ class ImageLabeller:
         from fo1_data.model.engine import Fo1Engine
         from fo1_data.model.prompts import PROMPTS_VERSION
         from fo1_data.proposals.proposer import load_proposer
+        from fo1_data.second_questions import SecondRound
 
-        refuse_unsupported(config)
         device = choose_device(config.device)
         dtype_name, dtype = choose_dtype(config.dtype, device)
         checkpoint = load_checkpoint(config.model, device=device, dtype=dtype)
@@ -95,6 +94,7 @@ class ImageLabeller:
         self._limits = InputLimits(config.max_pixels, config.max_bytes, config.download_timeout_s)
         self._phrases = read_phrases(config.phrases)
         self._corpus = corpus_name(config)
+        self._second = SecondRound(frozenset(config.second_questions), config.unsure_below)
         self.identity = LabellerIdentity(
             model_name=Path(config.model).name if Path(config.model).exists() else config.model,
             model_sha256=checkpoint_sha256(checkpoint.folder),
@@ -192,14 +192,19 @@ class ImageLabeller:
         from fo1_data.label_rows import Answered, fill_row
         from fo1_data.model.engine import Question
 
-        proposed = self._proposer.propose([one.image.rgb for one in batch], [one.entry for one in batch])
+        proposed, examples = self._propose(batch)
         opened = self._open(batch, proposed)
         try:
             planned = [
                 plan_questions(
-                    self._config.labels, image, self._vocabulary_of(one.entry), self._phrases_of(one.entry)
+                    self._config.labels,
+                    image,
+                    self._vocabulary_of(one.entry),
+                    self._phrases_of(one.entry),
+                    marked,
+                    self._config.question,
                 )
-                for one, image in zip(batch, opened, strict=True)
+                for one, image, marked in zip(batch, opened, examples, strict=True)
             ]
             questions = [
                 Question(image, question.text, question.chunk, self._config.max_new_tokens)
@@ -207,14 +212,24 @@ class ImageLabeller:
                 for question in of_image
             ]
             answers = iter(self._engine.ask(questions))
-            rows = []
+            rows, told = [], []
             for one, image, of_image, proposals in zip(batch, opened, planned, proposed, strict=True):
                 row = self._row(one, proposals)
-                fill_row(row, one.entry, image, [Answered(question, next(answers)) for question in of_image])
+                answered = [Answered(question, next(answers)) for question in of_image]
+                told.append((image, fill_row(row, one.entry, image, answered)))
                 rows.append(row)
+            self._second.ask(self._engine, told)
             return rows
         finally:
             self._engine.close(opened)
+
+    def _propose(self, batch: list[_Opened]) -> "tuple[list[Proposals], list[list[int]]]":
+        """The boxes of each image, and which of them are examples to find more of."""
+        proposed = self._proposer.propose([one.image.rgb for one in batch], [one.entry for one in batch])
+        if LabelKind.VISUAL_EXAMPLE not in self._config.labels:
+            return proposed, [[] for _ in batch]
+        pairs = [with_examples(one.entry, boxes) for one, boxes in zip(batch, proposed, strict=True)]
+        return [boxes for boxes, _ in pairs], [marked for _, marked in pairs]
 
     def _open(self, batch: list[_Opened], proposed: "list[Proposals]") -> "list[OpenImage]":
         return self._engine.open(
@@ -289,15 +304,3 @@ def read_phrases(path: str | None) -> list[str]:
     if not phrases:
         raise ConfigError(f"--phrases {path}: no phrase in it (one a line)")
     return phrases
-
-
-def refuse_unsupported(config: RunConfig) -> None:
-    """ConfigError for settings of the contract that this version does not serve yet."""
-    kinds = sorted(set(config.labels) & _NOT_YET)
-    if kinds:
-        raise ConfigError(f"labels {', '.join(kinds)} are not served by this version")
-    unset = RunConfig(corpus=config.corpus, out=config.out)
-    routing = [name for name in _ROUTING if getattr(config, name) != getattr(unset, name)]
-    if routing:
-        options = ", ".join("--" + name.replace("_", "-") for name in routing)
-        raise ConfigError(f"{options}: calibration and routing are not served by this version")

@@ -1,5 +1,6 @@
 """The settings of a labelling run: one model for the command line, a TOML file and a job's JSON."""
 
+from enum import StrEnum
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -15,9 +16,23 @@ def _split_commas(value: object) -> object:
     return value
 
 
+def _none_is_empty(value: object) -> object:
+    return [] if value == "none" else _split_commas(value)
+
+
+class SecondQuestion(StrEnum):
+    """What is asked about a label that looks unsure: does its caption find its region again, is its
+    phrase in the image at all, how likely is its caption without sight of its region."""
+
+    ASK_BACK = "ask_back"
+    ABSENCE = "absence"
+    BLIND = "blind"
+
+
 Words = Annotated[list[str], BeforeValidator(_split_commas)]
 Actors = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, int) else value)]
 Kinds = Annotated[list[LabelKind], BeforeValidator(_split_commas)]
+SecondQuestions = Annotated[list[SecondQuestion], BeforeValidator(_none_is_empty)]
 
 
 class RunConfig(BaseModel):
@@ -34,6 +49,8 @@ class RunConfig(BaseModel):
     vocabulary: Words = []
     phrases: str | None = None
     question: str | None = None
+    second_questions: SecondQuestions = list(SecondQuestion)
+    unsure_below: float = Field(default=0.9, ge=0, le=1)
 
     calibration: str | None = None
     max_error: float | None = Field(default=None, gt=0, lt=1)
@@ -82,6 +99,8 @@ class RunConfig(BaseModel):
             raise ValueError("labels detect and count need a vocabulary (--vocabulary cat,dog)")
         if LabelKind.ASK in kinds and not self.question:
             raise ValueError("label ask needs a question (--question)")
+        if self.max_error is not None and self.calibration is None:
+            raise ValueError("max_error needs a calibration (--calibration, made by fo1 calibrate)")
         if self.validation_share + self.test_share > 1:
             raise ValueError("validation_share and test_share add up to more than 1")
         return self

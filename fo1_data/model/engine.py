@@ -17,6 +17,7 @@ import torch
 from PIL import Image
 
 from fo1_data.model.checkpoint import Checkpoint
+from fo1_data.model.compact_features import FeatureProjection
 from fo1_data.model.generation import Generation
 from fo1_data.model.memory import default_budget, is_out_of_memory
 from fo1_data.model.modeling import EncodedImage, Fo1Model
@@ -32,7 +33,7 @@ class OpenImage:
     """An image being asked about. Its boxes lie in chunks of at most 100, each a prompt of its own.
 
     chunk_starts[c] is the index of chunk c's first box in the image's list. Text-only sessions have
-    one chunk without boxes.
+    one chunk without boxes. region_features: (R, 8), each region's look in a few numbers.
     """
 
     number: int
@@ -40,6 +41,7 @@ class OpenImage:
     chunk_starts: tuple[int, ...]
     prompts: tuple[PromptEmbeds, ...] = field(repr=False)
     prefix_numbers: tuple[int, ...]
+    region_features: np.ndarray = field(repr=False)
 
     def regions_in(self, chunk: int) -> int:
         """How many boxes a chunk's prompt shows."""
@@ -91,6 +93,7 @@ class Fo1Engine:
         self._cache = PrefixCache(self.model, self.max_bytes // 3)
         self._next_number = 0
         self._open: dict[int, OpenImage] = {}
+        self._project = FeatureProjection(self.model.config.text.hidden_size, self.model.device)
 
     @torch.inference_mode()
     def open(self, images: Sequence[tuple[Image.Image | None, np.ndarray]]) -> list[OpenImage]:
@@ -153,7 +156,8 @@ class Fo1Engine:
             prompts.append(embed_prompt(self.model, ids, part, image.grid_hw if image is not None else None))
         numbers = tuple(range(self._next_number, self._next_number + len(starts)))
         self._next_number += len(starts)
-        opened = OpenImage(numbers[0], num_regions, starts, tuple(prompts), numbers)
+        features = self._project(encoded.region_embeds) if encoded is not None else self._project.none()
+        opened = OpenImage(numbers[0], num_regions, starts, tuple(prompts), numbers, features)
         self._open[opened.number] = opened
         return opened
 

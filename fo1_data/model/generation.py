@@ -13,12 +13,14 @@ class RegionStep:
     """One choice inside `<objects>`: which region next, or none more.
 
     step: index of the chosen token in the answer; region_logprobs: (R,) float32 for the prompt's R
-    regions; stop_logprob: of `</objects>`.
+    regions; stop_logprob: of `</objects>`; chosen: the region that was named, -1 where none of the
+    prompt's was.
     """
 
     step: int
     region_logprobs: np.ndarray
     stop_logprob: float
+    chosen: int = -1
 
 
 @dataclass

@@ -108,6 +108,7 @@ class QuestionBatch:
     def __init__(self, model: Fo1Model, special: SpecialIds, num_slots: int) -> None:
         self._model = model
         self._special = special
+        self._region_of = {token: region for region, token in enumerate(special.regions)}
         self._region_ids = torch.tensor([*special.regions, special.objects_close], device=model.device)
         self.num_slots = num_slots
         self.active: list[Asked] = []
@@ -320,9 +321,14 @@ class QuestionBatch:
         for row, (step, token, told_of) in enumerate(zip(steps, chosen.tolist(), numbers, strict=True)):
             one, answer = step.asked, step.asked.generation
             if row in over_regions:
-                choices = over_regions[row]
+                choices, named = over_regions[row], self._region_of.get(token, -1)
                 answer.region_steps.append(
-                    RegionStep(len(answer.token_ids), choices[: one.num_regions], float(choices[-1]))
+                    RegionStep(
+                        step=len(answer.token_ids),
+                        region_logprobs=choices[: one.num_regions],
+                        stop_logprob=float(choices[-1]),
+                        chosen=named if named < one.num_regions else -1,
+                    )
                 )
             if step.given is not None:
                 answer.num_given += 1
