@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
+from fo1_data.confidence.calibration import read_calibration
 from fo1_data.config import resolved
 from fo1_data.corpus.readers import read_corpus
 from fo1_data.corpus.shards import listing_sha256, plan_shards
@@ -27,8 +28,9 @@ from fo1_data.errors import ConfigError, CorpusError, Fo1Error, StorageError
 from fo1_data.fingerprint import run_fingerprint
 from fo1_data.labelling import LabellerIdentity, read_phrases, refuse_unsupported
 from fo1_data.run_progress import ProgressMeter, State
+from fo1_data.run_routing import BudgetPass, make_router, routes, told_rules
 from schemas.corpus import CorpusImage, Shard
-from schemas.dataset import Manifest, ModelInfo, RunProgress, ShardReport
+from schemas.dataset import Counts, Manifest, ModelInfo, RunProgress, ShardReport
 from schemas.images import Reject
 from schemas.jobs import RunConfig
 
@@ -89,8 +91,9 @@ def plan_run(config: RunConfig) -> PlannedRun:
 
 def list_corpus(config: RunConfig) -> PlannedRun:
     """List the corpus and cut it into shards. Raises CorpusError, and ConfigError for a setting."""
-    refuse_unsupported(config)
     read_phrases(config.phrases)
+    if config.calibration is not None:
+        read_calibration(config.calibration)
     entries: list[CorpusImage] = []
     rejects: list[Reject] = []
     for listed in read_corpus(config.corpus, limit=config.limit):
@@ -138,7 +141,8 @@ class RunInWork:
             self.run.write_progress(progress)
 
     def finish(self, identity: LabellerIdentity) -> Manifest:
-        """Write the manifest: the dataset is complete."""
+        """Write the manifest: the dataset is complete. A review budget is spent here, over all rows."""
+        routing, budget = self._routing(identity)
         manifest = self.run.finalise(
             name=self._config.name or Path(self._config.out.rstrip("/")).name,
             model=ModelInfo(
@@ -150,20 +154,45 @@ class RunInWork:
             calibration_sha256=_file_sha256(self._config.calibration),
             parent=read_manifest(open_store(self._config.parent)) if self._config.parent else None,
             lease=self._lease,
+            decider=budget,
+            routing=routing,
         )
-        self.close("succeeded")
+        self.close("succeeded", decided=manifest.counts if budget is not None else None)
         return manifest
 
-    def close(self, state: State, error: str | None = None) -> None:
-        """Leave the last figures in the folder, as far as its store still takes them."""
+    def _routing(self, identity: LabellerIdentity) -> tuple[dict[str, Any] | None, BudgetPass | None]:
+        """What the manifest says of the routing, and who decides where that needs all rows."""
+        if not routes(self._config):
+            return None, None
+        router, warning = make_router(self._config, identity)
+        if warning is not None:
+            self._watcher.note(warning)
+        already = self.run.replayed.counts.review if self.run.replayed is not None else 0
+        budget = BudgetPass(router, already) if self._config.review_budget is not None else None
+        return told_rules(router, warning), budget
+
+    def close(self, state: State, error: str | None = None, decided: Counts | None = None) -> None:
+        """Leave the last figures in the folder, as far as its store still takes them.
+
+        `decided`: counts of the dataset where decisions were made after the shards.
+        """
         progress = self.meter.snapshot(state, error)
+        if decided is not None:
+            by_decision = decided.model_dump(include={"accepted", "audit", "review"})
+            progress = progress.model_copy(update=by_decision)
         self._watcher.show(progress)
         with suppress(StorageError, OSError):
             self.run.write_progress(progress)
 
 
 def open_planned(config: RunConfig, planned: PlannedRun, identity: LabellerIdentity) -> DatasetRun:
-    """The dataset's folder, opened for this run. Raises FingerprintError where it was begun as another."""
+    """The dataset's folder, opened for this run.
+
+    Raises FingerprintError where it was begun as another, CalibrationError where its calibration is of
+    other labels.
+    """
+    if routes(config):
+        make_router(config, identity)
     fingerprint = run_fingerprint(config, identity, listing_sha256(planned.shards))
     try:
         return open_run(config.out, fingerprint, resolved(config), replay=config.replay_rejects)

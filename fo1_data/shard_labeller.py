@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from pydantic import BaseModel
 
@@ -27,6 +27,9 @@ from schemas.corpus import CorpusImage, Shard
 from schemas.dataset import ShardReport
 from schemas.images import ImageRow, Reject, RejectStage
 from schemas.jobs import RunConfig
+
+if TYPE_CHECKING:
+    from fo1_data.confidence.routing import Router
 
 IMAGE_LABELLER = "fo1_data.labelling:ImageLabeller"
 
@@ -70,6 +73,7 @@ class ShardLabeller:
     def __init__(self, settings: LabellerSettings) -> None:
         self._settings = settings
         self._images: LabelsImages | None = None
+        self._router: Router | None = None
         self._parent: ParentRows | None = None
 
     def load(self) -> LabellerIdentity:
@@ -114,7 +118,19 @@ class ShardLabeller:
         carried = self._carried(entries)
         left = [entry for position, entry in enumerate(entries) if position not in carried]
         rows, rejects = label_or_halve(self._image_labeller(), left) if left else ([], [])
-        return _in_entry_order(entries, [*carried.values(), *rows]), rejects
+        made = _in_entry_order(entries, [*carried.values(), *rows])
+        self._route(made)
+        return made, rejects
+
+    def _route(self, rows: list[ImageRow]) -> None:
+        """Give labels their confidences, and the decisions that need no other row."""
+        from fo1_data.run_routing import make_router, route_in_shard, routes
+
+        config = self._settings.config
+        if routes(config):
+            if self._router is None:
+                self._router, _ = make_router(config, self._image_labeller().identity)
+            route_in_shard(self._router, rows)
 
     def _carried(self, entries: list[CorpusImage]) -> dict[int, ImageRow]:
         """The rows of images that the parent dataset has, by position; their labels stay as they are, but

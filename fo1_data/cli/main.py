@@ -5,6 +5,7 @@ import sys
 import typer
 
 from fo1_data.cli.bench import app as bench_app
+from fo1_data.cli.calibrate import calibrate
 from fo1_data.cli.dataset import app as dataset_app
 from fo1_data.cli.evaluate import evaluate
 from fo1_data.cli.keys import app as keys_app
@@ -13,6 +14,7 @@ from fo1_data.cli.model import app as model_app
 from fo1_data.cli.output import say
 from fo1_data.cli.plan import plan
 from fo1_data.cli.report import report
+from fo1_data.cli.route import route
 from fo1_data.cli.scenes import scenes
 from fo1_data.cli.serve import serve
 from fo1_data.cli.train import train
@@ -30,6 +32,8 @@ app.command()(plan)
 app.command()(report)
 app.command()(scenes)
 app.command()(evaluate)
+app.command()(calibrate)
+app.command()(route)
 app.command()(train)
 app.command()(serve)
 app.add_typer(bench_app, name="bench")

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable
 import numpy as np
 
 from fo1_data.confidence.acceptance import acceptances
+from fo1_data.confidence.calibration_match import covers
 from fo1_data.confidence.label_parts import LabelPart, draw, label_parts
 from fo1_data.confidence.reasons import reasons_for
 from fo1_data.confidence.scoring import Scorer, confidence
@@ -26,12 +27,21 @@ UNCALIBRATED = "not calibrated: ranked by token probabilities alone"
 
 
 class Router:
-    """Decides rows. `kinds`: those that share the guarantee's level (the kinds that a run labels)."""
+    """Decides rows. `kinds`: those that share the guarantee's level (the kinds that a run labels).
+
+    `forced`: the calibration is used on every row, whoever labelled it.
+    """
 
     def __init__(
-        self, settings: RoutingSettings, calibration: Calibration | None, kinds: Iterable[LabelKind]
+        self,
+        settings: RoutingSettings,
+        calibration: Calibration | None,
+        kinds: Iterable[LabelKind],
+        *,
+        forced: bool = False,
     ) -> None:
         self.settings = settings
+        self._calibration = None if forced else calibration
         self._kinds = calibration.kinds if calibration is not None else {}
         self._scorers = {kind: Scorer(one.model) for kind, one in self._kinds.items()}
         self.acceptances: dict[LabelKind, Acceptance] = {}
@@ -39,8 +49,13 @@ class Router:
             self.acceptances = acceptances(calibration, settings.max_error, settings.confidence_level, kinds)
 
     def score(self, row: ImageRow) -> None:
-        """Set the confidence of every label of a calibrated kind; others have none."""
+        """Set the confidence of every label of a calibrated kind; others have none.
+
+        A row that another model labelled keeps what it has.
+        """
         open_parts = self.open_parts(row)
+        if not self._covers(row):
+            return
         for kind in {part.kind for part in open_parts}:
             labels = [part.label for part in open_parts if part.kind is kind]
             calibrated = self._kinds.get(kind)
@@ -64,6 +79,8 @@ class Router:
         """The keys of labels that the guarantee accepts, each with the rule that does."""
         found: dict[str, str] = {}
         by_kind: dict[LabelKind, list[LabelPart]] = {}
+        if not self._covers(row):
+            return found
         for part in self.open_parts(row):
             rule = self.acceptances.get(part.kind)
             if rule is not None and not (rule.only_accepted_before and not _accepted(part.label)):
@@ -77,6 +94,9 @@ class Router:
                 if part.label.confidence is not None and part.label.confidence >= rule.threshold:
                     found[part.key] = f"confidence is at least {rule.threshold:.3f}"
         return found
+
+    def _covers(self, row: ImageRow) -> bool:
+        return self._calibration is None or covers(self._calibration, row)
 
     @staticmethod
     def open_parts(row: ImageRow) -> list[LabelPart]:
@@ -98,8 +118,8 @@ class Router:
         chosen = reviewed is not None and key in reviewed
         unsure = self.settings.max_error is not None and key not in guaranteed
         if chosen or unsure:
-            label.decision = Decision.REVIEW
             label.reasons = self._doubts(part, unsure)
+            label.decision = Decision.REVIEW
             if reviewed is not None and not chosen:
                 label.reasons.append(BEYOND_BUDGET)
         elif draw(self.settings.seed, "audit", key) < self.settings.audit:
@@ -124,6 +144,8 @@ class Router:
 
     def _why_unsure(self, part: LabelPart) -> str:
         rule, value = self.acceptances.get(part.kind), part.label.confidence
+        if not self._covers(part.row):
+            return "labelled by another model or other questions than were calibrated"
         if rule is None or value is None:
             return f"{part.kind.value} has no confidence: it was not calibrated"
         if rule.threshold is None:

@@ -8,6 +8,7 @@ from the try that counts. Memory: the rows of a few such files.
 import hashlib
 import io
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol
 
 import pyarrow.parquet as pq
 
@@ -27,29 +28,59 @@ MOVERS = 8
 Settled = tuple[list[ManifestFile], Counts]
 
 
+class Decider(Protocol):
+    """Decides rows where that needs all of them: is shown every row that stays, then changes each."""
+
+    def see(self, row: ImageRow) -> None: ...
+
+    def decide(self, row: ImageRow) -> None: ...
+
+
 def settle_shards(
-    store: Store, reports: Sequence[ShardReport], changes: Mapping[str, Changes]
+    store: Store,
+    reports: Sequence[ShardReport],
+    changes: Mapping[str, Changes],
+    decider: Decider | None = None,
 ) -> Iterator[Settled]:
-    """Bring the files of all shards to `data/`, several at once; what they are, in order of `reports`."""
+    """Bring the files of all shards to `data/`, several at once; what they are, in order of `reports`.
+
+    With a `decider` all rows are read before the first one is written.
+    """
+    if decider is not None:
+        for report in reports:
+            for file in report.files:
+                for row in _kept(read_rows_of(store, file.path), changes.get(report.shard_id)):
+                    decider.see(row)
     return map_ahead(
-        lambda report: settle_shard(store, report, changes.get(report.shard_id)), reports, MOVERS
+        lambda report: settle_shard(store, report, changes.get(report.shard_id), decider),
+        reports,
+        MOVERS if decider is None else 1,
     )
 
 
-def settle_shard(store: Store, report: ShardReport, changes: Changes | None = None) -> Settled:
+def settle_shard(
+    store: Store, report: ShardReport, changes: Changes | None = None, decider: Decider | None = None
+) -> Settled:
     """Bring a shard's files to `data/`; returns what the manifest lists and counts of them."""
-    if changes is None:
+    if changes is None and decider is None:
         return [_move(store, file, report.index) for file in report.files], report.counts
     placed: list[ManifestFile] = []
     counts = Counts(rejected=report.counts.rejected)
     for file in report.files:
-        rows = changes.apply(read_rows_of(store, file.path))
+        rows = _kept(read_rows_of(store, file.path), changes)
+        if decider is not None:
+            for row in rows:
+                decider.decide(row)
         counts += count_rows(rows)
         if rows:
             placed.append(write_rows(store, data_file(str(file.split), report.index), rows))
         else:
             store.delete(data_file(str(file.split), report.index))
     return placed, counts
+
+
+def _kept(rows: list[ImageRow], changes: Changes | None) -> list[ImageRow]:
+    return rows if changes is None else changes.apply(rows)
 
 
 def read_rows_of(store: Store, path: str) -> list[ImageRow]:

@@ -20,7 +20,7 @@ from fo1_data.dataset import layout
 from fo1_data.dataset.card import dataset_card
 from fo1_data.dataset.correction_history import is_history_file
 from fo1_data.dataset.duplicates import find_duplicates
-from fo1_data.dataset.finalise import read_rejects_of, settle_shards, write_rejects, write_rows
+from fo1_data.dataset.finalise import Decider, read_rejects_of, settle_shards, write_rejects, write_rows
 from fo1_data.dataset.lease import STALE_AFTER_S, Lease
 from fo1_data.dataset.manifest import (
     check_fingerprint,
@@ -138,11 +138,14 @@ class DatasetRun:
         calibration_sha256: str | None = None,
         parent: Manifest | None = None,
         lease: Lease | None = None,
+        decider: Decider | None = None,
+        routing: Mapping[str, Any] | None = None,
     ) -> Manifest:
         """Make the dataset of the shards that are done and write its manifest last; safe to repeat.
 
         `shard_ids`: all shards of the plan; one that is not done is a DatasetError. `listing_rejects`
-        are those of the corpus' listing itself. `parent` is the version that rows came from.
+        are those of the corpus' listing itself. `parent` is the version that rows came from. `decider`
+        decides rows where that needs all of them; `routing` is what the manifest says of it.
         Raises LeaseError where `lease` was lost meanwhile.
         """
         done = self.done_shards()
@@ -154,7 +157,7 @@ class DatasetRun:
         present = present_images(self.store, self.replayed) if self.replayed else {}
         changes, duplicates = find_duplicates(reports, self._images_of, present)
         files, counts = list(_data_files(self.replayed)), _base_counts(self.replayed)
-        for placed, of_shard in settle_shards(self.store, reports, changes):
+        for placed, of_shard in settle_shards(self.store, reports, changes, decider):
             files += placed
             counts += of_shard
         if not files:
@@ -180,6 +183,7 @@ class DatasetRun:
             duplicates=[*(base.duplicates if base else []), *duplicates],
             counts=counts.model_copy(update={"rejected": len(rejects)}),
             code_version=layout.code_version(),
+            **({"routing": dict(routing)} if routing else {}),  # type: ignore[arg-type]
             **(lineage(source) if source else {}),  # type: ignore[arg-type]
         )
         self.store.write_bytes(layout.CARD, dataset_card(manifest).encode())
