@@ -1,0 +1,95 @@
+"""A calibration of a finished dataset and its gold: a corpus with gold, or what people said in a review."""
+
+import hashlib
+from collections.abc import Iterable
+
+from fo1_data.confidence.calibration import by_kind, fit_kind
+from fo1_data.confidence.calibration_match import labelled_by
+from fo1_data.confidence.correctness import Judged, judge_pairs
+from fo1_data.confidence.review_verdicts import judge_reviewed
+from fo1_data.corpus.readers import read_corpus
+from fo1_data.corpus.storage import open_store
+from fo1_data.dataset.manifest import now
+from fo1_data.dataset.reader import Dataset, open_dataset
+from fo1_data.errors import CalibrationError, StorageError
+from fo1_data.evaluation.captions import CaptionMatch
+from fo1_data.evaluation.matching import pair_rows
+from schemas.calibration import Calibration
+from schemas.corpus import CorpusImage
+from schemas.corrections import Correction, parse_corrections
+
+
+def calibrate_dataset(address: str, gold: str, how: CaptionMatch = "exact", seed: int = 0) -> Calibration:
+    """Judge the labels of the dataset by the gold and fit every kind that gold says something of.
+
+    Raises CalibrationError where it says nothing, DatasetError or CorpusError where one cannot be read.
+    """
+    dataset = open_dataset(address)
+    corrections = read_corrections(gold)
+    if corrections is not None:
+        judged = judge_reviewed(dataset.rows(), corrections)
+    else:
+        judged = judge_pairs(pair_rows(dataset.rows(), _gold_images(gold)), how)
+    kinds = by_kind(judged)
+    if not kinds:
+        raise CalibrationError(
+            f"{gold} judges no label of {address}: images are matched by address, id or file name, "
+            "corrections by image id"
+        )
+    model, labelled = dataset.manifest.model, labelled_by(dataset.manifest)
+    calibration = Calibration(
+        created_at=now(),
+        model_name=model.name if model else None,
+        model_sha256=labelled.model_sha256,
+        proposer=labelled.proposer,
+        proposer_sha256=labelled.proposer_sha256,
+        prompts_version=labelled.prompts_version or _prompts_version(dataset),
+        dataset=f"{dataset.manifest.name}@{dataset.manifest.version}",
+        gold=gold,
+        gold_sha256=_sha256(gold),
+        caption_match=how,
+        seed=seed,
+        kinds={kind: fit_kind(one, seed) for kind, one in kinds.items()},
+    )
+    for kind, one in calibration.kinds.items():
+        if corrections is not None and _some_were_sent_to_people(judged, kind):
+            one.scope = "accepted_before"
+    return calibration
+
+
+def read_corrections(address: str) -> list[Correction] | None:
+    """The corrections of a JSON Lines file of them; None where it is something else."""
+    if not address.endswith((".jsonl", ".ndjson")):
+        return None
+    folder, _, name = address.rpartition("/")
+    try:
+        lines = open_store(folder or ".").read_bytes(name).decode().splitlines()
+    except (OSError, StorageError, UnicodeDecodeError):
+        return None
+    first = next((line for line in lines if line.strip()), "")
+    if '"action"' not in first:
+        return None
+    try:
+        return list(parse_corrections(lines))
+    except ValueError as error:
+        raise CalibrationError(f"--gold {address}: {error}") from None
+
+
+def _gold_images(gold: str) -> list[CorpusImage]:
+    return [entry for entry in read_corpus(gold) if isinstance(entry, CorpusImage)]
+
+
+def _some_were_sent_to_people(judged: Iterable[Judged], kind: str) -> bool:
+    return any(one.part.kind == kind and not one.eligible for one in judged)
+
+
+def _prompts_version(dataset: Dataset) -> str | None:
+    return next((row.provenance.prompts_version for row in dataset.rows()), None)
+
+
+def _sha256(address: str) -> str | None:
+    folder, _, name = address.rpartition("/")
+    try:
+        return hashlib.sha256(open_store(folder or ".").read_bytes(name)).hexdigest()
+    except (OSError, StorageError):
+        return None
