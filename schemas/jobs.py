@@ -101,6 +101,8 @@ class RunConfig(BaseModel):
             raise ValueError("label ask needs a question (--question)")
         if self.max_error is not None and self.calibration is None:
             raise ValueError("max_error needs a calibration (--calibration, made by fo1 calibrate)")
+        if self.max_error is not None and self.calibration is None:
+            raise ValueError("max_error needs a calibration (--calibration, made by fo1 calibrate)")
         if self.validation_share + self.test_share > 1:
             raise ValueError("validation_share and test_share add up to more than 1")
         return self
