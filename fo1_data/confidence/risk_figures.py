@@ -96,8 +96,8 @@ def reviewed_until(trust: Values, right: Values, goal: float) -> float:
 def _groups(trust: Values, right: Values) -> tuple[Values, Values]:
     """Sizes and numbers of wrong labels of the groups of equal trust, the most trusted first."""
     values, place = np.unique(-np.asarray(trust, dtype=np.float64), return_inverse=True)
-    counts: Values = np.bincount(place, weights=np.ones(len(place)), minlength=len(values))
-    counts = np.asarray(np.bincount(place, minlength=len(values)), dtype=np.float64)
-        place, weights=1.0 - np.asarray(right, dtype=np.float64), minlength=len(values)
-    )
+    errors = 1.0 - np.asarray(right, dtype=np.float64)
+    counts, wrong = np.zeros(len(values)), np.zeros(len(values))
+    np.add.at(counts, place, 1.0)
+    np.add.at(wrong, place, errors)
     return counts, wrong
