@@ -80,7 +80,6 @@ _OPTIONS: dict[str, tuple[type, str, str]] = {
 _FLAGS: dict[str, tuple[str, str]] = {
     "embed_images": (GROUP_WHAT, "Store the pixels in the dataset."),
     "force": (GROUP_TRUST, "Use a calibration of another model, proposer or wording, with a warning."),
-    "force": (GROUP_TRUST, "Use a calibration of another model, proposer or wording, with a warning."),
     "replay_rejects": (GROUP_WHAT, "Try the rejects of --out again."),
     "strict": (GROUP_LIMITS, "Exit code 1 where anything was rejected."),
 }
