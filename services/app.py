@@ -1,39 +1,92 @@
 """`create_app`: the service as one ASGI application. Loads neither torch nor transformers nor Ray."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from fastapi import FastAPI
 
+from fo1_data.corpus.images import InputLimits
 from fo1_data.dataset.layout import code_version
-from services.api import health
+from services.api import datasets, health, images, jobs
+from services.api.documented import complete_openapi
+from services.background import running
 from services.context import Context
 from services.database.engine import open_database
 from services.database.migrate import migrate
+from services.datasets.grants import Grants
+from services.datasets.images import ImageShelf
+from services.datasets.indexer import Indexer
+from services.jobs.cluster import Cluster
+from services.jobs.reconciler import Reconciler
+from services.jobs.repository import count_by_state
+from services.jobs.states import IN_WORK
 from services.metrics import Metrics, RequestMetrics
 from services.problems import install_problems
 from services.security.failure_limit import FailureLimit
 from services.security.request_limits import BodyLimit, SecurityHeaders
+from services.security.signing import UrlSigner
 from services.settings import Settings
+from services.storage_roots import StorageRoots
 
 UPLOAD_PATHS = ("/v1/predict", "/ml/", "/v1/webhooks/")
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """The application; its database is migrated when it starts."""
-    context = _context(settings)
+    """The application; while it runs it looks after jobs and indexes datasets."""
+    context = make_context(settings)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await migrate(context.database)
         try:
-            yield
+            async with running(context.reconciler.run(), context.indexer.run()):
+                yield
+            await _end_idle_ray(context)
         finally:
+            await context.cluster.close()
             await context.database.dispose()
 
-    app = FastAPI(title="fo1-data", version=code_version(), lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="fo1-data",
+        version=code_version(),
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
     app.state.context = context
     install_problems(app)
+    _install_middleware(app, context)
+    for router in (health.router, jobs.router, datasets.router, images.router):
+        app.include_router(router)
+    _complete_documentation(app)
+    return app
+
+
+def make_context(settings: Settings) -> Context:
+    """The parts of one process, connected; nothing runs yet."""
+    database, metrics = open_database(settings), Metrics()
+    roots, cluster = StorageRoots(settings.roots), Cluster(settings)
+    limits = InputLimits(max_pixels=settings.max_image_pixels)
+    return Context(
+        settings=settings,
+        database=database,
+        metrics=metrics,
+        key_failures=FailureLimit(settings.key_failures_per_minute),
+        roots=roots,
+        cluster=cluster,
+        reconciler=Reconciler(settings, database, cluster, metrics),
+        indexer=Indexer(database, metrics),
+        signer=UrlSigner(settings.secret, settings.base_url, settings.image_url_days),
+        grants=Grants(database),
+        images=ImageShelf(settings.home / "cache" / "images", roots, limits),
+    )
+
+
+def _install_middleware(app: FastAPI, context: Context) -> None:
+    settings = context.settings
     app.add_middleware(
         BodyLimit,
         most=settings.max_body_bytes,
@@ -42,14 +95,22 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.add_middleware(SecurityHeaders)
     app.add_middleware(RequestMetrics, metrics=context.metrics)
-    app.include_router(health.router)
-    return app
 
 
-def _context(settings: Settings) -> Context:
-    return Context(
-        settings=settings,
-        database=open_database(settings),
-        metrics=Metrics(),
-        key_failures=FailureLimit(settings.key_failures_per_minute),
-    )
+def _complete_documentation(app: FastAPI) -> None:
+    original = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = complete_openapi(original())
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+async def _end_idle_ray(context: Context) -> None:
+    """A local Ray with a driver at work outlives the service; an idle one ends with it."""
+    async with context.database.reading() as session:
+        counts = await count_by_state(session)
+    if not any(counts[state] for state in IN_WORK):
+        await asyncio.shield(context.cluster.stop_local())

@@ -6,9 +6,16 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from services.database.engine import Database
+from services.datasets.grants import Grants
+from services.datasets.images import ImageShelf
+from services.datasets.indexer import Indexer
+from services.jobs.cluster import Cluster
+from services.jobs.reconciler import Reconciler
 from services.metrics import Metrics
 from services.security.failure_limit import FailureLimit
+from services.security.signing import UrlSigner
 from services.settings import Settings
+from services.storage_roots import StorageRoots
 
 
 @dataclass
@@ -19,6 +26,13 @@ class Context:
     database: Database
     metrics: Metrics
     key_failures: FailureLimit
+    roots: StorageRoots
+    cluster: Cluster
+    reconciler: Reconciler
+    indexer: Indexer
+    signer: UrlSigner
+    grants: Grants
+    images: ImageShelf
 
 
 def context_of(request: Request) -> Context:

@@ -33,6 +33,7 @@ class Settings(BaseSettings):
     port: int = Field(default=8080, ge=0, le=65535)
     database_url: str | None = None
     ray_address: str | None = None
+    ray_may_grow: bool = False
     predict_url: str | None = None
     predict_model: str = "fo1-tiny"
     label_studio_url: str | None = None

@@ -43,6 +43,11 @@ async def _caller(
     return caller
 
 
+async def caller_of_request(request: Request, context: Context) -> Caller:
+    """Who asks, for endpoints that a key is only one way into. Raises a Problem of 401."""
+    return await _caller(request, context, await _bearer(request))
+
+
 def _wrong_key(request: Request, context: Context) -> Problem:
     context.metrics.key_failures.inc()
     wait_s = context.key_failures.failed(request.client.host if request.client else "")

@@ -171,7 +171,7 @@ class SampleDocument(Base):
 
 
 class SampleTerm(Base):
-    """The samples that a label, kind or word occurs in. `term` is number in `terms`."""
+    """The samples that a label, kind or word (`terms.id`) occurs in."""
 
     __tablename__ = "sample_terms"
     __table_args__ = ({"sqlite_with_rowid": False},)
@@ -181,19 +181,22 @@ class SampleTerm(Base):
 
 
 class Term(Base):
-    """A word (`w:`), label (`l:`) or label kind (`k:`) of a dataset, and how many samples have it."""
+    """A word (`w:`), label (`l:`) or label kind (`k:`) of a dataset, and how many samples have it.
+
+    `id` is the dataset's number times 2**32, and a count from there.
+    """
 
     __tablename__ = "terms"
     __table_args__ = (Index("terms_by_text", "dataset", "text", unique=True),)
 
-    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     dataset: Mapped[int] = mapped_column(ForeignKey("datasets.number", ondelete="CASCADE"))
     text: Mapped[str]
     num_samples: Mapped[int]
 
 
 class ImageGrant(Base):
-    """The right to fetch a dataset's images by signed URL until `expires_at`, unless revoked."""
+    """The right to fetch a dataset's images by signed URL, until it is revoked."""
 
     __tablename__ = "image_grants"
 
@@ -201,7 +204,6 @@ class ImageGrant(Base):
     dataset_id: Mapped[str]
     purpose: Mapped[str] = mapped_column(default="")
     created_at: Mapped[datetime] = mapped_column(default=now)
-    expires_at: Mapped[datetime]
     revoked_at: Mapped[datetime | None]
 
     __table_args__ = (Index("image_grants_by_dataset", "dataset_id", "id"),)

@@ -60,7 +60,6 @@ def upgrade() -> None:
         sa.Column("dataset_id", sa.String(length=255), nullable=False),
         sa.Column("purpose", sa.String(length=255), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("revoked_at", sa.DateTime(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("id"),
     )
@@ -142,7 +141,7 @@ def upgrade() -> None:
 
     op.create_table(
         "terms",
-        sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
+        sa.Column("id", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("dataset", sa.Integer(), nullable=False),
         sa.Column("text", sa.String(length=255), nullable=False),
         sa.Column("num_samples", sa.Integer(), nullable=False),

@@ -1,0 +1,229 @@
+"""`/v1/datasets`: register finished datasets, look through their samples."""
+
+import asyncio
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from schemas.dataset import Manifest
+from schemas.labels import Decision, LabelKind
+from services.api.dependencies import Admin, Labeller, Reader, ReadSession, WriteSession
+from services.api.documented import CONFLICT, NOT_FOUND
+from services.context import InContext
+from services.database.models import DatasetRecord
+from services.datasets import registry, repository, service
+from services.datasets.documents import label_term, word_terms
+from services.datasets.repository import SampleFilter
+from services.idempotency import IdempotencyKey, answer_once
+from services.paging import Cursor, Limit, Page, cursor_of, cut, values_of
+from services.problems import Problem
+
+router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
+DatasetId = Annotated[str, Path(pattern=r"^ds_[0-9a-z]{1,40}$")]
+
+
+class DatasetRequest(BaseModel):
+    """A finished dataset made elsewhere: its folder, which lies within the storage roots."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    address: str = Field(min_length=1, max_length=4000)
+
+
+class DatasetView(BaseModel):
+    """A dataset. Its samples can be listed once `state` is `ready` (before, as far as `num_samples`)."""
+
+    id: str
+    name: str
+    version: str
+    parent: str | None
+    address: str
+    state: str
+    error: str | None
+    num_samples: int
+    counts: dict[str, Any]
+    created_at: datetime
+
+    @classmethod
+    def of(cls, record: DatasetRecord) -> "DatasetView":
+        """The view of a row."""
+        names = [name for name in cls.model_fields if name != "counts"]
+        counts = record.manifest.get("counts", {})
+        return cls(counts=counts, **{name: getattr(record, name) for name in names})
+
+
+class DatasetDetail(DatasetView):
+    """A dataset with its manifest."""
+
+    manifest: dict[str, Any]
+
+
+class SampleView(BaseModel):
+    """An image with what was said of it, boxes in absolute pixels of the upright image.
+
+    `confidence` is that of its least sure label. `image_url` needs no key and lasts; it can be revoked.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    image_url: str
+    position: int
+    image_id: str
+    uri: str
+    width: int
+    height: int
+    caption: str | None
+    decision: str | None
+    confidence: float | None
+    regions: list[dict[str, Any]]
+    groundings: list[dict[str, Any]]
+    counts: list[dict[str, Any]]
+    answers: list[dict[str, Any]]
+
+
+class SampleOrder(StrEnum):
+    """`DATASET`: as they are stored. `CONFIDENCE`: the least sure first, those without one left out."""
+
+    DATASET = "dataset"
+    CONFIDENCE = "confidence"
+
+
+def wanted_samples(
+    decision: Annotated[
+        Decision | None, Query(description="Of the sample: the strictest of its parts.")
+    ] = None,
+    label: Annotated[
+        str | None,
+        Query(max_length=500, description="A class, caption or phrase as a whole; case is ignored."),
+    ] = None,
+    kind: Annotated[LabelKind | None, Query(description="Samples with a label of this kind.")] = None,
+    text: Annotated[
+        str | None, Query(max_length=500, description="Words that all occur somewhere in the sample.")
+    ] = None,
+    min_confidence: Annotated[float | None, Query(ge=0, le=1, description="Of the least sure label.")] = None,
+    max_confidence: Annotated[float | None, Query(ge=0, le=1, description="Of the least sure label.")] = None,
+) -> SampleFilter:
+    """The filter that a list of samples was asked for with."""
+    terms = [*([label_term(label)] if label else []), *([f"k:{kind}"] if kind else [])]
+    terms += word_terms(text) if text else []
+    return SampleFilter(tuple(dict.fromkeys(terms)), decision, min_confidence, max_confidence)
+
+
+async def _manifest_of(body: DatasetRequest, context: InContext) -> tuple[str, Manifest]:
+    return await asyncio.to_thread(service.read_registered, body.address, context.roots)
+
+
+@router.post("", status_code=201, response_model=DatasetView, responses=CONFLICT)
+async def register_dataset(
+    caller: Labeller,
+    body: DatasetRequest,
+    found: Annotated[tuple[str, Manifest], Depends(_manifest_of)],
+    context: InContext,
+    session: WriteSession,
+    request: Request,
+    key: IdempotencyKey = None,
+) -> Response:
+    """Register a finished dataset; the same version in the same folder is registered once."""
+
+    async def create() -> DatasetView:
+        return DatasetView.of(await registry.register(session, *found))
+
+    answer = await answer_once(session, caller, request, key, body, create)
+    context.indexer.wake()
+    return answer
+
+
+@router.get("")
+async def list_datasets(
+    caller: Reader,
+    session: ReadSession,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+    name: Annotated[str | None, Query(max_length=255, description="Only versions of this name.")] = None,
+) -> Page[DatasetView]:
+    """All datasets, the last registered first."""
+    after = values_of(cursor, int)
+    wanted = None if name is None else name.replace("\0", "")
+    rows = await repository.list_datasets(session, limit + 1, after[0] if after else None, wanted)
+    page, more = cut(list(rows), limit)
+    items = [DatasetView.of(record) for record in page]
+    return Page(items=items, next_cursor=cursor_of(page[-1].number) if more else None)
+
+
+@router.get("/{dataset_id}", responses=NOT_FOUND)
+async def get_dataset(caller: Reader, session: ReadSession, dataset_id: DatasetId) -> DatasetDetail:
+    """One dataset with its manifest."""
+    record = await service.found(session, dataset_id)
+    return DatasetDetail(**DatasetView.of(record).model_dump(), manifest=record.manifest)
+
+
+@router.get("/{dataset_id}/samples", response_model=Page[SampleView], responses=NOT_FOUND)
+async def list_samples(
+    caller: Reader,
+    context: InContext,
+    session: ReadSession,
+    dataset_id: DatasetId,
+    wanted: Annotated[SampleFilter, Depends(wanted_samples)],
+    limit: Limit = 20,
+    cursor: Cursor = None,
+    order: SampleOrder = SampleOrder.DATASET,
+) -> Response:
+    """The images of a dataset with what was said of them."""
+    record = await service.found(session, dataset_id)
+    if order is SampleOrder.DATASET:
+        after = values_of(cursor, int)
+        page = await service.list_samples(session, record, wanted, after[0] if after else -1, limit)
+    else:
+        place = values_of(cursor, float, int)
+        least = (place[0], place[1]) if place else None
+        page = await service.list_least_sure(session, record, wanted, least, limit)
+    grant = await repository.valid_grant(session, dataset_id, registry.GALLERY)
+    items = [
+        _with_url(document, position, context, grant.id if grant else "")
+        for document, position in zip(page.documents, page.positions, strict=True)
+    ]
+    following = f'"{cursor_of(*page.after)}"' if page.after else "null"
+    body = b'{"items":[' + b",".join(items) + b'],"next_cursor":' + following.encode() + b"}"
+    return Response(body, media_type="application/json")
+
+
+@router.get("/{dataset_id}/samples/{image_id}", responses=NOT_FOUND)
+async def get_sample(
+    caller: Reader,
+    context: InContext,
+    session: ReadSession,
+    dataset_id: DatasetId,
+    image_id: Annotated[str, Path(pattern=r"^[0-9a-f]{64}$")],
+) -> SampleView:
+    """One image of a dataset."""
+    record = await service.found(session, dataset_id)
+    sample = await repository.find_sample(session, record.number, image_id)
+    if sample is None:
+        raise Problem(404, f"the dataset has no image {image_id}")
+    page = await service.list_samples(session, record, SampleFilter(), sample.position - 1, 1)
+    grant = await repository.valid_grant(session, dataset_id, registry.GALLERY)
+    return SampleView.model_validate_json(
+        _with_url(page.documents[0], sample.position, context, grant.id if grant else "")
+    )
+
+
+@router.post("/{dataset_id}/revoke-image-urls", status_code=200, responses=NOT_FOUND)
+async def revoke_image_urls(
+    caller: Admin, context: InContext, session: WriteSession, dataset_id: DatasetId
+) -> DatasetView:
+    """End every signed URL of the dataset's images at once; new ones are made under a new grant."""
+    record = await service.found(session, dataset_id)
+    await repository.revoke_grants(session, dataset_id)
+    await registry.grant_images(session, dataset_id)
+    context.grants.forget()
+    return DatasetView.of(record)
+
+
+def _with_url(document: bytes, position: int, context: InContext, grant_id: str) -> bytes:
+    """The document, with its image's URL and its position put in front, without parsing it."""
+    image_id = document[len(b'{"image_id":"') :][:64].decode()
+    url = context.signer.url(image_id, grant_id)
+    return b'{"image_url":"%s","position":%d,%s' % (url.encode(), position, document[1:])

@@ -1,0 +1,42 @@
+"""Answers that OpenAPI tells of beside the good one; all are problem documents."""
+
+from typing import Any
+
+from services.problems import MEDIA_TYPE, ProblemDocument
+
+
+def problem_answer(description: str) -> dict[str, Any]:
+    """An error's entry in an operation's `responses`."""
+    return {
+        "description": description,
+        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}},
+    }
+
+
+NOT_FOUND: dict[int | str, Any] = {404: problem_answer("Nothing has this id.")}
+CONFLICT: dict[int | str, Any] = {409: problem_answer("The state of things does not allow it.")}
+EVERYWHERE: dict[str, Any] = {
+    "401": problem_answer("No valid key."),
+    "403": problem_answer("The key lacks the scope, or the place may not be touched."),
+    "413": problem_answer("The body is too large."),
+    "422": problem_answer("Something about the request is wrong; `errors` says what."),
+    "429": problem_answer("Too many wrong keys."),
+    "500": problem_answer("Something unexpected went wrong."),
+    "503": problem_answer("A store or the database is not to be reached at the moment."),
+}
+
+
+def complete_openapi(document: dict[str, Any]) -> dict[str, Any]:
+    """The OpenAPI document with the errors that every operation can give, as problem documents."""
+    schemas = document.setdefault("components", {}).setdefault("schemas", {})
+    schemas["ProblemDocument"] = ProblemDocument.model_json_schema()
+    for unused in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(unused, None)
+    for path, operations in document.get("paths", {}).items():
+        for operation in operations.values():
+            responses = operation.setdefault("responses", {})
+            responses.pop("422", None)
+            wanted = EVERYWHERE if path.startswith(("/v1", "/ml")) else {"422": EVERYWHERE["422"]}
+            for status, answer in wanted.items():
+                responses.setdefault(status, answer)
+    return document

@@ -1,0 +1,137 @@
+"""`/v1/images/{image_id}`: the pixels, by key or by signed URL; upright; ranges; for Label Studio too."""
+
+import asyncio
+import re
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from fastapi import APIRouter, Path, Query, Request, Response
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from schemas.dataset import Manifest
+from services.api.dependencies import caller_of_request
+from services.api.documented import NOT_FOUND, problem_answer
+from services.context import Context, InContext
+from services.database.models import DatasetRecord
+from services.datasets import repository, service
+from services.datasets.images import WIDTHS, ImagePlace, ServedImage
+from services.problems import Problem
+from services.security.keys import Scope
+
+router = APIRouter(tags=["images"])
+ImageId = Annotated[str, Path(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the encoded bytes.")]
+_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+_POLICY = "default-src 'none'; sandbox"
+_IMAGES: dict[str, dict[str, str]] = {"image/jpeg": {}, "image/png": {}, "image/gif": {}, "image/webp": {}}
+
+
+@router.api_route(
+    "/v1/images/{image_id}",
+    methods=["GET", "HEAD"],
+    response_class=Response,
+    responses={
+        200: {"description": "The image, upright.", "content": _IMAGES},
+        206: {"description": "A part of it.", "content": _IMAGES},
+        304: {"description": "The browser has it."},
+        416: problem_answer("No such part."),
+        **NOT_FOUND,
+    },
+)
+async def get_image(
+    request: Request,
+    context: InContext,
+    image_id: ImageId,
+    grant: Annotated[str | None, Query(max_length=64)] = None,
+    expires: Annotated[int | None, Query(ge=0, le=2**53)] = None,
+    signature: Annotated[str | None, Query(max_length=128)] = None,
+    width: Annotated[int | None, Query(description=f"At most so wide: one of {WIDTHS}.")] = None,
+) -> Response:
+    """The pixels of an image that a registered dataset holds, in the frame of the dataset's boxes."""
+    dataset_id = await _allowed(request, context, image_id, grant, expires, signature)
+    if width is not None and width not in WIDTHS:
+        raise Problem(422, f"width: take one of {', '.join(map(str, WIDTHS))}")
+    async with context.database.reading() as session:
+        record, place = await _place(session, image_id, dataset_id)
+    manifest = Manifest.model_validate(record.manifest)
+    served = await asyncio.to_thread(context.images.serve, place, manifest, width)
+    return _answer(request, served, _headers(request, context, served))
+
+
+async def _allowed(
+    request: Request,
+    context: Context,
+    image_id: str,
+    grant: str | None,
+    expires: int | None,
+    signature: str | None,
+) -> str | None:
+    """The dataset that the URL opens; None where a key opens them all. Raises Problems of 401 and 403."""
+    if signature is None or grant is None or expires is None:
+        caller = await caller_of_request(request, context)
+        if not caller.may(Scope.READ):
+            raise Problem(403, "this key lacks the scope read")
+        return None
+    if not context.signer.is_valid(image_id, grant, expires, signature):
+        raise Problem(403, "this link is not ours or has come to its end")
+    dataset_id = await context.grants.dataset_of(grant)
+    if dataset_id is None:
+        raise Problem(403, "this link was revoked")
+    return dataset_id
+
+
+async def _place(
+    session: AsyncSession, image_id: str, dataset_id: str | None
+) -> tuple[DatasetRecord, ImagePlace]:
+    if dataset_id is None:
+        record = await repository.dataset_with_image(session, image_id)
+    else:
+        record = await repository.get_dataset(session, dataset_id)
+    sample = None if record is None else await repository.find_sample(session, record.number, image_id)
+    if record is None or sample is None:
+        raise Problem(404, "no registered dataset holds this image")
+    return record, await service.place_of(session, record, sample)
+
+
+def _headers(request: Request, context: Context, served: ServedImage) -> dict[str, str]:
+    headers = {
+        "ETag": served.etag,
+        "Accept-Ranges": "bytes",
+        "Cache-Control": "private, max-age=86400",
+        "Content-Security-Policy": _POLICY,
+        "Cross-Origin-Resource-Policy": "cross-origin",
+        "Vary": "Origin",
+    }
+    origin = request.headers.get("origin")
+    if origin is not None and origin == origin_of(context.settings.label_studio_url):
+        headers["Access-Control-Allow-Origin"] = origin
+    return headers
+
+
+def origin_of(url: str | None) -> str | None:
+    """The origin of a URL, as browsers send it."""
+    if not url:
+        return None
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _answer(request: Request, served: ServedImage, headers: dict[str, str]) -> Response:
+    if served.etag in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
+    wanted = request.headers.get("range")
+    stale = request.headers.get("if-range", served.etag) != served.etag
+    found = _RANGE.fullmatch(wanted.strip()) if wanted and not stale else None
+    if found is None or found[0] == "bytes=-":
+        return Response(served.data, media_type=served.media_type, headers=headers)
+    total = len(served.data)
+    first, last = _span(found[1], found[2], total)
+    if first >= total or first > last:
+        raise Problem(416, f"the image has {total} bytes", {"Content-Range": f"bytes */{total}"})
+    headers["Content-Range"] = f"bytes {first}-{last}/{total}"
+    return Response(served.data[first : last + 1], 206, headers, served.media_type)
+
+
+def _span(first: str, last: str, total: int) -> tuple[int, int]:
+    if not first:
+        return (total - min(int(last[:18]), total), total - 1) if int(last[:18]) else (total, total)
+    return int(first[:18]), min(int(last[:18]), total - 1) if last else total - 1

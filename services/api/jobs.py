@@ -1,0 +1,191 @@
+"""`/v1/jobs`: start labelling runs, watch, cancel and resume them."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel
+
+from schemas.jobs import RunConfig
+from services.api.dependencies import Labeller, Reader, ReadSession, WriteSession
+from services.api.documented import CONFLICT, NOT_FOUND
+from services.context import Context, InContext
+from services.database.engine import Database
+from services.database.models import Job
+from services.idempotency import IdempotencyKey, answer_once
+from services.jobs import repository, service
+from services.jobs.check import check_config, refuse_unplaceable, this_machine
+from services.jobs.ray_jobs import RayUnreachable
+from services.jobs.states import JobState
+from services.paging import Cursor, Limit, Page, cursor_of, cut, values_of
+from services.problems import Problem
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+JobId = Annotated[str, Path(pattern=r"^job_[0-9a-z]{1,40}$")]
+EVENTS_EVERY_S = 0.5
+_KEEP_ALIVE_S = 15.0
+
+
+class JobView(BaseModel):
+    """A job. `dataset` is the id of the finished one under `/v1/datasets`; `out` its folder.
+
+    `progress` and `counts` are what the run's folder said last; `error` is why it failed, in one line.
+    """
+
+    id: str
+    state: JobState
+    progress: dict[str, Any] | None
+    counts: dict[str, Any] | None
+    dataset: str | None
+    error: str | None
+    out: str
+    attempt: int
+    cancel_requested: bool
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    config: dict[str, Any]
+
+    @classmethod
+    def of(cls, job: Job) -> "JobView":
+        """The view of a row."""
+        names = [name for name in cls.model_fields if name != "dataset"]
+        return cls(dataset=job.dataset_id, **{name: getattr(job, name) for name in names})
+
+
+async def checked_job(config: RunConfig, context: InContext) -> RunConfig:
+    """The body, checked completely; no session is held meanwhile."""
+    checked = await asyncio.to_thread(check_config, config, context.roots)
+    await _refuse_unplaceable(checked, context)
+    return checked
+
+
+Checked = Annotated[RunConfig, Depends(checked_job)]
+
+
+@router.post("", status_code=201, response_model=JobView, responses=CONFLICT)
+async def create_job(
+    caller: Labeller,
+    config: Checked,
+    context: InContext,
+    session: WriteSession,
+    request: Request,
+    key: IdempotencyKey = None,
+) -> Response:
+    """Label a corpus into a dataset. The body holds the settings of a run, as `fo1 label` takes them."""
+
+    async def create() -> JobView:
+        return JobView.of(await service.create(session, config, caller.key_id))
+
+    answer = await answer_once(session, caller, request, key, config, create)
+    context.reconciler.wake()
+    return answer
+
+
+@router.get("")
+async def list_jobs(
+    caller: Reader,
+    session: ReadSession,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+    state: Annotated[JobState | None, Query(description="Only jobs in this state.")] = None,
+) -> Page[JobView]:
+    """All jobs, newest first."""
+    after = values_of(cursor, str)
+    rows = await repository.list_jobs(session, limit + 1, after[0] if after else None, state)
+    page, more = cut(list(rows), limit)
+    return Page(items=[JobView.of(job) for job in page], next_cursor=cursor_of(page[-1].id) if more else None)
+
+
+@router.get("/{job_id}", responses=NOT_FOUND)
+async def get_job(caller: Reader, session: ReadSession, job_id: JobId) -> JobView:
+    """One job."""
+    return JobView.of(await _found(session, job_id))
+
+
+@router.post("/{job_id}/cancel", status_code=202, responses={**NOT_FOUND, **CONFLICT})
+async def cancel_job(caller: Labeller, context: InContext, session: WriteSession, job_id: JobId) -> JobView:
+    """End a job. It is `cancelled` once its driver and labellers are gone; what is done can be resumed."""
+    view = JobView.of(await service.cancel(session, job_id))
+    context.reconciler.wake()
+    return view
+
+
+@router.post("/{job_id}/resume", status_code=202, responses={**NOT_FOUND, **CONFLICT})
+async def resume_job(caller: Labeller, context: InContext, session: WriteSession, job_id: JobId) -> JobView:
+    """Go on with a failed or cancelled job from the shards that are done."""
+    view = JobView.of(await service.resume(session, job_id))
+    context.reconciler.wake()
+    return view
+
+
+@router.get(
+    "/{job_id}/events",
+    response_class=StreamingResponse,
+    responses={
+        200: {"description": "Events `state`, `progress`, `cancel`.", "content": {"text/event-stream": {}}},
+        204: {"description": "The job is over and there are no further events."},
+        **NOT_FOUND,
+    },
+)
+async def job_events(
+    caller: Reader,
+    context: InContext,
+    job_id: JobId,
+    last_event_id: Annotated[
+        str | None, Header(pattern=r"^\d{1,18}$", description="The id of the last event that arrived.")
+    ] = None,
+) -> Response:
+    """What happens to a job, as server-sent events, from the start or from `Last-Event-ID` on."""
+    after = int(last_event_id or 0)
+    async with context.database.reading() as session:
+        job = await _found(session, job_id)
+        first = await repository.events_after(session, job_id, after, 1)
+    if JobState(job.state).is_end and not first:
+        return Response(status_code=204)
+    return StreamingResponse(_stream(context.database, job_id, after), media_type="text/event-stream")
+
+
+async def _stream(database: Database, job_id: str, after: int) -> AsyncIterator[str]:
+    silent_s = 0.0
+    yield "retry: 2000\n\n"
+    while True:
+        async with database.reading() as session:
+            job = await repository.get_job(session, job_id)
+            events = await repository.events_after(session, job_id, after)
+        for event in events:
+            after, silent_s = event.id, 0.0
+            data = json.dumps({**event.data, "at": event.at.isoformat()})
+            yield f"id: {event.id}\nevent: {event.kind}\ndata: {data}\n\n"
+        if not events and (job is None or JobState(job.state).is_end):
+            return
+        await asyncio.sleep(EVENTS_EVERY_S)
+        silent_s += EVENTS_EVERY_S
+        if silent_s >= _KEEP_ALIVE_S:
+            silent_s = 0.0
+            yield ": still here\n\n"
+
+
+async def _found(session: ReadSession, job_id: str) -> Job:
+    job = await repository.get_job(session, job_id)
+    if job is None:
+        raise Problem(404, f"no job has the id {job_id}")
+    return job
+
+
+async def _refuse_unplaceable(config: RunConfig, context: Context) -> None:
+    if context.cluster.is_local:
+        refuse_unplaceable(config, this_machine())
+        return
+    if context.settings.ray_may_grow:
+        return
+    try:
+        nodes = await (await context.cluster.jobs(start=False)).node_resources()
+    except RayUnreachable:
+        return  # the job waits until Ray is back
+    if nodes:
+        refuse_unplaceable(config, nodes)

@@ -1,0 +1,112 @@
+"""What the index keeps of a row: the document that lists show, and the terms it is found by.
+
+A document is the row without pixels, signals and provenance; boxes as in the dataset. Pure.
+"""
+
+import json
+import re
+import zlib
+from collections.abc import Iterator
+from typing import Any
+
+_WORD = re.compile(r"\w+")
+LONGEST_TERM = 200
+_LABEL_FIELDS = ("kind", "text", "confidence", "decision", "reasons", "source", "annotator")
+_ROW_FIELDS = (
+    "image_id", "uri", "uris", "corpus", "split", "source_id", "width", "height", "orientation", "caption",
+    "decision",
+)  # fmt: skip
+_REGION_FIELDS = (
+    "region_id", "index", "box_xyxy", "objectness", "box_source", "source_label", "source_caption",
+    "brief_caption", "detailed_caption", "text", "decision",
+)  # fmt: skip
+_PART_FIELDS = {
+    "groundings": ("phrase", "kind", "region_ids"),
+    "counts": ("phrase", "count", "region_ids"),
+    "answers": ("question", "region_id", "answer", "reasoning"),
+}
+
+
+def document_of(record: dict[str, Any]) -> dict[str, Any]:
+    """The document of a Parquet record."""
+    document = {name: record.get(name) for name in _ROW_FIELDS}
+    document["regions"] = [_region(region) for region in record.get("regions") or []]
+    for name, fields in _PART_FIELDS.items():
+        document[name] = [
+            {**{field: part.get(field) for field in fields}, "label": _label(part.get("label"))}
+            for part in record.get(name) or []
+        ]
+    document["confidence"] = lowest_confidence(document)
+    return document
+
+
+def pack(document: dict[str, Any]) -> bytes:
+    """The document as compressed JSON."""
+    return zlib.compress(json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode(), 3)
+
+
+def unpack(data: bytes) -> bytes:
+    """The JSON text of a packed document."""
+    return zlib.decompress(data)
+
+
+def lowest_confidence(document: dict[str, Any]) -> float | None:
+    """The confidence of the least sure label; None where none has one."""
+    found = [label["confidence"] for label in _labels(document) if label.get("confidence") is not None]
+    return min(found, default=None)
+
+
+def terms_of(document: dict[str, Any]) -> set[str]:
+    """`w:` every word, `l:` every class, caption and phrase as a whole, `k:` every label kind. Casefolded."""
+    found = {f"k:{label['kind']}" for label in _labels(document) if label.get("kind")}
+    for text in _short_texts(document):
+        found.add(label_term(text))
+    for text in _texts(document):
+        found.update(word_terms(text))
+    return found
+
+
+def word_terms(text: str) -> list[str]:
+    """The terms of the words in a text."""
+    return [f"w:{word}"[:LONGEST_TERM] for word in _WORD.findall(text.casefold())]
+
+
+def label_term(text: str) -> str:
+    """The term of a text as a whole."""
+    return f"l:{' '.join(text.casefold().split())}".replace("\0", "")[:LONGEST_TERM]
+
+
+def _region(region: dict[str, Any]) -> dict[str, Any]:
+    return {
+        **{field: region.get(field) for field in _REGION_FIELDS},
+        "labels": [_label(label) for label in region.get("labels") or []],
+    }
+
+
+def _label(label: dict[str, Any] | None) -> dict[str, Any]:
+    return {field: (label or {}).get(field) for field in _LABEL_FIELDS}
+
+
+def _labels(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for region in document["regions"]:
+        yield from region["labels"]
+    for name in _PART_FIELDS:
+        for part in document[name]:
+            yield part["label"]
+
+
+def _short_texts(document: dict[str, Any]) -> Iterator[str]:
+    for region in document["regions"]:
+        yield from (region[field] for field in ("source_label", "brief_caption", "text") if region[field])
+    for name in ("groundings", "counts"):
+        yield from (part["phrase"] for part in document[name] if part["phrase"])
+
+
+def _texts(document: dict[str, Any]) -> Iterator[str]:
+    yield from _short_texts(document)
+    if document["caption"]:
+        yield document["caption"]
+    for region in document["regions"]:
+        yield from (region[field] for field in ("source_caption", "detailed_caption") if region[field])
+    for part in document["answers"]:
+        yield from (part[field] for field in ("question", "answer") if part[field])

@@ -1,0 +1,176 @@
+"""The bytes of an image as browsers draw it: upright, in the frame of the dataset's boxes.
+
+An upright JPEG, PNG, WebP or GIF is handed out as it is. What EXIF turns, and what browsers do not
+know, is decoded and written anew, upright and without EXIF; so is a smaller version (`width` pixels).
+Made versions are kept on disk, within a limit. Reads storage: its methods run in threads.
+"""
+
+import io
+import os
+import uuid
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow.parquet as pq
+from PIL import Image
+
+from fo1_data.corpus.addresses import is_web
+from fo1_data.corpus.images import InputLimits, decode_rgb
+from fo1_data.corpus.storage import open_store
+from fo1_data.dataset.pixels import image_bytes, suffix_of_bytes
+from fo1_data.dataset.reader import data_files
+from fo1_data.errors import DatasetError, InputReject
+from schemas.dataset import Manifest
+from schemas.images import EncodedImage, ImageRow
+from services.problems import Problem
+from services.storage_roots import OutsideRoots, StorageRoots
+
+_DRAWN_AS_IS = {"jpg": "image/jpeg", "png": "image/png", "gif": "image/gif", "webp": "image/webp"}
+CACHE_BYTES = 2 * 2**30
+_PRUNE_EVERY = 200
+WIDTHS = (320, 640, 1280)
+
+
+@dataclass(frozen=True)
+class ImagePlace:
+    """Where an image's bytes are to be had: its addresses, and its row where they are embedded."""
+
+    image_id: str
+    uris: tuple[str, ...]
+    orientation: int
+    dataset_address: str
+    file: int
+    row_group: int
+    row: int
+
+
+@dataclass(frozen=True)
+class ServedImage:
+    """What a browser gets. `etag` is quoted."""
+
+    data: bytes
+    media_type: str
+    etag: str
+
+
+class ImageShelf:
+    """Fetches images, and keeps the versions it made under `folder`."""
+
+    def __init__(self, folder: Path, roots: StorageRoots, limits: InputLimits) -> None:
+        self._folder, self._roots, self._limits = folder, roots, limits
+        self._made = 0
+
+    def serve(self, place: ImagePlace, manifest: Manifest, width: int | None) -> ServedImage:
+        """The image, at most `width` pixels wide. Raises a Problem of 404 or 403 where it cannot be had."""
+        kept = self._folder / place.image_id[:2] / f"{place.image_id}-{width or 'full'}"
+        with suppress(OSError):
+            return _served(kept.read_bytes(), place.image_id, width)
+        data = self._fetch(place, manifest)
+        if width is None and place.orientation == 1 and suffix_of_bytes(data) in _DRAWN_AS_IS:
+            return _served(data, place.image_id, None)
+        made = self._make(place, data, width)
+        self._keep(kept, made)
+        return _served(made, place.image_id, width)
+
+    def _fetch(self, place: ImagePlace, manifest: Manifest) -> bytes:
+        embedded = _embedded(place, manifest)
+        if embedded is not None:
+            return embedded
+        allowed = [uri for uri in place.uris if self._may_read(uri)]
+        if not allowed:
+            raise Problem(403, "the image lies outside the storage roots of this service")
+        row = ImageRow(
+            image_id=place.image_id,
+            uri=allowed[0],
+            uris=allowed,
+            corpus="",
+            split="",
+            image=EncodedImage(path=allowed[0]),
+            width=1,
+            height=1,
+        )
+        try:
+            return image_bytes(row, self._limits)
+        except DatasetError as error:
+            raise Problem(404, str(error)) from None
+
+    def _may_read(self, uri: str) -> bool:
+        if is_web(uri):
+            return True
+        try:
+            self._roots.check(uri.partition("::")[0])
+        except OutsideRoots:
+            return False
+        return True
+
+    def _make(self, place: ImagePlace, data: bytes, width: int | None) -> bytes:
+        try:
+            image = decode_rgb(data, self._limits).rgb
+        except InputReject as error:
+            raise Problem(422, f"the image cannot be drawn: {error.message}") from None
+        if width is not None and image.width > width:
+            height = max(1, round(image.height * width / image.width))
+            image = image.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=2.0)
+        buffer = io.BytesIO()
+        if width is None and suffix_of_bytes(data) != "jpg":
+            image.save(buffer, format="PNG")
+        else:
+            image.save(buffer, format="JPEG", quality=95 if width is None else 85, subsampling=0)
+        return buffer.getvalue()
+
+    def _keep(self, path: Path, data: bytes) -> None:
+        with suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            written = path.with_name(f".{uuid.uuid4().hex}")
+            written.write_bytes(data)
+            written.replace(path)
+            self._made += 1
+            if self._made % _PRUNE_EVERY == 0:
+                _prune(self._folder)
+
+
+def _served(data: bytes, image_id: str, width: int | None) -> ServedImage:
+    media_type = _DRAWN_AS_IS.get(suffix_of_bytes(data), "application/octet-stream")
+    return ServedImage(data, media_type, f'"{image_id[:32]}-{width or "full"}"')
+
+
+def _embedded(place: ImagePlace, manifest: Manifest) -> bytes | None:
+    files = data_files(manifest)
+    if place.file >= len(files):
+        return None
+    try:
+        with open_store(place.dataset_address).open_input(files[place.file].path) as source:
+            parquet = pq.ParquetFile(source)
+            if not _holds_pixels(parquet, place.row_group):
+                return None
+            column = parquet.read_row_group(place.row_group, columns=["image.bytes"]).column("image")
+            data = column[place.row].as_py()["bytes"]
+    except (OSError, IndexError):
+        return None
+    return data if isinstance(data, bytes) else None
+
+
+def _holds_pixels(parquet: pq.ParquetFile, group: int) -> bool:
+    columns = parquet.metadata.row_group(group)
+    for at in range(columns.num_columns):
+        column = columns.column(at)
+        if column.path_in_schema == "image.bytes":
+            # Nulls alone take a few dozen bytes.
+            return bool(column.total_uncompressed_size > 64 + 8 * columns.num_rows)
+    return False
+
+
+def _prune(folder: Path) -> None:
+    found = []
+    for path in folder.glob("*/*"):
+        with suppress(OSError):
+            info = os.stat(path)  # noqa: PTH116
+            found.append((info.st_atime, info.st_size, path))
+    total = sum(size for _, size, _ in found)
+    for _, size, path in sorted(found):
+        if total <= CACHE_BYTES:
+            return
+        with suppress(OSError):
+            path.unlink()
+            total -= size

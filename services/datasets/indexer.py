@@ -1,0 +1,185 @@
+"""Brings the rows of a registered dataset into the database's index, in the background.
+
+Parquet is read in a thread, a batch at a time, without pixels and signals; each batch is one short
+transaction, so that others get to write. An indexer that ends half way (the process was killed) is
+followed by another that begins anew.
+"""
+
+import asyncio
+import logging
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from sqlalchemy.exc import SQLAlchemyError
+
+from fo1_data.corpus.storage import open_store
+from fo1_data.dataset.parquet_files import leaf_columns
+from fo1_data.dataset.reader import data_files
+from fo1_data.errors import Fo1Error
+from schemas.dataset import Manifest
+from schemas.parquet import IMAGE_SCHEMA
+from services.database.engine import Database
+from services.database.models import DatasetRecord, now
+from services.datasets import repository
+from services.datasets.documents import document_of, pack, terms_of
+from services.metrics import Metrics
+
+BATCH_ROWS = 500
+_STALE = timedelta(seconds=60)
+_POLL_S = 2.0
+_COLUMNS = [path for path in leaf_columns(IMAGE_SCHEMA) if ".signals." not in path and path != "image.bytes"]
+_TERM_SPAN = 2**32
+_log = logging.getLogger("fo1.service")
+
+
+class Indexer:
+    """`run` until cancelled; `wake` where a dataset was registered."""
+
+    def __init__(self, database: Database, metrics: Metrics) -> None:
+        self._database, self._metrics = database, metrics
+        self._name = uuid.uuid4().hex
+        self._wake = asyncio.Event()
+
+    def wake(self) -> None:
+        """Look for work now."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Index whatever is registered, for ever."""
+        while True:
+            try:
+                worked = await self.index_next()
+            except (SQLAlchemyError, OSError) as error:
+                _log.warning("datasets are not indexed at the moment: %s", error)
+                worked = False
+            if not worked:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._wake.wait(), _POLL_S)
+                self._wake.clear()
+
+    async def index_next(self) -> bool:
+        """Index one dataset; False where none waits."""
+        async with self._database.writing() as session:
+            record = await repository.claim_unindexed(session, self._name, now() - _STALE)
+            self._metrics.datasets.set(await repository.count_datasets(session))
+        if record is None:
+            return False
+        try:
+            await self._index(record)
+        except (Fo1Error, OSError, pa.ArrowException) as error:
+            await self._end(record.number, "failed", 0, " ".join(str(error).split())[:500])
+        return True
+
+    async def _index(self, record: DatasetRecord) -> None:
+        async with self._database.writing() as session:
+            await repository.forget_index(session, record.number)
+        batches = read_batches(record.address, Manifest.model_validate(record.manifest))
+        terms = _Terms(record.number)
+        position = 0
+        while (batch := await asyncio.to_thread(_prepare, batches, terms, position)) is not None:
+            async with self._database.writing() as session:
+                await repository.add_samples(session, *batch.rows(record.number))
+                ours = await session.get(DatasetRecord, record.number)
+                if ours is None or ours.indexer != self._name:
+                    return  # another took over
+                ours.indexer_seen_at = now()
+                ours.num_samples = position = position + len(batch.samples)
+        async with self._database.writing() as session:
+            await repository.add_terms(session, terms.rows())
+        await self._end(record.number, "ready", position, None)
+
+    async def _end(self, number: int, state: str, num_samples: int, error: str | None) -> None:
+        async with self._database.writing() as session:
+            record = await session.get(DatasetRecord, number)
+            if record is not None and record.indexer == self._name:
+                record.state, record.error, record.num_samples = state, error, num_samples
+
+
+class _Terms:
+    """The numbers of a dataset's terms, and how many samples have each."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+        self._ids: dict[str, int] = {}
+        self._counts: Counter[str] = Counter()
+
+    def add(self, texts: set[str]) -> list[int]:
+        self._counts.update(texts)
+        first = self._number * _TERM_SPAN
+        return [self._ids.setdefault(text, first + len(self._ids)) for text in texts]
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        for text, term in self._ids.items():
+            yield {
+                "id": term,
+                "dataset": self._number,
+                "text": text,
+                "num_samples": self._counts[text],
+            }
+
+
+class _Batch:
+    """Rows of the index for some samples."""
+
+    def __init__(self) -> None:
+        self.samples: list[dict[str, Any]] = []
+        self._documents: list[dict[str, Any]] = []
+        self._terms: list[dict[str, Any]] = []
+
+    def add(self, position: int, place: "Place", record: dict[str, Any], terms: _Terms) -> None:
+        document = document_of(record)
+        file, row_group, row = place
+        self.samples.append(
+            {
+                "position": position,
+                "image_id": document["image_id"],
+                "decision": document["decision"],
+                "confidence": document["confidence"],
+                "file": file,
+                "row_group": row_group,
+                "row": row,
+            }
+        )
+        self._documents.append({"position": position, "document": pack(document)})
+        self._terms += [{"term": term, "position": position} for term in terms.add(terms_of(document))]
+
+    def rows(self, number: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[dict[str, Any]]]:
+        for row in (*self.samples, *self._documents):
+            row["dataset"] = number
+        return self.samples, self._documents, self._terms
+
+
+Place = tuple[int, int, int]
+Batches = Iterator[list[tuple[Place, dict[str, Any]]]]
+
+
+def read_batches(address: str, manifest: Manifest) -> Batches:
+    """The records of a dataset with their places (file, row group, row), some at a time, without pixels."""
+    store = open_store(address)
+    for file, listed in enumerate(data_files(manifest)):
+        with store.open_input(listed.path) as source:
+            parquet = pq.ParquetFile(source)
+            known = set(parquet.schema_arrow.names)
+            columns = [path for path in _COLUMNS if path.split(".", 1)[0] in known]
+            for group in range(parquet.num_row_groups):
+                row = 0
+                for batch in parquet.iter_batches(BATCH_ROWS, row_groups=[group], columns=columns):
+                    records = batch.to_pylist()
+                    yield [((file, group, row + at), record) for at, record in enumerate(records)]
+                    row += len(records)
+
+
+def _prepare(batches: Batches, terms: _Terms, position: int) -> _Batch | None:
+    placed = next(batches, None)
+    if placed is None:
+        return None
+    batch = _Batch()
+    for at, (place, record) in enumerate(placed):
+        batch.add(position + at, place, record, terms)
+    return batch

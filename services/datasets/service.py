@@ -1,0 +1,94 @@
+"""What can be done with datasets: register a folder, list samples, find the place of an image."""
+
+import json
+from dataclasses import dataclass
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from fo1_data.corpus.storage import open_store
+from fo1_data.dataset.manifest import read_manifest
+from fo1_data.errors import Fo1Error
+from schemas.dataset import Manifest
+from services.database.models import DatasetRecord, Sample
+from services.datasets import repository
+from services.datasets.documents import unpack
+from services.datasets.images import ImagePlace
+from services.datasets.repository import SampleFilter
+from services.problems import Problem
+from services.storage_roots import OutsideRoots, StorageRoots
+
+
+@dataclass(frozen=True)
+class SamplePage:
+    """Documents of samples as JSON texts, and where the next page starts (None: this is the last)."""
+
+    documents: list[bytes]
+    positions: list[int]
+    after: tuple[float | int, ...] | None
+
+
+async def found(session: AsyncSession, dataset_id: str) -> DatasetRecord:
+    """A dataset. Raises a Problem of 404."""
+    record = await repository.get_dataset(session, dataset_id)
+    if record is None:
+        raise Problem(404, f"no dataset has the id {dataset_id}")
+    return record
+
+
+def read_registered(address: str, roots: StorageRoots) -> tuple[str, Manifest]:
+    """The absolute address and the manifest of a finished dataset. Reads storage: run it in a thread.
+
+    Raises a Problem of 422 where it is outside the roots or no finished dataset.
+    """
+    try:
+        absolute = roots.check(address)
+        return absolute, read_manifest(open_store(absolute))
+    except (OutsideRoots, Fo1Error, OSError) as error:
+        raise Problem(
+            422, f"address: {error}", errors=[{"field": "address", "message": str(error)}]
+        ) from None
+
+
+async def list_samples(
+    session: AsyncSession, record: DatasetRecord, wanted: SampleFilter, after: int, limit: int
+) -> SamplePage:
+    """Samples in the dataset's order, those after the position `after`."""
+    found = await repository.find_positions(session, record.number, wanted, after, limit + 1)
+    positions = found[:limit]
+    rest = (positions[-1],) if len(found) > limit else None
+    return SamplePage(await _documents(session, record.number, positions), positions, rest)
+
+
+async def list_least_sure(
+    session: AsyncSession,
+    record: DatasetRecord,
+    wanted: SampleFilter,
+    after: tuple[float, int] | None,
+    limit: int,
+) -> SamplePage:
+    """Samples by the confidence of their least sure label, lowest first."""
+    found = await repository.find_least_sure(session, record.number, wanted, after, limit + 1)
+    page = found[:limit]
+    positions = [position for _, position in page]
+    rest = page[-1] if len(found) > limit else None
+    return SamplePage(await _documents(session, record.number, positions), positions, rest)
+
+
+async def place_of(session: AsyncSession, record: DatasetRecord, sample: Sample) -> ImagePlace:
+    """Where the bytes of a sample's image are."""
+    text = (await _documents(session, record.number, [sample.position]))[0]
+    document = json.loads(text)
+    return ImagePlace(
+        image_id=sample.image_id,
+        uris=tuple(document["uris"] or [document["uri"]]),
+        orientation=document["orientation"] or 1,
+        dataset_address=record.address,
+        file=sample.file,
+        row_group=sample.row_group,
+        row=sample.row,
+    )
+
+
+async def _documents(session: AsyncSession, number: int, positions: list[int]) -> list[bytes]:
+    packed = await repository.documents_at(session, number, positions)
+    return [unpack(packed[position]) for position in positions if position in packed]

@@ -1,0 +1,82 @@
+"""`Idempotency-Key`: a creating POST repeated with the same key gives the first answer again.
+
+A key belongs to the caller and the route; with another body it is refused (422). The answer is kept in
+the transaction that creates, so that either both are there or neither.
+"""
+
+import hashlib
+import json
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Annotated, Any
+
+from fastapi import Header, Request
+from fastapi.encoders import jsonable_encoder
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+from sqlalchemy import delete
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from services.database.models import IdempotentAnswer, now
+from services.problems import Problem
+from services.security.keys import Caller
+
+KEPT_FOR = timedelta(days=7)
+REPLAYED = {"Idempotent-Replay": "true"}
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=255,
+        pattern=r"^[\x21-\x7e]+$",
+        description="Any text of your own; the same request sent again with it creates nothing new.",
+    ),
+]
+
+
+async def answer_once(
+    session: AsyncSession,
+    caller: Caller,
+    request: Request,
+    key: str | None,
+    body: BaseModel,
+    create: Callable[[], Awaitable[BaseModel]],
+    status: int = 201,
+) -> JSONResponse:
+    """The answer of `create`, or the one it gave before under the same key."""
+    if key is None:
+        return JSONResponse(jsonable_encoder(await create()), status)
+    identity = (caller.key_id, request.url.path, key)
+    body_sha256 = hashlib.sha256(
+        json.dumps(body.model_dump(mode="json"), sort_keys=True).encode()
+    ).hexdigest()
+    earlier = await session.get(IdempotentAnswer, identity)
+    if earlier is not None:
+        return _again(earlier, body_sha256)
+    answer: Any = jsonable_encoder(await create())
+    kept = IdempotentAnswer(
+        api_key_id=identity[0],
+        route=identity[1],
+        key=key,
+        body_sha256=body_sha256,
+        status=status,
+        answer=answer,
+    )
+    session.add(kept)
+    try:
+        await session.flush()
+    except IntegrityError:
+        # Another process is creating under the same key at this moment: the caller asks again.
+        raise Problem(
+            409, "the same request is in work; repeat it in a moment", {"Retry-After": "1"}
+        ) from None
+    await session.execute(delete(IdempotentAnswer).where(IdempotentAnswer.created_at < now() - KEPT_FOR))
+    return JSONResponse(answer, status)
+
+
+def _again(earlier: IdempotentAnswer, body_sha256: str) -> JSONResponse:
+    if earlier.body_sha256 != body_sha256:
+        raise Problem(422, "this Idempotency-Key was used for another request")
+    return JSONResponse(earlier.answer, earlier.status, REPLAYED)

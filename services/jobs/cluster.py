@@ -1,0 +1,92 @@
+"""The cluster that jobs run on: the one of FO1_RAY_ADDRESS, else the service's own local Ray."""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+from fo1_data.errors import ClusterError
+from services.jobs.local_ray import LocalRay
+from services.jobs.ray_jobs import RayJobs, RayUnreachable
+from services.settings import Settings
+
+
+class Cluster:
+    """Hands out the job API, connected. One an application."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._local = LocalRay(settings.home)
+        self._jobs: RayJobs | None = None
+        self._lock = asyncio.Lock()
+
+    @property
+    def is_local(self) -> bool:
+        """Whether jobs run on the service's own Ray."""
+        return self._settings.ray_address is None
+
+    @property
+    def python(self) -> str:
+        """The interpreter of a driver: ours where the driver runs on this machine."""
+        return sys.executable if self.is_local else "python"
+
+    async def jobs(self, start: bool) -> RayJobs:
+        """The job API. `start`: a local Ray that does not run is started.
+
+        Raises RayUnreachable where there is no Ray (to be) reached, ClusterError where none can start.
+        """
+        async with self._lock:
+            if not self.is_local:
+                return await self._remote()
+            record = await self._local.ensure() if start else await asyncio.to_thread(self._local.find)
+            if record is None:
+                raise RayUnreachable("the service's local Ray is not running")
+            if self._jobs is None or self._jobs.address != record.address:
+                await self._drop()
+                self._jobs = RayJobs(record.address, record.token)
+            return self._jobs
+
+    async def stop_local(self) -> None:
+        """End the service's own Ray, where it has one."""
+        if self.is_local:
+            await self._local.stop()
+
+    async def close(self) -> None:
+        """Close connections; Ray goes on."""
+        await self._drop()
+
+    async def _drop(self) -> None:
+        if self._jobs is not None:
+            await self._jobs.close()
+            self._jobs = None
+
+    async def _remote(self) -> RayJobs:
+        if self._jobs is None:
+            address = self._settings.ray_address or ""
+            if not address.startswith(("http://", "https://")):
+                address = await asyncio.to_thread(_dashboard_of, address)
+            self._jobs = RayJobs(address, await asyncio.to_thread(_token))
+        return self._jobs
+
+
+def _dashboard_of(address: str) -> str:
+    """The job API of a cluster named by its head (`host:6379`, `auto`, `ray://`): Ray itself knows."""
+    try:
+        from ray.job_submission import JobSubmissionClient
+
+        return str(JobSubmissionClient(None if address == "auto" else address).get_address())
+    except ImportError:
+        raise ClusterError(
+            f"FO1_RAY_ADDRESS {address}: without Ray installed here, name the dashboard, http://host:8265"
+        ) from None
+    except Exception as error:  # Ray raises many kinds here
+        raise RayUnreachable(f"no Ray at {address} ({(str(error).splitlines() or [''])[0][:200]})") from None
+
+
+def _token() -> str | None:
+    """The cluster's token, from where Ray's own tools take it."""
+    given = os.environ.get("RAY_AUTH_TOKEN")
+    if given:
+        return given.strip()
+    path = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
+    return path.read_text().strip() if path.is_file() else None

@@ -1,0 +1,160 @@
+"""A Ray of the service's own on this machine, for as long as there is work for it.
+
+`ray start --head --block` runs as a process of its own session and outlives the service: a driver goes
+on while the service restarts, and the next process finds it again by the record under FO1_HOME. It
+listens on loopback behind a token of its own.
+"""
+
+import asyncio
+import fcntl
+import json
+import os
+import secrets
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from fo1_data.dataset.lease import process_started
+from fo1_data.errors import ClusterError
+from services.jobs.ray_jobs import RayJobs
+
+START_WITHIN_S = 120.0
+_POLL_S = 0.25
+OBJECT_STORE_BYTES = 200 * 2**20
+
+
+@dataclass(frozen=True)
+class LocalRayRecord:
+    """How a running local Ray is found again. `process_started` tells a pid from its successor."""
+
+    pid: int
+    process_started: str | None
+    address: str
+    token: str
+
+    @property
+    def is_alive(self) -> bool:
+        with suppress(ChildProcessError):
+            os.waitpid(self.pid, os.WNOHANG)  # one of our own that ended would stay a zombie
+        started = process_started(self.pid)
+        return started is not None and started == self.process_started
+
+
+class LocalRay:
+    """The local Ray of the service whose home is `home`."""
+
+    def __init__(self, home: Path) -> None:
+        self._record_path = home / "ray.json"
+        self._log_path = home / "ray.log"
+        self._lock_path = home / "ray.lock"
+
+    def find(self) -> LocalRayRecord | None:
+        """The Ray that is running; None where none is."""
+        try:
+            record = LocalRayRecord(**json.loads(self._record_path.read_text()))
+        except (OSError, ValueError, TypeError):
+            return None
+        return record if record.is_alive else None
+
+    async def ensure(self) -> LocalRayRecord:
+        """The running Ray, started where there is none. Raises ClusterError where it does not start."""
+        record = await asyncio.to_thread(self._find_or_spawn)
+        jobs = RayJobs(record.address, record.token)
+        try:
+            async with asyncio.timeout(START_WITHIN_S):
+                while not await jobs.answers():
+                    if not record.is_alive:
+                        raise ClusterError(f"the local Ray ended while starting: see {self._log_path}")
+                    await asyncio.sleep(_POLL_S)
+        except TimeoutError:
+            raise ClusterError(f"the local Ray did not start in time: see {self._log_path}") from None
+        finally:
+            await jobs.close()
+        return record
+
+    async def stop(self, within_s: float = 20.0) -> None:
+        """End the running Ray and everything on it; where there is none, nothing."""
+        record = self.find()
+        if record is None:
+            return
+        with suppress(ProcessLookupError):
+            os.kill(record.pid, signal.SIGTERM)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                while record.is_alive:
+                    await asyncio.sleep(_POLL_S)
+        if record.is_alive:
+            with suppress(ProcessLookupError):
+                os.killpg(record.pid, signal.SIGKILL)
+
+    def _find_or_spawn(self) -> LocalRayRecord:
+        with _locked(self._lock_path):
+            return self.find() or self._spawn()
+
+    def _spawn(self) -> LocalRayRecord:
+        import subprocess
+
+        token, port = secrets.token_hex(32), _free_port()
+        environment = {
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}",
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN": token,
+            "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_OBJECT_STORE_ALLOW_SLOW_STORAGE": "1",
+        }
+        for name in ("RAY_ADDRESS", "RAY_AUTH_TOKEN_PATH"):
+            environment.pop(name, None)
+        with self._log_path.open("ab") as log:
+            process = subprocess.Popen(
+                _command(port),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=environment,
+                start_new_session=True,
+            )
+        record = LocalRayRecord(process.pid, process_started(process.pid), f"http://127.0.0.1:{port}", token)
+        _write_private(self._record_path, json.dumps(asdict(record)))
+        process.returncode = 0  # `is_alive` waits for it
+        return record
+
+
+def _command(dashboard_port: int) -> list[str]:
+    # Ray's sockets lie in a folder whose path must be short.
+    folder = Path(tempfile.gettempdir()) / f"fo1-ray-{os.getuid()}"
+    return [
+        sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block",
+        "--node-ip-address=127.0.0.1", "--port=0", "--dashboard-host=127.0.0.1",
+        f"--dashboard-port={dashboard_port}", f"--ray-client-server-port={_free_port()}",
+        "--disable-usage-stats",
+        f"--object-store-memory={OBJECT_STORE_BYTES}", f"--temp-dir={folder}", "--log-color=false",
+        f"--dashboard-agent-listen-port={_free_port()}", f"--metrics-export-port={_free_port()}",
+    ]  # fmt: skip
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def _write_private(path: Path, text: str) -> None:
+    written = path.with_suffix(".writing")
+    descriptor = os.open(written, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+    written.replace(path)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

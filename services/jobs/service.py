@@ -1,0 +1,123 @@
+"""What can be done with jobs: create, cancel, resume; and the one way a job changes its state."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from schemas.jobs import RunConfig
+from services.database.models import Job, now
+from services.identifiers import new_id
+from services.jobs import repository
+from services.jobs.states import JobState, may_become
+from services.problems import Problem
+
+
+@dataclass(frozen=True)
+class JobNews:
+    """What was learnt of a job: its state and, where they changed, figures."""
+
+    state: JobState
+    error: str | None = None
+    progress: dict[str, Any] | None = None
+    counts: dict[str, Any] | None = None
+    dataset_id: str | None = None
+
+
+async def create(session: AsyncSession, config: RunConfig, created_by: str) -> Job:
+    """Queue a run with checked settings. Raises a Problem of 409 where its folder is being written."""
+    await _refuse_busy(session, config.out)
+    job_id = new_id("job")
+    job = Job(
+        id=job_id,
+        state=JobState.QUEUED,
+        config=config.model_dump(mode="json"),
+        out=config.out,
+        attempt=1,
+        submission_id=f"{job_id}-1",
+        created_by=created_by,
+        created_at=now(),
+        cancel_requested=False,
+    )
+    session.add(job)
+    await session.flush()
+    repository.add_event(session, job, "state", {"state": job.state})
+    await session.flush()
+    return job
+
+
+async def cancel(session: AsyncSession, job_id: str) -> Job:
+    """Ask a job to end; it is cancelled once its driver is. Raises a Problem of 404 or 409."""
+    job = await _locked(session, job_id)
+    state = JobState(job.state)
+    if state is JobState.CANCELLED:
+        return job
+    if state.is_end:
+        raise Problem(409, f"the job has {state} already")
+    if not job.cancel_requested:
+        job.cancel_requested = True
+        job.checked_at = None  # looked after at once
+        repository.add_event(session, job, "cancel", {"state": job.state})
+    await session.flush()
+    return job
+
+
+async def resume(session: AsyncSession, job_id: str) -> Job:
+    """Queue a failed or cancelled job again; its done shards count. Raises a Problem of 404 or 409."""
+    job = await _locked(session, job_id)
+    state = JobState(job.state)
+    if not may_become(state, JobState.QUEUED):
+        raise Problem(409, f"the job is {state}: only a failed or cancelled one is resumed")
+    await _refuse_busy(session, job.out)
+    job.attempt += 1
+    job.submission_id = f"{job.id}-{job.attempt}"
+    job.cancel_requested = False
+    job.error = job.finished_at = job.checked_at = job.seen_at = None
+    _become(session, job, JobState.QUEUED, None)
+    await session.flush()
+    return job
+
+
+async def learn(session: AsyncSession, job: Job, news: JobNews) -> None:
+    """Write news of a job (locked by the caller) down, with an event for each thing that changed."""
+    if news.dataset_id is not None:
+        job.dataset_id = news.dataset_id
+    if news.counts is not None:
+        job.counts = news.counts
+    if news.progress is not None and _moved(job.progress, news.progress):
+        job.progress = news.progress
+        repository.add_event(session, job, "progress", news.progress)
+    state = JobState(job.state)
+    if news.state is not state and may_become(state, news.state):
+        _become(session, job, news.state, news.error)
+    await session.flush()
+
+
+def _become(session: AsyncSession, job: Job, state: JobState, error: str | None) -> None:
+    job.state = state
+    if state is JobState.RUNNING:
+        job.started_at = job.started_at or now()
+    if state.is_end:
+        job.finished_at = now()
+        job.error = error
+    repository.add_event(session, job, "state", {"state": state, "error": error, "dataset": job.dataset_id})
+
+
+def _moved(old: dict[str, Any] | None, new: dict[str, Any]) -> bool:
+    def told(progress: dict[str, Any]) -> dict[str, Any]:
+        return {key: value for key, value in progress.items() if key not in ("updated_at", "seconds_left")}
+
+    return old is None or told(old) != told(new)
+
+
+async def _locked(session: AsyncSession, job_id: str) -> Job:
+    job = await repository.lock_job(session, job_id)
+    if job is None:
+        raise Problem(404, f"no job has the id {job_id}")
+    return job
+
+
+async def _refuse_busy(session: AsyncSession, out: str) -> None:
+    other = await repository.job_in_work_on(session, out)
+    if other is not None:
+        raise Problem(409, f"job {other} is at work on {out}: wait for it, cancel it, or take another out")

@@ -1,0 +1,49 @@
+"""Pages by cursor: an opaque text that says where the next page starts. Never an offset, never a total."""
+
+import base64
+import binascii
+import json
+from typing import Annotated, Any, Generic, TypeVar
+
+from fastapi import Query
+from pydantic import BaseModel
+
+from services.problems import Problem
+
+MOST = 100
+Limit = Annotated[int, Query(ge=1, le=MOST, description="Most items of the page.")]
+Cursor = Annotated[
+    str | None, Query(max_length=500, description="`next_cursor` of the page before; absent: the first page.")
+]
+Item = TypeVar("Item")
+
+
+class Page(BaseModel, Generic[Item]):
+    """A page of a list; `next_cursor` is null on the last."""
+
+    items: list[Item]
+    next_cursor: str | None = None
+
+
+def cursor_of(*values: Any) -> str:
+    """The cursor that carries `values` (JSON-able)."""
+    return base64.urlsafe_b64encode(json.dumps(values).encode()).decode().rstrip("=")
+
+
+def values_of(cursor: str | None, *kinds: type) -> tuple[Any, ...] | None:
+    """The values of a cursor; None where there is none. Raises a Problem of 422 on one we did not make."""
+    if cursor is None:
+        return None
+    try:
+        values = json.loads(base64.b64decode(cursor.encode() + b"=" * (-len(cursor) % 4), b"-_", True))
+    except (binascii.Error, ValueError, RecursionError):
+        values = None
+    fits = isinstance(values, list) and len(values) == len(kinds)
+    if not fits or any(type(value) is not kind for value, kind in zip(values, kinds, strict=True)):
+        raise Problem(422, "cursor: not one of this list; leave it out for the first page")
+    return tuple(values)
+
+
+def cut(rows: list[Item], limit: int) -> tuple[list[Item], bool]:
+    """The page of `limit + 1` rows asked for, and whether there are more."""
+    return rows[:limit], len(rows) > limit

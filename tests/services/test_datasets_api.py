@@ -1,0 +1,119 @@
+"""Datasets over HTTP: registered, listed, filtered, paged; on SQLite and PostgreSQL."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from factories import make_count, make_dataset, make_row
+from running_service import Running, make_settings, run_app
+
+from fo1_data.dataset.reader import open_dataset
+from schemas.labels import Decision
+
+
+async def registered(service: Running, folder: Path) -> dict[str, Any]:
+    """Register the dataset in a folder and wait until it is indexed."""
+    answer = await service.client.post("/v1/datasets", json={"address": str(folder)})
+    assert answer.status_code == 201, answer.text
+    async with asyncio.timeout(20):
+        while True:
+            found = (await service.client.get(f"/v1/datasets/{answer.json()['id']}")).json()
+            if found["state"] != "indexing":
+                return dict(found)
+            await asyncio.sleep(0.02)
+
+
+async def all_samples(service: Running, dataset_id: str, **query: Any) -> list[dict[str, Any]]:
+    """Every sample that a filter finds, page by page."""
+    found: list[dict[str, Any]] = []
+    cursor = None
+    while True:
+        asked = {**query, **({"cursor": cursor} if cursor else {})}
+        answer = await service.client.get(f"/v1/datasets/{dataset_id}/samples", params=asked)
+        assert answer.status_code == 200, answer.text
+        found += answer.json()["items"]
+        cursor = answer.json()["next_cursor"]
+        if cursor is None:
+            return found
+
+
+def varied_dataset(folder: Path) -> None:
+    """Twelve images: every third to review, captions and confidences that tell them apart."""
+    rows = []
+    for seed in range(12):
+        decision = Decision.REVIEW if seed % 3 == 0 else Decision.ACCEPT
+        row = make_row(
+            seed, num_regions=3, decisions=[decision, Decision.ACCEPT], folder=folder.parent / "images"
+        )
+        for region in row.regions:
+            region.labels[0].confidence = 0.05 * (seed + 1) + 0.01 * region.index
+        row.caption = f"scene number{seed} seen from above"
+        row.regions[0].source_label = "Cat" if seed % 2 else "dog"
+        row.counts = [make_count(row.regions)]
+        rows.append(row)
+    make_dataset(folder, rows, rows_a_shard=5)
+
+
+async def test_samples_are_those_of_the_dataset(tmp_path: Path, home: Path, database_url: str | None) -> None:
+    varied_dataset(tmp_path / "ds")
+    rows = list(open_dataset(str(tmp_path / "ds")).rows())
+    async with run_app(make_settings(home, database_url=database_url)) as service:
+        dataset = await registered(service, tmp_path / "ds")
+        assert (dataset["state"], dataset["num_samples"]) == ("ready", 12)
+        assert dataset["counts"]["images"] == 12
+
+        samples = await all_samples(service, dataset["id"], limit=5)
+        assert [sample["image_id"] for sample in samples] == [row.image_id for row in rows]
+        for sample, row in zip(samples, rows, strict=True):
+            assert [region["box_xyxy"] for region in sample["regions"]] == [
+                list(r.box_xyxy) for r in row.regions
+            ]
+            assert sample["regions"][1]["labels"][0]["text"] == row.regions[1].labels[0].text
+            assert sample["confidence"] == pytest.approx(
+                min(r.labels[0].confidence or 1 for r in row.regions)
+            )
+
+        async def ids(**query: Any) -> list[str]:
+            return [sample["image_id"] for sample in await all_samples(service, dataset["id"], **query)]
+
+        cats = [row.image_id for row in rows if row.regions[0].source_label == "Cat"]
+        review = [row.image_id for row in rows if row.decision is Decision.REVIEW]
+        assert await ids(decision="review", limit=2) == review
+        assert await ids(label="cat", limit=1) == cats
+        assert await ids(label="CAT", decision="review") == [one for one in review if one in cats]
+        assert await ids(text="number7 SCENE") == [
+            row.image_id for row in rows if "number7" in (row.caption or "")
+        ]
+        assert await ids(text="number7 number8") == []
+        assert await ids(kind="count") == [row.image_id for row in rows]
+        assert await ids(kind="ocr") == []
+        sure = [row.image_id for row in rows if min(r.labels[0].confidence or 1 for r in row.regions) >= 0.3]
+        assert await ids(min_confidence=0.3 - 1e-6, limit=3) == sure
+        by_confidence = await all_samples(service, dataset["id"], order="confidence", limit=5)
+        assert [s["confidence"] for s in by_confidence] == sorted(s["confidence"] for s in samples)
+        assert len(by_confidence) == 12
+
+
+async def test_the_same_version_is_registered_once(tmp_path: Path, home: Path) -> None:
+    make_dataset(tmp_path / "ds")
+    async with run_app(make_settings(home)) as service:
+        first = await registered(service, tmp_path / "ds")
+        again = await service.client.post("/v1/datasets", json={"address": str(tmp_path / "ds")})
+        assert again.json()["id"] == first["id"]
+        listed = (await service.client.get("/v1/datasets")).json()
+        assert [one["id"] for one in listed["items"]] == [first["id"]]
+
+
+@pytest.mark.parametrize("what", ["nothing", "outside", "link"])
+async def test_what_is_no_dataset_of_ours_is_refused(tmp_path: Path, home: Path, what: str) -> None:
+    make_dataset(tmp_path / "outside" / "ds")
+    inside = tmp_path / "inside"
+    inside.mkdir()
+    (inside / "link").symlink_to(tmp_path / "outside" / "ds")
+    address = {"nothing": inside / "x", "outside": tmp_path / "outside" / "ds", "link": inside / "link"}[what]
+    async with run_app(make_settings(home, storage_roots=[str(inside)])) as service:
+        answer = await service.client.post("/v1/datasets", json={"address": str(address)})
+        assert answer.status_code == 422
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert "address" in answer.json()["detail"]
