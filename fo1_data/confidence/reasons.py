@@ -1,54 +1,79 @@
-"""Why a label goes to people, in words a reviewer understands; and which signals speak for trust.
+"""Why a label goes to people, in words a reviewer understands; and its signals turned so that more is surer.
 
-Each signal that tells of trust has a side: `low` where small values are a bad sign, `high` where large ones
-are. Signals that are not listed are used by calibrations all the same; they only give no reason.
+Which side of a signal is a bad sign is what `signals.SIGNALS` says. Signals without a sentence here are
+used by calibrations all the same; they only give no reason.
 """
 
 from collections.abc import Mapping, Sequence
 
+from fo1_data.confidence.signals import SIGNALS
 from schemas.calibration import SignalColumn
 
-# Name: (the bad side, what a reviewer reads). `{text}` is the label's own text or phrase.
-SAYS: dict[str, tuple[str, str]] = {
-    "logprob_mean": ("low", "low token probability in “{text}”"),
-    "logprob_min": ("low", "one token of “{text}” is a guess"),
-    "margin_min": ("low", "another answer was nearly as likely"),
-    "entropy_first": ("high", "unsure how to begin the answer"),
-    "region_prob_min": ("low", "a region that is named is uncertain"),
-    "stop_margin": ("low", "another region may have been left out"),
-    "left_out_prob_max": ("high", "another region may have been left out"),
+# What a reviewer reads. `{text}`: the label's text or phrase; `{word}`: its least sure word.
+SAYS: dict[str, str] = {
+    "logprob_mean": "low token probability in “{text}”",
+    "logprob_min": "low token probability at “{word}”",
+    "margin_min": "another answer was nearly as likely",
+    "entropy_first": "unsure how to begin the answer",
+    "region_prob_min": "a region that is named is uncertain",
+    "stop_margin": "another region may have been left out",
+    "left_out_prob_max": "another region may have been left out",
+    "objectness": "the box may hold no object",
+    "overlap_max": "the box overlaps another one",
+    "border_sides": "the box is cut off by the image's border",
+    "area_share": "the box is small",
+    "ask_back_hit": "caption and ask-back disagree",
+    "ask_back_others": "ask-back finds other regions for this caption",
+    "ask_back_probability": "ask-back is unsure of this region",
+    "absence_agreement": "phrase may be absent",
+    "blind_drop": "the caption hardly depends on what the region shows",
 }
+# Said of a phrase that was answered as absent: then the doubt is the other way round.
+_OF_ABSENT = {"absence_agreement": "phrase may be present after all"}
 # Never usual: wrong by themselves, whatever else is said.
 ALWAYS: dict[str, str] = {
     "truncated": "the answer was cut off at the token limit",
     "out_of_range": "it names regions that do not exist",
 }
+DIRECTED = tuple(name for name, meaning in SIGNALS.items() if meaning.direction)
 _MOST_REASONS = 3
 _LONGEST_TEXT = 40
 
 
-def reasons_for(signals: Mapping[str, float], columns: Sequence[SignalColumn], text: str) -> list[str]:
-    """At most three reasons to doubt a label, the worst first: signals outside of what right labels show."""
+def reasons_for(
+    signals: Mapping[str, float], columns: Sequence[SignalColumn], text: str, absent: bool = False
+) -> list[str]:
+    """At most three reasons to doubt a label, the worst first: signals outside of what right labels show.
+
+    `absent`: the label says that its phrase is not in the image.
+    """
     found = [told for name, told in ALWAYS.items() if signals.get(name, 0.0) > 0]
     far: list[tuple[float, str]] = []
     for column in columns:
         value = signals.get(column.name)
-        if value is None or column.name not in SAYS:
+        told = SAYS.get(column.name)
+        if value is None or told is None:
             continue
-        side, told = SAYS[column.name]
-        excess = column.usual_low - value if side == "low" else value - column.usual_high
+        low_is_bad = SIGNALS[column.name].direction > 0
+        excess = column.usual_low - value if low_is_bad else value - column.usual_high
         if excess > 0:
-            far.append((-excess / column.deviation, told))
-    shown = text if len(text) <= _LONGEST_TEXT else f"{text[: _LONGEST_TEXT - 1]}…"
-    found += [told.replace("{text}", shown) for _, told in sorted(far)]
+            told = _OF_ABSENT.get(column.name, told) if absent else told
+            far.append((-excess / column.deviation, _worded(told, signals, text)))
+    found += [told for _, told in sorted(far)]
     return list(dict.fromkeys(found))[:_MOST_REASONS]
 
 
 def oriented(signals: Mapping[str, float]) -> dict[str, float]:
-    """The listed signals of a label, turned so that more means more trust."""
-    turned = {
-        name: (signals[name] if side == "low" else -signals[name])
-        for name, (side, _) in SAYS.items()
-        if name in signals
-    }
-    return turned | {name: -signals[name] for name in ALWAYS if name in signals}
+    """The directed signals of a label, turned so that more means more trust."""
+    return {name: signals[name] * SIGNALS[name].direction for name in DIRECTED if name in signals}
+
+
+def _worded(told: str, signals: Mapping[str, float], text: str) -> str:
+    words = text.split()
+    place = int(signals.get("min_token_position", -1))
+    word = words[place] if 0 <= place < len(words) else text
+    return told.replace("{word}", _short(word)).replace("{text}", _short(text))
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST_TEXT else f"{text[: _LONGEST_TEXT - 1]}…"

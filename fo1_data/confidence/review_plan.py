@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fo1_data.confidence.label_parts import LabelPart
-from fo1_data.confidence.reasons import SAYS, oriented
+from fo1_data.confidence.reasons import DIRECTED, oriented
 from fo1_data.confidence.routing import Router
 from fo1_data.confidence.signal_columns import feature_of, signals_of
 from fo1_data.dataset.human_labels import is_stale
@@ -23,7 +23,6 @@ from schemas.images import ImageRow
 NUM_FEATURES = 8
 SAME_AGAIN = 0.9
 LEAST_WORTH = 0.5
-_ORIENTED = (*SAYS, "truncated", "out_of_range")
 
 
 class ReviewPlan:
@@ -68,13 +67,13 @@ class ReviewPlan:
         self._cells.append(self._words.setdefault(said, len(self._words)))
         self._unsure.append(unsure)
         self._confidence.append(np.nan if label.confidence is None else label.confidence)
-        self._signals.extend(turned.get(name, np.nan) for name in _ORIENTED)
+        self._signals.extend(turned.get(name, np.nan) for name in DIRECTED)
         self._features.extend((*feature, *[np.nan] * (NUM_FEATURES - len(feature))))
 
     def _worth(self) -> npt.NDArray[np.float64]:
         wrong = 1 - np.array(self._confidence)
         kinds = np.array([key.split("|", 2)[1] for key in self._keys], dtype=object)
-        signals = np.array(self._signals, dtype=np.float64).reshape(len(self._keys), len(_ORIENTED))
+        signals = np.array(self._signals, dtype=np.float64).reshape(len(self._keys), len(DIRECTED))
         for kind in np.unique(kinds):
             lacks = np.isnan(wrong) & (kinds == kind)
             if lacks.any():

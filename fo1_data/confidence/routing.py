@@ -18,7 +18,7 @@ from fo1_data.confidence.scoring import Scorer, confidence
 from fo1_data.confidence.signal_columns import prepare, signals_of
 from fo1_data.dataset.human_labels import is_locked, is_stale
 from schemas.calibration import Acceptance, Calibration, KindCalibration, RoutingSettings
-from schemas.images import ImageRow
+from schemas.images import Grounding, ImageRow
 from schemas.labels import Decision, Label, LabelKind, strictest
 
 BEYOND_BUDGET = "beyond the review budget"
@@ -133,7 +133,8 @@ class Router:
         """What speaks against a label: its signals in words, then why the rule does not accept it."""
         calibrated = self._kinds.get(part.kind)
         columns = calibrated.columns if calibrated is not None else []
-        found = reasons_for(signals_of(part.label), columns, part.label.text)
+        absent = isinstance(part.part, Grounding) and not part.part.region_ids
+        found = reasons_for(signals_of(part.label), columns, part.label.text, absent)
         if unsure:
             found.append(self._why_unsure(part))
         elif part.label.confidence is None:
