@@ -78,6 +78,7 @@ class ImageLabeller:
         from fo1_data.proposals.proposer import load_proposer
         from fo1_data.second_questions import SecondRound
 
+        refuse_unsupported(config)
         device = choose_device(config.device)
         dtype_name, dtype = choose_dtype(config.dtype, device)
         checkpoint = load_checkpoint(config.model, device=device, dtype=dtype)
@@ -304,3 +305,10 @@ def read_phrases(path: str | None) -> list[str]:
     if not phrases:
         raise ConfigError(f"--phrases {path}: no phrase in it (one a line)")
     return phrases
+
+
+def refuse_unsupported(config: RunConfig) -> None:
+    """ConfigError for settings that no labeller can serve: a word of the vocabulary with a special sign."""
+    unknown = [word for word in config.vocabulary if word.startswith("@") and word != OWN_WORDS]
+    if unknown:
+        raise ConfigError(f"vocabulary: {unknown[0]} is no word; {OWN_WORDS} stands for each image's own")

@@ -91,6 +91,7 @@ def plan_run(config: RunConfig) -> PlannedRun:
 
 def list_corpus(config: RunConfig) -> PlannedRun:
     """List the corpus and cut it into shards. Raises CorpusError, and ConfigError for a setting."""
+    refuse_unsupported(config)
     read_phrases(config.phrases)
     if config.calibration is not None:
         read_calibration(config.calibration)

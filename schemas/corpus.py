@@ -43,6 +43,26 @@ class CorpusCount(BaseModel):
     count: int = Field(ge=0)
 
 
+class CorpusAnswer(BaseModel):
+    """The answer to a free question, of one region (its index) or of the whole image."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    question: str
+    answer: str
+    reasoning: str | None = None
+    region_index: int | None = None
+
+
+class CorpusExample(BaseModel):
+    """The regions of the same kind as an example, the example itself left out."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    region_index: int
+    region_indices: list[int]
+
+
 class CorpusImage(BaseModel):
     """One entry of a corpus: where the pixels are, and what the source says of them.
 
@@ -66,6 +86,8 @@ class CorpusImage(BaseModel):
     caption: str | None = None
     phrases: list[CorpusPhrase] = []
     counts: list[CorpusCount] = []
+    answers: list[CorpusAnswer] = []
+    examples: list[CorpusExample] = []
     meta: dict[str, Any] | None = None
 
     @property

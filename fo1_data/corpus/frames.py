@@ -11,7 +11,7 @@ import numpy as np
 
 from fo1_data.boxes import Boxes, are_finite, as_boxes, clip_boxes, have_area, norm_to_xyxy
 from fo1_data.corpus.images import DecodedImage
-from schemas.corpus import CorpusImage, CorpusPhrase, CorpusRegion
+from schemas.corpus import CorpusAnswer, CorpusExample, CorpusImage, CorpusPhrase, CorpusRegion
 from schemas.images import Reject, RejectStage
 
 BoxFrame = Literal["auto", "stored", "oriented"]
@@ -46,6 +46,8 @@ def oriented_entry(
             "box_unit": "pixel",
             "regions": None if entry.regions is None else regions,
             "phrases": [_follow(phrase, place) for phrase in entry.phrases],
+            "answers": _answers_left(entry, place),
+            "examples": _examples_left(entry, place),
         }
     )
     return turned, rejects
@@ -132,3 +134,24 @@ def _follow(phrase: CorpusPhrase, place: dict[int, int]) -> CorpusPhrase:
         return phrase
     left = [place[index] for index in named if index in place]
     return phrase.model_copy(update={"region_indices": left or None})
+
+
+def _answers_left(entry: CorpusImage, place: dict[int, int]) -> list[CorpusAnswer]:
+    of_image = [answer for answer in entry.answers if answer.region_index is None]
+    moved = [
+        answer.model_copy(update={"region_index": place[answer.region_index]})
+        for answer in entry.answers
+        if answer.region_index in place
+    ]
+    return [*of_image, *moved]
+
+
+def _examples_left(entry: CorpusImage, place: dict[int, int]) -> list[CorpusExample]:
+    return [
+        CorpusExample(
+            region_index=place[example.region_index],
+            region_indices=[place[index] for index in example.region_indices if index in place],
+        )
+        for example in entry.examples
+        if example.region_index in place
+    ]

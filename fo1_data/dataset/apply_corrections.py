@@ -6,7 +6,7 @@ label that was another one by then, is left out and counted. Boxes are clipped t
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -234,13 +234,21 @@ class _Work:
         row = self._row.model_copy(
             update={
                 "regions": regions,
-                "groundings": [_renamed_ids(part, ids) for part in self._groundings],
+                "groundings": [_renamed_ids(part, ids) for part in self._groundings_left(ids)],
                 "counts": [_renamed_ids(part, ids) for part in self._counts],
                 "answers": answers,
                 "caption": self._caption,
             }
         )
         return row.model_copy(update={"decision": strictest(label.decision for label in row.all_labels())})
+
+    def _groundings_left(self, ids: dict[str, str]) -> Iterator[Grounding]:
+        """All groundings but those of an example that is gone (the phrase of one is its region's id)."""
+        for part in self._groundings:
+            if part.kind is not LabelKind.VISUAL_EXAMPLE:
+                yield part
+            elif (example := self._names.name(part.phrase)) is not None and example in ids:
+                yield part.model_copy(update={"phrase": ids[example]})
 
     def _inside(self, one: Correction) -> Box | None:
         """The new box as it is stored: clipped, float32; None where nothing of it is in the image."""

@@ -69,7 +69,11 @@ def image_turns(row: ImageRow) -> Iterator[Turn]:
     if row.caption:
         yield "Describe the image.", row.caption
     for part in row.groundings:
-        if part.kind is not LabelKind.GROUNDED_CAPTION:
+        if part.kind is LabelKind.VISUAL_EXAMPLE:
+            if part.phrase in boxes:
+                asked = f"Which boxes show more of what is in the region {boxes[part.phrase]}?"
+                yield asked, boxes_text(part.region_ids, boxes) or "There is none."
+        elif part.kind is not LabelKind.GROUNDED_CAPTION:
             yield (
                 f"Where is {part.phrase}? Answer with boxes.",
                 boxes_text(part.region_ids, boxes) or "There is none.",
@@ -77,8 +81,11 @@ def image_turns(row: ImageRow) -> Iterator[Turn]:
     for count in row.counts:
         yield f"How many of these are there: {count.phrase}?", str(count.count)
     for answer in row.answers:
-        of_region = f" (region {boxes[answer.region_id]})" if answer.region_id in boxes else ""
-        yield f"{answer.question}{of_region}", answer.answer
+        if answer.region_id is None or answer.region_id in boxes:
+            place = f"the region {boxes[answer.region_id]}" if answer.region_id is not None else ""
+            thoughts = f"<think>{answer.reasoning}</think>" if answer.reasoning else ""
+            told = f"{thoughts}<answer>{answer.answer}</answer>" if thoughts else answer.answer
+            yield answer.question.replace("{region}", place), told
 
 
 def _sample(turns: list[Turn], path: str, profile: str) -> dict[str, Any]:

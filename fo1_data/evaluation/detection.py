@@ -74,6 +74,12 @@ def score_groundings(pairs: Sequence[Pair]) -> dict[str, object]:
     for pair in pairs:
         kinds = (pair.gold.meta or {}).get("phrase_kinds", {})
         for grounding in pair.row.groundings:
+            if grounding.kind is LabelKind.VISUAL_EXAMPLE:
+                alike = others_alike(pair, grounding.phrase)
+                if alike is not None:
+                    tally = parts.setdefault(grounding.kind.value, Tally())
+                    tally.add(named_regions(pair, grounding.region_ids), alike)
+                continue
             wanted = wanted_regions(pair.gold, grounding.phrase)
             if wanted is None:
                 continue
@@ -104,6 +110,27 @@ def wanted_regions(gold: CorpusImage, phrase: str) -> set[int | str] | None:
     words = set(words_of(phrase)) - {"object"}
     said = [set(words_of(f"{region.label or ''} {region.caption or ''}")) for region in regions]
     return {index for index, spoken in enumerate(said) if words <= spoken}
+
+
+def others_alike(pair: Pair, example_id: str) -> set[int | str] | None:
+    """The gold regions with the label of an example's, itself left out; None where gold does not know."""
+    place = next(
+        (
+            gold
+            for region, gold in zip(pair.row.regions, pair.gold_of, strict=True)
+            if region.region_id == example_id
+        ),
+        None,
+    )
+    regions = pair.gold.regions or []
+    if place is None or not regions[place].label:
+        return None
+    same = (regions[place].label or "").casefold()
+    return {
+        index
+        for index, region in enumerate(regions)
+        if index != place and (region.label or "").casefold() == same
+    }
 
 
 def named_regions(pair: Pair, region_ids: Sequence[str]) -> set[int | str]:

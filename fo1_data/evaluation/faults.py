@@ -109,7 +109,7 @@ def _judge_phrases(pair: Pair, found: Faults) -> None:
     numbers = {place: pair.row.regions[index].index for place, index in pair.region_of.items()}
     for grounding in pair.row.groundings:
         wanted = wanted_regions(pair.gold, grounding.phrase)
-        if wanted is None:
+        if wanted is None or grounding.kind is LabelKind.VISUAL_EXAMPLE:
             continue
         found.num_judged += 1
         if named_regions(pair, grounding.region_ids) == wanted:

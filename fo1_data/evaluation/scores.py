@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from fo1_data.corpus.frames import BoxFrame
 from fo1_data.errors import UsageError
+from fo1_data.evaluation.answers import score_answers
 from fo1_data.evaluation.captions import CaptionMatch, score_captions, score_texts
 from fo1_data.evaluation.coco_figures import score_detections, score_recall
 from fo1_data.evaluation.confidences import score_confidences
@@ -34,5 +35,6 @@ def evaluate(
         "groundings": {**score_groundings(pairs), "referring": score_phrases(pairs)},
         "counts": score_counts(pairs),
         "text": score_texts(pairs),
+        "answers": score_answers(pairs),
         "confidence": score_confidences(pairs, caption_match),
     }

@@ -12,6 +12,7 @@ _OBJECTS = re.compile(r"<objects>(.*?)(?:</objects>|$)", re.DOTALL)
 _REGION = re.compile(r"<region(\d+)>")
 _TAGS = re.compile(r"</?(?:ground|objects|think|answer)>|<region\d+>|<\|[^|<>]*\|>")
 _NUMBER = re.compile(r"\d+")
+_ANSWER = re.compile(r"<answer>(.*?)(?:</answer>|$)", re.DOTALL)
 _THINK = re.compile(r"<think>(.*?)(?:</think>|$)", re.DOTALL)
 
 
@@ -59,9 +60,13 @@ def parse_count(answer: str, phrase: str, num_regions: int) -> tuple[int, Span]:
 
 
 def parse_reasoned(answer: str) -> tuple[str, str | None]:
-    """An answer and, apart from it, the reasoning in `<think>`."""
+    """An answer and, apart from it, the reasoning in `<think>`.
+
+    Where the rest marks its `<answer>`, that alone is the answer; reasoning that never ends leaves none.
+    """
     thoughts = [" ".join(thought.split()) for thought in _THINK.findall(answer)]
-    return parse_caption(_THINK.sub(" ", answer)), " ".join(thoughts) or None
+    rest = _THINK.sub(" ", answer)
+    return parse_caption(" ".join(_ANSWER.findall(rest)) or rest), " ".join(thoughts) or None
 
 
 def _span(phrase: str, objects: str, num_regions: int) -> Span:

@@ -45,6 +45,9 @@ _TEMPLATES = {
     ),
 }
 
+# In a user's question: the region that is asked about.
+REGION_PLACE = "{region}"
+_BEFORE_MARK = re.compile(r" ([?.,;:!])")
 _RESERVED = re.compile(r"<\|[^|<>]*\|>|</?(?:ground|objects|think|answer|image|regionfeat|region\d+)>")
 
 
@@ -55,6 +58,14 @@ def question_text(kind: LabelKind, *, phrase: str = "", region: int | None = Non
     """
     place = f"<region{region}>" if region is not None else ""
     return _TEMPLATES[kind].format(phrase=clean_phrase(phrase), region=place)
+
+
+def own_question(question: str, *, region: int | None = None) -> str:
+    """A user's question as it is asked: without reserved tokens, `{region}` standing for the region."""
+    parts = [clean_phrase(part) for part in question.split(REGION_PLACE)]
+    place = f"<region{region}>" if region is not None else ""
+    joined = f" {place} ".join(parts)
+    return _BEFORE_MARK.sub(r"\1", " ".join(joined.split()))
 
 
 def clean_phrase(phrase: str) -> str:

@@ -16,7 +16,7 @@ from fo1_data.corpus.storage import open_store, read_bytes
 from fo1_data.dataset.reader import open_dataset
 from fo1_data.errors import DatasetError, InputReject
 from fo1_data.training.samples import Known
-from schemas.corpus import CorpusImage, CorpusPhrase, CorpusRegion
+from schemas.corpus import CorpusAnswer, CorpusExample, CorpusImage, CorpusPhrase, CorpusRegion
 from schemas.images import ImageRow
 from schemas.labels import Decision, Label, LabelKind
 
@@ -86,6 +86,24 @@ def row_to_gold(row: ImageRow) -> CorpusImage:
             for region in row.regions
         ],
         phrases=list(phrases.values()),
+        answers=[
+            CorpusAnswer(
+                question=part.question,
+                answer=part.answer,
+                reasoning=part.reasoning,
+                region_index=None if part.region_id is None else place[part.region_id],
+            )
+            for part in row.answers
+            if _settled(part.label) and (part.region_id is None or part.region_id in place)
+        ],
+        examples=[
+            CorpusExample(
+                region_index=place[part.phrase],
+                region_indices=[place[one] for one in part.region_ids if one in place],
+            )
+            for part in row.groundings
+            if part.kind is LabelKind.VISUAL_EXAMPLE and part.phrase in place and _settled(part.label)
+        ],
     )
 
 
@@ -118,7 +136,23 @@ def _reordered(entry: CorpusImage, order: list[int]) -> Known:
             continue
         phrases.append(phrase.model_copy(update={"region_indices": [position[place] for place in named]}))
     labelled = all(region.label for region in regions)
-    return Known([regions[place] for place in order], phrases, caption=labelled)
+    answers = [
+        answer.model_copy(update={"region_index": position[answer.region_index]})
+        if answer.region_index is not None
+        else answer
+        for answer in entry.answers
+        if answer.region_index is None or answer.region_index in position
+    ]
+    examples = [
+        CorpusExample(
+            region_index=position[one.region_index],
+            region_indices=[position[place] for place in one.region_indices],
+        )
+        for one in entry.examples
+        if {one.region_index, *one.region_indices} <= set(position)
+    ]
+    shown = [regions[place] for place in order]
+    return Known(shown, phrases, caption=labelled, answers=answers, examples=examples)
 
 
 def _settled(label: Label) -> bool:

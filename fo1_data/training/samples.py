@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fo1_data.model.prompts import question_text
+from fo1_data.model.prompts import own_question, question_text
 from fo1_data.synthetic.questions import draw_choice
 from fo1_data.synthetic.wording import join_mentions, mentions
-from schemas.corpus import CorpusCount, CorpusPhrase, CorpusRegion
+from schemas.corpus import CorpusAnswer, CorpusCount, CorpusExample, CorpusPhrase, CorpusRegion
 from schemas.labels import LabelKind
 
 BACKGROUND = "background"
@@ -39,14 +39,17 @@ class Question:
 class Known:
     """What is known of an image, by position in the prompt.
 
-    regions[i]: None where box i is mere background; `phrases` and `counts` as in gold, their indices
-    being positions in the prompt. `complete`: every object has its box, so that counting is fair.
+    regions[i]: None where box i is mere background; `phrases`, `counts`, `answers` and `examples` as in
+    gold, their indices being positions in the prompt. `caption`: every region has its label, so that the
+    image can be described by them.
     """
 
     regions: Sequence[CorpusRegion | None]
     phrases: Sequence[CorpusPhrase] = ()
     counts: Sequence[CorpusCount] = ()
     caption: bool = False
+    answers: Sequence[CorpusAnswer] = ()
+    examples: Sequence[CorpusExample] = ()
 
 
 def objects_text(named: Sequence[int], indices: Sequence[int]) -> str:
@@ -98,6 +101,23 @@ def count_question(phrase: CorpusPhrase, indices: Sequence[int]) -> Question:
     return Question(question_text(LabelKind.COUNT, phrase=phrase.text), answer, LabelKind.COUNT, named=named)
 
 
+def example_question(example: CorpusExample, indices: Sequence[int]) -> Question:
+    """More of what the region at a position shows; none: an empty list."""
+    named = tuple(sorted(example.region_indices))
+    text = question_text(LabelKind.VISUAL_EXAMPLE, region=indices[example.region_index])
+    answer = objects_text(named, indices)
+    return Question(text, answer, LabelKind.VISUAL_EXAMPLE, asked=example.region_index, named=named)
+
+
+def own_answer(one: CorpusAnswer, indices: Sequence[int]) -> Question:
+    """A free question with its answer, reasoning first and apart where there is any."""
+    place = None if one.region_index is None else indices[one.region_index]
+    answer = one.answer
+    if one.reasoning:
+        answer = f"<think>{one.reasoning}</think><answer>{one.answer}</answer>"
+    return Question(own_question(one.question, region=place), answer, LabelKind.ASK, asked=one.region_index)
+
+
 def choice_of(phrase: CorpusPhrase, rng: np.random.Generator) -> Question:
     """The multiple-choice question whether a phrase is in the image."""
     text, answer = draw_choice(phrase.text, bool(phrase.region_indices), rng)
@@ -127,6 +147,8 @@ def draw_questions(
     pools.append([phrase_question(phrase, indices) for phrase in asked])
     pools.append([count_question(phrase, indices) for phrase in asked])
     pools.append([choice_of(phrase, rng) for phrase in asked])
+    pools.append([example_question(example, indices) for example in known.examples])
+    pools.append([own_answer(answer, indices) for answer in known.answers])
     caption = caption_question(known, indices) if known.caption else None
     pools.append([caption] if caption else [])
     pools = [[pool[i] for i in rng.permutation(len(pool))] for pool in pools if pool]

@@ -12,8 +12,9 @@ from fo1_data.evaluation.captions import score_captions, score_texts
 from fo1_data.evaluation.coco_figures import score_detections, score_recall
 from fo1_data.evaluation.matching import make_pair
 from fo1_data.evaluation.phrase_figures import score_phrases
-from schemas.corpus import CorpusImage, CorpusPhrase, CorpusRegion
-from schemas.images import Grounding
+from fo1_data.evaluation.scores import evaluate
+from schemas.corpus import CorpusAnswer, CorpusImage, CorpusPhrase, CorpusRegion
+from schemas.images import Answer, Grounding
 from schemas.labels import LabelKind
 
 
@@ -151,3 +152,22 @@ def test_word_and_character_errors(row):
     figures = score_texts([make_pair(read, gold)])
     assert figures["word_error_rate"] == 0.5
     assert figures["character_error_rate"] == pytest.approx(1 / 9, abs=1e-6)
+
+
+def test_examples_and_answers_are_scored_by_gold(row):
+    asked = "What is {region}?"
+    gold = gold_of(row, ["cat", "cat", "dog", "cat"])
+    gold.answers = [CorpusAnswer(question=asked, answer="A cat.", region_index=1)]
+    ids = [region.region_id for region in row.regions]
+    label = make_label(kind=LabelKind.ASK, text="a cat")
+    answers = [Answer(question=asked, region_id=name, answer="a cat", label=label) for name in ids]
+    pointed = [
+        point(row, LabelKind.VISUAL_EXAMPLE, ids[0], [1, 3]),
+        point(row, LabelKind.VISUAL_EXAMPLE, ids[2], [0]),
+    ]
+    told = row.model_copy(update={"groundings": pointed, "answers": answers})
+    figures = evaluate([told], [gold])
+    assert figures["answers"] == {"exact": 1, "token_f1": 1, "num": 1}
+    examples = figures["groundings"]["by_kind"]["visual_example"]
+    assert (examples["recall"], examples["num_present"], examples["absent_rejected"]) == (1, 1, 0)
+    assert figures["groundings"]["num_present"] == figures["groundings"]["num_absent"] == 0

@@ -165,9 +165,7 @@ def test_over_a_hundred_given_boxes_are_all_labelled(model: Path, tmp_path: Path
 @pytest.mark.parametrize(
     ("settings", "named"),
     [
-        ({"labels": "ask", "question": "What is {region}?"}, "ask"),
-        ({"max_error": 0.05}, "--max-error"),
-        ({"audit": 0.1}, "--audit"),
+        ({"labels": "detect", "vocabulary": "cat,@words"}, "@words"),
         ({"phrases": "no/such/file"}, "--phrases"),
     ],
 )

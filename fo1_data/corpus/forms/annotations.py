@@ -1,8 +1,9 @@
 """Records of the project's own form: lines of `annotations.jsonl`, rows of a Parquet list, sidecars.
 
 One record an image: `image, width, height, regions[{box_xyxy, label, caption, detailed_caption,
-text, example}], caption, phrases[{text, region_indices}], counts[{text, count}], id, meta`; all but
-`image` (or `uri`, `url`, `path`, `file_name`) optional. What else a record says is kept in `meta`.
+text, example}], caption, phrases[{text, region_indices}], counts[{text, count}],
+answers[{question, answer, reasoning, region_index}], examples[{region_index, region_indices}], id, meta`;
+all but `image` (or `uri`, `url`, `path`, `file_name`) optional. What else a record says is kept in `meta`.
 Boxes: pixels, x_min y_min x_max y_max, as the source has them.
 """
 
@@ -105,15 +106,15 @@ def fields_of_record(record: dict[str, Any]) -> dict[str, Any]:
     """The fields of a CorpusImage that a record gives, all but `uri`; the rest of it under `meta`."""
     given = record.get("meta")
     meta = dict(given) if isinstance(given, dict) else {} if given is None else {"meta": given}
-    known = {*NAME_KEYS, "width", "height", "regions", "caption", "phrases", "counts", "id", "meta"}
+    lists = ("phrases", "counts", "answers", "examples")
+    known = {*NAME_KEYS, "width", "height", "regions", "caption", "id", "meta", *lists}
     meta |= {key: value for key, value in record.items() if key not in known}
     fields: dict[str, Any] = {
         "width": whole_number(record.get("width")),
         "height": whole_number(record.get("height")),
         "id": None if record.get("id") is None else str(record["id"]),
         "caption": _caption(record.get("caption"), meta),
-        "phrases": record.get("phrases") or [],
-        "counts": record.get("counts") or [],
+        **{key: record.get(key) or [] for key in lists},
     }
     if record.get("regions") is not None:
         pairs = [_region(region) for region in record["regions"]]
