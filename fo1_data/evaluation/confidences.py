@@ -1,68 +1,155 @@
-"""How far the confidences of brief captions can be trusted: calibration and risk at coverage."""
+"""How far the confidences of labels can be trusted, and how well their signals tell right from wrong.
+
+For each kind that gold judges: figures of the confidence that the dataset holds, of the mean token
+log-probability alone, of each signal alone, and of all signals together. The last three are made here,
+on this gold, out of fold by image; the first is what was stored.
+"""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from fo1_data.evaluation.captions import CaptionMatch, brief_caption_right
+from fo1_data.confidence.calibration import JudgedKind, by_kind
+from fo1_data.confidence.correctness import Judged, judge_pairs
+from fo1_data.confidence.risk_figures import (
+    RISKS,
+    aurc,
+    auroc,
+    coverage_at,
+    expected_calibration_error,
+    reviewed_until,
+)
+from fo1_data.confidence.signal_columns import describe_columns, prepare, signal_matrix, signal_names
+from fo1_data.evaluation.captions import CaptionMatch
 from fo1_data.evaluation.matching import Pair
 from schemas.labels import LabelKind
 
+__all__ = ["auroc", "expected_calibration_error", "order_figures", "score_confidences"]
+
+LOG_PROBABILITY = "logprob_mean"
+GOAL = 0.02
 _COVERAGES = (0.5, 0.8, 0.9, 1.0)
+# Enough for figures to the third digit; a fit of more takes minutes.
+_MOST_FITTED = 12_000
+_LEAST_OF_A_SIDE = 10
+
+Values = npt.NDArray[np.float64]
 
 
 def score_confidences(pairs: Sequence[Pair], how: CaptionMatch) -> dict[str, object]:
-    """Brier score, expected calibration error (ten equal bins), AUROC, and error at some coverages.
+    """Brier score, calibration error, AUROC and error at coverages of brief captions, and `kinds` of all.
 
-    Only labels with a confidence count: an uncalibrated dataset gives `{"num": 0}`.
+    The figures at the top are over labels with a confidence: `num` is 0 where nothing was calibrated.
     """
-    confidence, right = _judged(pairs, how)
-    if not len(right):
+    judged = [one for one in judge_pairs(pairs, how) if one.right is not None]
+    captions = [one for one in judged if one.part.kind is LabelKind.BRIEF_CAPTION]
+    kinds = {kind.value: _kind_figures(kind, judged) for kind in by_kind(judged)}
+    return {**_stored_figures(captions), "kinds": kinds}
+
+
+def order_figures(trust: Values, right: Values, probability: Values | None = None) -> dict[str, Any]:
+    """Figures of an order of trust: coverage at risks, AURC, AUROC, the share to review to reach 2 % error.
+
+    `probability`: the same order as probabilities, for Brier score and calibration error.
+    """
+    figures: dict[str, Any] = {
+        f"coverage_at_{risk:g}": _round(coverage_at(trust, right, risk)) for risk in RISKS
+    }
+    figures |= {
+        "aurc": _round(aurc(trust, right)),
+        "auroc": _round(auroc(trust, right)),
+        "reviewed_to_2_percent": _round(reviewed_until(trust, right, GOAL)),
+    }
+    if probability is not None:
+        figures["brier"] = _round(float(((probability - right) ** 2).mean()))
+        figures["ece"] = _round(expected_calibration_error(probability, right))
+    return figures
+
+
+def out_of_fold_probability(judged: JudgedKind, names: Sequence[str] | None = None, seed: int = 0) -> Values:
+    """The probability of each label by the signals `names` (default: all), fitted on other images' labels."""
+    from fo1_data.confidence.model_fit import FAMILIES, fit
+
+    known = signal_names(judged.tables) if names is None else list(names)
+    columns = describe_columns(signal_matrix(judged.tables, known), known, judged.right)
+    if not columns:
+        return np.full(len(judged.right), judged.right.mean())
+    families = ["logistic"] if names is not None else list(FAMILIES)
+    matrix = prepare(judged.tables, columns)
+    return fit(matrix, judged.right, judged.image_numbers(), seed, families).out_of_fold
+
+
+def _kind_figures(kind: LabelKind, judged: Sequence[Judged]) -> dict[str, Any]:
+    ours = [one for one in judged if one.part.kind is kind]
+    arrays = by_kind(ours)[kind]
+    right = arrays.right.astype(np.float64)
+    document: dict[str, Any] = {"num": len(right), "error": _round(1 - right.mean())}
+    stored = [one for one in ours if one.part.label.confidence is not None]
+    if stored:
+        confidence, truth = _confidence_and_truth(stored)
+        document["confidence"] = order_figures(confidence, truth, confidence)
+    if min(right.sum(), len(right) - right.sum()) < _LEAST_OF_A_SIDE:
+        return document | {"note": "too few right or wrong labels to compare signals"}
+    arrays = _at_most(arrays, _MOST_FITTED)
+    right = arrays.right.astype(np.float64)
+    if len(set(arrays.image_ids)) < 2:
+        return document | {"note": "one image: signals are compared out of fold by image"}
+    every = signal_names(arrays.tables)
+    alone = {}
+    for name in every:
+        probability = out_of_fold_probability(arrays, [name])
+        alone[name] = order_figures(_alone(arrays, name), right, probability)
+    everything = out_of_fold_probability(arrays)
+    return document | {
+        "log_probability": alone.get(LOG_PROBABILITY),
+        "signals": alone,
+        "all_signals": order_figures(everything, right, everything),
+    }
+
+
+def _alone(judged: JudgedKind, name: str) -> Values:
+    """A signal as an order of trust: turned by its direction, missing values in the middle."""
+    from fo1_data.confidence.signals import SIGNALS
+
+    raw = signal_matrix(judged.tables, [name])[:, 0]
+    direction = SIGNALS[name].direction if name in SIGNALS else 0
+    if not direction:
+        known = ~np.isnan(raw)
+        rate = auroc(raw[known], judged.right[known].astype(np.float64))
+        direction = -1 if rate is not None and rate < 0.5 else 1
+    fill = np.nanmedian(raw) if not np.isnan(raw).all() else 0.0
+    turned: Values = direction * np.where(np.isnan(raw), fill, raw)
+    return turned
+
+
+def _at_most(judged: JudgedKind, most: int) -> JudgedKind:
+    if len(judged.right) <= most:
+        return judged
+    images = judged.image_numbers()
+    kept = np.searchsorted(np.cumsum(np.bincount(images)), most)
+    return judged.take(images < max(2, int(kept)))
+
+
+def _stored_figures(captions: Sequence[Judged]) -> dict[str, object]:
+    stored = [one for one in captions if one.part.label.confidence is not None]
+    if not stored:
         return {"num": 0}
+    confidence, right = _confidence_and_truth(stored)
     order = np.argsort(-confidence, kind="stable")
     errors = 1 - right[order]
     risks = {
-        f"error_at_{coverage:g}": round(float(errors[: max(1, round(coverage * len(errors)))].mean()), 6)
+        f"error_at_{coverage:g}": _round(float(errors[: max(1, round(coverage * len(errors)))].mean()))
         for coverage in _COVERAGES
     }
-    return {
-        "num": len(right),
-        "brier": round(float(((confidence - right) ** 2).mean()), 6),
-        "ece": round(expected_calibration_error(confidence, right), 6),
-        "auroc": auroc(confidence, right),
-        **risks,
-    }
+    return {"num": len(right), **order_figures(confidence, right, confidence), **risks}
 
 
-def expected_calibration_error(confidence: np.ndarray, right: np.ndarray, num_bins: int = 10) -> float:
-    """The mean distance of confidence and accuracy over equal bins, weighted by their size (Naeini, 2015)."""
-    bins = np.minimum((confidence * num_bins).astype(int), num_bins - 1)
-    gaps = [
-        abs(confidence[bins == number].mean() - right[bins == number].mean()) * (bins == number).mean()
-        for number in range(num_bins)
-        if (bins == number).any()
-    ]
-    return float(sum(gaps))
+def _confidence_and_truth(judged: Sequence[Judged]) -> tuple[Values, Values]:
+    confidence = np.array([one.part.label.confidence for one in judged], dtype=np.float64)
+    return confidence, np.array([bool(one.right) for one in judged], dtype=np.float64)
 
 
-def auroc(confidence: np.ndarray, right: np.ndarray) -> float | None:
-    """The chance that a right label has more confidence than a wrong one; ties count half."""
-    good, bad = confidence[right == 1], confidence[right == 0]
-    if not len(good) or not len(bad):
-        return None
-    more = (good[:, None] > bad[None]).mean() + 0.5 * (good[:, None] == bad[None]).mean()
-    return round(float(more), 6)
-
-
-def _judged(pairs: Sequence[Pair], how: CaptionMatch) -> tuple[np.ndarray, np.ndarray]:
-    found: list[tuple[float, bool]] = []
-    for pair in pairs:
-        for region, place in zip(pair.row.regions, pair.gold_of, strict=True):
-            if place is None or not pair.gold.regions:
-                continue
-            for label in region.labels:
-                if label.kind == LabelKind.BRIEF_CAPTION and label.confidence is not None:
-                    right = brief_caption_right(label.text, pair.gold.regions[place], how)
-                    found += [(label.confidence, right)] if right is not None else []
-    values = np.array(found, dtype=np.float64).reshape(-1, 2)
-    return values[:, 0], values[:, 1]
+def _round(value: float | None) -> float | None:
+    return None if value is None else round(float(value), 6)
