@@ -13,13 +13,13 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import httpx
 
 from fo1_data.corpus.addresses import file_system, is_web, local_path
+from fo1_data.corpus.reach import OutOfReach, check_place, web_client
 from fo1_data.errors import ConfigError, InputReject
 
 TRIES = 3
@@ -43,6 +43,10 @@ def download(address: str, *, max_bytes: int, timeout_s: float, span: Span | Non
     """
     if span is not None and span[1] > max_bytes:
         raise too_large(address, span[1], max_bytes)
+    try:
+        check_place(address)
+    except OutOfReach as error:
+        raise reject("forbidden", str(error), False) from error
     path = local_path(address)
     if path is not None:
         return _read_local(path, max_bytes, span)
@@ -88,6 +92,8 @@ def _final_reject(address: str, error: Exception) -> InputReject | None:
         return reject("not_found", f"{address} does not exist")
     if isinstance(error, IsADirectoryError):
         return reject("not_a_file", f"{address} is a folder", False)
+    if isinstance(error, OutOfReach):
+        return reject("forbidden", f"{address} may not be fetched: {error}", False)
     if isinstance(error, PermissionError) or any(word in str(error).upper() for word in _FORBIDDEN):
         return reject("forbidden", f"{address} may not be read: {error}")
     return None
@@ -141,15 +147,10 @@ def _whole(address: str, data: bytes, span: Span) -> bytes:
     return data
 
 
-@lru_cache(maxsize=1)
-def _web_client() -> httpx.Client:
-    return httpx.Client(follow_redirects=True, headers={"Accept-Encoding": "identity"})
-
-
 def _read_web(address: str, max_bytes: int, timeout_s: float, span: Span | None) -> bytes:
     deadline = time.monotonic() + timeout_s
     headers = {} if span is None else {"Range": f"bytes={span[0]}-{span[0] + max(span[1], 1) - 1}"}
-    with _web_client().stream("GET", address, headers=headers, timeout=timeout_s) as response:
+    with web_client().stream("GET", address, headers=headers, timeout=timeout_s) as response:
         _check_status(address, response)
         skip = span[0] if span is not None and response.status_code == 200 else 0
         limit = max_bytes if span is None else span[1]

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from fo1_data.corpus.addresses import file_system, is_web, local_path
 from fo1_data.corpus.downloads import path_text
+from fo1_data.corpus.reach import check_place, web_client
 from fo1_data.errors import CorpusError
 
 _TIMEOUT_S = 60.0
@@ -42,6 +43,7 @@ def open_seekable(address: str) -> pa.NativeFile:
     if is_web(address):
         return pa.BufferReader(read_whole(address))
     try:
+        check_place(address)
         files, path = file_system(address)
         return files.open_input_file(path)
     except OSError as error:
@@ -55,6 +57,7 @@ def one_line(error: BaseException) -> str:
 
 @contextmanager
 def _opened(address: str) -> Iterator[IO[bytes]]:
+    check_place(address)
     path = local_path(address)
     if path is not None:
         if not stat.S_ISREG(path.stat().st_mode):
@@ -62,7 +65,7 @@ def _opened(address: str) -> Iterator[IO[bytes]]:
         with path.open("rb") as file:
             yield file
     elif is_web(address):
-        with httpx.stream("GET", address, follow_redirects=True, timeout=_TIMEOUT_S) as response:
+        with web_client().stream("GET", address, timeout=_TIMEOUT_S) as response:
             response.raise_for_status()
             yield io.BufferedReader(_WebStream(response.iter_bytes(_READ_BYTES)), _READ_BYTES)
     else:

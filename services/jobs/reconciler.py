@@ -14,6 +14,7 @@ from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from fo1_data.corpus.reach import PUBLIC_ONLY, ROOTS
 from fo1_data.errors import Fo1Error
 from schemas.dataset import Manifest
 from schemas.jobs import RunConfig
@@ -137,8 +138,8 @@ class Reconciler:
         """What a driver and its labellers need of the service's settings."""
         found = {
             "FO1_JOB_ID": job.id,
-            "FO1_STORAGE_ROOTS": json.dumps(list(self._settings.roots)),
-            "FO1_ALLOW_PRIVATE_ADDRESSES": "true" if self._settings.allow_private_addresses else "false",
+            ROOTS: json.dumps(list(self._settings.roots)),
+            PUBLIC_ONLY: "0" if self._settings.allow_private_addresses else "1",
             "RAY_JOB_STOP_WAIT_TIME_S": "10",
         }
         for name in ("HF_HUB_OFFLINE", "FO1_CACHE_DIR", "OMP_NUM_THREADS"):
