@@ -8,7 +8,7 @@ SCENES ?= 48
 
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help setup demo serve test check format lock clean
+.PHONY: help setup demo serve label-studio test check format lock clean
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
@@ -36,6 +36,9 @@ demo: $(READY) ## Label a generated corpus with the bundled model; dataset and r
 
 serve: $(READY) ## Run the service with everything embedded; prints the first admin key once
 	$(BIN)/fo1 serve
+
+label-studio: $(READY) ## Run a real Label Studio on loopback; prints its address, admin and token
+	$(BIN)/python -m services.label_studio_server
 
 test: $(READY) ## Run every test that needs no GPU
 	$(BIN)/python -m pytest

@@ -1,7 +1,7 @@
 """`create_app`: the service as one ASGI application. Loads neither torch nor transformers nor Ray."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -9,7 +9,7 @@ from fastapi import FastAPI
 
 from fo1_data.corpus.images import InputLimits
 from fo1_data.dataset.layout import code_version
-from services.api import datasets, health, images, jobs
+from services.api import datasets, health, images, jobs, reviews, webhooks
 from services.api.documented import complete_openapi
 from services.background import running
 from services.context import Context
@@ -24,6 +24,7 @@ from services.jobs.repository import count_by_state
 from services.jobs.states import IN_WORK
 from services.metrics import Metrics, RequestMetrics
 from services.problems import install_problems
+from services.review.service import make_worker
 from services.security.failure_limit import FailureLimit
 from services.security.request_limits import BodyLimit, SecurityHeaders
 from services.security.signing import UrlSigner
@@ -41,11 +42,13 @@ def create_app(settings: Settings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await migrate(context.database)
         try:
-            async with running(context.reconciler.run(), context.indexer.run()):
+            async with running(*_background(context)):
                 yield
             await _end_idle_ray(context)
         finally:
             await context.cluster.close()
+            if context.reviews is not None:
+                await context.reviews.close()
             await context.database.dispose()
 
     app = FastAPI(
@@ -59,10 +62,16 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.context = context
     install_problems(app)
     _install_middleware(app, context)
-    for router in (health.router, jobs.router, datasets.router, images.router):
+    routers = (health, jobs, datasets, images, reviews, webhooks)
+    for router in (module.router for module in routers):
         app.include_router(router)
     _complete_documentation(app)
     return app
+
+
+def _background(context: Context) -> list[Coroutine[Any, Any, None]]:
+    work = [context.reconciler.run(), context.indexer.run()]
+    return work if context.reviews is None else [*work, context.reviews.run()]
 
 
 def make_context(settings: Settings) -> Context:
@@ -70,6 +79,7 @@ def make_context(settings: Settings) -> Context:
     database, metrics = open_database(settings), Metrics()
     roots, cluster = StorageRoots(settings.roots), Cluster(settings)
     limits = InputLimits(max_pixels=settings.max_image_pixels)
+    signer = UrlSigner(settings.secret, settings.base_url, settings.image_url_days)
     return Context(
         settings=settings,
         database=database,
@@ -79,7 +89,8 @@ def make_context(settings: Settings) -> Context:
         cluster=cluster,
         reconciler=Reconciler(settings, database, cluster, metrics),
         indexer=Indexer(database, metrics),
-        signer=UrlSigner(settings.secret, settings.base_url, settings.image_url_days),
+        signer=signer,
+        reviews=make_worker(settings, database, signer),
         grants=Grants(database),
         images=ImageShelf(settings.home / "cache" / "images", roots, limits),
     )

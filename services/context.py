@@ -12,6 +12,7 @@ from services.datasets.indexer import Indexer
 from services.jobs.cluster import Cluster
 from services.jobs.reconciler import Reconciler
 from services.metrics import Metrics
+from services.review.worker import ReviewWorker
 from services.security.failure_limit import FailureLimit
 from services.security.signing import UrlSigner
 from services.settings import Settings
@@ -33,6 +34,7 @@ class Context:
     signer: UrlSigner
     grants: Grants
     images: ImageShelf
+    reviews: ReviewWorker | None
 
 
 def context_of(request: Request) -> Context:

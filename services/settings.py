@@ -50,6 +50,7 @@ class Settings(BaseSettings):
     max_image_pixels: int = Field(default=100_000_000, ge=1)
     key_failures_per_minute: int = Field(default=60, ge=1)
     reconcile_every_s: float = Field(default=2.0, gt=0)
+    review_pull_every_s: float = Field(default=60.0, ge=0)
     driver_lost_after_s: float = Field(default=20.0, gt=0)
 
     @field_validator("home")

@@ -14,6 +14,7 @@ from fo1_data.cli.model import app as model_app
 from fo1_data.cli.output import say
 from fo1_data.cli.plan import plan
 from fo1_data.cli.report import report
+from fo1_data.cli.review import app as review_app
 from fo1_data.cli.route import route
 from fo1_data.cli.scenes import scenes
 from fo1_data.cli.serve import serve
@@ -40,6 +41,7 @@ app.add_typer(bench_app, name="bench")
 app.add_typer(dataset_app, name="dataset")
 app.add_typer(keys_app, name="keys")
 app.add_typer(model_app, name="model")
+app.add_typer(review_app, name="review")
 
 
 @app.callback()

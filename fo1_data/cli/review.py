@@ -1,0 +1,102 @@
+"""`fo1 review`: push a dataset's doubtful parts to people, pull what they said, see how far it is.
+
+The service does the work (FO1_SERVICE_URL, FO1_API_KEY); these commands ask it.
+"""
+
+from typing import Annotated, Any
+
+import typer
+
+from fo1_data.cli.output import JsonOption, emit, say
+
+app = typer.Typer(
+    name="review",
+    help="Push a dataset to Label Studio, pull what people corrected.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+Folder = Annotated[str, typer.Argument(metavar="DIR", help="A finished dataset: folder, URL, or its id.")]
+
+
+@app.command()
+def push(
+    folder: Folder,
+    title: Annotated[str | None, typer.Option("--title", help="Of the project in Label Studio.")] = None,
+    lane: Annotated[
+        list[str] | None, typer.Option("--lane", help="Only this lane: review or audit. Default: both.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only the most doubtful N.")] = None,
+    annotators: Annotated[int, typer.Option("--annotators", min=1, help="People an image.")] = 1,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Until all is in Label Studio.")] = True,
+    timeout_s: Annotated[float, typer.Option("--timeout-s", help="How long to wait.")] = 3600.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Push what people should look at; run again, it pushes nothing twice."""
+    from fo1_data.errors import ConfigError
+    from services.review.remote import RemoteReviews
+
+    wrong = [name for name in lane or [] if name not in ("review", "audit")]
+    if wrong:
+        raise ConfigError(f"--lane {wrong[0]}: take review or audit")
+    with RemoteReviews() as reviews:
+        review = reviews.push(folder, title=title, lanes=lane or None, limit=limit, annotators=annotators)
+        if wait:
+            review = reviews.wait(review["id"], timeout_s, _Progress())
+    emit(review, as_json, _told(review))
+
+
+@app.command()
+def pull(folder: Folder, as_json: JsonOption = False) -> None:
+    """Bring in everything that people did since the last pull."""
+    from services.review.remote import RemoteReviews
+
+    with RemoteReviews() as reviews:
+        review = reviews.pull(reviews.find(folder)["id"])
+    pulled = review["pulled"]
+    news = f"{pulled['created']} new, {pulled['updated']} changed, {pulled['deleted']} deleted annotations"
+    emit(review, as_json, f"{news}\n{_told(review)}")
+
+
+@app.command()
+def status(folder: Folder, as_json: JsonOption = False) -> None:
+    """How far the review of a dataset is."""
+    from services.review.remote import RemoteReviews
+
+    with RemoteReviews() as reviews:
+        review = reviews.find(folder)
+    emit(review, as_json, _told(review))
+
+
+class _Progress:
+    """Says how far a push is, whenever that has changed."""
+
+    def __init__(self) -> None:
+        self._last = ""
+
+    def __call__(self, review: dict[str, Any]) -> None:
+        items = review["items"]
+        line = f"{review['state']}: {items.get('sent', 0)} of {items['total']} in Label Studio"
+        line += f" ({review['error']})" if review["error"] else ""
+        if line != self._last:
+            say(line)
+            self._last = line
+
+
+def _told(review: dict[str, Any]) -> str:
+    items, corrections = review["items"], review["corrections"]
+    lines = [
+        f"review       {review['id']} ({review['state']})",
+        f"project      {review['project_url'] or 'not made yet'}",
+        f"items        {items.get('sent', 0)} of {items['total']} in Label Studio",
+        f"reviewed     {review['reviewed']}",
+        "corrections  " + (", ".join(f"{n} {action}" for action, n in sorted(corrections.items())) or "none"),
+    ]
+    if items.get("refused"):
+        lines.append(f"refused      {items['refused']} by Label Studio")
+    if review["agreement"] is not None:
+        lines.append(f"agreement    {review['agreement']:.2f}")
+    if review["seconds_per_item"] is not None:
+        lines.append(f"seconds      {review['seconds_per_item']:.1f} an annotation")
+    if review["error"]:
+        lines.append(f"error        {review['error']}")
+    return "\n".join(lines)

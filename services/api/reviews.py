@@ -1,0 +1,207 @@
+"""`/v1/reviews`: push what people should look at to Label Studio, pull what they said, read corrections."""
+
+import asyncio
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Path, Query, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from schemas.corrections import Correction
+from services.api.dependencies import Reader, ReadSession, Reviewer
+from services.api.documented import CONFLICT, NOT_FOUND, problem_answer
+from services.context import Context, InContext
+from services.database.models import DatasetRecord
+from services.datasets import registry
+from services.datasets import repository as dataset_repository
+from services.datasets import service as dataset_service
+from services.idempotency import IdempotencyKey, answer_once
+from services.paging import Cursor, Limit, Page, cursor_of, cut, values_of
+from services.problems import Problem
+from services.review import repository, service
+from services.review.client import LabelStudioError
+from services.review.models import Review
+from services.review.worker import ReviewWorker
+
+router = APIRouter(prefix="/v1/reviews", tags=["reviews"])
+ReviewId = Annotated[str, Path(pattern=r"^rev_[0-9a-z]{1,40}$")]
+UPSTREAM: dict[int | str, Any] = {503: problem_answer("Label Studio does not do its part at the moment.")}
+
+
+class ReviewRequest(BaseModel):
+    """Which dataset people should look at: its id, or its folder within the storage roots.
+
+    Of a routed dataset the lanes `review` and `audit` are pushed, of another one everything. `limit`: only
+    the most doubtful so many. `annotators`: how many people are asked about each image.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    dataset: str = Field(min_length=1, max_length=4000)
+    title: str | None = Field(default=None, min_length=3, max_length=50)
+    lanes: list[Literal["review", "audit"]] = Field(default=["review", "audit"], min_length=1, max_length=2)
+    limit: int | None = Field(default=None, ge=1, le=10_000_000)
+    annotators: int = Field(default=1, ge=1, le=100)
+
+
+class ReviewView(BaseModel):
+    """A review. `state`: `preparing`, `pushing`, `open` (all items are in Label Studio), `failed`.
+
+    `items` by state (`waiting`, `sending`, `sent`, `refused`, `gone`), `lanes` by lane, `annotations` by
+    state (`submitted`, `cancelled`, `deleted`), `corrections` that hold by action. `agreement` is the mean
+    over items that several people annotated; `seconds_per_item` what an annotation took on the average.
+    """
+
+    id: str
+    state: str
+    error: str | None
+    title: str
+    dataset: str | None
+    address: str
+    label_studio_url: str
+    project_id: int | None
+    project_url: str | None
+    model_version: str
+    items: dict[str, int]
+    lanes: dict[str, int]
+    annotations: dict[str, int]
+    reviewed: int
+    corrections: dict[str, int]
+    agreement: float | None
+    seconds_per_item: float | None
+    created_at: datetime
+    pulled_at: datetime | None
+
+
+class PullView(ReviewView):
+    """A review after a pull, and what the pull found."""
+
+    pulled: dict[str, int]
+
+
+async def view_of(session: AsyncSession, review: Review) -> ReviewView:
+    """The view of a review with its figures."""
+    counts = await repository.count_items(session, review.id)
+    items: dict[str, int] = {"total": 0}
+    lanes: dict[str, int] = {}
+    for (lane, state), number in counts.items():
+        items["total"] += number
+        items[state] = items.get(state, 0) + number
+        lanes[lane] = lanes.get(lane, 0) + number
+    reviewed, agreement, seconds = await repository.review_figures(session, review.id)
+    project = review.project_id
+    same = ("id", "state", "error", "title", "label_studio_url", "project_id", "model_version", "created_at")
+    return ReviewView(
+        **{name: getattr(review, name) for name in (*same, "pulled_at")},
+        dataset=review.dataset_id,
+        address=review.dataset,
+        project_url=f"{review.label_studio_url}/projects/{project}/" if project is not None else None,
+        items=items,
+        lanes=lanes,
+        annotations=await repository.count_annotations(session, review.id),
+        reviewed=reviewed,
+        corrections=await repository.count_corrections(session, review.id),
+        agreement=agreement,
+        seconds_per_item=seconds,
+    )
+
+
+def _worker(context: Context) -> ReviewWorker:
+    if context.reviews is None:
+        raise Problem(409, "no Label Studio is set: FO1_LABEL_STUDIO_URL and FO1_LABEL_STUDIO_TOKEN")
+    return context.reviews
+
+
+@router.post("", status_code=201, response_model=ReviewView, responses={**CONFLICT, **NOT_FOUND})
+async def push_review(
+    caller: Reviewer, body: ReviewRequest, context: InContext, request: Request, key: IdempotencyKey = None
+) -> Response:
+    """Push a dataset's review and audit parts. The same version again is the same review."""
+    worker = _worker(context)
+    found = None
+    if not body.dataset.startswith("ds_"):
+        found = await asyncio.to_thread(dataset_service.read_registered, body.dataset, context.roots)
+    async with context.database.writing() as session:
+
+        async def create() -> ReviewView:
+            record = await _record(session, body.dataset, found)
+            options = body.model_dump(mode="json", include={"lanes", "limit", "annotators"})
+            review = await service.ask_for_push(session, context.settings, record, body.title, options)
+            return await view_of(session, review)
+
+        answer = await answer_once(session, caller, request, key, body, create)
+    context.indexer.wake()
+    worker.wake()
+    return answer
+
+
+async def _record(session: AsyncSession, named: str, found: Any) -> DatasetRecord:
+    if found is not None:
+        return await registry.register(session, *found)
+    record = await dataset_repository.get_dataset(session, named)
+    if record is None:
+        raise Problem(404, f"no dataset has the id {named}")
+    return record
+
+
+@router.get("")
+async def list_reviews(
+    caller: Reader,
+    session: ReadSession,
+    limit: Limit = 20,
+    cursor: Cursor = None,
+    dataset: Annotated[
+        str | None, Query(max_length=4000, description="Of this dataset: id or folder.")
+    ] = None,
+) -> Page[ReviewView]:
+    """All reviews, newest first."""
+    after = values_of(cursor, str)
+    wanted = None if dataset is None else dataset.replace("\0", "")
+    before = after[0].replace("\0", "") if after else None
+    page, more = cut(list(await repository.list_reviews(session, wanted, before, limit + 1)), limit)
+    items = [await view_of(session, review) for review in page]
+    return Page(items=items, next_cursor=cursor_of(page[-1].id) if more else None)
+
+
+@router.get("/{review_id}", responses=NOT_FOUND)
+async def get_review(caller: Reader, session: ReadSession, review_id: ReviewId) -> ReviewView:
+    """How far a review is."""
+    return await view_of(session, await service.found(session, review_id))
+
+
+@router.post("/{review_id}/pull", responses={**CONFLICT, **NOT_FOUND, **UPSTREAM})
+async def pull_review(caller: Reviewer, context: InContext, review_id: ReviewId) -> PullView:
+    """Bring in everything that people did since the last look; needs no webhook, and harms none."""
+    async with context.database.reading() as session:
+        await service.found(session, review_id)
+    try:
+        pulled = await _worker(context).pull(review_id)
+    except LabelStudioError as error:
+        raise Problem(503, str(error)) from None
+    async with context.database.reading() as session:
+        view = await view_of(session, await service.found(session, review_id))
+    return PullView(**view.model_dump(), pulled=pulled.figures())
+
+
+@router.get("/{review_id}/corrections", response_model=Page[Correction], responses=NOT_FOUND)
+async def list_corrections(
+    caller: Reader,
+    session: ReadSession,
+    review_id: ReviewId,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+    everyone: Annotated[
+        bool, Query(description="Of every annotation, not only of those that hold by the resolution rule.")
+    ] = False,
+) -> Response:
+    """What people corrected, one change an item; `fo1 dataset merge --corrections` reads these pages."""
+    await service.found(session, review_id)
+    after = values_of(cursor, int)
+    rows = await repository.page_corrections(
+        session, review_id, everyone, after[0] if after else None, limit + 1
+    )
+    page, more = cut(list(rows), limit)
+    following = f'"{cursor_of(page[-1][0])}"' if more else "null"
+    body = f'{{"items":[{",".join(text for _, text in page)}],"next_cursor":{following}}}'
+    return Response(body, media_type="application/json")

@@ -1,0 +1,234 @@
+"""A real Label Studio on loopback, in a virtual environment of its own: for trying things out, and for tests.
+
+`make label-studio` runs this file. The pinned version is installed once under a cache folder
+(`FO1_CACHE_DIR`, else the user's); its data (SQLite, media) lie in a folder of their own. It starts
+headless, with an admin, a token that API clients send, webhooks to loopback allowed, and no calls to the
+network. Times in seconds. Talks to Label Studio only to ask whether it is up.
+"""
+
+import argparse
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from fo1_data.errors import RunError, UsageError
+
+VERSION = "1.23.2"
+DEFAULT_PORT = 8089
+USERNAME = "admin@localhost.local"
+START_TIMEOUT_S = 300.0
+INSTALL_TIMEOUT_S = 1200.0
+
+
+@dataclass(frozen=True)
+class LabelStudioServer:
+    """A running server: `token` is what `Authorization: Token ...` sends."""
+
+    url: str
+    username: str
+    password: str
+    token: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def stop(self, timeout_s: float = 20.0) -> None:
+        """End the server and wait for it."""
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGTERM)
+            try:
+                self.process.wait(timeout_s)
+            except subprocess.TimeoutExpired:
+                os.killpg(self.process.pid, signal.SIGKILL)
+                self.process.wait()
+
+
+def cache_folder() -> Path:
+    """Where Label Studio's virtual environment lies."""
+    named = os.environ.get("FO1_CACHE_DIR")
+    base = (
+        Path(named)
+        if named
+        else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fo1-data"
+    )
+    return base / f"label-studio-{VERSION}-py{sys.version_info.major}.{sys.version_info.minor}"
+
+
+def install() -> Path:
+    """The program `label-studio`, installed first where it is absent. Raises RunError where that fails."""
+    folder = cache_folder()
+    program = folder / "bin" / "label-studio"
+    if (folder / ".complete").exists() and program.exists():
+        return program
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    uv = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
+    package = f"label-studio=={VERSION}"
+    if uv:
+        _run([uv, "venv", "--quiet", "--python", sys.executable, str(folder)])
+        _run([uv, "pip", "install", "--quiet", "--python", str(folder / "bin" / "python"), package])
+    else:
+        _run([sys.executable, "-m", "venv", str(folder)])
+        _run([str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", package])
+    (folder / ".complete").touch()
+    return program
+
+
+def _run(command: list[str]) -> None:
+    environment = {key: value for key, value in os.environ.items() if key != "VIRTUAL_ENV"}
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, env=environment, timeout=INSTALL_TIMEOUT_S
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise RunError(f"Label Studio {VERSION} cannot be installed: {error}") from None
+    if done.returncode:
+        lines = (done.stderr or done.stdout).strip().splitlines() or ["no message"]
+        raise RunError(f"Label Studio {VERSION} cannot be installed: {lines[-1][:300]}")
+
+
+def server_environment(data: Path, username: str, password: str, token: str) -> dict[str, str]:
+    """The environment that makes Label Studio start headless, silent and without the network."""
+    kept = {
+        key: value for key, value in os.environ.items() if key in ("PATH", "HOME", "LANG", "TMPDIR", "TZ")
+    }
+    return kept | {
+        "LABEL_STUDIO_BASE_DATA_DIR": str(data),
+        "DJANGO_DB": "sqlite",
+        "LABEL_STUDIO_USERNAME": username,
+        "LABEL_STUDIO_PASSWORD": password,
+        "LABEL_STUDIO_USER_TOKEN": token,
+        "LABEL_STUDIO_ENABLE_LEGACY_API_TOKEN": "true",
+        "SSRF_PROTECTION_ENABLED": "false",
+        "COLLECT_ANALYTICS": "false",
+        "LATEST_VERSION_CHECK": "false",
+        "SENTRY_DSN": "",
+        "FRONTEND_SENTRY_DSN": "",
+    }
+
+
+def start(
+    data: Path,
+    port: int = 0,
+    token: str | None = None,
+    password: str | None = None,
+    timeout_s: float = START_TIMEOUT_S,
+    more_environment: Mapping[str, str] | None = None,
+) -> LabelStudioServer:
+    """Start Label Studio on loopback with its data in `data` and wait until it answers.
+
+    The admin is made at the first start of a data folder. Port 0: any free one. Raises RunError where it
+    ends or does not answer in time, with the last line of its log.
+    """
+    program = install()
+    data.mkdir(parents=True, exist_ok=True)
+    port = port or _free_port()
+    token, password = token or secrets.token_hex(20), password or secrets.token_urlsafe(12)
+    url = f"http://127.0.0.1:{port}"
+    log = data / "server.log"
+    command = [str(program), "start", "--no-browser", "--internal-host", "127.0.0.1"]
+    command += ["--port", str(port), "--host", url]
+    environment = server_environment(data, USERNAME, password, token) | dict(more_environment or {})
+    with log.open("ab") as out:
+        process = subprocess.Popen(
+            command, stdout=out, stderr=out, stdin=subprocess.DEVNULL, env=environment, start_new_session=True
+        )
+    server = LabelStudioServer(url, USERNAME, password, token, process, log)
+    try:
+        _await_health(server, timeout_s)
+    except BaseException:
+        server.stop()
+        raise
+    return server
+
+
+def is_up(url: str) -> bool:
+    """Whether Label Studio answers at `url`."""
+    try:
+        with urllib.request.urlopen(f"{url}/health", timeout=2.0) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def _await_health(server: LabelStudioServer, timeout_s: float) -> None:
+    end = time.monotonic() + timeout_s
+    while time.monotonic() < end:
+        if server.process.poll() is not None:
+            raise RunError(f"Label Studio ended at its start: {_last_line(server.log)} ({server.log})")
+        if is_up(server.url):
+            return
+        time.sleep(0.25)
+    raise RunError(f"Label Studio did not answer within {timeout_s:.0f} s: see {server.log}")
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    return lines[-1][:300] if lines else "without a message"
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def main() -> None:
+    """Run in the foreground until interrupted; prints the address, the admin and the token."""
+    parser = argparse.ArgumentParser(prog="make label-studio", description="A Label Studio on loopback.")
+    parser.add_argument("--port", type=int, default=DEFAULT_PORT)
+    parser.add_argument("--data", type=Path, default=None, help="its database and files; default: FO1_HOME")
+    given = parser.parse_args()
+    try:
+        _serve(given.port, given.data or _home() / "label-studio")
+    except (RunError, UsageError) as error:
+        print(f"label-studio: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+
+
+def _home() -> Path:
+    from services.settings import load_settings
+
+    return load_settings().home
+
+
+def _serve(port: int, data: Path) -> None:
+    token, password = (
+        _kept(data / "token", secrets.token_hex(20)),
+        _kept(data / "password", secrets.token_urlsafe(12)),
+    )
+    print(f"label-studio: starting {VERSION} (a first start takes a minute or more)", file=sys.stderr)
+    server = start(data, port, token, password)
+    for name in ("url", "username", "password", "token"):
+        print(f"{name:10}{getattr(server, name)}")
+    print(f"\nexport FO1_LABEL_STUDIO_URL={server.url} FO1_LABEL_STUDIO_TOKEN={server.token}", flush=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    try:
+        server.process.wait()
+    except KeyboardInterrupt:
+        print("label-studio: stopping", file=sys.stderr)
+    finally:
+        server.stop()
+
+
+def _kept(path: Path, made: str) -> str:
+    """What the file holds; `made`, kept there for the next start, where it is absent."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(made)
+    return path.read_text().strip()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,185 @@
+"""What a person changed: an annotation against what was shown, as corrections with the original beside them.
+
+A submitted annotation speaks of everything that was shown: what was left as it was, and not called wrong,
+is confirmed (`verdict`, right). A region called wrong whose texts were all left alone is wrong in each of
+them. Boxes: pixels of the EXIF-oriented image. Pure functions.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from schemas.corrections import Correction, CorrectionAction, CorrectionValue, Lane
+from schemas.labels import LabelKind
+from schemas.regions import Box, make_region_id
+from services.review.convert import Said, SaidRegion, counts_text, phrase_aliases
+from services.review.shown import ShownImage, ShownRegion
+
+# Browsers compute in percent: what they give back unmoved is off by far less, what a hand moves by more.
+STILL_PX = 0.01
+
+
+@dataclass(frozen=True)
+class Submission:
+    """Who submitted, when, and how long it took: the same on all corrections of one annotation."""
+
+    annotation_key: str
+    annotator: str
+    at: str
+    seconds: float | None = None
+    lane: Lane = Lane.REVIEW
+    ground_truth: bool = False
+
+
+def corrections_of(shown: ShownImage, said: Said, submission: Submission) -> list[Correction]:
+    """Everything that `said` changes or confirms of what was shown, boxes first."""
+    told = _Teller(shown, said, submission)
+    return [*told.boxes(), *told.texts(), *told.phrases(), *told.whole_image()]
+
+
+class _Teller:
+    def __init__(self, shown: ShownImage, said: Said, submission: Submission) -> None:
+        self._shown, self._said, self._submission = shown, said, submission
+        self._known = {region.mark: region for region in shown.regions}
+        self._ids = {mark: self._region_id(mark, region) for mark, region in said.regions.items()}
+
+    def boxes(self) -> Iterator[Correction]:
+        """Regions moved, deleted, added."""
+        for mark, region in self._known.items():
+            left = self._said.regions.get(mark)
+            before = CorrectionValue(box_xyxy=region.box_xyxy)
+            if left is None:
+                yield self._one(CorrectionAction.DELETED, region_id=region.region_id, before=before)
+            elif not is_still(region.box_xyxy, left.box_xyxy):
+                after = CorrectionValue(box_xyxy=left.box_xyxy)
+                yield self._one(
+                    CorrectionAction.MOVED, region_id=region.region_id, before=before, after=after
+                )
+        for mark, added in self._said.regions.items():
+            if mark not in self._known:
+                yield self._one(CorrectionAction.ADDED, after=CorrectionValue(box_xyxy=added.box_xyxy))
+
+    def texts(self) -> Iterator[Correction]:
+        """Captions and readings, changed or confirmed."""
+        for mark, left in self._said.regions.items():
+            region = self._known.get(mark)
+            before = region.texts if region is not None else {}
+            kinds = [*before, *(kind for kind in left.texts if kind not in before)]
+            changed = [kind for kind in kinds if left.texts.get(kind, "") != before.get(kind, "")]
+            for kind in changed:
+                yield self._one(
+                    CorrectionAction.RECAPTIONED,
+                    region_id=self._ids[mark],
+                    kind=kind,
+                    before=CorrectionValue(text=before[kind]) if kind in before else None,
+                    after=CorrectionValue(text=left.texts.get(kind, "")),
+                )
+            if region is not None:
+                yield from self._judged(region, left, changed)
+
+    def phrases(self) -> Iterator[Correction]:
+        """Which regions a phrase names, changed or confirmed."""
+        for alias, part in zip(phrase_aliases(self._shown), self._shown.phrases, strict=True):
+            now = [mark for mark, region in self._said.regions.items() if alias in region.phrases]
+            kept = [mark for mark in part.marks if mark in self._said.regions]
+            before = CorrectionValue(region_ids=part.region_ids)
+            if set(now) != set(kept):
+                after = CorrectionValue(region_ids=[self._ids[mark] for mark in now])
+                yield self._one(
+                    CorrectionAction.REGROUNDED,
+                    kind=part.kind,
+                    subject=part.phrase,
+                    before=before,
+                    after=after,
+                )
+            elif len(kept) == len(part.marks):
+                yield self._one(
+                    CorrectionAction.VERDICT, kind=part.kind, subject=part.phrase, before=before, right=True
+                )
+
+    def whole_image(self) -> Iterator[Correction]:
+        """The image's caption and its counts."""
+        before, after = self._shown.caption or "", self._said.caption or ""
+        if before != after:
+            yield self._one(
+                CorrectionAction.RECAPTIONED,
+                kind=LabelKind.GROUNDED_CAPTION,
+                before=CorrectionValue(text=before) if before else None,
+                after=CorrectionValue(text=after),
+            )
+        elif before:
+            kind = LabelKind.GROUNDED_CAPTION
+            yield self._one(
+                CorrectionAction.VERDICT, kind=kind, before=CorrectionValue(text=before), right=True
+            )
+        yield from self._counts()
+
+    def _counts(self) -> Iterator[Correction]:
+        shown = {part.phrase: part for part in self._shown.counts}
+        left = parse_counts(self._said.counts if self._said.counts is not None else "")
+        if self._said.counts == counts_text(self._shown.counts):
+            left = {phrase: part.count for phrase, part in shown.items()}
+        for phrase, count in left.items():
+            part = shown.get(phrase)
+            before = (
+                CorrectionValue(count=part.count, region_ids=part.region_ids) if part is not None else None
+            )
+            if part is not None and part.count == count:
+                kind = LabelKind.COUNT
+                yield self._one(
+                    CorrectionAction.VERDICT, kind=kind, subject=phrase, before=before, right=True
+                )
+            else:
+                after = CorrectionValue(count=count)
+                yield self._one(CorrectionAction.RECOUNTED, subject=phrase, before=before, after=after)
+
+    def _judged(
+        self, region: ShownRegion, left: SaidRegion, changed: list[LabelKind]
+    ) -> Iterator[Correction]:
+        """Verdicts on the texts that stayed; none where one was changed and the region called wrong."""
+        if left.verdict is False and changed:
+            return
+        for kind, text in region.texts.items():
+            if kind not in changed:
+                yield self._one(
+                    CorrectionAction.VERDICT,
+                    region_id=self._ids[region.mark],
+                    kind=kind,
+                    before=CorrectionValue(text=text),
+                    right=left.verdict is not False,
+                )
+
+    def _region_id(self, mark: str, left: SaidRegion) -> str:
+        region = self._known.get(mark)
+        if region is not None and is_still(region.box_xyxy, left.box_xyxy):
+            return region.region_id
+        return make_region_id(self._shown.image_id, left.box_xyxy)
+
+    def _one(self, action: CorrectionAction, **of_it: Any) -> Correction:
+        by = self._submission
+        return Correction(
+            image_id=self._shown.image_id,
+            action=action,
+            annotator=by.annotator,
+            seconds=by.seconds,
+            at=by.at,
+            lane=by.lane,
+            annotation_key=by.annotation_key,
+            ground_truth=by.ground_truth,
+            **of_it,
+        )
+
+
+def is_still(one: Box, other: Box) -> bool:
+    """Whether two boxes are the same to within STILL_PX on every side."""
+    return all(abs(a - b) <= STILL_PX for a, b in zip(one, other, strict=True))
+
+
+def parse_counts(text: str) -> dict[str, int]:
+    """The lines `phrase = number` of a text; others say nothing."""
+    found: dict[str, int] = {}
+    for line in text.splitlines():
+        phrase, equals, number = line.rpartition("=")
+        if equals and number.strip().isdecimal() and phrase.strip():
+            found[phrase.strip()] = int(number)
+    return found

@@ -1,0 +1,133 @@
+"""What can be done with reviews: ask for a push, look, hear webhooks. Label Studio itself is the worker's."""
+
+import hmac
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from services.database.engine import Database
+from services.database.models import DatasetRecord, now
+from services.datasets import registry
+from services.identifiers import new_id
+from services.problems import Problem
+from services.review import inbox, repository
+from services.review.client import LabelStudio
+from services.review.models import Review
+from services.review.push import Push
+from services.review.worker import ReviewWorker
+from services.security.signing import UrlSigner
+from services.settings import Settings
+
+IMAGES_FOR = "review"
+
+
+def make_worker(settings: Settings, database: Database, signer: UrlSigner) -> ReviewWorker | None:
+    """The loop over reviews of the Label Studio that is set; None where none is."""
+    if settings.label_studio_url is None or settings.label_studio_token is None:
+        return None
+    client = LabelStudio(settings.label_studio_url, settings.label_studio_token.get_secret_value())
+
+    async def image_urls(review: Review) -> Callable[[str], str]:
+        grant = review.image_grant_id or ""
+        return lambda image_id: signer.url(image_id, grant)
+
+    def webhook(review_id: str) -> tuple[str, str]:
+        return f"{settings.base_url}/v1/webhooks/label-studio", webhook_secret(settings, review_id)
+
+    push = Push(database, client, image_urls, webhook)
+    return ReviewWorker(database, client, push, pull_every_s=settings.review_pull_every_s)
+
+
+def webhook_secret(settings: Settings, review_id: str) -> str:
+    """What a review's webhook must carry: made of the service's own secret, kept nowhere."""
+    return hmac.digest(settings.secret, f"fo1 webhook of {review_id}".encode(), "sha256").hex()
+
+
+def is_from_label_studio(settings: Settings, review_id: str, secret: str) -> bool:
+    """Whether a webhook carries its review's secret."""
+    return hmac.compare_digest(
+        webhook_secret(settings, review_id).encode(), secret.encode("utf-8", "replace")
+    )
+
+
+async def ask_for_push(
+    session: AsyncSession,
+    settings: Settings,
+    record: DatasetRecord,
+    title: str | None,
+    options: dict[str, Any],
+) -> Review:
+    """The review of a dataset: made, or found again and, where other options were given, filled up."""
+    assert settings.label_studio_url is not None
+    key = record.manifest_sha256[:16]
+    review = await repository.review_by_key(session, key, settings.label_studio_url)
+    if review is None:
+        return await _create(session, settings.label_studio_url, key, record, title, options)
+    if review.state == "failed" and review.project_id is None:
+        await repository.send_again(session, review.id)
+    if review.state == "failed" or review.options != options:
+        review.options, review.state, review.error = options, "preparing", None
+        review.dataset, review.dataset_id = record.address, record.id
+        review.image_grant_id = (await registry.grant_images(session, record.id, IMAGES_FOR)).id
+        await session.flush()
+    return review
+
+
+async def _create(
+    session: AsyncSession,
+    label_studio_url: str,
+    key: str,
+    record: DatasetRecord,
+    title: str | None,
+    options: dict[str, Any],
+) -> Review:
+    grant = await registry.grant_images(session, record.id, IMAGES_FOR)
+    review = Review(
+        id=new_id("rev"),
+        key=key,
+        dataset_id=record.id,
+        dataset=record.address,
+        title=(title or f"{record.name} {record.version[:12]}")[:50].ljust(3),
+        label_studio_url=label_studio_url,
+        image_grant_id=grant.id,
+        model_version=model_version(record),
+        options=options,
+        state="preparing",
+        doubtful=False,
+        created_at=now(),
+    )
+    session.add(review)
+    await session.flush()
+    return review
+
+
+def model_version(record: DatasetRecord) -> str:
+    """What Label Studio calls who made the pre-annotations: the model and its weights."""
+    model = record.manifest.get("model") or {}
+    name, digest = model.get("name") or "fo1", (model.get("sha256") or record.manifest_sha256)[:8]
+    return f"{name.rstrip('/').rpartition('/')[2][:80]}-{digest}"
+
+
+async def found(session: AsyncSession, review_id: str) -> Review:
+    """A review. Raises a Problem of 404."""
+    review = await repository.find_review(session, review_id)
+    if review is None:
+        raise Problem(404, f"no review has the id {review_id}")
+    return review
+
+
+async def review_of_project(session: AsyncSession, payload: dict[str, Any]) -> Review | None:
+    """The review that a webhook without our header is about."""
+    project = payload.get("project")
+    number = project.get("id") if isinstance(project, dict) else project
+    if not isinstance(number, int) or isinstance(number, bool) or not 0 < number < 2**31:
+        return None
+    return await repository.review_of_project(session, number)
+
+
+async def hear(session: AsyncSession, review_id: str, payload: dict[str, Any]) -> int:
+    """Keep what a webhook names; how many things that are."""
+    named = inbox.deliveries_of(review_id, payload)
+    await inbox.keep(session, named)
+    return len(named)

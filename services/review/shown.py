@@ -1,0 +1,172 @@
+"""What a reviewer is shown of one image: the ground that corrections are told against.
+
+Made of a dataset's row; kept compressed in the outbox, so that a review outlives the dataset's folder.
+Boxes: absolute pixels of the EXIF-oriented image, x_min y_min x_max y_max. Every region has a `mark`,
+which is its result id in Label Studio: the region's id, made unique where two regions share one.
+"""
+
+import math
+import zlib
+from collections.abc import Iterable
+
+from pydantic import BaseModel, ConfigDict
+
+from schemas.images import ImageRow
+from schemas.labels import Decision, Label, LabelKind, Source
+from schemas.regions import Box, Region
+
+TEXT_KINDS = (LabelKind.BRIEF_CAPTION, LabelKind.DETAILED_CAPTION, LabelKind.OCR)
+_COLUMN = {
+    LabelKind.BRIEF_CAPTION: "brief_caption",
+    LabelKind.DETAILED_CAPTION: "detailed_caption",
+    LabelKind.OCR: "text",
+}
+# A model's wrong answers are mostly short and unsure: without calibration its own words are all there is.
+_UNKNOWN_CONFIDENCE = 0.5
+
+
+class ShownRegion(BaseModel):
+    """A box with its texts by label kind (`""` where a text was looked for and none is there)."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    mark: str
+    region_id: str
+    box_xyxy: Box
+    texts: dict[LabelKind, str] = {}
+    reasons: list[str] = []
+
+
+class ShownPhrase(BaseModel):
+    """A phrase and the regions (by `mark`) it names; none: said to be absent."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: LabelKind
+    phrase: str
+    marks: list[str]
+    region_ids: list[str]
+
+
+class ShownCount(BaseModel):
+    """How many of a phrase there are."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    phrase: str
+    count: int
+    region_ids: list[str]
+
+
+class ShownImage(BaseModel):
+    """One image as a reviewer sees it. `reasons` are those of the labels of the whole image."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    image_id: str
+    width: int
+    height: int
+    title: str
+    regions: list[ShownRegion] = []
+    phrases: list[ShownPhrase] = []
+    counts: list[ShownCount] = []
+    caption: str | None = None
+    reasons: list[str] = []
+    score: float = _UNKNOWN_CONFIDENCE
+
+    def packed(self) -> bytes:
+        """The document, compressed."""
+        return zlib.compress(self.model_dump_json(exclude_defaults=True).encode(), 6)
+
+
+def unpack(data: bytes) -> ShownImage:
+    """The document of `packed`."""
+    return ShownImage.model_validate_json(zlib.decompress(data))
+
+
+def shown_image(row: ImageRow, blind: bool = False) -> ShownImage:
+    """What is shown of `row`. `blind`: without the reasons and the score, for an audit."""
+    regions = _shown_regions(row, blind)
+    marks: dict[str, str] = {}
+    for region in regions:
+        marks.setdefault(region.region_id, region.mark)
+    shown = ShownImage(
+        image_id=row.image_id,
+        width=row.width,
+        height=row.height,
+        title=row.uri.rstrip("/").rpartition("/")[2] or row.uri,
+        regions=regions,
+        phrases=[
+            ShownPhrase(
+                kind=part.kind,
+                phrase=part.phrase,
+                marks=[marks[region_id] for region_id in part.region_ids if region_id in marks],
+                region_ids=part.region_ids,
+            )
+            for part in row.groundings
+        ],
+        counts=[
+            ShownCount(phrase=part.phrase, count=part.count, region_ids=part.region_ids)
+            for part in row.counts
+        ],
+        caption=row.caption,
+    )
+    if not blind:
+        labels = [part.label for part in row.groundings] + [part.label for part in row.counts]
+        shown.reasons = _reasons(labels)
+        shown.score = 1.0 - doubt_of(row)
+    return shown
+
+
+def doubt_of(row: ImageRow) -> float:
+    """How doubtful a row is, 0 to 1: one less the lowest confidence of its labels.
+
+    Where nothing is calibrated, the mean probability of an answer's tokens stands in for its confidence.
+    """
+    labels = [label for label in row.answered_labels() if label.decision is not Decision.ACCEPT]
+    known = [_trust(label) for label in labels or row.answered_labels()]
+    return 1.0 - min(known, default=_UNKNOWN_CONFIDENCE)
+
+
+def _trust(label: Label) -> float:
+    value = label.confidence
+    if value is None:
+        mean = next((one.value for one in label.signals if one.name == "logprob_mean"), None)
+        value = math.exp(min(mean, 0.0)) if mean is not None else None
+    if value is None or not math.isfinite(value):
+        return _UNKNOWN_CONFIDENCE
+    return min(max(value, 0.0), 1.0)
+
+
+def _shown_regions(row: ImageRow, blind: bool) -> list[ShownRegion]:
+    used: dict[str, int] = {}
+    found = []
+    for region in row.regions:
+        times = used[region.region_id] = used.get(region.region_id, 0) + 1
+        found.append(
+            ShownRegion(
+                mark=region.region_id if times == 1 else f"{region.region_id}#{times}",
+                region_id=region.region_id,
+                box_xyxy=region.box_xyxy,
+                texts=_texts(region),
+                reasons=[] if blind else _reasons(region.labels),
+            )
+        )
+    return found
+
+
+def _texts(region: Region) -> dict[LabelKind, str]:
+    answered = {label.kind for label in region.labels if label.source is not Source.CORPUS}
+    texts = {kind: getattr(region, _COLUMN[kind]) for kind in TEXT_KINDS}
+    return {kind: text or "" for kind, text in texts.items() if text is not None or kind in answered}
+
+
+def _reasons(labels: Iterable[Label]) -> list[str]:
+    """Why the labels that are not accepted are doubted, in a few words each."""
+    told = []
+    for label in labels:
+        if label.decision is Decision.REVIEW:
+            trust = "" if label.confidence is None else f", confidence {label.confidence:.2f}"
+            why = ", ".join(label.reasons) or "to be reviewed"
+            told.append(f"{label.kind.value.replace('_', ' ')}: {why}{trust}")
+    return told
