@@ -15,10 +15,12 @@ CALIBRATION_VERSION = 1
 
 
 class SignalColumn(BaseModel):
-    """One signal as the model takes it: (value - mean) / deviation, clipped to `low`..`high` before.
+    """One signal as the model takes it: two columns of a value clipped to `low`..`high`.
 
-    `fill` stands in for a missing value. `indicator`: a further column, 1 where it was missing.
-    `usual_low`, `usual_high`: the 10th and 90th percentile over right labels, for reasons.
+    The first is (value - mean) / deviation, the second the value's rank as a standard normal number: the
+    interpolation between the points (`knots`, `ranks`), flat beyond the ends; so both ends of a skewed
+    signal are told apart. `fill` stands in for a missing value. `indicator`: a further column, 1 where it
+    was missing. `usual_low`, `usual_high`: the 10th and 90th percentile over right labels, for reasons.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -29,13 +31,15 @@ class SignalColumn(BaseModel):
     deviation: float = Field(gt=0)
     low: float
     high: float
+    knots: list[float]
+    ranks: list[float]
     indicator: bool = False
     usual_low: float
     usual_high: float
 
 
 class LogisticModel(BaseModel):
-    """score = intercept + weights . columns (signals first, then indicators, in the columns' order)."""
+    """score = intercept + weights . columns: values, then ranks, then indicators, in order of signals."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -60,12 +64,13 @@ class Tree(BaseModel):
 
 
 class BoostedTrees(BaseModel):
-    """score = intercept + the sum of the trees."""
+    """score = intercept + weights . columns + the sum of the trees."""
 
     model_config = ConfigDict(extra="forbid")
 
     family: Literal["boosted_trees"] = "boosted_trees"
     intercept: float
+    weights: list[float]
     trees: list[Tree]
 
 

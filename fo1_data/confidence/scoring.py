@@ -21,10 +21,10 @@ class Scorer:
 
     def __call__(self, matrix: Values) -> Values:
         scores = np.full(len(matrix), self._model.intercept)
-        if isinstance(self._model, LogisticModel):
+        if isinstance(self._model, LogisticModel | BoostedTrees):
             for place, weight in enumerate(self._model.weights):
                 scores = scores + weight * matrix[:, place]
-        elif self._forest is not None:
+        if self._forest is not None:
             scores = scores + self._forest.sums(matrix)
         bounded: Values = np.clip(scores, -_LARGEST_SCORE, _LARGEST_SCORE)
         return bounded

@@ -5,6 +5,7 @@ starts with `feature_` describe the region for diversity and say nothing of trus
 """
 
 from collections.abc import Mapping, Sequence
+from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,7 @@ FEATURE_PREFIX = "feature_"
 Matrix = npt.NDArray[np.float64]
 # Beyond it a number is as good as infinite, and sums of a few could overflow.
 _LARGEST = 1e6
+_NUM_KNOTS = 33
 
 
 def signals_of(label: Label) -> dict[str, float]:
@@ -58,6 +60,7 @@ def describe_columns(
             continue
         low, high = (float(bound) for bound in np.quantile(known, [0.005, 0.995]))
         clipped = np.clip(known, low, high)
+        knots, ranks = _normal_ranks(clipped)
         of_right = column[right & ~np.isnan(column)]
         usual = np.quantile(of_right if len(of_right) else known, [0.1, 0.9])
         columns.append(
@@ -68,6 +71,8 @@ def describe_columns(
                 deviation=max(float(clipped.std()), 1e-6),
                 low=low,
                 high=high,
+                knots=knots,
+                ranks=ranks,
                 indicator=missing,
                 usual_low=float(usual[0]),
                 usual_high=float(usual[1]),
@@ -77,7 +82,7 @@ def describe_columns(
 
 
 def prepare(tables: Sequence[Mapping[str, float]], columns: Sequence[SignalColumn]) -> Matrix:
-    """(labels, columns and then indicators) float64, finite for every input: what a model scores."""
+    """(labels, values, ranks and indicators) float64, finite for every input: what a model scores."""
     raw = signal_matrix(tables, [column.name for column in columns])
     missing = np.isnan(raw)
     if not columns:
@@ -89,5 +94,16 @@ def prepare(tables: Sequence[Mapping[str, float]], columns: Sequence[SignalColum
     filled = np.clip(np.where(missing, fill, raw), low, high)
     shown = [place for place, column in enumerate(columns) if column.indicator]
     # Trees are fitted on float32: both sides of a threshold must be told apart in the same numbers.
-    ready = np.concatenate([(filled - mean) / deviation, missing[:, shown].astype(np.float64)], axis=1)
+    ranked = [np.interp(filled[:, place], column.knots, column.ranks) for place, column in enumerate(columns)]
+    values = (filled - mean) / deviation
+    ready = np.concatenate([values, np.stack(ranked, axis=1), missing[:, shown].astype(float)], axis=1)
     return ready.astype(np.float32).astype(np.float64)
+
+
+def _normal_ranks(values: npt.NDArray[np.float64]) -> tuple[list[float], list[float]]:
+    """Quantiles of a signal and the standard normal number of each; of equal quantiles the mean."""
+    shares = np.linspace(0.01, 0.99, _NUM_KNOTS)
+    knots, place = np.unique(np.quantile(values, shares), return_inverse=True)
+    normal = np.array([NormalDist().inv_cdf(float(share)) for share in shares])
+    ranks = [float(normal[place == number].mean()) for number in range(len(knots))]
+    return [float(knot) for knot in knots], ranks
