@@ -15,9 +15,9 @@ from fastapi.encoders import jsonable_encoder
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from sqlalchemy import delete
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from services.database.locks import lock_name
 from services.database.models import IdempotentAnswer, now
 from services.problems import Problem
 from services.security.keys import Caller
@@ -52,6 +52,7 @@ async def answer_once(
     body_sha256 = hashlib.sha256(
         json.dumps(body.model_dump(mode="json"), sort_keys=True).encode()
     ).hexdigest()
+    await lock_name(session, "\n".join(identity))
     earlier = await session.get(IdempotentAnswer, identity)
     if earlier is not None:
         return _again(earlier, body_sha256)
@@ -65,13 +66,6 @@ async def answer_once(
         answer=answer,
     )
     session.add(kept)
-    try:
-        await session.flush()
-    except IntegrityError:
-        # Another process is creating under the same key at this moment: the caller asks again.
-        raise Problem(
-            409, "the same request is in work; repeat it in a moment", {"Retry-After": "1"}
-        ) from None
     await session.execute(delete(IdempotentAnswer).where(IdempotentAnswer.created_at < now() - KEPT_FOR))
     return JSONResponse(answer, status)
 

@@ -25,9 +25,9 @@ _POLICY = "default-src 'none'; sandbox"
 _IMAGES: dict[str, dict[str, str]] = {"image/jpeg": {}, "image/png": {}, "image/gif": {}, "image/webp": {}}
 
 
-@router.api_route(
+@router.head("/v1/images/{image_id}", include_in_schema=False)
+@router.get(
     "/v1/images/{image_id}",
-    methods=["GET", "HEAD"],
     response_class=Response,
     responses={
         200: {"description": "The image, upright.", "content": _IMAGES},

@@ -6,6 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from fo1_data.dataset.manifest import dump_json
 from schemas.dataset import Manifest
+from services.database.locks import lock_name
 from services.database.models import DatasetRecord, ImageGrant, now
 from services.datasets import repository
 from services.identifiers import new_id
@@ -17,6 +18,7 @@ async def register(session: AsyncSession, address: str, manifest: Manifest) -> D
     """The record of the finished dataset at `address`; a new one is indexed in the background."""
     document = manifest.model_dump(mode="json")
     manifest_sha256 = hashlib.sha256(dump_json(document)).hexdigest()
+    await lock_name(session, f"dataset {address}")
     known = await repository.find_by_address(session, address, manifest_sha256)
     if known is not None:
         return known

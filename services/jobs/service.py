@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from schemas.jobs import RunConfig
+from services.database.locks import lock_name
 from services.database.models import Job, now
 from services.identifiers import new_id
 from services.jobs import repository
@@ -118,6 +119,7 @@ async def _locked(session: AsyncSession, job_id: str) -> Job:
 
 
 async def _refuse_busy(session: AsyncSession, out: str) -> None:
+    await lock_name(session, f"job on {out}")
     other = await repository.job_in_work_on(session, out)
     if other is not None:
         raise Problem(409, f"job {other} is at work on {out}: wait for it, cancel it, or take another out")

@@ -4,6 +4,7 @@ Ray's word on an end is final. Where Ray does not answer, the folder's signs of 
 which neither was heard for `lost_after_s` seconds has failed.
 """
 
+import re
 from dataclasses import dataclass
 
 from services.jobs.ray_jobs import DriverState
@@ -66,7 +67,7 @@ def reason_of(driver: DriverState, log: tuple[str, ...]) -> str:
     for line in reversed(log):
         if line.startswith("fo1: "):
             return line.removeprefix("fo1: ")
-    if "exit code -9" in driver.message:
+    if re.search(r"exit code (-9|137)\b", driver.message):
         return "the driver was killed (signal 9): out of memory, or by hand; resume goes on"
     lines = [line.strip() for line in driver.message.splitlines() if line.strip()]
     said = lines[0] if lines else "no reason given"

@@ -1,0 +1,181 @@
+"""What holds for every answer: problem documents, headers, limits of bodies, cursors, idempotency."""
+
+import asyncio
+import itertools
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from factories import make_dataset
+from running_service import Running, make_settings, run_app
+from sqlalchemy import func, select
+
+from services.database.models import DatasetRecord, Job
+
+
+def job_body(folder: Path, name: str = "out") -> dict[str, Any]:
+    """A job that is well asked for."""
+    (folder / "corpus").mkdir(exist_ok=True)
+    return {"corpus": str(folder / "corpus"), "out": str(folder / name)}
+
+
+async def test_errors_are_problem_documents_and_answers_carry_headers(home: Path) -> None:
+    async with run_app(make_settings(home)) as service:
+        asked = [
+            await service.client.get("/v1/nowhere"),
+            await service.client.delete("/v1/jobs"),
+            await service.client.get("/v1/jobs/job_unknown"),
+            await service.client.get("/v1/jobs", params={"limit": 0}),
+            await service.client.get("/v1/jobs", params={"cursor": "bm9uc2Vuc2U"}),
+            await service.client.post("/v1/jobs", content=b"{", headers={"content-type": "application/json"}),
+        ]
+        assert [answer.status_code for answer in asked] == [404, 405, 404, 422, 422, 422]
+        for answer in asked:
+            assert answer.headers["content-type"] == "application/problem+json"
+            document = answer.json()
+            assert document["status"] == answer.status_code
+            assert document["title"]
+            assert document["detail"]
+            assert "Traceback" not in answer.text
+        for answer in [*asked, await service.client.get("/healthz"), await service.client.get("/v1/jobs")]:
+            assert answer.headers["x-content-type-options"] == "nosniff"
+            assert answer.headers["x-frame-options"] == "DENY"
+            assert "default-src 'none'" in answer.headers["content-security-policy"]
+            assert answer.headers["cache-control"] == "no-store"
+
+
+async def test_bodies_over_the_limit_are_refused_whether_or_not_they_say_so(home: Path) -> None:
+    async with run_app(make_settings(home, max_body_bytes=2000)) as service:
+        large = json.dumps({"corpus": "x" * 3000, "out": "y"}).encode()
+
+        async def pieces() -> Any:
+            for start in range(0, len(large), 100):
+                yield large[start : start + 100]
+
+        for content in (large, pieces()):
+            answer = await service.client.post(
+                "/v1/jobs", content=content, headers={"content-type": "application/json"}
+            )
+            assert answer.status_code == 413
+            assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_a_creating_post_repeated_under_its_key_creates_once(
+    tmp_path: Path, home: Path, database_url: str | None
+) -> None:
+    make_dataset(tmp_path / "ds")
+    async with run_app(make_settings(home, database_url=database_url)) as service:
+        body = {"address": str(tmp_path / "ds")}
+        answers = await asyncio.gather(
+            *(
+                service.client.post("/v1/datasets", json=body, headers={"Idempotency-Key": "one"})
+                for _ in range(6)
+            )
+        )
+        assert {answer.status_code for answer in answers} <= {201, 409}
+        assert len({answer.json()["id"] for answer in answers if answer.status_code == 201}) == 1
+        again = await service.client.post("/v1/datasets", json=body, headers={"Idempotency-Key": "one"})
+        assert (again.status_code, again.headers["idempotent-replay"]) == (201, "true")
+        other = await service.client.post(
+            "/v1/datasets", json={"address": str(tmp_path)}, headers={"Idempotency-Key": "one"}
+        )
+        assert other.status_code == 422
+        async with service.context.database.reading() as session:
+            assert await session.scalar(select(func.count()).select_from(DatasetRecord)) == 1
+
+
+async def test_jobs_are_paged_by_cursor_newest_first(
+    tmp_path: Path, home: Path, database_url: str | None
+) -> None:
+    # A Ray that nobody answers for: the jobs wait.
+    settings = make_settings(home, database_url=database_url, ray_address="http://127.0.0.1:9")
+    async with run_app(settings) as service:
+        made = []
+        for at in range(7):
+            answer = await service.client.post("/v1/jobs", json=job_body(tmp_path, f"out{at}"))
+            assert answer.status_code == 201, answer.text
+            made.append(answer.json()["id"])
+        pages, cursor = [], None
+        while True:
+            query = {"limit": 3, **({"cursor": cursor} if cursor else {})}
+            page = (await service.client.get("/v1/jobs", params=query)).json()
+            pages.append([job["id"] for job in page["items"]])
+            cursor = page["next_cursor"]
+            if cursor is None:
+                break
+        assert [len(page) for page in pages] == [3, 3, 1]
+        assert sorted(itertools.chain(*pages)) == sorted(made)
+        assert list(itertools.chain(*pages)) == sorted(made, reverse=True)
+        assert (await service.client.get("/v1/jobs", params={"state": "failed"})).json()["items"] == []
+
+
+async def test_a_second_job_on_the_same_folder_is_refused(tmp_path: Path, home: Path) -> None:
+    async with run_app(make_settings(home, ray_address="http://127.0.0.1:9")) as service:
+        assert (await service.client.post("/v1/jobs", json=job_body(tmp_path))).status_code == 201
+        answer = await service.client.post("/v1/jobs", json=job_body(tmp_path))
+        assert answer.status_code == 409
+        async with service.context.database.reading() as session:
+            assert await session.scalar(select(func.count()).select_from(Job)) == 1
+
+
+BAD_JOBS: dict[str, tuple[dict[str, Any], str]] = {
+    "outside": ({"corpus": "/etc"}, "corpus"),
+    "link": ({"corpus": "{root}/link"}, "corpus"),
+    "out outside": ({"out": "/var/elsewhere"}, "out"),
+    "out by dots": ({"out": "{root}/../elsewhere"}, "out"),
+    "glob outside": ({"corpus": "/etc/*.conf"}, "corpus"),
+    "other bucket": ({"out": "s3://bucket/x"}, "out"),
+    "gone": ({"corpus": "{root}/gone"}, "corpus"),
+    "unknown model": ({"model": "no-such-model"}, "model"),
+    "model outside": ({"model": "/usr"}, "model"),
+    "no checkpoint": ({"model": "{root}/corpus"}, "model"),
+    "another cluster": ({"address": "ray://elsewhere:10001"}, "address"),
+    "too many actors": ({"actors": "4000"}, "actors"),
+    "unknown setting": ({"colour": "red"}, "colour"),
+    "needs a vocabulary": ({"labels": ["detect"]}, "vocabulary"),
+    "out of range": ({"shard_size": 0}, "shard_size"),
+    "NUL": ({"name": "a\0b"}, "name"),
+    "calibration gone": ({"calibration": "{root}/c.json"}, "calibration"),
+}
+
+
+@pytest.fixture
+def refused_jobs(tmp_path: Path) -> Path:
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "link").symlink_to("/etc")
+    return root
+
+
+async def test_jobs_are_checked_completely(refused_jobs: Path, home: Path) -> None:
+    async with run_app(make_settings(home, storage_roots=[str(refused_jobs)])) as service:
+        for name, (wrong, field) in BAD_JOBS.items():
+            body = job_body(refused_jobs)
+            body |= {
+                key: value.replace("{root}", str(refused_jobs)) if isinstance(value, str) else value
+                for key, value in wrong.items()
+            }
+            answer = await service.client.post("/v1/jobs", json=body)
+            assert answer.status_code == 422, (name, answer.text)
+            assert field in answer.json()["detail"], (name, answer.text)
+
+
+async def test_readiness_follows_the_database(tmp_path: Path, home: Path, postgres_database: str) -> None:
+    async with run_app(make_settings(home, database_url=postgres_database)) as service:
+        assert (await service.client.get("/readyz")).status_code == 200
+        await service.context.database.dispose()
+        await _with_a_dead_database(service)
+
+
+async def _with_a_dead_database(service: Running) -> None:
+    from services.database.engine import open_database
+
+    living = service.context.database
+    dead = make_settings(Path("/nowhere"), database_url="postgresql://fo1@127.0.0.1:9/none")
+    service.context.database = open_database(dead)
+    answer = await service.client.get("/readyz")
+    assert answer.status_code == 503
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert (await service.client.get("/healthz")).status_code == 200
+    service.context.database = living
