@@ -97,7 +97,7 @@ def list_corpus(config: RunConfig) -> PlannedRun:
         read_calibration(config.calibration)
     entries: list[CorpusImage] = []
     rejects: list[Reject] = []
-    for listed in read_corpus(config.corpus, limit=config.limit):
+    for listed in read_corpus(config.corpus, config.limit, config.frame_every_s):
         if isinstance(listed, Reject):
             rejects.append(listed)
         else:

@@ -69,6 +69,7 @@ class RunConfig(BaseModel):
     placement_timeout_s: float = Field(default=300.0, ge=0)
 
     limit: int | None = Field(default=None, ge=1)
+    frame_every_s: float = Field(default=1.0, ge=0.001)
     embed_images: bool = False
     box_frame: Literal["auto", "stored", "oriented"] = "auto"
     parent: str | None = None
@@ -99,8 +100,6 @@ class RunConfig(BaseModel):
             raise ValueError("labels detect and count need a vocabulary (--vocabulary cat,dog)")
         if LabelKind.ASK in kinds and not self.question:
             raise ValueError("label ask needs a question (--question)")
-        if self.max_error is not None and self.calibration is None:
-            raise ValueError("max_error needs a calibration (--calibration, made by fo1 calibrate)")
         if self.max_error is not None and self.calibration is None:
             raise ValueError("max_error needs a calibration (--calibration, made by fo1 calibrate)")
         if self.validation_share + self.test_share > 1:

@@ -64,6 +64,7 @@ _OPTIONS: dict[str, tuple[type, str, str]] = {
     "dtype": (str, GROUP_WHERE, "float32 or bfloat16 (default: what suits the device)."),
     "batch_images": (int, GROUP_WHERE, "Images the engine opens at once."),
     "engine_bytes": (int, GROUP_WHERE, "Most memory of the engine's open images."),
+    "frame_every_s": (float, GROUP_LIMITS, "Seconds between the frames that a video is read as."),
     "limit": (int, GROUP_LIMITS, "Only the first N images."),
     "box_frame": (str, GROUP_LIMITS, "Frame of the corpus' boxes: auto, stored or oriented."),
     "score_floor": (float, GROUP_LIMITS, "Lowest score of a detector's box."),

@@ -19,6 +19,7 @@ from fo1_data.corpus.forms.webdataset import read_webdataset
 from fo1_data.corpus.forms.yolo import is_yolo_folder, read_yolo_folder, read_yolo_yaml
 from fo1_data.corpus.places import children, expand, is_pattern, join_verbatim, kind_of
 from fo1_data.corpus.streams import one_line, open_stream
+from fo1_data.corpus.videos import NO_DECODER, is_video, list_frames
 from fo1_data.errors import CorpusError
 from schemas.corpus import CorpusImage
 from schemas.images import Reject
@@ -38,17 +39,40 @@ _LISTS = {
 }
 _FORMS = (
     "a folder, a glob, a .txt, .jsonl or .parquet list, COCO .json, Pascal VOC .xml, "
-    "a YOLO data.yaml or WebDataset .tar files"
+    "a YOLO data.yaml, WebDataset .tar files or videos"
 )
 
 
-def read_corpus(corpus: str, limit: int | None = None) -> Items:
+def read_corpus(corpus: str, limit: int | None = None, frame_every_s: float = 1.0) -> Items:
     """The entries of a corpus in a fixed order, and a reject (stage `listing`) for what cannot be listed.
 
-    At most `limit` entries. Raises CorpusError at once where there is no corpus, and when the
-    listing ends without having named anything.
+    At most `limit` entries. A video gives an entry for each of its frames, `frame_every_s` apart.
+    Raises CorpusError at once where there is no corpus, and when the listing ends without having named
+    anything.
     """
-    return _limited(_not_empty(_dispatch(corpus), corpus), limit)
+    listed = _not_empty(_dispatch(corpus), corpus)
+    framed = (one for item in listed for one in _frames(item, frame_every_s))
+    return _limited(_or_no_decoder(framed), limit)
+
+
+def _or_no_decoder(items: Items) -> Items:
+    """Raise CorpusError where the corpus holds nothing but videos, and nothing to decode them with."""
+    lacking, entries = None, 0
+    for item in items:
+        entries += isinstance(item, CorpusImage)
+        if isinstance(item, Reject) and item.reason == NO_DECODER:
+            lacking = item.message
+        yield item
+    if lacking is not None and not entries:
+        raise CorpusError(lacking)
+
+
+def _frames(item: CorpusImage | Reject, every_s: float) -> Items:
+    """The frames of a video; anything else as it is."""
+    if isinstance(item, CorpusImage) and item.inner is None and is_video(item.uri):
+        yield from list_frames(item, every_s)
+    else:
+        yield item
 
 
 def _limited(items: Items, limit: int | None) -> Items:
@@ -106,7 +130,7 @@ def _read_file_form(address: str) -> Items:
         return read_webdataset([address])
     if suffix == ".xml":
         return read_voc([address])
-    if suffix and suffix not in Image.registered_extensions():
+    if suffix and suffix not in Image.registered_extensions() and not is_video(address):
         raise CorpusError(f"{address} is no corpus: looked for {_FORMS}, or an image")
     return read_files([address])
 

@@ -19,6 +19,7 @@ from fo1_data.corpus.addresses import file_system, fsspec_file_system, is_web, j
 from fo1_data.corpus.archives import read_member
 from fo1_data.corpus.downloads import download
 from fo1_data.corpus.images import InputLimits
+from fo1_data.corpus.videos import is_video, read_frame
 from fo1_data.errors import ConfigError, StorageError
 from schemas.corpus import CorpusImage
 
@@ -29,6 +30,8 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 def read_bytes(entry: CorpusImage, limits: InputLimits) -> bytes:
     """The encoded bytes of an entry's image; raises InputReject(stage `fetch`)."""
+    if entry.inner is not None and is_video(entry.uri):
+        return read_frame(entry)
     if entry.inner is not None:
         return read_member(entry, limits)
     return download(entry.uri, max_bytes=limits.max_bytes, timeout_s=limits.download_timeout_s)

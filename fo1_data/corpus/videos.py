@@ -1,0 +1,110 @@
+"""Videos as frames: listed at even times, each read as an image of its own.
+
+A frame is an entry whose `inner` says its time (`frame@12.500s`), so that it is found again from its
+address alone; its bytes are a PNG of the first frame shown at that time or after it, turned as the file
+says it is to be shown. Times are seconds from the start of the video. Needs PyAV (the extra `video`).
+"""
+
+import io
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from fo1_data.corpus.addresses import suffix_of
+from fo1_data.corpus.places import listing_reject
+from fo1_data.corpus.streams import one_line, open_seekable
+from fo1_data.errors import ConfigError, CorpusError, InputReject
+from schemas.corpus import CorpusImage
+from schemas.images import Reject
+
+SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg")
+NO_DECODER = "no_video_decoder"
+_INNER = re.compile(r"frame@(\d+\.\d{3})s")
+
+
+def is_video(address: str) -> bool:
+    """True for a file that is named as a video."""
+    return suffix_of(address).lower() in SUFFIXES
+
+
+def list_frames(entry: CorpusImage, every_s: float) -> Iterator[CorpusImage | Reject]:
+    """The frames of a video `every_s` seconds apart, from its start; a reject where it cannot be opened,
+    or PyAV is not installed."""
+    try:
+        with _opened(entry.uri) as (container, stream):
+            length_s = _length_s(container, stream)
+    except ConfigError as error:
+        yield listing_reject(entry.uri, NO_DECODER, str(error))
+        return
+    except (OSError, ValueError, CorpusError) as error:
+        text = f"{entry.uri} is no video that can be read: {one_line(error)}"
+        yield listing_reject(entry.uri, "bad_video", text)
+        return
+    times = (number * every_s for number in range(int(max(length_s - 1e-6, 0) / every_s) + 1))
+    for time_s in times:
+        meta = {**(entry.meta or {}), "video": entry.uri, "time_s": round(time_s, 3)}
+        yield CorpusImage(uri=entry.uri, inner=f"frame@{time_s:.3f}s", meta=meta)
+
+
+def read_frame(entry: CorpusImage) -> bytes:
+    """The PNG of a frame; raises InputReject(stage `fetch`)."""
+    found = _INNER.fullmatch(entry.inner or "")
+    if found is None:
+        raise InputReject("fetch", "no_such_frame", f"{entry.name} names no frame")
+    try:
+        with _opened(entry.uri) as (container, stream):
+            image = _frame_at(container, stream, float(found[1]))
+    except (OSError, ValueError, CorpusError) as error:
+        raise InputReject("fetch", "bad_video", f"{entry.name}: {one_line(error)}") from error
+    if image is None:
+        raise InputReject("fetch", "no_such_frame", f"{entry.name}: the video ends before")
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG", compress_level=1)
+    return buffer.getvalue()
+
+
+@contextmanager
+def _opened(address: str) -> Iterator[tuple[Any, Any]]:
+    """The video's container and its first picture stream, decoding in one thread."""
+    try:
+        import av
+    except ImportError:
+        raise ConfigError(
+            f"{address} is a video and PyAV is not installed: install fo1-data[video]"
+        ) from None
+    with open_seekable(address) as file, av.open(file) as container:
+        if not container.streams.video:
+            raise ValueError("it holds no pictures")
+        stream = container.streams.video[0]
+        stream.thread_type = "NONE"
+        yield container, stream
+
+
+def _length_s(container: Any, stream: Any) -> float:
+    if stream.duration is not None:
+        return float(stream.duration * stream.time_base)
+    if container.duration is not None:
+        return float(container.duration) / 1e6
+    last = 0.0
+    for packet in container.demux(stream):
+        if packet.pts is not None:
+            last = max(last, float(packet.pts * stream.time_base))
+    return last
+
+
+def _frame_at(container: Any, stream: Any, time_s: float) -> Any:
+    """The first frame at `time_s` or after it, as a PIL image; the last one where none comes after."""
+    start = float((stream.start_time or 0) * stream.time_base)
+    if time_s > 0:
+        container.seek(int((start + time_s) / stream.time_base), stream=stream, backward=True)
+    last = None
+    for frame in container.decode(stream):
+        last = frame
+        if frame.time is not None and frame.time - start >= time_s - 1e-4:
+            break
+    if last is None:
+        return None
+    image = last.to_image()
+    turned = getattr(last, "rotation", 0) or 0
+    return image.rotate(turned, expand=True) if turned else image
