@@ -7,6 +7,7 @@ from schemas.calibration import BoostedTrees, ConfidenceMap, LogisticModel, Mode
 
 Values = npt.NDArray[np.float64]
 _LARGEST_SCORE = 30.0
+_LEAST = 1e-6
 
 
 class Scorer:
@@ -44,7 +45,7 @@ def confidence(mapping: ConfidenceMap, scores: Values) -> Values:
     if mapping.scores:
         stepped = np.interp(scores, mapping.scores, mapping.confidences)
         mixed = mapping.platt_share * smooth + (1 - mapping.platt_share) * stepped
-    return mixed.astype(np.float32).astype(np.float64)
+    return np.clip(mixed, _LEAST, 1 - _LEAST).astype(np.float32).astype(np.float64)
 
 
 class _Forest:
