@@ -13,6 +13,8 @@ from services.api import datasets, health, images, jobs, reviews, webhooks
 from services.api.documented import complete_openapi
 from services.background import running
 from services.context import Context
+from services.dashboard import login, pages
+from services.dashboard.rendering import Pages
 from services.database.engine import open_database
 from services.database.migrate import migrate
 from services.datasets.grants import Grants
@@ -27,6 +29,7 @@ from services.problems import install_problems
 from services.review.service import make_worker
 from services.security.failure_limit import FailureLimit
 from services.security.request_limits import BodyLimit, SecurityHeaders
+from services.security.sessions import Sessions
 from services.security.signing import UrlSigner
 from services.settings import Settings
 from services.storage_roots import StorageRoots
@@ -60,9 +63,15 @@ def create_app(settings: Settings) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.context = context
-    install_problems(app)
+    install_problems(
+        app,
+        lambda status, title, detail: context.pages.render(
+            "problem.html", status, title=title, detail=detail, login=None
+        ),
+    )
+    app.add_exception_handler(login.LoggedOut, login.logged_out)
     _install_middleware(app, context)
-    routers = (health, jobs, datasets, images, reviews, webhooks)
+    routers = (health, jobs, datasets, images, reviews, webhooks, login, pages)
     for router in (module.router for module in routers):
         app.include_router(router)
     _complete_documentation(app)
@@ -92,6 +101,8 @@ def make_context(settings: Settings) -> Context:
         signer=signer,
         reviews=make_worker(settings, database, signer),
         grants=Grants(database),
+        sessions=Sessions(settings.secret, settings.session_hours),
+        pages=Pages(),
         images=ImageShelf(settings.home / "cache" / "images", roots, limits),
     )
 

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from services.dashboard.rendering import Pages
 from services.database.engine import Database
 from services.datasets.grants import Grants
 from services.datasets.images import ImageShelf
@@ -14,6 +15,7 @@ from services.jobs.reconciler import Reconciler
 from services.metrics import Metrics
 from services.review.worker import ReviewWorker
 from services.security.failure_limit import FailureLimit
+from services.security.sessions import Sessions
 from services.security.signing import UrlSigner
 from services.settings import Settings
 from services.storage_roots import StorageRoots
@@ -34,6 +36,8 @@ class Context:
     signer: UrlSigner
     grants: Grants
     images: ImageShelf
+    sessions: Sessions
+    pages: Pages
     reviews: ReviewWorker | None
 
 

@@ -31,7 +31,7 @@ def cursor_of(*values: Any) -> str:
 
 
 def values_of(cursor: str | None, *kinds: type) -> tuple[Any, ...] | None:
-    """The values of a cursor; None where there is none. Raises a Problem of 422 on one we did not make."""
+    """The values of a cursor; None where there is none. Raises a Problem of 404 on one we did not make."""
     if cursor is None:
         return None
     try:
@@ -40,7 +40,7 @@ def values_of(cursor: str | None, *kinds: type) -> tuple[Any, ...] | None:
         values = None
     fits = isinstance(values, list) and len(values) == len(kinds)
     if not fits or any(type(value) is not kind for value, kind in zip(values, kinds, strict=True)):
-        raise Problem(422, "cursor: not one of this list; leave it out for the first page")
+        raise Problem(404, "this cursor leads nowhere; leave it out for the first page")
     return tuple(values)
 
 

@@ -5,12 +5,13 @@ unexpected exception reaches the client but that it happened.
 """
 
 import logging
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 
@@ -51,8 +52,12 @@ def problem_response(
     return JSONResponse({**document, **more}, status, headers, media_type=MEDIA_TYPE)
 
 
-def install_problems(app: FastAPI) -> None:
-    """Turn every exception of `app` into a problem document."""
+def install_problems(app: FastAPI, page: Callable[[int, str, str], Response]) -> None:
+    """Turn every exception of `app` into a problem document; of a person's page into `page`.
+
+    `page` takes status, title and detail.
+    """
+    app.state.problem_page = page
     app.add_exception_handler(Problem, _on_problem)
     app.add_exception_handler(HTTPException, _on_http)
     app.add_exception_handler(RequestValidationError, _on_invalid)
@@ -78,29 +83,43 @@ def told(errors: list[dict[str, Any]]) -> str:
     )
 
 
-async def _on_problem(request: Request, error: Exception) -> JSONResponse:
+def _wants_page(request: Request) -> bool:
+    is_api = request.url.path.startswith(("/v1", "/ml"))
+    return not is_api and "text/html" in request.headers.get("accept", "")
+
+
+def _answer(
+    request: Request, status: int, detail: str, headers: dict[str, str] | None = None, **more: Any
+) -> Response:
+    if _wants_page(request):
+        made: Response = request.app.state.problem_page(status, HTTPStatus(status).phrase, detail)
+        return made
+    return problem_response(status, detail, headers, **more)
+
+
+async def _on_problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, Problem)
-    return problem_response(error.status, error.detail, error.headers, **error.more)
+    return _answer(request, error.status, error.detail, error.headers, **error.more)
 
 
-async def _on_http(request: Request, error: Exception) -> JSONResponse:
+async def _on_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     headers = dict(error.headers) if error.headers else None
-    return problem_response(error.status_code, str(error.detail), headers)
+    return _answer(request, error.status_code, str(error.detail), headers)
 
 
-async def _on_invalid(request: Request, error: Exception) -> JSONResponse:
+async def _on_invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     errors = field_errors(error.errors())
-    return problem_response(422, told(errors)[:1000] or "the request is not valid", errors=errors)
+    return _answer(request, 422, told(errors)[:1000] or "the request is not valid", errors=errors)
 
 
-async def _on_ours(request: Request, error: Exception) -> JSONResponse:
+async def _on_ours(request: Request, error: Exception) -> Response:
     if isinstance(error, StorageError):
-        return problem_response(503, str(error))
-    return problem_response(422 if isinstance(error, UsageError) else 500, str(error))
+        return _answer(request, 503, str(error))
+    return _answer(request, 422 if isinstance(error, UsageError) else 500, str(error))
 
 
-async def _on_unexpected(request: Request, error: Exception) -> JSONResponse:
+async def _on_unexpected(request: Request, error: Exception) -> Response:
     _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return problem_response(500, "something unexpected went wrong; the service's log says what")
+    return _answer(request, 500, "something unexpected went wrong; the service's log says what")

@@ -15,7 +15,7 @@ _GLOB = frozenset("*?[")
 
 
 class OutsideRoots(ValueError):
-    """A place that jobs may not touch."""
+    """A place that jobs may not touch, or one that is not named in full."""
 
 
 class StorageRoots:
@@ -24,7 +24,6 @@ class StorageRoots:
     def __init__(self, roots: tuple[str, ...]) -> None:
         self._local = [Path(os.path.realpath(path)) for path in map(local_path, roots) if path is not None]
         self._remote = [_remote_form(root) for root in roots if local_path(root) is None]
-        self._first = next((root for root in roots if local_path(root) is not None), None)
 
     def check(self, address: str) -> str:
         """The address in one absolute form. Raises OutsideRoots where it lies, or leads, outside."""
@@ -57,9 +56,9 @@ class StorageRoots:
     def _absolute(self, address: str) -> str:
         path = local_path(address)
         assert path is not None
-        if path.is_absolute() or self._first is None:
-            return normalise(address)
-        return normalise(str(Path(self._first) / path))
+        if not path.is_absolute():
+            raise OutsideRoots(f"{address!r} is no absolute path and no URL")
+        return normalise(address)
 
     def _check_local(self, address: str) -> str:
         absolute = self._absolute(address)

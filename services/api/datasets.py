@@ -116,7 +116,7 @@ async def _manifest_of(body: DatasetRequest, context: InContext) -> tuple[str, M
     return await asyncio.to_thread(service.read_registered, body.address, context.roots)
 
 
-@router.post("", status_code=201, response_model=DatasetView, responses=CONFLICT)
+@router.post("", status_code=201, response_model=DatasetView, responses={**CONFLICT, **NOT_FOUND})
 async def register_dataset(
     caller: Labeller,
     body: DatasetRequest,

@@ -39,7 +39,7 @@ async def _caller(
     async with context.database.reading() as session:
         caller = await find_caller(session, given.credentials)
     if caller is None:
-        raise _wrong_key(request, context)
+        raise wrong_key(request, context)
     return caller
 
 
@@ -48,7 +48,8 @@ async def caller_of_request(request: Request, context: Context) -> Caller:
     return await _caller(request, context, await _bearer(request))
 
 
-def _wrong_key(request: Request, context: Context) -> Problem:
+def wrong_key(request: Request, context: Context) -> Problem:
+    """What a wrong key is answered: 401, or 429 where there were too many from the same address."""
     context.metrics.key_failures.inc()
     wait_s = context.key_failures.failed(request.client.host if request.client else "")
     if wait_s is not None:

@@ -16,6 +16,7 @@ def problem_answer(description: str) -> dict[str, Any]:
 NOT_FOUND: dict[int | str, Any] = {404: problem_answer("Nothing has this id.")}
 CONFLICT: dict[int | str, Any] = {409: problem_answer("The state of things does not allow it.")}
 EVERYWHERE: dict[str, Any] = {
+    "400": problem_answer("The body cannot be read."),
     "401": problem_answer("No valid key."),
     "403": problem_answer("The key lacks the scope, or the place may not be touched."),
     "413": problem_answer("The body is too large."),

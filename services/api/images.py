@@ -14,7 +14,7 @@ from services.api.documented import NOT_FOUND, problem_answer
 from services.context import Context, InContext
 from services.database.models import DatasetRecord
 from services.datasets import repository, service
-from services.datasets.images import WIDTHS, ImagePlace, ServedImage
+from services.datasets.images import ImagePlace, ServedImage, Width
 from services.problems import Problem
 from services.security.keys import Scope
 
@@ -44,12 +44,10 @@ async def get_image(
     grant: Annotated[str | None, Query(max_length=64)] = None,
     expires: Annotated[int | None, Query(ge=0, le=2**53)] = None,
     signature: Annotated[str | None, Query(max_length=128)] = None,
-    width: Annotated[int | None, Query(description=f"At most so wide: one of {WIDTHS}.")] = None,
+    width: Annotated[Width | None, Query(description="At most so many pixels wide.")] = None,
 ) -> Response:
     """The pixels of an image that a registered dataset holds, in the frame of the dataset's boxes."""
     dataset_id = await _allowed(request, context, image_id, grant, expires, signature)
-    if width is not None and width not in WIDTHS:
-        raise Problem(422, f"width: take one of {', '.join(map(str, WIDTHS))}")
     async with context.database.reading() as session:
         record, place = await _place(session, image_id, dataset_id)
     manifest = Manifest.model_validate(record.manifest)

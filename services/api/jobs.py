@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel
+from pydantic import BaseModel, model_validator
 
 from schemas.jobs import RunConfig
 from services.api.dependencies import Labeller, Reader, ReadSession, WriteSession
@@ -57,9 +57,17 @@ class JobView(BaseModel):
         return cls(dataset=job.dataset_id, **{name: getattr(job, name) for name in names})
 
 
-async def checked_job(config: RunConfig, context: InContext) -> RunConfig:
+class JobRequest(RunConfig):
+    """The settings of a run. What has to fit together is checked after the places are."""
+
+    @model_validator(mode="after")
+    def _needs(self) -> "JobRequest":
+        return self
+
+
+async def checked_job(body: JobRequest, context: InContext) -> RunConfig:
     """The body, checked completely; no session is held meanwhile."""
-    checked = await asyncio.to_thread(check_config, config, context.roots)
+    checked = await asyncio.to_thread(check_config, body, context.roots)
     await _refuse_unplaceable(checked, context)
     return checked
 
@@ -67,7 +75,7 @@ async def checked_job(config: RunConfig, context: InContext) -> RunConfig:
 Checked = Annotated[RunConfig, Depends(checked_job)]
 
 
-@router.post("", status_code=201, response_model=JobView, responses=CONFLICT)
+@router.post("", status_code=201, response_model=JobView, responses={**CONFLICT, **NOT_FOUND})
 async def create_job(
     caller: Labeller,
     config: Checked,
@@ -137,7 +145,7 @@ async def job_events(
     context: InContext,
     job_id: JobId,
     last_event_id: Annotated[
-        str | None, Header(pattern=r"^\d{1,18}$", description="The id of the last event that arrived.")
+        str | None, Header(pattern=r"^[0-9]{1,18}$", description="The id of the last event that arrived.")
     ] = None,
 ) -> Response:
     """What happens to a job, as server-sent events, from the start or from `Last-Event-ID` on."""

@@ -10,6 +10,7 @@ import os
 import uuid
 from contextlib import suppress
 from dataclasses import dataclass
+from enum import IntEnum
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -29,7 +30,14 @@ from services.storage_roots import OutsideRoots, StorageRoots
 _DRAWN_AS_IS = {"jpg": "image/jpeg", "png": "image/png", "gif": "image/gif", "webp": "image/webp"}
 CACHE_BYTES = 2 * 2**30
 _PRUNE_EVERY = 200
-WIDTHS = (320, 640, 1280)
+
+
+class Width(IntEnum):
+    """The widths a smaller version can have, in pixels."""
+
+    SMALL = 320
+    MEDIUM = 640
+    LARGE = 1280
 
 
 @dataclass(frozen=True)
@@ -63,7 +71,7 @@ class ImageShelf:
 
     def serve(self, place: ImagePlace, manifest: Manifest, width: int | None) -> ServedImage:
         """The image, at most `width` pixels wide. Raises a Problem of 404 or 403 where it cannot be had."""
-        kept = self._folder / place.image_id[:2] / f"{place.image_id}-{width or 'full'}"
+        kept = self._folder / place.image_id[:2] / f"{place.image_id}-{int(width) if width else 'full'}"
         with suppress(OSError):
             return _served(kept.read_bytes(), place.image_id, width)
         data = self._fetch(place, manifest)
@@ -132,7 +140,7 @@ class ImageShelf:
 
 def _served(data: bytes, image_id: str, width: int | None) -> ServedImage:
     media_type = _DRAWN_AS_IS.get(suffix_of_bytes(data), "application/octet-stream")
-    return ServedImage(data, media_type, f'"{image_id[:32]}-{width or "full"}"')
+    return ServedImage(data, media_type, f'"{image_id[:32]}-{int(width) if width else "full"}"')
 
 
 def _embedded(place: ImagePlace, manifest: Manifest) -> bytes | None:

@@ -38,15 +38,15 @@ async def found(session: AsyncSession, dataset_id: str) -> DatasetRecord:
 def read_registered(address: str, roots: StorageRoots) -> tuple[str, Manifest]:
     """The absolute address and the manifest of a finished dataset. Reads storage: run it in a thread.
 
-    Raises a Problem of 422 where it is outside the roots or no finished dataset.
+    Raises a Problem: of 403 where it is outside the roots, of 404 where there is no finished dataset.
     """
     try:
         absolute = roots.check(address)
         return absolute, read_manifest(open_store(absolute))
-    except (OutsideRoots, Fo1Error, OSError) as error:
-        raise Problem(
-            422, f"address: {error}", errors=[{"field": "address", "message": str(error)}]
-        ) from None
+    except OutsideRoots as error:
+        raise Problem(403, f"address: {error}") from None
+    except (Fo1Error, OSError) as error:
+        raise Problem(404, f"address: {error}") from None
 
 
 async def list_samples(

@@ -6,29 +6,51 @@ What pydantic checks (types, ranges, unknown keys) is done before. Looks at file
 import os
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
+from fo1_data.confidence.calibration import read_calibration
 from fo1_data.corpus.addresses import is_web
 from fo1_data.errors import UsageError
 from fo1_data.labelling import read_phrases
 from schemas.jobs import RunConfig
-from services.problems import Problem, told
+from services.problems import Problem, field_errors, told
 from services.storage_roots import OutsideRoots, StorageRoots
 
 BUNDLED = "fo1-tiny"
 _PROPOSERS = ("auto", "corpus", BUNDLED)
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _MODEL_FILE = "config.json"
+FORBIDDEN, ABSENT = 403, 404
 
 
-def check_config(config: RunConfig, roots: StorageRoots) -> RunConfig:
-    """The settings with every place absolute. Raises a Problem of 422 that names all that is wrong."""
+@dataclass(frozen=True)
+class Finding:
+    """What is wrong with a setting, and the status of HTTP that says so."""
+
+    field: str
+    message: str
+    status: int = 422
+
+
+def check_config(given: RunConfig, roots: StorageRoots) -> RunConfig:
+    """The settings with every place absolute. Raises a Problem that names all that is wrong.
+
+    Its status is 403 where a place may not be touched, 404 where nothing is there, else 422.
+    """
     checked: dict[str, Any] = {}
-    errors = [{"field": field, "message": message} for field, message in _findings(config, roots, checked)]
-    if errors:
-        raise Problem(422, told(errors), errors=errors)
-    return config.model_copy(update=checked)
+    findings = list(_findings(given, roots, checked))
+    if not findings:
+        try:
+            return RunConfig.model_validate({**given.model_dump(), **checked})
+        except ValidationError as error:
+            errors = field_errors(error.errors())
+            raise Problem(422, told(errors), errors=errors) from None
+    errors = [{"field": one.field, "message": one.message} for one in findings]
+    raise Problem(min(one.status for one in findings), told(errors), errors=errors)
 
 
 def refuse_unplaceable(config: RunConfig, nodes: list[dict[str, float]]) -> None:
@@ -55,16 +77,15 @@ def _fits(node: dict[str, float], cpus: float, gpus: float) -> int:
     return int(min(ways) + 1e-9)
 
 
-def _findings(config: RunConfig, roots: StorageRoots, checked: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _findings(config: RunConfig, roots: StorageRoots, checked: dict[str, Any]) -> Iterator[Finding]:
     for field, value in config:
-        if any(
-            "\0" in text for text in (value if isinstance(value, list) else [value]) if isinstance(text, str)
-        ):
-            yield field, "text without NUL characters is needed"
+        texts = [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, str)]
+        if any("\0" in text for text in texts):
+            yield Finding(field, "text without NUL characters is needed", FORBIDDEN)
             return
     yield from _places(config, roots, checked)
     if config.address is not None:
-        yield "address", "jobs run on the service's own cluster: leave it out"
+        yield Finding("address", "jobs run on the service's own cluster: leave it out")
     if config.model != BUNDLED:
         yield from _model("model", config.model, roots, checked)
     if config.proposals not in _PROPOSERS:
@@ -72,11 +93,13 @@ def _findings(config: RunConfig, roots: StorageRoots, checked: dict[str, Any]) -
     try:
         if "phrases" in checked:
             read_phrases(checked["phrases"])
+        if "calibration" in checked:
+            read_calibration(checked["calibration"])
     except UsageError as error:
-        yield "", str(error)
+        yield Finding("", str(error))
 
 
-def _places(config: RunConfig, roots: StorageRoots, checked: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _places(config: RunConfig, roots: StorageRoots, checked: dict[str, Any]) -> Iterator[Finding]:
     for field in ("corpus", "out", "parent", "calibration", "phrases"):
         given = getattr(config, field)
         if given is None:
@@ -84,33 +107,37 @@ def _places(config: RunConfig, roots: StorageRoots, checked: dict[str, Any]) -> 
         try:
             checked[field] = roots.check_source(given) if field == "corpus" else roots.check(given)
         except OutsideRoots as error:
-            yield field, str(error)
+            yield Finding(field, str(error), FORBIDDEN)
             continue
         if field != "out" and not roots.exists(checked[field]):
-            yield field, f"nothing is at {given}"
+            yield Finding(field, f"nothing is at {given}", ABSENT)
             del checked[field]
     out = checked.get("out")
     if out is not None and "://" not in out and Path(out).exists() and not Path(out).is_dir():
-        yield "out", f"{config.out} is a file, not a folder"
+        yield Finding("out", f"{config.out} is a file, not a folder")
 
 
-def _model(field: str, given: str, roots: StorageRoots, checked: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _model(field: str, given: str, roots: StorageRoots, checked: dict[str, Any]) -> Iterator[Finding]:
     local = "://" not in given and (Path(given).is_absolute() or given.startswith((".", "~")))
     if not local and _HUB_ID.fullmatch(given):
         return
-    if not local and "://" not in given and field == "model":
-        yield field, f"{given} is not known: take {BUNDLED}, a folder, a URL or a hub id (owner/name)"
+    if not local and "://" not in given:
+        yield Finding(
+            field, f"{given} is not known: take {BUNDLED}, a folder, a URL or a hub id (owner/name)"
+        )
         return
     if is_web(given):
-        yield field, "weights and boxes are read from storage roots or by hub id, not from the web"
+        yield Finding(
+            field, "weights and boxes are read from storage roots or by hub id, not from the web", FORBIDDEN
+        )
         return
     try:
         checked[field] = roots.check(given)
     except OutsideRoots as error:
-        yield field, str(error)
+        yield Finding(field, str(error), FORBIDDEN)
         return
     place = Path(checked[field])
     if "://" not in checked[field] and not place.exists():
-        yield field, f"nothing is at {given}"
+        yield Finding(field, f"nothing is at {given}", ABSENT)
     elif place.is_dir() and not (place / _MODEL_FILE).is_file():
-        yield field, f"{given} is no checkpoint: it has no {_MODEL_FILE}"
+        yield Finding(field, f"{given} is no checkpoint: it has no {_MODEL_FILE}")

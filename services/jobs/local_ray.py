@@ -23,9 +23,14 @@ from fo1_data.dataset.lease import process_started
 from fo1_data.errors import ClusterError
 from services.jobs.ray_jobs import RayJobs
 
-START_WITHIN_S = 120.0
+START_WITHIN_S = 300.0
+START_TRIES = 3
 _POLL_S = 0.25
 OBJECT_STORE_BYTES = 200 * 2**20
+
+
+class _EndedEarly(ClusterError):
+    """The local Ray ended while it was being started."""
 
 
 @dataclass(frozen=True)
@@ -62,14 +67,23 @@ class LocalRay:
         return record if record.is_alive else None
 
     async def ensure(self) -> LocalRayRecord:
-        """The running Ray, started where there is none. Raises ClusterError where it does not start."""
+        """The running Ray, started where there is none. Raises ClusterError where it does not start.
+
+        A start that fails (a busy machine lets Ray's own waits run out) is tried again.
+        """
+        for _ in range(START_TRIES - 1):
+            with suppress(_EndedEarly):
+                return await self._ensure_once()
+        return await self._ensure_once()
+
+    async def _ensure_once(self) -> LocalRayRecord:
         record = await asyncio.to_thread(self._find_or_spawn)
         jobs = RayJobs(record.address, record.token)
         try:
             async with asyncio.timeout(START_WITHIN_S):
                 while not await jobs.answers():
                     if not record.is_alive:
-                        raise ClusterError(f"the local Ray ended while starting: see {self._log_path}")
+                        raise _EndedEarly(f"the local Ray ended while starting: see {self._log_path}")
                     await asyncio.sleep(_POLL_S)
         except TimeoutError:
             raise ClusterError(f"the local Ray did not start in time: see {self._log_path}") from None

@@ -30,7 +30,7 @@ async def test_errors_are_problem_documents_and_answers_carry_headers(home: Path
             await service.client.get("/v1/jobs", params={"cursor": "bm9uc2Vuc2U"}),
             await service.client.post("/v1/jobs", content=b"{", headers={"content-type": "application/json"}),
         ]
-        assert [answer.status_code for answer in asked] == [404, 405, 404, 422, 422, 422]
+        assert [answer.status_code for answer in asked] == [404, 405, 404, 422, 404, 422]
         for answer in asked:
             assert answer.headers["content-type"] == "application/problem+json"
             document = answer.json()
@@ -65,6 +65,7 @@ async def test_a_creating_post_repeated_under_its_key_creates_once(
     tmp_path: Path, home: Path, database_url: str | None
 ) -> None:
     make_dataset(tmp_path / "ds")
+    make_dataset(tmp_path / "other")
     async with run_app(make_settings(home, database_url=database_url)) as service:
         body = {"address": str(tmp_path / "ds")}
         answers = await asyncio.gather(
@@ -78,7 +79,7 @@ async def test_a_creating_post_repeated_under_its_key_creates_once(
         again = await service.client.post("/v1/datasets", json=body, headers={"Idempotency-Key": "one"})
         assert (again.status_code, again.headers["idempotent-replay"]) == (201, "true")
         other = await service.client.post(
-            "/v1/datasets", json={"address": str(tmp_path)}, headers={"Idempotency-Key": "one"}
+            "/v1/datasets", json={"address": str(tmp_path / "other")}, headers={"Idempotency-Key": "one"}
         )
         assert other.status_code == 422
         async with service.context.database.reading() as session:
@@ -119,24 +120,27 @@ async def test_a_second_job_on_the_same_folder_is_refused(tmp_path: Path, home: 
             assert await session.scalar(select(func.count()).select_from(Job)) == 1
 
 
-BAD_JOBS: dict[str, tuple[dict[str, Any], str]] = {
-    "outside": ({"corpus": "/etc"}, "corpus"),
-    "link": ({"corpus": "{root}/link"}, "corpus"),
-    "out outside": ({"out": "/var/elsewhere"}, "out"),
-    "out by dots": ({"out": "{root}/../elsewhere"}, "out"),
-    "glob outside": ({"corpus": "/etc/*.conf"}, "corpus"),
-    "other bucket": ({"out": "s3://bucket/x"}, "out"),
-    "gone": ({"corpus": "{root}/gone"}, "corpus"),
-    "unknown model": ({"model": "no-such-model"}, "model"),
-    "model outside": ({"model": "/usr"}, "model"),
-    "no checkpoint": ({"model": "{root}/corpus"}, "model"),
-    "another cluster": ({"address": "ray://elsewhere:10001"}, "address"),
-    "too many actors": ({"actors": "4000"}, "actors"),
-    "unknown setting": ({"colour": "red"}, "colour"),
-    "needs a vocabulary": ({"labels": ["detect"]}, "vocabulary"),
-    "out of range": ({"shard_size": 0}, "shard_size"),
-    "NUL": ({"name": "a\0b"}, "name"),
-    "calibration gone": ({"calibration": "{root}/c.json"}, "calibration"),
+BAD_JOBS: dict[str, tuple[dict[str, Any], int, str]] = {
+    "outside": ({"corpus": "/etc"}, 403, "corpus"),
+    "link": ({"corpus": "{root}/link"}, 403, "corpus"),
+    "relative": ({"corpus": "corpus"}, 403, "corpus"),
+    "out outside": ({"out": "/var/elsewhere"}, 403, "out"),
+    "out by dots": ({"out": "{root}/../elsewhere"}, 403, "out"),
+    "glob outside": ({"corpus": "/etc/*.conf"}, 403, "corpus"),
+    "other bucket": ({"out": "s3://bucket/x"}, 403, "out"),
+    "model outside": ({"model": "/usr"}, 403, "model"),
+    "weights of the web": ({"model": "https://example.org/model"}, 403, "model"),
+    "gone": ({"corpus": "{root}/gone"}, 404, "corpus"),
+    "calibration gone": ({"calibration": "{root}/c.json"}, 404, "calibration"),
+    "unknown model": ({"model": "no-such-model"}, 422, "model"),
+    "no checkpoint": ({"model": "{root}/corpus"}, 422, "model"),
+    "another cluster": ({"address": "ray://elsewhere:10001"}, 422, "address"),
+    "too many actors": ({"actors": "4000"}, 422, "actors"),
+    "unknown setting": ({"colour": "red"}, 422, "colour"),
+    "needs a vocabulary": ({"labels": ["detect"]}, 422, "vocabulary"),
+    "out of range": ({"shard_size": 0}, 422, "shard_size"),
+    "no settings": ({"corpus": None}, 422, "corpus"),
+    "NUL": ({"name": "a\0b"}, 403, "name"),
 }
 
 
@@ -150,14 +154,14 @@ def refused_jobs(tmp_path: Path) -> Path:
 
 async def test_jobs_are_checked_completely(refused_jobs: Path, home: Path) -> None:
     async with run_app(make_settings(home, storage_roots=[str(refused_jobs)])) as service:
-        for name, (wrong, field) in BAD_JOBS.items():
+        for name, (wrong, status, field) in BAD_JOBS.items():
             body = job_body(refused_jobs)
             body |= {
                 key: value.replace("{root}", str(refused_jobs)) if isinstance(value, str) else value
                 for key, value in wrong.items()
             }
             answer = await service.client.post("/v1/jobs", json=body)
-            assert answer.status_code == 422, (name, answer.text)
+            assert answer.status_code == status, (name, answer.text)
             assert field in answer.json()["detail"], (name, answer.text)
 
 

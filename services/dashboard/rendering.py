@@ -1,0 +1,102 @@
+"""Templates and static files, read once at the start, and the words pages use for figures."""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.resources import files
+from typing import Any
+
+from fastapi.responses import HTMLResponse
+from jinja2 import DictLoader, Environment, StrictUndefined, select_autoescape
+
+from services.database.models import now
+
+_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+
+
+@dataclass(frozen=True)
+class StaticFile:
+    """A file a page needs; `etag` is quoted."""
+
+    data: bytes
+    media_type: str
+    etag: str
+
+
+class Pages:
+    """Everything of the pages that does not change while the service runs."""
+
+    def __init__(self) -> None:
+        folder = files("services.dashboard")
+        sources = {
+            entry.name: entry.read_text("utf-8")
+            for entry in (folder / "templates").iterdir()
+            if entry.name.endswith((".html", ".svg"))
+        }
+        self.static = {
+            entry.name: _static(entry.name, entry.read_bytes())
+            for entry in (folder / "static").iterdir()
+            if entry.is_file() and "." + entry.name.rpartition(".")[2] in _TYPES
+        }
+        self._environment = Environment(
+            loader=DictLoader(sources),
+            autoescape=select_autoescape(["html", "svg"]),
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._environment.filters.update(number=number, ago=ago, percent=percent, duration=duration)
+        self._environment.filters["region_number"] = lambda region_id, numbers: str(
+            numbers.get(region_id, "?")
+        )
+        self._environment.globals["static"] = self._static_url
+        for name in sources:
+            self._environment.get_template(name)
+
+    def render(self, name: str, status: int = 200, **values: Any) -> HTMLResponse:
+        """A page or a part of one."""
+        return HTMLResponse(self._environment.get_template(name).render(**values), status)
+
+    def _static_url(self, name: str) -> str:
+        return f"/static/{name}?{self.static[name].etag.strip(chr(34))}"
+
+
+def number(value: float | None) -> str:
+    """12345 as 12 345; a dash where there is none."""
+    if value is None:
+        return "–"
+    return f"{value:,.0f}".replace(",", "\u2009")
+
+
+def percent(value: float | None, digits: int = 0) -> str:
+    """0.123 as 12 %; a dash where there is none."""
+    return "–" if value is None else f"{100 * value:.{digits}f}\u2009%"
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds as the two largest units."""
+    if seconds is None:
+        return "–"
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    if whole < 86_400:
+        return f"{whole // 3600} h {whole % 3600 // 60} min"
+    return f"{whole // 86_400} d {whole % 86_400 // 3600} h"
+
+
+def ago(moment: datetime | None) -> str:
+    """How long ago, in words."""
+    if moment is None:
+        return "never"
+    seconds = (now() - moment).total_seconds()
+    if seconds < 5:
+        return "just now"
+    return f"{duration(seconds).rsplit(' ', 2)[0] if seconds >= 60 else duration(seconds)} ago"
+
+
+def _static(name: str, data: bytes) -> StaticFile:
+    media_type = _TYPES["." + name.rpartition(".")[2]]
+    return StaticFile(data, f"{media_type}; charset=utf-8", f'"{hashlib.sha256(data).hexdigest()[:16]}"')
