@@ -11,7 +11,7 @@ import hashlib
 import heapq
 import io
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any
@@ -29,6 +29,7 @@ from fo1_data.errors import DatasetError, InputReject
 from fo1_data.evaluation.faults import Faults, Mistakes
 from fo1_data.report_figures import bar_chart, share_bars, whole_number_bars
 from fo1_data.report_statistics import CONFIDENCE_BINS, SIZE_BINS, RejectGroups, Statistics
+from fo1_data.report_trust import LabelJudge, Trust, seconds_a_label, trust_cards
 from schemas.images import ImageRow
 from schemas.regions import Region
 
@@ -99,24 +100,32 @@ def write_report(
     num_images: int = 48,
     limits: InputLimits | None = None,
     judge: Judge | None = None,
+    judge_labels: LabelJudge | None = None,
 ) -> int:
     """Write the report of the dataset at `address` to the file or URL `out`; returns the images it shows.
 
     `judge` compares a row with its gold: the page then shows the mistakes, worst images first.
-    Raises DatasetError where there is no finished dataset, StorageError where `out` cannot be written.
+    `judge_labels` says which of its labels are right: then curves and the error of what was accepted
+    are shown. Raises DatasetError where there is no finished dataset, StorageError where `out` cannot be
+    written.
     """
-    page, shown = render_report(address, num_images, limits or InputLimits(), judge)
+    page, shown = render_report(address, num_images, limits or InputLimits(), judge, judge_labels)
     target = normalise(out)
     open_store(parent(target)).write_bytes(base_name(target), page.encode())
     return shown
 
 
 def render_report(
-    address: str, num_images: int, limits: InputLimits, judge: Judge | None = None
+    address: str,
+    num_images: int,
+    limits: InputLimits,
+    judge: Judge | None = None,
+    judge_labels: LabelJudge | None = None,
 ) -> tuple[str, int]:
     """The page of the dataset at `address` with at most `num_images` images, and how many it shows."""
     dataset = open_dataset(address)
-    gathered = _gather(dataset.rows(), num_images, judge)
+    trust = Trust(judge_labels)
+    gathered = _gather(_seen(dataset.rows(), trust), num_images, judge)
     rejects = RejectGroups()
     for reject in dataset.rejects():
         rejects.add(reject)
@@ -130,6 +139,9 @@ def render_report(
         figures=_figures(gathered.statistics),
         lists=_top_lists(gathered.statistics),
         mistakes=gathered.mistakes,
+        trust_cards=_trust_cards(dataset, trust),
+        trust_charts=trust.charts(),
+        rules=((dataset.manifest.model_extra or {}).get("routing") or {}).get("rules", {}),
         images=images,
         rejects=rejects.by_count(),
         style=Markup(style),
@@ -138,6 +150,19 @@ def render_report(
         settings=json.dumps(dataset.manifest.config, indent=2, sort_keys=True, ensure_ascii=False),
     )
     return html, len(images)
+
+
+def _seen(rows: Iterable[ImageRow], trust: Trust) -> Iterator[ImageRow]:
+    for row in rows:
+        trust.add(row)
+        yield row
+
+
+def _trust_cards(dataset: Dataset, trust: Trust) -> list[tuple[str, str, str]]:
+    history = dataset.history()
+    estimate, source = trust.estimate(history)
+    seconds = seconds_a_label(history.corrections.values())
+    return trust_cards(dataset.manifest.counts, estimate, source, seconds)
 
 
 def show_image(row: ImageRow, limits: InputLimits, faults: Faults | None = None) -> ShownImage:

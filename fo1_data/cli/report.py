@@ -9,6 +9,7 @@ from fo1_data.cli.output import JsonOption, emit
 
 if TYPE_CHECKING:
     from fo1_data.report import Judge
+    from fo1_data.report_trust import LabelJudge
 
 
 def report(
@@ -16,7 +17,7 @@ def report(
     out: Annotated[str, typer.Option("--out", help="The HTML file to write.")] = "report.html",
     images: Annotated[int, typer.Option(min=0, help="Show at most this many images.")] = 48,
     gold: Annotated[
-        str | None, typer.Option(help="A corpus with gold: show what is wrong, the worst images first.")
+        str | None, typer.Option(help="A corpus with gold: show what is wrong, and how far to trust.")
     ] = None,
     caption_match: Annotated[
         Match, typer.Option(help="exact: the caption is gold's; words: all of gold's words occur in it.")
@@ -26,12 +27,13 @@ def report(
     """One self-contained page: images with boxes and captions, distributions, what was rejected and why."""
     from fo1_data.report import write_report
 
-    judge = _judge_by(gold, caption_match) if gold else None
-    shown = write_report(folder, out, images, judge=judge)
+    judge, judge_labels = _judges_by(gold, caption_match) if gold else (None, None)
+    shown = write_report(folder, out, images, judge=judge, judge_labels=judge_labels)
     emit({"report": out, "images_shown": shown}, as_json, f"{out} shows {shown} images of {folder}")
 
 
-def _judge_by(gold: str, caption_match: Match) -> "Judge":
+def _judges_by(gold: str, caption_match: Match) -> "tuple[Judge, LabelJudge]":
+    from fo1_data.confidence.correctness import Judged, judge_pairs
     from fo1_data.evaluation.faults import Faults, find_faults
     from fo1_data.evaluation.matching import GoldIndex
     from schemas.images import ImageRow
@@ -42,4 +44,8 @@ def _judge_by(gold: str, caption_match: Match) -> "Judge":
         pair = index.pair(row)
         return find_faults(pair, caption_match.value) if pair else None
 
-    return judge
+    def judge_labels(row: ImageRow) -> list[Judged]:
+        pair = index.pair(row)
+        return judge_pairs([pair], caption_match.value) if pair else []
+
+    return judge, judge_labels
