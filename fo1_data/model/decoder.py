@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 from transformers.models.qwen2_5_vl.configuration_qwen2_5_vl import Qwen2_5_VLTextConfig
 from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import Qwen2_5_VLTextModel
 
@@ -53,25 +54,37 @@ def run_decoder(
     attend: Attend,
     *,
     keys_only: bool = False,
+    recompute: bool = False,
 ) -> Tensor | None:
     """Run all layers over embeds (..., D) with rotation tables (..., E); returns normed states (..., D).
 
     `keys_only` stops once the last layer's keys and values have gone to `attend` and returns None:
-    a prefix needs nothing more.
+    a prefix needs nothing more. `recompute` keeps each layer's input alone for the way back (training).
     """
     hidden = embeds
     cos, sin = cos.unsqueeze(-2).to(hidden.dtype), sin.unsqueeze(-2).to(hidden.dtype)
     last = len(decoder.layers) - 1
     layers: Any = decoder.layers
     for index, layer in enumerate(layers):
-        normed = layer.input_layernorm(hidden)
-        queries, keys, values = _project(layer.self_attn, normed)
-        attended = attend(index, rotate(queries, cos, sin), rotate(keys, cos, sin), values)
         if keys_only and index == last:
+            _attended(layer, index, hidden, cos, sin, attend)
             return None
-        hidden = hidden + layer.self_attn.o_proj(attended.flatten(-2))
-        hidden = hidden + layer.mlp(layer.post_attention_layernorm(hidden))
+        if recompute:
+            hidden = checkpoint(_run_layer, layer, index, hidden, cos, sin, attend, use_reentrant=False)
+        else:
+            hidden = _run_layer(layer, index, hidden, cos, sin, attend)
     return decoder.norm(hidden)
+
+
+def _run_layer(layer: Any, index: int, hidden: Tensor, cos: Tensor, sin: Tensor, attend: Attend) -> Tensor:
+    attended = _attended(layer, index, hidden, cos, sin, attend)
+    hidden = hidden + layer.self_attn.o_proj(attended.flatten(-2))
+    return hidden + layer.mlp(layer.post_attention_layernorm(hidden))
+
+
+def _attended(layer: Any, index: int, hidden: Tensor, cos: Tensor, sin: Tensor, attend: Attend) -> Tensor:
+    queries, keys, values = _project(layer.self_attn, layer.input_layernorm(hidden))
+    return attend(index, rotate(queries, cos, sin), rotate(keys, cos, sin), values)
 
 
 def _project(attention: Any, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:

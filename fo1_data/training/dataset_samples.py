@@ -1,21 +1,21 @@
 """Datasets and gold corpora as things to train on: an image's pixels and what is known of it.
 
 A folder with a manifest is a dataset: its rows' captions, texts, groundings and counts are the answers,
-those that a person must still review left out. Anything else is read as a corpus with gold.
+those that a person must still review left out. Anything else is read as a corpus with gold. Which image
+comes when is `example_source`.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from fo1_data.corpus.frames import BoxFrame, oriented_entry
 from fo1_data.corpus.images import DecodedImage, InputLimits, decode_rgb
-from fo1_data.corpus.readers import read_corpus
-from fo1_data.corpus.storage import open_store, read_bytes
-from fo1_data.dataset.reader import open_dataset
-from fo1_data.errors import DatasetError, InputReject
-from fo1_data.training.samples import Known
+from fo1_data.corpus.storage import read_bytes
+from fo1_data.dataset.human_labels import is_locked
+from fo1_data.errors import InputReject
+from fo1_data.training.samples import Known, Trust, TrustKey
 from schemas.corpus import CorpusAnswer, CorpusExample, CorpusImage, CorpusPhrase, CorpusRegion
 from schemas.images import ImageRow
 from schemas.labels import Decision, Label, LabelKind
@@ -25,11 +25,15 @@ MAX_BOXES = 100
 
 @dataclass(frozen=True)
 class Example:
-    """One image to train on, with gold in `box_frame`. `encoded`: its bytes where they are embedded."""
+    """One image to train on, with gold in `box_frame`. `encoded`: its bytes where they are embedded.
+
+    `trust`: by kind and region index, phrase or question; what is not in it is gold.
+    """
 
     entry: CorpusImage
     box_frame: BoxFrame = "auto"
     encoded: bytes | None = None
+    trust: Mapping[TrustKey, Trust] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -41,23 +45,22 @@ class Shown:
     known: Known
 
 
-def load_examples(addresses: Sequence[str]) -> list[Example]:
-    """All images of the datasets and corpora that have at least one box.
+def row_example(row: ImageRow) -> Example:
+    """A dataset's row as something to train on, with how far each of its labels is to be trusted."""
+    trust: dict[TrustKey, Trust] = {}
+    for index, region in enumerate(row.regions):
+        for label in region.labels:
+            trust[label.kind, index] = _trust(label)
+    for part in row.groundings:
+        kind = LabelKind.VISUAL_EXAMPLE if part.kind is LabelKind.VISUAL_EXAMPLE else LabelKind.GROUND
+        trust[kind, part.phrase] = _trust(part.label)
+    for answer in row.answers:
+        trust[LabelKind.ASK, answer.question] = _trust(answer.label)
+    return Example(row_to_gold(row), "oriented", row.image.bytes, trust)
 
-    Raises DatasetError where there is none, CorpusError where a corpus cannot be listed.
-    """
-    found: list[Example] = []
-    for address in addresses:
-        if open_store(address).exists("manifest.json"):
-            found += [
-                Example(row_to_gold(row), "oriented", row.image.bytes) for row in open_dataset(address).rows()
-            ]
-        else:
-            found += [Example(entry) for entry in read_corpus(address) if isinstance(entry, CorpusImage)]
-    usable = [example for example in found if example.entry.regions]
-    if not usable:
-        raise DatasetError(f"{', '.join(addresses)}: no image with a box to train on")
-    return usable
+
+def _trust(label: Label) -> Trust:
+    return Trust(is_locked(label), label.confidence)
 
 
 def row_to_gold(row: ImageRow) -> CorpusImage:
@@ -108,9 +111,17 @@ def row_to_gold(row: ImageRow) -> CorpusImage:
 
 
 def show(
-    example: Example, rng: np.random.Generator, shuffle: bool, jitter: float, limits: InputLimits
+    example: Example,
+    rng: np.random.Generator,
+    shuffle: bool,
+    jitter: float,
+    limits: InputLimits,
+    negatives: Sequence[CorpusPhrase] = (),
 ) -> Shown:
-    """Decode an image and choose the order of its boxes, at most 100 of them. Raises InputReject."""
+    """Decode an image and choose the order of its boxes, at most 100 of them. Raises InputReject.
+
+    `negatives`: phrases that the image does not show, to be asked for beside its own.
+    """
     data = example.encoded if example.encoded is not None else read_bytes(example.entry, limits)
     image = decode_rgb(data, limits)
     entry, _ = oriented_entry(example.entry, image, example.box_frame)
@@ -123,10 +134,15 @@ def show(
     sides = np.tile(boxes[:, 2:] - boxes[:, :2], 2)
     boxes += rng.uniform(-jitter, jitter, boxes.shape).astype(np.float32) * sides
     boxes = np.clip(boxes, 0, np.array([image.width, image.height] * 2, np.float32))
-    return Shown(image, boxes, _reordered(entry, order))
+    return Shown(image, boxes, _reordered(entry, order, example.trust, negatives))
 
 
-def _reordered(entry: CorpusImage, order: list[int]) -> Known:
+def _reordered(
+    entry: CorpusImage,
+    order: list[int],
+    trust: Mapping[TrustKey, Trust],
+    negatives: Sequence[CorpusPhrase],
+) -> Known:
     regions = entry.regions or []
     position = {place: index for index, place in enumerate(order)}
     phrases = []
@@ -152,7 +168,11 @@ def _reordered(entry: CorpusImage, order: list[int]) -> Known:
         if {one.region_index, *one.region_indices} <= set(position)
     ]
     shown = [regions[place] for place in order]
-    return Known(shown, phrases, caption=labelled, answers=answers, examples=examples)
+    moved = {
+        (kind, position.get(key, -1) if isinstance(key, int) else key): one
+        for (kind, key), one in trust.items()
+    }
+    return Known(shown, [*phrases, *negatives], (), labelled, answers, examples, moved)
 
 
 def _settled(label: Label) -> bool:

@@ -28,17 +28,31 @@ class PackedQuestions:
     """The questions of one image. All (S,) int64.
 
     ids: tokens; offsets: position of each after the prefix; owner: which question it belongs to;
-    targets: the token that must follow, IGNORED where the answer does not decide it.
+    targets: the token that must follow, IGNORED where the answer does not decide it; weights: (S,) float32,
+    how much each token's question counts (None: once).
     """
 
     ids: Tensor
     offsets: Tensor
     owner: Tensor
     targets: Tensor
+    weights: Tensor | None = None
+
+    def token_weights(self) -> Tensor:
+        """(S,) what each token counts."""
+        return self.weights if self.weights is not None else torch.ones(len(self.ids))
+
+    @property
+    def total(self) -> float:
+        """What all answer tokens count together."""
+        return float(self.token_weights()[self.targets != IGNORED].sum())
 
 
-def pack_questions(tokenizer: PromptTokenizer, questions: Sequence[Question]) -> PackedQuestions:
-    """Tokenise questions and answers; the loss counts answers and the end of the turn only."""
+def pack_questions(
+    tokenizer: PromptTokenizer, questions: Sequence[Question], weights: Sequence[float] | None = None
+) -> PackedQuestions:
+    """Tokenise questions and answers; the loss counts answers and the end of the turn only, each question
+    by its weight."""
     ids: list[int] = []
     offsets: list[int] = []
     owner: list[int] = []
@@ -51,8 +65,13 @@ def pack_questions(tokenizer: PromptTokenizer, questions: Sequence[Question]) ->
         offsets += range(len(tail) + len(answer) - 1)
         owner += [number] * (len(tail) + len(answer) - 1)
         targets += [IGNORED] * (len(tail) - 1) + answer
+    each = None if weights is None else torch.tensor([weights[number] for number in owner])
     return PackedQuestions(
-        *(torch.tensor(values, dtype=torch.long) for values in (ids, offsets, owner, targets))
+        torch.tensor(ids, dtype=torch.long),
+        torch.tensor(offsets, dtype=torch.long),
+        torch.tensor(owner, dtype=torch.long),
+        torch.tensor(targets, dtype=torch.long),
+        each,
     )
 
 
@@ -65,7 +84,7 @@ class PackedBatch:
     """Sequences of several images, padded at the end.
 
     embeds: (B, L, D); positions: (3, B, L); visible: (B, L, L) bool; targets: (B, L);
-    prefix_lengths: (B,).
+    prefix_lengths: (B,); weights: (B, L) float32.
     """
 
     embeds: Tensor
@@ -73,6 +92,7 @@ class PackedBatch:
     visible: Tensor
     targets: Tensor
     prefix_lengths: list[int]
+    weights: Tensor
 
 
 def pack_batch(
@@ -81,7 +101,7 @@ def pack_batch(
     """Join prefixes and questions; differentiable through the prefixes and the token embeddings."""
     lengths = [len(prefix.embeds) + len(one.ids) for prefix, one in zip(prefixes, packed, strict=True)]
     longest = max(lengths)
-    embeds, positions, visible, targets = [], [], [], []
+    embeds, positions, visible, targets, weights = [], [], [], [], []
     for prefix, one, length in zip(prefixes, packed, lengths, strict=True):
         tail = model.embed_tokens(one.ids.to(model.device))
         joined = torch.cat([prefix.embeds, tail])
@@ -91,12 +111,14 @@ def pack_batch(
         visible.append(_visible(len(prefix.embeds), one.owner, longest))
         start = torch.full((len(prefix.embeds),), IGNORED)
         targets.append(functional.pad(torch.cat([start, one.targets]), (0, longest - length), value=IGNORED))
+        weights.append(functional.pad(one.token_weights(), (len(prefix.embeds), longest - length)))
     return PackedBatch(
         embeds=torch.stack(embeds),
         positions=torch.stack(positions, dim=1).to(model.device),
         visible=torch.stack(visible).to(model.device),
         targets=torch.stack(targets).to(model.device),
         prefix_lengths=[len(prefix.embeds) for prefix in prefixes],
+        weights=torch.stack(weights).to(model.device),
     )
 
 
@@ -117,8 +139,10 @@ class Observer:
         """Rotated queries and keys (B, H, L, E) of a layer."""
 
 
-def decode_packed(model: Fo1Model, batch: PackedBatch, observer: Observer | None = None) -> Tensor:
-    """Normed states (B, L, D)."""
+def decode_packed(
+    model: Fo1Model, batch: PackedBatch, observer: Observer | None = None, recompute: bool = False
+) -> Tensor:
+    """Normed states (B, L, D); `recompute` trades time for memory on the way back."""
     num, length = batch.embeds.shape[:2]
     rotary = model.language_model.rotary_emb
     cos, sin = cos_sin(batch.positions.flatten(1), rotary.inv_freq, model.config.text.mrope_section)
@@ -132,23 +156,28 @@ def decode_packed(model: Fo1Model, batch: PackedBatch, observer: Observer | None
         attended = functional.scaled_dot_product_attention(queries, keys, values, mask, enable_gqa=grouped)
         return attended.transpose(1, 2)
 
-    states = run_decoder(
-        model.language_model, batch.embeds, cos.view(num, length, -1), sin.view(num, length, -1), attend
-    )
+    tables = (cos.view(num, length, -1), sin.view(num, length, -1))
+    states = run_decoder(model.language_model, batch.embeds, *tables, attend, recompute=recompute)
     if states is None:
         raise RuntimeError("the decoder returned no states")
     return states
 
 
 def answer_loss(
-    model: Fo1Model, states: Tensor, targets: Tensor, token_weights: Tensor | None = None
+    model: Fo1Model,
+    states: Tensor,
+    targets: Tensor,
+    token_weights: Tensor | None = None,
+    weights: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Summed cross-entropy over all answer tokens of a batch, and their number.
 
-    With `token_weights` (V,) each target counts by its token's weight, in both sums.
+    With `token_weights` (V,) each target counts by its token's weight, with `weights` (B, L) by its place,
+    in both sums.
     """
     counted = targets != IGNORED
     wanted = targets[counted]
     logits = model.logits(states[counted]).float()
-    weights = token_weights[wanted] if token_weights is not None else torch.ones(len(wanted)).to(logits)
-    return (functional.cross_entropy(logits, wanted, reduction="none") * weights).sum(), weights.sum()
+    each = token_weights[wanted] if token_weights is not None else torch.ones(len(wanted)).to(logits)
+    each = each * weights[counted].to(each) if weights is not None else each
+    return (functional.cross_entropy(logits, wanted, reduction="none") * each).sum(), each.sum()

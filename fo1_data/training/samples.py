@@ -4,8 +4,8 @@ Indices in questions and answers are those of the prompt: `indices[i]` names the
 not known is not asked. Answers are the strings that `fo1_data.model.parsing` reads.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from schemas.corpus import CorpusAnswer, CorpusCount, CorpusExample, CorpusPhras
 from schemas.labels import LabelKind
 
 BACKGROUND = "background"
+_OF_PHRASES = (LabelKind.GROUND, LabelKind.COUNT)
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Question:
 
     `asked`: the box a question is about (its position in the prompt), or None. `named`: the positions
     of the boxes that the answer names, in the order it names them. `anchor`: the box that the phrase
-    relates them to, or None.
+    relates them to, or None. `subject`: the phrase or the free question it is about, or None.
     """
 
     text: str
@@ -33,6 +34,19 @@ class Question:
     asked: int | None = None
     named: tuple[int, ...] = ()
     anchor: int | None = None
+    subject: str | None = None
+
+
+@dataclass(frozen=True)
+class Trust:
+    """How far a label of a dataset is to be trusted: a person's, or a model's with its confidence."""
+
+    human: bool
+    confidence: float | None = None
+
+
+# The kind of a label, and the position of its box, its phrase or its question.
+TrustKey = tuple[LabelKind, int | str]
 
 
 @dataclass(frozen=True)
@@ -50,6 +64,14 @@ class Known:
     caption: bool = False
     answers: Sequence[CorpusAnswer] = ()
     examples: Sequence[CorpusExample] = ()
+    trust: Mapping[TrustKey, Trust] = field(default_factory=dict)
+
+    def trust_in(self, question: Question) -> Trust | None:
+        """What the answer to a question rests on; None where it is gold."""
+        if question.kind in _OF_PHRASES and question.subject is not None:
+            return self.trust.get((LabelKind.GROUND, question.subject))
+        key = question.subject if question.subject is not None else question.asked
+        return None if key is None else self.trust.get((question.kind, key))
 
 
 def objects_text(named: Sequence[int], indices: Sequence[int]) -> str:
@@ -90,7 +112,11 @@ def phrase_question(phrase: CorpusPhrase, indices: Sequence[int]) -> Question:
     named = tuple(sorted(phrase.region_indices or []))
     answer = pointing_answer(phrase.text, named, indices)
     return Question(
-        question_text(LabelKind.GROUND, phrase=phrase.text), answer, LabelKind.GROUND, named=named
+        question_text(LabelKind.GROUND, phrase=phrase.text),
+        answer,
+        LabelKind.GROUND,
+        named=named,
+        subject=phrase.text,
     )
 
 
@@ -98,7 +124,8 @@ def count_question(phrase: CorpusPhrase, indices: Sequence[int]) -> Question:
     """`How many {phrase}`: the located boxes, then their number."""
     named = tuple(sorted(phrase.region_indices or []))
     answer = f"{pointing_answer(phrase.text, named, indices)} {len(named)}"
-    return Question(question_text(LabelKind.COUNT, phrase=phrase.text), answer, LabelKind.COUNT, named=named)
+    text = question_text(LabelKind.COUNT, phrase=phrase.text)
+    return Question(text, answer, LabelKind.COUNT, named=named, subject=phrase.text)
 
 
 def example_question(example: CorpusExample, indices: Sequence[int]) -> Question:
@@ -115,7 +142,8 @@ def own_answer(one: CorpusAnswer, indices: Sequence[int]) -> Question:
     answer = one.answer
     if one.reasoning:
         answer = f"<think>{one.reasoning}</think><answer>{one.answer}</answer>"
-    return Question(own_question(one.question, region=place), answer, LabelKind.ASK, asked=one.region_index)
+    text = own_question(one.question, region=place)
+    return Question(text, answer, LabelKind.ASK, asked=one.region_index, subject=one.question)
 
 
 def choice_of(phrase: CorpusPhrase, rng: np.random.Generator) -> Question:
@@ -137,21 +165,56 @@ def caption_question(known: Known, indices: Sequence[int]) -> Question | None:
 
 
 def draw_questions(
-    known: Known, indices: Sequence[int], rng: np.random.Generator, most: int
+    known: Known,
+    indices: Sequence[int],
+    rng: np.random.Generator,
+    most: int,
+    negative_share: float | None = None,
 ) -> list[Question]:
-    """Up to `most` questions about one image, drawn evenly from the kinds whose answers are known."""
+    """Up to `most` questions about one image, drawn evenly from the kinds whose answers are known.
+
+    `negative_share`: which part of the phrases asked for is absent, as far as there are enough of both;
+    without it they come as they are.
+    """
     asked = [phrase for phrase in known.phrases if phrase.region_indices is not None]
+    return _draw(_pools(known, asked, indices, rng, negative_share), most)
+
+
+def _pools(
+    known: Known,
+    asked: list[CorpusPhrase],
+    indices: Sequence[int],
+    rng: np.random.Generator,
+    negative_share: float | None,
+) -> list[list[Question]]:
+    """Questions by kind, each kind in the order in which it is drawn from its end."""
     pools: list[list[Question]] = []
     for kind in (LabelKind.BRIEF_CAPTION, LabelKind.DETAILED_CAPTION, LabelKind.OCR):
         pools.append([question for question in region_questions(known, indices) if question.kind == kind])
-    pools.append([phrase_question(phrase, indices) for phrase in asked])
-    pools.append([count_question(phrase, indices) for phrase in asked])
+    pools += [[make(phrase, indices) for phrase in asked] for make in (phrase_question, count_question)]
     pools.append([choice_of(phrase, rng) for phrase in asked])
     pools.append([example_question(example, indices) for example in known.examples])
     pools.append([own_answer(answer, indices) for answer in known.answers])
     caption = caption_question(known, indices) if known.caption else None
     pools.append([caption] if caption else [])
-    pools = [[pool[i] for i in rng.permutation(len(pool))] for pool in pools if pool]
+    drawn = [[pool[i] for i in rng.permutation(len(pool))] for pool in pools if pool]
+    if negative_share is None:
+        return drawn
+    return [mixed(pool, rng, negative_share) if pool[0].kind in _OF_PHRASES else pool for pool in drawn]
+
+
+def mixed(pool: Sequence[Question], rng: np.random.Generator, negative_share: float) -> list[Question]:
+    """Pointing questions in a series that, read from its end, names nothing in `negative_share` of them,
+    as far as both kinds last."""
+    present = [question for question in pool if question.named]
+    absent = [question for question in pool if not question.named]
+    series: list[Question] = []
+    while present and absent:
+        series.append((absent if rng.random() < negative_share else present).pop())
+    return [*present, *absent, *reversed(series)]
+
+
+def _draw(pools: list[list[Question]], most: int) -> list[Question]:
     drawn: list[Question] = []
     while pools and len(drawn) < most:
         pools = [pool for pool in pools if pool]

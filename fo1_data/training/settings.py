@@ -15,6 +15,13 @@ class TrainConfig(BaseModel):
     `auxiliary_parts`: prefixes of the auxiliary encoder's weights that stage 2 trains, as in
     `fo1 model info` without `vision_tower_aux.`; `box_jitter`: each side of a box moves by up to this
     share of the box's sides.
+
+    `batch_images`: of a whole step, over all workers; each works its part off in `accumulation` pieces.
+    `negative_share`: which part of the phrases asked for is not in the image, `near_miss_share` of those
+    that are made up for it being near misses. An answer counts `human_weight` where a person gave or
+    confirmed it, a model's by its confidence (`confidence_weights`), gold's once. `window_groups`: row
+    groups that are held and shuffled together. `sharding`: whether each worker holds all of the
+    language model's matrices, or its part of them.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -31,6 +38,15 @@ class TrainConfig(BaseModel):
     box_jitter: float = Field(default=0.04, ge=0, le=0.5)
     shuffle_boxes: bool = True
     save_every: int = Field(default=200, ge=1)
+    accumulation: int = Field(default=1, ge=1)
+    precision: Literal["float32", "bfloat16"] = "float32"
+    gradient_checkpointing: bool = False
+    sharding: Literal["none", "full"] = "none"
+    negative_share: float = Field(default=0.3, ge=0, le=1)
+    near_miss_share: float = Field(default=0.5, ge=0, le=1)
+    human_weight: float = Field(default=2.0, gt=0)
+    confidence_weights: bool = True
+    window_groups: int = Field(default=4, ge=1)
     seed: int = 0
     threads: int | None = Field(default=None, ge=1)
     device: str | None = None

@@ -1,8 +1,10 @@
-"""One process that trains a checkpoint: `fo1 train`. Plain loop, exact resume.
+"""A worker that trains a checkpoint: `fo1 train`. Plain loop, exact resume, alone or one of several.
 
 Step `i` is made of the seed and `i` alone: which images, in which order their boxes, which questions. So
-a resumed run goes on with the very losses of an undisturbed one. A run's folder holds the checkpoint in the
-released layout, `losses.jsonl`, and `training.pt` (weights in float32, optimiser, step, generator states).
+a resumed run goes on with the very losses of an undisturbed one, and several workers, each with its part
+of a step's images, make the steps of one. A run's folder holds the checkpoint in the released layout,
+`losses.jsonl`, `lineage.json` (what was consumed), and `training.pt` (weights in float32, optimiser, step,
+generator states); the first worker writes it.
 """
 
 import json
@@ -17,12 +19,15 @@ import torch
 from torch import Tensor, nn
 
 from fo1_data.corpus.images import InputLimits
+from fo1_data.dataset.lineage import describe_inputs, write_lineage
 from fo1_data.errors import ConfigError, InputReject, RunError
-from fo1_data.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from fo1_data.model.checkpoint import Checkpoint, checkpoint_sha256, load_checkpoint, save_checkpoint
 from fo1_data.model.device import choose_device
 from fo1_data.model.processing import PreparedImage
 from fo1_data.model.region_fusion import embed_prompt
-from fo1_data.training.dataset_samples import Example, load_examples, show
+from fo1_data.training.dataset_samples import Example, show
+from fo1_data.training.example_source import ExampleSource
+from fo1_data.training.negatives import PhraseBook
 from fo1_data.training.packing import (
     PackedQuestions,
     answer_loss,
@@ -30,10 +35,12 @@ from fo1_data.training.packing import (
     pack_batch,
     pack_questions,
 )
-from fo1_data.training.samples import draw_questions
+from fo1_data.training.samples import Trust, draw_questions
 from fo1_data.training.settings import Stage, TrainConfig
 from fo1_data.training.stages import choose_parameters, decayed
+from fo1_data.training.workers import Workers
 
+LOSSES = "losses.jsonl"
 _STATE = "training.pt"
 _LIMITS = InputLimits()
 
@@ -56,9 +63,19 @@ class Trainer:
             _groups(self.trained, config.weight_decay), lr=config.learning_rate, betas=(0.9, 0.98)
         )
         self.step_number = 0
+        self.workers = Workers()
 
     def loss(self, images: Sequence[TrainingImage]) -> Tensor:
-        """The mean cross-entropy over all answer tokens of a batch."""
+        """The mean cross-entropy over all answer tokens of a batch, weighted."""
+        return self.summed_loss(images) / sum(image.packed.total for image in images)
+
+    def summed_loss(self, images: Sequence[TrainingImage]) -> Tensor:
+        """The cross-entropy of all answer tokens of a batch, weighted and summed, in `precision`."""
+        low = self.config.precision == "bfloat16"
+        with torch.autocast(self.model.device.type, torch.bfloat16, enabled=low):
+            return self._summed_loss(images)
+
+    def _summed_loss(self, images: Sequence[TrainingImage]) -> Tensor:
         tokenizer = self.checkpoint.tokenizer
         prefixes = []
         for image, encoded in zip(
@@ -67,25 +84,43 @@ class Trainer:
             ids = tokenizer.prefix_ids(len(image.prepared.aux_boxes))
             prefixes.append(embed_prompt(self.model, ids, encoded, image.prepared.grid_hw))
         batch = pack_batch(self.model, prefixes, [image.packed for image in images])
-        summed, count = answer_loss(self.model, decode_packed(self.model, batch), batch.targets)
-        return summed / count
+        states = decode_packed(self.model, batch, recompute=self.config.gradient_checkpointing)
+        return answer_loss(self.model, states, batch.targets, weights=batch.weights)[0]
 
     def step(self, images: Sequence[TrainingImage]) -> float:
-        """One update; returns the loss before it. Raises RunError where the loss is no number."""
+        """One update by this worker's images and the others'; returns the loss of all of them before it.
+
+        Raises RunError where the loss is no number.
+        """
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(self.step_number, self.config)
-        loss = self.loss(images)
-        if not math.isfinite(loss.item()):
-            raise RunError(f"the loss is {loss.item()} at step {self.step_number}: lower learning_rate")
         self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        device = self.model.device
+        total = self.workers.sum_of(torch.tensor(sum(image.packed.total for image in images), device=device))
+        summed = torch.zeros((), device=device)
+        for piece in _pieces(images, self.config.accumulation):
+            loss = self.summed_loss(piece) / total
+            loss.backward()
+            summed += loss.detach()
+        mean = self.workers.sum_of(summed).item()
+        if not math.isfinite(mean):
+            raise RunError(f"the loss is {mean} at step {self.step_number}: lower learning_rate")
+        self.workers.sum_gradients(self.trained.values())
         nn.utils.clip_grad_norm_(self.trained.values(), self.config.clip_norm)
         self.optimiser.step()
         self.step_number += 1
-        return loss.item()
+        return mean
 
     def save(self, folder: Path) -> None:
-        """Write the checkpoint and the state to resume from; each file appears whole or not at all."""
+        """Write the checkpoint and the state to resume from; each file appears whole or not at all.
+
+        All workers call it, the first one writes.
+        """
+        if self.workers.first:
+            self._write(folder)
+        self.workers.wait()
+
+    def _write(self, folder: Path) -> None:
         save_checkpoint(self.model, self.checkpoint.folder, folder)
         state = {
             "weights": {name: parameter.detach().cpu() for name, parameter in self.trained.items()},
@@ -123,24 +158,32 @@ def train(
 ) -> dict[str, Any]:
     """Train to `config.steps`, resuming what `out` holds; returns steps, images, and first and last losses.
 
-    Raises UsageError kinds for bad data, settings or checkpoints, RunError where training fails.
+    Where torch.distributed is set up, this is one worker of several. Raises UsageError kinds for bad data,
+    settings or checkpoints, RunError where training fails.
     """
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
-    examples = load_examples(addresses)
+    source = ExampleSource(addresses, config.seed, config.window_groups)
+    book = PhraseBook(source.entries()) if config.negative_share else None
     checkpoint = load_checkpoint(model, device=choose_device(config.device), dtype=torch.float32)
     trainer = Trainer(checkpoint, stage, config)
+    workers = trainer.workers
     resumed = trainer.resume(out)
-    out.mkdir(parents=True, exist_ok=True)
+    if workers.first:
+        out.mkdir(parents=True, exist_ok=True)
+        forget_steps_after(out / LOSSES, trainer.step_number)
+        write_lineage(out, describe_inputs(list(addresses), model, checkpoint_sha256(checkpoint.folder)))
+    workers.wait()
     losses: list[float] = []
     while trainer.step_number < config.steps:
-        images = batch_of(examples, checkpoint, trainer.step_number, config)
+        images = batch_of(source, checkpoint, trainer.step_number, config, book, workers)
         losses.append(trainer.step(images))
-        with (out / "losses.jsonl").open("a", encoding="utf-8") as log:
-            log.write(json.dumps({"step": trainer.step_number, "loss": losses[-1]}) + "\n")
-        progress(trainer.step_number, losses[-1])
-        if trainer.step_number % config.save_every == 0:
+        if workers.first:
+            with (out / LOSSES).open("a", encoding="utf-8") as log:
+                log.write(json.dumps({"step": trainer.step_number, "loss": losses[-1]}) + "\n")
+            progress(trainer.step_number, losses[-1])
+        if trainer.step_number % config.save_every == 0 and trainer.step_number < config.steps:
             trainer.save(out)
     trainer.save(out)
     return {
@@ -148,11 +191,26 @@ def train(
         "stage": stage,
         "steps": trainer.step_number,
         "resumed": resumed,
-        "images": len(examples),
+        "images": len(source),
         "first_loss": losses[0] if losses else None,
         "last_loss": losses[-1] if losses else None,
         "trained_parameters": sum(parameter.numel() for parameter in trainer.trained.values()),
+        "workers": workers.num,
     }
+
+
+def forget_steps_after(log: Path, step: int) -> None:
+    """Take out of a log what came after the state that a run goes on from: it is done again."""
+    if log.is_file():
+        kept = [line for line in log.read_text("utf-8").splitlines() if _step_of(line) <= step]
+        log.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+
+
+def _step_of(line: str) -> float:
+    try:
+        return int(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return math.inf  # cut off in the middle of its line
 
 
 def learning_rate(step: int, config: TrainConfig) -> float:
@@ -164,49 +222,76 @@ def learning_rate(step: int, config: TrainConfig) -> float:
 
 
 def batch_of(
-    examples: Sequence[Example], checkpoint: Checkpoint, step: int, config: TrainConfig
+    source: ExampleSource,
+    checkpoint: Checkpoint,
+    step: int,
+    config: TrainConfig,
+    book: PhraseBook | None = None,
+    workers: Workers | None = None,
 ) -> list[TrainingImage]:
-    """The images of a step. Every epoch has an order of its own; an image that cannot be used is passed over.
+    """This worker's images of a step. An image that cannot be used is left out of its step.
 
-    Raises RunError where a whole epoch holds no image with a question.
+    Raises RunError where a whole epoch of this worker's places holds no image with a question.
     """
-    images: list[TrainingImage] = []
     first = step * config.batch_images
-    for offset in range(config.batch_images):
-        place = first + offset
-        for retry in range(len(examples)):
-            example = examples[place_in_epoch(place + retry, len(examples), config.seed)]
-            image = prepare(example, checkpoint, config, np.random.default_rng([config.seed, place, retry]))
-            if image is not None:
-                images.append(image)
-                break
-    if not images:
+    places = range(first, first + config.batch_images)
+    mine = workers.share_of(places) if workers is not None else list(places)
+    prepared = (prepare(source.at(place), checkpoint, config, place, book) for place in mine)
+    images = [image for image in prepared if image is not None]
+    if not images and mine and step == 0 and not _any_usable(source, checkpoint, config):
         raise RunError(
             "no image could be read and had a question: check the dataset with fo1 dataset validate"
         )
     return images
 
 
-def place_in_epoch(place: int, num_examples: int, seed: int) -> int:
-    """The example at a place of the endless, in each epoch differently shuffled, series."""
-    epoch, rest = divmod(place, num_examples)
-    return int(np.random.default_rng([seed, epoch]).permutation(num_examples)[rest])
+def _any_usable(source: ExampleSource, checkpoint: Checkpoint, config: TrainConfig) -> bool:
+    return any(prepare(source.at(place), checkpoint, config, place) for place in range(len(source)))
 
 
 def prepare(
-    example: Example, checkpoint: Checkpoint, config: TrainConfig, rng: np.random.Generator
+    example: Example,
+    checkpoint: Checkpoint,
+    config: TrainConfig,
+    place: int,
+    book: PhraseBook | None = None,
 ) -> TrainingImage | None:
-    """An image with its questions, or None where it cannot be read or has nothing to ask."""
+    """An image with its questions, or None where it cannot be read or has nothing to ask.
+
+    All draws are made of the seed and the image's place in the series.
+    """
+    rng = np.random.default_rng([config.seed, place])
+    negatives = []
+    if book is not None:
+        most = max(2, config.questions_per_image // 2)
+        negatives = book.absent(example.entry, rng, most, config.near_miss_share)
     try:
-        shown = show(example, rng, config.shuffle_boxes, config.box_jitter, _LIMITS)
+        shown = show(example, rng, config.shuffle_boxes, config.box_jitter, _LIMITS, negatives)
     except InputReject:
         return None
     indices = list(range(len(shown.boxes_xyxy)))
-    questions = draw_questions(shown.known, indices, rng, config.questions_per_image)
+    share = config.negative_share if book is not None else None
+    questions = draw_questions(shown.known, indices, rng, config.questions_per_image, share)
     if not questions:
         return None
     prepared = checkpoint.processor.prepare(shown.image.rgb, shown.boxes_xyxy)
-    return TrainingImage(prepared, pack_questions(checkpoint.tokenizer, questions))
+    weights = [weight_of(shown.known.trust_in(question), config) for question in questions]
+    return TrainingImage(prepared, pack_questions(checkpoint.tokenizer, questions, weights))
+
+
+def weight_of(trust: Trust | None, config: TrainConfig) -> float:
+    """What an answer counts: gold's once, a person's `human_weight`, a model's by its confidence."""
+    if trust is None:
+        return 1.0
+    if trust.human:
+        return config.human_weight
+    return trust.confidence if config.confidence_weights and trust.confidence is not None else 1.0
+
+
+def _pieces(images: Sequence[TrainingImage], most: int) -> list[Sequence[TrainingImage]]:
+    """At most `most` pieces of a batch, about as large as one another."""
+    size = max(1, math.ceil(len(images) / most))
+    return [images[start : start + size] for start in range(0, len(images), size)]
 
 
 def _groups(trained: dict[str, nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:

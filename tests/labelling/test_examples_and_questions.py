@@ -20,7 +20,8 @@ from fo1_data.model.prompts import own_question
 from fo1_data.proposals.proposer import Proposals
 from fo1_data.synthetic.gold import gold_of
 from fo1_data.synthetic.scenes import make_scene
-from fo1_data.training.dataset_samples import Example, load_examples, row_to_gold, show
+from fo1_data.training.dataset_samples import Example, row_to_gold, show
+from fo1_data.training.example_source import ExampleSource
 from fo1_data.training.samples import draw_questions
 from schemas.corpus import CorpusAnswer, CorpusExample, CorpusImage, CorpusRegion
 from schemas.corrections import Correction
@@ -159,6 +160,8 @@ def test_gold_lines_carry_answers_and_examples(tmp_path):
         "examples": [{"region_index": 0, "region_indices": [1]}],
     }
     (tmp_path / "g.jsonl").write_text(json.dumps(line) + "\n")
-    (example,) = load_examples([str(tmp_path / "g.jsonl")])
+    source = ExampleSource([str(tmp_path / "g.jsonl")])
+    assert len(source) == 1
+    example = source.at(0)
     assert example.entry.answers == [CorpusAnswer(question="What is {region}?", answer="a", region_index=1)]
     assert example.entry.examples[0].region_indices == [1]

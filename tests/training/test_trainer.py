@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch")
 from fo1_data.errors import ConfigError, DatasetError  # noqa: E402
 from fo1_data.model.checkpoint import load_checkpoint  # noqa: E402
 from fo1_data.synthetic.gold import write_scenes  # noqa: E402
-from fo1_data.training.dataset_samples import load_examples  # noqa: E402
+from fo1_data.training.example_source import ExampleSource  # noqa: E402
 from fo1_data.training.settings import TrainConfig, load_train_config  # noqa: E402
 from fo1_data.training.stages import new_token_ids  # noqa: E402
 from fo1_data.training.trainer import Trainer, TrainingImage, batch_of, learning_rate, train  # noqa: E402
@@ -28,7 +28,7 @@ def scenes(tmp_path_factory):
 def changed_names(stage, scenes, config):
     trainer = Trainer(load_checkpoint("fo1-tiny"), stage, config)
     before = {name: value.detach().clone() for name, value in trainer.model.named_parameters()}
-    trainer.step(batch_of(load_examples([scenes]), trainer.checkpoint, 0, config))
+    trainer.step(batch_of(ExampleSource([scenes]), trainer.checkpoint, 0, config))
     after = dict(trainer.model.named_parameters())
     return trainer, before, {name for name in before if not torch.equal(before[name], after[name])}
 
@@ -64,7 +64,7 @@ def test_a_padded_batch_and_single_samples_have_the_same_loss(scenes):
     """Also single questions: packing shows no question to another."""
     config = QUICK.model_copy(update={"batch_images": 4})
     trainer = Trainer(load_checkpoint("fo1-tiny"), 2, config)
-    images = batch_of(load_examples([scenes]), trainer.checkpoint, 0, config)
+    images = batch_of(ExampleSource([scenes]), trainer.checkpoint, 0, config)
     with torch.no_grad():
         together = trainer.loss(images).item()
         weights = [int((image.packed.targets != -100).sum()) for image in images]
@@ -133,7 +133,7 @@ def test_data_without_boxes_is_refused(tmp_path):
     listing = tmp_path / "none.jsonl"
     listing.write_text(json.dumps({"image": "a.png"}) + "\n")
     with pytest.raises(DatasetError, match="no image with a box"):
-        load_examples([str(listing)])
+        ExampleSource([str(listing)])
 
 
 def test_settings_are_read_and_unknown_ones_named(tmp_path):

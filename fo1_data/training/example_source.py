@@ -1,0 +1,136 @@
+"""What a training run reads: rows of datasets and entries of gold corpora, streamed in a set order.
+
+A source is cut into groups: the row groups of a dataset's Parquet files, runs of a corpus' entries. Each
+epoch shuffles the groups, and the rows within a window of neighbouring groups; the order is made of seed
+and epoch alone. So a place in the endless series names the same row on every worker, a run goes on in the
+middle of an epoch by its step number, and no more than a window of groups is held.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from fo1_data.corpus.readers import read_corpus
+from fo1_data.corpus.storage import open_store
+from fo1_data.dataset.layout import MANIFEST
+from fo1_data.dataset.reader import open_dataset
+from fo1_data.dataset.rows import record_to_row
+from fo1_data.errors import DatasetError
+from fo1_data.training.dataset_samples import Example, row_example
+from schemas.corpus import CorpusImage
+
+_ENTRIES_A_GROUP = 1_000
+# Enough to tell how many boxes a row has, without reading anything else of it.
+_BOX_COLUMN = "regions.list.element.index"
+
+
+@dataclass(frozen=True)
+class Group:
+    """Some examples that are read together; `usable`: the positions of those that have a box.
+
+    `load_known` leaves out embedded pixels.
+    """
+
+    usable: np.ndarray
+    load: Callable[[], list[Example]] = field(repr=False)
+    load_known: Callable[[], list[Example]] = field(repr=False)
+
+
+class ExampleSource:
+    """Examples by their place in the endless series of epochs. `len`: how many one epoch has.
+
+    Raises DatasetError where no image has a box, CorpusError where a corpus cannot be listed.
+    """
+
+    def __init__(self, addresses: Sequence[str], seed: int = 0, window_groups: int = 4) -> None:
+        self.groups = [group for address in addresses for group in _groups_of(address)]
+        self.groups = [group for group in self.groups if len(group.usable)]
+        if not self.groups:
+            raise DatasetError(f"{', '.join(addresses)}: no image with a box to train on")
+        self._seed, self._window = seed, window_groups
+        self._held: OrderedDict[int, list[Example]] = OrderedDict()
+        self._order = lru_cache(maxsize=2)(self._order_of)
+
+    def __len__(self) -> int:
+        return sum(len(group.usable) for group in self.groups)
+
+    def at(self, place: int) -> Example:
+        """The example at a place: places 0 to `len - 1` are the first epoch, each row once."""
+        epoch, rest = divmod(place, len(self))
+        group, position = self._order(epoch)[rest].tolist()
+        return self._examples(group)[position]
+
+    def entries(self) -> Iterator[CorpusImage]:
+        """What is known of each image, pixels left out; group by group, in no epoch's order."""
+        return (example.entry for group in self.groups for example in group.load_known())
+
+    def _order_of(self, epoch: int) -> np.ndarray:
+        """(rows, 2) group and position in it, in the order of an epoch."""
+        rng = np.random.default_rng([self._seed, epoch])
+        order = rng.permutation(len(self.groups))
+        parts = []
+        for start in range(0, len(order), self._window):
+            near = [
+                np.stack([np.full(len(usable := self.groups[one].usable), one), usable], axis=1)
+                for one in order[start : start + self._window].tolist()
+            ]
+            rows = np.concatenate(near)
+            parts.append(rows[rng.permutation(len(rows))])
+        return np.concatenate(parts)
+
+    def _examples(self, group: int) -> list[Example]:
+        if group not in self._held:
+            self._held[group] = self.groups[group].load()
+        self._held.move_to_end(group)
+        # One more than a window, so that its border is crossed without reading twice.
+        while len(self._held) > self._window + 1:
+            self._held.popitem(last=False)
+        return self._held[group]
+
+
+def _groups_of(address: str) -> list[Group]:
+    if open_store(address).exists(MANIFEST):
+        return _parquet_groups(address)
+    entries = [entry for entry in read_corpus(address) if isinstance(entry, CorpusImage)]
+    return [
+        _entry_group(entries[start : start + _ENTRIES_A_GROUP])
+        for start in range(0, len(entries), _ENTRIES_A_GROUP)
+    ]
+
+
+def _entry_group(entries: list[CorpusImage]) -> Group:
+    usable = np.array([place for place, entry in enumerate(entries) if entry.regions], dtype=np.int64)
+
+    def load() -> list[Example]:
+        return [Example(entry) for entry in entries]
+
+    return Group(usable, load, load)
+
+
+def _parquet_groups(address: str) -> list[Group]:
+    dataset = open_dataset(address)
+    groups: list[Group] = []
+    for file in dataset.data_files():
+        with dataset.store.open_input(file.path) as opened:
+            parquet = pq.ParquetFile(opened)
+            for number in range(parquet.num_row_groups):
+                boxes = parquet.read_row_group(number, columns=[_BOX_COLUMN]).column("regions")
+                usable = np.array([place for place, one in enumerate(boxes.to_pylist()) if one], np.int64)
+                loaders = (_loader(address, file.path, number, pixels) for pixels in (True, False))
+                groups.append(Group(usable, *loaders))
+    return groups
+
+
+def _loader(address: str, path: str, number: int, pixels: bool) -> Callable[[], list[Example]]:
+    def load() -> list[Example]:
+        with open_store(address).open_input(path) as opened:
+            parquet = pq.ParquetFile(opened)
+            known = [name for name in parquet.schema_arrow.names if pixels or name != "image"]
+            records = parquet.read_row_group(number, columns=known).to_pylist()
+        return [row_example(record_to_row(record)) for record in records]
+
+    return load
