@@ -22,6 +22,9 @@ SAYS: dict[str, str] = {
     "overlap_max": "the box overlaps another one",
     "border_sides": "the box is cut off by the image's border",
     "area_share": "the box is small",
+    "caption_agreement": "the phrase and the caption of a region it names disagree",
+    "caption_elsewhere": "another region's caption fits the phrase better",
+    "captions_left_out": "captions of other regions say the phrase too",
     "ask_back_hit": "caption and ask-back disagree",
     "ask_back_others": "ask-back finds other regions for this caption",
     "ask_back_probability": "ask-back is unsure of this region",
@@ -52,7 +55,7 @@ def reasons_for(
     for column in columns:
         value = signals.get(column.name)
         told = SAYS.get(column.name)
-        if value is None or told is None:
+        if value is None or told is None or column.name not in SIGNALS:
             continue
         low_is_bad = SIGNALS[column.name].direction > 0
         excess = column.usual_low - value if low_is_bad else value - column.usual_high

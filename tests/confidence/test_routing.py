@@ -1,0 +1,224 @@
+"""Decisions: thresholds, audit, budget and reasons; the same whatever the order; people's labels stay."""
+
+import numpy as np
+import pytest
+from made_up_labels import made_row
+
+from fo1_data.confidence.reasons import reasons_for
+from fo1_data.confidence.review_plan import ReviewPlan, rank_of_trust
+from fo1_data.confidence.routing import BEYOND_BUDGET, DRAWN, Router
+from fo1_data.confidence.signals import SIGNALS
+from fo1_data.dataset.human_labels import confirmed, made_stale
+from schemas.calibration import Acceptance, RoutingSettings
+from schemas.images import ImageRow
+from schemas.labels import Decision, Label, LabelKind, Signal, strictest
+
+BRIEF = LabelKind.BRIEF_CAPTION
+
+
+def scored_rows(count: int = 40) -> list[ImageRow]:
+    rows = [made_row(number) for number in range(count)]
+    for row in rows:
+        for label in row.all_labels():
+            values = {one.name: one.value for one in label.signals}
+            label.confidence = float(np.float32(1 / (1 + np.exp(-values["logprob_mean"] - 2))))
+    return rows
+
+
+def guarded(threshold: float | None = 0.7, most: int = 10, **more: object) -> Router:
+    router = Router(RoutingSettings(max_error=0.1, **more), None, [])
+    rule = Acceptance(threshold=threshold, most_labels=most, told="nothing can be accepted: why")
+    router.acceptances = {BRIEF: rule, LabelKind.GROUND: rule}
+    return router
+
+
+def with_budget(budget: float, rows: list[ImageRow], router: Router | None = None) -> None:
+    router = router or Router(RoutingSettings(review_budget=budget), None, [])
+    plan = ReviewPlan(router)
+    for row in rows:
+        plan.add(row)
+    chosen = plan.choose()
+    for row in rows:
+        router.decide(row, chosen)
+
+
+def labels_of(rows: list[ImageRow]) -> list[Label]:
+    return [label for row in rows for label in row.all_labels()]
+
+
+def decisions(rows: list[ImageRow]) -> dict[str, list[Decision | None]]:
+    return {row.image_id: [label.decision for label in row.all_labels()] for row in rows}
+
+
+def test_a_threshold_accepts_from_it_on_and_says_why_not() -> None:
+    rows = scored_rows()
+    for row in rows:
+        guarded().decide(row)
+    for label in labels_of(rows):
+        assert label.confidence is not None
+        assert (label.decision is Decision.ACCEPT) == (label.confidence >= 0.7)
+        assert label.reasons
+        assert all("\n" not in reason for reason in label.reasons)
+    assert {label.decision for label in labels_of(rows)} == {Decision.ACCEPT, Decision.REVIEW}
+
+
+def test_regions_and_rows_take_the_strictest_decision() -> None:
+    rows = scored_rows()
+    for row in rows:
+        guarded().decide(row)
+        assert row.decision == strictest(label.decision for label in row.all_labels())
+        for region in row.regions:
+            assert region.decision == region.labels[0].decision
+
+
+def test_no_rule_accepts_nothing_and_an_uncalibrated_label_is_reviewed() -> None:
+    rows = scored_rows(3)
+    guarded(threshold=None).decide(rows[0])
+    assert {label.decision for label in rows[0].all_labels()} == {Decision.REVIEW}
+    rows[1].regions[0].labels[0].confidence = None
+    guarded(threshold=0.0).decide(rows[1])
+    label = rows[1].regions[0].labels[0]
+    assert label.decision is Decision.REVIEW
+    assert "not calibrated" in label.reasons[-1]
+
+
+def test_of_one_image_only_the_surest_are_guaranteed() -> None:
+    row = scored_rows(1)[0]
+    guarded(threshold=0.0, most=2).decide(row)
+    taken = [label for region in row.regions for label in region.labels if label.decision is Decision.ACCEPT]
+    left = [label for region in row.regions for label in region.labels if label.decision is Decision.REVIEW]
+    assert len(taken) == 2
+    assert min(label.confidence for label in taken) >= max(label.confidence for label in left)  # type: ignore[type-var]
+    assert "the guarantee covers no more" in left[0].reasons[-1]
+
+
+def test_where_only_accepted_labels_were_audited_others_stay_in_review() -> None:
+    row = scored_rows(1)[0]
+    row.regions[0].labels[0].decision = Decision.REVIEW
+    row.regions[1].labels[0].decision = Decision.AUDIT
+    router = guarded(threshold=0.0)
+    router.acceptances[BRIEF] = router.acceptances[BRIEF].model_copy(update={"only_accepted_before": True})
+    router.decide(row)
+    told = [region.labels[0].decision for region in row.regions]
+    assert told == [Decision.REVIEW, Decision.ACCEPT, Decision.REVIEW, Decision.REVIEW]
+    assert "only accepted labels were audited" in row.regions[0].labels[0].reasons[-1]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_the_audit_draws_its_share_of_accepted_labels_by_seed(share: float) -> None:
+    def routed(seed: int) -> list[ImageRow]:
+        rows = scored_rows(120)
+        for row in rows:
+            guarded(audit=share, seed=seed).decide(row)
+        return rows
+
+    rows = routed(1)
+    accepted = [label for label in labels_of(rows) if label.decision is not Decision.REVIEW]
+    drawn = [label for label in accepted if label.decision is Decision.AUDIT]
+    assert len(drawn) / len(accepted) == pytest.approx(share, abs=0.1)
+    assert all(label.reasons == [DRAWN] for label in drawn)
+    assert decisions(routed(1)) == decisions(rows)
+    assert (decisions(routed(2)) != decisions(rows)) == (share == 0.3)
+
+
+def test_people_are_not_overruled_and_moved_boxes_stay_in_review() -> None:
+    row = scored_rows(1)[0]
+    region = row.regions[0]
+    region.labels[0] = confirmed(region.labels[0].model_copy(update={"confidence": 0.01}), "ann", "now")
+    row.regions[1].labels[0] = made_stale(row.regions[1].labels[0])
+    before = region.labels[0].model_copy(deep=True)
+    guarded(threshold=0.0).decide(row)
+    assert region.labels[0] == before
+    assert row.regions[1].labels[0].decision is Decision.REVIEW
+
+
+@pytest.mark.parametrize(("budget", "expected"), [(0, 0), (17, 17), (0.25, 50), (10_000, 200)])
+def test_a_budget_is_spent_in_full_and_no_more(budget: float, expected: int) -> None:
+    rows = scored_rows()
+    with_budget(budget, rows)
+    told = [label.decision for label in labels_of(rows)]
+    assert told.count(Decision.REVIEW) == expected
+    assert told.count(Decision.ACCEPT) == len(told) - expected
+
+
+def test_a_budget_chooses_alike_in_every_order_of_rows() -> None:
+    rows, again = scored_rows(), scored_rows()[::-1]
+    with_budget(30, rows)
+    with_budget(30, again)
+    assert decisions(rows) == decisions(again)
+
+
+def test_a_budget_goes_to_the_likeliest_mistakes() -> None:
+    rows = scored_rows()
+    with_budget(40, rows)
+    review = [label.confidence for label in labels_of(rows) if label.decision is Decision.REVIEW]
+    accept = [label.confidence for label in labels_of(rows) if label.decision is Decision.ACCEPT]
+    assert np.mean(review) < np.mean(accept) - 0.2  # type: ignore[arg-type]
+
+
+def test_copies_of_one_mistake_do_not_fill_the_budget() -> None:
+    rows = scored_rows()
+    for number, row in enumerate(rows):
+        for region in row.regions:
+            label = region.labels[0]
+            copied = number % 2 == 0
+            label.text = "same thing" if copied else f"thing {number} {region.index}"
+            label.confidence = 0.5 if copied else 0.55
+            label.signals = [Signal(name=f"feature_{place}", value=1.0) for place in range(8)]
+        row.groundings = []
+    with_budget(20, rows)
+    texts = [label.text for label in labels_of(rows) if label.decision is Decision.REVIEW]
+    assert len(set(texts)) > 15
+
+
+def test_with_a_guarantee_the_budget_goes_to_what_it_does_not_accept() -> None:
+    rows = scored_rows()
+    router = guarded(threshold=0.7, review_budget=12)
+    with_budget(12, rows, router)
+    beyond = [label for label in labels_of(rows) if BEYOND_BUDGET in label.reasons]
+    review = [label for label in labels_of(rows) if label.decision is Decision.REVIEW]
+    assert len(review) - len(beyond) == 12
+    assert all(label.confidence is not None and label.confidence < 0.7 for label in review)
+
+
+def test_a_cold_start_ranks_by_token_probability_and_says_so() -> None:
+    rows = [made_row(number) for number in range(40)]
+    with_budget(40, rows)
+
+    def mean(wanted: Decision) -> float:
+        found = [label for label in labels_of(rows) if label.decision is wanted]
+        return float(np.mean([label.signals[0].value for label in found]))
+
+    assert mean(Decision.REVIEW) < mean(Decision.ACCEPT)
+    told = next(label for label in labels_of(rows) if label.decision is Decision.REVIEW)
+    assert "not calibrated" in told.reasons[-1]
+    assert told.confidence is None
+
+
+def test_ranks_rise_with_every_signal_and_missing_ones_are_left_out() -> None:
+    signals = np.array([[0.0, 1.0], [1.0, 2.0], [2.0, np.nan], [np.nan, np.nan]])
+    ranks = rank_of_trust(signals)
+    assert ranks[0] < ranks[1] < ranks[2]
+    assert ranks[3] == 0.5
+
+
+def test_every_signal_with_a_direction_has_words_for_reviewers() -> None:
+    from fo1_data.confidence.reasons import ALWAYS, SAYS
+
+    directed = {name for name, meaning in SIGNALS.items() if meaning.direction}
+    assert directed <= set(SAYS) | set(ALWAYS)
+
+
+def test_reasons_name_the_worst_signals_of_a_label() -> None:
+    from fo1_data.confidence.signal_columns import describe_columns, signal_matrix
+
+    tables = [{"logprob_min": -0.1 * n, "absence_agreement": 0.9 + 0.001 * n} for n in range(50)]
+    names = ["absence_agreement", "logprob_min"]
+    columns = describe_columns(signal_matrix(tables, names), names, np.ones(50, dtype=bool))
+    doubtful = {"logprob_min": -90.0, "absence_agreement": 0.1, "min_token_position": 1.0}
+    found = reasons_for(doubtful, columns, "red striped square")
+    assert "low token probability at “striped”" in found
+    assert "phrase may be absent" in found
+    assert "phrase may be present after all" in reasons_for(doubtful, columns, "x", absent=True)
+    assert reasons_for({"truncated": 1.0}, [], "x") == ["the answer was cut off at the token limit"]
+    assert reasons_for(tables[20], columns, "x") == []
