@@ -6,8 +6,8 @@ its IoU of at least SAME_IOU); the sum is divided by the number of boxes of both
 image's caption and counts are one more part where either speaks of them. Without anything to compare: 1.
 
 Rule: an annotation marked as ground truth holds (of several, the latest); else the latest of a majority,
-which is more than half of the annotators agreeing pairwise at least SAME; else the latest. Without ground
-truth and majority, and with agreement under SAME, the item is put to people again.
+which is more than half of the annotators agreeing in everything; else the latest. Without ground truth and
+majority an item that several people annotated is put to people again.
 """
 
 import unicodedata
@@ -21,7 +21,7 @@ from services.review.convert import Said, SaidRegion
 
 MATCH_IOU = 0.5
 SAME_IOU = 0.8
-SAME = 0.9
+SAME = 1.0
 
 Rule = Literal["ground_truth", "majority", "latest"]
 

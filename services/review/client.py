@@ -20,6 +20,7 @@ import httpx
 from fo1_data.errors import RunError
 
 READ_TRIES = 3
+PAUSE_S = 0.3
 READ_TIMEOUT_S = 60.0
 WRITE_TIMEOUT_S = 60.0
 LOOKUP = 50
@@ -53,9 +54,10 @@ class LabelStudio:
         token: str,
         write_timeout_s: float = WRITE_TIMEOUT_S,
         transport: httpx.AsyncBaseTransport | None = None,
+        pause_s: float = PAUSE_S,
     ) -> None:
         self.url = url.rstrip("/")
-        self._token, self._write_timeout_s = token, write_timeout_s
+        self._token, self._write_timeout_s, self._pause_s = token, write_timeout_s, pause_s
         self._access: tuple[str, float] | None = None
         # Label Studio's development server closes idle connections without notice: keep none for long.
         limits = httpx.Limits(max_connections=4, max_keepalive_connections=2, keepalive_expiry=2.0)
@@ -246,7 +248,7 @@ class LabelStudio:
             except LabelStudioLost:
                 if attempt == READ_TRIES:
                     raise
-                await asyncio.sleep(0.3 * 2**attempt)
+                await asyncio.sleep(self._pause_s * 2**attempt)
         raise AssertionError
 
     async def _write(self, method: str, path: str, body: Any) -> Any:

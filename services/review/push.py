@@ -98,7 +98,7 @@ class Push:
         fields: dict[str, Any] = {
             "label_config": CONFIG,
             "expert_instruction": INSTRUCTION,
-            "show_instruction": True,
+            "show_instruction": False,
             "show_collab_predictions": True,
             "sampling": "Sequential sampling",
             "maximum_annotations": int(review.options.get("annotators") or 1),

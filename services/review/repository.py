@@ -196,7 +196,7 @@ async def tasks_of_annotations(session: AsyncSession, review_id: str, ids: Seque
         .join(ReviewItem, ReviewItem.id == ReviewedAnnotation.item_id)
         .where(ReviewedAnnotation.review_id == review_id, ReviewedAnnotation.ls_annotation_id.in_(list(ids)))
     )
-    return {found: task for found, task in (await session.execute(wanted)).tuples() if task is not None}
+    return {found: task for found, task in (await session.execute(wanted)).all() if task is not None}
 
 
 async def sent_tasks(session: AsyncSession, review_id: str) -> list[int]:
@@ -307,4 +307,4 @@ def _of_chosen(wanted: Any) -> Any:
 
 
 async def _all(session: AsyncSession, wanted: Any) -> list[Any]:
-    return list((await session.execute(wanted)).tuples())
+    return list((await session.execute(wanted)).all())

@@ -119,12 +119,13 @@ def shown_image(row: ImageRow, blind: bool = False) -> ShownImage:
 
 
 def doubt_of(row: ImageRow) -> float:
-    """How doubtful a row is, 0 to 1: one less the lowest confidence of its labels.
+    """How doubtful a row is, 0 to 1: one less the lowest confidence of the labels people are asked about.
 
     Where nothing is calibrated, the mean probability of an answer's tokens stands in for its confidence.
     """
-    labels = [label for label in row.answered_labels() if label.decision is not Decision.ACCEPT]
-    known = [_trust(label) for label in labels or row.answered_labels()]
+    answered = row.answered_labels()
+    doubted = [label for label in answered if label.decision in (Decision.REVIEW, Decision.AUDIT)]
+    known = [_trust(label) for label in doubted or answered]
     return 1.0 - min(known, default=_UNKNOWN_CONFIDENCE)
 
 

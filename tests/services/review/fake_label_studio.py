@@ -1,0 +1,189 @@
+"""A Label Studio in memory that can be made to fail as the real one cannot: the client's transport.
+
+Knows the requests that `services.review.client` sends and answers in the real one's forms (the tests with the
+real one check the same flows). `fault` decides what goes wrong at each request.
+"""
+
+import itertools
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import parse_qs
+
+import httpx
+
+
+class Killed(BaseException):
+    """The process dies at this moment."""
+
+
+Fault = Callable[[httpx.Request], str | None]
+
+
+class FakeLabelStudio(httpx.AsyncBaseTransport):
+    """`fault` answers for a request: None, or one of
+
+    `refuse` (no connection), `500` (not taken), `500-taken`, `timeout-taken` (taken, and the answer is lost),
+    `timeout-late` (taken after two more requests), `kill` (our process dies before it), `kill-taken` (after).
+    """
+
+    def __init__(self) -> None:
+        self.projects: dict[int, dict[str, Any]] = {}
+        self.tasks: dict[int, dict[str, Any]] = {}
+        self.webhooks: dict[int, dict[str, Any]] = {}
+        self.refused_images: set[str] = set()
+        self.fault: Fault = lambda request: None
+        self.requests: list[str] = []
+        self._late: list[tuple[int, Callable[[], Any]]] = []
+        self._ids = itertools.count(1)
+        self._now = datetime.now(UTC) - timedelta(hours=1)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(f"{request.method} {request.url.path}")
+        self._take_late()
+        fault = self.fault(request)
+        if fault == "kill":
+            raise Killed
+        if fault == "refuse":
+            raise httpx.ConnectError("refused", request=request)
+        if fault == "500":
+            return httpx.Response(500, request=request)
+        body = json.loads(request.content) if request.content else None
+        if fault == "timeout-late":
+            self._late.append((len(self.requests) + 2, lambda: self._answer(request, body)))
+            raise httpx.ReadTimeout("timed out", request=request)
+        status, document = self._answer(request, body)
+        if fault == "kill-taken":
+            raise Killed
+        if fault == "timeout-taken":
+            raise httpx.ReadTimeout("timed out", request=request)
+        if fault == "500-taken":
+            return httpx.Response(502, request=request)
+        headers = {"date": self._now.strftime("%a, %d %b %Y %H:%M:%S GMT")}
+        return httpx.Response(status, json=document, headers=headers, request=request)
+
+    def finish_late(self) -> None:
+        """Everything that was going to be taken late is taken."""
+        self._take_late(at_once=True)
+
+    def keys(self) -> list[str]:
+        """Our keys, by LsTask, in the order of their insertion."""
+        return [task["data"]["fo1_key"] for _, task in sorted(self.tasks.items())]
+
+    def task_of(self, image_id: str) -> dict[str, Any]:
+        """The one LsTask of an image (of several rounds the last)."""
+        return [task for task in self.tasks.values() if task["data"]["image_id"] == image_id][-1]
+
+    def annotate(
+        self, task: dict[str, Any], result: list[Any] | None = None, person: int = 1, **more: Any
+    ) -> int:
+        """Somebody submits: by default what was predicted."""
+        number = next(self._ids)
+        result = task["predictions"][0]["result"] if result is None else result
+        one = {"id": number, "completed_by": person, "result": result, "was_cancelled": False}
+        one |= {"ground_truth": False, "lead_time": 3.5, "updated_at": self._tick(), **more}
+        task["annotations"].append(one)
+        task["updated_at"] = self._tick()
+        return number
+
+    def change(self, task: dict[str, Any], number: int, **fields: Any) -> None:
+        """Somebody submits an annotation again."""
+        for one in task["annotations"]:
+            if one["id"] == number:
+                one.update(fields, updated_at=self._tick())
+        task["updated_at"] = self._tick()
+
+    def delete(self, task: dict[str, Any], number: int) -> None:
+        """Somebody deletes an annotation."""
+        task["annotations"] = [one for one in task["annotations"] if one["id"] != number]
+        task["updated_at"] = self._tick()
+
+    def _tick(self) -> str:
+        self._now += timedelta(seconds=90)
+        return self._now.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+    def _take_late(self, at_once: bool = False) -> None:
+        for entry in list(self._late):
+            if at_once or entry[0] < len(self.requests):
+                self._late.remove(entry)
+                entry[1]()
+
+    def _answer(self, request: httpx.Request, body: Any) -> tuple[int, Any]:
+        parts = request.url.path.strip("/").split("/")[1:]
+        query = {name: values[0] for name, values in parse_qs(request.url.query.decode()).items()}
+        if parts[0] == "version":
+            return 200, {}
+        if parts[0] == "users":
+            return 200, [{"id": number, "email": f"person{number}@example.org"} for number in range(1, 9)]
+        if parts[0] == "webhooks":
+            return self._webhooks(request.method, parts, body)
+        if parts[0] == "projects":
+            return self._projects(request.method, parts, body)
+        if request.method == "DELETE":
+            return (204, None) if self.tasks.pop(int(parts[1]), None) else (404, {})
+        return self._list(query)
+
+    def _projects(self, method: str, parts: list[str], body: Any) -> tuple[int, Any]:
+        if len(parts) == 1 and method == "GET":
+            return 200, {"results": list(self.projects.values()), "next": None}
+        if len(parts) == 1:
+            number = next(self._ids)
+            self.projects[number] = {"id": number, **body}
+            return 201, self.projects[number]
+        if int(parts[1]) not in self.projects:
+            return 404, {}
+        project = self.projects[int(parts[1])]
+        if parts[2:] == ["import"]:
+            if any(one["data"]["image_id"] in self.refused_images for one in body):
+                return 400, {"detail": "this task is wrong"}
+            return 201, {"task_ids": [self._insert(project, one) for one in body]}
+        if method == "PATCH":
+            project.update(body)
+        number = sum(task["project"] == project["id"] for task in self.tasks.values())
+        return 200, {**project, "task_number": number}
+
+    def _insert(self, project: dict[str, Any], one: dict[str, Any]) -> int:
+        number = next(self._ids)
+        self.tasks[number] = {**one, "id": number, "project": project["id"], "annotations": []}
+        self.tasks[number]["updated_at"] = self._tick()
+        return number
+
+    def _webhooks(self, method: str, parts: list[str], body: Any) -> tuple[int, Any]:
+        if method == "GET":
+            return 200, list(self.webhooks.values())
+        if method == "DELETE":
+            self.webhooks.pop(int(parts[1]))
+            return 204, None
+        number = int(parts[1]) if len(parts) > 1 else next(self._ids)
+        self.webhooks[number] = {"id": number, **body}
+        return 200, self.webhooks[number]
+
+    def _list(self, parameters: dict[str, str]) -> tuple[int, Any]:
+        query = json.loads(parameters["query"])
+        found = [task for task in self.tasks.values() if task["project"] == int(parameters["project"])]
+        for one in query.get("filters", {}).get("items", []):
+            found = [task for task in found if _passes(task, one)]
+        if "selectedItems" in query:
+            found = [task for task in found if task["id"] in query["selectedItems"]["included"]]
+        order = (query.get("ordering") or ["tasks:id"])[0].removeprefix("tasks:")
+        found.sort(key=lambda task: (task[order], task["id"]))
+        size, page = int(parameters["page_size"]), int(parameters["page"])
+        if page > 1 and (page - 1) * size >= len(found):
+            return 404, {}
+        cut = [{**task, **_totals(task)} for task in found[(page - 1) * size : page * size]]
+        return 200, {"tasks": cut, "total": len(found)}
+
+
+def _totals(task: dict[str, Any]) -> dict[str, int]:
+    cancelled = sum(one["was_cancelled"] for one in task["annotations"])
+    return {"total_annotations": len(task["annotations"]) - cancelled, "cancelled_annotations": cancelled}
+
+
+def _passes(task: dict[str, Any], one: dict[str, Any]) -> bool:
+    name = one["filter"].removeprefix("filter:tasks:")
+    value = task["data"].get(name.removeprefix("data.")) if name.startswith("data.") else None
+    value = {**task, **_totals(task)}[name] if value is None else value
+    if one["operator"] == "in_list":
+        return value in one["value"]
+    return bool(value > one["value"] if one["operator"] == "greater" else value >= one["value"])

@@ -1,0 +1,149 @@
+"""A review in a database of its own against a Label Studio, real or made up, without the HTTP surface."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+from factories import make_dataset, make_row
+from running_service import make_settings
+
+from fo1_data.corpus.storage import open_store
+from fo1_data.dataset.manifest import read_manifest
+from schemas.corrections import Correction
+from schemas.images import ImageRow
+from schemas.labels import Decision
+from services.database.engine import Database, open_database
+from services.database.migrate import migrate
+from services.datasets import registry
+from services.review import inbox, repository, service
+from services.review.client import LabelStudio
+from services.review.inbox import Inbox
+from services.review.lease import Holder
+from services.review.models import Review
+from services.review.pull import Pull, Pulled
+from services.review.push import Push
+from services.settings import Settings
+
+URL = "http://label-studio.test"
+REVIEW = Decision.REVIEW
+
+
+def review_rows(count: int, folder: Path, num_regions: int = 2) -> list[ImageRow]:
+    """Rows routed to review, the first the most doubtful."""
+    rows = [
+        make_row(seed, num_regions, folder=folder, decisions=[REVIEW] * num_regions) for seed in range(count)
+    ]
+    for place, row in enumerate(rows):
+        for label in (label for region in row.regions for label in region.labels):
+            label.confidence = (place + 1) / (count + 1)
+    return rows
+
+
+@dataclass
+class Bench:
+    """One process of the service, as far as a review goes. `restart` is another one on the same database."""
+
+    settings: Settings
+    database: Database
+    client: LabelStudio
+    review_id: str
+    batch_items: int
+    holder: Holder | None = None
+
+    def __post_init__(self) -> None:
+        self.push = Push(
+            self.database, self.client, _image_urls, _webhook, self.holder or Holder(), self.batch_items
+        )
+        self.pull = Pull(self.database, self.client)
+        self.inbox = Inbox(self.database, self.pull)
+
+    async def restart(self) -> None:
+        """The process ends without a word and another one starts."""
+        await self.database.dispose()
+        self.database = open_database(self.settings)
+        self.__post_init__()
+
+    async def review(self) -> Review:
+        async with self.database.reading() as session:
+            found = await repository.find_review(session, self.review_id)
+        assert found is not None
+        return found
+
+    async def counts(self) -> dict[str, int]:
+        async with self.database.reading() as session:
+            found = await repository.count_items(session, self.review_id)
+        return {state: number for (_, state), number in found.items()}
+
+    async def annotations(self) -> dict[str, int]:
+        async with self.database.reading() as session:
+            return await repository.count_annotations(session, self.review_id)
+
+    async def corrections(self, everyone: bool = False) -> list[Correction]:
+        async with self.database.reading() as session:
+            rows = await repository.page_corrections(session, self.review_id, everyone, None, 100_000)
+        return [Correction.model_validate_json(text) for _, text in rows]
+
+    async def edits(self) -> list[str]:
+        """The new captions, in order."""
+        found = [
+            one.after.text for one in await self.corrections() if one.after and one.action == "recaptioned"
+        ]
+        return sorted(text or "" for text in found)
+
+    async def hear(self, payload: dict[str, Any]) -> None:
+        async with self.database.writing() as session:
+            await inbox.keep(session, inbox.deliveries_of(self.review_id, payload))
+
+    async def look(self, times: int = 6) -> None:
+        """Look into what was heard until nothing is left."""
+        for _ in range(times):
+            await self.inbox.look(self.review_id)
+
+    async def changed(self) -> Pulled:
+        return await self.pull.changed(self.review_id)
+
+
+@asynccontextmanager
+async def open_bench(
+    home: Path,
+    dataset: Path,
+    transport: httpx.AsyncBaseTransport | None = None,
+    url: str = URL,
+    token: str = "t" * 40,
+    batch_items: int = 4,
+    **options: Any,
+) -> AsyncIterator[Bench]:
+    """A migrated database with one review of `dataset`, not pushed yet."""
+    settings = make_settings(home, label_studio_url=url, label_studio_token=token)
+    database = open_database(settings)
+    client = LabelStudio(url, token, transport=transport, pause_s=0.0 if transport else 0.3)
+    bench = Bench(settings, database, client, "", batch_items)
+    try:
+        await migrate(database)
+        manifest = await asyncio.to_thread(lambda: read_manifest(open_store(str(dataset))))
+        async with database.writing() as session:
+            record = await registry.register(session, str(dataset), manifest)
+            bench.review_id = (await service.ask_for_push(session, settings, record, None, options)).id
+        yield bench
+    finally:
+        await client.close()
+        await bench.database.dispose()
+
+
+def make_review_dataset(folder: Path, count: int = 10, num_regions: int = 2) -> tuple[Path, list[ImageRow]]:
+    """A finished dataset whose rows all wait for review."""
+    rows = review_rows(count, folder / "images", num_regions)
+    make_dataset(folder / "dataset", rows)
+    return folder / "dataset", rows
+
+
+async def _image_urls(review: Review) -> Callable[[str], str]:
+    return lambda image_id: f"http://service.test/v1/images/{image_id}"
+
+
+def _webhook(review_id: str) -> tuple[str, str]:
+    return "http://service.test/v1/webhooks/label-studio", "secret"

@@ -1,0 +1,111 @@
+"""Made-up images as reviewers are shown them, and what reviewers make of them."""
+
+import random
+import struct
+from typing import Any
+
+from hypothesis import strategies as st
+
+from schemas.labels import LabelKind
+from schemas.regions import Box, make_region_id
+from services.review.convert import result_of
+from services.review.shown import ShownCount, ShownImage, ShownPhrase, ShownRegion
+
+IMAGE_ID = "ab" * 32
+
+
+def f32(value: float) -> float:
+    """The nearest float32, as datasets store numbers."""
+    return float(struct.unpack("f", struct.pack("f", value))[0])
+
+
+@st.composite
+def boxes(draw: Any, width: int, height: int) -> Box:
+    """A box inside the image: anywhere, at its borders, a hair wide, or all of it."""
+
+    def side(most: int) -> tuple[float, float]:
+        low = draw(st.sampled_from([0.0, None]))
+        low = f32(draw(st.floats(0, most * 0.999))) if low is None else low
+        high = draw(st.sampled_from([float(most), None]))
+        if high is None:
+            smallest = max(most * 1e-5, 0.02)
+            high = f32(min(low + draw(st.floats(smallest, max(most, 2 * smallest))), float(most)))
+        return low, high if high > low else float(most)
+
+    (x0, x1), (y0, y1) = side(width), side(height)
+    return x0, y0, x1, y1
+
+
+TEXTS = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=80)
+
+
+@st.composite
+def shown_images(draw: Any) -> ShownImage:
+    """Anything that can be shown: up to a hundred thousand pixels wide, texts of every script."""
+    width, height = draw(st.integers(1, 100_000)), draw(st.integers(1, 100_000))
+    regions = []
+    for place in range(draw(st.integers(0, 5))):
+        box = draw(boxes(width, height))
+        region_id = make_region_id(IMAGE_ID, box)
+        texts = draw(st.dictionaries(st.sampled_from(LabelKind), st.just(""), max_size=0))
+        for kind in (LabelKind.BRIEF_CAPTION, LabelKind.DETAILED_CAPTION, LabelKind.OCR):
+            if draw(st.booleans()):
+                texts[kind] = draw(TEXTS)
+        regions.append(
+            ShownRegion(mark=f"{region_id}#{place}", region_id=region_id, box_xyxy=box, texts=texts)
+        )
+    marks = [region.mark for region in regions]
+    phrases = []
+    for _ in range(draw(st.integers(0, 3))):
+        named = draw(st.lists(st.sampled_from(marks), unique=True)) if marks else []
+        ids = [region.region_id for region in regions if region.mark in named]
+        kind = draw(st.sampled_from([LabelKind.GROUND, LabelKind.DETECT]))
+        phrases.append(ShownPhrase(kind=kind, phrase=draw(TEXTS), marks=named, region_ids=ids))
+    counts = [ShownCount(phrase="shape", count=draw(st.integers(0, 99)), region_ids=[])]
+    return ShownImage(
+        image_id=IMAGE_ID,
+        width=width,
+        height=height,
+        title="x",
+        regions=regions,
+        phrases=phrases,
+        counts=counts if draw(st.booleans()) else [],
+        caption=draw(st.none() | TEXTS),
+    )
+
+
+def make_shown(**fields: Any) -> ShownImage:
+    """Two regions of a 100 x 80 image, a phrase that names the first, a caption and a count."""
+    found = []
+    for box, text in (((10.0, 10.0, 30.0, 40.0), "red square"), ((50.0, 20.0, 90.0, 60.0), "blue bar")):
+        region_id = make_region_id(IMAGE_ID, box)
+        texts = {LabelKind.BRIEF_CAPTION: text}
+        found.append(ShownRegion(mark=region_id, region_id=region_id, box_xyxy=box, texts=texts))
+    first = found[0].region_id
+    phrase = ShownPhrase(kind=LabelKind.GROUND, phrase="the square", marks=[first], region_ids=[first])
+    values: dict[str, Any] = {
+        "image_id": IMAGE_ID,
+        "width": 100,
+        "height": 80,
+        "title": "a.png",
+        "regions": found,
+        "phrases": [phrase],
+        "counts": [ShownCount(phrase="shape", count=2, region_ids=[one.region_id for one in found])],
+        "caption": "two shapes",
+    }
+    return ShownImage(**{**values, **fields})
+
+
+def edited(shown: ShownImage, seed: int | None = None, **texts: str) -> list[dict[str, Any]]:
+    """A result as a reviewer might leave it: the captions of regions replaced in order; or at random."""
+    result = result_of(shown)
+    for (_, text), one in zip(
+        texts.items(), [one for one in result if one["from_name"] == "brief_caption"], strict=False
+    ):
+        one["value"] = {**one["value"], "text": [text]}
+    if seed is not None:
+        chance = random.Random(seed)
+        for one in result:
+            if one["from_name"] == "brief_caption" and chance.random() < 0.5:
+                one["value"] = {**one["value"], "text": [f"edited {seed}"]}
+    return result

@@ -1,0 +1,160 @@
+"""What a person did becomes corrections that merge, with the original beside them."""
+
+from typing import Any
+
+import pytest
+from factories import make_row
+from review_samples import edited, make_shown
+
+from fo1_data.dataset.apply_corrections import apply_corrections
+from schemas.corrections import Correction, CorrectionAction, Lane
+from schemas.labels import LabelKind, Source
+from schemas.regions import make_region_id
+from services.review.convert import box_to_percent, read_result, result_of
+from services.review.differences import Submission, corrections_of
+from services.review.shown import ShownImage, shown_image
+
+BY = Submission("key/1", "ann@example.org", "2026-01-02T03:04:05.000006Z", 12.5, Lane.AUDIT, True)
+
+
+def told(shown: ShownImage, result: list[dict[str, Any]], *actions: CorrectionAction) -> list[Correction]:
+    found = corrections_of(shown, read_result(result, shown), BY)
+    return [one for one in found if one.action in actions] if actions else found
+
+
+def test_who_when_and_how_long_stand_on_every_correction() -> None:
+    shown = make_shown()
+    for one in told(shown, edited(shown, a="green square")):
+        assert (one.annotator, one.seconds, one.lane, one.ground_truth) == (
+            "ann@example.org",
+            12.5,
+            Lane.AUDIT,
+            True,
+        )
+        assert (one.at, one.annotation_key) == ("2026-01-02T03:04:05.000006Z", "key/1")
+
+
+def test_a_changed_caption() -> None:
+    shown = make_shown()
+    (one,) = told(shown, edited(shown, a="green square"), CorrectionAction.RECAPTIONED)
+
+    assert one.kind is LabelKind.BRIEF_CAPTION
+    assert one.region_id == shown.regions[0].region_id
+    assert one.before is not None
+    assert one.after is not None
+    assert (one.before.text, one.after.text) == ("red square", "green square")
+    right = told(shown, edited(shown, a="green square"), CorrectionAction.VERDICT)
+    assert {(v.kind, v.region_id, v.subject) for v in right} == {
+        (LabelKind.BRIEF_CAPTION, shown.regions[1].region_id, None),
+        (LabelKind.GROUND, None, "the square"),
+        (LabelKind.GROUNDED_CAPTION, None, None),
+        (LabelKind.COUNT, None, "shape"),
+    }
+
+
+def test_a_moved_box_keeps_its_old_id_and_gets_a_new_one() -> None:
+    shown, result = make_shown(), edited(make_shown())
+    for one in result:
+        if one["id"] == shown.regions[0].mark and one["from_name"] == "box":
+            one["value"] |= box_to_percent((12.0, 10.0, 30.0, 40.0), 100, 80)
+
+    (moved,) = told(shown, result, CorrectionAction.MOVED)
+
+    assert moved.region_id == shown.regions[0].region_id
+    assert moved.before is not None
+    assert moved.before.box_xyxy == (10.0, 10.0, 30.0, 40.0)
+    assert moved.after is not None
+    assert moved.after.box_xyxy == pytest.approx((12.0, 10.0, 30.0, 40.0))
+    assert moved.new_region_id == make_region_id(shown.image_id, (12.0, 10.0, 30.0, 40.0))
+
+
+def test_a_deleted_region_takes_nothing_else_with_it() -> None:
+    shown = make_shown()
+    result = [one for one in edited(shown) if one["id"] != shown.regions[0].mark]
+
+    found = told(shown, result)
+
+    assert [one.region_id for one in found if one.action is CorrectionAction.DELETED] == [
+        shown.regions[0].region_id
+    ]
+    assert not [one for one in found if one.action is CorrectionAction.REGROUNDED]
+    assert not [one for one in found if one.subject == "the square"]
+
+
+def test_an_added_region_with_caption_and_phrase() -> None:
+    shown, result = make_shown(), edited(make_shown())
+    place = box_to_percent((5.0, 50.0, 20.0, 70.0), 100, 80)
+    for name, kind, value in (
+        ("box", "rectanglelabels", {"rectanglelabels": ["region"]}),
+        ("brief_caption", "textarea", {"text": ["a dot"]}),
+        ("phrases", "choices", {"choices": ["p0"]}),
+    ):
+        result.append(
+            {"id": "Zk3", "from_name": name, "to_name": "image", "type": kind, "value": place | value}
+        )
+
+    found = told(shown, result)
+
+    (added,) = [one for one in found if one.action is CorrectionAction.ADDED]
+    (caption,) = [one for one in found if one.action is CorrectionAction.RECAPTIONED]
+    (phrase,) = [one for one in found if one.action is CorrectionAction.REGROUNDED]
+    assert added.region_id is None
+    assert caption.region_id == added.new_region_id
+    assert caption.before is None
+    assert phrase.after is not None
+    assert phrase.after.region_ids == [shown.regions[0].region_id, added.new_region_id]
+
+
+@pytest.mark.parametrize(("text", "rights"), [("red square", [False, True]), ("green square", [True])])
+def test_a_region_called_wrong(text: str, rights: list[bool]) -> None:
+    """Wrong with its text left alone: the text is wrong. Wrong and corrected: nothing more to say."""
+    shown = make_shown(phrases=[], caption=None, counts=[])
+    result = edited(shown, a=text)
+    value = {"choices": ["wrong"]}
+    result.append({"id": shown.regions[0].mark, "from_name": "verdict", "type": "choices", "value": value})
+
+    assert [one.right for one in told(shown, result, CorrectionAction.VERDICT)] == rights
+
+
+def test_counts_and_the_images_caption() -> None:
+    shown, result = make_shown(), edited(make_shown())
+    for one in result:
+        if one["from_name"] == "counts":
+            one["value"] = {"text": ["shape = 3\nstar = 1\nno number"]}
+        if one["from_name"] == "image_caption":
+            one["value"] = {"text": ["three shapes"]}
+
+    counts = told(shown, result, CorrectionAction.RECOUNTED)
+    (caption,) = told(shown, result, CorrectionAction.RECAPTIONED)
+
+    assert {
+        one.subject: (one.before and one.before.count, one.after and one.after.count) for one in counts
+    } == {
+        "shape": (2, 3),
+        "star": (None, 1),
+    }
+    assert (caption.region_id, caption.kind) == (None, LabelKind.GROUNDED_CAPTION)
+
+
+def test_what_is_told_merges_into_the_row_it_is_about() -> None:
+    row = make_row(5, 3, 200, 150)
+    shown = shown_image(row)
+    result = [one for one in result_of(shown) if one["id"] != shown.regions[2].mark]
+    for one in result:
+        if one["id"] == shown.regions[0].mark:
+            one["value"] |= box_to_percent((3.25, 4.5, 60.75, 80.0), 200, 150)
+            if one["from_name"] == "brief_caption":
+                one["value"]["text"] = ["a moved thing"]
+
+    applied = apply_corrections(row, told(shown, result))
+
+    assert not applied.left_out
+    by_caption = {region.brief_caption: region for region in applied.row.regions}
+    assert len(by_caption) == 2
+    assert by_caption["a moved thing"].box_xyxy == pytest.approx((3.25, 4.5, 60.75, 80.0), abs=0.01)
+    kept = by_caption[row.regions[1].brief_caption]
+    assert kept.box_xyxy == row.regions[1].box_xyxy
+    assert all(
+        label.annotator == "ann@example.org" for region in applied.row.regions for label in region.labels
+    )
+    assert by_caption["a moved thing"].box_source is Source.HUMAN

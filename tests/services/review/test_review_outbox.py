@@ -1,0 +1,236 @@
+"""The outbox: whatever breaks, every item is in Label Studio exactly once, the most doubtful first."""
+
+import os
+import random
+from pathlib import Path
+
+import httpx
+import pytest
+from factories import make_dataset, make_row
+from fake_label_studio import FakeLabelStudio, Killed
+from review_bench import Bench, make_review_dataset, open_bench
+
+from fo1_data.errors import RunError
+from schemas.images import ImageRow
+from schemas.labels import Decision
+from services.review import repository
+from services.review.client import LabelStudioGone, LabelStudioLost
+from services.review.lease import Holder
+from services.review.repository import spread
+
+FAULTS = ("refuse", "500", "500-taken", "timeout-taken", "timeout-late")
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> tuple[Path, list[ImageRow]]:
+    return make_review_dataset(tmp_path, 10)
+
+
+async def push_through(bench: Bench, tries: int = 200) -> None:
+    """Push until it is done, as the service's loop does; a killed process is followed by another."""
+    for _ in range(tries):
+        try:
+            await bench.push.all(bench.review_id)
+        except LabelStudioLost:
+            continue
+        except Killed:
+            await bench.restart()
+            continue
+        if (await bench.review()).state == "open":
+            return
+    raise AssertionError("the push never ends")
+
+
+async def test_most_doubtful_first_and_once(home: Path, dataset: tuple[Path, list[ImageRow]]) -> None:
+    fake = FakeLabelStudio()
+    async with open_bench(home, dataset[0], fake) as bench:
+        await bench.push.all(bench.review_id)
+        await bench.push.all(bench.review_id)
+
+        assert [task["data"]["image_id"] for _, task in sorted(fake.tasks.items())] == [
+            row.image_id for row in dataset[1]
+        ]
+        (project,) = fake.projects.values()
+        assert project["model_version"] == "fo1-tiny-abababab"
+        (webhook,) = fake.webhooks.values()
+        assert webhook["headers"]["X-Fo1-Secret"]
+        assert all(
+            task["predictions"][0]["model_version"] == project["model_version"]
+            for task in fake.tasks.values()
+        )
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_one_fault_at_the_import(home: Path, dataset: tuple[Path, list[ImageRow]], fault: str) -> None:
+    fake, hits = FakeLabelStudio(), []
+
+    def once(request: httpx.Request) -> str | None:
+        if request.url.path.endswith("/import") and len(hits) < 2:
+            hits.append(fault)
+            return fault
+        return None
+
+    fake.fault = once
+    async with open_bench(home, dataset[0], fake) as bench:
+        await push_through(bench)
+        fake.finish_late()
+        await bench.changed()
+
+        assert len(hits) == 2
+        assert sorted(fake.keys()) == sorted(set(fake.keys()))
+        assert len(fake.tasks) == 10
+        assert await bench.counts() == {"sent": 10}
+
+
+@pytest.mark.parametrize("seed", range(12))
+async def test_faults_and_kills_at_random(
+    home: Path, dataset: tuple[Path, list[ImageRow]], seed: int
+) -> None:
+    """Any request of the push may meet any fault, and the process may die before or after it."""
+    fake, chance = FakeLabelStudio(), random.Random(seed)
+
+    def at_random(request: httpx.Request) -> str | None:
+        if chance.random() > 0.35:
+            return None
+        faults = (*FAULTS, "kill", "kill-taken") if request.method != "GET" else ("refuse", "500", "kill")
+        return chance.choice(faults)
+
+    fake.fault = at_random
+    async with open_bench(home, dataset[0], fake, batch_items=3) as bench:
+        await push_through(bench)
+        fake.fault = lambda request: None
+        fake.finish_late()
+        await bench.changed()
+
+        project = (await bench.review()).project_id
+        ours = [task for task in fake.tasks.values() if task["project"] == project]
+        keys = sorted(task["data"]["fo1_key"] for task in ours if task["project"] == project)
+        assert keys == sorted(set(keys))
+        assert len(keys) == 10
+        assert await bench.counts() == {"sent": 10}
+
+
+async def test_one_wrong_task_does_not_stop_the_others(
+    home: Path, dataset: tuple[Path, list[ImageRow]]
+) -> None:
+    fake = FakeLabelStudio()
+    fake.refused_images = {dataset[1][2].image_id}
+    async with open_bench(home, dataset[0], fake, batch_items=10) as bench:
+        await bench.push.all(bench.review_id)
+
+        assert await bench.counts() == {"sent": 9, "refused": 1}
+        assert len(fake.tasks) == 9
+        async with bench.database.reading() as session:
+            (item,) = await repository.items_in(session, bench.review_id, "refused", 9)
+        assert "this task is wrong" in (item.error or "")
+
+
+async def test_a_service_that_lost_its_database_finds_project_and_tasks(
+    tmp_path: Path, dataset: tuple[Path, list[ImageRow]]
+) -> None:
+    fake = FakeLabelStudio()
+    async with open_bench(tmp_path / "one", dataset[0], fake) as first:
+        await first.push.all(first.review_id)
+        fake.annotate(fake.task_of(dataset[1][0].image_id))
+        async with open_bench(tmp_path / "two", dataset[0], fake) as second:
+            await second.push.all(second.review_id)
+            await second.changed()
+
+            assert len(fake.projects) == 1
+            assert len(fake.tasks) == 10
+            assert await second.annotations() == {"submitted": 1}
+
+
+async def test_two_processes_at_once_push_each_item_once(
+    home: Path, dataset: tuple[Path, list[ImageRow]]
+) -> None:
+    fake = FakeLabelStudio()
+    async with open_bench(home, dataset[0], fake) as one:
+        other = Bench(one.settings, one.database, one.client, one.review_id, 3, Holder(os.getppid()))
+
+        while (await one.review()).state != "open":
+            await one.push.step(one.review_id)
+            await other.push.step(one.review_id)
+
+        assert len(fake.keys()) == len(set(fake.keys())) == 10
+
+
+async def test_a_deleted_project_is_told_and_made_anew(
+    home: Path, dataset: tuple[Path, list[ImageRow]]
+) -> None:
+    fake = FakeLabelStudio()
+    async with open_bench(home, dataset[0], fake) as bench:
+        for _ in range(3):
+            await bench.push.step(bench.review_id)
+        fake.projects.clear()
+        fake.tasks.clear()
+
+        with pytest.raises(LabelStudioGone, match="push again"):
+            await bench.push.all(bench.review_id)
+
+
+def test_a_lease_outlives_nobody_on_this_machine() -> None:
+    one, later, other = Holder(), Holder(), Holder(os.getppid())
+    assert one.name != later.name
+    assert one.is_dead(one.name)
+    assert later.is_dead(one.name)
+    assert not one.is_dead(other.name)
+    assert one.is_dead(Holder(2**22 + 1).name)
+    assert not one.is_dead(f"elsewhere:{2**22 + 1}:abc")
+
+
+async def test_lanes_and_limit(home: Path, tmp_path: Path) -> None:
+    """Audited images are spread among the doubtful ones, and nothing tells which they are."""
+    rows = []
+    for seed in range(9):
+        lane = Decision.REVIEW if seed < 6 else Decision.AUDIT if seed < 8 else Decision.ACCEPT
+        row = make_row(seed, 1, folder=tmp_path / "images", decisions=[lane])
+        row.regions[0].labels[0].confidence = (seed + 1) / 20
+        rows.append(row)
+    make_dataset(tmp_path / "lanes", rows)
+    fake = FakeLabelStudio()
+    async with open_bench(home, tmp_path / "lanes", fake, limit=7) as bench:
+        await bench.push.all(bench.review_id)
+
+        sent = [task["data"]["image_id"] for _, task in sorted(fake.tasks.items())]
+        lanes = [
+            "audit" if image_id in {row.image_id for row in rows[6:8]} else "review" for image_id in sent
+        ]
+        assert lanes == ["review", "review", "audit", "review", "review", "review", "audit"]
+        assert [image_id for image_id, lane in zip(sent, lanes, strict=True) if lane == "review"] == [
+            row.image_id for row in rows[:5]
+        ]
+        for task in fake.tasks.values():
+            assert "audit" not in str(task["data"])
+
+
+def test_spread() -> None:
+    assert spread([1, 2, 3, 4], [9]) == [1, 2, 9, 3, 4]
+    assert spread([], [7, 8]) == [7, 8]
+    assert spread([1], []) == [1]
+
+
+async def test_nothing_to_review_is_an_open_review(home: Path, tmp_path: Path) -> None:
+    make_dataset(tmp_path / "fine", [make_row(1, folder=tmp_path / "i", decisions=[Decision.ACCEPT] * 2)])
+    fake = FakeLabelStudio()
+    async with open_bench(home, tmp_path / "fine", fake) as bench:
+        await bench.push.all(bench.review_id)
+        assert (await bench.review()).state == "open"
+        assert not fake.tasks
+
+
+async def test_an_unrouted_dataset_is_pushed_whole(home: Path, tmp_path: Path) -> None:
+    make_dataset(tmp_path / "raw", [make_row(seed, folder=tmp_path / "i") for seed in range(3)])
+    fake = FakeLabelStudio()
+    async with open_bench(home, tmp_path / "raw", fake) as bench:
+        await bench.push.all(bench.review_id)
+        assert len(fake.tasks) == 3
+
+
+async def test_a_vanished_dataset_is_one_clear_error(
+    home: Path, dataset: tuple[Path, list[ImageRow]]
+) -> None:
+    async with open_bench(home, dataset[0], FakeLabelStudio()) as bench:
+        dataset[0].rename(dataset[0].with_name("moved"))
+        with pytest.raises((RunError, Exception), match="dataset"):
+            await bench.push.all(bench.review_id)
