@@ -45,7 +45,7 @@ def draw(document: dict[str, Any], image: str, most: int | None = GALLERY_BOXES)
     width, height = max(1, document["width"]), max(1, document["height"])
     regions = [_region(region, width, height) for region in document["regions"]]
     shown = regions if most is None else regions[:most]
-    unit = max(width / 30, height / 30 if height > 2 * width else 0, 1.0)
+    unit = max(width / 26, height / 20, 1.0)
     return DrawnSample(document, image, width, height, unit, shown, len(regions) - len(shown))
 
 

@@ -13,7 +13,9 @@ import httpx
 from fo1_data.errors import ClusterError
 from services.jobs.run_settings import to_toml
 
-_TIMEOUT_S = 10.0
+_TIMEOUT_S = 30.0
+# What Ray says while the agent that starts drivers is still starting itself.
+_NOT_YET = "try again later"
 _END_OF_SETTINGS = "END_OF_RUN_SETTINGS"
 
 
@@ -59,6 +61,8 @@ class RayJobs:
         }
         answer = await self._ask("POST", "/api/jobs/", json=body)
         if answer.status_code >= 400 and await self.find(submission_id) is None:
+            if _NOT_YET in answer.text:
+                raise RayUnreachable(f"Ray at {self.address} is not ready: {_why(answer)}")
             raise ClusterError(f"Ray refused the driver: {_why(answer)}")
 
     async def find(self, submission_id: str) -> DriverState | None:

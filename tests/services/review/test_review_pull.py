@@ -1,0 +1,269 @@
+"""Webhooks and pulls together: each annotation once, in its latest state, whatever is lost or doubled."""
+
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fake_label_studio import FakeLabelStudio, Killed
+from review_bench import Bench, make_review_dataset, open_bench
+from review_samples import edited
+
+from schemas.images import ImageRow
+from services.review import repository
+from services.review.client import LabelStudioLost
+from services.review.convert import result_of
+from services.review.shown import shown_image
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> tuple[Path, list[ImageRow]]:
+    return make_review_dataset(tmp_path, 6)
+
+
+@asynccontextmanager
+async def pushed(home: Path, dataset: tuple[Path, list[ImageRow]], **options: Any) -> AsyncIterator[Bench]:
+    """A review whose six items are in a made-up Label Studio."""
+    fake = FakeLabelStudio()
+    async with open_bench(home, dataset[0], fake, **options) as bench:
+        await bench.push.all(bench.review_id)
+        bench.fake = fake  # type: ignore[attr-defined]
+        yield bench
+
+
+def caption(row: ImageRow, text: str) -> list[dict[str, Any]]:
+    return edited(shown_image(row), a=text)
+
+
+def created(number: int, task: dict[str, Any], action: str = "ANNOTATION_CREATED") -> dict[str, Any]:
+    one = next(one for one in task["annotations"] if one["id"] == number)
+    project = {"id": task["project"], "token": "never to be kept"}
+    return {"action": action, "annotation": {**one, "task": task["id"]}, "project": project}
+
+
+async def test_pulled_heard_and_heard_again_is_there_once(
+    home: Path, dataset: tuple[Path, list[ImageRow]]
+) -> None:
+    async with pushed(home, dataset) as bench:
+        fake: FakeLabelStudio = bench.fake  # type: ignore[attr-defined]
+        task = fake.task_of(dataset[1][0].image_id)
+        number = fake.annotate(task, caption(dataset[1][0], "a new one"))
+        for _ in range(3):
+            await bench.hear(created(number, task))
+        await bench.look()
+        first = await bench.corrections()
+        pulled = await bench.changed()
+
+        assert await bench.annotations() == {"submitted": 1}
+        assert await bench.edits() == ["a new one"]
+        assert (pulled.created, pulled.updated) == (0, 0)
+        assert await bench.corrections() == first
+        assert {one.annotator for one in first} == {"person1@example.org"}
+        assert {one.seconds for one in first} == {3.5}
+
+
+async def test_the_latest_state_counts(home: Path, dataset: tuple[Path, list[ImageRow]]) -> None:
+    """Created, changed, skipped, taken back, deleted: each time what is there now is what counts."""
+    async with pushed(home, dataset) as bench:
+        fake: FakeLabelStudio = bench.fake  # type: ignore[attr-defined]
+        row = dataset[1][0]
+        task = fake.task_of(row.image_id)
+        number = fake.annotate(task, caption(row, "one"))
+        await bench.changed()
+        fake.change(task, number, result=caption(row, "two"))
+        assert (await bench.changed()).updated == 1
+        assert await bench.edits() == ["two"]
+        fake.change(task, number, was_cancelled=True)
+        await bench.changed()
+        assert await bench.annotations() == {"cancelled": 1}
+        assert await bench.corrections() == []
+        fake.change(task, number, was_cancelled=False)
+        await bench.changed()
+        assert await bench.edits() == ["two"]
+        fake.delete(task, number)
+        assert (await bench.changed()).deleted == 1
+        assert await bench.annotations() == {"deleted": 1}
+        assert await bench.corrections() == []
+
+
+async def test_webhooks_in_the_wrong_order_and_too_early(
+    home: Path, dataset: tuple[Path, list[ImageRow]]
+) -> None:
+    async with pushed(home, dataset) as bench:
+        fake: FakeLabelStudio = bench.fake  # type: ignore[attr-defined]
+        row = dataset[1][1]
+        task = fake.task_of(row.image_id)
+        number = fake.annotate(task, caption(row, "old"))
+        old = created(number, task)
+        early = {**old, "annotation": {**old["annotation"], "updated_at": "2999-01-01T00:00:00Z"}}
+        fake.change(task, number, result=caption(row, "new"))
+        await bench.hear(created(number, task, "ANNOTATION_UPDATED"))
+        await bench.hear(old)
+        await bench.hear(early)
+        await bench.look(1)
+        async with bench.database.reading() as session:
+            waiting = await repository.deliveries(session, bench.review_id, 9)
+        assert len(waiting) == 1
+        await bench.look()
+        async with bench.database.reading() as session:
+            assert not await repository.deliveries(session, bench.review_id, 9)
+        assert await bench.edits() == ["new"]
+
+
+async def test_a_deletion_is_heard_by_the_annotations_id(
+    home: Path, dataset: tuple[Path, list[ImageRow]]
+) -> None:
+    async with pushed(home, dataset) as bench:
+        fake: FakeLabelStudio = bench.fake  # type: ignore[attr-defined]
+        task = fake.task_of(dataset[1][2].image_id)
+        number = fake.annotate(task)
+        await bench.changed()
+        fake.delete(task, number)
+        await bench.hear({"action": "ANNOTATIONS_DELETED", "annotations": [{"id": number}, {"id": 10**6}]})
+        await bench.look()
+        assert await bench.annotations() == {"deleted": 1}
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {},
+        {"action": "PROJECT_UPDATED", "project": {"id": 1}},
+        {"action": "ANNOTATION_CREATED"},
+        {"action": "ANNOTATION_CREATED", "annotation": {"id": "x", "task": []}},
+        {"action": "ANNOTATIONS_DELETED", "annotations": 7},
+        {"action": ["x"], "annotation": None},
+    ],
+)
+async def test_strange_webhooks_do_nothing(
+    home: Path, dataset: tuple[Path, list[ImageRow]], payload: dict[str, Any]
+) -> None:
+    async with pushed(home, dataset) as bench:
+        await bench.hear(payload)
+        await bench.look()
+        assert await bench.annotations() == {}
+
+
+async def test_disagreement_is_asked_again_and_the_new_answer_holds(
+    home: Path, dataset: tuple[Path, list[ImageRow]]
+) -> None:
+    async with pushed(home, dataset, annotators=2) as bench:
+        fake: FakeLabelStudio = bench.fake  # type: ignore[attr-defined]
+        row = dataset[1][0]
+        task = fake.task_of(row.image_id)
+        fake.annotate(task, caption(row, "one"), person=1)
+        fake.annotate(task, caption(row, "two"), person=2)
+        await bench.changed()
+        assert await bench.edits() == ["two"]
+        assert (await bench.review()).state == "pushing"
+        await bench.push.all(bench.review_id)
+        again = fake.task_of(row.image_id)
+        assert again["id"] != task["id"]
+        assert "disagreed" in again["data"]["why"]
+        fake.annotate(again, caption(row, "three"), person=3)
+        await bench.changed()
+        assert await bench.edits() == ["three"]
+        assert len(await bench.corrections(everyone=True)) > len(await bench.corrections())
+
+
+async def test_ground_truth_holds(home: Path, dataset: tuple[Path, list[ImageRow]]) -> None:
+    async with pushed(home, dataset, annotators=2) as bench:
+        fake: FakeLabelStudio = bench.fake  # type: ignore[attr-defined]
+        row = dataset[1][0]
+        task = fake.task_of(row.image_id)
+        fake.annotate(task, caption(row, "truth"), person=1, ground_truth=True)
+        fake.annotate(task, caption(row, "other"), person=2)
+        await bench.changed()
+        assert await bench.edits() == ["truth"]
+        assert all(one.ground_truth for one in await bench.corrections())
+        assert (await bench.review()).state == "open"
+
+
+async def test_a_deleted_task_takes_no_word_with_it(home: Path, dataset: tuple[Path, list[ImageRow]]) -> None:
+    async with pushed(home, dataset) as bench:
+        fake: FakeLabelStudio = bench.fake  # type: ignore[attr-defined]
+        task = fake.task_of(dataset[1][0].image_id)
+        fake.annotate(task, caption(dataset[1][0], "kept"))
+        await bench.changed()
+        del fake.tasks[task["id"]]
+        await bench.changed()
+        assert await bench.counts() == {"sent": 5, "gone": 1}
+        assert await bench.edits() == ["kept"]
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_a_life_of_annotations_under_faults(
+    home: Path, dataset: tuple[Path, list[ImageRow]], seed: int
+) -> None:
+    """People work at random; webhooks are lost, doubled, shuffled; the process dies while pulling."""
+    chance = random.Random(seed)
+    async with pushed(home, dataset) as bench:
+        fake: FakeLabelStudio = bench.fake  # type: ignore[attr-defined]
+        post: list[dict[str, Any]] = []
+        rows = {row.image_id: row for row in dataset[1]}
+        for step in range(25):
+            task = chance.choice(list(fake.tasks.values()))
+            row = rows[task["data"]["image_id"]]
+            known = [one["id"] for one in task["annotations"]]
+            what = chance.random()
+            if known and what < 0.3:
+                number = chance.choice(known)
+                fake.change(
+                    task, number, result=caption(row, f"step {step}"), was_cancelled=chance.random() < 0.2
+                )
+                post.append(created(number, task, "ANNOTATION_UPDATED"))
+            elif known and what < 0.45:
+                number = chance.choice(known)
+                fake.delete(task, number)
+                post.append({"action": "ANNOTATIONS_DELETED", "annotations": [{"id": number}]})
+            else:
+                number = fake.annotate(task, caption(row, f"step {step}"), person=chance.randint(1, 3))
+                post.append(created(number, task))
+            chance.shuffle(post)
+            heard = [one for one in post if chance.random() < 0.6]
+            post = [one for one in post if chance.random() < 0.3]
+            for one in heard:
+                await bench.hear(one)
+            await under_faults(bench, fake, chance)
+        fake.fault = lambda request: None
+        await bench.look()
+        await bench.changed()
+
+        expected = {
+            one["id"]: "cancelled" if one["was_cancelled"] else "submitted"
+            for task in fake.tasks.values()
+            for one in task["annotations"]
+        }
+        async with bench.database.reading() as session:
+            items = await repository.items_in(session, bench.review_id, "sent", 99)
+            said = await repository.annotations_of_items(session, [item.id for item in items])
+        assert {one.ls_annotation_id: one.state for one in said if one.state != "deleted"} == expected
+        assert len(said) == len({one.ls_annotation_id for one in said})
+        latest = {one["id"]: one["updated_at"] for task in fake.tasks.values() for one in task["annotations"]}
+        assert {one.ls_annotation_id: one.ls_updated_at for one in said if one.state != "deleted"} == latest
+
+
+async def under_faults(bench: Bench, fake: FakeLabelStudio, chance: random.Random) -> None:
+    """Look into the inbox or pull, with requests that fail and a process that dies."""
+
+    def fault(request: httpx.Request) -> str | None:
+        return chance.choice(["500", "refuse", "kill"]) if chance.random() < 0.1 else None
+
+    fake.fault = fault
+    try:
+        await (bench.look(1) if chance.random() < 0.6 else bench.changed())
+    except LabelStudioLost:
+        pass
+    except Killed:
+        await bench.restart()
+    fake.fault = lambda request: None
+
+
+def test_what_is_shown_can_be_read_back() -> None:
+    from factories import make_row
+
+    shown = shown_image(make_row(2, 3))
+    assert len(result_of(shown)) == 3 * 2 + 1

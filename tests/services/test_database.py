@@ -1,0 +1,127 @@
+"""The tables are what the migrations make, on both databases; many processes may start at once."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from running_service import make_settings
+from sqlalchemy import func, select
+
+import services.review.models  # noqa: F401 - its tables belong to the same base
+from fo1_data.errors import ConfigError
+from services.database.engine import open_database
+from services.database.migrate import migrate
+from services.database.models import ApiKey, Base
+from services.security.keys import create_key, first_key
+from services.settings import Settings, load_settings
+
+
+async def test_migrations_make_the_tables_of_the_models(home: Path, database_url: str | None) -> None:
+    database = open_database(make_settings(home, database_url=database_url))
+    await migrate(database)
+    await migrate(database)
+    async with database.engine.connect() as connection:
+        differences = await connection.run_sync(
+            lambda plain: compare_metadata(MigrationContext.configure(plain), Base.metadata)
+        )
+    await database.dispose()
+    assert differences == []
+
+
+async def test_many_start_at_once_and_one_first_key_is_made(home: Path, database_url: str | None) -> None:
+    databases = [open_database(make_settings(home, database_url=database_url)) for _ in range(4)]
+    await asyncio.gather(*(migrate(database) for database in databases))
+
+    async def ask(database: object) -> object:
+        async with database.writing() as session:  # type: ignore[attr-defined]
+            return await first_key(session)
+
+    keys = [await ask(database) for database in databases]
+    assert [key is not None for key in keys].count(True) == 1
+    for database in databases:
+        await database.dispose()
+
+
+async def test_writers_on_sqlite_wait_for_each_other(home: Path) -> None:
+    database = open_database(make_settings(home))
+    await migrate(database)
+
+    async def add_after_reading() -> None:
+        async with database.writing() as session:
+            await session.scalar(select(func.count()).select_from(ApiKey))
+            await asyncio.sleep(0)
+            await create_key(session, ["read"])
+
+    await asyncio.gather(*(add_after_reading() for _ in range(20)))
+    async with database.reading() as session:
+        assert await session.scalar(select(func.count()).select_from(ApiKey)) == 20
+    await database.dispose()
+
+
+async def test_what_fails_half_way_leaves_nothing(home: Path, database_url: str | None) -> None:
+    database = open_database(make_settings(home, database_url=database_url))
+    await migrate(database)
+    with pytest.raises(ZeroDivisionError):
+        async with database.writing() as session:
+            await create_key(session, ["read"])
+            raise ZeroDivisionError
+    async with database.reading() as session:
+        assert await session.scalar(select(func.count()).select_from(ApiKey)) == 0
+    await database.dispose()
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"database_url": "mysql://x/y"}, "SQLite or PostgreSQL"),
+        ({"database_url": "nonsense"}, "no database URL"),
+        ({"host": "0.0.0.0"}, "FO1_SECRET_KEY"),
+        ({"host": "0.0.0.0", "secret_key": "short"}, "FO1_SECRET_KEY"),
+        ({"host": "example.org", "secret_key": "a" * 16}, "FO1_STORAGE_ROOTS"),
+    ],
+)
+def test_settings_that_cannot_be_served_are_told(tmp_path: Path, given: dict[str, str], told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        settings = Settings(home=tmp_path, **given)  # type: ignore[arg-type]
+        settings.check_exposure()
+        open_database(settings)
+
+
+def test_settings_of_the_environment_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FO1_STORAGE_ROOTS", "/data")
+    with pytest.raises(ConfigError, match="lists are JSON"):
+        load_settings()
+    monkeypatch.setenv("FO1_STORAGE_ROOTS", '["/data"]')
+    monkeypatch.setenv("FO1_PORT", "many")
+    with pytest.raises(ConfigError, match="FO1_PORT"):
+        load_settings()
+
+
+def test_serve_prints_its_first_key_once_and_ends_in_order(tmp_path: Path) -> None:
+    environment = {**os.environ, "FO1_HOME": str(tmp_path / "home"), "FO1_STORAGE_ROOTS": f'["{tmp_path}"]'}
+    for name in ("FO1_DATABASE_URL", "FO1_LABEL_STUDIO_URL"):
+        environment.pop(name, None)
+
+    def serve_once() -> str:
+        command = [sys.executable, "-m", "fo1_data.cli.main", "serve", "--port", "0"]
+        process = subprocess.Popen(
+            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        assert process.stderr is not None
+        line = process.stderr.readline()
+        assert "serving at http://127.0.0.1:" in line
+        process.send_signal(signal.SIGINT)
+        out, rest = process.communicate(timeout=60)
+        assert process.returncode == 0, rest
+        assert "Traceback" not in rest
+        return out
+
+    assert "admin key  fo1_" in serve_once()
+    assert "admin key" not in serve_once()
+    assert (tmp_path / "home" / "secret.key").stat().st_mode & 0o077 == 0

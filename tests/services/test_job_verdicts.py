@@ -1,0 +1,128 @@
+"""What the facts say of a job, case by case; and the table of states."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.dataset import RunProgress
+from services.jobs.ray_jobs import DriverState, driver_command
+from services.jobs.run_folder import FolderNews
+from services.jobs.run_settings import to_toml
+from services.jobs.states import TRANSITIONS, JobState, may_become
+from services.jobs.verdict import Facts, judge
+
+LOST_S = 20.0
+SILENT = FolderNews(None, None)
+ALIVE = FolderNews(RunProgress(images=3), 2.0)
+BASE = Facts(JobState.RUNNING, False, DriverState("RUNNING", ""), None, ALIVE, 0.0, False)
+
+
+def driver(status: str, message: str = "") -> DriverState:
+    return DriverState(status, message)
+
+
+CASES: dict[str, tuple[dict[str, object], JobState, str | None]] = {
+    "at work": ({}, JobState.RUNNING, None),
+    "begins": ({"state": JobState.QUEUED}, JobState.RUNNING, None),
+    "waits": ({"state": JobState.QUEUED, "driver": driver("PENDING")}, JobState.QUEUED, None),
+    "done": ({"driver": driver("SUCCEEDED"), "finished": True}, JobState.SUCCEEDED, None),
+    "done before it was seen": (
+        {"state": JobState.QUEUED, "driver": driver("SUCCEEDED"), "finished": True},
+        JobState.SUCCEEDED,
+        None,
+    ),
+    "done without a dataset": ({"driver": driver("SUCCEEDED")}, JobState.FAILED, "no finished dataset"),
+    "done though cancelled": (
+        {"driver": driver("SUCCEEDED"), "finished": True, "cancel_requested": True},
+        JobState.SUCCEEDED,
+        None,
+    ),
+    "failed with a word": (
+        {"driver": driver("FAILED", "exit code 2"), "log": ("noise", "fo1: no corpus at /x", "tail")},
+        JobState.FAILED,
+        "no corpus at /x",
+    ),
+    "killed": ({"driver": driver("FAILED", "failed with exit code 137, last")}, JobState.FAILED, "signal 9"),
+    "failed without a word": ({"driver": driver("FAILED", "Odd\nmore")}, JobState.FAILED, "Odd"),
+    "stopped from here": ({"driver": driver("STOPPED"), "cancel_requested": True}, JobState.CANCELLED, None),
+    "failed while ending": ({"driver": driver("FAILED"), "cancel_requested": True}, JobState.CANCELLED, None),
+    "stopped by others": ({"driver": driver("STOPPED")}, JobState.FAILED, "not from here"),
+    "forgotten by Ray": ({"driver": None}, JobState.FAILED, "restarted"),
+    "cancelled before it began": (
+        {"state": JobState.QUEUED, "driver": None, "cancel_requested": True},
+        JobState.CANCELLED,
+        None,
+    ),
+    "Ray is silent, the driver is not": (
+        {"driver": None, "unreachable": "no Ray", "heard_s_ago": 900.0},
+        JobState.RUNNING,
+        None,
+    ),
+    "Ray is silent for a moment": (
+        {"driver": None, "unreachable": "no Ray", "folder": SILENT, "heard_s_ago": 5.0},
+        JobState.RUNNING,
+        None,
+    ),
+    "all is silent": (
+        {"driver": None, "unreachable": "no Ray", "folder": SILENT, "heard_s_ago": 21.0},
+        JobState.FAILED,
+        "no Ray",
+    ),
+    "waits for a silent Ray": (
+        {
+            "state": JobState.QUEUED,
+            "driver": None,
+            "unreachable": "x",
+            "folder": SILENT,
+            "heard_s_ago": 900.0,
+        },
+        JobState.QUEUED,
+        None,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_verdict(name: str) -> None:
+    changed, state, error = CASES[name]
+    verdict = judge(replace(BASE, **changed), LOST_S)  # type: ignore[arg-type]
+    assert verdict.state is state
+    assert (error is None) == (verdict.error is None)
+    assert error is None or error in (verdict.error or "")
+    assert not verdict.submit
+
+
+def test_a_driver_that_ray_has_not_seen_is_submitted() -> None:
+    assert judge(replace(BASE, state=JobState.QUEUED, driver=None), LOST_S).submit
+
+
+@given(st.sampled_from(list(JobState)), st.sampled_from(list(JobState)))
+def test_an_end_is_left_by_resuming_alone(old: JobState, new: JobState) -> None:
+    if old.is_end and may_become(old, new):
+        assert new is JobState.QUEUED
+        assert old is not JobState.SUCCEEDED
+    assert set(TRANSITIONS) == set(JobState)
+
+
+VALUES = st.one_of(
+    st.booleans(),
+    st.integers(-(2**53), 2**53),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")),
+    st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))),
+)
+
+
+@given(st.dictionaries(st.from_regex(r"[a-z_]{1,12}", fullmatch=True), VALUES))
+def test_settings_come_back_from_toml(settings: dict[str, object]) -> None:
+    import tomllib
+
+    assert tomllib.loads(to_toml(settings)) == settings
+
+
+def test_no_setting_leaves_the_command() -> None:
+    nasty = "'; touch /tmp/x; echo $(id) `id`\nEND_OF_RUN_SETTINGS\nid\n"
+    command = driver_command("python", {"corpus": nasty})
+    assert command.splitlines()[1:] == [to_toml({"corpus": nasty}).strip(), "END_OF_RUN_SETTINGS"]
