@@ -1,11 +1,15 @@
 """`fo1 serve`: the service, with everything embedded that is not configured elsewhere."""
 
 import asyncio
+import socket
+import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fo1_data.cli.output import JsonOption, emit, say
+from fo1_data.errors import ConfigError
 
 if TYPE_CHECKING:
     from services.security.keys import NewKey
@@ -25,19 +29,35 @@ def serve(
 
     settings = load_settings(host=host, port=port)
     settings.check_exposure()
+    listener = _listen(settings.host, settings.port)
+    settings = settings.model_copy(update={"port": listener.getsockname()[1]})
     key = asyncio.run(_prepare(settings))
     document = {"url": settings.base_url, "home": str(settings.home), "admin_key": key.key if key else None}
     emit(document, as_json, _told(settings, key))
+    sys.stdout.flush()
     say(f"fo1: serving at {settings.base_url} (dashboard /, API {settings.base_url}/docs); Ctrl-C stops it")
-    uvicorn.run(
-        create_app(settings),
-        host=settings.host,
-        port=settings.port,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=10,
+    server = uvicorn.Server(
+        uvicorn.Config(
+            create_app(settings),
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=10,
+        )
     )
+    with suppress(KeyboardInterrupt):
+        server.run(sockets=[listener])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError as error:
+        raise ConfigError(f"cannot listen on {host}:{port}: {error.strerror or error}") from None
+    return listener
 
 
 async def _prepare(settings: "Settings") -> "NewKey | None":
