@@ -15,7 +15,6 @@ from review_samples import edited
 from schemas.images import ImageRow
 from services.review import repository
 from services.review.client import LabelStudioLost
-from services.review.convert import result_of
 from services.review.shown import shown_image
 
 
@@ -260,10 +259,3 @@ async def under_faults(bench: Bench, fake: FakeLabelStudio, chance: random.Rando
     except Killed:
         await bench.restart()
     fake.fault = lambda request: None
-
-
-def test_what_is_shown_can_be_read_back() -> None:
-    from factories import make_row
-
-    shown = shown_image(make_row(2, 3))
-    assert len(result_of(shown)) == 3 * 2 + 1
