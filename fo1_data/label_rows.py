@@ -8,6 +8,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from fo1_data.confidence.agreement_signals import agreement_signals
 from fo1_data.confidence.answer_signals import answer_signals, content_tokens, span_tokens
 from fo1_data.confidence.box_signals import box_signals
 from fo1_data.confidence.signals import FEATURES, as_signals, most_doubtful
@@ -98,6 +99,7 @@ def fill_row(row: ImageRow, entry: CorpusImage, image: OpenImage, answers: Seque
             pointed.setdefault((question.kind, question.phrase or ""), []).append(answered)
     for (kind, phrase), chunks in pointed.items():
         filling.point(kind, phrase, chunks)
+    filling.compare()
     _add_corpus_texts(row, entry, filling.captions)
     return filling.said
 
@@ -179,6 +181,15 @@ class _Filling:
         self.row.counts.append(
             Count(phrase=phrase, count=min(total, 2**31 - 1), region_ids=self._ids(regions), label=label)
         )
+
+    def compare(self) -> None:
+        """Add to what points at regions how well it agrees with their captions, once all are there."""
+        captions = [region.brief_caption for region in self.row.regions]
+        for one in self.said:
+            if not one.label.kind.per_region:
+                phrase = one.answers[0].question.phrase or one.label.text
+                values = agreement_signals(phrase, set(one.regions), captions)
+                one.label.signals = [*one.label.signals, *as_signals(values)]
 
     def _ground(
         self,

@@ -24,7 +24,6 @@ from fo1_data.synthetic.questions import CHOICES, LETTERS, choice_question
 from schemas.jobs import SecondQuestion
 from schemas.labels import Label, LabelKind
 
-_CAPTIONS = (LabelKind.BRIEF_CAPTION, LabelKind.DETAILED_CAPTION)
 _PHRASES = (LabelKind.GROUND, LabelKind.DETECT, LabelKind.COUNT, LabelKind.GROUNDED_CAPTION)
 # Of a caption that fits many regions, no more are listed than tell that it does.
 _MOST_RETURNED = 16
@@ -59,7 +58,9 @@ class SecondRound:
             if not is_unsure({signal.name: signal.value for signal in one.label.signals}, self.below):
                 continue
             kind, text = one.label.kind, one.label.text
-            if SecondQuestion.ASK_BACK in self.wanted and kind in _CAPTIONS and clean_phrase(text):
+            # A detailed caption is a sentence, not what a detection is asked for: its answer tells nothing.
+            briefly = kind is LabelKind.BRIEF_CAPTION and clean_phrase(text)
+            if SecondQuestion.ASK_BACK in self.wanted and briefly:
                 yield _AskBack.of(image, one, said, tokenizer)
             if SecondQuestion.BLIND in self.wanted and kind.per_region and _said_anything(one):
                 yield _Blind.of(image, one)

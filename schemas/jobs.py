@@ -49,7 +49,7 @@ class RunConfig(BaseModel):
     vocabulary: Words = []
     phrases: str | None = None
     question: str | None = None
-    second_questions: SecondQuestions = list(SecondQuestion)
+    second_questions: SecondQuestions = [SecondQuestion.ASK_BACK, SecondQuestion.ABSENCE]
     unsure_below: float = Field(default=0.9, ge=0, le=1)
 
     calibration: str | None = None

@@ -35,7 +35,7 @@ _OPTIONS: dict[str, tuple[type, str, str]] = {
     "second_questions": (
         str,
         GROUP_TRUST,
-        "Asked about unsure labels: ask_back,absence,blind (the default), some of them, or none.",
+        "Asked about unsure labels: of ask_back, absence (these by default), blind; or none.",
     ),
     "unsure_below": (
         float,

@@ -53,6 +53,20 @@ SIGNALS: dict[str, Meaning] = {
     "area_share": Meaning(0, 1, "share of the image", 1, "the box's area"),
     "overlap_max": Meaning(0, 1, "IoU", -1, "the largest overlap with another region"),
     "border_sides": Meaning(0, 4, "sides", -1, "sides of the box that lie on the image's border"),
+    # Another answer about the same regions, where brief captions were asked for too.
+    "caption_agreement": Meaning(
+        0, 1, "share of words", 1, "the phrase's words in the caption, of the named region where it is least"
+    ),
+    "caption_elsewhere": Meaning(
+        0,
+        1,
+        "share of words",
+        -1,
+        "the phrase's words in the caption, of the region not named where it is most",
+    ),
+    "captions_left_out": Meaning(
+        0, _COUNT, "regions", -1, "regions not named whose captions hold all of the phrase's words"
+    ),
     # Second questions.
     "ask_back_hit": Meaning(0, 1, "no or yes", 1, "detecting the caption's text returns its region"),
     "ask_back_others": Meaning(
