@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fo1_data.confidence.acceptance import accept_kind
+from fo1_data.confidence.acceptance import certify, plan_sequence
 from fo1_data.confidence.calibration import JudgedKind, fit_kind, places_in_image, predict
 from fo1_data.confidence.model_fit import fit_logistic, folds
 from fo1_data.confidence.risk_figures import aurc, reviewed_until
@@ -138,6 +138,7 @@ def check_guarantee(
         kind = fit_kind(judged.take(fitted), seed, held=np.zeros(int(fitted.sum()), dtype=bool), num_folds=3)
         told = predict(kind, judged.tables)
         places = places_in_image(images, told)
+        plans = {error: plan_sequence(kind.fit_labels, error, level, seed) for error in max_errors}
         for _ in range(splits // num_fits):
             rest = rng.permutation(order[num_images // 3 :])
             certifies = np.isin(images, rest[: len(rest) // 2])
@@ -146,7 +147,7 @@ def check_guarantee(
             )
             tested = ~fitted & ~certifies & judged.known
             for one in found.values():
-                rule = accept_kind(kind, one.max_error, level, seed)
+                rule = certify(kind, plans[one.max_error], one.max_error, level, seed)
                 _count(one, rule.threshold, rule.most_labels, told, places, judged.right, tested)
     return [one.document(splits, level) for one in found.values()]
 

@@ -50,12 +50,18 @@ def acceptances(
 
 def accept_kind(kind: KindCalibration, max_error: float, level: float, seed: int = 0) -> Acceptance:
     """The loosest threshold whose error is at most `max_error`, but with probability `level`."""
-    only_before = kind.scope == "accepted_before"
-    ladder = thresholds(kind.fit_labels)
-    if not len(ladder) or not kind.held_out.image:
+    if not kind.fit_labels.image or not kind.held_out.image:
         told = "no held-out gold to certify an error with: judge more images"
+        only_before = kind.scope == "accepted_before"
         return Acceptance(threshold=None, only_accepted_before=only_before, told=told)
-    plan = _plan(kind.fit_labels, ladder, max_error, level, seed)
+    return certify(kind, plan_sequence(kind.fit_labels, max_error, level, seed), max_error, level, seed)
+
+
+def certify(
+    kind: KindCalibration, plan: "SequencePlan", max_error: float, level: float, seed: int = 0
+) -> Acceptance:
+    """Test on the held-out part as `plan` says, which was made without looking at it."""
+    ladder = plan.thresholds
     held_out = _counts(kind.held_out, ladder, seed, plan.most_labels)
     found = p_values(*held_out, max_error, plan.most_labels, plan.stakes)
     passed = _passed_in_sequence(found[plan.start :], level)
@@ -71,7 +77,7 @@ def accept_kind(kind: KindCalibration, max_error: float, level: float, seed: int
     return Acceptance(
         threshold=float(ladder[best]) if passed else None,
         most_labels=plan.most_labels,
-        only_accepted_before=only_before,
+        only_accepted_before=kind.scope == "accepted_before",
         held_out_labels=accepted if passed else 0,
         held_out_wrong=wrong if passed else 0,
         told=told,
@@ -79,18 +85,19 @@ def accept_kind(kind: KindCalibration, max_error: float, level: float, seed: int
 
 
 @dataclass(frozen=True)
-class _Plan:
-    """What is fixed before the held-out part is looked at; `covered`: labels it would accept of the fit."""
+class SequencePlan:
+    """What is fixed before the held-out part is looked at."""
 
+    thresholds: Values
     most_labels: int
     start: int
     stakes: Values
-    covered: float
 
 
-def _plan(fit_labels: JudgedLabels, ladder: Values, max_error: float, level: float, seed: int) -> _Plan:
+def plan_sequence(fit_labels: JudgedLabels, max_error: float, level: float, seed: int = 0) -> SequencePlan:
     """The plan that would accept the most of the fitted part; the one with most evidence if none would."""
-    best: tuple[float, float, _Plan] | None = None
+    ladder = thresholds(fit_labels)
+    best: tuple[float, float, SequencePlan] | None = None
     counts = np.bincount(np.array(fit_labels.image))
     for most in sorted(
         {max(1, int(n)) for n in np.quantile(counts, _MOST_LABELS_QUANTILES, method="higher")}
@@ -103,7 +110,7 @@ def _plan(fit_labels: JudgedLabels, ladder: Values, max_error: float, level: flo
         covered = float(accepted[start + passed - 1].sum()) if passed else 0.0
         rank = (covered, -float(expected[start]))
         if best is None or rank > best[:2]:
-            best = (*rank, _Plan(most, start, stakes, covered))
+            best = (*rank, SequencePlan(ladder, most, start, stakes))
     assert best is not None
     return best[2]
 

@@ -87,7 +87,7 @@ def fit(
     }
     family = min(families, key=lambda name: brier_by_family[name])
     chosen = scores[family]
-    mapped = {name: _map_out_of_fold(fitter, chosen, right, fold_of) for name, fitter in _MAPS.items()}
+    mapped = {name: mapped_out_of_fold(fitter, chosen, right, fold_of) for name, fitter in _MAPS.items()}
     brier_by_map = {name: brier(values, right) for name, values in mapped.items()}
     best = min(_MAPS, key=lambda name: brier_by_map[name])
     model = FAMILIES[family](matrix, right, seed)
@@ -155,9 +155,10 @@ def _out_of_fold(fitter: Fitter, matrix: Values, right: Right, fold_of: Groups, 
     return scores
 
 
-def _map_out_of_fold(
+def mapped_out_of_fold(
     fitter: Callable[[Values, Right], ConfidenceMap], scores: Values, right: Right, fold_of: Groups
 ) -> Values:
+    """The confidence of each score by a map that was fitted without its fold."""
     mapped = np.zeros(len(right))
     for fold in np.unique(fold_of):
         held, kept = fold_of == fold, fold_of != fold

@@ -2,8 +2,10 @@
 
 Only what was said counts: a verdict, or a change (a changed label was wrong, unless the change says the
 same). A label that was shown and not spoken of is not judged, so a review must write a verdict of the
-labels it leaves as they are. A label certifies where it was drawn for the audit (its own decision) and
-judged in the audit lane; what was routed to review is a selected sample, and may only train.
+labels it leaves as they are. A label certifies where it was drawn for the audit: by its own decision, also
+in an image that is reviewed for another label's sake, since leaving those images out would leave out the
+harder ones. Of a dataset that was never routed, the audit lane certifies. Everything else that people look
+at, what was routed to review and what stands beside it, is a selected sample, and may only train.
 """
 
 from collections.abc import Iterable
@@ -35,8 +37,13 @@ def _judge(part: LabelPart, corrections: list[Correction]) -> Judged:
     for one in corrections:
         verdict = _says(one, part)
         if verdict is not None:
-            right, drawn = verdict, part.label.decision is Decision.AUDIT and one.lane is Lane.AUDIT
+            right, drawn = verdict, _was_drawn(part, one)
     return Judged(part, right, drawn, eligible=part.label.decision is not Decision.REVIEW)
+
+
+def _was_drawn(part: LabelPart, one: Correction) -> bool:
+    decision = part.label.decision
+    return decision is Decision.AUDIT or (decision is None and one.lane is Lane.AUDIT)
 
 
 def _says(one: Correction, part: LabelPart) -> bool | None:

@@ -34,6 +34,7 @@ _COVERAGES = (0.5, 0.8, 0.9, 1.0)
 # Enough for figures to the third digit; a fit of more takes minutes.
 _MOST_FITTED = 12_000
 _LEAST_OF_A_SIDE = 10
+_NUM_FOLDS = 3
 
 Values = npt.NDArray[np.float64]
 
@@ -68,17 +69,27 @@ def order_figures(trust: Values, right: Values, probability: Values | None = Non
     return figures
 
 
-def out_of_fold_probability(judged: JudgedKind, names: Sequence[str] | None = None, seed: int = 0) -> Values:
-    """The probability of each label by the signals `names` (default: all), fitted on other images' labels."""
-    from fo1_data.confidence.model_fit import FAMILIES, fit
+def out_of_fold_probability(judged: JudgedKind, seed: int = 0) -> Values:
+    """The probability of each label by all its signals, fitted on other images' labels."""
+    from fo1_data.confidence.model_fit import fit
 
-    known = signal_names(judged.tables) if names is None else list(names)
+    known = signal_names(judged.tables)
     columns = describe_columns(signal_matrix(judged.tables, known), known, judged.right)
     if not columns:
         return np.full(len(judged.right), judged.right.mean())
-    families = ["logistic"] if names is not None else list(FAMILIES)
     matrix = prepare(judged.tables, columns)
-    return fit(matrix, judged.right, judged.image_numbers(), seed, families).out_of_fold
+    return fit(matrix, judged.right, judged.image_numbers(), seed, num_folds=_NUM_FOLDS).out_of_fold
+
+
+def probability_of(trust: Values, judged: JudgedKind, seed: int = 0) -> Values:
+    """An order of trust as probabilities: Platt's map, fitted on other images' labels."""
+    from fo1_data.confidence.model_fit import fit_platt, folds, mapped_out_of_fold
+
+    spread = float(trust.std())
+    scores = (trust - trust.mean()) / spread if spread > 0 else np.zeros(len(trust))
+    return mapped_out_of_fold(
+        fit_platt, scores, judged.right, folds(judged.image_numbers(), _NUM_FOLDS, seed)
+    )
 
 
 def _kind_figures(kind: LabelKind, judged: Sequence[Judged]) -> dict[str, Any]:
@@ -99,8 +110,8 @@ def _kind_figures(kind: LabelKind, judged: Sequence[Judged]) -> dict[str, Any]:
     every = signal_names(arrays.tables)
     alone = {}
     for name in every:
-        probability = out_of_fold_probability(arrays, [name])
-        alone[name] = order_figures(_alone(arrays, name), right, probability)
+        trust = _alone(arrays, name)
+        alone[name] = order_figures(trust, right, probability_of(trust, arrays))
     everything = out_of_fold_probability(arrays)
     return document | {
         "log_probability": alone.get(LOG_PROBABILITY),

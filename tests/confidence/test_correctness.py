@@ -118,11 +118,25 @@ def test_corrections_judge_labels_and_only_the_audit_certifies() -> None:
     assert [one.eligible for one in found] == [True, True, False, True]
 
 
-def test_an_audited_label_seen_in_the_review_lane_does_not_certify() -> None:
+@pytest.mark.parametrize(
+    ("decision", "lane", "certifies"),
+    [
+        (Decision.AUDIT, Lane.AUDIT, True),
+        (Decision.AUDIT, Lane.REVIEW, True),
+        (Decision.ACCEPT, Lane.AUDIT, False),
+        (Decision.REVIEW, Lane.AUDIT, False),
+        (Decision.REVIEW, Lane.REVIEW, False),
+        (None, Lane.AUDIT, True),
+        (None, Lane.REVIEW, False),
+    ],
+)
+def test_only_what_was_drawn_at_random_certifies(
+    decision: Decision | None, lane: Lane, certifies: bool
+) -> None:
     row = made_row(5, num_regions=1)
-    row.regions[0].labels[0].decision = Decision.AUDIT
-    found = judge_reviewed([row], [correction(row, 0, right=False, lane=Lane.REVIEW)])
-    assert (found[0].right, found[0].certifies) == (False, False)
+    row.regions[0].labels[0].decision = decision
+    found = judge_reviewed([row], [correction(row, 0, right=False, lane=lane)])
+    assert (found[0].right, found[0].certifies) == (False, certifies)
 
 
 def test_the_last_word_on_a_label_holds_and_a_deleted_region_was_wrong() -> None:

@@ -1,0 +1,201 @@
+"""`fo1 calibrate`, `fo1 route` and routing while labelling: the same decisions, errors in one line."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from made_up_labels import MODEL_SHA256, made_row, write_dataset, write_gold
+from typer.testing import CliRunner
+
+from fo1_data.cli.main import app
+from fo1_data.config import load_run
+from fo1_data.dataset.reader import open_dataset
+from fo1_data.dataset.validate import validate_dataset
+from fo1_data.errors import CalibrationError, Fo1Error
+from fo1_data.labelling import LabellerIdentity
+from fo1_data.run_in_process import run_in_process
+from schemas.corpus import CorpusImage
+from schemas.corrections import Correction, correction_line
+from schemas.images import ImageRow, Reject
+from schemas.jobs import RunConfig
+from schemas.labels import Decision, LabelKind
+
+NUM_ROWS = 240
+
+
+def fo1(*arguments: object) -> dict[str, Any]:
+    found = CliRunner().invoke(app, [*map(str, arguments), "--json"], catch_exceptions=False)
+    assert found.exit_code == 0, found.output
+    document: dict[str, Any] = json.loads(found.stdout)
+    return document
+
+
+def decided(address: Path) -> dict[str, list[tuple[Decision | None, float | None, list[str]]]]:
+    return {
+        row.image_id: [(label.decision, label.confidence, label.reasons) for label in row.all_labels()]
+        for row in open_dataset(str(address)).rows()
+    }
+
+
+class MadeUpLabeller:
+    """Says of `images/N.png` what `made_row` makes up."""
+
+    def __init__(self, config: RunConfig) -> None:
+        self.identity = LabellerIdentity(
+            model_name="made-up",
+            model_sha256=config.name or MODEL_SHA256,
+            model_licence=None,
+            proposer_name="corpus",
+            proposer_sha256="cd" * 32,
+            proposer_licence=None,
+            prompts_version="1",
+            dtype="float32",
+        )
+
+    def label_entries(self, entries: list[CorpusImage]) -> tuple[list[ImageRow], list[Reject]]:
+        rows = [made_row(int(Path(entry.uri).stem)) for entry in entries]
+        for row, entry in zip(rows, entries, strict=True):
+            row.uri, row.uris = entry.uri, [entry.uri]
+        return rows, []
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a labelled dataset, its gold and a calibration."""
+    folder = tmp_path_factory.mktemp("routes")
+    rows = [made_row(number) for number in range(NUM_ROWS)]
+    write_dataset(folder / "dataset", rows)
+    write_gold(folder / "gold.jsonl", rows)
+    images = [str(folder / f"images/{number:05d}.png") for number in range(NUM_ROWS)]
+    (folder / "corpus.txt").write_text("\n".join(images) + "\n")
+    fo1("calibrate", folder / "dataset", "--gold", folder / "gold.jsonl", "--out", folder / "C.json")
+    return folder
+
+
+def test_calibrate_says_what_it_found(made: Path, tmp_path: Path) -> None:
+    told = fo1("calibrate", made / "dataset", "--gold", made / "gold.jsonl", "--out", tmp_path / "C.json")
+    assert set(told["kinds"]) == {"brief_caption", "ground"}
+    assert told["kinds"]["brief_caption"]["labels"] > 300
+    assert (tmp_path / "C.json").read_bytes()[1:20] != b""
+
+
+def test_route_makes_the_next_version_and_counts_its_decisions(made: Path, tmp_path: Path) -> None:
+    before = decided(made / "dataset")
+    rule = ("--calibration", made / "C.json", "--max-error", 0.3, "--audit", 0.2)
+    told = fo1("route", made / "dataset", *rule, "--out", tmp_path / "next")
+    counts = told["counts"]
+    assert counts["accepted"] > 0
+    assert counts["audit"] > 0
+    assert counts["review"] > 0
+    assert counts["accepted"] + counts["audit"] + counts["review"] == NUM_ROWS * 5
+    manifest = open_dataset(str(tmp_path / "next")).manifest
+    assert (manifest.version, manifest.parent) == ("2", "made-up@1")
+    assert manifest.calibration_sha256 is not None
+    assert "held-out labels wrong" in manifest.routing["rules"]["brief_caption"]["told"]  # type: ignore[attr-defined]
+    assert validate_dataset(str(tmp_path / "next")) == []
+    assert decided(made / "dataset") == before
+    # Routing a routed version by the same rule changes nothing.
+    fo1("route", tmp_path / "next", *rule, "--out", tmp_path / "again")
+    assert decided(tmp_path / "again") == decided(tmp_path / "next")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"max_error": 0.3, "audit": 0.2},
+        {"review_budget": 100.0, "audit": 0.1},
+        {"max_error": 0.3, "review_budget": 0.1},
+        {},
+    ],
+)
+def test_labelling_decides_as_routing_afterwards_does(
+    made: Path, tmp_path: Path, settings: dict[str, float]
+) -> None:
+    def labelled(out: str, shard_size: int) -> Path:
+        more = {
+            "labels": "brief_caption,ground",
+            "calibration": str(made / "C.json"),
+            "shard_size": shard_size,
+        }
+        run = {"corpus": str(made / "corpus.txt"), "out": str(tmp_path / out), **more, **settings}
+        run_in_process(load_run(None, run), factory=f"{__name__}:MadeUpLabeller")
+        return tmp_path / out
+
+    options = [part for name, value in settings.items() for part in (f"--{name.replace('_', '-')}", value)]
+    fo1("route", made / "dataset", "--calibration", made / "C.json", *options, "--out", tmp_path / "routed")
+    one, other = labelled("one", 32), labelled("other", 7)
+    assert decided(one) == decided(other) == decided(tmp_path / "routed")
+    counts = open_dataset(str(one)).manifest.counts
+    assert counts == open_dataset(str(tmp_path / "routed")).manifest.counts
+    assert all(told[1] is not None for labels in decided(one).values() for told in labels)
+    assert validate_dataset(str(one)) == []
+
+
+def test_a_cold_start_spends_its_budget_without_confidences(made: Path, tmp_path: Path) -> None:
+    told = fo1("route", made / "dataset", "--review-budget", 60, "--out", tmp_path / "cold")
+    assert told["counts"]["review"] == 60
+    assert {label[1] for labels in decided(tmp_path / "cold").values() for label in labels} == {None}
+
+
+def test_a_calibration_of_another_model_is_refused_or_forced(made: Path, tmp_path: Path) -> None:
+    run = {"corpus": str(made / "corpus.txt"), "labels": "brief_caption", "calibration": str(made / "C.json")}
+    other = {**run, "name": "ff" * 32}
+    with pytest.raises(CalibrationError, match="--force"):
+        run_in_process(
+            load_run(None, {**other, "out": str(tmp_path / "a")}), factory=f"{__name__}:MadeUpLabeller"
+        )
+    forced = load_run(None, {**other, "out": str(tmp_path / "b"), "force": True})
+    manifest = run_in_process(forced, factory=f"{__name__}:MadeUpLabeller")
+    assert "made for other labels" in manifest.routing["warning"]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ((), "nothing to decide"),
+        (("--max-error", 0.1), "needs --calibration"),
+        (("--max-error", 2, "--calibration", "C.json"), "--max-error"),
+        (("--calibration", "nowhere.json"), "cannot be read"),
+    ],
+)
+def test_what_cannot_be_decided_is_one_line(
+    made: Path, tmp_path: Path, options: tuple[object, ...], message: str
+) -> None:
+    arguments = ["route", str(made / "dataset"), *map(str, options), "--out", str(tmp_path / "out")]
+    with pytest.raises(Fo1Error, match=message) as caught:
+        CliRunner().invoke(app, arguments, catch_exceptions=False)
+    assert caught.value.exit_code == 2
+    assert "\n" not in str(caught.value)
+
+
+def test_labelling_refuses_a_guarantee_without_calibration() -> None:
+    with pytest.raises(Fo1Error, match="needs a calibration"):
+        load_run(None, {"corpus": "c", "out": "o", "max_error": 0.1})
+
+
+def test_the_audit_of_a_review_calibrates_and_the_rest_only_trains(made: Path, tmp_path: Path) -> None:
+    fo1("route", made / "dataset", "--review-budget", 0.2, "--audit", 0.5, "--out", tmp_path / "routed")
+    said = []
+    for row in open_dataset(str(tmp_path / "routed")).rows():
+        for region in row.regions:
+            label = region.labels[0]
+            if label.decision is not Decision.ACCEPT:
+                fields = {
+                    "image_id": row.image_id,
+                    "region_id": region.region_id,
+                    "kind": LabelKind.BRIEF_CAPTION,
+                }
+                right = label.text.startswith("right")
+                lane = "audit" if label.decision is Decision.AUDIT else "review"
+                said.append(
+                    Correction(**fields, action="verdict", right=right, lane=lane, at="2026-01-01T00:00:00Z")
+                )
+    path = tmp_path / "corrections.jsonl"
+    path.write_text("".join(correction_line(one) + "\n" for one in said))
+    told = fo1("calibrate", tmp_path / "routed", "--gold", path, "--out", tmp_path / "C2.json")
+    figures = told["kinds"]["brief_caption"]
+    assert figures["scope"] == "accepted_before"
+    drawn = sum(one.lane == "audit" for one in said)
+    assert 0 < figures["certified_labels"] < drawn
+    assert figures["labels"] + figures["certified_labels"] == len(said)
