@@ -1,12 +1,18 @@
 """`fo1 train`: fine-tunes a checkpoint on datasets; run again with the same arguments it resumes."""
 
+import sys
+from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from fo1_data.cli.label import require_ray
 from fo1_data.cli.output import JsonOption, emit, say
 from fo1_data.errors import ConfigError
+
+if TYPE_CHECKING:
+    from fo1_data.training.settings import TrainConfig
 
 
 def train(
@@ -16,6 +22,13 @@ def train(
     model: Annotated[str, typer.Option(help="The checkpoint to start from.")] = "fo1-tiny",
     config: Annotated[str | None, typer.Option(help="TOML file of settings.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="How many steps; over the file's.")] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Train with so many processes on Ray Train (default: here, alone)."),
+    ] = None,
+    address: Annotated[
+        str | None, typer.Option(help="Ray cluster to train on (default: a local Ray).")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Train on labelled images; the result loads as `--model`."""
@@ -24,11 +37,28 @@ def train(
     settings = load_train_config(config, steps)
     if out.exists() and not out.is_dir():
         raise ConfigError(f"--out {out} is a file: name a folder")
+    chosen: Literal[1, 2] = 1 if stage == 1 else 2
+    if workers is not None or address is not None:
+        from actors.training import train_on_ray
+
+        require_ray()
+        # Ray tells of its workers on standard output, which is for the result alone.
+        with redirect_stdout(sys.stderr):
+            document = train_on_ray(
+                datasets, chosen, model, out, settings, workers=workers or 1, address=address
+            )
+    else:
+        document = _train_here(datasets, chosen, model, out, settings)
+    emit(document, as_json, f"{out}: {document['steps']} steps, last loss {document['last_loss']}")
+
+
+def _train_here(
+    datasets: list[str], stage: Literal[1, 2], model: str, out: Path, settings: "TrainConfig"
+) -> dict[str, Any]:
     from fo1_data.training.trainer import train as run
 
     def progress(step: int, loss: float) -> None:
         if step == settings.steps or step % max(1, settings.steps // 20) == 0:
             say(f"step {step} of {settings.steps}: loss {loss:.4f}")
 
-    document = run(datasets, 1 if stage == 1 else 2, model, out, settings, progress)
-    emit(document, as_json, f"{out}: {document['steps']} steps, last loss {document['last_loss']}")
+    return run(datasets, stage, model, out, settings, progress)

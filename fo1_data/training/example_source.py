@@ -47,11 +47,13 @@ class ExampleSource:
     """
 
     def __init__(self, addresses: Sequence[str], seed: int = 0, window_groups: int = 4) -> None:
-        self.groups = [group for address in addresses for group in _groups_of(address)]
-        self.groups = [group for group in self.groups if len(group.usable)]
-        if not self.groups:
+        groups = [group for address in addresses for group in _groups_of(address) if len(group.usable)]
+        if not groups:
             raise DatasetError(f"{', '.join(addresses)}: no image with a box to train on")
-        self._seed, self._window = seed, window_groups
+        self._take(groups, seed, window_groups)
+
+    def _take(self, groups: list[Group], seed: int, window_groups: int) -> None:
+        self.groups, self._seed, self._window = groups, seed, window_groups
         self._held: OrderedDict[int, list[Example]] = OrderedDict()
         self._order = lru_cache(maxsize=2)(self._order_of)
 

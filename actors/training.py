@@ -1,0 +1,152 @@
+"""Training on Ray Train: the loop of `fo1_data.training.trainer` in several workers, here or on a cluster.
+
+Each worker is a process that computes its part of every step; torch.distributed joins them (NCCL on GPUs,
+gloo on CPUs). When one is lost all are started again and go on from the last state in `out`, which every
+node must reach: the losses are those of a run that nothing happened to. Knows nothing of what is trained.
+"""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from actors.cluster import LOCAL, chosen_address, nodes, ray_for
+from fo1_data.errors import ClusterError, Fo1Error
+from fo1_data.training.settings import Stage, TrainConfig
+from schemas.jobs import RunConfig
+
+MAX_FAILURES = 3
+# Kills worker 1 once, at this step: a hook for tests.
+TEST_KILL_AT = "FO1_TEST_KILL_TRAINING_AT"
+_RESULT = "fo1"
+
+
+def train_on_ray(
+    addresses: Sequence[str],
+    stage: Stage,
+    model: str,
+    out: Path,
+    config: TrainConfig,
+    *,
+    workers: int,
+    address: str | None = None,
+    cpus_per_worker: float = 1.0,
+) -> dict[str, Any]:
+    """Train with `workers` processes to `config.steps`, resuming what `out` holds; the trainer's report.
+
+    A worker takes a GPU each where the cluster has any. Raises ClusterError where workers cannot be had
+    or are lost too often, and what training itself raises.
+    """
+    ray_config = RunConfig(
+        corpus="-", out=str(out), address=address, actors=str(workers), cpus_per_actor=cpus_per_worker
+    )
+    with ray_for(ray_config):
+        gpus = 1 if any(node.gpus >= 1 for node in nodes()) and config.device != "cpu" else 0
+        _refuse_what_never_fits(workers, cpus_per_worker, gpus)
+        settings = {
+            "addresses": list(addresses),
+            "stage": stage,
+            "model": model,
+            "out": str(out),
+            "config": config.model_dump(),
+            "kill_at": os.environ.get(TEST_KILL_AT),
+        }
+        return _fit(settings, workers, cpus_per_worker, gpus, chosen_address(ray_config) == LOCAL)
+
+
+def _fit(settings: dict[str, Any], workers: int, cpus: float, gpus: int, local: bool) -> dict[str, Any]:
+    from ray.train import FailureConfig, ScalingConfig
+    from ray.train import RunConfig as RayRunConfig
+    from ray.train.torch import TorchTrainer
+
+    out = Path(settings["out"])
+    resources = {"CPU": cpus, **({"GPU": gpus} if gpus else {})}
+    trainer = TorchTrainer(
+        _train_worker,
+        train_loop_config=settings,
+        scaling_config=ScalingConfig(num_workers=workers, use_gpu=bool(gpus), resources_per_worker=resources),
+        run_config=RayRunConfig(
+            name="ray-train",
+            storage_path=str((out / ".ray").absolute()),
+            failure_config=FailureConfig(max_failures=MAX_FAILURES),
+        ),
+    )
+    try:
+        result = trainer.fit()
+    except Exception as error:  # Ray wraps what a worker raised in kinds of its own
+        raise _told(error) from None
+    return _report_of(out, result)
+
+
+def _train_worker(settings: dict[str, Any]) -> None:
+    """One worker's whole run; the first one leaves its report beside the checkpoint."""
+    import json
+
+    import torch
+    from ray import train as ray_train
+
+    from fo1_data.training.trainer import train
+
+    config = TrainConfig.model_validate(settings["config"])
+    out = Path(settings["out"])
+    context = ray_train.get_context()
+    if config.device is None and torch.cuda.is_available():
+        config = config.model_copy(update={"device": f"cuda:{torch.cuda.current_device()}"})
+
+    def progress(step: int, loss: float) -> None:
+        _die_if_told(settings, out, context.get_world_rank(), step)
+
+    report = train(settings["addresses"], settings["stage"], settings["model"], out, config, progress)
+    if context.get_world_rank() == 0:
+        (out / ".ray" / "report.json").write_text(json.dumps(report), encoding="utf-8")
+
+
+def _die_if_told(settings: dict[str, Any], out: Path, rank: int, step: int) -> None:
+    if settings["kill_at"] is None or step != int(settings["kill_at"]) or rank != 0:
+        return
+    mark = out / ".ray" / "killed"
+    if not mark.exists():
+        mark.touch()
+        os._exit(1)
+
+
+def _report_of(out: Path, result: Any) -> dict[str, Any]:
+    import json
+    import shutil
+
+    if result.error is not None:
+        raise _told(result.error)
+    report: dict[str, Any] = json.loads((out / ".ray" / "report.json").read_text("utf-8"))
+    shutil.rmtree(out / ".ray", ignore_errors=True)
+    return report
+
+
+def _told(error: BaseException) -> Fo1Error:
+    """The error of ours that a worker ended with, found in what Ray wraps it in; else a ClusterError."""
+    seen: list[BaseException] = [error]
+    failures = getattr(error, "worker_failures", None) or getattr(error, "errors", None) or {}
+    seen += (
+        [one for one in failures.values() if isinstance(one, BaseException)]
+        if isinstance(failures, dict)
+        else []
+    )
+    for one in seen:
+        inner: BaseException | None = one
+        while inner is not None:
+            if isinstance(inner, Fo1Error):
+                return inner
+            cause = getattr(inner, "cause", None)
+            inner = cause if isinstance(cause, BaseException) else inner.__cause__
+    line = next((line for line in reversed(str(error).splitlines()) if line.strip()), type(error).__name__)
+    return ClusterError(f"training lost its workers more than {MAX_FAILURES} times: {line.strip()[:300]}")
+
+
+def _refuse_what_never_fits(workers: int, cpus: float, gpus: int) -> None:
+    room = nodes()
+    if gpus and sum(int(node.gpus) for node in room) < workers:
+        raise ClusterError(
+            f"{workers} workers need a GPU each: the cluster has {sum(n.gpus for n in room):g}"
+        )
+    if sum(int(node.cpus // cpus) for node in room) < workers:
+        total = sum(node.cpus for node in room)
+        raise ClusterError(f"{workers} workers of {cpus:g} CPU do not fit: the cluster has {total:g}")

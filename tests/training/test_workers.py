@@ -1,0 +1,179 @@
+"""Several workers make the steps of one; each row is read once an epoch; negatives come at their share."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from factories import make_dataset, make_row
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+pytest.importorskip("torch")
+
+from fo1_data.dataset.lineage import trace
+from fo1_data.dataset.publish import publish
+from fo1_data.synthetic.gold import write_scenes
+from fo1_data.training.dataset_samples import row_example
+from fo1_data.training.example_source import ExampleSource, Group
+from fo1_data.training.negatives import PhraseBook
+from fo1_data.training.samples import Known, draw_questions
+from fo1_data.training.settings import TrainConfig
+from fo1_data.training.trainer import forget_steps_after, train, weight_of
+from fo1_data.training.workers import Workers
+from schemas.corpus import CorpusImage, CorpusPhrase, CorpusRegion
+from schemas.labels import LabelKind, Source
+
+QUICK = TrainConfig(
+    steps=2, batch_images=3, questions_per_image=4, warmup_steps=0, decay_share=0, threads=1, device="cpu"
+)
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory):
+    return str(write_scenes(tmp_path_factory.mktemp("scenes") / "corpus", 4, 70, (3, 4)))
+
+
+def losses(folder):
+    return [json.loads(line)["loss"] for line in (folder / "losses.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def alone(scenes, tmp_path_factory):
+    out = tmp_path_factory.mktemp("alone")
+    return out, train([scenes], 2, "fo1-tiny", out, QUICK)
+
+
+WORKER = """
+import sys, torch
+from pathlib import Path
+from torch import distributed
+from fo1_data.training.settings import TrainConfig
+from fo1_data.training.trainer import train
+rank, port, out, scenes, config = int(sys.argv[1]), sys.argv[2], *sys.argv[3:]
+distributed.init_process_group("gloo", init_method=f"file://{port}", rank=rank, world_size=2)
+report = train([scenes], 2, "fo1-tiny", Path(out), TrainConfig.model_validate_json(config))
+assert report["workers"] == 2
+"""
+
+
+def test_two_processes_have_the_losses_of_one(scenes, alone, tmp_path):
+    """Also in bits and pieces: accumulated, with what layers computed made again on the way back."""
+    config = QUICK.model_copy(update={"accumulation": 2, "gradient_checkpointing": True})
+    given = [str(tmp_path / "meet"), str(tmp_path / "out"), scenes, config.model_dump_json()]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    running = [
+        subprocess.Popen([sys.executable, "-c", WORKER, str(rank), *given], env=environment)
+        for rank in range(2)
+    ]
+    assert [one.wait(timeout=240) for one in running] == [0, 0]
+    assert losses(tmp_path / "out") == pytest.approx(losses(alone[0]), abs=2e-5)
+
+
+def test_a_checkpoint_is_traced_to_what_it_was_trained_on(scenes, alone):
+    found = trace(str(alone[0]), with_images=True)
+    assert found["num_images"] == 4
+    assert found["inputs"][0]["corpus"] is True
+    assert all(image["uri"].endswith(".png") for image in found["images"])
+
+
+class Counting:
+    """A source of numbered examples in groups of any sizes; nothing is loaded."""
+
+    def __new__(cls, sizes, seed, window):
+        source = ExampleSource.__new__(ExampleSource)
+        groups = [Group(np.arange(size), lambda size=size: list(range(size)), list) for size in sizes]
+        source._take(groups, seed, window)
+        return source
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.integers(1, 7), min_size=1, max_size=6),
+    st.integers(0, 5),
+    st.integers(1, 3),
+    st.integers(1, 4),
+    st.integers(1, 5),
+)
+def test_each_row_comes_once_an_epoch_over_all_workers(sizes, seed, window, num_workers, batch):
+    source = Counting(sizes, seed, window)
+    total = sum(sizes)
+    for epoch in range(2):
+        order = source._order_of(epoch)
+        assert sorted(map(tuple, order.tolist())) == [
+            (g, p) for g, size in enumerate(sizes) for p in range(size)
+        ]
+    seen = []
+    for step in range(-(-total // batch)):
+        places = range(step * batch, min((step + 1) * batch, total))
+        for rank in range(num_workers):
+            workers = Workers()
+            workers.rank, workers.num = rank, num_workers
+            seen += workers.share_of(places)
+    assert sorted(seen) == list(range(total))
+
+
+def test_a_source_reads_published_rows_in_a_set_order_and_holds_few_groups(tmp_path):
+    rows = [make_row(seed, folder=tmp_path / "images") for seed in range(9)]
+    make_dataset(tmp_path / "d", rows, rows_a_shard=2)
+    publish(str(tmp_path / "d"), str(tmp_path / "pub"))
+    sources = [ExampleSource([str(tmp_path / name)], seed=3, window_groups=2) for name in ("d", "d", "pub")]
+    names = [[source.at(place).entry.uri for place in range(18)] for source in sources]
+    assert names[0] == names[1]
+    assert sorted(names[0][:9]) == sorted(names[0][9:]) == sorted(row.uri for row in rows)
+    assert names[0][:9] != names[0][9:]
+    assert len(sources[0]._held) <= 3
+    assert all(sources[2].at(place).encoded for place in range(9))
+    assert all(example.regions for example in sources[2].entries())
+
+
+def gold(labels, phrases=()):
+    regions = [CorpusRegion(box_xyxy=(0, 0, 9, 9), label=label) for label in labels]
+    return CorpusImage(uri="a.png", regions=regions, phrases=list(phrases))
+
+
+def test_negatives_are_absent_and_near_misses_share_a_word():
+    book = PhraseBook([gold(["red square", "blue circle"]), gold(["green bar", "red circle", "teal ring"])])
+    image = gold(["red square", "blue circle"], [CorpusPhrase(text="blue square", region_indices=[])])
+    rng = np.random.default_rng(0)
+    near = {one.text for _ in range(50) for one in book.absent(image, rng, 3, 1.0)}
+    far = {one.text for _ in range(50) for one in book.absent(image, rng, 1, 0.0)}
+    assert {"red square", "blue circle"} & (near | far) == set()
+    assert "red circle" in near
+    assert far <= {"green bar", "teal ring"}
+    assert book.absent(gold(["red square", None]), rng, 3, 0.5) == []
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5])
+def test_absent_phrases_come_at_the_stated_share(share):
+    phrases = [CorpusPhrase(text=f"there {n}", region_indices=[0]) for n in range(60)]
+    phrases += [CorpusPhrase(text=f"absent {n}", region_indices=[]) for n in range(60)]
+    known = Known([CorpusRegion(box_xyxy=(0, 0, 1, 1))], phrases)
+    drawn = [
+        question
+        for seed in range(40)
+        for question in draw_questions(known, [0], np.random.default_rng(seed), 30, share)
+        if question.kind in (LabelKind.GROUND, LabelKind.COUNT)
+    ]
+    found = sum(not question.named for question in drawn) / len(drawn)
+    assert found == pytest.approx(share, abs=0.06)
+
+
+def test_answers_of_people_count_more_and_unsure_ones_less():
+    row = make_row(1, num_regions=3)
+    row.regions[0].labels[0].source = Source.HUMAN
+    row.regions[1].labels[0].confidence = 0.25
+    example = row_example(row)
+    config = TrainConfig(human_weight=3.0)
+    weights = [weight_of(example.trust.get((LabelKind.BRIEF_CAPTION, n)), config) for n in range(3)]
+    assert weights == [3.0, 0.25, 1.0]
+    assert weight_of(None, config) == 1.0
+
+
+def test_a_log_is_cut_back_to_the_state_it_goes_on_from(tmp_path):
+    log = tmp_path / "losses.jsonl"
+    log.write_text('{"step": 1, "loss": 2}\n{"step": 2, "loss": 1}\n{"step": 3, "lo')
+    forget_steps_after(log, 1)
+    assert log.read_text() == '{"step": 1, "loss": 2}\n'
