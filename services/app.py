@@ -9,7 +9,7 @@ from fastapi import FastAPI
 
 from fo1_data.corpus.images import InputLimits
 from fo1_data.dataset.layout import code_version
-from services.api import datasets, health, images, jobs, reviews, webhooks
+from services.api import datasets, health, images, jobs, ml_backend, predict, reviews, webhooks
 from services.api.documented import complete_openapi
 from services.background import running
 from services.context import Context
@@ -25,6 +25,8 @@ from services.jobs.reconciler import Reconciler
 from services.jobs.repository import count_by_state
 from services.jobs.states import IN_WORK
 from services.metrics import Metrics, RequestMetrics
+from services.predictions.deployment import PredictorDeployment
+from services.predictions.service import Predictions
 from services.problems import install_problems
 from services.review.service import make_worker
 from services.security.failure_limit import FailureLimit
@@ -50,6 +52,7 @@ def create_app(settings: Settings) -> FastAPI:
             await _end_idle_ray(context)
         finally:
             await context.cluster.close()
+            await context.predictions.close()
             if context.reviews is not None:
                 await context.reviews.close()
             await context.database.dispose()
@@ -71,7 +74,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.add_exception_handler(login.LoggedOut, login.logged_out)
     _install_middleware(app, context)
-    routers = (health, jobs, datasets, images, reviews, webhooks, login, pages)
+    routers = (health, jobs, datasets, images, reviews, webhooks, predict, ml_backend, login, pages)
     for router in (module.router for module in routers):
         app.include_router(router)
     _complete_documentation(app)
@@ -101,6 +104,7 @@ def make_context(settings: Settings) -> Context:
         signer=signer,
         reviews=make_worker(settings, database, signer),
         grants=Grants(database),
+        predictions=Predictions(PredictorDeployment(settings, cluster)),
         sessions=Sessions(settings.secret, settings.session_hours),
         pages=Pages(),
         images=ImageShelf(settings.home / "cache" / "images", roots, limits),

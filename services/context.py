@@ -1,6 +1,6 @@
 """What the endpoints share in one process of the service."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -13,6 +13,7 @@ from services.datasets.indexer import Indexer
 from services.jobs.cluster import Cluster
 from services.jobs.reconciler import Reconciler
 from services.metrics import Metrics
+from services.predictions.service import Predictions
 from services.review.worker import ReviewWorker
 from services.security.failure_limit import FailureLimit
 from services.security.sessions import Sessions
@@ -36,9 +37,11 @@ class Context:
     signer: UrlSigner
     grants: Grants
     images: ImageShelf
+    predictions: Predictions
     sessions: Sessions
     pages: Pages
     reviews: ReviewWorker | None
+    image_sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
 
 
 def context_of(request: Request) -> Context:

@@ -35,6 +35,7 @@ class Settings(BaseSettings):
     ray_address: str | None = None
     ray_may_grow: bool = False
     predict_url: str | None = None
+    predict_token: SecretStr | None = None
     predict_model: str = "fo1-tiny"
     label_studio_url: str | None = None
     label_studio_token: SecretStr | None = None

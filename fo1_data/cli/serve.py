@@ -35,18 +35,17 @@ def serve(
     document = {"url": settings.base_url, "home": str(settings.home), "admin_key": key.key if key else None}
     emit(document, as_json, _told(settings, key))
     sys.stdout.flush()
-    say(f"fo1: serving at {settings.base_url} (dashboard /, API {settings.base_url}/docs); Ctrl-C stops it")
-    server = uvicorn.Server(
-        uvicorn.Config(
+    with suppress(KeyboardInterrupt):
+        config = uvicorn.Config(
             create_app(settings),
             log_level="warning",
             access_log=False,
             server_header=False,
             timeout_graceful_shutdown=10,
         )
-    )
-    with suppress(KeyboardInterrupt):
-        server.run(sockets=[listener])
+        url = settings.base_url
+        say(f"fo1: serving at {url} (dashboard {url}/, API {url}/docs); Ctrl-C stops it")
+        uvicorn.Server(config).run(sockets=[listener])
 
 
 def _listen(host: str, port: int) -> socket.socket:

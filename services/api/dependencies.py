@@ -59,12 +59,12 @@ def wrong_key(request: Request, context: Context) -> Problem:
     )
 
 
-def requires(scope: Scope) -> Any:
-    """A dependency: the caller, whose key must include `scope`."""
+def requires(*scopes: Scope) -> Any:
+    """A dependency: the caller, whose key must include one of `scopes`."""
 
     async def check(caller: Annotated[Caller, Depends(_caller)]) -> Caller:
-        if not caller.may(scope):
-            raise Problem(403, f"this key lacks the scope {scope}")
+        if not any(caller.may(scope) for scope in scopes):
+            raise Problem(403, f"this key lacks the scope {' or '.join(scopes)}")
         return caller
 
     return Depends(check)
@@ -74,3 +74,4 @@ Reader = Annotated[Caller, requires(Scope.READ)]
 Labeller = Annotated[Caller, requires(Scope.LABEL)]
 Reviewer = Annotated[Caller, requires(Scope.REVIEW)]
 Admin = Annotated[Caller, requires(Scope.ADMIN)]
+LabellerOrReviewer = Annotated[Caller, requires(Scope.LABEL, Scope.REVIEW)]

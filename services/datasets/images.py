@@ -74,14 +74,15 @@ class ImageShelf:
         kept = self._folder / place.image_id[:2] / f"{place.image_id}-{int(width) if width else 'full'}"
         with suppress(OSError):
             return _served(kept.read_bytes(), place.image_id, width)
-        data = self._fetch(place, manifest)
+        data = self.original(place, manifest)
         if width is None and place.orientation == 1 and suffix_of_bytes(data) in _DRAWN_AS_IS:
             return _served(data, place.image_id, None)
         made = self._make(place, data, width)
         self._keep(kept, made)
         return _served(made, place.image_id, width)
 
-    def _fetch(self, place: ImagePlace, manifest: Manifest) -> bytes:
+    def original(self, place: ImagePlace, manifest: Manifest) -> bytes:
+        """The encoded bytes as they were labelled. Raises a Problem of 404 or 403."""
         embedded = _embedded(place, manifest)
         if embedded is not None:
             return embedded

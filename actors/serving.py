@@ -1,0 +1,97 @@
+"""`Predictor`: live labelling as a Ray Serve deployment, many askers' questions in one batch.
+
+POST a `LiveRequest` as JSON to `/predict`; the answer is a `LiveAnswer`, or `{"detail"}` with a status that
+says what is wrong. `python -m actors.serving` deploys it on the cluster it runs on and stays until it is
+stopped; where FO1_PREDICT_TOKEN is set, requests must carry it as a bearer token.
+"""
+
+import argparse
+import asyncio
+import hmac
+import os
+import signal
+import threading
+from typing import Any
+
+from pydantic import ValidationError
+from ray import serve
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from fo1_data.live_labelling import LiveLabeller, LiveProblem
+from schemas.live import LiveAnswer, LiveRequest
+
+TOKEN = "FO1_PREDICT_TOKEN"
+APP_NAME = "fo1-predict"
+ROUTE = "/predict"
+MAX_BATCH = 16
+# How long a first question waits for others to share its batch.
+BATCH_WAIT_S = 0.005
+
+
+class Predictor:
+    """One process of live labelling. Questions that arrive while others are answered wait and go together."""
+
+    def __init__(self, model: str, device: str | None) -> None:
+        self._labeller = LiveLabeller(model, device)
+        self._token = os.environ.get(TOKEN, "")
+        self._turn = asyncio.Lock()
+
+    async def __call__(self, request: Request) -> Response:
+        """Answer one request of HTTP."""
+        expected = f"Bearer {self._token}".encode()
+        if self._token and not hmac.compare_digest(
+            request.headers.get("authorization", "").encode("utf-8", "replace"), expected
+        ):
+            return _problem(401, "no valid token")
+        try:
+            asked = LiveRequest.model_validate_json(await request.body())
+        except ValidationError as error:
+            return _problem(422, str(error.errors(include_url=False, include_input=False)[0]["msg"]))
+        answer = await self.ask(asked)
+        if isinstance(answer, LiveProblem):
+            return _problem(answer.status, answer.detail)
+        return Response(answer.model_dump_json(), media_type="application/json")
+
+    @serve.batch(max_batch_size=MAX_BATCH, batch_wait_timeout_s=BATCH_WAIT_S)
+    async def ask(self, requests: list[LiveRequest]) -> list[LiveAnswer | LiveProblem]:
+        """Answer requests that arrived together. The engine takes one caller at a time."""
+        async with self._turn:
+            return await asyncio.to_thread(self._labeller.answer, requests)
+
+
+def deployment(model: str, device: str | None, cpus: float, gpus: float) -> Any:
+    """The application that Ray Serve runs."""
+    options = {"num_cpus": cpus, "num_gpus": gpus}
+    made: Any = serve.deployment(max_ongoing_requests=4 * MAX_BATCH, ray_actor_options=options)(Predictor)
+    return made.bind(model, device)
+
+
+def main() -> None:
+    """Deploy, and stay until SIGTERM or SIGINT; then take it down."""
+    parser = argparse.ArgumentParser(description="Deploy live labelling on this cluster's Ray Serve.")
+    parser.add_argument("--model", default="fo1-tiny")
+    parser.add_argument("--device", default=None)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8000)
+    # Live questions are rare and short beside labelling: they share the cores with it.
+    parser.add_argument("--cpus", type=float, default=0.1)
+    parser.add_argument("--gpus", type=float, default=0.0)
+    asked = parser.parse_args()
+    stopped = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
+    serve.start(http_options={"host": asked.host, "port": asked.port})
+    serve.run(
+        deployment(asked.model, asked.device, asked.cpus, asked.gpus), name=APP_NAME, route_prefix=ROUTE
+    )
+    stopped.wait()
+    serve.shutdown()  # type: ignore[no-untyped-call]
+
+
+def _problem(status: int, detail: str) -> Response:
+    return JSONResponse({"detail": detail}, status)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,32 @@
+"""`POST /v1/predict`: label one image at once, while somebody waits."""
+
+from typing import Annotated
+
+from fastapi import APIRouter
+from pydantic import Field
+
+from schemas.live import LiveAnswer, LiveQuestion
+from services.api.dependencies import LabellerOrReviewer
+from services.api.documented import NOT_FOUND
+from services.context import InContext
+from services.predictions.images import find_image
+
+router = APIRouter(tags=["live"])
+
+
+class PredictRequest(LiveQuestion):
+    """A question about an image.
+
+    `image`: the id of an image that a registered dataset holds, a path or URL within the storage roots,
+    or the encoded bytes in base64 (a data URL too).
+    """
+
+    image: Annotated[str, Field(min_length=1)]
+
+
+@router.post("/v1/predict", responses=NOT_FOUND)
+async def predict(caller: LabellerOrReviewer, context: InContext, body: PredictRequest) -> LiveAnswer:
+    """Label one image at once. A second question about the same image and boxes costs only the question."""
+    named = await find_image(context, body.image)
+    question = LiveQuestion.model_validate(body.model_dump(exclude={"image"}))
+    return await context.predictions.ask(named.image_id, question, named.fetch)

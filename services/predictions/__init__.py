@@ -1,0 +1,1 @@
+"""Live predictions: asked of a Ray Serve deployment over HTTP."""

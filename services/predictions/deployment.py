@@ -1,0 +1,77 @@
+"""Where live predictions are asked: FO1_PREDICT_URL, else a Predictor deployed on the service's local Ray.
+
+The local one is a driver like any other (`python -m actors.serving`), started at the first question; its
+port is kept beside the Ray it runs on, its token is made of the service's secret. It ends with that Ray.
+"""
+
+import hmac
+import json
+import shlex
+import socket
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from services.jobs.cluster import Cluster
+from services.problems import Problem
+from services.settings import Settings
+
+_ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
+_TRIES = 5
+
+
+@dataclass(frozen=True)
+class PredictorPlace:
+    """The URL to POST to, and the token it wants."""
+
+    url: str
+    token: str | None
+
+
+class PredictorDeployment:
+    """Finds the Predictor, starts it where it may."""
+
+    def __init__(self, settings: Settings, cluster: Cluster) -> None:
+        self._settings, self._cluster = settings, cluster
+
+    async def place(self) -> PredictorPlace:
+        """Where to ask. Raises a Problem of 503 where there is nothing to ask."""
+        if self._settings.predict_url is not None:
+            token = self._settings.predict_token
+            return PredictorPlace(
+                self._settings.predict_url, token.get_secret_value() if token is not None else None
+            )
+        if not self._cluster.is_local:
+            raise Problem(503, "live prediction is not set up: deploy actors.serving and set FO1_PREDICT_URL")
+        return await self._local()
+
+    async def _local(self) -> PredictorPlace:
+        jobs = await self._cluster.jobs(start=True)
+        name = hmac.digest(self._settings.secret, jobs.address.encode(), "sha256").hex()[:12]
+        token = hmac.digest(self._settings.secret, f"fo1 predictor {jobs.address}".encode(), "sha256").hex()
+        for number in range(_TRIES):
+            submission_id = f"fo1-predict-{name}-{number}"
+            driver = await jobs.find(submission_id)
+            if driver is not None and driver.status in _ENDED:
+                continue
+            port = _kept_port(self._settings.home / f"predict-{name}-{number}.json")
+            if driver is None:
+                command = [sys.executable, "-m", "actors.serving", "--port", str(port)]
+                command += ["--model", self._settings.predict_model]
+                environment = {"FO1_PREDICT_TOKEN": token}
+                await jobs.submit(submission_id, shlex.join(command), environment, {"fo1": "predictor"})
+            return PredictorPlace(f"http://127.0.0.1:{port}/predict", token)
+        raise Problem(503, "live prediction ended several times: see Ray's log, then restart the service")
+
+
+def _kept_port(path: Path) -> int:
+    """The port in a file; a free one is put there where there is no file yet."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = int(listener.getsockname()[1])
+    try:
+        with path.open("x") as file:
+            json.dump({"port": port}, file)
+        return port
+    except FileExistsError:
+        return int(json.loads(path.read_text())["port"])
