@@ -1,0 +1,156 @@
+"""A real Label Studio, and the service beside it on a socket, once for all tests of the session."""
+
+import asyncio
+import os
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+from running_service import make_settings
+
+from fo1_data.errors import RunError
+from services.app import create_app
+from services.context import Context
+from services.label_studio_server import USERNAME, LabelStudioServer, install, start
+from services.security.keys import Scope, create_key
+
+TOKEN = "f" * 40
+
+
+@dataclass
+class Pair:
+    """The service and its Label Studio. `api` asks the service, `ls` Label Studio, both with their keys."""
+
+    url: str
+    key: str
+    context: Context
+    label_studio: LabelStudioServer
+    api: httpx.Client
+    ls: httpx.Client
+
+    def await_review(self, review_id: str, **wanted: Any) -> dict[str, Any]:
+        """The review once its fields are as wanted."""
+        return self.until(
+            lambda: self.api.get(f"/v1/reviews/{review_id}").raise_for_status().json(),
+            lambda review: all(review[name] == value for name, value in wanted.items()),
+        )
+
+    def until(self, ask: Any, fits: Any, timeout_s: float = 120.0) -> Any:
+        """What `ask` gives once it fits."""
+        end = time.monotonic() + timeout_s
+        while not fits(found := ask()):
+            assert time.monotonic() < end, found
+            time.sleep(0.1)
+        return found
+
+    def push(self, dataset: Path, **options: Any) -> dict[str, Any]:
+        """A review of the dataset, all of it in Label Studio."""
+        answer = self.api.post("/v1/reviews", json={"dataset": str(dataset), **options})
+        assert answer.status_code == 201, answer.text
+        return self.await_review(answer.json()["id"], state="open")
+
+    def tasks(self, project_id: int, **parameters: Any) -> list[dict[str, Any]]:
+        """The LsTasks of a project, whole."""
+        wanted = {"project": project_id, "fields": "all", "page_size": 1000, **parameters}
+        found: list[dict[str, Any]] = (
+            self.ls.get("/api/tasks", params=wanted).raise_for_status().json()["tasks"]
+        )
+        return found
+
+    def annotate(self, task_id: int, result: list[dict[str, Any]], **more: Any) -> int:
+        """Submit an annotation as its API does it."""
+        answer = self.ls.post(
+            f"/api/tasks/{task_id}/annotations/", json={"result": result, "lead_time": 4.5, **more}
+        )
+        return int(answer.raise_for_status().json()["id"])
+
+    def corrections(self, review_id: str, **parameters: Any) -> list[dict[str, Any]]:
+        """All pages of a review's corrections."""
+        found: list[dict[str, Any]] = []
+        cursor = None
+        while True:
+            query = {**parameters, **({"cursor": cursor} if cursor else {})}
+            page = (
+                self.api.get(f"/v1/reviews/{review_id}/corrections", params=query).raise_for_status().json()
+            )
+            found += page["items"]
+            cursor = page["next_cursor"]
+            if cursor is None:
+                return found
+
+
+@pytest.fixture(scope="session")
+def label_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabelStudioServer]:
+    """A real Label Studio on loopback; skipped where it cannot be installed, failed there in CI.
+
+    FO1_TEST_LABEL_STUDIO="URL TOKEN PASSWORD" takes one that runs already: it starts in a minute.
+    """
+    running = os.environ.get("FO1_TEST_LABEL_STUDIO")
+    if running:
+        url, token, password = running.split()
+        with subprocess.Popen(["true"]) as nothing:
+            yield LabelStudioServer(url, USERNAME, password, token, nothing, Path(os.devnull))
+        return
+    try:
+        install()
+    except RunError as error:
+        if os.environ.get("CI") == "true":
+            pytest.fail(str(error))
+        pytest.skip(f"no Label Studio: {error}")
+    server = start(tmp_path_factory.mktemp("label-studio"), token=TOKEN, password="a-password")
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def pair(label_studio: LabelStudioServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    """The service with that Label Studio, served on a socket as `fo1 serve` does."""
+    base = tmp_path_factory.getbasetemp()
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    url = f"http://127.0.0.1:{port}"
+    settings = make_settings(
+        tmp_path_factory.mktemp("service") / "home",
+        storage_roots=[str(base)],
+        public_url=url,
+        port=port,
+        label_studio_url=label_studio.url,
+        label_studio_token=label_studio.token,
+        review_pull_every_s=0,
+    )
+    app = create_app(settings)
+    server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning", access_log=False))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    headers = {"Authorization": f"Token {label_studio.token}"}
+    with (
+        httpx.Client(base_url=url, timeout=60) as api,
+        httpx.Client(base_url=label_studio.url, headers=headers, timeout=120) as ls,
+    ):
+        while not server.started:
+            assert thread.is_alive()
+            time.sleep(0.05)
+        key = asyncio.run(_make_key(settings))
+        api.headers["Authorization"] = f"Bearer {key}"
+        yield Pair(url, key, app.state.context, label_studio, api, ls)
+    server.should_exit = True
+    thread.join(30)
+
+
+async def _make_key(settings: Any) -> str:
+    from services.database.engine import open_database
+
+    database = open_database(settings)
+    async with database.writing() as session:
+        key = (await create_key(session, [Scope.ADMIN])).key
+    await database.dispose()
+    return key

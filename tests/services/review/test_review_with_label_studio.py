@@ -1,0 +1,201 @@
+"""The round trip with a real Label Studio: push, annotate, hear or pull, correct, merge."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from conftest import Pair
+from factories import make_dataset, make_row
+from review_bench import make_review_dataset
+from review_samples import edited
+
+from fo1_data.dataset.reader import open_dataset
+from schemas.labels import Decision, Source
+from services.label_studio_server import install
+from services.review.labelling_config import CONFIG
+from services.review.shown import shown_image
+
+pytestmark = pytest.mark.timeout(600)
+
+
+def test_a_review_from_push_to_merge(pair: Pair, tmp_path: Path) -> None:
+    """Also twice pushed; every prediction is sound by Label Studio's own judgement; images load."""
+    dataset, rows = make_review_dataset(tmp_path, 5, 3)
+    review = pair.push(dataset)
+    again = pair.push(dataset)
+    tasks = pair.tasks(review["project_id"])
+
+    assert again["id"] == review["id"]
+    assert sorted(task["data"]["image_id"] for task in tasks) == sorted(row.image_id for row in rows)
+    assert [task["data"]["image_id"] for task in sorted(tasks, key=lambda one: one["id"])] == [
+        row.image_id for row in rows
+    ]
+    project = pair.ls.get(f"/api/projects/{review['project_id']}").json()
+    assert project["model_version"] == review["model_version"] == tasks[0]["predictions"][0]["model_version"]
+    assert _problems_by_label_studio(tasks) == []
+    picture = httpx.get(tasks[0]["data"]["image"])
+    assert picture.headers["content-type"].startswith("image/")
+
+    row = rows[0]
+    task = next(task for task in tasks if task["data"]["image_id"] == row.image_id)
+    prediction = task["predictions"][0]["result"]
+    untouched = next(task for task in tasks if task["data"]["image_id"] == rows[1].image_id)
+    changed = [one for one in prediction if one["id"] != row.regions[2].region_id]
+    for one in changed:
+        if one["id"] == row.regions[0].region_id and one["from_name"] == "brief_caption":
+            one["value"]["text"] = ["a corrected caption"]
+        if one["id"] == row.regions[1].region_id:
+            one["value"]["x"] += 10
+            one["value"]["width"] -= 10
+    pair.annotate(task["id"], changed)
+    pair.annotate(untouched["id"], untouched["predictions"][0]["result"])
+    pair.annotate(tasks[-1]["id"], [], was_cancelled=True)
+    # Each submit was heard before Label Studio answered it; the loop looks into it by itself.
+    heard = pair.await_review(review["id"], annotations={"submitted": 2, "cancelled": 1})
+    first = pair.corrections(review["id"], limit=3)
+    pulled = pair.api.post(f"/v1/reviews/{review['id']}/pull").raise_for_status().json()
+
+    assert heard["seconds_per_item"] == pytest.approx(4.5)
+    assert (pulled["pulled"]["created"], pulled["pulled"]["updated"]) == (0, 0)
+    assert pair.corrections(review["id"]) == first
+    of_row = {
+        one["action"]: one for one in first if one["image_id"] == row.image_id and one["action"] != "verdict"
+    }
+    assert set(of_row) == {"recaptioned", "moved", "deleted"}
+    assert of_row["recaptioned"]["before"]["text"] == row.regions[0].brief_caption
+    assert of_row["recaptioned"]["after"]["text"] == "a corrected caption"
+    assert of_row["moved"]["annotator"] == pair.label_studio.username
+    assert {one["action"] for one in first if one["image_id"] == rows[1].image_id} == {"verdict"}
+    merged = _merge(pair, dataset, review["id"], tmp_path / "merged")
+    assert merged[row.image_id].regions[0].brief_caption == "a corrected caption"
+    assert len(merged[row.image_id].regions) == 2
+    assert merged[row.image_id].regions[1].box_source is Source.HUMAN
+    assert [one.box_xyxy for one in merged[rows[1].image_id].regions] == [
+        one.box_xyxy for one in rows[1].regions
+    ]
+
+
+def test_changed_deleted_and_unheard(pair: Pair, tmp_path: Path) -> None:
+    """With the webhook gone the pull finds all of it: created, changed, deleted."""
+    dataset, rows = make_review_dataset(tmp_path, 4)
+    review = pair.push(dataset)
+    for hook in pair.ls.get("/api/webhooks/", params={"project": review["project_id"]}).json():
+        pair.ls.delete(f"/api/webhooks/{hook['id']}/").raise_for_status()
+    by_image = {task["data"]["image_id"]: task["id"] for task in pair.tasks(review["project_id"])}
+    shown = [shown_image(row) for row in rows]
+    ids = [
+        pair.annotate(by_image[row.image_id], edited(one, a="first"))
+        for row, one in zip(rows, shown, strict=True)
+    ]
+
+    def pull() -> dict[str, Any]:
+        found: dict[str, Any] = pair.api.post(f"/v1/reviews/{review['id']}/pull").raise_for_status().json()
+        return found
+
+    assert pull()["pulled"]["created"] == 4
+    pair.ls.patch(
+        f"/api/annotations/{ids[0]}/", json={"result": edited(shown[0], a="second")}
+    ).raise_for_status()
+    pair.ls.delete(f"/api/annotations/{ids[1]}/").raise_for_status()
+    pair.ls.patch(f"/api/annotations/{ids[2]}/", json={"ground_truth": True}).raise_for_status()
+    after = pull()
+
+    assert (after["pulled"]["created"], after["pulled"]["deleted"]) == (0, 1)
+    assert after["annotations"] == {"submitted": 3, "deleted": 1}
+    texts = {one["image_id"]: one["after"]["text"] for one in pair.corrections(review["id"])
+             if one["action"] == "recaptioned"}  # fmt: skip
+    assert texts == {rows[0].image_id: "second", rows[2].image_id: "first", rows[3].image_id: "first"}
+    truth = {one["image_id"] for one in pair.corrections(review["id"]) if one["ground_truth"]}
+    assert truth <= {rows[2].image_id}
+    assert pull()["pulled"]["updated"] == 0
+
+
+def test_a_thousand_tasks(pair: Pair, tmp_path: Path) -> None:
+    """A thousand images, pushed and all annotated, come back whole."""
+    rows = [make_row(seed, 2, decisions=[Decision.REVIEW] * 2) for seed in range(1000)]
+    make_dataset(tmp_path / "many", rows, rows_a_shard=250)
+    review = pair.push(tmp_path / "many")
+
+    assert review["items"] == {"total": 1000, "sent": 1000}
+    tasks = pair.tasks(review["project_id"], include="id,data")
+    assert len({task["data"]["fo1_key"] for task in tasks}) == len(tasks) == 1000
+    chosen = {row.image_id: row for row in rows[::50]}
+    for task in tasks:
+        row = chosen.get(task["data"]["image_id"])
+        if row is not None:
+            pair.annotate(task["id"], edited(shown_image(row), a="seen"))
+    pair.await_review(review["id"], annotations={"submitted": 20}, reviewed=20)
+    assert pair.api.get(f"/v1/reviews/{review['id']}").json()["corrections"]["recaptioned"] == 20
+
+
+def test_webhooks_need_their_secret(pair: Pair, tmp_path: Path) -> None:
+    dataset, _ = make_review_dataset(tmp_path, 1)
+    review = pair.push(dataset)
+    (hook,) = pair.ls.get("/api/webhooks/", params={"project": review["project_id"]}).json()
+    body = {"action": "ANNOTATION_CREATED", "annotation": {"id": 1, "task": 1}}
+
+    def post(headers: dict[str, str]) -> int:
+        return httpx.post(hook["url"], json=body, headers=headers).status_code
+
+    assert post(hook["headers"]) == 202
+    assert post({**hook["headers"], "X-Fo1-Secret": "0" * 64}) == 401
+    assert post({}) == 401
+    assert post({"Authorization": f"Bearer {pair.key}"}) == 202
+
+
+def test_the_commands(pair: Pair, tmp_path: Path) -> None:
+    dataset, _ = make_review_dataset(tmp_path, 2)
+
+    def fo1(*arguments: str, expect: int = 0, **more: str) -> tuple[dict[str, Any], str]:
+        environment = {**os.environ, "FO1_SERVICE_URL": pair.url, "FO1_API_KEY": pair.key, **more}
+        command = [sys.executable, "-m", "fo1_data.cli.main", "review", *arguments, "--json"]
+        done = subprocess.run(command, capture_output=True, text=True, env=environment)
+        assert done.returncode == expect, done.stderr
+        return (json.loads(done.stdout) if done.stdout else {}), done.stderr
+
+    assert "fo1 review push" in fo1("status", str(dataset), expect=2)[1]
+    pushed, _ = fo1("push", str(dataset))
+    assert pushed["items"] == {"total": 2, "sent": 2}
+    task = pair.tasks(pushed["project_id"])[0]
+    pair.annotate(task["id"], task["predictions"][0]["result"])
+    assert fo1("pull", str(dataset))[0]["annotations"] == {"submitted": 1}
+    assert fo1("status", str(dataset))[0]["reviewed"] == 1
+    assert "FO1_API_KEY" in fo1("status", str(dataset), expect=2, FO1_API_KEY="fo1_wrong")[1]
+    assert "does not answer" in fo1("pull", str(dataset), expect=1, FO1_SERVICE_URL="http://127.0.0.1:9")[1]
+
+
+def _problems_by_label_studio(tasks: list[dict[str, Any]]) -> list[str]:
+    """What the judgement of Label Studio's own package has against the predictions."""
+    code = (
+        "import json, sys; from label_studio_sdk.label_interface import LabelInterface\n"
+        "given = json.load(sys.stdin); face = LabelInterface(given['config'])\n"
+        "print(json.dumps([e for p in given['predictions']"
+        " for e in face.validate_prediction(p, return_errors=True) or []]))"
+    )
+    predictions = [
+        {name: one[name] for name in ("model_version", "score", "result")}
+        for task in tasks
+        for one in task["predictions"]
+    ]
+    done = subprocess.run(
+        [str(install().with_name("python")), "-c", code],
+        input=json.dumps({"config": CONFIG, "predictions": predictions}),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found: list[str] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def _merge(pair: Pair, dataset: Path, review_id: str, out: Path) -> dict[str, Any]:
+    environment = {**os.environ, "FO1_SERVICE_URL": pair.url, "FO1_API_KEY": pair.key}
+    command = [sys.executable, "-m", "fo1_data.cli.main", "dataset", "merge", str(dataset)]
+    command += ["--corrections", f"review:{review_id}", "--out", str(out)]
+    subprocess.run(command, check=True, capture_output=True, env=environment)
+    return {row.image_id: row for row in open_dataset(str(out)).rows()}
