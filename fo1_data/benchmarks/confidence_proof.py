@@ -1,16 +1,18 @@
 """`python -m fo1_data.benchmarks.confidence_proof FOLDER`: proves confidences on scenes that are hard to see.
 
-Writes corrupted scenes into FOLDER, labels them once (run again it goes on, or uses what is there), and
-measures what confidences are worth: every signal alone and all together, the guarantee over random splits,
-absent phrases with and without their check, how much people must review. `--corpus NAME=ADDRESS` does
-the same on a corpus with gold, its images corrupted where `--corrupt-corpora` is above 0. Figures go to
-FOLDER/figures.json and, as tables, to standard output.
+Writes corrupted scenes into FOLDER, labels them once (run again it goes on, or uses what is there: labels
+and figures), and measures what confidences are worth: every signal alone and all together, the guarantee over
+random splits, absent phrases with and without their check, how much people must review.
+`--corpus NAME=ADDRESS` does the same on a corpus with gold, its images corrupted where `--corrupt-corpora` is
+above 0. Figures go to FOLDER/figures.json and, as tables, to standard output.
 """
 
 import argparse
 import json
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +56,8 @@ def main() -> None:
         started_s = time.monotonic()
         pairs = _labelled(folder / f"{name}-labelled", corpus, name, options)
         scenes = scenes or pairs
-        document[name] = prove(pairs, how, options.splits, options.seed)
+        parts = folder / f"{name}-figures-{options.splits}-{options.seed}"
+        document[name] = prove(pairs, how, options.splits, options.seed, parts)
         if name != "scenes":
             document[name]["by_rules_of_scenes"] = transfer(scenes, pairs, how, LabelKind.BRIEF_CAPTION)
         print(f"{name}: {time.monotonic() - started_s:.0f} s", file=sys.stderr)
@@ -62,15 +65,12 @@ def main() -> None:
         print(_tables(name, document[name]))
 
 
-def prove(pairs: list[Pair], how: CaptionMatch, splits: int, seed: int) -> dict[str, Any]:
-    """All figures of one labelled corpus with gold, by label kind."""
+def prove(pairs: list[Pair], how: CaptionMatch, splits: int, seed: int, parts: Path) -> dict[str, Any]:
+    """All figures of one labelled corpus with gold, by label kind; each is kept in the folder `parts`."""
     kinds = by_kind(judge_pairs(pairs, how))
-    alone: Any = score_confidences(pairs, how)["kinds"]
-    document: dict[str, Any] = {
-        "images": len(pairs),
-        "kinds": {},
-        "absent_phrases": absent_phrases(pairs, seed),
-    }
+    absent = _kept(parts / "absent.json", lambda: absent_phrases(pairs, seed))
+    alone = _kept(parts / "signals.json", lambda: score_confidences(pairs, how)["kinds"])
+    document: dict[str, Any] = {"images": len(pairs), "kinds": {}, "absent_phrases": absent}
     for kind, judged in kinds.items():
         known = judged.take(judged.known)
         smaller = min(int(known.right.sum()), int((~known.right).sum()))
@@ -84,10 +84,21 @@ def prove(pairs: list[Pair], how: CaptionMatch, splits: int, seed: int) -> dict[
             document["kinds"][kind.value] = figures | {"note": fitted.figures.note, "rules": rules}
             continue
         figures |= {"signals": alone[kind.value].get("signals", {})}
-        figures |= compare_orders(known, seed)
-        figures["guarantee"] = check_guarantee(judged, MAX_ERRORS, splits, LEVEL, seed)
+        figures |= _kept(parts / f"{kind.value}-orders.json", partial(compare_orders, known, seed))
+        figures["guarantee"] = _kept(
+            parts / f"{kind.value}-guarantee.json",
+            partial(check_guarantee, judged, MAX_ERRORS, splits, LEVEL, seed),
+        )
         document["kinds"][kind.value] = figures
     return document
+
+
+def _kept(path: Path, make: Callable[[], Any]) -> Any:
+    """What was kept at `path`, else what `make` makes, kept there."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(make()) + "\n")
+    return json.loads(path.read_text())
 
 
 def transfer(source: list[Pair], target: list[Pair], how: CaptionMatch, kind: LabelKind) -> dict[str, Any]:

@@ -60,6 +60,7 @@ def fit_boosted(matrix: Values, right: Right, seed: int) -> Model:
         learning_rate=0.05,
         init=start,
         subsample=0.7,
+        max_features=0.3,
         min_samples_leaf=max(5, len(right) // 200),
         random_state=seed,
     ).fit(matrix, right)

@@ -23,12 +23,12 @@ def aurc(trust: Values, right: Values) -> float | None:
     if not len(right):
         return None
     counts, wrong = _groups(trust, right)
-    total, covered, gone = 0.0, 0.0, 0.0
-    for count, errors in zip(counts, wrong, strict=True):
-        steps = np.arange(1, int(count) + 1)
-        total += float(((gone + errors * steps / count) / (covered + steps)).sum())
-        covered, gone = covered + count, gone + errors
-    return total / len(right)
+    sizes = counts.astype(np.int64)
+    before, gone = (np.repeat(np.cumsum(one) - one, sizes) for one in (counts, wrong))
+    covered = np.arange(1, len(right) + 1)
+    # The k-th label of a group of equals brings its share of the group's wrong ones.
+    risks = (gone + np.repeat(wrong / counts, sizes) * (covered - before)) / covered
+    return float(risks.mean())
 
 
 def coverage_at(trust: Values, right: Values, risk: float) -> float:
