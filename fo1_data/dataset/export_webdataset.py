@@ -27,15 +27,15 @@ def export_webdataset(dataset: Dataset, store: Store, limits: InputLimits) -> di
             held.append((row, data))
             held_bytes += len(data)
             if len(held) == IMAGES_A_TAR or held_bytes >= BYTES_A_TAR:
-                store.write_bytes(f"{split}-{number:05d}.tar", _tar(held))
+                store.write_bytes(f"{split}-{number:05d}.tar", tar_of(held))
                 images, tars, number, held, held_bytes = images + len(held), tars + 1, number + 1, [], 0
         if held:
-            store.write_bytes(f"{split}-{number:05d}.tar", _tar(held))
+            store.write_bytes(f"{split}-{number:05d}.tar", tar_of(held))
             images, tars = images + len(held), tars + 1
     return {"images": images, "tars": tars}
 
 
-def _tar(samples: list[tuple[ImageRow, bytes]]) -> bytes:
+def tar_of(samples: list[tuple[ImageRow, bytes]]) -> bytes:
     """The samples as a tar; times and owners are zero, so that equal samples give equal bytes."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:

@@ -10,8 +10,10 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import overload
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fo1_data.corpus.readers import read_corpus
@@ -36,8 +38,8 @@ class Group:
     """
 
     usable: np.ndarray
-    load: Callable[[], list[Example]] = field(repr=False)
-    load_known: Callable[[], list[Example]] = field(repr=False)
+    load: Callable[[], Sequence[Example]] = field(repr=False)
+    load_known: Callable[[], Sequence[Example]] = field(repr=False)
 
 
 class ExampleSource:
@@ -54,7 +56,7 @@ class ExampleSource:
 
     def _take(self, groups: list[Group], seed: int, window_groups: int) -> None:
         self.groups, self._seed, self._window = groups, seed, window_groups
-        self._held: OrderedDict[int, list[Example]] = OrderedDict()
+        self._held: OrderedDict[int, Sequence[Example]] = OrderedDict()
         self._order = lru_cache(maxsize=2)(self._order_of)
 
     def __len__(self) -> int:
@@ -84,7 +86,7 @@ class ExampleSource:
             parts.append(rows[rng.permutation(len(rows))])
         return np.concatenate(parts)
 
-    def _examples(self, group: int) -> list[Example]:
+    def _examples(self, group: int) -> Sequence[Example]:
         if group not in self._held:
             self._held[group] = self.groups[group].load()
         self._held.move_to_end(group)
@@ -127,12 +129,33 @@ def _parquet_groups(address: str) -> list[Group]:
     return groups
 
 
-def _loader(address: str, path: str, number: int, pixels: bool) -> Callable[[], list[Example]]:
-    def load() -> list[Example]:
+def _loader(address: str, path: str, number: int, pixels: bool) -> Callable[[], Sequence[Example]]:
+    def load() -> Sequence[Example]:
         with open_store(address).open_input(path) as opened:
             parquet = pq.ParquetFile(opened)
             known = [name for name in parquet.schema_arrow.names if pixels or name != "image"]
-            records = parquet.read_row_group(number, columns=known).to_pylist()
-        return [row_example(record_to_row(record)) for record in records]
+            return _RowExamples(parquet.read_row_group(number, columns=known))
 
     return load
+
+
+class _RowExamples(Sequence[Example]):
+    """The rows of a table as examples, each made when it is asked for: workers share the rows of a group."""
+
+    def __init__(self, table: pa.Table) -> None:
+        self._table = table
+
+    def __len__(self) -> int:
+        return int(self._table.num_rows)
+
+    @overload
+    def __getitem__(self, place: int) -> Example: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[Example]: ...
+    def __getitem__(self, place: int | slice) -> Example | list[Example]:
+        if isinstance(place, slice):
+            return [self[one] for one in range(*place.indices(len(self)))]
+        if not 0 <= place < len(self):
+            raise IndexError(place)
+        (record,) = self._table.slice(place, 1).to_pylist()
+        return row_example(record_to_row(record))
