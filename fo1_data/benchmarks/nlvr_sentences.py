@@ -3,9 +3,9 @@
 `python -m fo1_data.benchmarks.nlvr_sentences phrases NLVR/annotations.jsonl OUT.jsonl` writes the corpus with
 the colour-and-shape phrases of each image's sentence as phrases to ground ("yellow block" as `yellow square`,
 "blue item" as `blue object`). `fo1 label OUT.jsonl --proposals corpus --labels ground --out DATASET` and
-`fo1 evaluate DATASET --gold NLVR/annotations.jsonl` do the rest, gold being the regions whose words the phrase
-has. `... truth DATASET` then decides the sentences that say no more than how many there are of one phrase
-("There are two blue circles") and compares with the people's verdict.
+`fo1 evaluate DATASET --gold NLVR/annotations.jsonl` do the rest, gold being the regions whose words the
+phrase has. `... truth DATASET` then decides the sentences that say no more than how many there are of one
+phrase ("There are two blue circles") and compares with the people's verdict.
 Towers, boxes within the image and touching are beyond regions: those sentences count as not decided.
 """
 
