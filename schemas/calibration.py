@@ -126,7 +126,7 @@ class FitFigures(BaseModel):
     right: int
     certified_images: int
     certified_labels: int
-    brier_by_family: dict[str, float] = {}
+    aurc_by_family: dict[str, float] = {}
     brier_by_map: dict[str, float] = {}
     brier: float | None = None
     ece: float | None = None

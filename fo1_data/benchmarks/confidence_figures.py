@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fo1_data.confidence.acceptance import certify, plan_sequence
-from fo1_data.confidence.calibration import JudgedKind, fit_kind, places_in_image, predict
+from fo1_data.confidence.calibration import LOG_PROBABILITY, JudgedKind, fit_kind, places_in_image, predict
 from fo1_data.confidence.model_fit import fit_logistic, folds
 from fo1_data.confidence.risk_figures import aurc, reviewed_until
 from fo1_data.confidence.scoring import score
@@ -29,7 +29,6 @@ from fo1_data.evaluation.matching import Pair
 from schemas.calibration import JudgedLabels
 from schemas.labels import LabelKind
 
-LOG_PROBABILITY = "logprob_mean"
 GOAL = 0.02
 Values = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]

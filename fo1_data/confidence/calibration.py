@@ -20,6 +20,7 @@ from fo1_data.confidence.model_fit import FAMILIES, NUM_FOLDS, fit
 from fo1_data.confidence.risk_figures import aurc, auroc, expected_calibration_error
 from fo1_data.confidence.scoring import confidence, score
 from fo1_data.confidence.signal_columns import (
+    columns_of,
     describe_columns,
     prepare,
     signal_matrix,
@@ -42,6 +43,7 @@ from schemas.labels import LabelKind
 HELD_OUT_SHARE = 0.5
 # Fewer labels of the rarer side than this cannot tell which signals matter.
 LEAST_OF_A_SIDE = 10
+LOG_PROBABILITY = "logprob_mean"
 
 
 @dataclass(frozen=True)
@@ -127,12 +129,13 @@ def fit_kind(
     columns = describe_columns(signal_matrix(fitted.tables, names), names, right)
     if not columns:
         return _constant(fitted, held_out, smaller)
-    found = fit(prepare(fitted.tables, columns), right, images, seed, families, num_folds)
+    alone = columns_of(columns, LOG_PROBABILITY)
+    found = fit(prepare(fitted.tables, columns), right, images, seed, families, num_folds, alone)
     certified = confidence(found.map, score(found.model, prepare(held_out.tables, columns)))
     truth = right.astype(np.float64)
     figures = _figures(fitted, held_out).model_copy(
         update={
-            "brier_by_family": _rounded(found.brier_by_family),
+            "aurc_by_family": _rounded(found.aurc_by_family),
             "brier_by_map": _rounded(found.brier_by_map),
             "brier": round(float(((found.out_of_fold - truth) ** 2).mean()), 6),
             "ece": round(expected_calibration_error(found.out_of_fold, truth), 6),

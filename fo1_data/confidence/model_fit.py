@@ -1,16 +1,20 @@
 """Fits the model of one label kind with scikit-learn, and hands it over as plain numbers.
 
-Two families, logistic regression and the same with gradient-boosted trees on top, and two maps to a
-probability, Platt's and isotonic regression: of each the one with the lower Brier score out of fold stays.
-Folds are by image, as labels of one image are alike. The same labels and seed give the same model.
+Three families: logistic regression on the log-probability alone, on all signals, and the latter with
+gradient-boosted trees on top; the one that orders labels best stays (the least AURC, the mean over folds), so
+signals that do not help are not used. Of two maps to a probability, Platt's and isotonic regression, the one
+with the lower Brier score out of fold. Folds are by image, as labels of one image are alike. The same labels
+and seed give the same model.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
+from fo1_data.confidence.risk_figures import aurc
 from fo1_data.confidence.scoring import confidence, score
 from schemas.calibration import BoostedTrees, ConfidenceMap, LogisticModel, Model, Tree
 
@@ -33,11 +37,11 @@ class Fit:
     model: Model
     map: ConfidenceMap
     out_of_fold: Values
-    brier_by_family: dict[str, float]
+    aurc_by_family: dict[str, float]
     brier_by_map: dict[str, float]
 
 
-def fit_logistic(matrix: Values, right: Right, seed: int) -> Model:
+def fit_logistic(matrix: Values, right: Right, seed: int) -> LogisticModel:
     """Logistic regression (L2, strength 1) on a prepared (labels, columns) matrix."""
     from sklearn.linear_model import LogisticRegression
 
@@ -70,6 +74,7 @@ def fit_boosted(matrix: Values, right: Right, seed: int) -> Model:
 
 
 FAMILIES: dict[str, Fitter] = {"logistic": fit_logistic, "boosted_trees": fit_boosted}
+ALONE = "log_probability"
 
 
 def fit(
@@ -79,20 +84,25 @@ def fit(
     seed: int,
     families: Sequence[str] = tuple(FAMILIES),
     num_folds: int = NUM_FOLDS,
+    alone: Sequence[int] = (),
 ) -> Fit:
-    """Choose, fit and map. `right` must hold both sides, `images` at least two images."""
+    """Choose, fit and map. `right` must hold both sides, `images` at least two images.
+
+    `alone`: the columns of the log-probability, to be tried as a family of its own.
+    """
     fold_of = folds(images, num_folds, seed)
-    scores = {name: _out_of_fold(FAMILIES[name], matrix, right, fold_of, seed) for name in families}
-    brier_by_family = {
-        name: brier(confidence(fit_platt(values, right), values), right) for name, values in scores.items()
-    }
-    family = min(families, key=lambda name: brier_by_family[name])
+    fitters = {name: FAMILIES[name] for name in families}
+    if alone:
+        fitters[ALONE] = partial(_fit_columns, list(alone))
+    scores = {name: _out_of_fold(fitter, matrix, right, fold_of, seed) for name, fitter in fitters.items()}
+    aurc_by_family = {name: _mean_aurc(values, right, fold_of) for name, values in scores.items()}
+    family = min(fitters, key=lambda name: aurc_by_family[name])
     chosen = scores[family]
     mapped = {name: mapped_out_of_fold(fitter, chosen, right, fold_of) for name, fitter in _MAPS.items()}
     brier_by_map = {name: brier(values, right) for name, values in mapped.items()}
     best = min(_MAPS, key=lambda name: brier_by_map[name])
-    model = FAMILIES[family](matrix, right, seed)
-    return Fit(model, _MAPS[best](chosen, right), mapped[best], brier_by_family, brier_by_map)
+    model = fitters[family](matrix, right, seed)
+    return Fit(model, _MAPS[best](chosen, right), mapped[best], aurc_by_family, brier_by_map)
 
 
 def fit_platt(scores: Values, right: Right) -> ConfidenceMap:
@@ -143,6 +153,20 @@ def folds(images: Groups, num_folds: int, seed: int) -> Groups:
 def brier(confidences: Values, right: Right) -> float:
     """The mean squared distance of confidence and truth (Brier, 1950)."""
     return float(((confidences - right) ** 2).mean())
+
+
+def _fit_columns(columns: list[int], matrix: Values, right: Right, seed: int) -> Model:
+    """Logistic regression on some of the columns; the others have weight 0."""
+    found = fit_logistic(matrix[:, columns], right, seed)
+    weights = np.zeros(matrix.shape[1])
+    weights[columns] = found.weights
+    return LogisticModel(intercept=found.intercept, weights=[float(weight) for weight in weights])
+
+
+def _mean_aurc(scores: Values, right: Right, fold_of: Groups) -> float:
+    truth = right.astype(np.float64)
+    parts = [aurc(scores[fold_of == fold], truth[fold_of == fold]) for fold in np.unique(fold_of)]
+    return float(np.mean([part for part in parts if part is not None]))
 
 
 def _out_of_fold(fitter: Fitter, matrix: Values, right: Right, fold_of: Groups, seed: int) -> Values:

@@ -81,6 +81,12 @@ def describe_columns(
     return columns
 
 
+def columns_of(columns: Sequence[SignalColumn], name: str) -> list[int]:
+    """Where a prepared matrix has a signal's value and rank; empty where it has none."""
+    places = [place for place, column in enumerate(columns) if column.name == name]
+    return [*places, *(place + len(columns) for place in places)]
+
+
 def prepare(tables: Sequence[Mapping[str, float]], columns: Sequence[SignalColumn]) -> Matrix:
     """(labels, values, ranks and indicators) float64, finite for every input: what a model scores."""
     raw = signal_matrix(tables, [column.name for column in columns])

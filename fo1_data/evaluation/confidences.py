@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fo1_data.confidence.calibration import JudgedKind, by_kind
+from fo1_data.confidence.calibration import LOG_PROBABILITY, JudgedKind, by_kind
 from fo1_data.confidence.correctness import Judged, judge_pairs
 from fo1_data.confidence.risk_figures import (
     RISKS,
@@ -21,14 +21,19 @@ from fo1_data.confidence.risk_figures import (
     expected_calibration_error,
     reviewed_until,
 )
-from fo1_data.confidence.signal_columns import describe_columns, prepare, signal_matrix, signal_names
+from fo1_data.confidence.signal_columns import (
+    columns_of,
+    describe_columns,
+    prepare,
+    signal_matrix,
+    signal_names,
+)
 from fo1_data.evaluation.captions import CaptionMatch
 from fo1_data.evaluation.matching import Pair
 from schemas.labels import LabelKind
 
 __all__ = ["auroc", "expected_calibration_error", "order_figures", "score_confidences"]
 
-LOG_PROBABILITY = "logprob_mean"
 GOAL = 0.02
 _COVERAGES = (0.5, 0.8, 0.9, 1.0)
 # Enough for figures to the third digit; a fit of more takes minutes.
@@ -78,7 +83,9 @@ def out_of_fold_probability(judged: JudgedKind, seed: int = 0) -> Values:
     if not columns:
         return np.full(len(judged.right), judged.right.mean())
     matrix = prepare(judged.tables, columns)
-    return fit(matrix, judged.right, judged.image_numbers(), seed, num_folds=_NUM_FOLDS).out_of_fold
+    alone = columns_of(columns, LOG_PROBABILITY)
+    images = judged.image_numbers()
+    return fit(matrix, judged.right, images, seed, num_folds=_NUM_FOLDS, alone=alone).out_of_fold
 
 
 def probability_of(trust: Values, judged: JudgedKind, seed: int = 0) -> Values:
