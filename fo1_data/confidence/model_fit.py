@@ -28,6 +28,8 @@ NUM_TREES = 40
 # Platt's share in a map by isotonic regression: enough to tell equal steps apart by their scores.
 _TIE_BREAK = 0.02
 _SMALLEST_SLOPE = 1e-3
+# By how much more signals must lower the AURC to be worth their noise.
+_WORTH = 0.03
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ def fit(
         fitters[ALONE] = partial(_fit_columns, list(alone))
     scores = {name: _out_of_fold(fitter, matrix, right, fold_of, seed) for name, fitter in fitters.items()}
     aurc_by_family = {name: _mean_aurc(values, right, fold_of) for name, values in scores.items()}
-    family = min(fitters, key=lambda name: aurc_by_family[name])
+    family = min(fitters, key=lambda name: aurc_by_family[name] * (1 if name == ALONE else 1 + _WORTH))
     chosen = scores[family]
     mapped = {name: mapped_out_of_fold(fitter, chosen, right, fold_of) for name, fitter in _MAPS.items()}
     brier_by_map = {name: brier(values, right) for name, values in mapped.items()}
