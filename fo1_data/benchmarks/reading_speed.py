@@ -66,13 +66,17 @@ def _timed(samples: Iterable[object]) -> tuple[int, float]:
 def _loader(dataset: Any) -> Iterable[object]:
     from torch.utils.data import DataLoader
 
-    return DataLoader(dataset, batch_size=None, num_workers=WORKERS, prefetch_factor=4)
+    return DataLoader(dataset, batch_size=None, num_workers=WORKERS, prefetch_factor=4, collate_fn=_as_it_is)
+
+
+def _as_it_is(sample: object) -> object:
+    return sample
 
 
 def _ours(dataset: Path) -> Iterable[object]:
     from fo1_data.training.sample_stream import SampleStream
 
-    return _loader(SampleStream([str(dataset)]))
+    return _loader(SampleStream([str(dataset)], split="train"))
 
 
 def _datasets(dataset: Path, scratch: Path) -> Iterable[object]:

@@ -73,18 +73,7 @@ class ExampleSource:
         return (example.entry for group in self.groups for example in group.load_known())
 
     def _order_of(self, epoch: int) -> np.ndarray:
-        """(rows, 2) group and position in it, in the order of an epoch."""
-        rng = np.random.default_rng([self._seed, epoch])
-        order = rng.permutation(len(self.groups))
-        parts = []
-        for start in range(0, len(order), self._window):
-            near = [
-                np.stack([np.full(len(usable := self.groups[one].usable), one), usable], axis=1)
-                for one in order[start : start + self._window].tolist()
-            ]
-            rows = np.concatenate(near)
-            parts.append(rows[rng.permutation(len(rows))])
-        return np.concatenate(parts)
+        return shuffled_order([group.usable for group in self.groups], self._window, self._seed, epoch)
 
     def _examples(self, group: int) -> Sequence[Example]:
         if group not in self._held:
@@ -94,6 +83,22 @@ class ExampleSource:
         while len(self._held) > self._window + 1:
             self._held.popitem(last=False)
         return self._held[group]
+
+
+def shuffled_order(groups: Sequence[np.ndarray], window: int, seed: int, epoch: int) -> np.ndarray:
+    """(rows, 2) group and position in it, in the order of an epoch: groups shuffled, and the rows within
+    each `window` of neighbouring groups. `groups`: the positions that each group gives."""
+    rng = np.random.default_rng([seed, epoch])
+    order = rng.permutation(len(groups))
+    parts = []
+    for start in range(0, len(order), window):
+        near = [
+            np.stack([np.full(len(groups[one]), one), groups[one]], axis=1)
+            for one in order[start : start + window].tolist()
+        ]
+        rows = np.concatenate(near)
+        parts.append(rows[rng.permutation(len(rows))])
+    return np.concatenate(parts)
 
 
 def _groups_of(address: str) -> list[Group]:
