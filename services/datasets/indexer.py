@@ -11,6 +11,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -80,7 +81,7 @@ class Indexer:
         async with self._database.writing() as session:
             await repository.forget_index(session, record.number)
         batches = read_batches(record.address, Manifest.model_validate(record.manifest))
-        terms = _Terms(record.number)
+        terms = IndexTerms(record.number)
         position = 0
         while (batch := await asyncio.to_thread(_prepare, batches, terms, position)) is not None:
             async with self._database.writing() as session:
@@ -101,7 +102,7 @@ class Indexer:
                 record.state, record.error, record.num_samples = state, error, num_samples
 
 
-class _Terms:
+class IndexTerms:
     """The numbers of a dataset's terms, and how many samples have each."""
 
     def __init__(self, number: int) -> None:
@@ -110,11 +111,13 @@ class _Terms:
         self._counts: Counter[str] = Counter()
 
     def add(self, texts: set[str]) -> list[int]:
+        """Count a sample's terms; their numbers."""
         self._counts.update(texts)
         first = self._number * _TERM_SPAN
         return [self._ids.setdefault(text, first + len(self._ids)) for text in texts]
 
     def rows(self) -> Iterator[dict[str, Any]]:
+        """The rows of the table of terms."""
         for text, term in self._ids.items():
             yield {
                 "id": term,
@@ -124,7 +127,26 @@ class _Terms:
             }
 
 
-class _Batch:
+@dataclass(frozen=True)
+class Indexed:
+    """What the index keeps of one Parquet record."""
+
+    image_id: str
+    decision: str | None
+    confidence: float | None
+    packed: bytes
+    terms: tuple[int, ...]
+
+    @classmethod
+    def of(cls, record: dict[str, Any], terms: IndexTerms) -> "Indexed":
+        """The entry of a record; its terms are counted."""
+        document = document_of(record)
+        numbers = tuple(terms.add(terms_of(document)))
+        decision, confidence = document["decision"], document["confidence"]
+        return cls(document["image_id"], decision, confidence, pack(document), numbers)
+
+
+class IndexBatch:
     """Rows of the index for some samples."""
 
     def __init__(self) -> None:
@@ -132,22 +154,22 @@ class _Batch:
         self._documents: list[dict[str, Any]] = []
         self._terms: list[dict[str, Any]] = []
 
-    def add(self, position: int, place: "Place", record: dict[str, Any], terms: _Terms) -> None:
-        document = document_of(record)
+    def add(self, position: int, place: "Place", indexed: Indexed) -> None:
+        """Add a sample at its position."""
         file, row_group, row = place
         self.samples.append(
             {
                 "position": position,
-                "image_id": document["image_id"],
-                "decision": document["decision"],
-                "confidence": document["confidence"],
+                "image_id": indexed.image_id,
+                "decision": indexed.decision,
+                "confidence": indexed.confidence,
                 "file": file,
                 "row_group": row_group,
                 "row": row,
             }
         )
-        self._documents.append({"position": position, "document": pack(document)})
-        self._terms += [{"term": term, "position": position} for term in terms.add(terms_of(document))]
+        self._documents.append({"position": position, "document": indexed.packed})
+        self._terms += [{"term": term, "position": position} for term in indexed.terms]
 
     def rows(self, number: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[dict[str, Any]]]:
         for row in (*self.samples, *self._documents):
@@ -175,11 +197,11 @@ def read_batches(address: str, manifest: Manifest) -> Batches:
                     row += len(records)
 
 
-def _prepare(batches: Batches, terms: _Terms, position: int) -> _Batch | None:
+def _prepare(batches: Batches, terms: IndexTerms, position: int) -> IndexBatch | None:
     placed = next(batches, None)
     if placed is None:
         return None
-    batch = _Batch()
+    batch = IndexBatch()
     for at, (place, record) in enumerate(placed):
-        batch.add(position + at, place, record, terms)
+        batch.add(position + at, place, Indexed.of(record, terms))
     return batch

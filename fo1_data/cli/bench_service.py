@@ -1,0 +1,43 @@
+"""`fo1 bench service`: how fast lists are with many regions, and what a review round trip costs."""
+
+import asyncio
+import os
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fo1_data.cli.output import JsonOption, emit, say
+
+
+def service(
+    regions: Annotated[int, typer.Option(min=1000, help="Regions in the database.")] = 1_000_000,
+    requests: Annotated[int, typer.Option(min=10, help="Requests of each kind.")] = 300,
+    database: Annotated[
+        str | None, typer.Option(help="URL of an empty database (default: SQLite in a temporary folder).")
+    ] = None,
+    reviews: Annotated[
+        int, typer.Option(min=0, help="Tasks to push to a real Label Studio, started for it (0: none).")
+    ] = 2_000,
+    kills: Annotated[int, typer.Option(min=0, help="Random kills while pushing and pulling.")] = 0,
+    label_studio: Annotated[
+        str | None, typer.Option(help="URL of a running Label Studio; its token is FO1_LABEL_STUDIO_TOKEN.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure the lists of the service, and pushing and pulling reviews; the database has to be empty."""
+    from services.benchmarks.listing import make_bench_app, measure_listing, told
+    from services.benchmarks.review_round_trip import measure_reviews, reviews_told
+
+    say(f"filling the database with {regions} regions")
+    with tempfile.TemporaryDirectory(prefix="fo1-bench-") as home:
+        app = make_bench_app(Path(home), database)
+        figures = asyncio.run(measure_listing(app, regions, requests))
+    text = told(figures)
+    if reviews:
+        found = measure_reviews(
+            label_studio, os.environ.get("FO1_LABEL_STUDIO_TOKEN"), reviews, kills=kills, say=say
+        )
+        figures, text = {**figures, "reviews": found}, f"{text}\n{reviews_told(found)}"
+    emit(figures, as_json, text)

@@ -1,0 +1,202 @@
+"""Live predictions: what the labeller holds, how the service asks, what Label Studio gets."""
+
+import base64
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from factories import encode, make_image
+from running_service import Running, make_settings, run_app
+
+from fo1_data.live_labelling import LiveLabeller, LiveProblem
+from schemas.labels import LabelKind
+from schemas.live import LiveAnswer, LiveRequest
+from schemas.regions import Region, make_region_id
+from services.predictions.deployment import PredictorDeployment
+from services.predictions.label_studio import drawn_in, names_of, question_for
+from services.predictions.service import Predictions
+from services.review.labelling_config import CONFIG
+
+IMAGE = encode(make_image(1, 96, 64, [(8, 8, 40, 40), (50, 20, 80, 50)]))
+IMAGE_ID = hashlib.sha256(IMAGE).hexdigest()
+BASE64 = base64.b64encode(IMAGE).decode()
+
+
+@pytest.fixture(scope="module")
+def labeller() -> LiveLabeller:
+    return LiveLabeller(held_prefixes=3)
+
+
+def asked(labeller: LiveLabeller, **more: Any) -> LiveAnswer:
+    answer = labeller.answer([LiveRequest(image_id=IMAGE_ID, image_base64=BASE64, **more)])[0]
+    assert isinstance(answer, LiveAnswer), answer
+    return answer
+
+
+def test_an_image_is_sent_once_and_its_boxes_stay_open(labeller: LiveLabeller) -> None:
+    box = (8.0, 8.0, 40.0, 40.0)
+    unknown = LiveRequest(image_id="0" * 64, boxes_xyxy=[box])
+    assert labeller.answer([unknown]) == [LiveProblem(409, "the image is not held here: send its bytes")]
+    first = asked(labeller, boxes_xyxy=[box])
+    assert not first.warm
+    assert first.regions[0].region_id == make_region_id(IMAGE_ID, box)
+    again = labeller.answer([LiveRequest(image_id=IMAGE_ID, boxes_xyxy=[box])])[0]
+    assert isinstance(again, LiveAnswer)
+    assert again.warm
+    assert again.regions[0].brief_caption == first.regions[0].brief_caption
+
+
+def test_questions_in_one_batch_are_answered_as_if_alone(labeller: LiveLabeller) -> None:
+    boxes = [(8.0, 8.0, 40.0, 40.0), (50.0, 20.0, 80.0, 50.0), (5.0, 5.0, 90.0, 60.0), (0.0, 0.0, 20.0, 20.0)]
+    alone = [asked(labeller, boxes_xyxy=[box]).regions[0].brief_caption for box in boxes]
+    requests = [LiveRequest(image_id=IMAGE_ID, boxes_xyxy=[box]) for box in boxes]
+    bad = LiveRequest(image_id=IMAGE_ID, kinds=[LabelKind.GROUND])
+    together = labeller.answer([requests[0], bad, *requests[1:]])
+    assert isinstance(together.pop(1), LiveProblem)
+    assert [one.regions[0].brief_caption for one in together if isinstance(one, LiveAnswer)] == alone
+    assert len(labeller._prefixes) == 3
+
+
+def test_a_phrase_gets_regions_and_boxes_are_proposed(labeller: LiveLabeller) -> None:
+    answer = asked(labeller, kinds=[LabelKind.GROUND, LabelKind.COUNT], phrases=["square"])
+    assert answer.regions
+    assert [one.phrase for one in answer.groundings] == ["square"]
+    assert set(answer.groundings[0].region_ids) <= {region.region_id for region in answer.regions}
+    assert answer.counts[0].phrase == "square"
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ({"kinds": [LabelKind.ASK]}, "question"),
+        ({"kinds": [LabelKind.DETECT]}, "phrases"),
+        ({"boxes_xyxy": [(500.0, 500.0, 600.0, 600.0)]}, "no box"),
+    ],
+)
+def test_bad_questions_are_told(labeller: LiveLabeller, more: dict[str, Any], told: str) -> None:
+    [answer] = labeller.answer([LiveRequest(image_id=IMAGE_ID, image_base64=BASE64, **more)])
+    assert isinstance(answer, LiveProblem)
+    assert (answer.status, told in answer.detail) == (422, True)
+
+
+def test_what_is_no_image_is_told(labeller: LiveLabeller) -> None:
+    request = LiveRequest(image_id="1" * 64, image_base64=base64.b64encode(b"no image").decode())
+    [answer] = labeller.answer([request])
+    assert isinstance(answer, LiveProblem)
+    assert answer.status == 422
+
+
+class FakePredictor:
+    """Answers like a Predictor that holds nothing at first: every box is 'a thing'."""
+
+    def __init__(self) -> None:
+        self.asked: list[LiveRequest] = []
+        self.held: set[str] = set()
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        asked = LiveRequest.model_validate_json(request.content)
+        self.asked.append(asked)
+        if asked.image_base64 is None and asked.image_id not in self.held:
+            return httpx.Response(409, json={"detail": "not held"})
+        self.held.add(asked.image_id)
+        boxes = asked.boxes_xyxy or [(0.0, 0.0, 50.0, 50.0), (10.0, 10.0, 20.0, 20.0)]
+        regions = [
+            Region(
+                region_id=make_region_id(asked.image_id, box),
+                index=index,
+                box_xyxy=box,
+                box_source="model",  # type: ignore[arg-type]
+                brief_caption=f"thing {index}",
+            )
+            for index, box in enumerate(boxes)
+        ]
+        answer = LiveAnswer(
+            image_id=asked.image_id, width=96, height=64, regions=regions, groundings=[], counts=[],
+            answers=[], caption=None, model="fo1-tiny", model_sha256="", warm=False, seconds=0.0,
+        )  # fmt: skip
+        return httpx.Response(200, content=answer.model_dump_json())
+
+
+def with_fake(service: Running) -> FakePredictor:
+    """The service asks a fake from here on."""
+    fake = FakePredictor()
+    context = service.context
+    deployment = PredictorDeployment(context.settings, context.cluster)
+    context.predictions = Predictions(deployment, httpx.MockTransport(fake))
+    return fake
+
+
+async def test_bytes_travel_only_where_they_are_needed(home: Path) -> None:
+    async with run_app(make_settings(home, predict_url="http://predictor.test/predict")) as service:
+        fake = with_fake(service)
+        body = {"image": BASE64, "boxes_xyxy": [[1, 2, 30, 40]]}
+        for _ in range(2):
+            answer = await service.client.post("/v1/predict", json=body)
+            assert answer.status_code == 200, answer.text
+        assert [one.image_base64 is not None for one in fake.asked] == [False, True, False]
+        for named, status in (
+            ("0" * 64, 404),
+            ("/etc/passwd", 403),
+            ("http://169.254.169.254/", 403),
+            ("é", 404),
+        ):
+            answer = await service.client.post("/v1/predict", json={"image": named})
+            assert answer.status_code == status, (named, answer.text)
+        (home.parent / "image.png").write_bytes(IMAGE)
+        answer = await service.client.post("/v1/predict", json={"image": str(home.parent / "image.png")})
+        assert answer.json()["image_id"] == IMAGE_ID
+        bad = await service.client.post("/v1/predict", json={"image": BASE64, "boxes_xyxy": [[5, 5, 5, 5]]})
+        assert bad.status_code == 422
+
+
+async def test_label_studio_gets_captions_for_what_was_drawn(home: Path) -> None:
+    async with run_app(make_settings(home, predict_url="http://predictor.test/predict")) as service:
+        fake = with_fake(service)
+        password = httpx.BasicAuth("label-studio", service.keys["review"])
+        assert (await service.client.get("/ml/health", headers={"Authorization": ""})).json()[
+            "status"
+        ] == "UP"
+        setup = await service.client.post("/ml/setup", json={"project": "1"}, auth=password)
+        assert setup.json() == {"model_version": "fo1-tiny"}
+        drawn = {"x": 25.0, "y": 50.0, "width": 25.0, "height": 25.0, "rotation": 0}
+        body = {
+            "tasks": [{"id": 7, "data": {"image": f"data:image/png;base64,{BASE64}"}}],
+            "label_config": CONFIG,
+            "params": {"context": {"result": [{"type": "rectanglelabels", "value": drawn}]}},
+        }
+        answer = await service.client.post("/ml/predict", json=body, auth=password)
+        assert answer.status_code == 200, answer.text
+        box, caption = answer.json()["results"][0]["result"]
+        assert fake.asked[-1].boxes_xyxy == [(24.0, 32.0, 48.0, 48.0)]
+        assert box["id"] == caption["id"]
+        assert {key: box["value"][key] for key in drawn} == pytest.approx(drawn)
+        assert (box["from_name"], box["to_name"]) == ("box", "image")
+        assert (caption["from_name"], caption["value"]["text"]) == ("brief_caption", ["thing 0"])
+        clicked = {"type": "keypointlabels", "value": {"x": 15.6, "y": 23.4, "width": 0.5}}
+        body["params"] = {"context": {"result": [clicked]}}
+        result = (await service.client.post("/ml/predict", json=body, auth=password)).json()["results"][0][
+            "result"
+        ]
+        assert [one["value"].get("text") for one in result] == [None, ["thing 1"]]
+        wrong = await service.client.post("/ml/predict", json=body, auth=("x", "wrong"))
+        assert wrong.status_code == 401
+
+
+def test_what_label_studio_sends_is_not_trusted() -> None:
+    for context in (
+        None,
+        {},
+        {"result": 5},
+        {"result": [None, {"value": 3}, {"type": "rectangle", "value": {}}]},
+    ):
+        assert drawn_in(context).is_nothing
+    for config in ("", "<broken", '<!DOCTYPE x [<!ENTITY a "b">]><View>&a;</View>', "<View/>"):
+        assert names_of(config).box == "box"
+    outside = drawn_in(
+        {"result": [{"type": "rectangle", "value": {"x": 200, "y": 0, "width": 5, "height": 5}}]}
+    )
+    assert question_for(outside, 100, 100) is None
+    json.dumps(names_of(CONFIG).__dict__)
