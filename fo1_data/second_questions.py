@@ -4,8 +4,8 @@
 - **absence**: is what a phrase names in the image at all, by a choice of letters in both orders?
 - **blind**: how likely is the caption to a question that may not see its region's feature?
 
-All questions about all open images are one batch; equal ones are asked once. The answers become
-signals of the labels, nothing else changes.
+Each kind of question is one batch over all open images, for questions of like length waste no
+padding; equal ones are asked once. The answers become signals of the labels, nothing else changes.
 """
 
 from collections.abc import Iterator, Sequence
@@ -40,18 +40,8 @@ class SecondRound:
         """Ask about the labels of all these images at once and add what comes out to their signals."""
         tokenizer = engine.checkpoint.tokenizer
         checks = [check for image, said in told for check in self._plan(image, said, tokenizer)]
-        places: dict[tuple[object, ...], int] = {}
-        questions: list[Question] = []
-        for check in checks:
-            for question in check.questions:
-                if places.setdefault(_key(question), len(questions)) == len(questions):
-                    questions.append(question)
-        if not questions:
-            return
-        answers = engine.ask(questions)
-        for check in checks:
-            values = check.signals([answers[places[_key(question)]] for question in check.questions])
-            check.label.signals = [*check.label.signals, *as_signals(values)]
+        for kind in (_AskBack, _Absence, _Blind):
+            _ask_all(engine, [check for check in checks if isinstance(check, kind)])
 
     def _plan(self, image: OpenImage, said: Sequence[Said], tokenizer: PromptTokenizer) -> Iterator["_Check"]:
         for one in said:
@@ -188,3 +178,19 @@ def _key(question: Question) -> tuple[object, ...]:
         question.hidden_regions,
         question.watched,
     )
+
+
+def _ask_all(engine: Fo1Engine, checks: Sequence[_Check]) -> None:
+    """Ask equal questions once, and add what the answers say to the labels' signals."""
+    places: dict[tuple[object, ...], int] = {}
+    questions: list[Question] = []
+    for check in checks:
+        for question in check.questions:
+            if places.setdefault(_key(question), len(questions)) == len(questions):
+                questions.append(question)
+    if not questions:
+        return
+    answers = engine.ask(questions)
+    for check in checks:
+        values = check.signals([answers[places[_key(question)]] for question in check.questions])
+        check.label.signals = [*check.label.signals, *as_signals(values)]

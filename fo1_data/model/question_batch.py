@@ -137,7 +137,7 @@ class QuestionBatch:
         Questions of one kind about one image start with the same words: these are run once.
         """
         first, end = len(self.active), len(self.active) + len(asked)
-        groups = group_by_head(asked)
+        groups = sorted(group_by_head(asked), key=lambda group: group.length == 0)
         asked = [group.asked[0] for group in groups] + [one for group in groups for one in group.asked[1:]]
         # Padding is written too: behind a shared head it may reach as far as the longest tail does.
         padding = max(len(one.first_ids) for one in asked)
@@ -181,14 +181,14 @@ class QuestionBatch:
     def _run_heads(self, groups: list["SharedHead"], first: int) -> None:
         """Run each group's shared start in its first member's slot and copy what that gives to the others.
 
-        First members lie in the slots from `first`, the others behind them, group after group.
+        First members lie in the slots from `first`, the others behind them, group after group; groups
+        that share nothing come last.
         """
-        if not any(group.length for group in groups):
+        heads = [group.asked[0].tail_ids[: group.length] for group in groups if group.length]
+        if not heads:
             return
         assert self._tails is not None
-        self._forward(
-            self._padded([g.asked[0].tail_ids[: g.length] for g in groups]), slice(first, first + len(groups))
-        )
+        self._forward(self._padded(heads), slice(first, first + len(heads)))
         follower = first + len(groups)
         for leader, group in enumerate(groups, start=first):
             others = slice(follower, follower + len(group.asked) - 1)
