@@ -50,7 +50,7 @@ class RunConfig(BaseModel):
     phrases: str | None = None
     question: str | None = None
     second_questions: SecondQuestions = [SecondQuestion.ASK_BACK, SecondQuestion.ABSENCE]
-    unsure_below: float = Field(default=0.9, ge=0, le=1)
+    unsure_below: float = Field(default=0.95, ge=0, le=1)
 
     calibration: str | None = None
     max_error: float | None = Field(default=None, gt=0, lt=1)
