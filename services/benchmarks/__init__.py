@@ -1,0 +1,1 @@
+"""Measurements of the service, each against its baseline in the same run."""
