@@ -20,8 +20,8 @@ class TrainConfig(BaseModel):
     `negative_share`: which part of the phrases asked for is not in the image, `near_miss_share` of those
     that are made up for it being near misses. An answer counts `human_weight` where a person gave or
     confirmed it, a model's by its confidence (`confidence_weights`), gold's once. `window_groups`: row
-    groups that are held and shuffled together. `sharding`: whether each worker holds all of the
-    language model's matrices, or its part of them.
+    groups that are held and shuffled together. `sharding`: whether each worker holds the whole state of
+    the optimiser, or its part of it (a 3B model's is 24 GB).
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -41,7 +41,7 @@ class TrainConfig(BaseModel):
     accumulation: int = Field(default=1, ge=1)
     precision: Literal["float32", "bfloat16"] = "float32"
     gradient_checkpointing: bool = False
-    sharding: Literal["none", "full"] = "none"
+    sharding: Literal["none", "optimizer"] = "none"
     negative_share: float = Field(default=0.3, ge=0, le=1)
     near_miss_share: float = Field(default=0.5, ge=0, le=1)
     human_weight: float = Field(default=2.0, gt=0)

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.distributed.optim import ZeroRedundancyOptimizer
 
 from fo1_data.corpus.images import InputLimits
 from fo1_data.dataset.lineage import describe_inputs, write_lineage
@@ -59,11 +60,9 @@ class Trainer:
     def __init__(self, checkpoint: Checkpoint, stage: Stage, config: TrainConfig) -> None:
         self.checkpoint, self.model, self.config = checkpoint, checkpoint.model.train(), config
         self.trained = choose_parameters(self.model, checkpoint.tokenizer, stage, config)
-        self.optimiser = torch.optim.AdamW(
-            _groups(self.trained, config.weight_decay), lr=config.learning_rate, betas=(0.9, 0.98)
-        )
-        self.step_number = 0
         self.workers = Workers()
+        self.optimiser = _optimiser(_groups(self.trained, config.weight_decay), config, self.workers)
+        self.step_number = 0
 
     def loss(self, images: Sequence[TrainingImage]) -> Tensor:
         """The mean cross-entropy over all answer tokens of a batch, weighted."""
@@ -116,6 +115,8 @@ class Trainer:
 
         All workers call it, the first one writes.
         """
+        if isinstance(self.optimiser, ZeroRedundancyOptimizer):
+            self.optimiser.consolidate_state_dict(to=0)
         if self.workers.first:
             self._write(folder)
         self.workers.wait()
@@ -292,6 +293,14 @@ def _pieces(images: Sequence[TrainingImage], most: int) -> list[Sequence[Trainin
     """At most `most` pieces of a batch, about as large as one another."""
     size = max(1, math.ceil(len(images) / most))
     return [images[start : start + size] for start in range(0, len(images), size)]
+
+
+def _optimiser(groups: list[dict[str, Any]], config: TrainConfig, workers: Workers) -> torch.optim.Optimizer:
+    """AdamW, each worker holding its part of the state where that is wanted (ZeRO, stage 1)."""
+    settings: dict[str, Any] = {"lr": config.learning_rate, "betas": (0.9, 0.98)}
+    if config.sharding == "optimizer" and workers.num > 1:
+        return ZeroRedundancyOptimizer(groups, optimizer_class=torch.optim.AdamW, **settings)
+    return torch.optim.AdamW(groups, **settings)
 
 
 def _groups(trained: dict[str, nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:

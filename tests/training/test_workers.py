@@ -7,11 +7,10 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from factories import make_dataset, make_row
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-pytest.importorskip("torch")
 
 from fo1_data.dataset.lineage import trace
 from fo1_data.dataset.publish import publish
@@ -59,17 +58,27 @@ assert report["workers"] == 2
 """
 
 
+@pytest.mark.timeout(600)
 def test_two_processes_have_the_losses_of_one(scenes, alone, tmp_path):
-    """Also in bits and pieces: accumulated, with what layers computed made again on the way back."""
-    config = QUICK.model_copy(update={"accumulation": 2, "gradient_checkpointing": True})
+    """Also in bits and pieces: accumulated, layers computed again on the way back, the optimiser sharded."""
+    update = {"accumulation": 2, "gradient_checkpointing": True, "sharding": "optimizer"}
+    config = QUICK.model_copy(update=update)
     given = [str(tmp_path / "meet"), str(tmp_path / "out"), scenes, config.model_dump_json()]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     running = [
         subprocess.Popen([sys.executable, "-c", WORKER, str(rank), *given], env=environment)
         for rank in range(2)
     ]
-    assert [one.wait(timeout=240) for one in running] == [0, 0]
+    try:
+        assert [one.wait(timeout=500) for one in running] == [0, 0]
+    finally:
+        for one in running:
+            one.kill()
     assert losses(tmp_path / "out") == pytest.approx(losses(alone[0]), abs=2e-5)
+    states = [torch.load(place / "training.pt", weights_only=True) for place in (alone[0], tmp_path / "out")]
+    for name, value in states[0]["weights"].items():
+        assert torch.allclose(value, states[1]["weights"][name], atol=1e-4), name
+    assert len(states[0]["optimiser"]["state"]) == len(states[1]["optimiser"]["state"])
 
 
 def test_a_checkpoint_is_traced_to_what_it_was_trained_on(scenes, alone):
