@@ -46,7 +46,8 @@ def merge(
         typer.Option(
             "--corrections",
             metavar="FILE",
-            help="JSON Lines of corrections, or the address of a review's corrections at the service.",
+            help="JSON Lines of corrections; service: what the newest review of DIR at FO1_SERVICE_URL says; "
+            "review:ID; or a URL.",
         ),
     ],
     as_json: JsonOption = False,
@@ -55,7 +56,8 @@ def merge(
     from fo1_data.dataset.correction_sources import read_corrections
     from fo1_data.dataset.merge import merge_corrections
 
-    report = merge_corrections(folder, read_corrections(corrections), out)
+    source = _newest_review(folder) if corrections == "service" else corrections
+    report = merge_corrections(folder, read_corrections(source), out)
     manifest = report.manifest
     document = {
         "dataset": out,
@@ -65,6 +67,13 @@ def merge(
         "counts": manifest.counts.model_dump(),
     }
     emit(document, as_json)
+
+
+def _newest_review(folder: str) -> str:
+    from services.review.remote import RemoteReviews
+
+    with RemoteReviews() as reviews:
+        return f"review:{reviews.find(folder)['id']}"
 
 
 @app.command()

@@ -71,7 +71,7 @@ def test_a_review_from_push_to_merge(pair: Pair, tmp_path: Path) -> None:
     assert of_row["recaptioned"]["after"]["text"] == "a corrected caption"
     assert of_row["moved"]["annotator"] == pair.label_studio.username
     assert {one["action"] for one in first if one["image_id"] == rows[1].image_id} == {"verdict"}
-    merged = _merge(pair, dataset, review["id"], tmp_path / "merged")
+    merged = _merge(pair, dataset, "service", tmp_path / "merged")
     assert merged[row.image_id].regions[0].brief_caption == "a corrected caption"
     assert len(merged[row.image_id].regions) == 2
     assert merged[row.image_id].regions[1].box_source is Source.HUMAN
@@ -193,9 +193,9 @@ def _problems_by_label_studio(tasks: list[dict[str, Any]]) -> list[str]:
     return found
 
 
-def _merge(pair: Pair, dataset: Path, review_id: str, out: Path) -> dict[str, Any]:
+def _merge(pair: Pair, dataset: Path, corrections: str, out: Path) -> dict[str, Any]:
     environment = {**os.environ, "FO1_SERVICE_URL": pair.url, "FO1_API_KEY": pair.key}
     command = [sys.executable, "-m", "fo1_data.cli.main", "dataset", "merge", str(dataset)]
-    command += ["--corrections", f"review:{review_id}", "--out", str(out)]
+    command += ["--corrections", corrections, "--out", str(out)]
     subprocess.run(command, check=True, capture_output=True, env=environment)
     return {row.image_id: row for row in open_dataset(str(out)).rows()}
