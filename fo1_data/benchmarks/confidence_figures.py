@@ -241,6 +241,8 @@ def _presence(tables: Sequence[dict[str, float]], present: Flags, images: Groups
         training = [table for table, keep in zip(tables, kept, strict=True) if keep]
         testing = [table for table, keep in zip(tables, held, strict=True) if keep]
         columns = describe_columns(signal_matrix(training, names), names, present[kept])
+        if not columns:
+            continue
         model = fit_logistic(prepare(training, columns), present[kept], seed)
         scores[held] = score(model, prepare(testing, columns))
     return scores

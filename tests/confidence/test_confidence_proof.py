@@ -1,0 +1,58 @@
+"""The proof's figures on made-up labels: what is gained, what is promised, what people must review."""
+
+import pytest
+from made_up_labels import made_kind, made_row
+
+from fo1_data.benchmarks.confidence_figures import absent_phrases, check_guarantee, compare_orders
+from fo1_data.evaluation.matching import Pair, make_pair
+from schemas.corpus import CorpusImage, CorpusPhrase, CorpusRegion
+from schemas.labels import Signal
+
+
+def test_orders_are_compared_on_labels_that_no_fit_has_seen() -> None:
+    judged = made_kind(num_images=100)
+    for table, right in zip(judged.tables, judged.right, strict=True):
+        table["region_prob_min"] = float(right)
+    found = compare_orders(judged, seed=0, num_resamples=40)
+    low, high = found["aurc_gain_95"]
+    assert 0 < low <= found["aurc_gain"] <= high
+    assert found["all_signals"]["auroc"] > 0.99
+    assert found["reviewed_by_an_oracle"] <= found["reviewed"] < found["reviewed_at_random"]
+
+
+def test_signals_of_nothing_gain_nothing() -> None:
+    found = compare_orders(made_kind(num_images=100, error=0.3), seed=0, num_resamples=40)
+    assert found["aurc_gain"] == pytest.approx(0, abs=0.02)
+
+
+def test_a_guarantee_is_counted_over_splits() -> None:
+    rows = check_guarantee(made_kind(num_images=240, error=0.15), (0.2, 0.5), 40, 0.1, seed=0, num_fits=2)
+    assert [row["splits"] for row in rows] == [40, 40]
+    assert all(row["exceeded"] <= row["exceeded_allowed"] for row in rows)
+    assert rows[1]["mean_coverage"] > 0.9
+    assert rows[0]["mean_coverage"] <= rows[1]["mean_coverage"]
+
+
+def pairs_of(told_by_check: bool) -> list[Pair]:
+    """Phrases of which half are absent; the check knows, what the model named does not."""
+    pairs = []
+    for number in range(80):
+        row = made_row(number)
+        absent = number % 2 == 0
+        value = float(absent) if told_by_check else 0.5
+        row.groundings[0].label.signals = [Signal(name="absence_probability", value=value)]
+        row.groundings[0].region_ids = [row.regions[0].region_id]
+        phrase = CorpusPhrase(text="first thing", region_indices=[] if absent else [0])
+        first = CorpusRegion(box_xyxy=row.regions[0].box_xyxy, label="thing")
+        gold = CorpusImage(uri=row.uri, width=100, height=20, regions=[first], phrases=[phrase])
+        pairs.append(make_pair(row, gold))
+    return pairs
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_the_absence_check_is_worth_what_it_tells(told: bool) -> None:
+    found = absent_phrases(pairs_of(told), seed=0)
+    assert (found["num_present"], found["num_absent"]) == (40, 40)
+    assert found["as_answered"] == {"recall": 1.0, "false_positives": 1.0}
+    assert found["without_check"]["false_positives"] > 0.8
+    assert (found["with_check"]["false_positives"] == 0) == told
