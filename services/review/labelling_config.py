@@ -24,8 +24,8 @@ TEXT_FIELDS = {
 }
 RIGHT, WRONG = "right", "wrong"
 
-CONFIG = f"""<View style="display: flex; flex-wrap: wrap; gap: 12px; align-items: flex-start">
-  <View style="flex: 1 1 420px; min-width: 0">
+CONFIG = f"""<View style="display: grid; grid-template-columns: minmax(0, 1fr) 290px; gap: 12px">
+  <View style="min-width: 0">
     <View style="padding: 4px 10px; background: #fff4d6; border-left: 4px solid #e0a100">
       <Header value="$why" size="6"/>
     </View>
@@ -36,7 +36,7 @@ CONFIG = f"""<View style="display: flex; flex-wrap: wrap; gap: 12px; align-items
       <Label value="{LABEL}" background="#1f77d0" selected="true"/>
     </RectangleLabels>
   </View>
-  <View style="flex: 0 1 300px; min-width: 240px">
+  <View style="min-width: 0">
     <View visibleWhen="region-selected">
       <Header value="Phrases that mean this region" size="6"/>
       <Choices name="{PHRASES}" toName="{IMAGE}" perRegion="true" choice="multiple" value="$phrases"/>

@@ -1,0 +1,250 @@
+"""A reviewer's browser: what is drawn is what was meant; what is edited arrives as corrections."""
+
+import io
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Pair
+from factories import make_dataset
+from PIL import Image
+from playwright.sync_api import Browser, Page, sync_playwright
+from review_bench import make_review_dataset
+
+from fo1_data.corpus.images import image_id_of
+from fo1_data.dataset.reader import open_dataset
+from schemas.images import EncodedImage, ImageRow
+from schemas.labels import Decision, Label, LabelKind, Source
+from schemas.regions import Region, make_region_id
+from services.review.differences import STILL_PX
+
+pytestmark = pytest.mark.timeout(600)
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+SECONDS = 1000.0
+PATCH = (10.0, 5.0, 40.0, 25.0)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    if CHROMIUM is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("Chromium is absent: CI installs it first")
+        pytest.skip("Chromium is absent: no reviewer's browser")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def page(browser: Browser, pair: Pair) -> Iterator[Page]:
+    """A page in which the reviewer is logged in."""
+    page = browser.new_page(viewport={"width": 1500, "height": 950})
+    page.set_default_timeout(40 * SECONDS)
+    page.goto(f"{pair.label_studio.url}/user/login/")
+    page.fill("input[name=email]", pair.label_studio.username)
+    page.fill("input[name=password]", pair.label_studio.password)
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"{pair.label_studio.url}/")
+    yield page
+    page.close()
+
+
+def open_task(page: Page, pair: Pair, project_id: int, task_id: int) -> None:
+    """The labelling view of a task, its image loaded and its pre-annotations drawn."""
+    page.goto(f"{pair.label_studio.url}/projects/{project_id}/data?task={task_id}")
+    page.wait_for_function(
+        "id => window.Htx?.task?.id == id && Htx.annotationStore.selected?.regionStore.regions.length > 0"
+        " && [...document.images].some(i => i.src.includes('/v1/images/') && i.complete && i.naturalWidth)",
+        arg=task_id,
+    )
+    page.wait_for_function(
+        "(r => r?.shapeRef && r.parent?.stageRef)(Htx.annotationStore.selected.regionStore.regions[0])"
+    )
+    page.wait_for_function(
+        "document.querySelector('.konvajs-content canvas')?.getBoundingClientRect().width > 50"
+    )
+
+
+def settled_place_of(page: Page, index: int) -> dict[str, float]:
+    """As `place_of`, once the page has come to rest: Label Studio makes room for its tools after drawing."""
+    last: dict[str, float] = {}
+    for _ in range(40):
+        found = place_of(page, index)
+        if found == last:
+            break
+        last = found
+        page.wait_for_timeout(500)
+    return last
+
+
+def place_of(page: Page, index: int) -> dict[str, float]:
+    """Where region `index` is drawn: x, y, width, height in pixels of the window."""
+    found: dict[str, float] = page.evaluate(
+        "index => { const r = Htx.annotationStore.selected.regionStore.regions[index];"
+        " const s = r.parent.stageRef.container().getBoundingClientRect();"
+        " const b = r.shapeRef.getClientRect({skipStroke: true, skipShadow: true});"
+        " return {x: s.x + b.x, y: s.y + b.y, width: b.width, height: b.height} }",
+        index,
+    )
+    return found
+
+
+def test_a_reviewer_edits_moves_and_submits(pair: Pair, page: Page, tmp_path: Path) -> None:
+    dataset, rows = make_review_dataset(tmp_path, 1, 2)
+    row = rows[0]
+    review = pair.push(dataset)
+    (task,) = pair.tasks(review["project_id"])
+    open_task(page, pair, review["project_id"], task["id"])
+
+    entries = page.locator(".lsf-outliner-item")
+    assert entries.count() == 2
+    captions = [entries.nth(place).locator("textarea, input").first for place in range(2)]
+    assert [one.input_value() for one in captions] == [region.brief_caption for region in row.regions]
+    captions[0].fill("a caption by hand")
+    page.keyboard.press("Enter")
+    entries.nth(1).locator(".lsf-outliner-item__title").click()
+    drawn = settled_place_of(page, 1)
+    page.mouse.move(drawn["x"] + drawn["width"] / 2, drawn["y"] + drawn["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(drawn["x"] + drawn["width"] / 2 - 20, drawn["y"] + drawn["height"] / 2 - 10, steps=5)
+    page.mouse.up()
+    page.get_by_role("button", name="submit", exact=False).first.click()
+    pair.await_review(review["id"], annotations={"submitted": 1})
+
+    found = pair.corrections(review["id"])
+    caption = next(one for one in found if one["action"] == "recaptioned")
+    moved = next(one for one in found if one["action"] == "moved")
+    assert (caption["region_id"], caption["before"]["text"], caption["after"]["text"]) == (
+        row.regions[0].region_id,
+        row.regions[0].brief_caption,
+        "a caption by hand",
+    )
+    assert moved["region_id"] == row.regions[1].region_id
+    (old, new) = (moved[side]["box_xyxy"] for side in ("before", "after"))
+    assert new[0] < old[0]
+    assert new[2] - new[0] == pytest.approx(old[2] - old[0], abs=STILL_PX)
+    assert {one["action"] for one in found} == {"recaptioned", "moved", "verdict"}
+    assert caption["seconds"] > 0
+
+
+def test_what_the_browser_submits_unedited_changes_nothing(pair: Pair, page: Page, tmp_path: Path) -> None:
+    """A huge image with boxes at its borders and a hair wide: the browser's own arithmetic is in the loop."""
+    data = _png(Image.new("L", (20_000, 3_000), 128))
+    (tmp_path / "huge.png").write_bytes(data)
+    boxes = [(0.0, 0.0, 20_000.0, 3_000.0), (19_999.0, 2_998.5, 20_000.0, 3_000.0), (0.0, 0.1, 0.3, 0.7),
+             (1234.567, 89.01, 1239.125, 2345.678)]  # fmt: skip
+    row = _row(data, str(tmp_path / "huge.png"), 20_000, 3_000, boxes, "  odd  text, „quoted“ <b>&amp;  ")
+    make_dataset(tmp_path / "d", [row])
+    review = pair.push(tmp_path / "d")
+    (task,) = pair.tasks(review["project_id"])
+    open_task(page, pair, review["project_id"], task["id"])
+    page.get_by_role("button", name="submit", exact=False).first.click()
+    pair.await_review(review["id"], annotations={"submitted": 1})
+
+    found = pair.corrections(review["id"])
+    assert {one["action"] for one in found} == {"verdict"}
+    assert len(found) == len(boxes)
+    assert all(one["right"] for one in found)
+    assert {one["before"]["text"] for one in found} == {row.regions[0].brief_caption}
+
+
+def test_boxes_are_drawn_on_their_pixels_in_all_eight_orientations(
+    pair: Pair, page: Page, tmp_path: Path
+) -> None:
+    """The picture's one red patch lies under the box of the upright frame, as the browser draws both."""
+    rows = []
+    for orientation in range(1, 9):
+        data = _turned(orientation)
+        path = tmp_path / f"{orientation}.jpg"
+        path.write_bytes(data)
+        rows.append(_row(data, str(path), 120, 80, [PATCH], "red patch", orientation))
+    make_dataset(tmp_path / "d", rows)
+    assert [row.orientation for row in open_dataset(str(tmp_path / "d")).rows()] == list(range(1, 9))
+    review = pair.push(tmp_path / "d")
+    tasks = {task["data"]["image_id"]: task["id"] for task in pair.tasks(review["project_id"])}
+    for row in rows:
+        open_task(page, pair, review["project_id"], tasks[row.image_id])
+        drawn = settled_place_of(page, 0)
+        image: dict[str, Any] = page.evaluate(
+            "() => { const i = [...document.images].find(i => i.src.includes('/v1/images/'));"
+            " return {width: i.naturalWidth, height: i.naturalHeight} }"
+        )
+        assert (image["width"], image["height"]) == (120, 80), row.orientation
+        shot = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+        for x, y, inside in _probes(drawn):
+            red, green, _ = shot.getpixel((round(x), round(y)))  # type: ignore[misc]
+            assert (red - green > 60) is inside, (row.orientation, x, y, inside)
+
+
+def _probes(drawn: dict[str, float]) -> list[tuple[float, float, bool]]:
+    """Points just inside and just outside the four sides of a drawn box."""
+    x, y, w, h = (drawn[name] for name in ("x", "y", "width", "height"))
+    middle_x, middle_y = x + w / 2, y + h / 2
+    gap = 9
+    return [
+        (x + gap, middle_y, True), (x - gap, middle_y, False), (x + w - gap, middle_y, True),
+        (x + w + gap, middle_y, False), (middle_x, y + gap, True), (middle_x, y - gap, False),
+        (middle_x, y + h - gap, True), (middle_x, y + h + gap, False),
+    ]  # fmt: skip
+
+
+def _turned(orientation: int) -> bytes:
+    """A JPEG that is 120 x 80 upright with a red patch at PATCH, stored turned, with its EXIF orientation."""
+    upright = Image.new("RGB", (120, 80), (40, 120, 60))
+    upright.paste((230, 20, 20), tuple(int(side) for side in PATCH))  # type: ignore[arg-type]
+    back = {1: None, 2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}[orientation]
+    stored = upright if back is None else upright.transpose(Image.Transpose(back))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    buffer = io.BytesIO()
+    stored.save(buffer, "JPEG", quality=98, exif=exif, subsampling=0)
+    return buffer.getvalue()
+
+
+def _png(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _row(
+    data: bytes,
+    uri: str,
+    width: int,
+    height: int,
+    boxes: list[tuple[float, float, float, float]],
+    text: str,
+    orientation: int = 1,
+) -> ImageRow:
+    image_id = image_id_of(data)
+    regions = []
+    for index, box in enumerate(boxes):
+        label = Label(kind=LabelKind.BRIEF_CAPTION, text=text, decision=Decision.REVIEW)
+        regions.append(
+            Region(
+                region_id=make_region_id(image_id, box),
+                index=index,
+                box_xyxy=box,
+                box_source=Source.CORPUS,
+                brief_caption=text,
+                decision=Decision.REVIEW,
+                labels=[label],
+            )
+        )
+    return ImageRow(
+        image_id=image_id,
+        uri=uri,
+        uris=[uri],
+        corpus="made-up",
+        split="train",
+        image=EncodedImage(path=uri),
+        width=width,
+        height=height,
+        orientation=orientation,
+        regions=regions,
+        decision=Decision.REVIEW,
+    )
