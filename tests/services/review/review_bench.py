@@ -115,10 +115,11 @@ async def open_bench(
     url: str = URL,
     token: str = "t" * 40,
     batch_items: int = 4,
+    database_url: str | None = None,
     **options: Any,
 ) -> AsyncIterator[Bench]:
     """A migrated database with one review of `dataset`, not pushed yet."""
-    settings = make_settings(home, label_studio_url=url, label_studio_token=token)
+    settings = make_settings(home, label_studio_url=url, label_studio_token=token, database_url=database_url)
     database = open_database(settings)
     client = LabelStudio(url, token, transport=transport, pause_s=0.0 if transport else 0.3)
     bench = Bench(settings, database, client, "", batch_items)

@@ -168,6 +168,28 @@ async def test_disagreement_is_asked_again_and_the_new_answer_holds(
         assert len(await bench.corrections(everyone=True)) > len(await bench.corrections())
 
 
+async def test_both_databases_carry_a_review(
+    home: Path, dataset: tuple[Path, list[ImageRow]], database_url: str | None
+) -> None:
+    """Push, disagreement, a further round, a deletion: on SQLite and on PostgreSQL."""
+    async with pushed(home, dataset, database_url=database_url, annotators=2) as bench:
+        fake: FakeLabelStudio = bench.fake  # type: ignore[attr-defined]
+        row = dataset[1][0]
+        task = fake.task_of(row.image_id)
+        fake.annotate(task, caption(row, "one"), person=1)
+        number = fake.annotate(task, caption(row, "two"), person=2)
+        await bench.hear(created(number, task))
+        await bench.look()
+        await bench.push.all(bench.review_id)
+        fake.annotate(fake.task_of(row.image_id), caption(row, "three"), person=3)
+        fake.delete(task, number)
+        await bench.changed()
+
+        assert await bench.edits() == ["three"]
+        assert await bench.counts() == {"sent": 7}
+        assert await bench.annotations() == {"submitted": 2, "deleted": 1}
+
+
 async def test_ground_truth_holds(home: Path, dataset: tuple[Path, list[ImageRow]]) -> None:
     async with pushed(home, dataset, annotators=2) as bench:
         fake: FakeLabelStudio = bench.fake  # type: ignore[attr-defined]
