@@ -11,6 +11,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -195,6 +196,9 @@ class LiveLabeller:
 def _missing(request: LiveRequest) -> LiveProblem | None:
     if any(kind in _POINTING for kind in request.kinds) and not request.phrases:
         return LiveProblem(422, "phrases: ground, detect and count need some")
+    for box in request.boxes_xyxy or []:
+        if not (all(map(isfinite, box)) and box[2] > box[0] and box[3] > box[1]):
+            return LiveProblem(422, f"boxes_xyxy: {list(box)} has no area")
     if LabelKind.ASK in request.kinds and not request.question:
         return LiveProblem(422, "question: the label kind ask needs one")
     if LabelKind.VISUAL_EXAMPLE in request.kinds:

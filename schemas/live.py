@@ -4,10 +4,9 @@ Boxes: absolute pixels of the EXIF-oriented image, x_min y_min x_max y_max. The 
 first time only: `NOT_HELD` is the answer where they are needed once more.
 """
 
-from math import isfinite
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.images import Answer, Count, Grounding
 from schemas.labels import LabelKind
@@ -31,14 +30,6 @@ class LiveQuestion(BaseModel):
     boxes_xyxy: list[Box] | None = Field(default=None, max_length=MOST_BOXES)
     phrases: list[LiveText] = Field(default=[], max_length=MOST_PHRASES)
     question: LiveText | None = None
-
-    @field_validator("boxes_xyxy")
-    @classmethod
-    def _have_area(cls, boxes: list[Box] | None) -> list[Box] | None:
-        for box in boxes or []:
-            if not (all(map(isfinite, box)) and box[2] > box[0] and box[3] > box[1]):
-                raise ValueError(f"box {list(box)} has no area")
-        return boxes
 
 
 class LiveRequest(LiveQuestion):

@@ -5,6 +5,7 @@ unexpected exception reaches the client but that it happened.
 """
 
 import logging
+import re
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
@@ -105,7 +106,19 @@ async def _on_problem(request: Request, error: Exception) -> Response:
 async def _on_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     headers = dict(error.headers) if error.headers else None
+    if error.status_code == 405:
+        headers = {"Allow": ", ".join(sorted(_methods_of(request)))}
     return _answer(request, error.status_code, str(error.detail), headers)
+
+
+def _methods_of(request: Request) -> set[str]:
+    """What the path takes, over all routes: each route alone knows only its own."""
+    paths: dict[str, Any] = request.app.openapi()["paths"]
+    for path, operations in paths.items():
+        pattern = "[^/]+".join(re.escape(part) for part in re.split(r"\{[^}]*\}", path))
+        if re.fullmatch(pattern, request.url.path):
+            return {method.upper() for method in operations}
+    return {"GET"}
 
 
 async def _on_invalid(request: Request, error: Exception) -> Response:
