@@ -121,7 +121,8 @@ def thresholds(labels: JudgedLabels) -> Values:
         return np.zeros(0)
     shares = np.linspace(1, 0, NUM_THRESHOLDS + 1)[1:]
     found = np.quantile(np.array(labels.confidence), shares, method="lower")
-    return np.unique(found)[::-1]
+    distinct: Values = np.unique(found)[::-1]
+    return distinct
 
 
 def _counts(labels: JudgedLabels, ladder: Values, seed: int, most_labels: int) -> tuple[Values, Values]:

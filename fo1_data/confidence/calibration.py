@@ -75,7 +75,8 @@ class JudgedKind:
     def image_numbers(self) -> npt.NDArray[np.int64]:
         """The number of each label's image, in order of ids: it does not depend on the order of rows."""
         _, numbers = np.unique(np.array(self.image_ids, dtype=object), return_inverse=True)
-        return numbers.astype(np.int64)
+        found: npt.NDArray[np.int64] = numbers.astype(np.int64)
+        return found
 
 
 def by_kind(judged: Iterable[Judged]) -> dict[LabelKind, JudgedKind]:

@@ -21,7 +21,7 @@ class Scorer:
         self._forest = _Forest(model) if isinstance(model, BoostedTrees) else None
 
     def __call__(self, matrix: Values) -> Values:
-        scores = np.full(len(matrix), self._model.intercept)
+        scores: Values = np.full(len(matrix), self._model.intercept)
         if isinstance(self._model, LogisticModel | BoostedTrees):
             for place, weight in enumerate(self._model.weights):
                 scores = scores + weight * matrix[:, place]
@@ -66,7 +66,7 @@ class _Forest:
     def sums(self, matrix: Values) -> Values:
         trees = np.arange(self._num_trees)[None]
         rows = np.arange(len(matrix))[:, None]
-        node = np.zeros((len(matrix), self._num_trees), dtype=np.int64)
+        node: npt.NDArray[np.int64] = np.zeros((len(matrix), self._num_trees), dtype=np.int64)
         while (inner := (feature := self._feature[trees, node]) >= 0).any():
             goes_left = matrix[rows, np.maximum(feature, 0)] <= self._threshold[trees, node]
             following = np.where(goes_left, self._left[trees, node], self._right[trees, node])

@@ -103,7 +103,8 @@ def prepare(tables: Sequence[Mapping[str, float]], columns: Sequence[SignalColum
     ranked = [np.interp(filled[:, place], column.knots, column.ranks) for place, column in enumerate(columns)]
     values = (filled - mean) / deviation
     ready = np.concatenate([values, np.stack(ranked, axis=1), missing[:, shown].astype(float)], axis=1)
-    return ready.astype(np.float32).astype(np.float64)
+    rounded: npt.NDArray[np.float64] = ready.astype(np.float32).astype(np.float64)
+    return rounded
 
 
 def _normal_ranks(values: npt.NDArray[np.float64]) -> tuple[list[float], list[float]]:

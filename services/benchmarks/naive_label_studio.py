@@ -7,7 +7,7 @@ import json
 import sys
 import time
 
-from label_studio_sdk.client import LabelStudio  # type: ignore[import-not-found]
+from label_studio_sdk.client import LabelStudio
 
 
 def main() -> None:
