@@ -19,6 +19,7 @@ EVERYWHERE: dict[str, Any] = {
     "400": problem_answer("The body cannot be read."),
     "401": problem_answer("No valid key."),
     "403": problem_answer("The key lacks the scope, or the place may not be touched."),
+    "404": problem_answer("Nothing is there."),
     "413": problem_answer("The body is too large."),
     "422": problem_answer("Something about the request is wrong; `errors` says what."),
     "429": problem_answer("Too many wrong keys."),

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Annotated, Any
@@ -28,6 +29,7 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 JobId = Annotated[str, Path(pattern=r"^job_[0-9a-z]{1,40}$")]
 EVENTS_EVERY_S = 0.5
 _KEEP_ALIVE_S = 15.0
+_EVENT_ID = re.compile(r"[0-9]{1,18}")
 
 
 class JobView(BaseModel):
@@ -145,11 +147,12 @@ async def job_events(
     context: InContext,
     job_id: JobId,
     last_event_id: Annotated[
-        str | None, Header(pattern=r"^[0-9]{1,18}$", description="The id of the last event that arrived.")
+        str | None,
+        Header(max_length=200, description="The id of the last event that arrived; another text: none did."),
     ] = None,
 ) -> Response:
     """What happens to a job, as server-sent events, from the start or from `Last-Event-ID` on."""
-    after = int(last_event_id or 0)
+    after = int(last_event_id) if _EVENT_ID.fullmatch(last_event_id or "") else 0
     async with context.database.reading() as session:
         job = await _found(session, job_id)
         first = await repository.events_after(session, job_id, after, 1)
