@@ -152,7 +152,8 @@ async def job_events(
     ] = None,
 ) -> Response:
     """What happens to a job, as server-sent events, from the start or from `Last-Event-ID` on."""
-    after = int(last_event_id) if _EVENT_ID.fullmatch(last_event_id or "") else 0
+    given = last_event_id or ""
+    after = int(given) if _EVENT_ID.fullmatch(given) else 0
     async with context.database.reading() as session:
         job = await _found(session, job_id)
         first = await repository.events_after(session, job_id, after, 1)
