@@ -1,7 +1,7 @@
 """`create_app`: the service as one ASGI application. Loads neither torch nor transformers nor Ray."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -11,7 +11,7 @@ from fo1_data.corpus.images import InputLimits
 from fo1_data.dataset.layout import code_version
 from services.api import datasets, health, images, jobs, ml_backend, predict, reviews, webhooks
 from services.api.documented import complete_openapi
-from services.background import running
+from services.background import Loop, running
 from services.context import Context
 from services.dashboard import login, pages
 from services.dashboard.rendering import Pages
@@ -81,9 +81,9 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
-def _background(context: Context) -> list[Coroutine[Any, Any, None]]:
-    work = [context.reconciler.run(), context.indexer.run()]
-    return work if context.reviews is None else [*work, context.reviews.run()]
+def _background(context: Context) -> list[Loop]:
+    loops = [context.reconciler.loop, context.indexer.loop]
+    return loops if context.reviews is None else [*loops, context.reviews.loop]
 
 
 def make_context(settings: Settings) -> Context:

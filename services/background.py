@@ -1,20 +1,66 @@
-"""Work that goes on beside the requests, for as long as the service runs."""
+"""Work that goes on beside the requests, for as long as the service runs. Times in seconds."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import Any
+
+from sqlalchemy.exc import SQLAlchemyError
+
+# A step in the middle of a transaction is let finish: cancelling it can lose the database's connection.
+GRACE_S = 10.0
+_log = logging.getLogger("fo1.service")
+
+
+class Loop:
+    """One `step` after the other: at once where it returns True (more is left), else after a pause or wake.
+
+    `name`: what the step looks after, for the log. A step that fails is logged and tried again.
+    """
+
+    def __init__(self, name: str, step: Callable[[], Awaitable[bool]], pause_s: float) -> None:
+        self._name, self._step, self._pause_s = name, step, pause_s
+        self._wake = asyncio.Event()
+        self._ending = False
+
+    def wake(self) -> None:
+        """End the pause."""
+        self._wake.set()
+
+    def end(self) -> None:
+        """Begin no further step."""
+        self._ending = True
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Go on until `end`."""
+        while not self._ending:
+            if not await self._try_step() and not self._ending:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._wake.wait(), self._pause_s)
+            self._wake.clear()
+
+    async def _try_step(self) -> bool:
+        try:
+            return await self._step()
+        except (SQLAlchemyError, OSError) as error:
+            _log.warning("%s are not looked after at the moment: %s", self._name, error)
+        except Exception:
+            _log.exception("looking after %s", self._name)
+        return False
 
 
 @asynccontextmanager
-async def running(*work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Run `work` for the time of a `with` block; then it is cancelled and waited for."""
-    tasks = [asyncio.create_task(one) for one in work]
+async def running(*loops: Loop, grace_s: float = GRACE_S) -> AsyncIterator[None]:
+    """Run `loops` for a `with` block's time; steps at work then have `grace_s` before they are cancelled."""
+    tasks = [asyncio.create_task(loop.run()) for loop in loops]
     try:
         yield
     finally:
-        for task in tasks:
-            task.cancel()
-        for task in tasks:
-            with suppress(asyncio.CancelledError):
-                await task
+        for loop in loops:
+            loop.end()
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=grace_s)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)

@@ -10,14 +10,12 @@ import logging
 import uuid
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from sqlalchemy.exc import SQLAlchemyError
 
 from fo1_data.corpus.storage import open_store
 from fo1_data.dataset.parquet_files import leaf_columns
@@ -25,6 +23,7 @@ from fo1_data.dataset.reader import data_files
 from fo1_data.errors import Fo1Error
 from schemas.dataset import Manifest
 from schemas.parquet import IMAGE_SCHEMA
+from services.background import Loop
 from services.database.engine import Database
 from services.database.models import DatasetRecord, now
 from services.datasets import repository
@@ -40,29 +39,16 @@ _log = logging.getLogger("fo1.service")
 
 
 class Indexer:
-    """`run` until cancelled; `wake` where a dataset was registered."""
+    """Run its `loop`; `wake` it where a dataset was registered."""
 
     def __init__(self, database: Database, metrics: Metrics) -> None:
         self._database, self._metrics = database, metrics
         self._name = uuid.uuid4().hex
-        self._wake = asyncio.Event()
+        self.loop = Loop("datasets", self.index_next, _POLL_S)
 
     def wake(self) -> None:
         """Look for work now."""
-        self._wake.set()
-
-    async def run(self) -> None:
-        """Index whatever is registered, for ever."""
-        while True:
-            try:
-                worked = await self.index_next()
-            except (SQLAlchemyError, OSError) as error:
-                _log.warning("datasets are not indexed at the moment: %s", error)
-                worked = False
-            if not worked:
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), _POLL_S)
-                self._wake.clear()
+        self.loop.wake()
 
     async def index_next(self) -> bool:
         """Index one dataset; False where none waits."""

@@ -8,7 +8,6 @@ import asyncio
 import json
 import logging
 import os
-from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -18,6 +17,7 @@ from fo1_data.corpus.reach import PUBLIC_ONLY, ROOTS
 from fo1_data.errors import Fo1Error
 from schemas.dataset import Manifest
 from schemas.jobs import RunConfig
+from services.background import Loop
 from services.database.engine import Database
 from services.database.models import Job, now
 from services.datasets import registry
@@ -36,30 +36,19 @@ _ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
 
 
 class Reconciler:
-    """`run` until cancelled; `wake` where something has just been asked for."""
+    """Run its `loop`; `wake` it where something has just been asked for."""
 
     def __init__(self, settings: Settings, database: Database, cluster: Cluster, metrics: Metrics) -> None:
         self._settings, self._database = settings, database
         self._cluster, self._metrics = cluster, metrics
-        self._wake = asyncio.Event()
+        self.loop = Loop("jobs", self.look_once, settings.reconcile_every_s)
 
     def wake(self) -> None:
         """Look at what is due now."""
-        self._wake.set()
+        self.loop.wake()
 
-    async def run(self) -> None:
-        """Look after jobs for ever."""
-        while True:
-            try:
-                await self.look_once()
-            except (SQLAlchemyError, OSError) as error:
-                _log.warning("jobs are not looked after at the moment: %s", error)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), self._settings.reconcile_every_s)
-            self._wake.clear()
-
-    async def look_once(self) -> None:
-        """Look after every job that is due."""
+    async def look_once(self) -> bool:
+        """Look after every job that is due; False, for all that is due is done."""
         due = now() - timedelta(seconds=self._settings.reconcile_every_s * 0.9)
         async with self._database.writing() as session:
             job_ids = await repository.claim_due(session, due)
@@ -67,6 +56,7 @@ class Reconciler:
         async with self._database.reading() as session:
             for state, count in (await repository.count_by_state(session)).items():
                 self._metrics.jobs.labels(state).set(count)
+        return False
 
     async def _look_after(self, job_id: str) -> None:
         try:

@@ -7,12 +7,10 @@ lost is tried again with growing pauses; the review says so. Times in seconds.
 import asyncio
 import logging
 import time
-from contextlib import suppress
 from typing import Any
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from fo1_data.errors import Fo1Error
+from services.background import Loop
 from services.database.engine import Database
 from services.database.models import now
 from services.review import repository
@@ -29,7 +27,7 @@ MAX_PAUSE_S = 30.0
 
 
 class ReviewWorker:
-    """`run` until cancelled; `wake` where something has just come in."""
+    """Run its `loop`; `wake` it where something has just come in."""
 
     def __init__(
         self,
@@ -42,8 +40,8 @@ class ReviewWorker:
         self._database, self._client, self._push = database, client, push
         self._pull = Pull(database, client)
         self._inbox = Inbox(database, self._pull)
-        self._every_s, self._pull_every_s = every_s, pull_every_s
-        self._wake = asyncio.Event()
+        self._pull_every_s = pull_every_s
+        self.loop = Loop("reviews", self.look_once, every_s)
         self._pulling: dict[str, asyncio.Lock] = {}
         self._failures: dict[str, int] = {}
         self._not_before: dict[str, float] = {}
@@ -51,22 +49,7 @@ class ReviewWorker:
     def wake(self) -> None:
         """Look at what there is now."""
         self._not_before.clear()
-        self._wake.set()
-
-    async def run(self) -> None:
-        """Look after reviews for ever."""
-        while True:
-            busy = False
-            try:
-                busy = await self.look_once()
-            except (SQLAlchemyError, OSError) as error:
-                _log.warning("reviews are not looked after at the moment: %s", error)
-            except Exception:
-                _log.exception("looking after reviews")
-            if not busy:
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), self._every_s)
-            self._wake.clear()
+        self.loop.wake()
 
     async def look_once(self) -> bool:
         """One bounded piece of work on every review; True where more is left."""
