@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from PIL import Image
 
@@ -29,7 +30,7 @@ _LARGEST_SEED = 2**31
 class Workload:
     """Images with boxes (R, 4), every region asked about once by each label kind."""
 
-    pictures: list[tuple[Image.Image, np.ndarray]]
+    pictures: list[tuple[Image.Image, npt.NDArray[Any]]]
     kinds: list[LabelKind]
     max_new_tokens: int
 

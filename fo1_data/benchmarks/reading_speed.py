@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from fo1_data.corpus.images import InputLimits
@@ -25,7 +26,7 @@ WORKERS = 2
 _BUFFER_ROWS = 256
 _TARS = 8
 
-Decoded = tuple[np.ndarray, np.ndarray, list[str | None]]
+Decoded = tuple[npt.NDArray[Any], npt.NDArray[Any], list[str | None]]
 
 
 def measure_readers(dataset: Path, scratch: Path, rounds: int = 1) -> dict[str, Any]:

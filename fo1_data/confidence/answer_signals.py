@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from fo1_data.confidence.signals import FLOOR
 
@@ -67,7 +68,7 @@ def chosen_regions(steps: "Sequence[RegionStep]") -> list[int]:
     return list(dict.fromkeys(step.chosen for step in steps if step.chosen >= 0))
 
 
-def region_probabilities(step: "RegionStep", used: set[int]) -> np.ndarray:
+def region_probabilities(step: "RegionStep", used: set[int]) -> npt.NDArray[np.float64]:
     """(R + 1,) of each region and of stopping, which add up to 1; 0 for a region already named."""
     logprobs = np.append(step.region_logprobs, step.stop_logprob).astype(np.float64)
     logprobs[list(used)] = -np.inf
@@ -75,7 +76,7 @@ def region_probabilities(step: "RegionStep", used: set[int]) -> np.ndarray:
     if not np.isfinite(largest):
         return np.append(np.zeros(len(logprobs) - 1), 1.0)
     weights = np.exp(logprobs - largest)
-    shares: np.ndarray = weights / weights.sum()
+    shares: npt.NDArray[np.float64] = weights / weights.sum()
     return shares
 
 

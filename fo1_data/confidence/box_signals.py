@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from fo1_data.boxes import Boxes, areas, as_boxes, iou_matrix
 
@@ -34,7 +35,7 @@ def box_signals(
     ]
 
 
-def _largest_overlaps(boxes: Boxes) -> np.ndarray:
+def _largest_overlaps(boxes: Boxes) -> npt.NDArray[np.float32]:
     """(N,) the largest IoU of each box with any other; 0 for a lone box."""
     found = np.zeros(len(boxes), np.float32)
     for start in range(0, len(boxes), _ROWS_AT_ONCE):

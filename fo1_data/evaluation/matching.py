@@ -8,8 +8,10 @@ first, each used once.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from fo1_data.boxes import as_boxes, iou_matrix
@@ -31,7 +33,7 @@ class Pair:
     row: ImageRow
     gold: CorpusImage
     gold_of: list[int | None]
-    overlaps: np.ndarray
+    overlaps: npt.NDArray[Any]
 
     @property
     def region_of(self) -> dict[int, int]:
@@ -81,7 +83,7 @@ def make_pair(row: ImageRow, entry: CorpusImage, box_frame: BoxFrame = "auto") -
     return Pair(row, gold, match(overlaps), overlaps)
 
 
-def match(overlaps: np.ndarray) -> list[int | None]:
+def match(overlaps: npt.NDArray[Any]) -> list[int | None]:
     """One column for each row of (rows, columns) overlaps, or None: the best pairs first, each used once."""
     found: list[int | None] = [None] * overlaps.shape[0]
     taken: set[int] = set()

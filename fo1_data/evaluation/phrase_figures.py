@@ -8,8 +8,10 @@ single gold box, those whose first box overlaps it by 0.5 or more (RefCOCO). Box
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from fo1_data.boxes import as_boxes, iou_matrix
 from fo1_data.evaluation.detection import wanted_regions
@@ -65,7 +67,7 @@ def score_phrases(pairs: Sequence[Pair]) -> dict[str, object]:
     return {**whole.document(), **({"by_kind": by_kind} if by_kind else {})}
 
 
-def _overlaps(pair: Pair, region_ids: Sequence[str], wanted: Sequence[int]) -> np.ndarray:
+def _overlaps(pair: Pair, region_ids: Sequence[str], wanted: Sequence[int]) -> npt.NDArray[Any]:
     """(gold, predicted) IoU of one phrase's boxes."""
     boxes = {region.region_id: region.box_xyxy for region in pair.row.regions}
     predicted = as_boxes([boxes[region_id] for region_id in region_ids if region_id in boxes])
@@ -73,7 +75,7 @@ def _overlaps(pair: Pair, region_ids: Sequence[str], wanted: Sequence[int]) -> n
     return iou_matrix(as_boxes([gold[place].box_xyxy for place in wanted]), predicted)
 
 
-def _add(figures: PhraseFigures, overlaps: np.ndarray) -> None:
+def _add(figures: PhraseFigures, overlaps: npt.NDArray[Any]) -> None:
     num_gold, num_predicted = overlaps.shape
     if num_gold == 0:
         figures.rejected.append(num_predicted == 0)
@@ -86,7 +88,7 @@ def _add(figures: PhraseFigures, overlaps: np.ndarray) -> None:
     figures.over_all.append((recall, precision, density))
 
 
-def _at(overlaps: np.ndarray, threshold: float) -> tuple[float, float, float]:
+def _at(overlaps: npt.NDArray[Any], threshold: float) -> tuple[float, float, float]:
     """Recall, precision and density F1 of one phrase at one IoU."""
     num_gold, num_predicted = overlaps.shape
     if num_predicted == 0:

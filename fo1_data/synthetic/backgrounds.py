@@ -3,8 +3,10 @@
 import io
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image, ImageFilter
 
+Pixels = npt.NDArray[np.float32]
 # Lightness ranges (0 to 1) and the object colours that would be lost on them.
 TONES: dict[str, tuple[tuple[float, float], frozenset[str]]] = {
     "light": ((0.74, 0.93), frozenset({"white"})),
@@ -15,7 +17,7 @@ TONES: dict[str, tuple[tuple[float, float], frozenset[str]]] = {
 KINDS = ("flat", "gradient", "noise", "blotches", "lines", "panels")
 
 
-def draw_background(canvas_wh: tuple[int, int], tone: str, kind: str, rng: np.random.Generator) -> np.ndarray:
+def draw_background(canvas_wh: tuple[int, int], tone: str, kind: str, rng: np.random.Generator) -> Pixels:
     """An RGB picture, (height, width, 3) float32 in 0..255, of low saturation."""
     width, height = canvas_wh
     base = float(rng.uniform(*TONES[tone][0])) * 255 + rng.uniform(-9, 9, 3)
@@ -48,16 +50,16 @@ def degrade(image: Image.Image, rng: np.random.Generator) -> Image.Image:
     return image
 
 
-def _gradient(canvas_wh: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+def _gradient(canvas_wh: tuple[int, int], rng: np.random.Generator) -> Pixels:
     width, height = canvas_wh
     angle = float(rng.uniform(0, 2 * np.pi))
     x = np.linspace(-1, 1, width, dtype=np.float32) * np.cos(angle)
     y = np.linspace(-1, 1, height, dtype=np.float32) * np.sin(angle)
-    slope: np.ndarray = (x[None, :] + y[:, None]) * float(rng.uniform(6, 20))
+    slope: Pixels = (x[None, :] + y[:, None]) * float(rng.uniform(6, 20))
     return slope
 
 
-def _blotches(canvas_wh: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+def _blotches(canvas_wh: tuple[int, int], rng: np.random.Generator) -> Pixels:
     cell = int(rng.integers(10, 40))
     width, height = canvas_wh
     coarse = rng.uniform(0, 255, (height // cell + 2, width // cell + 2)).astype(np.uint8)
@@ -65,7 +67,7 @@ def _blotches(canvas_wh: tuple[int, int], rng: np.random.Generator) -> np.ndarra
     return (np.asarray(fine, np.float32) - 127.5) * float(rng.uniform(0.05, 0.16))
 
 
-def _lines(canvas_wh: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+def _lines(canvas_wh: tuple[int, int], rng: np.random.Generator) -> Pixels:
     width, height = canvas_wh
     step = int(rng.integers(7, 30))
     pixels = np.zeros((height, width), np.float32)
@@ -76,7 +78,7 @@ def _lines(canvas_wh: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
     return pixels
 
 
-def _panels(canvas_wh: tuple[int, int], pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _panels(canvas_wh: tuple[int, int], pixels: Pixels, rng: np.random.Generator) -> Pixels:
     """Two to four upright panels of the base tone with gaps of another between them."""
     width, _ = canvas_wh
     count = int(rng.integers(2, 5))

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
+from fo1_data.synthetic.backgrounds import Pixels
 from fo1_data.synthetic.layout import BoxPx
 
 _MOST_CLUTTER = 0.45
@@ -22,7 +23,7 @@ def draw_severity(strength: float, rng: np.random.Generator) -> float:
     return float(strength * rng.uniform(0, 1))
 
 
-def strange_background(pixels: np.ndarray, severity: float, rng: np.random.Generator) -> np.ndarray:
+def strange_background(pixels: Pixels, severity: float, rng: np.random.Generator) -> Pixels:
     """The background with a coloured texture over it that training has never seen.
 
     `pixels`: (height, width, 3) float32 in 0..255; the result has the same shape.
@@ -44,7 +45,7 @@ def strange_background(pixels: np.ndarray, severity: float, rng: np.random.Gener
         coarse = rng.uniform(-1, 1, (height // 4 + 2, width // 4 + 2)).astype(np.float32)
         texture = np.kron(coarse, np.ones((4, 4), np.float32))[:height, :width]
     tint = rng.uniform(-1, 1, 3).astype(np.float32)
-    mixed: np.ndarray = pixels + texture[..., None] * tint * (90.0 * severity)
+    mixed: Pixels = pixels + texture[..., None] * tint * (90.0 * severity)
     return mixed
 
 
