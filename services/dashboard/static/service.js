@@ -55,6 +55,17 @@
     } else if ("123".includes(event.key)) follow(event.key);
   });
 
+  // Who stands on an entry of a list still stands there when the list comes anew.
+  let stood = null;
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    const entry = document.activeElement.closest("a[data-step]");
+    stood = entry && event.detail.target.contains(entry) ? entry.href : null;
+  });
+  document.addEventListener("htmx:afterSwap", () => {
+    if (stood) [...document.querySelectorAll("a[data-step]")].find((entry) => entry.href === stood)?.focus();
+    stood = null;
+  });
+
   // A part that can no longer be loaded (the login ended, the service restarts) says so.
   const status = document.getElementById("status");
   document.addEventListener("htmx:responseError", (event) => {
