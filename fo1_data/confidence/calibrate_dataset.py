@@ -63,7 +63,7 @@ def read_corrections(address: str) -> list[Correction] | None:
         return None
     folder, _, name = address.rpartition("/")
     try:
-        lines = open_store(folder or ".").read_bytes(name).decode().splitlines()
+        lines = open_store(folder or ".").read_bytes(name).decode().split("\n")
     except (OSError, StorageError, UnicodeDecodeError):
         return None
     first = next((line for line in lines if line.strip()), "")

@@ -69,7 +69,7 @@ def read_history(store: Store, files: Sequence[ManifestFile]) -> CorrectionHisto
     history = CorrectionHistory()
     try:
         if CORRECTIONS in listed:
-            history.add(parse_corrections(store.read_bytes(CORRECTIONS).decode().splitlines()))
+            history.add(parse_corrections(store.read_bytes(CORRECTIONS).decode().split("\n")))
         if ORIGINALS in listed:
             for row in table_to_rows(pq.read_table(io.BytesIO(store.read_bytes(ORIGINALS)))):
                 history.originals[row.image_id] = row

@@ -1,7 +1,7 @@
 """Where corrections come from: a JSON Lines file, local or remote, or a review at the service.
 
-An address that ends in `/corrections` is asked page by page, with the key in `FO1_API_KEY`; a bare
-`review:ID` is looked for at `FO1_SERVICE_URL`.
+An address that ends in `/corrections` is asked page by page; a bare `review:ID` is looked for at
+`FO1_SERVICE_URL`. The key in `FO1_API_KEY` is that service's, and is shown to no other host.
 """
 
 import os
@@ -11,20 +11,21 @@ from typing import Any
 import httpx
 from pydantic import ValidationError
 
-from fo1_data.corpus.addresses import is_web
-from fo1_data.corpus.storage import open_store
-from fo1_data.errors import ConfigError, DatasetError, RunError
+from fo1_data.corpus.addresses import is_web, normalise
+from fo1_data.corpus.streams import read_whole
+from fo1_data.errors import ConfigError, CorpusError, DatasetError, RunError
 from schemas.corrections import Correction, parse_corrections
 
+_SERVICE, _KEY = "FO1_SERVICE_URL", "FO1_API_KEY"
 _TIMEOUT_S = 30.0
 
 
 def read_corrections(source: str) -> list[Correction]:
     """All corrections of a source. Raises DatasetError naming the line, ConfigError, RunError."""
     if source.startswith("review:"):
-        service = os.environ.get("FO1_SERVICE_URL")
+        service = os.environ.get(_SERVICE)
         if not service:
-            raise ConfigError(f"--corrections {source}: set FO1_SERVICE_URL to the service's address")
+            raise ConfigError(f"--corrections {source}: set {_SERVICE} to the service's address")
         review = source.removeprefix("review:")
         return list(_pages(f"{service.rstrip('/')}/v1/reviews/{review}/corrections"))
     if is_web(source) and source.split("?")[0].endswith("/corrections"):
@@ -33,39 +34,51 @@ def read_corrections(source: str) -> list[Correction]:
 
 
 def _of_file(source: str) -> list[Correction]:
-    folder, _, name = source.rpartition("/")
     try:
-        text = open_store(folder or ("/" if source.startswith("/") else ".")).read_bytes(name).decode()
-        return list(parse_corrections(text.splitlines()))
-    except FileNotFoundError:
-        raise ConfigError(f"--corrections {source}: there is no such file") from None
-    except (OSError, RunError) as error:
-        raise ConfigError(f"--corrections {source}: cannot be read: {error}") from None
+        return list(parse_corrections(read_whole(normalise(source)).decode().split("\n")))
+    except CorpusError as error:
+        raise ConfigError(f"--corrections: {error}") from None
     except ValueError as error:
         raise DatasetError(f"--corrections {source}: {error}") from None
 
 
 def _pages(address: str) -> Iterator[Correction]:
-    headers = {"Authorization": f"Bearer {os.environ.get('FO1_API_KEY', '')}"}
-    cursor: str | None = None
-    with httpx.Client(headers=headers, timeout=_TIMEOUT_S) as client:
-        while True:
-            page = _page(client, address, cursor)
+    url: httpx.URL | None = _url(address)
+    with httpx.Client(headers=_headers(_url(address)), timeout=_TIMEOUT_S) as client:
+        while url is not None:
+            page = _page(client, url)
             try:
                 yield from (Correction.model_validate(item) for item in page.get("items", []))
             except ValidationError as error:
                 first = error.errors(include_url=False)[0]
                 raise DatasetError(f"{address}: a correction is broken: {first['msg']}") from None
             cursor = page.get("next_cursor")
-            if not cursor:
-                return
+            url = url.copy_set_param("cursor", cursor) if cursor else None
 
 
-def _page(client: httpx.Client, address: str, cursor: str | None) -> dict[str, Any]:
+def _headers(url: httpx.URL) -> dict[str, str]:
+    """The key, where the address is of the service that it belongs to."""
+    service, key = _url(os.environ.get(_SERVICE, "")), os.environ.get(_KEY)
+    same = (service.scheme, service.host, service.port) == (url.scheme, url.host, url.port)
+    return {"Authorization": f"Bearer {key}"} if same and key else {}
+
+
+def _url(address: str) -> httpx.URL:
     try:
-        answer = client.get(address, params={"cursor": cursor} if cursor else None)
+        return httpx.URL(address)
+    except httpx.InvalidURL as error:
+        raise ConfigError(f"{address} is no address: {error}") from None
+
+
+def _page(client: httpx.Client, url: httpx.URL) -> dict[str, Any]:
+    address = url.copy_with(query=None)
+    try:
+        answer = client.get(url)
         if answer.status_code in (401, 403):
-            raise ConfigError(f"{address} refuses the key ({answer.status_code}): set FO1_API_KEY")
+            raise ConfigError(
+                f"{address} refuses ({answer.status_code}): set {_SERVICE} to that service, and {_KEY} "
+                "to a key of it with the scope read"
+            )
         answer.raise_for_status()
         page = answer.json()
     except (httpx.HTTPError, ValueError) as error:

@@ -104,7 +104,7 @@ def _records(data: bytes, address: str) -> Iterator[tuple[str, Any]]:
             raise ConfigError(f"{address} is no Parquet file: {one_line(error)}") from error
         yield from ((f"{address}#{number}", row) for number, row in enumerate(rows))
         return
-    for number, line in enumerate(data.decode("utf-8-sig", "replace").splitlines(), 1):
+    for number, line in enumerate(data.decode("utf-8-sig", "replace").split("\n"), 1):
         if not line.strip():
             continue
         try:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from fo1_data.dataset.apply_corrections import apply_corrections
 from fo1_data.dataset.compare import compare_datasets, differing_columns
+from fo1_data.dataset.correction_sources import read_corrections
 from fo1_data.dataset.human_labels import is_locked, is_stale
 from fo1_data.dataset.lineage import trace
 from fo1_data.dataset.merge import merge_corrections
@@ -152,7 +153,8 @@ def test_a_box_outside_of_the_image_is_left_out(row):
     assert differing_columns(applied.row, row) == []
 
 
-TEXTS = st.sampled_from(["red square", "a whale", "", "zebra"])
+# Two of them hold what ends a line elsewhere than in a file of JSON Lines.
+TEXTS = st.sampled_from(["red square", "a whale", "", "zebra", "a\u2028b", "\u0085c\x0b\u2029"])
 TIMES = st.sampled_from([f"2026-11-2{day}T10:00:00Z" for day in range(1, 6)])
 CORNERS = st.sampled_from([0.0, 3.3, 7.0, 12.4, 20.0])
 
@@ -259,6 +261,19 @@ def test_history_follows_into_what_is_published_and_leaves_with_its_image(tmp_pa
     assert rows[0].image_id.encode() not in stored
     originals = pq.read_table(io.BytesIO((tmp_path / "v3/corrections/originals.parquet").read_bytes()))
     assert originals.column("image").combine_chunks().field("bytes").null_count == 2
+
+
+def test_what_a_person_wrote_may_hold_any_line_separator(tmp_path):
+    row = make_row(1)
+    make_dataset(tmp_path / "v1", [row])
+    text = "one\u2028two\u2029three\u0085four\x0b\x0c\x1efive\r\nsix"
+    name = row.regions[0].region_id
+    change = correct(row, "recaptioned", region_id=name, kind="detailed_caption", after={"text": text})
+    (tmp_path / "c.jsonl").write_text(correction_line(change) + "\n")
+    merge_corrections(str(tmp_path / "v1"), read_corrections(str(tmp_path / "c.jsonl")), str(tmp_path / "v2"))
+    dataset = open_dataset(str(tmp_path / "v2"))
+    assert list(dataset.history().corrections.values()) == [change]
+    assert next(dataset.rows()).regions[0].detailed_caption == text
 
 
 def test_a_version_is_traced_back_to_its_images(tmp_path):

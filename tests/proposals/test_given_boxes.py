@@ -94,7 +94,7 @@ def file_of(folder: Path, records: list[dict[str, object]], suffix: str) -> str:
     if suffix == ".parquet":
         pq.write_table(pa.Table.from_pylist(records), path)
     else:
-        path.write_text("".join(json.dumps(record) + "\n" for record in records))
+        path.write_text("".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records))
     return str(path)
 
 
@@ -103,7 +103,7 @@ def file_of(folder: Path, records: list[dict[str, object]], suffix: str) -> str:
 def test_a_file_of_boxes(tmp_path: Path, suffix: str, form: str) -> None:
     boxes = [[9.0, 0.0, 20.0, 5.0], [1.0, 0.0, 2.0, 5.0]]
     records: list[dict[str, object]] = {
-        "boxes": [{"image": "a.jpg", "boxes": boxes, "width": 100, "height": 80}],
+        "boxes": [{"image": "a.jpg", "boxes": boxes, "width": 100, "height": 80, "note": "a\u2028b"}],
         "regions": [{"file_name": "a.jpg", "regions": [{"box_xyxy": box, "label": "x"} for box in boxes]}],
         "one a line": [{"image": "dir/a.jpg", "box_xyxy": box, "label": "x", "score": 0.3} for box in boxes],
     }[form]

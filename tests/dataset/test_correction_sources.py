@@ -1,0 +1,95 @@
+"""Corrections of a review: every page as it was asked for, the key for its own service alone."""
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from fo1_data.dataset.correction_sources import read_corrections
+from fo1_data.errors import ConfigError, RunError
+from schemas.corrections import Correction, CorrectionAction, correction_line
+
+AT = "2026-11-24T10:00:00Z"
+CHANGES = [
+    Correction(image_id="a" * 64, action=CorrectionAction.DELETED, region_id=f"r{n}", at=AT) for n in range(3)
+]
+
+
+class Service(ThreadingHTTPServer):
+    """Gives one correction a page, and keeps the query and the key of each request."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Pages)
+        self.asked: list[tuple[dict[str, list[str]], str | None]] = []
+        self.url = f"http://127.0.0.1:{self.server_address[1]}"
+
+
+class Pages(BaseHTTPRequestHandler):
+    server: Service
+
+    def do_GET(self) -> None:
+        query = parse_qs(urlsplit(self.path).query)
+        self.server.asked.append((query, self.headers.get("Authorization")))
+        place = int(query.get("cursor", ["0"])[0])
+        following = str(place + 1) if place + 1 < len(CHANGES) else None
+        page = {"items": [CHANGES[place].model_dump(mode="json")], "next_cursor": following}
+        self.send_response(401 if "locked" in self.path else 200)
+        self.end_headers()
+        self.wfile.write(json.dumps(page).encode())
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
+    with Service() as server:
+        serving = threading.Thread(target=server.serve_forever, args=(0.01,))
+        serving.start()
+        monkeypatch.setenv("FO1_SERVICE_URL", f"{server.url}/")
+        monkeypatch.setenv("FO1_API_KEY", "secret")
+        yield server
+        server.shutdown()
+        serving.join()
+
+
+def test_every_page_is_asked_with_the_query_and_the_key(service: Service) -> None:
+    assert read_corrections("review:rev_1") == CHANGES
+    assert read_corrections(f"{service.url}/v1/reviews/rev_1/corrections?everyone=true") == CHANGES
+    assert [query.get("everyone") for query, _ in service.asked] == [None] * 3 + [["true"]] * 3
+    assert {key for _, key in service.asked} == {"Bearer secret"}
+
+
+@pytest.mark.parametrize("elsewhere", ["http://localhost:9", "https://127.0.0.1", ""])
+def test_another_host_is_not_shown_the_key(
+    service: Service, monkeypatch: pytest.MonkeyPatch, elsewhere: str
+) -> None:
+    monkeypatch.setenv("FO1_SERVICE_URL", elsewhere)
+    assert read_corrections(f"{service.url}/v1/reviews/rev_1/corrections") == CHANGES
+    assert {key for _, key in service.asked} == {None}
+    with pytest.raises(ConfigError, match="set FO1_SERVICE_URL to that service"):
+        read_corrections(f"{service.url}/locked/corrections")
+
+
+def test_what_is_no_address_or_no_file_is_said_in_one_line(
+    service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for source in (f"{service.url}\x00/corrections", str(tmp_path / "none.jsonl"), str(tmp_path)):
+        with pytest.raises(ConfigError) as told:
+            read_corrections(source)
+        assert "\n" not in str(told.value)
+    with pytest.raises(RunError, match="cannot be read"):
+        read_corrections("http://127.0.0.1:9/corrections")
+    monkeypatch.delenv("FO1_SERVICE_URL")
+    with pytest.raises(ConfigError, match="set FO1_SERVICE_URL"):
+        read_corrections("review:rev_1")
+
+
+def test_a_file_is_found_from_where_one_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "c.jsonl").write_text("".join(f"{correction_line(one)}\n" for one in CHANGES))
+    monkeypatch.chdir(tmp_path)
+    assert read_corrections("c.jsonl") == read_corrections(f"file://{tmp_path}/c.jsonl") == CHANGES
