@@ -44,6 +44,7 @@ HELD_OUT_SHARE = 0.5
 # Fewer labels of the rarer side than this cannot tell which signals matter.
 LEAST_OF_A_SIDE = 10
 LOG_PROBABILITY = "logprob_mean"
+ALL_FITTED = "too few images to hold some out: all are fitted on, none certifies, judge more images"
 
 
 @dataclass(frozen=True)
@@ -118,18 +119,15 @@ def fit_kind(
     """The calibration of one kind. `held`: which labels are held out (default: those of a seeded draw)."""
     if held is None:
         held = np.array([is_held_out(image_id, seed) for image_id in judged.image_ids], dtype=bool)
-    # What may not certify trains, wherever the draw put its image.
-    fitted, held_out = judged.take(judged.known & (~held | ~judged.certifies)), judged.take(held)
-    if not len(fitted.right):
-        fitted = judged.take(judged.known)
+    fitted, held_out, note = _divided(judged, held)
     images, right = fitted.image_numbers(), fitted.right
     smaller = int(min(right.sum(), (~right).sum()))
     if smaller < LEAST_OF_A_SIDE or images.max(initial=0) < 1:
-        return _constant(fitted, held_out, smaller)
+        return _constant(fitted, held_out, smaller, note)
     names = signal_names(fitted.tables)
     columns = describe_columns(signal_matrix(fitted.tables, names), names, right)
     if not columns:
-        return _constant(fitted, held_out, smaller)
+        return _constant(fitted, held_out, smaller, note)
     alone = columns_of(columns, LOG_PROBABILITY)
     found = fit(prepare(fitted.tables, columns), right, images, seed, families, num_folds, alone)
     certified = confidence(found.map, score(found.model, prepare(held_out.tables, columns)))
@@ -142,6 +140,7 @@ def fit_kind(
             "ece": round(expected_calibration_error(found.out_of_fold, truth), 6),
             "auroc": round(auroc(found.out_of_fold, truth) or 0.0, 6),
             "aurc": round(aurc(found.out_of_fold, truth) or 0.0, 6),
+            "note": note,
         }
     )
     return KindCalibration(
@@ -152,6 +151,22 @@ def fit_kind(
         fit_labels=_evidence(fitted, found.out_of_fold),
         held_out=_certifying(held_out, certified),
     )
+
+
+def _divided(judged: JudgedKind, held: npt.NDArray[np.bool_]) -> tuple[JudgedKind, JudgedKind, str | None]:
+    """What is fitted on, what is held out, and what is to be said of it; no image is in both.
+
+    What may not certify trains wherever the draw put its image, but not beside a label that certifies: labels
+    of one image depend on each other. Where that leaves nothing to fit on, all is fitted on, and nothing is
+    held out.
+    """
+    images = judged.image_numbers()
+    certifying = np.isin(images, images[held & judged.known & judged.certifies])
+    trains = judged.known & ~certifying
+    if trains.any():
+        return judged.take(trains), judged.take(held), None
+    none = np.zeros(len(images), dtype=bool)
+    return judged.take(judged.known), judged.take(none), ALL_FITTED
 
 
 def predict(kind: KindCalibration, tables: Sequence[Mapping[str, float]]) -> npt.NDArray[np.float64]:
@@ -190,7 +205,7 @@ def read_calibration(address: str) -> tuple[Calibration, str]:
         ) from None
 
 
-def _constant(fitted: JudgedKind, held_out: JudgedKind, smaller: int) -> KindCalibration:
+def _constant(fitted: JudgedKind, held_out: JudgedKind, smaller: int, further: str | None) -> KindCalibration:
     """One confidence for all: the share right, drawn a little towards one half (Laplace's rule)."""
     right, total = int(fitted.right.sum()), len(fitted.right)
     share = (right + 1) / (total + 2)
@@ -199,13 +214,13 @@ def _constant(fitted: JudgedKind, held_out: JudgedKind, smaller: int) -> KindCal
     mapping = ConfidenceMap(slope=1.0, intercept=0.0, platt_share=1.0)
     model = ConstantModel(intercept=float(np.log(share / (1 - share))))
     told = float(confidence(mapping, np.array([model.intercept]))[0])
+    note += f": signals cannot be told apart, every label has confidence {told:.3f}"
+    note += f"; {further}" if further else ""
     return KindCalibration(
         columns=[],
         model=model,
         map=mapping,
-        figures=_figures(fitted, held_out).model_copy(
-            update={"note": f"{note}: signals cannot be told apart, every label has confidence {told:.3f}"}
-        ),
+        figures=_figures(fitted, held_out).model_copy(update={"note": note}),
         fit_labels=_evidence(fitted, np.full(total, told)),
         held_out=_certifying(held_out, np.full(len(held_out.right), told)),
     )
