@@ -53,7 +53,8 @@ class ReviewItem(Base):
     `gone` (deleted in Label Studio; what was said of it stays).
 
     `shown` is what the reviewer is shown, compressed: what corrections are told against. `position` is the
-    place in the queue: most doubtful first, items of the blind audit spread among them.
+    place in the queue: most doubtful first, items of the audit spread among them. `image_grant_id`: the grant
+    that the image's address in Label Studio was made under.
     """
 
     __tablename__ = "review_items"
@@ -78,11 +79,13 @@ class ReviewItem(Base):
     ls_updated_at: Mapped[str | None]
     agreement: Mapped[float | None]
     rule: Mapped[str | None] = mapped_column(String(16))
+    image_grant_id: Mapped[str | None]
     shown: Mapped[bytes]
 
 
 class ReviewedAnnotation(Base):
-    """What one person said, in its latest state: `submitted`, `cancelled` (skipped) or `deleted`.
+    """What one person said, in its latest state: `submitted`, `cancelled` (skipped), `deleted`, or
+    `unreadable` (set aside, `error` says why).
 
     `chosen`: its corrections are the item's (the resolution rule). `result` is Label Studio's, compressed.
     """
@@ -103,6 +106,7 @@ class ReviewedAnnotation(Base):
     seconds: Mapped[float | None]
     ground_truth: Mapped[bool] = mapped_column(default=False)
     comment: Mapped[str | None] = mapped_column(Text)
+    error: Mapped[str | None] = mapped_column(Text)
     chosen: Mapped[bool] = mapped_column(default=False)
     result: Mapped[bytes]
     seen_at: Mapped[datetime] = mapped_column(default=now)
