@@ -107,7 +107,9 @@ def make_context(settings: Settings) -> Context:
         predictions=Predictions(PredictorDeployment(settings, cluster)),
         sessions=Sessions(settings.secret, settings.session_hours),
         pages=Pages(),
-        images=ImageShelf(settings.home / "cache" / "images", roots, limits),
+        images=ImageShelf(
+            settings.home / "cache" / "images", roots, limits, settings.allow_private_addresses
+        ),
     )
 
 

@@ -3,7 +3,8 @@
 Two environment variables, set by the service for the drivers and labellers it starts, switch it on:
 `FO1_JOB_ROOTS` (a JSON list of folders and URLs; places elsewhere are refused, symlinks followed first)
 and `FO1_JOB_PUBLIC_ONLY=1` (web addresses that lead to private, loopback or link-local networks are
-refused). Without them everything may be fetched, as from a command line.
+refused). Without them everything may be fetched, as from a command line. A process that serves many
+callers says the same of one piece of work by `public_only`.
 
 A host is resolved once and that very address is connected to: a name that changes its answer between
 the check and the connection (DNS rebinding) gains nothing. Each redirect is checked the same way.
@@ -13,7 +14,9 @@ import ipaddress
 import json
 import os
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -26,6 +29,7 @@ ROOTS = "FO1_JOB_ROOTS"
 PUBLIC_ONLY = "FO1_JOB_PUBLIC_ONLY"
 
 Resolve = Callable[[str, int], Iterable[str]]
+_public_only: ContextVar[bool | None] = ContextVar("public_only", default=None)
 
 
 class OutOfReach(PermissionError):
@@ -63,7 +67,18 @@ def _client(public_only: bool) -> httpx.Client:
 
 def web_client() -> httpx.Client:
     """The client that fetches from the web, as far as it may."""
-    return _client(os.environ.get(PUBLIC_ONLY, "") in ("1", "true"))
+    told = _public_only.get()
+    return _client(os.environ.get(PUBLIC_ONLY, "") in ("1", "true") if told is None else told)
+
+
+@contextmanager
+def public_only(switched_on: bool) -> Iterator[None]:
+    """Within the block (of this thread or task), web addresses must be public, or need not be."""
+    before = _public_only.set(switched_on)
+    try:
+        yield
+    finally:
+        _public_only.reset(before)
 
 
 def resolve(host: str, port: int) -> list[str]:

@@ -18,6 +18,7 @@ from PIL import Image
 
 from fo1_data.corpus.addresses import is_web
 from fo1_data.corpus.images import InputLimits, decode_rgb
+from fo1_data.corpus.reach import public_only
 from fo1_data.corpus.storage import open_store
 from fo1_data.dataset.pixels import image_bytes, suffix_of_bytes
 from fo1_data.dataset.reader import data_files
@@ -63,10 +64,16 @@ class ServedImage:
 
 
 class ImageShelf:
-    """Fetches images, and keeps the versions it made under `folder`."""
+    """Fetches images, and keeps the versions it made under `folder`.
 
-    def __init__(self, folder: Path, roots: StorageRoots, limits: InputLimits) -> None:
+    `private_addresses`: whether images may be fetched from private networks and this machine's own ports.
+    """
+
+    def __init__(
+        self, folder: Path, roots: StorageRoots, limits: InputLimits, private_addresses: bool = False
+    ) -> None:
         self._folder, self._roots, self._limits = folder, roots, limits
+        self._private_addresses = private_addresses
         self._made = 0
 
     def serve(self, place: ImagePlace, manifest: Manifest, width: int | None) -> ServedImage:
@@ -100,15 +107,19 @@ class ImageShelf:
             height=1,
         )
         try:
-            return image_bytes(row, self._limits)
+            with public_only(not self._private_addresses):
+                return image_bytes(row, self._limits)
         except DatasetError as error:
             raise Problem(404, str(error)) from None
 
     def _may_read(self, uri: str) -> bool:
         if is_web(uri):
             return True
+        archive, _, member = uri.partition("::")
         try:
-            self._roots.check(uri.partition("::")[0])
+            # `a::b` is the member b of the archive a, or a file of that name.
+            for address in (archive, uri) if member else (uri,):
+                self._roots.check(address)
         except OutsideRoots:
             return False
         return True

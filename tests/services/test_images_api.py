@@ -1,7 +1,9 @@
 """Images over HTTP: upright whatever EXIF says, in parts, by signed links that end and can be revoked."""
 
 import io
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from PIL import ExifTags, Image, ImageColor
 from running_service import Running, make_settings, run_app
 from test_datasets_api import registered
 
+from fo1_data.corpus import reach
 from fo1_data.corpus.frames import orient_boxes
 from fo1_data.corpus.images import InputLimits, decode_rgb, image_id_of
 from schemas.images import EncodedImage, ImageRow
@@ -178,12 +181,76 @@ async def test_images_outside_the_roots_and_changed_ones_are_not_shown(tmp_path:
     outside.mkdir()
     away, changed = encode(make_image(6)), encode(make_image(7))
     rows = [row_of(away, outside / "a.png", []), row_of(changed, inside / "b.png", [])]
+    hidden = encode(make_image(10))
+    (outside / "c.png").write_bytes(hidden)
+    (inside / "x::").mkdir()
+    uri = f"{inside}/x::/../../outside/c.png"
+    rows.append(
+        row_of(hidden, None, []).model_copy(
+            update={"uri": uri, "uris": [uri], "image": EncodedImage(path=uri)}
+        )
+    )
     finish_dataset(inside / "ds", rows)
     (inside / "b.png").write_bytes(encode(make_image(8)))
     async with run_app(make_settings(home, storage_roots=[str(inside)])) as service:
         answers = [await service.client.get(url) for url in await urls(service, inside / "ds")]
-        assert sorted(answer.status_code for answer in answers) == [403, 404]
+        assert sorted(answer.status_code for answer in answers) == [403, 403, 404]
         assert all(str(outside) not in answer.text for answer in answers)
+
+
+@pytest.fixture
+def two_servers() -> Iterator[tuple[str, str, list[str]]]:
+    """A server that redirects to another one, which holds an image; and who was asked for what."""
+    asked: list[str] = []
+    image = encode(make_image(9))
+
+    class Answering(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(f"{self.server.server_address[0]!s}{self.path}")
+            moved = self.path == "/moved"
+            self.send_response(302 if moved else 200)
+            self.send_header("Location", f"{target}/image.png")
+            self.send_header("Content-Length", "0" if moved else str(len(image)))
+            self.end_headers()
+            self.wfile.write(b"" if moved else image)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with (
+        ThreadingHTTPServer(("127.0.0.2", 0), Answering) as outer,
+        ThreadingHTTPServer(("127.0.0.1", 0), Answering) as inner,
+    ):
+        target = f"http://127.0.0.1:{inner.server_port}"
+        for server in (outer, inner):
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.2:{outer.server_port}/moved", f"{target}/image.png", asked
+        outer.shutdown()
+        inner.shutdown()
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+async def test_the_service_itself_fetches_from_public_addresses_alone(
+    tmp_path: Path,
+    home: Path,
+    two_servers: tuple[str, str, list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+    allowed: bool,
+) -> None:
+    """A row may name any web address: neither it nor what it redirects to leads to this machine's own."""
+    moved, private, asked = two_servers
+    monkeypatch.setattr(reach, "_is_public", lambda address: address == "127.0.0.2")
+    data = encode(make_image(9))
+    row = row_of(data, None, [])
+    for name, uri in (("direct", private), ("redirected", moved)):
+        away = row.model_copy(update={"uri": uri, "uris": [uri], "image": EncodedImage(path=uri)})
+        finish_dataset(tmp_path / name, [away])
+    async with run_app(make_settings(home, allow_private_addresses=allowed)) as service:
+        for name in ("direct", "redirected"):
+            [url] = await urls(service, tmp_path / name)
+            answer = await service.client.get(url)
+            assert answer.status_code == (200 if allowed else 404), answer.text
+    assert ("127.0.0.1/image.png" in asked) == allowed
 
 
 async def test_a_bomb_is_refused_from_its_header(tmp_path: Path, home: Path) -> None:
