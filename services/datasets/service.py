@@ -42,7 +42,11 @@ def read_registered(address: str, roots: StorageRoots) -> tuple[str, Manifest]:
     """
     try:
         absolute = roots.check(address)
-        return absolute, read_manifest(open_store(absolute))
+        store = open_store(absolute)
+        manifest = read_manifest(store)
+        for file in manifest.files:
+            roots.check(store.address(file.path))
+        return absolute, manifest
     except OutsideRoots as error:
         raise Problem(403, f"address: {error}") from None
     except (Fo1Error, OSError) as error:

@@ -1,6 +1,7 @@
 """Datasets over HTTP: registered, listed, filtered, paged; on SQLite and PostgreSQL."""
 
 import asyncio
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -105,13 +106,17 @@ async def test_the_same_version_is_registered_once(tmp_path: Path, home: Path) -
         assert [one["id"] for one in listed["items"]] == [first["id"]]
 
 
-@pytest.mark.parametrize("what", ["nothing", "outside", "link"])
+@pytest.mark.parametrize("what", ["nothing", "outside", "link", "linked file"])
 async def test_what_is_no_dataset_of_ours_is_refused(tmp_path: Path, home: Path, what: str) -> None:
     make_dataset(tmp_path / "outside" / "ds")
     inside = tmp_path / "inside"
     inside.mkdir()
     (inside / "link").symlink_to(tmp_path / "outside" / "ds")
-    address = {"nothing": inside / "x", "outside": tmp_path / "outside" / "ds", "link": inside / "link"}[what]
+    shutil.copytree(tmp_path / "outside" / "ds", inside / "linked file")
+    rows = next((inside / "linked file" / "data").iterdir())
+    rows.unlink()
+    rows.symlink_to(tmp_path / "outside" / "ds" / "data" / rows.name)
+    address = tmp_path / "outside" / "ds" if what == "outside" else inside / what
     async with run_app(make_settings(home, storage_roots=[str(inside)])) as service:
         answer = await service.client.post("/v1/datasets", json={"address": str(address)})
         assert answer.status_code == (404 if what == "nothing" else 403)
