@@ -7,7 +7,7 @@ once a node by `fo1_data.model.node_cache`, before it comes here.
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -193,17 +193,21 @@ def checkpoint_sha256(folder: Path) -> str:
 
 def save_checkpoint(model: Fo1Model, source: Path, folder: Path, *, dtype: torch.dtype | None = None) -> None:
     """Write a model in the released layout: one safetensors file, beside `source`'s other files."""
+    tensors = {name: value.detach().cpu() for name, value in model.named_parameters()}
+    if dtype is not None:
+        tensors = {name: value.to(dtype) for name, value in tensors.items()}
+    save_weights(tensors, source, folder)
+
+
+def save_weights(weights: Mapping[str, Tensor], source: Path, folder: Path) -> None:
+    """Write weights named as our model's parameters in the released layout, as `save_checkpoint` does."""
     folder.mkdir(parents=True, exist_ok=True)
     for path in source.iterdir() if source.resolve() != folder.resolve() else ():
         if path.is_file() and path.suffix in {".json", ".txt"} and not path.name.endswith(".index.json"):
             shutil.copyfile(path, folder / path.name)
-    tensors = {to_released(name): value.detach().cpu() for name, value in model.named_parameters()}
-    if dtype is not None:
-        tensors = {name: value.to(dtype) for name, value in tensors.items()}
+    tensors = {to_released(name): value.contiguous() for name, value in weights.items()}
     partial = folder / f"{_SINGLE}.partial"
-    save_file(
-        {name: value.contiguous() for name, value in tensors.items()}, partial, metadata={"format": "pt"}
-    )
+    save_file(tensors, partial, metadata={"format": "pt"})
     partial.replace(folder / _SINGLE)
 
 

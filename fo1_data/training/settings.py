@@ -20,8 +20,9 @@ class TrainConfig(BaseModel):
     `negative_share`: which part of the phrases asked for is not in the image, `near_miss_share` of those
     that are made up for it being near misses. An answer counts `human_weight` where a person gave or
     confirmed it, a model's by its confidence (`confidence_weights`), gold's once. `window_groups`: row
-    groups that are held and shuffled together. `sharding`: whether each worker holds the whole state of
-    the optimiser, or its part of it (a 3B model's is 24 GB).
+    groups that are held and shuffled together. `sharding`: what each worker holds but its part of: nothing,
+    the optimiser's state (a 3B model's is 24 GB), or the language model's weights with their gradients
+    and states too.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -41,7 +42,7 @@ class TrainConfig(BaseModel):
     accumulation: int = Field(default=1, ge=1)
     precision: Literal["float32", "bfloat16"] = "float32"
     gradient_checkpointing: bool = False
-    sharding: Literal["none", "optimizer"] = "none"
+    sharding: Literal["none", "optimizer", "weights"] = "none"
     negative_share: float = Field(default=0.3, ge=0, le=1)
     near_miss_share: float = Field(default=0.5, ge=0, le=1)
     human_weight: float = Field(default=2.0, gt=0)

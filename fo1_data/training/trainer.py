@@ -22,7 +22,7 @@ from torch.distributed.optim import ZeroRedundancyOptimizer
 from fo1_data.corpus.images import InputLimits
 from fo1_data.dataset.lineage import describe_inputs, write_lineage
 from fo1_data.errors import ConfigError, InputReject, RunError
-from fo1_data.model.checkpoint import Checkpoint, checkpoint_sha256, load_checkpoint, save_checkpoint
+from fo1_data.model.checkpoint import Checkpoint, checkpoint_sha256, load_checkpoint, save_weights
 from fo1_data.model.device import choose_device
 from fo1_data.model.processing import PreparedImage
 from fo1_data.model.region_fusion import embed_prompt
@@ -38,6 +38,15 @@ from fo1_data.training.packing import (
 )
 from fo1_data.training.samples import Trust, draw_questions
 from fo1_data.training.settings import Stage, TrainConfig
+from fo1_data.training.sharding import (
+    blank_question,
+    clip_gradients,
+    gather,
+    is_sharded,
+    load_optimiser,
+    part_like,
+    shard_decoder,
+)
 from fo1_data.training.stages import choose_parameters, decayed
 from fo1_data.training.workers import Workers
 
@@ -59,8 +68,12 @@ class Trainer:
 
     def __init__(self, checkpoint: Checkpoint, stage: Stage, config: TrainConfig) -> None:
         self.checkpoint, self.model, self.config = checkpoint, checkpoint.model.train(), config
-        self.trained = choose_parameters(self.model, checkpoint.tokenizer, stage, config)
         self.workers = Workers()
+        names = choose_parameters(self.model, checkpoint.tokenizer, stage, config)
+        self.sharded = config.sharding == "weights" and self.workers.num > 1
+        if self.sharded:
+            shard_decoder(self.model)
+        self.trained = {name: one for name, one in self.model.named_parameters() if name in names}
         self.optimiser = _optimiser(_groups(self.trained, config.weight_decay), config, self.workers)
         self.step_number = 0
 
@@ -96,19 +109,29 @@ class Trainer:
         self.optimiser.zero_grad(set_to_none=True)
         device = self.model.device
         total = self.workers.sum_of(torch.tensor(sum(image.packed.total for image in images), device=device))
+        total = total.clamp(min=1e-6)  # where no worker has an image
         summed = torch.zeros((), device=device)
-        for piece in _pieces(images, self.config.accumulation):
+        for piece in self._pieces(images):
             loss = self.summed_loss(piece) / total
             loss.backward()
             summed += loss.detach()
         mean = self.workers.sum_of(summed).item()
         if not math.isfinite(mean):
             raise RunError(f"the loss is {mean} at step {self.step_number}: lower learning_rate")
-        self.workers.sum_gradients(self.trained.values())
-        nn.utils.clip_grad_norm_(self.trained.values(), self.config.clip_norm)
+        self.workers.sum_gradients([one for one in self.trained.values() if not is_sharded(one)])
+        clip_gradients(self.trained.values(), self.config.clip_norm, self.workers)
         self.optimiser.step()
         self.step_number += 1
         return mean
+
+    def _pieces(self, images: Sequence[TrainingImage]) -> list[Sequence[TrainingImage]]:
+        """The pieces of a step: as many as every other worker has, where the decoder is shared by all."""
+        pieces = _pieces(images, self.config.accumulation)
+        if self.sharded:
+            most = self.workers.most_of(len(pieces), self.model.device)
+            blank = TrainingImage(*blank_question(self.checkpoint))
+            pieces += [[blank]] * (most - len(pieces))
+        return pieces
 
     def save(self, folder: Path) -> None:
         """Write the checkpoint and the state to resume from; each file appears whole or not at all.
@@ -117,15 +140,19 @@ class Trainer:
         """
         if isinstance(self.optimiser, ZeroRedundancyOptimizer):
             self.optimiser.consolidate_state_dict(to=0)
+        weights = gather(dict(self.model.named_parameters()), keep=self.workers.first)
+        # A consolidated state is the first worker's alone; a sharded one is gathered from all.
+        own = self.workers.first or self.sharded
+        optimiser = gather(self.optimiser.state_dict(), keep=self.workers.first) if own else {}
         if self.workers.first:
-            self._write(folder)
+            self._write(folder, weights, optimiser)
         self.workers.wait()
 
-    def _write(self, folder: Path) -> None:
-        save_checkpoint(self.model, self.checkpoint.folder, folder)
+    def _write(self, folder: Path, weights: dict[str, Tensor], optimiser: dict[str, Any]) -> None:
+        save_weights(weights, self.checkpoint.folder, folder)
         state = {
-            "weights": {name: parameter.detach().cpu() for name, parameter in self.trained.items()},
-            "optimiser": self.optimiser.state_dict(),
+            "weights": {name: weights[name] for name in self.trained},
+            "optimiser": optimiser,
             "step": self.step_number,
             "torch_rng": torch.get_rng_state(),
         }
@@ -142,8 +169,8 @@ class Trainer:
             raise ConfigError(f"{folder} holds another stage's run: name a new --out")
         with torch.no_grad():
             for name, value in state["weights"].items():
-                self.trained[name].copy_(value)
-        self.optimiser.load_state_dict(state["optimiser"])
+                self.trained[name].copy_(part_like(value, self.trained[name]))
+        load_optimiser(self.optimiser, state["optimiser"])
         self.step_number = state["step"]
         torch.set_rng_state(state["torch_rng"])
         return True
@@ -298,6 +325,8 @@ def _pieces(images: Sequence[TrainingImage], most: int) -> list[Sequence[Trainin
 def _optimiser(groups: list[dict[str, Any]], config: TrainConfig, workers: Workers) -> torch.optim.Optimizer:
     """AdamW, each worker holding its part of the state where that is wanted (ZeRO, stage 1)."""
     settings: dict[str, Any] = {"lr": config.learning_rate, "betas": (0.9, 0.98)}
+    if config.sharding == "weights" and workers.num > 1:
+        settings["foreach"] = False  # whole and sharded weights do not mix in one call
     if config.sharding == "optimizer" and workers.num > 1:
         return ZeroRedundancyOptimizer(groups, optimizer_class=torch.optim.AdamW, **settings)
     return torch.optim.AdamW(groups, **settings)

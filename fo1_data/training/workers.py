@@ -35,6 +35,13 @@ class Workers:
         distributed.all_reduce(total)
         return total
 
+    def most_of(self, number: int, device: torch.device) -> int:
+        """The largest of a number over all workers."""
+        most = torch.tensor(number, device=device)
+        if self.num > 1:
+            distributed.all_reduce(most, distributed.ReduceOp.MAX)
+        return int(most)
+
     def sum_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
         """Put the sum of all workers' gradients in place of each; one that a worker lacks counts as zero."""
         if self.num == 1:

@@ -46,22 +46,34 @@ def alone(scenes, tmp_path_factory):
 
 
 WORKER = """
-import sys, torch
+import sys
 from pathlib import Path
 from torch import distributed
+from fo1_data.training import trainer
 from fo1_data.training.settings import TrainConfig
-from fo1_data.training.trainer import train
+from fo1_data.training.sharding import is_sharded
 rank, port, out, scenes, config = int(sys.argv[1]), sys.argv[2], *sys.argv[3:]
 distributed.init_process_group("gloo", init_method=f"file://{port}", rank=rank, world_size=2)
-report = train([scenes], 2, "fo1-tiny", Path(out), TrainConfig.model_validate_json(config))
-assert report["workers"] == 2
+config = TrainConfig.model_validate_json(config)
+made = []
+class Trainer(trainer.Trainer):
+    def __init__(self, *given):
+        super().__init__(*given)
+        made.append(self)
+trainer.Trainer = Trainer
+for steps in (1, 2):
+    part = config.model_copy(update={"steps": steps})
+    report = trainer.train([scenes], 2, "fo1-tiny", Path(out), part)
+assert report["workers"] == 2 and report["resumed"]
+assert any(map(is_sharded, made[1].trained.values())) == (config.sharding == "weights")
 """
 
 
 @pytest.mark.timeout(600)
-def test_two_processes_have_the_losses_of_one(scenes, alone, tmp_path):
-    """Also in bits and pieces: accumulated, layers computed again on the way back, the optimiser sharded."""
-    update = {"accumulation": 2, "gradient_checkpointing": True, "sharding": "optimizer"}
+@pytest.mark.parametrize("sharding", ["optimizer", "weights"])
+def test_two_processes_have_the_losses_of_one(scenes, alone, tmp_path, sharding):
+    """Also in bits and pieces: accumulated, layers computed again on the way back, sharded, resumed."""
+    update = {"accumulation": 2, "gradient_checkpointing": True, "sharding": sharding}
     config = QUICK.model_copy(update=update)
     given = [str(tmp_path / "meet"), str(tmp_path / "out"), scenes, config.model_dump_json()]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -155,6 +167,24 @@ def test_negatives_are_absent_and_near_misses_share_a_word():
     assert book.absent(gold(["red square", None]), rng, 3, 0.5) == []
 
 
+@pytest.mark.parametrize(
+    ("said", "candidate", "is_safe"),
+    [
+        ("dog", "brown dog", False),
+        ("brown dog", "dog", False),
+        ("a dog", "the brown dogs", False),
+        ("red square", "red circle", True),
+        ("glass", "wine glass", False),
+        ("black dog", "brown dog", True),
+    ],
+)
+def test_a_phrase_that_holds_what_is_there_or_is_held_by_it_is_no_negative(said, candidate, is_safe):
+    book = PhraseBook([gold([candidate])])
+    rng = np.random.default_rng(0)
+    for image in (gold([said]), gold(["a whale"], [CorpusPhrase(text=said, region_indices=[0])])):
+        assert [one.text for one in book.absent(image, rng, 1, 0.5)] == ([candidate] if is_safe else [])
+
+
 @pytest.mark.parametrize("share", [0.2, 0.5])
 def test_absent_phrases_come_at_the_stated_share(share):
     phrases = [CorpusPhrase(text=f"there {n}", region_indices=[0]) for n in range(60)]
@@ -176,7 +206,7 @@ def test_answers_of_people_count_more_and_unsure_ones_less():
     row.regions[1].labels[0].confidence = 0.25
     example = row_example(row)
     config = TrainConfig(human_weight=3.0)
-    weights = [weight_of(example.trust.get((LabelKind.BRIEF_CAPTION, n)), config) for n in range(3)]
+    weights = [weight_of(example.trust.get((LabelKind.BRIEF_CAPTION, n, None)), config) for n in range(3)]
     assert weights == [3.0, 0.25, 1.0]
     assert weight_of(None, config) == 1.0
 
