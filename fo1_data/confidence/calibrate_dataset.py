@@ -1,11 +1,12 @@
 """A calibration of a finished dataset and its gold: a corpus with gold, or what people said in a review."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from fo1_data.confidence.calibration import by_kind, fit_kind
 from fo1_data.confidence.calibration_match import labelled_by
-from fo1_data.confidence.correctness import Judged, judge_pairs
+from fo1_data.confidence.correctness import judge_pairs
+from fo1_data.confidence.label_parts import label_parts
 from fo1_data.confidence.review_verdicts import judge_reviewed
 from fo1_data.corpus.readers import read_corpus
 from fo1_data.corpus.storage import open_store
@@ -17,6 +18,8 @@ from fo1_data.evaluation.matching import pair_rows
 from schemas.calibration import Calibration
 from schemas.corpus import CorpusImage
 from schemas.corrections import Correction, parse_corrections
+from schemas.images import ImageRow
+from schemas.labels import Decision, LabelKind
 
 
 def calibrate_dataset(address: str, gold: str, how: CaptionMatch = "exact", seed: int = 0) -> Calibration:
@@ -26,8 +29,9 @@ def calibrate_dataset(address: str, gold: str, how: CaptionMatch = "exact", seed
     """
     dataset = open_dataset(address)
     corrections = read_corrections(gold)
+    sent: set[LabelKind] = set()
     if corrections is not None:
-        judged = judge_reviewed(dataset.rows(), corrections)
+        judged = judge_reviewed(_noting_sent(dataset.rows(), sent), corrections)
     else:
         judged = judge_pairs(pair_rows(dataset.rows(), _gold_images(gold)), how)
     kinds = by_kind(judged)
@@ -51,9 +55,8 @@ def calibrate_dataset(address: str, gold: str, how: CaptionMatch = "exact", seed
         seed=seed,
         kinds={kind: fit_kind(one, seed) for kind, one in kinds.items()},
     )
-    for kind, one in calibration.kinds.items():
-        if corrections is not None and _some_were_sent_to_people(judged, kind):
-            one.scope = "accepted_before"
+    for kind in sent & calibration.kinds.keys():
+        calibration.kinds[kind].scope = "accepted_before"
     return calibration
 
 
@@ -79,8 +82,14 @@ def _gold_images(gold: str) -> list[CorpusImage]:
     return [entry for entry in read_corpus(gold) if isinstance(entry, CorpusImage)]
 
 
-def _some_were_sent_to_people(judged: Iterable[Judged], kind: str) -> bool:
-    return any(one.part.kind == kind and not one.eligible for one in judged)
+def _noting_sent(rows: Iterable[ImageRow], sent: set[LabelKind]) -> Iterator[ImageRow]:
+    """The rows as they are; `sent` gets the kinds of which an earlier routing sent labels to people.
+
+    Of all rows: what was audited may lie in other images than what was sent.
+    """
+    for row in rows:
+        sent.update(part.kind for part in label_parts(row) if part.label.decision is Decision.REVIEW)
+        yield row
 
 
 def _prompts_version(dataset: Dataset) -> str | None:

@@ -14,7 +14,8 @@ from fo1_data.confidence.calibration import JudgedKind, fit_kind, predict, read_
 from fo1_data.confidence.calibration_match import Labelled, check_match
 from fo1_data.errors import CalibrationError
 from schemas.calibration import Calibration
-from schemas.labels import LabelKind
+from schemas.corrections import Correction, correction_line
+from schemas.labels import Decision, LabelKind
 
 
 def reordered(judged: JudgedKind, order: np.ndarray) -> JudgedKind:
@@ -133,6 +134,28 @@ def test_gold_that_judges_nothing_is_refused(made: tuple[Path, Path, Calibration
     strangers = write_gold(tmp_path / "gold.jsonl", [made_row(900)])
     with pytest.raises(CalibrationError, match="judges no label"):
         calibrate_dataset(str(made[0]), str(strangers))
+
+
+def test_what_was_sent_to_people_in_images_nobody_audited_still_limits_the_scope(tmp_path: Path) -> None:
+    rows = [made_row(number, num_regions=1) for number in range(40)]
+    said = []
+    for number, row in enumerate(rows):
+        label = row.regions[0].labels[0]
+        label.decision = Decision.AUDIT if number % 2 else Decision.REVIEW
+        row.groundings[0].label.decision = Decision.AUDIT
+        if number % 2:
+            right = label.text.startswith("right")
+            verdict = {"image_id": row.image_id, "at": "2026-01-01T00:00:00Z", "lane": "audit",
+                       "action": "verdict", "right": right}  # fmt: skip
+            of_caption = {"region_id": row.regions[0].region_id, "kind": label.kind}
+            for about in (of_caption, {"subject": "first thing", "kind": "ground"}):
+                said.append(Correction.model_validate(verdict | about))
+    write_dataset(tmp_path / "dataset", rows)
+    (tmp_path / "said.jsonl").write_text("".join(correction_line(one) + "\n" for one in said))
+    found = calibrate_dataset(str(tmp_path / "dataset"), str(tmp_path / "said.jsonl"))
+    assert {kind.value: one.scope for kind, one in found.kinds.items()} == {
+        "brief_caption": "accepted_before", "ground": "all",
+    }  # fmt: skip
 
 
 def test_signals_in_any_order_of_labels_fit_alike() -> None:
