@@ -68,7 +68,16 @@ def check_match(calibration: Calibration, labelled: Labelled, force: bool = Fals
 
 
 def covers(calibration: Calibration, row: ImageRow) -> bool:
-    """Whether a row was labelled by the model and questions of the calibration, as far as it says."""
+    """Whether a row was labelled by the model, proposer and questions of the calibration, as far as it says.
+
+    A calibration that names no model, or no wording, covers no row that names one.
+    """
     known = row.provenance
-    same_model = known.model_sha256 in (None, calibration.model_sha256)
-    return same_model and known.prompts_version in (None, calibration.prompts_version)
+    named = [
+        (calibration.model_sha256, known.model_sha256),
+        (calibration.prompts_version, known.prompts_version),
+    ]
+    if any(made_for is None and used_on is not None for made_for, used_on in named):
+        return False
+    labelled = Labelled(known.model_sha256, known.proposer, prompts_version=known.prompts_version)
+    return not mismatches(calibration, labelled)

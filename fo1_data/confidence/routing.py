@@ -146,7 +146,7 @@ class Router:
     def _why_unsure(self, part: LabelPart) -> str:
         rule, value = self.acceptances.get(part.kind), part.label.confidence
         if not self._covers(part.row):
-            return "labelled by another model or other questions than were calibrated"
+            return "labelled by another model, of other boxes or by other questions than were calibrated"
         if rule is None or value is None:
             return f"{part.kind.value} has no confidence: it was not calibrated"
         if rule.threshold is None:

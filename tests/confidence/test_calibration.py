@@ -11,7 +11,7 @@ from made_up_labels import made_kind, made_row, write_dataset, write_gold
 from fo1_data.confidence.acceptance import accept_kind
 from fo1_data.confidence.calibrate_dataset import calibrate_dataset
 from fo1_data.confidence.calibration import JudgedKind, fit_kind, predict, read_calibration, write_calibration
-from fo1_data.confidence.calibration_match import Labelled, check_match
+from fo1_data.confidence.calibration_match import Labelled, check_match, covers
 from fo1_data.errors import CalibrationError
 from schemas.calibration import Calibration
 from schemas.corrections import Correction, correction_line
@@ -187,6 +187,26 @@ def test_other_labels_are_refused_and_forced_with_a_warning(
         check_match(made[2], Labelled(**{**same, **used_on}))
     assert differs in (check_match(made[2], Labelled(**{**same, **used_on}), force=True) or "")
     assert check_match(made[2], Labelled()) is None
+
+
+@pytest.mark.parametrize(
+    ("used_on", "covered"),
+    [
+        ({}, True),
+        ({"proposer": "corpus"}, True),
+        ({"proposer": "upn"}, False),
+        ({"model_sha256": "ff" * 32}, False),
+        ({"prompts_version": "2"}, False),
+    ],
+)
+def test_a_row_that_another_labelled_is_not_covered(
+    made: tuple[Path, Path, Calibration], used_on: dict[str, str], covered: bool
+) -> None:
+    row = made_row(3)
+    row.provenance = row.provenance.model_copy(update=used_on)
+    assert covers(made[2], row) == covered
+    unnamed = made[2].model_copy(update={"model_sha256": None})
+    assert not covers(unnamed, row)
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{}", b"not json", b'{"schema_version": 99}', b"\xff\xfe"])
