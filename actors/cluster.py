@@ -22,6 +22,7 @@ from schemas.jobs import RunConfig
 
 PACKAGES = ("schemas", "fo1_data", "actors", "services")
 LOCAL = "local"
+STARTS = 3
 
 
 @dataclass(frozen=True)
@@ -107,18 +108,23 @@ def _start_local(config: RunConfig) -> None:
     _prepare_environment()
     least, _ = config.actor_range
     _private_token()
-    try:
-        ray.init(
-            address=LOCAL,
-            # How many labellers share this machine's cores is the user's own choice.
-            num_cpus=max(os.cpu_count() or 1, math.ceil(least * config.cpus_per_actor)),
-            object_store_memory=config.object_store_bytes,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
-    except Exception as error:  # Ray raises many kinds here, none of them a user's concern
-        raise ClusterError(f"cannot start a local Ray: {_first_line(error)}") from error
+    for tries_left in reversed(range(STARTS)):
+        try:
+            ray.init(
+                address=LOCAL,
+                # How many labellers share this machine's cores is the user's own choice.
+                num_cpus=max(os.cpu_count() or 1, math.ceil(least * config.cpus_per_actor)),
+                object_store_memory=config.object_store_bytes,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
+            return
+        except Exception as error:  # Ray raises many kinds here, none of them a user's concern
+            ray.shutdown()
+            # It gives its own processes 30 seconds, which is little on a busy machine.
+            if not tries_left or "timed out" not in str(error):
+                raise ClusterError(f"cannot start a local Ray: {_first_line(error)}") from error
 
 
 def _connect(address: str) -> None:
