@@ -1,8 +1,7 @@
 """Datasets and gold corpora as things to train on: an image's pixels and what is known of it.
 
-A folder with a manifest is a dataset: its rows' captions, texts, groundings and counts are the answers,
-those that a person must still review left out. Anything else is read as a corpus with gold. Which image
-comes when is `example_source`.
+A folder with a manifest is a dataset: what its rows teach is `row_gold`. Anything else is read as a corpus
+with gold. Which image comes when is `example_source`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,12 +12,11 @@ import numpy as np
 from fo1_data.corpus.frames import BoxFrame, oriented_entry
 from fo1_data.corpus.images import DecodedImage, InputLimits, decode_rgb
 from fo1_data.corpus.storage import read_bytes
-from fo1_data.dataset.human_labels import is_locked
 from fo1_data.errors import InputReject
+from fo1_data.training.row_gold import read_row
 from fo1_data.training.samples import Known, Trust, TrustKey
-from schemas.corpus import CorpusAnswer, CorpusExample, CorpusImage, CorpusPhrase, CorpusRegion
+from schemas.corpus import CorpusExample, CorpusImage, CorpusPhrase
 from schemas.images import ImageRow
-from schemas.labels import Decision, Label, LabelKind
 
 MAX_BOXES = 100
 
@@ -27,7 +25,7 @@ MAX_BOXES = 100
 class Example:
     """One image to train on, with gold in `box_frame`. `encoded`: its bytes where they are embedded.
 
-    `trust`: by kind and region index, phrase or question; what is not in it is gold.
+    `trust`: by kind, region index and phrase or question; what is not in it is gold.
     """
 
     entry: CorpusImage
@@ -47,67 +45,8 @@ class Shown:
 
 def row_example(row: ImageRow) -> Example:
     """A dataset's row as something to train on, with how far each of its labels is to be trusted."""
-    trust: dict[TrustKey, Trust] = {}
-    for index, region in enumerate(row.regions):
-        for label in region.labels:
-            trust[label.kind, index] = _trust(label)
-    for part in row.groundings:
-        kind = LabelKind.VISUAL_EXAMPLE if part.kind is LabelKind.VISUAL_EXAMPLE else LabelKind.GROUND
-        trust[kind, part.phrase] = _trust(part.label)
-    for answer in row.answers:
-        trust[LabelKind.ASK, answer.question] = _trust(answer.label)
-    return Example(row_to_gold(row), "oriented", row.image.bytes, trust)
-
-
-def _trust(label: Label) -> Trust:
-    return Trust(is_locked(label), label.confidence)
-
-
-def row_to_gold(row: ImageRow) -> CorpusImage:
-    """A dataset's row in the form of gold, without what is still to be reviewed."""
-    place = {region.region_id: index for index, region in enumerate(row.regions)}
-    phrases = {
-        grounding.phrase: CorpusPhrase(
-            text=grounding.phrase,
-            region_indices=[place[one] for one in grounding.region_ids if one in place],
-        )
-        for grounding in row.groundings
-        if grounding.kind in (LabelKind.GROUND, LabelKind.DETECT) and _settled(grounding.label)
-    }
-    return CorpusImage(
-        uri=row.image.path or row.uri,
-        width=row.width,
-        height=row.height,
-        regions=[
-            CorpusRegion(
-                box_xyxy=region.box_xyxy,
-                label=region.source_label,
-                caption=_caption(region.labels, region.brief_caption or region.source_caption),
-                detailed_caption=region.detailed_caption,
-                text=region.text,
-            )
-            for region in row.regions
-        ],
-        phrases=list(phrases.values()),
-        answers=[
-            CorpusAnswer(
-                question=part.question,
-                answer=part.answer,
-                reasoning=part.reasoning,
-                region_index=None if part.region_id is None else place[part.region_id],
-            )
-            for part in row.answers
-            if _settled(part.label) and (part.region_id is None or part.region_id in place)
-        ],
-        examples=[
-            CorpusExample(
-                region_index=place[part.phrase],
-                region_indices=[place[one] for one in part.region_ids if one in place],
-            )
-            for part in row.groundings
-            if part.kind is LabelKind.VISUAL_EXAMPLE and part.phrase in place and _settled(part.label)
-        ],
-    )
+    gold, trust = read_row(row)
+    return Example(gold, "oriented", row.image.bytes, trust)
 
 
 def show(
@@ -169,17 +108,8 @@ def _reordered(
     ]
     shown = [regions[place] for place in order]
     moved = {
-        (kind, position.get(key, -1) if isinstance(key, int) else key): one
-        for (kind, key), one in trust.items()
+        (kind, None if place is None else position[place], text): one
+        for (kind, place, text), one in trust.items()
+        if place is None or place in position
     }
-    return Known(shown, [*phrases, *negatives], (), labelled, answers, examples, moved)
-
-
-def _settled(label: Label) -> bool:
-    return label.decision != Decision.REVIEW
-
-
-def _caption(labels: Sequence[Label], caption: str | None) -> str | None:
-    """A region's caption, unless its label waits for review."""
-    waiting = any(label.kind == LabelKind.BRIEF_CAPTION and not _settled(label) for label in labels)
-    return None if waiting else caption
+    return Known(shown, [*phrases, *negatives], entry.counts, labelled, answers, examples, moved)

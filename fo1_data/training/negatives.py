@@ -1,8 +1,9 @@
 """Phrases that are not in an image, to learn absence from: near misses first.
 
 Candidates are the labels, captions and phrases of the whole training set. A candidate is absent from an
-image where no region's words hold all of its words; a near miss shares a word with something that is
-there, as "red circle" does with "red square". Only images whose regions all have words are judged.
+image where nothing that is said of the image holds all of its words, nor is all held by it: a dog may well
+be a brown dog. A near miss shares a word with something that is there, as "red circle" does with "red
+square". Articles and plurals make no difference. Only images whose regions all have words are judged.
 """
 
 from collections.abc import Iterable
@@ -14,6 +15,7 @@ from schemas.corpus import CorpusImage, CorpusPhrase, CorpusRegion
 
 MOST_PHRASES = 20_000
 _LONGEST_WORDS = 6
+_ARTICLES = frozenset({"a", "an", "the"})
 
 
 class PhraseBook:
@@ -23,7 +25,7 @@ class PhraseBook:
         found: dict[str, frozenset[str]] = {}
         for entry in entries:
             for text in _texts(entry):
-                words = frozenset(words_of(text))
+                words = _words(text)
                 if words and len(words) <= _LONGEST_WORDS:
                     found.setdefault(text.casefold(), words)
             if len(found) >= MOST_PHRASES:
@@ -36,17 +38,19 @@ class PhraseBook:
     ) -> list[CorpusPhrase]:
         """Up to `most` phrases that the image does not show, `near_miss_share` of them near misses as far
         as there are any; none where the image's regions do not all say what they are."""
-        spoken = [frozenset(words_of(_said(region))) for region in entry.regions or []]
-        if not spoken or not all(spoken) or not self.phrases:
+        of_regions = [[_words(text) for text in _texts_of(region)] for region in entry.regions or []]
+        if not of_regions or not all(map(any, of_regions)) or not self.phrases:
             return []
         known = {phrase.text.casefold() for phrase in entry.phrases}
+        spoken = {words for texts in of_regions for words in texts if words}
+        spoken |= {_words(phrase.text) for phrase in entry.phrases if phrase.region_indices != []}
         present = frozenset().union(*spoken)
         near: list[str] = []
         far: list[str] = []
         # A few tries a phrase wanted: the book may be long.
         for place in rng.permutation(len(self.phrases))[: 40 * most].tolist():
             text, words = self.phrases[place], self._words[place]
-            if text not in known and not any(words <= one for one in spoken):
+            if text not in known and not any(words <= one or one <= words for one in spoken):
                 (near if words & present else far).append(text)
         num_near = min(len(near), int(rng.binomial(most, near_miss_share)))
         num_far = min(len(far), most - num_near)
@@ -56,9 +60,17 @@ class PhraseBook:
 
 def _texts(entry: CorpusImage) -> Iterable[str]:
     for region in entry.regions or []:
-        yield from (text for text in (region.label, region.caption) if text)
+        yield from _texts_of(region)
     yield from (phrase.text for phrase in entry.phrases)
 
 
-def _said(region: CorpusRegion) -> str:
-    return f"{region.label or ''} {region.caption or ''}"
+def _texts_of(region: CorpusRegion) -> list[str]:
+    return [text for text in (region.label, region.caption) if text]
+
+
+def _words(text: str) -> frozenset[str]:
+    """The words that tell what a text speaks of, in the singular."""
+    words = [one for one in words_of(text) if one not in _ARTICLES]
+    return frozenset(
+        one[:-1] if len(one) > 3 and one.endswith("s") and not one.endswith("ss") else one for one in words
+    )

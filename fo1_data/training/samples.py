@@ -17,6 +17,8 @@ from schemas.labels import LabelKind
 
 BACKGROUND = "background"
 _OF_PHRASES = (LabelKind.GROUND, LabelKind.COUNT)
+# The kind of a label, the position of its box, and its phrase or question.
+TrustKey = tuple[LabelKind, int | None, str | None]
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class Question:
 
     `asked`: the box a question is about (its position in the prompt), or None. `named`: the positions
     of the boxes that the answer names, in the order it names them. `anchor`: the box that the phrase
-    relates them to, or None. `subject`: the phrase or the free question it is about, or None.
+    relates them to, or None. `rests_on`: the label that the answer is made of, or None where it is gold.
     """
 
     text: str
@@ -34,7 +36,7 @@ class Question:
     asked: int | None = None
     named: tuple[int, ...] = ()
     anchor: int | None = None
-    subject: str | None = None
+    rests_on: TrustKey | None = None
 
 
 @dataclass(frozen=True)
@@ -43,10 +45,6 @@ class Trust:
 
     human: bool
     confidence: float | None = None
-
-
-# The kind of a label, and the position of its box, its phrase or its question.
-TrustKey = tuple[LabelKind, int | str]
 
 
 @dataclass(frozen=True)
@@ -66,12 +64,14 @@ class Known:
     examples: Sequence[CorpusExample] = ()
     trust: Mapping[TrustKey, Trust] = field(default_factory=dict)
 
+    def can_be_counted(self, phrase: CorpusPhrase) -> bool:
+        """False where the regions that a phrase names are not as many as it is said to have."""
+        said = [one.count for one in self.counts if one.text.casefold() == phrase.text.casefold()]
+        return all(count == len(phrase.region_indices or []) for count in said)
+
     def trust_in(self, question: Question) -> Trust | None:
         """What the answer to a question rests on; None where it is gold."""
-        if question.kind in _OF_PHRASES and question.subject is not None:
-            return self.trust.get((LabelKind.GROUND, question.subject))
-        key = question.subject if question.subject is not None else question.asked
-        return None if key is None else self.trust.get((question.kind, key))
+        return None if question.rests_on is None else self.trust.get(question.rests_on)
 
 
 def objects_text(named: Sequence[int], indices: Sequence[int]) -> str:
@@ -100,7 +100,13 @@ def region_questions(known: Known, indices: Sequence[int]) -> list[Question]:
                 LabelKind.OCR: region.text,
             }
         found += [
-            Question(question_text(kind, region=indices[position]), answer, kind, asked=position)
+            Question(
+                question_text(kind, region=indices[position]),
+                answer,
+                kind,
+                asked=position,
+                rests_on=(kind, position, None),
+            )
             for kind, answer in answers.items()
             if answer is not None
         ]
@@ -116,7 +122,7 @@ def phrase_question(phrase: CorpusPhrase, indices: Sequence[int]) -> Question:
         answer,
         LabelKind.GROUND,
         named=named,
-        subject=phrase.text,
+        rests_on=(LabelKind.GROUND, None, phrase.text),
     )
 
 
@@ -125,7 +131,8 @@ def count_question(phrase: CorpusPhrase, indices: Sequence[int]) -> Question:
     named = tuple(sorted(phrase.region_indices or []))
     answer = f"{pointing_answer(phrase.text, named, indices)} {len(named)}"
     text = question_text(LabelKind.COUNT, phrase=phrase.text)
-    return Question(text, answer, LabelKind.COUNT, named=named, subject=phrase.text)
+    rests_on = (LabelKind.COUNT, None, phrase.text)
+    return Question(text, answer, LabelKind.COUNT, named=named, rests_on=rests_on)
 
 
 def example_question(example: CorpusExample, indices: Sequence[int]) -> Question:
@@ -133,7 +140,8 @@ def example_question(example: CorpusExample, indices: Sequence[int]) -> Question
     named = tuple(sorted(example.region_indices))
     text = question_text(LabelKind.VISUAL_EXAMPLE, region=indices[example.region_index])
     answer = objects_text(named, indices)
-    return Question(text, answer, LabelKind.VISUAL_EXAMPLE, asked=example.region_index, named=named)
+    kind, place = LabelKind.VISUAL_EXAMPLE, example.region_index
+    return Question(text, answer, kind, asked=place, named=named, rests_on=(kind, place, None))
 
 
 def own_answer(one: CorpusAnswer, indices: Sequence[int]) -> Question:
@@ -143,13 +151,15 @@ def own_answer(one: CorpusAnswer, indices: Sequence[int]) -> Question:
     if one.reasoning:
         answer = f"<think>{one.reasoning}</think><answer>{one.answer}</answer>"
     text = own_question(one.question, region=place)
-    return Question(text, answer, LabelKind.ASK, asked=one.region_index, subject=one.question)
+    rests_on = (LabelKind.ASK, one.region_index, one.question)
+    return Question(text, answer, LabelKind.ASK, asked=one.region_index, rests_on=rests_on)
 
 
 def choice_of(phrase: CorpusPhrase, rng: np.random.Generator) -> Question:
     """The multiple-choice question whether a phrase is in the image."""
     text, answer = draw_choice(phrase.text, bool(phrase.region_indices), rng)
-    return Question(text, answer, LabelKind.ASK, named=tuple(sorted(phrase.region_indices or [])))
+    named = tuple(sorted(phrase.region_indices or []))
+    return Question(text, answer, LabelKind.ASK, named=named, rests_on=(LabelKind.GROUND, None, phrase.text))
 
 
 def caption_question(known: Known, indices: Sequence[int]) -> Question | None:
@@ -191,7 +201,8 @@ def _pools(
     pools: list[list[Question]] = []
     for kind in (LabelKind.BRIEF_CAPTION, LabelKind.DETAILED_CAPTION, LabelKind.OCR):
         pools.append([question for question in region_questions(known, indices) if question.kind == kind])
-    pools += [[make(phrase, indices) for phrase in asked] for make in (phrase_question, count_question)]
+    pools.append([phrase_question(phrase, indices) for phrase in asked])
+    pools.append([count_question(phrase, indices) for phrase in asked if known.can_be_counted(phrase)])
     pools.append([choice_of(phrase, rng) for phrase in asked])
     pools.append([example_question(example, indices) for example in known.examples])
     pools.append([own_answer(answer, indices) for answer in known.answers])

@@ -20,8 +20,9 @@ from fo1_data.model.prompts import own_question
 from fo1_data.proposals.proposer import Proposals
 from fo1_data.synthetic.gold import gold_of
 from fo1_data.synthetic.scenes import make_scene
-from fo1_data.training.dataset_samples import Example, row_to_gold, show
+from fo1_data.training.dataset_samples import Example, show
 from fo1_data.training.example_source import ExampleSource
+from fo1_data.training.row_gold import row_to_gold
 from fo1_data.training.samples import draw_questions
 from schemas.corpus import CorpusAnswer, CorpusExample, CorpusImage, CorpusRegion
 from schemas.corrections import Correction
