@@ -30,6 +30,9 @@ _COLUMN = {
     LabelKind.OCR: "text",
 }
 
+# Kinds whose phrase says in words what the regions it names are; an example or a question does not.
+_NAMING = frozenset({LabelKind.DETECT, LabelKind.GROUND, LabelKind.GROUNDED_CAPTION, LabelKind.COUNT})
+
 
 @dataclass(frozen=True)
 class Answered:
@@ -183,10 +186,10 @@ class _Filling:
         )
 
     def compare(self) -> None:
-        """Add to what points at regions how well it agrees with their captions, once all are there."""
+        """Add to what names regions by a phrase how well it agrees with captions, once all are there."""
         captions = [region.brief_caption for region in self.row.regions]
         for one in self.said:
-            if not one.label.kind.per_region:
+            if one.label.kind in _NAMING:
                 phrase = one.answers[0].question.phrase or one.label.text
                 values = agreement_signals(phrase, set(one.regions), captions)
                 one.label.signals = [*one.label.signals, *as_signals(values)]

@@ -88,6 +88,18 @@ def test_each_kind_of_label_has_its_signals(asked_of_all: list[ImageRow]) -> Non
         assert ("area_share" in values) == (label.kind.per_region or values["num_named"] > 0)
 
 
+def test_only_what_names_regions_by_a_phrase_is_compared_with_captions(entries: list[CorpusImage]) -> None:
+    regions = [
+        one.model_copy(update={"example": not place}) for place, one in enumerate(entries[0].regions or [])
+    ]
+    marked = entries[0].model_copy(update={"regions": regions})
+    kinds = {"labels": "brief_caption,visual_example,ask", "question": "How many?"}
+    (row,) = _rows([marked], second_questions="none", **kinds)
+    told = [*(part.label for part in row.groundings), *(answer.label for answer in row.answers)]
+    assert [label.kind for label in told] == [LabelKind.VISUAL_EXAMPLE, LabelKind.ASK]
+    assert all("caption_elsewhere" not in _signals(label) for label in told)
+
+
 def test_what_was_said_stays_and_a_second_question_can_be_left_out(
     entries: list[CorpusImage], asked_of_all: list[ImageRow]
 ) -> None:
