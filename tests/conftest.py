@@ -8,7 +8,35 @@ import pytest
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
+# What several files start, and two processes of a parallel run must not start at once.
+TOGETHER = {
+    "ray": {
+        "test_driver_lost.py",
+        "test_external_readers.py",
+        "test_full_disk.py",
+        "test_jobs_on_ray.py",
+        "test_label_command.py",
+        "test_reading_speed.py",
+        "test_runs_on_ray.py",
+        "test_several_nodes.py",
+        "test_training_on_ray.py",
+    },
+    "label-studio": {"test_review_in_browser.py", "test_review_with_label_studio.py"},
+}
+
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """For runs in several processes: a file stays with one of them, and what takes longest comes first."""
+    groups = {
+        item.path: next((name for name, files in TOGETHER.items() if item.path.name in files), item.path.name)
+        for item in items
+    }
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(groups[item.path]))
+    items.sort(key=lambda item: [*TOGETHER, groups[item.path]].index(groups[item.path]))
 
 
 @pytest.fixture(scope="session")
