@@ -14,6 +14,7 @@ import numpy as np
 from markupsafe import Markup
 
 from fo1_data.confidence.correctness import Judged
+from fo1_data.confidence.label_parts import label_parts
 from fo1_data.confidence.review_verdicts import judge_reviewed
 from fo1_data.confidence.risk_bound import error_interval
 from fo1_data.confidence.risk_figures import reliability, risk_curve
@@ -32,7 +33,7 @@ _LEAST_FOR_CURVES = 20
 
 @dataclass(frozen=True)
 class Estimate:
-    """The error of accepted labels: `wrong` of `judged` in `images`, and its interval."""
+    """The error of accepted labels: `wrong` of `judged` in `images`; `low` to `high` is its interval."""
 
     judged: int
     wrong: int
@@ -51,9 +52,11 @@ class Trust:
 
     judge: LabelJudge | None = None
     judged: list[tuple[str, float | None, bool, bool]] = field(default_factory=list)
+    most_labels: int = 1
 
     def add(self, row: ImageRow) -> None:
-        """Take in the labels of a row that gold judges."""
+        """Take in a row: the labels that gold judges, and how many of an image may have been accepted."""
+        self.most_labels = max(self.most_labels, _num_unreviewed(row))
         if self.judge is not None:
             self.judged += _facts(self.judge(row))
 
@@ -64,8 +67,9 @@ class Trust:
             if one.certifies
         ]  # fmt: skip
         if any(one.right is not None for one in audited):
-            return estimate_error(_facts(audited)), "the audit"
-        return estimate_error([one for one in self.judged if one[3]]), "gold"
+            most = max(self.most_labels, *map(_num_unreviewed, history.originals.values()))
+            return estimate_error(_facts(audited), most), "the audit"
+        return estimate_error([one for one in self.judged if one[3]], self.most_labels), "gold"
 
     def charts(self) -> list[tuple[str, str, Markup]]:
         """Reliability and risk-coverage curve of the labels that have a confidence and were judged."""
@@ -99,8 +103,17 @@ def _facts(judged: Iterable[Judged]) -> list[tuple[str, float | None, bool, bool
     ]
 
 
-def estimate_error(judged: list[tuple[str, float | None, bool, bool]]) -> Estimate | None:
-    """The share of wrong labels among those given, with its interval by image; None of nothing."""
+def _num_unreviewed(row: ImageRow) -> int:
+    """How many labels of a row may be accepted, or drawn for the audit: all but those sent to people."""
+    return sum(part.label.decision is not Decision.REVIEW for part in label_parts(row))
+
+
+def estimate_error(judged: list[tuple[str, float | None, bool, bool]], most_labels: int) -> Estimate | None:
+    """The share of wrong labels among those given, with its interval by image; None of nothing.
+
+    `most_labels`: how many an image has at most, of all images that the estimate is for: it must not be
+    taken from those that were judged.
+    """
     if not judged:
         return None
     accepted, wrong = Counter[str](), Counter[str]()
@@ -110,7 +123,7 @@ def estimate_error(judged: list[tuple[str, float | None, bool, bool]]) -> Estima
     names = sorted(accepted)
     counts = np.array([accepted[name] for name in names], dtype=np.float64)
     errors = np.array([wrong[name] for name in names], dtype=np.float64)
-    low, high = error_interval(errors, counts, int(counts.max()), CONFIDENCE_LEVEL)
+    low, high = error_interval(errors, counts, most_labels, CONFIDENCE_LEVEL)
     return Estimate(len(judged), int(errors.sum()), len(names), low, high)
 
 

@@ -7,6 +7,7 @@ from factories import make_dataset, make_row
 
 from fo1_data.confidence.correctness import Judged
 from fo1_data.confidence.label_parts import label_parts
+from fo1_data.dataset.correction_history import CorrectionHistory
 from fo1_data.dataset.merge import merge_corrections
 from fo1_data.report import write_report
 from fo1_data.report_curves import curve_chart, thinned, top_of_axis
@@ -74,14 +75,32 @@ def test_an_unrouted_dataset_says_nothing_of_trust(tmp_path: Path) -> None:
 
 
 def test_estimates_hold_the_share_and_narrow_with_more_images() -> None:
-    few = estimate_error([(f"{n}", 0.9, n % 5 > 0, True) for n in range(25)])
-    many = estimate_error([(f"{n}", 0.9, n % 5 > 0, True) for n in range(400)])
+    few = estimate_error([(f"{n}", 0.9, n % 5 > 0, True) for n in range(25)], 1)
+    many = estimate_error([(f"{n}", 0.9, n % 5 > 0, True) for n in range(400)], 1)
     assert few is not None
     assert many is not None
     for estimate in (few, many):
         assert estimate.low < estimate.error == 0.2 < estimate.high
     assert many.high - many.low < few.high - few.low
-    assert estimate_error([]) is None
+    assert estimate_error([], 1) is None
+
+
+def test_the_interval_pays_for_images_with_more_labels_than_those_judged() -> None:
+    """The bound holds for at most M labels of an image: of all images, not of those that were looked at."""
+    judged, larger = [make_row(seed, 2) for seed in range(30)], make_row(99, 12)
+    known = {row.image_id for row in judged}
+    few, many = (Trust(lambda row: judge_by_place(row) if row.image_id in known else []) for _ in range(2))
+    for row in judged:
+        for label in row.all_labels():
+            label.decision = Decision.ACCEPT
+        few.add(row)
+        many.add(row)
+    many.add(larger)
+    narrow, wide = few.estimate(CorrectionHistory())[0], many.estimate(CorrectionHistory())[0]
+    assert narrow is not None
+    assert wide is not None
+    assert (wide.judged, wide.wrong) == (narrow.judged, narrow.wrong)
+    assert wide.low < narrow.low < narrow.error < narrow.high < wide.high
 
 
 def test_minutes_saved_are_those_of_accepted_labels() -> None:
