@@ -32,26 +32,30 @@ from fo1_data.evaluation.captions import CaptionMatch
 from fo1_data.evaluation.matching import Pair
 from schemas.labels import LabelKind
 
-__all__ = ["auroc", "expected_calibration_error", "order_figures", "score_confidences"]
-
 GOAL = 0.02
 _COVERAGES = (0.5, 0.8, 0.9, 1.0)
 # Enough for two digits; `fo1 evaluate` is not to take minutes for a fit.
-_MOST_FITTED = 4_000
+MOST_FITTED = 4_000
 _LEAST_OF_A_SIDE = 10
 _NUM_FOLDS = 3
 
 Values = npt.NDArray[np.float64]
 
 
-def score_confidences(pairs: Sequence[Pair], how: CaptionMatch) -> dict[str, object]:
+def score_confidences(
+    pairs: Sequence[Pair], how: CaptionMatch, most_fitted: int = MOST_FITTED
+) -> dict[str, object]:
     """Brier score, calibration error, AUROC and error at coverages of brief captions, and `kinds` of all.
 
     The figures at the top are over labels with a confidence: `num` is 0 where nothing was calibrated.
+    Signals are compared on about `most_fitted` labels of each kind, those of the images with the least ids.
     """
     judged = [one for one in judge_pairs(pairs, how) if one.right is not None]
     captions = [one for one in judged if one.part.kind is LabelKind.BRIEF_CAPTION]
-    kinds = {kind.value: _kind_figures(kind, judged) for kind in by_kind(judged)}
+    kinds = {
+        kind.value: _kind_figures(arrays, [one for one in judged if one.part.kind is kind], most_fitted)
+        for kind, arrays in by_kind(judged).items()
+    }
     return {**_stored_figures(captions), "kinds": kinds}
 
 
@@ -99,19 +103,17 @@ def probability_of(trust: Values, judged: JudgedKind, seed: int = 0) -> Values:
     )
 
 
-def _kind_figures(kind: LabelKind, judged: Sequence[Judged]) -> dict[str, Any]:
-    ours = [one for one in judged if one.part.kind is kind]
-    arrays = by_kind(ours)[kind]
+def _kind_figures(arrays: JudgedKind, judged: Sequence[Judged], most_fitted: int) -> dict[str, Any]:
     right = arrays.right.astype(np.float64)
     document: dict[str, Any] = {"num": len(right), "error": _round(1 - right.mean())}
-    stored = [one for one in ours if one.part.label.confidence is not None]
+    stored = [one for one in judged if one.part.label.confidence is not None]
     if stored:
         confidence, truth = _confidence_and_truth(stored)
         document["confidence"] = order_figures(confidence, truth, confidence)
+    arrays = _at_most(arrays, most_fitted)
+    right = arrays.right.astype(np.float64)
     if min(right.sum(), len(right) - right.sum()) < _LEAST_OF_A_SIDE:
         return document | {"note": "too few right or wrong labels to compare signals"}
-    arrays = _at_most(arrays, _MOST_FITTED)
-    right = arrays.right.astype(np.float64)
     if len(set(arrays.image_ids)) < 2:
         return document | {"note": "one image: signals are compared out of fold by image"}
     every = signal_names(arrays.tables)
