@@ -16,14 +16,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from fo1_data.confidence.label_parts import LabelPart, label_parts
-from fo1_data.evaluation.captions import CaptionMatch, brief_caption_right, edit_distance, says
+from fo1_data.evaluation.captions import CaptionMatch, brief_caption_right, says, text_right
 from fo1_data.evaluation.detection import named_regions, wanted_regions
 from fo1_data.evaluation.matching import Pair
 from schemas.corpus import CorpusRegion
 from schemas.images import Count, Grounding
 from schemas.labels import LabelKind, Source
-
-MOST_CHARACTER_ERROR = 0.1
 
 
 @dataclass(frozen=True)
@@ -77,6 +75,5 @@ def _text_right(kind: LabelKind, text: str, gold: CorpusRegion, how: CaptionMatc
     if kind is LabelKind.DETAILED_CAPTION:
         return says(text, (gold.detailed_caption,), how) if gold.detailed_caption else None
     if kind is LabelKind.OCR and gold.text is not None:
-        wanted = gold.text.strip()
-        return edit_distance(text.strip(), wanted) <= MOST_CHARACTER_ERROR * len(wanted)
+        return text_right(text, gold.text)
     return None

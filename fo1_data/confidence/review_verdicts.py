@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 from fo1_data.confidence.correctness import Judged
 from fo1_data.confidence.label_parts import LabelPart, label_parts
-from fo1_data.evaluation.captions import words_of
+from fo1_data.evaluation.words import words_of
 from schemas.corrections import Correction, CorrectionAction, Lane
 from schemas.images import Count, ImageRow
 from schemas.labels import Decision, Source

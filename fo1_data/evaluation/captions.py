@@ -13,12 +13,8 @@ from fo1_data.evaluation.matching import Pair, share
 from fo1_data.evaluation.words import edit_distance, words_of
 from schemas.corpus import CorpusRegion
 
-__all__ = [
-    "CaptionMatch", "brief_caption_right", "edit_distance", "says", "score_captions", "score_texts",
-    "words_of",
-]  # fmt: skip
-
 CaptionMatch = Literal["exact", "words"]
+MOST_CHARACTER_ERROR = 0.1
 
 
 def says(caption: str, gold_texts: Sequence[str | None], how: CaptionMatch) -> bool:
@@ -35,6 +31,15 @@ def brief_caption_right(caption: str, gold: CorpusRegion, how: CaptionMatch) -> 
     if not gold.caption and not gold.label:
         return None
     return says(caption, (gold.caption, gold.label), how)
+
+
+def text_right(text: str, gold_text: str) -> bool:
+    """Whether a read text is right: at most a tenth of gold's characters would have to be changed.
+
+    Spaces around either are left out.
+    """
+    wanted = gold_text.strip()
+    return edit_distance(text.strip(), wanted) <= MOST_CHARACTER_ERROR * len(wanted)
 
 
 def score_captions(pairs: Sequence[Pair], how: CaptionMatch) -> dict[str, object]:

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fo1_data.evaluation.captions import words_of
 from fo1_data.evaluation.matching import Pair, share
+from fo1_data.evaluation.words import words_of
 from schemas.corpus import CorpusImage
 from schemas.labels import LabelKind
 

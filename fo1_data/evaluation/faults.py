@@ -1,16 +1,17 @@
 """What a row says that its gold says otherwise: the single mistakes behind the figures of `fo1 evaluate`.
 
-Right and wrong are decided by the same rules as there. Regions count as in the row, boxes are in pixels of
-the EXIF-oriented image, x_min y_min x_max y_max.
+Right and wrong are decided by the rules of `fo1_data.confidence.correctness`. Regions count as in the row,
+boxes are in pixels of the EXIF-oriented image, x_min y_min x_max y_max.
 """
 
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from fo1_data.evaluation.captions import CaptionMatch, says, words_of
+from fo1_data.evaluation.captions import CaptionMatch, says, text_right
 from fo1_data.evaluation.detection import named_regions, wanted_regions
 from fo1_data.evaluation.matching import Pair
+from fo1_data.evaluation.words import words_of
 from schemas.corpus import CorpusRegion
 from schemas.images import ImageRow
 from schemas.labels import LabelKind
@@ -94,7 +95,7 @@ def _judge_region(region: Region, gold: CorpusRegion, how: CaptionMatch, found: 
             found.swaps.update((b, a) for a, b in zip(words, meant, strict=True) if a != b)
     if region.text is not None and gold.text is not None:
         found.num_judged += 1
-        if region.text.strip() != gold.text.strip():
+        if not text_right(region.text, gold.text):
             found.regions.setdefault(region.index, []).append(f"“{gold.text}”" if gold.text else NOTHING)
 
 

@@ -5,9 +5,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_scores import perfect_row, scene_gold
 
+from fo1_data.confidence.correctness import judge_pairs
 from fo1_data.evaluation.faults import Faults, Mistakes, find_faults
 from fo1_data.evaluation.matching import GoldIndex, make_pair
-from schemas.labels import LabelKind
+from schemas.labels import Label, LabelKind
 
 
 @given(seed=st.integers(0, 50), reverse=st.booleans())
@@ -42,6 +43,20 @@ def test_every_mistake_is_told_with_what_gold_says() -> None:
     assert faults.phrases[LabelKind.GROUND, first.text] == told
     assert faults.counts == {gold.counts[0].text: gold.counts[0].count}
     assert faults.missed_xyxy == [gold.regions[-1].box_xyxy]
+
+
+@pytest.mark.parametrize("text", ["AB12cd34ef", "AB12cd34eF", "AB12cd34xx"])
+def test_a_text_is_a_fault_where_calibrating_calls_it_wrong(text: str) -> None:
+    gold = scene_gold()
+    regions = [one.model_copy(update={"text": "AB12cd34ef"}) for one in gold.regions or []]
+    row = perfect_row(gold)
+    label = Label(kind=LabelKind.OCR, text=text)
+    for region in row.regions:
+        region.text, region.labels = text, [label]
+    pair = make_pair(row, gold.model_copy(update={"regions": regions}))
+    judged = [one.right for one in judge_pairs([pair], "exact") if one.part.kind is LabelKind.OCR]
+    assert len(judged) == len(regions)
+    assert sum(right is False for right in judged) == len(find_faults(pair).regions)
 
 
 def test_mistakes_add_up() -> None:
