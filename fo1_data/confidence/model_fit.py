@@ -111,8 +111,8 @@ def fit_platt(scores: Values, right: Right) -> ConfidenceMap:
     """Platt's map (1999): a sigmoid of the score, with his targets; its slope is kept above 0."""
     from sklearn.linear_model import LogisticRegression
 
-    weights = np.ones(len(right))
-    found = LogisticRegression(C=1e6, max_iter=2000).fit(_twice(scores)[:, None], *_soft(right, weights))
+    twice = np.concatenate([scores, scores])[:, None]
+    found = LogisticRegression(C=1e6, max_iter=2000).fit(twice, *_soft(right))
     slope, intercept = float(found.coef_[0, 0]), float(found.intercept_[0])
     if slope < _SMALLEST_SLOPE:
         share = (right.sum() + 1) / (len(right) + 2)
@@ -193,16 +193,12 @@ def mapped_out_of_fold(
     return mapped
 
 
-def _twice(values: Values) -> Values:
-    return np.concatenate([values, values])
-
-
-def _soft(right: Right, weights: Values) -> tuple[Right, Values]:
+def _soft(right: Right) -> tuple[Right, Values]:
     """Platt's targets as weights: each label once as right and once as wrong, by (n + 1) / (n + 2)."""
     num_right, num_wrong = int(right.sum()), int((~right).sum())
     target = np.where(right, (num_right + 1) / (num_right + 2), 1 / (num_wrong + 2))
     sides = np.concatenate([np.ones(len(right), dtype=bool), np.zeros(len(right), dtype=bool)])
-    return sides, np.concatenate([target * weights, (1 - target) * weights])
+    return sides, np.concatenate([target, 1 - target])
 
 
 def _tree_of(tree: "object", learning_rate: float) -> Tree:
