@@ -9,7 +9,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from fo1_data.corpus.storage import open_store
+from fo1_data.corpus.storage import open_store, split_address
 from fo1_data.errors import ConfigError, StorageError
 from fo1_data.labelling import LabellerIdentity
 from schemas.dataset import SCHEMA_VERSION
@@ -50,8 +50,8 @@ def corpus_name(config: RunConfig) -> str:
 def _content_sha256(address: str | None) -> str | None:
     if address is None:
         return None
-    folder, _, name = address.rpartition("/")
+    folder, name = split_address(address)
     try:
-        return hashlib.sha256(open_store(folder or ".").read_bytes(name)).hexdigest()
+        return hashlib.sha256(open_store(folder).read_bytes(name)).hexdigest()
     except (OSError, StorageError) as error:
         raise ConfigError(f"{address} cannot be read: {error}") from error

@@ -17,10 +17,11 @@ from fo1_data.confidence.calibration import read_calibration
 from fo1_data.config import resolved
 from fo1_data.corpus.readers import read_corpus
 from fo1_data.corpus.shards import listing_sha256, plan_shards
-from fo1_data.corpus.storage import open_store
+from fo1_data.corpus.storage import open_store, split_address
 from fo1_data.dataset.layout import marker
 from fo1_data.dataset.lease import Lease, refuse_held
-from fo1_data.dataset.manifest import find_manifest, read_manifest
+from fo1_data.dataset.manifest import find_manifest
+from fo1_data.dataset.reader import open_dataset
 from fo1_data.dataset.replay import replay_entries
 from fo1_data.dataset.shard_files import read_marker
 from fo1_data.dataset.writer import DatasetRun, open_run
@@ -144,6 +145,7 @@ class RunInWork:
     def finish(self, identity: LabellerIdentity) -> Manifest:
         """Write the manifest: the dataset is complete. A review budget is spent here, over all rows."""
         routing, budget = self._routing(identity)
+        parent = open_dataset(self._config.parent) if self._config.parent else None
         manifest = self.run.finalise(
             name=self._config.name or Path(self._config.out.rstrip("/")).name,
             model=ModelInfo(
@@ -153,10 +155,11 @@ class RunInWork:
             shard_ids=[shard.shard_id for shard in self._planned.shards],
             listing_rejects=self._planned.listing_rejects,
             calibration_sha256=_file_sha256(self._config.calibration),
-            parent=read_manifest(open_store(self._config.parent)) if self._config.parent else None,
+            parent=parent.manifest if parent else None,
             lease=self._lease,
             decider=budget,
             routing=routing,
+            history=parent.history() if parent else None,
         )
         self.close("succeeded", decided=manifest.counts if budget is not None else None)
         return manifest
@@ -240,5 +243,5 @@ def _refuse_unwritable(out: str) -> None:
 def _file_sha256(address: str | None) -> str | None:
     if address is None:
         return None
-    folder, _, name = address.rpartition("/")
-    return hashlib.sha256(open_store(folder or ".").read_bytes(name)).hexdigest()
+    folder, name = split_address(address)
+    return hashlib.sha256(open_store(folder).read_bytes(name)).hexdigest()

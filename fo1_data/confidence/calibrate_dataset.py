@@ -8,11 +8,12 @@ from fo1_data.confidence.calibration_match import labelled_by
 from fo1_data.confidence.correctness import judge_pairs
 from fo1_data.confidence.label_parts import label_parts
 from fo1_data.confidence.review_verdicts import judge_reviewed
+from fo1_data.corpus.addresses import normalise
 from fo1_data.corpus.readers import read_corpus
-from fo1_data.corpus.storage import open_store
+from fo1_data.corpus.streams import read_whole
 from fo1_data.dataset.manifest import now
 from fo1_data.dataset.reader import Dataset, open_dataset
-from fo1_data.errors import CalibrationError, StorageError
+from fo1_data.errors import CalibrationError, Fo1Error
 from fo1_data.evaluation.captions import CaptionMatch
 from fo1_data.evaluation.matching import pair_rows
 from schemas.calibration import Calibration
@@ -64,10 +65,9 @@ def read_corrections(address: str) -> list[Correction] | None:
     """The corrections of a JSON Lines file of them; None where it is something else."""
     if not address.endswith((".jsonl", ".ndjson")):
         return None
-    folder, _, name = address.rpartition("/")
     try:
-        lines = open_store(folder or ".").read_bytes(name).decode().split("\n")
-    except (OSError, StorageError, UnicodeDecodeError):
+        lines = read_whole(normalise(address)).decode().split("\n")
+    except (OSError, Fo1Error, UnicodeDecodeError):
         return None
     first = next((line for line in lines if line.strip()), "")
     if '"action"' not in first:
@@ -97,8 +97,8 @@ def _prompts_version(dataset: Dataset) -> str | None:
 
 
 def _sha256(address: str) -> str | None:
-    folder, _, name = address.rpartition("/")
+    """Of a gold's one file, hex; None of a folder or a glob."""
     try:
-        return hashlib.sha256(open_store(folder or ".").read_bytes(name)).hexdigest()
-    except (OSError, StorageError):
+        return hashlib.sha256(read_whole(normalise(address))).hexdigest()
+    except (OSError, Fo1Error):
         return None

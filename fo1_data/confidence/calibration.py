@@ -27,7 +27,7 @@ from fo1_data.confidence.signal_columns import (
     signal_names,
     signals_of,
 )
-from fo1_data.corpus.storage import open_store
+from fo1_data.corpus.storage import open_store, split_address
 from fo1_data.errors import CalibrationError, StorageError
 from schemas.calibration import (
     CALIBRATION_VERSION,
@@ -177,9 +177,9 @@ def predict(kind: KindCalibration, tables: Sequence[Mapping[str, float]]) -> npt
 def write_calibration(calibration: Calibration, out: str) -> str:
     """Write the file at a path or URL; returns its SHA-256 (hex)."""
     data = (json.dumps(calibration.model_dump(mode="json"), sort_keys=True) + "\n").encode()
-    folder, _, name = out.rpartition("/")
+    folder, name = split_address(out)
     try:
-        open_store(folder or ".").write_bytes(name, data)
+        open_store(folder).write_bytes(name, data)
     except (OSError, StorageError) as error:
         raise CalibrationError(f"--out {out}: cannot be written: {error}") from None
     return hashlib.sha256(data).hexdigest()
@@ -187,9 +187,9 @@ def write_calibration(calibration: Calibration, out: str) -> str:
 
 def read_calibration(address: str) -> tuple[Calibration, str]:
     """The calibration at a path or URL, and its file's SHA-256 (hex). Raises CalibrationError in one line."""
-    folder, _, name = address.rpartition("/")
+    folder, name = split_address(address)
     try:
-        data = open_store(folder or ".").read_bytes(name)
+        data = open_store(folder).read_bytes(name)
     except (OSError, StorageError) as error:
         raise CalibrationError(f"--calibration {address}: cannot be read: {error}") from None
     try:
@@ -198,11 +198,17 @@ def read_calibration(address: str) -> tuple[Calibration, str]:
         if isinstance(version, int) and version > CALIBRATION_VERSION:
             raise CalibrationError(f"{address} has version {version}: use a newer fo1-data")
         return Calibration.model_validate(document), hashlib.sha256(data).hexdigest()
-    except (ValueError, ValidationError) as error:
-        reason = str(error).splitlines()[0]
+    except ValueError as error:
+        reason = _first_fault(error) if isinstance(error, ValidationError) else str(error).splitlines()[0]
         raise CalibrationError(
             f"{address} is no calibration (make one with fo1 calibrate): {reason}"
         ) from None
+
+
+def _first_fault(error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return f"{where}: {first['msg']}" if where else first["msg"]
 
 
 def _constant(fitted: JudgedKind, held_out: JudgedKind, smaller: int, further: str | None) -> KindCalibration:

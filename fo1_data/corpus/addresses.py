@@ -87,7 +87,7 @@ def parent(address: str) -> str:
     if path is not None:
         return address_of(path.parent)
     scheme, rest = address.split("://", 1)
-    head, _, _ = _without_query(rest).rstrip("/").rpartition("/")
+    head, _, _ = (_without_query(rest) if is_web(address) else rest).rstrip("/").rpartition("/")
     return f"{scheme}://{head}" if head else address
 
 

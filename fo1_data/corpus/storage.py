@@ -15,7 +15,16 @@ from pathlib import Path
 import pyarrow as pa
 from pyarrow import fs as pafs
 
-from fo1_data.corpus.addresses import file_system, fsspec_file_system, is_web, join, local_path, normalise
+from fo1_data.corpus.addresses import (
+    base_name,
+    file_system,
+    fsspec_file_system,
+    is_web,
+    join,
+    local_path,
+    normalise,
+    parent,
+)
 from fo1_data.corpus.archives import read_member
 from fo1_data.corpus.downloads import download
 from fo1_data.corpus.images import InputLimits
@@ -35,6 +44,17 @@ def read_bytes(entry: CorpusImage, limits: InputLimits) -> bytes:
     if entry.inner is not None:
         return read_member(entry, limits)
     return download(entry.uri, max_bytes=limits.max_bytes, timeout_s=limits.download_timeout_s)
+
+
+def split_address(address: str) -> tuple[str, str]:
+    """The folder that a file is in, for `open_store`, and its name there: of `/C.json`, `/` and `C.json`.
+
+    Raises ConfigError where the address ends as that of a folder does.
+    """
+    if address.endswith("/"):
+        raise ConfigError(f"{address} names a folder: name a file in it")
+    whole = normalise(address)
+    return parent(whole), base_name(whole)
 
 
 def open_store(url: str) -> "Store":

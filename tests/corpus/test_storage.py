@@ -17,7 +17,7 @@ from faulty_server import FaultyServer
 from fo1_data.corpus import storage
 from fo1_data.corpus.addresses import address_of, join, local_path, normalise, parent
 from fo1_data.corpus.images import InputLimits
-from fo1_data.corpus.storage import Store, open_store, read_bytes
+from fo1_data.corpus.storage import Store, open_store, read_bytes, split_address
 from fo1_data.errors import ConfigError, InputReject, StorageError
 from schemas.corpus import CorpusImage
 
@@ -39,6 +39,26 @@ def server() -> Iterator[FaultyServer]:
 
 
 # --- local files
+
+
+@pytest.mark.parametrize(
+    ("address", "folder", "name"),
+    [
+        ("/C.json", "/", "C.json"),
+        ("/a/b.c/C.json", "/a/b.c", "C.json"),
+        ("file:///a%20b/C.json", "/a b", "C.json"),
+        ("s3://bucket/C.json", "s3://bucket", "C.json"),
+        ("s3://bucket/a#1/C d.json", "s3://bucket/a#1", "C d.json"),
+        ("C.json", str(Path.cwd()), "C.json"),
+    ],
+)
+def test_an_address_is_split_into_folder_and_name(address: str, folder: str, name: str) -> None:
+    assert split_address(address) == (folder, name)
+
+
+def test_a_folder_is_no_file() -> None:
+    with pytest.raises(ConfigError, match="name a file"):
+        split_address("a/")
 
 
 def test_a_local_file_by_path_and_by_url(tmp_path: Path) -> None:
