@@ -2,16 +2,33 @@
 
 Everything is plain numbers, so that a confidence is computed from the file alone, without the library
 that fitted it. A *score* is log odds before the map; a *confidence* is the probability, 0 to 1, that a
-label is right. Holds no code; what the numbers mean is said beside each.
+label is right. What the numbers mean is said beside each. All that is here is a check that they fit together:
+a file that was edited by hand is refused, and not found out while labelling.
 """
 
-from typing import Annotated, Literal
+from collections.abc import Sized
+from itertools import pairwise
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from schemas.labels import LabelKind
 
 CALIBRATION_VERSION = 1
+Probability = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=0)]
+
+
+def _must_be_as_long(**lists: Sized) -> None:
+    if len({len(one) for one in lists.values()}) > 1:
+        told = ", ".join(f"{name} {len(one)}" for name, one in lists.items())
+        raise ValueError(f"lists must be equally long: {told}")
+
+
+def _must_rise(**lists: list[float]) -> None:
+    for name, values in lists.items():
+        if any(low > high for low, high in pairwise(values)):
+            raise ValueError(f"{name} must rise")
 
 
 class SignalColumn(BaseModel):
@@ -20,10 +37,11 @@ class SignalColumn(BaseModel):
     The first is (value - mean) / deviation, the second the value's rank as a standard normal number: the
     interpolation between the points (`knots`, `ranks`), flat beyond the ends; so both ends of a skewed
     signal are told apart. `fill` stands in for a missing value. `indicator`: a further column, 1 where it
-    was missing. `usual_low`, `usual_high`: the 10th and 90th percentile over right labels, for reasons.
+    was missing. `usual_low`, `usual_high`: the 10th and 90th percentile over right labels, for reasons. All
+    but `ranks` are in the unit of the signal (`fo1_data/confidence/signals.py`).
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     name: str
     fill: float
@@ -31,17 +49,23 @@ class SignalColumn(BaseModel):
     deviation: float = Field(gt=0)
     low: float
     high: float
-    knots: list[float]
+    knots: list[float] = Field(min_length=1)
     ranks: list[float]
     indicator: bool = False
     usual_low: float
     usual_high: float
 
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        _must_be_as_long(knots=self.knots, ranks=self.ranks)
+        _must_rise(knots=self.knots, ranks=self.ranks)
+        return self
+
 
 class LogisticModel(BaseModel):
     """score = intercept + weights . columns: values, then ranks, then indicators, in order of signals."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     family: Literal["logistic"] = "logistic"
     intercept: float
@@ -51,22 +75,33 @@ class LogisticModel(BaseModel):
 class Tree(BaseModel):
     """A binary tree by node number: go `left` where column `feature` is at most `threshold`.
 
-    A leaf has `feature` -1; `value` is what it adds to the score.
+    A leaf has `feature` -1; `value` is what it adds to the score. A node's children come after it.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     feature: list[int]
     threshold: list[float]
     left: list[int]
     right: list[int]
-    value: list[float]
+    value: list[float] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        _must_be_as_long(
+            feature=self.feature, threshold=self.threshold, left=self.left, right=self.right, value=self.value
+        )
+        for node, feature in enumerate(self.feature):
+            children = (self.left[node], self.right[node])
+            if feature >= 0 and not all(node < child < len(self.feature) for child in children):
+                raise ValueError(f"node {node} of a tree leads to {children}: children come after a node")
+        return self
 
 
 class BoostedTrees(BaseModel):
     """score = intercept + weights . columns + the sum of the trees."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     family: Literal["boosted_trees"] = "boosted_trees"
     intercept: float
@@ -77,7 +112,7 @@ class BoostedTrees(BaseModel):
 class ConstantModel(BaseModel):
     """Every label has the same score: gold was one-sided, or too small to tell labels apart."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     family: Literal["constant"] = "constant"
     intercept: float
@@ -93,13 +128,19 @@ class ConfidenceMap(BaseModel):
     With the slope above 0 and the share above 0 the map rises strictly: labels keep their order.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     slope: float = Field(gt=0)
     intercept: float
     platt_share: float = Field(gt=0, le=1)
     scores: list[float] = []
-    confidences: list[float] = []
+    confidences: list[Probability] = []
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        _must_be_as_long(scores=self.scores, confidences=self.confidences)
+        _must_rise(scores=self.scores, confidences=self.confidences)
+        return self
 
 
 class JudgedLabels(BaseModel):
@@ -110,10 +151,15 @@ class JudgedLabels(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    image: list[int] = []
-    place: list[int] = []
-    confidence: list[float] = []
+    image: list[Count] = []
+    place: list[Count] = []
+    confidence: list[Probability] = []
     wrong: list[bool] = []
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        _must_be_as_long(image=self.image, place=self.place, confidence=self.confidence, wrong=self.wrong)
+        return self
 
 
 class FitFigures(BaseModel):
@@ -153,6 +199,20 @@ class KindCalibration(BaseModel):
     held_out: JudgedLabels
     scope: Literal["all", "accepted_before"] = "all"
 
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if isinstance(self.model, ConstantModel):
+            return self
+        width = 2 * len(self.columns) + sum(column.indicator for column in self.columns)
+        if len(self.model.weights) != width:
+            raise ValueError(
+                f"{len(self.columns)} signals make {width} columns: weights are {len(self.model.weights)}"
+            )
+        trees = self.model.trees if isinstance(self.model, BoostedTrees) else []
+        if any(feature >= width for tree in trees for feature in tree.feature):
+            raise ValueError(f"a tree asks for a column that is none of the {width}")
+        return self
+
 
 class Calibration(BaseModel):
     """`C.json` of `fo1 calibrate`: for one model, one proposer and one wording of the questions."""
@@ -181,7 +241,7 @@ class RoutingSettings(BaseModel):
 
     max_error: float | None = Field(default=None, gt=0, lt=1)
     confidence_level: float = Field(default=0.9, gt=0, lt=1)
-    review_budget: float | None = Field(default=None, ge=0)
+    review_budget: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     audit: float = Field(default=0.0, ge=0, le=1)
     seed: int = 0
 

@@ -55,7 +55,7 @@ class RunConfig(BaseModel):
     calibration: str | None = None
     max_error: float | None = Field(default=None, gt=0, lt=1)
     confidence_level: float = Field(default=0.9, gt=0, lt=1)
-    review_budget: float | None = Field(default=None, ge=0)
+    review_budget: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     audit: float = Field(default=0.0, ge=0, le=1)
     seed: int = 0
 

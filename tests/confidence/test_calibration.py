@@ -1,8 +1,10 @@
 """A calibration: the same for the same labels and seed, clear about poor gold, refused for other labels."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from fo1_data.confidence.calibrate_dataset import calibrate_dataset
 from fo1_data.confidence.calibration import JudgedKind, fit_kind, predict, read_calibration, write_calibration
 from fo1_data.confidence.calibration_match import Labelled, check_match, covers
 from fo1_data.errors import CalibrationError
-from schemas.calibration import Calibration
+from schemas.calibration import BoostedTrees, Calibration, LogisticModel, Tree
 from schemas.corrections import Correction, correction_line
 from schemas.labels import Decision, LabelKind
 
@@ -216,6 +218,60 @@ def test_a_broken_file_is_one_line(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(CalibrationError) as caught:
         read_calibration(str(path))
     assert "\n" not in str(caught.value)
+
+
+def _each_fault(kind: dict[str, Any]) -> Iterator[None]:
+    """Makes one fault after another in a calibrated kind, each alone."""
+    column, tree = kind["columns"][0], kind["model"]["trees"][0]
+    lists = [
+        kind["model"]["weights"],
+        kind["columns"],
+        column["ranks"],
+        tree["left"],
+        kind["held_out"]["wrong"],
+    ]
+    for one in (*lists, kind["fit_labels"]["confidence"]):
+        last = one.pop()
+        yield
+        one.append(last)
+    inner = tree["feature"].index(max(tree["feature"]))
+    values = [
+        (tree["left"], inner, inner), (tree["right"], inner, 3), (tree["feature"], inner, 999),
+        (column, "mean", float("nan")), (column, "knots", [1.0] + [0.0] * (len(column["knots"]) - 1)),
+        (kind["held_out"]["confidence"], 0, 1.5), (kind["held_out"]["image"], 0, -1),
+        (kind["map"], "scores", [0.0]), (kind["map"], "slope", 0),
+    ]  # fmt: skip
+    for holder, place, value in values:
+        before, holder[place] = holder[place], value
+        yield
+        holder[place] = before
+
+
+def test_numbers_that_do_not_fit_together_are_one_line(
+    made: tuple[Path, Path, Calibration], tmp_path: Path
+) -> None:
+    """A hand-edited file is refused when it is read: nothing of it may fail, or go on for ever, later."""
+    kind = fit_kind(made_kind(num_images=60), families=["logistic"], num_folds=2)
+    assert isinstance(kind.model, LogisticModel)
+    sides = {"left": [1, 0, 0], "right": [2, 0, 0]}
+    tree = Tree(feature=[0, -1, -1], threshold=[0.5, 0, 0], value=[0, 0.1, -0.1], **sides)
+    boosted = BoostedTrees(intercept=0, weights=kind.model.weights, trees=[tree])
+    kinds = {LabelKind.GROUND: kind.model_copy(update={"model": boosted})}
+    calibration = made[2].model_copy(update={"kinds": kinds})
+    document = calibration.model_dump(mode="json")
+    path = tmp_path / "C.json"
+    path.write_text(json.dumps(document))
+    assert read_calibration(str(path))[0] == calibration
+    num_refused = 0
+    for _ in _each_fault(document["kinds"]["ground"]):
+        path.write_text(json.dumps(document))
+        with pytest.raises(CalibrationError, match="no calibration") as caught:
+            read_calibration(str(path))
+        assert "\n" not in str(caught.value)
+        num_refused += 1
+    assert num_refused == 15
+    path.write_text(json.dumps(document))
+    assert read_calibration(str(path))[0] == calibration
 
 
 def test_unknown_keys_are_refused(made: tuple[Path, Path, Calibration], tmp_path: Path) -> None:

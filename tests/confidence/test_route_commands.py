@@ -157,7 +157,9 @@ def test_a_calibration_of_another_model_is_refused_or_forced(made: Path, tmp_pat
         ((), "nothing to decide"),
         (("--max-error", 0.1), "needs --calibration"),
         (("--max-error", 2, "--calibration", "C.json"), "--max-error"),
+        (("--review-budget", "inf"), "--review-budget"),
         (("--calibration", "nowhere.json"), "cannot be read"),
+        (("--calibration", "somewhere/"), "names a folder"),
     ],
 )
 def test_what_cannot_be_decided_is_one_line(
