@@ -1,0 +1,73 @@
+"""Public commands of this project, run once each: a step whose result is there already is skipped.
+
+A step's result is the JSON that the command printed, kept as `steps/NAME.json` beside its seconds. What a
+step that was cut off had written is removed before it runs again; `fo1 label` and `fo1 train` go on instead.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+FO1 = Path(sys.executable).with_name("fo1")
+_GO_ON = ("label", "train")
+
+
+class StepError(RuntimeError):
+    """A command failed; the message holds its last lines."""
+
+
+class Steps:
+    """The steps of one folder. `say` is told the name and seconds of each that ran."""
+
+    def __init__(self, folder: Path, say: Callable[[str], None], more_environment: Mapping[str, str]) -> None:
+        self.folder, self._say = folder, say
+        self._environment = {**os.environ, "OMP_NUM_THREADS": "1", **more_environment}
+        (folder / "steps").mkdir(parents=True, exist_ok=True)
+
+    def run(self, name: str, *arguments: str | Path | float, out: Path | None = None) -> dict[str, Any]:
+        """`fo1 ARGUMENTS [--out OUT] --json`, or what it printed when it ran before."""
+
+        def command() -> dict[str, Any]:
+            words = [str(one) for one in arguments]
+            if out is not None:
+                words += ["--out", str(out)]
+                if words[0] not in _GO_ON:
+                    shutil.rmtree(out, ignore_errors=True) if out.is_dir() else out.unlink(missing_ok=True)
+            return self._fo1(words)
+
+        return self.once(name, command)
+
+    def once(self, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """What `make` returns, kept under `name`; it is not called again."""
+        kept = self.folder / "steps" / f"{name}.json"
+        if kept.exists():
+            found: dict[str, Any] = json.loads(kept.read_text("utf-8"))["result"]
+            return found
+        began = time.perf_counter()
+        result = make()
+        seconds = round(time.perf_counter() - began, 1)
+        partial = kept.with_suffix(".partial")
+        partial.write_text(json.dumps({"seconds": seconds, "result": result}), encoding="utf-8")
+        partial.replace(kept)
+        self._say(f"{self.folder.name} {name}: {seconds:.0f} s")
+        return result
+
+    def seconds(self) -> float:
+        """Wall time of all steps."""
+        kept = (self.folder / "steps").glob("*.json")
+        return float(sum(json.loads(path.read_text("utf-8"))["seconds"] for path in kept))
+
+    def _fo1(self, words: list[str]) -> dict[str, Any]:
+        command = [str(FO1), *words, "--json"]
+        done = subprocess.run(command, capture_output=True, text=True, env=self._environment, check=False)
+        if done.returncode:
+            told = "\n".join((done.stderr or done.stdout).strip().splitlines()[-5:])
+            raise StepError(f"{' '.join(command)} failed ({done.returncode}):\n{told}")
+        result: dict[str, Any] = json.loads(done.stdout)
+        return result
