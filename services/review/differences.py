@@ -2,7 +2,9 @@
 
 A submitted annotation speaks of everything that was shown: what was left as it was, and not called wrong,
 is confirmed (`verdict`, right). A region called wrong whose texts were all left alone is wrong in each of
-them. Boxes: pixels of the EXIF-oriented image. Pure functions.
+them; one without texts is wrong under the phrases that name it; where there are none either, the box itself
+is wrong: deleted. A line of the counts that was deleted is a wrong count. Boxes: pixels of the EXIF-oriented
+image. Pure functions.
 """
 
 from collections.abc import Iterator
@@ -13,10 +15,11 @@ from schemas.corrections import Correction, CorrectionAction, CorrectionValue, L
 from schemas.labels import LabelKind
 from schemas.regions import Box, make_region_id
 from services.review.convert import Said, SaidRegion, counts_text, phrase_aliases
-from services.review.shown import ShownImage, ShownRegion
+from services.review.shown import ShownCount, ShownImage, ShownRegion
 
 # Browsers compute in percent: what they give back unmoved is off by far less, what a hand moves by more.
 STILL_PX = 0.01
+_DIGITS = 9
 
 
 @dataclass(frozen=True)
@@ -42,13 +45,15 @@ class _Teller:
         self._shown, self._said, self._submission = shown, said, submission
         self._known = {region.mark: region for region in shown.regions}
         self._ids = {mark: self._region_id(mark, region) for mark, region in said.regions.items()}
+        self._named = {mark for part in shown.phrases for mark in part.marks}
+        self._wrong = {mark for mark, region in said.regions.items() if self._is_wrong_as_such(mark, region)}
 
     def boxes(self) -> Iterator[Correction]:
         """Regions moved, deleted, added."""
         for mark, region in self._known.items():
             left = self._said.regions.get(mark)
             before = CorrectionValue(box_xyxy=region.box_xyxy)
-            if left is None:
+            if left is None or (mark in self._wrong and mark not in self._named):
                 yield self._one(CorrectionAction.DELETED, region_id=region.region_id, before=before)
             elif not is_still(region.box_xyxy, left.box_xyxy):
                 after = CorrectionValue(box_xyxy=left.box_xyxy)
@@ -80,7 +85,11 @@ class _Teller:
     def phrases(self) -> Iterator[Correction]:
         """Which regions a phrase names, changed or confirmed."""
         for alias, part in zip(phrase_aliases(self._shown), self._shown.phrases, strict=True):
-            now = [mark for mark, region in self._said.regions.items() if alias in region.phrases]
+            now = [
+                mark
+                for mark, region in self._said.regions.items()
+                if alias in region.phrases and mark not in self._wrong
+            ]
             kept = [mark for mark in part.marks if mark in self._said.regions]
             before = CorrectionValue(region_ids=part.region_ids)
             if set(now) != set(kept):
@@ -132,6 +141,27 @@ class _Teller:
             else:
                 after = CorrectionValue(count=count)
                 yield self._one(CorrectionAction.RECOUNTED, subject=phrase, before=before, after=after)
+        yield from self._counts_deleted(shown)
+
+    def _counts_deleted(self, shown: dict[str, ShownCount]) -> Iterator[Correction]:
+        """Counts whose lines are no longer there; of a line without a number nothing is known."""
+        if self._said.counts == counts_text(self._shown.counts):
+            return
+        lines = (self._said.counts or "").splitlines()
+        there = {line.rpartition("=")[0].strip() for line in lines} | {line.strip() for line in lines}
+        for phrase, part in shown.items():
+            if phrase.strip() not in there and len(phrase.splitlines()) == 1:
+                before = CorrectionValue(count=part.count, region_ids=part.region_ids)
+                yield self._one(
+                    CorrectionAction.VERDICT, kind=LabelKind.COUNT, subject=phrase, before=before, right=False
+                )
+
+    def _is_wrong_as_such(self, mark: str, left: SaidRegion) -> bool:
+        """Whether a region without any text is called wrong and left where it was."""
+        region = self._known.get(mark)
+        if region is None or left.verdict is not False or region.texts or any(left.texts.values()):
+            return False
+        return is_still(region.box_xyxy, left.box_xyxy)
 
     def _judged(
         self, region: ShownRegion, left: SaidRegion, changed: list[LabelKind]
@@ -180,6 +210,6 @@ def parse_counts(text: str) -> dict[str, int]:
     found: dict[str, int] = {}
     for line in text.splitlines():
         phrase, equals, number = line.rpartition("=")
-        if equals and number.strip().isdecimal() and phrase.strip():
+        if equals and number.strip().isdecimal() and len(number.strip()) <= _DIGITS and phrase.strip():
             found[phrase.strip()] = int(number)
     return found

@@ -12,7 +12,7 @@ from schemas.labels import LabelKind, Source
 from schemas.regions import make_region_id
 from services.review.convert import box_to_percent, read_result, result_of
 from services.review.differences import Submission, corrections_of
-from services.review.shown import ShownImage, shown_image
+from services.review.shown import ShownCount, ShownImage, shown_image
 
 BY = Submission("key/1", "ann@example.org", "2026-01-02T03:04:05.000006Z", 12.5, Lane.AUDIT, True)
 
@@ -114,6 +114,54 @@ def test_a_region_called_wrong(text: str, rights: list[bool]) -> None:
     result.append({"id": shown.regions[0].mark, "from_name": "verdict", "type": "choices", "value": value})
 
     assert [one.right for one in told(shown, result, CorrectionAction.VERDICT)] == rights
+
+
+def test_a_region_without_texts_called_wrong() -> None:
+    """It is wrong under the phrases that name it; named by none, the box itself is wrong."""
+    full = make_shown(caption=None, counts=[])
+    shown = full.model_copy(
+        update={"regions": [one.model_copy(update={"texts": {}}) for one in full.regions]}
+    )
+    result = edited(shown)
+    for region in shown.regions:
+        value = {"choices": ["wrong"]}
+        result.append({"id": region.mark, "from_name": "verdict", "type": "choices", "value": value})
+
+    found = told(shown, result)
+
+    (phrase,) = [one for one in found if one.action is CorrectionAction.REGROUNDED]
+    assert (phrase.subject, phrase.after and phrase.after.region_ids) == ("the square", [])
+    (deleted,) = [one for one in found if one.action is CorrectionAction.DELETED]
+    assert deleted.region_id == shown.regions[1].region_id
+    assert len(found) == 2
+
+
+@pytest.mark.parametrize(
+    ("left", "said"),
+    [
+        (None, {"shape": False, "star": False}),
+        ("", {"shape": False, "star": False}),
+        ("star = 1", {"shape": False, "star": True}),
+        ("shape = many\nstar = 1", {"star": True}),
+        (f"shape = {'9' * 5000}\nstar = 1", {"star": True}),
+        ("shape = 2\nstar = 1", {"shape": True, "star": True}),
+    ],
+)
+def test_a_deleted_count_is_wrong(left: str | None, said: dict[str, bool]) -> None:
+    counts = [
+        ShownCount(phrase=name, count=number, region_ids=[]) for name, number in (("shape", 2), ("star", 1))
+    ]
+    shown = make_shown(phrases=[], caption=None, counts=counts)
+    result = [one for one in edited(shown) if one["from_name"] != "counts" or left is not None]
+    for one in result:
+        if one["from_name"] == "counts":
+            one["value"] = {"text": [left]}
+
+    found = told(shown, result)
+
+    verdicts = {one.subject: one.right for one in found if one.kind is LabelKind.COUNT}
+    assert verdicts == said
+    assert not [one for one in found if one.action is CorrectionAction.RECOUNTED]
 
 
 def test_counts_and_the_images_caption() -> None:
