@@ -27,6 +27,10 @@ def push(
     ] = None,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only the most doubtful N.")] = None,
     annotators: Annotated[int, typer.Option("--annotators", min=1, help="People an image.")] = 1,
+    blind: Annotated[
+        bool | None,
+        typer.Option("--blind/--no-blind", help="Show nobody reasons and scores: the audit cannot be told."),
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Until all is in Label Studio.")] = True,
     timeout_s: Annotated[float, typer.Option("--timeout-s", help="How long to wait.")] = 3600.0,
     as_json: JsonOption = False,
@@ -39,7 +43,8 @@ def push(
     if wrong:
         raise ConfigError(f"--lane {wrong[0]}: take review or audit")
     with RemoteReviews() as reviews:
-        review = reviews.push(folder, title=title, lanes=lane or None, limit=limit, annotators=annotators)
+        options = {"title": title, "lanes": lane or None, "limit": limit, "annotators": annotators}
+        review = reviews.push(folder, **options, blind=blind)
         if wait:
             review = reviews.wait(review["id"], timeout_s, _Progress())
     emit(review, as_json, _told(review))
@@ -93,6 +98,10 @@ def _told(review: dict[str, Any]) -> str:
     ]
     if items.get("refused"):
         lines.append(f"refused      {items['refused']} by Label Studio")
+    for one in review["set_aside"]:
+        lines.append(
+            f"set aside    annotation {one['ls_annotation_id']} of {one['annotator']}: {one['reason']}"
+        )
     if review["agreement"] is not None:
         lines.append(f"agreement    {review['agreement']:.2f}")
     if review["seconds_per_item"] is not None:

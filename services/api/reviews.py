@@ -26,6 +26,7 @@ from services.review.worker import ReviewWorker
 
 router = APIRouter(prefix="/v1/reviews", tags=["reviews"])
 ReviewId = Annotated[str, Path(pattern=r"^rev_[0-9a-z]{1,40}$")]
+_MOST_SET_ASIDE = 10
 UPSTREAM: dict[int | str, Any] = {503: problem_answer("Label Studio does not do its part at the moment.")}
 
 
@@ -33,7 +34,8 @@ class ReviewRequest(BaseModel):
     """Which dataset people should look at: its id, or its folder within the storage roots.
 
     Of a routed dataset the lanes `review` and `audit` are pushed, of another one everything. `limit`: only
-    the most doubtful so many. `annotators`: how many people are asked about each image.
+    the most doubtful so many. `annotators`: how many people are asked about each image. `blind`: nobody is
+    shown reasons and scores, so that nobody can tell the audit's images; chosen at the first push.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -43,14 +45,25 @@ class ReviewRequest(BaseModel):
     lanes: list[Literal["review", "audit"]] = Field(default=["review", "audit"], min_length=1, max_length=2)
     limit: int | None = Field(default=None, ge=1, le=10_000_000)
     annotators: int = Field(default=1, ge=1, le=100)
+    blind: bool | None = None
+
+
+class SetAside(BaseModel):
+    """An annotation that cannot be understood, by Label Studio's ids: whose it is, and why."""
+
+    ls_annotation_id: int
+    ls_task_id: int | None
+    annotator: str
+    reason: str
 
 
 class ReviewView(BaseModel):
     """A review. `state`: `preparing`, `pushing`, `open` (all items are in Label Studio), `failed`.
 
     `items` by state (`waiting`, `sending`, `sent`, `refused`, `gone`), `lanes` by lane, `annotations` by
-    state (`submitted`, `cancelled`, `deleted`), `corrections` that hold by action. `agreement` is the mean
-    over items that several people annotated; `seconds_per_item` what an annotation took on the average.
+    state (`submitted`, `cancelled`, `deleted`, `unreadable`), `corrections` that hold by action. `agreement`
+    is the mean over items that several people annotated; `seconds_per_item` what an annotation took on the
+    average. `set_aside`: the last few unreadable annotations.
     """
 
     id: str
@@ -66,6 +79,7 @@ class ReviewView(BaseModel):
     items: dict[str, int]
     lanes: dict[str, int]
     annotations: dict[str, int]
+    set_aside: list[SetAside]
     reviewed: int
     corrections: dict[str, int]
     agreement: float | None
@@ -90,6 +104,10 @@ async def view_of(session: AsyncSession, review: Review) -> ReviewView:
         items[state] = items.get(state, 0) + number
         lanes[lane] = lanes.get(lane, 0) + number
     reviewed, agreement, seconds = await repository.review_figures(session, review.id)
+    annotations = await repository.count_annotations(session, review.id)
+    aside = (
+        await repository.set_aside(session, review.id, _MOST_SET_ASIDE) if "unreadable" in annotations else []
+    )
     project = review.project_id
     same = ("id", "state", "error", "title", "label_studio_url", "project_id", "model_version", "created_at")
     return ReviewView(
@@ -99,7 +117,11 @@ async def view_of(session: AsyncSession, review: Review) -> ReviewView:
         project_url=f"{review.label_studio_url}/projects/{project}/" if project is not None else None,
         items=items,
         lanes=lanes,
-        annotations=await repository.count_annotations(session, review.id),
+        annotations=annotations,
+        set_aside=[
+            SetAside(ls_annotation_id=number, ls_task_id=task, annotator=annotator, reason=why or "")
+            for number, task, why, annotator in aside
+        ],
         reviewed=reviewed,
         corrections=await repository.count_corrections(session, review.id),
         agreement=agreement,
@@ -126,7 +148,7 @@ async def push_review(
 
         async def create() -> ReviewView:
             record = await _record(session, body.dataset, found)
-            options = body.model_dump(mode="json", include={"lanes", "limit", "annotators"})
+            options = body.model_dump(mode="json", include={"lanes", "limit", "annotators", "blind"})
             review = await service.ask_for_push(session, context.settings, record, body.title, options)
             return await view_of(session, review)
 

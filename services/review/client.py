@@ -171,6 +171,10 @@ class LabelStudio:
         query = {"selectedItems": {"all": False, "included": list(ids)}}
         return await self._tasks(project_id, query, _TASK_FIELDS, len(ids), fields="all")
 
+    async def update_task(self, task_id: int, **fields: Any) -> None:
+        """Change fields of an LsTask. Raises LabelStudioGone, LabelStudioRefused."""
+        await self._write("PATCH", f"/api/tasks/{task_id}/", fields)
+
     async def delete_task(self, task_id: int) -> None:
         """Delete an LsTask; one that is gone already is no error."""
         try:

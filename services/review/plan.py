@@ -1,7 +1,9 @@
 """Which images of a dataset people are asked about: a dataset's rows into the items of a review.
 
 The review and audit lanes of a routed dataset; every image of one that was not routed at all, since nothing
-in it is accepted. Streaming: a batch of rows is held at a time. Reads the dataset, writes nothing.
+in it is accepted. Reasons and scores of the review lane are shown, unless the review is blind: then nobody
+can tell which images the audit drew. Streaming: a batch of rows is held at a time. Reads the dataset, writes
+nothing.
 """
 
 from collections.abc import Iterator
@@ -39,7 +41,7 @@ def plan_items(
         lane = _lane(row, routed)
         if lane is None or lane not in lanes:
             continue
-        batch.append(_item(row, review_id, key, lane))
+        batch.append(_item(row, review_id, key, lane, blind=lane == "audit" or bool(options.get("blind"))))
         if len(batch) == BATCH:
             yield batch
             batch = []
@@ -53,8 +55,8 @@ def _lane(row: ImageRow, routed: bool) -> str | None:
     return "audit" if row.decision is Decision.AUDIT else None
 
 
-def _item(row: ImageRow, review_id: str, key: str, lane: str) -> dict[str, Any]:
-    shown = shown_image(row, blind=lane == "audit")
+def _item(row: ImageRow, review_id: str, key: str, lane: str, blind: bool) -> dict[str, Any]:
+    shown = shown_image(row, blind)
     return {
         "review_id": review_id,
         "image_id": row.image_id,

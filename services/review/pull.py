@@ -3,12 +3,15 @@
 Two ways lead here and may cross: looking at everything that changed since the last look (`changed`; an
 LsTask's `updated_at` moves on every create, update and delete of an annotation), and looking at the LsTasks
 that webhooks named (`heard`). Both fetch an LsTask as it is now and store that; a webhook's own content is
-never believed. An LsTask that was seen in a later state already is left alone. Times of Label Studio's clock
+never believed. An LsTask that was seen in a later state already is left alone. An annotation that cannot be
+understood is set aside with the reason (`unreadable`) and stops nothing else. Times of Label Studio's clock
 are its own ISO 8601 texts, which compare as text.
 """
 
 import asyncio
 import json
+import logging
+import math
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -22,18 +25,19 @@ from services.database.engine import Database
 from services.database.models import now
 from services.review import repository
 from services.review.client import LabelStudio
-from services.review.convert import KEY, Said, read_result
+from services.review.convert import KEY, read_result
 from services.review.differences import Submission, corrections_of
 from services.review.models import Review, ReviewedAnnotation, ReviewItem
 from services.review.push import remove_doubles
 from services.review.resolution import settle_image
-from services.review.shown import ShownImage, unpack
+from services.review.shown import unpack
 
 LIST_PAGE = 500
 FETCH = 50
 # A transaction of Label Studio may become visible this much later than the time it carries.
 LATE_S = 60.0
-SUBMITTED, CANCELLED, DELETED = "submitted", "cancelled", "deleted"
+SUBMITTED, CANCELLED, DELETED, UNREADABLE = "submitted", "cancelled", "deleted", "unreadable"
+_log = logging.getLogger("fo1.service")
 
 
 @dataclass
@@ -182,9 +186,7 @@ class Pull:
                 task = by_id.pop(int(item.ls_task_id or 0))
                 pulled.ls_tasks += 1
                 found = {int(one["id"]): one for one in task.get("annotations") or []}
-                pulled.seen[int(task["id"])] = Seen(
-                    {key: str(one["updated_at"]) for key, one in found.items()}
-                )
+                pulled.seen[int(task["id"])] = Seen({key: _at(one) for key, one in found.items()})
                 if item.ls_updated_at is not None and task["updated_at"] < item.ls_updated_at:
                     continue
                 item.ls_updated_at = task["updated_at"]
@@ -212,7 +214,7 @@ class Pull:
                 changed = True
         for number, one in found.items():
             old = by_id.get(number)
-            if old is not None and old.state != DELETED and old.ls_updated_at == one["updated_at"]:
+            if old is not None and old.state != DELETED and old.ls_updated_at == _at(one):
                 continue
             await self._write(session, review, item, one, old)
             pulled.created += old is None
@@ -228,34 +230,29 @@ class Pull:
         one: dict[str, Any],
         row: ReviewedAnnotation | None,
     ) -> None:
-        """The annotation's row and its corrections, made anew."""
-        seconds = one.get("lead_time")
-        submission = Submission(
-            annotation_key=f"{review.key}/{one['id']}",
-            annotator=self._people.get(one.get("completed_by") or 0, f"user {one.get('completed_by')}"),
-            at=str(one["updated_at"]),
-            seconds=float(seconds) if isinstance(seconds, int | float) and seconds >= 0 else None,
-            lane=Lane(item.lane),
-            ground_truth=bool(one.get("ground_truth")),
-        )
+        """The annotation's row and its corrections, made anew; of one that is unreadable only the row."""
         cancelled = bool(one.get("was_cancelled"))
         result = one.get("result") if isinstance(one.get("result"), list) else []
-        said, documents = await asyncio.to_thread(
-            _read, unpack(item.shown), result or [], submission, cancelled
+        read = await asyncio.to_thread(
+            _read, item.shown, result or [], self._submission(review, item, one), cancelled
         )
         values = {
             "review_id": review.id,
             "item_id": item.id,
             "ls_annotation_id": int(one["id"]),
-            "ls_updated_at": str(one["updated_at"]),
-            "state": CANCELLED if cancelled else SUBMITTED,
-            "annotator": submission.annotator,
-            "seconds": submission.seconds,
-            "ground_truth": submission.ground_truth,
-            "comment": said.comment or None,
+            "ls_updated_at": _at(one),
+            "state": UNREADABLE if read.error is not None else CANCELLED if cancelled else SUBMITTED,
+            "annotator": self._annotator(one),
+            "seconds": _seconds(one),
+            "ground_truth": bool(one.get("ground_truth")),
+            "comment": read.comment,
+            "error": read.error,
+            "chosen": False,
             "result": zlib.compress(json.dumps(result).encode(), 6),
             "seen_at": now(),
         }
+        if read.error is not None:
+            _log.warning("review %s: annotation %s is set aside: %s", review.id, one["id"], read.error)
         if row is None:
             row = ReviewedAnnotation(**values)
             session.add(row)
@@ -263,16 +260,59 @@ class Pull:
             for name, value in values.items():
                 setattr(row, name, value)
         await session.flush()
-        await repository.replace_corrections(session, review.id, row.id, documents)
+        await repository.replace_corrections(session, review.id, row.id, read.documents)
+
+    def _submission(self, review: Review, item: ReviewItem, one: dict[str, Any]) -> Submission:
+        return Submission(
+            annotation_key=f"{review.key}/{one['id']}",
+            annotator=self._annotator(one),
+            at=_at(one),
+            seconds=_seconds(one),
+            lane=Lane(item.lane),
+            ground_truth=bool(one.get("ground_truth")),
+        )
+
+    def _annotator(self, one: dict[str, Any]) -> str:
+        return self._people.get(one.get("completed_by") or 0, f"user {one.get('completed_by')}")
 
 
-def _read(
-    shown: ShownImage, result: Sequence[Any], submission: Submission, cancelled: bool
-) -> tuple[Said, list[tuple[str, str]]]:
-    said = read_result(result, shown)
-    if cancelled:
-        return said, []
-    return said, [(one.action.value, correction_line(one)) for one in corrections_of(shown, said, submission)]
+@dataclass(frozen=True)
+class _Read:
+    """What an annotation says: its comment and its corrections as (action, JSON); or why it says nothing."""
+
+    comment: str | None = None
+    documents: Sequence[tuple[str, str]] = ()
+    error: str | None = None
+
+
+def _read(packed: bytes, result: Sequence[Any], submission: Submission, cancelled: bool) -> _Read:
+    # Any program may write annotations, in any form: whatever goes wrong here is this annotation's fault.
+    try:
+        shown = unpack(packed)
+        said = read_result(result, shown)
+        comment = _storable(said.comment) or None
+        if cancelled:
+            return _Read(comment)
+        found = corrections_of(shown, said, submission)
+        return _Read(comment, [(one.action.value, correction_line(one)) for one in found])
+    except Exception as error:
+        told = str(error) or type(error).__name__
+        return _Read(error=_storable(f"it cannot be understood: {' '.join(told.split())}")[:1000])
+
+
+def _storable(text: str | None) -> str:
+    """The text without what no database takes: zeros, halves of characters."""
+    return (text or "").replace("\0", "").encode("utf-8", "replace").decode()
+
+
+def _at(one: dict[str, Any]) -> str:
+    return str(one.get("updated_at") or "")
+
+
+def _seconds(one: dict[str, Any]) -> float | None:
+    value = one.get("lead_time")
+    known = isinstance(value, int | float) and math.isfinite(value) and value >= 0
+    return float(value) if known and value is not None else None
 
 
 def _iso(moment: datetime) -> str:

@@ -3,7 +3,8 @@
 Every step is safe to run again. An item is marked `sending` before the request that inserts it leaves; what
 is found in that state later (a crash, a timeout, a 5xx) is looked for in Label Studio by its own key before
 it is sent again, and where a late insert can still have come, the project is searched for doubles at the
-end. One process works on a review at a time. Requests are bounded in items and bytes.
+end. One process works on a review at a time. Requests are bounded in items and bytes. Where the grant of the
+images' addresses was revoked, what is in Label Studio already gets new addresses.
 """
 
 import asyncio
@@ -26,6 +27,7 @@ from services.review.shown import unpack
 
 BATCH_ITEMS = 100
 BATCH_BYTES = 4 * 2**20
+RENEWED_AT_ONCE = 20
 SECRET_HEADER, REVIEW_HEADER = "X-Fo1-Secret", "X-Fo1-Review"
 _log = logging.getLogger("fo1.service")
 
@@ -60,6 +62,8 @@ class Push:
 
     async def step(self, review_id: str) -> bool:
         """Do the next bounded piece of work on a review; False where none is left, or another does it."""
+        if not await self._is_wanted(review_id):
+            return False
         review = await self._hold(review_id)
         if review is None or review.state in ("open", "failed"):
             return False
@@ -67,9 +71,15 @@ class Push:
             await self._prepare(review)
         elif review.project_id is None:
             await self._find_project(review)
-        elif not await self._settle(review):
+        elif not await self._settle(review) and not await self._renew(review):
             return await self._send(review)
         return True
+
+    async def _is_wanted(self, review_id: str) -> bool:
+        """Whether there is a push to work on: to look takes no lock."""
+        async with self._database.reading() as session:
+            review = await repository.find_review(session, review_id)
+        return review is not None and review.state not in ("open", "failed")
 
     async def _hold(self, review_id: str) -> Review | None:
         async with self._database.writing() as session:
@@ -89,8 +99,11 @@ class Push:
                 await repository.add_items(session, batch)
                 await repository.set_review(session, review.id, pusher_seen_at=now())
         async with self._database.writing() as session:
+            fresh = await repository.lock_review(session, review.id)
             await repository.order_items(session, review.id, review.options.get("limit"))
-            await repository.set_review(session, review.id, state="pushing", error=None)
+            # Where other options were asked for in the meantime it is gone over once more.
+            if fresh is not None and fresh.options == review.options:
+                await repository.set_review(session, review.id, state="pushing", error=None)
 
     async def _find_project(self, review: Review) -> None:
         """The project that carries the review's key, made where there is none, with its webhook."""
@@ -133,6 +146,8 @@ class Push:
                     (item.id, there[key]) for key, item in items.items() if item.state in (WAITING, SENDING)
                 ]
                 await repository.mark_sent(session, missing)
+                # Under which grant their images are shown is not known: they get new addresses.
+                await repository.set_items(session, [item for item, _ in missing], image_grant_id="")
 
     async def _settle(self, review: Review) -> bool:
         """Look for items whose insert has an unknown end; True where there were any."""
@@ -156,12 +171,12 @@ class Push:
         return True
 
     async def _send(self, review: Review) -> bool:
-        """Send the next batch; with nothing left, close the push."""
+        """Send the next batch; with nothing left, close the push. False where that is done."""
         async with self._database.writing() as session:
-            items = await repository.claim_items(session, review.id, self._batch_items)
+            grant = review.image_grant_id
+            items = await repository.claim_items(session, review.id, self._batch_items, grant)
         if not items:
-            await self._close(review)
-            return False
+            return not await self._close(review)
         image_url = await self._image_urls(review)
         try:
             for batch in await asyncio.to_thread(_batches, items, review, image_url):
@@ -192,12 +207,40 @@ class Push:
             await repository.mark_sent(session, sent)
             await repository.set_review(session, review.id, pusher_seen_at=now(), error=None)
 
-    async def _close(self, review: Review) -> None:
+    async def _renew(self, review: Review) -> bool:
+        """New addresses for images that are shown under a grant that was revoked; True where there were any.
+
+        Only the data of an LsTask changes: what was said of it stays.
+        """
+        grant = review.image_grant_id or ""
+        async with self._database.reading() as session:
+            items = await repository.items_of_other_grants(session, review.id, grant, RENEWED_AT_ONCE)
+        if not items:
+            return False
+        image_url = await self._image_urls(review)
+        for item, document in await asyncio.to_thread(lambda: list(_documents(items, review, image_url))):
+            try:
+                await self._client.update_task(item.ls_task_id or 0, data=document["data"])
+            except (LabelStudioGone, LabelStudioRefused) as error:
+                _log.warning("image %s keeps its old address in Label Studio: %s", item.image_id, error)
+        async with self._database.writing() as session:
+            await repository.set_items(session, [item.id for item in items], image_grant_id=grant)
+            await repository.set_review(session, review.id, pusher_seen_at=now())
+        return True
+
+    async def _close(self, review: Review) -> bool:
+        """Open the review for people; False where more has come in the meantime."""
         assert review.project_id is not None
         if review.doubtful:
             await remove_doubles(self._database, self._client, review.id, review.project_id)
         await self._client.update_project(review.project_id, model_version=review.model_version)
-        await self._set(review, state="open", doubtful=False, error=None)
+        async with self._database.writing() as session:
+            fresh = await repository.lock_review(session, review.id)
+            if fresh is None or fresh.state != "pushing" or await repository.any_unsent(session, review.id):
+                return False
+            values = {"state": "open", "doubtful": False, "error": None, "pusher_seen_at": now()}
+            await repository.set_review(session, review.id, **values)
+        return True
 
     async def _set(self, review: Review, **values: Any) -> None:
         async with self._database.writing() as session:

@@ -80,6 +80,12 @@ async def take_lease(
     return bool(done.rowcount)  # type: ignore[attr-defined]
 
 
+async def lock_review(session: AsyncSession, review_id: str) -> Review | None:
+    """A review as it is now, held against others that change its state until the transaction ends."""
+    wanted = select(Review).where(Review.id == review_id).with_for_update(key_share=True)
+    return (await session.scalars(wanted.execution_options(populate_existing=True))).one_or_none()
+
+
 async def set_review(session: AsyncSession, review_id: str, **values: Any) -> None:
     """Change columns of a review."""
     await session.execute(update(Review).where(Review.id == review_id).values(**values))
@@ -131,12 +137,40 @@ def spread(many: Sequence[int], few: Sequence[int]) -> list[int]:
     return [one for _, _, one in sorted(keyed)]
 
 
-async def claim_items(session: AsyncSession, review_id: str, most: int) -> Sequence[ReviewItem]:
-    """The next waiting items, marked as being sent."""
+async def claim_items(
+    session: AsyncSession, review_id: str, most: int, image_grant_id: str | None
+) -> Sequence[ReviewItem]:
+    """The next waiting items, marked as being sent with images under a grant."""
     wanted = select(ReviewItem).where(ReviewItem.review_id == review_id, ReviewItem.state == WAITING)
     found = (await session.scalars(wanted.order_by(ReviewItem.position, ReviewItem.id).limit(most))).all()
-    await set_items(session, [item.id for item in found], state=SENDING)
+    await set_items(session, [item.id for item in found], state=SENDING, image_grant_id=image_grant_id)
     return found
+
+
+async def any_unsent(session: AsyncSession, review_id: str) -> bool:
+    """Whether any item waits or is being sent."""
+    wanted = select(ReviewItem.id).where(
+        ReviewItem.review_id == review_id, ReviewItem.state.in_((WAITING, SENDING))
+    )
+    return (await session.scalar(wanted.limit(1))) is not None
+
+
+async def name_grant(session: AsyncSession, review_id: str, image_grant_id: str | None) -> None:
+    """Items that do not say yet under which grant their images are shown."""
+    unnamed = (ReviewItem.review_id == review_id, ReviewItem.image_grant_id.is_(None))
+    await session.execute(update(ReviewItem).where(*unnamed).values(image_grant_id=image_grant_id or ""))
+
+
+async def items_of_other_grants(
+    session: AsyncSession, review_id: str, image_grant_id: str, most: int
+) -> Sequence[ReviewItem]:
+    """Items in Label Studio whose images are shown under another grant than this."""
+    wanted = select(ReviewItem).where(
+        ReviewItem.review_id == review_id,
+        ReviewItem.state == SENT,
+        ReviewItem.image_grant_id != image_grant_id,
+    )
+    return (await session.scalars(wanted.order_by(ReviewItem.position, ReviewItem.id).limit(most))).all()
 
 
 async def items_in(session: AsyncSession, review_id: str, state: str, most: int) -> Sequence[ReviewItem]:
@@ -266,6 +300,25 @@ async def count_annotations(session: AsyncSession, review_id: str) -> dict[str, 
     """Annotations by state."""
     wanted = select(ReviewedAnnotation.state, func.count()).where(ReviewedAnnotation.review_id == review_id)
     return dict(await _all(session, wanted.group_by(ReviewedAnnotation.state)))
+
+
+async def set_aside(
+    session: AsyncSession, review_id: str, most: int
+) -> Sequence[tuple[int, int, str | None, str]]:
+    """(annotation, LsTask, why, annotator) of annotations that cannot be understood, newest first."""
+    wanted = (
+        select(
+            ReviewedAnnotation.ls_annotation_id,
+            ReviewItem.ls_task_id,
+            ReviewedAnnotation.error,
+            ReviewedAnnotation.annotator,
+        )
+        .join(ReviewItem, ReviewItem.id == ReviewedAnnotation.item_id)
+        .where(ReviewedAnnotation.review_id == review_id, ReviewedAnnotation.state == "unreadable")
+        .order_by(ReviewedAnnotation.id.desc())
+        .limit(most)
+    )
+    return [tuple(row) for row in await _all(session, wanted)]
 
 
 async def review_figures(session: AsyncSession, review_id: str) -> tuple[int, float | None, float | None]:

@@ -72,6 +72,8 @@ async def _ask_again(
         "state": repository.WAITING,
         "shown": again.packed(),
     }
+    # Held before the item is there: a push that is just being closed sees it, or is seen here as closed.
+    fresh = await repository.lock_review(session, review.id)
     await repository.add_items(session, [fields])
-    if review.state == "open":
+    if fresh is not None and fresh.state == "open":
         await repository.set_review(session, review.id, state="pushing")

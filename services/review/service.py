@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from services.database.engine import Database
 from services.database.models import DatasetRecord, now
 from services.datasets import registry
+from services.datasets import repository as dataset_repository
 from services.identifiers import new_id
 from services.problems import Problem
 from services.review import inbox, repository
@@ -64,14 +65,40 @@ async def ask_for_push(
     review = await repository.review_by_key(session, key, settings.label_studio_url)
     if review is None:
         return await _create(session, settings.label_studio_url, key, record, title, options)
+    options = _with_blindness(review, options)
     if review.state == "failed" and review.project_id is None:
         await repository.send_again(session, review.id)
-    if review.state == "failed" or review.options != options:
+    again = review.state == "failed" or review.options != options
+    if again:
         review.options, review.state, review.error = options, "preparing", None
-        review.dataset, review.dataset_id = record.address, record.id
-        review.image_grant_id = (await registry.grant_images(session, record.id, IMAGES_FOR)).id
-        await session.flush()
+    if again or not await _is_granted(session, review):
+        await _grant_anew(session, review, record)
+    await session.flush()
     return review
+
+
+def _with_blindness(review: Review, options: dict[str, Any]) -> dict[str, Any]:
+    """The options, blind where the review is. Raises a Problem of 409 where it cannot become so."""
+    was = bool(review.options.get("blind"))
+    if options.get("blind") not in (None, was):
+        raise Problem(409, f"this review is{'' if was else ' not'} blind already: what people see stays so")
+    rest = {name: value for name, value in options.items() if name != "blind"}
+    return {**rest, "blind": True} if was else rest
+
+
+async def _is_granted(session: AsyncSession, review: Review) -> bool:
+    """Whether the images that people see are still shown to them."""
+    grant = await dataset_repository.valid_grant(session, review.dataset_id or "", IMAGES_FOR)
+    return grant is not None and grant.id == review.image_grant_id
+
+
+async def _grant_anew(session: AsyncSession, review: Review, record: DatasetRecord) -> None:
+    """Show the dataset's images under a grant that holds; LsTasks made under another get new addresses."""
+    grant = await registry.grant_images(session, record.id, IMAGES_FOR)
+    if grant.id != review.image_grant_id:
+        await repository.name_grant(session, review.id, review.image_grant_id)
+        review.state = "pushing" if review.state == "open" else review.state
+    review.dataset, review.dataset_id, review.image_grant_id = record.address, record.id, grant.id
 
 
 async def _create(
@@ -92,7 +119,7 @@ async def _create(
         label_studio_url=label_studio_url,
         image_grant_id=grant.id,
         model_version=model_version(record),
-        options=options,
+        options={name: value for name, value in options.items() if name != "blind" or value},
         state="preparing",
         doubtful=False,
         created_at=now(),

@@ -85,7 +85,7 @@ def unpack(data: bytes) -> ShownImage:
 
 
 def shown_image(row: ImageRow, blind: bool = False) -> ShownImage:
-    """What is shown of `row`. `blind`: without the reasons and the score, for an audit."""
+    """What is shown of `row`. `blind`: without the reasons and the score, so that they sway nobody."""
     regions = _shown_regions(row, blind)
     marks: dict[str, str] = {}
     for region in regions:

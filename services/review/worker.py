@@ -9,6 +9,8 @@ import logging
 import time
 from typing import Any
 
+from sqlalchemy.exc import InterfaceError, OperationalError
+
 from fo1_data.errors import Fo1Error
 from services.background import Loop
 from services.database.engine import Database
@@ -88,6 +90,12 @@ class ReviewWorker:
                 await self._put_off(review, error)
         except Fo1Error as error:
             await self._fail(review, error)
+        except (OperationalError, InterfaceError):
+            raise  # the database is away, for all of them
+        except Exception as error:
+            # Whatever is wrong with one review, the others are looked after.
+            _log.exception("looking after review %s", review.id)
+            await self._put_off(review, f"{type(error).__name__}; the service's log says more")
         return False
 
     async def _is_gone(self, review: Review) -> bool:
@@ -110,7 +118,7 @@ class ReviewWorker:
             return False
         return review.pulled_at is None or (now() - review.pulled_at).total_seconds() >= self._pull_every_s
 
-    async def _put_off(self, review: Review, error: LabelStudioError) -> None:
+    async def _put_off(self, review: Review, error: object) -> None:
         times = self._failures[review.id] = self._failures.get(review.id, 0) + 1
         self._not_before[review.id] = time.monotonic() + min(2.0 ** min(times, 10) * 0.5, MAX_PAUSE_S)
         _log.warning("review %s: %s; it is tried again", review.id, error)

@@ -6,7 +6,7 @@ real one check the same flows). `fault` decides what goes wrong at each request.
 
 import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs
@@ -26,6 +26,7 @@ class FakeLabelStudio(httpx.AsyncBaseTransport):
 
     `refuse` (no connection), `500` (not taken), `500-taken`, `timeout-taken` (taken, and the answer is lost),
     `timeout-late` (taken after two more requests), `kill` (our process dies before it), `kill-taken` (after).
+    `meanwhile` is what somebody else does while a request is under way.
     """
 
     def __init__(self) -> None:
@@ -34,6 +35,7 @@ class FakeLabelStudio(httpx.AsyncBaseTransport):
         self.webhooks: dict[int, dict[str, Any]] = {}
         self.refused_images: set[str] = set()
         self.fault: Fault = lambda request: None
+        self.meanwhile: Callable[[httpx.Request], Awaitable[None]] | None = None
         self.requests: list[str] = []
         self._late: list[tuple[int, Callable[[], Any]]] = []
         self._ids = itertools.count(1)
@@ -41,6 +43,8 @@ class FakeLabelStudio(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         self.requests.append(f"{request.method} {request.url.path}")
+        if self.meanwhile is not None:
+            await self.meanwhile(request)
         self._take_late()
         fault = self.fault(request)
         if fault == "kill":
@@ -61,7 +65,9 @@ class FakeLabelStudio(httpx.AsyncBaseTransport):
         if fault == "500-taken":
             return httpx.Response(502, request=request)
         headers = {"date": self._now.strftime("%a, %d %b %Y %H:%M:%S GMT")}
-        return httpx.Response(status, json=document, headers=headers, request=request)
+        headers["content-type"] = "application/json"
+        content = None if document is None else json.dumps(document)  # in ASCII, as Django does
+        return httpx.Response(status, content=content, headers=headers, request=request)
 
     def finish_late(self) -> None:
         """Everything that was going to be taken late is taken."""
@@ -120,6 +126,8 @@ class FakeLabelStudio(httpx.AsyncBaseTransport):
             return self._webhooks(request.method, parts, body)
         if parts[0] == "projects":
             return self._projects(request.method, parts, body)
+        if request.method == "PATCH":
+            return self._change_task(int(parts[1]), body)
         if request.method == "DELETE":
             return (204, None) if self.tasks.pop(int(parts[1]), None) else (404, {})
         return self._list(query)
@@ -148,6 +156,12 @@ class FakeLabelStudio(httpx.AsyncBaseTransport):
         self.tasks[number] = {**one, "id": number, "project": project["id"], "annotations": []}
         self.tasks[number]["updated_at"] = self._tick()
         return number
+
+    def _change_task(self, number: int, body: Any) -> tuple[int, Any]:
+        if number not in self.tasks:
+            return 404, {}
+        self.tasks[number].update(body, updated_at=self._tick())
+        return 200, self.tasks[number]
 
     def _webhooks(self, method: str, parts: list[str], body: Any) -> tuple[int, Any]:
         if method == "GET":

@@ -103,8 +103,18 @@ class Bench:
         for _ in range(times):
             await self.inbox.look(self.review_id)
 
+    async def ask_again(self, dataset: Path, **options: Any) -> None:
+        """Somebody pushes once more."""
+        assert await _ask(self.settings, self.database, dataset, options) == self.review_id
+
     async def changed(self) -> Pulled:
         return await self.pull.changed(self.review_id)
+
+    @asynccontextmanager
+    async def and_another(self, dataset: Path, **options: Any) -> AsyncIterator["Bench"]:
+        """A second, newer review in the same database and Label Studio."""
+        review_id = await _ask(self.settings, self.database, dataset, options)
+        yield Bench(self.settings, self.database, self.client, review_id, self.batch_items)
 
 
 @asynccontextmanager
@@ -125,14 +135,18 @@ async def open_bench(
     bench = Bench(settings, database, client, "", batch_items)
     try:
         await migrate(database)
-        manifest = await asyncio.to_thread(lambda: read_manifest(open_store(str(dataset))))
-        async with database.writing() as session:
-            record = await registry.register(session, str(dataset), manifest)
-            bench.review_id = (await service.ask_for_push(session, settings, record, None, options)).id
+        bench.review_id = await _ask(settings, database, dataset, options)
         yield bench
     finally:
         await client.close()
         await bench.database.dispose()
+
+
+async def _ask(settings: Settings, database: Database, dataset: Path, options: dict[str, Any]) -> str:
+    manifest = await asyncio.to_thread(lambda: read_manifest(open_store(str(dataset))))
+    async with database.writing() as session:
+        record = await registry.register(session, str(dataset), manifest)
+        return (await service.ask_for_push(session, settings, record, None, options)).id
 
 
 def make_review_dataset(folder: Path, count: int = 10, num_regions: int = 2) -> tuple[Path, list[ImageRow]]:
@@ -143,7 +157,7 @@ def make_review_dataset(folder: Path, count: int = 10, num_regions: int = 2) -> 
 
 
 async def _image_urls(review: Review) -> Callable[[str], str]:
-    return lambda image_id: f"http://service.test/v1/images/{image_id}"
+    return lambda image_id: f"http://service.test/v1/images/{image_id}?grant={review.image_grant_id}"
 
 
 def _webhook(review_id: str) -> tuple[str, str]:

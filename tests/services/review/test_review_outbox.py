@@ -1,5 +1,7 @@
 """The outbox: whatever breaks, every item is in Label Studio exactly once, the most doubtful first."""
 
+import asyncio
+import json
 import os
 import random
 from pathlib import Path
@@ -9,14 +11,18 @@ import pytest
 from factories import make_dataset, make_row
 from fake_label_studio import FakeLabelStudio, Killed
 from review_bench import Bench, make_review_dataset, open_bench
+from review_samples import edited
 
 from fo1_data.errors import RunError
 from schemas.images import ImageRow
 from schemas.labels import Decision
+from services.datasets import repository as datasets
+from services.problems import Problem
 from services.review import repository
 from services.review.client import LabelStudioGone, LabelStudioLost
 from services.review.lease import Holder
 from services.review.repository import spread
+from services.review.shown import shown_image
 
 FAULTS = ("refuse", "500", "500-taken", "timeout-taken", "timeout-late")
 
@@ -139,6 +145,85 @@ async def test_a_service_that_lost_its_database_finds_project_and_tasks(
             assert len(fake.projects) == 1
             assert len(fake.tasks) == 10
             assert await second.annotations() == {"submitted": 1}
+            # The lost database held the grants, too.
+            grant = (await second.review()).image_grant_id
+            assert all(f"grant={grant}" in task["data"]["image"] for task in fake.tasks.values())
+
+
+async def test_after_a_revocation_the_next_push_gives_new_addresses(
+    home: Path, dataset: tuple[Path, list[ImageRow]]
+) -> None:
+    """Of what is in Label Studio already too; nothing is pushed twice and nothing that was said is lost."""
+    fake = FakeLabelStudio()
+    async with open_bench(home, dataset[0], fake) as bench:
+        await bench.push.all(bench.review_id)
+        fake.annotate(fake.task_of(dataset[1][0].image_id))
+        await bench.ask_again(dataset[0])
+        assert (await bench.review()).state == "open"
+        before = await bench.review()
+        images = [task["data"]["image"] for task in fake.tasks.values()]
+        async with bench.database.writing() as session:
+            await datasets.revoke_grants(session, before.dataset_id or "")
+        await bench.ask_again(dataset[0])
+        hits: list[str] = []
+
+        def some(request: httpx.Request) -> str | None:
+            hits.append(request.method) if request.method == "PATCH" else None
+            return "500-taken" if hits.count("PATCH") == 3 and request.method == "PATCH" else None
+
+        fake.fault = some
+        await push_through(bench)
+        await bench.changed()
+
+        grant = (await bench.review()).image_grant_id
+        assert grant != before.image_grant_id
+        found = [task["data"]["image"] for task in fake.tasks.values()]
+        assert found == [image.replace(before.image_grant_id or "", grant or "") for image in images]
+        assert await bench.counts() == {"sent": 10}
+        assert await bench.annotations() == {"submitted": 1}
+
+
+async def test_what_comes_while_a_push_is_closed_is_pushed(
+    home: Path, dataset: tuple[Path, list[ImageRow]]
+) -> None:
+    """A further round, and other options, asked for in the very moment in which the push ends."""
+    fake = FakeLabelStudio()
+    async with open_bench(home, dataset[0], fake, annotators=2) as bench:
+        row = dataset[1][0]
+        asked: list[str] = []
+
+        async def meanwhile(request: httpx.Request) -> None:
+            body = json.loads(request.content or b"null")
+            if request.method != "PATCH" or "model_version" not in body or len(asked) == 2:
+                return
+            asked.append("again")
+            if len(asked) == 1:
+                task = fake.task_of(row.image_id)
+                for person in (1, 2):
+                    fake.annotate(task, edited(shown_image(row), a=f"said by {person}"), person=person)
+                await bench.changed()
+            else:
+                await bench.ask_again(dataset[0], annotators=3)
+
+        fake.meanwhile = meanwhile
+        await bench.push.all(bench.review_id)
+
+        review = await bench.review()
+        assert (review.state, review.options["annotators"]) == ("open", 3)
+        assert await bench.counts() == {"sent": 11}
+        assert "disagreed" in fake.task_of(row.image_id)["data"]["why"]
+
+
+async def test_looking_at_a_finished_push_writes_nothing(
+    home: Path, dataset: tuple[Path, list[ImageRow]]
+) -> None:
+    async with open_bench(home, dataset[0], FakeLabelStudio()) as bench:
+        await bench.push.all(bench.review_id)
+        seen = (await bench.review()).pusher_seen_at
+        async with bench.database.writing():
+            # Another holds the one write lock of SQLite: whoever wants it waits for many seconds.
+            assert not await asyncio.wait_for(bench.push.step(bench.review_id), 5)
+        assert (await bench.review()).pusher_seen_at == seen
 
 
 async def test_two_processes_at_once_push_each_item_once(
@@ -202,6 +287,30 @@ async def test_lanes_and_limit(home: Path, tmp_path: Path) -> None:
         ]
         for task in fake.tasks.values():
             assert "audit" not in str(task["data"])
+        assert len({task["data"]["why"] for task in fake.tasks.values()}) > 1
+
+
+async def test_a_blind_review_shows_nobody_which_images_the_audit_drew(home: Path, tmp_path: Path) -> None:
+    rows = []
+    for seed, lane in enumerate([Decision.REVIEW] * 3 + [Decision.AUDIT] * 3):
+        row = make_row(seed, 1, folder=tmp_path / "images", decisions=[lane])
+        row.regions[0].labels[0].confidence = (seed + 1) / 20
+        row.regions[0].labels[0].reasons = ["low margin"]
+        rows.append(row)
+    make_dataset(tmp_path / "lanes", rows)
+    fake = FakeLabelStudio()
+    async with open_bench(home, tmp_path / "lanes", fake, blind=True) as bench:
+        await bench.push.all(bench.review_id)
+        assert len(fake.tasks) == 6
+        told = {
+            (task["data"]["why"], task["predictions"][0]["score"], "meta" in str(task["predictions"]))
+            for task in fake.tasks.values()
+        }
+        assert len(told) == 1
+        await bench.ask_again(tmp_path / "lanes", blind=None)
+        assert (await bench.review()).state == "open"
+        with pytest.raises(Problem, match="blind already"):
+            await bench.ask_again(tmp_path / "lanes", blind=False)
 
 
 def test_spread() -> None:

@@ -16,6 +16,7 @@ from schemas.images import ImageRow
 from services.review import repository
 from services.review.client import LabelStudioLost
 from services.review.shown import shown_image
+from services.review.worker import ReviewWorker
 
 
 @pytest.fixture
@@ -166,6 +167,55 @@ async def test_disagreement_is_asked_again_and_the_new_answer_holds(
         await bench.changed()
         assert await bench.edits() == ["three"]
         assert len(await bench.corrections(everyone=True)) > len(await bench.corrections())
+
+
+async def test_an_annotation_that_cannot_be_understood_is_set_aside(
+    home: Path, dataset: tuple[Path, list[ImageRow]], database_url: str | None
+) -> None:
+    """Its reason is kept, all others come in, and once it is changed it comes in too."""
+    async with pushed(home, dataset, database_url=database_url) as bench:
+        fake: FakeLabelStudio = bench.fake  # type: ignore[attr-defined]
+        rows = dataset[1]
+        bad = fake.task_of(rows[0].image_id)
+        number = fake.annotate(bad, caption(rows[0], "half a character \ud83d"))
+        fake.annotate(fake.task_of(rows[1].image_id), caption(rows[1], "fine"))
+        zero = {"from_name": "comment", "type": "textarea", "value": {"text": ["zero \0"]}, "id": "c"}
+        fake.annotate(fake.task_of(rows[2].image_id), [*caption(rows[2], "good"), zero])
+        await bench.changed()
+        assert await bench.annotations() == {"submitted": 2, "unreadable": 1}
+        assert await bench.edits() == ["fine", "good"]
+        async with bench.database.reading() as session:
+            ((annotation, task, why, who),) = await repository.set_aside(session, bench.review_id, 9)
+        assert (annotation, task, who) == (number, bad["id"], "person1@example.org")
+        assert why is not None
+        assert "cannot be understood" in why
+
+        fake.change(bad, number, result=caption(rows[0], "whole"))
+        await bench.changed()
+        assert await bench.annotations() == {"submitted": 3}
+        assert await bench.edits() == ["fine", "good", "whole"]
+
+
+async def test_one_review_that_fails_stops_no_other(
+    home: Path, dataset: tuple[Path, list[ImageRow]], tmp_path: Path
+) -> None:
+    """Whatever goes wrong with the older one, the newer one is looked after, and the older one says so."""
+    other = make_review_dataset(tmp_path / "other", 2)
+    async with pushed(home, dataset) as bench, bench.and_another(other[0]) as newer:
+        async with bench.database.writing() as session:
+            for item in await repository.items_in(session, bench.review_id, "sent", 99):
+                item.shown = b"no longer what it was"
+        fake: FakeLabelStudio = bench.fake  # type: ignore[attr-defined]
+        task = fake.task_of(dataset[1][0].image_id)
+        await bench.hear(created(fake.annotate(task), task))
+        worker = ReviewWorker(bench.database, bench.client, bench.push, pull_every_s=0)
+        while (await newer.review()).state != "open":
+            await worker.look_once()
+        task = fake.task_of(other[1][0].image_id)
+        await newer.hear(created(fake.annotate(task), task))
+        await worker.look_once()
+        assert await newer.annotations() == {"submitted": 1}
+        assert "log" in ((await bench.review()).error or "")
 
 
 async def test_both_databases_carry_a_review(
