@@ -36,6 +36,8 @@ class ReviewRequest(BaseModel):
     Of a routed dataset the lanes `review` and `audit` are pushed, of another one everything. `limit`: only
     the most doubtful so many. `annotators`: how many people are asked about each image. `blind`: nobody is
     shown reasons and scores, so that nobody can tell the audit's images; chosen at the first push.
+    `asked_only`: of a routed dataset people see all boxes, but only the answers that they are asked about
+    (within the review budget, or drawn for the audit), and speak of no other.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -46,6 +48,7 @@ class ReviewRequest(BaseModel):
     limit: int | None = Field(default=None, ge=1, le=10_000_000)
     annotators: int = Field(default=1, ge=1, le=100)
     blind: bool | None = None
+    asked_only: bool = False
 
 
 class SetAside(BaseModel):
@@ -148,7 +151,9 @@ async def push_review(
 
         async def create() -> ReviewView:
             record = await _record(session, body.dataset, found)
-            options = body.model_dump(mode="json", include={"lanes", "limit", "annotators", "blind"})
+            options = body.model_dump(
+                mode="json", include={"lanes", "limit", "annotators", "blind", "asked_only"}
+            )
             review = await service.ask_for_push(session, context.settings, record, body.title, options)
             return await view_of(session, review)
 

@@ -2,8 +2,9 @@
 
 The review and audit lanes of a routed dataset; every image of one that was not routed at all, since nothing
 in it is accepted. Reasons and scores of the review lane are shown, unless the review is blind: then nobody
-can tell which images the audit drew. Streaming: a batch of rows is held at a time. Reads the dataset, writes
-nothing.
+can tell which images the audit drew. With `asked_only`, people see all boxes of an image, but only those
+answers that routing sent to them or drew. Streaming: a batch of rows is held at a time. Reads the dataset,
+writes nothing.
 """
 
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from typing import Any
 from fo1_data.dataset.reader import Dataset, column_values, open_dataset
 from schemas.images import ImageRow
 from schemas.labels import Decision
-from services.review.shown import doubt_of, shown_image
+from services.review.shown import doubt_of, only_asked, shown_image
 
 BATCH = 100
 EVERYTHING = ("review", "audit")
@@ -41,6 +42,10 @@ def plan_items(
         lane = _lane(row, routed)
         if lane is None or lane not in lanes:
             continue
+        if routed and options.get("asked_only"):
+            row = only_asked(row)
+            if not row.answered_labels():
+                continue
         batch.append(_item(row, review_id, key, lane, blind=lane == "audit" or bool(options.get("blind"))))
         if len(batch) == BATCH:
             yield batch

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 
 from pydantic import BaseModel, ConfigDict
 
+from fo1_data.confidence.routing import BEYOND_BUDGET
 from schemas.images import ImageRow
 from schemas.labels import Decision, Label, LabelKind, Source
 from schemas.regions import Box, Region
@@ -82,6 +83,31 @@ class ShownImage(BaseModel):
 def unpack(data: bytes) -> ShownImage:
     """The document of `packed`."""
     return ShownImage.model_validate_json(zlib.decompress(data))
+
+
+def is_asked(label: Label) -> bool:
+    """Whether routing asks people about a label: sent to them within the budget, or drawn for the audit."""
+    if label.decision is Decision.AUDIT:
+        return True
+    return label.decision is Decision.REVIEW and BEYOND_BUDGET not in label.reasons
+
+
+def only_asked(row: ImageRow) -> ImageRow:
+    """The row without the answers that people are not asked about. Every box stays, so that it can be seen."""
+    regions = []
+    for region in row.regions:
+        labels = [label for label in region.labels if is_asked(label)]
+        asked = {_COLUMN[label.kind] for label in labels if label.kind in _COLUMN}
+        silent = {column: None for column in _COLUMN.values() if column not in asked}
+        regions.append(region.model_copy(update={"labels": labels, **silent}))
+    parts = {
+        "regions": regions,
+        "groundings": [part for part in row.groundings if is_asked(part.label)],
+        "counts": [part for part in row.counts if is_asked(part.label)],
+        "answers": [part for part in row.answers if is_asked(part.label)],
+        "caption": None,
+    }
+    return row.model_copy(update=parts)
 
 
 def shown_image(row: ImageRow, blind: bool = False) -> ShownImage:

@@ -6,13 +6,14 @@ import pytest
 from factories import make_row
 from review_samples import edited, make_shown
 
+from fo1_data.confidence.routing import BEYOND_BUDGET
 from fo1_data.dataset.apply_corrections import apply_corrections
 from schemas.corrections import Correction, CorrectionAction, Lane
-from schemas.labels import LabelKind, Source
+from schemas.labels import Decision, LabelKind, Source
 from schemas.regions import make_region_id
 from services.review.convert import box_to_percent, read_result, result_of
 from services.review.differences import Submission, corrections_of
-from services.review.shown import ShownCount, ShownImage, shown_image
+from services.review.shown import ShownCount, ShownImage, only_asked, shown_image
 
 BY = Submission("key/1", "ann@example.org", "2026-01-02T03:04:05.000006Z", 12.5, Lane.AUDIT, True)
 
@@ -182,6 +183,24 @@ def test_counts_and_the_images_caption() -> None:
         "star": (None, 1),
     }
     assert (caption.region_id, caption.kind) == (None, LabelKind.GROUNDED_CAPTION)
+
+
+def test_who_is_asked_of_some_answers_speaks_of_no_other() -> None:
+    """Of three captions one is asked, one accepted, one beyond the budget; an audited phrase stays."""
+    row = make_row(5, 3, decisions=[Decision.REVIEW, Decision.ACCEPT, Decision.REVIEW])
+    row.regions[2].labels[0].reasons = ["unsure", BEYOND_BUDGET]
+    row.groundings[0].label.decision = Decision.ACCEPT
+    shown = shown_image(only_asked(row))
+
+    found = told(shown, edited(shown, a="another thing"))
+
+    assert [region.box_xyxy for region in shown.regions] == [region.box_xyxy for region in row.regions]
+    assert [(one.action, one.region_id) for one in found] == [
+        (CorrectionAction.RECAPTIONED, row.regions[0].region_id)
+    ]
+    row.groundings[0].label.decision = Decision.AUDIT
+    shown = shown_image(only_asked(row))
+    assert [one.kind for one in told(shown, edited(shown))] == [LabelKind.BRIEF_CAPTION, LabelKind.GROUND]
 
 
 def test_what_is_told_merges_into_the_row_it_is_about() -> None:
