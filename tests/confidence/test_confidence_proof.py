@@ -4,9 +4,10 @@ import pytest
 from made_up_labels import made_kind, made_row
 
 from fo1_data.benchmarks.confidence_figures import absent_phrases, check_guarantee, compare_orders
+from fo1_data.benchmarks.confidence_proof import transfer
 from fo1_data.evaluation.matching import Pair, make_pair
 from schemas.corpus import CorpusImage, CorpusPhrase, CorpusRegion
-from schemas.labels import Signal
+from schemas.labels import LabelKind, Signal
 
 
 def test_orders_are_compared_on_labels_that_no_fit_has_seen() -> None:
@@ -31,6 +32,27 @@ def test_a_guarantee_is_counted_over_splits() -> None:
     assert all(row["exceeded"] <= row["exceeded_allowed"] for row in rows)
     assert rows[1]["mean_coverage"] > 0.9
     assert rows[0]["mean_coverage"] <= rows[1]["mean_coverage"]
+
+
+def captioned(numbers: range, num_regions: int) -> list[Pair]:
+    """Pairs of which nearly every caption is right, and gold knows all but the last region."""
+    pairs = []
+    for number in numbers:
+        row = made_row(number, num_regions=num_regions, error=0.01)
+        row.width = 200
+        regions = [
+            CorpusRegion(box_xyxy=region.box_xyxy, label="thing", caption=f"right thing {region.index}")
+            for region in row.regions[:-1]
+        ]
+        pairs.append(make_pair(row, CorpusImage(uri=row.uri, width=200, height=20, regions=regions)))
+    return pairs
+
+
+def test_a_rule_is_used_elsewhere_with_its_most_labels_of_an_image() -> None:
+    target = captioned(range(900, 920), num_regions=12)
+    found = transfer(captioned(range(160), num_regions=4), target, "exact", LabelKind.BRIEF_CAPTION, seed=0)
+    assert 0.1 < found["0.1"]["coverage"] <= 4 / 11
+    assert found["0.1"]["error"] < 0.1
 
 
 def pairs_of(told_by_check: bool) -> list[Pair]:
