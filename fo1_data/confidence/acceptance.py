@@ -38,7 +38,10 @@ Values = npt.NDArray[np.float64]
 def acceptances(
     calibration: Calibration, max_error: float, confidence_level: float, kinds: Iterable[LabelKind]
 ) -> dict[LabelKind, Acceptance]:
-    """The rule for each of `kinds`; those that were never calibrated accept nothing."""
+    """The rule for each of `kinds`; those that were never calibrated accept nothing.
+
+    `max_error` is a share of the accepted labels, `confidence_level` a probability, both between 0 and 1.
+    """
     wanted = sorted(set(kinds))
     known = [kind for kind in wanted if kind in calibration.kinds]
     level = (1 - confidence_level) / max(1, len(known))
@@ -49,7 +52,7 @@ def acceptances(
 
 
 def accept_kind(kind: KindCalibration, max_error: float, level: float, seed: int = 0) -> Acceptance:
-    """The loosest threshold whose error is at most `max_error`, but with probability `level`."""
+    """The loosest threshold whose error is at most `max_error`, but with probability `level` (0 to 1)."""
     if not kind.fit_labels.image or not kind.held_out.image:
         told = "no held-out gold to certify an error with: judge more images"
         only_before = kind.scope == "accepted_before"
@@ -86,7 +89,11 @@ def certify(
 
 @dataclass(frozen=True)
 class SequencePlan:
-    """What is fixed before the held-out part is looked at."""
+    """What is fixed before the held-out part is looked at.
+
+    `thresholds`: (rules,) confidences, falling; `start`: the place of the first that is tested;
+    `stakes`: (rules,) bets as shares of the largest, 0 to 1.
+    """
 
     thresholds: Values
     most_labels: int

@@ -104,7 +104,7 @@ def _arrays(judged: Sequence[Judged]) -> JudgedKind:
 
 
 def is_held_out(image_id: str, seed: int, share: float = HELD_OUT_SHARE) -> bool:
-    """Whether an image's labels are kept from the fit, to certify."""
+    """Whether an image's labels are kept from the fit, to certify. `share`: of images, 0 to 1."""
     return draw(seed, "held-out", image_id) < share
 
 
@@ -116,7 +116,10 @@ def fit_kind(
     families: Sequence[str] = tuple(FAMILIES),
     num_folds: int = NUM_FOLDS,
 ) -> KindCalibration:
-    """The calibration of one kind. `held`: which labels are held out (default: those of a seeded draw)."""
+    """The calibration of one kind. `held`: (labels,) which are held out (default: those of a seeded draw).
+
+    `families`: of `model_fit.FAMILIES`, which models are tried; `num_folds`: by image, at least 2.
+    """
     if held is None:
         held = np.array([is_held_out(image_id, seed) for image_id in judged.image_ids], dtype=bool)
     fitted, held_out, note = _divided(judged, held)
@@ -170,7 +173,7 @@ def _divided(judged: JudgedKind, held: npt.NDArray[np.bool_]) -> tuple[JudgedKin
 
 
 def predict(kind: KindCalibration, tables: Sequence[Mapping[str, float]]) -> npt.NDArray[np.float64]:
-    """The confidence of each label, from its signals by name; finite for every input."""
+    """The confidence of each label, (labels,) in (0, 1), from its signals by name; finite for every input."""
     return confidence(kind.map, score(kind.model, prepare(tables, kind.columns)))
 
 

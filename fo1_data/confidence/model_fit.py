@@ -88,8 +88,9 @@ def fit(
     num_folds: int = NUM_FOLDS,
     alone: Sequence[int] = (),
 ) -> Fit:
-    """Choose, fit and map. `right` must hold both sides, `images` at least two images.
+    """Choose, fit and map. `matrix`: (labels, columns) as prepared; `right`, `images`: (labels,).
 
+    `right` must hold both sides, `images` (numbers from 0) at least two images.
     `alone`: the columns of the log-probability, to be tried as a family of its own.
     """
     fold_of = folds(images, num_folds, seed)

@@ -1,7 +1,8 @@
 """How well a number tells right labels from wrong ones, and how far it can be taken as a probability.
 
-All take (labels,) arrays: `trust` (more means likelier right) and `right`. Equal trust counts as drawn
-in random order, so that a figure does not depend on the order of labels.
+All take (labels,) arrays: `trust` (any unit, more means likelier right), `confidence` (0 to 1) and `right`
+(0 or 1). Errors, risks and coverages are shares, 0 to 1. Equal trust counts as drawn in random order, so that
+a figure does not depend on the order of labels.
 """
 
 import numpy as np
