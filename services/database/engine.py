@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import event, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.util import greenlet_spawn
 
 from fo1_data.errors import ConfigError
 from services.settings import DATABASE_FILE, Settings
@@ -47,8 +48,12 @@ class Database:
             yield session
 
     async def dispose(self) -> None:
-        """Close every connection."""
+        """Close every connection; one that a session still holds is closed when the session ends."""
+        pool = self.engine.sync_engine.pool
         await self.engine.dispose()
+        # The engine knows this pool no more: nobody else closes what came back meanwhile or comes later.
+        event.listen(pool, "checkin", _close)
+        await greenlet_spawn(pool.dispose)
 
 
 def database_url(settings: Settings) -> str:
@@ -78,6 +83,10 @@ def open_database(settings: Settings) -> Database:
     event.listen(engine.sync_engine, "connect", _set_up_sqlite)
     event.listen(engine.sync_engine, "begin", _begin_sqlite)
     return Database(engine)
+
+
+def _close(connection: Any, record: Any) -> None:
+    record.close()
 
 
 def _set_up_sqlite(connection: Any, record: Any) -> None:

@@ -1,17 +1,19 @@
 """The tables are what the migrations make, on both databases; many processes may start at once."""
 
 import asyncio
+import gc
 import os
 import signal
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from running_service import make_settings
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 
 import services.review.models  # noqa: F401 - its tables belong to the same base
 from fo1_data.errors import ConfigError
@@ -74,6 +76,37 @@ async def test_what_fails_half_way_leaves_nothing(home: Path, database_url: str 
     async with database.reading() as session:
         assert await session.scalar(select(func.count()).select_from(ApiKey)) == 0
     await database.dispose()
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+async def test_a_query_at_work_leaves_no_connection_behind(
+    home: Path, postgres_database: str, cancelled: bool
+) -> None:
+    """A service that ends has nothing to leave to the garbage collector, nor its server."""
+
+    async def end_in_the_middle() -> None:
+        database = open_database(make_settings(home, database_url=postgres_database))
+        begun = asyncio.Event()
+
+        async def work() -> None:
+            async with database.reading() as session:
+                await session.execute(text("SELECT 1"))
+                begun.set()
+                await session.execute(text("SELECT pg_sleep(0.2)"))
+
+        task = asyncio.create_task(work())
+        await begun.wait()
+        await asyncio.sleep(0.05)  # the query is on its way
+        if cancelled:
+            task.cancel()
+        await database.dispose()
+        await asyncio.wait([task])
+
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        await end_in_the_middle()
+        gc.collect()
+    assert [str(one.message) for one in seen if "still open" in str(one.message)] == []
 
 
 @pytest.mark.parametrize(

@@ -168,7 +168,6 @@ async def test_jobs_are_checked_completely(refused_jobs: Path, home: Path) -> No
 async def test_readiness_follows_the_database(tmp_path: Path, home: Path, postgres_database: str) -> None:
     async with run_app(make_settings(home, database_url=postgres_database)) as service:
         assert (await service.client.get("/readyz")).status_code == 200
-        await service.context.database.dispose()
         await _with_a_dead_database(service)
 
 
