@@ -93,7 +93,7 @@ def is_asked(label: Label) -> bool:
 
 
 def only_asked(row: ImageRow) -> ImageRow:
-    """The row without the answers that people are not asked about. Every box stays, so that it can be seen."""
+    """The row without the answers that people are not asked about. Every box stays, to be seen."""
     regions = []
     for region in row.regions:
         labels = [label for label in region.labels if is_asked(label)]
