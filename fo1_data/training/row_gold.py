@@ -22,7 +22,7 @@ class _Said(NamedTuple):
 
     phrase: str
     named: list[int] | None
-    count: int | None
+    number: int | None
     label: Label
 
 
@@ -90,7 +90,7 @@ class _Reading:
         for one in chosen:
             phrase = self._spelled.get(one.phrase.casefold(), one.phrase)
             self.trust[LabelKind.COUNT, None, phrase] = _trust(one.label)
-        return [CorpusCount(text=one.phrase, count=one.count or 0) for one in chosen]
+        return [CorpusCount(text=one.phrase, count=one.number or 0) for one in chosen]
 
     def answers(self) -> list[CorpusAnswer]:
         """Free questions with their answers."""
