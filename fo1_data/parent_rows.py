@@ -1,7 +1,8 @@
 """Rows of an earlier dataset (`--parent`), found by the bytes of an image and carried over as they are.
 
-A carried row keeps every label, so nothing that a person said is overwritten, and no model is asked
-about it again; only its address (and embedded bytes) are the new run's.
+A carried row keeps every label, so nothing that a person said is overwritten; its address (and embedded
+bytes) are the new run's. Whether a model is asked again about regions that people drew or moved is the
+labeller's affair (`stale_regions`).
 """
 
 import hashlib

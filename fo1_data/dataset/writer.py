@@ -18,7 +18,7 @@ from typing import Any
 from fo1_data.corpus.storage import UNFINISHED, Store, open_store
 from fo1_data.dataset import layout
 from fo1_data.dataset.card import dataset_card
-from fo1_data.dataset.correction_history import is_history_file
+from fo1_data.dataset.correction_history import CorrectionHistory, is_history_file, write_history
 from fo1_data.dataset.duplicates import find_duplicates
 from fo1_data.dataset.finalise import Decider, read_rejects_of, settle_shards, write_rejects, write_rows
 from fo1_data.dataset.lease import STALE_AFTER_S, Lease
@@ -140,12 +140,14 @@ class DatasetRun:
         lease: Lease | None = None,
         decider: Decider | None = None,
         routing: Mapping[str, Any] | None = None,
+        history: CorrectionHistory | None = None,
     ) -> Manifest:
         """Make the dataset of the shards that are done and write its manifest last; safe to repeat.
 
         `shard_ids`: all shards of the plan; one that is not done is a DatasetError. `listing_rejects`
         are those of the corpus' listing itself. `parent` is the version that rows came from. `decider`
-        decides rows where that needs all of them; `routing` is what the manifest says of it.
+        decides rows where that needs all of them; `routing` is what the manifest says of it. `history`:
+        what people have corrected in `parent`, kept for the images that are here too.
         Raises LeaseError where `lease` was lost meanwhile.
         """
         done = self.done_shards()
@@ -167,7 +169,11 @@ class DatasetRun:
             lease.check()
         base = keep_version(self.store, self.replayed) if self.replayed is not None else None
         files.append(write_rejects(self.store, rejects))
-        files += [file for file in (base.files if base else []) if is_history_file(file.path)]
+        if base is not None:
+            files += [file for file in base.files if is_history_file(file.path)]
+        elif history is not None and history.corrections:
+            here = {image.image_id for report in reports for image in self._images_of(report.shard_id)}
+            files += write_history(self.store, history.only(here.__contains__))
         source = base or parent
         manifest = Manifest(
             name=name,

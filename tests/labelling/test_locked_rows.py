@@ -70,3 +70,23 @@ def test_stale_and_drawn_regions_are_asked_about(runs):
     same = [r for r in after.regions if r.box_source is not Source.HUMAN]
     assert same == [r for r in before.regions if r.box_source is not Source.HUMAN]
     assert validate_dataset(str(folder / "v3")) == []
+
+
+def test_the_corrections_go_along_and_the_next_merge_starts_from_them(runs):
+    folder, image_id = runs
+    before, after = (open_dataset(str(folder / name)).history() for name in ("v2", "v3"))
+    assert len(after.corrections) == 4
+    assert (after.corrections, after.originals) == (before.corrections, before.originals)
+    name = row_of(folder / "v3", image_id).regions[0].region_id
+    last = Correction(image_id=image_id, action="deleted", region_id=name, at="2026-11-25T10:00:00Z")
+    report = merge_corrections(str(folder / "v3"), [last], str(folder / "v4"))
+    assert {name: report.merged[name] for name in ("new", "deleted", "images")} == {
+        "new": 1,
+        "deleted": 1,
+        "images": 1,
+    }
+    history = open_dataset(str(folder / "v4")).history()
+    assert history.originals[image_id].regions == before.originals[image_id].regions
+    first, last_row = row_of(folder / "v3", image_id), row_of(folder / "v4", image_id)
+    assert [r.brief_caption for r in last_row.regions] == [r.brief_caption for r in first.regions[1:]]
+    assert validate_dataset(str(folder / "v4")) == []
