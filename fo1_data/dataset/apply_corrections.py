@@ -5,13 +5,19 @@ each one names its target, so the last word on a thing holds. What names nothing
 label that was another one by then, is left out and counted. Boxes are clipped to the image.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from fo1_data.boxes import as_boxes, clip_boxes, have_area
-from fo1_data.dataset.human_labels import confirmed, human_label, is_locked, made_stale
+from fo1_data.dataset.human_labels import (
+    caption_label,
+    confirmed,
+    human_label,
+    is_locked,
+    made_stale,
+    with_caption_label,
+)
 from fo1_data.dataset.region_names import RegionNames
 from schemas.corrections import Correction, CorrectionAction
 from schemas.images import Answer, Count, Grounding, ImageRow
@@ -30,10 +36,10 @@ Part = TypeVar("Part", Grounding, Count)
 
 @dataclass(frozen=True)
 class Applied:
-    """A corrected row, how many corrections of each action took effect, and which did not."""
+    """A corrected row, the corrections that took effect, and those that did not."""
 
     row: ImageRow
-    effects: Counter[str] = field(default_factory=Counter)
+    done: list[Correction] = field(default_factory=list)
     left_out: list[Correction] = field(default_factory=list)
 
 
@@ -42,13 +48,11 @@ def apply_corrections(row: ImageRow, corrections: Iterable[Correction]) -> Appli
     ours = {one.correction_id: one for one in corrections if one.image_id == row.image_id}
     ordered = sorted(_latest(ours.values()), key=lambda one: one.order)
     work = _Work(row, ordered)
-    applied = Applied(row, Counter(), [])
+    done: list[Correction] = []
+    left_out: list[Correction] = []
     for correction in ordered:
-        if work.apply(correction):
-            applied.effects[correction.action.value] += 1
-        else:
-            applied.left_out.append(correction)
-    return Applied(work.finish(), applied.effects, applied.left_out)
+        (done if work.apply(correction) else left_out).append(correction)
+    return Applied(work.finish(), done, left_out)
 
 
 def _latest(corrections: Iterable[Correction]) -> list[Correction]:
@@ -73,7 +77,7 @@ class _Work:
         self._groundings = [self._named(part) for part in row.groundings]
         self._counts = [self._named(part) for part in row.counts]
         self._answers = list(row.answers)
-        self._caption = row.caption
+        self._caption, self._caption_label = row.caption, caption_label(row)
 
     def apply(self, one: Correction) -> bool:
         """Apply one correction; False where it names nothing that is there."""
@@ -124,7 +128,7 @@ class _Work:
             stays = part.phrase.casefold() == one.after.text.casefold()
             if part.kind is LabelKind.DETECT and name in part.region_ids and leaves and not stays:
                 left = [region for region in part.region_ids if region != name]
-                self._groundings[index] = self._pointed(part, left, one)
+                self._groundings[index] = self._relisted(part, left, one)
         place = self._find(self._groundings, LabelKind.DETECT, one.after.text, None)
         if place is None:
             label = human_label(LabelKind.DETECT, one.after.text, one.annotator, one.at)
@@ -133,7 +137,7 @@ class _Work:
         else:
             part = self._groundings[place]
             named = [*(region for region in part.region_ids if region != name), name]
-            self._groundings[place] = self._pointed(part, named, one)
+            self._groundings[place] = self._relisted(part, named, one)
         return True
 
     def recaptioned(self, one: Correction) -> bool:
@@ -141,7 +145,7 @@ class _Work:
         if text is None:
             return False
         if one.region_id is None:
-            return self._recaption_image(text)
+            return self._recaption_image(one, text)
         name = self._names.name(one.region_id)
         column = TEXT_COLUMN.get(one.kind) if one.kind else None
         if name is None or name not in self._regions or column is None or one.kind is None:
@@ -238,6 +242,7 @@ class _Work:
                 "counts": [_renamed_ids(part, ids) for part in self._counts],
                 "answers": answers,
                 "caption": self._caption,
+                "meta": with_caption_label(self._row.meta, self._caption_label),
             }
         )
         return row.model_copy(update={"decision": strictest(label.decision for label in row.all_labels())})
@@ -275,6 +280,12 @@ class _Work:
         label = human_label(part.kind, part.label.text, one.annotator, one.at)
         return part.model_copy(update={"region_ids": named, "label": label})
 
+    def _relisted(self, part: Grounding, named: list[str], one: Correction) -> Grounding:
+        """A detection after one of its regions was renamed: nobody has spoken of its other regions."""
+        if is_locked(part.label) or set(named) <= {self._names.name(one.region_id)}:
+            return self._pointed(part, named, one)
+        return part.model_copy(update={"region_ids": named})
+
     def _find(
         self, parts: Sequence[Part], kind: LabelKind | None, phrase: str, one: Correction | None
     ) -> int | None:
@@ -297,9 +308,10 @@ class _Work:
                 return place
         return None
 
-    def _recaption_image(self, text: str) -> bool:
+    def _recaption_image(self, one: Correction, text: str) -> bool:
         """The image's caption; grounded phrases of a model that it no longer holds go with the old one."""
         self._caption = text or None
+        self._caption_label = human_label(LabelKind.GROUNDED_CAPTION, text, one.annotator, one.at)
         self._groundings = [
             part
             for part in self._groundings
@@ -323,8 +335,13 @@ class _Work:
         said = one.before.text if one.before else None
         if self._caption is None or (said is not None and self._caption != said):
             return False
-        if not one.right:
-            self._caption = None
+        if one.right:
+            asked = any(part.kind is LabelKind.GROUNDED_CAPTION for part in self._row.groundings)
+            source = Source.MODEL if asked else Source.CORPUS
+            label = Label(kind=LabelKind.GROUNDED_CAPTION, text=self._caption, source=source)
+            self._caption_label = confirmed(self._caption_label or label, one.annotator, one.at)
+        else:
+            self._caption = self._caption_label = None
         return True
 
     def _set_text(self, name: str, kind: LabelKind, label: Label | None) -> None:

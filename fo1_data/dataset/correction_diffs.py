@@ -15,7 +15,7 @@ from typing import Any
 
 from fo1_data.dataset.apply_corrections import TEXT_COLUMN
 from fo1_data.dataset.export_messages import TEXT_QUESTIONS, box_text, boxes_text
-from fo1_data.dataset.human_labels import is_locked
+from fo1_data.dataset.human_labels import caption_label, is_locked
 from fo1_data.dataset.region_names import RegionNames
 from schemas.corrections import Correction
 from schemas.images import ImageRow
@@ -45,12 +45,15 @@ class RowDiff:
         self._boxes = {region.region_id: box_text(region) for region in (*original.regions, *row.regions)}
 
     def preferences(self) -> Iterator[Preference]:
-        """A pair for every text, pointing answer, count or answer that a person changed."""
+        """A pair for every text, caption, pointing answer, count or answer that a person changed."""
         for name, region in self._after.items():
             old = self._before.get(name)
             if old is not None:
                 yield from self._text_pairs(old, region)
         yield from self._pointing_pairs()
+        was_said, is_said = self._original.caption, self._row.caption
+        if was_said and is_said and was_said != is_said and caption_label(self._row) is not None:
+            yield Preference("caption", "Describe the image.", is_said, was_said)
         old_counts = {part.phrase: part.count for part in self._original.counts}
         for count in self._row.counts:
             was = old_counts.get(count.phrase)

@@ -1,9 +1,15 @@
 """What a person said in a row: made so here, and told so again.
 
+The image's caption has no label in the schema: who wrote or confirmed it stands in `meta`.
+
 A label is locked where a person wrote it (`source` human) or confirmed it (`annotator` set): no later
 run and no merge of a model's output changes it. A region's label is stale where the box was moved under
 it: it waits to be asked again.
 """
+
+import json
+
+from pydantic import ValidationError
 
 from schemas.images import ImageRow
 from schemas.labels import Decision, Label, LabelKind, Source
@@ -13,6 +19,7 @@ STALE = "box_moved"
 _WRITTEN = "written_by_person"
 _CONFIRMED = "confirmed_by_person"
 _AT = "at "
+_CAPTION = "caption_label"
 
 
 def is_locked(label: Label) -> bool:
@@ -23,12 +30,6 @@ def is_locked(label: Label) -> bool:
 def is_stale(label: Label) -> bool:
     """True where the label was given to a box that a person has moved since."""
     return STALE in label.reasons and not is_locked(label)
-
-
-def has_human_part(row: ImageRow) -> bool:
-    """True where a person drew a box of the row, or wrote or confirmed a label of it."""
-    drawn = any(region.box_source is Source.HUMAN for region in row.regions)
-    return drawn or any(is_locked(label) for label in row.all_labels())
 
 
 def human_label(kind: LabelKind, text: str, annotator: str | None, at: str) -> Label:
@@ -70,3 +71,30 @@ def stale_kinds(region: Region, kinds: list[LabelKind]) -> list[LabelKind]:
         label.kind for label in region.labels if label.source is not Source.CORPUS and not is_stale(label)
     }
     return [kind for kind in kinds if kind.per_region and kind not in answered]
+
+
+def caption_label(row: ImageRow) -> Label | None:
+    """What a person has said of the image's caption; None where nobody has."""
+    try:
+        return Label.model_validate(_entries(row.meta)[_CAPTION])
+    except (KeyError, ValidationError):
+        return None
+
+
+def with_caption_label(meta: str | None, label: Label | None) -> str | None:
+    """A row's `meta` that says so of the image's caption, or (None) nothing."""
+    entries = _entries(meta)
+    known = entries.pop(_CAPTION, None)
+    if label is not None:
+        entries[_CAPTION] = label.model_dump(mode="json", exclude={"confidence", "signals"})
+    elif known is None:
+        return meta
+    return json.dumps(entries, ensure_ascii=False, sort_keys=True) if entries else None
+
+
+def _entries(meta: str | None) -> dict[str, object]:
+    try:
+        found = json.loads(meta) if meta else {}
+    except ValueError:
+        found = meta
+    return found if isinstance(found, dict) else {"source": found}

@@ -18,6 +18,7 @@ from fo1_data.dataset.counting import count_rows
 from fo1_data.dataset.derive import VersionWriter
 from fo1_data.dataset.manifest import next_version
 from fo1_data.dataset.reader import Dataset, image_ids_of, open_dataset
+from fo1_data.dataset.routed_like import routed_like
 from fo1_data.errors import DatasetError
 from schemas.corrections import Correction
 from schemas.dataset import Counts, Manifest, ManifestFile
@@ -26,7 +27,7 @@ from schemas.images import ImageRow
 
 @dataclass
 class MergeReport:
-    """What a merge did: corrections by action, those left out, images and files that changed."""
+    """What a merge did: new corrections by action, those left out, images and files that changed."""
 
     manifest: Manifest
     merged: dict[str, int] = field(default_factory=dict)
@@ -49,21 +50,20 @@ def merge_corrections(address: str, corrections: Iterable[Correction], out: str)
             "they belong to another dataset"
         )
     writer = VersionWriter(out, dataset.manifest, {"merge": _digest(new)}, dataset.store.url)
-    effects: Counter[str] = Counter()
     old_counts, new_counts, images = Counts(), Counts(), 0
-    by_image, wanted = history.by_image(), {one.image_id for one in given}
+    wanted = {one.image_id for one in given}
+    merging = _Merging(before, history, {one.correction_id for one in new})
     for file in dataset.data_files():
         if file.path not in touched:
             writer.share(dataset.store, file)
             continue
         rows = list(dataset.rows_of(file))
-        made = [_merged(row, before, history, by_image, effects) if row.image_id in wanted else row
-                for row in rows]  # fmt: skip
+        made = [merging.merged(row) if row.image_id in wanted else row for row in rows]
         old_counts, new_counts = old_counts + count_rows(rows), new_counts + count_rows(made)
-        images += sum(row.image_id in wanted for row in rows)
+        images += sum(one != row for one, row in zip(made, rows, strict=True))
         writer.rewrite(file.path, made)
     known = history.only(lambda image_id: image_id in history.originals)
-    merged = {"corrections": len(given), "new": len(new), "images": images, **_told(effects)}
+    merged = {"corrections": len(given), "new": len(new), "images": images, **merging.effects}
     merged |= {"unmatched": len(history.corrections) - len(known.corrections)}
     merged |= {"files_rewritten": len(touched), "files_shared": len(dataset.data_files()) - len(touched)}
     manifest = writer.finish(
@@ -77,30 +77,43 @@ def merge_corrections(address: str, corrections: Iterable[Correction], out: str)
     return MergeReport(manifest, merged)
 
 
-def _merged(
-    row: ImageRow,
-    before: CorrectionHistory,
-    history: CorrectionHistory,
-    by_image: dict[str, list[Correction]],
-    effects: Counter[str],
-) -> ImageRow:
-    """The corrected row, its pixels and addresses as they are now; keeps its original in `history`."""
-    original = before.originals.get(row.image_id)
-    if original is not None:
-        original = original.model_copy(update={"image": row.image, "uri": row.uri, "uris": row.uris})
-        once = apply_corrections(original, before.corrections.values()).row
-        if differing_columns(once, row):
-            original = None  # routed or labelled again since: what is there now is the ground to stand on
-    base = original if original is not None else row
-    history.keep_original(base)
-    applied = apply_corrections(base, by_image[row.image_id])
-    effects.update(applied.effects)
-    effects["left_out"] += len(applied.left_out)
-    return applied.row
+class _Merging:
+    """Rows corrected one by one; their originals go into `history`, what was `new` is counted."""
 
+    def __init__(self, before: CorrectionHistory, history: CorrectionHistory, new: set[str]) -> None:
+        self._originals = before.originals
+        self._earlier, self._all = before.by_image(), history.by_image()
+        self._history, self._new = history, new
+        self._effects: Counter[str] = Counter()
 
-def _told(effects: Counter[str]) -> dict[str, int]:
-    return {name: effects[name] for name in sorted(effects)}
+    @property
+    def effects(self) -> dict[str, int]:
+        """How many new corrections of each action took effect, and how many were left out."""
+        return {name: self._effects[name] for name in sorted(self._effects)}
+
+    def merged(self, row: ImageRow) -> ImageRow:
+        """The corrected row, its pixels and addresses as they are now."""
+        first, base = self._grounds(row)
+        self._history.keep_original(first)
+        applied = apply_corrections(base, self._all[row.image_id])
+        self._effects.update(one.action.value for one in applied.done if one.correction_id in self._new)
+        self._effects["left_out"] += sum(one.correction_id in self._new for one in applied.left_out)
+        return applied.row
+
+    def _grounds(self, row: ImageRow) -> tuple[ImageRow, ImageRow]:
+        """The row as it was before anybody corrected it, and the row that corrections are applied to.
+
+        They are one unless the row was labelled again since: then it is its own ground.
+        """
+        first = self._originals.get(row.image_id)
+        if first is None:
+            return row, row
+        first = first.model_copy(update={"image": row.image, "uri": row.uri, "uris": row.uris})
+        earlier = self._earlier.get(row.image_id, [])
+        for ground in (first, routed_like(first, row, earlier)):
+            if not differing_columns(apply_corrections(ground, earlier).row, row):
+                return ground, ground
+        return first, row
 
 
 def _files_of(dataset: Dataset, wanted: set[str]) -> set[str]:

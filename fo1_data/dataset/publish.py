@@ -3,11 +3,14 @@
 A published dataset is a dataset like any other, and needs no other place to be trained on. Bytes
 are those that were labelled, checked by hash; an image that is no longer to be had is refused
 rather than left out. `accepted` keeps what was accepted (also what was drawn for audit) and what a
-person said. Boxes always stay: an answer names them by their place in the list.
+person said; of the image's caption what people wrote or confirmed, what came with the corpus where
+none was asked for, and a model's where every phrase grounded in it was accepted. Boxes always stay:
+an answer names them by their place in the list.
 """
 
 from fo1_data.corpus.images import InputLimits
 from fo1_data.dataset.derive import VersionWriter
+from fo1_data.dataset.human_labels import caption_label
 from fo1_data.dataset.pixels import with_bytes
 from fo1_data.dataset.reader import open_dataset
 from schemas.dataset import Manifest
@@ -34,9 +37,10 @@ def publish(
     step = {"publish": "accepted" if only_accepted else "all"}
     writer = VersionWriter(out, dataset.manifest, step, dataset.store.url)
     published: set[str] = set()
+    asked = LabelKind.GROUNDED_CAPTION in (dataset.manifest.config.get("labels") or ())
     rows = (row for row in dataset.rows() if not only_accepted or accepted_part(row) is not None)
     for row, data in with_bytes(rows, limits or InputLimits()):
-        kept = accepted_part(row) if only_accepted else row
+        kept = accepted_part(row, asked) if only_accepted else row
         if kept is not None:
             published.add(row.image_id)
             writer.add(kept.model_copy(update={"image": EncodedImage(bytes=data, path=row.image.path)}))
@@ -48,27 +52,30 @@ def is_accepted(label: Label) -> bool:
     return label.decision in (Decision.ACCEPT, Decision.AUDIT) or label.source is Source.HUMAN
 
 
-def accepted_part(row: ImageRow) -> ImageRow | None:
-    """The row with its accepted labels only; None where it has none.
-
-    The image's caption stays unless a phrase grounded in it was not accepted.
-    """
+def accepted_part(row: ImageRow, caption_was_asked: bool = False) -> ImageRow | None:
+    """The row with its accepted labels only; None where it has none."""
     regions = [_accepted_region(region) for region in row.regions]
     groundings = [part for part in row.groundings if is_accepted(part.label)]
-    whole = all(is_accepted(p.label) for p in row.groundings if p.kind is LabelKind.GROUNDED_CAPTION)
     kept = row.model_copy(
         update={
             "regions": regions,
             "groundings": groundings,
             "counts": [part for part in row.counts if is_accepted(part.label)],
             "answers": [part for part in row.answers if is_accepted(part.label)],
-            "caption": row.caption if whole else None,
+            "caption": row.caption if _caption_is_accepted(row, caption_was_asked) else None,
         }
     )
     labels = kept.all_labels()
-    if not labels:
+    if not labels and not (kept.caption and caption_label(row)):
         return None
     return kept.model_copy(update={"decision": strictest(label.decision for label in labels)})
+
+
+def _caption_is_accepted(row: ImageRow, was_asked: bool) -> bool:
+    if caption_label(row) is not None:
+        return True
+    grounded = [part.label for part in row.groundings if part.kind is LabelKind.GROUNDED_CAPTION]
+    return all(map(is_accepted, grounded)) if grounded else not was_asked
 
 
 def _accepted_region(region: Region) -> Region:

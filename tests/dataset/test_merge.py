@@ -5,24 +5,26 @@ import json
 
 import pyarrow.parquet as pq
 import pytest
-from factories import make_count, make_dataset, make_row
+from factories import make_count, make_dataset, make_label, make_row
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fo1_data.dataset.apply_corrections import apply_corrections
 from fo1_data.dataset.compare import compare_datasets, differing_columns
 from fo1_data.dataset.correction_sources import read_corrections
-from fo1_data.dataset.human_labels import is_locked, is_stale
+from fo1_data.dataset.derive import VersionWriter
+from fo1_data.dataset.human_labels import caption_label, is_locked, is_stale
 from fo1_data.dataset.lineage import trace
 from fo1_data.dataset.merge import merge_corrections
-from fo1_data.dataset.publish import publish
+from fo1_data.dataset.publish import accepted_part, publish
 from fo1_data.dataset.reader import open_dataset
 from fo1_data.dataset.remove import remove_image
 from fo1_data.dataset.rows import rows_to_table, table_to_rows
 from fo1_data.dataset.validate import row_problems, validate_dataset
 from fo1_data.errors import DatasetError
 from schemas.corrections import Correction, CorrectionAction, correction_line, parse_corrections
-from schemas.labels import Decision, LabelKind, Source
+from schemas.images import Grounding
+from schemas.labels import Decision, LabelKind, Source, strictest
 
 AT = "2026-11-24T10:00:00Z"
 
@@ -146,6 +148,55 @@ def test_an_annotation_submitted_again_replaces_what_it_said_before(row):
     assert is_locked(after.regions[0].labels[0])
 
 
+def detected(row, phrase, places, decision=Decision.REVIEW, kind=LabelKind.DETECT):
+    ids = [row.regions[place].region_id for place in places]
+    label = make_label(kind, phrase, decision, confidence=0.4)
+    return Grounding(phrase=phrase, kind=kind, region_ids=ids, label=label)
+
+
+def test_a_renamed_region_makes_no_person_of_who_named_the_others(row):
+    row.groundings = [detected(row, "cat", [0, 1]), detected(row, "dog", [2]), detected(row, "cow", [])]
+    names = [region.region_id for region in row.regions]
+    change = correct(row, "renamed", region_id=names[1], before={"text": "cat"}, after={"text": "dog"})
+    after = {part.phrase: part for part in apply_corrections(row, [change]).row.groundings}
+    assert (after["cat"].region_ids, after["dog"].region_ids) == (names[:1], [names[2], names[1]])
+    for phrase in ("cat", "dog"):
+        assert (after[phrase].label.source, after[phrase].label.decision) == (Source.MODEL, Decision.REVIEW)
+    again = [correct(row, "renamed", region_id=name, after={"text": "cow"}) for name in names[:2]]
+    after = {part.phrase: part for part in apply_corrections(row, [change, *again]).row.groundings}
+    assert after["cow"].region_ids == names[:2]
+    assert is_locked(after["cow"].label)
+
+
+def test_the_images_caption_is_the_persons_who_wrote_or_confirmed_it(row):
+    row.caption = "a red square lies here"
+    row.groundings = [detected(row, "a red square", [0], kind=LabelKind.GROUNDED_CAPTION)]
+    about = {"kind": "grounded_caption", "before": {"text": row.caption}}
+    assert accepted_part(row).caption is None
+    for change in (
+        correct(row, "recaptioned", **about, after={"text": "a red square and a whale"}),
+        correct(row, "verdict", **about, right=True),
+    ):
+        after = apply_corrections(row, [change]).row
+        label = caption_label(after)
+        assert (label.text, label.annotator, label.decision) == (after.caption, "ada", Decision.ACCEPT)
+        assert any(AT[:19] in reason for reason in label.reasons)
+        assert json.loads(after.meta)["made"] == "up"
+        assert accepted_part(after).caption == after.caption
+        assert not list(row_problems(after))
+    wrong = apply_corrections(row, [correct(row, "verdict", **about, right=False)]).row
+    assert (wrong.caption, caption_label(wrong), wrong.meta) == (None, None, row.meta)
+
+
+def test_a_models_caption_is_accepted_with_its_phrases_alone(row):
+    row.caption = "something red"
+    row.groundings = []
+    assert accepted_part(row, caption_was_asked=True).caption is None
+    assert accepted_part(row).caption == row.caption
+    row.groundings = [detected(row, "red", [0], Decision.ACCEPT, LabelKind.GROUNDED_CAPTION)]
+    assert accepted_part(row, caption_was_asked=True).caption == row.caption
+
+
 def test_a_box_outside_of_the_image_is_left_out(row):
     far = correct(row, "moved", region_id=row.regions[0].region_id, after={"box_xyxy": (900, 900, 990, 990)})
     applied = apply_corrections(row, [far])
@@ -238,6 +289,57 @@ def test_a_merge_makes_the_next_version_and_shares_what_it_leaves_alone(tmp_path
     assert list(found.changed) == [rows[0].image_id]
     assert found.regions[rows[0].image_id]["relabelled"] == [rows[0].regions[0].region_id]
     assert found.merged == report.merged
+
+
+def routed(dataset, out, decision):
+    """The dataset at `dataset` with other decisions, as routing makes it."""
+    rows = [row.model_copy(deep=True) for row in open_dataset(str(dataset)).rows()]
+    for row in rows:
+        for label in row.all_labels():
+            label.confidence = label.confidence if is_locked(label) else 0.25
+            if not is_locked(label) and not is_stale(label):
+                label.decision, label.reasons = decision, ["routed"]
+        for region in row.regions:
+            region.decision = strictest(label.decision for label in region.labels)
+        row.decision = strictest(label.decision for label in row.all_labels())
+    old = open_dataset(str(dataset))
+    writer = VersionWriter(str(out), old.manifest, {"route": decision.value}, str(dataset))
+    for row in rows:
+        writer.add(row)
+    writer.finish("9", list(old.rejects()), history=old.history())
+
+
+def test_what_stood_there_first_is_kept_when_routing_comes_between(tmp_path):
+    row = make_row(1, num_regions=3)
+    make_dataset(tmp_path / "v1", [row])
+    names = [region.region_id for region in row.regions]
+    caption = {"kind": "brief_caption", "annotation_key": "7"}
+    first = [
+        correct(row, "recaptioned", region_id=names[0], after={"text": "a whale"}, **caption),
+        correct(row, "moved", region_id=names[1], after={"box_xyxy": (1, 1, 30, 20)}, annotation_key="7"),
+        correct(row, "deleted", region_id=names[2], annotation_key="7"),
+    ]
+    merge_corrections(str(tmp_path / "v1"), first, str(tmp_path / "v2"))
+    routed(tmp_path / "v2", tmp_path / "v3", Decision.ACCEPT)
+    # The same annotation, submitted again: only the first caption was wrong.
+    again = correct(
+        row,
+        "recaptioned",
+        region_id=names[0],
+        after={"text": "a shark"},
+        at="2026-11-25T10:00:00Z",
+        **caption,
+    )
+    report = merge_corrections(str(tmp_path / "v3"), [again], str(tmp_path / "v4"))
+    assert (report.merged["recaptioned"], report.merged["images"]) == (1, 1)
+    assert not {"moved", "deleted"} & set(report.merged)
+    dataset = open_dataset(str(tmp_path / "v4"))
+    after, original = next(dataset.rows()), dataset.history().originals[row.image_id]
+    assert [region.region_id for region in after.regions] == names
+    assert after.regions[0].brief_caption == "a shark"
+    assert [region.brief_caption for region in original.regions] == [r.brief_caption for r in row.regions]
+    # What only routing changed is as it was routed last.
+    assert after.groundings[0].label.reasons == ["routed"]
 
 
 def test_corrections_of_another_dataset_are_refused(tmp_path):
