@@ -5,23 +5,15 @@ state, and gathers a projection when it runs it. The rest (embeddings, encoders,
 every worker.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import torch
-from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from fo1_data.model.checkpoint import Checkpoint
 from fo1_data.model.modeling import Fo1Model
-from fo1_data.model.processing import PreparedImage
-from fo1_data.training.packing import PackedQuestions, pack_questions
-from fo1_data.training.samples import Question
-from fo1_data.training.workers import Workers
-from schemas.labels import LabelKind
 
 
 def shard_decoder(model: Fo1Model) -> None:
@@ -82,24 +74,3 @@ def load_optimiser(optimiser: torch.optim.Optimizer, state: Mapping[str, Any]) -
         for number, held in state["state"].items()
     }
     optimiser.load_state_dict({**state, "state": parts})
-
-
-def clip_gradients(parameters: Iterable[nn.Parameter], most: float, workers: Workers) -> None:
-    """Scale all gradients so that their norm together, over all workers, is at most `most`."""
-    gradients = [one.grad for one in parameters if one.grad is not None]
-    parts = [one.to_local() for one in gradients if isinstance(one, DTensor)]
-    held = [one for one in gradients if not isinstance(one, DTensor)]
-    squares = nn.utils.get_total_norm(held).square()
-    if parts:
-        squares = squares + workers.sum_of(nn.utils.get_total_norm(parts).square())
-    scale = (most / (squares.sqrt() + 1e-6)).clamp(max=1.0)
-    for gradient in [*held, *parts]:
-        gradient.mul_(scale)
-
-
-def blank_question(checkpoint: Checkpoint) -> tuple[PreparedImage, PackedQuestions]:
-    """A grey image with one question that counts nothing, for a worker that has no image left."""
-    grey = Image.new("RGB", (56, 56), "gray")
-    prepared = checkpoint.processor.prepare(grey, np.asarray([[8, 8, 40, 40]], dtype=np.float32))
-    question = Question("", "", LabelKind.BRIEF_CAPTION)
-    return prepared, pack_questions(checkpoint.tokenizer, [question], [0.0])

@@ -10,57 +10,30 @@ generator states); the first worker writes it.
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributed.optim import ZeroRedundancyOptimizer
 
-from fo1_data.corpus.images import InputLimits
 from fo1_data.dataset.lineage import describe_inputs, write_lineage
-from fo1_data.errors import ConfigError, InputReject, RunError
+from fo1_data.errors import ConfigError, RunError
 from fo1_data.model.checkpoint import Checkpoint, checkpoint_sha256, load_checkpoint, save_weights
 from fo1_data.model.device import choose_device
-from fo1_data.model.processing import PreparedImage
 from fo1_data.model.region_fusion import embed_prompt
-from fo1_data.training.dataset_samples import Example, show
+from fo1_data.training.batches import TrainingImage, batch_of, blank_image, pieces_of
 from fo1_data.training.example_source import ExampleSource
 from fo1_data.training.negatives import PhraseBook
-from fo1_data.training.packing import (
-    PackedQuestions,
-    answer_loss,
-    decode_packed,
-    pack_batch,
-    pack_questions,
-)
-from fo1_data.training.samples import Trust, draw_questions
+from fo1_data.training.optimiser import clip_gradients, learning_rate, make_optimiser
+from fo1_data.training.packing import answer_loss, decode_packed, pack_batch
 from fo1_data.training.settings import Stage, TrainConfig
-from fo1_data.training.sharding import (
-    blank_question,
-    clip_gradients,
-    gather,
-    is_sharded,
-    load_optimiser,
-    part_like,
-    shard_decoder,
-)
-from fo1_data.training.stages import choose_parameters, decayed
+from fo1_data.training.sharding import gather, is_sharded, load_optimiser, part_like, shard_decoder
+from fo1_data.training.stages import choose_parameters
 from fo1_data.training.workers import Workers
 
 LOSSES = "losses.jsonl"
 _STATE = "training.pt"
-_LIMITS = InputLimits()
-
-
-@dataclass(frozen=True)
-class TrainingImage:
-    """One image of a batch, ready for the model, with its questions."""
-
-    prepared: PreparedImage
-    packed: PackedQuestions
 
 
 class Trainer:
@@ -74,7 +47,7 @@ class Trainer:
         if self.sharded:
             shard_decoder(self.model)
         self.trained = {name: one for name, one in self.model.named_parameters() if name in names}
-        self.optimiser = _optimiser(_groups(self.trained, config.weight_decay), config, self.workers)
+        self.optimiser = make_optimiser(self.trained, config, self.workers)
         self.step_number = 0
 
     def loss(self, images: Sequence[TrainingImage]) -> Tensor:
@@ -126,10 +99,10 @@ class Trainer:
 
     def _pieces(self, images: Sequence[TrainingImage]) -> list[Sequence[TrainingImage]]:
         """The pieces of a step: as many as every other worker has, where the decoder is shared by all."""
-        pieces = _pieces(images, self.config.accumulation)
+        pieces = pieces_of(images, self.config.accumulation)
         if self.sharded:
             most = self.workers.most_of(len(pieces), self.model.device)
-            blank = TrainingImage(*blank_question(self.checkpoint))
+            blank = blank_image(self.checkpoint)
             pieces += [[blank]] * (most - len(pieces))
         return pieces
 
@@ -239,101 +212,3 @@ def _step_of(line: str) -> float:
         return int(json.loads(line)["step"])
     except (ValueError, KeyError, TypeError):
         return math.inf  # cut off in the middle of its line
-
-
-def learning_rate(step: int, config: TrainConfig) -> float:
-    """Warm-up, level, and linear down to nothing over the last `decay_share` of the steps."""
-    warm = min(1.0, (step + 1) / max(1, config.warmup_steps))
-    falling = config.decay_share * config.steps
-    left = min(1.0, (config.steps - step) / falling) if falling else 1.0
-    return config.learning_rate * warm * left
-
-
-def batch_of(
-    source: ExampleSource,
-    checkpoint: Checkpoint,
-    step: int,
-    config: TrainConfig,
-    book: PhraseBook | None = None,
-    workers: Workers | None = None,
-) -> list[TrainingImage]:
-    """This worker's images of a step. An image that cannot be used is left out of its step.
-
-    Raises RunError where a whole epoch of this worker's places holds no image with a question.
-    """
-    first = step * config.batch_images
-    places = range(first, first + config.batch_images)
-    mine = workers.share_of(places) if workers is not None else list(places)
-    prepared = (prepare(source.at(place), checkpoint, config, place, book) for place in mine)
-    images = [image for image in prepared if image is not None]
-    if not images and mine and step == 0 and not _any_usable(source, checkpoint, config):
-        raise RunError(
-            "no image could be read and had a question: check the dataset with fo1 dataset validate"
-        )
-    return images
-
-
-def _any_usable(source: ExampleSource, checkpoint: Checkpoint, config: TrainConfig) -> bool:
-    return any(prepare(source.at(place), checkpoint, config, place) for place in range(len(source)))
-
-
-def prepare(
-    example: Example,
-    checkpoint: Checkpoint,
-    config: TrainConfig,
-    place: int,
-    book: PhraseBook | None = None,
-) -> TrainingImage | None:
-    """An image with its questions, or None where it cannot be read or has nothing to ask.
-
-    All draws are made of the seed and the image's place in the series.
-    """
-    rng = np.random.default_rng([config.seed, place])
-    negatives = []
-    if book is not None:
-        most = max(2, config.questions_per_image // 2)
-        negatives = book.absent(example.entry, rng, most, config.near_miss_share)
-    try:
-        shown = show(example, rng, config.shuffle_boxes, config.box_jitter, _LIMITS, negatives)
-    except InputReject:
-        return None
-    indices = list(range(len(shown.boxes_xyxy)))
-    share = config.negative_share if book is not None else None
-    questions = draw_questions(shown.known, indices, rng, config.questions_per_image, share)
-    if not questions:
-        return None
-    prepared = checkpoint.processor.prepare(shown.image.rgb, shown.boxes_xyxy)
-    weights = [weight_of(shown.known.trust_in(question), config) for question in questions]
-    return TrainingImage(prepared, pack_questions(checkpoint.tokenizer, questions, weights))
-
-
-def weight_of(trust: Trust | None, config: TrainConfig) -> float:
-    """What an answer counts: gold's once, a person's `human_weight`, a model's by its confidence."""
-    if trust is None:
-        return 1.0
-    if trust.human:
-        return config.human_weight
-    return trust.confidence if config.confidence_weights and trust.confidence is not None else 1.0
-
-
-def _pieces(images: Sequence[TrainingImage], most: int) -> list[Sequence[TrainingImage]]:
-    """At most `most` pieces of a batch, about as large as one another."""
-    size = max(1, math.ceil(len(images) / most))
-    return [images[start : start + size] for start in range(0, len(images), size)]
-
-
-def _optimiser(groups: list[dict[str, Any]], config: TrainConfig, workers: Workers) -> torch.optim.Optimizer:
-    """AdamW, each worker holding its part of the state where that is wanted (ZeRO, stage 1)."""
-    settings: dict[str, Any] = {"lr": config.learning_rate, "betas": (0.9, 0.98)}
-    if config.sharding == "weights" and workers.num > 1:
-        settings["foreach"] = False  # whole and sharded weights do not mix in one call
-    if config.sharding == "optimizer" and workers.num > 1:
-        return ZeroRedundancyOptimizer(groups, optimizer_class=torch.optim.AdamW, **settings)
-    return torch.optim.AdamW(groups, **settings)
-
-
-def _groups(trained: dict[str, nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:
-    falling = [parameter for name, parameter in trained.items() if decayed(name, parameter)]
-    rest = [parameter for name, parameter in trained.items() if not decayed(name, parameter)]
-    groups = [{"params": falling, "weight_decay": weight_decay}, {"params": rest, "weight_decay": 0.0}]
-    return [group for group in groups if group["params"]]

@@ -10,10 +10,12 @@ torch = pytest.importorskip("torch")
 from fo1_data.errors import ConfigError, DatasetError  # noqa: E402
 from fo1_data.model.checkpoint import load_checkpoint  # noqa: E402
 from fo1_data.synthetic.gold import write_scenes  # noqa: E402
+from fo1_data.training.batches import TrainingImage, batch_of  # noqa: E402
 from fo1_data.training.example_source import ExampleSource  # noqa: E402
+from fo1_data.training.optimiser import learning_rate  # noqa: E402
 from fo1_data.training.settings import TrainConfig, load_train_config  # noqa: E402
 from fo1_data.training.stages import new_token_ids  # noqa: E402
-from fo1_data.training.trainer import Trainer, TrainingImage, batch_of, learning_rate, train  # noqa: E402
+from fo1_data.training.trainer import Trainer, train  # noqa: E402
 
 QUICK = TrainConfig(
     steps=4, batch_images=2, questions_per_image=6, warmup_steps=0, decay_share=0, save_every=2

@@ -15,12 +15,13 @@ from hypothesis import strategies as st
 from fo1_data.dataset.lineage import trace
 from fo1_data.dataset.publish import publish
 from fo1_data.synthetic.gold import write_scenes
+from fo1_data.training.batches import weight_of
 from fo1_data.training.dataset_samples import row_example
 from fo1_data.training.example_source import ExampleSource, Group
 from fo1_data.training.negatives import PhraseBook
 from fo1_data.training.samples import Known, draw_questions
 from fo1_data.training.settings import TrainConfig
-from fo1_data.training.trainer import forget_steps_after, train, weight_of
+from fo1_data.training.trainer import forget_steps_after, train
 from fo1_data.training.workers import Workers
 from schemas.corpus import CorpusImage, CorpusPhrase, CorpusRegion
 from schemas.labels import LabelKind, Source
