@@ -39,6 +39,6 @@ def _told(figures: dict[str, Any]) -> str:
     right, labels = figures["right"], figures["labels"]
     told = f"{right} of {labels} labels right in {figures['images']} images, "
     told += f"{figures['certified_labels']} more of {figures['certified_images']} images certify"
-    if figures["note"]:
-        return f"{told}; {figures['note']}"
-    return f"{told}; {figures['family']}, Brier {figures['brier']:.3f}, AUROC {figures['auroc']:.3f}"
+    if figures["brier"] is not None:
+        told += f"; {figures['family']}, Brier {figures['brier']:.3f}, AUROC {figures['auroc']:.3f}"
+    return f"{told}; {figures['note']}" if figures["note"] else told

@@ -53,7 +53,8 @@ SIGNALS: dict[str, Meaning] = {
     "area_share": Meaning(0, 1, "share of the image", 1, "the box's area"),
     "overlap_max": Meaning(0, 1, "IoU", -1, "the largest overlap with another region"),
     "border_sides": Meaning(0, 4, "sides", -1, "sides of the box that lie on the image's border"),
-    # Another answer about the same regions, where brief captions were asked for too.
+    # Another answer about the same regions: of detections, groundings and counts, where brief captions were
+    # asked for too.
     "caption_agreement": Meaning(
         0, 1, "share of words", 1, "the phrase's words in the caption, of the named region where it is least"
     ),
