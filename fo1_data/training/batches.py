@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image
@@ -15,7 +15,7 @@ from fo1_data.training.dataset_samples import Example, show
 from fo1_data.training.example_source import ExampleSource
 from fo1_data.training.negatives import PhraseBook
 from fo1_data.training.packing import PackedQuestions, pack_questions
-from fo1_data.training.samples import Question, Trust, draw_questions
+from fo1_data.training.samples import Question, Trust, draw_questions, name_phrases
 from fo1_data.training.settings import TrainConfig
 from fo1_data.training.workers import Workers
 from schemas.labels import LabelKind
@@ -79,13 +79,16 @@ def prepare(
         shown = show(example, rng, config.shuffle_boxes, config.box_jitter, _LIMITS, negatives)
     except InputReject:
         return None
+    known = shown.known
+    if config.names_as_phrases:
+        known = replace(known, phrases=[*known.phrases, *name_phrases(known)])
     indices = list(range(len(shown.boxes_xyxy)))
     share = config.negative_share if book is not None else None
-    questions = draw_questions(shown.known, indices, rng, config.questions_per_image, share)
+    questions = draw_questions(known, indices, rng, config.questions_per_image, share)
     if not questions:
         return None
     prepared = checkpoint.processor.prepare(shown.image.rgb, shown.boxes_xyxy)
-    weights = [weight_of(shown.known.trust_in(question), config) for question in questions]
+    weights = [weight_of(known.trust_in(question), config) for question in questions]
     return TrainingImage(prepared, pack_questions(checkpoint.tokenizer, questions, weights))
 
 

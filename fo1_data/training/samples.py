@@ -74,6 +74,23 @@ class Known:
         return None if question.rests_on is None else self.trust.get(question.rests_on)
 
 
+def name_phrases(known: Known) -> list[CorpusPhrase]:
+    """Every name of an image's boxes as a phrase that means all boxes of that name, but for those that are
+    known as phrases; none where a box has no name (its caption, else its label) or is mere background."""
+    boxes: dict[str, list[int]] = {}
+    for position, region in enumerate(known.regions):
+        name = (region.caption or region.label) if region is not None else None
+        if not name:
+            return []
+        boxes.setdefault(name, []).append(position)
+    spoken = {phrase.text.casefold() for phrase in known.phrases}
+    return [
+        CorpusPhrase(text=name, region_indices=places)
+        for name, places in boxes.items()
+        if name.casefold() not in spoken
+    ]
+
+
 def objects_text(named: Sequence[int], indices: Sequence[int]) -> str:
     """`<objects><region3><region7></objects>`."""
     return "<objects>" + "".join(f"<region{indices[position]}>" for position in named) + "</objects>"

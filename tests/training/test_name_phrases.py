@@ -1,0 +1,35 @@
+"""Names of boxes as phrases to point at."""
+
+import numpy as np
+import pytest
+
+from fo1_data.training.samples import Known, draw_questions, name_phrases
+from schemas.corpus import CorpusPhrase, CorpusRegion
+from schemas.labels import LabelKind
+
+
+def region(caption: str | None, label: str | None = None) -> CorpusRegion:
+    return CorpusRegion(box_xyxy=(0.0, 0.0, 4.0, 4.0), caption=caption, label=label)
+
+
+def test_each_name_means_all_boxes_of_that_name_and_is_asked_for() -> None:
+    known = Known([region("cell"), region(None, "plate"), region("cell")])
+    known = Known(known.regions, name_phrases(known))
+
+    asked = {
+        one.rests_on[2]: one.named
+        for one in draw_questions(known, [5, 6, 7], np.random.default_rng(0), 20)
+        if one.kind is LabelKind.GROUND and one.rests_on is not None
+    }
+
+    assert asked == {"cell": (0, 2), "plate": (1,)}
+
+
+def test_what_is_known_as_a_phrase_stays_as_it_is() -> None:
+    known = Known([region("Cell"), region("plate")], [CorpusPhrase(text="cell", region_indices=[0, 1])])
+    assert [one.text for one in name_phrases(known)] == ["plate"]
+
+
+@pytest.mark.parametrize("unnamed", [None, region(None), region("")])
+def test_a_box_without_a_name_leaves_open_where_the_others_are(unnamed: CorpusRegion | None) -> None:
+    assert name_phrases(Known([region("cell"), unnamed])) == []
