@@ -4,13 +4,14 @@ A step's result is the JSON that the command printed, kept as `steps/NAME.json` 
 step that was cut off had written is removed before it runs again; `fo1 label` and `fo1 train` go on instead.
 """
 
+import fcntl
 import json
 import os
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,11 @@ class StepError(RuntimeError):
 class Steps:
     """The steps of one folder. `say` is told the name and seconds of each that ran."""
 
-    def __init__(self, folder: Path, say: Callable[[str], None], more_environment: Mapping[str, str]) -> None:
+    def __init__(self, folder: Path, say: Callable[[str], None]) -> None:
         self.folder, self._say = folder, say
-        self._environment = {**os.environ, "OMP_NUM_THREADS": "1", **more_environment}
+        self._environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        # Without compiled modules every command spends half a minute on compiling them anew.
+        self._environment.pop("PYTHONDONTWRITEBYTECODE", None)
         (folder / "steps").mkdir(parents=True, exist_ok=True)
 
     def run(self, name: str, *arguments: str | Path | float, out: Path | None = None) -> dict[str, Any]:
@@ -44,8 +47,13 @@ class Steps:
         return self.once(name, command)
 
     def once(self, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """What `make` returns, kept under `name`; it is not called again."""
+        """What `make` returns, kept under `name`; it is not called again, by another process neither."""
         kept = self.folder / "steps" / f"{name}.json"
+        with kept.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            return self._once(name, kept, make)
+
+    def _once(self, name: str, kept: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         if kept.exists():
             found: dict[str, Any] = json.loads(kept.read_text("utf-8"))["result"]
             return found

@@ -11,12 +11,12 @@ Run again it goes on where it stopped. Figures: `rounds.json` in the run's folde
 import argparse
 import json
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import answers
 import figures
+import label_studio
 from commands import StepError, Steps
 from split import prepare
 
@@ -26,12 +26,12 @@ HERE = Path(__file__).parent
 class Loop:
     """One run: a seed and a way to select, in a folder of its own; what all runs of a seed share is apart."""
 
-    def __init__(self, settings: argparse.Namespace, environment: Mapping[str, str]) -> None:
+    def __init__(self, settings: argparse.Namespace) -> None:
         self.settings = settings
         shared = settings.out / f"seed-{settings.seed}"
         self.folder = shared / f"{settings.selection}-{settings.reviewer}"
-        self.shared = Steps(shared / "start", _say, environment)
-        self.steps = Steps(self.folder, _say, environment)
+        self.shared = Steps(shared / "start", _say)
+        self.steps = Steps(self.folder, _say)
         self.data = shared / "start"
         self.said: list[dict[str, Any]] = []
         self.rounds: list[dict[str, Any]] = []
@@ -40,7 +40,8 @@ class Loop:
         """All rounds, then the figures of the last model."""
         chosen = self.settings
         told = self.shared.once(
-            "split", lambda: prepare(chosen.corpus, self.data, chosen.seed, chosen.check, chosen.shrink)
+            "split",
+            lambda: prepare(chosen.corpus, self.data, chosen.seed, chosen.check, chosen.pool, chosen.shrink),
         )
         self.gold = {part: answers.Gold(self.data / "gold" / part) for part in ("pool", "held")}
         proposals = self._proposals()
@@ -79,7 +80,7 @@ class Loop:
         }
         if last:
             return found
-        told, corrections = self._reviewed(number, routed, asked)
+        told, corrections = self._reviewed(number, routed, asked, boxes)
         self.said += told
         changed = sum(one["action"] == "recaptioned" for one in told)
         found["people"] = figures.asked_of_people(asked, changed)
@@ -133,12 +134,22 @@ class Loop:
         return self.folder / name
 
     def _reviewed(
-        self, number: int, routed: Path, asked: list[answers.Named]
+        self, number: int, routed: Path, asked: list[answers.Named], boxes: list[answers.Named]
     ) -> tuple[list[dict[str, Any]], str | Path]:
         """What people say of the captions they are asked about, and what `merge` takes it from."""
         lines = self.folder / f"said-{number}.jsonl"
-        answers.write_lines(lines, answers.corrections(asked, number))
-        return answers.read_lines(lines), lines
+        if self.settings.reviewer == "file":
+            answers.write_lines(lines, answers.corrections(asked, number))
+            return answers.read_lines(lines), lines
+        review = self.steps.run(f"push-{number}", "review", "push", routed, "--asked-only")
+        reviewer = label_studio.Reviewer({one.region_id: one.gold for one in boxes})
+        self.steps.once(f"annotate-{number}", lambda: reviewer.annotate(review["project_id"]))
+        self.steps.run(f"pull-{number}", "review", "pull", routed)
+        told = self.steps.once(f"said-{number}", lambda: {"said": label_studio.corrections_of(review["id"])})
+        if {one["region_id"] for one in told["said"]} != {one.region_id for one in asked}:
+            raise StepError(f"{routed}: what came back is not about the {len(asked)} captions asked about")
+        said: list[dict[str, Any]] = told["said"]
+        return said, "service"
 
     def _learn(self, number: int, routed: Path, corrections: str | Path, model: str) -> None:
         reviewed, published = self.folder / f"reviewed-{number}", self.folder / f"published-{number}"
@@ -180,9 +191,10 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--selection", choices=["routing", "random", "least-confident"], default="routing")
     found.add_argument("--reviewer", choices=["file", "label-studio"], default="file")
     found.add_argument("--rounds", type=int, default=4)
-    found.add_argument("--budget", type=int, default=32, help="captions people are asked about in a round")
-    found.add_argument("--check", type=int, default=60, help="images named beforehand, to calibrate on")
-    found.add_argument("--steps", type=int, default=80, help="training steps of a round")
+    found.add_argument("--budget", type=int, default=24, help="captions people are asked about in a round")
+    found.add_argument("--pool", type=int, default=100, help="images to label, review and learn from")
+    found.add_argument("--check", type=int, default=80, help="images named beforehand, to calibrate on")
+    found.add_argument("--steps", type=int, default=60, help="training steps of a round")
     found.add_argument("--training", type=Path, default=HERE / "train.toml")
     found.add_argument("--max-error", type=float, default=0.1)
     found.add_argument("--confidence-level", type=float, default=0.9)
@@ -197,7 +209,7 @@ def _say(line: str) -> None:
 def main() -> None:
     """Run; a command that fails ends it with the command's own words."""
     try:
-        Loop(parser().parse_args(), {}).run()
+        Loop(parser().parse_args()).run()
     except StepError as error:
         sys.exit(str(error))
 

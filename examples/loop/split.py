@@ -30,14 +30,14 @@ def read_entries(corpus: Path) -> list[Entry]:
     return [{**one, "image": str(corpus / one["image"])} for one in entries if one["regions"]]
 
 
-def divide(num: int, seed: int, num_check: int) -> dict[str, list[int]]:
+def divide(num: int, seed: int, num_check: int, num_pool: int) -> dict[str, list[int]]:
     """Which of `num` entries are held out, checked, and in the pool."""
     order = list(range(num))
     random.Random(HELD_OUT_SEED).shuffle(order)
     num_held = round(HELD_OUT_SHARE * num)
     held, rest = order[:num_held], order[num_held:]
     random.Random(seed).shuffle(rest)
-    return {"held": held, "check": rest[:num_check], "pool": rest[num_check:]}
+    return {"held": held, "check": rest[:num_check], "pool": rest[num_check:][:num_pool]}
 
 
 def names_of(entries: Sequence[Entry]) -> list[str]:
@@ -51,12 +51,12 @@ def name_of(region: dict[str, Any]) -> str:
     return str(region["label"]).lower()
 
 
-def prepare(corpus: Path, out: Path, seed: int, num_check: int, shrink: int) -> dict[str, Any]:
+def prepare(corpus: Path, out: Path, seed: int, num_check: int, num_pool: int, shrink: int) -> dict[str, Any]:
     """Write the parts; returns their sizes, the names, and the settings."""
     entries = read_entries(corpus)
     names = names_of(entries)
     told: dict[str, Any] = {"corpus": corpus.name, "names": names, "shrink": shrink}
-    for part, places in divide(len(entries), seed, num_check).items():
+    for part, places in divide(len(entries), seed, num_check, num_pool).items():
         chosen = [_scaled(entries[place], out / "images", shrink) for place in sorted(places)]
         _write(out / "gold" / part, [_named(entry, names) for entry in chosen])
         _write(out / part, [_unnamed(entry, names) for entry in chosen])
