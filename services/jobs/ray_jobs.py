@@ -1,6 +1,7 @@
 """Ray's job API over HTTP: submit a driver, ask after it, stop it, read its log. Async, without Ray itself.
 
-Ray that cannot be reached is a value (`RayUnreachable`), since a job may go on without our hearing of it.
+Ray that does not answer, or answers something else than was asked for (an error of its own, a refused
+token, too many requests), is `RayUnreachable`: a job may go on without our hearing of it.
 """
 
 import shlex
@@ -16,11 +17,12 @@ from services.jobs.run_settings import to_toml
 _TIMEOUT_S = 30.0
 # What Ray says while the agent that starts drivers is still starting itself.
 _NOT_YET = "try again later"
+_STATUSES = ("PENDING", "RUNNING", "STOPPED", "SUCCEEDED", "FAILED")
 _END_OF_SETTINGS = "END_OF_RUN_SETTINGS"
 
 
 class RayUnreachable(ClusterError):
-    """Ray's job API does not answer."""
+    """Ray's job API gives no answer to what was asked."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,10 @@ class RayJobs:
     async def submit(
         self, submission_id: str, command: str, environment: dict[str, str], metadata: dict[str, str]
     ) -> None:
-        """Start a driver; one that was started under this id before is left alone."""
+        """Start a driver; one that was started under this id before is left alone.
+
+        Raises ClusterError where Ray says that it cannot be, RayUnreachable where Ray says nothing of it.
+        """
         body = {
             "entrypoint": command,
             "submission_id": submission_id,
@@ -61,7 +66,7 @@ class RayJobs:
         }
         answer = await self._ask("POST", "/api/jobs/", json=body)
         if answer.status_code >= 400 and await self.find(submission_id) is None:
-            if _NOT_YET in answer.text:
+            if _NOT_YET in answer.text or answer.status_code >= 500:
                 raise RayUnreachable(f"Ray at {self.address} is not ready: {_why(answer)}")
             raise ClusterError(f"Ray refused the driver: {_why(answer)}")
 
@@ -71,8 +76,14 @@ class RayJobs:
         if answer.status_code == 404:
             return None
         self._must(answer)
-        told = answer.json()
-        return DriverState(str(told.get("status")), str(told.get("message") or ""))
+        try:
+            told = answer.json()
+            status, message = told["status"], told.get("message")
+        except (ValueError, TypeError, KeyError, AttributeError):
+            status = message = None
+        if status not in _STATUSES:
+            raise RayUnreachable(f"Ray's job API at {self.address} answers in a form that is not Ray's")
+        return DriverState(status, str(message or ""))
 
     async def stop(self, submission_id: str) -> None:
         """Ask a driver to end; its actors end with it. One that is unknown or over is no error."""
@@ -117,16 +128,16 @@ class RayJobs:
                 f"Ray's job API at {self.address} does not answer ({type(error).__name__})"
             ) from None
         if answer.status_code in (401, 403):
-            raise ClusterError(
+            raise RayUnreachable(
                 f"Ray at {self.address} refuses our token: set RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH"
             )
-        if answer.status_code in (502, 503, 504):
+        if answer.status_code in (408, 429, 502, 503, 504):
             raise RayUnreachable(f"Ray's job API at {self.address} answers {answer.status_code}")
         return answer
 
     def _must(self, answer: httpx.Response) -> None:
-        if answer.status_code >= 400:
-            raise ClusterError(f"Ray's job API answers {answer.status_code}: {_why(answer)}")
+        if answer.status_code >= 300:
+            raise RayUnreachable(f"Ray's job API answers {answer.status_code}: {_why(answer)}")
 
 
 def _why(answer: httpx.Response) -> str:

@@ -8,6 +8,7 @@ import asyncio
 import json
 import logging
 import os
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -41,6 +42,7 @@ class Reconciler:
     def __init__(self, settings: Settings, database: Database, cluster: Cluster, metrics: Metrics) -> None:
         self._settings, self._database = settings, database
         self._cluster, self._metrics = cluster, metrics
+        self._told: str | None = None
         self.loop = Loop("jobs", self.look_once, settings.reconcile_every_s)
 
     def wake(self) -> None:
@@ -74,7 +76,8 @@ class Reconciler:
         verdict = judge(facts, self._settings.driver_lost_after_s)
         if job.cancel_requested and facts.driver is not None and facts.driver.status not in _ENDED:
             assert jobs is not None
-            await jobs.stop(job.submission_id or "")
+            with suppress(RayUnreachable):  # asked again the next time
+                await jobs.stop(job.submission_id or "")
         if verdict.submit:
             verdict = await self._submit(job)
         await self._write_down(job, facts, verdict, manifest)
@@ -91,11 +94,12 @@ class Reconciler:
             driver = await jobs.find(job.submission_id or "")
             if driver is not None and driver.status in _ENDED:
                 log = await jobs.log_tail(job.submission_id or "")
-        except RayUnreachable as error:
-            unreachable = str(error)
         except Fo1Error as error:
-            # No Ray can be started, or it does not let us in: nothing will change that by itself.
-            driver = DriverState("FAILED", str(error))
+            if job.state == JobState.QUEUED and not isinstance(error, RayUnreachable):
+                driver = DriverState("FAILED", str(error))  # no Ray can be started
+            else:
+                unreachable = str(error)
+        self._tell(unreachable)
         if driver is not None and driver.status == "SUCCEEDED":
             manifest = await asyncio.to_thread(read_finished, job.out)
         heard = job.seen_at or job.created_at
@@ -111,6 +115,12 @@ class Reconciler:
         )
         return facts, manifest, jobs
 
+    def _tell(self, unreachable: str | None) -> None:
+        """Log that Ray is silent, and why, once."""
+        if unreachable is not None and unreachable != self._told:
+            _log.warning("%s: jobs wait, and those at work are judged by their folders", unreachable)
+        self._told = unreachable
+
     async def _submit(self, job: Job) -> Verdict:
         try:
             jobs = await self._cluster.jobs(start=True)
@@ -118,7 +128,8 @@ class Reconciler:
             command = driver_command(self._cluster.python, settings)
             metadata = {"fo1_job": job.id, "out": job.out}
             await jobs.submit(job.submission_id or "", command, self._environment(job), metadata)
-        except RayUnreachable:
+        except RayUnreachable as error:
+            self._tell(str(error))
             return Verdict(JobState.QUEUED)
         except Fo1Error as error:
             return Verdict(JobState.FAILED, str(error))

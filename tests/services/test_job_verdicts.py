@@ -1,15 +1,25 @@
 """What the facts say of a job, case by case; and the table of states."""
 
 from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
 
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from running_service import make_settings, run_app
+from sqlalchemy import update
 
+from fo1_data.errors import ClusterError
 from schemas.dataset import RunProgress
-from services.jobs.ray_jobs import DriverState, driver_command
+from schemas.jobs import RunConfig
+from services.database.models import Job, now
+from services.jobs import service as job_service
+from services.jobs.ray_jobs import DriverState, RayJobs, RayUnreachable, driver_command
 from services.jobs.run_folder import FolderNews
 from services.jobs.run_settings import to_toml
+from services.jobs.service import JobNews
 from services.jobs.states import TRANSITIONS, JobState, may_become
 from services.jobs.verdict import Facts, judge
 
@@ -92,6 +102,54 @@ def test_the_verdict(name: str) -> None:
     assert (error is None) == (verdict.error is None)
     assert error is None or error in (verdict.error or "")
     assert not verdict.submit
+
+
+NO_WORD = {
+    "an error of its own": httpx.Response(500, text="Traceback\nRuntimeError: GCS is away"),
+    "too many requests": httpx.Response(429),
+    "no token": httpx.Response(401),
+    "another token": httpx.Response(403),
+    "elsewhere": httpx.Response(302, headers={"location": "/login"}),
+    "a page": httpx.Response(200, text="<html>"),
+    "another form": httpx.Response(200, json={"status": None}),
+    "a list": httpx.Response(200, json=["RUNNING"]),
+}
+
+
+async def test_an_answer_that_says_nothing_of_a_job_ends_none(tmp_path: Path, home: Path) -> None:
+    """Ray's trouble is not the driver's: the job goes on, and fails when neither was heard for long."""
+    answers = [httpx.Response(500)]
+    ray = RayJobs("http://ray.test", transport=httpx.MockTransport(lambda request: answers[0]))
+    settings = make_settings(home, ray_address=ray.address, reconcile_every_s=600, driver_lost_after_s=60)
+    async with run_app(settings) as service:
+        service.context.cluster._jobs = ray
+        async with service.context.database.writing() as session:
+            job = await job_service.create(session, RunConfig(corpus="/c", out=str(tmp_path)), "somebody")
+            await job_service.learn(session, job, JobNews(JobState.RUNNING))
+        for name, answers[0] in NO_WORD.items():
+            with pytest.raises(RayUnreachable):
+                await ray.find("job_0-1")
+            await service.context.reconciler._look_after(job.id)
+            told = (await service.client.get(f"/v1/jobs/{job.id}")).json()
+            assert told["state"] == "running", (name, told)
+        async with service.context.database.writing() as session:
+            await session.execute(update(Job).values(seen_at=now() - timedelta(seconds=61)))
+        await service.context.reconciler._look_after(job.id)
+        told = (await service.client.get(f"/v1/jobs/{job.id}")).json()
+        assert told["state"] == "failed"
+        assert "no sign of life" in told["error"]
+
+
+async def test_a_driver_is_refused_by_rays_word_alone() -> None:
+    answers = {"POST": httpx.Response(500, text="RuntimeError"), "GET": httpx.Response(404)}
+    ray = RayJobs("http://ray.test", transport=httpx.MockTransport(lambda request: answers[request.method]))
+    with pytest.raises(RayUnreachable):
+        await ray.submit("job_0-1", "true", {}, {})
+    answers["POST"] = httpx.Response(400, text="runtime_env is not valid")
+    with pytest.raises(ClusterError, match="runtime_env is not valid") as refused:
+        await ray.submit("job_0-1", "true", {}, {})
+    assert not isinstance(refused.value, RayUnreachable)
+    await ray.close()
 
 
 def test_a_driver_that_ray_has_not_seen_is_submitted() -> None:
