@@ -17,13 +17,12 @@ class TrainConfig(BaseModel):
     share of the box's sides.
 
     `batch_images`: of a whole step, over all workers; each works its part off in `accumulation` pieces.
-    `negative_share`: which part of the phrases asked for is not in the image, `near_miss_share` of those
-    that are made up for it being near misses. An answer counts `human_weight` where a person gave or
-    confirmed it, a model's by its confidence (`confidence_weights`), gold's once. `names_as_phrases`: captions
-    are names of kinds: where all boxes of an image have one, each name is asked for too. `window_groups`: row
-    groups that are held and shuffled together. `sharding`: what each worker holds but its part of: nothing,
-    the optimiser's state (a 3B model's is 24 GB), or the language model's weights with their gradients
-    and states too.
+    `negative_share`: which part of the phrases asked for is not in the image, `near_miss_share` of those that
+    are made up for it being near misses. An answer counts `human_weight` where a person gave or confirmed it,
+    a model's by its confidence (`confidence_weights`), gold's once. `names_as_phrases`: captions are names of
+    kinds: where all boxes of an image have one, each is asked for too. `window_groups`: row groups that are
+    held and shuffled together. `sharding`: what each worker holds but its part of: nothing, the optimiser's
+    state (a 3B model's is 24 GB), or the language model's weights with their gradients and states too.
     """
 
     model_config = ConfigDict(extra="forbid")
