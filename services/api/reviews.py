@@ -20,7 +20,7 @@ from services.idempotency import IdempotencyKey, answer_once
 from services.paging import Cursor, Limit, Page, cursor_of, cut, values_of
 from services.problems import Problem
 from services.review import repository, service
-from services.review.client import LabelStudioError
+from services.review.connection import LabelStudioError
 from services.review.models import Review
 from services.review.worker import ReviewWorker
 

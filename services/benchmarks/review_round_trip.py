@@ -38,7 +38,8 @@ from services.database.migrate import migrate
 from services.datasets import registry
 from services.label_studio_server import install, start
 from services.review import repository, service
-from services.review.client import LabelStudio, LabelStudioLost
+from services.review.client import LabelStudio
+from services.review.connection import LabelStudioLost
 from services.review.convert import KEY, ls_task
 from services.review.models import Review, ReviewedAnnotation
 from services.review.pull import Pull

@@ -114,8 +114,7 @@ class Pull:
         assert review.project_id is not None
         async with self._database.reading() as session:
             sent = await repository.sent_tasks(session, review.id)
-        project = await self._client.project(review.project_id)
-        if int(project.get("task_number") or 0) >= len(sent):
+        if await self._client.num_tasks(review.project_id) >= len(sent):
             return
         there = {task for _, task, _ in await self._client.all_keys(review.project_id, KEY)}
         async with self._database.writing() as session:

@@ -16,7 +16,8 @@ from typing import Any
 from services.database.engine import Database
 from services.database.models import now
 from services.review import repository
-from services.review.client import LOOKUP, LabelStudio, LabelStudioGone, LabelStudioRefused
+from services.review.client import LOOKUP, LabelStudio
+from services.review.connection import LabelStudioGone, LabelStudioRefused
 from services.review.convert import KEY, ls_task
 from services.review.labelling_config import CONFIG, INSTRUCTION
 from services.review.lease import LEASE_S, Holder

@@ -16,7 +16,8 @@ from services.background import Loop
 from services.database.engine import Database
 from services.database.models import now
 from services.review import repository
-from services.review.client import LabelStudio, LabelStudioError, LabelStudioGone
+from services.review.client import LabelStudio
+from services.review.connection import LabelStudioError, LabelStudioGone
 from services.review.inbox import Inbox
 from services.review.models import Review
 from services.review.pull import Pull, Pulled
@@ -102,7 +103,7 @@ class ReviewWorker:
         """Whether the review's project is no more in Label Studio."""
         try:
             if review.project_id is not None:
-                await self._client.project(review.project_id)
+                await self._client.num_tasks(review.project_id)
         except LabelStudioGone:
             return True
         except LabelStudioError:

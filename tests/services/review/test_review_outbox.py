@@ -19,7 +19,7 @@ from schemas.labels import Decision
 from services.datasets import repository as datasets
 from services.problems import Problem
 from services.review import repository
-from services.review.client import LabelStudioGone, LabelStudioLost
+from services.review.connection import LabelStudioGone, LabelStudioLost
 from services.review.lease import Holder
 from services.review.repository import spread
 from services.review.shown import shown_image

@@ -14,7 +14,7 @@ from review_samples import edited
 
 from schemas.images import ImageRow
 from services.review import repository
-from services.review.client import LabelStudioLost
+from services.review.connection import LabelStudioLost
 from services.review.shown import shown_image
 from services.review.worker import ReviewWorker
 
