@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from fo1_data.corpus.images import InputLimits
 from fo1_data.dataset.layout import code_version
 from services.api import datasets, health, images, jobs, ml_backend, predict, reviews, webhooks
+from services.api.dependencies import admit
 from services.api.documented import complete_openapi
 from services.background import Loop, running
 from services.context import Context
@@ -71,6 +72,7 @@ def create_app(settings: Settings) -> FastAPI:
         lambda status, title, detail: context.pages.render(
             "problem.html", status, title=title, detail=detail, login=None
         ),
+        admit,
     )
     app.add_exception_handler(login.LoggedOut, login.logged_out)
     _install_middleware(app, context)

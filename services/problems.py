@@ -6,7 +6,7 @@ unexpected exception reaches the client but that it happened.
 
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -53,12 +53,15 @@ def problem_response(
     return JSONResponse({**document, **more}, status, headers, media_type=MEDIA_TYPE)
 
 
-def install_problems(app: FastAPI, page: Callable[[int, str, str], Response]) -> None:
+def install_problems(
+    app: FastAPI, page: Callable[[int, str, str], Response], admit: Callable[[Request], Awaitable[None]]
+) -> None:
     """Turn every exception of `app` into a problem document; of a person's page into `page`.
 
-    `page` takes status, title and detail.
+    `page` takes status, title and detail. `admit` raises a Problem where who asks has no right to be told
+    what is wrong with the request.
     """
-    app.state.problem_page = page
+    app.state.problem_page, app.state.admit = page, admit
     app.add_exception_handler(Problem, _on_problem)
     app.add_exception_handler(HTTPException, _on_http)
     app.add_exception_handler(RequestValidationError, _on_invalid)
@@ -84,9 +87,23 @@ def told(errors: list[dict[str, Any]]) -> str:
     )
 
 
+def _is_api(request: Request) -> bool:
+    return request.url.path.startswith(("/v1", "/ml"))
+
+
 def _wants_page(request: Request) -> bool:
-    is_api = request.url.path.startswith(("/v1", "/ml"))
-    return not is_api and "text/html" in request.headers.get("accept", "")
+    return not _is_api(request) and "text/html" in request.headers.get("accept", "")
+
+
+async def _refused(request: Request) -> Response | None:
+    """The answer to a request that was not to be judged at all; None where who asks may be told."""
+    if not _is_api(request):
+        return None
+    try:
+        await request.app.state.admit(request)
+    except Problem as problem:
+        return await _on_problem(request, problem)
+    return None
 
 
 def _answer(
@@ -105,6 +122,8 @@ async def _on_problem(request: Request, error: Exception) -> Response:
 
 async def _on_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    if error.status_code in (400, 404, 405) and (refused := await _refused(request)) is not None:
+        return refused
     headers = dict(error.headers) if error.headers else None
     if error.status_code == 405:
         headers = {"Allow": ", ".join(sorted(_methods_of(request)))}
@@ -123,6 +142,8 @@ def _methods_of(request: Request) -> set[str]:
 
 async def _on_invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
+    if (refused := await _refused(request)) is not None:
+        return refused
     errors = field_errors(error.errors())
     return _answer(request, 422, told(errors)[:1000] or "the request is not valid", errors=errors)
 

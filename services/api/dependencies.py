@@ -1,13 +1,15 @@
 """What endpoints ask for: a session, and a caller that may do what the endpoint does."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.context import Context, InContext
+from services.context import Context, InContext, context_of
 from services.problems import Problem
 from services.security.keys import Caller, Scope, find_caller
 
@@ -48,15 +50,52 @@ async def caller_of_request(request: Request, context: Context) -> Caller:
     return await _caller(request, context, await _bearer(request))
 
 
-def wrong_key(request: Request, context: Context) -> Problem:
-    """What a wrong key is answered: 401, or 429 where there were too many from the same address."""
+def wrong_key(request: Request, context: Context, challenge: dict[str, str] | None = None) -> Problem:
+    """What a wrong key is answered: 401, or 429 where there were too many from the same address.
+
+    `challenge`: the header that tells how a key is given, where it is not as a bearer's token.
+    """
     context.metrics.key_failures.inc()
     wait_s = context.key_failures.failed(request.client.host if request.client else "")
     if wait_s is not None:
         return Problem(429, "too many wrong keys from here", {"Retry-After": str(int(wait_s) + 1)})
     return Problem(
-        401, "this key is unknown or revoked", {"WWW-Authenticate": 'Bearer error="invalid_token"'}
+        401,
+        "this key is unknown or revoked",
+        challenge or {"WWW-Authenticate": 'Bearer error="invalid_token"'},
     )
+
+
+Admit = Callable[[Request, Context], Awaitable[object]]
+_admits: dict[Any, Admit] = {}
+
+
+def guard(check: Any, admit: Admit) -> Any:
+    """The dependency `check`, which judges who asks; `admit` does the same without FastAPI."""
+    _admits[check] = admit
+    return Depends(check)
+
+
+async def admit(request: Request) -> None:
+    """Judge who asks before what is asked: for requests whose body or path is wrong already.
+
+    Raises the Problem (401, 403, 429) that the guard of the route would. Under /v1 a path or a method that
+    there is not takes a key too.
+    """
+    context = context_of(request)
+    route = request.scope.get("route")
+    if isinstance(route, APIRoute) and request.method in (route.methods or ()):
+        for found in _guards_of(route.dependant):
+            await found(request, context)
+    elif request.url.path.startswith("/v1/"):
+        await caller_of_request(request, context)
+
+
+def _guards_of(dependant: Dependant) -> Iterator[Admit]:
+    for one in dependant.dependencies:
+        if one.call in _admits:
+            yield _admits[one.call]
+        yield from _guards_of(one)
 
 
 def requires(*scopes: Scope) -> Any:
@@ -67,7 +106,10 @@ def requires(*scopes: Scope) -> Any:
             raise Problem(403, f"this key lacks the scope {' or '.join(scopes)}")
         return caller
 
-    return Depends(check)
+    async def admit_caller(request: Request, context: Context) -> Caller:
+        return await check(await caller_of_request(request, context))
+
+    return guard(check, admit_caller)
 
 
 Reader = Annotated[Caller, requires(Scope.READ)]

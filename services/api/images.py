@@ -9,20 +9,36 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from schemas.dataset import Manifest
-from services.api.dependencies import caller_of_request
+from services.api.dependencies import caller_of_request, guard
 from services.api.documented import NOT_FOUND, problem_answer
 from services.context import Context, InContext
 from services.database.models import DatasetRecord
 from services.datasets import repository, service
 from services.datasets.images import ImagePlace, ServedImage, Width
 from services.problems import Problem
-from services.security.keys import Scope
+from services.security.keys import Caller, Scope
 
 router = APIRouter(tags=["images"])
 ImageId = Annotated[str, Path(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the encoded bytes.")]
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 _POLICY = "default-src 'none'; sandbox"
 _IMAGES: dict[str, dict[str, str]] = {"image/jpeg": {}, "image/png": {}, "image/gif": {}, "image/webp": {}}
+
+
+_SIGNED = frozenset({"grant", "expires", "signature"})
+
+
+async def caller_by_key(request: Request, context: InContext) -> Caller | None:
+    """Who asks by a key; None for a signed URL. Raises Problems of 401 and 403."""
+    if request.query_params.keys() >= _SIGNED:
+        return None
+    caller = await caller_of_request(request, context)
+    if not caller.may(Scope.READ):
+        raise Problem(403, "this key lacks the scope read")
+    return caller
+
+
+ByKey = Annotated[Caller | None, guard(caller_by_key, caller_by_key)]
 
 
 @router.head("/v1/images/{image_id}", include_in_schema=False)
@@ -44,10 +60,11 @@ async def get_image(
     grant: Annotated[str | None, Query(max_length=64)] = None,
     expires: Annotated[int | None, Query(ge=0, le=2**53)] = None,
     signature: Annotated[str | None, Query(max_length=128)] = None,
+    caller: ByKey = None,
     width: Annotated[Width | None, Query(description="At most so many pixels wide.")] = None,
 ) -> Response:
     """The pixels of an image that a registered dataset holds, in the frame of the dataset's boxes."""
-    dataset_id = await _allowed(request, context, image_id, grant, expires, signature)
+    dataset_id = await _allowed(context, caller, image_id, grant, expires, signature)
     async with context.database.reading() as session:
         record, place = await _place(session, image_id, dataset_id)
     manifest = Manifest.model_validate(record.manifest)
@@ -56,20 +73,22 @@ async def get_image(
 
 
 async def _allowed(
-    request: Request,
     context: Context,
+    caller: Caller | None,
     image_id: str,
     grant: str | None,
     expires: int | None,
     signature: str | None,
 ) -> str | None:
-    """The dataset that the URL opens; None where a key opens them all. Raises Problems of 401 and 403."""
-    if signature is None or grant is None or expires is None:
-        caller = await caller_of_request(request, context)
-        if not caller.may(Scope.READ):
-            raise Problem(403, "this key lacks the scope read")
+    """The dataset that the URL opens; None where a key opens them all. Raises a Problem of 403."""
+    if caller is not None:
         return None
-    if not context.signer.is_valid(image_id, grant, expires, signature):
+    if (
+        grant is None
+        or expires is None
+        or signature is None
+        or not context.signer.is_valid(image_id, grant, expires, signature)
+    ):
         raise Problem(403, "this link is not ours or has come to its end")
     dataset_id = await context.grants.dataset_of(grant)
     if dataset_id is None:

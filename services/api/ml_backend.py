@@ -3,13 +3,14 @@
 import asyncio
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBasic, HTTPBasicCredentials, HTTPBearer
 from pydantic import BaseModel, ConfigDict, Field
 
 from fo1_data.corpus.images import InputLimits, decode_rgb
 from fo1_data.errors import InputReject
 from schemas.live import LiveQuestion
+from services.api.dependencies import guard, wrong_key
 from services.api.documented import NOT_FOUND
 from services.context import Context, InContext
 from services.predictions.images import NamedImage, find_image
@@ -20,10 +21,12 @@ from services.security.keys import Caller, Scope, find_caller
 router = APIRouter(prefix="/ml", tags=["Label Studio's ML backend"])
 _basic = HTTPBasic(auto_error=False, scheme_name="password")
 _bearer = HTTPBearer(auto_error=False, scheme_name="key")
+_CHALLENGE = {"WWW-Authenticate": "Basic"}
 _MOST_TASKS = 50
 
 
 async def backend_caller(
+    request: Request,
     context: InContext,
     password: Annotated[HTTPBasicCredentials | None, Depends(_basic)] = None,
     bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)] = None,
@@ -31,17 +34,25 @@ async def backend_caller(
     """Who asks: a key with the scope review or label, as a password or a bearer token."""
     key = password.password if password is not None else bearer.credentials if bearer is not None else None
     if key is None:
-        raise Problem(401, "no key: give one as the password", {"WWW-Authenticate": "Basic"})
+        raise Problem(401, "no key: give one as the password", _CHALLENGE)
     async with context.database.reading() as session:
         caller = await find_caller(session, key)
     if caller is None:
-        raise Problem(401, "this key is unknown or revoked", {"WWW-Authenticate": "Basic"})
+        raise wrong_key(request, context, _CHALLENGE)
     if not (caller.may(Scope.REVIEW) or caller.may(Scope.LABEL)):
         raise Problem(403, "this key lacks the scope review or label")
     return caller
 
 
-BackendCaller = Annotated[Caller, Depends(backend_caller)]
+async def _admit(request: Request, context: Context) -> Caller:
+    try:
+        password = await _basic(request)
+    except HTTPException:
+        password = None
+    return await backend_caller(request, context, password, await _bearer(request))
+
+
+BackendCaller = Annotated[Caller, guard(backend_caller, _admit)]
 
 
 class BackendHealth(BaseModel):

@@ -13,8 +13,10 @@ from services.database.models import ApiKey
 from services.security.failure_limit import FailureLimit
 from services.security.keys import Scope, create_key, find_caller, revoke_key
 
-# What each operation of the API needs; what needs nothing is in OPEN. A new route has to be put here.
-NEEDS = {
+LABEL_OR_REVIEW = (Scope.LABEL, Scope.REVIEW)
+# What each operation of the API needs; what needs nothing is in OPEN, what needs a login in neither of them.
+# A new operation of the API has to be put here.
+NEEDS: dict[tuple[str, str], Scope | tuple[Scope, ...]] = {
     ("POST", "/v1/jobs"): Scope.LABEL,
     ("GET", "/v1/jobs"): Scope.READ,
     ("GET", "/v1/jobs/{job_id}"): Scope.READ,
@@ -28,16 +30,29 @@ NEEDS = {
     ("GET", "/v1/datasets/{dataset_id}/samples/{image_id}"): Scope.READ,
     ("POST", "/v1/datasets/{dataset_id}/revoke-image-urls"): Scope.ADMIN,
     ("GET", "/v1/images/{image_id}"): Scope.READ,
+    ("HEAD", "/v1/images/{image_id}"): Scope.READ,
+    ("POST", "/v1/reviews"): Scope.REVIEW,
+    ("GET", "/v1/reviews"): Scope.READ,
+    ("GET", "/v1/reviews/{review_id}"): Scope.READ,
+    ("POST", "/v1/reviews/{review_id}/pull"): Scope.REVIEW,
+    ("GET", "/v1/reviews/{review_id}/corrections"): Scope.READ,
+    ("POST", "/v1/predict"): LABEL_OR_REVIEW,
+    ("POST", "/ml/setup"): LABEL_OR_REVIEW,
+    ("POST", "/ml/predict"): LABEL_OR_REVIEW,
+    ("POST", "/ml/webhook"): LABEL_OR_REVIEW,
 }
-OPEN = {"/healthz", "/readyz", "/metrics", "/openapi.json", "/v1/webhooks/label-studio"}
+OPEN = {
+    "/healthz", "/readyz", "/metrics", "/openapi.json", "/docs", "/static/{name}", "/login", "/ml/health",
+    "/v1/webhooks/label-studio",  # Label Studio's secret, or a key: its own tests
+}  # fmt: skip
 VALUES = {"job_id": "job_0", "dataset_id": "ds_0", "image_id": "0" * 64, "review_id": "rev_0"}
 
 
 def routes_of(service: Running) -> Iterator[tuple[str, str]]:
-    """Method and path of every operation under /v1 and /ml."""
-    for path, operations in service.app.openapi()["paths"].items():
-        if path.startswith("/v1") and path not in OPEN:
-            yield from ((method.upper(), path) for method in operations)
+    """Method and path of every route there is, documented or not."""
+    for found in service.app.routes:
+        for route in getattr(getattr(found, "original_router", None), "routes", [found]):
+            yield from ((method, route.path) for method in route.methods)
 
 
 async def ask(service: Running, method: str, path: str, key: str | None) -> Any:
@@ -51,12 +66,12 @@ async def test_every_route_wants_a_key_with_its_scope(home: Path) -> None:
         async with service.context.database.writing() as session:
             revoked = await create_key(session, [Scope.ADMIN])
             await revoke_key(session, revoked.id)
-        routes = list(routes_of(service))
-        assert {route for route in routes if "review" not in route[1] and "predict" not in route[1]} == set(
-            NEEDS
-        )
+        routes = [route for route in routes_of(service) if route[1] not in OPEN]
+        of_api = [route for route in routes if route[1].startswith(("/v1", "/ml"))]
+        assert len(routes) > len(of_api) + 10
+        assert set(of_api) == set(NEEDS)
         wrong = service.keys["admin"][:-1] + ("A" if service.keys["admin"][-1] != "A" else "B")
-        for method, path in routes:
+        for method, path in of_api:
             for key in (None, "", "nonsense", wrong, revoked.key, "fo1_000000000000_" + "x" * 43):
                 answer = await ask(service, method, path, key)
                 assert answer.status_code == 401, (method, path, key, answer.text)
@@ -66,9 +81,39 @@ async def test_every_route_wants_a_key_with_its_scope(home: Path) -> None:
         for (method, path), needed in NEEDS.items():
             for scope, key in service.keys.items():
                 answer = await ask(service, method, path, key)
-                may = scope in (needed, "admin") or needed is Scope.READ
+                enough = needed if isinstance(needed, tuple) else (needed,)
+                may = scope in (*enough, "admin") or needed is Scope.READ
                 assert (answer.status_code != 403) == may, (method, path, scope, answer.text)
                 assert answer.status_code in ((403,) if not may else (200, 204, 404, 422)), answer.text
+        for method, path in set(routes) - set(of_api):
+            answer = await ask(service, method, path, None)
+            assert answer.status_code == 303, (method, path, answer.text)
+            assert answer.headers["location"].startswith("/login?to=")
+
+
+BAD_BODIES = (b"{", b"[1,", b"\xff\xfe", b'"text"', b"{}")
+
+
+async def test_who_asks_is_judged_before_what_is_asked(home: Path) -> None:
+    async with run_app(make_settings(home)) as service:
+
+        async def status(method: str, url: str, key: str | None, body: bytes | None = None) -> int:
+            headers = {"Authorization": f"Bearer {service.keys[key]}" if key else ""}
+            sent = headers | {"Content-Type": "application/json"}
+            answer = await service.client.request(method, url, content=body, headers=sent)
+            return answer.status_code
+
+        for method, path in NEEDS:
+            url = path.format(**VALUES)
+            if method == "POST":
+                assert [await status(method, url, None, body) for body in BAD_BODIES] == [401] * 5, path
+        for body in BAD_BODIES:
+            assert await status("POST", "/v1/jobs", "review", body) == 403
+        assert await status("POST", "/v1/jobs", "label", b"{") == 422
+        unknown = [("GET", "/v1/nowhere"), ("DELETE", "/v1/jobs"), ("GET", "/v1/images/no-id")]
+        unknown += [("GET", "/v1/jobs?limit=0"), ("GET", "/v1/jobs/no-id")]
+        assert [await status(method, url, None) for method, url in unknown] == [401] * 5
+        assert [await status(method, url, "read") for method, url in unknown] == [404, 405, 422, 422, 422]
 
 
 async def test_wrong_keys_are_slowed_down_and_right_ones_are_not(home: Path) -> None:
@@ -76,6 +121,7 @@ async def test_wrong_keys_are_slowed_down_and_right_ones_are_not(home: Path) -> 
         answers = [await ask(service, "GET", "/v1/jobs", f"wrong-{at}") for at in range(8)]
         assert [answer.status_code for answer in answers] == [401] * 5 + [429] * 3
         assert int(answers[-1].headers["retry-after"]) > 0
+        assert (await ask(service, "POST", "/ml/setup", "wrong")).status_code == 429
         assert (await ask(service, "GET", "/v1/jobs", service.keys["read"])).status_code == 200
 
 
