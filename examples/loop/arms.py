@@ -39,8 +39,8 @@ def main() -> None:
     failed = []
     with ThreadPoolExecutor(given.jobs) as pool:
         running = {}
-        for seed in seeds:
-            for selection in SELECTIONS:
+        for selection in SELECTIONS:
+            for seed in seeds:
                 real = given.label_studio and seed == seeds[0] and selection == "routing"
                 reviewer = "label-studio" if real else "file"
                 name = f"seed {seed}, {selection}, {reviewer}"

@@ -85,7 +85,7 @@ class Loop:
         changed = sum(one["action"] == "recaptioned" for one in told)
         found["people"] = figures.asked_of_people(asked, changed)
         found["people"]["share"] = figures.share(len(asked), len(boxes))
-        self._learn(number, routed, corrections, model)
+        self._learn(number, routed, corrections)
         return found
 
     def _label_and_calibrate(self, number: int, steps: Steps, model: str) -> Path:
@@ -151,7 +151,8 @@ class Loop:
         said: list[dict[str, Any]] = told["said"]
         return said, "service"
 
-    def _learn(self, number: int, routed: Path, corrections: str | Path, model: str) -> None:
+    def _learn(self, number: int, routed: Path, corrections: str | Path) -> None:
+        """Merge, publish what is settled, and train on it, from `fo1-tiny` again: nothing of an earlier mistake stays."""
         reviewed, published = self.folder / f"reviewed-{number}", self.folder / f"published-{number}"
         self.steps.run(
             f"merge-{number}", "dataset", "merge", routed, "--corrections", corrections, out=reviewed
@@ -159,7 +160,7 @@ class Loop:
         self.steps.run(
             f"publish-{number}", "dataset", "publish", reviewed, "--only", "accepted", out=published
         )
-        self.steps.run(f"train-{number}", "train", published, "--stage", 2, "--model", model, "--config",
+        self.steps.run(f"train-{number}", "train", published, "--stage", 2, "--model", "fo1-tiny", "--config",
                        self.settings.training, "--steps", self.settings.steps,
                        out=self.folder / f"model-{number + 1}")  # fmt: skip
 
@@ -194,7 +195,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--budget", type=int, default=24, help="captions people are asked about in a round")
     found.add_argument("--pool", type=int, default=100, help="images to label, review and learn from")
     found.add_argument("--check", type=int, default=80, help="images named beforehand, to calibrate on")
-    found.add_argument("--steps", type=int, default=60, help="training steps of a round")
+    found.add_argument("--steps", type=int, default=120, help="training steps of a round")
     found.add_argument("--training", type=Path, default=HERE / "train.toml")
     found.add_argument("--max-error", type=float, default=0.1)
     found.add_argument("--confidence-level", type=float, default=0.9)
