@@ -29,10 +29,10 @@ class Loop:
     def __init__(self, settings: argparse.Namespace) -> None:
         self.settings = settings
         shared = settings.out / f"seed-{settings.seed}"
-        self.folder = shared / f"{settings.selection}-{settings.reviewer}"
+        self.folder: Path = shared / f"{settings.selection}-{settings.reviewer}"
         self.shared = Steps(shared / "start", _say)
         self.steps = Steps(self.folder, _say)
-        self.data = shared / "start"
+        self.data: Path = shared / "start"
         self.said: list[dict[str, Any]] = []
         self.rounds: list[dict[str, Any]] = []
 
@@ -152,7 +152,7 @@ class Loop:
         return said, "service"
 
     def _learn(self, number: int, routed: Path, corrections: str | Path) -> None:
-        """Merge, publish what is settled, and train on it, from `fo1-tiny` again: nothing of an earlier mistake stays."""
+        """Merge, publish what is settled, and train `fo1-tiny` on it: nothing of an earlier mistake stays."""
         reviewed, published = self.folder / f"reviewed-{number}", self.folder / f"published-{number}"
         self.steps.run(
             f"merge-{number}", "dataset", "merge", routed, "--corrections", corrections, out=reviewed
