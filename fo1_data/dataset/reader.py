@@ -5,6 +5,7 @@ at a time. Does not check hashes; that is `validate`.
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import pyarrow as pa
@@ -82,14 +83,21 @@ def image_ids_of(store: Store, file: ManifestFile) -> Iterator[str]:
         yield from batch.column(0).to_pylist()
 
 
-def _batches(store: Store, path: str, columns: list[str] | None) -> Iterator[pa.RecordBatch]:
+@contextmanager
+def open_parquet(store: Store, path: str) -> Iterator[pq.ParquetFile]:
+    """A data file to read from; what shows within the block that it is gone or damaged is a DatasetError."""
     try:
         with store.open_input(path) as source:
-            yield from pq.ParquetFile(source).iter_batches(batch_size=BATCH_ROWS, columns=columns)
+            yield pq.ParquetFile(source)
     except FileNotFoundError as error:
         raise DatasetError(f"{store.address(path)} is missing though the manifest lists it") from error
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, ValueError, OSError) as error:
         raise DatasetError(f"{store.address(path)} cannot be read: {_one_line(error)}") from error
+
+
+def _batches(store: Store, path: str, columns: list[str] | None) -> Iterator[pa.RecordBatch]:
+    with open_parquet(store, path) as parquet:
+        yield from parquet.iter_batches(batch_size=BATCH_ROWS, columns=columns)
 
 
 def _one_line(error: Exception) -> str:

@@ -7,9 +7,7 @@ every group is read once.
 from collections import OrderedDict
 from functools import cached_property
 
-import pyarrow.parquet as pq
-
-from fo1_data.dataset.reader import Dataset
+from fo1_data.dataset.reader import Dataset, open_parquet
 from fo1_data.dataset.rows import record_to_row
 from schemas.images import ImageRow
 
@@ -41,8 +39,7 @@ class RowIndex:
     def _places(self) -> dict[str, Place]:
         places: dict[str, Place] = {}
         for file in self._dataset.data_files():
-            with self._dataset.store.open_input(file.path) as source:
-                parquet = pq.ParquetFile(source)
+            with open_parquet(self._dataset.store, file.path) as parquet:
                 for group in range(parquet.num_row_groups):
                     ids = parquet.read_row_group(group, columns=["image_id"]).column(0).to_pylist()
                     places.update({name: (file.path, group, at) for at, name in enumerate(ids)})
@@ -51,8 +48,8 @@ class RowIndex:
     def _group(self, path: str, group: int) -> list[dict[str, object]]:
         key = (path, group)
         if key not in self._groups:
-            with self._dataset.store.open_input(path) as source:
-                self._groups[key] = pq.ParquetFile(source).read_row_group(group).to_pylist()
+            with open_parquet(self._dataset.store, path) as parquet:
+                self._groups[key] = parquet.read_row_group(group).to_pylist()
         self._groups.move_to_end(key)
         while len(self._groups) > _GROUPS_HELD:
             self._groups.popitem(last=False)

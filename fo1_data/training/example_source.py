@@ -6,24 +6,22 @@ and epoch alone. So a place in the endless series names the same row on every wo
 middle of an epoch by its step number, and no more than a window of groups is held.
 """
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import overload
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from fo1_data.corpus.readers import read_corpus
 from fo1_data.corpus.storage import open_store
 from fo1_data.dataset.layout import MANIFEST
-from fo1_data.dataset.reader import open_dataset
 from fo1_data.dataset.rows import record_to_row
 from fo1_data.errors import DatasetError
 from fo1_data.training.dataset_samples import Example, row_example
+from fo1_data.training.row_groups import HeldGroups, RowGroup, list_row_groups, shuffled_order
 from schemas.corpus import CorpusImage
+from schemas.parquet import IMAGE_SCHEMA
 
 _ENTRIES_A_GROUP = 1_000
 # Enough to tell how many boxes a row has, without reading anything else of it.
@@ -56,7 +54,8 @@ class ExampleSource:
 
     def _take(self, groups: list[Group], seed: int, window_groups: int) -> None:
         self.groups, self._seed, self._window = groups, seed, window_groups
-        self._held: OrderedDict[int, Sequence[Example]] = OrderedDict()
+        # One more than a window, so that its border is crossed without reading twice.
+        self._held = HeldGroups(lambda group: self.groups[group].load(), window_groups + 1)
         self._order = lru_cache(maxsize=2)(self._order_of)
 
     def __len__(self) -> int:
@@ -66,7 +65,7 @@ class ExampleSource:
         """The example at a place: places 0 to `len - 1` are the first epoch, each row once."""
         epoch, rest = divmod(place, len(self))
         group, position = self._order(epoch)[rest].tolist()
-        return self._examples(group)[position]
+        return self._held[group][position]
 
     def entries(self) -> Iterator[CorpusImage]:
         """What is known of each image, pixels left out; group by group, in no epoch's order."""
@@ -74,31 +73,6 @@ class ExampleSource:
 
     def _order_of(self, epoch: int) -> np.ndarray:
         return shuffled_order([group.usable for group in self.groups], self._window, self._seed, epoch)
-
-    def _examples(self, group: int) -> Sequence[Example]:
-        if group not in self._held:
-            self._held[group] = self.groups[group].load()
-        self._held.move_to_end(group)
-        # One more than a window, so that its border is crossed without reading twice.
-        while len(self._held) > self._window + 1:
-            self._held.popitem(last=False)
-        return self._held[group]
-
-
-def shuffled_order(groups: Sequence[np.ndarray], window: int, seed: int, epoch: int) -> np.ndarray:
-    """(rows, 2) group and position in it, in the order of an epoch: groups shuffled, and the rows within
-    each `window` of neighbouring groups. `groups`: the positions that each group gives."""
-    rng = np.random.default_rng([seed, epoch])
-    order = rng.permutation(len(groups))
-    parts = []
-    for start in range(0, len(order), window):
-        near = [
-            np.stack([np.full(len(groups[one]), one), groups[one]], axis=1)
-            for one in order[start : start + window].tolist()
-        ]
-        rows = np.concatenate(near)
-        parts.append(rows[rng.permutation(len(rows))])
-    return np.concatenate(parts)
 
 
 def _groups_of(address: str) -> list[Group]:
@@ -121,34 +95,21 @@ def _entry_group(entries: list[CorpusImage]) -> Group:
 
 
 def _parquet_groups(address: str) -> list[Group]:
-    dataset = open_dataset(address)
     groups: list[Group] = []
-    for file in dataset.data_files():
-        with dataset.store.open_input(file.path) as opened:
-            parquet = pq.ParquetFile(opened)
-            for number in range(parquet.num_row_groups):
-                boxes = parquet.read_row_group(number, columns=[_BOX_COLUMN]).column("regions")
-                usable = np.array([place for place, one in enumerate(boxes.to_pylist()) if one], np.int64)
-                loaders = (_loader(address, file.path, number, pixels) for pixels in (True, False))
-                groups.append(Group(usable, *loaders))
+    for one in list_row_groups(address):
+        boxes = one.read([_BOX_COLUMN]).column("regions")
+        usable = np.array([place for place, found in enumerate(boxes.to_pylist()) if found], np.int64)
+        groups.append(Group(usable, partial(_RowExamples, one), partial(_RowExamples, one, pixels=False)))
     return groups
 
 
-def _loader(address: str, path: str, number: int, pixels: bool) -> Callable[[], Sequence[Example]]:
-    def load() -> Sequence[Example]:
-        with open_store(address).open_input(path) as opened:
-            parquet = pq.ParquetFile(opened)
-            known = [name for name in parquet.schema_arrow.names if pixels or name != "image"]
-            return _RowExamples(parquet.read_row_group(number, columns=known))
-
-    return load
-
-
 class _RowExamples(Sequence[Example]):
-    """The rows of a table as examples, each made when it is asked for: workers share the rows of a group."""
+    """The rows of a group as examples, each made when it is asked for: workers share the rows of a group."""
 
-    def __init__(self, table: pa.Table) -> None:
-        self._table = table
+    def __init__(self, group: RowGroup, pixels: bool = True) -> None:
+        self._group = group
+        known = [name for name in IMAGE_SCHEMA.names if pixels or name != "image"]
+        self._table = group.read(known)
 
     def __len__(self) -> int:
         return int(self._table.num_rows)
@@ -162,5 +123,8 @@ class _RowExamples(Sequence[Example]):
             return [self[one] for one in range(*place.indices(len(self)))]
         if not 0 <= place < len(self):
             raise IndexError(place)
-        (record,) = self._table.slice(place, 1).to_pylist()
+        try:
+            (record,) = self._table.slice(place, 1).to_pylist()
+        except ValueError as error:  # text that is none
+            raise DatasetError(f"{self._group.path} of {self._group.address} is damaged: {error}") from error
         return row_example(record_to_row(record))

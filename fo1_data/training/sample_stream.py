@@ -1,35 +1,34 @@
 """Decoded samples of published training sets, for any trainer: shuffled, sharded, gone on with in mid-epoch.
 
-A `torch.utils.data.IterableDataset`: its workers (and the processes of torch.distributed) share the places
-of an epoch, each place being one worker's. `start` is the place to go on from: a loader that has taken n
-samples of each of its workers goes on at n times their number. Only the columns of a sample are read, and
-no more than a window of row groups is held. Image: (H, W, 3) uint8, upright RGB; boxes: (R, 4) float32,
-pixels of that image. `fo1 train` reads the same rows in the same order, with all that is known of them.
+A `torch.utils.data.IterableDataset`: its workers, over all processes of torch.distributed, are lanes. Each
+epoch the row groups are shuffled and dealt out in stretches of equal length, so that a lane reads its own
+row groups and no others (on a border two lanes read one), and each row is one lane's. A window of row
+groups is held and shuffled together: the bound on memory. Places are counted over all lanes, lane by lane
+in turn, which is the order a DataLoader gives them in: `start` is the place to go on from, with as many
+lanes. Only the columns of a sample are read. Image: (H, W, 3) uint8, upright RGB; boxes: (R, 4) float32,
+pixels of it.
 """
 
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
 from fo1_data.corpus.images import InputLimits, decode_rgb
-from fo1_data.corpus.storage import open_store, read_bytes
-from fo1_data.dataset.reader import open_dataset
+from fo1_data.corpus.storage import read_bytes
 from fo1_data.errors import DatasetError, InputReject
-from fo1_data.training.example_source import shuffled_order
+from fo1_data.training.row_groups import HeldGroups, RowGroup, lane_order, list_row_groups
 from fo1_data.training.workers import Workers
 from schemas.corpus import CorpusImage
 
 _REGION = "regions.list.element"
 _COLUMNS = ["uri", "image", "orientation", f"{_REGION}.box_xyxy", f"{_REGION}.brief_caption"]
-_LIMITS = InputLimits()
+_PLAIN_FORMATS = ("PNG", "JPEG", "WEBP")
 
 
 @dataclass(frozen=True)
@@ -43,9 +42,10 @@ class Sample:
 
 
 class SampleStream(IterableDataset):
-    """The samples from `start` to the end of its epoch (or to `stop`), this worker's share of them.
+    """The samples from `start` to the end of its epoch (or to `stop`), this lane's share of them.
 
-    Images that cannot be read are left out. Raises DatasetError where `addresses` are no datasets.
+    Images that cannot be read are left out. To be made in the process that trains, not in a worker of its
+    loader. Raises DatasetError where `addresses` are no datasets, or damaged.
     """
 
     def __init__(
@@ -56,65 +56,55 @@ class SampleStream(IterableDataset):
         start: int = 0,
         stop: int | None = None,
         split: str | None = None,
+        limits: InputLimits | None = None,
     ) -> None:
-        self._groups = [group for address in addresses for group in _groups_of(address, split)]
-        self._sizes = [np.arange(num_rows) for num_rows, _ in self._groups]
-        self.epoch_rows = sum(num_rows for num_rows, _ in self._groups)
+        self._groups = [group for address in addresses for group in list_row_groups(address, split)]
+        self._sizes = [group.num_rows for group in self._groups]
+        self.epoch_rows = sum(self._sizes)
         if not self.epoch_rows:
             raise DatasetError(f"{', '.join(addresses)}: no rows to read")
         self._seed, self._window, self._start = seed, window_groups, start
         self._stop = stop if stop is not None else (start // self.epoch_rows + 1) * self.epoch_rows
+        self._limits = limits or InputLimits()
+        # A loader's worker is a process of its own, in which torch.distributed is not set up.
+        process = Workers()
+        self._rank, self._processes = process.rank, process.num
 
     def __len__(self) -> int:
         return self._stop - self._start
 
     def __iter__(self) -> Iterator[Sample]:
-        info, peers = get_worker_info(), Workers()
+        info = get_worker_info()
         here, num_here = (info.id, info.num_workers) if info is not None else (0, 1)
-        first, step = self._start + peers.rank * num_here + here, peers.num * num_here
-        held: dict[int, _Rows] = {}
-        epoch, order = -1, np.zeros((0, 2), np.int64)
-        for place in range(first, self._stop, step):
-            if place // self.epoch_rows != epoch:
-                epoch = place // self.epoch_rows
-                order = shuffled_order(self._sizes, self._window, self._seed, epoch)
-            group, row = order[place % self.epoch_rows].tolist()
-            if group not in held:
-                held[group] = self._groups[group][1]()
-                # One more than a window, so that its border is crossed without reading twice.
-                while len(held) > self._window + 1:
-                    del held[next(iter(held))]
-            sample = held[group].sample(row, place)
-            if sample is not None:
-                yield sample
+        lane, lanes = self._rank * num_here + here, self._processes * num_here
+        # One more than a window, so that its border is crossed without reading twice.
+        held = HeldGroups(lambda group: _Rows(self._groups[group], self._limits), self._window + 1)
+        for epoch in range(self._start // self.epoch_rows, -(-self._stop // self.epoch_rows)):
+            for place, (group, row) in self._lane(epoch, lane, lanes):
+                sample = held[group].sample(row, place)
+                if sample is not None:
+                    yield sample
 
-
-def _groups_of(address: str, split: str | None) -> list[tuple[int, Callable[[], "_Rows"]]]:
-    """Each row group of a dataset: how many rows it has, and what reads it."""
-    dataset = open_dataset(address)
-    groups: list[tuple[int, Callable[[], _Rows]]] = []
-    for file in dataset.data_files():
-        if split is not None and not file.path.startswith(f"data/{split}-"):
-            continue
-        with dataset.store.open_input(file.path) as opened:
-            footer = pq.ParquetFile(opened).metadata
-            for number in range(footer.num_row_groups):
-                groups.append((footer.row_group(number).num_rows, _reader(address, file.path, number)))
-    return groups
-
-
-def _reader(address: str, path: str, number: int) -> "Callable[[], _Rows]":
-    def read() -> _Rows:
-        with open_store(address).open_input(path) as opened:
-            return _Rows(pq.ParquetFile(opened).read_row_group(number, columns=_COLUMNS))
-
-    return read
+    def _lane(self, epoch: int, lane: int, lanes: int) -> Iterator[tuple[int, list[int]]]:
+        """The places of a lane in an epoch, from `start` to `stop`, each with its group and row."""
+        begin = epoch * self.epoch_rows
+        shares = [
+            range(begin + (one - begin) % lanes, begin + self.epoch_rows, lanes) for one in range(lanes)
+        ]
+        first = sum(len(share) for share in shares[:lane])
+        stretch = range(first, first + len(shares[lane]))
+        order = lane_order(self._sizes, self._window, self._seed, epoch, stretch).tolist()
+        for place, row in zip(shares[lane], order, strict=True):
+            if self._start <= place < self._stop:
+                yield place, row
 
 
 class _Rows:
     """The rows of a group, their columns flat: a row is a slice of each."""
 
-    def __init__(self, table: pa.Table) -> None:
+    def __init__(self, group: RowGroup, limits: InputLimits) -> None:
+        self._limits = limits
+        table = group.read(_COLUMNS)
         columns = {name: table.column(name).combine_chunks() for name in table.column_names}
         regions = columns["regions"]
         self._uris, self._orientations = columns["uri"], columns["orientation"].to_numpy(zero_copy_only=False)
@@ -137,25 +127,24 @@ class _Rows:
 
     def _pixels(self, row: int) -> np.ndarray:
         stored = self._images[row]
-        data = stored.as_py() if stored.is_valid else read_bytes(_entry(self._uris[row].as_py()), _LIMITS)
+        data = stored.as_py() if stored.is_valid else read_bytes(self._entry(row), self._limits)
         if self._orientations[row] == 1:
-            plain = _plain_rgb(data)
+            plain = _plain_rgb(data, self._limits)
             if plain is not None:
                 return plain
-        return np.array(decode_rgb(data, _LIMITS).rgb)
+        return np.array(decode_rgb(data, self._limits).rgb)
+
+    def _entry(self, row: int) -> CorpusImage:
+        archive, _, inner = self._uris[row].as_py().partition("::")
+        return CorpusImage(uri=archive, inner=inner or None)
 
 
-def _plain_rgb(data: bytes) -> np.ndarray | None:
+def _plain_rgb(data: bytes, limits: InputLimits) -> np.ndarray | None:
     """The pixels of an image that is RGB as it is stored; None where more is to be done, or looked into."""
     try:
-        with Image.open(io.BytesIO(data)) as image:
-            return (
-                np.array(image) if image.mode == "RGB" and image.format in ("PNG", "JPEG", "WEBP") else None
-            )
+        with Image.open(io.BytesIO(data), formats=_PLAIN_FORMATS) as image:
+            small = image.width * image.height <= limits.max_pixels
+            is_plain = image.mode == "RGB" and "transparency" not in image.info
+            return np.array(image) if small and is_plain else None
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return None
-
-
-def _entry(uri: str) -> CorpusImage:
-    archive, _, inner = uri.partition("::")
-    return CorpusImage(uri=archive, inner=inner or None)

@@ -1,16 +1,25 @@
 """The comparison of readers: each row once, the same sample; ours goes on in mid-epoch."""
 
 import gc
+import itertools
+import shutil
 
 import numpy as np
 import pytest
 from factories import make_dataset, make_row
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 pytest.importorskip("torch")
 
 from fo1_data.benchmarks import reading_speed
+from fo1_data.corpus.images import InputLimits
 from fo1_data.dataset.publish import publish
+from fo1_data.errors import DatasetError
+from fo1_data.training.example_source import ExampleSource
+from fo1_data.training.row_groups import HeldGroups, lane_order, list_row_groups
 from fo1_data.training.sample_stream import SampleStream
+from fo1_data.training.workers import Workers
 
 # WebDataset leaves its tars to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore:Exception ignored in")
@@ -67,3 +76,87 @@ def test_a_reader_that_does_not_run_is_told_and_not_compared(published, tmp_path
     assert figures["rows"] == {"fo1": 8}
     assert figures["failed"]["ray_data"] == "RuntimeError: not here"
     assert figures["ratio_to_fastest"] is None
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.lists(st.integers(1, 9), min_size=1, max_size=7),
+    st.integers(1, 5),
+    st.integers(1, 3),
+    st.integers(0, 20),
+    st.integers(0, 30),
+)
+def test_lanes_give_each_row_once_an_epoch_and_go_on_where_they_stood(sizes, lanes, window, start, more):
+    stream = SampleStream.__new__(SampleStream)
+    stream._sizes, stream.epoch_rows, stream._window, stream._seed = sizes, sum(sizes), window, 1
+
+    def given_by(start, stop):
+        """What a loader gives, lane by lane in turn."""
+        stream._start, stream._stop = start, stop
+        epochs = range(start // stream.epoch_rows, -(-stop // stream.epoch_rows))
+        found = [
+            list(itertools.chain(*(stream._lane(e, lane, lanes) for e in epochs))) for lane in range(lanes)
+        ]
+        turns = itertools.zip_longest(*found[start % lanes :], *found[: start % lanes])
+        return [one for turn in turns for one in turn if one is not None]
+
+    whole = given_by(0, 2 * sum(sizes))
+    assert [place for place, _ in whole] == list(range(2 * sum(sizes)))
+    rows = [(g, row) for g, size in enumerate(sizes) for row in range(size)]
+    for epoch in range(2):
+        mine = whole[epoch * len(rows) : (epoch + 1) * len(rows)]
+        assert sorted(tuple(row) for _, row in mine) == rows
+    stop = min(start + more, 2 * sum(sizes))
+    assert given_by(min(start, stop), stop) == whole[min(start, stop) : stop]
+
+
+def test_a_lane_reads_its_own_row_groups_and_holds_few(published):
+    groups = list_row_groups(str(published))
+    assert sum(group.num_rows for group in groups) == 8
+    sizes = [100] * 20
+    shares = [range(1000), range(1000, 2000)]
+    read = [{g for g, _ in lane_order(sizes, 4, 0, 0, share).tolist()} for share in shares]
+    assert len(read[0]) == len(read[1]) == 10
+    assert not read[0] & read[1]
+    held = HeldGroups(lambda group: group, 3)
+    most = 0
+    for group, _ in lane_order(sizes, 2, 0, 0, shares[0]).tolist():
+        assert held[group] == group
+        most = max(most, len(held))
+    assert most == 3
+
+
+def test_processes_of_distributed_training_share_the_rows_though_loaders_workers_know_of_none(
+    published, monkeypatch
+):
+    from torch.utils.data import DataLoader
+
+    seen = []
+    for rank in range(2):
+        with monkeypatch.context() as as_if:
+            as_if.setattr(Workers, "__init__", lambda self, rank=rank: self.__dict__.update(rank=rank, num=2))
+            stream = SampleStream([str(published)])
+        seen += [one.place for one in DataLoader(stream, batch_size=None, num_workers=1)]
+    assert sorted(seen) == list(range(8))
+
+
+def test_limits_hold_and_damage_is_told(published, tmp_path):
+    small = SampleStream([str(published)], limits=InputLimits(max_pixels=64 * 48))
+    assert len(list(small)) == 8
+    assert list(SampleStream([str(published)], limits=InputLimits(max_pixels=64 * 48 - 1))) == []
+    broken = shutil.copytree(published, tmp_path / "broken")
+    file = next((broken / "data").iterdir())
+    data = file.read_bytes()
+    file.write_bytes(data[:4] + bytes(len(data) // 2) + data[4 + len(data) // 2 :])
+    for reading in (lambda: list(SampleStream([str(broken)])), lambda: read_all(str(broken))):
+        with pytest.raises(DatasetError, match="cannot be read|damaged"):
+            reading()
+    file.write_bytes(data[:-20])
+    for reading in (SampleStream, ExampleSource):
+        with pytest.raises(DatasetError, match="cannot be read"):
+            reading([str(broken)])
+
+
+def read_all(address):
+    source = ExampleSource([address])
+    return [source.at(place) for place in range(len(source))]
