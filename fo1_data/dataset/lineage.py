@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from fo1_data.corpus.addresses import normalise
 from fo1_data.corpus.storage import open_store
 from fo1_data.dataset.layout import MANIFEST
 from fo1_data.dataset.manifest import dump_json, find_manifest, lineage, read_json
 from fo1_data.dataset.reader import column_values, open_dataset
-from fo1_data.errors import DatasetError, StorageError
+from fo1_data.errors import ConfigError, DatasetError, StorageError
 from schemas.dataset import Manifest
 
 LINEAGE = "lineage.json"
@@ -25,9 +26,21 @@ def describe_inputs(addresses: list[str], model: str, model_sha256: str) -> dict
     return {"model": model, "model_sha256": model_sha256, "inputs": [_input(one) for one in addresses]}
 
 
-def write_lineage(folder: Path, document: dict[str, Any]) -> None:
-    """Write what a training run consumed beside its checkpoint."""
-    (folder / LINEAGE).write_bytes(dump_json(document))
+def write_lineage(folder: Path, document: dict[str, Any], *, goes_on: bool = False) -> None:
+    """Write what a training run consumes beside its checkpoint; one that `goes_on` adds to what it had.
+
+    Raises ConfigError where it would go on from another model than it began with.
+    """
+    store = open_store(str(folder))
+    earlier = read_json(store, LINEAGE) if goes_on and store.exists(LINEAGE) else None
+    if earlier is not None:
+        if earlier.get("model_sha256") != document["model_sha256"]:
+            raise ConfigError(
+                f"{folder} was begun from {earlier.get('model')}: go on with it, or name a new --out"
+            )
+        known = earlier.get("inputs", [])
+        document = {**earlier, "inputs": [*known, *(one for one in document["inputs"] if one not in known)]}
+    store.write_bytes(LINEAGE, dump_json(document))
 
 
 def trace(address: str, *, with_images: bool = False) -> dict[str, Any]:
@@ -53,7 +66,8 @@ def trace(address: str, *, with_images: bool = False) -> dict[str, Any]:
     return found
 
 
-def _input(address: str) -> dict[str, Any]:
+def _input(given: str) -> dict[str, Any]:
+    address = normalise(given)
     manifest = find_manifest(open_store(address)) if open_store(address).exists(MANIFEST) else None
     if manifest is None:
         return {"address": address, "corpus": True}

@@ -41,7 +41,7 @@ def batch_of(
 ) -> list[TrainingImage]:
     """This worker's images of a step. An image that cannot be used is left out of its step.
 
-    Raises RunError where a whole epoch of this worker's places holds no image with a question.
+    Raises RunError at the first step where nothing of the whole source can be used.
     """
     first = step * config.batch_images
     places = range(first, first + config.batch_images)

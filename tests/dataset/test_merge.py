@@ -14,14 +14,14 @@ from fo1_data.dataset.compare import compare_datasets, differing_columns
 from fo1_data.dataset.correction_sources import read_corrections
 from fo1_data.dataset.derive import VersionWriter
 from fo1_data.dataset.human_labels import caption_label, is_locked, is_stale
-from fo1_data.dataset.lineage import trace
+from fo1_data.dataset.lineage import describe_inputs, trace, write_lineage
 from fo1_data.dataset.merge import merge_corrections
 from fo1_data.dataset.publish import accepted_part, publish
 from fo1_data.dataset.reader import open_dataset
 from fo1_data.dataset.remove import remove_image
 from fo1_data.dataset.rows import rows_to_table, table_to_rows
 from fo1_data.dataset.validate import row_problems, validate_dataset
-from fo1_data.errors import DatasetError
+from fo1_data.errors import ConfigError, DatasetError
 from schemas.corrections import Correction, CorrectionAction, correction_line, parse_corrections
 from schemas.images import Grounding
 from schemas.labels import Decision, LabelKind, Source, strictest
@@ -390,6 +390,26 @@ def test_a_version_is_traced_back_to_its_images(tmp_path):
     assert {image["uri"] for image in found["images"]} == {row.uri for row in rows}
     (tmp_path / "v1" / "manifest.json").unlink()
     assert trace(str(tmp_path / "v2"))["inputs"][0]["versions"][-1]["missing"] == "is gone"
+
+
+def test_a_training_run_that_goes_on_adds_to_what_it_consumed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for number in (1, 2):
+        make_dataset(tmp_path / f"d{number}", [make_row(number)])
+    out = tmp_path / "ckpt"
+    out.mkdir()
+    first, more = (describe_inputs([name], "fo1-tiny", "aa") for name in ("d1", "d2"))
+    write_lineage(out, first)
+    for _ in range(2):
+        write_lineage(out, more, goes_on=True)
+    monkeypatch.chdir("/")
+    found = trace(str(out))
+    assert [one["address"] for one in found["inputs"]] == [str(tmp_path / "d1"), str(tmp_path / "d2")]
+    assert found["num_images"] == 2
+    with pytest.raises(ConfigError, match="was begun from fo1-tiny"):
+        write_lineage(out, {**more, "model": "other", "model_sha256": "bb"}, goes_on=True)
+    write_lineage(out, {**more, "model": "other"})
+    assert [len(trace(str(out))["inputs"]), trace(str(out))["model"]] == [1, "other"]
 
 
 def test_a_file_of_corrections_reads_back_and_names_its_broken_line(row):
