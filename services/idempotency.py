@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from sqlalchemy import delete
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from services.database.engine import Database
 from services.database.locks import lock_name
 from services.database.models import IdempotentAnswer, now
 from services.problems import Problem
@@ -36,6 +37,20 @@ IdempotencyKey = Annotated[
 ]
 
 
+async def earlier_answer(
+    database: Database, caller: Caller, request: Request, key: str | None, body: BaseModel
+) -> JSONResponse | None:
+    """The answer that was given under this key before; None where there is none yet.
+
+    Asked before a body is checked against the state of things, which may have changed since.
+    """
+    if key is None:
+        return None
+    async with database.reading() as session:
+        earlier = await session.get(IdempotentAnswer, (caller.key_id, request.url.path, key))
+    return None if earlier is None else _again(earlier, _digest(body))
+
+
 async def answer_once(
     session: AsyncSession,
     caller: Caller,
@@ -49,9 +64,7 @@ async def answer_once(
     if key is None:
         return JSONResponse(jsonable_encoder(await create()), status)
     identity = (caller.key_id, request.url.path, key)
-    body_sha256 = hashlib.sha256(
-        json.dumps(body.model_dump(mode="json"), sort_keys=True).encode()
-    ).hexdigest()
+    body_sha256 = _digest(body)
     await lock_name(session, "\n".join(identity))
     earlier = await session.get(IdempotentAnswer, identity)
     if earlier is not None:
@@ -68,6 +81,10 @@ async def answer_once(
     session.add(kept)
     await session.execute(delete(IdempotentAnswer).where(IdempotentAnswer.created_at < now() - KEPT_FOR))
     return JSONResponse(answer, status)
+
+
+def _digest(body: BaseModel) -> str:
+    return hashlib.sha256(json.dumps(body.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
 
 
 def _again(earlier: IdempotentAnswer, body_sha256: str) -> JSONResponse:

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from schemas.dataset import Manifest
 from schemas.labels import Decision, LabelKind
 from services.api.dependencies import Admin, Labeller, Reader, ReadSession, WriteSession
 from services.api.documented import CONFLICT, NOT_FOUND
@@ -17,7 +16,7 @@ from services.database.models import DatasetRecord
 from services.datasets import registry, repository, service
 from services.datasets.documents import label_term, word_terms
 from services.datasets.repository import SampleFilter
-from services.idempotency import IdempotencyKey, answer_once
+from services.idempotency import IdempotencyKey, answer_once, earlier_answer
 from services.paging import Cursor, Limit, Page, cursor_of, cut, values_of
 from services.problems import Problem
 
@@ -112,26 +111,25 @@ def wanted_samples(
     return SampleFilter(tuple(dict.fromkeys(terms)), decision, min_confidence, max_confidence)
 
 
-async def _manifest_of(body: DatasetRequest, context: InContext) -> tuple[str, Manifest]:
-    return await asyncio.to_thread(service.read_registered, body.address, context.roots)
-
-
 @router.post("", status_code=201, response_model=DatasetView, responses={**CONFLICT, **NOT_FOUND})
 async def register_dataset(
     caller: Labeller,
     body: DatasetRequest,
-    found: Annotated[tuple[str, Manifest], Depends(_manifest_of)],
     context: InContext,
-    session: WriteSession,
     request: Request,
     key: IdempotencyKey = None,
 ) -> Response:
     """Register a finished dataset; the same version in the same folder is registered once."""
+    earlier = await earlier_answer(context.database, caller, request, key, body)
+    if earlier is not None:
+        return earlier
+    address, manifest = await asyncio.to_thread(service.read_registered, body.address, context.roots)
 
     async def create() -> DatasetView:
-        return DatasetView.of(await registry.register(session, *found))
+        return DatasetView.of(await registry.register(session, address, manifest))
 
-    answer = await answer_once(session, caller, request, key, body, create)
+    async with context.database.writing() as session:
+        answer = await answer_once(session, caller, request, key, body, create)
     context.indexer.wake()
     return answer
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
+from fastapi import APIRouter, Header, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, model_validator
 
@@ -17,7 +17,7 @@ from services.api.documented import CONFLICT, NOT_FOUND
 from services.context import Context, InContext
 from services.database.engine import Database
 from services.database.models import Job
-from services.idempotency import IdempotencyKey, answer_once
+from services.idempotency import IdempotencyKey, answer_once, earlier_answer
 from services.jobs import repository, service
 from services.jobs.check import check_config, refuse_unplaceable, this_machine
 from services.jobs.ray_jobs import RayUnreachable
@@ -67,31 +67,25 @@ class JobRequest(RunConfig):
         return self
 
 
-async def checked_job(body: JobRequest, context: InContext) -> RunConfig:
-    """The body, checked completely; no session is held meanwhile."""
-    checked = await asyncio.to_thread(check_config, body, context.roots)
-    await _refuse_unplaceable(checked, context)
-    return checked
-
-
-Checked = Annotated[RunConfig, Depends(checked_job)]
-
-
 @router.post("", status_code=201, response_model=JobView, responses={**CONFLICT, **NOT_FOUND})
 async def create_job(
     caller: Labeller,
-    config: Checked,
+    body: JobRequest,
     context: InContext,
-    session: WriteSession,
     request: Request,
     key: IdempotencyKey = None,
 ) -> Response:
     """Label a corpus into a dataset. The body holds the settings of a run, as `fo1 label` takes them."""
+    earlier = await earlier_answer(context.database, caller, request, key, body)
+    if earlier is not None:
+        return earlier
+    config = await _checked(body, context)
 
     async def create() -> JobView:
         return JobView.of(await service.create(session, config, caller.key_id))
 
-    answer = await answer_once(session, caller, request, key, config, create)
+    async with context.database.writing() as session:
+        answer = await answer_once(session, caller, request, key, body, create)
     context.reconciler.wake()
     return answer
 
@@ -187,6 +181,13 @@ async def _found(session: ReadSession, job_id: str) -> Job:
     if job is None:
         raise Problem(404, f"no job has the id {job_id}")
     return job
+
+
+async def _checked(body: JobRequest, context: Context) -> RunConfig:
+    """The body, checked completely; no session is held meanwhile."""
+    checked = await asyncio.to_thread(check_config, body, context.roots)
+    await _refuse_unplaceable(checked, context)
+    return checked
 
 
 async def _refuse_unplaceable(config: RunConfig, context: Context) -> None:
