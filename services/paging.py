@@ -3,6 +3,7 @@
 import base64
 import binascii
 import json
+import math
 from typing import Annotated, Any, Generic, TypeVar
 
 from fastapi import Query
@@ -39,9 +40,20 @@ def values_of(cursor: str | None, *kinds: type) -> tuple[Any, ...] | None:
     except (binascii.Error, ValueError, RecursionError):
         values = None
     fits = isinstance(values, list) and len(values) == len(kinds)
-    if not fits or any(type(value) is not kind for value, kind in zip(values, kinds, strict=True)):
+    if not fits or not all(_is_of(value, kind) for value, kind in zip(values, kinds, strict=True)):
         raise Problem(404, "this cursor leads nowhere; leave it out for the first page")
     return tuple(values)
+
+
+def _is_of(value: Any, kind: Any) -> bool:
+    """Whether a value is of its kind and one that a database can hold."""
+    if type(value) is not kind:
+        return False
+    if kind is str:
+        return bool(value.isprintable())  # no NUL, no half of a surrogate pair
+    if kind is int:
+        return bool(-(2**63) <= value < 2**63)
+    return kind is not float or math.isfinite(value)
 
 
 def cut(rows: list[Item], limit: int) -> tuple[list[Item], bool]:

@@ -7,6 +7,7 @@ Looks at the file system, so it is called in a thread.
 
 import glob
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from fo1_data.corpus.addresses import is_web, local_path, normalise, scheme_of
@@ -39,7 +40,7 @@ class StorageRoots:
         """As `check`; web addresses and globs of local files are taken too."""
         if is_web(address):
             return address
-        if scheme_of(address) == "" and _GLOB & set(address) and not Path(self._absolute(address)).exists():
+        if scheme_of(address) == "" and _GLOB & set(address) and not os.path.lexists(self._absolute(address)):
             absolute = self._absolute(address)
             fixed = absolute[: min(absolute.find(sign) for sign in _GLOB if sign in absolute)]
             self._check_local(fixed.rpartition("/")[0] or "/")
@@ -51,7 +52,10 @@ class StorageRoots:
         path = local_path(address)
         if path is None:
             return True
-        return path.exists() or next(glob.iglob(str(path), recursive=True), None) is not None  # noqa: PTH207
+        try:
+            return path.exists() or next(glob.iglob(str(path), recursive=True), None) is not None  # noqa: PTH207
+        except OSError:
+            return False
 
     def _absolute(self, address: str) -> str:
         path = local_path(address)
@@ -66,8 +70,11 @@ class StorageRoots:
         assert path is not None
         try:
             real = Path(os.path.realpath(path))
+            with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+                real.lstat()  # tells names that are too long
         except (OSError, ValueError) as error:
-            raise OutsideRoots(f"{address} is no path: {error}") from None
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise OutsideRoots(f"{address[:200]} is no path: {reason}") from None
         if not any(real == root or root in real.parents for root in self._local):
             raise OutsideRoots(f"{address} is outside the storage roots of this service")
         return absolute

@@ -16,6 +16,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from sqlalchemy.exc import DataError
 
 from fo1_data.corpus.storage import open_store
 from fo1_data.dataset.parquet_files import leaf_columns
@@ -59,7 +60,7 @@ class Indexer:
             return False
         try:
             await self._index(record)
-        except (Fo1Error, OSError, pa.ArrowException) as error:
+        except (Fo1Error, OSError, pa.ArrowException, DataError) as error:
             await self._end(record.number, "failed", 0, " ".join(str(error).split())[:500])
         return True
 

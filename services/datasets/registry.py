@@ -26,9 +26,9 @@ async def register(session: AsyncSession, address: str, manifest: Manifest) -> D
         id=new_id("ds"),
         address=address,
         manifest_sha256=manifest_sha256,
-        name=manifest.name[:255],
-        version=manifest.version[:255],
-        parent=manifest.parent[:255] if manifest.parent else None,
+        name=_short(manifest.name),
+        version=_short(manifest.version),
+        parent=_short(manifest.parent) if manifest.parent else None,
         manifest=document,
         state="indexing",
         num_samples=0,
@@ -38,6 +38,11 @@ async def register(session: AsyncSession, address: str, manifest: Manifest) -> D
     await session.flush()
     await grant_images(session, record.id)
     return record
+
+
+def _short(text: str) -> str:
+    """As much of a text as a column takes."""
+    return text.replace("\0", "")[:255]
 
 
 async def grant_images(session: AsyncSession, dataset_id: str, purpose: str = GALLERY) -> ImageGrant:

@@ -25,6 +25,7 @@ _PROPOSERS = ("auto", "corpus", BUNDLED)
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _MODEL_FILE = "config.json"
 FORBIDDEN, ABSENT = 403, 404
+_MOST_FIT = 1e9
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def _fits(node: dict[str, float], cpus: float, gpus: float) -> int:
     ways = [node.get("CPU", 0.0) / cpus]
     if gpus:
         ways.append(node.get("GPU", 0.0) / gpus)
-    return int(min(ways) + 1e-9)
+    return int(min(*ways, _MOST_FIT) + 1e-9)
 
 
 def _findings(config: RunConfig, roots: StorageRoots, checked: dict[str, Any]) -> Iterator[Finding]:

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from running_service import Running, make_settings, run_app
 from sqlalchemy import func, select
 
 from services.database.models import DatasetRecord, Job
+from services.paging import cursor_of
 
 
 def job_body(folder: Path, name: str = "out") -> dict[str, Any]:
@@ -82,6 +84,10 @@ async def test_a_creating_post_repeated_under_its_key_creates_once(
             "/v1/datasets", json={"address": str(tmp_path / "other")}, headers={"Idempotency-Key": "one"}
         )
         assert other.status_code == 422
+        # A repeat is answered as the first was, whatever has become of the things since.
+        shutil.rmtree(tmp_path / "ds")
+        again = await service.client.post("/v1/datasets", json=body, headers={"Idempotency-Key": "one"})
+        assert (again.status_code, again.headers["idempotent-replay"]) == (201, "true")
         async with service.context.database.reading() as session:
             assert await session.scalar(select(func.count()).select_from(DatasetRecord)) == 1
 
@@ -118,6 +124,46 @@ async def test_a_second_job_on_the_same_folder_is_refused(tmp_path: Path, home: 
         assert answer.status_code == 409
         async with service.context.database.reading() as session:
             assert await session.scalar(select(func.count()).select_from(Job)) == 1
+
+
+BAD_CURSORS = [
+    [2**63],
+    [-(2**70)],
+    ["job\0"],
+    ["\ud800"],
+    [float("inf")],
+    [float("nan"), 1],
+    [1e400, 1],
+    [[1]],
+]
+
+
+async def test_what_no_database_holds_is_refused(
+    tmp_path: Path, home: Path, database_url: str | None
+) -> None:
+    make_dataset(tmp_path / "ds")
+    async with run_app(make_settings(home, database_url=database_url)) as service:
+        found = await service.client.post("/v1/datasets", json={"address": str(tmp_path / "ds")})
+        samples = f"/v1/datasets/{found.json()['id']}/samples"
+        for values in BAD_CURSORS:
+            query = {"cursor": cursor_of(*values)}
+            for path in ("/v1/jobs", "/v1/datasets", samples, f"{samples}?order=confidence"):
+                answer = await service.client.get(path, params=query)
+                assert answer.status_code == 404, (path, values, answer.text)
+        for query in ({"text": "a\0b"}, {"label": "a\0b"}, {"text": "\0"}, {"label": "\0"}):
+            assert (await service.client.get(samples, params=query)).status_code == 200, query
+        long = {
+            "corpus": f"{tmp_path}/{'x' * 300}",
+            "out": f"{tmp_path}/{'y/' * 4000}z",
+            "model": f"/{'m' * 300}",
+        }
+        answers = [
+            await service.client.post("/v1/jobs", json={**job_body(tmp_path), key: value})
+            for key, value in long.items()
+        ]
+        answers.append(await service.client.post("/v1/datasets", json={"address": long["corpus"]}))
+        answers.append(await service.client.post("/v1/predict", json={"image": long["corpus"]}))
+        assert [answer.status_code for answer in answers] == [403] * 5
 
 
 BAD_JOBS: dict[str, tuple[dict[str, Any], int, str]] = {
