@@ -38,7 +38,7 @@ from services.review import repository as review_repository
 from services.security.keys import Scope
 
 router = APIRouter(include_in_schema=False)
-_JOBS, _DATASETS, _SAMPLES, _REJECTS, _LABELS = 50, 50, 24, 200, 14
+_JOBS, _DATASETS, _SAMPLES, _REJECTS, _LABELS, _EVENTS = 50, 50, 24, 200, 14, 200
 _COMPARED = ("images", "rejected", "regions", "captions", "groundings", "accepted", "audit", "review")
 
 
@@ -66,9 +66,7 @@ async def jobs_part(who: InVisitor, context: InContext, session: ReadSession) ->
 async def job_page(who: InVisitor, context: InContext, session: ReadSession, job_id: JobId) -> Response:
     """One job."""
     job = await _job(session, job_id)
-    events = [
-        one for one in await job_repository.events_after(session, job_id, 0, 1000) if one.kind != "progress"
-    ]
+    events = await job_repository.last_events(session, job_id, _EVENTS)
     settings = RunConfig.model_validate(job.config).model_dump(mode="json", exclude_defaults=True)
     told = json.dumps(settings, indent=2, ensure_ascii=False)
     shown = _shown_job(job, who)

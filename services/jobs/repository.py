@@ -68,6 +68,13 @@ def add_event(session: AsyncSession, job: Job, kind: str, data: dict[str, Any]) 
     session.add(JobEvent(job_id=job.id, kind=kind, data=data))
 
 
+async def last_events(session: AsyncSession, job_id: str, limit: int) -> Sequence[JobEvent]:
+    """The last events of a job but those of progress, in order."""
+    query = select(JobEvent).where(JobEvent.job_id == job_id, JobEvent.kind != "progress")
+    found = (await session.scalars(query.order_by(JobEvent.id.desc()).limit(limit))).all()
+    return found[::-1]
+
+
 async def events_after(
     session: AsyncSession, job_id: str, after: int, limit: int = 200
 ) -> Sequence[JobEvent]:

@@ -20,6 +20,7 @@ from test_datasets_api import registered, varied_dataset
 from schemas.jobs import RunConfig
 from services.app import create_app
 from services.database.models import Job
+from services.jobs import repository as job_repository
 from services.jobs import service as job_service
 from services.jobs.service import JobNews
 from services.jobs.states import JobState
@@ -81,7 +82,13 @@ async def test_pages_show_what_there_is(tmp_path: Path, home: Path) -> None:
         jobs = (await client.get("/")).text
         assert "no corpus at &lt;b&gt;here&lt;/b&gt;" in jobs
         assert '<progress max="9" value="3"' in jobs
-        assert "no corpus at" in (await client.get(f"/jobs/{failed.id}")).text
+        async with service.context.database.writing() as session:
+            for at in range(1100):  # a long job; its end is what people look for
+                job_repository.add_event(session, failed, "progress", {"images": at})
+            job_repository.add_event(session, failed, "state", {"state": "resumed at last"})
+        page = (await client.get(f"/jobs/{failed.id}")).text
+        assert "no corpus at" in page
+        assert "resumed at last" in page
         assert "version 1" in (await client.get("/datasets")).text
 
         gallery = (await client.get(f"/datasets/{dataset['id']}")).text
