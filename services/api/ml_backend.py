@@ -9,7 +9,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from fo1_data.corpus.images import InputLimits, decode_rgb
 from fo1_data.errors import InputReject
-from schemas.live import LiveQuestion
 from services.api.dependencies import guard, wrong_key
 from services.api.documented import NOT_FOUND
 from services.context import Context, InContext
@@ -154,7 +153,9 @@ async def _predict(
     context: Context, image: NamedImage, drawn: Drawn, body: BackendQuestion
 ) -> BackendPrediction:
     width, height = await _size(context, image) if drawn.boxes else (1, 1)
-    question = question_for(drawn, width, height) or LiveQuestion()
+    question = question_for(drawn, width, height)
+    if question is None:  # what was drawn has no area
+        return BackendPrediction(result=[], score=0.0, model_version=context.settings.predict_model)
     answer = await context.predictions.ask(image.image_id, question, image.fetch)
     return BackendPrediction(
         result=results_of(answer, drawn, names_of(body.label_config)),

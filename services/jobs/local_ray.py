@@ -26,6 +26,14 @@ from services.jobs.ray_jobs import RayJobs
 START_WITHIN_S = 300.0
 START_TRIES = 3
 _POLL_S = 0.25
+# What the service knows and no driver or labeller needs.
+_SECRETS = (
+    "FO1_SECRET_KEY",
+    "FO1_DATABASE_URL",
+    "FO1_LABEL_STUDIO_TOKEN",
+    "FO1_PREDICT_TOKEN",
+    "FO1_API_KEY",
+)
 OBJECT_STORE_BYTES = 200 * 2**20
 
 
@@ -122,7 +130,7 @@ class LocalRay:
             "RAY_USAGE_STATS_ENABLED": "0",
             "RAY_OBJECT_STORE_ALLOW_SLOW_STORAGE": "1",
         }
-        for name in ("RAY_ADDRESS", "RAY_AUTH_TOKEN_PATH"):
+        for name in ("RAY_ADDRESS", "RAY_AUTH_TOKEN_PATH", *_SECRETS):
             environment.pop(name, None)
         with self._log_path.open("ab") as log:
             process = subprocess.Popen(

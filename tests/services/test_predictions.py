@@ -180,6 +180,11 @@ async def test_label_studio_gets_captions_for_what_was_drawn(home: Path) -> None
             "result"
         ]
         assert [one["value"].get("text") for one in result] == [None, ["thing 1"]]
+        flat = {"type": "rectanglelabels", "value": {**drawn, "width": 0.0}}
+        asked = len(fake.asked)
+        body["params"] = {"context": {"result": [flat]}}
+        answer = await service.client.post("/ml/predict", json=body, auth=password)
+        assert (answer.json()["results"][0]["result"], len(fake.asked)) == ([], asked)
         wrong = await service.client.post("/ml/predict", json=body, auth=("x", "wrong"))
         assert wrong.status_code == 401
 
