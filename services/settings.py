@@ -6,6 +6,7 @@ Reads the environment and the secret's file; starts nothing. Sizes in bytes, tim
 import ipaddress
 import os
 import secrets
+import socket
 from functools import cached_property
 from pathlib import Path
 
@@ -79,7 +80,7 @@ class Settings(BaseSettings):
     @property
     def base_url(self) -> str:
         """Where people and Label Studio reach the service."""
-        return self.public_url or f"http://{self.host}:{self.port}"
+        return self.public_url or f"http://{_reached_as(self.host)}:{self.port}"
 
     def check_exposure(self) -> None:
         """Raise ConfigError where the service would be open to others without a secret of its own."""
@@ -109,6 +110,18 @@ def load_settings(**given: object) -> Settings:
         raise ConfigError(f"{error} (lists are JSON)") from None
 
 
+def _reached_as(host: str) -> str:
+    """What others write to reach a listener: the machine's name where it listens on every address."""
+    bare = host.strip("[]")
+    try:
+        address = ipaddress.ip_address(bare)
+    except ValueError:
+        return bare or socket.gethostname()
+    if address.is_unspecified:
+        return socket.gethostname()
+    return f"[{bare}]" if address.version == 6 else bare
+
+
 def is_loopback(host: str) -> bool:
     """True where only this machine can connect to `host`."""
     if host == "localhost":
@@ -120,15 +133,35 @@ def is_loopback(host: str) -> bool:
 
 
 def _kept_secret(path: Path) -> bytes:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_home(path.parent)
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        made = secrets.token_hex(32).encode()
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(made)
+        return made
     except FileExistsError:
+        return _read_secret(path)
+    except OSError as error:
+        raise _unwritable(path.parent, error) from None
+
+
+def _read_secret(path: Path) -> bytes:
+    try:
         found = path.read_bytes().strip()
-        if len(found) < 32:
-            raise ConfigError(f"{path} is damaged: delete it (signed URLs and logins end)") from None
-        return found
-    made = secrets.token_hex(32).encode()
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(made)
-    return made
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
+    if len(found) < 32:
+        raise ConfigError(f"{path} is damaged: delete it (signed URLs and logins end)")
+    return found
+
+
+def make_home(folder: Path) -> None:
+    """Make the folder that the service keeps its own files in. Raises ConfigError where it cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(folder, error) from None
+
+
+def _unwritable(folder: Path, error: OSError) -> ConfigError:
+    return ConfigError(f"{folder} cannot be written ({error.strerror}): set FO1_HOME to a folder of your own")

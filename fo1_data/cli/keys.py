@@ -1,12 +1,12 @@
 """`fo1 keys create|list|revoke`: the keys of the service, in its database (no running service needed)."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from fo1_data.cli.output import JsonOption, emit
+from fo1_data.cli.service_database import in_database
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
@@ -75,17 +75,6 @@ def _shown(key: Any) -> dict[str, Any]:
 
 
 def _in_database(work: "Callable[[AsyncSession], Awaitable[dict[str, Any]]]") -> dict[str, Any]:
-    from services.database.engine import open_database
-    from services.database.migrate import migrate
     from services.settings import load_settings
 
-    async def run() -> dict[str, Any]:
-        database = open_database(load_settings())
-        try:
-            await migrate(database)
-            async with database.writing() as session:
-                return await work(session)
-        finally:
-            await database.dispose()
-
-    return asyncio.run(run())
+    return in_database(load_settings(), work)

@@ -1,15 +1,14 @@
 """`fo1 serve`: the service, with everything embedded that is not configured elsewhere."""
 
-import asyncio
 import socket
 import sys
-from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fo1_data.cli.output import JsonOption, emit, say
-from fo1_data.errors import ConfigError
+from fo1_data.cli.service_database import in_database
+from fo1_data.errors import ConfigError, RunError
 
 if TYPE_CHECKING:
     from services.security.keys import NewKey
@@ -25,27 +24,32 @@ def serve(
     import uvicorn
 
     from services.app import create_app
+    from services.security.keys import first_key
     from services.settings import load_settings
 
     settings = load_settings(host=host, port=port)
     settings.check_exposure()
     listener = _listen(settings.host, settings.port)
     settings = settings.model_copy(update={"port": listener.getsockname()[1]})
-    key = asyncio.run(_prepare(settings))
+    key = in_database(settings, first_key)
     document = {"url": settings.base_url, "home": str(settings.home), "admin_key": key.key if key else None}
     emit(document, as_json, _told(settings, key))
     sys.stdout.flush()
-    with suppress(KeyboardInterrupt):
-        config = uvicorn.Config(
-            create_app(settings),
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=10,
-        )
-        url = settings.base_url
+    config = uvicorn.Config(
+        create_app(settings),
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=10,
+    )
+    server, url = uvicorn.Server(config), settings.base_url
+    try:
         say(f"fo1: serving at {url} (dashboard {url}/, API {url}/docs); Ctrl-C stops it")
-        uvicorn.Server(config).run(sockets=[listener])
+        server.run(sockets=[listener])
+    except KeyboardInterrupt:
+        return
+    except SystemExit:
+        raise RunError("the service did not start: the lines above say why") from None
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -57,20 +61,6 @@ def _listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         raise ConfigError(f"cannot listen on {host}:{port}: {error.strerror or error}") from None
     return listener
-
-
-async def _prepare(settings: "Settings") -> "NewKey | None":
-    from services.database.engine import open_database
-    from services.database.migrate import migrate
-    from services.security.keys import first_key
-
-    database = open_database(settings)
-    try:
-        await migrate(database)
-        async with database.writing() as session:
-            return await first_key(session)
-    finally:
-        await database.dispose()
 
 
 def _told(settings: "Settings", key: "NewKey | None") -> str:

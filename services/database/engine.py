@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.util import greenlet_spawn
 
 from fo1_data.errors import ConfigError
-from services.settings import DATABASE_FILE, Settings
+from services.settings import DATABASE_FILE, Settings, make_home
 
 _DRIVERS = {
     "sqlite": "sqlite+aiosqlite",
@@ -78,7 +78,7 @@ def open_database(settings: Settings) -> Database:
     if url.get_backend_name() != "sqlite":
         return Database(create_async_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=10))
     if url.database and url.database != ":memory:":
-        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+        make_home(Path(url.database).parent)
     engine = create_async_engine(url, pool_size=8, max_overflow=8)
     event.listen(engine.sync_engine, "connect", _set_up_sqlite)
     event.listen(engine.sync_engine, "begin", _begin_sqlite)

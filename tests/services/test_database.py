@@ -4,18 +4,23 @@ import asyncio
 import gc
 import os
 import signal
+import socket
 import subprocess
 import sys
 import warnings
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from fastapi import FastAPI
 from running_service import make_settings
 from sqlalchemy import func, select, text
 
 import services.review.models  # noqa: F401 - its tables belong to the same base
+from fo1_data.cli.main import main
 from fo1_data.errors import ConfigError
 from services.database.engine import open_database
 from services.database.migrate import migrate
@@ -134,6 +139,66 @@ def test_settings_of_the_environment_are_checked(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("FO1_PORT", "many")
     with pytest.raises(ConfigError, match="FO1_PORT"):
         load_settings()
+
+
+@pytest.mark.parametrize("command", [["serve", "--port", "0"], ["keys", "list"]])
+@pytest.mark.parametrize(
+    ("name", "value", "code", "told"),
+    [
+        ("FO1_HOME", "{folder}/file/home", 2, "cannot be written"),
+        ("FO1_DATABASE_URL", "postgresql://fo1@127.0.0.1:9/none", 1, "database cannot be used"),
+        ("FO1_DATABASE_URL", "sqlite:///{folder}/file", 1, "database cannot be used"),
+    ],
+)
+def test_what_cannot_be_reached_ends_a_command_in_one_line(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    command: list[str],
+    name: str,
+    value: str,
+    code: int,
+    told: str,
+) -> None:
+    (tmp_path / "file").write_text("neither a folder nor a database")
+    monkeypatch.setenv("FO1_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv(name, value.format(folder=tmp_path))
+    monkeypatch.setattr(sys, "argv", ["fo1", *command])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == code
+    said = capsys.readouterr()
+    assert told in said.err
+    assert (said.err.count("\n"), said.out) == (1, "")
+
+
+def test_a_service_that_does_not_start_says_so(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    @asynccontextmanager
+    async def failing(app: FastAPI) -> AsyncIterator[None]:
+        raise OSError("no more files")
+        yield
+
+    monkeypatch.setenv("FO1_HOME", str(home))
+    monkeypatch.setattr("services.app.create_app", lambda settings: FastAPI(lifespan=failing))
+    monkeypatch.setattr(sys, "argv", ["fo1", "serve", "--port", "0"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:8080"),
+        ("::1", "http://[::1]:8080"),
+        ("0.0.0.0", f"http://{socket.gethostname()}:8080"),
+        ("::", f"http://{socket.gethostname()}:8080"),
+        ("label.example.org", "http://label.example.org:8080"),
+    ],
+)
+def test_people_reach_the_service_by_an_address_there_is(tmp_path: Path, host: str, url: str) -> None:
+    assert Settings(home=tmp_path, host=host).base_url == url
+    assert Settings(home=tmp_path, host=host, public_url="https://x.test/").base_url == "https://x.test"
 
 
 def test_serve_prints_its_first_key_once_and_ends_in_order(tmp_path: Path) -> None:
