@@ -2,8 +2,9 @@
 
 Against a real Label Studio (a running one, or one that is started for it), on a database of its own. Each
 side of a comparison runs in the same minute; the naive way is one call of label-studio-sdk a task. Work runs
-in forked processes, so that their memory is theirs alone and they can be killed. Times in seconds, memory in
-MiB (peak of resident memory).
+in forked processes, so that their memory is theirs alone and they can be killed: what is killed is the whole
+service with its loop over reviews. Label Studio itself is killed and started again too, where it was started
+here. Times in seconds, memory in MiB (peak of resident memory).
 """
 
 import asyncio
@@ -33,6 +34,7 @@ from schemas.dataset import ModelInfo
 from schemas.images import EncodedImage, ImageRow
 from schemas.labels import Decision, Label, LabelKind, Source
 from schemas.regions import Region, make_region_id
+from services.app import create_app
 from services.database.engine import open_database
 from services.database.migrate import migrate
 from services.datasets import registry
@@ -49,6 +51,7 @@ from services.settings import Settings
 
 NUM_REGIONS = 10
 ROWS_A_SHARD = 500
+LONGEST_LIFE_S = 3.0
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,7 @@ class Place:
             label_studio_url=self.url,
             label_studio_token=self.token,  # type: ignore[arg-type]
             secret_key="a secret for measurements",  # type: ignore[arg-type]
+            review_pull_every_s=0.5,
         )
 
 
@@ -73,15 +77,17 @@ def measure_reviews(
     url: str | None = None,
     token: str | None = None,
     num_tasks: int = 10_000,
-    num_naive: int = 100,
-    num_annotated: int = 300,
     kills: int = 50,
     say: Callable[[str], None] = print,
 ) -> dict[str, Any]:
-    """All figures. Without `url` a Label Studio is started for it. Raises RunError."""
+    """All figures. Without `url` a Label Studio is started for it. Raises RunError.
+
+    The naive way gets a twentieth of the tasks (at most 100), people annotate a tenth (at most 300).
+    """
+    num_naive, num_annotated = min(num_tasks // 20 + 1, 100), min(num_tasks // 10 + 1, 300)
     with (
         tempfile.TemporaryDirectory(prefix="fo1-bench-") as folder,
-        _label_studio(url, token, folder) as found,
+        _label_studio(url, token, folder) as (found, server),
     ):
         place = Place(Path(folder) / "home", *found)
         say(f"label studio at {place.url}")
@@ -89,20 +95,35 @@ def measure_reviews(
         say(f"push: {pushed}")
         pulled = _measure_pull(place, pushed["review"], num_annotated)
         say(f"pull: {pulled}")
-        killed = _measure_kills(place, Path(folder) / "killed", kills, say) if kills else {}
+        killed = _measure_kills(place, Path(folder) / "killed", kills, server, say) if kills else {}
     return {"push": pushed, "pull": pulled, "kills": killed}
+
+
+class _Server:
+    """A Label Studio that was started here, and can be killed and started again on its data."""
+
+    def __init__(self, folder: Path) -> None:
+        self._data = folder / "label-studio"
+        self.running = start(self._data)
+
+    def kill_and_start(self) -> None:
+        """No goodbye: what it was doing is cut off."""
+        os.killpg(self.running.process.pid, signal.SIGKILL)
+        self.running.process.wait()
+        port = int(self.running.url.rpartition(":")[2])
+        self.running = start(self._data, port, self.running.token, self.running.password)
 
 
 @contextmanager
 def _label_studio(url: str | None, token: str | None, folder: str) -> Any:
     if url is not None and token is not None:
-        yield url, token
+        yield (url, token), None
         return
-    server = start(Path(folder) / "label-studio")
+    server = _Server(Path(folder))
     try:
-        yield server.url, server.token
+        yield (server.running.url, server.running.token), server
     finally:
-        server.stop()
+        server.running.stop()
 
 
 def make_rows(count: int, seed: int) -> list[ImageRow]:
@@ -197,27 +218,32 @@ def _measure_pull(place: Place, review: str, num_annotated: int) -> dict[str, An
     }
 
 
-def _measure_kills(place: Place, dataset: Path, kills: int, say: Callable[[str], None]) -> dict[str, Any]:
+def _measure_kills(
+    place: Place, dataset: Path, kills: int, server: _Server | None, say: Callable[[str], None]
+) -> dict[str, Any]:
     """Half the kills while pushing, half while pulling, at random moments; then what is lost or doubled."""
     chance = random.Random(7)
     count = 40 * max(kills, 1)
     _in_process(_make, dataset, count, 2)
     review = asyncio.run(_ask(place, dataset))
-    in_push = sum(_killed(chance, _push, place, review, 20) for _ in range((kills + 1) // 2))
+    in_push = sum(_killed(chance, place, review, "open") for _ in range((kills + 1) // 2))
+    outages = _outage(place, server)
     _in_process(_push, place, review, 100)
-    say(f"killed {in_push} times while pushing")
+    say(f"killed {in_push} times while pushing, Label Studio {outages} times")
     project = asyncio.run(_review(place, review)).project_id or 0
     wanted: list[int] = []
     in_pull = 0
     for _ in range(kills // 2):
         wanted += asyncio.run(_annotate(place, project, 6, skip=len(wanted)))
-        in_pull += _killed(chance, _pull, place, review)
+        in_pull += _killed(chance, place, review, None)
+    outages += _outage(place, server)
     _in_process(_pull, place, review)
     keys = asyncio.run(_keys(place, project))
     said = asyncio.run(_said(place, review))
     return {
         "killed_in_push": in_push,
         "killed_in_pull": in_pull,
+        "label_studio_killed": outages,
         "items": count,
         "items_lost": count - len(set(keys)),
         "items_doubled": len(keys) - len(set(keys)),
@@ -227,17 +253,40 @@ def _measure_kills(place: Place, dataset: Path, kills: int, say: Callable[[str],
     }
 
 
-def _killed(chance: random.Random, work: Callable[..., Awaitable[None]], *arguments: Any) -> int:
-    """Kill the work at a random moment; 0 where it had ended by then."""
+def _killed(chance: random.Random, place: Place, review: str, end: str | None) -> int:
+    """Kill the service at a random moment; 0 where the review had come to the state `end` by then."""
+    process = _fork(_serve, place)
+    time.sleep(chance.uniform(0.1, LONGEST_LIFE_S))
+    assert process.pid is not None
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    return int(asyncio.run(_review(place, review)).state != end)
+
+
+def _outage(place: Place, server: _Server | None) -> int:
+    """Kill Label Studio while the service works with it, and start it again; how often."""
+    if server is None:
+        return 0
+    process = _fork(_serve, place)
+    time.sleep(LONGEST_LIFE_S)
+    server.kill_and_start()
+    time.sleep(LONGEST_LIFE_S)
+    process.kill()
+    process.join()
+    return 1
+
+
+def _fork(work: Callable[..., Awaitable[None]], *arguments: Any) -> Any:
     process = multiprocessing.get_context("fork").Process(target=_run, args=(work, arguments, None))
     process.start()
-    process.join(chance.uniform(0.02, 1.5))
-    alive = process.is_alive()
-    if alive:
-        assert process.pid is not None
-        os.kill(process.pid, signal.SIGKILL)
-    process.join()
-    return int(alive)
+    return process
+
+
+async def _serve(place: Place) -> None:
+    """The service as it runs, but for its socket."""
+    app = create_app(place.settings())
+    async with app.router.lifespan_context(app):
+        await asyncio.Event().wait()
 
 
 def _in_process(work: Callable[..., Awaitable[None]], *arguments: Any) -> dict[str, float]:
@@ -384,7 +433,8 @@ def reviews_told(found: dict[str, Any]) -> str:
     ]
     if kills:
         lines.append(
-            f"kills        {kills['killed_in_push']} while pushing, {kills['killed_in_pull']} while pulling:"
+            f"kills        {kills['killed_in_push']} while pushing, {kills['killed_in_pull']} while pulling,"
+            f" {kills['label_studio_killed']} of Label Studio:"
             f" {kills['items_lost']} items lost, {kills['items_doubled']} doubled,"
             f" {kills['annotations_lost']} annotations lost, {kills['annotations_doubled']} doubled"
         )
