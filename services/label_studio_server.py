@@ -2,8 +2,8 @@
 
 `make label-studio` runs this file. The pinned version is installed once under a cache folder
 (`FO1_CACHE_DIR`, else the user's); its data (SQLite, media) lie in a folder of their own. It starts
-headless, with an admin, a token that API clients send, webhooks to loopback allowed, and no calls to the
-network. Times in seconds. Talks to Label Studio only to ask whether it is up.
+headless, with an admin, a token that API clients send, webhooks and ML backends on loopback allowed, and no
+calls to the network. Times in seconds. Talks to Label Studio only to ask whether it is up.
 """
 
 import argparse
@@ -109,6 +109,7 @@ def server_environment(data: Path, username: str, password: str, token: str) -> 
         "LABEL_STUDIO_USER_TOKEN": token,
         "LABEL_STUDIO_ENABLE_LEGACY_API_TOKEN": "true",
         "SSRF_PROTECTION_ENABLED": "false",
+        "ML_BLOCK_LOCAL_IP": "false",
         "COLLECT_ANALYTICS": "false",
         "LATEST_VERSION_CHECK": "false",
         "SENTRY_DSN": "",

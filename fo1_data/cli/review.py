@@ -34,6 +34,10 @@ def push(
     asked_only: Annotated[
         bool, typer.Option("--asked-only", help="Show all boxes, but only the answers that people are asked.")
     ] = False,
+    live: Annotated[
+        bool | None,
+        typer.Option("--live/--no-live", help="Ask the model while people draw boxes or name phrases."),
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Until all is in Label Studio.")] = True,
     timeout_s: Annotated[float, typer.Option("--timeout-s", help="How long to wait.")] = 3600.0,
     as_json: JsonOption = False,
@@ -47,7 +51,7 @@ def push(
         raise ConfigError(f"--lane {wrong[0]}: take review or audit")
     with RemoteReviews() as reviews:
         options = {"title": title, "lanes": lane or None, "limit": limit, "annotators": annotators}
-        review = reviews.push(folder, **options, blind=blind, asked_only=asked_only or None)
+        review = reviews.push(folder, **options, blind=blind, live=live, asked_only=asked_only or None)
         if wait:
             review = reviews.wait(review["id"], timeout_s, _Progress())
     emit(review, as_json, _told(review))

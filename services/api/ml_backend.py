@@ -15,6 +15,7 @@ from services.context import Context, InContext
 from services.predictions.images import NamedImage, find_image
 from services.predictions.label_studio import Drawn, drawn_in, names_of, question_for, results_of
 from services.problems import Problem
+from services.review.service import is_from_label_studio
 from services.security.keys import Caller, Scope, find_caller
 
 router = APIRouter(prefix="/ml", tags=["Label Studio's ML backend"])
@@ -31,6 +32,8 @@ async def backend_caller(
     bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)] = None,
 ) -> Caller:
     """Who asks: a key with the scope review or label, as a password or a bearer token."""
+    if password is not None and is_from_label_studio(context.settings, password.username, password.password):
+        return Caller(password.username, frozenset([Scope.LABEL]))  # a live review's project
     key = password.password if password is not None else bearer.credentials if bearer is not None else None
     if key is None:
         raise Problem(401, "no key: give one as the password", _CHALLENGE)

@@ -35,9 +35,10 @@ class ReviewRequest(BaseModel):
 
     Of a routed dataset the lanes `review` and `audit` are pushed, of another one everything. `limit`: only
     the most doubtful so many. `annotators`: how many people are asked about each image. `blind`: nobody is
-    shown reasons and scores, so that nobody can tell the audit's images; chosen at the first push.
-    `asked_only`: of a routed dataset people see all boxes, but only the answers that they are asked about
-    (within the review budget, or drawn for the audit), and speak of no other.
+    shown reasons and scores, so that nobody can tell the audit's images; chosen at the first push. `live`:
+    the project asks the model while people annotate. `asked_only`: of a routed dataset people see all boxes,
+    but only the answers that they are asked about (within the review budget, or drawn for the audit), and
+    speak of no other.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -48,6 +49,7 @@ class ReviewRequest(BaseModel):
     limit: int | None = Field(default=None, ge=1, le=10_000_000)
     annotators: int = Field(default=1, ge=1, le=100)
     blind: bool | None = None
+    live: bool | None = None
     asked_only: bool = False
 
 
@@ -152,7 +154,7 @@ async def push_review(
         async def create() -> ReviewView:
             record = await _record(session, body.dataset, found)
             options = body.model_dump(
-                mode="json", include={"lanes", "limit", "annotators", "blind", "asked_only"}
+                mode="json", include={"lanes", "limit", "annotators", "blind", "live", "asked_only"}
             )
             review = await service.ask_for_push(session, context.settings, record, body.title, options)
             return await view_of(session, review)

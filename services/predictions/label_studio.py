@@ -14,8 +14,11 @@ from schemas.labels import LabelKind
 from schemas.live import LiveAnswer, LiveQuestion
 from schemas.regions import Box, Region
 from services.review.convert import box_to_percent
+from services.review.labelling_config import CAPTION, COMMENT, COUNTS, TEXT_FIELDS
 
 _SMALLEST = 1e-3
+# What people write into the other fields of a review is not a phrase to look for.
+_NO_PHRASES = {CAPTION, COUNTS, COMMENT, *TEXT_FIELDS.values()}
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ def drawn_in(context: dict[str, Any] | None) -> Drawn:
             boxes.append((x, y, x + width, y + height))
         elif kind.startswith("keypoint") and all(isinstance(n, int | float) for n in numbers[:2]):
             point = (float(numbers[0] or 0), float(numbers[1] or 0))
-        elif kind == "textarea" and value.get("text"):
+        elif kind == "textarea" and value.get("text") and result.get("from_name") not in _NO_PHRASES:
             text = value["text"]
             phrase = str(text[-1] if isinstance(text, list) else text).strip()[:500] or None
     return Drawn(tuple(boxes[-20:]), point, phrase)

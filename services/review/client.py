@@ -26,6 +26,7 @@ from services.review.connection import (
 )
 
 LOOKUP = 50
+ML_TIMEOUT_S = 60.0
 ACTIONS = ("ANNOTATION_CREATED", "ANNOTATION_UPDATED", "ANNOTATIONS_DELETED")
 _TASK_FIELDS = "id,updated_at,annotations,result,completed_by,was_cancelled,ground_truth,lead_time"
 
@@ -215,6 +216,32 @@ class LabelStudio:
         await self._connection.write(
             "webhook", lambda sdk, options: sdk.webhooks.delete(number, request_options=options)
         )
+
+    async def set_ml_backend(self, project_id: int, url: str, user: str, password: str, title: str) -> int:
+        """Make `url` the project's interactive ML backend, or bring it up to date; its id.
+
+        Label Studio asks the backend before it answers. Raises LabelStudioRefused where that fails.
+        """
+        fields = {
+            "title": title,
+            "is_interactive": True,
+            "auth_method": "BASIC_AUTH",
+            "basic_auth_user": user,
+            "basic_auth_pass": password,
+            "timeout": ML_TIMEOUT_S,
+        }
+
+        async def there(sdk: Any, options: dict[str, Any]) -> list[int]:
+            found = await sdk.ml.list(project=project_id, request_options=options)
+            return sorted(int(one.id) for one in found if one.url == url)
+
+        async def put(sdk: Any, options: dict[str, Any]) -> int:
+            values = {"url": url, "project": project_id, **fields, "request_options": options}
+            one = await (sdk.ml.update(ours[0], **values) if ours else sdk.ml.create(**values))
+            return int(one.id)
+
+        ours = await self._connection.read("ML backends", there)
+        return await self._connection.write("ML backend", put)
 
     async def people(self) -> dict[int, str]:
         """The names of users by id: their email, else their user name."""

@@ -127,7 +127,10 @@ class Connection:
         if status == 404:
             return LabelStudioGone(f"Label Studio has no {what}")
         if status in (401, 403):
-            return LabelStudioError(f"Label Studio refuses the token ({status}): FO1_LABEL_STUDIO_TOKEN")
+            told = _told(body)
+            return LabelStudioError(
+                f"Label Studio refuses the token ({status}; FO1_LABEL_STUDIO_TOKEN): {told}"
+            )
         if status >= 400:
             return LabelStudioRefused(f"Label Studio refuses ({status}): {_told(body)}")
         return LabelStudioError(f"{self.url} does not answer in JSON ({status}): no Label Studio?")

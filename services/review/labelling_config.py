@@ -2,7 +2,9 @@
 
 Boxes with a caption (in the list of regions), a verdict and the phrases that mean them, each per region; the
 image's caption, its counts (one a line, `phrase = number`) and a comment for the whole image. Which phrases
-can be ticked comes with each LsTask (`$phrases`).
+can be ticked comes with each LsTask (`$phrases`). For live labelling boxes are drawn smart, and there is a
+field for a phrase whose regions are asked for (`FIND`): with Label Studio's Auto-Annotation on, both go to
+our `/ml`.
 """
 
 from schemas.labels import LabelKind
@@ -23,6 +25,7 @@ TEXT_FIELDS = {
     LabelKind.OCR: "text",
 }
 RIGHT, WRONG = "right", "wrong"
+FIND = "find"
 
 CONFIG = f"""<View style="display: grid; grid-template-columns: minmax(0, 1fr) 290px; gap: 12px">
   <View style="min-width: 0">
@@ -60,6 +63,17 @@ CONFIG = f"""<View style="display: grid; grid-template-columns: minmax(0, 1fr) 2
     <TextArea name="{COMMENT}" toName="{IMAGE}" editable="true" maxSubmissions="1" rows="1"/>
   </View>
 </View>"""
+
+LIVE_CONFIG = CONFIG.replace(
+    f'<RectangleLabels name="{BOX}" toName="{IMAGE}"',
+    f'<RectangleLabels name="{BOX}" toName="{IMAGE}" smart="true"',
+).replace(
+    '    <Header value="Caption of the image" size="6"/>',
+    f"""    <Header value="Find what a phrase means (Auto-Annotation on)" size="6"/>
+    <TextArea name="{FIND}" toName="{IMAGE}" editable="true" maxSubmissions="1" rows="1"
+      showSubmitButton="true" placeholder="a phrase"/>
+    <Header value="Caption of the image" size="6"/>""",
+)
 
 INSTRUCTION = (
     "Look at every box: correct its caption, move it where it does not fit, delete it where nothing is, "

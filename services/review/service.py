@@ -36,7 +36,10 @@ def make_worker(settings: Settings, database: Database, signer: UrlSigner) -> Re
     def webhook(review_id: str) -> tuple[str, str]:
         return f"{settings.base_url}/v1/webhooks/label-studio", webhook_secret(settings, review_id)
 
-    push = Push(database, client, image_urls, webhook)
+    def live(review_id: str) -> tuple[str, str]:
+        return f"{settings.base_url}/ml", webhook_secret(settings, review_id)
+
+    push = Push(database, client, image_urls, webhook, live=live)
     return ReviewWorker(database, client, push, pull_every_s=settings.review_pull_every_s)
 
 
@@ -65,7 +68,7 @@ async def ask_for_push(
     review = await repository.review_by_key(session, key, settings.label_studio_url)
     if review is None:
         return await _create(session, settings.label_studio_url, key, record, title, options)
-    options = _with_blindness(review, options)
+    options = _as_before(review, options)
     if review.state == "failed" and review.project_id is None:
         await repository.send_again(session, review.id)
     again = review.state == "failed" or review.options != options
@@ -77,13 +80,17 @@ async def ask_for_push(
     return review
 
 
-def _with_blindness(review: Review, options: dict[str, Any]) -> dict[str, Any]:
-    """The options, blind where the review is. Raises a Problem of 409 where it cannot become so."""
+def _as_before(review: Review, options: dict[str, Any]) -> dict[str, Any]:
+    """The options, blind and live as the review is where they leave it open.
+
+    Raises a Problem of 409 where what people see would have to become blind, or no longer be.
+    """
     was = bool(review.options.get("blind"))
     if options.get("blind") not in (None, was):
         raise Problem(409, f"this review is{'' if was else ' not'} blind already: what people see stays so")
-    rest = {name: value for name, value in options.items() if name != "blind"}
-    return {**rest, "blind": True} if was else rest
+    live = bool(review.options.get("live") if options.get("live") is None else options["live"])
+    rest = {name: value for name, value in options.items() if name not in ("blind", "live")}
+    return {**rest, **({"blind": True} if was else {}), **({"live": True} if live else {})}
 
 
 async def _is_granted(session: AsyncSession, review: Review) -> bool:
@@ -119,7 +126,7 @@ async def _create(
         label_studio_url=label_studio_url,
         image_grant_id=grant.id,
         model_version=model_version(record),
-        options={name: value for name, value in options.items() if name != "blind" or value},
+        options={name: value for name, value in options.items() if name not in ("blind", "live") or value},
         state="preparing",
         doubtful=False,
         created_at=now(),

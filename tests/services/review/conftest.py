@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,10 @@ import uvicorn
 from running_service import make_settings
 
 from fo1_data.errors import RunError
+from schemas.images import Grounding
+from schemas.labels import Label, Source
+from schemas.live import LiveAnswer, LiveRequest
+from schemas.regions import Region, make_region_id
 from services.app import create_app
 from services.context import Context
 from services.label_studio_server import USERNAME, LabelStudioServer, install, start
@@ -110,8 +115,49 @@ def label_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabelStud
     server.stop()
 
 
+class _Predictor(BaseHTTPRequestHandler):
+    """Stands in for the model on images of 64 x 48: captions every box, finds a phrase in one place."""
+
+    def do_POST(self) -> None:
+        asked = LiveRequest.model_validate_json(self.rfile.read(int(self.headers["content-length"])))
+        boxes = asked.boxes_xyxy or [(10.0, 10.0, 30.0, 20.0)]
+        ids = [make_region_id(asked.image_id, box) for box in boxes]
+        label = Label(kind=asked.kinds[0], text="seen live")
+        regions = [
+            Region(region_id=name, index=at, box_xyxy=box, box_source=Source.MODEL, brief_caption="seen live")
+            for at, (name, box) in enumerate(zip(ids, boxes, strict=True))
+        ]
+        found = [Grounding(phrase=one, kind=label.kind, region_ids=ids, label=label) for one in asked.phrases]
+        answer = LiveAnswer(
+            image_id=asked.image_id, width=64, height=48, regions=regions, groundings=found, counts=[],
+            answers=[], caption=None, model="fo1-tiny", model_sha256="ab" * 32, warm=True, seconds=0.1,
+        )  # fmt: skip
+        body = answer.model_dump_json().encode()
+        self.send_response(200)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *arguments: Any) -> None:
+        """Say nothing."""
+
+
 @pytest.fixture(scope="session")
-def pair(label_studio: LabelStudioServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+def predictor() -> Iterator[str]:
+    """The URL of a stand-in for the model."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Predictor)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/predict"
+    server.shutdown()
+    thread.join(30)
+    server.server_close()
+
+
+@pytest.fixture(scope="session")
+def pair(
+    predictor: str, label_studio: LabelStudioServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Pair]:
     """The service with that Label Studio, served on a socket as `fo1 serve` does."""
     base = tmp_path_factory.getbasetemp()
     with socket.socket() as probe:
@@ -126,6 +172,7 @@ def pair(label_studio: LabelStudioServer, tmp_path_factory: pytest.TempPathFacto
         label_studio_url=label_studio.url,
         label_studio_token=label_studio.token,
         review_pull_every_s=0,
+        predict_url=predictor,
     )
     app = create_app(settings)
     server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning", access_log=False))
