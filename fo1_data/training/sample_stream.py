@@ -14,9 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from PIL import Image
-from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
 from fo1_data.corpus.images import InputLimits, decode_rgb
@@ -33,11 +31,15 @@ _PLAIN_FORMATS = ("PNG", "JPEG", "WEBP")
 
 @dataclass(frozen=True)
 class Sample:
-    """An image with its boxes and what each is called (None: not known). `place`: in the endless series."""
+    """An image with its boxes and what each is called (None: not known). `place`: in the endless series.
+
+    Arrays, not tensors: from a loader's worker a tensor comes by a file of shared memory of its own, which
+    costs more than decoding the image; `torch.from_numpy` costs nothing.
+    """
 
     place: int
-    image: Tensor
-    boxes_xyxy: Tensor
+    image: np.ndarray
+    boxes_xyxy: np.ndarray
     captions: list[str | None]
 
 
@@ -123,7 +125,7 @@ class _Rows:
             return None
         boxes = np.array(self._boxes[first:last], dtype=np.float32)
         captions = self._captions.slice(first, last - first).to_pylist()
-        return Sample(place, torch.from_numpy(pixels), torch.from_numpy(boxes), captions)
+        return Sample(place, pixels, boxes, captions)
 
     def _pixels(self, row: int) -> np.ndarray:
         stored = self._images[row]
