@@ -85,7 +85,7 @@ class Loop:
         changed = sum(one["action"] == "recaptioned" for one in told)
         found["people"] = figures.asked_of_people(asked, changed)
         found["people"]["share"] = figures.share(len(asked), len(boxes))
-        self._learn(number, routed, corrections)
+        self._learn(number, routed, corrections, model)
         return found
 
     def _label_and_calibrate(self, number: int, steps: Steps, model: str) -> Path:
@@ -151,8 +151,8 @@ class Loop:
         said: list[dict[str, Any]] = told["said"]
         return said, "service"
 
-    def _learn(self, number: int, routed: Path, corrections: str | Path) -> None:
-        """Merge, publish what is settled, and train `fo1-tiny` on it: nothing of an earlier mistake stays."""
+    def _learn(self, number: int, routed: Path, corrections: str | Path, model: str) -> None:
+        """Merge, publish what is settled, and train the last model on it."""
         reviewed, published = self.folder / f"reviewed-{number}", self.folder / f"published-{number}"
         self.steps.run(
             f"merge-{number}", "dataset", "merge", routed, "--corrections", corrections, out=reviewed
@@ -160,7 +160,7 @@ class Loop:
         self.steps.run(
             f"publish-{number}", "dataset", "publish", reviewed, "--only", "accepted", out=published
         )
-        self.steps.run(f"train-{number}", "train", published, "--stage", 2, "--model", "fo1-tiny", "--config",
+        self.steps.run(f"train-{number}", "train", published, "--stage", 2, "--model", model, "--config",
                        self.settings.training, "--steps", self.settings.steps,
                        out=self.folder / f"model-{number + 1}")  # fmt: skip
 
