@@ -11,16 +11,18 @@ from fo1_data.corpus.images import InputLimits
 from fo1_data.errors import InputReject, RunError
 from fo1_data.model.checkpoint import Checkpoint
 from fo1_data.model.processing import PreparedImage
-from fo1_data.training.dataset_samples import Example, show
+from fo1_data.training.augmentation import augment
+from fo1_data.training.dataset_samples import Example, open_example, show
 from fo1_data.training.example_source import ExampleSource
 from fo1_data.training.negatives import PhraseBook
 from fo1_data.training.packing import PackedQuestions, pack_questions
+from fo1_data.training.rare_regions import RareRegions
 from fo1_data.training.samples import Question, Trust, draw_questions, name_phrases
 from fo1_data.training.settings import TrainConfig
 from fo1_data.training.workers import Workers
 from schemas.labels import LabelKind
 
-_LIMITS = InputLimits()
+LIMITS = InputLimits()
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ def batch_of(
     config: TrainConfig,
     book: PhraseBook | None = None,
     workers: Workers | None = None,
+    rare: RareRegions | None = None,
 ) -> list[TrainingImage]:
     """This worker's images of a step. An image that cannot be used is left out of its step.
 
@@ -46,7 +49,7 @@ def batch_of(
     first = step * config.batch_images
     places = range(first, first + config.batch_images)
     mine = workers.share_of(places) if workers is not None else list(places)
-    prepared = (prepare(source.at(place), checkpoint, config, place, book) for place in mine)
+    prepared = (prepare(source.at(place), checkpoint, config, place, book, rare) for place in mine)
     images = [image for image in prepared if image is not None]
     if not images and mine and step == 0 and not _any_usable(source, checkpoint, config):
         raise RunError(
@@ -65,20 +68,26 @@ def prepare(
     config: TrainConfig,
     place: int,
     book: PhraseBook | None = None,
+    rare: RareRegions | None = None,
 ) -> TrainingImage | None:
     """An image with its questions, or None where it cannot be read or has nothing to ask.
 
     All draws are made of the seed and the image's place in the series.
     """
     rng = np.random.default_rng([config.seed, place])
+    try:
+        image, entry = open_example(example, LIMITS)
+    except InputReject:
+        return None
+    rgb = image.rgb
+    if rare is not None and rng.random() < config.paste_share:
+        rgb, entry = rare.paste(rgb, entry, rng)
     negatives = []
     if book is not None:
         most = max(2, config.questions_per_image // 2)
-        negatives = book.absent(example.entry, rng, most, config.near_miss_share)
-    try:
-        shown = show(example, rng, config.shuffle_boxes, config.box_jitter, _LIMITS, negatives)
-    except InputReject:
-        return None
+        negatives = book.absent(entry, rng, most, config.near_miss_share)
+    rgb, entry = augment(rgb, entry, rng, config)
+    shown = show(rgb, entry, example.trust, rng, config.shuffle_boxes, config.box_jitter, negatives)
     known = shown.known
     if config.names_as_phrases:
         known = replace(known, phrases=[*known.phrases, *name_phrases(known)])
@@ -87,7 +96,7 @@ def prepare(
     questions = draw_questions(known, indices, rng, config.questions_per_image, share)
     if not questions:
         return None
-    prepared = checkpoint.processor.prepare(shown.image.rgb, shown.boxes_xyxy)
+    prepared = checkpoint.processor.prepare(shown.rgb, shown.boxes_xyxy)
     weights = [weight_of(known.trust_in(question), config) for question in questions]
     return TrainingImage(prepared, pack_questions(checkpoint.tokenizer, questions, weights))
 

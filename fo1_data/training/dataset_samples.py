@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from PIL import Image
 
 from fo1_data.corpus.frames import BoxFrame, oriented_entry
 from fo1_data.corpus.images import DecodedImage, InputLimits, decode_rgb
@@ -36,9 +37,9 @@ class Example:
 
 @dataclass(frozen=True)
 class Shown:
-    """An image with its boxes in the order of the prompt; boxes_xyxy (R, 4) in oriented pixels."""
+    """An image with its boxes in the order of the prompt; boxes_xyxy (R, 4) in its pixels."""
 
-    image: DecodedImage
+    rgb: Image.Image
     boxes_xyxy: np.ndarray
     known: Known
 
@@ -49,31 +50,37 @@ def row_example(row: ImageRow) -> Example:
     return Example(gold, "oriented", row.image.bytes, trust)
 
 
-def show(
-    example: Example,
-    rng: np.random.Generator,
-    shuffle: bool,
-    jitter: float,
-    limits: InputLimits,
-    negatives: Sequence[CorpusPhrase] = (),
-) -> Shown:
-    """Decode an image and choose the order of its boxes, at most 100 of them. Raises InputReject.
-
-    `negatives`: phrases that the image does not show, to be asked for beside its own.
-    """
+def open_example(example: Example, limits: InputLimits) -> tuple[DecodedImage, CorpusImage]:
+    """The upright image and what is known of it, its boxes in that image's pixels. Raises InputReject."""
     data = example.encoded if example.encoded is not None else read_bytes(example.entry, limits)
     image = decode_rgb(data, limits)
     entry, _ = oriented_entry(example.entry, image, example.box_frame)
-    regions = entry.regions or []
-    if not regions:
+    if not entry.regions:
         raise InputReject("box", "no_area", "no box of the image can be used")
+    return image, entry
+
+
+def show(
+    rgb: Image.Image,
+    entry: CorpusImage,
+    trust: Mapping[TrustKey, Trust],
+    rng: np.random.Generator,
+    shuffle: bool,
+    jitter: float,
+    negatives: Sequence[CorpusPhrase] = (),
+) -> Shown:
+    """Choose the order of an opened image's boxes, at most 100 of them, and move their sides a little.
+
+    `negatives`: phrases that the image does not show, to be asked for beside its own.
+    """
+    regions = entry.regions or []
     count = len(regions)
     order = (rng.permutation(count) if shuffle else np.arange(count))[:MAX_BOXES].tolist()
     boxes = np.array([regions[place].box_xyxy for place in order], dtype=np.float32)
     sides = np.tile(boxes[:, 2:] - boxes[:, :2], 2)
     boxes += rng.uniform(-jitter, jitter, boxes.shape).astype(np.float32) * sides
-    boxes = np.clip(boxes, 0, np.array([image.width, image.height] * 2, np.float32))
-    return Shown(image, boxes, _reordered(entry, order, example.trust, negatives))
+    boxes = np.clip(boxes, 0, np.array([rgb.width, rgb.height] * 2, np.float32))
+    return Shown(rgb, boxes, _reordered(entry, order, trust, negatives))
 
 
 def _reordered(

@@ -43,14 +43,21 @@ class Group:
 class ExampleSource:
     """Examples by their place in the endless series of epochs. `len`: how many one epoch has.
 
+    `repeat` makes of the groups what an epoch has of them: the same with some images more than once.
     Raises DatasetError where no image has a box, CorpusError where a corpus cannot be listed.
     """
 
-    def __init__(self, addresses: Sequence[str], seed: int = 0, window_groups: int = 4) -> None:
+    def __init__(
+        self,
+        addresses: Sequence[str],
+        seed: int = 0,
+        window_groups: int = 4,
+        repeat: Callable[[list[Group]], list[Group]] | None = None,
+    ) -> None:
         groups = [group for address in addresses for group in _groups_of(address) if len(group.usable)]
         if not groups:
             raise DatasetError(f"{', '.join(addresses)}: no image with a box to train on")
-        self._take(groups, seed, window_groups)
+        self._take(repeat(groups) if repeat is not None else groups, seed, window_groups)
 
     def _take(self, groups: list[Group], seed: int, window_groups: int) -> None:
         self.groups, self._seed, self._window = groups, seed, window_groups

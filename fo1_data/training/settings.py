@@ -20,9 +20,17 @@ class TrainConfig(BaseModel):
     `negative_share`: which part of the phrases asked for is not in the image, `near_miss_share` of those that
     are made up for it being near misses. An answer counts `human_weight` where a person gave or confirmed it,
     a model's by its confidence (`confidence_weights`), gold's once. `names_as_phrases`: captions are names of
-    kinds: where all boxes of an image have one, each is asked for too. `window_groups`: row groups that are
-    held and shuffled together. `sharding`: what each worker holds but its part of: nothing, the optimiser's
-    state (a 3B model's is 24 GB), or the language model's weights with their gradients and states too.
+    kinds: where all boxes of an image have one, each is asked for too.
+
+    `mirror_share`, `crop_share`: of the images, which are mirrored (where nothing said speaks of a side and
+    nothing is written) or cut down around all their boxes; `light_jitter`: brightness and contrast change by
+    up to this share of themselves (`augmentation`). Rare is what less than `rare_below` of the images have:
+    `repeat_rare`: such images come more often; `paste_share`: of the images, which get a rare region of
+    another one where they have no box (`rare_regions`).
+
+    `window_groups`: row groups that are held and shuffled together. `sharding`: what each worker holds but
+    its part of: nothing, the optimiser's state (a 3B model's is 24 GB), or the language model's weights with
+    their gradients and states too.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -46,6 +54,12 @@ class TrainConfig(BaseModel):
     negative_share: float = Field(default=0.3, ge=0, le=1)
     near_miss_share: float = Field(default=0.5, ge=0, le=1)
     names_as_phrases: bool = False
+    mirror_share: float = Field(default=0.0, ge=0, le=1)
+    crop_share: float = Field(default=0.0, ge=0, le=1)
+    light_jitter: float = Field(default=0.0, ge=0, lt=1)
+    rare_below: float = Field(default=0.1, gt=0, le=1)
+    repeat_rare: bool = False
+    paste_share: float = Field(default=0.0, ge=0, le=1)
     human_weight: float = Field(default=2.0, gt=0)
     confidence_weights: bool = True
     window_groups: int = Field(default=4, ge=1)

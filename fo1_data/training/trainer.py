@@ -10,6 +10,7 @@ generator states); the first worker writes it.
 import json
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,12 @@ from fo1_data.errors import ConfigError, RunError
 from fo1_data.model.checkpoint import Checkpoint, checkpoint_sha256, load_checkpoint, save_weights
 from fo1_data.model.device import choose_device
 from fo1_data.model.region_fusion import embed_prompt
-from fo1_data.training.batches import TrainingImage, batch_of, blank_image, pieces_of
+from fo1_data.training.batches import LIMITS, TrainingImage, batch_of, blank_image, pieces_of
 from fo1_data.training.example_source import ExampleSource
 from fo1_data.training.negatives import PhraseBook
 from fo1_data.training.optimiser import clip_gradients, learning_rate, make_optimiser
 from fo1_data.training.packing import answer_loss, decode_packed, pack_batch
+from fo1_data.training.rare_regions import RareRegions, repeated
 from fo1_data.training.settings import Stage, TrainConfig
 from fo1_data.training.sharding import gather, is_sharded, load_optimiser, part_like, shard_decoder
 from fo1_data.training.stages import choose_parameters
@@ -165,7 +167,9 @@ def train(
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
-    source = ExampleSource(addresses, config.seed, config.window_groups)
+    repeat = partial(repeated, below=config.rare_below) if config.repeat_rare else None
+    source = ExampleSource(addresses, config.seed, config.window_groups, repeat)
+    rare = RareRegions(source.groups, config.rare_below, config.seed, LIMITS) if config.paste_share else None
     book = PhraseBook(source.entries()) if config.negative_share else None
     checkpoint = load_checkpoint(model, device=choose_device(config.device), dtype=torch.float32)
     trainer = Trainer(checkpoint, stage, config)
@@ -179,7 +183,7 @@ def train(
     workers.wait()
     losses: list[float] = []
     while trainer.step_number < config.steps:
-        images = batch_of(source, checkpoint, trainer.step_number, config, book, workers)
+        images = batch_of(source, checkpoint, trainer.step_number, config, book, workers, rare)
         losses.append(trainer.step(images))
         if workers.first:
             with (out / LOSSES).open("a", encoding="utf-8") as log:

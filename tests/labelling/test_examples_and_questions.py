@@ -20,7 +20,7 @@ from fo1_data.model.prompts import own_question
 from fo1_data.proposals.proposer import Proposals
 from fo1_data.synthetic.gold import gold_of
 from fo1_data.synthetic.scenes import make_scene
-from fo1_data.training.dataset_samples import Example, show
+from fo1_data.training.dataset_samples import Example, open_example, show
 from fo1_data.training.example_source import ExampleSource
 from fo1_data.training.row_gold import row_to_gold
 from fo1_data.training.samples import draw_questions
@@ -125,7 +125,8 @@ def answered_row(model, tmp_path):
 def test_both_are_trained_on_in_the_form_they_are_asked_in(answered_row):
     gold = row_to_gold(answered_row)
     assert gold.examples == [CorpusExample(region_index=0, region_indices=[1, 2])]
-    shown = show(Example(gold, "oriented"), np.random.default_rng(0), True, 0.0, InputLimits())
+    image, entry = open_example(Example(gold, "oriented"), InputLimits())
+    shown = show(image.rgb, entry, {}, np.random.default_rng(0), True, 0.0)
     indices = list(range(len(shown.boxes_xyxy)))
     drawn = draw_questions(shown.known, indices, np.random.default_rng(0), 50)
     example = next(one for one in drawn if one.kind is LabelKind.VISUAL_EXAMPLE)

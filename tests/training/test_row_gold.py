@@ -8,7 +8,7 @@ pytest.importorskip("torch")
 
 from fo1_data.corpus.images import InputLimits
 from fo1_data.dataset.human_labels import human_label
-from fo1_data.training.dataset_samples import row_example, show
+from fo1_data.training.dataset_samples import open_example, row_example, show
 from fo1_data.training.row_gold import read_row, row_to_gold
 from fo1_data.training.samples import Trust, draw_questions
 from schemas.images import Grounding
@@ -97,6 +97,11 @@ def test_a_class_that_people_have_changed_is_what_the_region_is_called(row):
     assert [region.label for region in row_to_gold(row).regions] == ["dog", "cat", None]
 
 
+def shown_of(example, seed, shuffle):
+    image, entry = open_example(example, InputLimits())
+    return show(image.rgb, entry, example.trust, np.random.default_rng(seed), shuffle, 0.0)
+
+
 def test_every_question_is_weighed_by_the_label_that_it_rests_on(row):
     ids = [region.region_id for region in row.regions]
     ask = [make_answer(ids[place]) for place in (0, 1)]
@@ -113,7 +118,7 @@ def test_every_question_is_weighed_by_the_label_that_it_rests_on(row):
             "counts": [count],
         }
     )
-    shown = show(row_example(row), np.random.default_rng(1), True, 0.0, InputLimits())
+    shown = shown_of(row_example(row), 1, shuffle=True)
     drawn = draw_questions(shown.known, range(3), np.random.default_rng(0), 50)
     found = {(one.kind, one.text): shown.known.trust_in(one) for one in drawn}
     place = [[one.box_xyxy for one in shown.known.regions].index(row.regions[n].box_xyxy) for n in range(3)]
@@ -136,7 +141,7 @@ def test_every_question_is_weighed_by_the_label_that_it_rests_on(row):
 def test_a_count_that_the_named_regions_do_not_come_to_is_not_asked(row):
     seven = make_count(row.regions, "dog").model_copy(update={"count": 7, "region_ids": []})
     row = row.model_copy(update={"groundings": [pointing(row, "dog", [0])], "counts": [seven]})
-    shown = show(row_example(row), np.random.default_rng(0), False, 0.0, InputLimits())
+    shown = shown_of(row_example(row), 0, shuffle=False)
     kinds = {one.kind for one in draw_questions(shown.known, range(3), np.random.default_rng(0), 50)}
     assert LabelKind.GROUND in kinds
     assert LabelKind.COUNT not in kinds
