@@ -1,4 +1,4 @@
-"""Other views of an image keep every box on what it held; rare things come more often, and every image comes."""
+"""Other views of an image keep each box on what it held; rare things come more often, and all images come."""
 
 import json
 
