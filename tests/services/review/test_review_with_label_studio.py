@@ -2,8 +2,11 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +19,7 @@ from review_samples import edited
 
 from fo1_data.dataset.reader import open_dataset
 from schemas.labels import Decision, Source
-from services.label_studio_server import install
+from services.label_studio_server import LabelStudioServer, install
 from services.review.labelling_config import CONFIG
 from services.review.shown import shown_image
 
@@ -115,11 +118,66 @@ def test_changed_deleted_and_unheard(pair: Pair, tmp_path: Path) -> None:
     assert pull()["pulled"]["updated"] == 0
 
 
-def test_a_thousand_tasks(pair: Pair, tmp_path: Path) -> None:
-    """A thousand images, pushed and all annotated, come back whole."""
+def test_label_studio_asks_the_model_while_people_annotate(pair: Pair, tmp_path: Path) -> None:
+    """A drawn box comes back with its caption, a phrase as regions, through Label Studio's own server."""
+    dataset, _ = make_review_dataset(tmp_path, 1)
+    review = pair.push(dataset)
+    assert pair.ls.get("/api/ml", params={"project": review["project_id"]}).json() == []
+    review = pair.push(dataset, live=True)
+    review = pair.push(dataset)
+    (backend,) = pair.ls.get("/api/ml", params={"project": review["project_id"]}).json()
+    project = pair.ls.get(f"/api/projects/{review['project_id']}").json()
+    (task,) = pair.tasks(review["project_id"])
+
+    def gesture(**result: Any) -> list[dict[str, Any]]:
+        body = {"task": task["id"], "context": {"result": [result]}}
+        answer = pair.ls.post(f"/api/ml/{backend['id']}/interactive-annotating", json=body)
+        found: list[dict[str, Any]] = answer.raise_for_status().json()["data"]["result"]
+        return found
+
+    assert (review["error"], backend["is_interactive"], backend["state"]) == (None, True, "CO")
+    assert project["model_version"] == review["model_version"]
+    drawn = {
+        "x": 10.0,
+        "y": 20.0,
+        "width": 30.0,
+        "height": 40.0,
+        "rotation": 0,
+        "rectanglelabels": ["region"],
+    }
+    box, caption = gesture(from_name="box", type="rectanglelabels", value=drawn)
+    assert box["value"].pop("rectanglelabels") == drawn.pop("rectanglelabels")
+    assert box["value"] == pytest.approx(drawn)
+    assert (caption["from_name"], caption["value"]["text"]) == ("brief_caption", ["seen live"])
+    assert caption["id"] == box["id"]
+    found = gesture(from_name="find", type="textarea", value={"text": ["a red thing"]})
+    assert [one["from_name"] for one in found] == ["box", "brief_caption"]
+    assert found[1]["value"]["text"] == ["a red thing"]
+    wrong = httpx.post(f"{pair.url}/ml/setup", json={}, auth=(review["id"], "0" * 64))
+    assert wrong.status_code == 401
+
+
+@pytest.fixture
+def serve(pair: Pair, tmp_path: Path) -> Iterator["Serve"]:
+    """A service of its own beside the same Label Studio, not started yet."""
+    one = Serve(tmp_path, pair.label_studio)
+    yield one
+    one.kill()
+    one.api.close()
+
+
+def test_a_thousand_tasks_by_a_service_that_is_killed(pair: Pair, serve: "Serve", tmp_path: Path) -> None:
+    """`fo1 serve` dies while it pushes and pulls: all is in Label Studio once, and comes back once."""
     rows = [make_row(seed, 2, decisions=[Decision.REVIEW] * 2) for seed in range(1000)]
     make_dataset(tmp_path / "many", rows, rows_a_shard=250)
-    review = pair.push(tmp_path / "many")
+    serve.start()
+    asked = serve.api.post("/v1/reviews", json={"dataset": str(tmp_path / "many")}).raise_for_status().json()
+    page = f"/v1/reviews/{asked['id']}"
+    for sent in (100, 500):
+        pair.until(lambda: serve.get(page)["items"].get("sent", 0), sent.__le__)
+        serve.kill()
+        serve.start()
+    review = pair.until(lambda: serve.get(page), lambda review: review["state"] == "open")
 
     assert review["items"] == {"total": 1000, "sent": 1000}
     tasks = pair.tasks(review["project_id"], include="id,data")
@@ -129,8 +187,66 @@ def test_a_thousand_tasks(pair: Pair, tmp_path: Path) -> None:
         row = chosen.get(task["data"]["image_id"])
         if row is not None:
             pair.annotate(task["id"], edited(shown_image(row), a="seen"))
-    pair.await_review(review["id"], annotations={"submitted": 20}, reviewed=20)
-    assert pair.api.get(f"/v1/reviews/{review['id']}").json()["corrections"]["recaptioned"] == 20
+    with pytest.raises(httpx.HTTPError):
+        serve.api.post(f"{page}/pull", timeout=0.05)  # it is at work on it now
+    serve.kill()
+    serve.start()
+    pulled = serve.api.post(f"{page}/pull").raise_for_status().json()
+    assert (pulled["annotations"], pulled["reviewed"]) == ({"submitted": 20}, 20)
+    assert pulled["corrections"]["recaptioned"] == 20
+
+
+class Serve:
+    """`fo1 serve` as a process of its own, on a home that outlives it."""
+
+    def __init__(self, folder: Path, label_studio: LabelStudioServer) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self._port = int(probe.getsockname()[1])
+        self._log = folder / "serve.log"
+        self.api = httpx.Client(base_url=f"http://127.0.0.1:{self._port}", timeout=120)
+        self._environment = {
+            **os.environ,
+            "FO1_HOME": str(folder / "home"),
+            "FO1_STORAGE_ROOTS": json.dumps([str(folder)]),
+            "FO1_LABEL_STUDIO_URL": label_studio.url,
+            "FO1_LABEL_STUDIO_TOKEN": label_studio.token,
+            "FO1_REVIEW_PULL_EVERY_S": "0",
+        }
+
+    def start(self) -> None:
+        """Start it, and wait until it answers; the first start tells the key."""
+        command = [sys.executable, "-m", "fo1_data.cli.main", "serve", "--port", str(self._port), "--json"]
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                command, env=self._environment, stdout=subprocess.PIPE, stderr=log, text=True
+            )
+        assert self._process.stdout is not None
+        document = ""
+        while not document.rstrip().endswith("}"):
+            line = self._process.stdout.readline()
+            assert line, self._log.read_text()
+            document += line
+        if key := json.loads(document)["admin_key"]:
+            self.api.headers["Authorization"] = f"Bearer {key}"
+        self.get("/healthz")
+
+    def kill(self) -> None:
+        """End it without a word."""
+        self._process.kill()
+        self._process.wait()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+
+    def get(self, path: str) -> dict[str, Any]:
+        """A document of it, asked for until it listens."""
+        for _ in range(600):
+            try:
+                found: dict[str, Any] = self.api.get(path).raise_for_status().json()
+                return found
+            except httpx.ConnectError:
+                time.sleep(0.1)
+        raise AssertionError("fo1 serve does not listen")
 
 
 def test_webhooks_need_their_secret(pair: Pair, tmp_path: Path) -> None:
