@@ -35,7 +35,6 @@ class Predictor:
     def __init__(self, model: str, device: str | None) -> None:
         self._labeller = LiveLabeller(model, device)
         self._token = os.environ.get(TOKEN, "")
-        self._turn = asyncio.Lock()
 
     async def __call__(self, request: Request) -> Response:
         """Answer one request of HTTP."""
@@ -53,11 +52,10 @@ class Predictor:
             return _problem(answer.status, answer.detail)
         return Response(answer.model_dump_json(), media_type="application/json")
 
-    @serve.batch(max_batch_size=MAX_BATCH, batch_wait_timeout_s=BATCH_WAIT_S)
+    @serve.batch(max_batch_size=MAX_BATCH, batch_wait_timeout_s=BATCH_WAIT_S, max_concurrent_batches=1)
     async def ask(self, requests: list[LiveRequest]) -> list[LiveAnswer | LiveProblem]:
-        """Answer requests that arrived together. The engine takes one caller at a time."""
-        async with self._turn:
-            return await asyncio.to_thread(self._labeller.answer, requests)
+        """Answer requests that arrived together. One batch at a time: the engine takes one caller."""
+        return await asyncio.to_thread(self._labeller.answer, requests)
 
 
 def deployment(model: str, device: str | None, cpus: float, gpus: float) -> Any:

@@ -2,23 +2,30 @@
 
 Each worker is a process that computes its part of every step; torch.distributed joins them (NCCL on GPUs,
 gloo on CPUs). When one is lost all are started again and go on from the last state in `out`, which every
-node must reach: the losses are those of a run that nothing happened to. Knows nothing of what is trained.
+node must reach: the losses are those of a run that nothing happened to. What the user must mend is not tried
+again. Knows nothing of what is trained.
 """
 
+import json
 import os
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from actors.cluster import LOCAL, chosen_address, nodes, ray_for
-from fo1_data.errors import ClusterError, Fo1Error
+from fo1_data import errors
+from fo1_data.corpus.addresses import normalise
+from fo1_data.errors import ClusterError, Fo1Error, StorageError
 from fo1_data.training.settings import Stage, TrainConfig
 from schemas.jobs import RunConfig
 
 MAX_FAILURES = 3
-# Kills worker 1 once, at this step: a hook for tests.
+# Kills the first worker once, at this step: a hook for tests.
 TEST_KILL_AT = "FO1_TEST_KILL_TRAINING_AT"
-_RESULT = "fo1"
+# What workers leave in `out` for the driver, until it is done.
+_FOLDER, _REPORT, _ERROR = ".ray", "report.json", "error.json"
 
 
 def train_on_ray(
@@ -43,11 +50,12 @@ def train_on_ray(
     with ray_for(ray_config):
         gpus = 1 if any(node.gpus >= 1 for node in nodes()) and config.device != "cpu" else 0
         _refuse_what_never_fits(workers, cpus_per_worker, gpus)
+        # Workers stand in another folder than the caller.
         settings = {
-            "addresses": list(addresses),
+            "addresses": [normalise(address) for address in addresses],
             "stage": stage,
-            "model": model,
-            "out": str(out),
+            "model": _absolute(model),
+            "out": str(out.absolute()),
             "config": config.model_dump(),
             "kill_at": os.environ.get(TEST_KILL_AT),
         }
@@ -60,6 +68,7 @@ def _fit(settings: dict[str, Any], workers: int, cpus: float, gpus: int, local: 
     from ray.train.torch import TorchTrainer
 
     out = Path(settings["out"])
+    (out / _FOLDER / _ERROR).unlink(missing_ok=True)
     resources = {"CPU": cpus, **({"GPU": gpus} if gpus else {})}
     trainer = TorchTrainer(
         _train_worker,
@@ -67,26 +76,31 @@ def _fit(settings: dict[str, Any], workers: int, cpus: float, gpus: int, local: 
         scaling_config=ScalingConfig(num_workers=workers, use_gpu=bool(gpus), resources_per_worker=resources),
         run_config=RayRunConfig(
             name="ray-train",
-            storage_path=str((out / ".ray").absolute()),
+            storage_path=str(out / _FOLDER),
             failure_config=FailureConfig(max_failures=MAX_FAILURES),
         ),
     )
     try:
-        result = trainer.fit()
+        trainer.fit()
     except Exception as error:  # Ray wraps what a worker raised in kinds of its own
-        raise _told(error) from None
-    return _report_of(out, result)
+        raise _left_error(out) or _lost(error) from None
+    found = _left_error(out)
+    if found is not None:
+        raise found
+    report: dict[str, Any] = json.loads((out / _FOLDER / _REPORT).read_text("utf-8"))
+    shutil.rmtree(out / _FOLDER, ignore_errors=True)
+    return report
 
 
 def _train_worker(settings: dict[str, Any]) -> None:
     """One worker's whole run; the first one leaves its report beside the checkpoint."""
-    import json
-
     import torch
     from ray import train as ray_train
 
     from fo1_data.training.trainer import train
 
+    if not isinstance(_left_error(Path(settings["out"])), StorageError | None):
+        return  # started again after what that cannot help
     config = TrainConfig.model_validate(settings["config"])
     out = Path(settings["out"])
     context = ray_train.get_context()
@@ -96,49 +110,54 @@ def _train_worker(settings: dict[str, Any]) -> None:
     def progress(step: int, loss: float) -> None:
         _die_if_told(settings, out, context.get_world_rank(), step)
 
-    report = train(settings["addresses"], settings["stage"], settings["model"], out, config, progress)
+    with _left_for_the_driver(out):
+        report = train(settings["addresses"], settings["stage"], settings["model"], out, config, progress)
     if context.get_world_rank() == 0:
-        (out / ".ray" / "report.json").write_text(json.dumps(report), encoding="utf-8")
+        (out / _FOLDER / _ERROR).unlink(missing_ok=True)
+        (out / _FOLDER / _REPORT).write_text(json.dumps(report), encoding="utf-8")
 
 
 def _die_if_told(settings: dict[str, Any], out: Path, rank: int, step: int) -> None:
     if settings["kill_at"] is None or step != int(settings["kill_at"]) or rank != 0:
         return
-    mark = out / ".ray" / "killed"
+    mark = out / _FOLDER / "killed"
     if not mark.exists():
         mark.touch()
         os._exit(1)
 
 
-def _report_of(out: Path, result: Any) -> dict[str, Any]:
-    import json
-    import shutil
+@contextmanager
+def _left_for_the_driver(out: Path) -> Iterator[None]:
+    """Leave an error of ours in `out`: Ray hands on nothing but its own wrapping of it."""
+    try:
+        yield
+    except Fo1Error as error:
+        told = {"kind": type(error).__name__, "message": str(error)}
+        (out / _FOLDER).mkdir(parents=True, exist_ok=True)
+        (out / _FOLDER / _ERROR).write_text(json.dumps(told), encoding="utf-8")
+        raise
 
-    if result.error is not None:
-        raise _told(result.error)
-    report: dict[str, Any] = json.loads((out / ".ray" / "report.json").read_text("utf-8"))
-    shutil.rmtree(out / ".ray", ignore_errors=True)
-    return report
+
+def _left_error(out: Path) -> Fo1Error | None:
+    """The error of ours that a worker has left, if any."""
+    try:
+        told = json.loads((out / _FOLDER / _ERROR).read_text("utf-8"))
+    except FileNotFoundError:
+        return None
+    kind: type[Fo1Error] = getattr(errors, told["kind"])
+    return kind(told["message"])
 
 
-def _told(error: BaseException) -> Fo1Error:
-    """The error of ours that a worker ended with, found in what Ray wraps it in; else a ClusterError."""
-    seen: list[BaseException] = [error]
-    failures = getattr(error, "worker_failures", None) or getattr(error, "errors", None) or {}
-    seen += (
-        [one for one in failures.values() if isinstance(one, BaseException)]
-        if isinstance(failures, dict)
-        else []
-    )
-    for one in seen:
-        inner: BaseException | None = one
-        while inner is not None:
-            if isinstance(inner, Fo1Error):
-                return inner
-            cause = getattr(inner, "cause", None)
-            inner = cause if isinstance(cause, BaseException) else inner.__cause__
+def _lost(error: BaseException) -> ClusterError:
     line = next((line for line in reversed(str(error).splitlines()) if line.strip()), type(error).__name__)
     return ClusterError(f"training lost its workers more than {MAX_FAILURES} times: {line.strip()[:300]}")
+
+
+def _absolute(model: str) -> str:
+    """A model's folder by its whole path; the bundled one and those of the hub by their names."""
+    from fo1_data.model.checkpoint import BUNDLED
+
+    return str(Path(model).resolve()) if model != BUNDLED and Path(model).is_dir() else model
 
 
 def _refuse_what_never_fits(workers: int, cpus: float, gpus: int) -> None:

@@ -1,11 +1,15 @@
 """Training on Ray Train: two workers, one of them lost on the way, and the losses of an undisturbed run."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
-from actors.training import TEST_KILL_AT, train_on_ray
+from actors.training import TEST_KILL_AT, _left_error, _left_for_the_driver, _train_worker, train_on_ray
+from fo1_data.dataset.lineage import trace
+from fo1_data.errors import ConfigError
+from fo1_data.model.checkpoint import find_checkpoint
 from fo1_data.synthetic.gold import write_scenes
 from fo1_data.training.settings import TrainConfig
 from fo1_data.training.trainer import train
@@ -22,11 +26,27 @@ def losses(folder: Path) -> list[float]:
 
 @pytest.mark.timeout(600)
 def test_a_lost_worker_costs_no_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    scenes = str(write_scenes(tmp_path / "scenes", 3, 70, (3, 4)))
-    train([scenes], 1, "fo1-tiny", tmp_path / "alone", CONFIG)
+    monkeypatch.chdir(tmp_path)
+    scenes = write_scenes(tmp_path / "scenes", 3, 70, (3, 4)).relative_to(tmp_path)
+    shutil.copytree(find_checkpoint("fo1-tiny"), "start")
+    train([str(scenes)], 1, "start", Path("alone"), CONFIG)
     monkeypatch.setenv(TEST_KILL_AT, "2")
-    report = train_on_ray([scenes], 1, "fo1-tiny", tmp_path / "ray", CONFIG, workers=2)
+    report = train_on_ray([str(scenes)], 1, "start", Path("ray"), CONFIG, workers=2)
     assert report["workers"] == 2
     assert report["resumed"]
     assert losses(tmp_path / "ray") == pytest.approx(losses(tmp_path / "alone"), abs=2e-5)
     assert not (tmp_path / "ray" / ".ray").exists()
+    monkeypatch.chdir("/")
+    for name in ("alone", "ray"):
+        assert trace(str(tmp_path / name), with_images=True)["num_images"] == 3
+
+
+def test_what_the_user_must_mend_reaches_the_driver_and_is_not_tried_again(tmp_path: Path) -> None:
+    assert _left_error(tmp_path) is None
+    with pytest.raises(ConfigError), _left_for_the_driver(tmp_path):
+        raise ConfigError("name a new --out")
+    found = _left_error(tmp_path)
+    assert isinstance(found, ConfigError)
+    assert str(found) == "name a new --out"
+    # A worker that is started again has nothing to do: nothing of its settings is even looked at.
+    _train_worker({"out": str(tmp_path)})
