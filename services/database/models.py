@@ -152,6 +152,7 @@ class Sample(Base):
     __table_args__ = (
         Index("samples_by_decision", "dataset", "decision", "position"),
         Index("samples_by_confidence", "dataset", "confidence", "position"),
+        Index("samples_by_decision_and_confidence", "dataset", "decision", "confidence", "position"),
         Index("samples_by_image", "image_id", "dataset"),
         {"sqlite_with_rowid": False},
     )
