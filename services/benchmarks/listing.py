@@ -3,7 +3,7 @@
 A made-up dataset goes straight into the index, by the code that indexes real ones; then pages are asked
 for through the whole application (keys, validation, SQL, answer), one after the other, without a socket.
 The baseline reads the same page from the documents without the index: all of them, one by one.
-Times in milliseconds.
+Times in milliseconds; of the processor's time only this process' share (PostgreSQL's is its own).
 """
 
 import json
@@ -132,16 +132,20 @@ _LISTS: dict[str, Callable[[httpx.AsyncClient, str, random.Random], Awaitable[No
 
 
 async def _timed(ask: Callable[[], Awaitable[None]], requests: int) -> dict[str, float]:
-    times_ms = []
+    times_ms, cpu_ms = [], []
     for _ in range(requests):
-        started_s = time.perf_counter()
+        started_s, started_cpu_s = time.perf_counter(), time.process_time()
         await ask()
         times_ms.append((time.perf_counter() - started_s) * 1000)
+        cpu_ms.append((time.process_time() - started_cpu_s) * 1000)
     times_ms.sort()
+    cpu_ms.sort()
     return {
         "requests_per_s": round(1000 / statistics.mean(times_ms), 1),
         "p50_ms": round(statistics.median(times_ms), 2),
-        "p99_ms": round(times_ms[min(len(times_ms) - 1, int(len(times_ms) * 0.99))], 2),
+        "p99_ms": round(times_ms[int(len(times_ms) * 0.99)], 2),
+        # Of this process alone, so that it says the same on a busy machine.
+        "cpu_p99_ms": round(cpu_ms[int(len(cpu_ms) * 0.99)], 2),
     }
 
 
@@ -243,7 +247,7 @@ def told(figures: dict[str, Any]) -> str:
     """The figures for people."""
     lines = [f"{figures['regions']} regions on {figures['database']}"]
     for name, one in figures["lists"].items():
-        lines.append(f"  {name:<32} {one['requests_per_s']:>8} requests/s   p99 {one['p99_ms']} ms")
+        lines.append(f"  {name:<32} {one['requests_per_s']:>8} requests/s   p99 {one['p99_ms']} ms, {one['cpu_p99_ms']} of CPU")
     return "\n".join(lines)
 
 
