@@ -247,7 +247,8 @@ def told(figures: dict[str, Any]) -> str:
     """The figures for people."""
     lines = [f"{figures['regions']} regions on {figures['database']}"]
     for name, one in figures["lists"].items():
-        lines.append(f"  {name:<32} {one['requests_per_s']:>8} requests/s   p99 {one['p99_ms']} ms, {one['cpu_p99_ms']} of CPU")
+        times = f"p99 {one['p99_ms']} ms, {one['cpu_p99_ms']} of CPU"
+        lines.append(f"  {name:<32} {one['requests_per_s']:>8} requests/s   {times}")
     return "\n".join(lines)
 
 
