@@ -1,4 +1,4 @@
-"""The curves of the loop's runs, from their JSON. Needs matplotlib, which this project does not install.
+"""The curves of the loop's runs, from their JSON. Needs pyarrow and matplotlib; this project installs no matplotlib.
 
     python examples/loop/curves.py OUT picture.png [--title TEXT]
 
