@@ -1,4 +1,4 @@
-"""The curves of the loop's runs, from their JSON. Needs pyarrow and matplotlib; this project installs no matplotlib.
+"""The curves of the loop's runs, from their JSON. Needs pyarrow and a matplotlib, which is not installed here.
 
     python examples/loop/curves.py OUT picture.png [--title TEXT]
 
