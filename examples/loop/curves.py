@@ -1,4 +1,4 @@
-"""The curves of the loop's runs, from their JSON. Needs pyarrow and a matplotlib, which is not installed here.
+"""The curves of the loop's runs, from their JSON. Needs matplotlib beside what this project installs.
 
     python examples/loop/curves.py OUT picture.png [--title TEXT]
 
