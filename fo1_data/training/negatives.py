@@ -22,16 +22,18 @@ class PhraseBook:
     """The phrases that a training set speaks of, each with its words."""
 
     def __init__(self, entries: Iterable[CorpusImage]) -> None:
-        found: dict[str, frozenset[str]] = {}
+        found: dict[str, tuple[str, frozenset[str]]] = {}
         for entry in entries:
             for text in _texts(entry):
                 words = _words(text)
                 if words and len(words) <= _LONGEST_WORDS:
-                    found.setdefault(text.casefold(), words)
+                    found.setdefault(text.casefold(), (text, words))
             if len(found) >= MOST_PHRASES:
                 break
-        self.phrases = sorted(found)
-        self._words = [found[text] for text in self.phrases]
+        # As they were written: phrases that are there are asked for so too, and case must tell nothing.
+        written = [found[text] for text in sorted(found)]
+        self.phrases = [text for text, _ in written]
+        self._words = [words for _, words in written]
 
     def absent(
         self, entry: CorpusImage, rng: np.random.Generator, most: int, near_miss_share: float
@@ -50,7 +52,7 @@ class PhraseBook:
         # A few tries a phrase wanted: the book may be long.
         for place in rng.permutation(len(self.phrases))[: 40 * most].tolist():
             text, words = self.phrases[place], self._words[place]
-            if text not in known and not any(words <= one or one <= words for one in spoken):
+            if text.casefold() not in known and not any(words <= one or one <= words for one in spoken):
                 (near if words & present else far).append(text)
         num_near = min(len(near), int(rng.binomial(most, near_miss_share)))
         num_far = min(len(far), most - num_near)

@@ -169,6 +169,12 @@ def test_negatives_are_absent_and_near_misses_share_a_word():
     assert book.absent(gold(["red square", None]), rng, 3, 0.5) == []
 
 
+def test_an_absent_phrase_is_written_as_where_it_is_there():
+    book = PhraseBook([gold(["RBC"]), gold(["WBC"]), gold(["wbc"])])
+    rng = np.random.default_rng(0)
+    assert {one.text for _ in range(9) for one in book.absent(gold(["rbc"]), rng, 3, 0.5)} == {"WBC"}
+
+
 @pytest.mark.parametrize(
     ("said", "candidate", "is_safe"),
     [
