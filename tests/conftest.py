@@ -8,7 +8,7 @@ import pytest
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
-# What several files start, and two processes of a parallel run must not start at once.
+# What two processes of a parallel run must not start at once, and what takes so long that it must come early.
 TOGETHER = {
     "ray": {
         "test_driver_lost.py",
@@ -22,6 +22,8 @@ TOGETHER = {
         "test_training_on_ray.py",
     },
     "label-studio": {"test_review_in_browser.py", "test_review_with_label_studio.py"},
+    "readme": {"test_readme.py"},
+    "recipe": {"test_recipe.py"},
 }
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"

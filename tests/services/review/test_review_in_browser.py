@@ -82,15 +82,20 @@ def settled_place_of(page: Page, index: int) -> dict[str, float]:
 
 
 def place_of(page: Page, index: int) -> dict[str, float]:
-    """Where region `index` is drawn: x, y, width, height in pixels of the window."""
-    found: dict[str, float] = page.evaluate(
-        "index => { const r = Htx.annotationStore.selected.regionStore.regions[index];"
+    """Where region `index` is drawn: x, y, width, height in pixels of the window.
+
+    Label Studio takes its stage down and up again while it makes room: asked until there is one.
+    """
+    found = page.wait_for_function(
+        "index => { const r = Htx.annotationStore.selected?.regionStore.regions[index];"
+        " if (!r?.shapeRef || !r.parent?.stageRef) return null;"
         " const s = r.parent.stageRef.container().getBoundingClientRect();"
         " const b = r.shapeRef.getClientRect({skipStroke: true, skipShadow: true});"
         " return {x: s.x + b.x, y: s.y + b.y, width: b.width, height: b.height} }",
-        index,
+        arg=index,
     )
-    return found
+    place: dict[str, float] = found.json_value()
+    return place
 
 
 def test_a_reviewer_edits_moves_and_submits(pair: Pair, page: Page, tmp_path: Path) -> None:
