@@ -21,14 +21,7 @@ from fo1_data.proposals.proposer import Proposals
 from schemas.corpus import CorpusImage, CorpusRegion
 from schemas.images import Answer, Count, Grounding, ImageRow
 from schemas.labels import Label, LabelKind, Source
-from schemas.regions import Region, make_region_id
-
-# Where each caption kind's text stands in a region.
-_COLUMN = {
-    LabelKind.BRIEF_CAPTION: "brief_caption",
-    LabelKind.DETAILED_CAPTION: "detailed_caption",
-    LabelKind.OCR: "text",
-}
+from schemas.regions import TEXT_COLUMNS, Region, make_region_id
 
 # Kinds whose phrase says in words what the regions it names are; an example or a question does not.
 _NAMING = frozenset({LabelKind.DETECT, LabelKind.GROUND, LabelKind.GROUNDED_CAPTION, LabelKind.COUNT})
@@ -124,7 +117,7 @@ class _Filling:
         index = answered.question.region or 0
         text = parse_caption(answered.generation.text)
         region = self.row.regions[index]
-        setattr(region, _COLUMN[answered.question.kind], text)
+        setattr(region, TEXT_COLUMNS[answered.question.kind], text)
         features = dict(zip(FEATURES, self.image.region_features[index].tolist(), strict=True))
         signals = {**answer_signals(answered.generation), **self._boxes[index], **features}
         region.labels.append(self._label(answered.question.kind, text, signals, [answered], [index]))

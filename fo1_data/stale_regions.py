@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fo1_data.corpus.images import DecodedImage
-from fo1_data.dataset.apply_corrections import TEXT_COLUMN
 from fo1_data.dataset.human_labels import is_stale, stale_kinds
 from schemas.corpus import CorpusImage
 from schemas.images import ImageRow
 from schemas.labels import LabelKind, strictest
+from schemas.regions import TEXT_COLUMNS
 
 if TYPE_CHECKING:
     from fo1_data.model.engine import Fo1Engine
@@ -64,5 +64,5 @@ def ask_again(
 def _forget_stale(row: ImageRow, waiting: dict[int, set[LabelKind]]) -> None:
     for region in row.regions:
         for kind in waiting[region.index]:
-            setattr(region, TEXT_COLUMN[kind], None)
+            setattr(region, TEXT_COLUMNS[kind], None)
         region.labels = [label for label in region.labels if not is_stale(label)]

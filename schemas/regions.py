@@ -8,9 +8,16 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel, ConfigDict
 
-from schemas.labels import Decision, Label, Source
+from schemas.labels import Decision, Label, LabelKind, Source
 
 Box = tuple[float, float, float, float]
+
+# Where the answer of each kind that is about a single region stands in it.
+TEXT_COLUMNS = {
+    LabelKind.BRIEF_CAPTION: "brief_caption",
+    LabelKind.DETAILED_CAPTION: "detailed_caption",
+    LabelKind.OCR: "text",
+}
 
 
 def make_region_id(image_id: str, box_xyxy: Sequence[float]) -> str:

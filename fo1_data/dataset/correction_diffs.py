@@ -13,14 +13,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fo1_data.dataset.apply_corrections import TEXT_COLUMN
 from fo1_data.dataset.export_messages import TEXT_QUESTIONS, box_text, boxes_text
 from fo1_data.dataset.human_labels import caption_label, is_locked
 from fo1_data.dataset.region_names import RegionNames
 from schemas.corrections import Correction
 from schemas.images import ImageRow
 from schemas.labels import LabelKind
-from schemas.regions import Region
+from schemas.regions import TEXT_COLUMNS, Region
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ class RowDiff:
                 continue
             if old.box_xyxy != new.box_xyxy:
                 yield {"kind": "moved", "box_xyxy": list(old.box_xyxy), "right": list(new.box_xyxy)}
-            for kind, column in TEXT_COLUMN.items():
+            for kind, column in TEXT_COLUMNS.items():
                 was, now = getattr(old, column), getattr(new, column)
                 if was and was != now:
                     box = list(new.box_xyxy)
@@ -86,7 +85,7 @@ class RowDiff:
         yield from self._wrong_phrases()
 
     def _text_pairs(self, old: Region, new: Region) -> Iterator[Preference]:
-        for kind, column in TEXT_COLUMN.items():
+        for kind, column in TEXT_COLUMNS.items():
             was, now = getattr(old, column), getattr(new, column)
             locked = any(label.kind is kind and is_locked(label) for label in new.labels)
             if was and now and was != now and locked:

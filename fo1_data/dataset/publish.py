@@ -16,13 +16,7 @@ from fo1_data.dataset.reader import open_dataset
 from schemas.dataset import Manifest
 from schemas.images import EncodedImage, ImageRow
 from schemas.labels import Decision, Label, LabelKind, Source, strictest
-from schemas.regions import Region
-
-_TEXT_OF_KIND = {
-    LabelKind.BRIEF_CAPTION: "brief_caption",
-    LabelKind.DETAILED_CAPTION: "detailed_caption",
-    LabelKind.OCR: "text",
-}
+from schemas.regions import TEXT_COLUMNS, Region
 
 
 def publish(
@@ -81,6 +75,6 @@ def _caption_is_accepted(row: ImageRow, was_asked: bool) -> bool:
 def _accepted_region(region: Region) -> Region:
     labels = [label for label in region.labels if is_accepted(label)]
     said = {label.kind for label in labels}
-    dropped = {_TEXT_OF_KIND[kind]: None for kind in _TEXT_OF_KIND if kind not in said}
+    dropped = {TEXT_COLUMNS[kind]: None for kind in TEXT_COLUMNS if kind not in said}
     decision = strictest(label.decision for label in labels)
     return region.model_copy(update={"labels": labels, "decision": decision, **dropped})

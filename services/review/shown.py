@@ -14,14 +14,9 @@ from pydantic import BaseModel, ConfigDict
 from fo1_data.confidence.routing import BEYOND_BUDGET
 from schemas.images import ImageRow
 from schemas.labels import Decision, Label, LabelKind, Source
-from schemas.regions import Box, Region
+from schemas.regions import TEXT_COLUMNS, Box, Region
 
-TEXT_KINDS = (LabelKind.BRIEF_CAPTION, LabelKind.DETAILED_CAPTION, LabelKind.OCR)
-_COLUMN = {
-    LabelKind.BRIEF_CAPTION: "brief_caption",
-    LabelKind.DETAILED_CAPTION: "detailed_caption",
-    LabelKind.OCR: "text",
-}
+TEXT_KINDS = tuple(TEXT_COLUMNS)
 # A model's wrong answers are mostly short and unsure: without calibration its own words are all there is.
 _UNKNOWN_CONFIDENCE = 0.5
 
@@ -97,8 +92,8 @@ def only_asked(row: ImageRow) -> ImageRow:
     regions = []
     for region in row.regions:
         labels = [label for label in region.labels if is_asked(label)]
-        asked = {_COLUMN[label.kind] for label in labels if label.kind in _COLUMN}
-        silent = {column: None for column in _COLUMN.values() if column not in asked}
+        asked = {TEXT_COLUMNS[label.kind] for label in labels if label.kind in TEXT_COLUMNS}
+        silent = {column: None for column in TEXT_COLUMNS.values() if column not in asked}
         regions.append(region.model_copy(update={"labels": labels, **silent}))
     parts = {
         "regions": regions,
@@ -184,7 +179,7 @@ def _shown_regions(row: ImageRow, blind: bool) -> list[ShownRegion]:
 
 def _texts(region: Region) -> dict[LabelKind, str]:
     answered = {label.kind for label in region.labels if label.source is not Source.CORPUS}
-    texts = {kind: getattr(region, _COLUMN[kind]) for kind in TEXT_KINDS}
+    texts = {kind: getattr(region, TEXT_COLUMNS[kind]) for kind in TEXT_KINDS}
     return {kind: text or "" for kind, text in texts.items() if text is not None or kind in answered}
 
 

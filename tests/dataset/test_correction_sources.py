@@ -8,10 +8,12 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from factories import make_row
+from made_corrections import correct
 
 from fo1_data.dataset.correction_sources import read_corrections
 from fo1_data.errors import ConfigError, RunError
-from schemas.corrections import Correction, CorrectionAction, correction_line
+from schemas.corrections import Correction, CorrectionAction, correction_line, parse_corrections
 
 AT = "2026-11-24T10:00:00Z"
 CHANGES = [
@@ -93,3 +95,16 @@ def test_a_file_is_found_from_where_one_stands(tmp_path: Path, monkeypatch: pyte
     (tmp_path / "c.jsonl").write_text("".join(f"{correction_line(one)}\n" for one in CHANGES))
     monkeypatch.chdir(tmp_path)
     assert read_corrections("c.jsonl") == read_corrections(f"file://{tmp_path}/c.jsonl") == CHANGES
+
+
+def test_a_file_of_corrections_reads_back_and_names_its_broken_line() -> None:
+    row = make_row(3)
+    change = correct(row, "deleted", region_id=row.regions[0].region_id, seconds=3.5, lane="audit")
+    assert list(parse_corrections([correction_line(change), ""])) == [change]
+    with pytest.raises(ValueError, match="line 2: moved needs region_id"):
+        list(parse_corrections([
+            correction_line(change),
+            json.dumps({"image_id": "a", "action": "moved", "at": AT, "after": {"box_xyxy": [0, 0, 1, 1]}}),
+        ]))  # fmt: skip
+    with pytest.raises(ValueError, match="has no area"):
+        correct(row, "added", after={"box_xyxy": (5, 5, 5, 9)})
