@@ -1,0 +1,87 @@
+"""Whether kills at random moments lose or double anything: of the whole service, and of Label Studio.
+
+What is killed is the service with its loop over reviews, without its socket.
+"""
+
+import asyncio
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from services.benchmarks.own_process import fork, in_process
+from services.benchmarks.review_place import Place, StartedServer
+from services.benchmarks.review_work import (
+    annotate,
+    annotations_of,
+    ask,
+    keys_in,
+    pull_changed,
+    push_all,
+    review_of,
+    serve,
+    write_dataset,
+)
+
+LONGEST_LIFE_S = 3.0
+
+
+def measure_kills(
+    place: Place, dataset: Path, kills: int, server: StartedServer | None, say: Callable[[str], None]
+) -> dict[str, Any]:
+    """Half the kills while pushing, half while pulling, at random moments; then what is lost or doubled."""
+    chance = random.Random(7)
+    count = 40 * max(kills, 1)
+    in_process(write_dataset, dataset, count, 2)
+    review = asyncio.run(ask(place, dataset))
+    in_push = sum(_killed(chance, place, review, "open") for _ in range((kills + 1) // 2))
+    outages = _outage(place, server)
+    in_process(push_all, place, review, 100)
+    say(f"killed {in_push} times while pushing, Label Studio {outages} times")
+    project = asyncio.run(review_of(place, review)).project_id or 0
+    wanted: list[int] = []
+    in_pull = 0
+    for _ in range(kills // 2):
+        wanted += asyncio.run(annotate(place, project, 6, skip=len(wanted)))
+        in_pull += _killed(chance, place, review, None)
+    outages += _outage(place, server)
+    in_process(pull_changed, place, review)
+    keys = asyncio.run(keys_in(place, project))
+    said = asyncio.run(annotations_of(place, review))
+    return {
+        "killed_in_push": in_push,
+        "killed_in_pull": in_pull,
+        "label_studio_killed": outages,
+        "items": count,
+        "items_lost": count - len(set(keys)),
+        "items_doubled": len(keys) - len(set(keys)),
+        "annotations": len(wanted),
+        "annotations_lost": len(wanted) - len(set(said)),
+        "annotations_doubled": len(said) - len(set(said)),
+    }
+
+
+def _killed(chance: random.Random, place: Place, review: str, end: str | None) -> int:
+    """Kill the service at a random moment; 0 where the review had come to the state `end` by then."""
+    process = fork(serve, place)
+    time.sleep(chance.uniform(0.1, LONGEST_LIFE_S))
+    assert process.pid is not None
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    return int(asyncio.run(review_of(place, review)).state != end)
+
+
+def _outage(place: Place, server: StartedServer | None) -> int:
+    """Kill Label Studio while the service works with it, and start it again; how often."""
+    if server is None:
+        return 0
+    process = fork(serve, place)
+    time.sleep(LONGEST_LIFE_S)
+    server.kill_and_start()
+    time.sleep(LONGEST_LIFE_S)
+    process.kill()
+    process.join()
+    return 1

@@ -1,0 +1,134 @@
+"""What the processes of the measurement do: parts of the service's own work on a review, and people's."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from fo1_data.corpus.storage import open_store
+from fo1_data.dataset.manifest import read_manifest
+from services.app import create_app
+from services.benchmarks.made_up_reviews import make_dataset
+from services.benchmarks.review_place import Place
+from services.database.engine import open_database
+from services.database.migrate import migrate
+from services.datasets import registry
+from services.review import repository, service
+from services.review.client import LabelStudio
+from services.review.connection import LabelStudioLost
+from services.review.convert import KEY
+from services.review.models import Review, ReviewedAnnotation
+from services.review.pull import Pull
+from services.review.push import Push
+
+
+@asynccontextmanager
+async def _reading(place: Place) -> AsyncIterator[AsyncSession]:
+    database = open_database(place.settings())
+    try:
+        async with database.reading() as session:
+            yield session
+    finally:
+        await database.dispose()
+
+
+async def write_dataset(out: Path, count: int, seed: int) -> None:
+    """A finished dataset of made-up rows."""
+    make_dataset(out, count, seed)
+
+
+async def ask(place: Place, dataset: Path) -> str:
+    """Register a dataset and ask for its review; the review's id."""
+    settings = place.settings()
+    database = open_database(settings)
+    await migrate(database)
+    async with database.writing() as session:
+        record = await registry.register(session, str(dataset), read_manifest(open_store(str(dataset))))
+        review = await service.ask_for_push(session, settings, record, None, {})
+    await database.dispose()
+    return review.id
+
+
+async def push_all(place: Place, review: str, batch_items: int) -> None:
+    """Push a review until it is open."""
+    database = open_database(place.settings())
+
+    async def image_urls(of: Review) -> Callable[[str], str]:
+        return lambda image_id: f"http://127.0.0.1:1/v1/images/{image_id}?grant={of.id}&signature={'0' * 64}"
+
+    async with LabelStudio(place.url, place.token) as client:
+        push = Push(database, client, image_urls, lambda of: None, batch_items=batch_items)
+        while (await review_of(place, review)).state != "open":
+            try:
+                await push.all(review)
+            except LabelStudioLost:
+                await asyncio.sleep(0.5)
+    await database.dispose()
+
+
+async def pull_changed(place: Place, review: str) -> None:
+    """Pull what has changed in a review."""
+    database = open_database(place.settings())
+    async with LabelStudio(place.url, place.token) as client:
+        await Pull(database, client).changed(review)
+    await database.dispose()
+
+
+async def review_of(place: Place, review: str) -> Review:
+    """A review as it is now."""
+    async with _reading(place) as session:
+        found = await repository.find_review(session, review)
+    assert found is not None
+    return found
+
+
+async def count_corrections(place: Place, review: str) -> int:
+    """How many corrections a review has brought."""
+    async with _reading(place) as session:
+        return sum((await repository.count_corrections(session, review)).values())
+
+
+async def annotations_of(place: Place, review: str) -> list[int]:
+    """Label Studio's ids of the annotations that a review has taken in."""
+    async with _reading(place) as session:
+        items = await repository.items_in(session, review, "sent", 1_000_000)
+        said: list[ReviewedAnnotation] = []
+        for begin in range(0, len(items), 500):
+            some = [item.id for item in items[begin : begin + 500]]
+            said += await repository.annotations_of_items(session, some)
+    return [one.ls_annotation_id for one in said]
+
+
+async def keys_in(place: Place, project: int) -> list[str]:
+    """Our key of every task of a project, each as often as it is there."""
+    async with LabelStudio(place.url, place.token) as client:
+        return [key for key, _, _ in await client.all_keys(project, KEY)]
+
+
+async def annotate(place: Place, project: int, count: int, skip: int = 0) -> list[int]:
+    """Submit what was predicted, for `count` LsTasks of a project after the first `skip`; their ids."""
+    headers = {"Authorization": f"Token {place.token}"}
+    async with httpx.AsyncClient(base_url=place.url, headers=headers, timeout=120) as http:
+        query: dict[str, Any] = {
+            "project": project,
+            "page_size": count,
+            "page": skip // count + 1,
+            "fields": "all",
+        }
+        answer = await http.get("/api/tasks", params={**query, "include": "id,predictions,result"})
+        tasks = answer.raise_for_status().json()["tasks"]
+        for task in tasks:
+            body = {"result": task["predictions"][0]["result"], "lead_time": 5.0}
+            (await http.post(f"/api/tasks/{task['id']}/annotations/", json=body)).raise_for_status()
+    return [int(task["id"]) for task in tasks]
+
+
+async def serve(place: Place) -> None:
+    """The service as it runs, but for its socket."""
+    app = create_app(place.settings())
+    async with app.router.lifespan_context(app):
+        await asyncio.Event().wait()
