@@ -46,8 +46,10 @@ class Sample:
 class SampleStream(IterableDataset):
     """The samples from `start` to the end of its epoch (or to `stop`), this lane's share of them.
 
-    Images that cannot be read are left out. To be made in the process that trains, not in a worker of its
-    loader. Raises DatasetError where `addresses` are no datasets, or damaged.
+    With the same number of workers, a run that goes on behind the last place it was given gets what an
+    undisturbed one gets. An image that cannot be read is left out and shifts the turns of the loader's
+    workers: places are then no longer in order. To be made in the process that trains, not in a worker of
+    its loader. Raises DatasetError where `addresses` are no datasets, or damaged.
     """
 
     def __init__(
@@ -78,17 +80,19 @@ class SampleStream(IterableDataset):
     def __iter__(self) -> Iterator[Sample]:
         info = get_worker_info()
         here, num_here = (info.id, info.num_workers) if info is not None else (0, 1)
-        lane, lanes = self._rank * num_here + here, self._processes * num_here
+        worker, lanes = self._rank * num_here + here, self._processes * num_here
         # One more than a window, so that its border is crossed without reading twice.
         held = HeldGroups(lambda group: _Rows(self._groups[group], self._limits), self._window + 1)
         for epoch in range(self._start // self.epoch_rows, -(-self._stop // self.epoch_rows)):
-            for place, (group, row) in self._lane(epoch, lane, lanes):
+            for place, (group, row) in self._lane(epoch, worker, lanes):
                 sample = held[group].sample(row, place)
                 if sample is not None:
                     yield sample
 
-    def _lane(self, epoch: int, lane: int, lanes: int) -> Iterator[tuple[int, list[int]]]:
-        """The places of a lane in an epoch, from `start` to `stop`, each with its group and row."""
+    def _lane(self, epoch: int, worker: int, lanes: int) -> Iterator[tuple[int, list[int]]]:
+        """The places of a worker's lane in an epoch, from `start` to `stop`, each with its group and row."""
+        # A loader takes from its first worker first, so that worker has the place it starts at.
+        lane = (worker + self._start) % lanes
         begin = epoch * self.epoch_rows
         shares = [
             range(begin + (one - begin) % lanes, begin + self.epoch_rows, lanes) for one in range(lanes)

@@ -95,8 +95,7 @@ def test_lanes_give_each_row_once_an_epoch_and_go_on_where_they_stood(sizes, lan
         found = [
             list(itertools.chain(*(stream._lane(e, lane, lanes) for e in epochs))) for lane in range(lanes)
         ]
-        turns = itertools.zip_longest(*found[start % lanes :], *found[: start % lanes])
-        return [one for turn in turns for one in turn if one is not None]
+        return [one for turn in itertools.zip_longest(*found) for one in turn if one is not None]
 
     whole = given_by(0, 2 * sum(sizes))
     assert [place for place, _ in whole] == list(range(2 * sum(sizes)))
