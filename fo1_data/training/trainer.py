@@ -83,7 +83,8 @@ class Trainer:
             group["lr"] = learning_rate(self.step_number, self.config)
         self.optimiser.zero_grad(set_to_none=True)
         device = self.model.device
-        total = self.workers.sum_of(torch.tensor(sum(image.packed.total for image in images), device=device))
+        own = torch.tensor(sum(image.packed.total for image in images), dtype=torch.float32, device=device)
+        total = self.workers.sum_of(own)
         total = total.clamp(min=1e-6)  # where no worker has an image
         summed = torch.zeros((), device=device)
         for piece in self._pieces(images):
@@ -104,8 +105,8 @@ class Trainer:
         pieces = pieces_of(images, self.config.accumulation)
         if self.sharded:
             most = self.workers.most_of(len(pieces), self.model.device)
-            blank = blank_image(self.checkpoint)
-            pieces += [[blank]] * (most - len(pieces))
+            if most > len(pieces):
+                pieces += [[blank_image(self.checkpoint)]] * (most - len(pieces))
         return pieces
 
     def save(self, folder: Path) -> None:

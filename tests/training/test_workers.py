@@ -68,6 +68,9 @@ for sharding in ("optimizer", "weights"):
         report = trainer.train([scenes], 2, "fo1-tiny", Path(out) / sharding, part)
     assert report["workers"] == 2 and report["resumed"]
     assert any(map(is_sharded, made[-1].trained.values())) == (sharding == "weights")
+for sharding in ("none", "weights"):  # one image a step: nothing is left for the second worker
+    part = config.model_copy(update={"steps": 1, "sharding": sharding, "batch_images": 1})
+    trainer.train([scenes], 2, "fo1-tiny", Path(out) / f"one-{sharding}", part)
 """
 
 
@@ -93,6 +96,11 @@ def test_two_processes_have_the_losses_of_one(scenes, alone, tmp_path):
         for name, value in whole["weights"].items():
             assert torch.allclose(value, state["weights"][name], atol=1e-4), (sharding, name)
         assert len(whole["optimiser"]["state"]) == len(state["optimiser"]["state"])
+    one = QUICK.model_copy(update={"steps": 1, "batch_images": 1})
+    train([scenes], 2, "fo1-tiny", tmp_path / "one", one)
+    for sharding in ("none", "weights"):
+        found = losses(tmp_path / f"one-{sharding}")
+        assert found == pytest.approx(losses(tmp_path / "one"), abs=2e-5), sharding
 
 
 def test_a_checkpoint_is_traced_to_what_it_was_trained_on(scenes, alone):
