@@ -16,7 +16,10 @@ from schemas.corpus import CorpusImage
 from schemas.regions import Box
 
 _SIDES = frozenset(
-    {"left", "right", "leftmost", "rightmost", "east", "west", "clockwise", "counterclockwise"}
+    ("left", "right", "leftmost", "rightmost", "east", "west", "clockwise", "counterclockwise")
+)
+_PLACES = _SIDES.union(
+    ("corner", "edge", "border", "middle", "center", "centre", "top", "bottom", "upper", "lower", "side")
 )
 _LEAST_SIDE_PX = 28
 _TRIES = 20
@@ -43,11 +46,10 @@ def can_be_mirrored(entry: CorpusImage) -> bool:
 
 
 def can_be_cropped(entry: CorpusImage) -> bool:
-    """False where something is said of the image as a whole: it may speak of what lies outside the boxes."""
-    boxes = len(entry.regions or [])
-    return not any(answer.region_index is None for answer in entry.answers) and not any(
-        count.count > boxes for count in entry.counts
-    )
+    """False where something is said of the image as a whole, or anything speaks of a place in it."""
+    if any(answer.region_index is None for answer in entry.answers):
+        return False
+    return not any(_PLACES & set(words_of(text)) for text in _texts(entry))
 
 
 def mirrored(rgb: Image.Image, entry: CorpusImage) -> tuple[Image.Image, CorpusImage]:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
@@ -17,7 +17,7 @@ from fo1_data.training.example_source import ExampleSource
 from fo1_data.training.negatives import PhraseBook
 from fo1_data.training.packing import PackedQuestions, pack_questions
 from fo1_data.training.rare_regions import RareRegions
-from fo1_data.training.samples import Question, Trust, draw_questions, name_phrases
+from fo1_data.training.samples import Question, Trust, draw_questions, with_names_as_phrases
 from fo1_data.training.settings import TrainConfig
 from fo1_data.training.workers import Workers
 from schemas.labels import LabelKind
@@ -79,18 +79,18 @@ def prepare(
         image, entry = open_example(example, LIMITS)
     except InputReject:
         return None
-    rgb = image.rgb
+    rgb, trust = image.rgb, example.trust
     if rare is not None and rng.random() < config.paste_share:
-        rgb, entry = rare.paste(rgb, entry, rng)
+        rgb, entry, trust = rare.paste(rgb, entry, trust, rng)
     negatives = []
     if book is not None:
         most = max(2, config.questions_per_image // 2)
         negatives = book.absent(entry, rng, most, config.near_miss_share)
     rgb, entry = augment(rgb, entry, rng, config)
-    shown = show(rgb, entry, example.trust, rng, config.shuffle_boxes, config.box_jitter, negatives)
+    shown = show(rgb, entry, trust, rng, config.shuffle_boxes, config.box_jitter, negatives)
     known = shown.known
     if config.names_as_phrases:
-        known = replace(known, phrases=[*known.phrases, *name_phrases(known)])
+        known = with_names_as_phrases(known)
     indices = list(range(len(shown.boxes_xyxy)))
     share = config.negative_share if book is not None else None
     questions = draw_questions(known, indices, rng, config.questions_per_image, share)

@@ -7,7 +7,7 @@ middle of an epoch by its step number, and no more than a window of groups is he
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from typing import overload
 
@@ -43,27 +43,27 @@ class Group:
 class ExampleSource:
     """Examples by their place in the endless series of epochs. `len`: how many one epoch has.
 
-    `repeat` makes of the groups what an epoch has of them: the same with some images more than once.
     Raises DatasetError where no image has a box, CorpusError where a corpus cannot be listed.
     """
 
-    def __init__(
-        self,
-        addresses: Sequence[str],
-        seed: int = 0,
-        window_groups: int = 4,
-        repeat: Callable[[list[Group]], list[Group]] | None = None,
-    ) -> None:
+    def __init__(self, addresses: Sequence[str], seed: int = 0, window_groups: int = 4) -> None:
         groups = [group for address in addresses for group in _groups_of(address) if len(group.usable)]
         if not groups:
             raise DatasetError(f"{', '.join(addresses)}: no image with a box to train on")
-        self._take(repeat(groups) if repeat is not None else groups, seed, window_groups)
+        self._take(groups, seed, window_groups)
 
     def _take(self, groups: list[Group], seed: int, window_groups: int) -> None:
         self.groups, self._seed, self._window = groups, seed, window_groups
         # One more than a window, so that its border is crossed without reading twice.
         self._held = HeldGroups(lambda group: self.groups[group].load(), window_groups + 1)
         self._order = lru_cache(maxsize=2)(self._order_of)
+
+    def repeat(self, times: Sequence[np.ndarray]) -> None:
+        """Give each usable image of each group so many times an epoch; before anything is asked for."""
+        self.groups = [
+            replace(group, usable=np.repeat(group.usable, some))
+            for group, some in zip(self.groups, times, strict=True)
+        ]
 
     def __len__(self) -> int:
         return sum(len(group.usable) for group in self.groups)

@@ -25,7 +25,7 @@ class PhraseBook:
         found: dict[str, tuple[str, frozenset[str]]] = {}
         for entry in entries:
             for text in _texts(entry):
-                words = _words(text)
+                words = naming_words(text)
                 if words and len(words) <= _LONGEST_WORDS:
                     found.setdefault(text.casefold(), (text, words))
             if len(found) >= MOST_PHRASES:
@@ -40,12 +40,12 @@ class PhraseBook:
     ) -> list[CorpusPhrase]:
         """Up to `most` phrases that the image does not show, `near_miss_share` of them near misses as far
         as there are any; none where the image's regions do not all say what they are."""
-        of_regions = [[_words(text) for text in _texts_of(region)] for region in entry.regions or []]
+        of_regions = [[naming_words(text) for text in texts_of(region)] for region in entry.regions or []]
         if not of_regions or not all(map(any, of_regions)) or not self.phrases:
             return []
         known = {phrase.text.casefold() for phrase in entry.phrases}
         spoken = {words for texts in of_regions for words in texts if words}
-        spoken |= {_words(phrase.text) for phrase in entry.phrases if phrase.region_indices != []}
+        spoken |= {naming_words(phrase.text) for phrase in entry.phrases if phrase.region_indices != []}
         present = frozenset().union(*spoken)
         near: list[str] = []
         far: list[str] = []
@@ -62,15 +62,16 @@ class PhraseBook:
 
 def _texts(entry: CorpusImage) -> Iterable[str]:
     for region in entry.regions or []:
-        yield from _texts_of(region)
+        yield from texts_of(region)
     yield from (phrase.text for phrase in entry.phrases)
 
 
-def _texts_of(region: CorpusRegion) -> list[str]:
+def texts_of(region: CorpusRegion) -> list[str]:
+    """What a region is called and what is said of it."""
     return [text for text in (region.label, region.caption) if text]
 
 
-def _words(text: str) -> frozenset[str]:
+def naming_words(text: str) -> frozenset[str]:
     """The words that tell what a text speaks of, in the singular."""
     words = [one for one in words_of(text) if one not in _ARTICLES]
     return frozenset(

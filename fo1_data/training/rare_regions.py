@@ -8,19 +8,22 @@ Simple Copy-Paste (arXiv 2012.07177), here with the box's rectangle.
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
 
 from fo1_data.corpus.images import InputLimits
 from fo1_data.errors import InputReject
-from fo1_data.evaluation.words import words_of
 from fo1_data.training.augmentation import free_place
-from fo1_data.training.dataset_samples import open_example
-from fo1_data.training.example_source import Group
+from fo1_data.training.dataset_samples import Example, open_example
+from fo1_data.training.example_source import ExampleSource, Group
+from fo1_data.training.negatives import naming_words, texts_of
+from fo1_data.training.samples import Trust, TrustKey
+from fo1_data.training.settings import TrainConfig
 from schemas.corpus import CorpusImage, CorpusPhrase, CorpusRegion
+from schemas.labels import LabelKind
 
 _MOST_CROPS = 64
 _SCALES = (0.8, 1.25)
@@ -28,55 +31,48 @@ _SCALES = (0.8, 1.25)
 
 @dataclass(frozen=True)
 class _Crop:
-    name: str
     rgb: Image.Image
     region: CorpusRegion
+    trust: Mapping[LabelKind, Trust]
 
 
-class NameShares:
-    """Which share of the images has each name."""
+class NameIndex:
+    """The names of every image's regions: read once, pixels left out."""
 
     def __init__(self, groups: Sequence[Group]) -> None:
-        images: Counter[str] = Counter()
-        num_images = 0
-        for _, _, entry in _entries(groups):
-            images.update(set(names_of(entry)))
-            num_images += 1
-        self.shares = {name: count / num_images for name, count in images.items()}
+        self._images = list(_names(groups))
+        counts: Counter[str] = Counter()
+        for _, _, names in self._images:
+            counts.update(set(names))
+        self._shares = {name: count / len(self._images) for name, count in counts.items()}
 
-    def repeats(self, entry: CorpusImage, below: float) -> int:
-        """How often an image comes in an epoch: max over its names of sqrt(below / share), at least once."""
-        factors = [math.sqrt(below / self.shares[name]) for name in names_of(entry)]
-        return max(1, round(max(factors, default=1.0)))
+    def repeats(self, below: float) -> list[np.ndarray]:
+        """For each group how often each usable image comes in an epoch: the largest of sqrt(below / share)
+        over its names, at least once."""
+        times: dict[int, list[int]] = {}
+        for group, _, names in self._images:
+            factors = [math.sqrt(below / self._shares[name]) for name in names]
+            times.setdefault(group, []).append(max(1, round(max(factors, default=1.0))))
+        return [np.array(times[group]) for group in sorted(times)]
 
-    def rare(self, below: float) -> set[str]:
-        """The names that less than that share of the images have."""
-        return {name for name, share in self.shares.items() if share < below}
-
-
-def repeated(groups: Sequence[Group], below: float) -> list[Group]:
-    """The groups with each image as often as its rarest name wants."""
-    shares = NameShares(groups)
-    times: dict[int, list[int]] = {}
-    for number, _, entry in _entries(groups):
-        times.setdefault(number, []).append(shares.repeats(entry, below))
-    return [
-        replace(group, usable=np.repeat(group.usable, times[number])) for number, group in enumerate(groups)
-    ]
+    def rare(self, below: float) -> dict[str, list[tuple[int, int, int]]]:
+        """Group, place and number of the region for each name that less than `below` of the images have."""
+        found: dict[str, list[tuple[int, int, int]]] = {}
+        for group, place, names in self._images:
+            for number, name in enumerate(names):
+                if self._shares[name] < below:
+                    found.setdefault(name, []).append((group, place, number))
+        return dict(sorted(found.items()))
 
 
 class RareRegions:
     """At most 64 regions with rare names, evenly over the names, to paste into other images."""
 
-    def __init__(self, groups: Sequence[Group], below: float, seed: int, limits: InputLimits) -> None:
-        wanted = NameShares(groups).rare(below)
-        places: dict[str, list[tuple[int, int, int]]] = {}
-        for number, place, entry in _entries(groups):
-            for index, name in enumerate(names_of(entry)):
-                if name in wanted:
-                    places.setdefault(name, []).append((number, place, index))
+    def __init__(
+        self, groups: Sequence[Group], index: NameIndex, below: float, seed: int, limits: InputLimits
+    ) -> None:
         rng = np.random.default_rng(seed)
-        series = [[found[i] for i in rng.permutation(len(found))] for _, found in sorted(places.items())]
+        series = [[found[i] for i in rng.permutation(len(found))] for found in index.rare(below).values()]
         chosen = [one[i] for i in range(_MOST_CROPS) for one in series if i < len(one)][:_MOST_CROPS]
         self._crops = list(_crops(groups, sorted(chosen), limits))
 
@@ -84,34 +80,50 @@ class RareRegions:
         return len(self._crops)
 
     def paste(
-        self, rgb: Image.Image, entry: CorpusImage, rng: np.random.Generator
-    ) -> tuple[Image.Image, CorpusImage]:
-        """The image with one of the regions where there is no box; as it was where none fits.
+        self, rgb: Image.Image, entry: CorpusImage, trust: Mapping[TrustKey, Trust], rng: np.random.Generator
+    ) -> tuple[Image.Image, CorpusImage, Mapping[TrustKey, Trust]]:
+        """The image with one of the regions where there is no box; all as it was where none fits.
 
-        What is said of the image as a whole goes, and of its phrases those that might mean the new region
-        too; one that is its very name names it.
+        The region is trusted as where it came from. What is said of the image as a whole goes, and of its
+        phrases those that share a word with the new region; one that is its very name names it too.
         """
         regions = entry.regions or []
         if not self._crops or len(regions) != len(names_of(entry)):
-            return rgb, entry
+            return rgb, entry, trust
         crop = self._crops[int(rng.integers(len(self._crops)))]
         scale = float(rng.uniform(*_SCALES))
         size = (crop.rgb.width * scale, crop.rgb.height * scale)
         place = free_place(rgb.size, size, [region.box_xyxy for region in regions], rng)
         if place is None:
-            return rgb, entry
+            return rgb, entry, trust
         corner = (int(place[0]), int(place[1]))
         rgb = rgb.copy()
         rgb.paste(crop.rgb.resize((int(place[2]) - corner[0], int(place[3]) - corner[1])), corner)
         added = crop.region.model_copy(update={"box_xyxy": place})
         update = {
             "regions": [*regions, added],
-            "phrases": list(_phrases_with(entry.phrases, crop.name, len(regions))),
+            "phrases": list(_phrases_with(entry.phrases, added, len(regions))),
             "counts": [],
             "answers": [answer for answer in entry.answers if answer.region_index is not None],
             "examples": [],
         }
-        return rgb, entry.model_copy(update=update)
+        of_region: dict[TrustKey, Trust] = {
+            (kind, len(regions), None): one for kind, one in crop.trust.items()
+        }
+        return rgb, entry.model_copy(update=update), {**trust, **of_region}
+
+
+def show_rare_more(source: ExampleSource, config: TrainConfig, limits: InputLimits) -> RareRegions | None:
+    """As the settings say: repeat the source's images with rare names; rare regions to paste, or None."""
+    if not (config.repeat_rare or config.paste_share):
+        return None
+    index = NameIndex(source.groups)
+    rare = None
+    if config.paste_share:
+        rare = RareRegions(source.groups, index, config.rare_below, config.seed, limits)
+    if config.repeat_rare:
+        source.repeat(index.repeats(config.rare_below))
+    return rare
 
 
 def names_of(entry: CorpusImage) -> list[str]:
@@ -120,12 +132,12 @@ def names_of(entry: CorpusImage) -> list[str]:
     return [name.casefold() for name in names if name]
 
 
-def _entries(groups: Sequence[Group]) -> Iterator[tuple[int, int, CorpusImage]]:
-    """The number of its group, its place there, and what is known of each usable image, pixels left out."""
+def _names(groups: Sequence[Group]) -> Iterator[tuple[int, int, list[str]]]:
+    """The number of its group, its place there, and the names of each usable image."""
     for number, group in enumerate(groups):
         known = group.load_known()
         for place in np.unique(group.usable).tolist():
-            yield number, place, known[place].entry
+            yield number, place, names_of(known[place].entry)
 
 
 def _crops(
@@ -134,24 +146,39 @@ def _crops(
     for number in sorted({number for number, _, _ in chosen}):
         examples = groups[number].load()
         for _, place, index in (one for one in chosen if one[0] == number):
-            try:
-                image, entry = open_example(examples[place], limits)
-            except InputReject:
-                continue
-            named = [region for region in entry.regions or [] if region.caption or region.label]
-            if index >= len(named):
-                continue
-            corners = np.round(named[index].box_xyxy).astype(int)
-            left, top, right, bottom = np.clip(corners, 0, [*image.rgb.size] * 2).tolist()
-            if right > left and bottom > top:
-                rgb = image.rgb.crop((left, top, right, bottom))
-                yield _Crop(names_of(entry)[index], rgb, named[index])
+            crop = _crop_of(examples[place], index, limits)
+            if crop is not None:
+                yield crop
 
 
-def _phrases_with(phrases: Sequence[CorpusPhrase], name: str, index: int) -> Iterator[CorpusPhrase]:
-    words = set(words_of(name))
+def _crop_of(example: Example, number: int, limits: InputLimits) -> _Crop | None:
+    """The region with that number among those with a name; None where it cannot be cut out."""
+    try:
+        image, entry = open_example(example, limits)
+    except InputReject:
+        return None
+    named = [(at, one) for at, one in enumerate(entry.regions or []) if one.caption or one.label]
+    if number >= len(named):
+        return None
+    index, region = named[number]
+    corners = np.round(region.box_xyxy).astype(int)
+    left, top, right, bottom = np.clip(corners, 0, [*image.rgb.size] * 2).tolist()
+    if right <= left or bottom <= top:
+        return None
+    trust = {
+        kind: one for (kind, place, text), one in example.trust.items() if (place, text) == (index, None)
+    }
+    return _Crop(image.rgb.crop((left, top, right, bottom)), region, trust)
+
+
+def _phrases_with(
+    phrases: Sequence[CorpusPhrase], region: CorpusRegion, index: int
+) -> Iterator[CorpusPhrase]:
+    texts = texts_of(region)
+    names = {text.casefold() for text in texts}
+    words = frozenset().union(*map(naming_words, texts))
     for phrase in phrases:
-        if phrase.text.casefold() == name and phrase.region_indices is not None:
+        if phrase.text.casefold() in names and phrase.region_indices is not None:
             yield phrase.model_copy(update={"region_indices": [*phrase.region_indices, index]})
-        elif not words & set(words_of(phrase.text)):
+        elif not words & naming_words(phrase.text):
             yield phrase

@@ -4,8 +4,8 @@ Indices in questions and answers are those of the prompt: `indices[i]` names the
 not known is not asked. Answers are the strings that `fo1_data.model.parsing` reads.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -74,21 +74,39 @@ class Known:
         return None if question.rests_on is None else self.trust.get(question.rests_on)
 
 
-def name_phrases(known: Known) -> list[CorpusPhrase]:
-    """Every name of an image's boxes as a phrase that means all boxes of that name, but for those that are
-    known as phrases; none where a box has no name (its caption, else its label) or is mere background."""
-    boxes: dict[str, list[int]] = {}
+def with_names_as_phrases(known: Known) -> Known:
+    """With every name of the boxes as a phrase that means all boxes of that name, unless it is a phrase
+    already; as it is where a box has no name (its caption, else its label) or is mere background.
+
+    Case makes no difference; such a phrase is trusted as far as the weakest of the names it is made of.
+    """
+    boxes: dict[str, list[tuple[str, int]]] = {}
     for position, region in enumerate(known.regions):
         name = (region.caption or region.label) if region is not None else None
         if not name:
-            return []
-        boxes.setdefault(name, []).append(position)
-    spoken = {phrase.text.casefold() for phrase in known.phrases}
-    return [
-        CorpusPhrase(text=name, region_indices=places)
-        for name, places in boxes.items()
-        if name.casefold() not in spoken
-    ]
+            return known
+        boxes.setdefault(name.casefold(), []).append((name, position))
+    for phrase in known.phrases:
+        boxes.pop(phrase.text.casefold(), None)
+    phrases, trust = list(known.phrases), dict(known.trust)
+    for named in boxes.values():
+        text, places = named[0][0], [position for _, position in named]
+        phrases.append(CorpusPhrase(text=text, region_indices=places))
+        weakest = _weakest(known.trust.get((LabelKind.BRIEF_CAPTION, place, None)) for place in places)
+        if weakest is not None:
+            trust |= {(kind, None, text): weakest for kind in _OF_PHRASES}
+    return replace(known, phrases=phrases, trust=trust)
+
+
+def _weakest(trusts: Iterable[Trust | None]) -> Trust | None:
+    """What is trusted least: a model's word by its confidence, then gold (None), then a person's."""
+
+    def strength(one: Trust | None) -> float:
+        if one is None or (not one.human and one.confidence is None):
+            return 1.0
+        return 2.0 if one.human else one.confidence or 0.0
+
+    return min(trusts, key=strength)
 
 
 def objects_text(named: Sequence[int], indices: Sequence[int]) -> str:

@@ -23,10 +23,11 @@ class TrainConfig(BaseModel):
     kinds: where all boxes of an image have one, each is asked for too.
 
     `mirror_share`, `crop_share`: of the images, which are mirrored (where nothing said speaks of a side and
-    nothing is written) or cut down around all their boxes; `light_jitter`: brightness and contrast change by
-    up to this share of themselves (`augmentation`). Rare is what less than `rare_below` of the images have:
-    `repeat_rare`: such images come more often; `paste_share`: of the images, which get a rare region of
-    another one where they have no box (`rare_regions`).
+    nothing is written) or cut down around all their boxes (where nothing speaks of a place);
+    `light_jitter`: brightness and contrast change by up to this share of themselves (`augmentation`). Rare is
+    what less than `rare_below` of the images have: `repeat_rare`: such images come more often;
+    `paste_share`: of the images, which get a rare region of another one where they have no box
+    (`rare_regions`).
 
     `window_groups`: row groups that are held and shuffled together. `sharding`: what each worker holds but
     its part of: nothing, the optimiser's state (a 3B model's is 24 GB), or the language model's weights with
@@ -63,7 +64,7 @@ class TrainConfig(BaseModel):
     human_weight: float = Field(default=2.0, gt=0)
     confidence_weights: bool = True
     window_groups: int = Field(default=4, ge=1)
-    seed: int = 0
+    seed: int = Field(default=0, ge=0)
     threads: int | None = Field(default=None, ge=1)
     device: str | None = None
 

@@ -10,7 +10,6 @@ generator states); the first worker writes it.
 import json
 import math
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,7 @@ from fo1_data.training.example_source import ExampleSource
 from fo1_data.training.negatives import PhraseBook
 from fo1_data.training.optimiser import clip_gradients, learning_rate, make_optimiser
 from fo1_data.training.packing import answer_loss, decode_packed, pack_batch
-from fo1_data.training.rare_regions import RareRegions, repeated
+from fo1_data.training.rare_regions import show_rare_more
 from fo1_data.training.settings import Stage, TrainConfig
 from fo1_data.training.sharding import gather, is_sharded, load_optimiser, part_like, shard_decoder
 from fo1_data.training.stages import choose_parameters
@@ -168,9 +167,9 @@ def train(
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
-    repeat = partial(repeated, below=config.rare_below) if config.repeat_rare else None
-    source = ExampleSource(addresses, config.seed, config.window_groups, repeat)
-    rare = RareRegions(source.groups, config.rare_below, config.seed, LIMITS) if config.paste_share else None
+    source = ExampleSource(addresses, config.seed, config.window_groups)
+    num_images = len(source)
+    rare = show_rare_more(source, config, LIMITS)
     book = PhraseBook(source.entries()) if config.negative_share else None
     checkpoint = load_checkpoint(model, device=choose_device(config.device), dtype=torch.float32)
     trainer = Trainer(checkpoint, stage, config)
@@ -198,7 +197,7 @@ def train(
         "stage": stage,
         "steps": trainer.step_number,
         "resumed": resumed,
-        "images": len(source),
+        "images": num_images,
         "first_loss": losses[0] if losses else None,
         "last_loss": losses[-1] if losses else None,
         "trained_parameters": sum(parameter.numel() for parameter in trainer.trained.values()),

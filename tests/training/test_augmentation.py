@@ -1,6 +1,7 @@
 """Other views of an image keep each box on what it held; rare things come more often, and all images come."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,9 +12,11 @@ from PIL import Image, ImageDraw
 from fo1_data.corpus.images import InputLimits
 from fo1_data.training.augmentation import augment, can_be_cropped, can_be_mirrored
 from fo1_data.training.example_source import ExampleSource
-from fo1_data.training.rare_regions import RareRegions, repeated
+from fo1_data.training.rare_regions import NameIndex, RareRegions
+from fo1_data.training.samples import Trust
 from fo1_data.training.settings import TrainConfig
 from schemas.corpus import CorpusAnswer, CorpusCount, CorpusImage, CorpusPhrase, CorpusRegion
+from schemas.labels import LabelKind
 
 COLOURS = ["red", "lime", "blue", "yellow", "magenta", "cyan"]
 EVERYTHING = TrainConfig(mirror_share=0.5, crop_share=0.5, light_jitter=0.2)
@@ -78,11 +81,13 @@ def test_without_a_setting_nothing_changes_and_nothing_is_drawn():
     ("more", "mirrored", "cropped"),
     [
         ({}, True, True),
-        ({"phrases": [CorpusPhrase(text="the star Left of it", region_indices=[0])]}, False, True),
+        ({"phrases": [CorpusPhrase(text="the star Left of it", region_indices=[0])]}, False, False),
+        ({"phrases": [CorpusPhrase(text="the star in the corner", region_indices=[0])]}, True, False),
         ({"phrases": [CorpusPhrase(text="leftover pizza", region_indices=[0])]}, True, True),
         ({"answers": [CorpusAnswer(question="How many?", answer="two")]}, True, False),
-        ({"answers": [CorpusAnswer(question="What?", answer="on the right", region_index=0)]}, False, True),
-        ({"counts": [CorpusCount(text="cells", count=7)]}, True, False),
+        ({"answers": [CorpusAnswer(question="What?", answer="a cup", region_index=0)]}, True, True),
+        ({"answers": [CorpusAnswer(question="What?", answer="on the right", region_index=0)]}, False, False),
+        ({"counts": [CorpusCount(text="cells", count=7)]}, True, True),
     ],
 )
 def test_what_is_said_decides_what_may_change(more, mirrored, cropped):
@@ -118,7 +123,8 @@ def corpus(tmp_path):
 
 
 def test_images_with_what_is_rare_come_more_often_and_all_come(corpus):
-    source = ExampleSource([corpus], repeat=lambda groups: repeated(groups, below=0.75))
+    source = ExampleSource([corpus])
+    source.repeat(NameIndex(source.groups).repeats(below=0.75))
     names = [source.at(place).entry.uri.rpartition("/")[2] for place in range(len(source))]
     # sqrt(0.75 / (1 / 12)) = 3
     assert {name: names.count(name) for name in set(names)} == {
@@ -126,9 +132,13 @@ def test_images_with_what_is_rare_come_more_often_and_all_come(corpus):
     }
 
 
+def rare_of(corpus):
+    groups = ExampleSource([corpus]).groups
+    return RareRegions(groups, NameIndex(groups), below=0.5, seed=0, limits=InputLimits())
+
+
 def test_a_rare_region_is_pasted_where_nothing_was_and_phrases_stay_true(corpus):
-    source = ExampleSource([corpus])
-    rare = RareRegions(source.groups, below=0.5, seed=0, limits=InputLimits())
+    rare = rare_of(corpus)
     assert len(rare) == 1
     boxes = [(10.0, 10.0, 40.0, 40.0)]
     phrases = [
@@ -137,7 +147,8 @@ def test_a_rare_region_is_pasted_where_nothing_was_and_phrases_stay_true(corpus)
         CorpusPhrase(text="blue ring", region_indices=[]),
     ]
     for seed in range(30):
-        image, entry = rare.paste(drawn(boxes), entry_of(boxes, phrases=phrases), np.random.default_rng(seed))
+        given = entry_of(boxes, phrases=phrases)
+        image, entry, _ = rare.paste(drawn(boxes), given, {}, np.random.default_rng(seed))
         assert [region.caption for region in entry.regions] == ["red", "blue"]
         assert is_filled(image, boxes[0], "red")
         assert is_filled(image, entry.regions[1].box_xyxy, "blue")
@@ -145,8 +156,27 @@ def test_a_rare_region_is_pasted_where_nothing_was_and_phrases_stay_true(corpus)
 
 
 def test_nothing_is_pasted_where_there_is_no_room_or_boxes_have_no_name(corpus):
-    rare = RareRegions(ExampleSource([corpus]).groups, below=0.5, seed=0, limits=InputLimits())
+    rare = rare_of(corpus)
     full = [(0.0, 0.0, 160.0, 120.0)]
     unnamed = CorpusImage(uri="a.png", regions=[CorpusRegion(box_xyxy=(0, 0, 5, 5))])
     for image, entry in ((drawn(full), entry_of(full)), (drawn([]), unnamed)):
-        assert rare.paste(image, entry, np.random.default_rng(0)) == (image, entry)
+        assert rare.paste(image, entry, {}, np.random.default_rng(0)) == (image, entry, {})
+
+
+def test_a_pasted_region_keeps_its_class_and_its_trust(corpus, monkeypatch):
+    rare = rare_of(corpus)
+    (crop,) = rare._crops
+    region = CorpusRegion(box_xyxy=(0, 0, 9, 9), label="dog", caption="brown poodle")
+    trust = {LabelKind.BRIEF_CAPTION: Trust(human=False, confidence=0.3)}
+    monkeypatch.setattr(rare, "_crops", [replace(crop, region=region, trust=trust)])
+    boxes = [(10.0, 10.0, 40.0, 40.0)]
+    phrases = [
+        CorpusPhrase(text="Dog", region_indices=[0]),
+        CorpusPhrase(text="poodles", region_indices=[]),
+        CorpusPhrase(text="a cat", region_indices=[]),
+    ]
+    mine = {(LabelKind.BRIEF_CAPTION, 0, None): Trust(human=True)}
+    given = entry_of(boxes, phrases=phrases)
+    _, entry, found = rare.paste(drawn(boxes), given, mine, np.random.default_rng(0))
+    assert [(one.text, one.region_indices) for one in entry.phrases] == [("Dog", [0, 1]), ("a cat", [])]
+    assert found == {**mine, (LabelKind.BRIEF_CAPTION, 1, None): Trust(human=False, confidence=0.3)}
