@@ -37,6 +37,20 @@ def image_bytes(row: ImageRow, limits: InputLimits) -> bytes:
     raise DatasetError(f"image {row.image_id[:16]} cannot be had: {'; '.join(reasons)}")
 
 
+def read_uri(uri: str, limits: InputLimits) -> bytes:
+    """The bytes at an address as rows write it. Raises InputReject (stage `fetch`)."""
+    *members, file = _entries(uri)
+    for member in members:
+        try:
+            return read_bytes(member, limits)
+        except InputReject as reject:
+            refused = reject
+    try:
+        return read_bytes(file, limits)
+    except InputReject as reject:
+        raise (refused if members else reject) from None
+
+
 def with_bytes(rows: Iterable[ImageRow], limits: InputLimits) -> Iterator[tuple[ImageRow, bytes]]:
     """The rows in order, each with its image's bytes; a few are fetched ahead, in threads."""
     return map_ahead(lambda row: (row, image_bytes(row, limits)), rows, FETCHERS)

@@ -13,7 +13,8 @@ from PIL import Image
 from fo1_data.corpus.frames import BoxFrame, oriented_entry
 from fo1_data.corpus.images import DecodedImage, InputLimits, decode_rgb
 from fo1_data.corpus.storage import read_bytes
-from fo1_data.errors import InputReject
+from fo1_data.dataset.pixels import image_bytes
+from fo1_data.errors import DatasetError, InputReject
 from fo1_data.training.row_gold import read_row
 from fo1_data.training.samples import Known, Trust, TrustKey
 from schemas.corpus import CorpusExample, CorpusImage, CorpusPhrase
@@ -24,14 +25,14 @@ MAX_BOXES = 100
 
 @dataclass(frozen=True)
 class Example:
-    """One image to train on, with gold in `box_frame`. `encoded`: its bytes where they are embedded.
+    """One image to train on, with gold in `box_frame`. `row`: the dataset's row that it is, if it is one.
 
     `trust`: by kind, region index and phrase or question; what is not in it is gold.
     """
 
     entry: CorpusImage
     box_frame: BoxFrame = "auto"
-    encoded: bytes | None = None
+    row: ImageRow | None = None
     trust: Mapping[TrustKey, Trust] = field(default_factory=dict)
 
 
@@ -47,17 +48,26 @@ class Shown:
 def row_example(row: ImageRow) -> Example:
     """A dataset's row as something to train on, with how far each of its labels is to be trusted."""
     gold, trust = read_row(row)
-    return Example(gold, "oriented", row.image.bytes, trust)
+    return Example(gold, "oriented", row, trust)
 
 
 def open_example(example: Example, limits: InputLimits) -> tuple[DecodedImage, CorpusImage]:
     """The upright image and what is known of it, its boxes in that image's pixels. Raises InputReject."""
-    data = example.encoded if example.encoded is not None else read_bytes(example.entry, limits)
+    data = _bytes_of(example, limits)
     image = decode_rgb(data, limits)
     entry, _ = oriented_entry(example.entry, image, example.box_frame)
     if not entry.regions:
         raise InputReject("box", "no_area", "no box of the image can be used")
     return image, entry
+
+
+def _bytes_of(example: Example, limits: InputLimits) -> bytes:
+    if example.row is None:
+        return read_bytes(example.entry, limits)
+    try:
+        return image_bytes(example.row, limits)
+    except DatasetError as error:
+        raise InputReject("fetch", "not_found", str(error)) from None
 
 
 def show(

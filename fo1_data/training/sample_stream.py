@@ -18,11 +18,10 @@ from PIL import Image
 from torch.utils.data import IterableDataset, get_worker_info
 
 from fo1_data.corpus.images import InputLimits, decode_rgb
-from fo1_data.corpus.storage import read_bytes
+from fo1_data.dataset.pixels import read_uri
 from fo1_data.errors import DatasetError, InputReject
 from fo1_data.training.row_groups import HeldGroups, RowGroup, lane_order, list_row_groups
 from fo1_data.training.workers import Workers
-from schemas.corpus import CorpusImage
 
 _REGION = "regions.list.element"
 _COLUMNS = ["uri", "image", "orientation", f"{_REGION}.box_xyxy", f"{_REGION}.brief_caption"]
@@ -133,16 +132,12 @@ class _Rows:
 
     def _pixels(self, row: int) -> np.ndarray:
         stored = self._images[row]
-        data = stored.as_py() if stored.is_valid else read_bytes(self._entry(row), self._limits)
+        data = stored.as_py() if stored.is_valid else read_uri(self._uris[row].as_py(), self._limits)
         if self._orientations[row] == 1:
             plain = _plain_rgb(data, self._limits)
             if plain is not None:
                 return plain
         return np.array(decode_rgb(data, self._limits).rgb)
-
-    def _entry(self, row: int) -> CorpusImage:
-        archive, _, inner = self._uris[row].as_py().partition("::")
-        return CorpusImage(uri=archive, inner=inner or None)
 
 
 def _plain_rgb(data: bytes, limits: InputLimits) -> np.ndarray | None:

@@ -1,5 +1,8 @@
 """What rows teach: settled labels only, a person's before a model's, each answer with its own trust."""
 
+import tarfile
+from pathlib import Path
+
 import numpy as np
 import pytest
 from factories import make_answer, make_count, make_label, make_row
@@ -8,10 +11,12 @@ pytest.importorskip("torch")
 
 from fo1_data.corpus.images import InputLimits
 from fo1_data.dataset.human_labels import human_label
+from fo1_data.dataset.pixels import read_uri
+from fo1_data.errors import InputReject
 from fo1_data.training.dataset_samples import open_example, row_example, show
 from fo1_data.training.row_gold import read_row, row_to_gold
 from fo1_data.training.samples import Trust, draw_questions
-from schemas.images import Grounding
+from schemas.images import EncodedImage, Grounding
 from schemas.labels import Decision, LabelKind, Source
 
 AT = "2026-11-24T10:00:00Z"
@@ -145,3 +150,17 @@ def test_a_count_that_the_named_regions_do_not_come_to_is_not_asked(row):
     kinds = {one.kind for one in draw_questions(shown.known, range(3), np.random.default_rng(0), 50)}
     assert LabelKind.GROUND in kinds
     assert LabelKind.COUNT not in kinds
+
+
+def test_an_image_in_an_archive_is_opened_and_a_changed_one_is_not(tmp_path):
+    row = make_row(1, folder=tmp_path / "images")
+    with tarfile.open(tmp_path / "x.tar", "w") as archive:
+        archive.add(row.uri, "a.png")
+    uri = f"{tmp_path}/x.tar::a.png"
+    packed = row.model_copy(update={"uri": uri, "uris": [uri], "image": EncodedImage(path=uri)})
+    image, _ = open_example(row_example(packed), InputLimits())
+    assert image.image_id == row.image_id
+    assert read_uri(uri, InputLimits()) == Path(row.uri).read_bytes()
+    Path(row.uri).write_bytes((tmp_path / "x.tar").read_bytes())
+    with pytest.raises(InputReject, match="another image now"):
+        open_example(row_example(row), InputLimits())

@@ -156,7 +156,7 @@ def test_a_source_reads_published_rows_in_a_set_order_and_holds_few_groups(tmp_p
     assert sorted(names[0][:9]) == sorted(names[0][9:]) == sorted(row.uri for row in rows)
     assert names[0][:9] != names[0][9:]
     assert len(sources[0]._held) <= 3
-    assert all(sources[2].at(place).encoded for place in range(9))
+    assert all(sources[2].at(place).row.image.bytes for place in range(9))
     assert all(example.regions for example in sources[2].entries())
 
 
