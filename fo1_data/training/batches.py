@@ -12,7 +12,7 @@ from fo1_data.errors import InputReject, RunError
 from fo1_data.model.checkpoint import Checkpoint
 from fo1_data.model.processing import PreparedImage
 from fo1_data.training.augmentation import augment
-from fo1_data.training.dataset_samples import Example, open_example, show
+from fo1_data.training.dataset_samples import Example, Shown, open_example, show
 from fo1_data.training.example_source import ExampleSource
 from fo1_data.training.negatives import PhraseBook
 from fo1_data.training.packing import PackedQuestions, pack_questions
@@ -33,72 +33,73 @@ class TrainingImage:
     packed: PackedQuestions
 
 
-def batch_of(
-    source: ExampleSource,
-    checkpoint: Checkpoint,
-    step: int,
-    config: TrainConfig,
-    book: PhraseBook | None = None,
-    workers: Workers | None = None,
-    rare: RareRegions | None = None,
-) -> list[TrainingImage]:
-    """This worker's images of a step. An image that cannot be used is left out of its step.
+class Batches:
+    """The steps of a run, drawn from a source for a checkpoint.
 
-    Raises RunError at the first step where nothing of the whole source can be used.
+    `book`: what absent phrases are taken from; `rare`: regions to paste; `workers`: who shares a step.
     """
-    first = step * config.batch_images
-    places = range(first, first + config.batch_images)
-    mine = workers.share_of(places) if workers is not None else list(places)
-    prepared = (prepare(source.at(place), checkpoint, config, place, book, rare) for place in mine)
-    images = [image for image in prepared if image is not None]
-    if not images and mine and step == 0 and not _any_usable(source, checkpoint, config):
-        raise RunError(
-            "no image could be read and had a question: check the dataset with fo1 dataset validate"
-        )
-    return images
 
+    def __init__(
+        self,
+        source: ExampleSource,
+        checkpoint: Checkpoint,
+        config: TrainConfig,
+        book: PhraseBook | None = None,
+        rare: RareRegions | None = None,
+        workers: Workers | None = None,
+    ) -> None:
+        self._source, self._checkpoint, self._config = source, checkpoint, config
+        self._book, self._rare, self._workers = book, rare, workers
 
-def _any_usable(source: ExampleSource, checkpoint: Checkpoint, config: TrainConfig) -> bool:
-    return any(prepare(source.at(place), checkpoint, config, place) for place in range(len(source)))
+    def of_step(self, step: int) -> list[TrainingImage]:
+        """This worker's images of a step. An image that cannot be used is left out of its step.
 
+        Raises RunError at the first step where nothing of the whole source can be used.
+        """
+        first = step * self._config.batch_images
+        places = range(first, first + self._config.batch_images)
+        mine = self._workers.share_of(places) if self._workers is not None else list(places)
+        images = [image for image in map(self._image_at, mine) if image is not None]
+        if not images and mine and step == 0 and not any(map(self._image_at, range(len(self._source)))):
+            raise RunError(
+                "no image could be read and had a question: check the dataset with fo1 dataset validate"
+            )
+        return images
 
-def prepare(
-    example: Example,
-    checkpoint: Checkpoint,
-    config: TrainConfig,
-    place: int,
-    book: PhraseBook | None = None,
-    rare: RareRegions | None = None,
-) -> TrainingImage | None:
-    """An image with its questions, or None where it cannot be read or has nothing to ask.
+    def _image_at(self, place: int) -> TrainingImage | None:
+        """An image with its questions, or None where it cannot be read or has nothing to ask.
 
-    All draws are made of the seed and the image's place in the series.
-    """
-    rng = np.random.default_rng([config.seed, place])
-    try:
+        All draws are made of the seed and the image's place in the series.
+        """
+        config = self._config
+        rng = np.random.default_rng([config.seed, place])
+        try:
+            shown = self._view(self._source.at(place), rng)
+        except InputReject:
+            return None
+        known = with_names_as_phrases(shown.known) if config.names_as_phrases else shown.known
+        share = config.negative_share if self._book is not None else None
+        indices = list(range(len(shown.boxes_xyxy)))
+        questions = draw_questions(known, indices, rng, config.questions_per_image, share)
+        if not questions:
+            return None
+        prepared = self._checkpoint.processor.prepare(shown.rgb, shown.boxes_xyxy)
+        weights = [weight_of(known.trust_in(question), config) for question in questions]
+        return TrainingImage(prepared, pack_questions(self._checkpoint.tokenizer, questions, weights))
+
+    def _view(self, example: Example, rng: np.random.Generator) -> Shown:
+        """The image as it is shown this time, with phrases to find absent. Raises InputReject."""
+        config = self._config
         image, entry = open_example(example, LIMITS)
-    except InputReject:
-        return None
-    rgb, trust = image.rgb, example.trust
-    if rare is not None and rng.random() < config.paste_share:
-        rgb, entry, trust = rare.paste(rgb, entry, trust, rng)
-    negatives = []
-    if book is not None:
-        most = max(2, config.questions_per_image // 2)
-        negatives = book.absent(entry, rng, most, config.near_miss_share)
-    rgb, entry = augment(rgb, entry, rng, config)
-    shown = show(rgb, entry, trust, rng, config.shuffle_boxes, config.box_jitter, negatives)
-    known = shown.known
-    if config.names_as_phrases:
-        known = with_names_as_phrases(known)
-    indices = list(range(len(shown.boxes_xyxy)))
-    share = config.negative_share if book is not None else None
-    questions = draw_questions(known, indices, rng, config.questions_per_image, share)
-    if not questions:
-        return None
-    prepared = checkpoint.processor.prepare(shown.rgb, shown.boxes_xyxy)
-    weights = [weight_of(known.trust_in(question), config) for question in questions]
-    return TrainingImage(prepared, pack_questions(checkpoint.tokenizer, questions, weights))
+        rgb, trust = image.rgb, example.trust
+        if self._rare is not None and rng.random() < config.paste_share:
+            rgb, entry, trust = self._rare.paste(rgb, entry, trust, rng)
+        negatives = []
+        if self._book is not None:
+            most = max(2, config.questions_per_image // 2)
+            negatives = self._book.absent(entry, rng, most, config.near_miss_share)
+        rgb, entry = augment(rgb, entry, rng, config)
+        return show(rgb, entry, trust, rng, config.shuffle_boxes, config.box_jitter, negatives)
 
 
 def weight_of(trust: Trust | None, config: TrainConfig) -> float:

@@ -22,7 +22,7 @@ from fo1_data.errors import ConfigError, RunError
 from fo1_data.model.checkpoint import Checkpoint, checkpoint_sha256, load_checkpoint, save_weights
 from fo1_data.model.device import choose_device
 from fo1_data.model.region_fusion import embed_prompt
-from fo1_data.training.batches import LIMITS, TrainingImage, batch_of, blank_image, pieces_of
+from fo1_data.training.batches import LIMITS, Batches, TrainingImage, blank_image, pieces_of
 from fo1_data.training.example_source import ExampleSource
 from fo1_data.training.negatives import PhraseBook
 from fo1_data.training.optimiser import clip_gradients, learning_rate, make_optimiser
@@ -174,6 +174,7 @@ def train(
     checkpoint = load_checkpoint(model, device=choose_device(config.device), dtype=torch.float32)
     trainer = Trainer(checkpoint, stage, config)
     workers = trainer.workers
+    batches = Batches(source, checkpoint, config, book, rare, workers)
     resumed = trainer.resume(out)
     if workers.first:
         out.mkdir(parents=True, exist_ok=True)
@@ -183,8 +184,7 @@ def train(
     workers.wait()
     losses: list[float] = []
     while trainer.step_number < config.steps:
-        images = batch_of(source, checkpoint, trainer.step_number, config, book, workers, rare)
-        losses.append(trainer.step(images))
+        losses.append(trainer.step(batches.of_step(trainer.step_number)))
         if workers.first:
             with (out / LOSSES).open("a", encoding="utf-8") as log:
                 log.write(json.dumps({"step": trainer.step_number, "loss": losses[-1]}) + "\n")

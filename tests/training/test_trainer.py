@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch")
 from fo1_data.errors import ConfigError, DatasetError  # noqa: E402
 from fo1_data.model.checkpoint import load_checkpoint  # noqa: E402
 from fo1_data.synthetic.gold import write_scenes  # noqa: E402
-from fo1_data.training.batches import TrainingImage, batch_of  # noqa: E402
+from fo1_data.training.batches import Batches, TrainingImage  # noqa: E402
 from fo1_data.training.example_source import ExampleSource  # noqa: E402
 from fo1_data.training.optimiser import learning_rate  # noqa: E402
 from fo1_data.training.settings import TrainConfig, load_train_config  # noqa: E402
@@ -30,7 +30,7 @@ def scenes(tmp_path_factory):
 def changed_names(stage, scenes, config):
     trainer = Trainer(load_checkpoint("fo1-tiny"), stage, config)
     before = {name: value.detach().clone() for name, value in trainer.model.named_parameters()}
-    trainer.step(batch_of(ExampleSource([scenes]), trainer.checkpoint, 0, config))
+    trainer.step(Batches(ExampleSource([scenes]), trainer.checkpoint, config).of_step(0))
     after = dict(trainer.model.named_parameters())
     return trainer, before, {name for name in before if not torch.equal(before[name], after[name])}
 
@@ -66,7 +66,7 @@ def test_a_padded_batch_and_single_samples_have_the_same_loss(scenes):
     """Also single questions: packing shows no question to another."""
     config = QUICK.model_copy(update={"batch_images": 4})
     trainer = Trainer(load_checkpoint("fo1-tiny"), 2, config)
-    images = batch_of(ExampleSource([scenes]), trainer.checkpoint, 0, config)
+    images = Batches(ExampleSource([scenes]), trainer.checkpoint, config).of_step(0)
     with torch.no_grad():
         together = trainer.loss(images).item()
         weights = [int((image.packed.targets != -100).sum()) for image in images]
