@@ -247,6 +247,8 @@ class Push:
             fresh = await repository.lock_review(session, review.id)
             if fresh is None or fresh.state != "pushing" or await repository.any_unsent(session, review.id):
                 return False
+            if fresh.image_grant_id != review.image_grant_id:
+                return False  # revoked meanwhile: what is there needs new addresses
             values = {"state": "open", "doubtful": False, "error": told, "pusher_seen_at": now()}
             await repository.set_review(session, review.id, **values)
         return True

@@ -186,7 +186,7 @@ async def test_after_a_revocation_the_next_push_gives_new_addresses(
 async def test_what_comes_while_a_push_is_closed_is_pushed(
     home: Path, dataset: tuple[Path, list[ImageRow]]
 ) -> None:
-    """A further round, and other options, asked for in the very moment in which the push ends."""
+    """A further round, other options, and other addresses, asked for in the very moment in which it ends."""
     fake = FakeLabelStudio()
     async with open_bench(home, dataset[0], fake, annotators=2) as bench:
         row = dataset[1][0]
@@ -194,7 +194,7 @@ async def test_what_comes_while_a_push_is_closed_is_pushed(
 
         async def meanwhile(request: httpx.Request) -> None:
             body = json.loads(request.content or b"null")
-            if request.method != "PATCH" or "model_version" not in body or len(asked) == 2:
+            if request.method != "PATCH" or "model_version" not in body or len(asked) == 3:
                 return
             asked.append("again")
             if len(asked) == 1:
@@ -202,7 +202,11 @@ async def test_what_comes_while_a_push_is_closed_is_pushed(
                 for person in (1, 2):
                     fake.annotate(task, edited(shown_image(row), a=f"said by {person}"), person=person)
                 await bench.changed()
+            elif len(asked) == 2:
+                await bench.ask_again(dataset[0], annotators=3)
             else:
+                async with bench.database.writing() as session:
+                    await datasets.revoke_grants(session, (await bench.review()).dataset_id or "")
                 await bench.ask_again(dataset[0], annotators=3)
 
         fake.meanwhile = meanwhile
@@ -212,6 +216,8 @@ async def test_what_comes_while_a_push_is_closed_is_pushed(
         assert (review.state, review.options["annotators"]) == ("open", 3)
         assert await bench.counts() == {"sent": 11}
         assert "disagreed" in fake.task_of(row.image_id)["data"]["why"]
+        grant = f"grant={review.image_grant_id}"
+        assert all(grant in task["data"]["image"] for task in fake.tasks.values())
 
 
 async def test_looking_at_a_finished_push_writes_nothing(
