@@ -14,11 +14,11 @@ import numpy as np
 from markupsafe import Markup
 
 from fo1_data.confidence.correctness import Judged
-from fo1_data.confidence.label_parts import label_parts
 from fo1_data.confidence.review_verdicts import judge_reviewed
 from fo1_data.confidence.risk_bound import error_interval
 from fo1_data.confidence.risk_figures import reliability, risk_curve
 from fo1_data.dataset.correction_history import CorrectionHistory
+from fo1_data.dataset.label_parts import label_parts
 from fo1_data.preflight import REVIEW_S_PER_LABEL
 from fo1_data.report_curves import curve_chart, thinned, top_of_axis
 from schemas.corrections import Correction

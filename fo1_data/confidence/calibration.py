@@ -15,7 +15,6 @@ import numpy.typing as npt
 from pydantic import ValidationError
 
 from fo1_data.confidence.correctness import Judged
-from fo1_data.confidence.label_parts import draw
 from fo1_data.confidence.model_fit import FAMILIES, NUM_FOLDS, fit
 from fo1_data.confidence.risk_figures import aurc, auroc, expected_calibration_error
 from fo1_data.confidence.scoring import confidence, score
@@ -28,6 +27,7 @@ from fo1_data.confidence.signal_columns import (
     signals_of,
 )
 from fo1_data.corpus.storage import open_store, split_address
+from fo1_data.dataset.label_parts import draw
 from fo1_data.errors import CalibrationError, StorageError
 from schemas.calibration import (
     CALIBRATION_VERSION,

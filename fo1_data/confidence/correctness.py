@@ -15,7 +15,7 @@ know. Matching and wording are those of `fo1_data.evaluation`.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from fo1_data.confidence.label_parts import LabelPart, label_parts
+from fo1_data.dataset.label_parts import LabelPart, label_parts
 from fo1_data.evaluation.captions import CaptionMatch, brief_caption_right, says, text_right
 from fo1_data.evaluation.detection import named_regions, wanted_regions
 from fo1_data.evaluation.matching import Pair

@@ -12,11 +12,11 @@ from array import array
 import numpy as np
 import numpy.typing as npt
 
-from fo1_data.confidence.label_parts import LabelPart
 from fo1_data.confidence.reasons import DIRECTED, oriented
 from fo1_data.confidence.routing import Router
 from fo1_data.confidence.signal_columns import feature_of, signals_of
 from fo1_data.dataset.human_labels import is_stale
+from fo1_data.dataset.label_parts import LabelPart
 from fo1_data.evaluation.words import words_of
 from schemas.images import ImageRow
 

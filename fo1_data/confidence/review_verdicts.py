@@ -11,7 +11,7 @@ at, what was routed to review and what stands beside it, is a selected sample, a
 from collections.abc import Iterable
 
 from fo1_data.confidence.correctness import Judged
-from fo1_data.confidence.label_parts import LabelPart, label_parts
+from fo1_data.dataset.label_parts import LabelPart, label_parts
 from fo1_data.evaluation.words import words_of
 from schemas.corrections import Correction, CorrectionAction, Lane
 from schemas.images import Count, ImageRow

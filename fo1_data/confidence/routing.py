@@ -12,11 +12,11 @@ import numpy as np
 
 from fo1_data.confidence.acceptance import acceptances
 from fo1_data.confidence.calibration_match import covers
-from fo1_data.confidence.label_parts import LabelPart, draw, label_parts
 from fo1_data.confidence.reasons import reasons_for
 from fo1_data.confidence.scoring import Scorer, confidence
 from fo1_data.confidence.signal_columns import prepare, signals_of
 from fo1_data.dataset.human_labels import is_locked, is_stale
+from fo1_data.dataset.label_parts import LabelPart, draw, label_parts
 from schemas.calibration import Acceptance, Calibration, KindCalibration, RoutingSettings
 from schemas.images import Grounding, ImageRow
 from schemas.labels import Decision, Label, LabelKind, strictest

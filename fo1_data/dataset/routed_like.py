@@ -4,16 +4,19 @@ Routing a corrected dataset again changes confidences, decisions and their reaso
 said. So they are carried back to the row as it was before its corrections, from which the next merge starts.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from fo1_data.dataset.human_labels import STALE, is_locked
+from fo1_data.dataset.label_parts import label_parts
 from fo1_data.dataset.region_names import RegionNames
 from schemas.corrections import Correction
-from schemas.images import ImageRow
+from schemas.images import Answer, ImageRow
 from schemas.labels import Label, LabelKind
 
-# The kind of a label, its region by its first name, its phrase or question, and what it says.
-_Key = tuple[LabelKind, str | None, str, str]
+# The kind of a label, its region by its first name, its phrase or question, what it says, and its number
+# among those of which all this is the same.
+_Key = tuple[LabelKind, str | None, str, str, int]
 
 
 def routed_like(original: ImageRow, row: ImageRow, corrections: Sequence[Correction]) -> ImageRow:
@@ -30,17 +33,23 @@ def routed_like(original: ImageRow, row: ImageRow, corrections: Sequence[Correct
 
 
 def _open_labels(row: ImageRow, names: RegionNames) -> Iterator[tuple[_Key, Label]]:
-    """The labels of a row that no person has spoken of, each by what tells it from the others."""
-    found: list[tuple[str | None, str, Label]] = [
-        (names.name(region.region_id), "", label) for region in row.regions for label in region.labels
-    ]
-    found += [(names.name(part.phrase), part.phrase, part.label) for part in row.groundings]
-    found += [(None, part.phrase, part.label) for part in row.counts]
-    found += [(names.name(part.region_id), part.question, part.label) for part in row.answers]
-    for region, subject, label in found:
-        if not is_locked(label):
+    """The labels of a row that no person has spoken of, each by what tells it from the others.
+
+    Those of people are numbered too: one that was confirmed stands where it stood.
+    """
+    seen: Counter[tuple[str | None, ...]] = Counter()
+    for part in label_parts(row):
+        subject, text = part.subject, part.label.text
+        region = part.region.region_id if part.region is not None else None
+        if isinstance(part.part, Answer):
+            region = part.part.region_id
+        elif part.kind is LabelKind.VISUAL_EXAMPLE:
             # The phrase of an example is its region's id, which a move changes.
-            yield (
-                (label.kind, region, "" if label.kind is LabelKind.VISUAL_EXAMPLE else subject, label.text),
-                label,
-            )
+            region, subject = subject, ""
+        elif part.kind is LabelKind.COUNT:
+            # A count goes down with a region that a person deletes.
+            text = ""
+        alike = (part.kind, names.name(region), subject, text)
+        if not is_locked(part.label):
+            yield (*alike, seen[alike]), part.label
+        seen[alike] += 1

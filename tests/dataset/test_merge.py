@@ -4,12 +4,13 @@ import io
 
 import pyarrow.parquet as pq
 import pytest
-from factories import make_dataset, make_row
+from factories import make_count, make_dataset, make_label, make_row
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from made_corrections import correct, corrections_of
 
-from fo1_data.dataset.compare import compare_datasets
+from fo1_data.dataset.apply_corrections import apply_corrections
+from fo1_data.dataset.compare import compare_datasets, differing_columns
 from fo1_data.dataset.correction_sources import read_corrections
 from fo1_data.dataset.derive import VersionWriter
 from fo1_data.dataset.human_labels import is_locked, is_stale
@@ -17,10 +18,12 @@ from fo1_data.dataset.merge import merge_corrections
 from fo1_data.dataset.publish import publish
 from fo1_data.dataset.reader import open_dataset
 from fo1_data.dataset.remove import remove_image
+from fo1_data.dataset.routed_like import routed_like
 from fo1_data.dataset.validate import validate_dataset
 from fo1_data.errors import DatasetError
 from schemas.corrections import correction_line
-from schemas.labels import Decision, strictest
+from schemas.images import Grounding
+from schemas.labels import Decision, LabelKind, Source, strictest
 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -113,6 +116,43 @@ def test_what_stood_there_first_is_kept_when_routing_comes_between(tmp_path):
     assert [region.brief_caption for region in original.regions] == [r.brief_caption for r in row.regions]
     # What only routing changed is as it was routed last.
     assert after.groundings[0].label.reasons == ["routed"]
+
+
+def test_labels_alike_keep_each_their_own_routing(tmp_path):
+    """A phrase named twice, text that the corpus has too, and a count that goes down with a region."""
+    row = make_row(1, num_regions=3)
+    names = [region.region_id for region in row.regions]
+    caption = LabelKind.GROUNDED_CAPTION
+    row.caption, row.groundings = "a cat and a cat and a cat", [
+        Grounding(phrase="a cat", kind=caption, region_ids=[name], label=make_label(caption, text))
+        for name, text in zip(names, ("first", "second", "second"), strict=True)
+    ]  # fmt: skip
+    row.counts = [make_count(row.regions)]
+    corpus, model = make_label(LabelKind.OCR, "EXIT", source=Source.CORPUS), make_label(LabelKind.OCR, "EXIT")
+    row.regions[1].labels += [corpus, model]
+    make_dataset(tmp_path / "v1", [row])
+    changes = [
+        correct(row, "deleted", region_id=names[2]),
+        correct(row, "verdict", kind="grounded_caption", subject="a cat", right=False,
+                before={"region_ids": names[:1]}),
+    ]  # fmt: skip
+    merge_corrections(str(tmp_path / "v1"), changes, str(tmp_path / "v2"))
+    old = open_dataset(str(tmp_path / "v2"))
+    corrected = next(old.rows())
+    model_labels = corrected.answered_labels()
+    for place, label in enumerate(model_labels):
+        label.confidence, label.decision = (place + 1) / 16, Decision.ACCEPT
+    for region in corrected.regions:
+        region.decision = strictest(label.decision for label in region.labels)
+    corrected.decision = Decision.ACCEPT
+    first = old.history().originals[row.image_id]
+
+    routed_first = routed_like(first, corrected, changes)
+
+    again = apply_corrections(routed_first, changes).row
+    assert not differing_columns(again, corrected)
+    assert len(model_labels) == 6
+    assert routed_first.regions[1].labels[1].confidence is None
 
 
 def test_corrections_of_another_dataset_are_refused(tmp_path):

@@ -6,8 +6,8 @@ import pytest
 from factories import make_dataset, make_row
 
 from fo1_data.confidence.correctness import Judged
-from fo1_data.confidence.label_parts import label_parts
 from fo1_data.dataset.correction_history import CorrectionHistory
+from fo1_data.dataset.label_parts import label_parts
 from fo1_data.dataset.merge import merge_corrections
 from fo1_data.report import write_report
 from fo1_data.report_curves import curve_chart, thinned, top_of_axis
