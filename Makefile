@@ -42,7 +42,7 @@ label-studio: $(READY) ## Run a real Label Studio on loopback; prints its addres
 	$(BIN)/python -m services.label_studio_server
 
 test: $(READY) ## Run every test that needs no GPU
-	$(BIN)/python -m pytest -n $(TESTERS) --dist loadgroup --no-loadscope-reorder --durations=40 --durations-min=4
+	$(BIN)/python -m pytest -n $(TESTERS) --dist loadscope --no-loadscope-reorder --durations=40 --durations-min=4
 
 check: $(READY) ## Format, lint, types, import rules
 	$(BIN)/ruff format --check .

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,16 +30,27 @@ TOGETHER = {
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
-@pytest.hookimpl(tryfirst=True)
+def group_of(file: str) -> str:
+    """What a file of that name shares with others; else the file itself."""
+    return next((group for group, files in TOGETHER.items() if file in files), file)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """For runs in several processes: a file stays with one of them, and what takes longest comes first."""
-    groups = {
-        item.path: next((name for name, files in TOGETHER.items() if item.path.name in files), item.path.name)
-        for item in items
-    }
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(groups[item.path]))
-    items.sort(key=lambda item: [*TOGETHER, groups[item.path]].index(groups[item.path]))
+    """What takes longest comes first: a run in several processes ends with what is short."""
+    items.sort(key=lambda item: [*TOGETHER, group_of(item.path.name)].index(group_of(item.path.name)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """In a run in several processes a group stays with one of them."""
+    # Marks of pytest-xdist's own (loadgroup) need names of tests that pytest 9.2 no longer lets it change.
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Groups(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group_of(Path(nodeid.partition("::")[0]).name)
+
+    return Groups(config, log)
 
 
 @pytest.fixture(scope="session")
