@@ -17,6 +17,7 @@ from typing import Any
 from actors.cluster import LOCAL, chosen_address, nodes, ray_for
 from fo1_data import errors
 from fo1_data.corpus.addresses import normalise
+from fo1_data.corpus.storage import open_store
 from fo1_data.errors import ClusterError, Fo1Error, StorageError
 from fo1_data.training.settings import Stage, TrainConfig
 from schemas.jobs import RunConfig
@@ -114,7 +115,7 @@ def _train_worker(settings: dict[str, Any]) -> None:
         report = train(settings["addresses"], settings["stage"], settings["model"], out, config, progress)
     if context.get_world_rank() == 0:
         (out / _FOLDER / _ERROR).unlink(missing_ok=True)
-        (out / _FOLDER / _REPORT).write_text(json.dumps(report), encoding="utf-8")
+        _leave(out, _REPORT, report)
 
 
 def _die_if_told(settings: dict[str, Any], out: Path, rank: int, step: int) -> None:
@@ -132,10 +133,13 @@ def _left_for_the_driver(out: Path) -> Iterator[None]:
     try:
         yield
     except Fo1Error as error:
-        told = {"kind": type(error).__name__, "message": str(error)}
-        (out / _FOLDER).mkdir(parents=True, exist_ok=True)
-        (out / _FOLDER / _ERROR).write_text(json.dumps(told), encoding="utf-8")
+        _leave(out, _ERROR, {"kind": type(error).__name__, "message": str(error)})
         raise
+
+
+def _leave(out: Path, name: str, told: dict[str, Any]) -> None:
+    """Whole or not at all: several workers may write at once, and be killed while they do."""
+    open_store(str(out / _FOLDER)).write_bytes(name, json.dumps(told).encode())
 
 
 def _left_error(out: Path) -> Fo1Error | None:

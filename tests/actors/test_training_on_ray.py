@@ -1,6 +1,7 @@
 """Training on Ray Train: two workers, one of them lost on the way, and the losses of an undisturbed run."""
 
 import json
+import resource
 import shutil
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 
 from actors.training import TEST_KILL_AT, _left_error, _left_for_the_driver, _train_worker, train_on_ray
 from fo1_data.dataset.lineage import trace
-from fo1_data.errors import ConfigError
+from fo1_data.errors import ConfigError, StorageError
 from fo1_data.model.checkpoint import find_checkpoint
 from fo1_data.synthetic.gold import write_scenes
 from fo1_data.training.settings import TrainConfig
@@ -50,3 +51,15 @@ def test_what_the_user_must_mend_reaches_the_driver_and_is_not_tried_again(tmp_p
     assert str(found) == "name a new --out"
     # A worker that is started again has nothing to do: nothing of its settings is even looked at.
     _train_worker({"out": str(tmp_path)})
+
+
+def test_an_error_that_was_cut_off_while_it_was_written_is_no_error(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20, hard))  # bytes of a file, the rest cannot be written
+        with pytest.raises((OSError, StorageError)), _left_for_the_driver(tmp_path):
+            raise ConfigError("name a new --out")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    assert _left_error(tmp_path) is None
