@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.database.engine import Database
+from services.database.locks import lock_name
 from services.database.models import DatasetRecord, now
 from services.datasets import registry
 from services.datasets import repository as dataset_repository
@@ -65,7 +66,9 @@ async def ask_for_push(
     """The review of a dataset: made, or found again and, where other options were given, filled up."""
     assert settings.label_studio_url is not None
     key = record.manifest_sha256[:16]
-    review = await repository.review_by_key(session, key, settings.label_studio_url)
+    await lock_name(session, f"review {key}")
+    known = await repository.review_by_key(session, key, settings.label_studio_url)
+    review = await repository.lock_review(session, known.id) if known is not None else None
     if review is None:
         return await _create(session, settings.label_studio_url, key, record, title, options)
     options = _as_before(review, options)
