@@ -101,6 +101,12 @@ def public_address(host: str, port: int, resolve_host: Resolve = resolve) -> str
     return found[0]
 
 
+# Mapped (RFC 4291), compatible (RFC 4291), translated (RFC 2765), NAT64 (RFC 6052).
+_ENDS_IN_IPV4 = tuple(
+    map(ipaddress.IPv6Network, ("::ffff:0:0/96", "::/96", "::ffff:0:0:0/96", "64:ff9b::/96"))
+)
+
+
 class PublicOnly(httpx.BaseTransport):
     """Sends requests to public addresses alone, each to the very address that was checked."""
 
@@ -126,8 +132,20 @@ class PublicOnly(httpx.BaseTransport):
 
 def _is_public(address: str) -> bool:
     found = ipaddress.ip_address(address.split("%", 1)[0])
-    mapped = getattr(found, "ipv4_mapped", None) or getattr(found, "sixtofour", None)
-    return found.is_global and not found.is_multicast and (mapped is None or mapped.is_global)
+    inner = _inner_ipv4(found) if isinstance(found, ipaddress.IPv6Address) else None
+    if inner is not None and not (inner.is_global and not inner.is_multicast):
+        return False
+    in_site = isinstance(found, ipaddress.IPv6Address) and found.is_site_local
+    return found.is_global and not found.is_multicast and not in_site
+
+
+def _inner_ipv4(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    """The IPv4 address that a translator or tunnel would send on to, if the address names one."""
+    if address.sixtofour is not None:
+        return address.sixtofour
+    if any(address in network for network in _ENDS_IN_IPV4):
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return None
 
 
 @dataclass(frozen=True)
