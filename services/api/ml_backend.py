@@ -15,7 +15,8 @@ from services.context import Context, InContext
 from services.predictions.images import NamedImage, find_image
 from services.predictions.label_studio import Drawn, drawn_in, names_of, question_for, results_of
 from services.problems import Problem
-from services.review.service import is_from_label_studio
+from services.review import repository as reviews
+from services.review.live import is_live_secret
 from services.security.keys import Caller, Scope, find_caller
 
 router = APIRouter(prefix="/ml", tags=["Label Studio's ML backend"])
@@ -32,8 +33,8 @@ async def backend_caller(
     bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)] = None,
 ) -> Caller:
     """Who asks: a key with the scope review or label, as a password or a bearer token."""
-    if password is not None and is_from_label_studio(context.settings, password.username, password.password):
-        return Caller(password.username, frozenset([Scope.LABEL]))  # a live review's project
+    if password is not None and await _is_of_live_review(context, password):
+        return Caller(password.username, frozenset([Scope.LABEL]))
     key = password.password if password is not None else bearer.credentials if bearer is not None else None
     if key is None:
         raise Problem(401, "no key: give one as the password", _CHALLENGE)
@@ -44,6 +45,14 @@ async def backend_caller(
     if not (caller.may(Scope.REVIEW) or caller.may(Scope.LABEL)):
         raise Problem(403, "this key lacks the scope review or label")
     return caller
+
+
+async def _is_of_live_review(context: Context, given: HTTPBasicCredentials) -> bool:
+    if not is_live_secret(context.settings, given.username, given.password):
+        return False
+    async with context.database.reading() as session:
+        review = await reviews.find_review(session, given.username)
+    return review is not None and bool(review.options.get("live"))
 
 
 async def _admit(request: Request, context: Context) -> Caller:

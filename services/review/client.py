@@ -231,17 +231,28 @@ class LabelStudio:
             "timeout": ML_TIMEOUT_S,
         }
 
-        async def there(sdk: Any, options: dict[str, Any]) -> list[int]:
-            found = await sdk.ml.list(project=project_id, request_options=options)
-            return sorted(int(one.id) for one in found if one.url == url)
-
         async def put(sdk: Any, options: dict[str, Any]) -> int:
             values = {"url": url, "project": project_id, **fields, "request_options": options}
             one = await (sdk.ml.update(ours[0], **values) if ours else sdk.ml.create(**values))
             return int(one.id)
 
-        ours = await self._connection.read("ML backends", there)
+        ours = await self.ml_backends(project_id, url)
         return await self._connection.write("ML backend", put)
+
+    async def ml_backends(self, project_id: int, url: str) -> list[int]:
+        """The ids of the project's ML backends at `url`, the oldest first."""
+
+        async def ask(sdk: Any, options: dict[str, Any]) -> list[int]:
+            found = await sdk.ml.list(project=project_id, request_options=options)
+            return sorted(int(one.id) for one in found if one.url == url)
+
+        return await self._connection.read("ML backends", ask)
+
+    async def delete_ml_backend(self, number: int) -> None:
+        """Take an ML backend from its project."""
+        await self._connection.write(
+            "ML backend", lambda sdk, options: sdk.ml.delete(number, request_options=options)
+        )
 
     async def people(self) -> dict[int, str]:
         """The names of users by id: their email, else their user name."""

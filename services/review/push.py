@@ -18,14 +18,13 @@ from services.database.models import now
 from services.review import repository
 from services.review.client import LOOKUP, LabelStudio
 from services.review.connection import (
-    LabelStudioError,
     LabelStudioGone,
-    LabelStudioLost,
     LabelStudioRefused,
 )
 from services.review.convert import KEY, ls_task
 from services.review.labelling_config import CONFIG, INSTRUCTION, LIVE_CONFIG
 from services.review.lease import LEASE_S, Holder
+from services.review.live import LiveBackend
 from services.review.models import Review, ReviewItem
 from services.review.plan import plan_items
 from services.review.repository import GONE, REFUSED, SENDING, WAITING
@@ -44,8 +43,8 @@ class Push:
     """Pushes reviews to one Label Studio.
 
     `image_urls` gives for a review the function from an image's id to the address that a browser loads;
-    `webhook` the address and secret of a review's webhook (None: none is registered); `live` the same of the
-    ML backend that a live review is connected to.
+    `webhook` the address and secret of a review's webhook (None: none is registered); `live` connects
+    the projects of live reviews (None: no review is).
     """
 
     def __init__(
@@ -56,7 +55,7 @@ class Push:
         webhook: Callable[[str], tuple[str, str] | None],
         holder: Holder | None = None,
         batch_items: int = BATCH_ITEMS,
-        live: Callable[[str], tuple[str, str]] | None = None,
+        live: LiveBackend | None = None,
     ) -> None:
         self._database, self._client = database, client
         self._image_urls, self._webhook, self._live = image_urls, webhook, live
@@ -241,7 +240,7 @@ class Push:
         assert review.project_id is not None
         if review.doubtful:
             await remove_doubles(self._database, self._client, review.id, review.project_id)
-        told = await self._connect(review, review.project_id)
+        told = await self._live.settle(review, review.project_id) if self._live is not None else None
         await self._client.update_project(review.project_id, model_version=review.model_version)
         async with self._database.writing() as session:
             fresh = await repository.lock_review(session, review.id)
@@ -252,22 +251,6 @@ class Push:
             values = {"state": "open", "doubtful": False, "error": told, "pusher_seen_at": now()}
             await repository.set_review(session, review.id, **values)
         return True
-
-    async def _connect(self, review: Review, project_id: int) -> str | None:
-        """Connect a live review's project to our ML backend; what is wrong where that cannot be."""
-        if not review.options.get("live") or self._live is None:
-            return None
-        url, secret = self._live(review.id)
-        # A project that was pushed without it has another configuration.
-        await self._client.update_project(project_id, label_config=LIVE_CONFIG)
-        try:
-            await self._client.set_ml_backend(project_id, url, review.id, secret, "fo1")
-        except LabelStudioLost:
-            raise
-        except LabelStudioError as error:  # it does not reach us, or may not
-            _log.warning("review %s is not live: %s", review.id, error)
-            return f"live labelling is not connected: {error}"[:1000]
-        return None
 
     async def _set(self, review: Review, **values: Any) -> None:
         async with self._database.writing() as session:

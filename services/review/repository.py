@@ -86,6 +86,12 @@ async def lock_review(session: AsyncSession, review_id: str) -> Review | None:
     return (await session.scalars(wanted.execution_options(populate_existing=True))).one_or_none()
 
 
+async def clear_error(session: AsyncSession, review_id: str, told: str) -> None:
+    """Take back what was told of a review, if it is that what is told."""
+    mine = (Review.id == review_id, Review.error == told)
+    await session.execute(update(Review).where(*mine).values(error=None))
+
+
 async def set_review(session: AsyncSession, review_id: str, **values: Any) -> None:
     """Change columns of a review."""
     await session.execute(update(Review).where(Review.id == review_id).values(**values))

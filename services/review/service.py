@@ -15,6 +15,7 @@ from services.identifiers import new_id
 from services.problems import Problem
 from services.review import inbox, repository
 from services.review.client import LabelStudio
+from services.review.live import LiveBackend
 from services.review.models import Review
 from services.review.push import Push
 from services.review.worker import ReviewWorker
@@ -37,10 +38,7 @@ def make_worker(settings: Settings, database: Database, signer: UrlSigner) -> Re
     def webhook(review_id: str) -> tuple[str, str]:
         return f"{settings.base_url}/v1/webhooks/label-studio", webhook_secret(settings, review_id)
 
-    def live(review_id: str) -> tuple[str, str]:
-        return f"{settings.base_url}/ml", webhook_secret(settings, review_id)
-
-    push = Push(database, client, image_urls, webhook, live=live)
+    push = Push(database, client, image_urls, webhook, live=LiveBackend(client, settings))
     return ReviewWorker(database, client, push, pull_every_s=settings.review_pull_every_s)
 
 
@@ -74,7 +72,9 @@ async def ask_for_push(
     options = _as_before(review, options)
     if review.state == "failed" and review.project_id is None:
         await repository.send_again(session, review.id)
-    again = review.state == "failed" or review.options != options
+    # An open review with an error is one whose live labelling could not be connected.
+    unconnected = review.state == "open" and review.error is not None and options.get("live") is not None
+    again = review.state == "failed" or review.options != options or unconnected
     if again:
         review.options, review.state, review.error = options, "preparing", None
     if again or not await _is_granted(session, review):
@@ -91,9 +91,11 @@ def _as_before(review: Review, options: dict[str, Any]) -> dict[str, Any]:
     was = bool(review.options.get("blind"))
     if options.get("blind") not in (None, was):
         raise Problem(409, f"this review is{'' if was else ' not'} blind already: what people see stays so")
-    live = bool(review.options.get("live") if options.get("live") is None else options["live"])
+    live = review.options.get("live") if options.get("live") is None else options["live"]
+    if not live and "live" not in review.options:
+        live = None  # it never was: there is nothing to disconnect
     rest = {name: value for name, value in options.items() if name not in ("blind", "live")}
-    return {**rest, **({"blind": True} if was else {}), **({"live": True} if live else {})}
+    return {**rest, **({"blind": True} if was else {}), **({} if live is None else {"live": live})}
 
 
 async def _is_granted(session: AsyncSession, review: Review) -> bool:

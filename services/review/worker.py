@@ -7,6 +7,7 @@ lost is tried again with growing pauses; the review says so. Times in seconds.
 import asyncio
 import logging
 import time
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy.exc import InterfaceError, OperationalError
@@ -29,6 +30,14 @@ PULL_EVERY_S = 60.0
 MAX_PAUSE_S = 30.0
 
 
+@dataclass(frozen=True)
+class _Failure:
+    """How often in a row a review went wrong, and what it says of that."""
+
+    times: int
+    told: str
+
+
 class ReviewWorker:
     """Run its `loop`; `wake` it where something has just come in."""
 
@@ -46,7 +55,7 @@ class ReviewWorker:
         self._pull_every_s = pull_every_s
         self.loop = Loop("reviews", self.look_once, every_s)
         self._pulling: dict[str, asyncio.Lock] = {}
-        self._failures: dict[str, int] = {}
+        self._failures: dict[str, _Failure] = {}
         self._not_before: dict[str, float] = {}
 
     def wake(self) -> None:
@@ -81,8 +90,9 @@ class ReviewWorker:
                 busy |= await self._inbox.look(review.id)
                 if self._is_due(review):
                     await self._pull.changed(review.id)
-            if self._failures.pop(review.id, None):
-                await self._set(review, error=None)
+            if (failure := self._failures.pop(review.id, None)) is not None:
+                async with self._database.writing() as session:
+                    await repository.clear_error(session, review.id, failure.told)
             return busy
         except LabelStudioError as error:
             if isinstance(error, LabelStudioGone) and await self._is_gone(review):
@@ -120,10 +130,11 @@ class ReviewWorker:
         return review.pulled_at is None or (now() - review.pulled_at).total_seconds() >= self._pull_every_s
 
     async def _put_off(self, review: Review, error: object) -> None:
-        times = self._failures[review.id] = self._failures.get(review.id, 0) + 1
+        times = self._failures[review.id].times + 1 if review.id in self._failures else 1
+        self._failures[review.id] = failure = _Failure(times, str(error)[:1000])
         self._not_before[review.id] = time.monotonic() + min(2.0 ** min(times, 10) * 0.5, MAX_PAUSE_S)
         _log.warning("review %s: %s; it is tried again", review.id, error)
-        await self._set(review, error=str(error)[:1000])
+        await self._set(review, error=failure.told)
 
     async def _set(self, review: Review, **values: Any) -> None:
         async with self._database.writing() as session:

@@ -33,6 +33,8 @@ class FakeLabelStudio(httpx.AsyncBaseTransport):
         self.projects: dict[int, dict[str, Any]] = {}
         self.tasks: dict[int, dict[str, Any]] = {}
         self.webhooks: dict[int, dict[str, Any]] = {}
+        self.ml_backends: dict[int, dict[str, Any]] = {}
+        self.refuses_ml_backends = False
         self.refused_images: set[str] = set()
         self.fault: Fault = lambda request: None
         self.meanwhile: Callable[[httpx.Request], Awaitable[None]] | None = None
@@ -124,6 +126,8 @@ class FakeLabelStudio(httpx.AsyncBaseTransport):
             return 200, [{"id": number, "email": f"person{number}@example.org"} for number in range(1, 9)]
         if parts[0] == "webhooks":
             return self._webhooks(request.method, parts, body)
+        if parts[0] == "ml":
+            return self._ml(request.method, parts, body)
         if parts[0] == "projects":
             return self._projects(request.method, parts, body)
         if request.method == "PATCH":
@@ -172,6 +176,18 @@ class FakeLabelStudio(httpx.AsyncBaseTransport):
         number = int(parts[1]) if len(parts) > 1 else next(self._ids)
         self.webhooks[number] = {"id": number, **body}
         return 200, self.webhooks[number]
+
+    def _ml(self, method: str, parts: list[str], body: Any) -> tuple[int, Any]:
+        if method == "GET":
+            return 200, list(self.ml_backends.values())
+        if method == "DELETE":
+            self.ml_backends.pop(int(parts[1]))
+            return 204, None
+        if self.refuses_ml_backends:
+            return 400, {"detail": "the backend does not answer"}
+        number = int(parts[1]) if len(parts) > 1 else next(self._ids)
+        self.ml_backends[number] = {"id": number, **body}
+        return 200, self.ml_backends[number]
 
     def _list(self, parameters: dict[str, str]) -> tuple[int, Any]:
         query = json.loads(parameters["query"])

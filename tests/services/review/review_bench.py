@@ -23,6 +23,7 @@ from services.review import inbox, repository, service
 from services.review.client import LabelStudio
 from services.review.inbox import Inbox
 from services.review.lease import Holder
+from services.review.live import LiveBackend
 from services.review.models import Review
 from services.review.pull import Pull, Pulled
 from services.review.push import Push
@@ -56,7 +57,13 @@ class Bench:
 
     def __post_init__(self) -> None:
         self.push = Push(
-            self.database, self.client, _image_urls, _webhook, self.holder or Holder(), self.batch_items
+            self.database,
+            self.client,
+            _image_urls,
+            _webhook,
+            self.holder or Holder(),
+            self.batch_items,
+            LiveBackend(self.client, self.settings),
         )
         self.pull = Pull(self.database, self.client)
         self.inbox = Inbox(self.database, self.pull)

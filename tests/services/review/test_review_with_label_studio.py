@@ -156,6 +156,13 @@ def test_label_studio_asks_the_model_while_people_annotate(pair: Pair, tmp_path:
     wrong = httpx.post(f"{pair.url}/ml/setup", json={}, auth=(review["id"], "0" * 64))
     assert wrong.status_code == 401
 
+    # No longer live, and live again.
+    review = pair.push(dataset, live=False)
+    assert pair.ls.get("/api/ml", params={"project": review["project_id"]}).json() == []
+    review = pair.push(dataset, live=True)
+    (backend,) = pair.ls.get("/api/ml", params={"project": review["project_id"]}).json()
+    assert (review["error"], backend["state"]) == (None, "CO")
+
 
 @pytest.fixture
 def serve(pair: Pair, tmp_path: Path) -> Iterator["Serve"]:
