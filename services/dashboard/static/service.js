@@ -62,7 +62,7 @@
     stood = entry && event.detail.target.contains(entry) ? entry.href : null;
   });
   document.addEventListener("htmx:afterSwap", () => {
-    if (stood) [...document.querySelectorAll("a[data-step]")].find((entry) => entry.href === stood)?.focus();
+    if (stood) [...document.querySelectorAll("a[data-step]")].find((entry) => entry.href === stood)?.focus({preventScroll: true});
     stood = null;
   });
 
