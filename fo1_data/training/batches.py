@@ -13,6 +13,7 @@ from fo1_data.model.checkpoint import Checkpoint
 from fo1_data.model.processing import PreparedImage
 from fo1_data.training.augmentation import augment
 from fo1_data.training.dataset_samples import Example, Shown, open_example, show
+from fo1_data.training.distractors import Distractors, with_distractors
 from fo1_data.training.example_source import ExampleSource
 from fo1_data.training.negatives import PhraseBook
 from fo1_data.training.packing import PackedQuestions, pack_questions
@@ -20,6 +21,7 @@ from fo1_data.training.rare_regions import RareRegions
 from fo1_data.training.samples import Question, Trust, draw_questions, with_names_as_phrases
 from fo1_data.training.settings import TrainConfig
 from fo1_data.training.workers import Workers
+from schemas.corpus import CorpusRegion
 from schemas.labels import LabelKind
 
 LIMITS = InputLimits()
@@ -36,7 +38,8 @@ class TrainingImage:
 class Batches:
     """The steps of a run, drawn from a source for a checkpoint.
 
-    `book`: what absent phrases are taken from; `rare`: regions to paste; `workers`: who shares a step.
+    `book`: what absent phrases are taken from; `rare`: regions to paste; `distractors`: boxes to show beside
+    the labelled ones; `workers`: who shares a step.
     """
 
     def __init__(
@@ -46,10 +49,12 @@ class Batches:
         config: TrainConfig,
         book: PhraseBook | None = None,
         rare: RareRegions | None = None,
+        distractors: Distractors | None = None,
         workers: Workers | None = None,
     ) -> None:
         self._source, self._checkpoint, self._config = source, checkpoint, config
-        self._book, self._rare, self._workers = book, rare, workers
+        self._book, self._rare, self._distractors = book, rare, distractors
+        self._workers = workers
 
     def of_step(self, step: int) -> list[TrainingImage]:
         """This worker's images of a step. An image that cannot be used is left out of its step.
@@ -98,8 +103,11 @@ class Batches:
         if self._book is not None:
             most = max(2, config.questions_per_image // 2)
             negatives = self._book.absent(entry, rng, most, config.near_miss_share)
-        rgb, entry = augment(rgb, entry, rng, config)
-        return show(rgb, entry, trust, rng, config.shuffle_boxes, config.box_jitter, negatives)
+        more: list[CorpusRegion] = []
+        if self._distractors is not None and rng.random() < config.distractor_share:
+            more = self._distractors.of(example, image, rgb, entry.regions or [])
+        rgb, entry = augment(rgb, with_distractors(entry, more), rng, config)
+        return show(rgb, entry, trust, rng, config, negatives, num_distractors=len(more))
 
 
 def weight_of(trust: Trust | None, config: TrainConfig) -> float:

@@ -17,6 +17,7 @@ from fo1_data.dataset.pixels import image_bytes
 from fo1_data.errors import DatasetError, InputReject
 from fo1_data.training.row_gold import read_row
 from fo1_data.training.samples import Known, Trust, TrustKey
+from fo1_data.training.settings import TrainConfig
 from schemas.corpus import CorpusExample, CorpusImage, CorpusPhrase
 from schemas.images import ImageRow
 
@@ -75,22 +76,24 @@ def show(
     entry: CorpusImage,
     trust: Mapping[TrustKey, Trust],
     rng: np.random.Generator,
-    shuffle: bool,
-    jitter: float,
+    config: TrainConfig,
     negatives: Sequence[CorpusPhrase] = (),
+    num_distractors: int = 0,
 ) -> Shown:
     """Choose the order of an opened image's boxes, at most 100 of them, and move their sides a little.
 
-    `negatives`: phrases that the image does not show, to be asked for beside its own.
+    `negatives`: phrases that the image does not show, to be asked for beside its own; `num_distractors`: how
+    many boxes at the end of the entry's are no labelled ones.
     """
     regions = entry.regions or []
     count = len(regions)
-    order = (rng.permutation(count) if shuffle else np.arange(count))[:MAX_BOXES].tolist()
+    order = (rng.permutation(count) if config.shuffle_boxes else np.arange(count))[:MAX_BOXES].tolist()
     boxes = np.array([regions[place].box_xyxy for place in order], dtype=np.float32)
+    jitter = config.box_jitter
     sides = np.tile(boxes[:, 2:] - boxes[:, :2], 2)
     boxes += rng.uniform(-jitter, jitter, boxes.shape).astype(np.float32) * sides
     boxes = np.clip(boxes, 0, np.array([rgb.width, rgb.height] * 2, np.float32))
-    return Shown(rgb, boxes, _reordered(entry, order, trust, negatives))
+    return Shown(rgb, boxes, _reordered(entry, order, trust, negatives, count - num_distractors))
 
 
 def _reordered(
@@ -98,7 +101,9 @@ def _reordered(
     order: list[int],
     trust: Mapping[TrustKey, Trust],
     negatives: Sequence[CorpusPhrase],
+    num_labelled: int,
 ) -> Known:
+    """What an entry says, by positions in `order`; its regions from `num_labelled` on are distractors."""
     regions = entry.regions or []
     position = {place: index for index, place in enumerate(order)}
     phrases = []
@@ -107,7 +112,8 @@ def _reordered(
         if named is None or any(place not in position for place in named):
             continue
         phrases.append(phrase.model_copy(update={"region_indices": [position[place] for place in named]}))
-    labelled = all(region.label for region in regions)
+    labelled = all(region.label for region in regions[:num_labelled])
+    distractors = frozenset(at for at, place in enumerate(order) if place >= num_labelled)
     answers = [
         answer.model_copy(update={"region_index": position[answer.region_index]})
         if answer.region_index is not None
@@ -129,4 +135,4 @@ def _reordered(
         for (kind, place, text), one in trust.items()
         if place is None or place in position
     }
-    return Known(shown, [*phrases, *negatives], entry.counts, labelled, answers, examples, moved)
+    return Known(shown, [*phrases, *negatives], entry.counts, labelled, answers, examples, moved, distractors)

@@ -53,7 +53,7 @@ class Known:
 
     regions[i]: None where box i is mere background; `phrases`, `counts`, `answers` and `examples` as in
     gold, their indices being positions in the prompt. `caption`: every region has its label, so that the
-    image can be described by them.
+    image can be described by them. `distractors`: positions of boxes that are shown beside the labelled ones.
     """
 
     regions: Sequence[CorpusRegion | None]
@@ -63,6 +63,7 @@ class Known:
     answers: Sequence[CorpusAnswer] = ()
     examples: Sequence[CorpusExample] = ()
     trust: Mapping[TrustKey, Trust] = field(default_factory=dict)
+    distractors: frozenset[int] = frozenset()
 
     def can_be_counted(self, phrase: CorpusPhrase) -> bool:
         """False where the regions that a phrase names are not as many as it is said to have."""
@@ -76,12 +77,14 @@ class Known:
 
 def with_names_as_phrases(known: Known) -> Known:
     """With every name of the boxes as a phrase that means all boxes of that name, unless it is a phrase
-    already; as it is where a box has no name (its caption, else its label) or is mere background.
+    already; as it is where a labelled box has no name (its caption, else its label) or is mere background.
 
     Case makes no difference; such a phrase is trusted as far as the weakest of the names it is made of.
     """
     boxes: dict[str, list[tuple[str, int]]] = {}
     for position, region in enumerate(known.regions):
+        if position in known.distractors:
+            continue
         name = (region.caption or region.label) if region is not None else None
         if not name:
             return known

@@ -29,6 +29,9 @@ class TrainConfig(BaseModel):
     `paste_share`: of the images, which get a rare region of another one where they have no box
     (`rare_regions`).
 
+    `distractor_share`: of the images, which are shown with boxes of `distractor_proposals` (what `fo1 label
+    --proposals` takes) beside their own, where nothing is labelled (`distractors`).
+
     `window_groups`: row groups that are held and shuffled together. `sharding`: what each worker holds but
     its part of: nothing, the optimiser's state (a 3B model's is 24 GB), or the language model's weights with
     their gradients and states too.
@@ -61,6 +64,8 @@ class TrainConfig(BaseModel):
     rare_below: float = Field(default=0.1, gt=0, le=1)
     repeat_rare: bool = False
     paste_share: float = Field(default=0.0, ge=0, le=1)
+    distractor_share: float = Field(default=0.0, ge=0, le=1)
+    distractor_proposals: str = "fo1-tiny"
     human_weight: float = Field(default=2.0, gt=0)
     confidence_weights: bool = True
     window_groups: int = Field(default=4, ge=1)

@@ -23,6 +23,7 @@ from fo1_data.model.checkpoint import Checkpoint, checkpoint_sha256, load_checkp
 from fo1_data.model.device import choose_device
 from fo1_data.model.region_fusion import embed_prompt
 from fo1_data.training.batches import LIMITS, Batches, TrainingImage, blank_image, pieces_of
+from fo1_data.training.distractors import load_distractors
 from fo1_data.training.example_source import ExampleSource
 from fo1_data.training.negatives import PhraseBook
 from fo1_data.training.optimiser import clip_gradients, learning_rate, make_optimiser
@@ -174,7 +175,7 @@ def train(
     checkpoint = load_checkpoint(model, device=choose_device(config.device), dtype=torch.float32)
     trainer = Trainer(checkpoint, stage, config)
     workers = trainer.workers
-    batches = Batches(source, checkpoint, config, book, rare, workers)
+    batches = Batches(source, checkpoint, config, book, rare, load_distractors(config), workers)
     resumed = trainer.resume(out)
     if workers.first:
         out.mkdir(parents=True, exist_ok=True)

@@ -24,6 +24,7 @@ from fo1_data.training.dataset_samples import Example, open_example, show
 from fo1_data.training.example_source import ExampleSource
 from fo1_data.training.row_gold import row_to_gold
 from fo1_data.training.samples import draw_questions
+from fo1_data.training.settings import TrainConfig
 from schemas.corpus import CorpusAnswer, CorpusExample, CorpusImage, CorpusRegion
 from schemas.corrections import Correction
 from schemas.images import Answer
@@ -126,7 +127,7 @@ def test_both_are_trained_on_in_the_form_they_are_asked_in(answered_row):
     gold = row_to_gold(answered_row)
     assert gold.examples == [CorpusExample(region_index=0, region_indices=[1, 2])]
     image, entry = open_example(Example(gold, "oriented"), InputLimits())
-    shown = show(image.rgb, entry, {}, np.random.default_rng(0), True, 0.0)
+    shown = show(image.rgb, entry, {}, np.random.default_rng(0), TrainConfig(box_jitter=0))
     indices = list(range(len(shown.boxes_xyxy)))
     drawn = draw_questions(shown.known, indices, np.random.default_rng(0), 50)
     example = next(one for one in drawn if one.kind is LabelKind.VISUAL_EXAMPLE)

@@ -16,6 +16,7 @@ from fo1_data.errors import InputReject
 from fo1_data.training.dataset_samples import open_example, row_example, show
 from fo1_data.training.row_gold import read_row, row_to_gold
 from fo1_data.training.samples import Trust, draw_questions
+from fo1_data.training.settings import TrainConfig
 from schemas.images import EncodedImage, Grounding
 from schemas.labels import Decision, LabelKind, Source
 
@@ -104,7 +105,13 @@ def test_a_class_that_people_have_changed_is_what_the_region_is_called(row):
 
 def shown_of(example, seed, shuffle):
     image, entry = open_example(example, InputLimits())
-    return show(image.rgb, entry, example.trust, np.random.default_rng(seed), shuffle, 0.0)
+    return show(
+        image.rgb,
+        entry,
+        example.trust,
+        np.random.default_rng(seed),
+        TrainConfig(shuffle_boxes=shuffle, box_jitter=0),
+    )
 
 
 def test_every_question_is_weighed_by_the_label_that_it_rests_on(row):
