@@ -4,7 +4,9 @@ A review removes a label's chance of being wrong. Among labels that say the same
 (a *cell*: kind, text, and the region feature by which side of the median each number is on) each further one
 counts a little less, down to one half: so a hundred copies of one mistake do not fill the budget. Without a
 calibration the chance of being wrong is a rank: by how much less likely a label's tokens are than those of
-others of its kind. Holds a few numbers a label, no rows.
+others of its kind. Among equals the labels of the images that show the most different things come first,
+image after image: where nothing is told apart yet (a new corpus, a model that is always wrong) a small budget
+meets rare things too, and names all that an image shows. Holds a few numbers a label, no rows.
 """
 
 from array import array
@@ -52,10 +54,9 @@ class ReviewPlan:
         count = round(budget * len(self._keys)) if budget < 1 else int(budget) - already
         if count <= 0 or not self._keys:
             return set()
-        worth = self._worth()
-        keys = np.array(self._keys, dtype=object)
+        places = self._places()
         # What the guarantee does not accept comes first: it is not used until a person has seen it.
-        order = np.lexsort((keys, -worth, -np.array(self._unsure, dtype=np.int8)))
+        order = np.lexsort((places, -self._worth(places), -np.array(self._unsure, dtype=np.int8)))
         return {str(self._keys[place]) for place in order[:count]}
 
     def _add(self, part: LabelPart, unsure: bool) -> None:
@@ -70,7 +71,18 @@ class ReviewPlan:
         self._signals.extend(turned.get(name, np.nan) for name in DIRECTED)
         self._features.extend((*feature, *[np.nan] * (NUM_FEATURES - len(feature))))
 
-    def _worth(self) -> npt.NDArray[np.float64]:
+    def _places(self) -> npt.NDArray[np.int64]:
+        """The order among equals: by how many different things are said of an image for each of its labels,
+        then by image and key."""
+        _, images = np.unique([key.partition("|")[0] for key in self._keys], return_inverse=True)
+        said = np.unique(np.stack([images, np.array(self._cells, dtype=np.int64)]), axis=1)[0]
+        variety = np.bincount(said) / np.bincount(images)
+        order = np.lexsort((np.array(self._keys, dtype=object), images, -variety[images]))
+        places = np.empty(len(order), dtype=np.int64)
+        places[order] = np.arange(len(order))
+        return places
+
+    def _worth(self, places: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
         wrong = 1 - np.array(self._confidence)
         kinds = np.array([key.split("|", 2)[1] for key in self._keys], dtype=object)
         signals = np.array(self._signals, dtype=np.float64).reshape(len(self._keys), len(DIRECTED))
@@ -78,9 +90,11 @@ class ReviewPlan:
             lacks = np.isnan(wrong) & (kinds == kind)
             if lacks.any():
                 wrong[lacks] = 1 - rank_of_trust(signals[lacks])
-        return wrong * self._novelty(wrong)
+        return wrong * self._novelty(wrong, places)
 
-    def _novelty(self, wrong: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    def _novelty(
+        self, wrong: npt.NDArray[np.float64], places: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.float64]:
         """1 for the likeliest mistake of a cell, less for each further one."""
         features = np.array(self._features, dtype=np.float64).reshape(len(self._keys), NUM_FEATURES)
         known = ~np.isnan(features).all(axis=1)
@@ -89,7 +103,7 @@ class ReviewPlan:
             above = features[known] > np.nanmedian(features[known], axis=0)
             sides[known] = above @ (1 << np.arange(NUM_FEATURES))
         cells = np.array(self._cells, dtype=np.int64) * (1 << NUM_FEATURES) + sides
-        order = np.lexsort((np.array(self._keys, dtype=object), -wrong, cells))
+        order = np.lexsort((places, -wrong, cells))
         starts = np.searchsorted(cells[order], cells[order])
         copies = np.empty(len(cells), dtype=np.float64)
         copies[order] = np.arange(len(cells)) - starts

@@ -132,6 +132,22 @@ def test_people_are_not_overruled_and_moved_boxes_stay_in_review() -> None:
     assert row.regions[1].labels[0].decision is Decision.REVIEW
 
 
+def test_among_equals_the_image_with_the_most_different_things_is_reviewed_whole() -> None:
+    rows = scored_rows(12)
+    for row in rows:
+        for region in row.regions:
+            region.brief_caption = region.labels[0].text = "cell"
+        for label in row.all_labels():
+            label.confidence = 0.0
+    various = rows[7]
+    for number, region in enumerate(various.regions):
+        region.brief_caption = region.labels[0].text = f"thing {number}"
+    size = sum(1 for _ in various.all_labels())
+    with_budget(size, rows)
+    asked = [row.image_id for row in rows for label in row.all_labels() if label.decision is Decision.REVIEW]
+    assert asked == [various.image_id] * size
+
+
 @pytest.mark.parametrize(("budget", "expected"), [(0, 0), (17, 17), (0.25, 50), (10_000, 200)])
 def test_a_budget_is_spent_in_full_and_no_more(budget: float, expected: int) -> None:
     rows = scored_rows()
