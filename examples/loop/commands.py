@@ -1,7 +1,8 @@
 """Public commands of this project, run once each: a step whose result is there already is skipped.
 
-A step's result is the JSON that the command printed, kept as `steps/NAME.json` beside its seconds. What a
-step that was cut off had written is removed before it runs again; `fo1 label` and `fo1 train` go on instead.
+A step's result is the JSON that the command printed, kept as `steps/NAME.json` beside its seconds and its
+arguments: asked for with others, it is refused, so that no run is half made of another one's settings. What
+a step that was cut off had written is removed before it runs again; `fo1 label` and `fo1 train` go on.
 """
 
 import fcntl
@@ -11,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ _GO_ON = ("label", "train")
 
 
 class StepError(RuntimeError):
-    """A command failed; the message holds its last lines."""
+    """A command failed (the message holds its last lines), or was run before with other arguments."""
 
 
 class Steps:
@@ -36,34 +37,46 @@ class Steps:
     def run(self, name: str, *arguments: str | Path | float, out: Path | None = None) -> dict[str, Any]:
         """`fo1 ARGUMENTS [--out OUT] --json`, or what it printed when it ran before."""
 
+        words = [_word(one) for one in arguments]
+
         def command() -> dict[str, Any]:
-            words = [str(one) for one in arguments]
-            if out is not None:
-                words += ["--out", str(out)]
-                if words[0] not in _GO_ON:
-                    shutil.rmtree(out, ignore_errors=True) if out.is_dir() else out.unlink(missing_ok=True)
-            return self._fo1(words)
+            if out is None:
+                return self._fo1(words)
+            if words[0] not in _GO_ON:
+                shutil.rmtree(out, ignore_errors=True) if out.is_dir() else out.unlink(missing_ok=True)
+            return self._fo1([*words, "--out", str(out)])
 
-        return self.once(name, command)
+        return self.once(name, command, asked=words)
 
-    def once(self, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """What `make` returns, kept under `name`; it is not called again, by another process neither."""
+    def once(
+        self, name: str, make: Callable[[], dict[str, Any]], asked: Sequence[str | float] = ()
+    ) -> dict[str, Any]:
+        """What `make` returns, kept under `name`; it is not called again, by another process neither.
+
+        Raises StepError where `name` was made of something else than what is `asked` for.
+        """
         kept = self.folder / "steps" / f"{name}.json"
         with kept.with_suffix(".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            return self._once(name, kept, make)
+            return self._once(kept, make, list(asked))
 
-    def _once(self, name: str, kept: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    def _once(
+        self, kept: Path, make: Callable[[], dict[str, Any]], asked: list[str | float]
+    ) -> dict[str, Any]:
         if kept.exists():
-            found: dict[str, Any] = json.loads(kept.read_text("utf-8"))["result"]
+            before = json.loads(kept.read_text("utf-8"))
+            if before["asked"] != asked:
+                raise StepError(f"{kept} was made of {before['asked']}, not of {asked}: name a new OUT")
+            found: dict[str, Any] = before["result"]
             return found
         began = time.perf_counter()
         result = make()
         seconds = round(time.perf_counter() - began, 1)
         partial = kept.with_suffix(".partial")
-        partial.write_text(json.dumps({"seconds": seconds, "result": result}), encoding="utf-8")
+        document = {"seconds": seconds, "asked": asked, "result": result}
+        partial.write_text(json.dumps(document), encoding="utf-8")
         partial.replace(kept)
-        self._say(f"{self.folder.name} {name}: {seconds:.0f} s")
+        self._say(f"{self.folder.name} {kept.stem}: {seconds:.0f} s")
         return result
 
     def seconds(self) -> float:
@@ -79,3 +92,8 @@ class Steps:
             raise StepError(f"{' '.join(command)} failed ({done.returncode}):\n{told}")
         result: dict[str, Any] = json.loads(done.stdout)
         return result
+
+
+def _word(argument: str | Path | float) -> str:
+    """An argument as it is kept and given: a path is the same from wherever the program is run."""
+    return str(argument.resolve()) if isinstance(argument, Path) else str(argument)

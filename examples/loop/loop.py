@@ -39,9 +39,11 @@ class Loop:
     def run(self) -> None:
         """All rounds, then the figures of the last model."""
         chosen = self.settings
+        parts = (chosen.seed, chosen.check, chosen.pool, chosen.shrink)
         told = self.shared.once(
             "split",
-            lambda: prepare(chosen.corpus, self.data, chosen.seed, chosen.check, chosen.pool, chosen.shrink),
+            lambda: prepare(chosen.corpus, self.data, *parts),
+            asked=[str(chosen.corpus.resolve()), *parts],
         )
         self.gold = {part: answers.Gold(self.data / "gold" / part) for part in ("pool", "held")}
         proposals = self._proposals()

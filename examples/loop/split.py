@@ -27,7 +27,7 @@ def read_entries(corpus: Path) -> list[Entry]:
     """The corpus' entries that have boxes, each naming its image by absolute path."""
     lines = (corpus / "annotations.jsonl").read_text("utf-8").splitlines()
     entries = [json.loads(line) for line in lines if line.strip()]
-    return [{**one, "image": str(corpus / one["image"])} for one in entries if one["regions"]]
+    return [{**one, "image": str(corpus / one["image"])} for one in entries if one.get("regions")]
 
 
 def divide(num: int, seed: int, num_check: int, num_pool: int) -> dict[str, list[int]]:
@@ -57,20 +57,24 @@ def prepare(corpus: Path, out: Path, seed: int, num_check: int, num_pool: int, s
     names = names_of(entries)
     told: dict[str, Any] = {"corpus": corpus.name, "names": names, "shrink": shrink}
     for part, places in divide(len(entries), seed, num_check, num_pool).items():
-        chosen = [_scaled(entries[place], out / "images", shrink) for place in sorted(places)]
+        chosen = [_scaled(entries[place], out / "images", place, shrink) for place in sorted(places)]
         _write(out / "gold" / part, [_named(entry, names) for entry in chosen])
         _write(out / part, [_unnamed(entry, names) for entry in chosen])
         told[part] = {"images": len(chosen), "boxes": sum(len(one["regions"]) for one in chosen)}
     return told
 
 
-def _scaled(entry: Entry, folder: Path, shrink: int) -> Entry:
+def _scaled(entry: Entry, folder: Path, place: int, shrink: int) -> Entry:
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{Path(entry['image']).stem}.png"
+    # Images of one name in several folders stay apart by their place.
+    path = folder / f"{place:05d}-{Path(entry['image']).stem}.png"
     with Image.open(entry["image"]) as opened:
         width, height = opened.width // shrink, opened.height // shrink
         if not path.exists():
-            opened.convert("RGB").resize((width, height), Image.Resampling.LANCZOS).save(path)
+            partial = path.with_suffix(".partial")
+            small = opened.convert("RGB").resize((width, height), Image.Resampling.LANCZOS)
+            small.save(partial, "PNG")
+            partial.replace(path)
         across, down = width / opened.width, height / opened.height
     regions = []
     for region in entry["regions"]:

@@ -18,6 +18,7 @@ from schemas.labels import Decision, Signal
 sys.path.insert(0, str(Path(__file__).parents[2] / "examples" / "loop"))
 
 import answers
+import commands
 import figures
 import split
 import summary
@@ -126,6 +127,38 @@ def test_what_people_said_merges_and_is_asked_of_nobody_again(
     assert [one.said for one in answers.named_boxes(tmp_path / "once-more", gold)] == [
         one.said for one in after
     ]
+
+
+def test_images_of_one_name_in_two_folders_stay_apart(tmp_path: Path) -> None:
+    corpus = tmp_path / "corpus"
+    entries: list[dict[str, Any]] = [{"image": "empty.png"}]
+    for number, folder in enumerate(("train", "test")):
+        (corpus / folder).mkdir(parents=True)
+        Image.new("RGB", (10, 10), (number, 0, 0)).save(corpus / folder / "1.png")
+        regions = [{"box_xyxy": [0, 0, 9, 9], "label": folder}]
+        entries.append({"image": f"{folder}/1.png", "width": 10, "height": 10, "regions": regions})
+    (corpus / "annotations.jsonl").write_text("".join(json.dumps(one) + "\n" for one in entries))
+
+    told = split.prepare(corpus, tmp_path / "out", 0, 0, 9, 1)
+
+    assert told["pool"]["images"] == 2
+    gold = answers.Gold(tmp_path / "out" / "gold" / "pool")
+    lines = (tmp_path / "out" / "gold" / "pool" / "annotations.jsonl").read_text().splitlines()
+    for entry in map(json.loads, lines):
+        red = Image.open(entry["image"]).getpixel((0, 0))[0]
+        assert gold.name(entry["image"], [0, 0, 9, 9]) == ("train", "test")[red]
+
+
+def test_a_step_is_kept_and_refused_for_other_arguments(tmp_path: Path) -> None:
+    said: list[str] = []
+    steps = commands.Steps(tmp_path, said.append)
+    assert steps.once("draw", lambda: {"seed": 1}, asked=[1]) == {"seed": 1}
+    assert steps.once("draw", lambda: {"seed": 2}, asked=[1]) == {"seed": 1}
+    with pytest.raises(
+        commands.StepError, match=r"draw.json was made of \[1\], not of \[2\]: name a new OUT"
+    ):
+        steps.once("draw", lambda: {"seed": 2}, asked=[2])
+    assert len(said) == 1
 
 
 def test_figures(routed: tuple[Path, answers.Gold]) -> None:
