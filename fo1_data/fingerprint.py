@@ -9,8 +9,8 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from fo1_data.corpus.storage import open_store, split_address
-from fo1_data.errors import ConfigError, StorageError
+from fo1_data.corpus.addresses import normalise
+from fo1_data.corpus.streams import read_whole
 from fo1_data.labelling import LabellerIdentity
 from schemas.dataset import SCHEMA_VERSION
 from schemas.jobs import NOT_IN_FINGERPRINT, RunConfig
@@ -32,11 +32,9 @@ def run_fingerprint(config: RunConfig, identity: LabellerIdentity, listing_sha25
         "proposer_sha256": identity.proposer_sha256,
         "prompts_version": identity.prompts_version,
         "dtype": identity.dtype,
-        "phrases_sha256": _content_sha256(config.phrases),
-        "calibration_sha256": _content_sha256(config.calibration),
-        "parent_manifest_sha256": _content_sha256(
-            f"{config.parent}/manifest.json" if config.parent else None
-        ),
+        "phrases_sha256": content_sha256(config.phrases),
+        "calibration_sha256": content_sha256(config.calibration),
+        "parent_manifest_sha256": content_sha256(f"{config.parent}/manifest.json" if config.parent else None),
     }
 
 
@@ -47,11 +45,6 @@ def corpus_name(config: RunConfig) -> str:
     return Path(config.corpus.rstrip("/")).name or config.corpus
 
 
-def _content_sha256(address: str | None) -> str | None:
-    if address is None:
-        return None
-    folder, name = split_address(address)
-    try:
-        return hashlib.sha256(open_store(folder).read_bytes(name)).hexdigest()
-    except (OSError, StorageError) as error:
-        raise ConfigError(f"{address} cannot be read: {error}") from error
+def content_sha256(address: str | None) -> str | None:
+    """SHA-256 (hex) of the file at a path or URL, None for none. CorpusError where it cannot be read."""
+    return None if address is None else hashlib.sha256(read_whole(normalise(address))).hexdigest()

@@ -4,7 +4,6 @@ List and plan the corpus, open the dataset under the run's fingerprint, skip wha
 lease and the progress file, write the manifest last. Starts no labeller, knows no Ray.
 """
 
-import hashlib
 import os
 import time
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from fo1_data.confidence.calibration import read_calibration
 from fo1_data.config import resolved
 from fo1_data.corpus.readers import read_corpus
 from fo1_data.corpus.shards import listing_sha256, plan_shards
-from fo1_data.corpus.storage import open_store, split_address
+from fo1_data.corpus.storage import open_store
 from fo1_data.dataset.layout import marker
 from fo1_data.dataset.lease import Lease, refuse_held
 from fo1_data.dataset.manifest import find_manifest
@@ -26,7 +25,7 @@ from fo1_data.dataset.replay import replay_entries
 from fo1_data.dataset.shard_files import read_marker
 from fo1_data.dataset.writer import DatasetRun, open_run
 from fo1_data.errors import ConfigError, CorpusError, Fo1Error, StorageError
-from fo1_data.fingerprint import run_fingerprint
+from fo1_data.fingerprint import content_sha256, run_fingerprint
 from fo1_data.labelling import LabellerIdentity, read_phrases, refuse_unsupported
 from fo1_data.run_progress import ProgressMeter, State
 from fo1_data.run_routing import BudgetPass, make_router, routes, told_rules
@@ -154,7 +153,7 @@ class RunInWork:
             proposer=identity.proposer_name,
             shard_ids=[shard.shard_id for shard in self._planned.shards],
             listing_rejects=self._planned.listing_rejects,
-            calibration_sha256=_file_sha256(self._config.calibration),
+            calibration_sha256=content_sha256(self._config.calibration),
             parent=parent.manifest if parent else None,
             lease=self._lease,
             decider=budget,
@@ -238,10 +237,3 @@ def _refuse_unwritable(out: str) -> None:
         raise ConfigError(f"--out {out}: {existing} is a file, not a folder")
     if not os.access(existing, os.W_OK | os.X_OK):
         raise ConfigError(f"--out {out}: {existing} cannot be written to")
-
-
-def _file_sha256(address: str | None) -> str | None:
-    if address is None:
-        return None
-    folder, name = split_address(address)
-    return hashlib.sha256(open_store(folder).read_bytes(name)).hexdigest()

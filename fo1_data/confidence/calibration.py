@@ -26,9 +26,11 @@ from fo1_data.confidence.signal_columns import (
     signal_names,
     signals_of,
 )
+from fo1_data.corpus.addresses import normalise
 from fo1_data.corpus.storage import open_store, split_address
+from fo1_data.corpus.streams import read_whole
 from fo1_data.dataset.label_parts import draw
-from fo1_data.errors import CalibrationError, StorageError
+from fo1_data.errors import CalibrationError, CorpusError, StorageError
 from schemas.calibration import (
     CALIBRATION_VERSION,
     Calibration,
@@ -190,11 +192,10 @@ def write_calibration(calibration: Calibration, out: str) -> str:
 
 def read_calibration(address: str) -> tuple[Calibration, str]:
     """The calibration at a path or URL, and its file's SHA-256 (hex). Raises CalibrationError in one line."""
-    folder, name = split_address(address)
     try:
-        data = open_store(folder).read_bytes(name)
-    except (OSError, StorageError) as error:
-        raise CalibrationError(f"--calibration {address}: cannot be read: {error}") from None
+        data = read_whole(normalise(address))
+    except CorpusError as error:
+        raise CalibrationError(f"--calibration: {error}") from None
     try:
         document = json.loads(data)
         version = document.get("schema_version") if isinstance(document, dict) else None

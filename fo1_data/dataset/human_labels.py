@@ -19,7 +19,8 @@ STALE = "box_moved"
 _WRITTEN = "written_by_person"
 _CONFIRMED = "confirmed_by_person"
 _AT = "at "
-_CAPTION = "caption_label"
+# Of a name that no corpus gives its own entries.
+_CAPTION = "fo1_caption_label"
 
 
 def is_locked(label: Label) -> bool:

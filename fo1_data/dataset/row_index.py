@@ -4,8 +4,7 @@ Memory: one entry an image, and the few row groups read last; asked in the datas
 every group is read once.
 """
 
-from collections import OrderedDict
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from fo1_data.dataset.reader import Dataset, open_parquet
 from fo1_data.dataset.rows import record_to_row
@@ -21,7 +20,7 @@ class RowIndex:
 
     def __init__(self, dataset: Dataset) -> None:
         self._dataset = dataset
-        self._groups: OrderedDict[tuple[str, int], list[dict[str, object]]] = OrderedDict()
+        self._group = lru_cache(_GROUPS_HELD)(self._read_group)
 
     def row(self, image_id: str) -> ImageRow | None:
         """The row of an image; None where there is none."""
@@ -45,12 +44,7 @@ class RowIndex:
                     places.update({name: (file.path, group, at) for at, name in enumerate(ids)})
         return places
 
-    def _group(self, path: str, group: int) -> list[dict[str, object]]:
-        key = (path, group)
-        if key not in self._groups:
-            with open_parquet(self._dataset.store, path) as parquet:
-                self._groups[key] = parquet.read_row_group(group).to_pylist()
-        self._groups.move_to_end(key)
-        while len(self._groups) > _GROUPS_HELD:
-            self._groups.popitem(last=False)
-        return self._groups[key]
+    def _read_group(self, path: str, group: int) -> list[dict[str, object]]:
+        with open_parquet(self._dataset.store, path) as parquet:
+            rows: list[dict[str, object]] = parquet.read_row_group(group).to_pylist()
+        return rows

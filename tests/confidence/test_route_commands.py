@@ -1,6 +1,9 @@
 """`fo1 calibrate`, `fo1 route` and routing while labelling: the same decisions, errors in one line."""
 
 import json
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +12,12 @@ from made_up_labels import MODEL_SHA256, made_row, write_dataset, write_gold
 from typer.testing import CliRunner
 
 from fo1_data.cli.main import app
-from fo1_data.confidence.calibration import is_held_out
+from fo1_data.confidence.calibration import is_held_out, read_calibration
 from fo1_data.config import load_run
 from fo1_data.dataset.reader import open_dataset
 from fo1_data.dataset.validate import validate_dataset
 from fo1_data.errors import CalibrationError, Fo1Error
+from fo1_data.fingerprint import content_sha256
 from fo1_data.labelling import LabellerIdentity
 from fo1_data.run_in_process import run_in_process
 from schemas.corpus import CorpusImage
@@ -139,6 +143,16 @@ def test_a_cold_start_spends_its_budget_without_confidences(made: Path, tmp_path
     assert {label[1] for labels in decided(tmp_path / "cold").values() for label in labels} == {None}
 
 
+def test_a_calibration_is_read_from_the_web(made: Path, tmp_path: Path) -> None:
+    handler = partial(SimpleHTTPRequestHandler, directory=str(made))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}/C.json"
+        assert read_calibration(address) == read_calibration(str(made / "C.json"))
+        assert content_sha256(address) == read_calibration(address)[1]
+        server.shutdown()
+
+
 def test_a_calibration_of_another_model_is_refused_or_forced(made: Path, tmp_path: Path) -> None:
     run = {"corpus": str(made / "corpus.txt"), "labels": "brief_caption", "calibration": str(made / "C.json")}
     other = {**run, "name": "ff" * 32}
@@ -158,8 +172,8 @@ def test_a_calibration_of_another_model_is_refused_or_forced(made: Path, tmp_pat
         (("--max-error", 0.1), "needs --calibration"),
         (("--max-error", 2, "--calibration", "C.json"), "--max-error"),
         (("--review-budget", "inf"), "--review-budget"),
-        (("--calibration", "nowhere.json"), "cannot be read"),
-        (("--calibration", "somewhere/"), "names a folder"),
+        (("--calibration", "nowhere.json"), "--calibration: cannot read .*nowhere.json"),
+        (("--calibration", "somewhere/"), "--calibration: cannot read .*somewhere"),
     ],
 )
 def test_what_cannot_be_decided_is_one_line(

@@ -10,7 +10,7 @@ from made_corrections import AT, correct, corrections_of
 
 from fo1_data.dataset.apply_corrections import apply_corrections
 from fo1_data.dataset.compare import differing_columns
-from fo1_data.dataset.human_labels import caption_label, is_locked, is_stale
+from fo1_data.dataset.human_labels import caption_label, human_label, is_locked, is_stale
 from fo1_data.dataset.publish import accepted_part
 from fo1_data.dataset.rows import rows_to_table, table_to_rows
 from fo1_data.dataset.validate import row_problems
@@ -170,6 +170,18 @@ def test_the_images_caption_is_the_persons_who_wrote_or_confirmed_it(row):
         assert not list(row_problems(after))
     wrong = apply_corrections(row, [correct(row, "verdict", **about, right=False)]).row
     assert (wrong.caption, caption_label(wrong), wrong.meta) == (None, None, row.meta)
+
+
+def test_what_a_corpus_says_under_a_like_name_is_no_persons_word(row):
+    label = human_label(LabelKind.GROUNDED_CAPTION, "a whale", "eve", AT).model_dump(mode="json")
+    row.meta = json.dumps({"caption_label": label})
+    assert caption_label(row) is None
+    change = correct(
+        row, "recaptioned", kind="grounded_caption", before={"text": ""}, after={"text": "a cow"}
+    )
+    after = apply_corrections(row, [change]).row
+    assert json.loads(after.meta)["caption_label"] == label
+    assert caption_label(after).annotator == "ada"
 
 
 def test_a_models_caption_is_accepted_with_its_phrases_alone(row):
