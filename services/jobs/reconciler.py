@@ -42,7 +42,7 @@ class Reconciler:
     def __init__(self, settings: Settings, database: Database, cluster: Cluster, metrics: Metrics) -> None:
         self._settings, self._database = settings, database
         self._cluster, self._metrics = cluster, metrics
-        self._told: str | None = None
+        self._told: set[str] = set()
         self.loop = Loop("jobs", self.look_once, settings.reconcile_every_s)
 
     def wake(self) -> None:
@@ -54,33 +54,48 @@ class Reconciler:
         due = now() - timedelta(seconds=self._settings.reconcile_every_s * 0.9)
         async with self._database.writing() as session:
             job_ids = await repository.claim_due(session, due)
-        await asyncio.gather(*(self._look_after(job_id) for job_id in job_ids))
+        reasons = await asyncio.gather(*(self._look_after(job_id) for job_id in job_ids))
+        if job_ids:
+            self._tell({reason for reason in reasons if reason is not None})
         async with self._database.reading() as session:
             for state, count in (await repository.count_by_state(session)).items():
                 self._metrics.jobs.labels(state).set(count)
         return False
 
-    async def _look_after(self, job_id: str) -> None:
+    async def _look_after(self, job_id: str) -> str | None:
+        """Look after one job; why Ray is silent about it, where it is."""
         try:
             async with self._database.reading() as session:
                 job = await repository.get_job(session, job_id)
             if job is not None and not JobState(job.state).is_end:
-                await self._look_at(job)
+                return await self._look_at(job)
         except (SQLAlchemyError, OSError) as error:
             _log.warning("job %s is not looked after at the moment: %s", job_id, error)
         except Exception:
             _log.exception("looking after job %s", job_id)
+        return None
 
-    async def _look_at(self, job: Job) -> None:
+    def _tell(self, silent: set[str]) -> None:
+        """Log why Ray is silent: once for all jobs, and again only where it was not so the time before."""
+        for reason in sorted(silent - self._told):
+            _log.warning("%s: jobs wait, and those at work are judged by their folders", reason)
+        self._told = silent
+
+    async def _look_at(self, job: Job) -> str | None:
         facts, manifest, jobs = await self._facts(job)
         verdict = judge(facts, self._settings.driver_lost_after_s)
         if job.cancel_requested and facts.driver is not None and facts.driver.status not in _ENDED:
             assert jobs is not None
             with suppress(RayUnreachable):  # asked again the next time
                 await jobs.stop(job.submission_id or "")
+        silent = facts.unreachable
         if verdict.submit:
-            verdict = await self._submit(job)
+            try:
+                verdict = await self._submit(job)
+            except RayUnreachable as error:
+                silent, verdict = str(error), Verdict(JobState.QUEUED)
         await self._write_down(job, facts, verdict, manifest)
+        return silent
 
     async def _facts(self, job: Job) -> tuple[Facts, Manifest | None, RayJobs | None]:
         folder = await asyncio.to_thread(read_news, job.out)
@@ -99,7 +114,6 @@ class Reconciler:
                 driver = DriverState("FAILED", str(error))  # no Ray can be started
             else:
                 unreachable = str(error)
-        self._tell(unreachable)
         if driver is not None and driver.status == "SUCCEEDED":
             manifest = await asyncio.to_thread(read_finished, job.out)
         heard = job.seen_at or job.created_at
@@ -115,22 +129,16 @@ class Reconciler:
         )
         return facts, manifest, jobs
 
-    def _tell(self, unreachable: str | None) -> None:
-        """Log that Ray is silent, and why, once."""
-        if unreachable is not None and unreachable != self._told:
-            _log.warning("%s: jobs wait, and those at work are judged by their folders", unreachable)
-        self._told = unreachable
-
     async def _submit(self, job: Job) -> Verdict:
+        """Start the job's driver. Raises RayUnreachable where it is not known whether that went well."""
         try:
             jobs = await self._cluster.jobs(start=True)
             settings = RunConfig.model_validate(job.config).model_dump(mode="json", exclude_defaults=True)
             command = driver_command(self._cluster.python, settings)
             metadata = {"fo1_job": job.id, "out": job.out}
             await jobs.submit(job.submission_id or "", command, self._environment(job), metadata)
-        except RayUnreachable as error:
-            self._tell(str(error))
-            return Verdict(JobState.QUEUED)
+        except RayUnreachable:
+            raise
         except Fo1Error as error:
             return Verdict(JobState.FAILED, str(error))
         return Verdict(JobState.QUEUED)

@@ -140,6 +140,32 @@ async def test_an_answer_that_says_nothing_of_a_job_ends_none(tmp_path: Path, ho
         assert "no sign of life" in told["error"]
 
 
+async def test_that_ray_is_silent_is_logged_once_for_all_jobs_that_wait(
+    tmp_path: Path, home: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Though it answers one question (it knows no such driver) and is silent at the next (start it)."""
+    answers = {"POST": httpx.Response(500, text="GCS is away"), "GET": httpx.Response(404)}
+    ray = RayJobs("http://ray.test", transport=httpx.MockTransport(lambda request: answers[request.method]))
+    settings = make_settings(home, ray_address=ray.address, reconcile_every_s=600)
+    async with run_app(settings) as service:
+        service.context.cluster._jobs = ray
+        async with service.context.database.writing() as session:
+            for number in range(3):
+                config = RunConfig(corpus="/c", out=str(tmp_path / str(number)))
+                await job_service.create(session, config, "somebody")
+        for _ in range(3):
+            async with service.context.database.writing() as session:
+                await session.execute(update(Job).values(checked_at=None))
+            await service.context.reconciler.look_once()
+        told = [one.getMessage() for one in caplog.records if "jobs wait" in one.getMessage()]
+        assert len(told) == 1
+        answers["POST"] = httpx.Response(200, json={"submission_id": "x"})
+        async with service.context.database.writing() as session:
+            await session.execute(update(Job).values(checked_at=None))
+        await service.context.reconciler.look_once()
+        assert len([one for one in caplog.records if "jobs wait" in one.getMessage()]) == 1
+
+
 async def test_a_driver_is_refused_by_rays_word_alone() -> None:
     answers = {"POST": httpx.Response(500, text="RuntimeError"), "GET": httpx.Response(404)}
     ray = RayJobs("http://ray.test", transport=httpx.MockTransport(lambda request: answers[request.method]))
