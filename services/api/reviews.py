@@ -16,7 +16,7 @@ from services.database.models import DatasetRecord
 from services.datasets import registry
 from services.datasets import repository as dataset_repository
 from services.datasets import service as dataset_service
-from services.idempotency import IdempotencyKey, answer_once
+from services.idempotency import IdempotencyKey, answer_once, earlier_answer
 from services.paging import Cursor, Limit, Page, cursor_of, cut, values_of
 from services.problems import Problem
 from services.review import repository, service
@@ -145,6 +145,9 @@ async def push_review(
     caller: Reviewer, body: ReviewRequest, context: InContext, request: Request, key: IdempotencyKey = None
 ) -> Response:
     """Push a dataset's review and audit parts. The same version again is the same review."""
+    earlier = await earlier_answer(context.database, caller, request, key, body)
+    if earlier is not None:
+        return earlier
     worker = _worker(context)
     found = None
     if not body.dataset.startswith("ds_"):
@@ -187,7 +190,7 @@ async def list_reviews(
     """All reviews, newest first."""
     after = values_of(cursor, str)
     wanted = None if dataset is None else dataset.replace("\0", "")
-    before = after[0].replace("\0", "") if after else None
+    before = after[0] if after else None
     page, more = cut(list(await repository.list_reviews(session, wanted, before, limit + 1)), limit)
     items = [await view_of(session, review) for review in page]
     return Page(items=items, next_cursor=cursor_of(page[-1].id) if more else None)

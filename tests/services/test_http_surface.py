@@ -92,6 +92,22 @@ async def test_a_creating_post_repeated_under_its_key_creates_once(
             assert await session.scalar(select(func.count()).select_from(DatasetRecord)) == 1
 
 
+async def test_a_push_repeated_under_its_key_is_answered_whatever_has_become_of_the_dataset(
+    tmp_path: Path, home: Path
+) -> None:
+    make_dataset(tmp_path / "ds")
+    # A Label Studio that nobody answers for: the review waits.
+    settings = make_settings(home, label_studio_url="http://127.0.0.1:9", label_studio_token="t" * 40)
+    async with run_app(settings) as service:
+        body, key = {"dataset": str(tmp_path / "ds")}, {"Idempotency-Key": "one"}
+        first = await service.client.post("/v1/reviews", json=body, headers=key)
+        assert first.status_code == 201, first.text
+        shutil.rmtree(tmp_path / "ds")
+        again = await service.client.post("/v1/reviews", json=body, headers=key)
+        assert (again.status_code, again.headers.get("idempotent-replay")) == (201, "true")
+        assert again.json() == first.json()
+
+
 async def test_jobs_are_paged_by_cursor_newest_first(
     tmp_path: Path, home: Path, database_url: str | None
 ) -> None:
