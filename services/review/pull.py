@@ -162,7 +162,7 @@ class Pull:
                 for task in unknown
                 if keys.get(task) in items and items[keys[task]].ls_task_id is None
             ]
-            await repository.mark_sent(session, free)
+            await repository.mark_found(session, free)
         await self._store(review, [one for one in tasks if int(one["id"]) in unknown], pulled)
 
     async def _know_people(self, tasks: Sequence[dict[str, Any]]) -> None:

@@ -27,7 +27,7 @@ from services.review.lease import LEASE_S, Holder
 from services.review.live import LiveBackend
 from services.review.models import Review, ReviewItem
 from services.review.plan import plan_items
-from services.review.repository import GONE, REFUSED, SENDING, WAITING
+from services.review.repository import GONE, REFUSED, SENDING, SENT, WAITING
 from services.review.shown import unpack
 
 BATCH_ITEMS = 100
@@ -152,9 +152,7 @@ class Push:
                 missing = [
                     (item.id, there[key]) for key, item in items.items() if item.state in (WAITING, SENDING)
                 ]
-                await repository.mark_sent(session, missing)
-                # Under which grant their images are shown is not known: they get new addresses.
-                await repository.set_items(session, [item for item, _ in missing], image_grant_id="")
+                await repository.mark_found(session, missing)
 
     async def _settle(self, review: Review) -> bool:
         """Look for items whose insert has an unknown end; True where there were any."""
@@ -272,8 +270,9 @@ async def remove_doubles(database: Database, client: LabelStudio, review_id: str
         kept = min(tasks, key=lambda one: (one[1] == 0, one[0]))
         async with database.writing() as session:
             item = (await repository.items_of_keys(session, review_id, [key])).get(key)
-            if item is not None and item.state != GONE:
-                await repository.mark_sent(session, [(item.id, kept[0])])
+            known = item is not None and (item.state, item.ls_task_id) == (SENT, kept[0])
+            if item is not None and item.state != GONE and not known:
+                await repository.mark_found(session, [(item.id, kept[0])])
         for task, annotations in tasks:
             if task != kept[0] and not annotations:
                 await client.delete_task(task)

@@ -199,6 +199,15 @@ async def mark_sent(session: AsyncSession, sent: Sequence[tuple[int, int]]) -> N
         await session.execute(update(ReviewItem), rows)
 
 
+async def mark_found(session: AsyncSession, found: Sequence[tuple[int, int]]) -> None:
+    """Items (by id) were found in Label Studio as the LsTasks beside them.
+
+    Under which grant their images are shown there is not known: the next push gives them new addresses.
+    """
+    await mark_sent(session, found)
+    await set_items(session, [item for item, _ in found], image_grant_id="")
+
+
 async def items_of_tasks(
     session: AsyncSession, review_id: str, ls_task_ids: Sequence[int]
 ) -> Sequence[ReviewItem]:

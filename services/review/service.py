@@ -79,8 +79,15 @@ async def ask_for_push(
         review.options, review.state, review.error = options, "preparing", None
     if again or not await _is_granted(session, review):
         await _grant_anew(session, review, record)
+    elif review.state == "open" and await _shows_under_others(session, review):
+        review.state = "pushing"
     await session.flush()
     return review
+
+
+async def _shows_under_others(session: AsyncSession, review: Review) -> bool:
+    """Whether images of LsTasks are shown under another grant than the review's, or nobody knows which."""
+    return bool(await repository.items_of_other_grants(session, review.id, review.image_grant_id or "", 1))
 
 
 def _as_before(review: Review, options: dict[str, Any]) -> dict[str, Any]:

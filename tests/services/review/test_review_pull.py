@@ -1,5 +1,6 @@
 """Webhooks and pulls together: each annotation once, in its latest state, whatever is lost or doubled."""
 
+import copy
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -263,6 +264,27 @@ async def test_a_deleted_task_takes_no_word_with_it(home: Path, dataset: tuple[P
         await bench.changed()
         assert await bench.counts() == {"sent": 5, "gone": 1}
         assert await bench.edits() == ["kept"]
+
+
+async def test_a_double_that_people_have_annotated_gets_a_living_address(
+    home: Path, dataset: tuple[Path, list[ImageRow]]
+) -> None:
+    """An insert that came late, under a grant revoked meanwhile, takes the place of the other one."""
+    async with pushed(home, dataset) as bench:
+        fake: FakeLabelStudio = bench.fake  # type: ignore[attr-defined]
+        first = fake.task_of(dataset[1][0].image_id)
+        late = {**copy.deepcopy(first), "id": 999}
+        late["data"]["image"] = late["data"]["image"].partition("grant=")[0] + "grant=revoked"
+        fake.tasks[999] = late
+        fake.annotate(late, caption(dataset[1][0], "kept"))
+        await bench.changed()
+        await bench.ask_again(dataset[0])
+        await bench.push.all(bench.review_id)
+
+        assert first["id"] not in fake.tasks
+        assert await bench.edits() == ["kept"]
+        grant = (await bench.review()).image_grant_id
+        assert all(f"grant={grant}" in task["data"]["image"] for task in fake.tasks.values())
 
 
 @pytest.mark.parametrize("seed", range(4))
