@@ -172,7 +172,9 @@ def test_what_cannot_be_reached_ends_a_command_in_one_line(
     assert (said.err.count("\n"), said.out) == (1, "")
 
 
-def test_a_service_that_does_not_start_says_so(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_service_that_does_not_start_says_so(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     @asynccontextmanager
     async def failing(app: FastAPI) -> AsyncIterator[None]:
         raise OSError("no more files")
@@ -184,6 +186,7 @@ def test_a_service_that_does_not_start_says_so(home: Path, monkeypatch: pytest.M
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code == 1
+    assert "no more files" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
