@@ -37,16 +37,24 @@ def measure_kills(
     count = 40 * max(kills, 1)
     in_process(write_dataset, dataset, count, 2)
     review = asyncio.run(ask(place, dataset))
-    in_push = sum(_killed(chance, place, review, "open") for _ in range((kills + 1) // 2))
+
+    def is_pushed() -> bool:
+        return asyncio.run(review_of(place, review)).state == "open"
+
+    in_push = sum(_killed(chance, place, is_pushed) for _ in range((kills + 1) // 2))
     outages = _outage(place, server)
     in_process(push_all, place, review, 100)
     say(f"killed {in_push} times while pushing, Label Studio {outages} times")
     project = asyncio.run(review_of(place, review)).project_id or 0
     wanted: list[int] = []
     in_pull = 0
+
+    def is_pulled() -> bool:
+        return len(asyncio.run(annotations_of(place, review))) >= len(wanted)
+
     for _ in range(kills // 2):
         wanted += asyncio.run(annotate(place, project, 6, skip=len(wanted)))
-        in_pull += _killed(chance, place, review, None)
+        in_pull += _killed(chance, place, is_pulled)
     outages += _outage(place, server)
     in_process(pull_changed, place, review)
     keys = asyncio.run(keys_in(place, project))
@@ -64,14 +72,14 @@ def measure_kills(
     }
 
 
-def _killed(chance: random.Random, place: Place, review: str, end: str | None) -> int:
-    """Kill the service at a random moment; 0 where the review had come to the state `end` by then."""
+def _killed(chance: random.Random, place: Place, is_done: Callable[[], bool]) -> int:
+    """Kill the service at a random moment; 0 where its work was done by then."""
     process = fork(serve, place)
     time.sleep(chance.uniform(0.1, LONGEST_LIFE_S))
     assert process.pid is not None
     os.kill(process.pid, signal.SIGKILL)
     process.join()
-    return int(asyncio.run(review_of(place, review)).state != end)
+    return int(not is_done())
 
 
 def _outage(place: Place, server: StartedServer | None) -> int:
