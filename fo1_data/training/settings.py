@@ -2,9 +2,9 @@
 
 import tomllib
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from fo1_data.errors import ConfigError
 
@@ -15,6 +15,9 @@ class TrainConfig(BaseModel):
     `auxiliary_parts`: prefixes of the auxiliary encoder's weights that stage 2 trains, as in
     `fo1 model info` without `vision_tower_aux.`; `box_jitter`: each side of a box moves by up to this
     share of the box's sides.
+
+    `lora_rank`: stage 2 trains low-rank adapters in place of the language model's own weights (`adapters`);
+    of its embeddings the tokens that VLM-FO1 adds alone. 0: none.
 
     `batch_images`: of a whole step, over all workers; each works its part off in `accumulation` pieces.
     `negative_share`: which part of the phrases asked for is not in the image, `near_miss_share` of those that
@@ -48,6 +51,7 @@ class TrainConfig(BaseModel):
     weight_decay: float = Field(default=0.01, ge=0)
     clip_norm: float = Field(default=1.0, gt=0)
     auxiliary_parts: tuple[str, ...] = ("convs.2.", "blocks.2.", "convs.3.", "blocks.3.")
+    lora_rank: int = Field(default=0, ge=0)
     box_jitter: float = Field(default=0.04, ge=0, le=0.5)
     shuffle_boxes: bool = True
     save_every: int = Field(default=200, ge=1)
@@ -73,6 +77,12 @@ class TrainConfig(BaseModel):
     threads: int | None = Field(default=None, ge=1)
     device: str | None = None
 
+    @model_validator(mode="after")
+    def _adapters_stay_whole(self) -> Self:
+        if self.lora_rank and self.sharding == "weights":
+            raise ValueError("lora_rank goes with sharding none or optimizer, not with weights")
+        return self
+
 
 Stage = Literal[1, 2]
 
@@ -92,4 +102,5 @@ def load_train_config(path: str | None, steps: int | None = None) -> TrainConfig
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(f"setting {name} of training: {first['msg']}") from None
+        setting = f"setting {name} of training" if name else "settings of training"
+        raise ConfigError(f"{setting}: {first['msg']}") from None

@@ -2,8 +2,8 @@
 
 Stage 1, region-language alignment: the region encoder, the projectors, and the embeddings of the tokens
 that VLM-FO1 adds (region indices and grounding marks); everything else is frozen. Stage 2, perception
-instruction tuning: the language model with all its embeddings, and chosen parts of the auxiliary encoder,
-too. (VLM-FO1, arXiv 2509.25916, section 4.)
+instruction tuning: the language model with all its embeddings, or adapters of it, and chosen parts of the
+auxiliary encoder, too. (VLM-FO1, arXiv 2509.25916, section 4.)
 """
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from fo1_data.errors import ConfigError
 from fo1_data.model.modeling import Fo1Model
 from fo1_data.model.prompts import PromptTokenizer
+from fo1_data.training.adapters import add_adapters, is_adapter
 from fo1_data.training.settings import Stage, TrainConfig
 
 _EMBEDDINGS = "language_model.embed_tokens.weight"
@@ -24,15 +25,22 @@ def choose_parameters(
 ) -> dict[str, nn.Parameter]:
     """Freeze what the stage leaves alone and return what it trains, by name.
 
-    In stage 1 the rows of old tokens get no gradient, so that they stay as they are to the bit.
-    Raises ConfigError where an auxiliary part names nothing.
+    In stage 1, and with adapters, the rows of old tokens get no gradient, so that they stay as they are to
+    the bit. Adds the adapters. Raises ConfigError where an auxiliary part names nothing, or stage 1 is to
+    train adapters.
     """
+    if stage == 1 and config.lora_rank:
+        raise ConfigError("lora_rank is for stage 2: stage 1 leaves the language model as it is")
     wanted: tuple[str, ...] = _STAGE_1
     if stage == 2:
-        wanted += ("language_model.", "lm_head.", *_auxiliary(model, config))
+        wanted += _auxiliary(model, config)
+        if config.lora_rank:
+            add_adapters(model.language_model, config.lora_rank)
+        else:
+            wanted += ("language_model.", "lm_head.")
     for name, parameter in model.named_parameters():
-        parameter.requires_grad_(name.startswith(wanted))
-    if stage == 1:
+        parameter.requires_grad_(name.startswith(wanted) or is_adapter(name))
+    if stage == 1 or config.lora_rank:
         rows = torch.zeros(model.config.text.vocab_size, 1)
         rows[new_token_ids(tokenizer)] = 1
         _only_rows(model.language_model.embed_tokens.weight, rows)

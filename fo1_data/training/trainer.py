@@ -22,6 +22,7 @@ from fo1_data.errors import ConfigError, RunError
 from fo1_data.model.checkpoint import Checkpoint, checkpoint_sha256, load_checkpoint, save_weights
 from fo1_data.model.device import choose_device
 from fo1_data.model.region_fusion import embed_prompt
+from fo1_data.training.adapters import is_adapter, merged_weights
 from fo1_data.training.batches import LIMITS, Batches, TrainingImage, blank_image, pieces_of
 from fo1_data.training.distractors import load_distractors
 from fo1_data.training.example_source import ExampleSource
@@ -116,18 +117,26 @@ class Trainer:
         """
         if isinstance(self.optimiser, ZeroRedundancyOptimizer):
             self.optimiser.consolidate_state_dict(to=0)
-        weights = gather(dict(self.model.named_parameters()), keep=self.workers.first)
+        weights = gather(merged_weights(self.model), keep=self.workers.first)
+        adapters = {name: one for name, one in self.trained.items() if is_adapter(name)}
+        trained = {**weights, **gather(adapters, keep=self.workers.first)}
         # A consolidated state is the first worker's alone; a sharded one is gathered from all.
         own = self.workers.first or self.sharded
         optimiser = gather(self.optimiser.state_dict(), keep=self.workers.first) if own else {}
         if self.workers.first:
-            self._write(folder, weights, optimiser)
+            self._write(folder, weights, trained, optimiser)
         self.workers.wait()
 
-    def _write(self, folder: Path, weights: dict[str, Tensor], optimiser: dict[str, Any]) -> None:
+    def _write(
+        self,
+        folder: Path,
+        weights: dict[str, Tensor],
+        trained: dict[str, Tensor],
+        optimiser: dict[str, Any],
+    ) -> None:
         save_weights(weights, self.checkpoint.folder, folder)
         state = {
-            "weights": {name: weights[name] for name in self.trained},
+            "weights": {name: trained[name] for name in self.trained},
             "optimiser": optimiser,
             "step": self.step_number,
             "torch_rng": torch.get_rng_state(),
