@@ -20,6 +20,8 @@ from schemas.images import Reject
 
 SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg")
 NO_DECODER = "no_video_decoder"
+# Containers alone: FFmpeg would also follow playlists, to addresses that a file of strangers names.
+_CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,avi,matroska,webm,mpeg,mpegvideo,mpegts"
 _INNER = re.compile(r"frame@(\d+\.\d{3})s")
 
 
@@ -73,7 +75,8 @@ def _opened(address: str) -> Iterator[tuple[Any, Any]]:
         raise ConfigError(
             f"{address} is a video and PyAV is not installed: install fo1-data[video]"
         ) from None
-    with open_seekable(address) as file, av.open(file) as container:
+    options = {"format_whitelist": _CONTAINERS}
+    with open_seekable(address) as file, av.open(file, options=options) as container:
         if not container.streams.video:
             raise ValueError("it holds no pictures")
         stream = container.streams.video[0]

@@ -20,10 +20,10 @@ av = pytest.importorskip("av")
 RATE, SECONDS = 10, 3
 
 
-def write_video(path, grey_of=lambda number: 8 * number):
+def write_video(path, grey_of=lambda number: 8 * number, codec="mpeg4"):
     """A clip whose n-th frame is of one grey, so that a frame tells its time."""
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("mpeg4", rate=RATE)
+        stream = container.add_stream(codec, rate=RATE)
         stream.width, stream.height, stream.pix_fmt, stream.gop_size = 64, 48, "yuv420p", 7
         stream.bit_rate = 8_000_000
         for number in range(RATE * SECONDS):
@@ -86,3 +86,17 @@ def test_without_pyav_the_extra_is_named(clip, monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(CorpusError, match=r"install fo1-data\[video\]"):
         list(read_corpus(str(clip)))
+
+
+@pytest.mark.parametrize("suffix", [".avi", ".mkv", ".mov", ".mpg", ".webm"])
+def test_every_container_is_read(tmp_path, suffix):
+    codec = {".webm": "vp8", ".mpg": "mpeg2video"}.get(suffix, "mpeg4")
+    assert len(frames(write_video(tmp_path / f"clip{suffix}", codec=codec), 1.0)) > 1
+
+
+def test_a_list_of_files_under_a_videos_name_leads_nowhere(clip, tmp_path, monkeypatch):
+    """FFmpeg would read what it names, as a video of the corpus."""
+    monkeypatch.chdir(clip.parent)
+    (tmp_path / "list.mp4").write_text(f"ffconcat version 1.0\nfile {clip.name}\n")
+    (found,) = read_corpus(str(tmp_path), frame_every_s=1.0)
+    assert found.reason == "bad_video"
