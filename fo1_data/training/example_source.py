@@ -9,6 +9,7 @@ middle of an epoch by its step number, and no more than a window of groups is he
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
+from itertools import groupby
 from typing import overload
 
 import numpy as np
@@ -16,6 +17,7 @@ import numpy as np
 from fo1_data.corpus.readers import read_corpus
 from fo1_data.corpus.storage import open_store
 from fo1_data.dataset.layout import MANIFEST
+from fo1_data.dataset.reader import open_parquet
 from fo1_data.dataset.rows import record_to_row
 from fo1_data.errors import DatasetError
 from fo1_data.training.dataset_samples import Example, row_example
@@ -103,10 +105,14 @@ def _entry_group(entries: list[CorpusImage]) -> Group:
 
 def _parquet_groups(address: str) -> list[Group]:
     groups: list[Group] = []
-    for one in list_row_groups(address):
-        boxes = one.read([_BOX_COLUMN]).column("regions")
-        usable = np.array([place for place, found in enumerate(boxes.to_pylist()) if found], np.int64)
-        groups.append(Group(usable, partial(_RowExamples, one), partial(_RowExamples, one, pixels=False)))
+    store = open_store(address)
+    for path, in_file in groupby(list_row_groups(address), key=lambda one: one.path):
+        with open_parquet(store, path) as parquet:
+            for one in in_file:
+                rows = parquet.read_row_group(one.number, columns=[_BOX_COLUMN]).column("regions")
+                usable = np.array([at for at, boxes in enumerate(rows.to_pylist()) if boxes], np.int64)
+                known = partial(_RowExamples, one, pixels=False)
+                groups.append(Group(usable, partial(_RowExamples, one), known))
     return groups
 
 
