@@ -1,9 +1,9 @@
 """Where a dataset or a trained checkpoint comes from: the chain of manifests, back to source images.
 
 A checkpoint says in `lineage.json` which versions it was trained on, each with the digest of its
-manifest. A manifest names its parent by name, version and digest; the parent's folder is looked for
-where the training or the run left its address (`parent_address`). A link whose folder is gone is told
-as such: its digest still says which version it was.
+manifest, and what the model that it began with was trained on. A manifest names its parent by name,
+version and digest; the parent's folder is looked for where the training or the run left its address
+(`parent_address`). A link whose folder is gone is told as such: its digest still says which version it was.
 """
 
 from collections.abc import Iterator
@@ -21,9 +21,19 @@ from schemas.dataset import Manifest
 LINEAGE = "lineage.json"
 
 
-def describe_inputs(addresses: list[str], model: str, model_sha256: str) -> dict[str, Any]:
-    """What a training run consumed, for its checkpoint's `lineage.json`: versions by digest, and corpora."""
-    return {"model": model, "model_sha256": model_sha256, "inputs": [_input(one) for one in addresses]}
+def describe_inputs(
+    addresses: list[str], model: str, model_sha256: str, model_folder: Path | None = None
+) -> dict[str, Any]:
+    """What a training run consumed, for its checkpoint's `lineage.json`: versions by digest, and corpora.
+
+    `model_folder`: where the model that it begins with lies, for what that one was trained on.
+    """
+    told: dict[str, Any] = {"model": model, "model_sha256": model_sha256}
+    told["inputs"] = [_input(one) for one in addresses]
+    before = open_store(str(model_folder)) if model_folder is not None else None
+    if before is not None and before.exists(LINEAGE):
+        told["model_lineage"] = read_json(before, LINEAGE)
+    return told
 
 
 def write_lineage(folder: Path, document: dict[str, Any], *, goes_on: bool = False) -> None:
@@ -50,10 +60,8 @@ def trace(address: str, *, with_images: bool = False) -> dict[str, Any]:
     """
     store = open_store(address)
     if store.exists(LINEAGE):
-        document = read_json(store, LINEAGE)
-        chains = [_chain_of_input(one) for one in document.get("inputs", [])]
-        found: dict[str, Any] = {"checkpoint": address, "model": document.get("model")}
-        found |= {"model_sha256": document.get("model_sha256"), "inputs": chains}
+        found = {"checkpoint": address, **_of_training(read_json(store, LINEAGE))}
+        chains = list(_chains(found))
     elif store.exists(MANIFEST):
         chains = [_chain_of_dataset(address)]
         found = {"dataset": address, "inputs": chains}
@@ -77,6 +85,21 @@ def _input(given: str) -> dict[str, Any]:
 def _version(manifest: Manifest) -> dict[str, Any]:
     digest = lineage(manifest)
     return {"version": digest["parent"], "manifest_sha256": digest["parent_sha256"]}
+
+
+def _of_training(document: dict[str, Any]) -> dict[str, Any]:
+    """A `lineage.json` with the versions behind each input, and those behind the model it began with."""
+    found: dict[str, Any] = {name: document.get(name) for name in ("model", "model_sha256")}
+    found["inputs"] = [_chain_of_input(one) for one in document.get("inputs", [])]
+    if "model_lineage" in document:
+        found["model_lineage"] = _of_training(document["model_lineage"])
+    return found
+
+
+def _chains(told: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield from told["inputs"]
+    if "model_lineage" in told:
+        yield from _chains(told["model_lineage"])
 
 
 def _chain_of_input(given: dict[str, Any]) -> dict[str, Any]:

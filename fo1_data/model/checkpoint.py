@@ -28,6 +28,8 @@ from fo1_data.model.weight_names import to_ours, to_released
 BUNDLED = "fo1-tiny"
 _INDEX = "model.safetensors.index.json"
 _SINGLE = "model.safetensors"
+# What a training run has written beside its checkpoint of itself, not of the next one.
+_OF_A_TRAINING = ("lineage.json",)
 
 
 @dataclass(frozen=True)
@@ -203,7 +205,8 @@ def save_weights(weights: Mapping[str, Tensor], source: Path, folder: Path) -> N
     """Write weights named as our model's parameters in the released layout, as `save_checkpoint` does."""
     folder.mkdir(parents=True, exist_ok=True)
     for path in source.iterdir() if source.resolve() != folder.resolve() else ():
-        if path.is_file() and path.suffix in {".json", ".txt"} and not path.name.endswith(".index.json"):
+        of_weights = path.name.endswith(".index.json") or path.name in _OF_A_TRAINING
+        if path.is_file() and path.suffix in {".json", ".txt"} and not of_weights:
             shutil.copyfile(path, folder / path.name)
     tensors = {to_released(name): value.contiguous() for name, value in weights.items()}
     partial = folder / f"{_SINGLE}.partial"

@@ -189,7 +189,8 @@ def train(
     if workers.first:
         out.mkdir(parents=True, exist_ok=True)
         forget_steps_after(out / LOSSES, trainer.step_number)
-        consumed = describe_inputs(list(addresses), model, checkpoint_sha256(checkpoint.folder))
+        folder = checkpoint.folder
+        consumed = describe_inputs(list(addresses), model, checkpoint_sha256(folder), folder)
         write_lineage(out, consumed, goes_on=resumed)
     workers.wait()
     losses: list[float] = []

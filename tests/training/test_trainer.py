@@ -7,6 +7,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from fo1_data.dataset.lineage import trace  # noqa: E402
 from fo1_data.errors import ConfigError, DatasetError  # noqa: E402
 from fo1_data.model.checkpoint import load_checkpoint  # noqa: E402
 from fo1_data.synthetic.gold import write_scenes  # noqa: E402
@@ -99,6 +100,21 @@ def test_a_resumed_run_has_the_losses_of_an_undisturbed_one(scenes, tmp_path):
     for name in names:
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "halves" / name).read_bytes()
     load_checkpoint(str(tmp_path / "halves"))
+
+
+def test_a_checkpoint_made_of_a_trained_one_is_traced_through_both(scenes, tmp_path):
+    other = str(write_scenes(tmp_path / "other", count=3, seed=9_400_000))
+    first = QUICK.model_copy(update={"steps": 1})
+    train([scenes], 2, "fo1-tiny", tmp_path / "first", first)
+    train([other], 2, str(tmp_path / "first"), tmp_path / "second", first)
+    again = train([other], 2, str(tmp_path / "first"), tmp_path / "second", QUICK)
+    assert again["resumed"]
+    found = trace(str(tmp_path / "second"), with_images=True)
+    assert found["model"] == str(tmp_path / "first")
+    assert [one["address"] for one in found["inputs"]] == [other]
+    assert [one["address"] for one in found["model_lineage"]["inputs"]] == [scenes]
+    alone = {one: trace(str(tmp_path / one))["num_images"] for one in ("first", "second")}
+    assert alone["second"] == alone["first"] + 3 == len(found["images"])
 
 
 def losses(folder):
