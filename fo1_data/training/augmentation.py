@@ -5,22 +5,16 @@ kind is off unless its setting says otherwise, and then draws nothing, so that a
 to the bit.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
 
-from fo1_data.evaluation.words import words_of
+from fo1_data.training.said import speaks_of_place, speaks_of_side, texts_of
 from fo1_data.training.settings import TrainConfig
 from schemas.corpus import CorpusImage
 from schemas.regions import Box
 
-_SIDES = frozenset(
-    ("left", "right", "leftmost", "rightmost", "east", "west", "clockwise", "counterclockwise")
-)
-_PLACES = _SIDES.union(
-    ("corner", "edge", "border", "middle", "center", "centre", "top", "bottom", "upper", "lower", "side")
-)
 _LEAST_SIDE_PX = 28
 _TRIES = 20
 
@@ -42,14 +36,14 @@ def can_be_mirrored(entry: CorpusImage) -> bool:
     """False where anything said speaks of a side, or text can be read."""
     if any(region.text for region in entry.regions or []):
         return False
-    return not any(_SIDES & set(words_of(text)) for text in _texts(entry))
+    return not speaks_of_side(texts_of(entry))
 
 
 def can_be_cropped(entry: CorpusImage) -> bool:
     """False where something is said of the image as a whole, or anything speaks of a place in it."""
     if any(answer.region_index is None for answer in entry.answers):
         return False
-    return not any(_PLACES & set(words_of(text)) for text in _texts(entry))
+    return not speaks_of_place(texts_of(entry))
 
 
 def mirrored(rgb: Image.Image, entry: CorpusImage) -> tuple[Image.Image, CorpusImage]:
@@ -116,12 +110,3 @@ def _with_boxes(entry: CorpusImage, change: Callable[[Box], Box]) -> CorpusImage
         region.model_copy(update={"box_xyxy": change(region.box_xyxy)}) for region in entry.regions or []
     ]
     return entry.model_copy(update={"regions": moved})
-
-
-def _texts(entry: CorpusImage) -> Iterator[str]:
-    for region in entry.regions or []:
-        yield from filter(None, (region.label, region.caption, region.detailed_caption))
-    yield from (phrase.text for phrase in entry.phrases)
-    yield from (count.text for count in entry.counts)
-    for answer in entry.answers:
-        yield from filter(None, (answer.question, answer.answer, answer.reasoning))

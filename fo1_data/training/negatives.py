@@ -1,21 +1,21 @@
 """Phrases that are not in an image, to learn absence from: near misses first.
 
 Candidates are the labels, captions and phrases of the whole training set. A candidate is absent from an
-image where nothing that is said of the image holds all of its words, nor is all held by it: a dog may well
-be a brown dog. A near miss shares a word with something that is there, as "red circle" does with "red
-square". Articles and plurals make no difference. Only images whose regions all have words are judged.
+image where nothing that is said of the image holds all of its words, nor is a name of something there all
+held by it: a dog may well be a brown dog. A near miss shares a word with something that is there, as "red
+circle" does with "red square". Articles and plurals make no difference. Only images whose regions all have
+words are judged.
 """
 
 from collections.abc import Iterable
 
 import numpy as np
 
-from fo1_data.evaluation.words import words_of
-from schemas.corpus import CorpusImage, CorpusPhrase, CorpusRegion
+from fo1_data.training.said import names_of, naming_words, texts_of
+from schemas.corpus import CorpusImage, CorpusPhrase
 
 MOST_PHRASES = 20_000
 _LONGEST_WORDS = 6
-_ARTICLES = frozenset({"a", "an", "the"})
 
 
 class PhraseBook:
@@ -24,7 +24,7 @@ class PhraseBook:
     def __init__(self, entries: Iterable[CorpusImage]) -> None:
         found: dict[str, tuple[str, frozenset[str]]] = {}
         for entry in entries:
-            for text in _texts(entry):
+            for text in _phrases_of(entry):
                 words = naming_words(text)
                 if words and len(words) <= _LONGEST_WORDS:
                     found.setdefault(text.casefold(), (text, words))
@@ -40,19 +40,26 @@ class PhraseBook:
     ) -> list[CorpusPhrase]:
         """Up to `most` phrases that the image does not show, `near_miss_share` of them near misses as far
         as there are any; none where the image's regions do not all say what they are."""
-        of_regions = [[naming_words(text) for text in texts_of(region)] for region in entry.regions or []]
+        of_regions = [[naming_words(text) for text in names_of(region)] for region in entry.regions or []]
         if not of_regions or not all(map(any, of_regions)) or not self.phrases:
             return []
         known = {phrase.text.casefold() for phrase in entry.phrases}
-        spoken = {words for texts in of_regions for words in texts if words}
-        spoken |= {naming_words(phrase.text) for phrase in entry.phrases if phrase.region_indices != []}
-        present = frozenset().union(*spoken)
+        there = {words for texts in of_regions for words in texts if words}
+        there |= {naming_words(phrase.text) for phrase in entry.phrases if phrase.region_indices != []}
+        there |= {naming_words(count.text) for count in entry.counts if count.count}
+        there.discard(frozenset())
+        denied = {phrase.text for phrase in entry.phrases if phrase.region_indices == []}
+        denied |= {count.text for count in entry.counts if not count.count}
+        spoken = {naming_words(text) for text in texts_of(entry) if text not in denied}
+        present = frozenset().union(*there)
         near: list[str] = []
         far: list[str] = []
         # A few tries a phrase wanted: the book may be long.
         for place in rng.permutation(len(self.phrases))[: 40 * most].tolist():
             text, words = self.phrases[place], self._words[place]
-            if text.casefold() not in known and not any(words <= one or one <= words for one in spoken):
+            if text.casefold() not in known and not (
+                any(words <= one for one in spoken) or any(one <= words for one in there)
+            ):
                 (near if words & present else far).append(text)
         num_near = min(len(near), int(rng.binomial(most, near_miss_share)))
         num_far = min(len(far), most - num_near)
@@ -60,20 +67,7 @@ class PhraseBook:
         return [CorpusPhrase(text=text, region_indices=[]) for text in [*chosen, *far[:num_far]]]
 
 
-def _texts(entry: CorpusImage) -> Iterable[str]:
+def _phrases_of(entry: CorpusImage) -> Iterable[str]:
     for region in entry.regions or []:
-        yield from texts_of(region)
+        yield from names_of(region)
     yield from (phrase.text for phrase in entry.phrases)
-
-
-def texts_of(region: CorpusRegion) -> list[str]:
-    """What a region is called and what is said of it."""
-    return [text for text in (region.label, region.caption) if text]
-
-
-def naming_words(text: str) -> frozenset[str]:
-    """The words that tell what a text speaks of, in the singular."""
-    words = [one for one in words_of(text) if one not in _ARTICLES]
-    return frozenset(
-        one[:-1] if len(one) > 3 and one.endswith("s") and not one.endswith("ss") else one for one in words
-    )

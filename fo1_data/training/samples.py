@@ -95,13 +95,13 @@ def with_names_as_phrases(known: Known) -> Known:
     for named in boxes.values():
         text, places = named[0][0], [position for _, position in named]
         phrases.append(CorpusPhrase(text=text, region_indices=places))
-        weakest = _weakest(known.trust.get((LabelKind.BRIEF_CAPTION, place, None)) for place in places)
-        if weakest is not None:
-            trust |= {(kind, None, text): weakest for kind in _OF_PHRASES}
+        together = weakest(known.trust.get((LabelKind.BRIEF_CAPTION, place, None)) for place in places)
+        if together is not None:
+            trust |= {(kind, None, text): together for kind in _OF_PHRASES}
     return replace(known, phrases=phrases, trust=trust)
 
 
-def _weakest(trusts: Iterable[Trust | None]) -> Trust | None:
+def weakest(trusts: Iterable[Trust | None]) -> Trust | None:
     """What is trusted least: a model's word by its confidence, then gold (None), then a person's."""
 
     def strength(one: Trust | None) -> float:

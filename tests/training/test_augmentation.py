@@ -11,9 +11,10 @@ from PIL import Image, ImageDraw
 
 from fo1_data.corpus.images import InputLimits
 from fo1_data.training.augmentation import augment, can_be_cropped, can_be_mirrored
+from fo1_data.training.dataset_samples import Example
 from fo1_data.training.example_source import ExampleSource
 from fo1_data.training.rare_regions import NameIndex, RareRegions
-from fo1_data.training.samples import Trust
+from fo1_data.training.samples import Known, Trust
 from fo1_data.training.settings import TrainConfig
 from schemas.corpus import CorpusAnswer, CorpusCount, CorpusImage, CorpusPhrase, CorpusRegion
 from schemas.labels import LabelKind
@@ -38,7 +39,7 @@ def entry_of(boxes, **more):
 
 
 def is_filled(image, box, caption):
-    """Whether the box holds its colour (lit otherwise perhaps) to its very borders, and ends there."""
+    """Whether the box holds its colour (lit otherwise perhaps) to its very borders."""
     x_min, y_min, x_max, y_max = (int(corner) for corner in box)
     inside = np.asarray(image)[y_min:y_max, x_min:x_max].reshape(-1, 3)
     strong = np.array(Image.new("RGB", (1, 1), caption))[0, 0] == 255
@@ -180,3 +181,66 @@ def test_a_pasted_region_keeps_its_class_and_its_trust(corpus, monkeypatch):
     _, entry, found = rare.paste(drawn(boxes), given, mine, np.random.default_rng(0))
     assert [(one.text, one.region_indices) for one in entry.phrases] == [("Dog", [0, 1]), ("a cat", [])]
     assert found == {**mine, (LabelKind.BRIEF_CAPTION, 1, None): Trust(human=False, confidence=0.3)}
+
+
+def pasted(rare, monkeypatch, region, boxes=((10.0, 10.0, 40.0, 40.0),), trust=None, **said):
+    """An image after a region was pasted into it, and the trust in what is said of it."""
+    (crop,) = rare._crops
+    monkeypatch.setattr(rare, "_crops", [replace(crop, region=region, trust=trust or {})])
+    given = entry_of(boxes, **said)
+    _, entry, found = rare.paste(drawn(boxes), given, {}, np.random.default_rng(0))
+    return given, entry, found
+
+
+def test_a_count_of_more_than_is_located_still_forbids_to_count_what_is(corpus, monkeypatch):
+    region = CorpusRegion(box_xyxy=(0, 0, 9, 9), caption="dog")
+    counts = [
+        CorpusCount(text="cells", count=5),
+        CorpusCount(text="Dog", count=2),
+        CorpusCount(text="brown dogs", count=1),
+    ]
+    phrases = [CorpusPhrase(text="cells", region_indices=[0])]
+    _, entry, _ = pasted(rare_of(corpus), monkeypatch, region, phrases=phrases, counts=counts)
+    assert [(one.text, one.count) for one in entry.counts] == [("cells", 5), ("Dog", 3)]
+    assert not Known(entry.regions, entry.phrases, entry.counts).can_be_counted(entry.phrases[0])
+
+
+def test_what_speaks_of_a_place_is_not_pasted_nor_pasted_upon_and_else_left_out(corpus, monkeypatch):
+    rare = rare_of(corpus)
+    region = CorpusRegion(box_xyxy=(0, 0, 9, 9), caption="dog", detailed_caption="a dog at the left edge")
+    phrases = [CorpusPhrase(text=text, region_indices=[0]) for text in ("leftmost object", "a plain object")]
+    _, entry, _ = pasted(rare, monkeypatch, region, phrases=phrases)
+    assert [one.text for one in entry.phrases] == ["a plain object"]
+    assert [one.detailed_caption for one in entry.regions] == [None, None]
+    upper = [CorpusRegion(box_xyxy=(10, 10, 40, 40), caption="the upper square")]
+    given = CorpusImage(uri="a.png", regions=upper)
+    assert rare.paste(drawn([]), given, {}, np.random.default_rng(0))[1] == given
+    (index,) = (NameIndex([replace(group, load_known=lambda: [Example(given)] * 12) for group in groups])
+                for groups in [ExampleSource([corpus]).groups])  # fmt: skip
+    assert index.rare(below=2) == {}
+
+
+def test_a_phrase_that_a_pasted_region_joins_is_trusted_as_far_as_its_caption(corpus, monkeypatch):
+    region = CorpusRegion(box_xyxy=(0, 0, 9, 9), caption="dog")
+    trust = {LabelKind.BRIEF_CAPTION: Trust(human=False, confidence=0.3)}
+    phrases = [CorpusPhrase(text=text, region_indices=[]) for text in ("Dog", "cat")]
+    _, _, found = pasted(rare_of(corpus), monkeypatch, region, trust=trust, phrases=phrases)
+    assert found[LabelKind.GROUND, None, "Dog"] == found[LabelKind.COUNT, None, "Dog"]
+    assert found[LabelKind.GROUND, None, "Dog"].confidence == 0.3
+    assert (LabelKind.GROUND, None, "cat") not in found
+
+
+def test_a_box_that_cannot_be_used_lets_no_other_region_pass_for_the_rare_one(tmp_path):
+    drawn([(10, 10, 40, 40), (60, 50, 100, 80)]).save(tmp_path / "a.png")
+    outside = {"box_xyxy": [500, 500, 600, 600], "caption": "gone"}
+    both = [
+        outside,
+        {"box_xyxy": [10, 10, 40, 40], "caption": "red"},
+        {"box_xyxy": [60, 50, 100, 80], "caption": "lime"},
+    ]
+    entries = [{"image": "a.png", "regions": both}, {"image": "a.png", "regions": both[2:]}]
+    (tmp_path / "annotations.jsonl").write_text("\n".join(map(json.dumps, entries)))
+    groups = ExampleSource([str(tmp_path)]).groups
+    rare = RareRegions(groups, NameIndex(groups), below=0.6, seed=0, limits=InputLimits())
+    assert all(is_filled(crop.rgb, (0, 0, *crop.rgb.size), crop.region.caption) for crop in rare._crops)
+    assert "lime" not in {crop.region.caption for crop in rare._crops}

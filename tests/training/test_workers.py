@@ -23,7 +23,7 @@ from fo1_data.training.samples import Known, draw_questions
 from fo1_data.training.settings import TrainConfig
 from fo1_data.training.trainer import forget_steps_after, train
 from fo1_data.training.workers import Workers
-from schemas.corpus import CorpusImage, CorpusPhrase, CorpusRegion
+from schemas.corpus import CorpusAnswer, CorpusCount, CorpusImage, CorpusPhrase, CorpusRegion
 from schemas.labels import LabelKind, Source
 
 QUICK = TrainConfig(
@@ -199,6 +199,19 @@ def test_a_phrase_that_holds_what_is_there_or_is_held_by_it_is_no_negative(said,
     rng = np.random.default_rng(0)
     for image in (gold([said]), gold(["a whale"], [CorpusPhrase(text=said, region_indices=[0])])):
         assert [one.text for one in book.absent(image, rng, 1, 0.5)] == ([candidate] if is_safe else [])
+
+
+def test_nothing_that_is_said_in_passing_is_asked_for_as_absent():
+    book = PhraseBook([gold(["red hat", "dog", "cat", "sky", "moon"])])
+    region = CorpusRegion(box_xyxy=(0, 0, 9, 9), caption="man", detailed_caption="a man wearing a red hat")
+    image = CorpusImage(
+        uri="a.png",
+        regions=[region],
+        counts=[CorpusCount(text="dogs", count=3), CorpusCount(text="cats", count=0)],
+        answers=[CorpusAnswer(question="what is above?", answer="the sky")],
+    )
+    found = {one.text for one in book.absent(image, np.random.default_rng(0), 9, 0.5)}
+    assert found == {"cat", "moon"}
 
 
 @pytest.mark.parametrize("share", [0.2, 0.5])
