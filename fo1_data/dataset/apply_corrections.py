@@ -161,4 +161,5 @@ class _CorrectedRow:
             self._caption_label = confirmed(self._caption_label or label, one.annotator, one.at)
         else:
             self._caption = self._caption_label = None
+            self._phrases.keep_what_a_caption_holds("")
         return True

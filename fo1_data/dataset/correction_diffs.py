@@ -9,6 +9,7 @@ counts. Boxes: absolute pixels of the upright image, x_min y_min x_max y_max.
                  region that a phrase does not name)
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +18,7 @@ from fo1_data.dataset.export_messages import TEXT_QUESTIONS, box_text, boxes_tex
 from fo1_data.dataset.human_labels import caption_label, is_locked
 from fo1_data.dataset.region_names import RegionNames
 from schemas.corrections import Correction
-from schemas.images import ImageRow
+from schemas.images import Grounding, ImageRow
 from schemas.labels import LabelKind
 from schemas.regions import TEXT_COLUMNS, Region
 
@@ -53,15 +54,17 @@ class RowDiff:
         was_said, is_said = self._original.caption, self._row.caption
         if was_said and is_said and was_said != is_said and caption_label(self._row) is not None:
             yield Preference("caption", "Describe the image.", is_said, was_said)
-        old_counts = {part.phrase: part.count for part in self._original.counts}
+        old_counts = {part.phrase.casefold(): part.count for part in self._original.counts}
         for count in self._row.counts:
-            was = old_counts.get(count.phrase)
+            was = old_counts.get(count.phrase.casefold())
             if was is not None and was != count.count and is_locked(count.label):
                 question = f"How many of these are there: {count.phrase}?"
                 yield Preference("count", question, str(count.count), str(was))
-        old_answers = {(part.question, part.region_id): part.answer for part in self._original.answers}
+        old_answers = {
+            (part.question, self._names.name(part.region_id)): part.answer for part in self._original.answers
+        }
         for answer in self._row.answers:
-            said = old_answers.get((answer.question, answer.region_id))
+            said = old_answers.get((answer.question, self._names.name(answer.region_id)))
             if said is not None and said != answer.answer and is_locked(answer.label):
                 yield Preference("ask", answer.question, answer.answer, said)
 
@@ -74,21 +77,17 @@ class RowDiff:
                 continue
             if old.box_xyxy != new.box_xyxy:
                 yield {"kind": "moved", "box_xyxy": list(old.box_xyxy), "right": list(new.box_xyxy)}
-            for kind, column in TEXT_COLUMNS.items():
-                was, now = getattr(old, column), getattr(new, column)
-                if was and was != now:
-                    box = list(new.box_xyxy)
-                    yield {"kind": "wrong_text", "label": kind, "box_xyxy": box, "text": was, "right": now}
+            for kind, was, now in _changed_texts(old, new):
+                box = list(new.box_xyxy)
+                yield {"kind": "wrong_text", "label": kind, "box_xyxy": box, "text": was, "right": now}
         for name, new in self._after.items():
             if name not in self._before:
                 yield {"kind": "missed", "box_xyxy": list(new.box_xyxy), "right": new.brief_caption}
         yield from self._wrong_phrases()
 
     def _text_pairs(self, old: Region, new: Region) -> Iterator[Preference]:
-        for kind, column in TEXT_COLUMNS.items():
-            was, now = getattr(old, column), getattr(new, column)
-            locked = any(label.kind is kind and is_locked(label) for label in new.labels)
-            if was and now and was != now and locked:
+        for kind, was, now in _changed_texts(old, new):
+            if now:
                 yield Preference(kind.value, TEXT_QUESTIONS[kind].format(place=box_text(new)), now, was)
 
     def _pointing_pairs(self) -> Iterator[Preference]:
@@ -100,19 +99,38 @@ class RowDiff:
                 yield Preference("ground", question, chosen, rejected)
 
     def _wrong_phrases(self) -> Iterator[dict[str, Any]]:
-        boxes = {region.region_id: region for region in self._row.regions}
-        for phrase, was, now in self._phrases():
-            right = {self._names.name(region_id) for region_id in now}
-            for name in (self._names.name(region_id) for region_id in was):
+        right: dict[str, set[str | None]] = {}
+        for part in self._row.groundings:
+            named = map(self._names.name, part.region_ids)
+            right.setdefault(part.phrase.casefold(), set()).update(named)
+        for phrase, was, _ in self._phrases():
+            for name in map(self._names.name, was):
                 region = self._after.get(name)
-                if region is not None and name not in right and region.region_id in boxes:
+                if region is not None and name not in right[phrase.casefold()]:
                     yield {"kind": "wrong_phrase", "box_xyxy": list(region.box_xyxy), "text": phrase}
 
     def _phrases(self) -> Iterator[tuple[str, list[str], list[str]]]:
         """Phrase, regions as they were named, regions as a person named them."""
-        pointing = (LabelKind.GROUND, LabelKind.DETECT)
-        was = {(part.kind, part.phrase): part.region_ids for part in self._original.groundings}
-        for part in self._row.groundings:
-            key = (part.kind, part.phrase)
-            if part.kind in pointing and key in was and is_locked(part.label):
+        was = {key: part.region_ids for key, part in _pointing(self._original)}
+        for key, part in _pointing(self._row):
+            if key in was and is_locked(part.label):
                 yield part.phrase, was[key], part.region_ids
+
+
+def _pointing(row: ImageRow) -> Iterator[tuple[tuple[LabelKind, str, int], Grounding]]:
+    """The phrases of a row; one that is said several times is told apart by its turn."""
+    seen: Counter[tuple[LabelKind, str]] = Counter()
+    for part in row.groundings:
+        if part.kind in (LabelKind.GROUND, LabelKind.DETECT):
+            alike = (part.kind, part.phrase.casefold())
+            yield (*alike, seen[alike]), part
+            seen[alike] += 1
+
+
+def _changed_texts(old: Region, new: Region) -> Iterator[tuple[LabelKind, str, str | None]]:
+    """Kind, text as it was, and as a person wrote it (or None, where one took it away)."""
+    for kind, column in TEXT_COLUMNS.items():
+        was, now = getattr(old, column), getattr(new, column)
+        by_person = any(label.kind is kind and is_locked(label) for label in new.labels)
+        if was and was != now and (by_person or now is None):
+            yield kind, was, now

@@ -170,6 +170,7 @@ def test_the_images_caption_is_the_persons_who_wrote_or_confirmed_it(row):
         assert not list(row_problems(after))
     wrong = apply_corrections(row, [correct(row, "verdict", **about, right=False)]).row
     assert (wrong.caption, caption_label(wrong), wrong.meta) == (None, None, row.meta)
+    assert wrong.groundings == []
 
 
 def test_what_a_corpus_says_under_a_like_name_is_no_persons_word(row):

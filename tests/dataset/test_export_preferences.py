@@ -3,8 +3,10 @@
 import json
 
 import pytest
-from factories import make_count, make_dataset, make_row
+from factories import make_answer, make_count, make_dataset, make_row
 
+from fo1_data.dataset.apply_corrections import apply_corrections
+from fo1_data.dataset.correction_diffs import RowDiff
 from fo1_data.dataset.export import export_dataset
 from fo1_data.dataset.merge import merge_corrections
 from fo1_data.errors import DatasetError
@@ -52,6 +54,64 @@ def test_pairs_and_negatives_of_what_was_changed(merged):
     assert all((folder / "out" / one["image"]).is_file() for one in negatives)
     false = next(one for one in negatives if one["kind"] == "false_region")
     assert tuple(false["box_xyxy"]) == row.regions[1].box_xyxy
+
+
+def diff_of(row, *changes):
+    given = [
+        Correction(**{"image_id": row.image_id, "at": "2026-02-01", "annotator": "ada", **one})
+        for one in changes
+    ]
+    return RowDiff(row, apply_corrections(row, given).row, given)
+
+
+def test_a_phrase_said_twice_is_corrected_once(tmp_path):
+    row = make_row(3, num_regions=3)
+    a, b, c = (region.region_id for region in row.regions)
+    (one, *_) = row.groundings
+    row.groundings = [
+        one.model_copy(update={"phrase": "dog", "region_ids": [a]}, deep=True),
+        one.model_copy(update={"phrase": "Dog", "region_ids": [b, c]}, deep=True),
+    ]
+    diff = diff_of(
+        row,
+        {
+            "action": "regrounded",
+            "subject": "Dog",
+            "before": {"region_ids": [b, c]},
+            "after": {"region_ids": [b]},
+        },
+    )
+    assert [one["box_xyxy"] for one in diff.hard_negatives()] == [list(row.regions[2].box_xyxy)]
+    (pair,) = diff.preferences()
+    assert pair.rejected.count("[") == 2
+    assert pair.chosen.count("[") == 1
+
+
+def test_what_another_model_says_of_a_moved_box_is_no_persons_word():
+    row = make_row(3, num_regions=1)
+    now = row.model_copy(deep=True)
+    now.regions[0].brief_caption = now.regions[0].labels[0].text = "another model's"
+    assert list(RowDiff(row, now, []).hard_negatives()) == []
+
+
+def test_an_answer_about_a_moved_box_and_a_count_spelled_otherwise_are_pairs():
+    row = make_row(3, num_regions=1)
+    (region,) = row.regions
+    row.counts = [make_count(row.regions).model_copy(update={"phrase": "Dogs"})]
+    row.answers = [make_answer(region.region_id)]
+    box = (1, 2, 30, 31)
+    pairs = diff_of(
+        row,
+        {"action": "moved", "region_id": region.region_id, "after": {"box_xyxy": box}},
+        {
+            "action": "answered",
+            "subject": "What colour?",
+            "region_id": region.region_id,
+            "after": {"text": "a cat"},
+        },
+        {"action": "recounted", "subject": "dogs", "after": {"count": 9}},
+    ).preferences()
+    assert {(one.kind, one.chosen) for one in pairs} == {("ask", "a cat"), ("count", "9")}
 
 
 def test_pairs_load_with_datasets(merged):
