@@ -11,7 +11,7 @@ where the stored one is turned. Confidences and decisions are dropped: publish w
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from fo1_data.corpus.images import InputLimits
@@ -19,7 +19,7 @@ from fo1_data.corpus.storage import Store
 from fo1_data.dataset.card import splits_of
 from fo1_data.dataset.pixels import suffix_of_bytes, upright, with_bytes
 from fo1_data.dataset.reader import Dataset
-from schemas.images import ImageRow
+from schemas.images import Answer, ImageRow
 from schemas.labels import LabelKind
 from schemas.regions import Region
 
@@ -33,6 +33,7 @@ TEXT_QUESTIONS = {
     LabelKind.DETAILED_CAPTION: "Describe the region {place} in detail.",
     LabelKind.OCR: "What does the text in the region {place} say?",
 }
+EXAMPLE_QUESTION = "Which boxes show more of what is in the region {place}?"
 
 
 def export_messages(dataset: Dataset, store: Store, limits: InputLimits, profile: str) -> dict[str, int]:
@@ -71,8 +72,10 @@ def image_turns(row: ImageRow) -> Iterator[Turn]:
     for part in row.groundings:
         if part.kind is LabelKind.VISUAL_EXAMPLE:
             if part.phrase in boxes:
-                asked = f"Which boxes show more of what is in the region {boxes[part.phrase]}?"
-                yield asked, boxes_text(part.region_ids, boxes) or "There is none."
+                yield (
+                    EXAMPLE_QUESTION.format(place=boxes[part.phrase]),
+                    boxes_text(part.region_ids, boxes) or "There is none.",
+                )
         elif part.kind is not LabelKind.GROUNDED_CAPTION:
             yield (
                 f"Where is {part.phrase}? Answer with boxes.",
@@ -82,10 +85,15 @@ def image_turns(row: ImageRow) -> Iterator[Turn]:
         yield f"How many of these are there: {count.phrase}?", str(count.count)
     for answer in row.answers:
         if answer.region_id is None or answer.region_id in boxes:
-            place = f"the region {boxes[answer.region_id]}" if answer.region_id is not None else ""
             thoughts = f"<think>{answer.reasoning}</think>" if answer.reasoning else ""
             told = f"{thoughts}<answer>{answer.answer}</answer>" if thoughts else answer.answer
-            yield answer.question.replace("{region}", place), told
+            yield own_question(answer, boxes), told
+
+
+def own_question(answer: Answer, boxes: Mapping[str, str]) -> str:
+    """A free question, which names its region by its box."""
+    place = f"the region {boxes[answer.region_id]}" if answer.region_id is not None else ""
+    return answer.question.replace("{region}", place)
 
 
 def _sample(turns: list[Turn], path: str, profile: str) -> dict[str, Any]:

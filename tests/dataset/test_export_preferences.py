@@ -11,6 +11,8 @@ from fo1_data.dataset.export import export_dataset
 from fo1_data.dataset.merge import merge_corrections
 from fo1_data.errors import DatasetError
 from schemas.corrections import Correction
+from schemas.images import Grounding
+from schemas.labels import LabelKind
 
 
 def lines(path):
@@ -112,6 +114,40 @@ def test_an_answer_about_a_moved_box_and_a_count_spelled_otherwise_are_pairs():
         {"action": "recounted", "subject": "dogs", "after": {"count": 9}},
     ).preferences()
     assert {(one.kind, one.chosen) for one in pairs} == {("ask", "a cat"), ("count", "9")}
+
+
+def test_a_class_that_people_changed_is_a_pair_and_a_negative():
+    row = make_row(3, num_regions=2)
+    (region, _) = row.regions
+    change = {"action": "renamed", "region_id": region.region_id, "before": {"text": "cat"}}
+    again = {**change, "before": {"text": "dog"}, "after": {"text": "fox"}, "at": "2026-03-01"}
+    diff = diff_of(row, {**change, "after": {"text": "dog"}}, again)
+    (pair,) = diff.preferences()
+    assert (pair.kind, pair.chosen, pair.rejected) == ("class", "fox", "cat")
+    (negative,) = diff.hard_negatives()
+    assert (negative["kind"], negative["text"], negative["right"]) == ("wrong_class", "cat", "fox")
+
+
+def test_a_free_question_names_its_region_and_an_example_its_kind():
+    row = make_row(3, num_regions=3)
+    a, b, c = (region.region_id for region in row.regions)
+    answer = make_answer(a)
+    row.answers = [answer.model_copy(update={"question": "What colour is {region}?"})]
+    (one, *_) = row.groundings
+    label = one.label.model_copy(update={"kind": LabelKind.VISUAL_EXAMPLE})
+    row.groundings = [Grounding(phrase=a, region_ids=[b, c], kind=LabelKind.VISUAL_EXAMPLE, label=label)]
+    about, told = {"action": "answered", "region_id": a}, {"after": {"text": "red"}}
+    shown, left = {"before": {"region_ids": [b, c]}}, {"after": {"region_ids": [b]}}
+    diff = diff_of(
+        row,
+        {**about, "subject": "What colour is {region}?", **told},
+        {"action": "regrounded", "kind": "visual_example", "subject": a, **shown, **left},
+    )
+    pairs = {one.kind: one for one in diff.preferences()}
+    box = [round(side) for side in row.regions[0].box_xyxy]
+    assert pairs["ask"].question == f"What colour is the region {box}?"
+    assert str(box) in pairs["visual_example"].question
+    assert [one["kind"] for one in diff.hard_negatives()] == ["wrong_example"]
 
 
 def test_pairs_load_with_datasets(merged):
