@@ -3,7 +3,10 @@
 from pathlib import Path
 
 import pytest
+import typer
+from typer.testing import CliRunner
 
+from fo1_data.cli.run_options import with_run_options
 from fo1_data.config import load_run
 from fo1_data.errors import ConfigError
 
@@ -61,3 +64,16 @@ def test_what_does_not_fit_is_one_line(tmp_path: Path, text: str, told: str) -> 
 def test_a_missing_file_is_one_line() -> None:
     with pytest.raises(ConfigError, match=r"cannot read the settings file /nowhere.toml"):
         load_run("/nowhere.toml")
+
+
+def test_a_zero_is_said_and_a_flag_that_is_off_is_not() -> None:
+    said: list[dict[str, object]] = []
+
+    def command(settings: dict[str, object]) -> None:
+        said.append(settings)
+
+    app = typer.Typer()
+    app.command()(with_run_options(command))
+    found = CliRunner().invoke(app, ["--seed", "0", "--validation-share", "0", "--score-floor", "0"])
+    assert found.exit_code == 0, found.output
+    assert said == [{"seed": 0, "validation_share": 0.0, "score_floor": 0.0}]

@@ -94,10 +94,9 @@ def with_run_options(command: Callable[..., None]) -> Callable[..., None]:
 
     def wrapped(**values: Any) -> None:
         settings = {name: values.pop(name) for name in (*_OPTIONS, *_FLAGS)}
-        # A flag that is off says nothing: the TOML file may turn it on.
-        command(
-            **values, settings={key: value for key, value in settings.items() if value not in (None, False)}
-        )
+        # A flag that is off says nothing: the TOML file may turn it on. A zero is said.
+        said = {key: value for key, value in settings.items() if value is not None and value is not False}
+        command(**values, settings=said)
 
     wrapped.__name__, wrapped.__doc__ = command.__name__, command.__doc__
     wrapped.__signature__ = inspect.Signature([*own, *_parameters()])  # type: ignore[attr-defined]
