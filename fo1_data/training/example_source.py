@@ -25,6 +25,7 @@ from fo1_data.training.row_groups import HeldGroups, RowGroup, list_row_groups, 
 from schemas.corpus import CorpusImage
 from schemas.parquet import IMAGE_SCHEMA
 
+TRAIN = "train"
 _ENTRIES_A_GROUP = 1_000
 # Enough to tell how many boxes a row has, without reading anything else of it.
 _BOX_COLUMN = "regions.list.element.index"
@@ -104,9 +105,15 @@ def _entry_group(entries: list[CorpusImage]) -> Group:
 
 
 def _parquet_groups(address: str) -> list[Group]:
+    """The row groups of a dataset's split `train`: what it is evaluated on trains nothing."""
     groups: list[Group] = []
     store = open_store(address)
-    for path, in_file in groupby(list_row_groups(address), key=lambda one: one.path):
+    listed = list_row_groups(address, TRAIN)
+    if not listed and list_row_groups(address):
+        raise DatasetError(
+            f"{address} has no split {TRAIN}: label with less --validation-share and --test-share"
+        )
+    for path, in_file in groupby(listed, key=lambda one: one.path):
         with open_parquet(store, path) as parquet:
             for one in in_file:
                 rows = parquet.read_row_group(one.number, columns=[_BOX_COLUMN]).column("regions")

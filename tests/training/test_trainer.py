@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from factories import make_dataset, make_row
 
 torch = pytest.importorskip("torch")
 
@@ -152,6 +153,18 @@ def test_data_without_boxes_is_refused(tmp_path):
     listing.write_text(json.dumps({"image": "a.png"}) + "\n")
     with pytest.raises(DatasetError, match="no image with a box"):
         ExampleSource([str(listing)])
+
+
+def test_what_a_dataset_is_evaluated_on_trains_nothing(tmp_path):
+    splits = ["train", "validation", "test", "train"]
+    rows = [make_row(number, split=split) for number, split in enumerate(splits)]
+    make_dataset(tmp_path / "all", rows)
+    source = ExampleSource([str(tmp_path / "all")])
+    assert {source.at(place).row.split for place in range(len(source))} == {"train"}
+    assert len(source) == len(list(source.entries())) == 2
+    make_dataset(tmp_path / "held-out", rows[1:3])
+    with pytest.raises(DatasetError, match="has no split train"):
+        ExampleSource([str(tmp_path / "held-out")])
 
 
 def test_settings_are_read_and_unknown_ones_named(tmp_path):
