@@ -7,10 +7,13 @@
 A sample is one image with a turn for each thing said of it: a caption for each captioned region, the
 image's caption, one turn for each detection or grounding, counts, answers. Boxes stand in the text
 as absolute pixels `[x_min, y_min, x_max, y_max]` of the upright image, which is what is written
-where the stored one is turned. Confidences and decisions are dropped: publish what was accepted first.
+where the stored one is turned. Paths start in the export's folder: make them whole where the trainer runs
+elsewhere (for TRL, then `cast_column("images", List(Image()))` of `datasets`). Confidences and decisions
+are dropped: publish what was accepted first.
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
@@ -34,6 +37,9 @@ TEXT_QUESTIONS = {
     LabelKind.OCR: "What does the text in the region {place} say?",
 }
 EXAMPLE_QUESTION = "Which boxes show more of what is in the region {place}?"
+
+# What trainers and chat templates put a picture, a film or a turn's end in place of.
+_PLACEHOLDERS = re.compile(r"<(?=(?:image|video|audio)>|\|[^|<>]+\|>)")
 
 
 def export_messages(dataset: Dataset, store: Store, limits: InputLimits, profile: str) -> dict[str, int]:
@@ -108,8 +114,8 @@ def _sample(turns: list[Turn], path: str, profile: str) -> dict[str, Any]:
 
 
 def _without_placeholder(text: str) -> str:
-    """Text that cannot be taken for the picture's place."""
-    return text.replace("<image>", "<_image>")
+    """Text that cannot be taken for the picture's place, or for a chat template's own marks."""
+    return _PLACEHOLDERS.sub("<_", text)
 
 
 def _llama_factory_entry(file_name: str) -> dict[str, Any]:
