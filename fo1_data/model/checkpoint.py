@@ -29,7 +29,7 @@ BUNDLED = "fo1-tiny"
 _INDEX = "model.safetensors.index.json"
 _SINGLE = "model.safetensors"
 # What a training run has written beside its checkpoint of itself, not of the next one.
-_OF_A_TRAINING = ("lineage.json",)
+_OF_A_TRAINING = ("lineage.json", "training.json")
 
 
 @dataclass(frozen=True)

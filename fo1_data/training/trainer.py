@@ -3,8 +3,8 @@
 Step `i` is made of the seed and `i` alone: which images, in which order their boxes, which questions. So
 a resumed run goes on with the very losses of an undisturbed one, and several workers, each with its part
 of a step's images, make the steps of one. A run's folder holds the checkpoint in the released layout,
-`losses.jsonl`, `lineage.json` (what was consumed), and `training.pt` (weights in float32, optimiser, step,
-generator states); the first worker writes it.
+`losses.jsonl`, `training.json` (how), `lineage.json` (what was consumed), and `training.pt` (weights in
+float32, optimiser, step, generator states); the first worker writes it.
 """
 
 import json
@@ -30,13 +30,18 @@ from fo1_data.training.negatives import PhraseBook
 from fo1_data.training.optimiser import clip_gradients, learning_rate, make_optimiser
 from fo1_data.training.packing import answer_loss, decode_packed, pack_batch
 from fo1_data.training.rare_regions import show_rare_more
+from fo1_data.training.run_folder import (
+    LOSSES,
+    STATE,
+    forget_steps_after,
+    keep_settings,
+    read_state,
+    write_state,
+)
 from fo1_data.training.settings import Stage, TrainConfig
 from fo1_data.training.sharding import gather, is_sharded, load_optimiser, part_like, shard_decoder
 from fo1_data.training.stages import choose_parameters
 from fo1_data.training.workers import Workers
-
-LOSSES = "losses.jsonl"
-_STATE = "training.pt"
 
 
 class Trainer:
@@ -141,17 +146,18 @@ class Trainer:
             "step": self.step_number,
             "torch_rng": torch.get_rng_state(),
         }
-        partial = folder / f"{_STATE}.partial"
-        torch.save(state, partial)
-        partial.replace(folder / _STATE)
+        write_state(folder, state)
 
     def resume(self, folder: Path) -> bool:
-        """Take up the state in `folder` where there is one. ConfigError where it is another run's."""
-        if not (folder / _STATE).is_file():
+        """Take up the state in `folder` where there is one.
+
+        Raises ConfigError where it is another run's, CheckpointError where it is damaged.
+        """
+        state = read_state(folder)
+        if state is None:
             return False
-        state = torch.load(folder / _STATE, map_location="cpu", weights_only=True)
         if set(state["weights"]) != set(self.trained):
-            raise ConfigError(f"{folder} holds another stage's run: name a new --out")
+            raise ConfigError(f"{folder} holds a run that trained other weights: name a new --out")
         with torch.no_grad():
             for name, value in state["weights"].items():
                 self.trained[name].copy_(part_like(value, self.trained[name]))
@@ -185,9 +191,12 @@ def train(
     trainer = Trainer(checkpoint, stage, config)
     workers = trainer.workers
     batches = Batches(source, checkpoint, config, book, rare, load_distractors(config), workers)
-    resumed = trainer.resume(out)
+    goes_on = (out / STATE).is_file()
     if workers.first:
         out.mkdir(parents=True, exist_ok=True)
+        keep_settings(out, stage, config, goes_on)
+    resumed = trainer.resume(out)
+    if workers.first:
         forget_steps_after(out / LOSSES, trainer.step_number)
         folder = checkpoint.folder
         consumed = describe_inputs(list(addresses), model, checkpoint_sha256(folder), folder)
@@ -214,17 +223,3 @@ def train(
         "trained_parameters": sum(parameter.numel() for parameter in trainer.trained.values()),
         "workers": workers.num,
     }
-
-
-def forget_steps_after(log: Path, step: int) -> None:
-    """Take out of a log what came after the state that a run goes on from: it is done again."""
-    if log.is_file():
-        kept = [line for line in log.read_text("utf-8").splitlines() if _step_of(line) <= step]
-        log.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
-
-
-def _step_of(line: str) -> float:
-    try:
-        return int(json.loads(line)["step"])
-    except (ValueError, KeyError, TypeError):
-        return math.inf  # cut off in the middle of its line

@@ -80,5 +80,5 @@ def test_what_does_not_go_together_is_refused(scenes, tmp_path):
     with pytest.raises(ConfigError, match="lora_rank goes with sharding none or optimizer"):
         load_train_config(str(settings))
     train([scenes], 2, "fo1-tiny", tmp_path / "whole", QUICK.model_copy(update={"steps": 1, "lora_rank": 0}))
-    with pytest.raises(ConfigError, match="another stage"):
+    with pytest.raises(ConfigError, match="begun with lora_rank 0, not 4"):
         train([scenes], 2, "fo1-tiny", tmp_path / "whole", QUICK)

@@ -9,7 +9,7 @@ from factories import make_dataset, make_row
 torch = pytest.importorskip("torch")
 
 from fo1_data.dataset.lineage import trace  # noqa: E402
-from fo1_data.errors import ConfigError, DatasetError  # noqa: E402
+from fo1_data.errors import CheckpointError, ConfigError, DatasetError  # noqa: E402
 from fo1_data.model.checkpoint import load_checkpoint  # noqa: E402
 from fo1_data.synthetic.gold import write_scenes  # noqa: E402
 from fo1_data.training.batches import Batches, TrainingImage  # noqa: E402
@@ -141,11 +141,19 @@ def test_training_lowers_the_loss_on_what_it_has_seen(scenes, tmp_path):
     assert document["last_loss"] < 0.7 * document["first_loss"]
 
 
-def test_a_run_of_the_other_stage_is_not_resumed(scenes, tmp_path):
+def test_another_run_or_a_damaged_one_is_not_resumed(scenes, tmp_path):
     config = QUICK.model_copy(update={"steps": 1})
     train([scenes], 1, "fo1-tiny", tmp_path / "out", config)
-    with pytest.raises(ConfigError, match="another stage"):
+    with pytest.raises(ConfigError, match="begun with stage 1, not 2"):
         train([scenes], 2, "fo1-tiny", tmp_path / "out", config)
+    again = config.model_copy(update={"batch_images": 3})
+    with pytest.raises(ConfigError, match="begun with batch_images 2, not 3: go on with it, or name a new"):
+        train([scenes], 1, "fo1-tiny", tmp_path / "out", again)
+    slower = config.model_copy(update={"learning_rate": 1e-5, "steps": 2})
+    assert train([scenes], 1, "fo1-tiny", tmp_path / "out", slower)["resumed"]
+    (tmp_path / "out" / "training.pt").write_bytes(b"cut off")
+    with pytest.raises(CheckpointError, match=r"training\.pt is damaged .*: delete it to begin anew"):
+        train([scenes], 1, "fo1-tiny", tmp_path / "out", slower)
 
 
 def test_data_without_boxes_is_refused(tmp_path):

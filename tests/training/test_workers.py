@@ -19,9 +19,10 @@ from fo1_data.training.batches import weight_of
 from fo1_data.training.dataset_samples import row_example
 from fo1_data.training.example_source import ExampleSource, Group
 from fo1_data.training.negatives import PhraseBook
+from fo1_data.training.run_folder import forget_steps_after
 from fo1_data.training.samples import Known, draw_questions
 from fo1_data.training.settings import TrainConfig
-from fo1_data.training.trainer import forget_steps_after, train
+from fo1_data.training.trainer import train
 from fo1_data.training.workers import Workers
 from schemas.corpus import CorpusAnswer, CorpusCount, CorpusImage, CorpusPhrase, CorpusRegion
 from schemas.labels import LabelKind, Source
