@@ -1,4 +1,4 @@
-"""What a training run keeps in its folder beside the checkpoint: settings, losses, the state to go on from."""
+"""What a training run keeps in its folder beside the checkpoint: settings, losses, the state to resume."""
 
 import json
 import math

@@ -91,7 +91,9 @@ class Trainer:
         device = self.model.device
         own = torch.tensor(sum(image.packed.total for image in images), dtype=torch.float32, device=device)
         total = self.workers.sum_of(own)
-        total = total.clamp(min=1e-6)  # where no worker has an image
+        if not total:  # no worker has an image: nothing moves, by momentum neither
+            self.step_number += 1
+            return 0.0
         summed = torch.zeros((), device=device)
         for piece in self._pieces(images):
             loss = self.summed_loss(piece) / total
@@ -122,12 +124,12 @@ class Trainer:
         """
         if isinstance(self.optimiser, ZeroRedundancyOptimizer):
             self.optimiser.consolidate_state_dict(to=0)
-        weights = gather(merged_weights(self.model), keep=self.workers.first)
+        # What is sharded is gathered from all workers; all else the first one has.
+        own, first = self.workers.first or self.sharded, self.workers.first
+        weights = gather(merged_weights(self.model), keep=first) if own else {}
         adapters = {name: one for name, one in self.trained.items() if is_adapter(name)}
-        trained = {**weights, **gather(adapters, keep=self.workers.first)}
-        # A consolidated state is the first worker's alone; a sharded one is gathered from all.
-        own = self.workers.first or self.sharded
-        optimiser = gather(self.optimiser.state_dict(), keep=self.workers.first) if own else {}
+        trained = {**weights, **gather(adapters, keep=first)}
+        optimiser = gather(self.optimiser.state_dict(), keep=first) if own else {}
         if self.workers.first:
             self._write(folder, weights, trained, optimiser)
         self.workers.wait()

@@ -4,10 +4,12 @@ Every worker holds the same weights and computes its part of a step's images; su
 the step that one worker alone would make. Uses torch.distributed where the caller has set it up.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor, distributed, nn
+
+_BUCKET_NUMBERS = 2**24
 
 
 class Workers:
@@ -50,15 +52,25 @@ class Workers:
         for parameter in trained:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
-        flat = torch.cat([parameter.grad.flatten() for parameter in trained if parameter.grad is not None])
-        distributed.all_reduce(flat)
-        start = 0
-        for parameter in trained:
-            assert parameter.grad is not None
-            parameter.grad.copy_(flat[start : start + parameter.numel()].view_as(parameter))
-            start += parameter.numel()
+        for bucket in _buckets([one.grad for one in trained if one.grad is not None]):
+            flat = torch.cat([gradient.flatten() for gradient in bucket])
+            distributed.all_reduce(flat)
+            for gradient, summed in zip(bucket, flat.split([one.numel() for one in bucket]), strict=True):
+                gradient.copy_(summed.view_as(gradient))
 
     def wait(self) -> None:
         """Until all workers are here."""
         if self.num > 1:
             distributed.barrier()
+
+
+def _buckets(gradients: Iterable[Tensor]) -> Iterator[list[Tensor]]:
+    """The gradients some at a time: one message each, and no second copy of all of them."""
+    bucket: list[Tensor] = []
+    for gradient in gradients:
+        if bucket and sum(map(Tensor.numel, bucket)) + gradient.numel() > _BUCKET_NUMBERS:
+            yield bucket
+            bucket = []
+        bucket.append(gradient)
+    if bucket:
+        yield bucket

@@ -50,6 +50,7 @@ def alone(scenes, tmp_path_factory):
 WORKER = """
 import sys
 from pathlib import Path
+import torch
 from torch import distributed
 from fo1_data.training import trainer
 from fo1_data.training.settings import TrainConfig
@@ -72,12 +73,21 @@ for sharding in ("optimizer", "weights"):
 for sharding in ("none", "weights"):  # one image a step: nothing is left for the second worker
     part = config.model_copy(update={"steps": 1, "sharding": sharding, "batch_images": 1})
     trainer.train([scenes], 2, "fo1-tiny", Path(out) / f"one-{sharding}", part)
+last = made[-2]  # of weights that stay whole
+before = [value.detach().clone() for value in last.trained.values()]
+assert last.step([]) == 0 and last.step_number == 2
+assert all(torch.equal(one, other) for one, other in zip(before, last.trained.values()))
+part = config.model_copy(update={"sharding": "optimizer", "lora_rank": 2, "auxiliary_parts": ()})
+trainer.train([scenes], 2, "fo1-tiny", Path(out) / "adapted", part)
 """
 
 
 @pytest.mark.timeout(600)
 def test_two_processes_have_the_losses_of_one(scenes, alone, tmp_path):
-    """Also in bits and pieces: accumulated, layers computed again on the way back, sharded, resumed."""
+    """Also in bits and pieces: accumulated, layers computed again on the way back, sharded, resumed, adapted.
+
+    A step that no worker has an image for moves nothing, by momentum neither.
+    """
     config = QUICK.model_copy(update={"accumulation": 2, "gradient_checkpointing": True})
     given = [str(tmp_path / "meet"), str(tmp_path), scenes, config.model_dump_json()]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -97,6 +107,9 @@ def test_two_processes_have_the_losses_of_one(scenes, alone, tmp_path):
         for name, value in whole["weights"].items():
             assert torch.allclose(value, state["weights"][name], atol=1e-4), (sharding, name)
         assert len(whole["optimiser"]["state"]) == len(state["optimiser"]["state"])
+    adapted = QUICK.model_copy(update={"lora_rank": 2, "auxiliary_parts": ()})
+    train([scenes], 2, "fo1-tiny", tmp_path / "adapted-alone", adapted)
+    assert losses(tmp_path / "adapted") == pytest.approx(losses(tmp_path / "adapted-alone"), abs=2e-5)
     one = QUICK.model_copy(update={"steps": 1, "batch_images": 1})
     train([scenes], 2, "fo1-tiny", tmp_path / "one", one)
     for sharding in ("none", "weights"):
