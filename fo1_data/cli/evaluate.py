@@ -1,7 +1,7 @@
 """`fo1 evaluate`: a dataset against gold."""
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -30,7 +30,21 @@ def evaluate(
     from fo1_data.dataset.reader import open_dataset
     from fo1_data.evaluation.scores import evaluate as score
 
-    emit(score(open_dataset(dataset).rows(), read_gold(gold), caption_match.value), as_json)
+    found = open_dataset(dataset)
+    document = score(found.rows(), read_gold(gold), caption_match.value, rejects=found.rejects())
+    tell_missing(document["missing"])
+    emit(document, as_json)
+
+
+def tell_missing(missing: Any) -> None:
+    """Say how many gold images have no row, and what the figures do with them."""
+    if missing["images"]:
+        rejected = f" ({missing['rejected']} of them rejected)" if missing["rejected"] else ""
+        told = f"{missing['images']} of {missing['gold_images']} gold images are missing in the dataset{rejected}"
+        say(f"{told}: the figures leave them out. With them counted as misses:")
+        for part, figures in missing["counted_as_misses"].items():
+            lines = ", ".join(f"{name} {value}" for name, value in figures.items() if value is not None)
+            say(f"  {part}: {lines}")
 
 
 def read_gold(gold: str) -> "list[CorpusImage]":

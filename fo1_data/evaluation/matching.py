@@ -5,7 +5,7 @@ by the rule that labelling follows. A region and a gold region belong together a
 first, each used once.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
@@ -68,6 +68,13 @@ class GoldIndex:
         file_name = PurePosixPath(row.uri).name
         entry = known[0] if known else self._by_id.get(row.source_id) or self._by_file.get(file_name)
         return make_pair(row, entry, self._box_frame) if entry is not None else None
+
+    def entries_of(self, uris: Sequence[str], source_id: str | None = None) -> list[CorpusImage]:
+        """Every gold image that an image found at `uris` is: one for each of its places that gold knows."""
+        files = [PurePosixPath(uri).name for uri in uris]
+        known = [self._by_id.get(source_id), *(self._by_file.get(file) for file in files)]
+        known = [self._by_address[uri] for uri in uris if uri in self._by_address] or known
+        return [entry for entry in known if entry is not None]
 
 
 def make_pair(row: ImageRow, entry: CorpusImage, box_frame: BoxFrame = "auto") -> Pair:

@@ -10,10 +10,11 @@ from fo1_data.evaluation.coco_figures import score_detections, score_recall
 from fo1_data.evaluation.confidences import score_confidences
 from fo1_data.evaluation.counting import score_counts
 from fo1_data.evaluation.detection import score_groundings, score_proposals
-from fo1_data.evaluation.matching import pair_rows
+from fo1_data.evaluation.matching import GoldIndex
+from fo1_data.evaluation.missing_images import score_missing
 from fo1_data.evaluation.phrase_figures import score_phrases
 from schemas.corpus import CorpusImage
-from schemas.images import ImageRow
+from schemas.images import ImageRow, Reject
 
 
 def evaluate(
@@ -21,9 +22,15 @@ def evaluate(
     gold: Iterable[CorpusImage],
     caption_match: CaptionMatch = "exact",
     box_frame: BoxFrame = "auto",
+    rejects: Iterable[Reject] = (),
 ) -> dict[str, object]:
-    """One document of figures. Raises UsageError where no row has gold."""
-    pairs = list(pair_rows(rows, gold, box_frame))
+    """One document of figures. Raises UsageError where no row has gold.
+
+    Figures are over images that have a row; what is missing, and what it costs, is told beside them.
+    """
+    gold = list(gold)
+    index = GoldIndex(gold, box_frame)
+    pairs = [pair for row in rows if (pair := index.pair(row)) is not None]
     if not pairs:
         raise UsageError(
             "no image of the dataset is in the gold: they are matched by address, id or file name"
@@ -37,4 +44,5 @@ def evaluate(
         "text": score_texts(pairs),
         "answers": score_answers(pairs),
         "confidence": score_confidences(pairs, caption_match),
+        "missing": score_missing(pairs, gold, index, rejects),
     }
