@@ -40,7 +40,8 @@ def tell_missing(missing: Any) -> None:
     """Say how many gold images have no row, and what the figures do with them."""
     if missing["images"]:
         rejected = f" ({missing['rejected']} of them rejected)" if missing["rejected"] else ""
-        told = f"{missing['images']} of {missing['gold_images']} gold images are missing in the dataset{rejected}"
+        images = f"{missing['images']} of {missing['gold_images']} gold images"
+        told = f"{images} are missing in the dataset{rejected}"
         say(f"{told}: the figures leave them out. With them counted as misses:")
         for part, figures in missing["counted_as_misses"].items():
             lines = ", ".join(f"{name} {value}" for name, value in figures.items() if value is not None)
