@@ -103,4 +103,5 @@ def load_train_config(path: str | None, steps: int | None = None) -> TrainConfig
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
         setting = f"setting {name} of training" if name else "settings of training"
-        raise ConfigError(f"{setting}: {first['msg']}") from None
+        told = str(first["msg"]).removeprefix("Value error, ")
+        raise ConfigError(f"{setting}: {told}") from None

@@ -16,7 +16,8 @@ from fo1_data.training.adapters import add_adapters, is_adapter
 from fo1_data.training.settings import Stage, TrainConfig
 
 _EMBEDDINGS = "language_model.embed_tokens.weight"
-_STAGE_1 = ("region_encoder.", "region_projector.", "image_projector.", _EMBEDDINGS)
+_HEAD = "lm_head.weight"  # there where it is not the embeddings
+_STAGE_1 = ("region_encoder.", "region_projector.", "image_projector.", _EMBEDDINGS, _HEAD)
 _NEW_TOKENS = ("<ground>", "</ground>", "<objects>", "</objects>")
 
 
@@ -37,13 +38,15 @@ def choose_parameters(
         if config.lora_rank:
             add_adapters(model.language_model, config.lora_rank)
         else:
-            wanted += ("language_model.", "lm_head.")
+            wanted += ("language_model.",)
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name.startswith(wanted) or is_adapter(name))
     if stage == 1 or config.lora_rank:
         rows = torch.zeros(model.config.text.vocab_size, 1)
         rows[new_token_ids(tokenizer)] = 1
         _only_rows(model.language_model.embed_tokens.weight, rows)
+        if not model.config.text.tie_word_embeddings:
+            _only_rows(model.lm_head.weight, rows)
     return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 
@@ -55,7 +58,7 @@ def new_token_ids(tokenizer: PromptTokenizer) -> list[int]:
 
 def decayed(name: str, parameter: nn.Parameter) -> bool:
     """Whether weight decay applies: to matrices and kernels, not to norms, biases and embeddings."""
-    return parameter.ndim > 1 and name != _EMBEDDINGS
+    return parameter.ndim > 1 and name not in (_EMBEDDINGS, _HEAD)
 
 
 def _auxiliary(model: Fo1Model, config: TrainConfig) -> tuple[str, ...]:

@@ -46,6 +46,7 @@ def test_a_checkpoint_holds_what_it_was_trained_from_and_the_adapters_added_in(a
     for name, difference in of_language.items():
         assert torch.linalg.matrix_rank(difference, rtol=1e-3) <= QUICK.lora_rank, name
     rows = changed["language_model.embed_tokens.weight"].abs().sum(dim=1).nonzero().flatten().tolist()
+    assert rows
     assert set(rows) <= set(new_token_ids(tokenizer))
 
 

@@ -90,6 +90,19 @@ def test_an_image_has_no_more_boxes_than_the_model_takes_and_all_labelled_ones(c
         assert len(distractors.of(example, image, image.rgb, crowd)) == room
 
 
+def test_a_part_of_a_labelled_thing_is_none(corpus, tmp_path):
+    source = ExampleSource([corpus])
+    lines = []
+    for place in range(4):
+        x, y, right, bottom = source.at(place).entry.regions[0].box_xyxy
+        part = [x, y, x + (right - x) / 3, y + (bottom - y) / 3]
+        lines.append({"image": source.at(place).entry.uri.rpartition("/")[2], "boxes": [part]})
+    boxes = tmp_path / "parts.jsonl"
+    boxes.write_text("\n".join(map(json.dumps, lines)))
+    config = EVERY_IMAGE.model_copy(update={"distractor_proposals": str(boxes)})
+    assert [more for _, more, _ in shown_with(corpus, config)] == [[]] * 4
+
+
 def test_a_file_of_boxes_serves_as_well(corpus, tmp_path):
     boxes = tmp_path / "boxes.jsonl"
     lines = [{"image": f"{name}", "boxes": [[0, 0, 9, 9]]} for name in names_of_images(corpus)]

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from factories import make_dataset, make_row
+from random_checkpoint import write_random_checkpoint
 
 torch = pytest.importorskip("torch")
 
@@ -46,6 +47,19 @@ def test_stage_1_changes_regions_connectors_and_new_tokens_only(scenes):
     rows = (before[embeddings] != trainer.model.language_model.embed_tokens.weight).any(1).nonzero()[:, 0]
     assert set(rows.tolist()) <= new
     assert len(rows)
+
+
+def test_a_head_of_its_own_learns_the_new_tokens_alone(scenes, tmp_path):
+    folder = write_random_checkpoint(tmp_path / "untied", tie_word_embeddings=False)
+    adapted = QUICK.model_copy(update={"auxiliary_parts": (), "lora_rank": 2})
+    for stage, config in ((1, QUICK), (2, adapted)):
+        trainer = Trainer(load_checkpoint(str(folder)), stage, config)
+        before = trainer.model.lm_head.weight.detach().clone()
+        for step in range(2):
+            trainer.step(Batches(ExampleSource([scenes]), trainer.checkpoint, config).of_step(step))
+        rows = (before != trainer.model.lm_head.weight).any(1).nonzero()[:, 0].tolist()
+        assert rows
+        assert set(rows) <= set(new_token_ids(trainer.checkpoint.tokenizer))
 
 
 def test_stage_2_changes_the_language_model_and_the_chosen_auxiliary_parts_too(scenes):
