@@ -20,7 +20,7 @@ from fo1_data.model.parsing import Span, parse_caption, parse_count, parse_groun
 from fo1_data.proposals.proposer import Proposals
 from schemas.corpus import CorpusImage, CorpusRegion
 from schemas.images import Answer, Count, Grounding, ImageRow
-from schemas.labels import Label, LabelKind, Source
+from schemas.labels import MOST_COUNT, Label, LabelKind, Source
 from schemas.regions import TEXT_COLUMNS, Region, make_region_id
 
 # Kinds whose phrase says in words what the regions it names are; an example or a question does not.
@@ -175,7 +175,7 @@ class _Filling:
         regions = self._regions(chunks, spans)
         label = self._label(kind, str(total), self._with_boxes(signals, regions), chunks, regions)
         self.row.counts.append(
-            Count(phrase=phrase, count=min(total, 2**31 - 1), region_ids=self._ids(regions), label=label)
+            Count(phrase=phrase, count=min(total, MOST_COUNT), region_ids=self._ids(regions), label=label)
         )
 
     def compare(self) -> None:

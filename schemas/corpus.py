@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from schemas.labels import MOST_COUNT
 from schemas.regions import Box
 
 
@@ -40,7 +41,7 @@ class CorpusCount(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     text: str
-    count: int = Field(ge=0)
+    count: int = Field(ge=0, le=MOST_COUNT)
 
 
 class CorpusAnswer(BaseModel):

@@ -14,7 +14,7 @@ from math import isfinite
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from schemas.labels import LabelKind
+from schemas.labels import MOST_COUNT, LabelKind
 from schemas.regions import Box, make_region_id
 
 
@@ -54,7 +54,7 @@ class CorrectionValue(BaseModel):
     box_xyxy: Box | None = None
     text: str | None = None
     region_ids: list[str] | None = None
-    count: int | None = Field(default=None, ge=0)
+    count: int | None = Field(default=None, ge=0, le=MOST_COUNT)
 
     @field_validator("box_xyxy")
     @classmethod

@@ -10,6 +10,9 @@ from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict
 
+# The largest count that a dataset's column (int32) holds.
+MOST_COUNT = 2**31 - 1
+
 
 class LabelKind(StrEnum):
     """What a question asks the model for."""

@@ -7,6 +7,8 @@ counted, never raised: it is a sign that the answer is worth less.
 import re
 from dataclasses import dataclass, field
 
+from schemas.labels import MOST_COUNT
+
 _SPAN = re.compile(r"<ground>(.*?)</ground>\s*<objects>(.*?)(?:</objects>|(?=<ground>)|$)", re.DOTALL)
 _OBJECTS = re.compile(r"<objects>(.*?)(?:</objects>|$)", re.DOTALL)
 _REGION = re.compile(r"<region(\d+)>")
@@ -56,7 +58,7 @@ def parse_count(answer: str, phrase: str, num_regions: int) -> tuple[int, Span]:
     """The number an answer ends with, and the regions it names; without a number, how many they are."""
     span = parse_pointing(answer, phrase, num_regions)
     numbers = _NUMBER.findall(_TAGS.sub(" ", _OBJECTS.sub(" ", answer)))
-    return (min(int(numbers[-1]), 2**31 - 1) if numbers else len(span.indices)), span
+    return (min(int(numbers[-1]), MOST_COUNT) if numbers else len(span.indices)), span
 
 
 def parse_reasoned(answer: str) -> tuple[str, str | None]:

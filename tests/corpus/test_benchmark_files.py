@@ -8,6 +8,7 @@ import pytest
 from factories import encode, make_image
 
 from fo1_data.corpus.readers import read_corpus
+from fo1_data.errors import CorpusError
 from schemas.corpus import CorpusImage
 from schemas.images import Reject
 
@@ -78,6 +79,55 @@ def test_coco_json_with_refs_and_in_the_form_of_mdetr(folder):
     said = [{**images[0], "dataset_name": "refcoco", "caption": "the cup", "original_id": 3}]
     (folder / "mdetr.json").write_text(json.dumps({**document, "refs": None, "images": said}))
     assert meant(entries(str(folder / "mdetr.json"))[0]) == {"the cup": [(1, 2, 4, 6)]}
+
+
+ODD = [3, None, "x", [], {"a": 1}, float("nan")]
+
+
+@pytest.mark.parametrize("part", ["refs", "images", "annotations"])
+@pytest.mark.parametrize("odd", [ODD, {"id": 1}, 5, *([{"id": one, "image_id": one}] for one in ODD)])
+def test_coco_json_with_refs_that_is_no_such_thing_gives_rejects(folder, part, odd):
+    document = {
+        "images": [{"id": 7, "file_name": "a.png", "dataset_name": "refcoco", "caption": "the cup"}],
+        "annotations": [{"id": 5, "image_id": 7, "bbox": [1, 2, 3, 4]}],
+        "refs": [{"image_id": 7, "ann_id": 5, "sentences": [{"sent": "the cup"}]}],
+    }
+    good = document[part]
+    for number, broken in enumerate((odd, [*odd, *good] if isinstance(odd, list) else odd)):
+        path = folder / f"{number}.json"
+        path.write_text(json.dumps({**document, part: broken}))
+        if part == "images" and not isinstance(broken, list):
+            with pytest.raises(CorpusError, match="no COCO file"):
+                list(read_corpus(str(path)))
+            continue
+        listed = list(read_corpus(str(path)))
+        assert all(isinstance(one, Reject | CorpusImage) for one in listed)
+        if part == "refs" and isinstance(broken, list):
+            assert sum(isinstance(one, Reject) for one in listed) == len(odd)
+            assert len(entries(str(path))) == number
+
+
+def test_a_ref_that_is_no_object_is_named(folder):
+    document = {"images": [], "annotations": [], "refs": [3, None]}
+    (folder / "refs.json").write_text(json.dumps(document))
+    first, second = read_corpus(str(folder / "refs.json"))
+    assert (first.reason, first.uri) == ("bad_record", f"{folder}/refs.json#refs/0")
+    assert second.uri.endswith("#refs/1")
+
+
+def test_counts_that_no_dataset_can_hold_are_rejects(folder):
+    records = [
+        {"image": "a.png", "count": 2**31 - 1, "label": "ant"},
+        {"image": "b.png", "count": 3 * 10**9, "label": "ant"},
+    ]
+    (folder / "count.json").write_text(json.dumps(records))
+    listed = list(read_corpus(str(folder / "count.json")))
+    assert [one.message for one in listed if isinstance(one, Reject)] == [
+        f"{folder}/count.json#1: count: Input should be less than or equal to 2147483647"
+    ]
+    own = [{"image": "a.png", "counts": [{"text": "ant", "count": 3 * 10**9}]}]
+    (reject,) = read_corpus(write_lines(folder / "own.jsonl", own))
+    assert "less than or equal to 2147483647" in reject.message
 
 
 def test_counting_files(folder):

@@ -108,3 +108,11 @@ def test_a_file_of_corrections_reads_back_and_names_its_broken_line() -> None:
         ]))  # fmt: skip
     with pytest.raises(ValueError, match="has no area"):
         correct(row, "added", after={"box_xyxy": (5, 5, 5, 9)})
+
+
+@pytest.mark.parametrize("count", [3_000_000_000, -1])
+def test_a_count_that_no_dataset_can_hold_is_named_with_its_line(count: int) -> None:
+    line = {"image_id": "a", "action": "recounted", "subject": "ant", "at": AT, "after": {"count": count}}
+    with pytest.raises(ValueError, match=r"line 1: after.count: .* equal to (2147483647|0)"):
+        list(parse_corrections([json.dumps(line)]))
+    assert list(parse_corrections([json.dumps({**line, "after": {"count": 2**31 - 1}})]))

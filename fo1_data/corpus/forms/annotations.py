@@ -152,6 +152,17 @@ def text_of(value: Any) -> str | None:
     return None if value is None or value == "" else str(value)
 
 
+def objects_of(document: dict[str, Any], key: str) -> list[dict[str, Any]]:
+    """The objects listed under a key; what is no list, or no object in it, is left out."""
+    listed = document.get(key)
+    return [item for item in listed if isinstance(item, dict)] if isinstance(listed, list) else []
+
+
+def id_of(value: Any) -> Any:
+    """An id of a file to look others up by, whatever stands in its place."""
+    return value if isinstance(value, int | str | float) else repr(value)
+
+
 def _region(record: Any) -> tuple[CorpusRegion, dict[str, Any]]:
     if not isinstance(record, dict):
         return CorpusRegion(box_xyxy=_NO_BOX), {"region": record}

@@ -19,7 +19,15 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from fo1_data.corpus.forms.annotations import NAME_KEYS, box_of, text_of, validation_text, whole_number
+from fo1_data.corpus.forms.annotations import (
+    NAME_KEYS,
+    box_of,
+    id_of,
+    objects_of,
+    text_of,
+    validation_text,
+    whole_number,
+)
 from fo1_data.corpus.places import ImagePlaces, listing_reject
 from schemas.corpus import CorpusCount, CorpusImage, CorpusPhrase, CorpusRegion
 from schemas.images import Reject
@@ -175,19 +183,20 @@ def is_referring_coco(document: Record) -> bool:
 
 def referring_records(document: Record) -> Iterator[tuple[str, Record]]:
     """The expressions of such a file, as records of one box each, in the file's order."""
-    images = {one.get("id"): one for one in document["images"] if isinstance(one, dict)}
-    annotations = [one for one in document.get("annotations") or [] if isinstance(one, dict)]
+    images = {id_of(one.get("id")): one for one in objects_of(document, "images")}
+    annotations = objects_of(document, "annotations")
     if isinstance(document.get("refs"), list):
-        by_id = {one.get("id"): one for one in annotations}
+        by_id = {id_of(one.get("id")): one for one in annotations}
         for number, ref in enumerate(document["refs"]):
-            image, annotation = images.get(ref.get("image_id")), by_id.get(ref.get("ann_id"))
+            said = ref if isinstance(ref, dict) else {}  # what is no object names no image: a reject
+            image, annotation = images.get(id_of(said.get("image_id"))), by_id.get(id_of(said.get("ann_id")))
             yield (
                 f"refs/{number}",
-                {**_image_part(image), **_box_part(annotation), "sentences": ref.get("sentences")},
+                {**_image_part(image), **_box_part(annotation), "sentences": said.get("sentences")},
             )
         return
     for number, annotation in enumerate(annotations):
-        image = images.get(annotation.get("image_id"))
+        image = images.get(id_of(annotation.get("image_id")))
         sent = {"sent": (image or {}).get("caption")}
         yield f"annotations/{number}", {**_image_part(image), **_box_part(annotation), **sent}
 

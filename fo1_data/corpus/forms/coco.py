@@ -16,7 +16,9 @@ from fo1_data.corpus.addresses import base_name, join, parent
 from fo1_data.corpus.forms.annotations import (
     box_of,
     entry_of_record,
+    id_of,
     keep_region_meta,
+    objects_of,
     places_beside,
     text_of,
     validation_text,
@@ -65,10 +67,10 @@ def read_coco(address: str) -> Iterator[CorpusImage | Reject]:
 
 
 def _images(document: dict[str, Any], address: str) -> Iterator[CorpusImage | Reject]:
-    names = {item.get("id"): text_of(item.get("name")) for item in _objects(document, "categories")}
+    names = {id_of(item.get("id")): text_of(item.get("name")) for item in objects_of(document, "categories")}
     by_image: dict[Any, list[dict[str, Any]]] = defaultdict(list)
-    for annotation in _objects(document, "annotations"):
-        by_image[_hashable(annotation.get("image_id"))].append(annotation)
+    for annotation in objects_of(document, "annotations"):
+        by_image[id_of(annotation.get("image_id"))].append(annotation)
     has_boxes = any("bbox" in item for group in by_image.values() for item in group) or not by_image
     places = ImagePlaces(_roots(address))
     for number, image in enumerate(document["images"]):
@@ -76,7 +78,7 @@ def _images(document: dict[str, Any], address: str) -> Iterator[CorpusImage | Re
         if not isinstance(image, dict) or not isinstance(image.get("file_name"), str):
             yield listing_reject(where, "no_image", f"{where} has no file_name")
             continue
-        annotations = by_image.pop(_hashable(image.get("id")), [])
+        annotations = by_image.pop(id_of(image.get("id")), [])
         try:
             yield _entry(image, annotations, names, places, has_boxes)
         except (ValidationError, ValueError, TypeError, OSError) as error:
@@ -85,15 +87,6 @@ def _images(document: dict[str, Any], address: str) -> Iterator[CorpusImage | Re
         where = f"{address}#annotations"
         text = f"{len(orphans)} annotations are of image id {image_id!r}, which is not listed"
         yield listing_reject(where, "unknown_image", text)
-
-
-def _objects(document: dict[str, Any], key: str) -> list[dict[str, Any]]:
-    listed = document.get(key)
-    return [item for item in listed if isinstance(item, dict)] if isinstance(listed, list) else []
-
-
-def _hashable(value: Any) -> Any:
-    return value if isinstance(value, int | str | float) else repr(value)
 
 
 def _entry(
@@ -129,7 +122,7 @@ def _rest(annotation: dict[str, Any]) -> dict[str, Any]:
 def _region(annotation: dict[str, Any], names: dict[Any, str | None]) -> CorpusRegion:
     left, top, width, height = box_of(annotation["bbox"])
     category = annotation.get("category_id")
-    label = names.get(_hashable(category)) or text_of(category)
+    label = names.get(id_of(category)) or text_of(category)
     texts: dict[str, Any] = {key: text_of(annotation.get(key)) for key in _TEXTS}
     return CorpusRegion(box_xyxy=(left, top, left + width, top + height), label=label, **texts)
 
