@@ -10,20 +10,22 @@ from typing import Any
 
 import numpy as np
 
+from fo1_data.boxes import as_boxes
 from fo1_data.evaluation.coco_figures import score_detections, score_recall
 from fo1_data.evaluation.counting import score_counts
 from fo1_data.evaluation.detection import score_groundings, score_proposals
-from fo1_data.evaluation.matching import GoldIndex, Pair
+from fo1_data.evaluation.matching import GoldIndex, Pair, make_pair
 from fo1_data.evaluation.phrase_figures import score_phrases
 from schemas.corpus import CorpusImage
 from schemas.images import Count, EncodedImage, Grounding, ImageRow, Reject, RejectStage
-from schemas.labels import Label, LabelKind
+from schemas.labels import MOST_COUNT, Label, LabelKind
 
 _PROPOSALS = ("recall", "recall_75", "coco_mar_1", "coco_mar_10", "coco_mar_100")
 _DETECTIONS = ("map", "map_50", "map_75", "mar_100")
 _REFERRING = ("accuracy_50", "recall_50", "density_f1_50", "density_f1")
 # A count that is never right: nobody answered.
 _NO_COUNT = -1
+_ANY_FRAME = (1000, 1000)
 
 
 def score_missing(
@@ -92,6 +94,7 @@ def _unanswered(gold: CorpusImage, asked: _Asked) -> Pair:
     def none_of(phrase: str, kind: LabelKind) -> Grounding:
         return Grounding(phrase=phrase, kind=kind, region_ids=[], label=Label(kind=kind, text=""))
 
+    width, height = _frame(gold)
     grounded = [phrase.text for phrase in gold.phrases] if asked.grounded else []
     row = ImageRow(
         image_id="",
@@ -100,8 +103,8 @@ def _unanswered(gold: CorpusImage, asked: _Asked) -> Pair:
         corpus="",
         split="",
         image=EncodedImage(path=gold.name),
-        width=gold.width or 1,
-        height=gold.height or 1,
+        width=width,
+        height=height,
         groundings=[
             *(none_of(phrase, LabelKind.GROUND) for phrase in grounded),
             *(none_of(phrase, LabelKind.DETECT) for phrase in asked.detected),
@@ -117,5 +120,16 @@ def _unanswered(gold: CorpusImage, asked: _Asked) -> Pair:
             if asked.counted(one.text)
         ],
     )
-    # Its gold stays in the frame of its corpus: only the number of its boxes matters.
-    return Pair(row, gold, [], np.zeros((0, len(gold.regions or [])), dtype=np.float32))
+    return make_pair(row, gold)
+
+
+def _frame(gold: CorpusImage) -> tuple[int, int]:
+    """Width and height as declared, else what holds every box: only the number of sound boxes matters."""
+    if gold.width and gold.height:
+        return gold.width, gold.height
+    if gold.box_unit == "share":
+        return _ANY_FRAME
+    boxes = as_boxes([region.box_xyxy for region in gold.regions or []])
+    ends = boxes[np.isfinite(boxes).all(axis=1), 2:].astype(np.float64)
+    width, height = np.clip(np.ceil(ends.max(axis=0, initial=1)), 1, MOST_COUNT).tolist()
+    return int(width), int(height)

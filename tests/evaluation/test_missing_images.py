@@ -80,6 +80,21 @@ def test_what_was_not_asked_is_not_missed():
     assert "counts" not in evaluate(of_others, GOLD)["missing"]["counted_as_misses"]
 
 
+@pytest.mark.parametrize("size", [{}, {"width": None, "height": None}])
+def test_what_is_no_box_of_a_missing_image_is_no_miss(size):
+    nan = CorpusRegion(box_xyxy=(float("nan"), 0, 5, 5), label="shape")
+    empty = CorpusRegion(box_xyxy=(5, 5, 5, 5), label="shape")
+    wild = [CorpusPhrase(text="a red square", region_indices=[99]), *GOLD[2].phrases]
+    odd = GOLD[2].model_copy(update={"regions": [*GOLD[2].regions, nan, empty], "phrases": wild, **size})
+    plain, counted = (evaluate(ROWS[:2], [*GOLD[:2], one])["missing"] for one in (GOLD[2], odd))
+    assert counted["counted_as_misses"]["proposals"] == plain["counted_as_misses"]["proposals"]
+    shares = GOLD[2].model_copy(
+        update={"box_unit": "share", "regions": [CorpusRegion(box_xyxy=(0.1, 0.1, 0.5, 0.5))], "width": None}
+    )
+    shared = evaluate(ROWS[:2], [*GOLD[:2], shares])["missing"]["counted_as_misses"]
+    assert shared["proposals"]["recall"] == pytest.approx(4 / 5, abs=0.01)
+
+
 def test_another_address_of_the_same_bytes_is_not_missing():
     row = ROWS[0].model_copy(update={"uris": [ROWS[0].uri, "/made/copy.png"]})
     copy = GOLD[0].model_copy(update={"uri": "/made/copy.png", "id": None})
