@@ -71,6 +71,7 @@ class CorpusImage(BaseModel):
     `inner_span` is its offset and length in bytes where the archive is not compressed.
     `width`, `height` are those the source declares, in pixels of its own frame; `regions` is
     null where the corpus has no boxes for the image (an empty list: it says there are none).
+    `caption_phrases`: phrases of the caption with the regions they name, as they stand in it.
     `box_unit` is `share` where the boxes are parts of the frame's width and height (YOLO).
     """
 
@@ -85,6 +86,7 @@ class CorpusImage(BaseModel):
     regions: list[CorpusRegion] | None = None
     box_unit: Literal["pixel", "share"] = "pixel"
     caption: str | None = None
+    caption_phrases: list[CorpusPhrase] = []
     phrases: list[CorpusPhrase] = []
     counts: list[CorpusCount] = []
     answers: list[CorpusAnswer] = []

@@ -41,7 +41,7 @@ def can_be_mirrored(entry: CorpusImage) -> bool:
 
 def can_be_cropped(entry: CorpusImage) -> bool:
     """False where something is said of the image as a whole, or anything speaks of a place in it."""
-    if any(answer.region_index is None for answer in entry.answers):
+    if entry.caption_phrases or any(answer.region_index is None for answer in entry.answers):
         return False
     return not speaks_of_place(texts_of(entry))
 

@@ -106,12 +106,10 @@ def _reordered(
     """What an entry says, by positions in `order`; its regions from `num_labelled` on are distractors."""
     regions = entry.regions or []
     position = {place: index for index, place in enumerate(order)}
-    phrases = []
-    for phrase in entry.phrases:
-        named = phrase.region_indices
-        if named is None or any(place not in position for place in named):
-            continue
-        phrases.append(phrase.model_copy(update={"region_indices": [position[place] for place in named]}))
+    phrases = [
+        one for one in (_moved_phrase(phrase, position) for phrase in entry.phrases) if one is not None
+    ]
+    described = [_moved_phrase(one, position) for one in entry.caption_phrases]
     labelled = all(region.label for region in regions[:num_labelled])
     distractors = frozenset(at for at, place in enumerate(order) if place >= num_labelled)
     answers = [
@@ -135,4 +133,24 @@ def _reordered(
         for (kind, place, text), one in trust.items()
         if place is None or place in position
     }
-    return Known(shown, [*phrases, *negatives], entry.counts, labelled, answers, examples, moved, distractors)
+    return Known(
+        shown,
+        [*phrases, *negatives],
+        entry.counts,
+        labelled,
+        answers,
+        examples,
+        moved,
+        distractors,
+        all_shown=len(order) == len(regions),
+        description=entry.caption if all(described) else None,
+        description_phrases=[one for one in described if one is not None],
+    )
+
+
+def _moved_phrase(phrase: CorpusPhrase, position: Mapping[int, int]) -> CorpusPhrase | None:
+    """The phrase by positions; None where it is not known, or not shown, which boxes it names."""
+    named = phrase.region_indices
+    if named is None or any(place not in position for place in named):
+        return None
+    return phrase.model_copy(update={"region_indices": [position[place] for place in named]})

@@ -175,6 +175,8 @@ def _with_region(entry: CorpusImage, region: CorpusRegion, place: Box) -> Corpus
     added = region.model_copy(update={"box_xyxy": place, "detailed_caption": None})
     update = {
         "regions": [*regions, added],
+        "caption": None,
+        "caption_phrases": [],
         "phrases": list(_phrases_with(entry.phrases, region, len(regions))),
         "counts": list(_counts_with(entry.counts, region)),
         "answers": [

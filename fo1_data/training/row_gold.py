@@ -7,8 +7,8 @@ surest. What the corpus itself says stands in for an answer that is not settled,
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from fo1_data.dataset.human_labels import is_locked
-from fo1_data.training.samples import Trust, TrustKey
+from fo1_data.dataset.human_labels import caption_label, is_locked
+from fo1_data.training.samples import Trust, TrustKey, weakest
 from schemas.corpus import CorpusAnswer, CorpusCount, CorpusExample, CorpusImage, CorpusPhrase, CorpusRegion
 from schemas.images import Grounding, ImageRow
 from schemas.labels import Decision, Label, LabelKind, Source
@@ -34,11 +34,14 @@ def row_to_gold(row: ImageRow) -> CorpusImage:
 def read_row(row: ImageRow) -> tuple[CorpusImage, dict[TrustKey, Trust]]:
     """The row in the form of gold, and the trust in each answer; what is not in the latter is gold."""
     reading = _Reading(row)
+    caption, caption_phrases = reading.caption()
     gold = CorpusImage(
         uri=row.image.path or row.uri,
         width=row.width,
         height=row.height,
         regions=[reading.region(index, region) for index, region in enumerate(row.regions)],
+        caption=caption,
+        caption_phrases=caption_phrases,
         phrases=reading.phrases(),
         counts=reading.counts(),
         answers=reading.answers(),
@@ -66,7 +69,10 @@ class _Reading:
         )
 
     def phrases(self) -> list[CorpusPhrase]:
-        """Each phrase once, with the regions it names; a count that names all it counts tells them too."""
+        """Each phrase once, with the regions it names; a count that names all it counts tells them too.
+
+        Of one that is not settled it is not known which they are.
+        """
         said = [
             _Said(part.phrase, self._places(part.region_ids), None, part.label)
             for part in self._row.groundings
@@ -82,7 +88,11 @@ class _Reading:
             for kind in (LabelKind.GROUND, LabelKind.COUNT):
                 self.trust[kind, None, one.phrase] = _trust(one.label)
         self._spelled = {one.phrase.casefold(): one.phrase for one in chosen}
-        return [CorpusPhrase(text=one.phrase, region_indices=one.named) for one in chosen]
+        open_ones = dict.fromkeys(one.phrase for one in said if one.phrase.casefold() not in self._spelled)
+        return [
+            *(CorpusPhrase(text=one.phrase, region_indices=one.named) for one in chosen),
+            *(CorpusPhrase(text=text) for text in open_ones),
+        ]
 
     def counts(self) -> list[CorpusCount]:
         """How many there are of each phrase, whether or not it is known which; after `phrases`."""
@@ -91,6 +101,25 @@ class _Reading:
             phrase = self._spelled.get(one.phrase.casefold(), one.phrase)
             self.trust[LabelKind.COUNT, None, phrase] = _trust(one.label)
         return [CorpusCount(text=one.phrase, count=one.number or 0) for one in chosen]
+
+    def caption(self) -> tuple[str | None, list[CorpusPhrase]]:
+        """The image's caption and its grounded phrases; nothing where none of them is settled."""
+        row, label = self._row, caption_label(self._row)
+        parts = [
+            part
+            for part in row.groundings
+            if part.kind is LabelKind.GROUNDED_CAPTION and part.phrase in (row.caption or "")
+        ]
+        settled = [part for part in parts if is_settled(part.label)]
+        if not settled or (label is None and len(settled) < len(parts)):
+            return None, []
+        whole = weakest(_trust(part.label) for part in settled) if label is None else _trust(label)
+        if whole is not None:
+            self.trust[LabelKind.GROUNDED_CAPTION, None, None] = whole
+        phrases = [
+            CorpusPhrase(text=part.phrase, region_indices=self._places(part.region_ids)) for part in settled
+        ]
+        return row.caption, phrases
 
     def answers(self) -> list[CorpusAnswer]:
         """Free questions with their answers."""

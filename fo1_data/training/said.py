@@ -27,6 +27,8 @@ def name_of(region: CorpusRegion) -> str | None:
 
 def texts_of(entry: CorpusImage) -> Iterator[str]:
     """Every text that may be asked or answered about an image."""
+    if entry.caption:
+        yield entry.caption
     for region in entry.regions or []:
         yield from names_of(region)
         if region.detailed_caption:

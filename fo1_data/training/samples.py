@@ -54,6 +54,8 @@ class Known:
     regions[i]: None where box i is mere background; `phrases`, `counts`, `answers` and `examples` as in
     gold, their indices being positions in the prompt. `caption`: every region has its label, so that the
     image can be described by them. `distractors`: positions of boxes that are shown beside the labelled ones.
+    `all_shown`: no labelled box of the image is left out. `description`: the image's own caption, in which
+    `description_phrases` stand in their order.
     """
 
     regions: Sequence[CorpusRegion | None]
@@ -64,6 +66,9 @@ class Known:
     examples: Sequence[CorpusExample] = ()
     trust: Mapping[TrustKey, Trust] = field(default_factory=dict)
     distractors: frozenset[int] = frozenset()
+    all_shown: bool = True
+    description: str | None = None
+    description_phrases: Sequence[CorpusPhrase] = ()
 
     def can_be_counted(self, phrase: CorpusPhrase) -> bool:
         """False where the regions that a phrase names are not as many as it is said to have."""
@@ -77,10 +82,13 @@ class Known:
 
 def with_names_as_phrases(known: Known) -> Known:
     """With every name of the boxes as a phrase that means all boxes of that name, unless it is a phrase
-    already; as it is where a labelled box has no name (its caption, else its label) or is mere background.
+    already; as it is where a labelled box has no name (its caption, else its label), is mere background, or is
+    not shown.
 
     Case makes no difference; such a phrase is trusted as far as the weakest of the names it is made of.
     """
+    if not known.all_shown:
+        return known
     boxes: dict[str, list[tuple[str, int]]] = {}
     for position, region in enumerate(known.regions):
         if position in known.distractors:
@@ -212,6 +220,22 @@ def caption_question(known: Known, indices: Sequence[int]) -> Question | None:
     )
 
 
+def description_question(known: Known, indices: Sequence[int]) -> Question | None:
+    """The image's own caption, its grounded phrases with their boxes; None where none stands in it."""
+    text, at, answer, named = known.description or "", 0, "", list[int]()
+    for phrase in sorted(known.description_phrases, key=lambda one: text.find(one.text)):
+        start = text.find(phrase.text, at)
+        if start >= 0:
+            boxes = sorted(phrase.region_indices or [])
+            answer += text[at:start] + pointing_answer(phrase.text, boxes, indices)
+            at, named = start + len(phrase.text), [*named, *boxes]
+    if not answer:
+        return None
+    kind = LabelKind.GROUNDED_CAPTION
+    told, whole = question_text(kind), (kind, None, None)
+    return Question(told, answer + text[at:], kind, named=tuple(named), rests_on=whole)
+
+
 def draw_questions(
     known: Known,
     indices: Sequence[int],
@@ -244,7 +268,9 @@ def _pools(
     pools.append([choice_of(phrase, rng) for phrase in asked])
     pools.append([example_question(example, indices) for example in known.examples])
     pools.append([own_answer(answer, indices) for answer in known.answers])
-    caption = caption_question(known, indices) if known.caption else None
+    caption = description_question(known, indices)
+    if caption is None and known.caption:
+        caption = caption_question(known, indices)
     pools.append([caption] if caption else [])
     drawn = [[pool[i] for i in rng.permutation(len(pool))] for pool in pools if pool]
     if negative_share is None:

@@ -6,17 +6,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 from factories import make_answer, make_count, make_label, make_row
+from PIL import Image
 
 pytest.importorskip("torch")
 
 from fo1_data.corpus.images import InputLimits
-from fo1_data.dataset.human_labels import human_label
+from fo1_data.dataset.human_labels import human_label, with_caption_label
 from fo1_data.dataset.pixels import read_uri
 from fo1_data.errors import InputReject
 from fo1_data.training.dataset_samples import open_example, row_example, show
+from fo1_data.training.negatives import PhraseBook
 from fo1_data.training.row_gold import read_row, row_to_gold
-from fo1_data.training.samples import Trust, draw_questions
+from fo1_data.training.samples import Trust, draw_questions, with_names_as_phrases
 from fo1_data.training.settings import TrainConfig
+from schemas.corpus import CorpusImage, CorpusPhrase, CorpusRegion
 from schemas.images import EncodedImage, Grounding
 from schemas.labels import Decision, LabelKind, Source
 
@@ -171,3 +174,59 @@ def test_an_image_in_an_archive_is_opened_and_a_changed_one_is_not(tmp_path):
     Path(row.uri).write_bytes((tmp_path / "x.tar").read_bytes())
     with pytest.raises(InputReject, match="another image now"):
         open_example(row_example(row), InputLimits())
+
+
+def described_row(row, **of_label):
+    row.caption = "a dog and a dog near a big cat here"
+    for phrase, places in (("big cat", [2]), ("a dog", [0]), ("a dog", [1])):
+        row.groundings.append(pointing(row, phrase, places, LabelKind.GROUNDED_CAPTION, **of_label))
+    return row
+
+
+def asked_caption(row, seed=1):
+    """The question about the whole image, the trust in its answer, and where the row's boxes stand."""
+    shown = shown_of(row_example(row), seed, shuffle=True)
+    drawn = draw_questions(shown.known, range(len(row.regions)), np.random.default_rng(0), 50)
+    boxes = [region.box_xyxy for region in shown.known.regions]
+    places = [boxes.index(region.box_xyxy) for region in row.regions]
+    found = [one for one in drawn if one.kind is LabelKind.GROUNDED_CAPTION]
+    return found, [shown.known.trust_in(one) for one in found], places
+
+
+def test_an_images_caption_is_taught_with_its_phrases_where_they_stand(row):
+    (question,), (trust,), (a, b, c) = asked_caption(described_row(row, confidence=0.7))
+    assert question.answer == (
+        f"<ground>a dog</ground><objects><region{a}></objects> and "
+        f"<ground>a dog</ground><objects><region{b}></objects> near a "
+        f"<ground>big cat</ground><objects><region{c}></objects> here"
+    )
+    assert trust == Trust(human=False, confidence=0.7)
+
+
+def test_a_persons_caption_counts_as_theirs_and_an_open_one_is_not_taught(row):
+    described = described_row(row)
+    described.groundings[0].label.decision = Decision.REVIEW
+    assert asked_caption(described)[0] == []
+    label = by_ada(LabelKind.GROUNDED_CAPTION, described.caption)
+    described.meta = with_caption_label(described.meta, label)
+    (question,), (trust,), _ = asked_caption(described)
+    assert trust.human
+    assert "<ground>big cat" not in question.answer
+
+
+def test_a_phrase_that_waits_for_review_is_not_asked_for_as_absent(row):
+    row.groundings = [pointing(row, "whale", [0], decision=Decision.REVIEW)]
+    gold, _ = read_row(row)
+    assert named(gold) == {"whale": None}
+    book = PhraseBook([CorpusImage(uri="b", phrases=[CorpusPhrase(text=text) for text in ("whale", "ship")])])
+    absent = book.absent(gold, np.random.default_rng(0), 5, 0.5)
+    assert [one.text for one in absent] == ["ship"]
+
+
+def test_names_of_boxes_that_are_not_all_shown_are_no_phrases():
+    boxes = [(float(n), 0.0, n + 4.0, 4.0) for n in range(130)]
+    entry = CorpusImage(uri="a", regions=[CorpusRegion(box_xyxy=box, caption="cell") for box in boxes])
+    for count, phrases in ((100, ["cell"]), (130, [])):
+        cut = entry.model_copy(update={"regions": entry.regions[:count]})
+        shown = show(Image.new("RGB", (140, 8)), cut, {}, np.random.default_rng(0), TrainConfig())
+        assert [one.text for one in with_names_as_phrases(shown.known).phrases] == phrases
