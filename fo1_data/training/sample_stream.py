@@ -4,9 +4,11 @@ A `torch.utils.data.IterableDataset`: its workers, over all processes of torch.d
 epoch the row groups are shuffled and dealt out in stretches of equal length, so that a lane reads its own
 row groups and no others (on a border two lanes read one), and each row is one lane's. A window of row
 groups is held and shuffled together: the bound on memory. Places are counted over all lanes, lane by lane
-in turn, which is the order a DataLoader gives them in: `start` is the place to go on from, with as many
-lanes. Only the columns of a sample are read. Image: (H, W, 3) uint8, upright RGB; boxes: (R, 4) float32,
-pixels of it.
+in turn: the first worker of every process, then the second of every process. In that order processes that
+take one sample each get them from their DataLoaders: `start` is the place to go on from, with as many lanes.
+A loader needs `batch_size=None` for that: one that makes batches takes each from a single lane, so that the
+places up to some `start` are only given after a batch of every worker. Only the columns of a sample are
+read. Image: (H, W, 3) uint8, upright RGB; boxes: (R, 4) float32, pixels of it.
 """
 
 import io
@@ -45,10 +47,12 @@ class Sample:
 class SampleStream(IterableDataset):
     """The samples from `start` to the end of its epoch (or to `stop`), this lane's share of them.
 
-    With the same number of workers, a run that goes on behind the last place it was given gets what an
-    undisturbed one gets. An image that cannot be read is left out and shifts the turns of the loader's
-    workers: places are then no longer in order. To be made in the process that trains, not in a worker of
-    its loader. Raises DatasetError where `addresses` are no datasets, or damaged.
+    With as many processes and workers, a run that goes on behind the last place that any process was given,
+    when all have taken as many, gets what an undisturbed one gets. Its length is this process' share: where
+    that does not come out even, the first processes have one more. An image that cannot be read is left out
+    and shifts the turns of the loader's workers: places are then no longer in order. To be made in the
+    process that trains, not in a worker of its loader. Raises DatasetError where `addresses` are no
+    datasets, or damaged.
     """
 
     def __init__(
@@ -74,12 +78,12 @@ class SampleStream(IterableDataset):
         self._rank, self._processes = process.rank, process.num
 
     def __len__(self) -> int:
-        return self._stop - self._start
+        return -(-(self._stop - self._start - self._rank) // self._processes)
 
     def __iter__(self) -> Iterator[Sample]:
         info = get_worker_info()
         here, num_here = (info.id, info.num_workers) if info is not None else (0, 1)
-        worker, lanes = self._rank * num_here + here, self._processes * num_here
+        worker, lanes = here * self._processes + self._rank, self._processes * num_here
         # One more than a window, so that its border is crossed without reading twice.
         held = HeldGroups(lambda group: _Rows(self._groups[group], self._limits), self._window + 1)
         for epoch in range(self._start // self.epoch_rows, -(-self._stop // self.epoch_rows)):

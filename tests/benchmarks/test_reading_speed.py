@@ -130,11 +130,46 @@ def test_processes_of_distributed_training_share_the_rows_though_loaders_workers
 
     seen = []
     for rank in range(2):
-        with monkeypatch.context() as as_if:
-            as_if.setattr(Workers, "__init__", lambda self, rank=rank: self.__dict__.update(rank=rank, num=2))
-            stream = SampleStream([str(published)])
+        stream = stream_of_process(monkeypatch, rank, published)
         seen += [one.place for one in DataLoader(stream, batch_size=None, num_workers=1)]
     assert sorted(seen) == list(range(8))
+
+
+def stream_of_process(monkeypatch, rank, published, **more):
+    """The stream as one of two processes of distributed training makes it."""
+    with monkeypatch.context() as as_if:
+        as_if.setattr(Workers, "__init__", lambda self: self.__dict__.update(rank=rank, num=2))
+        return SampleStream([str(published)], **more)
+
+
+@pytest.mark.parametrize("start", [2, 5, 6, 8, 11, 15])
+def test_two_processes_of_two_workers_go_on_from_where_all_have_taken_as_many(published, monkeypatch, start):
+    from torch.utils.data import DataLoader
+
+    def given_to(rank, start):
+        """What a process gets from its loader up to the end of the second epoch, in its order."""
+        stream = stream_of_process(monkeypatch, rank, published, start=start, stop=16)
+        loader = DataLoader(stream, batch_size=None, num_workers=2)
+        given = [(one.place, one.boxes_xyxy.tobytes()) for one in loader]
+        assert len(given) == len(loader) == len(stream)
+        return given
+
+    whole = [given_to(rank, 0) for rank in range(2)]
+    turns = [one for turn in zip(*whole, strict=True) for one in turn]
+    assert [place for place, _ in turns] == list(range(16))
+    assert sorted(name for _, name in turns[:8]) == sorted(name for _, name in turns[8:])
+    assert len({name for _, name in turns}) == 8
+    for rank in range(2):
+        assert given_to(rank, start) == turns[start + rank :: 2]
+
+
+def test_a_loader_that_batches_in_its_workers_has_whole_places_after_a_batch_of_each(published):
+    from torch.utils.data import DataLoader
+
+    stream = SampleStream([str(published)])
+    loader = DataLoader(stream, batch_size=2, num_workers=2, collate_fn=list)
+    places = [[one.place for one in batch] for batch in loader]
+    assert places == [[0, 2], [1, 3], [4, 6], [5, 7]]
 
 
 def test_limits_hold_and_damage_is_told(published, tmp_path):
