@@ -1,11 +1,13 @@
 """Public commands of this project, run once each: a step whose result is there already is skipped.
 
 A step's result is the JSON that the command printed, kept as `steps/NAME.json` beside its seconds and its
-arguments: asked for with others, it is refused, so that no run is half made of another one's settings. What
+arguments, files with their digests: asked for with others, it is refused, so that no run is half made of
+another one's settings. What
 a step that was cut off had written is removed before it runs again; `fo1 label` and `fo1 train` go on.
 """
 
 import fcntl
+import hashlib
 import json
 import os
 import shutil
@@ -37,7 +39,7 @@ class Steps:
     def run(self, name: str, *arguments: str | Path | float, out: Path | None = None) -> dict[str, Any]:
         """`fo1 ARGUMENTS [--out OUT] --json`, or what it printed when it ran before."""
 
-        words = [_word(one) for one in arguments]
+        words = [str(one.resolve()) if isinstance(one, Path) else str(one) for one in arguments]
 
         def command() -> dict[str, Any]:
             if out is None:
@@ -46,7 +48,7 @@ class Steps:
                 shutil.rmtree(out, ignore_errors=True) if out.is_dir() else out.unlink(missing_ok=True)
             return self._fo1([*words, "--out", str(out)])
 
-        return self.once(name, command, asked=words)
+        return self.once(name, command, asked=[*words, *map(_digest, arguments)])
 
     def once(
         self, name: str, make: Callable[[], dict[str, Any]], asked: Sequence[str | float] = ()
@@ -94,6 +96,7 @@ class Steps:
         return result
 
 
-def _word(argument: str | Path | float) -> str:
-    """An argument as it is kept and given: a path is the same from wherever the program is run."""
-    return str(argument.resolve()) if isinstance(argument, Path) else str(argument)
+def _digest(argument: str | Path | float) -> str:
+    """What tells a file's content; nothing of anything else."""
+    is_file = isinstance(argument, Path) and argument.is_file()
+    return hashlib.sha256(argument.read_bytes()).hexdigest()[:16] if is_file else ""

@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 
+NEEDED = ("FO1_LABEL_STUDIO_URL", "FO1_LABEL_STUDIO_TOKEN", "FO1_SERVICE_URL", "FO1_API_KEY")
 PAGE = 100
 TIMEOUT_S = 60.0
 _TEXT = "brief_caption"

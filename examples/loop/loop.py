@@ -10,12 +10,14 @@ Run again it goes on where it stopped. Figures: `rounds.json` in the run's folde
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
 
 import answers
 import figures
+import httpx
 import label_studio
 from commands import StepError, Steps
 from split import prepare
@@ -93,7 +95,9 @@ class Loop:
     def _label_and_calibrate(self, number: int, steps: Steps, model: str) -> Path:
         for part in ("pool", "check", "held"):
             labels = "brief_caption,ground" if part == "held" else "brief_caption"
+            # All of a part is there to learn from, or to measure on.
             steps.run(f"label-{part}-{number}", "label", self.data / part, "--proposals", "corpus",
+                      "--validation-share", 0, "--test-share", 0,
                       "--model", model, "--labels", labels, "--second-questions", "none",
                       "--address", "in-process", out=steps.folder / f"{part}-{number}")  # fmt: skip
         calibration = steps.folder / f"calibration-{number}.json"
@@ -211,9 +215,13 @@ def _say(line: str) -> None:
 
 def main() -> None:
     """Run; a command that fails ends it with the command's own words."""
+    settings = parser().parse_args()
+    missing = [name for name in label_studio.NEEDED if name not in os.environ]
+    if settings.reviewer == "label-studio" and missing:
+        sys.exit(f"{', '.join(missing)}: export what make label-studio and make serve print")
     try:
-        Loop(parser().parse_args()).run()
-    except StepError as error:
+        Loop(settings).run()
+    except (StepError, httpx.HTTPError) as error:
         sys.exit(str(error))
 
 

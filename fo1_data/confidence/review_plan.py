@@ -100,8 +100,9 @@ class ReviewPlan:
         known = ~np.isnan(features).all(axis=1)
         sides = np.zeros(len(self._keys), dtype=np.int64)
         if known.any():
-            above = features[known] > np.nanmedian(features[known], axis=0)
-            sides[known] = above @ (1 << np.arange(NUM_FEATURES))
+            told = np.flatnonzero(~np.isnan(features[known]).all(axis=0))
+            numbers = features[known][:, told]
+            sides[known] = (numbers > np.nanmedian(numbers, axis=0)) @ (1 << told)
         cells = np.array(self._cells, dtype=np.int64) * (1 << NUM_FEATURES) + sides
         order = np.lexsort((places, -wrong, cells))
         starts = np.searchsorted(cells[order], cells[order])

@@ -148,6 +148,14 @@ def test_among_equals_the_image_with_the_most_different_things_is_reviewed_whole
     assert asked == [various.image_id] * size
 
 
+def test_a_model_with_a_small_feature_is_planned_for_too() -> None:
+    rows = scored_rows()
+    for label in labels_of(rows):
+        label.signals = [one for one in label.signals if one.name not in ("feature_6", "feature_7")]
+    with_budget(17, rows)
+    assert [label.decision for label in labels_of(rows)].count(Decision.REVIEW) == 17
+
+
 @pytest.mark.parametrize(("budget", "expected"), [(0, 0), (17, 17), (0.25, 50), (10_000, 200)])
 def test_a_budget_is_spent_in_full_and_no_more(budget: float, expected: int) -> None:
     rows = scored_rows()

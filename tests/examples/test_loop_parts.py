@@ -161,6 +161,25 @@ def test_a_step_is_kept_and_refused_for_other_arguments(tmp_path: Path) -> None:
     assert len(said) == 1
 
 
+def test_a_step_that_has_read_another_file_is_refused(
+    routed: tuple[Path, answers.Gold], tmp_path: Path
+) -> None:
+    dataset, gold = routed
+    told = answers.corrections(answers.named_boxes(dataset, gold), 1)
+    lines, said = tmp_path / "said.jsonl", list[str]()
+    steps = commands.Steps(tmp_path / "run", said.append)
+
+    def merged() -> dict[str, Any]:
+        return steps.run("m", "dataset", "merge", dataset, "--corrections", lines, out=tmp_path / "merged")
+
+    answers.write_lines(lines, told)
+    assert merged() == merged()
+    assert len(said) == 1
+    answers.write_lines(lines, told[:1])
+    with pytest.raises(commands.StepError, match="name a new OUT"):
+        merged()
+
+
 def test_figures(routed: tuple[Path, answers.Gold]) -> None:
     boxes = answers.named_boxes(*routed)
 
