@@ -9,10 +9,11 @@ again. Knows nothing of what is trained.
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from threading import Thread
+from typing import TYPE_CHECKING, Any
 
 from actors.cluster import LOCAL, chosen_address, nodes, ray_for
 from fo1_data import errors
@@ -21,6 +22,9 @@ from fo1_data.corpus.storage import open_store
 from fo1_data.errors import ClusterError, Fo1Error, StorageError
 from fo1_data.training.settings import Stage, TrainConfig
 from schemas.jobs import RunConfig
+
+if TYPE_CHECKING:
+    from ray.util.queue import Queue
 
 MAX_FAILURES = 3
 # Kills the first worker once, at this step: a hook for tests.
@@ -39,11 +43,13 @@ def train_on_ray(
     workers: int,
     address: str | None = None,
     cpus_per_worker: float = 1.0,
+    progress: Callable[[int, float], None] = lambda step, loss: None,
 ) -> dict[str, Any]:
     """Train with `workers` processes to `config.steps`, resuming what `out` holds; the trainer's report.
 
-    A worker takes a GPU each where the cluster has any. Raises ClusterError where workers cannot be had
-    or are lost too often, and what training itself raises.
+    A worker takes a GPU each where the cluster has any. `progress` is told of each step and its loss, on a
+    thread of its own; of steps that a lost worker repeats, again. Raises ClusterError where workers cannot
+    be had or are lost too often, and what training itself raises.
     """
     ray_config = RunConfig(
         corpus="-", out=str(out), address=address, actors=str(workers), cpus_per_actor=cpus_per_worker
@@ -60,7 +66,34 @@ def train_on_ray(
             "config": config.model_dump(),
             "kill_at": os.environ.get(TEST_KILL_AT),
         }
-        return _fit(settings, workers, cpus_per_worker, gpus, chosen_address(ray_config) == LOCAL)
+        local = chosen_address(ray_config) == LOCAL
+        with _heard(progress) as steps:
+            return _fit({**settings, "steps": steps}, workers, cpus_per_worker, gpus, local)
+
+
+@contextmanager
+def _heard(progress: Callable[[int, float], None]) -> "Iterator[Queue]":
+    """A queue for the steps that workers have done: what is put into it, `progress` is told of."""
+    from ray.exceptions import RayError
+    from ray.util.queue import Queue
+
+    # It must find room though the workers take all CPUs.
+    steps = Queue(actor_options={"num_cpus": 0})
+
+    def listen() -> None:
+        with suppress(RayError):  # lost with its node: training goes on without a word
+            while (done := steps.get()) is not None:
+                progress(*done)
+
+    listener = Thread(target=listen, name="training-progress", daemon=True)
+    listener.start()
+    try:
+        yield steps
+    finally:
+        with suppress(RayError):
+            steps.put(None)
+        listener.join()
+        steps.shutdown()
 
 
 def _fit(settings: dict[str, Any], workers: int, cpus: float, gpus: int, local: bool) -> dict[str, Any]:
@@ -97,6 +130,7 @@ def _train_worker(settings: dict[str, Any]) -> None:
     """One worker's whole run; the first one leaves its report beside the checkpoint."""
     import torch
     from ray import train as ray_train
+    from ray.exceptions import RayError
 
     from fo1_data.training.trainer import train
 
@@ -109,6 +143,8 @@ def _train_worker(settings: dict[str, Any]) -> None:
         config = config.model_copy(update={"device": f"cuda:{torch.cuda.current_device()}"})
 
     def progress(step: int, loss: float) -> None:
+        with suppress(RayError):
+            settings["steps"].put((step, loss))
         _die_if_told(settings, out, context.get_world_rank(), step)
 
     with _left_for_the_driver(out):

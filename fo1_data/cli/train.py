@@ -1,6 +1,7 @@
 """`fo1 train`: fine-tunes a checkpoint on datasets; run again with the same arguments it resumes."""
 
 import sys
+from collections.abc import Callable
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -45,20 +46,34 @@ def train(
         # Ray tells of its workers on standard output, which is for the result alone.
         with redirect_stdout(sys.stderr):
             document = train_on_ray(
-                datasets, chosen, model, out, settings, workers=workers or 1, address=address
+                datasets,
+                chosen,
+                model,
+                out,
+                settings,
+                workers=workers or 1,
+                address=address,
+                progress=_progress(settings),
             )
     else:
-        document = _train_here(datasets, chosen, model, out, settings)
-    emit(document, as_json, f"{out}: {document['steps']} steps, last loss {document['last_loss']}")
+        from fo1_data.training.trainer import train as run
+
+        document = run(datasets, chosen, model, out, settings, _progress(settings))
+    emit(document, as_json, f"{out}: {_done(document)}")
 
 
-def _train_here(
-    datasets: list[str], stage: Literal[1, 2], model: str, out: Path, settings: "TrainConfig"
-) -> dict[str, Any]:
-    from fo1_data.training.trainer import train as run
+def _progress(settings: "TrainConfig") -> Callable[[int, float], None]:
+    """Says a step and its loss, some twenty times a run."""
 
-    def progress(step: int, loss: float) -> None:
+    def show(step: int, loss: float) -> None:
         if step == settings.steps or step % max(1, settings.steps // 20) == 0:
             say(f"step {step} of {settings.steps}: loss {loss:.4f}")
 
-    return run(datasets, stage, model, out, settings, progress)
+    return show
+
+
+def _done(document: dict[str, Any]) -> str:
+    """What a run did; one that had nothing left to do has no loss."""
+    if document["last_loss"] is None:
+        return f"all {document['steps']} steps were done already"
+    return f"{document['steps']} steps, last loss {document['last_loss']:.4f}"

@@ -3,6 +3,8 @@
 import json
 import resource
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -32,7 +34,11 @@ def test_a_lost_worker_costs_no_step(tmp_path: Path, monkeypatch: pytest.MonkeyP
     shutil.copytree(find_checkpoint("fo1-tiny"), "start")
     train([str(scenes)], 1, "start", Path("alone"), CONFIG)
     monkeypatch.setenv(TEST_KILL_AT, "2")
-    report = train_on_ray([str(scenes)], 1, "start", Path("ray"), CONFIG, workers=2)
+    told: list[tuple[int, float]] = []
+    report = train_on_ray(
+        [str(scenes)], 1, "start", Path("ray"), CONFIG, workers=2, progress=lambda *step: told.append(step)
+    )
+    assert dict(told) == dict(enumerate(losses(tmp_path / "ray"), start=1))
     assert report["workers"] == 2
     assert report["resumed"]
     assert losses(tmp_path / "ray") == pytest.approx(losses(tmp_path / "alone"), abs=2e-5)
@@ -40,6 +46,24 @@ def test_a_lost_worker_costs_no_step(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.chdir("/")
     for name in ("alone", "ray"):
         assert trace(str(tmp_path / name), with_images=True)["num_images"] == 3
+
+
+@pytest.mark.timeout(300)
+def test_the_command_tells_of_each_step_and_of_a_run_that_is_done_already(tmp_path: Path) -> None:
+    scenes = write_scenes(tmp_path / "scenes", 2, 70, (3, 4))
+    quick = tmp_path / "quick.toml"
+    quick.write_text('batch_images = 1\nquestions_per_image = 2\ndevice = "cpu"\n')
+    command = [
+        *(sys.executable, "-c", "from fo1_data.cli.main import main; main()"),
+        *("train", str(scenes), "--stage", "1", "--steps", "2", "--config", str(quick), "--workers", "1"),
+        *("--out", str(tmp_path / "out")),
+    ]
+    first, again = (subprocess.run(command, capture_output=True, text=True, check=False) for _ in range(2))
+    assert (first.returncode, again.returncode) == (0, 0), first.stderr + again.stderr
+    one, two = losses(tmp_path / "out")
+    assert f"step 1 of 2: loss {one:.4f}\nstep 2 of 2: loss {two:.4f}\n" in first.stderr
+    assert first.stdout == f"{tmp_path}/out: 2 steps, last loss {two:.4f}\n"
+    assert again.stdout == f"{tmp_path}/out: all 2 steps were done already\n"
 
 
 def test_what_the_user_must_mend_reaches_the_driver_and_is_not_tried_again(tmp_path: Path) -> None:
