@@ -66,14 +66,14 @@ def export_messages(dataset: Dataset, store: Store, limits: InputLimits, profile
 
 
 def image_turns(row: ImageRow) -> Iterator[Turn]:
-    """Question and answer for each thing that a row says."""
+    """Question and answer for each thing that a row says; what was answered with nothing is not asked."""
     boxes = {region.region_id: box_text(region) for region in row.regions}
     for region in row.regions:
         said = (region.brief_caption, region.detailed_caption, region.text)
         for question, text in zip(TEXT_QUESTIONS.values(), said, strict=True):
-            if text:
+            if text and text.strip():
                 yield question.format(place=box_text(region)), text
-    if row.caption:
+    if row.caption and row.caption.strip():
         yield "Describe the image.", row.caption
     for part in row.groundings:
         if part.kind is LabelKind.VISUAL_EXAMPLE:
@@ -90,7 +90,7 @@ def image_turns(row: ImageRow) -> Iterator[Turn]:
     for count in row.counts:
         yield f"How many of these are there: {count.phrase}?", str(count.count)
     for answer in row.answers:
-        if answer.region_id is None or answer.region_id in boxes:
+        if answer.answer.strip() and (answer.region_id is None or answer.region_id in boxes):
             thoughts = f"<think>{answer.reasoning}</think>" if answer.reasoning else ""
             told = f"{thoughts}<answer>{answer.answer}</answer>" if thoughts else answer.answer
             yield own_question(answer, boxes), told

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from datasets import load_dataset
-from factories import make_count, make_dataset, make_row
+from factories import make_answer, make_count, make_dataset, make_row
 from PIL import Image
 
 from fo1_data.corpus.readers import read_corpus
@@ -111,6 +111,28 @@ def test_messages_fit_each_trainer(tmp_path: Path, rows: list[ImageRow], profile
         )
         assert row.regions[0].brief_caption in text
     assert (out / "dataset_info.json").exists() == (profile == "llama-factory")
+
+
+def test_what_was_answered_with_nothing_is_not_asked(tmp_path: Path) -> None:
+    row = make_row(0, folder=tmp_path / "images", caption=" ")
+    row.regions[1].brief_caption = "\n"
+    answer = make_answer()
+    nothing = {"answer": " ", "question": "Why?"}
+    row.answers = [
+        answer,
+        answer.model_copy(update={**nothing, "answer": ""}),
+        answer.model_copy(update={**nothing, "reasoning": "it is hard to see"}),
+    ]
+    silent = make_row(1, folder=tmp_path / "images", groundings=[])
+    silent.regions = []
+    silent.answers = [answer.model_copy(update=nothing)]
+    make_dataset(tmp_path / "d", [row, silent])
+    assert export_dataset(str(tmp_path / "d"), "messages", str(tmp_path / "m"), "trl")["samples"] == 1
+    (line,) = (tmp_path / "m" / "train.jsonl").read_text("utf-8").splitlines()
+    messages = json.loads(line)["messages"]
+    assert all(message["content"].strip() for message in messages)
+    assert [message["content"] for message in messages[-2:]] == ["What colour?", "blue"]
+    assert len(messages) == 2 * 3
 
 
 def test_wrong_wishes_are_one_line(tmp_path: Path, rows: list[ImageRow]) -> None:
