@@ -143,12 +143,19 @@ class _CorrectedRow:
         if one.kind in TEXT_COLUMNS:
             return self._regions.judge(one)
         if one.kind is LabelKind.ASK:
-            return judge(self._answers, self._answer_place(one), one)
+            return self._judge_answer(one)
         if one.kind is LabelKind.COUNT:
             return self._phrases.judge_count(one)
         if one.subject is None:
             return self._judge_caption(one)
         return self._phrases.judge_grounding(one)
+
+    def _judge_answer(self, one: Correction) -> bool:
+        place = self._answer_place(one)
+        said = one.before.text if one.before else None
+        if place is not None and said is not None and self._answers[place].answer != said:
+            return False
+        return judge(self._answers, place, one)
 
     def _judge_caption(self, one: Correction) -> bool:
         said = one.before.text if one.before else None

@@ -52,6 +52,8 @@ class CorrectedPhrases:
         """The regions that a phrase means."""
         if one.after is None or one.after.region_ids is None or one.kind is None or one.subject is None:
             return False
+        if one.kind is LabelKind.VISUAL_EXAMPLE and self._names.name(one.subject) is None:
+            return False
         named = self._known(one.after.region_ids)
         place = self._find(self._groundings, one.kind, one.subject, one)
         if place is None:
@@ -138,13 +140,19 @@ class CorrectedPhrases:
         same = [
             place
             for place, part in enumerate(parts)
-            if part.label.kind is kind and part.phrase.casefold() == phrase.casefold()
+            if part.label.kind is kind and self._is_same(kind, part.phrase, phrase)
         ]
         if one is not None and one.before is not None and one.before.region_ids is not None:
             wanted = set(self._known(one.before.region_ids))
             exact = [place for place in same if set(parts[place].region_ids) == wanted]
             same = exact or same
         return same[0] if same else None
+
+    def _is_same(self, kind: LabelKind | None, one: str, other: str) -> bool:
+        """Whether two phrases are the same; those of examples are ids of regions, which a move changes."""
+        if kind is LabelKind.VISUAL_EXAMPLE:
+            return one == other or (self._names.name(one) or one) == (self._names.name(other) or other)
+        return one.casefold() == other.casefold()
 
     def _named(self, part: Part) -> Part:
         return part.model_copy(update={"region_ids": self._known(part.region_ids)})
