@@ -3,7 +3,8 @@
 Agreement of two annotations, 0 to 1: boxes are matched greedily by falling IoU, at least MATCH_IOU; each pair
 counts the share of what is said of it that is equal (its texts, normalised; its phrases; and, as one part,
 its IoU of at least SAME_IOU); the sum is divided by the number of boxes of both, matched ones once. The
-image's caption and counts are one more part where either speaks of them. Without anything to compare: 1.
+image's caption, its counts and each answer to a free question are one more part where either speaks of them.
+Without anything to compare: 1.
 
 Rule: an annotation marked as ground truth holds (of several, the latest); else the latest of a majority,
 which is more than half of the annotators agreeing in everything; else the latest. Without ground truth and
@@ -99,7 +100,10 @@ def agreement(one: Said, other: Said) -> float:
     pairs = _matched(list(one.regions.values()), list(other.regions.values()))
     parts = len(one.regions) + len(other.regions) - len(pairs)
     total = sum(_region_agreement(a, b) for a, b in pairs)
-    for text, same in ((one.caption, other.caption), (one.counts, other.counts)):
+    whole = [(one.caption, other.caption), (one.counts, other.counts)]
+    answered = one.answers.keys() | other.answers.keys()
+    whole += [(one.answers.get(place), other.answers.get(place)) for place in answered]
+    for text, same in whole:
         if text or same:
             parts, total = parts + 1, total + float(normalised(text) == normalised(same))
     return total / parts if parts else 1.0

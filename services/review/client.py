@@ -82,6 +82,14 @@ class LabelStudio:
             lambda sdk, options: sdk.projects.update(id=project_id, **fields, request_options=options),
         )
 
+    async def label_config(self, project_id: int) -> str:
+        """The labelling configuration of a project as it is now. Raises LabelStudioGone."""
+
+        async def ask(sdk: Any, options: dict[str, Any]) -> str:
+            return str((await sdk.projects.get(id=project_id, request_options=options)).label_config or "")
+
+        return await self._connection.read(f"project {project_id}", ask)
+
     async def num_tasks(self, project_id: int) -> int:
         """How many LsTasks a project has. Raises LabelStudioGone."""
 

@@ -5,13 +5,16 @@ only. Box, texts, phrases and verdict of a region share one result id: its `mark
 """
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from schemas.labels import LabelKind
 from schemas.regions import Box
+from services.review.answers import answer_entries, read_answers
 from services.review.labelling_config import (
+    ANSWERS,
     BOX,
     CAPTION,
     COMMENT,
@@ -24,7 +27,7 @@ from services.review.labelling_config import (
     VERDICT,
     WRONG,
 )
-from services.review.shown import ShownCount, ShownImage, ShownRegion
+from services.review.shown import ShownCount, ShownImage, ShownPhrase, ShownRegion, box_words
 
 KEY = "fo1_key"
 _KIND_OF_FIELD = {name: kind for kind, name in TEXT_FIELDS.items()}
@@ -42,11 +45,15 @@ class SaidRegion:
 
 @dataclass
 class Said:
-    """An annotation taken apart: regions by result id, and what is said of the whole image."""
+    """An annotation taken apart: regions by result id, and what is said of the whole image.
+
+    `answers`: by their place in what was shown, as `read_answers` gives them.
+    """
 
     regions: dict[str, SaidRegion] = field(default_factory=dict)
     caption: str | None = None
     counts: str | None = None
+    answers: dict[int, str] = field(default_factory=dict)
     comment: str | None = None
 
 
@@ -115,9 +122,11 @@ def result_of(shown: ShownImage) -> list[dict[str, Any]]:
         named = [a for a, part in zip(aliases, shown.phrases, strict=True) if region.mark in part.marks]
         found += _region_results(shown, region, named)
     if shown.caption:
-        found.append(_whole("caption", CAPTION, shown.caption))
+        found.append(_whole("caption", CAPTION, [shown.caption]))
     if shown.counts:
-        found.append(_whole("counts", COUNTS, counts_text(shown.counts)))
+        found.append(_whole("counts", COUNTS, [counts_text(shown.counts)]))
+    if shown.answers:
+        found.append(_whole("answers", ANSWERS, answer_entries(shown)))
     return found
 
 
@@ -144,20 +153,30 @@ def _region_results(shown: ShownImage, region: ShownRegion, phrases: list[str]) 
     return found
 
 
-def _whole(result_id: str, name: str, text: str) -> dict[str, Any]:
-    value = {"text": [text]}
+def _whole(result_id: str, name: str, entries: list[str]) -> dict[str, Any]:
+    value = {"text": entries}
     return {"id": result_id, "to_name": IMAGE, "from_name": name, "type": "textarea", "value": value}
 
 
 def _phrase_choices(shown: ShownImage) -> list[dict[str, str]]:
     """The phrases to tick. Two that read the same are told apart by their kinds."""
-    texts = [part.phrase for part in shown.phrases]
-    told = []
-    for alias, part in zip(phrase_aliases(shown), shown.phrases, strict=True):
-        twice = texts.count(part.phrase) > 1
-        text = f"{part.phrase} ({part.kind.value.replace('_', ' ')}, {alias})" if twice else part.phrase
-        told.append({"value": text, "alias": alias})
-    return told
+    boxes = box_words(shown)
+    texts = [_phrase_in_words(part, boxes) for part in shown.phrases]
+    aliases = phrase_aliases(shown)
+    longer = [f"{text} ({part.kind.value.replace('_', ' ')}, {alias})"
+              for text, part, alias in zip(texts, shown.phrases, aliases, strict=True)]  # fmt: skip
+    taken = Counter([*texts, *longer])
+    told = [
+        text if taken[text] == 1 else more
+        for text, more in zip(texts, longer, strict=True)
+    ]  # fmt: skip
+    return [{"value": text, "alias": alias} for text, alias in zip(told, aliases, strict=True)]
+
+
+def _phrase_in_words(part: ShownPhrase, boxes: Mapping[str, str]) -> str:
+    """The phrase; that of a visual example, which is the id of its region, by its box."""
+    box = boxes.get(part.example_mark or "")
+    return part.phrase if box is None else f"more like {box}"
 
 
 def _why(shown: ShownImage) -> str:
@@ -178,6 +197,9 @@ def read_result(result: Sequence[Any], shown: ShownImage) -> Said:
     for one in result:
         if isinstance(one, dict):
             _take(said, one, aliases)
+    entries = [text for one in result if isinstance(one, dict) and one.get("from_name") == ANSWERS
+               for text in _texts(_value(one))]  # fmt: skip
+    said.answers = read_answers(entries, shown)
     return said
 
 
@@ -196,7 +218,8 @@ def _take(said: Said, one: Mapping[str, Any], aliases: Mapping[str, str]) -> Non
         region.texts[_KIND_OF_FIELD[str(name)]] = _text(value)
     elif name == PHRASES:
         chosen = [str(choice) for choice in value.get("choices") or []]
-        region.phrases = frozenset(aliases.get(choice, choice) for choice in chosen)
+        known = set(aliases.values())  # a phrase may read as the alias of another
+        region.phrases = frozenset(one if one in known else aliases.get(one, one) for one in chosen)
     elif name == VERDICT:
         region.verdict = {RIGHT: True, WRONG: False}.get((value.get("choices") or [""])[0])
 
@@ -207,8 +230,12 @@ def _value(one: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _text(value: Mapping[str, Any]) -> str:
+    return "\n".join(_texts(value))
+
+
+def _texts(value: Mapping[str, Any]) -> list[str]:
     text = value.get("text")
-    return "\n".join(map(str, text)) if isinstance(text, list) else str(text or "")
+    return [str(one) for one in text] if isinstance(text, list) else [str(text or "")]
 
 
 def _number(value: Any) -> float | None:

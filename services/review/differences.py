@@ -1,10 +1,11 @@
 """What a person changed: an annotation against what was shown, as corrections with the original beside them.
 
 A submitted annotation speaks of everything that was shown: what was left as it was, and not called wrong,
-is confirmed (`verdict`, right). A region called wrong whose texts were all left alone is wrong in each of
-them; one without texts is wrong under the phrases that name it; where there are none either, the box itself
-is wrong: deleted. A line of the counts that was deleted is a wrong count. Boxes: pixels of the EXIF-oriented
-image. Pure functions.
+is confirmed (`verdict`, right). A region called wrong whose texts and answers were all left alone is wrong
+in each of them; one without any is wrong under the phrases that name it; where there are none either, the
+box itself is wrong: deleted. A line of the counts that was deleted is a wrong count, an answer that was
+emptied or deleted a wrong answer. Of a deleted region nothing else is said, nor of what is like it. Boxes:
+pixels of the EXIF-oriented image. Pure functions.
 """
 
 from collections.abc import Iterator
@@ -47,13 +48,17 @@ class _Teller:
         self._ids = {mark: self._region_id(mark, region) for mark, region in said.regions.items()}
         self._named = {mark for part in shown.phrases for mark in part.marks}
         self._wrong = {mark for mark, region in said.regions.items() if self._is_wrong_as_such(mark, region)}
+        self._gone = {mark for mark in self._known if self._is_gone(mark)}
+        answers = [(shown.answers[place], text) for place, text in sorted(said.answers.items())]
+        self._answers_left = [(part, text) for part, text in answers if part.mark not in self._gone]
+        self._answered_anew = {part.mark for part, text in answers if text != part.answer}
 
     def boxes(self) -> Iterator[Correction]:
         """Regions moved, deleted, added."""
         for mark, region in self._known.items():
             left = self._said.regions.get(mark)
             before = CorrectionValue(box_xyxy=region.box_xyxy)
-            if left is None or (mark in self._wrong and mark not in self._named):
+            if left is None or mark in self._gone:
                 yield self._one(CorrectionAction.DELETED, region_id=region.region_id, before=before)
             elif not is_still(region.box_xyxy, left.box_xyxy):
                 after = CorrectionValue(box_xyxy=left.box_xyxy)
@@ -69,8 +74,7 @@ class _Teller:
         for mark, left in self._said.regions.items():
             region = self._known.get(mark)
             before = region.texts if region is not None else {}
-            kinds = [*before, *(kind for kind in left.texts if kind not in before)]
-            changed = [kind for kind in kinds if left.texts.get(kind, "") != before.get(kind, "")]
+            changed = self._changed_texts(mark, left)
             for kind in changed:
                 yield self._one(
                     CorrectionAction.RECAPTIONED,
@@ -80,15 +84,20 @@ class _Teller:
                     after=CorrectionValue(text=left.texts.get(kind, "")),
                 )
             if region is not None:
-                yield from self._judged(region, left, changed)
+                yield from self._judged(region, changed)
 
     def phrases(self) -> Iterator[Correction]:
         """Which regions a phrase names, changed or confirmed."""
         for alias, part in zip(phrase_aliases(self._shown), self._shown.phrases, strict=True):
+            example = part.example_mark
+            if example in self._gone:
+                continue
+            # An example is like itself, and not among what it names.
+            never = self._wrong | ({example} - set(part.marks))
             now = [
                 mark
                 for mark, region in self._said.regions.items()
-                if alias in region.phrases and mark not in self._wrong
+                if alias in region.phrases and mark not in never
             ]
             kept = [mark for mark in part.marks if mark in self._said.regions]
             before = CorrectionValue(region_ids=part.region_ids)
@@ -107,7 +116,7 @@ class _Teller:
                 )
 
     def whole_image(self) -> Iterator[Correction]:
-        """The image's caption and its counts."""
+        """The image's caption, its counts and the answers to free questions."""
         before, after = self._shown.caption or "", self._said.caption or ""
         if before != after:
             yield self._one(
@@ -122,6 +131,7 @@ class _Teller:
                 CorrectionAction.VERDICT, kind=kind, before=CorrectionValue(text=before), right=True
             )
         yield from self._counts()
+        yield from self._answers()
 
     def _counts(self) -> Iterator[Correction]:
         shown = {part.phrase: part for part in self._shown.counts}
@@ -156,27 +166,59 @@ class _Teller:
                     CorrectionAction.VERDICT, kind=LabelKind.COUNT, subject=phrase, before=before, right=False
                 )
 
+    def _answers(self) -> Iterator[Correction]:
+        """Answers changed, confirmed, or emptied: these are wrong, since nobody says what is right."""
+        for part, text in self._answers_left:
+            about: dict[str, Any] = {
+                "region_id": None if part.mark is None else self._ids[part.mark],
+                "kind": LabelKind.ASK,
+                "subject": part.question,
+                "before": CorrectionValue(text=part.answer),
+            }
+            if text.strip() and text != part.answer:
+                yield self._one(CorrectionAction.ANSWERED, after=CorrectionValue(text=text), **about)
+            elif text != part.answer:
+                yield self._one(CorrectionAction.VERDICT, right=False, **about)
+            elif (right := self._is_left_right(part.mark)) is not None:
+                yield self._one(CorrectionAction.VERDICT, right=right, **about)
+
+    def _is_left_right(self, mark: str | None) -> bool | None:
+        """Whether what was left alone is right; None where its region is wrong in what was changed."""
+        left = self._said.regions.get(mark or "")
+        if mark is None or left is None or left.verdict is not False:
+            return True
+        return None if mark in self._answered_anew or self._changed_texts(mark, left) else False
+
+    def _changed_texts(self, mark: str, left: SaidRegion) -> list[LabelKind]:
+        region = self._known.get(mark)
+        before = region.texts if region is not None else {}
+        kinds = [*before, *(kind for kind in left.texts if kind not in before)]
+        return [kind for kind in kinds if left.texts.get(kind, "") != before.get(kind, "")]
+
+    def _is_gone(self, mark: str) -> bool:
+        """Whether the region is deleted, or wrong as such without a phrase that would be wrong instead."""
+        return mark not in self._said.regions or (mark in self._wrong and mark not in self._named)
+
     def _is_wrong_as_such(self, mark: str, left: SaidRegion) -> bool:
-        """Whether a region without any text is called wrong and left where it was."""
+        """Whether a region without any text or answer is called wrong and left where it was."""
         region = self._known.get(mark)
         if region is None or left.verdict is not False or region.texts or any(left.texts.values()):
             return False
+        if any(part.mark == mark for part in self._shown.answers):
+            return False
         return is_still(region.box_xyxy, left.box_xyxy)
 
-    def _judged(
-        self, region: ShownRegion, left: SaidRegion, changed: list[LabelKind]
-    ) -> Iterator[Correction]:
-        """Verdicts on the texts that stayed; none where one was changed and the region called wrong."""
-        if left.verdict is False and changed:
-            return
+    def _judged(self, region: ShownRegion, changed: list[LabelKind]) -> Iterator[Correction]:
+        """Verdicts on the texts that stayed."""
+        right = self._is_left_right(region.mark)
         for kind, text in region.texts.items():
-            if kind not in changed:
+            if kind not in changed and right is not None:
                 yield self._one(
                     CorrectionAction.VERDICT,
                     region_id=self._ids[region.mark],
                     kind=kind,
                     before=CorrectionValue(text=text),
-                    right=left.verdict is not False,
+                    right=right,
                 )
 
     def _region_id(self, mark: str, left: SaidRegion) -> str:

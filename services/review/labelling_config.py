@@ -1,8 +1,9 @@
 """The labelling configuration of a review's project in Label Studio, and the names its results carry.
 
 Boxes with a caption (in the list of regions), a verdict and the phrases that mean them, each per region; the
-image's caption, its counts (one a line, `phrase = number`) and a comment for the whole image. Which phrases
-can be ticked comes with each LsTask (`$phrases`). For live labelling boxes are drawn smart, and there is a
+image's caption, its counts (one a line, `phrase = number`), the answers to free questions (one entry each,
+below its question) and a comment for the whole image. Which phrases can be ticked comes with each LsTask
+(`$phrases`). For live labelling boxes are drawn smart, and there is a
 field for a phrase whose regions are asked for (`FIND`): with Label Studio's Auto-Annotation on, both go to
 our `/ml`.
 """
@@ -10,12 +11,13 @@ our `/ml`.
 from schemas.labels import LabelKind
 
 LABEL = "region"
-BOX, VERDICT, PHRASES, CAPTION, COUNTS, COMMENT, IMAGE = (
+BOX, VERDICT, PHRASES, CAPTION, COUNTS, ANSWERS, COMMENT, IMAGE = (
     "box",
     "verdict",
     "phrases",
     "image_caption",
     "counts",
+    "answers",
     "comment",
     "image",
 )
@@ -26,6 +28,10 @@ TEXT_FIELDS = {
 }
 RIGHT, WRONG = "right", "wrong"
 FIND = "find"
+
+_ANSWERS_FIELD = f"""    <Header value="Questions: change the answer below each" size="6"/>
+    <TextArea name="{ANSWERS}" toName="{IMAGE}" editable="true" maxSubmissions="1" rows="2"/>
+"""
 
 CONFIG = f"""<View style="display: grid; grid-template-columns: minmax(0, 1fr) 290px; gap: 12px">
   <View style="min-width: 0">
@@ -59,7 +65,7 @@ CONFIG = f"""<View style="display: grid; grid-template-columns: minmax(0, 1fr) 2
     <TextArea name="{CAPTION}" toName="{IMAGE}" editable="true" maxSubmissions="1" rows="2"/>
     <Header value="Counts, one a line: phrase = number" size="6"/>
     <TextArea name="{COUNTS}" toName="{IMAGE}" editable="true" maxSubmissions="1" rows="2"/>
-    <Header value="Comment" size="6"/>
+{_ANSWERS_FIELD}    <Header value="Comment" size="6"/>
     <TextArea name="{COMMENT}" toName="{IMAGE}" editable="true" maxSubmissions="1" rows="1"/>
   </View>
 </View>"""
@@ -75,8 +81,18 @@ LIVE_CONFIG = CONFIG.replace(
     <Header value="Caption of the image" size="6"/>""",
 )
 
+
+def with_answers(config: str) -> str:
+    """A project's configuration with the field of the answers, which one of an older review lacks."""
+    if f'name="{ANSWERS}"' in config:
+        return config
+    before, end, after = config.rpartition("</View>")
+    return f"{before}{_ANSWERS_FIELD}{end}{after}"
+
+
 INSTRUCTION = (
     "Look at every box: correct its caption, move it where it does not fit, delete it where nothing is, "
-    "add what is missing. What you leave as it is counts as right; mark a region wrong where you cannot say "
-    "what is right. Submit when the image is as it should be."
+    "add what is missing. Read the questions: change the answers below them. What you leave as it is counts "
+    "as right; mark a region wrong where you cannot say what is right. Submit when the image is as it should "
+    "be."
 )

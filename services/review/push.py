@@ -22,7 +22,7 @@ from services.review.connection import (
     LabelStudioRefused,
 )
 from services.review.convert import KEY, ls_task
-from services.review.labelling_config import CONFIG, INSTRUCTION, LIVE_CONFIG
+from services.review.labelling_config import CONFIG, INSTRUCTION, LIVE_CONFIG, with_answers
 from services.review.lease import LEASE_S, Holder
 from services.review.live import LiveBackend
 from services.review.models import Review, ReviewItem
@@ -105,12 +105,20 @@ class Push:
             async with self._database.writing() as session:
                 await repository.add_items(session, batch)
                 await repository.set_review(session, review.id, pusher_seen_at=now())
+        if review.project_id is not None:
+            await self._add_fields(review.project_id)
         async with self._database.writing() as session:
             fresh = await repository.lock_review(session, review.id)
             await repository.order_items(session, review.id, review.options.get("limit"))
             # Where other options were asked for in the meantime it is gone over once more.
             if fresh is not None and fresh.options == review.options:
                 await repository.set_review(session, review.id, state="pushing", error=None)
+
+    async def _add_fields(self, project_id: int) -> None:
+        """Fields that new items need and a project made before there were any lacks; all else stays."""
+        config = await self._client.label_config(project_id)
+        if with_answers(config) != config:
+            await self._client.update_project(project_id, label_config=with_answers(config))
 
     async def _find_project(self, review: Review) -> None:
         """The project that carries the review's key, made where there is none, with its webhook."""

@@ -6,19 +6,21 @@ which is its result id in Label Studio: the region's id, made unique where two r
 """
 
 import math
+import textwrap
 import zlib
 from collections.abc import Iterable
 
 from pydantic import BaseModel, ConfigDict
 
 from fo1_data.confidence.routing import BEYOND_BUDGET
-from schemas.images import ImageRow
+from schemas.images import Answer, Count, Grounding, ImageRow
 from schemas.labels import Decision, Label, LabelKind, Source
 from schemas.regions import TEXT_COLUMNS, Box, Region
 
 TEXT_KINDS = tuple(TEXT_COLUMNS)
 # A model's wrong answers are mostly short and unsure: without calibration its own words are all there is.
 _UNKNOWN_CONFIDENCE = 0.5
+_WORDS_OF_A_BOX = 40
 
 
 class ShownRegion(BaseModel):
@@ -43,6 +45,11 @@ class ShownPhrase(BaseModel):
     marks: list[str]
     region_ids: list[str]
 
+    @property
+    def example_mark(self) -> str | None:
+        """Of a visual example the mark of its region: its phrase is the id, which the first one of it has."""
+        return self.phrase if self.kind is LabelKind.VISUAL_EXAMPLE else None
+
 
 class ShownCount(BaseModel):
     """How many of a phrase there are."""
@@ -52,6 +59,16 @@ class ShownCount(BaseModel):
     phrase: str
     count: int
     region_ids: list[str]
+
+
+class ShownAnswer(BaseModel):
+    """A free question with its answer; `mark` is null where it was asked of the whole image."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    question: str
+    answer: str
+    mark: str | None = None
 
 
 class ShownImage(BaseModel):
@@ -66,6 +83,7 @@ class ShownImage(BaseModel):
     regions: list[ShownRegion] = []
     phrases: list[ShownPhrase] = []
     counts: list[ShownCount] = []
+    answers: list[ShownAnswer] = []
     caption: str | None = None
     reasons: list[str] = []
     score: float = _UNKNOWN_CONFIDENCE
@@ -78,6 +96,16 @@ class ShownImage(BaseModel):
 def unpack(data: bytes) -> ShownImage:
     """The document of `packed`."""
     return ShownImage.model_validate_json(zlib.decompress(data))
+
+
+def box_words(shown: ShownImage) -> dict[str, str]:
+    """What boxes (by `mark`) are called where people read of them: by their number and the caption shown."""
+    found = {}
+    for number, region in enumerate(shown.regions, start=1):
+        caption = region.texts.get(LabelKind.BRIEF_CAPTION, "")
+        words = textwrap.shorten(caption, _WORDS_OF_A_BOX, placeholder="…")
+        found[region.mark] = f"box {number} ({words})" if words else f"box {number}"
+    return found
 
 
 def is_asked(label: Label) -> bool:
@@ -130,11 +158,20 @@ def shown_image(row: ImageRow, blind: bool = False) -> ShownImage:
             ShownCount(phrase=part.phrase, count=part.count, region_ids=part.region_ids)
             for part in row.counts
         ],
+        answers=[
+            ShownAnswer(
+                question=part.question,
+                answer=part.answer,
+                mark=None if part.region_id is None else marks[part.region_id],
+            )
+            for part in row.answers
+            if part.region_id is None or part.region_id in marks
+        ],
         caption=row.caption,
     )
     if not blind:
-        labels = [part.label for part in row.groundings] + [part.label for part in row.counts]
-        shown.reasons = _reasons(labels)
+        parts: list[Grounding | Count | Answer] = [*row.groundings, *row.counts, *row.answers]
+        shown.reasons = _reasons(part.label for part in parts)
         shown.score = 1.0 - doubt_of(row)
     return shown
 

@@ -6,10 +6,11 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from schemas.labels import LabelKind
+from schemas.images import Answer, Grounding, ImageRow
+from schemas.labels import Decision, Label, LabelKind
 from schemas.regions import Box, make_region_id
 from services.review.convert import result_of
-from services.review.shown import ShownCount, ShownImage, ShownPhrase, ShownRegion
+from services.review.shown import ShownAnswer, ShownCount, ShownImage, ShownPhrase, ShownRegion
 
 IMAGE_ID = "ab" * 32
 
@@ -40,10 +41,18 @@ TEXTS = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=
 
 
 @st.composite
+def shown_answers(draw: Any, marks: list[str]) -> ShownAnswer:
+    """Any question with any answer, of the image or of one of its regions."""
+    question = draw(TEXTS | st.sampled_from(["What is {region}?", "1. Is it?", "2.", " ", "Is it?\nYes"]))
+    answer = draw(st.just("") | TEXTS | st.sampled_from(["2. two", "red\n1. Is it?\nno", " \n red"]))
+    return ShownAnswer(question=question, answer=answer, mark=draw(st.sampled_from([None, *marks])))
+
+
+@st.composite
 def shown_images(draw: Any) -> ShownImage:
     """Anything that can be shown: up to a hundred thousand pixels wide, texts of every script."""
     width, height = draw(st.integers(1, 100_000)), draw(st.integers(1, 100_000))
-    regions = []
+    regions: list[ShownRegion] = []
     for place in range(draw(st.integers(0, 5))):
         box = draw(boxes(width, height))
         region_id = make_region_id(IMAGE_ID, box)
@@ -51,16 +60,18 @@ def shown_images(draw: Any) -> ShownImage:
         for kind in (LabelKind.BRIEF_CAPTION, LabelKind.DETAILED_CAPTION, LabelKind.OCR):
             if draw(st.booleans()):
                 texts[kind] = draw(TEXTS)
-        regions.append(
-            ShownRegion(mark=f"{region_id}#{place}", region_id=region_id, box_xyxy=box, texts=texts)
-        )
+        mark = f"{region_id}#{place}" if any(one.region_id == region_id for one in regions) else region_id
+        regions.append(ShownRegion(mark=mark, region_id=region_id, box_xyxy=box, texts=texts))
     marks = [region.mark for region in regions]
     phrases = []
     for _ in range(draw(st.integers(0, 3))):
         named = draw(st.lists(st.sampled_from(marks), unique=True)) if marks else []
         ids = [region.region_id for region in regions if region.mark in named]
-        kind = draw(st.sampled_from([LabelKind.GROUND, LabelKind.DETECT]))
-        phrases.append(ShownPhrase(kind=kind, phrase=draw(TEXTS), marks=named, region_ids=ids))
+        kinds = [LabelKind.GROUND, LabelKind.DETECT, LabelKind.VISUAL_EXAMPLE]
+        kind = draw(st.sampled_from(kinds if marks else kinds[:2]))
+        example = kind is LabelKind.VISUAL_EXAMPLE
+        phrase = draw(st.sampled_from(regions)).region_id if example else draw(TEXTS)
+        phrases.append(ShownPhrase(kind=kind, phrase=phrase, marks=named, region_ids=ids))
     counts = [ShownCount(phrase="shape", count=draw(st.integers(0, 99)), region_ids=[])]
     return ShownImage(
         image_id=IMAGE_ID,
@@ -70,6 +81,7 @@ def shown_images(draw: Any) -> ShownImage:
         regions=regions,
         phrases=phrases,
         counts=counts if draw(st.booleans()) else [],
+        answers=draw(st.lists(shown_answers(marks), max_size=4)),
         caption=draw(st.none() | TEXTS),
     )
 
@@ -94,6 +106,27 @@ def make_shown(**fields: Any) -> ShownImage:
         "caption": "two shapes",
     }
     return ShownImage(**{**values, **fields})
+
+
+def asked_row(row: ImageRow) -> ImageRow:
+    """The row with a question about it, the same one about each of its first two regions, and an example.
+
+    The first region is an example of what the second one is; people are asked about all of it.
+    """
+    first, second = (region.region_id for region in row.regions[:2])
+
+    def answer(question: str, region_id: str | None, text: str) -> Answer:
+        label = Label(kind=LabelKind.ASK, text=text, decision=Decision.REVIEW)
+        return Answer(question=question, region_id=region_id, answer=text, label=label)
+
+    label = Label(kind=LabelKind.VISUAL_EXAMPLE, text=first, decision=Decision.REVIEW)
+    example = Grounding(phrase=first, kind=label.kind, region_ids=[second], label=label)
+    answers = [
+        answer("How many shapes?", None, "three"),
+        answer("What colour is {region}?", first, "red\n(a dark one)"),
+        answer("What colour is {region}?", second, "blue"),
+    ]
+    return row.model_copy(update={"groundings": [*row.groundings, example], "answers": answers})
 
 
 def edited(shown: ShownImage, seed: int | None = None, **texts: str) -> list[dict[str, Any]]:

@@ -53,7 +53,7 @@ def test_an_annotation_without_an_edit_confirms_everything_and_changes_nothing(s
     assert {one.action for one in found} <= {CorrectionAction.VERDICT}
     assert all(one.right for one in found)
     texts = sum(len(region.texts) for region in shown.regions)
-    parts = len(shown.phrases) + bool(shown.caption) + len(shown.counts)
+    parts = len(shown.phrases) + bool(shown.caption) + len(shown.counts) + len(shown.answers)
     assert len(found) == texts + parts
 
 

@@ -12,7 +12,8 @@ from conftest import Pair
 from factories import make_dataset
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
-from review_bench import make_review_dataset
+from review_bench import make_review_dataset, review_rows
+from review_samples import asked_row
 
 from fo1_data.corpus.images import image_id_of
 from fo1_data.dataset.reader import open_dataset
@@ -134,6 +135,50 @@ def test_a_reviewer_edits_moves_and_submits(pair: Pair, page: Page, tmp_path: Pa
     assert new[2] - new[0] == pytest.approx(old[2] - old[0], abs=STILL_PX)
     assert {one["action"] for one in found} == {"recaptioned", "moved", "verdict"}
     assert caption["seconds"] > 0
+
+
+def test_answers_and_examples_in_the_browser(pair: Pair, page: Page, tmp_path: Path) -> None:
+    """Left alone they change nothing; edited, deleted and ticked off they come back as corrections."""
+    rows = [asked_row(row) for row in review_rows(2, tmp_path / "images")]
+    make_dataset(tmp_path / "d", rows)
+    review = pair.push(tmp_path / "d")
+    tasks = {task["data"]["image_id"]: task["id"] for task in pair.tasks(review["project_id"])}
+    open_task(page, pair, review["project_id"], tasks[rows[0].image_id])
+    page.get_by_role("button", name="submit", exact=False).first.click()
+    pair.await_review(review["id"], annotations={"submitted": 1})
+    untouched = pair.corrections(review["id"])
+    assert {(one["action"], one["right"]) for one in untouched} == {("verdict", True)}
+    assert [one["kind"] for one in untouched].count("ask") == 3
+
+    open_task(page, pair, review["project_id"], tasks[rows[1].image_id])
+    entries = page.get_by_test_id("htx-textbox-view")
+    assert [one.split("\n") for one in entries.all_inner_texts()] == [
+        ["1. How many shapes?", "three"],
+        ["2. What colour is box 1 (red square)?", "red", "(a dark one)"],
+        ["3. What colour is box 2 (green circle)?", "blue"],
+    ]
+    entries.nth(2).get_by_test_id("htx-textbox-edit-button").click()
+    page.locator("textarea:focus").fill("3. What colour is box 2 (green circle)?\ngreen")
+    page.keyboard.press("Shift+Enter")
+    entries.nth(0).get_by_test_id("htx-textbox-delete-button").click()
+    page.locator(".lsf-outliner-item").nth(1).locator(".lsf-outliner-item__title").click()
+    page.locator("input[name='more like box 1 (red square)']").uncheck()
+    page.get_by_role("button", name="submit", exact=False).first.click()
+    pair.await_review(review["id"], annotations={"submitted": 2})
+
+    found = [one for one in pair.corrections(review["id"]) if one["image_id"] == rows[1].image_id]
+    first, second = (region.region_id for region in rows[1].regions)
+    asked = {one["before"]["text"]: one for one in found if one["kind"] == "ask"}
+    assert asked["blue"]["action"] == "answered"
+    assert (asked["blue"]["region_id"], asked["blue"]["after"]["text"]) == (second, "green")
+    assert asked["three"]["right"] is False
+    assert asked["red\n(a dark one)"]["right"] is True
+    (example,) = (one for one in found if one["kind"] == "visual_example")
+    assert (example["action"], example["subject"], example["after"]) == (
+        "regrounded",
+        first,
+        {"region_ids": []},
+    )
 
 
 def test_what_the_browser_submits_unedited_changes_nothing(pair: Pair, page: Page, tmp_path: Path) -> None:

@@ -1,0 +1,388 @@
+"""Free questions and visual examples: how reviewers see them, and what comes back of what they do."""
+
+import json
+import zlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from factories import make_dataset, make_row
+from fake_label_studio import FakeLabelStudio
+from hypothesis import given
+from hypothesis import strategies as st
+from review_bench import open_bench, review_rows
+from review_samples import TEXTS, asked_row, shown_images
+
+from fo1_data.dataset.apply_corrections import apply_corrections
+from schemas.corrections import Correction, CorrectionAction
+from schemas.images import ImageRow
+from schemas.labels import Decision, LabelKind
+from services.review.agreement import SAME, agreement
+from services.review.answers import answer_entries, read_answers
+from services.review.connection import LabelStudioGone
+from services.review.convert import box_to_percent, ls_task, read_result, result_of
+from services.review.differences import Submission, corrections_of
+from services.review.labelling_config import CONFIG, LIVE_CONFIG, with_answers
+from services.review.shown import ShownAnswer, ShownImage, ShownPhrase, only_asked, shown_image, unpack
+
+BY = Submission("key/1", "ann@example.org", "2026-01-02T03:04:05.000006Z", 12.5)
+SIZE = (200, 150)
+Result = list[dict[str, Any]]
+
+
+@pytest.fixture
+def row() -> ImageRow:
+    return asked_row(make_row(5, 3, *SIZE))
+
+
+@pytest.fixture
+def shown(row: ImageRow) -> ShownImage:
+    return shown_image(row)
+
+
+def told(shown: ShownImage, result: Result, *kinds: LabelKind) -> list[Correction]:
+    """The corrections of those kinds."""
+    found = corrections_of(shown, read_result(result, shown), BY)
+    return [one for one in found if one.kind in kinds]
+
+
+def with_entries(shown: ShownImage, entries: list[str]) -> Result:
+    """The result with the entries of the answers replaced; without any the field is absent."""
+    result = [one for one in result_of(shown) if one["from_name"] != "answers"]
+    value = {"text": entries}
+    field = {"id": "a", "from_name": "answers", "to_name": "image", "type": "textarea", "value": value}
+    return [*result, field] if entries else result
+
+
+def said_of(shown: ShownImage, entries: list[str]) -> dict[str, str | bool | None]:
+    """What is said of each answer: its new text, or whether it is right."""
+    found = told(shown, with_entries(shown, entries), LabelKind.ASK)
+    return {one.before.text or "": one.after.text if one.after else one.right for one in found if one.before}
+
+
+def test_every_question_is_shown_with_its_answer_and_its_box(shown: ShownImage) -> None:
+    (field,) = [one for one in result_of(shown) if one["from_name"] == "answers"]
+
+    assert field["value"]["text"] == answer_entries(shown) == [
+        "1. How many shapes?\nthree",
+        "2. What colour is box 1 (red square)?\nred\n(a dark one)",
+        "3. What colour is box 2 (green circle)?\nblue",
+    ]  # fmt: skip
+    for config in (CONFIG, LIVE_CONFIG):
+        assert config.count('name="answers"') == 1
+
+
+def test_a_question_that_does_not_name_its_region_is_shown_with_it(row: ImageRow) -> None:
+    row.answers[1].question, row.regions[0].brief_caption = "What\ncolour?", None
+
+    assert answer_entries(shown_image(row))[1].startswith("2. box 1: What colour?\n")
+
+
+def test_a_changed_answer_merges_with_its_question_and_region(row: ImageRow, shown: ShownImage) -> None:
+    entries = answer_entries(shown)
+    entries[2] = entries[2].replace("blue", "green\nor so")
+
+    found = told(shown, with_entries(shown, entries), LabelKind.ASK)
+
+    (one,) = [one for one in found if one.action is CorrectionAction.ANSWERED]
+    assert (one.region_id, one.subject) == (row.regions[1].region_id, "What colour is {region}?")
+    assert (one.before and one.before.text, one.after and one.after.text) == ("blue", "green\nor so")
+    assert [(one.action, one.right, one.region_id) for one in found if one.right is not None] == [
+        (CorrectionAction.VERDICT, True, None),
+        (CorrectionAction.VERDICT, True, row.regions[0].region_id),
+    ]
+    applied = apply_corrections(row, found)
+    assert not applied.left_out
+    assert [answer.answer for answer in applied.row.answers] == ["three", "red\n(a dark one)", "green\nor so"]
+    assert all(answer.label.annotator == "ann@example.org" for answer in applied.row.answers)
+
+
+ONE, TWO, THREE = (
+    "1. How many shapes?\nthree",
+    "2. What colour is box 1 (red square)?\nred\n(a dark one)",
+    "3. What colour is box 2 (green circle)?\nblue",
+)
+RIGHT: dict[str, str | bool | None] = {"three": True, "red\n(a dark one)": True, "blue": True}
+
+
+@pytest.mark.parametrize(
+    ("entries", "said"),
+    [
+        ([ONE, TWO, THREE], {}),
+        ([THREE, ONE, TWO], {}),
+        # Emptied and deleted: nobody says what is right.
+        ([], {"three": False, "red\n(a dark one)": False, "blue": False}),
+        ([TWO, THREE], {"three": False}),
+        (["1. How many shapes?", TWO, THREE], {"three": False}),
+        (["1. How many shapes?\n \n", TWO, THREE], {"three": False}),
+        # The heading changed, on one line with the answer, or gone: still the same answer.
+        (["1. How many shapes are there?\nfour", TWO, THREE], {"three": "four"}),
+        (["1. How many shapes? four", TWO, THREE], {"three": "four"}),
+        (["1. four", TWO, THREE], {"three": "four"}),
+        (["four", TWO, THREE], {"three": "four"}),
+        (["3. of May", TWO, THREE], {"three": "3. of May"}),
+        # Which one it is cannot be told: nothing is said of those that are missing.
+        (["four", TWO], {"three": None, "blue": None}),
+        ([ONE, TWO, THREE, "who asks such things?"], {}),
+        ([ONE, ONE, TWO, THREE], {}),
+    ],
+)
+def test_what_is_read_of_entries(
+    shown: ShownImage, entries: list[str], said: dict[str, str | bool | None]
+) -> None:
+    wanted = {text: right for text, right in {**RIGHT, **said}.items() if right is not None}
+    assert said_of(shown, entries) == wanted
+
+
+@given(shown_images(), st.data())
+def test_one_changed_answer_is_one_correction(shown: ShownImage, data: st.DataObject) -> None:
+    """Whatever the questions and answers are: also those that look like other entries."""
+    shown = shown.model_copy(update={"answers": [*shown.answers, ShownAnswer(question="Why?", answer="so")]})
+    place = data.draw(st.integers(0, len(shown.answers) - 1))
+    new = data.draw(TEXTS | st.sampled_from(["1. one", "a\n2. two"]))
+    part = shown.answers[place]
+    changed = shown.model_copy(update={"answers": list(shown.answers)})
+    changed.answers[place] = part.model_copy(update={"answer": new})
+
+    found = told(shown, json.loads(json.dumps(result_of(changed))), LabelKind.ASK)
+
+    anew = [(one.subject, one.after and one.after.text, one.right) for one in found if one.right is not True]
+    emptied = not new.strip()
+    wanted = (part.question, None, False) if emptied else (part.question, new, None)
+    assert anew == ([wanted] if new != part.answer else [])
+    assert len(found) == len(shown.answers)
+
+
+@given(shown_images(), st.lists(TEXTS | st.sampled_from(["1.", "1. ", "2. x", "\n"]), max_size=6))
+def test_any_entries_can_be_read(shown: ShownImage, entries: list[str]) -> None:
+    assert set(read_answers(entries, shown)) <= set(range(len(shown.answers)))
+
+
+def test_answers_follow_a_moved_region_and_go_with_a_deleted_one(row: ImageRow, shown: ShownImage) -> None:
+    entries = answer_entries(shown)
+    entries[1] = entries[1].partition("\n")[0] + "\npink"
+    result = [one for one in with_entries(shown, entries) if one["id"] != shown.regions[1].mark]
+    for one in result:
+        if one["id"] == shown.regions[0].mark:
+            one["value"] |= box_to_percent((3.25, 4.5, 60.75, 80.0), *SIZE)
+
+    found = corrections_of(shown, read_result(result, shown), BY)
+    applied = apply_corrections(row, found)
+
+    assert [one.subject for one in found if one.kind is LabelKind.ASK] == [
+        "How many shapes?",
+        "What colour is {region}?",
+    ]
+    assert not applied.left_out
+    assert [(one.region_id, one.answer) for one in applied.row.answers] == [
+        (None, "three"),
+        (applied.row.regions[0].region_id, "pink"),
+    ]
+
+
+@pytest.mark.parametrize("answer", ["blue", "green"])
+def test_a_region_called_wrong_speaks_of_its_answers(shown: ShownImage, answer: str) -> None:
+    """Left alone, they are wrong with its texts; one changed, nothing is known of the others."""
+    entries = answer_entries(shown)
+    entries[2] = entries[2].replace("blue", answer)
+    verdict = {"id": shown.regions[1].mark, "from_name": "verdict", "value": {"choices": ["wrong"]}}
+    result = [*with_entries(shown, entries), verdict]
+
+    found = told(shown, result, LabelKind.ASK, LabelKind.BRIEF_CAPTION)
+
+    of_region = [one for one in found if one.region_id == shown.regions[1].region_id]
+    if answer == "blue":
+        assert [(one.kind, one.right) for one in of_region] == [
+            (LabelKind.BRIEF_CAPTION, False),
+            (LabelKind.ASK, False),
+        ]
+    else:
+        assert [one.action for one in of_region] == [CorrectionAction.ANSWERED]
+
+
+def test_a_region_that_has_answers_alone_is_not_deleted_by_a_verdict(shown: ShownImage) -> None:
+    regions = [region.model_copy(update={"texts": {}}) for region in shown.regions]
+    shown = shown.model_copy(update={"regions": regions, "phrases": []})
+    verdict = {"id": shown.regions[1].mark, "from_name": "verdict", "value": {"choices": ["wrong"]}}
+
+    found = corrections_of(shown, read_result([*result_of(shown), verdict], shown), BY)
+
+    assert CorrectionAction.DELETED not in {one.action for one in found}
+    assert [one.right for one in found if one.region_id == shown.regions[1].region_id] == [False]
+
+
+def test_who_is_asked_of_some_answers_speaks_of_no_other(row: ImageRow) -> None:
+    row.answers[0].label.decision = row.answers[2].label.decision = Decision.ACCEPT
+    row.groundings[-1].label.decision = Decision.ACCEPT
+    shown = shown_image(only_asked(row))
+
+    found = told(shown, result_of(shown), LabelKind.ASK, LabelKind.VISUAL_EXAMPLE)
+
+    assert [(one.subject, one.region_id) for one in found] == [
+        ("What colour is {region}?", row.regions[0].region_id)
+    ]
+
+
+def test_reasons_are_told_unless_the_review_is_blind(row: ImageRow) -> None:
+    row.answers[0].label.reasons = ["low margin"]
+
+    assert "ask: low margin" in shown_image(row).reasons
+    assert not shown_image(row, blind=True).reasons
+
+
+def test_annotators_who_answer_otherwise_do_not_agree(shown: ShownImage) -> None:
+    one = read_result(with_entries(shown, [ONE, TWO, THREE]), shown)
+
+    assert agreement(one, read_result(with_entries(shown, [ONE.upper() + ".", TWO, THREE]), shown)) == SAME
+    assert agreement(one, read_result(with_entries(shown, [ONE, TWO, f"{THREE}r"]), shown)) < SAME
+
+
+def test_what_was_packed_before_there_were_answers_is_read_as_it_was(shown: ShownImage) -> None:
+    """Nothing is said of answers, whatever the annotation holds; its phrases keep their aliases."""
+    document = json.loads(zlib.decompress(shown.packed()))
+    del document["answers"]
+
+    old = unpack(zlib.compress(json.dumps(document).encode()))
+
+    assert old.answers == []
+    assert not told(old, with_entries(old, [ONE]), LabelKind.ASK)
+    (example,) = told(old, result_of(shown), LabelKind.VISUAL_EXAMPLE)
+    assert example.right
+
+
+def older(config: str) -> str:
+    """The configuration as it was before there were answers."""
+    start, end = config.index('    <Header value="Questions'), config.index('    <Header value="Comment"')
+    return config[:start] + config[end:]
+
+
+async def test_images_added_to_an_older_review_find_a_field_for_their_answers(
+    home: Path, tmp_path: Path
+) -> None:
+    """Once, and without touching what else people set up; where the project is gone the push says so."""
+    rows = [asked_row(row) for row in review_rows(3, tmp_path / "images")]
+    make_dataset(tmp_path / "d", rows)
+    fake = FakeLabelStudio()
+    async with open_bench(home, tmp_path / "d", fake, limit=1) as bench:
+        await bench.push.all(bench.review_id)
+        (project,) = fake.projects.values()
+        old = project["label_config"] = older(project["label_config"]).replace(
+            "<View", "<!-- ours --><View", 1
+        )
+        await bench.ask_again(tmp_path / "d", limit=2)
+        await bench.push.all(bench.review_id)
+
+        assert len(fake.tasks) == 2
+        assert project["label_config"] == with_answers(old) != old
+        assert "<!-- ours -->" in project["label_config"]
+        fake.requests.clear()
+        await bench.ask_again(tmp_path / "d", limit=3)
+        await bench.push.all(bench.review_id)
+        assert (len(fake.tasks), project["label_config"]) == (3, with_answers(old))
+
+        fake.projects.clear()
+        await bench.ask_again(tmp_path / "d")
+        with pytest.raises(LabelStudioGone):
+            await bench.push.all(bench.review_id)
+
+
+async def test_answers_come_back_once(home: Path, tmp_path: Path) -> None:
+    """By two annotators of whom one answers otherwise, pulled twice, submitted again."""
+    rows = [asked_row(row) for row in review_rows(1, tmp_path / "images")]
+    make_dataset(tmp_path / "d", rows)
+    fake = FakeLabelStudio()
+    async with open_bench(home, tmp_path / "d", fake, annotators=2) as bench:
+        await bench.push.all(bench.review_id)
+        (task,) = fake.tasks.values()
+        result = json.loads(json.dumps(task["predictions"][0]["result"]))
+        (field,) = [one for one in result if one["from_name"] == "answers"]
+        field["value"]["text"][0] = "1. How many shapes?\nfour"
+        fake.annotate(task, person=1)
+        number = fake.annotate(task, result, person=2)
+        for _ in range(2):
+            await bench.changed()
+        everyone = [one for one in await bench.corrections(everyone=True) if one.kind is LabelKind.ASK]
+        holds = [one for one in await bench.corrections() if one.kind is LabelKind.ASK]
+
+        assert [one.action for one in holds].count(CorrectionAction.ANSWERED) == 1
+        assert (len(everyone), len(holds)) == (6, 3)
+        field["value"]["text"][0] = "1. How many shapes?\nthree"
+        fake.change(task, number, result=result)
+        await bench.changed()
+        again = [one for one in await bench.corrections() if one.kind is LabelKind.ASK]
+        assert [one.right for one in again] == [True] * 3
+
+
+def test_the_field_of_answers_is_added_to_an_older_configuration() -> None:
+    for config in (CONFIG, LIVE_CONFIG):
+        assert 'name="answers"' not in older(config)
+        assert with_answers(older(config)).count('name="answers"') == 1
+        assert with_answers(config) == config
+
+
+def test_an_example_is_shown_in_words_that_lead_back(row: ImageRow, shown: ShownImage) -> None:
+    like, kind = "more like box 1 (red square)", LabelKind.GROUND
+    for text in (like, f"{like} (visual example, p1)"):
+        shown.phrases.append(ShownPhrase(kind=kind, phrase=text, marks=[], region_ids=[]))
+
+    choices = ls_task(shown, "k", "u", "m")["data"]["phrases"]
+
+    assert [(one["alias"], one["value"]) for one in choices] == [
+        ("p0", shown.phrases[0].phrase),
+        ("p1", f"{like} (visual example, p1)"),
+        ("p2", f"{like} (ground, p2)"),
+        ("p3", f"{like} (visual example, p1) (ground, p3)"),
+    ]
+    assert ls_task(shown_image(row), "k", "u", "m")["data"]["phrases"][1]["value"] == like
+
+
+@given(shown_images())
+def test_no_two_phrases_read_the_same(shown: ShownImage) -> None:
+    choices = ls_task(shown, "k", "u", "m")["data"]["phrases"]
+
+    assert len({one["value"] for one in choices}) == len(choices)
+    assert not any(f"{shown.image_id[:16]}/" in one["value"] for one in choices)
+
+
+@pytest.mark.parametrize("by_alias", [True, False])
+def test_what_is_ticked_is_found_by_alias_and_by_words(shown: ShownImage, by_alias: bool) -> None:
+    """A phrase may look like another's alias: an alias goes first, as Label Studio writes it."""
+    shown.phrases[0] = shown.phrases[0].model_copy(update={"phrase": "p1"})
+    (choice,) = [one for one in ls_task(shown, "k", "u", "m")["data"]["phrases"] if one["alias"] == "p1"]
+    value = {"choices": [choice["alias"] if by_alias else choice["value"]]}
+    result = [one for one in result_of(shown) if one["from_name"] == "box"]
+    result.append({"id": shown.regions[2].mark, "from_name": "phrases", "value": value})
+
+    assert read_result(result, shown).regions[shown.regions[2].mark].phrases == {"p1"}
+
+
+def test_regions_like_an_example_follow_moved_ones(row: ImageRow, shown: ShownImage) -> None:
+    """The example itself is moved; the one like it is, too; a third one is ticked, and the example itself."""
+    result = result_of(shown)
+    for one in result:
+        for place, left in ((0, 3.25), (1, 20.5)):
+            if one["id"] == shown.regions[place].mark:
+                one["value"] |= box_to_percent((left, 4.5, left + 50, 80.0), *SIZE)
+    for place in (0, 2):
+        mark, value = shown.regions[place].mark, {"choices": ["p0", "p1"] if place == 0 else ["p1"]}
+        result = [one for one in result if (one["id"], one["from_name"]) != (mark, "phrases")]
+        result.append({"id": mark, "from_name": "phrases", "value": value})
+
+    found = corrections_of(shown, read_result(result, shown), BY)
+    (one,) = [one for one in found if one.kind is LabelKind.VISUAL_EXAMPLE]
+    applied = apply_corrections(row, found)
+
+    assert (one.action, one.subject) == (CorrectionAction.REGROUNDED, row.regions[0].region_id)
+    assert one.before is not None
+    assert one.before.region_ids == [row.regions[1].region_id]
+    assert not applied.left_out
+    (example,) = [part for part in applied.row.groundings if part.kind is LabelKind.VISUAL_EXAMPLE]
+    assert example.phrase == applied.row.regions[0].region_id != row.regions[0].region_id
+    assert example.region_ids == [applied.row.regions[1].region_id, applied.row.regions[2].region_id]
+    assert applied.row.regions[1].region_id != row.regions[1].region_id
+
+
+def test_of_an_example_that_is_deleted_nothing_is_said(row: ImageRow, shown: ShownImage) -> None:
+    result = [one for one in result_of(shown) if one["id"] != shown.regions[0].mark]
+
+    assert not told(shown, result, LabelKind.VISUAL_EXAMPLE)
