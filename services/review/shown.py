@@ -6,7 +6,6 @@ which is its result id in Label Studio: the region's id, made unique where two r
 """
 
 import math
-import textwrap
 import zlib
 from collections.abc import Iterable
 
@@ -20,11 +19,14 @@ from schemas.regions import TEXT_COLUMNS, Box, Region
 TEXT_KINDS = tuple(TEXT_COLUMNS)
 # A model's wrong answers are mostly short and unsure: without calibration its own words are all there is.
 _UNKNOWN_CONFIDENCE = 0.5
-_WORDS_OF_A_BOX = 40
+_MAX_WORDS = 40  # characters
 
 
 class ShownRegion(BaseModel):
-    """A box with its texts by label kind (`""` where a text was looked for and none is there)."""
+    """A box with its texts by label kind (`""` where a text was looked for and none is there).
+
+    `source_label`: its class in the corpus.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -32,6 +34,7 @@ class ShownRegion(BaseModel):
     region_id: str
     box_xyxy: Box
     texts: dict[LabelKind, str] = {}
+    source_label: str | None = None
     reasons: list[str] = []
 
 
@@ -99,11 +102,13 @@ def unpack(data: bytes) -> ShownImage:
 
 
 def box_words(shown: ShownImage) -> dict[str, str]:
-    """What boxes (by `mark`) are called where people read of them: by their number and the caption shown."""
+    """What boxes (by `mark`) are called where people read of them: their number, and caption or class."""
     found = {}
     for number, region in enumerate(shown.regions, start=1):
-        caption = region.texts.get(LabelKind.BRIEF_CAPTION, "")
-        words = textwrap.shorten(caption, _WORDS_OF_A_BOX, placeholder="…")
+        caption = region.texts.get(LabelKind.BRIEF_CAPTION) or region.source_label or ""
+        words = " ".join(caption.split())
+        if len(words) > _MAX_WORDS:
+            words = f"{words[:_MAX_WORDS].rstrip()}…"
         found[region.mark] = f"box {number} ({words})" if words else f"box {number}"
     return found
 
@@ -208,6 +213,7 @@ def _shown_regions(row: ImageRow, blind: bool) -> list[ShownRegion]:
                 region_id=region.region_id,
                 box_xyxy=region.box_xyxy,
                 texts=_texts(region),
+                source_label=region.source_label,
                 reasons=[] if blind else _reasons(region.labels),
             )
         )

@@ -129,6 +129,12 @@ def asked_row(row: ImageRow) -> ImageRow:
     return row.model_copy(update={"groundings": [*row.groundings, example], "answers": answers})
 
 
+def older_config(config: str) -> str:
+    """The configuration as it was before there were answers."""
+    start, end = config.index('    <Header value="Questions'), config.index('    <Header value="Comment"')
+    return config[:start] + config[end:]
+
+
 def edited(shown: ShownImage, seed: int | None = None, **texts: str) -> list[dict[str, Any]]:
     """A result as a reviewer might leave it: the captions of regions replaced in order; or at random."""
     result = result_of(shown)

@@ -11,7 +11,7 @@ from fake_label_studio import FakeLabelStudio
 from hypothesis import given
 from hypothesis import strategies as st
 from review_bench import open_bench, review_rows
-from review_samples import TEXTS, asked_row, shown_images
+from review_samples import TEXTS, asked_row, older_config, shown_images
 
 from fo1_data.dataset.apply_corrections import apply_corrections
 from schemas.corrections import Correction, CorrectionAction
@@ -73,9 +73,14 @@ def test_every_question_is_shown_with_its_answer_and_its_box(shown: ShownImage) 
 
 
 def test_a_question_that_does_not_name_its_region_is_shown_with_it(row: ImageRow) -> None:
-    row.answers[1].question, row.regions[0].brief_caption = "What\ncolour?", None
-
-    assert answer_entries(shown_image(row))[1].startswith("2. box 1: What colour?\n")
+    """By its caption, where there is none by its class, else by its number alone."""
+    row.answers[1].question = "What\ncolour?"
+    long = ("梨" * 60, None, f" ({'梨' * 40}…)")
+    for caption, label, told in (
+        (None, None, ""), (None, "fig", " (fig)"), ("a\npear", "fig", " (a pear)"), long
+    ):  # fmt: skip
+        row.regions[0].brief_caption, row.regions[0].source_label = caption, label
+        assert answer_entries(shown_image(row))[1] == f"2. box 1{told}: What colour?\nred\n(a dark one)"
 
 
 def test_a_changed_answer_merges_with_its_question_and_region(row: ImageRow, shown: ShownImage) -> None:
@@ -250,12 +255,6 @@ def test_what_was_packed_before_there_were_answers_is_read_as_it_was(shown: Show
     assert example.right
 
 
-def older(config: str) -> str:
-    """The configuration as it was before there were answers."""
-    start, end = config.index('    <Header value="Questions'), config.index('    <Header value="Comment"')
-    return config[:start] + config[end:]
-
-
 async def test_images_added_to_an_older_review_find_a_field_for_their_answers(
     home: Path, tmp_path: Path
 ) -> None:
@@ -266,7 +265,7 @@ async def test_images_added_to_an_older_review_find_a_field_for_their_answers(
     async with open_bench(home, tmp_path / "d", fake, limit=1) as bench:
         await bench.push.all(bench.review_id)
         (project,) = fake.projects.values()
-        old = project["label_config"] = older(project["label_config"]).replace(
+        old = project["label_config"] = older_config(project["label_config"]).replace(
             "<View", "<!-- ours --><View", 1
         )
         await bench.ask_again(tmp_path / "d", limit=2)
@@ -315,8 +314,8 @@ async def test_answers_come_back_once(home: Path, tmp_path: Path) -> None:
 
 def test_the_field_of_answers_is_added_to_an_older_configuration() -> None:
     for config in (CONFIG, LIVE_CONFIG):
-        assert 'name="answers"' not in older(config)
-        assert with_answers(older(config)).count('name="answers"') == 1
+        assert 'name="answers"' not in older_config(config)
+        assert with_answers(older_config(config)).count('name="answers"') == 1
         assert with_answers(config) == config
 
 

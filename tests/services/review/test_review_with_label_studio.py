@@ -15,11 +15,11 @@ import httpx
 import pytest
 from conftest import Pair
 from factories import make_dataset, make_row
-from review_bench import make_review_dataset
-from review_samples import edited
+from review_bench import make_review_dataset, review_rows
+from review_samples import asked_row, edited, older_config
 
 from fo1_data.dataset.reader import open_dataset
-from schemas.labels import Decision, Source
+from schemas.labels import Decision, LabelKind, Source
 from services.label_studio_server import LabelStudioServer, install
 from services.review.labelling_config import CONFIG
 from services.review.shown import shown_image
@@ -82,6 +82,60 @@ def test_a_review_from_push_to_merge(pair: Pair, tmp_path: Path) -> None:
     assert [one.box_xyxy for one in merged[rows[1].image_id].regions] == [
         one.box_xyxy for one in rows[1].regions
     ]
+
+
+def test_answers_and_examples_from_push_to_merge(pair: Pair, tmp_path: Path) -> None:
+    """The first project is one of before there were answers: the second image needs a field it lacks."""
+    rows = [asked_row(row) for row in review_rows(2, tmp_path / "images", 3)]
+    dataset = tmp_path / "dataset"
+    make_dataset(dataset, rows)
+    review = pair.push(dataset, limit=1)
+    project = f"/api/projects/{review['project_id']}/"
+    (task,) = pair.tasks(review["project_id"])
+    old = {"label_config": older_config(CONFIG)}
+    without = [one for one in task["predictions"][0]["result"] if one["from_name"] != "answers"]
+    pair.annotate(task["id"], without)
+    pair.ls.patch(project, json=old).raise_for_status()
+    assert pair.push(dataset, limit=2)["items"] == {"total": 2, "sent": 2}
+    assert 'name="answers"' in pair.ls.get(project).json()["label_config"]
+
+    tasks = {task["data"]["image_id"]: task for task in pair.tasks(review["project_id"])}
+    assert _problems_by_label_studio(list(tasks.values())) == []
+    row = rows[1]
+    first, second, third = row.regions
+    result = tasks[row.image_id]["predictions"][0]["result"]
+    place = next(one["value"] for one in result if one["id"] == third.region_id)
+    for one in result:
+        if one["from_name"] == "answers":
+            assert one["value"]["text"][0] == "1. How many shapes?\nthree"
+            one["value"]["text"] = [one["value"]["text"][0], one["value"]["text"][2].replace("blue", "green")]
+    like = {**place, "choices": ["p1"]}
+    like.pop("rectanglelabels", None)
+    result.append(
+        {
+            "id": third.region_id,
+            "from_name": "phrases",
+            "to_name": "image",
+            "type": "choices",
+            "value": like,
+            "original_width": row.width,
+            "original_height": row.height,
+        }
+    )
+    pair.annotate(tasks[row.image_id]["id"], result)
+    pair.await_review(review["id"], annotations={"submitted": 2})
+
+    merged = _merge(pair, dataset, "service", tmp_path / "merged")[row.image_id]
+    told = [(one.question, one.region_id, one.answer) for one in merged.answers]
+    assert told == [
+        ("How many shapes?", None, "three"),
+        ("What colour is {region}?", second.region_id, "green"),
+    ]
+    assert {one.label.annotator for one in merged.answers} == {pair.label_studio.username}
+    example = merged.groundings[-1]
+    assert (example.kind, example.phrase) == (LabelKind.VISUAL_EXAMPLE, first.region_id)
+    assert example.region_ids == [second.region_id, third.region_id]
+    assert example.label.source is Source.HUMAN
 
 
 def test_changed_deleted_and_unheard(pair: Pair, tmp_path: Path) -> None:
