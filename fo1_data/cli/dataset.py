@@ -154,6 +154,8 @@ def diff(
         f"~ {image_id} {', '.join(names)}{_told(found.regions.get(image_id, {}))}"
         for image_id, names in found.changed.items()
     ]
+    merged = ", ".join(f"{number} {name.replace('_', ' ')}" for name, number in (found.merged or {}).items())
+    lines += [f"merged into {other}: {merged}"] if merged else []
     counts = f"{found.equal} equal, {len(found.changed)} changed"
     lines.append(f"{counts}, {len(found.only_a)} only in {one}, {len(found.only_b)} only in {other}")
     emit(document, as_json, "\n".join(lines))

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.distributed.optim import ZeroRedundancyOptimizer
 from torch.distributed.tensor import DTensor
 
@@ -41,14 +41,16 @@ def learning_rate(step: int, config: TrainConfig) -> float:
     return config.learning_rate * warm * left
 
 
-def clip_gradients(parameters: Iterable[nn.Parameter], most: float, workers: Workers) -> None:
-    """Scale all gradients so that their norm together, over all workers, is at most `most`."""
+def clip_gradients(parameters: Iterable[nn.Parameter], most: float, workers: Workers) -> Tensor:
+    """Scale all gradients to a norm, over all workers together, of at most `most`; the norm before."""
     gradients = [one.grad for one in parameters if one.grad is not None]
     parts = [one.to_local() for one in gradients if isinstance(one, DTensor)]
     held = [one for one in gradients if not isinstance(one, DTensor)]
     squares = nn.utils.get_total_norm(held).square()
     if parts:
         squares = squares + workers.sum_of(nn.utils.get_total_norm(parts).square())
-    scale = (most / (squares.sqrt() + 1e-6)).clamp(max=1.0)
+    norm = squares.sqrt()
+    scale = (most / (norm + 1e-6)).clamp(max=1.0)
     for gradient in [*held, *parts]:
         gradient.mul_(scale)
+    return norm

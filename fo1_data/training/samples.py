@@ -82,8 +82,8 @@ class Known:
 
 def with_names_as_phrases(known: Known) -> Known:
     """With every name of the boxes as a phrase that means all boxes of that name, unless it is a phrase
-    already; as it is where a labelled box has no name (its caption, else its label), is mere background, or is
-    not shown.
+    already; as it is where a labelled box has no name (its caption, else its label), is mere background, or
+    is not shown.
 
     Case makes no difference; such a phrase is trusted as far as the weakest of the names it is made of.
     """

@@ -45,7 +45,7 @@ from fo1_data.training.workers import Workers
 
 
 class Trainer:
-    """A checkpoint, what of it trains, and the optimiser."""
+    """A checkpoint, what of it trains, and the optimiser. `told`: figures of the last step for the log."""
 
     def __init__(self, checkpoint: Checkpoint, stage: Stage, config: TrainConfig) -> None:
         self.checkpoint, self.model, self.config = checkpoint, checkpoint.model.train(), config
@@ -57,6 +57,7 @@ class Trainer:
         self.trained = {name: one for name, one in self.model.named_parameters() if name in names}
         self.optimiser = make_optimiser(self.trained, config, self.workers)
         self.step_number = 0
+        self.told: dict[str, float] = {}
 
     def loss(self, images: Sequence[TrainingImage]) -> Tensor:
         """The mean cross-entropy over all answer tokens of a batch, weighted."""
@@ -103,7 +104,9 @@ class Trainer:
         if not math.isfinite(mean):
             raise RunError(f"the loss is {mean} at step {self.step_number}: lower learning_rate")
         self.workers.sum_gradients([one for one in self.trained.values() if not is_sharded(one)])
-        clip_gradients(self.trained.values(), self.config.clip_norm, self.workers)
+        norm = clip_gradients(self.trained.values(), self.config.clip_norm, self.workers)
+        rate = self.optimiser.param_groups[0]["lr"]
+        self.told = {"learning_rate": rate, "gradient_norm": round(norm.item(), 6)}
         self.optimiser.step()
         self.step_number += 1
         return mean
@@ -209,7 +212,9 @@ def train(
         losses.append(trainer.step(batches.of_step(trainer.step_number)))
         if workers.first:
             with (out / LOSSES).open("a", encoding="utf-8") as log:
-                log.write(json.dumps({"step": trainer.step_number, "loss": losses[-1]}) + "\n")
+                log.write(
+                    json.dumps({"step": trainer.step_number, "loss": losses[-1], **trainer.told}) + "\n"
+                )
             progress(trainer.step_number, losses[-1])
         if trainer.step_number % config.save_every == 0 and trainer.step_number < config.steps:
             trainer.save(out)

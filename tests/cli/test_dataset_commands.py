@@ -66,6 +66,9 @@ def test_merge_and_lineage(dataset: Path, tmp_path: Path) -> None:
     merged = fo1("dataset", "merge", dataset, "--corrections", lines, "--out", tmp_path / "v2", "--json")
     document = json.loads(merged.stdout)
     assert (document["version"], document["merged"]["deleted"], document["counts"]["regions"]) == ("2", 1, 11)
+    shown = fo1("dataset", "diff", dataset, tmp_path / "v2").stdout
+    assert "1 changed" in shown
+    assert " 1 deleted" in shown
     origin = json.loads(fo1("dataset", "lineage", tmp_path / "v2", "--images", "--json").stdout)
     assert (origin["num_images"], len(origin["inputs"][0]["versions"])) == (6, 2)
     lines.write_text('{"action": "moved"}\n')

@@ -155,6 +155,18 @@ def test_training_lowers_the_loss_on_what_it_has_seen(scenes, tmp_path):
     assert document["last_loss"] < 0.7 * document["first_loss"]
 
 
+def test_a_run_in_half_precision_learns_as_one_in_whole_and_logs_how(scenes, tmp_path):
+    half = QUICK.model_copy(update={"precision": "bfloat16", "steps": 2})
+    train([scenes], 2, "fo1-tiny", tmp_path / "half", half)
+    train([scenes], 2, "fo1-tiny", tmp_path / "whole", QUICK.model_copy(update={"steps": 2}))
+    assert losses(tmp_path / "half") != losses(tmp_path / "whole")
+    assert losses(tmp_path / "half") == pytest.approx(losses(tmp_path / "whole"), rel=0.05)
+    line = json.loads((tmp_path / "half" / "losses.jsonl").read_text().splitlines()[-1])
+    assert set(line) == {"step", "loss", "learning_rate", "gradient_norm"}
+    assert line["learning_rate"] == QUICK.learning_rate
+    assert line["gradient_norm"] > 0
+
+
 def test_another_run_or_a_damaged_one_is_not_resumed(scenes, tmp_path):
     config = QUICK.model_copy(update={"steps": 1})
     train([scenes], 1, "fo1-tiny", tmp_path / "out", config)
