@@ -26,13 +26,9 @@ class _Said(NamedTuple):
     label: Label
 
 
-def row_to_gold(row: ImageRow) -> CorpusImage:
-    """A dataset's row in the form of gold, without what is still to be reviewed."""
-    return read_row(row)[0]
-
-
 def read_row(row: ImageRow) -> tuple[CorpusImage, dict[TrustKey, Trust]]:
-    """The row in the form of gold, and the trust in each answer; what is not in the latter is gold."""
+    """The row in the form of gold, less what is still to be reviewed, and the trust in each answer; what is
+    not in the latter is gold."""
     reading = _Reading(row)
     caption, caption_phrases = reading.caption()
     gold = CorpusImage(

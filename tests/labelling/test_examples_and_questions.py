@@ -22,7 +22,7 @@ from fo1_data.synthetic.gold import gold_of
 from fo1_data.synthetic.scenes import make_scene
 from fo1_data.training.dataset_samples import Example, open_example, show
 from fo1_data.training.example_source import ExampleSource
-from fo1_data.training.row_gold import row_to_gold
+from fo1_data.training.row_gold import read_row
 from fo1_data.training.samples import draw_questions
 from fo1_data.training.settings import TrainConfig
 from schemas.corpus import CorpusAnswer, CorpusExample, CorpusImage, CorpusRegion
@@ -124,7 +124,7 @@ def answered_row(model, tmp_path):
 
 
 def test_both_are_trained_on_in_the_form_they_are_asked_in(answered_row):
-    gold = row_to_gold(answered_row)
+    gold = read_row(answered_row)[0]
     assert gold.examples == [CorpusExample(region_index=0, region_indices=[1, 2])]
     image, entry = open_example(Example(gold, "oriented"), InputLimits())
     shown = show(image.rgb, entry, {}, np.random.default_rng(0), TrainConfig(box_jitter=0))

@@ -16,7 +16,7 @@ from fo1_data.dataset.pixels import read_uri
 from fo1_data.errors import InputReject
 from fo1_data.training.dataset_samples import open_example, row_example, show
 from fo1_data.training.negatives import PhraseBook
-from fo1_data.training.row_gold import read_row, row_to_gold
+from fo1_data.training.row_gold import read_row
 from fo1_data.training.samples import Trust, draw_questions, with_names_as_phrases
 from fo1_data.training.settings import TrainConfig
 from schemas.corpus import CorpusImage, CorpusPhrase, CorpusRegion
@@ -94,7 +94,7 @@ def test_no_text_that_waits_for_review_is_taught(row, kind, decision):
         region.source_caption = "given"
     else:
         region.labels.insert(0, make_label(kind, "given", source=Source.CORPUS))
-    assert getattr(row_to_gold(row).regions[0], taught) == ("given" if waits else "said")
+    assert getattr(read_row(row)[0].regions[0], taught) == ("given" if waits else "said")
 
 
 def test_a_class_that_people_have_changed_is_what_the_region_is_called(row):
@@ -103,7 +103,7 @@ def test_a_class_that_people_have_changed_is_what_the_region_is_called(row):
         pointing(row, "dog", [0], LabelKind.DETECT, by_ada(LabelKind.DETECT, "dog")),
         pointing(row, "lion", [1], LabelKind.DETECT),
     ]
-    assert [region.label for region in row_to_gold(row).regions] == ["dog", "cat", None]
+    assert [region.label for region in read_row(row)[0].regions] == ["dog", "cat", None]
 
 
 def shown_of(example, seed, shuffle):

@@ -24,7 +24,7 @@ from transformers.models.florence2.modeling_florence2 import Florence2VisionBack
 
 from fo1_data.synthetic.scenes import Scene, make_scene
 from fo1_data.synthetic.shapes import COLOURS, FILLS, NAMES, SIZES
-from fo1_data.training.muon import MuonAdamW, split_parameters
+from fo1_data.training.bootstrap.muon import MuonAdamW, split_parameters
 
 DAVIT: dict[str, Any] = {
     "depths": [2, 2, 2, 1],

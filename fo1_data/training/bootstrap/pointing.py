@@ -17,8 +17,8 @@ from fo1_data.model.modeling import Fo1Model
 from fo1_data.model.prompts import IMAGE_PLACEHOLDER, REGION_PLACEHOLDER, PromptTokenizer
 from fo1_data.model.region_fusion import PromptEmbeds
 from fo1_data.synthetic.questions import LETTERS
+from fo1_data.training.bootstrap.muon import MuonAdamW, split_parameters
 from fo1_data.training.bootstrap.supervision import Echo, Supervisor, plan_looks
-from fo1_data.training.muon import MuonAdamW, split_parameters
 from fo1_data.training.packing import (
     IGNORED,
     PackedQuestions,

@@ -30,7 +30,7 @@ from fo1_data.training.bootstrap.encoder import (
     jitter,
     learning_rate,
 )
-from fo1_data.training.muon import MuonAdamW, split_parameters
+from fo1_data.training.bootstrap.muon import MuonAdamW, split_parameters
 
 
 class Readers(nn.Module):
