@@ -126,7 +126,9 @@ def fit_isotonic(scores: Values, right: Right) -> ConfidenceMap:
     from sklearn.isotonic import IsotonicRegression
 
     platt = fit_platt(scores, right)
-    steps = IsotonicRegression(y_min=0, y_max=1).fit_transform(scores, right.astype(np.float64))
+    # Scores that differ in their last bit alone are one to it, and the larger would lie beyond its range.
+    fitted = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip")
+    steps = fitted.fit_transform(scores, right.astype(np.float64))
     least = 1 / (len(right) + 2)
     levels = np.unique(steps)
     centres = np.array([scores[steps == level].mean() for level in levels])

@@ -61,6 +61,14 @@ def test_confidences_are_probabilities_for_every_input(
     assert ((found >= 0) & (found <= 1)).all()
 
 
+def test_scores_that_differ_in_their_last_bit_have_one_step() -> None:
+    top = np.nextafter(0.5, 1)
+    scores = np.array([0.1, 0.2, 0.3, 0.5, top])
+    mapping = fit_isotonic(scores, np.array([False, False, True, True, True]))
+    assert np.isfinite([*mapping.scores, *mapping.confidences]).all()
+    assert len(mapping.scores) == 2
+
+
 @pytest.mark.parametrize("fitter", [fit_platt, fit_isotonic])
 @given(seed=st.integers(0, 10_000), useless=st.booleans())
 @settings(max_examples=20, deadline=None)
