@@ -67,8 +67,8 @@ def trace(address: str, *, with_images: bool = False) -> dict[str, Any]:
         found = {"dataset": address, "inputs": chains}
     else:
         raise DatasetError(f"{address} is neither a dataset nor a checkpoint that `fo1 train` has written")
-    images = list(_images(chains))
-    found["num_images"] = len({image["image_id"] or image["uri"] for image in images})
+    images = _distinct(list(_images(chains)))
+    found["num_images"] = len(images)
     if with_images:
         found["images"] = images
     return found
@@ -158,6 +158,14 @@ def _images(chains: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
             dataset = open_dataset(chain["address"])
             for record in column_values(dataset.store, dataset.manifest, ["image_id", "uri", "uris"]):
                 yield {"image_id": record["image_id"], "uri": record["uri"], "uris": record["uris"]}
+
+
+def _distinct(images: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each image once: by its id, and those of corpora, which have none, by the address where they lie."""
+    known = {image["image_id"]: image for image in images if image["image_id"] is not None}
+    addresses = {uri for image in images if image["image_id"] is not None for uri in image["uris"]}
+    others = {image["uri"]: image for image in images if image["image_id"] is None}
+    return [*known.values(), *(image for uri, image in others.items() if uri not in addresses)]
 
 
 def _corpus_images(address: str) -> Iterator[dict[str, Any]]:

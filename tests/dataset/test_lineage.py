@@ -42,3 +42,14 @@ def test_a_training_run_that_goes_on_adds_to_what_it_consumed(tmp_path, monkeypa
         write_lineage(out, {**more, "model": "other", "model_sha256": "bb"}, goes_on=True)
     write_lineage(out, {**more, "model": "other"})
     assert [len(trace(str(out))["inputs"]), trace(str(out))["model"]] == [1, "other"]
+
+
+def test_an_image_that_was_read_from_a_dataset_and_from_its_corpus_is_one(tmp_path):
+    rows = [make_row(seed, folder=tmp_path / "images") for seed in range(3)]
+    make_dataset(tmp_path / "d", rows[:2])
+    out = tmp_path / "ckpt"
+    out.mkdir()
+    write_lineage(out, describe_inputs([str(tmp_path / "d"), str(tmp_path / "images")], "fo1-tiny", "aa"))
+    found = trace(str(out), with_images=True)
+    assert found["num_images"] == 3
+    assert {image["uri"] for image in found["images"]} == {row.uri for row in rows}
