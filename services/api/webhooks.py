@@ -4,6 +4,7 @@ Label Studio waits at most a second, inside the annotator's Submit: only ids are
 by the loop over reviews. Nothing of the payload is stored or logged; it carries the project's token.
 """
 
+import json
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Request
@@ -25,16 +26,21 @@ class Heard(BaseModel):
     heard: int
 
 
-@router.post("/label-studio", status_code=202)
+# The body is read by hand: a stranger learns nothing of it, not even that it is no JSON.
+_BODY = {"requestBody": {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}}}
+
+
+@router.post("/label-studio", status_code=202, openapi_extra=_BODY)
 async def hear_label_studio(
     request: Request,
     context: InContext,
-    payload: dict[str, Any],
     review_id: Annotated[str | None, Header(alias=REVIEW_HEADER, max_length=64)] = None,
     secret: Annotated[str | None, Header(alias=SECRET_HEADER, max_length=128)] = None,
 ) -> Heard:
     """A webhook of Label Studio. It carries the secret of its review, or a key with the scope `review`."""
-    known = await _review_id(request, context, payload, review_id, secret)
+    named = await _named_review(request, context, review_id, secret)
+    payload = await _payload(request)
+    known = named or await _review_of(context, payload)
     heard = 0
     if known is not None:
         async with context.database.writing() as session:
@@ -44,10 +50,10 @@ async def hear_label_studio(
     return Heard(heard=heard)
 
 
-async def _review_id(
-    request: Request, context: Context, payload: dict[str, Any], review_id: str | None, secret: str | None
+async def _named_review(
+    request: Request, context: Context, review_id: str | None, secret: str | None
 ) -> str | None:
-    """The review it is about. Raises Problems of 401 and 403."""
+    """The review whose secret came along; None where a key did. Raises Problems of 401, 403 and 404."""
     if review_id is not None and secret is not None:
         if not service.is_from_label_studio(context.settings, review_id, secret):
             raise Problem(401, "this is not the secret of this review")
@@ -57,6 +63,20 @@ async def _review_id(
     caller = await caller_of_request(request, context)
     if not caller.may(Scope.REVIEW):
         raise Problem(403, "this key lacks the scope review")
+    return None
+
+
+async def _payload(request: Request) -> dict[str, Any]:
+    try:
+        payload = json.loads(await request.body())
+    except (ValueError, RecursionError):
+        payload = None
+    if not isinstance(payload, dict):
+        raise Problem(422, "a webhook's body is a JSON object")
+    return payload
+
+
+async def _review_of(context: Context, payload: dict[str, Any]) -> str | None:
     async with context.database.reading() as session:
         review = await service.review_of_project(session, payload)
     return review.id if review is not None else None

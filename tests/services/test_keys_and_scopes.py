@@ -110,6 +110,9 @@ async def test_who_asks_is_judged_before_what_is_asked(home: Path) -> None:
         for body in BAD_BODIES:
             assert await status("POST", "/v1/jobs", "review", body) == 403
         assert await status("POST", "/v1/jobs", "label", b"{") == 422
+        webhook = "/v1/webhooks/label-studio"
+        assert [await status("POST", webhook, None, body) for body in BAD_BODIES] == [401] * 5
+        assert [await status("POST", webhook, "review", body) for body in BAD_BODIES] == [422] * 4 + [202]
         unknown = [("GET", "/v1/nowhere"), ("DELETE", "/v1/jobs"), ("GET", "/v1/images/no-id")]
         unknown += [("GET", "/v1/jobs?limit=0"), ("GET", "/v1/jobs/no-id")]
         assert [await status(method, url, None) for method, url in unknown] == [401] * 5
