@@ -2,8 +2,8 @@
 
 A step's result is the JSON that the command printed, kept as `steps/NAME.json` beside its seconds and its
 arguments, files with their digests: asked for with others, it is refused, so that no run is half made of
-another one's settings. What
-a step that was cut off had written is removed before it runs again; `fo1 label` and `fo1 train` go on.
+another one's settings. What a step that was cut off had written is removed before it runs again; `fo1 label`
+and `fo1 train` go on.
 """
 
 import fcntl
