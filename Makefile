@@ -39,7 +39,7 @@ serve: $(READY) ## Run the service with everything embedded; prints the first ad
 	$(BIN)/fo1 serve
 
 label-studio: $(READY) ## Run a real Label Studio on loopback; prints its address, admin and token
-	$(BIN)/python -m services.label_studio_server
+	$(BIN)/python -m services.label_studio.server
 
 test: $(READY) ## Run every test that needs no GPU
 	$(BIN)/python -m pytest -n $(TESTERS) --dist loadscope --no-loadscope-reorder --durations=40 --durations-min=4

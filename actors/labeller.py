@@ -9,8 +9,8 @@ from typing import Any
 import ray
 
 from fo1_data.dataset.shard_files import WriteOptions
-from fo1_data.labelling import LabellerIdentity
-from fo1_data.shard_labeller import LabellerSettings, ShardLabeller
+from fo1_data.labelling.identity import LabellerIdentity
+from fo1_data.runs.shard_labeller import LabellerSettings, ShardLabeller
 from schemas.corpus import Shard
 from schemas.dataset import ShardReport
 from schemas.images import Reject

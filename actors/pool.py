@@ -17,9 +17,9 @@ from actors.cluster import Need, nodes
 from actors.labeller import LabellerActor
 from fo1_data.dataset.shard_files import WriteOptions
 from fo1_data.errors import ClusterError, Fo1Error
-from fo1_data.labelling import LabellerIdentity
-from fo1_data.shard_labeller import LabellerSettings, is_device_lost
-from fo1_data.shard_work import Assemble, LabelPiece, LabelWhole, ShardWork, Work
+from fo1_data.labelling.identity import LabellerIdentity
+from fo1_data.runs.shard_labeller import LabellerSettings, is_device_lost
+from fo1_data.runs.shard_work import Assemble, LabelPiece, LabelWhole, ShardWork, Work
 from schemas.corpus import Shard
 from schemas.dataset import ShardReport
 

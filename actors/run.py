@@ -1,4 +1,4 @@
-"""A labelling run on Ray: the steps of `fo1_data.run_steps` with labellers on a cluster.
+"""A labelling run on Ray: the steps of `fo1_data.runs.steps` with labellers on a cluster.
 
 One Ray call a shard. The driver holds the lease, counts tries, writes the manifest; it may be killed
 at any moment and the same run started again.
@@ -8,10 +8,11 @@ import os
 
 from actors.cluster import LOCAL, chosen_address, need_of, nodes, ray_for
 from actors.pool import LabellerPool
-from fo1_data.run_steps import Unwatched, Watcher, nothing_to_replay, open_planned, plan_run, work_on
-from fo1_data.shard_labeller import IMAGE_LABELLER, LabellerSettings
-from fo1_data.shard_work import ShardWork
-from fo1_data.stopping import stopping_on_sigterm
+from fo1_data.runs.shard_labeller import IMAGE_LABELLER, LabellerSettings
+from fo1_data.runs.shard_work import ShardWork
+from fo1_data.runs.steps import nothing_to_replay, open_planned, plan_run, work_on
+from fo1_data.runs.stopping import stopping_on_sigterm
+from fo1_data.runs.watcher import Unwatched, Watcher
 from schemas.dataset import Manifest
 from schemas.jobs import RunConfig
 

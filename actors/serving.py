@@ -18,7 +18,7 @@ from ray import serve
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from fo1_data.live_labelling import LiveLabeller, LiveProblem
+from fo1_data.labelling.live import LiveLabeller, LiveProblem
 from schemas.live import LiveAnswer, LiveRequest
 
 TOKEN = "FO1_PREDICT_TOKEN"

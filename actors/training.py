@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 from actors.cluster import LOCAL, chosen_address, nodes, ray_for
 from fo1_data import errors
-from fo1_data.corpus.addresses import normalise
-from fo1_data.corpus.storage import open_store
 from fo1_data.errors import ClusterError, Fo1Error, StorageError
+from fo1_data.storage.addresses import normalise
+from fo1_data.storage.store import open_store
 from fo1_data.training.settings import Stage, TrainConfig
 from schemas.jobs import RunConfig
 

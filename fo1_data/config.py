@@ -71,3 +71,10 @@ def _one_line(error: ValidationError) -> str:
             message = "not given (as an argument or option, or in --config)"
         problems.append(f"{name}: {message}" if name else message)
     return "; ".join(problems)
+
+
+def corpus_name(config: RunConfig) -> str:
+    """The value of the column `corpus`: the run's name, or the last part of the corpus' address."""
+    if config.name:
+        return config.name
+    return Path(config.corpus.rstrip("/")).name or config.corpus

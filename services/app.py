@@ -14,8 +14,7 @@ from services.api.dependencies import admit
 from services.api.documented import complete_openapi
 from services.background import Loop, running
 from services.context import Context
-from services.dashboard import login, pages
-from services.dashboard.rendering import Pages
+from services.dashboard import dataset_pages, job_pages, login, open_pages, review_pages
 from services.database.engine import open_database
 from services.database.migrate import migrate
 from services.datasets.grants import Grants
@@ -29,6 +28,7 @@ from services.metrics import Metrics, RequestMetrics
 from services.predictions.deployment import PredictorDeployment
 from services.predictions.service import Predictions
 from services.problems import install_problems
+from services.rendering import Pages
 from services.review.service import make_worker
 from services.security.failure_limit import FailureLimit
 from services.security.request_limits import BodyLimit, SecurityHeaders
@@ -37,6 +37,8 @@ from services.security.signing import UrlSigner
 from services.settings import Settings
 from services.storage_roots import StorageRoots
 
+_API = (health, jobs, datasets, images, reviews, webhooks, predict, ml_backend)
+_PAGES = (login, job_pages, dataset_pages, review_pages, open_pages)
 UPLOAD_PATHS = ("/v1/predict", "/ml/", "/v1/webhooks/")
 
 
@@ -76,9 +78,8 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.add_exception_handler(login.LoggedOut, login.logged_out)
     _install_middleware(app, context)
-    routers = (health, jobs, datasets, images, reviews, webhooks, predict, ml_backend, login, pages)
-    for router in (module.router for module in routers):
-        app.include_router(router)
+    for module in (*_API, *_PAGES):
+        app.include_router(module.router)
     _complete_documentation(app)
     return app
 

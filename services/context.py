@@ -5,7 +5,6 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from services.dashboard.rendering import Pages
 from services.database.engine import Database
 from services.datasets.grants import Grants
 from services.datasets.images import ImageShelf
@@ -14,6 +13,7 @@ from services.jobs.cluster import Cluster
 from services.jobs.reconciler import Reconciler
 from services.metrics import Metrics
 from services.predictions.service import Predictions
+from services.rendering import Pages
 from services.review.worker import ReviewWorker
 from services.security.failure_limit import FailureLimit
 from services.security.sessions import Sessions

@@ -2,6 +2,9 @@
 
 import secrets
 import time
+from typing import Annotated
+
+from fastapi import Path
 
 _DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
 
@@ -11,3 +14,9 @@ def new_id(prefix: str) -> str:
     value = (time.time_ns() // 1_000_000) << 80 | secrets.randbits(80)
     digits = "".join(_DIGITS[value >> shift & 31] for shift in range(125, -5, -5))
     return f"{prefix}_{digits}"
+
+
+DatasetId = Annotated[str, Path(pattern=r"^ds_[0-9a-z]{1,40}$")]
+
+
+JobId = Annotated[str, Path(pattern=r"^job_[0-9a-z]{1,40}$")]

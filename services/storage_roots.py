@@ -1,7 +1,7 @@
 """Which places jobs may read and write: those under FO1_STORAGE_ROOTS, symlinks followed first.
 
 Local paths are judged by where they really lead; URLs by their text, without `..`. Web addresses can be
-read from anywhere that is public (`fo1_data.corpus.reach` keeps private networks out while fetching).
+read from anywhere that is public (`fo1_data.storage.reach` keeps private networks out while fetching).
 Looks at the file system, so it is called in a thread.
 """
 
@@ -10,7 +10,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from fo1_data.corpus.addresses import is_web, local_path, normalise, scheme_of
+from fo1_data.storage.addresses import is_web, local_path, normalise, scheme_of
 
 _GLOB = frozenset("*?[")
 

@@ -27,6 +27,8 @@ TOGETHER = {
     "recipe": {"test_recipe.py"},
 }
 
+pytest_plugins = ["object_store"]
+
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 

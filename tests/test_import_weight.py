@@ -15,7 +15,7 @@ HEAVY = ("torch", "transformers", "torchvision", "ray", "datasets", "sklearn")
         "schemas.parquet",
         "fo1_data.cli.main",
         "fo1_data.config",
-        "fo1_data.labelling",
+        "fo1_data.labelling.image_labeller",
         "fo1_data.corpus.readers",
         "fo1_data.dataset.writer",
         "services",

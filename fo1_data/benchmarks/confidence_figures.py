@@ -24,8 +24,8 @@ from fo1_data.confidence.signal_columns import (
     signals_of,
 )
 from fo1_data.evaluation.confidences import order_figures
-from fo1_data.evaluation.detection import wanted_regions
-from fo1_data.evaluation.matching import Pair
+from fo1_data.judging.matching import Pair
+from fo1_data.judging.phrases import wanted_regions
 from schemas.calibration import JudgedLabels
 from schemas.labels import LabelKind
 

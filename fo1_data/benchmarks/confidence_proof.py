@@ -22,14 +22,14 @@ from PIL import Image
 from fo1_data.benchmarks.confidence_figures import absent_phrases, check_guarantee, compare_orders
 from fo1_data.confidence.acceptance import accept_kind
 from fo1_data.confidence.calibration import by_kind, fit_kind, places_in_image, predict
-from fo1_data.confidence.correctness import judge_pairs
 from fo1_data.config import load_run
 from fo1_data.corpus.readers import read_corpus
 from fo1_data.dataset.reader import open_dataset
-from fo1_data.evaluation.captions import CaptionMatch
 from fo1_data.evaluation.confidences import score_confidences
-from fo1_data.evaluation.matching import Pair, pair_rows
-from fo1_data.run_in_process import run_in_process
+from fo1_data.judging.correctness import judge_pairs
+from fo1_data.judging.matching import Pair, pair_rows
+from fo1_data.judging.texts import CaptionMatch
+from fo1_data.runs.in_process import run_in_process
 from fo1_data.synthetic.corruption import corrupt, draw_severity
 from fo1_data.synthetic.gold import write_scenes
 from schemas.corpus import CorpusImage

@@ -13,7 +13,7 @@ import torch
 from fo1_data.model.checkpoint import Checkpoint
 
 if TYPE_CHECKING:
-    from fo1_data.benchmarks.engine_speed import Workload
+    from fo1_data.benchmarks.workload import Workload
 
 _SIZE = 8192
 _REPEATS = 20

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from fo1_data.corpus.images import InputLimits
-from fo1_data.dataset.export_webdataset import tar_of
+from fo1_data.dataset.exports.webdataset import tar_of
 from fo1_data.dataset.pixels import with_bytes
 from fo1_data.dataset.reader import open_dataset
 
@@ -75,7 +75,7 @@ def _as_it_is(sample: object) -> object:
 
 
 def _ours(dataset: Path) -> Iterable[object]:
-    from fo1_data.training.sample_stream import SampleStream
+    from fo1_data.training.samples.stream import SampleStream
 
     return _loader(SampleStream([str(dataset)], split="train"))
 

@@ -17,12 +17,12 @@ import torch
 
 from fo1_data.boxes import Boxes, as_boxes
 from fo1_data.corpus.images import DecodedImage, InputLimits, decode_rgb
-from fo1_data.label_questions import plan_questions
-from fo1_data.label_rows import Answered, Said, fill_row, make_regions
+from fo1_data.labelling.questions import plan_questions
+from fo1_data.labelling.rows import Answered, Said, fill_row, make_regions
+from fo1_data.labelling.second_questions import SecondRound
 from fo1_data.model.checkpoint import Checkpoint
-from fo1_data.model.engine import Fo1Engine, Question
+from fo1_data.model.engine.engine import Fo1Engine, Question
 from fo1_data.proposals.proposer import Proposals
-from fo1_data.second_questions import SecondRound
 from fo1_data.synthetic.gold import gold_of
 from fo1_data.synthetic.scenes import make_scene
 from schemas.corpus import CorpusImage

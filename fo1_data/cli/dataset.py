@@ -53,8 +53,8 @@ def merge(
     as_json: JsonOption = False,
 ) -> None:
     """Make the next version, with what people have corrected; twice or in parts gives the same rows."""
-    from fo1_data.dataset.correction_sources import read_corrections
-    from fo1_data.dataset.merge import merge_corrections
+    from fo1_data.dataset.corrections.sources import read_corrections
+    from fo1_data.dataset.versions.merge import merge_corrections
 
     source = _newest_review(folder) if corrections == "service" else corrections
     report = merge_corrections(folder, read_corrections(source), out)
@@ -70,7 +70,7 @@ def merge(
 
 
 def _newest_review(folder: str) -> str:
-    from services.review.remote import RemoteReviews
+    from fo1_data.service_client import RemoteReviews
 
     with RemoteReviews() as reviews:
         return f"review:{reviews.find(folder)['id']}"
@@ -83,7 +83,7 @@ def lineage(
     as_json: JsonOption = False,
 ) -> None:
     """Where a checkpoint or dataset comes from: every version it was made of, back to the source images."""
-    from fo1_data.dataset.lineage import trace
+    from fo1_data.dataset.versions.lineage import trace
 
     emit(trace(place, with_images=images), as_json)
 
@@ -99,7 +99,7 @@ def publish(
     as_json: JsonOption = False,
 ) -> None:
     """Make the self-contained training set: every image's bytes in its row."""
-    from fo1_data.dataset.publish import publish as publish_dataset
+    from fo1_data.dataset.versions.publish import publish as publish_dataset
     from fo1_data.errors import ConfigError
 
     if only not in (None, "accepted"):
@@ -124,7 +124,7 @@ def export(
     as_json: JsonOption = False,
 ) -> None:
     """Write a dataset in a form that other tools read."""
-    from fo1_data.dataset.export import export_dataset
+    from fo1_data.dataset.exports.export import export_dataset
 
     emit({"out": out, "format": form, **export_dataset(folder, form, out, profile)}, as_json)
 
@@ -136,7 +136,7 @@ def diff(
     as_json: JsonOption = False,
 ) -> None:
     """Compare two datasets image by image (provenance aside, scores within 1e-4)."""
-    from fo1_data.dataset.compare import compare_datasets
+    from fo1_data.dataset.versions.compare import compare_datasets
 
     found = compare_datasets(one, other)
     document: dict[str, Any] = {
@@ -175,7 +175,7 @@ def remove(
     as_json: JsonOption = False,
 ) -> None:
     """Make the next version, without one image."""
-    from fo1_data.dataset.remove import remove_image
+    from fo1_data.dataset.versions.remove import remove_image
 
     manifest = remove_image(folder, image_id, out)
     say(f"{out} is version {manifest.version}; {folder} still holds the image: delete it where it must go")

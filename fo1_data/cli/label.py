@@ -13,7 +13,7 @@ from fo1_data.cli.progress_lines import ProgressLines, duration
 from fo1_data.cli.run_options import with_run_options
 from fo1_data.config import load_run
 from fo1_data.errors import ConfigError
-from fo1_data.stopping import Terminated
+from fo1_data.runs.stopping import Terminated
 from schemas.dataset import Manifest
 from schemas.jobs import RunConfig
 
@@ -48,7 +48,7 @@ def label(
 
 
 def _label(run: RunConfig) -> Manifest:
-    from fo1_data.run_in_process import IN_PROCESS, run_in_process
+    from fo1_data.runs.in_process import IN_PROCESS, run_in_process
 
     # Ray tells of lost workers on standard output, which is for the result alone.
     with redirect_stdout(sys.stderr), ProgressLines() as lines:

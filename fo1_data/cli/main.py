@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from fo1_data.cli.bench import app as bench_app
+from fo1_data.cli.bench.commands import app as bench_app
 from fo1_data.cli.calibrate import calibrate
 from fo1_data.cli.dataset import app as dataset_app
 from fo1_data.cli.evaluate import evaluate

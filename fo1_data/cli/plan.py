@@ -45,8 +45,8 @@ def _given(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _plan(run: RunConfig, check: int | None, measured: bool) -> dict[str, Any]:
-    from fo1_data.preflight import check_files, estimate, to_document
-    from fo1_data.run_steps import list_corpus
+    from fo1_data.runs.preflight import check_files, estimate, to_document
+    from fo1_data.runs.steps import list_corpus
 
     planned = list_corpus(run)
     entries = [entry for shard in planned.shards for entry in shard.images]
@@ -71,7 +71,7 @@ def _plan(run: RunConfig, check: int | None, measured: bool) -> dict[str, Any]:
 
 
 def _measure(run: RunConfig, entries: list[Any]) -> Any:
-    from fo1_data.preflight import measure
+    from fo1_data.runs.preflight import measure
 
     say(f"labelling a few images with {run.model} for the time it takes")
     step = max(1, len(entries) // 4)
@@ -79,7 +79,7 @@ def _measure(run: RunConfig, entries: list[Any]) -> Any:
 
 
 def _cluster(run: RunConfig) -> dict[str, Any]:
-    from fo1_data.run_in_process import IN_PROCESS
+    from fo1_data.runs.in_process import IN_PROCESS
 
     if run.address == IN_PROCESS:
         return {"address": IN_PROCESS, "can_place": True, "nodes": []}

@@ -8,8 +8,8 @@ from fo1_data.cli.evaluate import Match, read_gold
 from fo1_data.cli.output import JsonOption, emit
 
 if TYPE_CHECKING:
-    from fo1_data.report import Judge
-    from fo1_data.report_trust import LabelJudge
+    from fo1_data.reports.page import Judge
+    from fo1_data.reports.trust import LabelJudge
 
 
 def report(
@@ -25,7 +25,7 @@ def report(
     as_json: JsonOption = False,
 ) -> None:
     """One self-contained page: images with boxes and captions, distributions, what was rejected and why."""
-    from fo1_data.report import write_report
+    from fo1_data.reports.page import write_report
 
     judge, judge_labels = _judges_by(gold, caption_match) if gold else (None, None)
     shown = write_report(folder, out, images, judge=judge, judge_labels=judge_labels)
@@ -33,9 +33,9 @@ def report(
 
 
 def _judges_by(gold: str, caption_match: Match) -> "tuple[Judge, LabelJudge]":
-    from fo1_data.confidence.correctness import Judged, judge_pairs
     from fo1_data.evaluation.faults import Faults, find_faults
-    from fo1_data.evaluation.matching import GoldIndex
+    from fo1_data.judging.correctness import Judged, judge_pairs
+    from fo1_data.judging.matching import GoldIndex
     from schemas.images import ImageRow
 
     index = GoldIndex(read_gold(gold))

@@ -44,7 +44,7 @@ def push(
 ) -> None:
     """Push what people should look at; run again, it pushes nothing twice."""
     from fo1_data.errors import ConfigError
-    from services.review.remote import RemoteReviews
+    from fo1_data.service_client import RemoteReviews
 
     wrong = [name for name in lane or [] if name not in ("review", "audit")]
     if wrong:
@@ -60,7 +60,7 @@ def push(
 @app.command()
 def pull(folder: Folder, as_json: JsonOption = False) -> None:
     """Bring in everything that people did since the last pull."""
-    from services.review.remote import RemoteReviews
+    from fo1_data.service_client import RemoteReviews
 
     with RemoteReviews() as reviews:
         review = reviews.pull(reviews.find(folder)["id"])
@@ -72,7 +72,7 @@ def pull(folder: Folder, as_json: JsonOption = False) -> None:
 @app.command()
 def status(folder: Folder, as_json: JsonOption = False) -> None:
     """How far the review of a dataset is."""
-    from services.review.remote import RemoteReviews
+    from fo1_data.service_client import RemoteReviews
 
     with RemoteReviews() as reviews:
         review = reviews.find(folder)

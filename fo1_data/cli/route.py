@@ -28,8 +28,8 @@ def route(
     """Decide again which labels are accepted, audited and reviewed; writes the next version."""
     from pydantic import ValidationError
 
+    from fo1_data.confidence.route_dataset import route_dataset
     from fo1_data.errors import ConfigError
-    from fo1_data.route_dataset import route_dataset
     from schemas.calibration import RoutingSettings
 
     try:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from fo1_data.confidence.signals import FLOOR
 
 if TYPE_CHECKING:
-    from fo1_data.model.generation import Generation, RegionStep
+    from fo1_data.model.engine.generation import Generation, RegionStep
 
 _TAG = re.compile(r"<[^<>]*>")
 _OPEN, _CLOSE = "<ground>", "</ground>"

@@ -5,17 +5,17 @@ from collections.abc import Iterable, Iterator
 
 from fo1_data.confidence.calibration import by_kind, fit_kind
 from fo1_data.confidence.calibration_match import labelled_by
-from fo1_data.confidence.correctness import judge_pairs
-from fo1_data.confidence.review_verdicts import judge_reviewed
-from fo1_data.corpus.addresses import normalise
 from fo1_data.corpus.readers import read_corpus
-from fo1_data.corpus.streams import read_whole
 from fo1_data.dataset.label_parts import label_parts
 from fo1_data.dataset.manifest import now
 from fo1_data.dataset.reader import Dataset, open_dataset
 from fo1_data.errors import CalibrationError, Fo1Error
-from fo1_data.evaluation.captions import CaptionMatch
-from fo1_data.evaluation.matching import pair_rows
+from fo1_data.judging.correctness import judge_pairs
+from fo1_data.judging.matching import pair_rows
+from fo1_data.judging.review_verdicts import judge_reviewed
+from fo1_data.judging.texts import CaptionMatch
+from fo1_data.storage.addresses import normalise
+from fo1_data.storage.streams import read_whole
 from schemas.calibration import Calibration
 from schemas.corpus import CorpusImage
 from schemas.corrections import Correction, parse_corrections

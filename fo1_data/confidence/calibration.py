@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import ValidationError
 
-from fo1_data.confidence.correctness import Judged
 from fo1_data.confidence.model_fit import FAMILIES, NUM_FOLDS, fit
 from fo1_data.confidence.risk_figures import aurc, auroc, expected_calibration_error
 from fo1_data.confidence.scoring import confidence, score
@@ -26,11 +25,12 @@ from fo1_data.confidence.signal_columns import (
     signal_names,
     signals_of,
 )
-from fo1_data.corpus.addresses import normalise
-from fo1_data.corpus.storage import open_store, split_address
-from fo1_data.corpus.streams import read_whole
 from fo1_data.dataset.label_parts import draw
 from fo1_data.errors import CalibrationError, CorpusError, StorageError
+from fo1_data.judging.correctness import Judged
+from fo1_data.storage.addresses import normalise
+from fo1_data.storage.store import open_store, split_address
+from fo1_data.storage.streams import read_whole
 from schemas.calibration import (
     CALIBRATION_VERSION,
     Calibration,

@@ -19,7 +19,7 @@ from fo1_data.confidence.routing import Router
 from fo1_data.confidence.signal_columns import feature_of, signals_of
 from fo1_data.dataset.human_labels import is_stale
 from fo1_data.dataset.label_parts import LabelPart
-from fo1_data.evaluation.words import words_of
+from fo1_data.judging.words import words_of
 from schemas.images import ImageRow
 
 NUM_FEATURES = 8

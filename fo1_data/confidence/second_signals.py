@@ -8,7 +8,7 @@ from fo1_data.confidence.answer_signals import chosen_regions, content_tokens, r
 from fo1_data.confidence.signals import FLOOR
 
 if TYPE_CHECKING:
-    from fo1_data.model.generation import Generation
+    from fo1_data.model.engine.generation import Generation
 
 
 def ask_back_signals(answer: "Generation", region: int, same: Collection[int] = ()) -> dict[str, float]:

@@ -1,1 +1,1 @@
-"""Reading corpora: listings, shards, pixels, storage."""
+"""Reading corpora: listings, shards, pixels."""

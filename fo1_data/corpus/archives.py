@@ -10,10 +10,10 @@ import zlib
 from contextlib import ExitStack
 from lzma import LZMAError
 
-from fo1_data.corpus.downloads import download, reject, too_large
 from fo1_data.corpus.images import InputLimits
-from fo1_data.corpus.streams import one_line, open_stream
 from fo1_data.errors import CorpusError
+from fo1_data.storage.downloads import download, reject, too_large
+from fo1_data.storage.streams import one_line, open_stream
 from schemas.corpus import CorpusImage
 
 BROKEN_TAR = (tarfile.TarError, EOFError, zlib.error, LZMAError, OSError, ValueError)

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from pyarrow import fs as pafs
 
-from fo1_data.corpus.addresses import (
+from fo1_data.errors import CorpusError
+from fo1_data.storage.addresses import (
     address_of,
     file_system,
     is_web,
@@ -21,8 +22,7 @@ from fo1_data.corpus.addresses import (
     normalise,
     scheme_of,
 )
-from fo1_data.corpus.streams import one_line
-from fo1_data.errors import CorpusError
+from fo1_data.storage.streams import one_line
 from schemas.images import Reject, RejectStage
 
 _GLOB = re.compile(r"[*?\[]")

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator
 
 from PIL import Image
 
-from fo1_data.corpus.addresses import is_web, join, normalise, suffix_of
 from fo1_data.corpus.forms.annotations import read_annotations
 from fo1_data.corpus.forms.coco import read_coco
 from fo1_data.corpus.forms.folder import read_files, read_folder
@@ -18,9 +17,10 @@ from fo1_data.corpus.forms.voc import read_voc
 from fo1_data.corpus.forms.webdataset import read_webdataset
 from fo1_data.corpus.forms.yolo import is_yolo_folder, read_yolo_folder, read_yolo_yaml
 from fo1_data.corpus.places import children, expand, is_pattern, join_verbatim, kind_of
-from fo1_data.corpus.streams import one_line, open_stream
 from fo1_data.corpus.videos import NO_DECODER, is_video, list_frames
 from fo1_data.errors import CorpusError
+from fo1_data.storage.addresses import is_web, join, normalise, suffix_of
+from fo1_data.storage.streams import one_line, open_stream
 from schemas.corpus import CorpusImage
 from schemas.images import Reject
 

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from fo1_data.corpus.addresses import suffix_of
 from fo1_data.corpus.places import listing_reject
-from fo1_data.corpus.streams import one_line, open_seekable
 from fo1_data.errors import ConfigError, CorpusError, InputReject
+from fo1_data.storage.addresses import suffix_of
+from fo1_data.storage.streams import one_line, open_seekable
 from schemas.corpus import CorpusImage
 from schemas.images import Reject
 

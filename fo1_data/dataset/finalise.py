@@ -5,23 +5,18 @@ target the next time; a file that loses or gains by a duplicate in another shard
 from the try that counts. Memory: the rows of a few such files.
 """
 
-import hashlib
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
-import pyarrow.parquet as pq
-
-from fo1_data.corpus.storage import Store
 from fo1_data.dataset.counting import count_rows
 from fo1_data.dataset.duplicates import Changes
-from fo1_data.dataset.layout import REJECTS, data_file
-from fo1_data.dataset.parquet_files import encode_rejects, encode_rows
+from fo1_data.dataset.layout import data_file
 from fo1_data.dataset.prefetch import map_ahead
-from fo1_data.dataset.rows import table_to_rejects, table_to_rows
+from fo1_data.dataset.stored_rows import read_rows_of, write_rows
 from fo1_data.errors import StorageError
+from fo1_data.storage.store import Store
 from schemas.dataset import Counts, ManifestFile, ShardFile, ShardReport
-from schemas.images import ImageRow, Reject
+from schemas.images import ImageRow
 
 MOVERS = 8
 
@@ -81,42 +76,6 @@ def settle_shard(
 
 def _kept(rows: list[ImageRow], changes: Changes | None) -> list[ImageRow]:
     return rows if changes is None else changes.apply(rows)
-
-
-def read_rows_of(store: Store, path: str) -> list[ImageRow]:
-    """All rows of one Parquet file of the store."""
-    try:
-        data = store.read_bytes(path)
-    except FileNotFoundError as error:
-        raise StorageError(
-            f"{store.address(path)} is gone: delete the dataset's folder and run again"
-        ) from error
-    return list(table_to_rows(pq.read_table(io.BytesIO(data))))
-
-
-def read_rejects_of(store: Store, path: str) -> list[Reject]:
-    """All rejects of one Parquet file of the store; none where there is no such file."""
-    try:
-        return table_to_rejects(pq.read_table(io.BytesIO(store.read_bytes(path))))
-    except FileNotFoundError:
-        return []
-
-
-def write_rows(store: Store, path: str, rows: Sequence[ImageRow]) -> ManifestFile:
-    """Write rows as a data file and describe it."""
-    return write_file(store, path, encode_rows(rows), len(rows))
-
-
-def write_rejects(store: Store, rejects: Sequence[Reject], path: str = REJECTS) -> ManifestFile:
-    """Write the rejects (none: an empty file) and describe the file."""
-    return write_file(store, path, encode_rejects(rejects), len(rejects))
-
-
-def write_file(store: Store, path: str, data: bytes, num_rows: int) -> ManifestFile:
-    """Write a file and describe it as a manifest does."""
-    store.write_bytes(path, data)
-    digest = hashlib.sha256(data).hexdigest()
-    return ManifestFile(path=path, num_rows=num_rows, num_bytes=len(data), sha256=digest)
 
 
 def _move(store: Store, file: ShardFile, index: int) -> ManifestFile:

@@ -20,9 +20,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from fo1_data.corpus.storage import Store
 from fo1_data.dataset.layout import LEASES
 from fo1_data.errors import LeaseError, StorageError
+from fo1_data.storage.store import Store
 
 STALE_AFTER_S = 60.0
 

@@ -12,10 +12,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from fo1_data.corpus.storage import Store
 from fo1_data.dataset.layout import MANIFEST, RUN, fingerprint_file
 from fo1_data.dataset.rows import first_problem
 from fo1_data.errors import DatasetError, FingerprintError
+from fo1_data.storage.store import Store
 from schemas.dataset import SCHEMA_VERSION, Manifest
 
 _LONGEST_VALUE = 60

@@ -7,8 +7,8 @@ import hashlib
 import io
 from collections.abc import Iterable, Iterator
 
+from fo1_data.corpus.entry_bytes import read_bytes
 from fo1_data.corpus.images import InputLimits, decode_rgb
-from fo1_data.corpus.storage import read_bytes
 from fo1_data.dataset.prefetch import map_ahead
 from fo1_data.errors import DatasetError, InputReject
 from schemas.corpus import CorpusImage

@@ -11,12 +11,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fo1_data.corpus.storage import Store, open_store
-from fo1_data.dataset.correction_history import CorrectionHistory, read_history
+from fo1_data.dataset.history import CorrectionHistory, read_history
 from fo1_data.dataset.layout import split_and_index
 from fo1_data.dataset.manifest import read_manifest
 from fo1_data.dataset.rows import record_to_row, table_to_rejects
 from fo1_data.errors import DatasetError
+from fo1_data.storage.store import Store, open_store
 from schemas.dataset import Manifest, ManifestFile
 from schemas.images import ImageRow, Reject
 

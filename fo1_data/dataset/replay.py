@@ -8,12 +8,12 @@ lines that could not be listed stay as they are.
 
 from pydantic import ValidationError
 
-from fo1_data.corpus.storage import Store, open_store
-from fo1_data.dataset.finalise import read_rejects_of
 from fo1_data.dataset.layout import REJECTS, RUN
 from fo1_data.dataset.manifest import dump_json, read_manifest, write_manifest
 from fo1_data.dataset.reader import column_values
+from fo1_data.dataset.stored_rows import read_rejects_of
 from fo1_data.errors import DatasetError
+from fo1_data.storage.store import Store, open_store
 from schemas.corpus import CorpusImage
 from schemas.dataset import Manifest
 from schemas.images import Reject, RejectStage

@@ -13,12 +13,12 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from fo1_data.corpus.storage import Store, open_store
 from fo1_data.dataset.counting import count_rows
 from fo1_data.dataset.layout import RUN, marker, markers, try_folder
 from fo1_data.dataset.parquet_files import encode_rejects, encode_rows
 from fo1_data.dataset.rows import merge_duplicates
 from fo1_data.errors import StorageError
+from fo1_data.storage.store import Store, open_store
 from schemas.corpus import Shard
 from schemas.dataset import ShardFile, ShardImage, ShardMarker, ShardReport
 from schemas.images import ImageRow, Reject

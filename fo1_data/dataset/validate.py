@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
-from fo1_data.dataset.correction_history import is_history_file
 from fo1_data.dataset.counting import count_row
+from fo1_data.dataset.history import is_history_file
 from fo1_data.dataset.layout import REJECTS, split_and_index
 from fo1_data.dataset.reader import Dataset, open_dataset
 from fo1_data.errors import DatasetError

@@ -15,12 +15,11 @@ import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from fo1_data.corpus.storage import UNFINISHED, Store, open_store
 from fo1_data.dataset import layout
 from fo1_data.dataset.card import dataset_card
-from fo1_data.dataset.correction_history import CorrectionHistory, is_history_file, write_history
 from fo1_data.dataset.duplicates import find_duplicates
-from fo1_data.dataset.finalise import Decider, read_rejects_of, settle_shards, write_rejects, write_rows
+from fo1_data.dataset.finalise import Decider, settle_shards
+from fo1_data.dataset.history import CorrectionHistory, is_history_file, write_history
 from fo1_data.dataset.lease import STALE_AFTER_S, Lease
 from fo1_data.dataset.manifest import (
     check_fingerprint,
@@ -35,7 +34,9 @@ from fo1_data.dataset.manifest import (
 )
 from fo1_data.dataset.replay import keep_version, kept_rejects, present_images, replay_folder
 from fo1_data.dataset.shard_files import WriteOptions, read_images, read_markers, write_shard
+from fo1_data.dataset.stored_rows import read_rejects_of, write_rejects, write_rows
 from fo1_data.errors import DatasetError
+from fo1_data.storage.store import UNFINISHED, Store, open_store
 from schemas.corpus import Shard
 from schemas.dataset import Counts, Manifest, ManifestFile, ModelInfo, RunProgress, ShardImage, ShardReport
 from schemas.images import ImageRow, Reject

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from fo1_data.evaluation.caption_figures import token_f1
-from fo1_data.evaluation.matching import Pair, share
-from fo1_data.evaluation.words import words_of
+from fo1_data.judging.matching import Pair, share
+from fo1_data.judging.words import words_of
 
 
 def score_answers(pairs: Sequence[Pair]) -> dict[str, object]:

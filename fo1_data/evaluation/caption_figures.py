@@ -9,7 +9,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
-from fo1_data.evaluation.words import words_of
+from fo1_data.judging.words import words_of
 
 MAX_N = 4
 SIGMA = 6.0

@@ -13,7 +13,7 @@ import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
 
 from fo1_data.boxes import Boxes, as_boxes, xyxy_to_xywh
-from fo1_data.evaluation.matching import Pair
+from fo1_data.judging.matching import Pair
 from schemas.labels import LabelKind
 
 _ANY = "object"

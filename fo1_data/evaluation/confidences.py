@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 from fo1_data.confidence.calibration import LOG_PROBABILITY, JudgedKind, by_kind
-from fo1_data.confidence.correctness import Judged, judge_pairs
 from fo1_data.confidence.risk_figures import (
     RISKS,
     aurc,
@@ -28,8 +27,9 @@ from fo1_data.confidence.signal_columns import (
     signal_matrix,
     signal_names,
 )
-from fo1_data.evaluation.captions import CaptionMatch
-from fo1_data.evaluation.matching import Pair
+from fo1_data.judging.correctness import Judged, judge_pairs
+from fo1_data.judging.matching import Pair
+from fo1_data.judging.texts import CaptionMatch
 from schemas.labels import LabelKind
 
 GOAL = 0.02

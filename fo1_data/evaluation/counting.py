@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from fo1_data.evaluation.matching import Pair, share
+from fo1_data.judging.matching import Pair, share
 
 
 def score_counts(pairs: Sequence[Pair]) -> dict[str, object]:

@@ -1,6 +1,6 @@
 """What a row says that its gold says otherwise: the single mistakes behind the figures of `fo1 evaluate`.
 
-Right and wrong are decided by the rules of `fo1_data.confidence.correctness`. Regions count as in the row,
+Right and wrong are decided by the rules of `fo1_data.judging.correctness`. Regions count as in the row,
 boxes are in pixels of the EXIF-oriented image, x_min y_min x_max y_max.
 """
 
@@ -8,10 +8,10 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from fo1_data.evaluation.captions import CaptionMatch, says, text_right
-from fo1_data.evaluation.detection import named_regions, wanted_regions
-from fo1_data.evaluation.matching import Pair
-from fo1_data.evaluation.words import words_of
+from fo1_data.judging.matching import Pair
+from fo1_data.judging.phrases import named_regions, wanted_regions
+from fo1_data.judging.texts import CaptionMatch, says, text_right
+from fo1_data.judging.words import words_of
 from schemas.corpus import CorpusRegion
 from schemas.images import ImageRow
 from schemas.labels import LabelKind

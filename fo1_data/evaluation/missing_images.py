@@ -14,8 +14,8 @@ from fo1_data.boxes import as_boxes
 from fo1_data.evaluation.coco_figures import score_detections, score_recall
 from fo1_data.evaluation.counting import score_counts
 from fo1_data.evaluation.detection import score_groundings, score_proposals
-from fo1_data.evaluation.matching import GoldIndex, Pair, make_pair
 from fo1_data.evaluation.phrase_figures import score_phrases
+from fo1_data.judging.matching import GoldIndex, Pair, make_pair
 from schemas.corpus import CorpusImage
 from schemas.images import Count, EncodedImage, Grounding, ImageRow, Reject, RejectStage
 from schemas.labels import MOST_COUNT, Label, LabelKind

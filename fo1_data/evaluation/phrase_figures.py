@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fo1_data.boxes import as_boxes, iou_matrix
-from fo1_data.evaluation.detection import wanted_regions
-from fo1_data.evaluation.matching import Pair
+from fo1_data.judging.matching import Pair
+from fo1_data.judging.phrases import wanted_regions
 from schemas.labels import LabelKind
 
 THRESHOLDS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))

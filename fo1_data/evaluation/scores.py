@@ -5,14 +5,15 @@ from collections.abc import Iterable
 from fo1_data.corpus.frames import BoxFrame
 from fo1_data.errors import UsageError
 from fo1_data.evaluation.answers import score_answers
-from fo1_data.evaluation.captions import CaptionMatch, score_captions, score_texts
+from fo1_data.evaluation.captions import score_captions, score_texts
 from fo1_data.evaluation.coco_figures import score_detections, score_recall
 from fo1_data.evaluation.confidences import score_confidences
 from fo1_data.evaluation.counting import score_counts
 from fo1_data.evaluation.detection import score_groundings, score_proposals
-from fo1_data.evaluation.matching import GoldIndex
 from fo1_data.evaluation.missing_images import score_missing
 from fo1_data.evaluation.phrase_figures import score_phrases
+from fo1_data.judging.matching import GoldIndex
+from fo1_data.judging.texts import CaptionMatch
 from schemas.corpus import CorpusImage
 from schemas.images import ImageRow, Reject
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from fo1_data.errors import CheckpointError
 from fo1_data.model.checkpoint import Checkpoint, load_checkpoint
 from fo1_data.model.configuration import Fo1Config, parse_config
-from fo1_data.model.engine import Fo1Engine, Question
+from fo1_data.model.engine.engine import Fo1Engine, Question
 from fo1_data.model.modeling import EncodedImage
 from fo1_data.model.prefix_states import prompt_states
 from fo1_data.model.processing import PreparedImage

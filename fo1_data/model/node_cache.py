@@ -19,8 +19,8 @@ from typing import Any
 
 from pyarrow import fs as pafs
 
-from fo1_data.corpus.addresses import file_system
 from fo1_data.errors import CheckpointError, ConfigError
+from fo1_data.storage.addresses import file_system
 
 _RECORD = "fetched.json"
 _CHUNK_BYTES = 8 * 2**20

@@ -18,12 +18,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from fo1_data.corpus.addresses import normalise, suffix_of
-from fo1_data.corpus.forms.annotations import NAME_KEYS, fields_of_record, whole_number
-from fo1_data.corpus.streams import one_line, read_whole
+from fo1_data.corpus.forms.record_fields import NAME_KEYS, fields_of_record, whole_number
 from fo1_data.errors import ConfigError
 from fo1_data.proposals.corpus_boxes import given_boxes
 from fo1_data.proposals.proposer import Proposals
+from fo1_data.storage.addresses import normalise, suffix_of
+from fo1_data.storage.streams import one_line, read_whole
 from schemas.corpus import CorpusImage, CorpusRegion
 
 

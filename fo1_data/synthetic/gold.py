@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from fo1_data.errors import ConfigError
+from fo1_data.model.mentions import join_mentions, mentions
 from fo1_data.synthetic.scenes import Scene, make_scene
 from fo1_data.synthetic.shapes import NAMES
 from fo1_data.synthetic.wording import (
@@ -15,9 +16,7 @@ from fo1_data.synthetic.wording import (
     draw_absent,
     draw_phrase,
     draw_related,
-    join_mentions,
     label_of,
-    mentions,
 )
 from schemas.corpus import CorpusCount, CorpusImage, CorpusPhrase, CorpusRegion
 

@@ -16,7 +16,6 @@ ANY = "object"
 RELATIONS = ("left of", "right of", "above", "below")
 # Centres nearer than this along the relation's axis are neither on one side nor on the other.
 _CLEAR_PX = 6.0
-_MAX_MENTIONED = 4
 
 _PLACES = (
     ("upper left", "top", "upper right"),
@@ -92,20 +91,6 @@ def place_of(box_xyxy: Sequence[float], canvas_wh: tuple[int, int]) -> str:
     column = min(2, int((box_xyxy[0] + box_xyxy[2]) / 2 / canvas_wh[0] * 3))
     row = min(2, int((box_xyxy[1] + box_xyxy[3]) / 2 / canvas_wh[1] * 3))
     return _PLACES[row][column]
-
-
-def mentions(labels: Sequence[str | None]) -> list[tuple[str, list[int]]]:
-    """What a grounded caption mentions: the first labels in the regions' order, each with all its regions."""
-    found: dict[str, list[int]] = {}
-    for index, label in enumerate(labels):
-        if label is not None:
-            found.setdefault(label, []).append(index)
-    return list(found.items())[:_MAX_MENTIONED]
-
-
-def join_mentions(parts: Sequence[str]) -> str:
-    """`a, b and c`."""
-    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
 def draw_phrase(objects: Sequence[SceneObject], rng: np.random.Generator) -> Phrase:

@@ -18,7 +18,7 @@ from fo1_data.model.modeling import Fo1Model
 from fo1_data.model.prompts import PromptTokenizer
 from fo1_data.model.region_fusion import PromptEmbeds
 from fo1_data.model.rotary import cos_sin
-from fo1_data.training.samples import Question
+from fo1_data.training.samples.questions import Question
 
 IGNORED = -100
 

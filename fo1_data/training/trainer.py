@@ -17,19 +17,14 @@ import torch
 from torch import Tensor
 from torch.distributed.optim import ZeroRedundancyOptimizer
 
-from fo1_data.dataset.lineage import describe_inputs, write_lineage
+from fo1_data.dataset.versions.lineage import describe_inputs, write_lineage
 from fo1_data.errors import ConfigError, RunError
 from fo1_data.model.checkpoint import Checkpoint, checkpoint_sha256, load_checkpoint, save_weights
 from fo1_data.model.device import choose_device
 from fo1_data.model.region_fusion import embed_prompt
 from fo1_data.training.adapters import is_adapter, merged_weights
-from fo1_data.training.batches import LIMITS, Batches, TrainingImage, blank_image, pieces_of
-from fo1_data.training.distractors import load_distractors
-from fo1_data.training.example_source import ExampleSource
-from fo1_data.training.negatives import PhraseBook
 from fo1_data.training.optimiser import clip_gradients, learning_rate, make_optimiser
 from fo1_data.training.packing import answer_loss, decode_packed, pack_batch
-from fo1_data.training.rare_regions import show_rare_more
 from fo1_data.training.run_folder import (
     LOSSES,
     STATE,
@@ -38,6 +33,11 @@ from fo1_data.training.run_folder import (
     read_state,
     write_state,
 )
+from fo1_data.training.samples.batches import LIMITS, Batches, TrainingImage, blank_image, pieces_of
+from fo1_data.training.samples.distractors import load_distractors
+from fo1_data.training.samples.negatives import PhraseBook
+from fo1_data.training.samples.rare_regions import show_rare_more
+from fo1_data.training.samples.source import ExampleSource
 from fo1_data.training.settings import Stage, TrainConfig
 from fo1_data.training.sharding import gather, is_sharded, load_optimiser, part_like, shard_decoder
 from fo1_data.training.stages import choose_parameters

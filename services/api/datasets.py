@@ -17,11 +17,11 @@ from services.datasets import registry, repository, service
 from services.datasets.documents import label_term, word_terms
 from services.datasets.repository import SampleFilter
 from services.idempotency import IdempotencyKey, answer_once, earlier_answer
+from services.identifiers import DatasetId
 from services.paging import Cursor, Limit, Page, cursor_of, cut, values_of
 from services.problems import Problem
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
-DatasetId = Annotated[str, Path(pattern=r"^ds_[0-9a-z]{1,40}$")]
 
 
 class DatasetRequest(BaseModel):

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Path, Query, Request, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, model_validator
 
@@ -18,6 +18,7 @@ from services.context import Context, InContext
 from services.database.engine import Database
 from services.database.models import Job
 from services.idempotency import IdempotencyKey, answer_once, earlier_answer
+from services.identifiers import JobId
 from services.jobs import repository, service
 from services.jobs.check import check_config, refuse_unplaceable, this_machine
 from services.jobs.ray_jobs import RayUnreachable
@@ -26,7 +27,6 @@ from services.paging import Cursor, Limit, Page, cursor_of, cut, values_of
 from services.problems import Problem
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
-JobId = Annotated[str, Path(pattern=r"^job_[0-9a-z]{1,40}$")]
 EVENTS_EVERY_S = 0.5
 _KEEP_ALIVE_S = 15.0
 _EVENT_ID = re.compile(r"[0-9]{1,18}")

@@ -11,9 +11,9 @@ from fo1_data.corpus.images import InputLimits, decode_rgb
 from fo1_data.errors import InputReject
 from services.api.dependencies import guard, wrong_key
 from services.api.documented import NOT_FOUND
+from services.api.named_images import NamedImage, find_image
 from services.context import Context, InContext
-from services.predictions.images import NamedImage, find_image
-from services.predictions.label_studio import Drawn, drawn_in, names_of, question_for, results_of
+from services.label_studio.ml_protocol import Drawn, drawn_in, names_of, question_for, results_of
 from services.problems import Problem
 from services.review import repository as reviews
 from services.review.live import is_live_secret

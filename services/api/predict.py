@@ -8,8 +8,8 @@ from pydantic import Field
 from schemas.live import LiveAnswer, LiveQuestion
 from services.api.dependencies import LabellerOrReviewer
 from services.api.documented import NOT_FOUND
+from services.api.named_images import find_image
 from services.context import InContext
-from services.predictions.images import find_image
 
 router = APIRouter(tags=["live"])
 

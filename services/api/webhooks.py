@@ -14,7 +14,7 @@ from services.api.dependencies import caller_of_request
 from services.context import Context, InContext
 from services.problems import Problem
 from services.review import service
-from services.review.push import REVIEW_HEADER, SECRET_HEADER
+from services.review.outbox.push import REVIEW_HEADER, SECRET_HEADER
 from services.security.keys import Scope
 
 router = APIRouter(prefix="/v1/webhooks", tags=["reviews"])

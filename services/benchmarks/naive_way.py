@@ -9,10 +9,10 @@ import httpx
 
 from services.benchmarks.made_up_reviews import make_rows
 from services.benchmarks.review_place import Place
-from services.label_studio_server import install
-from services.review.convert import ls_task
-from services.review.labelling_config import CONFIG
-from services.review.shown import shown_image
+from services.label_studio.convert import ls_task
+from services.label_studio.labelling_config import CONFIG
+from services.label_studio.server import install
+from services.label_studio.shown import shown_image
 
 
 def naive_tasks(count: int) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from services.label_studio_server import start
+from services.label_studio.server import start
 from services.settings import Settings
 
 

@@ -23,7 +23,7 @@ from services.benchmarks.review_work import (
     review_of,
     write_dataset,
 )
-from services.review.push import BATCH_ITEMS
+from services.review.outbox.push import BATCH_ITEMS
 
 
 def measure_reviews(

@@ -9,21 +9,21 @@ from typing import Any
 import httpx
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from fo1_data.corpus.storage import open_store
 from fo1_data.dataset.manifest import read_manifest
+from fo1_data.storage.store import open_store
 from services.app import create_app
 from services.benchmarks.made_up_reviews import make_dataset
 from services.benchmarks.review_place import Place
 from services.database.engine import open_database
 from services.database.migrate import migrate
+from services.database.review_tables import Review, ReviewedAnnotation
 from services.datasets import registry
-from services.review import repository, service
-from services.review.client import LabelStudio
-from services.review.connection import LabelStudioLost
-from services.review.convert import KEY
-from services.review.models import Review, ReviewedAnnotation
-from services.review.pull import Pull
-from services.review.push import Push
+from services.label_studio.client import LabelStudio
+from services.label_studio.connection import LabelStudioLost
+from services.label_studio.convert import KEY
+from services.review import item_repository, repository, service
+from services.review.inbox.pull import Pull
+from services.review.outbox.push import Push
 
 
 @asynccontextmanager
@@ -95,7 +95,7 @@ async def count_corrections(place: Place, review: str) -> int:
 async def annotations_of(place: Place, review: str) -> list[int]:
     """Label Studio's ids of the annotations that a review has taken in."""
     async with _reading(place) as session:
-        items = await repository.items_in(session, review, "sent", 1_000_000)
+        items = await item_repository.items_in(session, review, "sent", 1_000_000)
         said: list[ReviewedAnnotation] = []
         for begin in range(0, len(items), 500):
             some = [item.id for item in items[begin : begin + 500]]

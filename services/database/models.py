@@ -1,4 +1,4 @@
-"""The tables of the service but those of reviews (`services.review.models`), on one base.
+"""The tables of the service but those of reviews (`services.database.review_tables`), on one base.
 
 Times are aware UTC. Ids are those of `services.identifiers`, so that they sort by age. A dataset has a
 number beside its id: the rows of its index are many, and carry the number.

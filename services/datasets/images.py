@@ -16,13 +16,13 @@ from pathlib import Path
 import pyarrow.parquet as pq
 from PIL import Image
 
-from fo1_data.corpus.addresses import is_web
 from fo1_data.corpus.images import InputLimits, decode_rgb
-from fo1_data.corpus.reach import public_only
-from fo1_data.corpus.storage import open_store
 from fo1_data.dataset.pixels import image_bytes, suffix_of_bytes
 from fo1_data.dataset.reader import data_files
 from fo1_data.errors import DatasetError, InputReject
+from fo1_data.storage.addresses import is_web
+from fo1_data.storage.reach import public_only
+from fo1_data.storage.store import open_store
 from schemas.dataset import Manifest
 from schemas.images import EncodedImage, ImageRow
 from services.problems import Problem

@@ -18,10 +18,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from sqlalchemy.exc import DataError
 
-from fo1_data.corpus.storage import open_store
 from fo1_data.dataset.parquet_files import leaf_columns
 from fo1_data.dataset.reader import data_files
 from fo1_data.errors import Fo1Error
+from fo1_data.storage.store import open_store
 from schemas.dataset import Manifest
 from schemas.parquet import IMAGE_SCHEMA
 from services.background import Loop

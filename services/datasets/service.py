@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from fo1_data.corpus.storage import open_store
 from fo1_data.dataset.manifest import read_manifest
 from fo1_data.errors import Fo1Error
+from fo1_data.storage.store import open_store
 from schemas.dataset import Manifest
 from services.database.models import DatasetRecord, Sample
 from services.datasets import repository

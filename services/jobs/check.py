@@ -13,9 +13,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from fo1_data.confidence.calibration import read_calibration
-from fo1_data.corpus.addresses import is_web
 from fo1_data.errors import UsageError
-from fo1_data.labelling import read_phrases
+from fo1_data.labelling.word_lists import read_phrases
+from fo1_data.storage.addresses import is_web
 from schemas.jobs import RunConfig
 from services.problems import Problem, field_errors, told
 from services.storage_roots import OutsideRoots, StorageRoots

@@ -14,8 +14,8 @@ from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from fo1_data.corpus.reach import PUBLIC_ONLY, ROOTS
 from fo1_data.errors import Fo1Error
+from fo1_data.storage.reach import PUBLIC_ONLY, ROOTS
 from schemas.dataset import Manifest
 from schemas.jobs import RunConfig
 from services.background import Loop

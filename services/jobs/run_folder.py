@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 
 from pydantic import ValidationError
 
-from fo1_data.corpus.storage import open_store
 from fo1_data.dataset.layout import PROGRESS
 from fo1_data.dataset.lease import current_lease
 from fo1_data.dataset.manifest import find_manifest
 from fo1_data.errors import Fo1Error
+from fo1_data.storage.store import open_store
 from schemas.dataset import Manifest, RunProgress
 
 

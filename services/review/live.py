@@ -3,10 +3,10 @@
 import hmac
 import logging
 
-from services.review.client import LabelStudio
-from services.review.connection import LabelStudioError, LabelStudioLost
-from services.review.labelling_config import LIVE_CONFIG
-from services.review.models import Review
+from services.database.review_tables import Review
+from services.label_studio.client import LabelStudio
+from services.label_studio.connection import LabelStudioError, LabelStudioLost
+from services.label_studio.labelling_config import LIVE_CONFIG
 from services.settings import Settings
 
 TITLE = "fo1"

@@ -9,15 +9,17 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from services.database.engine import Database
 from services.database.locks import lock_name
 from services.database.models import DatasetRecord, now
+from services.database.review_states import ReviewState
+from services.database.review_tables import Review
 from services.datasets import registry
 from services.datasets import repository as dataset_repository
 from services.identifiers import new_id
+from services.label_studio.client import LabelStudio
 from services.problems import Problem
-from services.review import inbox, repository
-from services.review.client import LabelStudio
+from services.review import item_repository, repository
+from services.review.inbox import deliveries
 from services.review.live import LiveBackend
-from services.review.models import Review
-from services.review.push import Push
+from services.review.outbox.push import Push
 from services.review.worker import ReviewWorker
 from services.security.signing import UrlSigner
 from services.settings import Settings
@@ -70,24 +72,28 @@ async def ask_for_push(
     if review is None:
         return await _create(session, settings.label_studio_url, key, record, title, options)
     options = _as_before(review, options)
-    if review.state == "failed" and review.project_id is None:
+    if review.state == ReviewState.FAILED and review.project_id is None:
         await repository.send_again(session, review.id)
     # An open review with an error is one whose live labelling could not be connected.
-    unconnected = review.state == "open" and review.error is not None and options.get("live") is not None
-    again = review.state == "failed" or review.options != options or unconnected
+    unconnected = (
+        review.state == ReviewState.OPEN and review.error is not None and options.get("live") is not None
+    )
+    again = review.state == ReviewState.FAILED or review.options != options or unconnected
     if again:
-        review.options, review.state, review.error = options, "preparing", None
+        review.options, review.state, review.error = options, ReviewState.PREPARING, None
     if again or not await _is_granted(session, review):
         await _grant_anew(session, review, record)
-    elif review.state == "open" and await _shows_under_others(session, review):
-        review.state = "pushing"
+    elif review.state == ReviewState.OPEN and await _shows_under_others(session, review):
+        review.state = ReviewState.PUSHING
     await session.flush()
     return review
 
 
 async def _shows_under_others(session: AsyncSession, review: Review) -> bool:
     """Whether images of LsTasks are shown under another grant than the review's, or nobody knows which."""
-    return bool(await repository.items_of_other_grants(session, review.id, review.image_grant_id or "", 1))
+    return bool(
+        await item_repository.items_of_other_grants(session, review.id, review.image_grant_id or "", 1)
+    )
 
 
 def _as_before(review: Review, options: dict[str, Any]) -> dict[str, Any]:
@@ -115,8 +121,8 @@ async def _grant_anew(session: AsyncSession, review: Review, record: DatasetReco
     """Show the dataset's images under a grant that holds; LsTasks made under another get new addresses."""
     grant = await registry.grant_images(session, record.id, IMAGES_FOR)
     if grant.id != review.image_grant_id:
-        await repository.name_grant(session, review.id, review.image_grant_id)
-        review.state = "pushing" if review.state == "open" else review.state
+        await item_repository.name_grant(session, review.id, review.image_grant_id)
+        review.state = ReviewState.PUSHING if review.state == ReviewState.OPEN else review.state
     review.dataset, review.dataset_id, review.image_grant_id = record.address, record.id, grant.id
 
 
@@ -139,7 +145,7 @@ async def _create(
         image_grant_id=grant.id,
         model_version=model_version(record),
         options={name: value for name, value in options.items() if name not in ("blind", "live") or value},
-        state="preparing",
+        state=ReviewState.PREPARING,
         doubtful=False,
         created_at=now(),
     )
@@ -174,6 +180,6 @@ async def review_of_project(session: AsyncSession, payload: dict[str, Any]) -> R
 
 async def hear(session: AsyncSession, review_id: str, payload: dict[str, Any]) -> int:
     """Keep what a webhook names; how many things that are."""
-    named = inbox.deliveries_of(review_id, payload)
-    await inbox.keep(session, named)
+    named = deliveries.deliveries_of(review_id, payload)
+    await deliveries.keep(session, named)
     return len(named)

@@ -16,13 +16,14 @@ from fo1_data.errors import Fo1Error
 from services.background import Loop
 from services.database.engine import Database
 from services.database.models import now
+from services.database.review_states import ReviewState
+from services.database.review_tables import Review
+from services.label_studio.client import LabelStudio
+from services.label_studio.connection import LabelStudioError, LabelStudioGone
 from services.review import repository
-from services.review.client import LabelStudio
-from services.review.connection import LabelStudioError, LabelStudioGone
-from services.review.inbox import Inbox
-from services.review.models import Review
-from services.review.pull import Pull, Pulled
-from services.review.push import Push
+from services.review.inbox.deliveries import Inbox
+from services.review.inbox.pull import Pull, Pulled
+from services.review.outbox.push import Push
 
 _log = logging.getLogger("fo1.service")
 EVERY_S = 2.0
@@ -122,7 +123,7 @@ class ReviewWorker:
 
     async def _fail(self, review: Review, error: Fo1Error, **values: Any) -> None:
         _log.warning("review %s: %s", review.id, error)
-        await self._set(review, state="failed", error=str(error)[:1000], **values)
+        await self._set(review, state=ReviewState.FAILED, error=str(error)[:1000], **values)
 
     def _is_due(self, review: Review) -> bool:
         if review.project_id is None or self._pull_every_s <= 0:

@@ -48,7 +48,7 @@ def ray_here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def undisturbed(small_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The dataset that a run in one process makes of the small corpus."""
-    from fo1_data.run_in_process import run_in_process
+    from fo1_data.runs.in_process import run_in_process
     from schemas.jobs import RunConfig
 
     out = tmp_path_factory.mktemp("undisturbed") / "out"

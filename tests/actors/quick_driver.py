@@ -9,7 +9,7 @@ from actors.run import run_labelling
 from fo1_data.cli.progress_lines import ProgressLines
 from fo1_data.config import load_run
 from fo1_data.errors import Fo1Error
-from fo1_data.stopping import Terminated
+from fo1_data.runs.stopping import Terminated
 
 
 def main(corpus: str, out: str, model: str = "fo1-tiny", seed: int = 0) -> None:

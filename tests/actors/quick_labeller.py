@@ -14,11 +14,11 @@ from pathlib import Path
 from PIL import Image
 
 import fo1_data
+from fo1_data.corpus.entry_bytes import read_bytes
 from fo1_data.corpus.images import InputLimits
-from fo1_data.corpus.storage import read_bytes
+from fo1_data.corpus.rejects import reject_of
 from fo1_data.errors import CheckpointError, InputReject
-from fo1_data.labelling import LabellerIdentity
-from fo1_data.shard_labeller import reject_of
+from fo1_data.labelling.identity import LabellerIdentity
 from schemas.corpus import CorpusImage
 from schemas.images import EncodedImage, ImageRow, Provenance, Reject
 from schemas.jobs import RunConfig

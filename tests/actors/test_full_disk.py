@@ -10,7 +10,7 @@ from quick_labeller import FACTORY
 from run_probes import comparable
 
 from fo1_data.errors import StorageError
-from fo1_data.run_in_process import run_in_process
+from fo1_data.runs.in_process import run_in_process
 from schemas.jobs import RunConfig
 
 

@@ -12,8 +12,8 @@ from run_probes import comparable, done_markers, labeller_processes, rejected, w
 from actors.run import run_labelling
 from fo1_data.dataset.reader import open_dataset
 from fo1_data.errors import CheckpointError, ClusterError
-from fo1_data.run_steps import Unwatched
-from fo1_data.shard_labeller import LabellerSettings, ShardLabeller
+from fo1_data.runs.shard_labeller import LabellerSettings, ShardLabeller
+from fo1_data.runs.watcher import Unwatched
 from schemas.dataset import Manifest, RunProgress
 from schemas.jobs import RunConfig
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from actors.training import TEST_KILL_AT, _left_error, _left_for_the_driver, _train_worker, train_on_ray
-from fo1_data.dataset.lineage import trace
+from fo1_data.dataset.versions.lineage import trace
 from fo1_data.errors import ConfigError, StorageError
 from fo1_data.model.checkpoint import find_checkpoint
 from fo1_data.synthetic.gold import write_scenes

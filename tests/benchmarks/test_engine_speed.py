@@ -4,7 +4,8 @@ import pytest
 import torch
 from random_checkpoint import OVERRIDES, raw_config
 
-from fo1_data.benchmarks.engine_speed import bench_engine, make_workload
+from fo1_data.benchmarks.engine_speed import bench_engine
+from fo1_data.benchmarks.workload import make_workload
 from fo1_data.errors import ConfigError
 from fo1_data.model import presets
 from fo1_data.model.configuration import parse_config

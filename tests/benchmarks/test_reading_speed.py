@@ -14,11 +14,11 @@ pytest.importorskip("torch")
 
 from fo1_data.benchmarks import reading_speed
 from fo1_data.corpus.images import InputLimits
-from fo1_data.dataset.publish import publish
+from fo1_data.dataset.versions.publish import publish
 from fo1_data.errors import DatasetError
-from fo1_data.training.example_source import ExampleSource
-from fo1_data.training.row_groups import HeldGroups, lane_order, list_row_groups
-from fo1_data.training.sample_stream import SampleStream
+from fo1_data.training.samples.row_groups import HeldGroups, lane_order, list_row_groups
+from fo1_data.training.samples.source import ExampleSource
+from fo1_data.training.samples.stream import SampleStream
 from fo1_data.training.workers import Workers
 
 # WebDataset leaves its tars to the garbage collector.

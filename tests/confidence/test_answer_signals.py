@@ -17,8 +17,8 @@ from fo1_data.confidence.answer_signals import (
 from fo1_data.confidence.cascade import is_unsure, least_probability
 from fo1_data.confidence.second_signals import absence_signals, ask_back_signals, blind_signals
 from fo1_data.confidence.signals import SIGNALS, as_signals, most_doubtful
-from fo1_data.model.compact_features import NUM_FEATURES
-from fo1_data.model.generation import Generation, RegionStep
+from fo1_data.model.engine.compact_features import NUM_FEATURES
+from fo1_data.model.engine.generation import Generation, RegionStep
 
 logprobs = st.one_of(st.floats(-80, 0), st.just(-math.inf))
 

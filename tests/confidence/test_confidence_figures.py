@@ -3,7 +3,7 @@
 from made_up_labels import made_row
 
 from fo1_data.evaluation.confidences import score_confidences
-from fo1_data.evaluation.matching import Pair, make_pair
+from fo1_data.judging.matching import Pair, make_pair
 from schemas.corpus import CorpusImage, CorpusRegion
 
 

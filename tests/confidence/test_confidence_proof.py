@@ -5,7 +5,7 @@ from made_up_labels import made_kind, made_row
 
 from fo1_data.benchmarks.confidence_figures import absent_phrases, check_guarantee, compare_orders
 from fo1_data.benchmarks.confidence_proof import transfer
-from fo1_data.evaluation.matching import Pair, make_pair
+from fo1_data.judging.matching import Pair, make_pair
 from schemas.corpus import CorpusImage, CorpusPhrase, CorpusRegion
 from schemas.labels import LabelKind, Signal
 

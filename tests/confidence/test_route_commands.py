@@ -17,9 +17,9 @@ from fo1_data.config import load_run
 from fo1_data.dataset.reader import open_dataset
 from fo1_data.dataset.validate import validate_dataset
 from fo1_data.errors import CalibrationError, Fo1Error
-from fo1_data.fingerprint import content_sha256
-from fo1_data.labelling import LabellerIdentity
-from fo1_data.run_in_process import run_in_process
+from fo1_data.labelling.identity import LabellerIdentity
+from fo1_data.runs.fingerprint import content_sha256
+from fo1_data.runs.in_process import run_in_process
 from schemas.corpus import CorpusImage
 from schemas.corrections import Correction, correction_line
 from schemas.images import ImageRow, Reject

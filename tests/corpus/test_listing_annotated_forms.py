@@ -8,8 +8,8 @@ import pytest
 from corpus_samples import SAMPLES, coco, jpeg, listed, names, put, voc, write_tar
 from PIL import Image
 
+from fo1_data.corpus.entry_bytes import read_bytes
 from fo1_data.corpus.images import InputLimits, decode_rgb
-from fo1_data.corpus.storage import read_bytes
 from schemas.corpus import CorpusImage
 
 # --- COCO

@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 from corpus_samples import jpeg, listed, names, put, write_lines
 
+from fo1_data.corpus.entry_bytes import read_bytes
 from fo1_data.corpus.images import InputLimits, decode_rgb
-from fo1_data.corpus.storage import read_bytes
 from fo1_data.errors import CorpusError, InputReject
 from schemas.corpus import CorpusImage
 

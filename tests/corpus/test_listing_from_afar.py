@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 from corpus_samples import SAMPLES, coco, jpeg, listed, names, voc, write_tar
 
+from fo1_data.corpus.entry_bytes import read_bytes
 from fo1_data.corpus.images import InputLimits, decode_rgb
 from fo1_data.corpus.readers import read_corpus
-from fo1_data.corpus.storage import read_bytes
 from fo1_data.errors import CorpusError
 
 

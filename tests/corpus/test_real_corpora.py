@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fo1_data.corpus.entry_bytes import read_bytes
 from fo1_data.corpus.frames import oriented_entry
 from fo1_data.corpus.images import InputLimits, decode_rgb
 from fo1_data.corpus.readers import read_corpus
-from fo1_data.corpus.storage import read_bytes
 from schemas.corpus import CorpusImage
 from schemas.images import Reject
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from factories import encode, make_image, make_row
 
+from fo1_data.corpus.entry_bytes import read_bytes
 from fo1_data.corpus.images import InputLimits, decode_rgb
 from fo1_data.corpus.readers import read_corpus
-from fo1_data.corpus.storage import read_bytes
 from fo1_data.dataset.pixels import image_bytes
 from fo1_data.errors import CorpusError, InputReject
 from schemas.corpus import CorpusImage

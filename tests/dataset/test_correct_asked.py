@@ -4,7 +4,7 @@ import pytest
 from factories import make_label, make_row
 from made_corrections import correct
 
-from fo1_data.dataset.apply_corrections import apply_corrections
+from fo1_data.dataset.corrections.apply import apply_corrections
 from schemas.images import Answer, Grounding
 from schemas.labels import LabelKind
 

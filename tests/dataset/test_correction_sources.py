@@ -11,7 +11,7 @@ import pytest
 from factories import make_row
 from made_corrections import correct
 
-from fo1_data.dataset.correction_sources import read_corrections
+from fo1_data.dataset.corrections.sources import read_corrections
 from fo1_data.errors import ConfigError, RunError
 from schemas.corrections import Correction, CorrectionAction, correction_line, parse_corrections
 

@@ -8,12 +8,12 @@ import pytest
 from factories import make_dataset, make_label, make_reject, make_row
 from PIL import Image
 
-from fo1_data.dataset import derive
-from fo1_data.dataset.compare import compare_datasets
-from fo1_data.dataset.publish import accepted_part, publish
 from fo1_data.dataset.reader import open_dataset
-from fo1_data.dataset.remove import remove_image
 from fo1_data.dataset.validate import validate_dataset
+from fo1_data.dataset.versions import derive
+from fo1_data.dataset.versions.compare import compare_datasets
+from fo1_data.dataset.versions.publish import accepted_part, publish
+from fo1_data.dataset.versions.remove import remove_image
 from fo1_data.errors import DatasetError
 from schemas.images import Provenance
 from schemas.labels import Decision, LabelKind, Signal, Source

@@ -10,7 +10,7 @@ from factories import make_answer, make_count, make_dataset, make_row
 from PIL import Image
 
 from fo1_data.corpus.readers import read_corpus
-from fo1_data.dataset.export import export_dataset
+from fo1_data.dataset.exports.export import export_dataset
 from fo1_data.errors import ConfigError, DatasetError
 from schemas.corpus import CorpusImage
 from schemas.images import ImageRow

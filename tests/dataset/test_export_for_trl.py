@@ -12,8 +12,8 @@ from transformers.models.qwen2_vl.image_processing_qwen2_vl import Qwen2VLImageP
 from transformers.models.qwen2_vl.video_processing_qwen2_vl import Qwen2VLVideoProcessor
 from trl.trainer.sft_trainer import DataCollatorForVisionLanguageModeling
 
-from fo1_data.dataset.export import export_dataset
-from fo1_data.dataset.export_messages import image_turns
+from fo1_data.dataset.exports.export import export_dataset
+from fo1_data.dataset.exports.messages import image_turns
 from fo1_data.model.checkpoint import find_checkpoint
 from schemas.images import ImageRow
 

@@ -5,10 +5,10 @@ import json
 import pytest
 from factories import make_answer, make_count, make_dataset, make_row
 
-from fo1_data.dataset.apply_corrections import apply_corrections
-from fo1_data.dataset.correction_diffs import RowDiff
-from fo1_data.dataset.export import export_dataset
-from fo1_data.dataset.merge import merge_corrections
+from fo1_data.dataset.corrections.apply import apply_corrections
+from fo1_data.dataset.exports.export import export_dataset
+from fo1_data.dataset.exports.preference_pairs import RowDiff
+from fo1_data.dataset.versions.merge import merge_corrections
 from fo1_data.errors import DatasetError
 from schemas.corrections import Correction
 from schemas.images import Grounding

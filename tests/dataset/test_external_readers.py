@@ -13,7 +13,7 @@ from datasets import load_dataset
 from factories import make_count, make_dataset, make_reject, make_row
 from PIL import Image
 
-from fo1_data.dataset.publish import publish
+from fo1_data.dataset.versions.publish import publish
 from schemas.images import ImageRow
 from schemas.parquet import IMAGE_SCHEMA
 

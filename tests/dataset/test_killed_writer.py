@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from fo1_data.dataset.compare import compare_datasets
 from fo1_data.dataset.reader import open_dataset
 from fo1_data.dataset.validate import validate_dataset
+from fo1_data.dataset.versions.compare import compare_datasets
 
 WRITER = """
 import os, signal, sys

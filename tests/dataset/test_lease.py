@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from fo1_data.corpus.storage import open_store
 from fo1_data.dataset.lease import Lease, LeaseRecord, current_lease, is_stale, process_started, this_host
 from fo1_data.errors import LeaseError
+from fo1_data.storage.store import open_store
 
 HOLDER = """
 import sys
-from fo1_data.corpus.storage import open_store
+from fo1_data.storage.store import open_store
 from fo1_data.dataset.lease import Lease
 lease = Lease(open_store(sys.argv[1]))
 print("held", flush=True)

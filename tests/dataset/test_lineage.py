@@ -4,9 +4,9 @@ import pytest
 from factories import make_dataset, make_row
 from made_corrections import correct
 
-from fo1_data.dataset.lineage import describe_inputs, trace, write_lineage
-from fo1_data.dataset.merge import merge_corrections
-from fo1_data.dataset.publish import publish
+from fo1_data.dataset.versions.lineage import describe_inputs, trace, write_lineage
+from fo1_data.dataset.versions.merge import merge_corrections
+from fo1_data.dataset.versions.publish import publish
 from fo1_data.errors import ConfigError
 
 

@@ -9,17 +9,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from made_corrections import correct, corrections_of
 
-from fo1_data.dataset.apply_corrections import apply_corrections
-from fo1_data.dataset.compare import compare_datasets, differing_columns
-from fo1_data.dataset.correction_sources import read_corrections
-from fo1_data.dataset.derive import VersionWriter
+from fo1_data.dataset.corrections.apply import apply_corrections
+from fo1_data.dataset.corrections.routed_like import routed_like
+from fo1_data.dataset.corrections.sources import read_corrections
 from fo1_data.dataset.human_labels import is_locked, is_stale
-from fo1_data.dataset.merge import merge_corrections
-from fo1_data.dataset.publish import publish
 from fo1_data.dataset.reader import open_dataset
-from fo1_data.dataset.remove import remove_image
-from fo1_data.dataset.routed_like import routed_like
 from fo1_data.dataset.validate import validate_dataset
+from fo1_data.dataset.versions.compare import compare_datasets, differing_columns
+from fo1_data.dataset.versions.derive import VersionWriter
+from fo1_data.dataset.versions.merge import merge_corrections
+from fo1_data.dataset.versions.publish import publish
+from fo1_data.dataset.versions.remove import remove_image
 from fo1_data.errors import DatasetError
 from schemas.corrections import correction_line
 from schemas.images import Grounding

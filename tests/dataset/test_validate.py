@@ -9,8 +9,8 @@ from factories import make_answer, make_count, make_dataset, make_reject, make_r
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fo1_data.dataset.finalise import write_rows
 from fo1_data.dataset.reader import open_dataset
+from fo1_data.dataset.stored_rows import write_rows
 from fo1_data.dataset.validate import row_problems, validate_dataset
 from fo1_data.errors import DatasetError
 from schemas.images import ImageRow

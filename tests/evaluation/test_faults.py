@@ -5,9 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_scores import perfect_row, scene_gold
 
-from fo1_data.confidence.correctness import judge_pairs
 from fo1_data.evaluation.faults import Faults, Mistakes, find_faults
-from fo1_data.evaluation.matching import GoldIndex, make_pair
+from fo1_data.judging.correctness import judge_pairs
+from fo1_data.judging.matching import GoldIndex, make_pair
 from schemas.labels import Label, LabelKind
 
 

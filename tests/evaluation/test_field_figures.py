@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from fo1_data.evaluation.caption_figures import cider, token_f1
 from fo1_data.evaluation.captions import score_captions, score_texts
 from fo1_data.evaluation.coco_figures import score_detections, score_recall
-from fo1_data.evaluation.matching import make_pair
 from fo1_data.evaluation.phrase_figures import score_phrases
 from fo1_data.evaluation.scores import evaluate
+from fo1_data.judging.matching import make_pair
 from schemas.corpus import CorpusAnswer, CorpusImage, CorpusPhrase, CorpusRegion
 from schemas.images import Answer, Grounding
 from schemas.labels import LabelKind

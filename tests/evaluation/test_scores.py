@@ -6,10 +6,10 @@ from hypothesis import strategies as st
 
 from fo1_data.confidence.risk_figures import auroc, expected_calibration_error
 from fo1_data.errors import UsageError
-from fo1_data.evaluation.captions import says
-from fo1_data.evaluation.matching import make_pair, match
 from fo1_data.evaluation.scores import evaluate
-from fo1_data.evaluation.words import edit_distance
+from fo1_data.judging.matching import make_pair, match
+from fo1_data.judging.texts import says
+from fo1_data.judging.words import edit_distance
 from fo1_data.synthetic.gold import gold_of
 from fo1_data.synthetic.scenes import make_scene
 from schemas.corpus import CorpusImage

@@ -11,7 +11,7 @@ from factories import make_dataset, make_row
 from PIL import Image
 
 from fo1_data.confidence.routing import BEYOND_BUDGET
-from fo1_data.dataset.merge import merge_corrections
+from fo1_data.dataset.versions.merge import merge_corrections
 from schemas.corrections import parse_corrections
 from schemas.labels import Decision, Signal
 

@@ -9,8 +9,8 @@ pytest.importorskip("torch")
 from fo1_data.corpus.readers import read_corpus
 from fo1_data.dataset.reader import open_dataset
 from fo1_data.evaluation.scores import evaluate
-from fo1_data.run_in_process import run_in_process
-from fo1_data.run_steps import Unwatched
+from fo1_data.runs.in_process import run_in_process
+from fo1_data.runs.watcher import Unwatched
 from fo1_data.synthetic.gold import gold_of
 from fo1_data.synthetic.scenes import make_scene
 from schemas.jobs import RunConfig

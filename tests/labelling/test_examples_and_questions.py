@@ -10,20 +10,20 @@ pytest.importorskip("torch")
 from random_checkpoint import write_random_checkpoint
 
 from fo1_data.corpus.images import InputLimits
-from fo1_data.dataset.apply_corrections import apply_corrections
-from fo1_data.dataset.export_messages import image_turns
+from fo1_data.dataset.corrections.apply import apply_corrections
+from fo1_data.dataset.exports.messages import image_turns
 from fo1_data.dataset.validate import row_problems
-from fo1_data.label_examples import with_examples
-from fo1_data.labelling import ImageLabeller
+from fo1_data.labelling.examples import with_examples
+from fo1_data.labelling.image_labeller import ImageLabeller
 from fo1_data.model.parsing import parse_reasoned
 from fo1_data.model.prompts import own_question
 from fo1_data.proposals.proposer import Proposals
 from fo1_data.synthetic.gold import gold_of
 from fo1_data.synthetic.scenes import make_scene
-from fo1_data.training.dataset_samples import Example, open_example, show
-from fo1_data.training.example_source import ExampleSource
-from fo1_data.training.row_gold import read_row
-from fo1_data.training.samples import draw_questions
+from fo1_data.training.samples.open_examples import Example, open_example, show
+from fo1_data.training.samples.questions import draw_questions
+from fo1_data.training.samples.row_gold import read_row
+from fo1_data.training.samples.source import ExampleSource
 from fo1_data.training.settings import TrainConfig
 from schemas.corpus import CorpusAnswer, CorpusExample, CorpusImage, CorpusRegion
 from schemas.corrections import Correction

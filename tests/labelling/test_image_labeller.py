@@ -9,7 +9,7 @@ from PIL import Image
 from random_checkpoint import write_random_checkpoint
 
 from fo1_data.errors import ConfigError
-from fo1_data.labelling import ImageLabeller, split_of
+from fo1_data.labelling.image_labeller import ImageLabeller, split_of
 from schemas.corpus import CorpusImage, CorpusPhrase, CorpusRegion
 from schemas.images import RejectStage
 from schemas.jobs import RunConfig

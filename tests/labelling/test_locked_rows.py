@@ -7,11 +7,11 @@ import pytest
 pytest.importorskip("torch")
 
 from fo1_data.dataset.human_labels import is_stale
-from fo1_data.dataset.merge import merge_corrections
 from fo1_data.dataset.reader import open_dataset
 from fo1_data.dataset.validate import validate_dataset
-from fo1_data.run_in_process import run_in_process
-from fo1_data.run_steps import Unwatched
+from fo1_data.dataset.versions.merge import merge_corrections
+from fo1_data.runs.in_process import run_in_process
+from fo1_data.runs.watcher import Unwatched
 from fo1_data.synthetic.gold import write_scenes
 from schemas.corrections import Correction
 from schemas.jobs import RunConfig

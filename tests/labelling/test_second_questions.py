@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fo1_data.confidence.signals import SIGNALS
-from fo1_data.labelling import ImageLabeller
+from fo1_data.labelling.image_labeller import ImageLabeller
 from fo1_data.synthetic.gold import gold_of
 from fo1_data.synthetic.scenes import make_scene
 from schemas.corpus import CorpusImage

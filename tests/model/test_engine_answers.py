@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from fo1_data.model.checkpoint import BUNDLED, Checkpoint, load_checkpoint
-from fo1_data.model.engine import Fo1Engine, OpenImage, Question
-from fo1_data.model.plain_loop import answer_alone
+from fo1_data.model.engine.engine import Fo1Engine, OpenImage, Question
+from fo1_data.model.engine.plain_loop import answer_alone
 
 LONGEST = 12
 QUESTIONS = [
@@ -139,7 +139,7 @@ def test_running_out_of_memory_splits_and_goes_on(
     """A device that holds two images at a time, and four questions."""
     import torch
 
-    from fo1_data.model import question_batch
+    from fo1_data.model.engine import question_batch
 
     whole = Fo1Engine(random_checkpoint)
     opened = whole.open(PICTURES)

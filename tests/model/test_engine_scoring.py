@@ -9,8 +9,8 @@ from PIL import Image
 from transformers import DynamicCache
 
 from fo1_data.model.checkpoint import BUNDLED, Checkpoint, load_checkpoint
-from fo1_data.model.engine import Fo1Engine, OpenImage, Question
-from fo1_data.model.generation import Generation
+from fo1_data.model.engine.engine import Fo1Engine, OpenImage, Question
+from fo1_data.model.engine.generation import Generation
 from fo1_data.model.region_fusion import embed_prompt
 from fo1_data.model.rotary import text_positions
 from fo1_data.synthetic.scenes import make_scene

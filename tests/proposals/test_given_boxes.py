@@ -15,7 +15,7 @@ from fo1_data.boxes import as_boxes, iou_matrix
 from fo1_data.errors import ConfigError, CorpusError
 from fo1_data.proposals.corpus_boxes import AutoBoxes
 from fo1_data.proposals.detector_boxes import DetectorBoxes, select_boxes
-from fo1_data.proposals.proposer import load_proposer
+from fo1_data.proposals.load import load_proposer
 from schemas.corpus import CorpusImage, CorpusPhrase, CorpusRegion
 
 IMAGE = Image.new("RGB", (100, 80))

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from fo1_data.errors import CheckpointError
-from fo1_data.proposals.proposer import load_proposer
+from fo1_data.proposals.load import load_proposer
 from schemas.corpus import CorpusImage
 
 WORDS = ["cat", "dog", "traffic light", "object"]

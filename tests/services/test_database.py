@@ -19,7 +19,7 @@ from fastapi import FastAPI
 from running_service import make_settings
 from sqlalchemy import func, select, text
 
-import services.review.models  # noqa: F401 - its tables belong to the same base
+import services.database.review_tables  # noqa: F401 - its tables belong to the same base
 from fo1_data.cli.main import main
 from fo1_data.errors import ConfigError
 from services.database.engine import open_database

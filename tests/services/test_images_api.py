@@ -14,9 +14,9 @@ from PIL import ExifTags, Image, ImageColor
 from running_service import Running, make_settings, run_app
 from test_datasets_api import registered
 
-from fo1_data.corpus import reach
 from fo1_data.corpus.frames import orient_boxes
 from fo1_data.corpus.images import InputLimits, decode_rgb, image_id_of
+from fo1_data.storage import reach
 from schemas.images import EncodedImage, ImageRow
 from services.security.signing import DAY_S, UrlSigner
 

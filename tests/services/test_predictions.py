@@ -11,14 +11,14 @@ import pytest
 from factories import encode, make_image
 from running_service import Running, make_settings, run_app
 
-from fo1_data.live_labelling import LiveLabeller, LiveProblem
+from fo1_data.labelling.live import LiveLabeller, LiveProblem
 from schemas.labels import LabelKind
 from schemas.live import LiveAnswer, LiveRequest
 from schemas.regions import Region, make_region_id
+from services.label_studio.labelling_config import CONFIG
+from services.label_studio.ml_protocol import drawn_in, names_of, question_for
 from services.predictions.deployment import PredictorDeployment
-from services.predictions.label_studio import drawn_in, names_of, question_for
 from services.predictions.service import Predictions
-from services.review.labelling_config import CONFIG
 
 IMAGE = encode(make_image(1, 96, 64, [(8, 8, 40, 40), (50, 20, 80, 50)]))
 IMAGE_ID = hashlib.sha256(IMAGE).hexdigest()

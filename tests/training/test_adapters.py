@@ -6,8 +6,8 @@ import torch
 from fo1_data.errors import ConfigError
 from fo1_data.model.checkpoint import describe, load_checkpoint
 from fo1_data.synthetic.gold import write_scenes
-from fo1_data.training.batches import Batches
-from fo1_data.training.example_source import ExampleSource
+from fo1_data.training.samples.batches import Batches
+from fo1_data.training.samples.source import ExampleSource
 from fo1_data.training.settings import TrainConfig, load_train_config
 from fo1_data.training.stages import new_token_ids
 from fo1_data.training.trainer import Trainer, train

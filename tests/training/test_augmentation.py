@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 from fo1_data.corpus.images import InputLimits
-from fo1_data.training.augmentation import augment, can_be_cropped, can_be_mirrored
-from fo1_data.training.dataset_samples import Example
-from fo1_data.training.example_source import ExampleSource
-from fo1_data.training.rare_regions import NameIndex, RareRegions
-from fo1_data.training.samples import Known, Trust
+from fo1_data.training.samples.augmentation import augment, can_be_cropped, can_be_mirrored
+from fo1_data.training.samples.open_examples import Example
+from fo1_data.training.samples.questions import Known, Trust
+from fo1_data.training.samples.rare_regions import NameIndex, RareRegions
+from fo1_data.training.samples.source import ExampleSource
 from fo1_data.training.settings import TrainConfig
 from schemas.corpus import CorpusAnswer, CorpusCount, CorpusImage, CorpusPhrase, CorpusRegion
 from schemas.labels import LabelKind

@@ -10,11 +10,11 @@ from fo1_data.corpus.images import InputLimits
 from fo1_data.errors import CorpusError
 from fo1_data.model.checkpoint import load_checkpoint
 from fo1_data.synthetic.gold import write_scenes
-from fo1_data.training.batches import Batches
-from fo1_data.training.dataset_samples import MAX_BOXES, open_example, show
-from fo1_data.training.distractors import load_distractors, with_distractors
-from fo1_data.training.example_source import ExampleSource
-from fo1_data.training.samples import region_questions, with_names_as_phrases
+from fo1_data.training.samples.batches import Batches
+from fo1_data.training.samples.distractors import load_distractors, with_distractors
+from fo1_data.training.samples.open_examples import MAX_BOXES, open_example, show
+from fo1_data.training.samples.questions import region_questions, with_names_as_phrases
+from fo1_data.training.samples.source import ExampleSource
 from fo1_data.training.settings import TrainConfig
 from fo1_data.training.trainer import train
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fo1_data.training.samples import Known, Trust, draw_questions, with_names_as_phrases
+from fo1_data.training.samples.questions import Known, Trust, draw_questions, with_names_as_phrases
 from schemas.corpus import CorpusPhrase, CorpusRegion
 from schemas.labels import LabelKind
 

@@ -14,10 +14,10 @@ from fo1_data.corpus.images import InputLimits
 from fo1_data.dataset.human_labels import human_label, with_caption_label
 from fo1_data.dataset.pixels import read_uri
 from fo1_data.errors import InputReject
-from fo1_data.training.dataset_samples import open_example, row_example, show
-from fo1_data.training.negatives import PhraseBook
-from fo1_data.training.row_gold import read_row
-from fo1_data.training.samples import Trust, draw_questions, with_names_as_phrases
+from fo1_data.training.samples.negatives import PhraseBook
+from fo1_data.training.samples.open_examples import open_example, row_example, show
+from fo1_data.training.samples.questions import Trust, draw_questions, with_names_as_phrases
+from fo1_data.training.samples.row_gold import read_row
 from fo1_data.training.settings import TrainConfig
 from schemas.corpus import CorpusImage, CorpusPhrase, CorpusRegion
 from schemas.images import EncodedImage, Grounding

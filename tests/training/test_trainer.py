@@ -9,13 +9,13 @@ from random_checkpoint import write_random_checkpoint
 
 torch = pytest.importorskip("torch")
 
-from fo1_data.dataset.lineage import trace  # noqa: E402
+from fo1_data.dataset.versions.lineage import trace  # noqa: E402
 from fo1_data.errors import CheckpointError, ConfigError, DatasetError  # noqa: E402
 from fo1_data.model.checkpoint import load_checkpoint  # noqa: E402
 from fo1_data.synthetic.gold import write_scenes  # noqa: E402
-from fo1_data.training.batches import Batches, TrainingImage  # noqa: E402
-from fo1_data.training.example_source import ExampleSource  # noqa: E402
 from fo1_data.training.optimiser import learning_rate  # noqa: E402
+from fo1_data.training.samples.batches import Batches, TrainingImage  # noqa: E402
+from fo1_data.training.samples.source import ExampleSource  # noqa: E402
 from fo1_data.training.settings import TrainConfig, load_train_config  # noqa: E402
 from fo1_data.training.stages import new_token_ids  # noqa: E402
 from fo1_data.training.trainer import Trainer, train  # noqa: E402

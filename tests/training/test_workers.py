@@ -12,15 +12,15 @@ from factories import make_dataset, make_row
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fo1_data.dataset.lineage import trace
-from fo1_data.dataset.publish import publish
+from fo1_data.dataset.versions.lineage import trace
+from fo1_data.dataset.versions.publish import publish
 from fo1_data.synthetic.gold import write_scenes
-from fo1_data.training.batches import weight_of
-from fo1_data.training.dataset_samples import row_example
-from fo1_data.training.example_source import ExampleSource, Group
-from fo1_data.training.negatives import PhraseBook
 from fo1_data.training.run_folder import forget_steps_after
-from fo1_data.training.samples import Known, draw_questions
+from fo1_data.training.samples.batches import weight_of
+from fo1_data.training.samples.negatives import PhraseBook
+from fo1_data.training.samples.open_examples import row_example
+from fo1_data.training.samples.questions import Known, draw_questions
+from fo1_data.training.samples.source import ExampleSource, Group
 from fo1_data.training.settings import TrainConfig
 from fo1_data.training.trainer import train
 from fo1_data.training.workers import Workers

@@ -19,7 +19,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from fo1_data.corpus.forms.annotations import (
+from fo1_data.corpus.forms.record_fields import (
     NAME_KEYS,
     box_of,
     id_of,

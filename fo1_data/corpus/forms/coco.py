@@ -12,27 +12,26 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from fo1_data.corpus.addresses import base_name, join, parent
-from fo1_data.corpus.forms.annotations import (
-    box_of,
-    entry_of_record,
-    id_of,
-    keep_region_meta,
-    objects_of,
-    places_beside,
-    text_of,
-    validation_text,
-    whole_number,
-)
+from fo1_data.corpus.forms.annotations import entry_of_record, places_beside
 from fo1_data.corpus.forms.benchmarks import (
     is_benchmark_record,
     is_referring_coco,
     read_records,
     referring_records,
 )
+from fo1_data.corpus.forms.record_fields import (
+    box_of,
+    id_of,
+    keep_region_meta,
+    objects_of,
+    text_of,
+    validation_text,
+    whole_number,
+)
 from fo1_data.corpus.places import ImagePlaces, listing_reject
-from fo1_data.corpus.streams import one_line, read_whole
 from fo1_data.errors import CorpusError
+from fo1_data.storage.addresses import base_name, join, parent
+from fo1_data.storage.streams import one_line, read_whole
 from schemas.corpus import CorpusImage, CorpusRegion
 from schemas.images import Reject
 

@@ -11,11 +11,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fo1_data.corpus.forms.annotations import NAME_KEYS, entry_of_record, places_beside
+from fo1_data.corpus.forms.annotations import entry_of_record, places_beside
 from fo1_data.corpus.forms.benchmarks import is_benchmark_record, read_records
+from fo1_data.corpus.forms.record_fields import NAME_KEYS
 from fo1_data.corpus.places import listing_reject
-from fo1_data.corpus.streams import one_line, open_seekable, open_stream
 from fo1_data.errors import CorpusError
+from fo1_data.storage.streams import one_line, open_seekable, open_stream
 from schemas.corpus import CorpusImage
 from schemas.images import Reject
 

@@ -11,9 +11,7 @@ from xml.etree import ElementTree
 
 from pydantic import ValidationError
 
-from fo1_data.corpus.addresses import base_name, join, parent
-from fo1_data.corpus.downloads import download
-from fo1_data.corpus.forms.annotations import (
+from fo1_data.corpus.forms.record_fields import (
     box_of,
     keep_region_meta,
     text_of,
@@ -21,8 +19,10 @@ from fo1_data.corpus.forms.annotations import (
     whole_number,
 )
 from fo1_data.corpus.places import ImagePlaces, listing_reject
-from fo1_data.corpus.streams import one_line
 from fo1_data.errors import InputReject
+from fo1_data.storage.addresses import base_name, join, parent
+from fo1_data.storage.downloads import download
+from fo1_data.storage.streams import one_line
 from schemas.corpus import CorpusImage, CorpusRegion
 from schemas.images import Reject
 

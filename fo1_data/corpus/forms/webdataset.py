@@ -15,12 +15,12 @@ from typing import IO, Any
 
 from pydantic import ValidationError
 
-from fo1_data.corpus.addresses import local_path
 from fo1_data.corpus.archives import BROKEN_TAR, StrictTarInfo, text_name
-from fo1_data.corpus.forms.annotations import fields_of_record, validation_text
+from fo1_data.corpus.forms.record_fields import fields_of_record, validation_text
 from fo1_data.corpus.places import listing_reject
-from fo1_data.corpus.streams import one_line, open_stream
 from fo1_data.errors import CorpusError
+from fo1_data.storage.addresses import local_path
+from fo1_data.storage.streams import one_line, open_stream
 from schemas.corpus import CorpusImage
 from schemas.images import Reject
 

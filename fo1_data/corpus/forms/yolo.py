@@ -15,10 +15,10 @@ import numpy as np
 import yaml
 
 from fo1_data.boxes import as_boxes, cxcywh_to_xyxy
-from fo1_data.corpus.addresses import base_name, join, parent, suffix_of
 from fo1_data.corpus.places import ImagePlaces, kind_of, listing_reject, walk
-from fo1_data.corpus.streams import one_line, read_whole
 from fo1_data.errors import CorpusError
+from fo1_data.storage.addresses import base_name, join, parent, suffix_of
+from fo1_data.storage.streams import one_line, read_whole
 from schemas.corpus import CorpusImage, CorpusRegion
 from schemas.images import Reject
 

@@ -2,8 +2,8 @@
 
 from alembic import context
 
+from services.database import review_tables as _review_tables  # noqa: F401 - registers its tables
 from services.database.models import Base
-from services.review import models as _of_reviews  # noqa: F401 - its tables are on the same base
 
 connection = context.config.attributes["connection"]
 context.configure(connection=connection, target_metadata=Base.metadata, render_as_batch=True)

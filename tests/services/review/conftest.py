@@ -24,7 +24,7 @@ from schemas.live import LiveAnswer, LiveRequest
 from schemas.regions import Region, make_region_id
 from services.app import create_app
 from services.context import Context
-from services.label_studio_server import USERNAME, LabelStudioServer, install, start
+from services.label_studio.server import USERNAME, LabelStudioServer, install, start
 from services.security.keys import Scope, create_key
 
 TOKEN = "f" * 40

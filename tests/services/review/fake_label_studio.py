@@ -1,7 +1,7 @@
 """A Label Studio in memory that can be made to fail as the real one cannot: the client's transport.
 
-Knows the requests that `services.review.client` sends and answers in the real one's forms (the tests with the
-real one check the same flows). `fault` decides what goes wrong at each request.
+Knows the requests that `services.label_studio.client` sends and answers in the real one's forms (the tests
+with the real one check the same flows). `fault` decides what goes wrong at each request.
 """
 
 import itertools

@@ -11,22 +11,23 @@ import httpx
 from factories import make_dataset, make_row
 from running_service import make_settings
 
-from fo1_data.corpus.storage import open_store
 from fo1_data.dataset.manifest import read_manifest
+from fo1_data.storage.store import open_store
 from schemas.corrections import Correction
 from schemas.images import ImageRow
 from schemas.labels import Decision
 from services.database.engine import Database, open_database
 from services.database.migrate import migrate
+from services.database.review_tables import Review
 from services.datasets import registry
-from services.review import inbox, repository, service
-from services.review.client import LabelStudio
-from services.review.inbox import Inbox
-from services.review.lease import Holder
+from services.label_studio.client import LabelStudio
+from services.review import item_repository, repository, service
+from services.review.inbox import deliveries
+from services.review.inbox.deliveries import Inbox
+from services.review.inbox.pull import Pull, Pulled
 from services.review.live import LiveBackend
-from services.review.models import Review
-from services.review.pull import Pull, Pulled
-from services.review.push import Push
+from services.review.outbox.holder import Holder
+from services.review.outbox.push import Push
 from services.settings import Settings
 
 URL = "http://label-studio.test"
@@ -82,7 +83,7 @@ class Bench:
 
     async def counts(self) -> dict[str, int]:
         async with self.database.reading() as session:
-            found = await repository.count_items(session, self.review_id)
+            found = await item_repository.count_items(session, self.review_id)
         return {state: number for (_, state), number in found.items()}
 
     async def annotations(self) -> dict[str, int]:
@@ -103,7 +104,7 @@ class Bench:
 
     async def hear(self, payload: dict[str, Any]) -> None:
         async with self.database.writing() as session:
-            await inbox.keep(session, inbox.deliveries_of(self.review_id, payload))
+            await deliveries.keep(session, deliveries.deliveries_of(self.review_id, payload))
 
     async def look(self, times: int = 6) -> None:
         """Look into what was heard until nothing is left."""

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from schemas.images import Answer, Grounding, ImageRow
 from schemas.labels import Decision, Label, LabelKind
 from schemas.regions import Box, make_region_id
-from services.review.convert import result_of
-from services.review.shown import ShownAnswer, ShownCount, ShownImage, ShownPhrase, ShownRegion
+from services.label_studio.convert import result_of
+from services.label_studio.shown import ShownAnswer, ShownCount, ShownImage, ShownPhrase, ShownRegion
 
 IMAGE_ID = "ab" * 32
 

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from review_samples import edited, make_shown, shown_images
 
-from services.review.agreement import SAME, Vote, agreement, iou, normalised, resolve
-from services.review.convert import Said, read_result, result_of
-from services.review.shown import ShownImage
+from services.label_studio.convert import Said, read_result, result_of
+from services.label_studio.shown import ShownImage
+from services.review.inbox.agreement import SAME, Vote, agreement, iou, normalised, resolve
 
 SHOWN = make_shown()
 

@@ -13,17 +13,17 @@ from hypothesis import strategies as st
 from review_bench import open_bench, review_rows
 from review_samples import TEXTS, asked_row, older_config, shown_images
 
-from fo1_data.dataset.apply_corrections import apply_corrections
+from fo1_data.dataset.corrections.apply import apply_corrections
 from schemas.corrections import Correction, CorrectionAction
 from schemas.images import ImageRow
 from schemas.labels import Decision, LabelKind
-from services.review.agreement import SAME, agreement
-from services.review.answers import answer_entries, read_answers
-from services.review.connection import LabelStudioGone
-from services.review.convert import box_to_percent, ls_task, read_result, result_of
-from services.review.differences import Submission, corrections_of
-from services.review.labelling_config import CONFIG, LIVE_CONFIG, with_answers
-from services.review.shown import ShownAnswer, ShownImage, ShownPhrase, only_asked, shown_image, unpack
+from services.label_studio.answers import answer_entries, read_answers
+from services.label_studio.connection import LabelStudioGone
+from services.label_studio.convert import box_to_percent, ls_task, read_result, result_of
+from services.label_studio.labelling_config import CONFIG, LIVE_CONFIG, with_answers
+from services.label_studio.shown import ShownAnswer, ShownImage, ShownPhrase, only_asked, shown_image, unpack
+from services.review.inbox.agreement import SAME, agreement
+from services.review.inbox.differences import Submission, corrections_of
 
 BY = Submission("key/1", "ann@example.org", "2026-01-02T03:04:05.000006Z", 12.5)
 SIZE = (200, 150)

@@ -11,9 +11,9 @@ from fake_label_studio import FakeLabelStudio
 from review_bench import Bench, make_review_dataset, open_bench
 from sqlalchemy import text
 
+from services.database.review_tables import Review
 from services.datasets import repository as datasets
 from services.review import repository, service
-from services.review.models import Review
 
 WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
 

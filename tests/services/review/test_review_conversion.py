@@ -14,7 +14,7 @@ from review_samples import boxes, edited, make_shown, shown_images
 from fo1_data.corpus.images import InputLimits, decode_rgb
 from schemas.corrections import CorrectionAction
 from schemas.labels import Decision, Label, LabelKind, Source
-from services.review.convert import (
+from services.label_studio.convert import (
     box_to_percent,
     counts_text,
     ls_task,
@@ -22,9 +22,9 @@ from services.review.convert import (
     read_result,
     result_of,
 )
-from services.review.differences import STILL_PX, Submission, corrections_of, parse_counts
-from services.review.labelling_config import CONFIG
-from services.review.shown import ShownCount, ShownImage, doubt_of, shown_image, unpack
+from services.label_studio.labelling_config import CONFIG
+from services.label_studio.shown import ShownCount, ShownImage, doubt_of, shown_image, unpack
+from services.review.inbox.differences import STILL_PX, Submission, corrections_of, parse_counts
 
 BY = Submission("key/1", "ann@example.org", "2026-01-02T03:04:05.000006Z", 12.5)
 

@@ -7,13 +7,13 @@ from factories import make_row
 from review_samples import edited, make_shown
 
 from fo1_data.confidence.routing import BEYOND_BUDGET
-from fo1_data.dataset.apply_corrections import apply_corrections
+from fo1_data.dataset.corrections.apply import apply_corrections
 from schemas.corrections import Correction, CorrectionAction, Lane
 from schemas.labels import Decision, LabelKind, Source
 from schemas.regions import make_region_id
-from services.review.convert import box_to_percent, read_result, result_of
-from services.review.differences import Submission, corrections_of
-from services.review.shown import ShownCount, ShownImage, only_asked, shown_image
+from services.label_studio.convert import box_to_percent, read_result, result_of
+from services.label_studio.shown import ShownCount, ShownImage, only_asked, shown_image
+from services.review.inbox.differences import Submission, corrections_of
 
 BY = Submission("key/1", "ann@example.org", "2026-01-02T03:04:05.000006Z", 12.5, Lane.AUDIT, True)
 

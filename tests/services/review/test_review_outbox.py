@@ -17,12 +17,12 @@ from fo1_data.errors import RunError
 from schemas.images import ImageRow
 from schemas.labels import Decision
 from services.datasets import repository as datasets
+from services.label_studio.connection import LabelStudioGone, LabelStudioLost
+from services.label_studio.shown import shown_image
 from services.problems import Problem
-from services.review import repository
-from services.review.connection import LabelStudioGone, LabelStudioLost
-from services.review.lease import Holder
-from services.review.repository import spread
-from services.review.shown import shown_image
+from services.review import item_repository
+from services.review.item_repository import spread
+from services.review.outbox.holder import Holder
 
 FAULTS = ("refuse", "500", "500-taken", "timeout-taken", "timeout-late")
 
@@ -127,7 +127,7 @@ async def test_one_wrong_task_does_not_stop_the_others(
         assert await bench.counts() == {"sent": 9, "refused": 1}
         assert len(fake.tasks) == 9
         async with bench.database.reading() as session:
-            (item,) = await repository.items_in(session, bench.review_id, "refused", 9)
+            (item,) = await item_repository.items_in(session, bench.review_id, "refused", 9)
         assert "this task is wrong" in (item.error or "")
 
 

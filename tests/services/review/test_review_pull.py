@@ -14,9 +14,9 @@ from review_bench import Bench, make_review_dataset, open_bench
 from review_samples import edited
 
 from schemas.images import ImageRow
-from services.review import repository
-from services.review.connection import LabelStudioLost
-from services.review.shown import shown_image
+from services.label_studio.connection import LabelStudioLost
+from services.label_studio.shown import shown_image
+from services.review import item_repository, repository
 from services.review.worker import ReviewWorker
 
 
@@ -204,7 +204,7 @@ async def test_one_review_that_fails_stops_no_other(
     other = make_review_dataset(tmp_path / "other", 2)
     async with pushed(home, dataset) as bench, bench.and_another(other[0]) as newer:
         async with bench.database.writing() as session:
-            for item in await repository.items_in(session, bench.review_id, "sent", 99):
+            for item in await item_repository.items_in(session, bench.review_id, "sent", 99):
                 item.shown = b"no longer what it was"
         fake: FakeLabelStudio = bench.fake  # type: ignore[attr-defined]
         task = fake.task_of(dataset[1][0].image_id)
@@ -331,7 +331,7 @@ async def test_a_life_of_annotations_under_faults(
             for one in task["annotations"]
         }
         async with bench.database.reading() as session:
-            items = await repository.items_in(session, bench.review_id, "sent", 99)
+            items = await item_repository.items_in(session, bench.review_id, "sent", 99)
             said = await repository.annotations_of_items(session, [item.id for item in items])
         assert {one.ls_annotation_id: one.state for one in said if one.state != "deleted"} == expected
         assert len(said) == len({one.ls_annotation_id for one in said})

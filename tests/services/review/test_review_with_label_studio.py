@@ -20,9 +20,9 @@ from review_samples import asked_row, edited, older_config
 
 from fo1_data.dataset.reader import open_dataset
 from schemas.labels import Decision, LabelKind, Source
-from services.label_studio_server import LabelStudioServer, install
-from services.review.labelling_config import CONFIG
-from services.review.shown import shown_image
+from services.label_studio.labelling_config import CONFIG
+from services.label_studio.server import LabelStudioServer, install
+from services.label_studio.shown import shown_image
 
 pytestmark = pytest.mark.timeout(600)
 

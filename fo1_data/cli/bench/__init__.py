@@ -1,0 +1,1 @@
+"""`fo1 bench`: one file a benchmark."""

@@ -1,0 +1,16 @@
+"""The encoded bytes of a corpus entry, from wherever it lies: a file, an archive member or a video frame."""
+
+from fo1_data.corpus.archives import read_member
+from fo1_data.corpus.images import InputLimits
+from fo1_data.corpus.videos import is_video, read_frame
+from fo1_data.storage.downloads import download
+from schemas.corpus import CorpusImage
+
+
+def read_bytes(entry: CorpusImage, limits: InputLimits) -> bytes:
+    """The encoded bytes of an entry's image; raises InputReject(stage `fetch`)."""
+    if entry.inner is not None and is_video(entry.uri):
+        return read_frame(entry)
+    if entry.inner is not None:
+        return read_member(entry, limits)
+    return download(entry.uri, max_bytes=limits.max_bytes, timeout_s=limits.download_timeout_s)

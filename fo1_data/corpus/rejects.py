@@ -1,0 +1,23 @@
+"""Rows of the rejects made of a corpus entry: one that cannot be used, or that the run gave up."""
+
+from fo1_data.errors import InputReject
+from schemas.corpus import CorpusImage
+from schemas.images import Reject, RejectStage
+
+
+def reject_from(entry: CorpusImage, error: InputReject) -> Reject:
+    """The row of an input that cannot be used."""
+    return Reject(
+        uri=entry.name,
+        stage=RejectStage(error.stage),
+        reason=error.reason,
+        message=error.message,
+        replayable=error.replayable,
+        source=entry.model_dump_json(exclude_defaults=True),
+    )
+
+
+def reject_of(entry: CorpusImage, stage: RejectStage, reason: str, message: str) -> Reject:
+    """An entry that the machinery, not the file, gave up: worth another try later."""
+    told = " ".join(message.split())[:500]
+    return reject_from(entry, InputReject(stage, reason, told, replayable=True))

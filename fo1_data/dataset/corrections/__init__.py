@@ -1,0 +1,1 @@
+"""Human corrections applied to rows of a dataset."""

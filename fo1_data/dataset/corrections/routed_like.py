@@ -1,0 +1,55 @@
+"""An earlier form of a row with the decisions of a later one.
+
+Routing a corrected dataset again changes confidences, decisions and their reasons, and nothing that is
+said. So they are carried back to the row as it was before its corrections, from which the next merge starts.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from fo1_data.dataset.corrections.region_names import RegionNames
+from fo1_data.dataset.human_labels import STALE, is_locked
+from fo1_data.dataset.label_parts import label_parts
+from schemas.corrections import Correction
+from schemas.images import Answer, ImageRow
+from schemas.labels import Label, LabelKind
+
+# The kind of a label, its region by its first name, its phrase or question, what it says, and its number
+# among those of which all this is the same.
+_Key = tuple[LabelKind, str | None, str, str, int]
+
+
+def routed_like(original: ImageRow, row: ImageRow, corrections: Sequence[Correction]) -> ImageRow:
+    """`original` with the decisions that `row`, made of it by `corrections`, has on the same labels."""
+    names = RegionNames(original, corrections)
+    now = dict(_open_labels(row, names))
+    made = original.model_copy(deep=True)
+    for key, label in _open_labels(made, names):
+        later = now.get(key)
+        if later is not None:
+            label.confidence, label.decision = later.confidence, later.decision
+            label.reasons = [one for one in later.reasons if one != STALE]
+    return made
+
+
+def _open_labels(row: ImageRow, names: RegionNames) -> Iterator[tuple[_Key, Label]]:
+    """The labels of a row that no person has spoken of, each by what tells it from the others.
+
+    Those of people are numbered too: one that was confirmed stands where it stood.
+    """
+    seen: Counter[tuple[str | None, ...]] = Counter()
+    for part in label_parts(row):
+        subject, text = part.subject, part.label.text
+        region = part.region.region_id if part.region is not None else None
+        if isinstance(part.part, Answer):
+            region = part.part.region_id
+        elif part.kind is LabelKind.VISUAL_EXAMPLE:
+            # The phrase of an example is its region's id, which a move changes.
+            region, subject = subject, ""
+        elif part.kind is LabelKind.COUNT:
+            # A count goes down with a region that a person deletes.
+            text = ""
+        alike = (part.kind, names.name(region), subject, text)
+        if not is_locked(part.label):
+            yield (*alike, seen[alike]), part.label
+        seen[alike] += 1

@@ -1,0 +1,46 @@
+"""Exports of a finished dataset into the forms other tools read, by name.
+
+What a form cannot hold is dropped and said in its module. An export is no dataset: it has no
+manifest and is never read back here.
+"""
+
+from collections.abc import Callable
+from typing import get_args
+
+from fo1_data.corpus.images import InputLimits
+from fo1_data.dataset.exports.coco import export_coco
+from fo1_data.dataset.exports.messages import Profile, export_messages
+from fo1_data.dataset.exports.preferences import export_preferences
+from fo1_data.dataset.exports.webdataset import export_webdataset
+from fo1_data.dataset.exports.yolo import export_yolo
+from fo1_data.dataset.reader import Dataset, open_dataset
+from fo1_data.errors import ConfigError, DatasetError
+from fo1_data.storage.store import open_store
+
+PROFILES: tuple[str, ...] = get_args(Profile)
+FORMATS = ("coco", "messages", "preferences", "webdataset", "yolo")
+
+
+def export_dataset(address: str, form: str, out: str, profile: str | None = None) -> dict[str, int]:
+    """Write the dataset at `address` in `form` into the empty folder `out`; returns what was written.
+
+    Raises ConfigError for an unknown form or profile, DatasetError where the dataset, an image that
+    the form needs or the folder is not as it should be.
+    """
+    if form not in FORMATS:
+        raise ConfigError(f"no export format {form!r}: take one of {', '.join(FORMATS)}")
+    if (profile is not None) != (form == "messages") or (profile is not None and profile not in PROFILES):
+        raise ConfigError(f"--profile goes with --format messages and is one of {', '.join(PROFILES)}")
+    dataset, store = open_dataset(address), open_store(out)
+    if store.list():
+        raise DatasetError(f"{store.url} is not empty: name a new folder as --out")
+    limits = InputLimits()
+    if form == "messages":
+        return export_messages(dataset, store, limits, profile or "")
+    writers: dict[str, Callable[[Dataset], dict[str, int]]] = {
+        "coco": lambda found: export_coco(found, store),
+        "yolo": lambda found: export_yolo(found, store, limits),
+        "preferences": lambda found: export_preferences(found, store, limits),
+        "webdataset": lambda found: export_webdataset(found, store, limits),
+    }
+    return writers[form](dataset)

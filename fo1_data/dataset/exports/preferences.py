@@ -1,0 +1,73 @@
+"""Corrections as training data: `preferences.jsonl`, `hard_negatives.jsonl` and `images/`.
+
+    preferences     {"prompt": [...], "chosen": [...], "rejected": [...], "images": [path], "kind", ...}
+                    the conversational preference form of TRL (DPO, reward models), text without placeholder
+    hard_negatives  {"image": path, "kind", "box_xyxy", "text" (what was wrong), "right" (what is so), ...}
+
+Only what people have changed is written; an image that was confirmed as it was gives nothing.
+"""
+
+import json
+from typing import Any
+
+from fo1_data.corpus.images import InputLimits
+from fo1_data.dataset.exports.preference_pairs import Preference, RowDiff
+from fo1_data.dataset.pixels import suffix_of_bytes, upright, with_bytes
+from fo1_data.dataset.reader import Dataset
+from fo1_data.errors import DatasetError
+from fo1_data.storage.store import Store
+from schemas.images import ImageRow
+
+
+def export_preferences(dataset: Dataset, store: Store, limits: InputLimits) -> dict[str, int]:
+    """Write both files and the images they name; returns how many pairs, negatives and images.
+
+    Raises DatasetError where the dataset holds no corrections.
+    """
+    history = dataset.history()
+    if not history.corrections:
+        raise DatasetError(f"{dataset.store.url} holds no corrections: merge some first")
+    by_image = history.by_image()
+    pairs: list[str] = []
+    negatives: list[str] = []
+    images = 0
+
+    def diff_of(row: ImageRow) -> RowDiff:
+        return RowDiff(history.originals[row.image_id], row, by_image.get(row.image_id, []))
+
+    def changed(row: ImageRow) -> bool:
+        diff = diff_of(row)
+        return any(True for _ in diff.preferences()) or any(True for _ in diff.hard_negatives())
+
+    rows = (row for row in dataset.rows() if row.image_id in history.originals and changed(row))
+    for row, stored in with_bytes(rows, limits):
+        data = upright(row, stored, limits)
+        path = f"images/{row.image_id}.{suffix_of_bytes(data)}"
+        store.write_bytes(path, data)
+        images += 1
+        diff = diff_of(row)
+        pairs += [_line(_pair(one, path, row)) for one in diff.preferences()]
+        known = {"image": path, "image_id": row.image_id, "split": row.split}
+        negatives += [_line({**known, **one}) for one in diff.hard_negatives()]
+    store.write_bytes("preferences.jsonl", "".join(pairs).encode())
+    store.write_bytes("hard_negatives.jsonl", "".join(negatives).encode())
+    return {"preferences": len(pairs), "hard_negatives": len(negatives), "images": images}
+
+
+def _pair(one: Preference, path: str, row: ImageRow) -> dict[str, Any]:
+    def said(role: str, text: str) -> list[dict[str, str]]:
+        return [{"role": role, "content": text}]
+
+    return {
+        "prompt": said("user", one.question),
+        "chosen": said("assistant", one.chosen),
+        "rejected": said("assistant", one.rejected),
+        "images": [path],
+        "kind": one.kind,
+        "image_id": row.image_id,
+        "split": row.split,
+    }
+
+
+def _line(document: dict[str, Any]) -> str:
+    return json.dumps(document, ensure_ascii=False, allow_nan=False) + "\n"

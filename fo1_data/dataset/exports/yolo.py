@@ -1,0 +1,66 @@
+"""YOLO detection: `images/<split>/`, `labels/<split>/<same stem>.txt`, `data.yaml`.
+
+A line is `class x_centre y_centre width height`, all but the class in shares of the image's size.
+A stored image with an EXIF orientation is written upright, since readers differ in applying it.
+Captions and groundings have no place in this form and are dropped.
+"""
+
+import json
+
+from fo1_data.corpus.images import InputLimits
+from fo1_data.dataset.card import splits_of
+from fo1_data.dataset.exports.categories import class_names, region_classes
+from fo1_data.dataset.pixels import suffix_of_bytes, upright, with_bytes
+from fo1_data.dataset.reader import Dataset
+from fo1_data.storage.store import Store
+from schemas.images import ImageRow
+
+
+def export_yolo(dataset: Dataset, store: Store, limits: InputLimits) -> dict[str, int]:
+    """Write every split; returns how many images, boxes and classes."""
+    names = class_names(dataset.rows())
+    numbers = {name: number for number, name in enumerate(names)}
+    images = boxes = 0
+    splits = splits_of(dataset.manifest.files)
+    for split in splits:
+        for row, data in with_bytes(dataset.rows(split), limits):
+            lines = _lines(row, numbers)
+            data = upright(row, data, limits)
+            store.write_bytes(f"images/{split}/{row.image_id}.{suffix_of_bytes(data)}", data)
+            store.write_bytes(f"labels/{split}/{row.image_id}.txt", "".join(lines).encode())
+            images += 1
+            boxes += len(lines)
+    store.write_bytes("data.yaml", _data_yaml(splits, names).encode())
+    return {"images": images, "boxes": boxes, "classes": len(names)}
+
+
+def _lines(row: ImageRow, numbers: dict[str, int]) -> list[str]:
+    classes = region_classes(row)
+    lines = []
+    for region in row.regions:
+        x_min, y_min, x_max, y_max = region.box_xyxy
+        shares = (
+            (x_min + x_max) / 2 / row.width,
+            (y_min + y_max) / 2 / row.height,
+            (x_max - x_min) / row.width,
+            (y_max - y_min) / row.height,
+        )
+        place = " ".join(f"{share:.6f}" for share in shares)
+        lines += [f"{numbers[name]} {place}\n" for name in classes[region.region_id]]
+    return lines
+
+
+def _data_yaml(splits: list[str], names: list[str]) -> str:
+    """YOLO wants `train` and `val`; where a split is missing the other stands in."""
+    first = splits[0] if splits else "train"
+    validation = "validation" if "validation" in splits else first
+    lines = [
+        "path: .",
+        f"train: images/{'train' if 'train' in splits else first}",
+        f"val: images/{validation}",
+    ]
+    if "test" in splits:
+        lines.append("test: images/test")
+    lines.append("names:")
+    lines += [f"  {number}: {json.dumps(name, ensure_ascii=False)}" for number, name in enumerate(names)]
+    return "\n".join(lines) + "\n"

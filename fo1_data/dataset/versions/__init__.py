@@ -1,0 +1,1 @@
+"""Dataset versions made from other versions: merged, published, reduced, compared, traced."""

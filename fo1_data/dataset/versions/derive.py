@@ -1,0 +1,144 @@
+"""A version made from another one: rows added one by one or files copied, the manifest last.
+
+Files are named and numbered per split, 256 MiB of rows each. A folder where the same derivation was
+cut off is begun again; anything else that is not empty is refused. Does not decide which rows.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fo1_data.dataset.card import dataset_card
+from fo1_data.dataset.counting import count_rows
+from fo1_data.dataset.history import CorrectionHistory, write_history
+from fo1_data.dataset.layout import CARD, RUN, code_version, data_file
+from fo1_data.dataset.manifest import (
+    dump_json,
+    fingerprint_digest,
+    lineage,
+    now,
+    read_json,
+    write_manifest,
+)
+from fo1_data.dataset.parquet_files import row_bytes
+from fo1_data.dataset.stored_rows import write_rejects, write_rows
+from fo1_data.errors import DatasetError
+from fo1_data.storage.store import Store, open_store
+from schemas.dataset import Counts, Duplicate, Manifest, ManifestFile
+from schemas.images import ImageRow, Reject
+
+FILE_BYTES = 256 * 2**20
+_STEP = f"{RUN}/derivation.json"
+
+
+class VersionWriter:
+    """Writes a version of `source` into `out`. `step` says, in JSON values, what is done to it.
+
+    `address`: where `source` lies; the version keeps it, so that its origin can be traced.
+    Raises DatasetError where `out` holds anything but the same step cut off.
+    """
+
+    def __init__(
+        self, out: str, source: Manifest, step: Mapping[str, Any], address: str | None = None
+    ) -> None:
+        self.source = source
+        self._address = address
+        self._store = open_store(out)
+        self._step = dict(step)
+        self._files: list[ManifestFile] = []
+        self._counts = Counts()
+        self._held: dict[str, list[ImageRow]] = {}
+        self._held_bytes: dict[str, int] = {}
+        self._next_index: dict[str, int] = {}
+        self._begin()
+
+    def add(self, row: ImageRow) -> None:
+        """Add a row at the end of its split."""
+        self._counts += count_rows([row])
+        self._held.setdefault(row.split, []).append(row)
+        size = self._held_bytes.get(row.split, 0) + row_bytes(row)
+        self._held_bytes[row.split] = size
+        if size >= FILE_BYTES:
+            self._flush(row.split)
+
+    def copy(self, origin: Store, file: ManifestFile, counts: Counts) -> None:
+        """Take a data file over as it is; `counts` is what its rows add up to."""
+        self.share(origin, file)
+        self._counts += counts
+
+    def replace(self, path: str, rows: Sequence[ImageRow]) -> None:
+        """Write `rows` as the data file `path`; no rows: no file."""
+        self.rewrite(path, rows)
+        self._counts += count_rows(rows)
+
+    def share(self, origin: Store, file: ManifestFile) -> None:
+        """Take a data file over by reference where the stores allow; its rows are not counted here."""
+        self._store.take_over(origin, file.path)
+        self._files.append(file)
+
+    def rewrite(self, path: str, rows: Sequence[ImageRow]) -> None:
+        """As `replace`, its rows not counted here."""
+        if rows:
+            self._files.append(write_rows(self._store, path, rows))
+
+    def finish(
+        self,
+        version: str,
+        rejects: Sequence[Reject] = (),
+        duplicates: Sequence[Duplicate] = (),
+        *,
+        history: CorrectionHistory | None = None,
+        base_counts: Counts | None = None,
+        more: Mapping[str, Any] | None = None,
+    ) -> Manifest:
+        """Write what is held, the rejects, the card and, last, the manifest.
+
+        `history`: what people have corrected, to be kept. `base_counts`: what the rows add up to that
+        were not counted one by one. `more`: further entries of the manifest.
+        """
+        if base_counts is not None:
+            self._counts += base_counts
+        for split in sorted(self._held):
+            self._flush(split)
+        if not self._files:
+            self._files.append(write_rows(self._store, data_file("train", 0), []))
+        self._files.append(write_rejects(self._store, rejects))
+        self._files += write_history(self._store, history or CorrectionHistory())
+        manifest = self.source.model_copy(
+            update={
+                "version": version,
+                "created_at": now(),
+                "files": self._files,
+                "duplicates": list(duplicates),
+                "counts": self._counts.model_copy(update={"rejected": len(rejects)}),
+                "code_version": code_version(),
+                "fingerprint": fingerprint_digest({"of": self.source.fingerprint, **self._step}),
+                "step": self._step,
+                **lineage(self.source),
+                "parent_address": self._address,
+                **(more or {}),
+            }
+        )
+        self._store.write_bytes(CARD, dataset_card(manifest).encode())
+        write_manifest(self._store, manifest)
+        self._store.delete(_STEP)
+        return manifest
+
+    def _begin(self) -> None:
+        begun = {"step": self._step, **lineage(self.source)}
+        try:
+            found = read_json(self._store, _STEP)
+        except FileNotFoundError:
+            found = {}
+        if found != begun and (found or self._store.list()):
+            raise DatasetError(f"{self._store.url} is not empty: name a new folder as --out")
+        for path in self._store.list("data"):
+            self._store.delete(path)
+        self._store.write_bytes(_STEP, dump_json(begun))
+
+    def _flush(self, split: str) -> None:
+        rows = self._held.pop(split, [])
+        self._held_bytes[split] = 0
+        if rows:
+            index = self._next_index.get(split, 0)
+            self._next_index[split] = index + 1
+            self._files.append(write_rows(self._store, data_file(split, index), rows))

@@ -1,0 +1,46 @@
+"""An image taken out: the next version, without it in rows, rejects and list of duplicates.
+
+Files that do not hold the image are copied byte for byte. The version it is taken from is not touched.
+"""
+
+import hashlib
+
+from fo1_data.dataset.counting import count_rows
+from fo1_data.dataset.manifest import next_version
+from fo1_data.dataset.reader import open_dataset
+from fo1_data.dataset.versions.derive import VersionWriter
+from fo1_data.errors import DatasetError
+from schemas.dataset import Manifest
+from schemas.images import Reject
+
+
+def remove_image(address: str, image_id: str, out: str) -> Manifest:
+    """Write the dataset at `address` without the image into `out` and return its manifest.
+
+    Raises DatasetError where the dataset has no such image, or `out` is not empty.
+    """
+    dataset = open_dataset(address)
+    uris = {uri for row in dataset.rows() if row.image_id == image_id for uri in row.uris}
+    rejects = list(dataset.rejects())
+
+    def is_of_image(reject: Reject) -> bool:
+        return reject.image_id == image_id or reject.uri in uris
+
+    if not uris and not any(is_of_image(reject) for reject in rejects):
+        raise DatasetError(f"{dataset.store.url} has no image {image_id}")
+    # Not even its id stays; who knows the id can tell that it was this image.
+    trace = hashlib.sha256(image_id.encode()).hexdigest()
+    writer = VersionWriter(out, dataset.manifest, {"remove": trace}, dataset.store.url)
+    for file in dataset.data_files():
+        rows = list(dataset.rows_of(file))
+        kept = [row for row in rows if row.image_id != image_id]
+        if len(kept) == len(rows):
+            writer.copy(dataset.store, file, count_rows(rows))
+        else:
+            writer.replace(file.path, kept)
+    return writer.finish(
+        next_version(dataset.manifest.version),
+        [reject for reject in rejects if not is_of_image(reject)],
+        [entry for entry in dataset.manifest.duplicates if entry.image_id != image_id],
+        history=dataset.history().only(lambda found: found != image_id),
+    )

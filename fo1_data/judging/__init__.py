@@ -1,0 +1,1 @@
+"""What counts as right when a prediction is compared with gold."""

@@ -1,0 +1,1 @@
+"""Labelling images: which questions are asked, and how their answers become rows."""

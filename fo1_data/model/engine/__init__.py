@@ -1,0 +1,1 @@
+"""The engine: many questions about an image, answered on one shared prefix."""

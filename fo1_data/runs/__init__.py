@@ -1,0 +1,1 @@
+"""A labelling run, from its settings to its manifest."""

@@ -1,0 +1,43 @@
+"""What a run's rows depend on, as a flat document: resuming under another one is refused.
+
+It covers every setting that can change a row, the weights of model and proposer, the wording of the
+questions, the contents of side files, and the corpus' listing. Where things lie is left out, and so
+is what only changes how fast a run is.
+"""
+
+import hashlib
+from typing import Any
+
+from fo1_data.config import corpus_name
+from fo1_data.labelling.identity import LabellerIdentity
+from fo1_data.storage.addresses import normalise
+from fo1_data.storage.streams import read_whole
+from schemas.dataset import SCHEMA_VERSION
+from schemas.jobs import NOT_IN_FINGERPRINT, RunConfig
+
+# Stand for files or folders: their contents count, not their addresses.
+_BY_CONTENT = ("model", "proposals", "phrases", "calibration", "parent", "corpus")
+
+
+def run_fingerprint(config: RunConfig, identity: LabellerIdentity, listing_sha256: str) -> dict[str, Any]:
+    """Names to values, JSON-able. Raises ConfigError where a side file cannot be read."""
+    settings = config.model_dump(mode="json", exclude=set(NOT_IN_FINGERPRINT) | set(_BY_CONTENT))
+    return {
+        **settings,
+        "schema_version": SCHEMA_VERSION,
+        "listing_sha256": listing_sha256,
+        "corpus_name": corpus_name(config),
+        "model_sha256": identity.model_sha256,
+        "proposer": identity.proposer_name,
+        "proposer_sha256": identity.proposer_sha256,
+        "prompts_version": identity.prompts_version,
+        "dtype": identity.dtype,
+        "phrases_sha256": content_sha256(config.phrases),
+        "calibration_sha256": content_sha256(config.calibration),
+        "parent_manifest_sha256": content_sha256(f"{config.parent}/manifest.json" if config.parent else None),
+    }
+
+
+def content_sha256(address: str | None) -> str | None:
+    """SHA-256 (hex) of the file at a path or URL, None for none. CorpusError where it cannot be read."""
+    return None if address is None else hashlib.sha256(read_whole(normalise(address))).hexdigest()

@@ -1,0 +1,209 @@
+"""What a run will cost and what is wrong with its inputs, found before a GPU is spent.
+
+Files are read and decoded in threads, by the code that labels; all of them or a seeded sample. Times
+are measured on a few images where the model is small enough for that, else taken from assumptions
+that the answer states. Asks no cluster and no service.
+"""
+
+import random
+import time
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from pydantic import BaseModel
+
+from fo1_data.confidence.review_cost import REVIEW_S_PER_LABEL
+from fo1_data.corpus.entry_bytes import read_bytes
+from fo1_data.corpus.images import InputLimits, decode_rgb
+from fo1_data.corpus.rejects import reject_from
+from fo1_data.errors import InputReject
+from fo1_data.runs.shard_labeller import limit_threads
+from schemas.corpus import CorpusImage
+from schemas.images import Reject
+from schemas.jobs import RunConfig
+from schemas.labels import LabelKind
+
+# A 3B model in bfloat16 on one data-centre GPU, short answers; measure with `fo1 bench engine`.
+ASSUMED_REGIONS_PER_S = 30.0
+ASSUMED_REGIONS_PER_IMAGE = 12.0
+EXAMPLES = 20
+THREADS = 8
+_IMAGE_KINDS = {LabelKind.GROUNDED_CAPTION}
+
+
+class FileCheck(BaseModel):
+    """What reading the files showed. `checked` of them were read; the rest is taken to be like them."""
+
+    checked: int
+    of: int
+    total_bytes: int
+    bad: int
+    bad_by_reason: dict[str, int]
+    bad_examples: list[dict[str, str]]
+    duplicate_groups: int
+    duplicate_files: int
+    duplicate_examples: list[list[str]]
+
+
+class Measured(BaseModel):
+    """What labelling a few images took: in this process, on `device`, the model's loading left out."""
+
+    images: int
+    regions: int
+    labels: int
+    seconds: float
+    load_s: float
+    device: str
+
+
+class Estimate(BaseModel):
+    """Hours for the whole corpus, and what they rest on."""
+
+    images: int
+    regions: int
+    labels: int
+    labelling_hours_of_one_actor: float
+    wall_hours: float
+    gpu_hours: float
+    cpu_hours: float
+    review_hours_if_all: float
+    review_hours_as_set: float
+    assumptions: list[str]
+
+
+def check_files(entries: Sequence[CorpusImage], config: RunConfig, at_most: int | None) -> FileCheck:
+    """Read and decode the entries, or a seeded sample of `at_most`; count what is bad and what is twice."""
+    chosen: Sequence[CorpusImage] = entries
+    if at_most is not None and len(entries) > at_most:
+        places = sorted(random.Random(config.seed).sample(range(len(entries)), at_most))
+        chosen = [entries[place] for place in places]
+    limits = InputLimits(config.max_pixels, config.max_bytes, config.download_timeout_s)
+    rejects: list[Reject] = []
+    places_of: dict[str, list[str]] = defaultdict(list)
+    total_bytes = 0
+    with ThreadPoolExecutor(THREADS, thread_name_prefix="check") as pool:
+        for entry, found in zip(chosen, pool.map(lambda one: _look_at(one, limits), chosen), strict=True):
+            if isinstance(found, Reject):
+                rejects.append(found)
+            else:
+                places_of[found[0]].append(entry.name)
+                total_bytes += found[1]
+    twice = [names for names in places_of.values() if len(names) > 1]
+    return FileCheck(
+        checked=len(chosen),
+        of=len(entries),
+        total_bytes=total_bytes,
+        bad=len(rejects),
+        bad_by_reason=dict(Counter(f"{reject.stage.value}: {reject.reason}" for reject in rejects)),
+        bad_examples=[{"uri": r.uri, "reason": r.reason, "message": r.message} for r in rejects[:EXAMPLES]],
+        duplicate_groups=len(twice),
+        duplicate_files=sum(len(names) - 1 for names in twice),
+        duplicate_examples=twice[:EXAMPLES],
+    )
+
+
+def _look_at(entry: CorpusImage, limits: InputLimits) -> tuple[str, int] | Reject:
+    try:
+        data = read_bytes(entry, limits)
+        return decode_rgb(data, limits).image_id, len(data)
+    except InputReject as error:
+        return reject_from(entry, error)
+
+
+def measure(entries: Sequence[CorpusImage], config: RunConfig) -> Measured | None:
+    """Label `entries` in this process and throw the rows away; None where none of them could be labelled.
+
+    Raises CheckpointError and ConfigError as a run would.
+    """
+    from fo1_data.labelling.image_labeller import ImageLabeller
+    from fo1_data.model.device import choose_device
+
+    limit_threads(config.cpus_per_actor)
+    started_s = time.perf_counter()
+    labeller = ImageLabeller(config)
+    load_s = time.perf_counter() - started_s
+    started_s = time.perf_counter()
+    rows, _ = labeller.label_entries(list(entries))
+    if not rows:
+        return None
+    return Measured(
+        images=len(rows),
+        regions=sum(len(row.regions) for row in rows),
+        labels=sum(len(row.answered_labels()) for row in rows),
+        seconds=time.perf_counter() - started_s,
+        load_s=load_s,
+        device=str(choose_device(config.device)),
+    )
+
+
+def estimate(
+    entries: Sequence[CorpusImage],
+    files: FileCheck,
+    measured: Measured | None,
+    config: RunConfig,
+    gpus: float,
+) -> Estimate:
+    """Hours of labelling and review. `gpus`: how many a labeller takes."""
+    told: list[str] = []
+    good = round(len(entries) * (1 - (files.bad + files.duplicate_files) / max(1, files.checked)))
+    if measured is not None:
+        regions = good * measured.regions / measured.images
+        labels = good * measured.labels / measured.images
+        seconds = good * measured.seconds / measured.images
+        told.append(
+            f"{measured.images / measured.seconds:.2f} images/s for one labeller: measured on "
+            f"{measured.images} images on {measured.device}"
+        )
+    else:
+        regions = good * _regions_per_image(entries, told)
+        labels = regions * sum(kind.per_region for kind in config.labels)
+        labels += good * len(set(config.labels) & _IMAGE_KINDS)
+        seconds = regions / ASSUMED_REGIONS_PER_S
+        told.append(
+            f"{ASSUMED_REGIONS_PER_S:g} regions/s for one labeller: assumed, for a 3B model on one GPU"
+        )
+    if files.checked < files.of:
+        told.append(f"bad files and duplicates as in the {files.checked} files that were read")
+    hours = seconds / 3600
+    review_hours = labels * REVIEW_S_PER_LABEL / 3600
+    told.append(f"{REVIEW_S_PER_LABEL:g} s of a person's time for a label")
+    return Estimate(
+        images=good,
+        regions=round(regions),
+        labels=round(labels),
+        labelling_hours_of_one_actor=round(hours, 4),
+        wall_hours=round(hours / config.actor_range[1], 4),
+        gpu_hours=round(hours * gpus, 4),
+        cpu_hours=round(hours * config.cpus_per_actor, 4),
+        review_hours_if_all=round(review_hours, 4),
+        review_hours_as_set=round(review_hours * _share_reviewed(labels, config, told), 4),
+        assumptions=told,
+    )
+
+
+def _regions_per_image(entries: Sequence[CorpusImage], told: list[str]) -> float:
+    given = [len(entry.regions) for entry in entries if entry.regions is not None]
+    if given:
+        told.append(f"{sum(given) / len(given):.1f} regions an image, as the corpus gives them")
+        return sum(given) / len(given)
+    told.append(f"{ASSUMED_REGIONS_PER_IMAGE:g} regions an image: assumed")
+    return ASSUMED_REGIONS_PER_IMAGE
+
+
+def _share_reviewed(labels: float, config: RunConfig, told: list[str]) -> float:
+    budget = config.review_budget
+    if budget is not None:
+        told.append("people review as much as --review-budget says")
+        return min(1.0, budget if budget < 1 else budget / max(1.0, labels))
+    if config.calibration is not None:
+        told.append("people review the audit alone; what the calibration sends to review comes on top")
+        return config.audit
+    told.append("nothing is accepted unseen without a calibration: people review all of it")
+    return 1.0
+
+
+def to_document(part: BaseModel | None) -> dict[str, Any] | None:
+    """A part as JSON-able data."""
+    return None if part is None else part.model_dump(mode="json")

@@ -1,0 +1,49 @@
+"""The routing that the settings of a labelling run ask for.
+
+Confidences, thresholds and the audit need only a row and are settled in the shard that holds it; a review
+budget needs all rows and is settled when the dataset is finished.
+"""
+
+from fo1_data.confidence.calibration import read_calibration
+from fo1_data.confidence.calibration_match import Labelled, check_match
+from fo1_data.confidence.routing import Router
+from fo1_data.labelling.identity import LabellerIdentity
+from schemas.calibration import RoutingSettings
+from schemas.images import ImageRow
+from schemas.jobs import RunConfig
+
+
+def routing_settings(config: RunConfig) -> RoutingSettings:
+    """The part of a run's settings that decides."""
+    return RoutingSettings.model_validate(config.model_dump(include=set(RoutingSettings.model_fields)))
+
+
+def routes(config: RunConfig) -> bool:
+    """True where a run gives confidences or decisions at all."""
+    return config.calibration is not None or routing_settings(config).decides
+
+
+def make_router(config: RunConfig, identity: LabellerIdentity) -> tuple[Router, str | None]:
+    """The router of a run, and a warning to be shown where it was forced.
+
+    Raises CalibrationError where the calibration cannot be read or was made for other labels.
+    """
+    calibration = read_calibration(config.calibration)[0] if config.calibration else None
+    warning = None
+    if calibration is not None:
+        labelled = Labelled(
+            model_sha256=identity.model_sha256,
+            proposer=identity.proposer_name,
+            proposer_sha256=identity.proposer_sha256,
+            prompts_version=identity.prompts_version,
+        )
+        warning = check_match(calibration, labelled, config.force)
+    return Router(routing_settings(config), calibration, config.labels, forced=warning is not None), warning
+
+
+def route_in_shard(router: Router, rows: list[ImageRow]) -> None:
+    """Give the labels of a shard's rows what can be settled there."""
+    for row in rows:
+        router.score(row)
+        if router.settings.decides and router.settings.review_budget is None:
+            router.decide(row)

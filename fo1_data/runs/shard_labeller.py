@@ -1,0 +1,215 @@
+"""Labels shards: what a labelling process does, on a cluster or alone. Knows no Ray.
+
+A shard is labelled whole and written at once, with its marker. Where that has taken its process
+down, its pieces are labelled apart: each is kept as rows in a file of its own among the run's tries,
+and `assemble_shard` writes the shard from them. Pixels enter and leave through storage only.
+"""
+
+import importlib
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from pydantic import BaseModel
+
+from fo1_data.corpus.rejects import reject_of
+from fo1_data.dataset.layout import tries
+from fo1_data.dataset.shard_files import WriteOptions, write_shard
+from fo1_data.errors import Fo1Error
+from fo1_data.labelling.identity import LabellerIdentity
+from fo1_data.labelling.stale_regions import has_stale_regions
+from fo1_data.runs.parent_rows import ParentRows
+from fo1_data.storage.store import open_store
+from schemas.corpus import CorpusImage, Shard
+from schemas.dataset import ShardReport
+from schemas.images import ImageRow, Reject, RejectStage
+from schemas.jobs import RunConfig
+
+if TYPE_CHECKING:
+    from fo1_data.confidence.routing import Router
+
+IMAGE_LABELLER = "fo1_data.labelling.image_labeller:ImageLabeller"
+
+
+class LabelsImages(Protocol):
+    """What labels images in one process: `labelling.image_labeller.ImageLabeller`, or a quick one in tests."""
+
+    @property
+    def identity(self) -> LabellerIdentity: ...
+
+    def label_entries(self, entries: list[CorpusImage]) -> tuple[list[ImageRow], list[Reject]]: ...
+
+    def relabel(self, entry: CorpusImage, row: ImageRow) -> ImageRow: ...
+
+
+@dataclass(frozen=True)
+class LabellerSettings:
+    """All that a labelling process is told.
+
+    `factory` ("module:class") makes the image labeller from the settings. `kill_on` is a hook for
+    tests (FO1_TEST_KILL_ON of a driver on Ray): an image whose address contains it takes the
+    process down, every time.
+    """
+
+    config: RunConfig
+    factory: str = IMAGE_LABELLER
+    copy_models: bool = False
+    kill_on: str | None = None
+
+
+class Piece(BaseModel):
+    """What labelling some images of a shard gave: the file of a part's rows, or a lone reject."""
+
+    rows: list[ImageRow] = []
+    rejects: list[Reject] = []
+
+
+class ShardLabeller:
+    """One labelling process: holds the model from the first use on."""
+
+    def __init__(self, settings: LabellerSettings) -> None:
+        self._settings = settings
+        self._images: LabelsImages | None = None
+        self._router: Router | None = None
+        self._parent: ParentRows | None = None
+
+    def load(self) -> LabellerIdentity:
+        """Load the model and the proposer; says who they are. Raises CheckpointError, ConfigError."""
+        return self._image_labeller().identity
+
+    def label_shard(self, shard: Shard, try_id: str, options: WriteOptions) -> ShardReport:
+        """Label every image of the shard and write it. Raises StorageError."""
+        started_s = time.perf_counter()
+        rows, rejects = self._label(shard.images)
+        seconds = time.perf_counter() - started_s
+        return write_shard(self._settings.config.out, shard, rows, rejects, try_id, options, seconds)
+
+    def label_piece(self, shard: Shard, start: int, stop: int, try_id: str, options: WriteOptions) -> str:
+        """Label the images `start` to `stop` of the shard; the path of their rows in the dataset's store."""
+        rows, rejects = self._label(shard.images[start:stop])
+        path = f"{tries(options.run)}/pieces/{shard.shard_id}/{start}-{stop}-{try_id}.json"
+        content = Piece(rows=rows, rejects=rejects).model_dump_json()
+        open_store(self._settings.config.out).write_bytes(path, content.encode())
+        return path
+
+    def assemble_shard(
+        self, shard: Shard, pieces: Sequence[str | Reject], try_id: str, options: WriteOptions
+    ) -> ShardReport:
+        """Write the shard from its pieces, in the order of its images. Raises StorageError."""
+        started_s = time.perf_counter()
+        store = open_store(self._settings.config.out)
+        rows: list[ImageRow] = []
+        rejects: list[Reject] = []
+        for piece in pieces:
+            if isinstance(piece, Reject):
+                rejects.append(piece)
+            else:
+                content = Piece.model_validate_json(store.read_bytes(piece))
+                rows += content.rows
+                rejects += content.rejects
+        seconds = time.perf_counter() - started_s
+        return write_shard(store.url, shard, rows, rejects, try_id, options, seconds)
+
+    def _label(self, entries: list[CorpusImage]) -> tuple[list[ImageRow], list[Reject]]:
+        self._kill_if_told(entries)
+        carried = self._carried(entries)
+        left = [entry for position, entry in enumerate(entries) if position not in carried]
+        rows, rejects = label_or_halve(self._image_labeller(), left) if left else ([], [])
+        made = _in_entry_order(entries, [*carried.values(), *rows])
+        self._route(made)
+        return made, rejects
+
+    def _route(self, rows: list[ImageRow]) -> None:
+        """Give labels their confidences, and the decisions that need no other row."""
+        from fo1_data.runs.routing import make_router, route_in_shard, routes
+
+        config = self._settings.config
+        if routes(config):
+            if self._router is None:
+                self._router, _ = make_router(config, self._image_labeller().identity)
+            route_in_shard(self._router, rows)
+
+    def _carried(self, entries: list[CorpusImage]) -> dict[int, ImageRow]:
+        """The rows of images that the parent dataset has, by position; their labels stay as they are, but
+        for regions that a person drew or moved and that wait to be asked about."""
+        config = self._settings.config
+        if config.parent is None:
+            return {}
+        if self._parent is None:
+            self._parent = ParentRows(config)
+        found = [self._parent.carried(entry) for entry in entries]
+        return {
+            position: self._up_to_date(entries[position], row)
+            for position, row in enumerate(found)
+            if row is not None
+        }
+
+    def _up_to_date(self, entry: CorpusImage, row: ImageRow) -> ImageRow:
+        if not has_stale_regions(row, self._settings.config.labels):
+            return row
+        return self._image_labeller().relabel(entry, row)
+
+    def _image_labeller(self) -> LabelsImages:
+        if self._images is None:
+            limit_threads(self._settings.config.cpus_per_actor)
+            module, _, name = self._settings.factory.partition(":")
+            factory = getattr(importlib.import_module(module), name)
+            made: LabelsImages = factory(self._local_config())
+            self._images = made
+        return self._images
+
+    def _local_config(self) -> RunConfig:
+        from fo1_data.model.node_cache import local_model
+
+        config, copy = self._settings.config, self._settings.copy_models
+        local = {key: local_model(getattr(config, key), copy) for key in ("model", "proposals")}
+        return config.model_copy(update=local)
+
+    def _kill_if_told(self, entries: Sequence[CorpusImage]) -> None:
+        word = self._settings.kill_on
+        if word and any(word in entry.name for entry in entries):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def limit_threads(cpus: float) -> None:
+    """Compute in as many threads as CPUs were asked for: more get in each other's way.
+
+    OMP_NUM_THREADS wins where it is set (Ray sets it to an actor's CPUs).
+    """
+    wanted = str(max(1, round(cpus)))
+    os.environ.setdefault("OMP_NUM_THREADS", wanted)
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+
+
+def label_or_halve(labeller: LabelsImages, entries: list[CorpusImage]) -> tuple[list[ImageRow], list[Reject]]:
+    """Label `entries`; where that raises, by halves, until the image it is ends as a reject.
+
+    What is wrong with the run and not with an image (Fo1Error, a lost device) is raised on.
+    """
+    try:
+        return labeller.label_entries(entries)
+    except Fo1Error:
+        raise
+    except Exception as error:
+        if is_device_lost(error):
+            raise
+        if len(entries) == 1:
+            return [], [reject_of(entries[0], RejectStage.LABEL, type(error).__name__, str(error))]
+    middle = len(entries) // 2
+    left, right = (label_or_halve(labeller, half) for half in (entries[:middle], entries[middle:]))
+    return left[0] + right[0], left[1] + right[1]
+
+
+def is_device_lost(error: Exception) -> bool:
+    """True where the process cannot use its accelerator any more: every later image would fail too."""
+    return type(error).__name__ == "AcceleratorError" or "CUDA error" in str(error)
+
+
+def _in_entry_order(entries: list[CorpusImage], rows: list[ImageRow]) -> list[ImageRow]:
+    place = {entry.name: position for position, entry in reversed(list(enumerate(entries)))}
+    return sorted(rows, key=lambda row: place.get(row.uri, len(entries)))

@@ -1,0 +1,1 @@
+"""Addresses, downloads and file stores, local and remote."""

@@ -1,0 +1,226 @@
+"""The bytes of one file, local or remote, within limits of size and time.
+
+What may pass (an overloaded store, a slow or cut connection) is tried again with growing pauses;
+what cannot be had is an `InputReject` of stage `fetch`, replayable where a later try can help.
+Sizes in bytes, times in seconds for one try. Does not look at what the bytes are.
+"""
+
+import errno
+import os
+import queue
+import stat
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from fo1_data.errors import ConfigError, InputReject
+from fo1_data.storage.addresses import file_system, is_web, local_path
+from fo1_data.storage.reach import OutOfReach, check_place, web_client
+
+TRIES = 3
+FIRST_PAUSE_S = 0.2
+_PIECE_BYTES = 2**20
+_PASSING_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
+_FORBIDDEN = ("ACCESS_DENIED", "ACCESS DENIED", "HTTP STATUS 403", "FORBIDDEN", "INVALID_ACCESS_KEY_ID")
+
+Span = tuple[int, int]
+
+
+class _Passing(Exception):
+    """A fault that a further try can get over."""
+
+
+def download(address: str, *, max_bytes: int, timeout_s: float, span: Span | None = None) -> bytes:
+    """The bytes of `address`, or of its part `span` (offset, length).
+
+    Raises InputReject(stage `fetch`) with reason `not_found`, `not_a_file`, `too_large`,
+    `forbidden`, `timeout` or `unreadable`.
+    """
+    if span is not None and span[1] > max_bytes:
+        raise too_large(address, span[1], max_bytes)
+    try:
+        check_place(address)
+    except OutOfReach as error:
+        raise reject("forbidden", str(error), False) from error
+    path = local_path(address)
+    if path is not None:
+        return _read_local(path, max_bytes, span)
+    read = _read_web if is_web(address) else _read_object
+    return _persist(address, lambda: read(address, max_bytes, timeout_s, span))
+
+
+def reject(reason: str, message: str, replayable: bool = True) -> InputReject:
+    """An InputReject of stage `fetch`; its message in one line of bearable length."""
+    return InputReject("fetch", reason, " ".join(message.split())[:500], replayable)
+
+
+def too_large(address: str, num_bytes: int | None, max_bytes: int) -> InputReject:
+    """The reject of a file over the limit (`num_bytes` None: its size is not known)."""
+    size = "more" if num_bytes is None else f"{num_bytes} bytes"
+    return reject("too_large", f"{address} has {size}, over the limit max_bytes = {max_bytes}", False)
+
+
+def _persist(address: str, read: Callable[[], bytes]) -> bytes:
+    pause_s = FIRST_PAUSE_S
+    for tries_left in reversed(range(TRIES)):
+        try:
+            return read()
+        except (TimeoutError, httpx.TimeoutException) as error:
+            if not tries_left:
+                raise reject("timeout", f"{address} did not arrive in time, {TRIES} times") from error
+        except (_Passing, httpx.TransportError, OSError) as error:
+            final = _final_reject(address, error)
+            if final is not None:
+                raise final from error
+            if not tries_left:
+                raise reject("unreadable", f"{address}: {error or type(error).__name__}") from error
+        except (httpx.HTTPError, httpx.InvalidURL, ConfigError, ValueError, RuntimeError) as error:
+            raise reject("unreadable", f"{address}: {error or type(error).__name__}") from error
+        time.sleep(pause_s)
+        pause_s *= 4
+    raise AssertionError("the last try returns or raises")
+
+
+def _final_reject(address: str, error: Exception) -> InputReject | None:
+    """The reject of an error that trying again at once does not change."""
+    if isinstance(error, FileNotFoundError):
+        return reject("not_found", f"{address} does not exist")
+    if isinstance(error, IsADirectoryError):
+        return reject("not_a_file", f"{address} is a folder", False)
+    if isinstance(error, OutOfReach):
+        return reject("forbidden", f"{address} may not be fetched: {error}", False)
+    if isinstance(error, PermissionError) or any(word in str(error).upper() for word in _FORBIDDEN):
+        return reject("forbidden", f"{address} may not be read: {error}")
+    return None
+
+
+def _read_local(path: Path, max_bytes: int, span: Span | None) -> bytes:
+    try:
+        # Not blocking: opening a FIFO would wait for a writer for ever.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (OSError, ValueError) as error:
+        raise _local_reject(path, error) from error
+    info = os.fstat(descriptor)
+    if not stat.S_ISREG(info.st_mode):
+        os.close(descriptor)
+        raise reject("not_a_file", f"{path_text(path)} is no regular file", False)
+    with os.fdopen(descriptor, "rb") as file:
+        if span is None and info.st_size > max_bytes:
+            raise too_large(path_text(path), info.st_size, max_bytes)
+        try:
+            if span is not None:
+                file.seek(span[0])
+                return _whole(path_text(path), file.read(span[1]), span)
+            data = file.read(max_bytes + 1)
+        except OSError as error:
+            raise _local_reject(path, error) from error
+    if len(data) > max_bytes:
+        raise too_large(path_text(path), None, max_bytes)
+    return data
+
+
+def path_text(path: Path) -> str:
+    """A path as text that can be encoded, whatever its bytes."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def _local_reject(path: Path, error: OSError | ValueError) -> InputReject:
+    known = _final_reject(path_text(path), error)
+    if known is not None:
+        return known
+    code = error.errno if isinstance(error, OSError) else None
+    text = os.strerror(code) if code else str(error)
+    lasting = isinstance(error, ValueError) or code in (
+        errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR, errno.ENXIO, errno.EISDIR,
+    )  # fmt: skip
+    return reject("unreadable", f"{path_text(path)}: {text}", not lasting)
+
+
+def _whole(address: str, data: bytes, span: Span) -> bytes:
+    if len(data) != span[1]:
+        raise reject("unreadable", f"{address} ends within a member of {span[1]} bytes", False)
+    return data
+
+
+def _read_web(address: str, max_bytes: int, timeout_s: float, span: Span | None) -> bytes:
+    deadline = time.monotonic() + timeout_s
+    headers = {} if span is None else {"Range": f"bytes={span[0]}-{span[0] + max(span[1], 1) - 1}"}
+    with web_client().stream("GET", address, headers=headers, timeout=timeout_s) as response:
+        _check_status(address, response)
+        skip = span[0] if span is not None and response.status_code == 200 else 0
+        limit = max_bytes if span is None else span[1]
+        declared = response.headers.get("content-length", "")
+        if span is None and declared.isdigit() and int(declared) > max_bytes:
+            raise too_large(address, int(declared), max_bytes)
+        data = bytearray()
+        for piece in response.iter_bytes():
+            data += piece[skip:]
+            skip = max(0, skip - len(piece))
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{address}: over {timeout_s} s")
+            if span is None and len(data) > limit:
+                raise too_large(address, None, max_bytes)
+            if span is not None and len(data) >= limit:
+                break
+    return bytes(data) if span is None else _whole(address, bytes(data[:limit]), span)
+
+
+def _check_status(address: str, response: httpx.Response) -> None:
+    status = response.status_code
+    if status in _PASSING_STATUS:
+        raise _Passing(f"the server answered {status}")
+    if status in (404, 410):
+        raise FileNotFoundError(address)
+    if status in (401, 403):
+        raise PermissionError(f"the server answered {status}")
+    if status >= 300:
+        raise reject("unreadable", f"{address}: the server answered {status}")
+
+
+def _read_object(address: str, max_bytes: int, timeout_s: float, span: Span | None) -> bytes:
+    files, path = file_system(address, timeout_s)
+
+    def read() -> bytes:
+        with files.open_input_file(path) as file:
+            size = file.size()
+            if span is None and size > max_bytes:
+                raise too_large(address, size, max_bytes)
+            offset, length = span or (0, size)
+            if offset + length > size:
+                return _whole(address, b"", (offset, length))
+            file.seek(offset)
+            data = bytearray()
+            while len(data) < length:
+                piece = file.read(min(_PIECE_BYTES * 8, length - len(data)))
+                if not piece:
+                    raise _Passing(f"{len(data)} of {length} bytes arrived")
+                data += piece
+            return bytes(data)
+
+    return _within(timeout_s, read)
+
+
+def _within(timeout_s: float, work: Callable[[], bytes]) -> bytes:
+    """Run `work` for at most `timeout_s`. A store's client bounds silence, not a trickle, and cannot be
+    interrupted: its thread is left behind and ends with its request."""
+    answers: queue.SimpleQueue[tuple[Any, BaseException | None]] = queue.SimpleQueue()
+
+    def run() -> None:
+        try:
+            answers.put((work(), None))
+        except BaseException as error:
+            answers.put((None, error))
+
+    threading.Thread(target=run, daemon=True, name="download").start()
+    with suppress(queue.Empty):
+        data, error = answers.get(timeout=timeout_s)
+        if error is not None:
+            raise error
+        assert isinstance(data, bytes)
+        return data
+    raise TimeoutError(f"over {timeout_s} s")

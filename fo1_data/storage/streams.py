@@ -1,0 +1,97 @@
+"""Open a corpus' own files (lists, annotations, archives) to read on, local or remote.
+
+For images see `downloads`, which has limits; here a file may be of any size and is read as it
+comes. Whatever cannot be opened is a CorpusError of one line.
+"""
+
+import io
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, cast
+
+import httpx
+import pyarrow as pa
+
+from fo1_data.errors import CorpusError
+from fo1_data.storage.addresses import file_system, is_web, local_path
+from fo1_data.storage.downloads import path_text
+from fo1_data.storage.reach import check_place, web_client
+
+_TIMEOUT_S = 60.0
+_READ_BYTES = 2**18
+
+
+@contextmanager
+def open_stream(address: str) -> Iterator[IO[bytes]]:
+    """A file to read from front to back."""
+    try:
+        with _opened(address) as stream:
+            yield stream
+    except (OSError, httpx.HTTPError, httpx.InvalidURL) as error:
+        raise CorpusError(f"cannot read {address}: {one_line(error)}") from error
+
+
+def read_whole(address: str) -> bytes:
+    """All bytes of a file of the corpus."""
+    with open_stream(address) as stream:
+        return stream.read()
+
+
+def open_seekable(address: str) -> pa.NativeFile:
+    """A seekable file for Parquet; a web file is loaded whole."""
+    if is_web(address):
+        return pa.BufferReader(read_whole(address))
+    try:
+        check_place(address)
+        files, path = file_system(address)
+        return files.open_input_file(path)
+    except OSError as error:
+        raise CorpusError(f"cannot read {address}: {one_line(error)}") from error
+
+
+def one_line(error: BaseException) -> str:
+    """An error's message on one line, or its name where it has none."""
+    return " ".join(str(error).split())[:300] or type(error).__name__
+
+
+@contextmanager
+def _opened(address: str) -> Iterator[IO[bytes]]:
+    check_place(address)
+    path = local_path(address)
+    if path is not None:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise CorpusError(f"{path_text(path)} is no regular file")
+        with path.open("rb") as file:
+            yield file
+    elif is_web(address):
+        with web_client().stream("GET", address, timeout=_TIMEOUT_S) as response:
+            response.raise_for_status()
+            yield io.BufferedReader(_WebStream(response.iter_bytes(_READ_BYTES)), _READ_BYTES)
+    else:
+        files, path_in_store = file_system(address)
+        # A name that ends in .gz would be unpacked behind our back.
+        with files.open_input_stream(path_in_store, compression=None) as stream:
+            yield io.BufferedReader(cast(io.RawIOBase, stream), _READ_BYTES)
+
+
+class _WebStream(io.RawIOBase):
+    """A response's body as a file."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self._rest = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, target: "memoryview | bytearray") -> int:  # type: ignore[override]
+        while not self._rest:
+            piece = next(self._pieces, None)
+            if piece is None:
+                return 0
+            self._rest = piece
+        count = min(len(target), len(self._rest))
+        target[:count] = self._rest[:count]
+        self._rest = self._rest[count:]
+        return count

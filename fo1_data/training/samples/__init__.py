@@ -1,0 +1,1 @@
+"""Training samples: from dataset rows to batches of tensors."""

@@ -1,0 +1,147 @@
+"""The tables of reviews.
+
+A *review* is one version of a dataset in one Label Studio. An *item* is one image of it that people are
+asked about (again in a further `round` where they disagreed): the outbox is its `state`. A *reviewed
+annotation* is the latest state of what one person said of an item, and its corrections stand beside it.
+A *delivery* is a webhook that was heard and not yet looked into; its payload is not kept.
+Ids of Label Studio (projects, tasks, annotations, webhooks) are its own integers.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ForeignKey, Index, String, Text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from services.database.models import Base, now
+from services.database.review_states import ItemState, ReviewState
+
+
+class Review(Base):
+    """`state`: `preparing` (items are being written), `pushing`, `open` (all are in Label Studio), `failed`.
+
+    `key` is made of the dataset's content and names the project in Label Studio: a service that has lost
+    its database finds it again. `doubtful` says that a write may have happened twice and has to be looked
+    for. `pulled_until` is a time of Label Studio's clock. `pusher` is the process that works on it.
+    """
+
+    __tablename__ = "reviews"
+    __table_args__ = (Index("reviews_by_key", "key", "label_studio_url", unique=True),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    key: Mapped[str]
+    dataset_id: Mapped[str | None]
+    dataset: Mapped[str] = mapped_column(Text)
+    title: Mapped[str]
+    label_studio_url: Mapped[str] = mapped_column(Text)
+    project_id: Mapped[int | None]
+    webhook_id: Mapped[int | None]
+    image_grant_id: Mapped[str | None]
+    model_version: Mapped[str]
+    options: Mapped[dict[str, Any]]
+    state: Mapped[str] = mapped_column(default=ReviewState.PREPARING)
+    error: Mapped[str | None] = mapped_column(Text)
+    doubtful: Mapped[bool] = mapped_column(default=False)
+    pulled_until: Mapped[str | None]
+    pulled_at: Mapped[datetime | None]
+    pusher: Mapped[str | None]
+    pusher_seen_at: Mapped[datetime | None]
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class ReviewItem(Base):
+    """`state`: `waiting`, `sending` (a request may be under way), `sent`, `refused` (`error` says why),
+    `gone` (deleted in Label Studio; what was said of it stays).
+
+    `shown` is what the reviewer is shown, compressed: what corrections are told against. `position` is the
+    place in the queue: most doubtful first, items of the audit spread among them. `image_grant_id`: the grant
+    that the image's address in Label Studio was made under.
+    """
+
+    __tablename__ = "review_items"
+    __table_args__ = (
+        Index("review_items_by_image", "review_id", "image_id", "round", unique=True),
+        Index("review_items_by_state", "review_id", "state", "position"),
+        Index("review_items_by_ls_task", "review_id", "ls_task_id"),
+        Index("review_items_by_key", "fo1_key"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    review_id: Mapped[str] = mapped_column(ForeignKey("reviews.id", ondelete="CASCADE"))
+    image_id: Mapped[str] = mapped_column(String(64))
+    round: Mapped[int] = mapped_column(default=1)
+    fo1_key: Mapped[str]
+    lane: Mapped[str] = mapped_column(String(16))
+    doubt: Mapped[float]
+    position: Mapped[int] = mapped_column(default=0)
+    state: Mapped[str] = mapped_column(String(16), default=ItemState.WAITING)
+    error: Mapped[str | None] = mapped_column(Text)
+    ls_task_id: Mapped[int | None]
+    ls_updated_at: Mapped[str | None]
+    agreement: Mapped[float | None]
+    rule: Mapped[str | None] = mapped_column(String(16))
+    image_grant_id: Mapped[str | None]
+    shown: Mapped[bytes]
+
+
+class ReviewedAnnotation(Base):
+    """What one person said, in its latest state: `submitted`, `cancelled` (skipped), `deleted`, or
+    `unreadable` (set aside, `error` says why).
+
+    `chosen`: its corrections are the item's (the resolution rule). `result` is Label Studio's, compressed.
+    """
+
+    __tablename__ = "reviewed_annotations"
+    __table_args__ = (
+        Index("reviewed_annotations_by_ls", "review_id", "ls_annotation_id", unique=True),
+        Index("reviewed_annotations_by_item", "item_id"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    review_id: Mapped[str] = mapped_column(ForeignKey("reviews.id", ondelete="CASCADE"))
+    item_id: Mapped[int] = mapped_column(ForeignKey("review_items.id", ondelete="CASCADE"))
+    ls_annotation_id: Mapped[int]
+    ls_updated_at: Mapped[str]
+    state: Mapped[str] = mapped_column(String(16))
+    annotator: Mapped[str]
+    seconds: Mapped[float | None]
+    ground_truth: Mapped[bool] = mapped_column(default=False)
+    comment: Mapped[str | None] = mapped_column(Text)
+    error: Mapped[str | None] = mapped_column(Text)
+    chosen: Mapped[bool] = mapped_column(default=False)
+    result: Mapped[bytes]
+    seen_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class ReviewCorrection(Base):
+    """One correction (`schemas.corrections`), as JSON."""
+
+    __tablename__ = "review_corrections"
+    __table_args__ = (
+        Index("review_corrections_by_review", "review_id", "id"),
+        Index("review_corrections_by_annotation", "annotation_id"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    review_id: Mapped[str] = mapped_column(ForeignKey("reviews.id", ondelete="CASCADE"))
+    annotation_id: Mapped[int] = mapped_column(ForeignKey("reviewed_annotations.id", ondelete="CASCADE"))
+    action: Mapped[str] = mapped_column(String(16))
+    document: Mapped[str] = mapped_column(Text)
+
+
+class ReviewDelivery(Base):
+    """A webhook that was heard: which task to look at (null: found by `ls_annotation_id`).
+
+    `expects`: the annotation's `updated_at` that must be seen, or `deleted`; `tries` counts the looks.
+    """
+
+    __tablename__ = "review_deliveries"
+    __table_args__ = (Index("review_deliveries_by_review", "review_id", "id"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    review_id: Mapped[str] = mapped_column(ForeignKey("reviews.id", ondelete="CASCADE"))
+    ls_task_id: Mapped[int | None]
+    ls_annotation_id: Mapped[int | None]
+    expects: Mapped[str | None]
+    tries: Mapped[int] = mapped_column(default=0)
+    at: Mapped[datetime] = mapped_column(default=now)

@@ -1,0 +1,1 @@
+"""The adapter to Label Studio: its client, its formats, its label configuration."""

@@ -1,0 +1,1 @@
+"""What people annotated, brought back from Label Studio."""

@@ -1,0 +1,136 @@
+"""Trust in a report: the accepted error with its interval, minutes saved, curves, from audit or gold."""
+
+from pathlib import Path
+
+import pytest
+from factories import make_dataset, make_row
+
+from fo1_data.dataset.history import CorrectionHistory
+from fo1_data.dataset.label_parts import label_parts
+from fo1_data.dataset.versions.merge import merge_corrections
+from fo1_data.judging.correctness import Judged
+from fo1_data.reports.curves import curve_chart, thinned, top_of_axis
+from fo1_data.reports.page import write_report
+from fo1_data.reports.trust import Trust, estimate_error, seconds_a_label, trust_cards
+from schemas.corrections import Correction
+from schemas.dataset import Counts
+from schemas.images import ImageRow
+from schemas.labels import Decision, LabelKind
+
+AT = "2026-01-01T00:00:00Z"
+
+
+def routed_rows(folder: Path, count: int = 12) -> list[ImageRow]:
+    decisions = [Decision.AUDIT, Decision.ACCEPT, Decision.REVIEW]
+    rows = [make_row(seed, 3, folder=folder, decisions=decisions) for seed in range(count)]
+    for row in rows:
+        for place, region in enumerate(row.regions):
+            region.labels[0].confidence = 0.9 - 0.3 * place
+    return rows
+
+
+def verdicts(rows: list[ImageRow], wrong: int) -> list[Correction]:
+    return [
+        Correction(
+            image_id=row.image_id, region_id=row.regions[0].region_id, kind=LabelKind.BRIEF_CAPTION,
+            action="verdict", right=number >= wrong, lane="audit", at=AT, seconds=8.0,
+            annotation_key=f"annotation-{number}",
+        )
+        for number, row in enumerate(rows)
+    ]  # fmt: skip
+
+
+def judge_by_place(row: ImageRow) -> list[Judged]:
+    """The first region's caption is right, the last one's wrong."""
+    return [Judged(part, part.region.index == 0) for part in label_parts(row) if part.region is not None]
+
+
+def test_the_audit_estimates_the_accepted_error(tmp_path: Path) -> None:
+    rows = routed_rows(tmp_path / "images")
+    make_dataset(tmp_path / "d", rows)
+    merge_corrections(str(tmp_path / "d"), verdicts(rows, wrong=3), str(tmp_path / "merged"))
+    write_report(str(tmp_path / "merged"), str(tmp_path / "report.html"), num_images=1)
+    page = (tmp_path / "report.html").read_text()
+    assert "25.0 %</b>" in page
+    assert "estimated error of accepted labels by the audit" in page
+    assert "3 of 12 wrong" in page
+    assert "at 8 s a label" in page
+
+
+def test_gold_estimates_it_where_there_was_no_audit_and_draws_curves(tmp_path: Path) -> None:
+    rows = routed_rows(tmp_path / "images")
+    make_dataset(tmp_path / "d", rows)
+    page_of = tmp_path / "report.html"
+    write_report(str(tmp_path / "d"), str(page_of), num_images=1, judge_labels=judge_by_place)
+    page = page_of.read_text()
+    assert "estimated error of accepted labels by gold" in page
+    assert "12 of 24 wrong" in page
+    assert page.count('class="chart curve"') == 2
+
+
+def test_an_unrouted_dataset_says_nothing_of_trust(tmp_path: Path) -> None:
+    make_dataset(tmp_path / "d")
+    write_report(str(tmp_path / "d"), str(tmp_path / "report.html"), num_images=1)
+    assert 'id="trust"' not in (tmp_path / "report.html").read_text()
+
+
+def test_estimates_hold_the_share_and_narrow_with_more_images() -> None:
+    few = estimate_error([(f"{n}", 0.9, n % 5 > 0, True) for n in range(25)], 1)
+    many = estimate_error([(f"{n}", 0.9, n % 5 > 0, True) for n in range(400)], 1)
+    assert few is not None
+    assert many is not None
+    for estimate in (few, many):
+        assert estimate.low < estimate.error == 0.2 < estimate.high
+    assert many.high - many.low < few.high - few.low
+    assert estimate_error([], 1) is None
+
+
+def test_the_interval_pays_for_images_with_more_labels_than_those_judged() -> None:
+    """The bound holds for at most M labels of an image: of all images, not of those that were looked at."""
+    judged, larger = [make_row(seed, 2) for seed in range(30)], make_row(99, 12)
+    known = {row.image_id for row in judged}
+    few, many = (Trust(lambda row: judge_by_place(row) if row.image_id in known else []) for _ in range(2))
+    for row in judged:
+        for label in row.all_labels():
+            label.decision = Decision.ACCEPT
+        few.add(row)
+        many.add(row)
+    many.add(larger)
+    narrow, wide = few.estimate(CorrectionHistory())[0], many.estimate(CorrectionHistory())[0]
+    assert narrow is not None
+    assert wide is not None
+    assert (wide.judged, wide.wrong) == (narrow.judged, narrow.wrong)
+    assert wide.low < narrow.low < narrow.error < narrow.high < wide.high
+
+
+def test_minutes_saved_are_those_of_accepted_labels() -> None:
+    cards = trust_cards(Counts(accepted=600, audit=100, review=300), None, "gold", 6.0)
+    assert [card[0] for card in cards] == ["70.0 %", "60 min"]
+    assert trust_cards(Counts(), None, "gold", 6.0) == []
+
+
+def test_seconds_a_label_are_the_median_of_annotations() -> None:
+    rows = [make_row(seed, 1) for seed in range(3)]
+    said = verdicts(rows, 0)
+    said[0].seconds, said[1].seconds = 2.0, 100.0
+    assert seconds_a_label(said) == 8.0
+    assert seconds_a_label([]) == 5.0
+
+
+def test_curves_escape_scale_and_thin() -> None:
+    points = [(place / 1000, place / 20_000) for place in range(1001)]
+    assert top_of_axis(points) == 0.1
+    assert len(thinned(points)) <= 161
+    assert thinned(points)[-1] == points[-1]
+    chart = curve_chart(thinned(points), "<b>", "wrong", most_y=0.1, dots=True)
+    assert "<b>" not in chart
+    assert "&lt;b&gt;" in chart
+    assert "Nothing to show" in curve_chart([], "x", "y")
+
+
+@pytest.mark.parametrize("few", [0, 6])
+def test_too_few_judged_labels_draw_no_curve(few: int) -> None:
+    trust = Trust(judge_by_place)
+    for seed in range(few):
+        trust.add(make_row(seed, 3))
+    assert trust.charts() == []

@@ -1,0 +1,1 @@
+"""What makes things that are bundled; outside the wheel."""
