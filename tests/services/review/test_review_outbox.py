@@ -13,7 +13,7 @@ from fake_label_studio import FakeLabelStudio, Killed
 from review_bench import Bench, make_review_dataset, open_bench
 from review_samples import edited
 
-from fo1_data.errors import RunError
+from fo1_data.errors import DatasetError
 from schemas.images import ImageRow
 from schemas.labels import Decision
 from services.datasets import repository as datasets
@@ -347,5 +347,5 @@ async def test_a_vanished_dataset_is_one_clear_error(
 ) -> None:
     async with open_bench(home, dataset[0], FakeLabelStudio()) as bench:
         dataset[0].rename(dataset[0].with_name("moved"))
-        with pytest.raises((RunError, Exception), match="dataset"):
+        with pytest.raises(DatasetError, match="manifest.json"):
             await bench.push.all(bench.review_id)
