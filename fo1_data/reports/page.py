@@ -186,7 +186,7 @@ def _policy(script: str) -> str:
 
 
 def _asset(name: str) -> str:
-    return files("fo1_data").joinpath("templates", name).read_text(encoding="utf-8")
+    return files("fo1_data.reports").joinpath("templates", name).read_text(encoding="utf-8")
 
 
 def _environment() -> Environment:
