@@ -9,7 +9,7 @@ TESTERS ?= 2
 
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help setup demo serve label-studio test check format lock clean
+.PHONY: help setup demo serve label-studio test check docs format lock clean
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
@@ -50,13 +50,16 @@ check: $(READY) ## Format, lint, types, import rules
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+docs: $(READY) ## Build the documentation site into site/; a warning fails it
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
 format: $(READY) ## Format and fix what can be fixed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 lock: ## Resolve requirements.txt anew from pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header \
-		--extra all --group dev pyproject.toml --output-file requirements.txt
+		--extra all --group dev --group docs pyproject.toml --output-file requirements.txt
 
 clean: ## Remove what demo and tests leave
-	rm -rf $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(DEMO) site .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
