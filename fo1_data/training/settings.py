@@ -1,4 +1,7 @@
-"""The settings of `fo1 train`: TOML in, unknown keys refused. Imports no torch."""
+"""The settings of `fo1 train`, read from TOML; unknown keys are refused. Imports no torch.
+
+Each field is described once, here: the command line's help and `docs/settings.md` are made from it.
+"""
 
 import tomllib
 from pathlib import Path
@@ -10,77 +13,161 @@ from fo1_data.errors import ConfigError
 
 
 class TrainConfig(BaseModel):
-    """Everything that decides a training run's result, beside its data. Rates are per step.
-
-    `auxiliary_parts`: prefixes of the auxiliary encoder's weights that stage 2 trains, as in
-    `fo1 model info` without `vision_tower_aux.`; `box_jitter`: each side of a box moves by up to this
-    share of the box's sides.
-
-    `lora_rank`: stage 2 trains low-rank adapters in place of the language model's own weights (`adapters`);
-    of its embeddings the tokens that VLM-FO1 adds alone. 0: none.
-
-    `batch_images`: of a whole step, over all workers; each works its part off in `accumulation` pieces.
-    `negative_share`: which part of the phrases asked for is not in the image, `near_miss_share` of those that
-    are made up for it being near misses. An answer counts `human_weight` where a person gave or confirmed it,
-    a model's by its confidence (`confidence_weights`), gold's once. `names_as_phrases`: captions are names of
-    kinds: where all boxes of an image have one, each is asked for too.
-
-    `mirror_share`, `crop_share`: of the images, which are mirrored (where nothing said speaks of a side and
-    nothing is written) or cut down around all their boxes (where nothing speaks of a place);
-    `light_jitter`: brightness and contrast change by up to this share of themselves (`augmentation`). Rare is
-    what less than `rare_below` of the images have: `repeat_rare`: such images come more often;
-    `paste_share`: of the images, which get a rare region of another one where they have no box
-    (`rare_regions`).
-
-    `distractor_share`: of the images, which are shown with boxes of `distractor_proposals` (what `fo1 label
-    --proposals` takes) beside their own, where nothing is labelled (`distractors`).
-
-    `window_groups`: row groups that are held and shuffled together. `sharding`: what each worker holds but
-    its part of: nothing, the optimiser's state (a 3B model's is 24 GB), or the language model's weights with
-    their gradients and states too.
-    """
+    """Everything that decides the result of a training run, besides its data."""
 
     model_config = ConfigDict(extra="forbid")
 
-    steps: int = Field(default=1000, ge=1)
-    batch_images: int = Field(default=4, ge=1)
-    questions_per_image: int = Field(default=12, ge=1)
-    learning_rate: float = Field(default=2e-4, gt=0)
-    warmup_steps: int = Field(default=30, ge=0)
-    decay_share: float = Field(default=0.4, ge=0, le=1)
-    weight_decay: float = Field(default=0.01, ge=0)
-    clip_norm: float = Field(default=1.0, gt=0)
-    auxiliary_parts: tuple[str, ...] = ("convs.2.", "blocks.2.", "convs.3.", "blocks.3.")
-    lora_rank: int = Field(default=0, ge=0)
-    box_jitter: float = Field(default=0.04, ge=0, le=0.5)
-    shuffle_boxes: bool = True
-    save_every: int = Field(default=200, ge=1)
-    accumulation: int = Field(default=1, ge=1)
-    precision: Literal["float32", "bfloat16"] = "float32"
-    gradient_checkpointing: bool = False
-    sharding: Literal["none", "optimizer", "weights"] = "none"
-    negative_share: float = Field(default=0.3, ge=0, le=1)
-    near_miss_share: float = Field(default=0.5, ge=0, le=1)
-    names_as_phrases: bool = False
-    mirror_share: float = Field(default=0.0, ge=0, le=1)
-    crop_share: float = Field(default=0.0, ge=0, le=1)
-    light_jitter: float = Field(default=0.0, ge=0, lt=1)
-    rare_below: float = Field(default=0.1, gt=0, le=1)
-    repeat_rare: bool = False
-    paste_share: float = Field(default=0.0, ge=0, le=1)
-    distractor_share: float = Field(default=0.0, ge=0, le=1)
-    distractor_proposals: str = "fo1-tiny"
-    human_weight: float = Field(default=2.0, gt=0)
-    confidence_weights: bool = True
-    window_groups: int = Field(default=4, ge=1)
-    seed: int = Field(default=0, ge=0)
-    threads: int | None = Field(default=None, ge=1)
-    device: str | None = None
+    steps: int = Field(default=1000, ge=1, description="Optimiser steps of the whole run.")
+    batch_images: int = Field(default=4, ge=1, description="Images per step, over all workers.")
+    questions_per_image: int = Field(
+        default=12, ge=1, description="At most this many questions about each image of a step."
+    )
+    learning_rate: float = Field(
+        default=2e-4, gt=0, description="Learning rate between warm-up and decay, per step."
+    )
+    warmup_steps: int = Field(
+        default=30, ge=0, description="Steps over which the learning rate rises linearly from 0."
+    )
+    decay_share: float = Field(
+        default=0.4,
+        ge=0,
+        le=1,
+        description="Last share of the steps over which the learning rate falls linearly to 0.",
+    )
+    weight_decay: float = Field(
+        default=0.01,
+        ge=0,
+        description="Weight decay of AdamW, on matrices and kernels; not on norms, biases and embeddings.",
+    )
+    clip_norm: float = Field(
+        default=1.0, gt=0, description="Gradients are scaled down to at most this norm, over all workers."
+    )
+    auxiliary_parts: tuple[str, ...] = Field(
+        default=("convs.2.", "blocks.2.", "convs.3.", "blocks.3."),
+        description="Weights of the auxiliary encoder that stage 2 trains: prefixes of their names as in "
+        "`fo1 model info`, without `vision_tower_aux.`.",
+    )
+    lora_rank: int = Field(
+        default=0,
+        ge=0,
+        description="Rank of the low-rank adapters (LoRA) that stage 2 trains instead of the language "
+        "model's own weights; of the embeddings, only those of the tokens that VLM-FO1 adds are trained then. "
+        "0: no adapters.",
+    )
+    box_jitter: float = Field(
+        default=0.04,
+        ge=0,
+        le=0.5,
+        description="Each side of a box moves by up to this share of the box's width or height.",
+    )
+    shuffle_boxes: bool = Field(
+        default=True, description="Show the boxes of an image in a random order instead of the dataset's."
+    )
+    save_every: int = Field(
+        default=200, ge=1, description="Write checkpoint and resume state every this many steps."
+    )
+    accumulation: int = Field(
+        default=1,
+        ge=1,
+        description="Each worker computes its images of a step in at most this many pieces, one after "
+        "another, to use less memory.",
+    )
+    precision: Literal["float32", "bfloat16"] = Field(
+        default="float32",
+        description="Precision of the forward pass (autocast); weights and optimiser state stay in float32.",
+    )
+    gradient_checkpointing: bool = Field(
+        default=False,
+        description="Compute the decoder's activations again in the backward pass: less memory, more time.",
+    )
+    sharding: Literal["none", "optimizer", "weights"] = Field(
+        default="none",
+        description="What is divided among the workers: `none`, the optimiser state (`optimizer`; 24 GB for "
+        "a 3B model), or also the language model's weights and gradients (`weights`).",
+    )
+    negative_share: float = Field(
+        default=0.3, ge=0, le=1, description="Share of the questions about phrases whose phrase is absent."
+    )
+    near_miss_share: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="Share of the generated absent phrases that are near misses: they have a word in common "
+        "with something in the image.",
+    )
+    names_as_phrases: bool = Field(
+        default=False,
+        description="Captions are names of kinds: if all boxes of an image have one, ask for each as a "
+        "phrase too.",
+    )
+    mirror_share: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Share of the images to mirror; never one with readable text or a label that names a "
+        "side.",
+    )
+    crop_share: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Share of the images to crop to a part that holds all their boxes; never one with a "
+        "label of the whole image or a label that names a place in it.",
+    )
+    light_jitter: float = Field(
+        default=0.0, ge=0, lt=1, description="Brightness and contrast change by up to this share."
+    )
+    rare_below: float = Field(
+        default=0.1,
+        gt=0,
+        le=1,
+        description="A name is rare if less than this share of the images have a region of that name.",
+    )
+    repeat_rare: bool = Field(
+        default=False, description="Show images with rare names several times per epoch."
+    )
+    paste_share: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Share of the images into which a rare region of another image is pasted, away from "
+        "their boxes.",
+    )
+    distractor_share: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Share of the images shown with unlabelled boxes of `distractor_proposals` besides "
+        "their own.",
+    )
+    distractor_proposals: str = Field(
+        default="fo1-tiny",
+        description="Proposer of the unlabelled boxes: the values of `fo1 label --proposals`.",
+    )
+    human_weight: float = Field(
+        default=2.0,
+        gt=0,
+        description="Loss weight of an answer that a person gave or confirmed; the corpus' own gold has 1.",
+    )
+    confidence_weights: bool = Field(
+        default=True,
+        description="Weight a model's answer by its confidence; answers without a confidence have weight 1.",
+    )
+    window_groups: int = Field(
+        default=4, ge=1, description="Row groups that are held in memory and shuffled together."
+    )
+    seed: int = Field(default=0, ge=0, description="Seed of every random draw of the run.")
+    threads: int | None = Field(
+        default=None, ge=1, description="CPU threads of torch in each worker. None: torch's own choice."
+    )
+    device: str | None = Field(
+        default=None, description="Torch device, such as `cpu` or `cuda:0`. None: a GPU if there is one."
+    )
 
     @model_validator(mode="after")
-    def _adapters_stay_whole(self) -> Self:
+    def _refuse_sharded_adapters(self) -> Self:
         if self.lora_rank and self.sharding == "weights":
-            raise ValueError("lora_rank goes with sharding none or optimizer, not with weights")
+            raise ValueError("lora_rank works with sharding none or optimizer, not with weights")
         return self
 
 
@@ -88,7 +175,10 @@ Stage = Literal[1, 2]
 
 
 def load_train_config(path: str | None, steps: int | None = None) -> TrainConfig:
-    """The settings of a TOML file, `steps` over them. ConfigError of one line for what does not fit."""
+    """Read settings from the TOML file at `path` (None: the defaults); `steps` overrides the file's.
+
+    Raises ConfigError with a one-line message if the file cannot be read or a setting is not valid.
+    """
     settings: dict[str, object] = {}
     if path is not None:
         try:
@@ -103,5 +193,5 @@ def load_train_config(path: str | None, steps: int | None = None) -> TrainConfig
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
         setting = f"setting {name} of training" if name else "settings of training"
-        told = str(first["msg"]).removeprefix("Value error, ")
-        raise ConfigError(f"{setting}: {told}") from None
+        message = str(first["msg"]).removeprefix("Value error, ")
+        raise ConfigError(f"{setting}: {message}") from None

@@ -78,7 +78,7 @@ def test_what_does_not_go_together_is_refused(scenes, tmp_path):
         train([scenes], 1, "fo1-tiny", tmp_path / "out", QUICK)
     settings = tmp_path / "t.toml"
     settings.write_text('lora_rank = 8\nsharding = "weights"\n')
-    with pytest.raises(ConfigError, match="lora_rank goes with sharding none or optimizer"):
+    with pytest.raises(ConfigError, match="lora_rank works with sharding none or optimizer"):
         load_train_config(str(settings))
     train([scenes], 2, "fo1-tiny", tmp_path / "whole", QUICK.model_copy(update={"steps": 1, "lora_rank": 0}))
     with pytest.raises(ConfigError, match="begun with lora_rank 0, not 4"):
