@@ -51,7 +51,7 @@ class TrainConfig(BaseModel):
         default=0,
         ge=0,
         description="Rank of the low-rank adapters (LoRA) that stage 2 trains instead of the language "
-        "model's own weights; of the embeddings, only those of the tokens that VLM-FO1 adds are trained then. "
+        "model's own weights; of the embeddings, only those of the tokens that VLM-FO1 adds train. "
         "0: no adapters.",
     )
     box_jitter: float = Field(
