@@ -30,9 +30,9 @@ def cos_sin(positions: Tensor, inv_freq: Tensor, sections: Sequence[int]) -> tup
     Frequencies are split over the axes by `sections`: the first go with time, then height, width.
     """
     angles = positions[..., None].float() * inv_freq.float()
-    axis_of = torch.repeat_interleave(
-        torch.arange(3, device=angles.device), torch.tensor(sections, device=angles.device)
-    )
+    # Made on the CPU: the length of the result depends on values, which a GPU would be waited for.
+    axis_of = torch.repeat_interleave(torch.arange(3), torch.tensor(sections))
+    axis_of = axis_of.to(angles.device, non_blocking=True)
     picked = angles.gather(0, axis_of.expand(1, angles.shape[1], -1)).squeeze(0)
     doubled = torch.cat((picked, picked), dim=-1)
     return doubled.cos(), doubled.sin()

@@ -70,7 +70,7 @@ class QuestionBatch:
         self._run_heads(groups, first)
         heads = {id(one): group.length for group in groups for one in group.asked}
         rests = [one.first_ids[heads[id(one)] :] for one in asked]
-        states = self._forward(self._padded(rests), slice(first, end))
+        states = self._forward(rests, slice(first, end))
         rows: list[int] = []
         places: list[int] = []
         steps: list[Step] = []
@@ -80,7 +80,7 @@ class QuestionBatch:
             steps += told
             rows += [row] * len(told)
             places += range(len(rest) - len(told), len(rest))
-        where = torch.tensor([rows, places], device=states.device)
+        where = torch.tensor([rows, places]).to(states.device, non_blocking=True)
         # As many at a time as there are slots: the vocabulary makes rows wide.
         for begin in range(0, len(steps), self.num_slots):
             part = where[:, begin : begin + self.num_slots]
@@ -109,7 +109,7 @@ class QuestionBatch:
         if not heads:
             return
         assert self._tails is not None
-        self._forward(self._padded(heads), slice(first, first + len(heads)))
+        self._forward(heads, slice(first, first + len(heads)))
         follower = first + len(groups)
         for leader, group in enumerate(groups, start=first):
             others = slice(follower, follower + len(group.asked) - 1)
@@ -119,19 +119,12 @@ class QuestionBatch:
                 self._fill[slot] = group.length
             follower = others.stop
 
-    def _padded(self, rows: list[list[int]]) -> Tensor:
-        """(n, Q) ids, shorter rows padded behind; what padding writes is overwritten before it is seen."""
-        ids = torch.zeros(len(rows), max(map(len, rows)), dtype=torch.long)
-        for index, row in enumerate(rows):
-            ids[index, : len(row)] = torch.tensor(row, dtype=torch.long)
-        return ids.to(self._model.device)
-
     def step(self) -> list[Asked]:
         """Move every active question on by one token; returns those that ended and frees their slots."""
         ended = self._release()
         if self.active:
-            tokens = torch.tensor([[one.generation.token_ids[-1]] for one in self.active])
-            states = self._forward(tokens.to(self._model.device), slice(0, len(self.active)))
+            tokens = [[one.generation.token_ids[-1]] for one in self.active]
+            states = self._forward(tokens, slice(0, len(self.active)))
             self._fill = [fill + 1 for fill in self._fill]
             self._tell(states[:, 0], [Step(one, None, one.in_objects) for one in self.active])
         return ended
@@ -172,31 +165,33 @@ class QuestionBatch:
         if self._tables[0].shape[0] < length:
             self._tables = cos_sin(text_positions(0, 2 * length).to(self._model.device), *self._rotary)
 
-    def _forward(self, ids: Tensor, slots: slice) -> Tensor:
-        """Run (n, Q) token ids of these slots after what the slots hold; returns (n, Q, D)."""
+    def _forward(self, rows: list[list[int]], slots: slice) -> Tensor:
+        """Run token ids of these slots after what the slots hold; returns (n, Q, D).
+
+        Shorter rows are padded behind; what padding writes is overwritten before it is seen. Ids and
+        places go to the device as one copy that the host does not wait for.
+        """
         assert self._stack is not None
         assert self._tails is not None
-        stack, tails, text = self._stack, self._tails, self._model.config.text
-        device, (num, length) = ids.device, ids.shape
-        members, fill = self.active[slots], torch.tensor(self._fill[slots])
+        stack, tails, text, device = self._stack, self._tails, self._model.config.text, self._model.device
+        num, length = len(rows), max(map(len, rows))
         grouping, hidden = self._group(slots, device)
-        offsets = torch.arange(length)
-        places = fill[:, None] + offsets
-        extent = int(places.max()) + 1
-        hidden_from = torch.arange(extent)[None, None, :] > places[:, :, None]
-        bias = (
-            torch.zeros(num, 1, length, extent).masked_fill_(hidden_from[:, None], float("-inf")).to(device)
-        )
-        starts = torch.tensor([one.start for one in members])
-        positions = (starts[:, None] + places).to(device)
+        places_on_host = torch.tensor(self._fill[slots])[:, None] + torch.arange(length)
+        starts = torch.tensor([one.start for one in self.active[slots]])
+        padded = torch.tensor([[*row, *[0] * (length - len(row))] for row in rows])
+        together = torch.stack((padded, places_on_host, starts[:, None] + places_on_host))
+        ids, places, positions = together.to(device, non_blocking=True)
+        extent = int(places_on_host.max()) + 1
+        hidden_from = torch.arange(extent, device=device) > places[:, :, None]
+        bias = torch.zeros(num, 1, length, extent, device=device)
+        bias.masked_fill_(hidden_from[:, None], float("-inf"))
         cos, sin = self._tables[0][positions], self._tables[1][positions]
         slot_index = torch.arange(slots.start, slots.start + num, device=device)[:, None]
-        place_index = places.to(device)
         heads, scale = text.num_key_value_heads, text.head_dim**-0.5
 
         def attend(layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-            tails[0, layer].transpose(1, 2)[slot_index, place_index] = keys
-            tails[1, layer].transpose(1, 2)[slot_index, place_index] = values
+            tails[0, layer].transpose(1, 2)[slot_index, places] = keys
+            tails[1, layer].transpose(1, 2)[slot_index, places] = values
             scaled = (queries * scale).unflatten(2, (heads, -1))
             of_prefix = attend_to_prefix(
                 scaled, stack.keys[layer], stack.values[layer], stack.bias, grouping, hidden
@@ -226,44 +221,59 @@ class QuestionBatch:
         return found
 
     def _tell(self, states: Tensor, steps: list[Step]) -> None:
-        """Score what is given and choose the rest greedily, from (n, D) states, with how sure it was."""
+        """Score what is given and choose the rest greedily, from (n, D) states, with how sure it was.
+
+        All numbers leave the device as one copy: the host waits for it once a step.
+        """
         logprobs = torch.log_softmax(self._model.logits(states).float(), dim=-1)
         best = logprobs.topk(2, dim=-1)
         entropy = -(logprobs.exp() * logprobs.nan_to_num(neginf=0.0)).sum(dim=-1)
         chosen = best.indices[:, 0]
         if any(step.given is not None for step in steps):
             told = [-1 if step.given is None else step.given for step in steps]
-            given = torch.tensor(told, device=chosen.device)
+            given = torch.tensor(told).to(chosen.device, non_blocking=True)
             chosen = torch.where(given < 0, chosen, given)
         logprob = logprobs.gather(1, chosen[:, None])[:, 0]
         other = torch.where(chosen == best.indices[:, 0], best.values[:, 1], best.values[:, 0])
-        numbers = torch.stack((logprob, logprob - other, entropy), dim=1).tolist()
-        over_regions = self._over_regions(logprobs, steps)
-        for row, (step, token, told_of) in enumerate(zip(steps, chosen.tolist(), numbers, strict=True)):
-            one, answer = step.asked, step.asked.generation
-            if row in over_regions:
-                choices, named = over_regions[row], self._region_of.get(token, -1)
-                answer.region_steps.append(
-                    RegionStep(
-                        step=len(answer.token_ids),
-                        region_logprobs=choices[: one.num_regions],
-                        stop_logprob=float(choices[-1]),
-                        chosen=named if named < one.num_regions else -1,
-                    )
-                )
-            if step.given is not None:
-                answer.num_given += 1
-            elif one.watched and not answer.watched:
-                answer.watched = logprobs[row, list(one.watched)].tolist()
-            self._append(one, token, *told_of)
+        # Ids of tokens are exact in float32 up to 2**24.
+        parts = [torch.stack((chosen.float(), logprob, logprob - other, entropy), dim=1).flatten()]
+        pointing = any(step.in_objects for step in steps)
+        if pointing:
+            parts.append(logprobs[:, self._region_ids].flatten())
+        watches = [
+            (row, token)
+            for row, step in enumerate(steps)
+            if step.given is None and not step.asked.generation.watched
+            for token in step.asked.watched
+        ]
+        if watches:
+            rows, tokens = torch.tensor(watches).T.to(logprobs.device, non_blocking=True)
+            parts.append(logprobs[rows, tokens])
+        sizes = np.cumsum([part.numel() for part in parts])[:-1]
+        numbers, *more = np.split(torch.cat(parts).cpu().numpy(), sizes)
+        over_regions = more.pop(0).reshape(len(steps), -1) if pointing else None
+        for (row, _), value in zip(watches, more.pop().tolist() if watches else (), strict=True):
+            steps[row].asked.generation.watched.append(value)
+        for row, (step, (token_id, *told_of)) in enumerate(
+            zip(steps, numbers.reshape(len(steps), -1).tolist(), strict=True)
+        ):
+            token, answer = int(token_id), step.asked.generation
+            if over_regions is not None and step.in_objects:
+                self._point(step.asked, token, over_regions[row])
+            answer.num_given += step.given is not None
+            self._append(step.asked, token, *told_of)
 
-    def _over_regions(self, logprobs: Tensor, steps: list[Step]) -> dict[int, np.ndarray]:
-        """Of the rows that choose a region: the log-probabilities of all region tokens and the stop."""
-        pointing = [row for row, step in enumerate(steps) if step.in_objects]
-        if not pointing:
-            return {}
-        found = logprobs[torch.tensor(pointing, device=logprobs.device)[:, None], self._region_ids]
-        return dict(zip(pointing, found.cpu().numpy(), strict=True))
+    def _point(self, one: Asked, token: int, choices: np.ndarray) -> None:
+        """Keep a choice inside `<objects>`; choices: log-probabilities of all region tokens and the stop."""
+        named = self._region_of.get(token, -1)
+        one.generation.region_steps.append(
+            RegionStep(
+                step=len(one.generation.token_ids),
+                region_logprobs=choices[: one.num_regions].copy(),
+                stop_logprob=float(choices[-1]),
+                chosen=named if named < one.num_regions else -1,
+            )
+        )
 
     def _append(self, one: Asked, token: int, logprob: float, margin: float, entropy: float) -> None:
         answer = one.generation

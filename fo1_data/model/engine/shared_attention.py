@@ -34,7 +34,7 @@ class Grouping:
         for row in rows:
             columns.append(filled[row])
             filled[row] += 1
-        as_tensor = torch.tensor([rows, columns], device=device)
+        as_tensor = torch.tensor([rows, columns]).to(device, non_blocking=True)
         return cls(as_tensor[0], as_tensor[1], num_rows, max(filled, default=0))
 
 
@@ -51,7 +51,7 @@ class Hidden:
         pairs = [(index, place) for index, places in enumerate(positions) for place in places]
         if not pairs:
             return None
-        as_tensor = torch.tensor(pairs, device=device)
+        as_tensor = torch.tensor(pairs).to(device, non_blocking=True)
         return cls(as_tensor[:, 0], as_tensor[:, 1])
 
 
