@@ -1,8 +1,9 @@
 """The manifest of a dataset (written last: its presence means complete), and what a run in work keeps."""
 
-from typing import Any, Literal
+from enum import StrEnum
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 SCHEMA_VERSION = 1
 
@@ -62,24 +63,60 @@ class Duplicate(BaseModel):
 
 
 class Manifest(BaseModel):
-    """`manifest.json`. `fingerprint` covers every setting, weight and listing that can change a row."""
+    """`manifest.json` of a dataset version. Members of a newer minor version are kept as they are read."""
 
     model_config = ConfigDict(extra="allow", protected_namespaces=())
 
-    schema_version: int = SCHEMA_VERSION
-    name: str
-    version: str
-    parent: str | None = None
-    created_at: str
-    config: dict[str, Any]
-    fingerprint: str
-    model: ModelInfo | None = None
-    proposer: str | None = None
-    calibration_sha256: str | None = None
-    files: list[ManifestFile]
-    duplicates: list[Duplicate] = []
-    counts: Counts
-    code_version: str
+    schema_version: int = Field(
+        default=SCHEMA_VERSION, description="Version of the Arrow schema of the data files."
+    )
+    name: str = Field(description="Name of the dataset; all its versions share it.")
+    version: str = Field(description="Version of the dataset, a whole number from 1.")
+    parent: str | None = Field(
+        default=None,
+        description="Version that this one was made from, as `name@version`; null for the first.",
+    )
+    created_at: str = Field(description="When the version was completed: UTC, ISO 8601, to the second.")
+    config: dict[str, Any] = Field(description="Resolved settings of the labelling run.")
+    fingerprint: str = Field(
+        description="SHA-256 (hex) over every setting, weight and listing that can change a row."
+    )
+    model: ModelInfo | None = Field(default=None, description="Model that labelled.")
+    proposer: str | None = Field(default=None, description="Where the boxes came from.")
+    calibration_sha256: str | None = Field(default=None, description="SHA-256 (hex) of the calibration file.")
+    files: list[ManifestFile] = Field(description="The files of the version; no other file counts.")
+    duplicates: list[Duplicate] = Field(default=[], description="Images that were found in several places.")
+    counts: Counts = Field(description="Totals over all rows.")
+    code_version: str = Field(description="Version of fo1-data that wrote the version.")
+
+    fingerprint_entries: dict[str, Any] | None = Field(
+        default=None, description="The document that `fingerprint` is the hash of, by setting."
+    )
+    routing: dict[str, Any] | None = Field(
+        default=None,
+        description="Routing settings and, under `rules`, the acceptance rule of each label kind.",
+    )
+    merged: dict[str, int] | None = Field(
+        default=None,
+        description="Totals of the last merge of corrections: by action, and of images and files.",
+    )
+    step: dict[str, Any] | None = Field(
+        default=None,
+        description="What made this version from its parent (`merge`, `route`, `publish`, `remove`).",
+    )
+    parent_sha256: str | None = Field(default=None, description="SHA-256 (hex) of the parent's manifest.")
+    parent_address: str | None = Field(
+        default=None, description="Folder or URL of the parent when this version was made."
+    )
+
+    @model_serializer(mode="wrap")
+    def _leave_out_absent(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """An optional member that is null is not written: the hash of an older manifest stays the same."""
+        document: dict[str, Any] = serialize(self)
+        return {name: value for name, value in document.items() if value is not None or name not in _OPTIONAL}
+
+
+_OPTIONAL = frozenset({"fingerprint_entries", "routing", "merged", "step", "parent_sha256", "parent_address"})
 
 
 class ShardFile(BaseModel):
@@ -127,12 +164,21 @@ class ShardMarker(ShardReport):
     images: list[ShardImage]
 
 
+class RunState(StrEnum):
+    """State of a labelling run, as its progress file says it."""
+
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
 class RunProgress(BaseModel):
     """`.run/progress.json`: how far a run is, for those who watch it. Rates are over the run so far."""
 
     model_config = ConfigDict(extra="ignore")
 
-    state: Literal["running", "succeeded", "failed", "cancelled"] = "running"
+    state: RunState = RunState.RUNNING
     images: int = 0
     images_total: int | None = None
     shards: int = 0

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Ta
 from rich.text import Text
 
 from fo1_data.cli.output import console
-from schemas.dataset import RunProgress
+from schemas.dataset import RunProgress, RunState
 
 PLAIN_EVERY_S = 5.0
 
@@ -56,7 +56,9 @@ class ProgressLines:
             )
             return
         now_s = time.monotonic()
-        if line != self._last and (now_s - self._shown_s >= PLAIN_EVERY_S or progress.state != "running"):
+        if line != self._last and (
+            now_s - self._shown_s >= PLAIN_EVERY_S or progress.state is not RunState.RUNNING
+        ):
             self._shown_s, self._last = now_s, line
             self._console.print(line, markup=False)
 

@@ -48,7 +48,7 @@ def route(
     if warning is not None:
         say(f"fo1: {warning}")
     counts = manifest.counts
-    routing = (manifest.model_extra or {}).get("routing", {})
+    routing = manifest.routing or {}
     rules = routing.get("rules", {})
     document = {
         "dataset": out,

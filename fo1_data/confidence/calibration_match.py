@@ -4,7 +4,6 @@ Signals of another checkpoint, other boxes or another wording mean something els
 would be made up, and a guarantee void.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fo1_data.errors import CalibrationError
@@ -25,8 +24,7 @@ class Labelled:
 
 def labelled_by(manifest: Manifest) -> Labelled:
     """Who labelled a finished dataset."""
-    entries = (manifest.model_extra or {}).get("fingerprint_entries")
-    known: Mapping[str, object] = entries if isinstance(entries, dict) else {}
+    known = manifest.fingerprint_entries or {}
 
     def told(name: str) -> str | None:
         value = known.get(name)

@@ -182,7 +182,7 @@ class DatasetRun:
             created_at=now(),
             config=self.config,
             fingerprint=fingerprint_digest(self.fingerprint),
-            fingerprint_entries=self.fingerprint,  # type: ignore[call-arg]
+            fingerprint_entries=self.fingerprint,
             model=model,
             proposer=proposer,
             calibration_sha256=calibration_sha256,
@@ -190,7 +190,7 @@ class DatasetRun:
             duplicates=[*(base.duplicates if base else []), *duplicates],
             counts=counts.model_copy(update={"rejected": len(rejects)}),
             code_version=layout.code_version(),
-            **({"routing": dict(routing)} if routing else {}),  # type: ignore[arg-type]
+            routing=dict(routing) if routing else None,
             **(lineage(source) if source else {}),  # type: ignore[arg-type]
         )
         self.store.write_bytes(layout.CARD, dataset_card(manifest).encode())
@@ -225,8 +225,7 @@ def _read_fingerprint(store: Store, manifest: Manifest | None) -> dict[str, Any]
     try:
         return read_json(store, layout.fingerprint_file(layout.RUN))
     except FileNotFoundError:
-        kept = (manifest.model_extra or {}).get("fingerprint_entries") if manifest is not None else None
-        return kept if isinstance(kept, dict) else None
+        return manifest.fingerprint_entries if manifest is not None else None
 
 
 def _holds_something(store: Store) -> bool:

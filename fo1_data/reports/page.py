@@ -87,7 +87,7 @@ def render_report(
         mistakes=gathered.mistakes,
         trust_cards=_trust_cards(dataset, trust),
         trust_charts=trust.charts(),
-        rules=((dataset.manifest.model_extra or {}).get("routing") or {}).get("rules", {}),
+        rules=(dataset.manifest.routing or {}).get("rules", {}),
         images=images,
         rejects=rejects.by_count(),
         style=Markup(style),

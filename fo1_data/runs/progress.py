@@ -7,12 +7,9 @@ Shows nothing; `fo1_data.cli.progress_lines` does.
 import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Literal
 
 from schemas.corpus import Shard
-from schemas.dataset import Counts, RunProgress, ShardReport
-
-State = Literal["running", "succeeded", "failed", "cancelled"]
+from schemas.dataset import Counts, RunProgress, RunState, ShardReport
 
 
 class ProgressMeter:
@@ -41,7 +38,7 @@ class ProgressMeter:
         self._images_here += self._sizes.get(report.shard_id, 0)
         self._regions_here += report.counts.regions
 
-    def snapshot(self, state: State = "running", error: str | None = None) -> RunProgress:
+    def snapshot(self, state: RunState = RunState.RUNNING, error: str | None = None) -> RunProgress:
         """The figures now."""
         seconds = time.monotonic() - self._clock_s if self._clock_s is not None else 0.0
         images_per_s = self._images_here / seconds if self._images_here and seconds else None

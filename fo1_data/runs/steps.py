@@ -28,12 +28,12 @@ from fo1_data.errors import ConfigError, CorpusError, Fo1Error, StorageError
 from fo1_data.labelling.identity import LabellerIdentity
 from fo1_data.labelling.word_lists import read_phrases, refuse_unsupported
 from fo1_data.runs.fingerprint import content_sha256, run_fingerprint
-from fo1_data.runs.progress import ProgressMeter, State
+from fo1_data.runs.progress import ProgressMeter
 from fo1_data.runs.routing import make_router, routes
 from fo1_data.runs.watcher import Watcher
 from fo1_data.storage.store import open_store
 from schemas.corpus import CorpusImage, Shard
-from schemas.dataset import Counts, Manifest, ModelInfo, ShardReport
+from schemas.dataset import Counts, Manifest, ModelInfo, RunState, ShardReport
 from schemas.images import Reject
 from schemas.jobs import RunConfig
 
@@ -137,7 +137,7 @@ class RunInWork:
             routing=routing,
             history=parent.history() if parent else None,
         )
-        self.close("succeeded", decided=manifest.counts if budget is not None else None)
+        self.close(RunState.SUCCEEDED, decided=manifest.counts if budget is not None else None)
         return manifest
 
     def _routing(self, identity: LabellerIdentity) -> tuple[dict[str, Any] | None, BudgetPass | None]:
@@ -151,7 +151,7 @@ class RunInWork:
         budget = BudgetPass(router, already) if self._config.review_budget is not None else None
         return told_rules(router, warning), budget
 
-    def close(self, state: State, error: str | None = None, decided: Counts | None = None) -> None:
+    def close(self, state: RunState, error: str | None = None, decided: Counts | None = None) -> None:
         """Leave the last figures in the folder, as far as its store still takes them.
 
         `decided`: counts of the dataset where decisions were made after the shards.
@@ -188,13 +188,13 @@ def work_on(config: RunConfig, planned: PlannedRun, run: DatasetRun, watcher: Wa
         try:
             yield work
         except Fo1Error as error:
-            work.close("failed", str(error))
+            work.close(RunState.FAILED, str(error))
             raise
         except KeyboardInterrupt:
-            work.close("cancelled", "stopped; the same command goes on")
+            work.close(RunState.CANCELLED, "stopped; the same command goes on")
             raise
         except BaseException as error:
-            work.close("failed", f"{type(error).__name__}: {error}")
+            work.close(RunState.FAILED, f"{type(error).__name__}: {error}")
             raise
 
 

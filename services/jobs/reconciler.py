@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from fo1_data.errors import Fo1Error
 from fo1_data.storage.reach import PUBLIC_ONLY, ROOTS
-from schemas.dataset import Manifest
+from schemas.dataset import Manifest, RunState
 from schemas.jobs import RunConfig
 from services.background import Loop
 from services.database.engine import Database
@@ -182,6 +182,6 @@ def _counts_so_far(progress: dict[str, Any]) -> dict[str, Any]:
 def _is_of_this_try(folder: FolderNews, job: Job) -> bool:
     """False for figures that an earlier driver left in the folder before this try began."""
     progress = folder.progress
-    if progress is None or progress.state == "running":
+    if progress is None or progress.state is RunState.RUNNING:
         return True
     return job.state != JobState.QUEUED

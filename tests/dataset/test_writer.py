@@ -12,7 +12,7 @@ from fo1_data.dataset.reader import open_dataset
 from fo1_data.dataset.replay import replay_entries
 from fo1_data.dataset.writer import DatasetRun, open_run, write_shard
 from fo1_data.errors import DatasetError, FingerprintError
-from schemas.dataset import Manifest, ModelInfo, RunProgress
+from schemas.dataset import Manifest, ModelInfo, RunProgress, RunState
 from schemas.images import RejectStage
 from schemas.labels import Decision
 
@@ -221,7 +221,7 @@ def test_a_run_without_a_single_row_is_still_a_dataset(tmp_path: Path) -> None:
 
 def test_progress_is_whole_and_stamped(tmp_path: Path) -> None:
     run = begin(tmp_path / "d")
-    run.write_progress(RunProgress(images=3, state="failed", error="no space left"))
+    run.write_progress(RunProgress(images=3, state=RunState.FAILED, error="no space left"))
     found = json.loads((tmp_path / "d" / ".run" / "progress.json").read_text())
     assert (found["images"], found["state"], found["error"]) == (3, "failed", "no space left")
     assert found["updated_at"]

@@ -39,7 +39,7 @@ def compare_datasets(address_a: str, address_b: str) -> Difference:
     """What differs between two finished datasets; the order of rows does not matter."""
     dataset_a, dataset_b = open_dataset(address_a), open_dataset(address_b)
     index_b = RowIndex(dataset_b)
-    found, seen = Difference(merged=(dataset_b.manifest.model_extra or {}).get("merged")), set()
+    found, seen = Difference(merged=dataset_b.manifest.merged), set()
     for row in dataset_a.rows():
         seen.add(row.image_id)
         other = index_b.row(row.image_id)

@@ -117,18 +117,17 @@ def _chain_of_dataset(address: str, wanted_sha256: str | None = None) -> dict[st
             why = "is gone" if manifest is None else "holds another version now"
             versions.append({"address": where, "manifest_sha256": wanted_sha256, "missing": why})
             break
-        extra = manifest.model_extra or {}
         versions.append(
             {
                 "address": where,
                 **_version(manifest),
                 "model": manifest.model.model_dump() if manifest.model else None,
                 "corpus": manifest.config.get("corpus"),
-                "step": extra.get("step"),
+                "step": manifest.step,
                 "images": manifest.counts.images,
             }
         )
-        where, wanted_sha256 = _parent_address(manifest), extra.get("parent_sha256")
+        where, wanted_sha256 = _parent_address(manifest), manifest.parent_sha256
         if where is None and manifest.parent is not None:
             gone = {"version": manifest.parent, "manifest_sha256": wanted_sha256}
             versions.append({**gone, "missing": "its address was not kept"})
@@ -137,8 +136,7 @@ def _chain_of_dataset(address: str, wanted_sha256: str | None = None) -> dict[st
 
 def _parent_address(manifest: Manifest) -> str | None:
     """Where the parent lay; of a labelled dataset that is its `--parent`."""
-    extra = manifest.model_extra or {}
-    kept = extra.get("parent_address") if "step" in extra else manifest.config.get("parent")
+    kept = manifest.parent_address if manifest.step is not None else manifest.config.get("parent")
     return kept if isinstance(kept, str) and manifest.parent is not None else None
 
 
