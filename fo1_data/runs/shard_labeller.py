@@ -36,7 +36,7 @@ IMAGE_LABELLER = "fo1_data.labelling.image_labeller:ImageLabeller"
 
 
 class LabelsImages(Protocol):
-    """What labels images in one process: `labelling.image_labeller.ImageLabeller`, or a quick one in tests."""
+    """What labels images in one process: `labelling.image_labeller.ImageLabeller`, or a fake in tests."""
 
     @property
     def identity(self) -> LabellerIdentity: ...
