@@ -1,13 +1,46 @@
-"""The settings of a labelling run: one model for the command line, a TOML file and a job's JSON."""
+"""The settings of a labelling run: one model for the command line, a TOML file and a job's JSON.
 
+Each field is described once, here. `fo1 label --help`, the OpenAPI text of `POST /v1/jobs` and
+`docs/settings.md` are made from it. If a setting has no value by default, the last sentence of its
+description, after `Default:`, says what that means.
+"""
+
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic.fields import FieldInfo
 
 from schemas.labels import LabelKind
 
 DEFAULT_LABELS = [LabelKind.BRIEF_CAPTION, LabelKind.GROUNDED_CAPTION]
+
+
+class SettingGroup(StrEnum):
+    """The heading that a setting stands under in the help and in the documentation."""
+
+    LABELS = "What is labelled"
+    REVIEW = "Confidence and review"
+    PLACEMENT = "Where it runs"
+    LIMITS = "Inputs and limits"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a setting is besides its type, default and description. A mark on a field of `RunConfig`.
+
+    `group`: its heading; None: it stands first, without one. `changes_rows`: False if it changes only how
+    fast a run is, where it goes or what it reports; the fingerprint of a run leaves such settings out.
+    """
+
+    group: SettingGroup | None = None
+    changes_rows: bool = True
+
+
+def setting_of(field: FieldInfo) -> Setting:
+    """The mark of a field; a field without one has the defaults of `Setting`."""
+    return next((mark for mark in field.metadata if isinstance(mark, Setting)), Setting())
 
 
 def _split_commas(value: object) -> object:
@@ -21,8 +54,11 @@ def _none_is_empty(value: object) -> object:
 
 
 class SecondQuestion(StrEnum):
-    """What is asked about a label that looks unsure: does its caption find its region again, is its
-    phrase in the image at all, how likely is its caption without sight of its region."""
+    """A follow-up question about a label that looks unsure.
+
+    `ASK_BACK`: does the caption find its region again? `ABSENCE`: is the phrase in the image at all?
+    `BLIND`: how likely is the caption without sight of its region?
+    """
 
     ASK_BACK = "ask_back"
     ABSENCE = "absence"
@@ -34,90 +70,254 @@ Actors = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(v
 Kinds = Annotated[list[LabelKind], BeforeValidator(_split_commas)]
 SecondQuestions = Annotated[list[SecondQuestion], BeforeValidator(_none_is_empty)]
 
+_LABELS = Setting(SettingGroup.LABELS)
+_REVIEW = Setting(SettingGroup.REVIEW)
+_LIMITS = Setting(SettingGroup.LIMITS)
+_PLACEMENT = Setting(SettingGroup.PLACEMENT, changes_rows=False)
+
 
 class RunConfig(BaseModel):
     """Every setting of `fo1 label`. Unknown keys are refused; units are in the names."""
 
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
 
-    corpus: str
-    out: str
-    name: str | None = None
-    model: str = "fo1-tiny"
-    proposals: str = "auto"
-    labels: Kinds = Field(default=DEFAULT_LABELS, min_length=1)
-    vocabulary: Words = []
-    phrases: str | None = None
-    question: str | None = None
-    second_questions: SecondQuestions = [SecondQuestion.ASK_BACK, SecondQuestion.ABSENCE]
-    unsure_below: float = Field(default=0.95, ge=0, le=1)
+    corpus: str = Field(
+        description="What to label: a folder, a glob, a list of URIs (`.txt`, `.jsonl` or Parquet), a "
+        "dataset folder, COCO JSON, Pascal VOC, YOLO, WebDataset tars or an `annotations.jsonl`; "
+        "a path or a URL."
+    )
+    out: Annotated[str, Setting(changes_rows=False)] = Field(
+        description="Folder or URL to write the dataset to. A run that was begun there is resumed."
+    )
+    name: Annotated[str | None, _LABELS] = Field(
+        default=None,
+        description="Name of the dataset. Default: the last part of the corpus' address.",
+    )
+    model: Annotated[str, _LABELS] = Field(
+        default="fo1-tiny",
+        description="Checkpoint to use: `fo1-tiny` (bundled), a folder or URL in the layout of VLM-FO1, "
+        "or a hub id (`owner/name`).",
+    )
+    proposals: Annotated[str, _LABELS] = Field(
+        default="auto",
+        description="Source of the boxes: `corpus`, `fo1-tiny` (the bundled detector), `auto` (the corpus if "
+        "it has boxes, else `fo1-tiny`), a file of boxes (JSONL or Parquet, by file name), or the folder or "
+        "hub id of a transformers detector.",
+    )
+    labels: Annotated[Kinds, _LABELS] = Field(
+        default=DEFAULT_LABELS,
+        min_length=1,
+        description="Kinds of labels to make. `detect` and `count` need `vocabulary`, `ask` needs "
+        "`question`, `ground` takes the phrases of the corpus or of `phrases`.",
+    )
+    vocabulary: Annotated[Words, _LABELS] = Field(
+        default=[],
+        description="Words to detect and count. `@corpus` stands for the words that an image's own "
+        "counts name.",
+    )
+    phrases: Annotated[str | None, _LABELS] = Field(
+        default=None,
+        description="File of phrases to ground in every image, one a line. "
+        "Default: the phrases that the corpus has for each image.",
+    )
+    question: Annotated[str | None, _LABELS] = Field(
+        default=None,
+        description="Question of the label kind `ask`. It is asked about every region if it contains "
+        "`{region}`, else once for each image. Default: none.",
+    )
+    second_questions: Annotated[SecondQuestions, _REVIEW] = Field(
+        default=[SecondQuestion.ASK_BACK, SecondQuestion.ABSENCE],
+        description="Follow-up questions about unsure labels, or `none`. `ask_back`: does the caption find "
+        "its region again? `absence`: is the phrase in the image at all? `blind`: how likely is the caption "
+        "without sight of its region?",
+    )
+    unsure_below: Annotated[float, _REVIEW] = Field(
+        default=0.95,
+        ge=0,
+        le=1,
+        description="A label is unsure, and second questions are asked about it, if the probability of its "
+        "least sure part is below this. 0: never, 1: always.",
+    )
 
-    calibration: str | None = None
-    max_error: float | None = Field(default=None, gt=0, lt=1)
-    confidence_level: float = Field(default=0.9, gt=0, lt=1)
-    review_budget: float | None = Field(default=None, ge=0, allow_inf_nan=False)
-    audit: float = Field(default=0.0, ge=0, le=1)
-    seed: int = 0
+    calibration: Annotated[str | None, _REVIEW] = Field(
+        default=None,
+        description="Calibration file made by `fo1 calibrate`. Default: none, so labels get no confidence.",
+    )
+    max_error: Annotated[float | None, _REVIEW] = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="Highest share of wrong labels among the accepted ones. Needs `calibration`. "
+        "Default: none, no error is promised.",
+    )
+    confidence_level: Annotated[float, _REVIEW] = Field(
+        default=0.9, gt=0, lt=1, description="Probability with which `max_error` holds."
+    )
+    review_budget: Annotated[float | None, _REVIEW] = Field(
+        default=None,
+        ge=0,
+        allow_inf_nan=False,
+        description="Labels that people can review: a number, or below 1 a share of all labels. "
+        "Default: no limit.",
+    )
+    audit: Annotated[float, _REVIEW] = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Share of the accepted labels that is drawn for review, to measure their true error.",
+    )
+    seed: Annotated[int, _REVIEW] = Field(default=0, description="Seed of every random draw.")
 
-    address: str | None = None
-    actors: Actors = Field(default="1", pattern=r"^[1-9]\d*(:[1-9]\d*)?$")
-    cpus_per_actor: float = Field(default=1.0, gt=0)
-    gpus_per_actor: float | None = Field(default=None, ge=0)
-    object_store_bytes: int = Field(default=200 * 2**20, ge=80 * 2**20)
-    shard_size: int = Field(default=32, ge=1, le=10_000)
-    max_tries: int = Field(default=3, ge=1)
-    placement_timeout_s: float = Field(default=300.0, ge=0)
+    address: Annotated[str | None, _PLACEMENT] = Field(
+        default=None,
+        description="Ray cluster: `auto`, `HOST:PORT`, or `in-process` for this process alone, without Ray. "
+        "Default: a local Ray, or the cluster that RAY_ADDRESS names.",
+    )
+    actors: Annotated[Actors, _PLACEMENT] = Field(
+        default="1",
+        pattern=r"^[1-9]\d*(:[1-9]\d*)?$",
+        description="Number of labelling actors: `N`, or `MIN:MAX` on a cluster that grows and shrinks.",
+    )
+    cpus_per_actor: Annotated[float, _PLACEMENT] = Field(
+        default=1.0, gt=0, description="CPUs that each actor reserves."
+    )
+    gpus_per_actor: Annotated[float | None, _PLACEMENT] = Field(
+        default=None,
+        ge=0,
+        description="GPUs that each actor reserves; fractions are allowed. "
+        "Default: 1 if the cluster has GPUs, else 0.",
+    )
+    object_store_bytes: Annotated[int, _PLACEMENT] = Field(
+        default=200 * 2**20,
+        ge=80 * 2**20,
+        description="Memory of a local Ray's object store, in bytes. Pixels never pass through it.",
+    )
+    shard_size: Annotated[int, Setting(SettingGroup.PLACEMENT)] = Field(
+        default=32,
+        ge=1,
+        le=10_000,
+        description="Images in a shard. A shard is the unit of work and of resuming.",
+    )
+    max_tries: Annotated[int, _PLACEMENT] = Field(
+        default=3,
+        ge=1,
+        description="How often one image may crash its actor before it is rejected.",
+    )
+    placement_timeout_s: Annotated[float, _PLACEMENT] = Field(
+        default=300.0,
+        ge=0,
+        description="How long to wait until the cluster has room for the actors, in seconds.",
+    )
 
-    limit: int | None = Field(default=None, ge=1)
-    frame_every_s: float = Field(default=1.0, ge=0.001)
-    embed_images: bool = False
-    box_frame: Literal["auto", "stored", "oriented"] = "auto"
-    parent: str | None = None
-    replay_rejects: bool = False
-    strict: bool = False
-    force: bool = False
+    limit: Annotated[int | None, _LIMITS] = Field(
+        default=None, ge=1, description="Label only the first N images. Default: all."
+    )
+    frame_every_s: Annotated[float, _LIMITS] = Field(
+        default=1.0, ge=0.001, description="Time between the frames that are read from a video, in seconds."
+    )
+    embed_images: Annotated[bool, _LABELS] = Field(
+        default=False, description="Store the bytes of the images in the dataset."
+    )
+    box_frame: Annotated[Literal["auto", "stored", "oriented"], _LIMITS] = Field(
+        default="auto",
+        description="Frame of the corpus' boxes: pixels as `stored`, or `oriented` by EXIF. `auto` decides "
+        "by the width and height that the corpus declares.",
+    )
+    parent: Annotated[str | None, _LABELS] = Field(
+        default=None,
+        description="Finished dataset to take the rows of images from that were labelled there before. "
+        "Default: none.",
+    )
+    replay_rejects: Annotated[bool, Setting(SettingGroup.LABELS, changes_rows=False)] = Field(
+        default=False, description="Try the rejected inputs of `out` again."
+    )
+    strict: Annotated[bool, Setting(SettingGroup.LIMITS, changes_rows=False)] = Field(
+        default=False, description="End with exit code 1 if any input was rejected."
+    )
+    force: Annotated[bool, Setting(SettingGroup.REVIEW, changes_rows=False)] = Field(
+        default=False,
+        description="Use a calibration made for another model, proposer or wording of the questions, "
+        "with a warning.",
+    )
 
-    score_floor: float | None = Field(default=None, ge=0, le=1)
-    nms_iou: float | None = Field(default=None, gt=0, le=1)
-    max_proposals: int = Field(default=100, ge=1, le=100)
+    score_floor: Annotated[float | None, _LIMITS] = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="Lowest score of a detector's box. "
+        "Default: the detector's own (0.2 for `fo1-tiny`, 0.1 for others).",
+    )
+    nms_iou: Annotated[float | None, _LIMITS] = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="Overlap (IoU) above which the weaker of two boxes of a detector is dropped. "
+        "Default: the detector's own (0.6 for `fo1-tiny`, 0.7 for others).",
+    )
+    max_proposals: Annotated[int, _LIMITS] = Field(
+        default=100, ge=1, le=100, description="Most boxes that a detector gives for an image."
+    )
 
-    dtype: Literal["float32", "bfloat16"] | None = None
-    device: str | None = None
-    batch_images: int = Field(default=8, ge=1)
-    engine_bytes: int | None = Field(default=None, ge=2**20)
-    max_new_tokens: int = Field(default=256, ge=1, le=4096)
+    dtype: Annotated[Literal["float32", "bfloat16"] | None, Setting(SettingGroup.PLACEMENT)] = Field(
+        default=None,
+        description="Number type of the model. Default: `bfloat16` on a GPU, `float32` on a CPU.",
+    )
+    device: Annotated[str | None, _PLACEMENT] = Field(
+        default=None,
+        description="Device of the model: `cpu`, `cuda` or `cuda:N`. Default: `cuda` if there is a GPU.",
+    )
+    batch_images: Annotated[int, _PLACEMENT] = Field(
+        default=8, ge=1, description="Images that the engine holds open at once."
+    )
+    engine_bytes: Annotated[int | None, _PLACEMENT] = Field(
+        default=None,
+        ge=2**20,
+        description="Memory of the engine for open images and their answers, in bytes. "
+        "Default: half of the device's free memory, at most 1 GiB on a CPU.",
+    )
+    max_new_tokens: Annotated[int, _LIMITS] = Field(
+        default=256, ge=1, le=4096, description="Longest answer, in tokens."
+    )
 
-    max_pixels: int = Field(default=100_000_000, ge=1)
-    max_bytes: int = Field(default=100 * 2**20, ge=1)
-    download_timeout_s: float = Field(default=30.0, gt=0)
-    validation_share: float = Field(default=0.05, ge=0, le=1)
-    test_share: float = Field(default=0.05, ge=0, le=1)
+    max_pixels: Annotated[int, _LIMITS] = Field(
+        default=100_000_000, ge=1, description="Largest image, in pixels. Larger ones are rejected."
+    )
+    max_bytes: Annotated[int, _LIMITS] = Field(
+        default=100 * 2**20, ge=1, description="Largest file, in bytes. Larger ones are rejected."
+    )
+    download_timeout_s: Annotated[float, Setting(SettingGroup.LIMITS, changes_rows=False)] = Field(
+        default=30.0, gt=0, description="Longest download of an image, in seconds."
+    )
+    validation_share: Annotated[float, _LIMITS] = Field(
+        default=0.05,
+        ge=0,
+        le=1,
+        description="Share of the images in the split `validation`, chosen by hash.",
+    )
+    test_share: Annotated[float, _LIMITS] = Field(
+        default=0.05, ge=0, le=1, description="Share of the images in the split `test`, chosen by hash."
+    )
 
     @model_validator(mode="after")
     def _needs(self) -> "RunConfig":
         kinds = set(self.labels)
         if kinds & {LabelKind.DETECT, LabelKind.COUNT} and not self.vocabulary:
-            raise ValueError("labels detect and count need a vocabulary (--vocabulary cat,dog)")
+            raise ValueError("labels detect and count need a vocabulary, such as cat,dog")
         if LabelKind.ASK in kinds and not self.question:
-            raise ValueError("label ask needs a question (--question)")
+            raise ValueError("label ask needs a question")
         if self.max_error is not None and self.calibration is None:
-            raise ValueError("max_error needs a calibration (--calibration, made by fo1 calibrate)")
+            raise ValueError("max_error needs a calibration (a file made by fo1 calibrate)")
         if self.validation_share + self.test_share > 1:
             raise ValueError("validation_share and test_share add up to more than 1")
         return self
 
     @property
     def actor_range(self) -> tuple[int, int]:
-        """The least and the most labelling actors."""
+        """The smallest and the largest number of labelling actors."""
         low, _, high = self.actors.partition(":")
         return int(low), int(high or low)
 
 
-# What can change how fast a run is, where it goes or what it reports, but never a row.
 NOT_IN_FINGERPRINT = frozenset(
-    {
-        "out", "address", "actors", "cpus_per_actor", "gpus_per_actor", "object_store_bytes", "max_tries",
-        "placement_timeout_s",
-        "strict", "force", "replay_rejects", "batch_images", "engine_bytes", "device", "download_timeout_s",
-    }
-)  # fmt: skip
+    name for name, field in RunConfig.model_fields.items() if not setting_of(field).changes_rows
+)

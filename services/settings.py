@@ -29,31 +29,102 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="FO1_", extra="ignore")
 
-    home: Path = Field(default_factory=_default_home)
-    host: str = "127.0.0.1"
-    port: int = Field(default=8080, ge=0, le=65535)
-    database_url: str | None = None
-    ray_address: str | None = None
-    ray_may_grow: bool = False
-    predict_url: str | None = None
-    predict_token: SecretStr | None = None
-    predict_model: str = "fo1-tiny"
-    label_studio_url: str | None = None
-    label_studio_token: SecretStr | None = None
-    public_url: str | None = None
-    secret_key: SecretStr | None = None
-    storage_roots: list[str] = []
-    allow_private_addresses: bool = False
+    home: Path = Field(
+        default_factory=_default_home,
+        description="Folder of the database, the secret, cached images and the record of the local Ray. "
+        "Default: `fo1-data` in the user's data folder.",
+    )
+    host: str = Field(
+        default="127.0.0.1",
+        description="Address to listen on. Another one than loopback needs `FO1_SECRET_KEY` and "
+        "`FO1_STORAGE_ROOTS`.",
+    )
+    port: int = Field(default=8080, ge=0, le=65535, description="Port to listen on. 0: any free port.")
+    database_url: str | None = Field(
+        default=None,
+        description="Database, such as `postgresql://user@host/name`; several processes need PostgreSQL. "
+        "Default: SQLite under `FO1_HOME`.",
+    )
+    ray_address: str | None = Field(
+        default=None,
+        description="Ray cluster that jobs run on: `http://head:8265`, or `head:6379` if Ray is installed "
+        "here. Default: a local Ray, started at the first job.",
+    )
+    ray_may_grow: bool = Field(
+        default=False,
+        description="The cluster adds nodes by itself, so a job that is too large for its present nodes is "
+        "accepted.",
+    )
+    predict_url: str | None = Field(
+        default=None,
+        description="URL of the Ray Serve deployment that answers live predictions. "
+        "Default: one on the local Ray, started at the first question.",
+    )
+    predict_token: SecretStr | None = Field(
+        default=None, description="Token for `FO1_PREDICT_URL`. Default: none."
+    )
+    predict_model: str = Field(
+        default="fo1-tiny", description="Model of the local deployment for live predictions."
+    )
+    label_studio_url: str | None = Field(
+        default=None, description="URL of the Label Studio that reviews go to. Default: none, no reviews."
+    )
+    label_studio_token: SecretStr | None = Field(
+        default=None, description="Access token for Label Studio. Default: none."
+    )
+    public_url: str | None = Field(
+        default=None,
+        description="URL at which browsers and Label Studio reach the service. "
+        "Default: `http://HOST:PORT`, with the machine's name if it listens on every address.",
+    )
+    secret_key: SecretStr | None = Field(
+        default=None,
+        description="Key that signs URLs and logins: 16 characters or more, the same for every process. "
+        "Default: a key made at the first start and kept under `FO1_HOME`.",
+    )
+    storage_roots: list[str] = Field(
+        default=[],
+        description="Folders and URLs that jobs may read and write. "
+        "Default: `data` under `FO1_HOME`, and the folder that the service was started in.",
+    )
+    allow_private_addresses: bool = Field(
+        default=False, description="Let jobs fetch images from private, loopback and link-local networks."
+    )
 
-    image_url_days: float = Field(default=90.0, gt=0)
-    session_hours: float = Field(default=12.0, gt=0)
-    max_body_bytes: int = Field(default=2**20, ge=1024)
-    max_upload_bytes: int = Field(default=64 * 2**20, ge=1024)
-    max_image_pixels: int = Field(default=100_000_000, ge=1)
-    key_failures_per_minute: int = Field(default=60, ge=1)
-    reconcile_every_s: float = Field(default=2.0, gt=0)
-    review_pull_every_s: float = Field(default=60.0, ge=0)
-    driver_lost_after_s: float = Field(default=20.0, gt=0)
+    image_url_days: float = Field(
+        default=90.0, gt=0, description="How long the signed URL of an image lasts, in days."
+    )
+    session_hours: float = Field(
+        default=12.0, gt=0, description="How long a login to the dashboard lasts, in hours."
+    )
+    max_body_bytes: int = Field(
+        default=2**20, ge=1024, description="Largest body of a request, in bytes, other than an upload."
+    )
+    max_upload_bytes: int = Field(
+        default=64 * 2**20,
+        ge=1024,
+        description="Largest body of a live prediction or a webhook of Label Studio, in bytes.",
+    )
+    max_image_pixels: int = Field(
+        default=100_000_000, ge=1, description="Largest image that the service decodes, in pixels."
+    )
+    key_failures_per_minute: int = Field(
+        default=60, ge=1, description="Wrong keys that one address may try in a minute."
+    )
+    reconcile_every_s: float = Field(
+        default=2.0, gt=0, description="Time between two looks at the state of the jobs, in seconds."
+    )
+    review_pull_every_s: float = Field(
+        default=60.0,
+        ge=0,
+        description="Time between two pulls of annotations from Label Studio, in seconds, besides its "
+        "webhooks. 0: never.",
+    )
+    driver_lost_after_s: float = Field(
+        default=20.0,
+        gt=0,
+        description="Seconds without a sign of life after which the driver of a job counts as lost.",
+    )
 
     @field_validator("home")
     @classmethod

@@ -73,7 +73,7 @@ def test_a_zero_is_said_and_a_flag_that_is_off_is_not() -> None:
         said.append(settings)
 
     app = typer.Typer()
-    app.command()(with_run_options(command))
+    app.command()(with_run_options()(command))
     found = CliRunner().invoke(app, ["--seed", "0", "--validation-share", "0", "--score-floor", "0"])
     assert found.exit_code == 0, found.output
     assert said == [{"seed": 0, "validation_share": 0.0, "score_floor": 0.0}]

@@ -17,25 +17,23 @@ from fo1_data.runs.stopping import Terminated
 from schemas.dataset import Manifest
 from schemas.jobs import RunConfig
 
-CorpusArgument = Annotated[
+ConfigOption = Annotated[
     str | None,
-    typer.Argument(
-        help="A folder, glob, list of URIs, COCO JSON, VOC, YOLO, WebDataset tars or annotations.jsonl."
+    typer.Option(
+        "--config",
+        help="TOML file of settings (docs/settings.md lists them). What is given here overrides the file.",
     ),
 ]
-ConfigOption = Annotated[str | None, typer.Option("--config", help="TOML file of settings; options win.")]
 
 
-@with_run_options
+@with_run_options()
 def label(
-    corpus: CorpusArgument = None,
-    out: Annotated[str | None, typer.Option(help="Folder or URL of the dataset.")] = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
     settings: dict[str, Any] | None = None,
 ) -> None:
     """Label a corpus into a dataset; run again with the same arguments it resumes."""
-    run = load_run(config, {"corpus": corpus, "out": out, **(settings or {})})
+    run = load_run(config, settings)
     started_s = time.monotonic()
     manifest = _label(run)
     seconds = round(time.monotonic() - started_s, 3)

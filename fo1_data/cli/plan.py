@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from fo1_data.cli.label import ConfigOption, CorpusArgument
+from fo1_data.cli.label import ConfigOption
 from fo1_data.cli.output import JsonOption, emit, say
 from fo1_data.cli.run_options import with_run_options
 from fo1_data.config import load_run
@@ -19,29 +19,31 @@ _MEASURED_MODELS = ("fo1-tiny",)
 _WAIT_S = 10.0
 
 
-@with_run_options
+@with_run_options()
 def plan(
-    corpus: CorpusArgument = None,
-    out: Annotated[str | None, typer.Option(help="Folder or URL the dataset is meant for.")] = None,
+    out: Annotated[
+        str | None, typer.Option(help="Folder or URL that the dataset will be written to. Default: plan.")
+    ] = None,
     config: ConfigOption = None,
-    check: Annotated[int, typer.Option(min=0, help="Files to read and decode (0: all).")] = 2000,
+    check: Annotated[int, typer.Option(min=0, help="Files to read and decode. 0: all of them.")] = 2000,
     measure: Annotated[
-        bool | None, typer.Option(help="Label a few images for the time (default: with the bundled model).")
+        bool | None,
+        typer.Option(help="Label a few images to measure the time. Default: only with the bundled model."),
     ] = None,
     as_json: JsonOption = False,
     settings: dict[str, Any] | None = None,
 ) -> None:
-    """Tell before a run what it will cost and what is wrong; labels nothing."""
-    given = {"corpus": corpus, "out": out, **(settings or {})}
-    run = load_run(config, {"out": "plan" if config is None and out is None else None, **_given(given)})
+    """Say before a run what it will cost and what is wrong. Labels nothing.
+
+    Exit code 1 if a problem is found.
+    """
+    # A plan without a place for the dataset is checked as if it would go to ./plan.
+    out = out or ("plan" if config is None else None)
+    run = load_run(config, {**(settings or {}), "out": out})
     document = _plan(run, check or None, run.model in _MEASURED_MODELS if measure is None else measure)
-    emit(document, as_json, _told(document))
+    emit(document, as_json, _summary(document))
     if document["problems"]:
         raise typer.Exit(1)
-
-
-def _given(values: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in values.items() if value is not None}
 
 
 def _plan(run: RunConfig, check: int | None, measured: bool) -> dict[str, Any]:
@@ -154,7 +156,7 @@ def _problems(document: dict[str, Any]) -> list[str]:
     return problems
 
 
-def _told(document: dict[str, Any]) -> str:
+def _summary(document: dict[str, Any]) -> str:
     files, hours, cluster = document["files"], document["estimate"], document["cluster"]
     lines = [
         f"{document['images']} images in {document['shards']} shards, {document['not_listed']} not listed",

@@ -158,10 +158,10 @@ class TrainConfig(BaseModel):
     )
     seed: int = Field(default=0, ge=0, description="Seed of every random draw of the run.")
     threads: int | None = Field(
-        default=None, ge=1, description="CPU threads of torch in each worker. None: torch's own choice."
+        default=None, ge=1, description="CPU threads of torch in each worker. Default: torch's own choice."
     )
     device: str | None = Field(
-        default=None, description="Torch device, such as `cpu` or `cuda:0`. None: a GPU if there is one."
+        default=None, description="Torch device, such as `cpu` or `cuda:0`. Default: a GPU if there is one."
     )
 
     @model_validator(mode="after")
