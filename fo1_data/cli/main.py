@@ -1,6 +1,7 @@
-"""`fo1`: the entry point. Commands are registered here; each imports what is heavy when it runs."""
+"""`fo1`: the entry point. Registers the commands; each imports heavy modules only when it runs."""
 
 import sys
+from typing import Annotated
 
 import typer
 
@@ -19,11 +20,12 @@ from fo1_data.cli.route import route
 from fo1_data.cli.scenes import scenes
 from fo1_data.cli.serve import serve
 from fo1_data.cli.train import train
+from fo1_data.cli.version import print_version
 from fo1_data.errors import Fo1Error
 
 app = typer.Typer(
     name="fo1",
-    help="Region labels at scale: label a corpus, look at the dataset, train on it.",
+    help="Label the regions of an image corpus with VLM-FO1, review the labels, and train on them.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -45,12 +47,17 @@ app.add_typer(review_app, name="review")
 
 
 @app.callback()
-def _root() -> None:
-    """Present so that the app keeps its subcommands even where only one is registered."""
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=print_version, is_eager=True, help="Print the version and exit."),
+    ] = False,
+) -> None:
+    pass
 
 
 def main() -> None:
-    """Run the command line; what a user can cause ends in one line and its exit code."""
+    """Run the command line. An error that a user can cause ends in one line and its exit code."""
     try:
         app()
     except Fo1Error as error:
