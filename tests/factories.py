@@ -176,4 +176,4 @@ def make_dataset(
         of_shard = rows[start : start + rows_a_shard]
         run.write_shard(make_shard(index), of_shard, rejects if index == 0 else [], f"try-{index}")
     model = ModelInfo(name="fo1-tiny", sha256="ab" * 32, licence="Apache-2.0")
-    return run.finalise("made-up", model, "fo1-tiny")
+    return run.seal("made-up", model, "fo1-tiny")

@@ -23,7 +23,7 @@ def write_scene_dataset(out: Path, count: int, seed: int) -> None:
         rows = [_row(number) for number in range(start, min(start + size, seed + count))]
         images = [CorpusImage(uri=row.uri) for row in rows]
         run.write_shard(Shard(shard_id=f"{index:05d}", index=index, images=images), rows, [], "once")
-    run.finalise("scenes")
+    run.seal("scenes")
 
 
 def _row(number: int) -> ImageRow:

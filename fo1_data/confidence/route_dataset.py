@@ -46,7 +46,7 @@ def route_dataset(
     for file in dataset.data_files():
         _route_file(dataset, file, writer, router, decider)
     more = {"routing": told_rules(router, warning), "calibration_sha256": sha256}
-    manifest = writer.finish(
+    manifest = writer.seal(
         next_version(dataset.manifest.version),
         list(dataset.rejects()),
         dataset.manifest.duplicates,

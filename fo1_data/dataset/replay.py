@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from fo1_data.dataset.layout import REJECTS, RUN
 from fo1_data.dataset.manifest import dump_json, read_manifest, write_manifest
 from fo1_data.dataset.reader import column_values
-from fo1_data.dataset.stored_rows import read_rejects_of
+from fo1_data.dataset.stored_rows import load_rejects
 from fo1_data.errors import DatasetError
 from fo1_data.storage.store import Store, open_store
 from schemas.corpus import CorpusImage
@@ -25,7 +25,7 @@ def replay_entries(out: str) -> list[CorpusImage]:
     Raises DatasetError where there is no finished dataset or a reject's entry cannot be read.
     """
     store = open_store(out)
-    rejects = read_rejects_of(store, rejects_file(read_manifest(store)))
+    rejects = load_rejects(store, rejects_file(read_manifest(store)))
     sources = dict.fromkeys(reject.source for reject in rejects if is_tried_again(reject))
     try:
         return [CorpusImage.model_validate_json(source) for source in sources if source is not None]
@@ -51,7 +51,7 @@ def rejects_file(manifest: Manifest) -> str:
 
 def kept_rejects(store: Store, manifest: Manifest) -> list[Reject]:
     """The rejects of a version that its replay does not try again."""
-    rejects = read_rejects_of(store, rejects_file(manifest))
+    rejects = load_rejects(store, rejects_file(manifest))
     again = {reject.uri for reject in rejects if is_tried_again(reject)}
     return [reject for reject in rejects if not is_tried_again(reject) and reject.uri not in again]
 

@@ -1,4 +1,7 @@
-"""TODO-DOC."""
+"""Rows and rejects as Parquet files of a store: load a whole file, write a file and describe it.
+
+Holds all rows of a file in memory; `reader` streams a finished dataset.
+"""
 
 import hashlib
 import io
@@ -15,8 +18,8 @@ from schemas.dataset import ManifestFile
 from schemas.images import ImageRow, Reject
 
 
-def read_rows_of(store: Store, path: str) -> list[ImageRow]:
-    """All rows of one Parquet file of the store."""
+def load_rows(store: Store, path: str) -> list[ImageRow]:
+    """All rows of one Parquet file. Raises StorageError if the file is gone."""
     try:
         data = store.read_bytes(path)
     except FileNotFoundError as error:
@@ -26,8 +29,8 @@ def read_rows_of(store: Store, path: str) -> list[ImageRow]:
     return list(table_to_rows(pq.read_table(io.BytesIO(data))))
 
 
-def read_rejects_of(store: Store, path: str) -> list[Reject]:
-    """All rejects of one Parquet file of the store; none where there is no such file."""
+def load_rejects(store: Store, path: str) -> list[Reject]:
+    """All rejects of one Parquet file; none if there is no such file."""
     try:
         return table_to_rejects(pq.read_table(io.BytesIO(store.read_bytes(path))))
     except FileNotFoundError:
@@ -35,17 +38,17 @@ def read_rejects_of(store: Store, path: str) -> list[Reject]:
 
 
 def write_rows(store: Store, path: str, rows: Sequence[ImageRow]) -> ManifestFile:
-    """Write rows as a data file and describe it."""
+    """Write rows as a Parquet file; returns the file as a manifest lists it."""
     return write_file(store, path, encode_rows(rows), len(rows))
 
 
 def write_rejects(store: Store, rejects: Sequence[Reject], path: str = REJECTS) -> ManifestFile:
-    """Write the rejects (none: an empty file) and describe the file."""
+    """Write rejects as a Parquet file (an empty one for none); returns it as a manifest lists it."""
     return write_file(store, path, encode_rejects(rejects), len(rejects))
 
 
 def write_file(store: Store, path: str, data: bytes, num_rows: int) -> ManifestFile:
-    """Write a file and describe it as a manifest does."""
+    """Write a file of `num_rows` rows or lines; returns it as a manifest lists it."""
     store.write_bytes(path, data)
     digest = hashlib.sha256(data).hexdigest()
     return ManifestFile(path=path, num_rows=num_rows, num_bytes=len(data), sha256=digest)

@@ -1,14 +1,14 @@
-"""A run that writes a dataset: opened (or opened again), shard by shard, finished once.
+"""A run that writes a dataset: opened or resumed, written shard by shard, sealed once.
 
     run = open_run(out, fingerprint, config)
     if run.manifest is None:
         with run.lease() as lease:
             done = run.done_shards()
             run.write_shard(shard, rows, rejects, try_id)       # or `write_shard` in a worker
-            run.finalise(name=..., model=..., lease=lease)
+            run.seal(name=..., model=..., lease=lease)
 
-The folder says all: markers which shards are done, the fingerprint what they were made under, the
-manifest that the dataset is complete. Knows nothing of how the work is spread.
+The folder holds the whole state: markers say which shards are done, the fingerprint with which settings
+they were made, the manifest that the dataset is complete. Does not know how the work is distributed.
 """
 
 import shutil
@@ -16,25 +16,23 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from fo1_data.dataset import layout
-from fo1_data.dataset.card import dataset_card
 from fo1_data.dataset.duplicates import find_duplicates
-from fo1_data.dataset.finalise import Decider, settle_shards
-from fo1_data.dataset.history import CorrectionHistory, is_history_file, write_history
+from fo1_data.dataset.history import CorrectionHistory, is_history_file
 from fo1_data.dataset.lease import STALE_AFTER_S, Lease
 from fo1_data.dataset.manifest import (
     check_fingerprint,
     dump_json,
     find_manifest,
     fingerprint_digest,
-    lineage,
     next_version,
     now,
     read_json,
-    write_manifest,
 )
 from fo1_data.dataset.replay import keep_version, kept_rejects, present_images, replay_folder
+from fo1_data.dataset.seal import seal_version
 from fo1_data.dataset.shard_files import WriteOptions, read_images, read_markers, write_shard
-from fo1_data.dataset.stored_rows import read_rejects_of, write_rejects, write_rows
+from fo1_data.dataset.shard_placement import Decider, place_shards
+from fo1_data.dataset.stored_rows import load_rejects
 from fo1_data.errors import DatasetError
 from fo1_data.storage.store import UNFINISHED, Store, open_store
 from schemas.corpus import Shard
@@ -128,7 +126,7 @@ class DatasetRun:
         stamped = progress.model_copy(update={"updated_at": now()})
         self.store.write_bytes(layout.PROGRESS, dump_json(stamped.model_dump(mode="json")))
 
-    def finalise(
+    def seal(
         self,
         name: str,
         model: ModelInfo | None = None,
@@ -143,13 +141,13 @@ class DatasetRun:
         routing: Mapping[str, Any] | None = None,
         history: CorrectionHistory | None = None,
     ) -> Manifest:
-        """Make the dataset of the shards that are done and write its manifest last; safe to repeat.
+        """Make the dataset of the shards that are done and return its manifest. Safe to repeat.
 
-        `shard_ids`: all shards of the plan; one that is not done is a DatasetError. `listing_rejects`
-        are those of the corpus' listing itself. `parent` is the version that rows came from. `decider`
-        decides rows where that needs all of them; `routing` is what the manifest says of it. `history`:
-        what people have corrected in `parent`, kept for the images that are here too.
-        Raises LeaseError where `lease` was lost meanwhile.
+        `shard_ids`: all shards of the plan. `listing_rejects`: the rejects of the corpus' listing.
+        `parent`: the version that rows were carried over from. `decider`: decides rows if that needs all
+        of them. `routing`: the manifest's entry on it. `history`: the corrections of `parent`; those of
+        images that are in this dataset are kept.
+        Raises DatasetError if a shard of `shard_ids` is not done, LeaseError if `lease` was lost.
         """
         done = self.done_shards()
         if shard_ids is not None and (missing := sorted(set(shard_ids) - set(done))):
@@ -159,24 +157,22 @@ class DatasetRun:
         reports = sorted(done.values(), key=lambda report: report.index)
         present = present_images(self.store, self.replayed) if self.replayed else {}
         changes, duplicates = find_duplicates(reports, self._images_of, present)
-        files, counts = list(_data_files(self.replayed)), _base_counts(self.replayed)
-        for placed, of_shard in settle_shards(self.store, reports, changes, decider):
-            files += placed
-            counts += of_shard
-        if not files:
-            files.append(write_rows(self.store, layout.data_file("train", 0), []))
+        files, counts = list(_data_files(self.replayed)), _counts(self.replayed)
+        for shard_files, shard_counts in place_shards(self.store, reports, changes, decider):
+            files += shard_files
+            counts += shard_counts
         rejects = [*listing_rejects, *self._rejects(reports)]
         if lease is not None:
             lease.check()
-        base = keep_version(self.store, self.replayed) if self.replayed is not None else None
-        files.append(write_rejects(self.store, rejects))
-        if base is not None:
-            files += [file for file in base.files if is_history_file(file.path)]
-        elif history is not None and history.corrections:
-            here = {image.image_id for report in reports for image in self._images_of(report.shard_id)}
-            files += write_history(self.store, history.only(here.__contains__))
-        source = base or parent
-        manifest = Manifest(
+        replayed = keep_version(self.store, self.replayed) if self.replayed is not None else None
+        if replayed is not None:
+            files += [file for file in replayed.files if is_history_file(file.path)]
+            history = None
+        elif history is not None:
+            image_ids = {image.image_id for report in reports for image in self._images_of(report.shard_id)}
+            history = history.only(image_ids.__contains__)
+        source = replayed or parent
+        draft = Manifest(
             name=name,
             version=next_version(source.version) if source else "1",
             created_at=now(),
@@ -187,17 +183,14 @@ class DatasetRun:
             proposer=proposer,
             calibration_sha256=calibration_sha256,
             files=files,
-            duplicates=[*(base.duplicates if base else []), *duplicates],
-            counts=counts.model_copy(update={"rejected": len(rejects)}),
+            duplicates=[*(replayed.duplicates if replayed else []), *duplicates],
+            counts=counts,
             code_version=layout.code_version(),
             routing=dict(routing) if routing else None,
-            **(lineage(source) if source else {}),  # type: ignore[arg-type]
         )
-        self.store.write_bytes(layout.CARD, dataset_card(manifest).encode())
-        write_manifest(self.store, manifest)
-        self.manifest = manifest
+        self.manifest = seal_version(self.store, draft, rejects, history, source)
         clear_tries(self.store, self.write_options.run)
-        return manifest
+        return self.manifest
 
     def _images_of(self, shard_id: str) -> list[ShardImage]:
         return read_images(self.store, self.write_options.run, shard_id)
@@ -205,7 +198,7 @@ class DatasetRun:
     def _rejects(self, reports: Sequence[ShardReport]) -> list[Reject]:
         kept = kept_rejects(self.store, self.replayed) if self.replayed else []
         paths = [report.rejects.path for report in reports if report.rejects is not None]
-        return kept + [reject for path in paths for reject in read_rejects_of(self.store, path)]
+        return kept + [reject for path in paths for reject in load_rejects(self.store, path)]
 
 
 def clear_tries(store: Store, run: str) -> None:
@@ -245,5 +238,5 @@ def _data_files(manifest: Manifest | None) -> list[ManifestFile]:
     return [file for file in manifest.files if layout.split_and_index(file.path)] if manifest else []
 
 
-def _base_counts(manifest: Manifest | None) -> Counts:
+def _counts(manifest: Manifest | None) -> Counts:
     return manifest.counts if manifest is not None else Counts()

@@ -122,7 +122,7 @@ class RunInWork:
         """Write the manifest: the dataset is complete. A review budget is spent here, over all rows."""
         routing, budget = self._routing(identity)
         parent = open_dataset(self._config.parent) if self._config.parent else None
-        manifest = self.run.finalise(
+        manifest = self.run.seal(
             name=self._config.name or Path(self._config.out.rstrip("/")).name,
             model=ModelInfo(
                 name=identity.model_name, sha256=identity.model_sha256, licence=identity.model_licence

@@ -67,4 +67,4 @@ def make_dataset(out: Path, count: int, seed: int) -> None:
         some = rows[begin : begin + ROWS_A_SHARD]
         images = [CorpusImage(uri=row.uri) for row in some]
         run.write_shard(Shard(shard_id=f"{index:05d}-{seed}", index=index, images=images), some, [], "try-0")
-    run.finalise("made-up", ModelInfo(name="fo1-tiny", sha256="ab" * 32), "corpus")
+    run.seal("made-up", ModelInfo(name="fo1-tiny", sha256="ab" * 32), "corpus")

@@ -114,4 +114,4 @@ def write_dataset(out: Path, rows: list[ImageRow], rows_a_shard: int = 50) -> Ma
     for index, start in enumerate(range(0, len(rows), rows_a_shard)):
         shard = Shard(shard_id=f"{index:05d}", index=index, images=[])
         run.write_shard(shard, rows[start : start + rows_a_shard], [], f"try-{index}")
-    return run.finalise("made-up", ModelInfo(name="made-up", sha256=MODEL_SHA256), "corpus")
+    return run.seal("made-up", ModelInfo(name="made-up", sha256=MODEL_SHA256), "corpus")

@@ -39,7 +39,7 @@ if run.manifest is None:
             if shard.shard_id not in done:
                 rows = [make_row(10 * index), make_row(1, uri=f"again-{index}")]
                 run.write_shard(shard, rows, [make_reject(f"broken-{index}")], f"{os.getpid()}")
-        run.finalise("made-up", lease=lease)
+        run.seal("made-up", lease=lease)
 print(calls)
 """
 

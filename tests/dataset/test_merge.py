@@ -82,7 +82,7 @@ def routed(dataset, out, decision):
     writer = VersionWriter(str(out), old.manifest, {"route": decision.value}, str(dataset))
     for row in rows:
         writer.add(row)
-    writer.finish("9", list(old.rejects()), history=old.history())
+    writer.seal("9", list(old.rejects()), history=old.history())
 
 
 def test_what_stood_there_first_is_kept_when_routing_comes_between(tmp_path):

@@ -17,7 +17,7 @@ def test_rows_are_found_in_any_row_group(tmp_path: Path, monkeypatch: pytest.Mon
     run = open_run(str(tmp_path / "d"), {"a": 1}, {})
     run.write_shard(make_shard(0), rows[:5], [], "a")
     run.write_shard(make_shard(1), rows[5:], [], "b")
-    run.finalise("d")
+    run.seal("d")
 
     index = RowIndex(open_dataset(str(tmp_path / "d")))
     assert index.ids() == [row.image_id for row in rows]

@@ -26,7 +26,7 @@ def begin(out: Path, **changes: object) -> DatasetRun:
 
 def finish(run: DatasetRun) -> Manifest:
     with run.lease() as lease:
-        return run.finalise("made-up", MODEL, "fo1-tiny", lease=lease)
+        return run.seal("made-up", MODEL, "fo1-tiny", lease=lease)
 
 
 def small_dataset(out: Path, shards: int = 2, rows: int = 3) -> Manifest:
@@ -116,7 +116,7 @@ def test_resuming_knows_what_is_done(tmp_path: Path) -> None:
     again = begin(out)
     assert again.done_shards() == {report.shard_id: report}
     with pytest.raises(DatasetError, match="1 shards are not done, missing first"):
-        again.finalise("x", shard_ids=[report.shard_id, "missing"])
+        again.seal("x", shard_ids=[report.shard_id, "missing"])
 
 
 def test_another_fingerprint_is_refused_and_names_each_difference(tmp_path: Path) -> None:
@@ -203,7 +203,7 @@ def test_finishing_again_after_a_crash_at_any_write(
     crashing("write_bytes")
     crashing("move")
     with pytest.raises(Crash):
-        run.finalise("made-up", MODEL)
+        run.seal("made-up", MODEL)
     assert find_manifest(run.store) is None
     manifest = finish(begin(out))
     assert [row.uris[0] for row in _rows(manifest, out)] == [make_row(i).uri for i in (1, 2, 3, 4)]
@@ -263,7 +263,7 @@ def test_a_replay_keeps_the_rejects_that_are_not_tried_again(tmp_path: Path) -> 
     bad_box = make_reject("fine-image", stage=RejectStage.BOX)
     unlisted = make_reject("line 3", stage=RejectStage.LISTING, source=None)
     run.write_shard(make_shard(), [make_row(1)], [bad_box, make_reject("broken")], "a")
-    run.finalise("made-up", listing_rejects=[unlisted])
+    run.seal("made-up", listing_rejects=[unlisted])
     replay = open_run(str(out), FINGERPRINT, {}, replay=True)
     replay.write_shard(make_shard(), [make_row(2)], [], "b")
     finish(replay)
@@ -274,7 +274,7 @@ def test_the_next_version_names_its_parent(tmp_path: Path) -> None:
     parent = small_dataset(tmp_path / "a")
     run = begin(tmp_path / "b", labels=["ocr"])
     run.write_shard(make_shard(), [make_row()], [], "a")
-    manifest = run.finalise("made-up", parent=parent)
+    manifest = run.seal("made-up", parent=parent)
     assert (manifest.version, manifest.parent) == ("2", "made-up@1")
 
 

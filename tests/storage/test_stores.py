@@ -49,7 +49,7 @@ def test_a_full_disk_is_one_line_and_the_run_resumes(small_disk: Path) -> None:
     ballast.unlink()
     again = open_run(str(out), FINGERPRINT, {})
     again.write_shard(make_shard(1), large, [], "c")
-    again.finalise("d")
+    again.seal("d")
     assert [row.image_id for row in open_dataset(str(out)).rows()] == [
         row.image_id for row in (make_row(0, embed=True), *large)
     ]
@@ -64,10 +64,10 @@ def test_no_room_for_the_manifest_leaves_an_unfinished_dataset(small_disk: Path)
         while True:
             file.write(b"x" * 4096)
     with pytest.raises(StorageError, match="no space left"):
-        run.finalise("d")
+        run.seal("d")
     assert find_manifest(run.store) is None
     ballast.unlink()
-    assert run.finalise("d").counts.images == 1
+    assert run.seal("d").counts.images == 1
 
 
 def test_a_limit_on_file_size_is_a_storage_error(tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ except StorageError as error:
     assert run.done_shards() == {}
     assert not list((tmp_path / "d").rglob("*.parquet"))
     run.write_shard(make_shard(), [make_row(1)], [], "b")
-    assert run.finalise("d").counts.images == 1
+    assert run.seal("d").counts.images == 1
 
 
 @pytest.fixture
@@ -121,7 +121,7 @@ def test_a_dataset_in_an_object_store(bucket: str) -> None:
         first = run.write_shard(make_shard(0), [make_row(0), make_row(1)], [make_reject()], "a")
         assert run.write_shard(make_shard(0), [make_row(5)], [], "late") == first
         run.write_shard(make_shard(1), [make_row(1, uri="again")], [], "b")
-        manifest = run.finalise("d", lease=lease)
+        manifest = run.seal("d", lease=lease)
     assert manifest.counts.images == 2
     assert [row.uris[-1] for row in open_dataset(out).rows()] == [make_row(0).uri, "again"]
     assert open_run(out, FINGERPRINT, {}).manifest == manifest

@@ -7,20 +7,13 @@ cut off is begun again; anything else that is not empty is refused. Does not dec
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fo1_data.dataset.card import dataset_card
 from fo1_data.dataset.counting import count_rows
-from fo1_data.dataset.history import CorrectionHistory, write_history
-from fo1_data.dataset.layout import CARD, RUN, code_version, data_file
-from fo1_data.dataset.manifest import (
-    dump_json,
-    fingerprint_digest,
-    lineage,
-    now,
-    read_json,
-    write_manifest,
-)
+from fo1_data.dataset.history import CorrectionHistory
+from fo1_data.dataset.layout import RUN, data_file
+from fo1_data.dataset.manifest import dump_json, fingerprint_digest, lineage, read_json
 from fo1_data.dataset.parquet_files import row_bytes
-from fo1_data.dataset.stored_rows import write_rejects, write_rows
+from fo1_data.dataset.seal import seal_version
+from fo1_data.dataset.stored_rows import write_rows
 from fo1_data.errors import DatasetError
 from fo1_data.storage.store import Store, open_store
 from schemas.dataset import Counts, Duplicate, Manifest, ManifestFile
@@ -80,7 +73,7 @@ class VersionWriter:
         if rows:
             self._files.append(write_rows(self._store, path, rows))
 
-    def finish(
+    def seal(
         self,
         version: str,
         rejects: Sequence[Reject] = (),
@@ -90,36 +83,26 @@ class VersionWriter:
         base_counts: Counts | None = None,
         more: Mapping[str, Any] | None = None,
     ) -> Manifest:
-        """Write what is held, the rejects, the card and, last, the manifest.
+        """Write the rows that are held and end the version; returns its manifest.
 
-        `history`: what people have corrected, to be kept. `base_counts`: what the rows add up to that
-        were not counted one by one. `more`: further entries of the manifest.
+        `history`: the corrections of the version's images. `base_counts`: counts of the rows that were
+        not counted here. `more`: further members of the manifest.
         """
-        if base_counts is not None:
-            self._counts += base_counts
         for split in sorted(self._held):
             self._flush(split)
-        if not self._files:
-            self._files.append(write_rows(self._store, data_file("train", 0), []))
-        self._files.append(write_rejects(self._store, rejects))
-        self._files += write_history(self._store, history or CorrectionHistory())
-        manifest = self.source.model_copy(
+        draft = self.source.model_copy(
             update={
                 "version": version,
-                "created_at": now(),
                 "files": self._files,
                 "duplicates": list(duplicates),
-                "counts": self._counts.model_copy(update={"rejected": len(rejects)}),
-                "code_version": code_version(),
+                "counts": self._counts + (base_counts or Counts()),
                 "fingerprint": fingerprint_digest({"of": self.source.fingerprint, **self._step}),
                 "step": self._step,
-                **lineage(self.source),
                 "parent_address": self._address,
                 **(more or {}),
             }
         )
-        self._store.write_bytes(CARD, dataset_card(manifest).encode())
-        write_manifest(self._store, manifest)
+        manifest = seal_version(self._store, draft, rejects, history, self.source)
         self._store.delete(_STEP)
         return manifest
 

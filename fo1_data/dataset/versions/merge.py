@@ -66,7 +66,7 @@ def merge_corrections(address: str, corrections: Iterable[Correction], out: str)
     merged = {"corrections": len(given), "new": len(new), "images": images, **merging.effects}
     merged |= {"unmatched": len(history.corrections) - len(known.corrections)}
     merged |= {"files_rewritten": len(touched), "files_shared": len(dataset.data_files()) - len(touched)}
-    manifest = writer.finish(
+    manifest = writer.seal(
         next_version(dataset.manifest.version),
         list(dataset.rejects()),
         dataset.manifest.duplicates,

@@ -38,7 +38,7 @@ def publish(
         if kept is not None:
             published.add(row.image_id)
             writer.add(kept.model_copy(update={"image": EncodedImage(bytes=data, path=row.image.path)}))
-    return writer.finish(dataset.manifest.version, history=dataset.history().only(published.__contains__))
+    return writer.seal(dataset.manifest.version, history=dataset.history().only(published.__contains__))
 
 
 def is_accepted(label: Label) -> bool:

@@ -38,7 +38,7 @@ def remove_image(address: str, image_id: str, out: str) -> Manifest:
             writer.copy(dataset.store, file, count_rows(rows))
         else:
             writer.replace(file.path, kept)
-    return writer.finish(
+    return writer.seal(
         next_version(dataset.manifest.version),
         [reject for reject in rejects if not is_of_image(reject)],
         [entry for entry in dataset.manifest.duplicates if entry.image_id != image_id],
