@@ -17,11 +17,12 @@ import torch
 
 from fo1_data.boxes import Boxes, as_boxes
 from fo1_data.corpus.images import DecodedImage, InputLimits, decode_rgb
-from fo1_data.labelling.questions import plan_questions
-from fo1_data.labelling.rows import Answered, Said, fill_row, make_regions
+from fo1_data.labelling.asking import RowQuestions, fill_rows
+from fo1_data.labelling.questions import QuestionPlan
+from fo1_data.labelling.rows import LabelEvidence, make_regions
 from fo1_data.labelling.second_questions import SecondRound
 from fo1_data.model.checkpoint import Checkpoint
-from fo1_data.model.engine.engine import Fo1Engine, Question
+from fo1_data.model.engine.engine import Fo1Engine
 from fo1_data.proposals.proposer import Proposals
 from fo1_data.synthetic.gold import gold_of
 from fo1_data.synthetic.scenes import make_scene
@@ -133,31 +134,25 @@ def bench_signals(
 
 def _label(
     engine: Fo1Engine, pictures: Sequence[Labelled], kinds: Sequence[LabelKind], second: SecondRound | None
-) -> list[Said]:
+) -> list[LabelEvidence]:
     """Label a batch as a run does, up to its rows."""
     opened = engine.open([(one.image.rgb, one.boxes_xyxy) for one in pictures])
     try:
-        planned = [
-            plan_questions(kinds, image, [], [phrase.text for phrase in one.entry.phrases])
+        requests = [
+            RowQuestions(
+                _row(one),
+                one.entry,
+                image,
+                QuestionPlan(kinds, phrases=[p.text for p in one.entry.phrases]).of(image),
+            )
             for one, image in zip(pictures, opened, strict=True)
         ]
-        answers = iter(
-            engine.ask(
-                [
-                    Question(image, question.text, question.chunk)
-                    for image, of_image in zip(opened, planned, strict=True)
-                    for question in of_image
-                ]
-            )
-        )
-        told = []
-        for one, image, of_image in zip(pictures, opened, planned, strict=True):
-            answered = [Answered(question, next(answers)) for question in of_image]
-            if second is not None:
-                told.append((image, fill_row(_row(one), one.entry, image, answered)))
-        if second is not None:
-            second.ask(engine, told)
-        return [said for _, of_image in told for said in of_image]
+        if second is None:
+            engine.ask([question.question for request in requests for question in request.questions])
+            return []
+        evidence = fill_rows(engine, requests)
+        second.ask(engine, list(zip(opened, evidence, strict=True)))
+        return [label for of_image in evidence for label in of_image]
     finally:
         engine.close(opened)
 
@@ -177,11 +172,11 @@ def _row(one: Labelled) -> ImageRow:
     )
 
 
-def _share_asked(said: Sequence[Said]) -> float:
+def _share_asked(evidence: Sequence[LabelEvidence]) -> float:
     """Of all labels, those that a second question added a signal to."""
     names = ("ask_back_hit", "absence_probability", "blind_drop")
-    again = sum(any(signal.name in names for signal in one.label.signals) for one in said)
-    return again / len(said) if said else 0.0
+    again = sum(any(signal.name in names for signal in one.label.signals) for one in evidence)
+    return again / len(evidence) if evidence else 0.0
 
 
 def _wait(checkpoint: Checkpoint) -> None:

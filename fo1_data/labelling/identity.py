@@ -1,15 +1,12 @@
-"""TODO-DOC."""
+"""Who labels: what a row's `provenance` and a run's fingerprint say about model and proposer."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)
 class LabellerIdentity:
-    """Who labels: what a row's `provenance` and a run's fingerprint say."""
+    """Names, weights (SHA-256, hex) and licences of the model and the proposer, and what else changes
+    their output: the version of the prompts' wording, and the dtype."""
 
     model_name: str
     model_sha256: str

@@ -1,80 +1,100 @@
-"""Which questions are asked about an image: one a region for captions and text, one a phrase (or
-vocabulary word) and chunk for what points at regions, one an example, and the user's own."""
+"""Which questions are asked about an image.
+
+One per region for captions and text; one per phrase (or vocabulary word) and chunk for the kinds that
+point at regions; one per visual example; and the user's own.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from fo1_data.model.engine.engine import OpenImage
+from fo1_data.model.engine.questions import OpenImage, Question
 from fo1_data.model.prompts import REGION_PLACE, clean_phrase, own_question, question_text
 from schemas.labels import LabelKind
 
 
 @dataclass(frozen=True)
-class PlannedQuestion:
-    """A question and what its answer will label. `region` counts in the image, `chunk` in its prompts."""
+class LabelQuestion:
+    """A question to the engine and what its answer will label. `region` is an index in the image."""
 
     kind: LabelKind
-    text: str
-    chunk: int = 0
+    question: Question
     region: int | None = None
     phrase: str | None = None
 
+    @property
+    def chunk(self) -> int:
+        """The chunk of the image that it is about."""
+        return self.question.chunk
 
-def plan_questions(
-    kinds: Sequence[LabelKind],
-    image: OpenImage,
-    vocabulary: Sequence[str],
-    phrases: Sequence[str],
-    examples: Sequence[int] = (),
-    question: str | None = None,
-) -> list[PlannedQuestion]:
-    """All questions about one image, in the order of `kinds`; phrases asked twice are asked once.
 
-    `examples`: regions to find more of, by index; an example is asked about among the boxes of its own
-    chunk. `question`: the user's, asked of every region where it holds `{region}`, else once.
+@dataclass(frozen=True)
+class QuestionPlan:
+    """What to ask about an image.
+
+    vocabulary: words to detect and count. phrases: phrases to ground. examples: indices of the regions to
+    find more of; each is compared with the boxes of its own chunk. question: the user's own, asked about
+    every region if it holds `{region}`, else once.
     """
-    planned: list[PlannedQuestion] = []
-    for kind in kinds:
-        if kind.per_region:
-            planned += _of_regions(kind, image, range(image.num_regions))
-        elif kind is LabelKind.GROUNDED_CAPTION:
-            planned += [PlannedQuestion(kind, question_text(kind), c) for c in range(len(image.chunk_starts))]
-        elif kind is LabelKind.VISUAL_EXAMPLE:
-            planned += _of_regions(kind, image, examples)
-        elif kind is LabelKind.ASK:
-            planned += _own(question or "", image)
-        else:
-            wanted = phrases if kind is LabelKind.GROUND else vocabulary
-            planned += _of_phrases(kind, image, wanted)
-    return planned
 
+    kinds: Sequence[LabelKind]
+    vocabulary: Sequence[str] = ()
+    phrases: Sequence[str] = ()
+    examples: Sequence[int] = ()
+    question: str | None = None
+    max_new_tokens: int = 256
 
-def _of_regions(kind: LabelKind, image: OpenImage, regions: Sequence[int]) -> Iterator[PlannedQuestion]:
-    for region in regions:
-        chunk, index = image.locate(region)
-        yield PlannedQuestion(kind, question_text(kind, region=index), chunk, region)
+    def of(self, image: OpenImage) -> list[LabelQuestion]:
+        """All questions about the image, in the order of `kinds`; repeated phrases are asked once."""
+        questions: list[LabelQuestion] = []
+        for kind in self.kinds:
+            if kind.per_region:
+                questions += self._of_regions(kind, image, range(image.num_regions))
+            elif kind is LabelKind.GROUNDED_CAPTION:
+                questions += self._of_chunks(kind, image, question_text(kind))
+            elif kind is LabelKind.VISUAL_EXAMPLE:
+                questions += self._of_regions(kind, image, self.examples)
+            elif kind is LabelKind.ASK:
+                questions += self._own(image)
+            else:
+                questions += self._of_phrases(kind, image)
+        return questions
 
+    def _of_regions(
+        self, kind: LabelKind, image: OpenImage, regions: Sequence[int]
+    ) -> Iterator[LabelQuestion]:
+        for region in regions:
+            chunk, index = image.locate(region)
+            yield LabelQuestion(
+                kind, self._ask(image, question_text(kind, region=index), chunk), region=region
+            )
 
-def _own(question: str, image: OpenImage) -> Iterator[PlannedQuestion]:
-    """The user's question; `phrase` keeps it as it was given."""
-    if not asks_of_regions(question):
-        yield PlannedQuestion(LabelKind.ASK, own_question(question), phrase=question)
-        return
-    for region in range(image.num_regions):
-        chunk, index = image.locate(region)
-        text = own_question(question, region=index)
-        yield PlannedQuestion(LabelKind.ASK, text, chunk, region, phrase=question)
+    def _of_chunks(
+        self, kind: LabelKind, image: OpenImage, text: str, phrase: str | None = None
+    ) -> Iterator[LabelQuestion]:
+        for chunk in range(len(image.chunk_starts)):
+            yield LabelQuestion(kind, self._ask(image, text, chunk), phrase=phrase)
+
+    def _of_phrases(self, kind: LabelKind, image: OpenImage) -> Iterator[LabelQuestion]:
+        phrases = self.phrases if kind is LabelKind.GROUND else self.vocabulary
+        for phrase in dict.fromkeys(phrases):
+            if clean_phrase(phrase):
+                yield from self._of_chunks(kind, image, question_text(kind, phrase=phrase), phrase)
+
+    def _own(self, image: OpenImage) -> Iterator[LabelQuestion]:
+        """The user's question; `phrase` keeps it as it was written."""
+        question = self.question or ""
+        if not asks_of_regions(question):
+            yield LabelQuestion(LabelKind.ASK, self._ask(image, own_question(question)), phrase=question)
+            return
+        for region in range(image.num_regions):
+            chunk, index = image.locate(region)
+            asked = self._ask(image, own_question(question, region=index), chunk)
+            yield LabelQuestion(LabelKind.ASK, asked, region, question)
+
+    def _ask(self, image: OpenImage, text: str, chunk: int = 0) -> Question:
+        return Question(image, text, chunk, self.max_new_tokens)
 
 
 def asks_of_regions(question: str) -> bool:
-    """True for a question that is asked of every region."""
+    """True if the question is asked about every region."""
     return REGION_PLACE in question
-
-
-def _of_phrases(kind: LabelKind, image: OpenImage, wanted: Sequence[str]) -> Iterator[PlannedQuestion]:
-    for phrase in dict.fromkeys(wanted):
-        if not clean_phrase(phrase):
-            continue
-        text = question_text(kind, phrase=phrase)
-        for chunk in range(len(image.chunk_starts)):
-            yield PlannedQuestion(kind, text, chunk, phrase=phrase)

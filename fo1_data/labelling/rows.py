@@ -1,7 +1,7 @@
-"""Answers to rows: what the model said about an image, beside what its corpus said.
+"""Answers to rows: the model's labels of an image, beside what its corpus says of it.
 
-Chunks of one image (over 100 boxes) are put together here: detections, groundings and counts are
-united, and the image's caption is the first chunk's.
+The chunks of an image with over 100 boxes are united here: detections, groundings and counts are those of
+all chunks, and the image's caption is that of the first chunk.
 """
 
 import json
@@ -13,9 +13,9 @@ from fo1_data.confidence.answer_signals import answer_signals, content_tokens, s
 from fo1_data.confidence.box_signals import box_signals
 from fo1_data.confidence.signals import FEATURES, as_signals, most_doubtful
 from fo1_data.corpus.images import DecodedImage
-from fo1_data.labelling.questions import PlannedQuestion
-from fo1_data.model.engine.engine import OpenImage
+from fo1_data.labelling.questions import LabelQuestion
 from fo1_data.model.engine.generation import Generation
+from fo1_data.model.engine.questions import OpenImage
 from fo1_data.model.parsing import Span, parse_caption, parse_count, parse_grounded, parse_reasoned
 from fo1_data.proposals.proposer import Proposals
 from schemas.corpus import CorpusImage, CorpusRegion
@@ -23,40 +23,40 @@ from schemas.images import Answer, Count, Grounding, ImageRow
 from schemas.labels import MOST_COUNT, Label, LabelKind, Source
 from schemas.regions import TEXT_COLUMNS, Region, make_region_id
 
-# Kinds whose phrase says in words what the regions it names are; an example or a question does not.
+# Kinds whose phrase describes the regions it names in words; an example or a question does not.
 _NAMING = frozenset({LabelKind.DETECT, LabelKind.GROUND, LabelKind.GROUNDED_CAPTION, LabelKind.COUNT})
 
 
 @dataclass(frozen=True)
-class Answered:
+class AnsweredQuestion:
     """A question with its answer."""
 
-    question: PlannedQuestion
+    question: LabelQuestion
     generation: Generation
 
 
 @dataclass(frozen=True)
-class Said:
-    """A label and the answers it was read from; `regions` are those it is about or names, by index."""
+class LabelEvidence:
+    """A label and the answers it was read from. regions: indices of the regions it describes or names."""
 
     label: Label
-    answers: tuple[Answered, ...]
+    answers: tuple[AnsweredQuestion, ...]
     regions: tuple[int, ...]
 
 
 def make_regions(image: DecodedImage, proposals: Proposals) -> list[Region]:
     """The regions shown to the model, in order, with what the corpus says of each."""
-    given = proposals.regions
+    corpus_regions = proposals.regions
     regions = []
     for index, box in enumerate(proposals.boxes_xyxy.tolist()):
-        source = given[index] if given is not None else None
+        source = corpus_regions[index] if corpus_regions is not None else None
         regions.append(
             Region(
                 region_id=make_region_id(image.image_id, box),
                 index=index,
                 box_xyxy=tuple(box),
                 objectness=float(proposals.objectness[index]) if proposals.objectness is not None else None,
-                box_source=Source.MODEL if given is None else Source.CORPUS,
+                box_source=Source.MODEL if corpus_regions is None else Source.CORPUS,
                 source_label=source.label if source else None,
                 source_caption=source.caption if source else None,
                 labels=_corpus_labels(source) if source else [],
@@ -66,20 +66,22 @@ def make_regions(image: DecodedImage, proposals: Proposals) -> list[Region]:
 
 
 def _corpus_labels(source: CorpusRegion) -> list[Label]:
-    """Texts of the corpus that have no column of their own: the columns are for answers."""
+    """Texts of the corpus that have no column of their own, because the columns hold answers."""
     texts = {LabelKind.DETAILED_CAPTION: source.detailed_caption, LabelKind.OCR: source.text}
     return [
         Label(kind=kind, text=text, source=Source.CORPUS) for kind, text in texts.items() if text is not None
     ]
 
 
-def fill_row(row: ImageRow, entry: CorpusImage, image: OpenImage, answers: Sequence[Answered]) -> list[Said]:
-    """Put all answers about an image into its row, then what only the corpus says.
+def fill_row(
+    row: ImageRow, entry: CorpusImage, image: OpenImage, answers: Sequence[AnsweredQuestion]
+) -> list[LabelEvidence]:
+    """Put all answers about an image into its row, then the texts that only the corpus has.
 
-    Returns each label that was made, with the answers it was read from.
+    Returns each label with the answers it was read from.
     """
     filling = _Filling(row, image)
-    pointed: dict[tuple[LabelKind, str], list[Answered]] = {}
+    pointed: dict[tuple[LabelKind, str], list[AnsweredQuestion]] = {}
     for answered in answers:
         question = answered.question
         if question.kind.per_region:
@@ -97,23 +99,23 @@ def fill_row(row: ImageRow, entry: CorpusImage, image: OpenImage, answers: Seque
         filling.point(kind, phrase, chunks)
     filling.compare()
     _add_corpus_texts(row, entry, filling.captions)
-    return filling.said
+    return filling.evidence
 
 
 class _Filling:
-    """A row being filled. Regions are told by their index in the image."""
+    """A row being filled. Regions are given by their index in the image."""
 
     def __init__(self, row: ImageRow, image: OpenImage) -> None:
         self.row, self.image = row, image
         self.captions: list[str] = []
-        self.said: list[Said] = []
+        self.evidence: list[LabelEvidence] = []
         self._boxes = box_signals(
             [region.box_xyxy for region in row.regions],
             (row.width, row.height),
             [region.objectness for region in row.regions],
         )
 
-    def caption_region(self, answered: Answered) -> None:
+    def caption_region(self, answered: AnsweredQuestion) -> None:
         index = answered.question.region or 0
         text = parse_caption(answered.generation.text)
         region = self.row.regions[index]
@@ -122,28 +124,26 @@ class _Filling:
         signals = {**answer_signals(answered.generation), **self._boxes[index], **features}
         region.labels.append(self._label(answered.question.kind, text, signals, [answered], [index]))
 
-    def ground_caption(self, answered: Answered) -> None:
-        """Add a grounded caption's spans, each with the signals of its own stretch of the answer."""
+    def ground_caption(self, answered: AnsweredQuestion) -> None:
+        """Add the spans of a grounded caption, each with the signals of its own part of the answer."""
         chunk, generation = answered.question.chunk, answered.generation
         parsed = parse_grounded(generation.text, self.image.regions_in(chunk))
         self.captions.append(parsed.text)
-        stretches = span_tokens(generation)
+        parts = span_tokens(generation)
         whole = [content_tokens(generation)] * len(parsed.spans)
-        for span, tokens in zip(
-            parsed.spans, stretches if len(stretches) == len(whole) else whole, strict=True
-        ):
+        for span, tokens in zip(parsed.spans, parts if len(parts) == len(whole) else whole, strict=True):
             signals = answer_signals(generation, span.out_of_range, tokens)
             self._ground(LabelKind.GROUNDED_CAPTION, span.phrase, signals, [answered], [span])
 
-    def answer(self, answered: Answered) -> None:
-        """Add the answer to the user's own question, its reasoning apart."""
+    def answer(self, answered: AnsweredQuestion) -> None:
+        """Add the answer to the user's own question, with its reasoning apart."""
         question, generation = answered.question, answered.generation
         text, reasoning = parse_reasoned(generation.text)
         regions = [question.region] if question.region is not None else []
         signals = self._with_boxes(answer_signals(generation), regions)
         self.row.answers.append(
             Answer(
-                question=question.phrase or question.text,
+                question=question.phrase or question.question.text,
                 region_id=self.row.regions[regions[0]].region_id if regions else None,
                 answer=text,
                 reasoning=reasoning,
@@ -151,19 +151,21 @@ class _Filling:
             )
         )
 
-    def point(self, kind: LabelKind, phrase: str, chunks: Sequence[Answered]) -> None:
-        """Add what a phrase names over all chunks: a grounding, or a count.
+    def point(self, kind: LabelKind, phrase: str, chunks: Sequence[AnsweredQuestion]) -> None:
+        """Add the regions that a phrase names in all chunks: a grounding, or a count.
 
-        The phrase of an example is the id of its region, which does not count among what it names.
+        The phrase of a visual example is the id of its region, which is not among the regions it names.
         """
         total, spans = 0, []
-        for one in chunks:
-            number, span = parse_count(one.generation.text, phrase, self.image.regions_in(one.question.chunk))
+        for answered in chunks:
+            question = answered.question
+            num_regions = self.image.regions_in(question.chunk)
+            count, span = parse_count(answered.generation.text, phrase, num_regions)
             if kind is LabelKind.VISUAL_EXAMPLE:
-                span = _without(span, self.image.locate(one.question.region or 0)[1])
-            total += number
+                span = _without(span, self.image.locate(question.region or 0)[1])
+            total += count
             spans.append(span)
-        tables = [answer_signals(one.generation) for one in chunks]
+        tables = [answer_signals(answered.generation) for answered in chunks]
         tables.sort(key=lambda table: table["logprob_min"])
         signals = most_doubtful(tables)
         if "out_of_range" in signals:
@@ -179,20 +181,20 @@ class _Filling:
         )
 
     def compare(self) -> None:
-        """Add to what names regions by a phrase how well it agrees with captions, once all are there."""
+        """Add how well the phrases that name regions agree with the regions' captions, once all are there."""
         captions = [region.brief_caption for region in self.row.regions]
-        for one in self.said:
-            if one.label.kind in _NAMING:
-                phrase = one.answers[0].question.phrase or one.label.text
-                values = agreement_signals(phrase, set(one.regions), captions)
-                one.label.signals = [*one.label.signals, *as_signals(values)]
+        for evidence in self.evidence:
+            if evidence.label.kind in _NAMING:
+                phrase = evidence.answers[0].question.phrase or evidence.label.text
+                values = agreement_signals(phrase, set(evidence.regions), captions)
+                evidence.label.signals = [*evidence.label.signals, *as_signals(values)]
 
     def _ground(
         self,
         kind: LabelKind,
         phrase: str,
         signals: dict[str, float],
-        chunks: Sequence[Answered],
+        chunks: Sequence[AnsweredQuestion],
         spans: Sequence[Span],
     ) -> None:
         regions = self._regions(chunks, spans)
@@ -206,20 +208,20 @@ class _Filling:
         kind: LabelKind,
         text: str,
         signals: dict[str, float],
-        answers: Sequence[Answered],
+        answers: Sequence[AnsweredQuestion],
         regions: Sequence[int],
     ) -> Label:
         label = Label(kind=kind, text=text, signals=as_signals(signals))
-        self.said.append(Said(label, tuple(answers), tuple(regions)))
+        self.evidence.append(LabelEvidence(label, tuple(answers), tuple(regions)))
         return label
 
     def _with_boxes(self, signals: dict[str, float], regions: Sequence[int]) -> dict[str, float]:
         return signals | most_doubtful([self._boxes[index] for index in regions])
 
-    def _regions(self, chunks: Sequence[Answered], spans: Sequence[Span]) -> list[int]:
+    def _regions(self, chunks: Sequence[AnsweredQuestion], spans: Sequence[Span]) -> list[int]:
         return [
-            self.image.chunk_starts[one.question.chunk] + index
-            for one, span in zip(chunks, spans, strict=True)
+            self.image.chunk_starts[answered.question.chunk] + index
+            for answered, span in zip(chunks, spans, strict=True)
             for index in span.indices
         ]
 
@@ -228,14 +230,14 @@ class _Filling:
 
 
 def _without(span: Span, index: int) -> Span:
-    return replace(span, indices=[one for one in span.indices if one != index])
+    return replace(span, indices=[other for other in span.indices if other != index])
 
 
 def _add_corpus_texts(row: ImageRow, entry: CorpusImage, captions: list[str]) -> None:
-    """The image's caption is the corpus' where none was asked for; else that one is kept in `meta`."""
+    """The image caption is the answer if one was asked for, else that of the corpus, which `meta` keeps."""
     meta = dict(entry.meta or {})
-    said = next((caption for caption in captions if caption), None)
-    row.caption = said if said is not None else entry.caption
-    if said is not None and entry.caption is not None:
+    answer = next((caption for caption in captions if caption), None)
+    row.caption = answer if answer is not None else entry.caption
+    if answer is not None and entry.caption is not None:
         meta["source_caption"] = entry.caption
     row.meta = json.dumps(meta, ensure_ascii=False, sort_keys=True) if meta else None

@@ -1,34 +1,46 @@
-"""TODO-DOC."""
+"""The phrases and vocabulary of a run: read, checked, and completed by what an entry brings along."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from fo1_data.errors import ConfigError
+from schemas.corpus import CorpusImage
 from schemas.jobs import RunConfig
 
-if TYPE_CHECKING:
-    pass
-
-
-OWN_WORDS = "@corpus"
+CORPUS_WORDS = "@corpus"
 
 
 def read_phrases(path: str | None) -> list[str]:
-    """The phrases of a `--phrases` file, one a line; ConfigError where it cannot be read or has none."""
+    """The phrases of a text file, one per line; none for None.
+
+    Raises ConfigError if the file cannot be read or has no phrase.
+    """
     if path is None:
         return []
     try:
         lines = Path(path).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"--phrases {path}: cannot be read: {error}") from error
+        raise ConfigError(f"phrases: {path} cannot be read: {error}") from error
     phrases = [line.strip() for line in lines if line.strip()]
     if not phrases:
-        raise ConfigError(f"--phrases {path}: no phrase in it (one a line)")
+        raise ConfigError(f"phrases: {path} holds no phrase (write one per line)")
     return phrases
 
 
-def refuse_unsupported(config: RunConfig) -> None:
-    """ConfigError for settings that no labeller can serve: a word of the vocabulary with a special sign."""
-    unknown = [word for word in config.vocabulary if word.startswith("@") and word != OWN_WORDS]
+def refuse_unknown_words(config: RunConfig) -> None:
+    """Raise ConfigError for a vocabulary word that starts with `@` but has no meaning."""
+    unknown = [word for word in config.vocabulary if word.startswith("@") and word != CORPUS_WORDS]
     if unknown:
-        raise ConfigError(f"vocabulary: {unknown[0]} is no word; {OWN_WORDS} stands for each image's own")
+        raise ConfigError(
+            f"vocabulary: {unknown[0]} has no meaning; {CORPUS_WORDS} stands for the words of its counts"
+        )
+
+
+def plain_words(config: RunConfig) -> list[str]:
+    """The vocabulary without `@corpus`."""
+    return [word for word in config.vocabulary if word != CORPUS_WORDS]
+
+
+def vocabulary_of(entry: CorpusImage, config: RunConfig) -> list[str]:
+    """The words to detect and count in an image; `@corpus` adds the words that its own counts name."""
+    own = [count.text for count in entry.counts] if CORPUS_WORDS in config.vocabulary else []
+    return [*plain_words(config), *own]

@@ -19,8 +19,9 @@ from torch import Tensor
 from fo1_data.errors import CheckpointError
 from fo1_data.model.checkpoint import Checkpoint, load_checkpoint
 from fo1_data.model.configuration import Fo1Config, parse_config
-from fo1_data.model.engine.engine import Fo1Engine, Question
-from fo1_data.model.modeling import EncodedImage
+from fo1_data.model.engine.engine import Fo1Engine
+from fo1_data.model.engine.questions import Question
+from fo1_data.model.modeling import ImageFeatures
 from fo1_data.model.prefix_states import prompt_states
 from fo1_data.model.processing import PreparedImage
 from fo1_data.model.region_encoder import RegionEncoder
@@ -153,7 +154,7 @@ def _check_prompts(
     comparison: _Comparison,
     checkpoint: Checkpoint,
     prepared: PreparedImage,
-    encoded: EncodedImage,
+    encoded: ImageFeatures,
     prompts: list[dict[str, Any]],
     max_new_tokens: int,
 ) -> bool:

@@ -22,11 +22,15 @@ from fo1_data.model.vision_towers import (
 
 
 @dataclass(frozen=True)
-class EncodedImage:
-    """What an image gives to the language model: image_embeds (T, D), region_embeds (R, D)."""
+class ImageFeatures:
+    """What the language model reads of an image: image_embeds (T, D), region_embeds (R, D)."""
 
     image_embeds: Tensor
     region_embeds: Tensor
+
+    def chunk(self, start: int, stop: int) -> "ImageFeatures":
+        """The same image with the regions `start` to `stop` alone."""
+        return ImageFeatures(self.image_embeds, self.region_embeds[start:stop])
 
 
 class Fo1Model(nn.Module):
@@ -62,7 +66,7 @@ class Fo1Model(nn.Module):
         """(...) token ids to (..., D) embeddings."""
         return self.language_model.embed_tokens(ids)
 
-    def encode_images(self, images: list[PreparedImage]) -> list[EncodedImage]:
+    def encode_images(self, images: list[PreparedImage]) -> list[ImageFeatures]:
         """Both towers and the region encoder over images of any sizes with any number of boxes.
 
         The ViT takes all as one packed sequence; DaViT and pooling take images of one size together.
@@ -85,7 +89,7 @@ class Fo1Model(nn.Module):
             for index, feature in zip(chosen, features, strict=True):
                 regions[index] = self.region_projector(feature.to(dtype))
         return [
-            EncodedImage(self.image_projector(one.image_embeds), region)
+            ImageFeatures(self.image_projector(one.image_embeds), region)
             for one, region in zip(primary, regions, strict=True)
         ]
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fo1_data.model.modeling import EncodedImage, Fo1Model
+from fo1_data.model.modeling import Fo1Model, ImageFeatures
 from fo1_data.model.prompts import IMAGE_PLACEHOLDER, REGION_PLACEHOLDER
 from fo1_data.model.rotary import image_positions, text_positions
 
@@ -32,7 +32,7 @@ class PromptEmbeds:
 
 
 def embed_prompt(
-    model: Fo1Model, ids: list[int], encoded: EncodedImage | None, grid_hw: tuple[int, int] | None
+    model: Fo1Model, ids: list[int], encoded: ImageFeatures | None, grid_hw: tuple[int, int] | None
 ) -> PromptEmbeds:
     """Put an image's T rows at its placeholder and each region's row at its own, in order.
 

@@ -21,8 +21,6 @@ from fo1_data.dataset.layout import tries
 from fo1_data.dataset.shard_files import WriteOptions, write_shard
 from fo1_data.errors import Fo1Error
 from fo1_data.labelling.identity import LabellerIdentity
-from fo1_data.labelling.stale_regions import has_stale_regions
-from fo1_data.runs.parent_rows import ParentRows
 from fo1_data.storage.store import open_store
 from schemas.corpus import CorpusImage, Shard
 from schemas.dataset import ShardReport
@@ -36,14 +34,12 @@ IMAGE_LABELLER = "fo1_data.labelling.image_labeller:ImageLabeller"
 
 
 class LabelsImages(Protocol):
-    """What labels images in one process: `labelling.image_labeller.ImageLabeller`, or a fake in tests."""
+    """Labels images in one process: `labelling.image_labeller.ImageLabeller`, or a quick one in tests."""
 
     @property
     def identity(self) -> LabellerIdentity: ...
 
     def label_entries(self, entries: list[CorpusImage]) -> tuple[list[ImageRow], list[Reject]]: ...
-
-    def relabel(self, entry: CorpusImage, row: ImageRow) -> ImageRow: ...
 
 
 @dataclass(frozen=True)
@@ -75,7 +71,6 @@ class ShardLabeller:
         self._settings = settings
         self._images: LabelsImages | None = None
         self._router: Router | None = None
-        self._parent: ParentRows | None = None
 
     def load(self) -> LabellerIdentity:
         """Load the model and the proposer; says who they are. Raises CheckpointError, ConfigError."""
@@ -116,12 +111,9 @@ class ShardLabeller:
 
     def _label(self, entries: list[CorpusImage]) -> tuple[list[ImageRow], list[Reject]]:
         self._kill_if_told(entries)
-        carried = self._carried(entries)
-        left = [entry for position, entry in enumerate(entries) if position not in carried]
-        rows, rejects = label_or_halve(self._image_labeller(), left) if left else ([], [])
-        made = _in_entry_order(entries, [*carried.values(), *rows])
-        self._route(made)
-        return made, rejects
+        rows, rejects = label_or_halve(self._image_labeller(), entries)
+        self._route(rows)
+        return rows, rejects
 
     def _route(self, rows: list[ImageRow]) -> None:
         """Give labels their confidences, and the decisions that need no other row."""
@@ -132,26 +124,6 @@ class ShardLabeller:
             if self._router is None:
                 self._router, _ = make_router(config, self._image_labeller().identity)
             route_in_shard(self._router, rows)
-
-    def _carried(self, entries: list[CorpusImage]) -> dict[int, ImageRow]:
-        """The rows of images that the parent dataset has, by position; their labels stay as they are, but
-        for regions that a person drew or moved and that wait to be asked about."""
-        config = self._settings.config
-        if config.parent is None:
-            return {}
-        if self._parent is None:
-            self._parent = ParentRows(config)
-        found = [self._parent.carried(entry) for entry in entries]
-        return {
-            position: self._up_to_date(entries[position], row)
-            for position, row in enumerate(found)
-            if row is not None
-        }
-
-    def _up_to_date(self, entry: CorpusImage, row: ImageRow) -> ImageRow:
-        if not has_stale_regions(row, self._settings.config.labels):
-            return row
-        return self._image_labeller().relabel(entry, row)
 
     def _image_labeller(self) -> LabelsImages:
         if self._images is None:
@@ -208,8 +180,3 @@ def label_or_halve(labeller: LabelsImages, entries: list[CorpusImage]) -> tuple[
 def is_device_lost(error: Exception) -> bool:
     """True where the process cannot use its accelerator any more: every later image would fail too."""
     return type(error).__name__ == "AcceleratorError" or "CUDA error" in str(error)
-
-
-def _in_entry_order(entries: list[CorpusImage], rows: list[ImageRow]) -> list[ImageRow]:
-    place = {entry.name: position for position, entry in reversed(list(enumerate(entries)))}
-    return sorted(rows, key=lambda row: place.get(row.uri, len(entries)))

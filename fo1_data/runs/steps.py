@@ -26,7 +26,7 @@ from fo1_data.dataset.shard_files import read_marker
 from fo1_data.dataset.writer import DatasetRun, open_run
 from fo1_data.errors import ConfigError, CorpusError, Fo1Error, StorageError
 from fo1_data.labelling.identity import LabellerIdentity
-from fo1_data.labelling.word_lists import read_phrases, refuse_unsupported
+from fo1_data.labelling.word_lists import read_phrases, refuse_unknown_words
 from fo1_data.runs.fingerprint import content_sha256, run_fingerprint
 from fo1_data.runs.progress import ProgressMeter
 from fo1_data.runs.routing import make_router, routes
@@ -68,7 +68,7 @@ def plan_run(config: RunConfig) -> PlannedRun:
 
 def list_corpus(config: RunConfig) -> PlannedRun:
     """List the corpus and cut it into shards. Raises CorpusError, and ConfigError for a setting."""
-    refuse_unsupported(config)
+    refuse_unknown_words(config)
     read_phrases(config.phrases)
     if config.calibration is not None:
         read_calibration(config.calibration)

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from fo1_data.model.checkpoint import BUNDLED, Checkpoint, load_checkpoint
-from fo1_data.model.engine.engine import Fo1Engine, OpenImage, Question
+from fo1_data.model.engine.engine import Fo1Engine
 from fo1_data.model.engine.plain_loop import answer_alone
+from fo1_data.model.engine.questions import OpenImage, Question
 
 LONGEST = 12
 QUESTIONS = [
@@ -139,27 +140,27 @@ def test_running_out_of_memory_splits_and_goes_on(
     """A device that holds two images at a time, and four questions."""
     import torch
 
-    from fo1_data.model.engine import question_batch
+    from fo1_data.model.engine.tails import Tails
 
     whole = Fo1Engine(random_checkpoint)
     opened = whole.open(PICTURES)
     asked = [(p, q) for p in range(len(PICTURES)) for q in range(len(QUESTIONS))]
     expected = whole.ask([Question(opened[p], QUESTIONS[q], max_new_tokens=LONGEST) for p, q in asked])
 
-    encode, reserve = random_checkpoint.model.encode_images, question_batch.QuestionBatch._reserve
+    encode, reserve = random_checkpoint.model.encode_images, Tails.reserve
 
     def small_encode(images: list) -> list:
         if len(images) > 2:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return encode(images)
 
-    def small_reserve(self: question_batch.QuestionBatch, capacity: int, slots: int) -> None:
+    def small_reserve(self: Tails, slots: int, capacity: int) -> None:
         if slots > 4:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        reserve(self, capacity, slots)
+        reserve(self, slots, capacity)
 
     monkeypatch.setattr(random_checkpoint.model, "encode_images", small_encode)
-    monkeypatch.setattr(question_batch.QuestionBatch, "_reserve", small_reserve)
+    monkeypatch.setattr(Tails, "reserve", small_reserve)
     engine = Fo1Engine(random_checkpoint)
     reopened = engine.open(PICTURES)
     answers = engine.ask([Question(reopened[p], QUESTIONS[q], max_new_tokens=LONGEST) for p, q in asked])

@@ -9,8 +9,9 @@ from PIL import Image
 from transformers import DynamicCache
 
 from fo1_data.model.checkpoint import BUNDLED, Checkpoint, load_checkpoint
-from fo1_data.model.engine.engine import Fo1Engine, OpenImage, Question
+from fo1_data.model.engine.engine import Fo1Engine
 from fo1_data.model.engine.generation import Generation
+from fo1_data.model.engine.questions import OpenImage, Question
 from fo1_data.model.region_fusion import embed_prompt
 from fo1_data.model.rotary import text_positions
 from fo1_data.synthetic.scenes import make_scene
@@ -48,13 +49,13 @@ def test_an_answer_given_back_is_scored_as_it_was_said(checkpoint: Checkpoint) -
     for cut in (1, 2, LONGEST):
         given_back = engine.ask(
             [
-                Question(opened, one.text, max_new_tokens=LONGEST, given=tuple(answer.token_ids[:cut]))
+                Question(opened, one.text, max_new_tokens=LONGEST, forced_ids=tuple(answer.token_ids[:cut]))
                 for one, answer in zip(asked, said, strict=True)
             ]
         )
         for again, answer in zip(given_back, said, strict=True):
             assert again.token_ids == answer.token_ids
-            assert again.num_given == min(cut, len(answer.token_ids))
+            assert again.num_forced == min(cut, len(answer.token_ids))
             for name in ("logprobs", "margins", "entropies"):
                 assert getattr(again, name) == pytest.approx(getattr(answer, name), abs=1e-4)
             assert [step.step for step in again.region_steps] == [step.step for step in answer.region_steps]
@@ -64,13 +65,13 @@ def test_given_tokens_alone_are_scored_without_choosing(checkpoint: Checkpoint) 
     engine = Fo1Engine(checkpoint)
     (opened,) = engine.open(SCENES[:1])
     words = checkpoint.tokenizer.answer_ids("a star")
-    (scored,) = engine.ask([Question(opened, DETECT, max_new_tokens=len(words), given=words)])
+    (scored,) = engine.ask([Question(opened, DETECT, max_new_tokens=len(words), forced_ids=words)])
 
     assert tuple(scored.token_ids) == words
-    assert scored.num_given == len(words)
+    assert scored.num_forced == len(words)
     assert min(scored.margins) < 0, "a token that was not the best one has a negative margin"
-    with pytest.raises(ValueError, match="tokens are given"):
-        engine.ask([Question(opened, DETECT, max_new_tokens=len(words) - 1, given=words)])
+    with pytest.raises(ValueError, match="tokens are forced"):
+        engine.ask([Question(opened, DETECT, max_new_tokens=len(words) - 1, forced_ids=words)])
 
 
 def test_watched_tokens_are_those_of_the_first_choice(checkpoint: Checkpoint) -> None:
@@ -81,21 +82,21 @@ def test_watched_tokens_are_those_of_the_first_choice(checkpoint: Checkpoint) ->
 
     answers = engine.ask(
         [
-            Question(opened, DETECT, max_new_tokens=3, watched=(second, first)),
-            Question(opened, DETECT, max_new_tokens=3, given=(first,), watched=(second,)),
+            Question(opened, DETECT, max_new_tokens=3, watched_ids=(second, first)),
+            Question(opened, DETECT, max_new_tokens=3, forced_ids=(first,), watched_ids=(second,)),
         ]
     )
 
-    assert answers[0].watched[1] == pytest.approx(plain.logprobs[0], abs=1e-5)
-    assert answers[0].watched[0] <= answers[0].watched[1]
-    assert answers[1].watched == pytest.approx([plain.logprobs[1]], abs=1e-5)
+    assert answers[0].watched_logprobs[1] == pytest.approx(plain.logprobs[0], abs=1e-5)
+    assert answers[0].watched_logprobs[0] <= answers[0].watched_logprobs[1]
+    assert answers[1].watched_logprobs == pytest.approx([plain.logprobs[1]], abs=1e-5)
 
 
 def test_a_last_token_ends_the_answer(random_checkpoint: Checkpoint) -> None:
     engine = Fo1Engine(random_checkpoint)
     (opened,) = engine.open(SCENES[:1])
     (plain,) = engine.ask([Question(opened, DETECT, max_new_tokens=LONGEST)])
-    (cut,) = engine.ask([Question(opened, DETECT, max_new_tokens=LONGEST, last_token=plain.token_ids[2])])
+    (cut,) = engine.ask([Question(opened, DETECT, max_new_tokens=LONGEST, stop_id=plain.token_ids[2])])
     assert cut.token_ids == plain.token_ids[: plain.token_ids.index(plain.token_ids[2]) + 1]
     assert cut.finished
 
@@ -139,7 +140,7 @@ def test_a_hidden_feature_is_a_key_cut_out(checkpoint: Checkpoint) -> None:
     opened = engine.open(SCENES)
     words = [7, 9, 11]
     asked = [
-        Question(opened[0], CAPTION.format(r), max_new_tokens=3, given=tuple(words), hidden_regions=(r,))
+        Question(opened[0], CAPTION.format(r), max_new_tokens=3, forced_ids=tuple(words), hidden_regions=(r,))
         for r in range(3)
     ]
     others = [Question(opened[1], CAPTION.format(r), max_new_tokens=LONGEST) for r in range(7)]
@@ -148,7 +149,7 @@ def test_a_hidden_feature_is_a_key_cut_out(checkpoint: Checkpoint) -> None:
 
     for region, answer in enumerate(answers[1:4]):
         assert answer.logprobs == pytest.approx(_scored_without_key(checkpoint, region, words), abs=1e-4)
-    seen = engine.ask([Question(opened[0], CAPTION.format(0), max_new_tokens=3, given=tuple(words))])
+    seen = engine.ask([Question(opened[0], CAPTION.format(0), max_new_tokens=3, forced_ids=tuple(words))])
     assert seen[0].logprobs != pytest.approx(answers[1].logprobs, abs=1e-4)
     assert [one.token_ids for one in engine.ask(others)] == [
         one.token_ids for one in (answers[0], *answers[4:])
@@ -159,16 +160,16 @@ def _questions(opened: list[OpenImage], checkpoint: Checkpoint) -> list[Question
     words = checkpoint.tokenizer.answer_ids("<ground>red star</ground><objects>")
     return [
         Question(opened[0], CAPTION.format(0), max_new_tokens=LONGEST),
-        Question(opened[1], CAPTION.format(3), max_new_tokens=2, given=(5, 6), hidden_regions=(3,)),
-        Question(opened[1], CAPTION.format(3), max_new_tokens=3, given=(5, 6, 7), hidden_regions=(1, 3)),
-        Question(opened[1], DETECT, max_new_tokens=len(words) + 3, given=words),
-        Question(opened[2], DETECT, max_new_tokens=1, watched=(40, 41)),
+        Question(opened[1], CAPTION.format(3), max_new_tokens=2, forced_ids=(5, 6), hidden_regions=(3,)),
+        Question(opened[1], CAPTION.format(3), max_new_tokens=3, forced_ids=(5, 6, 7), hidden_regions=(1, 3)),
+        Question(opened[1], DETECT, max_new_tokens=len(words) + 3, forced_ids=words),
+        Question(opened[2], DETECT, max_new_tokens=1, watched_ids=(40, 41)),
     ]
 
 
 def _numbers(answer: Generation) -> list[float]:
     choices = [value for step in answer.region_steps for value in (*step.region_logprobs, step.stop_logprob)]
-    return [*answer.logprobs, *answer.margins, *answer.watched, *choices]
+    return [*answer.logprobs, *answer.margins, *answer.watched_logprobs, *choices]
 
 
 @settings(deadline=None, max_examples=10)

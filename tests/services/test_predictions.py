@@ -27,7 +27,7 @@ BASE64 = base64.b64encode(IMAGE).decode()
 
 @pytest.fixture(scope="module")
 def labeller() -> LiveLabeller:
-    return LiveLabeller(held_prefixes=3)
+    return LiveLabeller(max_cached_prefixes=3)
 
 
 def asked(labeller: LiveLabeller, **more: Any) -> LiveAnswer:

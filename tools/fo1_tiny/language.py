@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
 from fo1_data.model.checkpoint import load_checkpoint, save_checkpoint
-from fo1_data.model.modeling import EncodedImage, Fo1Model
+from fo1_data.model.modeling import Fo1Model, ImageFeatures
 from fo1_data.model.prompts import PromptTokenizer, load_tokenizer
 from fo1_data.model.region_fusion import PromptEmbeds, embed_prompt
 from fo1_data.training.packing import pack_questions
@@ -90,7 +90,7 @@ def oracle_prefix(
     features = oracle_features(sample.codes, sample.boxes, sample.canvas_wh, model.config.region_width)
     no_tokens = torch.empty(0, model.config.text.hidden_size)
     ids = prefix_ids_for(tokenizer, sample.asked.indices)
-    prefix = embed_prompt(model, ids, EncodedImage(no_tokens, model.region_projector(features)), (0, 0))
+    prefix = embed_prompt(model, ids, ImageFeatures(no_tokens, model.region_projector(features)), (0, 0))
     return prefix, feature_rows_of(ids, 0)
 
 

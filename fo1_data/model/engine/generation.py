@@ -28,9 +28,9 @@ class Generation:
     """A greedy answer, or one that was given to be scored.
 
     token_ids ends with the end of turn unless `finished` is False (the token limit was reached). The
-    first `num_given` tokens were given, not chosen. logprobs: of each token; margins: to the best other
+    first `num_forced` tokens were given, not chosen. logprobs: of each token; margins: to the best other
     token, at least 0 for a chosen one; entropies: of each step's whole distribution, in nats.
-    watched: log-probabilities of the tokens that the question watches, at its first chosen token.
+    watched_logprobs: log-probabilities of the tokens that the question watches, at its first chosen token.
     ends: how many characters of `text` each token ends with, the end of turn none of its own.
     """
 
@@ -40,7 +40,7 @@ class Generation:
     entropies: list[float] = field(default_factory=list)
     region_steps: list[RegionStep] = field(default_factory=list)
     finished: bool = False
-    num_given: int = 0
-    watched: list[float] = field(default_factory=list)
+    num_forced: int = 0
+    watched_logprobs: list[float] = field(default_factory=list)
     ends: list[int] = field(default_factory=list)
     text: str = ""

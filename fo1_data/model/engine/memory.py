@@ -1,6 +1,7 @@
-"""How much memory the engine may hold, and how running out of it looks."""
+"""How much memory the engine may hold, how it is shared out, and how running out of it looks."""
 
 import os
+from dataclasses import dataclass
 
 import torch
 
@@ -8,8 +9,34 @@ _SHARE_OF_FREE = 0.5
 _MOST_ON_CPU_BYTES = 1 << 30
 
 
+@dataclass(frozen=True)
+class MemoryBudget:
+    """The engine's memory in bytes: a third each for cached prefixes, the stack of prefixes that a batch
+    attends to, and the questions' tails. Images are encoded while no batch runs: their activations use the
+    share of the stack.
+    """
+
+    total: int
+
+    @property
+    def prefix_cache(self) -> int:
+        return self.total // 3
+
+    @property
+    def prefix_stack(self) -> int:
+        return self.total // 3
+
+    @property
+    def tails(self) -> int:
+        return self.total // 3
+
+    @property
+    def activations(self) -> int:
+        return self.prefix_stack
+
+
 def default_budget(device: torch.device) -> int:
-    """Half of what is free on the device now; on the CPU at most 1 GiB."""
+    """Half of the device's free memory in bytes; on the CPU at most 1 GiB."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return int(free * _SHARE_OF_FREE)
@@ -18,5 +45,5 @@ def default_budget(device: torch.device) -> int:
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """True for torch's ways to say that an allocation failed, on CUDA and on the CPU."""
+    """True for the errors by which torch reports a failed allocation, on CUDA and on the CPU."""
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

@@ -41,7 +41,9 @@ class PrefixCache:
         self.held_bytes = 0
         text = model.config.text
         per_value = torch.finfo(model.dtype).bits // 8
-        self.bytes_a_token = 2 * text.num_hidden_layers * text.num_key_value_heads * text.head_dim * per_value
+        self.bytes_per_token = (
+            2 * text.num_hidden_layers * text.num_key_value_heads * text.head_dim * per_value
+        )
 
     def drop(self, number: int) -> None:
         held = self._held.pop(number, None)

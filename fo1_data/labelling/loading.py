@@ -1,0 +1,63 @@
+"""Loads the model and the proposer of a labeller."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fo1_data.labelling.identity import LabellerIdentity
+from fo1_data.model.checkpoint import checkpoint_sha256, load_checkpoint
+from fo1_data.model.device import choose_device, choose_dtype
+from fo1_data.model.engine.engine import Fo1Engine
+from fo1_data.model.prompts import PROMPTS_VERSION
+from fo1_data.proposals.load import load_proposer
+from fo1_data.proposals.proposer import Proposer
+
+
+@dataclass(frozen=True)
+class LoadedModels:
+    """An engine and a proposer on one device, and who they are."""
+
+    engine: Fo1Engine
+    proposer: Proposer
+    identity: LabellerIdentity
+
+
+def load_models(
+    model: str,
+    proposals: str,
+    *,
+    device: str | None = None,
+    dtype: str | None = None,
+    engine_bytes: int | None = None,
+    score_floor: float | None = None,
+    nms_iou: float | None = None,
+    max_proposals: int = 100,
+    vocabulary: Sequence[str] = (),
+) -> LoadedModels:
+    """Load the checkpoint `model` and the proposer that `proposals` names (see `load_proposer`).
+
+    device, dtype: None chooses what fits the machine. engine_bytes: bound on the engine's memory.
+    Raises CheckpointError, ConfigError or CorpusError.
+    """
+    torch_device = choose_device(device)
+    dtype_name, torch_dtype = choose_dtype(dtype, torch_device)
+    checkpoint = load_checkpoint(model, device=torch_device, dtype=torch_dtype)
+    proposer = load_proposer(
+        proposals,
+        device=torch_device,
+        score_floor=score_floor,
+        nms_iou=nms_iou,
+        max_proposals=max_proposals,
+        vocabulary=vocabulary,
+    )
+    identity = LabellerIdentity(
+        model_name=Path(model).name if Path(model).exists() else model,
+        model_sha256=checkpoint_sha256(checkpoint.folder),
+        model_licence=checkpoint.config.licence,
+        proposer_name=proposer.name,
+        proposer_sha256=proposer.sha256,
+        proposer_licence=proposer.licence,
+        prompts_version=PROMPTS_VERSION,
+        dtype=dtype_name,
+    )
+    return LoadedModels(Fo1Engine(checkpoint, max_bytes=engine_bytes), proposer, identity)

@@ -1,0 +1,41 @@
+"""Which waiting questions go into the batch next.
+
+Free slots are filled a quarter of the batch at a time, because admitting costs a decoder pass. Questions
+about one image are admitted one after another, so that few prefixes are stacked at once.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+
+from fo1_data.model.engine.active_question import ActiveQuestion
+
+
+class Schedule:
+    """Waiting questions, image by image.
+
+    num_slots: the size of the batch. max_prefix_tokens: the most prefix tokens, padding included, that may
+    be stacked for it; a single prefix is always admitted.
+    """
+
+    def __init__(self, questions: Sequence[ActiveQuestion], num_slots: int, max_prefix_tokens: int) -> None:
+        by_prefix: dict[int, list[ActiveQuestion]] = {}
+        for question in questions:
+            by_prefix.setdefault(question.prefix, []).append(question)
+        self.waiting = deque(question for group in by_prefix.values() for question in group)
+        self._num_slots, self._max_prefix_tokens = num_slots, max_prefix_tokens
+
+    def take(self, active: Sequence[ActiveQuestion]) -> list[ActiveQuestion]:
+        """Remove and return the questions to admit beside the active ones; often none."""
+        free = self._num_slots - len(active)
+        if active and free < max(1, self._num_slots // 4):
+            return []
+        taken: list[ActiveQuestion] = []
+        prefix_tokens = {question.prefix: len(question.prompt.embeds) for question in active}
+        while self.waiting and len(taken) < free:
+            following = self.waiting[0]
+            together = prefix_tokens | {following.prefix: len(following.prompt.embeds)}
+            if prefix_tokens and len(together) * max(together.values()) > self._max_prefix_tokens:
+                break
+            prefix_tokens = together
+            taken.append(self.waiting.popleft())
+        return taken
