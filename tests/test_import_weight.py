@@ -14,7 +14,7 @@ LIGHT = (
     "fo1_data.config",
     "fo1_data.corpus.readers",
     "fo1_data.dataset.writer",
-    "fo1_data.labelling.image_labeller",
+    "fo1_data.runs.shard_labeller",
     "fo1_data.training.settings",
     "services.app",
 )

@@ -166,7 +166,7 @@ def test_over_a_hundred_given_boxes_are_all_labelled(model: Path, tmp_path: Path
     ("settings", "named"),
     [
         ({"labels": "detect", "vocabulary": "cat,@words"}, "@words"),
-        ({"phrases": "no/such/file"}, "--phrases"),
+        ({"phrases": "no/such/file"}, "phrases: no/such/file"),
     ],
 )
 def test_what_is_not_served_is_refused_at_once(model: Path, settings: dict, named: str) -> None:
