@@ -68,7 +68,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-SNIPPETS = [code for code in re.findall(r"```python\n(.*?)```", DATASET_PAGE, re.DOTALL)]
+SNIPPETS: list[str] = re.findall(r"```python\n(.*?)```", DATASET_PAGE, re.DOTALL)
 
 
 @pytest.mark.parametrize("code", [code for code in SNIPPETS if "import ray" not in code])

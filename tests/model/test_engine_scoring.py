@@ -114,10 +114,7 @@ def _scored_without_key(checkpoint: Checkpoint, region: int, words: list[int]) -
     )
     cache = DynamicCache()
     model.language_model(
-        inputs_embeds=prompt.embeds[None],
-        position_ids=prompt.positions[:, None],
-        past_key_values=cache,
-        use_cache=True,
+        None, None, prompt.positions[:, None], cache, inputs_embeds=prompt.embeds[None], use_cache=True
     )
     place = prompt.region_places[region]
     for layer in cache.layers:
@@ -125,9 +122,11 @@ def _scored_without_key(checkpoint: Checkpoint, region: int, words: list[int]) -
         layer.values = torch.cat([layer.values[:, :, :place], layer.values[:, :, place + 1 :]], dim=2)
     tail = checkpoint.tokenizer.tail_ids(CAPTION.format(region))
     out = model.language_model(
+        None,
+        None,
+        text_positions(prompt.next_position, len(tail) + len(words) - 1)[:, None],
+        cache,
         inputs_embeds=model.embed_tokens(torch.tensor([tail + words[:-1]])),
-        position_ids=text_positions(prompt.next_position, len(tail) + len(words) - 1)[:, None],
-        past_key_values=cache,
         use_cache=True,
     )
     states = out.last_hidden_state[0, len(tail) - 1 :]

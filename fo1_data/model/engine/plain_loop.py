@@ -33,11 +33,9 @@ def answer_alone(
     embeds, positions, position = prompt.embeds[None], prompt.positions[:, None], prompt.next_position
     answer: list[int] = []
     while len(answer) < max_new_tokens:
+        # The cache goes by position: its name depends on the version of transformers.
         out = model.language_model(
-            inputs_embeds=embeds,
-            position_ids=positions.to(model.device),
-            past_key_values=cache,
-            use_cache=True,
+            None, None, positions.to(model.device), cache, inputs_embeds=embeds, use_cache=True
         )
         token = int(model.logits(out.last_hidden_state[:, -1]).argmax())
         answer.append(token)
