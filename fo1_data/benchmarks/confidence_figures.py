@@ -1,10 +1,10 @@
-"""What confidences are worth, measured on judged labels: orders of trust, the guarantee, absence, effort.
+"""Measures confidences on judged labels: ranking, review effort, the guarantee and the absence check.
 
-All splits are by image and seeded. Figures of a fit are never of the labels it was fitted on.
+All splits are by image and seeded. Figures of a fit are never computed on the labels it was fitted on.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import comb
 from typing import Any
 
@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fo1_data.confidence.acceptance import certify, plan_sequence
-from fo1_data.confidence.calibration import LOG_PROBABILITY, JudgedKind, fit_kind, places_in_image, predict
+from fo1_data.confidence.calibration import LOG_PROBABILITY, fit_kind, judged_labels, predict
+from fo1_data.confidence.judged_kind import JudgedKind, places_in_image
 from fo1_data.confidence.model_fit import fit_logistic, folds
 from fo1_data.confidence.risk_figures import aurc, reviewed_until
 from fo1_data.confidence.scoring import score
@@ -26,9 +27,10 @@ from fo1_data.confidence.signal_columns import (
 from fo1_data.evaluation.confidences import order_figures
 from fo1_data.judging.matching import Pair
 from fo1_data.judging.phrases import wanted_regions
-from schemas.calibration import JudgedLabels
+from schemas.calibration import Acceptance
 from schemas.labels import LabelKind
 
+# The share of wrong labels that a review is to reach.
 GOAL = 0.02
 Values = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
@@ -36,55 +38,60 @@ Groups = npt.NDArray[np.int64]
 
 
 def cross_fitted(judged: JudgedKind, seed: int) -> tuple[Values, Flags]:
-    """The confidence of every label by a fit on the other half of the images, and which half it is in."""
+    """(labels,) the confidence of every label from a fit on the other half of the images, and the halves."""
     half = folds(judged.image_numbers(), 2, seed) == 1
-    told = np.zeros(len(judged.right))
-    for held in (half, ~half):
-        kind = fit_kind(judged.take(~held), seed, held=np.zeros(int((~held).sum()), dtype=bool), num_folds=3)
-        told[held] = predict(kind, judged.take(held).tables)
-    return told, half
+    confidences = np.zeros(len(judged.right))
+    for part in (half, ~half):
+        nothing_held_out = np.zeros(int((~part).sum()), dtype=bool)
+        kind = fit_kind(judged.take(~part), seed, held_out=nothing_held_out, num_folds=3)
+        confidences[part] = predict(kind, judged.take(part).tables)
+    return confidences, half
 
 
 def compare_orders(judged: JudgedKind, seed: int, num_resamples: int = 400) -> dict[str, Any]:
-    """All signals against the log-probability alone, on the same labels: figures, and a bootstrap by image.
+    """All signals against the log-probability alone, on the same labels.
 
-    `aurc_gain`: log-probability's AURC less that of all signals, its 95 % interval from images drawn
-    anew with replacement. Each half of the images has its own fit and is resampled apart.
+    `aurc_gain`: the AURC of the log-probability minus that of all signals; `aurc_gain_95`: its 95 %
+    interval by a bootstrap over images. Each half of the images has its own fit and is resampled separately.
     """
-    told, half = cross_fitted(judged, seed)
+    confidences, half = cross_fitted(judged, seed)
     alone = np.array([table.get(LOG_PROBABILITY, 0.0) for table in judged.tables])
     right, images = judged.right.astype(np.float64), judged.image_numbers()
     rng = np.random.default_rng([seed, 21])
-    drawn = [_aurc_gain(told, alone, right, images, half, rng) for _ in range(num_resamples)]
-    low, high = (float(bound) for bound in np.quantile(drawn, [0.025, 0.975]))
-    gains = [float((aurc(alone[h], right[h]) or 0) - (aurc(told[h], right[h]) or 0)) for h in (half, ~half)]
+    resampled = [_resampled_gain(confidences, alone, right, images, half, rng) for _ in range(num_resamples)]
+    low, high = (float(bound) for bound in np.quantile(resampled, [0.025, 0.975]))
+    gains = [_aurc_gain(confidences[part], alone[part], right[part]) for part in (half, ~half)]
     return {
-        "all_signals": order_figures(told, right, told),
+        "all_signals": order_figures(confidences, right, confidences),
         "aurc_gain": round(float(np.mean(gains)), 6),
         "aurc_gain_95": [round(low, 6), round(high, 6)],
-        **_effort(told, right),
+        **_effort(confidences, right),
     }
 
 
-def _aurc_gain(
-    told: Values, alone: Values, right: Values, images: Groups, half: Flags,
-    rng: np.random.Generator,
-) -> float:  # fmt: skip
+def _aurc_gain(confidences: Values, alone: Values, right: Values) -> float:
+    return (aurc(alone, right) or 0.0) - (aurc(confidences, right) or 0.0)
+
+
+def _resampled_gain(
+    confidences: Values, alone: Values, right: Values, images: Groups, half: Flags, rng: np.random.Generator
+) -> float:
+    """The AURC gain on images drawn with replacement within each half."""
     gains = []
-    for held in (half, ~half):
-        names = np.unique(images[held])
-        counts = np.bincount(rng.integers(0, len(names), len(names)), minlength=len(names))
-        times = np.zeros(int(images.max()) + 1, dtype=np.int64)
-        times[names] = counts
-        rows = np.repeat(np.flatnonzero(held), times[images[held]])
-        gains.append((aurc(alone[rows], right[rows]) or 0.0) - (aurc(told[rows], right[rows]) or 0.0))
+    for part in (half, ~half):
+        numbers = np.unique(images[part])
+        repeats = np.zeros(int(images.max()) + 1, dtype=np.int64)
+        drawn = rng.integers(0, len(numbers), len(numbers))
+        repeats[numbers] = np.bincount(drawn, minlength=len(numbers))
+        labels = np.repeat(np.flatnonzero(part), repeats[images[part]])
+        gains.append(_aurc_gain(confidences[labels], alone[labels], right[labels]))
     return float(np.mean(gains))
 
 
-def _effort(told: Values, right: Values) -> dict[str, float]:
-    """Shares of labels to review until 2 % of all are wrong: by confidence, at random, and with an oracle."""
+def _effort(confidences: Values, right: Values) -> dict[str, float]:
+    """Shares of labels to review until 2 % of all are wrong: by confidence, at random, and by an oracle."""
     error = float(1 - right.mean())
-    ours = reviewed_until(told, right, GOAL)
+    ours = reviewed_until(confidences, right, GOAL)
     at_random = max(0.0, 1 - GOAL / error) if error > 0 else 0.0
     return {
         "error": round(error, 6),
@@ -97,38 +104,50 @@ def _effort(told: Values, right: Values) -> dict[str, float]:
 
 @dataclass
 class Guarantee:
-    """Over many random splits: how often the error of accepted labels was above what was promised."""
+    """The outcome of one maximum error over many random splits.
+
+    `exceeded`: in how many splits the error of the accepted labels was above `max_error`.
+    """
 
     max_error: float
     exceeded: int = 0
     accepted_none: int = 0
-    coverages: list[float] | None = None
-    errors: list[float] | None = None
+    coverages: list[float] = field(default_factory=list)
+    errors: list[float] = field(default_factory=list)
+
+    def add(self, accepted: Flags, tested: Flags, right: Flags) -> None:
+        """Count one split, in which the rule took the labels `accepted` of those `tested`."""
+        self.coverages.append(float(accepted.sum() / max(1, tested.sum())))
+        if not accepted.any():
+            self.accepted_none += 1
+            return
+        error = float(1 - right[accepted].mean())
+        self.errors.append(error)
+        self.exceeded += error > self.max_error
 
     def document(self, splits: int, level: float) -> dict[str, Any]:
         """Figures, with the largest number of exceedances that binomial noise explains (95 %)."""
-        errors, coverages = self.errors or [], self.coverages or []
-        spread = [round(float(one), 4) for one in np.quantile(errors, [0.05, 0.5, 0.95, 1])] if errors else []
+        quantiles = np.quantile(self.errors, [0.05, 0.5, 0.95, 1]).tolist() if self.errors else []
         return {
             "max_error": self.max_error,
             "splits": splits,
             "exceeded": self.exceeded,
             "exceeded_allowed": _binomial_bound(splits, level),
             "accepted_none": self.accepted_none,
-            "mean_coverage": round(float(np.mean(coverages)), 4) if coverages else 0.0,
-            "error_quantiles_5_50_95_100": spread,
+            "mean_coverage": round(float(np.mean(self.coverages)), 4) if self.coverages else 0.0,
+            "error_quantiles_5_50_95_100": [round(error, 4) for error in quantiles],
         }
 
 
 def check_guarantee(
     judged: JudgedKind, max_errors: Sequence[float], splits: int, level: float, seed: int, num_fits: int = 10
 ) -> list[dict[str, Any]]:
-    """Random splits by image into a third to fit, a third to certify, a third to test the promise on.
+    """Random splits by image: a third to fit, a third to certify, a third to test the guarantee on.
 
-    A fit serves `splits / num_fits` divisions of the other images; it is a logistic regression, as the
-    promise is to hold whatever the score.
+    Each fit serves `splits / num_fits` divisions of the other images. It is a logistic regression, because
+    the guarantee must hold for any score.
     """
-    found = {error: Guarantee(error, coverages=[], errors=[]) for error in max_errors}
+    guarantees = [Guarantee(error) for error in max_errors]
     images = judged.image_numbers()
     num_images = int(images.max()) + 1
     rng = np.random.default_rng([seed, 22])
@@ -138,56 +157,39 @@ def check_guarantee(
         kind = fit_kind(
             judged.take(fitted),
             seed,
-            held=np.zeros(int(fitted.sum()), dtype=bool),
+            held_out=np.zeros(int(fitted.sum()), dtype=bool),
             families=["logistic"],
             num_folds=3,
         )
-        told = predict(kind, judged.tables)
-        places = places_in_image(images, told)
+        confidences = predict(kind, judged.tables)
+        places = places_in_image(images, confidences)
         plans = {error: plan_sequence(kind.fit_labels, error, level, seed) for error in max_errors}
         for _ in range(splits // num_fits):
             rest = rng.permutation(order[num_images // 3 :])
             certifies = np.isin(images, rest[: len(rest) // 2])
-            kind = kind.model_copy(
-                update={"held_out": _evidence(judged, told, places, certifies & judged.known)}
-            )
-            tested = ~fitted & ~certifies & judged.known
-            for one in found.values():
-                rule = certify(kind, plans[one.max_error], one.max_error, level, seed)
-                _count(one, rule.threshold, rule.most_labels, told, places, judged.right, tested)
-    return [one.document(splits, level) for one in found.values()]
+            held_out = judged_labels(judged, confidences, certifies & judged.has_verdict)
+            kind = kind.model_copy(update={"held_out": held_out})
+            tested = ~fitted & ~certifies & judged.has_verdict
+            for guarantee in guarantees:
+                error = guarantee.max_error
+                rule = certify(kind, plans[error], error, level, seed)
+                guarantee.add(tested & accepted_by(rule, confidences, places), tested, judged.right)
+    return [guarantee.document(splits, level) for guarantee in guarantees]
 
 
-def _count(
-    one: Guarantee, threshold: float | None, most: int | None, told: Values, places: Groups, right: Flags,
-    tested: Flags,
-) -> None:  # fmt: skip
-    taken = tested & (told >= threshold) & (places < (most or 1)) if threshold is not None else tested & False
-    assert one.coverages is not None
-    assert one.errors is not None
-    one.coverages.append(float(taken.sum() / max(1, tested.sum())))
-    if not taken.any():
-        one.accepted_none += 1
-        return
-    error = float(1 - right[taken].mean())
-    one.errors.append(error)
-    one.exceeded += error > one.max_error
+def accepted_by(rule: Acceptance, confidences: Values, places: Groups) -> Flags:
+    """(labels,) which labels a rule accepts, by their confidence and their place in their image."""
+    if rule.threshold is None:
+        return np.zeros(len(confidences), dtype=bool)
+    accepted: Flags = (confidences >= rule.threshold) & (places < (rule.most_labels or 1))
+    return accepted
 
 
-def _evidence(judged: JudgedKind, told: Values, places: Groups, keep: Flags) -> JudgedLabels:
-    return JudgedLabels(
-        image=judged.image_numbers()[keep].tolist(),
-        place=places[keep].astype(int).tolist(),
-        confidence=told[keep].tolist(),
-        wrong=(~judged.right[keep]).tolist(),
-    )
-
-
-def _binomial_bound(trials: int, chance: float) -> int:
-    """The least k with P(more than k of `trials`) at most 5 %."""
+def _binomial_bound(trials: int, probability: float) -> int:
+    """The smallest k such that more than k successes in `trials` have a probability of at most 5 %."""
     total = 0.0
     for k in range(trials + 1):
-        total += comb(trials, k) * chance**k * (1 - chance) ** (trials - k)
+        total += comb(trials, k) * probability**k * (1 - probability) ** (trials - k)
         if total >= 0.95:
             return k
     return trials
@@ -196,22 +198,22 @@ def _binomial_bound(trials: int, chance: float) -> int:
 def absent_phrases(pairs: Sequence[Pair], seed: int) -> dict[str, Any]:
     """False positives on absent phrases at 95 % recall of present ones, with and without the absence check.
 
-    A phrase is present where gold names a region. Scores are logistic regressions on the signals of its
-    grounding, out of fold by image; `as_answered` is whether the model named any region.
+    A phrase is present if gold names a region for it. The scores are logistic regressions on the signals of
+    the groundings, out of fold by image. `as_answered`: by whether the model named any region.
     """
-    asked = [
-        (pair.row.image_id, bool(wanted), bool(part.region_ids), signals_of(part.label))
+    phrases = [
+        (pair.row.image_id, bool(expected), bool(part.region_ids), signals_of(part.label))
         for pair in pairs
         for part in pair.row.groundings
         if part.kind in (LabelKind.GROUND, LabelKind.DETECT)
-        and (wanted := wanted_regions(pair.gold, part.phrase)) is not None
+        and (expected := wanted_regions(pair.gold, part.phrase)) is not None
     ]
-    present = np.array([one[1] for one in asked], dtype=bool)
-    named = np.array([one[2] for one in asked], dtype=bool)
+    present = np.array([is_present for _, is_present, _, _ in phrases], dtype=bool)
+    named = np.array([is_named for _, _, is_named, _ in phrases], dtype=bool)
     if present.all() or not present.any():
         return {"note": "needs present and absent phrases"}
-    images = np.unique([one[0] for one in asked], return_inverse=True)[1].astype(np.int64)
-    tables = [table | {"named": float(answered)} for _, _, answered, table in asked]
+    images = np.unique([image_id for image_id, *_ in phrases], return_inverse=True)[1].astype(np.int64)
+    tables = [table | {"named": float(is_named)} for _, _, is_named, table in phrases]
     document: dict[str, Any] = {
         "num_present": int(present.sum()),
         "num_absent": int((~present).sum()),
@@ -221,28 +223,30 @@ def absent_phrases(pairs: Sequence[Pair], seed: int) -> dict[str, Any]:
             "false_positives": round(float(named[~present].mean()), 4),
         },
     }
-    for name, ours in (("without_check", [_unchecked(table) for table in tables]), ("with_check", tables)):
-        scores = _presence(ours, present, images, seed)
+    without_check = [_without_absence_signals(table) for table in tables]
+    for name, variant in (("without_check", without_check), ("with_check", tables)):
+        scores = _presence_scores(variant, present, images, seed)
         threshold = np.quantile(scores[present], 0.05, method="lower")
         document[name] = {"false_positives": round(float((scores[~present] >= threshold).mean()), 4)}
     return document
 
 
-def _unchecked(table: dict[str, float]) -> dict[str, float]:
+def _without_absence_signals(table: dict[str, float]) -> dict[str, float]:
     return {name: value for name, value in table.items() if not name.startswith("absence_")}
 
 
-def _presence(tables: Sequence[dict[str, float]], present: Flags, images: Groups, seed: int) -> Values:
+def _presence_scores(tables: Sequence[dict[str, float]], present: Flags, images: Groups, seed: int) -> Values:
+    """(phrases,) out-of-fold log odds that a phrase is present."""
     names = signal_names(tables)
     scores = np.zeros(len(present))
     fold_of = folds(images, 5, seed)
     for fold in range(5):
-        held, kept = fold_of == fold, fold_of != fold
-        training = [table for table, keep in zip(tables, kept, strict=True) if keep]
-        testing = [table for table, keep in zip(tables, held, strict=True) if keep]
-        columns = describe_columns(signal_matrix(training, names), names, present[kept])
+        inside, outside = fold_of == fold, fold_of != fold
+        training = [table for table, keep in zip(tables, outside, strict=True) if keep]
+        testing = [table for table, keep in zip(tables, inside, strict=True) if keep]
+        columns = describe_columns(signal_matrix(training, names), names, present[outside])
         if not columns:
             continue
-        model = fit_logistic(prepare(training, columns), present[kept], seed)
-        scores[held] = score(model, prepare(testing, columns))
+        model = fit_logistic(prepare(training, columns), present[outside], seed)
+        scores[inside] = score(model, prepare(testing, columns))
     return scores

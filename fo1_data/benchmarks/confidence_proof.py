@@ -1,10 +1,10 @@
-"""`python -m fo1_data.benchmarks.confidence_proof FOLDER`: proves confidences on scenes that are hard to see.
+"""`python -m fo1_data.benchmarks.confidence_proof FOLDER`: measures confidences on corrupted scenes.
 
-Writes corrupted scenes into FOLDER, labels them once (run again it goes on, or uses what is there: labels
-and figures), and measures what confidences are worth: every signal alone and all together, the guarantee over
-random splits, absent phrases with and without their check, how much people must review.
-`--corpus NAME=ADDRESS` does the same on a corpus with gold, its images corrupted where `--corrupt-corpora` is
-above 0. Figures go to FOLDER/figures.json and, as tables, to standard output.
+Writes corrupted scenes into FOLDER, labels them and measures: every signal alone and all signals together,
+the guarantee over random splits, absent phrases with and without the absence check, and the share of labels
+that people must review. A second run continues, and reuses the labels and figures in FOLDER.
+`--corpus NAME=ADDRESS` does the same on a corpus with gold; `--corrupt-corpora` above 0 corrupts its images.
+Writes the figures to FOLDER/figures.json and, as tables, to standard output.
 """
 
 import argparse
@@ -19,9 +19,15 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from fo1_data.benchmarks.confidence_figures import absent_phrases, check_guarantee, compare_orders
+from fo1_data.benchmarks.confidence_figures import (
+    absent_phrases,
+    accepted_by,
+    check_guarantee,
+    compare_orders,
+)
 from fo1_data.confidence.acceptance import accept_kind
-from fo1_data.confidence.calibration import by_kind, fit_kind, places_in_image, predict
+from fo1_data.confidence.calibration import fit_kind, predict
+from fo1_data.confidence.judged_kind import by_kind, places_in_image
 from fo1_data.config import load_run
 from fo1_data.corpus.readers import read_corpus
 from fo1_data.dataset.reader import open_dataset
@@ -37,18 +43,18 @@ from schemas.labels import LabelKind
 
 MAX_ERRORS = (0.02, 0.05, 0.1)
 LEVEL = 0.1
-LEAST_OF_A_SIDE = 20
+MIN_LABELS_PER_SIDE = 20
 _VOCABULARY = {"scenes": "circle,square,star,heart"}
 
 
 def main() -> None:
-    """Run the proof as the command line says."""
+    """Run the benchmark with the options of the command line."""
     options = _options()
     folder = Path(options.folder)
     folder.mkdir(parents=True, exist_ok=True)
     corpora: dict[str, tuple[Path, CaptionMatch]] = {"scenes": (_scenes(folder, options), "exact")}
-    for given in options.corpus:
-        name, _, address = given.partition("=")
+    for assignment in options.corpus:
+        name, _, address = assignment.partition("=")
         corpora[name] = (_corrupted(folder / f"{name}-corpus", Path(address), options), "words")
     document: dict[str, Any] = {"options": vars(options)}
     scenes: list[Pair] = []
@@ -56,8 +62,8 @@ def main() -> None:
         started_s = time.monotonic()
         pairs = _labelled(folder / f"{name}-labelled", corpus, name, options)
         scenes = scenes or pairs
-        parts = folder / f"{name}-figures-{options.splits}-{options.seed}"
-        document[name] = prove(pairs, how, options.splits, options.seed, parts)
+        cache = folder / f"{name}-figures-{options.splits}-{options.seed}"
+        document[name] = measure(pairs, how, options.splits, options.seed, cache)
         if name != "scenes":
             document[name]["by_rules_of_scenes"] = transfer(
                 scenes, pairs, how, LabelKind.BRIEF_CAPTION, options.seed
@@ -67,64 +73,61 @@ def main() -> None:
         print(_tables(name, document[name]))
 
 
-def prove(pairs: list[Pair], how: CaptionMatch, splits: int, seed: int, parts: Path) -> dict[str, Any]:
-    """All figures of one labelled corpus with gold, by label kind; each is kept in the folder `parts`."""
-    kinds = by_kind(judge_pairs(pairs, how))
-    absent = _kept(parts / "absent.json", lambda: absent_phrases(pairs, seed))
-    alone = _kept(parts / "signals.json", lambda: score_confidences(pairs, how)["kinds"])
+def measure(pairs: list[Pair], how: CaptionMatch, splits: int, seed: int, cache: Path) -> dict[str, Any]:
+    """All figures of one labelled corpus with gold, by label kind; each part is kept in `cache`."""
+    absent = _cached(cache / "absent.json", lambda: absent_phrases(pairs, seed))
+    alone = _cached(cache / "signals.json", lambda: score_confidences(pairs, how)["kinds"])
     document: dict[str, Any] = {"images": len(pairs), "kinds": {}, "absent_phrases": absent}
-    for kind, judged in kinds.items():
-        known = judged.take(judged.known)
-        smaller = min(int(known.right.sum()), int((~known.right).sum()))
+    for kind, judged in by_kind(judge_pairs(pairs, how)).items():
+        labels = judged.take(judged.has_verdict)
+        rarer = min(int(labels.right.sum()), int((~labels.right).sum()))
         figures: dict[str, Any] = {
-            "labels": len(known.right),
-            "error": round(1 - float(known.right.mean()), 4),
+            "labels": len(labels.right),
+            "error": round(1 - float(labels.right.mean()), 4),
         }
-        if smaller < LEAST_OF_A_SIDE:
-            fitted = fit_kind(known, seed)
+        if rarer < MIN_LABELS_PER_SIDE:
+            fitted = fit_kind(labels, seed)
             rules = {str(error): accept_kind(fitted, error, LEVEL, seed).told for error in MAX_ERRORS}
             document["kinds"][kind.value] = figures | {"note": fitted.figures.note, "rules": rules}
             continue
         figures |= {"signals": alone[kind.value].get("signals", {})}
-        figures |= _kept(parts / f"{kind.value}-orders.json", partial(compare_orders, known, seed))
-        figures["guarantee"] = _kept(
-            parts / f"{kind.value}-guarantee.json",
+        figures |= _cached(cache / f"{kind.value}-orders.json", partial(compare_orders, labels, seed))
+        figures["guarantee"] = _cached(
+            cache / f"{kind.value}-guarantee.json",
             partial(check_guarantee, judged, MAX_ERRORS, splits, LEVEL, seed),
         )
         document["kinds"][kind.value] = figures
     return document
 
 
-def _kept(path: Path, make: Callable[[], Any]) -> Any:
-    """What was kept at `path`, else what `make` makes, kept there."""
+def _cached(path: Path, compute: Callable[[], Any]) -> Any:
+    """The JSON document at `path`; computed and written there if it does not exist."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(make()) + "\n")
+        path.write_text(json.dumps(compute()) + "\n")
     return json.loads(path.read_text())
 
 
 def transfer(
     source: list[Pair], target: list[Pair], how: CaptionMatch, kind: LabelKind, seed: int
 ) -> dict[str, Any]:
-    """What becomes of a guarantee on images that are not like those it was certified on (the scenes).
+    """The guarantee of `source` on images that are unlike those it was certified on (`target`).
 
-    By maximum error: the share of judged labels that are accepted, and the share of wrong ones of these.
+    By maximum error: the share of judged labels that are accepted, and the share of these that is wrong.
     """
     fitted = fit_kind(by_kind(judge_pairs(source, "exact"))[kind], seed)
-    other = by_kind(judge_pairs(target, how))[kind]
-    told = predict(fitted, other.tables)
-    places = places_in_image(other.image_numbers(), told)
-    found = {}
+    labels = by_kind(judge_pairs(target, how))[kind]
+    confidences = predict(fitted, labels.tables)
+    places = places_in_image(labels.image_numbers(), confidences)
+    figures = {}
     for error in MAX_ERRORS:
         rule = accept_kind(fitted, error, LEVEL, seed)
-        taken = other.known & False
-        if rule.threshold is not None:
-            taken = other.known & (told >= rule.threshold) & (places < (rule.most_labels or 1))
-        found[str(error)] = {
-            "coverage": round(float(taken.sum() / other.known.sum()), 4),
-            "error": round(1 - float(other.right[taken].mean()), 4) if taken.any() else None,
+        accepted = labels.has_verdict & accepted_by(rule, confidences, places)
+        figures[str(error)] = {
+            "coverage": round(float(accepted.sum() / labels.has_verdict.sum()), 4),
+            "error": round(1 - float(labels.right[accepted].mean()), 4) if accepted.any() else None,
         }
-    return found
+    return figures
 
 
 def _scenes(folder: Path, options: argparse.Namespace) -> Path:
@@ -135,7 +138,7 @@ def _scenes(folder: Path, options: argparse.Namespace) -> Path:
 
 
 def _corrupted(folder: Path, listing: Path, options: argparse.Namespace) -> Path:
-    """A copy of a corpus with its images corrupted as scenes are, boxes and words as they were."""
+    """A copy of a corpus with its images corrupted as scenes are; boxes and texts are unchanged."""
     target = folder / "annotations.jsonl"
     if target.exists():
         return target
@@ -145,7 +148,7 @@ def _corrupted(folder: Path, listing: Path, options: argparse.Namespace) -> Path
         document = json.loads(line)
         rng = np.random.default_rng([options.seed, number])
         image = Image.open(listing.parent / document["image"]).convert("RGB")
-        boxes = [tuple(round(side) for side in one["box_xyxy"]) for one in document.get("regions", [])]
+        boxes = [tuple(round(side) for side in region["box_xyxy"]) for region in document.get("regions", [])]
         severity = draw_severity(options.corrupt_corpora, rng)
         if severity > 0:
             image = corrupt(image, boxes, severity, rng)
@@ -157,7 +160,7 @@ def _corrupted(folder: Path, listing: Path, options: argparse.Namespace) -> Path
 
 
 def _labelled(out: Path, corpus: Path, name: str, options: argparse.Namespace) -> list[Pair]:
-    """The corpus labelled into `out`, where it is not yet, and paired with its gold."""
+    """The corpus, labelled into `out` unless it already is, paired with its gold."""
     gold = [entry for entry in read_corpus(str(corpus)) if isinstance(entry, CorpusImage)]
     if not (out / "manifest.json").exists():
         kinds = "brief_caption,ground,count" if name in _VOCABULARY else "brief_caption,detect"
@@ -166,41 +169,43 @@ def _labelled(out: Path, corpus: Path, name: str, options: argparse.Namespace) -
             "out": str(out),
             "proposals": "corpus",
             "labels": kinds,
-            "vocabulary": _VOCABULARY.get(name) or ",".join(_words(gold)),
+            "vocabulary": _VOCABULARY.get(name) or ",".join(_frequent_labels(gold)),
             "model": options.model,
         }
-        run_in_process(load_run(None, settings | dict(one.split("=", 1) for one in options.set)))
+        overrides = dict(assignment.split("=", 1) for assignment in options.set)
+        run_in_process(load_run(None, settings | overrides))
     return list(pair_rows(open_dataset(str(out)).rows(), gold))
 
 
-def _words(gold: list[CorpusImage], most: int = 9) -> list[str]:
-    """The commonest labels of a corpus: present in some of its images, absent in others."""
+def _frequent_labels(gold: list[CorpusImage], most: int = 9) -> list[str]:
+    """The most frequent labels of a corpus: present in some of its images, absent in others."""
     labels = [region.label for entry in gold for region in entry.regions or [] if region.label]
     return sorted(set(labels), key=lambda label: (-labels.count(label), label))[:most]
 
 
 def _tables(name: str, document: dict[str, Any]) -> str:
     lines = [f"\n## {name}: {document['images']} images"]
-    for kind, one in document["kinds"].items():
-        lines.append(f"\n### {kind}: {one['labels']} labels, {100 * one['error']:.1f} % wrong")
-        if "note" in one:
-            lines += [str(one["note"]), *(f"- at {error}: {told}" for error, told in one["rules"].items())]
+    for kind, figures in document["kinds"].items():
+        lines.append(f"\n### {kind}: {figures['labels']} labels, {100 * figures['error']:.1f} % wrong")
+        if "note" in figures:
+            rules = [f"- at {error}: {reason}" for error, reason in figures["rules"].items()]
+            lines += [str(figures["note"]), *rules]
             continue
         lines += ["| trust | cov 1 % | 2 % | 5 % | 10 % | AURC | AUROC | ECE | Brier |", "| --- " * 9 + "|"]
-        lines += [_order_line(*item) for item in one["signals"].items()]
-        lines.append(_order_line("**all signals**", one["all_signals"]))
-        low, high = one["aurc_gain_95"]
+        lines += [_order_line(*item) for item in figures["signals"].items()]
+        lines.append(_order_line("**all signals**", figures["all_signals"]))
+        low, high = figures["aurc_gain_95"]
         lines.append(
-            f"\nAURC gain over log-probability: {one['aurc_gain']:.4f}, 95 % [{low:.4f}, {high:.4f}]"
+            f"\nAURC gain over log-probability: {figures['aurc_gain']:.4f}, 95 % [{low:.4f}, {high:.4f}]"
         )
         lines.append(
-            f"Review to 2 % error: {one['reviewed']:.3f} of labels, at random "
-            f"{one['reviewed_at_random']:.3f}, an oracle {one['reviewed_by_an_oracle']:.3f}; "
-            f"ratio {one['effort_ratio']:.3f}"
+            f"Review to 2 % error: {figures['reviewed']:.3f} of labels, at random "
+            f"{figures['reviewed_at_random']:.3f}, an oracle {figures['reviewed_by_an_oracle']:.3f}; "
+            f"ratio {figures['effort_ratio']:.3f}"
         )
         lines += ["", "| max error | exceeded | allowed | none accepted | coverage | error 5/50/95/100 % |"]
         lines.append("| --- " * 6 + "|")
-        lines += [_guarantee_line(row) for row in one["guarantee"]]
+        lines += [_guarantee_line(row) for row in figures["guarantee"]]
     if "by_rules_of_scenes" in document:
         lines.append(f"\nCaptions by the rules of the scenes: {json.dumps(document['by_rules_of_scenes'])}")
     lines.append(f"\nAbsent phrases: {json.dumps(document['absent_phrases'])}")
@@ -214,7 +219,7 @@ def _order_line(name: str, figures: dict[str, Any]) -> str:
 
 
 def _guarantee_line(row: dict[str, Any]) -> str:
-    spread = "/".join(f"{one:.3f}" for one in row["error_quantiles_5_50_95_100"])
+    spread = "/".join(f"{error:.3f}" for error in row["error_quantiles_5_50_95_100"])
     return (
         f"| {row['max_error']:g} | {row['exceeded']} of {row['splits']} | {row['exceeded_allowed']} | "
         f"{row['accepted_none']} | {row['mean_coverage']:.3f} | {spread} |"

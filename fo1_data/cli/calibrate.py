@@ -22,7 +22,7 @@ def calibrate(
 ) -> None:
     """Fit how likely each label is right, and keep the evidence that certifies errors."""
     from fo1_data.confidence.calibrate_dataset import calibrate_dataset
-    from fo1_data.confidence.calibration import write_calibration
+    from fo1_data.confidence.calibration_file import write_calibration
 
     found = calibrate_dataset(dataset, gold, caption_match.value, seed)
     sha256 = write_calibration(found, out)

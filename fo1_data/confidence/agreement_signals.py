@@ -1,14 +1,14 @@
-"""Signals of two answers about one region: does what a phrase names look, by its caption, like the phrase?
+"""Signals from two answers about one region: do the captions of the named regions agree with the phrase?
 
-Captions and groundings come from different questions, so where they contradict each other one of them
-is wrong. Costs nothing where both kinds were asked for. Words are compared, not meanings.
+Captions and groundings come from different questions, so if they contradict each other, one of them is
+wrong. No extra question is needed if a run labels both kinds. Compares words, not meanings.
 """
 
 import re
 from collections.abc import Collection, Sequence
 
 _WORD = re.compile(r"[^\W_]+")
-# What follows one of these is said of another thing: "cup left of the plate".
+# The words after one of these describe another object: "cup left of the plate".
 _RELATIONS = frozenset(
     {
         "above", "across", "against", "along", "among", "around", "at", "behind", "below", "beneath",
@@ -28,15 +28,16 @@ _NO_CONTENT = frozenset(
 def agreement_signals(
     phrase: str, named: Collection[int], captions: Sequence[str | None]
 ) -> dict[str, float]:
-    """How far the captions of the regions `named` hold the phrase's words, and those of the others do not.
+    """How well the phrase's words separate the captions of the `named` regions from those of the others.
 
-    captions[i]: of region i, None where none was given. Empty where no caption, or no word, is there.
+    `named`: region indices that the answer names. `captions[i]`: the caption of region i, or None.
+    Returns no signals if there is no caption, or if the phrase has no head words.
     """
-    wanted = head_words(phrase)
+    head = head_words(phrase)
     shares = {
-        index: len(wanted & _words(caption)) / len(wanted)
+        index: len(head & _words(caption)) / len(head)
         for index, caption in enumerate(captions)
-        if caption is not None and wanted
+        if caption is not None and head
     }
     if not shares:
         return {}
@@ -50,10 +51,11 @@ def agreement_signals(
 
 
 def head_words(phrase: str) -> frozenset[str]:
-    """The words of what a phrase is about, without articles and what comes after a relation."""
+    """The words for the phrase's main object: singular, without articles and without the words that
+    follow a relation ("left of ...")."""
     words = [word.casefold() for word in _WORD.findall(phrase)]
-    until = next((place for place, word in enumerate(words) if place and word in _RELATIONS), len(words))
-    return frozenset(_singular(word) for word in words[:until] if word not in _NO_CONTENT)
+    end = next((index for index, word in enumerate(words) if index and word in _RELATIONS), len(words))
+    return frozenset(_singular(word) for word in words[:end] if word not in _NO_CONTENT)
 
 
 def _words(caption: str) -> frozenset[str]:

@@ -1,7 +1,7 @@
-"""Signals of an answer itself: they come from the pass that gave it, at no cost. Pure functions.
+"""Signals of an answer itself. They come from the pass that generated it, at no cost. Pure functions.
 
-Regions are told by their index in the prompt; probabilities are of the model's whole vocabulary, but
-where a region is chosen they are taken among the prompt's regions not yet named and stopping.
+Regions are given by their index in the prompt. Token probabilities are over the model's whole vocabulary.
+At a step that chooses a region, probabilities are over the regions not yet named and stopping.
 """
 
 import math
@@ -24,20 +24,24 @@ _OPEN, _CLOSE = "<ground>", "</ground>"
 def answer_signals(
     generation: "Generation", out_of_range: int = 0, tokens: range | None = None
 ) -> dict[str, float]:
-    """The signals of one answer, or of the stretch `tokens` of it; of regions only where some were chosen."""
-    stretch = tokens if tokens is not None else content_tokens(generation)
-    logprobs = [max(generation.logprobs[index], FLOOR) for index in stretch]
-    steps = [step for step in generation.region_steps if step.step in stretch]
-    first = steps[0].step if steps else stretch.start
+    """The signals of one answer, or of the part `tokens` of it.
+
+    `out_of_range`: how many region indices of the answer do not exist. Region signals are present only if
+    the part chooses regions.
+    """
+    span = tokens if tokens is not None else content_tokens(generation)
+    logprobs = [max(generation.logprobs[index], FLOOR) for index in span]
+    steps = [step for step in generation.region_steps if step.step in span]
+    first = steps[0].step if steps else span.start
     values = {
         "logprob_mean": sum(logprobs) / len(logprobs) if logprobs else 0.0,
         "logprob_min": min(logprobs, default=0.0),
-        "margin_min": min((generation.margins[index] for index in stretch), default=0.0),
+        "margin_min": min((generation.margins[index] for index in span), default=0.0),
         "entropy_first": generation.entropies[first] if first < len(generation.entropies) else 0.0,
-        "num_tokens": float(len(stretch)),
+        "num_tokens": float(len(span)),
         "truncated": float(not generation.finished),
     }
-    weakest = _weakest_word(generation, stretch)
+    weakest = _weakest_word(generation, span)
     if weakest is not None:
         values["min_token_position"] = float(weakest)
     if steps:
@@ -47,29 +51,32 @@ def answer_signals(
 
 
 def content_tokens(generation: "Generation") -> range:
-    """Where the answer's tokens lie, the end of turn left out."""
+    """The positions of the answer's tokens, without the end of turn."""
     return range(len(generation.logprobs) - generation.finished)
 
 
 def span_tokens(generation: "Generation") -> list[range]:
-    """The stretches of a grounded caption, one for each list of regions, each ending with its list."""
-    stretches: list[range] = []
+    """The token spans of a grounded caption, one for each list of regions; a span ends with its list."""
+    spans: list[range] = []
     start = 0
-    lists = [step.step for step in generation.region_steps]
-    for place, step in enumerate(lists):
-        if place + 1 == len(lists) or lists[place + 1] != step + 1:
-            stretches.append(range(start, step + 1))
+    region_steps = [step.step for step in generation.region_steps]
+    for index, step in enumerate(region_steps):
+        if index + 1 == len(region_steps) or region_steps[index + 1] != step + 1:
+            spans.append(range(start, step + 1))
             start = step + 1
-    return stretches
+    return spans
 
 
 def chosen_regions(steps: "Sequence[RegionStep]") -> list[int]:
-    """The regions that were named, in order, each once."""
+    """The regions that were named, in order, without repeats."""
     return list(dict.fromkeys(step.chosen for step in steps if step.chosen >= 0))
 
 
 def region_probabilities(step: "RegionStep", used: set[int]) -> npt.NDArray[np.float64]:
-    """(R + 1,) of each region and of stopping, which add up to 1; 0 for a region already named."""
+    """(R + 1,) the probability of each region and, last, of stopping. They add up to 1.
+
+    `used`: regions already named; their probability is 0.
+    """
     logprobs = np.append(step.region_logprobs, step.stop_logprob).astype(np.float64)
     logprobs[list(used)] = -np.inf
     largest = logprobs.max()
@@ -81,16 +88,16 @@ def region_probabilities(step: "RegionStep", used: set[int]) -> npt.NDArray[np.f
 
 
 def _pointing_signals(steps: "Sequence[RegionStep]") -> dict[str, float]:
-    """From the choices made inside `<objects>`: of each region named, and of stopping."""
+    """Signals of the choices inside `<objects>`: each named region, and each stop at the end of a list."""
     least_named, stop_margin, left_out = 1.0, math.inf, 0.0
     used: set[int] = set()
-    for place, step in enumerate(steps):
-        is_last = place + 1 == len(steps) or steps[place + 1].step != step.step + 1
+    for index, step in enumerate(steps):
+        is_last = index + 1 == len(steps) or steps[index + 1].step != step.step + 1
         probabilities = region_probabilities(step, used)
         if step.chosen >= 0 and step.chosen not in used:
             least_named = min(least_named, float(probabilities[step.chosen]))
         elif step.chosen < 0 and is_last:
-            rest = [float(value) for index, value in enumerate(step.region_logprobs) if index not in used]
+            rest = [float(value) for region, value in enumerate(step.region_logprobs) if region not in used]
             stop_margin = min(stop_margin, max(step.stop_logprob, FLOOR) - max([FLOOR, *rest]))
             left_out = max([left_out, *probabilities[:-1].tolist()])
         used = set() if is_last else used | {step.chosen} - {-1}
@@ -102,23 +109,23 @@ def _pointing_signals(steps: "Sequence[RegionStep]") -> dict[str, float]:
     }
 
 
-def _weakest_word(generation: "Generation", stretch: range) -> int | None:
-    """The index, in the label's text, of the word with the least sure token; None where it is in no word.
+def _weakest_word(generation: "Generation", span: range) -> int | None:
+    """The index, in the label's text, of the word with the least sure token; None if that is in no word.
 
-    The text of a pointing answer is its phrase, else it is all that was said.
+    The label's text is the phrase of a pointing answer, and the whole answer otherwise.
     """
-    if not stretch or len(generation.ends) < stretch.stop:
+    if not span or len(generation.ends) < span.stop:
         return None
-    weakest = min(stretch, key=lambda index: generation.logprobs[index])
-    start = generation.ends[stretch.start - 1] if stretch.start else 0
-    said = generation.text[start : generation.ends[stretch.stop - 1]]
+    weakest = min(span, key=lambda index: generation.logprobs[index])
+    start = generation.ends[span.start - 1] if span.start else 0
+    text = generation.text[start : generation.ends[span.stop - 1]]
     end = generation.ends[weakest] - start
-    begin = said.find(_OPEN)
-    if begin >= 0:
-        begin += len(_OPEN)
-        close = said.find(_CLOSE, begin)
-        if not begin < end <= (close if close >= 0 else len(said)):
+    phrase_start = text.find(_OPEN)
+    if phrase_start >= 0:
+        phrase_start += len(_OPEN)
+        phrase_end = text.find(_CLOSE, phrase_start)
+        if not phrase_start < end <= (phrase_end if phrase_end >= 0 else len(text)):
             return None
-    last = _TAG.search(said[generation.ends[weakest - 1] - start if weakest > stretch.start else 0 : end])
-    words = _TAG.sub(" ", said[max(begin, 0) : end]).split()
-    return len(words) - 1 if words and last is None else None
+    tag = _TAG.search(text[generation.ends[weakest - 1] - start if weakest > span.start else 0 : end])
+    words = _TAG.sub(" ", text[max(phrase_start, 0) : end]).split()
+    return len(words) - 1 if words and tag is None else None

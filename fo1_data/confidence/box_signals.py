@@ -1,4 +1,7 @@
-"""Signals of a region's box: how sure the proposer was of it, and how it lies among the others."""
+"""Signals of a region's box: the proposer's score, its size, its overlaps and its distance to the border.
+
+Boxes are `xyxy` in absolute pixels of the EXIF-oriented image.
+"""
 
 from collections.abc import Sequence
 
@@ -7,9 +10,9 @@ import numpy.typing as npt
 
 from fo1_data.boxes import Boxes, areas, as_boxes, iou_matrix
 
-# A side so near to the image's border lies on it: what it shows may go on outside.
+# A side this close to the image's border lies on it: the object may continue outside the image.
 _AT_BORDER_PX = 1.0
-_ROWS_AT_ONCE = 256
+_BOXES_PER_BLOCK = 256
 
 
 def box_signals(
@@ -17,7 +20,7 @@ def box_signals(
     image_wh: tuple[int, int],
     objectness: Sequence[float | None],
 ) -> list[dict[str, float]]:
-    """The signals of each box, in pixels of an image of `image_wh`; `objectness` only where it is known."""
+    """The signals of each box. `objectness`: the proposer's scores; None gives no `objectness` signal."""
     boxes = as_boxes(boxes_xyxy)
     width, height = image_wh
     shares = areas(boxes) / max(width * height, 1)
@@ -37,10 +40,10 @@ def box_signals(
 
 def _largest_overlaps(boxes: Boxes) -> npt.NDArray[np.float32]:
     """(N,) the largest IoU of each box with any other; 0 for a lone box."""
-    found = np.zeros(len(boxes), np.float32)
-    for start in range(0, len(boxes), _ROWS_AT_ONCE):
-        part = boxes[start : start + _ROWS_AT_ONCE]
-        overlaps = iou_matrix(part, boxes)
-        overlaps[np.arange(len(part)), np.arange(start, start + len(part))] = 0
-        found[start : start + len(part)] = overlaps.max(axis=1)
-    return found
+    largest = np.zeros(len(boxes), np.float32)
+    for start in range(0, len(boxes), _BOXES_PER_BLOCK):
+        block = boxes[start : start + _BOXES_PER_BLOCK]
+        overlaps = iou_matrix(block, boxes)
+        overlaps[np.arange(len(block)), np.arange(start, start + len(block))] = 0
+        largest[start : start + len(block)] = overlaps.max(axis=1)
+    return largest

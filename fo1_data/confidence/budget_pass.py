@@ -1,6 +1,4 @@
-"""TODO-DOC."""
-
-from typing import Any
+"""A review budget over a whole dataset: a first pass over all rows plans, a second pass decides them."""
 
 from fo1_data.confidence.review_plan import ReviewPlan
 from fo1_data.confidence.routing import Router
@@ -8,26 +6,22 @@ from schemas.images import ImageRow
 
 
 class BudgetPass:
-    """Decides the rows of a run with a review budget, once all of them are there: see all, then decide."""
+    """Decides the rows of a run that has a review budget: `see` every row first, then `decide` each.
 
-    def __init__(self, router: Router, already: int = 0) -> None:
-        self._router, self._already = router, already
+    `num_spent`: how many labels of the budget an earlier run has already sent to review.
+    """
+
+    def __init__(self, router: Router, num_spent: int = 0) -> None:
+        self._router, self._num_spent = router, num_spent
         self._plan = ReviewPlan(router)
         self._chosen: set[str] | None = None
 
     def see(self, row: ImageRow) -> None:
-        """Take in a row that will be decided."""
+        """Add a scored row to the plan."""
         self._plan.add(row)
 
     def decide(self, row: ImageRow) -> None:
-        """Decide a row, after all were seen."""
+        """Decide a row in place. Call it only after every row was seen."""
         if self._chosen is None:
-            self._chosen = self._plan.choose(self._already)
+            self._chosen = self._plan.choose(self._num_spent)
         self._router.decide(row, self._chosen)
-
-
-def told_rules(router: Router, warning: str | None = None) -> dict[str, Any]:
-    """What the manifest says of the routing: its settings and, of each kind, the rule with its evidence."""
-    rules = {kind.value: rule.model_dump(mode="json") for kind, rule in router.acceptances.items()}
-    document: dict[str, Any] = {**router.settings.model_dump(mode="json"), "rules": rules}
-    return document | ({"warning": warning} if warning else {})

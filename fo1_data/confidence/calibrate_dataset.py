@@ -1,10 +1,14 @@
-"""A calibration of a finished dataset and its gold: a corpus with gold, or what people said in a review."""
+"""Fits a calibration to a finished dataset. Gold is a corpus with gold, or the corrections of a review.
+
+Only judges, divides and collects; the fit of one label kind is in `calibration`.
+"""
 
 import hashlib
 from collections.abc import Iterable, Iterator
 
-from fo1_data.confidence.calibration import by_kind, fit_kind
-from fo1_data.confidence.calibration_match import labelled_by
+from fo1_data.confidence.calibration import fit_kind
+from fo1_data.confidence.calibration_match import origin_of
+from fo1_data.confidence.judged_kind import by_kind
 from fo1_data.corpus.readers import read_corpus
 from fo1_data.dataset.label_parts import label_parts
 from fo1_data.dataset.manifest import now
@@ -24,15 +28,16 @@ from schemas.labels import Decision, LabelKind
 
 
 def calibrate_dataset(address: str, gold: str, how: CaptionMatch = "exact", seed: int = 0) -> Calibration:
-    """Judge the labels of the dataset by the gold and fit every kind that gold says something of.
+    """Judge the labels of the dataset at `address` by `gold` and fit every kind that has a verdict.
 
-    Raises CalibrationError where it says nothing, DatasetError or CorpusError where one cannot be read.
+    `how`: the rule by which a caption matches gold. Raises CalibrationError if gold judges no label,
+    DatasetError if the dataset cannot be read, CorpusError if gold cannot be read.
     """
     dataset = open_dataset(address)
     corrections = read_corrections(gold)
-    sent: set[LabelKind] = set()
+    sent_kinds: set[LabelKind] = set()
     if corrections is not None:
-        judged = judge_reviewed(_noting_sent(dataset.rows(), sent), corrections)
+        judged = judge_reviewed(_collect_sent_kinds(dataset.rows(), sent_kinds), corrections)
     else:
         judged = judge_pairs(pair_rows(dataset.rows(), _gold_images(gold)), how)
     kinds = by_kind(judged)
@@ -41,28 +46,31 @@ def calibrate_dataset(address: str, gold: str, how: CaptionMatch = "exact", seed
             f"{gold} judges no label of {address}: images are matched by address, id or file name, "
             "corrections by image id"
         )
-    model, labelled = dataset.manifest.model, labelled_by(dataset.manifest)
+    model, origin = dataset.manifest.model, origin_of(dataset.manifest)
     calibration = Calibration(
         created_at=now(),
         model_name=model.name if model else None,
-        model_sha256=labelled.model_sha256,
-        proposer=labelled.proposer,
-        proposer_sha256=labelled.proposer_sha256,
-        prompts_version=labelled.prompts_version or _prompts_version(dataset),
+        model_sha256=origin.model_sha256,
+        proposer=origin.proposer,
+        proposer_sha256=origin.proposer_sha256,
+        prompts_version=origin.prompts_version or _prompts_version(dataset),
         dataset=f"{dataset.manifest.name}@{dataset.manifest.version}",
         gold=gold,
         gold_sha256=_sha256(gold),
         caption_match=how,
         seed=seed,
-        kinds={kind: fit_kind(one, seed) for kind, one in kinds.items()},
+        kinds={kind: fit_kind(labels, seed) for kind, labels in kinds.items()},
     )
-    for kind in sent & calibration.kinds.keys():
+    for kind in sent_kinds & calibration.kinds.keys():
         calibration.kinds[kind].scope = "accepted_before"
     return calibration
 
 
 def read_corrections(address: str) -> list[Correction] | None:
-    """The corrections of a JSON Lines file of them; None where it is something else."""
+    """The corrections in a JSON Lines file; None if the address holds anything else.
+
+    Raises CalibrationError if a line of such a file is no correction.
+    """
     if not address.endswith((".jsonl", ".ndjson")):
         return None
     try:
@@ -82,13 +90,13 @@ def _gold_images(gold: str) -> list[CorpusImage]:
     return [entry for entry in read_corpus(gold) if isinstance(entry, CorpusImage)]
 
 
-def _noting_sent(rows: Iterable[ImageRow], sent: set[LabelKind]) -> Iterator[ImageRow]:
-    """The rows as they are; `sent` gets the kinds of which an earlier routing sent labels to people.
+def _collect_sent_kinds(rows: Iterable[ImageRow], sent_kinds: set[LabelKind]) -> Iterator[ImageRow]:
+    """Yields the rows unchanged; adds to `sent_kinds` each kind that an earlier routing sent to review.
 
-    Of all rows: what was audited may lie in other images than what was sent.
+    Looks at all rows, because audited labels may lie in other images than reviewed ones.
     """
     for row in rows:
-        sent.update(part.kind for part in label_parts(row) if part.label.decision is Decision.REVIEW)
+        sent_kinds.update(part.kind for part in label_parts(row) if part.label.decision is Decision.REVIEW)
         yield row
 
 
@@ -97,7 +105,7 @@ def _prompts_version(dataset: Dataset) -> str | None:
 
 
 def _sha256(address: str) -> str | None:
-    """Of a gold's one file, hex; None of a folder or a glob."""
+    """The SHA-256 (hex) of gold that is a single file; None for a folder or a glob."""
     try:
         return hashlib.sha256(read_whole(normalise(address))).hexdigest()
     except (OSError, Fo1Error):

@@ -1,7 +1,7 @@
-"""Whether a calibration is of the labels it is to be used on: the same model, proposer and questions.
+"""Checks that a calibration fits the labels it is used on: the same model, proposer and questions.
 
-Signals of another checkpoint, other boxes or another wording mean something else: a confidence from them
-would be made up, and a guarantee void.
+Signals of another checkpoint, of other boxes or of another wording have another meaning: a confidence
+computed from them would be wrong, and a guarantee void.
 """
 
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ from schemas.images import ImageRow
 
 
 @dataclass(frozen=True)
-class Labelled:
-    """Who labelled, as far as it is known; None is compared with nothing."""
+class LabelOrigin:
+    """What made the labels: model, proposer and wording. A None field is not compared."""
 
     model_sha256: str | None = None
     proposer: str | None = None
@@ -22,60 +22,66 @@ class Labelled:
     prompts_version: str | None = None
 
 
-def labelled_by(manifest: Manifest) -> Labelled:
-    """Who labelled a finished dataset."""
-    known = manifest.fingerprint_entries or {}
+def origin_of(manifest: Manifest) -> LabelOrigin:
+    """The origin of a finished dataset's labels."""
+    entries = manifest.fingerprint_entries or {}
 
-    def told(name: str) -> str | None:
-        value = known.get(name)
+    def text_entry(name: str) -> str | None:
+        value = entries.get(name)
         return value if isinstance(value, str) else None
 
-    return Labelled(
-        model_sha256=manifest.model.sha256 if manifest.model else told("model_sha256"),
+    return LabelOrigin(
+        model_sha256=manifest.model.sha256 if manifest.model else text_entry("model_sha256"),
         proposer=manifest.proposer,
-        proposer_sha256=told("proposer_sha256"),
-        prompts_version=told("prompts_version"),
+        proposer_sha256=text_entry("proposer_sha256"),
+        prompts_version=text_entry("prompts_version"),
     )
 
 
-def mismatches(calibration: Calibration, labelled: Labelled) -> list[str]:
-    """What differs, one phrase each; empty where the calibration fits."""
+def mismatches(calibration: Calibration, origin: LabelOrigin) -> list[str]:
+    """What differs, one phrase for each; empty if the calibration fits."""
     names = {
         "model_sha256": "model",
         "proposer": "proposer",
         "proposer_sha256": "proposer's weights",
         "prompts_version": "wording of the questions",
     }
-    found = []
+    differing = []
     for field, name in names.items():
-        made_for, used_on = getattr(calibration, field), getattr(labelled, field)
+        made_for, used_on = getattr(calibration, field), getattr(origin, field)
         if made_for is not None and used_on is not None and made_for != used_on:
-            found.append(f"{name} {made_for[:16]} -> {used_on[:16]}")
-    return found
+            differing.append(f"{name} {made_for[:16]} -> {used_on[:16]}")
+    return differing
 
 
-def check_match(calibration: Calibration, labelled: Labelled, force: bool = False) -> str | None:
-    """None where the calibration fits. Else CalibrationError, or with `force` a warning to be shown."""
-    differing = mismatches(calibration, labelled)
+def check_match(calibration: Calibration, origin: LabelOrigin, force: bool = False) -> str | None:
+    """Returns None if the calibration fits, else a warning to show if `force` is set.
+
+    Raises CalibrationError if it does not fit and `force` is not set.
+    """
+    differing = mismatches(calibration, origin)
     if not differing:
         return None
-    told = f"the calibration was made for other labels ({'; '.join(differing)})"
+    problem = f"the calibration was made for other labels ({'; '.join(differing)})"
     if not force:
-        raise CalibrationError(f"{told}: run fo1 calibrate on labels of this run, or take --force")
-    return f"{told}: confidences may be wrong, and no error is guaranteed"
+        raise CalibrationError(f"{problem}: run fo1 calibrate on labels of this run, or pass --force")
+    return f"{problem}: confidences may be wrong, and no error is guaranteed"
 
 
 def covers(calibration: Calibration, row: ImageRow) -> bool:
-    """Whether a row was labelled by the model, proposer and questions of the calibration, as far as it says.
+    """Whether the model, proposer and questions of the calibration labelled this row.
 
-    A calibration that names no model, or no wording, covers no row that names one.
+    Compares only what both record, with one exception: a calibration that records no model, or no wording,
+    covers no row that records one.
     """
-    known = row.provenance
-    named = [
-        (calibration.model_sha256, known.model_sha256),
-        (calibration.prompts_version, known.prompts_version),
+    provenance = row.provenance
+    recorded = [
+        (calibration.model_sha256, provenance.model_sha256),
+        (calibration.prompts_version, provenance.prompts_version),
     ]
-    if any(made_for is None and used_on is not None for made_for, used_on in named):
+    if any(made_for is None and used_on is not None for made_for, used_on in recorded):
         return False
-    labelled = Labelled(known.model_sha256, known.proposer, prompts_version=known.prompts_version)
-    return not mismatches(calibration, labelled)
+    origin = LabelOrigin(
+        provenance.model_sha256, provenance.proposer, prompts_version=provenance.prompts_version
+    )
+    return not mismatches(calibration, origin)

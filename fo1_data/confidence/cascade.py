@@ -1,13 +1,14 @@
-"""Which labels are unsure enough for a second question: decided by the signals that cost nothing."""
+"""Whether a label is unsure enough to ask a second question, judged by signals of the first answer alone."""
 
 import math
 from collections.abc import Mapping
 
 
 def least_probability(signals: Mapping[str, float]) -> float:
-    """The probability, 0 to 1, of the least sure thing that an answer says.
+    """The probability, 0 to 1, of the least sure part of an answer.
 
-    The least of: its weakest token, the weakest region named, that no region was left out.
+    It is the smallest of: the probability of the weakest token, the probability of the weakest named
+    region, and the probability that no region was left out. A missing signal counts as sure.
     """
     return min(
         math.exp(min(signals.get("logprob_min", 0.0), 0.0)),
@@ -17,9 +18,9 @@ def least_probability(signals: Mapping[str, float]) -> float:
 
 
 def is_unsure(signals: Mapping[str, float], below: float) -> bool:
-    """Whether the least sure thing said is less probable than `below`; 1: always, 0: never.
+    """Whether the least sure part of an answer is less probable than `below`; 1: always, 0: never.
 
-    An answer that the token limit cut off is unsure.
+    An answer that was cut off at the token limit is unsure unless `below` is 0.
     """
     if below >= 1:
         return True

@@ -1,7 +1,7 @@
-"""Why a label goes to people, in words a reviewer understands; and its signals turned so that more is surer.
+"""Why a label goes to review, in words for reviewers; and signals oriented so that more means surer.
 
-Which side of a signal is a bad sign is what `signals.SIGNALS` says. Signals without a sentence here are
-used by calibrations all the same; they only give no reason.
+`signals.SIGNALS` says which direction of a signal is a bad sign. A calibration also uses signals that have
+no text here; they only give no reason.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from fo1_data.confidence.signals import SIGNALS
 from schemas.calibration import SignalColumn
 
-# What a reviewer reads. `{text}`: the label's text or phrase; `{word}`: its least sure word.
-SAYS: dict[str, str] = {
+# `{text}`: the label's text or phrase; `{word}`: its least sure word.
+REASON_TEXTS: dict[str, str] = {
     "logprob_mean": "low token probability in “{text}”",
     "logprob_min": "low token probability at “{word}”",
     "margin_min": "another answer was nearly as likely",
@@ -31,10 +31,10 @@ SAYS: dict[str, str] = {
     "absence_agreement": "phrase may be absent",
     "blind_drop": "the caption hardly depends on what the region shows",
 }
-# Said of a phrase that was answered as absent: then the doubt is the other way round.
-_OF_ABSENT = {"absence_agreement": "phrase may be present after all"}
-# Never usual: wrong by themselves, whatever else is said.
-ALWAYS: dict[str, str] = {
+# For a phrase that was answered as absent, the doubt is the opposite.
+_TEXTS_IF_ABSENT = {"absence_agreement": "phrase may be present after all"}
+# A fault by themselves, at any value above 0.
+FAULT_TEXTS: dict[str, str] = {
     "truncated": "the answer was cut off at the token limit",
     "out_of_range": "it names regions that do not exist",
 }
@@ -46,37 +46,38 @@ _LONGEST_TEXT = 40
 def reasons_for(
     signals: Mapping[str, float], columns: Sequence[SignalColumn], text: str, absent: bool = False
 ) -> list[str]:
-    """At most three reasons to doubt a label, the worst first: signals outside of what right labels show.
+    """At most three reasons to doubt a label, the worst first: signals outside the range of right labels.
 
-    `absent`: the label says that its phrase is not in the image.
+    `columns`: the usual ranges, from the calibration. `absent`: the label says that its phrase is not in
+    the image.
     """
-    found = [told for name, told in ALWAYS.items() if signals.get(name, 0.0) > 0]
-    far: list[tuple[float, str]] = []
+    reasons = [template for name, template in FAULT_TEXTS.items() if signals.get(name, 0.0) > 0]
+    unusual: list[tuple[float, str]] = []
     for column in columns:
         value = signals.get(column.name)
-        told = SAYS.get(column.name)
-        if value is None or told is None or column.name not in SIGNALS:
+        template = REASON_TEXTS.get(column.name)
+        if value is None or template is None or column.name not in SIGNALS:
             continue
         low_is_bad = SIGNALS[column.name].direction > 0
         excess = column.usual_low - value if low_is_bad else value - column.usual_high
         if excess > 0:
-            told = _OF_ABSENT.get(column.name, told) if absent else told
-            far.append((-excess / column.deviation, _worded(told, signals, text)))
-    found += [told for _, told in sorted(far)]
-    return list(dict.fromkeys(found))[:_MOST_REASONS]
+            template = _TEXTS_IF_ABSENT.get(column.name, template) if absent else template
+            unusual.append((-excess / column.deviation, _fill(template, signals, text)))
+    reasons += [reason for _, reason in sorted(unusual)]
+    return list(dict.fromkeys(reasons))[:_MOST_REASONS]
 
 
 def oriented(signals: Mapping[str, float]) -> dict[str, float]:
-    """The directed signals of a label, turned so that more means more trust."""
+    """The signals of a label that have a direction, with their sign set so that more means more trust."""
     return {name: signals[name] * SIGNALS[name].direction for name in DIRECTED if name in signals}
 
 
-def _worded(told: str, signals: Mapping[str, float], text: str) -> str:
+def _fill(template: str, signals: Mapping[str, float], text: str) -> str:
     words = text.split()
-    place = int(signals.get("min_token_position", -1))
-    word = words[place] if 0 <= place < len(words) else text
-    return told.replace("{word}", _short(word)).replace("{text}", _short(text))
+    index = int(signals.get("min_token_position", -1))
+    word = words[index] if 0 <= index < len(words) else text
+    return template.replace("{word}", _shortened(word)).replace("{text}", _shortened(text))
 
 
-def _short(text: str) -> str:
+def _shortened(text: str) -> str:
     return text if len(text) <= _LONGEST_TEXT else f"{text[: _LONGEST_TEXT - 1]}…"

@@ -1,4 +1,4 @@
-"""TODO-DOC."""
+"""What a review costs a person: the assumed time for one label, used until annotations have been timed."""
 
-# From opening a region to deciding it, for one caption with its box on the picture.
+# Seconds to open a region with its box on the image, read one caption and decide.
 REVIEW_S_PER_LABEL = 5.0

@@ -1,12 +1,13 @@
-"""Gives labels their confidence and their decision: accept, audit (accepted, and drawn for people), review.
+"""Gives labels a confidence and a decision: accept, audit (accepted and drawn for a check), or review.
 
-What a person wrote or confirmed is never routed again, and a label whose box was moved under it stays in
-review. All draws are seeded by the label's own name, so a row is decided alike in every shard and order.
-A review budget needs all rows: `ReviewPlan` sees them first, and what it chose is handed to `decide`.
-Changes rows in place; reads and writes no files.
+A label that a person wrote or confirmed is never routed again, and a label whose box was moved stays in
+review. All draws are seeded by the label's key, so the decision on a row does not depend on its shard or on
+the order of rows. A review budget needs all rows: `ReviewPlan` sees them first, and its choice is passed to
+`decide`. Changes rows in place; reads and writes no files.
 """
 
 from collections.abc import Collection, Iterable
+from typing import Any
 
 import numpy as np
 
@@ -27,9 +28,10 @@ UNCALIBRATED = "not calibrated: ranked by token probabilities alone"
 
 
 class Router:
-    """Decides rows. `kinds`: those that share the guarantee's level (the kinds that a run labels).
+    """Scores and decides rows.
 
-    `forced`: the calibration is used on every row, whoever labelled it.
+    `kinds`: the kinds that share the level of the guarantee, which are the kinds that a run labels.
+    `forced`: use the calibration on every row, whichever model labelled it.
     """
 
     def __init__(
@@ -43,15 +45,15 @@ class Router:
         self.settings = settings
         self._calibration = None if forced else calibration
         self._kinds = calibration.kinds if calibration is not None else {}
-        self._scorers = {kind: Scorer(one.model) for kind, one in self._kinds.items()}
+        self._scorers = {kind: Scorer(calibrated.model) for kind, calibrated in self._kinds.items()}
         self.acceptances: dict[LabelKind, Acceptance] = {}
         if settings.max_error is not None and calibration is not None:
             self.acceptances = acceptances(calibration, settings.max_error, settings.confidence_level, kinds)
 
     def score(self, row: ImageRow) -> None:
-        """Set the confidence of every label of a calibrated kind; others have none.
+        """Set the confidence of every label of a calibrated kind, and None for the other kinds.
 
-        A row that another model labelled keeps what it has.
+        A row that another model labelled keeps its confidences.
         """
         open_parts = self.open_parts(row)
         if not self._covers(row):
@@ -64,9 +66,9 @@ class Router:
                 label.confidence = value
 
     def decide(self, row: ImageRow, reviewed: Collection[str] | None = None) -> None:
-        """Set decision and reasons of every label, region and the row.
+        """Set the decisions and reasons of all labels, and the decisions of the regions and the row.
 
-        `reviewed`: the keys of the labels that a review budget chose; None where there is no budget.
+        `reviewed`: the keys of the labels that a review budget chose; None if there is no budget.
         """
         guaranteed = self.guaranteed(row)
         for part in self.open_parts(row):
@@ -76,11 +78,11 @@ class Router:
         row.decision = strictest(label.decision for label in row.all_labels())
 
     def guaranteed(self, row: ImageRow) -> dict[str, str]:
-        """The keys of labels that the guarantee accepts, each with the rule that does."""
-        found: dict[str, str] = {}
+        """The keys of the labels that the guarantee accepts, each with the reason."""
+        accepted: dict[str, str] = {}
         by_kind: dict[LabelKind, list[LabelPart]] = {}
         if not self._covers(row):
-            return found
+            return accepted
         for part in self.open_parts(row):
             rule = self.acceptances.get(part.kind)
             if rule is not None and not (rule.only_accepted_before and not _accepted(part.label)):
@@ -92,16 +94,22 @@ class Router:
             surest = sorted(parts, key=lambda part: (-(part.label.confidence or 0.0), part.key))
             for part in surest[: rule.most_labels]:
                 if part.label.confidence is not None and part.label.confidence >= rule.threshold:
-                    found[part.key] = f"confidence is at least {rule.threshold:.3f}"
-        return found
+                    accepted[part.key] = f"confidence is at least {rule.threshold:.3f}"
+        return accepted
 
-    def _covers(self, row: ImageRow) -> bool:
-        return self._calibration is None or covers(self._calibration, row)
+    def manifest_entry(self, warning: str | None = None) -> dict[str, Any]:
+        """The routing for the manifest: the settings and the rule of each kind with its evidence."""
+        rules = {kind.value: rule.model_dump(mode="json") for kind, rule in self.acceptances.items()}
+        entry: dict[str, Any] = {**self.settings.model_dump(mode="json"), "rules": rules}
+        return entry | ({"warning": warning} if warning else {})
 
     @staticmethod
     def open_parts(row: ImageRow) -> list[LabelPart]:
-        """The labels of a row that are routed: no person has spoken of them."""
+        """The labels of a row that are routed: those that no person wrote or confirmed."""
         return [part for part in label_parts(row) if not is_locked(part.label)]
+
+    def _covers(self, row: ImageRow) -> bool:
+        return self._calibration is None or covers(self._calibration, row)
 
     def _confidences(
         self, calibrated: KindCalibration, kind: LabelKind, labels: list[Label]
@@ -130,18 +138,18 @@ class Router:
             label.reasons = [guaranteed[key]] if key in guaranteed else []
 
     def _doubts(self, part: LabelPart, unsure: bool) -> list[str]:
-        """What speaks against a label: its signals in words, then why the rule does not accept it."""
+        """The reasons against a label: its signals in words, then why the rule does not accept it."""
         calibrated = self._kinds.get(part.kind)
         columns = calibrated.columns if calibrated is not None else []
         absent = isinstance(part.part, Grounding) and not part.part.region_ids
-        found = reasons_for(signals_of(part.label), columns, part.label.text, absent)
+        reasons = reasons_for(signals_of(part.label), columns, part.label.text, absent)
         if unsure:
-            found.append(self._why_unsure(part))
+            reasons.append(self._why_unsure(part))
         elif part.label.confidence is None:
-            found.append(UNCALIBRATED)
+            reasons.append(UNCALIBRATED)
         else:
-            found.append(f"confidence {part.label.confidence:.2f}")
-        return found
+            reasons.append(f"confidence {part.label.confidence:.2f}")
+        return reasons
 
     def _why_unsure(self, part: LabelPart) -> str:
         rule, value = self.acceptances.get(part.kind), part.label.confidence

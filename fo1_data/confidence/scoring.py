@@ -1,4 +1,7 @@
-"""From signals to a confidence by the numbers of a calibration file. Needs numpy only, fits nothing."""
+"""Turns prepared signals into a confidence with the numbers of a calibration file.
+
+Needs numpy only; fitting is in `model_fit`.
+"""
 
 import numpy as np
 import numpy.typing as npt
@@ -7,13 +10,13 @@ from schemas.calibration import BoostedTrees, ConfidenceMap, LogisticModel, Mode
 
 Values = npt.NDArray[np.float64]
 _LARGEST_SCORE = 30.0
-_LEAST = 1e-6
+_SMALLEST_CONFIDENCE = 1e-6
 
 
 class Scorer:
-    """A model ready to score: log odds of being right, (labels,) float64, of prepared (labels, columns).
+    """A model ready to score a prepared (labels, columns) matrix: log odds of being right, (labels,) float64.
 
-    A label's score does not depend on which others are scored with it.
+    The score of a label does not depend on the other labels in the matrix.
     """
 
     def __init__(self, model: Model) -> None:
@@ -23,8 +26,8 @@ class Scorer:
     def __call__(self, matrix: Values) -> Values:
         scores: Values = np.full(len(matrix), self._model.intercept)
         if isinstance(self._model, LogisticModel | BoostedTrees):
-            for place, weight in enumerate(self._model.weights):
-                scores = scores + weight * matrix[:, place]
+            for column, weight in enumerate(self._model.weights):
+                scores = scores + weight * matrix[:, column]
         if self._forest is not None:
             scores = scores + self._forest.sums(matrix)
         bounded: Values = np.clip(scores, -_LARGEST_SCORE, _LARGEST_SCORE)
@@ -32,12 +35,12 @@ class Scorer:
 
 
 def score(model: Model, matrix: Values) -> Values:
-    """`Scorer` for once."""
+    """Score one matrix; keep a `Scorer` to score several."""
     return Scorer(model)(matrix)
 
 
 def confidence(mapping: ConfidenceMap, scores: Values) -> Values:
-    """Probabilities in (0, 1) of scores, rising with them; float32 values, as a dataset stores them."""
+    """Probabilities in (0, 1) that rise with the score; they hold float32 values, as a dataset stores."""
     smooth = 1 / (
         1 + np.exp(-np.clip(mapping.slope * scores + mapping.intercept, -_LARGEST_SCORE, _LARGEST_SCORE))
     )
@@ -45,18 +48,19 @@ def confidence(mapping: ConfidenceMap, scores: Values) -> Values:
     if mapping.scores:
         stepped = np.interp(scores, mapping.scores, mapping.confidences)
         mixed = mapping.platt_share * smooth + (1 - mapping.platt_share) * stepped
-    return np.clip(mixed, _LEAST, 1 - _LEAST).astype(np.float32).astype(np.float64)
+    bounded = np.clip(mixed, _SMALLEST_CONFIDENCE, 1 - _SMALLEST_CONFIDENCE)
+    return bounded.astype(np.float32).astype(np.float64)
 
 
 class _Forest:
-    """All trees side by side, (trees, nodes) arrays, walked level by level for all labels at once."""
+    """All trees as (trees, nodes) arrays, walked level by level for all labels at once."""
 
     def __init__(self, model: BoostedTrees) -> None:
         nodes = max((len(tree.value) for tree in model.trees), default=1)
 
         def padded(field: str, fill: float) -> Values:
             lists = [list(getattr(tree, field)) for tree in model.trees]
-            return np.array([one + [fill] * (nodes - len(one)) for one in lists], dtype=np.float64)
+            return np.array([values + [fill] * (nodes - len(values)) for values in lists], dtype=np.float64)
 
         self._feature = padded("feature", -1).astype(np.int64)
         self._threshold, self._value = padded("threshold", 0), padded("value", 0)
@@ -69,9 +73,9 @@ class _Forest:
         node: npt.NDArray[np.int64] = np.zeros((len(matrix), self._num_trees), dtype=np.int64)
         while (inner := (feature := self._feature[trees, node]) >= 0).any():
             goes_left = matrix[rows, np.maximum(feature, 0)] <= self._threshold[trees, node]
-            following = np.where(goes_left, self._left[trees, node], self._right[trees, node])
-            node = np.where(inner, following, node)
-        # Added in one order, tree by tree: the same sum however many labels there are.
+            child = np.where(goes_left, self._left[trees, node], self._right[trees, node])
+            node = np.where(inner, child, node)
+        # Added tree by tree: the sum is the same however many labels there are.
         total = np.zeros(len(matrix))
         for tree in range(self._num_trees):
             total = total + self._value[tree, node[:, tree]]

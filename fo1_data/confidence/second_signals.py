@@ -1,4 +1,4 @@
-"""Signals of second questions, asked about an answer that is already there. Pure functions."""
+"""Signals from second questions: questions that check an earlier answer. Pure functions, no model."""
 
 import math
 from collections.abc import Collection, Sequence
@@ -12,9 +12,10 @@ if TYPE_CHECKING:
 
 
 def ask_back_signals(answer: "Generation", region: int, same: Collection[int] = ()) -> dict[str, float]:
-    """From the answer to "detect {caption}", whether it returns the region captioned, and only it.
+    """From the answer to "detect {caption}": whether it returns the captioned region, and only that region.
 
-    `region` and `same` (regions captioned alike, that it may return too) are indices in the prompt.
+    `region`: index in the prompt of the captioned region. `same`: indices of regions with the same
+    caption, which the answer may return too.
     """
     used: set[int] = set()
     likeliest = 0.0
@@ -34,21 +35,22 @@ def ask_back_signals(answer: "Generation", region: int, same: Collection[int] = 
 
 
 def absence_signals(letters: Sequence[tuple[float, float]], names_regions: bool) -> dict[str, float]:
-    """From log-probabilities (of "yes"'s letter, of "no"'s) of each order of the letters.
+    """From the answers to a multiple-choice question "is the phrase in the image?".
 
-    A softmax over the two letters, averaged over the orders: what a letter is favoured by falls out.
+    `letters`: for each order of the choices, the log-probabilities (letter of "yes", letter of "no").
+    A softmax over the two letters is averaged over the orders, which cancels a preference for a letter.
     """
-    shares = [_share(max(no, FLOOR), max(yes, FLOOR)) for yes, no in letters]
-    absent = sum(shares) / len(shares) if shares else 0.5
+    probabilities = [_softmax_of_two(max(no, FLOOR), max(yes, FLOOR)) for yes, no in letters]
+    absent = sum(probabilities) / len(probabilities) if probabilities else 0.5
     return {"absence_probability": absent, "absence_agreement": 1 - absent if names_regions else absent}
 
 
 def blind_signals(seen: "Generation", blind: "Generation") -> dict[str, float]:
-    """From an answer and the same answer scored while its region's feature could not be seen."""
-    stretch = content_tokens(seen)
-    drops = [max(seen.logprobs[i], FLOOR) - max(blind.logprobs[i], FLOOR) for i in stretch]
+    """From an answer (`seen`) and the same tokens scored with the region's feature hidden (`blind`)."""
+    drops = [max(seen.logprobs[i], FLOOR) - max(blind.logprobs[i], FLOOR) for i in content_tokens(seen)]
     return {"blind_drop": sum(drops) / len(drops) if drops else 0.0}
 
 
-def _share(first: float, second: float) -> float:
+def _softmax_of_two(first: float, second: float) -> float:
+    """The probability of the first of two log-probabilities, normalised over both."""
     return 1 / (1 + math.exp(min(second - first, 700.0)))

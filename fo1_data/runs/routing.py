@@ -4,8 +4,8 @@ Confidences, thresholds and the audit need only a row and are settled in the sha
 budget needs all rows and is settled when the dataset is finished.
 """
 
-from fo1_data.confidence.calibration import read_calibration
-from fo1_data.confidence.calibration_match import Labelled, check_match
+from fo1_data.confidence.calibration_file import read_calibration
+from fo1_data.confidence.calibration_match import LabelOrigin, check_match
 from fo1_data.confidence.routing import Router
 from fo1_data.labelling.identity import LabellerIdentity
 from schemas.calibration import RoutingSettings
@@ -31,13 +31,13 @@ def make_router(config: RunConfig, identity: LabellerIdentity) -> tuple[Router, 
     calibration = read_calibration(config.calibration)[0] if config.calibration else None
     warning = None
     if calibration is not None:
-        labelled = Labelled(
+        origin = LabelOrigin(
             model_sha256=identity.model_sha256,
             proposer=identity.proposer_name,
             proposer_sha256=identity.proposer_sha256,
             prompts_version=identity.prompts_version,
         )
-        warning = check_match(calibration, labelled, config.force)
+        warning = check_match(calibration, origin, config.force)
     return Router(routing_settings(config), calibration, config.labels, forced=warning is not None), warning
 
 

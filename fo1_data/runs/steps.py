@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fo1_data.confidence.budget_pass import BudgetPass, told_rules
-from fo1_data.confidence.calibration import read_calibration
+from fo1_data.confidence.budget_pass import BudgetPass
+from fo1_data.confidence.calibration_file import read_calibration
 from fo1_data.config import resolved
 from fo1_data.corpus.readers import read_corpus
 from fo1_data.corpus.shards import listing_sha256, plan_shards
@@ -149,7 +149,7 @@ class RunInWork:
             self._watcher.note(warning)
         already = self.run.replayed.counts.review if self.run.replayed is not None else 0
         budget = BudgetPass(router, already) if self._config.review_budget is not None else None
-        return told_rules(router, warning), budget
+        return router.manifest_entry(warning), budget
 
     def close(self, state: RunState, error: str | None = None, decided: Counts | None = None) -> None:
         """Leave the last figures in the folder, as far as its store still takes them.

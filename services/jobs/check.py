@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from fo1_data.confidence.calibration import read_calibration
+from fo1_data.confidence.calibration_file import read_calibration
 from fo1_data.errors import UsageError
 from fo1_data.labelling.word_lists import read_phrases
 from fo1_data.storage.addresses import is_web

@@ -1,4 +1,4 @@
-"""Made-up labels whose truth is known: rows with signals, and the gold that says which captions are right."""
+"""Made-up labels with known verdicts: rows with signals, and the gold that says which captions are right."""
 
 import hashlib
 import json
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fo1_data.confidence.calibration import JudgedKind
+from fo1_data.confidence.judged_kind import JudgedKind
 from fo1_data.dataset.writer import open_run
 from schemas.corpus import Shard
 from schemas.dataset import Manifest, ModelInfo
@@ -20,10 +20,10 @@ MODEL_SHA256 = "ab" * 32
 def made_kind(
     seed: int = 0, num_images: int = 200, error: float = 0.2, together: float = 1.0, most: int = 8
 ) -> JudgedKind:
-    """Judged labels: trust varies by image (`together`) and by label, and decides who is right.
+    """Judged labels. Trust varies by image (by `together`) and by label, and decides which labels are right.
 
-    About `error` of them are wrong; `logprob_mean` follows the trust, `margin_min` only a little, and
-    `stop_margin` is missing for one in three.
+    About the share `error` is wrong. `logprob_mean` follows the trust closely, `margin_min` only a little,
+    and `stop_margin` is missing from a third of the labels.
     """
     rng = np.random.default_rng(seed)
     ids, tables, right = [], [], []
@@ -32,9 +32,9 @@ def made_kind(
         shared = together * rng.normal()
         for _ in range(int(rng.integers(1, most + 1))):
             trust = shared + rng.normal()
-            chance = 1 / (1 + np.exp(-(2.2 * trust + np.log((1 - error) / error) * 1.9)))
+            probability = 1 / (1 + np.exp(-(2.2 * trust + np.log((1 - error) / error) * 1.9)))
             ids.append(image_id)
-            right.append(bool(rng.random() < chance))
+            right.append(bool(rng.random() < probability))
             table = {"logprob_mean": -np.exp(-trust), "margin_min": trust + 3 * rng.normal()}
             if rng.random() < 2 / 3:
                 table["stop_margin"] = rng.normal()
@@ -44,7 +44,7 @@ def made_kind(
 
 
 def made_row(number: int, seed: int = 0, num_regions: int = 4, error: float = 0.25) -> ImageRow:
-    """A row of captions and one grounding; a caption is wrong where it says "wrong"."""
+    """A row of captions and one grounding. A caption is wrong if its text starts with "wrong"."""
     rng = np.random.default_rng([seed, number])
     image_id = hashlib.sha256(f"{seed}|{number}".encode()).hexdigest()
     regions = []
@@ -86,14 +86,15 @@ def _label(kind: LabelKind, text: str, trust: float, rng: np.random.Generator) -
         "logprob_mean": -np.exp(-trust),
         "logprob_min": -2 * np.exp(-trust) - rng.random(),
         "margin_min": abs(trust + rng.normal()),
-        **{f"feature_{place}": rng.normal() for place in range(8)},
+        **{f"feature_{index}": rng.normal() for index in range(8)},
     }
     signals = [Signal(name=name, value=float(np.float32(value))) for name, value in values.items()]
     return Label(kind=kind, text=text, signals=signals)
 
 
 def write_gold(path: Path, rows: list[ImageRow]) -> Path:
-    """An annotations.jsonl by which captions are right that say so, and the phrase is of the first region."""
+    """An annotations.jsonl by which the captions that start with "right" are right, and the phrase names the
+    first region."""
     lines = []
     for row in rows:
         regions = [
@@ -107,11 +108,11 @@ def write_gold(path: Path, rows: list[ImageRow]) -> Path:
     return path
 
 
-def write_dataset(out: Path, rows: list[ImageRow], rows_a_shard: int = 50) -> Manifest:
+def write_dataset(out: Path, rows: list[ImageRow], rows_per_shard: int = 50) -> Manifest:
     """A finished dataset of the rows, labelled by the made-up model."""
     entries = {"model_sha256": MODEL_SHA256, "proposer_sha256": "cd" * 32, "prompts_version": "1"}
     run = open_run(str(out), entries, {"corpus": "made-up", "labels": ["brief_caption", "ground"]})
-    for index, start in enumerate(range(0, len(rows), rows_a_shard)):
+    for index, start in enumerate(range(0, len(rows), rows_per_shard)):
         shard = Shard(shard_id=f"{index:05d}", index=index, images=[])
-        run.write_shard(shard, rows[start : start + rows_a_shard], [], f"try-{index}")
+        run.write_shard(shard, rows[start : start + rows_per_shard], [], f"try-{index}")
     return run.seal("made-up", ModelInfo(name="made-up", sha256=MODEL_SHA256), "corpus")

@@ -1,4 +1,4 @@
-"""A phrase and the captions of what it names: word by word."""
+"""Signals from comparing a phrase with the captions of the regions that it names."""
 
 import pytest
 from hypothesis import given
@@ -34,11 +34,11 @@ def test_any_words_give_numbers_in_range(phrase: str, named: set[int], captions:
         ("glass", {"glass"}),
     ],
 )
-def test_a_phrase_is_about_its_head(phrase: str, head: set[str]) -> None:
+def test_the_head_words_of_a_phrase(phrase: str, head: set[str]) -> None:
     assert head_words(phrase) == head
 
 
-def test_contradiction_and_omission_show() -> None:
+def test_signals_show_contradictions_and_omissions() -> None:
     captions = ["small red circle", "large blue circle", "red circle", None]
     agreed = agreement_signals("red circle", {0, 2}, captions)
     assert agreed == {"caption_agreement": 1, "caption_elsewhere": 0.5, "captions_left_out": 0}

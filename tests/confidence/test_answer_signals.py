@@ -1,4 +1,4 @@
-"""Signals are finite, in the ranges of their table, and tell about regions only where some were chosen."""
+"""Signals are finite and in range; region signals are present only if the answer chooses regions."""
 
 import math
 
@@ -31,9 +31,9 @@ def generations(draw: st.DrawFn) -> Generation:
     steps = []
     for step in range(length):
         if draw(st.booleans()):
-            over = draw(st.lists(logprobs, min_size=num_regions, max_size=num_regions))
+            of_regions = draw(st.lists(logprobs, min_size=num_regions, max_size=num_regions))
             chosen = draw(st.integers(-1, num_regions - 1))
-            steps.append(RegionStep(step, np.array(over, np.float32), draw(logprobs), chosen))
+            steps.append(RegionStep(step, np.array(of_regions, np.float32), draw(logprobs), chosen))
     text = draw(st.text(alphabet="ab <>", max_size=20)) + draw(st.sampled_from(["", "<ground>a b</ground>"]))
     ends = sorted(draw(st.lists(st.integers(0, len(text)), min_size=length, max_size=length)))
     return Generation(
@@ -50,9 +50,9 @@ def generations(draw: st.DrawFn) -> Generation:
 
 def _assert_in_range(values: dict[str, float]) -> None:
     for signal in as_signals(values):
-        meaning = SIGNALS[signal.name]
+        spec = SIGNALS[signal.name]
         assert math.isfinite(signal.value)
-        assert meaning.low <= signal.value <= meaning.high
+        assert spec.low <= signal.value <= spec.high
         if math.isfinite(values[signal.name]):
             assert signal.value == pytest.approx(values[signal.name], abs=1e-6), "needed no clipping"
 
@@ -97,8 +97,8 @@ def test_absence_is_a_probability(letters: list[tuple[float, float]], names: boo
     )
 
 
-def test_a_favourite_letter_falls_out_of_absence() -> None:
-    """A model that says A whatever A stands for knows nothing."""
+def test_a_preference_for_a_letter_cancels_out_of_absence() -> None:
+    """A model that answers A whatever A stands for gives no evidence."""
     values = absence_signals([(-0.01, -5.0), (-5.0, -0.01)], names_regions=True)
     assert values["absence_probability"] == pytest.approx(0.5)
 
@@ -137,7 +137,7 @@ def test_a_sure_choice_looks_sure() -> None:
     assert not is_unsure(values, 0.9)
 
 
-def test_a_region_that_does_not_exist_is_no_stop() -> None:
+def test_a_region_that_does_not_exist_is_not_a_stop() -> None:
     steps = [
         RegionStep(0, np.array([-3.0, -4.0], np.float32), -5.0, chosen=-1),
         RegionStep(1, np.array([-9.0, -6.0], np.float32), -0.01),
@@ -147,7 +147,7 @@ def test_a_region_that_does_not_exist_is_no_stop() -> None:
     assert (named["num_named"], named["out_of_range"]) == (0, 1)
 
 
-def test_ask_back_tells_alike_from_others() -> None:
+def test_ask_back_separates_regions_of_the_same_caption_from_others() -> None:
     steps = [
         RegionStep(0, np.log(np.array([0.6, 0.2, 0.1, 0.05])).astype(np.float32), math.log(0.05), chosen=0),
         RegionStep(1, np.log(np.array([0.1, 0.5, 0.1, 0.1])).astype(np.float32), math.log(0.2), chosen=1),
@@ -174,7 +174,7 @@ def test_ask_back_tells_alike_from_others() -> None:
         (["two", " ", "<ground>", "red", " circle", "</ground>"], 3, 0),
     ],
 )
-def test_the_weakest_word_is_told_by_its_place_in_the_text(
+def test_the_weakest_word_is_given_by_its_position_in_the_text(
     words: list[str], weakest: int, position: int | None
 ) -> None:
     numbers = [-2.0 if index == weakest else -0.1 for index in range(len(words))]
@@ -189,8 +189,12 @@ def test_each_span_of_a_caption_has_the_signals_of_its_own_words() -> None:
     ends = [len("".join(words[: index + 1])) for index in range(len(words))]
     numbers = [-0.1] * len(words)
     numbers[1], numbers[9] = -1.0, -3.0
-    over = np.array([-1.0], np.float32)
-    steps = [RegionStep(4, over, -2.0, 0), RegionStep(5, over, -0.1), RegionStep(12, over, -0.1)]
+    of_region = np.array([-1.0], np.float32)
+    steps = [
+        RegionStep(4, of_region, -2.0, 0),
+        RegionStep(5, of_region, -0.1),
+        RegionStep(12, of_region, -0.1),
+    ]
     answer = Generation(
         list(range(13)), numbers, [1.0] * 13, [1.0] * 13, steps, text="".join(words), ends=ends
     )
@@ -209,14 +213,14 @@ def test_the_whole_is_as_doubtful_as_its_worst_part() -> None:
     assert most_doubtful([]) == {}
 
 
-def test_every_signal_says_what_it_means() -> None:
-    for name, meaning in SIGNALS.items():
-        assert meaning.low < meaning.high, name
-        assert meaning.direction in (-1, 0, 1)
-        assert meaning.unit
-        assert meaning.says
+def test_every_signal_is_specified() -> None:
+    for name, spec in SIGNALS.items():
+        assert spec.low < spec.high, name
+        assert spec.direction in (-1, 0, 1)
+        assert spec.unit
+        assert spec.description
     assert [name for name in SIGNALS if name.startswith("feature_")] == [
         f"feature_{index}" for index in range(NUM_FEATURES)
     ]
     with pytest.raises(KeyError):
-        as_signals({"of_no_row": 1.0})
+        as_signals({"not_in_the_table": 1.0})

@@ -1,4 +1,4 @@
-"""The proof's figures on made-up labels: what is gained, what is promised, what people must review."""
+"""The figures of the confidence benchmark on made-up labels: gain, guarantee and review effort."""
 
 import pytest
 from made_up_labels import made_kind, made_row
@@ -10,20 +10,20 @@ from schemas.corpus import CorpusImage, CorpusPhrase, CorpusRegion
 from schemas.labels import LabelKind, Signal
 
 
-def test_orders_are_compared_on_labels_that_no_fit_has_seen() -> None:
+def test_rankings_are_compared_on_labels_that_the_fit_has_not_seen() -> None:
     judged = made_kind(num_images=100)
     for table, right in zip(judged.tables, judged.right, strict=True):
         table["region_prob_min"] = float(right)
-    found = compare_orders(judged, seed=0, num_resamples=40)
-    low, high = found["aurc_gain_95"]
-    assert 0 < low <= found["aurc_gain"] <= high
-    assert found["all_signals"]["auroc"] > 0.99
-    assert found["reviewed_by_an_oracle"] <= found["reviewed"] < found["reviewed_at_random"]
+    figures = compare_orders(judged, seed=0, num_resamples=40)
+    low, high = figures["aurc_gain_95"]
+    assert 0 < low <= figures["aurc_gain"] <= high
+    assert figures["all_signals"]["auroc"] > 0.99
+    assert figures["reviewed_by_an_oracle"] <= figures["reviewed"] < figures["reviewed_at_random"]
 
 
-def test_signals_of_nothing_gain_nothing() -> None:
-    found = compare_orders(made_kind(num_images=100, error=0.3), seed=0, num_resamples=40)
-    assert found["aurc_gain"] == pytest.approx(0, abs=0.02)
+def test_signals_without_information_gain_nothing() -> None:
+    figures = compare_orders(made_kind(num_images=100, error=0.3), seed=0, num_resamples=40)
+    assert figures["aurc_gain"] == pytest.approx(0, abs=0.02)
 
 
 def test_a_guarantee_is_counted_over_splits() -> None:
@@ -35,7 +35,7 @@ def test_a_guarantee_is_counted_over_splits() -> None:
 
 
 def captioned(numbers: range, num_regions: int) -> list[Pair]:
-    """Pairs of which nearly every caption is right, and gold knows all but the last region."""
+    """Pairs in which nearly every caption is right, and gold has all regions but the last."""
     pairs = []
     for number in numbers:
         row = made_row(number, num_regions=num_regions, error=0.01)
@@ -48,20 +48,20 @@ def captioned(numbers: range, num_regions: int) -> list[Pair]:
     return pairs
 
 
-def test_a_rule_is_used_elsewhere_with_its_most_labels_of_an_image() -> None:
+def test_a_transferred_rule_keeps_its_limit_of_labels_per_image() -> None:
     target = captioned(range(900, 920), num_regions=12)
-    found = transfer(captioned(range(160), num_regions=4), target, "exact", LabelKind.BRIEF_CAPTION, seed=0)
-    assert 0.1 < found["0.1"]["coverage"] <= 4 / 11
-    assert found["0.1"]["error"] < 0.1
+    figures = transfer(captioned(range(160), num_regions=4), target, "exact", LabelKind.BRIEF_CAPTION, seed=0)
+    assert 0.1 < figures["0.1"]["coverage"] <= 4 / 11
+    assert figures["0.1"]["error"] < 0.1
 
 
-def pairs_of(told_by_check: bool) -> list[Pair]:
-    """Phrases of which half are absent; the check knows, what the model named does not."""
+def pairs_of(check_is_right: bool) -> list[Pair]:
+    """Phrases of which half are absent. The model names a region for all; the check may know better."""
     pairs = []
     for number in range(80):
         row = made_row(number)
         absent = number % 2 == 0
-        value = float(absent) if told_by_check else 0.5
+        value = float(absent) if check_is_right else 0.5
         row.groundings[0].label.signals = [Signal(name="absence_probability", value=value)]
         row.groundings[0].region_ids = [row.regions[0].region_id]
         phrase = CorpusPhrase(text="first thing", region_indices=[] if absent else [0])
@@ -71,10 +71,10 @@ def pairs_of(told_by_check: bool) -> list[Pair]:
     return pairs
 
 
-@pytest.mark.parametrize("told", [True, False])
-def test_the_absence_check_is_worth_what_it_tells(told: bool) -> None:
-    found = absent_phrases(pairs_of(told), seed=0)
-    assert (found["num_present"], found["num_absent"]) == (40, 40)
-    assert found["as_answered"] == {"recall": 1.0, "false_positives": 1.0}
-    assert found["without_check"]["false_positives"] > 0.8
-    assert (found["with_check"]["false_positives"] == 0) == told
+@pytest.mark.parametrize("check_is_right", [True, False])
+def test_a_right_absence_check_removes_false_positives(check_is_right: bool) -> None:
+    figures = absent_phrases(pairs_of(check_is_right), seed=0)
+    assert (figures["num_present"], figures["num_absent"]) == (40, 40)
+    assert figures["as_answered"] == {"recall": 1.0, "false_positives": 1.0}
+    assert figures["without_check"]["false_positives"] > 0.8
+    assert (figures["with_check"]["false_positives"] == 0) == check_is_right

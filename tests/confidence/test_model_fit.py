@@ -1,4 +1,4 @@
-"""Fits: what the JSON says is what scikit-learn fitted; confidences rise with the score and stay finite."""
+"""Fitted numbers score as scikit-learn does; confidences rise with the score and stay finite."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ def fitted() -> KindCalibration:
     return fit_kind(made_kind(), num_folds=3)
 
 
-def test_trees_in_numbers_score_as_the_library_does() -> None:
+def test_trees_as_numbers_score_as_the_library_does() -> None:
     from sklearn.ensemble import GradientBoostingClassifier
 
     rng = np.random.default_rng(0)
@@ -37,11 +37,11 @@ def test_trees_in_numbers_score_as_the_library_does() -> None:
         patch.setattr(GradientBoostingClassifier, "fit", remember)
         model = fit_boosted(matrix, right, 0)
     assert isinstance(model, BoostedTrees)
-    theirs = caught["model"].decision_function(matrix)
-    assert score(model, matrix) == pytest.approx(theirs, abs=1e-5)
+    expected = caught["model"].decision_function(matrix)
+    assert score(model, matrix) == pytest.approx(expected, abs=1e-5)
 
 
-def test_a_score_does_not_depend_on_its_company(fitted: KindCalibration) -> None:
+def test_a_score_does_not_depend_on_the_other_labels(fitted: KindCalibration) -> None:
     judged = made_kind(seed=5, num_images=30)
     together = predict(fitted, judged.tables)
     alone = np.concatenate([predict(fitted, [table]) for table in judged.tables])
@@ -55,13 +55,13 @@ def test_a_score_does_not_depend_on_its_company(fitted: KindCalibration) -> None
 def test_confidences_are_probabilities_for_every_input(
     fitted: KindCalibration, values: list[dict[str, float]]
 ) -> None:
-    found = predict(fitted, values)
-    assert len(found) == len(values)
-    assert np.isfinite(found).all()
-    assert ((found >= 0) & (found <= 1)).all()
+    confidences = predict(fitted, values)
+    assert len(confidences) == len(values)
+    assert np.isfinite(confidences).all()
+    assert ((confidences >= 0) & (confidences <= 1)).all()
 
 
-def test_scores_that_differ_in_their_last_bit_have_one_step() -> None:
+def test_scores_that_differ_in_their_last_bit_share_a_step() -> None:
     top = np.nextafter(0.5, 1)
     scores = np.array([0.1, 0.2, 0.3, 0.5, top])
     mapping = fit_isotonic(scores, np.array([False, False, True, True, True]))
@@ -98,16 +98,16 @@ def test_all_labels_of_an_image_are_in_one_fold() -> None:
     assert set(fold_of.tolist()) == set(range(5))
 
 
-def test_features_of_the_region_are_no_signals_of_trust() -> None:
+def test_features_of_the_region_are_not_signals_of_trust() -> None:
     judged = made_kind(num_images=120)
     for table, right in zip(judged.tables, judged.right, strict=True):
         table["overlap_max"] = float(right)
-    told = fit_kind(judged, num_folds=2)
-    assert "overlap_max" in [column.name for column in told.columns]
-    assert not any(column.name.startswith(FEATURE_PREFIX) for column in told.columns)
+    kind = fit_kind(judged, num_folds=2)
+    assert "overlap_max" in [column.name for column in kind.columns]
+    assert not any(column.name.startswith(FEATURE_PREFIX) for column in kind.columns)
 
 
-def test_logistic_regression_in_numbers_scores_as_the_library_does(fitted: KindCalibration) -> None:
+def test_logistic_regression_as_numbers_scores_as_the_library_does(fitted: KindCalibration) -> None:
     judged = made_kind(seed=2, num_images=60)
     matrix = prepare(judged.tables, fitted.columns)
     model = fit_logistic(matrix, judged.right, 0)

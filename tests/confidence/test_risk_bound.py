@@ -1,4 +1,4 @@
-"""Bounds on an error from judged images: valid whatever the labels of an image do together."""
+"""Bounds on an error from judged images are valid however the labels of an image depend on each other."""
 
 import numpy as np
 import pytest
@@ -23,16 +23,16 @@ def test_p_values_are_probabilities_and_more_wrong_labels_are_less_evidence(
     counts: list[tuple[int, int]], error: float
 ) -> None:
     wrong, accepted = as_rule(counts)
-    found = p_values(wrong, accepted, error, 6)[0]
-    worse = p_values(accepted, accepted, error, 6)[0]
-    none = p_values(np.zeros_like(wrong), accepted, error, 6)[0]
-    assert 0 < none <= found <= worse == 1
+    observed = p_values(wrong, accepted, error, 6)[0]
+    all_wrong = p_values(accepted, accepted, error, 6)[0]
+    none_wrong = p_values(np.zeros_like(wrong), accepted, error, 6)[0]
+    assert 0 < none_wrong <= observed <= all_wrong == 1
 
 
 @given(counts=COUNTS)
 @settings(max_examples=30, deadline=None)
-def test_an_interval_holds_the_share_that_was_seen(counts: list[tuple[int, int]]) -> None:
-    wrong, accepted = (one[0] for one in as_rule(counts))
+def test_an_interval_holds_the_observed_share(counts: list[tuple[int, int]]) -> None:
+    wrong, accepted = (rule[0] for rule in as_rule(counts))
     low, high = error_interval(wrong, accepted, 6)
     assert 0 <= low <= wrong.sum() / accepted.sum() + 1e-3
     assert wrong.sum() / accepted.sum() - 1e-3 <= high <= 1
@@ -47,13 +47,13 @@ def test_nothing_judged_is_no_evidence() -> None:
 
 def test_more_images_are_more_evidence() -> None:
     accepted = np.full((1, 400), 3.0)
-    found = [float(p_values(0 * accepted[:, :n], accepted[:, :n], 0.05, 3)[0]) for n in (20, 100, 400)]
-    assert found == sorted(found, reverse=True)
-    assert found[-1] < 1e-4
+    tested = [float(p_values(0 * accepted[:, :n], accepted[:, :n], 0.05, 3)[0]) for n in (20, 100, 400)]
+    assert tested == sorted(tested, reverse=True)
+    assert tested[-1] < 1e-4
 
 
 @pytest.mark.parametrize("together", [True, False])
-def test_a_true_hypothesis_is_rejected_no_oftener_than_the_level(together: bool) -> None:
+def test_a_true_hypothesis_is_rejected_no_more_often_than_the_level(together: bool) -> None:
     rng = np.random.default_rng(7)
     level, error, rejected, runs = 0.1, 0.1, 0, 1500
     for _ in range(runs):
@@ -62,12 +62,11 @@ def test_a_true_hypothesis_is_rejected_no_oftener_than_the_level(together: bool)
             wrong = sizes * (rng.random(80) < error)
         else:
             wrong = rng.binomial(sizes, error)
-        found = p_values(wrong[None].astype(float), sizes[None].astype(float), error, 5)[0]
-        rejected += found <= level
+        rejected += p_values(wrong[None].astype(float), sizes[None].astype(float), error, 5)[0] <= level
     assert rejected / runs <= level + 3 * np.sqrt(level * (1 - level) / runs)
 
 
-def test_intervals_miss_the_true_error_no_oftener_than_they_say() -> None:
+def test_intervals_miss_the_true_error_no_more_often_than_their_level() -> None:
     rng = np.random.default_rng(3)
     runs, missed, error = 150, 0, 0.08
     for _ in range(runs):

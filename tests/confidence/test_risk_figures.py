@@ -1,4 +1,4 @@
-"""Figures of an order of trust: known values, brute force, and no dependence on the order of labels."""
+"""Figures of a trust score: known values, brute force, and no dependence on the order of labels."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ LABELS = st.lists(st.tuples(st.integers(0, 6), st.booleans()), min_size=1, max_s
 
 
 def as_arrays(labels: list[tuple[int, bool]]) -> tuple[np.ndarray, np.ndarray]:
-    return np.array([one[0] / 6 for one in labels]), np.array([float(one[1]) for one in labels])
+    return np.array([trust / 6 for trust, _ in labels]), np.array([float(right) for _, right in labels])
 
 
 @given(labels=LABELS, seed=st.integers(0, 1000))
@@ -40,11 +40,11 @@ def test_figures_do_not_depend_on_the_order_of_labels(labels: list[tuple[int, bo
 def test_aurc_is_the_mean_over_all_orders_of_equals(labels: list[tuple[int, bool]]) -> None:
     trust, right = as_arrays(labels)
     rng = np.random.default_rng(0)
-    found = []
+    areas = []
     for _ in range(400):
         order = np.lexsort((rng.random(len(right)), -trust))
-        found.append((np.cumsum(1 - right[order]) / np.arange(1, len(right) + 1)).mean())
-    assert aurc(trust, right) == pytest.approx(np.mean(found), abs=0.06)
+        areas.append((np.cumsum(1 - right[order]) / np.arange(1, len(right) + 1)).mean())
+    assert aurc(trust, right) == pytest.approx(np.mean(areas), abs=0.06)
 
 
 def test_known_values() -> None:
@@ -63,7 +63,7 @@ def test_known_values() -> None:
     assert risk[-1] == 0.5
 
 
-def test_one_side_and_nothing() -> None:
+def test_figures_of_one_sided_and_of_no_labels() -> None:
     assert auroc(np.array([0.1, 0.2]), np.ones(2)) is None
     assert aurc(np.zeros(0), np.zeros(0)) is None
     assert coverage_at(np.array([0.1, 0.2]), np.ones(2), 0.01) == 1

@@ -12,7 +12,8 @@ from made_up_labels import MODEL_SHA256, made_row, write_dataset, write_gold
 from typer.testing import CliRunner
 
 from fo1_data.cli.main import app
-from fo1_data.confidence.calibration import is_held_out, read_calibration
+from fo1_data.confidence.calibration import is_held_out
+from fo1_data.confidence.calibration_file import read_calibration
 from fo1_data.config import load_run
 from fo1_data.dataset.reader import open_dataset
 from fo1_data.dataset.validate import validate_dataset
@@ -30,9 +31,9 @@ NUM_ROWS = 240
 
 
 def fo1(*arguments: object) -> dict[str, Any]:
-    found = CliRunner().invoke(app, [*map(str, arguments), "--json"], catch_exceptions=False)
-    assert found.exit_code == 0, found.output
-    document: dict[str, Any] = json.loads(found.stdout)
+    result = CliRunner().invoke(app, [*map(str, arguments), "--json"], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    document: dict[str, Any] = json.loads(result.stdout)
     return document
 
 
@@ -44,7 +45,7 @@ def decided(address: Path) -> dict[str, list[tuple[Decision | None, float | None
 
 
 class MadeUpLabeller:
-    """Says of `images/N.png` what `made_row` makes up."""
+    """Labels `images/N.png` with the row that `made_row(N)` makes up."""
 
     def __init__(self, config: RunConfig) -> None:
         self.identity = LabellerIdentity(
@@ -78,18 +79,17 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_calibrate_says_what_it_found(made: Path, tmp_path: Path) -> None:
-    told = fo1("calibrate", made / "dataset", "--gold", made / "gold.jsonl", "--out", tmp_path / "C.json")
-    assert set(told["kinds"]) == {"brief_caption", "ground"}
-    assert told["kinds"]["brief_caption"]["labels"] > 300
+def test_calibrate_reports_its_kinds(made: Path, tmp_path: Path) -> None:
+    report = fo1("calibrate", made / "dataset", "--gold", made / "gold.jsonl", "--out", tmp_path / "C.json")
+    assert set(report["kinds"]) == {"brief_caption", "ground"}
+    assert report["kinds"]["brief_caption"]["labels"] > 300
     assert (tmp_path / "C.json").read_bytes()[1:20] != b""
 
 
 def test_route_makes_the_next_version_and_counts_its_decisions(made: Path, tmp_path: Path) -> None:
     before = decided(made / "dataset")
     rule = ("--calibration", made / "C.json", "--max-error", 0.3, "--audit", 0.2)
-    told = fo1("route", made / "dataset", *rule, "--out", tmp_path / "next")
-    counts = told["counts"]
+    counts = fo1("route", made / "dataset", *rule, "--out", tmp_path / "next")["counts"]
     assert counts["accepted"] > 0
     assert counts["audit"] > 0
     assert counts["review"] > 0
@@ -100,7 +100,7 @@ def test_route_makes_the_next_version_and_counts_its_decisions(made: Path, tmp_p
     assert "held-out labels wrong" in manifest.routing["rules"]["brief_caption"]["told"]  # type: ignore[attr-defined]
     assert validate_dataset(str(tmp_path / "next")) == []
     assert decided(made / "dataset") == before
-    # Routing a routed version by the same rule changes nothing.
+    # Routing a routed version again by the same rule changes nothing.
     fo1("route", tmp_path / "next", *rule, "--out", tmp_path / "again")
     assert decided(tmp_path / "again") == decided(tmp_path / "next")
 
@@ -129,17 +129,18 @@ def test_labelling_decides_as_routing_afterwards_does(
 
     options = [part for name, value in settings.items() for part in (f"--{name.replace('_', '-')}", value)]
     fo1("route", made / "dataset", "--calibration", made / "C.json", *options, "--out", tmp_path / "routed")
-    one, other = labelled("one", 32), labelled("other", 7)
-    assert decided(one) == decided(other) == decided(tmp_path / "routed")
-    counts = open_dataset(str(one)).manifest.counts
+    large, small = labelled("large-shards", 32), labelled("small-shards", 7)
+    assert decided(large) == decided(small) == decided(tmp_path / "routed")
+    counts = open_dataset(str(large)).manifest.counts
     assert counts == open_dataset(str(tmp_path / "routed")).manifest.counts
-    assert all(told[1] is not None for labels in decided(one).values() for told in labels)
-    assert validate_dataset(str(one)) == []
+    confidences = [confidence for labels in decided(large).values() for _, confidence, _ in labels]
+    assert None not in confidences
+    assert validate_dataset(str(large)) == []
 
 
 def test_a_cold_start_spends_its_budget_without_confidences(made: Path, tmp_path: Path) -> None:
-    told = fo1("route", made / "dataset", "--review-budget", 60, "--out", tmp_path / "cold")
-    assert told["counts"]["review"] == 60
+    report = fo1("route", made / "dataset", "--review-budget", 60, "--out", tmp_path / "cold")
+    assert report["counts"]["review"] == 60
     assert {label[1] for labels in decided(tmp_path / "cold").values() for label in labels} == {None}
 
 
@@ -176,7 +177,7 @@ def test_a_calibration_of_another_model_is_refused_or_forced(made: Path, tmp_pat
         (("--calibration", "somewhere/"), "--calibration: cannot read .*somewhere"),
     ],
 )
-def test_what_cannot_be_decided_is_one_line(
+def test_settings_that_decide_nothing_are_an_error_of_one_line(
     made: Path, tmp_path: Path, options: tuple[object, ...], message: str
 ) -> None:
     arguments = ["route", str(made / "dataset"), *map(str, options), "--out", str(tmp_path / "out")]
@@ -191,9 +192,9 @@ def test_labelling_refuses_a_guarantee_without_calibration() -> None:
         load_run(None, {"corpus": "c", "out": "o", "max_error": 0.1})
 
 
-def test_the_audit_of_a_review_calibrates_and_the_rest_only_trains(made: Path, tmp_path: Path) -> None:
+def test_audited_labels_certify_and_other_reviewed_labels_only_train(made: Path, tmp_path: Path) -> None:
     fo1("route", made / "dataset", "--review-budget", 0.2, "--audit", 0.5, "--out", tmp_path / "routed")
-    said = []
+    verdicts = []
     for row in open_dataset(str(tmp_path / "routed")).rows():
         for region in row.regions:
             label = region.labels[0]
@@ -205,15 +206,16 @@ def test_the_audit_of_a_review_calibrates_and_the_rest_only_trains(made: Path, t
                 }
                 right = label.text.startswith("right")
                 lane = "audit" if label.decision is Decision.AUDIT else "review"
-                said.append(
+                verdicts.append(
                     Correction(**fields, action="verdict", right=right, lane=lane, at="2026-01-01T00:00:00Z")
                 )
     path = tmp_path / "corrections.jsonl"
-    path.write_text("".join(correction_line(one) + "\n" for one in said))
-    told = fo1("calibrate", tmp_path / "routed", "--gold", path, "--out", tmp_path / "C2.json")
-    figures = told["kinds"]["brief_caption"]
+    path.write_text("".join(correction_line(verdict) + "\n" for verdict in verdicts))
+    report = fo1("calibrate", tmp_path / "routed", "--gold", path, "--out", tmp_path / "C2.json")
+    figures = report["kinds"]["brief_caption"]
     assert figures["scope"] == "accepted_before"
-    certifying = [one.image_id for one in said if one.lane == "audit" and is_held_out(one.image_id, seed=0)]
-    assert 0 < figures["certified_labels"] == len(certifying) < sum(one.lane == "audit" for one in said)
-    # What people reviewed in a certifying image is like what certifies there: it trains nothing.
-    assert figures["labels"] == sum(one.image_id not in certifying for one in said)
+    audited = [verdict.image_id for verdict in verdicts if verdict.lane == "audit"]
+    certifying = [image_id for image_id in audited if is_held_out(image_id, seed=0)]
+    assert 0 < figures["certified_labels"] == len(certifying) < len(audited)
+    # Reviewed labels depend on the certifying labels of their image, so they are not fitted on.
+    assert figures["labels"] == sum(verdict.image_id not in certifying for verdict in verdicts)

@@ -1,12 +1,13 @@
-"""Decisions: thresholds, audit, budget and reasons; the same whatever the order; people's labels stay."""
+"""Decisions by thresholds, audit and budget, with reasons; independent of order; people's labels stay."""
 
 import numpy as np
 import pytest
 from made_up_labels import made_row
 
-from fo1_data.confidence.reasons import reasons_for
+from fo1_data.confidence.reasons import FAULT_TEXTS, REASON_TEXTS, reasons_for
 from fo1_data.confidence.review_plan import ReviewPlan, rank_of_trust
 from fo1_data.confidence.routing import BEYOND_BUDGET, DRAWN, Router
+from fo1_data.confidence.signal_columns import describe_columns, signal_matrix
 from fo1_data.confidence.signals import SIGNALS
 from fo1_data.dataset.human_labels import confirmed, made_stale
 from schemas.calibration import Acceptance, RoutingSettings
@@ -20,13 +21,13 @@ def scored_rows(count: int = 40) -> list[ImageRow]:
     rows = [made_row(number) for number in range(count)]
     for row in rows:
         for label in row.all_labels():
-            values = {one.name: one.value for one in label.signals}
+            values = {signal.name: signal.value for signal in label.signals}
             label.confidence = float(np.float32(1 / (1 + np.exp(-values["logprob_mean"] - 2))))
     return rows
 
 
-def guarded(threshold: float | None = 0.7, most: int = 10, **more: object) -> Router:
-    router = Router(RoutingSettings(max_error=0.1, **more), None, [])
+def guarded(threshold: float | None = 0.7, most: int = 10, **settings: object) -> Router:
+    router = Router(RoutingSettings(max_error=0.1, **settings), None, [])
     rule = Acceptance(threshold=threshold, most_labels=most, told="nothing can be accepted: why")
     router.acceptances = {BRIEF: rule, LabelKind.GROUND: rule}
     return router
@@ -50,7 +51,7 @@ def decisions(rows: list[ImageRow]) -> dict[str, list[Decision | None]]:
     return {row.image_id: [label.decision for label in row.all_labels()] for row in rows}
 
 
-def test_a_threshold_accepts_from_it_on_and_says_why_not() -> None:
+def test_labels_from_the_threshold_on_are_accepted_and_all_have_reasons() -> None:
     rows = scored_rows()
     for row in rows:
         guarded().decide(row)
@@ -82,25 +83,27 @@ def test_no_rule_accepts_nothing_and_an_uncalibrated_label_is_reviewed() -> None
     assert "not calibrated" in label.reasons[-1]
 
 
-def test_of_one_image_only_the_surest_are_guaranteed() -> None:
+def test_only_the_surest_labels_of_an_image_are_guaranteed() -> None:
     row = scored_rows(1)[0]
     guarded(threshold=0.0, most=2).decide(row)
-    taken = [label for region in row.regions for label in region.labels if label.decision is Decision.ACCEPT]
-    left = [label for region in row.regions for label in region.labels if label.decision is Decision.REVIEW]
-    assert len(taken) == 2
-    assert min(label.confidence for label in taken) >= max(label.confidence for label in left)  # type: ignore[type-var]
-    assert "the guarantee covers no more" in left[0].reasons[-1]
+    labels = [label for region in row.regions for label in region.labels]
+    accepted = [label for label in labels if label.decision is Decision.ACCEPT]
+    reviewed = [label for label in labels if label.decision is Decision.REVIEW]
+    assert len(accepted) == 2
+    lowest, highest = min(label.confidence for label in accepted), max(label.confidence for label in reviewed)  # type: ignore[type-var]
+    assert lowest >= highest  # type: ignore[operator]
+    assert "the guarantee covers no more" in reviewed[0].reasons[-1]
 
 
-def test_where_only_accepted_labels_were_audited_others_stay_in_review() -> None:
+def test_if_only_accepted_labels_were_audited_others_stay_in_review() -> None:
     row = scored_rows(1)[0]
     row.regions[0].labels[0].decision = Decision.REVIEW
     row.regions[1].labels[0].decision = Decision.AUDIT
     router = guarded(threshold=0.0)
     router.acceptances[BRIEF] = router.acceptances[BRIEF].model_copy(update={"only_accepted_before": True})
     router.decide(row)
-    told = [region.labels[0].decision for region in row.regions]
-    assert told == [Decision.REVIEW, Decision.ACCEPT, Decision.REVIEW, Decision.REVIEW]
+    decided = [region.labels[0].decision for region in row.regions]
+    assert decided == [Decision.REVIEW, Decision.ACCEPT, Decision.REVIEW, Decision.REVIEW]
     assert "only accepted labels were audited" in row.regions[0].labels[0].reasons[-1]
 
 
@@ -132,7 +135,7 @@ def test_people_are_not_overruled_and_moved_boxes_stay_in_review() -> None:
     assert row.regions[1].labels[0].decision is Decision.REVIEW
 
 
-def test_among_equals_the_image_with_the_most_different_things_is_reviewed_whole() -> None:
+def test_among_equals_the_image_with_the_most_different_objects_is_reviewed_whole() -> None:
     rows = scored_rows(12)
     for row in rows:
         for region in row.regions:
@@ -144,14 +147,16 @@ def test_among_equals_the_image_with_the_most_different_things_is_reviewed_whole
         region.brief_caption = region.labels[0].text = f"thing {number}"
     size = sum(1 for _ in various.all_labels())
     with_budget(size, rows)
-    asked = [row.image_id for row in rows for label in row.all_labels() if label.decision is Decision.REVIEW]
-    assert asked == [various.image_id] * size
+    reviewed = [
+        row.image_id for row in rows for label in row.all_labels() if label.decision is Decision.REVIEW
+    ]
+    assert reviewed == [various.image_id] * size
 
 
-def test_a_model_with_a_small_feature_is_planned_for_too() -> None:
+def test_a_shorter_region_feature_can_be_planned_with() -> None:
     rows = scored_rows()
     for label in labels_of(rows):
-        label.signals = [one for one in label.signals if one.name not in ("feature_6", "feature_7")]
+        label.signals = [signal for signal in label.signals if signal.name not in ("feature_6", "feature_7")]
     with_budget(17, rows)
     assert [label.decision for label in labels_of(rows)].count(Decision.REVIEW) == 17
 
@@ -160,12 +165,12 @@ def test_a_model_with_a_small_feature_is_planned_for_too() -> None:
 def test_a_budget_is_spent_in_full_and_no_more(budget: float, expected: int) -> None:
     rows = scored_rows()
     with_budget(budget, rows)
-    told = [label.decision for label in labels_of(rows)]
-    assert told.count(Decision.REVIEW) == expected
-    assert told.count(Decision.ACCEPT) == len(told) - expected
+    decided = [label.decision for label in labels_of(rows)]
+    assert decided.count(Decision.REVIEW) == expected
+    assert decided.count(Decision.ACCEPT) == len(decided) - expected
 
 
-def test_a_budget_chooses_alike_in_every_order_of_rows() -> None:
+def test_the_choice_of_a_budget_does_not_depend_on_the_order_of_rows() -> None:
     rows, again = scored_rows(), scored_rows()[::-1]
     with_budget(30, rows)
     with_budget(30, again)
@@ -188,14 +193,14 @@ def test_copies_of_one_mistake_do_not_fill_the_budget() -> None:
             copied = number % 2 == 0
             label.text = "same thing" if copied else f"thing {number} {region.index}"
             label.confidence = 0.5 if copied else 0.55
-            label.signals = [Signal(name=f"feature_{place}", value=1.0) for place in range(8)]
+            label.signals = [Signal(name=f"feature_{coordinate}", value=1.0) for coordinate in range(8)]
         row.groundings = []
     with_budget(20, rows)
     texts = [label.text for label in labels_of(rows) if label.decision is Decision.REVIEW]
     assert len(set(texts)) > 15
 
 
-def test_with_a_guarantee_the_budget_goes_to_what_it_does_not_accept() -> None:
+def test_with_a_guarantee_the_budget_goes_to_labels_that_it_does_not_accept() -> None:
     rows = scored_rows()
     router = guarded(threshold=0.7, review_budget=12)
     with_budget(12, rows, router)
@@ -205,44 +210,40 @@ def test_with_a_guarantee_the_budget_goes_to_what_it_does_not_accept() -> None:
     assert all(label.confidence is not None and label.confidence < 0.7 for label in review)
 
 
-def test_a_cold_start_ranks_by_token_probability_and_says_so() -> None:
+def test_without_a_calibration_token_probabilities_rank_and_the_reason_says_so() -> None:
     rows = [made_row(number) for number in range(40)]
     with_budget(40, rows)
 
-    def mean(wanted: Decision) -> float:
-        found = [label for label in labels_of(rows) if label.decision is wanted]
-        return float(np.mean([label.signals[0].value for label in found]))
+    def mean_logprob(decision: Decision) -> float:
+        decided = [label for label in labels_of(rows) if label.decision is decision]
+        return float(np.mean([label.signals[0].value for label in decided]))
 
-    assert mean(Decision.REVIEW) < mean(Decision.ACCEPT)
-    told = next(label for label in labels_of(rows) if label.decision is Decision.REVIEW)
-    assert "not calibrated" in told.reasons[-1]
-    assert told.confidence is None
+    assert mean_logprob(Decision.REVIEW) < mean_logprob(Decision.ACCEPT)
+    reviewed = next(label for label in labels_of(rows) if label.decision is Decision.REVIEW)
+    assert "not calibrated" in reviewed.reasons[-1]
+    assert reviewed.confidence is None
 
 
-def test_ranks_rise_with_every_signal_and_missing_ones_are_left_out() -> None:
+def test_ranks_rise_with_every_signal_and_missing_signals_are_left_out() -> None:
     signals = np.array([[0.0, 1.0], [1.0, 2.0], [2.0, np.nan], [np.nan, np.nan]])
     ranks = rank_of_trust(signals)
     assert ranks[0] < ranks[1] < ranks[2]
     assert ranks[3] == 0.5
 
 
-def test_every_signal_with_a_direction_has_words_for_reviewers() -> None:
-    from fo1_data.confidence.reasons import ALWAYS, SAYS
-
-    directed = {name for name, meaning in SIGNALS.items() if meaning.direction}
-    assert directed <= set(SAYS) | set(ALWAYS)
+def test_every_signal_with_a_direction_has_a_text_for_reviewers() -> None:
+    directed = {name for name, spec in SIGNALS.items() if spec.direction}
+    assert directed <= set(REASON_TEXTS) | set(FAULT_TEXTS)
 
 
 def test_reasons_name_the_worst_signals_of_a_label() -> None:
-    from fo1_data.confidence.signal_columns import describe_columns, signal_matrix
-
     tables = [{"logprob_min": -0.1 * n, "absence_agreement": 0.9 + 0.001 * n} for n in range(50)]
     names = ["absence_agreement", "logprob_min"]
     columns = describe_columns(signal_matrix(tables, names), names, np.ones(50, dtype=bool))
     doubtful = {"logprob_min": -90.0, "absence_agreement": 0.1, "min_token_position": 1.0}
-    found = reasons_for(doubtful, columns, "red striped square")
-    assert "low token probability at “striped”" in found
-    assert "phrase may be absent" in found
+    reasons = reasons_for(doubtful, columns, "red striped square")
+    assert "low token probability at “striped”" in reasons
+    assert "phrase may be absent" in reasons
     assert "phrase may be present after all" in reasons_for(doubtful, columns, "x", absent=True)
     assert reasons_for({"truncated": 1.0}, [], "x") == ["the answer was cut off at the token limit"]
     assert reasons_for(tables[20], columns, "x") == []
