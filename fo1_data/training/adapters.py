@@ -1,5 +1,7 @@
-"""Low-rank adapters of the language model: small matrices train, its own weights stay (LoRA, Hu et al.,
-arXiv 2106.09685), by peft. A checkpoint is written with the adapters added in: it loads like any other.
+"""Low-rank adapters (LoRA) of the language model, by peft: small matrices train, its own weights stay.
+
+A checkpoint is written with the adapters merged into the weights, so it loads like any other.
+LoRA: Hu et al., arXiv 2106.09685.
 """
 
 from typing import Any
@@ -10,14 +12,14 @@ from torch import Tensor, nn
 from fo1_data.errors import ConfigError
 
 _PROJECTIONS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
-_OWN = ".base_layer."
+_BASE_LAYER = ".base_layer."
 _ADAPTER = ".lora_"
 
 
 def add_adapters(language_model: nn.Module, rank: int) -> None:
-    """Put an adapter of a rank, scaled by 2, beside every projection of all layers; they begin as nothing.
+    """Add an adapter of a rank, scaled by 2, to every projection of all layers; its initial effect is zero.
 
-    Raises ConfigError where peft is not installed.
+    Raises ConfigError if peft is not installed.
     """
     try:
         from peft import LoraConfig, inject_adapter_in_model
@@ -28,22 +30,22 @@ def add_adapters(language_model: nn.Module, rank: int) -> None:
 
 
 def is_adapter(name: str) -> bool:
-    """Whether a parameter, by its name, is an adapter's."""
+    """Whether a parameter name belongs to an adapter."""
     return _ADAPTER in name
 
 
 @torch.no_grad()
 def merged_weights(model: nn.Module) -> dict[str, Tensor]:
-    """The model's weights by the names they have without adapters, which are added in (on the CPU)."""
+    """The model's weights under their names without adapters; merged weights are on the CPU."""
     modules: dict[str, Any] = dict(model.named_modules())
-    found: dict[str, Tensor] = {}
+    weights: dict[str, Tensor] = {}
     for name, weight in model.named_parameters():
-        owner, is_adapted, leaf = name.partition(_OWN)
+        owner, is_adapted, leaf = name.partition(_BASE_LAYER)
         if not is_adapted:
-            found |= {} if is_adapter(name) else {name: weight}
+            weights |= {} if is_adapter(name) else {name: weight}
         elif leaf == "weight":
-            whole = weight + modules[owner].get_delta_weight("default").to(weight.dtype)
-            found[f"{owner}.weight"] = whole.cpu()
+            merged = weight + modules[owner].get_delta_weight("default").to(weight.dtype)
+            weights[f"{owner}.weight"] = merged.cpu()
         else:
-            found[f"{owner}.{leaf}"] = weight
-    return found
+            weights[f"{owner}.{leaf}"] = weight
+    return weights

@@ -1,9 +1,11 @@
-"""Several questions about an image in one sequence: the prefix once, then every question with its answer.
+"""Packing of several questions about an image into one sequence: the prefix, then questions with answers.
 
-A token sees the prefix and what precedes it in its own question, nothing of other questions; each
-question's positions go on from the prefix. So the packed loss is that of asking each question alone.
+A token attends to the prefix and to earlier tokens of its own question, not to other questions; the positions
+of each question continue from the prefix. So the packed loss equals that of each question in a sequence of
+its own.
 
-Shapes: P prefix length, S length of all questions together, L = P + S, B images, D width.
+Shapes: B images, P prefix length, S length of all questions and answers of an image, L = P + S, D width,
+H heads, E head width, V vocabulary.
 """
 
 from collections.abc import Sequence
@@ -18,18 +20,18 @@ from fo1_data.model.modeling import Fo1Model
 from fo1_data.model.prompts import PromptTokenizer
 from fo1_data.model.region_fusion import PromptEmbeds
 from fo1_data.model.rotary import cos_sin
-from fo1_data.training.samples.questions import Question
+from fo1_data.training.samples.questions import TrainingQuestion
 
 IGNORED = -100
 
 
 @dataclass(frozen=True)
 class PackedQuestions:
-    """The questions of one image. All (S,) int64.
+    """The questions of one image. All (S,) int64, `weights` (S,) float32.
 
-    ids: tokens; offsets: position of each after the prefix; owner: which question it belongs to;
-    targets: the token that must follow, IGNORED where the answer does not decide it; weights: (S,) float32,
-    how much each token's question counts (None: once).
+    ids: tokens; offsets: position of each token after the prefix; owner: the number of its question;
+    targets: the next token if it belongs to an answer, else IGNORED; weights: the loss weight of each token's
+    question (None: all 1).
     """
 
     ids: Tensor
@@ -39,20 +41,22 @@ class PackedQuestions:
     weights: Tensor | None = None
 
     def token_weights(self) -> Tensor:
-        """(S,) what each token counts."""
+        """(S,) float32 loss weight of each token."""
         return self.weights if self.weights is not None else torch.ones(len(self.ids))
 
     @property
     def total(self) -> float:
-        """What all answer tokens count together."""
+        """Sum of the loss weights of all answer tokens."""
         return float(self.token_weights()[self.targets != IGNORED].sum())
 
 
 def pack_questions(
-    tokenizer: PromptTokenizer, questions: Sequence[Question], weights: Sequence[float] | None = None
+    tokenizer: PromptTokenizer, questions: Sequence[TrainingQuestion], weights: Sequence[float] | None = None
 ) -> PackedQuestions:
-    """Tokenise questions and answers; the loss counts answers and the end of the turn only, each question
-    by its weight."""
+    """Tokenise questions and answers of an image.
+
+    The targets are the answers and the end of the turn. `weights`: loss weight of each question.
+    """
     ids: list[int] = []
     offsets: list[int] = []
     owner: list[int] = []
@@ -65,13 +69,13 @@ def pack_questions(
         offsets += range(len(tail) + len(answer) - 1)
         owner += [number] * (len(tail) + len(answer) - 1)
         targets += [IGNORED] * (len(tail) - 1) + answer
-    each = None if weights is None else torch.tensor([weights[number] for number in owner])
+    token_weights = None if weights is None else torch.tensor([weights[number] for number in owner])
     return PackedQuestions(
         torch.tensor(ids, dtype=torch.long),
         torch.tensor(offsets, dtype=torch.long),
         torch.tensor(owner, dtype=torch.long),
         torch.tensor(targets, dtype=torch.long),
-        each,
+        token_weights,
     )
 
 
@@ -81,83 +85,92 @@ def _encode(tokenizer: PromptTokenizer, text: str) -> list[int]:
 
 @dataclass(frozen=True)
 class PackedBatch:
-    """Sequences of several images, padded at the end.
+    """Sequences of several images, padded at the end to the longest length L.
 
-    embeds: (B, L, D); positions: (3, B, L); visible: (B, L, L) bool; targets: (B, L);
-    prefix_lengths: (B,); weights: (B, L) float32.
+    positions: M-RoPE positions (time, row, column); visible: bool, which tokens (last axis) each token
+    attends to; prefix_lengths: of each image; weights: float32 loss weights.
     """
 
-    embeds: Tensor
-    positions: Tensor
-    visible: Tensor
-    targets: Tensor
+    embeds_BLD: Tensor
+    positions_3BL: Tensor
+    visible_BLL: Tensor
+    targets_BL: Tensor
     prefix_lengths: list[int]
-    weights: Tensor
+    weights_BL: Tensor
 
 
 def pack_batch(
     model: Fo1Model, prefixes: Sequence[PromptEmbeds], packed: Sequence[PackedQuestions]
 ) -> PackedBatch:
     """Join prefixes and questions; differentiable through the prefixes and the token embeddings."""
-    lengths = [len(prefix.embeds) + len(one.ids) for prefix, one in zip(prefixes, packed, strict=True)]
+    lengths = [
+        len(prefix.embeds) + len(questions.ids) for prefix, questions in zip(prefixes, packed, strict=True)
+    ]
     longest = max(lengths)
     embeds, positions, visible, targets, weights = [], [], [], [], []
-    for prefix, one, length in zip(prefixes, packed, lengths, strict=True):
-        tail = model.embed_tokens(one.ids.to(model.device))
-        joined = torch.cat([prefix.embeds, tail])
-        embeds.append(functional.pad(joined, (0, 0, 0, longest - length)))
-        after = (prefix.next_position + one.offsets).expand(3, -1)
-        positions.append(functional.pad(torch.cat([prefix.positions, after], dim=1), (0, longest - length)))
-        visible.append(_visible(len(prefix.embeds), one.owner, longest))
-        start = torch.full((len(prefix.embeds),), IGNORED)
-        targets.append(functional.pad(torch.cat([start, one.targets]), (0, longest - length), value=IGNORED))
-        weights.append(functional.pad(one.token_weights(), (len(prefix.embeds), longest - length)))
+    for prefix, questions, length in zip(prefixes, packed, lengths, strict=True):
+        prefix_length, padding = len(prefix.embeds), longest - length
+        tail = model.embed_tokens(questions.ids.to(model.device))
+        embeds.append(functional.pad(torch.cat([prefix.embeds, tail]), (0, 0, 0, padding)))
+        tail_positions = (prefix.next_position + questions.offsets).expand(3, -1)
+        positions.append(functional.pad(torch.cat([prefix.positions, tail_positions], dim=1), (0, padding)))
+        visible.append(_visible_tokens(prefix_length, questions.owner, longest))
+        prefix_targets = torch.full((prefix_length,), IGNORED)
+        joined_targets = torch.cat([prefix_targets, questions.targets])
+        targets.append(functional.pad(joined_targets, (0, padding), value=IGNORED))
+        weights.append(functional.pad(questions.token_weights(), (prefix_length, padding)))
     return PackedBatch(
-        embeds=torch.stack(embeds),
-        positions=torch.stack(positions, dim=1).to(model.device),
-        visible=torch.stack(visible).to(model.device),
-        targets=torch.stack(targets).to(model.device),
+        embeds_BLD=torch.stack(embeds),
+        positions_3BL=torch.stack(positions, dim=1).to(model.device),
+        visible_BLL=torch.stack(visible).to(model.device),
+        targets_BL=torch.stack(targets).to(model.device),
         prefix_lengths=[len(prefix.embeds) for prefix in prefixes],
-        weights=torch.stack(weights).to(model.device),
+        weights_BL=torch.stack(weights).to(model.device),
     )
 
 
-def _visible(prefix_length: int, owner: Tensor, longest: int) -> Tensor:
-    """(longest, longest) bool: which tokens each token sees. Padding sees itself, so that no row is empty."""
-    padding = longest - prefix_length - len(owner)
-    owners = torch.cat([torch.full((prefix_length,), -1), owner, torch.full((padding,), -2)])
-    causal = torch.ones(longest, longest, dtype=torch.bool).tril()
-    same = owners[:, None] == owners[None]
-    of_prefix = (owners == -1)[None] & (owners >= -1)[:, None]
-    return causal & (same | of_prefix)
+def _visible_tokens(prefix_length: int, owner_S: Tensor, longest: int) -> Tensor:
+    """(L, L) bool with L = `longest`: which tokens each token attends to.
+
+    Padding attends to itself, so that no row is empty.
+    """
+    padding = longest - prefix_length - len(owner_S)
+    owner_L = torch.cat([torch.full((prefix_length,), -1), owner_S, torch.full((padding,), -2)])
+    causal_LL = torch.ones(longest, longest, dtype=torch.bool).tril()
+    same_question_LL = owner_L[:, None] == owner_L[None]
+    prefix_LL = (owner_L == -1)[None] & (owner_L >= -1)[:, None]
+    return causal_LL & (same_question_LL | prefix_LL)
 
 
-class Observer:
-    """Looks on while the decoder runs; the base looks at nothing."""
+class AttentionObserver:
+    """Sees the queries and keys of every layer while the decoder runs; this base class ignores them."""
 
-    def attention(self, layer: int, queries: Tensor, keys: Tensor, visible: Tensor) -> None:
-        """Rotated queries and keys (B, H, L, E) of a layer."""
+    def attention(self, layer: int, queries_BHLE: Tensor, keys_BHLE: Tensor, visible_BLL: Tensor) -> None:
+        """Called by each layer with its queries and keys after rotary embedding."""
 
 
 def decode_packed(
-    model: Fo1Model, batch: PackedBatch, observer: Observer | None = None, recompute: bool = False
+    model: Fo1Model, batch: PackedBatch, observer: AttentionObserver | None = None, recompute: bool = False
 ) -> Tensor:
-    """Normed states (B, L, D); `recompute` trades time for memory on the way back."""
-    num, length = batch.embeds.shape[:2]
+    """Run the decoder; returns normed states (B, L, D).
+
+    `recompute`: compute activations again in the backward pass (less memory, more time).
+    """
+    num_images, length = batch.embeds_BLD.shape[:2]
     rotary = model.language_model.rotary_emb
-    cos, sin = cos_sin(batch.positions.flatten(1), rotary.inv_freq, model.config.text.mrope_section)
-    mask = batch.visible[:, None]
+    cos, sin = cos_sin(batch.positions_3BL.flatten(1), rotary.inv_freq, model.config.text.mrope_section)
+    mask = batch.visible_BLL[:, None]
 
     def attend(layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         queries, keys, values = (part.transpose(1, 2) for part in (queries, keys, values))
         if observer is not None:
-            observer.attention(layer, queries, keys, batch.visible)
+            observer.attention(layer, queries, keys, batch.visible_BLL)
         grouped = queries.shape[1] != keys.shape[1]
         attended = functional.scaled_dot_product_attention(queries, keys, values, mask, enable_gqa=grouped)
         return attended.transpose(1, 2)
 
-    tables = (cos.view(num, length, -1), sin.view(num, length, -1))
-    states = run_decoder(model.language_model, batch.embeds, *tables, attend, recompute=recompute)
+    tables = (cos.view(num_images, length, -1), sin.view(num_images, length, -1))
+    states = run_decoder(model.language_model, batch.embeds_BLD, *tables, attend, recompute=recompute)
     if states is None:
         raise RuntimeError("the decoder returned no states")
     return states
@@ -165,19 +178,19 @@ def decode_packed(
 
 def answer_loss(
     model: Fo1Model,
-    states: Tensor,
-    targets: Tensor,
-    token_weights: Tensor | None = None,
-    weights: Tensor | None = None,
+    states_BLD: Tensor,
+    targets_BL: Tensor,
+    weights_V: Tensor | None = None,
+    weights_BL: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Summed cross-entropy over all answer tokens of a batch, and their number.
+    """Sum of the weighted cross-entropies of all answer tokens of a batch, and the sum of their weights.
 
-    With `token_weights` (V,) each target counts by its token's weight, with `weights` (B, L) by its place,
-    in both sums.
+    The weight of a target is its token's (`weights_V`) times its position's (`weights_BL`); None: all 1.
     """
-    counted = targets != IGNORED
-    wanted = targets[counted]
-    logits = model.logits(states[counted]).float()
-    each = token_weights[wanted] if token_weights is not None else torch.ones(len(wanted)).to(logits)
-    each = each * weights[counted].to(each) if weights is not None else each
-    return (functional.cross_entropy(logits, wanted, reduction="none") * each).sum(), each.sum()
+    is_answer = targets_BL != IGNORED
+    targets = targets_BL[is_answer]
+    logits = model.logits(states_BLD[is_answer]).float()
+    weights = weights_V[targets] if weights_V is not None else torch.ones(len(targets)).to(logits)
+    if weights_BL is not None:
+        weights = weights * weights_BL[is_answer].to(weights)
+    return (functional.cross_entropy(logits, targets, reduction="none") * weights).sum(), weights.sum()

@@ -1,9 +1,9 @@
-"""Which weights a stage trains.
+"""The weights that each training stage trains.
 
 Stage 1, region-language alignment: the region encoder, the projectors, and the embeddings of the tokens
 that VLM-FO1 adds (region indices and grounding marks); everything else is frozen. Stage 2, perception
-instruction tuning: the language model with all its embeddings, or adapters of it, and chosen parts of the
-auxiliary encoder, too. (VLM-FO1, arXiv 2509.25916, section 4.)
+instruction tuning: also the language model with all its embeddings, or adapters of it, and chosen parts of
+the auxiliary encoder. (VLM-FO1, arXiv 2509.25916, section 4.)
 """
 
 import torch
@@ -16,7 +16,7 @@ from fo1_data.training.adapters import add_adapters, is_adapter
 from fo1_data.training.settings import Stage, TrainConfig
 
 _EMBEDDINGS = "language_model.embed_tokens.weight"
-_HEAD = "lm_head.weight"  # there where it is not the embeddings
+_HEAD = "lm_head.weight"  # only if it is not tied to the embeddings
 _STAGE_1 = ("region_encoder.", "region_projector.", "image_projector.", _EMBEDDINGS, _HEAD)
 _NEW_TOKENS = ("<ground>", "</ground>", "<objects>", "</objects>")
 
@@ -24,44 +24,44 @@ _NEW_TOKENS = ("<ground>", "</ground>", "<objects>", "</objects>")
 def choose_parameters(
     model: Fo1Model, tokenizer: PromptTokenizer, stage: Stage, config: TrainConfig
 ) -> dict[str, nn.Parameter]:
-    """Freeze what the stage leaves alone and return what it trains, by name.
+    """Freeze the weights that the stage does not train, add adapters if set, and return the trained weights.
 
-    In stage 1, and with adapters, the rows of old tokens get no gradient, so that they stay as they are to
-    the bit. Adds the adapters. Raises ConfigError where an auxiliary part names nothing, or stage 1 is to
-    train adapters.
+    In stage 1, and with adapters, the embedding rows of the original tokens get no gradient, so they stay
+    unchanged to the bit. Raises ConfigError if an auxiliary part matches no weight, or if adapters are set
+    for stage 1.
     """
     if stage == 1 and config.lora_rank:
-        raise ConfigError("lora_rank is for stage 2: stage 1 leaves the language model as it is")
-    wanted: tuple[str, ...] = _STAGE_1
+        raise ConfigError("lora_rank is for stage 2: stage 1 does not train the language model")
+    prefixes: tuple[str, ...] = _STAGE_1
     if stage == 2:
-        wanted += _auxiliary(model, config)
+        prefixes += _auxiliary_prefixes(model, config)
         if config.lora_rank:
             add_adapters(model.language_model, config.lora_rank)
         else:
-            wanted += ("language_model.",)
+            prefixes += ("language_model.",)
     for name, parameter in model.named_parameters():
-        parameter.requires_grad_(name.startswith(wanted) or is_adapter(name))
+        parameter.requires_grad_(name.startswith(prefixes) or is_adapter(name))
     if stage == 1 or config.lora_rank:
         rows = torch.zeros(model.config.text.vocab_size, 1)
         rows[new_token_ids(tokenizer)] = 1
-        _only_rows(model.language_model.embed_tokens.weight, rows)
+        _train_rows(model.language_model.embed_tokens.weight, rows)
         if not model.config.text.tie_word_embeddings:
-            _only_rows(model.lm_head.weight, rows)
+            _train_rows(model.lm_head.weight, rows)
     return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 
 def new_token_ids(tokenizer: PromptTokenizer) -> list[int]:
-    """Ids of the tokens that VLM-FO1 adds to its language model's."""
+    """Ids of the tokens that VLM-FO1 adds to the vocabulary of its language model."""
     marks: list[int] = tokenizer.tokenizer.convert_tokens_to_ids(list(_NEW_TOKENS))  # type: ignore[assignment]
     return [*tokenizer.special.regions, *marks]
 
 
-def decayed(name: str, parameter: nn.Parameter) -> bool:
+def is_decayed(name: str, parameter: nn.Parameter) -> bool:
     """Whether weight decay applies: to matrices and kernels, not to norms, biases and embeddings."""
     return parameter.ndim > 1 and name not in (_EMBEDDINGS, _HEAD)
 
 
-def _auxiliary(model: Fo1Model, config: TrainConfig) -> tuple[str, ...]:
+def _auxiliary_prefixes(model: Fo1Model, config: TrainConfig) -> tuple[str, ...]:
     names = [name for name, _ in model.named_parameters() if name.startswith("vision_tower_aux.")]
     parts = tuple(f"vision_tower_aux.{part}" for part in config.auxiliary_parts)
     for part in parts:
@@ -70,5 +70,6 @@ def _auxiliary(model: Fo1Model, config: TrainConfig) -> tuple[str, ...]:
     return parts
 
 
-def _only_rows(weight: Tensor, rows: Tensor) -> None:
+def _train_rows(weight: Tensor, rows: Tensor) -> None:
+    """Multiply the gradient of `weight` (V, D) by `rows` (V, 1), 1 for the rows to train."""
     weight.register_hook(lambda gradient: gradient * rows.to(gradient))

@@ -16,8 +16,8 @@ from fo1_data.benchmarks import reading_speed
 from fo1_data.corpus.images import InputLimits
 from fo1_data.dataset.versions.publish import publish
 from fo1_data.errors import DatasetError
-from fo1_data.training.samples.row_groups import HeldGroups, lane_order, list_row_groups
-from fo1_data.training.samples.source import ExampleSource
+from fo1_data.training.samples.row_groups import GroupCache, lane_order, list_row_groups
+from fo1_data.training.samples.source import open_source
 from fo1_data.training.samples.stream import SampleStream
 from fo1_data.training.workers import Workers
 
@@ -115,11 +115,11 @@ def test_a_lane_reads_its_own_row_groups_and_holds_few(published):
     read = [{g for g, _ in lane_order(sizes, 4, 0, 0, share).tolist()} for share in shares]
     assert len(read[0]) == len(read[1]) == 10
     assert not read[0] & read[1]
-    held = HeldGroups(lambda group: group, 3)
+    cache = GroupCache(lambda group: group, 3)
     most = 0
     for group, _ in lane_order(sizes, 2, 0, 0, shares[0]).tolist():
-        assert held[group] == group
-        most = max(most, len(held))
+        assert cache[group] == group
+        most = max(most, len(cache))
     assert most == 3
 
 
@@ -184,11 +184,11 @@ def test_limits_hold_and_damage_is_told(published, tmp_path):
         with pytest.raises(DatasetError, match="cannot be read|damaged"):
             reading()
     file.write_bytes(data[:-20])
-    for reading in (SampleStream, ExampleSource):
+    for reading in (SampleStream, open_source):
         with pytest.raises(DatasetError, match="cannot be read"):
             reading([str(broken)])
 
 
 def read_all(address):
-    source = ExampleSource([address])
+    source = open_source([address])
     return [source.at(place) for place in range(len(source))]

@@ -20,10 +20,10 @@ from fo1_data.model.prompts import own_question
 from fo1_data.proposals.proposer import Proposals
 from fo1_data.synthetic.gold import gold_of
 from fo1_data.synthetic.scenes import make_scene
-from fo1_data.training.samples.open_examples import Example, open_example, show
+from fo1_data.training.samples.open_examples import TrainingExample, make_prompt_view, open_example
 from fo1_data.training.samples.questions import draw_questions
-from fo1_data.training.samples.row_gold import read_row
-from fo1_data.training.samples.source import ExampleSource
+from fo1_data.training.samples.row_gold import row_to_gold
+from fo1_data.training.samples.source import open_source
 from fo1_data.training.settings import TrainConfig
 from schemas.corpus import CorpusAnswer, CorpusExample, CorpusImage, CorpusRegion
 from schemas.corrections import Correction
@@ -124,22 +124,22 @@ def answered_row(model, tmp_path):
 
 
 def test_both_are_trained_on_in_the_form_they_are_asked_in(answered_row):
-    gold = read_row(answered_row)[0]
+    gold = row_to_gold(answered_row)[0]
     assert gold.examples == [CorpusExample(region_index=0, region_indices=[1, 2])]
-    image, entry = open_example(Example(gold, "oriented"), InputLimits())
-    shown = show(image.rgb, entry, {}, np.random.default_rng(0), TrainConfig(box_jitter=0))
-    indices = list(range(len(shown.boxes_xyxy)))
-    drawn = draw_questions(shown.known, indices, np.random.default_rng(0), 50)
-    example = next(one for one in drawn if one.kind is LabelKind.VISUAL_EXAMPLE)
-    boxes = [region.box_xyxy for region in shown.known.regions]
-    wanted = {answered_row.regions[place].box_xyxy for place in (1, 2)}
-    assert {boxes[place] for place in example.named} == wanted
-    assert boxes[example.asked] == answered_row.regions[0].box_xyxy
-    told = {one.text: one.answer for one in drawn if one.kind is LabelKind.ASK}
-    place = boxes.index(answered_row.regions[1].box_xyxy)
-    assert told[f"What is <region{place}>?"] == "<think>it glows</think><answer>red</answer>"
-    assert told["How many?"] == "four"
-    assert parse_reasoned(told[f"What is <region{place}>?"]) == ("red", "it glows")
+    image, entry = open_example(TrainingExample(gold, "oriented"), InputLimits())
+    view = make_prompt_view(image.rgb, entry, {}, np.random.default_rng(0), TrainConfig(box_jitter=0))
+    indices = list(range(len(view.boxes_xyxy)))
+    questions = draw_questions(view.labels, indices, np.random.default_rng(0), 50)
+    example = next(question for question in questions if question.kind is LabelKind.VISUAL_EXAMPLE)
+    boxes = [region.box_xyxy for region in view.labels.regions]
+    expected = {answered_row.regions[index].box_xyxy for index in (1, 2)}
+    assert {boxes[position] for position in example.answer_boxes} == expected
+    assert boxes[example.subject] == answered_row.regions[0].box_xyxy
+    answers = {question.text: question.answer for question in questions if question.kind is LabelKind.ASK}
+    position = boxes.index(answered_row.regions[1].box_xyxy)
+    assert answers[f"What is <region{position}>?"] == "<think>it glows</think><answer>red</answer>"
+    assert answers["How many?"] == "four"
+    assert parse_reasoned(answers[f"What is <region{position}>?"]) == ("red", "it glows")
 
 
 def test_both_are_exported_and_follow_a_moved_region(answered_row):
@@ -163,7 +163,7 @@ def test_gold_lines_carry_answers_and_examples(tmp_path):
         "examples": [{"region_index": 0, "region_indices": [1]}],
     }
     (tmp_path / "g.jsonl").write_text(json.dumps(line) + "\n")
-    source = ExampleSource([str(tmp_path / "g.jsonl")])
+    source = open_source([str(tmp_path / "g.jsonl")])
     assert len(source) == 1
     example = source.at(0)
     assert example.entry.answers == [CorpusAnswer(question="What is {region}?", answer="a", region_index=1)]

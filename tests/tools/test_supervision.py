@@ -8,7 +8,7 @@ pytest.importorskip("torch")
 
 from fo1_data.model.checkpoint import load_checkpoint
 from fo1_data.training.packing import pack_questions
-from fo1_data.training.samples.questions import Question, phrase_question
+from fo1_data.training.samples.questions import TrainingQuestion, phrase_question
 from schemas.corpus import CorpusPhrase
 from tools.fo1_tiny import supervision
 from tools.fo1_tiny.supervision import Looks, plan_looks
@@ -23,7 +23,7 @@ def tokenizer():
     return load_checkpoint("fo1-tiny").tokenizer
 
 
-def planned(tokenizer, question: Question) -> tuple[dict[tuple[int, int], Looks], list[int]]:
+def planned(tokenizer, question: TrainingQuestion) -> tuple[dict[tuple[int, int], Looks], list[int]]:
     packed = pack_questions(tokenizer, [question])
     looks = plan_looks(tokenizer, [[question]], [packed], [FEATURE_ROWS], [PREFIX_LENGTH])
     return looks, packed.targets.tolist()

@@ -1,4 +1,4 @@
-"""Adapters in the place of the language model's weights: few train, the checkpoint is like any other."""
+"""Adapters train few weights, and the checkpoint loads like any other."""
 
 import pytest
 import torch
@@ -7,7 +7,7 @@ from fo1_data.errors import ConfigError
 from fo1_data.model.checkpoint import describe, load_checkpoint
 from fo1_data.synthetic.gold import write_scenes
 from fo1_data.training.samples.batches import Batches
-from fo1_data.training.samples.source import ExampleSource
+from fo1_data.training.samples.source import open_source
 from fo1_data.training.settings import TrainConfig, load_train_config
 from fo1_data.training.stages import new_token_ids
 from fo1_data.training.trainer import Trainer, train
@@ -28,10 +28,10 @@ def adapted(scenes, tmp_path_factory):
     return out, train([scenes], 2, "fo1-tiny", out, QUICK)
 
 
-def test_a_checkpoint_holds_what_it_was_trained_from_and_the_adapters_added_in(adapted):
+def test_a_checkpoint_contains_the_base_weights_with_the_adapters_merged_in(adapted):
     out, _ = adapted
-    told = describe(str(out))
-    assert (told["missing"], told["unexpected"], told["wrong_shape"]) == ([], [], [])
+    description = describe(str(out))
+    assert (description["missing"], description["unexpected"], description["wrong_shape"]) == ([], [], [])
     before = dict(load_checkpoint("fo1-tiny").model.named_parameters())
     tokenizer = load_checkpoint("fo1-tiny").tokenizer
     changed = {
@@ -39,11 +39,11 @@ def test_a_checkpoint_holds_what_it_was_trained_from_and_the_adapters_added_in(a
         for name, value in load_checkpoint(str(out)).model.named_parameters()
         if not torch.equal(value, before[name])
     }
-    of_language = {name: one for name, one in changed.items() if name.startswith("language_model.layers.")}
-    assert {name.rsplit(".", 2)[1] for name in of_language} == {
+    in_layers = {name: value for name, value in changed.items() if name.startswith("language_model.layers.")}
+    assert {name.rsplit(".", 2)[1] for name in in_layers} == {
         "q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"
     }  # fmt: skip
-    for name, difference in of_language.items():
+    for name, difference in in_layers.items():
         assert torch.linalg.matrix_rank(difference, rtol=1e-3) <= QUICK.lora_rank, name
     rows = changed["language_model.embed_tokens.weight"].abs().sum(dim=1).nonzero().flatten().tolist()
     assert rows
@@ -52,7 +52,7 @@ def test_a_checkpoint_holds_what_it_was_trained_from_and_the_adapters_added_in(a
 
 def test_the_written_checkpoint_has_the_loss_of_the_adapted_model(scenes, tmp_path):
     trainer = Trainer(load_checkpoint("fo1-tiny"), 2, QUICK)
-    images = Batches(ExampleSource([scenes]), trainer.checkpoint, QUICK).of_step(0)
+    images = Batches(open_source([scenes]), trainer.checkpoint, QUICK).of_step(0)
     first, *_ = [trainer.step(images) for _ in range(3)]
     trainer.save(tmp_path / "out")
     again = Trainer(load_checkpoint(str(tmp_path / "out")), 2, QUICK)
@@ -62,10 +62,10 @@ def test_the_written_checkpoint_has_the_loss_of_the_adapted_model(scenes, tmp_pa
     assert learned < first
 
 
-def test_a_resumed_run_is_an_undisturbed_one(scenes, adapted, tmp_path):
+def test_a_resumed_run_equals_an_uninterrupted_one(scenes, adapted, tmp_path):
     out, document = adapted
     assert document["trained_parameters"] < 0.6 * sum(
-        one.numel() for one in load_checkpoint("fo1-tiny").model.language_model.parameters()
+        weight.numel() for weight in load_checkpoint("fo1-tiny").model.language_model.parameters()
     )
     train([scenes], 2, "fo1-tiny", tmp_path / "halves", QUICK.model_copy(update={"steps": 2}))
     train([scenes], 2, "fo1-tiny", tmp_path / "halves", QUICK)
@@ -73,7 +73,7 @@ def test_a_resumed_run_is_an_undisturbed_one(scenes, adapted, tmp_path):
         assert (tmp_path / "halves" / name).read_bytes() == (out / name).read_bytes()
 
 
-def test_what_does_not_go_together_is_refused(scenes, tmp_path):
+def test_settings_that_exclude_each_other_are_refused(scenes, tmp_path):
     with pytest.raises(ConfigError, match="lora_rank is for stage 2"):
         train([scenes], 1, "fo1-tiny", tmp_path / "out", QUICK)
     settings = tmp_path / "t.toml"
@@ -81,5 +81,5 @@ def test_what_does_not_go_together_is_refused(scenes, tmp_path):
     with pytest.raises(ConfigError, match="lora_rank works with sharding none or optimizer"):
         load_train_config(str(settings))
     train([scenes], 2, "fo1-tiny", tmp_path / "whole", QUICK.model_copy(update={"steps": 1, "lora_rank": 0}))
-    with pytest.raises(ConfigError, match="begun with lora_rank 0, not 4"):
+    with pytest.raises(ConfigError, match="started with lora_rank 0, not 4"):
         train([scenes], 2, "fo1-tiny", tmp_path / "whole", QUICK)

@@ -1,4 +1,4 @@
-"""What rows teach: settled labels only, a person's before a model's, each answer with its own trust."""
+"""Rows as gold: settled labels only, a person's before a model's, each answer with its own trust."""
 
 import tarfile
 from pathlib import Path
@@ -15,9 +15,9 @@ from fo1_data.dataset.human_labels import human_label, with_caption_label
 from fo1_data.dataset.pixels import read_uri
 from fo1_data.errors import InputReject
 from fo1_data.training.samples.negatives import PhraseBook
-from fo1_data.training.samples.open_examples import open_example, row_example, show
-from fo1_data.training.samples.questions import Trust, draw_questions, with_names_as_phrases
-from fo1_data.training.samples.row_gold import read_row
+from fo1_data.training.samples.open_examples import make_prompt_view, open_example, row_to_example
+from fo1_data.training.samples.questions import LabelTrust, draw_questions, with_names_as_phrases
+from fo1_data.training.samples.row_gold import row_to_gold
 from fo1_data.training.settings import TrainConfig
 from schemas.corpus import CorpusImage, CorpusPhrase, CorpusRegion
 from schemas.images import EncodedImage, Grounding
@@ -42,33 +42,33 @@ def row(tmp_path):
     return made.model_copy(update={"groundings": []})
 
 
-def named(gold):
+def phrases_by_text(gold):
     return {phrase.text: phrase.region_indices for phrase in gold.phrases}
 
 
 @pytest.mark.parametrize("person_first", [True, False])
 @pytest.mark.parametrize("spelled", ["dog", "Dog"])
-def test_a_persons_word_on_a_phrase_is_not_displaced_by_a_models(row, person_first, spelled):
+def test_a_persons_label_of_a_phrase_is_not_replaced_by_a_models(row, person_first, spelled):
     parts = [
         pointing(row, "dog", [1, 2], LabelKind.DETECT, by_ada(LabelKind.DETECT, "dog")),
         pointing(row, spelled, [0], LabelKind.GROUND, confidence=0.99),
     ]
     row.groundings = parts if person_first else parts[::-1]
-    gold, trust = read_row(row)
-    assert named(gold) == {"dog": [1, 2]}
+    gold, trust = row_to_gold(row)
+    assert phrases_by_text(gold) == {"dog": [1, 2]}
     assert trust[LabelKind.GROUND, None, "dog"].human
 
 
-def test_of_two_labels_of_models_the_surer_is_believed(row):
+def test_of_two_labels_of_models_the_more_confident_is_taken(row):
     row.groundings = [
         pointing(row, "dog", [0], LabelKind.DETECT, confidence=0.9),
         pointing(row, "dog", [1], confidence=0.4),
         pointing(row, "dog", [2], confidence=0.95, decision=Decision.REVIEW),
         pointing(row, "dog", [2], LabelKind.GROUNDED_CAPTION, confidence=1.0),
     ]
-    gold, trust = read_row(row)
-    assert named(gold) == {"dog": [0]}
-    assert trust[LabelKind.GROUND, None, "dog"] == Trust(False, 0.9)
+    gold, trust = row_to_gold(row)
+    assert phrases_by_text(gold) == {"dog": [0]}
+    assert trust[LabelKind.GROUND, None, "dog"] == LabelTrust(False, 0.9)
 
 
 COLUMNS = {
@@ -80,35 +80,35 @@ COLUMNS = {
 
 @pytest.mark.parametrize("kind", COLUMNS)
 @pytest.mark.parametrize("decision", [None, *Decision])
-def test_no_text_that_waits_for_review_is_taught(row, kind, decision):
-    column, taught = COLUMNS[kind]
+def test_a_text_that_waits_for_review_is_not_gold(row, kind, decision):
+    column, gold_field = COLUMNS[kind]
     region = row.regions[0]
-    region.labels = [make_label(kind, "said", decision)]
-    setattr(region, column, "said")
+    region.labels = [make_label(kind, "answer", decision)]
+    setattr(region, column, "answer")
     waits = decision is Decision.REVIEW
-    gold, trust = read_row(row)
-    assert getattr(gold.regions[0], taught) == (None if waits else "said")
+    gold, trust = row_to_gold(row)
+    assert getattr(gold.regions[0], gold_field) == (None if waits else "answer")
     assert ((kind, 0, None) in trust) is not waits
-    # What came with the corpus is settled, and gold.
+    # The corpus' own text is settled, and gold.
     if kind is LabelKind.BRIEF_CAPTION:
-        region.source_caption = "given"
+        region.source_caption = "source"
     else:
-        region.labels.insert(0, make_label(kind, "given", source=Source.CORPUS))
-    assert getattr(read_row(row)[0].regions[0], taught) == ("given" if waits else "said")
+        region.labels.insert(0, make_label(kind, "source", source=Source.CORPUS))
+    assert getattr(row_to_gold(row)[0].regions[0], gold_field) == ("source" if waits else "answer")
 
 
-def test_a_class_that_people_have_changed_is_what_the_region_is_called(row):
+def test_a_class_that_a_person_changed_replaces_the_corpus_class(row):
     row.regions[0].source_label = row.regions[1].source_label = "cat"
     row.groundings = [
         pointing(row, "dog", [0], LabelKind.DETECT, by_ada(LabelKind.DETECT, "dog")),
         pointing(row, "lion", [1], LabelKind.DETECT),
     ]
-    assert [region.label for region in read_row(row)[0].regions] == ["dog", "cat", None]
+    assert [region.label for region in row_to_gold(row)[0].regions] == ["dog", "cat", None]
 
 
-def shown_of(example, seed, shuffle):
+def view_of(example, seed, shuffle):
     image, entry = open_example(example, InputLimits())
-    return show(
+    return make_prompt_view(
         image.rgb,
         entry,
         example.trust,
@@ -117,47 +117,50 @@ def shown_of(example, seed, shuffle):
     )
 
 
-def test_every_question_is_weighed_by_the_label_that_it_rests_on(row):
+def test_every_question_has_the_trust_of_its_label(row):
     ids = [region.region_id for region in row.regions]
-    ask = [make_answer(ids[place]) for place in (0, 1)]
-    ask = [one.model_copy(update={"question": "What is {region}?"}) for one in ask] + [make_answer()]
-    for confidence, one in zip((0.1, 0.2, 0.3), ask, strict=True):
-        one.label.confidence = confidence
+    answers = [make_answer(ids[index]) for index in (0, 1)]
+    answers = [answer.model_copy(update={"question": "What is {region}?"}) for answer in answers]
+    answers.append(make_answer())
+    for confidence, answer in zip((0.1, 0.2, 0.3), answers, strict=True):
+        answer.label.confidence = confidence
     example = pointing(row, ids[2], [0], LabelKind.VISUAL_EXAMPLE, confidence=0.4)
     count = make_count(row.regions, "shape")
     count.label.confidence = 0.6
     row = row.model_copy(
         update={
-            "answers": ask,
+            "answers": answers,
             "groundings": [example, pointing(row, "dog", [0], confidence=0.5)],
             "counts": [count],
         }
     )
-    shown = shown_of(row_example(row), 1, shuffle=True)
-    drawn = draw_questions(shown.known, range(3), np.random.default_rng(0), 50)
-    found = {(one.kind, one.text): shown.known.trust_in(one) for one in drawn}
-    place = [[one.box_xyxy for one in shown.known.regions].index(row.regions[n].box_xyxy) for n in range(3)]
-    told = [(kind, text, trust.confidence) for (kind, text), trust in found.items() if trust is not None]
-    assert len(told) == len(found)
+    view = view_of(row_to_example(row), 1, shuffle=True)
+    questions = draw_questions(view.labels, range(3), np.random.default_rng(0), 50)
+    trust = {(question.kind, question.text): view.labels.trust_of(question) for question in questions}
+    boxes = [region.box_xyxy for region in view.labels.regions]
+    position = [boxes.index(region.box_xyxy) for region in row.regions]
+    assert None not in trust.values()
 
     def confidences(kind, words):
-        return {confidence for one, text, confidence in told if one is kind and words in text}
+        return {value.confidence for (other, text), value in trust.items() if other is kind and words in text}
 
-    assert confidences(LabelKind.ASK, f"What is <region{place[0]}>?") == {0.1}
-    assert confidences(LabelKind.ASK, f"What is <region{place[1]}>?") == {0.2}
+    assert confidences(LabelKind.ASK, f"What is <region{position[0]}>?") == {0.1}
+    assert confidences(LabelKind.ASK, f"What is <region{position[1]}>?") == {0.2}
     assert confidences(LabelKind.ASK, "What colour?") == {0.3}
-    assert confidences(LabelKind.VISUAL_EXAMPLE, f"<region{place[2]}>") == {0.4}
+    assert confidences(LabelKind.VISUAL_EXAMPLE, f"<region{position[2]}>") == {0.4}
     assert confidences(LabelKind.GROUND, "dog") == confidences(LabelKind.COUNT, "dog") == {0.5}
     assert confidences(LabelKind.GROUND, "shape") == confidences(LabelKind.COUNT, "shape") == {0.6}
-    # Is it in the image? Rests on the phrase's own label.
+    # The presence question has the trust of the phrase's label.
     assert confidences(LabelKind.ASK, "dog") == {0.5}
 
 
-def test_a_count_that_the_named_regions_do_not_come_to_is_not_asked(row):
+def test_a_phrase_with_another_count_than_its_regions_is_not_counted(row):
     seven = make_count(row.regions, "dog").model_copy(update={"count": 7, "region_ids": []})
     row = row.model_copy(update={"groundings": [pointing(row, "dog", [0])], "counts": [seven]})
-    shown = shown_of(row_example(row), 0, shuffle=False)
-    kinds = {one.kind for one in draw_questions(shown.known, range(3), np.random.default_rng(0), 50)}
+    view = view_of(row_to_example(row), 0, shuffle=False)
+    kinds = {
+        question.kind for question in draw_questions(view.labels, range(3), np.random.default_rng(0), 50)
+    }
     assert LabelKind.GROUND in kinds
     assert LabelKind.COUNT not in kinds
 
@@ -168,12 +171,12 @@ def test_an_image_in_an_archive_is_opened_and_a_changed_one_is_not(tmp_path):
         archive.add(row.uri, "a.png")
     uri = f"{tmp_path}/x.tar::a.png"
     packed = row.model_copy(update={"uri": uri, "uris": [uri], "image": EncodedImage(path=uri)})
-    image, _ = open_example(row_example(packed), InputLimits())
+    image, _ = open_example(row_to_example(packed), InputLimits())
     assert image.image_id == row.image_id
     assert read_uri(uri, InputLimits()) == Path(row.uri).read_bytes()
     Path(row.uri).write_bytes((tmp_path / "x.tar").read_bytes())
     with pytest.raises(InputReject, match="another image now"):
-        open_example(row_example(row), InputLimits())
+        open_example(row_to_example(row), InputLimits())
 
 
 def described_row(row, **of_label):
@@ -183,50 +186,51 @@ def described_row(row, **of_label):
     return row
 
 
-def asked_caption(row, seed=1):
-    """The question about the whole image, the trust in its answer, and where the row's boxes stand."""
-    shown = shown_of(row_example(row), seed, shuffle=True)
-    drawn = draw_questions(shown.known, range(len(row.regions)), np.random.default_rng(0), 50)
-    boxes = [region.box_xyxy for region in shown.known.regions]
-    places = [boxes.index(region.box_xyxy) for region in row.regions]
-    found = [one for one in drawn if one.kind is LabelKind.GROUNDED_CAPTION]
-    return found, [shown.known.trust_in(one) for one in found], places
+def caption_questions(row, seed=1):
+    """The questions for a grounded caption, the trust in their answers, and the position of each box."""
+    view = view_of(row_to_example(row), seed, shuffle=True)
+    questions = draw_questions(view.labels, range(len(row.regions)), np.random.default_rng(0), 50)
+    boxes = [region.box_xyxy for region in view.labels.regions]
+    positions = [boxes.index(region.box_xyxy) for region in row.regions]
+    captions = [question for question in questions if question.kind is LabelKind.GROUNDED_CAPTION]
+    return captions, [view.labels.trust_of(question) for question in captions], positions
 
 
-def test_an_images_caption_is_taught_with_its_phrases_where_they_stand(row):
-    (question,), (trust,), (a, b, c) = asked_caption(described_row(row, confidence=0.7))
+def test_an_images_caption_is_trained_with_its_grounded_phrases(row):
+    (question,), (trust,), (a, b, c) = caption_questions(described_row(row, confidence=0.7))
     assert question.answer == (
         f"<ground>a dog</ground><objects><region{a}></objects> and "
         f"<ground>a dog</ground><objects><region{b}></objects> near a "
         f"<ground>big cat</ground><objects><region{c}></objects> here"
     )
-    assert trust == Trust(human=False, confidence=0.7)
+    assert trust == LabelTrust(human=False, confidence=0.7)
 
 
-def test_a_persons_caption_counts_as_theirs_and_an_open_one_is_not_taught(row):
+def test_a_persons_caption_has_their_trust_and_an_unsettled_one_is_not_trained(row):
     described = described_row(row)
     described.groundings[0].label.decision = Decision.REVIEW
-    assert asked_caption(described)[0] == []
+    assert caption_questions(described)[0] == []
     label = by_ada(LabelKind.GROUNDED_CAPTION, described.caption)
     described.meta = with_caption_label(described.meta, label)
-    (question,), (trust,), _ = asked_caption(described)
+    (question,), (trust,), _ = caption_questions(described)
     assert trust.human
     assert "<ground>big cat" not in question.answer
 
 
-def test_a_phrase_that_waits_for_review_is_not_asked_for_as_absent(row):
+def test_a_phrase_that_waits_for_review_is_not_used_as_absent(row):
     row.groundings = [pointing(row, "whale", [0], decision=Decision.REVIEW)]
-    gold, _ = read_row(row)
-    assert named(gold) == {"whale": None}
+    gold, _ = row_to_gold(row)
+    assert phrases_by_text(gold) == {"whale": None}
     book = PhraseBook([CorpusImage(uri="b", phrases=[CorpusPhrase(text=text) for text in ("whale", "ship")])])
-    absent = book.absent(gold, np.random.default_rng(0), 5, 0.5)
-    assert [one.text for one in absent] == ["ship"]
+    absent = book.draw_absent(gold, np.random.default_rng(0), 5, 0.5)
+    assert [phrase.text for phrase in absent] == ["ship"]
 
 
-def test_names_of_boxes_that_are_not_all_shown_are_no_phrases():
+def test_names_are_no_phrases_if_not_all_boxes_are_shown():
     boxes = [(float(n), 0.0, n + 4.0, 4.0) for n in range(130)]
     entry = CorpusImage(uri="a", regions=[CorpusRegion(box_xyxy=box, caption="cell") for box in boxes])
     for count, phrases in ((100, ["cell"]), (130, [])):
         cut = entry.model_copy(update={"regions": entry.regions[:count]})
-        shown = show(Image.new("RGB", (140, 8)), cut, {}, np.random.default_rng(0), TrainConfig())
-        assert [one.text for one in with_names_as_phrases(shown.known).phrases] == phrases
+        rgb = Image.new("RGB", (140, 8))
+        view = make_prompt_view(rgb, cut, {}, np.random.default_rng(0), TrainConfig())
+        assert [phrase.text for phrase in with_names_as_phrases(view.labels).phrases] == phrases

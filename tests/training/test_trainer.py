@@ -1,4 +1,4 @@
-"""Training: what a stage changes, that packing and padding change no loss, that a resumed run is the same."""
+"""Training: the weights a stage changes, losses of packed and padded batches, exact resume."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,7 @@ from fo1_data.model.checkpoint import load_checkpoint  # noqa: E402
 from fo1_data.synthetic.gold import write_scenes  # noqa: E402
 from fo1_data.training.optimiser import learning_rate  # noqa: E402
 from fo1_data.training.samples.batches import Batches, TrainingImage  # noqa: E402
-from fo1_data.training.samples.source import ExampleSource  # noqa: E402
+from fo1_data.training.samples.source import open_source  # noqa: E402
 from fo1_data.training.settings import TrainConfig, load_train_config  # noqa: E402
 from fo1_data.training.stages import new_token_ids  # noqa: E402
 from fo1_data.training.trainer import Trainer, train  # noqa: E402
@@ -33,7 +33,7 @@ def scenes(tmp_path_factory):
 def changed_names(stage, scenes, config):
     trainer = Trainer(load_checkpoint("fo1-tiny"), stage, config)
     before = {name: value.detach().clone() for name, value in trainer.model.named_parameters()}
-    trainer.step(Batches(ExampleSource([scenes]), trainer.checkpoint, config).of_step(0))
+    trainer.step(Batches(open_source([scenes]), trainer.checkpoint, config).of_step(0))
     after = dict(trainer.model.named_parameters())
     return trainer, before, {name for name in before if not torch.equal(before[name], after[name])}
 
@@ -41,22 +41,22 @@ def changed_names(stage, scenes, config):
 def test_stage_1_changes_regions_connectors_and_new_tokens_only(scenes):
     trainer, before, changed = changed_names(1, scenes, QUICK)
     embeddings = "language_model.embed_tokens.weight"
-    wanted = {n for n in before if n.startswith(("region_encoder.", "region_projector."))} | {embeddings}
-    assert changed == wanted
+    trained = {n for n in before if n.startswith(("region_encoder.", "region_projector."))} | {embeddings}
+    assert changed == trained
     new = set(new_token_ids(trainer.checkpoint.tokenizer))
     rows = (before[embeddings] != trainer.model.language_model.embed_tokens.weight).any(1).nonzero()[:, 0]
     assert set(rows.tolist()) <= new
     assert len(rows)
 
 
-def test_a_head_of_its_own_learns_the_new_tokens_alone(scenes, tmp_path):
+def test_an_untied_head_learns_only_the_new_tokens(scenes, tmp_path):
     folder = write_random_checkpoint(tmp_path / "untied", tie_word_embeddings=False)
     adapted = QUICK.model_copy(update={"auxiliary_parts": (), "lora_rank": 2})
     for stage, config in ((1, QUICK), (2, adapted)):
         trainer = Trainer(load_checkpoint(str(folder)), stage, config)
         before = trainer.model.lm_head.weight.detach().clone()
         for step in range(2):
-            trainer.step(Batches(ExampleSource([scenes]), trainer.checkpoint, config).of_step(step))
+            trainer.step(Batches(open_source([scenes]), trainer.checkpoint, config).of_step(step))
         rows = (before != trainer.model.lm_head.weight).any(1).nonzero()[:, 0].tolist()
         assert rows
         assert set(rows) <= set(new_token_ids(trainer.checkpoint.tokenizer))
@@ -65,11 +65,11 @@ def test_a_head_of_its_own_learns_the_new_tokens_alone(scenes, tmp_path):
 def test_stage_2_changes_the_language_model_and_the_chosen_auxiliary_parts_too(scenes):
     config = QUICK.model_copy(update={"auxiliary_parts": ("blocks.3.",)})
     _, before, changed = changed_names(2, scenes, config)
-    wanted = ("region_encoder.", "region_projector.", "language_model.", "vision_tower_aux.blocks.3.")
-    # A bias of keys moves all of a row's scores alike: the softmax gives it no gradient but rounding.
-    still = {name for name in before if name.startswith(wanted)} - changed
-    assert all("k_proj.bias" in name for name in still)
-    assert all(name.startswith(wanted) for name in changed)
+    trained = ("region_encoder.", "region_projector.", "language_model.", "vision_tower_aux.blocks.3.")
+    # A bias of keys changes all scores of a row equally: the softmax gives it no gradient but rounding.
+    unchanged = {name for name in before if name.startswith(trained)} - changed
+    assert all("k_proj.bias" in name for name in unchanged)
+    assert all(name.startswith(trained) for name in changed)
 
 
 def test_an_auxiliary_part_that_names_nothing_is_refused():
@@ -79,16 +79,17 @@ def test_an_auxiliary_part_that_names_nothing_is_refused():
 
 
 def test_a_padded_batch_and_single_samples_have_the_same_loss(scenes):
-    """Also single questions: packing shows no question to another."""
+    """Also single questions: packed questions do not see each other."""
     config = QUICK.model_copy(update={"batch_images": 4})
     trainer = Trainer(load_checkpoint("fo1-tiny"), 2, config)
-    images = Batches(ExampleSource([scenes]), trainer.checkpoint, config).of_step(0)
+    images = Batches(open_source([scenes]), trainer.checkpoint, config).of_step(0)
     with torch.no_grad():
         together = trainer.loss(images).item()
         weights = [int((image.packed.targets != -100).sum()) for image in images]
         alone = [trainer.loss([image]).item() for image in images]
         single = [
-            (trainer.loss([one]).item(), int((one.packed.targets != -100).sum())) for one in split(images[0])
+            (trainer.loss([part]).item(), int((part.packed.targets != -100).sum()))
+            for part in split(images[0])
         ]
     assert together == pytest.approx(
         sum(a * w for a, w in zip(alone, weights, strict=True)) / sum(weights), abs=1e-5
@@ -99,12 +100,12 @@ def test_a_padded_batch_and_single_samples_have_the_same_loss(scenes):
 def split(image):
     packed = image.packed
     for number in range(int(packed.owner.max()) + 1):
-        mine = packed.owner == number
-        parts = (packed.ids[mine], packed.offsets[mine], packed.owner[mine] * 0, packed.targets[mine])
+        own = packed.owner == number
+        parts = (packed.ids[own], packed.offsets[own], packed.owner[own] * 0, packed.targets[own])
         yield TrainingImage(image.prepared, type(packed)(*parts))
 
 
-def test_a_resumed_run_has_the_losses_of_an_undisturbed_one(scenes, tmp_path):
+def test_a_resumed_run_has_the_losses_of_an_uninterrupted_one(scenes, tmp_path):
     whole = train([scenes], 2, "fo1-tiny", tmp_path / "whole", QUICK)
     train([scenes], 2, "fo1-tiny", tmp_path / "halves", QUICK.model_copy(update={"steps": 2}))
     again = train([scenes], 2, "fo1-tiny", tmp_path / "halves", QUICK)
@@ -117,26 +118,26 @@ def test_a_resumed_run_has_the_losses_of_an_undisturbed_one(scenes, tmp_path):
     load_checkpoint(str(tmp_path / "halves"))
 
 
-def test_a_checkpoint_made_of_a_trained_one_is_traced_through_both(scenes, tmp_path):
+def test_a_checkpoint_trained_from_another_is_traced_through_both(scenes, tmp_path):
     other = str(write_scenes(tmp_path / "other", count=3, seed=9_400_000))
     first = QUICK.model_copy(update={"steps": 1})
     train([scenes], 2, "fo1-tiny", tmp_path / "first", first)
     train([other], 2, str(tmp_path / "first"), tmp_path / "second", first)
     again = train([other], 2, str(tmp_path / "first"), tmp_path / "second", QUICK)
     assert again["resumed"]
-    found = trace(str(tmp_path / "second"), with_images=True)
-    assert found["model"] == str(tmp_path / "first")
-    assert [one["address"] for one in found["inputs"]] == [other]
-    assert [one["address"] for one in found["model_lineage"]["inputs"]] == [scenes]
-    alone = {one: trace(str(tmp_path / one))["num_images"] for one in ("first", "second")}
-    assert alone["second"] == alone["first"] + 3 == len(found["images"])
+    lineage = trace(str(tmp_path / "second"), with_images=True)
+    assert lineage["model"] == str(tmp_path / "first")
+    assert [source["address"] for source in lineage["inputs"]] == [other]
+    assert [source["address"] for source in lineage["model_lineage"]["inputs"]] == [scenes]
+    alone = {name: trace(str(tmp_path / name))["num_images"] for name in ("first", "second")}
+    assert alone["second"] == alone["first"] + 3 == len(lineage["images"])
 
 
 def losses(folder):
     return [json.loads(line)["loss"] for line in (folder / "losses.jsonl").read_text().splitlines()]
 
 
-def test_training_lowers_the_loss_on_what_it_has_seen(scenes, tmp_path):
+def test_training_lowers_the_loss_on_its_data(scenes, tmp_path):
     config = QUICK.model_copy(
         update={
             "steps": 12,
@@ -146,16 +147,16 @@ def test_training_lowers_the_loss_on_what_it_has_seen(scenes, tmp_path):
             "box_jitter": 0.0,
         }
     )
-    one = tmp_path / "one.jsonl"
+    listing = tmp_path / "one.jsonl"
     line = json.loads(Path(scenes).read_text().splitlines()[0])
     line["image"] = str(Path(scenes).parent / line["image"])
     line["regions"] = [region | {"caption": "zebra"} for region in line["regions"]]
-    one.write_text(json.dumps(line) + "\n")
-    document = train([str(one)], 2, "fo1-tiny", tmp_path / "out", config)
+    listing.write_text(json.dumps(line) + "\n")
+    document = train([str(listing)], 2, "fo1-tiny", tmp_path / "out", config)
     assert document["last_loss"] < 0.7 * document["first_loss"]
 
 
-def test_a_run_in_half_precision_learns_as_one_in_whole_and_logs_how(scenes, tmp_path):
+def test_a_run_in_bfloat16_has_about_the_losses_of_float32_and_logs_its_steps(scenes, tmp_path):
     half = QUICK.model_copy(update={"precision": "bfloat16", "steps": 2})
     train([scenes], 2, "fo1-tiny", tmp_path / "half", half)
     train([scenes], 2, "fo1-tiny", tmp_path / "whole", QUICK.model_copy(update={"steps": 2}))
@@ -170,15 +171,15 @@ def test_a_run_in_half_precision_learns_as_one_in_whole_and_logs_how(scenes, tmp
 def test_another_run_or_a_damaged_one_is_not_resumed(scenes, tmp_path):
     config = QUICK.model_copy(update={"steps": 1})
     train([scenes], 1, "fo1-tiny", tmp_path / "out", config)
-    with pytest.raises(ConfigError, match="begun with stage 1, not 2"):
+    with pytest.raises(ConfigError, match="started with stage 1, not 2"):
         train([scenes], 2, "fo1-tiny", tmp_path / "out", config)
     again = config.model_copy(update={"batch_images": 3})
-    with pytest.raises(ConfigError, match="begun with batch_images 2, not 3: go on with it, or name a new"):
+    with pytest.raises(ConfigError, match="started with batch_images 2, not 3: use the same, or another"):
         train([scenes], 1, "fo1-tiny", tmp_path / "out", again)
     slower = config.model_copy(update={"learning_rate": 1e-5, "steps": 2})
     assert train([scenes], 1, "fo1-tiny", tmp_path / "out", slower)["resumed"]
     (tmp_path / "out" / "training.pt").write_bytes(b"cut off")
-    with pytest.raises(CheckpointError, match=r"training\.pt is damaged .*: delete it to begin anew"):
+    with pytest.raises(CheckpointError, match=r"training\.pt is damaged .*: delete it to start again"):
         train([scenes], 1, "fo1-tiny", tmp_path / "out", slower)
 
 
@@ -186,19 +187,19 @@ def test_data_without_boxes_is_refused(tmp_path):
     listing = tmp_path / "none.jsonl"
     listing.write_text(json.dumps({"image": "a.png"}) + "\n")
     with pytest.raises(DatasetError, match="no image with a box"):
-        ExampleSource([str(listing)])
+        open_source([str(listing)])
 
 
-def test_what_a_dataset_is_evaluated_on_trains_nothing(tmp_path):
+def test_only_the_split_train_is_trained_on(tmp_path):
     splits = ["train", "validation", "test", "train"]
     rows = [make_row(number, split=split) for number, split in enumerate(splits)]
     make_dataset(tmp_path / "all", rows)
-    source = ExampleSource([str(tmp_path / "all")])
+    source = open_source([str(tmp_path / "all")])
     assert {source.at(place).row.split for place in range(len(source))} == {"train"}
     assert len(source) == len(list(source.entries())) == 2
     make_dataset(tmp_path / "held-out", rows[1:3])
     with pytest.raises(DatasetError, match="has no split train"):
-        ExampleSource([str(tmp_path / "held-out")])
+        open_source([str(tmp_path / "held-out")])
 
 
 def test_settings_are_read_and_unknown_ones_named(tmp_path):
@@ -216,7 +217,7 @@ def test_settings_are_read_and_unknown_ones_named(tmp_path):
         load_train_config(str(tmp_path / "no.toml"))
 
 
-def test_the_rate_warms_up_and_falls():
+def test_the_learning_rate_warms_up_and_decays():
     config = TrainConfig(steps=100, warmup_steps=10, decay_share=0.5, learning_rate=1.0)
     rates = [learning_rate(step, config) for step in range(100)]
     assert rates[0] == pytest.approx(0.1)

@@ -1,4 +1,4 @@
-"""Several workers make the steps of one; each row is read once an epoch; negatives come at their share."""
+"""Several workers make the steps of a single one; each row is read once per epoch; absent phrases."""
 
 import json
 import os
@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from fo1_data.dataset.versions.lineage import trace
 from fo1_data.dataset.versions.publish import publish
 from fo1_data.synthetic.gold import write_scenes
-from fo1_data.training.run_folder import forget_steps_after
-from fo1_data.training.samples.batches import weight_of
+from fo1_data.training.run_folder import truncate_log
+from fo1_data.training.samples.batches import loss_weight
 from fo1_data.training.samples.negatives import PhraseBook
-from fo1_data.training.samples.open_examples import row_example
-from fo1_data.training.samples.questions import Known, draw_questions
-from fo1_data.training.samples.source import ExampleSource, Group
+from fo1_data.training.samples.open_examples import row_to_example
+from fo1_data.training.samples.questions import ImageLabels, draw_questions
+from fo1_data.training.samples.source import ExampleSource, Group, open_source
 from fo1_data.training.settings import TrainConfig
 from fo1_data.training.trainer import train
 from fo1_data.training.workers import Workers
@@ -55,51 +55,51 @@ from torch import distributed
 from fo1_data.training import trainer
 from fo1_data.training.settings import TrainConfig
 from fo1_data.training.sharding import is_sharded
-rank, meeting, out, scenes, config = int(sys.argv[1]), *sys.argv[2:]
-distributed.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=2)
+rank, rendezvous, out, scenes, config = int(sys.argv[1]), *sys.argv[2:]
+distributed.init_process_group("gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=2)
 config = TrainConfig.model_validate_json(config)
-made = []
+trainers = []
 class Trainer(trainer.Trainer):
-    def __init__(self, *given):
-        super().__init__(*given)
-        made.append(self)
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        trainers.append(self)
 trainer.Trainer = Trainer
 for sharding in ("optimizer", "weights"):
     for steps in (1, 2):
         part = config.model_copy(update={"steps": steps, "sharding": sharding})
         report = trainer.train([scenes], 2, "fo1-tiny", Path(out) / sharding, part)
     assert report["workers"] == 2 and report["resumed"]
-    assert any(map(is_sharded, made[-1].trained.values())) == (sharding == "weights")
-for sharding in ("none", "weights"):  # one image a step: nothing is left for the second worker
+    assert any(map(is_sharded, trainers[-1].trained.values())) == (sharding == "weights")
+for sharding in ("none", "weights"):  # one image per step: the second worker has none
     part = config.model_copy(update={"steps": 1, "sharding": sharding, "batch_images": 1})
     trainer.train([scenes], 2, "fo1-tiny", Path(out) / f"one-{sharding}", part)
-last = made[-2]  # of weights that stay whole
+last = trainers[-2]  # without sharding
 before = [value.detach().clone() for value in last.trained.values()]
 assert last.step([]) == 0 and last.step_number == 2
-assert all(torch.equal(one, other) for one, other in zip(before, last.trained.values()))
+assert all(torch.equal(value, after) for value, after in zip(before, last.trained.values()))
 part = config.model_copy(update={"sharding": "optimizer", "lora_rank": 2, "auxiliary_parts": ()})
 trainer.train([scenes], 2, "fo1-tiny", Path(out) / "adapted", part)
 """
 
 
 @pytest.mark.timeout(600)
-def test_two_processes_have_the_losses_of_one(scenes, alone, tmp_path):
-    """Also in bits and pieces: accumulated, layers computed again on the way back, sharded, resumed, adapted.
+def test_two_processes_have_the_losses_of_a_single_one(scenes, alone, tmp_path):
+    """Also with accumulation, gradient checkpointing, sharding, resume and adapters.
 
-    A step that no worker has an image for moves nothing, by momentum neither.
+    A step for which no worker has an image changes nothing, not even by momentum.
     """
     config = QUICK.model_copy(update={"accumulation": 2, "gradient_checkpointing": True})
-    given = [str(tmp_path / "meet"), str(tmp_path), scenes, config.model_dump_json()]
+    arguments = [str(tmp_path / "meet"), str(tmp_path), scenes, config.model_dump_json()]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    running = [
-        subprocess.Popen([sys.executable, "-c", WORKER, str(rank), *given], env=environment)
+    processes = [
+        subprocess.Popen([sys.executable, "-c", WORKER, str(rank), *arguments], env=environment)
         for rank in range(2)
     ]
     try:
-        assert [one.wait(timeout=500) for one in running] == [0, 0]
+        assert [process.wait(timeout=500) for process in processes] == [0, 0]
     finally:
-        for one in running:
-            one.kill()
+        for process in processes:
+            process.kill()
     whole = torch.load(alone[0] / "training.pt", weights_only=True)
     for sharding in ("optimizer", "weights"):
         assert losses(tmp_path / sharding) == pytest.approx(losses(alone[0]), abs=2e-5), sharding
@@ -110,28 +110,24 @@ def test_two_processes_have_the_losses_of_one(scenes, alone, tmp_path):
     adapted = QUICK.model_copy(update={"lora_rank": 2, "auxiliary_parts": ()})
     train([scenes], 2, "fo1-tiny", tmp_path / "adapted-alone", adapted)
     assert losses(tmp_path / "adapted") == pytest.approx(losses(tmp_path / "adapted-alone"), abs=2e-5)
-    one = QUICK.model_copy(update={"steps": 1, "batch_images": 1})
-    train([scenes], 2, "fo1-tiny", tmp_path / "one", one)
+    single = QUICK.model_copy(update={"steps": 1, "batch_images": 1})
+    train([scenes], 2, "fo1-tiny", tmp_path / "one", single)
     for sharding in ("none", "weights"):
-        found = losses(tmp_path / f"one-{sharding}")
-        assert found == pytest.approx(losses(tmp_path / "one"), abs=2e-5), sharding
+        sharded = losses(tmp_path / f"one-{sharding}")
+        assert sharded == pytest.approx(losses(tmp_path / "one"), abs=2e-5), sharding
 
 
 def test_a_checkpoint_is_traced_to_what_it_was_trained_on(scenes, alone):
-    found = trace(str(alone[0]), with_images=True)
-    assert found["num_images"] == 4
-    assert found["inputs"][0]["corpus"] is True
-    assert all(image["uri"].endswith(".png") for image in found["images"])
+    lineage = trace(str(alone[0]), with_images=True)
+    assert lineage["num_images"] == 4
+    assert lineage["inputs"][0]["corpus"] is True
+    assert all(image["uri"].endswith(".png") for image in lineage["images"])
 
 
-class Counting:
-    """A source of numbered examples in groups of any sizes; nothing is loaded."""
-
-    def __new__(cls, sizes, seed, window):
-        source = ExampleSource.__new__(ExampleSource)
-        groups = [Group(np.arange(size), lambda size=size: list(range(size)), list) for size in sizes]
-        source._take(groups, seed, window)
-        return source
+def numbered_source(sizes, seed, window):
+    """A source of numbered examples in groups of these sizes; nothing is read."""
+    groups = [Group(np.arange(size), lambda size=size: list(range(size)), list) for size in sizes]
+    return ExampleSource(groups, seed, window)
 
 
 @settings(max_examples=60, deadline=None)
@@ -142,11 +138,11 @@ class Counting:
     st.integers(1, 4),
     st.integers(1, 5),
 )
-def test_each_row_comes_once_an_epoch_over_all_workers(sizes, seed, window, num_workers, batch):
-    source = Counting(sizes, seed, window)
+def test_each_row_is_read_once_per_epoch_over_all_workers(sizes, seed, window, num_workers, batch):
+    source = numbered_source(sizes, seed, window)
     total = sum(sizes)
     for epoch in range(2):
-        order = source._order_of(epoch)
+        order = source.order_of(epoch)
         assert sorted(map(tuple, order.tolist())) == [
             (g, p) for g, size in enumerate(sizes) for p in range(size)
         ]
@@ -160,16 +156,16 @@ def test_each_row_comes_once_an_epoch_over_all_workers(sizes, seed, window, num_
     assert sorted(seen) == list(range(total))
 
 
-def test_a_source_reads_published_rows_in_a_set_order_and_holds_few_groups(tmp_path):
+def test_a_source_reads_published_rows_in_a_fixed_order_and_keeps_few_groups(tmp_path):
     rows = [make_row(seed, folder=tmp_path / "images") for seed in range(9)]
     make_dataset(tmp_path / "d", rows, rows_a_shard=2)
     publish(str(tmp_path / "d"), str(tmp_path / "pub"))
-    sources = [ExampleSource([str(tmp_path / name)], seed=3, window_groups=2) for name in ("d", "d", "pub")]
+    sources = [open_source([str(tmp_path / name)], seed=3, window_groups=2) for name in ("d", "d", "pub")]
     names = [[source.at(place).entry.uri for place in range(18)] for source in sources]
     assert names[0] == names[1]
     assert sorted(names[0][:9]) == sorted(names[0][9:]) == sorted(row.uri for row in rows)
     assert names[0][:9] != names[0][9:]
-    assert len(sources[0]._held) <= 3
+    assert len(sources[0]._loaded) <= 3
     assert all(sources[2].at(place).row.image.bytes for place in range(9))
     assert all(example.regions for example in sources[2].entries())
 
@@ -183,22 +179,24 @@ def test_negatives_are_absent_and_near_misses_share_a_word():
     book = PhraseBook([gold(["red square", "blue circle"]), gold(["green bar", "red circle", "teal ring"])])
     image = gold(["red square", "blue circle"], [CorpusPhrase(text="blue square", region_indices=[])])
     rng = np.random.default_rng(0)
-    near = {one.text for _ in range(50) for one in book.absent(image, rng, 3, 1.0)}
-    far = {one.text for _ in range(50) for one in book.absent(image, rng, 1, 0.0)}
+    near = {phrase.text for _ in range(50) for phrase in book.draw_absent(image, rng, 3, 1.0)}
+    far = {phrase.text for _ in range(50) for phrase in book.draw_absent(image, rng, 1, 0.0)}
     assert {"red square", "blue circle"} & (near | far) == set()
     assert "red circle" in near
     assert far <= {"green bar", "teal ring"}
-    assert book.absent(gold(["red square", None]), rng, 3, 0.5) == []
+    assert book.draw_absent(gold(["red square", None]), rng, 3, 0.5) == []
 
 
-def test_an_absent_phrase_is_written_as_where_it_is_there():
+def test_an_absent_phrase_is_written_as_in_the_data():
     book = PhraseBook([gold(["RBC"]), gold(["WBC"]), gold(["wbc"])])
     rng = np.random.default_rng(0)
-    assert {one.text for _ in range(9) for one in book.absent(gold(["rbc"]), rng, 3, 0.5)} == {"WBC"}
+    assert {phrase.text for _ in range(9) for phrase in book.draw_absent(gold(["rbc"]), rng, 3, 0.5)} == {
+        "WBC"
+    }
 
 
 @pytest.mark.parametrize(
-    ("said", "candidate", "is_safe"),
+    ("present", "candidate", "is_absent"),
     [
         ("dog", "brown dog", False),
         ("brown dog", "dog", False),
@@ -208,14 +206,18 @@ def test_an_absent_phrase_is_written_as_where_it_is_there():
         ("black dog", "brown dog", True),
     ],
 )
-def test_a_phrase_that_holds_what_is_there_or_is_held_by_it_is_no_negative(said, candidate, is_safe):
+def test_a_phrase_that_contains_a_present_name_or_is_contained_in_it_is_not_absent(
+    present, candidate, is_absent
+):
     book = PhraseBook([gold([candidate])])
     rng = np.random.default_rng(0)
-    for image in (gold([said]), gold(["a whale"], [CorpusPhrase(text=said, region_indices=[0])])):
-        assert [one.text for one in book.absent(image, rng, 1, 0.5)] == ([candidate] if is_safe else [])
+    for image in (gold([present]), gold(["a whale"], [CorpusPhrase(text=present, region_indices=[0])])):
+        assert [phrase.text for phrase in book.draw_absent(image, rng, 1, 0.5)] == (
+            [candidate] if is_absent else []
+        )
 
 
-def test_nothing_that_is_said_in_passing_is_asked_for_as_absent():
+def test_nothing_that_any_text_mentions_is_absent():
     book = PhraseBook([gold(["red hat", "dog", "cat", "sky", "moon"])])
     region = CorpusRegion(box_xyxy=(0, 0, 9, 9), caption="man", detailed_caption="a man wearing a red hat")
     image = CorpusImage(
@@ -224,38 +226,38 @@ def test_nothing_that_is_said_in_passing_is_asked_for_as_absent():
         counts=[CorpusCount(text="dogs", count=3), CorpusCount(text="cats", count=0)],
         answers=[CorpusAnswer(question="what is above?", answer="the sky")],
     )
-    found = {one.text for one in book.absent(image, np.random.default_rng(0), 9, 0.5)}
-    assert found == {"cat", "moon"}
+    absent = {phrase.text for phrase in book.draw_absent(image, np.random.default_rng(0), 9, 0.5)}
+    assert absent == {"cat", "moon"}
 
 
 @pytest.mark.parametrize("share", [0.2, 0.5])
-def test_absent_phrases_come_at_the_stated_share(share):
+def test_absent_phrases_have_the_set_share(share):
     phrases = [CorpusPhrase(text=f"there {n}", region_indices=[0]) for n in range(60)]
     phrases += [CorpusPhrase(text=f"absent {n}", region_indices=[]) for n in range(60)]
-    known = Known([CorpusRegion(box_xyxy=(0, 0, 1, 1))], phrases)
+    labels = ImageLabels([CorpusRegion(box_xyxy=(0, 0, 1, 1))], phrases)
     drawn = [
         question
         for seed in range(40)
-        for question in draw_questions(known, [0], np.random.default_rng(seed), 30, share)
+        for question in draw_questions(labels, [0], np.random.default_rng(seed), 30, share)
         if question.kind in (LabelKind.GROUND, LabelKind.COUNT)
     ]
-    found = sum(not question.named for question in drawn) / len(drawn)
-    assert found == pytest.approx(share, abs=0.06)
+    absent_share = sum(not question.answer_boxes for question in drawn) / len(drawn)
+    assert absent_share == pytest.approx(share, abs=0.06)
 
 
-def test_answers_of_people_count_more_and_unsure_ones_less():
+def test_answers_of_people_weigh_more_and_unsure_ones_less():
     row = make_row(1, num_regions=3)
     row.regions[0].labels[0].source = Source.HUMAN
     row.regions[1].labels[0].confidence = 0.25
-    example = row_example(row)
+    example = row_to_example(row)
     config = TrainConfig(human_weight=3.0)
-    weights = [weight_of(example.trust.get((LabelKind.BRIEF_CAPTION, n, None)), config) for n in range(3)]
+    weights = [loss_weight(example.trust.get((LabelKind.BRIEF_CAPTION, n, None)), config) for n in range(3)]
     assert weights == [3.0, 0.25, 1.0]
-    assert weight_of(None, config) == 1.0
+    assert loss_weight(None, config) == 1.0
 
 
-def test_a_log_is_cut_back_to_the_state_it_goes_on_from(tmp_path):
+def test_a_log_is_truncated_to_the_state_it_resumes_from(tmp_path):
     log = tmp_path / "losses.jsonl"
     log.write_text('{"step": 1, "loss": 2}\n{"step": 2, "loss": 1}\n{"step": 3, "lo')
-    forget_steps_after(log, 1)
+    truncate_log(log, 1)
     assert log.read_text() == '{"step": 1, "loss": 2}\n'

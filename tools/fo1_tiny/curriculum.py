@@ -11,12 +11,12 @@ import numpy as np
 from fo1_data.synthetic.scenes import SceneObject
 from fo1_data.synthetic.wording import draw_absent, draw_phrase, draw_related
 from fo1_data.training.samples.questions import (
-    Known,
-    Question,
+    ImageLabels,
+    TrainingQuestion,
     caption_question,
-    choice_of,
     count_question,
     phrase_question,
+    presence_question,
     region_questions,
 )
 from schemas.corpus import CorpusPhrase
@@ -66,15 +66,15 @@ def draw_indices(num_boxes: int, random_share: float, rng: np.random.Generator) 
 
 
 def draw_curriculum_questions(
-    known: Known,
+    known: ImageLabels,
     objects: list[SceneObject],
     positions: list[int],
     indices: list[int],
     mix: Mix,
     rng: np.random.Generator,
-) -> list[Question]:
+) -> list[TrainingQuestion]:
     """Questions about a scene whose `objects` stand at `positions` of the prompt, in random order."""
-    questions: list[Question] = []
+    questions: list[TrainingQuestion] = []
     of_regions = region_questions(known, indices)
     for kind, most in (
         (LabelKind.BRIEF_CAPTION, mix.brief),
@@ -85,7 +85,9 @@ def draw_curriculum_questions(
         questions += [pool[i] for i in rng.permutation(len(pool))[:most]]
     questions += [phrase_question(_phrase(objects, positions, mix, rng), indices) for _ in range(mix.ground)]
     questions += [count_question(_phrase(objects, positions, mix, rng), indices) for _ in range(mix.count)]
-    questions += [choice_of(_phrase(objects, positions, mix, rng, 0.5), rng) for _ in range(mix.choice)]
+    questions += [
+        presence_question(_phrase(objects, positions, mix, rng, 0.5), rng) for _ in range(mix.choice)
+    ]
     for _ in range(mix.related):
         related = draw_related(objects, rng)
         if related is not None:
@@ -113,11 +115,13 @@ def _phrase(
     return CorpusPhrase(text=str(phrase), region_indices=[positions[i] for i in phrase.matches(objects)])
 
 
-def _shortened(question: Question, indices: list[int], mix: Mix, rng: np.random.Generator) -> Question:
+def _shortened(
+    question: TrainingQuestion, indices: list[int], mix: Mix, rng: np.random.Generator
+) -> TrainingQuestion:
     if question.kind == LabelKind.ASK or rng.random() >= mix.short_share:
         return question
-    if question.asked is not None:
-        text = f"{_SHORT[question.kind]} <region{indices[question.asked]}>."
+    if question.subject is not None:
+        text = f"{_SHORT[question.kind]} <region{indices[question.subject]}>."
     elif question.kind == LabelKind.GROUNDED_CAPTION:
         text = _SHORT[question.kind]
     else:

@@ -16,7 +16,7 @@ from fo1_data.model.modeling import Fo1Model, ImageFeatures
 from fo1_data.model.prompts import PromptTokenizer, load_tokenizer
 from fo1_data.model.region_fusion import PromptEmbeds, embed_prompt
 from fo1_data.training.packing import pack_questions
-from fo1_data.training.samples.questions import Known
+from fo1_data.training.samples.questions import ImageLabels
 from tools.fo1_tiny.curriculum import (
     Mix,
     draw_curriculum_questions,
@@ -70,7 +70,7 @@ class SymbolBatches(IterableDataset):
         num_boxes = max(2, num_boxes - int(rng.integers(0, 1 + num_boxes // 6)))
         scene = draw_symbols(num_boxes, rng)
         indices = draw_indices(num_boxes, 0.5, rng)
-        known = Known([region_of(thing, scene.canvas_wh) for thing in scene.things], caption=True)
+        known = ImageLabels([region_of(thing, scene.canvas_wh) for thing in scene.things], all_labelled=True)
         stage = batch / self.scale
         mix = Mix(
             short_share=1.0,

@@ -24,7 +24,7 @@ from fo1_data.training.packing import (
     decode_packed,
     pack_batch,
 )
-from fo1_data.training.samples.questions import Question
+from fo1_data.training.samples.questions import TrainingQuestion
 from schemas.labels import LabelKind
 from tools.fo1_tiny.muon import MuonAdamW, split_parameters
 from tools.fo1_tiny.supervision import Echo, Supervisor, plan_looks
@@ -35,7 +35,7 @@ class Asked:
     """The questions about one image; `indices[i]` is the index token of box i."""
 
     indices: list[int]
-    questions: list[Question]
+    questions: list[TrainingQuestion]
     packed: PackedQuestions
 
 
@@ -96,7 +96,7 @@ class PointingLearner:
         )
         supervisor = Supervisor(looks)
         states = decode_packed(self.model, batch, supervisor)
-        summed, count = answer_loss(self.model, states, batch.targets, self.token_weights)
+        summed, count = answer_loss(self.model, states, batch.targets_BL, self.token_weights)
         echoed = self.echo.loss(batch, rows, [one.indices for one in asked], self.tokenizer.special.regions)
         self._note(loss=(summed / count).item(), look=supervisor.total.item(), echo=echoed.item())
         if self.step_number % 5 == 0:
@@ -192,9 +192,9 @@ def kind_accuracies(
     return found
 
 
-def _kind_name(question: Question) -> str:
+def _kind_name(question: TrainingQuestion) -> str:
     if question.kind == LabelKind.GROUND:
-        if not question.named:
+        if not question.answer_boxes:
             return "absent"
         return "ground" if question.anchor is None else "related"
     return question.kind.value

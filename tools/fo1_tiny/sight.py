@@ -27,7 +27,7 @@ from fo1_data.model.region_fusion import PromptEmbeds, embed_prompt
 from fo1_data.proposals.tiny_detector import TinyDetector, load_tiny_detector
 from fo1_data.synthetic.scenes import Scene, SceneObject, make_scene
 from fo1_data.training.packing import pack_questions
-from fo1_data.training.samples.questions import Known
+from fo1_data.training.samples.questions import ImageLabels
 from schemas.corpus import CorpusRegion
 from tools.fo1_tiny.curriculum import Mix, draw_curriculum_questions, draw_indices
 from tools.fo1_tiny.encoder import IGNORED, jitter, learning_rate
@@ -101,7 +101,7 @@ class SightBatches(IterableDataset):
         things, boxes = draw_boxes(scene, detector, rng)
         positions = [position for position, thing in enumerate(things) if thing is not None]
         objects = [thing for thing in things if thing is not None]
-        known = Known([_gold_of(thing, scene) for thing in things], caption=True)
+        known = ImageLabels([_gold_of(thing, scene) for thing in things], all_labelled=True)
         indices = draw_indices(len(things), self.random_share, rng)
         mix = _DENSE_MIX if len(objects) > _USUAL[1] else _USUAL_MIX
         mix = replace(mix, short_share=self.short_share)

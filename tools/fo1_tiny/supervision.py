@@ -19,8 +19,8 @@ from torch.nn import functional
 
 from fo1_data.model.modeling import Fo1Model
 from fo1_data.model.prompts import PromptTokenizer
-from fo1_data.training.packing import IGNORED, Observer, PackedBatch, PackedQuestions
-from fo1_data.training.samples.questions import Question
+from fo1_data.training.packing import IGNORED, AttentionObserver, PackedBatch, PackedQuestions
+from fo1_data.training.samples.questions import TrainingQuestion
 from schemas.labels import LabelKind
 
 CAPTION_LAYER, CAPTION_HEAD = 2, 0
@@ -42,7 +42,7 @@ class Looks:
     at: list[list[int]]
 
 
-class Supervisor(Observer):
+class Supervisor(AttentionObserver):
     """Collects the attention losses of one forward pass; `total` after it."""
 
     def __init__(self, looks: dict[tuple[int, int], Looks]) -> None:
@@ -75,7 +75,7 @@ def _look_loss(queries_BLE: Tensor, keys_BLE: Tensor, visible: Tensor, looks: Lo
 
 def plan_looks(
     tokenizer: PromptTokenizer,
-    questions: Sequence[Sequence[Question]],
+    questions: Sequence[Sequence[TrainingQuestion]],
     packed: Sequence[PackedQuestions],
     feature_rows: Sequence[Sequence[int]],
     prefix_lengths: Sequence[int],
@@ -91,7 +91,7 @@ def plan_looks(
     caption, hits, following, anchor, relay, related_hits, related_next = looks.values()
     for image, (asked, one, rows) in enumerate(zip(questions, packed, feature_rows, strict=True)):
         targets, owner = one.targets.tolist(), one.owner.tolist()
-        left = {number: list(question.named) for number, question in enumerate(asked)}
+        left = {number: list(question.answer_boxes) for number, question in enumerate(asked)}
         said: dict[int, int] = {}
         for step, (target, number) in enumerate(zip(targets, owner, strict=True)):
             question = asked[number]
@@ -104,10 +104,10 @@ def plan_looks(
             if number in said and (target in regions or target == special.objects_close):
                 _add(relay, image, row, [said[number]])
             if question.kind == LabelKind.ASK:
-                if target != special.end_of_turn and question.named:
-                    _add(hits, image, row, [rows[position] for position in question.named])
-            elif question.asked is not None:
-                _add(caption, image, row, [rows[question.asked]])
+                if target != special.end_of_turn and question.answer_boxes:
+                    _add(hits, image, row, [rows[position] for position in question.answer_boxes])
+            elif question.subject is not None:
+                _add(caption, image, row, [rows[question.subject]])
             elif target in regions and left[number]:
                 group = _same_list(targets, step, left[number], regions)
                 at = [rows[position] for position in group]

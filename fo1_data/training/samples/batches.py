@@ -1,4 +1,4 @@
-"""The images of a training step with their questions, drawn by the seed and the step's number alone."""
+"""The images of a training step with their questions; they depend only on the seed and the step number."""
 
 import math
 from collections.abc import Sequence
@@ -15,8 +15,18 @@ from fo1_data.training.packing import PackedQuestions, pack_questions
 from fo1_data.training.samples.augmentation import augment
 from fo1_data.training.samples.distractors import Distractors, with_distractors
 from fo1_data.training.samples.negatives import PhraseBook
-from fo1_data.training.samples.open_examples import Example, Shown, open_example, show
-from fo1_data.training.samples.questions import Question, Trust, draw_questions, with_names_as_phrases
+from fo1_data.training.samples.open_examples import (
+    PromptView,
+    TrainingExample,
+    make_prompt_view,
+    open_example,
+)
+from fo1_data.training.samples.questions import (
+    LabelTrust,
+    TrainingQuestion,
+    draw_questions,
+    with_names_as_phrases,
+)
 from fo1_data.training.samples.rare_regions import RareRegions
 from fo1_data.training.samples.source import ExampleSource
 from fo1_data.training.settings import TrainConfig
@@ -29,17 +39,17 @@ LIMITS = InputLimits()
 
 @dataclass(frozen=True)
 class TrainingImage:
-    """One image of a batch, ready for the model, with its questions."""
+    """An image of a batch, ready for the model, with its questions."""
 
     prepared: PreparedImage
     packed: PackedQuestions
 
 
 class Batches:
-    """The steps of a run, drawn from a source for a checkpoint.
+    """The steps of a run: examples of `source`, prepared for `checkpoint`.
 
-    `book`: what absent phrases are taken from; `rare`: regions to paste; `distractors`: boxes to show beside
-    the labelled ones; `workers`: who shares a step.
+    `book`: absent phrases to ask for; `rare`: regions to paste; `distractors`: boxes to show besides the
+    labelled ones; `workers`: the workers that share each step. None turns each of them off.
     """
 
     def __init__(
@@ -57,43 +67,46 @@ class Batches:
         self._workers = workers
 
     def of_step(self, step: int) -> list[TrainingImage]:
-        """This worker's images of a step. An image that cannot be used is left out of its step.
+        """This worker's images of a step; an image that cannot be used is left out.
 
-        Raises RunError at the first step where nothing of the whole source can be used.
+        Raises RunError at the first step if no image of the whole source can be used.
         """
         first = step * self._config.batch_images
         places = range(first, first + self._config.batch_images)
-        mine = self._workers.share_of(places) if self._workers is not None else list(places)
-        images = [image for image in map(self._image_at, mine) if image is not None]
-        if not images and mine and step == 0 and not any(map(self._image_at, range(len(self._source)))):
+        own = self._workers.share_of(places) if self._workers is not None else list(places)
+        images = [image for image in map(self._image_at, own) if image is not None]
+        if not images and own and step == 0 and not any(map(self._image_at, range(len(self._source)))):
             raise RunError(
                 "no image could be read and had a question: check the dataset with fo1 dataset validate"
             )
         return images
 
     def _image_at(self, place: int) -> TrainingImage | None:
-        """An image with its questions, or None where it cannot be read or has nothing to ask.
+        """The image at a place of the endless series; None if it cannot be read or no question can be made.
 
-        All draws are made of the seed and the image's place in the series.
+        All random draws depend only on the seed and the place.
         """
         config = self._config
         rng = np.random.default_rng([config.seed, place])
         try:
-            shown = self._view(self._source.at(place), rng)
+            view = self._view(self._source.at(place), rng)
         except InputReject:
             return None
-        known = with_names_as_phrases(shown.known) if config.names_as_phrases else shown.known
+        labels = with_names_as_phrases(view.labels) if config.names_as_phrases else view.labels
         share = config.negative_share if self._book is not None else None
-        indices = list(range(len(shown.boxes_xyxy)))
-        questions = draw_questions(known, indices, rng, config.questions_per_image, share)
+        indices = list(range(len(view.boxes_xyxy)))
+        questions = draw_questions(labels, indices, rng, config.questions_per_image, share)
         if not questions:
             return None
-        prepared = self._checkpoint.processor.prepare(shown.rgb, shown.boxes_xyxy)
-        weights = [weight_of(known.trust_in(question), config) for question in questions]
+        prepared = self._checkpoint.processor.prepare(view.rgb, view.boxes_xyxy)
+        weights = [loss_weight(labels.trust_of(question), config) for question in questions]
         return TrainingImage(prepared, pack_questions(self._checkpoint.tokenizer, questions, weights))
 
-    def _view(self, example: Example, rng: np.random.Generator) -> Shown:
-        """The image as it is shown this time, with phrases to find absent. Raises InputReject."""
+    def _view(self, example: TrainingExample, rng: np.random.Generator) -> PromptView:
+        """Draw a view of an example: pasted region, absent phrases, distractors, augmentation, box order.
+
+        Raises InputReject if the image cannot be used.
+        """
         config = self._config
         image, entry = open_example(example, LIMITS)
         rgb, trust = image.rgb, example.trust
@@ -101,17 +114,17 @@ class Batches:
             rgb, entry, trust = self._rare.paste(rgb, entry, trust, rng)
         negatives = []
         if self._book is not None:
-            most = max(2, config.questions_per_image // 2)
-            negatives = self._book.absent(entry, rng, most, config.near_miss_share)
-        more: list[CorpusRegion] = []
+            num_phrases = max(2, config.questions_per_image // 2)
+            negatives = self._book.draw_absent(entry, rng, num_phrases, config.near_miss_share)
+        added: list[CorpusRegion] = []
         if self._distractors is not None and rng.random() < config.distractor_share:
-            more = self._distractors.of(example, image, rgb, entry.regions or [])
-        rgb, entry = augment(rgb, with_distractors(entry, more), rng, config)
-        return show(rgb, entry, trust, rng, config, negatives, num_distractors=len(more))
+            added = self._distractors.propose(example, image, rgb, entry.regions or [])
+        rgb, entry = augment(rgb, with_distractors(entry, added), rng, config)
+        return make_prompt_view(rgb, entry, trust, rng, config, negatives, num_distractors=len(added))
 
 
-def weight_of(trust: Trust | None, config: TrainConfig) -> float:
-    """What an answer counts: gold's once, a person's `human_weight`, a model's by its confidence."""
+def loss_weight(trust: LabelTrust | None, config: TrainConfig) -> float:
+    """The loss weight of an answer: 1 for gold, `human_weight` for a person's, a model's confidence."""
     if trust is None:
         return 1.0
     if trust.human:
@@ -119,15 +132,15 @@ def weight_of(trust: Trust | None, config: TrainConfig) -> float:
     return trust.confidence if config.confidence_weights and trust.confidence is not None else 1.0
 
 
-def pieces_of(images: Sequence[TrainingImage], most: int) -> list[Sequence[TrainingImage]]:
-    """At most `most` pieces of a batch, about as large as one another."""
-    size = max(1, math.ceil(len(images) / most))
+def split_batch(images: Sequence[TrainingImage], max_pieces: int) -> list[Sequence[TrainingImage]]:
+    """Split a batch into at most `max_pieces` pieces of about equal size."""
+    size = max(1, math.ceil(len(images) / max_pieces))
     return [images[start : start + size] for start in range(0, len(images), size)]
 
 
 def blank_image(checkpoint: Checkpoint) -> TrainingImage:
-    """A grey image with one question that counts nothing, for a worker that has no image left."""
+    """A grey image with a question of loss weight 0, for a worker that has no image left."""
     grey = Image.new("RGB", (56, 56), "gray")
     prepared = checkpoint.processor.prepare(grey, np.asarray([[8, 8, 40, 40]], dtype=np.float32))
-    question = Question("", "", LabelKind.BRIEF_CAPTION)
+    question = TrainingQuestion("", "", LabelKind.BRIEF_CAPTION)
     return TrainingImage(prepared, pack_questions(checkpoint.tokenizer, [question], [0.0]))

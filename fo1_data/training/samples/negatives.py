@@ -1,69 +1,71 @@
-"""Phrases that are not in an image, to learn absence from: near misses first.
+"""Absent phrases: phrases of the training set that an image does not show, to learn absence from.
 
-Candidates are the labels, captions and phrases of the whole training set. A candidate is absent from an
-image where nothing that is said of the image holds all of its words, nor is a name of something there all
-held by it: a dog may well be a brown dog. A near miss shares a word with something that is there, as "red
-circle" does with "red square". Articles and plurals make no difference. Only images whose regions all have
-words are judged.
+Candidates are the labels, captions and phrases of the whole training set. A candidate counts as absent if no
+text of the image contains all of its words, and if it does not contain all words of a name of something in
+the image either (a "dog" may well be a "brown dog"). A near miss has a word in common with something in the
+image, as "red circle" with "red square". Articles and plurals are ignored. An image of which a region has no
+name gets no absent phrases.
 """
 
 from collections.abc import Iterable
 
 import numpy as np
 
-from fo1_data.training.samples.said import names_of, naming_words, texts_of
+from fo1_data.training.samples.entry_texts import names_of, naming_words, texts_of
 from schemas.corpus import CorpusImage, CorpusPhrase
 
-MOST_PHRASES = 20_000
-_LONGEST_WORDS = 6
+MAX_PHRASES = 20_000
+_MAX_WORDS = 6
 
 
 class PhraseBook:
-    """The phrases that a training set speaks of, each with its words."""
+    """The phrases of a training set, at most 20,000 of at most six words each."""
 
     def __init__(self, entries: Iterable[CorpusImage]) -> None:
-        found: dict[str, tuple[str, frozenset[str]]] = {}
+        phrases: dict[str, tuple[str, frozenset[str]]] = {}
         for entry in entries:
             for text in _phrases_of(entry):
                 words = naming_words(text)
-                if words and len(words) <= _LONGEST_WORDS:
-                    found.setdefault(text.casefold(), (text, words))
-            if len(found) >= MOST_PHRASES:
+                if words and len(words) <= _MAX_WORDS:
+                    phrases.setdefault(text.casefold(), (text, words))
+            if len(phrases) >= MAX_PHRASES:
                 break
-        # As they were written: phrases that are there are asked for so too, and case must tell nothing.
-        written = [found[text] for text in sorted(found)]
-        self.phrases = [text for text, _ in written]
-        self._words = [words for _, words in written]
+        # In their original case, like phrases that are present: case must not give the answer away.
+        in_order = [phrases[key] for key in sorted(phrases)]
+        self.phrases = [text for text, _ in in_order]
+        self._words = [words for _, words in in_order]
 
-    def absent(
-        self, entry: CorpusImage, rng: np.random.Generator, most: int, near_miss_share: float
+    def draw_absent(
+        self, entry: CorpusImage, rng: np.random.Generator, num_phrases: int, near_miss_share: float
     ) -> list[CorpusPhrase]:
-        """Up to `most` phrases that the image does not show, `near_miss_share` of them near misses as far
-        as there are any; none where the image's regions do not all say what they are."""
-        of_regions = [[naming_words(text) for text in names_of(region)] for region in entry.regions or []]
-        if not of_regions or not all(map(any, of_regions)) or not self.phrases:
+        """Draw up to `num_phrases` absent phrases, a share of `near_miss_share` near misses if there are any.
+
+        Returns none if a region of the image has no name.
+        """
+        region_names = [[naming_words(text) for text in names_of(region)] for region in entry.regions or []]
+        if not region_names or not all(map(any, region_names)) or not self.phrases:
             return []
-        known = {phrase.text.casefold() for phrase in entry.phrases}
-        there = {words for texts in of_regions for words in texts if words}
-        there |= {naming_words(phrase.text) for phrase in entry.phrases if phrase.region_indices != []}
-        there |= {naming_words(count.text) for count in entry.counts if count.count}
-        there.discard(frozenset())
+        entry_phrases = {phrase.text.casefold() for phrase in entry.phrases}
+        present = {words for names in region_names for words in names if words}
+        present |= {naming_words(phrase.text) for phrase in entry.phrases if phrase.region_indices != []}
+        present |= {naming_words(count.text) for count in entry.counts if count.count}
+        present.discard(frozenset())
         denied = {phrase.text for phrase in entry.phrases if phrase.region_indices == []}
         denied |= {count.text for count in entry.counts if not count.count}
-        spoken = {naming_words(text) for text in texts_of(entry) if text not in denied}
-        present = frozenset().union(*there)
+        mentioned = {naming_words(text) for text in texts_of(entry) if text not in denied}
+        present_words = frozenset().union(*present)
         near: list[str] = []
         far: list[str] = []
-        # A few tries a phrase wanted: the book may be long.
-        for place in rng.permutation(len(self.phrases))[: 40 * most].tolist():
-            text, words = self.phrases[place], self._words[place]
-            if text.casefold() not in known and not (
-                any(words <= one for one in spoken) or any(one <= words for one in there)
+        # Only some tries per phrase, because the book may be long.
+        for index in rng.permutation(len(self.phrases))[: 40 * num_phrases].tolist():
+            text, words = self.phrases[index], self._words[index]
+            if text.casefold() not in entry_phrases and not (
+                any(words <= others for others in mentioned) or any(name <= words for name in present)
             ):
-                (near if words & present else far).append(text)
-        num_near = min(len(near), int(rng.binomial(most, near_miss_share)))
-        num_far = min(len(far), most - num_near)
-        chosen = near[: most - num_far] if num_far < most - num_near else near[:num_near]
+                (near if words & present_words else far).append(text)
+        num_near = min(len(near), int(rng.binomial(num_phrases, near_miss_share)))
+        num_far = min(len(far), num_phrases - num_near)
+        chosen = near[: num_phrases - num_far] if num_far < num_phrases - num_near else near[:num_near]
         return [CorpusPhrase(text=text, region_indices=[]) for text in [*chosen, *far[:num_far]]]
 
 

@@ -1,7 +1,7 @@
-"""Datasets and gold corpora as things to train on: an image's pixels and what is known of it.
+"""One image to train on: its pixels, its gold, and the view of it that a training step shows the model.
 
-A folder with a manifest is a dataset: what its rows teach is `row_gold`. Anything else is read as a corpus
-with gold. Which image comes when is `example_source`.
+A folder with a manifest is a dataset; `row_gold` turns its rows into gold. Anything else is read as a
+corpus with gold. `source` decides which image comes when.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,8 +15,8 @@ from fo1_data.corpus.frames import BoxFrame, oriented_entry
 from fo1_data.corpus.images import DecodedImage, InputLimits, decode_rgb
 from fo1_data.dataset.pixels import image_bytes
 from fo1_data.errors import DatasetError, InputReject
-from fo1_data.training.samples.questions import Known, Trust, TrustKey
-from fo1_data.training.samples.row_gold import read_row
+from fo1_data.training.samples.questions import ImageLabels, LabelKey, LabelTrust
+from fo1_data.training.samples.row_gold import row_to_gold
 from fo1_data.training.settings import TrainConfig
 from schemas.corpus import CorpusExample, CorpusImage, CorpusPhrase
 from schemas.images import ImageRow
@@ -25,44 +25,46 @@ MAX_BOXES = 100
 
 
 @dataclass(frozen=True)
-class Example:
-    """One image to train on, with gold in `box_frame`. `row`: the dataset's row that it is, if it is one.
+class TrainingExample:
+    """An image to train on, with gold in `box_frame`. `row`: its dataset row, if it comes from a dataset.
 
-    `trust`: by kind, region index and phrase or question; what is not in it is gold.
+    `trust`: by label key, whose positions are region indices; a label without an entry is gold.
     """
 
     entry: CorpusImage
     box_frame: BoxFrame = "auto"
     row: ImageRow | None = None
-    trust: Mapping[TrustKey, Trust] = field(default_factory=dict)
+    trust: Mapping[LabelKey, LabelTrust] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class Shown:
-    """An image with its boxes in the order of the prompt; boxes_xyxy (R, 4) in its pixels."""
+class PromptView:
+    """An image as the model sees it: `boxes_xyxy` (R, 4) in pixels of `rgb`, in prompt order."""
 
     rgb: Image.Image
     boxes_xyxy: np.ndarray
-    known: Known
+    labels: ImageLabels
 
 
-def row_example(row: ImageRow) -> Example:
-    """A dataset's row as something to train on, with how far each of its labels is to be trusted."""
-    gold, trust = read_row(row)
-    return Example(gold, "oriented", row, trust)
+def row_to_example(row: ImageRow) -> TrainingExample:
+    """A dataset's row as a training example, with the trust in each of its labels."""
+    gold, trust = row_to_gold(row)
+    return TrainingExample(gold, "oriented", row, trust)
 
 
-def open_example(example: Example, limits: InputLimits) -> tuple[DecodedImage, CorpusImage]:
-    """The upright image and what is known of it, its boxes in that image's pixels. Raises InputReject."""
-    data = _bytes_of(example, limits)
-    image = decode_rgb(data, limits)
+def open_example(example: TrainingExample, limits: InputLimits) -> tuple[DecodedImage, CorpusImage]:
+    """Decode an example: the upright image and its gold, with boxes in that image's pixels.
+
+    Raises InputReject if the image cannot be read or none of its boxes can be used.
+    """
+    image = decode_rgb(_read_image(example, limits), limits)
     entry, _ = oriented_entry(example.entry, image, example.box_frame)
     if not entry.regions:
         raise InputReject("box", "no_area", "no box of the image can be used")
     return image, entry
 
 
-def _bytes_of(example: Example, limits: InputLimits) -> bytes:
+def _read_image(example: TrainingExample, limits: InputLimits) -> bytes:
     if example.row is None:
         return read_bytes(example.entry, limits)
     try:
@@ -71,86 +73,85 @@ def _bytes_of(example: Example, limits: InputLimits) -> bytes:
         raise InputReject("fetch", "not_found", str(error)) from None
 
 
-def show(
+def make_prompt_view(
     rgb: Image.Image,
     entry: CorpusImage,
-    trust: Mapping[TrustKey, Trust],
+    trust: Mapping[LabelKey, LabelTrust],
     rng: np.random.Generator,
     config: TrainConfig,
     negatives: Sequence[CorpusPhrase] = (),
     num_distractors: int = 0,
-) -> Shown:
-    """Choose the order of an opened image's boxes, at most 100 of them, and move their sides a little.
+) -> PromptView:
+    """Choose and order at most 100 boxes of an opened image, and jitter their sides.
 
-    `negatives`: phrases that the image does not show, to be asked for beside its own; `num_distractors`: how
-    many boxes at the end of the entry's are no labelled ones.
+    `negatives`: absent phrases to add to the entry's phrases. `num_distractors`: how many regions at the end
+    of the entry are distractors, not labelled boxes.
     """
     regions = entry.regions or []
-    count = len(regions)
-    order = (rng.permutation(count) if config.shuffle_boxes else np.arange(count))[:MAX_BOXES].tolist()
-    boxes = np.array([regions[place].box_xyxy for place in order], dtype=np.float32)
+    num_regions = len(regions)
+    order = rng.permutation(num_regions) if config.shuffle_boxes else np.arange(num_regions)
+    chosen = order[:MAX_BOXES].tolist()
+    boxes = np.array([regions[index].box_xyxy for index in chosen], dtype=np.float32)
     jitter = config.box_jitter
     sides = np.tile(boxes[:, 2:] - boxes[:, :2], 2)
     boxes += rng.uniform(-jitter, jitter, boxes.shape).astype(np.float32) * sides
     boxes = np.clip(boxes, 0, np.array([rgb.width, rgb.height] * 2, np.float32))
-    return Shown(rgb, boxes, _reordered(entry, order, trust, negatives, count - num_distractors))
+    labels = _labels_by_position(entry, chosen, trust, negatives, num_regions - num_distractors)
+    return PromptView(rgb, boxes, labels)
 
 
-def _reordered(
+def _labels_by_position(
     entry: CorpusImage,
-    order: list[int],
-    trust: Mapping[TrustKey, Trust],
+    chosen: list[int],
+    trust: Mapping[LabelKey, LabelTrust],
     negatives: Sequence[CorpusPhrase],
     num_labelled: int,
-) -> Known:
-    """What an entry says, by positions in `order`; its regions from `num_labelled` on are distractors."""
+) -> ImageLabels:
+    """The entry's labels with region indices replaced by positions in `chosen`.
+
+    Regions from index `num_labelled` on are distractors.
+    """
     regions = entry.regions or []
-    position = {place: index for index, place in enumerate(order)}
-    phrases = [
-        one for one in (_moved_phrase(phrase, position) for phrase in entry.phrases) if one is not None
-    ]
-    described = [_moved_phrase(one, position) for one in entry.caption_phrases]
-    labelled = all(region.label for region in regions[:num_labelled])
-    distractors = frozenset(at for at, place in enumerate(order) if place >= num_labelled)
+    positions = {index: position for position, index in enumerate(chosen)}
+    phrases = [_phrase_by_position(phrase, positions) for phrase in entry.phrases]
+    description_phrases = [_phrase_by_position(phrase, positions) for phrase in entry.caption_phrases]
     answers = [
-        answer.model_copy(update={"region_index": position[answer.region_index]})
+        answer.model_copy(update={"region_index": positions[answer.region_index]})
         if answer.region_index is not None
         else answer
         for answer in entry.answers
-        if answer.region_index is None or answer.region_index in position
+        if answer.region_index is None or answer.region_index in positions
     ]
     examples = [
         CorpusExample(
-            region_index=position[one.region_index],
-            region_indices=[position[place] for place in one.region_indices],
+            region_index=positions[example.region_index],
+            region_indices=[positions[index] for index in example.region_indices],
         )
-        for one in entry.examples
-        if {one.region_index, *one.region_indices} <= set(position)
+        for example in entry.examples
+        if {example.region_index, *example.region_indices} <= set(positions)
     ]
-    shown = [regions[place] for place in order]
-    moved = {
-        (kind, None if place is None else position[place], text): one
-        for (kind, place, text), one in trust.items()
-        if place is None or place in position
-    }
-    return Known(
-        shown,
-        [*phrases, *negatives],
-        entry.counts,
-        labelled,
-        answers,
-        examples,
-        moved,
-        distractors,
-        all_shown=len(order) == len(regions),
-        description=entry.caption if all(described) else None,
-        description_phrases=[one for one in described if one is not None],
+    return ImageLabels(
+        regions=[regions[index] for index in chosen],
+        phrases=[*(phrase for phrase in phrases if phrase is not None), *negatives],
+        counts=entry.counts,
+        all_labelled=all(region.label for region in regions[:num_labelled]),
+        answers=answers,
+        examples=examples,
+        trust={
+            (kind, None if index is None else positions[index], text): value
+            for (kind, index, text), value in trust.items()
+            if index is None or index in positions
+        },
+        distractors=frozenset(position for position, index in enumerate(chosen) if index >= num_labelled),
+        all_shown=len(chosen) == len(regions),
+        description=entry.caption if all(description_phrases) else None,
+        description_phrases=[phrase for phrase in description_phrases if phrase is not None],
     )
 
 
-def _moved_phrase(phrase: CorpusPhrase, position: Mapping[int, int]) -> CorpusPhrase | None:
-    """The phrase by positions; None where it is not known, or not shown, which boxes it names."""
-    named = phrase.region_indices
-    if named is None or any(place not in position for place in named):
+def _phrase_by_position(phrase: CorpusPhrase, positions: Mapping[int, int]) -> CorpusPhrase | None:
+    """The phrase with positions; None if its boxes are not known or one of them is not shown."""
+    indices = phrase.region_indices
+    if indices is None or any(index not in positions for index in indices):
         return None
-    return phrase.model_copy(update={"region_indices": [position[place] for place in named]})
+    return phrase.model_copy(update={"region_indices": [positions[index] for index in indices]})

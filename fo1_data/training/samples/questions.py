@@ -1,7 +1,7 @@
-"""Questions and answers about one image, made of what is known of it.
+"""Training questions about one image, with their answers, made from the labels of the image.
 
-Indices in questions and answers are those of the prompt: `indices[i]` names the i-th box shown. What is
-not known is not asked. Answers are the strings that `fo1_data.model.parsing` reads.
+Questions and answers name boxes by index token: `indices[i]` is the index of the box at prompt position i.
+A question whose answer is not known is not made. Answers have the form that `fo1_data.model.parsing` reads.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,124 +16,126 @@ from schemas.corpus import CorpusAnswer, CorpusCount, CorpusExample, CorpusPhras
 from schemas.labels import LabelKind
 
 BACKGROUND = "background"
-_OF_PHRASES = (LabelKind.GROUND, LabelKind.COUNT)
-# The kind of a label, the position of its box, and its phrase or question.
-TrustKey = tuple[LabelKind, int | None, str | None]
+_PHRASE_KINDS = (LabelKind.GROUND, LabelKind.COUNT)
+# Kind of a label, position of its box or None, and its phrase or question or None.
+LabelKey = tuple[LabelKind, int | None, str | None]
 
 
 @dataclass(frozen=True)
-class Question:
-    """One question with its right answer.
+class TrainingQuestion:
+    """A question with its correct answer. Boxes are given by their position in the prompt.
 
-    `asked`: the box a question is about (its position in the prompt), or None. `named`: the positions
-    of the boxes that the answer names, in the order it names them. `anchor`: the box that the phrase
-    relates them to, or None. `rests_on`: the label that the answer is made of, or None where it is gold.
+    `subject`: the box that the question is about, or None. `answer_boxes`: the boxes that the answer names,
+    in the answer's order. `anchor`: the box that a phrase with a relation refers to, or None.
+    `label_key`: the label that the answer is made from; None if the answer is gold.
     """
 
     text: str
     answer: str
     kind: LabelKind
-    asked: int | None = None
-    named: tuple[int, ...] = ()
+    subject: int | None = None
+    answer_boxes: tuple[int, ...] = ()
     anchor: int | None = None
-    rests_on: TrustKey | None = None
+    label_key: LabelKey | None = None
 
 
 @dataclass(frozen=True)
-class Trust:
-    """How far a label of a dataset is to be trusted: a person's, or a model's with its confidence."""
+class LabelTrust:
+    """How reliable a dataset's label is: given or confirmed by a person, or a model's with its confidence."""
 
     human: bool
     confidence: float | None = None
 
 
 @dataclass(frozen=True)
-class Known:
-    """What is known of an image, by position in the prompt.
+class ImageLabels:
+    """All labels of an image; every index is a position in the prompt.
 
-    regions[i]: None where box i is mere background; `phrases`, `counts`, `answers` and `examples` as in
-    gold, their indices being positions in the prompt. `caption`: every region has its label, so that the
-    image can be described by them. `distractors`: positions of boxes that are shown beside the labelled ones.
-    `all_shown`: no labelled box of the image is left out. `description`: the image's own caption, in which
-    `description_phrases` stand in their order.
+    `regions[i]`: None if box i shows background only. `phrases`, `counts`, `answers`, `examples`: as in gold.
+    `all_labelled`: every labelled box has its class, so a caption can be made from the classes. `trust`: by
+    label key; a label without an entry is gold. `distractors`: boxes shown besides the labelled ones.
+    `all_shown`: no labelled box of the image is left out. `description`: the image's own caption, which
+    contains `description_phrases` in order.
     """
 
     regions: Sequence[CorpusRegion | None]
     phrases: Sequence[CorpusPhrase] = ()
     counts: Sequence[CorpusCount] = ()
-    caption: bool = False
+    all_labelled: bool = False
     answers: Sequence[CorpusAnswer] = ()
     examples: Sequence[CorpusExample] = ()
-    trust: Mapping[TrustKey, Trust] = field(default_factory=dict)
+    trust: Mapping[LabelKey, LabelTrust] = field(default_factory=dict)
     distractors: frozenset[int] = frozenset()
     all_shown: bool = True
     description: str | None = None
     description_phrases: Sequence[CorpusPhrase] = ()
 
     def can_be_counted(self, phrase: CorpusPhrase) -> bool:
-        """False where the regions that a phrase names are not as many as it is said to have."""
-        said = [one.count for one in self.counts if one.text.casefold() == phrase.text.casefold()]
-        return all(count == len(phrase.region_indices or []) for count in said)
+        """False if the phrase has another count than the number of its regions."""
+        counts = [entry.count for entry in self.counts if entry.text.casefold() == phrase.text.casefold()]
+        return all(count == len(phrase.region_indices or []) for count in counts)
 
-    def trust_in(self, question: Question) -> Trust | None:
-        """What the answer to a question rests on; None where it is gold."""
-        return None if question.rests_on is None else self.trust.get(question.rests_on)
+    def trust_of(self, question: TrainingQuestion) -> LabelTrust | None:
+        """The trust in the label behind a question's answer; None if it is gold."""
+        return None if question.label_key is None else self.trust.get(question.label_key)
 
 
-def with_names_as_phrases(known: Known) -> Known:
-    """With every name of the boxes as a phrase that means all boxes of that name, unless it is a phrase
-    already; as it is where a labelled box has no name (its caption, else its label), is mere background, or
-    is not shown.
+def with_names_as_phrases(labels: ImageLabels) -> ImageLabels:
+    """Add every name of a box as a phrase that means all boxes of that name; existing phrases stay.
 
-    Case makes no difference; such a phrase is trusted as far as the weakest of the names it is made of.
+    A box's name is its caption, else its class; case is ignored. Returns `labels` unchanged if a labelled
+    box has no name, shows background only, or is not shown. A new phrase is trusted as much as the least
+    trusted of its names.
     """
-    if not known.all_shown:
-        return known
-    boxes: dict[str, list[tuple[str, int]]] = {}
-    for position, region in enumerate(known.regions):
-        if position in known.distractors:
+    if not labels.all_shown:
+        return labels
+    boxes_by_name: dict[str, list[tuple[str, int]]] = {}
+    for position, region in enumerate(labels.regions):
+        if position in labels.distractors:
             continue
         name = (region.caption or region.label) if region is not None else None
         if not name:
-            return known
-        boxes.setdefault(name.casefold(), []).append((name, position))
-    for phrase in known.phrases:
-        boxes.pop(phrase.text.casefold(), None)
-    phrases, trust = list(known.phrases), dict(known.trust)
-    for named in boxes.values():
-        text, places = named[0][0], [position for _, position in named]
-        phrases.append(CorpusPhrase(text=text, region_indices=places))
-        together = weakest(known.trust.get((LabelKind.BRIEF_CAPTION, place, None)) for place in places)
-        if together is not None:
-            trust |= {(kind, None, text): together for kind in _OF_PHRASES}
-    return replace(known, phrases=phrases, trust=trust)
+            return labels
+        boxes_by_name.setdefault(name.casefold(), []).append((name, position))
+    for phrase in labels.phrases:
+        boxes_by_name.pop(phrase.text.casefold(), None)
+    phrases, trust = list(labels.phrases), dict(labels.trust)
+    for boxes in boxes_by_name.values():
+        text, positions = boxes[0][0], [position for _, position in boxes]
+        phrases.append(CorpusPhrase(text=text, region_indices=positions))
+        name_trust = least_trusted(
+            labels.trust.get((LabelKind.BRIEF_CAPTION, position, None)) for position in positions
+        )
+        if name_trust is not None:
+            trust |= {(kind, None, text): name_trust for kind in _PHRASE_KINDS}
+    return replace(labels, phrases=phrases, trust=trust)
 
 
-def weakest(trusts: Iterable[Trust | None]) -> Trust | None:
-    """What is trusted least: a model's word by its confidence, then gold (None), then a person's."""
+def least_trusted(trusts: Iterable[LabelTrust | None]) -> LabelTrust | None:
+    """The lowest trust; the order is a model's label by its confidence, gold (None), a person's label."""
 
-    def strength(one: Trust | None) -> float:
-        if one is None or (not one.human and one.confidence is None):
+    def strength(trust: LabelTrust | None) -> float:
+        if trust is None or (not trust.human and trust.confidence is None):
             return 1.0
-        return 2.0 if one.human else one.confidence or 0.0
+        return 2.0 if trust.human else trust.confidence or 0.0
 
     return min(trusts, key=strength)
 
 
-def objects_text(named: Sequence[int], indices: Sequence[int]) -> str:
+def objects_text(positions: Sequence[int], indices: Sequence[int]) -> str:
     """`<objects><region3><region7></objects>`."""
-    return "<objects>" + "".join(f"<region{indices[position]}>" for position in named) + "</objects>"
+    return "<objects>" + "".join(f"<region{indices[position]}>" for position in positions) + "</objects>"
 
 
-def pointing_answer(phrase: str, named: Sequence[int], indices: Sequence[int]) -> str:
-    """`<ground>phrase</ground><objects>...</objects>`; an absent phrase has an empty list."""
-    return f"<ground>{phrase}</ground>{objects_text(named, indices)}"
+def pointing_answer(phrase: str, positions: Sequence[int], indices: Sequence[int]) -> str:
+    """`<ground>phrase</ground><objects>...</objects>`; the list of an absent phrase is empty."""
+    return f"<ground>{phrase}</ground>{objects_text(positions, indices)}"
 
 
-def region_questions(known: Known, indices: Sequence[int]) -> list[Question]:
+def region_questions(labels: ImageLabels, indices: Sequence[int]) -> list[TrainingQuestion]:
     """Every question about a single box whose answer is known."""
-    found = []
-    for position, region in enumerate(known.regions):
+    questions = []
+    for position, region in enumerate(labels.regions):
         if region is None:
             answers: dict[LabelKind, str | None] = {
                 LabelKind.BRIEF_CAPTION: BACKGROUND,
@@ -145,155 +147,175 @@ def region_questions(known: Known, indices: Sequence[int]) -> list[Question]:
                 LabelKind.DETAILED_CAPTION: region.detailed_caption,
                 LabelKind.OCR: region.text,
             }
-        found += [
-            Question(
+        questions += [
+            TrainingQuestion(
                 question_text(kind, region=indices[position]),
                 answer,
                 kind,
-                asked=position,
-                rests_on=(kind, position, None),
+                subject=position,
+                label_key=(kind, position, None),
             )
             for kind, answer in answers.items()
             if answer is not None
         ]
-    return found
+    return questions
 
 
-def phrase_question(phrase: CorpusPhrase, indices: Sequence[int]) -> Question:
-    """`Please detect {phrase}`, with the boxes in the order of the prompt."""
-    named = tuple(sorted(phrase.region_indices or []))
-    answer = pointing_answer(phrase.text, named, indices)
-    return Question(
+def phrase_question(phrase: CorpusPhrase, indices: Sequence[int]) -> TrainingQuestion:
+    """`Please detect {phrase}`; the answer names the boxes in the order of the prompt."""
+    positions = tuple(sorted(phrase.region_indices or []))
+    return TrainingQuestion(
         question_text(LabelKind.GROUND, phrase=phrase.text),
-        answer,
+        pointing_answer(phrase.text, positions, indices),
         LabelKind.GROUND,
-        named=named,
-        rests_on=(LabelKind.GROUND, None, phrase.text),
+        answer_boxes=positions,
+        label_key=(LabelKind.GROUND, None, phrase.text),
     )
 
 
-def count_question(phrase: CorpusPhrase, indices: Sequence[int]) -> Question:
-    """`How many {phrase}`: the located boxes, then their number."""
-    named = tuple(sorted(phrase.region_indices or []))
-    answer = f"{pointing_answer(phrase.text, named, indices)} {len(named)}"
-    text = question_text(LabelKind.COUNT, phrase=phrase.text)
-    rests_on = (LabelKind.COUNT, None, phrase.text)
-    return Question(text, answer, LabelKind.COUNT, named=named, rests_on=rests_on)
+def count_question(phrase: CorpusPhrase, indices: Sequence[int]) -> TrainingQuestion:
+    """`How many {phrase}`; the answer locates the boxes, then gives their number."""
+    positions = tuple(sorted(phrase.region_indices or []))
+    return TrainingQuestion(
+        question_text(LabelKind.COUNT, phrase=phrase.text),
+        f"{pointing_answer(phrase.text, positions, indices)} {len(positions)}",
+        LabelKind.COUNT,
+        answer_boxes=positions,
+        label_key=(LabelKind.COUNT, None, phrase.text),
+    )
 
 
-def example_question(example: CorpusExample, indices: Sequence[int]) -> Question:
-    """More of what the region at a position shows; none: an empty list."""
-    named = tuple(sorted(example.region_indices))
-    text = question_text(LabelKind.VISUAL_EXAMPLE, region=indices[example.region_index])
-    answer = objects_text(named, indices)
-    kind, place = LabelKind.VISUAL_EXAMPLE, example.region_index
-    return Question(text, answer, kind, asked=place, named=named, rests_on=(kind, place, None))
+def example_question(example: CorpusExample, indices: Sequence[int]) -> TrainingQuestion:
+    """Which other boxes show the same as the example's box; an empty list if none does."""
+    kind, positions = LabelKind.VISUAL_EXAMPLE, tuple(sorted(example.region_indices))
+    return TrainingQuestion(
+        question_text(kind, region=indices[example.region_index]),
+        objects_text(positions, indices),
+        kind,
+        subject=example.region_index,
+        answer_boxes=positions,
+        label_key=(kind, example.region_index, None),
+    )
 
 
-def own_answer(one: CorpusAnswer, indices: Sequence[int]) -> Question:
-    """A free question with its answer, reasoning first and apart where there is any."""
-    place = None if one.region_index is None else indices[one.region_index]
-    answer = one.answer
-    if one.reasoning:
-        answer = f"<think>{one.reasoning}</think><answer>{one.answer}</answer>"
-    text = own_question(one.question, region=place)
-    rests_on = (LabelKind.ASK, one.region_index, one.question)
-    return Question(text, answer, LabelKind.ASK, asked=one.region_index, rests_on=rests_on)
+def free_question(answer: CorpusAnswer, indices: Sequence[int]) -> TrainingQuestion:
+    """A free question with its answer; reasoning, if there is any, comes first and in a part of its own."""
+    position = answer.region_index
+    text = answer.answer
+    if answer.reasoning:
+        text = f"<think>{answer.reasoning}</think><answer>{answer.answer}</answer>"
+    return TrainingQuestion(
+        own_question(answer.question, region=None if position is None else indices[position]),
+        text,
+        LabelKind.ASK,
+        subject=position,
+        label_key=(LabelKind.ASK, position, answer.question),
+    )
 
 
-def choice_of(phrase: CorpusPhrase, rng: np.random.Generator) -> Question:
+def presence_question(phrase: CorpusPhrase, rng: np.random.Generator) -> TrainingQuestion:
     """The multiple-choice question whether a phrase is in the image."""
     text, answer = draw_choice(phrase.text, bool(phrase.region_indices), rng)
-    named = tuple(sorted(phrase.region_indices or []))
-    return Question(text, answer, LabelKind.ASK, named=named, rests_on=(LabelKind.GROUND, None, phrase.text))
+    positions = tuple(sorted(phrase.region_indices or []))
+    label_key = (LabelKind.GROUND, None, phrase.text)
+    return TrainingQuestion(text, answer, LabelKind.ASK, answer_boxes=positions, label_key=label_key)
 
 
-def caption_question(known: Known, indices: Sequence[int]) -> Question | None:
-    """The grounded caption: the first labels in the order of the boxes, each with all its boxes."""
-    spoken = mentions([region.label if region else None for region in known.regions])
-    if not spoken:
-        return None
-    answer = join_mentions([pointing_answer(label, named, indices) for label, named in spoken])
-    named = tuple(position for _, positions in spoken for position in positions)
-    return Question(
-        question_text(LabelKind.GROUNDED_CAPTION), answer, LabelKind.GROUNDED_CAPTION, named=named
-    )
-
-
-def description_question(known: Known, indices: Sequence[int]) -> Question | None:
-    """The image's own caption, its grounded phrases with their boxes; None where none stands in it."""
-    text, at, answer, named = known.description or "", 0, "", list[int]()
-    for phrase in sorted(known.description_phrases, key=lambda one: text.find(one.text)):
-        start = text.find(phrase.text, at)
-        if start >= 0:
-            boxes = sorted(phrase.region_indices or [])
-            answer += text[at:start] + pointing_answer(phrase.text, boxes, indices)
-            at, named = start + len(phrase.text), [*named, *boxes]
-    if not answer:
+def caption_question(labels: ImageLabels, indices: Sequence[int]) -> TrainingQuestion | None:
+    """The grounded caption made from classes: each class once, in box order, with all its boxes."""
+    named = mentions([region.label if region else None for region in labels.regions])
+    if not named:
         return None
     kind = LabelKind.GROUNDED_CAPTION
-    told, whole = question_text(kind), (kind, None, None)
-    return Question(told, answer + text[at:], kind, named=tuple(named), rests_on=whole)
+    answer = join_mentions([pointing_answer(label, positions, indices) for label, positions in named])
+    boxes = tuple(position for _, positions in named for position in positions)
+    return TrainingQuestion(question_text(kind), answer, kind, answer_boxes=boxes)
+
+
+def description_question(labels: ImageLabels, indices: Sequence[int]) -> TrainingQuestion | None:
+    """The image's own caption with the boxes of its grounded phrases; None if it contains none of them."""
+    kind = LabelKind.GROUNDED_CAPTION
+    text, end, answer, boxes = labels.description or "", 0, "", list[int]()
+    for phrase in sorted(labels.description_phrases, key=lambda phrase: text.find(phrase.text)):
+        start = text.find(phrase.text, end)
+        if start >= 0:
+            positions = sorted(phrase.region_indices or [])
+            answer += text[end:start] + pointing_answer(phrase.text, positions, indices)
+            end, boxes = start + len(phrase.text), [*boxes, *positions]
+    if not answer:
+        return None
+    return TrainingQuestion(
+        question_text(kind),
+        answer + text[end:],
+        kind,
+        answer_boxes=tuple(boxes),
+        label_key=(kind, None, None),
+    )
 
 
 def draw_questions(
-    known: Known,
+    labels: ImageLabels,
     indices: Sequence[int],
     rng: np.random.Generator,
-    most: int,
+    max_questions: int,
     negative_share: float | None = None,
-) -> list[Question]:
-    """Up to `most` questions about one image, drawn evenly from the kinds whose answers are known.
+) -> list[TrainingQuestion]:
+    """Draw up to `max_questions` about an image, evenly from the kinds whose answers are known.
 
-    `negative_share`: which part of the phrases asked for is absent, as far as there are enough of both;
-    without it they come as they are.
+    `negative_share`: share of absent phrases among the phrase questions, as far as there are enough present
+    and absent ones; None: no balancing.
     """
-    asked = [phrase for phrase in known.phrases if phrase.region_indices is not None]
-    return _draw(_pools(known, asked, indices, rng, negative_share), most)
+    phrases = [phrase for phrase in labels.phrases if phrase.region_indices is not None]
+    return _draw(_pools(labels, phrases, indices, rng, negative_share), max_questions)
 
 
 def _pools(
-    known: Known,
-    asked: list[CorpusPhrase],
+    labels: ImageLabels,
+    phrases: list[CorpusPhrase],
     indices: Sequence[int],
     rng: np.random.Generator,
     negative_share: float | None,
-) -> list[list[Question]]:
-    """Questions by kind, each kind in the order in which it is drawn from its end."""
-    pools: list[list[Question]] = []
+) -> list[list[TrainingQuestion]]:
+    """Questions by kind in random order; a pool is drawn from its end."""
+    pools: list[list[TrainingQuestion]] = []
     for kind in (LabelKind.BRIEF_CAPTION, LabelKind.DETAILED_CAPTION, LabelKind.OCR):
-        pools.append([question for question in region_questions(known, indices) if question.kind == kind])
-    pools.append([phrase_question(phrase, indices) for phrase in asked])
-    pools.append([count_question(phrase, indices) for phrase in asked if known.can_be_counted(phrase)])
-    pools.append([choice_of(phrase, rng) for phrase in asked])
-    pools.append([example_question(example, indices) for example in known.examples])
-    pools.append([own_answer(answer, indices) for answer in known.answers])
-    caption = description_question(known, indices)
-    if caption is None and known.caption:
-        caption = caption_question(known, indices)
+        pools.append([question for question in region_questions(labels, indices) if question.kind == kind])
+    pools.append([phrase_question(phrase, indices) for phrase in phrases])
+    pools.append([count_question(phrase, indices) for phrase in phrases if labels.can_be_counted(phrase)])
+    pools.append([presence_question(phrase, rng) for phrase in phrases])
+    pools.append([example_question(example, indices) for example in labels.examples])
+    pools.append([free_question(answer, indices) for answer in labels.answers])
+    caption = description_question(labels, indices)
+    if caption is None and labels.all_labelled:
+        caption = caption_question(labels, indices)
     pools.append([caption] if caption else [])
-    drawn = [[pool[i] for i in rng.permutation(len(pool))] for pool in pools if pool]
+    shuffled = [[pool[i] for i in rng.permutation(len(pool))] for pool in pools if pool]
     if negative_share is None:
-        return drawn
-    return [mixed(pool, rng, negative_share) if pool[0].kind in _OF_PHRASES else pool for pool in drawn]
+        return shuffled
+    return [
+        balance_absent(pool, rng, negative_share) if pool[0].kind in _PHRASE_KINDS else pool
+        for pool in shuffled
+    ]
 
 
-def mixed(pool: Sequence[Question], rng: np.random.Generator, negative_share: float) -> list[Question]:
-    """Pointing questions in a series that, read from its end, names nothing in `negative_share` of them,
-    as far as both kinds last."""
-    present = [question for question in pool if question.named]
-    absent = [question for question in pool if not question.named]
-    series: list[Question] = []
+def balance_absent(
+    pool: Sequence[TrainingQuestion], rng: np.random.Generator, negative_share: float
+) -> list[TrainingQuestion]:
+    """Reorder pointing questions so that a share of `negative_share`, counted from the end, names no box,
+    until either present or absent ones run out."""
+    present = [question for question in pool if question.answer_boxes]
+    absent = [question for question in pool if not question.answer_boxes]
+    series: list[TrainingQuestion] = []
     while present and absent:
         series.append((absent if rng.random() < negative_share else present).pop())
     return [*present, *absent, *reversed(series)]
 
 
-def _draw(pools: list[list[Question]], most: int) -> list[Question]:
-    drawn: list[Question] = []
-    while pools and len(drawn) < most:
+def _draw(pools: list[list[TrainingQuestion]], max_questions: int) -> list[TrainingQuestion]:
+    questions: list[TrainingQuestion] = []
+    while pools and len(questions) < max_questions:
         pools = [pool for pool in pools if pool]
         for pool in pools:
-            if pool and len(drawn) < most:
-                drawn.append(pool.pop())
-    return drawn
+            if pool and len(questions) < max_questions:
+                questions.append(pool.pop())
+    return questions

@@ -1,8 +1,8 @@
-"""What few images show is shown more often: its images come again, and its regions are pasted elsewhere.
+"""Oversampling of rare names: their images are repeated, and their regions are pasted into other images.
 
-A region's name is its caption, else its label. Rare is a name that less than a set share of the images have.
-Pasting keeps what is said true: nothing is pasted, or pasted upon, whose name speaks of a place, and what
-else speaks of one is left out.
+A region's name is its caption, else its class. A name is rare if less than a set share of the images have it.
+Pasting keeps all labels true: a region whose name mentions a place is never pasted, an image with such a
+region gets none, and other labels that mention a place are left out.
 
 Sources: repeat factors of Gupta et al., LVIS (arXiv 1908.03195), appendix B.1; pasting after Ghiasi et al.,
 Simple Copy-Paste (arXiv 2012.07177), here with the box's rectangle.
@@ -12,23 +12,25 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
 from fo1_data.corpus.images import InputLimits
 from fo1_data.errors import InputReject
-from fo1_data.training.samples.augmentation import free_place
-from fo1_data.training.samples.open_examples import Example, open_example
-from fo1_data.training.samples.questions import Trust, TrustKey, weakest
-from fo1_data.training.samples.said import name_of, names_of, naming_words, speaks_of_place
+from fo1_data.training.samples.augmentation import draw_free_box
+from fo1_data.training.samples.entry_texts import mention_place, name_of, names_of, naming_words
+from fo1_data.training.samples.open_examples import TrainingExample, open_example
+from fo1_data.training.samples.questions import LabelKey, LabelTrust, least_trusted
 from fo1_data.training.samples.source import ExampleSource, Group
 from fo1_data.training.settings import TrainConfig
 from schemas.corpus import CorpusCount, CorpusImage, CorpusPhrase, CorpusRegion
 from schemas.labels import LabelKind
 from schemas.regions import Box
 
-_MOST_CROPS = 64
+_MAX_CROPS = 64
 _SCALES = (0.8, 1.25)
 
 
@@ -36,82 +38,94 @@ _SCALES = (0.8, 1.25)
 class _Crop:
     rgb: Image.Image
     region: CorpusRegion
-    trust: Mapping[LabelKind, Trust]
+    trust: Mapping[LabelKind, LabelTrust]
+
+
+class _RegionPlace(NamedTuple):
+    """Where a named region is: group, example in the group, number among the example's named regions."""
+
+    group: int
+    example: int
+    number: int
 
 
 class NameIndex:
-    """The names of every image's regions: read once, pixels left out."""
+    """The names of every image's regions; read once, without pixels."""
 
     def __init__(self, groups: Sequence[Group]) -> None:
-        self._images = list(_names(groups))
+        self._images = list(_read_names(groups))
         counts: Counter[str] = Counter()
         for _, _, names in self._images:
             counts.update(set(names))
         self._shares = {name: count / len(self._images) for name, count in counts.items()}
 
     def repeats(self, below: float) -> list[np.ndarray]:
-        """For each group how often each usable image comes in an epoch: the largest of sqrt(below / share)
-        over its names, at least once."""
+        """Per group, how often each usable image occurs in an epoch: the largest sqrt(below / share) of its
+        names, rounded, but at least once. `share`: the share of the images that have the name."""
         times: dict[int, list[int]] = {}
         for group, _, names in self._images:
             factors = [math.sqrt(below / self._shares[name]) for name in names]
             times.setdefault(group, []).append(max(1, round(max(factors, default=1.0))))
         return [np.array(times[group]) for group in sorted(times)]
 
-    def rare(self, below: float) -> dict[str, list[tuple[int, int, int]]]:
-        """Group, place and number of the region for each name that less than `below` of the images have."""
-        found: dict[str, list[tuple[int, int, int]]] = {}
-        for group, place, names in self._images:
+    def rare(self, below: float) -> dict[str, list[_RegionPlace]]:
+        """The regions of each name that less than a share `below` of the images have."""
+        places: dict[str, list[_RegionPlace]] = {}
+        for group, index, names in self._images:
             for number, name in enumerate(names):
-                if self._shares[name] < below and not speaks_of_place([name]):
-                    found.setdefault(name, []).append((group, place, number))
-        return dict(sorted(found.items()))
+                if self._shares[name] < below and not mention_place([name]):
+                    places.setdefault(name, []).append(_RegionPlace(group, index, number))
+        return dict(sorted(places.items()))
 
 
 class RareRegions:
-    """At most 64 regions with rare names, evenly over the names, to paste into other images."""
+    """At most 64 regions with rare names, drawn evenly from the names, to paste into other images."""
 
     def __init__(
         self, groups: Sequence[Group], index: NameIndex, below: float, seed: int, limits: InputLimits
     ) -> None:
         rng = np.random.default_rng(seed)
         series = [
-            [(*found[i], name) for i in rng.permutation(len(found))]
-            for name, found in index.rare(below).items()
+            [(places[i], name) for i in rng.permutation(len(places))]
+            for name, places in index.rare(below).items()
         ]
-        chosen = [one[i] for i in range(_MOST_CROPS) for one in series if i < len(one)][:_MOST_CROPS]
-        self._crops = list(_crops(groups, sorted(chosen), limits))
+        chosen = [regions[i] for i in range(_MAX_CROPS) for regions in series if i < len(regions)]
+        self._crops = list(_cut_crops(groups, sorted(chosen[:_MAX_CROPS]), limits))
 
     def __len__(self) -> int:
         return len(self._crops)
 
     def paste(
-        self, rgb: Image.Image, entry: CorpusImage, trust: Mapping[TrustKey, Trust], rng: np.random.Generator
-    ) -> tuple[Image.Image, CorpusImage, Mapping[TrustKey, Trust]]:
-        """The image with one of the regions where there is no box; all as it was where none fits.
+        self,
+        rgb: Image.Image,
+        entry: CorpusImage,
+        trust: Mapping[LabelKey, LabelTrust],
+        rng: np.random.Generator,
+    ) -> tuple[Image.Image, CorpusImage, Mapping[LabelKey, LabelTrust]]:
+        """Paste a random one of the regions where the image has no box; unchanged if it does not fit.
 
-        The region is trusted as where it came from. What is said of the image as a whole goes, and of its
-        phrases and counts those that share a word with the new region; one that is its very name means it
-        too.
+        The new region's labels keep their trust. Labels of the whole image are dropped, and so are phrases
+        and counts that have a word in common with the new region; a phrase or count that is the region's
+        name includes it instead.
         """
         regions = entry.regions or []
         names = [name_of(region) for region in regions]
-        if not self._crops or not all(names) or speaks_of_place(filter(None, names)):
+        if not self._crops or not all(names) or mention_place(filter(None, names)):
             return rgb, entry, trust
         crop = self._crops[int(rng.integers(len(self._crops)))]
         scale = float(rng.uniform(*_SCALES))
-        size = (crop.rgb.width * scale, crop.rgb.height * scale)
-        place = free_place(rgb.size, size, [region.box_xyxy for region in regions], rng)
-        if place is None:
+        box_wh = (crop.rgb.width * scale, crop.rgb.height * scale)
+        box = draw_free_box(rgb.size, box_wh, [region.box_xyxy for region in regions], rng)
+        if box is None:
             return rgb, entry, trust
-        corner = (int(place[0]), int(place[1]))
+        corner = (int(box[0]), int(box[1]))
         rgb = rgb.copy()
-        rgb.paste(crop.rgb.resize((int(place[2]) - corner[0], int(place[3]) - corner[1])), corner)
-        return rgb, _with_region(entry, crop.region, place), {**trust, **_trust_with(entry, crop, trust)}
+        rgb.paste(crop.rgb.resize((int(box[2]) - corner[0], int(box[3]) - corner[1])), corner)
+        return rgb, _add_region(entry, crop.region, box), {**trust, **_pasted_trust(entry, crop, trust)}
 
 
-def show_rare_more(source: ExampleSource, config: TrainConfig, limits: InputLimits) -> RareRegions | None:
-    """As the settings say: repeat the source's images with rare names; rare regions to paste, or None."""
+def oversample_rare(source: ExampleSource, config: TrainConfig, limits: InputLimits) -> RareRegions | None:
+    """Repeat the source's images with rare names, and return rare regions to paste, as the settings say."""
     if not (config.repeat_rare or config.paste_share):
         return None
     index = NameIndex(source.groups)
@@ -123,34 +137,37 @@ def show_rare_more(source: ExampleSource, config: TrainConfig, limits: InputLimi
     return rare
 
 
-def _names(groups: Sequence[Group]) -> Iterator[tuple[int, int, list[str]]]:
-    """The number of its group, its place there, and the names of each usable image."""
+def _read_names(groups: Sequence[Group]) -> Iterator[tuple[int, int, list[str]]]:
+    """Number of the group, index in the group, and names of the regions of each usable image."""
     for number, group in enumerate(groups):
-        known = group.load_known()
-        for place in np.unique(group.usable).tolist():
-            names = map(name_of, known[place].entry.regions or [])
-            yield number, place, [name for name in names if name]
+        examples = group.load_without_pixels()
+        for index in np.unique(group.usable).tolist():
+            names = map(name_of, examples[index].entry.regions or [])
+            yield number, index, [name for name in names if name]
 
 
-def _crops(
-    groups: Sequence[Group], chosen: Sequence[tuple[int, int, int, str]], limits: InputLimits
+def _cut_crops(
+    groups: Sequence[Group], chosen: Sequence[tuple[_RegionPlace, str]], limits: InputLimits
 ) -> Iterator[_Crop]:
-    for number in sorted({number for number, *_ in chosen}):
-        examples = groups[number].load()
-        for _, place, index, name in (one for one in chosen if one[0] == number):
-            crop = _crop_of(examples[place], index, name, limits)
+    for group, places in groupby(chosen, key=lambda entry: entry[0].group):
+        examples = groups[group].load()
+        for place, name in places:
+            crop = _cut_crop(examples[place.example], place.number, name, limits)
             if crop is not None:
                 yield crop
 
 
-def _crop_of(example: Example, number: int, name: str, limits: InputLimits) -> _Crop | None:
-    """The region with that number among those with a name; None where it cannot be cut out, or where boxes
-    that cannot be used have left another one in its place."""
+def _cut_crop(example: TrainingExample, number: int, name: str, limits: InputLimits) -> _Crop | None:
+    """Cut out the named region with this number.
+
+    Returns None if it cannot be cut out, or if the number belongs to a region of another name because
+    unusable boxes were removed.
+    """
     try:
         image, entry = open_example(example, limits)
     except InputReject:
         return None
-    named = [(at, one) for at, one in enumerate(entry.regions or []) if name_of(one)]
+    named = [(index, region) for index, region in enumerate(entry.regions or []) if name_of(region)]
     if number >= len(named) or name_of(named[number][1]) != name:
         return None
     index, region = named[number]
@@ -158,21 +175,19 @@ def _crop_of(example: Example, number: int, name: str, limits: InputLimits) -> _
     left, top, right, bottom = np.clip(corners, 0, [*image.rgb.size] * 2).tolist()
     if right <= left or bottom <= top:
         return None
-    trust = {
-        kind: one for (kind, place, text), one in example.trust.items() if (place, text) == (index, None)
-    }
+    trust = {kind: value for (kind, at, text), value in example.trust.items() if (at, text) == (index, None)}
     return _Crop(image.rgb.crop((left, top, right, bottom)), region, trust)
 
 
-def _with_region(entry: CorpusImage, region: CorpusRegion, place: Box) -> CorpusImage:
-    """What is said of an image in which a region was pasted at a place, as far as it still holds."""
+def _add_region(entry: CorpusImage, region: CorpusRegion, box: Box) -> CorpusImage:
+    """The labels of an image that stay true after a region was pasted at a box, and the region."""
     regions = [
-        one.model_copy(update={"detailed_caption": None})
-        if speaks_of_place([one.detailed_caption or ""])
-        else one
-        for one in entry.regions or []
+        other.model_copy(update={"detailed_caption": None})
+        if mention_place([other.detailed_caption or ""])
+        else other
+        for other in entry.regions or []
     ]
-    added = region.model_copy(update={"box_xyxy": place, "detailed_caption": None})
+    added = region.model_copy(update={"box_xyxy": box, "detailed_caption": None})
     update = {
         "regions": [*regions, added],
         "caption": None,
@@ -182,7 +197,7 @@ def _with_region(entry: CorpusImage, region: CorpusRegion, place: Box) -> Corpus
         "answers": [
             answer
             for answer in entry.answers
-            if answer.region_index is not None and not speaks_of_place([answer.question, answer.answer])
+            if answer.region_index is not None and not mention_place([answer.question, answer.answer])
         ],
         "examples": [],
     }
@@ -195,7 +210,7 @@ def _phrases_with(
     for phrase in phrases:
         if _is_name_of(phrase.text, region) and phrase.region_indices is not None:
             yield phrase.model_copy(update={"region_indices": [*phrase.region_indices, index]})
-        elif _is_apart(phrase.text, region):
+        elif _is_unrelated(phrase.text, region):
             yield phrase
 
 
@@ -203,7 +218,7 @@ def _counts_with(counts: Sequence[CorpusCount], region: CorpusRegion) -> Iterato
     for count in counts:
         if _is_name_of(count.text, region):
             yield count.model_copy(update={"count": count.count + 1})
-        elif _is_apart(count.text, region):
+        elif _is_unrelated(count.text, region):
             yield count
 
 
@@ -211,24 +226,26 @@ def _is_name_of(text: str, region: CorpusRegion) -> bool:
     return text.casefold() in {name.casefold() for name in names_of(region)}
 
 
-def _is_apart(text: str, region: CorpusRegion) -> bool:
-    """Whether a text stays as true as it was, wherever the region comes to lie."""
+def _is_unrelated(text: str, region: CorpusRegion) -> bool:
+    """Whether a text stays true wherever the region is pasted."""
     words = frozenset().union(*map(naming_words, names_of(region)))
-    return not words & naming_words(text) and not speaks_of_place([text])
+    return not words & naming_words(text) and not mention_place([text])
 
 
-def _trust_with(entry: CorpusImage, crop: _Crop, trust: Mapping[TrustKey, Trust]) -> dict[TrustKey, Trust]:
-    """How far the pasted region's labels are to be trusted, and what is said of it with others: as far as
-    the weaker of both."""
-    found: dict[TrustKey, Trust] = {
-        (kind, len(entry.regions or []), None): one for kind, one in crop.trust.items()
+def _pasted_trust(
+    entry: CorpusImage, crop: _Crop, trust: Mapping[LabelKey, LabelTrust]
+) -> dict[LabelKey, LabelTrust]:
+    """The trust in the pasted region's labels, and in phrases and counts that now include it: the lower of
+    the phrase's own and the region's."""
+    pasted: dict[LabelKey, LabelTrust] = {
+        (kind, len(entry.regions or []), None): value for kind, value in crop.trust.items()
     }
-    said = (crop.region.caption or "").casefold()
-    for text in [*(one.text for one in entry.phrases), *(one.text for one in entry.counts)]:
-        # What the region is called by its caption is as sure as that; its class is the corpus'.
-        of_name = crop.trust.get(LabelKind.BRIEF_CAPTION) if text.casefold() == said else None
+    caption = (crop.region.caption or "").casefold()
+    for text in [*(phrase.text for phrase in entry.phrases), *(count.text for count in entry.counts)]:
+        # A name from the caption is trusted as the caption; a name from the class is the corpus' own: gold.
+        name_trust = crop.trust.get(LabelKind.BRIEF_CAPTION) if text.casefold() == caption else None
         for kind in (LabelKind.GROUND, LabelKind.COUNT):
-            together = weakest([trust.get((kind, None, text)), of_name])
-            if together is not None and _is_name_of(text, crop.region):
-                found[kind, None, text] = together
-    return found
+            lower = least_trusted([trust.get((kind, None, text)), name_trust])
+            if lower is not None and _is_name_of(text, crop.region):
+                pasted[kind, None, text] = lower
+    return pasted

@@ -1,9 +1,9 @@
-"""What a training run reads: rows of datasets and entries of gold corpora, streamed in a set order.
+"""The examples of a training run: rows of datasets and entries of gold corpora, in a reproducible order.
 
-A source is cut into groups: the row groups of a dataset's Parquet files, runs of a corpus' entries. Each
-epoch shuffles the groups, and the rows within a window of neighbouring groups; the order is made of seed
-and epoch alone. So a place in the endless series names the same row on every worker, a run goes on in the
-middle of an epoch by its step number, and no more than a window of groups is held.
+A source is divided into groups: the row groups of a dataset's Parquet files, or 1,000 entries of a corpus.
+Each epoch shuffles the groups, then the rows within a window of neighbouring groups; the order depends only
+on seed and epoch. So a place in the endless series of epochs names the same row on every worker, a run
+resumes within an epoch from its step number, and memory holds one window of groups.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -20,92 +20,96 @@ from fo1_data.dataset.reader import open_parquet
 from fo1_data.dataset.rows import record_to_row
 from fo1_data.errors import DatasetError
 from fo1_data.storage.store import open_store
-from fo1_data.training.samples.open_examples import Example, row_example
-from fo1_data.training.samples.row_groups import HeldGroups, RowGroup, list_row_groups, shuffled_order
+from fo1_data.training.samples.open_examples import TrainingExample, row_to_example
+from fo1_data.training.samples.row_groups import GroupCache, RowGroup, list_row_groups, shuffled_order
 from schemas.corpus import CorpusImage
 from schemas.parquet import IMAGE_SCHEMA
 
 TRAIN = "train"
-_ENTRIES_A_GROUP = 1_000
-# Enough to tell how many boxes a row has, without reading anything else of it.
+_ENTRIES_PER_GROUP = 1_000
+# The smallest column that shows how many boxes a row has.
 _BOX_COLUMN = "regions.list.element.index"
 
 
 @dataclass(frozen=True)
 class Group:
-    """Some examples that are read together; `usable`: the positions of those that have a box.
+    """Examples that are read together. `usable`: the positions of those that have a box.
 
-    `load_known` leaves out embedded pixels.
+    `load_without_pixels`: `load` without embedded images.
     """
 
     usable: np.ndarray
-    load: Callable[[], Sequence[Example]] = field(repr=False)
-    load_known: Callable[[], Sequence[Example]] = field(repr=False)
+    load: Callable[[], Sequence[TrainingExample]] = field(repr=False)
+    load_without_pixels: Callable[[], Sequence[TrainingExample]] = field(repr=False)
 
 
 class ExampleSource:
-    """Examples by their place in the endless series of epochs. `len`: how many one epoch has.
+    """Examples by their place in the endless series of epochs. `len`: the number of places in an epoch."""
 
-    Raises DatasetError where no image has a box, CorpusError where a corpus cannot be listed.
-    """
-
-    def __init__(self, addresses: Sequence[str], seed: int = 0, window_groups: int = 4) -> None:
-        groups = [group for address in addresses for group in _groups_of(address) if len(group.usable)]
-        if not groups:
-            raise DatasetError(f"{', '.join(addresses)}: no image with a box to train on")
-        self._take(groups, seed, window_groups)
-
-    def _take(self, groups: list[Group], seed: int, window_groups: int) -> None:
+    def __init__(self, groups: list[Group], seed: int = 0, window_groups: int = 4) -> None:
         self.groups, self._seed, self._window = groups, seed, window_groups
-        # One more than a window, so that its border is crossed without reading twice.
-        self._held = HeldGroups(lambda group: self.groups[group].load(), window_groups + 1)
-        self._order = lru_cache(maxsize=2)(self._order_of)
+        # One more than a window, so that no group is read twice at a window's border.
+        self._loaded = GroupCache(lambda group: self.groups[group].load(), window_groups + 1)
+        self._order = lru_cache(maxsize=2)(self.order_of)
 
     def repeat(self, times: Sequence[np.ndarray]) -> None:
-        """Give each usable image of each group so many times an epoch; before anything is asked for."""
+        """Set how often each usable image of each group occurs in an epoch. Call it before `at`."""
         self.groups = [
-            replace(group, usable=np.repeat(group.usable, some))
-            for group, some in zip(self.groups, times, strict=True)
+            replace(group, usable=np.repeat(group.usable, group_times))
+            for group, group_times in zip(self.groups, times, strict=True)
         ]
 
     def __len__(self) -> int:
         return sum(len(group.usable) for group in self.groups)
 
-    def at(self, place: int) -> Example:
-        """The example at a place: places 0 to `len - 1` are the first epoch, each row once."""
+    def at(self, place: int) -> TrainingExample:
+        """The example at a place; places 0 to `len - 1` are the first epoch."""
         epoch, rest = divmod(place, len(self))
         group, position = self._order(epoch)[rest].tolist()
-        return self._held[group][position]
+        return self._loaded[group][position]
 
     def entries(self) -> Iterator[CorpusImage]:
-        """What is known of each image, pixels left out; group by group, in no epoch's order."""
-        return (example.entry for group in self.groups for example in group.load_known())
+        """The gold of each image without pixels, in the order of the groups, not of an epoch."""
+        return (example.entry for group in self.groups for example in group.load_without_pixels())
 
-    def _order_of(self, epoch: int) -> np.ndarray:
+    def order_of(self, epoch: int) -> np.ndarray:
+        """The order of an epoch, (places, 2): group and position in the group."""
         return shuffled_order([group.usable for group in self.groups], self._window, self._seed, epoch)
 
 
-def _groups_of(address: str) -> list[Group]:
+def open_source(addresses: Sequence[str], seed: int = 0, window_groups: int = 4) -> ExampleSource:
+    """Open datasets and gold corpora as one source.
+
+    Raises DatasetError if no image has a box or a dataset is damaged, CorpusError if a corpus cannot be
+    listed.
+    """
+    groups = [group for address in addresses for group in _list_groups(address) if len(group.usable)]
+    if not groups:
+        raise DatasetError(f"{', '.join(addresses)}: no image with a box to train on")
+    return ExampleSource(groups, seed, window_groups)
+
+
+def _list_groups(address: str) -> list[Group]:
     if open_store(address).exists(MANIFEST):
         return _parquet_groups(address)
     entries = [entry for entry in read_corpus(address) if isinstance(entry, CorpusImage)]
     return [
-        _entry_group(entries[start : start + _ENTRIES_A_GROUP])
-        for start in range(0, len(entries), _ENTRIES_A_GROUP)
+        _entry_group(entries[start : start + _ENTRIES_PER_GROUP])
+        for start in range(0, len(entries), _ENTRIES_PER_GROUP)
     ]
 
 
 def _entry_group(entries: list[CorpusImage]) -> Group:
-    usable = np.array([place for place, entry in enumerate(entries) if entry.regions], dtype=np.int64)
+    usable = np.array([index for index, entry in enumerate(entries) if entry.regions], dtype=np.int64)
 
-    def load() -> list[Example]:
-        return [Example(entry) for entry in entries]
+    def load() -> list[TrainingExample]:
+        return [TrainingExample(entry) for entry in entries]
 
     return Group(usable, load, load)
 
 
 def _parquet_groups(address: str) -> list[Group]:
-    """The row groups of a dataset's split `train`: what it is evaluated on trains nothing."""
+    """The row groups of a dataset's split `train`; the other splits are for evaluation."""
     groups: list[Group] = []
     store = open_store(address)
     listed = list_row_groups(address, TRAIN)
@@ -113,38 +117,38 @@ def _parquet_groups(address: str) -> list[Group]:
         raise DatasetError(
             f"{address} has no split {TRAIN}: label with less --validation-share and --test-share"
         )
-    for path, in_file in groupby(listed, key=lambda one: one.path):
+    for path, in_file in groupby(listed, key=lambda row_group: row_group.path):
         with open_parquet(store, path) as parquet:
-            for one in in_file:
-                rows = parquet.read_row_group(one.number, columns=[_BOX_COLUMN]).column("regions")
-                usable = np.array([at for at, boxes in enumerate(rows.to_pylist()) if boxes], np.int64)
-                known = partial(_RowExamples, one, pixels=False)
-                groups.append(Group(usable, partial(_RowExamples, one), known))
+            for row_group in in_file:
+                rows = parquet.read_row_group(row_group.number, columns=[_BOX_COLUMN]).column("regions")
+                usable = np.array([index for index, boxes in enumerate(rows.to_pylist()) if boxes], np.int64)
+                without_pixels = partial(_RowExamples, row_group, pixels=False)
+                groups.append(Group(usable, partial(_RowExamples, row_group), without_pixels))
     return groups
 
 
-class _RowExamples(Sequence[Example]):
-    """The rows of a group as examples, each made when it is asked for: workers share the rows of a group."""
+class _RowExamples(Sequence[TrainingExample]):
+    """The rows of a group as examples, made on access, because a worker uses only a part of each group."""
 
     def __init__(self, group: RowGroup, pixels: bool = True) -> None:
         self._group = group
-        known = [name for name in IMAGE_SCHEMA.names if pixels or name != "image"]
-        self._table = group.read(known)
+        columns = [name for name in IMAGE_SCHEMA.names if pixels or name != "image"]
+        self._table = group.read(columns)
 
     def __len__(self) -> int:
         return int(self._table.num_rows)
 
     @overload
-    def __getitem__(self, place: int) -> Example: ...
+    def __getitem__(self, index: int) -> TrainingExample: ...
     @overload
-    def __getitem__(self, place: slice) -> list[Example]: ...
-    def __getitem__(self, place: int | slice) -> Example | list[Example]:
-        if isinstance(place, slice):
-            return [self[one] for one in range(*place.indices(len(self)))]
-        if not 0 <= place < len(self):
-            raise IndexError(place)
+    def __getitem__(self, index: slice) -> list[TrainingExample]: ...
+    def __getitem__(self, index: int | slice) -> TrainingExample | list[TrainingExample]:
+        if isinstance(index, slice):
+            return [self[position] for position in range(*index.indices(len(self)))]
+        if not 0 <= index < len(self):
+            raise IndexError(index)
         try:
-            (record,) = self._table.slice(place, 1).to_pylist()
-        except ValueError as error:  # text that is none
+            (record,) = self._table.slice(index, 1).to_pylist()
+        except ValueError as error:  # text that is not UTF-8
             raise DatasetError(f"{self._group.path} of {self._group.address} is damaged: {error}") from error
-        return row_example(record_to_row(record))
+        return row_to_example(record_to_row(record))

@@ -1,14 +1,19 @@
-"""Decoded samples of published training sets, for any trainer: shuffled, sharded, gone on with in mid-epoch.
+"""A stream of decoded samples of published training sets, for any trainer: shuffled, sharded, resumable.
 
-A `torch.utils.data.IterableDataset`: its workers, over all processes of torch.distributed, are lanes. Each
-epoch the row groups are shuffled and dealt out in stretches of equal length, so that a lane reads its own
-row groups and no others (on a border two lanes read one), and each row is one lane's. A window of row
-groups is held and shuffled together: the bound on memory. Places are counted over all lanes, lane by lane
-in turn: the first worker of every process, then the second of every process. In that order processes that
-take one sample each get them from their DataLoaders: `start` is the place to go on from, with as many lanes.
-A loader needs `batch_size=None` for that: one that makes batches takes each from a single lane, so that the
-places up to some `start` are only given after a batch of every worker. Only the columns of a sample are
-read. Image: (H, W, 3) uint8, upright RGB; boxes: (R, 4) float32, pixels of it.
+`SampleStream` is a `torch.utils.data.IterableDataset`. Each DataLoader worker of each process of
+torch.distributed is a lane. In each epoch the row groups are shuffled, laid end to end and divided into
+ranges of equal length, one per lane. So each row belongs to one lane, and a lane reads only its own row
+groups (a group on a border is read by two lanes). A window of row groups is held in memory and shuffled
+together.
+
+Places are numbered over all lanes in turn: the first worker of every process, then the second of every
+process, and so on. This is the order in which processes that take one sample each get them from their
+DataLoaders. `start` is the place to resume from, with the same number of lanes. For that a DataLoader needs
+`batch_size=None`: if it makes batches, it takes each batch from a single lane, and the places before a
+`start` have all been yielded only after one batch of every worker.
+
+Reads only the columns that a sample needs. Image: (H, W, 3) uint8, upright RGB. Boxes: (R, 4) float32, in its
+pixels.
 """
 
 import io
@@ -22,7 +27,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 from fo1_data.corpus.images import InputLimits, decode_rgb
 from fo1_data.dataset.pixels import read_uri
 from fo1_data.errors import DatasetError, InputReject
-from fo1_data.training.samples.row_groups import HeldGroups, RowGroup, lane_order, list_row_groups
+from fo1_data.training.samples.row_groups import GroupCache, RowGroup, lane_order, list_row_groups
 from fo1_data.training.workers import Workers
 
 _REGION = "regions.list.element"
@@ -31,11 +36,11 @@ _PLAIN_FORMATS = ("PNG", "JPEG", "WEBP")
 
 
 @dataclass(frozen=True)
-class Sample:
-    """An image with its boxes and what each is called (None: not known). `place`: in the endless series.
+class ImageSample:
+    """An image with its boxes and their brief captions (None: not known). `place`: in the endless series.
 
-    Arrays, not tensors: from a loader's worker a tensor comes by a file of shared memory of its own, which
-    costs more than decoding the image; `torch.from_numpy` costs nothing.
+    Arrays, not tensors: a DataLoader worker passes each tensor through a shared memory file of its own, which
+    takes longer than decoding the image; `torch.from_numpy` is free.
     """
 
     place: int
@@ -45,14 +50,14 @@ class Sample:
 
 
 class SampleStream(IterableDataset):
-    """The samples from `start` to the end of its epoch (or to `stop`), this lane's share of them.
+    """This lane's samples from place `start` to the end of its epoch, or to `stop`.
 
-    With as many processes and workers, a run that goes on behind the last place that any process was given,
-    when all have taken as many, gets what an undisturbed one gets. Its length is this process' share: where
-    that does not come out even, the first processes have one more. An image that cannot be read is left out
-    and shifts the turns of the loader's workers: places are then no longer in order. To be made in the
-    process that trains, not in a worker of its loader. Raises DatasetError where `addresses` are no
-    datasets, or damaged.
+    A run that resumes with the same number of processes and workers, after the last place yielded to any
+    process when all have taken equally many, yields what an uninterrupted run yields. `len`: the number of
+    places of this process; if they do not divide evenly, the first processes have one more. An image that
+    cannot be read is left out; the DataLoader's workers then change turns, and places are no longer in order.
+    Create it in the training process, not in a DataLoader worker. Raises DatasetError if one of `addresses`
+    is not a dataset or is damaged.
     """
 
     def __init__(
@@ -73,43 +78,44 @@ class SampleStream(IterableDataset):
         self._seed, self._window, self._start = seed, window_groups, start
         self._stop = stop if stop is not None else (start // self.epoch_rows + 1) * self.epoch_rows
         self._limits = limits or InputLimits()
-        # A loader's worker is a process of its own, in which torch.distributed is not set up.
+        # Read here, because torch.distributed is not set up in a DataLoader's worker process.
         process = Workers()
         self._rank, self._processes = process.rank, process.num
 
     def __len__(self) -> int:
         return -(-(self._stop - self._start - self._rank) // self._processes)
 
-    def __iter__(self) -> Iterator[Sample]:
+    def __iter__(self) -> Iterator[ImageSample]:
         info = get_worker_info()
-        here, num_here = (info.id, info.num_workers) if info is not None else (0, 1)
-        worker, lanes = here * self._processes + self._rank, self._processes * num_here
-        # One more than a window, so that its border is crossed without reading twice.
-        held = HeldGroups(lambda group: _Rows(self._groups[group], self._limits), self._window + 1)
+        worker_id, num_workers = (info.id, info.num_workers) if info is not None else (0, 1)
+        worker, num_lanes = worker_id * self._processes + self._rank, self._processes * num_workers
+        # One more than a window, so that no group is read twice at a window's border.
+        loaded = GroupCache(lambda group: _Rows(self._groups[group], self._limits), self._window + 1)
         for epoch in range(self._start // self.epoch_rows, -(-self._stop // self.epoch_rows)):
-            for place, (group, row) in self._lane(epoch, worker, lanes):
-                sample = held[group].sample(row, place)
+            for place, (group, row) in self._lane(epoch, worker, num_lanes):
+                sample = loaded[group].sample(row, place)
                 if sample is not None:
                     yield sample
 
-    def _lane(self, epoch: int, worker: int, lanes: int) -> Iterator[tuple[int, list[int]]]:
+    def _lane(self, epoch: int, worker: int, num_lanes: int) -> Iterator[tuple[int, list[int]]]:
         """The places of a worker's lane in an epoch, from `start` to `stop`, each with its group and row."""
-        # A loader takes from its first worker first, so that worker has the place it starts at.
-        lane = (worker + self._start) % lanes
+        # A DataLoader takes from its first worker first, so that worker's lane contains the place `start`.
+        lane = (worker + self._start) % num_lanes
         begin = epoch * self.epoch_rows
         shares = [
-            range(begin + (one - begin) % lanes, begin + self.epoch_rows, lanes) for one in range(lanes)
+            range(begin + (number - begin) % num_lanes, begin + self.epoch_rows, num_lanes)
+            for number in range(num_lanes)
         ]
         first = sum(len(share) for share in shares[:lane])
-        stretch = range(first, first + len(shares[lane]))
-        order = lane_order(self._sizes, self._window, self._seed, epoch, stretch).tolist()
+        lane_range = range(first, first + len(shares[lane]))
+        order = lane_order(self._sizes, self._window, self._seed, epoch, lane_range).tolist()
         for place, row in zip(shares[lane], order, strict=True):
             if self._start <= place < self._stop:
                 yield place, row
 
 
 class _Rows:
-    """The rows of a group, their columns flat: a row is a slice of each."""
+    """The rows of a group as flat column arrays; a row is a slice of each."""
 
     def __init__(self, group: RowGroup, limits: InputLimits) -> None:
         self._limits = limits
@@ -123,8 +129,8 @@ class _Rows:
         self._boxes = flat.field("box_xyxy").flatten().to_numpy(zero_copy_only=False).reshape(-1, 4)
         self._captions = flat.field("brief_caption")
 
-    def sample(self, row: int, place: int) -> Sample | None:
-        """One row decoded; None where its image cannot be read."""
+    def sample(self, row: int, place: int) -> ImageSample | None:
+        """Decode a row; None if its image cannot be read."""
         first, last = self._offsets[row : row + 2].tolist()
         try:
             pixels = self._pixels(row)
@@ -132,24 +138,24 @@ class _Rows:
             return None
         boxes = np.array(self._boxes[first:last], dtype=np.float32)
         captions = self._captions.slice(first, last - first).to_pylist()
-        return Sample(place, pixels, boxes, captions)
+        return ImageSample(place, pixels, boxes, captions)
 
     def _pixels(self, row: int) -> np.ndarray:
         stored = self._images[row]
         data = stored.as_py() if stored.is_valid else read_uri(self._uris[row].as_py(), self._limits)
         if self._orientations[row] == 1:
-            plain = _plain_rgb(data, self._limits)
-            if plain is not None:
-                return plain
+            pixels = _decode_plain_rgb(data, self._limits)
+            if pixels is not None:
+                return pixels
         return np.array(decode_rgb(data, self._limits).rgb)
 
 
-def _plain_rgb(data: bytes, limits: InputLimits) -> np.ndarray | None:
-    """The pixels of an image that is RGB as it is stored; None where more is to be done, or looked into."""
+def _decode_plain_rgb(data: bytes, limits: InputLimits) -> np.ndarray | None:
+    """The pixels of an image that is stored as plain RGB; None if it needs `decode_rgb` or is damaged."""
     try:
         with Image.open(io.BytesIO(data), formats=_PLAIN_FORMATS) as image:
-            small = image.width * image.height <= limits.max_pixels
+            is_small = image.width * image.height <= limits.max_pixels
             is_plain = image.mode == "RGB" and "transparency" not in image.info
-            return np.array(image) if small and is_plain else None
+            return np.array(image) if is_small and is_plain else None
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return None

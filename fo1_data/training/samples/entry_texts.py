@@ -1,4 +1,4 @@
-"""What is said of an image, in words: all of it, what it names, whether it speaks of a side or a place."""
+"""The texts of a corpus image: all of them, the names of its regions, and whether they mention a place."""
 
 from collections.abc import Iterable, Iterator
 
@@ -15,18 +15,18 @@ _ARTICLES = frozenset({"a", "an", "the"})
 
 
 def names_of(region: CorpusRegion) -> list[str]:
-    """What a region is called: its class, its caption."""
+    """The names of a region: its class, its caption."""
     return [text for text in (region.label, region.caption) if text]
 
 
 def name_of(region: CorpusRegion) -> str | None:
-    """The one name of a region, small: its caption, else its class; None where it has neither."""
+    """The main name of a region in lower case: its caption, else its class; None if it has neither."""
     name = region.caption or region.label
     return name.casefold() if name else None
 
 
 def texts_of(entry: CorpusImage) -> Iterator[str]:
-    """Every text that may be asked or answered about an image."""
+    """Every text of an image that a question or an answer may contain."""
     if entry.caption:
         yield entry.caption
     for region in entry.regions or []:
@@ -39,19 +39,20 @@ def texts_of(entry: CorpusImage) -> Iterator[str]:
         yield from filter(None, (answer.question, answer.answer, answer.reasoning))
 
 
-def speaks_of_side(texts: Iterable[str]) -> bool:
-    """Whether a mirror would make any of the texts false."""
+def mention_side(texts: Iterable[str]) -> bool:
+    """Whether mirroring the image could make any of the texts false."""
     return any(_SIDES & set(words_of(text)) for text in texts)
 
 
-def speaks_of_place(texts: Iterable[str]) -> bool:
-    """Whether any of the texts is true of where in its image something lies."""
+def mention_place(texts: Iterable[str]) -> bool:
+    """Whether any of the texts depends on where in the image something is."""
     return any(_PLACES & set(words_of(text)) for text in texts)
 
 
 def naming_words(text: str) -> frozenset[str]:
-    """The words that tell what a text speaks of, in the singular."""
-    words = [one for one in words_of(text) if one not in _ARTICLES]
+    """The words of a text without articles, in the singular (a plain `s` is cut off)."""
+    words = [word for word in words_of(text) if word not in _ARTICLES]
     return frozenset(
-        one[:-1] if len(one) > 3 and one.endswith("s") and not one.endswith("ss") else one for one in words
+        word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word
+        for word in words
     )
