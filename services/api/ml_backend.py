@@ -1,4 +1,7 @@
-"""`/ml`: the ML backend protocol of Label Studio. Its user name is free, its password is a key of ours."""
+"""`/ml`: the ML backend protocol of Label Studio. The password is one of our keys, with any user name.
+
+The project of a live review sends its review's id as the user name and its own password instead.
+"""
 
 import asyncio
 from typing import Annotated, Any
@@ -13,7 +16,14 @@ from services.api.dependencies import guard, wrong_key
 from services.api.documented import NOT_FOUND
 from services.api.named_images import NamedImage, find_image
 from services.context import Context, InContext
-from services.label_studio.ml_protocol import Drawn, drawn_in, names_of, question_for, results_of
+from services.label_studio.ml_protocol import (
+    ControlNames,
+    Gesture,
+    parse_control_names,
+    parse_gesture,
+    question_for,
+    results_of,
+)
 from services.problems import Problem
 from services.review import repository as reviews
 from services.review.live import is_live_secret
@@ -23,7 +33,7 @@ router = APIRouter(prefix="/ml", tags=["Label Studio's ML backend"])
 _basic = HTTPBasic(auto_error=False, scheme_name="password")
 _bearer = HTTPBearer(auto_error=False, scheme_name="key")
 _CHALLENGE = {"WWW-Authenticate": "Basic"}
-_MOST_TASKS = 50
+_MAX_TASKS = 50
 
 
 async def backend_caller(
@@ -32,12 +42,12 @@ async def backend_caller(
     password: Annotated[HTTPBasicCredentials | None, Depends(_basic)] = None,
     bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)] = None,
 ) -> Caller:
-    """Who asks: a key with the scope review or label, as a password or a bearer token."""
+    """Return the caller: a key with the scope review or label, as a password or a bearer token."""
     if password is not None and await _is_of_live_review(context, password):
         return Caller(password.username, frozenset([Scope.LABEL]))
     key = password.password if password is not None else bearer.credentials if bearer is not None else None
     if key is None:
-        raise Problem(401, "no key: give one as the password", _CHALLENGE)
+        raise Problem(401, "no key: send one as the password", _CHALLENGE)
     async with context.database.reading() as session:
         caller = await find_caller(session, key)
     if caller is None:
@@ -47,11 +57,11 @@ async def backend_caller(
     return caller
 
 
-async def _is_of_live_review(context: Context, given: HTTPBasicCredentials) -> bool:
-    if not is_live_secret(context.settings, given.username, given.password):
+async def _is_of_live_review(context: Context, credentials: HTTPBasicCredentials) -> bool:
+    if not is_live_secret(context.settings, credentials.username, credentials.password):
         return False
     async with context.database.reading() as session:
-        review = await reviews.find_review(session, given.username)
+        review = await reviews.find_review(session, credentials.username)
     return review is not None and bool(review.options.get("live"))
 
 
@@ -67,7 +77,7 @@ BackendCaller = Annotated[Caller, guard(backend_caller, _admit)]
 
 
 class BackendHealth(BaseModel):
-    """What Label Studio looks for."""
+    """The answer that Label Studio expects of a healthy backend."""
 
     model_config = ConfigDict(protected_namespaces=())
 
@@ -76,7 +86,7 @@ class BackendHealth(BaseModel):
 
 
 class BackendSetup(BaseModel):
-    """The model's name as Label Studio keeps it."""
+    """The model's name as Label Studio stores it."""
 
     model_config = ConfigDict(protected_namespaces=())
 
@@ -84,7 +94,7 @@ class BackendSetup(BaseModel):
 
 
 class Params(BaseModel):
-    """`context.result` is what the person drew or wrote."""
+    """`context.result`: what the person drew or wrote."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -92,7 +102,7 @@ class Params(BaseModel):
 
 
 class BackendTask(BaseModel):
-    """An item of Label Studio; `data` holds the address of its image."""
+    """A task of Label Studio. `data` holds the address of its image."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -100,17 +110,17 @@ class BackendTask(BaseModel):
 
 
 class BackendQuestion(BaseModel):
-    """A request of Label Studio for predictions; more members than these are passed over."""
+    """A request of Label Studio for predictions. Other members are ignored."""
 
     model_config = ConfigDict(extra="ignore")
 
-    tasks: list[BackendTask] = Field(default=[], max_length=_MOST_TASKS)
+    tasks: list[BackendTask] = Field(default=[], max_length=_MAX_TASKS)
     label_config: str = Field(default="", max_length=200_000)
     params: Params | None = None
 
 
 class BackendPrediction(BaseModel):
-    """What is said of one item; `score` 0 to 1."""
+    """The prediction for one task. `score`: 0 to 1."""
 
     model_config = ConfigDict(protected_namespaces=())
 
@@ -120,7 +130,7 @@ class BackendPrediction(BaseModel):
 
 
 class BackendAnswer(BaseModel):
-    """One prediction an item, in order."""
+    """One prediction per task, in order."""
 
     model_config = ConfigDict(protected_namespaces=())
 
@@ -130,65 +140,65 @@ class BackendAnswer(BaseModel):
 
 @router.get("/health")
 async def health() -> BackendHealth:
-    """The service is up. No key needed: it tells nothing else."""
+    """The service is up. Needs no key: it reveals nothing else."""
     return BackendHealth()
 
 
 @router.post("/setup")
 async def setup(caller: BackendCaller, context: InContext) -> BackendSetup:
-    """What Label Studio asks when the backend is connected."""
+    """Called by Label Studio when the backend is connected."""
     return BackendSetup(model_version=context.settings.predict_model)
 
 
 @router.post("/predict", responses=NOT_FOUND)
 async def predict(caller: BackendCaller, context: InContext, body: BackendQuestion) -> BackendAnswer:
     """Boxes and captions for what a person just drew, or for a whole image."""
-    names = names_of(body.label_config)
-    drawn = drawn_in(body.params.context if body.params else None)
+    names = parse_control_names(body.label_config)
+    gesture = parse_gesture(body.params.context if body.params else None)
     results = []
     for task in body.tasks:
         address = task.data.get(names.image_key)
         if not isinstance(address, str) or not address:
             raise Problem(404, f"tasks: no image under data.{names.image_key}")
         image = await find_image(context, address)
-        results.append(await _predict(context, image, drawn, body))
+        results.append(await _predict(context, image, gesture, names))
     return BackendAnswer(results=results, model_version=context.settings.predict_model)
 
 
 @router.post("/webhook")
 async def webhook(caller: BackendCaller) -> BackendHealth:
-    """What Label Studio tells its backends; corrections come by `/v1/webhooks/label-studio`, so: nothing."""
+    """Ignores what Label Studio sends its backends: corrections come by `/v1/webhooks/label-studio`."""
     return BackendHealth()
 
 
 async def _predict(
-    context: Context, image: NamedImage, drawn: Drawn, body: BackendQuestion
+    context: Context, image: NamedImage, gesture: Gesture, names: ControlNames
 ) -> BackendPrediction:
-    width, height = await _size(context, image) if drawn.boxes else (1, 1)
-    question = question_for(drawn, width, height)
-    if question is None:  # what was drawn has no area
+    width, height = await _image_wh(context, image) if gesture.boxes else (1, 1)
+    question = question_for(gesture, width, height)
+    if question is None:  # the drawn boxes have no area
         return BackendPrediction(result=[], score=0.0, model_version=context.settings.predict_model)
     answer = await context.predictions.ask(image.image_id, question, image.fetch)
     return BackendPrediction(
-        result=results_of(answer, drawn, names_of(body.label_config)),
+        result=results_of(answer, gesture, names),
         score=0.5,
         model_version=answer.model,
     )
 
 
-async def _size(context: Context, image: NamedImage) -> tuple[int, int]:
-    """The upright size of an image in pixels: remembered, or from its bytes."""
-    known = context.image_sizes.get(image.image_id)
-    if known is None:
+async def _image_wh(context: Context, image: NamedImage) -> tuple[int, int]:
+    """Return width and height of the EXIF-oriented image in pixels: remembered, or from its bytes."""
+    image_wh = context.image_sizes.get(image.image_id)
+    if image_wh is None:
         data = await image.fetch()
-        known = await asyncio.to_thread(_upright_size, data, context.settings.max_image_pixels)
-        context.image_sizes[image.image_id] = known
+        image_wh = await asyncio.to_thread(_decoded_wh, data, context.settings.max_image_pixels)
+        context.image_sizes[image.image_id] = image_wh
         while len(context.image_sizes) > 10_000:
             context.image_sizes.pop(next(iter(context.image_sizes)))
-    return known
+    return image_wh
 
 
-def _upright_size(data: bytes, max_pixels: int) -> tuple[int, int]:
+def _decoded_wh(data: bytes, max_pixels: int) -> tuple[int, int]:
     try:
         image = decode_rgb(data, InputLimits(max_pixels=max_pixels))
     except InputReject as error:

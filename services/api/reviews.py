@@ -1,4 +1,4 @@
-"""`/v1/reviews`: push what people should look at to Label Studio, pull what they said, read corrections."""
+"""`/v1/reviews`: push a dataset to Label Studio for review, pull annotations, read corrections."""
 
 import asyncio
 from typing import Annotated, Any, Literal
@@ -19,13 +19,13 @@ from services.idempotency import IdempotencyKey, answer_once, earlier_answer
 from services.label_studio.connection import LabelStudioError
 from services.paging import Cursor, Limit, Page, cursor_of, cut, values_of
 from services.problems import Problem
-from services.review import repository, service
+from services.review import correction_repository, repository, service
 from services.review.views import ReviewView, view_of
 from services.review.worker import ReviewWorker
 
 router = APIRouter(prefix="/v1/reviews", tags=["reviews"])
 ReviewId = Annotated[str, Path(pattern=r"^rev_[0-9a-z]{1,40}$")]
-UPSTREAM: dict[int | str, Any] = {503: problem_answer("Label Studio does not do its part at the moment.")}
+UPSTREAM: dict[int | str, Any] = {503: problem_answer("Label Studio does not answer, or fails.")}
 
 
 class ReviewRequest(BaseModel):
@@ -52,14 +52,16 @@ class ReviewRequest(BaseModel):
 
 
 class PullView(ReviewView):
-    """A review after a pull, and what the pull found."""
+    """A review after a pull, and the pull's numbers."""
 
     pulled: dict[str, int]
 
 
 def _worker(context: Context) -> ReviewWorker:
     if context.reviews is None:
-        raise Problem(409, "no Label Studio is set: FO1_LABEL_STUDIO_URL and FO1_LABEL_STUDIO_TOKEN")
+        raise Problem(
+            409, "no Label Studio is configured: set FO1_LABEL_STUDIO_URL and FO1_LABEL_STUDIO_TOKEN"
+        )
     return context.reviews
 
 
@@ -72,17 +74,17 @@ async def push_review(
     if earlier is not None:
         return earlier
     worker = _worker(context)
-    found = None
+    folder = None
     if not body.dataset.startswith("ds_"):
-        found = await asyncio.to_thread(dataset_service.read_registered, body.dataset, context.roots)
+        folder = await asyncio.to_thread(dataset_service.read_registered, body.dataset, context.roots)
     async with context.database.writing() as session:
 
         async def create() -> ReviewView:
-            record = await _record(session, body.dataset, found)
+            record = await _record(session, body.dataset, folder)
             options = body.model_dump(
                 mode="json", include={"lanes", "limit", "annotators", "blind", "live", "asked_only"}
             )
-            review = await service.ask_for_push(session, context.settings, record, body.title, options)
+            review = await service.request_push(session, context.settings, record, body.title, options)
             return await view_of(session, review)
 
         answer = await answer_once(session, caller, request, key, body, create)
@@ -91,12 +93,13 @@ async def push_review(
     return answer
 
 
-async def _record(session: AsyncSession, named: str, found: Any) -> DatasetRecord:
-    if found is not None:
-        return await registry.register(session, *found)
-    record = await dataset_repository.get_dataset(session, named)
+async def _record(session: AsyncSession, dataset: str, folder: Any) -> DatasetRecord:
+    """Return the dataset of an id, or register the dataset of a folder."""
+    if folder is not None:
+        return await registry.register(session, *folder)
+    record = await dataset_repository.get_dataset(session, dataset)
     if record is None:
-        raise Problem(404, f"no dataset has the id {named}")
+        raise Problem(404, f"no dataset has the id {dataset}")
     return record
 
 
@@ -107,36 +110,36 @@ async def list_reviews(
     limit: Limit = 20,
     cursor: Cursor = None,
     dataset: Annotated[
-        str | None, Query(max_length=4000, description="Of this dataset: id or folder.")
+        str | None, Query(max_length=4000, description="Only reviews of this dataset: its id or folder.")
     ] = None,
 ) -> Page[ReviewView]:
     """All reviews, newest first."""
     after = values_of(cursor, str)
-    wanted = None if dataset is None else dataset.replace("\0", "")
+    dataset = None if dataset is None else dataset.replace("\0", "")
     before = after[0] if after else None
-    page, more = cut(list(await repository.list_reviews(session, wanted, before, limit + 1)), limit)
+    page, more = cut(list(await repository.list_reviews(session, dataset, before, limit + 1)), limit)
     items = [await view_of(session, review) for review in page]
     return Page(items=items, next_cursor=cursor_of(page[-1].id) if more else None)
 
 
 @router.get("/{review_id}", responses=NOT_FOUND)
 async def get_review(caller: Reader, session: ReadSession, review_id: ReviewId) -> ReviewView:
-    """How far a review is."""
-    return await view_of(session, await service.found(session, review_id))
+    """A review with its progress."""
+    return await view_of(session, await service.get_review(session, review_id))
 
 
 @router.post("/{review_id}/pull", responses={**CONFLICT, **NOT_FOUND, **UPSTREAM})
 async def pull_review(caller: Reviewer, context: InContext, review_id: ReviewId) -> PullView:
-    """Bring in everything that people did since the last look; needs no webhook, and harms none."""
+    """Pull everything that people did since the last pull. Works with and without webhooks."""
     async with context.database.reading() as session:
-        await service.found(session, review_id)
+        await service.get_review(session, review_id)
     try:
-        pulled = await _worker(context).pull(review_id)
+        summary = await _worker(context).pull(review_id)
     except LabelStudioError as error:
         raise Problem(503, str(error)) from None
     async with context.database.reading() as session:
-        view = await view_of(session, await service.found(session, review_id))
-    return PullView(**view.model_dump(), pulled=pulled.figures())
+        view = await view_of(session, await service.get_review(session, review_id))
+    return PullView(**view.model_dump(), pulled=summary.figures())
 
 
 @router.get("/{review_id}/corrections", response_model=Page[Correction], responses=NOT_FOUND)
@@ -147,16 +150,17 @@ async def list_corrections(
     limit: Limit = 100,
     cursor: Cursor = None,
     everyone: Annotated[
-        bool, Query(description="Of every annotation, not only of those that hold by the resolution rule.")
+        bool, Query(description="Of every annotation, not only of those that the resolution rule chose.")
     ] = False,
 ) -> Response:
-    """What people corrected, one change an item; `fo1 dataset merge --corrections` reads these pages."""
-    await service.found(session, review_id)
+    """Corrections, one change per entry. `fo1 dataset merge --corrections` reads these pages."""
+    await service.get_review(session, review_id)
     after = values_of(cursor, int)
-    rows = await repository.page_corrections(
+    rows = await correction_repository.list_corrections(
         session, review_id, everyone, after[0] if after else None, limit + 1
     )
     page, more = cut(list(rows), limit)
-    following = f'"{cursor_of(page[-1][0])}"' if more else "null"
-    body = f'{{"items":[{",".join(text for _, text in page)}],"next_cursor":{following}}}'
+    # The stored documents are JSON already: parsing and writing them again would double the time.
+    next_cursor = f'"{cursor_of(page[-1][0])}"' if more else "null"
+    body = f'{{"items":[{",".join(document for _, document in page)}],"next_cursor":{next_cursor}}}'
     return Response(body, media_type="application/json")

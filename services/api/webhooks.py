@@ -1,7 +1,8 @@
-"""`/v1/webhooks/label-studio`: hears that something was annotated, and answers at once.
+"""`/v1/webhooks/label-studio`: records that something was annotated, and answers at once.
 
-Label Studio waits at most a second, inside the annotator's Submit: only ids are kept here, and looked into
-by the loop over reviews. Nothing of the payload is stored or logged; it carries the project's token.
+Label Studio waits at most a second for the answer, while the annotator waits for Submit. So only ids are
+stored here, and the loop over reviews processes them. The rest of the payload is neither stored nor logged:
+it carries the project's token.
 """
 
 import json
@@ -14,19 +15,19 @@ from services.api.dependencies import caller_of_request
 from services.context import Context, InContext
 from services.problems import Problem
 from services.review import service
-from services.review.outbox.push import REVIEW_HEADER, SECRET_HEADER
+from services.review.outbox.project import REVIEW_HEADER, SECRET_HEADER
 from services.security.keys import Scope
 
 router = APIRouter(prefix="/v1/webhooks", tags=["reviews"])
 
 
-class Heard(BaseModel):
-    """How many changes a webhook named."""
+class WebhookReceipt(BaseModel):
+    """`heard`: the number of changes in a webhook."""
 
     heard: int
 
 
-# The body is read by hand: a stranger learns nothing of it, not even that it is no JSON.
+# The body is parsed after the secret is checked: without it nobody learns whether the body was valid.
 _BODY = {"requestBody": {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}}}
 
 
@@ -36,29 +37,29 @@ async def hear_label_studio(
     context: InContext,
     review_id: Annotated[str | None, Header(alias=REVIEW_HEADER, max_length=64)] = None,
     secret: Annotated[str | None, Header(alias=SECRET_HEADER, max_length=128)] = None,
-) -> Heard:
-    """A webhook of Label Studio. It carries the secret of its review, or a key with the scope `review`."""
-    named = await _named_review(request, context, review_id, secret)
+) -> WebhookReceipt:
+    """Receive a webhook. It carries the secret of its review, or a key with the scope `review`."""
+    authorised_id = await _authorised_review(request, context, review_id, secret)
     payload = await _payload(request)
-    known = named or await _review_of(context, payload)
-    heard = 0
-    if known is not None:
+    review_id = authorised_id or await _review_of_project(context, payload)
+    num_deliveries = 0
+    if review_id is not None:
         async with context.database.writing() as session:
-            heard = await service.hear(session, known, payload)
-    if heard and context.reviews is not None:
+            num_deliveries = await service.record_webhook(session, review_id, payload)
+    if num_deliveries and context.reviews is not None:
         context.reviews.wake()
-    return Heard(heard=heard)
+    return WebhookReceipt(heard=num_deliveries)
 
 
-async def _named_review(
+async def _authorised_review(
     request: Request, context: Context, review_id: str | None, secret: str | None
 ) -> str | None:
-    """The review whose secret came along; None where a key did. Raises Problems of 401, 403 and 404."""
+    """Return the review whose secret was sent, or None if a key was. Raises a Problem of 401, 403 or 404."""
     if review_id is not None and secret is not None:
         if not service.is_from_label_studio(context.settings, review_id, secret):
             raise Problem(401, "this is not the secret of this review")
         async with context.database.reading() as session:
-            await service.found(session, review_id)
+            await service.get_review(session, review_id)
         return review_id
     caller = await caller_of_request(request, context)
     if not caller.may(Scope.REVIEW):
@@ -76,7 +77,7 @@ async def _payload(request: Request) -> dict[str, Any]:
     return payload
 
 
-async def _review_of(context: Context, payload: dict[str, Any]) -> str | None:
+async def _review_of_project(context: Context, payload: dict[str, Any]) -> str | None:
     async with context.database.reading() as session:
         review = await service.review_of_project(session, payload)
     return review.id if review is not None else None

@@ -23,7 +23,7 @@ from services.benchmarks.review_work import (
     review_of,
     write_dataset,
 )
-from services.review.outbox.push import BATCH_ITEMS
+from services.review.outbox.push import MAX_ITEMS
 
 
 def measure_reviews(
@@ -56,7 +56,7 @@ def _measure_push(place: Place, dataset: Path, num_tasks: int, num_naive: int) -
     # In a process of its own, like all that needs memory: a fork starts with what its parent holds.
     in_process(write_dataset, dataset, num_tasks, 1)
     review = asyncio.run(ask(place, dataset))
-    ours = in_process(push_all, place, review, BATCH_ITEMS)
+    ours = in_process(push_all, place, review, MAX_ITEMS)
     naive = naive_seconds(place, tasks=naive_tasks(num_naive), project=naive_project(place))
     return {
         "review": review,

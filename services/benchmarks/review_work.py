@@ -16,12 +16,19 @@ from services.benchmarks.made_up_reviews import make_dataset
 from services.benchmarks.review_place import Place
 from services.database.engine import open_database
 from services.database.migrate import migrate
+from services.database.review_states import ItemState, ReviewState
 from services.database.review_tables import Review, ReviewedAnnotation
 from services.datasets import registry
 from services.label_studio.client import LabelStudio
 from services.label_studio.connection import LabelStudioLost
 from services.label_studio.convert import KEY
-from services.review import item_repository, repository, service
+from services.review import (
+    annotation_repository,
+    correction_repository,
+    item_repository,
+    repository,
+    service,
+)
 from services.review.inbox.pull import Pull
 from services.review.outbox.push import Push
 
@@ -48,7 +55,7 @@ async def ask(place: Place, dataset: Path) -> str:
     await migrate(database)
     async with database.writing() as session:
         record = await registry.register(session, str(dataset), read_manifest(open_store(str(dataset))))
-        review = await service.ask_for_push(session, settings, record, None, {})
+        review = await service.request_push(session, settings, record, None, {})
     await database.dispose()
     return review.id
 
@@ -62,9 +69,9 @@ async def push_all(place: Place, review: str, batch_items: int) -> None:
 
     async with LabelStudio(place.url, place.token) as client:
         push = Push(database, client, image_urls, lambda of: None, batch_items=batch_items)
-        while (await review_of(place, review)).state != "open":
+        while (await review_of(place, review)).state != ReviewState.OPEN:
             try:
-                await push.all(review)
+                await push.run(review)
             except LabelStudioLost:
                 await asyncio.sleep(0.5)
     await database.dispose()
@@ -74,7 +81,7 @@ async def pull_changed(place: Place, review: str) -> None:
     """Pull what has changed in a review."""
     database = open_database(place.settings())
     async with LabelStudio(place.url, place.token) as client:
-        await Pull(database, client).changed(review)
+        await Pull(database, client).pull_changes(review)
     await database.dispose()
 
 
@@ -89,17 +96,17 @@ async def review_of(place: Place, review: str) -> Review:
 async def count_corrections(place: Place, review: str) -> int:
     """How many corrections a review has brought."""
     async with _reading(place) as session:
-        return sum((await repository.count_corrections(session, review)).values())
+        return sum((await correction_repository.count_corrections(session, review)).values())
 
 
 async def annotations_of(place: Place, review: str) -> list[int]:
     """Label Studio's ids of the annotations that a review has taken in."""
     async with _reading(place) as session:
-        items = await item_repository.items_in(session, review, "sent", 1_000_000)
+        items = await item_repository.items_in_state(session, review, ItemState.SENT, 1_000_000)
         said: list[ReviewedAnnotation] = []
         for begin in range(0, len(items), 500):
             some = [item.id for item in items[begin : begin + 500]]
-            said += await repository.annotations_of_items(session, some)
+            said += await annotation_repository.annotations_of_items(session, some)
     return [one.ls_annotation_id for one in said]
 
 

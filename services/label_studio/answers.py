@@ -1,8 +1,8 @@
-"""Free questions as a reviewer edits them: one entry each, the question above and its answer below it.
+"""Free questions as a reviewer edits them: one text entry each, the question above and its answer below.
 
-An entry's first line is its heading: its number, and the question with the box it is about in words. The
-heading tells which answer an entry is; where somebody has changed or removed it, the number does, and else
-the entry's place, as long as there are as many entries as were shown. Pure functions.
+The first line of an entry is its heading: a number, and the question with the box it is about in words.
+Entries are matched to answers by their heading; if somebody has changed or removed it, by the number; else
+by the entry's place, as long as there are as many entries as were shown. Pure functions.
 """
 
 import re
@@ -12,37 +12,37 @@ from difflib import SequenceMatcher
 from services.label_studio.shown import ShownAnswer, ShownImage, box_words
 
 REGION = "{region}"
-# A heading that somebody has corrected is still closer to what it was than an answer is.
-_SAME_HEADING = 0.6
+# A heading that somebody has edited is still more similar to the original than any answer is.
+_MIN_SIMILARITY = 0.6
 _COMPARED_CHARACTERS = 500
 _NUMBER = re.compile(r"\s*(\d{1,6})\.(?=\s|$)")
 
 
 def answer_entries(shown: ShownImage) -> list[str]:
-    """The entry of every answer, in the order of `shown.answers`."""
+    """Return the entry of every answer, in the order of `shown.answers`."""
     parts = zip(_headings(shown), shown.answers, strict=True)
     return [f"{heading}\n{part.answer}" if part.answer else heading for heading, part in parts]
 
 
-def read_answers(entries: Sequence[str], shown: ShownImage) -> dict[int, str]:
-    """The answers that entries hold, by their place in `shown.answers`; emptied and deleted ones are "".
+def parse_answers(entries: Sequence[str], shown: ShownImage) -> dict[int, str]:
+    """Return the answers in entries, by index in `shown.answers`; emptied and deleted ones are "".
 
-    Where an entry cannot be told it may be any of the missing ones: these are absent then.
+    If an entry matches no answer, it may be any of the missing ones, so these are left out.
     """
     headings = _headings(shown)
-    found: dict[int, str] = {}
-    left = list(enumerate(entries))
+    answers: dict[int, str] = {}
+    unmatched = list(enumerate(entries))
     for rule in _RULES if headings else ():
-        untold = []
-        for at, entry in left:
-            place = rule(entry, at, len(entries), headings)
-            if place is None or place in found:
-                untold.append((at, entry))
+        remaining = []
+        for place, entry in unmatched:
+            index = rule(entry, place, len(entries), headings)
+            if index is None or index in answers:
+                remaining.append((place, entry))
             else:
-                found[place] = _answer_in(entry, headings[place])
-        left = untold
-    missing = [] if any(entry.strip() for _, entry in left) else range(len(headings))
-    return {**dict.fromkeys(missing, ""), **found}
+                answers[index] = _answer_in(entry, headings[index])
+        unmatched = remaining
+    missing = [] if any(entry.strip() for _, entry in unmatched) else range(len(headings))
+    return {**dict.fromkeys(missing, ""), **answers}
 
 
 def _headings(shown: ShownImage) -> list[str]:
@@ -51,7 +51,7 @@ def _headings(shown: ShownImage) -> list[str]:
 
 
 def _in_words(part: ShownAnswer, boxes: dict[str, str]) -> str:
-    """The question on one line, with the box that it is about."""
+    """Return the question on one line, with the box that it is about."""
     question = part.question
     if part.mark is not None:
         box = boxes[part.mark]
@@ -59,19 +59,20 @@ def _in_words(part: ShownAnswer, boxes: dict[str, str]) -> str:
     return " ".join(question.split())
 
 
-def _by_heading(entry: str, at: int, number: int, headings: Sequence[str]) -> int | None:
-    place = _by_number(entry, at, number, headings)
-    return place if place is not None and _has_heading(entry, headings[place]) else None
+# The rules map an entry, its place, the number of entries and the headings to the index of an answer.
+def _by_heading(entry: str, place: int, num_entries: int, headings: Sequence[str]) -> int | None:
+    index = _by_number(entry, place, num_entries, headings)
+    return index if index is not None and _has_heading(entry, headings[index]) else None
 
 
-def _by_number(entry: str, at: int, number: int, headings: Sequence[str]) -> int | None:
-    told = _NUMBER.match(entry)
-    place = int(told[1]) - 1 if told else -1
-    return place if 0 <= place < len(headings) else None
+def _by_number(entry: str, place: int, num_entries: int, headings: Sequence[str]) -> int | None:
+    match = _NUMBER.match(entry)
+    index = int(match[1]) - 1 if match else -1
+    return index if 0 <= index < len(headings) else None
 
 
-def _by_place(entry: str, at: int, number: int, headings: Sequence[str]) -> int | None:
-    return at if number == len(headings) else None
+def _by_place(entry: str, place: int, num_entries: int, headings: Sequence[str]) -> int | None:
+    return place if num_entries == len(headings) else None
 
 
 _RULES: tuple[Callable[[str, int, int, Sequence[str]], int | None], ...] = (
@@ -87,16 +88,16 @@ def _has_heading(entry: str, heading: str) -> bool:
 
 
 def _answer_in(entry: str, heading: str) -> str:
-    """What an entry says below its heading; all of it where the heading was replaced."""
+    """Return the text below the heading of an entry, or the whole entry if its heading was replaced."""
     if _has_heading(entry, heading):
         rest = entry[len(heading) :]
         return rest[1:] if rest.startswith("\n") else rest.strip()
-    first, _, rest = entry.partition("\n")
-    if _alike(first, heading) >= _SAME_HEADING:
+    first_line, _, rest = entry.partition("\n")
+    if _similarity(first_line, heading) >= _MIN_SIMILARITY:
         return rest
     return entry.strip().removeprefix(heading.partition(" ")[0]).strip()
 
 
-def _alike(one: str, other: str) -> float:
-    first, second = (text[:_COMPARED_CHARACTERS].casefold() for text in (one, other))
+def _similarity(a: str, b: str) -> float:
+    first, second = (text[:_COMPARED_CHARACTERS].casefold() for text in (a, b))
     return SequenceMatcher(None, first, second).ratio()

@@ -1,9 +1,9 @@
-"""The connection to a Label Studio: label-studio-sdk's async client over connections of our own.
+"""The connection to a Label Studio: label-studio-sdk's async client over our own HTTP client.
 
-Reads are tried again on a broken connection or a 5xx; writes never are (the SDK's own retries are off),
-because Label Studio may have taken them: whoever writes looks by its own key first. Every answer that is none
-is one of the errors here. The token is either kind of Label Studio's: a legacy one, or a personal access
-token, which only buys access tokens of five minutes. Times in seconds.
+Reads are tried again after a broken connection or a 5xx. Writes are not (the SDK's own retries are off),
+because Label Studio may have accepted them: whoever writes looks for the result by its own key first. Every
+failure is one of the errors defined here. Both kinds of token work: a legacy token, and a personal access
+token, which is exchanged for access tokens that hold for five minutes. Times in seconds.
 """
 
 import asyncio
@@ -21,28 +21,28 @@ READ_TIMEOUT_S = 60.0
 WRITE_TIMEOUT_S = 60.0
 _ACCESS_TOKEN_S = 240.0
 Answer = TypeVar("Answer")
-# What is asked of label-studio-sdk's client, with the options of the request.
-Ask = Callable[[Any, dict[str, Any]], Awaitable[Answer]]
+# A call of label-studio-sdk's client, which takes the client and the options of the request.
+Request = Callable[[Any, dict[str, Any]], Awaitable[Answer]]
 
 
 class LabelStudioError(RunError):
-    """Label Studio does not do what was asked: its token is wrong, or its answer cannot be understood."""
+    """A request to Label Studio failed: the token is wrong, or the answer cannot be understood."""
 
 
 class LabelStudioRefused(LabelStudioError):
-    """Label Studio finds what was sent to be wrong (4xx)."""
+    """Label Studio rejects what was sent (4xx)."""
 
 
 class LabelStudioLost(LabelStudioError):
-    """Label Studio cannot be reached, or fails: a write may or may not have been taken."""
+    """Label Studio cannot be reached, or fails (5xx): a write may or may not have been accepted."""
 
 
 class LabelStudioGone(LabelStudioError):
-    """What was asked for is not in Label Studio (any more)."""
+    """The requested object does not exist in Label Studio, or no longer (404)."""
 
 
 class Connection:
-    """Asks one server. `what` names what is asked about in errors."""
+    """Sends requests to one server. `subject`: what a request is about, for error messages."""
 
     def __init__(
         self,
@@ -66,45 +66,45 @@ class Connection:
         """Close the connections."""
         await self._http.aclose()
 
-    async def read(self, what: str, ask: Ask[Answer]) -> Answer:
-        """Ask for something; again where the way there breaks. Raises LabelStudioError."""
-        return await self._tried(lambda: self._asked(what, ask, READ_TIMEOUT_S))
+    async def read(self, subject: str, request: Request[Answer]) -> Answer:
+        """Send a reading request, again if the connection fails. Raises LabelStudioError."""
+        return await self._with_retries(lambda: self._call(subject, request, READ_TIMEOUT_S))
 
-    async def write(self, what: str, ask: Ask[Answer]) -> Answer:
-        """Ask for a change, once. Raises LabelStudioError; after LabelStudioLost it may have been made."""
-        return await self._asked(what, ask, self._write_timeout_s)
+    async def write(self, subject: str, request: Request[Answer]) -> Answer:
+        """Send a writing request, once. Raises LabelStudioError; LabelStudioLost: it may have been made."""
+        return await self._call(subject, request, self._write_timeout_s)
 
-    async def read_json(self, what: str, path: str, parameters: dict[str, Any]) -> Any:
-        """The JSON at a path, past the SDK. Raises LabelStudioError."""
-        return await self._tried(lambda: self._read_json(what, path, parameters))
+    async def read_json(self, subject: str, path: str, parameters: dict[str, Any]) -> Any:
+        """Return the JSON at a path, past the SDK. Raises LabelStudioError."""
+        return await self._with_retries(lambda: self._read_json(subject, path, parameters))
 
-    async def _tried(self, ask: Callable[[], Awaitable[Answer]]) -> Answer:
+    async def _with_retries(self, send: Callable[[], Awaitable[Answer]]) -> Answer:
         for attempt in range(1, READ_TRIES + 1):
             try:
-                return await ask()
+                return await send()
             except LabelStudioLost:
                 if attempt == READ_TRIES:
                     raise
                 await asyncio.sleep(self._pause_s * 2**attempt)
         raise AssertionError
 
-    async def _asked(self, what: str, ask: Ask[Answer], timeout_s: float) -> Answer:
+    async def _call(self, subject: str, request: Request[Answer], timeout_s: float) -> Answer:
         if self._sdk is None:
             self._sdk = await asyncio.to_thread(_load_sdk, self.url, self._http)
         from label_studio_sdk.core.api_error import ApiError
         from label_studio_sdk.core.parse_error import ParsingError
 
         try:
-            return await ask(self._sdk, {"timeout": timeout_s, "max_retries": 0})
+            return await request(self._sdk, {"timeout": timeout_s, "max_retries": 0})
         except httpx.HTTPError as error:
             raise self._lost(error) from error
         except (ApiError, ParsingError) as error:
-            raise self._error(what, error.status_code or 0, error.body) from None
+            raise self._error(subject, error.status_code or 0, error.body) from None
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            # The SDK builds its objects of whatever is answered, and looks at what they are made of later.
-            raise LabelStudioError(f"what Label Studio says of {what} cannot be understood") from error
+            # The SDK builds objects from any answer without validating it, so wrong fields show up late.
+            raise LabelStudioError(f"Label Studio's answer about {subject} cannot be understood") from error
 
-    async def _read_json(self, what: str, path: str, parameters: dict[str, Any]) -> Any:
+    async def _read_json(self, subject: str, path: str, parameters: dict[str, Any]) -> Any:
         try:
             answer = await self._http.get(path, params=parameters)
         except httpx.HTTPError as error:
@@ -114,37 +114,36 @@ class Connection:
         except ValueError:
             document = answer.text
         if answer.status_code >= 300 or isinstance(document, str):
-            raise self._error(what, answer.status_code, document)
+            raise self._error(subject, answer.status_code, document)
         return document
 
     def _lost(self, error: httpx.HTTPError) -> LabelStudioLost:
-        told = str(error) or type(error).__name__
-        return LabelStudioLost(f"Label Studio at {self.url} does not answer: {told}")
+        reason = str(error) or type(error).__name__
+        return LabelStudioLost(f"Label Studio at {self.url} does not answer: {reason}")
 
-    def _error(self, what: str, status: int, body: Any) -> LabelStudioError:
+    def _error(self, subject: str, status: int, body: Any) -> LabelStudioError:
         if status >= 500 or status == 429:
             return LabelStudioLost(f"Label Studio at {self.url} fails ({status})")
         if status == 404:
-            return LabelStudioGone(f"Label Studio has no {what}")
+            return LabelStudioGone(f"Label Studio has no {subject}")
         if status in (401, 403):
-            told = _told(body)
             return LabelStudioError(
-                f"Label Studio refuses the token ({status}; FO1_LABEL_STUDIO_TOKEN): {told}"
+                f"Label Studio refuses the token ({status}; FO1_LABEL_STUDIO_TOKEN): {_reason(body)}"
             )
         if status >= 400:
-            return LabelStudioRefused(f"Label Studio refuses ({status}): {_told(body)}")
-        return LabelStudioError(f"{self.url} does not answer in JSON ({status}): no Label Studio?")
+            return LabelStudioRefused(f"Label Studio refuses ({status}): {_reason(body)}")
+        return LabelStudioError(f"{self.url} does not answer in JSON ({status}): is it a Label Studio?")
 
 
 class _TokenAuth(httpx.Auth):
-    """Puts the token on every request; the SDK would buy access tokens by a request that blocks the loop."""
+    """Adds the token to every request. (The SDK would fetch access tokens in a way that blocks the loop.)"""
 
     def __init__(self, url: str, token: str) -> None:
         self._url, self._token = url, token
         self._access: tuple[str, float] | None = None
 
     async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
-        """The request with its token; before it one that buys an access token where none holds."""
+        """Yield the request with its token; before it a request for an access token if none is valid."""
         if self._token.count(".") != 2:
             request.headers["Authorization"] = f"Token {self._token}"
             yield request
@@ -155,11 +154,11 @@ class _TokenAuth(httpx.Auth):
             url = f"{self._url}/api/token/refresh"
             answer = yield httpx.Request("POST", url, json=body, extensions=limits)
             await answer.aread()
-            self._access = (self._bought(answer), time.monotonic() + _ACCESS_TOKEN_S)
+            self._access = (self._access_token(answer), time.monotonic() + _ACCESS_TOKEN_S)
         request.headers["Authorization"] = f"Bearer {self._access[0]}"
         yield request
 
-    def _bought(self, answer: httpx.Response) -> str:
+    def _access_token(self, answer: httpx.Response) -> str:
         if answer.status_code >= 500:
             raise LabelStudioLost(f"Label Studio at {self._url} fails ({answer.status_code})")
         if answer.status_code >= 400:
@@ -167,23 +166,23 @@ class _TokenAuth(httpx.Auth):
         try:
             return str(answer.json()["access"])
         except (ValueError, KeyError, TypeError):
-            raise LabelStudioError(f"{self._url} gives no access token: no Label Studio?") from None
+            raise LabelStudioError(f"{self._url} gives no access token: is it a Label Studio?") from None
 
 
 def _load_sdk(url: str, http: httpx.AsyncClient) -> Any:
-    """The SDK's async client on `http`. Takes a second: not for the loop.
+    """Return the SDK's async client on `http`. Takes a second: do not call it on the event loop.
 
-    `AsyncLabelStudio` is this class with helpers for labelling configurations and exports, which nothing here
-    uses and which load pandas, OpenCV and 60 MiB more.
+    `AsyncLabelStudio` is this class with helpers for labelling configurations and exports. Nothing here uses
+    them, and they load pandas, OpenCV and 60 MiB more.
     """
     from label_studio_sdk.base_client import AsyncLabelStudioBase
 
-    sdk = AsyncLabelStudioBase(base_url=url, api_key="put on by our own connection", httpx_client=http)
+    sdk = AsyncLabelStudioBase(base_url=url, api_key="added by our own connection", httpx_client=http)
     for part in ("projects", "tasks", "webhooks", "users", "versions", "ml"):
-        getattr(sdk, part)  # each is imported when it is asked for first
+        getattr(sdk, part)  # the first access imports it
     return sdk
 
 
-def _told(body: Any) -> str:
-    told = body.get("validation_errors") or body.get("detail") or body if isinstance(body, dict) else body
-    return " ".join(str(told).split())[:300]
+def _reason(body: Any) -> str:
+    reason = body.get("validation_errors") or body.get("detail") or body if isinstance(body, dict) else body
+    return " ".join(str(reason).split())[:300]

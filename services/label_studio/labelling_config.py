@@ -1,11 +1,10 @@
-"""The labelling configuration of a review's project in Label Studio, and the names its results carry.
+"""The labelling configuration of a review's project in Label Studio, and the names of its controls.
 
-Boxes with a caption (in the list of regions), a verdict and the phrases that mean them, each per region; the
-image's caption, its counts (one a line, `phrase = number`), the answers to free questions (one entry each,
-below its question) and a comment for the whole image. Which phrases can be ticked comes with each LsTask
-(`$phrases`). For live labelling boxes are drawn smart, and there is a
-field for a phrase whose regions are asked for (`FIND`): with Label Studio's Auto-Annotation on, both go to
-our `/ml`.
+Per region: a box with a caption (in the list of regions), a verdict, and the phrases that mean it. For the
+whole image: its caption, its counts (one per line, `phrase = number`), the answers to free questions (one
+entry each, below its question) and a comment. The phrases to tick come with each LsTask (`$phrases`). For
+live labelling, boxes are drawn smart, and there is a field for a phrase whose regions the model finds
+(`FIND`): with Label Studio's Auto-Annotation on, both are sent to our `/ml`.
 """
 
 from schemas.labels import LabelKind
@@ -83,7 +82,7 @@ LIVE_CONFIG = CONFIG.replace(
 
 
 def with_answers(config: str) -> str:
-    """A project's configuration with the field of the answers, which one of an older review lacks."""
+    """Return the configuration with the field of the answers, which projects of older reviews lack."""
     if f'name="{ANSWERS}"' in config:
         return config
     before, end, after = config.rpartition("</View>")

@@ -1,9 +1,9 @@
-"""A real Label Studio on loopback, in a virtual environment of its own: for trying things out, and for tests.
+"""Starts a real Label Studio on loopback, in its own virtual environment: for trying it out, and for tests.
 
 `make label-studio` runs this file. The pinned version is installed once under a cache folder
-(`FO1_CACHE_DIR`, else the user's); its data (SQLite, media) lie in a folder of their own. It starts
-headless, with an admin, a token that API clients send, webhooks and ML backends on loopback allowed, and no
-calls to the network. Times in seconds. Talks to Label Studio only to ask whether it is up.
+(`FO1_CACHE_DIR`, else the user's cache); its data (SQLite, media) are in a separate folder. It starts
+headless, with an admin, a token for API clients, webhooks and ML backends on loopback allowed, and without
+calls to the network. Times in seconds. The only request this file sends is the health check.
 """
 
 import argparse
@@ -32,7 +32,7 @@ INSTALL_TIMEOUT_S = 1200.0
 
 @dataclass(frozen=True)
 class LabelStudioServer:
-    """A running server: `token` is what `Authorization: Token ...` sends."""
+    """A running server. `token`: for the header `Authorization: Token ...`."""
 
     url: str
     username: str
@@ -53,18 +53,14 @@ class LabelStudioServer:
 
 
 def cache_folder() -> Path:
-    """Where Label Studio's virtual environment lies."""
-    named = os.environ.get("FO1_CACHE_DIR")
-    base = (
-        Path(named)
-        if named
-        else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fo1-data"
-    )
+    """Return the folder of Label Studio's virtual environment."""
+    user_cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    base = Path(os.environ.get("FO1_CACHE_DIR") or user_cache / "fo1-data")
     return base / f"label-studio-{VERSION}-py{sys.version_info.major}.{sys.version_info.minor}"
 
 
 def install() -> Path:
-    """The program `label-studio`, installed first where it is absent. Raises RunError where that fails."""
+    """Return the program `label-studio`, installed first if absent. Raises RunError if that fails."""
     folder = cache_folder()
     program = folder / "bin" / "label-studio"
     if (folder / ".complete").exists() and program.exists():
@@ -86,22 +82,22 @@ def install() -> Path:
 def _run(command: list[str]) -> None:
     environment = {key: value for key, value in os.environ.items() if key != "VIRTUAL_ENV"}
     try:
-        done = subprocess.run(
+        result = subprocess.run(
             command, capture_output=True, text=True, env=environment, timeout=INSTALL_TIMEOUT_S
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise RunError(f"Label Studio {VERSION} cannot be installed: {error}") from None
-    if done.returncode:
-        lines = (done.stderr or done.stdout).strip().splitlines() or ["no message"]
+    if result.returncode:
+        lines = (result.stderr or result.stdout).strip().splitlines() or ["no message"]
         raise RunError(f"Label Studio {VERSION} cannot be installed: {lines[-1][:300]}")
 
 
 def server_environment(data: Path, username: str, password: str, token: str) -> dict[str, str]:
-    """The environment that makes Label Studio start headless, silent and without the network."""
-    kept = {
+    """Return the environment in which Label Studio starts headless and makes no calls to the network."""
+    inherited = {
         key: value for key, value in os.environ.items() if key in ("PATH", "HOME", "LANG", "TMPDIR", "TZ")
     }
-    return kept | {
+    return inherited | {
         "LABEL_STUDIO_BASE_DATA_DIR": str(data),
         "DJANGO_DB": "sqlite",
         "LABEL_STUDIO_USERNAME": username,
@@ -127,8 +123,8 @@ def start(
 ) -> LabelStudioServer:
     """Start Label Studio on loopback with its data in `data` and wait until it answers.
 
-    The admin is made at the first start of a data folder. Port 0: any free one. Raises RunError where it
-    ends or does not answer in time, with the last line of its log.
+    The first start of a data folder creates the admin. Port 0: any free port. Raises RunError if it ends
+    (with the last line of its log) or does not answer in time.
     """
     program = install()
     data.mkdir(parents=True, exist_ok=True)
@@ -153,7 +149,7 @@ def start(
 
 
 def is_up(url: str) -> bool:
-    """Whether Label Studio answers at `url`."""
+    """Return whether Label Studio answers at `url`."""
     try:
         with urllib.request.urlopen(f"{url}/health", timeout=2.0) as answer:
             return bool(answer.status == 200)
@@ -165,7 +161,7 @@ def _await_health(server: LabelStudioServer, timeout_s: float) -> None:
     end = time.monotonic() + timeout_s
     while time.monotonic() < end:
         if server.process.poll() is not None:
-            raise RunError(f"Label Studio ended at its start: {_last_line(server.log)} ({server.log})")
+            raise RunError(f"Label Studio ended while starting: {_last_line(server.log)} ({server.log})")
         if is_up(server.url):
             return
         time.sleep(0.25)
@@ -188,9 +184,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="make label-studio", description="A Label Studio on loopback.")
     parser.add_argument("--port", type=int, default=DEFAULT_PORT)
     parser.add_argument("--data", type=Path, default=None, help="its database and files; default: FO1_HOME")
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     try:
-        _serve(given.port, given.data or _home() / "label-studio")
+        _serve(arguments.port, arguments.data or _home() / "label-studio")
     except (RunError, UsageError) as error:
         print(f"label-studio: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
@@ -203,11 +199,9 @@ def _home() -> Path:
 
 
 def _serve(port: int, data: Path) -> None:
-    token, password = (
-        _kept(data / "token", secrets.token_hex(20)),
-        _kept(data / "password", secrets.token_urlsafe(12)),
-    )
-    print(f"label-studio: starting {VERSION} (a first start takes a minute or more)", file=sys.stderr)
+    token = _stored_secret(data / "token", secrets.token_hex(20))
+    password = _stored_secret(data / "password", secrets.token_urlsafe(12))
+    print(f"label-studio: starting {VERSION} (the first start takes a minute or more)", file=sys.stderr)
     server = start(data, port, token, password)
     for name in ("url", "username", "password", "token"):
         print(f"{name:10}{getattr(server, name)}")
@@ -221,13 +215,13 @@ def _serve(port: int, data: Path) -> None:
         server.stop()
 
 
-def _kept(path: Path, made: str) -> str:
-    """What the file holds; `made`, kept there for the next start, where it is absent."""
+def _stored_secret(path: Path, new_secret: str) -> str:
+    """Return the content of the file; if absent, write `new_secret` into it first."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
         with os.fdopen(descriptor, "w") as file:
-            file.write(made)
+            file.write(new_secret)
     return path.read_text().strip()
 
 

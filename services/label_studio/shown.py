@@ -1,8 +1,8 @@
-"""What a reviewer is shown of one image: the ground that corrections are told against.
+"""What a reviewer is shown of one image. Annotations are compared with it to find corrections.
 
-Made of a dataset's row; kept compressed in the outbox, so that a review outlives the dataset's folder.
-Boxes: absolute pixels of the EXIF-oriented image, x_min y_min x_max y_max. Every region has a `mark`,
-which is its result id in Label Studio: the region's id, made unique where two regions share one.
+Made from a dataset's row and kept compressed in the outbox, so that a review outlives the dataset's folder.
+Boxes: absolute pixels of the EXIF-oriented image, x_min y_min x_max y_max. Every region has a `mark`, its
+result id in Label Studio: the region's id, with a suffix if two regions share an id.
 """
 
 import math
@@ -17,13 +17,12 @@ from schemas.labels import Decision, Label, LabelKind, Source
 from schemas.regions import TEXT_COLUMNS, Box, Region
 
 TEXT_KINDS = tuple(TEXT_COLUMNS)
-# A model's wrong answers are mostly short and unsure: without calibration its own words are all there is.
 _UNKNOWN_CONFIDENCE = 0.5
-_MAX_WORDS = 40  # characters
+_MAX_WORDS_CHARACTERS = 40
 
 
 class ShownRegion(BaseModel):
-    """A box with its texts by label kind (`""` where a text was looked for and none is there).
+    """A box with its texts by label kind (`""`: the model was asked and answered no text).
 
     `source_label`: its class in the corpus.
     """
@@ -39,7 +38,7 @@ class ShownRegion(BaseModel):
 
 
 class ShownPhrase(BaseModel):
-    """A phrase and the regions (by `mark`) it names; none: said to be absent."""
+    """A phrase and the regions (by `mark`) it names; no regions: the phrase is absent from the image."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -50,7 +49,7 @@ class ShownPhrase(BaseModel):
 
     @property
     def example_mark(self) -> str | None:
-        """Of a visual example the mark of its region: its phrase is the id, which the first one of it has."""
+        """The mark of a visual example's region: the phrase is the region's id; None for other kinds."""
         return self.phrase if self.kind is LabelKind.VISUAL_EXAMPLE else None
 
 
@@ -65,7 +64,7 @@ class ShownCount(BaseModel):
 
 
 class ShownAnswer(BaseModel):
-    """A free question with its answer; `mark` is null where it was asked of the whole image."""
+    """A free question with its answer. `mark`: the region it is about, null for the whole image."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -75,7 +74,7 @@ class ShownAnswer(BaseModel):
 
 
 class ShownImage(BaseModel):
-    """One image as a reviewer sees it. `reasons` are those of the labels of the whole image."""
+    """One image as a reviewer sees it. `reasons`: of the labels of the whole image."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -92,54 +91,54 @@ class ShownImage(BaseModel):
     score: float = _UNKNOWN_CONFIDENCE
 
     def packed(self) -> bytes:
-        """The document, compressed."""
+        """Return the document, compressed."""
         return zlib.compress(self.model_dump_json(exclude_defaults=True).encode(), 6)
 
 
 def unpack(data: bytes) -> ShownImage:
-    """The document of `packed`."""
+    """Return the document that `packed` has compressed."""
     return ShownImage.model_validate_json(zlib.decompress(data))
 
 
 def box_words(shown: ShownImage) -> dict[str, str]:
-    """What boxes (by `mark`) are called where people read of them: their number, and caption or class."""
-    found = {}
+    """Return the name of each box (by `mark`) in texts for people: its number, and its caption or class."""
+    names = {}
     for number, region in enumerate(shown.regions, start=1):
         caption = region.texts.get(LabelKind.BRIEF_CAPTION) or region.source_label or ""
         words = " ".join(caption.split())
-        if len(words) > _MAX_WORDS:
-            words = f"{words[:_MAX_WORDS].rstrip()}…"
-        found[region.mark] = f"box {number} ({words})" if words else f"box {number}"
-    return found
+        if len(words) > _MAX_WORDS_CHARACTERS:
+            words = f"{words[:_MAX_WORDS_CHARACTERS].rstrip()}…"
+        names[region.mark] = f"box {number} ({words})" if words else f"box {number}"
+    return names
 
 
-def is_asked(label: Label) -> bool:
-    """Whether routing asks people about a label: sent to them within the budget, or drawn for the audit."""
+def is_for_people(label: Label) -> bool:
+    """Return whether routing sends a label to people: within the review budget, or drawn for the audit."""
     if label.decision is Decision.AUDIT:
         return True
     return label.decision is Decision.REVIEW and BEYOND_BUDGET not in label.reasons
 
 
 def only_asked(row: ImageRow) -> ImageRow:
-    """The row without the answers that people are not asked about. Every box stays, to be seen."""
+    """Return the row without the answers that routing does not send to people. Every box stays visible."""
     regions = []
     for region in row.regions:
-        labels = [label for label in region.labels if is_asked(label)]
-        asked = {TEXT_COLUMNS[label.kind] for label in labels if label.kind in TEXT_COLUMNS}
-        silent = {column: None for column in TEXT_COLUMNS.values() if column not in asked}
-        regions.append(region.model_copy(update={"labels": labels, **silent}))
+        labels = [label for label in region.labels if is_for_people(label)]
+        kept = {TEXT_COLUMNS[label.kind] for label in labels if label.kind in TEXT_COLUMNS}
+        removed = {column: None for column in TEXT_COLUMNS.values() if column not in kept}
+        regions.append(region.model_copy(update={"labels": labels, **removed}))
     parts = {
         "regions": regions,
-        "groundings": [part for part in row.groundings if is_asked(part.label)],
-        "counts": [part for part in row.counts if is_asked(part.label)],
-        "answers": [part for part in row.answers if is_asked(part.label)],
+        "groundings": [part for part in row.groundings if is_for_people(part.label)],
+        "counts": [part for part in row.counts if is_for_people(part.label)],
+        "answers": [part for part in row.answers if is_for_people(part.label)],
         "caption": None,
     }
     return row.model_copy(update=parts)
 
 
 def shown_image(row: ImageRow, blind: bool = False) -> ShownImage:
-    """What is shown of `row`. `blind`: without the reasons and the score, so that they sway nobody."""
+    """Return what is shown of `row`. `blind`: without reasons and score, so that they influence nobody."""
     regions = _shown_regions(row, blind)
     marks: dict[str, str] = {}
     for region in regions:
@@ -182,20 +181,20 @@ def shown_image(row: ImageRow, blind: bool = False) -> ShownImage:
 
 
 def doubt_of(row: ImageRow) -> float:
-    """How doubtful a row is, 0 to 1: one less the lowest confidence of the labels people are asked about.
+    """Return how doubtful a row is, 0 to 1: 1 minus the lowest confidence of the labels sent to people.
 
-    Where nothing is calibrated, the mean probability of an answer's tokens stands in for its confidence.
+    Without calibration, the geometric mean probability of an answer's tokens replaces its confidence.
     """
     answered = row.answered_labels()
-    doubted = [label for label in answered if label.decision in (Decision.REVIEW, Decision.AUDIT)]
-    known = [_trust(label) for label in doubted or answered]
-    return 1.0 - min(known, default=_UNKNOWN_CONFIDENCE)
+    for_people = [label for label in answered if label.decision in (Decision.REVIEW, Decision.AUDIT)]
+    confidences = [_confidence(label) for label in for_people or answered]
+    return 1.0 - min(confidences, default=_UNKNOWN_CONFIDENCE)
 
 
-def _trust(label: Label) -> float:
+def _confidence(label: Label) -> float:
     value = label.confidence
     if value is None:
-        mean = next((one.value for one in label.signals if one.name == "logprob_mean"), None)
+        mean = next((signal.value for signal in label.signals if signal.name == "logprob_mean"), None)
         value = math.exp(min(mean, 0.0)) if mean is not None else None
     if value is None or not math.isfinite(value):
         return _UNKNOWN_CONFIDENCE
@@ -203,13 +202,13 @@ def _trust(label: Label) -> float:
 
 
 def _shown_regions(row: ImageRow, blind: bool) -> list[ShownRegion]:
-    used: dict[str, int] = {}
-    found = []
+    uses: dict[str, int] = {}
+    regions = []
     for region in row.regions:
-        times = used[region.region_id] = used.get(region.region_id, 0) + 1
-        found.append(
+        num_uses = uses[region.region_id] = uses.get(region.region_id, 0) + 1
+        regions.append(
             ShownRegion(
-                mark=region.region_id if times == 1 else f"{region.region_id}#{times}",
+                mark=region.region_id if num_uses == 1 else f"{region.region_id}#{num_uses}",
                 region_id=region.region_id,
                 box_xyxy=region.box_xyxy,
                 texts=_texts(region),
@@ -217,7 +216,7 @@ def _shown_regions(row: ImageRow, blind: bool) -> list[ShownRegion]:
                 reasons=[] if blind else _reasons(region.labels),
             )
         )
-    return found
+    return regions
 
 
 def _texts(region: Region) -> dict[LabelKind, str]:
@@ -227,11 +226,11 @@ def _texts(region: Region) -> dict[LabelKind, str]:
 
 
 def _reasons(labels: Iterable[Label]) -> list[str]:
-    """Why the labels that are not accepted are doubted, in a few words each."""
-    told = []
+    """Return why labels are in review: kind, reasons and confidence of each."""
+    texts = []
     for label in labels:
         if label.decision is Decision.REVIEW:
-            trust = "" if label.confidence is None else f", confidence {label.confidence:.2f}"
-            why = ", ".join(label.reasons) or "to be reviewed"
-            told.append(f"{label.kind.value.replace('_', ' ')}: {why}{trust}")
-    return told
+            confidence = "" if label.confidence is None else f", confidence {label.confidence:.2f}"
+            reasons = ", ".join(label.reasons) or "to be reviewed"
+            texts.append(f"{label.kind.value.replace('_', ' ')}: {reasons}{confidence}")
+    return texts

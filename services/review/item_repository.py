@@ -7,13 +7,16 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from schemas.corrections import Lane
 from services.database.review_states import ItemState
-from services.database.review_tables import ReviewItem
-from services.review.repository import _IN_ONE_STATEMENT, _all
+from services.database.review_tables import ReviewedAnnotation, ReviewItem
+
+# Databases limit the number of parameters of a statement.
+ITEMS_PER_STATEMENT = 500
 
 
 async def add_items(session: AsyncSession, items: Sequence[dict[str, Any]]) -> None:
-    """Insert items; those whose image and round are there already stay as they are."""
+    """Insert items. An item whose image and round already exist stays as it is."""
     if not items:
         return
     dialect = session.get_bind().dialect.name
@@ -21,158 +24,165 @@ async def add_items(session: AsyncSession, items: Sequence[dict[str, Any]]) -> N
     await session.execute(insert(ReviewItem).on_conflict_do_nothing(), list(items))
 
 
-async def order_items(session: AsyncSession, review_id: str, most: int | None = None) -> None:
-    """Give every waiting item its place: most doubtful first, audited ones spread evenly among them.
+async def order_items(session: AsyncSession, review_id: str, max_items: int | None = None) -> None:
+    """Set the position of every waiting item: most doubtful first, audit items spread evenly among them.
 
-    The audit's order is that of its images' ids, which is chance. Those past the first `most` are dropped.
+    Audit items are ordered by image id, which is a random order. If the review would have more than
+    `max_items` items, the waiting items at the end are deleted.
     """
-    lanes: dict[str, list[int]] = {"review": [], "audit": []}
-    wanted = select(ReviewItem.id, ReviewItem.lane).where(
-        ReviewItem.review_id == review_id, ReviewItem.state == ItemState.WAITING
-    )
-    wanted = wanted.order_by(ReviewItem.doubt.desc(), ReviewItem.image_id)
-    for item_id, lane in (await session.execute(wanted.where(ReviewItem.lane == "review"))).all():
-        lanes[lane].append(item_id)
-    audited = select(ReviewItem.id).where(
-        ReviewItem.review_id == review_id, ReviewItem.state == ItemState.WAITING, ReviewItem.lane == "audit"
-    )
-    lanes["audit"] += (await session.scalars(audited.order_by(ReviewItem.image_id))).all()
-    if most is not None:
-        there = await count_items(session, review_id)
-        most = max(
-            most - sum(number for (_, state), number in there.items() if state != ItemState.WAITING), 0
-        )
-    places = [
-        {"id": item_id, "position": place}
-        for place, item_id in enumerate(spread(lanes["review"], lanes["audit"]))
+    waiting = (ReviewItem.review_id == review_id, ReviewItem.state == ItemState.WAITING)
+    by_doubt = select(ReviewItem.id).where(*waiting, ReviewItem.lane == Lane.REVIEW)
+    by_doubt = by_doubt.order_by(ReviewItem.doubt.desc(), ReviewItem.image_id)
+    by_image = select(ReviewItem.id).where(*waiting, ReviewItem.lane == Lane.AUDIT)
+    by_image = by_image.order_by(ReviewItem.image_id)
+    review_ids = (await session.scalars(by_doubt)).all()
+    audit_ids = (await session.scalars(by_image)).all()
+    positions = [
+        {"id": item_id, "position": position}
+        for position, item_id in enumerate(interleave(review_ids, audit_ids))
     ]
-    for start in range(0, len(places), _IN_ONE_STATEMENT):
-        await session.execute(update(ReviewItem), places[start : start + _IN_ONE_STATEMENT])
-    if most is not None:
-        past = (
-            ReviewItem.review_id == review_id,
-            ReviewItem.state == ItemState.WAITING,
-            ReviewItem.position >= most,
-        )
-        await session.execute(delete(ReviewItem).where(*past))
+    for start in range(0, len(positions), ITEMS_PER_STATEMENT):
+        await session.execute(update(ReviewItem), positions[start : start + ITEMS_PER_STATEMENT])
+    if max_items is not None:
+        counts = await count_items(session, review_id)
+        num_sent = sum(number for (_, state), number in counts.items() if state != ItemState.WAITING)
+        surplus = ReviewItem.position >= max(max_items - num_sent, 0)
+        await session.execute(delete(ReviewItem).where(*waiting, surplus))
 
 
-def spread(many: Sequence[int], few: Sequence[int]) -> list[int]:
-    """Both lists in their order, each spread evenly over the whole."""
-    keyed = [((i + 0.5) / len(many), 0, one) for i, one in enumerate(many)]
-    keyed += [((i + 0.5) / len(few), 1, one) for i, one in enumerate(few)]
-    return [one for _, _, one in sorted(keyed)]
+def interleave(first: Sequence[int], second: Sequence[int]) -> list[int]:
+    """Merge two lists: each keeps its order and is spread evenly over the result."""
+    keyed = [((i + 0.5) / len(first), 0, number) for i, number in enumerate(first)]
+    keyed += [((i + 0.5) / len(second), 1, number) for i, number in enumerate(second)]
+    return [number for _, _, number in sorted(keyed)]
 
 
 async def claim_items(
-    session: AsyncSession, review_id: str, most: int, image_grant_id: str | None
+    session: AsyncSession, review_id: str, limit: int, image_grant_id: str | None
 ) -> Sequence[ReviewItem]:
-    """The next waiting items, marked as being sent with images under a grant."""
-    wanted = select(ReviewItem).where(
-        ReviewItem.review_id == review_id, ReviewItem.state == ItemState.WAITING
-    )
-    found = (await session.scalars(wanted.order_by(ReviewItem.position, ReviewItem.id).limit(most))).all()
+    """Mark the next waiting items as being sent, with images under this grant, and return them."""
+    items = await items_in_state(session, review_id, ItemState.WAITING, limit)
     await set_items(
-        session, [item.id for item in found], state=ItemState.SENDING, image_grant_id=image_grant_id
+        session, [item.id for item in items], state=ItemState.SENDING, image_grant_id=image_grant_id
     )
-    return found
+    return items
 
 
 async def any_unsent(session: AsyncSession, review_id: str) -> bool:
-    """Whether any item waits or is being sent."""
-    wanted = select(ReviewItem.id).where(
+    """Return whether any item waits or is being sent."""
+    query = select(ReviewItem.id).where(
         ReviewItem.review_id == review_id, ReviewItem.state.in_((ItemState.WAITING, ItemState.SENDING))
     )
-    return (await session.scalar(wanted.limit(1))) is not None
+    return (await session.scalar(query.limit(1))) is not None
 
 
-async def name_grant(session: AsyncSession, review_id: str, image_grant_id: str | None) -> None:
-    """Items that do not say yet under which grant their images are shown."""
-    unnamed = (ReviewItem.review_id == review_id, ReviewItem.image_grant_id.is_(None))
-    await session.execute(update(ReviewItem).where(*unnamed).values(image_grant_id=image_grant_id or ""))
+async def requeue_lost_items(session: AsyncSession, review_id: str) -> None:
+    """After the project was deleted: queue the items again that nobody annotated; the others are gone."""
+    annotated = select(ReviewedAnnotation.item_id).where(ReviewedAnnotation.review_id == review_id)
+    lost = (
+        ReviewItem.review_id == review_id,
+        ReviewItem.state.in_((ItemState.SENDING, ItemState.SENT, ItemState.GONE)),
+        ReviewItem.id.not_in(annotated),
+    )
+    await session.execute(
+        update(ReviewItem).where(*lost).values(state=ItemState.WAITING, ls_task_id=None, ls_updated_at=None)
+    )
+    annotated_items = (ReviewItem.review_id == review_id, ReviewItem.state == ItemState.SENT)
+    await session.execute(update(ReviewItem).where(*annotated_items).values(state=ItemState.GONE))
+
+
+async def set_missing_grants(session: AsyncSession, review_id: str, image_grant_id: str | None) -> None:
+    """Set the image grant of the items that have none recorded."""
+    missing = (ReviewItem.review_id == review_id, ReviewItem.image_grant_id.is_(None))
+    await session.execute(update(ReviewItem).where(*missing).values(image_grant_id=image_grant_id or ""))
 
 
 async def items_of_other_grants(
-    session: AsyncSession, review_id: str, image_grant_id: str, most: int
+    session: AsyncSession, review_id: str, image_grant_id: str, limit: int
 ) -> Sequence[ReviewItem]:
-    """Items in Label Studio whose images are shown under another grant than this."""
-    wanted = select(ReviewItem).where(
+    """Return items in Label Studio whose image addresses were made under another grant than this."""
+    query = select(ReviewItem).where(
         ReviewItem.review_id == review_id,
         ReviewItem.state == ItemState.SENT,
         ReviewItem.image_grant_id != image_grant_id,
     )
-    return (await session.scalars(wanted.order_by(ReviewItem.position, ReviewItem.id).limit(most))).all()
+    return (await session.scalars(query.order_by(ReviewItem.position, ReviewItem.id).limit(limit))).all()
 
 
-async def items_in(session: AsyncSession, review_id: str, state: str, most: int) -> Sequence[ReviewItem]:
-    """Items in a state, in the order of the queue."""
-    wanted = select(ReviewItem).where(ReviewItem.review_id == review_id, ReviewItem.state == state)
-    return (await session.scalars(wanted.order_by(ReviewItem.position, ReviewItem.id).limit(most))).all()
+async def items_in_state(
+    session: AsyncSession, review_id: str, state: ItemState, limit: int
+) -> Sequence[ReviewItem]:
+    """Return items in a state, in the order of the queue."""
+    query = select(ReviewItem).where(ReviewItem.review_id == review_id, ReviewItem.state == state)
+    return (await session.scalars(query.order_by(ReviewItem.position, ReviewItem.id).limit(limit))).all()
 
 
 async def set_items(session: AsyncSession, ids: Sequence[int], **values: Any) -> None:
     """Change columns of items."""
-    for start in range(0, len(ids), _IN_ONE_STATEMENT):
-        some = list(ids[start : start + _IN_ONE_STATEMENT])
-        await session.execute(update(ReviewItem).where(ReviewItem.id.in_(some)).values(**values))
+    for start in range(0, len(ids), ITEMS_PER_STATEMENT):
+        batch = list(ids[start : start + ITEMS_PER_STATEMENT])
+        await session.execute(update(ReviewItem).where(ReviewItem.id.in_(batch)).values(**values))
 
 
 async def mark_sent(session: AsyncSession, sent: Sequence[tuple[int, int]]) -> None:
-    """Items (by id) are in Label Studio as the LsTasks beside them."""
-    rows = [{"id": item, "state": ItemState.SENT, "ls_task_id": task, "error": None} for item, task in sent]
+    """Record that items are in Label Studio. `sent`: pairs of item id and LsTask id."""
+    rows = [
+        {"id": item_id, "state": ItemState.SENT, "ls_task_id": ls_task_id, "error": None}
+        for item_id, ls_task_id in sent
+    ]
     if rows:
         await session.execute(update(ReviewItem), rows)
 
 
-async def mark_found(session: AsyncSession, found: Sequence[tuple[int, int]]) -> None:
-    """Items (by id) were found in Label Studio as the LsTasks beside them.
+async def mark_recovered(session: AsyncSession, recovered: Sequence[tuple[int, int]]) -> None:
+    """Record that items were found in Label Studio. `recovered`: pairs of item id and LsTask id.
 
-    Under which grant their images are shown there is not known: the next push gives them new addresses.
+    The grant of their image addresses is unknown, so the next push gives them new addresses.
     """
-    await mark_sent(session, found)
-    await set_items(session, [item for item, _ in found], image_grant_id="")
+    await mark_sent(session, recovered)
+    await set_items(session, [item_id for item_id, _ in recovered], image_grant_id="")
 
 
 async def items_of_tasks(
     session: AsyncSession, review_id: str, ls_task_ids: Sequence[int]
 ) -> Sequence[ReviewItem]:
-    """The items of LsTasks, held against others that store what was said of them."""
-    wanted = select(ReviewItem).where(
+    """Return the items of LsTasks, locked against other writers of their annotations."""
+    query = select(ReviewItem).where(
         ReviewItem.review_id == review_id, ReviewItem.ls_task_id.in_(list(ls_task_ids))
     )
-    return (await session.scalars(wanted.order_by(ReviewItem.id).with_for_update())).all()
+    return (await session.scalars(query.order_by(ReviewItem.id).with_for_update())).all()
 
 
-async def items_of_keys(session: AsyncSession, review_id: str, keys: Sequence[str]) -> dict[str, ReviewItem]:
-    """Items by their key."""
-    wanted = select(ReviewItem).where(ReviewItem.review_id == review_id, ReviewItem.fo1_key.in_(list(keys)))
-    return {item.fo1_key: item for item in (await session.scalars(wanted)).all()}
+async def items_by_key(session: AsyncSession, review_id: str, keys: Sequence[str]) -> dict[str, ReviewItem]:
+    """Return the items with these keys, by key."""
+    query = select(ReviewItem).where(ReviewItem.review_id == review_id, ReviewItem.fo1_key.in_(list(keys)))
+    return {item.fo1_key: item for item in (await session.scalars(query)).all()}
 
 
 async def items_of_image(session: AsyncSession, review_id: str, image_id: str) -> Sequence[ReviewItem]:
-    """All rounds of an image, first to last."""
-    wanted = select(ReviewItem).where(ReviewItem.review_id == review_id, ReviewItem.image_id == image_id)
-    return (await session.scalars(wanted.order_by(ReviewItem.round))).all()
+    """Return the items of all rounds of an image, first round first."""
+    query = select(ReviewItem).where(ReviewItem.review_id == review_id, ReviewItem.image_id == image_id)
+    return (await session.scalars(query.order_by(ReviewItem.round))).all()
 
 
 async def sent_tasks(session: AsyncSession, review_id: str) -> list[int]:
-    """The LsTasks of all items that are in Label Studio as far as we know."""
-    wanted = select(ReviewItem.ls_task_id).where(
+    """Return the LsTask ids of all items that are recorded as sent."""
+    query = select(ReviewItem.ls_task_id).where(
         ReviewItem.review_id == review_id, ReviewItem.state == ItemState.SENT
     )
-    return [task for task in (await session.scalars(wanted)).all() if task is not None]
+    return [ls_task_id for ls_task_id in (await session.scalars(query)).all() if ls_task_id is not None]
 
 
 async def mark_gone(session: AsyncSession, review_id: str, ls_task_ids: Sequence[int]) -> None:
-    """LsTasks that somebody deleted in Label Studio; what was said of them stays."""
-    for start in range(0, len(ls_task_ids), _IN_ONE_STATEMENT):
-        some = list(ls_task_ids[start : start + _IN_ONE_STATEMENT])
-        of_them = (ReviewItem.review_id == review_id, ReviewItem.ls_task_id.in_(some))
-        await session.execute(update(ReviewItem).where(*of_them).values(state=ItemState.GONE))
+    """Record that LsTasks were deleted in Label Studio; their annotations are kept."""
+    for start in range(0, len(ls_task_ids), ITEMS_PER_STATEMENT):
+        batch = list(ls_task_ids[start : start + ITEMS_PER_STATEMENT])
+        deleted = (ReviewItem.review_id == review_id, ReviewItem.ls_task_id.in_(batch))
+        await session.execute(update(ReviewItem).where(*deleted).values(state=ItemState.GONE))
 
 
 async def count_items(session: AsyncSession, review_id: str) -> dict[tuple[str, str], int]:
-    """Items by lane and state."""
-    wanted = select(ReviewItem.lane, ReviewItem.state, func.count()).where(ReviewItem.review_id == review_id)
-    found = await _all(session, wanted.group_by(ReviewItem.lane, ReviewItem.state))
-    return {(lane, state): number for lane, state, number in found}
+    """Return the number of items by lane and state."""
+    query = select(ReviewItem.lane, ReviewItem.state, func.count()).where(ReviewItem.review_id == review_id)
+    rows = (await session.execute(query.group_by(ReviewItem.lane, ReviewItem.state))).all()
+    return {(lane, state): number for lane, state, number in rows}

@@ -1,4 +1,4 @@
-"""The project of a live review and our ML backend: connected as long as the review is live."""
+"""Connects the project of a live review to this service's ML backend, and disconnects it again."""
 
 import hmac
 import logging
@@ -14,12 +14,12 @@ _log = logging.getLogger("fo1.service")
 
 
 def live_secret(settings: Settings, review_id: str) -> str:
-    """The password by which a review's project asks our ML backend; good for nothing else, kept nowhere."""
+    """Return the password that a review's project sends to `/ml`. It opens nothing else and is not stored."""
     return hmac.digest(settings.secret, f"fo1 ml backend of {review_id}".encode(), "sha256").hex()
 
 
 def is_live_secret(settings: Settings, review_id: str, password: str) -> bool:
-    """Whether it is the password of that review; whether the review is live is another question."""
+    """Return whether this is the password of the review. Does not check that the review is live."""
     return hmac.compare_digest(live_secret(settings, review_id).encode(), password.encode("utf-8", "replace"))
 
 
@@ -30,10 +30,10 @@ class LiveBackend:
         self._client, self._settings = client, settings
         self._url = f"{settings.base_url}/ml"
 
-    async def settle(self, review: Review, project_id: int) -> str | None:
-        """Connect or disconnect the project as the review is; what is wrong where that cannot be.
+    async def apply(self, review: Review, project_id: int) -> str | None:
+        """Connect or disconnect the project as the review's options say; return why this failed, or None.
 
-        Raises LabelStudioLost where Label Studio does not answer.
+        Raises LabelStudioLost if Label Studio does not answer.
         """
         live = review.options.get("live")
         if live is None:
@@ -42,19 +42,19 @@ class LiveBackend:
             await (self._connect(review, project_id) if live else self._disconnect(project_id))
         except LabelStudioLost:
             raise
-        except LabelStudioError as error:  # it does not reach us, or may not
+        except LabelStudioError as error:  # Label Studio cannot reach this service, or is not allowed to
             _log.warning("live labelling of review %s: %s", review.id, error)
             return f"live labelling is not {'' if live else 'dis'}connected: {error}"[:1000]
         return None
 
     async def _connect(self, review: Review, project_id: int) -> None:
         if not await self._client.ml_backends(project_id, self._url):
-            # A project that was pushed without it has another configuration.
+            # A project that was not live until now has the other labelling configuration.
             await self._client.update_project(project_id, label_config=LIVE_CONFIG)
         secret = live_secret(self._settings, review.id)
         await self._client.set_ml_backend(project_id, self._url, review.id, secret, TITLE)
 
     async def _disconnect(self, project_id: int) -> None:
-        """The configuration stays: what people wrote may use its fields."""
-        for number in await self._client.ml_backends(project_id, self._url):
-            await self._client.delete_ml_backend(number)
+        """Remove the ML backends. The configuration stays, since existing annotations may use its fields."""
+        for backend_id in await self._client.ml_backends(project_id, self._url):
+            await self._client.delete_ml_backend(backend_id)

@@ -1,4 +1,7 @@
-"""What can be done with reviews: ask for a push, look, hear webhooks. Label Studio itself is the worker's."""
+"""What the API does with reviews: request a push, look one up, record webhooks.
+
+Talks to the database only; the worker talks to Label Studio.
+"""
 
 import hmac
 from collections.abc import Callable
@@ -16,19 +19,19 @@ from services.datasets import repository as dataset_repository
 from services.identifiers import new_id
 from services.label_studio.client import LabelStudio
 from services.problems import Problem
-from services.review import item_repository, repository
-from services.review.inbox import deliveries
+from services.review import delivery_repository, item_repository, repository
+from services.review.inbox.deliveries import parse_webhook
 from services.review.live import LiveBackend
 from services.review.outbox.push import Push
 from services.review.worker import ReviewWorker
 from services.security.signing import UrlSigner
 from services.settings import Settings
 
-IMAGES_FOR = "review"
+GRANT_PURPOSE = "review"
 
 
 def make_worker(settings: Settings, database: Database, signer: UrlSigner) -> ReviewWorker | None:
-    """The loop over reviews of the Label Studio that is set; None where none is."""
+    """Return the worker on reviews in the configured Label Studio; None if none is configured."""
     if settings.label_studio_url is None or settings.label_studio_token is None:
         return None
     client = LabelStudio(settings.label_studio_url, settings.label_studio_token.get_secret_value())
@@ -45,83 +48,88 @@ def make_worker(settings: Settings, database: Database, signer: UrlSigner) -> Re
 
 
 def webhook_secret(settings: Settings, review_id: str) -> str:
-    """What a review's webhook must carry: made of the service's own secret, kept nowhere."""
+    """Return the secret that a review's webhook must carry. Derived from the service's secret, not stored."""
     return hmac.digest(settings.secret, f"fo1 webhook of {review_id}".encode(), "sha256").hex()
 
 
 def is_from_label_studio(settings: Settings, review_id: str, secret: str) -> bool:
-    """Whether a webhook carries its review's secret."""
+    """Return whether a webhook carries its review's secret."""
     return hmac.compare_digest(
         webhook_secret(settings, review_id).encode(), secret.encode("utf-8", "replace")
     )
 
 
-async def ask_for_push(
+async def request_push(
     session: AsyncSession,
     settings: Settings,
     record: DatasetRecord,
     title: str | None,
     options: dict[str, Any],
 ) -> Review:
-    """The review of a dataset: made, or found again and, where other options were given, filled up."""
+    """Create the review of a dataset, or return the existing one, extended if the options differ.
+
+    Raises a Problem of 409 if a review that has started would become blind, or no longer be blind.
+    """
     assert settings.label_studio_url is not None
     key = record.manifest_sha256[:16]
     await lock_name(session, f"review {key}")
-    known = await repository.review_by_key(session, key, settings.label_studio_url)
-    review = await repository.lock_review(session, known.id) if known is not None else None
+    existing = await repository.review_by_key(session, key, settings.label_studio_url)
+    review = await repository.lock_review(session, existing.id) if existing is not None else None
     if review is None:
         return await _create(session, settings.label_studio_url, key, record, title, options)
-    options = _as_before(review, options)
+    options = _merged_options(review, options)
     if review.state == ReviewState.FAILED and review.project_id is None:
-        await repository.send_again(session, review.id)
-    # An open review with an error is one whose live labelling could not be connected.
+        await item_repository.requeue_lost_items(session, review.id)
+    # An open review has an error if its live labelling could not be connected.
     unconnected = (
         review.state == ReviewState.OPEN and review.error is not None and options.get("live") is not None
     )
-    again = review.state == ReviewState.FAILED or review.options != options or unconnected
-    if again:
+    restart = review.state == ReviewState.FAILED or review.options != options or unconnected
+    if restart:
         review.options, review.state, review.error = options, ReviewState.PREPARING, None
-    if again or not await _is_granted(session, review):
-        await _grant_anew(session, review, record)
-    elif review.state == ReviewState.OPEN and await _shows_under_others(session, review):
+    if restart or not await _is_granted(session, review):
+        await _renew_grant(session, review, record)
+    elif review.state == ReviewState.OPEN and await _has_other_grants(session, review):
         review.state = ReviewState.PUSHING
     await session.flush()
     return review
 
 
-async def _shows_under_others(session: AsyncSession, review: Review) -> bool:
-    """Whether images of LsTasks are shown under another grant than the review's, or nobody knows which."""
+async def _has_other_grants(session: AsyncSession, review: Review) -> bool:
+    """Return whether any LsTask's image address was not (or not certainly) made under the review's grant."""
     return bool(
         await item_repository.items_of_other_grants(session, review.id, review.image_grant_id or "", 1)
     )
 
 
-def _as_before(review: Review, options: dict[str, Any]) -> dict[str, Any]:
-    """The options, blind and live as the review is where they leave it open.
+def _merged_options(review: Review, options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options with `blind` and `live` of the review if they leave these open.
 
-    Raises a Problem of 409 where what people see would have to become blind, or no longer be.
+    Raises a Problem of 409 if `blind` would change.
     """
-    was = bool(review.options.get("blind"))
-    if options.get("blind") not in (None, was):
-        raise Problem(409, f"this review is{'' if was else ' not'} blind already: what people see stays so")
+    blind = bool(review.options.get("blind"))
+    if options.get("blind") not in (None, blind):
+        raise Problem(
+            409, f"this review is {'' if blind else 'not '}blind, which cannot change after the first push"
+        )
     live = review.options.get("live") if options.get("live") is None else options["live"]
     if not live and "live" not in review.options:
-        live = None  # it never was: there is nothing to disconnect
+        live = None  # it was never live: there is nothing to disconnect
     rest = {name: value for name, value in options.items() if name not in ("blind", "live")}
-    return {**rest, **({"blind": True} if was else {}), **({} if live is None else {"live": live})}
+    return {**rest, **({"blind": True} if blind else {}), **({} if live is None else {"live": live})}
 
 
 async def _is_granted(session: AsyncSession, review: Review) -> bool:
-    """Whether the images that people see are still shown to them."""
-    grant = await dataset_repository.valid_grant(session, review.dataset_id or "", IMAGES_FOR)
+    """Return whether the grant of the review's image addresses still holds."""
+    grant = await dataset_repository.valid_grant(session, review.dataset_id or "", GRANT_PURPOSE)
     return grant is not None and grant.id == review.image_grant_id
 
 
-async def _grant_anew(session: AsyncSession, review: Review, record: DatasetRecord) -> None:
-    """Show the dataset's images under a grant that holds; LsTasks made under another get new addresses."""
-    grant = await registry.grant_images(session, record.id, IMAGES_FOR)
+async def _renew_grant(session: AsyncSession, review: Review, record: DatasetRecord) -> None:
+    """Use a grant that holds; LsTasks made under another one get new image addresses."""
+    grant = await registry.grant_images(session, record.id, GRANT_PURPOSE)
     if grant.id != review.image_grant_id:
-        await item_repository.name_grant(session, review.id, review.image_grant_id)
+        await item_repository.set_missing_grants(session, review.id, review.image_grant_id)
         review.state = ReviewState.PUSHING if review.state == ReviewState.OPEN else review.state
     review.dataset, review.dataset_id, review.image_grant_id = record.address, record.id, grant.id
 
@@ -134,7 +142,7 @@ async def _create(
     title: str | None,
     options: dict[str, Any],
 ) -> Review:
-    grant = await registry.grant_images(session, record.id, IMAGES_FOR)
+    grant = await registry.grant_images(session, record.id, GRANT_PURPOSE)
     review = Review(
         id=new_id("rev"),
         key=key,
@@ -155,14 +163,14 @@ async def _create(
 
 
 def model_version(record: DatasetRecord) -> str:
-    """What Label Studio calls who made the pre-annotations: the model and its weights."""
+    """Return the name of the model in Label Studio: its name and the start of its weights' SHA-256."""
     model = record.manifest.get("model") or {}
     name, digest = model.get("name") or "fo1", (model.get("sha256") or record.manifest_sha256)[:8]
     return f"{name.rstrip('/').rpartition('/')[2][:80]}-{digest}"
 
 
-async def found(session: AsyncSession, review_id: str) -> Review:
-    """A review. Raises a Problem of 404."""
+async def get_review(session: AsyncSession, review_id: str) -> Review:
+    """Return a review. Raises a Problem of 404."""
     review = await repository.find_review(session, review_id)
     if review is None:
         raise Problem(404, f"no review has the id {review_id}")
@@ -170,16 +178,16 @@ async def found(session: AsyncSession, review_id: str) -> Review:
 
 
 async def review_of_project(session: AsyncSession, payload: dict[str, Any]) -> Review | None:
-    """The review that a webhook without our header is about."""
+    """Return the review that a webhook without our header is about, or None."""
     project = payload.get("project")
-    number = project.get("id") if isinstance(project, dict) else project
-    if not isinstance(number, int) or isinstance(number, bool) or not 0 < number < 2**31:
+    project_id = project.get("id") if isinstance(project, dict) else project
+    if not isinstance(project_id, int) or isinstance(project_id, bool) or not 0 < project_id < 2**31:
         return None
-    return await repository.review_of_project(session, number)
+    return await repository.review_of_project(session, project_id)
 
 
-async def hear(session: AsyncSession, review_id: str, payload: dict[str, Any]) -> int:
-    """Keep what a webhook names; how many things that are."""
-    named = deliveries.deliveries_of(review_id, payload)
-    await deliveries.keep(session, named)
-    return len(named)
+async def record_webhook(session: AsyncSession, review_id: str, payload: dict[str, Any]) -> int:
+    """Store the deliveries of a webhook; return how many."""
+    deliveries = parse_webhook(review_id, payload)
+    await delivery_repository.add_deliveries(session, deliveries)
+    return len(deliveries)

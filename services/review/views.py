@@ -5,14 +5,15 @@ from datetime import datetime
 from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from services.database.review_states import AnnotationState, ReviewState
 from services.database.review_tables import Review
-from services.review import item_repository, repository
+from services.review import annotation_repository, correction_repository, item_repository
 
-_MOST_SET_ASIDE = 10
+_MAX_SET_ASIDE = 10
 
 
 class SetAside(BaseModel):
-    """An annotation that cannot be understood, by Label Studio's ids: whose it is, and why."""
+    """An unreadable annotation: its ids in Label Studio, its annotator, and why it cannot be read."""
 
     ls_annotation_id: int
     ls_task_id: int | None
@@ -23,14 +24,14 @@ class SetAside(BaseModel):
 class ReviewView(BaseModel):
     """A review. `state`: `preparing`, `pushing`, `open` (all items are in Label Studio), `failed`.
 
-    `items` by state (`waiting`, `sending`, `sent`, `refused`, `gone`), `lanes` by lane, `annotations` by
-    state (`submitted`, `cancelled`, `deleted`, `unreadable`), `corrections` that hold by action. `agreement`
-    is the mean over items that several people annotated; `seconds_per_item` what an annotation took on the
-    average. `set_aside`: the last few unreadable annotations.
+    `items`: number of items by state (`waiting`, `sending`, `sent`, `refused`, `gone`). `lanes`: by lane.
+    `annotations`: by state (`submitted`, `cancelled`, `deleted`, `unreadable`). `corrections`: of the chosen
+    annotations, by action. `agreement`: mean over items with several annotators. `seconds_per_item`: mean
+    time of an annotation. `set_aside`: the latest unreadable annotations.
     """
 
     id: str
-    state: str
+    state: ReviewState
     error: str | None
     title: str
     dataset: str | None
@@ -52,7 +53,7 @@ class ReviewView(BaseModel):
 
 
 async def view_of(session: AsyncSession, review: Review) -> ReviewView:
-    """The view of a review with its figures."""
+    """Return the view of a review with its figures."""
     counts = await item_repository.count_items(session, review.id)
     items: dict[str, int] = {"total": 0}
     lanes: dict[str, int] = {}
@@ -60,15 +61,17 @@ async def view_of(session: AsyncSession, review: Review) -> ReviewView:
         items["total"] += number
         items[state] = items.get(state, 0) + number
         lanes[lane] = lanes.get(lane, 0) + number
-    reviewed, agreement, seconds = await repository.review_figures(session, review.id)
-    annotations = await repository.count_annotations(session, review.id)
-    aside = (
-        await repository.set_aside(session, review.id, _MOST_SET_ASIDE) if "unreadable" in annotations else []
+    reviewed, agreement, seconds = await annotation_repository.review_figures(session, review.id)
+    annotations = await annotation_repository.count_annotations(session, review.id)
+    unreadable = (
+        await annotation_repository.unreadable_annotations(session, review.id, _MAX_SET_ASIDE)
+        if AnnotationState.UNREADABLE in annotations
+        else []
     )
     project = review.project_id
-    same = ("id", "state", "error", "title", "label_studio_url", "project_id", "model_version", "created_at")
+    columns = ("id", "state", "error", "title", "label_studio_url", "project_id", "model_version")
     return ReviewView(
-        **{name: getattr(review, name) for name in (*same, "pulled_at")},
+        **{name: getattr(review, name) for name in (*columns, "created_at", "pulled_at")},
         dataset=review.dataset_id,
         address=review.dataset,
         project_url=f"{review.label_studio_url}/projects/{project}/" if project is not None else None,
@@ -76,11 +79,13 @@ async def view_of(session: AsyncSession, review: Review) -> ReviewView:
         lanes=lanes,
         annotations=annotations,
         set_aside=[
-            SetAside(ls_annotation_id=number, ls_task_id=task, annotator=annotator, reason=why or "")
-            for number, task, why, annotator in aside
+            SetAside(
+                ls_annotation_id=annotation_id, ls_task_id=task_id, annotator=annotator, reason=reason or ""
+            )
+            for annotation_id, task_id, reason, annotator in unreadable
         ],
         reviewed=reviewed,
-        corrections=await repository.count_corrections(session, review.id),
+        corrections=await correction_repository.count_corrections(session, review.id),
         agreement=agreement,
         seconds_per_item=seconds,
     )

@@ -16,7 +16,7 @@ from schemas.labels import LabelKind
 from schemas.live import LiveAnswer, LiveRequest
 from schemas.regions import Region, make_region_id
 from services.label_studio.labelling_config import CONFIG
-from services.label_studio.ml_protocol import drawn_in, names_of, question_for
+from services.label_studio.ml_protocol import parse_control_names, parse_gesture, question_for
 from services.predictions.deployment import PredictorDeployment
 from services.predictions.service import Predictions
 
@@ -196,11 +196,11 @@ def test_what_label_studio_sends_is_not_trusted() -> None:
         {"result": 5},
         {"result": [None, {"value": 3}, {"type": "rectangle", "value": {}}]},
     ):
-        assert drawn_in(context).is_nothing
+        assert parse_gesture(context).is_empty
     for config in ("", "<broken", '<!DOCTYPE x [<!ENTITY a "b">]><View>&a;</View>', "<View/>"):
-        assert names_of(config).box == "box"
-    outside = drawn_in(
+        assert parse_control_names(config).box == "box"
+    outside = parse_gesture(
         {"result": [{"type": "rectangle", "value": {"x": 200, "y": 0, "width": 5, "height": 5}}]}
     )
     assert question_for(outside, 100, 100) is None
-    json.dumps(names_of(CONFIG).__dict__)
+    json.dumps(parse_control_names(CONFIG).__dict__)

@@ -1,14 +1,14 @@
-"""How far several annotations of one image agree, and which of them holds. Pure functions.
+"""How far several annotations of one image agree, and which of them is chosen. Pure functions.
 
-Agreement of two annotations, 0 to 1: boxes are matched greedily by falling IoU, at least MATCH_IOU; each pair
-counts the share of what is said of it that is equal (its texts, normalised; its phrases; and, as one part,
-its IoU of at least SAME_IOU); the sum is divided by the number of boxes of both, matched ones once. The
-image's caption, its counts and each answer to a free question are one more part where either speaks of them.
-Without anything to compare: 1.
+Agreement of two annotations, 0 to 1: boxes are matched greedily by falling IoU, at least MATCH_IOU. Each
+matched pair scores the share of its parts that are equal: its texts, normalised; its phrases; its verdict;
+and whether its IoU is at least SAME_IOU. The sum is divided by the number of boxes of both, matched ones
+counted once. The image's caption, its counts and each answer to a free question are one more part each if
+either annotation has it. Two annotations with nothing to compare agree by 1.
 
-Rule: an annotation marked as ground truth holds (of several, the latest); else the latest of a majority,
-which is more than half of the annotators agreeing in everything; else the latest. Without ground truth and
-majority an item that several people annotated is put to people again.
+Resolution rule: an annotation marked as ground truth is chosen (of several, the latest); else the latest of
+a majority, which is more than half of the annotators agreeing in everything; else the latest. An item with
+several annotators, without ground truth and majority, is reviewed again.
 """
 
 import unicodedata
@@ -18,128 +18,133 @@ from itertools import combinations
 from typing import Literal
 
 from schemas.regions import Box
-from services.label_studio.convert import Said, SaidRegion
+from services.label_studio.convert import AnnotatedImage, AnnotatedRegion
 
 MATCH_IOU = 0.5
 SAME_IOU = 0.8
 SAME = 1.0
 
 Rule = Literal["ground_truth", "majority", "latest"]
+Agreements = dict[frozenset[int], float]
 
 
 @dataclass(frozen=True)
 class Vote:
-    """One annotation that was submitted. `at` orders them."""
+    """One submitted annotation. `at` orders them."""
 
-    annotation: int
+    annotation_id: int
     annotator: str
     at: str
     ground_truth: bool
-    said: Said
+    annotated: AnnotatedImage
 
 
 @dataclass(frozen=True)
 class Resolution:
-    """Which annotation holds and by which rule; the mean agreement of the pairs (None for a single one)."""
+    """The chosen annotation, by which rule, and the mean agreement of all pairs (None for a single vote)."""
 
-    annotation: int
+    annotation_id: int
     rule: Rule
     agreement: float | None
     disputed: bool
 
 
 def resolve(votes: Sequence[Vote]) -> Resolution | None:
-    """The resolution of an item's votes; None where there are none. Of one person only the latest counts."""
+    """Return the resolution of an item's votes, or None without votes. Each person's latest vote counts."""
     latest: dict[str, Vote] = {}
     for vote in sorted(votes, key=_age):
         if not vote.ground_truth:
             latest[vote.annotator] = vote
     truths = sorted((vote for vote in votes if vote.ground_truth), key=_age)
-    people = sorted([*latest.values(), *truths], key=_age)
-    if not people:
+    counted = sorted([*latest.values(), *truths], key=_age)
+    if not counted:
         return None
-    scores = {
-        frozenset((a.annotation, b.annotation)): agreement(a.said, b.said) for a, b in combinations(people, 2)
-    }
+    scores = {_pair(a, b): agreement(a.annotated, b.annotated) for a, b in combinations(counted, 2)}
     mean = sum(scores.values()) / len(scores) if scores else None
     if truths:
-        return Resolution(truths[-1].annotation, "ground_truth", mean, False)
-    group = _majority(people, scores)
+        return Resolution(truths[-1].annotation_id, "ground_truth", mean, False)
+    group = _majority(counted, scores)
     if group:
-        return Resolution(group[-1].annotation, "majority", mean, False)
-    return Resolution(people[-1].annotation, "latest", mean, mean is not None and mean < SAME)
+        return Resolution(group[-1].annotation_id, "majority", mean, False)
+    return Resolution(counted[-1].annotation_id, "latest", mean, mean is not None and mean < SAME)
 
 
 def _age(vote: Vote) -> tuple[str, int]:
-    return vote.at, vote.annotation
+    return vote.at, vote.annotation_id
 
 
-def _majority(people: Sequence[Vote], scores: dict[frozenset[int], float]) -> list[Vote]:
-    """The largest group around one vote that holds more than half of several people; else none."""
-    if len(people) < 2:
+def _majority(votes: Sequence[Vote], scores: Agreements) -> list[Vote]:
+    """Return the largest group of equal votes around one vote, if it is more than half of several votes."""
+    if len(votes) < 2:
         return []
-    best: list[Vote] = []
-    for vote in people:
-        group = [
-            other
-            for other in people
-            if other is vote or scores[frozenset((vote.annotation, other.annotation))] >= SAME
-        ]
-        group = [one for one in group if all(_same(one, other, scores) for other in group)]
-        if len(group) > len(best):
-            best = group
-    return best if len(best) * 2 > len(people) else []
+    largest: list[Vote] = []
+    for vote in votes:
+        equal = [other for other in votes if _same(vote, other, scores)]
+        group = [member for member in equal if all(_same(member, other, scores) for other in equal)]
+        if len(group) > len(largest):
+            largest = group
+    return largest if len(largest) * 2 > len(votes) else []
 
 
-def _same(one: Vote, other: Vote, scores: dict[frozenset[int], float]) -> bool:
-    return one is other or scores[frozenset((one.annotation, other.annotation))] >= SAME
+def _same(a: Vote, b: Vote, scores: Agreements) -> bool:
+    return a is b or scores[_pair(a, b)] >= SAME
 
 
-def agreement(one: Said, other: Said) -> float:
-    """How far two annotations agree, 0 to 1."""
-    pairs = _matched(list(one.regions.values()), list(other.regions.values()))
-    parts = len(one.regions) + len(other.regions) - len(pairs)
-    total = sum(_region_agreement(a, b) for a, b in pairs)
-    whole = [(one.caption, other.caption), (one.counts, other.counts)]
-    answered = one.answers.keys() | other.answers.keys()
-    whole += [(one.answers.get(place), other.answers.get(place)) for place in answered]
-    for text, same in whole:
-        if text or same:
-            parts, total = parts + 1, total + float(normalised(text) == normalised(same))
-    return total / parts if parts else 1.0
+def _pair(a: Vote, b: Vote) -> frozenset[int]:
+    return frozenset((a.annotation_id, b.annotation_id))
 
 
-def _region_agreement(one: SaidRegion, other: SaidRegion) -> float:
-    kinds = one.texts.keys() | other.texts.keys()
-    parts = [normalised(one.texts.get(kind)) == normalised(other.texts.get(kind)) for kind in kinds]
-    parts += [iou(one.box_xyxy, other.box_xyxy) >= SAME_IOU, one.phrases == other.phrases]
-    parts += [(one.verdict is not False) == (other.verdict is not False)]
+def agreement(a: AnnotatedImage, b: AnnotatedImage) -> float:
+    """Return how far two annotations agree, 0 to 1."""
+    pairs = _matched(list(a.regions.values()), list(b.regions.values()))
+    num_parts = len(a.regions) + len(b.regions) - len(pairs)
+    total = sum(_region_agreement(first, second) for first, second in pairs)
+    texts = [(a.caption, b.caption), (a.counts, b.counts)]
+    texts += [(a.answers.get(index), b.answers.get(index)) for index in a.answers.keys() | b.answers.keys()]
+    for first_text, second_text in texts:
+        if first_text or second_text:
+            num_parts += 1
+            total += float(normalised(first_text) == normalised(second_text))
+    return total / num_parts if num_parts else 1.0
+
+
+def _region_agreement(a: AnnotatedRegion, b: AnnotatedRegion) -> float:
+    kinds = a.texts.keys() | b.texts.keys()
+    parts = [normalised(a.texts.get(kind)) == normalised(b.texts.get(kind)) for kind in kinds]
+    parts += [iou(a.box_xyxy, b.box_xyxy) >= SAME_IOU, a.phrases == b.phrases]
+    parts += [(a.verdict is not False) == (b.verdict is not False)]
     return sum(parts) / len(parts)
 
 
-def _matched(one: list[SaidRegion], other: list[SaidRegion]) -> list[tuple[SaidRegion, SaidRegion]]:
-    found = [(iou(a.box_xyxy, b.box_xyxy), i, j) for i, a in enumerate(one) for j, b in enumerate(other)]
-    pairs, taken_one, taken_other = [], set(), set()
-    for overlap, i, j in sorted(found, key=lambda item: (-item[0], item[1], item[2])):
-        if overlap >= MATCH_IOU and i not in taken_one and j not in taken_other:
-            pairs.append((one[i], other[j]))
-            taken_one.add(i)
-            taken_other.add(j)
+def _matched(
+    a: list[AnnotatedRegion], b: list[AnnotatedRegion]
+) -> list[tuple[AnnotatedRegion, AnnotatedRegion]]:
+    overlaps = [
+        (iou(first.box_xyxy, second.box_xyxy), i, j)
+        for i, first in enumerate(a)
+        for j, second in enumerate(b)
+    ]
+    pairs, taken_a, taken_b = [], set(), set()
+    for overlap, i, j in sorted(overlaps, key=lambda item: (-item[0], item[1], item[2])):
+        if overlap >= MATCH_IOU and i not in taken_a and j not in taken_b:
+            pairs.append((a[i], b[j]))
+            taken_a.add(i)
+            taken_b.add(j)
     return pairs
 
 
-def iou(one: Box, other: Box) -> float:
-    """Intersection over union of two boxes in one frame."""
-    wide = min(one[2], other[2]) - max(one[0], other[0])
-    high = min(one[3], other[3]) - max(one[1], other[1])
-    if wide <= 0 or high <= 0:
+def iou(a: Box, b: Box) -> float:
+    """Return the intersection over union of two boxes in the same frame."""
+    width = min(a[2], b[2]) - max(a[0], b[0])
+    height = min(a[3], b[3]) - max(a[1], b[1])
+    if width <= 0 or height <= 0:
         return 0.0
-    shared = wide * high
-    return shared / (_area(one) + _area(other) - shared)
+    intersection = width * height
+    return intersection / (_area(a) + _area(b) - intersection)
 
 
 def normalised(text: str | None) -> str:
-    """A text without what does not matter: case, width forms, spaces, a final full stop."""
+    """Return a text without differences of case, width forms, spaces and a final full stop."""
     folded = unicodedata.normalize("NFKC", text or "").casefold()
     return " ".join(folded.split()).rstrip(".")
 

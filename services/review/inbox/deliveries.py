@@ -1,87 +1,95 @@
-"""Webhooks of Label Studio: heard at once, looked into later.
+"""Webhooks of Label Studio: recorded at once, processed later.
 
-Of a webhook only the ids are kept (its payload carries the project's token): that something happened to an
-LsTask is all it says, so that doubled, late or disordered webhooks do no harm. One that was heard before
-Label Studio shows the change is looked into again a few times; what is then still not seen, or was lost on
-the way, the reconciling pull finds.
+Only the ids in a webhook are kept (its payload carries the project's token). A delivery only says that
+something happened to an LsTask, so doubled, late or reordered webhooks do no harm. If Label Studio does not
+show the change yet, the delivery is tried again a few times. The periodic pull finds whatever is still
+missing then, or was lost on the way.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
-
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.database.engine import Database
 from services.database.review_tables import ReviewDelivery
-from services.review import repository
-from services.review.inbox.pull import Pull, Seen
+from services.review import annotation_repository, delivery_repository
+from services.review.inbox.pull import Pull
 
 MAX_TRIES = 5
-AT_ONCE = 200
+MAX_DELIVERIES = 200
 _DELETED = "deleted"
 
 
-def deliveries_of(review_id: str, payload: Mapping[str, Any]) -> list[ReviewDelivery]:
-    """What a webhook names; nothing where it is about something else."""
+def parse_webhook(review_id: str, payload: Mapping[str, Any]) -> list[ReviewDelivery]:
+    """Return the deliveries of a webhook's payload; none if it is about something else."""
     action = payload.get("action")
     if action in ("ANNOTATION_CREATED", "ANNOTATION_UPDATED"):
         annotation = _mapping(payload.get("annotation"))
-        task = _integer(annotation.get("task")) or _integer(_mapping(payload.get("task")).get("id"))
-        number, expects = _integer(annotation.get("id")), annotation.get("updated_at")
-        if task is None and number is None:
+        ls_task_id = _integer(annotation.get("task")) or _integer(_mapping(payload.get("task")).get("id"))
+        annotation_id, expects = _integer(annotation.get("id")), annotation.get("updated_at")
+        if ls_task_id is None and annotation_id is None:
             return []
-        return [_delivery(review_id, task, number, str(expects)[:255] if expects else None)]
+        return [_delivery(review_id, ls_task_id, annotation_id, str(expects)[:255] if expects else None)]
     if action == "ANNOTATIONS_DELETED":
-        found = payload.get("annotations") or []
-        numbers = [_integer(_mapping(one).get("id")) for one in found] if isinstance(found, list) else []
-        return [_delivery(review_id, None, number, _DELETED) for number in numbers if number is not None]
+        entries = payload.get("annotations") or []
+        ids = [_integer(_mapping(entry).get("id")) for entry in entries] if isinstance(entries, list) else []
+        return [
+            _delivery(review_id, None, annotation_id, _DELETED)
+            for annotation_id in ids
+            if annotation_id is not None
+        ]
     return []
 
 
-async def keep(session: AsyncSession, found: Sequence[ReviewDelivery]) -> None:
-    """Write deliveries down."""
-    session.add_all(found)
-    await session.flush()
-
-
 class Inbox:
-    """Looks into the deliveries of reviews."""
+    """Processes the deliveries of reviews."""
 
     def __init__(self, database: Database, pull: Pull) -> None:
         self._database, self._pull = database, pull
 
-    async def look(self, review_id: str) -> bool:
-        """Look into what was heard; True where there was anything done. Raises LabelStudioError."""
+    async def process(self, review_id: str) -> bool:
+        """Process the next deliveries of a review; True if any is done. Raises LabelStudioError."""
         async with self._database.reading() as session:
-            waiting = await repository.deliveries(session, review_id, AT_ONCE)
+            waiting = await delivery_repository.list_deliveries(session, review_id, MAX_DELIVERIES)
             if not waiting:
                 return False
-            numbers = [one.ls_annotation_id for one in waiting if one.ls_annotation_id is not None]
-            tasks = await repository.tasks_of_annotations(session, review_id, numbers)
-        wanted = {one.id: one.ls_task_id or tasks.get(one.ls_annotation_id or 0) for one in waiting}
-        pulled = await self._pull.heard(review_id, [task for task in wanted.values() if task is not None])
-        early = [one.id for one in waiting if _is_early(one, pulled.seen.get(wanted[one.id] or 0))]
+            tasks = await annotation_repository.tasks_of_annotations(
+                session,
+                review_id,
+                [delivery.ls_annotation_id for delivery in waiting if delivery.ls_annotation_id is not None],
+            )
+        task_ids = {
+            delivery.id: delivery.ls_task_id or tasks.get(delivery.ls_annotation_id or 0)
+            for delivery in waiting
+        }
+        summary = await self._pull.pull_tasks(
+            review_id, [task_id for task_id in task_ids.values() if task_id is not None]
+        )
+        early: list[int] = []
+        done: list[int] = []
+        for delivery in waiting:
+            updated_at = summary.updated_at.get(task_ids[delivery.id] or 0)
+            (early if _is_early(delivery, updated_at) else done).append(delivery.id)
         async with self._database.writing() as session:
-            await repository.drop_deliveries(session, [one.id for one in waiting if one.id not in early])
-            await repository.count_try(session, early)
-        return len(early) < len(waiting)
+            await delivery_repository.delete_deliveries(session, done)
+            await delivery_repository.count_try(session, early)
+        return bool(done)
 
 
-def _is_early(one: ReviewDelivery, seen: Seen | None) -> bool:
-    """Whether Label Studio did not show yet what the webhook told of."""
-    if seen is None or one.tries + 1 >= MAX_TRIES:
+def _is_early(delivery: ReviewDelivery, updated_at: Mapping[int, str] | None) -> bool:
+    """Return whether Label Studio does not show the change yet. `updated_at`: by annotation of the LsTask."""
+    if updated_at is None or delivery.tries + 1 >= MAX_TRIES:
         return False
-    there = seen.annotations.get(one.ls_annotation_id or 0)
-    if one.expects == _DELETED:
-        return there is not None
-    return one.expects is not None and (there is None or there < one.expects)
+    current = updated_at.get(delivery.ls_annotation_id or 0)
+    if delivery.expects == _DELETED:
+        return current is not None
+    return delivery.expects is not None and (current is None or current < delivery.expects)
 
 
 def _delivery(
-    review_id: str, task: int | None, annotation: int | None, expects: str | None
+    review_id: str, ls_task_id: int | None, annotation_id: int | None, expects: str | None
 ) -> ReviewDelivery:
     return ReviewDelivery(
-        review_id=review_id, ls_task_id=task, ls_annotation_id=annotation, expects=expects, tries=0
+        review_id=review_id, ls_task_id=ls_task_id, ls_annotation_id=annotation_id, expects=expects, tries=0
     )
 
 

@@ -1,11 +1,11 @@
-"""What a person changed: an annotation against what was shown, as corrections with the original beside them.
+"""What a person changed: compares an annotation with what was shown and returns corrections.
 
-A submitted annotation speaks of everything that was shown: what was left as it was, and not called wrong,
-is confirmed (`verdict`, right). A region called wrong whose texts and answers were all left alone is wrong
-in each of them; one without any is wrong under the phrases that name it; where there are none either, the
-box itself is wrong: deleted. A line of the counts that was deleted is a wrong count, an answer that was
-emptied or deleted a wrong answer. Of a deleted region nothing else is said, nor of what is like it. Boxes:
-pixels of the EXIF-oriented image. Pure functions.
+A submitted annotation covers everything that was shown: whatever was left unchanged and not called wrong is
+confirmed (`verdict`, right). If a region is called wrong and all its texts and answers are unchanged, each
+of them is wrong. If it has none, it is wrong under the phrases that name it; if no phrase names it either,
+the box itself is wrong: deleted. A deleted line of the counts is a wrong count; an emptied or deleted answer
+is a wrong answer. A deleted region gets no other corrections, nor do phrases that use it as their example.
+Boxes: pixels of the EXIF-oriented image. Pure functions.
 """
 
 from collections.abc import Iterator
@@ -15,12 +15,12 @@ from typing import Any
 from schemas.corrections import Correction, CorrectionAction, CorrectionValue, Lane
 from schemas.labels import LabelKind
 from schemas.regions import Box, make_region_id
-from services.label_studio.convert import Said, SaidRegion, counts_text, phrase_aliases
+from services.label_studio.convert import AnnotatedImage, AnnotatedRegion, counts_text, phrase_aliases
 from services.label_studio.shown import ShownCount, ShownImage, ShownRegion
 
-# Browsers compute in percent: what they give back unmoved is off by far less, what a hand moves by more.
+# Browsers compute in percent: an unmoved box comes back with a far smaller error, a moved one with a larger.
 STILL_PX = 0.01
-_DIGITS = 9
+_MAX_DIGITS = 9
 
 
 @dataclass(frozen=True)
@@ -35,140 +35,147 @@ class Submission:
     ground_truth: bool = False
 
 
-def corrections_of(shown: ShownImage, said: Said, submission: Submission) -> list[Correction]:
-    """Everything that `said` changes or confirms of what was shown, boxes first."""
-    told = _Teller(shown, said, submission)
-    return [*told.boxes(), *told.texts(), *told.phrases(), *told.whole_image()]
+def corrections_of(shown: ShownImage, annotated: AnnotatedImage, submission: Submission) -> list[Correction]:
+    """Return everything that the annotation changes or confirms, boxes first."""
+    comparison = _Comparison(shown, annotated, submission)
+    return [
+        *comparison.boxes(),
+        *comparison.texts(),
+        *comparison.phrases(),
+        *comparison.whole_image(),
+    ]
 
 
-class _Teller:
-    def __init__(self, shown: ShownImage, said: Said, submission: Submission) -> None:
-        self._shown, self._said, self._submission = shown, said, submission
-        self._known = {region.mark: region for region in shown.regions}
-        self._ids = {mark: self._region_id(mark, region) for mark, region in said.regions.items()}
-        self._named = {mark for part in shown.phrases for mark in part.marks}
-        self._wrong = {mark for mark, region in said.regions.items() if self._is_wrong_as_such(mark, region)}
-        self._gone = {mark for mark in self._known if self._is_gone(mark)}
-        answers = [(shown.answers[place], text) for place, text in sorted(said.answers.items())]
-        self._answers_left = [(part, text) for part, text in answers if part.mark not in self._gone]
-        self._answered_anew = {part.mark for part, text in answers if text != part.answer}
+class _Comparison:
+    """Compares one annotation with what was shown. Regions are identified by their `mark`."""
+
+    def __init__(self, shown: ShownImage, annotated: AnnotatedImage, submission: Submission) -> None:
+        self._shown, self._annotated, self._submission = shown, annotated, submission
+        self._shown_regions = {region.mark: region for region in shown.regions}
+        self._ids = {mark: self._region_id(mark, region) for mark, region in annotated.regions.items()}
+        self._in_phrases = {mark for part in shown.phrases for mark in part.marks}
+        self._wrong = {mark for mark, region in annotated.regions.items() if self._is_wrong_box(mark, region)}
+        self._deleted = {mark for mark in self._shown_regions if self._is_deleted(mark)}
+        answers = [(shown.answers[index], text) for index, text in sorted(annotated.answers.items())]
+        self._answers = [(part, text) for part, text in answers if part.mark not in self._deleted]
+        self._marks_with_new_answers = {part.mark for part, text in answers if text != part.answer}
 
     def boxes(self) -> Iterator[Correction]:
-        """Regions moved, deleted, added."""
-        for mark, region in self._known.items():
-            left = self._said.regions.get(mark)
+        """Yield regions moved, deleted and added."""
+        for mark, region in self._shown_regions.items():
+            annotated = self._annotated.regions.get(mark)
             before = CorrectionValue(box_xyxy=region.box_xyxy)
-            if left is None or mark in self._gone:
-                yield self._one(CorrectionAction.DELETED, region_id=region.region_id, before=before)
-            elif not is_still(region.box_xyxy, left.box_xyxy):
-                after = CorrectionValue(box_xyxy=left.box_xyxy)
-                yield self._one(
-                    CorrectionAction.MOVED, region_id=region.region_id, before=before, after=after
+            if annotated is None or mark in self._deleted:
+                yield self._correction(CorrectionAction.DELETED, region_id=region.region_id, before=before)
+            elif not is_still(region.box_xyxy, annotated.box_xyxy):
+                yield self._correction(
+                    CorrectionAction.MOVED,
+                    region_id=region.region_id,
+                    before=before,
+                    after=CorrectionValue(box_xyxy=annotated.box_xyxy),
                 )
-        for mark, added in self._said.regions.items():
-            if mark not in self._known:
-                yield self._one(CorrectionAction.ADDED, after=CorrectionValue(box_xyxy=added.box_xyxy))
+        for mark, added in self._annotated.regions.items():
+            if mark not in self._shown_regions:
+                after = CorrectionValue(box_xyxy=added.box_xyxy)
+                yield self._correction(CorrectionAction.ADDED, after=after)
 
     def texts(self) -> Iterator[Correction]:
-        """Captions and readings, changed or confirmed."""
-        for mark, left in self._said.regions.items():
-            region = self._known.get(mark)
+        """Yield captions and readings, changed or confirmed."""
+        for mark, annotated in self._annotated.regions.items():
+            region = self._shown_regions.get(mark)
             before = region.texts if region is not None else {}
-            changed = self._changed_texts(mark, left)
+            changed = self._changed_texts(mark, annotated)
             for kind in changed:
-                yield self._one(
+                yield self._correction(
                     CorrectionAction.RECAPTIONED,
                     region_id=self._ids[mark],
                     kind=kind,
                     before=CorrectionValue(text=before[kind]) if kind in before else None,
-                    after=CorrectionValue(text=left.texts.get(kind, "")),
+                    after=CorrectionValue(text=annotated.texts.get(kind, "")),
                 )
             if region is not None:
-                yield from self._judged(region, changed)
+                yield from self._unchanged_texts(region, changed)
 
     def phrases(self) -> Iterator[Correction]:
-        """Which regions a phrase names, changed or confirmed."""
+        """Yield which regions each phrase names, changed or confirmed."""
         for alias, part in zip(phrase_aliases(self._shown), self._shown.phrases, strict=True):
             example = part.example_mark
-            if example in self._gone:
+            if example in self._deleted:
                 continue
-            # An example is like itself, and not among what it names.
-            never = self._wrong | ({example} - set(part.marks))
-            now = [
+            # An example is like itself, so it counts only if it was shown among the phrase's regions.
+            excluded = self._wrong | ({example} - set(part.marks))
+            marks = [
                 mark
-                for mark, region in self._said.regions.items()
-                if alias in region.phrases and mark not in never
+                for mark, region in self._annotated.regions.items()
+                if alias in region.phrases and mark not in excluded
             ]
-            kept = [mark for mark in part.marks if mark in self._said.regions]
-            before = CorrectionValue(region_ids=part.region_ids)
-            if set(now) != set(kept):
-                after = CorrectionValue(region_ids=[self._ids[mark] for mark in now])
-                yield self._one(
-                    CorrectionAction.REGROUNDED,
-                    kind=part.kind,
-                    subject=part.phrase,
-                    before=before,
-                    after=after,
-                )
-            elif len(kept) == len(part.marks):
-                yield self._one(
-                    CorrectionAction.VERDICT, kind=part.kind, subject=part.phrase, before=before, right=True
-                )
+            remaining = [mark for mark in part.marks if mark in self._annotated.regions]
+            about: dict[str, Any] = {
+                "kind": part.kind,
+                "subject": part.phrase,
+                "before": CorrectionValue(region_ids=part.region_ids),
+            }
+            if set(marks) != set(remaining):
+                after = CorrectionValue(region_ids=[self._ids[mark] for mark in marks])
+                yield self._correction(CorrectionAction.REGROUNDED, after=after, **about)
+            elif len(remaining) == len(part.marks):
+                yield self._correction(CorrectionAction.VERDICT, right=True, **about)
 
     def whole_image(self) -> Iterator[Correction]:
-        """The image's caption, its counts and the answers to free questions."""
-        before, after = self._shown.caption or "", self._said.caption or ""
+        """Yield the image's caption, its counts and the answers to free questions, changed or confirmed."""
+        before, after = self._shown.caption or "", self._annotated.caption or ""
+        about: dict[str, Any] = {
+            "kind": LabelKind.GROUNDED_CAPTION,
+            "before": CorrectionValue(text=before) if before else None,
+        }
         if before != after:
-            yield self._one(
-                CorrectionAction.RECAPTIONED,
-                kind=LabelKind.GROUNDED_CAPTION,
-                before=CorrectionValue(text=before) if before else None,
-                after=CorrectionValue(text=after),
-            )
+            yield self._correction(CorrectionAction.RECAPTIONED, after=CorrectionValue(text=after), **about)
         elif before:
-            kind = LabelKind.GROUNDED_CAPTION
-            yield self._one(
-                CorrectionAction.VERDICT, kind=kind, before=CorrectionValue(text=before), right=True
-            )
+            yield self._correction(CorrectionAction.VERDICT, right=True, **about)
         yield from self._counts()
-        yield from self._answers()
+        yield from self._answer_corrections()
 
     def _counts(self) -> Iterator[Correction]:
         shown = {part.phrase: part for part in self._shown.counts}
-        left = parse_counts(self._said.counts if self._said.counts is not None else "")
-        if self._said.counts == counts_text(self._shown.counts):
-            left = {phrase: part.count for phrase, part in shown.items()}
-        for phrase, count in left.items():
+        unchanged = self._annotated.counts == counts_text(self._shown.counts)
+        if unchanged:
+            counts = {phrase: part.count for phrase, part in shown.items()}
+        else:
+            counts = parse_counts(self._annotated.counts or "")
+        for phrase, count in counts.items():
             part = shown.get(phrase)
-            before = (
-                CorrectionValue(count=part.count, region_ids=part.region_ids) if part is not None else None
-            )
             if part is not None and part.count == count:
-                kind = LabelKind.COUNT
-                yield self._one(
-                    CorrectionAction.VERDICT, kind=kind, subject=phrase, before=before, right=True
-                )
+                yield self._count_verdict(part, right=True)
             else:
-                after = CorrectionValue(count=count)
-                yield self._one(CorrectionAction.RECOUNTED, subject=phrase, before=before, after=after)
-        yield from self._counts_deleted(shown)
-
-    def _counts_deleted(self, shown: dict[str, ShownCount]) -> Iterator[Correction]:
-        """Counts whose lines are no longer there; of a line without a number nothing is known."""
-        if self._said.counts == counts_text(self._shown.counts):
-            return
-        lines = (self._said.counts or "").splitlines()
-        there = {line.rpartition("=")[0].strip() for line in lines} | {line.strip() for line in lines}
-        for phrase, part in shown.items():
-            if phrase.strip() not in there and len(phrase.splitlines()) == 1:
-                before = CorrectionValue(count=part.count, region_ids=part.region_ids)
-                yield self._one(
-                    CorrectionAction.VERDICT, kind=LabelKind.COUNT, subject=phrase, before=before, right=False
+                yield self._correction(
+                    CorrectionAction.RECOUNTED,
+                    subject=phrase,
+                    before=_count_value(part) if part is not None else None,
+                    after=CorrectionValue(count=count),
                 )
+        if not unchanged:
+            yield from self._deleted_counts(shown)
 
-    def _answers(self) -> Iterator[Correction]:
-        """Answers changed, confirmed, or emptied: these are wrong, since nobody says what is right."""
-        for part, text in self._answers_left:
+    def _deleted_counts(self, shown: dict[str, ShownCount]) -> Iterator[Correction]:
+        """Yield counts whose lines were deleted. A line left without a number says nothing."""
+        lines = (self._annotated.counts or "").splitlines()
+        remaining = {line.rpartition("=")[0].strip() for line in lines} | {line.strip() for line in lines}
+        for phrase, part in shown.items():
+            if phrase.strip() not in remaining and len(phrase.splitlines()) == 1:
+                yield self._count_verdict(part, right=False)
+
+    def _count_verdict(self, part: ShownCount, right: bool) -> Correction:
+        return self._correction(
+            CorrectionAction.VERDICT,
+            kind=LabelKind.COUNT,
+            subject=part.phrase,
+            before=_count_value(part),
+            right=right,
+        )
+
+    def _answer_corrections(self) -> Iterator[Correction]:
+        """Yield answers changed, confirmed, or emptied; emptied ones are wrong, without a right answer."""
+        for part, text in self._answers:
             about: dict[str, Any] = {
                 "region_id": None if part.mark is None else self._ids[part.mark],
                 "kind": LabelKind.ASK,
@@ -176,44 +183,47 @@ class _Teller:
                 "before": CorrectionValue(text=part.answer),
             }
             if text.strip() and text != part.answer:
-                yield self._one(CorrectionAction.ANSWERED, after=CorrectionValue(text=text), **about)
+                yield self._correction(CorrectionAction.ANSWERED, after=CorrectionValue(text=text), **about)
             elif text != part.answer:
-                yield self._one(CorrectionAction.VERDICT, right=False, **about)
-            elif (right := self._is_left_right(part.mark)) is not None:
-                yield self._one(CorrectionAction.VERDICT, right=right, **about)
+                yield self._correction(CorrectionAction.VERDICT, right=False, **about)
+            elif (right := self._is_unchanged_right(part.mark)) is not None:
+                yield self._correction(CorrectionAction.VERDICT, right=right, **about)
 
-    def _is_left_right(self, mark: str | None) -> bool | None:
-        """Whether what was left alone is right; None where its region is wrong in what was changed."""
-        left = self._said.regions.get(mark or "")
-        if mark is None or left is None or left.verdict is not False:
+    def _is_unchanged_right(self, mark: str | None) -> bool | None:
+        """Return whether unchanged parts of a region are right.
+
+        None: the region is called wrong and another part of it was changed, so the rest is unknown.
+        """
+        region = self._annotated.regions.get(mark or "")
+        if mark is None or region is None or region.verdict is not False:
             return True
-        return None if mark in self._answered_anew or self._changed_texts(mark, left) else False
+        return None if mark in self._marks_with_new_answers or self._changed_texts(mark, region) else False
 
-    def _changed_texts(self, mark: str, left: SaidRegion) -> list[LabelKind]:
-        region = self._known.get(mark)
+    def _changed_texts(self, mark: str, annotated: AnnotatedRegion) -> list[LabelKind]:
+        region = self._shown_regions.get(mark)
         before = region.texts if region is not None else {}
-        kinds = [*before, *(kind for kind in left.texts if kind not in before)]
-        return [kind for kind in kinds if left.texts.get(kind, "") != before.get(kind, "")]
+        kinds = [*before, *(kind for kind in annotated.texts if kind not in before)]
+        return [kind for kind in kinds if annotated.texts.get(kind, "") != before.get(kind, "")]
 
-    def _is_gone(self, mark: str) -> bool:
-        """Whether the region is deleted, or wrong as such without a phrase that would be wrong instead."""
-        return mark not in self._said.regions or (mark in self._wrong and mark not in self._named)
+    def _is_deleted(self, mark: str) -> bool:
+        """Return whether a region is deleted, or a wrong box without a phrase that would be wrong instead."""
+        return mark not in self._annotated.regions or (mark in self._wrong and mark not in self._in_phrases)
 
-    def _is_wrong_as_such(self, mark: str, left: SaidRegion) -> bool:
-        """Whether a region without any text or answer is called wrong and left where it was."""
-        region = self._known.get(mark)
-        if region is None or left.verdict is not False or region.texts or any(left.texts.values()):
+    def _is_wrong_box(self, mark: str, annotated: AnnotatedRegion) -> bool:
+        """Return whether a region without any text or answer is called wrong and was not moved."""
+        region = self._shown_regions.get(mark)
+        if region is None or annotated.verdict is not False or region.texts or any(annotated.texts.values()):
             return False
         if any(part.mark == mark for part in self._shown.answers):
             return False
-        return is_still(region.box_xyxy, left.box_xyxy)
+        return is_still(region.box_xyxy, annotated.box_xyxy)
 
-    def _judged(self, region: ShownRegion, changed: list[LabelKind]) -> Iterator[Correction]:
-        """Verdicts on the texts that stayed."""
-        right = self._is_left_right(region.mark)
+    def _unchanged_texts(self, region: ShownRegion, changed: list[LabelKind]) -> Iterator[Correction]:
+        """Yield verdicts on the texts that were left unchanged."""
+        right = self._is_unchanged_right(region.mark)
         for kind, text in region.texts.items():
             if kind not in changed and right is not None:
-                yield self._one(
+                yield self._correction(
                     CorrectionAction.VERDICT,
                     region_id=self._ids[region.mark],
                     kind=kind,
@@ -221,37 +231,41 @@ class _Teller:
                     right=right,
                 )
 
-    def _region_id(self, mark: str, left: SaidRegion) -> str:
-        region = self._known.get(mark)
-        if region is not None and is_still(region.box_xyxy, left.box_xyxy):
+    def _region_id(self, mark: str, annotated: AnnotatedRegion) -> str:
+        region = self._shown_regions.get(mark)
+        if region is not None and is_still(region.box_xyxy, annotated.box_xyxy):
             return region.region_id
-        return make_region_id(self._shown.image_id, left.box_xyxy)
+        return make_region_id(self._shown.image_id, annotated.box_xyxy)
 
-    def _one(self, action: CorrectionAction, **of_it: Any) -> Correction:
-        by = self._submission
+    def _correction(self, action: CorrectionAction, **fields: Any) -> Correction:
+        submission = self._submission
         return Correction(
             image_id=self._shown.image_id,
             action=action,
-            annotator=by.annotator,
-            seconds=by.seconds,
-            at=by.at,
-            lane=by.lane,
-            annotation_key=by.annotation_key,
-            ground_truth=by.ground_truth,
-            **of_it,
+            annotator=submission.annotator,
+            seconds=submission.seconds,
+            at=submission.at,
+            lane=submission.lane,
+            annotation_key=submission.annotation_key,
+            ground_truth=submission.ground_truth,
+            **fields,
         )
 
 
-def is_still(one: Box, other: Box) -> bool:
-    """Whether two boxes are the same to within STILL_PX on every side."""
-    return all(abs(a - b) <= STILL_PX for a, b in zip(one, other, strict=True))
+def _count_value(part: ShownCount) -> CorrectionValue:
+    return CorrectionValue(count=part.count, region_ids=part.region_ids)
+
+
+def is_still(a: Box, b: Box) -> bool:
+    """Return whether two boxes are equal to within STILL_PX on every side."""
+    return all(abs(first - second) <= STILL_PX for first, second in zip(a, b, strict=True))
 
 
 def parse_counts(text: str) -> dict[str, int]:
-    """The lines `phrase = number` of a text; others say nothing."""
-    found: dict[str, int] = {}
+    """Return the lines `phrase = number` of a text; other lines are ignored."""
+    counts: dict[str, int] = {}
     for line in text.splitlines():
         phrase, equals, number = line.rpartition("=")
-        if equals and number.strip().isdecimal() and len(number.strip()) <= _DIGITS and phrase.strip():
-            found[phrase.strip()] = int(number)
-    return found
+        if equals and number.strip().isdecimal() and len(number.strip()) <= _MAX_DIGITS and phrase.strip():
+            counts[phrase.strip()] = int(number)
+    return counts

@@ -1,4 +1,4 @@
-"""Which process works on a review: one at a time, and the next at once where it died on the same machine."""
+"""Names the process that works on a review. A dead holder on the same machine is replaced at once."""
 
 import os
 import secrets
@@ -8,7 +8,7 @@ LEASE_S = 90.0
 
 
 class Holder:
-    """A name for this process that no other has, not even a later one with the same process id."""
+    """A unique name for this process; a later process with the same process id gets another one."""
 
     def __init__(self, process_id: int | None = None) -> None:
         self._process_id = os.getpid() if process_id is None else process_id
@@ -16,13 +16,13 @@ class Holder:
         self.name = f"{self._host}:{self._process_id}:{secrets.token_hex(6)}"
 
     def is_dead(self, other: str | None) -> bool:
-        """Whether the holder `other` is known to be gone; of other machines nothing is known."""
+        """Return whether the holder `other` is known to have ended. Always False for other machines."""
         if other is None or other == self.name:
             return True
         host, _, process_id = other.rpartition(":")[0].rpartition(":")
         if host != self._host or not process_id.isdecimal():
             return False
-        # Another with our own process id is a process that had it before us.
+        # Another holder with our own process id is an earlier process.
         return int(process_id) == self._process_id or not _is_alive(int(process_id))
 
 

@@ -1,40 +1,36 @@
-"""The outbox: items of a review into Label Studio, each exactly once, whatever breaks in between.
+"""The outbox: inserts the items of a review into Label Studio, each exactly once, whatever fails in between.
 
-Every step is safe to run again. An item is marked `sending` before the request that inserts it leaves; what
-is found in that state later (a crash, a timeout, a 5xx) is looked for in Label Studio by its own key before
-it is sent again, and where a late insert can still have come, the project is searched for doubles at the
-end. One process works on a review at a time. Requests are bounded in items and bytes. Where the grant of the
-images' addresses was revoked, what is in Label Studio already gets new addresses.
+Every step can safely run again. An item is marked `sending` before its insert request leaves. An item found
+in that state later (after a crash, a timeout, a 5xx) is looked up in Label Studio by its key before it is
+sent again. If a late insert may still have arrived, the project is searched for duplicates at the end. One
+process works on a review at a time. Requests are bounded in items and bytes. After the grant of the image
+addresses was revoked, LsTasks that are already in Label Studio get new addresses.
 """
 
 import asyncio
-import json
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from services.database.engine import Database
 from services.database.models import now
 from services.database.review_states import ItemState, ReviewState
-from services.database.review_tables import Review, ReviewItem
-from services.label_studio.client import LOOKUP, LabelStudio
-from services.label_studio.connection import (
-    LabelStudioGone,
-    LabelStudioRefused,
-)
-from services.label_studio.convert import KEY, ls_task
-from services.label_studio.labelling_config import CONFIG, INSTRUCTION, LIVE_CONFIG, with_answers
-from services.label_studio.shown import unpack
+from services.database.review_tables import Review
+from services.label_studio.client import LabelStudio
+from services.label_studio.connection import LabelStudioGone, LabelStudioRefused
+from services.label_studio.convert import KEY
+from services.label_studio.task_lists import MAX_KEYS
 from services.review import item_repository, repository
-from services.review.doubles import remove_doubles
+from services.review.duplicates import remove_duplicates
 from services.review.live import LiveBackend
+from services.review.outbox.batches import ItemTask, ls_tasks, split_by_size
 from services.review.outbox.holder import LEASE_S, Holder
 from services.review.outbox.plan import plan_items
+from services.review.outbox.project import add_missing_fields, set_up_project
 
-BATCH_ITEMS = 100
-BATCH_BYTES = 4 * 2**20
-RENEWED_AT_ONCE = 20
-SECRET_HEADER, REVIEW_HEADER = "X-Fo1-Secret", "X-Fo1-Review"
+MAX_ITEMS = 100
+MAX_RENEWED = 20
+_ENDED = (ReviewState.OPEN, ReviewState.FAILED)
 _log = logging.getLogger("fo1.service")
 
 ImageUrls = Callable[[Review], Awaitable[Callable[[str], str]]]
@@ -43,9 +39,9 @@ ImageUrls = Callable[[Review], Awaitable[Callable[[str], str]]]
 class Push:
     """Pushes reviews to one Label Studio.
 
-    `image_urls` gives for a review the function from an image's id to the address that a browser loads;
-    `webhook` the address and secret of a review's webhook (None: none is registered); `live` connects
-    the projects of live reviews (None: no review is).
+    `image_urls`: maps a review to its function from an image id to the address that a browser loads.
+    `webhook`: maps a review id to the address and secret of its webhook (None: register no webhook).
+    `live`: connects the projects of live reviews (None: never). `batch_items`: items per request.
     """
 
     def __init__(
@@ -55,7 +51,7 @@ class Push:
         image_urls: ImageUrls,
         webhook: Callable[[str], tuple[str, str] | None],
         holder: Holder | None = None,
-        batch_items: int = BATCH_ITEMS,
+        batch_items: int = MAX_ITEMS,
         live: LiveBackend | None = None,
     ) -> None:
         self._database, self._client = database, client
@@ -63,131 +59,87 @@ class Push:
         self._holder = holder or Holder()
         self._batch_items = batch_items
 
-    async def all(self, review_id: str) -> None:
+    async def run(self, review_id: str) -> None:
         """Step until nothing is left to do. Raises LabelStudioError, DatasetError."""
         while await self.step(review_id):
             pass
 
     async def step(self, review_id: str) -> bool:
-        """Do the next bounded piece of work on a review; False where none is left, or another does it."""
-        if not await self._is_wanted(review_id):
+        """Do the next bounded piece of work on a review; False if nothing is left, or another process works.
+
+        Raises LabelStudioError, DatasetError.
+        """
+        if not await self._is_pushing(review_id):
             return False
-        review = await self._hold(review_id)
-        if review is None or review.state in ("open", "failed"):
+        review = await self._take_lease(review_id)
+        if review is None or review.state in _ENDED:
             return False
         if review.state == ReviewState.PREPARING:
             await self._prepare(review)
         elif review.project_id is None:
-            await self._find_project(review)
-        elif not await self._settle(review) and not await self._renew(review):
+            ids = await set_up_project(self._database, self._client, review, self._webhook(review.id))
+            await self._set(review, **ids, error=None)
+        elif not await self._find_unconfirmed(review) and not await self._renew_addresses(review):
             return await self._send(review)
         return True
 
-    async def _is_wanted(self, review_id: str) -> bool:
-        """Whether there is a push to work on: to look takes no lock."""
+    async def _is_pushing(self, review_id: str) -> bool:
+        """Return whether there is a push to work on; this takes no lock."""
         async with self._database.reading() as session:
             review = await repository.find_review(session, review_id)
-        return review is not None and review.state not in ("open", "failed")
+        return review is not None and review.state not in _ENDED
 
-    async def _hold(self, review_id: str) -> Review | None:
+    async def _take_lease(self, review_id: str) -> Review | None:
         async with self._database.writing() as session:
             review = await repository.find_review(session, review_id)
             if review is None:
                 return None
-            free = [review.pusher] if review.pusher and self._holder.is_dead(review.pusher) else []
-            held = await repository.take_lease(session, review_id, self._holder.name, free, LEASE_S)
+            dead = [review.pusher] if review.pusher and self._holder.is_dead(review.pusher) else []
+            taken = await repository.take_lease(session, review_id, self._holder.name, dead, LEASE_S)
             await session.refresh(review)
-            return review if held else None
+            return review if taken else None
 
     async def _prepare(self, review: Review) -> None:
-        """Write the items of the dataset into the outbox; a start in the middle goes over it again."""
+        """Write the items of the dataset into the outbox; after an interruption this starts over."""
         batches = plan_items(review.dataset, review.id, review.key, review.options)
         while (batch := await asyncio.to_thread(next, batches, None)) is not None:
             async with self._database.writing() as session:
                 await item_repository.add_items(session, batch)
                 await repository.set_review(session, review.id, pusher_seen_at=now())
         if review.project_id is not None:
-            await self._add_fields(review.project_id)
+            await add_missing_fields(self._client, review.project_id)
         async with self._database.writing() as session:
             fresh = await repository.lock_review(session, review.id)
             await item_repository.order_items(session, review.id, review.options.get("limit"))
-            # Where other options were asked for in the meantime it is gone over once more.
+            # If the options have changed in the meantime, the next step prepares once more.
             if fresh is not None and fresh.options == review.options:
                 await repository.set_review(session, review.id, state=ReviewState.PUSHING, error=None)
 
-    async def _add_fields(self, project_id: int) -> None:
-        """Fields that new items need and a project made before there were any lacks; all else stays."""
-        config = await self._client.label_config(project_id)
-        if with_answers(config) != config:
-            await self._client.update_project(project_id, label_config=with_answers(config))
-
-    async def _find_project(self, review: Review) -> None:
-        """The project that carries the review's key, made where there is none, with its webhook."""
-        mark = f"fo1-review:{review.key}"
-        fields: dict[str, Any] = {
-            "label_config": LIVE_CONFIG if review.options.get("live") else CONFIG,
-            "expert_instruction": INSTRUCTION,
-            "show_instruction": False,
-            "show_collab_predictions": True,
-            "sampling": "Sequential sampling",
-            "maximum_annotations": int(review.options.get("annotators") or 1),
-        }
-        found = await self._client.find_project(mark)
-        if found is None:
-            about = f"Made by fo1-data of {review.dataset}. {mark}"
-            project_id = await self._client.create_project(
-                title=review.title[:50], description=about, **fields
-            )
-        else:
-            project_id = int(found["id"])
-            await self._client.update_project(project_id, **fields)
-            # A project we did not know of may hold our items already.
-            await self._set(review, doubtful=True)
-            await self._adopt(review, project_id)
-        webhook = self._webhook(review.id)
-        webhook_id = None
-        if webhook is not None:
-            headers = {SECRET_HEADER: webhook[1], REVIEW_HEADER: review.id}
-            webhook_id = await self._client.set_webhook(project_id, webhook[0], headers)
-        await self._set(review, project_id=project_id, webhook_id=webhook_id, error=None)
-
-    async def _adopt(self, review: Review, project_id: int) -> None:
-        """Items that a project found again holds already."""
-        there = {key: task for key, task, _ in reversed(await self._client.all_keys(project_id, KEY))}
-        keys = list(there)
-        for start in range(0, len(keys), 500):
-            async with self._database.writing() as session:
-                items = await item_repository.items_of_keys(session, review.id, keys[start : start + 500])
-                missing = [
-                    (item.id, there[key])
-                    for key, item in items.items()
-                    if item.state in (ItemState.WAITING, ItemState.SENDING)
-                ]
-                await item_repository.mark_found(session, missing)
-
-    async def _settle(self, review: Review) -> bool:
-        """Look for items whose insert has an unknown end; True where there were any."""
+    async def _find_unconfirmed(self, review: Review) -> bool:
+        """Look up items whose insert has an unknown result; True if there were any."""
         async with self._database.reading() as session:
-            unsure = await item_repository.items_in(session, review.id, ItemState.SENDING, self._batch_items)
-        if not unsure:
+            items = await item_repository.items_in_state(
+                session, review.id, ItemState.SENDING, self._batch_items
+            )
+        if not items:
             return False
         assert review.project_id is not None
         await self._set(review, doubtful=True)
-        found: dict[str, int] = {}
-        keys = [item.fo1_key for item in unsure]
-        for start in range(0, len(keys), LOOKUP):
-            some = keys[start : start + LOOKUP]
-            for key, task, _ in await self._client.tasks_by_key(review.project_id, some, KEY):
-                found[key] = min(task, found.get(key, task))
+        task_by_key: dict[str, int] = {}
+        keys = [item.fo1_key for item in items]
+        for start in range(0, len(keys), MAX_KEYS):
+            batch = keys[start : start + MAX_KEYS]
+            for key, ls_task_id, _ in await self._client.tasks_by_key(review.project_id, batch, KEY):
+                task_by_key[key] = min(ls_task_id, task_by_key.get(key, ls_task_id))
         async with self._database.writing() as session:
-            there = [(item.id, found[item.fo1_key]) for item in unsure if item.fo1_key in found]
-            await item_repository.mark_sent(session, there)
-            absent = [item.id for item in unsure if item.fo1_key not in found]
+            present = [(item.id, task_by_key[item.fo1_key]) for item in items if item.fo1_key in task_by_key]
+            await item_repository.mark_sent(session, present)
+            absent = [item.id for item in items if item.fo1_key not in task_by_key]
             await item_repository.set_items(session, absent, state=ItemState.WAITING)
         return True
 
     async def _send(self, review: Review) -> bool:
-        """Send the next batch; with nothing left, close the push. False where that is done."""
+        """Send the next batch, or close the push if nothing is left; False once it is closed."""
         async with self._database.writing() as session:
             grant = review.image_grant_id
             items = await item_repository.claim_items(session, review.id, self._batch_items, grant)
@@ -195,16 +147,17 @@ class Push:
             return not await self._close(review)
         image_url = await self._image_urls(review)
         try:
-            for batch in await asyncio.to_thread(_batches, items, review, image_url):
+            batches = await asyncio.to_thread(lambda: split_by_size(ls_tasks(items, review, image_url)))
+            for batch in batches:
                 await self._insert(review, batch)
         except LabelStudioGone:
             raise LabelStudioGone(
-                f"project {review.project_id} is no more in Label Studio: push again to make it anew"
+                f"project {review.project_id} no longer exists in Label Studio: push again to create it anew"
             ) from None
         return True
 
-    async def _insert(self, review: Review, batch: Sequence[tuple[ReviewItem, dict[str, Any]]]) -> None:
-        """Insert a batch; one that is refused is split until the guilty item stands alone."""
+    async def _insert(self, review: Review, batch: Sequence[ItemTask]) -> None:
+        """Insert a batch. A refused batch is split until the refused item stands alone."""
         assert review.project_id is not None
         try:
             ids = await self._client.import_tasks(review.project_id, [document for _, document in batch])
@@ -214,29 +167,30 @@ class Push:
                 await self._insert(review, batch[:middle])
                 await self._insert(review, batch[middle:])
                 return
-            _log.warning("Label Studio refuses image %s: %s", batch[0][0].image_id, error)
+            item = batch[0][0]
+            _log.warning("Label Studio refuses image %s: %s", item.image_id, error)
             async with self._database.writing() as session:
                 await item_repository.set_items(
-                    session, [batch[0][0].id], state=ItemState.REFUSED, error=str(error)[:1000]
+                    session, [item.id], state=ItemState.REFUSED, error=str(error)[:1000]
                 )
             return
         async with self._database.writing() as session:
-            sent = [(item.id, task) for (item, _), task in zip(batch, ids, strict=True)]
+            sent = [(item.id, ls_task_id) for (item, _), ls_task_id in zip(batch, ids, strict=True)]
             await item_repository.mark_sent(session, sent)
             await repository.set_review(session, review.id, pusher_seen_at=now(), error=None)
 
-    async def _renew(self, review: Review) -> bool:
-        """New addresses for images that are shown under a grant that was revoked; True where there were any.
+    async def _renew_addresses(self, review: Review) -> bool:
+        """Give LsTasks whose image grant was revoked new addresses; True if there were any.
 
-        Only the data of an LsTask changes: what was said of it stays.
+        Only the data of an LsTask changes: its annotations stay.
         """
         grant = review.image_grant_id or ""
         async with self._database.reading() as session:
-            items = await item_repository.items_of_other_grants(session, review.id, grant, RENEWED_AT_ONCE)
+            items = await item_repository.items_of_other_grants(session, review.id, grant, MAX_RENEWED)
         if not items:
             return False
         image_url = await self._image_urls(review)
-        for item, document in await asyncio.to_thread(lambda: list(_documents(items, review, image_url))):
+        for item, document in await asyncio.to_thread(ls_tasks, items, review, image_url):
             try:
                 await self._client.update_task(item.ls_task_id or 0, data=document["data"])
             except (LabelStudioGone, LabelStudioRefused) as error:
@@ -247,57 +201,26 @@ class Push:
         return True
 
     async def _close(self, review: Review) -> bool:
-        """Open the review for people; False where more has come in the meantime."""
+        """Open the review for people; False if new items or a new grant have come in the meantime."""
         assert review.project_id is not None
         if review.doubtful:
-            await remove_doubles(self._database, self._client, review.id, review.project_id)
-        told = await self._live.settle(review, review.project_id) if self._live is not None else None
+            await remove_duplicates(self._database, self._client, review.id, review.project_id)
+        error = await self._live.apply(review, review.project_id) if self._live is not None else None
         await self._client.update_project(review.project_id, model_version=review.model_version)
         async with self._database.writing() as session:
             fresh = await repository.lock_review(session, review.id)
             if (
                 fresh is None
-                or fresh.state != "pushing"
+                or fresh.state != ReviewState.PUSHING
+                or fresh.image_grant_id != review.image_grant_id
                 or await item_repository.any_unsent(session, review.id)
             ):
                 return False
-            if fresh.image_grant_id != review.image_grant_id:
-                return False  # revoked meanwhile: what is there needs new addresses
-            values = {"state": "open", "doubtful": False, "error": told, "pusher_seen_at": now()}
-            await repository.set_review(session, review.id, **values)
+            await repository.set_review(
+                session, review.id, state=ReviewState.OPEN, doubtful=False, error=error, pusher_seen_at=now()
+            )
         return True
 
     async def _set(self, review: Review, **values: Any) -> None:
         async with self._database.writing() as session:
             await repository.set_review(session, review.id, **values, pusher_seen_at=now())
-
-
-def _batches(
-    items: Sequence[ReviewItem], review: Review, image_url: Callable[[str], str]
-) -> list[list[tuple[ReviewItem, dict[str, Any]]]]:
-    """The items with their LsTasks, in requests of at most BATCH_BYTES (one item may be larger)."""
-    return list(_cut(_documents(items, review, image_url)))
-
-
-def _documents(
-    items: Sequence[ReviewItem], review: Review, image_url: Callable[[str], str]
-) -> Iterator[tuple[ReviewItem, dict[str, Any]]]:
-    for item in items:
-        url = image_url(item.image_id)
-        yield item, ls_task(unpack(item.shown), item.fo1_key, url, review.model_version)
-
-
-def _cut(
-    documents: Iterator[tuple[ReviewItem, dict[str, Any]]],
-) -> Iterator[list[tuple[ReviewItem, dict[str, Any]]]]:
-    batch: list[tuple[ReviewItem, dict[str, Any]]] = []
-    size = 0
-    for item, document in documents:
-        num_bytes = len(json.dumps(document))
-        if batch and size + num_bytes > BATCH_BYTES:
-            yield batch
-            batch, size = [], 0
-        batch.append((item, document))
-        size += num_bytes
-    if batch:
-        yield batch

@@ -21,10 +21,16 @@ from services.database.migrate import migrate
 from services.database.review_tables import Review
 from services.datasets import registry
 from services.label_studio.client import LabelStudio
-from services.review import item_repository, repository, service
-from services.review.inbox import deliveries
-from services.review.inbox.deliveries import Inbox
-from services.review.inbox.pull import Pull, Pulled
+from services.review import (
+    annotation_repository,
+    correction_repository,
+    delivery_repository,
+    item_repository,
+    repository,
+    service,
+)
+from services.review.inbox.deliveries import Inbox, parse_webhook
+from services.review.inbox.pull import Pull, PullSummary
 from services.review.live import LiveBackend
 from services.review.outbox.holder import Holder
 from services.review.outbox.push import Push
@@ -88,11 +94,13 @@ class Bench:
 
     async def annotations(self) -> dict[str, int]:
         async with self.database.reading() as session:
-            return await repository.count_annotations(session, self.review_id)
+            return await annotation_repository.count_annotations(session, self.review_id)
 
     async def corrections(self, everyone: bool = False) -> list[Correction]:
         async with self.database.reading() as session:
-            rows = await repository.page_corrections(session, self.review_id, everyone, None, 100_000)
+            rows = await correction_repository.list_corrections(
+                session, self.review_id, everyone, None, 100_000
+            )
         return [Correction.model_validate_json(text) for _, text in rows]
 
     async def edits(self) -> list[str]:
@@ -104,19 +112,19 @@ class Bench:
 
     async def hear(self, payload: dict[str, Any]) -> None:
         async with self.database.writing() as session:
-            await deliveries.keep(session, deliveries.deliveries_of(self.review_id, payload))
+            await delivery_repository.add_deliveries(session, parse_webhook(self.review_id, payload))
 
     async def look(self, times: int = 6) -> None:
         """Look into what was heard until nothing is left."""
         for _ in range(times):
-            await self.inbox.look(self.review_id)
+            await self.inbox.process(self.review_id)
 
     async def ask_again(self, dataset: Path, **options: Any) -> None:
         """Somebody pushes once more."""
         assert await _ask(self.settings, self.database, dataset, options) == self.review_id
 
-    async def changed(self) -> Pulled:
-        return await self.pull.changed(self.review_id)
+    async def changed(self) -> PullSummary:
+        return await self.pull.pull_changes(self.review_id)
 
     @asynccontextmanager
     async def and_another(self, dataset: Path, **options: Any) -> AsyncIterator["Bench"]:
@@ -154,7 +162,7 @@ async def _ask(settings: Settings, database: Database, dataset: Path, options: d
     manifest = await asyncio.to_thread(lambda: read_manifest(open_store(str(dataset))))
     async with database.writing() as session:
         record = await registry.register(session, str(dataset), manifest)
-        return (await service.ask_for_push(session, settings, record, None, options)).id
+        return (await service.request_push(session, settings, record, None, options)).id
 
 
 def make_review_dataset(folder: Path, count: int = 10, num_regions: int = 2) -> tuple[Path, list[ImageRow]]:

@@ -4,24 +4,24 @@ import pytest
 from hypothesis import given
 from review_samples import edited, make_shown, shown_images
 
-from services.label_studio.convert import Said, read_result, result_of
+from services.label_studio.convert import AnnotatedImage, parse_result, result_of
 from services.label_studio.shown import ShownImage
 from services.review.inbox.agreement import SAME, Vote, agreement, iou, normalised, resolve
 
 SHOWN = make_shown()
 
 
-def said(**texts: str) -> Said:
-    return read_result(edited(SHOWN, **texts), SHOWN)
+def said(**texts: str) -> AnnotatedImage:
+    return parse_result(edited(SHOWN, **texts), SHOWN)
 
 
-def vote(number: int, annotator: str, opinion: Said, truth: bool = False) -> Vote:
+def vote(number: int, annotator: str, opinion: AnnotatedImage, truth: bool = False) -> Vote:
     return Vote(number, annotator, f"2026-01-01T00:00:{number:02d}Z", truth, opinion)
 
 
 @given(shown_images(), shown_images())
 def test_agreement_is_a_symmetric_share(one: ShownImage, other: ShownImage) -> None:
-    a, b = read_result(result_of(one), one), read_result(result_of(other), other)
+    a, b = parse_result(result_of(one), one), parse_result(result_of(other), other)
     assert agreement(a, a) == 1.0
     assert 0.0 <= agreement(a, b) <= 1.0
     assert agreement(a, b) == pytest.approx(agreement(b, a))
@@ -53,13 +53,13 @@ def test_nobody_said_anything() -> None:
 def test_one_person_holds_with_the_last_word() -> None:
     found = resolve([vote(1, "ann", said(a="x")), vote(2, "ann", said(a="y"))])
     assert found is not None
-    assert (found.annotation, found.rule, found.agreement, found.disputed) == (2, "latest", None, False)
+    assert (found.annotation_id, found.rule, found.agreement, found.disputed) == (2, "latest", None, False)
 
 
 def test_the_majority_holds_against_the_latest() -> None:
     found = resolve([vote(1, "ann", said()), vote(2, "bob", said()), vote(3, "cem", said(a="green square"))])
     assert found is not None
-    assert (found.annotation, found.rule, found.disputed) == (2, "majority", False)
+    assert (found.annotation_id, found.rule, found.disputed) == (2, "majority", False)
     assert found.agreement is not None
     assert found.agreement < 1
 
@@ -67,11 +67,11 @@ def test_the_majority_holds_against_the_latest() -> None:
 def test_two_who_disagree_are_asked_again_and_the_latest_holds_until_then() -> None:
     found = resolve([vote(1, "ann", said()), vote(2, "bob", said(a="green square", b="red bar"))])
     assert found is not None
-    assert (found.annotation, found.rule, found.disputed) == (2, "latest", True)
+    assert (found.annotation_id, found.rule, found.disputed) == (2, "latest", True)
 
 
 def test_ground_truth_holds_against_all() -> None:
     votes = [vote(1, "ann", said(a="truth"), truth=True), *(vote(n, f"p{n}", said()) for n in (2, 3, 4))]
     found = resolve(votes)
     assert found is not None
-    assert (found.annotation, found.rule, found.disputed) == (1, "ground_truth", False)
+    assert (found.annotation_id, found.rule, found.disputed) == (1, "ground_truth", False)

@@ -17,9 +17,9 @@ from fo1_data.dataset.corrections.apply import apply_corrections
 from schemas.corrections import Correction, CorrectionAction
 from schemas.images import ImageRow
 from schemas.labels import Decision, LabelKind
-from services.label_studio.answers import answer_entries, read_answers
+from services.label_studio.answers import answer_entries, parse_answers
 from services.label_studio.connection import LabelStudioGone
-from services.label_studio.convert import box_to_percent, ls_task, read_result, result_of
+from services.label_studio.convert import box_to_percent, ls_task, parse_result, result_of
 from services.label_studio.labelling_config import CONFIG, LIVE_CONFIG, with_answers
 from services.label_studio.shown import ShownAnswer, ShownImage, ShownPhrase, only_asked, shown_image, unpack
 from services.review.inbox.agreement import SAME, agreement
@@ -42,7 +42,7 @@ def shown(row: ImageRow) -> ShownImage:
 
 def told(shown: ShownImage, result: Result, *kinds: LabelKind) -> list[Correction]:
     """The corrections of those kinds."""
-    found = corrections_of(shown, read_result(result, shown), BY)
+    found = corrections_of(shown, parse_result(result, shown), BY)
     return [one for one in found if one.kind in kinds]
 
 
@@ -160,7 +160,7 @@ def test_one_changed_answer_is_one_correction(shown: ShownImage, data: st.DataOb
 
 @given(shown_images(), st.lists(TEXTS | st.sampled_from(["1.", "1. ", "2. x", "\n"]), max_size=6))
 def test_any_entries_can_be_read(shown: ShownImage, entries: list[str]) -> None:
-    assert set(read_answers(entries, shown)) <= set(range(len(shown.answers)))
+    assert set(parse_answers(entries, shown)) <= set(range(len(shown.answers)))
 
 
 def test_answers_follow_a_moved_region_and_go_with_a_deleted_one(row: ImageRow, shown: ShownImage) -> None:
@@ -171,7 +171,7 @@ def test_answers_follow_a_moved_region_and_go_with_a_deleted_one(row: ImageRow, 
         if one["id"] == shown.regions[0].mark:
             one["value"] |= box_to_percent((3.25, 4.5, 60.75, 80.0), *SIZE)
 
-    found = corrections_of(shown, read_result(result, shown), BY)
+    found = corrections_of(shown, parse_result(result, shown), BY)
     applied = apply_corrections(row, found)
 
     assert [one.subject for one in found if one.kind is LabelKind.ASK] == [
@@ -210,7 +210,7 @@ def test_a_region_that_has_answers_alone_is_not_deleted_by_a_verdict(shown: Show
     shown = shown.model_copy(update={"regions": regions, "phrases": []})
     verdict = {"id": shown.regions[1].mark, "from_name": "verdict", "value": {"choices": ["wrong"]}}
 
-    found = corrections_of(shown, read_result([*result_of(shown), verdict], shown), BY)
+    found = corrections_of(shown, parse_result([*result_of(shown), verdict], shown), BY)
 
     assert CorrectionAction.DELETED not in {one.action for one in found}
     assert [one.right for one in found if one.region_id == shown.regions[1].region_id] == [False]
@@ -236,10 +236,10 @@ def test_reasons_are_told_unless_the_review_is_blind(row: ImageRow) -> None:
 
 
 def test_annotators_who_answer_otherwise_do_not_agree(shown: ShownImage) -> None:
-    one = read_result(with_entries(shown, [ONE, TWO, THREE]), shown)
+    one = parse_result(with_entries(shown, [ONE, TWO, THREE]), shown)
 
-    assert agreement(one, read_result(with_entries(shown, [ONE.upper() + ".", TWO, THREE]), shown)) == SAME
-    assert agreement(one, read_result(with_entries(shown, [ONE, TWO, f"{THREE}r"]), shown)) < SAME
+    assert agreement(one, parse_result(with_entries(shown, [ONE.upper() + ".", TWO, THREE]), shown)) == SAME
+    assert agreement(one, parse_result(with_entries(shown, [ONE, TWO, f"{THREE}r"]), shown)) < SAME
 
 
 def test_what_was_packed_before_there_were_answers_is_read_as_it_was(shown: ShownImage) -> None:
@@ -263,26 +263,26 @@ async def test_images_added_to_an_older_review_find_a_field_for_their_answers(
     make_dataset(tmp_path / "d", rows)
     fake = FakeLabelStudio()
     async with open_bench(home, tmp_path / "d", fake, limit=1) as bench:
-        await bench.push.all(bench.review_id)
+        await bench.push.run(bench.review_id)
         (project,) = fake.projects.values()
         old = project["label_config"] = older_config(project["label_config"]).replace(
             "<View", "<!-- ours --><View", 1
         )
         await bench.ask_again(tmp_path / "d", limit=2)
-        await bench.push.all(bench.review_id)
+        await bench.push.run(bench.review_id)
 
         assert len(fake.tasks) == 2
         assert project["label_config"] == with_answers(old) != old
         assert "<!-- ours -->" in project["label_config"]
         fake.requests.clear()
         await bench.ask_again(tmp_path / "d", limit=3)
-        await bench.push.all(bench.review_id)
+        await bench.push.run(bench.review_id)
         assert (len(fake.tasks), project["label_config"]) == (3, with_answers(old))
 
         fake.projects.clear()
         await bench.ask_again(tmp_path / "d")
         with pytest.raises(LabelStudioGone):
-            await bench.push.all(bench.review_id)
+            await bench.push.run(bench.review_id)
 
 
 async def test_answers_come_back_once(home: Path, tmp_path: Path) -> None:
@@ -291,7 +291,7 @@ async def test_answers_come_back_once(home: Path, tmp_path: Path) -> None:
     make_dataset(tmp_path / "d", rows)
     fake = FakeLabelStudio()
     async with open_bench(home, tmp_path / "d", fake, annotators=2) as bench:
-        await bench.push.all(bench.review_id)
+        await bench.push.run(bench.review_id)
         (task,) = fake.tasks.values()
         result = json.loads(json.dumps(task["predictions"][0]["result"]))
         (field,) = [one for one in result if one["from_name"] == "answers"]
@@ -352,7 +352,7 @@ def test_what_is_ticked_is_found_by_alias_and_by_words(shown: ShownImage, by_ali
     result = [one for one in result_of(shown) if one["from_name"] == "box"]
     result.append({"id": shown.regions[2].mark, "from_name": "phrases", "value": value})
 
-    assert read_result(result, shown).regions[shown.regions[2].mark].phrases == {"p1"}
+    assert parse_result(result, shown).regions[shown.regions[2].mark].phrases == {"p1"}
 
 
 def test_regions_like_an_example_follow_moved_ones(row: ImageRow, shown: ShownImage) -> None:
@@ -367,7 +367,7 @@ def test_regions_like_an_example_follow_moved_ones(row: ImageRow, shown: ShownIm
         result = [one for one in result if (one["id"], one["from_name"]) != (mark, "phrases")]
         result.append({"id": mark, "from_name": "phrases", "value": value})
 
-    found = corrections_of(shown, read_result(result, shown), BY)
+    found = corrections_of(shown, parse_result(result, shown), BY)
     (one,) = [one for one in found if one.kind is LabelKind.VISUAL_EXAMPLE]
     applied = apply_corrections(row, found)
 

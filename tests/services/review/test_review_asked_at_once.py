@@ -54,7 +54,7 @@ async def test_other_options_asked_for_as_the_items_are_ready(
 
         review = await bench.review()
         assert (review.state, review.options) == ("preparing", {"limit": 4})
-        await bench.push.all(bench.review_id)
+        await bench.push.run(bench.review_id)
         assert len(fake.tasks) == 4
 
 
@@ -63,7 +63,7 @@ async def test_a_push_after_a_revocation_as_the_review_opens(
 ) -> None:
     fake = FakeLabelStudio()
     async with open_bench(home, dataset, fake, database_url=postgres_database) as bench:
-        await bench.push.all(bench.review_id)
+        await bench.push.run(bench.review_id)
         before = await bench.review()
         async with bench.database.writing() as session:
             await repository.set_review(session, bench.review_id, state="pushing")
@@ -72,7 +72,7 @@ async def test_a_push_after_a_revocation_as_the_review_opens(
             asked = await begun(bench, bench.ask_again(dataset))
         await asked
 
-        await bench.push.all(bench.review_id)
+        await bench.push.run(bench.review_id)
         grant = (await bench.review()).image_grant_id
         assert grant != before.image_grant_id
         assert all(f"grant={grant}" in task["data"]["image"] for task in fake.tasks.values())
@@ -90,9 +90,9 @@ async def test_two_first_pushes_of_a_dataset_are_one_review(
 
         async def ask() -> Review:
             async with bench.database.writing() as session:
-                return await service.ask_for_push(session, bench.settings, record, None, {})
+                return await service.request_push(session, bench.settings, record, None, {})
 
         async with bench.database.writing() as session:
-            first = await service.ask_for_push(session, bench.settings, record, None, {})
+            first = await service.request_push(session, bench.settings, record, None, {})
             asked = await begun(bench, ask())
         assert (await asked).id == first.id

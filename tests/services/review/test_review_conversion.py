@@ -18,8 +18,8 @@ from services.label_studio.convert import (
     box_to_percent,
     counts_text,
     ls_task,
+    parse_result,
     percent_to_box,
-    read_result,
     result_of,
 )
 from services.label_studio.labelling_config import CONFIG
@@ -48,7 +48,7 @@ def test_an_annotation_without_an_edit_confirms_everything_and_changes_nothing(s
     shown = unpack(shown.packed())
     result = json.loads(json.dumps(result_of(shown)))
 
-    found = corrections_of(shown, read_result(result, shown), BY)
+    found = corrections_of(shown, parse_result(result, shown), BY)
 
     assert {one.action for one in found} <= {CorrectionAction.VERDICT}
     assert all(one.right for one in found)
@@ -144,7 +144,7 @@ def test_phrases_that_read_the_same_stay_apart() -> None:
     choices = ls_task(shown, "k", "u", "m")["data"]["phrases"]
 
     assert len({one["value"] for one in choices}) == 2
-    said = read_result(edited(shown), shown)
+    said = parse_result(edited(shown), shown)
     assert said.regions[shown.regions[0].mark].phrases == {"p0"}
 
 

@@ -11,7 +11,7 @@ from fo1_data.dataset.corrections.apply import apply_corrections
 from schemas.corrections import Correction, CorrectionAction, Lane
 from schemas.labels import Decision, LabelKind, Source
 from schemas.regions import make_region_id
-from services.label_studio.convert import box_to_percent, read_result, result_of
+from services.label_studio.convert import box_to_percent, parse_result, result_of
 from services.label_studio.shown import ShownCount, ShownImage, only_asked, shown_image
 from services.review.inbox.differences import Submission, corrections_of
 
@@ -19,7 +19,7 @@ BY = Submission("key/1", "ann@example.org", "2026-01-02T03:04:05.000006Z", 12.5,
 
 
 def told(shown: ShownImage, result: list[dict[str, Any]], *actions: CorrectionAction) -> list[Correction]:
-    found = corrections_of(shown, read_result(result, shown), BY)
+    found = corrections_of(shown, parse_result(result, shown), BY)
     return [one for one in found if one.action in actions] if actions else found
 
 

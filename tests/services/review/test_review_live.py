@@ -23,7 +23,7 @@ def dataset(tmp_path: Path) -> Path:
 async def pushed(bench: Bench, dataset: Path, **options: bool) -> str | None:
     """Push once more; what the review says then."""
     await bench.ask_again(dataset, **options)
-    await bench.push.all(bench.review_id)
+    await bench.push.run(bench.review_id)
     return (await bench.review()).error
 
 
@@ -61,11 +61,11 @@ async def test_what_is_told_of_the_connection_outlives_an_outage(home: Path, dat
         await bench.ask_again(dataset, live=True)
         fake.fault = lambda request: "refuse"
         while (await bench.review()).error is None:
-            await worker.look_once()
+            await worker.step()
         fake.fault = lambda request: None
         while (await bench.review()).state != "open":
             worker.wake()
-            await worker.look_once()
+            await worker.step()
         assert "live labelling is not connected" in str((await bench.review()).error)
 
 

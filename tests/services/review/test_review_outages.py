@@ -45,7 +45,7 @@ async def work_under_restarts(
     restarting, over, failures = asyncio.create_task(restarts()), False, 0
     while not over:
         try:
-            await worker.look_once()
+            await worker.step()
             review = await bench.review()
             over = restarting.done() and review.state == "open" and await bench.counts() == items
             over = over and await bench.annotations() == annotations

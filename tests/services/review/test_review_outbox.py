@@ -21,7 +21,7 @@ from services.label_studio.connection import LabelStudioGone, LabelStudioLost
 from services.label_studio.shown import shown_image
 from services.problems import Problem
 from services.review import item_repository
-from services.review.item_repository import spread
+from services.review.item_repository import interleave
 from services.review.outbox.holder import Holder
 
 FAULTS = ("refuse", "500", "500-taken", "timeout-taken", "timeout-late")
@@ -36,7 +36,7 @@ async def push_through(bench: Bench, tries: int = 200) -> None:
     """Push until it is done, as the service's loop does; a killed process is followed by another."""
     for _ in range(tries):
         try:
-            await bench.push.all(bench.review_id)
+            await bench.push.run(bench.review_id)
         except LabelStudioLost:
             continue
         except Killed:
@@ -50,8 +50,8 @@ async def push_through(bench: Bench, tries: int = 200) -> None:
 async def test_most_doubtful_first_and_once(home: Path, dataset: tuple[Path, list[ImageRow]]) -> None:
     fake = FakeLabelStudio()
     async with open_bench(home, dataset[0], fake) as bench:
-        await bench.push.all(bench.review_id)
-        await bench.push.all(bench.review_id)
+        await bench.push.run(bench.review_id)
+        await bench.push.run(bench.review_id)
 
         assert [task["data"]["image_id"] for _, task in sorted(fake.tasks.items())] == [
             row.image_id for row in dataset[1]
@@ -122,12 +122,12 @@ async def test_one_wrong_task_does_not_stop_the_others(
     fake = FakeLabelStudio()
     fake.refused_images = {dataset[1][2].image_id}
     async with open_bench(home, dataset[0], fake, batch_items=10) as bench:
-        await bench.push.all(bench.review_id)
+        await bench.push.run(bench.review_id)
 
         assert await bench.counts() == {"sent": 9, "refused": 1}
         assert len(fake.tasks) == 9
         async with bench.database.reading() as session:
-            (item,) = await item_repository.items_in(session, bench.review_id, "refused", 9)
+            (item,) = await item_repository.items_in_state(session, bench.review_id, "refused", 9)
         assert "this task is wrong" in (item.error or "")
 
 
@@ -136,10 +136,10 @@ async def test_a_service_that_lost_its_database_finds_project_and_tasks(
 ) -> None:
     fake = FakeLabelStudio()
     async with open_bench(tmp_path / "one", dataset[0], fake) as first:
-        await first.push.all(first.review_id)
+        await first.push.run(first.review_id)
         fake.annotate(fake.task_of(dataset[1][0].image_id))
         async with open_bench(tmp_path / "two", dataset[0], fake) as second:
-            await second.push.all(second.review_id)
+            await second.push.run(second.review_id)
             await second.changed()
 
             assert len(fake.projects) == 1
@@ -156,7 +156,7 @@ async def test_after_a_revocation_the_next_push_gives_new_addresses(
     """Of what is in Label Studio already too; nothing is pushed twice and nothing that was said is lost."""
     fake = FakeLabelStudio()
     async with open_bench(home, dataset[0], fake) as bench:
-        await bench.push.all(bench.review_id)
+        await bench.push.run(bench.review_id)
         fake.annotate(fake.task_of(dataset[1][0].image_id))
         await bench.ask_again(dataset[0])
         assert (await bench.review()).state == "open"
@@ -210,7 +210,7 @@ async def test_what_comes_while_a_push_is_closed_is_pushed(
                 await bench.ask_again(dataset[0], annotators=3)
 
         fake.meanwhile = meanwhile
-        await bench.push.all(bench.review_id)
+        await bench.push.run(bench.review_id)
 
         review = await bench.review()
         assert (review.state, review.options["annotators"]) == ("open", 3)
@@ -224,7 +224,7 @@ async def test_looking_at_a_finished_push_writes_nothing(
     home: Path, dataset: tuple[Path, list[ImageRow]]
 ) -> None:
     async with open_bench(home, dataset[0], FakeLabelStudio()) as bench:
-        await bench.push.all(bench.review_id)
+        await bench.push.run(bench.review_id)
         seen = (await bench.review()).pusher_seen_at
         async with bench.database.writing():
             # Another holds the one write lock of SQLite: whoever wants it waits for many seconds.
@@ -257,7 +257,7 @@ async def test_a_deleted_project_is_told_and_made_anew(
         fake.tasks.clear()
 
         with pytest.raises(LabelStudioGone, match="push again"):
-            await bench.push.all(bench.review_id)
+            await bench.push.run(bench.review_id)
 
 
 def test_a_lease_outlives_nobody_on_this_machine() -> None:
@@ -281,7 +281,7 @@ async def test_lanes_and_limit(home: Path, tmp_path: Path) -> None:
     make_dataset(tmp_path / "lanes", rows)
     fake = FakeLabelStudio()
     async with open_bench(home, tmp_path / "lanes", fake, limit=7) as bench:
-        await bench.push.all(bench.review_id)
+        await bench.push.run(bench.review_id)
 
         sent = [task["data"]["image_id"] for _, task in sorted(fake.tasks.items())]
         lanes = [
@@ -306,7 +306,7 @@ async def test_a_blind_review_shows_nobody_which_images_the_audit_drew(home: Pat
     make_dataset(tmp_path / "lanes", rows)
     fake = FakeLabelStudio()
     async with open_bench(home, tmp_path / "lanes", fake, blind=True) as bench:
-        await bench.push.all(bench.review_id)
+        await bench.push.run(bench.review_id)
         assert len(fake.tasks) == 6
         told = {
             (task["data"]["why"], task["predictions"][0]["score"], "meta" in str(task["predictions"]))
@@ -315,21 +315,21 @@ async def test_a_blind_review_shows_nobody_which_images_the_audit_drew(home: Pat
         assert len(told) == 1
         await bench.ask_again(tmp_path / "lanes", blind=None)
         assert (await bench.review()).state == "open"
-        with pytest.raises(Problem, match="blind already"):
+        with pytest.raises(Problem, match="cannot change after the first push"):
             await bench.ask_again(tmp_path / "lanes", blind=False)
 
 
 def test_spread() -> None:
-    assert spread([1, 2, 3, 4], [9]) == [1, 2, 9, 3, 4]
-    assert spread([], [7, 8]) == [7, 8]
-    assert spread([1], []) == [1]
+    assert interleave([1, 2, 3, 4], [9]) == [1, 2, 9, 3, 4]
+    assert interleave([], [7, 8]) == [7, 8]
+    assert interleave([1], []) == [1]
 
 
 async def test_nothing_to_review_is_an_open_review(home: Path, tmp_path: Path) -> None:
     make_dataset(tmp_path / "fine", [make_row(1, folder=tmp_path / "i", decisions=[Decision.ACCEPT] * 2)])
     fake = FakeLabelStudio()
     async with open_bench(home, tmp_path / "fine", fake) as bench:
-        await bench.push.all(bench.review_id)
+        await bench.push.run(bench.review_id)
         assert (await bench.review()).state == "open"
         assert not fake.tasks
 
@@ -338,7 +338,7 @@ async def test_an_unrouted_dataset_is_pushed_whole(home: Path, tmp_path: Path) -
     make_dataset(tmp_path / "raw", [make_row(seed, folder=tmp_path / "i") for seed in range(3)])
     fake = FakeLabelStudio()
     async with open_bench(home, tmp_path / "raw", fake) as bench:
-        await bench.push.all(bench.review_id)
+        await bench.push.run(bench.review_id)
         assert len(fake.tasks) == 3
 
 
@@ -348,4 +348,4 @@ async def test_a_vanished_dataset_is_one_clear_error(
     async with open_bench(home, dataset[0], FakeLabelStudio()) as bench:
         dataset[0].rename(dataset[0].with_name("moved"))
         with pytest.raises(DatasetError, match="manifest.json"):
-            await bench.push.all(bench.review_id)
+            await bench.push.run(bench.review_id)

@@ -16,7 +16,7 @@ from review_samples import edited
 from schemas.images import ImageRow
 from services.label_studio.connection import LabelStudioLost
 from services.label_studio.shown import shown_image
-from services.review import item_repository, repository
+from services.review import annotation_repository, delivery_repository, item_repository
 from services.review.worker import ReviewWorker
 
 
@@ -30,7 +30,7 @@ async def pushed(home: Path, dataset: tuple[Path, list[ImageRow]], **options: An
     """A review whose six items are in a made-up Label Studio."""
     fake = FakeLabelStudio()
     async with open_bench(home, dataset[0], fake, **options) as bench:
-        await bench.push.all(bench.review_id)
+        await bench.push.run(bench.review_id)
         bench.fake = fake  # type: ignore[attr-defined]
         yield bench
 
@@ -106,11 +106,11 @@ async def test_webhooks_in_the_wrong_order_and_too_early(
         await bench.hear(early)
         await bench.look(1)
         async with bench.database.reading() as session:
-            waiting = await repository.deliveries(session, bench.review_id, 9)
+            waiting = await delivery_repository.list_deliveries(session, bench.review_id, 9)
         assert len(waiting) == 1
         await bench.look()
         async with bench.database.reading() as session:
-            assert not await repository.deliveries(session, bench.review_id, 9)
+            assert not await delivery_repository.list_deliveries(session, bench.review_id, 9)
         assert await bench.edits() == ["new"]
 
 
@@ -160,7 +160,7 @@ async def test_disagreement_is_asked_again_and_the_new_answer_holds(
         await bench.changed()
         assert await bench.edits() == ["two"]
         assert (await bench.review()).state == "pushing"
-        await bench.push.all(bench.review_id)
+        await bench.push.run(bench.review_id)
         again = fake.task_of(row.image_id)
         assert again["id"] != task["id"]
         assert "disagreed" in again["data"]["why"]
@@ -186,7 +186,9 @@ async def test_an_annotation_that_cannot_be_understood_is_set_aside(
         assert await bench.annotations() == {"submitted": 2, "unreadable": 1}
         assert await bench.edits() == ["fine", "good"]
         async with bench.database.reading() as session:
-            ((annotation, task, why, who),) = await repository.set_aside(session, bench.review_id, 9)
+            ((annotation, task, why, who),) = await annotation_repository.unreadable_annotations(
+                session, bench.review_id, 9
+            )
         assert (annotation, task, who) == (number, bad["id"], "person1@example.org")
         assert why is not None
         assert "cannot be understood" in why
@@ -204,17 +206,17 @@ async def test_one_review_that_fails_stops_no_other(
     other = make_review_dataset(tmp_path / "other", 2)
     async with pushed(home, dataset) as bench, bench.and_another(other[0]) as newer:
         async with bench.database.writing() as session:
-            for item in await item_repository.items_in(session, bench.review_id, "sent", 99):
+            for item in await item_repository.items_in_state(session, bench.review_id, "sent", 99):
                 item.shown = b"no longer what it was"
         fake: FakeLabelStudio = bench.fake  # type: ignore[attr-defined]
         task = fake.task_of(dataset[1][0].image_id)
         await bench.hear(created(fake.annotate(task), task))
         worker = ReviewWorker(bench.database, bench.client, bench.push, pull_every_s=0)
         while (await newer.review()).state != "open":
-            await worker.look_once()
+            await worker.step()
         task = fake.task_of(other[1][0].image_id)
         await newer.hear(created(fake.annotate(task), task))
-        await worker.look_once()
+        await worker.step()
         assert await newer.annotations() == {"submitted": 1}
         assert "log" in ((await bench.review()).error or "")
 
@@ -231,7 +233,7 @@ async def test_both_databases_carry_a_review(
         number = fake.annotate(task, caption(row, "two"), person=2)
         await bench.hear(created(number, task))
         await bench.look()
-        await bench.push.all(bench.review_id)
+        await bench.push.run(bench.review_id)
         fake.annotate(fake.task_of(row.image_id), caption(row, "three"), person=3)
         fake.delete(task, number)
         await bench.changed()
@@ -279,7 +281,7 @@ async def test_a_double_that_people_have_annotated_gets_a_living_address(
         fake.annotate(late, caption(dataset[1][0], "kept"))
         await bench.changed()
         await bench.ask_again(dataset[0])
-        await bench.push.all(bench.review_id)
+        await bench.push.run(bench.review_id)
 
         assert first["id"] not in fake.tasks
         assert await bench.edits() == ["kept"]
@@ -331,8 +333,8 @@ async def test_a_life_of_annotations_under_faults(
             for one in task["annotations"]
         }
         async with bench.database.reading() as session:
-            items = await item_repository.items_in(session, bench.review_id, "sent", 99)
-            said = await repository.annotations_of_items(session, [item.id for item in items])
+            items = await item_repository.items_in_state(session, bench.review_id, "sent", 99)
+            said = await annotation_repository.annotations_of_items(session, [item.id for item in items])
         assert {one.ls_annotation_id: one.state for one in said if one.state != "deleted"} == expected
         assert len(said) == len({one.ls_annotation_id for one in said})
         latest = {one["id"]: one["updated_at"] for task in fake.tasks.values() for one in task["annotations"]}

@@ -1,0 +1,123 @@
+"""Stores one annotation of Label Studio: its row and the corrections that follow from it.
+
+An annotation that cannot be parsed is stored as `unreadable` with the reason, without corrections.
+"""
+
+import asyncio
+import json
+import logging
+import math
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from schemas.corrections import Lane, correction_line
+from services.database.models import now
+from services.database.review_states import AnnotationState
+from services.database.review_tables import Review, ReviewedAnnotation, ReviewItem
+from services.label_studio.convert import parse_result
+from services.label_studio.shown import unpack
+from services.review import correction_repository
+from services.review.inbox.differences import Submission, corrections_of
+
+_log = logging.getLogger("fo1.service")
+
+
+async def write_annotation(
+    session: AsyncSession,
+    review: Review,
+    item: ReviewItem,
+    document: dict[str, Any],
+    annotator: str,
+    row: ReviewedAnnotation | None,
+) -> None:
+    """Write Label Studio's `document` into `row` (None: a new row) and replace its corrections."""
+    submission = Submission(
+        annotation_key=f"{review.key}/{document['id']}",
+        annotator=annotator,
+        at=updated_at_of(document),
+        seconds=_seconds(document),
+        lane=Lane(item.lane),
+        ground_truth=bool(document.get("ground_truth")),
+    )
+    cancelled = bool(document.get("was_cancelled"))
+    result = document.get("result") if isinstance(document.get("result"), list) else []
+    parsed = await asyncio.to_thread(_parse, item.shown, result or [], submission, cancelled)
+    if parsed.error is not None:
+        _log.warning("review %s: annotation %s is set aside: %s", review.id, document["id"], parsed.error)
+        state = AnnotationState.UNREADABLE
+    else:
+        state = AnnotationState.CANCELLED if cancelled else AnnotationState.SUBMITTED
+    values = {
+        "review_id": review.id,
+        "item_id": item.id,
+        "ls_annotation_id": int(document["id"]),
+        "ls_updated_at": submission.at,
+        "state": state,
+        "annotator": annotator,
+        "seconds": submission.seconds,
+        "ground_truth": submission.ground_truth,
+        "comment": parsed.comment,
+        "error": parsed.error,
+        "chosen": False,
+        "result": zlib.compress(json.dumps(result).encode(), 6),
+        "seen_at": now(),
+    }
+    if row is None:
+        row = ReviewedAnnotation(**values)
+        session.add(row)
+    else:
+        for name, value in values.items():
+            setattr(row, name, value)
+    await session.flush()
+    await correction_repository.replace_corrections(session, review.id, row.id, parsed.corrections)
+
+
+def updated_at_of(document: dict[str, Any]) -> str:
+    """Return when an annotation was last changed, by Label Studio's clock, in ISO 8601."""
+    return str(document.get("updated_at") or "")
+
+
+@dataclass(frozen=True)
+class _ParsedAnnotation:
+    """The comment and corrections (action, JSON) of an annotation, or why it cannot be parsed."""
+
+    comment: str | None = None
+    corrections: Sequence[tuple[str, str]] = ()
+    error: str | None = None
+
+
+def _parse(
+    packed: bytes, result: Sequence[Any], submission: Submission, cancelled: bool
+) -> _ParsedAnnotation:
+    # Any program may write annotations, in any form: every failure here is the annotation's own.
+    try:
+        shown = unpack(packed)
+        annotated = parse_result(result, shown)
+        comment = _storable(annotated.comment) or None
+        if cancelled:
+            return _ParsedAnnotation(comment)
+        corrections = corrections_of(shown, annotated, submission)
+        return _ParsedAnnotation(
+            comment, [(correction.action.value, correction_line(correction)) for correction in corrections]
+        )
+    except Exception as error:
+        reason = str(error) or type(error).__name__
+        return _ParsedAnnotation(
+            error=_storable(f"it cannot be understood: {' '.join(reason.split())}")[:1000]
+        )
+
+
+def _storable(text: str | None) -> str:
+    """Return the text without what databases refuse: null characters, halves of surrogate pairs."""
+    return (text or "").replace("\0", "").encode("utf-8", "replace").decode()
+
+
+def _seconds(document: dict[str, Any]) -> float | None:
+    value = document.get("lead_time")
+    if isinstance(value, int | float) and math.isfinite(value) and value >= 0:
+        return float(value)
+    return None

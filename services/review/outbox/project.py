@@ -1,0 +1,75 @@
+"""The Label Studio project of a review: found by the review's key or created, configured, connected.
+
+A project that exists although the database does not know it (the database was lost) is adopted: the items
+it already holds are recorded as sent.
+"""
+
+from typing import Any
+
+from services.database.engine import Database
+from services.database.models import now
+from services.database.review_states import ItemState
+from services.database.review_tables import Review
+from services.label_studio.client import LabelStudio
+from services.label_studio.convert import KEY
+from services.label_studio.labelling_config import CONFIG, INSTRUCTION, LIVE_CONFIG, with_answers
+from services.review import item_repository, repository
+from services.review.item_repository import ITEMS_PER_STATEMENT
+
+SECRET_HEADER, REVIEW_HEADER = "X-Fo1-Secret", "X-Fo1-Review"
+
+
+async def set_up_project(
+    database: Database, client: LabelStudio, review: Review, webhook: tuple[str, str] | None
+) -> dict[str, int | None]:
+    """Find or create the project with its webhook; return its ids as columns of the review.
+
+    `webhook`: address and secret, or None to register no webhook. Raises LabelStudioError.
+    """
+    marker = f"fo1-review:{review.key}"
+    fields: dict[str, Any] = {
+        "label_config": LIVE_CONFIG if review.options.get("live") else CONFIG,
+        "expert_instruction": INSTRUCTION,
+        "show_instruction": False,
+        "show_collab_predictions": True,
+        "sampling": "Sequential sampling",
+        "maximum_annotations": int(review.options.get("annotators") or 1),
+    }
+    project_id = await client.find_project(marker)
+    if project_id is None:
+        description = f"Made by fo1-data of {review.dataset}. {marker}"
+        project_id = await client.create_project(title=review.title[:50], description=description, **fields)
+    else:
+        await client.update_project(project_id, **fields)
+        async with database.writing() as session:
+            await repository.set_review(session, review.id, doubtful=True, pusher_seen_at=now())
+        await _adopt_items(database, client, review, project_id)
+    webhook_id = None
+    if webhook is not None:
+        url, secret = webhook
+        headers = {SECRET_HEADER: secret, REVIEW_HEADER: review.id}
+        webhook_id = await client.set_webhook(project_id, url, headers)
+    return {"project_id": project_id, "webhook_id": webhook_id}
+
+
+async def add_missing_fields(client: LabelStudio, project_id: int) -> None:
+    """Add the fields that new items need and an older project lacks; everything else stays."""
+    config = await client.label_config(project_id)
+    if with_answers(config) != config:
+        await client.update_project(project_id, label_config=with_answers(config))
+
+
+async def _adopt_items(database: Database, client: LabelStudio, review: Review, project_id: int) -> None:
+    """Record the unsent items that the project already holds; of duplicates the oldest LsTask."""
+    task_by_key = {key: ls_task_id for key, ls_task_id, _ in reversed(await client.all_keys(project_id, KEY))}
+    keys = list(task_by_key)
+    for start in range(0, len(keys), ITEMS_PER_STATEMENT):
+        batch = keys[start : start + ITEMS_PER_STATEMENT]
+        async with database.writing() as session:
+            items = await item_repository.items_by_key(session, review.id, batch)
+            recovered = [
+                (item.id, task_by_key[key])
+                for key, item in items.items()
+                if item.state in (ItemState.WAITING, ItemState.SENDING)
+            ]
+            await item_repository.mark_recovered(session, recovered)
