@@ -1,8 +1,8 @@
-"""How near captions come to their references: token F1 and CIDEr-D.
+"""How close captions are to their references: token F1 and CIDEr-D.
 
-Token F1: words in common as a bag, the harmonic mean of precision and recall, against the best reference
-(as SQuAD does). CIDEr-D (Vedantam et al., CVPR 2015): n-grams of 1 to 4 words weighted by how rare they
-are among the references of all images, clipped, with a Gaussian penalty on length, times 10.
+Token F1: the harmonic mean of precision and recall over the bag of words, against the best reference (as in
+SQuAD). CIDEr-D (Vedantam et al., CVPR 2015): n-grams of 1 to 4 words, weighted by how rare they are among the
+references of all images, clipped, with a Gaussian penalty on length, times 10.
 """
 
 import math
@@ -18,28 +18,30 @@ Ngram = tuple[str, ...]
 
 
 def token_f1(caption: str, references: Sequence[str]) -> float:
-    """The best F1 of words in common with a reference; 1 where both are empty."""
-    return max((_f1(words_of(caption), words_of(one)) for one in references), default=0.0)
+    """The best F1 of the caption's words with those of a reference; 1 if both are empty."""
+    return max((_f1(words_of(caption), words_of(reference)) for reference in references), default=0.0)
 
 
-def _f1(said: list[str], meant: list[str]) -> float:
-    if not said or not meant:
-        return float(said == meant)
-    shared = sum((Counter(said) & Counter(meant)).values())
-    return 2 * shared / (len(said) + len(meant))
+def _f1(words: list[str], reference: list[str]) -> float:
+    if not words or not reference:
+        return float(words == reference)
+    shared = sum((Counter(words) & Counter(reference)).values())
+    return 2 * shared / (len(words) + len(reference))
 
 
 def cider(captions: Sequence[str], references: Sequence[Sequence[str]]) -> float | None:
-    """The mean CIDEr-D of captions, each against its references; None for fewer than two images, where
-    no word is rarer than another."""
+    """The mean CIDEr-D of captions, each against its own references.
+
+    None for fewer than two captions, because then no word is rarer than another.
+    """
     if len(captions) < 2:
         return None
-    counted = [[_ngrams(words_of(one)) for one in group] for group in references]
-    seen_in = Counter[Ngram]()
+    counted = [[_ngrams(words_of(reference)) for reference in group] for group in references]
+    num_images = Counter[Ngram]()
     for group in counted:
-        seen_in.update({ngram for one in group for ngram in one})
+        num_images.update({ngram for counts in group for ngram in counts})
     scores = [
-        _cider_of(_ngrams(words_of(caption)), group, seen_in, math.log(len(captions)))
+        _cider_of(_ngrams(words_of(caption)), group, num_images, math.log(len(captions)))
         for caption, group in zip(captions, counted, strict=True)
     ]
     return sum(scores) / len(scores)
@@ -52,33 +54,38 @@ def _ngrams(words: list[str]) -> Counter[Ngram]:
 
 
 def _cider_of(
-    said: Counter[Ngram], references: Sequence[Counter[Ngram]], seen_in: Counter[Ngram], log_images: float
+    caption: Counter[Ngram],
+    references: Sequence[Counter[Ngram]],
+    num_images: Counter[Ngram],
+    log_images: float,
 ) -> float:
+    """CIDEr-D of one caption. `num_images`: in how many images' references each n-gram occurs."""
     total = 0.0
     for reference in references:
-        gap = sum(said[ngram] for ngram in said if len(ngram) == 1)
+        gap = sum(caption[ngram] for ngram in caption if len(ngram) == 1)
         gap -= sum(reference[ngram] for ngram in reference if len(ngram) == 1)
         penalty = math.exp(-(gap**2) / (2 * SIGMA**2))
-        alike = 0.0
+        similarity = 0.0
         for n in range(1, MAX_N + 1):
-            mine, theirs = (_weighted(one, n, seen_in, log_images) for one in (said, reference))
-            norm = math.hypot(*mine.values()) * math.hypot(*theirs.values())
+            ours, theirs = (_weighted(counts, n, num_images, log_images) for counts in (caption, reference))
+            norm = math.hypot(*ours.values()) * math.hypot(*theirs.values())
             if norm:
                 shared = sum(
                     min(value, theirs[ngram]) * theirs[ngram]
-                    for ngram, value in mine.items()
+                    for ngram, value in ours.items()
                     if ngram in theirs
                 )
-                alike += shared / norm
-        total += penalty * alike / MAX_N
+                similarity += shared / norm
+        total += penalty * similarity / MAX_N
     return 10 * total / len(references) if references else 0.0
 
 
 def _weighted(
-    counts: Counter[Ngram], n: int, seen_in: Counter[Ngram], log_images: float
+    counts: Counter[Ngram], n: int, num_images: Counter[Ngram], log_images: float
 ) -> dict[Ngram, float]:
+    """The TF-IDF weights of the n-grams of length `n`."""
     return {
-        ngram: count * (log_images - math.log(max(1, seen_in[ngram])))
+        ngram: count * (log_images - math.log(max(1, num_images[ngram])))
         for ngram, count in counts.items()
         if len(ngram) == n
     }

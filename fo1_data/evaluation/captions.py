@@ -1,6 +1,6 @@
-"""Captions and read texts of regions against gold.
+"""Figures of captions and of read texts (OCR) against gold.
 
-`exact`: the caption is gold's (its caption, or its label where it has none), but for case and spaces.
+`exact`: the caption equals gold's caption (or gold's label if it has no caption), without case and spaces.
 `words`: every word of gold's label, or every word of gold's caption, occurs in the caption.
 """
 
@@ -14,10 +14,10 @@ from fo1_data.judging.words import edit_distance
 
 
 def score_captions(pairs: Sequence[Pair], how: CaptionMatch) -> dict[str, object]:
-    """Shares of matched regions whose captions are right, brief and detailed, and how many were asked."""
+    """The share of right brief and detailed captions over matched regions, with token F1 and CIDEr-D."""
     brief: list[bool] = []
     detailed: list[bool] = []
-    said = {name: Compared() for name in ("brief", "detailed", "image")}
+    texts = {name: CaptionsWithReferences() for name in ("brief", "detailed", "image")}
     for pair in pairs:
         for region, place in zip(pair.row.regions, pair.gold_of, strict=True):
             gold = pair.gold.regions[place] if place is not None and pair.gold.regions else None
@@ -26,39 +26,39 @@ def score_captions(pairs: Sequence[Pair], how: CaptionMatch) -> dict[str, object
             if region.brief_caption is not None:
                 right = brief_caption_right(region.brief_caption, gold, how)
                 brief += [right] if right is not None else []
-                said["brief"].add(region.brief_caption, [gold.caption or gold.label])
+                texts["brief"].add(region.brief_caption, [gold.caption or gold.label])
             if region.detailed_caption is not None and gold.detailed_caption:
                 detailed.append(says(region.detailed_caption, (gold.detailed_caption,), how))
-                said["detailed"].add(region.detailed_caption, [gold.detailed_caption])
+                texts["detailed"].add(region.detailed_caption, [gold.detailed_caption])
         if pair.row.caption is not None:
-            said["image"].add(pair.row.caption, _image_captions(pair))
+            texts["image"].add(pair.row.caption, _image_captions(pair))
     return {
         "match": how,
         "brief": share(sum(brief), len(brief)),
         "num_brief": len(brief),
         "detailed": share(sum(detailed), len(detailed)),
         "num_detailed": len(detailed),
-        **{f"{name}_token_f1": compared.mean_token_f1() for name, compared in said.items()},
-        **{f"{name}_cider": compared.mean_cider() for name, compared in said.items()},
-        "num_image": len(said["image"].captions),
+        **{f"{name}_token_f1": captions.mean_token_f1() for name, captions in texts.items()},
+        **{f"{name}_cider": captions.mean_cider() for name, captions in texts.items()},
+        "num_image": len(texts["image"].captions),
     }
 
 
 @dataclass
-class Compared:
-    """Captions with their references, those without any left out."""
+class CaptionsWithReferences:
+    """Captions with their references. Captions without a reference are left out."""
 
     captions: list[str] = field(default_factory=list)
     references: list[list[str]] = field(default_factory=list)
 
     def add(self, caption: str, references: Sequence[str | None]) -> None:
-        known = [text for text in references if text]
-        if known:
+        texts = [text for text in references if text]
+        if texts:
             self.captions.append(caption)
-            self.references.append(known)
+            self.references.append(texts)
 
     def mean_token_f1(self) -> float | None:
-        scores = [token_f1(one, known) for one, known in zip(self.captions, self.references, strict=True)]
+        scores = [token_f1(*pair) for pair in zip(self.captions, self.references, strict=True)]
         return round(sum(scores) / len(scores), 6) if scores else None
 
     def mean_cider(self) -> float | None:
@@ -67,16 +67,16 @@ class Compared:
 
 
 def _image_captions(pair: Pair) -> list[str | None]:
-    """All captions that gold has of an image: COCO gives five."""
-    more = (pair.gold.meta or {}).get("captions")
-    several = [str(one) for one in more] if isinstance(more, list) else []
-    return list(dict.fromkeys([*several, pair.gold.caption]))
+    """All captions that gold has of an image; COCO has five."""
+    listed = (pair.gold.meta or {}).get("captions")
+    captions = [str(caption) for caption in listed] if isinstance(listed, list) else []
+    return list(dict.fromkeys([*captions, pair.gold.caption]))
 
 
 def score_texts(pairs: Sequence[Pair]) -> dict[str, object]:
-    """Read texts: exact share, character and word error rate over regions whose text gold knows.
+    """Read texts: exact share, character and word error rate over matched regions for which gold has a text.
 
-    A rate is all errors over the length of all of gold's texts, words being what white space parts.
+    A rate is the sum of all edit distances over the length of all gold texts; words are split at white space.
     """
     exact = num = errors = length = word_errors = num_words = 0
     for pair in pairs:

@@ -1,4 +1,7 @@
-"""Proposals, and phrases with the regions they name, against gold. Matching by IoU, see `matching`."""
+"""Figures of proposals, and of phrases with the regions they name, against gold.
+
+Regions match gold regions by IoU, see `fo1_data.judging.matching`.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,8 +12,11 @@ from schemas.labels import LabelKind
 
 
 @dataclass
-class Tally:
-    """Hits, false alarms and misses over phrases, and phrases answered as absent."""
+class GroundingCounts:
+    """Hits, false alarms and misses over the regions of phrases, and phrases answered as absent.
+
+    `denied`: present phrases answered with no region; `rejected`: absent phrases answered with no region.
+    """
 
     hits: int = 0
     false_alarms: int = 0
@@ -21,14 +27,14 @@ class Tally:
     rejected: int = 0
     exact: int = 0
 
-    def add(self, named: set[int | str], wanted: set[int | str]) -> None:
-        """Count one phrase: gold indices named (others by their region id) against those wanted."""
-        hits = len(named & wanted)
+    def add(self, named: set[int | str], expected: set[int | str]) -> None:
+        """Count one phrase. Regions are given by their gold index, or by region id if they match none."""
+        hits = len(named & expected)
         self.hits += hits
         self.false_alarms += len(named) - hits
-        self.misses += len(wanted) - hits
-        self.exact += named == wanted
-        if wanted:
+        self.misses += len(expected) - hits
+        self.exact += named == expected
+        if expected:
             self.num_present += 1
             self.denied += not named
         else:
@@ -36,7 +42,7 @@ class Tally:
             self.rejected += not named
 
     def document(self) -> dict[str, float | int | None]:
-        """Precision, recall and F1 over all regions of all phrases; how absence was answered."""
+        """Precision, recall and F1 over all regions of all phrases, and how absent phrases were answered."""
         return {
             "f1": share(2 * self.hits, 2 * self.hits + self.false_alarms + self.misses),
             "precision": share(self.hits, self.hits + self.false_alarms),
@@ -50,13 +56,13 @@ class Tally:
 
 
 def score_proposals(pairs: Sequence[Pair]) -> dict[str, object]:
-    """Recall of gold boxes at IoU 0.5 and 0.75 by any region, and regions per gold box."""
+    """The recall of gold boxes by any region, at IoU 0.5 and 0.75, and the number of regions per gold box."""
     num_gold = sum(pair.overlaps.shape[1] for pair in pairs)
     num_regions = sum(pair.overlaps.shape[0] for pair in pairs)
     best = [pair.overlaps.max(axis=0) for pair in pairs if pair.overlaps.size]
     return {
-        "recall": share(sum(int((one >= 0.5).sum()) for one in best), num_gold),
-        "recall_75": share(sum(int((one >= 0.75).sum()) for one in best), num_gold),
+        "recall": share(sum(int((overlaps >= 0.5).sum()) for overlaps in best), num_gold),
+        "recall_75": share(sum(int((overlaps >= 0.75).sum()) for overlaps in best), num_gold),
         "regions_per_gold": share(num_regions, num_gold),
         "num_gold": num_gold,
         "images": len(pairs),
@@ -64,32 +70,32 @@ def score_proposals(pairs: Sequence[Pair]) -> dict[str, object]:
 
 
 def score_groundings(pairs: Sequence[Pair]) -> dict[str, object]:
-    """All phrases asked for (`ground`, `detect`): together, and by kind of label and of phrase.
+    """Figures of `ground` and `detect` phrases: together, and by label kind and by gold's kind of phrase.
 
-    The phrases of grounded captions, which the model chose itself, are told apart.
+    The phrases of grounded captions, which the model chose itself, are reported separately.
     """
-    asked, spoken = Tally(), Tally()
-    parts: dict[str, Tally] = {}
+    requested, chosen = GroundingCounts(), GroundingCounts()
+    parts: dict[str, GroundingCounts] = {}
     for pair in pairs:
         kinds = (pair.gold.meta or {}).get("phrase_kinds", {})
         for grounding in pair.row.groundings:
             if grounding.kind is LabelKind.VISUAL_EXAMPLE:
                 alike = others_alike(pair, grounding.phrase)
                 if alike is not None:
-                    tally = parts.setdefault(grounding.kind.value, Tally())
-                    tally.add(named_regions(pair, grounding.region_ids), alike)
+                    counts = parts.setdefault(grounding.kind.value, GroundingCounts())
+                    counts.add(named_regions(pair, grounding.region_ids), alike)
                 continue
-            wanted = wanted_regions(pair.gold, grounding.phrase)
-            if wanted is None:
+            expected = wanted_regions(pair.gold, grounding.phrase)
+            if expected is None:
                 continue
             named = named_regions(pair, grounding.region_ids)
             if grounding.kind == LabelKind.GROUNDED_CAPTION:
-                spoken.add(named, wanted)
+                chosen.add(named, expected)
                 continue
-            asked.add(named, wanted)
+            requested.add(named, expected)
             names = [grounding.kind.value]
             names += [f"phrases.{kinds[grounding.phrase]}"] if grounding.phrase in kinds else []
             for name in names:
-                parts.setdefault(name, Tally()).add(named, wanted)
-    by_kind = {name: tally.document() for name, tally in sorted(parts.items())}
-    return {**asked.document(), "by_kind": by_kind, "grounded_caption": spoken.document()}
+                parts.setdefault(name, GroundingCounts()).add(named, expected)
+    by_kind = {name: counts.document() for name, counts in sorted(parts.items())}
+    return {**requested.document(), "by_kind": by_kind, "grounded_caption": chosen.document()}

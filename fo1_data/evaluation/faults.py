@@ -1,7 +1,7 @@
-"""What a row says that its gold says otherwise: the single mistakes behind the figures of `fo1 evaluate`.
+"""The single mistakes of a row against its gold, behind the figures of `fo1 evaluate`.
 
-Right and wrong are decided by the rules of `fo1_data.judging.correctness`. Regions count as in the row,
-boxes are in pixels of the EXIF-oriented image, x_min y_min x_max y_max.
+The rules of `fo1_data.judging.correctness` decide what is right. Region indices are those of the row; boxes
+are `xyxy` in pixels of the EXIF-oriented image.
 """
 
 from collections import Counter
@@ -24,9 +24,10 @@ NOTHING = "nothing"
 class Faults:
     """The mistakes of one row.
 
-    regions: by the region's index, what gold says instead; phrases: by (kind, phrase), what is wrong with
-    its regions; counts: by phrase, gold's number; missed_xyxy: gold boxes that no region has; swaps: pairs
-    (gold's word, the word said) of captions, counted; num_judged: how many labels gold could judge.
+    `regions`: by region index, gold's texts for the wrong ones; `phrases`: by (kind, phrase), the region
+    indices that gold names, with "missed" for each that the row lacks; `counts`: by phrase, gold's number;
+    `missed_xyxy`: gold boxes that match no region; `swaps`: how often a caption has another word in place of
+    gold's, by (gold's word, caption's word); `num_judged`: how many labels gold can judge.
     """
 
     regions: dict[int, list[str]] = field(default_factory=dict)
@@ -38,7 +39,7 @@ class Faults:
 
     @property
     def num_wrong(self) -> int:
-        """How many of the labels judged are wrong."""
+        """How many of the judged labels are wrong."""
         return sum(len(texts) for texts in self.regions.values()) + len(self.phrases) + len(self.counts)
 
     def __len__(self) -> int:
@@ -47,7 +48,7 @@ class Faults:
 
 @dataclass
 class Mistakes:
-    """The mistakes of all rows together: how many labels were judged, wrong, and which words were swapped."""
+    """The mistakes of all rows together: how many labels were judged and wrong, and which words differed."""
 
     num_images: int = 0
     num_judged: int = 0
@@ -64,67 +65,70 @@ class Mistakes:
         self.swaps += faults.swaps
 
     def most_swapped(self, most: int = 12) -> list[tuple[str, str, int]]:
-        """(gold's word, the word said, times), the most frequent first."""
+        """(gold's word, caption's word, count), the most frequent first."""
         ordered = sorted(self.swaps.items(), key=lambda item: (-item[1], item[0]))
-        return [(meant, said, times) for (meant, said), times in ordered[:most]]
+        return [(gold_word, word, count) for (gold_word, word), count in ordered[:most]]
 
 
 def find_faults(pair: Pair, how: CaptionMatch = "exact") -> Faults:
     """Every mistake of a row that its gold shows."""
-    found = Faults()
+    faults = Faults()
     gold_regions = pair.gold.regions or []
-    for region, place in zip(pair.row.regions, pair.gold_of, strict=True):
-        if place is not None:
-            _judge_region(region, gold_regions[place], how, found)
+    for region, gold_index in zip(pair.row.regions, pair.gold_of, strict=True):
+        if gold_index is not None:
+            _judge_region(region, gold_regions[gold_index], how, faults)
     matched = set(pair.region_of)
-    found.missed_xyxy = [one.box_xyxy for place, one in enumerate(gold_regions) if place not in matched]
-    _judge_phrases(pair, found)
-    _judge_counts(pair.row, {one.text.casefold(): one.count for one in pair.gold.counts}, found)
-    return found
+    unmatched = [region for index, region in enumerate(gold_regions) if index not in matched]
+    faults.missed_xyxy = [region.box_xyxy for region in unmatched]
+    _judge_phrases(pair, faults)
+    _judge_counts(pair.row, {count.text.casefold(): count.count for count in pair.gold.counts}, faults)
+    return faults
 
 
-def _judge_region(region: Region, gold: CorpusRegion, how: CaptionMatch, found: Faults) -> None:
-    for said, right in _said_and_right(region, gold):
-        found.num_judged += 1
-        if says(said, right, how):
+def _judge_region(region: Region, gold: CorpusRegion, how: CaptionMatch, faults: Faults) -> None:
+    for caption, references in _captions_with_references(region, gold):
+        faults.num_judged += 1
+        if says(caption, references, how):
             continue
-        best = next(text for text in right if text)
-        found.regions.setdefault(region.index, []).append(best)
-        words, meant = words_of(said), words_of(best)
-        if len(words) == len(meant):
-            found.swaps.update((b, a) for a, b in zip(words, meant, strict=True) if a != b)
+        best = next(text for text in references if text)
+        faults.regions.setdefault(region.index, []).append(best)
+        words, gold_words = words_of(caption), words_of(best)
+        if len(words) == len(gold_words):
+            faults.swaps.update(pair for pair in zip(gold_words, words, strict=True) if pair[0] != pair[1])
     if region.text is not None and gold.text is not None:
-        found.num_judged += 1
+        faults.num_judged += 1
         if not text_right(region.text, gold.text):
-            found.regions.setdefault(region.index, []).append(f"“{gold.text}”" if gold.text else NOTHING)
+            faults.regions.setdefault(region.index, []).append(f"“{gold.text}”" if gold.text else NOTHING)
 
 
-def _said_and_right(region: Region, gold: CorpusRegion) -> Iterator[tuple[str, tuple[str | None, ...]]]:
+def _captions_with_references(
+    region: Region, gold: CorpusRegion
+) -> Iterator[tuple[str, tuple[str | None, ...]]]:
     if region.brief_caption is not None and (gold.caption or gold.label):
         yield region.brief_caption, (gold.caption, gold.label)
     if region.detailed_caption is not None and gold.detailed_caption:
         yield region.detailed_caption, (gold.detailed_caption,)
 
 
-def _judge_phrases(pair: Pair, found: Faults) -> None:
-    numbers = {place: pair.row.regions[index].index for place, index in pair.region_of.items()}
+def _judge_phrases(pair: Pair, faults: Faults) -> None:
+    index_of_gold = {gold: pair.row.regions[position].index for gold, position in pair.region_of.items()}
     for grounding in pair.row.groundings:
-        wanted = wanted_regions(pair.gold, grounding.phrase)
-        if wanted is None or grounding.kind is LabelKind.VISUAL_EXAMPLE:
+        expected = wanted_regions(pair.gold, grounding.phrase)
+        if expected is None or grounding.kind is LabelKind.VISUAL_EXAMPLE:
             continue
-        found.num_judged += 1
-        if named_regions(pair, grounding.region_ids) == wanted:
+        faults.num_judged += 1
+        if named_regions(pair, grounding.region_ids) == expected:
             continue
-        shown = sorted(numbers[int(place)] for place in wanted if place in numbers)
-        missed = ["missed"] * (len(wanted) - len(shown))
-        meant = " ".join([*map(str, shown), *missed])
-        found.phrases[grounding.kind, grounding.phrase] = meant or "absent"
+        present = sorted(index_of_gold[int(gold)] for gold in expected if gold in index_of_gold)
+        missed = ["missed"] * (len(expected) - len(present))
+        correction = " ".join([*map(str, present), *missed])
+        faults.phrases[grounding.kind, grounding.phrase] = correction or "absent"
 
 
-def _judge_counts(row: ImageRow, right: dict[str, int], found: Faults) -> None:
-    for one in row.counts:
-        meant = right.get(one.phrase.casefold())
-        if meant is not None:
-            found.num_judged += 1
-            if one.count != meant:
-                found.counts[one.phrase] = meant
+def _judge_counts(row: ImageRow, gold_counts: dict[str, int], faults: Faults) -> None:
+    for count in row.counts:
+        expected = gold_counts.get(count.phrase.casefold())
+        if expected is not None:
+            faults.num_judged += 1
+            if count.count != expected:
+                faults.counts[count.phrase] = expected

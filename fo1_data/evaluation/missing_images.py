@@ -1,8 +1,8 @@
-"""Gold images that no row speaks of (rejected, or never labelled), and what they cost.
+"""Gold images without a row, because they were rejected or never labelled, and their effect on the figures.
 
-The figures of the dataset are over images that have a row. Those whose meaning the field fixes are given
-again with every missing image as one that was answered with nothing: its boxes, phrases and counts are
-misses. Only what rows of the dataset were asked is missed. Precision and captions do not know of them.
+The figures of a dataset are over the images that have a row. The standard figures are also given with every
+missing image counted as an image that was answered with nothing, so that its boxes, phrases and counts are
+misses. Only questions that the rows of the dataset were asked count. Precision and captions are not affected.
 """
 
 from collections.abc import Iterable, Sequence
@@ -23,9 +23,9 @@ from schemas.labels import MOST_COUNT, Label, LabelKind
 _PROPOSALS = ("recall", "recall_75", "coco_mar_1", "coco_mar_10", "coco_mar_100")
 _DETECTIONS = ("map", "map_50", "map_75", "mar_100")
 _REFERRING = ("accuracy_50", "recall_50", "density_f1_50", "density_f1")
-# A count that is never right: nobody answered.
+# A count that is never right, for a question without an answer.
 _NO_COUNT = -1
-_ANY_FRAME = (1000, 1000)
+_ANY_SIZE_WH = (1000, 1000)
 
 
 def score_missing(
@@ -33,69 +33,70 @@ def score_missing(
 ) -> dict[str, object]:
     """How many gold images have no row, how many of these were rejected, and the figures with them.
 
-    `counted_as_misses` is there only where an image is missing.
+    `counted_as_misses` is present only if an image is missing.
     """
-    found = {entry.name for pair in pairs for entry in index.entries_of(pair.row.uris, pair.row.source_id)}
-    missing = [entry for entry in gold if entry.name not in found]
-    refused = {
+    with_row = {entry.name for pair in pairs for entry in index.entries_of(pair.row.uris, pair.row.source_id)}
+    missing = [entry for entry in gold if entry.name not in with_row]
+    rejected_names = {
         entry.name
         for reject in rejects
         if reject.stage is not RejectStage.BOX
         for entry in index.entries_of([reject.uri])
     }
-    counted = {"counted_as_misses": _counted(pairs, missing)} if missing else {}
-    rejected = sum(entry.name in refused for entry in missing)
-    return {"images": len(missing), "rejected": rejected, "gold_images": len(gold), **counted}
+    counted = {"counted_as_misses": _figures_with(missing, pairs)} if missing else {}
+    num_rejected = sum(entry.name in rejected_names for entry in missing)
+    return {"images": len(missing), "rejected": num_rejected, "gold_images": len(gold), **counted}
 
 
-def _counted(pairs: Sequence[Pair], missing: Sequence[CorpusImage]) -> dict[str, object]:
-    asked = _Asked(pairs)
-    every = [*pairs, *(_unanswered(entry, asked) for entry in missing)]
+def _figures_with(missing: Sequence[CorpusImage], pairs: Sequence[Pair]) -> dict[str, object]:
+    questions = _DatasetQuestions(pairs)
+    every = [*pairs, *(_unanswered(entry, questions) for entry in missing)]
     document: dict[str, object] = {
-        "proposals": _some({**score_proposals(every), **score_recall(every)}, _PROPOSALS)
+        "proposals": _select({**score_proposals(every), **score_recall(every)}, _PROPOSALS)
     }
-    if asked.detected:
-        document["detections"] = _some(score_detections(every), _DETECTIONS)
-    if asked.detected or asked.grounded:
-        referring = _some(score_phrases(every), _REFERRING)
-        document["groundings"] = {**_some(score_groundings(every), ("recall",)), **referring}
+    if questions.detect_phrases:
+        document["detections"] = _select(score_detections(every), _DETECTIONS)
+    if questions.detect_phrases or questions.has_ground:
+        referring = _select(score_phrases(every), _REFERRING)
+        document["groundings"] = {**_select(score_groundings(every), ("recall",)), **referring}
     if any(pair.row.counts for pair in every[len(pairs) :]):
-        document["counts"] = _some(score_counts(every), ("exact",))
+        document["counts"] = _select(score_counts(every), ("exact",))
     return document
 
 
-def _some(figures: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
+def _select(figures: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
     return {name: figures[name] for name in names if name in figures}
 
 
-class _Asked:
-    """What the rows of a dataset were asked, by which follows what would have been asked of the others."""
+class _DatasetQuestions:
+    """The questions that the rows of a dataset were asked, from which follow those of a missing image."""
 
     def __init__(self, pairs: Sequence[Pair]) -> None:
         groundings = [part for pair in pairs for part in pair.row.groundings]
-        self.detected = sorted({part.phrase for part in groundings if part.kind is LabelKind.DETECT})
-        self.grounded = any(part.kind is LabelKind.GROUND for part in groundings)
-        self._counted = {count.phrase.casefold() for pair in pairs for count in pair.row.counts}
-        # Each image is asked for what its own gold counts (`--vocabulary @corpus`), or all for the same.
-        self._own_counts = bool(self._counted) and all(
-            count.phrase.casefold() in {one.text.casefold() for one in pair.gold.counts}
+        self.detect_phrases = sorted({part.phrase for part in groundings if part.kind is LabelKind.DETECT})
+        self.has_ground = any(part.kind is LabelKind.GROUND for part in groundings)
+        self._count_phrases = {count.phrase.casefold() for pair in pairs for count in pair.row.counts}
+        # Either each image is asked for the phrases that its own gold counts (`--vocabulary @corpus`), or
+        # all images are asked for the same phrases.
+        self._counts_own_gold = bool(self._count_phrases) and all(
+            count.phrase.casefold() in {gold_count.text.casefold() for gold_count in pair.gold.counts}
             for pair in pairs
             for count in pair.row.counts
         )
 
-    def counted(self, phrase: str) -> bool:
-        """Whether an image whose gold counts `phrase` would have been asked for it."""
-        return self._own_counts or phrase.casefold() in self._counted
+    def asks_count_of(self, phrase: str) -> bool:
+        """Whether an image whose gold counts `phrase` would have been asked to count it."""
+        return self._counts_own_gold or phrase.casefold() in self._count_phrases
 
 
-def _unanswered(gold: CorpusImage, asked: _Asked) -> Pair:
-    """A missing image as a row that says nothing to what it would have been asked."""
+def _unanswered(gold: CorpusImage, questions: _DatasetQuestions) -> Pair:
+    """A missing image as a row with an empty answer to each question that it would have been asked."""
 
-    def none_of(phrase: str, kind: LabelKind) -> Grounding:
+    def empty_grounding(phrase: str, kind: LabelKind) -> Grounding:
         return Grounding(phrase=phrase, kind=kind, region_ids=[], label=Label(kind=kind, text=""))
 
-    width, height = _frame(gold)
-    grounded = [phrase.text for phrase in gold.phrases] if asked.grounded else []
+    width, height = _size_wh(gold)
+    ground_phrases = [phrase.text for phrase in gold.phrases] if questions.has_ground else []
     row = ImageRow(
         image_id="",
         uri=gold.name,
@@ -106,29 +107,29 @@ def _unanswered(gold: CorpusImage, asked: _Asked) -> Pair:
         width=width,
         height=height,
         groundings=[
-            *(none_of(phrase, LabelKind.GROUND) for phrase in grounded),
-            *(none_of(phrase, LabelKind.DETECT) for phrase in asked.detected),
+            *(empty_grounding(phrase, LabelKind.GROUND) for phrase in ground_phrases),
+            *(empty_grounding(phrase, LabelKind.DETECT) for phrase in questions.detect_phrases),
         ],
         counts=[
             Count(
-                phrase=one.text,
+                phrase=count.text,
                 count=_NO_COUNT,
                 region_ids=[],
                 label=Label(kind=LabelKind.COUNT, text=""),
             )
-            for one in gold.counts
-            if asked.counted(one.text)
+            for count in gold.counts
+            if questions.asks_count_of(count.text)
         ],
     )
     return make_pair(row, gold)
 
 
-def _frame(gold: CorpusImage) -> tuple[int, int]:
-    """Width and height as declared, else what holds every box: only the number of sound boxes matters."""
+def _size_wh(gold: CorpusImage) -> tuple[int, int]:
+    """The declared width and height, else a size that holds every box, so that each valid box counts."""
     if gold.width and gold.height:
         return gold.width, gold.height
     if gold.box_unit == "share":
-        return _ANY_FRAME
+        return _ANY_SIZE_WH
     boxes = as_boxes([region.box_xyxy for region in gold.regions or []])
     ends = boxes[np.isfinite(boxes).all(axis=1), 2:].astype(np.float64)
     width, height = np.clip(np.ceil(ends.max(axis=0, initial=1)), 1, MOST_COUNT).tolist()

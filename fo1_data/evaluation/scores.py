@@ -1,4 +1,4 @@
-"""Everything that `fo1 evaluate` reports, from rows and gold."""
+"""All figures that `fo1 evaluate` reports, from rows and gold."""
 
 from collections.abc import Iterable
 
@@ -25,9 +25,9 @@ def evaluate(
     box_frame: BoxFrame = "auto",
     rejects: Iterable[Reject] = (),
 ) -> dict[str, object]:
-    """One document of figures. Raises UsageError where no row has gold.
+    """One document of figures, over the images that have a row; `missing` covers the images that have none.
 
-    Figures are over images that have a row; what is missing, and what it costs, is told beside them.
+    Raises UsageError if no row has gold.
     """
     gold = list(gold)
     index = GoldIndex(gold, box_frame)

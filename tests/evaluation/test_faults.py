@@ -1,4 +1,4 @@
-"""The single mistakes: none where all is right; what is broken on purpose, and nothing else, is found."""
+"""The single mistakes: none in a perfect row, and exactly those that were made on purpose in another."""
 
 import pytest
 from hypothesis import given, settings
@@ -29,34 +29,34 @@ def broken() -> Faults:
     row.counts[0].count += 1
     missed = row.regions.pop()
     for part in (*row.groundings, *row.counts):
-        part.region_ids = [one for one in part.region_ids if one != missed.region_id]
+        part.region_ids = [region_id for region_id in part.region_ids if region_id != missed.region_id]
     return find_faults(make_pair(row, gold))
 
 
-def test_every_mistake_is_told_with_what_gold_says() -> None:
+def test_every_mistake_is_reported_with_gold() -> None:
     gold, faults = scene_gold(), broken()
     assert faults.regions == {0: [gold.regions[0].caption]}
     assert faults.swaps == {(gold.regions[0].label.split()[0], "beige"): 1}
     first = gold.phrases[0]
     last = len(gold.regions) - 1
-    told = " ".join("missed" if place == last else str(place) for place in sorted(first.region_indices))
-    assert faults.phrases[LabelKind.GROUND, first.text] == told
+    expected = " ".join("missed" if index == last else str(index) for index in sorted(first.region_indices))
+    assert faults.phrases[LabelKind.GROUND, first.text] == expected
     assert faults.counts == {gold.counts[0].text: gold.counts[0].count}
     assert faults.missed_xyxy == [gold.regions[-1].box_xyxy]
 
 
 @pytest.mark.parametrize("text", ["AB12cd34ef", "AB12cd34eF", "AB12cd34xx"])
-def test_a_text_is_a_fault_where_calibrating_calls_it_wrong(text: str) -> None:
+def test_a_text_is_a_fault_if_calibration_judges_it_wrong(text: str) -> None:
     gold = scene_gold()
-    regions = [one.model_copy(update={"text": "AB12cd34ef"}) for one in gold.regions or []]
+    regions = [region.model_copy(update={"text": "AB12cd34ef"}) for region in gold.regions or []]
     row = perfect_row(gold)
     label = Label(kind=LabelKind.OCR, text=text)
     for region in row.regions:
         region.text, region.labels = text, [label]
     pair = make_pair(row, gold.model_copy(update={"regions": regions}))
-    judged = [one.right for one in judge_pairs([pair], "exact") if one.part.kind is LabelKind.OCR]
-    assert len(judged) == len(regions)
-    assert sum(right is False for right in judged) == len(find_faults(pair).regions)
+    verdicts = [judged.right for judged in judge_pairs([pair], "exact") if judged.part.kind is LabelKind.OCR]
+    assert len(verdicts) == len(regions)
+    assert verdicts.count(False) == len(find_faults(pair).regions)
 
 
 def test_mistakes_add_up() -> None:
@@ -68,13 +68,13 @@ def test_mistakes_add_up() -> None:
     assert mistakes.most_swapped() == [(scene_gold().regions[0].label.split()[0], "beige", 3)]
 
 
-@pytest.mark.parametrize("known_by", ["address", "id", "file"])
-def test_gold_is_found_by_address_id_or_file_name(known_by: str) -> None:
+@pytest.mark.parametrize("key", ["address", "id", "file"])
+def test_gold_is_found_by_address_id_or_file_name(key: str) -> None:
     gold = scene_gold()
     row = perfect_row(gold)
-    if known_by != "address":
+    if key != "address":
         row.uri, row.uris = "elsewhere/1.png", ["elsewhere/1.png"]
-    row.source_id = gold.id if known_by == "id" else None
+    row.source_id = gold.id if key == "id" else None
     pair = GoldIndex([gold, scene_gold(2)]).pair(row)
     assert pair is not None
     assert pair.gold.id == gold.id

@@ -1,4 +1,4 @@
-"""The field's own figures: COCO's mAP, DensityF1, RefCOCO's accuracy, token F1, CIDEr, error rates."""
+"""Standard figures on known cases: COCO mAP, DensityF1, RefCOCO accuracy, token F1, CIDEr, error rates."""
 
 import math
 
@@ -23,15 +23,15 @@ def gold_of(row, labels, phrases=(), **fields):
         CorpusRegion(box_xyxy=region.box_xyxy, label=label, caption=region.brief_caption)
         for region, label in zip(row.regions, labels, strict=True)
     ]
-    named = [CorpusPhrase(text=text, region_indices=list(places)) for text, places in phrases]
+    named = [CorpusPhrase(text=text, region_indices=list(indices)) for text, indices in phrases]
     return CorpusImage(
         uri=row.uri, width=row.width, height=row.height, regions=regions, phrases=named, **fields
     )
 
 
-def point(row, kind, phrase, places, confidence=None):
+def point(row, kind, phrase, indices, confidence=None):
     label = make_label(kind=kind, text=phrase, confidence=confidence)
-    ids = [row.regions[place].region_id for place in places]
+    ids = [row.regions[index].region_id for index in indices]
     return Grounding(phrase=phrase, kind=kind, region_ids=ids, label=label)
 
 
@@ -40,7 +40,7 @@ def row():
     return make_row(5, num_regions=4, width=200, height=150)
 
 
-def test_right_detections_have_a_map_of_one_and_missed_ones_cost(row):
+def test_right_detections_have_a_map_of_one_and_misses_lower_it(row):
     gold = gold_of(row, ["cat", "cat", "dog", "dog"])
     right = row.model_copy(
         update={"groundings": [point(row, LabelKind.DETECT, "cat", [0, 1]),
@@ -71,7 +71,7 @@ def test_confident_detections_come_first(row):
     assert figure(0.2, 0.9)["per_class"]["cat"] == pytest.approx(0.5, abs=0.01)
 
 
-def test_crowds_are_passed_over(row):
+def test_crowds_are_ignored(row):
     crowd = [{"iscrowd": 1}, {}, {}, {}]
     gold = gold_of(row, ["cat", "cat", "dog", "dog"], meta={"region_meta": crowd})
     named = row.model_copy(update={"groundings": [point(row, LabelKind.DETECT, "cat", [1])]})
@@ -89,16 +89,16 @@ def test_phrases_by_the_rules_of_refcoco_and_humanref(row):
     gold = gold_of(row, ["x"] * 4, [("one", [0]), ("two", [0, 1]), ("none", [])])
 
     def figures(*named):
-        pointed = [point(row, LabelKind.GROUND, phrase, places) for phrase, places in named]
+        pointed = [point(row, LabelKind.GROUND, phrase, indices) for phrase, indices in named]
         return score_phrases([make_pair(row.model_copy(update={"groundings": pointed}), gold)])
 
     right = figures(("one", [0]), ("two", [1, 0]), ("none", []))
     assert right["accuracy_50"] == right["density_f1"] == right["recall"] == right["rejection"] == 1
     wrong = figures(("one", [2]), ("none", [1]))
     assert wrong["accuracy_50"] == wrong["density_f1"] == wrong["rejection"] == 0
-    # Two boxes named for one: precision 1/2, F1 2/3, and the density halves it.
+    # Two boxes named for one gold box: precision 1/2, F1 2/3, and the density halves it.
     assert figures(("one", [0, 1]))["density_f1_50"] == pytest.approx(1 / 3, abs=1e-6)
-    # One of two found: recall 1/2, F1 2/3, no penalty for too few.
+    # One of two gold boxes named: recall 1/2, F1 2/3, no penalty for too few boxes.
     assert figures(("two", [1]))["density_f1_50"] == pytest.approx(2 / 3, abs=1e-6)
 
 
@@ -118,10 +118,10 @@ def test_cider_of_known_cases():
     assert cider(["a cat"], [["a cat"]]) is None
     assert cider(["a dog", "one cat"], [["a dog"], ["one cat"]]) == pytest.approx(5.0)
     assert cider(["one cat", "a dog"], [["a dog"], ["one cat"]]) == 0
-    # Four words: every length of n-gram occurs, so that a caption equal to its reference scores 10.
+    # With four words every n-gram length occurs, so that a caption equal to its reference scores 10.
     same = ["a large red dog", "one small blue cat"]
     assert cider(same, [[text] for text in same]) == pytest.approx(10.0)
-    # One word too many costs the Gaussian penalty on length, and weight in the norm.
+    # An extra word costs the Gaussian penalty on length, and adds to the norm.
     longer = cider(["a large red dog now", same[1]], [[text] for text in same])
     assert 5 < longer < 5 + 5 * math.exp(-1 / (2 * 6**2))
 
@@ -155,18 +155,17 @@ def test_word_and_character_errors(row):
 
 
 def test_examples_and_answers_are_scored_by_gold(row):
-    asked = "What is {region}?"
+    question = "What is {region}?"
     gold = gold_of(row, ["cat", "cat", "dog", "cat"])
-    gold.answers = [CorpusAnswer(question=asked, answer="A cat.", region_index=1)]
+    gold.answers = [CorpusAnswer(question=question, answer="A cat.", region_index=1)]
     ids = [region.region_id for region in row.regions]
     label = make_label(kind=LabelKind.ASK, text="a cat")
-    answers = [Answer(question=asked, region_id=name, answer="a cat", label=label) for name in ids]
+    answers = [Answer(question=question, region_id=name, answer="a cat", label=label) for name in ids]
     pointed = [
         point(row, LabelKind.VISUAL_EXAMPLE, ids[0], [1, 3]),
         point(row, LabelKind.VISUAL_EXAMPLE, ids[2], [0]),
     ]
-    told = row.model_copy(update={"groundings": pointed, "answers": answers})
-    figures = evaluate([told], [gold])
+    figures = evaluate([row.model_copy(update={"groundings": pointed, "answers": answers})], [gold])
     assert figures["answers"] == {"exact": 1, "token_f1": 1, "num": 1}
     examples = figures["groundings"]["by_kind"]["visual_example"]
     assert (examples["recall"], examples["num_present"], examples["absent_rejected"]) == (1, 1, 0)

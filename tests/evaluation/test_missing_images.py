@@ -1,4 +1,4 @@
-"""Gold images without a row are told, and cost what the field makes them cost."""
+"""Gold images without a row are reported, and count as misses in the standard figures."""
 
 import json
 
@@ -46,12 +46,12 @@ ROWS = [labelled(seed) for seed in range(4)]
 GOLD = [gold_of(row) for row in ROWS]
 
 
-def test_a_dataset_that_is_whole_misses_nothing():
+def test_a_complete_dataset_misses_nothing():
     figures = evaluate(ROWS, GOLD)
     assert figures["missing"] == {"images": 0, "rejected": 0, "gold_images": 4}
 
 
-def test_images_without_a_row_are_told_and_counted_as_misses_beside_the_figures():
+def test_images_without_a_row_are_reported_and_counted_as_misses_beside_the_figures():
     whole, half = evaluate(ROWS, GOLD), evaluate(ROWS[:2], GOLD)
     missing = half["missing"]
     assert (missing["images"], missing["gold_images"]) == (2, 4)
@@ -67,26 +67,25 @@ def test_images_without_a_row_are_told_and_counted_as_misses_beside_the_figures(
     assert half["counts"] == evaluate(ROWS[:2], GOLD[:2])["counts"]
 
 
-def test_what_was_not_asked_is_not_missed():
+def test_questions_that_were_not_asked_are_not_missed():
     plain = [row.model_copy(update={"groundings": [], "counts": []}) for row in ROWS]
     counted = evaluate(plain[:2], GOLD)["missing"]["counted_as_misses"]
     assert set(counted) == {"proposals"}
     other = [row.model_copy(update={"phrase": "cat"}) for row in ROWS[0].counts]
-    kept = ROWS[1].model_copy(update={"counts": other})
-    assert evaluate([ROWS[0], kept], GOLD)["missing"]["counted_as_misses"]["counts"][
-        "exact"
-    ] == pytest.approx(1 / 3, abs=1e-5)
+    asked_cats = ROWS[1].model_copy(update={"counts": other})
+    counted = evaluate([ROWS[0], asked_cats], GOLD)["missing"]["counted_as_misses"]
+    assert counted["counts"]["exact"] == pytest.approx(1 / 3, abs=1e-5)
     of_others = [row.model_copy(update={"counts": other}) for row in ROWS[:2]]
     assert "counts" not in evaluate(of_others, GOLD)["missing"]["counted_as_misses"]
 
 
 @pytest.mark.parametrize("size", [{}, {"width": None, "height": None}])
-def test_what_is_no_box_of_a_missing_image_is_no_miss(size):
+def test_invalid_boxes_of_a_missing_image_are_not_missed(size):
     nan = CorpusRegion(box_xyxy=(float("nan"), 0, 5, 5), label="shape")
     empty = CorpusRegion(box_xyxy=(5, 5, 5, 5), label="shape")
     wild = [CorpusPhrase(text="a red square", region_indices=[99]), *GOLD[2].phrases]
     odd = GOLD[2].model_copy(update={"regions": [*GOLD[2].regions, nan, empty], "phrases": wild, **size})
-    plain, counted = (evaluate(ROWS[:2], [*GOLD[:2], one])["missing"] for one in (GOLD[2], odd))
+    plain, counted = (evaluate(ROWS[:2], [*GOLD[:2], entry])["missing"] for entry in (GOLD[2], odd))
     assert counted["counted_as_misses"]["proposals"] == plain["counted_as_misses"]["proposals"]
     shares = GOLD[2].model_copy(
         update={"box_unit": "share", "regions": [CorpusRegion(box_xyxy=(0.1, 0.1, 0.5, 0.5))], "width": None}
@@ -100,13 +99,13 @@ def test_another_address_of_the_same_bytes_is_not_missing():
     copy = GOLD[0].model_copy(update={"uri": "/made/copy.png", "id": None})
     assert evaluate([row], [GOLD[0], copy])["missing"]["images"] == 0
     moved = [
-        one.model_copy(update={"uri": one.uri.replace("made", "moved"), "id": None})
-        for one in (GOLD[0], copy)
+        entry.model_copy(update={"uri": entry.uri.replace("made", "moved"), "id": None})
+        for entry in (GOLD[0], copy)
     ]
     assert evaluate([row], moved)["missing"]["images"] == 0
 
 
-def test_the_command_says_how_many_and_how_many_were_rejected(tmp_path):
+def test_the_command_reports_missing_and_rejected_images(tmp_path):
     rejects = [
         make_reject(GOLD[2].uri),
         make_reject(GOLD[0].uri, stage=RejectStage.BOX),
@@ -114,14 +113,14 @@ def test_the_command_says_how_many_and_how_many_were_rejected(tmp_path):
     make_dataset(tmp_path / "d", ROWS[:2], rejects)
     gold = tmp_path / "gold.jsonl"
     lines = [
-        {"image": one.uri, "width": one.width, "height": one.height,
-         "regions": [{"box_xyxy": list(region.box_xyxy), "label": region.label} for region in one.regions]}
-        for one in GOLD
+        {"image": entry.uri, "width": entry.width, "height": entry.height,
+         "regions": [{"box_xyxy": list(region.box_xyxy), "label": region.label} for region in entry.regions]}
+        for entry in GOLD
     ]  # fmt: skip
     gold.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    ended = CliRunner().invoke(app, ["evaluate", str(tmp_path / "d"), "--gold", str(gold), "--json"])
-    assert ended.exit_code == 0, ended.stderr
-    missing = json.loads(ended.stdout)["missing"]
+    result = CliRunner().invoke(app, ["evaluate", str(tmp_path / "d"), "--gold", str(gold), "--json"])
+    assert result.exit_code == 0, result.stderr
+    missing = json.loads(result.stdout)["missing"]
     assert (missing["images"], missing["rejected"]) == (2, 1)
-    assert "2 of 4 gold images are missing in the dataset (1 of them rejected)" in ended.stderr
-    assert "counted as misses" in ended.stderr
+    assert "2 of 4 gold images are missing in the dataset (1 of them rejected)" in result.stderr
+    assert "counted as misses" in result.stderr

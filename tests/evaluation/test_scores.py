@@ -1,5 +1,6 @@
-"""Figures against gold: all right gives one, what is broken on purpose shows where it must."""
+"""Figures against gold: a perfect row scores 1 everywhere, and each mistake lowers its own figure."""
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,32 +18,30 @@ from schemas.images import Count, EncodedImage, Grounding, ImageRow
 from schemas.labels import Label, LabelKind, Source
 from schemas.regions import Region, make_region_id
 
-np = pytest.importorskip("numpy")
-
 
 def scene_gold(seed: int = 1) -> CorpusImage:
     return gold_of(make_scene(seed), f"/scenes/{seed}.png")
 
 
 def perfect_row(gold: CorpusImage, reverse: bool = False) -> ImageRow:
-    """The row that a labeller without a fault would give, its regions perhaps in another order."""
+    """The row of a labeller without mistakes, its regions in the order of gold or reversed."""
     order = list(range(len(gold.regions)))
     order = order[::-1] if reverse else order
     ids = [make_region_id("ab" * 32, region.box_xyxy) for region in gold.regions]
     regions = [
         Region(
-            region_id=ids[place],
+            region_id=ids[gold_index],
             index=index,
-            box_xyxy=gold.regions[place].box_xyxy,
+            box_xyxy=gold.regions[gold_index].box_xyxy,
             box_source=Source.CORPUS,
-            brief_caption=gold.regions[place].caption,
-            detailed_caption=gold.regions[place].detailed_caption,
-            text=gold.regions[place].text or "",
+            brief_caption=gold.regions[gold_index].caption,
+            detailed_caption=gold.regions[gold_index].detailed_caption,
+            text=gold.regions[gold_index].text or "",
             labels=[
-                Label(kind=LabelKind.BRIEF_CAPTION, text=gold.regions[place].caption, confidence=0.9),
+                Label(kind=LabelKind.BRIEF_CAPTION, text=gold.regions[gold_index].caption, confidence=0.9),
             ],
         )
-        for index, place in enumerate(order)
+        for index, gold_index in enumerate(order)
     ]
     label = Label(kind=LabelKind.GROUND, text="")
     return ImageRow(
@@ -59,7 +58,7 @@ def perfect_row(gold: CorpusImage, reverse: bool = False) -> ImageRow:
             Grounding(
                 phrase=phrase.text,
                 kind=LabelKind.GROUND,
-                region_ids=[ids[place] for place in phrase.region_indices],
+                region_ids=[ids[index] for index in phrase.region_indices],
                 label=label,
             )
             for phrase in gold.phrases
@@ -71,7 +70,7 @@ def perfect_row(gold: CorpusImage, reverse: bool = False) -> ImageRow:
 
 
 @pytest.mark.parametrize("reverse", [False, True])
-def test_a_row_without_fault_scores_one_everywhere(reverse):
+def test_a_row_without_mistakes_scores_one_everywhere(reverse):
     gold = scene_gold()
     figures = evaluate([perfect_row(gold, reverse)], [gold])
     assert figures["proposals"]["recall"] == figures["proposals"]["regions_per_gold"] == 1
@@ -83,7 +82,7 @@ def test_a_row_without_fault_scores_one_everywhere(reverse):
     assert figures["confidence"]["ece"] == pytest.approx(0.1)
 
 
-def test_each_fault_shows_in_its_own_figure():
+def test_each_mistake_lowers_its_own_figure():
     gold = scene_gold()
     row = perfect_row(gold)
     row.regions[0].brief_caption = "large mauve zebra"
@@ -120,16 +119,18 @@ def test_rows_are_found_by_id_and_by_file_name_too():
         evaluate([renamed.model_copy(update={"source_id": None})], [gold])
 
 
-def test_phrases_that_gold_does_not_list_are_judged_by_its_words():
+def test_phrases_that_gold_does_not_list_are_judged_by_their_words():
     gold = scene_gold()
     row = perfect_row(gold)
     shape = gold.regions[0].label.split()[1]
-    wanted = [r.region_id for r, g in zip(row.regions, gold.regions, strict=True) if shape in g.label]
+    named = [
+        region.region_id for region, g in zip(row.regions, gold.regions, strict=True) if shape in g.label
+    ]
     row.groundings = [
         Grounding(
             phrase=shape,
             kind=LabelKind.DETECT,
-            region_ids=wanted,
+            region_ids=named,
             label=Label(kind=LabelKind.DETECT, text=""),
         )
     ]
@@ -137,7 +138,7 @@ def test_phrases_that_gold_does_not_list_are_judged_by_its_words():
     assert evaluate([row], [stripped])["groundings"]["f1"] == 1
 
 
-def test_words_want_the_label_or_the_caption():
+def test_words_need_the_label_or_the_caption():
     gold = ("medium blue square", "blue square")
     assert says("a small blue square", gold, "words")
     assert not says("a small blue square", gold, "exact")
@@ -158,12 +159,12 @@ def test_boxes_of_a_turned_image_are_compared_in_its_own_frame():
 @given(st.lists(st.lists(st.floats(0, 1), min_size=3, max_size=3), min_size=1, max_size=6))
 def test_a_match_uses_each_region_once_and_only_real_overlaps(rows):
     overlaps = np.array(rows)
-    found = match(overlaps)
-    used = [column for column in found if column is not None]
+    matches = match(overlaps)
+    used = [column for column in matches if column is not None]
     assert len(used) == len(set(used))
-    assert all(overlaps[row, column] >= 0.5 for row, column in enumerate(found) if column is not None)
+    assert all(overlaps[row, column] >= 0.5 for row, column in enumerate(matches) if column is not None)
     for column in set(range(3)) - set(used):
-        assert all(found[row] is not None for row in range(len(rows)) if overlaps[row, column] >= 0.5)
+        assert all(matches[row] is not None for row in range(len(rows)) if overlaps[row, column] >= 0.5)
 
 
 @given(st.text("ab", max_size=6), st.text("ab", max_size=6))
