@@ -1,11 +1,11 @@
-"""The reviews of a running service, asked over HTTP: what `fo1 review` uses. Blocking.
+"""The HTTP client of the service: pushes, finds and pulls reviews, reads their corrections. Blocking.
 
-Address and key: FO1_SERVICE_URL and FO1_API_KEY. Times in seconds.
+The service's address is FO1_SERVICE_URL, its key FO1_API_KEY. Times in seconds.
 """
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -14,25 +14,30 @@ import httpx
 
 from fo1_data.errors import ConfigError, RunError, UsageError
 from fo1_data.storage.addresses import normalise
+from schemas.reviews import ReviewOptions, ReviewState
 
+URL_VARIABLE, KEY_VARIABLE = "FO1_SERVICE_URL", "FO1_API_KEY"
 TIMEOUT_S = 30.0
 PULL_TIMEOUT_S = 3600.0
-EVERY_S = 0.5
+POLL_S = 0.5
 
 
-class RemoteReviews:
-    """The service's `/v1/reviews`. Raises ConfigError, UsageError (4xx), RunError (all else)."""
+class ServiceClient:
+    """A client of the service's `/v1/reviews`. Use as a context manager.
+
+    Every method raises ConfigError (401, 403), UsageError (other 4xx) and RunError (any other failure).
+    """
 
     def __init__(self, url: str | None = None, key: str | None = None) -> None:
-        url = url or os.environ.get("FO1_SERVICE_URL") or ""
-        key = key or os.environ.get("FO1_API_KEY") or ""
+        url = url or os.environ.get(URL_VARIABLE) or ""
+        key = key or os.environ.get(KEY_VARIABLE) or ""
         if not url.startswith(("http://", "https://")):
             raise ConfigError(
-                "set FO1_SERVICE_URL to the address of the service, such as http://127.0.0.1:8080"
+                f"set {URL_VARIABLE} to the address of the service, such as http://127.0.0.1:8080"
             )
         if not key:
             raise ConfigError(
-                "set FO1_API_KEY to a key with the scope review (fo1 keys create --scope review)"
+                f"set {KEY_VARIABLE} to a key with the scope review (fo1 keys create --scope review)"
             )
         self._http = httpx.Client(
             base_url=url.rstrip("/"), headers={"Authorization": f"Bearer {key}"}, timeout=TIMEOUT_S
@@ -46,67 +51,126 @@ class RemoteReviews:
     ) -> None:
         self._http.close()
 
-    def push(self, dataset: str, **options: Any) -> dict[str, Any]:
-        """Ask for a push of a dataset's folder (or id); the review as it is then."""
-        given = {name: value for name, value in options.items() if value is not None}
-        return self._ask("POST", "/v1/reviews", json={"dataset": address_of(dataset), **given})
+    def push(self, dataset: str, title: str | None, options: ReviewOptions) -> dict[str, Any]:
+        """Request a push of a dataset (its folder or id); return the review as it is then."""
+        body = {
+            "dataset": _dataset_address(dataset),
+            **options.model_dump(mode="json", exclude_defaults=True),
+        }
+        if title is not None:
+            body["title"] = title
+        return self._request("POST", "/v1/reviews", json=body)
 
     def get(self, review_id: str) -> dict[str, Any]:
-        """A review."""
-        return self._ask("GET", f"/v1/reviews/{review_id}")
+        """Return a review."""
+        return self._request("GET", f"/v1/reviews/{review_id}")
 
     def find(self, dataset: str) -> dict[str, Any]:
-        """The newest review of a dataset, or the review of that id. Raises UsageError where there is none."""
+        """Return the newest review of a dataset, or the review of this id. Raises UsageError if none is."""
         if dataset.startswith("rev_"):
             return self.get(dataset)
-        page = self._ask("GET", "/v1/reviews", params={"dataset": address_of(dataset), "limit": 1})
-        if not page["items"]:
+        parameters = {"dataset": _dataset_address(dataset), "limit": 1}
+        reviews: list[dict[str, Any]] = self._request("GET", "/v1/reviews", params=parameters)["items"]
+        if not reviews:
             raise UsageError(f"{dataset} was not pushed to this service: fo1 review push {dataset}")
-        found: dict[str, Any] = page["items"][0]
-        return found
+        return reviews[0]
 
     def pull(self, review_id: str) -> dict[str, Any]:
-        """Bring in what people did since the last pull."""
-        return self._ask("POST", f"/v1/reviews/{review_id}/pull", timeout=PULL_TIMEOUT_S)
+        """Pull what people did since the last pull; return the review with the pull's numbers."""
+        return self._request("POST", f"/v1/reviews/{review_id}/pull", timeout=PULL_TIMEOUT_S)
 
     def wait(
-        self, review_id: str, timeout_s: float, told: Callable[[dict[str, Any]], None]
+        self, review_id: str, timeout_s: float, on_poll: Callable[[dict[str, Any]], None]
     ) -> dict[str, Any]:
-        """Wait until everything is in Label Studio. Raises RunError where that fails or takes too long."""
-        end = time.monotonic() + timeout_s
+        """Wait until all items are in Label Studio. Raises RunError if that fails or takes too long."""
+        deadline_s = time.monotonic() + timeout_s
         while True:
             review = self.get(review_id)
-            told(review)
-            if review["state"] == "open":
+            on_poll(review)
+            if review["state"] == ReviewState.OPEN:
                 return review
-            if review["state"] == "failed":
+            if review["state"] == ReviewState.FAILED:
                 raise RunError(f"the push failed: {review['error']}")
-            if time.monotonic() > end:
+            if time.monotonic() > deadline_s:
                 raise RunError(
                     f"the push is not done after {timeout_s:.0f} s ({review['error'] or review['state']}); "
-                    "the service goes on with it: fo1 review status tells"
+                    "the service continues it: see fo1 review status"
                 )
-            time.sleep(EVERY_S)
+            time.sleep(POLL_S)
 
-    def _ask(self, method: str, path: str, **what: Any) -> dict[str, Any]:
+    def _request(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
         try:
-            answer = self._http.request(method, path, **what)
+            answer = self._http.request(method, path, **arguments)
         except httpx.HTTPError as error:
             raise RunError(f"the service at {self._http.base_url} does not answer: {error}") from None
         try:
             document: dict[str, Any] = answer.json()
         except ValueError:
             raise RunError(f"{self._http.base_url} does not answer as fo1 serve does") from None
+        detail = document.get("detail", answer.status_code)
         if answer.status_code in (401, 403):
-            raise ConfigError(f"FO1_API_KEY: {document.get('detail', answer.status_code)}")
+            raise ConfigError(f"{KEY_VARIABLE}: {detail}")
         if answer.status_code >= 500:
-            raise RunError(f"the service: {document.get('detail', answer.status_code)}")
+            raise RunError(f"the service: {detail}")
         if answer.status_code >= 400:
-            raise UsageError(str(document.get("detail", answer.status_code)))
+            raise UsageError(str(detail))
         return document
 
 
-def address_of(dataset: str) -> str:
-    """A dataset as the service is told of it: local folders absolute, ids and URLs as they are."""
+def corrections_address(review_id: str) -> str:
+    """Return the address of a review's corrections at FO1_SERVICE_URL. Raises ConfigError if unset."""
+    service = os.environ.get(URL_VARIABLE)
+    if not service:
+        raise ConfigError(f"--corrections review:{review_id}: set {URL_VARIABLE} to the service's address")
+    return f"{service.rstrip('/')}/v1/reviews/{review_id}/corrections"
+
+
+def read_corrections_at(address: str) -> Iterator[Any]:
+    """Yield the JSON of the corrections at an address that ends in `/corrections`, page by page.
+
+    The key is sent only if the address is on the host of FO1_SERVICE_URL. Raises ConfigError, RunError.
+    """
+    url: httpx.URL | None = _parse_url(address)
+    with httpx.Client(headers=_key_header(_parse_url(address)), timeout=TIMEOUT_S) as client:
+        while url is not None:
+            page = _read_page(client, url)
+            yield from page.get("items", [])
+            cursor = page.get("next_cursor")
+            url = url.copy_set_param("cursor", cursor) if cursor else None
+
+
+def _key_header(url: httpx.URL) -> dict[str, str]:
+    service, key = _parse_url(os.environ.get(URL_VARIABLE, "")), os.environ.get(KEY_VARIABLE)
+    same_host = (service.scheme, service.host, service.port) == (url.scheme, url.host, url.port)
+    return {"Authorization": f"Bearer {key}"} if same_host and key else {}
+
+
+def _parse_url(address: str) -> httpx.URL:
+    try:
+        return httpx.URL(address)
+    except httpx.InvalidURL as error:
+        raise ConfigError(f"{address} is not a valid address: {error}") from None
+
+
+def _read_page(client: httpx.Client, url: httpx.URL) -> dict[str, Any]:
+    address = url.copy_with(query=None)
+    try:
+        answer = client.get(url)
+        if answer.status_code in (401, 403):
+            raise ConfigError(
+                f"{address} refuses ({answer.status_code}): set {URL_VARIABLE} to that service, and "
+                f"{KEY_VARIABLE} to a key of it with the scope read"
+            )
+        answer.raise_for_status()
+        page = answer.json()
+    except (httpx.HTTPError, ValueError) as error:
+        raise RunError(f"{address} cannot be read: {' '.join(str(error).split())[:200]}") from None
+    if not isinstance(page, dict):
+        raise RunError(f"{address} does not answer with a page of corrections")
+    return page
+
+
+def _dataset_address(dataset: str) -> str:
+    """Return a dataset as the service names it: local folders as absolute paths, ids and URLs unchanged."""
     is_id = dataset.startswith("ds_") and not Path(dataset).exists()
     return dataset if is_id else normalise(dataset)

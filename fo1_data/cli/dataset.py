@@ -70,10 +70,10 @@ def merge(
 
 
 def _newest_review(folder: str) -> str:
-    from fo1_data.service_client import RemoteReviews
+    from fo1_data.service_client import ServiceClient
 
-    with RemoteReviews() as reviews:
-        return f"review:{reviews.find(folder)['id']}"
+    with ServiceClient() as service:
+        return f"review:{service.find(folder)['id']}"
 
 
 @app.command()

@@ -44,26 +44,35 @@ def push(
 ) -> None:
     """Push what people should look at; run again, it pushes nothing twice."""
     from fo1_data.errors import ConfigError
-    from fo1_data.service_client import RemoteReviews
+    from fo1_data.service_client import ServiceClient
+    from schemas.corrections import Lane
+    from schemas.reviews import ReviewOptions
 
-    wrong = [name for name in lane or [] if name not in ("review", "audit")]
+    wrong = [name for name in lane or [] if name not in list(Lane)]
     if wrong:
         raise ConfigError(f"--lane {wrong[0]}: take review or audit")
-    with RemoteReviews() as reviews:
-        options = {"title": title, "lanes": lane or None, "limit": limit, "annotators": annotators}
-        review = reviews.push(folder, **options, blind=blind, live=live, asked_only=asked_only or None)
+    options = ReviewOptions(
+        lanes=[Lane(name) for name in lane or Lane],
+        limit=limit,
+        annotators=annotators,
+        blind=blind,
+        live=live,
+        asked_only=asked_only,
+    )
+    with ServiceClient() as service:
+        review = service.push(folder, title, options)
         if wait:
-            review = reviews.wait(review["id"], timeout_s, _Progress())
+            review = service.wait(review["id"], timeout_s, _Progress())
     emit(review, as_json, _told(review))
 
 
 @app.command()
 def pull(folder: Folder, as_json: JsonOption = False) -> None:
     """Bring in everything that people did since the last pull."""
-    from fo1_data.service_client import RemoteReviews
+    from fo1_data.service_client import ServiceClient
 
-    with RemoteReviews() as reviews:
-        review = reviews.pull(reviews.find(folder)["id"])
+    with ServiceClient() as service:
+        review = service.pull(service.find(folder)["id"])
     pulled = review["pulled"]
     news = f"{pulled['created']} new, {pulled['updated']} changed, {pulled['deleted']} deleted annotations"
     emit(review, as_json, f"{news}\n{_told(review)}")
@@ -72,10 +81,10 @@ def pull(folder: Folder, as_json: JsonOption = False) -> None:
 @app.command()
 def status(folder: Folder, as_json: JsonOption = False) -> None:
     """How far the review of a dataset is."""
-    from fo1_data.service_client import RemoteReviews
+    from fo1_data.service_client import ServiceClient
 
-    with RemoteReviews() as reviews:
-        review = reviews.find(folder)
+    with ServiceClient() as service:
+        review = service.find(folder)
     emit(review, as_json, _told(review))
 
 

@@ -62,7 +62,7 @@ async def _is_of_live_review(context: Context, credentials: HTTPBasicCredentials
         return False
     async with context.database.reading() as session:
         review = await reviews.find_review(session, credentials.username)
-    return review is not None and bool(review.options.get("live"))
+    return review is not None and bool(review.options.live)
 
 
 async def _admit(request: Request, context: Context) -> Caller:

@@ -1,13 +1,14 @@
 """`/v1/reviews`: push a dataset to Label Studio for review, pull annotations, read corrections."""
 
 import asyncio
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from schemas.corrections import Correction
+from schemas.reviews import ReviewOptions
 from services.api.dependencies import Reader, ReadSession, Reviewer
 from services.api.documented import CONFLICT, NOT_FOUND, problem_answer
 from services.context import Context, InContext
@@ -28,27 +29,19 @@ ReviewId = Annotated[str, Path(pattern=r"^rev_[0-9a-z]{1,40}$")]
 UPSTREAM: dict[int | str, Any] = {503: problem_answer("Label Studio does not answer, or fails.")}
 
 
-class ReviewRequest(BaseModel):
-    """Which dataset people should look at: its id, or its folder within the storage roots.
+class ReviewRequest(ReviewOptions):
+    """The dataset to review, and the options of the review."""
 
-    Of a routed dataset the lanes `review` and `audit` are pushed, of another one everything. `limit`: only
-    the most doubtful so many. `annotators`: how many people are asked about each image. `blind`: nobody is
-    shown reasons and scores, so that nobody can tell the audit's images; chosen at the first push. `live`:
-    the project asks the model while people annotate. `asked_only`: of a routed dataset people see all boxes,
-    but only the answers that they are asked about (within the review budget, or drawn for the audit), and
-    speak of no other.
-    """
+    dataset: str = Field(
+        min_length=1, max_length=4000, description="Id of a dataset, or its folder within the storage roots."
+    )
+    title: str | None = Field(
+        default=None, min_length=3, max_length=50, description="Title of the project in Label Studio."
+    )
 
-    model_config = ConfigDict(extra="forbid")
-
-    dataset: str = Field(min_length=1, max_length=4000)
-    title: str | None = Field(default=None, min_length=3, max_length=50)
-    lanes: list[Literal["review", "audit"]] = Field(default=["review", "audit"], min_length=1, max_length=2)
-    limit: int | None = Field(default=None, ge=1, le=10_000_000)
-    annotators: int = Field(default=1, ge=1, le=100)
-    blind: bool | None = None
-    live: bool | None = None
-    asked_only: bool = False
+    def options(self) -> ReviewOptions:
+        """Return the options without the dataset and the title."""
+        return ReviewOptions.model_validate(self.model_dump(include=set(ReviewOptions.model_fields)))
 
 
 class PullView(ReviewView):
@@ -81,10 +74,7 @@ async def push_review(
 
         async def create() -> ReviewView:
             record = await _record(session, body.dataset, folder)
-            options = body.model_dump(
-                mode="json", include={"lanes", "limit", "annotators", "blind", "live", "asked_only"}
-            )
-            review = await service.request_push(session, context.settings, record, body.title, options)
+            review = await service.request_push(session, context.settings, record, body.title, body.options())
             return await view_of(session, review)
 
         answer = await answer_once(session, caller, request, key, body, create)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from schemas.reviews import ReviewState
 from services.benchmarks.own_process import fork, in_process
 from services.benchmarks.review_place import Place, StartedServer
 from services.benchmarks.review_work import (
@@ -39,7 +40,7 @@ def measure_kills(
     review = asyncio.run(ask(place, dataset))
 
     def is_pushed() -> bool:
-        return asyncio.run(review_of(place, review)).state == "open"
+        return asyncio.run(review_of(place, review)).state == ReviewState.OPEN
 
     in_push = sum(_killed(chance, place, is_pushed) for _ in range((kills + 1) // 2))
     outages = _outage(place, server)

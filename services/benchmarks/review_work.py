@@ -11,12 +11,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from fo1_data.dataset.manifest import read_manifest
 from fo1_data.storage.store import open_store
+from schemas.reviews import ItemState, ReviewOptions, ReviewState
 from services.app import create_app
 from services.benchmarks.made_up_reviews import make_dataset
 from services.benchmarks.review_place import Place
 from services.database.engine import open_database
 from services.database.migrate import migrate
-from services.database.review_states import ItemState, ReviewState
 from services.database.review_tables import Review, ReviewedAnnotation
 from services.datasets import registry
 from services.label_studio.client import LabelStudio
@@ -55,7 +55,7 @@ async def ask(place: Place, dataset: Path) -> str:
     await migrate(database)
     async with database.writing() as session:
         record = await registry.register(session, str(dataset), read_manifest(open_store(str(dataset))))
-        review = await service.request_push(session, settings, record, None, {})
+        review = await service.request_push(session, settings, record, None, ReviewOptions())
     await database.dispose()
     return review.id
 

@@ -10,11 +10,25 @@ Ids of Label Studio (projects, tasks, annotations, webhooks) are its own integer
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, String, Text
+from sqlalchemy import JSON, ForeignKey, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.types import TypeDecorator
 
+from schemas.reviews import ItemState, ReviewOptions, ReviewState
 from services.database.models import Base, now
-from services.database.review_states import ItemState, ReviewState
+
+
+class StoredOptions(TypeDecorator[ReviewOptions]):
+    """The options of a review, stored as JSON."""
+
+    impl = JSON
+    cache_ok = True
+
+    def process_bind_param(self, value: ReviewOptions | None, dialect: Any) -> dict[str, Any] | None:
+        return None if value is None else value.stored()
+
+    def process_result_value(self, value: dict[str, Any] | None, dialect: Any) -> ReviewOptions | None:
+        return None if value is None else ReviewOptions.model_validate(value)
 
 
 class Review(Base):
@@ -38,7 +52,7 @@ class Review(Base):
     webhook_id: Mapped[int | None]
     image_grant_id: Mapped[str | None]
     model_version: Mapped[str]
-    options: Mapped[dict[str, Any]]
+    options: Mapped[ReviewOptions] = mapped_column(StoredOptions)
     state: Mapped[str] = mapped_column(default=ReviewState.PREPARING)
     error: Mapped[str | None] = mapped_column(Text)
     doubtful: Mapped[bool] = mapped_column(default=False)

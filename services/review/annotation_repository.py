@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.database.review_states import AnnotationState
+from schemas.reviews import AnnotationState
 from services.database.review_tables import ReviewedAnnotation, ReviewItem
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.database.review_states import AnnotationState
+from schemas.reviews import AnnotationState
 from services.database.review_tables import ReviewCorrection, ReviewedAnnotation
 
 

@@ -1,7 +1,7 @@
 """Remove LsTasks that stand for the same item twice, which an insert with a lost answer can leave behind."""
 
+from schemas.reviews import ItemState
 from services.database.engine import Database
-from services.database.review_states import ItemState
 from services.label_studio.client import LabelStudio
 from services.label_studio.convert import KEY
 from services.review import item_repository

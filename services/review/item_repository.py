@@ -8,7 +8,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from schemas.corrections import Lane
-from services.database.review_states import ItemState
+from schemas.reviews import ItemState
 from services.database.review_tables import ReviewedAnnotation, ReviewItem
 
 # Databases limit the number of parameters of a statement.

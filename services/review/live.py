@@ -35,7 +35,7 @@ class LiveBackend:
 
         Raises LabelStudioLost if Label Studio does not answer.
         """
-        live = review.options.get("live")
+        live = review.options.live
         if live is None:
             return None
         try:

@@ -7,8 +7,8 @@ from typing import Any
 from sqlalchemy import or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from schemas.reviews import ReviewState
 from services.database.models import now
-from services.database.review_states import ReviewState
 from services.database.review_tables import Review
 
 

@@ -9,10 +9,10 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from schemas.reviews import ReviewOptions, ReviewState
 from services.database.engine import Database
 from services.database.locks import lock_name
 from services.database.models import DatasetRecord, now
-from services.database.review_states import ReviewState
 from services.database.review_tables import Review
 from services.datasets import registry
 from services.datasets import repository as dataset_repository
@@ -64,7 +64,7 @@ async def request_push(
     settings: Settings,
     record: DatasetRecord,
     title: str | None,
-    options: dict[str, Any],
+    options: ReviewOptions,
 ) -> Review:
     """Create the review of a dataset, or return the existing one, extended if the options differ.
 
@@ -81,9 +81,7 @@ async def request_push(
     if review.state == ReviewState.FAILED and review.project_id is None:
         await item_repository.requeue_lost_items(session, review.id)
     # An open review has an error if its live labelling could not be connected.
-    unconnected = (
-        review.state == ReviewState.OPEN and review.error is not None and options.get("live") is not None
-    )
+    unconnected = review.state == ReviewState.OPEN and review.error is not None and options.live is not None
     restart = review.state == ReviewState.FAILED or review.options != options or unconnected
     if restart:
         review.options, review.state, review.error = options, ReviewState.PREPARING, None
@@ -102,21 +100,20 @@ async def _has_other_grants(session: AsyncSession, review: Review) -> bool:
     )
 
 
-def _merged_options(review: Review, options: dict[str, Any]) -> dict[str, Any]:
+def _merged_options(review: Review, options: ReviewOptions) -> ReviewOptions:
     """Return the options with `blind` and `live` of the review if they leave these open.
 
     Raises a Problem of 409 if `blind` would change.
     """
-    blind = bool(review.options.get("blind"))
-    if options.get("blind") not in (None, blind):
+    blind = bool(review.options.blind)
+    if options.blind not in (None, blind):
         raise Problem(
             409, f"this review is {'' if blind else 'not '}blind, which cannot change after the first push"
         )
-    live = review.options.get("live") if options.get("live") is None else options["live"]
-    if not live and "live" not in review.options:
+    live = review.options.live if options.live is None else options.live
+    if not live and review.options.live is None:
         live = None  # it was never live: there is nothing to disconnect
-    rest = {name: value for name, value in options.items() if name not in ("blind", "live")}
-    return {**rest, **({"blind": True} if blind else {}), **({} if live is None else {"live": live})}
+    return options.model_copy(update={"blind": blind or None, "live": live})
 
 
 async def _is_granted(session: AsyncSession, review: Review) -> bool:
@@ -140,7 +137,7 @@ async def _create(
     key: str,
     record: DatasetRecord,
     title: str | None,
-    options: dict[str, Any],
+    options: ReviewOptions,
 ) -> Review:
     grant = await registry.grant_images(session, record.id, GRANT_PURPOSE)
     review = Review(
@@ -152,7 +149,7 @@ async def _create(
         label_studio_url=label_studio_url,
         image_grant_id=grant.id,
         model_version=model_version(record),
-        options={name: value for name, value in options.items() if name not in ("blind", "live") or value},
+        options=options.model_copy(update={"blind": options.blind or None, "live": options.live or None}),
         state=ReviewState.PREPARING,
         doubtful=False,
         created_at=now(),

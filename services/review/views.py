@@ -5,7 +5,7 @@ from datetime import datetime
 from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.database.review_states import AnnotationState, ReviewState
+from schemas.reviews import AnnotationState, ReviewState
 from services.database.review_tables import Review
 from services.review import annotation_repository, correction_repository, item_repository
 

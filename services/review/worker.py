@@ -13,10 +13,10 @@ from typing import Any
 from sqlalchemy.exc import InterfaceError, OperationalError
 
 from fo1_data.errors import Fo1Error
+from schemas.reviews import ReviewState
 from services.background import Loop
 from services.database.engine import Database
 from services.database.models import now
-from services.database.review_states import ReviewState
 from services.database.review_tables import Review
 from services.label_studio.client import LabelStudio
 from services.label_studio.connection import LabelStudioError, LabelStudioGone

@@ -15,8 +15,8 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from schemas.corrections import Lane, correction_line
+from schemas.reviews import AnnotationState
 from services.database.models import now
-from services.database.review_states import AnnotationState
 from services.database.review_tables import Review, ReviewedAnnotation, ReviewItem
 from services.label_studio.convert import parse_result
 from services.label_studio.shown import unpack

@@ -14,9 +14,9 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from schemas.reviews import AnnotationState
 from services.database.engine import Database
 from services.database.models import now
-from services.database.review_states import AnnotationState
 from services.database.review_tables import Review, ReviewedAnnotation, ReviewItem
 from services.label_studio.client import LabelStudio
 from services.label_studio.convert import KEY

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.database.review_states import AnnotationState, ItemState, ReviewState
+from schemas.reviews import AnnotationState, ItemState, ReviewState
 from services.database.review_tables import Review, ReviewedAnnotation, ReviewItem
 from services.label_studio.convert import parse_result
 from services.label_studio.shown import ShownImage, unpack

@@ -14,11 +14,10 @@ from fo1_data.dataset.reader import Dataset, column_values, open_dataset
 from schemas.corrections import Lane
 from schemas.images import ImageRow
 from schemas.labels import Decision
-from services.database.review_states import ItemState
+from schemas.reviews import ItemState, ReviewOptions
 from services.label_studio.shown import doubt_of, only_asked, shown_image
 
 BATCH_ITEMS = 100
-ALL_LANES = tuple(Lane)
 
 
 def item_key(review_key: str, image_id: str, round_: int = 1) -> str:
@@ -33,22 +32,21 @@ def is_routed(dataset: Dataset) -> bool:
 
 
 def plan_items(
-    address: str, review_id: str, review_key: str, options: dict[str, Any]
+    address: str, review_id: str, review_key: str, options: ReviewOptions
 ) -> Iterator[list[dict[str, Any]]]:
     """Yield the items of a dataset in batches, each as columns of `ReviewItem`. Blocking: use a thread."""
     dataset = open_dataset(address)
     routed = is_routed(dataset)
-    lanes = options.get("lanes") or ALL_LANES
     batch: list[dict[str, Any]] = []
     for row in dataset.rows():
         lane = _lane(row, routed)
-        if lane is None or lane not in lanes:
+        if lane is None or lane not in options.lanes:
             continue
-        if routed and options.get("asked_only"):
+        if routed and options.asked_only:
             row = only_asked(row)
             if not row.answered_labels():
                 continue
-        blind = lane is Lane.AUDIT or bool(options.get("blind"))
+        blind = lane is Lane.AUDIT or bool(options.blind)
         batch.append(_item(row, review_id, review_key, lane, blind))
         if len(batch) == BATCH_ITEMS:
             yield batch

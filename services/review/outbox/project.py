@@ -6,9 +6,9 @@ it already holds are recorded as sent.
 
 from typing import Any
 
+from schemas.reviews import ItemState
 from services.database.engine import Database
 from services.database.models import now
-from services.database.review_states import ItemState
 from services.database.review_tables import Review
 from services.label_studio.client import LabelStudio
 from services.label_studio.convert import KEY
@@ -28,12 +28,12 @@ async def set_up_project(
     """
     marker = f"fo1-review:{review.key}"
     fields: dict[str, Any] = {
-        "label_config": LIVE_CONFIG if review.options.get("live") else CONFIG,
+        "label_config": LIVE_CONFIG if review.options.live else CONFIG,
         "expert_instruction": INSTRUCTION,
         "show_instruction": False,
         "show_collab_predictions": True,
         "sampling": "Sequential sampling",
-        "maximum_annotations": int(review.options.get("annotators") or 1),
+        "maximum_annotations": review.options.annotators,
     }
     project_id = await client.find_project(marker)
     if project_id is None:

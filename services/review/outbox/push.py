@@ -12,9 +12,9 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+from schemas.reviews import ItemState, ReviewState
 from services.database.engine import Database
 from services.database.models import now
-from services.database.review_states import ItemState, ReviewState
 from services.database.review_tables import Review
 from services.label_studio.client import LabelStudio
 from services.label_studio.connection import LabelStudioGone, LabelStudioRefused
@@ -110,7 +110,7 @@ class Push:
             await add_missing_fields(self._client, review.project_id)
         async with self._database.writing() as session:
             fresh = await repository.lock_review(session, review.id)
-            await item_repository.order_items(session, review.id, review.options.get("limit"))
+            await item_repository.order_items(session, review.id, review.options.limit)
             # If the options have changed in the meantime, the next step prepares once more.
             if fresh is not None and fresh.options == review.options:
                 await repository.set_review(session, review.id, state=ReviewState.PUSHING, error=None)

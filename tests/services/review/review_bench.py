@@ -16,6 +16,7 @@ from fo1_data.storage.store import open_store
 from schemas.corrections import Correction
 from schemas.images import ImageRow
 from schemas.labels import Decision
+from schemas.reviews import ReviewOptions
 from services.database.engine import Database, open_database
 from services.database.migrate import migrate
 from services.database.review_tables import Review
@@ -162,7 +163,7 @@ async def _ask(settings: Settings, database: Database, dataset: Path, options: d
     manifest = await asyncio.to_thread(lambda: read_manifest(open_store(str(dataset))))
     async with database.writing() as session:
         record = await registry.register(session, str(dataset), manifest)
-        return (await service.request_push(session, settings, record, None, options)).id
+        return (await service.request_push(session, settings, record, None, ReviewOptions(**options))).id
 
 
 def make_review_dataset(folder: Path, count: int = 10, num_regions: int = 2) -> tuple[Path, list[ImageRow]]:

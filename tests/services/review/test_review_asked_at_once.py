@@ -11,6 +11,7 @@ from fake_label_studio import FakeLabelStudio
 from review_bench import Bench, make_review_dataset, open_bench
 from sqlalchemy import text
 
+from schemas.reviews import ReviewOptions
 from services.database.review_tables import Review
 from services.datasets import repository as datasets
 from services.review import repository, service
@@ -53,7 +54,7 @@ async def test_other_options_asked_for_as_the_items_are_ready(
         await asked
 
         review = await bench.review()
-        assert (review.state, review.options) == ("preparing", {"limit": 4})
+        assert (review.state, review.options) == ("preparing", ReviewOptions(limit=4))
         await bench.push.run(bench.review_id)
         assert len(fake.tasks) == 4
 
@@ -90,9 +91,9 @@ async def test_two_first_pushes_of_a_dataset_are_one_review(
 
         async def ask() -> Review:
             async with bench.database.writing() as session:
-                return await service.request_push(session, bench.settings, record, None, {})
+                return await service.request_push(session, bench.settings, record, None, ReviewOptions())
 
         async with bench.database.writing() as session:
-            first = await service.request_push(session, bench.settings, record, None, {})
+            first = await service.request_push(session, bench.settings, record, None, ReviewOptions())
             asked = await begun(bench, ask())
         assert (await asked).id == first.id

@@ -213,7 +213,7 @@ async def test_what_comes_while_a_push_is_closed_is_pushed(
         await bench.push.run(bench.review_id)
 
         review = await bench.review()
-        assert (review.state, review.options["annotators"]) == ("open", 3)
+        assert (review.state, review.options.annotators) == ("open", 3)
         assert await bench.counts() == {"sent": 11}
         assert "disagreed" in fake.task_of(row.image_id)["data"]["why"]
         grant = f"grant={review.image_grant_id}"

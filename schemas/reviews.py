@@ -1,0 +1,83 @@
+"""Reviews as the service's API and `fo1 review` see them: their options and their states."""
+
+from enum import StrEnum
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from schemas.corrections import Lane
+
+
+class ReviewState(StrEnum):
+    """State of a review.
+
+    `PREPARING`: its items are being written. `PUSHING`: they are being inserted into Label Studio. `OPEN`:
+    all are there. `FAILED`: nothing happens until the review is pushed again.
+    """
+
+    PREPARING = "preparing"
+    PUSHING = "pushing"
+    OPEN = "open"
+    FAILED = "failed"
+
+
+class ItemState(StrEnum):
+    """State of an item in the outbox.
+
+    `SENDING`: a request may be under way. `REFUSED`: by Label Studio; the item's error says why. `GONE`: its
+    LsTask was deleted in Label Studio.
+    """
+
+    WAITING = "waiting"
+    SENDING = "sending"
+    SENT = "sent"
+    REFUSED = "refused"
+    GONE = "gone"
+
+
+class AnnotationState(StrEnum):
+    """Latest state of one person's annotation.
+
+    `CANCELLED`: skipped. `UNREADABLE`: it cannot be parsed; its error says why.
+    """
+
+    SUBMITTED = "submitted"
+    CANCELLED = "cancelled"
+    DELETED = "deleted"
+    UNREADABLE = "unreadable"
+
+
+class ReviewOptions(BaseModel):
+    """Which images of a dataset people review, and what they see."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    lanes: list[Lane] = Field(
+        default=[Lane.REVIEW, Lane.AUDIT],
+        min_length=1,
+        max_length=2,
+        description="Lanes of a routed dataset to push. An unrouted dataset is pushed whole, as `review`.",
+    )
+    limit: int | None = Field(
+        default=None, ge=1, le=10_000_000, description="Push only this many of the most doubtful images."
+    )
+    annotators: int = Field(default=1, ge=1, le=100, description="How many people review each image.")
+    blind: bool | None = Field(
+        default=None,
+        description="Show nobody reasons and scores, so that nobody can tell which images the audit drew. "
+        "Cannot change after the first push. Null: as the review is, else false.",
+    )
+    live: bool | None = Field(
+        default=None,
+        description="The project asks the model while people annotate. Null: as the review is, else false.",
+    )
+    asked_only: bool = Field(
+        default=False,
+        description="Of a routed dataset, show all boxes, but only the answers that routing sent to people "
+        "(within the review budget, or drawn for the audit). Annotations cover no others.",
+    )
+
+    def stored(self) -> dict[str, Any]:
+        """Return the options as JSON for the database: without `blind` and `live` if they are null."""
+        unset = {name for name in ("blind", "live") if getattr(self, name) is None}
+        return self.model_dump(mode="json", exclude=unset)
