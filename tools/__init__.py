@@ -1,1 +1,1 @@
-"""What makes things that are bundled; outside the wheel."""
+"""Programs that make the project's own assets; not part of the wheel."""

@@ -37,16 +37,15 @@ def write_settings(folder: Path, stage: Stage, config: TrainConfig, resumes: boo
     partial.replace(path)
 
 
-def write_state(folder: Path, state: dict[str, Any]) -> None:
+def write_state(path: Path, state: dict[str, Any]) -> None:
     """Write the state to resume from; the file appears whole or not at all."""
-    partial = folder / f"{STATE}.partial"
+    partial = path.with_suffix(".partial")
     torch.save(state, partial)
-    partial.replace(folder / STATE)
+    partial.replace(path)
 
 
-def load_state(folder: Path) -> dict[str, Any] | None:
+def load_state(path: Path) -> dict[str, Any] | None:
     """The state to resume from; None if there is none. Raises CheckpointError if it is damaged."""
-    path = folder / STATE
     if not path.is_file():
         return None
     try:

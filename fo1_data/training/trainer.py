@@ -150,14 +150,14 @@ class Trainer:
             "step": self.step_number,
             "torch_rng": torch.get_rng_state(),
         }
-        write_state(folder, state)
+        write_state(folder / STATE, state)
 
     def resume(self, folder: Path) -> bool:
         """Load the state in `folder`; returns False if there is none.
 
         Raises ConfigError if it belongs to another run, CheckpointError if it is damaged.
         """
-        state = load_state(folder)
+        state = load_state(folder / STATE)
         if state is None:
             return False
         if set(state["weights"]) != set(self.trained):

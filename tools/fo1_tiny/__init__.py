@@ -1,1 +1,1 @@
-"""How fo1-tiny came to be: the phases that train the bundled model from nothing, on generated scenes."""
+"""How fo1-tiny is made: the phases that train the bundled model from random weights, on generated scenes."""

@@ -11,8 +11,8 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("out", type=Path)
-    given = parser.parse_args()
-    model = load_checkpoint(str(given.checkpoint)).model
-    save_checkpoint(model, given.checkpoint, given.out, dtype=torch.bfloat16)
-    for path in given.out.iterdir():
+    arguments = parser.parse_args()
+    model = load_checkpoint(str(arguments.checkpoint)).model
+    save_checkpoint(model, arguments.checkpoint, arguments.out, dtype=torch.bfloat16)
+    for path in arguments.out.iterdir():
         path.chmod(0o644)

@@ -1,7 +1,7 @@
-"""What the language model is asked while it learns to point: how many boxes, which tokens, which wording.
+"""The questions of a training scene: number of boxes, index tokens, question kinds, wording.
 
-Short wordings teach the same at half the length; the full ones come later. Index tokens are a sorted random
-subset of all hundred in half of the samples, so that each of them is learned.
+Short wordings train the same at half the length; the full ones follow later. In a share of the samples the
+index tokens are a sorted random subset of all hundred, so that each of them is learned.
 """
 
 from dataclasses import dataclass, replace
@@ -31,15 +31,15 @@ _SHORT = {
 
 
 @dataclass(frozen=True)
-class Mix:
-    """How many questions of each kind an image gets, and the share of short wordings."""
+class QuestionMix:
+    """How many questions of each kind an image gets; shares of captions, absent phrases, short wordings."""
 
     brief: int = 3
     detailed: int = 1
     ground: int = 4
     related: int = 1
     count: int = 2
-    choice: int = 1
+    presence: int = 1
     ocr: int = 0
     caption_share: float = 0.2
     absent_share: float = 0.35
@@ -47,7 +47,10 @@ class Mix:
 
 
 def draw_num_boxes(step: int, scale: int, rng: np.random.Generator) -> int:
-    """2 to 5 boxes at first, then up to 10, 24, and now and then 100. `scale`: steps of one stage."""
+    """2 to 5 boxes at first, then 3 to 10, then 4 to 22, and in a tenth of the scenes 30 to 100.
+
+    `scale`: steps per stage.
+    """
     stage = step / scale
     if stage < 1:
         return int(rng.integers(2, 6))
@@ -66,44 +69,48 @@ def draw_indices(num_boxes: int, random_share: float, rng: np.random.Generator) 
 
 
 def draw_curriculum_questions(
-    known: ImageLabels,
+    labels: ImageLabels,
     objects: list[SceneObject],
     positions: list[int],
     indices: list[int],
-    mix: Mix,
+    mix: QuestionMix,
     rng: np.random.Generator,
 ) -> list[TrainingQuestion]:
-    """Questions about a scene whose `objects` stand at `positions` of the prompt, in random order."""
+    """Questions, in random order, about a scene whose `objects` are at `positions` in the prompt."""
     questions: list[TrainingQuestion] = []
-    of_regions = region_questions(known, indices)
-    for kind, most in (
+    region_pool = region_questions(labels, indices)
+    for kind, max_questions in (
         (LabelKind.BRIEF_CAPTION, mix.brief),
         (LabelKind.DETAILED_CAPTION, mix.detailed),
         (LabelKind.OCR, mix.ocr),
     ):
-        pool = [question for question in of_regions if question.kind == kind]
-        questions += [pool[i] for i in rng.permutation(len(pool))[:most]]
-    questions += [phrase_question(_phrase(objects, positions, mix, rng), indices) for _ in range(mix.ground)]
-    questions += [count_question(_phrase(objects, positions, mix, rng), indices) for _ in range(mix.count)]
+        pool = [question for question in region_pool if question.kind == kind]
+        questions += [pool[i] for i in rng.permutation(len(pool))[:max_questions]]
     questions += [
-        presence_question(_phrase(objects, positions, mix, rng, 0.5), rng) for _ in range(mix.choice)
+        phrase_question(_corpus_phrase(objects, positions, mix, rng), indices) for _ in range(mix.ground)
+    ]
+    questions += [
+        count_question(_corpus_phrase(objects, positions, mix, rng), indices) for _ in range(mix.count)
+    ]
+    questions += [
+        presence_question(_corpus_phrase(objects, positions, mix, rng, 0.5), rng) for _ in range(mix.presence)
     ]
     for _ in range(mix.related):
         related = draw_related(objects, rng)
         if related is not None:
-            hits = [positions[index] for index in related.indices]
-            question = phrase_question(CorpusPhrase(text=str(related), region_indices=hits), indices)
+            named = [positions[index] for index in related.indices]
+            question = phrase_question(CorpusPhrase(text=str(related), region_indices=named), indices)
             questions.append(replace(question, anchor=positions[related.anchor_index]))
     if rng.random() < mix.caption_share:
-        caption = caption_question(known, indices)
+        caption = caption_question(labels, indices)
         questions += [caption] if caption else []
-    return [_shortened(questions[i], indices, mix, rng) for i in rng.permutation(len(questions))]
+    return [_shorten(questions[i], indices, mix, rng) for i in rng.permutation(len(questions))]
 
 
-def _phrase(
+def _corpus_phrase(
     objects: list[SceneObject],
     positions: list[int],
-    mix: Mix,
+    mix: QuestionMix,
     rng: np.random.Generator,
     absent_share: float | None = None,
 ) -> CorpusPhrase:
@@ -115,8 +122,8 @@ def _phrase(
     return CorpusPhrase(text=str(phrase), region_indices=[positions[i] for i in phrase.matches(objects)])
 
 
-def _shortened(
-    question: TrainingQuestion, indices: list[int], mix: Mix, rng: np.random.Generator
+def _shorten(
+    question: TrainingQuestion, indices: list[int], mix: QuestionMix, rng: np.random.Generator
 ) -> TrainingQuestion:
     if question.kind == LabelKind.ASK or rng.random() >= mix.short_share:
         return question

@@ -1,13 +1,12 @@
-"""Phase 0: the proposal detector, trained on generated scenes at their own size and enlarged.
+"""The phase `detector`: the proposal detector, trained on generated scenes in their own size and enlarged.
 
-Targets as in CenterNet (Zhou et al., 2019): a Gaussian around each centre for the focal loss; the four
-distances by generalised IoU at the cells around a centre. Boxes in pixels of the batch's images.
+Targets as in CenterNet (Zhou et al., 2019): a Gaussian around each centre for the focal loss; generalised IoU
+of the four side distances, at the cells around a centre. Boxes in pixels of the batch's images; cells in
+rows and columns of the heat map, of `STRIDE_PX` pixels each.
+
+Shapes: B images, N positive cells of the batch, H x W heat map.
 """
 
-import argparse
-import json
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,36 +15,32 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional
-from torch.utils.data import DataLoader, IterableDataset
 from torchvision.ops import generalized_box_iou_loss
 
 from fo1_data.proposals.tiny_detector import STRIDE_PX, CenterNetwork
 from fo1_data.synthetic.scenes import Scene, make_scene
+from fo1_data.training.settings import TrainConfig
+from tools.fo1_tiny.phase import Batches, Learner
 
-CANVASES = [(160, 160), (192, 128), (128, 192), (256, 96), (96, 256), (240, 240)]
-DENSE_OBJECTS, SPARSE_OBJECTS = (30, 60), (4, 18)
-
-
-class DetectorBatches(IterableDataset):
-    """Batches of one size: images -1..1, centres' heat, (image, row, column) and box of positives."""
-
-    def __init__(self, first_batch: int, batch_size: int, seed: int) -> None:
-        self.first_batch, self.batch_size, self.seed = first_batch, batch_size, seed
-
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
-        batch = self.first_batch
-        while True:
-            rng = np.random.default_rng([self.seed, batch])
-            canvas = CANVASES[int(rng.integers(len(CANVASES)))]
-            first = self.seed + batch * self.batch_size
-            many = DENSE_OBJECTS if rng.random() < 0.15 else SPARSE_OBJECTS
-            scenes = [make_scene(first + i, many, canvas) for i in range(self.batch_size)]
-            yield collate(scenes, float(rng.uniform(1.1, 2.0)) if rng.random() < 0.15 else 1.0)
-            batch += 1
+Config = TrainConfig
+CANVASES_WH = [(160, 160), (192, 128), (128, 192), (256, 96), (96, 256), (240, 240)]
+NUM_OBJECTS, NUM_DENSE_OBJECTS = (4, 18), (30, 60)
+Targets = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
-def collate(scenes: list[Scene], zoom: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """One batch of targets; see DetectorBatches."""
+class DetectorBatches(Batches[Targets]):
+    """Scenes of one size: images (B, 3, ...) in -1..1, heat maps (B, H, W), and of the positive cells
+    (image, row, column) (N, 3) and box (N, 4)."""
+
+    def make(self, number: int, rng: np.random.Generator) -> Targets:
+        canvas_wh = CANVASES_WH[int(rng.integers(len(CANVASES_WH)))]
+        num_objects = NUM_DENSE_OBJECTS if rng.random() < 0.15 else NUM_OBJECTS
+        scenes = [make_scene(seed, num_objects, canvas_wh) for seed in self.scene_seeds(number)]
+        return collate(scenes, float(rng.uniform(1.1, 2.0)) if rng.random() < 0.15 else 1.0)
+
+
+def collate(scenes: list[Scene], zoom: float) -> Targets:
+    """The batch of scenes enlarged by `zoom`; see DetectorBatches."""
     width, height = (round(side * zoom / 16) * 16 for side in scenes[0].image.size)
     images, heats, cells, boxes = [], [], [], []
     for number, scene in enumerate(scenes):
@@ -55,7 +50,7 @@ def collate(scenes: list[Scene], zoom: float) -> tuple[Tensor, Tensor, Tensor, T
             image = image.resize((width, height), Image.Resampling.BILINEAR)
         images.append(np.asarray(image))
         scaled = np.array([thing.box_xyxy for thing in scene.objects], np.float32) * scale
-        heat, positives = targets(scaled, (width // STRIDE_PX, height // STRIDE_PX))
+        heat, positives = make_targets(scaled, (width // STRIDE_PX, height // STRIDE_PX))
         heats.append(heat)
         cells += [(number, row, column) for row, column, _ in positives]
         boxes += [scaled[index] for _, _, index in positives]
@@ -63,8 +58,10 @@ def collate(scenes: list[Scene], zoom: float) -> tuple[Tensor, Tensor, Tensor, T
     return pixels, torch.from_numpy(np.stack(heats)), torch.tensor(cells), torch.from_numpy(np.stack(boxes))
 
 
-def targets(boxes_xyxy: np.ndarray, map_wh: tuple[int, int]) -> tuple[np.ndarray, list[tuple[int, int, int]]]:
-    """The heat map (rows, columns) and (row, column, box index) of every cell that must predict a box."""
+def make_targets(
+    boxes_xyxy: np.ndarray, map_wh: tuple[int, int]
+) -> tuple[np.ndarray, list[tuple[int, int, int]]]:
+    """The heat map (H, W), and (row, column, box index) of every cell that must predict a box."""
     y, x = np.mgrid[: map_wh[1], : map_wh[0]].astype(np.float32) + 0.5
     heat = np.zeros((map_wh[1], map_wh[0]), np.float32)
     owner: dict[tuple[int, int], tuple[float, int]] = {}
@@ -88,68 +85,35 @@ def targets(boxes_xyxy: np.ndarray, map_wh: tuple[int, int]) -> tuple[np.ndarray
     return heat, [(row, column, index) for (row, column), (_, index) in owner.items()]
 
 
-def loss_of(output_B5HW: Tensor, heat: Tensor, cells: Tensor, boxes: Tensor) -> Tensor:
-    """Penalty-reduced focal loss on the centres plus generalised IoU on the boxes."""
+def detection_loss(output_B5HW: Tensor, heat_BHW: Tensor, cells_N3: Tensor, boxes_N4: Tensor) -> Tensor:
+    """Penalty-reduced focal loss of the centres plus twice the generalised IoU loss of the boxes."""
     logits = output_B5HW[:, 0]
-    certain = (heat > 0.999).float()
+    is_centre = (heat_BHW > 0.999).float()
     score = logits.sigmoid()
-    found = certain * (1 - score) ** 2 * functional.logsigmoid(logits)
-    empty = (1 - certain) * (1 - heat) ** 4 * score**2 * functional.logsigmoid(-logits)
-    focal = -(found + empty).sum() / certain.sum().clamp(min=1)
-    image, row, column = cells.T
+    positive = is_centre * (1 - score) ** 2 * functional.logsigmoid(logits)
+    negative = (1 - is_centre) * (1 - heat_BHW) ** 4 * score**2 * functional.logsigmoid(-logits)
+    focal = -(positive + negative).sum() / is_centre.sum().clamp(min=1)
+    image, row, column = cells_N3.T
     distances = output_B5HW[image, 1:, row, column].clamp(-4, 5).exp()
     x, y = (column + 0.5)[:, None], (row + 0.5)[:, None]
     predicted = torch.cat(
         [x - distances[:, :1], y - distances[:, 1:2], x + distances[:, 2:3], y + distances[:, 3:]], 1
     )
-    return focal + 2.0 * generalized_box_iou_loss(predicted, boxes / STRIDE_PX, reduction="mean")
+    return focal + 2.0 * generalized_box_iou_loss(predicted, boxes_N4 / STRIDE_PX, reduction="mean")
 
 
-def train(folder: Path, steps: int, batch_size: int, peak: float, seed: int) -> None:
-    """Train from the start or from `detector.pt` in `folder`; writes `detector.safetensors` at the end."""
-    torch.manual_seed(seed)
+def train(folder: Path, name: str, config: Config) -> None:
+    """Train or resume; at every save and at the end, `{name}.safetensors` has the weights."""
     network = CenterNetwork()
-    optimiser = torch.optim.AdamW(network.parameters(), lr=peak, weight_decay=0.01)
-    start, checkpoint = 0, folder / "detector.pt"
-    if checkpoint.exists():
-        saved = torch.load(checkpoint, weights_only=True)
-        network.load_state_dict(saved["model"])
-        optimiser.load_state_dict(saved["optimiser"])
-        start = saved["step"]
-    loader = iter(DataLoader(DetectorBatches(start, batch_size, seed), batch_size=None, num_workers=1))
-    began, total = time.monotonic(), 0.0
-    for step in range(start, steps):
-        for group in optimiser.param_groups:
-            group["lr"] = (
-                peak * min(1.0, (step + 1) / 50) * min(1.0, max(0.02, (steps - step) / (0.5 * steps)))
-            )
-        images, heat, cells, boxes = next(loader)
-        loss = loss_of(network(images), heat, cells, boxes)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
-        optimiser.step()
-        total += loss.item()
-        if (step + 1) % 50 == 0:
-            line = {"step": step + 1, "loss": round(total / 50, 4), "s": round(time.monotonic() - began, 1)}
-            with (folder / "detector.jsonl").open("a") as log:
-                log.write(json.dumps(line) + "\n")
-            total = 0.0
-        if (step + 1) % 200 == 0 or step + 1 == steps:
-            state = {"model": network.state_dict(), "optimiser": optimiser.state_dict(), "step": step + 1}
-            torch.save(state, checkpoint.with_suffix(".new"))
-            checkpoint.with_suffix(".new").replace(checkpoint)
-            save_file(network.state_dict(), folder / "detector.safetensors")
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser()
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--steps", type=int, default=1500)
-    parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--lr", type=float, default=2e-3)
-    parser.add_argument("--seed", type=int, default=20_000_000)
-    arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    arguments.folder.mkdir(parents=True, exist_ok=True)
-    train(arguments.folder, arguments.steps, arguments.batch, arguments.lr, arguments.seed)
+    optimiser = torch.optim.AdamW(
+        network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+    )
+    learner = Learner(folder, name, config, {"model": network}, optimiser)
+    learner.resume()
+    batches = DetectorBatches(config, learner.step_number).in_worker(prefetch=2)
+    while not learner.is_done:
+        images, heat, cells, boxes = next(batches)
+        learner.update(detection_loss(network(images), heat, cells, boxes))
+        if learner.is_save_due:
+            learner.save()
+            save_file(network.state_dict(), folder / f"{name}.safetensors")

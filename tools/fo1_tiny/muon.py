@@ -1,8 +1,8 @@
-"""Muon for hidden matrices beside AdamW for everything else, in one optimiser with one state.
+"""An optimiser that updates hidden matrices by Muon and everything else by AdamW.
 
 Muon (K. Jordan et al., 2024): momentum, then the nearest semi-orthogonal matrix by four Newton-Schulz
-steps, in float32 because bfloat16 products are slow on CPUs. The update is scaled to the size AdamW's
-would have (0.2 * sqrt(max(rows, columns))), so that one learning rate serves both.
+steps, in float32 because bfloat16 products are slow on CPUs. The update is scaled to the size of AdamW's
+(0.2 * sqrt(max(rows, columns))), so both use the same learning rate.
 """
 
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ _NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 
 
 def orthogonalise(update_MN: Tensor, steps: int = 4) -> Tensor:
-    """The nearest semi-orthogonal matrix, roughly (singular values end between 0.7 and 1.2)."""
+    """Approximately the nearest semi-orthogonal matrix (singular values end between 0.7 and 1.2)."""
     a, b, c = _NEWTON_SCHULZ
     x = update_MN / (update_MN.norm() + 1e-7)
     tall = x.shape[0] > x.shape[1]
@@ -27,7 +27,7 @@ def orthogonalise(update_MN: Tensor, steps: int = 4) -> Tensor:
 
 
 def split_parameters(named: Iterable[tuple[str, nn.Parameter]], not_muon: tuple[str, ...]) -> list[dict]:
-    """Two groups: matrices whose name holds none of `not_muon` take Muon, the rest AdamW."""
+    """Two groups: matrices whose name contains none of `not_muon`, for Muon, and the rest, for AdamW."""
     matrices: list[nn.Parameter] = []
     rest: list[nn.Parameter] = []
     for name, parameter in named:
@@ -36,13 +36,6 @@ def split_parameters(named: Iterable[tuple[str, nn.Parameter]], not_muon: tuple[
         muon = parameter.ndim == 2 and min(parameter.shape) > 4 and not any(part in name for part in not_muon)
         (matrices if muon else rest).append(parameter)
     return [{"params": matrices, "muon": True}, {"params": rest, "muon": False}]
-
-
-def gradient_of(parameter: nn.Parameter) -> Tensor:
-    """The gradient, which must be there."""
-    if parameter.grad is None:
-        raise RuntimeError("a parameter without a gradient cannot be updated")
-    return parameter.grad
 
 
 class MuonAdamW(Optimizer):
@@ -62,10 +55,9 @@ class MuonAdamW(Optimizer):
             for parameter in group["params"]:
                 if parameter.grad is not None:
                     parameter.mul_(1 - group["lr"] * group["weight_decay"] * (parameter.ndim > 1))
-                    update(parameter, self.state[parameter], group)
+                    update(parameter, parameter.grad, self.state[parameter], group)
 
-    def _muon(self, parameter: nn.Parameter, state: dict, group: dict) -> None:
-        grad = gradient_of(parameter)
+    def _muon(self, parameter: nn.Parameter, grad: Tensor, state: dict, group: dict) -> None:
         if "momentum" not in state:
             state["momentum"] = torch.zeros_like(parameter)
         state["momentum"].lerp_(grad, 1 - group["momentum"])
@@ -73,12 +65,11 @@ class MuonAdamW(Optimizer):
         scale = 0.2 * max(parameter.shape) ** 0.5
         parameter.add_(orthogonalise(blended), alpha=-group["lr"] * scale)
 
-    def _adamw(self, parameter: nn.Parameter, state: dict, group: dict) -> None:
+    def _adamw(self, parameter: nn.Parameter, grad: Tensor, state: dict, group: dict) -> None:
         if "step" not in state:
             state.update(step=0, mean=torch.zeros_like(parameter), square=torch.zeros_like(parameter))
         state["step"] += 1
         beta1, beta2 = group["betas"]
-        grad = gradient_of(parameter)
         state["mean"].lerp_(grad, 1 - beta1)
         state["square"].lerp_(grad.square(), 1 - beta2)
         mean = state["mean"] / (1 - beta1 ** state["step"])

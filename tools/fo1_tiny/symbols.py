@@ -1,8 +1,8 @@
-"""Scenes without pixels: objects as attributes and boxes, to learn language on oracle features.
+"""Scenes without pixels: objects as attributes and boxes, to train the language model on oracle features.
 
 An oracle feature is a fixed random projection of an object's attributes, normalised as the region encoder
-normalises its parts, plus the box's own sine embedding. Learning to read and to point at such features is
-learning everything but to see.
+normalises its parts, plus the sine embedding of the box. From such features the language model learns
+everything except to see.
 """
 
 from dataclasses import dataclass
@@ -14,17 +14,14 @@ from torch.nn import functional
 
 from fo1_data.model.position_embedding import embed_boxes
 from fo1_data.synthetic.scenes import SceneObject
-from fo1_data.synthetic.shapes import COLOURS, FILLS, NAMES, SIZE_RANGE_PX, SIZES, TEXT, allowed_fills
+from fo1_data.synthetic.shapes import COLOURS, NAMES, SIZE_RANGE_PX, SIZES, TEXT, allowed_fills
 from fo1_data.synthetic.wording import brief_caption, detailed_caption, label_of
 from schemas.corpus import CorpusRegion
-
-ATTRIBUTES = {"shape": (*NAMES, "background"), "colour": COLOURS, "fill": FILLS, "size": SIZES}
-_WIDTHS = [len(words) for words in ATTRIBUTES.values()]
 
 
 @dataclass(frozen=True)
 class SymbolScene:
-    """Objects in the order of the prompt; `things[i]` is None where box i is mere background."""
+    """Objects in prompt order; `things[i]` is None if box i shows background only."""
 
     canvas_wh: tuple[int, int]
     things: list[SceneObject | None]
@@ -32,7 +29,7 @@ class SymbolScene:
 
     @property
     def objects(self) -> list[SceneObject]:
-        """The objects alone."""
+        """The objects, without background."""
         return [thing for thing in self.things if thing is not None]
 
     @property
@@ -48,7 +45,7 @@ def draw_symbols(num_boxes: int, rng: np.random.Generator) -> SymbolScene:
     shapes = rng.permutation(NAMES)[: int(rng.integers(2, len(NAMES) + 1))]
     things: list[SceneObject | None] = []
     boxes = np.zeros((num_boxes, 4), np.float32)
-    share_of_background = 0.08 if rng.random() < 0.5 else 0.0
+    background_share = 0.08 if rng.random() < 0.5 else 0.0
     for position in range(num_boxes):
         shape, size = str(rng.choice(shapes)), str(rng.choice(SIZES))
         size = "medium" if shape == TEXT and size == "small" else size
@@ -56,7 +53,7 @@ def draw_symbols(num_boxes: int, rng: np.random.Generator) -> SymbolScene:
         sides = rng.integers(low, high + 1, 2)
         corner = rng.uniform(0, np.maximum(1, np.array(canvas) - sides))
         boxes[position] = [*corner, *(corner + sides)]
-        if rng.random() < share_of_background and position:
+        if rng.random() < background_share and position:
             things.append(None)
             continue
         fills = allowed_fills(shape, size)
@@ -67,7 +64,7 @@ def draw_symbols(num_boxes: int, rng: np.random.Generator) -> SymbolScene:
 
 
 def region_of(thing: SceneObject | None, canvas_wh: tuple[int, int]) -> CorpusRegion | None:
-    """An object as gold; what a text reads is not told."""
+    """An object as a gold region; the content of a text is left out. None for background."""
     if thing is None:
         return None
     return CorpusRegion(
@@ -79,22 +76,11 @@ def region_of(thing: SceneObject | None, canvas_wh: tuple[int, int]) -> CorpusRe
     )
 
 
-def attribute_codes(things: list[SceneObject | None]) -> Tensor:
-    """(R, 27) float32: one-hot attributes side by side; background has a shape and nothing else."""
-    codes = torch.zeros(len(things), sum(_WIDTHS))
-    for row, thing in enumerate(things):
-        if thing is None:
-            codes[row, len(NAMES)] = 1
-            continue
-        start = 0
-        for name, words in ATTRIBUTES.items():
-            codes[row, start + words.index(getattr(thing, name))] = 1
-            start += len(words)
-    return codes
-
-
 def oracle_features(codes_RK: Tensor, boxes_R4: Tensor, canvas_wh: tuple[int, int], width: int) -> Tensor:
-    """Features (R, width) as the region encoder would give them before the projection."""
+    """Features (R, width) like those of the region encoder before the projection.
+
+    Boxes in pixels of the canvas. Adds noise to the codes.
+    """
     generator = torch.Generator().manual_seed(1)
     projection = torch.randn(codes_RK.shape[1], width, generator=generator)
     noisy = codes_RK + 0.06 * torch.randn_like(codes_RK)

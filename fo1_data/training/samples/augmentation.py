@@ -1,4 +1,4 @@
-"""Augmentation of a training image: mirror, crop, brightness and contrast, with all labels kept true.
+"""Augmentation of a training image: mirror, crop, brightness, contrast, box jitter; all labels stay true.
 
 Works on an opened image and its entry (boxes in that image's pixels), before its boxes are shuffled. A kind
 of augmentation that is off draws no random numbers, so a run without it is unchanged to the bit.
@@ -9,6 +9,7 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
 
+from fo1_data.boxes import Boxes, clip_boxes
 from fo1_data.training.samples.entry_texts import mention_place, mention_side, texts_of
 from fo1_data.training.settings import TrainConfig
 from schemas.corpus import CorpusImage
@@ -83,6 +84,15 @@ def relight(rgb: Image.Image, rng: np.random.Generator, jitter: float) -> Image.
     for enhance in (ImageEnhance.Brightness, ImageEnhance.Contrast):
         rgb = enhance(rgb).enhance(float(1 + rng.uniform(-jitter, jitter)))
     return rgb
+
+
+def jitter_boxes(
+    boxes_xyxy: Boxes, image_wh: tuple[int, int], share: float, rng: np.random.Generator
+) -> Boxes:
+    """Move each side of (N, 4) boxes by up to `share` of the box's width or height; clip to the image."""
+    sides = np.tile(boxes_xyxy[:, 2:] - boxes_xyxy[:, :2], 2)
+    moved = boxes_xyxy + rng.uniform(-share, share, boxes_xyxy.shape).astype(np.float32) * sides
+    return clip_boxes(moved, image_wh)
 
 
 def draw_free_box(

@@ -15,6 +15,7 @@ from fo1_data.corpus.frames import BoxFrame, oriented_entry
 from fo1_data.corpus.images import DecodedImage, InputLimits, decode_rgb
 from fo1_data.dataset.pixels import image_bytes
 from fo1_data.errors import DatasetError, InputReject
+from fo1_data.training.samples.augmentation import jitter_boxes
 from fo1_data.training.samples.questions import ImageLabels, LabelKey, LabelTrust
 from fo1_data.training.samples.row_gold import row_to_gold
 from fo1_data.training.settings import TrainConfig
@@ -92,10 +93,7 @@ def make_prompt_view(
     order = rng.permutation(num_regions) if config.shuffle_boxes else np.arange(num_regions)
     chosen = order[:MAX_BOXES].tolist()
     boxes = np.array([regions[index].box_xyxy for index in chosen], dtype=np.float32)
-    jitter = config.box_jitter
-    sides = np.tile(boxes[:, 2:] - boxes[:, :2], 2)
-    boxes += rng.uniform(-jitter, jitter, boxes.shape).astype(np.float32) * sides
-    boxes = np.clip(boxes, 0, np.array([rgb.width, rgb.height] * 2, np.float32))
+    boxes = jitter_boxes(boxes, rgb.size, config.box_jitter, rng)
     labels = _labels_by_position(entry, chosen, trust, negatives, num_regions - num_distractors)
     return PromptView(rgb, boxes, labels)
 
