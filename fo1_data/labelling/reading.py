@@ -89,7 +89,7 @@ class EntryReader:
             return ReadResult(None, [reject_from(entry, error)])
         if row is not None:
             return ReadResult(CarriedImage(entry, row, image))
-        with_boxes = self._proposer.give([entry])[0]
+        with_boxes = self._proposer.attach_boxes([entry])[0]
         oriented, box_rejects = oriented_entry(with_boxes, image, self._config.box_frame)
         encoded = data if self._config.embed_images else None
         return ReadResult(ReadImage(oriented, image, encoded), box_rejects)

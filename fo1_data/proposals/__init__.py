@@ -1,1 +1,1 @@
-"""Where boxes come from before the model sees them."""
+"""Proposers: the sources of the boxes that the model is asked about."""

@@ -1,4 +1,4 @@
-"""Boxes that the corpus gives: all of them, in its order; and the default that falls back on a detector."""
+"""Boxes of the corpus, all of them and in its order; and the default, which falls back on a detector."""
 
 import hashlib
 
@@ -9,32 +9,34 @@ from fo1_data.proposals.proposer import Proposals, Proposer
 from schemas.corpus import CorpusImage
 
 
-def given_boxes(entry: CorpusImage) -> Proposals:
-    """The entry's own regions as proposals; none where it has none."""
+def boxes_of_entry(entry: CorpusImage) -> Proposals:
+    """The entry's own regions as proposals; none if it has no regions."""
     regions = list(entry.regions or [])
     return Proposals(as_boxes([region.box_xyxy for region in regions]), None, regions)
 
 
 class CorpusBoxes:
-    """`--proposals corpus`: an image without boxes gets none."""
+    """`--proposals corpus`: the boxes of the corpus; an image without boxes gets none."""
 
     name = "corpus"
     sha256 = hashlib.sha256(b"corpus").hexdigest()
     licence: str | None = None
     detects = False
 
-    def give(self, entries: list[CorpusImage]) -> list[CorpusImage]:
-        """The entries as they are."""
+    def attach_boxes(self, entries: list[CorpusImage]) -> list[CorpusImage]:
+        """The entries unchanged."""
         return entries
 
     def propose(self, images: list[Image.Image], entries: list[CorpusImage]) -> list[Proposals]:
         """The regions of each entry."""
-        return [given_boxes(entry) for entry in entries]
+        return [boxes_of_entry(entry) for entry in entries]
 
 
 class AutoBoxes:
-    """`--proposals auto`: the corpus' boxes where it has any word on them (an empty list is one: there
-    are none), else the detector's."""
+    """`--proposals auto`: the boxes of the corpus if an image's entry lists them, else the detector's.
+
+    An empty list counts as listed: the image has no boxes.
+    """
 
     detects = True
 
@@ -44,15 +46,18 @@ class AutoBoxes:
         self.sha256 = detector.sha256
         self.licence = detector.licence
 
-    def give(self, entries: list[CorpusImage]) -> list[CorpusImage]:
-        """The entries as they are."""
+    def attach_boxes(self, entries: list[CorpusImage]) -> list[CorpusImage]:
+        """The entries unchanged."""
         return entries
 
     def propose(self, images: list[Image.Image], entries: list[CorpusImage]) -> list[Proposals]:
-        """Given boxes, and detections for the images that have none given."""
-        silent = [index for index, entry in enumerate(entries) if entry.regions is None]
-        found = {}
-        if silent:
-            detected = self._detector.propose([images[i] for i in silent], [entries[i] for i in silent])
-            found = dict(zip(silent, detected, strict=True))
-        return [found[index] if index in found else given_boxes(entry) for index, entry in enumerate(entries)]
+        """The boxes of each entry, and detections for the images whose entries list none."""
+        unlisted = [index for index, entry in enumerate(entries) if entry.regions is None]
+        detections = {}
+        if unlisted:
+            detected = self._detector.propose([images[i] for i in unlisted], [entries[i] for i in unlisted])
+            detections = dict(zip(unlisted, detected, strict=True))
+        return [
+            detections[index] if index in detections else boxes_of_entry(entry)
+            for index, entry in enumerate(entries)
+        ]

@@ -1,7 +1,7 @@
-"""A detector as a proposer: score floor, class-agnostic NMS, and the best by score.
+"""A detector as a proposer: a score floor, class-agnostic NMS, and the best detections by score.
 
-Detections are clipped to their image; those without area or with a score that is no number are
-dropped. The order is that of the scores, highest first.
+Detections are clipped to their image. Those without area, or whose score is not a finite number, are dropped.
+The order is by score, the highest first.
 """
 
 from typing import Protocol
@@ -18,7 +18,8 @@ Scores = npt.NDArray[np.float32]
 
 
 class Detector(Protocol):
-    """Finds boxes: for each upright RGB image (N, 4) float32 pixels and (N,) float32 scores, unfiltered."""
+    """Finds boxes. For each upright RGB image, `detect` returns `boxes_xyxy` (N, 4) float32 in pixels and
+    scores (N,) float32, unfiltered."""
 
     sha256: str
     licence: str | None
@@ -29,7 +30,7 @@ class Detector(Protocol):
 
 
 class DetectorBoxes:
-    """Proposals of a detector; `score_floor` and `nms_iou` None: the detector's own."""
+    """Proposals of a detector. If `score_floor` or `nms_iou` is None, the detector's default is used."""
 
     detects = True
 
@@ -49,18 +50,18 @@ class DetectorBoxes:
         self.nms_iou = detector.default_nms_iou if nms_iou is None else nms_iou
         self.max_proposals = max_proposals
 
-    def give(self, entries: list[CorpusImage]) -> list[CorpusImage]:
-        """The entries as they are."""
+    def attach_boxes(self, entries: list[CorpusImage]) -> list[CorpusImage]:
+        """The entries unchanged."""
         return entries
 
     def propose(self, images: list[Image.Image], entries: list[CorpusImage]) -> list[Proposals]:
-        """Detections of each image; what the entries say is not looked at."""
-        found = self._detector.detect(images) if images else []
+        """Detections of each image. The entries are ignored."""
+        detections = self._detector.detect(images) if images else []
         return [
             select_boxes(
                 boxes, scores, image.size, self.score_floor, self.nms_iou, max_proposals=self.max_proposals
             )
-            for image, (boxes, scores) in zip(images, found, strict=True)
+            for image, (boxes, scores) in zip(images, detections, strict=True)
         ]
 
 
@@ -73,15 +74,15 @@ def select_boxes(
     *,
     max_proposals: int,
 ) -> Proposals:
-    """The boxes to keep of (N, 4) and (N,): see the module's docstring."""
+    """The proposals to keep of detections `boxes_xyxy` (N, 4) and `scores` (N,), see the module docstring."""
     import torch
     from torchvision.ops import nms
 
     boxes = clip_boxes(as_boxes(boxes_xyxy), image_wh)
     scores = np.asarray(scores, dtype=np.float32).reshape(-1)
-    sound = have_area(boxes) & np.isfinite(scores) & (scores >= np.float32(score_floor))
-    boxes, scores = boxes[sound], scores[sound].clip(0.0, 1.0)
-    # Equal scores in a fixed order: NMS itself promises none.
+    valid = have_area(boxes) & np.isfinite(scores) & (scores >= np.float32(score_floor))
+    boxes, scores = boxes[valid], scores[valid].clip(0.0, 1.0)
+    # A stable order of equal scores, which NMS itself does not guarantee.
     order = np.argsort(-scores, kind="stable")
     boxes, scores = boxes[order], scores[order]
     kept = nms(torch.from_numpy(boxes), torch.from_numpy(scores), nms_iou).numpy()

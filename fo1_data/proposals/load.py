@@ -1,9 +1,12 @@
-"""Loads the proposer that `--proposals` names. Importing this module loads no model code."""
+"""Loads the proposer that `--proposals` names. Importing this module does not import torch."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from fo1_data.proposals.corpus_boxes import AutoBoxes, CorpusBoxes
+from fo1_data.proposals.detector_boxes import DetectorBoxes
+from fo1_data.proposals.file_boxes import FileBoxes
 from fo1_data.proposals.proposer import Proposer
 from fo1_data.storage.addresses import suffix_of
 
@@ -21,21 +24,15 @@ def load_proposer(
 ) -> Proposer:
     """The proposer that `--proposals` names.
 
-    `auto` (boxes of the corpus where it has them, else the bundled detector), `corpus`, `fo1-tiny`, a
-    file of boxes (`.jsonl`, `.parquet`), or a folder or hub id of a transformers detector, whose
-    zero-shot kind looks for `vocabulary`. `score_floor` and `nms_iou` default to the detector's own.
-    Raises CheckpointError, ConfigError or CorpusError in one line.
+    `spec` is `auto` (boxes of the corpus if it has them, else the bundled detector), `corpus`, `fo1-tiny`, a
+    file of boxes (`.jsonl`, `.ndjson`, `.parquet`), or a folder or hub id of a transformers detector. A
+    zero-shot detector looks for `vocabulary`. `score_floor` and `nms_iou` default to the detector's own.
+    Raises CheckpointError, ConfigError or CorpusError, each with a message of one line.
     """
-    from fo1_data.proposals.corpus_boxes import AutoBoxes, CorpusBoxes
-
     if spec == "corpus":
         return CorpusBoxes()
     if suffix_of(spec) in FILE_SUFFIXES and not Path(spec).is_dir():
-        from fo1_data.proposals.file_boxes import FileBoxes
-
         return FileBoxes(spec)
-
-    from fo1_data.proposals.detector_boxes import DetectorBoxes
 
     def wrap(name: str, detector: Any) -> DetectorBoxes:
         return DetectorBoxes(name, detector, score_floor, nms_iou, max_proposals)

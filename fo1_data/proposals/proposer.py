@@ -1,8 +1,8 @@
-"""Proposals: the boxes of an image that the model will be asked about, and who makes them.
+"""Proposals, the boxes of an image that the model is asked about, and the interface of their sources.
 
-Boxes are absolute pixels of the EXIF-oriented original image, x_min, y_min, x_max, y_max, in the
-order in which they are shown to the model. Boxes that were given (by the corpus or a file) are all
-kept in their order; the score floor, NMS and the limit of 100 belong to detectors.
+Boxes are `xyxy` in absolute pixels of the EXIF-oriented original image, in the order in which the model sees
+them. Boxes of the corpus or of a file are all kept, in their order; the score floor, NMS and the limit of 100
+apply to detectors only.
 """
 
 from dataclasses import dataclass
@@ -19,8 +19,8 @@ from schemas.corpus import CorpusImage, CorpusRegion
 class Proposals:
     """The boxes of one image.
 
-    `boxes_xyxy` (N, 4) float32; `objectness` (N,) float32, 0 to 1, None where the boxes were given;
-    `regions` what the corpus says of each box, None where they were detected.
+    `boxes_xyxy`: (N, 4) float32. `objectness`: (N,) float32, 0 to 1; None for boxes of the corpus or of a
+    file. `regions`: the corpus' region of each box; None for detections.
     """
 
     boxes_xyxy: npt.NDArray[np.float32]
@@ -29,10 +29,10 @@ class Proposals:
 
 
 class Proposer(Protocol):
-    """Makes the boxes of images.
+    """A source of boxes.
 
-    `sha256` tells the weights or the file apart from others; `licence` is that of a detector's
-    weights; `detects` is False where all boxes are given.
+    `sha256` identifies the weights or the file; `licence` is the licence of a detector's weights; `detects`
+    is False if all boxes come from the corpus or a file.
     """
 
     name: str
@@ -40,11 +40,13 @@ class Proposer(Protocol):
     licence: str | None
     detects: bool
 
-    def give(self, entries: list[CorpusImage]) -> list[CorpusImage]:
-        """Entries as this proposer wants them, before their boxes are brought into the oriented frame:
-        a file of boxes puts its own in place of the corpus', everyone else changes nothing."""
+    def attach_boxes(self, entries: list[CorpusImage]) -> list[CorpusImage]:
+        """The entries with this source's boxes, called before boxes are converted to the oriented frame.
+
+        A file of boxes replaces the regions of the corpus by its own; every other source changes nothing.
+        """
         ...
 
     def propose(self, images: list[Image.Image], entries: list[CorpusImage]) -> list[Proposals]:
-        """The proposals of each upright RGB image; the entries' regions are oriented and clipped."""
+        """The proposals of each upright RGB image. The regions of the entries are oriented and clipped."""
         ...

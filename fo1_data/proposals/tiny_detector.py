@@ -1,9 +1,9 @@
-"""The bundled class-agnostic detector: where is something, not what. Trained on generated scenes only.
+"""The bundled class-agnostic detector: it finds where objects are, not what they are.
 
-A small convolutional network with an output at every fourth pixel: how surely the centre of an object is
-there, and how far its four sides are. Photographs are shrunk to 512 px on the long edge first, so it finds
-little in them. Boxes are xyxy in pixels of the image that was given; NMS beyond the network's own is the
-caller's.
+A small convolutional network with an output at every fourth pixel: the score of an object's centre and the
+distances to the object's four sides. It was trained on generated scenes only. An image is shrunk to a long
+edge of 512 px first, so the detector finds little in photographs. Boxes are `xyxy` in pixels of the given
+image. The detector applies NMS at IoU 0.8; a stricter NMS is left to the caller.
 """
 
 import hashlib
@@ -23,8 +23,10 @@ WEIGHTS = Path(__file__).resolve().parents[1] / "assets" / "fo1-tiny-detector" /
 STRIDE_PX = 4
 LONG_EDGE_MAX_PX = 512
 _PAD_TO_PX = 16
-# Below this nothing is worth returning, whatever floor the caller sets.
-_LEAST_SCORE = 0.02
+# Lower scores are never returned, whatever score floor the caller sets.
+_MIN_SCORE = 0.02
+_MAX_DETECTIONS = 300
+_NMS_IOU = 0.8
 
 
 def _norm_conv(num_in: int, num_out: int, stride: int = 1) -> nn.Sequential:
@@ -46,10 +48,10 @@ class _Residual(nn.Module):
 
 
 class CenterNetwork(nn.Module):
-    """Images in, (B, 3, H, W) with sides divisible by 16, values -1..1; out, (B, 5, H/4, W/4).
+    """Input: images (B, 3, H, W), sides divisible by 16, values -1..1. Output: (B, 5, H/4, W/4).
 
-    Channel 0 is the logit of an object's centre, 1 to 4 the logarithms of the distances in cells to the
-    left, top, right and bottom side.
+    Output channel 0 is the logit of an object's centre; channels 1 to 4 are the logarithms of the distances,
+    in cells, to the object's left, top, right and bottom side.
     """
 
     def __init__(self, width: int = 40, deep_width: int = 56) -> None:
@@ -67,7 +69,7 @@ class CenterNetwork(nn.Module):
         self.head = nn.Sequential(_norm_conv(width, width), output)
 
     def forward(self, images_B3HW: Tensor) -> Tensor:
-        """Logits and distances at every fourth pixel."""
+        """Logits and log distances at every fourth pixel, (B, 5, H/4, W/4)."""
         quarter = self.stem(images_B3HW)
         eighth = self.eighth(quarter)
         deep = functional.interpolate(self.from_sixteenth(self.sixteenth(eighth)), scale_factor=2.0)
@@ -76,7 +78,7 @@ class CenterNetwork(nn.Module):
 
 
 def to_input(image: Image.Image) -> tuple[Tensor, float]:
-    """The network's input of one RGB image, (1, 3, H, W), and the factor from its pixels to the image's."""
+    """The network's input for an image, (1, 3, H, W), and the factor from input pixels to image pixels."""
     long_edge = max(image.size)
     if long_edge > LONG_EDGE_MAX_PX:
         factor = LONG_EDGE_MAX_PX / long_edge
@@ -90,10 +92,10 @@ def to_input(image: Image.Image) -> tuple[Tensor, float]:
     return padded, max(1.0, long_edge / LONG_EDGE_MAX_PX)
 
 
-def decode(output_5HW: Tensor, least_score: float = _LEAST_SCORE) -> tuple[Tensor, Tensor]:
-    """Boxes xyxy in input pixels, (N, 4), and scores, (N,), best first, from one image's output."""
+def decode(output_5HW: Tensor, min_score: float = _MIN_SCORE) -> tuple[Tensor, Tensor]:
+    """Boxes (N, 4) `xyxy` in input pixels and scores (N,), the best first, from the output of one image."""
     heat = output_5HW[0].sigmoid()
-    peaks = (heat >= functional.max_pool2d(heat[None, None], 3, 1, 1)[0, 0]) & (heat > least_score)
+    peaks = (heat >= functional.max_pool2d(heat[None, None], 3, 1, 1)[0, 0]) & (heat > min_score)
     rows, columns = peaks.nonzero(as_tuple=True)
     distances = output_5HW[1:, rows, columns].clamp(-4, 5).exp()
     x, y = columns + 0.5, rows + 0.5
@@ -101,12 +103,12 @@ def decode(output_5HW: Tensor, least_score: float = _LEAST_SCORE) -> tuple[Tenso
         torch.stack([x - distances[0], y - distances[1], x + distances[2], y + distances[3]], 1) * STRIDE_PX
     )
     scores = heat[rows, columns]
-    order = scores.argsort(descending=True)[:300]
+    order = scores.argsort(descending=True)[:_MAX_DETECTIONS]
     return boxes[order], scores[order]
 
 
 class TinyDetector:
-    """The bundled detector on a device. `sha256` is that of the weights' file."""
+    """The bundled detector on a device. `sha256` is the hash of its weights file."""
 
     licence = "Apache-2.0"
     default_score_floor = 0.2
@@ -119,22 +121,22 @@ class TinyDetector:
 
     @torch.inference_mode()
     def detect(self, images: list[Image.Image]) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Per RGB image: boxes_xyxy (N, 4) float32 in its pixels, and scores (N,) float32, best first."""
-        return [self._detect_one(image) for image in images]
+        """For each image, `boxes_xyxy` (N, 4) float32 in its pixels and scores (N,) float32, best first."""
+        return [self._detect(image) for image in images]
 
-    def _detect_one(self, image: Image.Image) -> tuple[np.ndarray, np.ndarray]:
+    def _detect(self, image: Image.Image) -> tuple[np.ndarray, np.ndarray]:
         pixels, factor = to_input(image)
         boxes, scores = decode(self.network(pixels.to(self._device))[0].float().cpu())
         sides = torch.tensor([*image.size, *image.size], dtype=torch.float32)
         boxes = torch.minimum((boxes * factor).clamp(min=0), sides)
-        wide_enough = (boxes[:, 2:] - boxes[:, :2]).amin(1) >= 1
-        boxes, scores = boxes[wide_enough], scores[wide_enough]
-        kept = nms(boxes, scores, 0.8)
+        large_enough = (boxes[:, 2:] - boxes[:, :2]).amin(1) >= 1
+        boxes, scores = boxes[large_enough], scores[large_enough]
+        kept = nms(boxes, scores, _NMS_IOU)
         return boxes[kept].numpy(), scores[kept].numpy()
 
 
 def load_tiny_detector(device: str | torch.device = "cpu", weights: Path = WEIGHTS) -> TinyDetector:
-    """Load the bundled detector; CheckpointError where its weights are missing or of another network."""
+    """Load the bundled detector. Raises CheckpointError if its weights are missing or do not fit."""
     try:
         data = weights.read_bytes()
         network = CenterNetwork()

@@ -1,8 +1,8 @@
-"""Any detector of transformers as a source of boxes: closed-set, or zero-shot looking for a vocabulary.
+"""Any object detector of transformers as a source of boxes: closed-set, or zero-shot with a vocabulary.
 
-Loads a local folder or a hub id through the Auto classes, safetensors only, and refuses a checkpoint
-whose weights do not fill the model. Classes are not kept: a proposal says where something is.
-Boxes are absolute pixels of the image given; scores are the detector's own, 0 to 1.
+Loads a local folder or a hub id through the Auto classes, from safetensors only, and refuses a checkpoint
+that lacks weights of its model. Classes are dropped, because a proposal has none. Boxes are `xyxy` in
+absolute pixels of the given image; scores are the detector's own, 0 to 1.
 """
 
 import hashlib
@@ -25,14 +25,14 @@ from fo1_data.proposals.detector_boxes import Scores
 _HUB_ID = re.compile(r"^[\w.-]+(/[\w.-]+)?$")
 _FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "README.md"]
 _BATCH_IMAGES = 8
-# What a zero-shot detector looks for where no vocabulary is given.
-ANYTHING = ("object",)
+# What a zero-shot detector looks for without a vocabulary.
+DEFAULT_VOCABULARY = ("object",)
 
 
 def load_transformers_detector(
     spec: str, *, device: Any = None, vocabulary: Sequence[str] = ()
 ) -> "TransformersDetector":
-    """The detector at a folder or of a hub id; raises CheckpointError in one line."""
+    """The detector at a folder or hub id. Raises CheckpointError with a message of one line."""
     from transformers import (
         MODEL_FOR_OBJECT_DETECTION_MAPPING,
         MODEL_FOR_ZERO_SHOT_OBJECT_DETECTION_MAPPING,
@@ -48,24 +48,24 @@ def load_transformers_detector(
         config = AutoConfig.from_pretrained(folder)
         zero_shot = type(config) in MODEL_FOR_ZERO_SHOT_OBJECT_DETECTION_MAPPING
         if not zero_shot and type(config) not in MODEL_FOR_OBJECT_DETECTION_MAPPING:
-            raise CheckpointError(f"{spec} is a {config.model_type} model, which is no object detector")
-        of_model = AutoModelForZeroShotObjectDetection if zero_shot else AutoModelForObjectDetection
-        of_inputs = AutoProcessor if zero_shot else AutoImageProcessor
-        model, report = of_model.from_pretrained(
+            raise CheckpointError(f"{spec} is a {config.model_type} model, which is not an object detector")
+        model_class = AutoModelForZeroShotObjectDetection if zero_shot else AutoModelForObjectDetection
+        processor_class = AutoProcessor if zero_shot else AutoImageProcessor
+        model, report = model_class.from_pretrained(
             folder, dtype=torch.float32, use_safetensors=True, output_loading_info=True
         )
-        processor = of_inputs.from_pretrained(folder)
+        processor = processor_class.from_pretrained(folder)
     except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
         raise CheckpointError(f"{spec} does not load as a detector: {_one_line(error)}") from error
     missing = sorted(report["missing_keys"])
     if missing:
         raise CheckpointError(f"{spec} lacks {len(missing)} weights of its model, such as {missing[0]}")
-    words = list(vocabulary or ANYTHING) if zero_shot else None
+    words = list(vocabulary or DEFAULT_VOCABULARY) if zero_shot else None
     return TransformersDetector(folder, model, processor, words, torch.device(device or "cpu"))
 
 
 class TransformersDetector:
-    """A loaded detector; `words` is what a zero-shot one looks for, None for a closed-set one."""
+    """A loaded detector. `words`: the vocabulary of a zero-shot detector, None for a closed-set one."""
 
     default_score_floor = 0.1
     default_nms_iou = 0.7
@@ -89,21 +89,21 @@ class TransformersDetector:
     def detect(self, images: list[Image.Image]) -> list[tuple[Boxes, Scores]]:
         """Boxes (N, 4) and scores (N,) of each image, unfiltered.
 
-        Images are prepared one by one and put together where their tensors have the same shape, so
-        that nothing is padded and an image's boxes do not depend on its neighbours.
+        Images are prepared separately and batched only with images whose tensors have the same shape.
+        Nothing is padded, so the boxes of an image do not depend on the rest of the batch.
         """
         prepared = [self._prepare(image) for image in images]
         groups: dict[Any, list[int]] = defaultdict(list)
         for index, inputs in enumerate(prepared):
             groups[tuple(inputs["pixel_values"].shape)].append(index)
-        found: dict[int, tuple[Boxes, Scores]] = {}
-        for members in groups.values():
-            for start in range(0, len(members), _BATCH_IMAGES):
-                part = members[start : start + _BATCH_IMAGES]
-                sizes = [images[index].size for index in part]
-                results = self._forward([prepared[index] for index in part], sizes)
-                found.update(zip(part, results, strict=True))
-        return [found[index] for index in range(len(images))]
+        detections: dict[int, tuple[Boxes, Scores]] = {}
+        for indices in groups.values():
+            for start in range(0, len(indices), _BATCH_IMAGES):
+                batch = indices[start : start + _BATCH_IMAGES]
+                sizes = [images[index].size for index in batch]
+                results = self._forward([prepared[index] for index in batch], sizes)
+                detections.update(zip(batch, results, strict=True))
+        return [detections[index] for index in range(len(images))]
 
     def _prepare(self, image: Image.Image) -> dict[str, torch.Tensor]:
         text = {} if self._words is None else {"text": [self._words]}
@@ -113,10 +113,12 @@ class TransformersDetector:
     def _forward(
         self, prepared: list[dict[str, torch.Tensor]], sizes_wh: list[tuple[int, int]]
     ) -> list[tuple[Boxes, Scores]]:
-        inputs = {key: torch.cat([one[key] for one in prepared]).to(self._device) for key in prepared[0]}
+        inputs = {
+            key: torch.cat([tensors[key] for tensors in prepared]).to(self._device) for key in prepared[0]
+        }
         outputs = self._model(**inputs)
         sizes_hw = torch.tensor([(height, width) for width, height in sizes_wh], device=self._device)
-        results = self._finish(outputs, inputs, sizes_hw)
+        results = self._post_process(outputs, inputs, sizes_hw)
         return [
             (
                 as_boxes(result["boxes"].float().cpu().numpy()),
@@ -125,52 +127,53 @@ class TransformersDetector:
             for result in results
         ]
 
-    def _finish(self, outputs: Any, inputs: dict[str, torch.Tensor], sizes_hw: torch.Tensor) -> Any:
-        """The processor's own last step, asked for everything: floors and NMS are applied by the caller."""
+    def _post_process(self, outputs: Any, inputs: dict[str, torch.Tensor], sizes_hw: torch.Tensor) -> Any:
+        """The processor's own post-processing without thresholds; the caller applies score floor and NMS."""
         if self._words is None:
             return self._processor.post_process_object_detection(
                 outputs, threshold=0.0, target_sizes=sizes_hw
             )
-        finish = self._processor.post_process_grounded_object_detection
-        wanted = {
+        post_process = self._processor.post_process_grounded_object_detection
+        options = {
             "input_ids": inputs.get("input_ids"),
             "text_labels": [self._words] * len(sizes_hw),
             "threshold": 0.0,
             "text_threshold": 0.0,
             "nms_threshold": 1.0,
         }
-        known = inspect.signature(finish).parameters
-        return finish(outputs, target_sizes=sizes_hw, **{k: v for k, v in wanted.items() if k in known})
+        parameters = inspect.signature(post_process).parameters
+        supported = {name: value for name, value in options.items() if name in parameters}
+        return post_process(outputs, target_sizes=sizes_hw, **supported)
 
 
 def licence_of(folder: Path) -> str | None:
-    """The licence that a checkpoint's model card or configuration names, None where neither does."""
+    """The licence that a checkpoint's model card or configuration names; None if neither names one."""
     card = folder / "README.md"
     if card.is_file():
-        front = re.match(r"^---\s*\n(.*?)\n---", card.read_text("utf-8", "replace"), re.DOTALL)
-        if front:
+        front_matter = re.match(r"^---\s*\n(.*?)\n---", card.read_text("utf-8", "replace"), re.DOTALL)
+        if front_matter:
             try:
-                about = yaml.safe_load(front.group(1))
+                metadata = yaml.safe_load(front_matter.group(1))
             except yaml.YAMLError:
-                about = None
-            licence = about.get("license") if isinstance(about, dict) else None
+                metadata = None
+            licence = metadata.get("license") if isinstance(metadata, dict) else None
             if isinstance(licence, str):
-                name = about.get("license_name")
+                name = metadata.get("license_name")
                 return str(name) if licence == "other" and name else licence
     config = folder / "config.json"
-    named = yaml.safe_load(config.read_text("utf-8")).get("license") if config.is_file() else None
-    return named if isinstance(named, str) else None
+    licence = yaml.safe_load(config.read_text("utf-8")).get("license") if config.is_file() else None
+    return licence if isinstance(licence, str) else None
 
 
 def _folder_of(spec: str) -> Path:
     path = Path(spec).expanduser()
     if path.is_dir():
         if not (path / "config.json").is_file():
-            raise CheckpointError(f"{spec} is no detector: it holds no config.json")
+            raise CheckpointError(f"{spec} is not a detector: it holds no config.json")
         return path
     if not _HUB_ID.match(spec):
         raise CheckpointError(
-            f"no proposals from {spec}: it is neither auto, corpus, fo1-tiny, a .jsonl or .parquet file, "
+            f"--proposals {spec}: it is neither auto, corpus, fo1-tiny, a .jsonl or .parquet file, "
             "a detector's folder nor a hub id"
         )
     from huggingface_hub import snapshot_download
@@ -178,20 +181,20 @@ def _folder_of(spec: str) -> Path:
     try:
         return Path(snapshot_download(spec, allow_patterns=_FILES))
     except Exception as error:
-        # The hub's client raises its own, requests' and httpx' errors alike.
+        # The hub's client raises its own errors and those of requests and httpx.
         raise CheckpointError(
-            f"the detector {spec} cannot be had from the hub: {_one_line(error)}"
+            f"the detector {spec} cannot be loaded from the hub: {_one_line(error)}"
         ) from error
 
 
 def _weights_sha256(folder: Path, words: list[str] | None) -> str:
-    whole = hashlib.sha256()
+    digest = hashlib.sha256()
     for path in sorted([*folder.glob("*.safetensors"), *folder.glob("*.json")]):
-        whole.update(path.name.encode() + b"\0")
+        digest.update(path.name.encode() + b"\0")
         with path.open("rb") as file:
-            whole.update(hashlib.file_digest(file, "sha256").digest())
-    whole.update(repr(words).encode())
-    return whole.hexdigest()
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    digest.update(repr(words).encode())
+    return digest.hexdigest()
 
 
 def _one_line(error: BaseException) -> str:

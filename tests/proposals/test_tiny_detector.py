@@ -1,4 +1,4 @@
-"""The bundled detector on scenes it has never seen, and on images of awkward sizes."""
+"""The bundled detector on unseen scenes and on images of unusual sizes."""
 
 import numpy as np
 import pytest
@@ -18,18 +18,18 @@ def detector():
     return load_tiny_detector("cpu")
 
 
-def test_it_finds_nearly_everything_and_little_else(detector):
-    found = proposed = true = 0
+def test_it_finds_nearly_all_objects_and_few_other_boxes(detector):
+    num_hit = num_proposed = num_gold = 0
     for seed in range(UNSEEN, UNSEEN + 30):
         scene = make_scene(seed)
         [(boxes, scores)] = detector.detect([scene.image])
         kept = boxes[scores > detector.default_score_floor]
         gold = torch.tensor([thing.box_xyxy for thing in scene.objects], dtype=torch.float32)
-        found += int((box_iou(gold, torch.from_numpy(kept)).amax(1) >= 0.5).sum())
-        proposed += len(kept)
-        true += len(gold)
-    assert found / true >= 0.97
-    assert proposed / true <= 1.5
+        num_hit += int((box_iou(gold, torch.from_numpy(kept)).amax(1) >= 0.5).sum())
+        num_proposed += len(kept)
+        num_gold += len(gold)
+    assert num_hit / num_gold >= 0.97
+    assert num_proposed / num_gold <= 1.5
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 400), (2000, 1500), (37, 41)])
@@ -44,7 +44,7 @@ def test_boxes_are_float32_and_inside_any_image(detector, size):
     assert (np.diff(scores) <= 0).all()
 
 
-def test_an_image_gives_the_same_alone_and_among_others(detector):
+def test_boxes_of_an_image_do_not_depend_on_the_batch(detector):
     images = [make_scene(UNSEEN + i).image for i in range(3)]
     together = detector.detect(images)
     for image, (boxes, _) in zip(images, together, strict=True):

@@ -1,4 +1,4 @@
-"""Detectors of transformers, small and randomly initialised, saved and loaded as real ones are."""
+"""Detectors of transformers: small, with random weights, saved and loaded as released ones are."""
 
 from pathlib import Path
 
@@ -36,13 +36,13 @@ def grounding_dino(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_closed_set_boxes_are_limited_and_inside(rt_detr: Path) -> None:
     images = pictures()
     proposer = load_proposer(str(rt_detr), score_floor=0.0, nms_iou=1.0, max_proposals=100)
-    found = proposer.propose(images, entries(images))
-    assert [len(one.boxes_xyxy) for one in found] == [100] * 4
-    for image, one in zip(images, found, strict=True):
-        assert one.boxes_xyxy.dtype == np.float32
-        assert (one.boxes_xyxy[:, :2] >= 0).all()
-        assert (one.boxes_xyxy[:, 2:] <= image.size).all()
-        assert (np.diff(one.objectness) <= 0).all()
+    proposed = proposer.propose(images, entries(images))
+    assert [len(proposals.boxes_xyxy) for proposals in proposed] == [100] * 4
+    for image, proposals in zip(images, proposed, strict=True):
+        assert proposals.boxes_xyxy.dtype == np.float32
+        assert (proposals.boxes_xyxy[:, :2] >= 0).all()
+        assert (proposals.boxes_xyxy[:, 2:] <= image.size).all()
+        assert (np.diff(proposals.objectness) <= 0).all()
     assert (proposer.licence, proposer.detects) == ("apache-2.0", True)
 
 
@@ -56,11 +56,11 @@ def test_boxes_are_those_of_the_plain_pipeline(rt_detr: Path) -> None:
         outputs = model(**processor(images=image, return_tensors="pt"))
     (plain,) = processor.post_process_object_detection(outputs, threshold=0.0, target_sizes=[(48, 64)])
     proposer = load_proposer(str(rt_detr), score_floor=0.0, nms_iou=1.0, max_proposals=5)
-    (found,) = proposer.propose([image], entries([image]))
+    (proposals,) = proposer.propose([image], entries([image]))
     best = plain["scores"].sort(descending=True, stable=True).indices
     clipped = plain["boxes"][best].clamp(min=0).minimum(torch.tensor([64.0, 48.0, 64.0, 48.0])).numpy()
-    assert np.allclose(found.objectness, plain["scores"][best][:5].numpy(), atol=1e-5)
-    assert np.allclose(found.boxes_xyxy, clipped[:5], atol=1e-3)
+    assert np.allclose(proposals.objectness, plain["scores"][best][:5].numpy(), atol=1e-5)
+    assert np.allclose(proposals.boxes_xyxy, clipped[:5], atol=1e-3)
 
 
 @pytest.mark.parametrize("detector", ["rt_detr", "grounding_dino"])
@@ -70,28 +70,28 @@ def test_boxes_do_not_depend_on_the_batch(detector: str, request: pytest.Fixture
     )
     images = pictures()
     together = proposer.propose(images, entries(images))
-    for image, one in zip(images, together, strict=True):
+    for image, batched in zip(images, together, strict=True):
         (alone,) = proposer.propose([image], entries([image]))
-        assert alone.boxes_xyxy.shape == one.boxes_xyxy.shape
-        assert np.allclose(alone.boxes_xyxy, one.boxes_xyxy, atol=1e-3)
+        assert alone.boxes_xyxy.shape == batched.boxes_xyxy.shape
+        assert np.allclose(alone.boxes_xyxy, batched.boxes_xyxy, atol=1e-3)
 
 
 def test_zero_shot_looks_for_the_vocabulary(grounding_dino: Path) -> None:
     images = pictures()[:2]
-    found = {}
-    shas = set()
+    by_vocabulary = {}
+    digests = set()
     for words in ([], ["cat", "traffic light"], ["dog"]):
         proposer = load_proposer(str(grounding_dino), score_floor=0.0, nms_iou=1.0, vocabulary=words)
         assert proposer.licence == "cc-by-nc-4.0"
-        found[tuple(words)] = proposer.propose(images, entries(images))
-        shas.add(proposer.sha256)
-        assert all(len(one.boxes_xyxy) > 0 for one in found[tuple(words)])
-    cats, dogs = found[("cat", "traffic light")][0], found[("dog",)][0]
+        proposed = by_vocabulary[tuple(words)] = proposer.propose(images, entries(images))
+        digests.add(proposer.sha256)
+        assert all(len(proposals.boxes_xyxy) > 0 for proposals in proposed)
+    cats, dogs = by_vocabulary["cat", "traffic light"][0], by_vocabulary["dog",][0]
     assert not np.array_equal(cats.objectness, dogs.objectness)
-    assert len(shas) == 3
+    assert len(digests) == 3
 
 
-def test_a_floor_and_nms_leave_fewer(rt_detr: Path) -> None:
+def test_a_score_floor_and_nms_keep_fewer_boxes(rt_detr: Path) -> None:
     images = pictures()[:1]
     all_boxes = load_proposer(str(rt_detr), score_floor=0.0, nms_iou=1.0).propose(images, entries(images))[0]
     floor = float(np.median(all_boxes.objectness))
@@ -109,10 +109,8 @@ def test_a_checkpoint_with_missing_weights_is_refused(rt_detr: Path, tmp_path: P
         if file.suffix != ".safetensors":
             (tmp_path / file.name).write_bytes(file.read_bytes())
     weights = load_file(rt_detr / "model.safetensors")
-    gone = next(name for name in weights if "encoder" in name)
-    save_file(
-        {k: v for k, v in weights.items() if k != gone}, tmp_path / "model.safetensors", {"format": "pt"}
-    )
+    del weights[next(name for name in weights if "encoder" in name)]
+    save_file(weights, tmp_path / "model.safetensors", {"format": "pt"})
     with pytest.raises(CheckpointError, match=r"lacks 1 weights"):
         load_proposer(str(tmp_path))
 
@@ -122,10 +120,12 @@ def test_a_checkpoint_with_missing_weights_is_refused(rt_detr: Path, tmp_path: P
     [
         ({}, "holds no config.json"),
         ({"config.json": "{"}, "does not load as a detector"),
-        ({"config.json": '{"model_type": "bert"}'}, "no object detector"),
+        ({"config.json": '{"model_type": "bert"}'}, "not an object detector"),
     ],
 )
-def test_what_is_no_detector_is_told(files: dict[str, str], message: str, tmp_path: Path) -> None:
+def test_a_folder_that_is_not_a_detector_is_refused(
+    files: dict[str, str], message: str, tmp_path: Path
+) -> None:
     for name, text in files.items():
         (tmp_path / name).write_text(text)
     with pytest.raises(CheckpointError, match=message) as caught:
@@ -133,6 +133,6 @@ def test_what_is_no_detector_is_told(files: dict[str, str], message: str, tmp_pa
     assert "\n" not in str(caught.value)
 
 
-def test_an_unknown_name_is_told() -> None:
+def test_an_unknown_name_is_refused() -> None:
     with pytest.raises(CheckpointError, match="neither auto, corpus"):
         load_proposer("no such thing!")

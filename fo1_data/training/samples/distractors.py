@@ -36,7 +36,7 @@ class Distractors:
 
         Each has an IoU of at most 0.3 with each of `regions`, and at most half of its area inside any.
         """
-        (entry,) = self._proposer.give([example.entry])
+        (entry,) = self._proposer.attach_boxes([example.entry])
         frame = example.box_frame if self._proposer.detects else "auto"
         oriented, _ = oriented_entry(entry, image, frame)
         (proposals,) = self._proposer.propose([rgb], [oriented])

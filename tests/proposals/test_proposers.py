@@ -1,4 +1,4 @@
-"""Boxes that are given are all kept, in order; what a detector says is thinned out."""
+"""Boxes of the corpus and of files are all kept, in order; detections are filtered."""
 
 import json
 from pathlib import Path
@@ -31,10 +31,10 @@ class FixedDetector:
     default_score_floor, default_nms_iou = 0.5, 0.5
 
     def __init__(self) -> None:
-        self.asked: list[int] = []
+        self.batch_sizes: list[int] = []
 
     def detect(self, images: list[Image.Image]) -> list[tuple[np.ndarray, np.ndarray]]:
-        self.asked.append(len(images))
+        self.batch_sizes.append(len(images))
         boxes = as_boxes([(0, 0, 10, 10), (0, 0, 10, 11), (50, 50, 300, 300), (5, 5, 5, 9), (60, 0, 70, 9)])
         return [(boxes, np.array([0.6, 0.9, 0.7, 0.99, 0.4], np.float32)) for _ in images]
 
@@ -42,23 +42,23 @@ class FixedDetector:
 def test_boxes_of_the_corpus_are_all_kept() -> None:
     proposer = load_proposer("corpus")
     entries = [with_boxes(250), CorpusImage(uri="/none")]
-    first, second = proposer.propose([IMAGE] * 2, proposer.give(entries))
+    first, second = proposer.propose([IMAGE] * 2, proposer.attach_boxes(entries))
     assert [region.label for region in first.regions or []] == [str(i) for i in range(250)]
     assert (first.boxes_xyxy.shape, first.boxes_xyxy.dtype, first.objectness) == ((250, 4), np.float32, None)
     assert (second.boxes_xyxy.shape, second.regions) == ((0, 4), [])
     assert not proposer.detects
 
 
-def test_auto_detects_where_the_corpus_is_silent() -> None:
+def test_auto_detects_if_the_corpus_lists_no_boxes() -> None:
     detector = FixedDetector()
     proposer = AutoBoxes(DetectorBoxes("fixed", detector, None, None, 100))
-    silent, says_none, says = CorpusImage(uri="/a"), CorpusImage(uri="/b", regions=[]), with_boxes(3)
-    found = proposer.propose([IMAGE] * 4, [silent, says_none, says, silent])
-    assert [len(one.boxes_xyxy) for one in found] == [2, 0, 3, 2]
-    assert [one.regions is None for one in found] == [True, False, False, True]
-    assert detector.asked == [2]
-    proposer.propose([IMAGE], [says])
-    assert detector.asked == [2]
+    unlisted, empty, listed = CorpusImage(uri="/a"), CorpusImage(uri="/b", regions=[]), with_boxes(3)
+    proposed = proposer.propose([IMAGE] * 4, [unlisted, empty, listed, unlisted])
+    assert [len(proposals.boxes_xyxy) for proposals in proposed] == [2, 0, 3, 2]
+    assert [proposals.regions is None for proposals in proposed] == [True, False, False, True]
+    assert detector.batch_sizes == [2]
+    proposer.propose([IMAGE], [listed])
+    assert detector.batch_sizes == [2]
     assert (proposer.licence, proposer.sha256) == ("MIT", "f" * 64)
 
 
@@ -72,18 +72,19 @@ def test_detections_are_thinned_out() -> None:
 
 
 @given(st.integers(0, 400), st.integers(0, 50), st.floats(0.1, 1.0), st.floats(0, 1), st.integers(1, 100))
-def test_what_is_left_is_in_order_apart_and_few(
+def test_selected_boxes_are_in_order_apart_and_few(
     count: int, seed: int, nms_iou: float, floor: float, most: int
 ) -> None:
     rng = np.random.default_rng(seed)
     boxes = as_boxes(rng.uniform(-20, 120, (count, 4)))
     scores = rng.choice(np.linspace(0, 1, 11), count).astype(np.float32)
-    found = select_boxes(boxes, scores, (100, 80), floor, nms_iou, max_proposals=most)
-    assert len(found.boxes_xyxy) == len(found.objectness) <= most
-    assert (np.diff(found.objectness) <= 0).all()
-    assert (found.objectness >= np.float32(floor)).all()
-    overlap = iou_matrix(found.boxes_xyxy, found.boxes_xyxy) - np.eye(len(found.boxes_xyxy), dtype=np.float32)
-    assert (overlap <= nms_iou + 1e-5).all()
+    selected = select_boxes(boxes, scores, (100, 80), floor, nms_iou, max_proposals=most)
+    kept = selected.boxes_xyxy
+    assert len(kept) == len(selected.objectness) <= most
+    assert (np.diff(selected.objectness) <= 0).all()
+    assert (selected.objectness >= np.float32(floor)).all()
+    overlaps = iou_matrix(kept, kept) - np.eye(len(kept), dtype=np.float32)
+    assert (overlaps <= nms_iou + 1e-5).all()
 
 
 # --- a file
@@ -99,16 +100,18 @@ def file_of(folder: Path, records: list[dict[str, object]], suffix: str) -> str:
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".parquet"])
-@pytest.mark.parametrize("form", ["boxes", "regions", "one a line"])
+@pytest.mark.parametrize("form", ["boxes", "regions", "single boxes"])
 def test_a_file_of_boxes(tmp_path: Path, suffix: str, form: str) -> None:
     boxes = [[9.0, 0.0, 20.0, 5.0], [1.0, 0.0, 2.0, 5.0]]
     records: list[dict[str, object]] = {
         "boxes": [{"image": "a.jpg", "boxes": boxes, "width": 100, "height": 80, "note": "a\u2028b"}],
         "regions": [{"file_name": "a.jpg", "regions": [{"box_xyxy": box, "label": "x"} for box in boxes]}],
-        "one a line": [{"image": "dir/a.jpg", "box_xyxy": box, "label": "x", "score": 0.3} for box in boxes],
+        "single boxes": [
+            {"image": "dir/a.jpg", "box_xyxy": box, "label": "x", "score": 0.3} for box in boxes
+        ],
     }[form]
     proposer = load_proposer(file_of(tmp_path, records, suffix))
-    entries = proposer.give([with_boxes(7, "/some/dir/a.jpg"), with_boxes(7, "/b.jpg")])
+    entries = proposer.attach_boxes([with_boxes(7, "/some/dir/a.jpg"), with_boxes(7, "/b.jpg")])
     first, second = proposer.propose([IMAGE] * 2, entries)
     assert first.boxes_xyxy.tolist() == boxes
     assert [region.label for region in first.regions or []] == (
@@ -125,16 +128,17 @@ def test_names_are_matched_by_their_path(tmp_path: Path) -> None:
         for i, name in enumerate(["a/x.jpg", "b/x.jpg", "/far/away/y.jpg", "s3://k/z.jpg", "t.tar::w.jpg"])
     ]
     proposer = load_proposer(file_of(tmp_path, records, ".jsonl"))
-    asked = ["/d/a/x.jpg", "/d/b/x.jpg", "/d/c/x.jpg", "/d/y.jpg", "s3://k/z.jpg"]
-    entries = [CorpusImage(uri=uri) for uri in asked] + [CorpusImage(uri="/d/t.tar", inner="w.jpg")]
-    found = [[region.box_xyxy[0] for region in entry.regions or []] for entry in proposer.give(entries)]
-    assert found == [[0], [1], [], [2], [3], [4]]
+    uris = ["/d/a/x.jpg", "/d/b/x.jpg", "/d/c/x.jpg", "/d/y.jpg", "s3://k/z.jpg"]
+    entries = [CorpusImage(uri=uri) for uri in uris] + [CorpusImage(uri="/d/t.tar", inner="w.jpg")]
+    attached = proposer.attach_boxes(entries)
+    lefts = [[region.box_xyxy[0] for region in entry.regions or []] for entry in attached]
+    assert lefts == [[0], [1], [], [2], [3], [4]]
 
 
 def test_phrases_do_not_point_into_other_boxes(tmp_path: Path) -> None:
     proposer = load_proposer(file_of(tmp_path, [{"image": "x.jpg", "boxes": [[0, 0, 1, 1]]}], ".jsonl"))
     entry = with_boxes(3).model_copy(update={"phrases": [CorpusPhrase(text="cat", region_indices=[2])]})
-    assert proposer.give([entry])[0].phrases == [CorpusPhrase(text="cat")]
+    assert proposer.attach_boxes([entry])[0].phrases == [CorpusPhrase(text="cat")]
 
 
 def test_the_file_is_part_of_the_identity(tmp_path: Path) -> None:
@@ -143,7 +147,7 @@ def test_the_file_is_part_of_the_identity(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["{", "7", '{"boxes": []}', '{"image": "x"}', '{"image": "x", "boxes": 3}'])
-def test_a_file_that_holds_something_else_is_told(tmp_path: Path, text: str) -> None:
+def test_a_file_of_another_form_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "x.jsonl"
     path.write_text('{"image": "y", "boxes": []}\n' + text)
     with pytest.raises(ConfigError, match=r"x\.jsonl:2") as caught:
