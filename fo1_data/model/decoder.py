@@ -1,9 +1,10 @@
-"""Qwen2.5's decoder run layer by layer with the attention step left to the caller.
+"""Qwen2.5's decoder, run layer by layer with the attention step left to the caller.
 
-Holds transformers' own modules and weights; only the order of calls is here, so that the engine
-can keep keys and values where it wants and attend to a prefix that many questions share.
+The modules and weights are transformers' own. Only the order of calls is in this file, so that the engine
+can store keys and values where it likes and attend to a prefix that many questions share.
 
-Shapes: N tokens (any leading shape), D width, H heads, K key-value heads, E head width.
+Shapes: `...` tokens in any leading shape, D language model width, A query heads, K key-value heads, E head
+width.
 """
 
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import Qwen2_5_VLTextMod
 from fo1_data.model.configuration import TextConfig
 from fo1_data.model.rotary import rotate
 
-# (layer index, queries (..., H, E), keys (..., K, E), values (..., K, E)) -> attended (..., H, E)
+# (layer index, queries (..., A, E), keys (..., K, E), values (..., K, E)) -> attended values (..., A, E)
 Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
 
 
@@ -56,41 +57,38 @@ def run_decoder(
     keys_only: bool = False,
     recompute: bool = False,
 ) -> Tensor | None:
-    """Run all layers over embeds (..., D) with rotation tables (..., E); returns normed states (..., D).
+    """Run all layers; returns the states (..., D) after the final norm.
 
-    `keys_only` stops once the last layer's keys and values have gone to `attend` and returns None:
-    a prefix needs nothing more. `recompute` keeps each layer's input alone for the way back (training).
+    embeds: (..., D). cos, sin: rotation tables (..., E). keys_only: return None once `attend` has received
+    the keys and values of the last layer, which is all that a prefix needs. recompute: keep only each
+    layer's input, and run the layer again in the backward pass (training).
     """
-    hidden = embeds
-    cos, sin = cos.unsqueeze(-2).to(hidden.dtype), sin.unsqueeze(-2).to(hidden.dtype)
+    states = embeds
+    cos, sin = cos.unsqueeze(-2).to(states.dtype), sin.unsqueeze(-2).to(states.dtype)
     last = len(decoder.layers) - 1
     layers: Any = decoder.layers
     for index, layer in enumerate(layers):
         if keys_only and index == last:
-            _attended(layer, index, hidden, cos, sin, attend)
+            _attend(layer, index, states, cos, sin, attend)
             return None
         if recompute:
-            hidden = checkpoint(_run_layer, layer, index, hidden, cos, sin, attend, use_reentrant=False)
+            states = checkpoint(_run_layer, layer, index, states, cos, sin, attend, use_reentrant=False)
         else:
-            hidden = _run_layer(layer, index, hidden, cos, sin, attend)
-    return decoder.norm(hidden)
+            states = _run_layer(layer, index, states, cos, sin, attend)
+    return decoder.norm(states)
 
 
-def _run_layer(layer: Any, index: int, hidden: Tensor, cos: Tensor, sin: Tensor, attend: Attend) -> Tensor:
-    attended = _attended(layer, index, hidden, cos, sin, attend)
-    hidden = hidden + layer.self_attn.o_proj(attended.flatten(-2))
-    return hidden + layer.mlp(layer.post_attention_layernorm(hidden))
+def _run_layer(layer: Any, index: int, states: Tensor, cos: Tensor, sin: Tensor, attend: Attend) -> Tensor:
+    attended = _attend(layer, index, states, cos, sin, attend)
+    states = states + layer.self_attn.o_proj(attended.flatten(-2))
+    return states + layer.mlp(layer.post_attention_layernorm(states))
 
 
-def _attended(layer: Any, index: int, hidden: Tensor, cos: Tensor, sin: Tensor, attend: Attend) -> Tensor:
-    queries, keys, values = _project(layer.self_attn, layer.input_layernorm(hidden))
-    return attend(index, rotate(queries, cos, sin), rotate(keys, cos, sin), values)
-
-
-def _project(attention: Any, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    heads = (*hidden.shape[:-1], -1, attention.head_dim)
-    return (
-        attention.q_proj(hidden).view(heads),
-        attention.k_proj(hidden).view(heads),
-        attention.v_proj(hidden).view(heads),
+def _attend(layer: Any, index: int, states: Tensor, cos: Tensor, sin: Tensor, attend: Attend) -> Tensor:
+    """The attended values (..., A, E) of a layer, from its input states (..., D)."""
+    attention, normed = layer.self_attn, layer.input_layernorm(states)
+    by_head = (*normed.shape[:-1], -1, attention.head_dim)
+    queries, keys, values = (
+        project(normed).view(by_head) for project in (attention.q_proj, attention.k_proj, attention.v_proj)
     )
+    return attend(index, rotate(queries, cos, sin), rotate(keys, cos, sin), values)

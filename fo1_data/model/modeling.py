@@ -1,6 +1,7 @@
 """VLM-FO1: two vision encoders, the hybrid region encoder, and a language model that reads regions.
 
-Shapes: D language model width, T image tokens of an image, R boxes of an image, V vocabulary.
+Shapes: B images of one size, R regions of an image, T image tokens of an image, D language model width,
+V vocabulary, F channels of a region feature, C x H x W a feature map.
 """
 
 from dataclasses import dataclass
@@ -23,18 +24,18 @@ from fo1_data.model.vision_towers import (
 
 @dataclass(frozen=True)
 class ImageFeatures:
-    """What the language model reads of an image: image_embeds (T, D), region_embeds (R, D)."""
+    """An image as the language model reads it: image_embeds (T, D) and region_embeds (R, D)."""
 
     image_embeds: Tensor
     region_embeds: Tensor
 
     def chunk(self, start: int, stop: int) -> "ImageFeatures":
-        """The same image with the regions `start` to `stop` alone."""
+        """The same image with only the regions from `start` up to `stop`."""
         return ImageFeatures(self.image_embeds, self.region_embeds[start:stop])
 
 
 class Fo1Model(nn.Module):
-    """The whole model. Inference and training call the same `encode_images`."""
+    """The whole model. Inference and training share `encode_images`."""
 
     def __init__(self, config: Fo1Config) -> None:
         super().__init__()
@@ -57,52 +58,58 @@ class Fo1Model(nn.Module):
     def dtype(self) -> torch.dtype:
         return self.language_model.norm.weight.dtype
 
-    def logits(self, hidden: Tensor) -> Tensor:
-        """(..., D) normed states to (..., V) logits in the model's dtype."""
+    def logits(self, states: Tensor) -> Tensor:
+        """Decoder states (..., D) after the final norm to logits (..., V) in the model's dtype."""
         head = self.language_model.embed_tokens if self.config.text.tie_word_embeddings else self.lm_head
-        return nn.functional.linear(hidden, head.weight)
+        return nn.functional.linear(states, head.weight)
 
     def embed_tokens(self, ids: Tensor) -> Tensor:
-        """(...) token ids to (..., D) embeddings."""
+        """Token ids (...) to embeddings (..., D)."""
         return self.language_model.embed_tokens(ids)
 
     def encode_images(self, images: list[PreparedImage]) -> list[ImageFeatures]:
-        """Both towers and the region encoder over images of any sizes with any number of boxes.
+        """Encode images of any sizes, with any number of boxes, to what the language model reads.
 
-        The ViT takes all as one packed sequence; DaViT and pooling take images of one size together.
+        The ViT takes all images as one packed sequence; DaViT and the region encoder take the images of
+        one size together.
         """
         device, dtype = self.device, self.dtype
-        grid = torch.tensor([[1, *image.grid_hw] for image in images], device=device)
+        grid_thw = torch.tensor([[1, *image.grid_hw] for image in images], device=device)
         pixels = torch.cat([image.pixel_values for image in images]).to(device, dtype)
         primary = encode_primary(
-            self.vision_tower, pixels, grid, all_maps=not self.config.region.use_simple_fpn
+            self.vision_tower, pixels, grid_thw, all_maps=not self.config.region.use_simple_fpn
         )
-        regions: list[Tensor] = [
-            torch.empty(0, self.config.text.hidden_size, device=device, dtype=dtype)
-        ] * len(images)
+        no_regions = torch.empty(0, self.config.text.hidden_size, device=device, dtype=dtype)
+        regions = [no_regions] * len(images)
         with_boxes = [index for index, image in enumerate(images) if len(image.aux_boxes)]
         sizes = [(*images[i].aux_image.shape[-2:], *images[i].grid_hw) for i in with_boxes]
         for members in group_by_size(sizes).values():
-            chosen = [with_boxes[member] for member in members]
-            maps = [torch.cat(level) for level in zip(*(primary[i].maps for i in chosen), strict=True)]
-            features = self._region_features([images[i] for i in chosen], maps)
-            for index, feature in zip(chosen, features, strict=True):
-                regions[index] = self.region_projector(feature.to(dtype))
+            indices = [with_boxes[member] for member in members]
+            maps = [torch.cat(level) for level in zip(*(primary[i].maps for i in indices), strict=True)]
+            features = self._region_features([images[i] for i in indices], maps)
+            for index, features_RF in zip(indices, features, strict=True):
+                regions[index] = self.region_projector(features_RF.to(dtype))
         return [
-            ImageFeatures(self.image_projector(one.image_embeds), region)
-            for one, region in zip(primary, regions, strict=True)
+            ImageFeatures(self.image_projector(image.image_embeds), embeds_RD)
+            for image, embeds_RD in zip(primary, regions, strict=True)
         ]
 
     def _region_features(self, images: list[PreparedImage], maps: list[Tensor]) -> list[Tensor]:
-        """Region features (R_i, Ca + Cv) of images of one size; boxes are padded to the longest list."""
+        """Region features (R, F) of each of the images, which have one size; maps: (B, C, H, W) each.
+
+        Box lists are padded to the longest.
+        """
         device, dtype = self.device, self.dtype
-        levels = encode_auxiliary(
-            self.vision_tower_aux, torch.stack([i.aux_image for i in images]).to(device, dtype)
-        )
-        aux_boxes = nn.utils.rnn.pad_sequence([i.aux_boxes for i in images], batch_first=True).to(device)
-        vt_boxes = nn.utils.rnn.pad_sequence([i.vt_boxes for i in images], batch_first=True).to(device)
-        features = self.region_encoder(levels, maps, aux_boxes, vt_boxes)
-        return [feature[: len(image.aux_boxes)] for feature, image in zip(features, images, strict=True)]
+        images_B3HW = torch.stack([image.aux_image for image in images]).to(device, dtype)
+        levels = encode_auxiliary(self.vision_tower_aux, images_B3HW)
+        pad = nn.utils.rnn.pad_sequence
+        aux_boxes_BR4 = pad([image.aux_boxes for image in images], batch_first=True).to(device)
+        vt_boxes_BR4 = pad([image.vt_boxes for image in images], batch_first=True).to(device)
+        features_BRF = self.region_encoder(levels, maps, aux_boxes_BR4, vt_boxes_BR4)
+        return [
+            features_RF[: len(image.aux_boxes)]
+            for features_RF, image in zip(features_BRF, images, strict=True)
+        ]
 
 
 def _projector(kind: str, width_in: int, width_out: int) -> nn.Module:

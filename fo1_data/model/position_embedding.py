@@ -1,4 +1,8 @@
-"""Sine embeddings of boxes and of feature-map cells (DETR's form, base 10000, angles times 2 pi)."""
+"""Sine embeddings of boxes and of the cells of a feature map (DETR's form, base 10000, angles times 2 pi).
+
+Shapes: B images, C channels, H x W cells of a feature map, F channels of an embedding, `...` any leading
+shape.
+"""
 
 import math
 
@@ -8,17 +12,17 @@ from torch import Tensor
 _BASE = 10000.0
 
 
-def _frequencies(num: int, device: torch.device) -> Tensor:
-    """(num,) wavelengths in neighbouring pairs, for an embedding of `num` angles."""
+def _wavelengths(num: int, device: torch.device) -> Tensor:
+    """(num,) float32 wavelengths of `num` angles; each wavelength occurs twice in a row."""
     index = torch.arange(num, device=device, dtype=torch.float32)
     return _BASE ** (2 * torch.div(index, 2, rounding_mode="floor") / num)
 
 
 def embed_boxes(boxes: Tensor, image_hw: tuple[float, float], width: int) -> Tensor:
-    """Sine embedding of boxes in centre form, order cy, cx, w, h, a quarter of `width` each.
+    """Sine embedding of boxes: center y, center x, width and height, with `width` / 4 channels each.
 
     boxes: (..., 4) x_min y_min x_max y_max in the pixels of an image of `image_hw` (height, width).
-    Returns (..., width) float32, sines and cosines interleaved.
+    width: F. Returns (..., F) float32, sines and cosines interleaved.
     """
     height_px, width_px = image_hw
     x_min, y_min, x_max, y_max = boxes.float().unbind(-1)
@@ -28,32 +32,32 @@ def embed_boxes(boxes: Tensor, image_hw: tuple[float, float], width: int) -> Ten
         (x_max - x_min) / width_px,
         (y_max - y_min) / height_px,
     )
-    wavelengths = _frequencies(width // 4, boxes.device)
-    return torch.cat([_interleaved(part * 2 * math.pi, wavelengths) for part in parts], dim=-1)
+    wavelengths_F = _wavelengths(width // 4, boxes.device)
+    return torch.cat([_interleave(part * 2 * math.pi, wavelengths_F) for part in parts], dim=-1)
 
 
-def _interleaved(angle: Tensor, wavelengths: Tensor) -> Tensor:
-    """(...) angles to (..., D): sin on even channels, cos on odd ones, each with its own wavelength."""
-    angles = angle[..., None] / wavelengths
+def _interleave(angle: Tensor, wavelengths_F: Tensor) -> Tensor:
+    """(...) angles to (..., F): the sine on even channels, the cosine on odd ones, by channel wavelength."""
+    angles = angle[..., None] / wavelengths_F
     return torch.stack((angles[..., 0::2].sin(), angles[..., 1::2].cos()), dim=-1).flatten(-2)
 
 
-def embed_cells(features: Tensor) -> Tensor:
-    """Sine embedding of a (B, channels, height, width) map's cells: rows in the first half, then columns.
+def embed_cells(map_BCHW: Tensor) -> Tensor:
+    """Sine embedding of a map's cells: the row in the first half of the channels, the column in the second.
 
-    Positions are index / length. Unlike a box's, each wavelength gives a sine and a cosine.
-    Returns (1, channels, height, width) float32.
+    A position is index / length. Unlike in `embed_boxes`, each channel wavelength gives a sine and a
+    cosine. Returns (1, C, H, W) float32.
     """
-    channels, height, width = features.shape[1:]
-    device = features.device
+    channels, height, width = map_BCHW.shape[1:]
+    device = map_BCHW.device
     half = channels // 2
-    wavelengths = _frequencies(half // 2, device)
+    wavelengths = _wavelengths(half // 2, device)
 
-    def axis(length: int) -> Tensor:
+    def embed_axis(length: int) -> Tensor:
         angle = torch.arange(length, device=device, dtype=torch.float32) / length * 2 * math.pi
         angles = angle[:, None] / wavelengths
         return torch.stack((angles.sin(), angles.cos()), dim=-1).flatten(-2)
 
-    rows = axis(height)[:, None].expand(height, width, half)
-    columns = axis(width)[None].expand(height, width, half)
-    return torch.cat((rows, columns), dim=-1).permute(2, 0, 1)[None]
+    rows_HWC = embed_axis(height)[:, None].expand(height, width, half)
+    columns_HWC = embed_axis(width)[None].expand(height, width, half)
+    return torch.cat((rows_HWC, columns_HWC), dim=-1).permute(2, 0, 1)[None]

@@ -1,4 +1,7 @@
-"""The decoder's states over one whole prompt, without a cache: for comparison and inspection."""
+"""The decoder's states over a whole prompt, without a cache: for comparison and inspection.
+
+Shapes: P tokens of the prompt, D language model width, A query heads, K key-value heads, E head width.
+"""
 
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
@@ -10,18 +13,18 @@ from fo1_data.model.rotary import cos_sin
 
 
 def prompt_states(model: Fo1Model, prompt: PromptEmbeds) -> Tensor:
-    """(P, D) states after the final norm, causal attention over the P embeddings of a prompt."""
+    """The states (P, D) after the final norm, with causal attention over the prompt."""
     tables = cos_sin(
         prompt.positions.to(model.device),
         model.language_model.rotary_emb.inv_freq,
         model.config.text.mrope_section,
     )
 
-    def attend(_: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        query, key, value = (part.transpose(0, 1)[None] for part in (queries, keys, values))
-        attended = scaled_dot_product_attention(query, key, value, is_causal=True, enable_gqa=True)
+    def attend(_: int, queries_PAE: Tensor, keys_PKE: Tensor, values_PKE: Tensor) -> Tensor:
+        queries, keys, values = (part.transpose(0, 1)[None] for part in (queries_PAE, keys_PKE, values_PKE))
+        attended = scaled_dot_product_attention(queries, keys, values, is_causal=True, enable_gqa=True)
         return attended[0].transpose(0, 1)
 
-    hidden = run_decoder(model.language_model, prompt.embeds, *tables, attend)
-    assert hidden is not None
-    return hidden
+    states_PD = run_decoder(model.language_model, prompt.embeds, *tables, attend)
+    assert states_PD is not None
+    return states_PD

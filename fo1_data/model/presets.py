@@ -1,7 +1,7 @@
-"""The released model's size with random weights: for measuring where the weights are not at hand.
+"""Models of the released sizes with random weights, for measurements without the released weights.
 
-Dimensions are the released checkpoint's; tokens come from the bundled tokenizer, whose ids all lie
-within the released vocabulary.
+The dimensions are the released checkpoint's. The tokenizer is the bundled one; all its ids lie within the
+released vocabulary.
 """
 
 from dataclasses import replace
@@ -40,9 +40,9 @@ PRESETS = {
 
 
 def random_preset(name: str, *, device: torch.device, dtype: torch.dtype) -> Checkpoint:
-    """A preset with small random weights, deterministic. Raises ConfigError for an unknown name."""
+    """A preset with small random weights from a fixed seed. Raises ConfigError if the name is unknown."""
     if name not in PRESETS:
-        raise ConfigError(f"no preset {name!r}; there is {', '.join(PRESETS)}")
+        raise ConfigError(f"no preset {name!r}; available: {', '.join(PRESETS)}")
     config = PRESETS[name]
     model = empty_model(config).to(dtype).to_empty(device=device)
     generator = torch.Generator(device).manual_seed(0)

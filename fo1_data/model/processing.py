@@ -1,7 +1,10 @@
-"""An image and its boxes made ready for both vision towers.
+"""Prepares an image and its boxes for both vision towers.
 
-Frames: boxes come in pixels of the image given; `aux_boxes` are in pixels of the (limited) auxiliary
-image, `vt_boxes` in pixels of the ViT's resized image. All x_min y_min x_max y_max.
+Frames: `boxes_xyxy` are in pixels of the image that the caller passes, `aux_boxes` in pixels of the
+auxiliary image (the image after `limit_size`), `vt_boxes` in pixels of the ViT's resized image. All are
+x_min y_min x_max y_max.
+
+Shapes: R regions, U patches of the ViT, H x W pixels of the auxiliary image.
 """
 
 from dataclasses import dataclass
@@ -23,10 +26,10 @@ _SHORTEST_PX = 28
 
 @dataclass(frozen=True)
 class PreparedImage:
-    """One image for the model.
+    """An image and its boxes as tensors for the model.
 
-    pixel_values: (gh * gw, 1176) float32; grid_hw: (gh, gw) patches; aux_image: (3, h, w) float32,
-    ImageNet-normalised; aux_boxes, vt_boxes: (R, 4) float32.
+    pixel_values: (U, 1176) float32. grid_hw: rows and columns of the ViT's patch grid, U patches.
+    aux_image: (3, H, W) float32, ImageNet-normalised. aux_boxes, vt_boxes: (R, 4) float32.
     """
 
     pixel_values: Tensor
@@ -37,7 +40,7 @@ class PreparedImage:
 
 
 class ImageProcessor:
-    """Resizing, normalising and patching as the checkpoint's `preprocessor_config.json` says. Thread-safe."""
+    """Resizes, normalises and patches images as `preprocessor_config.json` says. Thread-safe."""
 
     def __init__(self, folder: str | Path, config: Fo1Config) -> None:
         path = Path(folder) / "preprocessor_config.json"
@@ -48,15 +51,16 @@ class ImageProcessor:
         self._patch_px = config.vision.patch_size
 
     def prepare(self, image: Image.Image, boxes_xyxy: np.ndarray) -> PreparedImage:
-        """An RGB image and boxes (R, 4) in its pixels, any R from 0 up, to tensors for the model.
+        """Prepare an RGB image and its boxes (R, 4), in pixels of this image; R may be 0.
 
-        Boxes are clamped to the image; inverted and empty ones are kept as they are.
+        Boxes are clamped to the image; inverted and empty boxes are kept.
         """
         limited, scale_xy = limit_size(image, self._long_edge_px)
-        boxes = torch.as_tensor(np.asarray(boxes_xyxy, dtype=np.float32).reshape(-1, 4))
-        boxes = boxes * torch.tensor([*scale_xy, *scale_xy], dtype=torch.float32)
+        boxes_R4 = torch.as_tensor(np.asarray(boxes_xyxy, dtype=np.float32).reshape(-1, 4))
+        boxes_R4 = boxes_R4 * torch.tensor([*scale_xy, *scale_xy], dtype=torch.float32)
         width, height = limited.size
-        aux_boxes = torch.minimum(boxes.clamp(min=0), torch.tensor([width, height, width, height]).float())
+        limits_4 = torch.tensor([width, height, width, height]).float()
+        aux_boxes_R4 = torch.minimum(boxes_R4.clamp(min=0), limits_4)
         patches = self._patches(images=limited, return_tensors="pt")
         _, rows, columns = patches["image_grid_thw"][0].tolist()
         to_vit = torch.tensor([columns * self._patch_px / width, rows * self._patch_px / height]).float()
@@ -64,15 +68,15 @@ class ImageProcessor:
             pixel_values=patches["pixel_values"],
             grid_hw=(rows, columns),
             aux_image=_normalise(limited),
-            aux_boxes=aux_boxes,
-            vt_boxes=aux_boxes * to_vit.repeat(2),
+            aux_boxes=aux_boxes_R4,
+            vt_boxes=aux_boxes_R4 * to_vit.repeat(2),
         )
 
 
 def limit_size(image: Image.Image, long_edge_px: int) -> tuple[Image.Image, tuple[float, float]]:
-    """Shrink an image whose long edge is over the limit, raise sides under 28 px; bicubic.
+    """Shrink an image whose long edge exceeds the limit, and enlarge sides under 28 px; bicubic.
 
-    Returns the image and the factors (x, y) that bring its boxes along.
+    Returns the image and the factors (x, y) by which its boxes scale.
     """
     width, height = image.size
     new_w, new_h = width, height
@@ -86,8 +90,8 @@ def limit_size(image: Image.Image, long_edge_px: int) -> tuple[Image.Image, tupl
 
 
 def _normalise(image: Image.Image) -> Tensor:
-    """RGB image to (3, h, w) float32: x / 255, then ImageNet mean and standard deviation."""
-    pixels = torch.from_numpy(np.array(image, dtype=np.uint8)).permute(2, 0, 1).float() / 255.0
+    """RGB image to (3, H, W) float32: x / 255, then ImageNet mean and standard deviation."""
+    pixels_3HW = torch.from_numpy(np.array(image, dtype=np.uint8)).permute(2, 0, 1).float() / 255.0
     mean = torch.tensor(_IMAGENET_MEAN)[:, None, None]
     std = torch.tensor(_IMAGENET_STD)[:, None, None]
-    return (pixels - mean) / std
+    return (pixels_3HW - mean) / std

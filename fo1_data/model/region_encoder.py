@@ -1,9 +1,12 @@
-"""The hybrid region encoder (HFRE): one feature per box from both vision towers.
+"""The hybrid region encoder (HFRE): a feature for each box, from both vision towers.
 
-Shapes: B images of one size, R boxes an image, Ca channels of all auxiliary levels together, Cv of
-the primary part, gh x gw the ViT's patch grid. Boxes are x_min y_min x_max y_max, each part's in
-the pixels of its own image. Pooling and norms run in float32 whatever the model's dtype.
+Boxes are x_min y_min x_max y_max: `aux_boxes` in the pixels of the auxiliary image, `vt_boxes` in the
+pixels of the ViT's image. Pooling and norms run in float32, whatever the dtype of the model.
 (VLM-FO1, arXiv 2509.25916, section 3: Hybrid Fine-grained Region Encoder.)
+
+Shapes: B images of one size, R boxes of an image, C channels of a map, H x W its cells (the ViT's maps
+have its patch grid), X channels of the auxiliary part of a feature (all levels together), Y channels of
+the primary part, F = X + Y.
 """
 
 import torch
@@ -17,33 +20,32 @@ AUXILIARY_STRIDE_PX = 4
 
 
 class ChannelLayerNorm(nn.Module):
-    """LayerNorm over the channels of a (B, C, H, W) map."""
+    """LayerNorm over the channels of a map (B, C, H, W)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
 
-    def forward(self, features: Tensor) -> Tensor:
-        moved = features.permute(0, 2, 3, 1)
-        return nn.functional.layer_norm(moved, moved.shape[-1:], self.weight, self.bias, 1e-6).permute(
-            0, 3, 1, 2
-        )
+    def forward(self, map_BCHW: Tensor) -> Tensor:
+        map_BHWC = map_BCHW.permute(0, 2, 3, 1)
+        normed_BHWC = nn.functional.layer_norm(map_BHWC, map_BHWC.shape[-1:], self.weight, self.bias, 1e-6)
+        return normed_BHWC.permute(0, 3, 1, 2)
 
 
 class NormedConv(nn.Conv2d):
-    """A convolution without bias, then a channel LayerNorm; the norm is its submodule `norm`."""
+    """A convolution without bias, followed by a ChannelLayerNorm (its submodule `norm`)."""
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int) -> None:
         super().__init__(in_channels, out_channels, kernel_size, padding=kernel_size // 2, bias=False)
         self.norm = ChannelLayerNorm(out_channels)
 
-    def forward(self, features: Tensor) -> Tensor:
-        return self.norm(super().forward(features))
+    def forward(self, map_BCHW: Tensor) -> Tensor:
+        return self.norm(super().forward(map_BCHW))
 
 
 class SimplePyramid(nn.Module):
-    """Four maps at 4, 2, 1 and 1/2 times the ViT's grid from its last map (ViTDet, Li et al. 2022)."""
+    """The ViT's last map to four maps of 4, 2, 1 and 1/2 times its grid (ViTDet, Li et al. 2022)."""
 
     def __init__(self, width: int, channels: int) -> None:
         super().__init__()
@@ -66,12 +68,12 @@ class SimplePyramid(nn.Module):
             nn.MaxPool2d(2, 2), NormedConv(width, channels, 1), NormedConv(channels, channels, 3)
         )
 
-    def forward(self, features: Tensor) -> list[Tensor]:
-        return [level(features) for level in (self.simfp_1, self.simfp_2, self.simfp_3, self.simfp_4)]
+    def forward(self, map_BCHW: Tensor) -> list[Tensor]:
+        return [level(map_BCHW) for level in (self.simfp_1, self.simfp_2, self.simfp_3, self.simfp_4)]
 
 
 class RegionEncoder(nn.Module):
-    """Boxes and both towers' maps to one feature a box, (B, R, Ca + Cv)."""
+    """Turns boxes and the maps of both towers into a feature for each box."""
 
     def __init__(self, config: Fo1Config) -> None:
         super().__init__()
@@ -84,23 +86,24 @@ class RegionEncoder(nn.Module):
             self.vt_region_norm = nn.LayerNorm(config.primary_width)
             self.aux_region_norm = nn.LayerNorm(config.auxiliary_width)
 
-    def pool_auxiliary(self, levels: list[Tensor], aux_boxes: Tensor) -> Tensor:
-        """DaViT levels [(B, C_l, H_l, W_l)], finest first, and (B, R, 4) boxes to (B, R, Ca) float32.
+    def pool_auxiliary(self, levels: list[Tensor], aux_boxes_BR4: Tensor) -> Tensor:
+        """The auxiliary part of each box's feature, (B, R, X) float32.
 
-        Equal to upsampling all levels to the finest, concatenating, RoIAlign and the mean.
+        levels: DaViT's maps [(B, C, H, W)], finest first, each with a C, H and W of its own. The result
+        equals upsampling all levels to the finest, concatenation, RoIAlign, and the mean over its bins.
         """
         height, width = levels[0].shape[-2:]
         bins, scale = self.region.roi_output_size, 1.0 / AUXILIARY_STRIDE_PX
-        weights_y = axis_weights(aux_boxes[..., 1], aux_boxes[..., 3], height, scale, bins)
-        weights_x = axis_weights(aux_boxes[..., 0], aux_boxes[..., 2], width, scale, bins)
+        weights_BRH = axis_weights(aux_boxes_BR4[..., 1], aux_boxes_BR4[..., 3], height, scale, bins)
+        weights_BRW = axis_weights(aux_boxes_BR4[..., 0], aux_boxes_BR4[..., 2], width, scale, bins)
         if self.region.apply_position_embedding and self.region.pos_embedding_strategy != "bbox_based":
             levels = [level + embed_cells(level).to(level.dtype) for level in levels]
         return torch.cat(
             [
                 pool(
                     level,
-                    fold_upsampling(weights_y, level.shape[-2]),
-                    fold_upsampling(weights_x, level.shape[-1]),
+                    fold_upsampling(weights_BRH, level.shape[-2]),
+                    fold_upsampling(weights_BRW, level.shape[-1]),
                 )
                 for level in levels
             ],
@@ -108,33 +111,38 @@ class RegionEncoder(nn.Module):
         )
 
     def pyramid(self, vit_maps: list[Tensor]) -> list[Tensor]:
-        """The primary part's maps from the ViT's full-attention maps [(B, Cw, gh, gw)], last one last."""
+        """The maps that the primary part pools, from full-attention maps [(B, C, H, W)] in block order."""
         return self.simple_fpn(vit_maps[-1]) if self.region.use_simple_fpn else vit_maps
 
-    def pool_primary(self, maps: list[Tensor], vt_boxes: Tensor) -> Tensor:
-        """Pyramid maps and (B, R, 4) boxes in the ViT image's pixels to (B, R, Cv) float32."""
+    def pool_primary(self, maps: list[Tensor], vt_boxes_BR4: Tensor) -> Tensor:
+        """The primary part of each box's feature, (B, R, Y) float32, from the maps of `pyramid`."""
         bins = self.region.roi_output_size
         pooled = []
-        for features, factor in zip(maps, self._factors(len(maps)), strict=True):
-            pooled.append(pool_boxes(features, vt_boxes, factor / self.patch_px, bins))
+        for map_BCHW, cells_per_patch in zip(maps, self._cells_per_patch(len(maps)), strict=True):
+            pooled.append(pool_boxes(map_BCHW, vt_boxes_BR4, cells_per_patch / self.patch_px, bins))
         return torch.cat(pooled, dim=-1)
 
-    def _factors(self, count: int) -> list[float]:
-        """Each primary map's cells per ViT patch along a side."""
-        return [4.0, 2.0, 1.0, 0.5] if self.region.use_simple_fpn else [1.0] * count
+    def _cells_per_patch(self, num_maps: int) -> list[float]:
+        """For each primary map, its cells per ViT patch along a side."""
+        return [4.0, 2.0, 1.0, 0.5] if self.region.use_simple_fpn else [1.0] * num_maps
 
-    def normalise(self, auxiliary: Tensor, primary: Tensor) -> tuple[Tensor, Tensor]:
-        """LayerNorm on each part where the checkpoint has it; float32 in, float32 out."""
+    def normalise(self, auxiliary_BRX: Tensor, primary_BRY: Tensor) -> tuple[Tensor, Tensor]:
+        """LayerNorm on each part if the checkpoint has it; float32 in, float32 out."""
         if not self.region.apply_region_layer_norm:
-            return auxiliary, primary
-        return _float_norm(self.aux_region_norm, auxiliary), _float_norm(self.vt_region_norm, primary)
+            return auxiliary_BRX, primary_BRY
+        return _float_norm(self.aux_region_norm, auxiliary_BRX), _float_norm(self.vt_region_norm, primary_BRY)
 
     def embed_position(
-        self, aux_boxes: Tensor, vt_boxes: Tensor, aux_map_hw: tuple[int, int], grid_hw: tuple[int, int]
+        self,
+        aux_boxes_BR4: Tensor,
+        vt_boxes_BR4: Tensor,
+        aux_map_hw: tuple[int, int],
+        grid_hw: tuple[int, int],
     ) -> Tensor | None:
-        """The boxes' sine embedding (B, R, Ca + Cv), or None where the checkpoint adds none.
+        """The sine embedding of the boxes, (B, R, F), or None if the checkpoint adds none.
 
-        Normalised by the ViT image's size; with `concat_aux_pos` by the auxiliary map's size in pixels.
+        Boxes are normalised by the size of the ViT's image, with `concat_aux_pos` by the size in pixels
+        that the cells of the auxiliary map cover.
         """
         if (
             not self.region.apply_position_embedding
@@ -143,26 +151,25 @@ class RegionEncoder(nn.Module):
             return None
         if self.region.region_feature_combination == "concat_aux_pos":
             height, width = (cells * AUXILIARY_STRIDE_PX for cells in aux_map_hw)
-            return embed_boxes(aux_boxes, (height, width), self.width)
+            return embed_boxes(aux_boxes_BR4, (height, width), self.width)
         height, width = (cells * self.patch_px for cells in grid_hw)
-        return embed_boxes(vt_boxes, (height, width), self.width)
+        return embed_boxes(vt_boxes_BR4, (height, width), self.width)
 
     def forward(
-        self, levels: list[Tensor], vit_maps: list[Tensor], aux_boxes: Tensor, vt_boxes: Tensor
+        self, levels: list[Tensor], vit_maps: list[Tensor], aux_boxes_BR4: Tensor, vt_boxes_BR4: Tensor
     ) -> Tensor:
-        """Region features (B, R, Ca + Cv) float32, before the projection.
+        """Region features (B, R, F) float32, before the projection to the language model's width.
 
-        levels: DaViT maps, finest first; vit_maps: full-attention ViT maps (the pyramid uses the
-        last); aux_boxes, vt_boxes: (B, R, 4) in the pixels of the auxiliary and the ViT image.
+        levels: DaViT's maps, finest first. vit_maps: the ViT's full-attention maps in block order; the
+        pyramid uses the last.
         """
         grid_hw = (vit_maps[-1].shape[-2], vit_maps[-1].shape[-1])
-        auxiliary = self.pool_auxiliary(levels, aux_boxes)
-        primary = self.pool_primary(self.pyramid(vit_maps), vt_boxes)
-        features = torch.cat(self.normalise(auxiliary, primary), dim=-1)
-        position = self.embed_position(
-            aux_boxes, vt_boxes, (levels[0].shape[-2], levels[0].shape[-1]), grid_hw
-        )
-        return features if position is None else features + position
+        auxiliary_BRX = self.pool_auxiliary(levels, aux_boxes_BR4)
+        primary_BRY = self.pool_primary(self.pyramid(vit_maps), vt_boxes_BR4)
+        features_BRF = torch.cat(self.normalise(auxiliary_BRX, primary_BRY), dim=-1)
+        aux_map_hw = (levels[0].shape[-2], levels[0].shape[-1])
+        position_BRF = self.embed_position(aux_boxes_BR4, vt_boxes_BR4, aux_map_hw, grid_hw)
+        return features_BRF if position_BRF is None else features_BRF + position_BRF
 
 
 def _float_norm(norm: nn.LayerNorm, features: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
-"""Prompt ids and features to the sequence that the language model reads.
+"""Puts image and region features in the places of a prompt's placeholders: what the language model reads.
 
-Shapes: L prompt ids, P sequence length once the image is spread out, T image tokens, R regions,
-D width.
+Shapes: P tokens of the prompt with the image's tokens in it, T image tokens, R regions, D language model
+width.
 """
 
 from dataclasses import dataclass
@@ -16,9 +16,10 @@ from fo1_data.model.rotary import image_positions, text_positions
 
 @dataclass(frozen=True)
 class PromptEmbeds:
-    """embeds: (P, D) in the model's dtype; positions: (3, P) int64, on the CPU.
+    """A prompt as embeddings.
 
-    region_places: the row of `embeds` that is each region's feature.
+    embeds: (P, D) in the model's dtype. positions: (3, P) int64, on the CPU. region_places: for each
+    region, the row of `embeds` that holds its feature.
     """
 
     embeds: Tensor
@@ -27,58 +28,59 @@ class PromptEmbeds:
 
     @property
     def next_position(self) -> int:
-        """The position that text after this prompt goes on from."""
+        """The position of the first text token after this prompt."""
         return int(self.positions.max()) + 1 if self.positions.numel() else 0
 
 
 def embed_prompt(
-    model: Fo1Model, ids: list[int], encoded: ImageFeatures | None, grid_hw: tuple[int, int] | None
+    model: Fo1Model, ids: list[int], features: ImageFeatures | None, grid_hw: tuple[int, int] | None
 ) -> PromptEmbeds:
     """Put an image's T rows at its placeholder and each region's row at its own, in order.
 
-    `grid_hw`: the ViT's patches (gh, gw); T = gh * gw / merge^2. Raises ValueError, with both
-    numbers, where placeholders and features differ in count.
+    grid_hw: rows and columns of the ViT's patch grid; T = rows * columns / merge^2. Both are None for a
+    prompt without an image. Raises ValueError, with both numbers, if the counts of placeholders and
+    features differ.
     """
     num_images, num_regions = ids.count(IMAGE_PLACEHOLDER), ids.count(REGION_PLACEHOLDER)
-    given_regions = len(encoded.region_embeds) if encoded else 0
-    if num_images != (encoded is not None) or num_regions != given_regions:
+    num_features = len(features.region_embeds) if features else 0
+    if num_images != (features is not None) or num_regions != num_features:
         raise ValueError(
             f"the prompt has {num_images} image and {num_regions} region placeholders, "
-            f"features were given for {int(encoded is not None)} and {given_regions}"
+            f"but features of {int(features is not None)} image and {num_features} regions"
         )
     merge = model.config.vision.spatial_merge_size
     device = model.device
-    rows: list[Tensor] = []
+    embeds: list[Tensor] = []
     positions: list[Tensor] = []
-    text: list[int] = []
-    places: list[int] = []
-    start, filled = 0, 0
+    text_ids: list[int] = []
+    region_places: list[int] = []
+    next_position, num_rows = 0, 0
 
-    def flush_text() -> None:
-        nonlocal start, filled
-        if text:
-            filled += len(text)
-            rows.append(model.embed_tokens(torch.tensor(text, device=device)))
-            positions.append(text_positions(start, len(text)))
-            start += len(text)
-            text.clear()
+    def append(rows_ND: Tensor, positions_3N: Tensor, advance: int) -> None:
+        nonlocal next_position, num_rows
+        embeds.append(rows_ND)
+        positions.append(positions_3N)
+        next_position += advance
+        num_rows += len(rows_ND)
 
-    for index in ids:
-        if index == IMAGE_PLACEHOLDER and encoded is not None and grid_hw is not None:
-            flush_text()
-            height, width = grid_hw[0] // merge, grid_hw[1] // merge
-            rows.append(encoded.image_embeds)
-            filled += len(encoded.image_embeds)
-            positions.append(image_positions(start, height, width))
-            start += max(height, width)
-        elif index == REGION_PLACEHOLDER and encoded is not None:
-            flush_text()
-            region = len(places)
-            places.append(filled)
-            rows.append(encoded.region_embeds[region : region + 1])
-            positions.append(text_positions(start, 1))
-            start, filled = start + 1, filled + 1
+    def append_text() -> None:
+        if text_ids:
+            rows_ND = model.embed_tokens(torch.tensor(text_ids, device=device))
+            append(rows_ND, text_positions(next_position, len(text_ids)), len(text_ids))
+            text_ids.clear()
+
+    for token in ids:
+        if token == IMAGE_PLACEHOLDER and features is not None and grid_hw is not None:
+            append_text()
+            rows, columns = grid_hw[0] // merge, grid_hw[1] // merge
+            positions_3T = image_positions(next_position, rows, columns)
+            append(features.image_embeds, positions_3T, max(rows, columns))
+        elif token == REGION_PLACEHOLDER and features is not None:
+            append_text()
+            region = len(region_places)
+            region_places.append(num_rows)
+            append(features.region_embeds[region : region + 1], text_positions(next_position, 1), 1)
         else:
-            text.append(index)
-    flush_text()
-    return PromptEmbeds(torch.cat(rows), torch.cat(positions, dim=1), tuple(places))
+            text_ids.append(token)
+    append_text()
+    return PromptEmbeds(torch.cat(embeds), torch.cat(positions, dim=1), tuple(region_places))

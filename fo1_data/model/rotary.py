@@ -1,8 +1,10 @@
-"""Multimodal rotary positions (M-RoPE) of Qwen2.5-VL: ids of a prompt, and the rotation itself.
+"""Multimodal rotary positions (M-RoPE) of Qwen2.5-VL: the positions of a prompt, and the rotation.
 
-Three position axes (time, height, width). Text advances all three together; an image's tokens
-share the time position and take their row and column; text after it goes on from the largest.
-Region tokens count as text. (Qwen2-VL, arXiv 2409.12191, section 2.1.)
+A position has three axes: time, height, width. Each text token advances all three by 1. The tokens of an
+image share the time position and take their row and column; the text behind it continues from the largest
+position so far. Region tokens count as text. (Qwen2-VL, arXiv 2409.12191, section 2.1.)
+
+Shapes: N tokens, 3 position axes, E head width, `...` any leading shape.
 """
 
 from collections.abc import Sequence
@@ -12,7 +14,7 @@ from torch import Tensor
 
 
 def image_positions(start: int, rows: int, columns: int) -> Tensor:
-    """(3, rows * columns) positions of an image's merged tokens, first one at `start`."""
+    """Positions (3, rows * columns) of an image's tokens in raster order; the first is at `start`."""
     time = torch.zeros(rows, columns, dtype=torch.long)
     row = torch.arange(rows)[:, None].expand(rows, columns)
     column = torch.arange(columns)[None].expand(rows, columns)
@@ -20,25 +22,26 @@ def image_positions(start: int, rows: int, columns: int) -> Tensor:
 
 
 def text_positions(start: int, count: int) -> Tensor:
-    """(3, count) positions of text, first one at `start`."""
+    """Positions (3, count) of text tokens; the first is at `start`."""
     return torch.arange(start, start + count).expand(3, count)
 
 
-def cos_sin(positions: Tensor, inv_freq: Tensor, sections: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """Rotation tables for positions (3, N): two (N, head_dim) float32 tensors.
+def cos_sin(positions_3N: Tensor, inv_freq: Tensor, sections: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Rotation tables of positions: the cosines and the sines, each (N, E) float32.
 
-    Frequencies are split over the axes by `sections`: the first go with time, then height, width.
+    inv_freq: (E / 2,). sections: how many of these frequencies belong to time, height and width, in this
+    order.
     """
-    angles = positions[..., None].float() * inv_freq.float()
-    # Made on the CPU: the length of the result depends on values, which a GPU would be waited for.
+    angles = positions_3N[..., None].float() * inv_freq.float()
+    # On the CPU, because the length of the result depends on values: the host would wait for a GPU.
     axis_of = torch.repeat_interleave(torch.arange(3), torch.tensor(sections))
     axis_of = axis_of.to(angles.device, non_blocking=True)
-    picked = angles.gather(0, axis_of.expand(1, angles.shape[1], -1)).squeeze(0)
-    doubled = torch.cat((picked, picked), dim=-1)
-    return doubled.cos(), doubled.sin()
+    angles = angles.gather(0, axis_of.expand(1, angles.shape[1], -1)).squeeze(0)
+    angles_NE = torch.cat((angles, angles), dim=-1)
+    return angles_NE.cos(), angles_NE.sin()
 
 
 def rotate(states: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotate (..., heads, head_dim) states by tables broadcastable to (..., 1, head_dim)."""
+    """Rotate states (..., heads, E) by tables that broadcast to (..., 1, E)."""
     first, second = states.chunk(2, dim=-1)
     return states * cos + torch.cat((-second, first), dim=-1) * sin

@@ -1,7 +1,11 @@
-"""The two vision encoders, as transformers has them, run on batches of images of any sizes.
+"""The two vision encoders, built from transformers' modules: the ViT (primary) and DaViT (auxiliary).
 
-Shapes: gh x gw the ViT's patch grid of an image, T = gh * gw / 4 its image tokens, Cw the ViT's
-width, D the language model's width.
+The ViT takes images of any sizes in one pass, DaViT images of one size.
+
+Shapes: B images, U patches of all images of a call together, T image tokens of an image (one for each
+2 x 2 patches), D language model width, C channels of a map, H x W its cells or an image's pixels (the
+ViT's maps have its patch grid). `sum T` runs over the images of a call. grid_thw: (B, 3), the (time, rows,
+columns) of each image's patch grid; time is 1.
 """
 
 from collections.abc import Sequence
@@ -14,6 +18,7 @@ from transformers import Florence2VisionConfig
 from transformers.models.florence2.modeling_florence2 import Florence2VisionBackbone
 from transformers.models.qwen2_5_vl.configuration_qwen2_5_vl import Qwen2_5_VLVisionConfig
 from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import Qwen2_5_VisionTransformerPretrainedModel
+from transformers.vision_utils import get_vision_window_index
 
 from fo1_data.model.configuration import AuxiliaryConfig, VisionConfig
 
@@ -57,10 +62,10 @@ def build_auxiliary(config: AuxiliaryConfig) -> Florence2VisionBackbone:
 
 @dataclass(frozen=True)
 class PrimaryFeatures:
-    """What the ViT gives for one image.
+    """The ViT's output for one image.
 
-    image_embeds: (T, D) in raster order; maps: full-attention maps (1, Cw, gh, gw), last one last;
-    merged_windowed: (T, D) in the ViT's own window order.
+    image_embeds: (T, D) in raster order. maps: (1, C, H, W) after the full-attention blocks, in block
+    order. merged_windowed: image_embeds in the ViT's own window order.
     """
 
     image_embeds: Tensor
@@ -73,33 +78,30 @@ def encode_primary(
 ) -> list[PrimaryFeatures]:
     """Run the ViT over several images packed into one sequence.
 
-    pixel_values: (sum of gh * gw, C * 2 * patch * patch); grid_thw: (B, 3) with t = 1.
-    `all_maps` keeps every full-attention map (what regions need without a pyramid), else the last.
+    pixel_values: (U, 3 * 2 * patch * patch). all_maps: keep the map of every full-attention block, which
+    regions need if the checkpoint has no pyramid; otherwise keep only the last.
     """
     blocks = list(vit.fullatt_block_indexes) if all_maps else list(vit.fullatt_block_indexes)[-1:]
     only_last = blocks == [len(vit.blocks) - 1]
     out = vit(pixel_values, grid_thw=grid_thw, output_hidden_states=not only_last)
     states = [out.last_hidden_state] if only_last else [out.hidden_states[block + 1] for block in blocks]
     order = _window_order(vit, grid_thw)
-    lengths = (grid_thw[:, 1] * grid_thw[:, 2]).tolist()
-    merge = vit.spatial_merge_size**2
+    num_tokens = (grid_thw[:, 1] * grid_thw[:, 2] // vit.spatial_merge_size**2).tolist()
     per_image = zip(
-        out.pooler_output.split([n // merge for n in lengths]),
-        order.split([n // merge for n in lengths]),
+        out.pooler_output.split(num_tokens),
+        order.split(num_tokens),
         zip(*(_to_maps(state, order, grid_thw, vit.spatial_merge_size) for state in states), strict=True),
         strict=True,
     )
     features, offset = [], 0
-    for embeds, windowed, maps in per_image:
-        features.append(PrimaryFeatures(embeds, list(maps), embeds[windowed - offset]))
-        offset += len(embeds)
+    for embeds_TD, order_T, maps in per_image:
+        features.append(PrimaryFeatures(embeds_TD, list(maps), embeds_TD[order_T - offset]))
+        offset += len(embeds_TD)
     return features
 
 
 def _window_order(vit: Qwen2_5_VisionTransformerPretrainedModel, grid_thw: Tensor) -> Tensor:
-    """(sum of T,) raster index of each merged token in the ViT's window order; images stay in order."""
-    from transformers.vision_utils import get_vision_window_index
-
+    """(sum T,) raster index of each image token in the ViT's window order; images stay in order."""
     order, _ = get_vision_window_index(
         grid_thw,
         spatial_merge_size=vit.spatial_merge_size,
@@ -109,10 +111,10 @@ def _window_order(vit: Qwen2_5_VisionTransformerPretrainedModel, grid_thw: Tenso
     return torch.as_tensor(order, device=grid_thw.device)
 
 
-def _to_maps(state: Tensor, order: Tensor, grid_thw: Tensor, merge: int) -> list[Tensor]:
-    """(sum of gh * gw, Cw) in window order to one (1, Cw, gh, gw) map an image."""
-    width = state.shape[-1]
-    blocks = state.view(-1, merge * merge, width)
+def _to_maps(states_UC: Tensor, order: Tensor, grid_thw: Tensor, merge: int) -> list[Tensor]:
+    """States in window order to a map (1, C, H, W) for each image. order: (sum T,)."""
+    width = states_UC.shape[-1]
+    blocks = states_UC.view(-1, merge * merge, width)
     raster = torch.empty_like(blocks)
     raster[order] = blocks
     maps, offset = [], 0
@@ -124,16 +126,16 @@ def _to_maps(state: Tensor, order: Tensor, grid_thw: Tensor, merge: int) -> list
     return maps
 
 
-def encode_auxiliary(davit: Florence2VisionBackbone, images: Tensor) -> list[Tensor]:
-    """DaViT on images of one size (B, 3, H, W) to its four levels [(B, C_l, H_l, W_l)], finest first.
+def encode_auxiliary(davit: Florence2VisionBackbone, images_B3HW: Tensor) -> list[Tensor]:
+    """Run DaViT over images of one size; returns its four maps [(B, C, H, W)], finest first.
 
-    Windows are zero-padded and the padding takes part in the attention, as in the reference; so
-    images of other sizes must not be padded into one batch.
+    Windows are zero-padded and the padding takes part in the attention, as in the reference. So images
+    of different sizes must not be padded into one batch.
     """
     levels: list[Tensor] = []
     convs: Any = davit.convs
     blocks_of_stages: Any = davit.blocks
-    hidden = images.to(convs[0].conv.weight.dtype)
+    hidden = images_B3HW.to(convs[0].conv.weight.dtype)
     for conv, blocks in zip(convs, blocks_of_stages, strict=True):
         hidden = conv(hidden)
         for block in blocks:
@@ -143,7 +145,7 @@ def encode_auxiliary(davit: Florence2VisionBackbone, images: Tensor) -> list[Ten
 
 
 def group_by_size(sizes: Sequence[tuple[int, ...]]) -> dict[tuple[int, ...], list[int]]:
-    """Indices of equal sizes together, in order of first appearance."""
+    """Group the indices of equal sizes, in order of first appearance."""
     groups: dict[tuple[int, ...], list[int]] = {}
     for index, size in enumerate(sizes):
         groups.setdefault(size, []).append(index)
