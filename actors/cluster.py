@@ -1,9 +1,9 @@
 """A Ray to run on: a private local one, or a cluster by its address.
 
 A local Ray keeps its object store within `object_store_bytes` (reports and shard lists go through it,
-pixels never do), opens no dashboard, counts on nothing in /dev/shm and writes no token into the home
-folder. On a cluster the four packages travel with the job's runtime environment. RAY_AUTH_MODE,
-RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH and RAY_ADDRESS are honoured. Labels nothing.
+pixels never), opens no dashboard, does not need /dev/shm and writes no token into the home folder. On a
+cluster the four packages travel with the job's runtime environment. RAY_AUTH_MODE, RAY_AUTH_TOKEN,
+RAY_AUTH_TOKEN_PATH and RAY_ADDRESS are honoured. Labels nothing.
 """
 
 import importlib
@@ -27,7 +27,7 @@ STARTS = 3
 
 @dataclass(frozen=True)
 class NodeRoom:
-    """What a live node has in all, whoever uses it at the moment."""
+    """The total resources of a live node, used or not."""
 
     node_id: str
     address: str
@@ -37,7 +37,7 @@ class NodeRoom:
 
 @dataclass(frozen=True)
 class Need:
-    """What one labeller takes of a node."""
+    """The resources that one labeller takes of a node."""
 
     cpus: float
     gpus: float
@@ -46,9 +46,11 @@ class Need:
         return f"{self.cpus:g} CPU and {self.gpus:g} GPU"
 
     def fits(self, node: NodeRoom) -> int:
-        """How many labellers the node holds when nothing else runs there."""
-        ways = [total / part for total, part in ((node.cpus, self.cpus), (node.gpus, self.gpus)) if part > 0]
-        return math.floor(min(ways, default=1.0) + 1e-9)
+        """How many labellers fit on the node if nothing else runs there."""
+        ratios = [
+            total / part for total, part in ((node.cpus, self.cpus), (node.gpus, self.gpus)) if part > 0
+        ]
+        return math.floor(min(ratios, default=1.0) + 1e-9)
 
 
 def chosen_address(config: RunConfig) -> str:
@@ -58,9 +60,9 @@ def chosen_address(config: RunConfig) -> str:
 
 @contextmanager
 def ray_for(config: RunConfig) -> Iterator[None]:
-    """Ray for the time of a `with` block; one that this process already has is used and left running.
+    """Ray during a `with` block. A Ray that this process already uses is taken and left running.
 
-    Raises ClusterError where no Ray can be started or reached.
+    Raises ClusterError if no Ray can be started or reached.
     """
     import ray
 
@@ -79,7 +81,7 @@ def ray_for(config: RunConfig) -> Iterator[None]:
 
 
 def nodes() -> list[NodeRoom]:
-    """The nodes that are alive."""
+    """The live nodes of the cluster."""
     import ray
 
     return [
@@ -95,7 +97,7 @@ def nodes() -> list[NodeRoom]:
 
 
 def need_of(config: RunConfig, room: list[NodeRoom]) -> Need:
-    """What a labeller takes: as set, else one GPU each where the cluster has any."""
+    """What a labeller takes: as set, else one GPU each if the cluster has GPUs."""
     gpus = config.gpus_per_actor
     if gpus is None:
         gpus = 1.0 if any(node.gpus >= 1 for node in room) else 0.0
@@ -112,7 +114,7 @@ def _start_local(config: RunConfig) -> None:
         try:
             ray.init(
                 address=LOCAL,
-                # How many labellers share this machine's cores is the user's own choice.
+                # The user decides how many labellers share the cores of this machine.
                 num_cpus=max(os.cpu_count() or 1, math.ceil(least * config.cpus_per_actor)),
                 object_store_memory=config.object_store_bytes,
                 include_dashboard=False,
@@ -120,9 +122,9 @@ def _start_local(config: RunConfig) -> None:
                 logging_level=logging.ERROR,
             )
             return
-        except Exception as error:  # Ray raises many kinds here, none of them a user's concern
+        except Exception as error:  # Ray raises many kinds here
             ray.shutdown()
-            # It gives its own processes 30 seconds, which is little on a busy machine.
+            # Ray waits 30 s for its own processes, which can be too short on a busy machine.
             if not tries_left or "timed out" not in str(error):
                 raise ClusterError(f"cannot start a local Ray: {_first_line(error)}") from error
 
@@ -141,7 +143,7 @@ def _connect(address: str) -> None:
     except Exception as error:
         raise ClusterError(
             f"cannot reach the Ray cluster at {address}: {_first_line(error)} "
-            "(is it up, and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH its token?)"
+            "(is it running, and is its token in RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH?)"
         ) from error
 
 
@@ -153,14 +155,14 @@ def _runtime_env() -> dict[str, Any]:
 def _prepare_environment() -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_DEDUP_LOGS", "1")
-    # A container's /dev/shm may hold 64 MB: the store then lies in the session's folder.
+    # A container's /dev/shm may hold only 64 MB: the store then lies in the session's folder.
     os.environ.setdefault("RAY_OBJECT_STORE_ALLOW_SLOW_STORAGE", "1")
 
 
 def _private_token() -> None:
-    """A token of this run's own, unless the user has one: Ray would write one into the home folder."""
-    given = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
-    if any(os.environ.get(name) for name in given) or (Path.home() / ".ray" / "auth_token").exists():
+    """Set a token for this run unless the user has one: Ray would write one into the home folder."""
+    settings = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
+    if any(os.environ.get(name) for name in settings) or (Path.home() / ".ray" / "auth_token").exists():
         return
     os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
 

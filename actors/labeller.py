@@ -17,17 +17,17 @@ from schemas.images import Reject
 
 
 class Labeller:
-    """One labelling process of a cluster. Cheap to make: the model is loaded by `load`."""
+    """One labelling process of a cluster. Cheap to create: `load` loads the model."""
 
     def __init__(self, settings: LabellerSettings) -> None:
         self._shards = ShardLabeller(settings)
 
     def place(self) -> str:
-        """The node this labeller was put on: the answer says that it has been placed."""
+        """The id of the node that this labeller runs on. An answer means that it has been placed."""
         return str(ray.get_runtime_context().get_node_id())
 
     def load(self) -> LabellerIdentity:
-        """Load the model; who labels."""
+        """Load the model and return who labels."""
         return self._shards.load()
 
     def label_shard(self, shard: Shard, try_id: str, options: WriteOptions) -> ShardReport:
@@ -45,6 +45,6 @@ class Labeller:
         return self._shards.assemble_shard(shard, pieces, try_id, options)
 
 
-# The driver counts retries and replaces a lost labeller by a new one: a call that Ray repeats by
-# itself would take one worker after the other down with the same image.
+# The driver counts retries and replaces a lost labeller with a new one. A call repeated by Ray itself
+# would kill one worker after another with the same image.
 LabellerActor: Any = ray.remote(max_restarts=0, max_task_retries=0)(Labeller)

@@ -1,8 +1,8 @@
-"""Labellers on a Ray cluster, kept at work: one piece each, lost ones replaced, idle ones let go.
+"""Labellers on a Ray cluster: each works on one item at a time, lost ones are replaced, idle ones released.
 
-The pool holds between MIN and MAX labellers. One that is asked for and finds no room waits for it and
-does no harm (an autoscaling cluster grows by it). A lost labeller is replaced by a new one and its
-piece of work goes back to `ShardWork`, which counts. Decides nothing about shards.
+The pool holds between MIN and MAX labellers. A requested labeller without room waits for it, which makes
+an autoscaling cluster grow. A lost labeller is replaced with a new one and its work goes back to
+`ShardWork`, which counts the loss. Decides nothing about shards.
 """
 
 import time
@@ -24,14 +24,14 @@ from schemas.corpus import Shard
 from schemas.dataset import ShardReport
 
 WAIT_S = 1.0
-# So many labellers in a row that died while loading: the model does not fit, and no retry helps.
+# If so many labellers in a row died while loading, the model does not fit and retrying does not help.
 MAX_LOST_LOADING = 10
 NOTE_WAITING_AFTER_S = 60.0
 
 
 @dataclass
 class _Slot:
-    """A labeller; `ref` is its one call that is out, None while it is idle."""
+    """A labeller. ref: its pending call, None while it is idle. doing: placing, loading, working or idle."""
 
     actor: Any
     ref: Any
@@ -40,9 +40,9 @@ class _Slot:
 
 
 class LabellerPool:
-    """The labellers of one run: `start`, then `run`, and `stop` whatever happened.
+    """The labellers of one run: call `start`, then `run`, and always `stop`.
 
-    `placement_timeout_s`: how long a cluster that has no room for them may take to grow.
+    need: what each takes of a node. placement_timeout_s: how long a cluster without room may take to grow.
     """
 
     def __init__(
@@ -64,19 +64,19 @@ class LabellerPool:
         self._on_report: Callable[[ShardReport], None] = lambda report: None
 
     def start(self) -> LabellerIdentity:
-        """Ask for the least number of labellers, wait for the first to load; who labels.
+        """Request the least number of labellers, wait until one has loaded, and return who labels.
 
-        Raises ClusterError where they can never be placed, CheckpointError where the model does not load.
+        Raises ClusterError if they can never be placed, CheckpointError if the model does not load.
         """
         self._await_room()
-        started_s, noted = time.monotonic(), False
+        started_s, is_noted = time.monotonic(), False
         while self._identity is None:
             self._grow(self._least)
             self._settle_ready(None)
-            unplaced = all(slot.doing == "placing" for slot in self._slots)
-            if unplaced and not noted and time.monotonic() - started_s > NOTE_WAITING_AFTER_S:
-                self._note("waiting for room: other work holds the cluster")
-                noted = True
+            none_placed = all(slot.doing == "placing" for slot in self._slots)
+            if none_placed and not is_noted and time.monotonic() - started_s > NOTE_WAITING_AFTER_S:
+                self._note("waiting for room: the cluster is busy with other work")
+                is_noted = True
         return self._identity
 
     def run(
@@ -87,10 +87,10 @@ class LabellerPool:
         tick: Callable[[], None],
         find_report: Callable[[Shard], ShardReport | None],
     ) -> None:
-        """Do all of `work`. Raises what a labeller says is wrong with the run, and ClusterError.
+        """Do all of `work`. Raises ClusterError, and errors of the run that a labeller reports.
 
-        `find_report` looks whether a shard is done all the same: its labeller may have been lost
-        after it marked the shard and before its answer arrived.
+        find_report: looks up whether a shard is done in the dataset's folder; its labeller may be lost after
+        it marked the shard and before its answer arrives.
         """
         self._find_report, self._on_report = find_report, on_report
         while not work.finished:
@@ -102,7 +102,7 @@ class LabellerPool:
             tick()
 
     def stop(self) -> None:
-        """Kill every labeller: none writes after this."""
+        """Kill every labeller, so that none writes after this."""
         for slot in self._slots:
             ray.kill(slot.actor)
         self._slots.clear()
@@ -110,7 +110,7 @@ class LabellerPool:
     def _await_room(self) -> None:
         deadline_s = time.monotonic() + self._placement_timeout_s
         while (room := sum(self._need.fits(node) for node in nodes())) < self._least:
-            # Asked for all the same: it is what makes an autoscaling cluster grow.
+            # Request them anyway: this makes an autoscaling cluster grow.
             if self._placement_timeout_s:
                 self._grow(self._least)
             if time.monotonic() >= deadline_s:
@@ -120,12 +120,12 @@ class LabellerPool:
     def _no_room(self, room: int) -> str:
         sizes = ", ".join(f"{node.address}: {node.cpus:g} CPU, {node.gpus:g} GPU" for node in nodes())
         return (
-            f"the cluster can hold {room} of the {self._least} labellers asked for, each with {self._need} "
+            f"the cluster can hold {room} of the {self._least} labellers requested, each with {self._need} "
             f"({sizes}): lower --actors, --cpus-per-actor or --gpus-per-actor"
         )
 
-    def _grow(self, wanted: int) -> None:
-        while len(self._slots) < wanted:
+    def _grow(self, num_labellers: int) -> None:
+        while len(self._slots) < num_labellers:
             options = {"num_cpus": self._need.cpus, "num_gpus": self._need.gpus}
             actor = LabellerActor.options(**options).remote(self._settings)
             self._slots.append(_Slot(actor, actor.place.remote(), "placing"))
@@ -136,7 +136,7 @@ class LabellerPool:
             self._grow(min(self._most, max(self._least, busy + work.waiting)))
             return
         idle = [slot for slot in self._slots if slot.doing == "idle"]
-        for slot in idle[1:]:  # one stays for what a loss may still bring back
+        for slot in idle[1:]:  # one stays for work that a loss may bring back
             self._drop(slot)
 
     def _drop(self, slot: _Slot) -> None:
@@ -144,19 +144,21 @@ class LabellerPool:
         self._slots.remove(slot)
 
     def _settle_ready(self, work: ShardWork | None) -> None:
-        out = {slot.ref: slot for slot in self._slots if slot.ref is not None}
-        if not out:
+        pending = {slot.ref: slot for slot in self._slots if slot.ref is not None}
+        if not pending:
             return
-        first, _ = ray.wait(list(out), num_returns=1, timeout=WAIT_S)
-        ready, _ = ray.wait(list(out), num_returns=len(out), timeout=0) if first else ([], [])
+        first, _ = ray.wait(list(pending), num_returns=1, timeout=WAIT_S)
+        ready, _ = ray.wait(list(pending), num_returns=len(pending), timeout=0) if first else ([], [])
         for ref in ready:
-            self._settle(out[ref], work)
+            self._settle(pending[ref], work)
 
     def _settle(self, slot: _Slot, work: ShardWork | None) -> None:
         try:
             answer = ray.get(slot.ref)
         except RuntimeEnvSetupError as error:
-            raise ClusterError(f"a node cannot set up our packages: {_why(error)}") from error
+            raise ClusterError(
+                f"a node cannot set up the packages of fo1-data: {_first_line(error)}"
+            ) from error
         except RayTaskError as error:
             self._raised(slot, work, error.cause if isinstance(error.cause, Exception) else error)
         except RayError as error:
@@ -169,34 +171,36 @@ class LabellerPool:
             slot.doing, slot.ref = "loading", slot.actor.load.remote()
             return
         if slot.doing == "loading":
-            self._same_model(answer)
+            self._check_same_model(answer)
             self._lost_loading = 0
         elif work is not None and slot.work is not None:
-            self._did(work, slot.work, answer)
+            self._complete(work, slot.work, answer)
             slot.work = None
         slot.doing, slot.ref = "idle", None
 
-    def _did(self, work: ShardWork, item: Work, answer: str | ShardReport) -> None:
+    def _complete(self, work: ShardWork, item: Work, answer: str | ShardReport) -> None:
         work.done(item, answer if isinstance(answer, str) else None)
         if isinstance(answer, ShardReport):
             self._on_report(answer)
 
-    def _same_model(self, identity: LabellerIdentity) -> None:
+    def _check_same_model(self, identity: LabellerIdentity) -> None:
         if self._identity is None:
             self._identity = identity
         elif identity != self._identity:
             ours, theirs = asdict(self._identity), asdict(identity)
             differing = [f"{key}: {ours[key]}, {theirs[key]}" for key in ours if ours[key] != theirs[key]]
-            raise ClusterError(f"the nodes do not label alike: {'; '.join(differing)}")
+            raise ClusterError(f"the nodes would label differently: {'; '.join(differing)}")
 
     def _raised(self, slot: _Slot, work: ShardWork | None, error: Exception) -> None:
-        """A call came back with an exception; the labeller itself lives."""
+        """A call raised an exception; the labeller itself is alive."""
         if isinstance(error, Fo1Error):
             raise error
         if slot.work is None or work is None:
-            raise ClusterError(f"a labeller cannot load the model: {type(error).__name__}: {_why(error)}")
+            raise ClusterError(
+                f"a labeller cannot load the model: {type(error).__name__}: {_first_line(error)}"
+            )
         item, slot.work = slot.work, None
-        work.lost(item, f"{type(error).__name__}: {_why(error)}")
+        work.lost(item, f"{type(error).__name__}: {_first_line(error)}")
         slot.doing, slot.ref = "idle", None
         if is_device_lost(error):
             self._drop(slot)
@@ -204,17 +208,17 @@ class LabellerPool:
     def _lost(self, slot: _Slot, work: ShardWork | None, error: Exception) -> None:
         self._drop(slot)
         if slot.work is not None and work is not None:
-            done = None if isinstance(slot.work, LabelPiece) else self._find_report(slot.work.shard)
-            if done is not None:
-                self._did(work, slot.work, done)
+            report = None if isinstance(slot.work, LabelPiece) else self._find_report(slot.work.shard)
+            if report is not None:
+                self._complete(work, slot.work, report)
                 return
             work.lost(slot.work, "its process died")
-            self._note(f"lost a labeller ({_why(error)}); its work is tried again")
+            self._note(f"lost a labeller ({_first_line(error)}); its work is tried again")
             return
         self._lost_loading += 1
         if self._lost_loading >= MAX_LOST_LOADING:
             raise ClusterError(
-                f"{self._lost_loading} labellers in a row died loading the model; the last: {_why(error)}"
+                f"{self._lost_loading} labellers in a row died while loading the model: {_first_line(error)}"
             )
 
 
@@ -228,7 +232,7 @@ def _call(actor: Any, work: Work, options: WriteOptions) -> Any:
             return actor.assemble_shard.remote(shard, list(pieces), try_id, options)
 
 
-def _why(error: BaseException) -> str:
-    """The telling line of an exception of Ray's, whose messages run over many."""
+def _first_line(error: BaseException) -> str:
+    """The first line of a Ray exception, whose messages have many."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return (lines[0] if lines else type(error).__name__)[:300]

@@ -1,6 +1,6 @@
-"""Whether a cluster can run the labellers: room for them, and the model readable on every node.
+"""Whether a cluster can run the labellers: it has room for them and every node can read the model.
 
-One small task a node; loads no model.
+Runs one small task per node; loads no model.
 """
 
 from typing import Any
@@ -16,17 +16,17 @@ ANSWER_WITHIN_S = 60.0
 
 
 def check_cluster(config: RunConfig) -> dict[str, Any]:
-    """Room, need and nodes of the cluster the run would use. Raises ClusterError where there is none.
+    """Room and nodes of the cluster that the run would use, and what it needs. Raises ClusterError.
 
-    `can_place` says whether the least number of labellers fits when nothing else runs there;
-    `nodes[].model` is "ok" or what keeps that node from reading the model or the detector.
+    can_place: whether the least number of labellers fits if nothing else runs there. nodes[].model: "ok", or
+    why that node cannot read the model or the detector.
     """
     with ray_for(config):
         room = nodes()
         need = need_of(config, room)
         fits = sum(need.fits(node) for node in room)
         models = [config.model, config.proposals]
-        asked = [_ask(node.node_id, models) for node in room]
+        answers = [_ask(node.node_id, models) for node in room]
         return {
             "address": "local" if chosen_address(config) == LOCAL else chosen_address(config),
             "labellers_asked_for": config.actors,
@@ -35,7 +35,7 @@ def check_cluster(config: RunConfig) -> dict[str, Any]:
             "each_takes": {"cpus": need.cpus, "gpus": need.gpus},
             "nodes": [
                 {"address": node.address, "cpus": node.cpus, "gpus": node.gpus, "model": _answer(ref)}
-                for node, ref in zip(room, asked, strict=True)
+                for node, ref in zip(room, answers, strict=True)
             ],
         }
 

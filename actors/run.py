@@ -1,17 +1,20 @@
-"""A labelling run on Ray: the steps of `fo1_data.runs.steps` with labellers on a cluster.
+"""A labelling run on Ray: `fo1_data.runs.run` with labellers on a cluster.
 
-One Ray call a shard. The driver holds the lease, counts tries, writes the manifest; it may be killed
+One Ray call per shard. The driver holds the lease, counts tries and writes the manifest; it may be killed
 at any moment and the same run started again.
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from actors.cluster import LOCAL, chosen_address, need_of, nodes, ray_for
 from actors.pool import LabellerPool
+from fo1_data.labelling.identity import LabellerIdentity
+from fo1_data.runs.active_run import ActiveRun
+from fo1_data.runs.run import label_corpus
 from fo1_data.runs.shard_labeller import IMAGE_LABELLER, LabellerSettings
 from fo1_data.runs.shard_work import ShardWork
-from fo1_data.runs.steps import nothing_to_replay, open_planned, plan_run, work_on
-from fo1_data.runs.stopping import stopping_on_sigterm
 from fo1_data.runs.watcher import Unwatched, Watcher
 from schemas.dataset import Manifest
 from schemas.jobs import RunConfig
@@ -19,57 +22,46 @@ from schemas.jobs import RunConfig
 TEST_KILL_ON = "FO1_TEST_KILL_ON"
 
 
+class _PooledLabellers:
+    """The labellers of a pool on Ray."""
+
+    def __init__(self, pool: LabellerPool, max_tries: int) -> None:
+        self._pool, self._max_tries = pool, max_tries
+
+    def load(self) -> LabellerIdentity:
+        return self._pool.start()
+
+    def label(self, run: ActiveRun) -> None:
+        work = ShardWork(run.todo, self._max_tries)
+        self._pool.run(work, run.dataset.write_options, run.add, run.tick, run.find_report)
+
+
 def run_labelling(
     config: RunConfig, watcher: Watcher | None = None, factory: str = IMAGE_LABELLER
 ) -> Manifest:
-    """Label `config.corpus` into `config.out` on Ray; returns the manifest of the finished dataset.
+    """Label `config.corpus` into `config.out` on Ray and return the manifest of the finished dataset.
 
-    Raises what `fo1_data.errors` lists, KeyboardInterrupt on Ctrl-C and its subclass Terminated on
-    SIGTERM; whatever ends a run early, the same call goes on with it. `factory` ("module:class")
-    makes the image labeller in the workers.
+    factory: "module:class" that makes the image labeller in the workers. Raises as `label_corpus` does.
     """
     watcher = watcher or Unwatched()
-    planned = plan_run(config)
-    if (nothing := nothing_to_replay(config, planned)) is not None:
-        return nothing
-    watcher.note(f"{planned.num_images} images in {len(planned.shards)} shards; {_starting(config)}")
-    watcher.reached("listed")
-    with ray_for(config), stopping_on_sigterm():
+    address = chosen_address(config)
+    starting = "starting a local Ray" if address == LOCAL else f"connecting to Ray at {address}"
+    return label_corpus(config, _labellers_on_ray(config, watcher, factory), starting, watcher)
+
+
+@contextmanager
+def _labellers_on_ray(config: RunConfig, watcher: Watcher, factory: str) -> Iterator[_PooledLabellers]:
+    """Ray and a pool of labellers on it, for the time of the block."""
+    with ray_for(config):
         watcher.reached("ray_started")
-        pool = _pool(config, factory, watcher)
+        on_cluster = chosen_address(config) != LOCAL
+        settings = LabellerSettings(
+            config, factory, copy_models=on_cluster, kill_on=os.environ.get(TEST_KILL_ON) or None
+        )
+        least, most = config.actor_range
+        timeout_s = config.placement_timeout_s if on_cluster else 0.0
+        pool = LabellerPool(settings, need_of(config, nodes()), least, most, timeout_s, watcher.note)
         try:
-            identity = pool.start()
-            watcher.reached("model_loaded")
-            run = open_planned(config, planned, identity)
-            if run.manifest is not None:
-                return run.manifest
-            with work_on(config, planned, run, watcher) as work:
-                work.meter.start_clock()
-                todo = ShardWork(work.todo, config.max_tries)
-                pool.run(todo, run.write_options, work.add, work.tick, work.find_report)
-                manifest = work.finish(identity)
-                watcher.reached("finished")
-                return manifest
+            yield _PooledLabellers(pool, config.max_tries)
         finally:
             pool.stop()
-
-
-def _starting(config: RunConfig) -> str:
-    address = chosen_address(config)
-    return "starting a local Ray" if address == LOCAL else f"connecting to Ray at {address}"
-
-
-def _pool(config: RunConfig, factory: str, watcher: Watcher) -> LabellerPool:
-    least, most = config.actor_range
-    on_cluster = chosen_address(config) != LOCAL
-    settings = LabellerSettings(
-        config, factory, copy_models=on_cluster, kill_on=os.environ.get(TEST_KILL_ON) or None
-    )
-    return LabellerPool(
-        settings,
-        need_of(config, nodes()),
-        least,
-        most,
-        config.placement_timeout_s if on_cluster else 0.0,
-        watcher.note,
-    )

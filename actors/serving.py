@@ -1,8 +1,8 @@
-"""`Predictor`: live labelling as a Ray Serve deployment, many askers' questions in one batch.
+"""`Predictor`: live labelling as a Ray Serve deployment; the questions of many callers share a batch.
 
-POST a `LiveRequest` as JSON to `/predict`; the answer is a `LiveAnswer`, or `{"detail"}` with a status that
-says what is wrong. `python -m actors.serving` deploys it on the cluster it runs on and stays until it is
-stopped; where FO1_PREDICT_TOKEN is set, requests must carry it as a bearer token.
+POST a `LiveRequest` as JSON to `/predict`. The response is a `LiveAnswer`, or `{"detail"}` with an error
+status. `python -m actors.serving` deploys it on the cluster that it runs on and stays until it is stopped.
+If FO1_PREDICT_TOKEN is set, requests must carry it as a bearer token.
 """
 
 import argparse
@@ -25,36 +25,36 @@ TOKEN = "FO1_PREDICT_TOKEN"
 APP_NAME = "fo1-predict"
 ROUTE = "/predict"
 MAX_BATCH = 16
-# How long a first question waits for others to share its batch.
+# How long the first request of a batch waits for others.
 BATCH_WAIT_S = 0.005
 
 
 class Predictor:
-    """One process of live labelling. Questions that arrive while others are answered wait and go together."""
+    """One process of live labelling. Requests that arrive while a batch is answered form the next batch."""
 
     def __init__(self, model: str, device: str | None) -> None:
         self._labeller = LiveLabeller(model, device)
         self._token = os.environ.get(TOKEN, "")
 
     async def __call__(self, request: Request) -> Response:
-        """Answer one request of HTTP."""
+        """Answer one HTTP request."""
         expected = f"Bearer {self._token}".encode()
         if self._token and not hmac.compare_digest(
             request.headers.get("authorization", "").encode("utf-8", "replace"), expected
         ):
             return _problem(401, "no valid token")
         try:
-            asked = LiveRequest.model_validate_json(await request.body())
+            live_request = LiveRequest.model_validate_json(await request.body())
         except ValidationError as error:
             return _problem(422, str(error.errors(include_url=False, include_input=False)[0]["msg"]))
-        answer = await self.ask(asked)
+        answer = await self.ask(live_request)
         if isinstance(answer, LiveProblem):
             return _problem(answer.status, answer.detail)
         return Response(answer.model_dump_json(), media_type="application/json")
 
     @serve.batch(max_batch_size=MAX_BATCH, batch_wait_timeout_s=BATCH_WAIT_S, max_concurrent_batches=1)
     async def ask(self, requests: list[LiveRequest]) -> list[LiveAnswer | LiveProblem]:
-        """Answer requests that arrived together. One batch at a time: the engine takes one caller."""
+        """Answer a batch of requests. One batch at a time, because the engine allows one caller."""
         return await asyncio.to_thread(self._labeller.answer, requests)
 
 
@@ -72,16 +72,18 @@ def main() -> None:
     parser.add_argument("--device", default=None)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000)
-    # Live questions are rare and short beside labelling: they share the cores with it.
+    # Live questions are rare and short compared with labelling, so they share its cores.
     parser.add_argument("--cpus", type=float, default=0.1)
     parser.add_argument("--gpus", type=float, default=0.0)
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
-    serve.start(http_options={"host": asked.host, "port": asked.port})
+    serve.start(http_options={"host": arguments.host, "port": arguments.port})
     serve.run(
-        deployment(asked.model, asked.device, asked.cpus, asked.gpus), name=APP_NAME, route_prefix=ROUTE
+        deployment(arguments.model, arguments.device, arguments.cpus, arguments.gpus),
+        name=APP_NAME,
+        route_prefix=ROUTE,
     )
     stopped.wait()
     serve.shutdown()  # type: ignore[no-untyped-call]

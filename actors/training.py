@@ -1,9 +1,8 @@
 """Training on Ray Train: the loop of `fo1_data.training.trainer` in several workers, here or on a cluster.
 
-Each worker is a process that computes its part of every step; torch.distributed joins them (NCCL on GPUs,
-gloo on CPUs). When one is lost all are started again and go on from the last state in `out`, which every
-node must reach: the losses are those of a run that nothing happened to. What the user must mend is not tried
-again. Knows nothing of what is trained.
+Each worker is a process that computes its part of every step; torch.distributed connects them (NCCL on GPUs,
+gloo on CPUs). If one is lost, all are restarted from the last state in `out`, which every node must be able
+to reach; the losses equal those of an undisturbed run. An error that the user must fix is not retried.
 """
 
 import json
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 MAX_FAILURES = 3
 # Kills the first worker once, at this step: a hook for tests.
 TEST_KILL_AT = "FO1_TEST_KILL_TRAINING_AT"
-# What workers leave in `out` for the driver, until it is done.
+# Files in `out` that workers write for the driver; removed at the end.
 _FOLDER, _REPORT, _ERROR = ".ray", "report.json", "error.json"
 
 
@@ -45,19 +44,19 @@ def train_on_ray(
     cpus_per_worker: float = 1.0,
     progress: Callable[[int, float], None] = lambda step, loss: None,
 ) -> dict[str, Any]:
-    """Train with `workers` processes to `config.steps`, resuming what `out` holds; the trainer's report.
+    """Train with `workers` processes up to `config.steps`, resuming from `out`; returns the trainer's report.
 
-    A worker takes a GPU each where the cluster has any. `progress` is told of each step and its loss, on a
-    thread of its own; of steps that a lost worker repeats, again. Raises ClusterError where workers cannot
-    be had or are lost too often, and what training itself raises.
+    Each worker takes a GPU if the cluster has GPUs. progress: called with each step and its loss on another
+    thread, again for steps that are repeated after a lost worker. Raises ClusterError if workers cannot be
+    placed or are lost too often, and the errors of training itself.
     """
     ray_config = RunConfig(
         corpus="-", out=str(out), address=address, actors=str(workers), cpus_per_actor=cpus_per_worker
     )
     with ray_for(ray_config):
         gpus = 1 if any(node.gpus >= 1 for node in nodes()) and config.device != "cpu" else 0
-        _refuse_what_never_fits(workers, cpus_per_worker, gpus)
-        # Workers stand in another folder than the caller.
+        _refuse_if_too_large(workers, cpus_per_worker, gpus)
+        # Workers run in another folder than the caller.
         settings = {
             "addresses": [normalise(address) for address in addresses],
             "stage": stage,
@@ -67,23 +66,23 @@ def train_on_ray(
             "kill_at": os.environ.get(TEST_KILL_AT),
         }
         local = chosen_address(ray_config) == LOCAL
-        with _heard(progress) as steps:
+        with _step_queue(progress) as steps:
             return _fit({**settings, "steps": steps}, workers, cpus_per_worker, gpus, local)
 
 
 @contextmanager
-def _heard(progress: Callable[[int, float], None]) -> "Iterator[Queue]":
-    """A queue for the steps that workers have done: what is put into it, `progress` is told of."""
+def _step_queue(progress: Callable[[int, float], None]) -> "Iterator[Queue]":
+    """A queue for (step, loss) pairs of the workers; each is passed on to `progress`."""
     from ray.exceptions import RayError
     from ray.util.queue import Queue
 
-    # It must find room though the workers take all CPUs.
+    # It needs room even if the workers take all CPUs.
     steps = Queue(actor_options={"num_cpus": 0})
 
     def listen() -> None:
-        with suppress(RayError):  # lost with its node: training goes on without a word
-            while (done := steps.get()) is not None:
-                progress(*done)
+        with suppress(RayError):  # lost with its node: training continues without progress
+            while (item := steps.get()) is not None:
+                progress(*item)
 
     listener = Thread(target=listen, name="training-progress", daemon=True)
     listener.start()
@@ -116,26 +115,26 @@ def _fit(settings: dict[str, Any], workers: int, cpus: float, gpus: int, local: 
     )
     try:
         trainer.fit()
-    except Exception as error:  # Ray wraps what a worker raised in kinds of its own
-        raise _left_error(out) or _lost(error) from None
-    found = _left_error(out)
-    if found is not None:
-        raise found
+    except Exception as error:  # Ray wraps the errors of workers in its own types
+        raise _worker_error(out) or _lost(error) from None
+    error_of_worker = _worker_error(out)
+    if error_of_worker is not None:
+        raise error_of_worker
     report: dict[str, Any] = json.loads((out / _FOLDER / _REPORT).read_text("utf-8"))
     shutil.rmtree(out / _FOLDER, ignore_errors=True)
     return report
 
 
 def _train_worker(settings: dict[str, Any]) -> None:
-    """One worker's whole run; the first one leaves its report beside the checkpoint."""
+    """The whole run of one worker; the first worker writes its report beside the checkpoint."""
     import torch
     from ray import train as ray_train
     from ray.exceptions import RayError
 
     from fo1_data.training.trainer import train
 
-    if not isinstance(_left_error(Path(settings["out"])), StorageError | None):
-        return  # started again after what that cannot help
+    if not isinstance(_worker_error(Path(settings["out"])), StorageError | None):
+        return  # restarted after an error that a restart cannot help
     config = TrainConfig.model_validate(settings["config"])
     out = Path(settings["out"])
     context = ray_train.get_context()
@@ -145,16 +144,16 @@ def _train_worker(settings: dict[str, Any]) -> None:
     def progress(step: int, loss: float) -> None:
         with suppress(RayError):
             settings["steps"].put((step, loss))
-        _die_if_told(settings, out, context.get_world_rank(), step)
+        _kill_for_test(settings, out, context.get_world_rank(), step)
 
-    with _left_for_the_driver(out):
+    with _errors_for_the_driver(out):
         report = train(settings["addresses"], settings["stage"], settings["model"], out, config, progress)
     if context.get_world_rank() == 0:
         (out / _FOLDER / _ERROR).unlink(missing_ok=True)
-        _leave(out, _REPORT, report)
+        _write(out, _REPORT, report)
 
 
-def _die_if_told(settings: dict[str, Any], out: Path, rank: int, step: int) -> None:
+def _kill_for_test(settings: dict[str, Any], out: Path, rank: int, step: int) -> None:
     if settings["kill_at"] is None or step != int(settings["kill_at"]) or rank != 0:
         return
     mark = out / _FOLDER / "killed"
@@ -164,28 +163,28 @@ def _die_if_told(settings: dict[str, Any], out: Path, rank: int, step: int) -> N
 
 
 @contextmanager
-def _left_for_the_driver(out: Path) -> Iterator[None]:
-    """Leave an error of ours in `out`: Ray hands on nothing but its own wrapping of it."""
+def _errors_for_the_driver(out: Path) -> Iterator[None]:
+    """Write an error of ours to `out`, because Ray only passes on its own wrapping of it."""
     try:
         yield
     except Fo1Error as error:
-        _leave(out, _ERROR, {"kind": type(error).__name__, "message": str(error)})
+        _write(out, _ERROR, {"kind": type(error).__name__, "message": str(error)})
         raise
 
 
-def _leave(out: Path, name: str, told: dict[str, Any]) -> None:
-    """Whole or not at all: several workers may write at once, and be killed while they do."""
-    open_store(str(out / _FOLDER)).write_bytes(name, json.dumps(told).encode())
+def _write(out: Path, name: str, document: dict[str, Any]) -> None:
+    """Write the file whole or not at all: several workers may write at once and be killed meanwhile."""
+    open_store(str(out / _FOLDER)).write_bytes(name, json.dumps(document).encode())
 
 
-def _left_error(out: Path) -> Fo1Error | None:
-    """The error of ours that a worker has left, if any."""
+def _worker_error(out: Path) -> Fo1Error | None:
+    """The error that a worker has written, if any."""
     try:
-        told = json.loads((out / _FOLDER / _ERROR).read_text("utf-8"))
+        document = json.loads((out / _FOLDER / _ERROR).read_text("utf-8"))
     except FileNotFoundError:
         return None
-    kind: type[Fo1Error] = getattr(errors, told["kind"])
-    return kind(told["message"])
+    kind: type[Fo1Error] = getattr(errors, document["kind"])
+    return kind(document["message"])
 
 
 def _lost(error: BaseException) -> ClusterError:
@@ -194,13 +193,13 @@ def _lost(error: BaseException) -> ClusterError:
 
 
 def _absolute(model: str) -> str:
-    """A model's folder by its whole path; the bundled one and those of the hub by their names."""
+    """The absolute path of a model's folder; the name of a bundled model or of one on the hub."""
     from fo1_data.model.checkpoint import BUNDLED
 
     return str(Path(model).resolve()) if model != BUNDLED and Path(model).is_dir() else model
 
 
-def _refuse_what_never_fits(workers: int, cpus: float, gpus: int) -> None:
+def _refuse_if_too_large(workers: int, cpus: float, gpus: int) -> None:
     room = nodes()
     if gpus and sum(int(node.gpus) for node in room) < workers:
         raise ClusterError(

@@ -47,8 +47,8 @@ def plan(
 
 
 def _plan(run: RunConfig, check: int | None, measured: bool) -> dict[str, Any]:
+    from fo1_data.runs.plan import list_corpus
     from fo1_data.runs.preflight import check_files, estimate, to_document
-    from fo1_data.runs.steps import list_corpus
 
     planned = list_corpus(run)
     entries = [entry for shard in planned.shards for entry in shard.images]

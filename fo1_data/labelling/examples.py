@@ -1,7 +1,7 @@
-"""Regions that a corpus marks as examples, among the boxes that the model is shown.
+"""Regions that a corpus marks as visual examples, among the boxes that the model is shown.
 
-Given boxes keep their mark. A detector knows nothing of it: the detection that overlaps an example by
-half or more stands for it, and where there is none the example's own box joins the list at its end.
+Boxes of the corpus keep their mark. A detector does not know the mark: the detection with an IoU of at
+least 0.5 with an example stands for it; without one, the example's own box is appended to the list.
 Boxes: (N, 4) float32, pixels of the EXIF-oriented image.
 """
 
@@ -15,18 +15,18 @@ SAME_IOU = 0.5
 
 
 def with_examples(entry: CorpusImage, proposals: Proposals) -> tuple[Proposals, list[int]]:
-    """The proposals, every example of the entry among them, and the indices of those that are examples."""
+    """The proposals with every example of the entry among them, and the indices of the examples."""
     if proposals.regions is not None:
-        return proposals, [place for place, region in enumerate(proposals.regions) if region.example]
+        return proposals, [index for index, region in enumerate(proposals.regions) if region.example]
     marked = as_boxes([region.box_xyxy for region in entry.regions or [] if region.example])
     if not len(marked):
         return proposals, []
     boxes = proposals.boxes_xyxy
     overlaps = iou_matrix(marked, boxes) if len(boxes) else np.zeros((len(marked), 0), np.float32)
-    found = [int(row.argmax()) if row.size and row.max() >= SAME_IOU else None for row in overlaps]
-    missing = marked[[place is None for place in found]]
+    matches = [int(row.argmax()) if row.size and row.max() >= SAME_IOU else None for row in overlaps]
+    missing = marked[[match is None for match in matches]]
     following = iter(range(len(boxes), len(boxes) + len(missing)))
-    indices = [place if place is not None else next(following) for place in found]
+    indices = [match if match is not None else next(following) for match in matches]
     scores = proposals.objectness
     if scores is not None:
         scores = np.concatenate([scores, np.ones(len(missing), np.float32)])

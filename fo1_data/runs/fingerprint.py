@@ -1,8 +1,8 @@
-"""What a run's rows depend on, as a flat document: resuming under another one is refused.
+"""The fingerprint of a run: everything its rows depend on, as a flat document.
 
 It covers every setting that can change a row, the weights of model and proposer, the wording of the
-questions, the contents of side files, and the corpus' listing. Where things lie is left out, and so
-is what only changes how fast a run is.
+questions, the contents of side files, and the corpus' listing. Addresses are left out, and so are settings
+that only change how fast a run is. A run is not resumed under another fingerprint.
 """
 
 import hashlib

@@ -1,8 +1,8 @@
-"""What a run will cost and what is wrong with its inputs, found before a GPU is spent.
+"""What a run will cost and what is wrong with its inputs, before a GPU is used.
 
-Files are read and decoded in threads, by the code that labels; all of them or a seeded sample. Times
-are measured on a few images where the model is small enough for that, else taken from assumptions
-that the answer states. Asks no cluster and no service.
+Files are read and decoded in threads, by the code that labels: all of them, or a seeded sample. Times are
+measured on a few images if the model is small enough, else assumed; the result lists its assumptions. Asks
+no cluster and no service.
 """
 
 import random
@@ -34,7 +34,7 @@ _IMAGE_KINDS = {LabelKind.GROUNDED_CAPTION}
 
 
 class FileCheck(BaseModel):
-    """What reading the files showed. `checked` of them were read; the rest is taken to be like them."""
+    """What reading the files found. `checked` files of `of` were read; the others are assumed to be alike."""
 
     checked: int
     of: int
@@ -48,7 +48,7 @@ class FileCheck(BaseModel):
 
 
 class Measured(BaseModel):
-    """What labelling a few images took: in this process, on `device`, the model's loading left out."""
+    """What labelling a few images took, in this process, on `device`, without loading the model."""
 
     images: int
     regions: int
@@ -58,8 +58,8 @@ class Measured(BaseModel):
     device: str
 
 
-class Estimate(BaseModel):
-    """Hours for the whole corpus, and what they rest on."""
+class CostEstimate(BaseModel):
+    """Hours for the whole corpus, and the assumptions behind them."""
 
     images: int
     regions: int
@@ -74,7 +74,7 @@ class Estimate(BaseModel):
 
 
 def check_files(entries: Sequence[CorpusImage], config: RunConfig, at_most: int | None) -> FileCheck:
-    """Read and decode the entries, or a seeded sample of `at_most`; count what is bad and what is twice."""
+    """Read and decode the entries, or a seeded sample of `at_most`; count bad files and duplicates."""
     chosen: Sequence[CorpusImage] = entries
     if at_most is not None and len(entries) > at_most:
         places = sorted(random.Random(config.seed).sample(range(len(entries)), at_most))
@@ -84,13 +84,15 @@ def check_files(entries: Sequence[CorpusImage], config: RunConfig, at_most: int 
     places_of: dict[str, list[str]] = defaultdict(list)
     total_bytes = 0
     with ThreadPoolExecutor(THREADS, thread_name_prefix="check") as pool:
-        for entry, found in zip(chosen, pool.map(lambda one: _look_at(one, limits), chosen), strict=True):
-            if isinstance(found, Reject):
-                rejects.append(found)
-            else:
-                places_of[found[0]].append(entry.name)
-                total_bytes += found[1]
-    twice = [names for names in places_of.values() if len(names) > 1]
+        results = pool.map(lambda entry: _check_file(entry, limits), chosen)
+        for entry, result in zip(chosen, results, strict=True):
+            if isinstance(result, Reject):
+                rejects.append(result)
+                continue
+            image_id, num_bytes = result
+            places_of[image_id].append(entry.name)
+            total_bytes += num_bytes
+    duplicates = [names for names in places_of.values() if len(names) > 1]
     return FileCheck(
         checked=len(chosen),
         of=len(entries),
@@ -98,13 +100,13 @@ def check_files(entries: Sequence[CorpusImage], config: RunConfig, at_most: int 
         bad=len(rejects),
         bad_by_reason=dict(Counter(f"{reject.stage.value}: {reject.reason}" for reject in rejects)),
         bad_examples=[{"uri": r.uri, "reason": r.reason, "message": r.message} for r in rejects[:EXAMPLES]],
-        duplicate_groups=len(twice),
-        duplicate_files=sum(len(names) - 1 for names in twice),
-        duplicate_examples=twice[:EXAMPLES],
+        duplicate_groups=len(duplicates),
+        duplicate_files=sum(len(names) - 1 for names in duplicates),
+        duplicate_examples=duplicates[:EXAMPLES],
     )
 
 
-def _look_at(entry: CorpusImage, limits: InputLimits) -> tuple[str, int] | Reject:
+def _check_file(entry: CorpusImage, limits: InputLimits) -> tuple[str, int] | Reject:
     try:
         data = read_bytes(entry, limits)
         return decode_rgb(data, limits).image_id, len(data)
@@ -113,7 +115,7 @@ def _look_at(entry: CorpusImage, limits: InputLimits) -> tuple[str, int] | Rejec
 
 
 def measure(entries: Sequence[CorpusImage], config: RunConfig) -> Measured | None:
-    """Label `entries` in this process and throw the rows away; None where none of them could be labelled.
+    """Label `entries` in this process and discard the rows; None if none of them could be labelled.
 
     Raises CheckpointError and ConfigError as a run would.
     """
@@ -144,32 +146,32 @@ def estimate(
     measured: Measured | None,
     config: RunConfig,
     gpus: float,
-) -> Estimate:
-    """Hours of labelling and review. `gpus`: how many a labeller takes."""
-    told: list[str] = []
+) -> CostEstimate:
+    """Hours of labelling and review. gpus: GPUs per labeller."""
+    assumptions: list[str] = []
     good = round(len(entries) * (1 - (files.bad + files.duplicate_files) / max(1, files.checked)))
     if measured is not None:
         regions = good * measured.regions / measured.images
         labels = good * measured.labels / measured.images
         seconds = good * measured.seconds / measured.images
-        told.append(
+        assumptions.append(
             f"{measured.images / measured.seconds:.2f} images/s for one labeller: measured on "
             f"{measured.images} images on {measured.device}"
         )
     else:
-        regions = good * _regions_per_image(entries, told)
+        regions = good * _regions_per_image(entries, assumptions)
         labels = regions * sum(kind.per_region for kind in config.labels)
         labels += good * len(set(config.labels) & _IMAGE_KINDS)
         seconds = regions / ASSUMED_REGIONS_PER_S
-        told.append(
+        assumptions.append(
             f"{ASSUMED_REGIONS_PER_S:g} regions/s for one labeller: assumed, for a 3B model on one GPU"
         )
     if files.checked < files.of:
-        told.append(f"bad files and duplicates as in the {files.checked} files that were read")
+        assumptions.append(f"bad files and duplicates as in the {files.checked} files that were read")
     hours = seconds / 3600
     review_hours = labels * REVIEW_S_PER_LABEL / 3600
-    told.append(f"{REVIEW_S_PER_LABEL:g} s of a person's time for a label")
-    return Estimate(
+    assumptions.append(f"{REVIEW_S_PER_LABEL:g} s of a person's time per label")
+    return CostEstimate(
         images=good,
         regions=round(regions),
         labels=round(labels),
@@ -178,32 +180,32 @@ def estimate(
         gpu_hours=round(hours * gpus, 4),
         cpu_hours=round(hours * config.cpus_per_actor, 4),
         review_hours_if_all=round(review_hours, 4),
-        review_hours_as_set=round(review_hours * _share_reviewed(labels, config, told), 4),
-        assumptions=told,
+        review_hours_as_set=round(review_hours * _share_reviewed(labels, config, assumptions), 4),
+        assumptions=assumptions,
     )
 
 
-def _regions_per_image(entries: Sequence[CorpusImage], told: list[str]) -> float:
-    given = [len(entry.regions) for entry in entries if entry.regions is not None]
-    if given:
-        told.append(f"{sum(given) / len(given):.1f} regions an image, as the corpus gives them")
-        return sum(given) / len(given)
-    told.append(f"{ASSUMED_REGIONS_PER_IMAGE:g} regions an image: assumed")
+def _regions_per_image(entries: Sequence[CorpusImage], assumptions: list[str]) -> float:
+    counts = [len(entry.regions) for entry in entries if entry.regions is not None]
+    if counts:
+        assumptions.append(f"{sum(counts) / len(counts):.1f} regions per image, as in the corpus")
+        return sum(counts) / len(counts)
+    assumptions.append(f"{ASSUMED_REGIONS_PER_IMAGE:g} regions per image: assumed")
     return ASSUMED_REGIONS_PER_IMAGE
 
 
-def _share_reviewed(labels: float, config: RunConfig, told: list[str]) -> float:
+def _share_reviewed(labels: float, config: RunConfig, assumptions: list[str]) -> float:
     budget = config.review_budget
     if budget is not None:
-        told.append("people review as much as --review-budget says")
+        assumptions.append("people review as much as the review budget allows")
         return min(1.0, budget if budget < 1 else budget / max(1.0, labels))
     if config.calibration is not None:
-        told.append("people review the audit alone; what the calibration sends to review comes on top")
+        assumptions.append("people review the audit; what the calibration sends to review is not counted")
         return config.audit
-    told.append("nothing is accepted unseen without a calibration: people review all of it")
+    assumptions.append("without a calibration nothing is accepted: people review everything")
     return 1.0
 
 
 def to_document(part: BaseModel | None) -> dict[str, Any] | None:
-    """A part as JSON-able data."""
+    """A part as JSON-able data, None for None."""
     return None if part is None else part.model_dump(mode="json")

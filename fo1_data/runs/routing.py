@@ -14,19 +14,19 @@ from schemas.jobs import RunConfig
 
 
 def routing_settings(config: RunConfig) -> RoutingSettings:
-    """The part of a run's settings that decides."""
+    """The settings of a run that decide about labels."""
     return RoutingSettings.model_validate(config.model_dump(include=set(RoutingSettings.model_fields)))
 
 
 def routes(config: RunConfig) -> bool:
-    """True where a run gives confidences or decisions at all."""
+    """True if the run gives its labels confidences or decisions."""
     return config.calibration is not None or routing_settings(config).decides
 
 
 def make_router(config: RunConfig, identity: LabellerIdentity) -> tuple[Router, str | None]:
-    """The router of a run, and a warning to be shown where it was forced.
+    """The router of a run, and a warning if a calibration made for other labels was forced.
 
-    Raises CalibrationError where the calibration cannot be read or was made for other labels.
+    Raises CalibrationError if the calibration cannot be read, or was made for other labels and not forced.
     """
     calibration = read_calibration(config.calibration)[0] if config.calibration else None
     warning = None
@@ -42,7 +42,7 @@ def make_router(config: RunConfig, identity: LabellerIdentity) -> tuple[Router, 
 
 
 def route_in_shard(router: Router, rows: list[ImageRow]) -> None:
-    """Give the labels of a shard's rows what can be settled there."""
+    """Give the labels of a shard's rows their confidences, and the decisions that need no other row."""
     for row in rows:
         router.score(row)
         if router.settings.decides and router.settings.review_budget is None:

@@ -1,8 +1,8 @@
-"""Labels shards: what a labelling process does, on a cluster or alone. Knows no Ray.
+"""Labels shards: the work of one labelling process, on a cluster or alone. Knows no Ray.
 
-A shard is labelled whole and written at once, with its marker. Where that has taken its process
-down, its pieces are labelled apart: each is kept as rows in a file of its own among the run's tries,
-and `assemble_shard` writes the shard from them. Pixels enter and leave through storage only.
+A shard is normally labelled whole and written at once, with its marker. If that killed its process, its
+pieces are labelled separately: the rows of each go to a file of its own among the run's tries, and
+`assemble_shard` writes the shard from these files. Pixels enter and leave through storage only.
 """
 
 import importlib
@@ -44,11 +44,11 @@ class LabelsImages(Protocol):
 
 @dataclass(frozen=True)
 class LabellerSettings:
-    """All that a labelling process is told.
+    """Everything that a labelling process needs to know.
 
-    `factory` ("module:class") makes the image labeller from the settings. `kill_on` is a hook for
-    tests (FO1_TEST_KILL_ON of a driver on Ray): an image whose address contains it takes the
-    process down, every time.
+    factory: "module:class" that makes the image labeller from the settings. copy_models: copy model and
+    detector into the node's cache first. kill_on: a hook for tests (FO1_TEST_KILL_ON of a driver on Ray);
+    an image whose address contains it kills the process, every time.
     """
 
     config: RunConfig
@@ -58,14 +58,14 @@ class LabellerSettings:
 
 
 class Piece(BaseModel):
-    """What labelling some images of a shard gave: the file of a part's rows, or a lone reject."""
+    """The rows and rejects of some images of a shard, as stored in the file of a piece."""
 
     rows: list[ImageRow] = []
     rejects: list[Reject] = []
 
 
 class ShardLabeller:
-    """One labelling process: holds the model from the first use on."""
+    """One labelling process. It loads the model at the first use and keeps it."""
 
     def __init__(self, settings: LabellerSettings) -> None:
         self._settings = settings
@@ -73,7 +73,7 @@ class ShardLabeller:
         self._router: Router | None = None
 
     def load(self) -> LabellerIdentity:
-        """Load the model and the proposer; says who they are. Raises CheckpointError, ConfigError."""
+        """Load the model and the proposer and return their identity. Raises CheckpointError, ConfigError."""
         return self._image_labeller().identity
 
     def label_shard(self, shard: Shard, try_id: str, options: WriteOptions) -> ShardReport:
@@ -84,7 +84,7 @@ class ShardLabeller:
         return write_shard(self._settings.config.out, shard, rows, rejects, try_id, options, seconds)
 
     def label_piece(self, shard: Shard, start: int, stop: int, try_id: str, options: WriteOptions) -> str:
-        """Label the images `start` to `stop` of the shard; the path of their rows in the dataset's store."""
+        """Label the images `start` to `stop` of the shard; returns the path of their rows in the store."""
         rows, rejects = self._label(shard.images[start:stop])
         path = f"{tries(options.run)}/pieces/{shard.shard_id}/{start}-{stop}-{try_id}.json"
         content = Piece(rows=rows, rejects=rejects).model_dump_json()
@@ -110,7 +110,7 @@ class ShardLabeller:
         return write_shard(store.url, shard, rows, rejects, try_id, options, seconds)
 
     def _label(self, entries: list[CorpusImage]) -> tuple[list[ImageRow], list[Reject]]:
-        self._kill_if_told(entries)
+        self._kill_for_test(entries)
         rows, rejects = label_or_halve(self._image_labeller(), entries)
         self._route(rows)
         return rows, rejects
@@ -130,8 +130,7 @@ class ShardLabeller:
             limit_threads(self._settings.config.cpus_per_actor)
             module, _, name = self._settings.factory.partition(":")
             factory = getattr(importlib.import_module(module), name)
-            made: LabelsImages = factory(self._local_config())
-            self._images = made
+            self._images = factory(self._local_config())
         return self._images
 
     def _local_config(self) -> RunConfig:
@@ -141,27 +140,26 @@ class ShardLabeller:
         local = {key: local_model(getattr(config, key), copy) for key in ("model", "proposals")}
         return config.model_copy(update=local)
 
-    def _kill_if_told(self, entries: Sequence[CorpusImage]) -> None:
+    def _kill_for_test(self, entries: Sequence[CorpusImage]) -> None:
         word = self._settings.kill_on
         if word and any(word in entry.name for entry in entries):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
 def limit_threads(cpus: float) -> None:
-    """Compute in as many threads as CPUs were asked for: more get in each other's way.
+    """Compute in as many threads as there are CPUs for this process: more would slow each other down.
 
-    OMP_NUM_THREADS wins where it is set (Ray sets it to an actor's CPUs).
+    OMP_NUM_THREADS takes precedence if it is set (Ray sets it to an actor's CPUs).
     """
-    wanted = str(max(1, round(cpus)))
-    os.environ.setdefault("OMP_NUM_THREADS", wanted)
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, round(cpus))))
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 
 
 def label_or_halve(labeller: LabelsImages, entries: list[CorpusImage]) -> tuple[list[ImageRow], list[Reject]]:
-    """Label `entries`; where that raises, by halves, until the image it is ends as a reject.
+    """Label `entries`; if that raises, label halves, until the image that causes it becomes a reject.
 
-    What is wrong with the run and not with an image (Fo1Error, a lost device) is raised on.
+    Errors of the run rather than of an image (Fo1Error, a lost device) are raised.
     """
     try:
         return labeller.label_entries(entries)
@@ -178,5 +176,5 @@ def label_or_halve(labeller: LabelsImages, entries: list[CorpusImage]) -> tuple[
 
 
 def is_device_lost(error: Exception) -> bool:
-    """True where the process cannot use its accelerator any more: every later image would fail too."""
+    """True if the process can no longer use its accelerator: every later image would fail too."""
     return type(error).__name__ == "AcceleratorError" or "CUDA error" in str(error)

@@ -1,9 +1,9 @@
-"""What is left to do of a run's shards, and what becomes of work that took its worker down.
+"""The queue of a run's work, and what happens to work whose worker was lost.
 
-A shard is first labelled whole. Where that loses the worker it is cut in halves, and halves in
-halves, each lost once; an image alone may lose its worker `max_tries` times, then it is a reject
-(stage `worker`, replayable). When every piece of a cut shard is settled, the shard is assembled.
-Work is never repeated without a count, so it always ends. Pure bookkeeping: starts nothing.
+A shard is first labelled whole. If that loses its worker, the shard is cut in halves, and these in halves
+again. A single image may lose its worker `max_tries` times, then it becomes a reject (stage `worker`,
+replayable). When every piece of a cut shard is settled, the shard is assembled. Every repetition is
+counted, so the work always ends. Pure bookkeeping: starts nothing.
 """
 
 import uuid
@@ -21,7 +21,7 @@ MAX_ASSEMBLIES = 5
 
 @dataclass(frozen=True)
 class LabelWhole:
-    """Label and write the shard in one go."""
+    """Label and write the whole shard."""
 
     shard: Shard
     try_id: str
@@ -29,7 +29,7 @@ class LabelWhole:
 
 @dataclass(frozen=True)
 class LabelPiece:
-    """Label the images `start` to `stop` of a shard that was cut; `losses` counts workers they took."""
+    """Label the images `start` to `stop` of a cut shard. losses: workers lost on this piece so far."""
 
     shard: Shard
     try_id: str
@@ -40,7 +40,7 @@ class LabelPiece:
 
 @dataclass(frozen=True)
 class Assemble:
-    """Write a shard that was cut from its pieces, in order."""
+    """Write a cut shard from its pieces, in order. losses: workers lost while writing it so far."""
 
     shard: Shard
     try_id: str
@@ -58,7 +58,7 @@ class _CutShard:
 
 
 class ShardWork:
-    """The queue of a run. `take` hands out work, `done` or `lost` says how it went."""
+    """The queue of a run: `take` hands out work; `done` or `lost` reports its outcome."""
 
     def __init__(self, shards: Iterable[Shard], max_tries: int) -> None:
         self._max_tries = max_tries
@@ -69,40 +69,37 @@ class ShardWork:
 
     @property
     def finished(self) -> bool:
-        """True when nothing waits and nothing is in work."""
+        """True when nothing waits and nothing is being worked on."""
         return not self._queue and self._out == 0
 
     @property
     def waiting(self) -> int:
-        """How many pieces of work nobody has taken."""
+        """The number of work items that nobody has taken."""
         return len(self._queue)
 
     def take(self) -> Work | None:
-        """The next piece of work, None where nothing waits."""
+        """The next work item, or None if nothing waits."""
         if not self._queue:
             return None
         self._out += 1
         return self._queue.popleft()
 
     def done(self, work: Work, piece: str | None = None) -> None:
-        """`work` succeeded; for a LabelPiece, `piece` is the path it gave."""
+        """`work` succeeded. piece: the path of the rows of a LabelPiece."""
         self._out -= 1
         if isinstance(work, LabelPiece):
             assert piece is not None
             self._settle(work, piece)
 
-    def back(self, work: Work) -> None:
-        """`work` was never begun: it waits again, uncounted."""
-        self._out -= 1
-        self._queue.appendleft(work)
-
     def lost(self, work: Work, why: str) -> None:
-        """The worker was lost over `work`. Raises ClusterError where writing alone keeps losing it."""
+        """The worker of `work` was lost. Raises ClusterError if writing a shard keeps losing workers."""
         self._out -= 1
         self.losses += 1
         if isinstance(work, Assemble):
             if work.losses + 1 >= MAX_ASSEMBLIES:
-                raise ClusterError(f"writing shard {work.shard.index} lost its worker every time: {why}")
+                raise ClusterError(
+                    f"writing shard {work.shard.index} lost its worker {MAX_ASSEMBLIES} times: {why}"
+                )
             self._queue.appendleft(Assemble(work.shard, _new_try(), work.pieces, work.losses + 1))
         elif isinstance(work, LabelPiece):
             self._lost_piece(work, why)
@@ -122,7 +119,7 @@ class ShardWork:
             self._queue.appendleft(again)
         else:
             entry = piece.shard.images[piece.start]
-            message = f"took its worker down {piece.losses + 1} times: {why}"
+            message = f"killed its worker {piece.losses + 1} times: {why}"
             self._settle(piece, reject_of(entry, RejectStage.WORKER, "worker_lost", message))
 
     def _settle(self, piece: LabelPiece, outcome: str | Reject) -> None:

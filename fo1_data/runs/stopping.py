@@ -1,4 +1,4 @@
-"""Stopping a run from outside: SIGTERM ends it as Ctrl-C does, in order and resumable."""
+"""Stopping a run from outside: SIGTERM ends it as Ctrl-C does, cleanly and resumable."""
 
 import signal
 import threading
@@ -13,7 +13,7 @@ class Terminated(KeyboardInterrupt):
 
 @contextmanager
 def stopping_on_sigterm() -> Iterator[None]:
-    """Turn SIGTERM into Terminated while in the block (in the main thread: Python allows no other)."""
+    """Raise Terminated on SIGTERM inside the block. Outside the main thread, Python allows no handler."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,4 +1,4 @@
-"""TODO-DOC."""
+"""Who is informed while a run works."""
 
 from typing import Protocol
 
@@ -6,9 +6,8 @@ from schemas.dataset import RunProgress
 
 
 class Watcher(Protocol):
-    """Who looks on: `show` gets the figures, `note` a line for a person, `reached` the steps of the run.
-
-    The steps: `listed`, `ray_started` (on Ray), `model_loaded`, `finished`.
+    """Is informed while a run works: `show` gets the progress, `note` a line for a person, `reached` the name
+    of a step of the run: `listed`, `ray_started` (on Ray), `model_loaded`, `finished`.
     """
 
     def show(self, progress: RunProgress) -> None: ...
@@ -19,7 +18,7 @@ class Watcher(Protocol):
 
 
 class Unwatched:
-    """Nobody looks on."""
+    """Informs nobody."""
 
     def show(self, progress: RunProgress) -> None:
         return

@@ -82,6 +82,6 @@ def test_writing_that_never_succeeds_ends_the_run() -> None:
     first = work.take()
     assert first is not None
     work.lost(first, "its process died")
-    with pytest.raises(ClusterError, match="every time: the disk is odd"):
+    with pytest.raises(ClusterError, match="5 times: the disk is odd"):
         while (item := work.take()) is not None:
             work.lost(item, "the disk is odd")

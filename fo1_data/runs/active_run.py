@@ -1,0 +1,144 @@
+"""A run while it works: holds the lease, counts shards, reports progress, completes the dataset."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from fo1_data.confidence.budget_pass import BudgetPass
+from fo1_data.config import resolved
+from fo1_data.corpus.shards import listing_sha256
+from fo1_data.dataset.layout import marker
+from fo1_data.dataset.lease import Lease
+from fo1_data.dataset.reader import open_dataset
+from fo1_data.dataset.shard_files import read_marker
+from fo1_data.dataset.writer import DatasetRun, open_run
+from fo1_data.errors import ConfigError, Fo1Error, StorageError
+from fo1_data.labelling.identity import LabellerIdentity
+from fo1_data.runs.fingerprint import content_sha256, run_fingerprint
+from fo1_data.runs.plan import PlannedRun
+from fo1_data.runs.progress import ProgressMeter
+from fo1_data.runs.routing import make_router, routes
+from fo1_data.runs.watcher import Watcher
+from schemas.corpus import Shard
+from schemas.dataset import Counts, Manifest, ModelInfo, RunState, ShardReport
+from schemas.jobs import RunConfig
+
+PROGRESS_EVERY_S = 2.0
+
+
+class ActiveRun:
+    """A run that holds its lease. `todo` lists the shards that are left; `add` takes their reports."""
+
+    def __init__(
+        self, config: RunConfig, planned: PlannedRun, dataset: DatasetRun, lease: Lease, watcher: Watcher
+    ) -> None:
+        self.dataset = dataset
+        self._config, self._planned, self._lease, self._watcher = config, planned, lease, watcher
+        done = dataset.done_shards()
+        self.todo = [shard for shard in planned.shards if shard.shard_id not in done]
+        reports = [done[shard.shard_id] for shard in planned.shards if shard.shard_id in done]
+        self.meter = ProgressMeter(planned.shards, reports, len(planned.listing_rejects))
+        self._written_s = float("-inf")
+        if reports:
+            watcher.note(f"resuming: {len(reports)} of {len(planned.shards)} shards are done")
+
+    def add(self, report: ShardReport) -> None:
+        """Count a finished shard and show the progress."""
+        self.meter.add(report)
+        self.tick()
+
+    def find_report(self, shard: Shard) -> ShardReport | None:
+        """The report of a shard that is done in the dataset's folder, or None."""
+        return read_marker(self.dataset.store, marker(self.dataset.write_options.run, shard.shard_id))
+
+    def tick(self) -> None:
+        """Show the progress; every `PROGRESS_EVERY_S` also write it to the folder and check the lease."""
+        progress = self.meter.snapshot()
+        self._watcher.show(progress)
+        if time.monotonic() - self._written_s >= PROGRESS_EVERY_S:
+            self._written_s = time.monotonic()
+            self._lease.check()
+            self.dataset.write_progress(progress)
+
+    def finish(self, identity: LabellerIdentity) -> Manifest:
+        """Complete the dataset and return its manifest. A review budget is spent here, over all rows."""
+        routing, budget = self._routing(identity)
+        parent = open_dataset(self._config.parent) if self._config.parent else None
+        manifest = self.dataset.seal(
+            name=self._config.name or Path(self._config.out.rstrip("/")).name,
+            model=ModelInfo(
+                name=identity.model_name, sha256=identity.model_sha256, licence=identity.model_licence
+            ),
+            proposer=identity.proposer_name,
+            shard_ids=[shard.shard_id for shard in self._planned.shards],
+            listing_rejects=self._planned.listing_rejects,
+            calibration_sha256=content_sha256(self._config.calibration),
+            parent=parent.manifest if parent else None,
+            lease=self._lease,
+            decider=budget,
+            routing=routing,
+            history=parent.history() if parent else None,
+        )
+        self.close(RunState.SUCCEEDED, decided=manifest.counts if budget is not None else None)
+        return manifest
+
+    def _routing(self, identity: LabellerIdentity) -> tuple[dict[str, Any] | None, BudgetPass | None]:
+        """The routing as the manifest records it, and the pass over all rows that a review budget needs."""
+        if not routes(self._config):
+            return None, None
+        router, warning = make_router(self._config, identity)
+        if warning is not None:
+            self._watcher.note(warning)
+        num_reviewed = self.dataset.replayed.counts.review if self.dataset.replayed is not None else 0
+        budget = BudgetPass(router, num_reviewed) if self._config.review_budget is not None else None
+        return router.manifest_entry(warning), budget
+
+    def close(self, state: RunState, error: str | None = None, decided: Counts | None = None) -> None:
+        """Write the last progress to the folder, if its store still accepts writes.
+
+        decided: counts of the dataset if decisions were made after the shards.
+        """
+        progress = self.meter.snapshot(state, error)
+        if decided is not None:
+            by_decision = decided.model_dump(include={"accepted", "audit", "review"})
+            progress = progress.model_copy(update=by_decision)
+        self._watcher.show(progress)
+        with suppress(StorageError, OSError):
+            self.dataset.write_progress(progress)
+
+
+def open_planned(config: RunConfig, planned: PlannedRun, identity: LabellerIdentity) -> DatasetRun:
+    """Open the dataset's folder for this run.
+
+    Raises FingerprintError if it was begun under other settings, CalibrationError if the calibration was
+    made for other labels, ConfigError if the folder cannot be written.
+    """
+    if routes(config):
+        make_router(config, identity)
+    fingerprint = run_fingerprint(config, identity, listing_sha256(planned.shards))
+    try:
+        return open_run(config.out, fingerprint, resolved(config), replay=config.replay_rejects)
+    except (StorageError, FileNotFoundError, NotADirectoryError) as error:
+        raise ConfigError(f"cannot write the dataset to {config.out}: {error}") from None
+
+
+@contextmanager
+def work_on(
+    config: RunConfig, planned: PlannedRun, dataset: DatasetRun, watcher: Watcher
+) -> Iterator[ActiveRun]:
+    """Hold the lease during a `with` block. What ends the block early is written to the progress file."""
+    with dataset.lease() as lease:
+        run = ActiveRun(config, planned, dataset, lease, watcher)
+        try:
+            yield run
+        except Fo1Error as error:
+            run.close(RunState.FAILED, str(error))
+            raise
+        except KeyboardInterrupt:
+            run.close(RunState.CANCELLED, "stopped; the same command resumes the run")
+            raise
+        except BaseException as error:
+            run.close(RunState.FAILED, f"{type(error).__name__}: {error}")
+            raise

@@ -1,0 +1,79 @@
+"""What a run will label: the corpus listed and cut into shards, and what can be refused beforehand."""
+
+import os
+from dataclasses import dataclass, field
+
+from fo1_data.confidence.calibration_file import read_calibration
+from fo1_data.corpus.readers import read_corpus
+from fo1_data.corpus.shards import plan_shards
+from fo1_data.dataset.lease import refuse_held
+from fo1_data.dataset.manifest import find_manifest
+from fo1_data.dataset.replay import replay_entries
+from fo1_data.errors import ConfigError, CorpusError
+from fo1_data.labelling.word_lists import read_phrases, refuse_unknown_words
+from fo1_data.storage.store import open_store
+from schemas.corpus import CorpusImage, Shard
+from schemas.dataset import Manifest
+from schemas.images import Reject
+from schemas.jobs import RunConfig
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """What a run will label: its shards, and the rejects of the listing itself."""
+
+    shards: list[Shard]
+    listing_rejects: list[Reject] = field(default_factory=list)
+
+    @property
+    def num_images(self) -> int:
+        return sum(len(shard.images) for shard in self.shards)
+
+
+def plan_run(config: RunConfig) -> PlannedRun:
+    """List the corpus (or, to replay them, the rejects of `out`) and cut it into shards.
+
+    Raises every error that can be found before a labeller starts: CorpusError if there is nothing to label,
+    ConfigError if `out` cannot be written or a setting is unusable, LeaseError if another driver is running.
+    """
+    _refuse_unwritable(config.out)
+    refuse_held(open_store(config.out))
+    if config.replay_rejects:
+        return PlannedRun(plan_shards(replay_entries(config.out), config.shard_size))
+    return list_corpus(config)
+
+
+def list_corpus(config: RunConfig) -> PlannedRun:
+    """List the corpus and cut it into shards. Raises CorpusError, and ConfigError for an unusable setting."""
+    refuse_unknown_words(config)
+    read_phrases(config.phrases)
+    if config.calibration is not None:
+        read_calibration(config.calibration)
+    entries: list[CorpusImage] = []
+    rejects: list[Reject] = []
+    for item in read_corpus(config.corpus, config.limit, config.frame_every_s):
+        if isinstance(item, Reject):
+            rejects.append(item)
+        else:
+            entries.append(item)
+    if not entries and not rejects:
+        raise CorpusError(f"{config.corpus} holds no images")
+    return PlannedRun(plan_shards(entries, config.shard_size), rejects)
+
+
+def nothing_to_replay(config: RunConfig, planned: PlannedRun) -> Manifest | None:
+    """The manifest of a finished dataset without rejects to replay, or None if there is work."""
+    if not config.replay_rejects or planned.shards:
+        return None
+    return find_manifest(open_store(config.out))
+
+
+def _refuse_unwritable(out: str) -> None:
+    local = open_store(out).local_path()
+    if local is None:
+        return
+    existing = next(folder for folder in (local, *local.parents) if folder.exists())
+    if not existing.is_dir():
+        raise ConfigError(f"--out {out}: {existing} is a file, not a folder")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise ConfigError(f"--out {out}: {existing} cannot be written to")

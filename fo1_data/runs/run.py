@@ -1,0 +1,61 @@
+"""A labelling run from its settings to its manifest, by whatever labellers it is given.
+
+The order of a run stands here once; where its labellers are (in this process, on a Ray cluster) is the
+caller's choice. Whatever ends a run early, the same call resumes it.
+"""
+
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from fo1_data.labelling.identity import LabellerIdentity
+from fo1_data.runs.active_run import ActiveRun, open_planned, work_on
+from fo1_data.runs.plan import nothing_to_replay, plan_run
+from fo1_data.runs.stopping import stopping_on_sigterm
+from fo1_data.runs.watcher import Unwatched, Watcher
+from schemas.dataset import Manifest
+from schemas.jobs import RunConfig
+
+
+class Labellers(Protocol):
+    """Labellers that a run can give its shards to."""
+
+    def load(self) -> LabellerIdentity:
+        """Load the model and return who labels. Raises CheckpointError, ConfigError or ClusterError."""
+        ...
+
+    def label(self, run: ActiveRun) -> None:
+        """Label all shards of `run.todo` and hand each report to `run.add`."""
+        ...
+
+
+def label_corpus(
+    config: RunConfig,
+    labellers: AbstractContextManager[Labellers],
+    starting: str,
+    watcher: Watcher | None = None,
+) -> Manifest:
+    """Label `config.corpus` into `config.out` and return the manifest of the finished dataset.
+
+    labellers: entered once the corpus is listed, left when the run ends. starting: what entering and
+    loading them does, for a person. Raises the errors of `fo1_data.errors`, KeyboardInterrupt on Ctrl-C
+    and its subclass Terminated on SIGTERM.
+    """
+    watcher = watcher or Unwatched()
+    planned = plan_run(config)
+    finished = nothing_to_replay(config, planned)
+    if finished is not None:
+        return finished
+    watcher.note(f"{planned.num_images} images in {len(planned.shards)} shards; {starting}")
+    watcher.reached("listed")
+    with stopping_on_sigterm(), labellers as started:
+        identity = started.load()
+        watcher.reached("model_loaded")
+        dataset = open_planned(config, planned, identity)
+        if dataset.manifest is not None:
+            return dataset.manifest
+        with work_on(config, planned, dataset, watcher) as run:
+            run.meter.start_clock()
+            started.label(run)
+            manifest = run.finish(identity)
+            watcher.reached("finished")
+            return manifest
