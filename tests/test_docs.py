@@ -9,11 +9,13 @@ import pyarrow.parquet as pq
 import pytest
 from factories import make_dataset, make_row
 
+from fo1_data.dataset.exports.export import FORMATS, PROFILES, export_dataset
 from fo1_data.dataset.versions.publish import publish
 from schemas.parquet import IMAGE_SCHEMA, LABEL, REJECT_SCHEMA
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 DATASET_PAGE = (DOCS / "dataset.md").read_text(encoding="utf-8")
+EXPORTS_PAGE = (DOCS / "exports.md").read_text(encoding="utf-8")
 
 
 def _type_name(kind: pa.DataType) -> str:
@@ -65,16 +67,19 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows[1].regions, rows[1].groundings = [], []
     make_dataset(folder / "runs" / "first", rows)
     publish(str(folder / "runs" / "first"), str(folder / "runs" / "published"))
+    for form, profile in re.findall(r"runs/published --format (\w+)(?: --profile (\S+))?", EXPORTS_PAGE):
+        out = folder / "exports" / (profile or form)
+        export_dataset(str(folder / "runs" / "published"), form, str(out), profile or None)
     return folder
 
 
-SNIPPETS: list[str] = re.findall(r"```python\n(.*?)```", DATASET_PAGE, re.DOTALL)
+SNIPPETS: list[str] = re.findall(r"```python\n(.*?)```", DATASET_PAGE + EXPORTS_PAGE, re.DOTALL)
 
 
+# webdataset leaves its tar open.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("code", [code for code in SNIPPETS if "import ray" not in code])
-def test_an_example_of_the_dataset_page_runs(
-    code: str, published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_example_runs(code: str, published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(published)
     monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path))
     names: dict[str, object] = {}
@@ -85,6 +90,12 @@ def test_an_example_of_the_dataset_page_runs(
         assert [tuple(boxes.shape[1:]) for boxes in batch["boxes_xyxy"]] == [(4,)] * 4
     if "boxes_xyxy" in names:
         assert len(names["boxes_xyxy"]) == 10  # type: ignore[arg-type]
+
+
+def test_every_export_is_explained() -> None:
+    for name in (*FORMATS, *PROFILES):
+        assert f"`{name}`" in EXPORTS_PAGE
+        assert f"--format {name} " in EXPORTS_PAGE or f"--profile {name} " in EXPORTS_PAGE
 
 
 @pytest.fixture
