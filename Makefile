@@ -6,12 +6,13 @@ READY := $(VENV)/.ready
 DEMO := demo
 SCENES ?= 48
 TESTERS ?= 2
+QUICK ?= -m "not slow" tests/dataset tests/corpus tests/storage tests/labelling tests/model tests/confidence
 
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help setup demo serve label-studio test check docs format lock clean
+.PHONY: help setup demo serve label-studio test check docs format lock lowest newest clean
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z -]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 setup: $(READY) ## Make .venv with the locked versions of everything
 
@@ -60,6 +61,17 @@ format: $(READY) ## Format and fix what can be fixed
 lock: ## Resolve requirements.txt anew from pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header \
 		--extra all --group dev --group docs pyproject.toml --output-file requirements.txt
+
+# The quick tests on the lowest and the newest versions that pyproject.toml allows, in environments of their own.
+lowest: RESOLUTION := lowest-direct
+newest: RESOLUTION := highest
+lowest newest: $(READY) ## Run the quick tests on the lowest, or the newest, versions allowed
+	$(BIN)/uv venv --quiet --clear --python $(PYTHON) .venv-$@
+	$(BIN)/uv pip compile --quiet --no-header --python .venv-$@/bin/python --resolution $(RESOLUTION) \
+		--extra all --group dev pyproject.toml --output-file .venv-$@/requirements.txt
+	$(BIN)/uv pip install --quiet --python .venv-$@/bin/python --requirement .venv-$@/requirements.txt
+	$(BIN)/uv pip install --quiet --python .venv-$@/bin/python --no-deps --editable .
+	.venv-$@/bin/python -m pytest $(QUICK)
 
 clean: ## Remove what demo and tests leave
 	rm -rf $(DEMO) site .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
