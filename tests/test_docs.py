@@ -128,3 +128,12 @@ def test_ray_data_keeps_nested_columns_in_pyarrow_batches_alone(ray_in_published
     for name in ("regions", "groundings", "counts", "answers", "uris"):
         assert "pickled" in str(written.field(name).type), name  # large_binary where Ray is not loaded
     assert pa.types.is_null(written.field("caption").type)
+
+
+def test_modules_named_in_the_design_exist() -> None:
+    text = (DOCS / "design.md").read_text(encoding="utf-8")
+    modules = set(re.findall(r"`((?:schemas|fo1_data|actors|services)(?:\.\w+)+)`", text))
+    assert len(modules) > 20
+    for module in modules:
+        place = DOCS.parent / module.replace(".", "/")
+        assert place.is_dir() or place.with_suffix(".py").exists(), module
