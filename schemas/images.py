@@ -70,7 +70,12 @@ class Provenance(BaseModel):
 
 
 class ImageRow(BaseModel):
-    """One row of a dataset. `width`, `height`: the EXIF-oriented frame of every box, in pixels."""
+    """One row of a dataset: one image.
+
+    `width`, `height`: the EXIF-oriented frame of every box, in pixels. `caption_label`: what a person
+    said of `caption`, null if nobody has. `source_caption`: the corpus' caption if `caption` is a
+    model's.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -92,9 +97,11 @@ class ImageRow(BaseModel):
     caption: str | None = None
     decision: Decision | None = None
     provenance: Provenance = Provenance()
+    caption_label: Label | None = None
+    source_caption: str | None = None
 
     def all_labels(self) -> list[Label]:
-        """Every label of the row: of its regions, groundings, counts and answers."""
+        """The labels of regions, groundings, counts and answers; the label of the caption is none of them."""
         of_regions = [label for region in self.regions for label in region.labels]
         parts: list[Grounding | Count | Answer] = [*self.groundings, *self.counts, *self.answers]
         return of_regions + [part.label for part in parts]

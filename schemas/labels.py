@@ -68,7 +68,12 @@ class Signal(BaseModel):
 
 
 class Label(BaseModel):
-    """One answer with its trust: `confidence` is null until calibrated, `decision` until routed."""
+    """One answer with its trust.
+
+    `confidence`: 0 to 1, null until calibrated. `decision`: null until routed. `annotator`,
+    `annotated_at`: who wrote or confirmed the label, and when (UTC, ISO 8601). `box_moved`: a person has
+    moved the region's box since the label was given.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -80,3 +85,5 @@ class Label(BaseModel):
     reasons: list[str] = []
     source: Source = Source.MODEL
     annotator: str | None = None
+    box_moved: bool = False
+    annotated_at: str | None = None

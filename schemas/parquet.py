@@ -1,4 +1,7 @@
-"""The Arrow schema of a dataset, version 1: explicit, never inferred.
+"""The Arrow schema of a dataset, version 2: explicit, never inferred.
+
+Version 2 added, at the ends: `box_moved` and `annotated_at` of a label, `caption_label` and
+`source_caption` of a row. `fo1_data.dataset.version_1` reads version 1.
 
 Nested columns mirror `schemas.images.ImageRow` field by field. `huggingface` metadata makes
 `datasets` decode the `image` column as an image.
@@ -24,6 +27,8 @@ LABEL = pa.struct(
         ("reasons", pa.list_(pa.string())),
         ("source", pa.string()),
         ("annotator", pa.string()),
+        ("box_moved", pa.bool_()),
+        ("annotated_at", pa.string()),
     ]
 )
 
@@ -96,6 +101,8 @@ _COLUMNS: list[tuple[str, pa.DataType]] = [
     ("caption", pa.string()),
     ("decision", pa.string()),
     ("provenance", PROVENANCE),
+    ("caption_label", LABEL),
+    ("source_caption", pa.string()),
 ]
 
 REJECT_SCHEMA = pa.schema(

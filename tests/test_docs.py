@@ -81,7 +81,7 @@ SNIPPETS: list[str] = re.findall(r"```python\n(.*?)```", DATASET_PAGE + EXPORTS_
 @pytest.mark.parametrize("code", [code for code in SNIPPETS if "import ray" not in code])
 def test_an_example_runs(code: str, published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(published)
-    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path))
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", str(tmp_path))
     names: dict[str, object] = {}
     exec(code, names)
     if "batch" in names:

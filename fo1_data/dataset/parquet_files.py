@@ -19,8 +19,9 @@ ROW_GROUP_BYTES = 64 * 2**20
 
 # Repeated strings only: a dictionary of unique ids or encoded images is memory for nothing.
 _REPEATED_ENDS = (
-    "corpus", "split", "kind", "decision", "source", "box_source", "source_label", "annotator", "name",
-    "reasons.list.element", "phrase", "question", "brief_caption", "text", "answer", "orientation",
+    "corpus", "split", "kind", "decision", "source", "box_source", "source_label", "annotator",
+    "annotated_at", "name", "reasons.list.element", "phrase", "question", "brief_caption", "text", "answer",
+    "orientation",
 )  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """Rows to Arrow and back, by the explicit schemas of `schemas.parquet`; nothing is inferred.
 
-Floats are stored as float32: a row whose numbers are float32 values comes back equal. Columns
-that an older schema version lacks come back as the model's defaults. Does no input or output.
+Floats are stored as float32: a row whose numbers are float32 values comes back equal. Records of schema
+version 1 are read as rows of version 2. Does no input or output.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 from pydantic import ValidationError
 
+from fo1_data.dataset.version_1 import is_version_1, upgrade_record
 from fo1_data.errors import DatasetError
 from schemas.images import ImageRow, Reject
 from schemas.parquet import IMAGE_SCHEMA, REJECT_SCHEMA
@@ -28,7 +29,9 @@ def rejects_to_table(rejects: Sequence[Reject]) -> pa.Table:
 
 
 def record_to_row(record: dict[str, Any]) -> ImageRow:
-    """One record of a Parquet file as a row. Raises DatasetError where it breaks the schema."""
+    """One record of a Parquet file, of any schema version, as a row. Raises DatasetError if it is broken."""
+    if is_version_1(record):
+        record = upgrade_record(record)
     known = {name: value for name, value in record.items() if name in ImageRow.model_fields}
     for name in _LIST_COLUMNS:
         if known.get(name) is None:

@@ -43,6 +43,8 @@ __all__ = ["DatasetRun", "WriteOptions", "open_run", "write_shard"]
 
 # A replay lists rejects instead of the corpus: the listing alone may differ.
 LISTING_ENTRIES = frozenset({"listing", "listing_sha256"})
+# A dataset that is complete is not written again, whatever its schema version.
+SCHEMA_ENTRY = frozenset({"schema_version"})
 
 
 def open_run(
@@ -66,7 +68,7 @@ def open_run(
             raise DatasetError(f"{store.url} is not empty and no run of ours: name a new folder as --out")
         store.create_exclusive(layout.fingerprint_file(layout.RUN), dump_json(dict(fingerprint)))
         begun = read_json(store, layout.fingerprint_file(layout.RUN))
-    ignored = LISTING_ENTRIES if replay else frozenset()
+    ignored = LISTING_ENTRIES if replay else SCHEMA_ENTRY if manifest is not None else frozenset()
     check_fingerprint(store.url, _without(begun, ignored), _without(fingerprint, ignored))
     return DatasetRun(store, begun, config, manifest, replay)
 

@@ -234,10 +234,8 @@ def _without(span: Span, index: int) -> Span:
 
 
 def _add_corpus_texts(row: ImageRow, entry: CorpusImage, captions: list[str]) -> None:
-    """The image caption is the answer if one was asked for, else that of the corpus, which `meta` keeps."""
-    meta = dict(entry.meta or {})
+    """The image caption is the answer if there is one, else the corpus', which is kept beside an answer."""
     answer = next((caption for caption in captions if caption), None)
     row.caption = answer if answer is not None else entry.caption
-    if answer is not None and entry.caption is not None:
-        meta["source_caption"] = entry.caption
-    row.meta = json.dumps(meta, ensure_ascii=False, sort_keys=True) if meta else None
+    row.source_caption = entry.caption if answer is not None else None
+    row.meta = json.dumps(entry.meta, ensure_ascii=False, sort_keys=True) if entry.meta else None

@@ -44,7 +44,7 @@ def relabel_stale_regions(
         fill_rows(engine, [RowQuestions(fresh, CorpusImage(uri=row.uri), opened[0], questions)])
     finally:
         engine.close(opened)
-    fresh.caption, fresh.meta = row.caption, row.meta
+    fresh.caption, fresh.source_caption, fresh.meta = row.caption, row.source_caption, row.meta
     for region in fresh.regions:
         region.decision = strictest(label.decision for label in region.labels)
     fresh.decision = strictest(label.decision for label in fresh.all_labels())

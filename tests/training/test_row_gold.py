@@ -11,7 +11,7 @@ from PIL import Image
 pytest.importorskip("torch")
 
 from fo1_data.corpus.images import InputLimits
-from fo1_data.dataset.human_labels import human_label, with_caption_label
+from fo1_data.dataset.human_labels import human_label
 from fo1_data.dataset.pixels import read_uri
 from fo1_data.errors import InputReject
 from fo1_data.training.samples.negatives import PhraseBook
@@ -211,7 +211,7 @@ def test_a_persons_caption_has_their_trust_and_an_unsettled_one_is_not_trained(r
     described.groundings[0].label.decision = Decision.REVIEW
     assert caption_questions(described)[0] == []
     label = by_ada(LabelKind.GROUNDED_CAPTION, described.caption)
-    described.meta = with_caption_label(described.meta, label)
+    described.caption_label = label
     (question,), (trust,), _ = caption_questions(described)
     assert trust.human
     assert "<ground>big cat" not in question.answer

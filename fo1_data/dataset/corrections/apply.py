@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from fo1_data.dataset.corrections.phrases import CorrectedPhrases, judge
 from fo1_data.dataset.corrections.region_names import RegionNames
 from fo1_data.dataset.corrections.regions import CorrectedRegions
-from fo1_data.dataset.human_labels import caption_label, confirmed, human_label, with_caption_label
+from fo1_data.dataset.human_labels import confirmed, human_label
 from schemas.corrections import Correction, CorrectionAction
 from schemas.images import Answer, ImageRow
 from schemas.labels import Label, LabelKind, Source, strictest
@@ -58,7 +58,7 @@ class _CorrectedRow:
         self._regions = CorrectedRegions(row, self._names)
         self._phrases = CorrectedPhrases(row, self._names)
         self._answers = list(row.answers)
-        self._caption, self._caption_label = row.caption, caption_label(row)
+        self._caption, self._caption_label = row.caption, row.caption_label
 
     def apply(self, one: Correction) -> bool:
         """Apply one correction; False where it names nothing that is there."""
@@ -91,7 +91,7 @@ class _CorrectedRow:
                 "counts": counts,
                 "answers": answers,
                 "caption": self._caption,
-                "meta": with_caption_label(self._row.meta, self._caption_label),
+                "caption_label": self._caption_label,
             }
         )
         return row.model_copy(update={"decision": strictest(label.decision for label in row.all_labels())})

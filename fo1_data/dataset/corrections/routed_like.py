@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from fo1_data.dataset.corrections.region_names import RegionNames
-from fo1_data.dataset.human_labels import STALE, is_locked
+from fo1_data.dataset.human_labels import BOX_MOVED, is_locked
 from fo1_data.dataset.label_parts import label_parts
 from schemas.corrections import Correction
 from schemas.images import Answer, ImageRow
@@ -28,7 +28,7 @@ def routed_like(original: ImageRow, row: ImageRow, corrections: Sequence[Correct
         later = now.get(key)
         if later is not None:
             label.confidence, label.decision = later.confidence, later.decision
-            label.reasons = [one for one in later.reasons if one != STALE]
+            label.reasons = [reason for reason in later.reasons if reason != BOX_MOVED]
     return made
 
 

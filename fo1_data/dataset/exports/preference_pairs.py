@@ -23,7 +23,7 @@ from fo1_data.dataset.exports.messages import (
     boxes_text,
     own_question,
 )
-from fo1_data.dataset.human_labels import caption_label, is_locked
+from fo1_data.dataset.human_labels import is_locked
 from schemas.corrections import Correction, CorrectionAction
 from schemas.images import Grounding, ImageRow
 from schemas.labels import LabelKind
@@ -59,7 +59,7 @@ class RowDiff:
                 yield from self._text_pairs(old, region)
         yield from self._pointing_pairs()
         was_said, is_said = self._original.caption, self._row.caption
-        if was_said and is_said and was_said != is_said and caption_label(self._row) is not None:
+        if was_said and is_said and was_said != is_said and self._row.caption_label is not None:
             yield Preference("caption", "Describe the image.", is_said, was_said)
         old_counts = {part.phrase.casefold(): part.count for part in self._original.counts}
         for count in self._row.counts:

@@ -13,10 +13,10 @@ from fo1_data.dataset.layout import RUN, data_file
 from fo1_data.dataset.manifest import dump_json, fingerprint_digest, lineage, read_json
 from fo1_data.dataset.parquet_files import row_bytes
 from fo1_data.dataset.seal import seal_version
-from fo1_data.dataset.stored_rows import write_rows
+from fo1_data.dataset.stored_rows import load_rows, write_rows
 from fo1_data.errors import DatasetError
 from fo1_data.storage.store import Store, open_store
-from schemas.dataset import Counts, Duplicate, Manifest, ManifestFile
+from schemas.dataset import SCHEMA_VERSION, Counts, Duplicate, Manifest, ManifestFile
 from schemas.images import ImageRow, Reject
 
 FILE_BYTES = 256 * 2**20
@@ -63,10 +63,18 @@ class VersionWriter:
         self.rewrite(path, rows)
         self._counts += count_rows(rows)
 
-    def share(self, origin: Store, file: ManifestFile) -> None:
-        """Take a data file over by reference where the stores allow; its rows are not counted here."""
+    def share(self, origin: Store, file: ManifestFile) -> bool:
+        """Take a data file over, by reference if the stores allow; its rows are not counted here.
+
+        A file of an older schema version is written anew, so that all files of a version have one
+        schema. Returns False then.
+        """
+        if self.source.schema_version < SCHEMA_VERSION:
+            self.rewrite(file.path, load_rows(origin, file.path))
+            return False
         self._store.take_over(origin, file.path)
         self._files.append(file)
+        return True
 
     def rewrite(self, path: str, rows: Sequence[ImageRow]) -> None:
         """As `replace`, its rows not counted here."""

@@ -50,12 +50,12 @@ def merge_corrections(address: str, corrections: Iterable[Correction], out: str)
             "they belong to another dataset"
         )
     writer = VersionWriter(out, dataset.manifest, {"merge": _digest(new)}, dataset.store.url)
-    old_counts, new_counts, images = Counts(), Counts(), 0
+    old_counts, new_counts, images, num_shared = Counts(), Counts(), 0, 0
     wanted = {one.image_id for one in given}
     merging = _Merging(before, history, {one.correction_id for one in new})
     for file in dataset.data_files():
         if file.path not in touched:
-            writer.share(dataset.store, file)
+            num_shared += writer.share(dataset.store, file)
             continue
         rows = list(dataset.rows_of(file))
         made = [merging.merged(row) if row.image_id in wanted else row for row in rows]
@@ -65,7 +65,7 @@ def merge_corrections(address: str, corrections: Iterable[Correction], out: str)
     known = history.only(lambda image_id: image_id in history.originals)
     merged = {"corrections": len(given), "new": len(new), "images": images, **merging.effects}
     merged |= {"unmatched": len(history.corrections) - len(known.corrections)}
-    merged |= {"files_rewritten": len(touched), "files_shared": len(dataset.data_files()) - len(touched)}
+    merged |= {"files_rewritten": len(dataset.data_files()) - num_shared, "files_shared": num_shared}
     manifest = writer.seal(
         next_version(dataset.manifest.version),
         list(dataset.rejects()),

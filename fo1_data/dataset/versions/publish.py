@@ -9,7 +9,6 @@ an answer names them by their place in the list.
 """
 
 from fo1_data.corpus.images import InputLimits
-from fo1_data.dataset.human_labels import caption_label
 from fo1_data.dataset.pixels import with_bytes
 from fo1_data.dataset.reader import open_dataset
 from fo1_data.dataset.versions.derive import VersionWriter
@@ -60,13 +59,13 @@ def accepted_part(row: ImageRow, caption_was_asked: bool = False) -> ImageRow | 
         }
     )
     labels = kept.all_labels()
-    if not labels and not (kept.caption and caption_label(row)):
+    if not labels and not (kept.caption and row.caption_label):
         return None
     return kept.model_copy(update={"decision": strictest(label.decision for label in labels)})
 
 
 def _caption_is_accepted(row: ImageRow, was_asked: bool) -> bool:
-    if caption_label(row) is not None:
+    if row.caption_label is not None:
         return True
     grounded = [part.label for part in row.groundings if part.kind is LabelKind.GROUNDED_CAPTION]
     return all(map(is_accepted, grounded)) if grounded else not was_asked

@@ -7,7 +7,7 @@ the one with the highest confidence. The corpus' own label replaces an answer th
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from fo1_data.dataset.human_labels import caption_label, is_locked
+from fo1_data.dataset.human_labels import is_locked
 from fo1_data.training.samples.questions import LabelKey, LabelTrust, least_trusted
 from schemas.corpus import CorpusAnswer, CorpusCount, CorpusExample, CorpusImage, CorpusPhrase, CorpusRegion
 from schemas.images import Grounding, ImageRow
@@ -106,7 +106,7 @@ class _RowReading:
 
     def caption(self) -> tuple[str | None, list[CorpusPhrase]]:
         """The image's caption and its grounded phrases; nothing if none of the phrases is settled."""
-        row, label = self._row, caption_label(self._row)
+        row, label = self._row, self._row.caption_label
         parts = [
             part
             for part in row.groundings
