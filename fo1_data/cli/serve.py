@@ -11,6 +11,8 @@ from fo1_data.cli.service_database import in_database
 from fo1_data.errors import ConfigError, RunError
 
 if TYPE_CHECKING:
+    from fastapi import FastAPI
+
     from services.security.keys import NewKey
     from services.settings import Settings
 
@@ -21,8 +23,6 @@ def serve(
     as_json: JsonOption = False,
 ) -> None:
     """Run the service; the first start prints an admin key, once."""
-    import uvicorn
-
     from services.app import create_app
     from services.security.keys import first_key
     from services.settings import load_settings
@@ -35,17 +35,19 @@ def serve(
     document = {"url": settings.base_url, "home": str(settings.home), "admin_key": key.key if key else None}
     emit(document, as_json, _told(settings, key))
     sys.stdout.flush()
+    run_app(create_app(settings), listener, settings.base_url)
+
+
+def run_app(app: "FastAPI", listener: socket.socket, url: str) -> None:
+    """Serve an application at `url` until it is interrupted. Raises RunError if it does not start."""
+    import uvicorn
+
     config = uvicorn.Config(
-        create_app(settings),
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=10,
+        app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=10
     )
-    server, url = uvicorn.Server(config), settings.base_url
     try:
         say(f"fo1: serving at {url} (dashboard {url}/, API {url}/docs); Ctrl-C stops it")
-        server.run(sockets=[listener])
+        uvicorn.Server(config).run(sockets=[listener])
     except KeyboardInterrupt:
         return
     except SystemExit:

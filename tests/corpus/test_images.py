@@ -193,16 +193,17 @@ def test_32_bit_values_without_a_range(values: np.ndarray, expected: list[int]) 
     assert np.abs(got.astype(int) - expected).max() <= 1
 
 
-def test_large_images_are_the_same_in_strips(monkeypatch: pytest.MonkeyPatch) -> None:
-    from fo1_data.corpus import colour_modes
-
+def test_large_images_are_converted_as_small_ones(tmp_path: Path) -> None:
+    """An image of over 4 megapixels, which is converted in strips, of copies of a small one."""
     alpha = np.random.default_rng(1).integers(0, 256, (50, 31, 4), dtype=np.uint8)
     deep = np.random.default_rng(1).integers(0, 65536, (50, 31), dtype=np.uint16)
-    inputs = [encoded(Image.fromarray(alpha), "PNG"), encoded(Image.fromarray(deep), "PNG")]
-    whole = [pixels(decode_rgb(data, LIMITS).rgb) for data in inputs]
-    monkeypatch.setattr(colour_modes, "_STRIP_PIXELS", 31 * 3)
-    for data, expected in zip(inputs, whole, strict=True):
-        assert np.array_equal(pixels(decode_rgb(data, LIMITS).rgb), expected)
+    for tile, copies in ((alpha, (42, 68, 1)), (deep, (42, 68))):
+        small, large = (
+            pixels(decode_rgb(encoded(Image.fromarray(array), "PNG", compress_level=1), LIMITS).rgb)
+            for array in (tile, np.tile(tile, copies))
+        )
+        assert large.shape[0] * large.shape[1] > 2**22
+        assert np.array_equal(large, np.tile(small, (42, 68, 1)))
 
 
 @pytest.mark.parametrize("image_format", ["GIF", "WEBP", "PNG", "TIFF"])

@@ -10,8 +10,8 @@ from PIL import Image
 
 from fo1_data.dataset.reader import open_dataset
 from fo1_data.dataset.validate import validate_dataset
-from fo1_data.dataset.versions import derive
 from fo1_data.dataset.versions.compare import compare_datasets
+from fo1_data.dataset.versions.derive import VersionWriter
 from fo1_data.dataset.versions.publish import accepted_part, publish
 from fo1_data.dataset.versions.remove import remove_image
 from fo1_data.errors import DatasetError
@@ -21,12 +21,24 @@ from schemas.labels import Decision, LabelKind, Signal, Source
 ACCEPT, AUDIT, REVIEW = Decision.ACCEPT, Decision.AUDIT, Decision.REVIEW
 
 
-def test_a_published_dataset_holds_the_very_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_holds_rows_up_to_its_size(tmp_path: Path) -> None:
+    rows = [make_row(seed, embed=True) for seed in range(6)]
+    source = make_dataset(tmp_path / "d", rows)
+    writer = VersionWriter(str(tmp_path / "e"), source, {"copy": "all"}, file_bytes=20_000)
+    for row in rows:
+        writer.add(row)
+    manifest = writer.seal(source.version)
+    assert [file.path for file in manifest.files][:2] == [
+        "data/train-00000.parquet",
+        "data/train-00001.parquet",
+    ]
+    assert [row.image_id for row in open_dataset(str(tmp_path / "e")).rows()] == [r.image_id for r in rows]
+
+
+def test_a_published_dataset_holds_the_very_bytes(tmp_path: Path) -> None:
     source = make_dataset(tmp_path / "d")
-    monkeypatch.setattr(derive, "FILE_BYTES", 20_000)
     manifest = publish(str(tmp_path / "d"), str(tmp_path / "pub"))
     assert (manifest.parent, manifest.counts.images) == ("made-up@1", 6)
-    assert [f.path for f in manifest.files][:2] == ["data/train-00000.parquet", "data/train-00001.parquet"]
     originals = list(open_dataset(str(tmp_path / "d")).rows())
     for row, original in zip(open_dataset(str(tmp_path / "pub")).rows(), originals, strict=True):
         assert row.image.bytes is not None

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,9 @@ from fo1_data.dataset.reader import open_dataset
 from fo1_data.dataset.replay import replay_entries
 from fo1_data.dataset.writer import DatasetRun, open_run, write_shard
 from fo1_data.errors import DatasetError, FingerprintError
-from schemas.dataset import Manifest, ModelInfo, RunProgress, RunState
-from schemas.images import RejectStage
+from fo1_data.storage.store import Store
+from schemas.dataset import Manifest, ModelInfo, RunProgress, RunState, ShardReport
+from schemas.images import ImageRow, RejectStage
 from schemas.labels import Decision
 
 FINGERPRINT = {"model_sha256": "aa", "labels": ["brief_caption"], "listing_sha256": "ll"}
@@ -89,21 +91,29 @@ def test_the_first_try_of_a_shard_counts_and_a_late_one_leaves_nothing(tmp_path:
     assert [row.image_id for row in _rows(find_manifest(run.store), out)] == [make_row(1).image_id]
 
 
-def test_two_tries_racing_to_the_marker_leave_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The slower try looks for the marker before the faster one has made it."""
-    import fo1_data.dataset.shard_files as shard_files
+class SlowRows(list[ImageRow]):
+    """Rows that are read only after `overtake` was called: once a try has looked for the marker."""
 
+    def __init__(self, rows: list[ImageRow], overtake: Callable[[], object]) -> None:
+        super().__init__(rows)
+        self._overtake = overtake
+
+    def __iter__(self) -> Iterator[ImageRow]:
+        self._overtake()
+        return super().__iter__()
+
+
+def test_two_tries_racing_to_the_marker_leave_one(tmp_path: Path) -> None:
+    """The slower try looks for the marker before the faster one has made it."""
     out = tmp_path / "d"
     run = begin(out)
-    write = shard_files._write
+    faster: list[ShardReport] = []
 
-    def overtaken(*arguments: object) -> object:
-        monkeypatch.setattr(shard_files, "_write", write)
-        run.write_shard(make_shard(), [make_row(1)], [], "fast")
-        return write(*arguments)  # type: ignore[arg-type]
+    def overtake() -> None:
+        faster.append(run.write_shard(make_shard(), [make_row(1)], [], "fast"))
 
-    monkeypatch.setattr(shard_files, "_write", overtaken)
-    report = run.write_shard(make_shard(), [make_row(1)], [], "slow")
+    report = run.write_shard(make_shard(), SlowRows([make_row(1)], overtake), [], "slow")
+    assert [made.try_id for made in faster] == ["fast"]
     assert report.try_id == "fast"
     assert [path for path in files_below(out) if path.endswith(".parquet")] == [
         ".run/tries/00000-fast/train.parquet"
@@ -175,33 +185,39 @@ def test_equal_images_in_two_shards_become_one_row(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+class Crash(Exception):
+    pass
+
+
+class CrashingStore(Store):
+    """A store that raises Crash once `num_writes` files were written or moved."""
+
+    def __init__(self, url: str, num_writes: int) -> None:
+        super().__init__(url)
+        self._num_left = num_writes
+
+    def write_bytes(self, path: str, data: bytes) -> None:
+        self._count()
+        super().write_bytes(path, data)
+
+    def move(self, source: str, target: str) -> None:
+        self._count()
+        super().move(source, target)
+
+    def _count(self) -> None:
+        if self._num_left == 0:
+            raise Crash
+        self._num_left -= 1
+
+
 @pytest.mark.parametrize("broken_write", range(6))
-def test_finishing_again_after_a_crash_at_any_write(
-    tmp_path: Path, broken_write: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_finishing_again_after_a_crash_at_any_write(tmp_path: Path, broken_write: int) -> None:
     out = tmp_path / "d"
     run = begin(out)
     run.write_shard(make_shard(0), [make_row(1), make_row(2)], [make_reject()], "a")
     run.write_shard(make_shard(1), [make_row(1, uri="again"), make_row(3)], [], "b")
     run.write_shard(make_shard(2), [make_row(4)], [], "c")
-    calls = {"left": broken_write}
-
-    class Crash(Exception):
-        pass
-
-    def crashing(name: str) -> None:
-        real = getattr(run.store, name)
-
-        def once(*arguments: object) -> object:
-            if calls["left"] == 0:
-                raise Crash
-            calls["left"] -= 1
-            return real(*arguments)
-
-        monkeypatch.setattr(run.store, name, once)
-
-    crashing("write_bytes")
-    crashing("move")
+    run.store = CrashingStore(str(out), broken_write)
     with pytest.raises(Crash):
         run.seal("made-up", MODEL)
     assert find_manifest(run.store) is None

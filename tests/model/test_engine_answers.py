@@ -1,12 +1,17 @@
 """The engine's answers equal those of each question asked alone, whatever else is in the batch."""
 
+import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from fo1_data.model.checkpoint import BUNDLED, Checkpoint, load_checkpoint
 from fo1_data.model.engine.engine import Fo1Engine
@@ -134,38 +139,64 @@ def _same_as_alone(
         assert answer.token_ids == answer_alone(checkpoint, image, part, QUESTIONS[0], LONGEST)
 
 
-def test_running_out_of_memory_splits_and_goes_on(
-    random_checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A device that holds two images at a time, and four questions."""
-    import torch
+class SmallMemory(TorchDispatchMode):
+    """A device on which no tensor takes more than `max_bytes`; keeps the largest it was asked for."""
 
-    from fo1_data.model.engine.tails import Tails
+    def __init__(self, max_bytes: float = math.inf) -> None:
+        super().__init__()
+        self.max_bytes = max_bytes
+        self.largest_bytes = 0
 
-    whole = Fo1Engine(random_checkpoint)
-    opened = whole.open(PICTURES)
-    asked = [(p, q) for p in range(len(PICTURES)) for q in range(len(QUESTIONS))]
-    expected = whole.ask([Question(opened[p], QUESTIONS[q], max_new_tokens=LONGEST) for p, q in asked])
-
-    encode, reserve = random_checkpoint.model.encode_images, Tails.reserve
-
-    def small_encode(images: list) -> list:
-        if len(images) > 2:
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        sizes = [leaf.nbytes for leaf in tree_leaves(out) if isinstance(leaf, torch.Tensor)]
+        self.largest_bytes = max([self.largest_bytes, *sizes])
+        if max(sizes, default=0) > self.max_bytes:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return encode(images)
+        return out
 
-    def small_reserve(self: Tails, slots: int, capacity: int) -> None:
-        if slots > 4:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-        reserve(self, slots, capacity)
 
-    monkeypatch.setattr(random_checkpoint.model, "encode_images", small_encode)
-    monkeypatch.setattr(Tails, "reserve", small_reserve)
+def test_running_out_of_memory_splits_and_goes_on(random_checkpoint: Checkpoint) -> None:
+    """A device that holds one image at a time while it is encoded, and then one question."""
     engine = Fo1Engine(random_checkpoint)
-    reopened = engine.open(PICTURES)
-    answers = engine.ask([Question(reopened[p], QUESTIONS[q], max_new_tokens=LONGEST) for p, q in asked])
+    with SmallMemory() as for_an_image:
+        opened = [engine.open([picture])[0] for picture in PICTURES]
+    with SmallMemory() as for_a_question:
+        expected = [
+            engine.ask([Question(image, text, max_new_tokens=LONGEST)])[0].token_ids
+            for image in opened
+            for text in QUESTIONS
+        ]
 
-    assert [answer.token_ids for answer in answers] == [answer.token_ids for answer in expected]
+    engine = Fo1Engine(random_checkpoint)
+    with SmallMemory(for_an_image.largest_bytes) as memory:
+        opened = engine.open(PICTURES)
+    assert memory.largest_bytes > memory.max_bytes
+    with SmallMemory(for_a_question.largest_bytes) as memory:
+        answers = engine.ask(
+            [Question(image, text, max_new_tokens=LONGEST) for image in opened for text in QUESTIONS]
+        )
+    assert memory.largest_bytes > memory.max_bytes
+    assert [answer.token_ids for answer in answers] == expected
+
+
+@pytest.mark.parametrize(
+    ("max_bytes", "picture", "message"),
+    [
+        (1000, PICTURES[0], "96 px width does not fit"),
+        (math.inf, PICTURES[3], "single question does not fit"),
+    ],
+)
+def test_what_does_not_fit_alone_is_a_memory_error(
+    random_checkpoint: Checkpoint, max_bytes: float, picture: Picture, message: str
+) -> None:
+    engine = Fo1Engine(random_checkpoint)
+    prepared = random_checkpoint.processor.prepare(*picture)
+    with pytest.raises(MemoryError, match=message):
+        with SmallMemory(max_bytes):
+            (opened,) = engine.open_prepared([prepared])
+        with SmallMemory(1000):
+            engine.ask([Question(opened, "Why?")])
 
 
 def test_prefixes_stay_within_the_bound(random_checkpoint: Checkpoint) -> None:
@@ -177,8 +208,6 @@ def test_prefixes_stay_within_the_bound(random_checkpoint: Checkpoint) -> None:
 
 
 def test_bfloat16_answers(random_folder: Path) -> None:
-    import torch
-
     engine = Fo1Engine(load_checkpoint(str(random_folder), dtype=torch.bfloat16))
     opened = engine.open(PICTURES)
     answers = engine.ask([Question(image, "Why?", max_new_tokens=4) for image in opened])

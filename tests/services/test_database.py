@@ -21,7 +21,8 @@ from sqlalchemy import func, select, text
 
 import services.database.review_tables  # noqa: F401 - its tables belong to the same base
 from fo1_data.cli.main import main
-from fo1_data.errors import ConfigError
+from fo1_data.cli.serve import run_app
+from fo1_data.errors import ConfigError, RunError
 from services.database.engine import open_database
 from services.database.migrate import migrate
 from services.database.models import ApiKey, Base
@@ -172,20 +173,17 @@ def test_what_cannot_be_reached_ends_a_command_in_one_line(
     assert (said.err.count("\n"), said.out) == (1, "")
 
 
-def test_a_service_that_does_not_start_says_so(
-    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_service_that_does_not_start_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     @asynccontextmanager
     async def failing(app: FastAPI) -> AsyncIterator[None]:
         raise OSError("no more files")
         yield
 
-    monkeypatch.setenv("FO1_HOME", str(home))
-    monkeypatch.setattr("services.app.create_app", lambda settings: FastAPI(lifespan=failing))
-    monkeypatch.setattr(sys, "argv", ["fo1", "serve", "--port", "0"])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert ended.value.code == 1
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        pytest.raises(RunError, match="the service did not start"),
+    ):
+        run_app(FastAPI(lifespan=failing), listener, "http://127.0.0.1")
     assert "no more files" in capsys.readouterr().err
 
 

@@ -133,9 +133,30 @@ def test_images_with_rare_names_are_repeated_and_none_is_lost(corpus):
     }
 
 
-def load_rare(corpus):
+def load_rare(corpus, labels=None, trust=None):
+    """The one rare region of the corpus, with other labels and trust in them."""
     groups = open_source([corpus]).groups
-    return RareRegions(groups, NameIndex(groups), below=0.5, seed=0, limits=InputLimits())
+    ((place,),) = NameIndex(groups).rare(below=0.5).values()
+
+    def relabel(load):
+        examples = list(load())
+        entry = examples[place.example].entry
+        regions = list(entry.regions)
+        if labels is not None:
+            plain = CorpusRegion(box_xyxy=regions[place.number].box_xyxy)
+            regions[place.number] = plain.model_copy(update=labels)
+        keys = {(kind, place.number, None): value for kind, value in (trust or {}).items()}
+        entry = entry.model_copy(update={"regions": regions})
+        examples[place.example] = replace(examples[place.example], entry=entry, trust=keys)
+        return examples
+
+    (group,) = groups
+    changed = replace(
+        group,
+        load=lambda: relabel(group.load),
+        load_without_pixels=lambda: relabel(group.load_without_pixels),
+    )
+    return RareRegions([changed], NameIndex([changed]), below=0.5, seed=0, limits=InputLimits())
 
 
 def test_a_rare_region_is_pasted_away_from_boxes_and_phrases_stay_true(corpus):
@@ -167,12 +188,9 @@ def test_nothing_is_pasted_if_there_is_no_room_or_a_box_has_no_name(corpus):
         assert rare.paste(image, entry, {}, np.random.default_rng(0)) == (image, entry, {})
 
 
-def test_a_pasted_region_keeps_its_class_and_its_trust(corpus, monkeypatch):
-    rare = load_rare(corpus)
-    (crop,) = rare._crops
-    region = CorpusRegion(box_xyxy=(0, 0, 9, 9), label="dog", caption="brown poodle")
+def test_a_pasted_region_keeps_its_class_and_its_trust(corpus):
     trust = {LabelKind.BRIEF_CAPTION: LabelTrust(human=False, confidence=0.3)}
-    monkeypatch.setattr(rare, "_crops", [replace(crop, region=region, trust=trust)])
+    rare = load_rare(corpus, {"label": "dog", "caption": "brown poodle"}, trust)
     boxes = [(10.0, 10.0, 40.0, 40.0)]
     phrases = [
         CorpusPhrase(text="Dog", region_indices=[0]),
@@ -192,34 +210,31 @@ def test_a_pasted_region_keeps_its_class_and_its_trust(corpus, monkeypatch):
     }
 
 
-def paste(rare, monkeypatch, region, boxes=((10.0, 10.0, 40.0, 40.0),), trust=None, **labels):
+def paste(rare, boxes=((10.0, 10.0, 40.0, 40.0),), **labels):
     """The entry after a region was pasted into its image, and the trust in its labels."""
-    (crop,) = rare._crops
-    monkeypatch.setattr(rare, "_crops", [replace(crop, region=region, trust=trust or {})])
     _, entry, pasted_trust = rare.paste(
         draw_boxes(boxes), make_entry(boxes, **labels), {}, np.random.default_rng(0)
     )
     return entry, pasted_trust
 
 
-def test_a_phrase_with_another_count_than_its_regions_is_still_not_counted(corpus, monkeypatch):
-    region = CorpusRegion(box_xyxy=(0, 0, 9, 9), caption="dog")
+def test_a_phrase_with_another_count_than_its_regions_is_still_not_counted(corpus):
+    rare = load_rare(corpus, {"caption": "dog"})
     counts = [
         CorpusCount(text="cells", count=5),
         CorpusCount(text="Dog", count=2),
         CorpusCount(text="brown dogs", count=1),
     ]
     phrases = [CorpusPhrase(text="cells", region_indices=[0])]
-    entry, _ = paste(load_rare(corpus), monkeypatch, region, phrases=phrases, counts=counts)
+    entry, _ = paste(rare, phrases=phrases, counts=counts)
     assert [(count.text, count.count) for count in entry.counts] == [("cells", 5), ("Dog", 3)]
     assert not ImageLabels(entry.regions, entry.phrases, entry.counts).can_be_counted(entry.phrases[0])
 
 
-def test_names_of_places_forbid_pasting_and_other_labels_of_places_are_left_out(corpus, monkeypatch):
-    rare = load_rare(corpus)
-    region = CorpusRegion(box_xyxy=(0, 0, 9, 9), caption="dog", detailed_caption="a dog at the left edge")
+def test_names_of_places_forbid_pasting_and_other_labels_of_places_are_left_out(corpus):
+    rare = load_rare(corpus, {"caption": "dog", "detailed_caption": "a dog at the left edge"})
     phrases = [CorpusPhrase(text=text, region_indices=[0]) for text in ("leftmost object", "a plain object")]
-    entry, _ = paste(rare, monkeypatch, region, phrases=phrases)
+    entry, _ = paste(rare, phrases=phrases)
     assert [phrase.text for phrase in entry.phrases] == ["a plain object"]
     assert [region.detailed_caption for region in entry.regions] == [None, None]
     upper = [CorpusRegion(box_xyxy=(10, 10, 40, 40), caption="the upper square")]
@@ -232,11 +247,10 @@ def test_names_of_places_forbid_pasting_and_other_labels_of_places_are_left_out(
     assert NameIndex(groups).rare(below=2) == {}
 
 
-def test_a_phrase_that_includes_a_pasted_region_is_trusted_as_its_caption(corpus, monkeypatch):
-    region = CorpusRegion(box_xyxy=(0, 0, 9, 9), caption="dog")
+def test_a_phrase_that_includes_a_pasted_region_is_trusted_as_its_caption(corpus):
     trust = {LabelKind.BRIEF_CAPTION: LabelTrust(human=False, confidence=0.3)}
     phrases = [CorpusPhrase(text=text, region_indices=[]) for text in ("Dog", "cat")]
-    _, pasted_trust = paste(load_rare(corpus), monkeypatch, region, trust=trust, phrases=phrases)
+    _, pasted_trust = paste(load_rare(corpus, {"caption": "dog"}, trust), phrases=phrases)
     assert pasted_trust[LabelKind.GROUND, None, "Dog"] == pasted_trust[LabelKind.COUNT, None, "Dog"]
     assert pasted_trust[LabelKind.GROUND, None, "Dog"].confidence == 0.3
     assert (LabelKind.GROUND, None, "cat") not in pasted_trust

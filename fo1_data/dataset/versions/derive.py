@@ -31,10 +31,16 @@ class VersionWriter:
     """
 
     def __init__(
-        self, out: str, source: Manifest, step: Mapping[str, Any], address: str | None = None
+        self,
+        out: str,
+        source: Manifest,
+        step: Mapping[str, Any],
+        address: str | None = None,
+        file_bytes: int = FILE_BYTES,
     ) -> None:
         self.source = source
         self._address = address
+        self._file_bytes = file_bytes
         self._store = open_store(out)
         self._step = dict(step)
         self._files: list[ManifestFile] = []
@@ -50,7 +56,7 @@ class VersionWriter:
         self._held.setdefault(row.split, []).append(row)
         size = self._held_bytes.get(row.split, 0) + row_bytes(row)
         self._held_bytes[row.split] = size
-        if size >= FILE_BYTES:
+        if size >= self._file_bytes:
             self._flush(row.split)
 
     def copy(self, origin: Store, file: ManifestFile, counts: Counts) -> None:
