@@ -1,7 +1,7 @@
-"""Live labelling: a question about an image, asked at once, and its answer.
+"""Live labelling: a question about one image and its answer, while somebody waits.
 
-Boxes: absolute pixels of the EXIF-oriented image, x_min y_min x_max y_max. The image's bytes travel the
-first time only: `NOT_HELD` is the answer where they are needed once more.
+Boxes: absolute pixels of the EXIF-oriented image, x_min y_min x_max y_max. The image's bytes are sent only if
+the labeller answers with the status `NEEDS_BYTES`.
 """
 
 from typing import Annotated
@@ -14,14 +14,15 @@ from schemas.regions import Box, Region
 
 MOST_BOXES = 100
 MOST_PHRASES = 100
-NOT_HELD = 409
+NEEDS_BYTES = 409
 LiveText = Annotated[str, Field(min_length=1, max_length=500)]
 
 
 class LiveQuestion(BaseModel):
-    """What is asked. `boxes_xyxy` null: the bundled detector proposes them.
+    """A question about an image. `boxes_xyxy` null: the bundled detector proposes boxes.
 
-    `phrases`: for `ground`, `detect`, `count`. `question`: for `ask`, of every box where `{region}` is in it.
+    `phrases`: for `ground`, `detect`, `count`. `question`: for `ask`; if it contains `{region}`, it is asked
+    about every box.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -33,14 +34,14 @@ class LiveQuestion(BaseModel):
 
 
 class LiveRequest(LiveQuestion):
-    """A question and its image: by its id where the labeller holds it, else with its bytes (base64)."""
+    """A question and its image: the id if the labeller still has the image, else also its bytes (base64)."""
 
     image_id: str
     image_base64: str | None = None
 
 
 class LiveAnswer(BaseModel):
-    """What the model says. `warm`: the image and these boxes were open already."""
+    """The model's answer. `warm`: the image with these boxes was already open in the engine."""
 
     model_config = ConfigDict(protected_namespaces=())
 

@@ -23,7 +23,7 @@ from services.datasets.indexer import Indexer
 from services.jobs.cluster import Cluster
 from services.jobs.reconciler import Reconciler
 from services.jobs.repository import count_by_state
-from services.jobs.states import IN_WORK
+from services.jobs.states import ACTIVE
 from services.metrics import Metrics, RequestMetrics
 from services.predictions.deployment import PredictorDeployment
 from services.predictions.service import Predictions
@@ -43,7 +43,7 @@ UPLOAD_PATHS = ("/v1/predict", "/ml/", "/v1/webhooks/")
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """The application; while it runs it looks after jobs and indexes datasets."""
+    """Return the application. While it runs, it manages jobs, indexes datasets and works on reviews."""
     context = make_context(settings)
 
     @asynccontextmanager
@@ -90,7 +90,7 @@ def _background(context: Context) -> list[Loop]:
 
 
 def make_context(settings: Settings) -> Context:
-    """The parts of one process, connected; nothing runs yet."""
+    """Return the shared objects of one process, connected; nothing runs yet."""
     database, metrics = open_database(settings), Metrics()
     roots, cluster = StorageRoots(settings.roots), Cluster(settings)
     limits = InputLimits(max_pixels=settings.max_image_pixels)
@@ -120,8 +120,8 @@ def _install_middleware(app: FastAPI, context: Context) -> None:
     settings = context.settings
     app.add_middleware(
         BodyLimit,
-        most=settings.max_body_bytes,
-        upload_most=settings.max_upload_bytes,
+        max_bytes=settings.max_body_bytes,
+        max_upload_bytes=settings.max_upload_bytes,
         upload_paths=UPLOAD_PATHS,
     )
     app.add_middleware(SecurityHeaders)
@@ -140,8 +140,8 @@ def _complete_documentation(app: FastAPI) -> None:
 
 
 async def _end_idle_ray(context: Context) -> None:
-    """A local Ray with a driver at work outlives the service; an idle one ends with it."""
+    """Stop an idle local Ray; one with a driver at work outlives the service."""
     async with context.database.reading() as session:
         counts = await count_by_state(session)
-    if not any(counts[state] for state in IN_WORK):
+    if not any(counts[state] for state in ACTIVE):
         await asyncio.shield(context.cluster.stop_local())

@@ -1,4 +1,4 @@
-"""Work that goes on beside the requests, for as long as the service runs. Times in seconds."""
+"""Work in the background, beside the requests, as long as the service runs. Times in seconds."""
 
 import asyncio
 import logging
@@ -7,15 +7,15 @@ from contextlib import asynccontextmanager, suppress
 
 from sqlalchemy.exc import SQLAlchemyError
 
-# A step in the middle of a transaction is let finish: cancelling it can lose the database's connection.
+# A step may finish its transaction first: cancelling it can lose the database connection.
 GRACE_S = 10.0
 _log = logging.getLogger("fo1.service")
 
 
 class Loop:
-    """One `step` after the other: at once where it returns True (more is left), else after a pause or wake.
+    """Runs `step` again and again: at once if it returned True (more is left), else after a pause or `wake`.
 
-    `name`: what the step looks after, for the log. A step that fails is logged and tried again.
+    `name`: what the step works on, for the log. A step that fails is logged and tried again.
     """
 
     def __init__(self, name: str, step: Callable[[], Awaitable[bool]], pause_s: float) -> None:
@@ -28,12 +28,12 @@ class Loop:
         self._wake.set()
 
     def end(self) -> None:
-        """Begin no further step."""
+        """Start no further step."""
         self._ending = True
         self._wake.set()
 
     async def run(self) -> None:
-        """Go on until `end`."""
+        """Run until `end` is called."""
         while not self._ending:
             if not await self._try_step() and not self._ending:
                 with suppress(TimeoutError):
@@ -44,15 +44,15 @@ class Loop:
         try:
             return await self._step()
         except (SQLAlchemyError, OSError) as error:
-            _log.warning("%s are not looked after at the moment: %s", self._name, error)
+            _log.warning("work on %s failed and will be tried again: %s", self._name, error)
         except Exception:
-            _log.exception("looking after %s", self._name)
+            _log.exception("work on %s failed unexpectedly", self._name)
         return False
 
 
 @asynccontextmanager
 async def running(*loops: Loop, grace_s: float = GRACE_S) -> AsyncIterator[None]:
-    """Run `loops` for a `with` block's time; steps at work then have `grace_s` before they are cancelled."""
+    """Run `loops` during a `with` block. Steps that run at its end have `grace_s` to finish."""
     tasks = [asyncio.create_task(loop.run()) for loop in loops]
     try:
         yield

@@ -1,4 +1,4 @@
-"""What the endpoints share in one process of the service."""
+"""The objects that all endpoints of one service process share."""
 
 from dataclasses import dataclass, field
 from typing import Annotated
@@ -24,7 +24,7 @@ from services.storage_roots import StorageRoots
 
 @dataclass
 class Context:
-    """Made once by `create_app`."""
+    """The shared objects; `create_app` makes them once. `image_sizes`: width and height by image id."""
 
     settings: Settings
     database: Database
@@ -45,7 +45,7 @@ class Context:
 
 
 def context_of(request: Request) -> Context:
-    """The context of the application that serves `request`."""
+    """Return the context of the application that serves `request`."""
     context = request.app.state.context
     assert isinstance(context, Context)
     return context

@@ -1,7 +1,7 @@
-"""`Idempotency-Key`: a creating POST repeated with the same key gives the first answer again.
+"""`Idempotency-Key`: a creating POST repeated with the same key returns the first answer again.
 
-A key belongs to the caller and the route; with another body it is refused (422). The answer is kept in
-the transaction that creates, so that either both are there or neither.
+A key belongs to the caller and the route; with another body it is refused (422). The answer is stored in the
+same transaction that creates the object, so that either both exist or neither.
 """
 
 import hashlib
@@ -32,7 +32,7 @@ IdempotencyKey = Annotated[
         min_length=1,
         max_length=255,
         pattern=r"^[\x21-\x7e]+$",
-        description="Any text of your own; the same request sent again with it creates nothing new.",
+        description="Any text of your choice. The same request sent again with it creates nothing new.",
     ),
 ]
 
@@ -40,15 +40,15 @@ IdempotencyKey = Annotated[
 async def earlier_answer(
     database: Database, caller: Caller, request: Request, key: str | None, body: BaseModel
 ) -> JSONResponse | None:
-    """The answer that was given under this key before; None where there is none yet.
+    """Return the answer already given under this key, or None.
 
-    Asked before a body is checked against the state of things, which may have changed since.
+    Call it before checking a body against the current state, which may have changed since.
     """
     if key is None:
         return None
     async with database.reading() as session:
         earlier = await session.get(IdempotentAnswer, (caller.key_id, request.url.path, key))
-    return None if earlier is None else _again(earlier, _digest(body))
+    return None if earlier is None else _replay(earlier, _digest(body))
 
 
 async def answer_once(
@@ -60,7 +60,7 @@ async def answer_once(
     create: Callable[[], Awaitable[BaseModel]],
     status: int = 201,
 ) -> JSONResponse:
-    """The answer of `create`, or the one it gave before under the same key."""
+    """Return the answer of `create`, or the one it gave before under the same key."""
     if key is None:
         return JSONResponse(jsonable_encoder(await create()), status)
     identity = (caller.key_id, request.url.path, key)
@@ -68,9 +68,9 @@ async def answer_once(
     await lock_name(session, "\n".join(identity))
     earlier = await session.get(IdempotentAnswer, identity)
     if earlier is not None:
-        return _again(earlier, body_sha256)
+        return _replay(earlier, body_sha256)
     answer: Any = jsonable_encoder(await create())
-    kept = IdempotentAnswer(
+    row = IdempotentAnswer(
         api_key_id=identity[0],
         route=identity[1],
         key=key,
@@ -78,7 +78,7 @@ async def answer_once(
         status=status,
         answer=answer,
     )
-    session.add(kept)
+    session.add(row)
     await session.execute(delete(IdempotentAnswer).where(IdempotentAnswer.created_at < now() - KEPT_FOR))
     return JSONResponse(answer, status)
 
@@ -87,7 +87,7 @@ def _digest(body: BaseModel) -> str:
     return hashlib.sha256(json.dumps(body.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
 
 
-def _again(earlier: IdempotentAnswer, body_sha256: str) -> JSONResponse:
+def _replay(earlier: IdempotentAnswer, body_sha256: str) -> JSONResponse:
     if earlier.body_sha256 != body_sha256:
         raise Problem(422, "this Idempotency-Key was used for another request")
     return JSONResponse(earlier.answer, earlier.status, REPLAYED)

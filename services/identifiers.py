@@ -1,4 +1,4 @@
-"""Ids that sort by the time they were made: a prefix, 10 characters of time, 16 of chance (base 32)."""
+"""Ids that sort by creation time: a prefix, 10 characters of time and 16 random characters (base 32)."""
 
 import secrets
 import time
@@ -10,13 +10,11 @@ _DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
 
 
 def new_id(prefix: str) -> str:
-    """Such as `job_01k9v3q2r8c4x6m0t5w7y9z1b3`; made later sorts later (to the millisecond)."""
+    """Return an id such as `job_01k9v3q2r8c4x6m0t5w7y9z1b3`. Ids sort by time, to the millisecond."""
     value = (time.time_ns() // 1_000_000) << 80 | secrets.randbits(80)
     digits = "".join(_DIGITS[value >> shift & 31] for shift in range(125, -5, -5))
     return f"{prefix}_{digits}"
 
 
 DatasetId = Annotated[str, Path(pattern=r"^ds_[0-9a-z]{1,40}$")]
-
-
 JobId = Annotated[str, Path(pattern=r"^job_[0-9a-z]{1,40}$")]

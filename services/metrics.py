@@ -1,4 +1,4 @@
-"""Prometheus figures of one process: requests by route, their time, jobs by state. One registry an app."""
+"""Prometheus metrics of one process: requests by route, their time, jobs by state. One registry per app."""
 
 import time
 
@@ -9,7 +9,7 @@ _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 
 
 class Metrics:
-    """What `/metrics` tells."""
+    """The metrics of `/metrics`."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -28,7 +28,7 @@ class Metrics:
         self.datasets = Gauge("fo1_datasets", "Datasets registered.", registry=self.registry)
 
     def render(self) -> bytes:
-        """The figures in Prometheus' text form."""
+        """Return the metrics in Prometheus' text format."""
         return generate_latest(self.registry)
 
 
@@ -44,7 +44,7 @@ class RequestMetrics:
             return
         started_s = time.perf_counter()
 
-        async def send_noted(message: Message) -> None:
+        async def send_counted(message: Message) -> None:
             if message["type"] == "http.response.start":
                 route = getattr(scope.get("route"), "path", "unmatched")
                 self._metrics.requests.labels(scope["method"], route, message["status"]).inc()
@@ -52,4 +52,4 @@ class RequestMetrics:
                 self._metrics.seconds.labels(scope["method"], route).observe(seconds)
             await send(message)
 
-        await self._app(scope, receive, send_noted)
+        await self._app(scope, receive, send_counted)

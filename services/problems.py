@@ -1,7 +1,8 @@
-"""Every error of the HTTP surface as an RFC 9457 problem document (`application/problem+json`).
+"""Every error of the HTTP API as an RFC 9457 problem document (`application/problem+json`).
 
-`Problem` is what endpoints and services raise; other errors are turned into one here. Nothing of an
-unexpected exception reaches the client but that it happened.
+Endpoints and services raise `Problem`; other exceptions are converted here. Of an unexpected exception the
+client learns only that it happened. Messages of the library name settings as command-line options
+(`--max-error`); for HTTP users they become JSON fields (`max_error`).
 """
 
 import logging
@@ -19,11 +20,12 @@ from starlette.exceptions import HTTPException
 from fo1_data.errors import Fo1Error, StorageError, UsageError
 
 MEDIA_TYPE = "application/problem+json"
+_OPTION = re.compile(r"(?<![\w-])--([a-z][a-z0-9-]*)")
 _log = logging.getLogger("fo1.service")
 
 
 class ProblemDocument(BaseModel):
-    """An error. `detail` is one line for a person; `errors` names what is wrong with a body's fields."""
+    """An error. `detail`: one line for people. `errors`: what is wrong with which fields of the body."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -35,7 +37,7 @@ class ProblemDocument(BaseModel):
 
 
 class Problem(Exception):
-    """An answer of `status` that says `detail`; `more` are further members of the document."""
+    """Answers with `status` and `detail`; `more` are further members of the document."""
 
     def __init__(self, status: int, detail: str, headers: dict[str, str] | None = None, **more: Any) -> None:
         super().__init__(status, detail)
@@ -48,7 +50,7 @@ class Problem(Exception):
 def problem_response(
     status: int, detail: str, headers: dict[str, str] | None = None, **more: Any
 ) -> JSONResponse:
-    """The problem document as a response."""
+    """Return a problem document as a response."""
     document = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
     return JSONResponse({**document, **more}, status, headers, media_type=MEDIA_TYPE)
 
@@ -56,35 +58,40 @@ def problem_response(
 def install_problems(
     app: FastAPI, page: Callable[[int, str, str], Response], admit: Callable[[Request], Awaitable[None]]
 ) -> None:
-    """Turn every exception of `app` into a problem document; of a person's page into `page`.
+    """Turn every exception of `app` into a problem document, or for browsers into an HTML page.
 
-    `page` takes status, title and detail. `admit` raises a Problem where who asks has no right to be told
+    `page` makes the page of status, title and detail. `admit` raises a Problem if the caller may not learn
     what is wrong with the request.
     """
     app.state.problem_page, app.state.admit = page, admit
     app.add_exception_handler(Problem, _on_problem)
     app.add_exception_handler(HTTPException, _on_http)
     app.add_exception_handler(RequestValidationError, _on_invalid)
-    app.add_exception_handler(Fo1Error, _on_ours)
+    app.add_exception_handler(Fo1Error, _on_library_error)
     app.add_exception_handler(Exception, _on_unexpected)
 
 
-def field_errors(found: Any) -> list[dict[str, Any]]:
-    """Pydantic's findings as `field`, `message`, without what was sent (it may be a secret)."""
+def field_errors(errors: Any) -> list[dict[str, Any]]:
+    """Return pydantic's errors as `field` and `message`, without the value sent (it may be a secret)."""
     return [
         {
-            "field": ".".join(str(part) for part in one["loc"] if part != "body"),
-            "message": one["msg"].removeprefix("Value error, "),
+            "field": ".".join(str(part) for part in error["loc"] if part != "body"),
+            "message": http_message(error["msg"].removeprefix("Value error, ")),
         }
-        for one in found
+        for error in errors
     ]
 
 
-def told(errors: list[dict[str, Any]]) -> str:
-    """The findings in one line."""
+def one_line(errors: list[dict[str, Any]]) -> str:
+    """Return the errors of fields in one line."""
     return "; ".join(
-        f"{one['field']}: {one['message']}" if one["field"] else one["message"] for one in errors
+        f"{error['field']}: {error['message']}" if error["field"] else error["message"] for error in errors
     )
+
+
+def http_message(message: str) -> str:
+    """Return a message of the library with command-line options as JSON fields."""
+    return _OPTION.sub(lambda option: option[1].replace("-", "_"), message)
 
 
 def _is_api(request: Request) -> bool:
@@ -96,7 +103,7 @@ def _wants_page(request: Request) -> bool:
 
 
 async def _refused(request: Request) -> Response | None:
-    """The answer to a request that was not to be judged at all; None where who asks may be told."""
+    """Return the answer to a caller who may not learn what is wrong with the request; else None."""
     if not _is_api(request):
         return None
     try:
@@ -110,8 +117,8 @@ def _answer(
     request: Request, status: int, detail: str, headers: dict[str, str] | None = None, **more: Any
 ) -> Response:
     if _wants_page(request):
-        made: Response = request.app.state.problem_page(status, HTTPStatus(status).phrase, detail)
-        return made
+        page: Response = request.app.state.problem_page(status, HTTPStatus(status).phrase, detail)
+        return page
     return problem_response(status, detail, headers, **more)
 
 
@@ -131,7 +138,7 @@ async def _on_http(request: Request, error: Exception) -> Response:
 
 
 def _methods_of(request: Request) -> set[str]:
-    """What the path takes, over all routes: each route alone knows only its own."""
+    """Return the methods of the path over all routes: one route knows only its own."""
     paths: dict[str, Any] = request.app.openapi()["paths"]
     for path, operations in paths.items():
         pattern = "[^/]+".join(re.escape(part) for part in re.split(r"\{[^}]*\}", path))
@@ -145,15 +152,15 @@ async def _on_invalid(request: Request, error: Exception) -> Response:
     if (refused := await _refused(request)) is not None:
         return refused
     errors = field_errors(error.errors())
-    return _answer(request, 422, told(errors)[:1000] or "the request is not valid", errors=errors)
+    return _answer(request, 422, one_line(errors)[:1000] or "the request is not valid", errors=errors)
 
 
-async def _on_ours(request: Request, error: Exception) -> Response:
-    if isinstance(error, StorageError):
-        return _answer(request, 503, str(error))
-    return _answer(request, 422 if isinstance(error, UsageError) else 500, str(error))
+async def _on_library_error(request: Request, error: Exception) -> Response:
+    usage_status = 422 if isinstance(error, UsageError) else 500
+    status = 503 if isinstance(error, StorageError) else usage_status
+    return _answer(request, status, http_message(str(error)))
 
 
 async def _on_unexpected(request: Request, error: Exception) -> Response:
     _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return _answer(request, 500, "something unexpected went wrong; the service's log says what")
+    return _answer(request, 500, "an unexpected error occurred; see the service's log")

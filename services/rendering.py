@@ -1,4 +1,4 @@
-"""Templates and static files, read once at the start, and the words pages use for figures."""
+"""Templates and static files of the pages, read once at the start, and filters that format numbers."""
 
 import hashlib
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 @dataclass(frozen=True)
 class StaticFile:
-    """A file a page needs; `etag` is quoted."""
+    """A file that pages load. `etag` is quoted."""
 
     data: bytes
     media_type: str
@@ -24,7 +24,7 @@ class StaticFile:
 
 
 class Pages:
-    """Everything of the pages that does not change while the service runs."""
+    """The templates and static files, which do not change while the service runs."""
 
     def __init__(self) -> None:
         folder = files("services.dashboard")
@@ -54,7 +54,7 @@ class Pages:
             self._environment.get_template(name)
 
     def render(self, name: str, status: int = 200, **values: Any) -> HTMLResponse:
-        """A page or a part of one."""
+        """Return a page, or a part of a page."""
         return HTMLResponse(self._environment.get_template(name).render(**values), status)
 
     def _static_url(self, name: str) -> str:
@@ -62,19 +62,19 @@ class Pages:
 
 
 def number(value: float | None) -> str:
-    """12345 as 12 345; a dash where there is none."""
+    """Format 12345 as 12 345; None as a dash."""
     if value is None:
         return "–"
     return f"{value:,.0f}".replace(",", "\u2009")
 
 
 def percent(value: float | None, digits: int = 0) -> str:
-    """0.123 as 12 %; a dash where there is none."""
+    """Format 0.123 as 12 %; None as a dash."""
     return "–" if value is None else f"{100 * value:.{digits}f}\u2009%"
 
 
 def duration(seconds: float | None) -> str:
-    """Seconds as the two largest units."""
+    """Format seconds in their two largest units; None as a dash."""
     if seconds is None:
         return "–"
     whole = max(0, round(seconds))
@@ -88,7 +88,7 @@ def duration(seconds: float | None) -> str:
 
 
 def ago(moment: datetime | None) -> str:
-    """How long ago, in words."""
+    """Format how long ago a moment was."""
     if moment is None:
         return "never"
     seconds = (now() - moment).total_seconds()

@@ -25,7 +25,7 @@ def _default_home() -> Path:
 
 
 class Settings(BaseSettings):
-    """Every setting of `fo1 serve`; each is the environment variable FO1_<NAME>."""
+    """Every setting of `fo1 serve`. Each is the environment variable FO1_<NAME>."""
 
     model_config = SettingsConfigDict(env_prefix="FO1_", extra="ignore")
 
@@ -138,23 +138,23 @@ class Settings(BaseSettings):
 
     @cached_property
     def roots(self) -> tuple[str, ...]:
-        """Where jobs may read and write: as set, else `data` under the home and the folder of the start."""
+        """Where jobs may read and write. Default: `data` under the home, and the current folder."""
         return tuple(self.storage_roots) or (str(self.home / "data"), str(Path.cwd()))
 
     @cached_property
     def secret(self) -> bytes:
-        """What cookies and signed URLs are made with: as set, else a key kept under the home."""
+        """The key of cookies and signed URLs. Default: a key stored under the home."""
         if self.secret_key is not None:
             return self.secret_key.get_secret_value().encode()
-        return _kept_secret(self.home / SECRET_FILE)
+        return _stored_secret(self.home / SECRET_FILE)
 
     @property
     def base_url(self) -> str:
-        """Where people and Label Studio reach the service."""
-        return self.public_url or f"http://{_reached_as(self.host)}:{self.port}"
+        """The URL at which people and Label Studio reach the service."""
+        return self.public_url or f"http://{_public_host(self.host)}:{self.port}"
 
     def check_exposure(self) -> None:
-        """Raise ConfigError where the service would be open to others without a secret of its own."""
+        """Raise ConfigError if other machines could reach the service without a secret of its own."""
         if is_loopback(self.host):
             return
         if self.secret_key is None or len(self.secret_key.get_secret_value()) < 16:
@@ -169,10 +169,10 @@ class Settings(BaseSettings):
             )
 
 
-def load_settings(**given: object) -> Settings:
-    """The settings of the environment with `given` (None: not given) over them. Raises ConfigError."""
+def load_settings(**overrides: object) -> Settings:
+    """Return the settings of the environment, with `overrides` that are not None. Raises ConfigError."""
     try:
-        return Settings(**{key: value for key, value in given.items() if value is not None})  # type: ignore[arg-type]
+        return Settings(**{key: value for key, value in overrides.items() if value is not None})  # type: ignore[arg-type]
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         name = "_".join(str(part) for part in first["loc"][:1]).upper()
@@ -181,8 +181,8 @@ def load_settings(**given: object) -> Settings:
         raise ConfigError(f"{error} (lists are JSON)") from None
 
 
-def _reached_as(host: str) -> str:
-    """What others write to reach a listener: the machine's name where it listens on every address."""
+def _public_host(host: str) -> str:
+    """Return the host in the service's URL: the machine's name if it listens on every address."""
     bare = host.strip("[]")
     try:
         address = ipaddress.ip_address(bare)
@@ -194,7 +194,7 @@ def _reached_as(host: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """True where only this machine can connect to `host`."""
+    """Return whether only this machine can connect to `host`."""
     if host == "localhost":
         return True
     try:
@@ -203,13 +203,13 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _kept_secret(path: Path) -> bytes:
+def _stored_secret(path: Path) -> bytes:
     make_home(path.parent)
     try:
-        made = secrets.token_hex(32).encode()
+        secret = secrets.token_hex(32).encode()
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(made)
-        return made
+            file.write(secret)
+        return secret
     except FileExistsError:
         return _read_secret(path)
     except OSError as error:
@@ -218,16 +218,16 @@ def _kept_secret(path: Path) -> bytes:
 
 def _read_secret(path: Path) -> bytes:
     try:
-        found = path.read_bytes().strip()
+        secret = path.read_bytes().strip()
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
-    if len(found) < 32:
-        raise ConfigError(f"{path} is damaged: delete it (signed URLs and logins end)")
-    return found
+    if len(secret) < 32:
+        raise ConfigError(f"{path} is damaged: delete it (this ends all signed URLs and logins)")
+    return secret
 
 
 def make_home(folder: Path) -> None:
-    """Make the folder that the service keeps its own files in. Raises ConfigError where it cannot be."""
+    """Create the folder of the service's own files. Raises ConfigError if that is not possible."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -1,8 +1,8 @@
-"""Which places jobs may read and write: those under FO1_STORAGE_ROOTS, symlinks followed first.
+"""Checks that jobs read and write only under FO1_STORAGE_ROOTS.
 
-Local paths are judged by where they really lead; URLs by their text, without `..`. Web addresses can be
-read from anywhere that is public (`fo1_data.storage.reach` keeps private networks out while fetching).
-Looks at the file system, so it is called in a thread.
+Local paths are resolved first (symlinks followed); URLs are compared as text and may not contain `..`. Web
+addresses may be read from any public host (`fo1_data.storage.reach` keeps private networks out while
+fetching). Reads the file system, so call it in a thread.
 """
 
 import glob
@@ -16,20 +16,20 @@ _GLOB = frozenset("*?[")
 
 
 class OutsideRoots(ValueError):
-    """A place that jobs may not touch, or one that is not named in full."""
+    """A place outside the storage roots, or one that is not an absolute path or URL."""
 
 
 class StorageRoots:
-    """The roots of the settings."""
+    """The storage roots of the settings."""
 
     def __init__(self, roots: tuple[str, ...]) -> None:
         self._local = [Path(os.path.realpath(path)) for path in map(local_path, roots) if path is not None]
         self._remote = [_remote_form(root) for root in roots if local_path(root) is None]
 
     def check(self, address: str) -> str:
-        """The address in one absolute form. Raises OutsideRoots where it lies, or leads, outside."""
+        """Return the address in one absolute form. Raises OutsideRoots if it is, or leads, outside."""
         if "\0" in address:
-            raise OutsideRoots("a path without NUL characters is needed")
+            raise OutsideRoots("a path must not contain NUL characters")
         if scheme_of(address) in ("", "file"):
             return self._check_local(address)
         if _is_under(_remote_form(address), self._remote):
@@ -37,18 +37,18 @@ class StorageRoots:
         raise OutsideRoots(f"{address} is outside the storage roots of this service")
 
     def check_source(self, address: str) -> str:
-        """As `check`; web addresses and globs of local files are taken too."""
+        """As `check`, but accept web addresses and globs of local files too."""
         if is_web(address):
             return address
         if scheme_of(address) == "" and _GLOB & set(address) and not os.path.lexists(self._absolute(address)):
             absolute = self._absolute(address)
-            fixed = absolute[: min(absolute.find(sign) for sign in _GLOB if sign in absolute)]
-            self._check_local(fixed.rpartition("/")[0] or "/")
+            prefix = absolute[: min(absolute.find(sign) for sign in _GLOB if sign in absolute)]
+            self._check_local(prefix.rpartition("/")[0] or "/")
             return absolute
         return self.check(address)
 
     def exists(self, address: str) -> bool:
-        """Whether a local place is there (a glob: whether it matches); True for what is not local."""
+        """Return whether a local place exists (a glob: whether it matches); True if it is not local."""
         path = local_path(address)
         if path is None:
             return True
@@ -61,7 +61,7 @@ class StorageRoots:
         path = local_path(address)
         assert path is not None
         if not path.is_absolute():
-            raise OutsideRoots(f"{address!r} is no absolute path and no URL")
+            raise OutsideRoots(f"{address!r} is neither an absolute path nor a URL")
         return normalise(address)
 
     def _check_local(self, address: str) -> str:
@@ -71,10 +71,10 @@ class StorageRoots:
         try:
             real = Path(os.path.realpath(path))
             with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
-                real.lstat()  # tells names that are too long
+                real.lstat()  # raises OSError if a name is too long
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
-            raise OutsideRoots(f"{address[:200]} is no path: {reason}") from None
+            raise OutsideRoots(f"{address[:200]} is not a valid path: {reason}") from None
         if not any(real == root or root in real.parents for root in self._local):
             raise OutsideRoots(f"{address} is outside the storage roots of this service")
         return absolute
@@ -84,7 +84,7 @@ def _remote_form(address: str) -> str:
     scheme, _, rest = address.partition("://")
     parts = rest.split("/")
     if ".." in parts or "." in parts:
-        raise OutsideRoots(f"{address} must not go up by ..")
+        raise OutsideRoots(f"{address} must not contain . or .. as a part")
     return f"{scheme.lower()}://{'/'.join(part for part in parts if part)}"
 
 

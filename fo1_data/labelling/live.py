@@ -27,7 +27,7 @@ from fo1_data.proposals.proposer import Proposals
 from schemas.corpus import CorpusImage
 from schemas.images import EncodedImage, ImageRow
 from schemas.labels import LabelKind
-from schemas.live import NOT_HELD, LiveAnswer, LiveRequest
+from schemas.live import NEEDS_BYTES, LiveAnswer, LiveRequest
 from schemas.regions import Box
 
 MAX_CACHED_PIXELS = 200_000_000
@@ -106,7 +106,7 @@ class LiveLabeller:
         except InputReject as error:
             return LiveProblem(422, f"the image cannot be used: {error.message}")
         if image is None:
-            return LiveProblem(NOT_HELD, "the image is not held here: send its bytes")
+            return LiveProblem(NEEDS_BYTES, "the image is not held here: send its bytes")
         proposals = self._proposals(request, image)
         if len(proposals.boxes_xyxy) == 0 and any(kind is not LabelKind.ASK for kind in request.kinds):
             if request.boxes_xyxy is not None:

@@ -1,4 +1,4 @@
-"""`/v1/datasets`: register finished datasets, look through their samples."""
+"""`/v1/datasets`: register finished datasets and list their samples."""
 
 import asyncio
 from datetime import datetime
@@ -12,7 +12,7 @@ from schemas.labels import Decision, LabelKind
 from services.api.dependencies import Admin, Labeller, Reader, ReadSession, WriteSession
 from services.api.documented import CONFLICT, NOT_FOUND
 from services.context import InContext
-from services.database.models import DatasetRecord
+from services.database.models import DatasetRecord, DatasetState
 from services.datasets import registry, repository, service
 from services.datasets.documents import label_term, word_terms
 from services.datasets.repository import SampleFilter
@@ -25,7 +25,7 @@ router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 
 
 class DatasetRequest(BaseModel):
-    """A finished dataset made elsewhere: its folder, which lies within the storage roots."""
+    """A finished dataset made elsewhere: its folder, within the storage roots."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -33,14 +33,14 @@ class DatasetRequest(BaseModel):
 
 
 class DatasetView(BaseModel):
-    """A dataset. Its samples can be listed once `state` is `ready` (before, as far as `num_samples`)."""
+    """A dataset. All its samples can be listed once `state` is `ready`, until then `num_samples` of them."""
 
     id: str
     name: str
     version: str
     parent: str | None
     address: str
-    state: str
+    state: DatasetState
     error: str | None
     num_samples: int
     counts: dict[str, Any]
@@ -48,7 +48,7 @@ class DatasetView(BaseModel):
 
     @classmethod
     def of(cls, record: DatasetRecord) -> "DatasetView":
-        """The view of a row."""
+        """Return the view of a row."""
         names = [name for name in cls.model_fields if name != "counts"]
         counts = record.manifest.get("counts", {})
         return cls(counts=counts, **{name: getattr(record, name) for name in names})
@@ -61,9 +61,9 @@ class DatasetDetail(DatasetView):
 
 
 class SampleView(BaseModel):
-    """An image with what was said of it, boxes in absolute pixels of the upright image.
+    """An image with its labels, boxes in absolute pixels of the EXIF-oriented image.
 
-    `confidence` is that of its least sure label. `image_url` needs no key and lasts; it can be revoked.
+    `confidence`: the lowest of its labels. `image_url`: needs no key, expires and can be revoked.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -84,28 +84,32 @@ class SampleView(BaseModel):
 
 
 class SampleOrder(StrEnum):
-    """`DATASET`: as they are stored. `CONFIDENCE`: the least sure first, those without one left out."""
+    """`DATASET`: as stored. `CONFIDENCE`: lowest confidence first, without the samples that have none."""
 
     DATASET = "dataset"
     CONFIDENCE = "confidence"
 
 
-def wanted_samples(
+def sample_filter_of(
     decision: Annotated[
-        Decision | None, Query(description="Of the sample: the strictest of its parts.")
+        Decision | None, Query(description="Decision of the sample: the strictest of its parts.")
     ] = None,
     label: Annotated[
         str | None,
-        Query(max_length=500, description="A class, caption or phrase as a whole; case is ignored."),
+        Query(max_length=500, description="A whole class, caption or phrase; case is ignored."),
     ] = None,
     kind: Annotated[LabelKind | None, Query(description="Samples with a label of this kind.")] = None,
     text: Annotated[
         str | None, Query(max_length=500, description="Words that all occur somewhere in the sample.")
     ] = None,
-    min_confidence: Annotated[float | None, Query(ge=0, le=1, description="Of the least sure label.")] = None,
-    max_confidence: Annotated[float | None, Query(ge=0, le=1, description="Of the least sure label.")] = None,
+    min_confidence: Annotated[
+        float | None, Query(ge=0, le=1, description="Lower bound of the sample's lowest confidence.")
+    ] = None,
+    max_confidence: Annotated[
+        float | None, Query(ge=0, le=1, description="Upper bound of the sample's lowest confidence.")
+    ] = None,
 ) -> SampleFilter:
-    """The filter that a list of samples was asked for with."""
+    """Return the filter of a request for samples."""
     terms = [*([label_term(label)] if label else []), *([f"k:{kind}"] if kind else [])]
     terms += word_terms(text) if text else []
     return SampleFilter(tuple(dict.fromkeys(terms)), decision, min_confidence, max_confidence)
@@ -144,8 +148,8 @@ async def list_datasets(
 ) -> Page[DatasetView]:
     """All datasets, the last registered first."""
     after = values_of(cursor, int)
-    wanted = None if name is None else name.replace("\0", "")
-    rows = await repository.list_datasets(session, limit + 1, after[0] if after else None, wanted)
+    name = None if name is None else name.replace("\0", "")
+    rows = await repository.list_datasets(session, limit + 1, after[0] if after else None, name)
     page, more = cut(list(rows), limit)
     items = [DatasetView.of(record) for record in page]
     return Page(items=items, next_cursor=cursor_of(page[-1].number) if more else None)
@@ -153,8 +157,8 @@ async def list_datasets(
 
 @router.get("/{dataset_id}", responses=NOT_FOUND)
 async def get_dataset(caller: Reader, session: ReadSession, dataset_id: DatasetId) -> DatasetDetail:
-    """One dataset with its manifest."""
-    record = await service.found(session, dataset_id)
+    """A dataset with its manifest."""
+    record = await service.get_dataset(session, dataset_id)
     return DatasetDetail(**DatasetView.of(record).model_dump(), manifest=record.manifest)
 
 
@@ -164,27 +168,27 @@ async def list_samples(
     context: InContext,
     session: ReadSession,
     dataset_id: DatasetId,
-    wanted: Annotated[SampleFilter, Depends(wanted_samples)],
+    sample_filter: Annotated[SampleFilter, Depends(sample_filter_of)],
     limit: Limit = 20,
     cursor: Cursor = None,
     order: SampleOrder = SampleOrder.DATASET,
 ) -> Response:
-    """The images of a dataset with what was said of them."""
-    record = await service.found(session, dataset_id)
+    """The images of a dataset with their labels."""
+    record = await service.get_dataset(session, dataset_id)
     if order is SampleOrder.DATASET:
         after = values_of(cursor, int)
-        page = await service.list_samples(session, record, wanted, after[0] if after else -1, limit)
+        page = await service.list_samples(session, record, sample_filter, after[0] if after else -1, limit)
     else:
-        place = values_of(cursor, float, int)
-        least = (place[0], place[1]) if place else None
-        page = await service.list_least_sure(session, record, wanted, least, limit)
+        values = values_of(cursor, float, int)
+        last = (values[0], values[1]) if values else None
+        page = await service.list_least_sure(session, record, sample_filter, last, limit)
     grant = await repository.valid_grant(session, dataset_id, registry.GALLERY)
     items = [
         _with_url(document, position, context, grant.id if grant else "")
         for document, position in zip(page.documents, page.positions, strict=True)
     ]
-    following = f'"{cursor_of(*page.after)}"' if page.after else "null"
-    body = b'{"items":[' + b",".join(items) + b'],"next_cursor":' + following.encode() + b"}"
+    next_cursor = f'"{cursor_of(*page.after)}"' if page.after else "null"
+    body = b'{"items":[' + b",".join(items) + b'],"next_cursor":' + next_cursor.encode() + b"}"
     return Response(body, media_type="application/json")
 
 
@@ -196,8 +200,8 @@ async def get_sample(
     dataset_id: DatasetId,
     image_id: Annotated[str, Path(pattern=r"^[0-9a-f]{64}$")],
 ) -> SampleView:
-    """One image of a dataset."""
-    record = await service.found(session, dataset_id)
+    """An image of a dataset."""
+    record = await service.get_dataset(session, dataset_id)
     sample = await repository.find_sample(session, record.number, image_id)
     if sample is None:
         raise Problem(404, f"the dataset has no image {image_id}")
@@ -212,16 +216,16 @@ async def get_sample(
 async def revoke_image_urls(
     caller: Admin, context: InContext, session: WriteSession, dataset_id: DatasetId
 ) -> DatasetView:
-    """End every signed URL of the dataset's images at once; new ones are made under a new grant."""
-    record = await service.found(session, dataset_id)
+    """Revoke all signed URLs of the dataset's images at once. New ones are made under a new grant."""
+    record = await service.get_dataset(session, dataset_id)
     await repository.revoke_grants(session, dataset_id)
     await registry.grant_images(session, dataset_id)
-    context.grants.forget()
+    context.grants.clear()
     return DatasetView.of(record)
 
 
 def _with_url(document: bytes, position: int, context: InContext, grant_id: str) -> bytes:
-    """The document, with its image's URL and its position put in front, without parsing it."""
+    """Insert the image's URL and the position at the front of the document, without parsing it."""
     image_id = document[len(b'{"image_id":"') :][:64].decode()
     url = context.signer.url(image_id, grant_id)
     return b'{"image_url":"%s","position":%d,%s' % (url.encode(), position, document[1:])

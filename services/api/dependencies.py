@@ -1,4 +1,4 @@
-"""What endpoints ask for: a session, and a caller that may do what the endpoint does."""
+"""Dependencies of endpoints: a database session, and a caller with the required scope."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Annotated, Any
@@ -34,31 +34,31 @@ WriteSession = Annotated[AsyncSession, Depends(writing_session, scope="function"
 async def _caller(
     request: Request,
     context: InContext,
-    given: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)] = None,
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)] = None,
 ) -> Caller:
-    if given is None:
+    if credentials is None:
         raise Problem(401, "no key: send Authorization: Bearer KEY", {"WWW-Authenticate": "Bearer"})
     async with context.database.reading() as session:
-        caller = await find_caller(session, given.credentials)
+        caller = await find_caller(session, credentials.credentials)
     if caller is None:
         raise wrong_key(request, context)
     return caller
 
 
 async def caller_of_request(request: Request, context: Context) -> Caller:
-    """Who asks, for endpoints that a key is only one way into. Raises a Problem of 401."""
+    """Return the caller of a request, for endpoints that also admit without a key. Raises a Problem: 401."""
     return await _caller(request, context, await _bearer(request))
 
 
 def wrong_key(request: Request, context: Context, challenge: dict[str, str] | None = None) -> Problem:
-    """What a wrong key is answered: 401, or 429 where there were too many from the same address.
+    """Return the answer to a wrong key: 401, or 429 after too many from the same address.
 
-    `challenge`: the header that tells how a key is given, where it is not as a bearer's token.
+    `challenge`: the header that says how to send a key, if not as a bearer token.
     """
     context.metrics.key_failures.inc()
-    wait_s = context.key_failures.failed(request.client.host if request.client else "")
+    wait_s = context.key_failures.record(request.client.host if request.client else "")
     if wait_s is not None:
-        return Problem(429, "too many wrong keys from here", {"Retry-After": str(int(wait_s) + 1)})
+        return Problem(429, "too many wrong keys from this address", {"Retry-After": str(int(wait_s) + 1)})
     return Problem(
         401,
         "this key is unknown or revoked",
@@ -71,35 +71,35 @@ _admits: dict[Any, Admit] = {}
 
 
 def guard(check: Any, admit: Admit) -> Any:
-    """The dependency `check`, which judges who asks; `admit` does the same without FastAPI."""
+    """Return the dependency `check`, which admits or refuses callers; `admit` does so without FastAPI."""
     _admits[check] = admit
     return Depends(check)
 
 
 async def admit(request: Request) -> None:
-    """Judge who asks before what is asked: for requests whose body or path is wrong already.
+    """Check the caller of a request whose body or path is already known to be wrong.
 
-    Raises the Problem (401, 403, 429) that the guard of the route would. Under /v1 a path or a method that
-    there is not takes a key too.
+    Raises the Problem (401, 403, 429) that the guard of the route would raise. Under /v1, unknown paths and
+    methods need a key too.
     """
     context = context_of(request)
     route = request.scope.get("route")
     if isinstance(route, APIRoute) and request.method in (route.methods or ()):
-        for found in _guards_of(route.dependant):
-            await found(request, context)
+        for guard_admit in _guards_of(route.dependant):
+            await guard_admit(request, context)
     elif request.url.path.startswith("/v1/"):
         await caller_of_request(request, context)
 
 
 def _guards_of(dependant: Dependant) -> Iterator[Admit]:
-    for one in dependant.dependencies:
-        if one.call in _admits:
-            yield _admits[one.call]
-        yield from _guards_of(one)
+    for dependency in dependant.dependencies:
+        if dependency.call in _admits:
+            yield _admits[dependency.call]
+        yield from _guards_of(dependency)
 
 
 def requires(*scopes: Scope) -> Any:
-    """A dependency: the caller, whose key must include one of `scopes`."""
+    """Return a dependency: the caller, whose key must have one of `scopes`."""
 
     async def check(caller: Annotated[Caller, Depends(_caller)]) -> Caller:
         if not any(caller.may(scope) for scope in scopes):

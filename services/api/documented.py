@@ -1,4 +1,4 @@
-"""Answers that OpenAPI tells of beside the good one; all are problem documents."""
+"""The error answers of the OpenAPI document. All are problem documents."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from services.problems import MEDIA_TYPE, ProblemDocument
 
 
 def problem_answer(description: str) -> dict[str, Any]:
-    """An error's entry in an operation's `responses`."""
+    """Return the entry of an error in an operation's `responses`."""
     return {
         "description": description,
         "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}},
@@ -14,22 +14,22 @@ def problem_answer(description: str) -> dict[str, Any]:
 
 
 NOT_FOUND: dict[int | str, Any] = {404: problem_answer("Nothing has this id.")}
-CONFLICT: dict[int | str, Any] = {409: problem_answer("The state of things does not allow it.")}
+CONFLICT: dict[int | str, Any] = {409: problem_answer("The current state does not allow it.")}
 EVERYWHERE: dict[str, Any] = {
     "400": problem_answer("The body cannot be read."),
     "401": problem_answer("No valid key."),
-    "403": problem_answer("The key lacks the scope, or the place may not be touched."),
+    "403": problem_answer("The key lacks the scope, or the place is outside the storage roots."),
     "404": problem_answer("Nothing is there."),
     "413": problem_answer("The body is too large."),
-    "422": problem_answer("Something about the request is wrong; `errors` says what."),
+    "422": problem_answer("The request is not valid; `errors` says why."),
     "429": problem_answer("Too many wrong keys."),
-    "500": problem_answer("Something unexpected went wrong."),
-    "503": problem_answer("A store or the database is not to be reached at the moment."),
+    "500": problem_answer("An unexpected error."),
+    "503": problem_answer("A store or the database cannot be reached at the moment."),
 }
 
 
 def complete_openapi(document: dict[str, Any]) -> dict[str, Any]:
-    """The OpenAPI document with the errors that every operation can give, as problem documents."""
+    """Add the errors that every operation can answer with, as problem documents."""
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
     schemas["ProblemDocument"] = ProblemDocument.model_json_schema()
     for unused in ("HTTPValidationError", "ValidationError"):
@@ -38,7 +38,7 @@ def complete_openapi(document: dict[str, Any]) -> dict[str, Any]:
         for operation in operations.values():
             responses = operation.setdefault("responses", {})
             responses.pop("422", None)
-            wanted = EVERYWHERE if path.startswith(("/v1", "/ml")) else {"422": EVERYWHERE["422"]}
-            for status, answer in wanted.items():
+            errors = EVERYWHERE if path.startswith(("/v1", "/ml")) else {"422": EVERYWHERE["422"]}
+            for status, answer in errors.items():
                 responses.setdefault(status, answer)
     return document

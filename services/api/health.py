@@ -1,4 +1,4 @@
-"""`/healthz` (the process lives), `/readyz` (its database answers), `/metrics`. No key needed."""
+"""`/healthz` (the process answers), `/readyz` (the database answers), `/metrics`. They need no key."""
 
 import asyncio
 
@@ -11,7 +11,7 @@ from services.context import InContext
 from services.problems import Problem
 
 router = APIRouter(tags=["health"])
-_WITHIN_S = 5.0
+_TIMEOUT_S = 5.0
 
 
 class Health(BaseModel):
@@ -30,7 +30,7 @@ async def healthz() -> Health:
 async def readyz(context: InContext) -> Health:
     """The database answers."""
     try:
-        async with asyncio.timeout(_WITHIN_S), context.database.reading() as session:
+        async with asyncio.timeout(_TIMEOUT_S), context.database.reading() as session:
             await session.execute(text("SELECT 1"))
     except (SQLAlchemyError, OSError, TimeoutError):
         raise Problem(503, "the database does not answer") from None
@@ -39,5 +39,5 @@ async def readyz(context: InContext) -> Health:
 
 @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
 async def metrics(context: InContext) -> Response:
-    """Prometheus figures of this process."""
+    """The Prometheus metrics of this process."""
     return Response(context.metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -1,4 +1,4 @@
-"""`/v1/images/{image_id}`: the pixels, by key or by signed URL; upright; ranges; for Label Studio too."""
+"""`/v1/images/{image_id}`: the EXIF-oriented image, by key or signed URL, with ranges and CORS."""
 
 import asyncio
 import re
@@ -23,13 +23,11 @@ ImageId = Annotated[str, Path(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 _POLICY = "default-src 'none'; sandbox"
 _IMAGES: dict[str, dict[str, str]] = {"image/jpeg": {}, "image/png": {}, "image/gif": {}, "image/webp": {}}
-
-
 _SIGNED = frozenset({"grant", "expires", "signature"})
 
 
 async def caller_by_key(request: Request, context: InContext) -> Caller | None:
-    """Who asks by a key; None for a signed URL. Raises Problems of 401 and 403."""
+    """Return the caller of a key; None for a signed URL. Raises a Problem of 401 or 403."""
     if request.query_params.keys() >= _SIGNED:
         return None
     caller = await caller_of_request(request, context)
@@ -47,9 +45,9 @@ ByKey = Annotated[Caller | None, guard(caller_by_key, caller_by_key)]
     response_class=Response,
     responses={
         200: {"description": "The image, upright.", "content": _IMAGES},
-        206: {"description": "A part of it.", "content": _IMAGES},
-        304: {"description": "The browser has it."},
-        416: problem_answer("No such part."),
+        206: {"description": "The requested range of the image.", "content": _IMAGES},
+        304: {"description": "The image has not changed."},
+        416: problem_answer("The range is outside the image."),
         **NOT_FOUND,
     },
 )
@@ -61,10 +59,10 @@ async def get_image(
     expires: Annotated[int | None, Query(ge=0, le=2**53)] = None,
     signature: Annotated[str | None, Query(max_length=128)] = None,
     caller: ByKey = None,
-    width: Annotated[Width | None, Query(description="At most so many pixels wide.")] = None,
+    width: Annotated[Width | None, Query(description="Maximum width in pixels.")] = None,
 ) -> Response:
-    """The pixels of an image that a registered dataset holds, in the frame of the dataset's boxes."""
-    dataset_id = await _allowed(context, caller, image_id, grant, expires, signature)
+    """The image with this id in a registered dataset, in the frame of the dataset's boxes."""
+    dataset_id = await _granted_dataset(context, caller, image_id, grant, expires, signature)
     async with context.database.reading() as session:
         record, place = await _place(session, image_id, dataset_id)
     manifest = Manifest.model_validate(record.manifest)
@@ -72,7 +70,7 @@ async def get_image(
     return _answer(request, served, _headers(request, context, served))
 
 
-async def _allowed(
+async def _granted_dataset(
     context: Context,
     caller: Caller | None,
     image_id: str,
@@ -80,7 +78,7 @@ async def _allowed(
     expires: int | None,
     signature: str | None,
 ) -> str | None:
-    """The dataset that the URL opens; None where a key opens them all. Raises a Problem of 403."""
+    """Return the dataset that a signed URL opens; None if a key opens all. Raises a Problem of 403."""
     if caller is not None:
         return None
     if (
@@ -89,7 +87,7 @@ async def _allowed(
         or signature is None
         or not context.signer.is_valid(image_id, grant, expires, signature)
     ):
-        raise Problem(403, "this link is not ours or has come to its end")
+        raise Problem(403, "this link is not valid or has expired")
     dataset_id = await context.grants.dataset_of(grant)
     if dataset_id is None:
         raise Problem(403, "this link was revoked")
@@ -125,7 +123,7 @@ def _headers(request: Request, context: Context, served: ServedImage) -> dict[st
 
 
 def origin_of(url: str | None) -> str | None:
-    """The origin of a URL, as browsers send it."""
+    """Return the origin of a URL, as browsers send it."""
     if not url:
         return None
     parts = urlsplit(url)
@@ -135,13 +133,13 @@ def origin_of(url: str | None) -> str | None:
 def _answer(request: Request, served: ServedImage, headers: dict[str, str]) -> Response:
     if served.etag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
-    wanted = request.headers.get("range")
+    header = request.headers.get("range")
     stale = request.headers.get("if-range", served.etag) != served.etag
-    found = _RANGE.fullmatch(wanted.strip()) if wanted and not stale else None
-    if found is None or found[0] == "bytes=-":
+    match = _RANGE.fullmatch(header.strip()) if header and not stale else None
+    if match is None or match[0] == "bytes=-":
         return Response(served.data, media_type=served.media_type, headers=headers)
     total = len(served.data)
-    first, last = _span(found[1], found[2], total)
+    first, last = _span(match[1], match[2], total)
     if first >= total or first > last:
         raise Problem(416, f"the image has {total} bytes", {"Content-Range": f"bytes */{total}"})
     headers["Content-Range"] = f"bytes {first}-{last}/{total}"
@@ -149,6 +147,7 @@ def _answer(request: Request, served: ServedImage, headers: dict[str, str]) -> R
 
 
 def _span(first: str, last: str, total: int) -> tuple[int, int]:
+    """Return the first and last byte of a range of `total` bytes; without `first`, the last bytes."""
     if not first:
         return (total - min(int(last[:18]), total), total - 1) if int(last[:18]) else (total, total)
     return int(first[:18]), min(int(last[:18]), total - 1) if last else total - 1

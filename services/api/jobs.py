@@ -1,4 +1,4 @@
-"""`/v1/jobs`: start labelling runs, watch, cancel and resume them."""
+"""`/v1/jobs`: start, watch, cancel and resume labelling runs."""
 
 import asyncio
 import json
@@ -33,9 +33,9 @@ _EVENT_ID = re.compile(r"[0-9]{1,18}")
 
 
 class JobView(BaseModel):
-    """A job. `dataset` is the id of the finished one under `/v1/datasets`; `out` its folder.
+    """A job. `dataset`: id of the finished dataset under `/v1/datasets`. `out`: its folder.
 
-    `progress` and `counts` are what the run's folder said last; `error` is why it failed, in one line.
+    `progress` and `counts`: the latest values in the run's folder. `error`: why it failed, in one line.
     """
 
     id: str
@@ -54,13 +54,13 @@ class JobView(BaseModel):
 
     @classmethod
     def of(cls, job: Job) -> "JobView":
-        """The view of a row."""
+        """Return the view of a row."""
         names = [name for name in cls.model_fields if name != "dataset"]
         return cls(dataset=job.dataset_id, **{name: getattr(job, name) for name in names})
 
 
 class JobRequest(RunConfig):
-    """The settings of a run. What has to fit together is checked after the places are."""
+    """The settings of a run. Whether they fit together is checked later, after the places."""
 
     @model_validator(mode="after")
     def _needs(self) -> "JobRequest":
@@ -75,7 +75,7 @@ async def create_job(
     request: Request,
     key: IdempotencyKey = None,
 ) -> Response:
-    """Label a corpus into a dataset. The body holds the settings of a run, as `fo1 label` takes them."""
+    """Label a corpus into a dataset. The body holds the settings of the run."""
     earlier = await earlier_answer(context.database, caller, request, key, body)
     if earlier is not None:
         return earlier
@@ -107,13 +107,13 @@ async def list_jobs(
 
 @router.get("/{job_id}", responses=NOT_FOUND)
 async def get_job(caller: Reader, session: ReadSession, job_id: JobId) -> JobView:
-    """One job."""
-    return JobView.of(await _found(session, job_id))
+    """A job."""
+    return JobView.of(await _get_job(session, job_id))
 
 
 @router.post("/{job_id}/cancel", status_code=202, responses={**NOT_FOUND, **CONFLICT})
 async def cancel_job(caller: Labeller, context: InContext, session: WriteSession, job_id: JobId) -> JobView:
-    """End a job. It is `cancelled` once its driver and labellers are gone; what is done can be resumed."""
+    """Cancel a job. It is `cancelled` once its driver and labellers have ended. It can be resumed."""
     view = JobView.of(await service.cancel(session, job_id))
     context.reconciler.wake()
     return view
@@ -121,7 +121,7 @@ async def cancel_job(caller: Labeller, context: InContext, session: WriteSession
 
 @router.post("/{job_id}/resume", status_code=202, responses={**NOT_FOUND, **CONFLICT})
 async def resume_job(caller: Labeller, context: InContext, session: WriteSession, job_id: JobId) -> JobView:
-    """Go on with a failed or cancelled job from the shards that are done."""
+    """Continue a failed or cancelled job. Shards that are done are skipped."""
     view = JobView.of(await service.resume(session, job_id))
     context.reconciler.wake()
     return view
@@ -132,7 +132,7 @@ async def resume_job(caller: Labeller, context: InContext, session: WriteSession
     response_class=StreamingResponse,
     responses={
         200: {"description": "Events `state`, `progress`, `cancel`.", "content": {"text/event-stream": {}}},
-        204: {"description": "The job is over and there are no further events."},
+        204: {"description": "The job has ended and there are no further events."},
         **NOT_FOUND,
     },
 )
@@ -142,14 +142,14 @@ async def job_events(
     job_id: JobId,
     last_event_id: Annotated[
         str | None,
-        Header(max_length=200, description="The id of the last event that arrived; another text: none did."),
+        Header(max_length=200, description="Id of the last event received. Any other text: none."),
     ] = None,
 ) -> Response:
-    """What happens to a job, as server-sent events, from the start or from `Last-Event-ID` on."""
-    given = last_event_id or ""
-    after = int(given) if _EVENT_ID.fullmatch(given) else 0
+    """The events of a job as server-sent events, from the start or after `Last-Event-ID`."""
+    event_id = last_event_id or ""
+    after = int(event_id) if _EVENT_ID.fullmatch(event_id) else 0
     async with context.database.reading() as session:
-        job = await _found(session, job_id)
+        job = await _get_job(session, job_id)
         first = await repository.events_after(session, job_id, after, 1)
     if JobState(job.state).is_end and not first:
         return Response(status_code=204)
@@ -176,7 +176,7 @@ async def _stream(database: Database, job_id: str, after: int) -> AsyncIterator[
             yield ": still here\n\n"
 
 
-async def _found(session: ReadSession, job_id: str) -> Job:
+async def _get_job(session: ReadSession, job_id: str) -> Job:
     job = await repository.get_job(session, job_id)
     if job is None:
         raise Problem(404, f"no job has the id {job_id}")
@@ -184,7 +184,7 @@ async def _found(session: ReadSession, job_id: str) -> Job:
 
 
 async def _checked(body: JobRequest, context: Context) -> RunConfig:
-    """The body, checked completely; no session is held meanwhile."""
+    """Return the completely checked settings. Holds no database session meanwhile."""
     checked = await asyncio.to_thread(check_config, body, context.roots)
     await _refuse_unplaceable(checked, context)
     return checked
@@ -199,6 +199,6 @@ async def _refuse_unplaceable(config: RunConfig, context: Context) -> None:
     try:
         nodes = await (await context.cluster.jobs(start=False)).node_resources()
     except RayUnreachable:
-        return  # the job waits until Ray is back
+        return  # the job waits until Ray answers again
     if nodes:
         refuse_unplaceable(config, nodes)

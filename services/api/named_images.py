@@ -1,4 +1,4 @@
-"""The image of a live question: a registered one by its id, bytes sent along, or a file within the roots."""
+"""The image of a live question: the id of a registered image, its bytes, or a file in the storage roots."""
 
 import asyncio
 import base64
@@ -20,30 +20,31 @@ from services.storage_roots import OutsideRoots
 
 _IMAGE_ID = re.compile(r"[0-9a-f]{64}")
 _DATA_URL = re.compile(r"data:image/[\w.+-]+;base64,")
-_OURS = re.compile(r"/v1/images/([0-9a-f]{64})(?:\?|$)")
+_OUR_URL = re.compile(r"/v1/images/([0-9a-f]{64})(?:\?|$)")
 
 
 @dataclass(frozen=True)
 class NamedImage:
-    """An image by its id, and how to get its bytes where they are needed."""
+    """An image's id, and a function that reads its bytes if they are needed."""
 
     image_id: str
     fetch: FetchBytes
 
 
-async def find_image(context: Context, named: str) -> NamedImage:
-    """The image that `named` means: an id, one of our URLs, base64 (a data URL too), or a path or URL.
+async def find_image(context: Context, name: str) -> NamedImage:
+    """Return the image of an id, one of our URLs, base64 (a data URL too), or a path or URL.
 
-    Raises a Problem: 404, 403 or 422.
+    Raises a Problem: 403, 404 or 422.
     """
-    ours = _OURS.search(named) if len(named) < 4000 else None
-    if _IMAGE_ID.fullmatch(named) or ours is not None:
-        return _registered(context, ours[1] if ours is not None else named)
-    if _DATA_URL.match(named):
-        return _sent(named.partition(",")[2])
-    if "://" in named[:20] or (named.startswith("/") and len(named) < 4000 and named[:2] != "/9"):
-        return await asyncio.to_thread(_from_place, context, named)
-    return _sent(named)
+    our_url = _OUR_URL.search(name) if len(name) < 4000 else None
+    if _IMAGE_ID.fullmatch(name) or our_url is not None:
+        return _registered(context, our_url[1] if our_url is not None else name)
+    if _DATA_URL.match(name):
+        return _from_base64(name.partition(",")[2])
+    # The base64 of a JPEG starts with /9.
+    if "://" in name[:20] or (name.startswith("/") and len(name) < 4000 and name[:2] != "/9"):
+        return await asyncio.to_thread(_from_place, context, name)
+    return _from_base64(name)
 
 
 def _registered(context: Context, image_id: str) -> NamedImage:
@@ -54,7 +55,7 @@ def _registered(context: Context, image_id: str) -> NamedImage:
                 None if record is None else await repository.find_sample(session, record.number, image_id)
             )
             if record is None or sample is None:
-                raise Problem(404, "image: no registered dataset holds it")
+                raise Problem(404, "image: no registered dataset has this image")
             place = await service.place_of(session, record, sample)
             manifest = Manifest.model_validate(record.manifest)
         return await asyncio.to_thread(context.images.original, place, manifest)
@@ -62,28 +63,28 @@ def _registered(context: Context, image_id: str) -> NamedImage:
     return NamedImage(image_id, fetch)
 
 
-def _sent(text: str) -> NamedImage:
+def _from_base64(text: str) -> NamedImage:
     try:
         data = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
-        raise Problem(404, "image: no id of an image, no path or URL, and no base64") from None
-    return _of_bytes(data)
+        raise Problem(404, "image: neither an image id, a path, a URL nor base64") from None
+    return _from_bytes(data)
 
 
-def _from_place(context: Context, named: str) -> NamedImage:
-    if is_web(named):
+def _from_place(context: Context, name: str) -> NamedImage:
+    if is_web(name):
         raise Problem(403, "image: send its bytes; the service fetches nothing from the web for a question")
     try:
-        address = context.roots.check(named)
+        address = context.roots.check(name)
         limits = InputLimits(max_pixels=context.settings.max_image_pixels)
-        return _of_bytes(read_bytes(CorpusImage(uri=address), limits))
+        return _from_bytes(read_bytes(CorpusImage(uri=address), limits))
     except OutsideRoots as error:
         raise Problem(403, f"image: {error}") from None
     except InputReject as error:
         raise Problem(404, f"image: {error.message}") from None
 
 
-def _of_bytes(data: bytes) -> NamedImage:
+def _from_bytes(data: bytes) -> NamedImage:
     async def fetch() -> bytes:
         return data
 

@@ -1,4 +1,4 @@
-"""`POST /v1/predict`: label one image at once, while somebody waits."""
+"""`POST /v1/predict`: label one image while the caller waits."""
 
 from typing import Annotated
 
@@ -17,8 +17,8 @@ router = APIRouter(tags=["live"])
 class PredictRequest(LiveQuestion):
     """A question about an image.
 
-    `image`: the id of an image that a registered dataset holds, a path or URL within the storage roots,
-    or the encoded bytes in base64 (a data URL too).
+    `image`: the id of an image in a registered dataset, a path or URL within the storage roots, or the
+    encoded bytes in base64 (a data URL too).
     """
 
     image: Annotated[str, Field(min_length=1)]
@@ -26,7 +26,7 @@ class PredictRequest(LiveQuestion):
 
 @router.post("/v1/predict", responses=NOT_FOUND)
 async def predict(caller: LabellerOrReviewer, context: InContext, body: PredictRequest) -> LiveAnswer:
-    """Label one image at once. A second question about the same image and boxes costs only the question."""
-    named = await find_image(context, body.image)
+    """Label one image at once. A second question about the same image and boxes is answered faster."""
+    image = await find_image(context, body.image)
     question = LiveQuestion.model_validate(body.model_dump(exclude={"image"}))
-    return await context.predictions.ask(named.image_id, question, named.fetch)
+    return await context.predictions.ask(image.image_id, question, image.fetch)

@@ -198,7 +198,7 @@ async def _add_jobs(database: Database) -> None:
             config = RunConfig(corpus="/bench/corpus", out=f"/bench/{at}")
             job = await job_service.create(session, config, "bench")
             state = JobState.SUCCEEDED if at % 3 else JobState.FAILED
-            await job_service.learn(session, job, JobNews(state, None if at % 3 else "made up"))
+            await job_service.apply_news(session, job, JobNews(state, None if at % 3 else "made up"))
 
 
 def _records(num_images: int, seed: int) -> Iterator[dict[str, Any]]:

@@ -20,14 +20,14 @@ from services.context import Context, InContext
 from services.dashboard.drawing import DrawnSample, draw
 from services.dashboard.frame import render_page
 from services.dashboard.login import InVisitor
-from services.database.models import DatasetRecord
+from services.database.models import DatasetRecord, DatasetState
 from services.datasets import registry, repository, service
 from services.datasets.documents import label_term, word_terms
 from services.datasets.images import Width
 from services.datasets.repository import SampleFilter
 from services.datasets.service import SamplePage
 from services.identifiers import DatasetId
-from services.paging import cursor_of, values_of
+from services.paging import cursor_of, cut, values_of
 from services.problems import Problem
 
 router = APIRouter(include_in_schema=False)
@@ -41,13 +41,14 @@ async def datasets_page(
 ) -> Response:
     """Datasets, newest first."""
     after = values_of(cursor, int)
-    found = list(await repository.list_datasets(session, _DATASETS + 1, after[0] if after else None))
-    older = cursor_of(found[_DATASETS - 1].number) if len(found) > _DATASETS else None
-    return render_page(context, visitor, "Datasets", "datasets.html", datasets=found[:_DATASETS], older=older)
+    rows = await repository.list_datasets(session, _DATASETS + 1, after[0] if after else None)
+    datasets, more = cut(list(rows), _DATASETS)
+    older = cursor_of(datasets[-1].number) if more else None
+    return render_page(context, visitor, "Datasets", "datasets.html", datasets=datasets, older=older)
 
 
-class Asked(BaseModel):
-    """What the gallery's form asks for, as it was typed; percent for confidence."""
+class GalleryForm(BaseModel):
+    """The fields of the gallery's form, as they were typed; confidence in percent."""
 
     text: str = ""
     label: str = ""
@@ -55,31 +56,31 @@ class Asked(BaseModel):
     max_confidence: str = ""
     order: str = "dataset"
 
-    def wanted(self) -> SampleFilter:
-        """The filter; what cannot be understood filters nothing."""
+    def sample_filter(self) -> SampleFilter:
+        """Return the filter; a field that cannot be parsed filters nothing."""
         terms = [*([label_term(self.label)] if self.label.strip() else []), *word_terms(self.text)]
         decision = self.decision if self.decision in list(Decision) else None
         try:
-            most = float(self.max_confidence) / 100 if self.max_confidence else None
+            max_confidence = float(self.max_confidence) / 100 if self.max_confidence else None
         except ValueError:
-            most = None
-        return SampleFilter(tuple(dict.fromkeys(terms)), decision, None, most)
+            max_confidence = None
+        return SampleFilter(tuple(dict.fromkeys(terms)), decision, None, max_confidence)
 
     def query(self, cursor: str) -> str:
-        """The query of the next page."""
+        """Return the query string of the next page."""
         return urlencode({**{key: value for key, value in self if value}, "cursor": cursor})
 
 
-async def asked_for(
+async def gallery_form(
     text: str = "", label: str = "", decision: str = "", max_confidence: str = "", order: str = "dataset"
-) -> Asked:
-    """The form."""
-    return Asked(
+) -> GalleryForm:
+    """Return the form of a request."""
+    return GalleryForm(
         text=text[:500], label=label[:500], decision=decision, max_confidence=max_confidence[:10], order=order
     )
 
 
-InAsked = Annotated[Asked, Depends(asked_for)]
+InForm = Annotated[GalleryForm, Depends(gallery_form)]
 
 
 @router.get("/datasets/{dataset_id}")
@@ -88,15 +89,15 @@ async def dataset_page(
     context: InContext,
     session: ReadSession,
     dataset_id: DatasetId,
-    asked: InAsked,
+    form: InForm,
     cursor: str | None = None,
 ) -> Response:
     """A dataset with its gallery."""
-    record = await service.found(session, dataset_id)
-    shown = await _samples(context, session, record, asked, cursor)
+    record = await service.get_dataset(session, dataset_id)
+    gallery = await _gallery(context, session, record, form, cursor)
     labels = await repository.most_frequent_terms(session, record.number, "l:", _LABELS)
     return render_page(
-        context, visitor, "Datasets", "dataset.html", dataset=record, asked=asked, labels=labels, **shown
+        context, visitor, "Datasets", "dataset.html", dataset=record, form=form, labels=labels, **gallery
     )
 
 
@@ -106,15 +107,15 @@ async def samples_part(
     context: InContext,
     session: ReadSession,
     dataset_id: DatasetId,
-    asked: InAsked,
+    form: InForm,
     cursor: str | None = None,
 ) -> Response:
-    """A further page of the gallery, or its first under another filter."""
-    record = await service.found(session, dataset_id)
-    shown = await _samples(context, session, record, asked, cursor)
-    answer = context.pages.render("samples.html", **shown)
+    """The next page of the gallery, or the first page with another filter."""
+    record = await service.get_dataset(session, dataset_id)
+    gallery = await _gallery(context, session, record, form, cursor)
+    answer = context.pages.render("samples.html", **gallery)
     if cursor is None:
-        answer.headers["HX-Push-Url"] = f"/datasets/{dataset_id}?{urlencode({k: v for k, v in asked if v})}"
+        answer.headers["HX-Push-Url"] = f"/datasets/{dataset_id}?{urlencode({k: v for k, v in form if v})}"
     return answer
 
 
@@ -122,10 +123,10 @@ async def samples_part(
 async def indexing_part(
     visitor: InVisitor, context: InContext, session: ReadSession, dataset_id: DatasetId
 ) -> Response:
-    """How far the index of a dataset is."""
-    record = await service.found(session, dataset_id)
+    """The progress of indexing a dataset."""
+    record = await service.get_dataset(session, dataset_id)
     answer = context.pages.render("indexing.html", dataset=record)
-    if record.state != "indexing":
+    if record.state != DatasetState.INDEXING:
         answer.headers["HX-Refresh"] = "true"
     return answer
 
@@ -134,16 +135,16 @@ async def indexing_part(
 async def sample_page(
     visitor: InVisitor, context: InContext, session: ReadSession, dataset_id: DatasetId, image_id: str
 ) -> Response:
-    """One image, with everything said of it."""
-    record = await service.found(session, dataset_id)
+    """One image with all its labels."""
+    record = await service.get_dataset(session, dataset_id)
     sample = await repository.find_sample(session, record.number, image_id[:64])
     if sample is None:
         raise Problem(404, "the dataset has no such image")
     first = max(-1, sample.position - 2)
     page = await service.list_samples(session, record, SampleFilter(), first, 3)
     grant_id = await _grant_id(session, dataset_id)
-    near = dict(zip(page.positions, [json.loads(text) for text in page.documents], strict=True))
-    document = near[sample.position]
+    documents = dict(zip(page.positions, [json.loads(text) for text in page.documents], strict=True))
+    document = documents[sample.position]
     url = context.signer.path(document["image_id"], grant_id)
     return render_page(
         context,
@@ -151,10 +152,10 @@ async def sample_page(
         "Datasets",
         "sample.html",
         dataset=record,
-        drawn=draw(document, url, most=None),
+        drawn=draw(document, url, max_boxes=None),
         numbers={region["region_id"]: region["index"] for region in document["regions"]},
-        before=near.get(sample.position - 1, {}).get("image_id"),
-        after=near.get(sample.position + 1, {}).get("image_id"),
+        before=documents.get(sample.position - 1, {}).get("image_id"),
+        after=documents.get(sample.position + 1, {}).get("image_id"),
     )
 
 
@@ -162,11 +163,12 @@ async def sample_page(
 async def versions_page(
     visitor: InVisitor, context: InContext, session: ReadSession, dataset_id: DatasetId
 ) -> Response:
-    """The versions of a name, each with what it has more or less than the one before."""
-    record = await service.found(session, dataset_id)
+    """The versions of a dataset's name, each with the difference of its counts from the version before."""
+    record = await service.get_dataset(session, dataset_id)
     versions = list(await repository.list_datasets(session, _DATASETS, None, record.name))
     compared = [
-        (one, _changes(older, one)) for one, older in zip(versions, [*versions[1:], None], strict=True)
+        (version, _changes(older, version))
+        for version, older in zip(versions, [*versions[1:], None], strict=True)
     ]
     return render_page(
         context, visitor, "Datasets", "versions.html", dataset=record, versions=compared, columns=_COMPARED
@@ -177,32 +179,32 @@ async def versions_page(
 async def rejects_page(
     visitor: InVisitor, context: InContext, session: ReadSession, dataset_id: DatasetId
 ) -> Response:
-    """What gave no label, and why."""
-    record = await service.found(session, dataset_id)
-    found = await asyncio.to_thread(_rejects, record.address)
-    return render_page(context, visitor, "Datasets", "rejects.html", dataset=record, **found)
+    """The inputs and boxes that gave no label, and why."""
+    record = await service.get_dataset(session, dataset_id)
+    rejects = await asyncio.to_thread(_rejects, record.address)
+    return render_page(context, visitor, "Datasets", "rejects.html", dataset=record, **rejects)
 
 
-async def _samples(
-    context: Context, session: AsyncSession, record: DatasetRecord, asked: Asked, cursor: str | None
+async def _gallery(
+    context: Context, session: AsyncSession, record: DatasetRecord, form: GalleryForm, cursor: str | None
 ) -> dict[str, Any]:
-    wanted = asked.wanted()
-    if asked.order == "confidence":
-        place = values_of(cursor, float, int)
-        least = (place[0], place[1]) if place else None
-        page = await service.list_least_sure(session, record, wanted, least, _SAMPLES)
+    sample_filter = form.sample_filter()
+    if form.order == "confidence":
+        values = values_of(cursor, float, int)
+        last = (values[0], values[1]) if values else None
+        page = await service.list_least_sure(session, record, sample_filter, last, _SAMPLES)
     else:
         after = values_of(cursor, int)
-        page = await service.list_samples(session, record, wanted, after[0] if after else -1, _SAMPLES)
+        page = await service.list_samples(session, record, sample_filter, after[0] if after else -1, _SAMPLES)
     grant_id = await _grant_id(session, record.id)
-    query = asked.query(cursor_of(*page.after)) if page.after else None
+    query = form.query(cursor_of(*page.after)) if page.after else None
     return {
         "dataset_id": record.id,
         "samples": _drawn(context, page, grant_id),
         "first": cursor is None,
-        "nothing": _nothing(record, asked),
-        "following": f"/parts/datasets/{record.id}/samples?{query}" if query else None,
-        "following_page": f"/datasets/{record.id}?{query}" if query else None,
+        "empty_reason": _empty_reason(record, form),
+        "next_part": f"/parts/datasets/{record.id}/samples?{query}" if query else None,
+        "next_page": f"/datasets/{record.id}?{query}" if query else None,
     }
 
 
@@ -215,12 +217,12 @@ def _drawn(context: Context, page: SamplePage, grant_id: str) -> list[DrawnSampl
     return drawn
 
 
-def _nothing(record: DatasetRecord, asked: Asked) -> str:
-    if asked.order == "confidence":
-        return "No image that fits has a confidence: it takes a calibration."
-    if record.state == "indexing":
+def _empty_reason(record: DatasetRecord, form: GalleryForm) -> str:
+    if form.order == "confidence":
+        return "No matching image has a confidence: that needs a calibration."
+    if record.state == DatasetState.INDEXING:
         return "The dataset is still being indexed."
-    return "The dataset holds no images." if asked == Asked() else "Take a filter away, or fewer words."
+    return "The dataset has no images." if form == GalleryForm() else "Remove a filter, or use fewer words."
 
 
 async def _grant_id(session: AsyncSession, dataset_id: str) -> str:

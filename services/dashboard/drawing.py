@@ -1,16 +1,16 @@
-"""A sample as a page draws it: boxes, numbers and captions in the pixels of the upright image. Pure."""
+"""A sample as a page draws it: boxes, numbers and captions, in pixels of the EXIF-oriented image. Pure."""
 
 from dataclasses import dataclass
 from typing import Any
 
 NUM_COLOURS = 8
-# Boxes of a picture as it is shown in the gallery; all are shown when it is opened.
+# Number of boxes drawn on an image in the gallery. The page of the image shows all.
 GALLERY_BOXES = 40
 
 
 @dataclass(frozen=True)
 class DrawnRegion:
-    """A region: corner and size in pixels, the text to show, and what was said of it."""
+    """A region: corner and size in pixels, the text to show, and its document."""
 
     number: int
     colour: int
@@ -24,7 +24,7 @@ class DrawnRegion:
 
 @dataclass(frozen=True)
 class DrawnSample:
-    """A sample: `unit` is the size of a letter in pixels of the image, so that numbers can be read."""
+    """A sample. `unit`: height of the numbers in pixels of the image, so that they are readable."""
 
     document: dict[str, Any]
     image: str
@@ -36,15 +36,15 @@ class DrawnSample:
 
     @property
     def back_to_front(self) -> list[DrawnRegion]:
-        """Small boxes last: they lie on top and can be pointed at."""
+        """The regions with small boxes last, so that these are on top and can be pointed at."""
         return sorted(self.regions, key=lambda drawn: -drawn.width * drawn.height)
 
 
-def draw(document: dict[str, Any], image: str, most: int | None = GALLERY_BOXES) -> DrawnSample:
-    """The sample of a document, with the address of its picture."""
+def draw(document: dict[str, Any], image: str, max_boxes: int | None = GALLERY_BOXES) -> DrawnSample:
+    """Return the sample of a document. `image`: address of its image. `max_boxes` None: draw all boxes."""
     width, height = max(1, document["width"]), max(1, document["height"])
     regions = [_region(region, width, height) for region in document["regions"]]
-    shown = regions if most is None else regions[:most]
+    shown = regions if max_boxes is None else regions[:max_boxes]
     unit = max(width / 26, height / 20, 1.0)
     return DrawnSample(document, image, width, height, unit, shown, len(regions) - len(shown))
 
@@ -58,14 +58,14 @@ def _region(region: dict[str, Any], width: int, height: int) -> DrawnRegion:
         y=y_min,
         width=max(x_max - x_min, 0.0),
         height=max(y_max - y_min, 0.0),
-        text=said_of(region),
+        text=text_of(region),
         region=region,
     )
 
 
-def said_of(region: dict[str, Any]) -> str:
-    """The shortest telling text of a region."""
+def text_of(region: dict[str, Any]) -> str:
+    """Return the first text that a region has, short ones first."""
     for field in ("brief_caption", "text", "source_label", "detailed_caption", "source_caption"):
         if region.get(field):
             return str(region[field])
-    return "nothing said"
+    return "no text"

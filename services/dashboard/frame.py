@@ -1,4 +1,4 @@
-"""What all pages of the dashboard share: the frame around them, and the check of a scope."""
+"""The frame around every page of the dashboard, and the check of a visitor's scope."""
 
 from typing import Any
 
@@ -11,12 +11,12 @@ from services.security.keys import Scope
 
 
 def render_page(context: Context, visitor: Visitor, section: str, template: str, **values: Any) -> Response:
-    """A whole page: the template with the frame's own values added to its own."""
+    """Render a whole page: the template with its own values and those of the frame."""
     values |= {"login": visitor.login, "token": visitor.token, "section": section}
     return context.pages.render(template, base=context.settings.base_url, **values)
 
 
 def require_scope(visitor: Visitor, scope: Scope) -> None:
-    """Raise Problem (403) where the visitor's key lacks the scope."""
+    """Raise a Problem of 403 if the visitor's key lacks the scope."""
     if not visitor.caller.may(scope):
-        raise Problem(403, f"this login's key lacks the scope {scope}")
+        raise Problem(403, f"the key of this login lacks the scope {scope}")

@@ -1,4 +1,4 @@
-"""The pages of jobs, and the parts of them that update themselves."""
+"""The pages of jobs, and the parts of them that update automatically."""
 
 import json
 from typing import Any
@@ -16,6 +16,7 @@ from services.database.models import Job, now
 from services.identifiers import JobId
 from services.jobs import repository as job_repository
 from services.jobs import service as job_service
+from services.jobs.states import JobState
 from services.problems import Problem
 from services.security.keys import Scope
 
@@ -25,7 +26,7 @@ _JOBS, _EVENTS = 50, 200
 
 @router.get("/")
 async def jobs_page(visitor: InVisitor, context: InContext, session: ReadSession) -> Response:
-    """Jobs, with what is at work moving by itself."""
+    """Jobs; the active ones update automatically."""
     jobs = await job_repository.list_jobs(session, _JOBS, None, None)
     by_state = await job_repository.count_by_state(session)
     return render_page(context, visitor, "Jobs", "jobs.html", jobs=jobs, by_state=by_state)
@@ -40,22 +41,22 @@ async def jobs_part(visitor: InVisitor, context: InContext, session: ReadSession
 
 @router.get("/jobs/{job_id}")
 async def job_page(visitor: InVisitor, context: InContext, session: ReadSession, job_id: JobId) -> Response:
-    """One job."""
+    """A job."""
     job = await _job(session, job_id)
     events = await job_repository.last_events(session, job_id, _EVENTS)
     settings = RunConfig.model_validate(job.config).model_dump(mode="json", exclude_defaults=True)
-    told = json.dumps(settings, indent=2, ensure_ascii=False)
-    shown = _shown_job(job, visitor)
-    return render_page(context, visitor, "Jobs", "job.html", events=events, settings=told, **shown)
+    settings_text = json.dumps(settings, indent=2, ensure_ascii=False)
+    values = _job_values(job, visitor)
+    return render_page(context, visitor, "Jobs", "job.html", events=events, settings=settings_text, **values)
 
 
 @router.get("/parts/jobs/{job_id}")
 async def job_part(visitor: InVisitor, context: InContext, session: ReadSession, job_id: JobId) -> Response:
-    """The part of a job's page that moves."""
+    """The part of a job's page that updates."""
     job = await _job(session, job_id)
-    answer = context.pages.render("job_state.html", token=visitor.token, **_shown_job(job, visitor))
-    if job.state not in ("queued", "running"):
-        answer.headers["HX-Refresh"] = "true"  # the events below have an end now
+    answer = context.pages.render("job_state.html", token=visitor.token, **_job_values(job, visitor))
+    if JobState(job.state).is_end:
+        answer.headers["HX-Refresh"] = "true"  # load the final events too
     return answer
 
 
@@ -63,7 +64,7 @@ async def job_part(visitor: InVisitor, context: InContext, session: ReadSession,
 async def cancel_job(
     visitor: PostingVisitor, context: InContext, session: WriteSession, job_id: JobId
 ) -> Response:
-    """The button Cancel."""
+    """Cancel the job (the button Cancel)."""
     require_scope(visitor, Scope.LABEL)
     await job_service.cancel(session, job_id)
     context.reconciler.wake()
@@ -74,7 +75,7 @@ async def cancel_job(
 async def resume_job(
     visitor: PostingVisitor, context: InContext, session: WriteSession, job_id: JobId
 ) -> Response:
-    """The button Resume."""
+    """Resume the job (the button Resume)."""
     require_scope(visitor, Scope.LABEL)
     await job_service.resume(session, job_id)
     context.reconciler.wake()
@@ -88,5 +89,5 @@ async def _job(session: AsyncSession, job_id: str) -> Job:
     return job
 
 
-def _shown_job(job: Job, visitor: Visitor) -> dict[str, Any]:
+def _job_values(job: Job, visitor: Visitor) -> dict[str, Any]:
     return {"job": job, "may_label": visitor.caller.may(Scope.LABEL), "moment": now()}

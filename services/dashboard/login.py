@@ -1,4 +1,4 @@
-"""Who is at the dashboard: login by key, a cookie that says so, forms that carry their token."""
+"""Logins of the dashboard: by key, kept in a cookie; forms carry the login's token."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -19,7 +19,7 @@ router = APIRouter(include_in_schema=False)
 
 @dataclass(frozen=True)
 class Visitor:
-    """A person who is logged in, and the token that their forms carry."""
+    """A person who is logged in, and the token of their forms."""
 
     caller: Caller
     login: Login
@@ -27,7 +27,7 @@ class Visitor:
 
 
 class LoggedOut(Exception):
-    """A page was asked for without a login; `to` is that page."""
+    """A page was requested without a login. `to`: that page. `part`: only a part of it was requested."""
 
     def __init__(self, to: str, part: bool) -> None:
         super().__init__(to)
@@ -35,7 +35,7 @@ class LoggedOut(Exception):
 
 
 async def visitor(request: Request, context: InContext) -> Visitor:
-    """Who asks for a page. Raises LoggedOut where nobody is logged in."""
+    """Return the visitor of a page. Raises LoggedOut if nobody is logged in."""
     login = context.sessions.read(request.cookies.get(COOKIE))
     if login is not None:
         async with context.database.reading() as session:
@@ -49,26 +49,26 @@ InVisitor = Annotated[Visitor, Depends(visitor)]
 
 
 async def posting_visitor(
-    request: Request, context: InContext, who: InVisitor, token: Annotated[str, Form()] = ""
+    request: Request, context: InContext, sender: InVisitor, token: Annotated[str, Form()] = ""
 ) -> Visitor:
-    """Who sends a form of ours. Raises a Problem of 403 on a forged one."""
+    """Return the sender of a form. Raises a Problem of 403 if the form is forged."""
     refuse_foreign(request)
-    if not context.sessions.is_form_token(who.login, token):
-        raise Problem(403, "this form is not one of this login: go back, reload the page, try again")
-    return who
+    if not context.sessions.is_form_token(sender.login, token):
+        raise Problem(403, "this form is not of this login: go back, reload the page, try again")
+    return sender
 
 
 PostingVisitor = Annotated[Visitor, Depends(posting_visitor)]
 
 
 def refuse_foreign(request: Request) -> None:
-    """Raise a Problem of 403 where another site sent the form (browsers tell)."""
+    """Raise a Problem of 403 if another site sent the form (browsers say so in a header)."""
     if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
-        raise Problem(403, "forms are taken from this site alone")
+        raise Problem(403, "forms are accepted from this site only")
 
 
 async def logged_out(request: Request, error: Exception) -> Response:
-    """A page asked for without a login leads to the login; a part of a page says 401."""
+    """Redirect a page requested without a login to the login; answer a part of a page with 401."""
     assert isinstance(error, LoggedOut)
     if error.part:
         return Response(status_code=401)
@@ -77,8 +77,8 @@ async def logged_out(request: Request, error: Exception) -> Response:
 
 @router.get("/login")
 async def login_page(context: InContext, to: str = "/") -> Response:
-    """The form."""
-    return context.pages.render("login.html", wrong=None, to=_own(to))
+    """The login form."""
+    return context.pages.render("login.html", error=None, to=_local_path(to))
 
 
 @router.post("/login")
@@ -94,8 +94,9 @@ async def log_in(
         caller = await find_caller(session, key.strip())
     if caller is None or not caller.may(Scope.READ):
         problem = wrong_key(request, context)
-        return context.pages.render("login.html", problem.status, wrong=_told(problem), to=_own(to))
-    answer = RedirectResponse(_own(to), 303)
+        error = _error_text(problem)
+        return context.pages.render("login.html", problem.status, error=error, to=_local_path(to))
+    answer = RedirectResponse(_local_path(to), 303)
     sessions = context.sessions
     answer.set_cookie(
         COOKIE,
@@ -109,26 +110,24 @@ async def log_in(
 
 
 @router.post("/logout")
-async def log_out(who: PostingVisitor) -> Response:
+async def log_out(sender: PostingVisitor) -> Response:
     """End the login."""
     answer = RedirectResponse("/login", 303)
     answer.delete_cookie(COOKIE, httponly=True, samesite="lax")
     return answer
 
 
-def _own(to: str) -> str:
-    """A path of this site; anything else leads to the start."""
+def _local_path(to: str) -> str:
+    """Return `to` if it is a path of this site, else `/`."""
     parts = urlsplit(to)
-    own = to.startswith("/") and not to.startswith(("//", "/\\")) and not parts.scheme and not parts.netloc
-    return to if own and "\n" not in to and "\r" not in to else "/"
+    local = to.startswith("/") and not to.startswith(("//", "/\\")) and not parts.scheme and not parts.netloc
+    return to if local and "\n" not in to and "\r" not in to else "/"
 
 
-def _told(problem: Problem) -> str:
-    return (
-        "Too many wrong keys from here: wait a minute."
-        if problem.status == 429
-        else "No such key, or revoked."
-    )
+def _error_text(problem: Problem) -> str:
+    if problem.status == 429:
+        return "Too many wrong keys from this address: wait a minute."
+    return "This key is unknown or revoked."
 
 
 def _is_https(context: Context) -> bool:

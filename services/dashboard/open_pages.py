@@ -1,4 +1,4 @@
-"""What needs no login: the API's documentation, and the files that pages load."""
+"""Pages without a login: the API's documentation, and the files that pages load."""
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
@@ -12,7 +12,7 @@ router = APIRouter(include_in_schema=False)
 
 @router.get("/docs")
 async def docs_page(request: Request, context: InContext) -> Response:
-    """The API, for people; no login needed."""
+    """The documentation of the API. Needs no login."""
     document = request.app.openapi()
     groups = documented_operations(document)
     return context.pages.render("docs.html", document=document, groups=groups, login=None)
@@ -20,11 +20,11 @@ async def docs_page(request: Request, context: InContext) -> Response:
 
 @router.get("/static/{name}")
 async def static_file(request: Request, context: InContext, name: str) -> Response:
-    """Style, scripts, the mark."""
-    found = context.pages.static.get(name)
-    if found is None:
+    """Style sheets, scripts and the logo."""
+    file = context.pages.static.get(name)
+    if file is None:
         raise Problem(404, "no such file")
-    headers = {"ETag": found.etag, "Cache-Control": "public, max-age=31536000, immutable"}
-    if request.headers.get("if-none-match") == found.etag:
+    headers = {"ETag": file.etag, "Cache-Control": "public, max-age=31536000, immutable"}
+    if request.headers.get("if-none-match") == file.etag:
         return Response(status_code=304, headers=headers)
-    return Response(found.data, media_type=found.media_type, headers=headers)
+    return Response(file.data, media_type=file.media_type, headers=headers)

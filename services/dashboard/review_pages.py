@@ -16,7 +16,7 @@ _REVIEWS = 50
 
 @router.get("/reviews")
 async def reviews_page(visitor: InVisitor, context: InContext, session: ReadSession) -> Response:
-    """Reviews and how far they are."""
+    """Reviews with their progress."""
     reviews = await repository.list_reviews(session, None, None, _REVIEWS)
     views = [(await view_of(session, review)).model_dump() for review in reviews]
     return render_page(context, visitor, "Reviews", "reviews.html", reviews=views)

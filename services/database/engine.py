@@ -1,7 +1,7 @@
-"""An async engine on SQLite (WAL) or PostgreSQL, and sessions that commit once.
+"""The async engine on SQLite (WAL) or PostgreSQL, and sessions that commit at the end of their block.
 
-On SQLite a session that may write takes the write lock at its start (BEGIN IMMEDIATE): two writers
-then wait for each other instead of failing half way. Holds no SQL of its own.
+On SQLite a writing session takes the write lock at its start (BEGIN IMMEDIATE), so that two writers wait for
+each other instead of failing half way.
 """
 
 from collections.abc import AsyncIterator
@@ -43,37 +43,39 @@ class Database:
 
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[AsyncSession]:
-        """A session that commits when its block ends well, and rolls back otherwise."""
+        """A session that commits when its block ends, and rolls back if the block raises."""
         async with self._writing() as session, session.begin():
             yield session
 
     async def dispose(self) -> None:
-        """Close every connection; one that a session still holds is closed when the session ends."""
+        """Close every connection. A connection in use is closed when its session ends."""
         pool = self.engine.sync_engine.pool
         await self.engine.dispose()
-        # The engine knows this pool no more: nobody else closes what came back meanwhile or comes later.
+        # The engine no longer owns this pool, so close the connections that are returned to it from now on.
         event.listen(pool, "checkin", _close)
         await greenlet_spawn(pool.dispose)
 
 
 def database_url(settings: Settings) -> str:
-    """The URL of the database with the async driver named. Raises ConfigError on one that is not served."""
+    """Return the database's URL with the async driver. Raises ConfigError if it is not supported."""
     if settings.database_url is None:
         return f"{_DRIVERS['sqlite']}:///{settings.home / DATABASE_FILE}"
     try:
         url = make_url(settings.database_url)
     except ArgumentError:
         raise ConfigError(
-            "FO1_DATABASE_URL is no database URL, such as postgresql://user@host/name"
+            "FO1_DATABASE_URL is not a database URL, such as postgresql://user@host/name"
         ) from None
     driver = _DRIVERS.get(url.get_backend_name())
     if driver is None:
-        raise ConfigError(f"FO1_DATABASE_URL: {url.get_backend_name()} is not served: SQLite or PostgreSQL")
+        raise ConfigError(
+            f"FO1_DATABASE_URL: {url.get_backend_name()} is not supported: use SQLite or PostgreSQL"
+        )
     return url.set(drivername=driver).render_as_string(hide_password=False)
 
 
 def open_database(settings: Settings) -> Database:
-    """The database of the settings; connects at the first use."""
+    """Return the database of the settings. It connects at the first use."""
     url = make_url(database_url(settings))
     if url.get_backend_name() != "sqlite":
         return Database(create_async_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=10))

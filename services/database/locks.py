@@ -1,4 +1,4 @@
-"""A lock on a name until the transaction ends. SQLite has one writer at a time anyway."""
+"""Locks on names, held until the transaction ends. On SQLite none are needed: it has one writer at a time."""
 
 import hashlib
 
@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 
 async def lock_name(session: AsyncSession, name: str) -> None:
-    """Wait until no other transaction holds `name`; what they committed is seen from here on."""
+    """Lock `name`; wait while another transaction holds it. What that committed is visible afterwards."""
     if session.get_bind().dialect.name == "sqlite":
         return
     number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)

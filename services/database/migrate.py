@@ -1,4 +1,4 @@
-"""Bring the database to the newest revision; safe for many processes at once."""
+"""Migrates the database to the newest revision; safe if several processes start at once."""
 
 from importlib.resources import files
 
@@ -8,11 +8,11 @@ from sqlalchemy import Connection, text
 
 from services.database.engine import Database
 
-_LOCK = 0x464F31  # an arbitrary number that all processes of the service share
+_LOCK = 0x464F31  # an arbitrary number, the same in all processes of the service
 
 
 async def migrate(database: Database) -> None:
-    """Apply every migration that is missing. One process does it, others wait."""
+    """Apply all missing migrations. One process does it, others wait."""
     async with database.engine.execution_options(fo1_write=True).begin() as connection:
         if not database.is_sqlite:
             await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
@@ -20,7 +20,7 @@ async def migrate(database: Database) -> None:
 
 
 def alembic_config(connection: Connection | None = None) -> Config:
-    """Alembic's configuration, without a file."""
+    """Return Alembic's configuration, without a configuration file."""
     config = Config()
     config.set_main_option("script_location", str(files("services.database") / "migrations"))
     config.set_main_option("path_separator", "os")

@@ -1,10 +1,11 @@
-"""The tables of the service but those of reviews (`services.database.review_tables`), on one base.
+"""The tables of the service, except those of reviews (`services.database.review_tables`).
 
-Times are aware UTC. Ids are those of `services.identifiers`, so that they sort by age. A dataset has a
-number beside its id: the rows of its index are many, and carry the number.
+Times are aware UTC. Ids are made by `services.identifiers`, so they sort by creation time. A dataset also has
+a number, which the many rows of its index carry instead of the id.
 """
 
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import JSON, BigInteger, DateTime, ForeignKey, Index, LargeBinary, String, Text
@@ -13,7 +14,7 @@ from sqlalchemy.types import TypeDecorator
 
 
 class UtcTime(TypeDecorator[datetime]):
-    """A moment in UTC, aware on both sides (SQLite forgets the zone)."""
+    """A time in UTC, aware when stored and when read (SQLite does not store the zone)."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -22,7 +23,7 @@ class UtcTime(TypeDecorator[datetime]):
         if value is None:
             return None
         if value.tzinfo is None:
-            raise ValueError("a time without its zone")
+            raise ValueError("a time without a time zone cannot be stored")
         return value.astimezone(UTC)
 
     def process_result_value(self, value: datetime | None, dialect: Any) -> datetime | None:
@@ -32,7 +33,7 @@ class UtcTime(TypeDecorator[datetime]):
 
 
 def now() -> datetime:
-    """The time, in UTC."""
+    """Return the current time in UTC."""
     return datetime.now(UTC)
 
 
@@ -49,7 +50,7 @@ class Base(DeclarativeBase):
 
 
 class ApiKey(Base):
-    """A key of the service; of the key itself only a hash is kept."""
+    """An API key; only a hash of the secret is stored."""
 
     __tablename__ = "api_keys"
 
@@ -62,10 +63,11 @@ class ApiKey(Base):
 
 
 class Job(Base):
-    """A labelling run asked for by HTTP. `config` is the resolved run model.
+    """A labelling run requested over HTTP. `config`: the resolved `RunConfig`.
 
-    `submission_id` names the driver's try on Ray. `checked_at` is when a service process last looked
-    after it. `progress` and `counts` are copies of what the run's folder said last.
+    `submission_id`: the driver's id in Ray, one per attempt. `checked_at`: when a service process last
+    reconciled the job. `seen_at`: when Ray last answered about it. `progress` and `counts`: copies of the
+    latest values in the run's folder.
     """
 
     __tablename__ = "jobs"
@@ -91,7 +93,7 @@ class Job(Base):
 
 
 class JobEvent(Base):
-    """Something that happened to a job, in the order of the ids."""
+    """Something that happened to a job. Ids give the order."""
 
     __tablename__ = "job_events"
     __table_args__ = (Index("job_events_by_job", "job_id", "id"),)
@@ -103,8 +105,16 @@ class JobEvent(Base):
     at: Mapped[datetime] = mapped_column(default=now)
 
 
+class DatasetState(StrEnum):
+    """State of a registered dataset. `FAILED`: it could not be indexed; its error says why."""
+
+    INDEXING = "indexing"
+    READY = "ready"
+    FAILED = "failed"
+
+
 class DatasetRecord(Base):
-    """A finished dataset folder that the service knows. `state`: `indexing`, `ready` or `failed`."""
+    """A registered dataset: one finished version in one folder. `state`: a `DatasetState`."""
 
     __tablename__ = "datasets"
 
@@ -116,7 +126,7 @@ class DatasetRecord(Base):
     version: Mapped[str]
     parent: Mapped[str | None]
     manifest: Mapped[dict[str, Any]]
-    state: Mapped[str] = mapped_column(default="indexing")
+    state: Mapped[str] = mapped_column(default=DatasetState.INDEXING)
     error: Mapped[str | None] = mapped_column(Text)
     num_samples: Mapped[int] = mapped_column(default=0)
     indexer: Mapped[str | None]
@@ -130,10 +140,10 @@ class DatasetRecord(Base):
 
 
 class Sample(Base):
-    """One image of a dataset, as far as lists filter and order: narrow, so that scans are cheap.
+    """The columns of an image by which lists filter and sort: few, so that scans are cheap.
 
-    `position` is its place in the dataset's order. `confidence` is the lowest of its labels.
-    `file`, `row_group`, `row` say where the whole row lies in Parquet.
+    `position`: its place in the dataset's order. `confidence`: the lowest of its labels. `file`,
+    `row_group`, `row`: where its whole row is in Parquet.
     """
 
     __tablename__ = "samples"
@@ -159,7 +169,7 @@ class Sample(Base):
 
 
 class SampleDocument(Base):
-    """What a list shows of a sample: JSON, compressed, without pixels and signals."""
+    """The document of a sample that lists show: compressed JSON without pixels and signals."""
 
     __tablename__ = "sample_documents"
     __table_args__ = ({"sqlite_with_rowid": False},)
@@ -172,7 +182,7 @@ class SampleDocument(Base):
 
 
 class SampleTerm(Base):
-    """The samples that a label, kind or word (`terms.id`) occurs in."""
+    """The samples in which a term (`terms.id`) occurs."""
 
     __tablename__ = "sample_terms"
     __table_args__ = ({"sqlite_with_rowid": False},)
@@ -182,9 +192,9 @@ class SampleTerm(Base):
 
 
 class Term(Base):
-    """A word (`w:`), label (`l:`) or label kind (`k:`) of a dataset, and how many samples have it.
+    """A word (`w:`), label (`l:`) or label kind (`k:`) of a dataset, and the number of samples with it.
 
-    `id` is the dataset's number times 2**32, and a count from there.
+    `id`: the dataset's number times 2**32, plus a running number.
     """
 
     __tablename__ = "terms"
@@ -197,7 +207,7 @@ class Term(Base):
 
 
 class ImageGrant(Base):
-    """The right to fetch a dataset's images by signed URL, until it is revoked."""
+    """The permission to fetch a dataset's images by signed URL, until it is revoked."""
 
     __tablename__ = "image_grants"
 
@@ -211,7 +221,7 @@ class ImageGrant(Base):
 
 
 class IdempotentAnswer(Base):
-    """The answer that a creating POST was given, for its repetition with the same Idempotency-Key."""
+    """The answer to a creating POST, returned again for the same Idempotency-Key."""
 
     __tablename__ = "idempotent_answers"
 

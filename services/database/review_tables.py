@@ -1,10 +1,10 @@
 """The tables of reviews.
 
-A *review* is one version of a dataset in one Label Studio. An *item* is one image of it that people are
-asked about (again in a further `round` where they disagreed): the outbox is its `state`. A *reviewed
-annotation* is the latest state of what one person said of an item, and its corrections stand beside it.
-A *delivery* is a webhook that was heard and not yet looked into; its payload is not kept.
-Ids of Label Studio (projects, tasks, annotations, webhooks) are its own integers.
+A *review* is one version of a dataset in one Label Studio. An *item* is one image of it that people review
+(again in a further `round` if they disagreed); its `state` is the outbox. A *reviewed annotation* is the
+latest state of one person's annotation of an item; its corrections are rows of their own. A *delivery* is a
+webhook that was received and not yet processed; its payload is not stored. Ids of Label Studio (projects,
+tasks, annotations, webhooks) are its own integers.
 """
 
 from datetime import datetime
@@ -32,11 +32,11 @@ class StoredOptions(TypeDecorator[ReviewOptions]):
 
 
 class Review(Base):
-    """`state`: `preparing` (items are being written), `pushing`, `open` (all are in Label Studio), `failed`.
+    """A review. `state`: a `ReviewState`.
 
-    `key` is made of the dataset's content and names the project in Label Studio: a service that has lost
-    its database finds it again. `doubtful` says that a write may have happened twice and has to be looked
-    for. `pulled_until` is a time of Label Studio's clock. `pusher` is the process that works on it.
+    `key`: derived from the dataset's content; it names the project in Label Studio, so that a service that
+    has lost its database finds the project again. `doubtful`: an insert may have happened twice, so search
+    for duplicates. `pulled_until`: a time of Label Studio's clock. `pusher`: the process that works on it.
     """
 
     __tablename__ = "reviews"
@@ -64,12 +64,11 @@ class Review(Base):
 
 
 class ReviewItem(Base):
-    """`state`: `waiting`, `sending` (a request may be under way), `sent`, `refused` (`error` says why),
-    `gone` (deleted in Label Studio; what was said of it stays).
+    """An item of a review. `state`: an `ItemState`. `lane`: a `Lane`.
 
-    `shown` is what the reviewer is shown, compressed: what corrections are told against. `position` is the
-    place in the queue: most doubtful first, items of the audit spread among them. `image_grant_id`: the grant
-    that the image's address in Label Studio was made under.
+    `shown`: what the reviewer is shown, compressed; annotations are compared with it. `position`: place in
+    the queue, most doubtful first, audit items spread among them. `image_grant_id`: the grant under which
+    the image's address in Label Studio was made ("": unknown). `rule` and `agreement`: of its resolution.
     """
 
     __tablename__ = "review_items"
@@ -99,10 +98,10 @@ class ReviewItem(Base):
 
 
 class ReviewedAnnotation(Base):
-    """What one person said, in its latest state: `submitted`, `cancelled` (skipped), `deleted`, or
-    `unreadable` (set aside, `error` says why).
+    """One person's annotation in its latest state, an `AnnotationState`.
 
-    `chosen`: its corrections are the item's (the resolution rule). `result` is Label Studio's, compressed.
+    `chosen`: the resolution rule chose it, so its corrections are the item's. `result`: Label Studio's
+    result list, compressed.
     """
 
     __tablename__ = "reviewed_annotations"
@@ -128,7 +127,7 @@ class ReviewedAnnotation(Base):
 
 
 class ReviewCorrection(Base):
-    """One correction (`schemas.corrections`), as JSON."""
+    """One `schemas.corrections.Correction`, as JSON."""
 
     __tablename__ = "review_corrections"
     __table_args__ = (
@@ -144,9 +143,10 @@ class ReviewCorrection(Base):
 
 
 class ReviewDelivery(Base):
-    """A webhook that was heard: which task to look at (null: found by `ls_annotation_id`).
+    """A received webhook. `ls_task_id`: the LsTask to read (null: find it by `ls_annotation_id`).
 
-    `expects`: the annotation's `updated_at` that must be seen, or `deleted`; `tries` counts the looks.
+    `expects`: the annotation's `updated_at` that Label Studio must show, or `deleted`. `tries`: how often
+    it did not show it yet.
     """
 
     __tablename__ = "review_deliveries"

@@ -1,6 +1,6 @@
-"""What the index keeps of a row: the document that lists show, and the terms it is found by.
+"""The document and search terms that the index stores of a row.
 
-A document is the row without pixels, signals and provenance; boxes as in the dataset. Pure.
+A document is the row without pixels, signals and provenance; boxes as in the dataset. Pure functions.
 """
 
 import json
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 _WORD = re.compile(r"\w+")
-LONGEST_TERM = 200
+MAX_TERM_CHARACTERS = 200
 _LABEL_FIELDS = ("kind", "text", "confidence", "decision", "reasons", "source", "annotator")
 _ROW_FIELDS = (
     "image_id", "uri", "uris", "corpus", "split", "source_id", "width", "height", "orientation", "caption",
@@ -28,7 +28,7 @@ _PART_FIELDS = {
 
 
 def document_of(record: dict[str, Any]) -> dict[str, Any]:
-    """The document of a Parquet record."""
+    """Return the document of a Parquet record."""
     document = {name: record.get(name) for name in _ROW_FIELDS}
     document["regions"] = [_region(region) for region in record.get("regions") or []]
     for name, fields in _PART_FIELDS.items():
@@ -41,39 +41,39 @@ def document_of(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def pack(document: dict[str, Any]) -> bytes:
-    """The document as compressed JSON."""
+    """Return the document as compressed JSON."""
     return zlib.compress(json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode(), 3)
 
 
 def unpack(data: bytes) -> bytes:
-    """The JSON text of a packed document."""
+    """Return the JSON text of a packed document."""
     return zlib.decompress(data)
 
 
 def lowest_confidence(document: dict[str, Any]) -> float | None:
-    """The confidence of the least sure label; None where none has one."""
-    found = [label["confidence"] for label in _labels(document) if label.get("confidence") is not None]
-    return min(found, default=None)
+    """Return the lowest confidence of the document's labels; None if no label has one."""
+    confidences = [label["confidence"] for label in _labels(document) if label.get("confidence") is not None]
+    return min(confidences, default=None)
 
 
 def terms_of(document: dict[str, Any]) -> set[str]:
-    """`w:` every word, `l:` every class, caption and phrase as a whole, `k:` every label kind. Casefolded."""
-    found = {f"k:{label['kind']}" for label in _labels(document) if label.get("kind")}
+    """Return the terms: `w:` each word, `l:` each class, caption and phrase, `k:` each kind. Casefolded."""
+    terms = {f"k:{label['kind']}" for label in _labels(document) if label.get("kind")}
     for text in _short_texts(document):
-        found.add(label_term(text))
+        terms.add(label_term(text))
     for text in _texts(document):
-        found.update(word_terms(text))
-    return found
+        terms.update(word_terms(text))
+    return terms
 
 
 def word_terms(text: str) -> list[str]:
-    """The terms of the words in a text."""
-    return [f"w:{word}"[:LONGEST_TERM] for word in _WORD.findall(text.casefold())]
+    """Return the terms of the words in a text."""
+    return [f"w:{word}"[:MAX_TERM_CHARACTERS] for word in _WORD.findall(text.casefold())]
 
 
 def label_term(text: str) -> str:
-    """The term of a text as a whole."""
-    return f"l:{' '.join(text.casefold().split())}".replace("\0", "")[:LONGEST_TERM]
+    """Return the term of a whole text."""
+    return f"l:{' '.join(text.casefold().split())}".replace("\0", "")[:MAX_TERM_CHARACTERS]
 
 
 def _region(region: dict[str, Any]) -> dict[str, Any]:

@@ -1,8 +1,8 @@
-"""The bytes of an image as browsers draw it: upright, in the frame of the dataset's boxes.
+"""Serves images to browsers in the EXIF-oriented frame of the dataset's boxes.
 
-An upright JPEG, PNG, WebP or GIF is handed out as it is. What EXIF turns, and what browsers do not
-know, is decoded and written anew, upright and without EXIF; so is a smaller version (`width` pixels).
-Made versions are kept on disk, within a limit. Reads storage: its methods run in threads.
+An upright JPEG, PNG, WebP or GIF is served unchanged. An image that EXIF rotates, a format that browsers do
+not know, or a smaller version (`width` pixels) is decoded and encoded again, upright and without EXIF. These
+versions are cached on disk, up to CACHE_BYTES. Reads storage: call its methods in threads.
 """
 
 import io
@@ -28,13 +28,13 @@ from schemas.images import EncodedImage, ImageRow
 from services.problems import Problem
 from services.storage_roots import OutsideRoots, StorageRoots
 
-_DRAWN_AS_IS = {"jpg": "image/jpeg", "png": "image/png", "gif": "image/gif", "webp": "image/webp"}
+_BROWSER_TYPES = {"jpg": "image/jpeg", "png": "image/png", "gif": "image/gif", "webp": "image/webp"}
 CACHE_BYTES = 2 * 2**30
 _PRUNE_EVERY = 200
 
 
 class Width(IntEnum):
-    """The widths a smaller version can have, in pixels."""
+    """The widths of smaller versions, in pixels."""
 
     SMALL = 320
     MEDIUM = 640
@@ -43,7 +43,7 @@ class Width(IntEnum):
 
 @dataclass(frozen=True)
 class ImagePlace:
-    """Where an image's bytes are to be had: its addresses, and its row where they are embedded."""
+    """Where an image's bytes are: its addresses, and its row in Parquet, which may embed them."""
 
     image_id: str
     uris: tuple[str, ...]
@@ -56,7 +56,7 @@ class ImagePlace:
 
 @dataclass(frozen=True)
 class ServedImage:
-    """What a browser gets. `etag` is quoted."""
+    """An image for a browser. `etag` is quoted."""
 
     data: bytes
     media_type: str
@@ -64,7 +64,7 @@ class ServedImage:
 
 
 class ImageShelf:
-    """Fetches images, and keeps the versions it made under `folder`.
+    """Reads images, and caches the versions it has encoded under `folder`.
 
     `private_addresses`: whether images may be fetched from private networks and this machine's own ports.
     """
@@ -74,28 +74,28 @@ class ImageShelf:
     ) -> None:
         self._folder, self._roots, self._limits = folder, roots, limits
         self._private_addresses = private_addresses
-        self._made = 0
+        self._num_cached = 0
 
     def serve(self, place: ImagePlace, manifest: Manifest, width: int | None) -> ServedImage:
-        """The image, at most `width` pixels wide. Raises a Problem of 404 or 403 where it cannot be had."""
-        kept = self._folder / place.image_id[:2] / f"{place.image_id}-{int(width) if width else 'full'}"
+        """Return the image, at most `width` pixels wide. Raises a Problem of 403, 404 or 422."""
+        cached = self._folder / place.image_id[:2] / f"{place.image_id}-{int(width) if width else 'full'}"
         with suppress(OSError):
-            return _served(kept.read_bytes(), place.image_id, width)
+            return _served(cached.read_bytes(), place.image_id, width)
         data = self.original(place, manifest)
-        if width is None and place.orientation == 1 and suffix_of_bytes(data) in _DRAWN_AS_IS:
+        if width is None and place.orientation == 1 and suffix_of_bytes(data) in _BROWSER_TYPES:
             return _served(data, place.image_id, None)
-        made = self._make(place, data, width)
-        self._keep(kept, made)
-        return _served(made, place.image_id, width)
+        encoded = self._encode(data, width)
+        self._cache(cached, encoded)
+        return _served(encoded, place.image_id, width)
 
     def original(self, place: ImagePlace, manifest: Manifest) -> bytes:
-        """The encoded bytes as they were labelled. Raises a Problem of 404 or 403."""
+        """Return the encoded bytes that were labelled. Raises a Problem of 403 or 404."""
         embedded = _embedded(place, manifest)
         if embedded is not None:
             return embedded
         allowed = [uri for uri in place.uris if self._may_read(uri)]
         if not allowed:
-            raise Problem(403, "the image lies outside the storage roots of this service")
+            raise Problem(403, "the image is outside the storage roots of this service")
         row = ImageRow(
             image_id=place.image_id,
             uri=allowed[0],
@@ -117,18 +117,18 @@ class ImageShelf:
             return True
         archive, _, member = uri.partition("::")
         try:
-            # `a::b` is the member b of the archive a, or a file of that name.
+            # `a::b` is the member b of the archive a, or a file with that name.
             for address in (archive, uri) if member else (uri,):
                 self._roots.check(address)
         except OutsideRoots:
             return False
         return True
 
-    def _make(self, place: ImagePlace, data: bytes, width: int | None) -> bytes:
+    def _encode(self, data: bytes, width: int | None) -> bytes:
         try:
             image = decode_rgb(data, self._limits).rgb
         except InputReject as error:
-            raise Problem(422, f"the image cannot be drawn: {error.message}") from None
+            raise Problem(422, f"the image cannot be decoded: {error.message}") from None
         if width is not None and image.width > width:
             height = max(1, round(image.height * width / image.width))
             image = image.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=2.0)
@@ -139,19 +139,19 @@ class ImageShelf:
             image.save(buffer, format="JPEG", quality=95 if width is None else 85, subsampling=0)
         return buffer.getvalue()
 
-    def _keep(self, path: Path, data: bytes) -> None:
+    def _cache(self, path: Path, data: bytes) -> None:
         with suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
             written = path.with_name(f".{uuid.uuid4().hex}")
             written.write_bytes(data)
             written.replace(path)
-            self._made += 1
-            if self._made % _PRUNE_EVERY == 0:
+            self._num_cached += 1
+            if self._num_cached % _PRUNE_EVERY == 0:
                 _prune(self._folder)
 
 
 def _served(data: bytes, image_id: str, width: int | None) -> ServedImage:
-    media_type = _DRAWN_AS_IS.get(suffix_of_bytes(data), "application/octet-stream")
+    media_type = _BROWSER_TYPES.get(suffix_of_bytes(data), "application/octet-stream")
     return ServedImage(data, media_type, f'"{image_id[:32]}-{int(width) if width else "full"}"')
 
 
@@ -162,7 +162,7 @@ def _embedded(place: ImagePlace, manifest: Manifest) -> bytes | None:
     try:
         with open_store(place.dataset_address).open_input(files[place.file].path) as source:
             parquet = pq.ParquetFile(source)
-            if not _holds_pixels(parquet, place.row_group):
+            if not _has_pixels(parquet, place.row_group):
                 return None
             column = parquet.read_row_group(place.row_group, columns=["image.bytes"]).column("image")
             data = column[place.row].as_py()["bytes"]
@@ -171,26 +171,27 @@ def _embedded(place: ImagePlace, manifest: Manifest) -> bytes | None:
     return data if isinstance(data, bytes) else None
 
 
-def _holds_pixels(parquet: pq.ParquetFile, group: int) -> bool:
+def _has_pixels(parquet: pq.ParquetFile, group: int) -> bool:
     columns = parquet.metadata.row_group(group)
-    for at in range(columns.num_columns):
-        column = columns.column(at)
+    for index in range(columns.num_columns):
+        column = columns.column(index)
         if column.path_in_schema == "image.bytes":
-            # Nulls alone take a few dozen bytes.
+            # A column of nulls takes a few dozen bytes.
             return bool(column.total_uncompressed_size > 64 + 8 * columns.num_rows)
     return False
 
 
 def _prune(folder: Path) -> None:
-    found = []
+    """Delete the files read longest ago until the cache is within CACHE_BYTES."""
+    files = []
     for path in folder.glob("*/*"):
         with suppress(OSError):
             info = os.stat(path)  # noqa: PTH116
-            found.append((info.st_atime, info.st_size, path))
-    total = sum(size for _, size, _ in found)
-    for _, size, path in sorted(found):
-        if total <= CACHE_BYTES:
+            files.append((info.st_atime, info.st_size, path))
+    total_bytes = sum(num_bytes for _, num_bytes, _ in files)
+    for _, num_bytes, path in sorted(files):
+        if total_bytes <= CACHE_BYTES:
             return
         with suppress(OSError):
             path.unlink()
-            total -= size
+            total_bytes -= num_bytes

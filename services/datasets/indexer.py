@@ -1,8 +1,8 @@
-"""Brings the rows of a registered dataset into the database's index, in the background.
+"""Copies the rows of registered datasets into the database's index, in the background.
 
-Parquet is read in a thread, a batch at a time, without pixels and signals; each batch is one short
-transaction, so that others get to write. An indexer that ends half way (the process was killed) is
-followed by another that begins anew.
+Parquet is read in a thread, one batch at a time, without pixels and signals. Each batch is one short
+transaction, so that others can write in between. If an indexer ends half way (its process was killed),
+another one starts over.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from schemas.dataset import Manifest
 from schemas.parquet import IMAGE_SCHEMA
 from services.background import Loop
 from services.database.engine import Database
-from services.database.models import DatasetRecord, now
+from services.database.models import DatasetRecord, DatasetState, now
 from services.datasets import repository
 from services.datasets.documents import document_of, pack, terms_of
 from services.metrics import Metrics
@@ -40,7 +40,7 @@ _log = logging.getLogger("fo1.service")
 
 
 class Indexer:
-    """Run its `loop`; `wake` it where a dataset was registered."""
+    """Run its `loop`; call `wake` when a dataset was registered."""
 
     def __init__(self, database: Database, metrics: Metrics) -> None:
         self._database, self._metrics = database, metrics
@@ -48,11 +48,11 @@ class Indexer:
         self.loop = Loop("datasets", self.index_next, _POLL_S)
 
     def wake(self) -> None:
-        """Look for work now."""
+        """Start the next step now."""
         self.loop.wake()
 
     async def index_next(self) -> bool:
-        """Index one dataset; False where none waits."""
+        """Index one dataset; False if none waits."""
         async with self._database.writing() as session:
             record = await repository.claim_unindexed(session, self._name, now() - _STALE)
             self._metrics.datasets.set(await repository.count_datasets(session))
@@ -61,28 +61,28 @@ class Indexer:
         try:
             await self._index(record)
         except (Fo1Error, OSError, pa.ArrowException, DataError) as error:
-            await self._end(record.number, "failed", 0, " ".join(str(error).split())[:500])
+            await self._end(record.number, DatasetState.FAILED, 0, " ".join(str(error).split())[:500])
         return True
 
     async def _index(self, record: DatasetRecord) -> None:
         async with self._database.writing() as session:
-            await repository.forget_index(session, record.number)
+            await repository.delete_index(session, record.number)
         batches = read_batches(record.address, Manifest.model_validate(record.manifest))
         terms = IndexTerms(record.number)
         position = 0
         while (batch := await asyncio.to_thread(_prepare, batches, terms, position)) is not None:
             async with self._database.writing() as session:
                 await repository.add_samples(session, *batch.rows(record.number))
-                ours = await session.get(DatasetRecord, record.number)
-                if ours is None or ours.indexer != self._name:
-                    return  # another took over
-                ours.indexer_seen_at = now()
-                ours.num_samples = position = position + len(batch.samples)
+                current = await session.get(DatasetRecord, record.number)
+                if current is None or current.indexer != self._name:
+                    return  # another indexer took over
+                current.indexer_seen_at = now()
+                current.num_samples = position = position + len(batch.samples)
         async with self._database.writing() as session:
             await repository.add_terms(session, terms.rows())
-        await self._end(record.number, "ready", position, None)
+        await self._end(record.number, DatasetState.READY, position, None)
 
-    async def _end(self, number: int, state: str, num_samples: int, error: str | None) -> None:
+    async def _end(self, number: int, state: DatasetState, num_samples: int, error: str | None) -> None:
         async with self._database.writing() as session:
             record = await session.get(DatasetRecord, number)
             if record is not None and record.indexer == self._name:
@@ -90,7 +90,7 @@ class Indexer:
 
 
 class IndexTerms:
-    """The numbers of a dataset's terms, and how many samples have each."""
+    """The ids of a dataset's terms, and the number of samples that have each."""
 
     def __init__(self, number: int) -> None:
         self._number = number
@@ -98,13 +98,13 @@ class IndexTerms:
         self._counts: Counter[str] = Counter()
 
     def add(self, texts: set[str]) -> list[int]:
-        """Count a sample's terms; their numbers."""
+        """Count the terms of a sample; return their ids."""
         self._counts.update(texts)
         first = self._number * _TERM_SPAN
         return [self._ids.setdefault(text, first + len(self._ids)) for text in texts]
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """The rows of the table of terms."""
+        """Yield the rows of the table of terms."""
         for text, term in self._ids.items():
             yield {
                 "id": term,
@@ -116,7 +116,7 @@ class IndexTerms:
 
 @dataclass(frozen=True)
 class Indexed:
-    """What the index keeps of one Parquet record."""
+    """The index entry of one Parquet record."""
 
     image_id: str
     decision: str | None
@@ -126,15 +126,15 @@ class Indexed:
 
     @classmethod
     def of(cls, record: dict[str, Any], terms: IndexTerms) -> "Indexed":
-        """The entry of a record; its terms are counted."""
+        """Return the entry of a record; counts its terms."""
         document = document_of(record)
-        numbers = tuple(terms.add(terms_of(document)))
+        term_ids = tuple(terms.add(terms_of(document)))
         decision, confidence = document["decision"], document["confidence"]
-        return cls(document["image_id"], decision, confidence, pack(document), numbers)
+        return cls(document["image_id"], decision, confidence, pack(document), term_ids)
 
 
 class IndexBatch:
-    """Rows of the index for some samples."""
+    """Rows of the index for a batch of samples."""
 
     def __init__(self) -> None:
         self.samples: list[dict[str, Any]] = []
@@ -159,6 +159,7 @@ class IndexBatch:
         self._terms += [{"term": term, "position": position} for term in indexed.terms]
 
     def rows(self, number: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[dict[str, Any]]]:
+        """Return the rows of samples, documents and terms of the dataset with this number."""
         for row in (*self.samples, *self._documents):
             row["dataset"] = number
         return self.samples, self._documents, self._terms
@@ -169,26 +170,26 @@ Batches = Iterator[list[tuple[Place, dict[str, Any]]]]
 
 
 def read_batches(address: str, manifest: Manifest) -> Batches:
-    """The records of a dataset with their places (file, row group, row), some at a time, without pixels."""
+    """Yield batches of a dataset's records with their places (file, row group, row), without pixels."""
     store = open_store(address)
     for file, listed in enumerate(data_files(manifest)):
         with store.open_input(listed.path) as source:
             parquet = pq.ParquetFile(source)
-            known = set(parquet.schema_arrow.names)
-            columns = [path for path in _COLUMNS if path.split(".", 1)[0] in known]
+            names = set(parquet.schema_arrow.names)
+            columns = [path for path in _COLUMNS if path.split(".", 1)[0] in names]
             for group in range(parquet.num_row_groups):
                 row = 0
                 for batch in parquet.iter_batches(BATCH_ROWS, row_groups=[group], columns=columns):
                     records = batch.to_pylist()
-                    yield [((file, group, row + at), record) for at, record in enumerate(records)]
+                    yield [((file, group, row + offset), record) for offset, record in enumerate(records)]
                     row += len(records)
 
 
 def _prepare(batches: Batches, terms: IndexTerms, position: int) -> IndexBatch | None:
-    placed = next(batches, None)
-    if placed is None:
+    records = next(batches, None)
+    if records is None:
         return None
     batch = IndexBatch()
-    for at, (place, record) in enumerate(placed):
-        batch.add(position + at, place, Indexed.of(record, terms))
+    for offset, (place, record) in enumerate(records):
+        batch.add(position + offset, place, Indexed.of(record, terms))
     return batch

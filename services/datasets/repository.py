@@ -11,6 +11,7 @@ from sqlalchemy.orm import aliased
 
 from services.database.models import (
     DatasetRecord,
+    DatasetState,
     ImageGrant,
     Sample,
     SampleDocument,
@@ -22,9 +23,9 @@ from services.database.models import (
 
 @dataclass(frozen=True)
 class SampleFilter:
-    """Which samples are wanted. `terms`: each must occur; a term is `w:word`, `l:label` or `k:kind`.
+    """Which samples to list. `terms`: each must occur; a term is `w:word`, `l:label` or `k:kind`.
 
-    `min_confidence`, `max_confidence`: of the sample's least sure label, both ends included.
+    `min_confidence`, `max_confidence`: bounds of the sample's lowest confidence, both included.
     """
 
     terms: tuple[str, ...] = ()
@@ -34,7 +35,7 @@ class SampleFilter:
 
 
 async def find_by_address(session: AsyncSession, address: str, manifest_sha256: str) -> DatasetRecord | None:
-    """The record of a version in a folder."""
+    """Return the record of a version in a folder, or None."""
     query = select(DatasetRecord).where(
         DatasetRecord.address == address, DatasetRecord.manifest_sha256 == manifest_sha256
     )
@@ -42,14 +43,14 @@ async def find_by_address(session: AsyncSession, address: str, manifest_sha256: 
 
 
 async def get_dataset(session: AsyncSession, dataset_id: str) -> DatasetRecord | None:
-    """A dataset by its id."""
+    """Return the dataset with this id, or None."""
     return (await session.scalars(select(DatasetRecord).where(DatasetRecord.id == dataset_id))).first()
 
 
 async def list_datasets(
     session: AsyncSession, limit: int, before: int | None, name: str | None = None
 ) -> Sequence[DatasetRecord]:
-    """Newest first, those with a lower number than `before`."""
+    """Return datasets with numbers below `before`, newest first."""
     query = select(DatasetRecord).order_by(DatasetRecord.number.desc()).limit(limit)
     if before is not None:
         query = query.where(DatasetRecord.number < before)
@@ -59,17 +60,17 @@ async def list_datasets(
 
 
 async def count_datasets(session: AsyncSession) -> int:
-    """How many datasets are registered."""
+    """Return the number of registered datasets."""
     return int(await session.scalar(select(func.count()).select_from(DatasetRecord)) or 0)
 
 
 async def claim_unindexed(session: AsyncSession, indexer: str, stale: datetime) -> DatasetRecord | None:
-    """A dataset to be indexed, which is `indexer`'s from now on; None where there is none.
+    """Assign the next unindexed dataset to `indexer` and return it, or None.
 
-    One whose indexer gave no sign since `stale` is taken over.
+    A dataset whose indexer gave no sign of life since `stale` is taken over.
     """
     waiting = and_(
-        DatasetRecord.state == "indexing",
+        DatasetRecord.state == DatasetState.INDEXING,
         or_(DatasetRecord.indexer_seen_at.is_(None), DatasetRecord.indexer_seen_at < stale),
     )
     first = select(func.min(DatasetRecord.number)).where(waiting).scalar_subquery()
@@ -84,8 +85,8 @@ async def claim_unindexed(session: AsyncSession, indexer: str, stale: datetime) 
     return None if number is None else await session.get(DatasetRecord, number)
 
 
-async def forget_index(session: AsyncSession, number: int) -> None:
-    """Drop what an indexer that did not end has left."""
+async def delete_index(session: AsyncSession, number: int) -> None:
+    """Delete the rows that an unfinished indexer has left."""
     terms = select(Term.id).where(Term.dataset == number)
     await session.execute(delete(SampleTerm).where(SampleTerm.term.in_(terms)))
     for table in (Term, SampleDocument, Sample):
@@ -98,38 +99,38 @@ async def add_samples(
     documents: list[dict[str, Any]],
     terms: list[dict[str, Any]],
 ) -> None:
-    """Rows of `samples`, `sample_documents` and `sample_terms`, as dictionaries of their columns."""
+    """Insert rows of `samples`, `sample_documents` and `sample_terms`, as dictionaries of their columns."""
     for table, rows in ((Sample, samples), (SampleDocument, documents), (SampleTerm, terms)):
         if rows:
             await session.execute(insert(table), rows)
 
 
 async def add_terms(session: AsyncSession, terms: Iterable[dict[str, Any]]) -> None:
-    """Rows of `terms`."""
+    """Insert rows of `terms`."""
     rows = list(terms)
     if rows:
         await session.execute(insert(Term), rows)
 
 
 async def find_terms(session: AsyncSession, number: int, texts: Sequence[str]) -> list[Term]:
-    """The terms of a dataset that have one of `texts`, the rarest first."""
+    """Return the terms of a dataset with one of `texts`, the rarest first."""
     query = select(Term).where(Term.dataset == number, Term.text.in_(texts)).order_by(Term.num_samples)
     return list((await session.scalars(query)).all())
 
 
 async def find_positions(
-    session: AsyncSession, number: int, wanted: SampleFilter, after: int, limit: int
+    session: AsyncSession, number: int, sample_filter: SampleFilter, after: int, limit: int
 ) -> list[int]:
-    """The first `limit` positions after `after` of samples that fit, in the dataset's order."""
-    terms = await find_terms(session, number, wanted.terms) if wanted.terms else []
-    if len(terms) < len(set(wanted.terms)):
+    """Return the first `limit` positions after `after` of matching samples, in the dataset's order."""
+    terms = await find_terms(session, number, sample_filter.terms) if sample_filter.terms else []
+    if len(terms) < len(set(sample_filter.terms)):
         return []
-    conditions = _conditions(wanted)
+    conditions = _conditions(sample_filter)
     query: Select[int]
     if not terms:
         query = select(Sample.position).where(Sample.dataset == number, Sample.position > after, *conditions)
         return list((await session.scalars(query.order_by(Sample.position).limit(limit))).all())
-    # From the rarest term on: every further one is a look-up by key.
+    # Start from the rarest term; each further term is a look-up by key.
     first = aliased(SampleTerm)
     query = select(first.position).where(first.term == terms[0].id, first.position > after)
     if conditions:
@@ -145,14 +146,18 @@ async def find_positions(
 
 
 async def find_least_sure(
-    session: AsyncSession, number: int, wanted: SampleFilter, after: tuple[float, int] | None, limit: int
+    session: AsyncSession,
+    number: int,
+    sample_filter: SampleFilter,
+    after: tuple[float, int] | None,
+    limit: int,
 ) -> list[tuple[float, int]]:
-    """Confidence and position of samples that fit, the least sure first; those without one are left out."""
-    terms = await find_terms(session, number, wanted.terms) if wanted.terms else []
-    if len(terms) < len(set(wanted.terms)):
+    """Return (confidence, position) of matching samples, lowest confidence first; without one: left out."""
+    terms = await find_terms(session, number, sample_filter.terms) if sample_filter.terms else []
+    if len(terms) < len(set(sample_filter.terms)):
         return []
     query = select(Sample.confidence, Sample.position).where(
-        Sample.dataset == number, Sample.confidence.is_not(None), *_conditions(wanted)
+        Sample.dataset == number, Sample.confidence.is_not(None), *_conditions(sample_filter)
     )
     if after is not None:
         query = query.where(
@@ -207,14 +212,14 @@ async def most_frequent_terms(
 
 
 async def count_by_decision(session: AsyncSession, number: int) -> dict[str | None, int]:
-    """How many samples each decision has."""
+    """Return the number of samples by decision."""
     query = select(Sample.decision, func.count()).where(Sample.dataset == number)
     rows = await session.execute(query.group_by(Sample.decision))
     return {row[0]: int(row[1]) for row in rows}
 
 
 async def valid_grant(session: AsyncSession, dataset_id: str, purpose: str) -> ImageGrant | None:
-    """The newest grant of a dataset for a purpose that was not revoked."""
+    """Return the newest grant of a dataset for a purpose that is not revoked, or None."""
     query = select(ImageGrant).where(
         ImageGrant.dataset_id == dataset_id,
         ImageGrant.purpose == purpose,
@@ -224,19 +229,19 @@ async def valid_grant(session: AsyncSession, dataset_id: str, purpose: str) -> I
 
 
 async def revoke_grants(session: AsyncSession, dataset_id: str, purpose: str | None = None) -> None:
-    """Revoke the grants of a dataset (of one purpose)."""
+    """Revoke the grants of a dataset, for all purposes or for one."""
     query = update(ImageGrant).where(ImageGrant.dataset_id == dataset_id, ImageGrant.revoked_at.is_(None))
     if purpose is not None:
         query = query.where(ImageGrant.purpose == purpose)
     await session.execute(query.values(revoked_at=now()).execution_options(synchronize_session=False))
 
 
-def _conditions(wanted: SampleFilter) -> list[ColumnElement[bool]]:
-    found: list[ColumnElement[bool]] = []
-    if wanted.decision is not None:
-        found.append(Sample.decision == wanted.decision)
-    if wanted.min_confidence is not None:
-        found.append(Sample.confidence >= wanted.min_confidence)
-    if wanted.max_confidence is not None:
-        found.append(Sample.confidence <= wanted.max_confidence)
-    return found
+def _conditions(sample_filter: SampleFilter) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = []
+    if sample_filter.decision is not None:
+        conditions.append(Sample.decision == sample_filter.decision)
+    if sample_filter.min_confidence is not None:
+        conditions.append(Sample.confidence >= sample_filter.min_confidence)
+    if sample_filter.max_confidence is not None:
+        conditions.append(Sample.confidence <= sample_filter.max_confidence)
+    return conditions

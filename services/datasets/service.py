@@ -1,4 +1,4 @@
-"""What can be done with datasets: register a folder, list samples, find the place of an image."""
+"""Reads dataset folders to register, lists samples, finds where an image is stored."""
 
 import json
 from dataclasses import dataclass
@@ -20,15 +20,15 @@ from services.storage_roots import OutsideRoots, StorageRoots
 
 @dataclass(frozen=True)
 class SamplePage:
-    """Documents of samples as JSON texts, and where the next page starts (None: this is the last)."""
+    """Documents of samples as JSON texts, and where the next page starts (None: this is the last page)."""
 
     documents: list[bytes]
     positions: list[int]
     after: tuple[float | int, ...] | None
 
 
-async def found(session: AsyncSession, dataset_id: str) -> DatasetRecord:
-    """A dataset. Raises a Problem of 404."""
+async def get_dataset(session: AsyncSession, dataset_id: str) -> DatasetRecord:
+    """Return a dataset. Raises a Problem of 404."""
     record = await repository.get_dataset(session, dataset_id)
     if record is None:
         raise Problem(404, f"no dataset has the id {dataset_id}")
@@ -36,9 +36,9 @@ async def found(session: AsyncSession, dataset_id: str) -> DatasetRecord:
 
 
 def read_registered(address: str, roots: StorageRoots) -> tuple[str, Manifest]:
-    """The absolute address and the manifest of a finished dataset. Reads storage: run it in a thread.
+    """Return the absolute address and the manifest of a finished dataset. Reads storage: run it in a thread.
 
-    Raises a Problem: of 403 where it is outside the roots, of 404 where there is no finished dataset.
+    Raises a Problem: of 403 if it is outside the storage roots, of 404 if there is no finished dataset.
     """
     try:
         absolute = roots.check(address)
@@ -54,32 +54,32 @@ def read_registered(address: str, roots: StorageRoots) -> tuple[str, Manifest]:
 
 
 async def list_samples(
-    session: AsyncSession, record: DatasetRecord, wanted: SampleFilter, after: int, limit: int
+    session: AsyncSession, record: DatasetRecord, sample_filter: SampleFilter, after: int, limit: int
 ) -> SamplePage:
-    """Samples in the dataset's order, those after the position `after`."""
-    found = await repository.find_positions(session, record.number, wanted, after, limit + 1)
-    positions = found[:limit]
-    rest = (positions[-1],) if len(found) > limit else None
-    return SamplePage(await _documents(session, record.number, positions), positions, rest)
+    """Return matching samples in the dataset's order, after the position `after`."""
+    matches = await repository.find_positions(session, record.number, sample_filter, after, limit + 1)
+    positions = matches[:limit]
+    next_after = (positions[-1],) if len(matches) > limit else None
+    return SamplePage(await _documents(session, record.number, positions), positions, next_after)
 
 
 async def list_least_sure(
     session: AsyncSession,
     record: DatasetRecord,
-    wanted: SampleFilter,
+    sample_filter: SampleFilter,
     after: tuple[float, int] | None,
     limit: int,
 ) -> SamplePage:
-    """Samples by the confidence of their least sure label, lowest first."""
-    found = await repository.find_least_sure(session, record.number, wanted, after, limit + 1)
-    page = found[:limit]
+    """Return matching samples by their lowest confidence, rising, after this confidence and position."""
+    matches = await repository.find_least_sure(session, record.number, sample_filter, after, limit + 1)
+    page = matches[:limit]
     positions = [position for _, position in page]
-    rest = page[-1] if len(found) > limit else None
-    return SamplePage(await _documents(session, record.number, positions), positions, rest)
+    next_after = page[-1] if len(matches) > limit else None
+    return SamplePage(await _documents(session, record.number, positions), positions, next_after)
 
 
 async def place_of(session: AsyncSession, record: DatasetRecord, sample: Sample) -> ImagePlace:
-    """Where the bytes of a sample's image are."""
+    """Return where the bytes of a sample's image are."""
     text = (await _documents(session, record.number, [sample.position]))[0]
     document = json.loads(text)
     return ImagePlace(

@@ -1,6 +1,6 @@
-"""A job's settings, checked completely before anything is started: places, names, what the cluster can give.
+"""Checks all settings of a job before anything starts: places, names, the resources of the cluster.
 
-What pydantic checks (types, ranges, unknown keys) is done before. Looks at files, so it runs in a thread.
+Pydantic has checked types, ranges and unknown keys before. Reads files, so run it in a thread.
 """
 
 import os
@@ -17,76 +17,79 @@ from fo1_data.errors import UsageError
 from fo1_data.labelling.word_lists import read_phrases
 from fo1_data.storage.addresses import is_web
 from schemas.jobs import RunConfig
-from services.problems import Problem, field_errors, told
+from services.problems import Problem, field_errors, http_message, one_line
 from services.storage_roots import OutsideRoots, StorageRoots
 
 BUNDLED = "fo1-tiny"
 _PROPOSERS = ("auto", "corpus", BUNDLED)
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _MODEL_FILE = "config.json"
-FORBIDDEN, ABSENT = 403, 404
-_MOST_FIT = 1e9
+FORBIDDEN, NOT_FOUND = 403, 404
+_MAX_LABELLERS = 1e9
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What is wrong with a setting, and the status of HTTP that says so."""
+    """What is wrong with a setting, and the HTTP status for it."""
 
     field: str
     message: str
     status: int = 422
 
 
-def check_config(given: RunConfig, roots: StorageRoots) -> RunConfig:
-    """The settings with every place absolute. Raises a Problem that names all that is wrong.
+def check_config(config: RunConfig, roots: StorageRoots) -> RunConfig:
+    """Return the settings with absolute places. Raises a Problem that names everything that is wrong.
 
-    Its status is 403 where a place may not be touched, 404 where nothing is there, else 422.
+    Its status is 403 if a place is outside the storage roots, 404 if nothing is there, else 422.
     """
     checked: dict[str, Any] = {}
-    findings = list(_findings(given, roots, checked))
+    findings = list(_findings(config, roots, checked))
     if not findings:
         try:
-            return RunConfig.model_validate({**given.model_dump(), **checked})
+            return RunConfig.model_validate({**config.model_dump(), **checked})
         except ValidationError as error:
             errors = field_errors(error.errors())
-            raise Problem(422, told(errors), errors=errors) from None
-    errors = [{"field": one.field, "message": one.message} for one in findings]
-    raise Problem(min(one.status for one in findings), told(errors), errors=errors)
+            raise Problem(422, one_line(errors), errors=errors) from None
+    errors = [{"field": finding.field, "message": finding.message} for finding in findings]
+    raise Problem(min(finding.status for finding in findings), one_line(errors), errors=errors)
 
 
 def refuse_unplaceable(config: RunConfig, nodes: list[dict[str, float]]) -> None:
-    """Raise a Problem of 422 where the least number of labellers never fits on `nodes`, even alone."""
-    least, _ = config.actor_range
+    """Raise a Problem of 422 if the minimum number of labellers never fits, even if no other job runs.
+
+    `nodes`: the resources of each node, by Ray's names (`CPU`, `GPU`).
+    """
+    minimum, _ = config.actor_range
     gpus = config.gpus_per_actor or 0.0
-    fits = sum(_fits(node, config.cpus_per_actor, gpus) for node in nodes)
-    if fits < least:
+    capacity = sum(_labellers_on(node, config.cpus_per_actor, gpus) for node in nodes)
+    if capacity < minimum:
         each = f"{config.cpus_per_actor:g} CPU" + (f" and {gpus:g} GPU" if gpus else "")
-        message = f"the cluster can never hold {least} labellers with {each} each: {fits} fit"
+        message = f"the cluster can never hold {minimum} labellers with {each} each: {capacity} fit"
         raise Problem(422, f"actors: {message}", errors=[{"field": "actors", "message": message}])
 
 
 def this_machine() -> list[dict[str, float]]:
-    """What a local Ray will have: this machine's cores and NVIDIA devices."""
+    """Return the resources of a local Ray: this machine's cores and NVIDIA devices."""
     gpus = sum(bool(re.fullmatch(r"nvidia\d+", path.name)) for path in Path("/dev").glob("nvidia*"))
     return [{"CPU": float(os.cpu_count() or 1), "GPU": float(gpus)}]
 
 
-def _fits(node: dict[str, float], cpus: float, gpus: float) -> int:
-    ways = [node.get("CPU", 0.0) / cpus]
+def _labellers_on(node: dict[str, float], cpus: float, gpus: float) -> int:
+    limits = [node.get("CPU", 0.0) / cpus]
     if gpus:
-        ways.append(node.get("GPU", 0.0) / gpus)
-    return int(min(*ways, _MOST_FIT) + 1e-9)
+        limits.append(node.get("GPU", 0.0) / gpus)
+    return int(min(*limits, _MAX_LABELLERS) + 1e-9)
 
 
 def _findings(config: RunConfig, roots: StorageRoots, checked: dict[str, Any]) -> Iterator[Finding]:
     for field, value in config:
-        texts = [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, str)]
-        if any("\0" in text for text in texts):
-            yield Finding(field, "text without NUL characters is needed", FORBIDDEN)
+        parts = value if isinstance(value, list) else [value]
+        if any("\0" in part for part in parts if isinstance(part, str)):
+            yield Finding(field, "a text must not contain NUL characters", FORBIDDEN)
             return
     yield from _places(config, roots, checked)
     if config.address is not None:
-        yield Finding("address", "jobs run on the service's own cluster: leave it out")
+        yield Finding("address", "jobs run on the service's own cluster: leave this field out")
     if config.model != BUNDLED:
         yield from _model("model", config.model, roots, checked)
     if config.proposals not in _PROPOSERS:
@@ -97,48 +100,48 @@ def _findings(config: RunConfig, roots: StorageRoots, checked: dict[str, Any]) -
         if "calibration" in checked:
             read_calibration(checked["calibration"])
     except UsageError as error:
-        yield Finding("", str(error))
+        yield Finding("", http_message(str(error)))
 
 
 def _places(config: RunConfig, roots: StorageRoots, checked: dict[str, Any]) -> Iterator[Finding]:
     for field in ("corpus", "out", "parent", "calibration", "phrases"):
-        given = getattr(config, field)
-        if given is None:
+        place = getattr(config, field)
+        if place is None:
             continue
         try:
-            checked[field] = roots.check_source(given) if field == "corpus" else roots.check(given)
+            checked[field] = roots.check_source(place) if field == "corpus" else roots.check(place)
         except OutsideRoots as error:
             yield Finding(field, str(error), FORBIDDEN)
             continue
         if field != "out" and not roots.exists(checked[field]):
-            yield Finding(field, f"nothing is at {given}", ABSENT)
+            yield Finding(field, f"nothing is at {place}", NOT_FOUND)
             del checked[field]
     out = checked.get("out")
     if out is not None and "://" not in out and Path(out).exists() and not Path(out).is_dir():
         yield Finding("out", f"{config.out} is a file, not a folder")
 
 
-def _model(field: str, given: str, roots: StorageRoots, checked: dict[str, Any]) -> Iterator[Finding]:
-    local = "://" not in given and (Path(given).is_absolute() or given.startswith((".", "~")))
-    if not local and _HUB_ID.fullmatch(given):
+def _model(field: str, model: str, roots: StorageRoots, checked: dict[str, Any]) -> Iterator[Finding]:
+    local = "://" not in model and (Path(model).is_absolute() or model.startswith((".", "~")))
+    if not local and _HUB_ID.fullmatch(model):
         return
-    if not local and "://" not in given:
+    if not local and "://" not in model:
         yield Finding(
-            field, f"{given} is not known: take {BUNDLED}, a folder, a URL or a hub id (owner/name)"
+            field, f"{model} is not known: take {BUNDLED}, a folder, a URL or a hub id (owner/name)"
         )
         return
-    if is_web(given):
+    if is_web(model):
         yield Finding(
             field, "weights and boxes are read from storage roots or by hub id, not from the web", FORBIDDEN
         )
         return
     try:
-        checked[field] = roots.check(given)
+        checked[field] = roots.check(model)
     except OutsideRoots as error:
         yield Finding(field, str(error), FORBIDDEN)
         return
     place = Path(checked[field])
     if "://" not in checked[field] and not place.exists():
-        yield Finding(field, f"nothing is at {given}", ABSENT)
+        yield Finding(field, f"nothing is at {model}", NOT_FOUND)
     elif place.is_dir() and not (place / _MODEL_FILE).is_file():
-        yield Finding(field, f"{given} is no checkpoint: it has no {_MODEL_FILE}")
+        yield Finding(field, f"{model} is not a checkpoint: it has no {_MODEL_FILE}")

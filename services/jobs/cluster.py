@@ -1,4 +1,4 @@
-"""The cluster that jobs run on: the one of FO1_RAY_ADDRESS, else the service's own local Ray."""
+"""The cluster that jobs run on: that of FO1_RAY_ADDRESS, else the service's own local Ray."""
 
 import asyncio
 import os
@@ -12,7 +12,7 @@ from services.settings import Settings
 
 
 class Cluster:
-    """Hands out the job API, connected. One an application."""
+    """Connects to the job API of the cluster. One object per application."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -22,18 +22,18 @@ class Cluster:
 
     @property
     def is_local(self) -> bool:
-        """Whether jobs run on the service's own Ray."""
+        """Whether jobs run on the service's own local Ray."""
         return self._settings.ray_address is None
 
     @property
     def python(self) -> str:
-        """The interpreter of a driver: ours where the driver runs on this machine."""
+        """The Python interpreter of drivers: the service's own if they run on this machine."""
         return sys.executable if self.is_local else "python"
 
     async def jobs(self, start: bool) -> RayJobs:
-        """The job API. `start`: a local Ray that does not run is started.
+        """Return the job API. `start`: start the local Ray if it does not run.
 
-        Raises RayUnreachable where there is no Ray (to be) reached, ClusterError where none can start.
+        Raises RayUnreachable if Ray does not run or answer, ClusterError if the local Ray cannot start.
         """
         async with self._lock:
             if not self.is_local:
@@ -42,20 +42,17 @@ class Cluster:
             if record is None:
                 raise RayUnreachable("the service's local Ray is not running")
             if self._jobs is None or self._jobs.address != record.address:
-                await self._drop()
+                await self.close()
                 self._jobs = RayJobs(record.address, record.token)
             return self._jobs
 
     async def stop_local(self) -> None:
-        """End the service's own Ray, where it has one."""
+        """Stop the service's own Ray, if it has one."""
         if self.is_local:
             await self._local.stop()
 
     async def close(self) -> None:
-        """Close connections; Ray goes on."""
-        await self._drop()
-
-    async def _drop(self) -> None:
+        """Close the connections. Ray keeps running."""
         if self._jobs is not None:
             await self._jobs.close()
             self._jobs = None
@@ -70,7 +67,7 @@ class Cluster:
 
 
 def _dashboard_of(address: str) -> str:
-    """The job API of a cluster named by its head (`host:6379`, `auto`, `ray://`): Ray itself knows."""
+    """Return the URL of the job API of a cluster named by its head (`host:6379`, `auto`, `ray://`)."""
     try:
         from ray.job_submission import JobSubmissionClient
 
@@ -79,14 +76,14 @@ def _dashboard_of(address: str) -> str:
         raise ClusterError(
             f"FO1_RAY_ADDRESS {address}: without Ray installed here, name the dashboard, http://host:8265"
         ) from None
-    except Exception as error:  # Ray raises many kinds here
+    except Exception as error:  # Ray raises many types here
         raise RayUnreachable(f"no Ray at {address} ({(str(error).splitlines() or [''])[0][:200]})") from None
 
 
 def _token() -> str | None:
-    """The cluster's token, from where Ray's own tools take it."""
-    given = os.environ.get("RAY_AUTH_TOKEN")
-    if given:
-        return given.strip()
+    """Return the cluster's token, from the places where Ray's own tools look for it."""
+    token = os.environ.get("RAY_AUTH_TOKEN")
+    if token:
+        return token.strip()
     path = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
     return path.read_text().strip() if path.is_file() else None

@@ -1,8 +1,8 @@
-"""A Ray of the service's own on this machine, for as long as there is work for it.
+"""The service's own Ray on this machine, which runs as long as there is work for it.
 
-`ray start --head --block` runs as a process of its own session and outlives the service: a driver goes
-on while the service restarts, and the next process finds it again by the record under FO1_HOME. It
-listens on loopback behind a token of its own.
+`ray start --head --block` runs in a session of its own and outlives the service: a driver continues while
+the service restarts, and the next process finds Ray by the record under FO1_HOME. It listens on loopback and
+requires a token of its own.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from services.jobs.ray_jobs import RayJobs
 START_WITHIN_S = 300.0
 START_TRIES = 3
 _POLL_S = 0.25
-# What the service knows and no driver or labeller needs.
+# Secrets of the service that no driver or labeller needs.
 _SECRETS = (
     "FO1_SECRET_KEY",
     "FO1_DATABASE_URL",
@@ -43,7 +43,7 @@ class _EndedEarly(ClusterError):
 
 @dataclass(frozen=True)
 class LocalRayRecord:
-    """How a running local Ray is found again. `process_started` tells a pid from its successor."""
+    """Identifies a running local Ray. `process_started`: detects that another process has the id now."""
 
     pid: int
     process_started: str | None
@@ -53,7 +53,7 @@ class LocalRayRecord:
     @property
     def is_alive(self) -> bool:
         with suppress(ChildProcessError):
-            os.waitpid(self.pid, os.WNOHANG)  # one of our own that ended would stay a zombie
+            os.waitpid(self.pid, os.WNOHANG)  # a child process that ended would stay a zombie
         started = process_started(self.pid)
         return started is not None and started == self.process_started
 
@@ -67,7 +67,7 @@ class LocalRay:
         self._lock_path = home / "ray.lock"
 
     def find(self) -> LocalRayRecord | None:
-        """The Ray that is running; None where none is."""
+        """Return the running Ray, or None."""
         try:
             record = LocalRayRecord(**json.loads(self._record_path.read_text()))
         except (OSError, ValueError, TypeError):
@@ -75,9 +75,9 @@ class LocalRay:
         return record if record.is_alive else None
 
     async def ensure(self) -> LocalRayRecord:
-        """The running Ray, started where there is none. Raises ClusterError where it does not start.
+        """Return the running Ray; start it if there is none. Raises ClusterError if it does not start.
 
-        A start that fails (a busy machine lets Ray's own waits run out) is tried again.
+        A failed start is tried again: on a busy machine Ray's own timeouts can expire.
         """
         for _ in range(START_TRIES - 1):
             with suppress(_EndedEarly):
@@ -100,7 +100,7 @@ class LocalRay:
         return record
 
     async def stop(self, within_s: float = 20.0) -> None:
-        """End the running Ray and everything on it; where there is none, nothing."""
+        """Stop the running Ray and everything on it; does nothing if none runs."""
         record = self.find()
         if record is None:
             return
@@ -148,7 +148,7 @@ class LocalRay:
 
 
 def _command(dashboard_port: int) -> list[str]:
-    # Ray's sockets lie in a folder whose path must be short.
+    # The path of the folder with Ray's sockets must be short.
     folder = Path(tempfile.gettempdir()) / f"fo1-ray-{os.getuid()}"
     return [
         sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block",

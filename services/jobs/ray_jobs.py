@@ -1,7 +1,7 @@
-"""Ray's job API over HTTP: submit a driver, ask after it, stop it, read its log. Async, without Ray itself.
+"""Client of Ray's job API over HTTP: submit a driver, read its state and log, stop it. Async, without Ray.
 
-Ray that does not answer, or answers something else than was asked for (an error of its own, a refused
-token, too many requests), is `RayUnreachable`: a job may go on without our hearing of it.
+If Ray does not answer, or answers with an error of its own (a refused token, too many requests), this raises
+`RayUnreachable`: the job may go on meanwhile.
 """
 
 import shlex
@@ -15,32 +15,32 @@ from fo1_data.errors import ClusterError
 from services.jobs.run_settings import to_toml
 
 _TIMEOUT_S = 30.0
-# What Ray says while the agent that starts drivers is still starting itself.
-_NOT_YET = "try again later"
+# Part of Ray's message while the agent that starts drivers is still starting itself.
+_NOT_READY = "try again later"
 _STATUSES = ("PENDING", "RUNNING", "STOPPED", "SUCCEEDED", "FAILED")
 _END_OF_SETTINGS = "END_OF_RUN_SETTINGS"
 
 
 class RayUnreachable(ClusterError):
-    """Ray's job API gives no answer to what was asked."""
+    """Ray's job API does not answer the request."""
 
 
 @dataclass(frozen=True)
 class DriverState:
-    """Ray's word on a driver: `PENDING`, `RUNNING`, `STOPPED`, `SUCCEEDED`, `FAILED`."""
+    """The state of a driver in Ray: `PENDING`, `RUNNING`, `STOPPED`, `SUCCEEDED`, `FAILED`."""
 
     status: str
     message: str
 
 
 def driver_command(python: str, settings: dict[str, Any]) -> str:
-    """The shell command that labels with `settings`, which travel within it: no shared disk is needed."""
+    """Return the shell command that labels with `settings`. It contains them, so it needs no shared disk."""
     command = f"{shlex.quote(python)} -m fo1_data.cli.main label --config /dev/stdin --json"
     return f"{command} <<'{_END_OF_SETTINGS}'\n{to_toml(settings)}{_END_OF_SETTINGS}\n"
 
 
 class RayJobs:
-    """The job API at `address` (http://host:port of the dashboard), and the cluster's token."""
+    """The job API at `address` (http://host:port of Ray's dashboard), with the cluster's token."""
 
     def __init__(
         self, address: str, token: str | None = None, transport: httpx.AsyncBaseTransport | None = None
@@ -54,9 +54,9 @@ class RayJobs:
     async def submit(
         self, submission_id: str, command: str, environment: dict[str, str], metadata: dict[str, str]
     ) -> None:
-        """Start a driver; one that was started under this id before is left alone.
+        """Start a driver. Does nothing if a driver with this id exists.
 
-        Raises ClusterError where Ray says that it cannot be, RayUnreachable where Ray says nothing of it.
+        Raises ClusterError if Ray refuses it, RayUnreachable if Ray does not answer.
         """
         body = {
             "entrypoint": command,
@@ -64,55 +64,55 @@ class RayJobs:
             "runtime_env": {"env_vars": environment},
             "metadata": metadata,
         }
-        answer = await self._ask("POST", "/api/jobs/", json=body)
+        answer = await self._request("POST", "/api/jobs/", json=body)
         if answer.status_code >= 400 and await self.find(submission_id) is None:
-            if _NOT_YET in answer.text or answer.status_code >= 500:
-                raise RayUnreachable(f"Ray at {self.address} is not ready: {_why(answer)}")
-            raise ClusterError(f"Ray refused the driver: {_why(answer)}")
+            if _NOT_READY in answer.text or answer.status_code >= 500:
+                raise RayUnreachable(f"Ray at {self.address} is not ready: {_reason(answer)}")
+            raise ClusterError(f"Ray refused the driver: {_reason(answer)}")
 
     async def find(self, submission_id: str) -> DriverState | None:
-        """Ray's word on a driver; None where it knows none of that id."""
-        answer = await self._ask("GET", f"/api/jobs/{quote(submission_id, safe='')}")
+        """Return the state of a driver, or None if Ray knows no driver with this id."""
+        answer = await self._request("GET", f"/api/jobs/{quote(submission_id, safe='')}")
         if answer.status_code == 404:
             return None
-        self._must(answer)
+        self._check(answer)
         try:
-            told = answer.json()
-            status, message = told["status"], told.get("message")
+            document = answer.json()
+            status, message = document["status"], document.get("message")
         except (ValueError, TypeError, KeyError, AttributeError):
             status = message = None
         if status not in _STATUSES:
-            raise RayUnreachable(f"Ray's job API at {self.address} answers in a form that is not Ray's")
+            raise RayUnreachable(f"the answer of Ray's job API at {self.address} cannot be understood")
         return DriverState(status, str(message or ""))
 
     async def stop(self, submission_id: str) -> None:
-        """Ask a driver to end; its actors end with it. One that is unknown or over is no error."""
-        answer = await self._ask("POST", f"/api/jobs/{quote(submission_id, safe='')}/stop")
+        """Ask a driver to end; its actors end with it. It is no error if it is unknown or has ended."""
+        answer = await self._request("POST", f"/api/jobs/{quote(submission_id, safe='')}/stop")
         if answer.status_code not in (400, 404):
-            self._must(answer)
+            self._check(answer)
 
-    async def log_tail(self, submission_id: str, most_lines: int = 40) -> list[str]:
-        """The last lines a driver wrote; empty where they cannot be had."""
+    async def log_tail(self, submission_id: str, max_lines: int = 40) -> list[str]:
+        """Return the last lines of a driver's log; empty if it cannot be read."""
         try:
-            answer = await self._ask("GET", f"/api/jobs/{quote(submission_id, safe='')}/logs")
+            answer = await self._request("GET", f"/api/jobs/{quote(submission_id, safe='')}/logs")
             text = str(answer.json().get("logs") or "") if answer.status_code == 200 else ""
         except (RayUnreachable, ValueError):
             return []
-        return [line for line in text.splitlines() if line.strip()][-most_lines:]
+        return [line for line in text.splitlines() if line.strip()][-max_lines:]
 
     async def node_resources(self) -> list[dict[str, float]] | None:
-        """What each live node has in all; None where that is not told (then it is not checked)."""
+        """Return the total resources of each live node, or None if Ray does not say."""
         try:
-            answer = await self._ask("GET", "/api/v0/nodes?detail=1")
+            answer = await self._request("GET", "/api/v0/nodes?detail=1")
             rows = answer.json()["data"]["result"]["result"]
             return [row["resources_total"] for row in rows if row.get("state") == "ALIVE"]
         except (RayUnreachable, ValueError, KeyError, TypeError):
             return None
 
     async def answers(self) -> bool:
-        """Whether the job API is up."""
+        """Return whether the job API is up."""
         try:
-            return (await self._ask("GET", "/api/version")).status_code < 500
+            return (await self._request("GET", "/api/version")).status_code < 500
         except RayUnreachable:
             return False
 
@@ -120,9 +120,9 @@ class RayJobs:
         """Close the connections."""
         await self._client.aclose()
 
-    async def _ask(self, method: str, path: str, **more: Any) -> httpx.Response:
+    async def _request(self, method: str, path: str, **arguments: Any) -> httpx.Response:
         try:
-            answer = await self._client.request(method, path, **more)
+            answer = await self._client.request(method, path, **arguments)
         except httpx.HTTPError as error:
             raise RayUnreachable(
                 f"Ray's job API at {self.address} does not answer ({type(error).__name__})"
@@ -135,11 +135,11 @@ class RayJobs:
             raise RayUnreachable(f"Ray's job API at {self.address} answers {answer.status_code}")
         return answer
 
-    def _must(self, answer: httpx.Response) -> None:
+    def _check(self, answer: httpx.Response) -> None:
         if answer.status_code >= 300:
-            raise RayUnreachable(f"Ray's job API answers {answer.status_code}: {_why(answer)}")
+            raise RayUnreachable(f"Ray's job API answers {answer.status_code}: {_reason(answer)}")
 
 
-def _why(answer: httpx.Response) -> str:
+def _reason(answer: httpx.Response) -> str:
     lines = [line.strip() for line in answer.text.splitlines() if line.strip()]
     return (lines[-1] if lines else "no reason given")[:300]

@@ -1,7 +1,7 @@
-"""Keeps jobs and reality together: starts drivers, reads the runs' folders, hears Ray, writes news down.
+"""Keeps the database in step with the jobs: starts drivers, reads run folders and Ray, stores what changed.
 
-A loop in every process of the service; each job is looked after by one of them at a time. All it knows
-is in the database, the folders and Ray, so that a restart at any moment loses nothing.
+A loop in every process of the service; one process at a time works on a job. Its state is in the database,
+the folders and Ray, so a restart at any moment loses nothing.
 """
 
 import asyncio
@@ -37,65 +37,65 @@ _ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
 
 
 class Reconciler:
-    """Run its `loop`; `wake` it where something has just been asked for."""
+    """Run its `loop`; call `wake` after a request that changes a job."""
 
     def __init__(self, settings: Settings, database: Database, cluster: Cluster, metrics: Metrics) -> None:
         self._settings, self._database = settings, database
         self._cluster, self._metrics = cluster, metrics
-        self._told: set[str] = set()
-        self.loop = Loop("jobs", self.look_once, settings.reconcile_every_s)
+        self._reported: set[str] = set()
+        self.loop = Loop("jobs", self.step, settings.reconcile_every_s)
 
     def wake(self) -> None:
-        """Look at what is due now."""
+        """Start the next step now."""
         self.loop.wake()
 
-    async def look_once(self) -> bool:
-        """Look after every job that is due; False, for all that is due is done."""
+    async def step(self) -> bool:
+        """Reconcile every job that is due. Returns False: nothing is left to do at once."""
         due = now() - timedelta(seconds=self._settings.reconcile_every_s * 0.9)
         async with self._database.writing() as session:
             job_ids = await repository.claim_due(session, due)
-        reasons = await asyncio.gather(*(self._look_after(job_id) for job_id in job_ids))
+        reasons = await asyncio.gather(*(self._try_reconcile(job_id) for job_id in job_ids))
         if job_ids:
-            self._tell({reason for reason in reasons if reason is not None})
+            self._report({reason for reason in reasons if reason is not None})
         async with self._database.reading() as session:
             for state, count in (await repository.count_by_state(session)).items():
                 self._metrics.jobs.labels(state).set(count)
         return False
 
-    async def _look_after(self, job_id: str) -> str | None:
-        """Look after one job; why Ray is silent about it, where it is."""
+    async def _try_reconcile(self, job_id: str) -> str | None:
+        """Reconcile one job; return why Ray cannot be reached, or None."""
         try:
             async with self._database.reading() as session:
                 job = await repository.get_job(session, job_id)
             if job is not None and not JobState(job.state).is_end:
-                return await self._look_at(job)
+                return await self._reconcile(job)
         except (SQLAlchemyError, OSError) as error:
-            _log.warning("job %s is not looked after at the moment: %s", job_id, error)
+            _log.warning("job %s could not be checked and will be tried again: %s", job_id, error)
         except Exception:
-            _log.exception("looking after job %s", job_id)
+            _log.exception("checking job %s failed unexpectedly", job_id)
         return None
 
-    def _tell(self, silent: set[str]) -> None:
-        """Log why Ray is silent: once for all jobs, and again only where it was not so the time before."""
-        for reason in sorted(silent - self._told):
-            _log.warning("%s: jobs wait, and those at work are judged by their folders", reason)
-        self._told = silent
+    def _report(self, reasons: set[str]) -> None:
+        """Log why Ray cannot be reached: once for all jobs, and not again while it stays so."""
+        for reason in sorted(reasons - self._reported):
+            _log.warning("%s: queued jobs wait, and running jobs are judged by their folders", reason)
+        self._reported = reasons
 
-    async def _look_at(self, job: Job) -> str | None:
+    async def _reconcile(self, job: Job) -> str | None:
         facts, manifest, jobs = await self._facts(job)
         verdict = judge(facts, self._settings.driver_lost_after_s)
         if job.cancel_requested and facts.driver is not None and facts.driver.status not in _ENDED:
             assert jobs is not None
-            with suppress(RayUnreachable):  # asked again the next time
+            with suppress(RayUnreachable):  # the next step tries again
                 await jobs.stop(job.submission_id or "")
-        silent = facts.unreachable
+        unreachable = facts.unreachable
         if verdict.submit:
             try:
                 verdict = await self._submit(job)
             except RayUnreachable as error:
-                silent, verdict = str(error), Verdict(JobState.QUEUED)
-        await self._write_down(job, facts, verdict, manifest)
-        return silent
+                unreachable, verdict = str(error), Verdict(JobState.QUEUED)
+        await self._store(job, facts, verdict, manifest)
+        return unreachable
 
     async def _facts(self, job: Job) -> tuple[Facts, Manifest | None, RayJobs | None]:
         folder = await asyncio.to_thread(read_news, job.out)
@@ -111,26 +111,26 @@ class Reconciler:
                 log = await jobs.log_tail(job.submission_id or "")
         except Fo1Error as error:
             if job.state == JobState.QUEUED and not isinstance(error, RayUnreachable):
-                driver = DriverState("FAILED", str(error))  # no Ray can be started
+                driver = DriverState("FAILED", str(error))  # the local Ray cannot start
             else:
                 unreachable = str(error)
         if driver is not None and driver.status == "SUCCEEDED":
             manifest = await asyncio.to_thread(read_finished, job.out)
-        heard = job.seen_at or job.created_at
+        seen_at = job.seen_at or job.created_at
         facts = Facts(
             state=JobState(job.state),
             cancel_requested=job.cancel_requested,
             driver=driver,
             unreachable=unreachable,
             folder=folder if _is_of_this_try(folder, job) else FolderNews(None, None),
-            heard_s_ago=(now() - heard).total_seconds(),
+            seen_s_ago=(now() - seen_at).total_seconds(),
             finished=manifest is not None,
             log=tuple(log),
         )
         return facts, manifest, jobs
 
     async def _submit(self, job: Job) -> Verdict:
-        """Start the job's driver. Raises RayUnreachable where it is not known whether that went well."""
+        """Start the job's driver. Raises RayUnreachable if it is unknown whether that succeeded."""
         try:
             jobs = await self._cluster.jobs(start=True)
             settings = RunConfig.model_validate(job.config).model_dump(mode="json", exclude_defaults=True)
@@ -144,8 +144,8 @@ class Reconciler:
         return Verdict(JobState.QUEUED)
 
     def _environment(self, job: Job) -> dict[str, str]:
-        """What a driver and its labellers need of the service's settings."""
-        found = {
+        """Return the environment variables that a driver and its labellers need from the service."""
+        variables = {
             "FO1_JOB_ID": job.id,
             ROOTS: json.dumps(list(self._settings.roots)),
             PUBLIC_ONLY: "0" if self._settings.allow_private_addresses else "1",
@@ -153,13 +153,13 @@ class Reconciler:
         }
         for name in ("HF_HUB_OFFLINE", "FO1_CACHE_DIR", "OMP_NUM_THREADS"):
             if name in os.environ:
-                found[name] = os.environ[name]
-        return found
+                variables[name] = os.environ[name]
+        return variables
 
-    async def _write_down(self, seen: Job, facts: Facts, verdict: Verdict, manifest: Manifest | None) -> None:
+    async def _store(self, seen: Job, facts: Facts, verdict: Verdict, manifest: Manifest | None) -> None:
         async with self._database.writing() as session:
             job = await repository.lock_job(session, seen.id)
-            # Somebody resumed it meanwhile: what we saw was of the try before.
+            # If the job was resumed in the meantime, the facts are of the previous try.
             if job is None or job.submission_id != seen.submission_id or JobState(job.state).is_end:
                 return
             if facts.unreachable is None:
@@ -172,7 +172,7 @@ class Reconciler:
             if verdict.state is JobState.SUCCEEDED and manifest is not None:
                 record = await registry.register(session, job.out, manifest)
                 news |= {"counts": manifest.counts.model_dump(mode="json"), "dataset_id": record.id}
-            await service.learn(session, job, JobNews(**news))
+            await service.apply_news(session, job, JobNews(**news))
 
 
 def _counts_so_far(progress: dict[str, Any]) -> dict[str, Any]:
@@ -180,7 +180,7 @@ def _counts_so_far(progress: dict[str, Any]) -> dict[str, Any]:
 
 
 def _is_of_this_try(folder: FolderNews, job: Job) -> bool:
-    """False for figures that an earlier driver left in the folder before this try began."""
+    """Return False if an earlier driver left the progress in the folder before this try began."""
     progress = folder.progress
     if progress is None or progress.state is RunState.RUNNING:
         return True

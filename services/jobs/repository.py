@@ -8,16 +8,16 @@ from sqlalchemy import func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.database.models import Job, JobEvent, now
-from services.jobs.states import IN_WORK, JobState
+from services.jobs.states import ACTIVE, JobState
 
 
 async def get_job(session: AsyncSession, job_id: str) -> Job | None:
-    """A job; None where there is none."""
+    """Return a job, or None."""
     return await session.get(Job, job_id)
 
 
 async def lock_job(session: AsyncSession, job_id: str) -> Job | None:
-    """A job that nobody else changes until the session ends."""
+    """Return a job, locked against changes by others until the transaction ends."""
     query = select(Job).where(Job.id == job_id).with_for_update()
     return (await session.execute(query.execution_options(populate_existing=True))).scalar_one_or_none()
 
@@ -25,7 +25,7 @@ async def lock_job(session: AsyncSession, job_id: str) -> Job | None:
 async def list_jobs(
     session: AsyncSession, limit: int, before: str | None, state: JobState | None
 ) -> Sequence[Job]:
-    """Newest first, those older than the job `before`."""
+    """Return jobs older than the job `before`, newest first."""
     query = select(Job).order_by(Job.id.desc()).limit(limit)
     if before is not None:
         query = query.where(Job.id < before)
@@ -34,50 +34,50 @@ async def list_jobs(
     return (await session.scalars(query)).all()
 
 
-async def job_in_work_on(session: AsyncSession, out: str) -> str | None:
-    """The id of the job that is at work on the folder `out`."""
-    query = select(Job.id).where(Job.out == out, Job.state.in_(IN_WORK)).limit(1)
+async def active_job_on(session: AsyncSession, out: str) -> str | None:
+    """Return the id of the queued or running job that writes to the folder `out`, or None."""
+    query = select(Job.id).where(Job.out == out, Job.state.in_(ACTIVE)).limit(1)
     return await session.scalar(query)
 
 
 async def claim_due(session: AsyncSession, before: datetime) -> Sequence[str]:
-    """Ids of the jobs in work that nobody has looked after since `before`; they are ours for a while.
+    """Mark the active jobs that no process has checked since `before` as checked now, and return their ids.
 
-    Several service processes may ask: each job is given to one of them.
+    If several service processes call this at once, each job is given to one of them.
     """
-    due = select(Job.id).where(Job.state.in_(IN_WORK), or_(Job.checked_at.is_(None), Job.checked_at < before))
-    taken = await session.scalars(
+    due = select(Job.id).where(Job.state.in_(ACTIVE), or_(Job.checked_at.is_(None), Job.checked_at < before))
+    claimed = await session.scalars(
         update(Job)
         .where(Job.id.in_(due), or_(Job.checked_at.is_(None), Job.checked_at < before))
         .values(checked_at=now())
         .returning(Job.id)
         .execution_options(synchronize_session=False)
     )
-    return taken.all()
+    return claimed.all()
 
 
 async def count_by_state(session: AsyncSession) -> dict[str, int]:
-    """How many jobs each state has."""
+    """Return the number of jobs in each state."""
     rows = await session.execute(select(Job.state, func.count()).group_by(Job.state))
-    found = {str(state): int(count) for state, count in rows}
-    return {state.value: found.get(state, 0) for state in JobState}
+    counts = {str(state): int(count) for state, count in rows}
+    return {state.value: counts.get(state, 0) for state in JobState}
 
 
 def add_event(session: AsyncSession, job: Job, kind: str, data: dict[str, Any]) -> None:
-    """Note that something happened to a job."""
+    """Record that something happened to a job."""
     session.add(JobEvent(job_id=job.id, kind=kind, data=data))
 
 
 async def last_events(session: AsyncSession, job_id: str, limit: int) -> Sequence[JobEvent]:
-    """The last events of a job but those of progress, in order."""
+    """Return the last events of a job except progress, oldest first."""
     query = select(JobEvent).where(JobEvent.job_id == job_id, JobEvent.kind != "progress")
-    found = (await session.scalars(query.order_by(JobEvent.id.desc()).limit(limit))).all()
-    return found[::-1]
+    newest_first = (await session.scalars(query.order_by(JobEvent.id.desc()).limit(limit))).all()
+    return newest_first[::-1]
 
 
 async def events_after(
     session: AsyncSession, job_id: str, after: int, limit: int = 200
 ) -> Sequence[JobEvent]:
-    """The events of a job with a higher id than `after`, in order."""
+    """Return the events of a job with ids above `after`, in order."""
     query = select(JobEvent).where(JobEvent.job_id == job_id, JobEvent.id > after)
     return (await session.scalars(query.order_by(JobEvent.id).limit(limit))).all()

@@ -1,6 +1,6 @@
-"""What a run's folder says of it: progress, the heartbeat of its driver, the finished manifest.
+"""Reads the folder of a run: its progress, the heartbeat of its driver, the finished manifest.
 
-The one way news come back from the cluster. Reads storage, so its functions run in a thread.
+This is the only way in which results come back from the cluster. Reads storage: run it in a thread.
 """
 
 import time
@@ -19,32 +19,31 @@ from schemas.dataset import Manifest, RunProgress
 
 @dataclass(frozen=True)
 class FolderNews:
-    """`alive_s_ago`: seconds since the driver last gave a sign of life, None where it never did."""
+    """The progress of a run. `alive_s_ago`: seconds since the driver's last sign of life, or None."""
 
     progress: RunProgress | None
     alive_s_ago: float | None
 
 
 def read_news(out: str) -> FolderNews:
-    """The news of the run that writes to `out`; what cannot be read is not there."""
+    """Return the news of the run that writes to `out`; whatever cannot be read is None."""
     try:
         store = open_store(out)
         progress = _progress(store.read_bytes(PROGRESS))
     except (Fo1Error, OSError):
         return FolderNews(None, None)
-    signs = [] if progress is None else [_seconds_since(progress.updated_at)]
+    ages_s = [] if progress is None else [_seconds_since(progress.updated_at)]
     try:
         _, lease = current_lease(store)
         if lease is not None and not lease.released:
-            signs.append(time.time() - lease.heartbeat)
+            ages_s.append(time.time() - lease.heartbeat)
     except (Fo1Error, OSError):
         pass
-    ages = [sign for sign in signs if sign is not None]
-    return FolderNews(progress, min(ages) if ages else None)
+    return FolderNews(progress, min((age_s for age_s in ages_s if age_s is not None), default=None))
 
 
 def read_finished(out: str) -> Manifest | None:
-    """The manifest of a finished dataset in `out`; None where there is none, or none to be read."""
+    """Return the manifest of a finished dataset in `out`; None if there is none or it cannot be read."""
     try:
         return find_manifest(open_store(out))
     except (Fo1Error, OSError):

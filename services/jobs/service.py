@@ -1,4 +1,4 @@
-"""What can be done with jobs: create, cancel, resume; and the one way a job changes its state."""
+"""Creates, cancels and resumes jobs, and changes their state: no other module does."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +16,7 @@ from services.problems import Problem
 
 @dataclass(frozen=True)
 class JobNews:
-    """What was learnt of a job: its state and, where they changed, figures."""
+    """News of a job: its state, and whichever of the other fields are known."""
 
     state: JobState
     error: str | None = None
@@ -26,7 +26,7 @@ class JobNews:
 
 
 async def create(session: AsyncSession, config: RunConfig, created_by: str) -> Job:
-    """Queue a run with checked settings. Raises a Problem of 409 where its folder is being written."""
+    """Queue a run with checked settings. Raises a Problem of 409 if another job writes to its folder."""
     await _refuse_busy(session, config.out)
     job_id = new_id("job")
     job = Job(
@@ -48,27 +48,27 @@ async def create(session: AsyncSession, config: RunConfig, created_by: str) -> J
 
 
 async def cancel(session: AsyncSession, job_id: str) -> Job:
-    """Ask a job to end; it is cancelled once its driver is. Raises a Problem of 404 or 409."""
+    """Ask a job to end; it is `cancelled` once its driver has ended. Raises a Problem of 404 or 409."""
     job = await _locked(session, job_id)
     state = JobState(job.state)
     if state is JobState.CANCELLED:
         return job
     if state.is_end:
-        raise Problem(409, f"the job has {state} already")
+        raise Problem(409, f"the job has already {state}")
     if not job.cancel_requested:
         job.cancel_requested = True
-        job.checked_at = None  # looked after at once
+        job.checked_at = None  # due at once
         repository.add_event(session, job, "cancel", {"state": job.state})
     await session.flush()
     return job
 
 
 async def resume(session: AsyncSession, job_id: str) -> Job:
-    """Queue a failed or cancelled job again; its done shards count. Raises a Problem of 404 or 409."""
+    """Queue a failed or cancelled job again; done shards are skipped. Raises a Problem of 404 or 409."""
     job = await _locked(session, job_id)
     state = JobState(job.state)
     if not may_become(state, JobState.QUEUED):
-        raise Problem(409, f"the job is {state}: only a failed or cancelled one is resumed")
+        raise Problem(409, f"the job is {state}: only a failed or cancelled job can be resumed")
     await _refuse_busy(session, job.out)
     job.attempt += 1
     job.submission_id = f"{job.id}-{job.attempt}"
@@ -79,13 +79,13 @@ async def resume(session: AsyncSession, job_id: str) -> Job:
     return job
 
 
-async def learn(session: AsyncSession, job: Job, news: JobNews) -> None:
-    """Write news of a job (locked by the caller) down, with an event for each thing that changed."""
+async def apply_news(session: AsyncSession, job: Job, news: JobNews) -> None:
+    """Store news of a job (locked by the caller), with an event for each change."""
     if news.dataset_id is not None:
         job.dataset_id = news.dataset_id
     if news.counts is not None:
         job.counts = news.counts
-    if news.progress is not None and _moved(job.progress, news.progress):
+    if news.progress is not None and _has_advanced(job.progress, news.progress):
         job.progress = news.progress
         repository.add_event(session, job, "progress", news.progress)
     state = JobState(job.state)
@@ -104,11 +104,11 @@ def _become(session: AsyncSession, job: Job, state: JobState, error: str | None)
     repository.add_event(session, job, "state", {"state": state, "error": error, "dataset": job.dataset_id})
 
 
-def _moved(old: dict[str, Any] | None, new: dict[str, Any]) -> bool:
-    def told(progress: dict[str, Any]) -> dict[str, Any]:
+def _has_advanced(old: dict[str, Any] | None, new: dict[str, Any]) -> bool:
+    def without_times(progress: dict[str, Any]) -> dict[str, Any]:
         return {key: value for key, value in progress.items() if key not in ("updated_at", "seconds_left")}
 
-    return old is None or told(old) != told(new)
+    return old is None or without_times(old) != without_times(new)
 
 
 async def _locked(session: AsyncSession, job_id: str) -> Job:
@@ -120,6 +120,6 @@ async def _locked(session: AsyncSession, job_id: str) -> Job:
 
 async def _refuse_busy(session: AsyncSession, out: str) -> None:
     await lock_name(session, f"job on {out}")
-    other = await repository.job_in_work_on(session, out)
+    other = await repository.active_job_on(session, out)
     if other is not None:
         raise Problem(409, f"job {other} is at work on {out}: wait for it, cancel it, or take another out")

@@ -1,10 +1,10 @@
-"""The states of a job and the one table of what may follow what."""
+"""The states of a job, and which state may follow which."""
 
 from enum import StrEnum
 
 
 class JobState(StrEnum):
-    """`QUEUED`: accepted, or waiting on Ray. `RUNNING`: its driver is at work. The others are ends."""
+    """`QUEUED`: accepted, or waiting for Ray. `RUNNING`: its driver is at work. The others are final."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -14,7 +14,7 @@ class JobState(StrEnum):
 
     @property
     def is_end(self) -> bool:
-        """Nothing happens any more unless the job is resumed."""
+        """Whether the state is final: nothing happens unless the job is resumed."""
         return self in (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
 
 
@@ -22,13 +22,13 @@ TRANSITIONS: dict[JobState, frozenset[JobState]] = {
     JobState.QUEUED: frozenset({JobState.RUNNING, JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED}),
     JobState.RUNNING: frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED}),
     JobState.SUCCEEDED: frozenset(),
-    # Resuming queues the job again; its done shards count.
+    # Resuming queues the job again; shards that are done are skipped.
     JobState.FAILED: frozenset({JobState.QUEUED}),
     JobState.CANCELLED: frozenset({JobState.QUEUED}),
 }
-IN_WORK = tuple(state for state in JobState if not state.is_end)
+ACTIVE = tuple(state for state in JobState if not state.is_end)
 
 
 def may_become(old: JobState, new: JobState) -> bool:
-    """Whether a job in `old` may become `new`."""
+    """Return whether a job in state `old` may change to `new`."""
     return new in TRANSITIONS[old]

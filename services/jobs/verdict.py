@@ -1,7 +1,7 @@
-"""What the facts say of a job: Ray's word, the run's folder, how long nothing was heard. Pure.
+"""Decides the state of a job from facts: Ray's driver state, the run's folder, the time since the last sign.
 
-Ray's word on an end is final. Where Ray does not answer, the folder's signs of life decide; a job of
-which neither was heard for `lost_after_s` seconds has failed.
+If Ray says that the driver has ended, that is final. If Ray does not answer, the signs of life in the folder
+decide; a job without a sign from either for `lost_after_s` seconds has failed. Pure functions.
 """
 
 import re
@@ -10,14 +10,16 @@ from dataclasses import dataclass
 from services.jobs.ray_jobs import DriverState
 from services.jobs.run_folder import FolderNews
 from services.jobs.states import JobState
+from services.problems import http_message
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of a job at one moment.
+    """The facts of a job at one moment.
 
-    `driver`: Ray's word, None where Ray knows no such driver. `unreachable`: why Ray does not answer.
-    `heard_s_ago`: since Ray last answered for the job. `finished`: the folder holds a whole dataset.
+    `driver`: its state in Ray, None if Ray knows no such driver. `unreachable`: why Ray does not answer.
+    `seen_s_ago`: seconds since Ray last answered about the job. `finished`: the folder holds a complete
+    dataset. `log`: the last lines of an ended driver.
     """
 
     state: JobState
@@ -25,14 +27,14 @@ class Facts:
     driver: DriverState | None
     unreachable: str | None
     folder: FolderNews
-    heard_s_ago: float
+    seen_s_ago: float
     finished: bool
     log: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The state the job is in, and why where it failed. `submit`: its driver is to be started."""
+    """The state of the job, and why it failed. `submit`: its driver must be started."""
 
     state: JobState
     error: str | None = None
@@ -40,11 +42,11 @@ class Verdict:
 
 
 def judge(facts: Facts, lost_after_s: float) -> Verdict:
-    """The verdict on a job in work."""
+    """Return the verdict on a queued or running job."""
     if facts.unreachable is not None:
-        return _unheard(facts, lost_after_s)
+        return _without_ray(facts, lost_after_s)
     if facts.driver is None:
-        return _unknown(facts)
+        return _without_driver(facts)
     match facts.driver.status:
         case "PENDING":
             return Verdict(facts.state)
@@ -53,9 +55,9 @@ def judge(facts: Facts, lost_after_s: float) -> Verdict:
         case "SUCCEEDED" if facts.finished:
             return Verdict(JobState.SUCCEEDED)
         case "SUCCEEDED":
-            return Verdict(JobState.FAILED, "the driver ended well and left no finished dataset")
+            return Verdict(JobState.FAILED, "the driver succeeded but left no finished dataset")
         case "STOPPED" if not facts.cancel_requested:
-            return Verdict(JobState.FAILED, "the driver was stopped on the cluster, not from here")
+            return Verdict(JobState.FAILED, "the driver was stopped on the cluster, not by this service")
         case _ if facts.cancel_requested:
             return Verdict(JobState.CANCELLED)
         case _:
@@ -63,36 +65,37 @@ def judge(facts: Facts, lost_after_s: float) -> Verdict:
 
 
 def reason_of(driver: DriverState, log: tuple[str, ...]) -> str:
-    """Why a driver failed, in one line: its own last word, else the end of its log, else Ray's."""
+    """Return why a driver failed, in one line: its own error, else Ray's message and the end of its log."""
     for line in reversed(log):
         if line.startswith("fo1: "):
-            return line.removeprefix("fo1: ")
+            return http_message(line.removeprefix("fo1: "))
     if re.search(r"exit code (-9|137)\b", driver.message):
-        return "the driver was killed (signal 9): out of memory, or by hand; resume goes on"
+        return "the driver was killed (signal 9): out of memory, or by hand; resume continues the job"
     lines = [line.strip() for line in driver.message.splitlines() if line.strip()]
-    said = lines[0] if lines else "no reason given"
+    reason = lines[0] if lines else "no reason given"
     last = f"; last line: {log[-1].strip()}" if log else ""
-    return f"the driver failed: {said}{last}"[:500]
+    return f"the driver failed: {reason}{last}"[:500]
 
 
-def _unknown(facts: Facts) -> Verdict:
+def _without_driver(facts: Facts) -> Verdict:
     if facts.cancel_requested:
         return Verdict(JobState.CANCELLED)
     if facts.state is JobState.QUEUED:
         return Verdict(JobState.QUEUED, submit=True)
     return Verdict(
-        JobState.FAILED, "Ray no longer knows the driver: the cluster was restarted; resume goes on"
+        JobState.FAILED, "Ray no longer knows the driver: the cluster was restarted; resume continues the job"
     )
 
 
-def _unheard(facts: Facts, lost_after_s: float) -> Verdict:
+def _without_ray(facts: Facts, lost_after_s: float) -> Verdict:
     alive = facts.folder.alive_s_ago is not None and facts.folder.alive_s_ago < lost_after_s
-    if alive or facts.heard_s_ago < lost_after_s:
+    if alive or facts.seen_s_ago < lost_after_s:
         return Verdict(facts.state)
     if facts.cancel_requested:
         return Verdict(JobState.CANCELLED)
     if facts.state is JobState.QUEUED:
         return Verdict(JobState.QUEUED)
     return Verdict(
-        JobState.FAILED, f"{facts.unreachable}, and the driver gives no sign of life; resume goes on"
+        JobState.FAILED,
+        f"{facts.unreachable}, and the driver gives no sign of life; resume continues the job",
     )

@@ -1,1 +1,1 @@
-"""Live predictions: asked of a Ray Serve deployment over HTTP."""
+"""Live predictions, from a Ray Serve deployment over HTTP."""

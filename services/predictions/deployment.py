@@ -1,7 +1,7 @@
-"""Where live predictions are asked: FO1_PREDICT_URL, else a Predictor deployed on the service's local Ray.
+"""The Predictor that answers live questions: FO1_PREDICT_URL, else one deployed on the service's local Ray.
 
-The local one is a driver like any other (`python -m actors.serving`), started at the first question; its
-port is kept beside the Ray it runs on, its token is made of the service's secret. It ends with that Ray.
+The local one is a Ray driver (`python -m actors.serving`), started at the first question. Its port is stored
+under FO1_HOME, its token is derived from the service's secret. It ends with that Ray.
 """
 
 import hmac
@@ -22,27 +22,29 @@ _TRIES = 5
 
 @dataclass(frozen=True)
 class PredictorPlace:
-    """The URL to POST to, and the token it wants."""
+    """The URL to POST to, and the token to send."""
 
     url: str
     token: str | None
 
 
 class PredictorDeployment:
-    """Finds the Predictor, starts it where it may."""
+    """Finds the Predictor, or starts it on the local Ray."""
 
     def __init__(self, settings: Settings, cluster: Cluster) -> None:
         self._settings, self._cluster = settings, cluster
 
     async def place(self) -> PredictorPlace:
-        """Where to ask. Raises a Problem of 503 where there is nothing to ask."""
+        """Return where the Predictor is. Raises a Problem of 503 if there is none."""
         if self._settings.predict_url is not None:
             token = self._settings.predict_token
             return PredictorPlace(
                 self._settings.predict_url, token.get_secret_value() if token is not None else None
             )
         if not self._cluster.is_local:
-            raise Problem(503, "live prediction is not set up: deploy actors.serving and set FO1_PREDICT_URL")
+            raise Problem(
+                503, "live prediction is not configured: deploy actors.serving and set FO1_PREDICT_URL"
+            )
         return await self._local()
 
     async def _local(self) -> PredictorPlace:
@@ -54,7 +56,7 @@ class PredictorDeployment:
             driver = await jobs.find(submission_id)
             if driver is not None and driver.status in _ENDED:
                 continue
-            port = _kept_port(self._settings.home / f"predict-{name}-{number}.json")
+            port = _stored_port(self._settings.home / f"predict-{name}-{number}.json")
             if driver is None:
                 command = [sys.executable, "-m", "actors.serving", "--port", str(port)]
                 command += ["--model", self._settings.predict_model]
@@ -64,8 +66,8 @@ class PredictorDeployment:
         raise Problem(503, "live prediction ended several times: see Ray's log, then restart the service")
 
 
-def _kept_port(path: Path) -> int:
-    """The port in a file; a free one is put there where there is no file yet."""
+def _stored_port(path: Path) -> int:
+    """Return the port in a file; if there is no file, write a free port into it."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = int(listener.getsockname()[1])

@@ -1,1 +1,1 @@
-"""Keys, sessions of the dashboard, signed URLs, and limits of what may reach the service."""
+"""API keys, dashboard logins, signed URLs, and limits on requests."""

@@ -1,6 +1,6 @@
-"""A limit on wrong keys an address may try within a minute. Kept in this process' memory.
+"""Limits how many wrong keys an address may try within a minute. Kept in this process' memory.
 
-A valid key is not held up by others' failures. Times are seconds of the monotonic clock.
+Failures do not slow down valid keys. Times are seconds of the monotonic clock.
 """
 
 import time
@@ -8,26 +8,26 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 
 WINDOW_S = 60.0
-_ADDRESSES_HELD = 10_000
+_MAX_ADDRESSES = 10_000
 
 
 class FailureLimit:
-    """Counts failures an address; at most `most` are let through within a minute."""
+    """Counts failures per address; at most `limit` are allowed within a minute."""
 
-    def __init__(self, most: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self._most, self._clock = most, clock
+    def __init__(self, limit: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._limit, self._clock = limit, clock
         self._failures: OrderedDict[str, deque[float]] = OrderedDict()
 
-    def failed(self, address: str) -> float | None:
-        """Count a failure; how many seconds to wait where there were too many, else None."""
+    def record(self, address: str) -> float | None:
+        """Count a failure; return the seconds to wait if there were too many, else None."""
         moment = self._clock()
         times = self._failures.setdefault(address, deque())
         self._failures.move_to_end(address)
-        while len(self._failures) > _ADDRESSES_HELD:
+        while len(self._failures) > _MAX_ADDRESSES:
             self._failures.popitem(last=False)
         while times and times[0] <= moment - WINDOW_S:
             times.popleft()
-        if len(times) >= self._most:
+        if len(times) >= self._limit:
             return times[0] + WINDOW_S - moment
         times.append(moment)
         return None

@@ -1,7 +1,7 @@
-"""API keys: made, hashed, looked up, revoked. The key itself is shown once and never stored or logged.
+"""Creates, finds and revokes API keys. A key is shown once and never stored or logged.
 
-A key is `fo1_<id>_<secret>`: the id finds the row, the secret (256 bits of chance) is compared with its
-SHA-256 in constant time. Every scope includes `read`; `admin` includes all.
+A key is `fo1_<id>_<secret>`. The id finds the row; the SHA-256 of the secret (256 random bits) is compared
+in constant time. Every scope includes `read`; `admin` includes all scopes.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ _FORM = re.compile(r"fo1_([0-9a-f]{12})_([0-9A-Za-z_-]{43})")
 
 
 class Scope(StrEnum):
-    """What a key may do: look, start work, review, everything."""
+    """What a key may do: read, start labelling, review, everything."""
 
     READ = "read"
     LABEL = "label"
@@ -32,13 +32,13 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asks."""
+    """The sender of a request, identified by a key."""
 
     key_id: str
     scopes: frozenset[Scope]
 
     def may(self, scope: Scope) -> bool:
-        """Whether the key's scopes include `scope`."""
+        """Return whether the key's scopes include `scope`."""
         return (
             scope in self.scopes or Scope.ADMIN in self.scopes or (scope is Scope.READ and bool(self.scopes))
         )
@@ -46,7 +46,7 @@ class Caller:
 
 @dataclass(frozen=True)
 class NewKey:
-    """A key at the one moment it can be shown."""
+    """A new key, which can be shown only now."""
 
     key: str
     id: str
@@ -54,53 +54,52 @@ class NewKey:
 
 
 async def create_key(session: AsyncSession, scopes: Iterable[str], name: str = "") -> NewKey:
-    """Make a key. Raises ConfigError on an unknown scope or none."""
-    wanted = list(dict.fromkeys(scopes))
-    unknown = [scope for scope in wanted if scope not in list(Scope)]
-    if unknown or not wanted:
-        known = ", ".join(Scope)
-        raise ConfigError(f"scope {', '.join(unknown) or 'not given'}: take of {known}")
+    """Create a key. Raises ConfigError if a scope is unknown or there is none."""
+    requested = list(dict.fromkeys(scopes))
+    unknown = [scope for scope in requested if scope not in list(Scope)]
+    if unknown or not requested:
+        raise ConfigError(f"scope {', '.join(unknown) or 'not given'}: choose from {', '.join(Scope)}")
     key_id, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
-    session.add(ApiKey(id=key_id, name=name, scopes=wanted, secret_sha256=_digest(secret)))
+    session.add(ApiKey(id=key_id, name=name, scopes=requested, secret_sha256=_digest(secret)))
     await session.flush()
-    return NewKey(f"fo1_{key_id}_{secret}", key_id, wanted)
+    return NewKey(f"fo1_{key_id}_{secret}", key_id, requested)
 
 
 async def first_key(session: AsyncSession) -> NewKey | None:
-    """An admin key where there has never been any key."""
+    """Create an admin key if there has never been any key; else return None."""
     if await session.scalar(select(func.count()).select_from(ApiKey)):
         return None
     return await create_key(session, [Scope.ADMIN], "first")
 
 
 async def list_keys(session: AsyncSession) -> Sequence[ApiKey]:
-    """All keys, oldest first."""
+    """Return all keys, oldest first."""
     return (await session.scalars(select(ApiKey).order_by(ApiKey.created_at, ApiKey.id))).all()
 
 
 async def revoke_key(session: AsyncSession, key_id: str) -> ApiKey:
-    """End a key for good; safe to repeat. Raises ConfigError where there is none of that id."""
-    found = await session.get(ApiKey, key_id)
-    if found is None:
+    """Revoke a key for good; safe to repeat. Raises ConfigError if no key has this id."""
+    key = await session.get(ApiKey, key_id)
+    if key is None:
         raise ConfigError(f"no key has the id {key_id}: see fo1 keys list")
-    found.revoked_at = found.revoked_at or now()
-    return found
+    key.revoked_at = key.revoked_at or now()
+    return key
 
 
 async def find_caller(session: AsyncSession, key: str) -> Caller | None:
-    """Who a key belongs to; None where it is unknown, wrong or revoked."""
-    form = _FORM.fullmatch(key)
-    if form is None:
+    """Return the caller of a key; None if the key is unknown, wrong or revoked."""
+    match = _FORM.fullmatch(key)
+    if match is None:
         return None
-    found = await session.get(ApiKey, form[1])
-    expected = found.secret_sha256 if found is not None else _digest("")
-    if not hmac.compare_digest(expected, _digest(form[2])) or found is None or found.revoked_at is not None:
+    row = await session.get(ApiKey, match[1])
+    expected = row.secret_sha256 if row is not None else _digest("")
+    if not hmac.compare_digest(expected, _digest(match[2])) or row is None or row.revoked_at is not None:
         return None
-    return caller_of(found)
+    return caller_of(row)
 
 
 def caller_of(key: ApiKey) -> Caller:
-    """The caller that a valid key stands for."""
+    """Return the caller of a valid key."""
     return Caller(key.id, frozenset(Scope(scope) for scope in key.scopes))
 
 

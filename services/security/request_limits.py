@@ -1,4 +1,4 @@
-"""What every request and response goes through: a limit on bodies, and headers for browsers. Plain ASGI."""
+"""ASGI middleware for every request: a limit on the size of bodies, and security headers for browsers."""
 
 import json
 
@@ -22,7 +22,7 @@ HEADERS = {
 
 
 class SecurityHeaders:
-    """Adds the headers a browser obeys; what an endpoint set itself stays."""
+    """Adds security headers to responses. Headers that an endpoint has set stay."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -32,7 +32,7 @@ class SecurityHeaders:
             await self._app(scope, receive, send)
             return
 
-        async def send_with(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
@@ -40,52 +40,55 @@ class SecurityHeaders:
                 headers.setdefault("cache-control", "no-store")
             await send(message)
 
-        await self._app(scope, receive, send_with)
+        await self._app(scope, receive, send_with_headers)
 
 
 class BodyLimit:
-    """Refuses bodies over the limit with 413, whether or not their length was declared.
+    """Refuses bodies above the limit with 413, whether or not their length is declared.
 
-    `upload_paths`: beginnings of paths that carry images, with a limit of their own. Bytes.
+    `upload_paths`: prefixes of paths whose bodies carry images; `max_upload_bytes` is their limit.
     """
 
-    def __init__(self, app: ASGIApp, most: int, upload_most: int, upload_paths: tuple[str, ...]) -> None:
-        self._app, self._most = app, most
-        self._upload_most, self._upload_paths = upload_most, upload_paths
+    def __init__(
+        self, app: ASGIApp, max_bytes: int, max_upload_bytes: int, upload_paths: tuple[str, ...]
+    ) -> None:
+        self._app, self._max_bytes = app, max_bytes
+        self._max_upload_bytes, self._upload_paths = max_upload_bytes, upload_paths
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        limit = self._upload_most if scope["path"].startswith(self._upload_paths) else self._most
+        is_upload = scope["path"].startswith(self._upload_paths)
+        limit = self._max_upload_bytes if is_upload else self._max_bytes
         declared = Headers(scope=scope).get("content-length", "")
         if declared.isdigit() and int(declared) > limit:
             await _refuse(send, limit)
             return
-        seen, begun = 0, False
+        num_bytes, answered = 0, False
 
         async def receive_counted() -> Message:
-            nonlocal seen
+            nonlocal num_bytes
             message = await receive()
-            seen += len(message.get("body", b""))
-            if seen > limit:
+            num_bytes += len(message.get("body", b""))
+            if num_bytes > limit:
                 raise _TooLarge
             return message
 
-        async def send_noted(message: Message) -> None:
-            nonlocal begun
-            begun = True
+        async def send_tracked(message: Message) -> None:
+            nonlocal answered
+            answered = True
             await send(message)
 
         try:
-            await self._app(scope, receive_counted, send_noted)
+            await self._app(scope, receive_counted, send_tracked)
         except _TooLarge:
-            if not begun:
+            if not answered:
                 await _refuse(send, limit)
 
 
 class _TooLarge(BaseException):
-    """Raised through the application, which must not turn it into an answer of its own."""
+    """The body is too large. A BaseException, so that the application does not answer it itself."""
 
 
 async def _refuse(send: Send, limit: int) -> None:
@@ -93,7 +96,7 @@ async def _refuse(send: Send, limit: int) -> None:
         "type": "about:blank",
         "title": "Content Too Large",
         "status": 413,
-        "detail": f"a body here has at most {limit} bytes",
+        "detail": f"the body of this request may have at most {limit} bytes",
     }
     body = json.dumps(document).encode()
     headers = [

@@ -1,6 +1,6 @@
-"""Logins of the dashboard: a signed cookie that names the key, and a token against forged forms.
+"""Dashboard logins: a signed cookie that names the key's id, and a token against forged forms.
 
-The cookie holds no key. It is checked with its key's row at every request: a revoked key ends its logins.
+The cookie does not contain the key. Every request checks the key's row, so revoking a key ends its logins.
 Times are seconds since the epoch.
 """
 
@@ -17,7 +17,7 @@ COOKIE = "fo1_session"
 
 @dataclass(frozen=True)
 class Login:
-    """Who is logged in: the id of the key, until when, and the login's own number."""
+    """A login: the id of its key, when it expires, and its own random number."""
 
     key_id: str
     expires: int
@@ -25,7 +25,7 @@ class Login:
 
 
 class Sessions:
-    """Makes and reads cookies; `hours` is how long a login lasts."""
+    """Creates and reads cookies. `hours`: how long a login lasts."""
 
     def __init__(self, secret: bytes, hours: float) -> None:
         self._cookie_key = hmac.digest(secret, b"fo1 session cookies", "sha256")
@@ -33,18 +33,18 @@ class Sessions:
         self.lasts_s = int(hours * 3600)
 
     def start(self, key_id: str) -> Login:
-        """A new login."""
+        """Return a new login."""
         return Login(key_id, int(time.time()) + self.lasts_s, secrets.token_hex(16))
 
     def cookie(self, login: Login) -> str:
-        """The cookie's value."""
+        """Return the value of the login's cookie."""
         body = base64.urlsafe_b64encode(
             json.dumps([login.key_id, login.expires, login.nonce]).encode()
         ).decode()
         return f"{body}.{hmac.digest(self._cookie_key, body.encode(), 'sha256').hex()}"
 
     def read(self, cookie: str | None) -> Login | None:
-        """The login of a cookie; None where it is not ours or over."""
+        """Return the login of a cookie; None if it is not ours or has expired."""
         body, dot, signature = (cookie or "").partition(".")
         expected = hmac.digest(self._cookie_key, body.encode(), "sha256").hex()
         if not dot or not hmac.compare_digest(expected.encode(), signature.encode("utf-8", "replace")):
@@ -56,9 +56,9 @@ class Sessions:
         return login if login.expires > time.time() else None
 
     def form_token(self, login: Login) -> str:
-        """What every form of a login carries."""
+        """Return the token that every form of a login carries."""
         return hmac.digest(self._form_key, login.nonce.encode(), "sha256").hex()
 
     def is_form_token(self, login: Login, token: str) -> bool:
-        """Whether a form is one of ours."""
+        """Return whether this is the form token of the login."""
         return hmac.compare_digest(self.form_token(login).encode(), token.encode("utf-8", "replace"))

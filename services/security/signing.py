@@ -1,7 +1,7 @@
-"""Signed URLs of images: no key in them, an end in them, and a grant that can be revoked.
+"""Signed URLs of images: they contain no key, but an expiry time and a grant that can be revoked.
 
-The signature is an HMAC-SHA256 over image, grant and end, compared in constant time. URLs made on the
-same day for the same image are equal, so that browsers keep what they have.
+The signature is an HMAC-SHA256 over image, grant and expiry, compared in constant time. URLs made on the same
+day for the same image are equal, so that browsers can cache the image.
 """
 
 import hashlib
@@ -13,18 +13,18 @@ DAY_S = 86_400
 
 
 class UrlSigner:
-    """Makes and checks signed URLs; `days` is how long they last."""
+    """Creates and checks signed URLs. `days`: how long they are valid."""
 
     def __init__(self, secret: bytes, base_url: str, days: float) -> None:
         self._key = hmac.digest(secret, b"fo1 image urls", "sha256")
         self._base_url, self._days = base_url.rstrip("/"), days
 
     def url(self, image_id: str, grant_id: str, now_s: float | None = None) -> str:
-        """The absolute URL of an image under a grant; lasts `days` and the rest of the day."""
+        """Return the absolute URL of an image under a grant, valid for `days` and the rest of the day."""
         return f"{self._base_url}{self.path(image_id, grant_id, now_s)}"
 
     def path(self, image_id: str, grant_id: str, now_s: float | None = None) -> str:
-        """As `url`, without the host."""
+        """Return the URL without scheme and host."""
         today = int((time.time() if now_s is None else now_s) // DAY_S) + 1
         expires = today * DAY_S + int(self._days * DAY_S)
         query = {"grant": grant_id, "expires": expires, "signature": self._sign(image_id, grant_id, expires)}
@@ -33,10 +33,10 @@ class UrlSigner:
     def is_valid(
         self, image_id: str, grant_id: str, expires: int, signature: str, now_s: float | None = None
     ) -> bool:
-        """Whether we made this signature and its time has not come. Says nothing of the grant."""
+        """Return whether the signature is ours and has not expired. Does not check the grant."""
         expected = self._sign(image_id, grant_id, expires)
-        made = hmac.compare_digest(expected.encode(), signature.encode("utf-8", "replace"))
-        return made and expires > (time.time() if now_s is None else now_s)
+        is_ours = hmac.compare_digest(expected.encode(), signature.encode("utf-8", "replace"))
+        return is_ours and expires > (time.time() if now_s is None else now_s)
 
     def _sign(self, image_id: str, grant_id: str, expires: int) -> str:
         message = f"{image_id}\n{grant_id}\n{expires}".encode()

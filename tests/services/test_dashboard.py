@@ -59,8 +59,10 @@ async def a_job(service: Running, folder: Path, state: JobState, error: str | No
                 "seconds_left": 61.0,
                 "state": "running",
             }
-            await job_service.learn(session, job, JobNews(JobState.RUNNING, None, progress, {"images": 3}))
-            await job_service.learn(session, job, JobNews(state, error))
+            await job_service.apply_news(
+                session, job, JobNews(JobState.RUNNING, None, progress, {"images": 3})
+            )
+            await job_service.apply_news(session, job, JobNews(state, error))
         return job
 
 
@@ -101,7 +103,7 @@ async def test_pages_show_what_there_is(tmp_path: Path, home: Path) -> None:
         assert part.text.count('class="sample points"') == 4
         assert "decision=review" in part.headers["hx-push-url"]
         nothing = await client.get(f"/datasets/{dataset['id']}", params={"text": "nowhere"})
-        assert "Nothing fits" in nothing.text
+        assert "No matches" in nothing.text
         image_id = gallery.partition("/samples/")[2][:64]
         detail = (await client.get(f"/datasets/{dataset['id']}/samples/{image_id}")).text
         assert "Next" in detail
@@ -128,7 +130,7 @@ async def test_rejects_are_shown_with_their_reasons(tmp_path: Path, home: Path) 
         assert "truncated <b>2</b>" in page
         shutil.rmtree(tmp_path / "ds")
         broken = await client.get(f"/datasets/{dataset['id']}/rejects")
-        assert "They cannot be read" in broken.text
+        assert "The rejects cannot be read" in broken.text
 
 
 async def test_nobody_gets_in_without_a_key_and_forms_are_our_own(tmp_path: Path, home: Path) -> None:
@@ -142,7 +144,7 @@ async def test_nobody_gets_in_without_a_key_and_forms_are_our_own(tmp_path: Path
         part = await service.client.get("/parts/jobs", headers={**HTML, "HX-Request": "true"})
         assert part.status_code == 401
         wrong = await service.client.post("/login", data={"key": "fo1_nonsense"}, headers=HTML)
-        assert (wrong.status_code, "No such key" in wrong.text) == (401, True)
+        assert (wrong.status_code, "unknown or revoked" in wrong.text) == (401, True)
         away = await service.client.post(
             "/login", data={"key": service.keys["read"], "to": "//evil.test"}, headers=HTML
         )

@@ -119,7 +119,7 @@ async def test_a_query_at_work_leaves_no_connection_behind(
     ("given", "told"),
     [
         ({"database_url": "mysql://x/y"}, "SQLite or PostgreSQL"),
-        ({"database_url": "nonsense"}, "no database URL"),
+        ({"database_url": "nonsense"}, "not a database URL"),
         ({"host": "0.0.0.0"}, "FO1_SECRET_KEY"),
         ({"host": "0.0.0.0", "secret_key": "short"}, "FO1_SECRET_KEY"),
         ({"host": "example.org", "secret_key": "a" * 16}, "FO1_STORAGE_ROOTS"),

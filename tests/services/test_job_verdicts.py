@@ -58,7 +58,7 @@ CASES: dict[str, tuple[dict[str, object], JobState, str | None]] = {
     "failed without a word": ({"driver": driver("FAILED", "Odd\nmore")}, JobState.FAILED, "Odd"),
     "stopped from here": ({"driver": driver("STOPPED"), "cancel_requested": True}, JobState.CANCELLED, None),
     "failed while ending": ({"driver": driver("FAILED"), "cancel_requested": True}, JobState.CANCELLED, None),
-    "stopped by others": ({"driver": driver("STOPPED")}, JobState.FAILED, "not from here"),
+    "stopped by others": ({"driver": driver("STOPPED")}, JobState.FAILED, "not by this service"),
     "forgotten by Ray": ({"driver": None}, JobState.FAILED, "restarted"),
     "cancelled before it began": (
         {"state": JobState.QUEUED, "driver": None, "cancel_requested": True},
@@ -66,17 +66,17 @@ CASES: dict[str, tuple[dict[str, object], JobState, str | None]] = {
         None,
     ),
     "Ray is silent, the driver is not": (
-        {"driver": None, "unreachable": "no Ray", "heard_s_ago": 900.0},
+        {"driver": None, "unreachable": "no Ray", "seen_s_ago": 900.0},
         JobState.RUNNING,
         None,
     ),
     "Ray is silent for a moment": (
-        {"driver": None, "unreachable": "no Ray", "folder": SILENT, "heard_s_ago": 5.0},
+        {"driver": None, "unreachable": "no Ray", "folder": SILENT, "seen_s_ago": 5.0},
         JobState.RUNNING,
         None,
     ),
     "all is silent": (
-        {"driver": None, "unreachable": "no Ray", "folder": SILENT, "heard_s_ago": 21.0},
+        {"driver": None, "unreachable": "no Ray", "folder": SILENT, "seen_s_ago": 21.0},
         JobState.FAILED,
         "no Ray",
     ),
@@ -86,7 +86,7 @@ CASES: dict[str, tuple[dict[str, object], JobState, str | None]] = {
             "driver": None,
             "unreachable": "x",
             "folder": SILENT,
-            "heard_s_ago": 900.0,
+            "seen_s_ago": 900.0,
         },
         JobState.QUEUED,
         None,
@@ -102,6 +102,12 @@ def test_the_verdict(name: str) -> None:
     assert (error is None) == (verdict.error is None)
     assert error is None or error in (verdict.error or "")
     assert not verdict.submit
+
+
+def test_a_failure_names_settings_as_fields_of_the_body() -> None:
+    log = ("fo1: no node can place an actor: lower --actors or --cpus-per-actor", "")
+    verdict = judge(replace(BASE, driver=driver("FAILED"), log=log), LOST_S)
+    assert verdict.error == "no node can place an actor: lower actors or cpus_per_actor"
 
 
 NO_WORD = {
@@ -125,16 +131,16 @@ async def test_an_answer_that_says_nothing_of_a_job_ends_none(tmp_path: Path, ho
         service.context.cluster._jobs = ray
         async with service.context.database.writing() as session:
             job = await job_service.create(session, RunConfig(corpus="/c", out=str(tmp_path)), "somebody")
-            await job_service.learn(session, job, JobNews(JobState.RUNNING))
+            await job_service.apply_news(session, job, JobNews(JobState.RUNNING))
         for name, answers[0] in NO_WORD.items():
             with pytest.raises(RayUnreachable):
                 await ray.find("job_0-1")
-            await service.context.reconciler._look_after(job.id)
+            await service.context.reconciler._try_reconcile(job.id)
             told = (await service.client.get(f"/v1/jobs/{job.id}")).json()
             assert told["state"] == "running", (name, told)
         async with service.context.database.writing() as session:
             await session.execute(update(Job).values(seen_at=now() - timedelta(seconds=61)))
-        await service.context.reconciler._look_after(job.id)
+        await service.context.reconciler._try_reconcile(job.id)
         told = (await service.client.get(f"/v1/jobs/{job.id}")).json()
         assert told["state"] == "failed"
         assert "no sign of life" in told["error"]
@@ -156,13 +162,13 @@ async def test_that_ray_is_silent_is_logged_once_for_all_jobs_that_wait(
         for _ in range(3):
             async with service.context.database.writing() as session:
                 await session.execute(update(Job).values(checked_at=None))
-            await service.context.reconciler.look_once()
+            await service.context.reconciler.step()
         told = [one.getMessage() for one in caplog.records if "jobs wait" in one.getMessage()]
         assert len(told) == 1
         answers["POST"] = httpx.Response(200, json={"submission_id": "x"})
         async with service.context.database.writing() as session:
             await session.execute(update(Job).values(checked_at=None))
-        await service.context.reconciler.look_once()
+        await service.context.reconciler.step()
         assert len([one for one in caplog.records if "jobs wait" in one.getMessage()]) == 1
 
 

@@ -131,11 +131,11 @@ async def test_wrong_keys_are_slowed_down_and_right_ones_are_not(home: Path) -> 
 def test_failures_are_forgotten_after_a_minute() -> None:
     clock = [0.0]
     limit = FailureLimit(2, lambda: clock[0])
-    assert [limit.failed("a"), limit.failed("a")] == [None, None]
-    assert limit.failed("a") == 60.0
-    assert limit.failed("b") is None
+    assert [limit.record("a"), limit.record("a")] == [None, None]
+    assert limit.record("a") == 60.0
+    assert limit.record("b") is None
     clock[0] = 60.5
-    assert limit.failed("a") is None
+    assert limit.record("a") is None
 
 
 async def test_a_key_is_nowhere_to_be_read(
