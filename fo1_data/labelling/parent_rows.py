@@ -5,8 +5,6 @@ bytes) are those of the new run. Whether the model is asked again about regions 
 is decided by the labeller (`stale_regions`).
 """
 
-from threading import Lock
-
 from fo1_data.corpus.images import image_id_of
 from fo1_data.dataset.reader import open_dataset
 from fo1_data.dataset.row_index import RowIndex
@@ -21,12 +19,10 @@ class ParentRows:
     def __init__(self, address: str, embed_images: bool) -> None:
         self._index = RowIndex(open_dataset(address))
         self._embed_images = embed_images
-        self._lock = Lock()
 
     def find(self, entry: CorpusImage, data: bytes) -> ImageRow | None:
         """The parent's row of an image with these encoded bytes, moved to the entry's address, or None."""
-        with self._lock:
-            row = self._index.row(image_id_of(data))
+        row = self._index.row(image_id_of(data))
         if row is None:
             return None
         image = EncodedImage(bytes=data if self._embed_images else None, path=entry.name)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 from factories import make_row, make_shard
 
+from fo1_data.dataset.history import without_pixels
 from fo1_data.dataset.parquet_files import ROW_GROUP_ROWS
 from fo1_data.dataset.reader import open_dataset
 from fo1_data.dataset.row_index import RowIndex
@@ -22,5 +23,5 @@ def test_rows_are_found_in_any_row_group(tmp_path: Path) -> None:
     index = RowIndex(open_dataset(str(tmp_path / "d")))
     assert index.ids() == [row.image_id for row in rows]
     for row in (rows[-1], rows[0], rows[-3], rows[ROW_GROUP_ROWS - 1], rows[ROW_GROUP_ROWS], rows[2]):
-        assert index.row(row.image_id) == row
+        assert index.row(row.image_id) == without_pixels(row)
     assert index.row("f" * 64) is None
