@@ -1,4 +1,4 @@
-"""Images as the report shows them: a thumbnail as a data URI, and its boxes in the image's own pixels."""
+"""Images as the report page shows them: a thumbnail as a data URI, and boxes in pixels of the full image."""
 
 import base64
 import io
@@ -15,15 +15,16 @@ from schemas.regions import Region
 
 THUMBNAIL_PX = 720
 NUM_COLOURS = 8
-# In percent of the image: boxes with a shorter side have their number outside, if there is this much room.
+# In percent of the image. A box with a side below `_SMALL_PCT` gets its number outside of it, if there is
+# room of `_BADGE_PCT` above or beside it.
 _SMALL_PCT, _BADGE_PCT = 14, 5
 
 
 @dataclass(frozen=True)
-class ShownRegion:
-    """A region as the page draws it; corner and size in pixels of the image, badge place in percent.
+class PictureBox:
+    """A region as the page draws it: corner and size in pixels of the image, badge position in percent.
 
-    `badge` is where its number goes: in the corner, or outside of a box that it would cover.
+    `badge` says where its number goes: "in" the corner of the box, or "above" or "beside" a small box.
     """
 
     region: Region
@@ -37,60 +38,61 @@ class ShownRegion:
     badge: str
 
     @property
-    def corpus_says(self) -> str:
-        """The corpus' own label and caption, where they are not what the caption says already."""
+    def corpus_texts(self) -> str:
+        """The corpus' own label and caption, unless they equal the brief caption."""
         own = dict.fromkeys(text for text in (self.region.source_label, self.region.source_caption) if text)
-        said = (self.region.brief_caption or "").casefold()
-        return ", ".join(text for text in own if text.casefold() != said)
+        caption = (self.region.brief_caption or "").casefold()
+        return ", ".join(text for text in own if text.casefold() != caption)
 
 
 @dataclass(frozen=True)
-class ShownImage:
-    """An image of the page. `picture` is a data URI, None where there are no pixels (`missing` says why).
+class Picture:
+    """An image of the page.
 
-    `faults`: what gold says otherwise; nothing where there is no gold.
+    `thumbnail`: a data URI, None if the pixels cannot be read (`missing` is the reason). `numbers`: region
+    indices by region id. `search_text`: what the page's filter searches. `faults`: the mistakes against
+    gold, empty without gold.
     """
 
     row: ImageRow
-    picture: str | None
+    thumbnail: str | None
     missing: str | None
-    regions: list[ShownRegion]
+    boxes: list[PictureBox]
     numbers: dict[str, int]
-    haystack: str
+    search_text: str
     faults: Faults
 
     @property
-    def back_to_front(self) -> list[ShownRegion]:
-        """The regions, small ones last: they lie on top and can be pointed at."""
-        return sorted(self.regions, key=lambda shown: -shown.width * shown.height)
+    def back_to_front(self) -> list[PictureBox]:
+        """The boxes in drawing order: small ones last, so that they lie on top and can be pointed at."""
+        return sorted(self.boxes, key=lambda box: -box.width * box.height)
 
 
-def show_image(row: ImageRow, limits: InputLimits, faults: Faults | None = None) -> ShownImage:
+def picture_of(row: ImageRow, limits: InputLimits, faults: Faults | None = None) -> Picture:
     """Prepare one row for the page."""
-    picture = missing = None
+    thumbnail = missing = None
     try:
-        picture = _thumbnail(image_bytes(row, limits), limits)
+        thumbnail = _thumbnail(image_bytes(row, limits), limits)
     except (DatasetError, InputReject) as error:
         missing = str(error)
-    regions = [_show_region(row, region) for region in row.regions]
-    return ShownImage(
+    return Picture(
         row=row,
-        picture=picture,
+        thumbnail=thumbnail,
         missing=missing,
-        regions=regions,
+        boxes=[_picture_box(row, region) for region in row.regions],
         numbers={region.region_id: region.index for region in row.regions},
-        haystack=_haystack(row),
+        search_text=_search_text(row),
         faults=faults or Faults(),
     )
 
 
-def _show_region(row: ImageRow, region: Region) -> ShownRegion:
+def _picture_box(row: ImageRow, region: Region) -> PictureBox:
     x_min, y_min, x_max, y_max = region.box_xyxy
     left_pct = round(100 * x_min / max(1, row.width), 3)
     top_pct = round(100 * y_min / max(1, row.height), 3)
     sides_pct = (100 * (x_max - x_min) / max(1, row.width), 100 * (y_max - y_min) / max(1, row.height))
     badge = "in" if min(sides_pct) > _SMALL_PCT else "above" if top_pct > _BADGE_PCT else "beside"
-    return ShownRegion(
+    return PictureBox(
         region=region,
         colour=region.index % NUM_COLOURS,
         x=round(x_min, 2),
@@ -104,7 +106,7 @@ def _show_region(row: ImageRow, region: Region) -> ShownRegion:
 
 
 def _thumbnail(data: bytes, limits: InputLimits) -> str:
-    """A JPEG of at most `THUMBNAIL_PX` a side, as a data URI; upright."""
+    """An upright JPEG with a long edge of at most `THUMBNAIL_PX`, as a data URI."""
     rgb = decode_rgb(data, limits).rgb
     rgb.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
@@ -112,8 +114,8 @@ def _thumbnail(data: bytes, limits: InputLimits) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def _haystack(row: ImageRow) -> str:
-    """What the page's filter looks in: captions, phrases, labels and addresses, in lower case."""
+def _search_text(row: ImageRow) -> str:
+    """Captions, phrases, answers, labels and addresses of a row, in lower case."""
     texts: list[str | None] = [row.uri, row.caption, row.image_id, row.split]
     for region in row.regions:
         texts += [region.brief_caption, region.detailed_caption, region.text, region.source_label]

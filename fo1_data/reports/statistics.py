@@ -1,6 +1,6 @@
-"""What a report says of all rows, gathered in one pass: distributions, frequent captions and words.
+"""Statistics over all rows, collected in one pass: distributions, frequent captions and words, rejects.
 
-Memory is bounded: tables of texts keep their most frequent entries. Draws nothing.
+Memory is bounded: the tables of texts keep their most frequent entries. Drawing is in `bars`.
 """
 
 import math
@@ -24,27 +24,23 @@ _FILLERS = frozenset(
 
 @dataclass
 class Statistics:
-    """Counts over all rows. Sizes are the square root of a box's share of its image, in ten bins."""
+    """Counts over all rows. `box_sizes`: the square root of a box's share of the image area, in ten bins."""
 
-    regions_an_image: Counter[int] = field(default_factory=Counter)
+    regions_per_image: Counter[int] = field(default_factory=Counter)
     box_sizes: Counter[int] = field(default_factory=Counter)
     caption_words: Counter[int] = field(default_factory=Counter)
     confidences: Counter[int] = field(default_factory=Counter)
     captions: Counter[str] = field(default_factory=Counter)
     words: Counter[str] = field(default_factory=Counter)
-    label_kinds: Counter[str] = field(default_factory=Counter)
-    box_sources: Counter[str] = field(default_factory=Counter)
 
     def add(self, row: ImageRow) -> None:
-        """Count one row in."""
-        self.regions_an_image[len(row.regions)] += 1
+        """Count one row."""
+        self.regions_per_image[len(row.regions)] += 1
         for region in row.regions:
-            self.box_sources[region.box_source] += 1
             x_min, y_min, x_max, y_max = region.box_xyxy
             share = max(0.0, (x_max - x_min) * (y_max - y_min)) / max(1, row.width * row.height)
             self.box_sizes[bin_of_share(math.sqrt(share), SIZE_BINS)] += 1
         for label in row.answered_labels():
-            self.label_kinds[label.kind] += 1
             if label.confidence is not None:
                 self.confidences[bin_of_share(label.confidence, CONFIDENCE_BINS)] += 1
             if label.kind in CAPTION_KINDS:
@@ -74,14 +70,14 @@ class RejectGroup:
 
 
 class RejectGroups:
-    """Rejects counted by stage and reason."""
+    """Counts rejects by stage and reason."""
 
     def __init__(self, most_examples: int = 8) -> None:
         self._groups: dict[tuple[str, str], RejectGroup] = {}
         self._most_examples = most_examples
 
     def add(self, reject: Reject) -> None:
-        """Count one reject in."""
+        """Count one reject."""
         key = (str(reject.stage), reject.reason)
         group = self._groups.setdefault(key, RejectGroup(*key))
         group.count += 1

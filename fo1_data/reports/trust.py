@@ -1,14 +1,15 @@
-"""What a report says of trust: the accepted error with its interval, coverage, minutes saved, two curves.
+"""The report's figures of trust: error of accepted labels with its interval, coverage, minutes saved, curves.
 
-The error of what was accepted is estimated from labels that were drawn for the audit and judged by people
-(kept in the dataset's history), or from gold where the report is given one. Intervals are those of
-`risk_bound`: valid for every number of images, whatever the labels of an image do together.
+The error of accepted labels is estimated from labels that were drawn for the audit and judged by people (kept
+in the dataset's history), or from gold if the report has any. The intervals are those of `risk_bound`: valid
+for every number of images, however the labels of an image depend on each other.
 """
 
 import statistics
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from markupsafe import Markup
@@ -28,12 +29,21 @@ from schemas.labels import Decision
 
 LabelJudge = Callable[[ImageRow], list[Judged]]
 CONFIDENCE_LEVEL = 0.9
-_LEAST_FOR_CURVES = 20
+_MIN_LABELS_FOR_CURVES = 20
+
+
+class LabelVerdict(NamedTuple):
+    """A judged label: its image, confidence, whether it is right, and whether routing accepted it."""
+
+    image_id: str
+    confidence: float | None
+    right: bool
+    accepted: bool
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """The error of accepted labels: `wrong` of `judged` in `images`; `low` to `high` is its interval."""
+class ErrorEstimate:
+    """The error of accepted labels: `wrong` of `judged` labels in `images` images, interval `low`..`high`."""
 
     judged: int
     wrong: int
@@ -47,41 +57,39 @@ class Estimate:
 
 
 @dataclass
-class Trust:
-    """Gathers judged labels row by row. `judge` compares a row with gold; None: only people's verdicts."""
+class TrustFigures:
+    """Collects verdicts row by row. `judge` compares a row with gold; None uses people's verdicts only."""
 
     judge: LabelJudge | None = None
-    judged: list[tuple[str, float | None, bool, bool]] = field(default_factory=list)
+    verdicts: list[LabelVerdict] = field(default_factory=list)
     most_labels: int = 1
 
     def add(self, row: ImageRow) -> None:
-        """Take in a row: the labels that gold judges, and how many of an image may have been accepted."""
+        """Add a row: the verdicts of gold, and the number of its labels that may have been accepted."""
         self.most_labels = max(self.most_labels, _num_unreviewed(row))
         if self.judge is not None:
-            self.judged += _facts(self.judge(row))
+            self.verdicts += _verdicts(self.judge(row))
 
-    def estimate(self, history: CorrectionHistory) -> tuple[Estimate | None, str]:
-        """The error of what was accepted, and what it is estimated from."""
-        audited = [
-            one for one in judge_reviewed(history.originals.values(), history.corrections.values())
-            if one.certifies
-        ]  # fmt: skip
-        if any(one.right is not None for one in audited):
+    def estimate(self, history: CorrectionHistory) -> tuple[ErrorEstimate | None, str]:
+        """The error of accepted labels, and the source of the verdicts."""
+        reviewed = judge_reviewed(history.originals.values(), history.corrections.values())
+        audited = _verdicts(judged for judged in reviewed if judged.certifies)
+        if audited:
             most = max(self.most_labels, *map(_num_unreviewed, history.originals.values()))
-            return estimate_error(_facts(audited), most), "the audit"
-        return estimate_error([one for one in self.judged if one[3]], self.most_labels), "gold"
+            return estimate_error(audited, most), "the audit"
+        accepted = [verdict for verdict in self.verdicts if verdict.accepted]
+        return estimate_error(accepted, self.most_labels), "gold"
 
     def charts(self) -> list[tuple[str, str, Markup]]:
-        """Reliability and risk-coverage curve of the labels that have a confidence and were judged."""
-        told = [(value, right) for _, value, right, _ in self.judged if value is not None]
-        if len(told) < _LEAST_FOR_CURVES:
+        """Title, note and chart of the reliability and risk-coverage curves, over labels with confidence."""
+        pairs = [(value, right) for _, value, right, _ in self.verdicts if value is not None]
+        if len(pairs) < _MIN_LABELS_FOR_CURVES:
             return []
-        confidence = np.array([one[0] for one in told])
-        right = np.array([one[1] for one in told], dtype=np.float64)
+        confidence, right = np.array(pairs, dtype=np.float64).T
         bins = [(mean, share) for mean, share, _ in reliability(confidence, right)]
         coverage, risk = risk_curve(confidence, right)
         curve = thinned(list(zip(coverage.tolist(), risk.tolist(), strict=True)))
-        note = f"{len(told):,} labels judged by gold"
+        note = f"{len(pairs):,} labels judged by gold"
         return [
             ("Reliability", note, Markup(curve_chart(bins, "confidence", "right", diagonal=True, dots=True))),
             ("Risk and coverage", "wrong among the surest labels",
@@ -89,61 +97,64 @@ class Trust:
         ]  # fmt: skip
 
 
-def _facts(judged: Iterable[Judged]) -> list[tuple[str, float | None, bool, bool]]:
-    """Image, confidence, right, and whether it was accepted, of each label that was judged."""
+def _verdicts(judged: Iterable[Judged]) -> list[LabelVerdict]:
+    """The verdicts on the labels that were judged."""
     return [
-        (
-            one.part.row.image_id,
-            one.part.label.confidence,
-            bool(one.right),
-            one.part.label.decision in (Decision.ACCEPT, Decision.AUDIT),
+        LabelVerdict(
+            label.part.row.image_id,
+            label.part.label.confidence,
+            label.right,
+            label.part.label.decision in (Decision.ACCEPT, Decision.AUDIT),
         )
-        for one in judged
-        if one.right is not None
+        for label in judged
+        if label.right is not None
     ]
 
 
 def _num_unreviewed(row: ImageRow) -> int:
-    """How many labels of a row may be accepted, or drawn for the audit: all but those sent to people."""
+    """The number of labels of a row that may be accepted or drawn for the audit: all but those in review."""
     return sum(part.label.decision is not Decision.REVIEW for part in label_parts(row))
 
 
-def estimate_error(judged: list[tuple[str, float | None, bool, bool]], most_labels: int) -> Estimate | None:
-    """The share of wrong labels among those given, with its interval by image; None of nothing.
+def estimate_error(verdicts: Sequence[LabelVerdict], most_labels: int) -> ErrorEstimate | None:
+    """The share of wrong labels among `verdicts` with its interval by image; None without verdicts.
 
-    `most_labels`: how many an image has at most, of all images that the estimate is for: it must not be
-    taken from those that were judged.
+    `most_labels`: the largest number of labels of an image, over all images that the estimate is for. It
+    must not be computed from the judged images only.
     """
-    if not judged:
+    if not verdicts:
         return None
-    accepted, wrong = Counter[str](), Counter[str]()
-    for image_id, _, right, _ in judged:
-        accepted[image_id] += 1
-        wrong[image_id] += not right
-    names = sorted(accepted)
-    counts = np.array([accepted[name] for name in names], dtype=np.float64)
-    errors = np.array([wrong[name] for name in names], dtype=np.float64)
+    num_judged, num_wrong = Counter[str](), Counter[str]()
+    for verdict in verdicts:
+        num_judged[verdict.image_id] += 1
+        num_wrong[verdict.image_id] += not verdict.right
+    image_ids = sorted(num_judged)
+    counts = np.array([num_judged[image_id] for image_id in image_ids], dtype=np.float64)
+    errors = np.array([num_wrong[image_id] for image_id in image_ids], dtype=np.float64)
     low, high = error_interval(errors, counts, most_labels, CONFIDENCE_LEVEL)
-    return Estimate(len(judged), int(errors.sum()), len(names), low, high)
+    return ErrorEstimate(len(verdicts), int(errors.sum()), len(image_ids), low, high)
 
 
-def seconds_a_label(corrections: Iterable[Correction]) -> float:
-    """How long people took over a label: the median over annotations; an assumption where none is timed."""
+def seconds_per_label(corrections: Iterable[Correction]) -> float:
+    """The time people took for a label: the median over timed annotations, else `REVIEW_S_PER_LABEL`."""
     seconds: dict[str, float] = {}
-    labels = Counter[str]()
-    for one in corrections:
-        if one.seconds is not None and one.annotation_key:
-            seconds[one.annotation_key] = one.seconds
-            labels[one.annotation_key] += 1
+    num_labels = Counter[str]()
+    for correction in corrections:
+        if correction.seconds is not None and correction.annotation_key:
+            seconds[correction.annotation_key] = correction.seconds
+            num_labels[correction.annotation_key] += 1
     if not seconds:
         return REVIEW_S_PER_LABEL
-    return statistics.median(taken / labels[key] for key, taken in seconds.items())
+    return statistics.median(duration / num_labels[key] for key, duration in seconds.items())
 
 
 def trust_cards(
-    counts: Counts, estimate: Estimate | None, source: str, seconds: float
+    counts: Counts, estimate: ErrorEstimate | None, source: str, seconds: float
 ) -> list[tuple[str, str, str]]:
-    """Figure, what it is, and tone: coverage, estimated error, minutes of people that were saved."""
+    """Figure, description and tone of each card: coverage, estimated error, minutes of review saved.
+
+    `seconds`: the time of a person for one label.
+    """
     accepted = counts.accepted + counts.audit
     routed = accepted + counts.review
     if not routed:
@@ -155,9 +166,9 @@ def trust_cards(
          f"of people saved, at {seconds:.0f} s a label", "good"),
     ]  # fmt: skip
     if estimate is not None:
-        told = f"{100 * estimate.error:.1f} %"
+        error = f"{100 * estimate.error:.1f} %"
         span = f"{100 * estimate.low:.1f} to {100 * estimate.high:.1f} % with {100 * CONFIDENCE_LEVEL:.0f} %"
         note = f"estimated error of accepted labels by {source} ({span} probability; "
         note += f"{estimate.wrong} of {estimate.judged} wrong)"
-        cards.insert(1, (told, note, "fair"))
+        cards.insert(1, (error, note, "fair"))
     return cards

@@ -1,4 +1,4 @@
-"""The report's page: what it says, that it fetches nothing, that no text breaks out of its place."""
+"""The report page: its content, that it fetches nothing, and that every text is escaped."""
 
 import re
 from html.parser import HTMLParser
@@ -55,8 +55,8 @@ def test_it_shows_images_captions_figures_and_rejects(tmp_path: Path, rows: list
     page = Page((tmp_path / "out" / "r.html").read_text())
     assert len(page.of_class("image")) == 6
     assert len(page.of_class("box")) == 12
-    for said in ("red square", "What colour?", "a red square", "truncated", "broken-0.png", "3 more in"):
-        assert said in page.text
+    for text in ("red square", "What colour?", "a red square", "truncated", "broken-0.png", "3 more in"):
+        assert text in page.text
     pictures = [attrs["src"] or "" for tag, attrs in page.tags if tag == "img"]
     assert len(pictures) == 6
     assert all(source.startswith("data:image/jpeg;base64,") for source in pictures)
@@ -74,7 +74,7 @@ def test_it_fetches_nothing(tmp_path: Path, rows: list[ImageRow]) -> None:
     assert "@import" not in html
 
 
-def test_no_text_breaks_out(tmp_path: Path, rows: list[ImageRow]) -> None:
+def test_every_text_is_escaped(tmp_path: Path, rows: list[ImageRow]) -> None:
     row = rows[0]
     region = row.regions[0]
     region.brief_caption = region.detailed_caption = region.text = region.source_label = NASTY
@@ -103,7 +103,7 @@ def test_the_choice_of_images_does_not_depend_on_their_order(tmp_path: Path, row
     assert rendered(tmp_path / "a", 0).of_class("stage") == []
 
 
-def test_a_lost_image_is_said_and_the_rest_is_shown(tmp_path: Path, rows: list[ImageRow]) -> None:
+def test_a_missing_image_is_reported_and_the_others_are_shown(tmp_path: Path, rows: list[ImageRow]) -> None:
     Path(rows[2].uri).unlink()
     make_dataset(tmp_path / "d", rows)
     page = rendered(tmp_path / "d")
@@ -119,25 +119,25 @@ def test_an_empty_dataset_has_a_report(tmp_path: Path) -> None:
     assert "truncated" in page.text
 
 
-def test_no_dataset_is_said_in_one_line(tmp_path: Path) -> None:
+def test_a_folder_without_a_dataset_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="is no dataset"):
         write_report(str(tmp_path), str(tmp_path / "r.html"))
 
 
-def test_with_gold_the_worst_images_come_first_and_say_what_gold_says(
+def test_with_gold_the_worst_images_come_first_with_the_corrections_of_gold(
     tmp_path: Path, rows: list[ImageRow]
 ) -> None:
     make_dataset(tmp_path / "d", rows)
     wrong = {rows[2].image_id: ["a beige bar"], rows[4].image_id: ["one", "two"]}
 
     def judge(row: ImageRow) -> Faults:
-        said = wrong.get(row.image_id)
-        return Faults(regions={0: said} if said else {}, num_judged=4)
+        texts = wrong.get(row.image_id)
+        return Faults(regions={0: texts} if texts else {}, num_judged=4)
 
-    html, shown = render_report(str(tmp_path / "d"), 2, InputLimits(), judge)
+    html, num_shown = render_report(str(tmp_path / "d"), 2, InputLimits(), judge)
     page = Page(html)
     order = [attrs["data-image-id"] for attrs in page.of_class("stage")]
-    assert (shown, order) == (2, [rows[4].image_id, rows[2].image_id])
+    assert (num_shown, order) == (2, [rows[4].image_id, rows[2].image_id])
     assert "gold: a beige bar" in page.text
     assert "2 wrong" in page.text
     assert "labels judged" in page.text

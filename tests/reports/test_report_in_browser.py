@@ -26,7 +26,7 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> list[ImageRow]:
         for i, (w, h) in enumerate(SIZES)
     ]
     rows[1].caption = "the only zebra"
-    # What a model says when it does not stop.
+    # The output of a model that does not stop.
     rows[2].caption = "word " * 300
     rows[2].regions[0].brief_caption = rows[2].regions[0].labels[0].text = "endless" * 100
     rows[2].groundings[0].phrase = "x" * 500
@@ -122,7 +122,7 @@ def test_pointing_marks_box_and_caption_together(page: Page, rows: list[ImageRow
     assert article.locator(".region.on .dot").all_text_contents() == ["0"]
 
 
-def test_filters_leave_what_matches(page: Page) -> None:
+def test_filters_show_only_matches(page: Page) -> None:
     page.fill("#filter", "ZEBRA only")
     assert page.locator("article.image:visible").count() == 1
     assert page.locator("#shown").inner_text() == "1 of the 4 shown"
@@ -145,7 +145,7 @@ def test_long_texts_stay_in_their_places(page: Page) -> None:
             assert box["y"] + box["height"] <= outer["y"] + outer["height"]
 
 
-def test_nothing_is_wider_than_the_window_and_the_theme_turns(page: Page) -> None:
+def test_nothing_is_wider_than_the_window_and_the_theme_changes(page: Page) -> None:
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     before = page.evaluate("getComputedStyle(document.body).backgroundColor")
     page.click("#theme")

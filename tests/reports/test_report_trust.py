@@ -1,4 +1,4 @@
-"""Trust in a report: the accepted error with its interval, minutes saved, curves, from audit or gold."""
+"""The report's figures of trust: the error of accepted labels, minutes saved, curves; from audit or gold."""
 
 from pathlib import Path
 
@@ -11,7 +11,13 @@ from fo1_data.dataset.versions.merge import merge_corrections
 from fo1_data.judging.correctness import Judged
 from fo1_data.reports.curves import curve_chart, thinned, top_of_axis
 from fo1_data.reports.page import write_report
-from fo1_data.reports.trust import Trust, estimate_error, seconds_a_label, trust_cards
+from fo1_data.reports.trust import (
+    LabelVerdict,
+    TrustFigures,
+    estimate_error,
+    seconds_per_label,
+    trust_cards,
+)
 from schemas.corrections import Correction
 from schemas.dataset import Counts
 from schemas.images import ImageRow
@@ -41,11 +47,11 @@ def verdicts(rows: list[ImageRow], wrong: int) -> list[Correction]:
 
 
 def judge_by_place(row: ImageRow) -> list[Judged]:
-    """The first region's caption is right, the last one's wrong."""
+    """Only the caption of the first region is right."""
     return [Judged(part, part.region.index == 0) for part in label_parts(row) if part.region is not None]
 
 
-def test_the_audit_estimates_the_accepted_error(tmp_path: Path) -> None:
+def test_the_audit_estimates_the_error_of_accepted_labels(tmp_path: Path) -> None:
     rows = routed_rows(tmp_path / "images")
     make_dataset(tmp_path / "d", rows)
     merge_corrections(str(tmp_path / "d"), verdicts(rows, wrong=3), str(tmp_path / "merged"))
@@ -57,26 +63,26 @@ def test_the_audit_estimates_the_accepted_error(tmp_path: Path) -> None:
     assert "at 8 s a label" in page
 
 
-def test_gold_estimates_it_where_there_was_no_audit_and_draws_curves(tmp_path: Path) -> None:
+def test_without_an_audit_gold_estimates_the_error_and_draws_curves(tmp_path: Path) -> None:
     rows = routed_rows(tmp_path / "images")
     make_dataset(tmp_path / "d", rows)
-    page_of = tmp_path / "report.html"
-    write_report(str(tmp_path / "d"), str(page_of), num_images=1, judge_labels=judge_by_place)
-    page = page_of.read_text()
+    report = tmp_path / "report.html"
+    write_report(str(tmp_path / "d"), str(report), num_images=1, judge_labels=judge_by_place)
+    page = report.read_text()
     assert "estimated error of accepted labels by gold" in page
     assert "12 of 24 wrong" in page
     assert page.count('class="chart curve"') == 2
 
 
-def test_an_unrouted_dataset_says_nothing_of_trust(tmp_path: Path) -> None:
+def test_the_report_of_an_unrouted_dataset_has_no_trust_section(tmp_path: Path) -> None:
     make_dataset(tmp_path / "d")
     write_report(str(tmp_path / "d"), str(tmp_path / "report.html"), num_images=1)
     assert 'id="trust"' not in (tmp_path / "report.html").read_text()
 
 
 def test_estimates_hold_the_share_and_narrow_with_more_images() -> None:
-    few = estimate_error([(f"{n}", 0.9, n % 5 > 0, True) for n in range(25)], 1)
-    many = estimate_error([(f"{n}", 0.9, n % 5 > 0, True) for n in range(400)], 1)
+    few = estimate_error([LabelVerdict(f"{n}", 0.9, n % 5 > 0, True) for n in range(25)], 1)
+    many = estimate_error([LabelVerdict(f"{n}", 0.9, n % 5 > 0, True) for n in range(400)], 1)
     assert few is not None
     assert many is not None
     for estimate in (few, many):
@@ -85,11 +91,15 @@ def test_estimates_hold_the_share_and_narrow_with_more_images() -> None:
     assert estimate_error([], 1) is None
 
 
-def test_the_interval_pays_for_images_with_more_labels_than_those_judged() -> None:
-    """The bound holds for at most M labels of an image: of all images, not of those that were looked at."""
+def test_the_interval_widens_for_unjudged_images_with_more_labels() -> None:
+    """The bound holds for at most M labels of an image, over all images and not only the judged ones."""
     judged, larger = [make_row(seed, 2) for seed in range(30)], make_row(99, 12)
-    known = {row.image_id for row in judged}
-    few, many = (Trust(lambda row: judge_by_place(row) if row.image_id in known else []) for _ in range(2))
+    judged_ids = {row.image_id for row in judged}
+
+    def judge(row: ImageRow) -> list[Judged]:
+        return judge_by_place(row) if row.image_id in judged_ids else []
+
+    few, many = TrustFigures(judge), TrustFigures(judge)
     for row in judged:
         for label in row.all_labels():
             label.decision = Decision.ACCEPT
@@ -103,18 +113,17 @@ def test_the_interval_pays_for_images_with_more_labels_than_those_judged() -> No
     assert wide.low < narrow.low < narrow.error < narrow.high < wide.high
 
 
-def test_minutes_saved_are_those_of_accepted_labels() -> None:
+def test_minutes_saved_count_accepted_labels() -> None:
     cards = trust_cards(Counts(accepted=600, audit=100, review=300), None, "gold", 6.0)
     assert [card[0] for card in cards] == ["70.0 %", "60 min"]
     assert trust_cards(Counts(), None, "gold", 6.0) == []
 
 
-def test_seconds_a_label_are_the_median_of_annotations() -> None:
-    rows = [make_row(seed, 1) for seed in range(3)]
-    said = verdicts(rows, 0)
-    said[0].seconds, said[1].seconds = 2.0, 100.0
-    assert seconds_a_label(said) == 8.0
-    assert seconds_a_label([]) == 5.0
+def test_seconds_per_label_are_the_median_of_annotations() -> None:
+    corrections = verdicts([make_row(seed, 1) for seed in range(3)], 0)
+    corrections[0].seconds, corrections[1].seconds = 2.0, 100.0
+    assert seconds_per_label(corrections) == 8.0
+    assert seconds_per_label([]) == 5.0
 
 
 def test_curves_escape_scale_and_thin() -> None:
@@ -130,7 +139,7 @@ def test_curves_escape_scale_and_thin() -> None:
 
 @pytest.mark.parametrize("few", [0, 6])
 def test_too_few_judged_labels_draw_no_curve(few: int) -> None:
-    trust = Trust(judge_by_place)
+    trust = TrustFigures(judge_by_place)
     for seed in range(few):
         trust.add(make_row(seed, 3))
     assert trust.charts() == []

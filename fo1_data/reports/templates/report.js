@@ -2,7 +2,7 @@
 (() => {
   const named = (element) => (element.dataset.regions || "").split(" ").filter(Boolean);
 
-  // Pointing at a box, a caption or a phrase marks all that belongs to the same regions.
+  // Pointing at a box, a caption or a phrase highlights everything of the same regions.
   const point = (article, names) => {
     article.classList.toggle("pointing", names.length > 0);
     for (const element of article.querySelectorAll("[data-regions]")) {

@@ -1,4 +1,4 @@
-"""Charts: bins that lose nothing, bars as tall as their values."""
+"""Bar charts: no value is lost between bins, and heights are proportional to values."""
 
 import re
 from collections import Counter
@@ -24,12 +24,12 @@ def test_every_share_has_a_bin(share: float) -> None:
         assert number / 10 <= share < (number + 1) / 10 + 1e-9
 
 
-def test_bars_are_as_tall_as_their_values() -> None:
+def test_the_heights_of_bars_are_proportional_to_their_values() -> None:
     chart = bar_chart([Bar("0", 2), Bar("1", 8), Bar("2", 4)], "images")
     heights = [float(h) for h in re.findall(r'class="bar".*?height="([\d.]+)"', chart)]
     assert [round(height / heights[1], 2) for height in heights] == [0.25, 1.0, 0.5]
 
 
-def test_labels_are_escaped_and_nothing_is_said_to_be_nothing() -> None:
+def test_labels_are_escaped_and_an_empty_chart_says_so() -> None:
     assert "<b>" not in bar_chart([Bar("<b>", 1)], "<b>")
     assert "Nothing to show" in bar_chart(share_bars(Counter(), 4), "images")
