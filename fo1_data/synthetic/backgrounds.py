@@ -1,4 +1,4 @@
-"""Backgrounds from flat to textured and noisy, and what a camera or a file format does to a picture."""
+"""Backgrounds from flat to textured and noisy, and the degradations of a camera or a file format."""
 
 import io
 
@@ -7,7 +7,7 @@ import numpy.typing as npt
 from PIL import Image, ImageFilter
 
 Pixels = npt.NDArray[np.float32]
-# Lightness ranges (0 to 1) and the object colours that would be lost on them.
+# For each tone, the range of lightness (0 to 1) and the object colours that would be invisible on it.
 TONES: dict[str, tuple[tuple[float, float], frozenset[str]]] = {
     "light": ((0.74, 0.93), frozenset({"white"})),
     "white": ((0.97, 1.0), frozenset({"white"})),
@@ -18,7 +18,7 @@ KINDS = ("flat", "gradient", "noise", "blotches", "lines", "panels")
 
 
 def draw_background(canvas_wh: tuple[int, int], tone: str, kind: str, rng: np.random.Generator) -> Pixels:
-    """An RGB picture, (height, width, 3) float32 in 0..255, of low saturation."""
+    """An RGB background of low saturation, (height, width, 3) float32 in 0..255."""
     width, height = canvas_wh
     base = float(rng.uniform(*TONES[tone][0])) * 255 + rng.uniform(-9, 9, 3)
     pixels = np.broadcast_to(base.astype(np.float32), (height, width, 3)).copy()
@@ -36,7 +36,7 @@ def draw_background(canvas_wh: tuple[int, int], tone: str, kind: str, rng: np.ra
 
 
 def degrade(image: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """Now and then a slight blur, sensor noise or the artefacts of a JPEG."""
+    """Adds, each with some probability, a slight blur, sensor noise and JPEG artefacts."""
     if rng.random() < 0.25:
         image = image.filter(ImageFilter.GaussianBlur(float(rng.uniform(0.3, 0.7))))
     if rng.random() < 0.2:
@@ -79,7 +79,7 @@ def _lines(canvas_wh: tuple[int, int], rng: np.random.Generator) -> Pixels:
 
 
 def _panels(canvas_wh: tuple[int, int], pixels: Pixels, rng: np.random.Generator) -> Pixels:
-    """Two to four upright panels of the base tone with gaps of another between them."""
+    """Two to four upright panels of the base tone, with gaps of another tone between them."""
     width, _ = canvas_wh
     count = int(rng.integers(2, 5))
     gap = float(rng.uniform(0.1, 0.5))

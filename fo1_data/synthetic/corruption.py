@@ -1,8 +1,8 @@
-"""Scenes that are harder than any seen in training: strange backgrounds, clutter, blur, noise.
+"""Corruptions that make scenes harder than those of training: textured backgrounds, clutter, blur, noise.
 
-A scene of strength s draws its own severity between 0 and s, so that a corpus holds easy and hard
-pictures. Gold stays exact: objects and their boxes are where they were. Strengths: 0 changes nothing,
-1 makes many objects unreadable. The same seed gives the same picture.
+With strength s, each scene draws its own severity between 0 and s, so that a corpus has easy and hard images.
+Gold stays exact: objects and their boxes do not move. Strength 0 changes nothing; 1 makes many objects
+unreadable. The same seed gives the same image.
 """
 
 import math
@@ -23,8 +23,8 @@ def draw_severity(strength: float, rng: np.random.Generator) -> float:
     return float(strength * rng.uniform(0, 1))
 
 
-def strange_background(pixels: Pixels, severity: float, rng: np.random.Generator) -> Pixels:
-    """The background with a coloured texture over it that training has never seen.
+def add_texture(pixels: Pixels, severity: float, rng: np.random.Generator) -> Pixels:
+    """The background with a coloured texture over it that does not occur in training.
 
     `pixels`: (height, width, 3) float32 in 0..255; the result has the same shape.
     """
@@ -52,7 +52,7 @@ def strange_background(pixels: Pixels, severity: float, rng: np.random.Generator
 def corrupt(
     image: Image.Image, boxes_xyxy: Sequence[BoxPx], severity: float, rng: np.random.Generator
 ) -> Image.Image:
-    """The picture with clutter over some objects, then blur and noise. `boxes_xyxy`: pixels of the image."""
+    """The image with clutter over some objects, then blur and noise. `boxes_xyxy`: pixels of the image."""
     image = image.copy()
     _clutter(image, boxes_xyxy, severity, rng)
     blur = severity * float(rng.uniform(0, _BLUR_PX))
@@ -67,7 +67,7 @@ def corrupt(
 def _clutter(
     image: Image.Image, boxes_xyxy: Sequence[BoxPx], severity: float, rng: np.random.Generator
 ) -> None:
-    """Strokes and patches that hide parts of objects, never the whole of one."""
+    """Draws strokes and patches that hide parts of objects, but no whole object."""
     pen = ImageDraw.Draw(image)
     for x_min, y_min, x_max, y_max in boxes_xyxy:
         if rng.random() > severity * 0.9:

@@ -1,4 +1,4 @@
-"""Scenes as gold: a scene's `CorpusImage`, and a corpus of scenes on disk in the contract's form."""
+"""The gold of scenes: a scene as a `CorpusImage`, and a corpus of scenes on disk with `annotations.jsonl`."""
 
 import json
 from pathlib import Path
@@ -20,21 +20,23 @@ from fo1_data.synthetic.wording import (
 )
 from schemas.corpus import CorpusCount, CorpusImage, CorpusPhrase, CorpusRegion
 
-_PRESENT, _RELATED, _ABSENT, _COUNTED = 6, 2, 3, 4
+# How many phrases of each kind are drawn for a scene; those drawn twice count once.
+_NUM_PRESENT, _NUM_RELATED, _NUM_ABSENT, _NUM_COUNTED = 6, 2, 3, 4
 
 
 def gold_of(scene: Scene, uri: str) -> CorpusImage:
-    """Everything known of a scene, drawn from its seed. `meta.phrase_kinds` tells the phrases apart."""
+    """All gold of a scene. Phrases are drawn by the scene's seed; `meta.phrase_kinds` has their kinds
+    (`present`, `related`, `absent`)."""
     rng = np.random.default_rng([scene.seed, 11])
     phrases: dict[str, tuple[list[int], str]] = {}
-    for _ in range(_PRESENT):
+    for _ in range(_NUM_PRESENT):
         phrase = draw_phrase(scene.objects, rng)
         phrases[str(phrase)] = (phrase.matches(scene.objects), "present")
-    for _ in range(_RELATED):
+    for _ in range(_NUM_RELATED):
         related = draw_related(scene.objects, rng)
         if related is not None:
             phrases[str(related)] = (related.indices, "related")
-    for _ in range(_ABSENT):
+    for _ in range(_NUM_ABSENT):
         absent = draw_absent(scene.objects, rng)
         if absent is not None:
             phrases[str(absent)] = ([], "absent")
@@ -58,10 +60,10 @@ def gold_of(scene: Scene, uri: str) -> CorpusImage:
 def write_scenes(
     folder: Path, count: int, seed: int, num_objects: tuple[int, int] = (5, 20), corruption: float = 0.0
 ) -> Path:
-    """Write scenes `seed` to `seed + count - 1` as PNG files and `annotations.jsonl`; returns the latter.
+    """Write scenes `seed` to `seed + count - 1` as PNG files with an `annotations.jsonl`; returns its path.
 
-    `corruption` (0 to 1): how much harder to see than in training they may be. Raises ConfigError
-    where the folder already holds other files.
+    `num_objects`: the fewest and the most objects of a scene. `corruption`: 0 to 1, how much harder to see
+    than in training the scenes may be. Raises ConfigError if the folder is not empty.
     """
     if folder.exists() and any(folder.iterdir()):
         raise ConfigError(f"{folder} is not empty: name a new folder for the scenes")
@@ -98,12 +100,12 @@ def _region(scene: Scene, index: int) -> CorpusRegion:
 
 
 def _counts(scene: Scene, rng: np.random.Generator) -> list[CorpusCount]:
-    """Every kind of shape, and a few phrases, present or not."""
-    asked = [Phrase(shape) for shape in NAMES]
-    asked += [draw_phrase(scene.objects, rng) for _ in range(_COUNTED)]
+    """The counts of every shape, of a few phrases in the scene, and of an absent one."""
+    phrases = [Phrase(shape) for shape in NAMES]
+    phrases += [draw_phrase(scene.objects, rng) for _ in range(_NUM_COUNTED)]
     absent = draw_absent(scene.objects, rng)
-    asked += [absent] if absent is not None else []
-    unique = {str(phrase): phrase for phrase in asked}
+    phrases += [absent] if absent is not None else []
+    unique = {str(phrase): phrase for phrase in phrases}
     return [
         CorpusCount(text=text, count=len(phrase.matches(scene.objects))) for text, phrase in unique.items()
     ]

@@ -1,4 +1,7 @@
-"""Where objects stand: the canvas, free places, towers of touching squares. Pixels, xyxy, top left origin."""
+"""The layout of a scene: canvas size, free positions, towers of touching squares.
+
+Boxes are `xyxy` in whole pixels with the origin at the top left.
+"""
 
 import math
 
@@ -12,7 +15,7 @@ DENSE_LONG_EDGE_MAX_PX = 480
 
 
 def draw_canvas(object_area_px: float, num_objects: int, rng: np.random.Generator) -> tuple[int, int]:
-    """Width and height that leave room for the objects; aspect ratios from 1:4 to 4:1."""
+    """(width, height) with room for objects of this total area; the aspect ratio is 1:4 to 4:1."""
     area = object_area_px / float(rng.uniform(0.18, 0.3))
     aspect = 4.0 ** float(rng.uniform(-1, 1))
     limit = DENSE_LONG_EDGE_MAX_PX if num_objects > 30 else LONG_EDGE_MAX_PX
@@ -24,14 +27,14 @@ def draw_canvas(object_area_px: float, num_objects: int, rng: np.random.Generato
 
 
 def intersection_px(a: BoxPx, b: BoxPx) -> int:
-    """The area two boxes share."""
+    """The area that two boxes share, in pixels."""
     width = min(a[2], b[2]) - max(a[0], b[0])
     height = min(a[3], b[3]) - max(a[1], b[1])
     return max(0, width) * max(0, height)
 
 
 def area_px(box: BoxPx) -> int:
-    """The area of a box."""
+    """The area of a box, in pixels."""
     return (box[2] - box[0]) * (box[3] - box[1])
 
 
@@ -43,9 +46,9 @@ def find_place(
     max_shared: float = 0.0,
     tries: int = 40,
 ) -> BoxPx | None:
-    """A box of `object_wh` inside the canvas that shares at most `max_shared` of the smaller one's area.
+    """A random box of size `object_wh` inside the canvas, or None if no try finds room.
 
-    None where no try finds room.
+    It shares with each of the boxes `taken` at most `max_shared` of the smaller box's area.
     """
     width, height = object_wh
     gap = 1 if max_shared == 0 else 0
@@ -68,7 +71,7 @@ def find_place(
 def next_in_tower(
     below: BoxPx, object_wh: tuple[int, int], canvas_wh: tuple[int, int], taken: list[BoxPx]
 ) -> BoxPx | None:
-    """The place on top of `below`, touching it; None where it is outside or taken."""
+    """The box on top of `below` that touches it; None if it would lie outside the canvas or overlap a box."""
     width, height = object_wh
     x, y = below[0], below[1] - height
     box = (x, y, x + width, y + height)
@@ -78,6 +81,6 @@ def next_in_tower(
 
 
 def _near_a_third(box: BoxPx, canvas_wh: tuple[int, int]) -> bool:
-    """True where the centre stands so near a border of the nine fields that its name would be a guess."""
+    """Whether the centre is so close to a border of the 3 x 3 grid that the cell's name would be unclear."""
     centre = ((box[0] + box[2]) / 2 / canvas_wh[0], (box[1] + box[3]) / 2 / canvas_wh[1])
     return any(abs(value - border) < 0.012 for value in centre for border in (1 / 3, 2 / 3))

@@ -1,7 +1,7 @@
-"""Generated scenes: coloured shapes and short texts with exact gold, the same for the same seed.
+"""Generated scenes: images of coloured shapes and short texts with exact gold, the same for the same seed.
 
-A scene is a picture and its objects. Boxes are (x_min, y_min, x_max, y_max) in whole pixels of the
-picture. What is said of a scene in words is in `wording`; scenes as a corpus on disk in `corpus`.
+A scene is an image with its objects. Boxes are `xyxy` in whole pixels of the image. Captions and phrases are
+in `wording`; the gold of a scene, and a corpus of scenes on disk, are in `gold`.
 """
 
 import string
@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from fo1_data.synthetic.backgrounds import KINDS, TONES, degrade, draw_background
-from fo1_data.synthetic.corruption import corrupt, draw_severity, strange_background
+from fo1_data.synthetic.corruption import add_texture, corrupt, draw_severity
 from fo1_data.synthetic.layout import BoxPx, draw_canvas, find_place, intersection_px, next_in_tower
 from fo1_data.synthetic.shapes import (
     COLOURS,
@@ -31,7 +31,7 @@ _LETTERS = string.ascii_uppercase + string.digits
 
 @dataclass(frozen=True)
 class SceneObject:
-    """One object: what it is, its box, and for a text what it reads."""
+    """An object with its attributes and its box; `text` is what an object of shape `text` reads."""
 
     shape: str
     colour: str
@@ -43,7 +43,7 @@ class SceneObject:
 
 @dataclass(frozen=True)
 class Scene:
-    """A picture with all its objects, and boxes on mere background."""
+    """An image with all its objects. `distractors_xyxy`: boxes that hold only background."""
 
     seed: int
     image: Image.Image
@@ -53,7 +53,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class _Sketch:
-    """An object before it has a place."""
+    """An object without a position yet; `mask` (mode L) is its drawing."""
 
     shape: str
     colour: str
@@ -69,15 +69,15 @@ def make_scene(
     canvas_wh: tuple[int, int] | None = None,
     corruption: float = 0.0,
 ) -> Scene:
-    """Draw the scene of `seed`. `num_objects`: the least and the most that are tried.
+    """Draw the scene of `seed`. `num_objects`: the fewest and the most objects to place.
 
-    Without `canvas_wh` the canvas is chosen to fit; on a given one, objects without room are left out
-    (at least one is always drawn). `corruption` (0 to 1): how much harder to see than in training the
-    same objects may be; see `corruption`.
+    Without `canvas_wh` the canvas is chosen to fit. Objects without room are left out, but at least one is
+    always drawn. `corruption`: 0 to 1, how much harder to see than in training the same objects may be, see
+    `fo1_data.synthetic.corruption`.
     """
     rng = np.random.default_rng([seed, 7])
-    harm = np.random.default_rng([seed, 13])
-    severity = draw_severity(corruption, harm)
+    corruption_rng = np.random.default_rng([seed, 13])
+    severity = draw_severity(corruption, corruption_rng)
     count = int(rng.integers(num_objects[0], num_objects[1] + 1))
     tone = str(rng.choice(list(TONES), p=[0.4, 0.15, 0.2, 0.25]))
     kind = str(rng.choice(KINDS))
@@ -87,7 +87,7 @@ def make_scene(
     canvas = canvas_wh or draw_canvas(area, count, rng)
     pixels = draw_background(canvas, tone, kind, rng)
     if severity > 0:
-        pixels = strange_background(pixels, severity, harm)
+        pixels = add_texture(pixels, severity, corruption_rng)
     background = Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
     objects = _place(background, sketches, palette, rng)
     boxes = [placed.box_xyxy for placed in objects]
@@ -95,15 +95,15 @@ def make_scene(
     image = degrade(background, rng)
     return Scene(
         seed=seed,
-        image=corrupt(image, boxes, severity, harm) if severity > 0 else image,
+        image=corrupt(image, boxes, severity, corruption_rng) if severity > 0 else image,
         objects=[objects[i] for i in order],
         distractors_xyxy=_distractors(canvas, boxes, rng),
     )
 
 
-def _palette(lost: frozenset[str], rng: np.random.Generator) -> list[str]:
-    """The scene's colours: few in some scenes, so that other attributes must tell objects apart."""
-    colours = [name for name in COLOURS if name not in lost]
+def _palette(invisible: frozenset[str], rng: np.random.Generator) -> list[str]:
+    """The colours of a scene. Some scenes have few, so that other attributes must distinguish objects."""
+    colours = [name for name in COLOURS if name not in invisible]
     rng.shuffle(colours)
     return colours[: int(rng.integers(2, len(colours) + 1))]
 
@@ -114,10 +114,10 @@ def _sketch(palette: Sequence[str], count: int, rng: np.random.Generator) -> _Sk
     shape = str(rng.choice(SHAPES))
     if size != "small" and rng.random() < 0.08:
         shape = TEXT
-    return _drawn(shape, str(rng.choice(list(palette))), size, rng)
+    return _draw_sketch(shape, str(rng.choice(list(palette))), size, rng)
 
 
-def _drawn(shape: str, colour: str, size: str, rng: np.random.Generator) -> _Sketch:
+def _draw_sketch(shape: str, colour: str, size: str, rng: np.random.Generator) -> _Sketch:
     low, high = SIZE_RANGE_PX[size]
     side = int(rng.integers(low, high + 1))
     if shape == TEXT:
@@ -127,7 +127,7 @@ def _drawn(shape: str, colour: str, size: str, rng: np.random.Generator) -> _Ske
     fill = "solid" if rng.random() < 0.4 else str(rng.choice(fills))
     mask = shape_mask(shape, fill, side, rng)
     if max(mask.size) < low - 2:
-        # A stripe or dot row left out at the border made it too small for the name of its size.
+        # A missing stripe or row of dots at the border made the mask too small for its named size.
         fill, mask = "solid", shape_mask(shape, "solid", side, rng)
     return _Sketch(shape, colour, fill, size, None, mask)
 
@@ -135,15 +135,15 @@ def _drawn(shape: str, colour: str, size: str, rng: np.random.Generator) -> _Ske
 def _place(
     background: Image.Image, sketches: list[_Sketch], palette: Sequence[str], rng: np.random.Generator
 ) -> list[SceneObject]:
-    """Paste the sketches where there is room, the largest first; draws on `background`."""
+    """Paste the sketches onto `background` at free positions, the largest first; returns the placed ones."""
     taken: list[BoxPx] = []
     placed: list[SceneObject] = []
     towers = rng.random() < 0.25
-    for sketch in sorted(sketches, key=lambda one: -one.mask.width * one.mask.height):
+    for sketch in sorted(sketches, key=lambda sketch: -sketch.mask.width * sketch.mask.height):
         box = None
         drawn = sketch
         if towers and placed and placed[-1].shape == "square" and rng.random() < 0.8:
-            drawn = _drawn("square", str(rng.choice(list(palette))), placed[-1].size, rng)
+            drawn = _draw_sketch("square", str(rng.choice(list(palette))), placed[-1].size, rng)
             box = next_in_tower(placed[-1].box_xyxy, drawn.mask.size, background.size, taken)
         if box is None:
             drawn = sketch
@@ -155,17 +155,17 @@ def _place(
         taken.append(box)
         placed.append(SceneObject(drawn.shape, drawn.colour, drawn.fill, drawn.size, box, drawn.text))
     if not placed:
-        return _place(background, [_drawn("circle", palette[0], "small", rng)], palette, rng)
+        return _place(background, [_draw_sketch("circle", palette[0], "small", rng)], palette, rng)
     return placed
 
 
 def _distractors(canvas_wh: tuple[int, int], boxes: list[BoxPx], rng: np.random.Generator) -> list[BoxPx]:
-    """Up to four boxes that touch no object."""
-    found: list[BoxPx] = []
+    """Up to four boxes that overlap no object and not each other."""
+    distractors: list[BoxPx] = []
     for _ in range(int(rng.integers(0, 5))):
         low, high = SIZE_RANGE_PX[str(rng.choice(SIZES))]
         wh = (int(rng.integers(low, high + 1)), int(rng.integers(low, high + 1)))
         box = find_place(wh, canvas_wh, boxes, rng, tries=10)
-        if box is not None and all(intersection_px(box, other) == 0 for other in found):
-            found.append(box)
-    return found
+        if box is not None and all(intersection_px(box, other) == 0 for other in distractors):
+            distractors.append(box)
+    return distractors

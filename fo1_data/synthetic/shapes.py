@@ -1,7 +1,7 @@
-"""Drawing one shape: vocabulary, colours, and an anti-aliased mask. Pixels, origin top left.
+"""The vocabulary of shapes, colours, fills and sizes, and the drawing of a single shape as a mask.
 
-A shape is drawn as a mask at four times its size and reduced, so that edges are smooth. The
-drawing knows nothing of where a shape stands or what else is in the scene.
+A shape is drawn as a mask at four times its size and then reduced, so that its edges are smooth. Sizes are in
+pixels. The position of a shape in a scene is decided in `scenes`.
 """
 
 import colorsys
@@ -19,10 +19,10 @@ NAMES = (*SHAPES, TEXT)
 FILLS = ("solid", "striped", "dotted", "outlined")
 SIZES = ("small", "medium", "large")
 
-# The longer side of an object's box in pixels. The gaps between the ranges make the rule exact.
+# The longer side of an object's box in pixels. The ranges have gaps, so that every size has only one name.
 SIZE_RANGE_PX = {"small": (10, 14), "medium": (18, 25), "large": (30, 54)}
 
-# Hue in degrees, saturation and value: ranges that do not touch, so that every colour has one name.
+# Hue in degrees, saturation and value. The ranges do not touch, so that every colour has only one name.
 _HSV_RANGES: dict[str, tuple[tuple[float, float], tuple[float, float], tuple[float, float]]] = {
     "red": ((-6, 5), (0.85, 1.0), (0.75, 1.0)),
     "orange": ((25, 34), (0.9, 1.0), (0.95, 1.0)),
@@ -41,14 +41,14 @@ _SCALE = 4
 
 
 def draw_colour(name: str, rng: np.random.Generator) -> tuple[int, int, int]:
-    """An RGB colour (0 to 255) that is called `name`."""
+    """A random RGB colour, 0 to 255, of the named range."""
     hue, saturation, value = (rng.uniform(*span) for span in _HSV_RANGES[name])
     rgb = colorsys.hsv_to_rgb((hue % 360) / 360, saturation, value)
     return round(rgb[0] * 255), round(rgb[1] * 255), round(rgb[2] * 255)
 
 
 def allowed_fills(shape: str, size: str) -> tuple[str, ...]:
-    """Fills that can be told apart: small shapes are solid, and an outlined circle would be a ring."""
+    """The recognisable fills: small shapes are solid only, and an outlined circle would be a ring."""
     if size == "small" or shape in ("ring", TEXT):
         return ("solid",)
     if shape == "circle":
@@ -57,7 +57,7 @@ def allowed_fills(shape: str, size: str) -> tuple[str, ...]:
 
 
 def shape_mask(shape: str, fill: str, side_px: int, rng: np.random.Generator) -> Image.Image:
-    """The mask (mode L) of a shape whose longer side is about `side_px`, cropped to what it covers."""
+    """The mask (mode L) of a shape whose longer side is about `side_px`, cropped to the covered pixels."""
     side = side_px * _SCALE
     canvas = Image.new("L", (side + 8, side + 8))
     pen = ImageDraw.Draw(canvas)
@@ -84,7 +84,7 @@ def shape_mask(shape: str, fill: str, side_px: int, rng: np.random.Generator) ->
 
 
 def text_mask(text: str, side_px: int) -> Image.Image:
-    """The mask (mode L) of `text` in one line, about `side_px` wide or high, whichever is longer."""
+    """The mask (mode L) of `text` in one line; its longer side is about `side_px`."""
     font = _font(28 * _SCALE)
     left, top, right, bottom = font.getbbox(text)
     canvas = Image.new("L", (round(right - left) + 8, round(bottom - top) + 8))
@@ -169,5 +169,5 @@ def _crop(mask: Image.Image) -> Image.Image:
 def _font(size_px: int) -> ImageFont.FreeTypeFont:
     font = ImageFont.load_default(size_px)
     if not isinstance(font, ImageFont.FreeTypeFont):
-        raise RuntimeError(f"Pillow at {Path(PIL.__file__).parent} has no FreeType; install a build that has")
+        raise RuntimeError(f"Pillow at {Path(PIL.__file__).parent} lacks FreeType; install a build with it")
     return font

@@ -1,7 +1,7 @@
-"""What can truly be said of a scene: captions, phrases, relations, counts. Words only, no pixels.
+"""True descriptions of a scene: captions, phrases and relations. Draws no pixels.
 
-A phrase is a set of attributes in a fixed order (size, fill, colour, shape). It names every object
-that has them all; `solid` is said where a fill is asked for and left out of brief captions.
+A phrase is a set of attributes in a fixed order (size, fill, colour, shape). It names every object that has
+all of them. Phrases may say `solid`; brief captions leave it out.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from fo1_data.synthetic.shapes import COLOURS, FILLS, NAMES, SHAPES, SIZES, allo
 
 ANY = "object"
 RELATIONS = ("left of", "right of", "above", "below")
-# Centres nearer than this along the relation's axis are neither on one side nor on the other.
+# If two centres are closer than this along the axis of a relation, the relation is unclear.
 _CLEAR_PX = 6.0
 
 _PLACES = (
@@ -26,7 +26,7 @@ _PLACES = (
 
 @dataclass(frozen=True)
 class Phrase:
-    """Attributes that an object must have; None: any."""
+    """The attributes that an object must have; None means any."""
 
     shape: str | None = None
     colour: str | None = None
@@ -45,18 +45,18 @@ class Phrase:
             (self.fill, thing.fill),
             (self.size, thing.size),
         )
-        return all(wanted is None or wanted == has for wanted, has in pairs)
+        return all(required is None or required == actual for required, actual in pairs)
 
     def matches(self, objects: Sequence[SceneObject]) -> list[int]:
-        """The positions of all objects that the phrase names."""
+        """The indices of all objects that the phrase names."""
         return [index for index, thing in enumerate(objects) if self.names(thing)]
 
 
 @dataclass(frozen=True)
 class Related:
-    """`{target} {relation} the {anchor}`, where the anchor is the only object of its description.
+    """The expression `{target} {relation} the {anchor}`; the anchor's phrase names a single object.
 
-    `indices`: what the whole names; `anchor_index`: the anchor; both count objects of the scene.
+    `indices`: the objects of the scene that the expression names; `anchor_index`: the anchor's index.
     """
 
     target: Phrase
@@ -75,7 +75,7 @@ def label_of(thing: SceneObject) -> str:
 
 
 def brief_caption(thing: SceneObject) -> str:
-    """`medium striped blue square`; a solid fill goes without saying."""
+    """`medium striped blue square`; a solid fill is left out."""
     fill = None if thing.fill == "solid" else thing.fill
     return str(Phrase(thing.shape, thing.colour, fill, thing.size))
 
@@ -87,29 +87,35 @@ def detailed_caption(thing: SceneObject, canvas_wh: tuple[int, int]) -> str:
 
 
 def place_of(box_xyxy: Sequence[float], canvas_wh: tuple[int, int]) -> str:
-    """The name of the ninth of the picture in which the box's centre stands."""
+    """The name of the cell of a 3 x 3 grid over the image that holds the box's centre."""
     column = min(2, int((box_xyxy[0] + box_xyxy[2]) / 2 / canvas_wh[0] * 3))
     row = min(2, int((box_xyxy[1] + box_xyxy[3]) / 2 / canvas_wh[1] * 3))
     return _PLACES[row][column]
 
 
 def draw_phrase(objects: Sequence[SceneObject], rng: np.random.Generator) -> Phrase:
-    """A phrase for one of the objects, drawn with one of six forms."""
-    return _of(objects[int(rng.integers(len(objects)))], rng)
+    """A phrase for a random object, in one of six forms."""
+    return _phrase_for(objects[int(rng.integers(len(objects)))], rng)
 
 
 def draw_absent(objects: Sequence[SceneObject], rng: np.random.Generator) -> Phrase | None:
-    """A phrase that names nothing in the scene: most often a near miss by one attribute. None: not found."""
+    """A phrase that names no object of the scene, mostly off by one attribute; None if 12 tries fail."""
     for _ in range(12):
         thing = objects[int(rng.integers(len(objects)))]
-        phrase = _near_miss(_of(thing, rng), rng) if rng.random() < 0.7 else _of(_any_object(rng), rng)
+        if rng.random() < 0.7:
+            phrase = _near_miss(_phrase_for(thing, rng), rng)
+        else:
+            phrase = _phrase_for(_random_object(rng), rng)
         if not phrase.matches(objects):
             return phrase
     return None
 
 
 def draw_related(objects: Sequence[SceneObject], rng: np.random.Generator) -> Related | None:
-    """An expression that needs a relation; where it can, one that leaves out another such object."""
+    """An expression with a relation, if possible one that excludes another object that fits the target.
+
+    None if 12 tries fail.
+    """
     best: Related | None = None
     for _ in range(12):
         anchor_index = int(rng.integers(len(objects)))
@@ -131,7 +137,7 @@ def draw_related(objects: Sequence[SceneObject], rng: np.random.Generator) -> Re
     return best
 
 
-def _of(thing: SceneObject, rng: np.random.Generator) -> Phrase:
+def _phrase_for(thing: SceneObject, rng: np.random.Generator) -> Phrase:
     form = rng.choice(6, p=[0.2, 0.35, 0.15, 0.1, 0.1, 0.1])
     if form == 0:
         return Phrase(thing.shape)
@@ -148,13 +154,13 @@ def _of(thing: SceneObject, rng: np.random.Generator) -> Phrase:
 
 def _near_miss(phrase: Phrase, rng: np.random.Generator) -> Phrase:
     words = {"shape": NAMES, "colour": COLOURS, "fill": FILLS, "size": SIZES}
-    told = [name for name in words if getattr(phrase, name) is not None]
-    changed = str(rng.choice(told))
+    present = [name for name in words if getattr(phrase, name) is not None]
+    changed = str(rng.choice(present))
     others = [word for word in words[changed] if word != getattr(phrase, changed)]
     return Phrase(**{name: getattr(phrase, name) for name in words} | {changed: str(rng.choice(others))})
 
 
-def _any_object(rng: np.random.Generator) -> SceneObject:
+def _random_object(rng: np.random.Generator) -> SceneObject:
     shape, size = str(rng.choice(SHAPES)), str(rng.choice(SIZES))
     fill = str(rng.choice(allowed_fills(shape, size)))
     return SceneObject(shape, str(rng.choice(COLOURS)), fill, size, (0, 0, 0, 0))
@@ -169,7 +175,7 @@ def _shortest_unique(objects: Sequence[SceneObject], index: int) -> Phrase | Non
 
 
 def _side(thing: SceneObject, anchor: SceneObject, relation: str) -> float:
-    """How far `thing` stands on the side that `relation` names, in pixels; negative on the other side."""
+    """The distance in pixels from `anchor` to `thing` in the direction of `relation`; may be negative."""
     axis = 0 if relation in RELATIONS[:2] else 1
     step = sum(thing.box_xyxy[axis::2]) / 2 - sum(anchor.box_xyxy[axis::2]) / 2
     return -step if relation in ("left of", "above") else step

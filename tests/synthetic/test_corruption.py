@@ -1,4 +1,4 @@
-"""Harder scenes: the same for the same seed, gold untouched, and nothing changed at strength 0."""
+"""Corrupted scenes: the same for the same seed, with the same gold, and unchanged at strength 0."""
 
 import json
 from pathlib import Path
@@ -16,7 +16,7 @@ SEEDS = st.integers(0, 2**31)
 
 @given(seed=SEEDS, strength=st.floats(0.05, 1))
 @settings(max_examples=12, deadline=None)
-def test_objects_stay_and_pixels_do_not(seed: int, strength: float) -> None:
+def test_pixels_change_and_objects_do_not(seed: int, strength: float) -> None:
     plain = make_scene(seed, (3, 6))
     harder = make_scene(seed, (3, 6), corruption=strength)
     assert harder.objects == plain.objects
@@ -27,9 +27,9 @@ def test_objects_stay_and_pixels_do_not(seed: int, strength: float) -> None:
 
 @given(seed=SEEDS)
 @settings(max_examples=5, deadline=None)
-def test_the_same_seed_is_the_same_picture(seed: int) -> None:
-    one, other = (make_scene(seed, (3, 6), corruption=0.7).image for _ in range(2))
-    assert one.tobytes() == other.tobytes()
+def test_the_same_seed_gives_the_same_image(seed: int) -> None:
+    first, second = (make_scene(seed, (3, 6), corruption=0.7).image for _ in range(2))
+    assert first.tobytes() == second.tobytes()
 
 
 def test_strength_0_is_the_plain_scene() -> None:
@@ -38,18 +38,18 @@ def test_strength_0_is_the_plain_scene() -> None:
 
 def test_more_strength_is_farther_from_the_plain_scene() -> None:
     def distance(strength: float) -> float:
-        far = []
+        distances = []
         for seed in range(6):
             plain = np.asarray(make_scene(seed, (3, 6)).image, np.float32)
             harder = np.asarray(make_scene(seed, (3, 6), corruption=strength).image, np.float32)
-            far.append(np.abs(plain - harder).mean())
-        return float(np.mean(far))
+            distances.append(np.abs(plain - harder).mean())
+        return float(np.mean(distances))
 
     assert distance(0.2) < distance(0.5) < distance(1.0)
 
 
 @pytest.mark.parametrize("strength", [0.0, 0.5])
-def test_gold_of_a_harder_corpus_is_that_of_the_plain_one(tmp_path: Path, strength: float) -> None:
+def test_corruption_does_not_change_gold(tmp_path: Path, strength: float) -> None:
     def lines(folder: Path, corruption: float) -> list[dict[str, object]]:
         listing = write_scenes(folder, 3, 50, (3, 6), corruption)
         return [json.loads(line) for line in listing.read_text().splitlines()]

@@ -1,4 +1,4 @@
-"""Scenes: the same for the same seed, true to their gold, of every size that was promised."""
+"""Scenes: the same for the same seed, with exact gold and object sizes within their ranges."""
 
 import json
 
@@ -77,12 +77,12 @@ def test_dense_scenes_hold_sixty_objects_and_more():
     assert all(60 <= len(make_scene(seed, (64, 100)).objects) <= 100 for seed in range(5))
 
 
-def test_a_phrase_is_said_in_one_order():
+def test_a_phrase_has_a_fixed_order_of_words():
     assert str(Phrase("star", "red", "striped", "small")) == "small striped red star"
     assert str(Phrase(None, "red")) == "red object"
 
 
-def test_places_are_ninths():
+def test_places_are_cells_of_a_grid():
     assert place_of((0, 0, 10, 10), (90, 90)) == "upper left"
     assert place_of((40, 40, 50, 50), (90, 90)) == "center"
     assert place_of((80, 40, 90, 50), (90, 90)) == "right"
