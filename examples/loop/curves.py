@@ -1,8 +1,8 @@
-"""The curves of the loop's runs, from their JSON. Needs matplotlib beside what this project installs.
+"""Draws the curves of the loop's runs. Needs matplotlib, which this project does not install.
 
     python examples/loop/curves.py OUT picture.png [--title TEXT]
 
-Lines are means over seeds, bands the least and the most.
+Lines are means over seeds; bands go from the lowest to the highest value.
 """
 
 import argparse
@@ -14,9 +14,9 @@ import matplotlib
 
 matplotlib.use("Agg")
 from matplotlib import pyplot
-from summary import ROUND_FIGURES, read_runs
+from summary import ROUND_FIGURES, load_runs
 
-# Told apart by colour, by dash and by mark.
+# Colour, line style and marker of each selection.
 STYLES = {
     "routing": ("#0b6e99", "-", "o"),
     "random": ("#c4571b", "--", "s"),
@@ -31,12 +31,12 @@ PANELS = (
 
 
 def draw(runs: Sequence[dict[str, Any]], picture: Path, title: str) -> None:
-    """Four panels over the number of answers that people gave."""
+    """Four panels of figures against the number of answers that people gave."""
     figure, axes = pyplot.subplots(1, len(PANELS), figsize=(15, 3.9), layout="constrained")
     for axis, (name, caption) in zip(axes, PANELS, strict=True):
         for selection, (colour, dash, mark) in STYLES.items():
-            of_it = [run for run in runs if run["settings"]["selection"] == selection]
-            points = _points(of_it, ROUND_FIGURES[name])
+            selected = [run for run in runs if run["settings"]["selection"] == selection]
+            points = _points(selected, ROUND_FIGURES[name])
             if points:
                 answers, low, mean, high = zip(*points, strict=True)
                 axis.plot(answers, mean, dash, marker=mark, color=colour, label=selection, markersize=5)
@@ -55,26 +55,26 @@ def draw(runs: Sequence[dict[str, Any]], picture: Path, title: str) -> None:
 
 
 def _points(
-    runs: Sequence[dict[str, Any]], of: Callable[[dict[str, Any]], float | None]
+    runs: Sequence[dict[str, Any]], figure: Callable[[dict[str, Any]], float | None]
 ) -> list[tuple[float, float, float, float]]:
-    """(answers, least, mean, most) of each round that any run measured it in."""
-    found: dict[int, list[float]] = {}
+    """(answers, lowest, mean, highest) of a figure, for each number of answers at which a run has it."""
+    by_answers: dict[int, list[float]] = {}
     for run in runs:
-        for one in run["rounds"]:
-            value = of(one)
+        for round_ in run["rounds"]:
+            value = figure(round_)
             if value is not None:
-                found.setdefault(one["answers_so_far"], []).append(value)
-    return [(at, min(vs), sum(vs) / len(vs), max(vs)) for at, vs in sorted(found.items())]
+                by_answers.setdefault(round_["answers_so_far"], []).append(value)
+    return [(answers, min(vs), sum(vs) / len(vs), max(vs)) for answers, vs in sorted(by_answers.items())]
 
 
 def main() -> None:
-    """Read and draw."""
+    """Read the runs and draw them."""
     parser = argparse.ArgumentParser(description="Curves of the loop's runs.")
     parser.add_argument("out", type=Path)
     parser.add_argument("picture", type=Path)
     parser.add_argument("--title", default="The loop on real images: mean and span over seeds")
-    given = parser.parse_args()
-    draw(read_runs(given.out), given.picture, given.title)
+    arguments = parser.parse_args()
+    draw(load_runs(arguments.out), arguments.picture, arguments.title)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""A simulated reviewer in a real Label Studio: opens each LsTask, corrects the captions, submits.
+"""A simulated reviewer in a real Label Studio: opens each LsTask, corrects the captions and submits.
 
-Talks to Label Studio's own API as its browser page does, and to the service's for what came of it. Their
-addresses and keys are what `make label-studio` and `make serve` print: FO1_LABEL_STUDIO_URL,
+Uses the API of Label Studio as its web page does, and the API of the service to read the resulting
+corrections. `make label-studio` and `make serve` print their addresses and keys: FO1_LABEL_STUDIO_URL,
 FO1_LABEL_STUDIO_TOKEN, FO1_SERVICE_URL, FO1_API_KEY.
 """
 
@@ -11,14 +11,14 @@ from typing import Any
 
 import httpx
 
-NEEDED = ("FO1_LABEL_STUDIO_URL", "FO1_LABEL_STUDIO_TOKEN", "FO1_SERVICE_URL", "FO1_API_KEY")
+REQUIRED_VARIABLES = ("FO1_LABEL_STUDIO_URL", "FO1_LABEL_STUDIO_TOKEN", "FO1_SERVICE_URL", "FO1_API_KEY")
 PAGE = 100
 TIMEOUT_S = 60.0
-_TEXT = "brief_caption"
+_CAPTION = "brief_caption"
 
 
 class Reviewer:
-    """Someone who knows what every box is called: `names` by region id."""
+    """A reviewer who knows the name of every box. `names`: by region id."""
 
     def __init__(self, names: Mapping[str, str]) -> None:
         self._names = names
@@ -30,50 +30,53 @@ class Reviewer:
         )
 
     def annotate(self, project_id: int) -> dict[str, Any]:
-        """Submit an annotation of every LsTask that has none; how many, and how many texts were shown."""
-        told = {"annotated": 0, "texts": 0, "changed": 0}
+        """Submit an annotation of every LsTask that has none.
+
+        Returns the numbers of annotated LsTasks, of captions in them, and of captions that were changed.
+        """
+        counts = {"annotated": 0, "texts": 0, "changed": 0}
         for task in list(self._tasks(project_id)):
             if task["total_annotations"]:
                 continue
             result = task["predictions"][0]["result"]
-            for one in result:
-                if one["from_name"] == _TEXT:
-                    name = self._names[one["id"]]
-                    told["texts"] += 1
-                    if one["value"]["text"] != [name]:
-                        one["value"]["text"] = [name]
-                        told["changed"] += 1
-            answer = self._http.post(f"/api/tasks/{task['id']}/annotations/", json={"result": result})
-            answer.raise_for_status()
-            told["annotated"] += 1
-        return told
+            for item in result:
+                if item["from_name"] == _CAPTION:
+                    name = self._names[item["id"]]
+                    counts["texts"] += 1
+                    if item["value"]["text"] != [name]:
+                        item["value"]["text"] = [name]
+                        counts["changed"] += 1
+            response = self._http.post(f"/api/tasks/{task['id']}/annotations/", json={"result": result})
+            response.raise_for_status()
+            counts["annotated"] += 1
+        return counts
 
     def _tasks(self, project_id: int) -> Iterator[dict[str, Any]]:
-        seen, page = 0, 1
+        num_read, page = 0, 1
         while True:
             query: dict[str, str | int] = {
                 "project": project_id, "fields": "all", "page": page, "page_size": PAGE
             }  # fmt: skip
-            found = self._http.get("/api/tasks", params=query).raise_for_status().json()
-            yield from found["tasks"]
-            seen, page = seen + len(found["tasks"]), page + 1
-            if seen >= found["total"] or not found["tasks"]:
+            listing = self._http.get("/api/tasks", params=query).raise_for_status().json()
+            yield from listing["tasks"]
+            num_read, page = num_read + len(listing["tasks"]), page + 1
+            if num_read >= listing["total"] or not listing["tasks"]:
                 return
 
 
 def corrections_of(review_id: str) -> list[dict[str, Any]]:
-    """What the service says came of a review: its corrections about captions."""
+    """The caption corrections of a review, from the service."""
     headers = {"Authorization": f"Bearer {os.environ['FO1_API_KEY']}"}
-    found: list[dict[str, Any]] = []
+    corrections: list[dict[str, Any]] = []
     cursor: str | None = None
     with httpx.Client(base_url=os.environ["FO1_SERVICE_URL"], headers=headers, timeout=TIMEOUT_S) as service:
         while True:
             query: dict[str, str | int] = {"limit": PAGE, **({"cursor": cursor} if cursor else {})}
-            answer = service.get(f"/v1/reviews/{review_id}/corrections", params=query)
-            page = answer.raise_for_status().json()
-            found += [
-                {key: value for key, value in one.items() if value is not None} for one in page["items"]
+            response = service.get(f"/v1/reviews/{review_id}/corrections", params=query)
+            page = response.raise_for_status().json()
+            corrections += [
+                {key: value for key, value in item.items() if value is not None} for item in page["items"]
             ]
             cursor = page["next_cursor"]
             if cursor is None:
-                return [one for one in found if one.get("kind") == _TEXT]
+                return [correction for correction in corrections if correction.get("kind") == _CAPTION]

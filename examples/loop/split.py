@@ -1,10 +1,10 @@
-"""An annotated corpus divided for the loop: boxes that are to be named, and the names apart from them.
+"""Splits an annotated corpus for the loop: boxes without names to label, and the gold names separately.
 
-Writes under OUT: `images/` (each scaled down once), and `pool`, `check`, `held` (annotations.jsonl with boxes
-and phrases to ground, without any name), and `gold/pool`, `gold/check`, `gold/held` with the names.
-The held-out quarter is drawn by a seed of its own, the same for every run; it never trains, and nothing is
-chosen by it. `check` is what people named beforehand to calibrate on, drawn from the rest; `pool` is what the
-loop labels, reviews and learns from. Boxes: pixels of the scaled image.
+Writes under OUT: `images/` (scaled down), `pool`, `check` and `held` (annotations.jsonl with boxes and
+phrases to ground, without names), and `gold/pool`, `gold/check` and `gold/held` with the names. `held` is the
+held-out quarter, drawn by a seed of its own and the same for every run; nothing is trained on it or chosen
+by it. `check` is the part that people named beforehand, to calibrate on. `pool` is the part that the loop
+labels, reviews and learns from. Boxes are in pixels of the scaled images.
 """
 
 import json
@@ -23,21 +23,21 @@ PARTS = ("pool", "check", "held")
 Entry = dict[str, Any]
 
 
-def read_entries(corpus: Path) -> list[Entry]:
-    """The corpus' entries that have boxes, each naming its image by absolute path."""
+def load_entries(corpus: Path) -> list[Entry]:
+    """The entries of the corpus that have boxes, with absolute paths of their images."""
     lines = (corpus / "annotations.jsonl").read_text("utf-8").splitlines()
     entries = [json.loads(line) for line in lines if line.strip()]
-    return [{**one, "image": str(corpus / one["image"])} for one in entries if one.get("regions")]
+    return [{**entry, "image": str(corpus / entry["image"])} for entry in entries if entry.get("regions")]
 
 
-def divide(num: int, seed: int, num_check: int, num_pool: int) -> dict[str, list[int]]:
-    """Which of `num` entries are held out, checked, and in the pool."""
-    order = list(range(num))
+def divide(num_entries: int, seed: int, num_check: int, num_pool: int) -> dict[str, list[int]]:
+    """The indices of the entries of each part."""
+    order = list(range(num_entries))
     random.Random(HELD_OUT_SEED).shuffle(order)
-    num_held = round(HELD_OUT_SHARE * num)
-    held, rest = order[:num_held], order[num_held:]
+    num_held_out = round(HELD_OUT_SHARE * num_entries)
+    held_out, rest = order[:num_held_out], order[num_held_out:]
     random.Random(seed).shuffle(rest)
-    return {"held": held, "check": rest[:num_check], "pool": rest[num_check:][:num_pool]}
+    return {"held": held_out, "check": rest[:num_check], "pool": rest[num_check:][:num_pool]}
 
 
 def names_of(entries: Sequence[Entry]) -> list[str]:
@@ -47,27 +47,27 @@ def names_of(entries: Sequence[Entry]) -> list[str]:
 
 
 def name_of(region: dict[str, Any]) -> str:
-    """What a box is called: its class, in the small letters that captions are compared in."""
+    """The name of a box: its class in lower case, as captions are compared."""
     return str(region["label"]).lower()
 
 
 def prepare(corpus: Path, out: Path, seed: int, num_check: int, num_pool: int, shrink: int) -> dict[str, Any]:
-    """Write the parts; returns their sizes, the names, and the settings."""
-    entries = read_entries(corpus)
+    """Write the parts. Returns the number of images and boxes of each part, the names, and the settings."""
+    entries = load_entries(corpus)
     names = names_of(entries)
-    told: dict[str, Any] = {"corpus": corpus.name, "names": names, "shrink": shrink}
-    for part, places in divide(len(entries), seed, num_check, num_pool).items():
-        chosen = [_scaled(entries[place], out / "images", place, shrink) for place in sorted(places)]
-        _write(out / "gold" / part, [_named(entry, names) for entry in chosen])
-        _write(out / part, [_unnamed(entry, names) for entry in chosen])
-        told[part] = {"images": len(chosen), "boxes": sum(len(one["regions"]) for one in chosen)}
-    return told
+    document: dict[str, Any] = {"corpus": corpus.name, "names": names, "shrink": shrink}
+    for part, indices in divide(len(entries), seed, num_check, num_pool).items():
+        scaled = [_scaled(entries[index], out / "images", index, shrink) for index in sorted(indices)]
+        _write(out / "gold" / part, [_named(entry, names) for entry in scaled])
+        _write(out / part, [_unnamed(entry, names) for entry in scaled])
+        document[part] = {"images": len(scaled), "boxes": sum(len(entry["regions"]) for entry in scaled)}
+    return document
 
 
-def _scaled(entry: Entry, folder: Path, place: int, shrink: int) -> Entry:
+def _scaled(entry: Entry, folder: Path, index: int, shrink: int) -> Entry:
     folder.mkdir(parents=True, exist_ok=True)
-    # Images of one name in several folders stay apart by their place.
-    path = folder / f"{place:05d}-{Path(entry['image']).stem}.png"
+    # The index separates images of the same name in different folders.
+    path = folder / f"{index:05d}-{Path(entry['image']).stem}.png"
     with Image.open(entry["image"]) as opened:
         width, height = opened.width // shrink, opened.height // shrink
         if not path.exists():
@@ -75,23 +75,24 @@ def _scaled(entry: Entry, folder: Path, place: int, shrink: int) -> Entry:
             small = opened.convert("RGB").resize((width, height), Image.Resampling.LANCZOS)
             small.save(partial, "PNG")
             partial.replace(path)
-        across, down = width / opened.width, height / opened.height
+        scale_x, scale_y = width / opened.width, height / opened.height
     regions = []
     for region in entry["regions"]:
         x_min, y_min, x_max, y_max = region["box_xyxy"]
-        box = [x_min * across, y_min * down, x_max * across, y_max * down]
+        box = [x_min * scale_x, y_min * scale_y, x_max * scale_x, y_max * scale_y]
         regions.append({"box_xyxy": box, "label": region["label"]})
     return {"image": str(path.resolve()), "width": width, "height": height, "regions": regions}
 
 
 def _named(entry: Entry, names: Sequence[str]) -> Entry:
-    said = [name_of(region) for region in entry["regions"]]
+    box_names = [name_of(region) for region in entry["regions"]]
     regions = [
         {"box_xyxy": region["box_xyxy"], "label": name, "caption": name}
-        for region, name in zip(entry["regions"], said, strict=True)
+        for region, name in zip(entry["regions"], box_names, strict=True)
     ]
     phrases = [
-        {"text": name, "region_indices": [i for i, one in enumerate(said) if one == name]} for name in names
+        {"text": name, "region_indices": [i for i, box_name in enumerate(box_names) if box_name == name]}
+        for name in names
     ]
     return {**entry, "regions": regions, "phrases": phrases}
 

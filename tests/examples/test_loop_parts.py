@@ -1,4 +1,4 @@
-"""The parts of examples/loop that decide its figures: what is held out, asked, said and counted."""
+"""The parts of examples/loop that decide its figures: splits, selections, answers, steps and counts."""
 
 import json
 import sys
@@ -18,23 +18,24 @@ from schemas.labels import Decision, Signal
 sys.path.insert(0, str(Path(__file__).parents[2] / "examples" / "loop"))
 
 import answers
-import commands
 import figures
 import split
+import steps
 import summary
 
 
 def test_the_held_out_part_is_the_same_for_every_seed_and_no_image_is_in_two_parts() -> None:
-    parts = [split.divide(292, seed, 80, 100) for seed in range(3)]
+    splits = [split.divide(292, seed, 80, 100) for seed in range(3)]
 
-    assert len({tuple(one["held"]) for one in parts}) == 1
-    assert len({tuple(one["pool"]) for one in parts}) == 3
-    for one in parts:
-        assert {name: len(places) for name, places in one.items()} == {"held": 73, "check": 80, "pool": 100}
-        assert len(set().union(*one.values())) == 253
+    assert len({tuple(parts["held"]) for parts in splits}) == 1
+    assert len({tuple(parts["pool"]) for parts in splits}) == 3
+    for parts in splits:
+        sizes = {name: len(indices) for name, indices in parts.items()}
+        assert sizes == {"held": 73, "check": 80, "pool": 100}
+        assert len(set().union(*parts.values())) == 253
 
 
-def test_the_parts_that_are_labelled_hold_no_name(tmp_path: Path) -> None:
+def test_the_parts_to_label_have_no_names(tmp_path: Path) -> None:
     corpus = tmp_path / "corpus"
     corpus.mkdir()
     entries = []
@@ -42,13 +43,13 @@ def test_the_parts_that_are_labelled_hold_no_name(tmp_path: Path) -> None:
         Image.new("RGB", (40, 30), (number, 0, 0)).save(corpus / f"{number}.png")
         regions = [{"box_xyxy": [4, 6, 20, 30], "label": "RBC"}, {"box_xyxy": [0, 0, 9, 9], "label": "WBC"}]
         entries.append({"image": f"{number}.png", "width": 40, "height": 30, "regions": regions})
-    (corpus / "annotations.jsonl").write_text("".join(json.dumps(one) + "\n" for one in entries))
+    (corpus / "annotations.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in entries))
 
-    told = split.prepare(corpus, tmp_path / "out", 0, 2, 3, 2)
+    sizes = split.prepare(corpus, tmp_path / "out", 0, 2, 3, 2)
 
-    assert (told["pool"], told["held"]) == ({"images": 3, "boxes": 6}, {"images": 2, "boxes": 4})
-    shown = (tmp_path / "out" / "pool" / "annotations.jsonl").read_text()
-    first = json.loads(shown.splitlines()[0])
+    assert (sizes["pool"], sizes["held"]) == ({"images": 3, "boxes": 6}, {"images": 2, "boxes": 4})
+    lines = (tmp_path / "out" / "pool" / "annotations.jsonl").read_text().splitlines()
+    first = json.loads(lines[0])
     assert first["regions"][0] == {"box_xyxy": [2, 3, 10, 15]}
     assert first["phrases"] == [{"text": "rbc"}, {"text": "wbc"}]
     with Image.open(first["image"]) as scaled:
@@ -61,7 +62,7 @@ def test_the_parts_that_are_labelled_hold_no_name(tmp_path: Path) -> None:
 
 @pytest.fixture
 def routed(tmp_path: Path) -> tuple[Path, answers.Gold]:
-    """Two images of three boxes: sent to people, beyond the budget, accepted; and what they are called."""
+    """Two images, each with a box in review, one beyond the budget and an accepted one; and their gold."""
     rows = []
     for seed in range(2):
         row = make_row(seed, 3, decisions=[Decision.REVIEW, Decision.REVIEW, Decision.ACCEPT])
@@ -81,16 +82,16 @@ def routed(tmp_path: Path) -> tuple[Path, answers.Gold]:
     return tmp_path / "routed", answers.Gold(tmp_path)
 
 
-def test_who_is_asked_about_what(routed: tuple[Path, answers.Gold]) -> None:
-    boxes = answers.named_boxes(*routed)
+def test_each_selection_chooses_its_captions(routed: tuple[Path, answers.Gold]) -> None:
+    boxes = answers.captioned_boxes(*routed)
 
-    chosen = {name: answers.select(boxes, name, 2, 7) for name in ("routing", "random", "least-confident")}
+    selected = {name: answers.select(boxes, name, 2, 7) for name in ("routing", "random", "least-confident")}
 
-    assert [one.said == one.gold for one in chosen["routing"]] == [False, False]
-    assert {one.log_probability for one in chosen["least-confident"]} == {-13.0, -12.0}
-    assert chosen["random"] == answers.select(boxes, "random", 2, 7)
+    assert [box.caption == box.gold_name for box in selected["routing"]] == [False, False]
+    assert {box.log_probability for box in selected["least-confident"]} == {-13.0, -12.0}
+    assert selected["random"] == answers.select(boxes, "random", 2, 7)
     assert {tuple(answers.select(boxes, "random", 2, seed)) for seed in range(20)} != {
-        tuple(chosen["random"])
+        tuple(selected["random"])
     }
 
 
@@ -98,38 +99,37 @@ def merge(dataset: Path, lines: Path, out: Path) -> None:
     merge_corrections(str(dataset), parse_corrections(lines.read_text().splitlines()), str(out))
 
 
-def test_what_people_said_merges_and_is_asked_of_nobody_again(
+def test_answers_are_merged_and_not_asked_for_again(
     routed: tuple[Path, answers.Gold], tmp_path: Path
 ) -> None:
-    """Also said again of other captions: a confirmed name becomes that name."""
+    """Restated answers, in which a confirmation becomes the confirmed name, merge to the same captions."""
     dataset, gold = routed
-    boxes = answers.named_boxes(dataset, gold)
-    told = answers.corrections(boxes[:5], 1)
-    answers.write_lines(tmp_path / "said.jsonl", told)
+    boxes = answers.captioned_boxes(dataset, gold)
+    corrections = answers.corrections(boxes[:5], 1)
+    answers.write_lines(tmp_path / "corrections.jsonl", corrections)
 
-    merge(dataset, tmp_path / "said.jsonl", tmp_path / "merged")
-    after = answers.named_boxes(tmp_path / "merged", gold)
+    merge(dataset, tmp_path / "corrections.jsonl", tmp_path / "merged")
+    merged = answers.captioned_boxes(tmp_path / "merged", gold)
 
-    assert Counter(one["action"] for one in told) == {
-        "recaptioned": sum(not one.right for one in boxes[:5]),
-        "verdict": sum(one.right for one in boxes[:5]),
+    assert Counter(correction["action"] for correction in corrections) == {
+        "recaptioned": sum(not box.right for box in boxes[:5]),
+        "verdict": sum(box.right for box in boxes[:5]),
     }
-    assert all(one.right for one in after if one.by_person)
-    assert answers.select(after, "random", 10, 0) == [one for one in after if not one.by_person]
-    assert len(answers.select(after, "random", 10, 0)) == 1
-    again = answers.restated(answers.read_lines(tmp_path / "said.jsonl"))
-    assert {one["action"] for one in again} == {"recaptioned"}
-    assert {one["region_id"]: one["after"]["text"] for one in again} == {
-        one.region_id: one.gold for one in boxes[:5]
+    assert all(box.right for box in merged if box.by_person)
+    assert answers.select(merged, "random", 10, 0) == [box for box in merged if not box.by_person]
+    assert len(answers.select(merged, "random", 10, 0)) == 1
+    restated = answers.restated(answers.load_lines(tmp_path / "corrections.jsonl"))
+    assert {correction["action"] for correction in restated} == {"recaptioned"}
+    assert {correction["region_id"]: correction["after"]["text"] for correction in restated} == {
+        box.region_id: box.gold_name for box in boxes[:5]
     }
-    answers.write_lines(tmp_path / "again.jsonl", again)
-    merge(dataset, tmp_path / "again.jsonl", tmp_path / "once-more")
-    assert [one.said for one in answers.named_boxes(tmp_path / "once-more", gold)] == [
-        one.said for one in after
-    ]
+    answers.write_lines(tmp_path / "restated.jsonl", restated)
+    merge(dataset, tmp_path / "restated.jsonl", tmp_path / "merged-again")
+    merged_again = answers.captioned_boxes(tmp_path / "merged-again", gold)
+    assert [box.caption for box in merged_again] == [box.caption for box in merged]
 
 
-def test_images_of_one_name_in_two_folders_stay_apart(tmp_path: Path) -> None:
+def test_images_of_the_same_name_in_two_folders_stay_separate(tmp_path: Path) -> None:
     corpus = tmp_path / "corpus"
     entries: list[dict[str, Any]] = [{"image": "empty.png"}]
     for number, folder in enumerate(("train", "test")):
@@ -137,11 +137,11 @@ def test_images_of_one_name_in_two_folders_stay_apart(tmp_path: Path) -> None:
         Image.new("RGB", (10, 10), (number, 0, 0)).save(corpus / folder / "1.png")
         regions = [{"box_xyxy": [0, 0, 9, 9], "label": folder}]
         entries.append({"image": f"{folder}/1.png", "width": 10, "height": 10, "regions": regions})
-    (corpus / "annotations.jsonl").write_text("".join(json.dumps(one) + "\n" for one in entries))
+    (corpus / "annotations.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in entries))
 
-    told = split.prepare(corpus, tmp_path / "out", 0, 0, 9, 1)
+    sizes = split.prepare(corpus, tmp_path / "out", 0, 0, 9, 1)
 
-    assert told["pool"]["images"] == 2
+    assert sizes["pool"]["images"] == 2
     gold = answers.Gold(tmp_path / "out" / "gold" / "pool")
     lines = (tmp_path / "out" / "gold" / "pool" / "annotations.jsonl").read_text().splitlines()
     for entry in map(json.loads, lines):
@@ -149,45 +149,45 @@ def test_images_of_one_name_in_two_folders_stay_apart(tmp_path: Path) -> None:
         assert gold.name(entry["image"], [0, 0, 9, 9]) == ("train", "test")[red]
 
 
-def test_a_step_is_kept_and_refused_for_other_arguments(tmp_path: Path) -> None:
-    said: list[str] = []
-    steps = commands.Steps(tmp_path, said.append)
-    assert steps.once("draw", lambda: {"seed": 1}, asked=[1]) == {"seed": 1}
-    assert steps.once("draw", lambda: {"seed": 2}, asked=[1]) == {"seed": 1}
+def test_the_result_of_a_step_is_stored_and_other_arguments_are_refused(tmp_path: Path) -> None:
+    messages: list[str] = []
+    folder_steps = steps.Steps(tmp_path, messages.append)
+    assert folder_steps.once("draw", lambda: {"seed": 1}, [1]) == {"seed": 1}
+    assert folder_steps.once("draw", lambda: {"seed": 2}, [1]) == {"seed": 1}
     with pytest.raises(
-        commands.StepError, match=r"draw.json was made of \[1\], not of \[2\]: name a new OUT"
+        steps.StepError, match=r"draw.json was made with \[1\], not with \[2\]: name a new OUT"
     ):
-        steps.once("draw", lambda: {"seed": 2}, asked=[2])
-    assert len(said) == 1
+        folder_steps.once("draw", lambda: {"seed": 2}, [2])
+    assert len(messages) == 1
 
 
-def test_a_step_that_has_read_another_file_is_refused(
+def test_a_step_with_a_changed_input_file_is_refused(
     routed: tuple[Path, answers.Gold], tmp_path: Path
 ) -> None:
     dataset, gold = routed
-    told = answers.corrections(answers.named_boxes(dataset, gold), 1)
-    lines, said = tmp_path / "said.jsonl", list[str]()
-    steps = commands.Steps(tmp_path / "run", said.append)
+    corrections = answers.corrections(answers.captioned_boxes(dataset, gold), 1)
+    lines, messages = tmp_path / "corrections.jsonl", list[str]()
+    run = steps.Steps(tmp_path / "run", messages.append)
 
     def merged() -> dict[str, Any]:
-        return steps.run("m", "dataset", "merge", dataset, "--corrections", lines, out=tmp_path / "merged")
+        return run.run("m", "dataset", "merge", dataset, "--corrections", lines, out=tmp_path / "merged")
 
-    answers.write_lines(lines, told)
+    answers.write_lines(lines, corrections)
     assert merged() == merged()
-    assert len(said) == 1
-    answers.write_lines(lines, told[:1])
-    with pytest.raises(commands.StepError, match="name a new OUT"):
+    assert len(messages) == 1
+    answers.write_lines(lines, corrections[:1])
+    with pytest.raises(steps.StepError, match="name a new OUT"):
         merged()
 
 
 def test_figures(routed: tuple[Path, answers.Gold]) -> None:
-    boxes = answers.named_boxes(*routed)
+    boxes = answers.captioned_boxes(*routed)
 
     naming, acceptance = figures.naming(boxes), figures.acceptance(boxes)
 
     assert (naming["boxes"], naming["right"]) == (6, 0.6667)
     assert (acceptance["accepted"], acceptance["accepted_error"]) == (2, 0.0)
-    assert figures.acceptance([one for one in boxes if not one.accepted])["accepted_error"] is None
+    assert figures.acceptance([box for box in boxes if not box.accepted])["accepted_error"] is None
 
 
 def run_of(seed: int, rights: list[float], errors: list[float | None]) -> dict[str, Any]:
@@ -207,13 +207,13 @@ def run_of(seed: int, rights: list[float], errors: list[float | None]) -> dict[s
     return {"name": f"seed-{seed}", "settings": {"selection": "routing", "max_error": 0.1}, "rounds": rounds}
 
 
-def test_a_summary_tells_spread_when_the_aim_was_reached_and_every_broken_promise() -> None:
+def test_a_summary_has_the_spread_the_answers_to_the_aim_and_every_error_above_the_bound() -> None:
     runs = [run_of(0, [0.1, 0.96, 0.9], [None, 0.05, 0.2]), run_of(1, [0.2, 0.5, 0.6], [None, 0.1, 0.0])]
 
-    found = summary.summarise(runs, 0.95)
+    document = summary.summarise(runs, 0.95)
 
-    routing = found["selections"]["routing"]
+    routing = document["selections"]["routing"]
     assert routing["rounds"][1]["right"] == {"mean": 0.73, "least": 0.5, "most": 0.96}
     assert routing["answers_to_aim"] == {"seed-0": 10, "seed-1": None}
-    assert found["acceptance"] == {"bound": 0.1, "measured": 4, "above": [("seed-0", 2, "held", 0.2)]}
-    assert "| 1 | 10 | 0.73 [0.5, 0.96] |" in summary.tables(found)
+    assert document["acceptance"] == {"bound": 0.1, "measured": 4, "above": [("seed-0", 2, "held", 0.2)]}
+    assert "| 1 | 10 | 0.73 [0.5, 0.96] |" in summary.tables(document)
