@@ -1,7 +1,7 @@
-"""Members of tar archives: by their place where the archive is plain, else by reading on.
+"""Members of tar archives: read at their offset in a plain archive, else by reading forward.
 
-A compressed tar can only be read from front to back. One cursor is kept for each process; members
-asked for in the archive's order, as shards do, cost one pass. Does not unpack anything to disk.
+A compressed tar can only be read from front to back. Each process keeps one cursor; reading members in the
+archive's order, as shards do, takes one pass. Nothing is unpacked to disk.
 """
 
 import tarfile
@@ -20,23 +20,23 @@ BROKEN_TAR = (tarfile.TarError, EOFError, zlib.error, LZMAError, OSError, ValueE
 
 
 class StrictTarInfo(tarfile.TarInfo):
-    """Tells a broken header within an archive from its end; tarfile itself takes both for the end."""
+    """Raises ReadError for a broken header within an archive; tarfile alone takes it for the end."""
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "StrictTarInfo":
         try:
             return super().frombuf(buf, encoding, errors)
         except (tarfile.InvalidHeaderError, tarfile.TruncatedHeaderError) as error:  # type: ignore[attr-defined]
-            raise tarfile.ReadError(f"a broken header: {error}") from error
+            raise tarfile.ReadError(f"broken header: {error}") from error
 
 
 def text_name(name: str) -> str:
-    """A member's name as text that can be encoded, whatever its bytes."""
+    """A member's name as text that can be encoded as UTF-8, whatever its bytes are."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def read_member(entry: CorpusImage, limits: InputLimits) -> bytes:
-    """The bytes of the member `entry.inner` of the tar at `entry.uri`; raises InputReject(stage `fetch`)."""
+    """Read the member `entry.inner` of the tar at `entry.uri`. Raises InputReject (stage `fetch`)."""
     assert entry.inner is not None
     if entry.inner_span is not None:
         return download(
@@ -47,12 +47,12 @@ def read_member(entry: CorpusImage, limits: InputLimits) -> bytes:
         )
     with _LOCK:
         try:
-            return _read_on(entry.uri, entry.inner, limits.max_bytes)
+            return _read_forward(entry.uri, entry.inner, limits.max_bytes)
         except CorpusError as error:
-            _forget()
+            _close_cursors()
             raise reject("unreadable", str(error)) from error
         except BROKEN_TAR as error:
-            _forget()
+            _close_cursors()
             raise reject("unreadable", f"{entry.name}: {one_line(error)}") from error
 
 
@@ -60,12 +60,12 @@ _LOCK = threading.Lock()
 _cursors: dict[str, "_Cursor"] = {}
 
 
-def _read_on(address: str, name: str, max_bytes: int) -> bytes:
+def _read_forward(address: str, name: str, max_bytes: int) -> bytes:
     if address in _cursors:
         data = _cursors[address].find(name, max_bytes)
         if data is not None:
             return data
-    _forget()
+    _close_cursors()
     _cursors[address] = _Cursor(address)
     data = _cursors[address].find(name, max_bytes)
     if data is None:
@@ -73,27 +73,27 @@ def _read_on(address: str, name: str, max_bytes: int) -> bytes:
     return data
 
 
-def _forget() -> None:
+def _close_cursors() -> None:
     for cursor in _cursors.values():
         cursor.close()
     _cursors.clear()
 
 
 class _Cursor:
-    """A place in a tar that only moves forward."""
+    """A position in a tar that only moves forward."""
 
     def __init__(self, address: str) -> None:
         self._address = address
-        self._ended = False
-        with ExitStack() as opened:
-            stream = opened.enter_context(open_stream(address))
-            self._tar = opened.enter_context(tarfile.open(fileobj=stream, mode="r|*", tarinfo=StrictTarInfo))
-            self._opened = opened.pop_all()
+        self._is_at_end = False
+        with ExitStack() as stack:
+            stream = stack.enter_context(open_stream(address))
+            self._tar = stack.enter_context(tarfile.open(fileobj=stream, mode="r|*", tarinfo=StrictTarInfo))
+            self._stack = stack.pop_all()
 
     def find(self, name: str, max_bytes: int) -> bytes | None:
-        """The bytes of the next member of that name, None where none follows."""
-        while not self._ended and (member := self._tar.next()) is not None:
-            # tarfile remembers every member it has passed; a long archive would fill the memory.
+        """Read the next member of that name; None if none follows."""
+        while not self._is_at_end and (member := self._tar.next()) is not None:
+            # tarfile keeps every member that it has read; a long archive would fill the memory.
             self._tar.members = []  # type: ignore[attr-defined]
             if text_name(member.name) != name or not member.isfile():
                 continue
@@ -102,8 +102,8 @@ class _Cursor:
             file = self._tar.extractfile(member)
             assert file is not None
             return file.read()
-        self._ended = True
+        self._is_at_end = True
         return None
 
     def close(self) -> None:
-        self._opened.close()
+        self._stack.close()

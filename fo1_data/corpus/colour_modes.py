@@ -1,11 +1,11 @@
-"""Any of Pillow's colour modes to 8-bit RGB.
+"""Conversion of all of Pillow's colour modes to 8-bit RGB.
 
-- Transparency of any kind is laid over white.
-- 16-bit grey is scaled by its full range (65535 -> 255); 16-bit colour Pillow has scaled already.
-- 32-bit integers and floats have no range of their own: 0..1 (floats), 0..255 and 0..65535 are taken
-  as such; anything else is stretched from its least to its greatest finite value.
-Colour profiles are not applied. Large images are worked on in strips of rows, so that the peak is
-the source and the result and not a float copy of them.
+- Transparency of any kind is composited over white.
+- 16-bit grey is scaled by its full range (65535 -> 255); 16-bit colour is scaled by Pillow.
+- 32-bit integers and floats have no fixed range. Values within 0..1 (floats only), 0..255 or 0..65535 are
+  scaled from the smallest of these ranges; others from their smallest to their largest finite value.
+Colour profiles are not applied. Large images are converted in strips of rows, so that memory holds the source
+and the result, but no float copy of them.
 """
 
 from collections.abc import Iterator
@@ -16,18 +16,18 @@ from PIL import Image
 _WHITE = (255, 255, 255)
 _STRIP_PIXELS = 2**22
 _SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N")
-# Formats whose mode "I" is a 16-bit sample widened by Pillow.
+# Formats whose mode "I" holds 16-bit samples that Pillow has widened.
 _WIDENED = ("PNG", "PPM")
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """`image`, loaded, as RGB; may return the same object."""
+    """Convert a loaded image to RGB; may return the same object."""
     if image.mode in _SIXTEEN_BIT:
         return _grey_to_rgb(image, 0.0, 65535.0)
     if image.mode in ("I", "F"):
         return _grey_to_rgb(image, *_value_range(image))
     if _has_transparency(image):
-        return _over_white(image if image.mode == "RGBA" else image.convert("RGBA"))
+        return _composite_over_white(image if image.mode == "RGBA" else image.convert("RGBA"))
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
@@ -42,7 +42,7 @@ def _strips(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
         yield top, image.crop((0, top, width, min(height, top + rows)))
 
 
-def _over_white(rgba: Image.Image) -> Image.Image:
+def _composite_over_white(rgba: Image.Image) -> Image.Image:
     result = Image.new("RGB", rgba.size, _WHITE)
     for top, strip in _strips(rgba):
         result.paste(strip.convert("RGB"), (0, top), strip.getchannel("A"))

@@ -1,8 +1,8 @@
-"""What Pillow warns of while it decodes, collected for each image instead of printed or raised.
+"""Pillow's warnings while it decodes, collected per image instead of printed or raised.
 
-Python's warning filters belong to the whole process. So this touches them only while some image is
-being decoded, only for warnings raised within Pillow, and puts them back when the last decoding
-thread leaves. Does not silence anyone else's warnings.
+Python's warning filters are shared by the whole process. So this changes them only while an image is being
+decoded and only for warnings raised within Pillow, and restores them when the last decoding thread leaves.
+Other warnings are shown as before.
 """
 
 import threading
@@ -12,50 +12,50 @@ from contextlib import contextmanager
 from typing import Any
 
 _lock = threading.Lock()
-_here = threading.local()
-_decoding = 0
-_show_otherwise: Any = None
+_current = threading.local()
+_num_decoding = 0
+_original_show: Any = None
 _filter: Any = None
 
 
 @contextmanager
 def collected_warnings() -> Iterator[list[str]]:
-    """The messages of Pillow's warnings in this thread, filled while the block runs."""
+    """Collect the messages of Pillow's warnings in this thread while the block runs."""
     messages: list[str] = []
     _enter()
-    _here.messages = messages
+    _current.messages = messages
     try:
         yield messages
     finally:
-        _here.messages = None
+        _current.messages = None
         _leave()
 
 
-def _show(message: Warning | str, category: type[Warning], *rest: Any, **named: Any) -> None:
-    messages: list[str] | None = getattr(_here, "messages", None)
+def _show(message: Warning | str, category: type[Warning], *args: Any, **kwargs: Any) -> None:
+    messages: list[str] | None = getattr(_current, "messages", None)
     if messages is not None:
         messages.append(" ".join(str(message).split())[:300])
-    elif _show_otherwise is not None:
-        _show_otherwise(message, category, *rest, **named)
+    elif _original_show is not None:
+        _original_show(message, category, *args, **kwargs)
 
 
 def _enter() -> None:
-    global _decoding, _show_otherwise, _filter
+    global _num_decoding, _original_show, _filter
     with _lock:
-        _decoding += 1
-        if _decoding == 1:
-            _show_otherwise = warnings.showwarning
+        _num_decoding += 1
+        if _num_decoding == 1:
+            _original_show = warnings.showwarning
             warnings.showwarning = _show
             warnings.filterwarnings("always", module=r"PIL\.")
             _filter = warnings.filters[0]
 
 
 def _leave() -> None:
-    global _decoding
+    global _num_decoding
     with _lock:
-        _decoding -= 1
-        if _decoding == 0:
+        _num_decoding -= 1
+        if _num_decoding == 0:
             if warnings.showwarning is _show:
-                warnings.showwarning = _show_otherwise
+                warnings.showwarning = _original_show
             if _filter in warnings.filters:
                 warnings.filters.remove(_filter)  # type: ignore[attr-defined]

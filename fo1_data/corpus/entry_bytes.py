@@ -1,4 +1,4 @@
-"""The encoded bytes of a corpus entry, from wherever it lies: a file, an archive member or a video frame."""
+"""The encoded bytes of a corpus entry: a file, an archive member or a video frame."""
 
 from fo1_data.corpus.archives import read_member
 from fo1_data.corpus.images import InputLimits
@@ -8,7 +8,7 @@ from schemas.corpus import CorpusImage
 
 
 def read_bytes(entry: CorpusImage, limits: InputLimits) -> bytes:
-    """The encoded bytes of an entry's image; raises InputReject(stage `fetch`)."""
+    """Read the encoded bytes of an entry's image. Raises InputReject (stage `fetch`)."""
     if entry.inner is not None and is_video(entry.uri):
         return read_frame(entry)
     if entry.inner is not None:

@@ -1,8 +1,8 @@
 """The frame of a corpus' boxes: from stored pixels to the EXIF-oriented image.
 
-A corpus gives boxes in the pixels as stored or in the image as shown. With `auto` its declared
-width and height decide; where they do not tell (none declared, a square image, both fit or
-neither), the boxes are in stored pixels. In and out: absolute pixels, x_min y_min x_max y_max.
+A corpus has boxes in the pixels as stored or in the oriented image. With `auto` the declared width and height
+decide; if they cannot (none declared, a square image, both frames or neither match), the boxes are in stored
+pixels. In and out: absolute pixels, x_min y_min x_max y_max.
 """
 
 from typing import Literal
@@ -15,46 +15,36 @@ from schemas.corpus import CorpusAnswer, CorpusExample, CorpusImage, CorpusPhras
 from schemas.images import Reject, RejectStage
 
 BoxFrame = Literal["auto", "stored", "oriented"]
-_TURNED = (5, 6, 7, 8)
-
-
-def oriented_regions(
-    entry: CorpusImage, image: DecodedImage, box_frame: BoxFrame
-) -> tuple[list[CorpusRegion], list[Reject]]:
-    """The entry's regions in the oriented frame, clipped to the image, and a reject for each bad one.
-
-    Bad is a box that is not finite, is inverted, or has no area within the image.
-    """
-    regions, rejects, _ = _split(entry, image, box_frame)
-    return regions, rejects
+_AXES_SWAPPED = (5, 6, 7, 8)
 
 
 def oriented_entry(
     entry: CorpusImage, image: DecodedImage, box_frame: BoxFrame
 ) -> tuple[CorpusImage, list[Reject]]:
-    """The entry in the oriented frame: size, regions, and phrases that name the regions left.
+    """The entry in the oriented frame, and a reject for each unusable box.
 
-    A phrase's index of a rejected region is dropped. A phrase of which none is left is no longer
-    known (null): an empty list would say that it is absent from the image.
+    Size, regions (clipped to the image), and labels with the indices of the remaining regions. A box is
+    unusable if it is not finite, is inverted, or has no area within the image. The regions of a phrase that
+    loses all of them become None (not known): an empty list would mean that the phrase is absent.
     """
-    regions, rejects, kept = _split(entry, image, box_frame)
-    place = {old: new for new, old in enumerate(kept)}
-    turned = entry.model_copy(
+    regions, rejects, kept = _orient_regions(entry, image, box_frame)
+    new_index = {old: new for new, old in enumerate(kept)}
+    oriented = entry.model_copy(
         update={
             "width": image.width,
             "height": image.height,
             "box_unit": "pixel",
             "regions": None if entry.regions is None else regions,
-            "phrases": [_follow(phrase, place) for phrase in entry.phrases],
-            "answers": _answers_left(entry, place),
-            "examples": _examples_left(entry, place),
+            "phrases": [_remap_phrase(phrase, new_index) for phrase in entry.phrases],
+            "answers": _remap_answers(entry, new_index),
+            "examples": _remap_examples(entry, new_index),
         }
     )
-    return turned, rejects
+    return oriented, rejects
 
 
-def stored_frame(entry: CorpusImage, image: DecodedImage, box_frame: BoxFrame) -> bool:
-    """True where the entry's boxes are in stored pixels and have to be turned."""
+def is_stored_frame(entry: CorpusImage, image: DecodedImage, box_frame: BoxFrame) -> bool:
+    """Whether the entry's boxes are in stored pixels, so that they must be oriented."""
     if box_frame != "auto":
         return box_frame == "stored"
     declared = (entry.width, entry.height)
@@ -62,10 +52,10 @@ def stored_frame(entry: CorpusImage, image: DecodedImage, box_frame: BoxFrame) -
 
 
 def orient_boxes(boxes_stored_xyxy: Boxes, stored_wh: tuple[int, int], orientation: int) -> Boxes:
-    """(N, 4) boxes of the stored pixels in the image after EXIF `orientation` (1 to 8) is applied.
+    """(N, 4) boxes in stored pixels to boxes in the image after EXIF `orientation` (1 to 8) is applied.
 
-    The eight cases of EXIF 2.32, tag 0x0112: 2 mirrored left-right, 3 turned by 180 degrees,
-    4 mirrored top-bottom, 5 transposed, 6 turned clockwise, 7 transverse, 8 turned anticlockwise.
+    The eight cases of EXIF 2.32, tag 0x0112: 2 mirrored left-right, 3 rotated by 180 degrees,
+    4 mirrored top-bottom, 5 transposed, 6 rotated clockwise, 7 transverse, 8 rotated anticlockwise.
     """
     width, height = stored_wh
     left, top, right, bottom = boxes_stored_xyxy.astype(np.float64).T
@@ -73,38 +63,37 @@ def orient_boxes(boxes_stored_xyxy: Boxes, stored_wh: tuple[int, int], orientati
         left, right = width - right, width - left
     if orientation in (3, 4, 6, 7):
         top, bottom = height - bottom, height - top
-    if orientation in _TURNED:
+    if orientation in _AXES_SWAPPED:
         left, top, right, bottom = top, left, bottom, right
     return np.stack([left, top, right, bottom], axis=1).astype(np.float32)
 
 
-def _split(
+def _orient_regions(
     entry: CorpusImage, image: DecodedImage, box_frame: BoxFrame
 ) -> tuple[list[CorpusRegion], list[Reject], list[int]]:
-    given = entry.regions or []
-    boxes = as_boxes([region.box_xyxy for region in given])
-    sound = are_finite(boxes)
-    straight = have_area(boxes)
-    stored = stored_frame(entry, image, box_frame)
+    """The usable regions, a reject for each other one, and the indices of the usable ones."""
+    boxes = as_boxes([region.box_xyxy for region in entry.regions or []])
+    is_finite, has_area = are_finite(boxes), have_area(boxes)
+    is_stored = is_stored_frame(entry, image, box_frame)
     if entry.box_unit == "share":
-        boxes = norm_to_xyxy(boxes, image.stored_wh if stored else (image.width, image.height))
-    if stored:
+        boxes = norm_to_xyxy(boxes, image.stored_wh if is_stored else (image.width, image.height))
+    if is_stored:
         boxes = orient_boxes(boxes, image.stored_wh, image.orientation)
     boxes = clip_boxes(boxes, (image.width, image.height))
-    whole = sound & have_area(boxes)
+    is_usable = is_finite & have_area(boxes)
     regions, rejects, kept = [], [], []
-    for index, region in enumerate(given):
-        if whole[index]:
+    for index, region in enumerate(entry.regions or []):
+        if is_usable[index]:
             box = tuple(boxes[index].tolist())
             regions.append(region.model_copy(update={"box_xyxy": box}))
             kept.append(index)
             continue
-        reason = "no_area" if not straight[index] else "outside"
-        rejects.append(_reject(entry, image, index, "not_finite" if not sound[index] else reason))
+        reason = "outside" if has_area[index] else "no_area" if is_finite[index] else "not_finite"
+        rejects.append(_reject(entry, image, index, reason))
     return regions, rejects, kept
 
 
-_WHY = {
+_MESSAGES = {
     "not_finite": "is not finite",
     "no_area": "has no area",
     "outside": "has no area within the image",
@@ -116,42 +105,41 @@ def _reject(entry: CorpusImage, image: DecodedImage, index: int, reason: str) ->
     region = entry.regions[index]
     box = ", ".join(f"{value:g}" for value in region.box_xyxy)
     label = f" ({region.label})" if region.label else ""
-    alone = entry.model_copy(update={"regions": [region], "phrases": [], "counts": []})
+    source = entry.model_copy(update={"regions": [region], "phrases": [], "counts": []})
     return Reject(
         uri=entry.name,
         stage=RejectStage.BOX,
         reason=reason,
-        message=f"box {index}{label} [{box}] {_WHY[reason]} of {image.width} x {image.height}",
+        message=f"box {index}{label} [{box}] {_MESSAGES[reason]} of {image.width} x {image.height}",
         replayable=False,
         image_id=image.image_id,
-        source=alone.model_dump_json(exclude_defaults=True),
+        source=source.model_dump_json(exclude_defaults=True),
     )
 
 
-def _follow(phrase: CorpusPhrase, place: dict[int, int]) -> CorpusPhrase:
-    named = phrase.region_indices
-    if not named:
+def _remap_phrase(phrase: CorpusPhrase, new_index: dict[int, int]) -> CorpusPhrase:
+    if not phrase.region_indices:
         return phrase
-    left = [place[index] for index in named if index in place]
-    return phrase.model_copy(update={"region_indices": left or None})
+    indices = [new_index[index] for index in phrase.region_indices if index in new_index]
+    return phrase.model_copy(update={"region_indices": indices or None})
 
 
-def _answers_left(entry: CorpusImage, place: dict[int, int]) -> list[CorpusAnswer]:
-    of_image = [answer for answer in entry.answers if answer.region_index is None]
-    moved = [
-        answer.model_copy(update={"region_index": place[answer.region_index]})
+def _remap_answers(entry: CorpusImage, new_index: dict[int, int]) -> list[CorpusAnswer]:
+    image_answers = [answer for answer in entry.answers if answer.region_index is None]
+    region_answers = [
+        answer.model_copy(update={"region_index": new_index[answer.region_index]})
         for answer in entry.answers
-        if answer.region_index in place
+        if answer.region_index in new_index
     ]
-    return [*of_image, *moved]
+    return [*image_answers, *region_answers]
 
 
-def _examples_left(entry: CorpusImage, place: dict[int, int]) -> list[CorpusExample]:
+def _remap_examples(entry: CorpusImage, new_index: dict[int, int]) -> list[CorpusExample]:
     return [
         CorpusExample(
-            region_index=place[example.region_index],
-            region_indices=[place[index] for index in example.region_indices if index in place],
+            region_index=new_index[example.region_index],
+            region_indices=[new_index[index] for index in example.region_indices if index in new_index],
         )
         for example in entry.examples
-        if example.region_index in place
+        if example.region_index in new_index
     ]

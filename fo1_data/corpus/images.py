@@ -1,8 +1,8 @@
-"""Encoded bytes to an upright RGB image, or to a reason why not.
+"""Decoding of encoded bytes to an upright RGB image, or a reject with the reason.
 
-Content decides the format, never a name; the first frame of an animation is the image; the EXIF
-orientation is applied. Sizes are pixels. Limits are checked from the header, before pixels are
-made. Formats that start a program or hold no raster (EPS, WMF, ...) are not opened. Reads no files.
+The content decides the format, not the file name; of an animation, the first frame is the image; the EXIF
+orientation is applied. Sizes are in pixels. Limits are checked from the header, before decoding. Formats that
+start a program or contain no raster (EPS, WMF, ...) are not opened. Reads no files.
 """
 
 import hashlib
@@ -19,15 +19,15 @@ from fo1_data.corpus.colour_modes import to_rgb
 from fo1_data.corpus.decoder_warnings import collected_warnings
 from fo1_data.errors import InputReject
 
-# EPS would start Ghostscript; the others hold no pixels that Pillow itself can decode.
+# EPS would start Ghostscript; Pillow itself cannot decode the others.
 _NOT_OPENED = frozenset({"EPS", "WMF", "BUFR", "GRIB", "HDF5", "MPEG"})
-# For codecs that are loops in Python (QOI, 16-bit PPM, ...): a small file could take minutes.
+# For codecs that are loops in Python (QOI, 16-bit PPM, ...), where a small file could take minutes.
 _SLOW_MAX_PIXELS = 2**24
-# OpenJPEG holds 32 bits a channel beside the result: 20 bytes a pixel.
+# OpenJPEG needs 32 bits per channel besides the result: 20 bytes per pixel.
 _JPEG2000_MAX_PIXELS = 2**26
-# Larger images are decoded one at a time: a decoder may need several times the pixels' bytes.
+# Larger images are decoded one at a time: a decoder may need several times the bytes of the pixels.
 _LARGE_PIXELS = 2**24
-_large = threading.Lock()
+_large_lock = threading.Lock()
 
 TRANSPOSE_OF_ORIENTATION = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -42,7 +42,7 @@ TRANSPOSE_OF_ORIENTATION = {
 
 @dataclass(frozen=True)
 class InputLimits:
-    """What one input may cost: pixels and encoded bytes, and seconds for one try of a download."""
+    """Limits of one input: pixels, encoded bytes, and seconds per attempt of a download."""
 
     max_pixels: int = 100_000_000
     max_bytes: int = 100 * 2**20
@@ -51,8 +51,11 @@ class InputLimits:
 
 @dataclass(frozen=True)
 class DecodedImage:
-    """An upright RGB image. `width`, `height` are of `rgb`; `stored_wh` is the size before the EXIF
-    `orientation` (1 to 8) was applied; `notes` are Pillow's warnings about the file."""
+    """An upright RGB image.
+
+    `width`, `height`: of `rgb`; `stored_wh`: the size before the EXIF `orientation` (1 to 8) was applied;
+    `notes`: Pillow's warnings about the file.
+    """
 
     image_id: str
     rgb: Image.Image
@@ -69,9 +72,9 @@ def image_id_of(data: bytes) -> str:
 
 
 def decode_rgb(data: bytes, limits: InputLimits) -> DecodedImage:
-    """Decode an image of any format and colour mode Pillow reads (`colour_modes` says how).
+    """Decode an image of any format and colour mode that Pillow reads (see `colour_modes`).
 
-    Raises InputReject(stage `decode`) with reason `empty`, `not_an_image`, `too_many_pixels`,
+    Raises InputReject (stage `decode`) with reason `empty`, `not_an_image`, `too_many_pixels`,
     `truncated` or `broken`.
     """
     if not data:
@@ -84,9 +87,9 @@ def decode_rgb(data: bytes, limits: InputLimits) -> DecodedImage:
         except Image.DecompressionBombError as error:
             raise _reject("too_many_pixels", str(error)) from error
         except UnidentifiedImageError as error:
-            raise _reject("not_an_image", "no image format that can be read") from error
+            raise _reject("not_an_image", "not an image format that can be read") from error
         except Exception as error:
-            # Decoders raise nearly anything on broken input: OSError, ValueError, SyntaxError, struct.error.
+            # Decoders raise almost anything for broken input: OSError, ValueError, SyntaxError, struct.error.
             text = " ".join(str(error).split())[:300] or type(error).__name__
             reason = "truncated" if "truncated" in text.lower() else "broken"
             raise _reject(reason, text) from error
@@ -108,13 +111,13 @@ def _formats() -> tuple[str, ...]:
 def _decode(data: bytes, limits: InputLimits, notes: list[str]) -> tuple[Image.Image, int, tuple[int, int]]:
     with Image.open(io.BytesIO(data), formats=_formats()) as image:
         _check_size(image, limits)
-        with _turn(image.width * image.height):
+        with _decoding_slot(image.width * image.height):
             orientation = _orientation_of(image, notes)
             stored_wh = image.size
             image.load()
             _check_size(image, limits)
             if image.format == "TIFF":
-                # Pillow turns TIFFs upright itself, and swaps their size before that.
+                # Pillow itself makes TIFFs upright, and swaps width and height before that.
                 return _upright_tiff(image, orientation)
             rgb = to_rgb(image)
             method = TRANSPOSE_OF_ORIENTATION.get(orientation)
@@ -129,7 +132,7 @@ def _upright_tiff(image: Image.Image, orientation: int) -> tuple[Image.Image, in
 def _check_size(image: Image.Image, limits: InputLimits) -> None:
     width, height = image.size
     if width < 1 or height < 1:
-        raise _reject("broken", f"the header says {width} x {height} pixels")
+        raise _reject("broken", f"the header declares {width} x {height} pixels")
     limit = limits.max_pixels
     if any(tile[0] in Image.DECODERS for tile in getattr(image, "tile", ())):
         limit = min(limit, _SLOW_MAX_PIXELS)
@@ -142,20 +145,21 @@ def _check_size(image: Image.Image, limits: InputLimits) -> None:
 
 
 @contextmanager
-def _turn(num_pixels: int) -> Iterator[None]:
+def _decoding_slot(num_pixels: int) -> Iterator[None]:
+    """Wait until no other large image is decoded, if this one is large."""
     if num_pixels < _LARGE_PIXELS:
         yield
         return
-    with _large:
+    with _large_lock:
         yield
 
 
 def _orientation_of(image: Image.Image, notes: list[str]) -> int:
-    """The EXIF orientation; 1 where there is none, or none that can be read."""
+    """The EXIF orientation; 1 if there is none or it cannot be read."""
     try:
         value = image.getexif().get(ExifTags.Base.Orientation, 1)
     except Exception as error:
-        # Broken metadata is no reason to lose sound pixels.
+        # Broken metadata is no reason to reject good pixels.
         notes.append(f"EXIF: {' '.join(str(error).split())[:200] or type(error).__name__}")
         return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1

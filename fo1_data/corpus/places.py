@@ -1,7 +1,7 @@
-"""Which files there are, and where the images are that a corpus names. Order is always the same.
+"""Listing of files, and the addresses of the images that a corpus names. The order is always the same.
 
-Walks folders of local disks and object stores; finds a named image beside the file that names it.
-Does not open files.
+Walks folders on local disks and object stores; finds a named image next to the file that names it. Does not
+open files.
 """
 
 import glob
@@ -31,7 +31,7 @@ _RANGE = re.compile(r"^(\d+)\.\.(\d+)$")
 
 
 def listing_reject(uri: str, reason: str, message: str) -> Reject:
-    """The reject of something that could not be listed."""
+    """The reject of something that cannot be listed."""
     return Reject(uri=uri, stage=RejectStage.LISTING, reason=reason, message=message[:500], replayable=False)
 
 
@@ -46,16 +46,18 @@ def kind_of(address: str) -> str:
         if is_web(address):
             return "file"
         files, path_in_store = file_system(address)
-        found = files.get_file_info(path_in_store.rstrip("/")).type
+        file_type = files.get_file_info(path_in_store.rstrip("/")).type
     except OSError as error:
         raise CorpusError(f"cannot look at {address}: {one_line(error)}") from error
     kinds = {pafs.FileType.File: "file", pafs.FileType.Directory: "folder"}
-    return kinds.get(found, "nothing")
+    return kinds.get(file_type, "nothing")
 
 
 def children(folder: str) -> tuple[list[str], list[str]]:
-    """Names of the files and of the folders directly in `folder`, each sorted. Hidden folders are
-    left out; whatever is no folder counts as a file. Raises OSError."""
+    """Names of the files and of the folders directly in `folder`, each sorted.
+
+    Hidden folders are left out; everything that is not a folder counts as a file. Raises OSError.
+    """
     path = local_path(folder)
     names: list[str] = []
     folders: list[str] = []
@@ -76,62 +78,63 @@ def _is_folder(entry: "os.DirEntry[str]") -> bool:
     try:
         return entry.is_dir()
     except OSError:
-        return False  # a link that leads in a circle
+        return False  # a link to itself
 
 
 def walk(folder: str) -> Iterator[str | Reject]:
-    """The address of every file below `folder`, in order; a folder that cannot be read is a reject.
+    """The address of every file below `folder`, in order; a reject for a folder that cannot be read.
 
-    Links to folders are followed, each folder once.
+    Links to folders are followed; each folder is visited once.
     """
     seen: set[tuple[int, int]] = set()
-    waiting = [folder]
-    while waiting:
-        here = waiting.pop()
+    pending = [folder]
+    while pending:
+        current = pending.pop()
         try:
-            if not _first_visit(here, seen):
+            if not _is_first_visit(current, seen):
                 continue
-            names, folders = children(here)
+            names, folders = children(current)
         except OSError as error:
-            yield listing_reject(here, "unreadable_folder", f"{here}: {one_line(error)}")
+            yield listing_reject(current, "unreadable_folder", f"{current}: {one_line(error)}")
             continue
-        yield from (join_verbatim(here, name) for name in names)
-        waiting.extend(join_verbatim(here, name) for name in reversed(folders))
+        yield from (join_verbatim(current, name) for name in names)
+        pending.extend(join_verbatim(current, name) for name in reversed(folders))
 
 
-def _first_visit(folder: str, seen: set[tuple[int, int]]) -> bool:
+def _is_first_visit(folder: str, seen: set[tuple[int, int]]) -> bool:
     path = local_path(folder)
     if path is None:
         return True
     info = path.stat()
-    place = (info.st_dev, info.st_ino)
-    known = place in seen
-    seen.add(place)
-    return not known
+    inode = (info.st_dev, info.st_ino)
+    if inode in seen:
+        return False
+    seen.add(inode)
+    return True
 
 
 def join_verbatim(folder: str, name: str) -> str:
-    """The address of a listed name, which may hold anything, `://` and `%` included."""
+    """The address of a listed name, which may contain any characters, also `://` and `%`."""
     path = local_path(folder)
     return address_of(path / name) if path is not None else f"{folder.rstrip('/')}/{name}"
 
 
 def expand(pattern: str) -> list[str]:
-    """The files a pattern stands for, sorted: braces (`{000..011}`, `{a,b}`), then `*`, `?`, `[]`, `**`."""
-    found: list[str] = []
+    """The files that match a pattern, sorted: braces (`{000..011}`, `{a,b}`), then `*`, `?`, `[]`, `**`."""
+    matches: list[str] = []
     for part in _expand_braces(pattern):
         if not _GLOB.search(part):
-            found.append(normalise(part))
+            matches.append(normalise(part))
         elif (path := local_path(part)) is not None:
-            found += sorted(_local_matches(path))
+            matches += sorted(_local_matches(path))
         else:
-            found += _remote_matches(part)
-    return found
+            matches += _remote_matches(part)
+    return matches
 
 
 def is_pattern(text: str) -> bool:
-    """True where `text` holds something to expand (a `?` in a web address is its query)."""
-    braces = any(_alternatives(found) for found in _BRACES.findall(text))
+    """Whether `text` contains something to expand (a `?` in a web address starts its query)."""
+    braces = any(_alternatives(inside) for inside in _BRACES.findall(text))
     return braces or (not is_web(text) and bool(_GLOB.search(text)))
 
 
@@ -144,16 +147,16 @@ def _alternatives(inside: str) -> list[str]:
 
 
 def _expand_braces(pattern: str) -> list[str]:
-    for found in _BRACES.finditer(pattern):
-        parts = _alternatives(found.group(1))
+    for braces in _BRACES.finditer(pattern):
+        parts = _alternatives(braces.group(1))
         if parts:
-            head, tail = pattern[: found.start()], pattern[found.end() :]
-            return [whole for part in parts for whole in _expand_braces(head + part + tail)]
+            head, tail = pattern[: braces.start()], pattern[braces.end() :]
+            return [expanded for part in parts for expanded in _expand_braces(head + part + tail)]
     return [pattern]
 
 
 def _local_matches(pattern: Path) -> Iterator[str]:
-    for name in glob.iglob(str(pattern.expanduser()), recursive=True):  # noqa: PTH207 - knows `**` at any place
+    for name in glob.iglob(str(pattern.expanduser()), recursive=True):  # noqa: PTH207 - supports `**` anywhere
         if not Path(name).is_dir():
             yield address_of(name)
 
@@ -163,46 +166,46 @@ def _remote_matches(pattern: str) -> list[str]:
     first = _GLOB.search(rest)
     fixed = rest[: first.start()].rpartition("/")[0] if first else rest
     matches = re.compile(_glob_regex(rest)).fullmatch
-    listed = (item for item in walk(f"{scheme}://{fixed}") if isinstance(item, str))
-    return sorted(item for item in listed if matches(item.split("://", 1)[1]))
+    addresses = (item for item in walk(f"{scheme}://{fixed}") if isinstance(item, str))
+    return sorted(address for address in addresses if matches(address.split("://", 1)[1]))
 
 
 def _glob_regex(pattern: str) -> str:
     pieces = re.split(r"(\*\*/|\*\*|\*|\?|\[[^\]]+\])", pattern)
-    known = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    regexes = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
     return "".join(
-        known.get(piece) or (piece.replace("[!", "[^") if piece.startswith("[") else re.escape(piece))
+        regexes.get(piece) or (piece.replace("[!", "[^") if piece.startswith("[") else re.escape(piece))
         for piece in pieces
     )
 
 
 class ImagePlaces:
-    """Finds the images that a file names: in the first of `roots` that holds them.
+    """Finds the images that a file names, in the first of `roots` that has them.
 
-    A local name is looked for in each root (the one that served last first). In an object store one
-    look a name would cost more than the listing: the root that holds the first image is taken for all.
+    A local name is looked up in each root, first in the one of the last match. In an object store a lookup
+    per name would take longer than the listing, so the root of the first image is used for all.
     """
 
     def __init__(self, roots: Sequence[str]) -> None:
         self._roots = list(dict.fromkeys(roots))
-        self._settled: str | None = None
+        self._matched_root: str | None = None
 
     def find(self, name: str) -> str:
-        """The address of an image; where it is nowhere, the one in the first root."""
+        """The address of an image; if no root has it, its address in the first root."""
         return self.look(name) or join(self._roots[0], name)
 
     def look(self, name: str) -> str | None:
-        """The address of an image that is there, or whose root is settled; None where it is nowhere."""
+        """The address of an image; None if no root has it. In an object store only the first is looked up."""
         if scheme_of(name) or name.startswith("/"):
             return join(self._roots[0], name)
-        if self._settled is not None and not self._is_local(self._settled):
-            return join(self._settled, name)
-        first = [self._settled] if self._settled is not None else []
+        if self._matched_root is not None and not self._is_local(self._matched_root):
+            return join(self._matched_root, name)
+        first = [self._matched_root] if self._matched_root is not None else []
         for spelling in dict.fromkeys((name, name.replace("\\", "/"))):
             for root in first + self._roots:
                 address = join(root, spelling)
                 if is_web(address) or kind_of(address) in ("file", "other"):
-                    self._settled = root
+                    self._matched_root = root
                     return address
         return None
 

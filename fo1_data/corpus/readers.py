@@ -1,8 +1,8 @@
-"""Any form of CORPUS to entries, as they come: finds out which form it is and who reads it.
+"""Reading of a corpus in any form as a stream of entries: detects the form and calls its reader.
 
-A folder is, in this order: the project's own form (it holds `annotations.jsonl`), YOLO, Pascal VOC,
-a set of WebDataset tars, or plain images. A file is told by its suffix. Nothing is opened but what
-lists images; images themselves are read by the labeller.
+A folder is, in this order: the project's own form (it contains `annotations.jsonl`), YOLO, Pascal VOC, a set
+of WebDataset tars, or plain images. The form of a file is decided by its suffix. Only files that list images
+are opened; the labeller reads the images themselves.
 """
 
 from collections.abc import Iterable, Iterator
@@ -47,28 +47,28 @@ def read_corpus(corpus: str, limit: int | None = None, frame_every_s: float = 1.
     """The entries of a corpus in a fixed order, and a reject (stage `listing`) for what cannot be listed.
 
     At most `limit` entries. A video gives an entry for each of its frames, `frame_every_s` apart.
-    Raises CorpusError at once where there is no corpus, and when the listing ends without having named
-    anything.
+    Raises CorpusError at once if there is no corpus, and at the end if the corpus named nothing, or only
+    videos although no video decoder is installed.
     """
-    listed = _not_empty(_dispatch(corpus), corpus)
-    framed = (one for item in listed for one in _frames(item, frame_every_s))
-    return _limited(_or_no_decoder(framed), limit)
+    items = _check_not_empty(_dispatch(corpus), corpus)
+    with_frames = (entry for item in items for entry in _frames(item, frame_every_s))
+    return _limited(_check_video_decoder(with_frames), limit)
 
 
-def _or_no_decoder(items: Items) -> Items:
-    """Raise CorpusError where the corpus holds nothing but videos, and nothing to decode them with."""
-    lacking, entries = None, 0
+def _check_video_decoder(items: Items) -> Items:
+    """Raises CorpusError at the end if there are only videos and no decoder for them."""
+    message, num_entries = None, 0
     for item in items:
-        entries += isinstance(item, CorpusImage)
+        num_entries += isinstance(item, CorpusImage)
         if isinstance(item, Reject) and item.reason == NO_DECODER:
-            lacking = item.message
+            message = item.message
         yield item
-    if lacking is not None and not entries:
-        raise CorpusError(lacking)
+    if message is not None and not num_entries:
+        raise CorpusError(message)
 
 
 def _frames(item: CorpusImage | Reject, every_s: float) -> Items:
-    """The frames of a video; anything else as it is."""
+    """The frames of a video; any other item unchanged."""
     if isinstance(item, CorpusImage) and item.inner is None and is_video(item.uri):
         yield from list_frames(item, every_s)
     else:
@@ -76,18 +76,18 @@ def _frames(item: CorpusImage | Reject, every_s: float) -> Items:
 
 
 def _limited(items: Items, limit: int | None) -> Items:
-    left = limit
+    remaining = limit
     for item in items:
-        if left == 0 and isinstance(item, CorpusImage):
+        if remaining == 0 and isinstance(item, CorpusImage):
             return
-        if left is not None and isinstance(item, CorpusImage):
-            left -= 1
+        if remaining is not None and isinstance(item, CorpusImage):
+            remaining -= 1
         yield item
-        if left == 0:
+        if remaining == 0:
             return
 
 
-def _not_empty(items: Items, corpus: str) -> Items:
+def _check_not_empty(items: Items, corpus: str) -> Items:
     empty = True
     for item in items:
         empty = False
@@ -105,10 +105,10 @@ def _dispatch(corpus: str) -> Items:
         return _read_file_form(address)
     if not is_pattern(corpus):
         raise CorpusError(f"no corpus at {corpus}: there is no such file or folder (a corpus is {_FORMS})")
-    found = expand(corpus)
-    if not found:
+    addresses = expand(corpus)
+    if not addresses:
         raise CorpusError(f"no corpus at {corpus}: no file matches")
-    return _read_group(found)
+    return _read_group(addresses)
 
 
 def _read_group(addresses: list[str]) -> Items:
@@ -131,7 +131,7 @@ def _read_file_form(address: str) -> Items:
     if suffix == ".xml":
         return read_voc([address])
     if suffix and suffix not in Image.registered_extensions() and not is_video(address):
-        raise CorpusError(f"{address} is no corpus: looked for {_FORMS}, or an image")
+        raise CorpusError(f"{address} is not a corpus: looked for {_FORMS}, or an image")
     return read_files([address])
 
 
@@ -157,9 +157,9 @@ def _read_folder_form(folder: str) -> Items:
 
 
 def _voc_files(folder: str, files: list[str], folders: list[str]) -> Iterable[str] | None:
-    """The XML files of a Pascal VOC folder: in `Annotations/` (also in a folder of it), or in itself."""
-    for place in (name for name in folders if name.lower() == "annotations"):
-        inner = join_verbatim(folder, place)
+    """The XML files of a Pascal VOC folder, in its `Annotations/` or directly in it; else None."""
+    for subfolder in (name for name in folders if name.lower() == "annotations"):
+        inner = join_verbatim(folder, subfolder)
         names = [name for name in children(inner)[0] if name.lower().endswith(".xml")]
         if names:
             return [join_verbatim(inner, name) for name in names]

@@ -1,4 +1,4 @@
-"""Rows of the rejects made of a corpus entry: one that cannot be used, or that the run gave up."""
+"""Reject rows made from a corpus entry: one that cannot be used, or one that the run gave up."""
 
 from fo1_data.errors import InputReject
 from schemas.corpus import CorpusImage
@@ -6,7 +6,7 @@ from schemas.images import Reject, RejectStage
 
 
 def reject_from(entry: CorpusImage, error: InputReject) -> Reject:
-    """The row of an input that cannot be used."""
+    """The reject row of an input that cannot be used."""
     return Reject(
         uri=entry.name,
         stage=RejectStage(error.stage),
@@ -18,6 +18,6 @@ def reject_from(entry: CorpusImage, error: InputReject) -> Reject:
 
 
 def reject_of(entry: CorpusImage, stage: RejectStage, reason: str, message: str) -> Reject:
-    """An entry that the machinery, not the file, gave up: worth another try later."""
-    told = " ".join(message.split())[:500]
-    return reject_from(entry, InputReject(stage, reason, told, replayable=True))
+    """The replayable reject row of an entry that failed for a reason outside of its file."""
+    message = " ".join(message.split())[:500]
+    return reject_from(entry, InputReject(stage, reason, message, replayable=True))

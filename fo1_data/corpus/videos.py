@@ -1,8 +1,8 @@
-"""Videos as frames: listed at even times, each read as an image of its own.
+"""Videos as frames: listed at regular times, each read as an image of its own.
 
-A frame is an entry whose `inner` says its time (`frame@12.500s`), so that it is found again from its
-address alone; its bytes are a PNG of the first frame shown at that time or after it, turned as the file
-says it is to be shown. Times are seconds from the start of the video. Needs PyAV (the extra `video`).
+A frame is an entry whose `inner` contains its time (`frame@12.500s`), so that its address alone identifies
+it. Its bytes are a PNG of the first frame at that time or after it, rotated as the file declares. Times are
+in seconds from the start of the video. Needs PyAV (the extra `video`).
 """
 
 import io
@@ -20,27 +20,29 @@ from schemas.images import Reject
 
 SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg")
 NO_DECODER = "no_video_decoder"
-# Containers alone: FFmpeg would also follow playlists, to addresses that a file of strangers names.
+# Only containers: FFmpeg would also follow playlists, to addresses named by an untrusted file.
 _CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,avi,matroska,webm,mpeg,mpegvideo,mpegts"
 _INNER = re.compile(r"frame@(\d+\.\d{3})s")
 
 
 def is_video(address: str) -> bool:
-    """True for a file that is named as a video."""
+    """Whether the file name is that of a video."""
     return suffix_of(address).lower() in SUFFIXES
 
 
 def list_frames(entry: CorpusImage, every_s: float) -> Iterator[CorpusImage | Reject]:
-    """The frames of a video `every_s` seconds apart, from its start; a reject where it cannot be opened,
-    or PyAV is not installed."""
+    """The frames of a video every `every_s` seconds from its start.
+
+    Yields a reject if the video cannot be opened or PyAV is not installed.
+    """
     try:
-        with _opened(entry.uri) as (container, stream):
+        with _open_video(entry.uri) as (container, stream):
             length_s = _length_s(container, stream)
     except ConfigError as error:
         yield listing_reject(entry.uri, NO_DECODER, str(error))
         return
     except (OSError, ValueError, CorpusError) as error:
-        text = f"{entry.uri} is no video that can be read: {one_line(error)}"
+        text = f"{entry.uri} is not a video that can be read: {one_line(error)}"
         yield listing_reject(entry.uri, "bad_video", text)
         return
     times = (number * every_s for number in range(int(max(length_s - 1e-6, 0) / every_s) + 1))
@@ -50,25 +52,25 @@ def list_frames(entry: CorpusImage, every_s: float) -> Iterator[CorpusImage | Re
 
 
 def read_frame(entry: CorpusImage) -> bytes:
-    """The PNG of a frame; raises InputReject(stage `fetch`)."""
-    found = _INNER.fullmatch(entry.inner or "")
-    if found is None:
+    """Read a frame as PNG. Raises InputReject (stage `fetch`)."""
+    time_match = _INNER.fullmatch(entry.inner or "")
+    if time_match is None:
         raise InputReject("fetch", "no_such_frame", f"{entry.name} names no frame")
     try:
-        with _opened(entry.uri) as (container, stream):
-            image = _frame_at(container, stream, float(found[1]))
+        with _open_video(entry.uri) as (container, stream):
+            image = _frame_at(container, stream, float(time_match[1]))
     except (OSError, ValueError, CorpusError) as error:
         raise InputReject("fetch", "bad_video", f"{entry.name}: {one_line(error)}") from error
     if image is None:
-        raise InputReject("fetch", "no_such_frame", f"{entry.name}: the video ends before")
+        raise InputReject("fetch", "no_such_frame", f"{entry.name}: the video ends before this time")
     buffer = io.BytesIO()
     image.save(buffer, format="PNG", compress_level=1)
     return buffer.getvalue()
 
 
 @contextmanager
-def _opened(address: str) -> Iterator[tuple[Any, Any]]:
-    """The video's container and its first picture stream, decoding in one thread."""
+def _open_video(address: str) -> Iterator[tuple[Any, Any]]:
+    """The video's container and its first video stream, decoded in one thread."""
     try:
         import av
     except ImportError:
@@ -78,7 +80,7 @@ def _opened(address: str) -> Iterator[tuple[Any, Any]]:
     options = {"format_whitelist": _CONTAINERS}
     with open_seekable(address) as file, av.open(file, options=options) as container:
         if not container.streams.video:
-            raise ValueError("it holds no pictures")
+            raise ValueError("it has no video stream")
         stream = container.streams.video[0]
         stream.thread_type = "NONE"
         yield container, stream
@@ -97,7 +99,7 @@ def _length_s(container: Any, stream: Any) -> float:
 
 
 def _frame_at(container: Any, stream: Any, time_s: float) -> Any:
-    """The first frame at `time_s` or after it, as a PIL image; the last one where none comes after."""
+    """The first frame at `time_s` or after it as a PIL image; the last frame if none follows."""
     start = float((stream.start_time or 0) * stream.time_base)
     if time_s > 0:
         container.seek(int((start + time_s) / stream.time_base), stream=stream, backward=True)
@@ -109,5 +111,5 @@ def _frame_at(container: Any, stream: Any, time_s: float) -> Any:
     if last is None:
         return None
     image = last.to_image()
-    turned = getattr(last, "rotation", 0) or 0
-    return image.rotate(turned, expand=True) if turned else image
+    rotation = getattr(last, "rotation", 0) or 0
+    return image.rotate(rotation, expand=True) if rotation else image

@@ -1,9 +1,9 @@
 """Addresses of files: local paths and URLs, and the file system behind each.
 
-An address is an absolute local path, or a URL (`file://`, `s3://`, `gs://`, `https://`, or any that
-pyarrow or fsspec knows). The part after the scheme is taken as it stands: an object's key may hold
-spaces, `#` and `%`. Only `file://` is percent-decoded; it is also how a local name that is not
-UTF-8 is written down, since a row of Parquet can hold nothing else.
+An address is an absolute local path, or a URL (`file://`, `s3://`, `gs://`, `https://`, or any that pyarrow
+or fsspec supports). The part after the scheme is used as written: an object's key may contain spaces, `#` and
+`%`. Only `file://` is percent-decoded; it also represents local names that are not UTF-8, which a Parquet row
+could not store otherwise.
 
 Does not read or write file contents.
 """
@@ -26,17 +26,17 @@ REQUEST_TIMEOUT_S = 30.0
 
 def scheme_of(address: str) -> str:
     """The scheme in lower case; empty for a local path."""
-    found = _SCHEME.match(address)
-    return found.group(1).lower() if found else ""
+    match = _SCHEME.match(address)
+    return match.group(1).lower() if match else ""
 
 
 def is_web(address: str) -> bool:
-    """True for `http://` and `https://`, which can be read and not listed."""
+    """Whether the address is `http://` or `https://`, which can be read but not listed."""
     return scheme_of(address) in ("http", "https")
 
 
 def local_path(address: str) -> Path | None:
-    """The path of a local address, None where it is remote."""
+    """The path of a local address; None if it is remote."""
     scheme = scheme_of(address)
     if scheme == "":
         return Path(address)
@@ -47,7 +47,7 @@ def local_path(address: str) -> Path | None:
 
 
 def address_of(path: Path | str) -> str:
-    """The address of a local path: itself made absolute, or a `file://` URL where it is not UTF-8."""
+    """The address of a local path: the absolute path, or a `file://` URL if it is not UTF-8."""
     absolute = os.path.abspath(path)  # noqa: PTH100 - Path.absolute keeps "..", resolve follows links
     try:
         absolute.encode("utf-8")
@@ -57,13 +57,13 @@ def address_of(path: Path | str) -> str:
 
 
 def normalise(address: str) -> str:
-    """One form for each place: local paths absolute, without `file://` where the name allows it."""
+    """The normal form of an address: local paths absolute, without `file://` if the name allows it."""
     path = local_path(address)
     return address if path is None else address_of(path.expanduser())
 
 
 def join(folder: str, name: str) -> str:
-    """The address of `name` as written in a file of `folder`; itself where it is absolute already."""
+    """The address of `name` as written in a file in `folder`; an absolute name is kept."""
     if scheme_of(name):
         return normalise(name)
     path = local_path(folder)
@@ -82,7 +82,7 @@ def join(folder: str, name: str) -> str:
 
 
 def parent(address: str) -> str:
-    """The folder an address lies in (the top of a store is its own parent)."""
+    """The folder of an address (the top of a store is its own parent)."""
     path = local_path(address)
     if path is not None:
         return address_of(path.parent)
@@ -92,7 +92,7 @@ def parent(address: str) -> str:
 
 
 def base_name(address: str) -> str:
-    """The last part of an address, without a web address' query."""
+    """The last part of an address, without the query of a web address."""
     path = local_path(address)
     if path is not None:
         return path.name
@@ -101,7 +101,7 @@ def base_name(address: str) -> str:
 
 
 def suffix_of(address: str) -> str:
-    """The suffix in lower case with its dot, `.tar.gz` as one."""
+    """The suffix in lower case with its dot; `.tar.gz` is a single suffix."""
     name = base_name(address).lower()
     if name.endswith(".tar.gz"):
         return ".tar.gz"
@@ -113,15 +113,15 @@ def _without_query(rest: str) -> str:
 
 
 def s3_endpoint() -> str | None:
-    """The S3 endpoint of the environment, as AWS' own tools read it."""
+    """The S3 endpoint in the environment, read as by AWS' own tools."""
     return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or None
 
 
 def file_system(address: str, timeout_s: float = REQUEST_TIMEOUT_S) -> tuple[pafs.FileSystem, str]:
     """The file system of an address and the path in it.
 
-    `timeout_s` bounds one request to S3. Credentials, region and endpoint come from the usual
-    environment. Raises ConfigError where nothing installed speaks the scheme.
+    `timeout_s`: limit of one request to S3. Credentials, region and endpoint come from AWS' usual environment
+    variables. Raises ConfigError if no installed package supports the scheme.
     """
     path = local_path(address)
     if path is not None:
@@ -133,8 +133,8 @@ def file_system(address: str, timeout_s: float = REQUEST_TIMEOUT_S) -> tuple[paf
         bucket = rest.split("/", 1)[0] if region is None and s3_endpoint() is None else None
         return _s3(s3_endpoint(), region, bucket, anonymous, timeout_s), rest
     try:
-        known: tuple[pafs.FileSystem, str] = pafs.FileSystem.from_uri(address)
-        return known
+        system_and_path: tuple[pafs.FileSystem, str] = pafs.FileSystem.from_uri(address)
+        return system_and_path
     except (ValueError, NotImplementedError, OSError):
         return _from_fsspec(address)
 
@@ -160,7 +160,7 @@ def _from_fsspec(address: str) -> tuple[pafs.FileSystem, str]:
 
 
 def fsspec_file_system(address: str) -> tuple[Any, Any]:
-    """The fsspec file system of an address and the path in it; raises ConfigError where there is none."""
+    """The fsspec file system of an address and the path in it. Raises ConfigError if there is none."""
     import fsspec
 
     options: dict[str, Any] = {}

@@ -1,8 +1,8 @@
-"""The bytes of one file, local or remote, within limits of size and time.
+"""Reading of one file, local or remote, within limits of size and time.
 
-What may pass (an overloaded store, a slow or cut connection) is tried again with growing pauses;
-what cannot be had is an `InputReject` of stage `fetch`, replayable where a later try can help.
-Sizes in bytes, times in seconds for one try. Does not look at what the bytes are.
+Temporary faults (an overloaded store, a slow or cut connection) are retried with growing pauses. A file that
+cannot be read is an `InputReject` of stage `fetch`, replayable if a later attempt may succeed. Sizes are in
+bytes, times in seconds per attempt. Does not interpret the bytes.
 """
 
 import errno
@@ -22,23 +22,23 @@ from fo1_data.errors import ConfigError, InputReject
 from fo1_data.storage.addresses import file_system, is_web, local_path
 from fo1_data.storage.reach import OutOfReach, check_place, web_client
 
-TRIES = 3
+NUM_TRIES = 3
 FIRST_PAUSE_S = 0.2
 _PIECE_BYTES = 2**20
-_PASSING_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
+_TEMPORARY_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 _FORBIDDEN = ("ACCESS_DENIED", "ACCESS DENIED", "HTTP STATUS 403", "FORBIDDEN", "INVALID_ACCESS_KEY_ID")
 
 Span = tuple[int, int]
 
 
-class _Passing(Exception):
-    """A fault that a further try can get over."""
+class _TemporaryFault(Exception):
+    """A fault that another attempt may not have."""
 
 
 def download(address: str, *, max_bytes: int, timeout_s: float, span: Span | None = None) -> bytes:
-    """The bytes of `address`, or of its part `span` (offset, length).
+    """Read the bytes of `address`, or of its part `span` (offset, length).
 
-    Raises InputReject(stage `fetch`) with reason `not_found`, `not_a_file`, `too_large`,
+    Raises InputReject (stage `fetch`) with reason `not_found`, `not_a_file`, `too_large`,
     `forbidden`, `timeout` or `unreadable`.
     """
     if span is not None and span[1] > max_bytes:
@@ -51,29 +51,29 @@ def download(address: str, *, max_bytes: int, timeout_s: float, span: Span | Non
     if path is not None:
         return _read_local(path, max_bytes, span)
     read = _read_web if is_web(address) else _read_object
-    return _persist(address, lambda: read(address, max_bytes, timeout_s, span))
+    return _retry(address, lambda: read(address, max_bytes, timeout_s, span))
 
 
 def reject(reason: str, message: str, replayable: bool = True) -> InputReject:
-    """An InputReject of stage `fetch`; its message in one line of bearable length."""
+    """An InputReject of stage `fetch`, with its message on one line of at most 500 characters."""
     return InputReject("fetch", reason, " ".join(message.split())[:500], replayable)
 
 
 def too_large(address: str, num_bytes: int | None, max_bytes: int) -> InputReject:
-    """The reject of a file over the limit (`num_bytes` None: its size is not known)."""
+    """The reject of a file over the size limit. `num_bytes` None: its size is not known."""
     size = "more" if num_bytes is None else f"{num_bytes} bytes"
     return reject("too_large", f"{address} has {size}, over the limit max_bytes = {max_bytes}", False)
 
 
-def _persist(address: str, read: Callable[[], bytes]) -> bytes:
+def _retry(address: str, read: Callable[[], bytes]) -> bytes:
     pause_s = FIRST_PAUSE_S
-    for tries_left in reversed(range(TRIES)):
+    for tries_left in reversed(range(NUM_TRIES)):
         try:
             return read()
         except (TimeoutError, httpx.TimeoutException) as error:
             if not tries_left:
-                raise reject("timeout", f"{address} did not arrive in time, {TRIES} times") from error
-        except (_Passing, httpx.TransportError, OSError) as error:
+                raise reject("timeout", f"{address} did not arrive in time, {NUM_TRIES} times") from error
+        except (_TemporaryFault, httpx.TransportError, OSError) as error:
             final = _final_reject(address, error)
             if final is not None:
                 raise final from error
@@ -87,7 +87,7 @@ def _persist(address: str, read: Callable[[], bytes]) -> bytes:
 
 
 def _final_reject(address: str, error: Exception) -> InputReject | None:
-    """The reject of an error that trying again at once does not change."""
+    """The reject of an error that an immediate retry would not change; None for other errors."""
     if isinstance(error, FileNotFoundError):
         return reject("not_found", f"{address} does not exist")
     if isinstance(error, IsADirectoryError):
@@ -101,21 +101,21 @@ def _final_reject(address: str, error: Exception) -> InputReject | None:
 
 def _read_local(path: Path, max_bytes: int, span: Span | None) -> bytes:
     try:
-        # Not blocking: opening a FIFO would wait for a writer for ever.
+        # Non-blocking: opening a FIFO would wait forever for a writer.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (OSError, ValueError) as error:
         raise _local_reject(path, error) from error
     info = os.fstat(descriptor)
     if not stat.S_ISREG(info.st_mode):
         os.close(descriptor)
-        raise reject("not_a_file", f"{path_text(path)} is no regular file", False)
+        raise reject("not_a_file", f"{path_text(path)} is not a regular file", False)
     with os.fdopen(descriptor, "rb") as file:
         if span is None and info.st_size > max_bytes:
             raise too_large(path_text(path), info.st_size, max_bytes)
         try:
             if span is not None:
                 file.seek(span[0])
-                return _whole(path_text(path), file.read(span[1]), span)
+                return _check_length(path_text(path), file.read(span[1]), span)
             data = file.read(max_bytes + 1)
         except OSError as error:
             raise _local_reject(path, error) from error
@@ -125,25 +125,25 @@ def _read_local(path: Path, max_bytes: int, span: Span | None) -> bytes:
 
 
 def path_text(path: Path) -> str:
-    """A path as text that can be encoded, whatever its bytes."""
+    """A path as text that can be encoded as UTF-8, whatever its bytes are."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def _local_reject(path: Path, error: OSError | ValueError) -> InputReject:
-    known = _final_reject(path_text(path), error)
-    if known is not None:
-        return known
+    final = _final_reject(path_text(path), error)
+    if final is not None:
+        return final
     code = error.errno if isinstance(error, OSError) else None
     text = os.strerror(code) if code else str(error)
-    lasting = isinstance(error, ValueError) or code in (
+    is_permanent = isinstance(error, ValueError) or code in (
         errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR, errno.ENXIO, errno.EISDIR,
     )  # fmt: skip
-    return reject("unreadable", f"{path_text(path)}: {text}", not lasting)
+    return reject("unreadable", f"{path_text(path)}: {text}", not is_permanent)
 
 
-def _whole(address: str, data: bytes, span: Span) -> bytes:
+def _check_length(address: str, data: bytes, span: Span) -> bytes:
     if len(data) != span[1]:
-        raise reject("unreadable", f"{address} ends within a member of {span[1]} bytes", False)
+        raise reject("unreadable", f"{address} ends inside a member of {span[1]} bytes", False)
     return data
 
 
@@ -167,13 +167,13 @@ def _read_web(address: str, max_bytes: int, timeout_s: float, span: Span | None)
                 raise too_large(address, None, max_bytes)
             if span is not None and len(data) >= limit:
                 break
-    return bytes(data) if span is None else _whole(address, bytes(data[:limit]), span)
+    return bytes(data) if span is None else _check_length(address, bytes(data[:limit]), span)
 
 
 def _check_status(address: str, response: httpx.Response) -> None:
     status = response.status_code
-    if status in _PASSING_STATUS:
-        raise _Passing(f"the server answered {status}")
+    if status in _TEMPORARY_STATUS:
+        raise _TemporaryFault(f"the server answered {status}")
     if status in (404, 410):
         raise FileNotFoundError(address)
     if status in (401, 403):
@@ -192,13 +192,13 @@ def _read_object(address: str, max_bytes: int, timeout_s: float, span: Span | No
                 raise too_large(address, size, max_bytes)
             offset, length = span or (0, size)
             if offset + length > size:
-                return _whole(address, b"", (offset, length))
+                return _check_length(address, b"", (offset, length))
             file.seek(offset)
             data = bytearray()
             while len(data) < length:
                 piece = file.read(min(_PIECE_BYTES * 8, length - len(data)))
                 if not piece:
-                    raise _Passing(f"{len(data)} of {length} bytes arrived")
+                    raise _TemporaryFault(f"{len(data)} of {length} bytes arrived")
                 data += piece
             return bytes(data)
 
@@ -206,19 +206,22 @@ def _read_object(address: str, max_bytes: int, timeout_s: float, span: Span | No
 
 
 def _within(timeout_s: float, work: Callable[[], bytes]) -> bytes:
-    """Run `work` for at most `timeout_s`. A store's client bounds silence, not a trickle, and cannot be
-    interrupted: its thread is left behind and ends with its request."""
-    answers: queue.SimpleQueue[tuple[Any, BaseException | None]] = queue.SimpleQueue()
+    """Run `work` for at most `timeout_s`, in a thread. Raises TimeoutError.
+
+    A store's client limits the time without data, not the total time, and cannot be interrupted: after a
+    timeout its thread goes on until its request ends.
+    """
+    results: queue.SimpleQueue[tuple[Any, BaseException | None]] = queue.SimpleQueue()
 
     def run() -> None:
         try:
-            answers.put((work(), None))
+            results.put((work(), None))
         except BaseException as error:
-            answers.put((None, error))
+            results.put((None, error))
 
     threading.Thread(target=run, daemon=True, name="download").start()
     with suppress(queue.Empty):
-        data, error = answers.get(timeout=timeout_s)
+        data, error = results.get(timeout=timeout_s)
         if error is not None:
             raise error
         assert isinstance(data, bytes)

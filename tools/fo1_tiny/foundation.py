@@ -1,7 +1,7 @@
-"""The folder of an untrained fo1-tiny: configuration, tokenizer, image settings, random weights.
+"""The checkpoint folder of an untrained fo1-tiny: configuration, tokenizer, image settings, random weights.
 
 The tokenizer is a byte-level BPE in Qwen2's file layout. It is trained on the words of the questions and
-of the scenes' captions, so that each of them is one token; anything else falls apart into bytes.
+of the scenes' captions, so that each of them is one token; other words are split into parts or bytes.
 """
 
 import json
@@ -113,7 +113,7 @@ _QWEN2_WORDS = (
 
 
 def write_foundation(folder: Path, seed: int = 0) -> Fo1Model:
-    """Write everything into a new folder and return the model, randomly initialised by `seed`."""
+    """Write the folder and return the model, with random weights by `seed`."""
     torch.manual_seed(seed)
     with TemporaryDirectory() as settings:
         source = Path(settings)
@@ -146,7 +146,7 @@ _NAMED_IDS = {
 
 
 def write_tokenizer(folder: Path) -> dict[str, int]:
-    """Train and write the tokenizer; returns all tokens with their ids."""
+    """Train and write the tokenizer; returns the vocabulary (token to id)."""
     tokenizer = Tokenizer(BPE())
     tokenizer.pre_tokenizer = Sequence(
         [Split(Regex(_QWEN2_WORDS), "isolated"), ByteLevel(add_prefix_space=False, use_regex=False)]
@@ -201,7 +201,7 @@ def _tokenizer_config(vocabulary: dict[str, int], added: list[str]) -> dict[str,
 
 
 def initialise(model: nn.Module) -> None:
-    """Weights by fan-in, embeddings of std 0.1: the libraries' 0.02 is too small for layers this narrow."""
+    """Draw weights by fan-in, embeddings with std 0.1: the usual 0.02 is too small for layers this narrow."""
     for part in model.modules():
         if isinstance(part, nn.Linear):
             nn.init.normal_(part.weight, std=part.in_features**-0.5)

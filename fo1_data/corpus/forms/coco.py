@@ -1,8 +1,8 @@
 """COCO JSON: `images`, `annotations` (boxes x, y, width, height; captions) and `categories`.
 
-The file is held whole. Images are looked for beside it, in `images/`, and in the folders named as
-the split in the file's name (`instances_train2017.json` -> `train2017/`), here and one level up.
-Ids, crowd flags and whatever else is short are kept in `meta`; segmentations are not.
+The whole file is held in memory. Images are looked for in its folder, in `images/`, and in folders named like
+the split in the file name (`instances_train2017.json` -> `train2017/`), there and one level up. Ids, crowd
+flags and other short fields are kept in `meta`; segmentations are not.
 """
 
 import json
@@ -40,27 +40,27 @@ _TEXTS = ("caption", "detailed_caption", "text")
 
 
 def read_coco(address: str) -> Iterator[CorpusImage | Reject]:
-    """The images of a COCO file, with boxes, labels and captions. Also reads a list of our own records."""
+    """The images of a COCO file with boxes, labels and captions; also reads a JSON list of records."""
     try:
         document = json.loads(read_whole(address))
     except (ValueError, RecursionError) as error:
-        raise CorpusError(f"{address} is no JSON: {one_line(error)}") from error
+        raise CorpusError(f"{address} is not JSON: {one_line(error)}") from error
     if isinstance(document, list):
         places = places_beside(address)
         if document and is_benchmark_record(document[0]):
-            named = ((f"{address}#{number}", record) for number, record in enumerate(document))
-            yield from read_records(named, places)
+            records = ((f"{address}#{number}", record) for number, record in enumerate(document))
+            yield from read_records(records, places)
             return
         for number, record in enumerate(document):
             yield entry_of_record(record, f"{address}#{number}", places)
         return
     if not isinstance(document, dict) or not isinstance(document.get("images"), list):
         raise CorpusError(
-            f"{address} is no COCO file: looked for the keys images, annotations and categories"
+            f"{address} is not a COCO file: looked for the keys images, annotations and categories"
         )
     if is_referring_coco(document):
-        named = ((f"{address}#{place}", record) for place, record in referring_records(document))
-        yield from read_records(named, ImagePlaces([*_roots(address), *_coco_splits(address)]))
+        records = ((f"{address}#{place}", record) for place, record in referring_records(document))
+        yield from read_records(records, ImagePlaces([*_roots(address), *_refcoco_roots(address)]))
         return
     yield from _images(document, address)
 
@@ -84,7 +84,7 @@ def _images(document: dict[str, Any], address: str) -> Iterator[CorpusImage | Re
             yield listing_reject(where, "bad_record", f"{where}: {validation_text(error)}")
     for image_id, orphans in by_image.items():
         where = f"{address}#annotations"
-        text = f"{len(orphans)} annotations are of image id {image_id!r}, which is not listed"
+        text = f"{len(orphans)} annotations have image id {image_id!r}, which is not listed"
         yield listing_reject(where, "unknown_image", text)
 
 
@@ -101,7 +101,7 @@ def _entry(
         meta["captions"] = captions
     boxed = [item for item in annotations if "bbox" in item]
     keep_region_meta(
-        meta, [{k: v for k, v in _rest(item).items() if v not in (None, {}, [])} for item in boxed]
+        meta, [{k: v for k, v in _other_fields(item).items() if v not in (None, {}, [])} for item in boxed]
     )
     return CorpusImage(
         uri=places.find(image["file_name"]),
@@ -114,7 +114,7 @@ def _entry(
     )
 
 
-def _rest(annotation: dict[str, Any]) -> dict[str, Any]:
+def _other_fields(annotation: dict[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in annotation.items() if k not in (*_NOT_KEPT, *_TEXTS)}
 
 
@@ -126,18 +126,22 @@ def _region(annotation: dict[str, Any], names: dict[Any, str | None]) -> CorpusR
     return CorpusRegion(box_xyxy=(left, top, left + width, top + height), label=label, **texts)
 
 
-def _coco_splits(address: str) -> list[str]:
-    """Where the images of RefCOCO lie: it is made of COCO's training set of 2014."""
-    here = parent(address)
+def _refcoco_roots(address: str) -> list[str]:
+    """Folders of the images of RefCOCO, which come from COCO's training set of 2014."""
+    folder_of_file = parent(address)
     return [
-        join(folder, name) for folder in (here, parent(here)) for name in ("train2014", "images/train2014")
+        join(folder, name)
+        for folder in (folder_of_file, parent(folder_of_file))
+        for name in ("train2014", "images/train2014")
     ]
 
 
 def _roots(address: str) -> list[str]:
-    here = parent(address)
-    above = parent(here)
+    folder_of_file = parent(address)
+    above = parent(folder_of_file)
     split = base_name(address).rsplit(".", 1)[0].rpartition("_")[2]
     return [
-        join(folder, name) for folder in (here, above) for name in (".", "images", split, f"images/{split}")
+        join(folder, name)
+        for folder in (folder_of_file, above)
+        for name in (".", "images", split, f"images/{split}")
     ]

@@ -1,4 +1,4 @@
-"""Plain files as a corpus: every file is an image until its bytes say otherwise."""
+"""Plain files as a corpus: every file counts as an image until it is decoded."""
 
 from collections.abc import Iterable, Iterator
 
@@ -8,7 +8,7 @@ from schemas.images import Reject
 
 
 def read_folder(folder: str) -> Iterator[CorpusImage | Reject]:
-    """Every file below `folder`, whatever its name; hidden folders are left out."""
+    """Every file below `folder`, with any name; hidden folders are left out."""
     for item in walk(folder):
         yield item if isinstance(item, Reject) else CorpusImage(uri=item)
 

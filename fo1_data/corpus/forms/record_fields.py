@@ -1,4 +1,7 @@
-"""TODO-DOC."""
+"""Fields of corpus records as typed values: boxes, numbers, texts, ids, and the rest as `meta`.
+
+Values of a wrong type do not raise here: they become None, or a box of NaN that is rejected later.
+"""
 
 import math
 from typing import Any
@@ -9,16 +12,12 @@ from fo1_data.storage.streams import one_line
 from schemas.corpus import CorpusRegion
 
 NAME_KEYS = ("image", "uri", "url", "path", "file_name")
-
-
 _REGION_KEYS = ("label", "caption", "detailed_caption", "text")
-
-
 _NO_BOX = (math.nan, math.nan, math.nan, math.nan)
 
 
 def validation_text(error: Exception) -> str:
-    """What is wrong with a record, on one line."""
+    """The first fault of a record, on one line."""
     if isinstance(error, ValidationError):
         first = error.errors()[0]
         return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
@@ -26,12 +25,12 @@ def validation_text(error: Exception) -> str:
 
 
 def fields_of_record(record: dict[str, Any]) -> dict[str, Any]:
-    """The fields of a CorpusImage that a record gives, all but `uri`; the rest of it under `meta`."""
-    given = record.get("meta")
-    meta = dict(given) if isinstance(given, dict) else {} if given is None else {"meta": given}
+    """The fields of a CorpusImage in a record, except `uri`; other fields of the record go to `meta`."""
+    own_meta = record.get("meta")
+    meta = dict(own_meta) if isinstance(own_meta, dict) else {} if own_meta is None else {"meta": own_meta}
     lists = ("phrases", "counts", "answers", "examples")
-    known = {*NAME_KEYS, "width", "height", "regions", "caption", "id", "meta", *lists}
-    meta |= {key: value for key, value in record.items() if key not in known}
+    field_names = {*NAME_KEYS, "width", "height", "regions", "caption", "id", "meta", *lists}
+    meta |= {key: value for key, value in record.items() if key not in field_names}
     fields: dict[str, Any] = {
         "width": whole_number(record.get("width")),
         "height": whole_number(record.get("height")),
@@ -46,14 +45,14 @@ def fields_of_record(record: dict[str, Any]) -> dict[str, Any]:
     return fields | {"meta": meta or None}
 
 
-def keep_region_meta(meta: dict[str, Any], of_regions: list[dict[str, Any]]) -> None:
-    """Put what a source says of its regions beyond our fields under `region_meta`, in its order."""
-    if any(of_regions):
-        meta["region_meta"] = of_regions
+def keep_region_meta(meta: dict[str, Any], region_meta: list[dict[str, Any]]) -> None:
+    """Put the other fields of a source's regions under `region_meta`, one dict per region in order."""
+    if any(region_meta):
+        meta["region_meta"] = region_meta
 
 
 def box_of(values: Any) -> tuple[float, float, float, float]:
-    """Four numbers; not-a-number where they are not, so that the box is rejected and not the image."""
+    """Four numbers; NaN if they are not numbers, so that the box is rejected and not the image."""
     try:
         left, top, right, bottom = (float(value) for value in values)
     except (TypeError, ValueError, OverflowError):
@@ -62,7 +61,7 @@ def box_of(values: Any) -> tuple[float, float, float, float]:
 
 
 def whole_number(value: Any) -> int | None:
-    """A positive integer, None for anything else."""
+    """A positive integer; None for anything else."""
     try:
         number = int(value)
     except (TypeError, ValueError, OverflowError):
@@ -71,18 +70,18 @@ def whole_number(value: Any) -> int | None:
 
 
 def text_of(value: Any) -> str | None:
-    """A label or caption as text; numbers are written out, an empty text is none."""
+    """A label or caption as text; numbers are converted, an empty text gives None."""
     return None if value is None or value == "" else str(value)
 
 
 def objects_of(document: dict[str, Any], key: str) -> list[dict[str, Any]]:
-    """The objects listed under a key; what is no list, or no object in it, is left out."""
-    listed = document.get(key)
-    return [item for item in listed if isinstance(item, dict)] if isinstance(listed, list) else []
+    """The objects in the list at a key; anything that is not an object is left out."""
+    items = document.get(key)
+    return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
 
 
 def id_of(value: Any) -> Any:
-    """An id of a file to look others up by, whatever stands in its place."""
+    """An id as a dictionary key; a value that cannot be one gives its text."""
     return value if isinstance(value, int | str | float) else repr(value)
 
 

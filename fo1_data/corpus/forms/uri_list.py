@@ -1,7 +1,7 @@
-"""Lists of image addresses: a `.txt` with one a line, or a Parquet file with a column of them.
+"""Lists of image addresses: a `.txt` with one per line, or a Parquet file with a column of them.
 
-A relative address is looked for beside the list, then in `images/` beside it. A Parquet row may hold
-any field of `annotations`.
+A relative address is looked for in the list's folder, then in `images/` in that folder. A Parquet row may
+contain any field of `annotations`.
 """
 
 import os
@@ -24,7 +24,7 @@ _BATCH_ROWS = 1024
 
 
 def read_text_list(address: str) -> Iterator[CorpusImage | Reject]:
-    """One address a line; a local name may be of any bytes."""
+    """One address per line; a local name may consist of any bytes."""
     places = places_beside(address)
     with open_stream(address) as stream:
         for number, line in enumerate(stream, 1):
@@ -39,13 +39,13 @@ def read_text_list(address: str) -> Iterator[CorpusImage | Reject]:
 
 
 def read_parquet_list(address: str) -> Iterator[CorpusImage | Reject]:
-    """One row an image; its address is in the first of the columns that `NAME_KEYS` lists."""
+    """One row per image; its address is in the first of the columns in `NAME_KEYS`."""
     places = places_beside(address)
     with open_seekable(address) as file:
         try:
             parquet = pq.ParquetFile(file)
         except pa.ArrowException as error:
-            raise CorpusError(f"{address} is no Parquet file: {one_line(error)}") from error
+            raise CorpusError(f"{address} is not a Parquet file: {one_line(error)}") from error
         if is_benchmark_record(_first_row(parquet)):
             yield from read_records(_rows(parquet, address), places)
             return
@@ -60,7 +60,7 @@ def read_parquet_list(address: str) -> Iterator[CorpusImage | Reject]:
                     number += 1
         except (pa.ArrowException, OSError) as error:
             where = f"{address}#{number}"
-            yield listing_reject(where, "bad_rows", f"{where} and what follows: {one_line(error)}")
+            yield listing_reject(where, "bad_rows", f"{where} and all rows after it: {one_line(error)}")
 
 
 def _first_row(parquet: pq.ParquetFile) -> Any:

@@ -1,7 +1,7 @@
-"""Pascal VOC: one XML an image. Boxes stay as written, from 0 or from 1 as the source counts.
+"""Pascal VOC: one XML file per image. Boxes stay as written, whether the source counts from 0 or from 1.
 
-The image is the one `filename` names, else one named as the XML; it is looked for beside the XML
-and up to two levels above it, there and in `images/` and `JPEGImages/`.
+The image is the one in `filename`, else one named like the XML file. It is looked for in the XML file's
+folder and up to two levels above, each time directly and in `images/` and `JPEGImages/`.
 """
 
 from collections.abc import Iterable, Iterator
@@ -29,12 +29,12 @@ from schemas.images import Reject
 _MAX_XML_BYTES = 2**24
 _TIMEOUT_S = 60.0
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
-_KEPT = ("pose", "truncated", "difficult", "occluded")
+_META_NAMES = ("pose", "truncated", "difficult", "occluded")
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG", ".tif", ".tiff", ".bmp", ".webp")
 
 
 def read_voc(addresses: Iterable[str]) -> Iterator[CorpusImage | Reject]:
-    """The images of VOC XML files, in their order. A file that is no annotation is a reject."""
+    """The images of VOC XML files, in their order. A file that is not an annotation is a reject."""
     places: dict[str, ImagePlaces] = {}
     for address in addresses:
         folder = parent(address)
@@ -43,7 +43,7 @@ def read_voc(addresses: Iterable[str]) -> Iterator[CorpusImage | Reject]:
         try:
             yield _entry(address, places[folder])
         except ElementTree.ParseError as error:
-            yield listing_reject(address, "bad_xml", f"{address} is no XML: {one_line(error)}")
+            yield listing_reject(address, "bad_xml", f"{address} is not XML: {one_line(error)}")
         except InputReject as reject:
             yield listing_reject(address, reject.reason, reject.message)
         except (ValidationError, ValueError, OSError) as error:
@@ -60,13 +60,13 @@ def _entry(address: str, places: ImagePlaces) -> CorpusImage:
     data = download(address, max_bytes=_MAX_XML_BYTES, timeout_s=_TIMEOUT_S)
     root = ElementTree.fromstring(data)
     if root.tag != "annotation":
-        raise ValueError(f"the outermost element is {root.tag}, not annotation")
+        raise ValueError(f"the root element is {root.tag}, not annotation")
     objects = root.findall("object")
-    meta = _kept(root, ("folder", "segmented"))
-    keep_region_meta(meta, [_kept(item, _KEPT) for item in objects])
+    meta = _texts(root, ("folder", "segmented"))
+    keep_region_meta(meta, [_texts(item, _META_NAMES) for item in objects])
     stem = PurePosixPath(base_name(address)).stem
     return CorpusImage(
-        uri=_image(_text(root, "filename"), stem, places),
+        uri=_find_image(_text(root, "filename"), stem, places),
         id=stem,
         width=whole_number(_text(root, "size/width")),
         height=whole_number(_text(root, "size/height")),
@@ -76,11 +76,11 @@ def _entry(address: str, places: ImagePlaces) -> CorpusImage:
 
 
 def _text(element: ElementTree.Element, path: str) -> str | None:
-    found = element.findtext(path)
-    return found.strip() or None if found else None
+    text = element.findtext(path)
+    return text.strip() or None if text else None
 
 
-def _kept(element: ElementTree.Element, names: tuple[str, ...]) -> dict[str, Any]:
+def _texts(element: ElementTree.Element, names: tuple[str, ...]) -> dict[str, Any]:
     return {name: text for name in names if (text := _text(element, name)) is not None}
 
 
@@ -89,11 +89,11 @@ def _region(item: ElementTree.Element) -> CorpusRegion:
     return CorpusRegion(box_xyxy=box_of(corners), label=text_of(_text(item, "name")))
 
 
-def _image(name: str | None, stem: str, places: ImagePlaces) -> str:
-    if name is not None and (found := places.look(name)) is not None:
-        return found
+def _find_image(name: str | None, stem: str, places: ImagePlaces) -> str:
+    if name is not None and (address := places.look(name)) is not None:
+        return address
     for suffix in _SUFFIXES:
-        found = places.look(stem + suffix)
-        if found is not None:
-            return found
+        address = places.look(stem + suffix)
+        if address is not None:
+            return address
     return places.find(name or f"{stem}.jpg")

@@ -1,9 +1,9 @@
-"""WebDataset: tars in which the files of one sample follow each other and share a key.
+"""WebDataset: tars in which the files of a sample follow each other and share a key.
 
-The key is the path up to the first dot of the file's name. `.json` (fields of `annotations`, or
-anything, kept as meta), `.txt` (caption) and `.cls` (class) speak of the sample; every other file of
-it is an image. Images are not read here: an entry says where its bytes lie in a plain tar, and
-names the member of a compressed one.
+The key is the path up to the first dot of the file name. `.json` (fields of `annotations`; other fields go to
+`meta`), `.txt` (caption) and `.cls` (class) describe the sample; every other file of it is an image. Images
+are not read here: an entry has the offset and length of its bytes in a plain tar, or the name of the member
+of a compressed tar.
 """
 
 import json
@@ -39,7 +39,7 @@ class _Sample:
 
 
 def read_webdataset(addresses: Iterable[str]) -> Iterator[CorpusImage | Reject]:
-    """The images of each tar in turn; where a tar is broken, a reject follows what came before."""
+    """The images of each tar in turn; of a broken tar, the samples before the fault, then a reject."""
     for address in addresses:
         try:
             for sample in _samples(address):
@@ -47,21 +47,23 @@ def read_webdataset(addresses: Iterable[str]) -> Iterator[CorpusImage | Reject]:
         except CorpusError as error:
             yield listing_reject(address, "unreadable_archive", str(error))
         except BROKEN_TAR as error:
-            yield listing_reject(address, "broken_archive", f"{address} is no whole tar: {one_line(error)}")
+            yield listing_reject(
+                address, "broken_archive", f"{address} is not a complete tar: {one_line(error)}"
+            )
 
 
 def _samples(address: str) -> Iterator[_Sample]:
     sample: _Sample | None = None
     try:
-        for key, kind, name, span, said in _members(address):
+        for key, kind, name, span, sidecar in _members(address):
             if sample is not None and key != sample.key:
                 yield sample
                 sample = None
             sample = sample or _Sample(key)
-            if said is None:
+            if sidecar is None:
                 sample.images.append((name, span))
             else:
-                sample.sidecars[kind] = said
+                sample.sidecars[kind] = sidecar
     except BROKEN_TAR:
         if sample is not None:
             yield sample
@@ -71,30 +73,30 @@ def _samples(address: str) -> Iterator[_Sample]:
 
 
 def _members(address: str) -> Iterator[tuple[str, str, str, Span | None, bytes | None]]:
-    """Key, kind, name, place and, of a sidecar, bytes of each file in a tar."""
-    with ExitStack() as opened:
-        tar, is_plain = _open_tar(address, opened)
+    """Key, kind, name, span (of a member of a plain tar) and bytes (of a sidecar) of each file in a tar."""
+    with ExitStack() as stack:
+        tar, is_plain = _open_tar(address, stack)
         while (member := tar.next()) is not None:
-            tar.members = []  # type: ignore[attr-defined]  # tarfile remembers all it has passed
+            tar.members = []  # type: ignore[attr-defined]  # tarfile keeps all it has read
             if not member.isfile():
                 continue
             key, kind = split_name(member.name)
-            span, said = None, None
+            span, sidecar = None, None
             if kind in _SIDECARS:
                 file = tar.extractfile(member) if member.size <= _MAX_SIDECAR_BYTES else None
-                said = file.read() if file is not None else b""
+                sidecar = file.read() if file is not None else b""
             elif is_plain and not member.issparse():
                 span = (member.offset_data, member.size)
-            yield key, kind, text_name(member.name), span, said
+            yield key, kind, text_name(member.name), span, sidecar
 
 
-def _open_tar(address: str, opened: ExitStack) -> tuple[tarfile.TarFile, bool]:
-    """The tar, and whether its members lie in it as they are."""
+def _open_tar(address: str, stack: ExitStack) -> tuple[tarfile.TarFile, bool]:
+    """The tar, and whether it is plain (not compressed)."""
     with open_stream(address) as stream:
         is_plain = not stream.read(6).startswith(_COMPRESSED)
-    stream = opened.enter_context(open_stream(address))
+    stream = stack.enter_context(open_stream(address))
     seekable = is_plain and local_path(address) is not None
-    return opened.enter_context(_tar(stream, "r:" if seekable else "r|*")), is_plain
+    return stack.enter_context(_tar(stream, "r:" if seekable else "r|*")), is_plain
 
 
 def _tar(stream: IO[bytes], mode: Any) -> tarfile.TarFile:
@@ -102,7 +104,7 @@ def _tar(stream: IO[bytes], mode: Any) -> tarfile.TarFile:
 
 
 def split_name(name: str) -> tuple[str, str]:
-    """The key of a member and the lower-case rest of its name after the first dot."""
+    """The key of a member, and the rest of its name after the first dot in lower case."""
     folder, slash, last = name.rpartition("/")
     stem, _, kind = last.partition(".")
     return text_name(f"{folder}{slash}{stem}"), kind.lower()
@@ -112,9 +114,9 @@ def _entries(sample: _Sample, address: str) -> Iterator[CorpusImage | Reject]:
     where = f"{address}::{sample.key}"
     fields: dict[str, Any] = {"id": sample.key}
     try:
-        fields |= _said(sample.sidecars)
+        fields |= _sidecar_fields(sample.sidecars)
     except (ValueError, TypeError, RecursionError) as error:
-        # The image is sound all the same: it goes on without what cannot be read.
+        # The image is still listed, without the labels that cannot be read.
         yield listing_reject(where, "bad_sidecar", f"{where}: {one_line(error)}")
     for name, span in sample.images:
         try:
@@ -124,12 +126,12 @@ def _entries(sample: _Sample, address: str) -> Iterator[CorpusImage | Reject]:
             yield CorpusImage(uri=address, inner=name, inner_span=span, id=sample.key)
 
 
-def _said(sidecars: dict[str, bytes]) -> dict[str, Any]:
-    """What the files beside an image say of it, as fields of an entry."""
+def _sidecar_fields(sidecars: dict[str, bytes]) -> dict[str, Any]:
+    """The contents of sidecar files as fields of an entry."""
     fields: dict[str, Any] = {}
     if "json" in sidecars:
-        said = json.loads(sidecars["json"])
-        fields = fields_of_record(said if isinstance(said, dict) else {"json": said})
+        record = json.loads(sidecars["json"])
+        fields = fields_of_record(record if isinstance(record, dict) else {"json": record})
         fields = {name: value for name, value in fields.items() if name != "id" or value is not None}
     texts = (sidecars.get(kind) for kind in ("txt", "caption", "text"))
     caption = next((text.decode("utf-8-sig").strip() for text in texts if text), None)

@@ -1,10 +1,9 @@
-"""YOLO: a text file beside each image, one line a box: class, centre x, centre y, width, height.
+"""YOLO: a text file per image with one line per box: class, centre x, centre y, width, height.
 
-Numbers are shares of the image's size, and stay so (`box_unit` `share`): no image is opened to list
-them. Lines of a segmentation (class, then x y pairs) give the box around their points. An image
-without a label file has no boxes, as YOLO means it. Given as a `data.yaml`, as a folder with
-`images/` and `labels/`, or as a folder of labels with its images near by. Class names come from the
-yaml, or from `classes.txt` or `obj.names` beside.
+Numbers are shares of the image's width and height and stay so (`box_unit` `share`): listing opens no image. A
+segmentation line (class, then x y pairs) gives the box around its points. As in YOLO, an image without a
+label file has no boxes. The corpus is a `data.yaml`, a folder with `images/` and `labels/`, or a folder of
+labels with its images nearby. Class names come from the YAML file, or from `classes.txt` or `obj.names`.
 """
 
 from collections.abc import Iterator
@@ -29,34 +28,34 @@ _SUFFIXES = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG", ".webp", ".bmp", 
 
 
 def read_yolo_yaml(address: str) -> Iterator[CorpusImage | Reject]:
-    """The images of every split that a `data.yaml` names."""
+    """The images of every split in a `data.yaml`."""
     try:
         document = yaml.safe_load(read_whole(address))
     except (yaml.YAMLError, UnicodeError, RecursionError) as error:
-        raise CorpusError(f"{address} is no YAML: {one_line(error)}") from error
+        raise CorpusError(f"{address} is not YAML: {one_line(error)}") from error
     splits = (
         {name: document[name] for name in _SPLITS if document.get(name)} if isinstance(document, dict) else {}
     )
     if not splits:
         raise CorpusError(
-            f"{address} is no YOLO data file: looked for the keys train, val or test, and names"
+            f"{address} is not a YOLO data file: looked for the keys train, val or test, and names"
         )
     names = _names(document.get("names"))
-    first_values = "kpt_shape" in document
+    has_keypoints = "kpt_shape" in document
     base = _base_folder(address, document.get("path"))
     listed: set[str] = set()
-    for split, given in splits.items():
-        for place in given if isinstance(given, list) else [given]:
-            for item in _images_of(_found(base, parent(address), str(place))):
+    for split, value in splits.items():
+        for place in value if isinstance(value, list) else [value]:
+            for item in _list_images(_find_place(base, parent(address), str(place))):
                 if isinstance(item, Reject):
                     yield item
                 elif item not in listed:
                     listed.add(item)
-                    yield from _entry(item, _label_file(item), names, {"split": split}, first_values)
+                    yield from _entry(item, _label_file(item), names, {"split": split}, has_keypoints)
 
 
 def read_yolo_folder(folder: str) -> Iterator[CorpusImage | Reject]:
-    """A folder with `images/` and `labels/`, or one of labels whose images lie near by."""
+    """The images of a folder with `images/` and `labels/`, or of a folder of labels with images nearby."""
     for name in YAML_NAMES:
         if kind_of(join(folder, name)) == "file":
             yield from read_yolo_yaml(join(folder, name))
@@ -74,7 +73,7 @@ def read_yolo_folder(folder: str) -> Iterator[CorpusImage | Reject]:
 
 
 def is_yolo_folder(folder: str, files: list[str], folders: list[str]) -> bool:
-    """True where a folder's own files and folders say that it is YOLO."""
+    """Whether a folder is a YOLO corpus, by the names in it."""
     if any(name in files for name in YAML_NAMES):
         return True
     if "labels" not in folders:
@@ -98,27 +97,27 @@ def _from_labels(folder: str, names: dict[int, str]) -> Iterator[CorpusImage | R
 
 
 def _image_named(stem: str, places: ImagePlaces) -> str:
-    found = (places.look(stem + suffix) for suffix in _SUFFIXES)
-    return next((address for address in found if address is not None), places.find(f"{stem}.jpg"))
+    addresses = (places.look(stem + suffix) for suffix in _SUFFIXES)
+    return next((address for address in addresses if address is not None), places.find(f"{stem}.jpg"))
 
 
 def _base_folder(address: str, path: Any) -> str:
-    here = parent(address)
+    folder = parent(address)
     if not isinstance(path, str) or not path:
-        return here
-    base = join(here, path)
-    # A yaml often carries its author's path; its own folder then is the better place.
-    return base if kind_of(base) == "folder" else here
+        return folder
+    base = join(folder, path)
+    # The path in a YAML file is often its author's; its own folder is used then.
+    return base if kind_of(base) == "folder" else folder
 
 
-def _found(base: str, here: str, place: str) -> str:
-    for candidate in (join(base, place), join(here, place), join(here, place.removeprefix("../"))):
+def _find_place(base: str, folder: str, place: str) -> str:
+    for candidate in (join(base, place), join(folder, place), join(folder, place.removeprefix("../"))):
         if kind_of(candidate) != "nothing":
             return candidate
-    raise CorpusError(f"the YOLO data file names {place}, which is neither in {base} nor in {here}")
+    raise CorpusError(f"the YOLO data file names {place}, which is neither in {base} nor in {folder}")
 
 
-def _images_of(place: str) -> Iterator[str | Reject]:
+def _list_images(place: str) -> Iterator[str | Reject]:
     if suffix_of(place) == ".txt":
         for line in read_whole(place).decode("utf-8", "surrogateescape").splitlines():
             if line.strip():
@@ -128,18 +127,18 @@ def _images_of(place: str) -> Iterator[str | Reject]:
 
 
 def _label_file(image: str) -> str:
-    """The label file of an image: `images` becomes `labels` in its path, else it lies beside it."""
+    """The label file of an image: with `labels` for `images` in its path, else in the same folder."""
     head, _, tail = image.rpartition("/images/")
     path = f"{head}/labels/{tail}" if head else image
     stem, dot, _ = path.rpartition(".")
     return f"{stem if dot and '/' not in path[len(stem) :] else path}.txt"
 
 
-def _names(given: Any) -> dict[int, str]:
-    if isinstance(given, list):
-        return {index: str(name) for index, name in enumerate(given)}
-    if isinstance(given, dict):
-        return {int(index): str(name) for index, name in given.items() if str(index).isdigit()}
+def _names(value: Any) -> dict[int, str]:
+    if isinstance(value, list):
+        return {index: str(name) for index, name in enumerate(value)}
+    if isinstance(value, dict):
+        return {int(index): str(name) for index, name in value.items() if str(index).isdigit()}
     return {}
 
 
@@ -154,7 +153,7 @@ def _class_file(folder: str) -> dict[int, str]:
 
 
 def _entry(
-    image: str, label_file: str, names: dict[int, str], meta: dict[str, Any], first_values: bool
+    image: str, label_file: str, names: dict[int, str], meta: dict[str, Any], has_keypoints: bool
 ) -> Iterator[CorpusImage | Reject]:
     regions: list[CorpusRegion] = []
     try:
@@ -166,11 +165,11 @@ def _entry(
         if not line.strip():
             continue
         try:
-            regions.append(_region(line.split(), names, first_values))
+            regions.append(_region(line.split(), names, has_keypoints))
         except ValueError:
             where = f"{label_file}:{number}"
             yield listing_reject(
-                where, "bad_line", f"{where} is no YOLO label: class, then 4 shares or points"
+                where, "bad_line", f"{where} is not a YOLO label: class, then 4 shares or points"
             )
     stem = PurePosixPath(base_name(image)).stem
     yield CorpusImage(uri=image, id=_text_id(stem), regions=regions, box_unit="share", meta=meta or None)
@@ -180,10 +179,10 @@ def _text_id(stem: str) -> str:
     return stem.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-def _region(fields: list[str], names: dict[int, str], first_values: bool) -> CorpusRegion:
+def _region(fields: list[str], names: dict[int, str], has_keypoints: bool) -> CorpusRegion:
     index = int(float(fields[0]))
     values = [float(field) for field in fields[1:]]
-    if len(values) in (4, 5) or (first_values and len(values) > 4):
+    if len(values) in (4, 5) or (has_keypoints and len(values) > 4):
         box = cxcywh_to_xyxy(as_boxes([values[:4]]))[0]
     elif len(values) >= 6 and len(values) % 2 == 0:
         points = np.array(values, dtype=np.float32).reshape(-1, 2)
