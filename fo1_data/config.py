@@ -1,7 +1,7 @@
-"""Settings of a run: TOML in, explicit options over it, one checked `RunConfig` out.
+"""Settings of a run: reads a TOML file, overrides it with options, and returns a checked `RunConfig`.
 
-Unknown keys and values out of range are ConfigErrors of one line that names them. Paths of local
-files are made absolute, so that workers started elsewhere find them. Imports no torch.
+Unknown keys and values out of range raise a ConfigError of one line that names them. Paths of local
+files become absolute, so that workers in other folders find them. Imports no torch.
 """
 
 import tomllib
@@ -14,22 +14,23 @@ from pydantic import ValidationError
 from fo1_data.errors import ConfigError
 from schemas.jobs import RunConfig
 
-# Settings that name a file or folder wherever they hold no URL and no name of something bundled.
+# Settings whose value is a path unless it is a URL.
 _PATHS = ("corpus", "out", "phrases", "calibration", "parent")
+# Settings whose value may also be a hub id or the name of something bundled.
 _PATHS_OR_NAMES = ("model", "proposals")
 
 
 def load_run(path: str | None = None, overrides: Mapping[str, Any] | None = None) -> RunConfig:
-    """The settings of the TOML file `path` with `overrides` (None: not given) laid over them.
+    """The settings of the TOML file `path`, overridden by `overrides`; values of None override nothing.
 
-    Raises ConfigError where the file cannot be read, a key is unknown, or a value does not fit.
+    Raises ConfigError if the file cannot be read, a key is unknown, or a value is not allowed.
     """
     settings = _read_toml(path) if path else {}
     settings.update({key: value for key, value in (overrides or {}).items() if value is not None})
     unknown = sorted(set(settings) - set(RunConfig.model_fields))
     if unknown:
-        where = f" in {path}" if path else ""
-        raise ConfigError(f"unknown setting{where}: {', '.join(unknown)} (see fo1 label --help)")
+        place = f" in {path}" if path else ""
+        raise ConfigError(f"unknown setting{place}: {', '.join(unknown)} (see fo1 label --help)")
     try:
         return RunConfig.model_validate(_absolute(settings))
     except ValidationError as error:
@@ -37,7 +38,7 @@ def load_run(path: str | None = None, overrides: Mapping[str, Any] | None = None
 
 
 def resolved(config: RunConfig) -> dict[str, Any]:
-    """Every setting with its value, as JSON-able data: what is stored beside the dataset."""
+    """Every setting with its value, ready for JSON. It is stored with the dataset."""
     return config.model_dump(mode="json")
 
 
@@ -56,7 +57,7 @@ def _absolute(settings: dict[str, Any]) -> dict[str, Any]:
         if not isinstance(value, str) or not value or "://" in value:
             continue
         local = Path(value).expanduser()
-        # A hub id or a bundled name looks like a relative path: only what exists is one.
+        # A hub id or a bundled name looks like a relative path. It is a path only if that exists.
         if key in _PATHS or local.exists():
             settings[key] = str(Path.cwd() / local)
     return settings
@@ -68,13 +69,13 @@ def _one_line(error: ValidationError) -> str:
         name = ".".join(str(part) for part in problem["loc"])
         message = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "missing":
-            message = "not given (as an argument or option, or in --config)"
+            message = "not given (give it as an argument or option, or in --config)"
         problems.append(f"{name}: {message}" if name else message)
     return "; ".join(problems)
 
 
 def corpus_name(config: RunConfig) -> str:
-    """The value of the column `corpus`: the run's name, or the last part of the corpus' address."""
+    """The value of the column `corpus`: the name of the run, or else the last part of the corpus' address."""
     if config.name:
         return config.name
     return Path(config.corpus.rstrip("/")).name or config.corpus

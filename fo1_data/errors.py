@@ -1,25 +1,25 @@
 """The exceptions of fo1-data, as a tree.
 
     Fo1Error
-    ├── UsageError            exit code 2: what was asked for cannot be done as asked
+    ├── UsageError            exit code 2: the request itself is wrong
     │   ├── ConfigError           a setting is unknown, missing or out of range
     │   ├── CorpusError           the corpus cannot be listed
     │   ├── CheckpointError       a model or detector does not load
-    │   ├── DatasetError          a folder is no dataset, or not of a version that can be read
-    │   ├── FingerprintError      a run would be resumed under other settings, weights or inputs
-    │   └── CalibrationError      a calibration cannot be made of the gold, or is of another model
-    └── RunError              exit code 1: the run was sound and failed
+    │   ├── DatasetError          a folder is not a dataset, or its version cannot be read
+    │   ├── FingerprintError      a run would resume with other settings, weights or inputs
+    │   └── CalibrationError      a calibration cannot be fitted, or belongs to another model
+    └── RunError              exit code 1: the request is right, but the run failed
         ├── LeaseError            another driver works on the same folder
-        ├── StorageError          the store is full or lost
+        ├── StorageError          the store is full or cannot be reached
         └── ClusterError          the cluster cannot place or keep the actors
 
-A bad *image* is no exception: it is a value (`InputReject`, raised and caught within one image's
-walk) that ends as a row of the rejects. Every exception here survives pickling.
+A bad image does not end a run. `InputReject` is raised and caught while that image is labelled, and becomes
+a row of the rejects. Every exception here survives pickling.
 """
 
 
 class Fo1Error(Exception):
-    """Base of all; its message is one line for a person and says what to do."""
+    """Base of all errors that a user can cause. The message is one line and says what to do."""
 
     exit_code = 1
 
@@ -69,7 +69,11 @@ class ClusterError(RunError):
 
 
 class InputReject(Exception):
-    """One input cannot be used. `stage` is a `schemas.images.RejectStage` value, `reason` a slug."""
+    """One input cannot be used.
+
+    `stage`: a value of `schemas.images.RejectStage`. `reason`: a fixed identifier, such as `not_an_image`.
+    `replayable`: trying again later may succeed.
+    """
 
     def __init__(self, stage: str, reason: str, message: str, replayable: bool = False) -> None:
         super().__init__(stage, reason, message, replayable)

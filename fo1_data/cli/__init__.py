@@ -1,1 +1,1 @@
-"""The fo1 command: the one composition root."""
+"""The command `fo1`: connects the library, Ray and the service."""

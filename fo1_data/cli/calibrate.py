@@ -1,44 +1,44 @@
-"""`fo1 calibrate`: confidences and the evidence for thresholds, from a dataset and its gold."""
+"""`fo1 calibrate`: fits confidences and collects the evidence for thresholds, from a dataset and gold."""
 
 from typing import Annotated, Any
 
 import typer
 
-from fo1_data.cli.evaluate import Match
+from fo1_data.cli.evaluate import MATCH_HELP, Match
 from fo1_data.cli.output import JsonOption, emit
 
 
 def calibrate(
     dataset: Annotated[str, typer.Argument(metavar="DIR", help="Folder or URL of a finished dataset.")],
     gold: Annotated[
-        str, typer.Option(help="A corpus with gold, e.g. an annotations.jsonl, or corrections of a review.")
+        str, typer.Option(help="Gold: a corpus such as an annotations.jsonl, or the corrections of a review.")
     ],
     out: Annotated[str, typer.Option(help="The calibration file to write.")],
-    caption_match: Annotated[
-        Match, typer.Option(help="exact: the caption is gold's; words: all of gold's words occur in it.")
-    ] = Match.EXACT,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the draw of held-out images, and of fits.")] = 0,
+    caption_match: Annotated[Match, typer.Option(help=MATCH_HELP)] = Match.EXACT,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Seed of the choice of held-out images and of the fits.")
+    ] = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Fit how likely each label is right, and keep the evidence that certifies errors."""
+    """Fit the probability that a label is right, and keep the evidence that certifies error rates."""
     from fo1_data.confidence.calibrate_dataset import calibrate_dataset
     from fo1_data.confidence.calibration_file import write_calibration
 
-    found = calibrate_dataset(dataset, gold, caption_match.value, seed)
-    sha256 = write_calibration(found, out)
+    calibration = calibrate_dataset(dataset, gold, caption_match.value, seed)
+    sha256 = write_calibration(calibration, out)
     kinds: dict[str, Any] = {
-        kind.value: {"family": one.model.family, "scope": one.scope, **one.figures.model_dump()}
-        for kind, one in found.kinds.items()
+        kind.value: {"family": fitted.model.family, "scope": fitted.scope, **fitted.figures.model_dump()}
+        for kind, fitted in calibration.kinds.items()
     }
     lines = [f"{out}: {len(kinds)} kinds of labels"]
-    lines += [f"  {kind}: {_told(one)}" for kind, one in kinds.items()]
+    lines += [f"  {kind}: {_figures_text(figures)}" for kind, figures in kinds.items()]
     emit({"calibration": out, "sha256": sha256, "kinds": kinds}, as_json, "\n".join(lines))
 
 
-def _told(figures: dict[str, Any]) -> str:
+def _figures_text(figures: dict[str, Any]) -> str:
     right, labels = figures["right"], figures["labels"]
-    told = f"{right} of {labels} labels right in {figures['images']} images, "
-    told += f"{figures['certified_labels']} more of {figures['certified_images']} images certify"
+    text = f"{right} of {labels} labels right in {figures['images']} images, "
+    text += f"{figures['certified_labels']} more of {figures['certified_images']} images certify"
     if figures["brier"] is not None:
-        told += f"; {figures['family']}, Brier {figures['brier']:.3f}, AUROC {figures['auroc']:.3f}"
-    return f"{told}; {figures['note']}" if figures["note"] else told
+        text += f"; {figures['family']}, Brier {figures['brier']:.3f}, AUROC {figures['auroc']:.3f}"
+    return f"{text}; {figures['note']}" if figures["note"] else text

@@ -1,4 +1,4 @@
-"""`fo1 dataset`: look at, check, merge, publish, export, compare, trace datasets, take an image out."""
+"""`fo1 dataset`: inspects, checks, merges, publishes, exports, compares and traces datasets."""
 
 from typing import Annotated, Any
 
@@ -8,7 +8,7 @@ from fo1_data.cli.output import JsonOption, emit, say
 
 app = typer.Typer(
     name="dataset",
-    help="Look at, check, merge, publish, export and compare datasets.",
+    help="Inspect, check, merge, publish, export and compare datasets.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
@@ -19,7 +19,7 @@ Out = Annotated[str, typer.Option("--out", help="New folder or URL to write to."
 
 @app.command()
 def info(folder: Folder, as_json: JsonOption = False) -> None:
-    """What a dataset holds and where it comes from."""
+    """Show what a dataset holds and where it comes from."""
     from fo1_data.dataset.summary import summarise
 
     emit(summarise(folder), as_json)
@@ -27,11 +27,11 @@ def info(folder: Folder, as_json: JsonOption = False) -> None:
 
 @app.command()
 def validate(folder: Folder, as_json: JsonOption = False) -> None:
-    """Check every file against the manifest and every row for sense; exit code 1 where something is wrong."""
+    """Check every file against the manifest, and every row. Exit code 1 if anything is wrong."""
     from fo1_data.dataset.validate import validate_dataset
 
     problems = validate_dataset(folder)
-    text = "\n".join(problems) if problems else f"{folder}: nothing wrong"
+    text = "\n".join(problems) if problems else f"{folder}: no problems"
     emit({"ok": not problems, "problems": problems}, as_json, text)
     if problems:
         raise typer.Exit(1)
@@ -46,13 +46,13 @@ def merge(
         typer.Option(
             "--corrections",
             metavar="FILE",
-            help="JSON Lines of corrections; service: what the newest review of DIR at FO1_SERVICE_URL says; "
-            "review:ID; or a URL.",
+            help="Corrections: a JSON Lines file or its URL; `service` for the newest review of DIR at "
+            "FO1_SERVICE_URL; or `review:ID`.",
         ),
     ],
     as_json: JsonOption = False,
 ) -> None:
-    """Make the next version, with what people have corrected; twice or in parts gives the same rows."""
+    """Make the next version with the corrections of people. Merging twice or in parts gives the same rows."""
     from fo1_data.dataset.corrections.sources import read_corrections
     from fo1_data.dataset.versions.merge import merge_corrections
 
@@ -79,10 +79,10 @@ def _newest_review(folder: str) -> str:
 @app.command()
 def lineage(
     place: Annotated[str, typer.Argument(metavar="PLACE", help="A dataset, or a trained checkpoint.")],
-    images: Annotated[bool, typer.Option("--images", help="Name every source image.")] = False,
+    images: Annotated[bool, typer.Option("--images", help="List every source image.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Where a checkpoint or dataset comes from: every version it was made of, back to the source images."""
+    """Show what a checkpoint or dataset was made of: every version, back to the source images."""
     from fo1_data.dataset.versions.lineage import trace
 
     emit(trace(place, with_images=images), as_json)
@@ -94,16 +94,16 @@ def publish(
     out: Out,
     only: Annotated[
         str | None,
-        typer.Option("--only", metavar="accepted", help="Keep what was accepted, and nothing else."),
+        typer.Option("--only", metavar="accepted", help="Keep only accepted labels."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make the self-contained training set: every image's bytes in its row."""
+    """Make a self-contained training set, with the bytes of every image in its row."""
     from fo1_data.dataset.versions.publish import publish as publish_dataset
     from fo1_data.errors import ConfigError
 
     if only not in (None, "accepted"):
-        raise ConfigError(f"--only {only}: the one thing it can say is `accepted`")
+        raise ConfigError(f"--only {only}: the only value is accepted")
     manifest = publish_dataset(folder, out, only_accepted=only is not None)
     emit({"dataset": out, "counts": manifest.counts.model_dump()}, as_json)
 
@@ -115,15 +115,16 @@ def export(
     form: Annotated[
         str,
         typer.Option(
-            "--format", help="coco, messages, preferences (what people changed), webdataset or yolo."
+            "--format",
+            help="One of coco, messages, preferences (answers that people changed), webdataset, yolo.",
         ),
     ],
     profile: Annotated[
-        str | None, typer.Option(help="Whom messages are for: trl, ms-swift or llama-factory.")
+        str | None, typer.Option(help="Trainer that messages are for: trl, ms-swift or llama-factory.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a dataset in a form that other tools read."""
+    """Write a dataset in a format of other tools."""
     from fo1_data.dataset.exports.export import export_dataset
 
     emit({"out": out, "format": form, **export_dataset(folder, form, out, profile)}, as_json)
@@ -131,39 +132,45 @@ def export(
 
 @app.command()
 def diff(
-    one: Annotated[str, typer.Argument(metavar="A", help="A finished dataset.")],
-    other: Annotated[str, typer.Argument(metavar="B", help="Another.")],
+    first: Annotated[str, typer.Argument(metavar="A", help="Folder or URL of a finished dataset.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="Folder or URL of another one.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Compare two datasets image by image (provenance aside, scores within 1e-4)."""
+    """Compare two datasets image by image. Ignores provenance, and differences of scores up to 1e-4."""
     from fo1_data.dataset.versions.compare import compare_datasets
 
-    found = compare_datasets(one, other)
+    difference = compare_datasets(first, second)
     document: dict[str, Any] = {
-        "equal": found.equal,
-        "only_a": found.only_a,
-        "only_b": found.only_b,
+        "equal": difference.equal,
+        "only_a": difference.only_a,
+        "only_b": difference.only_b,
         "changed": [
-            {"image_id": image_id, "columns": names, "regions": found.regions.get(image_id, {})}
-            for image_id, names in found.changed.items()
+            {"image_id": image_id, "columns": names, "regions": difference.regions.get(image_id, {})}
+            for image_id, names in difference.changed.items()
         ],
-        "merged": found.merged,
+        "merged": difference.merged,
     }
-    lines = [f"- {image_id}" for image_id in found.only_a] + [f"+ {image_id}" for image_id in found.only_b]
-    lines += [
-        f"~ {image_id} {', '.join(names)}{_told(found.regions.get(image_id, {}))}"
-        for image_id, names in found.changed.items()
+    lines = [f"- {image_id}" for image_id in difference.only_a] + [
+        f"+ {image_id}" for image_id in difference.only_b
     ]
-    merged = ", ".join(f"{number} {name.replace('_', ' ')}" for name, number in (found.merged or {}).items())
-    lines += [f"merged into {other}: {merged}"] if merged else []
-    counts = f"{found.equal} equal, {len(found.changed)} changed"
-    lines.append(f"{counts}, {len(found.only_a)} only in {one}, {len(found.only_b)} only in {other}")
+    lines += [
+        f"~ {image_id} {', '.join(names)}{_region_changes(difference.regions.get(image_id, {}))}"
+        for image_id, names in difference.changed.items()
+    ]
+    merged = ", ".join(
+        f"{number} {name.replace('_', ' ')}" for name, number in (difference.merged or {}).items()
+    )
+    lines += [f"merged into {second}: {merged}"] if merged else []
+    counts = f"{difference.equal} equal, {len(difference.changed)} changed"
+    lines.append(
+        f"{counts}, {len(difference.only_a)} only in {first}, {len(difference.only_b)} only in {second}"
+    )
     emit(document, as_json, "\n".join(lines))
 
 
-def _told(regions: dict[str, list[str]]) -> str:
-    """What became of a row's regions, in a few words."""
-    parts = [f"{len(names)} regions {what}" for what, names in regions.items() if names]
+def _region_changes(regions: dict[str, list[str]]) -> str:
+    """The number of regions of a row by what happened to them, such as ` (2 regions moved)`."""
+    parts = [f"{len(names)} regions {change}" for change, names in regions.items() if names]
     return f" ({', '.join(parts)})" if parts else ""
 
 
@@ -171,12 +178,12 @@ def _told(regions: dict[str, list[str]]) -> str:
 def remove(
     folder: Folder,
     out: Out,
-    image_id: Annotated[str, typer.Option("--image-id", help="The image to take out (SHA-256, hex).")],
+    image_id: Annotated[str, typer.Option("--image-id", help="Id of the image to remove (SHA-256, hex).")],
     as_json: JsonOption = False,
 ) -> None:
-    """Make the next version, without one image."""
+    """Make the next version, without one image. The present version keeps it."""
     from fo1_data.dataset.versions.remove import remove_image
 
     manifest = remove_image(folder, image_id, out)
-    say(f"{out} is version {manifest.version}; {folder} still holds the image: delete it where it must go")
+    say(f"{out} is version {manifest.version}; {folder} still has the image: delete that folder to erase it")
     emit({"dataset": out, "version": manifest.version, "counts": manifest.counts.model_dump()}, as_json)

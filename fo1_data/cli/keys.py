@@ -1,4 +1,4 @@
-"""`fo1 keys create|list|revoke`: the keys of the service, in its database (no running service needed)."""
+"""`fo1 keys create|list|revoke`: the keys of the service, in its database. Needs no running service."""
 
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,34 +11,36 @@ from fo1_data.cli.service_database import in_database
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
 
-app = typer.Typer(help="Keys of the service: create, list, revoke.", no_args_is_help=True)
+app = typer.Typer(help="Create, list and revoke keys of the service.", no_args_is_help=True)
 
 
 @app.command("create")
 def create(
-    scope: Annotated[list[str], typer.Option(help="read, label, review or admin; may be repeated.")],
-    name: Annotated[str, typer.Option(help="Whose it is, for the list.")] = "",
+    scope: Annotated[
+        list[str], typer.Option(help="Scope of the key: read, label, review or admin. May be repeated.")
+    ],
+    name: Annotated[str, typer.Option(help="Name of the key in the list, such as its owner.")] = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Make a key; it is shown this once."""
+    """Create a key and print it. It cannot be shown again."""
 
     async def work(session: "AsyncSession") -> dict[str, Any]:
         from services.security.keys import create_key
 
-        made = await create_key(session, [part for given in scope for part in given.split(",")], name)
-        return {"key": made.key, "id": made.id, "scopes": made.scopes}
+        key = await create_key(session, [part for text in scope for part in text.split(",")], name)
+        return {"key": key.key, "id": key.id, "scopes": key.scopes}
 
     emit(_in_database(work), as_json)
 
 
 @app.command("list")
 def list_all(as_json: JsonOption = False) -> None:
-    """All keys, without their secrets."""
+    """List all keys, without their secrets."""
 
     async def work(session: "AsyncSession") -> dict[str, Any]:
         from services.security.keys import list_keys
 
-        return {"keys": [_shown(key) for key in await list_keys(session)]}
+        return {"keys": [_key_view(key) for key in await list_keys(session)]}
 
     document = _in_database(work)
     emit(document, as_json, "\n".join(_line(key) for key in document["keys"]) or "no keys")
@@ -46,15 +48,15 @@ def list_all(as_json: JsonOption = False) -> None:
 
 @app.command("revoke")
 def revoke(
-    key_id: Annotated[str, typer.Argument(help="The id, as fo1 keys list shows it.")],
+    key_id: Annotated[str, typer.Argument(help="Id of the key, as in `fo1 keys list`.")],
     as_json: JsonOption = False,
 ) -> None:
-    """End a key for good."""
+    """Revoke a key. This cannot be undone."""
 
     async def work(session: "AsyncSession") -> dict[str, Any]:
         from services.security.keys import revoke_key
 
-        return _shown(await revoke_key(session, key_id))
+        return _key_view(await revoke_key(session, key_id))
 
     emit(_in_database(work), as_json)
 
@@ -64,7 +66,7 @@ def _line(key: dict[str, Any]) -> str:
     return f"{key['id']}  {state}  {','.join(key['scopes']):<12} {key['name']}".rstrip()
 
 
-def _shown(key: Any) -> dict[str, Any]:
+def _key_view(key: Any) -> dict[str, Any]:
     return {
         "id": key.id,
         "name": key.name,

@@ -1,4 +1,4 @@
-"""`fo1 label`: a corpus in, a dataset out. Run again with the same arguments it resumes."""
+"""`fo1 label`: labels a corpus into a dataset. The same command again resumes the run."""
 
 import importlib.util
 import sys
@@ -32,14 +32,14 @@ def label(
     as_json: JsonOption = False,
     settings: dict[str, Any] | None = None,
 ) -> None:
-    """Label a corpus into a dataset; run again with the same arguments it resumes."""
+    """Label a corpus into a dataset. Run the same command again to resume it."""
     run = load_run(config, settings)
     started_s = time.monotonic()
     manifest = _label(run)
     seconds = round(time.monotonic() - started_s, 3)
     counts = manifest.counts
     document = {"dataset": run.out, "counts": counts.model_dump(), "seconds": seconds}
-    emit(document, as_json, f"{run.out}: {_told(manifest)} in {duration(seconds)}")
+    emit(document, as_json, f"{run.out}: {_counts_text(manifest)} in {duration(seconds)}")
     if run.strict and counts.rejected:
         say(f"fo1: {counts.rejected} inputs were rejected (--strict): see {run.out}/rejects.parquet")
         raise typer.Exit(1)
@@ -48,7 +48,7 @@ def label(
 def _label(run: RunConfig) -> Manifest:
     from fo1_data.runs.in_process import IN_PROCESS, run_in_process
 
-    # Ray tells of lost workers on standard output, which is for the result alone.
+    # Ray reports lost workers on standard output, which is only for the result.
     with redirect_stdout(sys.stderr), ProgressLines() as lines:
         try:
             if run.address == IN_PROCESS:
@@ -58,17 +58,17 @@ def _label(run: RunConfig) -> Manifest:
 
             return run_labelling(run, lines)
         except KeyboardInterrupt as stop:
-            say("fo1: stopped; run the same command again to go on")
+            say("fo1: stopped; run the same command again to resume")
             raise typer.Exit(143 if isinstance(stop, Terminated) else 130) from None
 
 
 def require_ray() -> None:
-    """Raise ConfigError where Ray is not installed."""
+    """Raise ConfigError if Ray is not installed."""
     if importlib.util.find_spec("ray") is None:
-        raise ConfigError("Ray is not installed: install fo1-data[ray], or take --address in-process")
+        raise ConfigError("Ray is not installed: install fo1-data[ray], or use --address in-process")
 
 
-def _told(manifest: Manifest) -> str:
+def _counts_text(manifest: Manifest) -> str:
     counts = manifest.counts
     return (
         f"{counts.images} images, {counts.regions} regions, {counts.captions} captions, "

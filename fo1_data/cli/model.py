@@ -1,4 +1,4 @@
-"""`fo1 model info` and `fo1 model verify`."""
+"""`fo1 model info` and `fo1 model verify`: inspect a checkpoint, compare it with a reference."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,14 +7,16 @@ import typer
 
 from fo1_data.cli.output import JsonOption, emit
 
-app = typer.Typer(help="Look at a checkpoint, or compare it with reference tensors.", no_args_is_help=True)
+app = typer.Typer(help="Inspect a checkpoint, or compare it with reference tensors.", no_args_is_help=True)
 
-ModelArgument = Annotated[str, typer.Argument(help="A folder in VLM-FO1's layout, a hub id, or fo1-tiny.")]
+ModelArgument = Annotated[
+    str, typer.Argument(help="A folder in the layout of VLM-FO1, a hub id, or fo1-tiny.")
+]
 
 
 @app.command()
 def info(model: ModelArgument = "fo1-tiny", as_json: JsonOption = False) -> None:
-    """What a checkpoint holds, and whether every weight found its place."""
+    """Show what a checkpoint holds, and whether all of its weights fit. Exit code 1 if not."""
     from fo1_data.model.checkpoint import describe
 
     document = describe(model)
@@ -25,7 +27,7 @@ def info(model: ModelArgument = "fo1-tiny", as_json: JsonOption = False) -> None
         *(f"  {part:18} {count / 1e6:9.3f} M" for part, count in document["parts"].items()),
         f"  region features of {document['region_width']}, {document['regions_a_prompt']} regions a prompt",
         f"  sha256 {document['sha256']}",
-        "every weight found its place" if fits else "weights that do not fit:",
+        "all weights fit" if fits else "weights that do not fit:",
         *(
             f"  {what}: {name}"
             for what in ("missing", "unexpected", "wrong_shape")
@@ -40,10 +42,10 @@ def info(model: ModelArgument = "fo1-tiny", as_json: JsonOption = False) -> None
 @app.command()
 def verify(
     model: ModelArgument,
-    golden: Annotated[Path, typer.Option(help="A folder with reference tensors: index.json and cases/.")],
+    golden: Annotated[Path, typer.Option(help="Folder of reference tensors: index.json and cases/.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Compare every stage with the reference's tensors, and every answer with its tokens."""
+    """Compare every stage with reference tensors, and every answer with reference tokens."""
     from fo1_data.model.golden import verify as compare
 
     document = compare(model, golden)

@@ -1,4 +1,4 @@
-"""How every command speaks: one JSON document or text on standard output, messages on standard error."""
+"""The output of every command: a result on standard output, as JSON or text; messages on standard error."""
 
 import json
 from typing import Annotated, Any
@@ -12,7 +12,7 @@ console = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def emit(document: dict[str, Any], as_json: bool, text: str | None = None) -> None:
-    """Print a command's result: `document` as JSON, or `text` (default: the document's lines) for people."""
+    """Print a command's result: `document` as JSON, or `text` for people (default: its members)."""
     if as_json:
         print(json.dumps(document, ensure_ascii=False, allow_nan=False))
     elif text is not None:
@@ -23,5 +23,5 @@ def emit(document: dict[str, Any], as_json: bool, text: str | None = None) -> No
 
 
 def say(message: str) -> None:
-    """A line for people on standard error."""
+    """Print one line for people on standard error."""
     console.print(message, markup=False)

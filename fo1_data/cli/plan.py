@@ -1,4 +1,4 @@
-"""`fo1 plan`: a preflight of `fo1 label`, no GPU spent."""
+"""`fo1 plan`: checks a run of `fo1 label` and estimates its cost, without using a GPU."""
 
 import os
 import sys
@@ -14,7 +14,7 @@ from fo1_data.config import load_run
 from fo1_data.errors import ClusterError
 from schemas.jobs import RunConfig
 
-# Larger models are not loaded for a preflight.
+# Only these are loaded to measure the time; larger models take too long to load.
 _MEASURED_MODELS = ("fo1-tiny",)
 _WAIT_S = 10.0
 
@@ -40,22 +40,23 @@ def plan(
     # A plan without a place for the dataset is checked as if it would go to ./plan.
     out = out or ("plan" if config is None else None)
     run = load_run(config, {**(settings or {}), "out": out})
-    document = _plan(run, check or None, run.model in _MEASURED_MODELS if measure is None else measure)
+    measures = run.model in _MEASURED_MODELS if measure is None else measure
+    document = _plan(run, check or None, measures)
     emit(document, as_json, _summary(document))
     if document["problems"]:
         raise typer.Exit(1)
 
 
-def _plan(run: RunConfig, check: int | None, measured: bool) -> dict[str, Any]:
+def _plan(run: RunConfig, num_checked: int | None, measures: bool) -> dict[str, Any]:
     from fo1_data.runs.plan import list_corpus
     from fo1_data.runs.preflight import check_files, estimate, to_document
 
     planned = list_corpus(run)
     entries = [entry for shard in planned.shards for entry in shard.images]
     say(f"{len(entries)} images in {len(planned.shards)} shards; reading files")
-    files = check_files(entries, run, check)
+    files = check_files(entries, run, num_checked)
     cluster = _cluster(run)
-    sample = _measure(run, entries) if measured and entries else None
+    sample = _measure(run, entries) if measures and entries else None
     gpus = cluster.get("each_takes", {}).get("gpus", run.gpus_per_actor or 0.0)
     label_studio = _label_studio()
     document = {
@@ -75,7 +76,7 @@ def _plan(run: RunConfig, check: int | None, measured: bool) -> dict[str, Any]:
 def _measure(run: RunConfig, entries: list[Any]) -> Any:
     from fo1_data.runs.preflight import measure
 
-    say(f"labelling a few images with {run.model} for the time it takes")
+    say(f"labelling a few images with {run.model} to measure the time")
     step = max(1, len(entries) // 4)
     return measure(entries[::step][:4], run)
 
@@ -90,7 +91,7 @@ def _cluster(run: RunConfig) -> dict[str, Any]:
     require_ray()
     from actors.preflight import check_cluster
 
-    say("asking the cluster")
+    say("checking the cluster")
     try:
         with redirect_stdout(sys.stderr):
             return check_cluster(run)
@@ -99,39 +100,39 @@ def _cluster(run: RunConfig) -> dict[str, Any]:
 
 
 def _label_studio() -> dict[str, Any]:
-    """Whether Label Studio answers, takes the token, and can show images; only where it is configured."""
+    """Whether Label Studio answers, accepts the token and can show images, if it is configured."""
     url = os.environ.get("FO1_LABEL_STUDIO_URL")
     if not url:
         return {"configured": False}
     import httpx
 
     token = os.environ.get("FO1_LABEL_STUDIO_TOKEN", "")
-    found: dict[str, Any] = {"configured": True, "url": url, "reachable": False, "token_good": False}
+    state: dict[str, Any] = {"configured": True, "url": url, "reachable": False, "token_good": False}
     try:
         with httpx.Client(base_url=url.rstrip("/"), timeout=_WAIT_S) as client:
-            found["reachable"] = client.get("/health").is_success
-            found["token_good"] = _token_is_good(client, token)
-            found["images_load"] = _images_load(client)
+            state["reachable"] = client.get("/health").is_success
+            state["token_good"] = _token_is_good(client, token)
+            state["images_load"] = _images_load(client)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        found["problem"] = f"{type(error).__name__}: {error}"
-    return found
+        state["problem"] = f"{type(error).__name__}: {error}"
+    return state
 
 
 def _token_is_good(client: Any, token: str) -> bool:
-    """A legacy token is sent as it is; a personal access token is changed for a short-lived one first."""
+    """Try a legacy token as it is, then a personal access token, exchanged for a short-lived one."""
     if not token:
         return False
     if client.get("/api/current-user/whoami", headers={"Authorization": f"Token {token}"}).is_success:
         return True
-    changed = client.post("/api/token/refresh", json={"refresh": token})
-    if not changed.is_success:
+    exchange = client.post("/api/token/refresh", json={"refresh": token})
+    if not exchange.is_success:
         return False
-    bearer = {"Authorization": f"Bearer {changed.json().get('access', '')}"}
+    bearer = {"Authorization": f"Bearer {exchange.json().get('access', '')}"}
     return bool(client.get("/api/current-user/whoami", headers=bearer).is_success)
 
 
 def _images_load(client: Any) -> bool | None:
-    """Whether the service that hands images to reviewers answers; None where its address is not set."""
+    """Whether the service that serves images to reviewers answers; None if FO1_PUBLIC_URL is not set."""
     public = os.environ.get("FO1_PUBLIC_URL")
     return bool(client.get(f"{public.rstrip('/')}/healthz").is_success) if public else None
 
@@ -145,14 +146,14 @@ def _problems(document: dict[str, Any]) -> list[str]:
         takes = cluster["each_takes"]
         problems.append(
             f"the cluster can hold {cluster['labellers_that_fit']} labellers of {takes['cpus']:g} CPU and "
-            f"{takes['gpus']:g} GPU, {cluster['labellers_asked_for']} are asked for"
+            f"{takes['gpus']:g} GPU, {cluster['labellers_asked_for']} are requested"
         )
-    problems += [f"{n['address']}: {n['model']}" for n in cluster["nodes"] if n["model"] != "ok"]
+    problems += [f"{node['address']}: {node['model']}" for node in cluster["nodes"] if node["model"] != "ok"]
     if studio["configured"]:
-        wrong = [name for name in ("reachable", "token_good", "images_load") if studio.get(name) is False]
-        problems += [f"Label Studio at {studio['url']}: {name.replace('_', ' ')}: no" for name in wrong]
+        failed = [name for name in ("reachable", "token_good", "images_load") if studio.get(name) is False]
+        problems += [f"Label Studio at {studio['url']}: {name.replace('_', ' ')}: no" for name in failed]
     if document["files"]["checked"] and document["files"]["bad"] == document["files"]["checked"]:
-        problems.append("none of the files that were read is an image that can be labelled")
+        problems.append("none of the checked files is an image that can be labelled")
     return problems
 
 
@@ -163,7 +164,7 @@ def _summary(document: dict[str, Any]) -> str:
         f"{files['checked']} read: {files['bad']} bad, {files['duplicate_files']} exact duplicates",
         *(f"  {count} x {reason}" for reason, count in files["bad_by_reason"].items()),
         f"about {hours['regions']} regions, {hours['labels']} labels",
-        f"labelling: {_hours(hours['wall_hours'])} with the actors asked for, "
+        f"labelling: {_hours(hours['wall_hours'])} with the requested actors, "
         f"{_hours(hours['gpu_hours'])} of GPU, {_hours(hours['cpu_hours'])} of CPU",
         f"review: {_hours(hours['review_hours_as_set'])} as set, "
         f"{_hours(hours['review_hours_if_all'])} for all",

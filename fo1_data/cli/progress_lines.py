@@ -1,6 +1,6 @@
-"""A run's progress for people: a live line on a terminal, plain lines now and then elsewhere.
+"""Shows the progress of a run: a live line on a terminal, else a plain line every few seconds.
 
-All on standard error; standard output stays free for a command's result.
+Everything goes to standard error; standard output is for the result of the command.
 """
 
 import time
@@ -17,7 +17,7 @@ PLAIN_EVERY_S = 5.0
 
 
 class ProgressLines:
-    """Shows a run's figures as they come in: a context manager, and what `run_labelling` calls a watcher."""
+    """Shows the figures of a run while it works. A context manager and a `runs.watcher.Watcher`."""
 
     def __init__(self, output: Console = console) -> None:
         self._console = output
@@ -45,7 +45,7 @@ class ProgressLines:
             self._live.stop()
 
     def show(self, progress: RunProgress) -> None:
-        """Show the figures; where there is no terminal, at most one line every few seconds."""
+        """Show the figures; without a terminal, at most one line every `PLAIN_EVERY_S` seconds."""
         line = figures(progress)
         if self._console.is_terminal:
             self._live.update(
@@ -63,14 +63,18 @@ class ProgressLines:
             self._console.print(line, markup=False)
 
     def note(self, message: str) -> None:
-        """A line for a person, above the live one."""
+        """Print a line above the live one."""
         self._console.print(message, markup=False)
 
     def reached(self, step: str) -> None:
-        """Say on the live line what the run is at before there are figures."""
-        doing = {"listed": "starting", "ray_started": "loading the model", "model_loaded": "labelling"}
-        if step in doing:
-            self._live.update(self._task, description=doing[step])
+        """Show the step that a run has reached, before there are figures."""
+        description_after = {
+            "listed": "starting",
+            "ray_started": "loading the model",
+            "model_loaded": "labelling",
+        }
+        if step in description_after:
+            self._live.update(self._task, description=description_after[step])
 
 
 class _Figures(ProgressColumn):
@@ -79,7 +83,7 @@ class _Figures(ProgressColumn):
 
 
 def figures(progress: RunProgress) -> str:
-    """The figures in one line: done of all, rates, decisions so far, rejects, time left."""
+    """The figures in one line: images done and in total, rates, decisions, rejects, time left."""
     parts = [f"{progress.images}/{progress.images_total or 0} images"]
     if progress.images_per_s is not None:
         parts.append(f"{progress.images_per_s:.1f} images/s")
@@ -96,7 +100,7 @@ def figures(progress: RunProgress) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people say them."""
+    """A duration in words, such as `3 min 05 s`."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"

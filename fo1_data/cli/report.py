@@ -1,10 +1,10 @@
-"""`fo1 report`: a dataset as one HTML page."""
+"""`fo1 report`: shows a dataset on one HTML page."""
 
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fo1_data.cli.evaluate import Match, read_gold
+from fo1_data.cli.evaluate import MATCH_HELP, Match, read_gold
 from fo1_data.cli.output import JsonOption, emit
 
 if TYPE_CHECKING:
@@ -14,17 +14,18 @@ if TYPE_CHECKING:
 
 def report(
     folder: Annotated[str, typer.Argument(metavar="DIR", help="Folder or URL of a finished dataset.")],
-    out: Annotated[str, typer.Option("--out", help="The HTML file to write.")] = "report.html",
-    images: Annotated[int, typer.Option(min=0, help="Show at most this many images.")] = 48,
+    out: Annotated[str, typer.Option("--out", help="HTML file to write.")] = "report.html",
+    images: Annotated[int, typer.Option(min=0, help="Largest number of images to show.")] = 48,
     gold: Annotated[
-        str | None, typer.Option(help="A corpus with gold: show what is wrong, and how far to trust.")
+        str | None,
+        typer.Option(
+            help="A corpus with gold. The page then shows wrong labels and how far confidences hold."
+        ),
     ] = None,
-    caption_match: Annotated[
-        Match, typer.Option(help="exact: the caption is gold's; words: all of gold's words occur in it.")
-    ] = Match.EXACT,
+    caption_match: Annotated[Match, typer.Option(help=MATCH_HELP)] = Match.EXACT,
     as_json: JsonOption = False,
 ) -> None:
-    """One self-contained page: images with boxes and captions, distributions, what was rejected and why."""
+    """Write a self-contained page: images with boxes and captions, distributions, rejects with reasons."""
     from fo1_data.reports.page import write_report
 
     judge, judge_labels = _judges_by(gold, caption_match) if gold else (None, None)

@@ -1,6 +1,6 @@
-"""`fo1 review`: push a dataset's doubtful parts to people, pull what they said, see how far it is.
+"""`fo1 review`: pushes doubtful parts of a dataset to reviewers, pulls their annotations, shows the state.
 
-The service does the work (FO1_SERVICE_URL, FO1_API_KEY); these commands ask it.
+The service at FO1_SERVICE_URL does the work; these commands call it with the key FO1_API_KEY.
 """
 
 from typing import Annotated, Any
@@ -11,46 +11,59 @@ from fo1_data.cli.output import JsonOption, emit, say
 
 app = typer.Typer(
     name="review",
-    help="Push a dataset to Label Studio, pull what people corrected.",
+    help="Push a dataset to Label Studio, and pull the corrections.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-Folder = Annotated[str, typer.Argument(metavar="DIR", help="A finished dataset: folder, URL, or its id.")]
+Folder = Annotated[str, typer.Argument(metavar="DIR", help="A finished dataset: its folder, URL or id.")]
 
 
 @app.command()
 def push(
     folder: Folder,
-    title: Annotated[str | None, typer.Option("--title", help="Of the project in Label Studio.")] = None,
-    lane: Annotated[
-        list[str] | None, typer.Option("--lane", help="Only this lane: review or audit. Default: both.")
+    title: Annotated[
+        str | None, typer.Option("--title", help="Title of the project in Label Studio.")
     ] = None,
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only the most doubtful N.")] = None,
-    annotators: Annotated[int, typer.Option("--annotators", min=1, help="People an image.")] = 1,
+    lane: Annotated[
+        list[str] | None,
+        typer.Option("--lane", help="Push only this lane: review or audit. May be repeated. Default: both."),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, help="Push only the N most doubtful images. Default: all.")
+    ] = None,
+    annotators: Annotated[
+        int, typer.Option("--annotators", min=1, help="Number of reviewers of each image.")
+    ] = 1,
     blind: Annotated[
         bool | None,
-        typer.Option("--blind/--no-blind", help="Show nobody reasons and scores: the audit cannot be told."),
+        typer.Option(
+            "--blind/--no-blind",
+            help="Hide reasons and scores from reviewers, so that audited images look like the others.",
+        ),
     ] = None,
     asked_only: Annotated[
-        bool, typer.Option("--asked-only", help="Show all boxes, but only the answers that people are asked.")
+        bool,
+        typer.Option("--asked-only", help="Show all boxes, but only the answers that are to be reviewed."),
     ] = False,
     live: Annotated[
         bool | None,
-        typer.Option("--live/--no-live", help="Ask the model while people draw boxes or name phrases."),
+        typer.Option("--live/--no-live", help="Ask the model while reviewers draw boxes or name phrases."),
     ] = None,
-    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Until all is in Label Studio.")] = True,
-    timeout_s: Annotated[float, typer.Option("--timeout-s", help="How long to wait.")] = 3600.0,
+    wait: Annotated[
+        bool, typer.Option("--wait/--no-wait", help="Wait until everything is in Label Studio.")
+    ] = True,
+    timeout_s: Annotated[float, typer.Option("--timeout-s", help="How long to wait, in seconds.")] = 3600.0,
     as_json: JsonOption = False,
 ) -> None:
-    """Push what people should look at; run again, it pushes nothing twice."""
+    """Push images to review. The same command again pushes nothing twice."""
     from fo1_data.errors import ConfigError
     from fo1_data.service_client import ServiceClient
     from schemas.corrections import Lane
     from schemas.reviews import ReviewOptions
 
-    wrong = [name for name in lane or [] if name not in list(Lane)]
-    if wrong:
-        raise ConfigError(f"--lane {wrong[0]}: take review or audit")
+    unknown = [name for name in lane or [] if name not in list(Lane)]
+    if unknown:
+        raise ConfigError(f"--lane {unknown[0]}: must be review or audit")
     options = ReviewOptions(
         lanes=[Lane(name) for name in lane or Lane],
         limit=limit,
@@ -63,33 +76,33 @@ def push(
         review = service.push(folder, title, options)
         if wait:
             review = service.wait(review["id"], timeout_s, _Progress())
-    emit(review, as_json, _told(review))
+    emit(review, as_json, _review_text(review))
 
 
 @app.command()
 def pull(folder: Folder, as_json: JsonOption = False) -> None:
-    """Bring in everything that people did since the last pull."""
+    """Pull all annotations since the last pull."""
     from fo1_data.service_client import ServiceClient
 
     with ServiceClient() as service:
         review = service.pull(service.find(folder)["id"])
     pulled = review["pulled"]
     news = f"{pulled['created']} new, {pulled['updated']} changed, {pulled['deleted']} deleted annotations"
-    emit(review, as_json, f"{news}\n{_told(review)}")
+    emit(review, as_json, f"{news}\n{_review_text(review)}")
 
 
 @app.command()
 def status(folder: Folder, as_json: JsonOption = False) -> None:
-    """How far the review of a dataset is."""
+    """Show how far the review of a dataset is."""
     from fo1_data.service_client import ServiceClient
 
     with ServiceClient() as service:
         review = service.find(folder)
-    emit(review, as_json, _told(review))
+    emit(review, as_json, _review_text(review))
 
 
 class _Progress:
-    """Says how far a push is, whenever that has changed."""
+    """Prints how far a push is, whenever that changes."""
 
     def __init__(self) -> None:
         self._last = ""
@@ -103,7 +116,7 @@ class _Progress:
             self._last = line
 
 
-def _told(review: dict[str, Any]) -> str:
+def _review_text(review: dict[str, Any]) -> str:
     items, corrections = review["items"], review["corrections"]
     lines = [
         f"review       {review['id']} ({review['state']})",
@@ -114,9 +127,10 @@ def _told(review: dict[str, Any]) -> str:
     ]
     if items.get("refused"):
         lines.append(f"refused      {items['refused']} by Label Studio")
-    for one in review["set_aside"]:
+    for annotation in review["set_aside"]:
         lines.append(
-            f"set aside    annotation {one['ls_annotation_id']} of {one['annotator']}: {one['reason']}"
+            f"set aside    annotation {annotation['ls_annotation_id']} of {annotation['annotator']}: "
+            f"{annotation['reason']}"
         )
     if review["agreement"] is not None:
         lines.append(f"agreement    {review['agreement']:.2f}")

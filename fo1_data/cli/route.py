@@ -1,4 +1,4 @@
-"""`fo1 route`: decides again on a finished dataset, without labelling again."""
+"""`fo1 route`: decides again about the labels of a finished dataset, without labelling again."""
 
 from typing import Annotated, Any
 

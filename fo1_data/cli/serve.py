@@ -1,4 +1,4 @@
-"""`fo1 serve`: the service, with everything embedded that is not configured elsewhere."""
+"""`fo1 serve`: runs the service, with an embedded part for each that is not configured."""
 
 import socket
 import sys
@@ -18,11 +18,16 @@ if TYPE_CHECKING:
 
 
 def serve(
-    host: Annotated[str | None, typer.Option(help="Address to listen on (default: loopback).")] = None,
-    port: Annotated[int | None, typer.Option(help="Port (default: FO1_PORT or 8080).")] = None,
+    host: Annotated[
+        str | None, typer.Option(help="Address to listen on. Default: FO1_HOST, else 127.0.0.1.")
+    ] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on. Default: FO1_PORT, else 8080.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Run the service; the first start prints an admin key, once."""
+    """Run the service. The first start prints an admin key, once.
+
+    Environment variables configure it: docs/settings.md lists them.
+    """
     from services.app import create_app
     from services.security.keys import first_key
     from services.settings import load_settings
@@ -33,7 +38,7 @@ def serve(
     settings = settings.model_copy(update={"port": listener.getsockname()[1]})
     key = in_database(settings, first_key)
     document = {"url": settings.base_url, "home": str(settings.home), "admin_key": key.key if key else None}
-    emit(document, as_json, _told(settings, key))
+    emit(document, as_json, _start_text(settings, key))
     sys.stdout.flush()
     run_app(create_app(settings), listener, settings.base_url)
 
@@ -51,7 +56,7 @@ def run_app(app: "FastAPI", listener: socket.socket, url: str) -> None:
     except KeyboardInterrupt:
         return
     except SystemExit:
-        raise RunError("the service did not start: the lines above say why") from None
+        raise RunError("the service did not start; the lines above say why") from None
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -65,7 +70,7 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _told(settings: "Settings", key: "NewKey | None") -> str:
+def _start_text(settings: "Settings", key: "NewKey | None") -> str:
     lines = [f"home       {settings.home}", f"may touch  {', '.join(settings.roots)}"]
     if key is not None:
         lines += [

@@ -1,4 +1,4 @@
-"""The service's database as commands use it: migrated first, and a fault of it told in one line."""
+"""Access of commands to the database of the service. Migrates it first; an error becomes one line."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -15,8 +15,11 @@ Result = TypeVar("Result")
 
 
 def in_database(settings: "Settings", work: "Callable[[AsyncSession], Awaitable[Result]]") -> Result:
-    """What `work` makes in one writing session. Raises RunError where the database does not answer or is
-    not one of ours, ConfigError where its settings are wrong."""
+    """Call `work` with a session that may write, and return its result.
+
+    Raises RunError if the database cannot be reached or is not one of the service, ConfigError if its
+    settings are wrong.
+    """
     from alembic.util import CommandError
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -35,6 +38,6 @@ def in_database(settings: "Settings", work: "Callable[[AsyncSession], Awaitable[
     try:
         return asyncio.run(run())
     except (SQLAlchemyError, CommandError, OSError) as error:
-        # SQLAlchemy's own words hold the statement and lines of advice.
+        # The message of SQLAlchemy has the SQL statement and further lines.
         reason = " ".join(str(getattr(error, "orig", None) or error).split())[:300]
         raise RunError(f"the database cannot be used: {reason}; see FO1_DATABASE_URL and FO1_HOME") from None

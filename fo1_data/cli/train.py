@@ -1,4 +1,4 @@
-"""`fo1 train`: fine-tunes a checkpoint on datasets; run again with the same arguments it resumes."""
+"""`fo1 train`: fine-tunes a checkpoint on datasets. The same command again resumes the training."""
 
 import sys
 from collections.abc import Callable
@@ -17,37 +17,48 @@ if TYPE_CHECKING:
 
 
 def train(
-    datasets: Annotated[list[str], typer.Argument(help="Datasets of fo1, or corpora with gold.")],
-    stage: Annotated[int, typer.Option(min=1, max=2, help="1: regions and new tokens; 2: language too.")],
-    out: Annotated[Path, typer.Option(help="The checkpoint's folder; it loads as --model.")],
-    model: Annotated[str, typer.Option(help="The checkpoint to start from.")] = "fo1-tiny",
-    config: Annotated[str | None, typer.Option(help="TOML file of settings.")] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="How many steps; over the file's.")] = None,
+    datasets: Annotated[list[str], typer.Argument(help="Datasets, or corpora with gold: folders or URLs.")],
+    stage: Annotated[
+        int,
+        typer.Option(
+            min=1, max=2, help="1: train the region encoder and the new tokens. 2: the language model too."
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder of the trained checkpoint; it loads as --model.")],
+    model: Annotated[
+        str, typer.Option(help="Checkpoint to start from: a folder, URL or hub id, or fo1-tiny.")
+    ] = "fo1-tiny",
+    config: Annotated[
+        str | None, typer.Option(help="TOML file of settings (docs/settings.md lists them).")
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Optimiser steps; overrides `steps` of the file.")
+    ] = None,
     workers: Annotated[
         int | None,
-        typer.Option(min=1, help="Train with so many processes on Ray Train (default: here, alone)."),
+        typer.Option(min=1, help="Train with this many processes on Ray Train. Default: this process alone."),
     ] = None,
     address: Annotated[
-        str | None, typer.Option(help="Ray cluster to train on (default: a local Ray).")
+        str | None, typer.Option(help="Ray cluster to train on. Default: a local Ray, if --workers is given.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Train on labelled images; the result loads as `--model`."""
+    """Train on labelled images. Run the same command again to resume it."""
     from fo1_data.training.settings import load_train_config
 
     settings = load_train_config(config, steps)
     if out.exists() and not out.is_dir():
         raise ConfigError(f"--out {out} is a file: name a folder")
-    chosen: Literal[1, 2] = 1 if stage == 1 else 2
+    chosen_stage: Literal[1, 2] = 1 if stage == 1 else 2
     if workers is not None or address is not None:
         from actors.training import train_on_ray
 
         require_ray()
-        # Ray tells of its workers on standard output, which is for the result alone.
+        # Ray reports on its workers on standard output, which is only for the result.
         with redirect_stdout(sys.stderr):
             document = train_on_ray(
                 datasets,
-                chosen,
+                chosen_stage,
                 model,
                 out,
                 settings,
@@ -58,12 +69,12 @@ def train(
     else:
         from fo1_data.training.trainer import train as run
 
-        document = run(datasets, chosen, model, out, settings, _progress(settings))
+        document = run(datasets, chosen_stage, model, out, settings, _progress(settings))
     emit(document, as_json, f"{out}: {_done(document)}")
 
 
 def _progress(settings: "TrainConfig") -> Callable[[int, float], None]:
-    """Says a step and its loss, some twenty times a run."""
+    """Prints the loss after about every twentieth part of the steps."""
 
     def show(step: int, loss: float) -> None:
         if step == settings.steps or step % max(1, settings.steps // 20) == 0:
@@ -73,7 +84,7 @@ def _progress(settings: "TrainConfig") -> Callable[[int, float], None]:
 
 
 def _done(document: dict[str, Any]) -> str:
-    """What a run did; one that had nothing left to do has no loss."""
+    """What the run did. A run without steps left has no loss."""
     if document["last_loss"] is None:
         return f"all {document['steps']} steps were done already"
     return f"{document['steps']} steps, last loss {document['last_loss']:.4f}"

@@ -86,7 +86,7 @@ def test_a_plan_says_what_the_cluster_holds(
     assert found["cluster"]["labellers_that_fit"] == 2
     assert [node["model"] for node in found["cluster"]["nodes"]] == ["ok"] * 3
     assert found["problems"] == [
-        "the cluster can hold 2 labellers of 1 CPU and 0 GPU, 5 are asked for",
+        "the cluster can hold 2 labellers of 1 CPU and 0 GPU, 5 are requested",
     ]
     assert found["files"]["bad"] == 1
     assert found["files"]["duplicate_files"] == 1
