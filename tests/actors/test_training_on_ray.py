@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from actors.training import TEST_KILL_AT, _left_error, _left_for_the_driver, _train_worker, train_on_ray
+from actors.training import TEST_KILL_AT, _errors_for_the_driver, _train_worker, _worker_error, train_on_ray
 from fo1_data.dataset.versions.lineage import trace
 from fo1_data.errors import ConfigError, StorageError
 from fo1_data.model.checkpoint import find_checkpoint
@@ -67,10 +67,10 @@ def test_the_command_tells_of_each_step_and_of_a_run_that_is_done_already(tmp_pa
 
 
 def test_what_the_user_must_mend_reaches_the_driver_and_is_not_tried_again(tmp_path: Path) -> None:
-    assert _left_error(tmp_path) is None
-    with pytest.raises(ConfigError), _left_for_the_driver(tmp_path):
+    assert _worker_error(tmp_path) is None
+    with pytest.raises(ConfigError), _errors_for_the_driver(tmp_path):
         raise ConfigError("name a new --out")
-    found = _left_error(tmp_path)
+    found = _worker_error(tmp_path)
     assert isinstance(found, ConfigError)
     assert str(found) == "name a new --out"
     # A worker that is started again has nothing to do: nothing of its settings is even looked at.
@@ -81,9 +81,9 @@ def test_an_error_that_was_cut_off_while_it_was_written_is_no_error(tmp_path: Pa
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (20, hard))  # bytes of a file, the rest cannot be written
-        with pytest.raises((OSError, StorageError)), _left_for_the_driver(tmp_path):
+        with pytest.raises((OSError, StorageError)), _errors_for_the_driver(tmp_path):
             raise ConfigError("name a new --out")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
-    assert _left_error(tmp_path) is None
+    assert _worker_error(tmp_path) is None
