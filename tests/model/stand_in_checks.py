@@ -106,7 +106,7 @@ PICTURES = [picture(0, 96, 64, 3), picture(1, 60, 120, 1), picture(2, 96, 64, 10
 
 
 def ask_everything(engine: Fo1Engine) -> list[Generation]:
-    """Questions of all forms: several a picture, in another chunk, textual, given, hidden, watched."""
+    """Questions of all forms: several a picture, in another chunk, textual, forced, hidden, watched."""
     opened = engine.open([*PICTURES, (None, np.zeros((0, 4), np.float32))])
     tokenizer = engine.checkpoint.tokenizer
     region = tokenizer.special.objects_open, *tokenizer.special.regions[:2]
@@ -114,10 +114,10 @@ def ask_everything(engine: Fo1Engine) -> list[Generation]:
         [
             *(Question(image, text, max_new_tokens=9) for image in opened for text in ("Why?", "Where?")),
             Question(opened[2], "Which <region2>?", chunk=1, max_new_tokens=7),
-            Question(opened[0], "Which?", given=region, max_new_tokens=3),
-            Question(opened[0], "Which?", given=region, max_new_tokens=8),
-            Question(opened[0], "Which?", given=region, max_new_tokens=8, hidden_regions=(1,)),
-            Question(opened[1], "Is it there?", max_new_tokens=1, watched=tokenizer.special.regions[:3]),
+            Question(opened[0], "Which?", forced_ids=region, max_new_tokens=3),
+            Question(opened[0], "Which?", forced_ids=region, max_new_tokens=8),
+            Question(opened[0], "Which?", forced_ids=region, max_new_tokens=8, hidden_regions=(1,)),
+            Question(opened[1], "Is it there?", max_new_tokens=1, watched_ids=tokenizer.special.regions[:3]),
         ]
     )
 
@@ -130,7 +130,7 @@ def test_the_engine_answers_as_on_the_cpu(log: Log, random_folder: Path, num_slo
     )
     for actual, expected in zip(on_device, on_cpu, strict=True):
         assert actual.token_ids == expected.token_ids
-        for name in ("logprobs", "margins", "entropies", "watched"):
+        for name in ("logprobs", "margins", "entropies", "watched_logprobs"):
             assert getattr(actual, name) == pytest.approx(getattr(expected, name), abs=NEAR), name
         assert [step.chosen for step in actual.region_steps] == [s.chosen for s in expected.region_steps]
     assert any(answer.region_steps for answer in on_device)
@@ -140,12 +140,12 @@ def test_a_decoding_step_waits_for_the_device_once(log: Log, random_folder: Path
     engine = Fo1Engine(load_checkpoint(str(random_folder), device=DEVICE))
     opened = engine.open(PICTURES[:2])
     tokenizer = engine.checkpoint.tokenizer
-    given = tokenizer.special.objects_open, tokenizer.special.regions[0]
+    forced = tokenizer.special.objects_open, tokenizer.special.regions[0]
 
     def events(num_steps: int) -> list[str]:
         log.clear()
         questions = [
-            Question(image, text, max_new_tokens=num_steps + 2, given=given)
+            Question(image, text, max_new_tokens=num_steps + 2, forced_ids=forced)
             for image in opened
             for text in "ab"
         ]
@@ -157,7 +157,7 @@ def test_a_decoding_step_waits_for_the_device_once(log: Log, random_folder: Path
     repeated = last - first
     assert sum(repeated.values()) == 4, f"4 steps more wait more than once each: {dict(repeated)}"
     (line,) = repeated
-    assert line.startswith(f"download aten::_to_copy {ENGINE}question_batch.py:")
+    assert line.startswith(f"download aten::_to_copy {ENGINE}token_choice.py:")
     uploads = [event for event in log if event.kind == "upload" and not event.waits]
     assert len({event.place for event in uploads}) < len(uploads)
 

@@ -204,7 +204,7 @@ def test_prefixes_stay_within_the_bound(random_checkpoint: Checkpoint) -> None:
     opened = engine.open([_picture(seed, 90, 80, 5) for seed in range(12)])
     engine.ask([Question(image, "Why?", max_new_tokens=4) for image in opened])
 
-    assert 0 < engine._cache.held_bytes <= 2**18
+    assert 0 < engine._cache.num_bytes <= 2**18
 
 
 def test_bfloat16_answers(random_folder: Path) -> None:

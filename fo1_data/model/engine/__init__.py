@@ -1,1 +1,1 @@
-"""The engine: many questions about an image, answered on one shared prefix."""
+"""The engine: answers many questions about an image on one shared prefix."""

@@ -1,4 +1,4 @@
-"""A question while the engine answers it, and which questions start with the same words."""
+"""A question while the engine answers it, and groups of questions that start with the same tokens."""
 
 from dataclasses import dataclass, field
 
@@ -6,7 +6,7 @@ from fo1_data.model.engine.generation import Generation
 from fo1_data.model.engine.questions import Question
 from fo1_data.model.region_fusion import PromptEmbeds
 
-# Questions whose tails agree in this many ids are taken to be of one kind.
+# Questions whose tails start with the same this many ids form a group.
 _OPENING_IDS = 4
 
 
@@ -14,9 +14,10 @@ _OPENING_IDS = 4
 class ActiveQuestion:
     """A question in flight.
 
-    order: its place among the questions of the call. tail_ids: the ids of its text, which follow the
-    prefix. max_new_tokens: as in `Question`, less where the forced tokens end the answer. num_cached: how
-    many tail tokens have keys and values. in_objects: the next token lies within `<objects>`.
+    order: its index among the questions of the call. tail_ids: the ids of its text, which follow the
+    prefix. max_new_tokens: as in `Question`, but lower if the forced tokens end the answer. num_cached: the
+    number of tail tokens with keys and values in the slot. in_objects: True if the next token lies within
+    `<objects>`.
     """
 
     order: int
@@ -28,73 +29,73 @@ class ActiveQuestion:
     in_objects: bool = False
 
     @property
-    def prefix(self) -> int:
-        """The number of the prefix that it follows."""
+    def prefix_number(self) -> int:
+        """The number of its prefix in the engine."""
         return self.question.image.prefix_numbers[self.question.chunk]
 
     @property
     def prompt(self) -> PromptEmbeds:
-        """The embeddings of its prefix."""
+        """Its prefix."""
         return self.question.image.prompts[self.question.chunk]
 
     @property
     def hidden_positions(self) -> tuple[int, ...]:
-        """Positions of the prefix that it must not attend to."""
+        """Positions of the prefix to which it must not attend."""
         return tuple(self.prompt.region_places[region] for region in self.question.hidden_regions)
 
     @property
     def num_regions(self) -> int:
-        """Regions in its prompt."""
+        """The number of regions in its prompt."""
         return self.question.image.regions_in(self.question.chunk)
 
     @property
     def capacity(self) -> int:
-        """The most tail tokens it can have."""
+        """The most tail tokens that it can have."""
         return len(self.tail_ids) + self.max_new_tokens
 
     @property
     def is_scored_only(self) -> bool:
-        """True if no token is chosen after the forced ones."""
+        """True if the forced tokens are the whole answer."""
         return self.max_new_tokens <= len(self.question.forced_ids)
 
     @property
     def input_ids(self) -> list[int]:
-        """The ids that run before the first choice: the tail, and each forced id that another id follows."""
+        """The ids that run before the first choice: the tail, and the forced ids that another id follows."""
         forced = self.question.forced_ids
         return [*self.tail_ids, *(forced[:-1] if self.is_scored_only else forced)]
 
     @property
     def is_done(self) -> bool:
-        """True once the answer has ended or has reached its limit."""
+        """True if the answer has ended or has reached its limit."""
         return self.generation.finished or len(self.generation.token_ids) >= self.max_new_tokens
 
     def restart(self) -> None:
-        """Forget the answer so far."""
+        """Discard the answer so far."""
         self.generation, self.in_objects, self.num_cached = Generation(), False, 0
 
 
 @dataclass(frozen=True)
 class HeadGroup:
-    """Questions about one prefix whose tails start with the same `length` ids; each tail is longer."""
+    """Questions with the same prefix, whose tails share their first `length` ids; every tail is longer."""
 
     questions: list[ActiveQuestion]
     length: int
 
 
 def group_by_head(questions: list[ActiveQuestion]) -> list[HeadGroup]:
-    """Group questions by prefix, hidden positions and opening ids, and find each group's common start."""
+    """Group questions by prefix, hidden positions and opening ids, and measure each group's shared start."""
     groups: dict[tuple[int, tuple[int, ...], tuple[int, ...]], list[ActiveQuestion]] = {}
     for question in questions:
-        key = (question.prefix, question.hidden_positions, tuple(question.tail_ids[:_OPENING_IDS]))
+        key = (question.prefix_number, question.hidden_positions, tuple(question.tail_ids[:_OPENING_IDS]))
         groups.setdefault(key, []).append(question)
     return [
-        HeadGroup(group, _common_start([question.tail_ids for question in group]))
+        HeadGroup(group, _shared_length([question.tail_ids for question in group]))
         for group in groups.values()
     ]
 
 
-def _common_start(tails: list[list[int]]) -> int:
-    """How many ids all tails start with, at least one id of each left over; 0 for a single tail."""
+def _shared_length(tails: list[list[int]]) -> int:
+    """The number of ids with which all tails start, less than every tail's length; 0 for a single tail."""
     if len(tails) == 1:
         return 0
     shortest = min(map(len, tails)) - 1

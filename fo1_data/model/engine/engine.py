@@ -1,11 +1,11 @@
-"""The engine: a session on open images whose prefixes all questions share.
+"""The engine: a session on open images, whose prefixes all questions share.
 
-`open` encodes images once; `ask` answers any number of questions about them as one batch and may be
-called again with questions made from earlier answers; `close` frees the images. A prefix is prefilled
-when a question first needs it, cached within a memory bound, and prefilled again if it was evicted. The
-answers equal those of each question asked alone, whatever the composition and order of the batch.
+`open` encodes images once. `ask` answers any number of questions about them as one batch; call it again with
+questions that follow from earlier answers. `close` frees the images. A prefix is prefilled when a question
+first needs it, cached within a memory bound, and prefilled again if it was evicted. An answer does not depend
+on the other questions of the batch or on their order.
 
-Not thread-safe: one engine, one caller.
+Not thread-safe: use an engine from one thread at a time.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,6 +17,7 @@ from PIL import Image
 from fo1_data.model.checkpoint import Checkpoint
 from fo1_data.model.engine.active_question import ActiveQuestion
 from fo1_data.model.engine.compact_features import FeatureProjection
+from fo1_data.model.engine.encoding import encode_within
 from fo1_data.model.engine.generation import Generation
 from fo1_data.model.engine.memory import MemoryBudget, default_budget, is_out_of_memory
 from fo1_data.model.engine.prefix_cache import PrefixCache
@@ -24,17 +25,18 @@ from fo1_data.model.engine.question_batch import QuestionBatch
 from fo1_data.model.engine.questions import OpenImage, Question
 from fo1_data.model.engine.schedule import Schedule
 from fo1_data.model.engine.token_choice import TokenChooser, TokenStep
-from fo1_data.model.modeling import Fo1Model, ImageFeatures
+from fo1_data.model.modeling import ImageFeatures
 from fo1_data.model.processing import PreparedImage
 from fo1_data.model.prompts import MAX_REGIONS
 from fo1_data.model.region_fusion import embed_prompt
 
 
 class Fo1Engine:
-    """VLM-FO1, answering questions about open images.
+    """Answers questions about open images with VLM-FO1.
 
-    max_bytes: bound on the memory of prefixes, tails and activations (default: a share of the device's
-    free memory). num_slots: the most questions in flight (default: 256 on CUDA, 128 on the CPU).
+    max_bytes: limit on the memory of prefixes, tails and activations (default: a share of the device's
+    free memory, see `default_budget`). num_slots: limit on the questions in flight (default: 256 on CUDA,
+    128 on the CPU).
     """
 
     def __init__(
@@ -51,9 +53,9 @@ class Fo1Engine:
 
     @torch.inference_mode()
     def open(self, images: Sequence[tuple[Image.Image | None, np.ndarray]]) -> list[OpenImage]:
-        """Encode RGB images with their boxes (R, 4) in pixels of the image; None opens a text-only session.
+        """Encode RGB images with their boxes (R, 4), in pixels of the image; None opens a text-only session.
 
-        Raises MemoryError if a single image does not fit on the device.
+        Raises MemoryError if one image does not fit on the device.
         """
         prepared = [
             self.checkpoint.processor.prepare(image, boxes) if image is not None else None
@@ -63,46 +65,27 @@ class Fo1Engine:
 
     @torch.inference_mode()
     def open_prepared(self, prepared: Sequence[PreparedImage | None]) -> list[OpenImage]:
-        """As `open`, for images that `ImageProcessor.prepare` has prepared, on any thread."""
-        features = iter(self._encode([image for image in prepared if image is not None]))
-        return [self._admit(image, next(features) if image is not None else None) for image in prepared]
+        """As `open`, for images that `ImageProcessor.prepare` has prepared (on any thread)."""
+        images = [image for image in prepared if image is not None]
+        features = iter(encode_within(self.budget.activations, self.model, images))
+        return [self._register(image, next(features) if image is not None else None) for image in prepared]
 
     def close(self, images: Iterable[OpenImage]) -> None:
-        """Forget images and free their prefixes. Closing an image twice is harmless."""
+        """Close images and free their prefixes. Closing an image twice is harmless."""
         for image in images:
             self._open.pop(image.number, None)
             for number in image.prefix_numbers:
                 self._cache.drop(number)
 
-    def _encode(self, images: list[PreparedImage]) -> list[ImageFeatures]:
-        """Encode in groups whose activations fit their share of the budget."""
-        costs = [_activation_bytes(image, self.model) for image in images]
-        features: list[ImageFeatures] = []
-        for group in _groups_by_cost(images, costs, self.budget.activations):
-            features += self._encode_or_halve(group)
-        return features
-
-    def _encode_or_halve(self, images: list[PreparedImage]) -> list[ImageFeatures]:
-        try:
-            return self.model.encode_images(images)
-        except RuntimeError as error:
-            if not is_out_of_memory(error):
-                raise
-            if len(images) == 1:
-                raise MemoryError(
-                    f"an image of {images[0].aux_image.shape[-1]} px width does not fit the device"
-                ) from error
-        middle = len(images) // 2
-        return self._encode_or_halve(images[:middle]) + self._encode_or_halve(images[middle:])
-
-    def _admit(self, image: PreparedImage | None, features: ImageFeatures | None) -> OpenImage:
+    def _register(self, image: PreparedImage | None, features: ImageFeatures | None) -> OpenImage:
+        """Build the prompts of an image's chunks, and give the image and its prefixes their numbers."""
         num_regions = len(features.region_embeds) if features is not None else 0
         starts = tuple(range(0, max(num_regions, 1), MAX_REGIONS))
         prompts = []
         for start in starts:
             chunk = features.chunk(start, start + MAX_REGIONS) if features is not None else None
-            num_shown = len(chunk.region_embeds) if chunk is not None else 0
-            ids = self.checkpoint.tokenizer.prefix_ids(num_shown, has_image=chunk is not None)
+            num_boxes = len(chunk.region_embeds) if chunk is not None else 0
+            ids = self.checkpoint.tokenizer.prefix_ids(num_boxes, has_image=chunk is not None)
             prompts.append(embed_prompt(self.model, ids, chunk, image.grid_hw if image is not None else None))
         numbers = tuple(range(self._next_number, self._next_number + len(starts)))
         self._next_number += len(starts)
@@ -113,10 +96,10 @@ class Fo1Engine:
 
     @torch.inference_mode()
     def ask(self, questions: Sequence[Question]) -> list[Generation]:
-        """Answer all questions greedily; the answers come in the order of the questions.
+        """Answer all questions greedily; the answers are in the order of the questions.
 
-        Raises MemoryError if a single question does not fit on the device, ValueError if an image is not
-        open or a question forces more tokens than it allows.
+        Raises MemoryError if one question does not fit on the device, and ValueError if an image is not
+        open or a question forces more tokens than its limit.
         """
         pending = [self._start(order, question) for order, question in enumerate(questions)]
         num_slots = self._num_slots
@@ -129,7 +112,7 @@ class Fo1Engine:
                 if not is_out_of_memory(error):
                     raise
                 if num_slots == 1:
-                    raise MemoryError("a single question does not fit on the device") from error
+                    raise MemoryError("one question does not fit on the device") from error
                 num_slots = max(num_slots // 2, 1)
                 self._cache.clear()
             pending = [question for question in pending if question.order not in generations]
@@ -142,21 +125,25 @@ class Fo1Engine:
 
     def _start(self, order: int, question: Question) -> ActiveQuestion:
         if question.image.number not in self._open:
-            raise ValueError(f"asked about an image that is not open (number {question.image.number})")
+            raise ValueError(
+                f"the question is about an image that is not open (number {question.image.number})"
+            )
         num_forced = len(question.forced_ids)
         if question.max_new_tokens < max(1, num_forced):
-            raise ValueError(f"{num_forced} tokens are forced, {question.max_new_tokens} allowed")
+            raise ValueError(
+                f"{num_forced} tokens are forced, but max_new_tokens is {question.max_new_tokens}"
+            )
         stop_ids = (self.checkpoint.tokenizer.special.end_of_turn, question.stop_id)
-        is_whole = num_forced > 0 and question.forced_ids[-1] in stop_ids
+        is_complete = num_forced > 0 and question.forced_ids[-1] in stop_ids
         return ActiveQuestion(
             order=order,
             question=question,
             tail_ids=self.checkpoint.tokenizer.tail_ids(question.text),
-            max_new_tokens=num_forced if is_whole else question.max_new_tokens,
+            max_new_tokens=num_forced if is_complete else question.max_new_tokens,
         )
 
     def _run(self, questions: Sequence[ActiveQuestion], num_slots: int) -> Iterator[ActiveQuestion]:
-        """Schedule, run and choose until all questions are answered; yields each when it is done."""
+        """Schedule, run and choose until all questions are answered; yields each question when it is done."""
         num_slots = min(num_slots, max(1, self.budget.tails // max(map(self._tail_bytes, questions))))
         schedule = Schedule(questions, num_slots, self.budget.prefix_stack // self._cache.bytes_per_token)
         batch = QuestionBatch(self.model, num_slots)
@@ -168,38 +155,15 @@ class Fo1Engine:
                 chooser.choose_first(batch.admit(admitted))
             yield from batch.release()
             if batch.active:
-                states = batch.step()
-                chooser.choose(states, [TokenStep.following(question) for question in batch.active])
+                states_nD = batch.step()
+                chooser.choose(states_nD, [TokenStep.following(question) for question in batch.active])
 
     def _stack_prefixes(self, batch: QuestionBatch, admitted: Sequence[ActiveQuestion]) -> None:
-        """Let the batch attend to the prefixes of its active and of the admitted questions."""
-        prompts = {question.prefix: question.prompt for question in (*batch.active, *admitted)}
+        """Give the batch a stack with the prefixes of its active and of the admitted questions."""
+        prompts = {question.prefix_number: question.prompt for question in (*batch.active, *admitted)}
         if not batch.holds(prompts):
             batch.use_stack(self._cache.stack({number: prompts[number] for number in sorted(prompts)}))
 
     def _tail_bytes(self, question: ActiveQuestion) -> int:
-        """The most memory that a question's tail and its padding take."""
+        """The most bytes that a question's tail and its padding take."""
         return self._cache.bytes_per_token * (question.capacity + len(question.input_ids))
-
-
-def _activation_bytes(image: PreparedImage, model: Fo1Model) -> int:
-    """A generous estimate of what encoding an image takes for a moment, in bytes."""
-    config = model.config
-    cells = image.aux_image.shape[-1] * image.aux_image.shape[-2] // 16
-    patches = image.grid_hw[0] * image.grid_hw[1]
-    auxiliary = cells * config.auxiliary.dim_embed[0] * 12
-    primary = patches * (config.vision.hidden_size * 10 + config.vision.intermediate_size * 2)
-    return 4 * (auxiliary + primary)
-
-
-def _groups_by_cost(images: list[PreparedImage], costs: list[int], limit: int) -> list[list[PreparedImage]]:
-    """Consecutive images together while their costs stay within the limit; always at least one a group."""
-    groups: list[list[PreparedImage]] = []
-    total = 0
-    for image, cost in zip(images, costs, strict=True):
-        if not groups or total + cost > limit:
-            groups.append([])
-            total = 0
-        groups[-1].append(image)
-        total += cost
-    return groups

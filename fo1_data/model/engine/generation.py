@@ -1,6 +1,6 @@
-"""What a question gives back: the greedy answer and, from the same pass, how sure each token was.
+"""The result of a question: the greedy answer and, from the same passes, the certainty of each token.
 
-All probabilities are of the model's softmax over the whole vocabulary, natural logarithms.
+All probabilities come from the model's softmax over the whole vocabulary; logarithms are natural.
 """
 
 from dataclasses import dataclass, field
@@ -10,11 +10,11 @@ import numpy as np
 
 @dataclass(frozen=True)
 class RegionStep:
-    """One choice inside `<objects>`: which region next, or none more.
+    """A choice inside `<objects>`: the next region, or the end of the list.
 
-    step: index of the chosen token in the answer; region_logprobs: (R,) float32 for the prompt's R
-    regions; stop_logprob: of `</objects>`; chosen: the region that was named, -1 where none of the
-    prompt's was.
+    step: index of the chosen token in the answer. region_logprobs: (R,) float32, log-probabilities of the R
+    regions of the prompt. stop_logprob: log-probability of `</objects>`. chosen: index of the chosen region,
+    or -1 if the token is not a region of the prompt.
     """
 
     step: int
@@ -25,13 +25,16 @@ class RegionStep:
 
 @dataclass
 class Generation:
-    """A greedy answer, or one that was given to be scored.
+    """A greedy answer, or a forced answer that was scored.
 
-    token_ids ends with the end of turn unless `finished` is False (the token limit was reached). The
-    first `num_forced` tokens were given, not chosen. logprobs: of each token; margins: to the best other
-    token, at least 0 for a chosen one; entropies: of each step's whole distribution, in nats.
-    watched_logprobs: log-probabilities of the tokens that the question watches, at its first chosen token.
-    ends: how many characters of `text` each token ends with, the end of turn none of its own.
+    token_ids: the answer. It ends with the end of turn (or the question's stop token) unless `finished` is
+        False, which means that it reached the token limit. The first `num_forced` tokens were forced.
+    logprobs: the log-probability of each token.
+    margins: each token's log-probability less that of the best other token; at least 0 for a chosen token.
+    entropies: the entropy of the distribution at each step, in nats.
+    region_steps: the choices inside `<objects>`, in order.
+    watched_logprobs: log-probabilities of the question's `watched_ids` at its first chosen token.
+    ends: for each token, the length in characters of `text` up to and with it; the end of turn adds none.
     """
 
     token_ids: list[int] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""How much memory the engine may hold, how it is shared out, and how running out of it looks."""
+"""The memory that the engine may use, its division, and the errors of a failed allocation."""
 
 import os
 from dataclasses import dataclass
@@ -11,9 +11,10 @@ _MOST_ON_CPU_BYTES = 1 << 30
 
 @dataclass(frozen=True)
 class MemoryBudget:
-    """The engine's memory in bytes: a third each for cached prefixes, the stack of prefixes that a batch
-    attends to, and the questions' tails. Images are encoded while no batch runs: their activations use the
-    share of the stack.
+    """The engine's memory in bytes.
+
+    A third each is for cached prefixes, the stack of prefixes that a batch attends to, and the tails of
+    questions. Images are encoded while no batch runs, so their activations use the share of the stack.
     """
 
     total: int

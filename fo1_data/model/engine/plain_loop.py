@@ -1,7 +1,7 @@
-"""The loop that the engine is measured against: every question alone, everything computed again.
+"""The baseline for the engine's speed and answers: each question alone, with everything computed anew.
 
-Image and regions are encoded, the whole prompt prefilled, and the answer decoded token by token with
-transformers' own decoder and cache, as the reference model is used.
+For each question, the image and its regions are encoded, the whole prompt is prefilled, and the answer is
+decoded token by token with transformers' own decoder and cache, in the way the reference model is used.
 """
 
 import numpy as np
@@ -22,18 +22,18 @@ def answer_alone(
     question: str,
     max_new_tokens: int = 256,
 ) -> list[int]:
-    """Greedy token ids, the end of turn included where it was reached. At most 100 boxes (R, 4)."""
+    """Greedy token ids, with the end of turn if it was reached. boxes_xyxy: (R, 4), at most 100 boxes."""
     model, tokenizer = checkpoint.model, checkpoint.tokenizer
     prepared = checkpoint.processor.prepare(image, boxes_xyxy) if image is not None else None
-    encoded = model.encode_images([prepared])[0] if prepared is not None else None
+    features = model.encode_images([prepared])[0] if prepared is not None else None
     ids = tokenizer.prefix_ids(len(boxes_xyxy), has_image=image is not None) + tokenizer.tail_ids(question)
-    prompt = embed_prompt(model, ids, encoded, prepared.grid_hw if prepared is not None else None)
+    prompt = embed_prompt(model, ids, features, prepared.grid_hw if prepared is not None else None)
 
     cache = DynamicCache()
     embeds, positions, position = prompt.embeds[None], prompt.positions[:, None], prompt.next_position
     answer: list[int] = []
     while len(answer) < max_new_tokens:
-        # The cache goes by position: its name depends on the version of transformers.
+        # The cache is a positional argument: its name depends on the version of transformers.
         out = model.language_model(
             None, None, positions.to(model.device), cache, inputs_embeds=embeds, use_cache=True
         )

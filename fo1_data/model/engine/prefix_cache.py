@@ -1,10 +1,11 @@
-"""Keys and values of open images' prefixes: made on demand, kept within a bound, stacked for a batch.
+"""Keys and values of open images' prefixes: prefilled on demand, cached within a bound, stacked for a batch.
 
-Shapes: B images, layers the decoder's, K key-value heads, P prefix length, E head width.
+Shapes: B prefixes, layers of the decoder, A query heads, K key-value heads, P prefix length, E head width,
+D language model width.
 """
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -19,10 +20,10 @@ from fo1_data.model.rotary import cos_sin
 
 @dataclass(frozen=True)
 class PrefixStack:
-    """Prefixes of several images padded to one length.
+    """Several prefixes, padded to one length.
 
-    keys, values: (layers, B, K, P, E); bias: (B, 1, 1, P), minus infinity on padding; row: which
-    image is where.
+    keys, values: (layers, B, K, P, E). bias: (B, 1, 1, P), minus infinity on padding. row: the place in
+    the stack of each prefix number.
     """
 
     keys: Tensor
@@ -32,91 +33,92 @@ class PrefixStack:
 
 
 class PrefixCache:
-    """Prefilled prefixes by their number, least recently used out first once over `max_bytes`."""
+    """Prefilled prefixes by number. Over `max_bytes`, the least recently used are evicted."""
 
     def __init__(self, model: Fo1Model, max_bytes: int) -> None:
         self._model = model
         self._max_bytes = max_bytes
-        self._held: OrderedDict[int, Tensor] = OrderedDict()
-        self.held_bytes = 0
+        self._prefixes: OrderedDict[int, Tensor] = OrderedDict()
+        self.num_bytes = 0
         text = model.config.text
-        per_value = torch.finfo(model.dtype).bits // 8
+        bytes_per_value = torch.finfo(model.dtype).bits // 8
         self.bytes_per_token = (
-            2 * text.num_hidden_layers * text.num_key_value_heads * text.head_dim * per_value
+            2 * text.num_hidden_layers * text.num_key_value_heads * text.head_dim * bytes_per_value
         )
 
     def drop(self, number: int) -> None:
-        held = self._held.pop(number, None)
-        if held is not None:
-            self.held_bytes -= held.nbytes
+        """Free a prefix; nothing happens if it is not cached."""
+        prefix = self._prefixes.pop(number, None)
+        if prefix is not None:
+            self.num_bytes -= prefix.nbytes
 
     def clear(self) -> None:
-        self._held.clear()
-        self.held_bytes = 0
+        """Free all prefixes."""
+        self._prefixes.clear()
+        self.num_bytes = 0
 
-    def stack(self, prompts: dict[int, PromptEmbeds]) -> PrefixStack:
-        """Prefixes of these images as one padded stack; those not held are prefilled first."""
-        missing = [number for number in prompts if number not in self._held]
-        made = (
-            dict(zip(missing, self._prefill([prompts[n] for n in missing]), strict=True)) if missing else {}
+    def stack(self, prompts: Mapping[int, PromptEmbeds]) -> PrefixStack:
+        """Stack the prefixes of these prompts, by prefix number; those not cached are prefilled first."""
+        missing = [number for number in prompts if number not in self._prefixes]
+        prefilled = self._prefill([prompts[number] for number in missing]) if missing else []
+        prefixes = self._prefixes | dict(zip(missing, prefilled, strict=True))
+        lengths = [len(prompt.embeds) for prompt in prompts.values()]
+        text = self._model.config.text
+        stacked = torch.zeros(
+            (2, text.num_hidden_layers, len(prompts), text.num_key_value_heads, max(lengths), text.head_dim),
+            device=self._model.device,
+            dtype=self._model.dtype,
         )
-        chosen = {number: made.get(number, self._held.get(number)) for number in prompts}
-        lengths = [prompts[number].embeds.shape[0] for number in prompts]
-        first = next(iter(chosen.values()))
-        assert first is not None
-        layers, _, heads, _, width = first.shape
-        stacked = first.new_zeros(2, layers, len(chosen), heads, max(lengths), width)
-        for row, (held, length) in enumerate(zip(chosen.values(), lengths, strict=True)):
-            assert held is not None
-            stacked[:, :, row, :, :length] = held.transpose(0, 1)
-        self._keep(made, list(prompts))
-        columns = torch.arange(max(lengths), device=first.device)
-        padded = columns >= torch.tensor(lengths, device=first.device)[:, None]
-        bias = torch.zeros(padded.shape, device=first.device).masked_fill(padded, float("-inf"))
-        rows = {number: row for row, number in enumerate(prompts)}
-        return PrefixStack(stacked[0], stacked[1], bias[:, None, None], rows)
+        for row, (number, length) in enumerate(zip(prompts, lengths, strict=True)):
+            stacked[:, :, row, :, :length] = prefixes[number]
+        self._store(dict(zip(missing, prefilled, strict=True)), list(prompts))
+        places = torch.arange(max(lengths), device=stacked.device)
+        is_padding = places >= torch.tensor(lengths, device=stacked.device)[:, None]
+        bias = torch.zeros(is_padding.shape, device=stacked.device).masked_fill(is_padding, float("-inf"))
+        keys, values = stacked
+        return PrefixStack(keys, values, bias[:, None, None], {n: row for row, n in enumerate(prompts)})
 
-    def _keep(self, made: dict[int, Tensor], used: list[int]) -> None:
-        for number, held in made.items():
-            self._held[number] = held
-            self.held_bytes += held.nbytes
+    def _store(self, prefilled: Mapping[int, Tensor], used: Sequence[int]) -> None:
+        """Cache new prefixes, mark the used ones as recent, and evict the least recent over the bound."""
+        for number, prefix in prefilled.items():
+            self._prefixes[number] = prefix
+            self.num_bytes += prefix.nbytes
         for number in used:
-            if number in self._held:
-                self._held.move_to_end(number)
-        while self.held_bytes > self._max_bytes and self._held:
-            self.drop(next(iter(self._held)))
+            self._prefixes.move_to_end(number)
+        while self.num_bytes > self._max_bytes and self._prefixes:
+            self.drop(next(iter(self._prefixes)))
 
     def _prefill(self, prompts: Sequence[PromptEmbeds]) -> list[Tensor]:
-        """Keys and values of each prompt: a list of (layers, 2, K, P_i, E).
+        """Keys and values of each prompt, (2, layers, K, P, E) with the prompt's own P.
 
-        Prompts are padded on the right and attention is causal, so no token sees padding.
+        Prompts are padded on the right and attention is causal, so no token attends to padding.
         """
         model, text = self._model, self._model.config.text
-        lengths = [prompt.embeds.shape[0] for prompt in prompts]
-        embeds = torch.nn.utils.rnn.pad_sequence([p.embeds for p in prompts], batch_first=True)
-        num, longest, _ = embeds.shape
-        positions = torch.zeros(3, num, longest, dtype=torch.long)
+        lengths = [len(prompt.embeds) for prompt in prompts]
+        embeds_BPD = torch.nn.utils.rnn.pad_sequence([p.embeds for p in prompts], batch_first=True)
+        num, longest, _ = embeds_BPD.shape
+        positions_3BP = torch.zeros(3, num, longest, dtype=torch.long)
         for index, prompt in enumerate(prompts):
-            positions[:, index, : lengths[index]] = prompt.positions
+            positions_3BP[:, index, : lengths[index]] = prompt.positions
         tables = cos_sin(
-            positions.flatten(1).to(model.device),
+            positions_3BP.flatten(1).to(model.device),
             model.language_model.rotary_emb.inv_freq,
             text.mrope_section,
         )
         cos, sin = (table.view(num, longest, -1) for table in tables)
-        kept = embeds.new_zeros(
-            text.num_hidden_layers, 2, num, text.num_key_value_heads, longest, text.head_dim
+        cached = embeds_BPD.new_zeros(
+            2, text.num_hidden_layers, num, text.num_key_value_heads, longest, text.head_dim
         )
 
-        def attend(layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-            keys, values = keys.transpose(1, 2), values.transpose(1, 2)
-            kept[layer, 0], kept[layer, 1] = keys, values
+        def attend(layer: int, queries_BPAE: Tensor, keys_BPKE: Tensor, values_BPKE: Tensor) -> Tensor:
+            keys, values = keys_BPKE.transpose(1, 2), values_BPKE.transpose(1, 2)
+            cached[0, layer], cached[1, layer] = keys, values
             if layer == text.num_hidden_layers - 1:
-                return queries
+                return queries_BPAE  # not used: `keys_only` ends the run here
             attended = scaled_dot_product_attention(
-                queries.transpose(1, 2), keys, values, is_causal=True, enable_gqa=True
+                queries_BPAE.transpose(1, 2), keys, values, is_causal=True, enable_gqa=True
             )
             return attended.transpose(1, 2)
 
-        run_decoder(model.language_model, embeds, cos, sin, attend, keys_only=True)
-        return [kept[:, :, index, :, :length].clone() for index, length in enumerate(lengths)]
+        run_decoder(model.language_model, embeds_BPD, cos, sin, attend, keys_only=True)
+        return [cached[:, :, index, :, :length].clone() for index, length in enumerate(lengths)]

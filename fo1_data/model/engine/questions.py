@@ -1,4 +1,4 @@
-"""What the engine is asked: open images, and questions about them."""
+"""The engine's input: open images, and questions about them."""
 
 from dataclasses import dataclass, field
 
@@ -10,11 +10,16 @@ from fo1_data.model.region_fusion import PromptEmbeds
 
 @dataclass(frozen=True)
 class OpenImage:
-    """An image of the session. Its boxes lie in chunks of at most 100; each chunk has its own prompt.
+    """An open image of the session, or a text-only session.
 
-    chunk_starts[c] is the index in the image of the first box of chunk c. A text-only session has one
-    chunk without boxes. prefix_numbers[c] identifies the prefix of prompts[c] in the engine.
-    region_features: (R, 8) float32, the appearance of each region in a few numbers.
+    Boxes are divided into chunks of at most 100, and each chunk has its own prompt. An image without boxes
+    and a text-only session have one chunk without boxes.
+
+    number: identifies the image in the engine.
+    chunk_starts: for each chunk, the index in the image of its first box.
+    prompts: the prefix of each chunk.
+    prefix_numbers: for each chunk, the number that identifies its prefix in the engine.
+    region_features: (R, 8) float32, the appearance of each region (see `compact_features`).
     """
 
     number: int
@@ -30,21 +35,22 @@ class OpenImage:
         return ends[chunk] - self.chunk_starts[chunk]
 
     def locate(self, region: int) -> tuple[int, int]:
-        """The chunk of a box and its index in the chunk's prompt, from its index in the image."""
+        """From a box's index in the image: its chunk, and its index in the chunk's prompt."""
         chunk = region // MAX_REGIONS
         return chunk, region - self.chunk_starts[chunk]
 
 
 @dataclass(frozen=True)
 class Question:
-    """A question about one chunk of an open image. `<regionK>` in `text` counts within the chunk.
+    """A question about a chunk of an open image.
 
-    max_new_tokens: the longest answer, forced tokens included.
-    forced_ids: token ids that the answer starts with. They are scored, and greedy decoding continues
-        after them. If they are `max_new_tokens` long, the answer is only scored.
-    hidden_regions: indices in the chunk of regions whose features the question must not see: their keys
-        are left out of its attention. Later positions of the prefix have already attended to them, so
-        this is an approximation.
+    text: the question. K of `<regionK>` is the index in the chunk.
+    max_new_tokens: the limit on the answer's length, forced tokens included.
+    forced_ids: token ids with which the answer starts. They are scored, and greedy decoding continues
+        after them. If their number is `max_new_tokens`, the answer is only scored.
+    hidden_regions: indices in the chunk of regions that are hidden from the question: it does not attend to
+        their features. This is an approximation, because later positions of the prefix have attended to
+        them.
     watched_ids: token ids whose log-probabilities are recorded at the first chosen token.
     stop_id: a token that ends the answer, in addition to the end of turn.
     """

@@ -1,7 +1,7 @@
-"""Which waiting questions go into the batch next.
+"""Chooses which waiting questions go into the batch next.
 
 Free slots are filled a quarter of the batch at a time, because admitting costs a decoder pass. Questions
-about one image are admitted one after another, so that few prefixes are stacked at once.
+about one image are admitted one after another, so that few prefixes are stacked at a time.
 """
 
 from collections import deque
@@ -13,29 +13,29 @@ from fo1_data.model.engine.active_question import ActiveQuestion
 class Schedule:
     """Waiting questions, image by image.
 
-    num_slots: the size of the batch. max_prefix_tokens: the most prefix tokens, padding included, that may
-    be stacked for it; a single prefix is always admitted.
+    num_slots: the size of the batch. max_prefix_tokens: the limit on stacked prefix tokens, padding
+    included; a single prefix is always admitted.
     """
 
     def __init__(self, questions: Sequence[ActiveQuestion], num_slots: int, max_prefix_tokens: int) -> None:
         by_prefix: dict[int, list[ActiveQuestion]] = {}
         for question in questions:
-            by_prefix.setdefault(question.prefix, []).append(question)
+            by_prefix.setdefault(question.prefix_number, []).append(question)
         self.waiting = deque(question for group in by_prefix.values() for question in group)
         self._num_slots, self._max_prefix_tokens = num_slots, max_prefix_tokens
 
     def take(self, active: Sequence[ActiveQuestion]) -> list[ActiveQuestion]:
-        """Remove and return the questions to admit beside the active ones; often none."""
+        """Remove and return the questions to admit beside the active ones; often there are none."""
         free = self._num_slots - len(active)
         if active and free < max(1, self._num_slots // 4):
             return []
         taken: list[ActiveQuestion] = []
-        prefix_tokens = {question.prefix: len(question.prompt.embeds) for question in active}
+        prefix_tokens = {question.prefix_number: len(question.prompt.embeds) for question in active}
         while self.waiting and len(taken) < free:
-            following = self.waiting[0]
-            together = prefix_tokens | {following.prefix: len(following.prompt.embeds)}
-            if prefix_tokens and len(together) * max(together.values()) > self._max_prefix_tokens:
+            candidate = self.waiting[0]
+            stacked = prefix_tokens | {candidate.prefix_number: len(candidate.prompt.embeds)}
+            if prefix_tokens and len(stacked) * max(stacked.values()) > self._max_prefix_tokens:
                 break
-            prefix_tokens = together
+            prefix_tokens = stacked
             taken.append(self.waiting.popleft())
         return taken

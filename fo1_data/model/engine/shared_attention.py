@@ -1,13 +1,13 @@
-"""Attention of many questions to the prefixes they share and to their own tails.
+"""Attention of many questions to the prefixes that they share and to their own tails.
 
-Each question attends to all of its image's prefix and causally to itself. The two parts are
-computed apart, the prefix part once per image for all its questions, and joined by their
-log-sum-exp, which is exact: softmax over a union is the weighted mean of softmaxes over its parts
-(Milakov and Gimelshein, "Online normalizer calculation for softmax", 2018). A question may be kept
-from looking at single positions of its prefix.
+A question attends to its whole prefix and causally to its own tokens. The two parts are computed apart,
+the prefix part in one product for all questions about a prefix, and joined by their log-sum-exp. This is
+exact: the softmax over a union is the weighted mean of the softmaxes over its parts (Milakov and
+Gimelshein, "Online normalizer calculation for softmax", 2018). Single positions of the prefix can be
+hidden from a question.
 
-Shapes: n questions, Q query tokens each, B images, q the most questions an image has here, K
-key-value heads, G query heads per key-value head, E head width, P prefix length, L tail length.
+Shapes: n questions, Q query tokens of each, B prefixes, M the most questions that any of these prefixes has,
+K key-value heads, G query heads per key-value head, E head width, P prefix length, L tail length.
 """
 
 from collections.abc import Sequence
@@ -19,45 +19,45 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Grouping:
-    """Which image each question belongs to: question i sits at (row[i], column[i]) of a B x q table."""
+    """Which prefix each question follows: question i is at (row_n[i], column_n[i]) of a (B, M) table."""
 
-    row: Tensor
-    column: Tensor
+    row_n: Tensor
+    column_n: Tensor
     num_rows: int
     num_columns: int
 
     @classmethod
     def of(cls, rows: list[int], num_rows: int, device: torch.device) -> "Grouping":
-        """From each question's image row."""
-        filled = [0] * num_rows
+        """Build the table from the row of each question's prefix."""
+        lengths = [0] * num_rows
         columns = []
         for row in rows:
-            columns.append(filled[row])
-            filled[row] += 1
-        as_tensor = torch.tensor([rows, columns]).to(device, non_blocking=True)
-        return cls(as_tensor[0], as_tensor[1], num_rows, max(filled, default=0))
+            columns.append(lengths[row])
+            lengths[row] += 1
+        indices_2n = torch.tensor([rows, columns]).to(device, non_blocking=True)
+        return cls(indices_2n[0], indices_2n[1], num_rows, max(lengths, default=0))
 
 
 @dataclass(frozen=True)
-class Hidden:
-    """Prefix positions that single questions do not see: question[i] may not look at position[i]."""
+class HiddenPositions:
+    """Prefix positions hidden from single questions: question[i] does not attend to position[i]."""
 
     question: Tensor
     position: Tensor
 
     @classmethod
-    def of(cls, positions: Sequence[tuple[int, ...]], device: torch.device) -> "Hidden | None":
-        """From each question's hidden positions; None where nothing is hidden."""
-        pairs = [(index, place) for index, places in enumerate(positions) for place in places]
+    def of(cls, positions: Sequence[tuple[int, ...]], device: torch.device) -> "HiddenPositions | None":
+        """Collect the hidden positions of each question; None if there are none."""
+        pairs = [(index, position) for index, hidden in enumerate(positions) for position in hidden]
         if not pairs:
             return None
-        as_tensor = torch.tensor(pairs).to(device, non_blocking=True)
-        return cls(as_tensor[:, 0], as_tensor[:, 1])
+        question, position = torch.tensor(pairs).T.to(device, non_blocking=True)
+        return cls(question, position)
 
 
 @dataclass(frozen=True)
-class Part:
-    """An unnormalised softmax: weighted values (..., E), largest score and sum of weights (..., 1)."""
+class PartialSoftmax:
+    """A softmax before normalisation: weighted values (..., E), largest score and sum of weights (..., 1)."""
 
     values: Tensor
     largest: Tensor
@@ -65,65 +65,71 @@ class Part:
 
 
 def attend_to_prefix(
-    queries: Tensor,
-    keys: Tensor,
-    values: Tensor,
-    bias: Tensor,
+    queries_nQKGE: Tensor,
+    keys_BKPE: Tensor,
+    values_BKPE: Tensor,
+    bias_B11P: Tensor,
     grouping: Grouping,
-    hidden: Hidden | None = None,
-) -> Part:
-    """The prefix part. queries (n, Q, K, G, E), already scaled; keys, values (B, K, P, E).
+    hidden: HiddenPositions | None = None,
+) -> PartialSoftmax:
+    """The prefix part of the attention; its tensors are (n, K, G, Q, E) and (n, K, G, Q, 1).
 
-    bias: (B, 1, 1, P) float32, minus infinity where a shorter prefix is padded. Returns (n, K, G, Q, .).
+    The queries are already scaled. bias_B11P: float32, minus infinity on the padding of shorter prefixes.
     """
-    _, length, heads, groups, width = queries.shape
-    shape = (grouping.num_rows, grouping.num_columns, length, heads, groups, width)
-    table = queries.new_zeros(shape)
-    table[grouping.row, grouping.column] = queries
-    # (B, K, q * G * Q, E): every head group's queries of an image against the image's own keys.
-    folded = table.permute(0, 3, 1, 4, 2, 5).reshape(shape[0], heads, -1, width)
-    scores = _scores(folded, keys, bias)
-    if hidden is not None:
-        by_question = scores.view(shape[0], heads, shape[1], groups, length, -1)
-        row, column = grouping.row[hidden.question], grouping.column[hidden.question]
-        by_question[row, :, column, :, :, hidden.position] = float("-inf")
-    part = _part(scores, values)
+    _, num_tokens, heads, groups, width = queries_nQKGE.shape
+    num_prefixes, most_questions = grouping.num_rows, grouping.num_columns
+    table_BMQKGE = queries_nQKGE.new_zeros(num_prefixes, most_questions, num_tokens, heads, groups, width)
+    table_BMQKGE[grouping.row_n, grouping.column_n] = queries_nQKGE
+    # (B, K, M * G * Q, E): all queries that meet the same keys lie in one dimension.
+    folded = table_BMQKGE.permute(0, 3, 1, 4, 2, 5).reshape(num_prefixes, heads, -1, width)
+    folded_scores = _scores(folded, keys_BKPE, bias_B11P)
 
     def unfold(tensor: Tensor) -> Tensor:
-        spread = tensor.view(shape[0], heads, shape[1], groups, length, -1)
-        return spread.permute(0, 2, 1, 3, 4, 5)[grouping.row, grouping.column]
+        return tensor.view(num_prefixes, heads, most_questions, groups, num_tokens, -1)
 
-    return Part(unfold(part.values), unfold(part.largest), unfold(part.total))
+    if hidden is not None:
+        row, column = grouping.row_n[hidden.question], grouping.column_n[hidden.question]
+        scores_BKMGQP = unfold(folded_scores)
+        scores_BKMGQP[row, :, column, :, :, hidden.position] = float("-inf")
+
+    def by_question(tensor: Tensor) -> Tensor:
+        return unfold(tensor).transpose(1, 2)[grouping.row_n, grouping.column_n]
+
+    part = _partial_softmax(folded_scores, values_BKPE)
+    return PartialSoftmax(by_question(part.values), by_question(part.largest), by_question(part.total))
 
 
-def attend_to_tail(queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor) -> Part:
-    """The questions' own part. queries (n, Q, K, G, E), already scaled; keys, values (n, K, L, E).
+def attend_to_tail(
+    queries_nQKGE: Tensor, keys_nKLE: Tensor, values_nKLE: Tensor, bias_n1QL: Tensor
+) -> PartialSoftmax:
+    """The questions' own part of the attention; its tensors are (n, K, G, Q, E) and (n, K, G, Q, 1).
 
-    bias: (n, 1, Q, L) float32, minus infinity where a token may not look. Returns (n, K, G, Q, .).
+    The queries are already scaled. bias_n1QL: float32, minus infinity where a token must not attend.
     """
-    num, length, heads, groups, width = queries.shape
-    folded = queries.permute(0, 2, 3, 1, 4).reshape(num, heads, groups * length, width)
-    spread_bias = bias.expand(num, groups, length, -1).reshape(num, 1, groups * length, -1)
-    part = _part(_scores(folded, keys, spread_bias), values)
-    shape = (num, heads, groups, length, -1)
-    return Part(part.values.view(shape), part.largest.view(shape), part.total.view(shape))
+    num, num_tokens, heads, groups, width = queries_nQKGE.shape
+    folded = queries_nQKGE.permute(0, 2, 3, 1, 4).reshape(num, heads, groups * num_tokens, width)
+    folded_bias = bias_n1QL.expand(num, groups, num_tokens, -1).reshape(num, 1, groups * num_tokens, -1)
+    part = _partial_softmax(_scores(folded, keys_nKLE, folded_bias), values_nKLE)
+    shape = (num, heads, groups, num_tokens, -1)
+    return PartialSoftmax(part.values.view(shape), part.largest.view(shape), part.total.view(shape))
 
 
 def _scores(queries: Tensor, keys: Tensor, bias: Tensor) -> Tensor:
+    """float32 scores (..., queries, keys)."""
     return torch.matmul(queries, keys.transpose(-1, -2)).float() + bias
 
 
-def _part(scores: Tensor, values: Tensor) -> Part:
+def _partial_softmax(scores: Tensor, values: Tensor) -> PartialSoftmax:
     largest = scores.amax(dim=-1, keepdim=True)
     weights = torch.exp(scores - largest)
     total = weights.sum(dim=-1, keepdim=True)
-    return Part(torch.matmul(weights.to(values.dtype), values).float(), largest, total)
+    return PartialSoftmax(torch.matmul(weights.to(values.dtype), values).float(), largest, total)
 
 
-def join(first: Part, second: Part, dtype: torch.dtype) -> Tensor:
-    """Two parts of one softmax to attended values: (n, K, G, Q, E) to (n, Q, K * G, E)."""
+def join(first: PartialSoftmax, second: PartialSoftmax, dtype: torch.dtype) -> Tensor:
+    """The attended values (n, Q, K * G, E) of a softmax, from its two parts."""
     largest = torch.maximum(first.largest, second.largest)
-    share_first, share_second = torch.exp(first.largest - largest), torch.exp(second.largest - largest)
-    total = first.total * share_first + second.total * share_second
-    joined = (first.values * share_first + second.values * share_second) / total
-    return joined.permute(0, 3, 1, 2, 4).flatten(2, 3).to(dtype)
+    scale_first, scale_second = torch.exp(first.largest - largest), torch.exp(second.largest - largest)
+    total = first.total * scale_first + second.total * scale_second
+    values_nKGQE = (first.values * scale_first + second.values * scale_second) / total
+    return values_nKGQE.permute(0, 3, 1, 2, 4).flatten(2, 3).to(dtype)

@@ -1,8 +1,9 @@
-"""Decoder states to answer tokens: each is scored or chosen greedily, with how sure the model was.
+"""Turns decoder states into answer tokens: scores a forced token or chooses greedily, with the certainty.
 
 All figures of a step reach the CPU in one transfer, the only synchronisation of a decoding step.
 
-Shapes: N states, D language model width, V vocabulary, R region tokens and the end of the list.
+Shapes: N states, D language model width, V vocabulary, R region tokens. Z = R + 1: the region tokens and
+`</objects>`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,7 +21,11 @@ from fo1_data.model.prompts import SpecialIds
 
 @dataclass(frozen=True)
 class TokenStep:
-    """The next token of a question: the forced id to score, or None to choose the most probable token."""
+    """The next token of a question.
+
+    forced_id: the token id to score, or None to choose the most probable token. in_objects: True if the
+    token lies within `<objects>`.
+    """
 
     question: ActiveQuestion
     forced_id: int | None
@@ -28,25 +33,25 @@ class TokenStep:
 
     @classmethod
     def following(cls, question: ActiveQuestion) -> "TokenStep":
-        """The choice of the next token."""
+        """The step that chooses the question's next token."""
         return cls(question, None, question.in_objects)
 
 
 class TokenChooser:
-    """Scores and chooses tokens and records them in the questions' generations.
+    """Scores and chooses tokens, and records them in the generations of their questions.
 
-    max_rows: the most states at a time, because a row of logits is as wide as the vocabulary.
+    max_rows: the limit on states processed at a time, because a row of logits is as wide as the vocabulary.
     """
 
     def __init__(self, model: Fo1Model, special: SpecialIds, max_rows: int) -> None:
         self._model, self._special, self._max_rows = model, special, max_rows
         self._region_of_id = {token: region for region, token in enumerate(special.regions)}
-        self._region_ids = torch.tensor([*special.regions, special.objects_close], device=model.device)
+        self._list_ids_Z = torch.tensor([*special.regions, special.objects_close], device=model.device)
 
     def choose_first(self, admitted: Sequence[tuple[ActiveQuestion, Tensor]]) -> None:
-        """Score the forced tokens of questions just admitted, and choose the first token after them.
+        """Score the forced tokens of newly admitted questions, and choose the first token after them.
 
-        With each question come the states (Q, D) after its last Q input ids.
+        admitted: each question with the states (Q, D) after its last Q input ids.
         """
         steps: list[TokenStep] = []
         states: list[Tensor] = []
@@ -57,13 +62,13 @@ class TokenChooser:
         self.choose(torch.cat(states), steps)
 
     def choose(self, states_ND: Tensor, steps: list[TokenStep]) -> None:
-        """Add the token of each step to its question's generation, from the decoder states before it."""
+        """Add each step's token to the generation of its question, from the decoder states before it."""
         for begin in range(0, len(steps), self._max_rows):
             end = begin + self._max_rows
             self._choose_rows(states_ND[begin:end], steps[begin:end])
 
     def _first_steps(self, question: ActiveQuestion) -> Iterator[TokenStep]:
-        """Every forced id, then a choice unless the question is scored only."""
+        """A step for every forced id, then the first choice unless the forced tokens are the whole answer."""
         in_objects = False
         for token in question.question.forced_ids:
             yield TokenStep(question, token, in_objects)
@@ -83,29 +88,31 @@ class TokenChooser:
         parts = [_figures(logprobs_NV, steps).flatten()]
         if pointing:
             rows = torch.tensor(pointing).to(logprobs_NV.device, non_blocking=True)
-            parts.append(logprobs_NV[rows[:, None], self._region_ids].flatten())
+            parts.append(logprobs_NV[rows[:, None], self._list_ids_Z].flatten())
         if watching:
             rows, columns = torch.tensor(watching).T.to(logprobs_NV.device, non_blocking=True)
             parts.append(logprobs_NV[rows, columns])
-        figures_N4, regions, watched = _split(
-            torch.cat(parts).cpu().numpy(), len(steps), len(pointing), len(self._region_ids)
+        num_figures, num_list = 4 * len(steps), len(pointing) * len(self._list_ids_Z)
+        figures, of_lists, watched = np.split(
+            torch.cat(parts).cpu().numpy(), [num_figures, num_figures + num_list]
         )
-        region_logprobs = dict(zip(pointing, regions, strict=True))
+        list_logprobs = dict(zip(pointing, of_lists.reshape(-1, len(self._list_ids_Z)), strict=True))
         for (row, _), logprob in zip(watching, watched.tolist(), strict=True):
             steps[row].question.generation.watched_logprobs.append(logprob)
-        for row, (step, (token, *figures)) in enumerate(zip(steps, figures_N4.tolist(), strict=True)):
-            if row in region_logprobs:
-                self._record_region(step.question, int(token), region_logprobs[row])
+        figures_N4 = figures.reshape(-1, 4).tolist()
+        for row, (step, (token, *certainty)) in enumerate(zip(steps, figures_N4, strict=True)):
+            if row in list_logprobs:
+                self._record_region(step.question, int(token), list_logprobs[row])
             step.question.generation.num_forced += step.forced_id is not None
-            self._record(step.question, int(token), *figures)
+            self._record(step.question, int(token), *certainty)
 
-    def _record_region(self, question: ActiveQuestion, token: int, logprobs_R: np.ndarray) -> None:
+    def _record_region(self, question: ActiveQuestion, token: int, logprobs_Z: np.ndarray) -> None:
         region = self._region_of_id.get(token, -1)
         question.generation.region_steps.append(
             RegionStep(
                 step=len(question.generation.token_ids),
-                region_logprobs=logprobs_R[: question.num_regions],
-                stop_logprob=float(logprobs_R[-1]),
+                region_logprobs=logprobs_Z[: question.num_regions],
+                stop_logprob=float(logprobs_Z[-1]),
                 chosen=region if region < question.num_regions else -1,
             )
         )
@@ -128,7 +135,7 @@ class TokenChooser:
 
 
 def _figures(logprobs_NV: Tensor, steps: list[TokenStep]) -> Tensor:
-    """(N, 4) float32: token id (exact below 2^24), its log-probability, margin and the entropy."""
+    """(N, 4) float32: the token id (exact below 2^24), its log-probability and margin, and the entropy."""
     best = logprobs_NV.topk(2, dim=-1)
     entropy_N = -(logprobs_NV.exp() * logprobs_NV.nan_to_num(neginf=0.0)).sum(dim=-1)
     tokens_N = best.indices[:, 0]
@@ -139,14 +146,3 @@ def _figures(logprobs_NV: Tensor, steps: list[TokenStep]) -> Tensor:
     logprob_N = logprobs_NV.gather(1, tokens_N[:, None])[:, 0]
     other_N = torch.where(tokens_N == best.indices[:, 0], best.values[:, 1], best.values[:, 0])
     return torch.stack((tokens_N.float(), logprob_N, logprob_N - other_N, entropy_N), dim=1)
-
-
-def _split(
-    flat: np.ndarray, num_rows: int, num_pointing: int, num_regions: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """One transferred array as (N, 4) figures, (pointing, R) region log-probabilities, and the watched."""
-    regions_start = 4 * num_rows
-    watched_start = regions_start + num_pointing * num_regions
-    figures = flat[:regions_start].reshape(num_rows, 4)
-    regions = flat[regions_start:watched_start].reshape(num_pointing, num_regions)
-    return figures, regions, flat[watched_start:]

@@ -1,0 +1,49 @@
+"""Encodes images in groups whose activations fit in memory."""
+
+from collections.abc import Sequence
+
+from fo1_data.model.engine.memory import is_out_of_memory
+from fo1_data.model.modeling import Fo1Model, ImageFeatures
+from fo1_data.model.processing import PreparedImage
+
+
+def encode_within(max_bytes: int, model: Fo1Model, images: Sequence[PreparedImage]) -> list[ImageFeatures]:
+    """Encode images in groups whose estimated activations take at most `max_bytes`.
+
+    A group that does not fit on the device all the same is halved. An image that exceeds the limit is
+    encoded alone. Raises MemoryError if one image does not fit on the device.
+    """
+    groups: list[list[PreparedImage]] = []
+    num_bytes = 0
+    for image in images:
+        image_bytes = _activation_bytes(model, image)
+        if not groups or num_bytes + image_bytes > max_bytes:
+            groups.append([])
+            num_bytes = 0
+        groups[-1].append(image)
+        num_bytes += image_bytes
+    return [features for group in groups for features in _encode_or_halve(model, group)]
+
+
+def _encode_or_halve(model: Fo1Model, images: list[PreparedImage]) -> list[ImageFeatures]:
+    try:
+        return model.encode_images(images)
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        if len(images) == 1:
+            height, width = images[0].aux_image.shape[-2:]
+            raise MemoryError(f"an image of {width} x {height} px does not fit on the device") from error
+    # Outside of `except`, so that the error no longer holds the failed attempt's tensors.
+    middle = len(images) // 2
+    return _encode_or_halve(model, images[:middle]) + _encode_or_halve(model, images[middle:])
+
+
+def _activation_bytes(model: Fo1Model, image: PreparedImage) -> int:
+    """A generous estimate of the bytes that the activations of an image take while it is encoded."""
+    config = model.config
+    cells = image.aux_image.shape[-1] * image.aux_image.shape[-2] // 16
+    patches = image.grid_hw[0] * image.grid_hw[1]
+    auxiliary = cells * config.auxiliary.dim_embed[0] * 12
+    primary = patches * (config.vision.hidden_size * 10 + config.vision.intermediate_size * 2)
+    return 4 * (auxiliary + primary)
