@@ -1,8 +1,8 @@
-"""Corrections: what a person said in a review, one change each, with what it replaces beside it.
+"""Corrections: the changes that people made in a review, each with the value that it replaces.
 
-A correction names its target as the reviewed dataset names it, says what stood there (`before`) and
-what is right (`after`). Boxes: absolute pixels of the EXIF-oriented image, x_min y_min x_max y_max.
-A file of corrections is JSON Lines, one correction a line. Applies nothing: that is merging.
+A correction names its target as the reviewed dataset names it; `before` is the old value, `after` the right
+one. Boxes: absolute pixels of the EXIF-oriented image, x_min y_min x_max y_max. A file of corrections is JSON
+Lines, one correction per line. This module applies nothing: that is merging.
 """
 
 import hashlib
@@ -21,11 +21,11 @@ from schemas.regions import Box, make_region_id
 class CorrectionAction(StrEnum):
     """What a person did.
 
-    `VERDICT`: called a label right or wrong, and changed nothing. `MOVED`, `ADDED`, `DELETED`: a
-    region's box. `RENAMED`: the class of a region (`before.text`, `after.text`). `RECAPTIONED`: the text
-    of a region's label of `kind` (`ocr` too), or of the whole image where `region_id` is null.
-    `REGROUNDED`: which regions the phrase `subject` names. `RECOUNTED`: how many `subject` there are.
-    `ANSWERED`: the answer to the question `subject`.
+    `VERDICT`: called a label right or wrong, without changing it. `MOVED`, `ADDED`, `DELETED`: changed a
+    region's box. `RENAMED`: changed the class of a region (`before.text`, `after.text`). `RECAPTIONED`:
+    changed the text of a region's label of `kind` (`ocr` too), or of the whole image if `region_id` is null.
+    `REGROUNDED`: changed which regions the phrase `subject` names. `RECOUNTED`: changed how many `subject`
+    there are. `ANSWERED`: changed the answer to the question `subject`.
     """
 
     VERDICT = "verdict"
@@ -40,14 +40,14 @@ class CorrectionAction(StrEnum):
 
 
 class Lane(StrEnum):
-    """Why a person saw it: routed to review, or drawn for the blind audit of what was accepted."""
+    """Why a person saw the image: routed to review, or drawn for the blind audit of accepted labels."""
 
     REVIEW = "review"
     AUDIT = "audit"
 
 
 class CorrectionValue(BaseModel):
-    """One side of a change: only what the action is about is set."""
+    """The old or the new value of a change: only the field that the action is about is set."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -76,15 +76,15 @@ _NEEDS_AFTER: dict[CorrectionAction, str] = {
 _NEEDS_REGION = (CorrectionAction.MOVED, CorrectionAction.DELETED, CorrectionAction.RENAMED)
 _NEEDS_SUBJECT = (CorrectionAction.REGROUNDED, CorrectionAction.RECOUNTED, CorrectionAction.ANSWERED)
 _NEEDS_KIND = (CorrectionAction.VERDICT, CorrectionAction.RECAPTIONED)
-_KIND_OF = {
+_KIND_OF_ACTION = {
     CorrectionAction.REGROUNDED: LabelKind.GROUND,
     CorrectionAction.RECOUNTED: LabelKind.COUNT,
     CorrectionAction.ANSWERED: LabelKind.ASK,
 }
 _BOXES_FIRST = {CorrectionAction.ADDED: 0, CorrectionAction.MOVED: 1}
-# A verdict on one of these says of which phrase or question; on `grounded_caption` without a subject it
-# is of the image's caption.
-_OF_A_SUBJECT = (
+# A verdict on these kinds needs the phrase or question as its subject. A verdict on `grounded_caption`
+# without a subject is about the image's caption.
+_KINDS_WITH_SUBJECT = (
     LabelKind.GROUND,
     LabelKind.DETECT,
     LabelKind.COUNT,
@@ -96,17 +96,17 @@ _OF_A_SUBJECT = (
 class Correction(BaseModel):
     """One change by one person.
 
-    `region_id`: the region as the reviewed dataset names it. Of an added region it is null, and of one
-    that is moved the new id follows from `after.box_xyxy`: other corrections of the same review may
-    name a region by its old id or by its new one (`new_region_id`).
-    `kind`: the label that is meant; null where the box itself is (`MOVED`, `ADDED`, `DELETED`, `RENAMED`).
+    `region_id`: the region's id in the reviewed dataset; null for an added region. The new id of a moved
+    region follows from `after.box_xyxy`; other corrections of the same review may name the region by its old
+    or its new id (`new_region_id`).
+    `kind`: the kind of the label; null if the change is about the box (`MOVED`, `ADDED`, `DELETED`,
+    `RENAMED`).
     `subject`: the phrase of a grounding or count, the question of an answer.
-    `right`: the verdict; a changed label was wrong, so it is only set by `VERDICT`.
-    `seconds`: how long the person took over the whole annotation. `at`: when it was submitted, UTC, in
-    ISO 8601. `annotation_key`: names the annotation it came from, the same whenever it is pulled again:
-    all corrections of one submission have the same `at`, and of an annotation that was submitted again
-    only the last submission holds.
-    `ground_truth`: the annotation was marked as such: it wins over all others.
+    `right`: the verdict; only `VERDICT` sets it, since a changed label was wrong.
+    `seconds`: how long the person took for the whole annotation. `at`: when it was submitted, in UTC, ISO
+    8601. `annotation_key`: the annotation's key, the same each time it is pulled. All corrections of one
+    submission have the same `at`; if an annotation was submitted again, only the last submission counts.
+    `ground_truth`: the annotation is marked as ground truth and overrides all others.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -132,8 +132,8 @@ class Correction(BaseModel):
         try:
             when = datetime.fromisoformat(value)
         except ValueError:
-            raise ValueError(f"{value!r} is no ISO 8601 time") from None
-        # One form of the same moment: corrections are ordered by it as text.
+            raise ValueError(f"{value!r} is not an ISO 8601 time") from None
+        # Equal times must be equal texts: corrections are ordered by this text.
         when = when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
         return when.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
@@ -149,16 +149,20 @@ class Correction(BaseModel):
         if self.action in _NEEDS_KIND and self.kind is None:
             raise ValueError(f"{self.action} needs kind")
         if (self.action is CorrectionAction.VERDICT) != (self.right is not None):
-            raise ValueError("right (true or false) is what verdict says, and only verdict")
-        if self.action in _KIND_OF and self.kind is None:
-            self.kind = _KIND_OF[self.action]
-        if self.action is CorrectionAction.VERDICT and self.kind in _OF_A_SUBJECT and self.subject is None:
+            raise ValueError("right (true or false) is needed for verdict, and allowed only there")
+        if self.action in _KIND_OF_ACTION and self.kind is None:
+            self.kind = _KIND_OF_ACTION[self.action]
+        if (
+            self.action is CorrectionAction.VERDICT
+            and self.kind in _KINDS_WITH_SUBJECT
+            and self.subject is None
+        ):
             raise ValueError(f"verdict on {self.kind} needs subject")
         return self
 
     @property
     def new_region_id(self) -> str | None:
-        """The id of the region after the change: of its new box where it was added or moved."""
+        """The id of the region after the change; an added or moved region gets the id of its new box."""
         if self.action in (CorrectionAction.ADDED, CorrectionAction.MOVED):
             assert self.after is not None
             assert self.after.box_xyxy is not None
@@ -167,27 +171,28 @@ class Correction(BaseModel):
 
     @property
     def correction_id(self) -> str:
-        """32 hex digits that tell this correction: the same content has the same id."""
+        """The id of the correction: 32 hex digits, the same for the same content."""
         content = json.dumps(self.model_dump(mode="json"), sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:32]
 
     @property
     def order(self) -> tuple[bool, str, str, int, str]:
-        """Corrections of the same thing in this order: the last one holds, whenever it was merged.
+        """The key by which corrections of the same target are sorted: the last one counts.
 
-        Within a submission boxes come first, so that what is said of a new box finds it.
+        It does not depend on when they were merged. Within a submission boxes come first, so that
+        corrections about a new box find it.
         """
         rank = _BOXES_FIRST.get(self.action, len(_BOXES_FIRST))
         return (self.ground_truth, self.at, self.annotation_key, rank, self.correction_id)
 
 
 def correction_line(correction: Correction) -> str:
-    """One line of a file of corrections, without the line's end."""
+    """Return the line of a correction in a file, without the line end."""
     return correction.model_dump_json(exclude_none=True)
 
 
 def parse_corrections(lines: Iterable[str]) -> Iterator[Correction]:
-    """The corrections of a file's lines; empty lines are skipped. Raises ValueError naming the line."""
+    """Yield the corrections of a file's lines; empty lines are skipped. Raises ValueError naming the line."""
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue

@@ -1,9 +1,9 @@
-"""How fast jobs and samples are listed over HTTP with many regions in the database.
+"""Measures how fast jobs and samples are listed over HTTP with many regions in the database.
 
-A made-up dataset goes straight into the index, by the code that indexes real ones; then pages are asked
-for through the whole application (keys, validation, SQL, answer), one after the other, without a socket.
-The baseline reads the same page from the documents without the index: all of them, one by one.
-Times in milliseconds; of the processor's time only this process' share (PostgreSQL's is its own).
+A generated dataset is written into the index by the code that indexes real ones. Then pages are requested
+through the whole application (keys, validation, SQL, answer), one after the other, without a socket. The
+baseline searches without the index, by reading all documents one by one. Times in milliseconds; processor
+time of this process only, without PostgreSQL's.
 """
 
 import json
@@ -23,7 +23,7 @@ from schemas.jobs import RunConfig
 from services.context import Context
 from services.database.engine import Database
 from services.database.migrate import migrate
-from services.database.models import DatasetRecord, SampleDocument
+from services.database.models import DatasetRecord, DatasetState, SampleDocument
 from services.datasets import registry, repository
 from services.datasets.documents import unpack
 from services.datasets.indexer import IndexBatch, Indexed, IndexTerms
@@ -32,10 +32,10 @@ from services.jobs.service import JobNews
 from services.jobs.states import JobState
 from services.security.keys import Scope, create_key
 
-REGIONS_AN_IMAGE = 10
+REGIONS_PER_IMAGE = 10
 JOBS = 2_000
 _BATCH = 1_000
-# So many images are made up; the others repeat them, in another order.
+# Number of different images; the others repeat them in another order.
 _DISTINCT = 5_000
 _COLOURS = ("red", "green", "blue", "orange", "purple", "teal", "pink", "cyan", "yellow", "black")
 _THINGS = (
@@ -55,11 +55,11 @@ _THINGS = (
 
 
 async def measure_listing(app: FastAPI, num_regions: int, requests: int, seed: int = 0) -> dict[str, Any]:
-    """Fill the application's (empty) database and ask: figures for each kind of list."""
+    """Fill the application's (empty) database and request lists; return the figures of each kind of list."""
     context: Context = app.state.context
     await migrate(context.database)
     filled_s = time.perf_counter()
-    number, dataset_id = await _fill(context.database, num_regions // REGIONS_AN_IMAGE, seed)
+    number, dataset_id = await _fill(context.database, num_regions // REGIONS_PER_IMAGE, seed)
     filled_s = time.perf_counter() - filled_s
     async with context.database.writing() as session:
         key = await create_key(session, [Scope.READ], "bench")
@@ -68,15 +68,15 @@ async def measure_listing(app: FastAPI, num_regions: int, requests: int, seed: i
     draw = random.Random(seed)
     async with httpx.AsyncClient(transport=transport, base_url="http://bench", headers=headers) as client:
         figures = {
-            name: await _timed(lambda ask=ask: ask(client, dataset_id, draw), requests)  # type: ignore[misc]
-            for name, ask in _LISTS.items()
+            name: await _timed(lambda get=get: get(client, dataset_id, draw), requests)  # type: ignore[misc]
+            for name, get in _LISTS.items()
         }
     return {
         "regions": num_regions,
-        "images": num_regions // REGIONS_AN_IMAGE,
+        "images": num_regions // REGIONS_PER_IMAGE,
         "jobs": JOBS,
         "database": context.database.engine.dialect.name,
-        "indexed_images_per_s": round(num_regions / REGIONS_AN_IMAGE / filled_s, 1),
+        "indexed_images_per_s": round(num_regions / REGIONS_PER_IMAGE / filled_s, 1),
         "lists": figures,
         "baseline": {"samples_by_words_without_index": await _without_index(context.database, number)},
     }
@@ -131,11 +131,11 @@ _LISTS: dict[str, Callable[[httpx.AsyncClient, str, random.Random], Awaitable[No
 }
 
 
-async def _timed(ask: Callable[[], Awaitable[None]], requests: int) -> dict[str, float]:
+async def _timed(request: Callable[[], Awaitable[None]], requests: int) -> dict[str, float]:
     times_ms, cpu_ms = [], []
     for _ in range(requests):
         started_s, started_cpu_s = time.perf_counter(), time.process_time()
-        await ask()
+        await request()
         times_ms.append((time.perf_counter() - started_s) * 1000)
         cpu_ms.append((time.process_time() - started_cpu_s) * 1000)
     times_ms.sort()
@@ -144,24 +144,24 @@ async def _timed(ask: Callable[[], Awaitable[None]], requests: int) -> dict[str,
         "requests_per_s": round(1000 / statistics.mean(times_ms), 1),
         "p50_ms": round(statistics.median(times_ms), 2),
         "p99_ms": round(times_ms[int(len(times_ms) * 0.99)], 2),
-        # Of this process alone, so that it says the same on a busy machine.
+        # Of this process only, so that a busy machine does not change it.
         "cpu_p99_ms": round(cpu_ms[int(len(cpu_ms) * 0.99)], 2),
     }
 
 
 async def _without_index(database: Database, number: int) -> dict[str, float]:
-    """One search for words by reading every document."""
-    started_s, found = time.perf_counter(), 0
+    """Search for words once by reading every document."""
+    started_s, num_matches = time.perf_counter(), 0
     async with database.reading() as session:
         query = select(SampleDocument.document).where(SampleDocument.dataset == number)
         async for document in await session.stream_scalars(query):
-            found += b"no such word" in unpack(document)
-    assert found == 0
+            num_matches += b"no such word" in unpack(document)
+    assert num_matches == 0
     return {"p50_ms": round((time.perf_counter() - started_s) * 1000, 1)}
 
 
 async def _fill(database: Database, num_images: int, seed: int) -> tuple[int, str]:
-    counts = Counts(images=num_images, regions=num_images * REGIONS_AN_IMAGE)
+    counts = Counts(images=num_images, regions=num_images * REGIONS_PER_IMAGE)
     manifest = Manifest(
         name="bench",
         version="1",
@@ -174,20 +174,20 @@ async def _fill(database: Database, num_images: int, seed: int) -> tuple[int, st
     )
     async with database.writing() as session:
         record = await registry.register(session, "/bench", manifest)
-        record.indexer, record.state = "bench", "ready"
+        record.indexer, record.state = "bench", DatasetState.READY
     terms = IndexTerms(record.number)
-    drawn = [Indexed.of(one, terms) for one in _records(min(num_images, _DISTINCT), seed)]
+    entries = [Indexed.of(record, terms) for record in _records(min(num_images, _DISTINCT), seed)]
     for start in range(0, num_images, _BATCH):
         batch = IndexBatch()
         for position in range(start, min(start + _BATCH, num_images)):
-            batch.add(position, (0, 0, position), drawn[position * 7919 % len(drawn)])
+            batch.add(position, (0, 0, position), entries[position * 7919 % len(entries)])
         async with database.writing() as session:
             await repository.add_samples(session, *batch.rows(record.number))
     async with database.writing() as session:
         await repository.add_terms(session, terms.rows())
-        found = await session.get(DatasetRecord, record.number)
-        assert found is not None
-        found.num_samples = num_images
+        current = await session.get(DatasetRecord, record.number)
+        assert current is not None
+        current.num_samples = num_images
     await _add_jobs(database)
     return record.number, record.id
 
@@ -216,7 +216,7 @@ def _records(num_images: int, seed: int) -> Iterator[dict[str, Any]]:
             "orientation": 1,
             "caption": f"a scene at place{draw.randrange(1000)}",
             "decision": draw.choices(["accept", "audit", "review"], [90, 2, 8])[0],
-            "regions": [_region(image_id, index, draw) for index in range(REGIONS_AN_IMAGE)],
+            "regions": [_region(image_id, index, draw) for index in range(REGIONS_PER_IMAGE)],
         }
 
 
@@ -243,17 +243,17 @@ def _region(image_id: str, index: int, draw: random.Random) -> dict[str, Any]:
     }
 
 
-def told(figures: dict[str, Any]) -> str:
-    """The figures for people."""
+def listing_summary(figures: dict[str, Any]) -> str:
+    """Return the figures in a few lines."""
     lines = [f"{figures['regions']} regions on {figures['database']}"]
-    for name, one in figures["lists"].items():
-        times = f"p99 {one['p99_ms']} ms, {one['cpu_p99_ms']} of CPU"
-        lines.append(f"  {name:<32} {one['requests_per_s']:>8} requests/s   {times}")
+    for name, times in figures["lists"].items():
+        text = f"p99 {times['p99_ms']} ms, {times['cpu_p99_ms']} of CPU"
+        lines.append(f"  {name:<32} {times['requests_per_s']:>8} requests/s   {text}")
     return "\n".join(lines)
 
 
 def make_bench_app(home: Path, database_url: str | None) -> FastAPI:
-    """An application on an empty home that starts nothing by itself."""
+    """Return an application on an empty home that starts nothing by itself."""
     from services.app import create_app
     from services.settings import Settings
 

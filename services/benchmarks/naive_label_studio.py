@@ -1,6 +1,6 @@
-"""The naive way: one call of label-studio-sdk a task. Runs in Label Studio's interpreter, which has the SDK.
+"""The naive baseline: one label-studio-sdk call per task. Runs in Label Studio's own Python environment.
 
-Reads one JSON document (`url`, `token`, `project`, `tasks`, or `ids`), prints seconds. Measures only.
+Reads one JSON document (`url`, `token`, `project`, and `tasks` or `ids`) from standard input; prints seconds.
 """
 
 import json
@@ -12,15 +12,15 @@ from label_studio_sdk.client import LabelStudio
 
 def main() -> None:
     """Push `tasks` one by one with their predictions, or read the annotations of `ids` one by one."""
-    given = json.load(sys.stdin)
-    client = LabelStudio(base_url=given["url"], api_key=given["token"])
-    client.projects.get(id=given["project"])
+    request = json.load(sys.stdin)
+    client = LabelStudio(base_url=request["url"], api_key=request["token"])
+    client.projects.get(id=request["project"])
     begin = time.perf_counter()
-    for one in given.get("tasks", []):
-        task = client.tasks.create(project=given["project"], data=one["data"])
-        client.predictions.create(task=task.id, **one["predictions"][0])
-    for number in given.get("ids", []):
-        client.annotations.list(id=number)
+    for ls_task in request.get("tasks", []):
+        task = client.tasks.create(project=request["project"], data=ls_task["data"])
+        client.predictions.create(task=task.id, **ls_task["predictions"][0])
+    for task_id in request.get("ids", []):
+        client.annotations.list(id=task_id)
     print(json.dumps({"seconds": time.perf_counter() - begin}))
 
 

@@ -1,6 +1,6 @@
-"""Work in forked processes: its memory is its own, its time is told, and it can be killed.
+"""Runs work in forked processes, whose time and memory can be measured and which can be killed.
 
-A fork starts with what its parent holds, so whatever needs memory runs in one.
+A fork starts with its parent's memory, so everything that needs much memory runs in a fork of its own.
 """
 
 import asyncio
@@ -16,14 +16,14 @@ Work = Callable[..., Coroutine[Any, Any, None]]
 
 
 def fork(work: Work, *arguments: Any) -> BaseProcess:
-    """Start the work in a process of its own, to be killed."""
+    """Start the work in a process of its own, which can be killed."""
     process = get_context("fork").Process(target=_measured, args=(work, *arguments))
     process.start()
     return process
 
 
 def in_process(work: Work, *arguments: Any) -> dict[str, float]:
-    """Run the work in a process of its own: its `seconds`, and its peak of resident memory (`peak_mib`)."""
+    """Run the work in a process of its own; return its `seconds` and peak resident memory (`peak_mib`)."""
     with ProcessPoolExecutor(1, mp_context=get_context("fork")) as pool:
         return pool.submit(_measured, work, *arguments).result()
 

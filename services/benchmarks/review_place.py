@@ -1,4 +1,4 @@
-"""Where the round trip is measured: a home of the service, and a Label Studio, running or started for it."""
+"""The place of a measurement: a home of the service, and a Label Studio, running or started for it."""
 
 import os
 import signal
@@ -13,14 +13,14 @@ from services.settings import Settings
 
 @dataclass(frozen=True)
 class Place:
-    """Where a measurement happens: the service's home and its Label Studio."""
+    """The service's home, and address and token of its Label Studio."""
 
     home: Path
     url: str
     token: str
 
     def settings(self) -> Settings:
-        """The settings of the service there."""
+        """Return the settings of the service."""
         return Settings(
             home=self.home,
             label_studio_url=self.url,
@@ -31,14 +31,14 @@ class Place:
 
 
 class StartedServer:
-    """A Label Studio that was started here, and can be killed and started again on its data."""
+    """A Label Studio started for the measurement, which can be killed and started again on its data."""
 
     def __init__(self, folder: Path) -> None:
         self._data = folder / "label-studio"
         self.running = start(self._data)
 
     def kill_and_start(self) -> None:
-        """No goodbye: what it was doing is cut off."""
+        """Kill the server without warning, and start it again on the same port."""
         os.killpg(self.running.process.pid, signal.SIGKILL)
         self.running.process.wait()
         port = int(self.running.url.rpartition(":")[2])
@@ -49,7 +49,7 @@ class StartedServer:
 def label_studio(
     url: str | None, token: str | None, folder: Path
 ) -> Iterator[tuple[tuple[str, str], StartedServer | None]]:
-    """Address and token of the Label Studio that is given, else of one started for the block."""
+    """Yield address and token of a Label Studio: the given one, else one started for the block."""
     if url is not None and token is not None:
         yield (url, token), None
         return

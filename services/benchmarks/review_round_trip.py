@@ -1,7 +1,7 @@
-"""`fo1 bench service`, reviews: what pushing and pulling cost, and whether kills lose or double anything.
+"""`fo1 bench service`, reviews: the speed of pushing and pulling, and whether kills lose or double anything.
 
-Against a real Label Studio, on a database of its own. Each side of a comparison runs in the same minute.
-Times in seconds, memory in MiB (peak of resident memory).
+Against a real Label Studio, with a database of its own. Both sides of a comparison run right after each
+other. Times in seconds, memory in MiB (peak of resident memory).
 """
 
 import asyncio
@@ -16,8 +16,8 @@ from services.benchmarks.review_kills import measure_kills
 from services.benchmarks.review_place import Place, label_studio
 from services.benchmarks.review_work import (
     annotate,
-    ask,
     count_corrections,
+    create_review,
     pull_changed,
     push_all,
     review_of,
@@ -33,16 +33,16 @@ def measure_reviews(
     kills: int = 50,
     say: Callable[[str], None] = print,
 ) -> dict[str, Any]:
-    """All figures. Without `url` a Label Studio is started for it. Raises RunError.
+    """Return all figures. Without `url`, start a Label Studio for the measurement. Raises RunError.
 
-    The naive way gets a twentieth of the tasks (at most 100), people annotate a tenth (at most 300).
+    The baseline gets a twentieth of the tasks (at most 100); a tenth are annotated (at most 300).
     """
     num_naive, num_annotated = min(num_tasks // 20 + 1, 100), min(num_tasks // 10 + 1, 300)
     with (
         tempfile.TemporaryDirectory(prefix="fo1-bench-") as folder,
-        label_studio(url, token, Path(folder)) as (found, server),
+        label_studio(url, token, Path(folder)) as (address, server),
     ):
-        place = Place(Path(folder) / "home", *found)
+        place = Place(Path(folder) / "home", *address)
         say(f"label studio at {place.url}")
         pushed = _measure_push(place, Path(folder) / "many", num_tasks, num_naive)
         say(f"push: {pushed}")
@@ -53,9 +53,9 @@ def measure_reviews(
 
 
 def _measure_push(place: Place, dataset: Path, num_tasks: int, num_naive: int) -> dict[str, Any]:
-    # In a process of its own, like all that needs memory: a fork starts with what its parent holds.
+    # In a process of its own, like everything that needs memory: a fork starts with its parent's memory.
     in_process(write_dataset, dataset, num_tasks, 1)
-    review = asyncio.run(ask(place, dataset))
+    review = asyncio.run(create_review(place, dataset))
     ours = in_process(push_all, place, review, MAX_ITEMS)
     naive = naive_seconds(place, tasks=naive_tasks(num_naive), project=naive_project(place))
     return {
@@ -85,15 +85,15 @@ def _measure_pull(place: Place, review: str, num_annotated: int) -> dict[str, An
     }
 
 
-def reviews_told(found: dict[str, Any]) -> str:
-    """The figures in a few lines for people."""
-    push, pull, kills = found["push"], found["pull"], found["kills"]
+def review_summary(figures: dict[str, Any]) -> str:
+    """Return the figures in a few lines."""
+    push, pull, kills = figures["push"], figures["pull"], figures["kills"]
     lines = [
-        f"push         {push['tasks_per_s']:.1f} tasks/s, one SDK call a task {push['naive_tasks_per_s']:.2f}"
+        f"push         {push['tasks_per_s']:.1f} tasks/s, one SDK call each {push['naive_tasks_per_s']:.2f}"
         f" (x{push['ratio']:.0f}), {push['peak_mib']:.0f} MiB for {push['tasks']} tasks",
         f"pull         {pull['corrections_per_s']:.0f} corrections/s,"
         f" {pull['annotations_per_s']:.1f} annotations/s;"
-        f" one SDK call a task {pull['naive_annotations_per_s']:.1f} annotations/s (x{pull['ratio']:.1f})",
+        f" one SDK call each {pull['naive_annotations_per_s']:.1f} annotations/s (x{pull['ratio']:.1f})",
     ]
     if kills:
         lines.append(

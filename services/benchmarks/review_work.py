@@ -1,4 +1,4 @@
-"""What the processes of the measurement do: parts of the service's own work on a review, and people's."""
+"""The steps of the measurement: the service's work on a review, and the annotators' part."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -44,12 +44,12 @@ async def _reading(place: Place) -> AsyncIterator[AsyncSession]:
 
 
 async def write_dataset(out: Path, count: int, seed: int) -> None:
-    """A finished dataset of made-up rows."""
+    """Write a finished dataset of generated rows."""
     make_dataset(out, count, seed)
 
 
-async def ask(place: Place, dataset: Path) -> str:
-    """Register a dataset and ask for its review; the review's id."""
+async def create_review(place: Place, dataset: Path) -> str:
+    """Register a dataset and request its review; return the review's id."""
     settings = place.settings()
     database = open_database(settings)
     await migrate(database)
@@ -64,11 +64,11 @@ async def push_all(place: Place, review: str, batch_items: int) -> None:
     """Push a review until it is open."""
     database = open_database(place.settings())
 
-    async def image_urls(of: Review) -> Callable[[str], str]:
-        return lambda image_id: f"http://127.0.0.1:1/v1/images/{image_id}?grant={of.id}&signature={'0' * 64}"
+    async def image_urls(row: Review) -> Callable[[str], str]:
+        return lambda image_id: f"http://127.0.0.1:1/v1/images/{image_id}?grant={row.id}&signature={'0' * 64}"
 
     async with LabelStudio(place.url, place.token) as client:
-        push = Push(database, client, image_urls, lambda of: None, batch_items=batch_items)
+        push = Push(database, client, image_urls, lambda review_id: None, batch_items=batch_items)
         while (await review_of(place, review)).state != ReviewState.OPEN:
             try:
                 await push.run(review)
@@ -78,7 +78,7 @@ async def push_all(place: Place, review: str, batch_items: int) -> None:
 
 
 async def pull_changed(place: Place, review: str) -> None:
-    """Pull what has changed in a review."""
+    """Pull the changes of a review."""
     database = open_database(place.settings())
     async with LabelStudio(place.url, place.token) as client:
         await Pull(database, client).pull_changes(review)
@@ -86,38 +86,38 @@ async def pull_changed(place: Place, review: str) -> None:
 
 
 async def review_of(place: Place, review: str) -> Review:
-    """A review as it is now."""
+    """Return a review as it is now."""
     async with _reading(place) as session:
-        found = await repository.find_review(session, review)
-    assert found is not None
-    return found
+        row = await repository.find_review(session, review)
+    assert row is not None
+    return row
 
 
 async def count_corrections(place: Place, review: str) -> int:
-    """How many corrections a review has brought."""
+    """Return the number of corrections of a review."""
     async with _reading(place) as session:
         return sum((await correction_repository.count_corrections(session, review)).values())
 
 
 async def annotations_of(place: Place, review: str) -> list[int]:
-    """Label Studio's ids of the annotations that a review has taken in."""
+    """Return the ids in Label Studio of the stored annotations of a review."""
     async with _reading(place) as session:
         items = await item_repository.items_in_state(session, review, ItemState.SENT, 1_000_000)
-        said: list[ReviewedAnnotation] = []
+        annotations: list[ReviewedAnnotation] = []
         for begin in range(0, len(items), 500):
-            some = [item.id for item in items[begin : begin + 500]]
-            said += await annotation_repository.annotations_of_items(session, some)
-    return [one.ls_annotation_id for one in said]
+            ids = [item.id for item in items[begin : begin + 500]]
+            annotations += await annotation_repository.annotations_of_items(session, ids)
+    return [row.ls_annotation_id for row in annotations]
 
 
 async def keys_in(place: Place, project: int) -> list[str]:
-    """Our key of every task of a project, each as often as it is there."""
+    """Return the key of every task of a project, duplicates included."""
     async with LabelStudio(place.url, place.token) as client:
         return [key for key, _, _ in await client.all_keys(project, KEY)]
 
 
 async def annotate(place: Place, project: int, count: int, skip: int = 0) -> list[int]:
-    """Submit what was predicted, for `count` LsTasks of a project after the first `skip`; their ids."""
+    """Submit the predictions of `count` LsTasks of a project after the first `skip`; return their ids."""
     headers = {"Authorization": f"Token {place.token}"}
     async with httpx.AsyncClient(base_url=place.url, headers=headers, timeout=120) as http:
         query: dict[str, Any] = {
@@ -135,7 +135,7 @@ async def annotate(place: Place, project: int, count: int, skip: int = 0) -> lis
 
 
 async def serve(place: Place) -> None:
-    """The service as it runs, but for its socket."""
+    """Run the service without a socket."""
     app = create_app(place.settings())
     async with app.router.lifespan_context(app):
         await asyncio.Event().wait()

@@ -177,7 +177,7 @@ async def find_least_sure(
 
 
 async def documents_at(session: AsyncSession, number: int, positions: Sequence[int]) -> dict[int, bytes]:
-    """The compressed documents at `positions`."""
+    """Return the compressed documents at `positions`, by position."""
     rows = await session.execute(
         select(SampleDocument.position, SampleDocument.document).where(
             SampleDocument.dataset == number, SampleDocument.position.in_(positions)
@@ -201,7 +201,7 @@ async def dataset_with_image(session: AsyncSession, image_id: str) -> DatasetRec
 async def most_frequent_terms(
     session: AsyncSession, number: int, kind: str, limit: int
 ) -> list[tuple[str, int]]:
-    """The terms of a kind (`l:`, `k:`, `w:`) that most samples have."""
+    """Return the most frequent terms of a kind (`l:`, `k:`, `w:`), without that prefix, and their counts."""
     query = (
         select(Term.text, Term.num_samples)
         .where(Term.dataset == number, Term.text >= kind, Term.text < kind + "\U0010ffff")

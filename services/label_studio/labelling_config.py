@@ -62,7 +62,7 @@ CONFIG = f"""<View style="display: grid; grid-template-columns: minmax(0, 1fr) 2
     </View>
     <Header value="Caption of the image" size="6"/>
     <TextArea name="{CAPTION}" toName="{IMAGE}" editable="true" maxSubmissions="1" rows="2"/>
-    <Header value="Counts, one a line: phrase = number" size="6"/>
+    <Header value="Counts, one per line: phrase = number" size="6"/>
     <TextArea name="{COUNTS}" toName="{IMAGE}" editable="true" maxSubmissions="1" rows="2"/>
 {_ANSWERS_FIELD}    <Header value="Comment" size="6"/>
     <TextArea name="{COMMENT}" toName="{IMAGE}" editable="true" maxSubmissions="1" rows="1"/>
@@ -90,8 +90,8 @@ def with_answers(config: str) -> str:
 
 
 INSTRUCTION = (
-    "Look at every box: correct its caption, move it where it does not fit, delete it where nothing is, "
-    "add what is missing. Read the questions: change the answers below them. What you leave as it is counts "
-    "as right; mark a region wrong where you cannot say what is right. Submit when the image is as it should "
-    "be."
+    "Check every box: correct its caption, move it if it does not fit, delete it if nothing is there, and "
+    "add missing boxes. Read the questions and correct the answers below them. What you leave unchanged "
+    "counts as right. If you cannot say what is right, mark the region as wrong. Submit when the image is "
+    "correct."
 )

@@ -1,1 +1,1 @@
-"""The review round trip: push what is doubtful to Label Studio, bring back what people corrected."""
+"""The review round trip: pushes doubtful images to Label Studio and pulls people's corrections."""

@@ -27,17 +27,17 @@ def service(
     as_json: JsonOption = False,
 ) -> None:
     """Measure the lists of the service, and pushing and pulling reviews; the database has to be empty."""
-    from services.benchmarks.listing import make_bench_app, measure_listing, told
-    from services.benchmarks.review_round_trip import measure_reviews, reviews_told
+    from services.benchmarks.listing import listing_summary, make_bench_app, measure_listing
+    from services.benchmarks.review_round_trip import measure_reviews, review_summary
 
     say(f"filling the database with {regions} regions")
     with tempfile.TemporaryDirectory(prefix="fo1-bench-") as home:
         app = make_bench_app(Path(home), database)
         figures = asyncio.run(measure_listing(app, regions, requests))
-    text = told(figures)
+    text = listing_summary(figures)
     if reviews:
-        found = measure_reviews(
+        review_figures = measure_reviews(
             label_studio, os.environ.get("FO1_LABEL_STUDIO_TOKEN"), reviews, kills=kills, say=say
         )
-        figures, text = {**figures, "reviews": found}, f"{text}\n{reviews_told(found)}"
+        figures, text = {**figures, "reviews": review_figures}, f"{text}\n{review_summary(review_figures)}"
     emit(figures, as_json, text)

@@ -1,1 +1,1 @@
-"""What people are asked about, sent to Label Studio."""
+"""Sends the items of reviews to Label Studio."""
