@@ -26,7 +26,7 @@ from fo1_data.confidence.signal_columns import (
 )
 from fo1_data.evaluation.confidences import order_figures
 from fo1_data.judging.matching import Pair
-from fo1_data.judging.phrases import wanted_regions
+from fo1_data.judging.phrases import gold_regions
 from schemas.calibration import Acceptance
 from schemas.labels import LabelKind
 
@@ -206,7 +206,7 @@ def absent_phrases(pairs: Sequence[Pair], seed: int) -> dict[str, Any]:
         for pair in pairs
         for part in pair.row.groundings
         if part.kind in (LabelKind.GROUND, LabelKind.DETECT)
-        and (expected := wanted_regions(pair.gold, part.phrase)) is not None
+        and (expected := gold_regions(pair.gold, part.phrase)) is not None
     ]
     present = np.array([is_present for _, is_present, _, _ in phrases], dtype=bool)
     named = np.array([is_named for _, _, is_named, _ in phrases], dtype=bool)

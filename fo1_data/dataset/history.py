@@ -1,10 +1,10 @@
-"""What people have corrected in a dataset, kept with it: `corrections/` in its folder.
+"""The corrections that were merged into a dataset, kept in its folder `corrections/`.
 
-    corrections/corrections.jsonl    every correction that was merged, this version's and those before
-    corrections/originals.parquet    the rows they were made on, as they were before, without pixels
+    corrections/corrections.jsonl    every correction merged into this version and those before it
+    corrections/originals.parquet    the corrected rows as they were before, without pixels
 
-A later merge starts from the originals, so that corrections may come in any order and any number of
-parts; and each pair of before and after is there to learn from. Both files are listed in the manifest.
+A later merge starts from the originals, so that corrections may come in any order and in any number of
+parts, and training can use each row before and after. The manifest lists both files.
 """
 
 import io
@@ -34,26 +34,30 @@ class CorrectionHistory:
     originals: dict[str, ImageRow] = field(default_factory=dict)
 
     def add(self, corrections: Iterable[Correction]) -> list[Correction]:
-        """Take corrections in; returns those that were not there yet."""
-        new = {one.correction_id: one for one in corrections if one.correction_id not in self.corrections}
+        """Add corrections; returns those that are new."""
+        new = {
+            correction.correction_id: correction
+            for correction in corrections
+            if correction.correction_id not in self.corrections
+        }
         self.corrections |= new
         return list(new.values())
 
     def by_image(self) -> dict[str, list[Correction]]:
         """The corrections of each image."""
-        found: dict[str, list[Correction]] = {}
-        for one in self.corrections.values():
-            found.setdefault(one.image_id, []).append(one)
-        return found
+        by_image: dict[str, list[Correction]] = {}
+        for correction in self.corrections.values():
+            by_image.setdefault(correction.image_id, []).append(correction)
+        return by_image
 
     def keep_original(self, row: ImageRow) -> None:
-        """Keep a row as it is before its corrections, less its pixels."""
+        """Keep a row as it is before its corrections, without pixels."""
         self.originals[row.image_id] = without_pixels(row)
 
     def only(self, keep: Callable[[str], bool]) -> "CorrectionHistory":
-        """The history of the images that `keep` says yes to."""
+        """The history of the images whose id `keep` accepts."""
         return CorrectionHistory(
-            {name: one for name, one in self.corrections.items() if keep(one.image_id)},
+            {name: correction for name, correction in self.corrections.items() if keep(correction.image_id)},
             {image_id: row for image_id, row in self.originals.items() if keep(image_id)},
         )
 
@@ -64,7 +68,7 @@ def without_pixels(row: ImageRow) -> ImageRow:
 
 
 def read_history(store: Store, files: Sequence[ManifestFile]) -> CorrectionHistory:
-    """The history that a manifest's files list; empty where they list none. Raises DatasetError."""
+    """The history among a manifest's files; empty if there is none. Raises DatasetError if it is damaged."""
     listed = {file.path for file in files}
     history = CorrectionHistory()
     try:
@@ -79,11 +83,13 @@ def read_history(store: Store, files: Sequence[ManifestFile]) -> CorrectionHisto
 
 
 def write_history(store: Store, history: CorrectionHistory) -> list[ManifestFile]:
-    """Write a history, in the corrections' own order; what the manifest is to list. Nothing: no files."""
+    """Write a history in the order of its corrections; returns its files, none for an empty history."""
     if not history.corrections:
         return []
-    ordered = sorted(history.corrections.values(), key=lambda one: (one.image_id, one.order))
-    lines = "".join(f"{correction_line(one)}\n" for one in ordered)
+    ordered = sorted(
+        history.corrections.values(), key=lambda correction: (correction.image_id, correction.order)
+    )
+    lines = "".join(f"{correction_line(correction)}\n" for correction in ordered)
     originals = [history.originals[image_id] for image_id in sorted(history.originals)]
     return [
         write_file(store, CORRECTIONS, lines.encode(), len(ordered)),
@@ -92,5 +98,5 @@ def write_history(store: Store, history: CorrectionHistory) -> list[ManifestFile
 
 
 def is_history_file(path: str) -> bool:
-    """True for the files of this module in a manifest's list."""
+    """True if the path is a file of this module."""
     return path in (CORRECTIONS, ORIGINALS)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fo1_data.judging.matching import Pair, share
-from fo1_data.judging.phrases import named_regions, others_alike, wanted_regions
+from fo1_data.judging.phrases import gold_regions, named_regions, same_label_regions
 from schemas.labels import LabelKind
 
 
@@ -80,12 +80,12 @@ def score_groundings(pairs: Sequence[Pair]) -> dict[str, object]:
         kinds = (pair.gold.meta or {}).get("phrase_kinds", {})
         for grounding in pair.row.groundings:
             if grounding.kind is LabelKind.VISUAL_EXAMPLE:
-                alike = others_alike(pair, grounding.phrase)
+                alike = same_label_regions(pair, grounding.phrase)
                 if alike is not None:
                     counts = parts.setdefault(grounding.kind.value, GroundingCounts())
                     counts.add(named_regions(pair, grounding.region_ids), alike)
                 continue
-            expected = wanted_regions(pair.gold, grounding.phrase)
+            expected = gold_regions(pair.gold, grounding.phrase)
             if expected is None:
                 continue
             named = named_regions(pair, grounding.region_ids)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from fo1_data.judging.matching import Pair
-from fo1_data.judging.phrases import named_regions, wanted_regions
+from fo1_data.judging.phrases import gold_regions, named_regions
 from fo1_data.judging.texts import CaptionMatch, says, text_right
 from fo1_data.judging.words import words_of
 from schemas.corpus import CorpusRegion
@@ -113,7 +113,7 @@ def _captions_with_references(
 def _judge_phrases(pair: Pair, faults: Faults) -> None:
     index_of_gold = {gold: pair.row.regions[position].index for gold, position in pair.region_of.items()}
     for grounding in pair.row.groundings:
-        expected = wanted_regions(pair.gold, grounding.phrase)
+        expected = gold_regions(pair.gold, grounding.phrase)
         if expected is None or grounding.kind is LabelKind.VISUAL_EXAMPLE:
             continue
         faults.num_judged += 1

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from fo1_data.boxes import as_boxes, iou_matrix
 from fo1_data.judging.matching import Pair
-from fo1_data.judging.phrases import wanted_regions
+from fo1_data.judging.phrases import gold_regions
 from schemas.labels import LabelKind
 
 THRESHOLDS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
@@ -58,7 +58,7 @@ def score_phrases(pairs: Sequence[Pair]) -> dict[str, object]:
     for pair in pairs:
         kinds = (pair.gold.meta or {}).get("phrase_kinds") or {}
         for part in pair.row.groundings:
-            expected = wanted_regions(pair.gold, part.phrase)
+            expected = gold_regions(pair.gold, part.phrase)
             if expected is None or part.kind not in (LabelKind.GROUND, LabelKind.DETECT):
                 continue
             overlaps = _overlaps(pair, part.region_ids, sorted(int(index) for index in expected))

@@ -1,15 +1,15 @@
-"""Which labels are right, against a corpus with gold. One stated rule for each kind.
+"""Which labels are right compared with gold, by one rule for each kind.
 
-| kind | right where |
+| kind | right if |
 | --- | --- |
-| `brief_caption`, `detailed_caption` | the caption says what gold says, by the matcher `exact` or `words` |
-| `ocr` | at most a tenth of gold's characters would have to be changed (spaces around left out) |
-| `detect`, `ground`, `grounded_caption` | the regions named are exactly gold's, matched by IoU 0.5 or more |
+| `brief_caption`, `detailed_caption` | the caption agrees with gold, by the matcher `exact` or `words` |
+| `ocr` | the edit distance is at most a tenth of the gold text's length (surrounding spaces ignored) |
+| `detect`, `ground`, `grounded_caption` | the named regions are exactly gold's, matched by IoU 0.5 or more |
 | `count` | the number is gold's |
-| `ask`, `visual_example` | never judged by gold: only people say |
+| `ask`, `visual_example` | never judged by gold, only by people |
 
-A label that gold says nothing of is not judged: a region without a gold box, a phrase that gold does not
-know. Matching and wording are those of `fo1_data.evaluation`.
+A label is not judged if gold has nothing to compare it with: a region without a gold box, a phrase that
+gold does not list. `fo1_data.evaluation` uses the same matching.
 """
 
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from fo1_data.dataset.label_parts import LabelPart, label_parts
 from fo1_data.judging.matching import Pair
-from fo1_data.judging.phrases import named_regions, wanted_regions
+from fo1_data.judging.phrases import gold_regions, named_regions
 from fo1_data.judging.texts import CaptionMatch, brief_caption_right, says, text_right
 from schemas.corpus import CorpusRegion
 from schemas.images import Count, Grounding
@@ -26,10 +26,10 @@ from schemas.labels import LabelKind, Source
 
 @dataclass(frozen=True)
 class Judged:
-    """A label of a judged image with its verdict; `right` is None where nothing is known of it.
+    """A label of a judged image with its verdict; `right` is None if it was not judged.
 
-    `certifies`: it is of a fair sample, and may be evidence of an error. `eligible`: routing may accept it;
-    no label that an earlier routing sent to people is, where only accepted ones were sampled.
+    `certifies`: the label is of a random sample and may count as evidence of the error rate. `eligible`:
+    routing may accept it; False for labels that an earlier routing sent to review.
     """
 
     part: LabelPart
@@ -39,7 +39,7 @@ class Judged:
 
 
 def judge_pairs(pairs: Iterable[Pair], how: CaptionMatch) -> list[Judged]:
-    """Every label of a model in images that gold knows, with what gold says of it."""
+    """Every label of a model in images that have gold, judged."""
     return [
         Judged(part, judge(pair, part, how))
         for pair in pairs
@@ -49,16 +49,16 @@ def judge_pairs(pairs: Iterable[Pair], how: CaptionMatch) -> list[Judged]:
 
 
 def judge(pair: Pair, part: LabelPart, how: CaptionMatch) -> bool | None:
-    """Whether one label of the pair's row is right; None where gold does not say."""
+    """Whether a label of the pair's row is right; None if gold does not say."""
     if part.region is not None:
         gold = _gold_region(pair, part)
         return None if gold is None else _text_right(part.kind, part.label.text, gold, how)
     if isinstance(part.part, Count):
-        wanted = {count.text.casefold(): count.count for count in pair.gold.counts}
-        number = wanted.get(part.subject.casefold())
+        gold_counts = {count.text.casefold(): count.count for count in pair.gold.counts}
+        number = gold_counts.get(part.subject.casefold())
         return None if number is None else part.part.count == number
     if isinstance(part.part, Grounding) and part.kind is not LabelKind.VISUAL_EXAMPLE:
-        expected = wanted_regions(pair.gold, part.subject)
+        expected = gold_regions(pair.gold, part.subject)
         return None if expected is None else named_regions(pair, part.part.region_ids) == expected
     return None
 

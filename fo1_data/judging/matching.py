@@ -25,7 +25,7 @@ MATCH_IOU = 0.5
 
 @dataclass(frozen=True)
 class Pair:
-    """A row with its gold. `gold_of[i]` is the gold region of the row's i-th region, or None.
+    """A row with its gold. `gold_of[i]`: index of the gold region of the row's i-th region, or None.
 
     `overlaps`: (regions, gold regions) IoU.
     """
@@ -37,14 +37,14 @@ class Pair:
 
     @property
     def region_of(self) -> dict[int, int]:
-        """The row's region of each gold region that was matched."""
+        """Index of the row's region by index of the gold region, of those that were matched."""
         return {gold: index for index, gold in enumerate(self.gold_of) if gold is not None}
 
 
 def pair_rows(
     rows: Iterable[ImageRow], gold: Iterable[CorpusImage], box_frame: BoxFrame = "auto"
 ) -> Iterator[Pair]:
-    """Every row that has gold, with it."""
+    """Every row that has gold, with its gold."""
     index = GoldIndex(gold, box_frame)
     for row in rows:
         pair = index.pair(row)
@@ -63,14 +63,14 @@ class GoldIndex:
         self._by_file = _unique((PurePosixPath(entry.name).name, entry) for entry in entries)
 
     def pair(self, row: ImageRow) -> Pair | None:
-        """The row with its gold; None where there is none."""
-        known = [self._by_address[uri] for uri in row.uris if uri in self._by_address]
+        """The row with its gold; None if it has none."""
+        entries = [self._by_address[uri] for uri in row.uris if uri in self._by_address]
         file_name = PurePosixPath(row.uri).name
-        entry = known[0] if known else self._by_id.get(row.source_id) or self._by_file.get(file_name)
+        entry = entries[0] if entries else self._by_id.get(row.source_id) or self._by_file.get(file_name)
         return make_pair(row, entry, self._box_frame) if entry is not None else None
 
     def entries_of(self, uris: Sequence[str], source_id: str | None = None) -> list[CorpusImage]:
-        """Every gold image that an image found at `uris` is: one for each of its places that gold knows."""
+        """Every gold entry of an image at `uris`: one for each of its addresses that gold lists."""
         files = [PurePosixPath(uri).name for uri in uris]
         known = [self._by_id.get(source_id), *(self._by_file.get(file) for file in files)]
         known = [self._by_address[uri] for uri in uris if uri in self._by_address] or known
@@ -78,41 +78,41 @@ class GoldIndex:
 
 
 def make_pair(row: ImageRow, entry: CorpusImage, box_frame: BoxFrame = "auto") -> Pair:
-    """A row and its gold, in one frame and matched."""
+    """A row and its gold, in one frame, with their regions matched."""
     turned = row.orientation >= 5
     stored_wh = (row.height, row.width) if turned else (row.width, row.height)
     no_pixels = Image.new("RGB", (1, 1))
     image = DecodedImage(row.image_id, no_pixels, row.width, row.height, row.orientation, stored_wh)
     gold, _ = oriented_entry(entry, image, box_frame)
-    found = as_boxes([region.box_xyxy for region in row.regions])
+    boxes = as_boxes([region.box_xyxy for region in row.regions])
     true = as_boxes([region.box_xyxy for region in gold.regions or []])
-    overlaps = iou_matrix(found, true)
+    overlaps = iou_matrix(boxes, true)
     return Pair(row, gold, match(overlaps), overlaps)
 
 
 def match(overlaps: npt.NDArray[Any]) -> list[int | None]:
-    """One column for each row of (rows, columns) overlaps, or None: the best pairs first, each used once."""
-    found: list[int | None] = [None] * overlaps.shape[0]
-    taken: set[int] = set()
+    """For each row of (rows, columns) overlaps its column or None: best pairs first, each used once."""
+    columns: list[int | None] = [None] * overlaps.shape[0]
+    used: set[int] = set()
     for flat in np.argsort(-overlaps, axis=None, kind="stable").tolist():
         row, column = divmod(flat, overlaps.shape[1])
         if overlaps[row, column] < MATCH_IOU:
             break
-        if found[row] is None and column not in taken:
-            found[row] = column
-            taken.add(column)
-    return found
+        if columns[row] is None and column not in used:
+            columns[row] = column
+            used.add(column)
+    return columns
 
 
 def share(right: int, num: int) -> float | None:
-    """`right / num`, or None of nothing."""
+    """`right / num`, rounded; None if `num` is 0."""
     return round(right / num, 6) if num else None
 
 
 def _unique(pairs: Iterable[tuple[str | None, CorpusImage]]) -> dict[str | None, CorpusImage]:
-    found: dict[str | None, CorpusImage] = {}
-    doubled: set[str | None] = {None}
+    by_key: dict[str | None, CorpusImage] = {}
+    repeated: set[str | None] = {None}
     for key, entry in pairs:
-        doubled |= {key} if key in found else set()
-        found[key] = entry
-    return {key: entry for key, entry in found.items() if key not in doubled}
+        repeated |= {key} if key in by_key else set()
+        by_key[key] = entry
+    return {key: entry for key, entry in by_key.items() if key not in repeated}

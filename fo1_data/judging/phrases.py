@@ -1,4 +1,8 @@
-"""TODO-DOC."""
+"""Which gold regions a phrase or an example names, and which gold regions an answer named.
+
+Gold regions are indices into the regions of the gold entry; a region id stands for a box that matches no
+gold box.
+"""
 
 from collections.abc import Sequence
 
@@ -7,24 +11,25 @@ from fo1_data.judging.words import words_of
 from schemas.corpus import CorpusImage
 
 
-def wanted_regions(gold: CorpusImage, phrase: str) -> set[int | str] | None:
-    """The gold regions a phrase names: as gold says, else those whose label or caption has all its words.
+def gold_regions(gold: CorpusImage, phrase: str) -> set[int | str] | None:
+    """The gold regions that a phrase names: as gold lists them, else those with all its words.
 
-    None where gold does not know: a phrase without indices, or an image whose regions have no words.
+    The words of a region are those of its label and caption. None if gold does not say: a phrase without
+    indices, or an image whose regions have no words.
     """
-    for one in gold.phrases:
-        if one.text.casefold() == phrase.casefold():
-            return None if one.region_indices is None else set(one.region_indices)
+    for entry in gold.phrases:
+        if entry.text.casefold() == phrase.casefold():
+            return None if entry.region_indices is None else set(entry.region_indices)
     regions = gold.regions or []
     if not any(region.label or region.caption for region in regions):
         return None
     words = set(words_of(phrase)) - {"object"}
-    said = [set(words_of(f"{region.label or ''} {region.caption or ''}")) for region in regions]
-    return {index for index, spoken in enumerate(said) if words <= spoken}
+    words_by_region = [set(words_of(f"{region.label or ''} {region.caption or ''}")) for region in regions]
+    return {index for index, region_words in enumerate(words_by_region) if words <= region_words}
 
 
-def others_alike(pair: Pair, example_id: str) -> set[int | str] | None:
-    """The gold regions with the label of an example's, itself left out; None where gold does not know."""
+def same_label_regions(pair: Pair, example_id: str) -> set[int | str] | None:
+    """The other gold regions with the label of an example's region; None if gold does not say."""
     place = next(
         (
             gold
@@ -45,7 +50,7 @@ def others_alike(pair: Pair, example_id: str) -> set[int | str] | None:
 
 
 def named_regions(pair: Pair, region_ids: Sequence[str]) -> set[int | str]:
-    """Gold indices of the regions named; a region that is none of gold's stays a region id."""
+    """Gold indices of the named regions; a region that matches no gold region stays a region id."""
     place = {region.region_id: gold for region, gold in zip(pair.row.regions, pair.gold_of, strict=True)}
     named: set[int | str] = set()
     for region_id in region_ids:

@@ -1,4 +1,4 @@
-"""TODO-DOC."""
+"""When a caption or a read text is right compared with the gold text."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -13,25 +13,28 @@ MOST_CHARACTER_ERROR = 0.1
 
 
 def says(caption: str, gold_texts: Sequence[str | None], how: CaptionMatch) -> bool:
-    """Whether a caption says what gold says; `gold_texts` in order of preference."""
-    known = [words_of(text) for text in gold_texts if text]
+    """Whether a caption agrees with gold. `gold_texts`: in order of preference.
+
+    `exact`: its words are those of the first gold text. `words`: it has all words of any gold text.
+    """
+    accepted_words = [words_of(text) for text in gold_texts if text]
     if how == "exact":
-        return bool(known) and words_of(caption) == known[0]
-    spoken = set(words_of(caption))
-    return any(set(words) <= spoken for words in known)
+        return bool(accepted_words) and words_of(caption) == accepted_words[0]
+    caption_words = set(words_of(caption))
+    return any(set(words) <= caption_words for words in accepted_words)
 
 
 def brief_caption_right(caption: str, gold: CorpusRegion, how: CaptionMatch) -> bool | None:
-    """Whether a brief caption is right; None where gold says nothing."""
+    """Whether a brief caption is right; None if gold has neither caption nor label."""
     if not gold.caption and not gold.label:
         return None
     return says(caption, (gold.caption, gold.label), how)
 
 
 def text_right(text: str, gold_text: str) -> bool:
-    """Whether a read text is right: at most a tenth of gold's characters would have to be changed.
+    """Whether a read text is right: its edit distance is at most a tenth of the gold text's length.
 
-    Spaces around either are left out.
+    Surrounding spaces are ignored.
     """
-    wanted = gold_text.strip()
-    return edit_distance(text.strip(), wanted) <= MOST_CHARACTER_ERROR * len(wanted)
+    expected = gold_text.strip()
+    return edit_distance(text.strip(), expected) <= MOST_CHARACTER_ERROR * len(expected)

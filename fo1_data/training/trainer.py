@@ -205,7 +205,7 @@ def train(
         truncate_log(out / LOSSES, trainer.step_number)
         folder = checkpoint.folder
         inputs = describe_inputs(list(addresses), model, checkpoint_sha256(folder), folder)
-        write_lineage(out, inputs, goes_on=resumed)
+        write_lineage(out, inputs, resumed=resumed)
     workers.wait()
     losses: list[float] = []
     while trainer.step_number < config.steps:

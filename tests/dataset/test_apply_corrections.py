@@ -175,10 +175,10 @@ def test_the_images_caption_is_the_persons_who_wrote_or_confirmed_it(row):
 def test_a_models_caption_is_accepted_with_its_phrases_alone(row):
     row.caption = "something red"
     row.groundings = []
-    assert accepted_part(row, caption_was_asked=True).caption is None
+    assert accepted_part(row, model_captions=True).caption is None
     assert accepted_part(row).caption == row.caption
     row.groundings = [detected(row, "red", [0], Decision.ACCEPT, LabelKind.GROUNDED_CAPTION)]
-    assert accepted_part(row, caption_was_asked=True).caption == row.caption
+    assert accepted_part(row, model_captions=True).caption == row.caption
 
 
 def test_a_box_outside_of_the_image_is_left_out(row):

@@ -33,13 +33,13 @@ def test_a_training_run_that_goes_on_adds_to_what_it_consumed(tmp_path, monkeypa
     first, more = (describe_inputs([name], "fo1-tiny", "aa") for name in ("d1", "d2"))
     write_lineage(out, first)
     for _ in range(2):
-        write_lineage(out, more, goes_on=True)
+        write_lineage(out, more, resumed=True)
     monkeypatch.chdir("/")
     found = trace(str(out))
     assert [one["address"] for one in found["inputs"]] == [str(tmp_path / "d1"), str(tmp_path / "d2")]
     assert found["num_images"] == 2
     with pytest.raises(ConfigError, match="was begun from fo1-tiny"):
-        write_lineage(out, {**more, "model": "other", "model_sha256": "bb"}, goes_on=True)
+        write_lineage(out, {**more, "model": "other", "model_sha256": "bb"}, resumed=True)
     write_lineage(out, {**more, "model": "other"})
     assert [len(trace(str(out))["inputs"]), trace(str(out))["model"]] == [1, "other"]
 

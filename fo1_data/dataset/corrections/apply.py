@@ -1,9 +1,9 @@
 """A row with corrections applied: a pure function of the row and of the set of corrections.
 
-Corrections are applied in their own order (time, ground truth last), whatever the order they come in, and
-each one names its target, so the last word on a thing holds. What names nothing that the row has, or a
-label that was another one by then, is left out and counted. What happens to a region is in
-`corrected_regions`, to a phrase in `corrected_phrases`; here are the image's caption and its answers.
+Corrections are applied by time, ground truth last, in whatever order they are given. Each names its
+target, and the last correction of a target holds. A correction whose target is not in the row, or whose
+label has another text by then, is left out and listed. Regions are corrected in `regions`, phrases in
+`phrases`; this file corrects the image's caption and its answers.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -29,9 +29,13 @@ class Applied:
 
 
 def apply_corrections(row: ImageRow, corrections: Iterable[Correction]) -> Applied:
-    """The row as people have corrected it; `corrections` of other images are not looked at."""
-    ours = {one.correction_id: one for one in corrections if one.image_id == row.image_id}
-    ordered = sorted(_latest(ours.values()), key=lambda one: one.order)
+    """The row as people have corrected it; corrections of other images are ignored."""
+    of_row = {
+        correction.correction_id: correction
+        for correction in corrections
+        if correction.image_id == row.image_id
+    }
+    ordered = sorted(_latest(of_row.values()), key=lambda correction: correction.order)
     work = _CorrectedRow(row, ordered)
     done: list[Correction] = []
     left_out: list[Correction] = []
@@ -41,16 +45,20 @@ def apply_corrections(row: ImageRow, corrections: Iterable[Correction]) -> Appli
 
 
 def _latest(corrections: Iterable[Correction]) -> list[Correction]:
-    """Of an annotation that was submitted again, the corrections of the last time only."""
-    found = list(corrections)
+    """All corrections but those of an annotation that was submitted again later."""
+    listed = list(corrections)
     last: dict[str, str] = {}
-    for one in found:
-        last[one.annotation_key] = max(one.at, last.get(one.annotation_key, ""))
-    return [one for one in found if not one.annotation_key or one.at == last[one.annotation_key]]
+    for correction in listed:
+        last[correction.annotation_key] = max(correction.at, last.get(correction.annotation_key, ""))
+    return [
+        correction
+        for correction in listed
+        if not correction.annotation_key or correction.at == last[correction.annotation_key]
+    ]
 
 
 class _CorrectedRow:
-    """A row taken apart while corrections are applied."""
+    """The parts of a row while corrections are applied."""
 
     def __init__(self, row: ImageRow, ordered: Sequence[Correction]) -> None:
         self._row = row
@@ -60,8 +68,8 @@ class _CorrectedRow:
         self._answers = list(row.answers)
         self._caption, self._caption_label = row.caption, row.caption_label
 
-    def apply(self, one: Correction) -> bool:
-        """Apply one correction; False where it names nothing that is there."""
+    def apply(self, correction: Correction) -> bool:
+        """Apply one correction; False if its target is not there."""
         handlers: dict[CorrectionAction, Callable[[Correction], bool]] = {
             CorrectionAction.VERDICT: self._judge,
             CorrectionAction.MOVED: self._regions.move,
@@ -73,10 +81,10 @@ class _CorrectedRow:
             CorrectionAction.RECOUNTED: self._phrases.recount,
             CorrectionAction.ANSWERED: self._answer,
         }
-        return handlers[one.action](one)
+        return handlers[correction.action](correction)
 
     def finish(self) -> ImageRow:
-        """The row put together again: indices and ids by the boxes as they are now, decisions anew."""
+        """The corrected row, with indices, ids and decisions made anew."""
         regions, ids = self._regions.finish()
         groundings, counts = self._phrases.finish(ids)
         answers = [
@@ -96,76 +104,78 @@ class _CorrectedRow:
         )
         return row.model_copy(update={"decision": strictest(label.decision for label in row.all_labels())})
 
-    def _delete(self, one: Correction) -> bool:
-        if not self._regions.delete(one):
+    def _delete(self, correction: Correction) -> bool:
+        if not self._regions.delete(correction):
             return False
-        self._phrases.forget(one.region_id)
+        self._phrases.forget(correction.region_id)
         return True
 
-    def _rename(self, one: Correction) -> bool:
-        return self._names.name(one.region_id) in self._regions and self._phrases.rename(one)
+    def _rename(self, correction: Correction) -> bool:
+        return self._names.name(correction.region_id) in self._regions and self._phrases.rename(correction)
 
-    def _recaption(self, one: Correction) -> bool:
-        text = one.after.text if one.after else None
+    def _recaption(self, correction: Correction) -> bool:
+        text = correction.after.text if correction.after else None
         if text is None:
             return False
-        if one.region_id is not None:
-            return self._regions.write(one, text)
+        if correction.region_id is not None:
+            return self._regions.write(correction, text)
         self._caption = text or None
-        self._caption_label = human_label(LabelKind.GROUNDED_CAPTION, text, one.annotator, one.at)
+        self._caption_label = human_label(
+            LabelKind.GROUNDED_CAPTION, text, correction.annotator, correction.at
+        )
         self._phrases.keep_what_a_caption_holds(text)
         return True
 
-    def _answer(self, one: Correction) -> bool:
-        if one.after is None or one.after.text is None or one.subject is None:
+    def _answer(self, correction: Correction) -> bool:
+        if correction.after is None or correction.after.text is None or correction.subject is None:
             return False
-        region = self._names.name(one.region_id)
-        if one.region_id is not None and region not in self._regions:
+        region = self._names.name(correction.region_id)
+        if correction.region_id is not None and region not in self._regions:
             return False
-        label = human_label(LabelKind.ASK, one.after.text, one.annotator, one.at)
-        new = Answer(question=one.subject, region_id=region, answer=one.after.text, label=label)
-        place = self._answer_place(one)
+        label = human_label(LabelKind.ASK, correction.after.text, correction.annotator, correction.at)
+        new = Answer(question=correction.subject, region_id=region, answer=correction.after.text, label=label)
+        place = self._answer_place(correction)
         if place is None:
             self._answers.append(new)
         else:
             self._answers[place] = new
         return True
 
-    def _answer_place(self, one: Correction) -> int | None:
-        region = self._names.name(one.region_id)
+    def _answer_place(self, correction: Correction) -> int | None:
+        region = self._names.name(correction.region_id)
         for place, part in enumerate(self._answers):
-            if part.question == one.subject and self._names.name(part.region_id) == region:
+            if part.question == correction.subject and self._names.name(part.region_id) == region:
                 return place
         return None
 
-    def _judge(self, one: Correction) -> bool:
-        """A right label is confirmed, a wrong one goes; one that was another by then is left alone."""
-        if one.kind in TEXT_COLUMNS:
-            return self._regions.judge(one)
-        if one.kind is LabelKind.ASK:
-            return self._judge_answer(one)
-        if one.kind is LabelKind.COUNT:
-            return self._phrases.judge_count(one)
-        if one.subject is None:
-            return self._judge_caption(one)
-        return self._phrases.judge_grounding(one)
+    def _judge(self, correction: Correction) -> bool:
+        """Confirm a right label, remove a wrong one; one with another text by then stays as it is."""
+        if correction.kind in TEXT_COLUMNS:
+            return self._regions.judge(correction)
+        if correction.kind is LabelKind.ASK:
+            return self._judge_answer(correction)
+        if correction.kind is LabelKind.COUNT:
+            return self._phrases.judge_count(correction)
+        if correction.subject is None:
+            return self._judge_caption(correction)
+        return self._phrases.judge_grounding(correction)
 
-    def _judge_answer(self, one: Correction) -> bool:
-        place = self._answer_place(one)
-        said = one.before.text if one.before else None
-        if place is not None and said is not None and self._answers[place].answer != said:
+    def _judge_answer(self, correction: Correction) -> bool:
+        place = self._answer_place(correction)
+        text_before = correction.before.text if correction.before else None
+        if place is not None and text_before is not None and self._answers[place].answer != text_before:
             return False
-        return judge(self._answers, place, one)
+        return judge(self._answers, place, correction)
 
-    def _judge_caption(self, one: Correction) -> bool:
-        said = one.before.text if one.before else None
-        if self._caption is None or (said is not None and self._caption != said):
+    def _judge_caption(self, correction: Correction) -> bool:
+        text_before = correction.before.text if correction.before else None
+        if self._caption is None or (text_before is not None and self._caption != text_before):
             return False
-        if one.right:
-            asked = any(part.kind is LabelKind.GROUNDED_CAPTION for part in self._row.groundings)
-            source = Source.MODEL if asked else Source.CORPUS
+        if correction.right:
+            model_captioned = any(part.kind is LabelKind.GROUNDED_CAPTION for part in self._row.groundings)
+            source = Source.MODEL if model_captioned else Source.CORPUS
             label = Label(kind=LabelKind.GROUNDED_CAPTION, text=self._caption, source=source)
-            self._caption_label = confirmed(self._caption_label or label, one.annotator, one.at)
+            self._caption_label = confirmed(self._caption_label or label, correction.annotator, correction.at)
         else:
             self._caption = self._caption_label = None
             self._phrases.keep_what_a_caption_holds("")

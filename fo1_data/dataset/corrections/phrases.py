@@ -1,6 +1,6 @@
 """The phrases of a row while corrections are applied: groundings, detections and counts.
 
-Each method applies one correction and says whether it found what it names. Regions go by their first name.
+Each method applies one correction and returns whether its target was there. Regions go by their first name.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,7 +17,7 @@ Judged = TypeVar("Judged", Grounding, Count, Answer)
 
 
 class CorrectedPhrases:
-    """Groundings and counts, each a list that may be changed."""
+    """The groundings and counts of a row, to be changed."""
 
     def __init__(self, row: ImageRow, names: RegionNames) -> None:
         self._names = names
@@ -25,80 +25,87 @@ class CorrectedPhrases:
         self._counts = [self._named(part) for part in row.counts]
 
     def forget(self, region_id: str | None) -> None:
-        """Take a region that is gone out of what named it."""
+        """Remove a deleted region from the phrases that named it."""
         name = self._names.name(region_id)
         if name is not None:
             self._groundings = [_without(part, name) for part in self._groundings]
-            self._counts = [_one_less(part, name) for part in self._counts]
+            self._counts = [_without_counted(part, name) for part in self._counts]
 
-    def rename(self, one: Correction) -> bool:
-        """The region's class: it leaves the detection of its old word and joins that of the new one."""
-        name = self._names.name(one.region_id)
-        if name is None or one.after is None or one.after.text is None:
+    def rename(self, correction: Correction) -> bool:
+        """Give a region another class: it leaves the detection of the old word and joins the new one's."""
+        name = self._names.name(correction.region_id)
+        if name is None or correction.after is None or correction.after.text is None:
             return False
-        self._leave_other_words(one, name, one.after.text)
-        place = self._find(self._groundings, LabelKind.DETECT, one.after.text, None)
+        self._leave_other_words(correction, name, correction.after.text)
+        place = self._find(self._groundings, LabelKind.DETECT, correction.after.text, None)
         if place is None:
-            label = human_label(LabelKind.DETECT, one.after.text, one.annotator, one.at)
-            new = Grounding(phrase=one.after.text, kind=LabelKind.DETECT, region_ids=[name], label=label)
+            label = human_label(LabelKind.DETECT, correction.after.text, correction.annotator, correction.at)
+            new = Grounding(
+                phrase=correction.after.text, kind=LabelKind.DETECT, region_ids=[name], label=label
+            )
             self._groundings.append(new)
         else:
             part = self._groundings[place]
             named = [*(region for region in part.region_ids if region != name), name]
-            self._groundings[place] = self._relisted(part, named, one)
+            self._groundings[place] = self._relisted(part, named, correction)
         return True
 
-    def reground(self, one: Correction) -> bool:
-        """The regions that a phrase means."""
-        if one.after is None or one.after.region_ids is None or one.kind is None or one.subject is None:
+    def reground(self, correction: Correction) -> bool:
+        """Set the regions that a phrase names."""
+        if (
+            correction.after is None
+            or correction.after.region_ids is None
+            or correction.kind is None
+            or correction.subject is None
+        ):
             return False
-        if one.kind is LabelKind.VISUAL_EXAMPLE and self._names.name(one.subject) is None:
+        if correction.kind is LabelKind.VISUAL_EXAMPLE and self._names.name(correction.subject) is None:
             return False
-        named = self._known(one.after.region_ids)
-        place = self._find(self._groundings, one.kind, one.subject, one)
+        named = self._known(correction.after.region_ids)
+        place = self._find(self._groundings, correction.kind, correction.subject, correction)
         if place is None:
-            label = human_label(one.kind, one.subject, one.annotator, one.at)
-            new = Grounding(phrase=one.subject, kind=one.kind, region_ids=named, label=label)
+            label = human_label(correction.kind, correction.subject, correction.annotator, correction.at)
+            new = Grounding(phrase=correction.subject, kind=correction.kind, region_ids=named, label=label)
             self._groundings.append(new)
         else:
-            self._groundings[place] = _pointed(self._groundings[place], named, one)
+            self._groundings[place] = _pointed(self._groundings[place], named, correction)
         return True
 
-    def recount(self, one: Correction) -> bool:
-        """How many there are of a phrase."""
-        if one.after is None or one.after.count is None or one.subject is None:
+    def recount(self, correction: Correction) -> bool:
+        """Set the number of instances of a phrase."""
+        if correction.after is None or correction.after.count is None or correction.subject is None:
             return False
-        label = human_label(LabelKind.COUNT, str(one.after.count), one.annotator, one.at)
-        place = self._find(self._counts, LabelKind.COUNT, one.subject, None)
+        label = human_label(LabelKind.COUNT, str(correction.after.count), correction.annotator, correction.at)
+        place = self._find(self._counts, LabelKind.COUNT, correction.subject, None)
         old = self._counts[place].region_ids if place is not None else []
-        named = self._known(one.after.region_ids) if one.after.region_ids is not None else old
-        # Regions that do not come to the person's number are not the ones that were counted.
-        named = named if len(named) == one.after.count else []
-        new = Count(phrase=one.subject, count=one.after.count, region_ids=named, label=label)
+        named = self._known(correction.after.region_ids) if correction.after.region_ids is not None else old
+        # If their number differs from the person's, they are not the regions that were counted.
+        named = named if len(named) == correction.after.count else []
+        new = Count(phrase=correction.subject, count=correction.after.count, region_ids=named, label=label)
         if place is None:
             self._counts.append(new)
         else:
             self._counts[place] = new
         return True
 
-    def judge_count(self, one: Correction) -> bool:
-        """A right count is confirmed, a wrong one goes; another number by then is left alone."""
-        place = self._find(self._counts, LabelKind.COUNT, one.subject or "", None)
-        said = one.before.count if one.before else None
-        if place is not None and said is not None and self._counts[place].count != said:
+    def judge_count(self, correction: Correction) -> bool:
+        """Confirm a right count, remove a wrong one; another number by then stays as it is."""
+        place = self._find(self._counts, LabelKind.COUNT, correction.subject or "", None)
+        count_before = correction.before.count if correction.before else None
+        if place is not None and count_before is not None and self._counts[place].count != count_before:
             return False
-        return judge(self._counts, place, one)
+        return judge(self._counts, place, correction)
 
-    def judge_grounding(self, one: Correction) -> bool:
-        """A right grounding is confirmed, a wrong one goes; one of other regions by then is left alone."""
-        place = self._find(self._groundings, one.kind, one.subject or "", one)
-        if place is not None and one.before is not None and one.before.region_ids is not None:
-            same = set(self._known(one.before.region_ids)) == set(self._groundings[place].region_ids)
+    def judge_grounding(self, correction: Correction) -> bool:
+        """Confirm a right grounding, remove a wrong one; one of other regions by then stays as it is."""
+        place = self._find(self._groundings, correction.kind, correction.subject or "", correction)
+        if place is not None and correction.before is not None and correction.before.region_ids is not None:
+            same = set(self._known(correction.before.region_ids)) == set(self._groundings[place].region_ids)
             place = place if same else None
-        return judge(self._groundings, place, one)
+        return judge(self._groundings, place, correction)
 
     def keep_what_a_caption_holds(self, text: str) -> None:
-        """Grounded phrases of a model that the image's new caption no longer holds go with the old one."""
+        """Remove the model's grounded phrases that do not occur in the image's new caption."""
         self._groundings = [
             part
             for part in self._groundings
@@ -106,53 +113,59 @@ class CorrectedPhrases:
         ]
 
     def finish(self, ids: Mapping[str, str]) -> tuple[list[Grounding], list[Count]]:
-        """Groundings and counts with the regions' ids as they are now, of those regions that are left."""
+        """Groundings and counts with new region ids. `ids`: by first name, of the regions that remain."""
         groundings = [_renamed_ids(part, ids) for part in self._groundings_left(ids)]
         return groundings, [_renamed_ids(part, ids) for part in self._counts]
 
     def _groundings_left(self, ids: Mapping[str, str]) -> Iterator[Grounding]:
-        """All groundings but those of an example that is gone (the phrase of one is its region's id)."""
+        """All groundings but those of a deleted example (the phrase of an example is its region's id)."""
         for part in self._groundings:
             if part.kind is not LabelKind.VISUAL_EXAMPLE:
                 yield part
             elif (example := self._names.name(part.phrase)) is not None and example in ids:
                 yield part.model_copy(update={"phrase": ids[example]})
 
-    def _leave_other_words(self, one: Correction, name: str, new: str) -> None:
-        old = one.before.text if one.before else None
+    def _leave_other_words(self, correction: Correction, name: str, new: str) -> None:
+        old = correction.before.text if correction.before else None
         for index, part in enumerate(self._groundings):
             leaves = old is None or part.phrase.casefold() == old.casefold()
             stays = part.phrase.casefold() == new.casefold()
             if part.kind is LabelKind.DETECT and name in part.region_ids and leaves and not stays:
-                left = [region for region in part.region_ids if region != name]
-                self._groundings[index] = self._relisted(part, left, one)
+                remaining = [region for region in part.region_ids if region != name]
+                self._groundings[index] = self._relisted(part, remaining, correction)
 
-    def _relisted(self, part: Grounding, named: list[str], one: Correction) -> Grounding:
-        """A detection after one of its regions was renamed: nobody has spoken of its other regions."""
-        if is_locked(part.label) or set(named) <= {self._names.name(one.region_id)}:
-            return _pointed(part, named, one)
+    def _relisted(self, part: Grounding, named: list[str], correction: Correction) -> Grounding:
+        """A detection after one of its regions was renamed: nobody has judged its other regions."""
+        if is_locked(part.label) or set(named) <= {self._names.name(correction.region_id)}:
+            return _pointed(part, named, correction)
         return part.model_copy(update={"region_ids": named})
 
     def _find(
-        self, parts: Sequence[Part], kind: LabelKind | None, phrase: str, one: Correction | None
+        self, parts: Sequence[Part], kind: LabelKind | None, phrase: str, correction: Correction | None
     ) -> int | None:
-        """The place of the label about a phrase; of several, the one that named the regions of `before`."""
+        """The place of the label of a phrase; of several, the one that named the regions of `before`."""
         same = [
             place
             for place, part in enumerate(parts)
             if part.label.kind is kind and self._is_same(kind, part.phrase, phrase)
         ]
-        if one is not None and one.before is not None and one.before.region_ids is not None:
-            wanted = set(self._known(one.before.region_ids))
-            exact = [place for place in same if set(parts[place].region_ids) == wanted]
+        if (
+            correction is not None
+            and correction.before is not None
+            and correction.before.region_ids is not None
+        ):
+            names = set(self._known(correction.before.region_ids))
+            exact = [place for place in same if set(parts[place].region_ids) == names]
             same = exact or same
         return same[0] if same else None
 
-    def _is_same(self, kind: LabelKind | None, one: str, other: str) -> bool:
-        """Whether two phrases are the same; those of examples are ids of regions, which a move changes."""
+    def _is_same(self, kind: LabelKind | None, phrase: str, other_phrase: str) -> bool:
+        """Whether two phrases are equal; those of examples are region ids, which a move changes."""
         if kind is LabelKind.VISUAL_EXAMPLE:
-            return one == other or (self._names.name(one) or one) == (self._names.name(other) or other)
-        return one.casefold() == other.casefold()
+            return phrase == other_phrase or (self._names.name(phrase) or phrase) == (
+                self._names.name(other_phrase) or other_phrase
+            )
+        return phrase.casefold() == other_phrase.casefold()
 
     def _named(self, part: Part) -> Part:
         return part.model_copy(update={"region_ids": self._known(part.region_ids)})
@@ -163,20 +176,20 @@ class CorrectedPhrases:
         return list(dict.fromkeys(name for name in names if name is not None))
 
 
-def judge(parts: list[Judged], place: int | None, one: Correction) -> bool:
-    """Confirm the part at a place, or take it out; False where there is none."""
+def judge(parts: list[Judged], place: int | None, correction: Correction) -> bool:
+    """Confirm or remove the part at a place; False if there is none."""
     if place is None:
         return False
-    if one.right:
-        label = confirmed(parts[place].label, one.annotator, one.at)
+    if correction.right:
+        label = confirmed(parts[place].label, correction.annotator, correction.at)
         parts[place] = parts[place].model_copy(update={"label": label})
     else:
         del parts[place]
     return True
 
 
-def _pointed(part: Grounding, named: list[str], one: Correction) -> Grounding:
-    label = human_label(part.kind, part.label.text, one.annotator, one.at)
+def _pointed(part: Grounding, named: list[str], correction: Correction) -> Grounding:
+    label = human_label(part.kind, part.label.text, correction.annotator, correction.at)
     return part.model_copy(update={"region_ids": named, "label": label})
 
 
@@ -186,14 +199,16 @@ def _renamed_ids(part: Part, ids: Mapping[str, str]) -> Part:
 
 
 def _without(part: Part, name: str) -> Part:
-    left = [region for region in part.region_ids if region != name]
-    return part.model_copy(update={"region_ids": left}) if len(left) < len(part.region_ids) else part
+    remaining = [region for region in part.region_ids if region != name]
+    return (
+        part.model_copy(update={"region_ids": remaining}) if len(remaining) < len(part.region_ids) else part
+    )
 
 
-def _one_less(part: Count, name: str) -> Count:
-    """A count without a region that a person has deleted; a model's number of regions goes down with it."""
-    left = _without(part, name)
-    if left is part or is_locked(part.label) or part.count != len(part.region_ids):
-        return left
+def _without_counted(part: Count, name: str) -> Count:
+    """A count without a deleted region; the number goes down if it is a model's number of regions."""
+    remaining = _without(part, name)
+    if remaining is part or is_locked(part.label) or part.count != len(part.region_ids):
+        return remaining
     label = part.label.model_copy(update={"text": str(part.count - 1)})
-    return left.model_copy(update={"count": part.count - 1, "label": label})
+    return remaining.model_copy(update={"count": part.count - 1, "label": label})

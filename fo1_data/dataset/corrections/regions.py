@@ -1,7 +1,7 @@
-"""The regions of a row while corrections are applied: boxes and the texts of single regions.
+"""The regions of a row while corrections are applied: their boxes and texts.
 
-Each method applies one correction and says whether it found what it names. A region goes by its first name,
-wherever people move it. Boxes are clipped to the image.
+Each method applies one correction and returns whether its target was there. A region goes by its first
+name, wherever people move it. Boxes: absolute pixels of the EXIF-oriented image, clipped to it.
 """
 
 from fo1_data.boxes import as_boxes, clip_boxes, have_area
@@ -20,16 +20,16 @@ class CorrectedRegions:
         self._row, self._names = row, names
         self._regions: dict[str, Region] = {}
         for region in row.regions:
-            # Two boxes that a person moved onto one another are one region: the first.
+            # Two boxes that a person moved onto one another become one region: the first.
             self._regions.setdefault(names.name(region.region_id) or region.region_id, region)
 
     def __contains__(self, name: str | None) -> bool:
         return name in self._regions
 
-    def move(self, one: Correction) -> bool:
-        """Give a region another box; what was said of it without a person must be looked at again."""
-        name = self._names.name(one.region_id)
-        box = self._inside(one)
+    def move(self, correction: Correction) -> bool:
+        """Give a region another box; its labels that no person wrote or confirmed become stale."""
+        name = self._names.name(correction.region_id)
+        box = self._inside(correction)
         if name is None or name not in self._regions or box is None:
             return False
         region = self._regions[name]
@@ -40,9 +40,9 @@ class CorrectedRegions:
         self._regions[name] = region.model_copy(update=update)
         return True
 
-    def add(self, one: Correction) -> bool:
-        """Put in a region that a person drew."""
-        name, box = self._names.name(one.new_region_id), self._inside(one)
+    def add(self, correction: Correction) -> bool:
+        """Add a region that a person drew."""
+        name, box = self._names.name(correction.new_region_id), self._inside(correction)
         if name is None or box is None:
             return False
         old = self._regions.get(name)
@@ -54,37 +54,45 @@ class CorrectedRegions:
             self._regions[name] = old.model_copy(update=update)
         return True
 
-    def delete(self, one: Correction) -> bool:
-        """Take a region out."""
-        name = self._names.name(one.region_id)
+    def delete(self, correction: Correction) -> bool:
+        """Remove a region."""
+        name = self._names.name(correction.region_id)
         return name is not None and self._regions.pop(name, None) is not None
 
-    def write(self, one: Correction, text: str) -> bool:
-        """Take a person's caption or text of a region."""
-        name = self._names.name(one.region_id)
-        column = TEXT_COLUMNS.get(one.kind) if one.kind else None
-        if name is None or name not in self._regions or column is None or one.kind is None:
+    def write(self, correction: Correction, text: str) -> bool:
+        """Set a person's caption or text of a region."""
+        name = self._names.name(correction.region_id)
+        column = TEXT_COLUMNS.get(correction.kind) if correction.kind else None
+        if name is None or name not in self._regions or column is None or correction.kind is None:
             return False
-        # A text that was read may be empty (there is none to read); an empty caption says nothing.
-        label = human_label(one.kind, text, one.annotator, one.at) if text or column == "text" else None
-        self._set_text(name, one.kind, label)
+        # A text that was read may be empty (nothing is written there); an empty caption is no caption.
+        label = (
+            human_label(correction.kind, text, correction.annotator, correction.at)
+            if text or column == "text"
+            else None
+        )
+        self._set_text(name, correction.kind, label)
         return True
 
-    def judge(self, one: Correction) -> bool:
-        """A right text is confirmed, a wrong one goes; one that was another by then is left alone."""
-        name = self._names.name(one.region_id)
+    def judge(self, correction: Correction) -> bool:
+        """Confirm a right text, remove a wrong one; another text by then stays as it is."""
+        name = self._names.name(correction.region_id)
         region = self._regions.get(name) if name is not None else None
-        if region is None or name is None or one.kind is None:
+        if region is None or name is None or correction.kind is None:
             return False
-        label = next((label for label in reversed(region.labels) if _is_answer(label, one.kind)), None)
-        said = one.before.text if one.before else None
-        if label is None or (said is not None and label.text != said):
+        label = next((label for label in reversed(region.labels) if _is_answer(label, correction.kind)), None)
+        text_before = correction.before.text if correction.before else None
+        if label is None or (text_before is not None and label.text != text_before):
             return False
-        self._set_text(name, one.kind, confirmed(label, one.annotator, one.at) if one.right else None)
+        self._set_text(
+            name,
+            correction.kind,
+            confirmed(label, correction.annotator, correction.at) if correction.right else None,
+        )
         return True
 
     def finish(self) -> tuple[list[Region], dict[str, str]]:
-        """The regions, indices, ids and decisions anew; and their ids by first name."""
+        """The regions with new indices, ids and decisions, and their ids by first name."""
         ids: dict[str, str] = {}
         regions: list[Region] = []
         for name, region in self._regions.items():
@@ -96,11 +104,11 @@ class CorrectedRegions:
             ids[name] = region_id
         return regions, ids
 
-    def _inside(self, one: Correction) -> Box | None:
-        """The new box as it is stored: clipped, float32; None where nothing of it is in the image."""
-        if one.after is None or one.after.box_xyxy is None:
+    def _inside(self, correction: Correction) -> Box | None:
+        """The new box as it is stored: clipped, float32; None if no part of it is inside the image."""
+        if correction.after is None or correction.after.box_xyxy is None:
             return None
-        box = clip_boxes(as_boxes([one.after.box_xyxy]), (self._row.width, self._row.height))
+        box = clip_boxes(as_boxes([correction.after.box_xyxy]), (self._row.width, self._row.height))
         if not have_area(box)[0]:
             return None
         x_min, y_min, x_max, y_max = box[0].tolist()
@@ -108,7 +116,7 @@ class CorrectedRegions:
 
     def _set_text(self, name: str, kind: LabelKind, label: Label | None) -> None:
         region = self._regions[name]
-        kept = [one for one in region.labels if not _is_answer(one, kind)]
+        kept = [label for label in region.labels if not _is_answer(label, kind)]
         update: dict[str, object] = {
             "labels": [*kept, label] if label is not None else kept,
             TEXT_COLUMNS[kind]: label.text if label is not None else None,
@@ -120,5 +128,5 @@ def _is_answer(label: Label, kind: LabelKind) -> bool:
     return label.kind is kind and label.source is not Source.CORPUS
 
 
-def _same_box(one: Box, other: Box) -> bool:
-    return bool((as_boxes([one]) == as_boxes([other])).all())
+def _same_box(box: Box, other: Box) -> bool:
+    return bool((as_boxes([box]) == as_boxes([other])).all())

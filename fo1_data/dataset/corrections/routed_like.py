@@ -1,7 +1,7 @@
-"""An earlier form of a row with the decisions of a later one.
+"""A row as it was before its corrections, with the decisions of the corrected row.
 
-Routing a corrected dataset again changes confidences, decisions and their reasons, and nothing that is
-said. So they are carried back to the row as it was before its corrections, from which the next merge starts.
+Routing a corrected dataset changes confidences, decisions and reasons, and no label text. They are carried
+back to the row as it was before its corrections, because the next merge starts from that row.
 """
 
 from collections import Counter
@@ -14,28 +14,28 @@ from schemas.corrections import Correction
 from schemas.images import Answer, ImageRow
 from schemas.labels import Label, LabelKind
 
-# The kind of a label, its region by its first name, its phrase or question, what it says, and its number
-# among those of which all this is the same.
+# The kind of a label, its region by its first name, its phrase or question, its text, and its number among
+# the labels in which all of these are equal.
 _Key = tuple[LabelKind, str | None, str, str, int]
 
 
 def routed_like(original: ImageRow, row: ImageRow, corrections: Sequence[Correction]) -> ImageRow:
-    """`original` with the decisions that `row`, made of it by `corrections`, has on the same labels."""
+    """`original` with the decisions that `row` (`original` with `corrections`) has on the same labels."""
     names = RegionNames(original, corrections)
-    now = dict(_open_labels(row, names))
-    made = original.model_copy(deep=True)
-    for key, label in _open_labels(made, names):
-        later = now.get(key)
+    later_labels = dict(_open_labels(row, names))
+    routed = original.model_copy(deep=True)
+    for key, label in _open_labels(routed, names):
+        later = later_labels.get(key)
         if later is not None:
             label.confidence, label.decision = later.confidence, later.decision
             label.reasons = [reason for reason in later.reasons if reason != BOX_MOVED]
-    return made
+    return routed
 
 
 def _open_labels(row: ImageRow, names: RegionNames) -> Iterator[tuple[_Key, Label]]:
-    """The labels of a row that no person has spoken of, each by what tells it from the others.
+    """The labels of a row that no person wrote or confirmed, by key.
 
-    Those of people are numbered too: one that was confirmed stands where it stood.
+    Labels of people are numbered too, so that a confirmed label does not shift the numbers of others.
     """
     seen: Counter[tuple[str | None, ...]] = Counter()
     for part in label_parts(row):

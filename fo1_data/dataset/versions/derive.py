@@ -1,7 +1,7 @@
-"""A version made from another one: rows added one by one or files copied, the manifest last.
+"""A version made from another version: rows added, or files taken over or replaced; sealed last.
 
-Files are named and numbered per split, 256 MiB of rows each. A folder where the same derivation was
-cut off is begun again; anything else that is not empty is refused. Does not decide which rows.
+Files are named and numbered per split, 256 MiB of rows each. A folder where the same step was
+interrupted is begun again; any other folder that is not empty is refused. Does not choose the rows.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,10 +24,10 @@ _STEP = f"{RUN}/derivation.json"
 
 
 class VersionWriter:
-    """Writes a version of `source` into `out`. `step` says, in JSON values, what is done to it.
+    """Writes a version of `source` into `out`. `step`: what is done, in JSON values.
 
-    `address`: where `source` lies; the version keeps it, so that its origin can be traced.
-    Raises DatasetError where `out` holds anything but the same step cut off.
+    `address`: where `source` lies; it is kept in the manifest, so that the origin can be traced.
+    Raises DatasetError if `out` holds anything but the same step, interrupted.
     """
 
     def __init__(
@@ -45,22 +45,22 @@ class VersionWriter:
         self._step = dict(step)
         self._files: list[ManifestFile] = []
         self._counts = Counts()
-        self._held: dict[str, list[ImageRow]] = {}
-        self._held_bytes: dict[str, int] = {}
+        self._pending: dict[str, list[ImageRow]] = {}
+        self._pending_bytes: dict[str, int] = {}
         self._next_index: dict[str, int] = {}
         self._begin()
 
     def add(self, row: ImageRow) -> None:
         """Add a row at the end of its split."""
         self._counts += count_rows([row])
-        self._held.setdefault(row.split, []).append(row)
-        size = self._held_bytes.get(row.split, 0) + row_bytes(row)
-        self._held_bytes[row.split] = size
+        self._pending.setdefault(row.split, []).append(row)
+        size = self._pending_bytes.get(row.split, 0) + row_bytes(row)
+        self._pending_bytes[row.split] = size
         if size >= self._file_bytes:
             self._flush(row.split)
 
     def copy(self, origin: Store, file: ManifestFile, counts: Counts) -> None:
-        """Take a data file over as it is; `counts` is what its rows add up to."""
+        """Take a data file over as it is; `counts`: the counts of its rows."""
         self.share(origin, file)
         self._counts += counts
 
@@ -83,7 +83,7 @@ class VersionWriter:
         return True
 
     def rewrite(self, path: str, rows: Sequence[ImageRow]) -> None:
-        """As `replace`, its rows not counted here."""
+        """As `replace`, but its rows are not counted here."""
         if rows:
             self._files.append(write_rows(self._store, path, rows))
 
@@ -97,12 +97,12 @@ class VersionWriter:
         base_counts: Counts | None = None,
         more: Mapping[str, Any] | None = None,
     ) -> Manifest:
-        """Write the rows that are held and end the version; returns its manifest.
+        """Write the pending rows and end the version; returns its manifest.
 
         `history`: the corrections of the version's images. `base_counts`: counts of the rows that were
         not counted here. `more`: further members of the manifest.
         """
-        for split in sorted(self._held):
+        for split in sorted(self._pending):
             self._flush(split)
         draft = self.source.model_copy(
             update={
@@ -133,8 +133,8 @@ class VersionWriter:
         self._store.write_bytes(_STEP, dump_json(begun))
 
     def _flush(self, split: str) -> None:
-        rows = self._held.pop(split, [])
-        self._held_bytes[split] = 0
+        rows = self._pending.pop(split, [])
+        self._pending_bytes[split] = 0
         if rows:
             index = self._next_index.get(split, 0)
             self._next_index[split] = index + 1

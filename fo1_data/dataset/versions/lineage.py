@@ -1,9 +1,9 @@
-"""Where a dataset or a trained checkpoint comes from: the chain of manifests, back to source images.
+"""Where a dataset or a trained checkpoint comes from: the chain of manifests, back to the source images.
 
-A checkpoint says in `lineage.json` which versions it was trained on, each with the digest of its
-manifest, and what the model that it began with was trained on. A manifest names its parent by name,
-version and digest; the parent's folder is looked for where the training or the run left its address
-(`parent_address`). A link whose folder is gone is told as such: its digest still says which version it was.
+The `lineage.json` of a checkpoint lists the dataset versions it was trained on, each with the hash of its
+manifest, and the lineage of the model that training began with. A manifest names its parent by name,
+version and hash, and the address where the parent lay (`parent_address`). A version whose folder is gone
+is listed as missing; its hash still identifies it.
 """
 
 from collections.abc import Iterator
@@ -24,58 +24,64 @@ LINEAGE = "lineage.json"
 def describe_inputs(
     addresses: list[str], model: str, model_sha256: str, model_folder: Path | None = None
 ) -> dict[str, Any]:
-    """What a training run consumed, for its checkpoint's `lineage.json`: versions by digest, and corpora.
+    """The inputs of a training run, for the `lineage.json` of its checkpoint: dataset versions and corpora.
 
-    `model_folder`: where the model that it begins with lies, for what that one was trained on.
+    `model_folder`: the folder of the model that training begins with, which may have a lineage of its own.
     """
-    told: dict[str, Any] = {"model": model, "model_sha256": model_sha256}
-    told["inputs"] = [_input(one) for one in addresses]
+    document: dict[str, Any] = {"model": model, "model_sha256": model_sha256}
+    document["inputs"] = [_input(address) for address in addresses]
     before = open_store(str(model_folder)) if model_folder is not None else None
     if before is not None and before.exists(LINEAGE):
-        told["model_lineage"] = read_json(before, LINEAGE)
-    return told
+        document["model_lineage"] = read_json(before, LINEAGE)
+    return document
 
 
-def write_lineage(folder: Path, document: dict[str, Any], *, goes_on: bool = False) -> None:
-    """Write what a training run consumes beside its checkpoint; one that `goes_on` adds to what it had.
+def write_lineage(folder: Path, document: dict[str, Any], *, resumed: bool = False) -> None:
+    """Write the inputs of a training run beside its checkpoint; a resumed run adds to those it had.
 
-    Raises ConfigError where it would go on from another model than it began with.
+    Raises ConfigError if a resumed run began with another model.
     """
     store = open_store(str(folder))
-    earlier = read_json(store, LINEAGE) if goes_on and store.exists(LINEAGE) else None
+    earlier = read_json(store, LINEAGE) if resumed and store.exists(LINEAGE) else None
     if earlier is not None:
         if earlier.get("model_sha256") != document["model_sha256"]:
             raise ConfigError(
                 f"{folder} was begun from {earlier.get('model')}: go on with it, or name a new --out"
             )
-        known = earlier.get("inputs", [])
-        document = {**earlier, "inputs": [*known, *(one for one in document["inputs"] if one not in known)]}
+        earlier_inputs = earlier.get("inputs", [])
+        document = {
+            **earlier,
+            "inputs": [
+                *earlier_inputs,
+                *(entry for entry in document["inputs"] if entry not in earlier_inputs),
+            ],
+        }
     store.write_bytes(LINEAGE, dump_json(document))
 
 
 def trace(address: str, *, with_images: bool = False) -> dict[str, Any]:
-    """The whole chain behind a dataset or checkpoint, and how many source images; each by name if asked.
+    """The versions behind a dataset or checkpoint and the number of source images.
 
-    Raises DatasetError where `address` is neither.
+    `with_images`: also list the images. Raises DatasetError if `address` is neither.
     """
     store = open_store(address)
     if store.exists(LINEAGE):
-        found = {"checkpoint": address, **_of_training(read_json(store, LINEAGE))}
-        chains = list(_chains(found))
+        document = {"checkpoint": address, **_of_training(read_json(store, LINEAGE))}
+        chains = list(_chains(document))
     elif store.exists(MANIFEST):
         chains = [_chain_of_dataset(address)]
-        found = {"dataset": address, "inputs": chains}
+        document = {"dataset": address, "inputs": chains}
     else:
         raise DatasetError(f"{address} is neither a dataset nor a checkpoint that `fo1 train` has written")
     images = _distinct(list(_images(chains)))
-    found["num_images"] = len(images)
+    document["num_images"] = len(images)
     if with_images:
-        found["images"] = images
-    return found
+        document["images"] = images
+    return document
 
 
-def _input(given: str) -> dict[str, Any]:
-    address = normalise(given)
+def _input(source: str) -> dict[str, Any]:
+    address = normalise(source)
     manifest = find_manifest(open_store(address)) if open_store(address).exists(MANIFEST) else None
     if manifest is None:
         return {"address": address, "corpus": True}
@@ -88,38 +94,38 @@ def _version(manifest: Manifest) -> dict[str, Any]:
 
 
 def _of_training(document: dict[str, Any]) -> dict[str, Any]:
-    """A `lineage.json` with the versions behind each input, and those behind the model it began with."""
-    found: dict[str, Any] = {name: document.get(name) for name in ("model", "model_sha256")}
-    found["inputs"] = [_chain_of_input(one) for one in document.get("inputs", [])]
+    """A `lineage.json` with the versions behind each input and behind the model that training began with."""
+    lineages: dict[str, Any] = {name: document.get(name) for name in ("model", "model_sha256")}
+    lineages["inputs"] = [_chain_of_input(entry) for entry in document.get("inputs", [])]
     if "model_lineage" in document:
-        found["model_lineage"] = _of_training(document["model_lineage"])
-    return found
+        lineages["model_lineage"] = _of_training(document["model_lineage"])
+    return lineages
 
 
-def _chains(told: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    yield from told["inputs"]
-    if "model_lineage" in told:
-        yield from _chains(told["model_lineage"])
+def _chains(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield from document["inputs"]
+    if "model_lineage" in document:
+        yield from _chains(document["model_lineage"])
 
 
-def _chain_of_input(given: dict[str, Any]) -> dict[str, Any]:
-    if given.get("corpus"):
-        return {"address": given["address"], "corpus": True, "versions": []}
-    return _chain_of_dataset(given["address"], given.get("manifest_sha256"))
+def _chain_of_input(entry: dict[str, Any]) -> dict[str, Any]:
+    if entry.get("corpus"):
+        return {"address": entry["address"], "corpus": True, "versions": []}
+    return _chain_of_dataset(entry["address"], entry.get("manifest_sha256"))
 
 
-def _chain_of_dataset(address: str, wanted_sha256: str | None = None) -> dict[str, Any]:
+def _chain_of_dataset(address: str, expected_sha256: str | None = None) -> dict[str, Any]:
     versions: list[dict[str, Any]] = []
-    where: str | None = address
-    while where is not None:
-        manifest = _find(where)
-        if manifest is None or (wanted_sha256 and _version(manifest)["manifest_sha256"] != wanted_sha256):
-            why = "is gone" if manifest is None else "holds another version now"
-            versions.append({"address": where, "manifest_sha256": wanted_sha256, "missing": why})
+    folder: str | None = address
+    while folder is not None:
+        manifest = _find(folder)
+        if manifest is None or (expected_sha256 and _version(manifest)["manifest_sha256"] != expected_sha256):
+            reason = "is gone" if manifest is None else "holds another version now"
+            versions.append({"address": folder, "manifest_sha256": expected_sha256, "missing": reason})
             break
         versions.append(
             {
-                "address": where,
+                "address": folder,
                 **_version(manifest),
                 "model": manifest.model.model_dump() if manifest.model else None,
                 "corpus": manifest.config.get("corpus"),
@@ -127,17 +133,17 @@ def _chain_of_dataset(address: str, wanted_sha256: str | None = None) -> dict[st
                 "images": manifest.counts.images,
             }
         )
-        where, wanted_sha256 = _parent_address(manifest), manifest.parent_sha256
-        if where is None and manifest.parent is not None:
-            gone = {"version": manifest.parent, "manifest_sha256": wanted_sha256}
-            versions.append({**gone, "missing": "its address was not kept"})
+        folder, expected_sha256 = _parent_address(manifest), manifest.parent_sha256
+        if folder is None and manifest.parent is not None:
+            parent = {"version": manifest.parent, "manifest_sha256": expected_sha256}
+            versions.append({**parent, "missing": "its address was not kept"})
     return {"address": address, "versions": versions}
 
 
 def _parent_address(manifest: Manifest) -> str | None:
-    """Where the parent lay; of a labelled dataset that is its `--parent`."""
-    kept = manifest.parent_address if manifest.step is not None else manifest.config.get("parent")
-    return kept if isinstance(kept, str) and manifest.parent is not None else None
+    """The address of the parent; of a labelled dataset that is its `--parent`."""
+    parent_address = manifest.parent_address if manifest.step is not None else manifest.config.get("parent")
+    return parent_address if isinstance(parent_address, str) and manifest.parent is not None else None
 
 
 def _find(address: str) -> Manifest | None:
@@ -148,7 +154,7 @@ def _find(address: str) -> Manifest | None:
 
 
 def _images(chains: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """The source images of each chain's newest version, with every address where each was found."""
+    """The source images of the newest version of each chain, with all their addresses."""
     for chain in chains:
         if chain.get("corpus") is True:
             yield from _corpus_images(chain["address"])
@@ -159,11 +165,11 @@ def _images(chains: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 
 def _distinct(images: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Each image once: by its id, and those of corpora, which have none, by the address where they lie."""
-    known = {image["image_id"]: image for image in images if image["image_id"] is not None}
+    """Each image once: by its id, and images of corpora, which have no id, by their address."""
+    by_id = {image["image_id"]: image for image in images if image["image_id"] is not None}
     addresses = {uri for image in images if image["image_id"] is not None for uri in image["uris"]}
-    others = {image["uri"]: image for image in images if image["image_id"] is None}
-    return [*known.values(), *(image for uri, image in others.items() if uri not in addresses)]
+    by_address = {image["uri"]: image for image in images if image["image_id"] is None}
+    return [*by_id.values(), *(image for uri, image in by_address.items() if uri not in addresses)]
 
 
 def _corpus_images(address: str) -> Iterator[dict[str, Any]]:

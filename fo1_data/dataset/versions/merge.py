@@ -1,8 +1,8 @@
 """Corrections merged into a dataset: its next version, in a folder of its own.
 
-Data files without a corrected row are shared by hard link where the stores allow, else copied; the
-others are written anew. Each corrected row is made from the row as it was before any correction and
-from all corrections ever merged, so that merging twice, or in parts, gives the same rows.
+Data files without a corrected row are shared by hard link if the stores allow, else copied; the others
+are written anew. Each corrected row is made from the row before any correction and from all corrections
+ever merged, so that merging twice, or in parts, gives the same rows.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ from schemas.images import ImageRow
 
 @dataclass
 class MergeReport:
-    """What a merge did: new corrections by action, those left out, images and files that changed."""
+    """The new version, and counts: new corrections by action, left out, changed images and files."""
 
     manifest: Manifest
     merged: dict[str, int] = field(default_factory=dict)
@@ -36,41 +36,41 @@ class MergeReport:
 def merge_corrections(address: str, corrections: Iterable[Correction], out: str) -> MergeReport:
     """Write the dataset at `address` with the corrections into `out`.
 
-    Raises DatasetError where none of them is of an image of the dataset, or `out` is not empty.
+    Raises DatasetError if no correction is of an image of the dataset, or if `out` is not empty.
     """
     dataset = open_dataset(address)
     history = dataset.history()
     before = CorrectionHistory(dict(history.corrections), dict(history.originals))
-    given = list(corrections)
-    new = history.add(given)
-    touched = _files_of(dataset, {one.image_id for one in given})
-    if given and not touched:
+    listed = list(corrections)
+    new = history.add(listed)
+    touched = _files_of(dataset, {correction.image_id for correction in listed})
+    if listed and not touched:
         raise DatasetError(
-            f"none of the {len(given)} corrections is of an image of {dataset.store.url}: "
+            f"none of the {len(listed)} corrections is of an image of {dataset.store.url}: "
             "they belong to another dataset"
         )
     writer = VersionWriter(out, dataset.manifest, {"merge": _digest(new)}, dataset.store.url)
     old_counts, new_counts, images, num_shared = Counts(), Counts(), 0, 0
-    wanted = {one.image_id for one in given}
-    merging = _Merging(before, history, {one.correction_id for one in new})
+    image_ids = {correction.image_id for correction in listed}
+    merging = _Merging(before, history, {correction.correction_id for correction in new})
     for file in dataset.data_files():
         if file.path not in touched:
             num_shared += writer.share(dataset.store, file)
             continue
         rows = list(dataset.rows_of(file))
-        made = [merging.merged(row) if row.image_id in wanted else row for row in rows]
-        old_counts, new_counts = old_counts + count_rows(rows), new_counts + count_rows(made)
-        images += sum(one != row for one, row in zip(made, rows, strict=True))
-        writer.rewrite(file.path, made)
-    known = history.only(lambda image_id: image_id in history.originals)
-    merged = {"corrections": len(given), "new": len(new), "images": images, **merging.effects}
-    merged |= {"unmatched": len(history.corrections) - len(known.corrections)}
+        corrected = [merging.merged(row) if row.image_id in image_ids else row for row in rows]
+        old_counts, new_counts = old_counts + count_rows(rows), new_counts + count_rows(corrected)
+        images += sum(new_row != row for new_row, row in zip(corrected, rows, strict=True))
+        writer.rewrite(file.path, corrected)
+    kept = history.only(lambda image_id: image_id in history.originals)
+    merged = {"corrections": len(listed), "new": len(new), "images": images, **merging.effects}
+    merged |= {"unmatched": len(history.corrections) - len(kept.corrections)}
     merged |= {"files_rewritten": len(dataset.data_files()) - num_shared, "files_shared": num_shared}
     manifest = writer.seal(
         next_version(dataset.manifest.version),
         list(dataset.rejects()),
         dataset.manifest.duplicates,
-        history=known,
+        history=kept,
         base_counts=dataset.manifest.counts - old_counts + new_counts,
         more={"merged": merged},
     )
@@ -78,7 +78,7 @@ def merge_corrections(address: str, corrections: Iterable[Correction], out: str)
 
 
 class _Merging:
-    """Rows corrected one by one; their originals go into `history`, what was `new` is counted."""
+    """Corrects rows, keeps their originals in `history` and counts the `new` corrections."""
 
     def __init__(self, before: CorrectionHistory, history: CorrectionHistory, new: set[str]) -> None:
         self._originals = before.originals
@@ -93,38 +93,42 @@ class _Merging:
 
     def merged(self, row: ImageRow) -> ImageRow:
         """The corrected row, its pixels and addresses as they are now."""
-        first, base = self._grounds(row)
+        first, base = self._base_rows(row)
         self._history.keep_original(first)
         applied = apply_corrections(base, self._all[row.image_id])
-        self._effects.update(one.action.value for one in applied.done if one.correction_id in self._new)
-        self._effects["left_out"] += sum(one.correction_id in self._new for one in applied.left_out)
+        self._effects.update(
+            correction.action.value for correction in applied.done if correction.correction_id in self._new
+        )
+        self._effects["left_out"] += sum(
+            correction.correction_id in self._new for correction in applied.left_out
+        )
         return applied.row
 
-    def _grounds(self, row: ImageRow) -> tuple[ImageRow, ImageRow]:
-        """The row as it was before anybody corrected it, and the row that corrections are applied to.
+    def _base_rows(self, row: ImageRow) -> tuple[ImageRow, ImageRow]:
+        """The row before any correction, and the row that corrections are applied to.
 
-        They are one unless the row was labelled again since: then it is its own ground.
+        They are the same unless the row was labelled again since: then corrections apply to that row.
         """
         first = self._originals.get(row.image_id)
         if first is None:
             return row, row
         first = first.model_copy(update={"image": row.image, "uri": row.uri, "uris": row.uris})
         earlier = self._earlier.get(row.image_id, [])
-        for ground in (first, routed_like(first, row, earlier)):
-            if not differing_columns(apply_corrections(ground, earlier).row, row):
-                return ground, ground
+        for base in (first, routed_like(first, row, earlier)):
+            if not differing_columns(apply_corrections(base, earlier).row, row):
+                return base, base
         return first, row
 
 
-def _files_of(dataset: Dataset, wanted: set[str]) -> set[str]:
+def _files_of(dataset: Dataset, image_ids: set[str]) -> set[str]:
     """The data files that hold a row of one of the images."""
-    return {file.path for file in dataset.data_files() if _holds(dataset, file, wanted)}
+    return {file.path for file in dataset.data_files() if _holds(dataset, file, image_ids)}
 
 
-def _holds(dataset: Dataset, file: ManifestFile, wanted: set[str]) -> bool:
-    return any(image_id in wanted for image_id in image_ids_of(dataset.store, file))
+def _holds(dataset: Dataset, file: ManifestFile, image_ids: set[str]) -> bool:
+    return any(image_id in image_ids for image_id in image_ids_of(dataset.store, file))
 
 
 def _digest(corrections: Sequence[Correction]) -> str:
-    names = sorted(one.correction_id for one in corrections)
+    names = sorted(correction.correction_id for correction in corrections)
     return hashlib.sha256(json.dumps(names).encode()).hexdigest()

@@ -1,11 +1,11 @@
-"""The self-contained training set: every row with its image's bytes in it.
+"""The self-contained training set: every row with the bytes of its image.
 
-A published dataset is a dataset like any other, and needs no other place to be trained on. Bytes
-are those that were labelled, checked by hash; an image that is no longer to be had is refused
-rather than left out. `accepted` keeps what was accepted (also what was drawn for audit) and what a
-person said; of the image's caption what people wrote or confirmed, what came with the corpus where
-none was asked for, and a model's where every phrase grounded in it was accepted. Boxes always stay:
-an answer names them by their place in the list.
+A published dataset is a dataset like any other; training on it needs no other storage. The bytes are
+those that were labelled, checked by hash; an image that cannot be read any more is an error, it is not
+left out. `accepted` keeps accepted labels (also those drawn for the audit) and labels of people. An
+image's caption is kept if a person wrote or confirmed it, if it came with the corpus and no model was
+asked for one, or if every phrase grounded in a model's caption was accepted. Boxes always stay, because
+answers name them by their place in the list.
 """
 
 from fo1_data.corpus.images import InputLimits
@@ -23,17 +23,16 @@ def publish(
 ) -> Manifest:
     """Write the training set of the dataset at `address` into `out` and return its manifest.
 
-    Raises DatasetError where an image cannot be had any more or is another one now, and where
-    `out` is not empty.
+    Raises DatasetError if an image cannot be read or has changed, and if `out` is not empty.
     """
     dataset = open_dataset(address)
     step = {"publish": "accepted" if only_accepted else "all"}
     writer = VersionWriter(out, dataset.manifest, step, dataset.store.url)
     published: set[str] = set()
-    asked = LabelKind.GROUNDED_CAPTION in (dataset.manifest.config.get("labels") or ())
+    model_captions = LabelKind.GROUNDED_CAPTION in (dataset.manifest.config.get("labels") or ())
     rows = (row for row in dataset.rows() if not only_accepted or accepted_part(row) is not None)
     for row, data in with_bytes(rows, limits or InputLimits()):
-        kept = accepted_part(row, asked) if only_accepted else row
+        kept = accepted_part(row, model_captions) if only_accepted else row
         if kept is not None:
             published.add(row.image_id)
             writer.add(kept.model_copy(update={"image": EncodedImage(bytes=data, path=row.image.path)}))
@@ -41,12 +40,12 @@ def publish(
 
 
 def is_accepted(label: Label) -> bool:
-    """True where a label was accepted by routing, or said by a person."""
+    """True if routing accepted the label or a person wrote it."""
     return label.decision in (Decision.ACCEPT, Decision.AUDIT) or label.source is Source.HUMAN
 
 
-def accepted_part(row: ImageRow, caption_was_asked: bool = False) -> ImageRow | None:
-    """The row with its accepted labels only; None where it has none."""
+def accepted_part(row: ImageRow, model_captions: bool = False) -> ImageRow | None:
+    """The row with its accepted labels only; None if it has none."""
     regions = [_accepted_region(region) for region in row.regions]
     groundings = [part for part in row.groundings if is_accepted(part.label)]
     kept = row.model_copy(
@@ -55,7 +54,7 @@ def accepted_part(row: ImageRow, caption_was_asked: bool = False) -> ImageRow | 
             "groundings": groundings,
             "counts": [part for part in row.counts if is_accepted(part.label)],
             "answers": [part for part in row.answers if is_accepted(part.label)],
-            "caption": row.caption if _caption_is_accepted(row, caption_was_asked) else None,
+            "caption": row.caption if _caption_is_accepted(row, model_captions) else None,
         }
     )
     labels = kept.all_labels()
@@ -64,16 +63,16 @@ def accepted_part(row: ImageRow, caption_was_asked: bool = False) -> ImageRow | 
     return kept.model_copy(update={"decision": strictest(label.decision for label in labels)})
 
 
-def _caption_is_accepted(row: ImageRow, was_asked: bool) -> bool:
+def _caption_is_accepted(row: ImageRow, model_captions: bool) -> bool:
     if row.caption_label is not None:
         return True
     grounded = [part.label for part in row.groundings if part.kind is LabelKind.GROUNDED_CAPTION]
-    return all(map(is_accepted, grounded)) if grounded else not was_asked
+    return all(map(is_accepted, grounded)) if grounded else not model_captions
 
 
 def _accepted_region(region: Region) -> Region:
     labels = [label for label in region.labels if is_accepted(label)]
-    said = {label.kind for label in labels}
-    dropped = {TEXT_COLUMNS[kind]: None for kind in TEXT_COLUMNS if kind not in said}
+    kinds = {label.kind for label in labels}
+    dropped = {TEXT_COLUMNS[kind]: None for kind in TEXT_COLUMNS if kind not in kinds}
     decision = strictest(label.decision for label in labels)
     return region.model_copy(update={"labels": labels, "decision": decision, **dropped})

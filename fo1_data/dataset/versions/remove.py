@@ -1,6 +1,6 @@
-"""An image taken out: the next version, without it in rows, rejects and list of duplicates.
+"""The next version without an image: no row, reject, duplicate or correction of it is left.
 
-Files that do not hold the image are copied byte for byte. The version it is taken from is not touched.
+Files that do not hold the image are taken over as they are. The version it is removed from is not touched.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from schemas.images import Reject
 def remove_image(address: str, image_id: str, out: str) -> Manifest:
     """Write the dataset at `address` without the image into `out` and return its manifest.
 
-    Raises DatasetError where the dataset has no such image, or `out` is not empty.
+    Raises DatasetError if the dataset has no such image, or if `out` is not empty.
     """
     dataset = open_dataset(address)
     uris = {uri for row in dataset.rows() if row.image_id == image_id for uri in row.uris}
@@ -28,7 +28,7 @@ def remove_image(address: str, image_id: str, out: str) -> Manifest:
 
     if not uris and not any(is_of_image(reject) for reject in rejects):
         raise DatasetError(f"{dataset.store.url} has no image {image_id}")
-    # Not even its id stays; who knows the id can tell that it was this image.
+    # The id is not kept; its hash shows whoever has the id that this image was removed.
     trace = hashlib.sha256(image_id.encode()).hexdigest()
     writer = VersionWriter(out, dataset.manifest, {"remove": trace}, dataset.store.url)
     for file in dataset.data_files():
@@ -42,5 +42,5 @@ def remove_image(address: str, image_id: str, out: str) -> Manifest:
         next_version(dataset.manifest.version),
         [reject for reject in rejects if not is_of_image(reject)],
         [entry for entry in dataset.manifest.duplicates if entry.image_id != image_id],
-        history=dataset.history().only(lambda found: found != image_id),
+        history=dataset.history().only(lambda other_id: other_id != image_id),
     )
