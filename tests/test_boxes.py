@@ -28,13 +28,13 @@ def test_overlap_equals_that_of_counted_pixels(first: b.Boxes, second: b.Boxes) 
     first, second = b.clip_boxes(first, (40, 40)), b.clip_boxes(second, (40, 40))
     overlap = b.iou_matrix(first, second)
     assert overlap.shape == (len(first), len(second))
-    for i, one in enumerate(first):
-        assert b.areas(first)[i] == covered_pixels(one).sum()
-        assert b.have_area(first)[i] == (covered_pixels(one).sum() > 0)
+    for i, box in enumerate(first):
+        assert b.areas(first)[i] == covered_pixels(box).sum()
+        assert b.have_area(first)[i] == (covered_pixels(box).sum() > 0)
         for j, other in enumerate(second):
             both, either = (
-                (covered_pixels(one) & covered_pixels(other)).sum(),
-                (covered_pixels(one) | covered_pixels(other)).sum(),
+                (covered_pixels(box) & covered_pixels(other)).sum(),
+                (covered_pixels(box) | covered_pixels(other)).sum(),
             )
             assert np.isclose(overlap[i, j], both / either if either else 0.0)
 

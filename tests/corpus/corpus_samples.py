@@ -1,4 +1,4 @@
-"""Small corpora of every form for tests of listing, and what listing them gave."""
+"""Small corpora of every form for tests of listing, and a helper that lists them."""
 
 import io
 import json
@@ -76,7 +76,9 @@ def write_tar(path: Path, members: dict[str, bytes], mode: str = "w:") -> None:
 
 SAMPLES = {
     "d/1.jpg": jpeg(8, 6),
-    "d/1.json": json.dumps({"caption": "said", "regions": [{"box_xyxy": [0, 0, 2, 2]}], "k": 1}).encode(),
+    "d/1.json": json.dumps(
+        {"caption": "a caption", "regions": [{"box_xyxy": [0, 0, 2, 2]}], "k": 1}
+    ).encode(),
     "d/2.txt": b"a text\n",
     "d/2.cls": b"17",
     "d/2.PNG": jpeg(9, 6),

@@ -1,4 +1,4 @@
-"""Files of referring and counting benchmarks as corpora: one entry an image, phrases with their boxes."""
+"""Files of referring and counting benchmarks as corpora: one entry per image, phrases with their boxes."""
 
 import json
 
@@ -74,10 +74,12 @@ def test_coco_json_with_refs_and_in_the_form_of_mdetr(folder):
     document = {"images": images, "annotations": annotations, "categories": [], "refs": refs}
     (folder / "refcoco.json").write_text(json.dumps(document))
     listed = list(read_corpus(str(folder / "refcoco.json")))
-    assert meant(next(one for one in listed if isinstance(one, CorpusImage))) == {"the cup": [(1, 2, 4, 6)]}
-    assert sum(isinstance(one, Reject) for one in listed) == 1
-    said = [{**images[0], "dataset_name": "refcoco", "caption": "the cup", "original_id": 3}]
-    (folder / "mdetr.json").write_text(json.dumps({**document, "refs": None, "images": said}))
+    assert meant(next(item for item in listed if isinstance(item, CorpusImage))) == {
+        "the cup": [(1, 2, 4, 6)]
+    }
+    assert sum(isinstance(item, Reject) for item in listed) == 1
+    captioned = [{**images[0], "dataset_name": "refcoco", "caption": "the cup", "original_id": 3}]
+    (folder / "mdetr.json").write_text(json.dumps({**document, "refs": None, "images": captioned}))
     assert meant(entries(str(folder / "mdetr.json"))[0]) == {"the cup": [(1, 2, 4, 6)]}
 
 
@@ -85,8 +87,8 @@ ODD = [3, None, "x", [], {"a": 1}, float("nan")]
 
 
 @pytest.mark.parametrize("part", ["refs", "images", "annotations"])
-@pytest.mark.parametrize("odd", [ODD, {"id": 1}, 5, *([{"id": one, "image_id": one}] for one in ODD)])
-def test_coco_json_with_refs_that_is_no_such_thing_gives_rejects(folder, part, odd):
+@pytest.mark.parametrize("odd", [ODD, {"id": 1}, 5, *([{"id": value, "image_id": value}] for value in ODD)])
+def test_coco_json_with_wrong_types_gives_rejects(folder, part, odd):
     document = {
         "images": [{"id": 7, "file_name": "a.png", "dataset_name": "refcoco", "caption": "the cup"}],
         "annotations": [{"id": 5, "image_id": 7, "bbox": [1, 2, 3, 4]}],
@@ -101,13 +103,13 @@ def test_coco_json_with_refs_that_is_no_such_thing_gives_rejects(folder, part, o
                 list(read_corpus(str(path)))
             continue
         listed = list(read_corpus(str(path)))
-        assert all(isinstance(one, Reject | CorpusImage) for one in listed)
+        assert all(isinstance(item, Reject | CorpusImage) for item in listed)
         if part == "refs" and isinstance(broken, list):
-            assert sum(isinstance(one, Reject) for one in listed) == len(odd)
+            assert sum(isinstance(item, Reject) for item in listed) == len(odd)
             assert len(entries(str(path))) == number
 
 
-def test_a_ref_that_is_no_object_is_named(folder):
+def test_a_ref_that_is_not_an_object_is_named(folder):
     document = {"images": [], "annotations": [], "refs": [3, None]}
     (folder / "refs.json").write_text(json.dumps(document))
     first, second = read_corpus(str(folder / "refs.json"))
@@ -115,14 +117,14 @@ def test_a_ref_that_is_no_object_is_named(folder):
     assert second.uri.endswith("#refs/1")
 
 
-def test_counts_that_no_dataset_can_hold_are_rejects(folder):
+def test_counts_too_large_for_a_dataset_are_rejects(folder):
     records = [
         {"image": "a.png", "count": 2**31 - 1, "label": "ant"},
         {"image": "b.png", "count": 3 * 10**9, "label": "ant"},
     ]
     (folder / "count.json").write_text(json.dumps(records))
     listed = list(read_corpus(str(folder / "count.json")))
-    assert [one.message for one in listed if isinstance(one, Reject)] == [
+    assert [item.message for item in listed if isinstance(item, Reject)] == [
         f"{folder}/count.json#1: count: Input should be less than or equal to 2147483647"
     ]
     own = [{"image": "a.png", "counts": [{"text": "ant", "count": 3 * 10**9}]}]
@@ -138,8 +140,8 @@ def test_counting_files(folder):
     ]
     (folder / "count.json").write_text(json.dumps(records))
     first, second = entries(str(folder / "count.json"))
-    assert [(one.text, one.count) for one in first.counts] == [("red apples", 6), ("pear", 0)]
-    assert [(one.text, one.count) for one in second.counts] == [("dog", 3)]
+    assert [(count.text, count.count) for count in first.counts] == [("red apples", 6), ("pear", 0)]
+    assert [(count.text, count.count) for count in second.counts] == [("dog", 3)]
     assert first.regions is None
 
 
@@ -151,11 +153,11 @@ def test_a_parquet_file_of_addresses_and_counts(folder):
     assert (entry.counts[0].text, entry.counts[0].count) == ("people", 4)
 
 
-def test_a_broken_record_is_a_reject_and_own_records_stay_what_they_are(folder):
+def test_a_broken_record_is_a_reject_and_own_records_are_read_as_such(folder):
     listing = write_lines(folder / "refs.jsonl", [
         {"image": "a.png", "bbox": [2, 3, 10, 20], "sent": "cat"}, {"bbox": [1, 1, 2, 2], "sent": "no image"},
     ])  # fmt: skip
     listed = list(read_corpus(listing))
-    assert [type(one) for one in listed] == [Reject, CorpusImage]
+    assert [type(item) for item in listed] == [Reject, CorpusImage]
     own = write_lines(folder / "own.jsonl", [{"image": "a.png", "regions": [], "caption": "c", "count": 3}])
     assert entries(own)[0].meta == {"count": 3}

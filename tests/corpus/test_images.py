@@ -1,4 +1,4 @@
-"""Any bytes end as an upright RGB image or as a reject with its reason; nothing else gets out."""
+"""Any bytes become an upright RGB image or a reject with its reason; no other error is raised."""
 
 import io
 import json
@@ -68,8 +68,8 @@ def ended_well(data: bytes, limits: InputLimits) -> None:
     """Decoded whole and within the limits, or refused with a reason; anything else fails."""
     try:
         image = decode_rgb(data, limits)
-    except InputReject as found:
-        problem = found
+    except InputReject as error:
+        problem = error
     else:
         assert (image.rgb.mode, image.rgb.size) == ("RGB", (image.width, image.height))
         assert image.width * image.height <= limits.max_pixels
@@ -86,7 +86,7 @@ def pixels(image: Image.Image) -> np.ndarray:
 
 
 @pytest.mark.parametrize("image_format", FORMATS)
-def test_content_tells_the_format(image_format: str) -> None:
+def test_the_content_decides_the_format(image_format: str) -> None:
     size = (32, 32) if image_format == "ICO" else (24, 16)
     data = encoded(picture(*size), image_format)
     image = decode_rgb(data, LIMITS)
@@ -120,7 +120,7 @@ def over_white(rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
-def test_transparency_is_laid_over_white(mode: str) -> None:
+def test_transparency_is_composited_over_white(mode: str) -> None:
     alpha = np.tile(np.linspace(0, 255, 24).astype(np.uint8), (16, 1))
     colour = np.full((16, 24, 3), (200, 10, 60), dtype=np.uint8)
     rgba = Image.fromarray(np.dstack([colour, alpha]))
@@ -237,13 +237,13 @@ def test_the_exif_orientation_is_applied(image_format: str, orientation: int) ->
 
 
 @pytest.mark.parametrize("value", [0, 9, 65535])
-def test_an_orientation_that_is_none(value: int) -> None:
+def test_an_invalid_orientation(value: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = value
     assert decode_rgb(encoded(picture(), "JPEG", exif=exif), LIMITS).orientation == 1
 
 
-def test_broken_metadata_does_not_cost_the_pixels() -> None:
+def test_broken_metadata_does_not_reject_the_image() -> None:
     data = encoded(picture(), "JPEG")
     broken = data[:2] + b"\xff\xe1\x00\x20Exif\0\0II*\0\xff\xff\xff\xff" + b"\xff" * 14 + data[2:]
     image = decode_rgb(broken, LIMITS)
@@ -256,9 +256,9 @@ def test_broken_metadata_does_not_cost_the_pixels() -> None:
 def test_pixels_are_limited_from_the_header() -> None:
     data = encoded(picture(100, 100), "PNG")
     assert decode_rgb(data, InputLimits(max_pixels=10_000)).width == 100
-    found = refused(data, InputLimits(max_pixels=9_999))
-    assert found.reason == "too_many_pixels"
-    assert "100 x 100" in found.message
+    reject = refused(data, InputLimits(max_pixels=9_999))
+    assert reject.reason == "too_many_pixels"
+    assert "100 x 100" in reject.message
 
 
 def png_bomb(width: int, height: int) -> bytes:
@@ -289,7 +289,7 @@ def test_nothing_that_starts_a_program_is_opened() -> None:
 
 
 @pytest.mark.parametrize("image_format", FORMATS)
-def test_half_a_file_is_refused_or_decoded_never_worse(image_format: str) -> None:
+def test_half_a_file_is_refused_or_decoded(image_format: str) -> None:
     data = encoded(picture(64, 64), image_format)
     for cut in range(0, len(data), max(1, len(data) // 40)):
         ended_well(data[:cut], LIMITS)
@@ -329,37 +329,41 @@ def test_warnings_are_noted_and_not_raised(corpora: Path) -> None:
     assert warnings.filters == before
 
 
-def test_threads_decode_side_by_side_and_keep_their_own_notes(corpora: Path) -> None:
+def test_threads_decode_in_parallel_and_keep_their_own_notes(corpora: Path) -> None:
     noisy = (corpora / "bad_inputs/images/exif_broken/sugarshack_bad_mpo_header.jpg").read_bytes()
     quiet = encoded(picture(), "PNG")
-    found: dict[int, list[tuple[str, ...]]] = {}
+    notes_by_thread: dict[int, list[tuple[str, ...]]] = {}
     before, show = list(warnings.filters), warnings.showwarning
 
     def work(number: int) -> None:
-        found[number] = [decode_rgb(noisy if number % 2 else quiet, LIMITS).notes for _ in range(10)]
+        notes_by_thread[number] = [
+            decode_rgb(noisy if number % 2 else quiet, LIMITS).notes for _ in range(10)
+        ]
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(6)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert all(bool(notes) == bool(number % 2) for number, many in found.items() for notes in many)
-    assert len(found) == 6
+    assert all(
+        bool(notes) == bool(number % 2) for number, lists in notes_by_thread.items() for notes in lists
+    )
+    assert len(notes_by_thread) == 6
     assert (warnings.filters, warnings.showwarning) == (before, show)
 
 
 # --- the real ones
 
 
-def test_every_bad_input_ends_as_pillow_says(corpora: Path) -> None:
+def test_every_bad_input_has_the_result_of_pillow(corpora: Path) -> None:
     lines = (corpora / "bad_inputs/manifest.jsonl").read_text().splitlines()
     for record in map(json.loads, lines):
-        told = record["pillow"]
+        expected = record["pillow"]
         data = (corpora / "bad_inputs" / record["image"]).read_bytes()
-        if told.get("load") == "ok":
+        if expected.get("load") == "ok":
             image = decode_rgb(data, LIMITS)
-            assert image.orientation == (told.get("exif_orientation") or 1), record["image"]
-            assert list(image.stored_wh) == told["size"], record["image"]
+            assert image.orientation == (expected.get("exif_orientation") or 1), record["image"]
+            assert list(image.stored_wh) == expected["size"], record["image"]
         else:
             refused(data)
 

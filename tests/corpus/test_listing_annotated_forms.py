@@ -31,10 +31,10 @@ def test_coco(tmp_path: Path) -> None:
     assert second.regions == []
 
 
-def test_coco_captions_know_nothing_of_boxes(tmp_path: Path) -> None:
+def test_coco_captions_leave_boxes_unknown(tmp_path: Path) -> None:
     put(tmp_path, "a.jpg", "b.jpg")
-    said = [{"id": n, "image_id": 5, "caption": text} for n, text in enumerate(["one", "two"])]
-    (tmp_path / "captions.json").write_text(json.dumps(coco(annotations=said)))
+    captions = [{"id": n, "image_id": 5, "caption": text} for n, text in enumerate(["one", "two"])]
+    (tmp_path / "captions.json").write_text(json.dumps(coco(annotations=captions)))
     (first, second), _ = listed(tmp_path / "captions.json")
     assert (first.caption, first.regions, second.regions) == ("one", None, None)
     assert (first.meta or {})["captions"] == ["one", "two"]
@@ -63,11 +63,11 @@ def test_coco_with_errors(tmp_path: Path) -> None:
 # --- Pascal VOC
 
 
-@pytest.mark.parametrize("given", ["", "Annotations", "Annotations/*.xml", "Annotations/a.xml"])
-def test_voc(tmp_path: Path, given: str) -> None:
+@pytest.mark.parametrize("place", ["", "Annotations", "Annotations/*.xml", "Annotations/a.xml"])
+def test_voc(tmp_path: Path, place: str) -> None:
     put(tmp_path, "JPEGImages/a.jpg")
     put(tmp_path, "Annotations/a.xml", data=voc("a.jpg"))
-    (entry,), rejects = listed(tmp_path / given)
+    (entry,), rejects = listed(tmp_path / place)
     assert not rejects
     assert (entry.uri, entry.id, entry.width, entry.height) == (f"{tmp_path}/JPEGImages/a.jpg", "a", 8, 6)
     assert [(r.box_xyxy, r.label) for r in entry.regions or []] == [((1, 2, 3.5, 4), "cat")]
@@ -102,9 +102,9 @@ def test_a_stray_xml_does_not_make_a_folder_voc(tmp_path: Path) -> None:
 # --- YOLO
 
 
-@pytest.mark.parametrize("given", ["data.yaml", ""])
+@pytest.mark.parametrize("place", ["data.yaml", ""])
 @pytest.mark.parametrize("style", ["folders", "lists"])
-def test_yolo(tmp_path: Path, given: str, style: str) -> None:
+def test_yolo(tmp_path: Path, place: str, style: str) -> None:
     put(tmp_path, "images/train/a.jpg", "images/val/b.jpg")
     put(tmp_path, "labels/train/a.txt", data=b"1 0.5 0.5 0.5 1.0\n\n0 0.1 0.1 0.3 0.1 0.2 0.4\nx y\n")
     if style == "folders":
@@ -114,7 +114,7 @@ def test_yolo(tmp_path: Path, given: str, style: str) -> None:
         put(tmp_path, "val.txt", data=b"images/val/b.jpg\n")
         places = "train: train.txt\nval: val.txt"
     (tmp_path / "data.yaml").write_text(f"path: /somebody/elses\n{places}\nnames: {{0: dog, 1: cat}}\n")
-    (first, second), rejects = listed(tmp_path / given)
+    (first, second), rejects = listed(tmp_path / place)
     assert [reject.reason for reject in rejects] == ["bad_line"]
     assert (first.box_unit, first.id, first.meta) == ("share", "a", {"split": "train"})
     boxes = [[round(v, 5) for v in region.box_xyxy] for region in first.regions or []]
@@ -123,17 +123,17 @@ def test_yolo(tmp_path: Path, given: str, style: str) -> None:
     assert (second.regions, second.meta) == ([], {"split": "val"})
 
 
-@pytest.mark.parametrize("given", ["", "labels"])
-def test_yolo_folders_without_a_yaml(tmp_path: Path, given: str) -> None:
+@pytest.mark.parametrize("place", ["", "labels"])
+def test_yolo_folders_without_a_yaml(tmp_path: Path, place: str) -> None:
     put(tmp_path, "images/a.png")
     put(tmp_path, "labels/a.txt", data=b"1 0.5 0.5 0.5 1.0")
     put(tmp_path, "classes.txt", data=b"dog\ncat\n")
-    (entry,), _ = listed(tmp_path / given)
+    (entry,), _ = listed(tmp_path / place)
     assert entry.uri == f"{tmp_path}/images/a.png"
     assert [region.label for region in entry.regions or []] == ["cat"]
 
 
-def test_shares_become_pixels_of_the_frame_that_is_meant() -> None:
+def test_shares_become_pixels_of_the_right_frame() -> None:
     from fo1_data.corpus.frames import oriented_entry
     from fo1_data.corpus.images import DecodedImage
     from schemas.corpus import CorpusRegion
@@ -151,22 +151,22 @@ def test_shares_become_pixels_of_the_frame_that_is_meant() -> None:
 
 
 @pytest.mark.parametrize("mode", ["w:", "w:gz"])
-@pytest.mark.parametrize("given", ["x-000.tar", "x-{000..001}.tar", "*.tar", ""])
-def test_webdataset(tmp_path: Path, mode: str, given: str) -> None:
+@pytest.mark.parametrize("place", ["x-000.tar", "x-{000..001}.tar", "*.tar", ""])
+def test_webdataset(tmp_path: Path, mode: str, place: str) -> None:
     write_tar(tmp_path / "x-000.tar", SAMPLES, mode)
     write_tar(tmp_path / "x-001.tar", {"é\udcff.jpg": jpeg(13, 6)}, mode)
-    entries, rejects = listed(tmp_path / given)
+    entries, rejects = listed(tmp_path / place)
     widths = [decode_rgb(read_bytes(entry, InputLimits()), InputLimits()).width for entry in entries]
-    assert widths == [8, 9, 10, 11, 12] + ([] if given == "x-000.tar" else [13])
+    assert widths == [8, 9, 10, 11, 12] + ([] if place == "x-000.tar" else [13])
     assert [reject.reason for reject in rejects] == ["bad_sidecar"]
     assert [entry.id for entry in entries][:5] == ["d/1", "d/2", "d/3", "d/3", "d/4"]
-    assert (entries[0].caption, len(entries[0].regions or []), entries[0].meta) == ("said", 1, {"k": 1})
+    assert (entries[0].caption, len(entries[0].regions or []), entries[0].meta) == ("a caption", 1, {"k": 1})
     assert (entries[1].caption, entries[1].meta, entries[1].regions) == ("a text", {"cls": "17"}, None)
     assert entries[0].name == f"{tmp_path}/x-000.tar::d/1.jpg"
     assert (entries[0].inner_span is None) == (mode == "w:gz")
 
 
-def test_a_broken_tar_gives_what_comes_before(tmp_path: Path) -> None:
+def test_a_broken_tar_gives_the_samples_before_the_fault(tmp_path: Path) -> None:
     write_tar(tmp_path / "a.tar", SAMPLES)
     whole = (tmp_path / "a.tar").read_bytes()
     (tmp_path / "a.tar").write_bytes(whole[:3000] + b"\xff" * 5000)

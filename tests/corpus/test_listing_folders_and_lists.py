@@ -22,7 +22,7 @@ def test_a_folder_is_every_file_in_it(tmp_path: Path) -> None:
     assert names(f"file://{tmp_path}", limit=2) == [".hidden.jpg", "a.JPG"]
 
 
-def test_whatever_lies_in_a_folder_ends_somewhere(tmp_path: Path) -> None:
+def test_every_file_of_a_folder_is_an_image_or_a_reject(tmp_path: Path) -> None:
     folder = tmp_path / "x"
     put(folder, "good.jpg", "a b#%.jpg", "s3:__x.jpg")
     put(folder, "empty.jpg", data=b"")
@@ -39,8 +39,8 @@ def test_whatever_lies_in_a_folder_ends_somewhere(tmp_path: Path) -> None:
         try:
             decode_rgb(read_bytes(entry, InputLimits()), InputLimits())
             outcome[entry.uri.rpartition("/")[2]] = "row"
-        except InputReject as found:
-            outcome[entry.uri.rpartition("/")[2]] = found.reason
+        except InputReject as reject:
+            outcome[entry.uri.rpartition("/")[2]] = reject.reason
     assert outcome == {
         "good.jpg": "row", "a b#%.jpg": "row", "s3:__x.jpg": "row", "%FF.jpg": "row",
         "empty.jpg": "empty", "pipe.jpg": "not_a_file", "loop": "unreadable", "gone": "not_found",
@@ -85,7 +85,9 @@ def test_one_image_is_a_corpus(tmp_path: Path) -> None:
         ("x.jsonl", b"", "names no image"),
     ],
 )
-def test_what_is_no_corpus_is_told(name: str, content: bytes | None, message: str, tmp_path: Path) -> None:
+def test_what_is_not_a_corpus_is_named(
+    name: str, content: bytes | None, message: str, tmp_path: Path
+) -> None:
     if content is not None:
         (tmp_path / name).write_bytes(content)
     with pytest.raises(CorpusError, match=message) as caught:
@@ -93,12 +95,12 @@ def test_what_is_no_corpus_is_told(name: str, content: bytes | None, message: st
     assert "\n" not in str(caught.value)
 
 
-def test_an_empty_folder_is_told(tmp_path: Path) -> None:
+def test_an_empty_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match="names no image"):
         listed(tmp_path)
 
 
-def test_annotations_keep_all_that_is_said(tmp_path: Path) -> None:
+def test_annotations_keep_all_fields(tmp_path: Path) -> None:
     put(tmp_path, "images/a.jpg", "b.jpg")
     record = {
         "image": "a.jpg", "width": 8, "height": 6, "id": 7, "caption": "all", "split": "train",
@@ -144,7 +146,7 @@ def test_annotations_keep_all_that_is_said(tmp_path: Path) -> None:
         (b'{"image": "a.jpg", "counts": [{"text": "x", "count": -1}]}', "bad_record"),
     ],
 )
-def test_a_bad_line_is_a_reject_and_the_next_goes_on(line: bytes, reason: str, tmp_path: Path) -> None:
+def test_a_bad_line_is_a_reject_and_the_next_is_read(line: bytes, reason: str, tmp_path: Path) -> None:
     put(tmp_path, "a.jpg")
     (tmp_path / "x.jsonl").write_bytes(b'\xef\xbb\xbf"a.jpg"\n' + line + b'\n\n{"uri": "a.jpg"}\n')
     entries, rejects = listed(tmp_path / "x.jsonl")
@@ -153,7 +155,7 @@ def test_a_bad_line_is_a_reject_and_the_next_goes_on(line: bytes, reason: str, t
 
 
 @pytest.mark.parametrize("box", [None, [1, 2, 3], "x", [1, 2, 3, "y"], [1, 2, 3, None], {"a": 1}])
-def test_a_box_that_is_none_costs_the_box_alone(box: Any, tmp_path: Path) -> None:
+def test_an_invalid_box_rejects_only_the_box(box: Any, tmp_path: Path) -> None:
     put(tmp_path, "a.jpg")
     regions = [{"box_xyxy": box}, {"box_xyxy": [0, 0, 2, 2]}]
     write_lines(tmp_path / "x.jsonl", [{"image": "a.jpg", "regions": regions}])

@@ -1,4 +1,4 @@
-"""Listing as it comes, and every form in an object store and on the web."""
+"""Lazy listing, and every form in an object store and on the web."""
 
 import json
 from pathlib import Path
@@ -53,7 +53,7 @@ def remote(object_store: Any, tmp_path: Path) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("given", "count"),
+    ("place", "count"),
     [
         ("plain", 2), ("plain/", 2), ("plain/*.jpg", 1), ("plain/**/*.jpg", 2), ("own", 2),
         ("own/list.txt", 1),
@@ -61,8 +61,8 @@ def remote(object_store: Any, tmp_path: Path) -> Any:
         ("tars", 5), ("zips/x.tar.gz", 5), ("plain/b.jpg", 1),
     ],
 )  # fmt: skip
-def test_every_form_in_an_object_store(remote: Any, given: str, count: int) -> None:
-    entries, rejects = listed(f"{remote.url}/{given}")
+def test_every_form_in_an_object_store(remote: Any, place: str, count: int) -> None:
+    entries, rejects = listed(f"{remote.url}/{place}")
     assert len(entries) == count
     assert {reject.reason for reject in rejects} <= {"bad_sidecar"}
     for entry in entries:
@@ -70,13 +70,13 @@ def test_every_form_in_an_object_store(remote: Any, given: str, count: int) -> N
 
 
 def test_an_object_store_without_the_corpus(remote: Any) -> None:
-    for given in ("nothing", "no*thing", "nothing.jsonl"):
+    for place in ("nothing", "no*thing", "nothing.jsonl"):
         with pytest.raises(CorpusError):
-            listed(f"{remote.url}/{given}")
+            listed(f"{remote.url}/{place}")
 
 
 @pytest.mark.parametrize(
-    ("given", "count"),
+    ("place", "count"),
     [
         ("own/annotations.jsonl", 2),
         ("x.tar", 5),
@@ -86,7 +86,7 @@ def test_an_object_store_without_the_corpus(remote: Any) -> None:
         ("a.jpg", 1),
     ],
 )
-def test_forms_on_the_web(tmp_path: Path, given: str, count: int) -> None:
+def test_forms_on_the_web(tmp_path: Path, place: str, count: int) -> None:
     write_tar(tmp_path / "x.tar", SAMPLES)
     write_tar(tmp_path / "x.tar.gz", SAMPLES, "w:gz")
     pq.write_table(pa.table({"image": ["a.jpg"]}), tmp_path / "x.parquet")
@@ -97,7 +97,7 @@ def test_forms_on_the_web(tmp_path: Path, given: str, count: int) -> None:
         }  # fmt: skip
         for name in ("x.tar", "x.tar.gz", "x.parquet"):
             server.files[f"/{name}"] = (tmp_path / name).read_bytes()
-        entries, _ = listed(f"{server.url}/{given}")
+        entries, _ = listed(f"{server.url}/{place}")
         assert len(entries) == count
         for entry in entries:
             assert decode_rgb(read_bytes(entry, InputLimits()), InputLimits()).rgb.mode == "RGB"

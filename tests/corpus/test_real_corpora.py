@@ -1,4 +1,4 @@
-"""The real corpora: counts as their index says, and original formats that say what our own form says."""
+"""The real corpora: counts as in their index, and original formats equal to our own form."""
 
 import json
 from pathlib import Path
@@ -46,7 +46,7 @@ def boxes(entry: CorpusImage) -> list[tuple[str | None, list[float]]]:
 
 
 @pytest.mark.parametrize("name", COUNTS)
-def test_every_corpus_lists_what_it_holds(name: str, corpora: Path) -> None:
+def test_every_corpus_lists_its_images(name: str, corpora: Path) -> None:
     entries = entries_of(corpora / name)
     assert (len(entries), sum(len(entry.regions or []) for entry in entries)) == COUNTS[name][:2]
     assert all(Path(entry.uri).is_file() for entry in entries)
@@ -63,7 +63,7 @@ def test_every_corpus_lists_what_it_holds(name: str, corpora: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["bccd", "ferret_vg", "raccoon", "deepforest", "psg_relations", "scene_text"]
 )
-def test_bad_boxes_are_few_and_told(name: str, corpora: Path) -> None:
+def test_bad_boxes_are_few_and_have_reasons(name: str, corpora: Path) -> None:
     limits = InputLimits()
     bad, kept = [], 0
     for entry in entries_of(corpora / name):
@@ -81,7 +81,7 @@ def test_bad_boxes_are_few_and_told(name: str, corpora: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "given"),
+    ("name", "original"),
     [
         ("bccd", "original"),
         ("bccd", "original/Annotations"),
@@ -89,9 +89,9 @@ def test_bad_boxes_are_few_and_told(name: str, corpora: Path) -> None:
         ("raccoon", "original/annotations"),
     ],
 )
-def test_voc_says_what_our_form_says(name: str, given: str, corpora: Path) -> None:
+def test_voc_equals_our_form(name: str, original: str, corpora: Path) -> None:
     ours = {stem(entry): entry for entry in entries_of(corpora / name)}
-    originals = entries_of(corpora / name / given)
+    originals = entries_of(corpora / name / original)
     assert len(originals) == len(ours)
     for original in originals:
         assert Path(original.uri).is_file()
@@ -101,7 +101,7 @@ def test_voc_says_what_our_form_says(name: str, given: str, corpora: Path) -> No
             assert (original.width, original.height) == (entry.width, entry.height)
 
 
-def test_voc_of_cards_beside_its_images(corpora: Path, tmp_path: Path) -> None:
+def test_voc_of_cards_in_the_folder_of_its_images(corpora: Path, tmp_path: Path) -> None:
     for path in (corpora / "cards/original/train").glob("*.xml"):
         (tmp_path / path.name).symlink_to(path)
     for path in (corpora / "cards/images").iterdir():
@@ -114,7 +114,7 @@ def test_voc_of_cards_beside_its_images(corpora: Path, tmp_path: Path) -> None:
         assert boxes(original) == boxes(ours[stem(original)])
 
 
-def test_coco_says_what_our_form_says(corpora: Path, tmp_path: Path) -> None:
+def test_coco_equals_our_form(corpora: Path, tmp_path: Path) -> None:
     (tmp_path / "annotations").symlink_to(corpora / "coco_mini/original/annotations")
     (tmp_path / "train2017").mkdir()
     for path in (corpora / "coco_mini/images").iterdir():
@@ -123,7 +123,7 @@ def test_coco_says_what_our_form_says(corpora: Path, tmp_path: Path) -> None:
     instances = entries_of(tmp_path / "annotations/instances_train2017.json")
     captions = entries_of(tmp_path / "annotations/captions_train2017.json")
     assert len(instances) == len(captions) == 80
-    for original, said in zip(instances, captions, strict=True):
+    for original, captioned in zip(instances, captions, strict=True):
         assert Path(original.uri).is_file()
         entry = ours[stem(original)]
         assert (original.width, original.height) == (entry.width, entry.height)
@@ -133,11 +133,11 @@ def test_coco_says_what_our_form_says(corpora: Path, tmp_path: Path) -> None:
             for (_, a), (_, b) in zip(boxes(original), boxes(entry), strict=True)
         ]
         assert max(differences, default=0.0) <= 0.0051
-        assert [text.strip() for text in (said.meta or {})["captions"]] == (entry.meta or {})["captions"]
-        assert said.regions is None
+        assert [text.strip() for text in (captioned.meta or {})["captions"]] == (entry.meta or {})["captions"]
+        assert captioned.regions is None
 
 
-def test_yolo_says_what_our_form_says(corpora: Path, tmp_path: Path) -> None:
+def test_yolo_equals_our_form(corpora: Path, tmp_path: Path) -> None:
     (tmp_path / "labels").symlink_to(corpora / "coco128/original/labels")
     (tmp_path / "images/train2017").mkdir(parents=True)
     for path in (corpora / "coco128/images").iterdir():

@@ -1,4 +1,4 @@
-"""Shards are the same for the same listing, and tell listings apart."""
+"""Shards are the same for the same listing, and differ for other listings."""
 
 import pytest
 from hypothesis import given
@@ -20,9 +20,11 @@ def test_every_entry_once_and_in_order(entries: list[CorpusImage], size: int) ->
     assert plan_shards(entries, size) == shards
 
 
-@given(entries=LISTS, one=st.integers(1, 5), other=st.integers(1, 5))
-def test_the_listing_does_not_depend_on_the_cut(entries: list[CorpusImage], one: int, other: int) -> None:
-    assert listing_sha256(plan_shards(entries, one)) == listing_sha256(plan_shards(entries, other))
+@given(entries=LISTS, size=st.integers(1, 5), other_size=st.integers(1, 5))
+def test_the_listing_does_not_depend_on_the_shard_size(
+    entries: list[CorpusImage], size: int, other_size: int
+) -> None:
+    assert listing_sha256(plan_shards(entries, size)) == listing_sha256(plan_shards(entries, other_size))
 
 
 def test_a_corpus_that_grows_keeps_its_shards() -> None:
@@ -35,15 +37,15 @@ def test_a_corpus_that_grows_keeps_its_shards() -> None:
     "change",
     [{"uri": "/y"}, {"inner": "x"}, {"caption": "c"}, {"regions": []}, {"width": 3}, {"meta": {"k": 1}}],
 )
-def test_all_that_an_entry_says_counts(change: dict[str, object]) -> None:
+def test_every_field_of_an_entry_counts(change: dict[str, object]) -> None:
     entry = CorpusImage(uri="/x")
     other = entry.model_copy(update=change)
-    (one,), (two,) = plan_shards([entry], 1), plan_shards([other], 1)
-    assert one.shard_id != two.shard_id
-    assert listing_sha256([one]) != listing_sha256([two])
+    (first,), (second,) = plan_shards([entry], 1), plan_shards([other], 1)
+    assert first.shard_id != second.shard_id
+    assert listing_sha256([first]) != listing_sha256([second])
 
 
-def test_a_box_that_is_no_number_comes_back_as_one() -> None:
+def test_a_box_of_nan_survives_json() -> None:
     entry = CorpusImage(uri="/x", regions=[CorpusRegion(box_xyxy=(float("nan"), float("inf"), 0, 1))])
     (shard,) = plan_shards([entry], 1)
     again = type(shard).model_validate_json(shard.model_dump_json())

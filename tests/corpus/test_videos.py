@@ -1,4 +1,4 @@
-"""Videos as frames: at even times, each found again by its address, one row a frame."""
+"""Videos as frames: at regular times, identified by their address, one row per frame."""
 
 import sys
 from hashlib import sha256
@@ -21,7 +21,7 @@ RATE, SECONDS = 10, 3
 
 
 def write_video(path, grey_of=lambda number: 8 * number, codec="mpeg4"):
-    """A clip whose n-th frame is of one grey, so that a frame tells its time."""
+    """A clip whose n-th frame has a grey value of its own, so that a frame shows its time."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=RATE)
         stream.width, stream.height, stream.pix_fmt, stream.gop_size = 64, 48, "yuv420p", 7
@@ -41,7 +41,7 @@ def clip(tmp_path_factory):
 
 
 def frames(corpus, every_s):
-    return [one for one in read_corpus(str(corpus), frame_every_s=every_s) if isinstance(one, CorpusImage)]
+    return [item for item in read_corpus(str(corpus), frame_every_s=every_s) if isinstance(item, CorpusImage)]
 
 
 def grey_of(entry):
@@ -69,13 +69,13 @@ def test_a_frame_is_the_same_bytes_each_time_it_is_read(clip):
     assert image_bytes(row, InputLimits()) == data
 
 
-def test_videos_and_images_side_by_side_and_a_broken_one(clip, tmp_path):
+def test_videos_images_and_a_broken_video(clip, tmp_path):
     (tmp_path / "a.png").write_bytes(encode(make_image(1)))
     (tmp_path / "b.mp4").write_bytes(clip.read_bytes())
     (tmp_path / "c.mp4").write_bytes(b"no video at all")
     listed = list(read_corpus(str(tmp_path), frame_every_s=2))
-    assert [one.reason for one in listed if isinstance(one, Reject)] == ["bad_video"]
-    assert [one.inner for one in listed if isinstance(one, CorpusImage)] == [
+    assert [item.reason for item in listed if isinstance(item, Reject)] == ["bad_video"]
+    assert [item.inner for item in listed if isinstance(item, CorpusImage)] == [
         None, "frame@0.000s", "frame@2.000s",
     ]  # fmt: skip
     with pytest.raises(InputReject, match="names no frame"):
@@ -94,9 +94,9 @@ def test_every_container_is_read(tmp_path, suffix):
     assert len(frames(write_video(tmp_path / f"clip{suffix}", codec=codec), 1.0)) > 1
 
 
-def test_a_list_of_files_under_a_videos_name_leads_nowhere(clip, tmp_path, monkeypatch):
-    """FFmpeg would read what it names, as a video of the corpus."""
+def test_a_playlist_under_a_videos_name_is_not_followed(clip, tmp_path, monkeypatch):
+    """FFmpeg would read the files that it names as a video."""
     monkeypatch.chdir(clip.parent)
     (tmp_path / "list.mp4").write_text(f"ffconcat version 1.0\nfile {clip.name}\n")
-    (found,) = read_corpus(str(tmp_path), frame_every_s=1.0)
-    assert found.reason == "bad_video"
+    (reject,) = read_corpus(str(tmp_path), frame_every_s=1.0)
+    assert reject.reason == "bad_video"

@@ -24,7 +24,7 @@ PRIVATE = [
 
 @pytest.fixture
 def rooted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A root with an image in it, an image outside, and a link from the one to the other."""
+    """A root with an image in it, an image outside, and a link from the root to the latter."""
     root = tmp_path / "root"
     root.mkdir()
     data = encode(make_image(1))
@@ -36,7 +36,7 @@ def rooted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return root
 
 
-def test_files_are_read_within_the_roots_alone(rooted: Path) -> None:
+def test_files_are_read_within_the_roots_only(rooted: Path) -> None:
     assert read_bytes(CorpusImage(uri=str(rooted / "inside.png")), InputLimits())
     for path in ("link.png", "folder/outside.png", "../outside.png"):
         with pytest.raises(InputReject, match="outside the storage roots") as refused:
@@ -44,20 +44,20 @@ def test_files_are_read_within_the_roots_alone(rooted: Path) -> None:
         assert not refused.value.replayable
 
 
-def test_lists_are_read_within_the_roots_alone(rooted: Path) -> None:
+def test_lists_are_read_within_the_roots_only(rooted: Path) -> None:
     (rooted.parent / "list.txt").write_text(str(rooted / "inside.png"))
     with pytest.raises(CorpusError, match="outside the storage roots"):
         list(read_corpus(str(rooted.parent / "list.txt")))
 
 
 @pytest.mark.parametrize("address", ["s3://bucket/hereafter/x", "s3://other/x", "s3://bucket/here/../x"])
-def test_objects_are_read_within_the_roots_alone(rooted: Path, address: str) -> None:
+def test_objects_are_read_within_the_roots_only(rooted: Path, address: str) -> None:
     reach.check_place("s3://bucket/here/x")
     with pytest.raises(reach.OutOfReach):
         reach.check_place(address)
 
 
-def test_without_the_settings_everything_is_in_reach(tmp_path: Path) -> None:
+def test_without_the_settings_everything_may_be_fetched(tmp_path: Path) -> None:
     reach.check_place(str(tmp_path))
     reach.check_place("s3://anywhere/x")
 
@@ -71,7 +71,7 @@ def test_private_addresses_are_refused(address: str) -> None:
 
 
 def test_the_address_that_was_checked_is_the_one_connected_to() -> None:
-    """A name that answers differently the second time (DNS rebinding) is asked once."""
+    """A name that answers differently the second time (DNS rebinding) is resolved once."""
     answers = iter([["93.184.215.14"], ["127.0.0.1"]])
     seen: list[httpx.Request] = []
 

@@ -1,4 +1,4 @@
-"""Reading inputs within limits and through faults, and a store that is the same on disk and on S3."""
+"""Reading inputs within limits and despite faults; a store that works the same on disk and on S3."""
 
 import errno
 import io
@@ -57,7 +57,7 @@ def test_an_address_is_split_into_folder_and_name(address: str, folder: str, nam
     assert split_address(address) == (folder, name)
 
 
-def test_a_folder_is_no_file() -> None:
+def test_a_folder_is_not_a_file() -> None:
     with pytest.raises(ConfigError, match="name a file"):
         split_address("a/")
 
@@ -88,18 +88,20 @@ def test_a_name_that_is_not_utf8(tmp_path: Path) -> None:
         (lambda path: path.write_bytes(b"x" * 1001), "too_large", False),
     ],
 )
-def test_what_is_no_file_within_the_limit(make: Any, reason: str, replayable: bool, tmp_path: Path) -> None:
+def test_what_is_not_a_file_within_the_limit(
+    make: Any, reason: str, replayable: bool, tmp_path: Path
+) -> None:
     make(tmp_path / "x")
-    found = rejected(str(tmp_path / "x"))
-    assert (found.reason, found.replayable) == (reason, replayable)
+    reject = rejected(str(tmp_path / "x"))
+    assert (reject.reason, reject.replayable) == (reason, replayable)
 
 
-def test_names_no_system_takes(tmp_path: Path) -> None:
+def test_invalid_names(tmp_path: Path) -> None:
     assert rejected(f"{tmp_path}/{'x' * 5000}").reason == "unreadable"
     assert rejected(f"{tmp_path}/a\0b").reason == "unreadable"
 
 
-def test_a_device_without_end_is_refused() -> None:
+def test_an_endless_device_is_refused() -> None:
     assert rejected("/dev/zero").reason == "not_a_file"
 
 
@@ -115,7 +117,7 @@ def test_a_web_file(server: FaultyServer) -> None:
 
 
 @pytest.mark.parametrize("fault", faulty_server.FAULTS)
-def test_a_passing_fault_of_the_web_is_got_over(server: FaultyServer, fault: str) -> None:
+def test_a_temporary_fault_of_the_web_is_retried(server: FaultyServer, fault: str) -> None:
     server.files["/a.jpg"] = bytes(range(250))
     server.faults = [fault]
     limits = InputLimits(max_bytes=1000, download_timeout_s=0.3)
@@ -126,30 +128,30 @@ def test_a_passing_fault_of_the_web_is_got_over(server: FaultyServer, fault: str
 @pytest.mark.parametrize(
     ("fault", "reason"), [("status", "unreadable"), ("slow", "timeout"), ("cut", "unreadable")]
 )
-def test_a_lasting_fault_of_the_web_is_a_reject(server: FaultyServer, fault: str, reason: str) -> None:
+def test_a_permanent_fault_of_the_web_is_a_reject(server: FaultyServer, fault: str, reason: str) -> None:
     server.files["/a.jpg"] = bytes(range(250))
     server.faults = [fault] * 20
     start = time.monotonic()
-    found = rejected(f"{server.url}/a.jpg", InputLimits(max_bytes=1000, download_timeout_s=0.3))
-    assert (found.reason, found.replayable) == (reason, True)
+    reject = rejected(f"{server.url}/a.jpg", InputLimits(max_bytes=1000, download_timeout_s=0.3))
+    assert (reject.reason, reject.replayable) == (reason, True)
     assert len(server.requests) == 3
     assert time.monotonic() - start < 10
 
 
 @pytest.mark.parametrize("declares_length", [True, False])
-def test_the_size_limit_holds_whatever_a_server_says(server: FaultyServer, declares_length: bool) -> None:
+def test_the_size_limit_holds_whatever_a_server_declares(server: FaultyServer, declares_length: bool) -> None:
     server.files["/a.jpg"] = b"x" * 10_000_000
     server.declares_length = declares_length
     assert rejected(f"{server.url}/a.jpg").reason == "too_large"
 
 
-def test_no_server_there() -> None:
-    found = rejected("http://127.0.0.1:9/a.jpg", InputLimits(download_timeout_s=1.0))
-    assert found.replayable
+def test_no_server() -> None:
+    reject = rejected("http://127.0.0.1:9/a.jpg", InputLimits(download_timeout_s=1.0))
+    assert reject.replayable
 
 
 @pytest.mark.parametrize("uri", ["https://", "http://[bad", "nosuchscheme://x/y", "s3://"])
-def test_an_address_that_is_none(uri: str, object_store: Any) -> None:
+def test_an_invalid_address(uri: str, object_store: Any) -> None:
     assert rejected(uri).reason in ("unreadable", "not_found", "not_a_file")
 
 
@@ -184,7 +186,7 @@ def test_members_in_any_order_of_any_tar(tmp_path: Path, mode: str) -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"no tar at all" * 100, b"\x1f\x8b\x08broken"])
-def test_an_archive_that_is_none(tmp_path: Path, data: bytes) -> None:
+def test_a_file_that_is_not_an_archive(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "x.tar").write_bytes(data)
     assert rejected(str(tmp_path / "x.tar"), inner="a").reason in ("unreadable", "not_found")
 
@@ -204,7 +206,7 @@ def test_an_object_with_an_odd_key(object_store: Any) -> None:
 
 
 @pytest.mark.parametrize("fault", faulty_server.FAULTS)
-def test_a_passing_fault_of_an_object_store(
+def test_a_temporary_fault_of_an_object_store(
     object_store: Any, fault: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     address = object_store.put("a.jpg", bytes(range(250)))
@@ -216,14 +218,14 @@ def test_a_passing_fault_of_an_object_store(
         assert not between.faults
 
 
-def test_a_silent_object_store_is_given_up(object_store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_silent_object_store_times_out(object_store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     address = object_store.put("a.jpg", bytes(range(250)))
     with faulty_server.running(FaultyServer(behind=object_store.endpoint)) as between:
         monkeypatch.setenv("AWS_ENDPOINT_URL", between.url)
         between.faults = ["slow"] * 50
         start = time.monotonic()
-        found = rejected(address, InputLimits(max_bytes=1000, download_timeout_s=0.4))
-        assert (found.reason, found.replayable) == ("timeout", True)
+        reject = rejected(address, InputLimits(max_bytes=1000, download_timeout_s=0.4))
+        assert (reject.reason, reject.replayable) == ("timeout", True)
         assert time.monotonic() - start < 10
 
 
@@ -263,7 +265,7 @@ def test_a_store_keeps_files(store: Store) -> None:
             fails("none")
 
 
-def test_only_one_of_many_creates(store: Store) -> None:
+def test_only_one_of_many_writers_creates(store: Store) -> None:
     made: list[int] = []
     ready = threading.Barrier(6)
 
@@ -283,7 +285,7 @@ def test_only_one_of_many_creates(store: Store) -> None:
     assert not store.create_exclusive("run/lease", b"writer 9")
 
 
-def test_where_there_are_no_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_system_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*args: object) -> None:
         raise OSError(errno.EPERM, "no links here")
 
@@ -309,7 +311,9 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path, monkeypatch: py
     assert list(tmp_path.iterdir()) == [tmp_path / "a"]
 
 
-def test_a_lost_store_is_one_line(object_store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_store_is_an_error_of_one_line(
+    object_store: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store = open_store("s3://no-such-bucket/run")
     for act in (lambda: store.write_bytes("a", b"x"), lambda: store.create_exclusive("a", b"x")):
         with pytest.raises((StorageError, FileNotFoundError)) as caught:
@@ -317,7 +321,7 @@ def test_a_lost_store_is_one_line(object_store: Any, monkeypatch: pytest.MonkeyP
         assert "\n" not in str(caught.value)
 
 
-def test_the_web_cannot_be_written() -> None:
+def test_the_web_cannot_be_written_to() -> None:
     with pytest.raises(ConfigError, match="not written"):
         open_store("https://example.org/x")
 

@@ -1,4 +1,4 @@
-"""The store fails, or is an object store: nothing half-written is seen, and the run goes on after."""
+"""A failing store or an object store: no incomplete file appears, and the run resumes afterwards."""
 
 import os
 import resource
@@ -33,7 +33,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(disk)], check=True)
 
 
-def test_a_full_disk_is_one_line_and_the_run_resumes(small_disk: Path) -> None:
+def test_a_full_disk_is_an_error_of_one_line_and_the_run_resumes(small_disk: Path) -> None:
     out = small_disk / "d"
     run = open_run(str(out), FINGERPRINT, {})
     run.write_shard(make_shard(0), [make_row(0, embed=True)], [], "a")
@@ -71,7 +71,7 @@ def test_no_room_for_the_manifest_leaves_an_unfinished_dataset(small_disk: Path)
 
 
 def test_a_limit_on_file_size_is_a_storage_error(tmp_path: Path) -> None:
-    """The same where nothing can be mounted: the process may write files of 20 kB."""
+    """The same without mounting a file system: the process may write files of 20 kB."""
     script = f"""
 import resource, signal, sys
 sys.path.insert(0, {str(Path(__file__).resolve().parents[1])!r})
@@ -98,7 +98,7 @@ except StorageError as error:
 
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """An empty bucket of a real S3-speaking server on loopback."""
+    """An empty bucket of a real server that speaks S3 on loopback."""
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()

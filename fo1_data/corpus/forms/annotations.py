@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from fo1_data.corpus.forms.benchmarks import is_benchmark_record, read_records
 from fo1_data.corpus.forms.record_fields import NAME_KEYS, fields_of_record, validation_text
 from fo1_data.corpus.places import ImagePlaces, listing_reject
 from fo1_data.storage.addresses import join, parent
@@ -29,8 +30,6 @@ def places_beside(address: str) -> ImagePlaces:
 
 def read_annotations(address: str) -> Iterator[CorpusImage | Reject]:
     """The entries of a `.jsonl`: records, or names as JSON strings. An unreadable line is a reject."""
-    from fo1_data.corpus.forms.benchmarks import is_benchmark_record, read_records
-
     places = places_beside(address)
     if is_benchmark_record(_first_record(address)):
         yield from read_records(_records(address), places)
