@@ -1,6 +1,5 @@
 """Access of commands to the database of the service. Migrates it first; an error becomes one line."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
 
@@ -20,6 +19,8 @@ def in_database(settings: "Settings", work: "Callable[[AsyncSession], Awaitable[
     Raises RunError if the database cannot be reached or is not one of the service, ConfigError if its
     settings are wrong.
     """
+    import asyncio
+
     from alembic.util import CommandError
     from sqlalchemy.exc import SQLAlchemyError
 

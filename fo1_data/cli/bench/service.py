@@ -1,6 +1,5 @@
 """`fo1 bench service`: how fast lists are with many regions, and what a review round trip costs."""
 
-import asyncio
 import os
 import tempfile
 from pathlib import Path
@@ -27,6 +26,8 @@ def service(
     as_json: JsonOption = False,
 ) -> None:
     """Measure the lists of the service, and pushing and pulling reviews; the database has to be empty."""
+    import asyncio
+
     from services.benchmarks.listing import listing_summary, make_bench_app, measure_listing
     from services.benchmarks.review_round_trip import measure_reviews, review_summary
 
