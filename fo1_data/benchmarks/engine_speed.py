@@ -1,8 +1,8 @@
-"""The engine against the plain loop: same weights, same questions, same run.
+"""The speed of the engine against a plain loop, with the same weights and questions, in the same run.
 
-Both answer one question for every region of every image, from decoded pixels to token ids. The loop
-encodes the image and prefills the whole prompt for each question; the engine does both once.
-Resizing and patching (`ImageProcessor.prepare`) count on both sides.
+Both answer one question of each kind for every region of every image, from decoded pixels to token ids. The
+loop encodes the image and prefills the whole prompt for each question; the engine does both once for an
+image. Resizing and patching (`ImageProcessor.prepare`) count for both.
 """
 
 import time
@@ -22,18 +22,19 @@ from fo1_data.model.prompts import question_text
 
 
 def bench_engine(
-    checkpoint: Checkpoint, workload: Workload, loop_images: int, tell: Callable[[str], None]
+    checkpoint: Checkpoint, workload: Workload, loop_images: int, report: Callable[[str], None]
 ) -> dict[str, Any]:
-    """Measure both; the loop over the first `loop_images` images, whose answers are compared.
+    """Measure both and return the document of `fo1 bench engine --json`.
 
-    Returns the document of `fo1 bench engine --json`.
+    The loop answers for the first `loop_images` images only; `answers_equal` compares their answers.
+    `report` is called with progress messages.
     """
     _warm_up(checkpoint, workload)
-    tell(f"engine: {len(workload.pictures)} images, {workload.num_regions} regions")
+    report(f"engine: {len(workload.images)} images, {workload.num_regions} regions")
     engine_answers, engine_s, stages = _run_engine(checkpoint, workload)
-    tell(f"plain loop: {loop_images} images")
+    report(f"plain loop: {loop_images} images")
     loop_answers, loop_s = _run_loop(checkpoint, workload, loop_images)
-    loop_regions = sum(len(boxes) for _, boxes in workload.pictures[:loop_images])
+    loop_regions = sum(len(boxes) for _, boxes in workload.images[:loop_images])
     engine_rate = workload.num_regions / engine_s
     loop_rate = loop_regions / loop_s
     device = checkpoint.model.device
@@ -42,7 +43,7 @@ def bench_engine(
         "answers_equal": engine_answers[: len(loop_answers)] == loop_answers,
         "engine": {
             "regions_per_s": engine_rate,
-            "images_per_s": len(workload.pictures) / engine_s,
+            "images_per_s": len(workload.images) / engine_s,
             "tokens_per_s": sum(map(len, engine_answers)) / engine_s,
             "seconds": engine_s,
             **stages,
@@ -63,8 +64,8 @@ def bench_engine(
 
 
 def _warm_up(checkpoint: Checkpoint, workload: Workload) -> None:
-    """First calls pay for lazy imports, kernels and allocator pools: leave them out on both sides."""
-    image, boxes = workload.pictures[0]
+    """Run both once: the first calls also pay for lazy imports, kernels and memory pools."""
+    image, boxes = workload.images[0]
     question = question_text(workload.kinds[0], region=0)
     answer_alone(checkpoint, image, boxes, question, 4)
     engine = Fo1Engine(checkpoint)
@@ -75,11 +76,11 @@ def _warm_up(checkpoint: Checkpoint, workload: Workload) -> None:
 def _run_engine(
     checkpoint: Checkpoint, workload: Workload
 ) -> tuple[list[list[int]], float, dict[str, float]]:
-    """Answers by image, kind and region; seconds in all, and of encoding and asking."""
+    """The answers in order of image, kind and region; all seconds; the seconds of encoding and asking."""
     engine = Fo1Engine(checkpoint)
-    started_s = _now(checkpoint)
-    opened = engine.open(workload.pictures)
-    encoded_s = _now(checkpoint)
+    started_s = _clock_s(checkpoint)
+    opened = engine.open(workload.images)
+    encoded_s = _clock_s(checkpoint)
     questions = [
         Question(image, question_text(kind, region=region), max_new_tokens=workload.max_new_tokens)
         for image in opened
@@ -87,23 +88,24 @@ def _run_engine(
         for region in range(image.num_regions)
     ]
     answers = engine.ask(questions)
-    ended_s = _now(checkpoint)
+    ended_s = _clock_s(checkpoint)
     stages = {"encode_s": encoded_s - started_s, "ask_s": ended_s - encoded_s}
     return [answer.token_ids for answer in answers], ended_s - started_s, stages
 
 
 def _run_loop(checkpoint: Checkpoint, workload: Workload, num_images: int) -> tuple[list[list[int]], float]:
-    started_s = _now(checkpoint)
+    started_s = _clock_s(checkpoint)
     answers = [
         answer_alone(checkpoint, image, boxes, question_text(kind, region=region), workload.max_new_tokens)
-        for image, boxes in workload.pictures[:num_images]
+        for image, boxes in workload.images[:num_images]
         for kind in workload.kinds
         for region in range(len(boxes))
     ]
-    return answers, _now(checkpoint) - started_s
+    return answers, _clock_s(checkpoint) - started_s
 
 
-def _now(checkpoint: Checkpoint) -> float:
+def _clock_s(checkpoint: Checkpoint) -> float:
+    """The clock after all work on the device has ended."""
     if checkpoint.model.device.type == "cuda":
         torch.cuda.synchronize(checkpoint.model.device)
     return time.perf_counter()

@@ -1,4 +1,4 @@
-"""A published dataset of generated scenes whose labels are their gold: something to read, with no model."""
+"""A published dataset for `fo1 bench reader`: generated scenes labelled with their gold, without a model."""
 
 import io
 from pathlib import Path
@@ -12,13 +12,13 @@ from schemas.images import EncodedImage, ImageRow
 from schemas.labels import Label, LabelKind, Source
 from schemas.regions import Region, make_region_id
 
-_SHARDS = 8
+_NUM_SHARDS = 8
 
 
 def write_scene_dataset(out: Path, count: int, seed: int) -> None:
-    """Write `count` scenes, their pixels embedded, as a finished dataset of eight files, all in `train`."""
+    """Write `count` scenes with embedded pixels as a finished dataset of eight files, all in `train`."""
     run = open_run(str(out), {"scenes": count, "seed": seed}, {"corpus": "scenes"})
-    size = -(-count // _SHARDS)
+    size = -(-count // _NUM_SHARDS)
     for index, start in enumerate(range(seed, seed + count, size)):
         rows = [_row(number) for number in range(start, min(start + size, seed + count))]
         images = [CorpusImage(uri=row.uri) for row in rows]

@@ -1,10 +1,10 @@
-"""What signals cost: regions labelled a second without them, with each second question, and with all.
+"""The cost of signals: regions/s without signals, with each second question, and with all of them.
 
-One run measures every setting over the same images, in turns, so that a machine that is busy for a
-while is busy for all of them; of each setting the fastest turn counts. On one CPU thread the clock is
-that of the process, so that what else runs there does not count. From decoded pixels to rows:
-encoding, the first questions, signals, second questions. Reading, decoding and proposals are left out:
-they would make signals look cheaper.
+A run measures every setting over the same images, in rounds, so that other load on the machine affects all
+settings alike; the fastest round of each setting counts. With one CPU thread, the clock is the CPU time of
+the process, so that other load does not count. The time runs from decoded pixels to filled rows: encoding,
+first questions, signals, second questions. Reading, decoding and proposals are left out, because they would
+make signals look cheaper.
 """
 
 import io
@@ -36,93 +36,95 @@ _DEFAULTS = RunConfig(corpus="-", out="-")
 
 @dataclass(frozen=True)
 class Setting:
-    """What is asked besides the first questions; None: not even signals are computed."""
+    """A setting to measure. `second`: the second questions; None also leaves out the signals."""
 
     name: str
     second: SecondRound | None
 
 
 @dataclass(frozen=True)
-class Labelled:
-    """A scene with its gold, decoded and ready to be opened."""
+class BenchImage:
+    """A decoded scene with its gold and its boxes."""
 
-    image: DecodedImage
+    decoded: DecodedImage
     entry: CorpusImage
     boxes_xyxy: Boxes
 
 
 def settings() -> list[Setting]:
-    """Without signals, free ones, each second question asked of every label, the cascade, everything."""
-    nothing: frozenset[SecondQuestion] = frozenset()
-    everything = frozenset(SecondQuestion)
+    """Without signals, with the free ones, with each second question for every label, with the default
+    settings, and with all second questions for every label."""
     return [
         Setting("without_signals", None),
-        Setting("free_signals", SecondRound(nothing, 0.0)),
-        *(Setting(one.value, SecondRound(frozenset({one}), 1.0)) for one in SecondQuestion),
+        Setting("free_signals", SecondRound(frozenset(), 0.0)),
+        *(Setting(question.value, SecondRound(frozenset({question}), 1.0)) for question in SecondQuestion),
         Setting(
             "default_cascade", SecondRound(frozenset(_DEFAULTS.second_questions), _DEFAULTS.unsure_below)
         ),
-        Setting("all", SecondRound(everything, 1.0)),
+        Setting("all", SecondRound(frozenset(SecondQuestion), 1.0)),
     ]
 
 
-def make_pictures(num_images: int, seed: int, corruption: float) -> list[Labelled]:
-    """Generated scenes with their gold; `corruption` (0 to 1) makes them harder than in training."""
-    found = []
+def make_images(num_images: int, seed: int, corruption: float) -> list[BenchImage]:
+    """Generated scenes with their gold. `corruption`: 0 to 1, how much harder to see than in training."""
+    images = []
     for number in range(seed, seed + num_images):
         scene = make_scene(number, corruption=corruption)
         entry = gold_of(scene, f"scene-{number}.png")
         file = io.BytesIO()
         scene.image.save(file, format="PNG")
-        boxes = as_boxes([one.box_xyxy for one in entry.regions or []])
-        found.append(Labelled(decode_rgb(file.getvalue(), InputLimits()), entry, boxes))
-    return found
+        boxes = as_boxes([region.box_xyxy for region in entry.regions or []])
+        images.append(BenchImage(decode_rgb(file.getvalue(), InputLimits()), entry, boxes))
+    return images
 
 
 def bench_signals(
     checkpoint: Checkpoint,
-    pictures: Sequence[Labelled],
+    images: Sequence[BenchImage],
     kinds: Sequence[LabelKind],
     *,
     rounds: int,
     batch_images: int,
-    tell: Callable[[str], None],
+    report: Callable[[str], None],
 ) -> dict[str, Any]:
-    """Measure every setting `rounds` times. Returns the document of `fo1 bench signals --json`."""
+    """Measure every setting `rounds` times and return the document of `fo1 bench signals --json`.
+
+    `report` is called with progress messages.
+    """
     engine = Fo1Engine(checkpoint)
-    alone = checkpoint.model.device.type == "cpu" and torch.get_num_threads() == 1
-    clock = time.process_time if alone else time.perf_counter
-    num_regions = sum(len(one.boxes_xyxy) for one in pictures)
+    single_thread = checkpoint.model.device.type == "cpu" and torch.get_num_threads() == 1
+    clock = time.process_time if single_thread else time.perf_counter
+    num_regions = sum(len(image.boxes_xyxy) for image in images)
     seconds: dict[str, list[float]] = {setting.name: [] for setting in settings()}
-    asked: dict[str, float] = {}
-    _label(engine, pictures[:1], kinds, None)
+    shares_asked_again: dict[str, float] = {}
+    _label(engine, images[:1], kinds, None)
     for number in range(rounds):
-        tell(f"round {number + 1} of {rounds}: {len(pictures)} images, {num_regions} regions")
+        report(f"round {number + 1} of {rounds}: {len(images)} images, {num_regions} regions")
         for setting in settings():
             started_s = clock()
-            labels = [
+            evidence = [
                 label
-                for start in range(0, len(pictures), batch_images)
-                for label in _label(engine, pictures[start : start + batch_images], kinds, setting.second)
+                for start in range(0, len(images), batch_images)
+                for label in _label(engine, images[start : start + batch_images], kinds, setting.second)
             ]
             _wait(checkpoint)
             seconds[setting.name].append(clock() - started_s)
-            asked[setting.name] = _share_asked(labels)
-    free = num_regions / min(seconds["without_signals"])
+            shares_asked_again[setting.name] = _share_asked_again(evidence)
+    baseline = num_regions / min(seconds["without_signals"])
     return {
         "settings": {
             name: {
                 "regions_per_s": num_regions / min(times),
-                "share_of_without_signals": num_regions / min(times) / free,
-                "labels_asked_again": asked[name],
+                "share_of_without_signals": num_regions / min(times) / baseline,
+                "labels_asked_again": shares_asked_again[name],
                 "seconds": times,
             }
             for name, times in seconds.items()
         },
-        "clock": "process" if alone else "wall",
-        "default_second_questions": [one.value for one in _DEFAULTS.second_questions],
+        "clock": "process" if single_thread else "wall",
+        "default_second_questions": [question.value for question in _DEFAULTS.second_questions],
         "default_unsure_below": _DEFAULTS.unsure_below,
-        "images": len(pictures),
+        "images": len(images),
         "regions": num_regions,
         "labels": [kind.value for kind in kinds],
         "model": checkpoint.name,
@@ -133,50 +135,50 @@ def bench_signals(
 
 
 def _label(
-    engine: Fo1Engine, pictures: Sequence[Labelled], kinds: Sequence[LabelKind], second: SecondRound | None
+    engine: Fo1Engine, images: Sequence[BenchImage], kinds: Sequence[LabelKind], second: SecondRound | None
 ) -> list[LabelEvidence]:
-    """Label a batch as a run does, up to its rows."""
-    opened = engine.open([(one.image.rgb, one.boxes_xyxy) for one in pictures])
+    """Label a batch as a run does, up to its filled rows."""
+    opened = engine.open([(image.decoded.rgb, image.boxes_xyxy) for image in images])
     try:
         requests = [
             RowQuestions(
-                _row(one),
-                one.entry,
-                image,
-                QuestionPlan(kinds, phrases=[p.text for p in one.entry.phrases]).of(image),
+                _row(image),
+                image.entry,
+                open_image,
+                QuestionPlan(kinds, phrases=[phrase.text for phrase in image.entry.phrases]).of(open_image),
             )
-            for one, image in zip(pictures, opened, strict=True)
+            for image, open_image in zip(images, opened, strict=True)
         ]
         if second is None:
             engine.ask([question.question for request in requests for question in request.questions])
             return []
         evidence = fill_rows(engine, requests)
         second.ask(engine, list(zip(opened, evidence, strict=True)))
-        return [label for of_image in evidence for label in of_image]
+        return [label for labels in evidence for label in labels]
     finally:
         engine.close(opened)
 
 
-def _row(one: Labelled) -> ImageRow:
-    proposals = Proposals(one.boxes_xyxy, None, one.entry.regions)
+def _row(image: BenchImage) -> ImageRow:
+    proposals = Proposals(image.boxes_xyxy, None, image.entry.regions)
     return ImageRow(
-        image_id=one.image.image_id,
-        uri=one.entry.uri,
-        uris=[one.entry.uri],
+        image_id=image.decoded.image_id,
+        uri=image.entry.uri,
+        uris=[image.entry.uri],
         corpus="scenes",
         split="train",
-        image=EncodedImage(bytes=None, path=one.entry.uri),
-        width=one.image.width,
-        height=one.image.height,
-        regions=make_regions(one.image, proposals),
+        image=EncodedImage(bytes=None, path=image.entry.uri),
+        width=image.decoded.width,
+        height=image.decoded.height,
+        regions=make_regions(image.decoded, proposals),
     )
 
 
-def _share_asked(evidence: Sequence[LabelEvidence]) -> float:
-    """Of all labels, those that a second question added a signal to."""
+def _share_asked_again(evidence: Sequence[LabelEvidence]) -> float:
+    """The share of labels with a signal from a second question."""
     names = ("ask_back_hit", "absence_probability", "blind_drop")
-    again = sum(any(signal.name in names for signal in one.label.signals) for one in evidence)
-    return again / len(evidence) if evidence else 0.0
+    num_again = sum(any(signal.name in names for signal in item.label.signals) for item in evidence)
+    return num_again / len(evidence) if evidence else 0.0
 
 
 def _wait(checkpoint: Checkpoint) -> None:

@@ -1,4 +1,4 @@
-"""TODO-DOC."""
+"""The workload of `fo1 bench engine`: generated images with a fixed number of boxes each."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -7,23 +7,22 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from fo1_data.boxes import as_boxes
 from fo1_data.synthetic.scenes import make_scene
 from schemas.labels import LabelKind
-
-_LARGEST_SEED = 2**31
 
 
 @dataclass(frozen=True)
 class Workload:
-    """Images with boxes (R, 4), every region asked about once by each label kind."""
+    """Images with boxes, (R, 4) float32 `xyxy` in pixels, and the label kinds to ask for each region."""
 
-    pictures: list[tuple[Image.Image, npt.NDArray[Any]]]
+    images: list[tuple[Image.Image, npt.NDArray[Any]]]
     kinds: list[LabelKind]
     max_new_tokens: int
 
     @property
     def num_regions(self) -> int:
-        return sum(len(boxes) for _, boxes in self.pictures)
+        return sum(len(boxes) for _, boxes in self.images)
 
 
 def make_workload(
@@ -34,22 +33,21 @@ def make_workload(
     seed: int,
     edge_px: int | None = None,
 ) -> Workload:
-    """Generated scenes with exactly `num_regions` boxes each: their own, then jittered copies.
+    """Generated scenes with exactly `num_regions` boxes each: their own, then jittered copies of these.
 
-    `edge_px` scales the long edge, for models that see more than the bundled one.
+    `edge_px`: the long edge to scale the images to, for models with a larger input than the bundled one.
     """
-    pictures = []
+    images = []
     for index in range(num_images):
         scene = make_scene(seed + index, (num_regions, num_regions))
-        boxes = np.asarray([one.box_xyxy for one in scene.objects[:num_regions]], dtype=np.float32).reshape(
-            -1, 4
-        )
+        own = as_boxes([scene_object.box_xyxy for scene_object in scene.objects[:num_regions]])
         jitter = np.random.default_rng(seed + index).uniform(-2, 2, (num_regions, 4)).astype(np.float32)
-        picked = np.resize(boxes, (num_regions, 4)) + jitter * (np.arange(num_regions) >= len(boxes))[:, None]
+        is_copy = (np.arange(num_regions) >= len(own))[:, None]
+        boxes = np.resize(own, (num_regions, 4)) + jitter * is_copy
         image = scene.image
         if edge_px is not None:
             factor = edge_px / max(image.size)
             image = image.resize((round(image.width * factor), round(image.height * factor)))
-            picked = picked * factor
-        pictures.append((image, picked.astype(np.float32)))
-    return Workload(pictures, kinds, max_new_tokens)
+            boxes = boxes * factor
+        images.append((image, boxes.astype(np.float32)))
+    return Workload(images, kinds, max_new_tokens)

@@ -18,12 +18,12 @@ def print_version(requested: bool) -> None:
         number = version("fo1-data")
     except PackageNotFoundError:
         number = "of unknown version"
-    commit = _commit()
+    commit = checkout_commit()
     print(f"fo1 {number}" + (f" (commit {commit})" if commit else ""))
     raise typer.Exit
 
 
-def _commit() -> str | None:
+def checkout_commit() -> str | None:
     """The checked-out commit, shortened; None if this is no checkout or Git is not installed."""
     if not (_ROOT / ".git").exists():
         return None

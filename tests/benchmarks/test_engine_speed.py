@@ -1,4 +1,4 @@
-"""The measurement itself: equal answers on both sides, and a preset without weights that runs."""
+"""The engine benchmark: equal answers of engine and loop, also for a preset with random weights."""
 
 import pytest
 import torch
@@ -17,19 +17,19 @@ def test_a_preset_with_random_weights_is_measured_with_equal_answers(monkeypatch
     monkeypatch.setitem(presets.PRESETS, "small", small)
     checkpoint = presets.random_preset("small", device=torch.device("cpu"), dtype=torch.float32)
     workload = make_workload(3, 7, [LabelKind.BRIEF_CAPTION, LabelKind.OCR], 5, seed=1, edge_px=120)
-    told: list[str] = []
+    messages: list[str] = []
 
-    document = bench_engine(checkpoint, workload, 2, told.append)
+    document = bench_engine(checkpoint, workload, 2, messages.append)
 
     assert document["answers_equal"] is True
     assert workload.num_regions == 21
     assert document["ratio"] == pytest.approx(
         document["engine"]["regions_per_s"] / document["loop"]["regions_per_s"]
     )
-    assert len(told) == 2
+    assert len(messages) == 2
 
 
-def test_the_released_size_is_the_released_size() -> None:
+def test_the_preset_has_the_released_size() -> None:
     config = presets.PRESETS["vlm-fo1-3b"]
     assert config.region_width == 5888
     assert config.text.num_hidden_layers * config.text.num_key_value_heads == 72

@@ -1,18 +1,18 @@
-"""Phrases and verdicts of NLVR's sentences."""
+"""The phrases in NLVR's sentences, and the truth of its counting sentences."""
 
 import pytest
 
 from fo1_data.benchmarks.nlvr_sentences import holds, phrases_of
 
 
-def test_phrases_are_colour_and_shape_each_once() -> None:
+def test_phrases_are_distinct_pairs_of_colour_and_shape() -> None:
     sentence = "There is a tower with a yellow block over a blue item, two Yellow blocks and a triangle."
     assert phrases_of(sentence) == ["yellow square", "blue object"]
     assert phrases_of("There is a tower with three blocks.") == []
 
 
 @pytest.mark.parametrize(
-    ("sentence", "has", "verdict"),
+    ("sentence", "count", "verdict"),
     [
         ("There are two blue circles.", 2, True),
         ("There are 2 blue circles", 3, False),
@@ -26,5 +26,5 @@ def test_phrases_are_colour_and_shape_each_once() -> None:
         ("There is a blue circle and a black square.", 3, None),
     ],
 )
-def test_only_counting_sentences_are_decided(sentence: str, has: int, verdict: bool | None) -> None:
-    assert holds(sentence, {"blue circle": has}) is verdict
+def test_only_counting_sentences_are_decided(sentence: str, count: int, verdict: bool | None) -> None:
+    assert holds(sentence, {"blue circle": count}) is verdict

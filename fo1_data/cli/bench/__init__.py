@@ -1,1 +1,1 @@
-"""`fo1 bench`: one file a benchmark."""
+"""`fo1 bench`: a file for each benchmark."""

@@ -1,8 +1,8 @@
-"""`fo1 bench pipeline`: what Ray costs, beside the same steps in one process without it.
+"""`fo1 bench pipeline`: the overhead of Ray, against the same steps in one process without Ray.
 
-Both label the same generated scenes with the same settings, one labeller, as many threads; each in a
-process of its own. What is compared is the labelling itself: from the first shard taken to the
-manifest written. Starting Ray and loading the model are stated apart.
+Both label the same generated scenes with the same settings, one labeller and the same number of threads, each
+in a process of its own. The compared time is that of the labelling: from the first shard to the written
+manifest. The times to start Ray and to load the model are reported separately.
 """
 
 import json
@@ -15,16 +15,19 @@ from typing import Annotated, Any
 
 import typer
 
-from fo1_data.cli.output import JsonOption, emit, say
+from fo1_data.cli.bench.history import HistoryOption, emit_figures
+from fo1_data.cli.output import JsonOption, say
 from fo1_data.errors import RunError
 
 
 def pipeline(
+    context: typer.Context,
     count: Annotated[int, typer.Option(min=2, help="Generated scenes to label.")] = 500,
     seed: Annotated[int, typer.Option(help="Seed of the scenes.")] = 0,
     labels: Annotated[str, typer.Option(help="Label kinds.")] = "brief_caption,grounded_caption",
-    shard_size: Annotated[int, typer.Option(min=1, help="Images of a shard.")] = 32,
+    shard_size: Annotated[int, typer.Option(min=1, help="Images per shard.")] = 32,
     rounds: Annotated[int, typer.Option(min=1, help="Runs of each; the fastest of each counts.")] = 1,
+    history: HistoryOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Measure a run's images/s on Ray against the same steps in one process."""
@@ -37,52 +40,52 @@ def pipeline(
         write_scenes(corpus, count=count, seed=seed)
         settings = {"corpus": str(corpus), "labels": labels, "shard_size": shard_size, "actors": "1"}
         runs: dict[str, list[dict[str, float]]] = {"in-process": [], "ray": []}
-        for turn in range(rounds):
-            for where, found in runs.items():
-                say(f"labelling them: {where}, {turn + 1} of {rounds}")
-                out = folder / f"{where}-{turn}"
-                found.append(_timed_run({**settings, "out": str(out)}, where))
-    best = {where: min(found, key=lambda run: run["labelling_s"]) for where, found in runs.items()}
-    document = _compared(count, best, runs)
-    emit(document, as_json, _told(document))
+        for number in range(rounds):
+            for backend, timings in runs.items():
+                say(f"labelling the scenes: {backend}, {number + 1} of {rounds}")
+                out = folder / f"{backend}-{number}"
+                timings.append(_timed_run({**settings, "out": str(out)}, backend))
+    best = {backend: min(timings, key=lambda run: run["labelling_s"]) for backend, timings in runs.items()}
+    document = _document(count, best, runs)
+    emit_figures(context, document, as_json, _text(document), history)
 
 
-def _timed_run(settings: dict[str, Any], where: str) -> dict[str, float]:
-    """One run in a fresh process, so that neither finds the other's caches warm or memory full."""
-    command = [sys.executable, "-m", "fo1_data.cli.bench.pipeline", where, json.dumps(settings)]
+def _timed_run(settings: dict[str, Any], backend: str) -> dict[str, float]:
+    """The timings of a run in a fresh process, so that no run has the caches or the memory of another."""
+    command = [sys.executable, "-m", "fo1_data.cli.bench.pipeline", backend, json.dumps(settings)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode != 0:
-        raise RunError(f"the run ({where}) ended with exit code {done.returncode}")
+        raise RunError(f"the run ({backend}) ended with exit code {done.returncode}")
     figures: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return figures
 
 
-def _compared(count: int, best: dict[str, dict[str, float]], runs: dict[str, Any]) -> dict[str, Any]:
-    alone, on_ray = best["in-process"], best["ray"]
+def _document(count: int, best: dict[str, dict[str, float]], runs: dict[str, Any]) -> dict[str, Any]:
+    in_process, on_ray = best["in-process"], best["ray"]
     return {
         "images": count,
-        "overhead": round(on_ray["labelling_s"] / alone["labelling_s"] - 1, 4),
+        "overhead": round(on_ray["labelling_s"] / in_process["labelling_s"] - 1, 4),
         "ray": {"images_per_s": round(count / on_ray["labelling_s"], 3), **on_ray},
-        "in_process": {"images_per_s": round(count / alone["labelling_s"], 3), **alone},
+        "in_process": {"images_per_s": round(count / in_process["labelling_s"], 3), **in_process},
         "runs": runs,
     }
 
 
-def _told(document: dict[str, Any]) -> str:
-    ray, alone = document["ray"], document["in_process"]
+def _text(document: dict[str, Any]) -> str:
+    ray, in_process = document["ray"], document["in_process"]
     return "\n".join(
         [
-            f"on Ray: {ray['images_per_s']:.2f} images/s (start of Ray {ray['ray_start_s']:.1f} s, "
-            f"of labeller and model {ray['model_start_s']:.1f} s, apart)",
-            f"in one process: {alone['images_per_s']:.2f} images/s "
-            f"(model {alone['model_start_s']:.1f} s, apart)",
+            f"on Ray: {ray['images_per_s']:.2f} images/s (without {ray['ray_start_s']:.1f} s to start Ray "
+            f"and {ray['model_start_s']:.1f} s to start labeller and model)",
+            f"in one process: {in_process['images_per_s']:.2f} images/s "
+            f"(without {in_process['model_start_s']:.1f} s to load the model)",
             f"overhead: {document['overhead']:.1%} on {document['images']} images",
         ]
     )
 
 
-def _run_here(where: str, settings: dict[str, Any]) -> dict[str, float]:
-    """Label in this process; seconds of each part of the run."""
+def _run_here(backend: str, settings: dict[str, Any]) -> dict[str, float]:
+    """Label in this process; returns the seconds of each part of the run."""
     from contextlib import redirect_stdout
 
     from fo1_data.config import load_run
@@ -98,7 +101,7 @@ def _run_here(where: str, settings: dict[str, Any]) -> dict[str, float]:
             marks[step] = time.perf_counter() - started_s
 
     with redirect_stdout(sys.stderr):
-        if where == "ray":
+        if backend == "ray":
             from actors.run import run_labelling
 
             run_labelling(config, Stopwatch())
