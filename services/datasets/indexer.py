@@ -141,7 +141,7 @@ class IndexBatch:
         self._documents: list[dict[str, Any]] = []
         self._terms: list[dict[str, Any]] = []
 
-    def add(self, position: int, place: "Place", indexed: Indexed) -> None:
+    def add(self, position: int, place: "RowPlace", indexed: Indexed) -> None:
         """Add a sample at its position."""
         file, row_group, row = place
         self.samples.append(
@@ -165,8 +165,8 @@ class IndexBatch:
         return self.samples, self._documents, self._terms
 
 
-Place = tuple[int, int, int]
-Batches = Iterator[list[tuple[Place, dict[str, Any]]]]
+RowPlace = tuple[int, int, int]
+Batches = Iterator[list[tuple[RowPlace, dict[str, Any]]]]
 
 
 def read_batches(address: str, manifest: Manifest) -> Batches:

@@ -20,9 +20,9 @@ _BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
 
 
 def _postgres_binaries() -> Path | None:
-    found = shutil.which("initdb")
-    if found is not None:
-        return Path(found).parent
+    initdb = shutil.which("initdb")
+    if initdb is not None:
+        return Path(initdb).parent
     return next((folder for folder in _BINARIES if (folder / "initdb").exists()), None)
 
 
@@ -41,7 +41,7 @@ def _unprivileged() -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
-    """A PostgreSQL server of this test session's own, on a free loopback port; its maintenance database."""
+    """Start PostgreSQL for this session on a free loopback port; yield its maintenance database."""
     binaries = _postgres_binaries()
     if binaries is None:
         if os.environ.get("CI") == "true":
@@ -70,7 +70,7 @@ def postgres_url() -> Iterator[str]:
 
 @pytest.fixture
 def postgres_database(postgres_url: str) -> Iterator[str]:
-    """A fresh database of the server."""
+    """Return a fresh database of the server."""
     name = f"fo1_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(postgres_url, autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}")  # type: ignore[arg-type]
@@ -92,7 +92,7 @@ def home(tmp_path: Path) -> Path:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    """Run a test that is a coroutine on an event loop of its own."""
+    """Run a coroutine test on its own event loop."""
     if not inspect.iscoroutinefunction(pyfuncitem.obj):
         return None
     names = inspect.signature(pyfuncitem.obj).parameters

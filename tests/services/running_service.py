@@ -1,4 +1,4 @@
-"""The application as it runs, asked without a socket, with a key of each scope."""
+"""A running application, called without a socket, with a key of each scope."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,7 +17,7 @@ from services.settings import Settings
 
 @dataclass
 class Running:
-    """An application that runs, with a key of each scope. `client` sends the admin's."""
+    """A running application with a key of each scope. `client` sends the admin key."""
 
     app: FastAPI
     context: Context
@@ -29,7 +29,7 @@ class Running:
 
 
 def make_settings(home: Path, **more: Any) -> Settings:
-    """Settings that read nothing of the environment but what is given."""
+    """Return settings that ignore the environment."""
     given: dict[str, Any] = {
         "home": home,
         "storage_roots": [str(home.parent)],
@@ -43,7 +43,7 @@ def make_settings(home: Path, **more: Any) -> Settings:
 
 @asynccontextmanager
 async def run_app(settings: Settings) -> AsyncIterator[Running]:
-    """The application with its background work, asked without a socket."""
+    """Run the application with its background work, called without a socket."""
     app = create_app(settings)
     async with app.router.lifespan_context(app):
         context: Context = app.state.context

@@ -1,6 +1,6 @@
 "use strict";
 (() => {
-  // Pointing at a box or a row of the list marks both.
+  // Pointing at a box or its row in the list highlights both.
   const point = (host, number) => {
     host.classList.toggle("pointing", number !== null);
     for (const element of host.querySelectorAll("[data-region]")) {
@@ -23,12 +23,12 @@
     if (host) point(host, element ? element.dataset.region : null);
   });
 
-  // j and k move through what the page lists, / goes to its search, g and a letter to a page.
+  // j and k move through the page's list, / focuses its search field, 1 to 3 open the main pages.
   const step = (by) => {
-    const all = [...document.querySelectorAll("[data-step]")];
-    if (!all.length) return;
-    const at = all.indexOf(document.activeElement.closest("[data-step]"));
-    const next = all[at < 0 ? (by > 0 ? 0 : all.length - 1) : Math.min(all.length - 1, Math.max(0, at + by))];
+    const rows = [...document.querySelectorAll("[data-step]")];
+    if (!rows.length) return;
+    const index = rows.indexOf(document.activeElement.closest("[data-step]"));
+    const next = rows[index < 0 ? (by > 0 ? 0 : rows.length - 1) : Math.min(rows.length - 1, Math.max(0, index + by))];
     next.focus();
     next.scrollIntoView({ block: "nearest" });
   };
@@ -37,7 +37,7 @@
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.target.matches("input, select, textarea")) {
       if (event.key !== "Escape") return;
-      event.preventDefault(); // a search would empty itself
+      event.preventDefault(); // by default Escape empties a search field
       event.target.blur();
       return;
     }
@@ -55,18 +55,18 @@
     } else if ("123".includes(event.key)) follow(event.key);
   });
 
-  // Who stands on an entry of a list still stands there when the list comes anew.
-  let stood = null;
+  // Keep the focus on an entry of a list when the list is loaded again.
+  let focused = null;
   document.addEventListener("htmx:beforeSwap", (event) => {
     const entry = document.activeElement.closest("a[data-step]");
-    stood = entry && event.detail.target.contains(entry) ? entry.href : null;
+    focused = entry && event.detail.target.contains(entry) ? entry.href : null;
   });
   document.addEventListener("htmx:afterSwap", () => {
-    if (stood) [...document.querySelectorAll("a[data-step]")].find((entry) => entry.href === stood)?.focus({preventScroll: true});
-    stood = null;
+    if (focused) [...document.querySelectorAll("a[data-step]")].find((entry) => entry.href === focused)?.focus({preventScroll: true});
+    focused = null;
   });
 
-  // A part that can no longer be loaded (the login ended, the service restarts) says so.
+  // Show a message when a part of the page cannot be loaded (the login ended, the service restarts).
   const status = document.getElementById("status");
   document.addEventListener("htmx:responseError", (event) => {
     if (event.detail.xhr.status === 401) location.href = "/login";

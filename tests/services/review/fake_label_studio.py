@@ -1,7 +1,7 @@
-"""A Label Studio in memory that can be made to fail as the real one cannot: the client's transport.
+"""A fake Label Studio in memory that can fail in ways the real one cannot: the transport of the client.
 
-Knows the requests that `services.label_studio.client` sends and answers in the real one's forms (the tests
-with the real one check the same flows). `fault` decides what goes wrong at each request.
+Knows the requests that `services.label_studio.client` sends and answers in the formats of the real Label
+Studio (tests against the real one check the same flows). `fault` decides what goes wrong at each request.
 """
 
 import itertools
@@ -15,18 +15,18 @@ import httpx
 
 
 class Killed(BaseException):
-    """The process dies at this moment."""
+    """Stands for the death of the process at this moment."""
 
 
 Fault = Callable[[httpx.Request], str | None]
 
 
 class FakeLabelStudio(httpx.AsyncBaseTransport):
-    """`fault` answers for a request: None, or one of
+    """`fault` returns for a request None, or one of
 
-    `refuse` (no connection), `500` (not taken), `500-taken`, `timeout-taken` (taken, and the answer is lost),
-    `timeout-late` (taken after two more requests), `kill` (our process dies before it), `kill-taken` (after).
-    `meanwhile` is what somebody else does while a request is under way.
+    `refuse` (no connection), `500` (not accepted), `500-taken`, `timeout-taken` (accepted, and the answer is
+    lost), `timeout-late` (accepted after two more requests), `kill` (our process dies before it),
+    `kill-taken` (after). `meanwhile`: what somebody else does while a request is under way.
     """
 
     def __init__(self) -> None:
@@ -72,39 +72,39 @@ class FakeLabelStudio(httpx.AsyncBaseTransport):
         return httpx.Response(status, content=content, headers=headers, request=request)
 
     def finish_late(self) -> None:
-        """Everything that was going to be taken late is taken."""
+        """Accept everything that is still to be accepted late."""
         self._take_late(at_once=True)
 
     def keys(self) -> list[str]:
-        """Our keys, by LsTask, in the order of their insertion."""
+        """Return the keys of all LsTasks in the order of their insertion."""
         return [task["data"]["fo1_key"] for _, task in sorted(self.tasks.items())]
 
     def task_of(self, image_id: str) -> dict[str, Any]:
-        """The one LsTask of an image (of several rounds the last)."""
+        """Return the LsTask of an image (of several rounds the last)."""
         return [task for task in self.tasks.values() if task["data"]["image_id"] == image_id][-1]
 
     def annotate(
         self, task: dict[str, Any], result: list[Any] | None = None, person: int = 1, **more: Any
     ) -> int:
-        """Somebody submits: by default what was predicted."""
+        """Somebody submits an annotation: by default the prediction."""
         number = next(self._ids)
         result = task["predictions"][0]["result"] if result is None else result
-        one = {"id": number, "completed_by": person, "result": result, "was_cancelled": False}
-        one |= {"ground_truth": False, "lead_time": 3.5, "updated_at": self._tick(), **more}
-        task["annotations"].append(one)
+        annotation = {"id": number, "completed_by": person, "result": result, "was_cancelled": False}
+        annotation |= {"ground_truth": False, "lead_time": 3.5, "updated_at": self._tick(), **more}
+        task["annotations"].append(annotation)
         task["updated_at"] = self._tick()
         return number
 
     def change(self, task: dict[str, Any], number: int, **fields: Any) -> None:
         """Somebody submits an annotation again."""
-        for one in task["annotations"]:
-            if one["id"] == number:
-                one.update(fields, updated_at=self._tick())
+        for annotation in task["annotations"]:
+            if annotation["id"] == number:
+                annotation.update(fields, updated_at=self._tick())
         task["updated_at"] = self._tick()
 
     def delete(self, task: dict[str, Any], number: int) -> None:
         """Somebody deletes an annotation."""
-        task["annotations"] = [one for one in task["annotations"] if one["id"] != number]
+        task["annotations"] = [annotation for annotation in task["annotations"] if annotation["id"] != number]
         task["updated_at"] = self._tick()
 
     def _tick(self) -> str:
@@ -147,17 +147,17 @@ class FakeLabelStudio(httpx.AsyncBaseTransport):
             return 404, {}
         project = self.projects[int(parts[1])]
         if parts[2:] == ["import"]:
-            if any(one["data"]["image_id"] in self.refused_images for one in body):
+            if any(task["data"]["image_id"] in self.refused_images for task in body):
                 return 400, {"detail": "this task is wrong"}
-            return 201, {"task_ids": [self._insert(project, one) for one in body]}
+            return 201, {"task_ids": [self._insert(project, task) for task in body]}
         if method == "PATCH":
             project.update(body)
         number = sum(task["project"] == project["id"] for task in self.tasks.values())
         return 200, {**project, "task_number": number}
 
-    def _insert(self, project: dict[str, Any], one: dict[str, Any]) -> int:
+    def _insert(self, project: dict[str, Any], task: dict[str, Any]) -> int:
         number = next(self._ids)
-        self.tasks[number] = {**one, "id": number, "project": project["id"], "annotations": []}
+        self.tasks[number] = {**task, "id": number, "project": project["id"], "annotations": []}
         self.tasks[number]["updated_at"] = self._tick()
         return number
 
@@ -191,29 +191,31 @@ class FakeLabelStudio(httpx.AsyncBaseTransport):
 
     def _list(self, parameters: dict[str, str]) -> tuple[int, Any]:
         query = json.loads(parameters["query"])
-        found = [task for task in self.tasks.values() if task["project"] == int(parameters["project"])]
-        for one in query.get("filters", {}).get("items", []):
-            found = [task for task in found if _passes(task, one)]
+        matches = [task for task in self.tasks.values() if task["project"] == int(parameters["project"])]
+        for condition in query.get("filters", {}).get("items", []):
+            matches = [task for task in matches if _passes(task, condition)]
         if "selectedItems" in query:
-            found = [task for task in found if task["id"] in query["selectedItems"]["included"]]
+            matches = [task for task in matches if task["id"] in query["selectedItems"]["included"]]
         order = (query.get("ordering") or ["tasks:id"])[0].removeprefix("tasks:")
-        found.sort(key=lambda task: (task[order], task["id"]))
+        matches.sort(key=lambda task: (task[order], task["id"]))
         size, page = int(parameters["page_size"]), int(parameters["page"])
-        if page > 1 and (page - 1) * size >= len(found):
+        if page > 1 and (page - 1) * size >= len(matches):
             return 404, {}
-        cut = [{**task, **_totals(task)} for task in found[(page - 1) * size : page * size]]
-        return 200, {"tasks": cut, "total": len(found)}
+        cut = [{**task, **_totals(task)} for task in matches[(page - 1) * size : page * size]]
+        return 200, {"tasks": cut, "total": len(matches)}
 
 
 def _totals(task: dict[str, Any]) -> dict[str, int]:
-    cancelled = sum(one["was_cancelled"] for one in task["annotations"])
+    cancelled = sum(annotation["was_cancelled"] for annotation in task["annotations"])
     return {"total_annotations": len(task["annotations"]) - cancelled, "cancelled_annotations": cancelled}
 
 
-def _passes(task: dict[str, Any], one: dict[str, Any]) -> bool:
-    name = one["filter"].removeprefix("filter:tasks:")
+def _passes(task: dict[str, Any], condition: dict[str, Any]) -> bool:
+    name = condition["filter"].removeprefix("filter:tasks:")
     value = task["data"].get(name.removeprefix("data.")) if name.startswith("data.") else None
     value = {**task, **_totals(task)}[name] if value is None else value
-    if one["operator"] == "in_list":
-        return value in one["value"]
-    return bool(value > one["value"] if one["operator"] == "greater" else value >= one["value"])
+    if condition["operator"] == "in_list":
+        return value in condition["value"]
+    return bool(
+        value > condition["value"] if condition["operator"] == "greater" else value >= condition["value"]
+    )

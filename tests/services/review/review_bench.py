@@ -1,4 +1,4 @@
-"""A review in a database of its own against a Label Studio, real or made up, without the HTTP surface."""
+"""A review in a database of its own, against a real or fake Label Studio, without the HTTP API."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -42,7 +42,7 @@ REVIEW = Decision.REVIEW
 
 
 def review_rows(count: int, folder: Path, num_regions: int = 2) -> list[ImageRow]:
-    """Rows routed to review, the first the most doubtful."""
+    """Return rows routed to review, the most doubtful first."""
     rows = [
         make_row(seed, num_regions, folder=folder, decisions=[REVIEW] * num_regions) for seed in range(count)
     ]
@@ -54,7 +54,7 @@ def review_rows(count: int, folder: Path, num_regions: int = 2) -> list[ImageRow
 
 @dataclass
 class Bench:
-    """One process of the service, as far as a review goes. `restart` is another one on the same database."""
+    """The parts of a service process that a review needs. `restart`: another process on the database."""
 
     settings: Settings
     database: Database
@@ -77,21 +77,21 @@ class Bench:
         self.inbox = Inbox(self.database, self.pull)
 
     async def restart(self) -> None:
-        """The process ends without a word and another one starts."""
+        """The process ends without notice and another one starts."""
         await self.database.dispose()
         self.database = open_database(self.settings)
         self.__post_init__()
 
     async def review(self) -> Review:
         async with self.database.reading() as session:
-            found = await repository.find_review(session, self.review_id)
-        assert found is not None
-        return found
+            review = await repository.find_review(session, self.review_id)
+        assert review is not None
+        return review
 
     async def counts(self) -> dict[str, int]:
         async with self.database.reading() as session:
-            found = await item_repository.count_items(session, self.review_id)
-        return {state: number for (_, state), number in found.items()}
+            counts = await item_repository.count_items(session, self.review_id)
+        return {state: number for (_, state), number in counts.items()}
 
     async def annotations(self) -> dict[str, int]:
         async with self.database.reading() as session:
@@ -105,23 +105,24 @@ class Bench:
         return [Correction.model_validate_json(text) for _, text in rows]
 
     async def edits(self) -> list[str]:
-        """The new captions, in order."""
-        found = [
-            one.after.text for one in await self.corrections() if one.after and one.action == "recaptioned"
-        ]
-        return sorted(text or "" for text in found)
+        """Return the new captions, sorted."""
+        return sorted(
+            correction.after.text or ""
+            for correction in await self.corrections()
+            if correction.after and correction.action == "recaptioned"
+        )
 
     async def hear(self, payload: dict[str, Any]) -> None:
         async with self.database.writing() as session:
             await delivery_repository.add_deliveries(session, parse_webhook(self.review_id, payload))
 
     async def look(self, times: int = 6) -> None:
-        """Look into what was heard until nothing is left."""
+        """Process deliveries until nothing is left."""
         for _ in range(times):
             await self.inbox.process(self.review_id)
 
     async def ask_again(self, dataset: Path, **options: Any) -> None:
-        """Somebody pushes once more."""
+        """Somebody pushes again."""
         assert await _ask(self.settings, self.database, dataset, options) == self.review_id
 
     async def changed(self) -> PullSummary:

@@ -1,4 +1,4 @@
-"""Made-up images as reviewers are shown them, and what reviewers make of them."""
+"""Generated images as reviewers are shown them, and annotations of them."""
 
 import random
 import struct
@@ -60,7 +60,9 @@ def shown_images(draw: Any) -> ShownImage:
         for kind in (LabelKind.BRIEF_CAPTION, LabelKind.DETAILED_CAPTION, LabelKind.OCR):
             if draw(st.booleans()):
                 texts[kind] = draw(TEXTS)
-        mark = f"{region_id}#{place}" if any(one.region_id == region_id for one in regions) else region_id
+        mark = (
+            f"{region_id}#{place}" if any(region.region_id == region_id for region in regions) else region_id
+        )
         regions.append(ShownRegion(mark=mark, region_id=region_id, box_xyxy=box, texts=texts))
     marks = [region.mark for region in regions]
     phrases = []
@@ -88,30 +90,30 @@ def shown_images(draw: Any) -> ShownImage:
 
 def make_shown(**fields: Any) -> ShownImage:
     """Two regions of a 100 x 80 image, a phrase that names the first, a caption and a count."""
-    found = []
+    regions = []
     for box, text in (((10.0, 10.0, 30.0, 40.0), "red square"), ((50.0, 20.0, 90.0, 60.0), "blue bar")):
         region_id = make_region_id(IMAGE_ID, box)
         texts = {LabelKind.BRIEF_CAPTION: text}
-        found.append(ShownRegion(mark=region_id, region_id=region_id, box_xyxy=box, texts=texts))
-    first = found[0].region_id
+        regions.append(ShownRegion(mark=region_id, region_id=region_id, box_xyxy=box, texts=texts))
+    first = regions[0].region_id
     phrase = ShownPhrase(kind=LabelKind.GROUND, phrase="the square", marks=[first], region_ids=[first])
     values: dict[str, Any] = {
         "image_id": IMAGE_ID,
         "width": 100,
         "height": 80,
         "title": "a.png",
-        "regions": found,
+        "regions": regions,
         "phrases": [phrase],
-        "counts": [ShownCount(phrase="shape", count=2, region_ids=[one.region_id for one in found])],
+        "counts": [ShownCount(phrase="shape", count=2, region_ids=[region.region_id for region in regions])],
         "caption": "two shapes",
     }
     return ShownImage(**{**values, **fields})
 
 
 def asked_row(row: ImageRow) -> ImageRow:
-    """The row with a question about it, the same one about each of its first two regions, and an example.
+    """Add a question about the image, one about each of its first two regions, and a visual example.
 
-    The first region is an example of what the second one is; people are asked about all of it.
+    The first region is an example of the second. All labels go to review.
     """
     first, second = (region.region_id for region in row.regions[:2])
 
@@ -130,21 +132,21 @@ def asked_row(row: ImageRow) -> ImageRow:
 
 
 def older_config(config: str) -> str:
-    """The configuration as it was before there were answers."""
+    """Return the configuration of a review from before answers were shown."""
     start, end = config.index('    <Header value="Questions'), config.index('    <Header value="Comment"')
     return config[:start] + config[end:]
 
 
 def edited(shown: ShownImage, seed: int | None = None, **texts: str) -> list[dict[str, Any]]:
-    """A result as a reviewer might leave it: the captions of regions replaced in order; or at random."""
+    """Return a result as a reviewer might leave it: captions of regions replaced in order, or at random."""
     result = result_of(shown)
-    for (_, text), one in zip(
-        texts.items(), [one for one in result if one["from_name"] == "brief_caption"], strict=False
+    for (_, text), entry in zip(
+        texts.items(), [entry for entry in result if entry["from_name"] == "brief_caption"], strict=False
     ):
-        one["value"] = {**one["value"], "text": [text]}
+        entry["value"] = {**entry["value"], "text": [text]}
     if seed is not None:
         chance = random.Random(seed)
-        for one in result:
-            if one["from_name"] == "brief_caption" and chance.random() < 0.5:
-                one["value"] = {**one["value"], "text": [f"edited {seed}"]}
+        for entry in result:
+            if entry["from_name"] == "brief_caption" and chance.random() < 0.5:
+                entry["value"] = {**entry["value"], "text": [f"edited {seed}"]}
     return result
