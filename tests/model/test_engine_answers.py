@@ -183,8 +183,8 @@ def test_running_out_of_memory_splits_and_goes_on(random_checkpoint: Checkpoint)
 @pytest.mark.parametrize(
     ("max_bytes", "picture", "message"),
     [
-        (1000, PICTURES[0], "96 px width does not fit"),
-        (math.inf, PICTURES[3], "single question does not fit"),
+        (1000, PICTURES[0], "image of 96 x 64 px does not fit on the device"),
+        (math.inf, PICTURES[3], "one question does not fit on the device"),
     ],
 )
 def test_what_does_not_fit_alone_is_a_memory_error(
