@@ -1,4 +1,7 @@
-"""The data that lies beside the project; tests that need it skip, saying so, where it is absent."""
+"""Which tests are slow, which may not run at once, and the data beside the project.
+
+Tests that need that data are skipped, with a message, if it is absent.
+"""
 
 import os
 from pathlib import Path
@@ -9,7 +12,8 @@ import pytest
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
-# What two processes of a parallel run must not start at once, and what takes so long that it must come early.
+# Files of a group run in one process, because two must not start what they start at once; groups come
+# first, because they take longest.
 TOGETHER = {
     "ray": {
         "test_driver_lost.py",
@@ -27,24 +31,59 @@ TOGETHER = {
     "recipe": {"test_recipe.py"},
 }
 
+# Files that `make quick` leaves out, besides those of the groups and tests marked `slow`: they train, start
+# processes, servers or browsers, or take more than about ten seconds of CPU time.
+SLOW = {
+    "test_adapters.py",
+    "test_benchmarks_end_to_end.py",
+    "test_confidence_proof.py",
+    "test_database.py",
+    "test_distractors.py",
+    "test_engine_answers.py",
+    "test_engine_speed.py",
+    "test_evaluate_and_train_commands.py",
+    "test_examples_and_questions.py",
+    "test_export_for_trl.py",
+    "test_killed_writer.py",
+    "test_locked_rows.py",
+    "test_package.py",
+    "test_reading.py",
+    "test_real_corpora.py",
+    "test_report_in_browser.py",
+    "test_schemathesis.py",
+    "test_second_questions.py",
+    "test_stand_in_device.py",
+    "test_stores.py",
+    "test_trainer.py",
+    "test_transformers_detector.py",
+    "test_workers.py",
+}
+
 pytest_plugins = ["object_store"]
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
 def group_of(file: str) -> str:
-    """What a file of that name shares with others; else the file itself."""
+    """The group of a file of that name; the file itself if it is in none."""
     return next((group for group, files in TOGETHER.items() if file in files), file)
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not even import slow files where only quick tests run."""
+    name = collection_path.name
+    is_slow = name in SLOW or group_of(name) in TOGETHER
+    return True if is_slow and config.getoption("markexpr") == "not slow" else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes longest comes first: a run in several processes ends with what is short."""
+    """Sort by group, so that a run in several processes ends with what is short."""
     items.sort(key=lambda item: [*TOGETHER, group_of(item.path.name)].index(group_of(item.path.name)))
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """In a run in several processes a group stays with one of them."""
+    """Keep a group in one process of a parallel run."""
     # Marks of pytest-xdist's own (loadgroup) need names of tests that pytest 9.2 no longer lets it change.
     from xdist.scheduler import LoadScopeScheduling
 

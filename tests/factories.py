@@ -107,8 +107,8 @@ def make_row(
         path.write_bytes(data)
         uri = uri or str(path)
     uri = uri or f"memory://images/{seed:05d}.png"
-    wanted = [decisions[i] if i < len(decisions) else None for i in range(num_regions)]
-    regions = [make_region(image_id, i, box, decision=wanted[i]) for i, box in enumerate(boxes)]
+    region_decisions = [decisions[i] if i < len(decisions) else None for i in range(num_regions)]
+    regions = [make_region(image_id, i, box, decision=region_decisions[i]) for i, box in enumerate(boxes)]
     row = ImageRow(
         image_id=image_id,
         uri=uri,

@@ -44,14 +44,14 @@ def compute_case(
     model: PlainModel, image: Image.Image, boxes_xyxy: np.ndarray, questions: list[str]
 ) -> dict[str, Tensor]:
     """All golden tensors of an image, its boxes (N, 4) in its pixels and questions."""
-    found = model.encode(image, boxes_xyxy)
+    encoded = model.encode(image, boxes_xyxy)
     tensors = {
         "image_u8": torch.from_numpy(np.array(image)),
         "boxes_xyxy": torch.from_numpy(boxes_xyxy).double(),
-        **found,
+        **encoded,
     }
     for number, question in enumerate(questions):
-        answer = model.answer(found, question, NUM_NEW_TOKENS)
+        answer = model.answer(encoded, question, NUM_NEW_TOKENS)
         tensors |= {f"p{number}.{name}": tensor for name, tensor in answer.items()}
     return tensors
 

@@ -69,26 +69,26 @@ class PlainModel:
     @torch.no_grad()
     def encode(self, image: Image.Image, boxes_xyxy: np.ndarray) -> dict[str, Tensor]:
         """Every tensor of one image that no question changes, by its golden name."""
-        found = self._prepare(image, boxes_xyxy)
-        _, rows, columns = found["image_grid_thw"][0].tolist()
-        out = self.vit(found["pixel_values"], grid_thw=found["image_grid_thw"], output_hidden_states=True)
+        tensors = self._prepare(image, boxes_xyxy)
+        _, rows, columns = tensors["image_grid_thw"][0].tolist()
+        out = self.vit(tensors["pixel_values"], grid_thw=tensors["image_grid_thw"], output_hidden_states=True)
         order = _window_order(
             rows // 2, columns // 2, self.config["vision_config"].get("window_size", 112) // 28
         )
         blocks = self.config["vision_config"]["fullatt_block_indexes"]
         for level, block in enumerate(blocks):
-            found[f"vit_level{level}"] = _to_map(out.hidden_states[block + 1], order, rows, columns)
-        found["vit_merger_window_order"] = out.pooler_output[order]
-        found["image_embeds"] = self._project("model.mm_projector.", out.pooler_output)
-        hidden = found["aux_image"][None]
+            tensors[f"vit_level{level}"] = _to_map(out.hidden_states[block + 1], order, rows, columns)
+        tensors["vit_merger_window_order"] = out.pooler_output[order]
+        tensors["image_embeds"] = self._project("model.mm_projector.", out.pooler_output)
+        hidden = tensors["aux_image"][None]
         for level, (conv, stage) in enumerate(zip(self.davit.convs, self.davit.blocks, strict=True)):
             hidden = conv(hidden)
             for block in stage:
                 hidden = block(hidden)
-            found[f"davit_level{level}"] = hidden
+            tensors[f"davit_level{level}"] = hidden
         if len(boxes_xyxy):
-            self._encode_regions(found, (rows * 14, columns * 14), len(blocks))
-        return found
+            self._encode_regions(tensors, (rows * 14, columns * 14), len(blocks))
+        return tensors
 
     def _prepare(self, image: Image.Image, boxes_xyxy: np.ndarray) -> dict[str, Tensor]:
         width, height = image.size
@@ -112,34 +112,34 @@ class PlainModel:
             "vt_boxes": boxes * to_vit,
         }
 
-    def _encode_regions(self, found: dict[str, Tensor], vit_hw: tuple[int, int], num_maps: int) -> None:
-        finest = found["davit_level0"]
+    def _encode_regions(self, tensors: dict[str, Tensor], vit_hw: tuple[int, int], num_maps: int) -> None:
+        finest = tensors["davit_level0"]
         joined = torch.cat(
             [
                 F.interpolate(
-                    found[f"davit_level{level}"], finest.shape[-2:], mode="bilinear", align_corners=False
+                    tensors[f"davit_level{level}"], finest.shape[-2:], mode="bilinear", align_corners=False
                 )
                 for level in range(4)
             ],
             dim=1,
         )
-        found["hfre_aux_pooled"] = _pool(joined, found["aux_boxes"], 1 / 4)
+        tensors["hfre_aux_pooled"] = _pool(joined, tensors["aux_boxes"], 1 / 4)
         pooled = []
         for level, (features, stride) in enumerate(
-            zip(self._pyramid(found[f"vit_level{num_maps - 1}"]), (3.5, 7, 14, 28), strict=True)
+            zip(self._pyramid(tensors[f"vit_level{num_maps - 1}"]), (3.5, 7, 14, 28), strict=True)
         ):
-            found[f"fpn_level{level}"] = features
-            pooled.append(_pool(features, found["vt_boxes"], 1 / stride))
-        found["hfre_vt_pooled"] = torch.cat(pooled, dim=-1)
+            tensors[f"fpn_level{level}"] = features
+            pooled.append(_pool(features, tensors["vt_boxes"], 1 / stride))
+        tensors["hfre_vt_pooled"] = torch.cat(pooled, dim=-1)
         for part in ("aux", "vt"):
-            features = found[f"hfre_{part}_pooled"]
+            features = tensors[f"hfre_{part}_pooled"]
             if self.config["mm_apply_region_layer_norm"]:
                 norm = self._part(f"{_REGIONS}{part}_region_norm.")
                 features = F.layer_norm(features, features.shape[-1:], norm["weight"], norm["bias"])
-            found[f"hfre_{part}_normed"] = features
-        features = torch.cat([found["hfre_aux_normed"], found["hfre_vt_normed"]], dim=-1)[0]
-        found["region_features"] = features + _sines(found["vt_boxes"], vit_hw, features.shape[-1])
-        found["region_embeds"] = self._project("model.mm_projector_aux.", found["region_features"])
+            tensors[f"hfre_{part}_normed"] = features
+        features = torch.cat([tensors["hfre_aux_normed"], tensors["hfre_vt_normed"]], dim=-1)[0]
+        tensors["region_features"] = features + _sines(tensors["vt_boxes"], vit_hw, features.shape[-1])
+        tensors["region_embeds"] = self._project("model.mm_projector_aux.", tensors["region_features"])
 
     def _pyramid(self, features: Tensor) -> list[Tensor]:
         weights = self._part(f"{_REGIONS}simple_fpn.")
@@ -178,7 +178,7 @@ class PlainModel:
         ids = self._prompt_ids(len(encoded["aux_boxes"]), question)
         embeds, positions = self._embed(ids, encoded)
         hidden = self._states(embeds, positions)
-        found = {
+        tensors = {
             "input_ids": torch.tensor([ids]),
             "inputs_embeds": embeds[None],
             "position_ids": positions[:, None],
@@ -194,7 +194,7 @@ class PlainModel:
             margins.append(float(best.values[0] - best.values[1]))
             embeds = torch.cat([embeds, self._embedding(tokens[-1:])])
             positions = torch.cat([positions, positions.max().expand(3, 1) + 1], dim=1)
-        return {**found, "generated_ids": torch.tensor(tokens), "generated_margin": torch.tensor(margins)}
+        return {**tensors, "generated_ids": torch.tensor(tokens), "generated_margin": torch.tensor(margins)}
 
     def _prompt_ids(self, num_boxes: int, question: str) -> list[int]:
         regions = "".join(f"<region{i}>\0" for i in range(num_boxes))
@@ -293,12 +293,12 @@ def _window_order(rows: int, columns: int, window: int) -> list[int]:
 
 def _to_map(state: Tensor, order: list[int], rows: int, columns: int) -> Tensor:
     """(gh * gw, C) in window order to (1, C, gh, gw); four patches that are merged lie together."""
-    found = torch.zeros(1, state.shape[-1], rows, columns)
+    raster = torch.zeros(1, state.shape[-1], rows, columns)
     for place, index in enumerate(order):
         row, column = divmod(index, columns // 2)
         square = state[4 * place : 4 * place + 4].T.view(-1, 2, 2)
-        found[0, :, 2 * row : 2 * row + 2, 2 * column : 2 * column + 2] = square
-    return found
+        raster[0, :, 2 * row : 2 * row + 2, 2 * column : 2 * column + 2] = square
+    return raster
 
 
 def _pool(features: Tensor, boxes: Tensor, scale: float) -> Tensor:
@@ -312,9 +312,9 @@ def _sines(boxes: Tensor, image_hw: tuple[int, int], width: int) -> Tensor:
     x0, y0, x1, y1 = boxes.unbind(1)
     values = ((y0 + y1) / 2 / height, (x0 + x1) / 2 / width_px, (x1 - x0) / width_px, (y1 - y0) / height)
     num = width // 4
-    found = torch.zeros(len(boxes), 4, num)
+    sines = torch.zeros(len(boxes), 4, num)
     for part, value in enumerate(values):
         for channel in range(num):
             angle = value * 2 * math.pi / 10000 ** (2 * (channel // 2) / num)
-            found[:, part, channel] = angle.cos() if channel % 2 else angle.sin()
-    return found.flatten(1)
+            sines[:, part, channel] = angle.cos() if channel % 2 else angle.sin()
+    return sines.flatten(1)

@@ -38,7 +38,7 @@ def word_piece_tokenizer(folder: Path) -> None:
 
 
 def write_grounding_dino(folder: Path) -> Path:
-    """A detector of what it is told in words."""
+    """A detector of the classes that a text names."""
     from transformers import (
         AutoTokenizer,
         BertConfig,

@@ -37,14 +37,14 @@ def _labels(row: dict[str, Any]) -> list[dict[str, Any]]:
 
 def labeller_processes(root: psutil.Process | None = None) -> list[psutil.Process]:
     """The labelling processes below `root` (default: this process)."""
-    found = []
+    processes = []
     for process in (root or psutil.Process()).children(recursive=True):
         try:
             if process.cmdline() and process.cmdline()[0].startswith("ray::Labeller"):
-                found.append(process)
+                processes.append(process)
         except psutil.Error:
             continue
-    return found
+    return processes
 
 
 def start_driver(*arguments: str, **settings: str) -> subprocess.Popen[str]:

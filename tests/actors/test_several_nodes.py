@@ -82,11 +82,11 @@ def test_a_plan_says_what_the_cluster_holds(
         check=False,
     )
     assert done.returncode == 1, done.stderr
-    found = json.loads(done.stdout)
-    assert found["cluster"]["labellers_that_fit"] == 2
-    assert [node["model"] for node in found["cluster"]["nodes"]] == ["ok"] * 3
-    assert found["problems"] == [
+    plan = json.loads(done.stdout)
+    assert plan["cluster"]["labellers_that_fit"] == 2
+    assert [node["model"] for node in plan["cluster"]["nodes"]] == ["ok"] * 3
+    assert plan["problems"] == [
         "the cluster can hold 2 labellers of 1 CPU and 0 GPU, 5 are requested",
     ]
-    assert found["files"]["bad"] == 1
-    assert found["files"]["duplicate_files"] == 1
+    assert plan["files"]["bad"] == 1
+    assert plan["files"]["duplicate_files"] == 1

@@ -34,11 +34,17 @@ def test_a_lost_worker_costs_no_step(tmp_path: Path, monkeypatch: pytest.MonkeyP
     shutil.copytree(find_checkpoint("fo1-tiny"), "start")
     train([str(scenes)], 1, "start", Path("alone"), CONFIG)
     monkeypatch.setenv(TEST_KILL_AT, "2")
-    told: list[tuple[int, float]] = []
+    reported: list[tuple[int, float]] = []
     report = train_on_ray(
-        [str(scenes)], 1, "start", Path("ray"), CONFIG, workers=2, progress=lambda *step: told.append(step)
+        [str(scenes)],
+        1,
+        "start",
+        Path("ray"),
+        CONFIG,
+        workers=2,
+        progress=lambda *step: reported.append(step),
     )
-    assert dict(told) == dict(enumerate(losses(tmp_path / "ray"), start=1))
+    assert dict(reported) == dict(enumerate(losses(tmp_path / "ray"), start=1))
     assert report["workers"] == 2
     assert report["resumed"]
     assert losses(tmp_path / "ray") == pytest.approx(losses(tmp_path / "alone"), abs=2e-5)
@@ -60,9 +66,9 @@ def test_the_command_tells_of_each_step_and_of_a_run_that_is_done_already(tmp_pa
     ]
     first, again = (subprocess.run(command, capture_output=True, text=True, check=False) for _ in range(2))
     assert (first.returncode, again.returncode) == (0, 0), first.stderr + again.stderr
-    one, two = losses(tmp_path / "out")
-    assert f"step 1 of 2: loss {one:.4f}\nstep 2 of 2: loss {two:.4f}\n" in first.stderr
-    assert first.stdout == f"{tmp_path}/out: 2 steps, last loss {two:.4f}\n"
+    first_loss, second_loss = losses(tmp_path / "out")
+    assert f"step 1 of 2: loss {first_loss:.4f}\nstep 2 of 2: loss {second_loss:.4f}\n" in first.stderr
+    assert first.stdout == f"{tmp_path}/out: 2 steps, last loss {second_loss:.4f}\n"
     assert again.stdout == f"{tmp_path}/out: all 2 steps were done already\n"
 
 
@@ -70,9 +76,9 @@ def test_what_the_user_must_mend_reaches_the_driver_and_is_not_tried_again(tmp_p
     assert _worker_error(tmp_path) is None
     with pytest.raises(ConfigError), _errors_for_the_driver(tmp_path):
         raise ConfigError("name a new --out")
-    found = _worker_error(tmp_path)
-    assert isinstance(found, ConfigError)
-    assert str(found) == "name a new --out"
+    error = _worker_error(tmp_path)
+    assert isinstance(error, ConfigError)
+    assert str(error) == "name a new --out"
     # A worker that is started again has nothing to do: nothing of its settings is even looked at.
     _train_worker({"out": str(tmp_path)})
 

@@ -28,13 +28,13 @@ LABELS = "brief_caption,grounded_caption,ground,count,ocr"
 @pytest.fixture(scope="module")
 def entries(tmp_path_factory: pytest.TempPathFactory) -> list[CorpusImage]:
     folder: Path = tmp_path_factory.mktemp("scenes")
-    found = []
+    entries = []
     for seed in range(70, 73):
         scene = make_scene(seed, (2, 4), corruption=0.5)
         path = folder / f"{seed}.png"
         scene.image.save(path)
-        found.append(gold_of(scene, str(path)))
-    return found
+        entries.append(gold_of(scene, str(path)))
+    return entries
 
 
 def _rows(entries: list[CorpusImage], **settings: object) -> list[ImageRow]:

@@ -14,8 +14,9 @@ from stand_in_device import DEVICE, Log, MixedDevices, stand_in_device
 
 from fo1_data.labelling.image_labeller import ImageLabeller
 from fo1_data.model.checkpoint import load_checkpoint
-from fo1_data.model.engine.engine import Fo1Engine, Question
+from fo1_data.model.engine.engine import Fo1Engine
 from fo1_data.model.engine.generation import Generation
+from fo1_data.model.engine.questions import Question
 from fo1_data.proposals.load import load_proposer
 from fo1_data.synthetic.gold import gold_of, write_scenes
 from fo1_data.synthetic.scenes import make_scene
@@ -140,12 +141,12 @@ def test_a_decoding_step_waits_for_the_device_once(log: Log, random_folder: Path
     engine = Fo1Engine(load_checkpoint(str(random_folder), device=DEVICE))
     opened = engine.open(PICTURES[:2])
     tokenizer = engine.checkpoint.tokenizer
-    forced = tokenizer.special.objects_open, tokenizer.special.regions[0]
+    forced_ids = tokenizer.special.objects_open, tokenizer.special.regions[0]
 
     def events(num_steps: int) -> list[str]:
         log.clear()
         questions = [
-            Question(image, text, max_new_tokens=num_steps + 2, forced_ids=forced)
+            Question(image, text, max_new_tokens=num_steps + 2, forced_ids=forced_ids)
             for image in opened
             for text in "ab"
         ]
@@ -157,7 +158,7 @@ def test_a_decoding_step_waits_for_the_device_once(log: Log, random_folder: Path
     repeated = last - first
     assert sum(repeated.values()) == 4, f"4 steps more wait more than once each: {dict(repeated)}"
     (line,) = repeated
-    assert line.startswith(f"download aten::_to_copy {ENGINE}token_choice.py:")
+    assert line.startswith(f"download aten::_to_copy {ENGINE}")
     uploads = [event for event in log if event.kind == "upload" and not event.waits]
     assert len({event.place for event in uploads}) < len(uploads)
 

@@ -43,17 +43,17 @@ def test_another_version_at_the_source_is_another_copy(source: Path, tmp_path: P
 
 
 def test_several_at_once_get_the_same_whole_copy(source: Path, tmp_path: Path) -> None:
-    found: list[Path] = []
+    copies: list[Path] = []
     threads = [
-        threading.Thread(target=lambda: found.append(local_copy(str(source), tmp_path / "cache")))
+        threading.Thread(target=lambda: copies.append(local_copy(str(source), tmp_path / "cache")))
         for _ in range(4)
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(found) == 4
-    assert len(set(found)) == 1
+    assert len(copies) == 4
+    assert len(set(copies)) == 1
 
 
 def test_names_and_folders_of_this_machine_stay_as_they_are(
