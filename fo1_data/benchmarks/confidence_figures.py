@@ -24,14 +24,12 @@ from fo1_data.confidence.signal_columns import (
     signal_names,
     signals_of,
 )
-from fo1_data.evaluation.confidences import order_figures
+from fo1_data.evaluation.confidences import GOAL, order_figures
 from fo1_data.judging.matching import Pair
 from fo1_data.judging.phrases import gold_regions
 from schemas.calibration import Acceptance
 from schemas.labels import LabelKind
 
-# The share of wrong labels that a review is to reach.
-GOAL = 0.02
 Values = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 Groups = npt.NDArray[np.int64]

@@ -35,6 +35,7 @@ from fo1_data.judging.matching import Pair
 from fo1_data.judging.texts import CaptionMatch
 from schemas.labels import LabelKind
 
+# The share of wrong labels that a review is to reach.
 GOAL = 0.02
 _COVERAGES = (0.5, 0.8, 0.9, 1.0)
 # Enough for figures of two digits, and few enough that the fits of `fo1 evaluate` do not take minutes.

@@ -83,30 +83,30 @@ def test_a_reader_that_fails_is_reported_and_not_compared(published, tmp_path, m
     st.integers(0, 20),
     st.integers(0, 30),
 )
-def test_lanes_give_each_row_once_an_epoch_and_go_on_where_they_stood(sizes, lanes, window, start, more):
+def test_lanes_give_each_row_once_per_epoch_and_resume(sizes, lanes, window, start, more):
     stream = SampleStream.__new__(SampleStream)
     stream._sizes, stream.epoch_rows, stream._window, stream._seed = sizes, sum(sizes), window, 1
 
-    def given_by(start, stop):
-        """What a loader gives, lane by lane in turn."""
+    def entries_between(start, stop):
+        """The entries of a loader, from its lanes in turn."""
         stream._start, stream._stop = start, stop
         epochs = range(start // stream.epoch_rows, -(-stop // stream.epoch_rows))
-        found = [
+        by_lane = [
             list(itertools.chain(*(stream._lane(e, lane, lanes) for e in epochs))) for lane in range(lanes)
         ]
-        return [one for turn in itertools.zip_longest(*found) for one in turn if one is not None]
+        return [entry for turn in itertools.zip_longest(*by_lane) for entry in turn if entry is not None]
 
-    whole = given_by(0, 2 * sum(sizes))
+    whole = entries_between(0, 2 * sum(sizes))
     assert [place for place, _ in whole] == list(range(2 * sum(sizes)))
     rows = [(g, row) for g, size in enumerate(sizes) for row in range(size)]
     for epoch in range(2):
         mine = whole[epoch * len(rows) : (epoch + 1) * len(rows)]
         assert sorted(tuple(row) for _, row in mine) == rows
     stop = min(start + more, 2 * sum(sizes))
-    assert given_by(min(start, stop), stop) == whole[min(start, stop) : stop]
+    assert entries_between(min(start, stop), stop) == whole[min(start, stop) : stop]
 
 
-def test_a_lane_reads_its_own_row_groups_and_holds_few(published):
+def test_a_lane_reads_its_own_row_groups_and_caches_few(published):
     groups = list_row_groups(str(published))
     assert sum(group.num_rows for group in groups) == 8
     sizes = [100] * 20
@@ -122,56 +122,54 @@ def test_a_lane_reads_its_own_row_groups_and_holds_few(published):
     assert most == 3
 
 
-def test_processes_of_distributed_training_share_the_rows_though_loaders_workers_know_of_none(
-    published, monkeypatch
-):
+def test_processes_of_distributed_training_share_the_rows_also_through_loader_workers(published, monkeypatch):
     from torch.utils.data import DataLoader
 
     seen = []
     for rank in range(2):
         stream = stream_of_process(monkeypatch, rank, published)
-        seen += [one.place for one in DataLoader(stream, batch_size=None, num_workers=1)]
+        seen += [sample.place for sample in DataLoader(stream, batch_size=None, num_workers=1)]
     assert sorted(seen) == list(range(8))
 
 
-def stream_of_process(monkeypatch, rank, published, **more):
-    """The stream as one of two processes of distributed training makes it."""
-    with monkeypatch.context() as as_if:
-        as_if.setattr(Workers, "__init__", lambda self: self.__dict__.update(rank=rank, num=2))
-        return SampleStream([str(published)], **more)
+def stream_of_process(monkeypatch, rank, published, **options):
+    """The stream of one of two processes of distributed training."""
+    with monkeypatch.context() as patch:
+        patch.setattr(Workers, "__init__", lambda self: self.__dict__.update(rank=rank, num=2))
+        return SampleStream([str(published)], **options)
 
 
 @pytest.mark.parametrize("start", [2, 5, 6, 8, 11, 15])
-def test_two_processes_of_two_workers_go_on_from_where_all_have_taken_as_many(published, monkeypatch, start):
+def test_two_processes_of_two_workers_resume_from_equal_numbers_of_samples(published, monkeypatch, start):
     from torch.utils.data import DataLoader
 
-    def given_to(rank, start):
-        """What a process gets from its loader up to the end of the second epoch, in its order."""
+    def samples_of(rank, start):
+        """The samples of a process up to the end of the second epoch, in the order of its loader."""
         stream = stream_of_process(monkeypatch, rank, published, start=start, stop=16)
         loader = DataLoader(stream, batch_size=None, num_workers=2)
-        given = [(one.place, one.boxes_xyxy.tobytes()) for one in loader]
-        assert len(given) == len(loader) == len(stream)
-        return given
+        samples = [(sample.place, sample.boxes_xyxy.tobytes()) for sample in loader]
+        assert len(samples) == len(loader) == len(stream)
+        return samples
 
-    whole = [given_to(rank, 0) for rank in range(2)]
-    turns = [one for turn in zip(*whole, strict=True) for one in turn]
+    whole = [samples_of(rank, 0) for rank in range(2)]
+    turns = [entry for turn in zip(*whole, strict=True) for entry in turn]
     assert [place for place, _ in turns] == list(range(16))
     assert sorted(name for _, name in turns[:8]) == sorted(name for _, name in turns[8:])
     assert len({name for _, name in turns}) == 8
     for rank in range(2):
-        assert given_to(rank, start) == turns[start + rank :: 2]
+        assert samples_of(rank, start) == turns[start + rank :: 2]
 
 
-def test_a_loader_that_batches_in_its_workers_has_whole_places_after_a_batch_of_each(published):
+def test_a_loader_that_batches_in_its_workers_has_read_whole_turns_after_a_batch_of_each(published):
     from torch.utils.data import DataLoader
 
     stream = SampleStream([str(published)])
     loader = DataLoader(stream, batch_size=2, num_workers=2, collate_fn=list)
-    places = [[one.place for one in batch] for batch in loader]
+    places = [[sample.place for sample in batch] for batch in loader]
     assert places == [[0, 2], [1, 3], [4, 6], [5, 7]]
 
 
-def test_limits_hold_and_damage_is_told(published, tmp_path):
+def test_limits_hold_and_damage_is_an_error(published, tmp_path):
     small = SampleStream([str(published)], limits=InputLimits(max_pixels=64 * 48))
     assert len(list(small)) == 8
     assert list(SampleStream([str(published)], limits=InputLimits(max_pixels=64 * 48 - 1))) == []
