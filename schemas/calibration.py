@@ -1,9 +1,9 @@
 """The calibration file: how signals become a confidence, and on what evidence labels may be accepted.
 
-Everything is plain numbers, so that a confidence is computed from the file alone, without the library
+All values are plain numbers, so that a confidence can be computed from the file alone, without the library
 that fitted it. A *score* is log odds before the map; a *confidence* is the probability, 0 to 1, that a
-label is right. What the numbers mean is said beside each. All that is here is a check that they fit together:
-a file that was edited by hand is refused, and not found out while labelling.
+label is right. Each class describes its numbers. The validators check that the numbers fit together, so
+that a file that was edited by hand is refused before labelling starts.
 """
 
 from collections.abc import Sized
@@ -20,9 +20,9 @@ Count = Annotated[int, Field(ge=0)]
 
 
 def _must_be_as_long(**lists: Sized) -> None:
-    if len({len(one) for one in lists.values()}) > 1:
-        told = ", ".join(f"{name} {len(one)}" for name, one in lists.items())
-        raise ValueError(f"lists must be equally long: {told}")
+    if len({len(values) for values in lists.values()}) > 1:
+        lengths = ", ".join(f"{name} {len(values)}" for name, values in lists.items())
+        raise ValueError(f"lists must be equally long: {lengths}")
 
 
 def _must_rise(**lists: list[float]) -> None:
@@ -35,8 +35,8 @@ class SignalColumn(BaseModel):
     """One signal as the model takes it: two columns of a value clipped to `low`..`high`.
 
     The first is (value - mean) / deviation, the second the value's rank as a standard normal number: the
-    interpolation between the points (`knots`, `ranks`), flat beyond the ends; so both ends of a skewed
-    signal are told apart. `fill` stands in for a missing value. `indicator`: a further column, 1 where it
+    interpolation between the points (`knots`, `ranks`), flat beyond the ends; so values at both ends of a
+    skewed signal differ. `fill` stands in for a missing value. `indicator`: a further column, 1 where it
     was missing. `usual_low`, `usual_high`: the 10th and 90th percentile over right labels, for reasons. All
     but `ranks` are in the unit of the signal (`fo1_data/confidence/signals.py`).
     """
@@ -110,7 +110,7 @@ class BoostedTrees(BaseModel):
 
 
 class ConstantModel(BaseModel):
-    """Every label has the same score: gold was one-sided, or too small to tell labels apart."""
+    """Every label has the same score: gold had only right or only wrong labels, or was too small."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
@@ -144,9 +144,9 @@ class ConfidenceMap(BaseModel):
 
 
 class JudgedLabels(BaseModel):
-    """Labels that were judged, as parallel lists: the number of their image, confidence, wrong or not.
+    """Judged labels, as parallel lists: the number of their image, confidence, and whether they are wrong.
 
-    `place`: how many labels of the same kind and image are surer.
+    `place`: how many labels of the same kind and image have a higher confidence.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -163,7 +163,7 @@ class JudgedLabels(BaseModel):
 
 
 class FitFigures(BaseModel):
-    """What a fit rests on and how good it is. All but the counts are out of fold, by image."""
+    """The size of a fit's data and its quality. All figures but counts are out of fold, by image."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -184,9 +184,9 @@ class FitFigures(BaseModel):
 class KindCalibration(BaseModel):
     """One label kind.
 
-    `fit_labels`: the part that was fitted on, with confidences out of fold: it chooses where testing
-    starts, and certifies nothing. `held_out`: the part that certifies. `scope`: held-out labels are a
-    sample of all labels, or only of those that an earlier routing had accepted.
+    `fit_labels`: the part used for fitting, with confidences out of fold; it chooses where testing starts
+    and certifies nothing. `held_out`: the part that certifies. `scope`: held-out labels are a sample of
+    all labels, or only of those that an earlier routing had accepted.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -235,7 +235,7 @@ class Calibration(BaseModel):
 
 
 class RoutingSettings(BaseModel):
-    """What decides. `review_budget`: a number of labels, or below 1 a share of them; `audit`: a share."""
+    """Settings of routing. `review_budget`: a number of labels, or below 1 a share; `audit`: a share."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -247,16 +247,16 @@ class RoutingSettings(BaseModel):
 
     @property
     def decides(self) -> bool:
-        """True where a label gets a decision at all, and not only a confidence."""
+        """True if labels get a decision, and not only a confidence."""
         return self.max_error is not None or self.review_budget is not None or self.audit > 0
 
 
 class Acceptance(BaseModel):
-    """The rule for one kind: of each image the `most_labels` surest labels, from `threshold` on.
+    """The acceptance rule of one kind: of each image the `most_labels` most confident labels of at least
+    `threshold`.
 
-    None: nothing is accepted.
-
-    `told`: in words, why. `held_out_labels`, `held_out_wrong`: what the rule accepts of the held-out part.
+    `threshold` None: nothing is accepted. `told`: the reason in words. `held_out_labels`,
+    `held_out_wrong`: how many labels of the held-out part the rule accepts, and how many of them are wrong.
     """
 
     model_config = ConfigDict(extra="forbid")

@@ -1,4 +1,4 @@
-"""What a corpus says of an image before any model has seen it. Also the form of gold."""
+"""What a corpus says of an image, before labelling. Gold has the same form."""
 
 from typing import Any, Literal
 
@@ -11,11 +11,11 @@ from schemas.regions import Box
 class CorpusRegion(BaseModel):
     """A box of the corpus, in the corpus' own frame (stored or EXIF-oriented pixels).
 
-    The box is kept as read, even where it is inverted, empty or not finite: deciding that is
-    the labeller's work, and a bad one becomes a reject.
+    The box is kept as read, even if it is inverted, empty or not finite: the labeller decides, and a bad
+    box becomes a reject.
     """
 
-    # Not a number must come back as it went, also through JSON.
+    # NaN must survive JSON.
     model_config = ConfigDict(extra="forbid", ser_json_inf_nan="strings")
 
     box_xyxy: Box
@@ -56,7 +56,7 @@ class CorpusAnswer(BaseModel):
 
 
 class CorpusExample(BaseModel):
-    """The regions of the same kind as an example, the example itself left out."""
+    """The regions of the same kind as an example, without the example itself."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -68,11 +68,11 @@ class CorpusImage(BaseModel):
     """One entry of a corpus: where the pixels are, and what the source says of them.
 
     `uri` is absolute (a path or URL). `inner` names a member of an archive (WebDataset tar), and
-    `inner_span` is its offset and length in bytes where the archive is not compressed.
+    `inner_span` is its offset and length in bytes if the archive is not compressed.
     `width`, `height` are those the source declares, in pixels of its own frame; `regions` is
-    null where the corpus has no boxes for the image (an empty list: it says there are none).
-    `caption_phrases`: phrases of the caption with the regions they name, as they stand in it.
-    `box_unit` is `share` where the boxes are parts of the frame's width and height (YOLO).
+    null if the corpus has no boxes for the image (an empty list: it says there are none).
+    `caption_phrases`: phrases of the caption with the regions they name, in the order of the caption.
+    `box_unit` is `share` if the boxes are parts of the frame's width and height (YOLO).
     """
 
     model_config = ConfigDict(extra="forbid")

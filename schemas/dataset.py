@@ -30,7 +30,7 @@ class ModelInfo(BaseModel):
 
 
 class Counts(BaseModel):
-    """What a dataset holds. `captions`: of a model or a person; the last three: labels by decision."""
+    """Totals of a dataset. `captions`: of models and people; the last three: labels by decision."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -53,7 +53,7 @@ class Counts(BaseModel):
 
 
 class Duplicate(BaseModel):
-    """Bytes found in several places; the row of `kept` carries every address in `uris`."""
+    """An image found at several addresses; the row of `kept` has all of them in `uris`."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -120,7 +120,7 @@ _OPTIONAL = frozenset({"fingerprint_entries", "routing", "merged", "step", "pare
 
 
 class ShardFile(BaseModel):
-    """One Parquet file of one try, where it lies until the dataset is finished (relative to its folder)."""
+    """One Parquet file of one try. `path`: relative to the dataset's folder, until the dataset is sealed."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -132,9 +132,9 @@ class ShardFile(BaseModel):
 
 
 class ShardReport(BaseModel):
-    """What one try of a shard made: all that travels back to the driver.
+    """The result of one try of a shard: all that is sent back to the driver.
 
-    `rejects` is the file of its rejects (`split` null), null where there are none. `seconds` is
+    `rejects` is the file of its rejects (`split` null), null if there are none. `seconds` is
     wall time from the shard's start to its last file.
     """
 
@@ -150,7 +150,7 @@ class ShardReport(BaseModel):
 
 
 class ShardImage(BaseModel):
-    """An image that a shard made a row of, so that equal bytes in two shards are found at the end."""
+    """An image that has a row in a shard, so that equal images in two shards are found at the end."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -165,7 +165,7 @@ class ShardMarker(ShardReport):
 
 
 class RunState(StrEnum):
-    """State of a labelling run, as its progress file says it."""
+    """The state of a labelling run in its progress file."""
 
     RUNNING = "running"
     SUCCEEDED = "succeeded"
@@ -174,7 +174,7 @@ class RunState(StrEnum):
 
 
 class RunProgress(BaseModel):
-    """`.run/progress.json`: how far a run is, for those who watch it. Rates are over the run so far."""
+    """`.run/progress.json`: the progress of a run. Rates are averages over the run so far."""
 
     model_config = ConfigDict(extra="ignore")
 

@@ -9,7 +9,7 @@ from schemas.regions import Region
 
 
 class Grounding(BaseModel):
-    """A phrase and the regions it names; no regions means: looked for and absent."""
+    """A phrase and the regions it names; no regions: the phrase was looked for and is absent."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -31,7 +31,7 @@ class Count(BaseModel):
 
 
 class Answer(BaseModel):
-    """A free question's answer; `region_id` is null where it was asked of the whole image."""
+    """The answer to a free question; `region_id` is null if it was asked of the whole image."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -42,12 +42,12 @@ class Answer(BaseModel):
     label: Label
 
 
-# In the class below the name `bytes` is the field.
+# Inside the class below the name `bytes` is the field.
 _Bytes = bytes
 
 
 class EncodedImage(BaseModel):
-    """Hugging Face's `Image` form: encoded bytes where embedded, else a path or URI."""
+    """The form of Hugging Face's `Image`: encoded bytes if embedded, else a path or URI."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -56,7 +56,7 @@ class EncodedImage(BaseModel):
 
 
 class Provenance(BaseModel):
-    """Which run, model and prompts made a row. Not part of a row's identity."""
+    """The run, model and prompts that made a row. Not part of a row's identity."""
 
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
 
@@ -112,7 +112,7 @@ class ImageRow(BaseModel):
 
 
 class RejectStage(StrEnum):
-    """Where an input was given up."""
+    """The stage at which an input was rejected."""
 
     LISTING = "listing"
     FETCH = "fetch"
@@ -126,7 +126,7 @@ class RejectStage(StrEnum):
 class Reject(BaseModel):
     """One input, or one box of it, that gave no label, and why.
 
-    `replayable` says whether trying again can help (a lost connection can, a broken file cannot);
+    `replayable`: whether trying again can help (after a lost connection it can, with a broken file not);
     `source` is the corpus entry as JSON, so that a replay needs no second listing.
     """
 

@@ -1,8 +1,7 @@
-"""Labels and the words for them: kinds, decisions, sources.
+"""Labels, and the enums of their kind, decision and source.
 
-A *label* is one statement about an image or a region together with how far it can be
-trusted. It says nothing about where the statement is stored: captions live in a region,
-groundings and counts in the image's row.
+A *label* is one statement about an image or a region, with its trust. It does not say where the statement
+is stored: captions are in a region, groundings and counts in the row of the image.
 """
 
 from collections.abc import Iterable
@@ -15,7 +14,7 @@ MOST_COUNT = 2**31 - 1
 
 
 class LabelKind(StrEnum):
-    """What a question asks the model for."""
+    """The kind of a question to the model, and of its answer."""
 
     BRIEF_CAPTION = "brief_caption"
     DETAILED_CAPTION = "detailed_caption"
@@ -29,7 +28,7 @@ class LabelKind(StrEnum):
 
     @property
     def per_region(self) -> bool:
-        """True where one question is asked for every region."""
+        """True if one question is asked for every region."""
         return self in (LabelKind.BRIEF_CAPTION, LabelKind.DETAILED_CAPTION, LabelKind.OCR)
 
 
@@ -45,7 +44,7 @@ _STRICTNESS = {Decision.ACCEPT: 0, Decision.AUDIT: 1, Decision.REVIEW: 2}
 
 
 def strictest(decisions: Iterable[Decision | None]) -> Decision | None:
-    """The strictest of `decisions`; None where nothing was routed."""
+    """The strictest of `decisions`; None if none of them was routed."""
     routed = [decision for decision in decisions if decision is not None]
     return max(routed, key=_STRICTNESS.__getitem__) if routed else None
 
@@ -59,7 +58,7 @@ class Source(StrEnum):
 
 
 class Signal(BaseModel):
-    """One named, finite number that tells about a label's trustworthiness."""
+    """One named, finite number that is evidence for or against a label."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

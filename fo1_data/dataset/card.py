@@ -18,8 +18,8 @@ _COUNT_NAMES = {
 def splits_of(files: Sequence[ManifestFile]) -> list[str]:
     """The splits that have data files; train, validation and test first."""
     usual = ["train", "validation", "test"]
-    found = {place[0] for place in (split_and_index(file.path) for file in files) if place is not None}
-    return [name for name in usual if name in found] + sorted(found - set(usual))
+    present = {place[0] for place in (split_and_index(file.path) for file in files) if place is not None}
+    return [name for name in usual if name in present] + sorted(present - set(usual))
 
 
 def dataset_card(manifest: Manifest) -> str:

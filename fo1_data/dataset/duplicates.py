@@ -1,4 +1,4 @@
-"""Equal bytes in several shards: which row stays, which go, and what that does to each shard.
+"""Equal images in several shards: which row stays, which are dropped, and the changes of each shard.
 
 The row of the shard with the lowest index stays, whatever the order in which shards were done.
 Memory: about 200 bytes an image; addresses are read again for images that occur twice only.
@@ -19,7 +19,7 @@ ReadImages = Callable[[str], list[ShardImage]]
 
 @dataclass
 class Changes:
-    """What duplicates in other shards do to the rows of one: ids to drop, addresses to add."""
+    """The changes of a shard's rows by duplicates in other shards: ids to drop, addresses to add."""
 
     drop: set[str] = field(default_factory=set)
     more_uris: dict[str, list[str]] = field(default_factory=dict)
@@ -68,7 +68,7 @@ def _addresses(
     twice: Mapping[str, list[int]], reports: Sequence[ShardReport], read_images: ReadImages
 ) -> dict[tuple[str, int], list[str]]:
     """The addresses of the images that occur twice, by image and position of the shard."""
-    positions = sorted({position for found in twice.values() for position in found if position >= 0})
+    positions = sorted({position for shards in twice.values() for position in shards if position >= 0})
     return {
         (image.image_id, position): image.uris
         for position in positions

@@ -1,7 +1,7 @@
-"""The labels of a row, one at a time, with what each is about. Reads rows, changes nothing.
+"""The labels of a row, one at a time, each with the region or part it belongs to. Changes nothing.
 
-A label's `key` names it in its image (kind, region, phrase or question), so that a seeded draw falls on
-the same labels whatever the order of rows, shards or regions.
+The `key` of a label (image, kind, region, phrase or question) does not depend on the order of rows, shards
+or regions, so a seeded draw always chooses the same labels.
 """
 
 import hashlib
@@ -56,7 +56,7 @@ class LabelPart:
 
 
 def label_parts(row: ImageRow) -> Iterator[LabelPart]:
-    """Every label that a model or a person gave, in the order of the row; none of the corpus."""
+    """Every label of a model or a person, in the order of the row; corpus labels are left out."""
     seen: dict[str, int] = {}
 
     def numbered(part: LabelPart) -> LabelPart:
@@ -75,6 +75,6 @@ def label_parts(row: ImageRow) -> Iterator[LabelPart]:
 
 
 def draw(seed: int, what: str, key: str) -> float:
-    """A number in [0, 1) drawn for `key`: the same wherever it is drawn for the same seed and purpose."""
+    """A random number in [0, 1) for `key`, always the same for the same seed and purpose `what`."""
     digest = hashlib.sha256(f"{seed}|{what}|{key}".encode()).digest()
     return int.from_bytes(digest[:8], "big") / 2**64

@@ -24,8 +24,8 @@ def data_file(split: str, index: int) -> str:
 
 def split_and_index(path: str) -> tuple[str, int] | None:
     """The split and shard index that a data file's path names; None for other files."""
-    found = _DATA_FILE.fullmatch(path)
-    return (found["split"], int(found["index"])) if found else None
+    match = _DATA_FILE.fullmatch(path)
+    return (match["split"], int(match["index"])) if match else None
 
 
 def fingerprint_file(run: str) -> str:

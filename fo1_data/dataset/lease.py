@@ -1,11 +1,10 @@
 """The lease that keeps a second driver out of a dataset's folder.
 
-Leases are numbered files in `.run/lease/`, each made with create-if-absent; the highest number
-holds. Taking over a stale one is making the next number, which only one of two takers can do, on
-file systems and object stores alike. A lease is stale when its holder died on this host, when it
-was released, or when its heartbeat is older than `stale_after_s` (seconds, wall clocks of hosts
-are taken to agree within that). It guards against a mistake, not an adversary: what makes a late
-write harmless is the markers (`shard_files`).
+Leases are numbered files in `.run/lease/`, each made with create-if-absent; the highest number is valid.
+A stale lease is taken over by making the next number, which only one of two drivers can do, on file
+systems and object stores alike. A lease is stale if its holder died on this host, if it was released, or
+if its heartbeat is older than `stale_after_s` (seconds; the clocks of hosts must agree within that). It
+guards against mistakes, not attacks: late writes are harmless because of the markers (`shard_files`).
 """
 
 import os
@@ -28,7 +27,7 @@ STALE_AFTER_S = 60.0
 
 
 class LeaseRecord(BaseModel):
-    """What a lease file says. Times are seconds since the epoch."""
+    """Content of a lease file. Times are seconds since the epoch."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -48,7 +47,7 @@ def this_host() -> str:
 
 
 def process_started(pid: int) -> str | None:
-    """When the system says `pid` started (clock ticks since boot); None where it is gone or untold."""
+    """Start time of `pid` (clock ticks since boot); None if it is gone or the system does not tell."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
     except (OSError, IndexError):
@@ -66,7 +65,7 @@ def _is_alive(pid: int) -> bool:
 
 
 def is_stale(record: LeaseRecord, now: float, stale_after_s: float = STALE_AFTER_S) -> bool:
-    """Whether nobody works under this lease any more."""
+    """Whether no driver works under this lease any more."""
     if record.released or now - record.heartbeat > stale_after_s:
         return True
     if record.host != this_host():
@@ -75,7 +74,7 @@ def is_stale(record: LeaseRecord, now: float, stale_after_s: float = STALE_AFTER
 
 
 def current_lease(store: Store) -> tuple[int, LeaseRecord | None]:
-    """The highest lease number (0: there never was one) and what it says; None where it is unreadable."""
+    """The highest lease number (0 if there was none) and its record; None if it cannot be read."""
     numbers = sorted(
         int(path.rsplit("/", 1)[-1][:-5]) for path in store.list(LEASES) if path.endswith(".json")
     )
@@ -88,7 +87,7 @@ def current_lease(store: Store) -> tuple[int, LeaseRecord | None]:
 
 
 def refuse_held(store: Store, stale_after_s: float = STALE_AFTER_S) -> int:
-    """The highest lease number, where nobody works under it. Raises LeaseError where somebody does."""
+    """The highest lease number. Raises LeaseError if a driver works under it."""
     number, holder = current_lease(store)
     if holder is not None and not is_stale(holder, time.time(), stale_after_s):
         raise LeaseError(_refusal(store.url, holder))
@@ -98,8 +97,8 @@ def refuse_held(store: Store, stale_after_s: float = STALE_AFTER_S) -> int:
 class Lease:
     """The right to write a dataset's folder, kept by a heartbeat in a thread. A context manager.
 
-    Raises LeaseError when another holds it, saying who and since when. `check` raises LeaseError
-    when it has been lost meanwhile (this process slept longer than the others waited).
+    Raises LeaseError if another driver holds it, naming the driver and since when. `check` raises
+    LeaseError if it was lost meanwhile (this process slept longer than `stale_after_s`).
     """
 
     def __init__(self, store: Store, stale_after_s: float = STALE_AFTER_S) -> None:
@@ -112,7 +111,7 @@ class Lease:
         self._thread.start()
 
     def check(self) -> None:
-        """Raise LeaseError where the lease has gone to another driver."""
+        """Raise LeaseError if another driver has taken the lease, StorageError if it cannot be renewed."""
         number, record = current_lease(self._store)
         if number != self._number:
             raise LeaseError(f"lost the lease of {self._store.url} to {_who(record)}; stop this driver")
@@ -143,7 +142,7 @@ class Lease:
         try:
             self._write(released=True)
         except (OSError, StorageError):
-            # A full store takes no word more, and still lets go of a file.
+            # A full store accepts no write, but it can still delete a file.
             self._store.delete(_path(self._number))
 
     def _acquire(self) -> int:
@@ -151,7 +150,7 @@ class Lease:
         mine = refuse_held(self._store, self._stale_after_s) + 1
         if not self._store.create_exclusive(_path(mine), self._record.model_dump_json().encode()):
             raise LeaseError(_refusal(self._store.url, current_lease(self._store)[1]))
-        # A taker that read the numbers long ago can make one that was used and removed since.
+        # A driver that read the numbers long ago can make a number that was used and removed since.
         highest, holder = current_lease(self._store)
         if highest != mine:
             self._store.delete(_path(mine))

@@ -1,7 +1,7 @@
-"""`manifest.json`: read, written, versioned; and what differs between two fingerprints.
+"""`manifest.json`: read and written; and the differences between two fingerprints.
 
-Version 1 is the only schema so far; a newer one is refused, fields this version does not know
-are kept. Does not look at the files a manifest lists: that is `validate`.
+A manifest of a newer schema version is refused; unknown members are kept. Does not check the files that a
+manifest lists: that is `validate`.
 """
 
 import hashlib
@@ -27,38 +27,38 @@ def dump_json(document: Any) -> bytes:
 
 
 def read_json(store: Store, path: str) -> dict[str, Any]:
-    """A JSON document of the store; raises FileNotFoundError, DatasetError where it is no object."""
+    """A JSON object of the store. Raises FileNotFoundError, and DatasetError if it is not an object."""
     try:
-        found = json.loads(store.read_bytes(path))
+        document = json.loads(store.read_bytes(path))
     except ValueError as error:
         raise DatasetError(f"{store.address(path)} is damaged: {error}") from error
-    if not isinstance(found, dict):
+    if not isinstance(document, dict):
         raise DatasetError(f"{store.address(path)} is damaged: not an object")
-    return found
+    return document
 
 
 def find_manifest(store: Store) -> Manifest | None:
-    """The manifest of a finished dataset, None where there is none. Raises DatasetError on a broken one."""
+    """The manifest of a finished dataset, or None. Raises DatasetError if it is damaged or too new."""
     try:
         data = store.read_bytes(MANIFEST)
     except FileNotFoundError:
         return None
     try:
-        found = json.loads(data)
-        version = found.get("schema_version")
+        document = json.loads(data)
+        version = document.get("schema_version")
         if not isinstance(version, int) or version > SCHEMA_VERSION:
             raise DatasetError(
                 f"{store.address(MANIFEST)} has schema version {version}, newer than {SCHEMA_VERSION}: "
                 "use a newer fo1-data"
             )
-        return Manifest.model_validate(found)
+        return Manifest.model_validate(document)
     except (ValueError, AttributeError) as error:
         reason = first_problem(error) if isinstance(error, ValidationError) else str(error)
         raise DatasetError(f"{store.address(MANIFEST)} is no manifest: {reason}") from error
 
 
 def read_manifest(store: Store) -> Manifest:
-    """The manifest of a finished dataset. Raises DatasetError where there is none, saying what to do."""
+    """The manifest of a finished dataset. Raises DatasetError if there is none."""
     manifest = find_manifest(store)
     if manifest is not None:
         return manifest
@@ -83,7 +83,7 @@ def next_version(version: str) -> str:
 
 
 def lineage(parent: Manifest) -> dict[str, str]:
-    """The manifest fields that say which version another was made from."""
+    """The members of a manifest that name its parent."""
     digest = hashlib.sha256(dump_json(parent.model_dump(mode="json"))).hexdigest()
     return {"parent": f"{parent.name}@{parent.version}", "parent_sha256": digest}
 
@@ -94,7 +94,7 @@ def fingerprint_digest(document: Mapping[str, Any]) -> str:
 
 
 def check_fingerprint(url: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
-    """Raise FingerprintError naming every entry that differs, old -> new, in one line."""
+    """Raise FingerprintError if entries differ; its message lists them as old -> new, in one line."""
     differing = sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
     if differing:
         changes = "; ".join(

@@ -59,14 +59,14 @@ def row_bytes(row: ImageRow) -> int:
 
 def row_groups(rows: Sequence[ImageRow]) -> Iterator[Sequence[ImageRow]]:
     """The rows in runs that fit a row group."""
-    start, held = 0, 0
+    start, num_bytes = 0, 0
     for position, row in enumerate(rows):
         size = row_bytes(row)
-        full = held + size > ROW_GROUP_BYTES or position - start >= ROW_GROUP_ROWS
+        full = num_bytes + size > ROW_GROUP_BYTES or position - start >= ROW_GROUP_ROWS
         if full and position > start:
             yield rows[start:position]
-            start, held = position, 0
-        held += size
+            start, num_bytes = position, 0
+        num_bytes += size
     if start < len(rows):
         yield rows[start:]
 

@@ -1,6 +1,6 @@
-"""The encoded bytes of a row's image: embedded, or fetched and checked to be the very bytes labelled.
+"""The encoded bytes of a row's image: embedded, or fetched and checked by hash.
 
-Decodes only to turn an image upright.
+Decodes an image only to turn it upright.
 """
 
 import hashlib
@@ -18,9 +18,9 @@ FETCHERS = 8
 
 
 def image_bytes(row: ImageRow, limits: InputLimits) -> bytes:
-    """The bytes whose SHA-256 is the row's `image_id`, from wherever they are still to be had.
+    """The bytes whose SHA-256 is the row's `image_id`, from the row or the first address that has them.
 
-    Raises DatasetError, saying what became of each address.
+    Raises DatasetError if no address has them; the message lists what each address gave.
     """
     if row.image.bytes is not None:
         return row.image.bytes
@@ -57,9 +57,9 @@ def with_bytes(rows: Iterable[ImageRow], limits: InputLimits) -> Iterator[tuple[
 
 
 def upright(row: ImageRow, data: bytes, limits: InputLimits) -> bytes:
-    """The image in the frame of the row's boxes: itself, or where EXIF turns it a new JPEG, upright.
+    """The image in the frame of the row's boxes: `data`, or an upright JPEG if EXIF turns the image.
 
-    Raises DatasetError where it does not decode (it did when it was labelled).
+    Raises DatasetError if the image does not decode.
     """
     if row.orientation == 1:
         return data
@@ -87,7 +87,7 @@ def suffix_of_bytes(data: bytes) -> str:
 
 
 def _entries(uri: str) -> list[CorpusImage]:
-    """What an address can name: a member of an archive (`archive::member`), or a file with that name."""
+    """The entries an address can mean: a member of an archive (`archive::member`), a file of that name."""
     archive, _, inner = uri.partition("::")
     members = [CorpusImage(uri=archive, inner=inner)] if inner else []
     return [*members, CorpusImage(uri=uri)]

@@ -55,12 +55,12 @@ class Dataset:
                     yield from table_to_rejects(batch)
 
     def history(self) -> CorrectionHistory:
-        """What people have corrected in this version and those before it."""
+        """The corrections that were merged into this version and those before it."""
         return read_history(self.store, self.manifest.files)
 
 
 def open_dataset(address: str) -> Dataset:
-    """The finished dataset in a folder or at a URL. Raises DatasetError, saying what is there instead."""
+    """The finished dataset in a folder or at a URL. Raises DatasetError if there is none."""
     store = open_store(address)
     return Dataset(store, read_manifest(store))
 
@@ -85,7 +85,7 @@ def image_ids_of(store: Store, file: ManifestFile) -> Iterator[str]:
 
 @contextmanager
 def open_parquet(store: Store, path: str) -> Iterator[pq.ParquetFile]:
-    """A data file to read from; what shows within the block that it is gone or damaged is a DatasetError."""
+    """A data file to read from. Raises DatasetError, also in the block, if it is gone or damaged."""
     try:
         with store.open_input(path) as source:
             yield pq.ParquetFile(source)

@@ -1,4 +1,4 @@
-"""Trying the rejects of a finished dataset again: which, and how the next version keeps the last one.
+"""Trying the rejects of a finished dataset again: which rejects, and how the old version is kept.
 
 Versions are immutable, so a replay adds data files and never rewrites one. The version it starts
 from stays readable as `manifest.<version>.json`, its rejects as `rejects.<version>.parquet`. A
@@ -22,7 +22,7 @@ from schemas.images import Reject, RejectStage
 def replay_entries(out: str) -> list[CorpusImage]:
     """The corpus entries of the rejects that a replay of the dataset at `out` tries again, each once.
 
-    Raises DatasetError where there is no finished dataset or a reject's entry cannot be read.
+    Raises DatasetError if there is no finished dataset or the entry of a reject cannot be read.
     """
     store = open_store(out)
     rejects = load_rejects(store, rejects_file(read_manifest(store)))
@@ -63,7 +63,7 @@ def present_images(store: Store, manifest: Manifest) -> dict[str, str]:
 
 
 def keep_version(store: Store, manifest: Manifest) -> Manifest:
-    """Keep a version beside the next one; returns it as kept. At every step what it lists is there."""
+    """Keep a version beside the next one and return its manifest. After every step its files are there."""
     kept_path = f"rejects.{manifest.version}.parquet"
     if rejects_file(manifest) != kept_path:
         store.write_bytes(kept_path, store.read_bytes(rejects_file(manifest)))

@@ -60,7 +60,7 @@ def table_to_rejects(table: pa.Table | pa.RecordBatch) -> list[Reject]:
 
 
 def merge_duplicates(rows: Iterable[ImageRow]) -> list[ImageRow]:
-    """One row an `image_id`: the first stays, in its place, and carries every address in `uris`."""
+    """One row per `image_id`: the first stays, in its place, with all addresses in `uris`."""
     kept: dict[str, ImageRow] = {}
     for row in rows:
         first = kept.get(row.image_id)
@@ -69,11 +69,11 @@ def merge_duplicates(rows: Iterable[ImageRow]) -> list[ImageRow]:
 
 
 def with_uris(row: ImageRow, more: Iterable[str]) -> ImageRow:
-    """A copy of the row that also names the addresses `more`, each once, in order."""
+    """A copy of the row with the addresses `more` added, each once, in order."""
     return row.model_copy(update={"uris": list(dict.fromkeys([*row.uris, *more]))})
 
 
 def first_problem(error: ValidationError) -> str:
-    """The first finding of a validation, in one line: where, and what."""
+    """The first problem of a validation error, in one line: field and message."""
     finding = error.errors(include_url=False, include_input=False)[0]
     return f"{'.'.join(str(part) for part in finding['loc'])}: {finding['msg']}"

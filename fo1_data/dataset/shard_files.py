@@ -64,7 +64,7 @@ def write_shard(
     reject_file = None
     if rejects:
         reject_file = _write(store, f"{folder}/rejects.parquet", encode_rejects(rejects), None, len(rejects))
-    made = ShardMarker(
+    marker_of_try = ShardMarker(
         shard_id=shard.shard_id,
         index=index,
         try_id=try_id,
@@ -74,7 +74,7 @@ def write_shard(
         counts=count_rows(rows, rejected=len(rejects)),
         seconds=seconds,
     )
-    return _claim(store, made, marker(options.run, shard.shard_id))
+    return _claim(store, marker_of_try, marker(options.run, shard.shard_id))
 
 
 def read_marker(store: Store, path: str) -> ShardReport | None:
@@ -84,10 +84,10 @@ def read_marker(store: Store, path: str) -> ShardReport | None:
 
 def read_images(store: Store, run: str, shard_id: str) -> list[ShardImage]:
     """The images of a shard that is done."""
-    found = _read(store, marker(run, shard_id), ShardMarker)
-    if found is None:
+    marker_found = _read(store, marker(run, shard_id), ShardMarker)
+    if marker_found is None:
         raise StorageError(f"{store.address(marker(run, shard_id))} is gone: run again")
-    return found.images
+    return marker_found.images
 
 
 def read_markers(store: Store, run: str) -> dict[str, ShardReport]:
@@ -113,10 +113,10 @@ def _read(store: Store, path: str, kind: type[Marker]) -> Marker | None:
 
 
 def _by_split(rows: Sequence[ImageRow]) -> dict[str, list[ImageRow]]:
-    found: dict[str, list[ImageRow]] = {}
+    by_split: dict[str, list[ImageRow]] = {}
     for row in rows:
-        found.setdefault(row.split, []).append(row)
-    return found
+        by_split.setdefault(row.split, []).append(row)
+    return by_split
 
 
 def _write(store: Store, path: str, data: bytes, split: str | None, num_rows: int) -> ShardFile:
@@ -125,11 +125,11 @@ def _write(store: Store, path: str, data: bytes, split: str | None, num_rows: in
     return ShardFile(split=split, path=path, num_rows=num_rows, num_bytes=len(data), sha256=digest)
 
 
-def _claim(store: Store, made: ShardMarker, path: str) -> ShardReport:
+def _claim(store: Store, marker_of_try: ShardMarker, path: str) -> ShardReport:
     """Mark the shard done by this try, or clear this try away and return the one that was first."""
-    if store.create_exclusive(path, made.model_dump_json().encode()):
-        return ShardReport.model_validate(made.model_dump(exclude={"images"}))
-    for file in (*made.files, made.rejects):
+    if store.create_exclusive(path, marker_of_try.model_dump_json().encode()):
+        return ShardReport.model_validate(marker_of_try.model_dump(exclude={"images"}))
+    for file in (*marker_of_try.files, marker_of_try.rejects):
         if file is not None:
             store.delete(file.path)
     winner = read_marker(store, path)

@@ -1,7 +1,7 @@
-"""Whether a finished dataset is what its manifest says: every file's bytes, every row's sense.
+"""Checks a finished dataset against its manifest: the bytes of every file, the sense of every row.
 
-Each finding is one line: the file, the image where there is one, and what is wrong. A file whose
-bytes are not those listed is still looked into where it can be read. Changes nothing.
+Each problem is one line: the file, the image if it is about one, and what is wrong. A file with other
+bytes than listed is still checked if it can be read. Changes nothing.
 """
 
 import hashlib
@@ -28,9 +28,9 @@ _HEX = frozenset("0123456789abcdef")
 
 
 def validate_dataset(address: str) -> list[str]:
-    """All that is wrong with the dataset at `address`, at most `MOST_PROBLEMS` lines; empty: nothing.
+    """All problems of the dataset at `address`, at most `MOST_PROBLEMS` lines.
 
-    Raises DatasetError where there is no finished dataset at all.
+    Raises DatasetError if there is no finished dataset.
     """
     problems: list[str] = []
     for problem in _problems(open_dataset(address)):
@@ -83,8 +83,8 @@ def _file_problems(dataset: Dataset, file: ManifestFile) -> Iterator[str]:
         yield f"{file.path}: {num_bytes} bytes, the manifest says {file.num_bytes}"
     elif digest.hexdigest() != file.sha256:
         yield f"{file.path}: its SHA-256 is not the manifest's: the file was changed or damaged"
-    known = file.path.startswith("rejects") or is_history_file(file.path)
-    if split_and_index(file.path) is None and not known:
+    other_file = file.path.startswith("rejects") or is_history_file(file.path)
+    if split_and_index(file.path) is None and not other_file:
         yield f"{file.path}: neither a data file nor the rejects"
 
 
@@ -95,10 +95,10 @@ def _unlisted(dataset: Dataset) -> Iterator[str]:
             yield f"{path}: not listed in the manifest, and read by those who read the folder"
 
 
-def _count_problems(said: Counts, found: Counts) -> Iterator[str]:
-    for name, value in found.model_dump().items():
-        if value != getattr(said, name):
-            yield f"manifest.json: counts.{name} is {getattr(said, name)}, the files hold {value}"
+def _count_problems(declared: Counts, actual: Counts) -> Iterator[str]:
+    for name, value in actual.model_dump().items():
+        if value != getattr(declared, name):
+            yield f"manifest.json: counts.{name} is {getattr(declared, name)}, the files hold {value}"
 
 
 def _split(file: ManifestFile) -> str:
@@ -107,7 +107,7 @@ def _split(file: ManifestFile) -> str:
 
 
 def row_problems(row: ImageRow, split: str | None = None) -> Iterator[str]:
-    """What is wrong with one row (in a file of `split`), each in a few words."""
+    """The problems of one row (in a file of `split`), each in a few words."""
     if len(row.image_id) != 64 or not set(row.image_id) <= _HEX:
         yield f"image_id {row.image_id!r} is no SHA-256"
     if row.image.bytes is not None and hashlib.sha256(row.image.bytes).hexdigest() != row.image_id:
@@ -123,9 +123,9 @@ def row_problems(row: ImageRow, split: str | None = None) -> Iterator[str]:
     yield from _dangling(row)
     for label in row.all_labels():
         yield from _label_problems(label)
-    wanted = strictest(label.decision for label in row.all_labels())
-    if row.decision != wanted:
-        yield f"decision is {_word(row.decision)}, the strictest of its parts is {_word(wanted)}"
+    expected = strictest(label.decision for label in row.all_labels())
+    if row.decision != expected:
+        yield f"decision is {_word(row.decision)}, the strictest of its parts is {_word(expected)}"
 
 
 def _region_problems(row: ImageRow, region: Region, position: int) -> Iterator[str]:
@@ -144,18 +144,22 @@ def _region_problems(row: ImageRow, region: Region, position: int) -> Iterator[s
         yield f"region_id {region.region_id!r} is not that of its image and box"
     if region.objectness is not None and not 0 <= region.objectness <= 1:
         yield f"objectness {region.objectness} is not within 0 and 1"
-    wanted = strictest(label.decision for label in region.labels)
-    if region.decision != wanted:
-        yield f"decision is {_word(region.decision)}, the strictest of its labels is {_word(wanted)}"
+    expected = strictest(label.decision for label in region.labels)
+    if region.decision != expected:
+        yield f"decision is {_word(region.decision)}, the strictest of its labels is {_word(expected)}"
 
 
 def _dangling(row: ImageRow) -> Iterator[str]:
-    known = {region.region_id for region in row.regions}
-    named = [("grounding", part.phrase, ids) for part in row.groundings for ids in part.region_ids]
-    named += [("count", part.phrase, ids) for part in row.counts for ids in part.region_ids]
-    named += [("answer", part.question, part.region_id) for part in row.answers if part.region_id is not None]
-    for kind, text, region_id in named:
-        if region_id not in known:
+    region_ids = {region.region_id for region in row.regions}
+    references = [
+        ("grounding", part.phrase, named_id) for part in row.groundings for named_id in part.region_ids
+    ]
+    references += [("count", part.phrase, named_id) for part in row.counts for named_id in part.region_ids]
+    references += [
+        ("answer", part.question, part.region_id) for part in row.answers if part.region_id is not None
+    ]
+    for kind, text, region_id in references:
+        if region_id not in region_ids:
             yield f"{kind} {text[:40]!r} names region {region_id!r}, which the row does not have"
 
 

@@ -50,13 +50,13 @@ SCHEMA_ENTRY = frozenset({"schema_version"})
 def open_run(
     out: str, fingerprint: Mapping[str, Any], config: Mapping[str, Any], *, replay: bool = False
 ) -> "DatasetRun":
-    """Begin a run in the folder or URL `out`, or open the one that is there.
+    """Begin a run in the folder or URL `out`, or resume the run that is there.
 
-    `fingerprint` (flat, of JSON values) covers what can change a row; `config` is what the manifest
-    says of the settings. A finished dataset comes back with `manifest` set and is not written
-    again, unless `replay`: then the run adds files to it and makes its next version.
-    Raises FingerprintError naming every difference where the folder was begun under another
-    fingerprint, DatasetError where it holds something else (or, for a replay, nothing finished).
+    `fingerprint` (flat, of JSON values) covers everything that can change a row; `config`: the settings
+    for the manifest. For a finished dataset `manifest` is set and nothing is written, unless `replay`:
+    then the run adds files to it and makes its next version.
+    Raises FingerprintError, naming every difference, if the folder was begun under another fingerprint,
+    DatasetError if it holds something else (or, for a replay, no finished dataset).
     """
     store = open_store(out)
     manifest = find_manifest(store)
@@ -74,10 +74,10 @@ def open_run(
 
 
 class DatasetRun:
-    """A run's folder. `manifest` is set where the dataset is complete: there is nothing left to do.
+    """The folder of a run. `manifest` is set if the dataset is complete.
 
-    In a replay, `replayed` is the version whose rejects are tried again, and `manifest` is None
-    until that is done.
+    In a replay, `replayed` is the version whose rejects are tried again, and `manifest` is None until
+    the next version is complete.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class DatasetRun:
         return self.store.url
 
     def lease(self, stale_after_s: float = STALE_AFTER_S) -> Lease:
-        """Keep other drivers out for the length of a `with`. Raises LeaseError where one is in."""
+        """Keep other drivers out during a `with` block. Raises LeaseError if another driver holds it."""
         return Lease(self.store, stale_after_s)
 
     def done_shards(self) -> dict[str, ShardReport]:
@@ -204,7 +204,7 @@ class DatasetRun:
 
 
 def clear_tries(store: Store, run: str) -> None:
-    """Remove what tries and killed writes left behind; after the manifest nothing reads it."""
+    """Delete the files of tries and interrupted writes; nothing reads them after the manifest."""
     local = store.local_path()
     if local is None:
         for path in store.list(layout.tries(run)):

@@ -1,7 +1,7 @@
-"""The class of each region, for forms that know boxes by class.
+"""The classes of each region, for formats in which a box has a class.
 
-In this order: every phrase that a detection named the region by, else the corpus' own label, else
-`object`. A region can have several classes; a brief caption is no class.
+In this order: every phrase of a detection that names the region, else the corpus' own label, else
+`object`. A region can have several classes; a brief caption is not a class.
 """
 
 from collections.abc import Iterable
@@ -14,16 +14,16 @@ CLASS_AGNOSTIC = "object"
 
 def region_classes(row: ImageRow) -> dict[str, list[str]]:
     """The classes of each region of a row, by region id; at least one each."""
-    found: dict[str, list[str]] = {region.region_id: [] for region in row.regions}
+    classes: dict[str, list[str]] = {region.region_id: [] for region in row.regions}
     for grounding in row.groundings:
         if grounding.kind is LabelKind.DETECT:
             for region_id in grounding.region_ids:
-                if grounding.phrase not in found.setdefault(region_id, []):
-                    found[region_id].append(grounding.phrase)
+                if grounding.phrase not in classes.setdefault(region_id, []):
+                    classes[region_id].append(grounding.phrase)
     for region in row.regions:
-        if not found[region.region_id]:
-            found[region.region_id] = [region.source_label or CLASS_AGNOSTIC]
-    return found
+        if not classes[region.region_id]:
+            classes[region.region_id] = [region.source_label or CLASS_AGNOSTIC]
+    return classes
 
 
 def class_names(rows: Iterable[ImageRow]) -> list[str]:

@@ -1,7 +1,7 @@
-"""Exports of a finished dataset into the forms other tools read, by name.
+"""Exports of a finished dataset into the formats of other tools, by name.
 
-What a form cannot hold is dropped and said in its module. An export is no dataset: it has no
-manifest and is never read back here.
+What a format cannot hold is dropped, as its module says. An export is not a dataset: it has no manifest
+and is not read back.
 """
 
 from collections.abc import Callable
@@ -24,8 +24,8 @@ FORMATS = ("coco", "messages", "preferences", "webdataset", "yolo")
 def export_dataset(address: str, form: str, out: str, profile: str | None = None) -> dict[str, int]:
     """Write the dataset at `address` in `form` into the empty folder `out`; returns what was written.
 
-    Raises ConfigError for an unknown form or profile, DatasetError where the dataset, an image that
-    the form needs or the folder is not as it should be.
+    Raises ConfigError for an unknown format or profile, DatasetError if the dataset or an image that the
+    format needs cannot be read, or if the folder is not empty.
     """
     if form not in FORMATS:
         raise ConfigError(f"no export format {form!r}: take one of {', '.join(FORMATS)}")
@@ -38,9 +38,9 @@ def export_dataset(address: str, form: str, out: str, profile: str | None = None
     if form == "messages":
         return export_messages(dataset, store, limits, profile or "")
     writers: dict[str, Callable[[Dataset], dict[str, int]]] = {
-        "coco": lambda found: export_coco(found, store),
-        "yolo": lambda found: export_yolo(found, store, limits),
-        "preferences": lambda found: export_preferences(found, store, limits),
-        "webdataset": lambda found: export_webdataset(found, store, limits),
+        "coco": lambda dataset: export_coco(dataset, store),
+        "yolo": lambda dataset: export_yolo(dataset, store, limits),
+        "preferences": lambda dataset: export_preferences(dataset, store, limits),
+        "webdataset": lambda dataset: export_webdataset(dataset, store, limits),
     }
     return writers[form](dataset)

@@ -53,9 +53,9 @@ def export_messages(dataset: Dataset, store: Store, limits: InputLimits, profile
             data = upright(row, stored, limits)
             path = f"images/{row.image_id}.{suffix_of_bytes(data)}"
             store.write_bytes(path, data)
-            said = list(image_turns(row))
-            lines.append(json.dumps(_sample(said, path, profile), ensure_ascii=False))
-            samples, turns = samples + 1, turns + len(said)
+            turns_of_row = list(image_turns(row))
+            lines.append(json.dumps(_sample(turns_of_row, path, profile), ensure_ascii=False))
+            samples, turns = samples + 1, turns + len(turns_of_row)
         store.write_bytes(f"{split}.jsonl", "".join(f"{line}\n" for line in lines).encode())
     if profile == "llama-factory":
         document = {
@@ -69,8 +69,8 @@ def image_turns(row: ImageRow) -> Iterator[Turn]:
     """Question and answer for each thing that a row says; what was answered with nothing is not asked."""
     boxes = {region.region_id: box_text(region) for region in row.regions}
     for region in row.regions:
-        said = (region.brief_caption, region.detailed_caption, region.text)
-        for question, text in zip(TEXT_QUESTIONS.values(), said, strict=True):
+        texts = (region.brief_caption, region.detailed_caption, region.text)
+        for question, text in zip(TEXT_QUESTIONS.values(), texts, strict=True):
             if text and text.strip():
                 yield question.format(place=box_text(region)), text
     if row.caption and row.caption.strip():
@@ -92,8 +92,8 @@ def image_turns(row: ImageRow) -> Iterator[Turn]:
     for answer in row.answers:
         if answer.answer.strip() and (answer.region_id is None or answer.region_id in boxes):
             thoughts = f"<think>{answer.reasoning}</think>" if answer.reasoning else ""
-            told = f"{thoughts}<answer>{answer.answer}</answer>" if thoughts else answer.answer
-            yield own_question(answer, boxes), told
+            answer_text = f"{thoughts}<answer>{answer.answer}</answer>" if thoughts else answer.answer
+            yield own_question(answer, boxes), answer_text
 
 
 def own_question(answer: Answer, boxes: Mapping[str, str]) -> str:

@@ -1,6 +1,6 @@
-"""What corrections changed, as things to learn from: preference pairs and hard negatives.
+"""What corrections changed, as training data: preference pairs and hard negatives.
 
-Both come from a row as it was and as it is now, so that of several people's words only the last one
+Both are made from a row before and after its corrections, so that only the last correction of a target
 counts. Boxes: absolute pixels of the upright image, x_min y_min x_max y_max.
 
     preference   a question with the answer that a person gave (chosen) and the model's (rejected)
@@ -32,7 +32,7 @@ from schemas.regions import TEXT_COLUMNS, Region
 
 @dataclass(frozen=True)
 class Preference:
-    """One question about an image, the answer to prefer and the one to turn from."""
+    """A question about an image with the preferred answer and the rejected answer."""
 
     kind: str
     question: str
@@ -41,7 +41,7 @@ class Preference:
 
 
 class RowDiff:
-    """A row as it was and as it is now, region by region."""
+    """A row before and after its corrections, region by region."""
 
     def __init__(self, original: ImageRow, row: ImageRow, corrections: Sequence[Correction]) -> None:
         self._original, self._row, self._corrections = original, row, corrections
@@ -58,28 +58,28 @@ class RowDiff:
             if old is not None:
                 yield from self._text_pairs(old, region)
         yield from self._pointing_pairs()
-        was_said, is_said = self._original.caption, self._row.caption
-        if was_said and is_said and was_said != is_said and self._row.caption_label is not None:
-            yield Preference("caption", "Describe the image.", is_said, was_said)
+        caption_before, caption = self._original.caption, self._row.caption
+        if caption_before and caption and caption_before != caption and self._row.caption_label is not None:
+            yield Preference("caption", "Describe the image.", caption, caption_before)
         old_counts = {part.phrase.casefold(): part.count for part in self._original.counts}
         for count in self._row.counts:
-            was = old_counts.get(count.phrase.casefold())
-            if was is not None and was != count.count and is_locked(count.label):
+            count_before = old_counts.get(count.phrase.casefold())
+            if count_before is not None and count_before != count.count and is_locked(count.label):
                 question = f"How many of these are there: {count.phrase}?"
-                yield Preference("count", question, str(count.count), str(was))
+                yield Preference("count", question, str(count.count), str(count_before))
         old_answers = {
             (part.question, self._names.name(part.region_id)): part.answer for part in self._original.answers
         }
         for answer in self._row.answers:
-            said = old_answers.get((answer.question, self._names.name(answer.region_id)))
-            if said is not None and said != answer.answer and is_locked(answer.label):
-                yield Preference("ask", own_question(answer, self._boxes), answer.answer, said)
+            answer_before = old_answers.get((answer.question, self._names.name(answer.region_id)))
+            if answer_before is not None and answer_before != answer.answer and is_locked(answer.label):
+                yield Preference("ask", own_question(answer, self._boxes), answer.answer, answer_before)
         for region, was_class, is_class in self._classes():
             question = f"What is in the region {box_text(region)}? Answer with its class."
             yield Preference("class", question, is_class, was_class)
 
     def hard_negatives(self) -> Iterator[dict[str, Any]]:
-        """What the model said and a person did not let stand; and what it missed."""
+        """What the model said and a person corrected, and what the model missed."""
         for name, old in self._before.items():
             new = self._after.get(name)
             if new is None:
@@ -92,7 +92,7 @@ class RowDiff:
                 yield {"kind": "wrong_text", "label": kind, "box_xyxy": box, "text": was, "right": now}
         for name, new in self._after.items():
             if name not in self._before:
-                by_person = any(is_locked(one) and one.text == new.brief_caption for one in new.labels)
+                by_person = any(is_locked(label) and label.text == new.brief_caption for label in new.labels)
                 right = new.brief_caption if by_person else None
                 yield {"kind": "missed", "box_xyxy": list(new.box_xyxy), "right": right}
         for new, was, now in self._classes():
@@ -119,7 +119,7 @@ class RowDiff:
     def _wrong_phrases(self) -> Iterator[dict[str, Any]]:
         right: dict[str, set[str | None]] = {}
         for part in self._row.groundings:
-            right.setdefault(self._said(part), set()).update(map(self._names.name, part.region_ids))
+            right.setdefault(self._phrase_key(part), set()).update(map(self._names.name, part.region_ids))
         for part, was in self._phrases():
             about: dict[str, Any] = {"kind": "wrong_phrase", "text": part.phrase}
             if part.kind is LabelKind.VISUAL_EXAMPLE:
@@ -127,40 +127,40 @@ class RowDiff:
                 about = {"kind": "wrong_example", "example": list(example.box_xyxy) if example else None}
             for name in map(self._names.name, was):
                 region = self._after.get(name)
-                if region is not None and name not in right[self._said(part)]:
+                if region is not None and name not in right[self._phrase_key(part)]:
                     yield {**about, "box_xyxy": list(region.box_xyxy)}
 
     def _phrases(self) -> Iterator[tuple[Grounding, list[str]]]:
-        """What a person said of a phrase or an example, and the regions as they were named before."""
+        """Phrases and examples that a person corrected or confirmed, with the region ids named before."""
         was = {key: part.region_ids for key, part in self._pointing(self._original)}
         for key, part in self._pointing(self._row):
             if key in was and is_locked(part.label):
                 yield part, was[key]
 
     def _pointing(self, row: ImageRow) -> Iterator[tuple[tuple[LabelKind, str, int], Grounding]]:
-        """The phrases of a row; one that is said several times is told apart by its turn."""
+        """The phrases of a row by key; equal phrases are numbered."""
         seen: Counter[tuple[LabelKind, str]] = Counter()
         for part in row.groundings:
             if part.kind is not LabelKind.GROUNDED_CAPTION:
-                alike = (part.kind, self._said(part))
+                alike = (part.kind, self._phrase_key(part))
                 yield (*alike, seen[alike]), part
                 seen[alike] += 1
 
-    def _said(self, part: Grounding) -> str:
-        """What tells a phrase from others; of an example its region, whatever that is called by now."""
+    def _phrase_key(self, part: Grounding) -> str:
+        """The text of a phrase; of an example the first name of its region."""
         if part.kind is LabelKind.VISUAL_EXAMPLE:
             return f"{part.kind}|{self._names.name(part.phrase)}"
         return part.phrase.casefold()
 
     def _classes(self) -> Iterator[tuple[Region, str, str]]:
-        """Region, its class as it was and as people called it last."""
+        """Region, its class before, and the class that people gave it last."""
         was: dict[str | None, str] = {}
         now: dict[str | None, str] = {}
-        for one in sorted(self._corrections, key=lambda one: one.at):
-            if one.action is CorrectionAction.RENAMED and one.after and one.after.text:
-                name = self._names.name(one.region_id)
-                now[name] = one.after.text
-                was.setdefault(name, (one.before and one.before.text) or "")
+        for correction in sorted(self._corrections, key=lambda correction: correction.at):
+            if correction.action is CorrectionAction.RENAMED and correction.after and correction.after.text:
+                name = self._names.name(correction.region_id)
+                now[name] = correction.after.text
+                was.setdefault(name, (correction.before and correction.before.text) or "")
         for name, text in now.items():
             region = self._after.get(name)
             if region is not None and was[name] and was[name] != text:
@@ -168,7 +168,7 @@ class RowDiff:
 
 
 def _changed_texts(old: Region, new: Region) -> Iterator[tuple[LabelKind, str, str | None]]:
-    """Kind, text as it was, and as a person wrote it (or None, where one took it away)."""
+    """Kind, text before, and the text that a person wrote (None if a person removed it)."""
     for kind, column in TEXT_COLUMNS.items():
         was, now = getattr(old, column), getattr(new, column)
         by_person = any(label.kind is kind and is_locked(label) for label in new.labels)

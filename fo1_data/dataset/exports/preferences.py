@@ -46,24 +46,24 @@ def export_preferences(dataset: Dataset, store: Store, limits: InputLimits) -> d
         store.write_bytes(path, data)
         images += 1
         diff = diff_of(row)
-        pairs += [_line(_pair(one, path, row)) for one in diff.preferences()]
-        known = {"image": path, "image_id": row.image_id, "split": row.split}
-        negatives += [_line({**known, **one}) for one in diff.hard_negatives()]
+        pairs += [_line(_pair(example, path, row)) for example in diff.preferences()]
+        image_fields = {"image": path, "image_id": row.image_id, "split": row.split}
+        negatives += [_line({**image_fields, **example}) for example in diff.hard_negatives()]
     store.write_bytes("preferences.jsonl", "".join(pairs).encode())
     store.write_bytes("hard_negatives.jsonl", "".join(negatives).encode())
     return {"preferences": len(pairs), "hard_negatives": len(negatives), "images": images}
 
 
-def _pair(one: Preference, path: str, row: ImageRow) -> dict[str, Any]:
-    def said(role: str, text: str) -> list[dict[str, str]]:
+def _pair(preference: Preference, path: str, row: ImageRow) -> dict[str, Any]:
+    def message(role: str, text: str) -> list[dict[str, str]]:
         return [{"role": role, "content": text}]
 
     return {
-        "prompt": said("user", one.question),
-        "chosen": said("assistant", one.chosen),
-        "rejected": said("assistant", one.rejected),
+        "prompt": message("user", preference.question),
+        "chosen": message("assistant", preference.chosen),
+        "rejected": message("assistant", preference.rejected),
         "images": [path],
-        "kind": one.kind,
+        "kind": preference.kind,
         "image_id": row.image_id,
         "split": row.split,
     }

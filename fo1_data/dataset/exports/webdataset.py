@@ -13,25 +13,26 @@ from fo1_data.dataset.reader import Dataset
 from fo1_data.storage.store import Store
 from schemas.images import ImageRow
 
-IMAGES_A_TAR = 1_000
-BYTES_A_TAR = 256 * 2**20
+IMAGES_PER_TAR = 1_000
+BYTES_PER_TAR = 256 * 2**20
 
 
 def export_webdataset(dataset: Dataset, store: Store, limits: InputLimits) -> dict[str, int]:
     """Write every split; returns how many images and tars."""
     images = tars = 0
     for split in splits_of(dataset.manifest.files):
-        held: list[tuple[ImageRow, bytes]] = []
-        number = held_bytes = 0
+        pending: list[tuple[ImageRow, bytes]] = []
+        number = pending_bytes = 0
         for row, data in with_bytes(dataset.rows(split), limits):
-            held.append((row, data))
-            held_bytes += len(data)
-            if len(held) == IMAGES_A_TAR or held_bytes >= BYTES_A_TAR:
-                store.write_bytes(f"{split}-{number:05d}.tar", tar_of(held))
-                images, tars, number, held, held_bytes = images + len(held), tars + 1, number + 1, [], 0
-        if held:
-            store.write_bytes(f"{split}-{number:05d}.tar", tar_of(held))
-            images, tars = images + len(held), tars + 1
+            pending.append((row, data))
+            pending_bytes += len(data)
+            if len(pending) == IMAGES_PER_TAR or pending_bytes >= BYTES_PER_TAR:
+                store.write_bytes(f"{split}-{number:05d}.tar", tar_of(pending))
+                images, tars, number = images + len(pending), tars + 1, number + 1
+                pending, pending_bytes = [], 0
+        if pending:
+            store.write_bytes(f"{split}-{number:05d}.tar", tar_of(pending))
+            images, tars = images + len(pending), tars + 1
     return {"images": images, "tars": tars}
 
 
