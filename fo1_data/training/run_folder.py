@@ -32,14 +32,14 @@ def write_settings(folder: Path, stage: Stage, config: TrainConfig, resumes: boo
                 raise ConfigError(
                     f"{folder} was started with {name} {old}, not {new}: use the same, or another --out"
                 )
-    partial = path.with_suffix(".partial")
+    partial = path.with_name(f"{path.name}.partial")
     partial.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
     partial.replace(path)
 
 
 def write_state(path: Path, state: dict[str, Any]) -> None:
     """Write the state to resume from; the file appears whole or not at all."""
-    partial = path.with_suffix(".partial")
+    partial = path.with_name(f"{path.name}.partial")
     torch.save(state, partial)
     partial.replace(path)
 
