@@ -1,8 +1,8 @@
 """The configuration of a VLM-FO1 checkpoint, read from its folder and checked.
 
-Text settings lie at the top level of `config.json`, the ViT's under `vision_config`, the region
-encoder's as `mm_*` beside them. The auxiliary tower's dimensions are not in the released
-`config.json`: they default to DaViT-large and may be given in `tiny_overrides.json`.
+In `config.json`, the settings of the language model are at the top level, those of the ViT under
+`vision_config`, and those of the region encoder at the top level as `mm_*`. The released file has no
+dimensions of the auxiliary tower: the default is DaViT-large, and `tiny_overrides.json` may change it.
 Imports neither torch nor transformers.
 """
 
@@ -13,12 +13,12 @@ from typing import Any
 
 from fo1_data.errors import CheckpointError
 
-ARCHITECTURE = "OmChatQwen25VLForCausalLM"
+_ARCHITECTURE = "OmChatQwen25VLForCausalLM"
 
 
 @dataclass(frozen=True)
 class TextConfig:
-    """Qwen2.5's decoder. `mrope_section` splits half a head's frequencies over (time, height, width)."""
+    """Qwen2.5's decoder. mrope_section: the rotary frequencies of a head for time, height and width."""
 
     hidden_size: int
     intermediate_size: int
@@ -41,7 +41,7 @@ class TextConfig:
 
 @dataclass(frozen=True)
 class VisionConfig:
-    """Qwen2.5-VL's ViT. Sizes in pixels of the resized image, `patch_size` a side."""
+    """Qwen2.5-VL's ViT. `window_size` and `patch_size` are sides in pixels of the resized image."""
 
     depth: int
     hidden_size: int
@@ -75,7 +75,7 @@ class AuxiliaryConfig:
 
 @dataclass(frozen=True)
 class RegionConfig:
-    """The hybrid region encoder's options; names as in `config.json` without `mm_`."""
+    """Options of the hybrid region encoder and the projectors."""
 
     roi_output_size: int = 7
     apply_position_embedding: bool = True
@@ -91,7 +91,7 @@ class RegionConfig:
 
 @dataclass(frozen=True)
 class Fo1Config:
-    """Everything that shapes the model. `raw` is `config.json` as read, kept for saving."""
+    """The whole configuration. raw, raw_overrides: contents of `config.json` and `tiny_overrides.json`."""
 
     text: TextConfig
     vision: VisionConfig
@@ -104,12 +104,12 @@ class Fo1Config:
 
     @property
     def auxiliary_width(self) -> int:
-        """Channels of the auxiliary part of a region feature: all DaViT levels."""
+        """Channels of the auxiliary part of a region feature, from all DaViT levels."""
         return sum(self.auxiliary.dim_embed)
 
     @property
     def primary_width(self) -> int:
-        """Channels of the primary part: four pyramid levels, or all full-attention ViT maps."""
+        """Channels of the primary part, from the four pyramid levels or from all full-attention ViT maps."""
         if self.region.use_simple_fpn:
             return 4 * self.region.fpn_channels
         return len(self.vision.fullatt_block_indexes) * self.vision.hidden_size
@@ -123,7 +123,7 @@ class Fo1Config:
 def load_config(folder: str | Path) -> Fo1Config:
     """Read and check a checkpoint's configuration.
 
-    Raises CheckpointError where a file is missing, no JSON, or describes another model.
+    Raises CheckpointError if a file is missing, is not JSON, or describes another kind of model.
     """
     folder = Path(folder)
     raw = _read_json(folder / "config.json", required=True)
@@ -134,12 +134,12 @@ def load_config(folder: str | Path) -> Fo1Config:
 def parse_config(
     raw: dict[str, Any], overrides: dict[str, Any] | None = None, where: str = "config"
 ) -> Fo1Config:
-    """`config.json` (and `tiny_overrides.json`) as dictionaries to a checked Fo1Config."""
+    """Build and check a configuration from the contents of its files; `where` starts every error message."""
     overrides = overrides or {}
-    if ARCHITECTURE not in raw.get("architectures", [ARCHITECTURE]):
-        found = ", ".join(map(str, raw["architectures"])) or "none named"
+    if _ARCHITECTURE not in raw.get("architectures", [_ARCHITECTURE]):
+        architectures = ", ".join(map(str, raw["architectures"])) or "none"
         raise CheckpointError(
-            f"{where}: not a VLM-FO1 checkpoint (architecture {found}; expected {ARCHITECTURE})"
+            f"{where}: not a VLM-FO1 checkpoint (architecture {architectures}; expected {_ARCHITECTURE})"
         )
     try:
         config = Fo1Config(
@@ -162,7 +162,7 @@ def _read_json(path: Path, *, required: bool) -> dict[str, Any]:
     if not path.is_file():
         if required:
             raise CheckpointError(
-                f"{path.parent}: no {path.name}; a checkpoint folder in VLM-FO1's layout has one"
+                f"{path.parent}: no {path.name}, which every checkpoint folder in VLM-FO1's layout has"
             )
         return {}
     try:
@@ -175,9 +175,9 @@ def _read_json(path: Path, *, required: bool) -> dict[str, Any]:
 
 
 def _pick(kind: Any, values: dict[str, Any]) -> Any:
-    """Build a config dataclass from the keys it knows; lists become tuples."""
-    known = {name: values[name] for name in kind.__dataclass_fields__ if name in values}
-    return kind(**{name: tuple(v) if isinstance(v, list) else v for name, v in known.items()})
+    """Build a dataclass from the keys that are its fields; lists become tuples."""
+    fields = {name: values[name] for name in kind.__dataclass_fields__ if name in values}
+    return kind(**{name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()})
 
 
 def _text(raw: dict[str, Any]) -> TextConfig:

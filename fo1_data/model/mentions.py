@@ -1,19 +1,22 @@
-"""TODO-DOC."""
+"""What a grounded caption mentions, and how it lists it: the form in which the model is trained to answer."""
 
 from collections.abc import Sequence
 
-_MAX_MENTIONED = 4
+_MAX_MENTIONS = 4
 
 
 def mentions(labels: Sequence[str | None]) -> list[tuple[str, list[int]]]:
-    """What a grounded caption mentions: the first labels in the regions' order, each with all its regions."""
-    found: dict[str, list[int]] = {}
+    """The first labels in the order of the regions, at most 4, each with the indices of all its regions.
+
+    labels: the label of each region, or None for a region without a label.
+    """
+    indices: dict[str, list[int]] = {}
     for index, label in enumerate(labels):
         if label is not None:
-            found.setdefault(label, []).append(index)
-    return list(found.items())[:_MAX_MENTIONED]
+            indices.setdefault(label, []).append(index)
+    return list(indices.items())[:_MAX_MENTIONS]
 
 
 def join_mentions(parts: Sequence[str]) -> str:
-    """`a, b and c`."""
+    """Join parts to `a, b and c`. There must be at least one part."""
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"

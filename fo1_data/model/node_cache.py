@@ -1,9 +1,9 @@
-"""A local, checked copy of a model that lives elsewhere: fetched once a machine, shared by its processes.
+"""A local, verified copy of a remote model: fetched once for each machine, and shared by its processes.
 
-A copy is keyed by the address and by what the source lists there (paths, sizes, times), so a
-model replaced at its source is fetched anew. It appears whole by one rename, under a file lock, with
-the SHA-256 of every file beside it; every use checks them, and a copy that fails is fetched again.
-Loads no model and knows no layout.
+The key of a copy is made of the address and the listing of the source (paths, sizes, times), so a model that
+was replaced at its source is fetched again. A copy is complete when it appears, by a single rename under a
+file lock. It holds the SHA-256 of every file; every use verifies them, and a damaged copy is fetched again.
+This file loads no model and does not depend on the layout of a checkpoint.
 """
 
 import fcntl
@@ -27,7 +27,7 @@ _CHUNK_BYTES = 8 * 2**20
 
 
 def cache_root() -> Path:
-    """The folder of all copies: FO1_CACHE_DIR, else fo1-data in the user's cache folder."""
+    """The folder of all copies: FO1_CACHE_DIR, else `fo1-data` in the user's cache folder."""
     chosen = os.environ.get("FO1_CACHE_DIR")
     if chosen:
         return Path(chosen)
@@ -35,10 +35,11 @@ def cache_root() -> Path:
 
 
 def local_model(reference: str, copy_folders: bool) -> str:
-    """What to load for `reference` on this machine: URLs, and folders where asked, as a local copy.
+    """The folder or name from which to load `reference` on this machine.
 
-    Bundled names and hub ids come back unchanged (a hub id has its own cache on each machine).
-    `copy_folders`: folders of a file system shared by a cluster are copied too.
+    A URL becomes the path of a local copy. Bundled names and hub ids are returned unchanged (a hub id has its
+    own cache on each machine). copy_folders: copy folders too, which may lie on a cluster's shared file
+    system.
     """
     if reference.startswith("file://"):
         reference = reference.removeprefix("file://")
@@ -48,9 +49,9 @@ def local_model(reference: str, copy_folders: bool) -> str:
 
 
 def find_problem(reference: str) -> str | None:
-    """What keeps this machine from reading a model, in one line; None where nothing is seen.
+    """The reason, in one line, why this machine cannot read a model; None if there is no visible reason.
 
-    Looks at the listing alone: a bundled name always is there, a hub id is fetched when it is used.
+    Only the listing is checked. A bundled name is always present, and a hub id is fetched at its use.
     """
     is_folder = Path(reference).is_absolute() or reference.startswith((".", "~"))
     if "://" in reference:
@@ -59,14 +60,14 @@ def find_problem(reference: str) -> str | None:
         except CheckpointError as error:
             return str(error)
     elif is_folder and not Path(reference).exists():
-        return f"{reference} is not there"
+        return f"{reference} does not exist"
     return None
 
 
 def local_copy(source: str, root: Path | None = None) -> Path:
-    """The folder that holds a checked copy of the files under the URL or folder `source`.
+    """The folder with a verified copy of the files under the URL or folder `source`.
 
-    Raises CheckpointError where the source cannot be listed or read, or holds no file.
+    Raises CheckpointError if the source cannot be listed or read, or has no file.
     """
     listing = _list_source(source)
     key = hashlib.sha256(json.dumps([source, listing], sort_keys=True).encode()).hexdigest()[:24]
@@ -88,16 +89,16 @@ def local_copy(source: str, root: Path | None = None) -> Path:
 
 
 def _list_source(source: str) -> dict[str, list[str]]:
-    """Relative path -> what tells one version of a file from another (its size and time)."""
+    """Relative path -> the size and modification time of a file, which identify its version."""
     try:
         files, top = file_system(source)
-        found = files.get_file_info(pafs.FileSelector(top, recursive=True))
+        entries = files.get_file_info(pafs.FileSelector(top, recursive=True))
     except (ConfigError, FileNotFoundError, OSError, NotImplementedError) as error:
         raise CheckpointError(f"cannot list the model at {source}: {_first_line(error)}") from None
     prefix = top.rstrip("/") + "/"
     listing = {
         info.path.removeprefix(prefix): [str(info.size), str(info.mtime_ns)]
-        for info in found
+        for info in entries
         if info.type == pafs.FileType.File
     }
     if not listing:
@@ -124,7 +125,7 @@ def _fetch(source: str, names: Iterable[str], target: Path) -> None:
 
 
 def _write(path: Path, stream: Any) -> str:
-    """Write what the stream holds; its SHA-256."""
+    """Write the stream to a file; returns the SHA-256."""
     digest = hashlib.sha256()
     with path.open("wb") as file:
         while chunk := stream.read(_CHUNK_BYTES):
@@ -134,7 +135,7 @@ def _write(path: Path, stream: Any) -> str:
 
 
 def _name_of(source: str) -> str:
-    """A copy keeps the last part of its address, by which a model is called."""
+    """The last part of the address, which is also the model's name; a copy keeps it."""
     return source.rstrip("/").rpartition("/")[2] or "model"
 
 

@@ -1,7 +1,7 @@
-"""Answers of the model, as text, to labels. Total: any string parses to something.
+"""Parses answers of the model, as text, to labels. Every string parses; nothing raises.
 
-Indices are those the answer names, within the prompt's regions; an index that no region has is
-counted, never raised: it is a sign that the answer is worth less.
+Region indices count within the prompt. An index beyond the prompt's regions is counted, because it is a sign
+of a less reliable answer.
 """
 
 import re
@@ -20,7 +20,10 @@ _THINK = re.compile(r"<think>(.*?)(?:</think>|$)", re.DOTALL)
 
 @dataclass(frozen=True)
 class Span:
-    """A phrase and the regions it names: unique, in the order of the answer."""
+    """A phrase and its regions, unique and in the order of the answer.
+
+    out_of_range: the number of indices beyond the prompt's regions.
+    """
 
     phrase: str
     indices: list[int]
@@ -29,19 +32,19 @@ class Span:
 
 @dataclass(frozen=True)
 class Grounded:
-    """An answer that points: its plain text and its spans."""
+    """A grounded answer: its plain text and its spans."""
 
     text: str
     spans: list[Span] = field(default_factory=list)
 
 
 def parse_caption(answer: str) -> str:
-    """A caption: the answer without markup, white space folded."""
+    """A caption: the answer without markup, with single spaces."""
     return " ".join(_TAGS.sub(" ", answer).split())
 
 
 def parse_grounded(answer: str, num_regions: int) -> Grounded:
-    """A caption with `<ground>phrase</ground><objects><regionI>...</objects>` spans in it."""
+    """A caption with spans of the form `<ground>phrase</ground><objects><regionI>...</objects>`."""
     spans = [
         _span(" ".join(phrase.split()), objects, num_regions) for phrase, objects in _SPAN.findall(answer)
     ]
@@ -49,29 +52,30 @@ def parse_grounded(answer: str, num_regions: int) -> Grounded:
 
 
 def parse_pointing(answer: str, phrase: str, num_regions: int) -> Span:
-    """Which regions an answer to "detect {phrase}" names, over all its `<objects>` lists."""
+    """The regions in all `<objects>` lists of an answer to "detect {phrase}"."""
     listed = "".join(_OBJECTS.findall(answer)) or answer
     return _span(phrase, listed, num_regions)
 
 
 def parse_count(answer: str, phrase: str, num_regions: int) -> tuple[int, Span]:
-    """The number an answer ends with, and the regions it names; without a number, how many they are."""
+    """The last number of an answer, and its regions; without a number, the count of the regions."""
     span = parse_pointing(answer, phrase, num_regions)
     numbers = _NUMBER.findall(_TAGS.sub(" ", _OBJECTS.sub(" ", answer)))
     return (min(int(numbers[-1]), MOST_COUNT) if numbers else len(span.indices)), span
 
 
 def parse_reasoned(answer: str) -> tuple[str, str | None]:
-    """An answer and, apart from it, the reasoning in `<think>`.
+    """The answer, and apart from it the reasoning in `<think>` (None if there is none).
 
-    Where the rest marks its `<answer>`, that alone is the answer; reasoning that never ends leaves none.
+    If the text outside of the reasoning has an `<answer>`, only this is the answer. Reasoning without an end
+    leaves an empty answer.
     """
-    thoughts = [" ".join(thought.split()) for thought in _THINK.findall(answer)]
+    reasoning = [" ".join(part.split()) for part in _THINK.findall(answer)]
     rest = _THINK.sub(" ", answer)
-    return parse_caption(" ".join(_ANSWER.findall(rest)) or rest), " ".join(thoughts) or None
+    return parse_caption(" ".join(_ANSWER.findall(rest)) or rest), " ".join(reasoning) or None
 
 
 def _span(phrase: str, objects: str, num_regions: int) -> Span:
-    named = [int(digits[:6]) for digits in _REGION.findall(objects)]
-    inside = list(dict.fromkeys(index for index in named if index < num_regions))
-    return Span(phrase, inside, sum(index >= num_regions for index in named))
+    indices = [int(digits[:6]) for digits in _REGION.findall(objects)]
+    in_range = list(dict.fromkeys(index for index in indices if index < num_regions))
+    return Span(phrase, in_range, sum(index >= num_regions for index in indices))

@@ -1,8 +1,8 @@
-"""The prompt: one prefix an image, one tail a question, and the wording of each label kind.
+"""The prompt: a prefix for each image, a tail for each question, and the wording of each label kind.
 
-A prefix is everything up to the last region feature; a tail starts with the newline after it. The
-cut lies at a special token, so tokenising both apart gives the ids of the whole prompt.
-The wording must be the one that the checkpoint was trained with (VLM-FO1's task templates).
+The prefix ends with the last region feature; a tail starts with the newline behind it. This boundary lies at
+a special token, so prefix and tail can be tokenised apart and give the ids of the whole prompt.
+The wording must be that of the checkpoint's training (VLM-FO1's task templates).
 """
 
 import re
@@ -19,7 +19,7 @@ from schemas.labels import LabelKind
 PROMPTS_VERSION = "1"
 MAX_REGIONS = 100
 
-# Positions that are filled with features; never ids of the vocabulary.
+# Placeholders for features in a list of ids; they are not ids of the vocabulary.
 IMAGE_PLACEHOLDER = -200
 REGION_PLACEHOLDER = -300
 
@@ -45,23 +45,23 @@ _TEMPLATES = {
     ),
 }
 
-# In a user's question: the region that is asked about.
+# Stands for a region in a user's question.
 REGION_PLACE = "{region}"
 _BEFORE_MARK = re.compile(r" ([?.,;:!])")
 _RESERVED = re.compile(r"<\|[^|<>]*\|>|</?(?:ground|objects|think|answer|image|regionfeat|region\d+)>")
 
 
 def question_text(kind: LabelKind, *, phrase: str = "", region: int | None = None) -> str:
-    """The question of a label kind, about `phrase` or the region at an index of the prompt.
+    """The question of a label kind, about `phrase` or about the region with this index in the prompt.
 
-    Reserved tokens in a phrase are taken out: a corpus' text must not speak for the user's turn.
+    Reserved tokens are removed from the phrase, so that text of a corpus cannot act as markup.
     """
     place = f"<region{region}>" if region is not None else ""
     return _TEMPLATES[kind].format(phrase=clean_phrase(phrase), region=place)
 
 
 def own_question(question: str, *, region: int | None = None) -> str:
-    """A user's question as it is asked: without reserved tokens, `{region}` standing for the region."""
+    """A user's question without reserved tokens, with the region's token in place of `{region}`."""
     parts = [clean_phrase(part) for part in question.split(REGION_PLACE)]
     place = f"<region{region}>" if region is not None else ""
     joined = f" {place} ".join(parts)
@@ -75,7 +75,7 @@ def clean_phrase(phrase: str) -> str:
 
 @dataclass(frozen=True)
 class SpecialIds:
-    """Ids of the tokens that the engine acts on. `regions[i]` is `<region{i}>`."""
+    """Ids of the tokens with a meaning for the engine. `regions[i]` is `<region{i}>`."""
 
     end_of_turn: int
     regions: tuple[int, ...]
@@ -84,7 +84,7 @@ class SpecialIds:
 
 
 class PromptTokenizer:
-    """The checkpoint's tokenizer with this prompt's shape on top."""
+    """Builds prompts with the checkpoint's tokenizer, and decodes answers."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, num_region_tokens: int = MAX_REGIONS) -> None:
         self.tokenizer = tokenizer
@@ -110,7 +110,7 @@ class PromptTokenizer:
         return int(index)
 
     def prefix_ids(self, num_regions: int, *, has_image: bool = True) -> list[int]:
-        """Ids shared by every question about an image, with placeholders for image and regions."""
+        """Ids that all questions about an image share, with placeholders for the image and the regions."""
         if not has_image:
             return list(self._text_only)
         ids = [*self._before_image, IMAGE_PLACEHOLDER, *self._after_image]
@@ -121,35 +121,37 @@ class PromptTokenizer:
         return ids
 
     def tail_ids(self, question: str) -> list[int]:
-        """Ids of one question, up to and with the start of the answer."""
+        """Ids of a question, up to and with the markup that starts the answer."""
         return self._encode(f"\n{question}{_TURN_END}")
 
     def decode(self, ids: list[int]) -> str:
-        """Text of an answer, special tokens included, the end of turn left out."""
-        kept = [index for index in ids if index != self.special.end_of_turn]
-        return str(self.tokenizer.decode(kept, skip_special_tokens=False, clean_up_tokenization_spaces=False))
+        """Text of an answer, with special tokens but without the end of turn."""
+        visible = [token for token in ids if token != self.special.end_of_turn]
+        return str(
+            self.tokenizer.decode(visible, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        )
 
     def ends(self, ids: list[int]) -> list[int]:
-        """How many characters of `decode(ids)` each token ends with."""
-        lengths = [self._length(index) for index in ids]
-        if None in lengths:  # a character lies across tokens
+        """For each token, the length in characters of `decode(ids)` up to and with this token."""
+        lengths = [self._length(token) for token in ids]
+        if None in lengths:  # a character is split over several tokens
             return [len(self.decode(ids[: place + 1])) for place in range(len(ids))]
         return list(accumulate(length or 0 for length in lengths))
 
-    def _length(self, index: int) -> int | None:
-        """Characters of one token's text; None where it holds part of one."""
-        if index not in self._lengths:
-            text = self.decode([index])
-            self._lengths[index] = None if "\ufffd" in text else len(text)
-        return self._lengths[index]
+    def _length(self, token: int) -> int | None:
+        """The number of characters of a token's text, or None if it holds a part of a character."""
+        if token not in self._lengths:
+            text = self.decode([token])
+            self._lengths[token] = None if "\ufffd" in text else len(text)
+        return self._lengths[token]
 
     def answer_ids(self, text: str) -> tuple[int, ...]:
-        """Ids of an answer's text, special tokens included, without an end of turn."""
+        """Ids of an answer's text, which may contain special tokens, without an end of turn."""
         return tuple(self._encode(text))
 
 
 def load_tokenizer(folder: str | Path, num_region_tokens: int = MAX_REGIONS) -> PromptTokenizer:
-    """The tokenizer of a checkpoint folder. Raises CheckpointError where it lacks files or tokens."""
+    """Load the tokenizer of a checkpoint folder. Raises CheckpointError if files or tokens are missing."""
     try:
         tokenizer = Qwen2Tokenizer.from_pretrained(str(folder))
     except (OSError, ValueError) as error:

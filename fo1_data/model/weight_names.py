@@ -1,8 +1,8 @@
-"""Names of weights: the released checkpoint's on one side, this package's modules on the other."""
+"""Maps the names of weights between the released checkpoint and the modules of this package."""
 
 import re
 
-# Longest first: the first that matches a name wins.
+# The first prefix that matches applies, so a longer prefix comes before its own start.
 _PREFIXES = (
     ("model.vision_tower_aux.image_tower.", "vision_tower_aux."),
     ("model.vision_tower.image_tower.", "vision_tower."),
@@ -13,7 +13,7 @@ _PREFIXES = (
     ("lm_head.", "lm_head."),
 )
 
-# DaViT: the reference's wrappers (`fn`, `net`, `dw`) against transformers' flat blocks.
+# DaViT: the reference wraps modules (`fn`, `net`, `dw`); transformers' blocks are flat.
 _DAVIT_TO_OURS = (
     (re.compile(r"^(convs\.\d+)\.proj\."), r"\1.conv."),
     (re.compile(r"\.(conv[12])\.fn\.dw\."), r".\1."),
@@ -34,7 +34,7 @@ _DAVIT_TO_RELEASED = (
 
 
 def to_ours(name: str) -> str | None:
-    """A released name to this package's, or None for a name of neither."""
+    """A released name to this package's name; None if it belongs to no module of the model."""
     for theirs, ours in _PREFIXES:
         if name.startswith(theirs):
             rest = name[len(theirs) :]
@@ -43,7 +43,7 @@ def to_ours(name: str) -> str | None:
 
 
 def to_released(name: str) -> str:
-    """This package's name of a weight to the released one."""
+    """This package's name of a weight to the released name. Raises KeyError if the prefix is not ours."""
     for theirs, ours in _PREFIXES:
         if name.startswith(ours):
             rest = name[len(ours) :]
