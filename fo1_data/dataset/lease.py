@@ -41,7 +41,7 @@ class LeaseRecord(BaseModel):
 
 
 def this_host() -> str:
-    """The host and, where the system has them, the process namespace: pids are compared within one."""
+    """The host and, if the system has one, the process namespace, within which pids are compared."""
     namespace = Path("/proc/self/ns/pid")
     return f"{socket.gethostname()}/{namespace.readlink()}" if namespace.exists() else socket.gethostname()
 

@@ -32,16 +32,16 @@ def record_to_row(record: dict[str, Any]) -> ImageRow:
     """One record of a Parquet file, of any schema version, as a row. Raises DatasetError if it is broken."""
     if is_version_1(record):
         record = upgrade_record(record)
-    known = {name: value for name, value in record.items() if name in ImageRow.model_fields}
+    fields = {name: value for name, value in record.items() if name in ImageRow.model_fields}
     for name in _LIST_COLUMNS:
-        if known.get(name) is None:
-            known[name] = []
-    if known.get("provenance") is None:
-        known.pop("provenance", None)
-    if known.get("image") is None:
-        known["image"] = {}
+        if fields.get(name) is None:
+            fields[name] = []
+    if fields.get("provenance") is None:
+        fields.pop("provenance", None)
+    if fields.get("image") is None:
+        fields["image"] = {}
     try:
-        return ImageRow.model_validate(known)
+        return ImageRow.model_validate(fields)
     except ValidationError as error:
         raise DatasetError(f"row {record.get('image_id')!r}: {first_problem(error)}") from error
 

@@ -1,7 +1,7 @@
 """What one try of a shard writes, in whatever process it runs: Parquet files, then a marker.
 
-Each try writes into a folder of its own. The marker is made last and only where there is none, so
-exactly one try of a shard counts; another removes its files and hands back the winner's report. A
+Each try writes into a folder of its own. The marker is made last and only if there is none, so exactly
+one try of a shard counts; any other removes its files and returns the report of the one that counts. A
 late write of a lost worker therefore changes nothing.
 """
 
@@ -46,7 +46,7 @@ def write_shard(
     """Write the rows and rejects of a try of `shard` under `out`, and mark the shard done.
 
     `try_id` is unique to the try. Rows with equal bytes become one. Returns the report of the try
-    that counts: this one, or an earlier one. Raises StorageError where the store is full or lost;
+    that counts: this one, or an earlier one. Raises StorageError if the store is full or lost;
     then no marker is there and the shard is tried again.
     """
     options = options or WriteOptions()
@@ -78,7 +78,7 @@ def write_shard(
 
 
 def read_marker(store: Store, path: str) -> ShardReport | None:
-    """The report of the try that counts, None where the shard is not done."""
+    """The report of the try that counts; None if the shard is not done."""
     return _read(store, path, ShardReport)
 
 
@@ -126,7 +126,7 @@ def _write(store: Store, path: str, data: bytes, split: str | None, num_rows: in
 
 
 def _claim(store: Store, marker_of_try: ShardMarker, path: str) -> ShardReport:
-    """Mark the shard done by this try, or clear this try away and return the one that was first."""
+    """Mark the shard done by this try, or delete this try and return the report of the first."""
     if store.create_exclusive(path, marker_of_try.model_dump_json().encode()):
         return ShardReport.model_validate(marker_of_try.model_dump(exclude={"images"}))
     for file in (*marker_of_try.files, marker_of_try.rejects):

@@ -72,9 +72,9 @@ class GoldIndex:
     def entries_of(self, uris: Sequence[str], source_id: str | None = None) -> list[CorpusImage]:
         """Every gold entry of an image at `uris`: one for each of its addresses that gold lists."""
         files = [PurePosixPath(uri).name for uri in uris]
-        known = [self._by_id.get(source_id), *(self._by_file.get(file) for file in files)]
-        known = [self._by_address[uri] for uri in uris if uri in self._by_address] or known
-        return [entry for entry in known if entry is not None]
+        entries = [self._by_id.get(source_id), *(self._by_file.get(file) for file in files)]
+        entries = [self._by_address[uri] for uri in uris if uri in self._by_address] or entries
+        return [entry for entry in entries if entry is not None]
 
 
 def make_pair(row: ImageRow, entry: CorpusImage, box_frame: BoxFrame = "auto") -> Pair:

@@ -7,7 +7,7 @@
 A sample is one image with a turn for each thing said of it: a caption for each captioned region, the
 image's caption, one turn for each detection or grounding, counts, answers. Boxes stand in the text
 as absolute pixels `[x_min, y_min, x_max, y_max]` of the upright image, which is what is written
-where the stored one is turned. Paths start in the export's folder: make them whole where the trainer runs
+if the stored one is turned. Paths start in the export's folder: make them absolute if the trainer runs
 elsewhere (for TRL, then `cast_column("images", List(Image()))` of `datasets`). Confidences and decisions
 are dropped: publish what was accepted first.
 """
@@ -138,5 +138,5 @@ def box_text(region: Region) -> str:
 
 
 def boxes_text(region_ids: list[str], boxes: dict[str, str]) -> str:
-    """The boxes of several regions as an answer; empty where none is named."""
+    """The boxes of several regions as an answer; empty if none is named."""
     return ", ".join(boxes[region_id] for region_id in region_ids if region_id in boxes)

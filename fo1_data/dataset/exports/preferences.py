@@ -22,7 +22,7 @@ from schemas.images import ImageRow
 def export_preferences(dataset: Dataset, store: Store, limits: InputLimits) -> dict[str, int]:
     """Write both files and the images they name; returns how many pairs, negatives and images.
 
-    Raises DatasetError where the dataset holds no corrections.
+    Raises DatasetError if the dataset holds no corrections.
     """
     history = dataset.history()
     if not history.corrections:

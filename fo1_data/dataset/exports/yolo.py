@@ -51,7 +51,7 @@ def _lines(row: ImageRow, numbers: dict[str, int]) -> list[str]:
 
 
 def _data_yaml(splits: list[str], names: list[str]) -> str:
-    """YOLO wants `train` and `val`; where a split is missing the other stands in."""
+    """YOLO needs `train` and `val`; for a missing split the other is named."""
     first = splits[0] if splits else "train"
     validation = "validation" if "validation" in splits else first
     lines = [

@@ -123,10 +123,10 @@ class VersionWriter:
     def _begin(self) -> None:
         begun = {"step": self._step, **lineage(self.source)}
         try:
-            found = read_json(self._store, _STEP)
+            earlier = read_json(self._store, _STEP)
         except FileNotFoundError:
-            found = {}
-        if found != begun and (found or self._store.list()):
+            earlier = {}
+        if earlier != begun and (earlier or self._store.list()):
             raise DatasetError(f"{self._store.url} is not empty: name a new folder as --out")
         for path in self._store.list("data"):
             self._store.delete(path)
