@@ -50,6 +50,7 @@ SLOW = {
     "test_reading.py",
     "test_real_corpora.py",
     "test_report_in_browser.py",
+    "test_route_commands.py",
     "test_schemathesis.py",
     "test_second_questions.py",
     "test_stand_in_device.py",
