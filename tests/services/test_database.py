@@ -112,11 +112,11 @@ async def test_a_query_at_work_leaves_no_connection_behind(
         warnings.simplefilter("always")
         await end_in_the_middle()
         gc.collect()
-    assert [str(one.message) for one in seen if "still open" in str(one.message)] == []
+    assert [str(warning.message) for warning in seen if "still open" in str(warning.message)] == []
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "message"),
     [
         ({"database_url": "mysql://x/y"}, "SQLite or PostgreSQL"),
         ({"database_url": "nonsense"}, "not a database URL"),
@@ -125,8 +125,8 @@ async def test_a_query_at_work_leaves_no_connection_behind(
         ({"host": "example.org", "secret_key": "a" * 16}, "FO1_STORAGE_ROOTS"),
     ],
 )
-def test_settings_that_cannot_be_served_are_told(tmp_path: Path, given: dict[str, str], told: str) -> None:
-    with pytest.raises(ConfigError, match=told):
+def test_settings_that_cannot_be_served_are_told(tmp_path: Path, given: dict[str, str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         settings = Settings(home=tmp_path, **given)  # type: ignore[arg-type]
         settings.check_exposure()
         open_database(settings)
@@ -144,7 +144,7 @@ def test_settings_of_the_environment_are_checked(monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize("command", [["serve", "--port", "0"], ["keys", "list"]])
 @pytest.mark.parametrize(
-    ("name", "value", "code", "told"),
+    ("name", "value", "code", "message"),
     [
         ("FO1_HOME", "{folder}/file/home", 2, "cannot be written"),
         ("FO1_DATABASE_URL", "postgresql://fo1@127.0.0.1:9/none", 1, "database cannot be used"),
@@ -159,7 +159,7 @@ def test_what_cannot_be_reached_ends_a_command_in_one_line(
     name: str,
     value: str,
     code: int,
-    told: str,
+    message: str,
 ) -> None:
     (tmp_path / "file").write_text("neither a folder nor a database")
     monkeypatch.setenv("FO1_HOME", str(tmp_path / "home"))
@@ -168,9 +168,9 @@ def test_what_cannot_be_reached_ends_a_command_in_one_line(
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code == code
-    said = capsys.readouterr()
-    assert told in said.err
-    assert (said.err.count("\n"), said.out) == (1, "")
+    output = capsys.readouterr()
+    assert message in output.err
+    assert (output.err.count("\n"), output.out) == (1, "")
 
 
 def test_a_service_that_does_not_start_says_so(capsys: pytest.CaptureFixture[str]) -> None:

@@ -82,7 +82,7 @@ async def test_samples_are_those_of_the_dataset(tmp_path: Path, home: Path, data
         review = [row.image_id for row in rows if row.decision is Decision.REVIEW]
         assert await ids(decision="review", limit=2) == review
         assert await ids(label="cat", limit=1) == cats
-        assert await ids(label="CAT", decision="review") == [one for one in review if one in cats]
+        assert await ids(label="CAT", decision="review") == [item for item in review if item in cats]
         assert await ids(text="number7 SCENE") == [
             row.image_id for row in rows if "number7" in (row.caption or "")
         ]
@@ -103,7 +103,7 @@ async def test_the_same_version_is_registered_once(tmp_path: Path, home: Path) -
         again = await service.client.post("/v1/datasets", json={"address": str(tmp_path / "ds")})
         assert again.json()["id"] == first["id"]
         listed = (await service.client.get("/v1/datasets")).json()
-        assert [one["id"] for one in listed["items"]] == [first["id"]]
+        assert [entry["id"] for entry in listed["items"]] == [first["id"]]
 
 
 @pytest.mark.parametrize("what", ["nothing", "outside", "link", "linked file"])

@@ -60,7 +60,7 @@ async def urls(service: Running, folder: Path) -> list[str]:
     """The signed links of a dataset's images, as paths."""
     dataset = await registered(service, folder)
     answer = await service.client.get(f"/v1/datasets/{dataset['id']}/samples", params={"limit": 100})
-    return [one["image_url"].removeprefix("http://service.test") for one in answer.json()["items"]]
+    return [entry["image_url"].removeprefix("http://service.test") for entry in answer.json()["items"]]
 
 
 def is_coloured(pixels: np.ndarray, box: Sequence[float]) -> bool:
@@ -145,8 +145,8 @@ async def test_links_end_are_ours_alone_and_can_be_revoked(
     finish_dataset(tmp_path / "ds", rows)
     settings = make_settings(home, database_url=database_url, label_studio_url="http://label.test:8080/")
     async with run_app(settings) as service:
-        found = await urls(service, tmp_path / "ds")
-        url = next(one for one in found if image_id_of(data) in one)
+        addresses = await urls(service, tmp_path / "ds")
+        url = next(address for address in addresses if image_id_of(data) in address)
         without_key = {"Authorization": ""}
         assert (await service.client.get(url, headers=without_key)).status_code == 200
         forged = url[:-1] + ("0" if url[-1] != "0" else "1")
@@ -170,7 +170,9 @@ async def test_links_end_are_ours_alone_and_can_be_revoked(
         dataset_id = (await service.client.get("/v1/datasets")).json()["items"][0]["id"]
         await service.client.post(f"/v1/datasets/{dataset_id}/revoke-image-urls")
         assert (await service.client.get(url, headers=without_key)).status_code == 403
-        renewed = next(one for one in await urls(service, tmp_path / "ds") if image_id_of(data) in one)
+        renewed = next(
+            address for address in await urls(service, tmp_path / "ds") if image_id_of(data) in address
+        )
         assert (await service.client.get(renewed, headers=without_key)).status_code == 200
 
 

@@ -136,14 +136,14 @@ async def test_an_answer_that_says_nothing_of_a_job_ends_none(tmp_path: Path, ho
             with pytest.raises(RayUnreachable):
                 await ray.find("job_0-1")
             await service.context.reconciler._try_reconcile(job.id)
-            told = (await service.client.get(f"/v1/jobs/{job.id}")).json()
-            assert told["state"] == "running", (name, told)
+            answer = (await service.client.get(f"/v1/jobs/{job.id}")).json()
+            assert answer["state"] == "running", (name, answer)
         async with service.context.database.writing() as session:
             await session.execute(update(Job).values(seen_at=now() - timedelta(seconds=61)))
         await service.context.reconciler._try_reconcile(job.id)
-        told = (await service.client.get(f"/v1/jobs/{job.id}")).json()
-        assert told["state"] == "failed"
-        assert "no sign of life" in told["error"]
+        answer = (await service.client.get(f"/v1/jobs/{job.id}")).json()
+        assert answer["state"] == "failed"
+        assert "no sign of life" in answer["error"]
 
 
 async def test_that_ray_is_silent_is_logged_once_for_all_jobs_that_wait(
@@ -163,13 +163,13 @@ async def test_that_ray_is_silent_is_logged_once_for_all_jobs_that_wait(
             async with service.context.database.writing() as session:
                 await session.execute(update(Job).values(checked_at=None))
             await service.context.reconciler.step()
-        told = [one.getMessage() for one in caplog.records if "jobs wait" in one.getMessage()]
-        assert len(told) == 1
+        messages = [record.getMessage() for record in caplog.records if "jobs wait" in record.getMessage()]
+        assert len(messages) == 1
         answers["POST"] = httpx.Response(200, json={"submission_id": "x"})
         async with service.context.database.writing() as session:
             await session.execute(update(Job).values(checked_at=None))
         await service.context.reconciler.step()
-        assert len([one for one in caplog.records if "jobs wait" in one.getMessage()]) == 1
+        assert len([record for record in caplog.records if "jobs wait" in record.getMessage()]) == 1
 
 
 async def test_a_driver_is_refused_by_rays_word_alone() -> None:

@@ -56,20 +56,20 @@ def test_questions_in_one_batch_are_answered_as_if_alone(labeller: LiveLabeller)
     bad = LiveRequest(image_id=IMAGE_ID, kinds=[LabelKind.GROUND])
     together = labeller.answer([requests[0], bad, *requests[1:]])
     assert isinstance(together.pop(1), LiveProblem)
-    assert [one.regions[0].brief_caption for one in together if isinstance(one, LiveAnswer)] == alone
+    assert [answer.regions[0].brief_caption for answer in together if isinstance(answer, LiveAnswer)] == alone
     assert len(labeller._prefixes) == 3
 
 
 def test_a_phrase_gets_regions_and_boxes_are_proposed(labeller: LiveLabeller) -> None:
     answer = asked(labeller, kinds=[LabelKind.GROUND, LabelKind.COUNT], phrases=["square"])
     assert answer.regions
-    assert [one.phrase for one in answer.groundings] == ["square"]
+    assert [grounding.phrase for grounding in answer.groundings] == ["square"]
     assert set(answer.groundings[0].region_ids) <= {region.region_id for region in answer.regions}
     assert answer.counts[0].phrase == "square"
 
 
 @pytest.mark.parametrize(
-    ("more", "told"),
+    ("more", "message"),
     [
         ({"kinds": [LabelKind.ASK]}, "question"),
         ({"kinds": [LabelKind.DETECT]}, "phrases"),
@@ -77,10 +77,10 @@ def test_a_phrase_gets_regions_and_boxes_are_proposed(labeller: LiveLabeller) ->
         ({"boxes_xyxy": [(500.0, 500.0, 600.0, 600.0)]}, "no box"),
     ],
 )
-def test_bad_questions_are_told(labeller: LiveLabeller, more: dict[str, Any], told: str) -> None:
+def test_bad_questions_are_told(labeller: LiveLabeller, more: dict[str, Any], message: str) -> None:
     [answer] = labeller.answer([LiveRequest(image_id=IMAGE_ID, image_base64=BASE64, **more)])
     assert isinstance(answer, LiveProblem)
-    assert (answer.status, told in answer.detail) == (422, True)
+    assert (answer.status, message in answer.detail) == (422, True)
 
 
 def test_what_is_no_image_is_told(labeller: LiveLabeller) -> None:
@@ -137,7 +137,7 @@ async def test_bytes_travel_only_where_they_are_needed(home: Path) -> None:
         for _ in range(2):
             answer = await service.client.post("/v1/predict", json=body)
             assert answer.status_code == 200, answer.text
-        assert [one.image_base64 is not None for one in fake.asked] == [False, True, False]
+        assert [request.image_base64 is not None for request in fake.asked] == [False, True, False]
         for named, status in (
             ("0" * 64, 404),
             ("/etc/passwd", 403),
@@ -179,7 +179,7 @@ async def test_label_studio_gets_captions_for_what_was_drawn(home: Path) -> None
         result = (await service.client.post("/ml/predict", json=body, auth=password)).json()["results"][0][
             "result"
         ]
-        assert [one["value"].get("text") for one in result] == [None, ["thing 1"]]
+        assert [entry["value"].get("text") for entry in result] == [None, ["thing 1"]]
         flat = {"type": "rectanglelabels", "value": {**drawn, "width": 0.0}}
         asked = len(fake.asked)
         body["params"] = {"context": {"result": [flat]}}

@@ -41,11 +41,11 @@ class Pair:
     api: httpx.Client
     ls: httpx.Client
 
-    def await_review(self, review_id: str, **wanted: Any) -> dict[str, Any]:
+    def await_review(self, review_id: str, **expected: Any) -> dict[str, Any]:
         """The review once its fields are as wanted."""
         return self.until(
             lambda: self.api.get(f"/v1/reviews/{review_id}").raise_for_status().json(),
-            lambda review: all(review[name] == value for name, value in wanted.items()),
+            lambda review: all(review[name] == value for name, value in expected.items()),
         )
 
     def until(self, ask: Any, fits: Any, timeout_s: float = 120.0) -> Any:
@@ -64,9 +64,9 @@ class Pair:
 
     def tasks(self, project_id: int, **parameters: Any) -> list[dict[str, Any]]:
         """The LsTasks of a project, whole."""
-        wanted = {"project": project_id, "fields": "all", "page_size": 1000, **parameters}
+        expected = {"project": project_id, "fields": "all", "page_size": 1000, **parameters}
         found: list[dict[str, Any]] = (
-            self.ls.get("/api/tasks", params=wanted).raise_for_status().json()["tasks"]
+            self.ls.get("/api/tasks", params=expected).raise_for_status().json()["tasks"]
         )
         return found
 
@@ -127,7 +127,9 @@ class _Predictor(BaseHTTPRequestHandler):
             Region(region_id=name, index=at, box_xyxy=box, box_source=Source.MODEL, brief_caption="seen live")
             for at, (name, box) in enumerate(zip(ids, boxes, strict=True))
         ]
-        found = [Grounding(phrase=one, kind=label.kind, region_ids=ids, label=label) for one in asked.phrases]
+        found = [
+            Grounding(phrase=phrase, kind=label.kind, region_ids=ids, label=label) for phrase in asked.phrases
+        ]
         answer = LiveAnswer(
             image_id=asked.image_id, width=64, height=48, regions=regions, groundings=found, counts=[],
             answers=[], caption=None, model="fo1-tiny", model_sha256="ab" * 32, warm=True, seconds=0.1,

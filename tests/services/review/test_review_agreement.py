@@ -11,7 +11,7 @@ from services.review.inbox.agreement import SAME, Vote, agreement, iou, normalis
 SHOWN = make_shown()
 
 
-def said(**texts: str) -> AnnotatedImage:
+def annotated(**texts: str) -> AnnotatedImage:
     return parse_result(edited(SHOWN, **texts), SHOWN)
 
 
@@ -29,12 +29,12 @@ def test_agreement_is_a_symmetric_share(one: ShownImage, other: ShownImage) -> N
 
 def test_case_and_spaces_are_no_disagreement_and_words_are() -> None:
     assert normalised("  A Red\n square. ") == normalised("a red square")
-    assert agreement(said(), said(a="Red  square.")) == 1.0
-    assert agreement(said(), said(a="green square")) < SAME
+    assert agreement(annotated(), annotated(a="Red  square.")) == 1.0
+    assert agreement(annotated(), annotated(a="green square")) < SAME
 
 
 def test_boxes_are_matched_by_overlap_not_by_id() -> None:
-    a, b = said(), said()
+    a, b = annotated(), annotated()
     b.regions = {f"other {index}": region for index, region in enumerate(reversed(b.regions.values()))}
     assert agreement(a, b) == 1.0
     b.regions.popitem()
@@ -51,27 +51,43 @@ def test_nobody_said_anything() -> None:
 
 
 def test_one_person_holds_with_the_last_word() -> None:
-    found = resolve([vote(1, "ann", said(a="x")), vote(2, "ann", said(a="y"))])
-    assert found is not None
-    assert (found.annotation_id, found.rule, found.agreement, found.disputed) == (2, "latest", None, False)
+    resolution = resolve([vote(1, "ann", annotated(a="x")), vote(2, "ann", annotated(a="y"))])
+    assert resolution is not None
+    assert (resolution.annotation_id, resolution.rule, resolution.agreement, resolution.disputed) == (
+        2,
+        "latest",
+        None,
+        False,
+    )
 
 
 def test_the_majority_holds_against_the_latest() -> None:
-    found = resolve([vote(1, "ann", said()), vote(2, "bob", said()), vote(3, "cem", said(a="green square"))])
-    assert found is not None
-    assert (found.annotation_id, found.rule, found.disputed) == (2, "majority", False)
-    assert found.agreement is not None
-    assert found.agreement < 1
+    resolution = resolve(
+        [
+            vote(1, "ann", annotated()),
+            vote(2, "bob", annotated()),
+            vote(3, "cem", annotated(a="green square")),
+        ]
+    )
+    assert resolution is not None
+    assert (resolution.annotation_id, resolution.rule, resolution.disputed) == (2, "majority", False)
+    assert resolution.agreement is not None
+    assert resolution.agreement < 1
 
 
 def test_two_who_disagree_are_asked_again_and_the_latest_holds_until_then() -> None:
-    found = resolve([vote(1, "ann", said()), vote(2, "bob", said(a="green square", b="red bar"))])
-    assert found is not None
-    assert (found.annotation_id, found.rule, found.disputed) == (2, "latest", True)
+    resolution = resolve(
+        [vote(1, "ann", annotated()), vote(2, "bob", annotated(a="green square", b="red bar"))]
+    )
+    assert resolution is not None
+    assert (resolution.annotation_id, resolution.rule, resolution.disputed) == (2, "latest", True)
 
 
 def test_ground_truth_holds_against_all() -> None:
-    votes = [vote(1, "ann", said(a="truth"), truth=True), *(vote(n, f"p{n}", said()) for n in (2, 3, 4))]
-    found = resolve(votes)
-    assert found is not None
-    assert (found.annotation_id, found.rule, found.disputed) == (1, "ground_truth", False)
+    votes = [
+        vote(1, "ann", annotated(a="truth"), truth=True),
+        *(vote(n, f"p{n}", annotated()) for n in (2, 3, 4)),
+    ]
+    resolution = resolve(votes)
+    assert resolution is not None
+    assert (resolution.annotation_id, resolution.rule, resolution.disputed) == (1, "ground_truth", False)

@@ -40,15 +40,15 @@ def shown(row: ImageRow) -> ShownImage:
     return shown_image(row)
 
 
-def told(shown: ShownImage, result: Result, *kinds: LabelKind) -> list[Correction]:
+def corrections_about(shown: ShownImage, result: Result, *kinds: LabelKind) -> list[Correction]:
     """The corrections of those kinds."""
-    found = corrections_of(shown, parse_result(result, shown), BY)
-    return [one for one in found if one.kind in kinds]
+    corrections = corrections_of(shown, parse_result(result, shown), BY)
+    return [correction for correction in corrections if correction.kind in kinds]
 
 
 def with_entries(shown: ShownImage, entries: list[str]) -> Result:
     """The result with the entries of the answers replaced; without any the field is absent."""
-    result = [one for one in result_of(shown) if one["from_name"] != "answers"]
+    result = [entry for entry in result_of(shown) if entry["from_name"] != "answers"]
     value = {"text": entries}
     field = {"id": "a", "from_name": "answers", "to_name": "image", "type": "textarea", "value": value}
     return [*result, field] if entries else result
@@ -56,12 +56,16 @@ def with_entries(shown: ShownImage, entries: list[str]) -> Result:
 
 def said_of(shown: ShownImage, entries: list[str]) -> dict[str, str | bool | None]:
     """What is said of each answer: its new text, or whether it is right."""
-    found = told(shown, with_entries(shown, entries), LabelKind.ASK)
-    return {one.before.text or "": one.after.text if one.after else one.right for one in found if one.before}
+    corrections = corrections_about(shown, with_entries(shown, entries), LabelKind.ASK)
+    return {
+        correction.before.text or "": correction.after.text if correction.after else correction.right
+        for correction in corrections
+        if correction.before
+    }
 
 
 def test_every_question_is_shown_with_its_answer_and_its_box(shown: ShownImage) -> None:
-    (field,) = [one for one in result_of(shown) if one["from_name"] == "answers"]
+    (field,) = [entry for entry in result_of(shown) if entry["from_name"] == "answers"]
 
     assert field["value"]["text"] == answer_entries(shown) == [
         "1. How many shapes?\nthree",
@@ -76,27 +80,34 @@ def test_a_question_that_does_not_name_its_region_is_shown_with_it(row: ImageRow
     """By its caption, where there is none by its class, else by its number alone."""
     row.answers[1].question = "What\ncolour?"
     long = ("梨" * 60, None, f" ({'梨' * 40}…)")
-    for caption, label, told in (
+    for caption, label, words in (
         (None, None, ""), (None, "fig", " (fig)"), ("a\npear", "fig", " (a pear)"), long
     ):  # fmt: skip
         row.regions[0].brief_caption, row.regions[0].source_label = caption, label
-        assert answer_entries(shown_image(row))[1] == f"2. box 1{told}: What colour?\nred\n(a dark one)"
+        assert answer_entries(shown_image(row))[1] == f"2. box 1{words}: What colour?\nred\n(a dark one)"
 
 
 def test_a_changed_answer_merges_with_its_question_and_region(row: ImageRow, shown: ShownImage) -> None:
     entries = answer_entries(shown)
     entries[2] = entries[2].replace("blue", "green\nor so")
 
-    found = told(shown, with_entries(shown, entries), LabelKind.ASK)
+    corrections = corrections_about(shown, with_entries(shown, entries), LabelKind.ASK)
 
-    (one,) = [one for one in found if one.action is CorrectionAction.ANSWERED]
-    assert (one.region_id, one.subject) == (row.regions[1].region_id, "What colour is {region}?")
-    assert (one.before and one.before.text, one.after and one.after.text) == ("blue", "green\nor so")
-    assert [(one.action, one.right, one.region_id) for one in found if one.right is not None] == [
+    (changed,) = [correction for correction in corrections if correction.action is CorrectionAction.ANSWERED]
+    assert (changed.region_id, changed.subject) == (row.regions[1].region_id, "What colour is {region}?")
+    assert (changed.before and changed.before.text, changed.after and changed.after.text) == (
+        "blue",
+        "green\nor so",
+    )
+    assert [
+        (correction.action, correction.right, correction.region_id)
+        for correction in corrections
+        if correction.right is not None
+    ] == [
         (CorrectionAction.VERDICT, True, None),
         (CorrectionAction.VERDICT, True, row.regions[0].region_id),
     ]
-    applied = apply_corrections(row, found)
+    applied = apply_corrections(row, corrections)
     assert not applied.left_out
     assert [answer.answer for answer in applied.row.answers] == ["three", "red\n(a dark one)", "green\nor so"]
     assert all(answer.label.annotator == "ann@example.org" for answer in applied.row.answers)
@@ -135,8 +146,8 @@ RIGHT: dict[str, str | bool | None] = {"three": True, "red\n(a dark one)": True,
 def test_what_is_read_of_entries(
     shown: ShownImage, entries: list[str], said: dict[str, str | bool | None]
 ) -> None:
-    wanted = {text: right for text, right in {**RIGHT, **said}.items() if right is not None}
-    assert said_of(shown, entries) == wanted
+    expected = {text: right for text, right in {**RIGHT, **said}.items() if right is not None}
+    assert said_of(shown, entries) == expected
 
 
 @given(shown_images(), st.data())
@@ -149,13 +160,17 @@ def test_one_changed_answer_is_one_correction(shown: ShownImage, data: st.DataOb
     changed = shown.model_copy(update={"answers": list(shown.answers)})
     changed.answers[place] = part.model_copy(update={"answer": new})
 
-    found = told(shown, json.loads(json.dumps(result_of(changed))), LabelKind.ASK)
+    corrections = corrections_about(shown, json.loads(json.dumps(result_of(changed))), LabelKind.ASK)
 
-    anew = [(one.subject, one.after and one.after.text, one.right) for one in found if one.right is not True]
+    anew = [
+        (correction.subject, correction.after and correction.after.text, correction.right)
+        for correction in corrections
+        if correction.right is not True
+    ]
     emptied = not new.strip()
-    wanted = (part.question, None, False) if emptied else (part.question, new, None)
-    assert anew == ([wanted] if new != part.answer else [])
-    assert len(found) == len(shown.answers)
+    expected = (part.question, None, False) if emptied else (part.question, new, None)
+    assert anew == ([expected] if new != part.answer else [])
+    assert len(corrections) == len(shown.answers)
 
 
 @given(shown_images(), st.lists(TEXTS | st.sampled_from(["1.", "1. ", "2. x", "\n"]), max_size=6))
@@ -166,20 +181,20 @@ def test_any_entries_can_be_read(shown: ShownImage, entries: list[str]) -> None:
 def test_answers_follow_a_moved_region_and_go_with_a_deleted_one(row: ImageRow, shown: ShownImage) -> None:
     entries = answer_entries(shown)
     entries[1] = entries[1].partition("\n")[0] + "\npink"
-    result = [one for one in with_entries(shown, entries) if one["id"] != shown.regions[1].mark]
-    for one in result:
-        if one["id"] == shown.regions[0].mark:
-            one["value"] |= box_to_percent((3.25, 4.5, 60.75, 80.0), *SIZE)
+    result = [entry for entry in with_entries(shown, entries) if entry["id"] != shown.regions[1].mark]
+    for entry in result:
+        if entry["id"] == shown.regions[0].mark:
+            entry["value"] |= box_to_percent((3.25, 4.5, 60.75, 80.0), *SIZE)
 
-    found = corrections_of(shown, parse_result(result, shown), BY)
-    applied = apply_corrections(row, found)
+    corrections = corrections_of(shown, parse_result(result, shown), BY)
+    applied = apply_corrections(row, corrections)
 
-    assert [one.subject for one in found if one.kind is LabelKind.ASK] == [
+    assert [correction.subject for correction in corrections if correction.kind is LabelKind.ASK] == [
         "How many shapes?",
         "What colour is {region}?",
     ]
     assert not applied.left_out
-    assert [(one.region_id, one.answer) for one in applied.row.answers] == [
+    assert [(answer.region_id, answer.answer) for answer in applied.row.answers] == [
         (None, "three"),
         (applied.row.regions[0].region_id, "pink"),
     ]
@@ -193,16 +208,18 @@ def test_a_region_called_wrong_speaks_of_its_answers(shown: ShownImage, answer: 
     verdict = {"id": shown.regions[1].mark, "from_name": "verdict", "value": {"choices": ["wrong"]}}
     result = [*with_entries(shown, entries), verdict]
 
-    found = told(shown, result, LabelKind.ASK, LabelKind.BRIEF_CAPTION)
+    corrections = corrections_about(shown, result, LabelKind.ASK, LabelKind.BRIEF_CAPTION)
 
-    of_region = [one for one in found if one.region_id == shown.regions[1].region_id]
+    of_region = [
+        correction for correction in corrections if correction.region_id == shown.regions[1].region_id
+    ]
     if answer == "blue":
-        assert [(one.kind, one.right) for one in of_region] == [
+        assert [(correction.kind, correction.right) for correction in of_region] == [
             (LabelKind.BRIEF_CAPTION, False),
             (LabelKind.ASK, False),
         ]
     else:
-        assert [one.action for one in of_region] == [CorrectionAction.ANSWERED]
+        assert [correction.action for correction in of_region] == [CorrectionAction.ANSWERED]
 
 
 def test_a_region_that_has_answers_alone_is_not_deleted_by_a_verdict(shown: ShownImage) -> None:
@@ -210,10 +227,12 @@ def test_a_region_that_has_answers_alone_is_not_deleted_by_a_verdict(shown: Show
     shown = shown.model_copy(update={"regions": regions, "phrases": []})
     verdict = {"id": shown.regions[1].mark, "from_name": "verdict", "value": {"choices": ["wrong"]}}
 
-    found = corrections_of(shown, parse_result([*result_of(shown), verdict], shown), BY)
+    corrections = corrections_of(shown, parse_result([*result_of(shown), verdict], shown), BY)
 
-    assert CorrectionAction.DELETED not in {one.action for one in found}
-    assert [one.right for one in found if one.region_id == shown.regions[1].region_id] == [False]
+    assert CorrectionAction.DELETED not in {correction.action for correction in corrections}
+    assert [
+        correction.right for correction in corrections if correction.region_id == shown.regions[1].region_id
+    ] == [False]
 
 
 def test_who_is_asked_of_some_answers_speaks_of_no_other(row: ImageRow) -> None:
@@ -221,9 +240,9 @@ def test_who_is_asked_of_some_answers_speaks_of_no_other(row: ImageRow) -> None:
     row.groundings[-1].label.decision = Decision.ACCEPT
     shown = shown_image(only_asked(row))
 
-    found = told(shown, result_of(shown), LabelKind.ASK, LabelKind.VISUAL_EXAMPLE)
+    corrections = corrections_about(shown, result_of(shown), LabelKind.ASK, LabelKind.VISUAL_EXAMPLE)
 
-    assert [(one.subject, one.region_id) for one in found] == [
+    assert [(correction.subject, correction.region_id) for correction in corrections] == [
         ("What colour is {region}?", row.regions[0].region_id)
     ]
 
@@ -250,8 +269,8 @@ def test_what_was_packed_before_there_were_answers_is_read_as_it_was(shown: Show
     old = unpack(zlib.compress(json.dumps(document).encode()))
 
     assert old.answers == []
-    assert not told(old, with_entries(old, [ONE]), LabelKind.ASK)
-    (example,) = told(old, result_of(shown), LabelKind.VISUAL_EXAMPLE)
+    assert not corrections_about(old, with_entries(old, [ONE]), LabelKind.ASK)
+    (example,) = corrections_about(old, result_of(shown), LabelKind.VISUAL_EXAMPLE)
     assert example.right
 
 
@@ -294,22 +313,26 @@ async def test_answers_come_back_once(home: Path, tmp_path: Path) -> None:
         await bench.push.run(bench.review_id)
         (task,) = fake.tasks.values()
         result = json.loads(json.dumps(task["predictions"][0]["result"]))
-        (field,) = [one for one in result if one["from_name"] == "answers"]
+        (field,) = [entry for entry in result if entry["from_name"] == "answers"]
         field["value"]["text"][0] = "1. How many shapes?\nfour"
         fake.annotate(task, person=1)
         number = fake.annotate(task, result, person=2)
         for _ in range(2):
             await bench.changed()
-        everyone = [one for one in await bench.corrections(everyone=True) if one.kind is LabelKind.ASK]
-        holds = [one for one in await bench.corrections() if one.kind is LabelKind.ASK]
+        everyone = [
+            correction
+            for correction in await bench.corrections(everyone=True)
+            if correction.kind is LabelKind.ASK
+        ]
+        holds = [correction for correction in await bench.corrections() if correction.kind is LabelKind.ASK]
 
-        assert [one.action for one in holds].count(CorrectionAction.ANSWERED) == 1
+        assert [correction.action for correction in holds].count(CorrectionAction.ANSWERED) == 1
         assert (len(everyone), len(holds)) == (6, 3)
         field["value"]["text"][0] = "1. How many shapes?\nthree"
         fake.change(task, number, result=result)
         await bench.changed()
-        again = [one for one in await bench.corrections() if one.kind is LabelKind.ASK]
-        assert [one.right for one in again] == [True] * 3
+        again = [correction for correction in await bench.corrections() if correction.kind is LabelKind.ASK]
+        assert [correction.right for correction in again] == [True] * 3
 
 
 def test_the_field_of_answers_is_added_to_an_older_configuration() -> None:
@@ -326,7 +349,7 @@ def test_an_example_is_shown_in_words_that_lead_back(row: ImageRow, shown: Shown
 
     choices = ls_task(shown, "k", "u", "m")["data"]["phrases"]
 
-    assert [(one["alias"], one["value"]) for one in choices] == [
+    assert [(entry["alias"], entry["value"]) for entry in choices] == [
         ("p0", shown.phrases[0].phrase),
         ("p1", f"{like} (visual example, p1)"),
         ("p2", f"{like} (ground, p2)"),
@@ -339,17 +362,19 @@ def test_an_example_is_shown_in_words_that_lead_back(row: ImageRow, shown: Shown
 def test_no_two_phrases_read_the_same(shown: ShownImage) -> None:
     choices = ls_task(shown, "k", "u", "m")["data"]["phrases"]
 
-    assert len({one["value"] for one in choices}) == len(choices)
-    assert not any(f"{shown.image_id[:16]}/" in one["value"] for one in choices)
+    assert len({entry["value"] for entry in choices}) == len(choices)
+    assert not any(f"{shown.image_id[:16]}/" in entry["value"] for entry in choices)
 
 
 @pytest.mark.parametrize("by_alias", [True, False])
 def test_what_is_ticked_is_found_by_alias_and_by_words(shown: ShownImage, by_alias: bool) -> None:
     """A phrase may look like another's alias: an alias goes first, as Label Studio writes it."""
     shown.phrases[0] = shown.phrases[0].model_copy(update={"phrase": "p1"})
-    (choice,) = [one for one in ls_task(shown, "k", "u", "m")["data"]["phrases"] if one["alias"] == "p1"]
+    (choice,) = [
+        entry for entry in ls_task(shown, "k", "u", "m")["data"]["phrases"] if entry["alias"] == "p1"
+    ]
     value = {"choices": [choice["alias"] if by_alias else choice["value"]]}
-    result = [one for one in result_of(shown) if one["from_name"] == "box"]
+    result = [entry for entry in result_of(shown) if entry["from_name"] == "box"]
     result.append({"id": shown.regions[2].mark, "from_name": "phrases", "value": value})
 
     assert parse_result(result, shown).regions[shown.regions[2].mark].phrases == {"p1"}
@@ -358,22 +383,22 @@ def test_what_is_ticked_is_found_by_alias_and_by_words(shown: ShownImage, by_ali
 def test_regions_like_an_example_follow_moved_ones(row: ImageRow, shown: ShownImage) -> None:
     """The example itself is moved; the one like it is, too; a third one is ticked, and the example itself."""
     result = result_of(shown)
-    for one in result:
+    for entry in result:
         for place, left in ((0, 3.25), (1, 20.5)):
-            if one["id"] == shown.regions[place].mark:
-                one["value"] |= box_to_percent((left, 4.5, left + 50, 80.0), *SIZE)
+            if entry["id"] == shown.regions[place].mark:
+                entry["value"] |= box_to_percent((left, 4.5, left + 50, 80.0), *SIZE)
     for place in (0, 2):
         mark, value = shown.regions[place].mark, {"choices": ["p0", "p1"] if place == 0 else ["p1"]}
-        result = [one for one in result if (one["id"], one["from_name"]) != (mark, "phrases")]
+        result = [entry for entry in result if (entry["id"], entry["from_name"]) != (mark, "phrases")]
         result.append({"id": mark, "from_name": "phrases", "value": value})
 
-    found = corrections_of(shown, parse_result(result, shown), BY)
-    (one,) = [one for one in found if one.kind is LabelKind.VISUAL_EXAMPLE]
-    applied = apply_corrections(row, found)
+    corrections = corrections_of(shown, parse_result(result, shown), BY)
+    (changed,) = [correction for correction in corrections if correction.kind is LabelKind.VISUAL_EXAMPLE]
+    applied = apply_corrections(row, corrections)
 
-    assert (one.action, one.subject) == (CorrectionAction.REGROUNDED, row.regions[0].region_id)
-    assert one.before is not None
-    assert one.before.region_ids == [row.regions[1].region_id]
+    assert (changed.action, changed.subject) == (CorrectionAction.REGROUNDED, row.regions[0].region_id)
+    assert changed.before is not None
+    assert changed.before.region_ids == [row.regions[1].region_id]
     assert not applied.left_out
     (example,) = [part for part in applied.row.groundings if part.kind is LabelKind.VISUAL_EXAMPLE]
     assert example.phrase == applied.row.regions[0].region_id != row.regions[0].region_id
@@ -382,6 +407,6 @@ def test_regions_like_an_example_follow_moved_ones(row: ImageRow, shown: ShownIm
 
 
 def test_of_an_example_that_is_deleted_nothing_is_said(row: ImageRow, shown: ShownImage) -> None:
-    result = [one for one in result_of(shown) if one["id"] != shown.regions[0].mark]
+    result = [entry for entry in result_of(shown) if entry["id"] != shown.regions[0].mark]
 
-    assert not told(shown, result, LabelKind.VISUAL_EXAMPLE)
+    assert not corrections_about(shown, result, LabelKind.VISUAL_EXAMPLE)

@@ -48,13 +48,13 @@ def test_an_annotation_without_an_edit_confirms_everything_and_changes_nothing(s
     shown = unpack(shown.packed())
     result = json.loads(json.dumps(result_of(shown)))
 
-    found = corrections_of(shown, parse_result(result, shown), BY)
+    corrections = corrections_of(shown, parse_result(result, shown), BY)
 
-    assert {one.action for one in found} <= {CorrectionAction.VERDICT}
-    assert all(one.right for one in found)
+    assert {correction.action for correction in corrections} <= {CorrectionAction.VERDICT}
+    assert all(correction.right for correction in corrections)
     texts = sum(len(region.texts) for region in shown.regions)
     parts = len(shown.phrases) + bool(shown.caption) + len(shown.counts) + len(shown.answers)
-    assert len(found) == texts + parts
+    assert len(corrections) == texts + parts
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -112,12 +112,15 @@ def test_what_is_shown_of_a_row() -> None:
 
     shown, blind = shown_image(row), shown_image(row, blind=True)
 
-    assert [one.mark for one in shown.regions] == [row.regions[0].region_id, f"{row.regions[0].region_id}#2"]
+    assert [region.mark for region in shown.regions] == [
+        row.regions[0].region_id,
+        f"{row.regions[0].region_id}#2",
+    ]
     assert shown.regions[0].reasons == ["brief caption: low margin, confidence 0.25"]
     assert shown.regions[0].texts == {LabelKind.BRIEF_CAPTION: "red square", LabelKind.OCR: ""}
     assert shown.score == pytest.approx(0.25)
     assert doubt_of(row) == pytest.approx(0.75)
-    assert not any(one.reasons for one in blind.regions)
+    assert not any(region.reasons for region in blind.regions)
     assert "confidence" not in json.dumps(ls_task(blind, "k", "http://x/y", "m"))
 
 
@@ -131,10 +134,12 @@ def test_a_task_carries_key_reasons_and_a_prediction_of_one_id_a_region() -> Non
     (prediction,) = task["predictions"]
     assert prediction["model_version"] == "fo1-tiny-ab"
     assert 0 <= prediction["score"] <= 1
-    of_first = [one["from_name"] for one in prediction["result"] if one["id"] == shown.regions[0].region_id]
+    of_first = [
+        entry["from_name"] for entry in prediction["result"] if entry["id"] == shown.regions[0].region_id
+    ]
     assert of_first == ["box", "brief_caption", "phrases"]
-    for one in prediction["result"]:
-        assert f'name="{one["from_name"]}"' in CONFIG
+    for entry in prediction["result"]:
+        assert f'name="{entry["from_name"]}"' in CONFIG
 
 
 def test_phrases_that_read_the_same_stay_apart() -> None:
@@ -143,9 +148,9 @@ def test_phrases_that_read_the_same_stay_apart() -> None:
 
     choices = ls_task(shown, "k", "u", "m")["data"]["phrases"]
 
-    assert len({one["value"] for one in choices}) == 2
-    said = parse_result(edited(shown), shown)
-    assert said.regions[shown.regions[0].mark].phrases == {"p0"}
+    assert len({entry["value"] for entry in choices}) == 2
+    annotated = parse_result(edited(shown), shown)
+    assert annotated.regions[shown.regions[0].mark].phrases == {"p0"}
 
 
 @given(st.dictionaries(st.text(st.characters(categories=("L", "N")), min_size=1), st.integers(0, 10**6)))

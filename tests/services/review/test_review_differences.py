@@ -19,20 +19,22 @@ BY = Submission("key/1", "ann@example.org", "2026-01-02T03:04:05.000006Z", 12.5,
 
 
 def told(shown: ShownImage, result: list[dict[str, Any]], *actions: CorrectionAction) -> list[Correction]:
-    found = corrections_of(shown, parse_result(result, shown), BY)
-    return [one for one in found if one.action in actions] if actions else found
+    corrections = corrections_of(shown, parse_result(result, shown), BY)
+    return (
+        [correction for correction in corrections if correction.action in actions] if actions else corrections
+    )
 
 
 def test_who_when_and_how_long_stand_on_every_correction() -> None:
     shown = make_shown()
-    for one in told(shown, edited(shown, a="green square")):
-        assert (one.annotator, one.seconds, one.lane, one.ground_truth) == (
+    for correction in told(shown, edited(shown, a="green square")):
+        assert (correction.annotator, correction.seconds, correction.lane, correction.ground_truth) == (
             "ann@example.org",
             12.5,
             Lane.AUDIT,
             True,
         )
-        assert (one.at, one.annotation_key) == ("2026-01-02T03:04:05.000006Z", "key/1")
+        assert (correction.at, correction.annotation_key) == ("2026-01-02T03:04:05.000006Z", "key/1")
 
 
 def test_a_changed_caption() -> None:
@@ -55,9 +57,9 @@ def test_a_changed_caption() -> None:
 
 def test_a_moved_box_keeps_its_old_id_and_gets_a_new_one() -> None:
     shown, result = make_shown(), edited(make_shown())
-    for one in result:
-        if one["id"] == shown.regions[0].mark and one["from_name"] == "box":
-            one["value"] |= box_to_percent((12.0, 10.0, 30.0, 40.0), 100, 80)
+    for entry in result:
+        if entry["id"] == shown.regions[0].mark and entry["from_name"] == "box":
+            entry["value"] |= box_to_percent((12.0, 10.0, 30.0, 40.0), 100, 80)
 
     (moved,) = told(shown, result, CorrectionAction.MOVED)
 
@@ -71,15 +73,15 @@ def test_a_moved_box_keeps_its_old_id_and_gets_a_new_one() -> None:
 
 def test_a_deleted_region_takes_nothing_else_with_it() -> None:
     shown = make_shown()
-    result = [one for one in edited(shown) if one["id"] != shown.regions[0].mark]
+    result = [entry for entry in edited(shown) if entry["id"] != shown.regions[0].mark]
 
-    found = told(shown, result)
+    corrections = told(shown, result)
 
-    assert [one.region_id for one in found if one.action is CorrectionAction.DELETED] == [
-        shown.regions[0].region_id
-    ]
-    assert not [one for one in found if one.action is CorrectionAction.REGROUNDED]
-    assert not [one for one in found if one.subject == "the square"]
+    assert [
+        correction.region_id for correction in corrections if correction.action is CorrectionAction.DELETED
+    ] == [shown.regions[0].region_id]
+    assert not [correction for correction in corrections if correction.action is CorrectionAction.REGROUNDED]
+    assert not [correction for correction in corrections if correction.subject == "the square"]
 
 
 def test_an_added_region_with_caption_and_phrase() -> None:
@@ -94,11 +96,13 @@ def test_an_added_region_with_caption_and_phrase() -> None:
             {"id": "Zk3", "from_name": name, "to_name": "image", "type": kind, "value": place | value}
         )
 
-    found = told(shown, result)
+    corrections = told(shown, result)
 
-    (added,) = [one for one in found if one.action is CorrectionAction.ADDED]
-    (caption,) = [one for one in found if one.action is CorrectionAction.RECAPTIONED]
-    (phrase,) = [one for one in found if one.action is CorrectionAction.REGROUNDED]
+    (added,) = [correction for correction in corrections if correction.action is CorrectionAction.ADDED]
+    (caption,) = [
+        correction for correction in corrections if correction.action is CorrectionAction.RECAPTIONED
+    ]
+    (phrase,) = [correction for correction in corrections if correction.action is CorrectionAction.REGROUNDED]
     assert added.region_id is None
     assert caption.region_id == added.new_region_id
     assert caption.before is None
@@ -114,27 +118,27 @@ def test_a_region_called_wrong(text: str, rights: list[bool]) -> None:
     value = {"choices": ["wrong"]}
     result.append({"id": shown.regions[0].mark, "from_name": "verdict", "type": "choices", "value": value})
 
-    assert [one.right for one in told(shown, result, CorrectionAction.VERDICT)] == rights
+    assert [correction.right for correction in told(shown, result, CorrectionAction.VERDICT)] == rights
 
 
 def test_a_region_without_texts_called_wrong() -> None:
     """It is wrong under the phrases that name it; named by none, the box itself is wrong."""
     full = make_shown(caption=None, counts=[])
     shown = full.model_copy(
-        update={"regions": [one.model_copy(update={"texts": {}}) for one in full.regions]}
+        update={"regions": [item.model_copy(update={"texts": {}}) for item in full.regions]}
     )
     result = edited(shown)
     for region in shown.regions:
         value = {"choices": ["wrong"]}
         result.append({"id": region.mark, "from_name": "verdict", "type": "choices", "value": value})
 
-    found = told(shown, result)
+    corrections = told(shown, result)
 
-    (phrase,) = [one for one in found if one.action is CorrectionAction.REGROUNDED]
+    (phrase,) = [correction for correction in corrections if correction.action is CorrectionAction.REGROUNDED]
     assert (phrase.subject, phrase.after and phrase.after.region_ids) == ("the square", [])
-    (deleted,) = [one for one in found if one.action is CorrectionAction.DELETED]
+    (deleted,) = [correction for correction in corrections if correction.action is CorrectionAction.DELETED]
     assert deleted.region_id == shown.regions[1].region_id
-    assert len(found) == 2
+    assert len(corrections) == 2
 
 
 @pytest.mark.parametrize(
@@ -153,31 +157,39 @@ def test_a_deleted_count_is_wrong(left: str | None, said: dict[str, bool]) -> No
         ShownCount(phrase=name, count=number, region_ids=[]) for name, number in (("shape", 2), ("star", 1))
     ]
     shown = make_shown(phrases=[], caption=None, counts=counts)
-    result = [one for one in edited(shown) if one["from_name"] != "counts" or left is not None]
-    for one in result:
-        if one["from_name"] == "counts":
-            one["value"] = {"text": [left]}
+    result = [entry for entry in edited(shown) if entry["from_name"] != "counts" or left is not None]
+    for entry in result:
+        if entry["from_name"] == "counts":
+            entry["value"] = {"text": [left]}
 
-    found = told(shown, result)
+    corrections = told(shown, result)
 
-    verdicts = {one.subject: one.right for one in found if one.kind is LabelKind.COUNT}
+    verdicts = {
+        correction.subject: correction.right
+        for correction in corrections
+        if correction.kind is LabelKind.COUNT
+    }
     assert verdicts == said
-    assert not [one for one in found if one.action is CorrectionAction.RECOUNTED]
+    assert not [correction for correction in corrections if correction.action is CorrectionAction.RECOUNTED]
 
 
 def test_counts_and_the_images_caption() -> None:
     shown, result = make_shown(), edited(make_shown())
-    for one in result:
-        if one["from_name"] == "counts":
-            one["value"] = {"text": ["shape = 3\nstar = 1\nno number"]}
-        if one["from_name"] == "image_caption":
-            one["value"] = {"text": ["three shapes"]}
+    for entry in result:
+        if entry["from_name"] == "counts":
+            entry["value"] = {"text": ["shape = 3\nstar = 1\nno number"]}
+        if entry["from_name"] == "image_caption":
+            entry["value"] = {"text": ["three shapes"]}
 
     counts = told(shown, result, CorrectionAction.RECOUNTED)
     (caption,) = told(shown, result, CorrectionAction.RECAPTIONED)
 
     assert {
-        one.subject: (one.before and one.before.count, one.after and one.after.count) for one in counts
+        correction.subject: (
+            correction.before and correction.before.count,
+            correction.after and correction.after.count,
+        )
+        for correction in counts
     } == {
         "shape": (2, 3),
         "star": (None, 1),
@@ -192,26 +204,29 @@ def test_who_is_asked_of_some_answers_speaks_of_no_other() -> None:
     row.groundings[0].label.decision = Decision.ACCEPT
     shown = shown_image(only_asked(row))
 
-    found = told(shown, edited(shown, a="another thing"))
+    corrections = told(shown, edited(shown, a="another thing"))
 
     assert [region.box_xyxy for region in shown.regions] == [region.box_xyxy for region in row.regions]
-    assert [(one.action, one.region_id) for one in found] == [
+    assert [(correction.action, correction.region_id) for correction in corrections] == [
         (CorrectionAction.RECAPTIONED, row.regions[0].region_id)
     ]
     row.groundings[0].label.decision = Decision.AUDIT
     shown = shown_image(only_asked(row))
-    assert [one.kind for one in told(shown, edited(shown))] == [LabelKind.BRIEF_CAPTION, LabelKind.GROUND]
+    assert [correction.kind for correction in told(shown, edited(shown))] == [
+        LabelKind.BRIEF_CAPTION,
+        LabelKind.GROUND,
+    ]
 
 
 def test_what_is_told_merges_into_the_row_it_is_about() -> None:
     row = make_row(5, 3, 200, 150)
     shown = shown_image(row)
-    result = [one for one in result_of(shown) if one["id"] != shown.regions[2].mark]
-    for one in result:
-        if one["id"] == shown.regions[0].mark:
-            one["value"] |= box_to_percent((3.25, 4.5, 60.75, 80.0), 200, 150)
-            if one["from_name"] == "brief_caption":
-                one["value"]["text"] = ["a moved thing"]
+    result = [entry for entry in result_of(shown) if entry["id"] != shown.regions[2].mark]
+    for entry in result:
+        if entry["id"] == shown.regions[0].mark:
+            entry["value"] |= box_to_percent((3.25, 4.5, 60.75, 80.0), 200, 150)
+            if entry["from_name"] == "brief_caption":
+                entry["value"]["text"] = ["a moved thing"]
 
     applied = apply_corrections(row, told(shown, result))
 

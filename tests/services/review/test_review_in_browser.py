@@ -109,7 +109,7 @@ def test_a_reviewer_edits_moves_and_submits(pair: Pair, page: Page, tmp_path: Pa
     entries = page.locator(".lsf-outliner-item")
     assert entries.count() == 2
     captions = [entries.nth(place).locator("textarea, input").first for place in range(2)]
-    assert [one.input_value() for one in captions] == [region.brief_caption for region in row.regions]
+    assert [item.input_value() for item in captions] == [region.brief_caption for region in row.regions]
     captions[0].fill("a caption by hand")
     page.keyboard.press("Enter")
     entries.nth(1).locator(".lsf-outliner-item__title").click()
@@ -122,8 +122,8 @@ def test_a_reviewer_edits_moves_and_submits(pair: Pair, page: Page, tmp_path: Pa
     pair.await_review(review["id"], annotations={"submitted": 1})
 
     found = pair.corrections(review["id"])
-    caption = next(one for one in found if one["action"] == "recaptioned")
-    moved = next(one for one in found if one["action"] == "moved")
+    caption = next(entry for entry in found if entry["action"] == "recaptioned")
+    moved = next(entry for entry in found if entry["action"] == "moved")
     assert (caption["region_id"], caption["before"]["text"], caption["after"]["text"]) == (
         row.regions[0].region_id,
         row.regions[0].brief_caption,
@@ -133,7 +133,7 @@ def test_a_reviewer_edits_moves_and_submits(pair: Pair, page: Page, tmp_path: Pa
     (old, new) = (moved[side]["box_xyxy"] for side in ("before", "after"))
     assert new[0] < old[0]
     assert new[2] - new[0] == pytest.approx(old[2] - old[0], abs=STILL_PX)
-    assert {one["action"] for one in found} == {"recaptioned", "moved", "verdict"}
+    assert {entry["action"] for entry in found} == {"recaptioned", "moved", "verdict"}
     assert caption["seconds"] > 0
 
 
@@ -147,12 +147,12 @@ def test_answers_and_examples_in_the_browser(pair: Pair, page: Page, tmp_path: P
     page.get_by_role("button", name="submit", exact=False).first.click()
     pair.await_review(review["id"], annotations={"submitted": 1})
     untouched = pair.corrections(review["id"])
-    assert {(one["action"], one["right"]) for one in untouched} == {("verdict", True)}
-    assert [one["kind"] for one in untouched].count("ask") == 3
+    assert {(entry["action"], entry["right"]) for entry in untouched} == {("verdict", True)}
+    assert [entry["kind"] for entry in untouched].count("ask") == 3
 
     open_task(page, pair, review["project_id"], tasks[rows[1].image_id])
     entries = page.get_by_test_id("htx-textbox-view")
-    assert [one.split("\n") for one in entries.all_inner_texts()] == [
+    assert [item.split("\n") for item in entries.all_inner_texts()] == [
         ["1. How many shapes?", "three"],
         ["2. What colour is box 1 (red square)?", "red", "(a dark one)"],
         ["3. What colour is box 2 (green circle)?", "blue"],
@@ -166,14 +166,14 @@ def test_answers_and_examples_in_the_browser(pair: Pair, page: Page, tmp_path: P
     page.get_by_role("button", name="submit", exact=False).first.click()
     pair.await_review(review["id"], annotations={"submitted": 2})
 
-    found = [one for one in pair.corrections(review["id"]) if one["image_id"] == rows[1].image_id]
+    found = [entry for entry in pair.corrections(review["id"]) if entry["image_id"] == rows[1].image_id]
     first, second = (region.region_id for region in rows[1].regions)
-    asked = {one["before"]["text"]: one for one in found if one["kind"] == "ask"}
+    asked = {entry["before"]["text"]: entry for entry in found if entry["kind"] == "ask"}
     assert asked["blue"]["action"] == "answered"
     assert (asked["blue"]["region_id"], asked["blue"]["after"]["text"]) == (second, "green")
     assert asked["three"]["right"] is False
     assert asked["red\n(a dark one)"]["right"] is True
-    (example,) = (one for one in found if one["kind"] == "visual_example")
+    (example,) = (entry for entry in found if entry["kind"] == "visual_example")
     assert (example["action"], example["subject"], example["after"]) == (
         "regrounded",
         first,
@@ -196,10 +196,10 @@ def test_what_the_browser_submits_unedited_changes_nothing(pair: Pair, page: Pag
     pair.await_review(review["id"], annotations={"submitted": 1})
 
     found = pair.corrections(review["id"])
-    assert {one["action"] for one in found} == {"verdict"}
+    assert {entry["action"] for entry in found} == {"verdict"}
     assert len(found) == len(boxes)
-    assert all(one["right"] for one in found)
-    assert {one["before"]["text"] for one in found} == {row.regions[0].brief_caption}
+    assert all(entry["right"] for entry in found)
+    assert {entry["before"]["text"] for entry in found} == {row.regions[0].brief_caption}
 
 
 def test_boxes_are_drawn_on_their_pixels_in_all_eight_orientations(

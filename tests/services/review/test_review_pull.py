@@ -40,7 +40,7 @@ def caption(row: ImageRow, text: str) -> list[dict[str, Any]]:
 
 
 def created(number: int, task: dict[str, Any], action: str = "ANNOTATION_CREATED") -> dict[str, Any]:
-    one = next(one for one in task["annotations"] if one["id"] == number)
+    one = next(entry for entry in task["annotations"] if entry["id"] == number)
     project = {"id": task["project"], "token": "never to be kept"}
     return {"action": action, "annotation": {**one, "task": task["id"]}, "project": project}
 
@@ -62,8 +62,8 @@ async def test_pulled_heard_and_heard_again_is_there_once(
         assert await bench.edits() == ["a new one"]
         assert (pulled.created, pulled.updated) == (0, 0)
         assert await bench.corrections() == first
-        assert {one.annotator for one in first} == {"person1@example.org"}
-        assert {one.seconds for one in first} == {3.5}
+        assert {correction.annotator for correction in first} == {"person1@example.org"}
+        assert {correction.seconds for correction in first} == {3.5}
 
 
 async def test_the_latest_state_counts(home: Path, dataset: tuple[Path, list[ImageRow]]) -> None:
@@ -186,10 +186,10 @@ async def test_an_annotation_that_cannot_be_understood_is_set_aside(
         assert await bench.annotations() == {"submitted": 2, "unreadable": 1}
         assert await bench.edits() == ["fine", "good"]
         async with bench.database.reading() as session:
-            ((annotation, task, why, who),) = await annotation_repository.unreadable_annotations(
+            ((annotation, task, why, annotator),) = await annotation_repository.unreadable_annotations(
                 session, bench.review_id, 9
             )
-        assert (annotation, task, who) == (number, bad["id"], "person1@example.org")
+        assert (annotation, task, annotator) == (number, bad["id"], "person1@example.org")
         assert why is not None
         assert "cannot be understood" in why
 
@@ -252,7 +252,7 @@ async def test_ground_truth_holds(home: Path, dataset: tuple[Path, list[ImageRow
         fake.annotate(task, caption(row, "other"), person=2)
         await bench.changed()
         assert await bench.edits() == ["truth"]
-        assert all(one.ground_truth for one in await bench.corrections())
+        assert all(correction.ground_truth for correction in await bench.corrections())
         assert (await bench.review()).state == "open"
 
 
@@ -302,7 +302,7 @@ async def test_a_life_of_annotations_under_faults(
         for step in range(25):
             task = chance.choice(list(fake.tasks.values()))
             row = rows[task["data"]["image_id"]]
-            known = [one["id"] for one in task["annotations"]]
+            known = [entry["id"] for entry in task["annotations"]]
             what = chance.random()
             if known and what < 0.3:
                 number = chance.choice(known)
@@ -318,27 +318,33 @@ async def test_a_life_of_annotations_under_faults(
                 number = fake.annotate(task, caption(row, f"step {step}"), person=chance.randint(1, 3))
                 post.append(created(number, task))
             chance.shuffle(post)
-            heard = [one for one in post if chance.random() < 0.6]
-            post = [one for one in post if chance.random() < 0.3]
-            for one in heard:
-                await bench.hear(one)
+            heard = [payload for payload in post if chance.random() < 0.6]
+            post = [payload for payload in post if chance.random() < 0.3]
+            for payload in heard:
+                await bench.hear(payload)
             await under_faults(bench, fake, chance)
         fake.fault = lambda request: None
         await bench.look()
         await bench.changed()
 
         expected = {
-            one["id"]: "cancelled" if one["was_cancelled"] else "submitted"
+            entry["id"]: "cancelled" if entry["was_cancelled"] else "submitted"
             for task in fake.tasks.values()
-            for one in task["annotations"]
+            for entry in task["annotations"]
         }
         async with bench.database.reading() as session:
             items = await item_repository.items_in_state(session, bench.review_id, "sent", 99)
-            said = await annotation_repository.annotations_of_items(session, [item.id for item in items])
-        assert {one.ls_annotation_id: one.state for one in said if one.state != "deleted"} == expected
-        assert len(said) == len({one.ls_annotation_id for one in said})
-        latest = {one["id"]: one["updated_at"] for task in fake.tasks.values() for one in task["annotations"]}
-        assert {one.ls_annotation_id: one.ls_updated_at for one in said if one.state != "deleted"} == latest
+            annotations = await annotation_repository.annotations_of_items(
+                session, [item.id for item in items]
+            )
+        assert {row.ls_annotation_id: row.state for row in annotations if row.state != "deleted"} == expected
+        assert len(annotations) == len({row.ls_annotation_id for row in annotations})
+        latest = {
+            entry["id"]: entry["updated_at"] for task in fake.tasks.values() for entry in task["annotations"]
+        }
+        assert {
+            row.ls_annotation_id: row.ls_updated_at for row in annotations if row.state != "deleted"
+        } == latest
 
 
 async def under_faults(bench: Bench, fake: FakeLabelStudio, chance: random.Random) -> None:

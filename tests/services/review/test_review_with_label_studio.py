@@ -36,7 +36,7 @@ def test_a_review_from_push_to_merge(pair: Pair, tmp_path: Path) -> None:
 
     assert again["id"] == review["id"]
     assert sorted(task["data"]["image_id"] for task in tasks) == sorted(row.image_id for row in rows)
-    assert [task["data"]["image_id"] for task in sorted(tasks, key=lambda one: one["id"])] == [
+    assert [task["data"]["image_id"] for task in sorted(tasks, key=lambda entry: entry["id"])] == [
         row.image_id for row in rows
     ]
     project = pair.ls.get(f"/api/projects/{review['project_id']}").json()
@@ -49,13 +49,13 @@ def test_a_review_from_push_to_merge(pair: Pair, tmp_path: Path) -> None:
     task = next(task for task in tasks if task["data"]["image_id"] == row.image_id)
     prediction = task["predictions"][0]["result"]
     untouched = next(task for task in tasks if task["data"]["image_id"] == rows[1].image_id)
-    changed = [one for one in prediction if one["id"] != row.regions[2].region_id]
-    for one in changed:
-        if one["id"] == row.regions[0].region_id and one["from_name"] == "brief_caption":
-            one["value"]["text"] = ["a corrected caption"]
-        if one["id"] == row.regions[1].region_id:
-            one["value"]["x"] += 10
-            one["value"]["width"] -= 10
+    changed = [entry for entry in prediction if entry["id"] != row.regions[2].region_id]
+    for entry in changed:
+        if entry["id"] == row.regions[0].region_id and entry["from_name"] == "brief_caption":
+            entry["value"]["text"] = ["a corrected caption"]
+        if entry["id"] == row.regions[1].region_id:
+            entry["value"]["x"] += 10
+            entry["value"]["width"] -= 10
     pair.annotate(task["id"], changed)
     pair.annotate(untouched["id"], untouched["predictions"][0]["result"])
     pair.annotate(tasks[-1]["id"], [], was_cancelled=True)
@@ -68,19 +68,21 @@ def test_a_review_from_push_to_merge(pair: Pair, tmp_path: Path) -> None:
     assert (pulled["pulled"]["created"], pulled["pulled"]["updated"]) == (0, 0)
     assert pair.corrections(review["id"]) == first
     of_row = {
-        one["action"]: one for one in first if one["image_id"] == row.image_id and one["action"] != "verdict"
+        entry["action"]: entry
+        for entry in first
+        if entry["image_id"] == row.image_id and entry["action"] != "verdict"
     }
     assert set(of_row) == {"recaptioned", "moved", "deleted"}
     assert of_row["recaptioned"]["before"]["text"] == row.regions[0].brief_caption
     assert of_row["recaptioned"]["after"]["text"] == "a corrected caption"
     assert of_row["moved"]["annotator"] == pair.label_studio.username
-    assert {one["action"] for one in first if one["image_id"] == rows[1].image_id} == {"verdict"}
+    assert {entry["action"] for entry in first if entry["image_id"] == rows[1].image_id} == {"verdict"}
     merged = _merge(pair, dataset, "service", tmp_path / "merged")
     assert merged[row.image_id].regions[0].brief_caption == "a corrected caption"
     assert len(merged[row.image_id].regions) == 2
     assert merged[row.image_id].regions[1].box_source is Source.HUMAN
-    assert [one.box_xyxy for one in merged[rows[1].image_id].regions] == [
-        one.box_xyxy for one in rows[1].regions
+    assert [region.box_xyxy for region in merged[rows[1].image_id].regions] == [
+        region.box_xyxy for region in rows[1].regions
     ]
 
 
@@ -93,7 +95,7 @@ def test_answers_and_examples_from_push_to_merge(pair: Pair, tmp_path: Path) -> 
     project = f"/api/projects/{review['project_id']}/"
     (task,) = pair.tasks(review["project_id"])
     old = {"label_config": older_config(CONFIG)}
-    without = [one for one in task["predictions"][0]["result"] if one["from_name"] != "answers"]
+    without = [entry for entry in task["predictions"][0]["result"] if entry["from_name"] != "answers"]
     pair.annotate(task["id"], without)
     pair.ls.patch(project, json=old).raise_for_status()
     assert pair.push(dataset, limit=2)["items"] == {"total": 2, "sent": 2}
@@ -104,11 +106,14 @@ def test_answers_and_examples_from_push_to_merge(pair: Pair, tmp_path: Path) -> 
     row = rows[1]
     first, second, third = row.regions
     result = tasks[row.image_id]["predictions"][0]["result"]
-    place = next(one["value"] for one in result if one["id"] == third.region_id)
-    for one in result:
-        if one["from_name"] == "answers":
-            assert one["value"]["text"][0] == "1. How many shapes?\nthree"
-            one["value"]["text"] = [one["value"]["text"][0], one["value"]["text"][2].replace("blue", "green")]
+    place = next(entry["value"] for entry in result if entry["id"] == third.region_id)
+    for entry in result:
+        if entry["from_name"] == "answers":
+            assert entry["value"]["text"][0] == "1. How many shapes?\nthree"
+            entry["value"]["text"] = [
+                entry["value"]["text"][0],
+                entry["value"]["text"][2].replace("blue", "green"),
+            ]
     like = {**place, "choices": ["p1"]}
     like.pop("rectanglelabels", None)
     result.append(
@@ -126,12 +131,12 @@ def test_answers_and_examples_from_push_to_merge(pair: Pair, tmp_path: Path) -> 
     pair.await_review(review["id"], annotations={"submitted": 2})
 
     merged = _merge(pair, dataset, "service", tmp_path / "merged")[row.image_id]
-    told = [(one.question, one.region_id, one.answer) for one in merged.answers]
+    told = [(answer.question, answer.region_id, answer.answer) for answer in merged.answers]
     assert told == [
         ("How many shapes?", None, "three"),
         ("What colour is {region}?", second.region_id, "green"),
     ]
-    assert {one.label.annotator for one in merged.answers} == {pair.label_studio.username}
+    assert {item.label.annotator for item in merged.answers} == {pair.label_studio.username}
     example = merged.groundings[-1]
     assert (example.kind, example.phrase) == (LabelKind.VISUAL_EXAMPLE, first.region_id)
     assert example.region_ids == [second.region_id, third.region_id]
@@ -147,8 +152,8 @@ def test_changed_deleted_and_unheard(pair: Pair, tmp_path: Path) -> None:
     by_image = {task["data"]["image_id"]: task["id"] for task in pair.tasks(review["project_id"])}
     shown = [shown_image(row) for row in rows]
     ids = [
-        pair.annotate(by_image[row.image_id], edited(one, a="first"))
-        for row, one in zip(rows, shown, strict=True)
+        pair.annotate(by_image[row.image_id], edited(item, a="first"))
+        for row, item in zip(rows, shown, strict=True)
     ]
 
     def pull() -> dict[str, Any]:
@@ -165,10 +170,10 @@ def test_changed_deleted_and_unheard(pair: Pair, tmp_path: Path) -> None:
 
     assert (after["pulled"]["created"], after["pulled"]["deleted"]) == (0, 1)
     assert after["annotations"] == {"submitted": 3, "deleted": 1}
-    texts = {one["image_id"]: one["after"]["text"] for one in pair.corrections(review["id"])
-             if one["action"] == "recaptioned"}  # fmt: skip
+    texts = {entry["image_id"]: entry["after"]["text"] for entry in pair.corrections(review["id"])
+             if entry["action"] == "recaptioned"}  # fmt: skip
     assert texts == {rows[0].image_id: "second", rows[2].image_id: "first", rows[3].image_id: "first"}
-    truth = {one["image_id"] for one in pair.corrections(review["id"]) if one["ground_truth"]}
+    truth = {entry["image_id"] for entry in pair.corrections(review["id"]) if entry["ground_truth"]}
     assert truth <= {rows[2].image_id}
     assert pull()["pulled"]["updated"] == 0
 
@@ -206,7 +211,7 @@ def test_label_studio_asks_the_model_while_people_annotate(pair: Pair, tmp_path:
     assert (caption["from_name"], caption["value"]["text"]) == ("brief_caption", ["seen live"])
     assert caption["id"] == box["id"]
     found = gesture(from_name="find", type="textarea", value={"text": ["a red thing"]})
-    assert [one["from_name"] for one in found] == ["box", "brief_caption"]
+    assert [entry["from_name"] for entry in found] == ["box", "brief_caption"]
     assert found[1]["value"]["text"] == ["a red thing"]
     wrong = httpx.post(f"{pair.url}/ml/setup", json={}, auth=(review["id"], "0" * 64))
     assert wrong.status_code == 401
@@ -358,9 +363,9 @@ def _problems_by_label_studio(tasks: list[dict[str, Any]]) -> list[str]:
         " for e in face.validate_prediction(p, return_errors=True) or []]))"
     )
     predictions = [
-        {name: one[name] for name in ("model_version", "score", "result")}
+        {name: entry[name] for name in ("model_version", "score", "result")}
         for task in tasks
-        for one in task["predictions"]
+        for entry in task["predictions"]
     ]
     done = subprocess.run(
         [str(install().with_name("python")), "-c", code],
