@@ -6,8 +6,9 @@ from typing import Any
 
 import torch
 
-from fo1_data.model.checkpoint import empty_model, save_checkpoint
+from fo1_data.model.checkpoint_files import save_checkpoint
 from fo1_data.model.configuration import Fo1Config, parse_config
+from fo1_data.model.model_weights import empty_model
 from fo1_data.model.modeling import Fo1Model
 
 _SPECIAL = [

@@ -9,8 +9,9 @@ from dataclasses import replace
 import torch
 
 from fo1_data.errors import ConfigError
-from fo1_data.model.checkpoint import BUNDLED, Checkpoint, empty_model, find_checkpoint, restore_buffers
+from fo1_data.model.checkpoint import BUNDLED, Checkpoint, find_checkpoint
 from fo1_data.model.configuration import AuxiliaryConfig, Fo1Config, RegionConfig, TextConfig, VisionConfig
+from fo1_data.model.model_weights import empty_model, restore_buffers
 from fo1_data.model.processing import ImageProcessor
 from fo1_data.model.prompts import load_tokenizer
 

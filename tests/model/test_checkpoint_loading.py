@@ -9,13 +9,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from fo1_data.errors import CheckpointError
-from fo1_data.model.checkpoint import (
-    Checkpoint,
-    checkpoint_sha256,
-    describe,
-    load_checkpoint,
-    save_checkpoint,
-)
+from fo1_data.model.checkpoint import Checkpoint, describe, load_checkpoint
+from fo1_data.model.checkpoint_files import checkpoint_sha256, save_checkpoint
 from fo1_data.model.weight_names import to_ours, to_released
 
 

@@ -3,9 +3,9 @@
 import json
 from pathlib import Path
 
-from fo1_data.model.checkpoint import empty_model
 from fo1_data.model.configuration import parse_config
 from fo1_data.model.golden import verify
+from fo1_data.model.model_weights import empty_model
 from fo1_data.model.weight_names import to_ours, to_released
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import torch
 
-from fo1_data.model.checkpoint import load_checkpoint, save_checkpoint
+from fo1_data.model.checkpoint import load_checkpoint
+from fo1_data.model.checkpoint_files import save_checkpoint
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)

@@ -15,7 +15,7 @@ from tokenizers.pre_tokenizers import ByteLevel, Sequence, Split
 from tokenizers.trainers import BpeTrainer
 from torch import nn
 
-from fo1_data.model.checkpoint import save_checkpoint
+from fo1_data.model.checkpoint_files import save_checkpoint
 from fo1_data.model.choice_question import CHOICES, choice_question
 from fo1_data.model.configuration import load_config
 from fo1_data.model.modeling import Fo1Model

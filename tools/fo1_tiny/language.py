@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fo1_data.model.checkpoint import load_checkpoint, save_checkpoint
+from fo1_data.model.checkpoint import load_checkpoint
+from fo1_data.model.checkpoint_files import save_checkpoint
 from fo1_data.model.modeling import Fo1Model, ImageFeatures
 from fo1_data.model.prompts import PromptTokenizer, load_tokenizer
 from fo1_data.model.region_fusion import PromptEmbeds, embed_prompt

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from fo1_data.model.checkpoint import load_checkpoint, save_checkpoint
+from fo1_data.model.checkpoint import load_checkpoint
+from fo1_data.model.checkpoint_files import save_checkpoint
 from fo1_data.model.modeling import Fo1Model
 from fo1_data.model.prompts import PromptTokenizer
 from fo1_data.model.region_fusion import PromptEmbeds, embed_prompt

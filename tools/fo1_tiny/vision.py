@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from fo1_data.model.checkpoint import load_checkpoint, save_checkpoint
+from fo1_data.model.checkpoint import load_checkpoint
+from fo1_data.model.checkpoint_files import save_checkpoint
 from fo1_data.model.configuration import load_config
 from fo1_data.model.modeling import Fo1Model
 from fo1_data.model.processing import ImageProcessor, PreparedImage

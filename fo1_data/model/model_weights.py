@@ -1,0 +1,76 @@
+"""Builds a model without memory, and fills it strictly with the weights of a checkpoint folder."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from fo1_data.errors import CheckpointError
+from fo1_data.model.checkpoint_files import read_tensors
+from fo1_data.model.configuration import Fo1Config
+from fo1_data.model.modeling import Fo1Model
+from fo1_data.model.weight_names import to_ours, to_released
+
+
+def empty_model(config: Fo1Config) -> Fo1Model:
+    """The model on the meta device: names and shapes, without memory."""
+    with torch.device("meta"):
+        return Fo1Model(config)
+
+
+def fill_model(model: Fo1Model, folder: Path, device: torch.device, dtype: torch.dtype) -> None:
+    """Read every weight once, directly to its device and dtype.
+
+    Raises CheckpointError if weights are missing or unexpected, or have another shape than the model's.
+    """
+    expected = dict(model.named_parameters())
+    filled: set[str] = set()
+    unexpected, wrong_shape = [], []
+    for name, tensor in read_tensors(folder, device):
+        ours = to_ours(name)
+        if ours == "lm_head.weight" and model.config.text.tie_word_embeddings:
+            continue
+        if ours is None or ours not in expected:
+            unexpected.append(name)
+        elif expected[ours].shape != tensor.shape:
+            wrong_shape.append(f"{name} is {list(tensor.shape)}, expected {list(expected[ours].shape)}")
+        else:
+            _assign(model, ours, tensor.to(dtype))
+            filled.add(ours)
+    missing = [to_released(name) for name in expected if name not in filled]
+    problems = [
+        f"{problem}: {', '.join(names[:5])}{f' and {len(names) - 5} more' if len(names) > 5 else ''}"
+        for problem, names in (("missing", missing), ("unexpected", unexpected), ("wrong shape", wrong_shape))
+        if names
+    ]
+    if problems:
+        raise CheckpointError(f"{folder}: weights do not fit the configuration ({'; '.join(problems)})")
+    restore_buffers(model, device)
+
+
+def _assign(model: nn.Module, name: str, tensor: Tensor) -> None:
+    owner, _, leaf = name.rpartition(".")
+    setattr(model.get_submodule(owner), leaf, nn.Parameter(tensor, requires_grad=True))
+
+
+def restore_buffers(model: Fo1Model, device: torch.device) -> None:
+    """Compute the buffers (rotary tables) of a model from the meta device; no file has them.
+
+    They depend only on the configuration, so they are taken from a small model with the same settings but
+    without layers.
+    """
+    config = model.config
+    small = Fo1Config(
+        text=replace(config.text, num_hidden_layers=0, vocab_size=1, tie_word_embeddings=True),
+        vision=replace(config.vision, depth=0, out_hidden_size=1),
+        auxiliary=replace(config.auxiliary, dim_embed=(8, 8, 8, 8), num_heads=(1,) * 4, num_groups=(1,) * 4),
+        region=replace(
+            config.region, use_simple_fpn=False, apply_region_layer_norm=False, projector_type="linear"
+        ),
+    )
+    computed = dict(Fo1Model(small).named_buffers())
+    for name, buffer in list(model.named_buffers()):
+        if buffer.is_meta:
+            owner, _, leaf = name.rpartition(".")
+            model.get_submodule(owner)._buffers[leaf] = computed[name].to(device)
