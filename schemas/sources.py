@@ -1,0 +1,40 @@
+"""What the source files of a corpus hold, and what became of it."""
+
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict, model_validator
+
+
+class ContentKind(StrEnum):
+    """What is counted in a source. `SIDECARS`: files that belong to one image (label files, texts)."""
+
+    IMAGES = "images"
+    BOXES = "boxes"
+    CAPTIONS = "captions"
+    PHRASES = "phrases"
+    TEXTS = "texts"
+    COUNTS = "counts"
+    ANSWERS = "answers"
+    SIDECARS = "sidecars"
+
+
+Tally = dict[ContentKind, int]
+
+
+class SourceCounts(BaseModel):
+    """One source file: found = attached + rejected for every kind; kinds that do not occur are left out."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    source: str
+    found: Tally = {}
+    attached: Tally = {}
+    rejected: Tally = {}
+
+    @model_validator(mode="after")
+    def _conserve(self) -> "SourceCounts":
+        for kind in {*self.found, *self.attached, *self.rejected}:
+            found, kept = self.found.get(kind, 0), self.attached.get(kind, 0) + self.rejected.get(kind, 0)
+            if found != kept:
+                raise ValueError(f"{self.source}: {found} {kind} found, {kept} attached or rejected")
+        return self
