@@ -10,7 +10,8 @@ from PIL import Image
 from plain_model import PlainModel
 from safetensors.torch import load_file
 
-from fo1_data.model.golden import TOLERANCE, verify
+from fo1_data.model.golden import verify
+from fo1_data.model.golden_case import TOLERANCE
 
 GIVEN = {"image_u8", "boxes_xyxy"}
 EXACT = ("pixel_values", "image_grid_thw", "input_ids", "position_ids", "generated_ids")
