@@ -6,6 +6,7 @@ import typer
 
 from fo1_data.cli.evaluate import MATCH_HELP, Match
 from fo1_data.cli.output import JsonOption, emit
+from fo1_data.plurals import counted
 
 
 def calibrate(
@@ -30,15 +31,15 @@ def calibrate(
         kind.value: {"family": fitted.model.family, "scope": fitted.scope, **fitted.figures.model_dump()}
         for kind, fitted in calibration.kinds.items()
     }
-    lines = [f"{out}: {len(kinds)} kinds of labels"]
+    lines = [f"{out}: {counted(len(kinds), 'kind')} of labels"]
     lines += [f"  {kind}: {_figures_text(figures)}" for kind, figures in kinds.items()]
     emit({"calibration": out, "sha256": sha256, "kinds": kinds}, as_json, "\n".join(lines))
 
 
 def _figures_text(figures: dict[str, Any]) -> str:
     right, labels = figures["right"], figures["labels"]
-    text = f"{right} of {labels} labels right in {figures['images']} images, "
-    text += f"{figures['certified_labels']} more of {figures['certified_images']} images certify"
+    text = f"{right} of {counted(labels, 'label')} right in {counted(figures['images'], 'image')}, "
+    text += f"{figures['certified_labels']} more of {counted(figures['certified_images'], 'image')} certify"
     if figures["brier"] is not None:
         text += f"; {figures['family']}, Brier {figures['brier']:.3f}, AUROC {figures['auroc']:.3f}"
     return f"{text}; {figures['note']}" if figures["note"] else text

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from fo1_data.cli.output import JsonOption, emit, say
+from fo1_data.plurals import counted
 
 app = typer.Typer(
     name="dataset",
@@ -170,7 +171,7 @@ def diff(
 
 def _region_changes(regions: dict[str, list[str]]) -> str:
     """The number of regions of a row by what happened to them, such as ` (2 regions moved)`."""
-    parts = [f"{len(names)} regions {change}" for change, names in regions.items() if names]
+    parts = [f"{counted(len(names), 'region')} {change}" for change, names in regions.items() if names]
     return f" ({', '.join(parts)})" if parts else ""
 
 

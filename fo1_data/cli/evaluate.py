@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fo1_data.cli.output import JsonOption, emit, say
+from fo1_data.plurals import counted
 
 if TYPE_CHECKING:
     from schemas.corpus import CorpusImage
@@ -57,5 +58,5 @@ def read_gold(gold: str) -> "list[CorpusImage]":
     entries = list(read_corpus(gold))
     usable = [entry for entry in entries if isinstance(entry, CorpusImage)]
     if len(usable) < len(entries):
-        say(f"{len(entries) - len(usable)} entries of the gold cannot be read and are left out")
+        say(f"{counted(len(entries) - len(usable), 'entry', 'entries')} of the gold left out: not readable")
     return usable

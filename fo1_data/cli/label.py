@@ -13,6 +13,7 @@ from fo1_data.cli.progress_lines import ProgressLines, duration
 from fo1_data.cli.run_options import with_run_options
 from fo1_data.config import load_run
 from fo1_data.errors import ConfigError
+from fo1_data.plurals import counted
 from fo1_data.runs.stopping import Terminated
 from schemas.dataset import Manifest
 from schemas.jobs import RunConfig
@@ -41,7 +42,7 @@ def label(
     document = {"dataset": run.out, "counts": counts.model_dump(), "seconds": seconds}
     emit(document, as_json, f"{run.out}: {_counts_text(manifest)} in {duration(seconds)}")
     if run.strict and counts.rejected:
-        say(f"fo1: {counts.rejected} inputs were rejected (--strict): see {run.out}/rejects.parquet")
+        say(f"fo1: {counted(counts.rejected, 'input')} rejected (--strict): see {run.out}/rejects.parquet")
         raise typer.Exit(1)
 
 
@@ -71,6 +72,7 @@ def require_ray() -> None:
 def _counts_text(manifest: Manifest) -> str:
     counts = manifest.counts
     return (
-        f"{counts.images} images, {counts.regions} regions, {counts.captions} captions, "
-        f"{counts.groundings} groundings, {counts.rejected} rejected"
+        f"{counted(counts.images, 'image')}, {counted(counts.regions, 'region')}, "
+        f"{counted(counts.captions, 'caption')}, {counted(counts.groundings, 'grounding')}, "
+        f"{counts.rejected} rejected"
     )

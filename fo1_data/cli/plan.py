@@ -12,6 +12,7 @@ from fo1_data.cli.output import JsonOption, emit, say
 from fo1_data.cli.run_options import with_run_options
 from fo1_data.config import load_run
 from fo1_data.errors import ClusterError
+from fo1_data.plurals import counted
 from schemas.jobs import RunConfig
 
 # Only these are loaded to measure the time; larger models take too long to load.
@@ -53,7 +54,7 @@ def _plan(run: RunConfig, num_checked: int | None, measures: bool) -> dict[str, 
 
     planned = list_corpus(run)
     entries = [entry for shard in planned.shards for entry in shard.images]
-    say(f"{len(entries)} images in {len(planned.shards)} shards; reading files")
+    say(f"{counted(len(entries), 'image')} in {counted(len(planned.shards), 'shard')}; reading files")
     files = check_files(entries, run, num_checked)
     cluster = _cluster(run)
     sample = _measure(run, entries) if measures and entries else None
@@ -145,8 +146,8 @@ def _problems(document: dict[str, Any]) -> list[str]:
     elif not cluster["can_place"]:
         takes = cluster["each_takes"]
         problems.append(
-            f"the cluster can hold {cluster['labellers_that_fit']} labellers of {takes['cpus']:g} CPU and "
-            f"{takes['gpus']:g} GPU, {cluster['labellers_asked_for']} are requested"
+            f"the cluster can hold {counted(cluster['labellers_that_fit'], 'labeller')} of "
+            f"{takes['cpus']:g} CPU and {takes['gpus']:g} GPU, {cluster['labellers_asked_for']} are requested"
         )
     problems += [f"{node['address']}: {node['model']}" for node in cluster["nodes"] if node["model"] != "ok"]
     if studio["configured"]:
@@ -160,10 +161,12 @@ def _problems(document: dict[str, Any]) -> list[str]:
 def _summary(document: dict[str, Any]) -> str:
     files, hours, cluster = document["files"], document["estimate"], document["cluster"]
     lines = [
-        f"{document['images']} images in {document['shards']} shards, {document['not_listed']} not listed",
-        f"{files['checked']} read: {files['bad']} bad, {files['duplicate_files']} exact duplicates",
+        f"{counted(document['images'], 'image')} in {counted(document['shards'], 'shard')}, "
+        f"{document['not_listed']} not listed",
+        f"{files['checked']} read: {files['bad']} bad, "
+        f"{counted(files['duplicate_files'], 'exact duplicate')}",
         *(f"  {count} x {reason}" for reason, count in files["bad_by_reason"].items()),
-        f"about {hours['regions']} regions, {hours['labels']} labels",
+        f"about {counted(hours['regions'], 'region')}, {counted(hours['labels'], 'label')}",
         f"labelling: {_hours(hours['wall_hours'])} with the requested actors, "
         f"{_hours(hours['gpu_hours'])} of GPU, {_hours(hours['cpu_hours'])} of CPU",
         f"review: {_hours(hours['review_hours_as_set'])} as set, "

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Ta
 from rich.text import Text
 
 from fo1_data.cli.output import console
+from fo1_data.plurals import counted
 from schemas.dataset import RunProgress, RunState
 
 PLAIN_EVERY_S = 5.0
@@ -84,7 +85,7 @@ class _Figures(ProgressColumn):
 
 def figures(progress: RunProgress) -> str:
     """The figures in one line: images done and in total, rates, decisions, rejects, time left."""
-    parts = [f"{progress.images}/{progress.images_total or 0} images"]
+    parts = [f"{progress.images}/{counted(progress.images_total or 0, 'image')}"]
     if progress.images_per_s is not None:
         parts.append(f"{progress.images_per_s:.1f} images/s")
     if progress.regions_per_s is not None:
@@ -92,7 +93,7 @@ def figures(progress: RunProgress) -> str:
     if progress.accepted or progress.audit or progress.review:
         parts.append(f"{progress.accepted} accepted, {progress.audit} to audit, {progress.review} to review")
     else:
-        parts.append(f"{progress.regions} regions")
+        parts.append(counted(progress.regions, "region"))
     parts.append(f"{progress.rejected} rejected")
     if progress.seconds_left:
         parts.append(f"{duration(progress.seconds_left)} left")

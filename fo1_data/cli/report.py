@@ -6,6 +6,7 @@ import typer
 
 from fo1_data.cli.evaluate import MATCH_HELP, Match, read_gold
 from fo1_data.cli.output import JsonOption, emit
+from fo1_data.plurals import counted
 
 if TYPE_CHECKING:
     from fo1_data.reports.page import Judge
@@ -30,7 +31,9 @@ def report(
 
     judge, judge_labels = _judges_by(gold, caption_match) if gold else (None, None)
     shown = write_report(folder, out, images, judge=judge, judge_labels=judge_labels)
-    emit({"report": out, "images_shown": shown}, as_json, f"{out} shows {shown} images of {folder}")
+    emit(
+        {"report": out, "images_shown": shown}, as_json, f"{out} shows {counted(shown, 'image')} of {folder}"
+    )
 
 
 def _judges_by(gold: str, caption_match: Match) -> "tuple[Judge, LabelJudge]":

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from fo1_data.cli.output import JsonOption, emit
+from fo1_data.plurals import counted
 
 
 def scenes(
@@ -33,4 +34,8 @@ def scenes(
     if min_objects > max_objects:
         raise ConfigError("--min-objects is larger than --max-objects")
     listing = write_scenes(out, count, seed, (min_objects, max_objects), corruption)
-    emit({"corpus": str(listing), "images": count, "seed": seed}, as_json, f"{count} scenes in {listing}")
+    emit(
+        {"corpus": str(listing), "images": count, "seed": seed},
+        as_json,
+        f"{counted(count, 'scene')} in {listing}",
+    )

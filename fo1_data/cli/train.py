@@ -11,6 +11,7 @@ import typer
 from fo1_data.cli.label import require_ray
 from fo1_data.cli.output import JsonOption, emit, say
 from fo1_data.errors import ConfigError
+from fo1_data.plurals import counted
 
 if TYPE_CHECKING:
     from fo1_data.training.settings import TrainConfig
@@ -86,5 +87,5 @@ def _progress(settings: "TrainConfig") -> Callable[[int, float], None]:
 def _done(document: dict[str, Any]) -> str:
     """What the run did. A run without steps left has no loss."""
     if document["last_loss"] is None:
-        return f"all {document['steps']} steps were done already"
-    return f"{document['steps']} steps, last loss {document['last_loss']:.4f}"
+        return f"nothing left to do: {counted(document['steps'], 'step')} done already"
+    return f"{counted(document['steps'], 'step')}, last loss {document['last_loss']:.4f}"

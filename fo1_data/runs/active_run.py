@@ -16,6 +16,7 @@ from fo1_data.dataset.shard_files import read_marker
 from fo1_data.dataset.writer import DatasetRun, open_run
 from fo1_data.errors import ConfigError, Fo1Error, StorageError
 from fo1_data.labelling.identity import LabellerIdentity
+from fo1_data.plurals import counted
 from fo1_data.runs.fingerprint import content_sha256, run_fingerprint
 from fo1_data.runs.plan import PlannedRun
 from fo1_data.runs.progress import ProgressMeter
@@ -42,7 +43,7 @@ class ActiveRun:
         self.meter = ProgressMeter(planned.shards, reports, len(planned.listing_rejects))
         self._written_s = float("-inf")
         if reports:
-            watcher.note(f"resuming: {len(reports)} of {len(planned.shards)} shards are done")
+            watcher.note(f"resuming: {len(reports)} of {counted(len(planned.shards), 'shard')} done")
 
     def add(self, report: ShardReport) -> None:
         """Count a finished shard and show the progress."""

@@ -19,6 +19,7 @@ from fo1_data.corpus.entry_bytes import read_bytes
 from fo1_data.corpus.images import InputLimits, decode_rgb
 from fo1_data.corpus.rejects import reject_from
 from fo1_data.errors import InputReject
+from fo1_data.plurals import counted
 from fo1_data.runs.shard_labeller import limit_threads
 from schemas.corpus import CorpusImage
 from schemas.images import Reject
@@ -156,7 +157,7 @@ def estimate(
         seconds = good * measured.seconds / measured.images
         assumptions.append(
             f"{measured.images / measured.seconds:.2f} images/s for one labeller: measured on "
-            f"{measured.images} images on {measured.device}"
+            f"{counted(measured.images, 'image')} on {measured.device}"
         )
     else:
         regions = good * _regions_per_image(entries, assumptions)
@@ -167,7 +168,7 @@ def estimate(
             f"{ASSUMED_REGIONS_PER_S:g} regions/s for one labeller: assumed, for a 3B model on one GPU"
         )
     if files.checked < files.of:
-        assumptions.append(f"bad files and duplicates as in the {files.checked} files that were read")
+        assumptions.append(f"bad files and duplicates as in the {counted(files.checked, 'file')} read")
     hours = seconds / 3600
     review_hours = labels * REVIEW_S_PER_LABEL / 3600
     assumptions.append(f"{REVIEW_S_PER_LABEL:g} s of a person's time per label")

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from fo1_data.labelling.identity import LabellerIdentity
+from fo1_data.plurals import counted
 from fo1_data.runs.active_run import ActiveRun, open_planned, work_on
 from fo1_data.runs.plan import nothing_to_replay, plan_run
 from fo1_data.runs.stopping import stopping_on_sigterm
@@ -45,7 +46,9 @@ def label_corpus(
     finished = nothing_to_replay(config, planned)
     if finished is not None:
         return finished
-    watcher.note(f"{planned.num_images} images in {len(planned.shards)} shards; {starting}")
+    watcher.note(
+        f"{counted(planned.num_images, 'image')} in {counted(len(planned.shards), 'shard')}; {starting}"
+    )
     watcher.reached("listed")
     with stopping_on_sigterm(), labellers as started:
         identity = started.load()

@@ -69,7 +69,7 @@ def test_the_command_tells_of_each_step_and_of_a_run_that_is_done_already(tmp_pa
     first_loss, second_loss = losses(tmp_path / "out")
     assert f"step 1 of 2: loss {first_loss:.4f}\nstep 2 of 2: loss {second_loss:.4f}\n" in first.stderr
     assert first.stdout == f"{tmp_path}/out: 2 steps, last loss {second_loss:.4f}\n"
-    assert again.stdout == f"{tmp_path}/out: all 2 steps were done already\n"
+    assert again.stdout == f"{tmp_path}/out: nothing left to do: 2 steps done already\n"
 
 
 def test_what_the_user_must_mend_reaches_the_driver_and_is_not_tried_again(tmp_path: Path) -> None:
