@@ -50,7 +50,8 @@ def label_corpus(
         f"{counted(planned.num_images, 'image')} in {counted(len(planned.shards), 'shard')}; {starting}"
     )
     watcher.reached("listed")
-    with stopping_on_sigterm(), labellers as started:
+    # Ray installs a handler of its own when it starts: ours comes after.
+    with labellers as started, stopping_on_sigterm():
         identity = started.load()
         watcher.reached("model_loaded")
         dataset = open_planned(config, planned, identity)
