@@ -30,7 +30,7 @@ class ModelInfo(BaseModel):
 
 
 class Counts(BaseModel):
-    """Totals of a dataset. `captions`: of models and people; the last three: labels by decision."""
+    """Totals of a dataset. `captions`: of models and people; the last four: labels by decision."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -43,6 +43,7 @@ class Counts(BaseModel):
     answers: int = 0
     accepted: int = 0
     audit: int = 0
+    unreviewed: int = 0
     review: int = 0
 
     def __add__(self, other: "Counts") -> "Counts":
@@ -111,8 +112,13 @@ class Manifest(BaseModel):
 
     @model_serializer(mode="wrap")
     def _leave_out_absent(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """An optional member that is null is not written: the hash of an older manifest stays the same."""
+        """An optional member that is null is not written: the hash of an older manifest stays the same.
+
+        For the same reason `counts.unreviewed` is not written if it is 0.
+        """
         document: dict[str, Any] = serialize(self)
+        if not self.counts.unreviewed:
+            del document["counts"]["unreviewed"]
         return {name: value for name, value in document.items() if value is not None or name not in _OPTIONAL}
 
 
@@ -187,6 +193,7 @@ class RunProgress(BaseModel):
     regions: int = 0
     accepted: int = 0
     audit: int = 0
+    unreviewed: int = 0
     review: int = 0
     images_per_s: float | None = None
     regions_per_s: float | None = None

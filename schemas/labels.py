@@ -33,14 +33,19 @@ class LabelKind(StrEnum):
 
 
 class Decision(StrEnum):
-    """What happens to a label: `ACCEPT` < `AUDIT` (accepted, and drawn for review) < `REVIEW`."""
+    """What happens to a label: `ACCEPT` < `AUDIT` < `UNREVIEWED` < `REVIEW`.
+
+    `AUDIT`: drawn at random for people, who measure the error of the labels that they do not see; accepted
+    if it has a confidence. `UNREVIEWED`: no calibration stands behind the label, and no person is asked.
+    """
 
     ACCEPT = "accept"
     AUDIT = "audit"
+    UNREVIEWED = "unreviewed"
     REVIEW = "review"
 
 
-_STRICTNESS = {Decision.ACCEPT: 0, Decision.AUDIT: 1, Decision.REVIEW: 2}
+_STRICTNESS = {decision: place for place, decision in enumerate(Decision)}
 
 
 def strictest(decisions: Iterable[Decision | None]) -> Decision | None:
@@ -86,3 +91,19 @@ class Label(BaseModel):
     annotator: str | None = None
     box_moved: bool = False
     annotated_at: str | None = None
+
+    @property
+    def is_accepted(self) -> bool:
+        """True if a person wrote or confirmed the label, or a calibrated routing accepted it."""
+        if self.source is Source.HUMAN or self.annotator is not None:
+            return True
+        return self.decision in (Decision.ACCEPT, Decision.AUDIT) and self.confidence is not None
+
+    @property
+    def is_unreviewed(self) -> bool:
+        """True if the label was routed, no person is to decide it, and no calibration stands behind it.
+
+        Older versions of routing wrote `ACCEPT` for such labels.
+        """
+        routed = self.decision in (Decision.ACCEPT, Decision.AUDIT, Decision.UNREVIEWED)
+        return routed and not self.is_accepted

@@ -79,8 +79,13 @@ def make_region(
         box_source=Source.MODEL,
         brief_caption=text,
         decision=decision,
-        labels=[make_label(text=text, decision=decision)],
+        labels=[make_label(text=text, decision=decision, confidence=_confidence_of(decision))],
     )
+
+
+def _confidence_of(decision: Decision | None) -> float | None:
+    """Routing accepts only labels that a calibration gave a confidence."""
+    return 0.9 if decision in (Decision.ACCEPT, Decision.AUDIT) else None
 
 
 def make_row(

@@ -97,6 +97,13 @@ def publish(
         str | None,
         typer.Option("--only", metavar="accepted", help="Keep only accepted labels."),
     ] = None,
+    include_unreviewed: Annotated[
+        bool,
+        typer.Option(
+            "--include-unreviewed",
+            help="Also publish unreviewed labels: routed without a calibration, and seen by nobody.",
+        ),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Make a self-contained training set, with the bytes of every image in its row."""
@@ -105,8 +112,16 @@ def publish(
 
     if only not in (None, "accepted"):
         raise ConfigError(f"--only {only}: the only value is accepted")
-    manifest = publish_dataset(folder, out, only_accepted=only is not None)
-    emit({"dataset": out, "counts": manifest.counts.model_dump()}, as_json)
+    manifest, left_out = publish_dataset(
+        folder, out, only_accepted=only is not None, include_unreviewed=include_unreviewed
+    )
+    if left_out:
+        say(
+            f"fo1: {left_out:,} unreviewed labels are left out: no calibration stands behind them and nobody "
+            "saw them. Calibrate and route again, or publish them with --include-unreviewed"
+        )
+    counts = manifest.counts.model_dump()
+    emit({"dataset": out, "counts": counts, "unreviewed_left_out": left_out}, as_json)
 
 
 @app.command()

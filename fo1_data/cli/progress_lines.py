@@ -90,8 +90,9 @@ def figures(progress: RunProgress) -> str:
         parts.append(f"{progress.images_per_s:.1f} images/s")
     if progress.regions_per_s is not None:
         parts.append(f"{progress.regions_per_s:.0f} regions/s")
-    if progress.accepted or progress.audit or progress.review:
+    if progress.accepted or progress.audit or progress.unreviewed or progress.review:
         parts.append(f"{progress.accepted} accepted, {progress.audit} to audit, {progress.review} to review")
+        parts += [f"{progress.unreviewed} unreviewed"] if progress.unreviewed else []
     else:
         parts.append(counted(progress.regions, "region"))
     parts.append(f"{progress.rejected} rejected")

@@ -21,6 +21,7 @@ def route(
     from pydantic import ValidationError
 
     from fo1_data.confidence.route_dataset import route_dataset
+    from fo1_data.dataset.counting import UNREVIEWED_MEANS
     from fo1_data.errors import ConfigError
     from schemas.calibration import RoutingSettings
 
@@ -44,6 +45,11 @@ def route(
         "counts": counts.model_dump(),
         "routing": routing,
     }
-    lines = [f"{out}: {counts.accepted} accepted, {counts.audit} for audit, {counts.review} for review"]
+    unreviewed = f", {counts.unreviewed} unreviewed" if counts.unreviewed else ""
+    lines = [
+        f"{out}: {counts.accepted} accepted, {counts.audit} for audit, {counts.review} for review{unreviewed}"
+    ]
+    if counts.unreviewed:
+        lines.append(f"  unreviewed: {UNREVIEWED_MEANS}")
     lines += [f"  {kind}: {rule['told']}" for kind, rule in rules.items()]
     emit(document, as_json, "\n".join(lines))

@@ -1,4 +1,7 @@
-"""Gives labels a confidence and a decision: accept, audit (accepted and drawn for a check), or review.
+"""Gives labels a confidence and a decision: accept, audit (drawn for a check), unreviewed, or review.
+
+Only a label with a confidence, so one that a calibration covers, is ever accepted. A label without one that
+no person is asked about is unreviewed; it can be drawn for the audit, but that does not make it accepted.
 
 A label that a person wrote or confirmed is never routed again, and a label whose box was moved stays in
 review. All draws are seeded by the label's key, so the decision on a row does not depend on its shard or on
@@ -24,6 +27,7 @@ from schemas.labels import Decision, Label, LabelKind, strictest
 
 BEYOND_BUDGET = "beyond the review budget"
 DRAWN = "drawn at random for the audit"
+UNREVIEWED = "no calibration stands behind it"
 UNCALIBRATED = "not calibrated: ranked by token probabilities alone"
 
 
@@ -85,7 +89,7 @@ class Router:
             return accepted
         for part in self.open_parts(row):
             rule = self.acceptances.get(part.kind)
-            if rule is not None and not (rule.only_accepted_before and not _accepted(part.label)):
+            if rule is not None and not (rule.only_accepted_before and not _was_audited(part.label)):
                 by_kind.setdefault(part.kind, []).append(part)
         for kind, parts in by_kind.items():
             rule = self.acceptances[kind]
@@ -132,10 +136,16 @@ class Router:
                 label.reasons.append(BEYOND_BUDGET)
         elif draw(self.settings.seed, "audit", key) < self.settings.audit:
             label.decision = Decision.AUDIT
-            label.reasons = [DRAWN]
-        else:
+            label.reasons = [DRAWN] if self._has_confidence(part) else [DRAWN, UNREVIEWED]
+        elif self._has_confidence(part):
             label.decision = Decision.ACCEPT
             label.reasons = [guaranteed[key]] if key in guaranteed else []
+        else:
+            label.decision = Decision.UNREVIEWED
+            label.reasons = [UNREVIEWED]
+
+    def _has_confidence(self, part: LabelPart) -> bool:
+        return part.label.confidence is not None and self._covers(part.row)
 
     def _doubts(self, part: LabelPart, unsure: bool) -> list[str]:
         """The reasons against a label: its signals in words, then why the rule does not accept it."""
@@ -161,10 +171,11 @@ class Router:
             return rule.told
         if value < rule.threshold:
             return f"confidence {value:.2f} is below {rule.threshold:.3f}"
-        if rule.only_accepted_before and not _accepted(part.label):
-            return "it was sent to review before, and only accepted labels were audited"
+        if rule.only_accepted_before and not _was_audited(part.label):
+            return "it was sent to review before, and only the other labels were audited"
         return f"more than {rule.most_labels} sure labels of one image: the guarantee covers no more"
 
 
-def _accepted(label: Label) -> bool:
-    return label.decision in (Decision.ACCEPT, Decision.AUDIT)
+def _was_audited(label: Label) -> bool:
+    """True if an earlier routing put the label among those that its audit was drawn from."""
+    return label.decision in (Decision.ACCEPT, Decision.AUDIT, Decision.UNREVIEWED)

@@ -6,12 +6,14 @@
 import json
 from collections.abc import Sequence
 
+from fo1_data.dataset.counting import UNREVIEWED_MEANS
 from fo1_data.dataset.layout import split_and_index
 from schemas.dataset import Manifest, ManifestFile
 
 _COUNT_NAMES = {
     "images": "images", "regions": "regions", "captions": "region captions", "groundings": "groundings",
-    "counts": "counts", "answers": "answers", "rejected": "inputs rejected",
+    "counts": "counts", "answers": "answers", "rejected": "inputs rejected", "accepted": "labels accepted",
+    "audit": "labels drawn for the audit", "review": "labels for review", "unreviewed": "labels unreviewed",
 }  # fmt: skip
 
 
@@ -42,6 +44,8 @@ def dataset_card(manifest: Manifest) -> str:
     counts = manifest.counts.model_dump()
     lines += [f"| {text} | {counts[key]:,} |" for key, text in _COUNT_NAMES.items() if counts[key]]
     lines += [f"| {key} | {_plain(value)} |" for key, value in _origin(manifest).items() if value]
+    if manifest.counts.unreviewed:
+        lines += ["", f"Unreviewed: {UNREVIEWED_MEANS}."]
     lines += [
         "",
         "One row is one image. Boxes are absolute pixels of the EXIF-oriented image, `x_min, y_min, x_max, "

@@ -6,6 +6,10 @@ from schemas.dataset import Counts
 from schemas.images import ImageRow
 from schemas.labels import Decision, LabelKind
 
+UNREVIEWED_MEANS = (
+    "no calibration stands behind these labels and no person was asked, so they are not accepted: "
+    "calibrate and route again, or review them"
+)
 CAPTION_KINDS = (LabelKind.BRIEF_CAPTION, LabelKind.DETAILED_CAPTION)
 
 
@@ -22,6 +26,7 @@ def count_row(row: ImageRow) -> Counts:
         answers=len(row.answers),
         accepted=decisions.count(Decision.ACCEPT),
         audit=decisions.count(Decision.AUDIT),
+        unreviewed=decisions.count(Decision.UNREVIEWED),
         review=decisions.count(Decision.REVIEW),
     )
 

@@ -110,7 +110,7 @@ def _trust_cards(dataset: Dataset, trust: TrustFigures) -> list[tuple[str, str, 
     history = dataset.history()
     estimate, source = trust.estimate(history)
     seconds = seconds_per_label(history.corrections.values())
-    return trust_cards(dataset.manifest.counts, estimate, source, seconds)
+    return trust_cards(dataset.manifest.counts, estimate, source, seconds, trust.num_unreviewed)
 
 
 def _summarise(rows: Iterable[ImageRow], num_images: int, judge: Judge | None) -> _RowSummary:
@@ -151,6 +151,7 @@ def _cards(dataset: Dataset) -> list[tuple[str, int, str]]:
         ("answers", counts.answers, ""),
         ("accepted", counts.accepted, "good"),
         ("for audit", counts.audit, "fair"),
+        ("unreviewed", counts.unreviewed, "bad"),
         ("for review", counts.review, "fair"),
         ("rejected", counts.rejected, "bad"),
     ]

@@ -63,10 +63,12 @@ class TrustFigures:
     judge: LabelJudge | None = None
     verdicts: list[LabelVerdict] = field(default_factory=list)
     most_labels: int = 1
+    num_unreviewed: int = 0
 
     def add(self, row: ImageRow) -> None:
         """Add a row: the verdicts of gold, and the number of its labels that may have been accepted."""
-        self.most_labels = max(self.most_labels, _num_unreviewed(row))
+        self.most_labels = max(self.most_labels, _num_outside_review(row))
+        self.num_unreviewed += sum(label.is_unreviewed for label in row.answered_labels())
         if self.judge is not None:
             self.verdicts += _verdicts(self.judge(row))
 
@@ -75,7 +77,7 @@ class TrustFigures:
         reviewed = judge_reviewed(history.originals.values(), history.corrections.values())
         audited = _verdicts(judged for judged in reviewed if judged.certifies)
         if audited:
-            most = max(self.most_labels, *map(_num_unreviewed, history.originals.values()))
+            most = max(self.most_labels, *map(_num_outside_review, history.originals.values()))
             return estimate_error(audited, most), "the audit"
         accepted = [verdict for verdict in self.verdicts if verdict.accepted]
         return estimate_error(accepted, self.most_labels), "gold"
@@ -104,14 +106,14 @@ def _verdicts(judged: Iterable[Judged]) -> list[LabelVerdict]:
             label.part.row.image_id,
             label.part.label.confidence,
             label.right,
-            label.part.label.decision in (Decision.ACCEPT, Decision.AUDIT),
+            label.part.label.is_accepted,
         )
         for label in judged
         if label.right is not None
     ]
 
 
-def _num_unreviewed(row: ImageRow) -> int:
+def _num_outside_review(row: ImageRow) -> int:
     """The number of labels of a row that may be accepted or drawn for the audit: all but those in review."""
     return sum(part.label.decision is not Decision.REVIEW for part in label_parts(row))
 
@@ -149,26 +151,31 @@ def seconds_per_label(corrections: Iterable[Correction]) -> float:
 
 
 def trust_cards(
-    counts: Counts, estimate: ErrorEstimate | None, source: str, seconds: float
+    counts: Counts, estimate: ErrorEstimate | None, source: str, seconds: float, num_unreviewed: int = 0
 ) -> list[tuple[str, str, str]]:
-    """Figure, description and tone of each card: coverage, estimated error, minutes of review saved.
+    """Figure, description and tone of each card: coverage, unreviewed labels, estimated error, minutes saved.
 
-    `seconds`: the time of a person for one label.
+    `seconds`: the time of a person for one label. `num_unreviewed`: the labels that were routed without a
+    calibration (`Label.is_unreviewed`); the counts of an older version hold them as accepted.
     """
-    accepted = counts.accepted + counts.audit
-    routed = accepted + counts.review
+    num_unreviewed = max(num_unreviewed, counts.unreviewed)
+    routed = counts.accepted + counts.audit + counts.unreviewed + counts.review
     if not routed:
         return []
-    saved = counts.accepted * seconds / 60
-    cards = [
-        (f"{100 * accepted / routed:.1f} %", "accepted without review", "good"),
-        (f"{saved:,.0f} min" if saved >= 10 else f"{saved:.1f} min",
-         f"of people saved, at {seconds:.0f} s a label", "good"),
-    ]  # fmt: skip
+    accepted = routed - counts.review - num_unreviewed
+    cards = [(f"{100 * accepted / routed:.1f} %", "accepted without review", "good" if accepted else "bad")]
+    if num_unreviewed:
+        note = "unreviewed: not accepted, because no calibration stands behind them and nobody saw them"
+        cards.append((f"{100 * num_unreviewed / routed:.1f} %", note, "bad"))
     if estimate is not None:
         error = f"{100 * estimate.error:.1f} %"
         span = f"{100 * estimate.low:.1f} to {100 * estimate.high:.1f} % with {100 * CONFIDENCE_LEVEL:.0f} %"
-        note = f"estimated error of accepted labels by {source} ({span} probability; "
+        labels = "accepted" if accepted else "unreviewed"
+        note = f"estimated error of {labels} labels by {source} ({span} probability; "
         note += f"{estimate.wrong} of {estimate.judged} wrong)"
-        cards.insert(1, (error, note, "fair"))
+        cards.append((error, note, "fair"))
+    saved = max(0, min(counts.accepted, accepted)) * seconds / 60
+    if saved:
+        cards.append((f"{saved:,.0f} min" if saved >= 10 else f"{saved:.1f} min",
+                      f"of people saved, at {seconds:.0f} s a label", "good"))  # fmt: skip
     return cards

@@ -103,7 +103,7 @@ class ActiveRun:
         """
         progress = self.meter.snapshot(state, error)
         if decided is not None:
-            by_decision = decided.model_dump(include={"accepted", "audit", "review"})
+            by_decision = decided.model_dump(include={"accepted", "audit", "unreviewed", "review"})
             progress = progress.model_copy(update=by_decision)
         self._watcher.show(progress)
         with suppress(StorageError, OSError):

@@ -54,6 +54,7 @@ class ProgressMeter:
             regions=self._counts.regions,
             accepted=self._counts.accepted,
             audit=self._counts.audit,
+            unreviewed=self._counts.unreviewed,
             review=self._counts.review,
             images_per_s=images_per_s,
             regions_per_s=self._own_regions / seconds if images_per_s else None,

@@ -32,7 +32,17 @@ from services.problems import Problem
 
 router = APIRouter(include_in_schema=False)
 _DATASETS, _SAMPLES, _REJECTS, _LABELS = 50, 24, 200, 14
-_COMPARED = ("images", "rejected", "regions", "captions", "groundings", "accepted", "audit", "review")
+_COMPARED = (
+    "images",
+    "rejected",
+    "regions",
+    "captions",
+    "groundings",
+    "accepted",
+    "audit",
+    "unreviewed",
+    "review",
+)
 
 
 @router.get("/datasets")

@@ -176,7 +176,8 @@ class Reconciler:
 
 
 def _counts_so_far(progress: dict[str, Any]) -> dict[str, Any]:
-    return {key: progress[key] for key in ("images", "rejected", "regions", "accepted", "audit", "review")}
+    decisions = ("accepted", "audit", "unreviewed", "review")
+    return {key: progress[key] for key in ("images", "rejected", "regions", *decisions)}
 
 
 def _is_of_this_try(folder: FolderNews, job: Job) -> bool:

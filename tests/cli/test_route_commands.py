@@ -142,6 +142,19 @@ def test_a_cold_start_spends_its_budget_without_confidences(made: Path, tmp_path
     report = fo1("route", made / "dataset", "--review-budget", 60, "--out", tmp_path / "cold")
     assert report["counts"]["review"] == 60
     assert {label[1] for labels in decided(tmp_path / "cold").values() for label in labels} == {None}
+    labels = sum(map(len, decided(tmp_path / "cold").values()))
+    assert report["counts"]["accepted"] == report["counts"]["audit"] == 0
+    assert report["counts"]["unreviewed"] == labels - 60
+    manifest = json.loads((tmp_path / "cold" / "manifest.json").read_text())
+    assert manifest["counts"]["unreviewed"] == labels - 60
+    assert "no calibration stands behind" in (tmp_path / "cold" / "README.md").read_text()
+
+
+def test_a_cold_start_says_what_unreviewed_means(made: Path, tmp_path: Path) -> None:
+    arguments = ["route", str(made / "dataset"), "--review-budget", "60", "--out", str(tmp_path / "cold")]
+    output = CliRunner().invoke(app, arguments, catch_exceptions=False).stdout
+    assert "0 accepted, 0 for audit, 60 for review" in output
+    assert "no calibration stands behind these labels" in output
 
 
 def test_a_calibration_is_read_from_the_web(made: Path, tmp_path: Path) -> None:
@@ -198,7 +211,7 @@ def test_audited_labels_certify_and_other_reviewed_labels_only_train(made: Path,
     for row in open_dataset(str(tmp_path / "routed")).rows():
         for region in row.regions:
             label = region.labels[0]
-            if label.decision is not Decision.ACCEPT:
+            if label.decision in (Decision.AUDIT, Decision.REVIEW):
                 fields = {
                     "image_id": row.image_id,
                     "region_id": region.region_id,

@@ -6,7 +6,7 @@ from made_up_labels import made_row
 
 from fo1_data.confidence.reasons import FAULT_TEXTS, REASON_TEXTS, reasons_for
 from fo1_data.confidence.review_plan import ReviewPlan, rank_of_trust
-from fo1_data.confidence.routing import BEYOND_BUDGET, DRAWN, Router
+from fo1_data.confidence.routing import BEYOND_BUDGET, DRAWN, UNREVIEWED, Router
 from fo1_data.confidence.signal_columns import describe_columns, signal_matrix
 from fo1_data.confidence.signals import SIGNALS
 from fo1_data.dataset.human_labels import confirmed, made_stale
@@ -104,7 +104,7 @@ def test_if_only_accepted_labels_were_audited_others_stay_in_review() -> None:
     router.decide(row)
     decided = [region.labels[0].decision for region in row.regions]
     assert decided == [Decision.REVIEW, Decision.ACCEPT, Decision.REVIEW, Decision.REVIEW]
-    assert "only accepted labels were audited" in row.regions[0].labels[0].reasons[-1]
+    assert "only the other labels were audited" in row.regions[0].labels[0].reasons[-1]
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
@@ -213,15 +213,38 @@ def test_with_a_guarantee_the_budget_goes_to_labels_that_it_does_not_accept() ->
 def test_without_a_calibration_token_probabilities_rank_and_the_reason_says_so() -> None:
     rows = [made_row(number) for number in range(40)]
     with_budget(40, rows)
+    assert {label.decision for label in labels_of(rows)} == {Decision.REVIEW, Decision.UNREVIEWED}
 
     def mean_logprob(decision: Decision) -> float:
         decided = [label for label in labels_of(rows) if label.decision is decision]
         return float(np.mean([label.signals[0].value for label in decided]))
 
-    assert mean_logprob(Decision.REVIEW) < mean_logprob(Decision.ACCEPT)
+    assert mean_logprob(Decision.REVIEW) < mean_logprob(Decision.UNREVIEWED)
     reviewed = next(label for label in labels_of(rows) if label.decision is Decision.REVIEW)
     assert "not calibrated" in reviewed.reasons[-1]
     assert reviewed.confidence is None
+
+
+def test_without_a_calibration_nothing_is_accepted_and_the_audit_is_drawn_all_the_same() -> None:
+    rows = [made_row(number) for number in range(40)]
+    with_budget(40, rows, Router(RoutingSettings(review_budget=40, audit=0.3), None, []))
+    labels = labels_of(rows)
+    assert {label.decision for label in labels} == {Decision.REVIEW, Decision.UNREVIEWED, Decision.AUDIT}
+    assert not any(label.is_accepted for label in labels)
+    for label in labels:
+        assert label.is_unreviewed == (label.decision is not Decision.REVIEW)
+        assert label.is_unreviewed == (UNREVIEWED in label.reasons)
+
+
+def test_a_label_of_an_uncalibrated_kind_is_unreviewed_beside_accepted_ones() -> None:
+    rows = scored_rows(4)
+    for row in rows:
+        for region in row.regions:
+            region.labels[0].confidence = None
+        Router(RoutingSettings(review_budget=0), None, []).decide(row, set())
+        assert {region.labels[0].decision for region in row.regions} == {Decision.UNREVIEWED}
+        assert {part.label.decision for part in row.groundings} == {Decision.ACCEPT}
+        assert row.decision is Decision.UNREVIEWED
 
 
 def test_ranks_rise_with_every_signal_and_missing_signals_are_left_out() -> None:

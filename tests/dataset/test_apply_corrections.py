@@ -178,6 +178,7 @@ def test_a_models_caption_is_accepted_with_its_phrases_alone(row):
     assert accepted_part(row, model_captions=True).caption is None
     assert accepted_part(row).caption == row.caption
     row.groundings = [detected(row, "red", [0], Decision.ACCEPT, LabelKind.GROUNDED_CAPTION)]
+    row.groundings[0].label.confidence = 0.9
     assert accepted_part(row, model_captions=True).caption == row.caption
 
 

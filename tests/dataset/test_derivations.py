@@ -19,6 +19,7 @@ from schemas.images import Provenance
 from schemas.labels import Decision, LabelKind, Signal, Source
 
 ACCEPT, AUDIT, REVIEW = Decision.ACCEPT, Decision.AUDIT, Decision.REVIEW
+UNREVIEWED = Decision.UNREVIEWED
 
 
 def test_a_file_holds_rows_up_to_its_size(tmp_path: Path) -> None:
@@ -37,7 +38,7 @@ def test_a_file_holds_rows_up_to_its_size(tmp_path: Path) -> None:
 
 def test_a_published_dataset_holds_the_very_bytes(tmp_path: Path) -> None:
     source = make_dataset(tmp_path / "d")
-    manifest = publish(str(tmp_path / "d"), str(tmp_path / "pub"))
+    manifest = publish(str(tmp_path / "d"), str(tmp_path / "pub")).manifest
     assert (manifest.parent, manifest.counts.images) == ("made-up@1", 6)
     originals = list(open_dataset(str(tmp_path / "d")).rows())
     for row, original in zip(open_dataset(str(tmp_path / "pub")).rows(), originals, strict=True):
@@ -61,7 +62,7 @@ def test_a_changed_or_lost_image_is_refused_by_name(tmp_path: Path) -> None:
         publish(str(tmp_path / "d"), str(tmp_path / "pub"))
     # The same step in the same folder goes on once the image is back.
     make_row(1, folder=tmp_path / "images")
-    assert publish(str(tmp_path / "d"), str(tmp_path / "pub")).counts.images == 2
+    assert publish(str(tmp_path / "d"), str(tmp_path / "pub")).manifest.counts.images == 2
     with pytest.raises(DatasetError, match="not empty"):
         publish(str(tmp_path / "d"), str(tmp_path / "pub"))
 
@@ -71,7 +72,7 @@ def test_a_copy_elsewhere_stands_in_for_a_lost_image(tmp_path: Path) -> None:
     row.uris.insert(0, str(tmp_path / "gone.png"))
     row.uri = row.uris[0]
     make_dataset(tmp_path / "d", [row])
-    assert publish(str(tmp_path / "d"), str(tmp_path / "pub")).counts.images == 1
+    assert publish(str(tmp_path / "d"), str(tmp_path / "pub")).manifest.counts.images == 1
 
 
 def test_only_what_was_accepted_is_published(tmp_path: Path) -> None:
@@ -90,6 +91,38 @@ def test_only_what_was_accepted_is_published(tmp_path: Path) -> None:
     assert validate_dataset(str(tmp_path / "pub")) == []
 
 
+def test_unreviewed_labels_are_published_only_if_an_option_names_them(tmp_path: Path) -> None:
+    folder = tmp_path / "images"
+    decisions = [ACCEPT, UNREVIEWED, AUDIT, REVIEW]
+    row = make_row(0, num_regions=4, folder=folder, decisions=decisions)
+    row.regions[2].labels[0].confidence = None  # drawn for the audit, without a calibration
+    nobody_saw = make_row(1, folder=folder, decisions=[UNREVIEWED, UNREVIEWED])
+    make_dataset(tmp_path / "d", [row, nobody_saw])
+
+    def published(name: str, **options: bool) -> dict[str, list[bool]]:
+        publish(str(tmp_path / "d"), str(tmp_path / name), **options)
+        assert validate_dataset(str(tmp_path / name)) == []
+        rows = open_dataset(str(tmp_path / name)).rows()
+        return {row.image_id: [region.brief_caption is not None for region in row.regions] for row in rows}
+
+    first, second = row.image_id, nobody_saw.image_id
+    assert published("all") == {first: [True, False, False, True], second: [False, False]}
+    assert published("accepted", only_accepted=True) == {first: [True, False, False, False]}
+    named = {"only_accepted": True, "include_unreviewed": True}
+    assert published("named", **named) == {first: [True, True, True, False], second: [True, True]}
+    assert published("whole", include_unreviewed=True) == {first: [True] * 4, second: [True, True]}
+    assert publish(str(tmp_path / "d"), str(tmp_path / "again")).unreviewed_left_out == 4
+
+
+def test_labels_accepted_without_a_calibration_by_an_older_version_are_unreviewed(tmp_path: Path) -> None:
+    row = make_row(0, num_regions=2, folder=tmp_path / "images", decisions=[ACCEPT, ACCEPT])
+    row.regions[1].labels[0].confidence = None
+    make_dataset(tmp_path / "d", [row])
+    assert publish(str(tmp_path / "d"), str(tmp_path / "pub"), only_accepted=True).unreviewed_left_out == 1
+    (kept,) = open_dataset(str(tmp_path / "pub")).rows()
+    assert [region.brief_caption is None for region in kept.regions] == [False, True]
+
+
 def test_a_persons_word_counts_as_accepted_and_a_caption_falls_with_its_phrase() -> None:
     row = make_row(0, num_regions=2, caption="a red square", decisions=[ACCEPT, None])
     row.regions[1].labels[0].source = Source.HUMAN
@@ -101,7 +134,7 @@ def test_a_persons_word_counts_as_accepted_and_a_caption_falls_with_its_phrase()
     assert kept is not None
     assert kept.regions[1].brief_caption is not None
     assert kept.caption is None
-    row.groundings[0].label.decision = ACCEPT
+    row.groundings[0].label.decision, row.groundings[0].label.confidence = ACCEPT, 0.9
     kept = accepted_part(row)
     assert kept is not None
     assert kept.caption == "a red square"

@@ -102,7 +102,7 @@ def test_the_interval_widens_for_unjudged_images_with_more_labels() -> None:
     few, many = TrustFigures(judge), TrustFigures(judge)
     for row in judged:
         for label in row.all_labels():
-            label.decision = Decision.ACCEPT
+            label.decision, label.confidence = Decision.ACCEPT, 0.9
         few.add(row)
         many.add(row)
     many.add(larger)
@@ -117,6 +117,15 @@ def test_minutes_saved_count_accepted_labels() -> None:
     cards = trust_cards(Counts(accepted=600, audit=100, review=300), None, "gold", 6.0)
     assert [card[0] for card in cards] == ["70.0 %", "60 min"]
     assert trust_cards(Counts(), None, "gold", 6.0) == []
+
+
+def test_unreviewed_labels_are_not_praised_as_accepted() -> None:
+    counts = Counts(audit=50, unreviewed=900, review=50)
+    cards = trust_cards(counts, None, "gold", 6.0, num_unreviewed=950)
+    assert [card[0] for card in cards] == ["0.0 %", "95.0 %"]
+    assert "no calibration stands behind" in cards[1][1]
+    # Decided by an older version, which accepted labels without a calibration.
+    assert trust_cards(Counts(accepted=950, review=50), None, "gold", 6.0, 950)[0][0] == "0.0 %"
 
 
 def test_seconds_per_label_are_the_median_of_annotations() -> None:

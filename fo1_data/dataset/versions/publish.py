@@ -2,11 +2,15 @@
 
 A published dataset is a dataset like any other; training on it needs no other storage. The bytes are
 those that were labelled, checked by hash; an image that cannot be read any more is an error, it is not
-left out. `accepted` keeps accepted labels (also those drawn for the audit) and labels of people. An
-image's caption is kept if a person wrote or confirmed it, if it came with the corpus and no model was
-asked for one, or if every phrase grounded in a model's caption was accepted. Boxes always stay, because
-answers name them by their place in the list.
+left out. `accepted` keeps accepted labels and labels of people. Unreviewed labels (routed without a
+calibration behind them, see `Label.is_unreviewed`) are published only if `include_unreviewed` asks for them.
+An image's caption is kept if a person wrote or confirmed it, if it came with the corpus and no model was
+asked for one, or if every phrase grounded in a model's caption is kept. Boxes always stay, because answers
+name them by their place in the list.
 """
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 from fo1_data.corpus.images import InputLimits
 from fo1_data.dataset.pixels import with_bytes
@@ -14,64 +18,104 @@ from fo1_data.dataset.reader import open_dataset
 from fo1_data.dataset.versions.derive import VersionWriter
 from schemas.dataset import Manifest
 from schemas.images import EncodedImage, ImageRow
-from schemas.labels import Decision, Label, LabelKind, Source, strictest
+from schemas.labels import Label, LabelKind, strictest
 from schemas.regions import TEXT_COLUMNS, Region
+
+LabelFilter = Callable[[Label], bool]
+
+
+class Published(NamedTuple):
+    """The manifest of a published dataset, and how many unreviewed labels were left out."""
+
+    manifest: Manifest
+    unreviewed_left_out: int
 
 
 def publish(
-    address: str, out: str, *, only_accepted: bool = False, limits: InputLimits | None = None
-) -> Manifest:
-    """Write the training set of the dataset at `address` into `out` and return its manifest.
+    address: str,
+    out: str,
+    *,
+    only_accepted: bool = False,
+    include_unreviewed: bool = False,
+    limits: InputLimits | None = None,
+) -> Published:
+    """Write the training set of the dataset at `address` into `out`.
 
     Raises DatasetError if an image cannot be read or has changed, and if `out` is not empty.
     """
     dataset = open_dataset(address)
-    step = {"publish": "accepted" if only_accepted else "all"}
+    step: dict[str, str | bool] = {"publish": "accepted" if only_accepted else "all"}
+    if include_unreviewed:
+        step["include_unreviewed"] = True
+    keeps = label_filter(only_accepted, include_unreviewed)
     writer = VersionWriter(out, dataset.manifest, step, dataset.store.url)
     published: set[str] = set()
+    num_left_out = 0
     model_captions = LabelKind.GROUNDED_CAPTION in (dataset.manifest.config.get("labels") or ())
-    rows = (row for row in dataset.rows() if not only_accepted or accepted_part(row) is not None)
-    for row, data in with_bytes(rows, limits or InputLimits()):
-        kept = accepted_part(row, model_captions) if only_accepted else row
-        if kept is not None:
-            published.add(row.image_id)
-            writer.add(kept.model_copy(update={"image": EncodedImage(bytes=data, path=row.image.path)}))
-    return writer.seal(dataset.manifest.version, history=dataset.history().only(published.__contains__))
+
+    def kept_rows() -> Iterator[ImageRow]:
+        nonlocal num_left_out
+        for row in dataset.rows():
+            num_dropped = sum(label.is_unreviewed and not keeps(label) for label in row.all_labels())
+            num_left_out += num_dropped
+            if only_accepted:
+                kept = kept_part(row, keeps, model_captions)
+                if _says_something(kept):
+                    yield kept
+            else:
+                yield kept_part(row, keeps) if num_dropped else row
+
+    for row, data in with_bytes(kept_rows(), limits or InputLimits()):
+        published.add(row.image_id)
+        writer.add(row.model_copy(update={"image": EncodedImage(bytes=data, path=row.image.path)}))
+    manifest = writer.seal(dataset.manifest.version, history=dataset.history().only(published.__contains__))
+    return Published(manifest, num_left_out)
 
 
-def is_accepted(label: Label) -> bool:
-    """True if routing accepted the label or a person wrote it."""
-    return label.decision in (Decision.ACCEPT, Decision.AUDIT) or label.source is Source.HUMAN
+def label_filter(only_accepted: bool, include_unreviewed: bool) -> LabelFilter:
+    """Whether a label is published."""
+
+    def keeps(label: Label) -> bool:
+        if label.is_unreviewed:
+            return include_unreviewed
+        return label.is_accepted if only_accepted else True
+
+    return keeps
 
 
 def accepted_part(row: ImageRow, model_captions: bool = False) -> ImageRow | None:
     """The row with its accepted labels only; None if it has none."""
-    regions = [_accepted_region(region) for region in row.regions]
-    groundings = [part for part in row.groundings if is_accepted(part.label)]
+    kept = kept_part(row, label_filter(True, False), model_captions)
+    return kept if _says_something(kept) else None
+
+
+def kept_part(row: ImageRow, keeps: LabelFilter, model_captions: bool = False) -> ImageRow:
+    """The row with the labels that `keeps` keeps."""
     kept = row.model_copy(
         update={
-            "regions": regions,
-            "groundings": groundings,
-            "counts": [part for part in row.counts if is_accepted(part.label)],
-            "answers": [part for part in row.answers if is_accepted(part.label)],
-            "caption": row.caption if _caption_is_accepted(row, model_captions) else None,
+            "regions": [_kept_region(region, keeps) for region in row.regions],
+            "groundings": [part for part in row.groundings if keeps(part.label)],
+            "counts": [part for part in row.counts if keeps(part.label)],
+            "answers": [part for part in row.answers if keeps(part.label)],
+            "caption": row.caption if _keeps_caption(row, keeps, model_captions) else None,
         }
     )
-    labels = kept.all_labels()
-    if not labels and not (kept.caption and row.caption_label):
-        return None
-    return kept.model_copy(update={"decision": strictest(label.decision for label in labels)})
+    return kept.model_copy(update={"decision": strictest(label.decision for label in kept.all_labels())})
 
 
-def _caption_is_accepted(row: ImageRow, model_captions: bool) -> bool:
+def _says_something(row: ImageRow) -> bool:
+    return bool(row.all_labels()) or bool(row.caption and row.caption_label)
+
+
+def _keeps_caption(row: ImageRow, keeps: LabelFilter, model_captions: bool) -> bool:
     if row.caption_label is not None:
         return True
     grounded = [part.label for part in row.groundings if part.kind is LabelKind.GROUNDED_CAPTION]
-    return all(map(is_accepted, grounded)) if grounded else not model_captions
+    return all(map(keeps, grounded)) if grounded else not model_captions
 
 
-def _accepted_region(region: Region) -> Region:
-    labels = [label for label in region.labels if is_accepted(label)]
+def _kept_region(region: Region, keeps: LabelFilter) -> Region:
+    labels = [label for label in region.labels if keeps(label)]
     kinds = {label.kind for label in labels}
     dropped = {TEXT_COLUMNS[kind]: None for kind in TEXT_COLUMNS if kind not in kinds}
     decision = strictest(label.decision for label in labels)

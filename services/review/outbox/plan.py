@@ -58,7 +58,8 @@ def plan_items(
 def _lane(row: ImageRow, routed: bool) -> Lane | None:
     if not routed or row.decision is Decision.REVIEW:
         return Lane.REVIEW
-    return Lane.AUDIT if row.decision is Decision.AUDIT else None
+    audited = any(label.decision is Decision.AUDIT for label in row.answered_labels())
+    return Lane.AUDIT if audited else None
 
 
 def _item(row: ImageRow, review_id: str, review_key: str, lane: Lane, blind: bool) -> dict[str, Any]:
