@@ -1,10 +1,11 @@
 """What a corpus says of an image, before labelling. Gold has the same form."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from schemas.labels import MOST_COUNT
+from schemas.plain_json import plain_json
 from schemas.regions import Box
 
 
@@ -91,7 +92,7 @@ class CorpusImage(BaseModel):
     counts: list[CorpusCount] = []
     answers: list[CorpusAnswer] = []
     examples: list[CorpusExample] = []
-    meta: dict[str, Any] | None = None
+    meta: Annotated[dict[str, Any] | None, BeforeValidator(plain_json)] = None
 
     @property
     def name(self) -> str:

@@ -22,7 +22,10 @@ Tally = dict[ContentKind, int]
 
 
 class SourceCounts(BaseModel):
-    """One source file: found = attached + rejected for every kind; kinds that do not occur are left out."""
+    """One source: found = attached + rejected for every kind; kinds that do not occur are left out.
+
+    `notes`: what a reader had to decide, such as which of two named images a file belongs to.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -30,6 +33,7 @@ class SourceCounts(BaseModel):
     found: Tally = {}
     attached: Tally = {}
     rejected: Tally = {}
+    notes: list[str] = []
 
     @model_validator(mode="after")
     def _conserve(self) -> "SourceCounts":

@@ -29,7 +29,7 @@ from fo1_data.confidence.acceptance import accept_kind
 from fo1_data.confidence.calibration import fit_kind, predict
 from fo1_data.confidence.judged_kind import by_kind, places_in_image
 from fo1_data.config import load_run
-from fo1_data.corpus.readers import read_corpus
+from fo1_data.corpus.readers import load_listing
 from fo1_data.dataset.reader import open_dataset
 from fo1_data.evaluation.confidences import score_confidences
 from fo1_data.judging.correctness import judge_pairs
@@ -161,7 +161,7 @@ def _corrupted(folder: Path, listing: Path, options: argparse.Namespace) -> Path
 
 def _labelled(out: Path, corpus: Path, name: str, options: argparse.Namespace) -> list[Pair]:
     """The corpus, labelled into `out` unless it already is, paired with its gold."""
-    gold = [entry for entry in read_corpus(str(corpus)) if isinstance(entry, CorpusImage)]
+    gold = load_listing(str(corpus)).entries
     if not (out / "manifest.json").exists():
         kinds = "brief_caption,ground,count" if name in _VOCABULARY else "brief_caption,detect"
         settings = {

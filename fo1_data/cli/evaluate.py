@@ -51,12 +51,11 @@ def _report_missing(missing: Any) -> None:
 
 
 def read_gold(gold: str) -> "list[CorpusImage]":
-    """The usable entries of a gold corpus; the number of the others goes to standard error."""
-    from fo1_data.corpus.readers import read_corpus
-    from schemas.corpus import CorpusImage
+    """The entries of a gold corpus; what cannot be read of it goes to standard error."""
+    from fo1_data.corpus.readers import load_listing
 
-    entries = list(read_corpus(gold))
-    usable = [entry for entry in entries if isinstance(entry, CorpusImage)]
-    if len(usable) < len(entries):
-        say(f"{counted(len(entries) - len(usable), 'entry', 'entries')} of the gold left out: not readable")
-    return usable
+    listing = load_listing(gold)
+    if listing.rejects:
+        say(f"{counted(len(listing.rejects), 'part')} of the gold left out: not readable, the first of them:")
+        say(f"  {listing.rejects[0].message}")
+    return listing.entries

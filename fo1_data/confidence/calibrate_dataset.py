@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from fo1_data.confidence.calibration import fit_kind
 from fo1_data.confidence.calibration_match import origin_of
 from fo1_data.confidence.judged_kind import by_kind
-from fo1_data.corpus.readers import read_corpus
+from fo1_data.corpus.readers import load_listing
 from fo1_data.dataset.label_parts import label_parts
 from fo1_data.dataset.manifest import now
 from fo1_data.dataset.reader import Dataset, open_dataset
@@ -87,7 +87,7 @@ def read_corrections(address: str) -> list[Correction] | None:
 
 
 def _gold_images(gold: str) -> list[CorpusImage]:
-    return [entry for entry in read_corpus(gold) if isinstance(entry, CorpusImage)]
+    return load_listing(gold).entries
 
 
 def _collect_sent_kinds(rows: Iterable[ImageRow], sent_kinds: set[LabelKind]) -> Iterator[ImageRow]:

@@ -1,8 +1,8 @@
 """A corpus as its forms read it: pieces of what a source says of an image, put together by image.
 
-Every reader of a form yields three kinds of items: how much a source holds (`Found`), what it says of one
-image (`Piece`), and what of it cannot be attached to an image, with the reason (`Refused`). `gather` unites
-the pieces of one image and counts, so that of every source and kind of content
+Every reader of a form yields items: how much a source holds (`Found`), what it says of one image (`Piece`),
+what of it cannot be attached to an image, with the reason (`Refused`), and what the reader had to decide
+(`Note`). `gather` unites the pieces of one image and counts, so that of every source and kind of content
 found = attached + rejected.
 
 Rules for a reader: `source` is the address of the listing file, archive, or folder (of label files beside
@@ -54,7 +54,15 @@ class Refused:
     reject: Reject
 
 
-Item = Found | Piece | Refused
+@dataclass(frozen=True)
+class Note:
+    """What a reader decided about a source that its user should know; nothing is lost by it."""
+
+    source: str
+    message: str
+
+
+Item = Found | Piece | Refused | Note
 
 
 @dataclass(frozen=True)
@@ -99,6 +107,8 @@ def gather(items: Iterable[Item], limit: int | None = None) -> Listing:
         elif isinstance(item, Refused):
             account.settle(account.rejected, item.source, item.counts)
             rejects.append(item.reject)
+        elif isinstance(item, Note):
+            account.notes[item.source].append(item.message)
         else:
             contents = contents_of(item.entry)
             contents[ContentKind.SIDECARS] = item.sidecars
@@ -128,6 +138,7 @@ class _Account:
         self.found: dict[str, Counter[ContentKind]] = defaultdict(Counter)
         self.attached: dict[str, Counter[ContentKind]] = defaultdict(Counter)
         self.rejected: dict[str, Counter[ContentKind]] = defaultdict(Counter)
+        self.notes: dict[str, list[str]] = defaultdict(list)
         self._open: dict[tuple[str, ContentKind], int] = {}
 
     @property
@@ -171,7 +182,7 @@ class _Account:
         return rejects
 
     def sources(self) -> list[SourceCounts]:
-        names = dict.fromkeys([*self.found, *self.attached, *self.rejected])
+        names = dict.fromkeys([*self.found, *self.attached, *self.rejected, *self.notes])
         return [
             SourceCounts(
                 source=name,

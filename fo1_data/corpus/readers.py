@@ -1,11 +1,11 @@
-"""Reading of a corpus in any form as a stream of entries: detects the form and calls its reader.
+"""Listing of a corpus in any form: detects the form, calls its reader and gathers what it yields.
 
 A folder is, in this order: the project's own form (it contains `annotations.jsonl`), YOLO, Pascal VOC, a set
 of WebDataset tars, or plain images. The form of a file is decided by its suffix. Only files that list images
 are opened; the labeller reads the images themselves.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from PIL import Image
 
@@ -13,18 +13,19 @@ from fo1_data.corpus.forms.annotations import read_annotations
 from fo1_data.corpus.forms.coco import read_coco
 from fo1_data.corpus.forms.folder import read_files, read_folder
 from fo1_data.corpus.forms.uri_list import read_parquet_list, read_text_list
-from fo1_data.corpus.forms.voc import read_voc
+from fo1_data.corpus.forms.voc import read_voc, read_voc_folder
 from fo1_data.corpus.forms.webdataset import read_webdataset
 from fo1_data.corpus.forms.yolo import is_yolo_folder, read_yolo_folder, read_yolo_yaml
-from fo1_data.corpus.places import children, expand, is_pattern, join_verbatim, kind_of
+from fo1_data.corpus.listing import Found, Item, Listing, Piece, Refused, contents_of, gather
+from fo1_data.corpus.places import children, expand, is_pattern, join_verbatim, kind_of, listing_reject
 from fo1_data.corpus.videos import NO_DECODER, is_video, list_frames
 from fo1_data.errors import CorpusError
 from fo1_data.storage.addresses import is_web, join, normalise, suffix_of
 from fo1_data.storage.streams import one_line, open_stream
-from schemas.corpus import CorpusImage
 from schemas.images import Reject
+from schemas.sources import ContentKind
 
-Items = Iterator[CorpusImage | Reject]
+Items = Iterator[Item]
 
 ANNOTATIONS_NAME = "annotations.jsonl"
 _TARS = (".tar", ".tar.gz", ".tgz")
@@ -43,60 +44,44 @@ _FORMS = (
 )
 
 
-def read_corpus(corpus: str, limit: int | None = None, frame_every_s: float = 1.0) -> Items:
-    """The entries of a corpus in a fixed order, and a reject (stage `listing`) for what cannot be listed.
+def load_listing(corpus: str, limit: int | None = None, frame_every_s: float = 1.0) -> Listing:
+    """The images of a corpus in a fixed order, what cannot be listed, and the account of every source.
 
-    At most `limit` entries. A video gives an entry for each of its frames, `frame_every_s` apart.
-    Raises CorpusError at once if there is no corpus, and at the end if the corpus named nothing, or only
-    videos although no video decoder is installed.
+    At most `limit` images; nothing is read beyond them. A video gives an image for each of its frames,
+    `frame_every_s` apart. Raises CorpusError if there is no corpus, if it names nothing, or if it has only
+    videos and no video decoder is installed.
     """
-    items = _check_not_empty(_dispatch(corpus), corpus)
-    with_frames = (entry for item in items for entry in _frames(item, frame_every_s))
-    return _limited(_check_video_decoder(with_frames), limit)
-
-
-def _check_video_decoder(items: Items) -> Items:
-    """Raises CorpusError at the end if there are only videos and no decoder for them."""
-    message, num_entries = None, 0
-    for item in items:
-        num_entries += isinstance(item, CorpusImage)
-        if isinstance(item, Reject) and item.reason == NO_DECODER:
-            message = item.message
-        yield item
-    if message is not None and not num_entries:
-        raise CorpusError(message)
-
-
-def _frames(item: CorpusImage | Reject, every_s: float) -> Items:
-    """The frames of a video; any other item unchanged."""
-    if isinstance(item, CorpusImage) and item.inner is None and is_video(item.uri):
-        yield from list_frames(item, every_s)
-    else:
-        yield item
-
-
-def _limited(items: Items, limit: int | None) -> Items:
-    remaining = limit
-    for item in items:
-        if remaining == 0 and isinstance(item, CorpusImage):
-            return
-        if remaining is not None and isinstance(item, CorpusImage):
-            remaining -= 1
-        yield item
-        if remaining == 0:
-            return
-
-
-def _check_not_empty(items: Items, corpus: str) -> Items:
-    empty = True
-    for item in items:
-        empty = False
-        yield item
-    if empty:
+    items = (frame for item in read_items(corpus) for frame in _frames(item, frame_every_s))
+    listing = gather(items, limit)
+    if not listing.entries and not listing.rejects:
         raise CorpusError(f"{corpus} names no image")
+    no_decoder = next((reject for reject in listing.rejects if reject.reason == NO_DECODER), None)
+    if no_decoder is not None and not listing.entries:
+        raise CorpusError(no_decoder.message)
+    return listing
 
 
-def _dispatch(corpus: str) -> Items:
+def _frames(item: Item, every_s: float) -> Items:
+    """The frames of a video, with what its source says in `meta`; any other item unchanged."""
+    if not isinstance(item, Piece) or item.entry.inner is not None or not is_video(item.entry.uri):
+        yield item
+        return
+    contents = contents_of(item.entry)
+    for number, frame in enumerate(list_frames(item.entry, every_s)):
+        if isinstance(frame, Reject):
+            yield Refused(item.source, contents, frame)
+            return
+        if number > 0:
+            yield Found(item.source, {ContentKind.IMAGES: 1})
+        elif contents.total() > 1:
+            contents[ContentKind.IMAGES] = 0
+            message = f"{item.entry.uri}: what a source says of a whole video is not read"
+            yield Refused(item.source, +contents, listing_reject(item.entry.uri, "labels_of_video", message))
+        yield Piece(item.source, frame, item.sidecars if number == 0 else 0)
+
+
+def read_items(corpus: str) -> Items:
+    """What the sources of a corpus say, by the reader of its form. Raises CorpusError if there is none."""
     address = normalise(corpus)
     kind = kind_of(address) if not (is_web(corpus) and is_pattern(corpus)) else "nothing"
     if kind == "folder":
@@ -146,7 +131,7 @@ def _read_folder_form(folder: str) -> Items:
         return read_yolo_folder(folder)
     annotations = _voc_files(folder, files, folders)
     if annotations is not None:
-        return read_voc(annotations)
+        return read_voc_folder(folder, annotations)
     visible = [name for name in files if not name.startswith(".")]
     tars = [name for name in visible if suffix_of(join(folder, name)) in _TARS]
     if tars and not folders and len(tars) == len(visible):
@@ -156,7 +141,7 @@ def _read_folder_form(folder: str) -> Items:
     return read_folder(folder)
 
 
-def _voc_files(folder: str, files: list[str], folders: list[str]) -> Iterable[str] | None:
+def _voc_files(folder: str, files: list[str], folders: list[str]) -> list[str] | None:
     """The XML files of a Pascal VOC folder, in its `Annotations/` or directly in it; else None."""
     for subfolder in (name for name in folders if name.lower() == "annotations"):
         inner = join_verbatim(folder, subfolder)

@@ -223,20 +223,28 @@ def _moved_examples(union: _Union) -> list[CorpusExample]:
 def _unite_meta(union: _Union) -> dict[str, Any]:
     """The first one's meta, with what the second adds; other values of a key are kept under `also`."""
     first, second = dict(union.first.meta or {}), dict(union.second.meta or {})
-    second_id = union.second.id
-    if union.first.id is not None and second_id not in (None, union.first.id):
-        second["id"] = second_id
     special = ("captions", "region_meta", "also")
     others = {k: v for k, v in second.items() if k not in special and first.get(k, v) != v}
-    if "id" in second and "id" not in first:
-        others["id"] = second.pop("id")
     meta = {**{k: v for k, v in second.items() if k not in special}, **first}
+    for key, value in list(others.items()):
+        if _can_merge(first[key], value):
+            meta[key] = {**value, **first[key]}
+            del others[key]
+    if union.first.id is not None and union.second.id not in (None, union.first.id):
+        others["id"] = union.second.id
     also = [*_list(first.get("also")), *_list(second.get("also")), *([others] if others else [])]
     if also:
         meta["also"] = also
     if any(union.region_meta):
         meta["region_meta"] = union.region_meta
     return meta
+
+
+def _can_merge(one: Any, other: Any) -> bool:
+    """Whether both are objects that agree where they have the same keys."""
+    if not isinstance(one, dict) or not isinstance(other, dict):
+        return False
+    return all(one[key] == other[key] for key in one.keys() & other.keys())
 
 
 def _list(value: Any) -> list[Any]:

@@ -4,26 +4,28 @@ import os
 from dataclasses import dataclass, field
 
 from fo1_data.confidence.calibration_file import read_calibration
-from fo1_data.corpus.readers import read_corpus
+from fo1_data.corpus.readers import load_listing
 from fo1_data.corpus.shards import plan_shards
 from fo1_data.dataset.lease import refuse_held
 from fo1_data.dataset.manifest import find_manifest
 from fo1_data.dataset.replay import replay_entries
-from fo1_data.errors import ConfigError, CorpusError
+from fo1_data.errors import ConfigError
 from fo1_data.labelling.word_lists import read_phrases, refuse_unknown_words
 from fo1_data.storage.store import open_store
-from schemas.corpus import CorpusImage, Shard
+from schemas.corpus import Shard
 from schemas.dataset import Manifest
 from schemas.images import Reject
 from schemas.jobs import RunConfig
+from schemas.sources import SourceCounts
 
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """What a run will label: its shards, and the rejects of the listing itself."""
+    """What a run will label: its shards, the rejects of the listing, and the account of its sources."""
 
     shards: list[Shard]
     listing_rejects: list[Reject] = field(default_factory=list)
+    sources: list[SourceCounts] = field(default_factory=list)
 
     @property
     def num_images(self) -> int:
@@ -49,16 +51,8 @@ def list_corpus(config: RunConfig) -> PlannedRun:
     read_phrases(config.phrases)
     if config.calibration is not None:
         read_calibration(config.calibration)
-    entries: list[CorpusImage] = []
-    rejects: list[Reject] = []
-    for item in read_corpus(config.corpus, config.limit, config.frame_every_s):
-        if isinstance(item, Reject):
-            rejects.append(item)
-        else:
-            entries.append(item)
-    if not entries and not rejects:
-        raise CorpusError(f"{config.corpus} holds no images")
-    return PlannedRun(plan_shards(entries, config.shard_size), rejects)
+    listing = load_listing(config.corpus, config.limit, config.frame_every_s)
+    return PlannedRun(plan_shards(listing.entries, config.shard_size), listing.rejects, listing.sources)
 
 
 def nothing_to_replay(config: RunConfig, planned: PlannedRun) -> Manifest | None:

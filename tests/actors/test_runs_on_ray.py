@@ -123,14 +123,14 @@ def test_an_image_that_kills_its_worker_every_time_ends_in_the_rejects(
 
 
 def test_a_late_write_of_a_lost_labeller_changes_nothing(small_corpus: Path, tmp_path: Path) -> None:
-    from fo1_data.corpus.readers import read_corpus
+    from fo1_data.corpus.readers import load_listing
     from fo1_data.corpus.shards import plan_shards
     from fo1_data.dataset.shard_files import WriteOptions
 
     config = settings(small_corpus, tmp_path / "out")
     manifest = run_labelling(config, None, FACTORY)
     before = [(file.path, file.sha256) for file in manifest.files]
-    shard = plan_shards(list(read_corpus(config.corpus)), config.shard_size)[0]  # type: ignore[arg-type]
+    shard = plan_shards(load_listing(config.corpus).entries, config.shard_size)[0]  # type: ignore[arg-type]
     late = ShardLabeller(LabellerSettings(config, FACTORY)).label_shard(shard, "late", WriteOptions())
     assert late.try_id != "late"
     dataset = open_dataset(config.out)

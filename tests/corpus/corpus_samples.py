@@ -8,7 +8,7 @@ from typing import Any
 
 from PIL import Image
 
-from fo1_data.corpus.readers import read_corpus
+from fo1_data.corpus.readers import load_listing
 from schemas.corpus import CorpusImage
 from schemas.images import Reject
 
@@ -27,9 +27,9 @@ def put(folder: Path, *names: str, data: bytes | None = None) -> None:
 
 
 def listed(corpus: Path | str, limit: int | None = None) -> tuple[list[CorpusImage], list[Reject]]:
-    items = list(read_corpus(str(corpus), limit))
-    assert all(item.stage == "listing" for item in items if isinstance(item, Reject))
-    return [i for i in items if isinstance(i, CorpusImage)], [i for i in items if isinstance(i, Reject)]
+    listing = load_listing(str(corpus), limit)
+    assert all(reject.stage == "listing" and reject.reason != "unaccounted" for reject in listing.rejects)
+    return listing.entries, listing.rejects
 
 
 def names(corpus: Path | str, limit: int | None = None) -> list[str]:
@@ -66,9 +66,9 @@ def voc(name: str, box: str = "<xmin>1</xmin><ymin>2</ymin><xmax>3.5</xmax><ymax
     ).encode()
 
 
-def write_tar(path: Path, members: dict[str, bytes], mode: str = "w:") -> None:
+def write_tar(path: Path, members: dict[str, bytes] | list[tuple[str, bytes]], mode: str = "w:") -> None:
     with tarfile.open(path, mode) as tar:
-        for name, data in members.items():
+        for name, data in members.items() if isinstance(members, dict) else members:
             member = tarfile.TarInfo(name)
             member.size = len(data)
             tar.addfile(member, io.BytesIO(data))

@@ -7,10 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 from factories import encode, make_image
 
-from fo1_data.corpus.readers import read_corpus
+from fo1_data.corpus.readers import load_listing
 from fo1_data.errors import CorpusError
-from schemas.corpus import CorpusImage
-from schemas.images import Reject
 
 
 @pytest.fixture
@@ -27,7 +25,7 @@ def write_lines(path, records):
 
 
 def entries(address):
-    return [entry for entry in read_corpus(address) if isinstance(entry, CorpusImage)]
+    return load_listing(address).entries
 
 
 def meant(entry):
@@ -61,7 +59,7 @@ def test_referring_lines_in_either_form_of_box(folder):
     ])  # fmt: skip
     first, second = entries(listing)
     left = [(2, 3, 12, 23)]
-    assert meant(first) == {"the left cat": left, "cat": left, "grey one": left}
+    assert meant(first) == {"the left cat": left, "cat": [*left, (30, 3, 40, 20)], "grey one": left}
     assert len(first.regions) == 2
     assert meant(second) == {"that": [(1, 2, 3, 4)], "it": [(1, 2, 3, 4)]}
 
@@ -73,11 +71,9 @@ def test_coco_json_with_refs_and_in_the_form_of_mdetr(folder):
             {"ref_id": 2, "image_id": 99, "ann_id": 5, "sentences": [{"sent": "of nothing"}]}]  # fmt: skip
     document = {"images": images, "annotations": annotations, "categories": [], "refs": refs}
     (folder / "refcoco.json").write_text(json.dumps(document))
-    listed = list(read_corpus(str(folder / "refcoco.json")))
-    assert meant(next(item for item in listed if isinstance(item, CorpusImage))) == {
-        "the cup": [(1, 2, 4, 6)]
-    }
-    assert sum(isinstance(item, Reject) for item in listed) == 1
+    listing = load_listing(str(folder / "refcoco.json"))
+    assert meant(listing.entries[0]) == {"the cup": [(1, 2, 4, 6)]}
+    assert len(listing.rejects) == 1
     captioned = [{**images[0], "dataset_name": "refcoco", "caption": "the cup", "original_id": 3}]
     (folder / "mdetr.json").write_text(json.dumps({**document, "refs": None, "images": captioned}))
     assert meant(entries(str(folder / "mdetr.json"))[0]) == {"the cup": [(1, 2, 4, 6)]}
@@ -100,19 +96,19 @@ def test_coco_json_with_wrong_types_gives_rejects(folder, part, odd):
         path.write_text(json.dumps({**document, part: broken}))
         if part == "images" and not isinstance(broken, list):
             with pytest.raises(CorpusError, match="not a COCO file"):
-                list(read_corpus(str(path)))
+                load_listing(str(path))
             continue
-        listed = list(read_corpus(str(path)))
-        assert all(isinstance(item, Reject | CorpusImage) for item in listed)
+        listing = load_listing(str(path))
+        assert "unaccounted" not in [reject.reason for reject in listing.rejects]
         if part == "refs" and isinstance(broken, list):
-            assert sum(isinstance(item, Reject) for item in listed) == len(odd)
-            assert len(entries(str(path))) == number
+            assert len(listing.rejects) == len(odd)
+            assert [len(entry.phrases) for entry in listing.entries] == [number]
 
 
 def test_a_ref_that_is_not_an_object_is_named(folder):
     document = {"images": [], "annotations": [], "refs": [3, None]}
     (folder / "refs.json").write_text(json.dumps(document))
-    first, second = read_corpus(str(folder / "refs.json"))
+    first, second = load_listing(str(folder / "refs.json")).rejects
     assert (first.reason, first.uri) == ("bad_record", f"{folder}/refs.json#refs/0")
     assert second.uri.endswith("#refs/1")
 
@@ -123,12 +119,11 @@ def test_counts_too_large_for_a_dataset_are_rejects(folder):
         {"image": "b.png", "count": 3 * 10**9, "label": "ant"},
     ]
     (folder / "count.json").write_text(json.dumps(records))
-    listed = list(read_corpus(str(folder / "count.json")))
-    assert [item.message for item in listed if isinstance(item, Reject)] == [
+    assert [reject.message for reject in load_listing(str(folder / "count.json")).rejects] == [
         f"{folder}/count.json#1: count: Input should be less than or equal to 2147483647"
     ]
     own = [{"image": "a.png", "counts": [{"text": "ant", "count": 3 * 10**9}]}]
-    (reject,) = read_corpus(write_lines(folder / "own.jsonl", own))
+    (reject,) = load_listing(write_lines(folder / "own.jsonl", own)).rejects
     assert "less than or equal to 2147483647" in reject.message
 
 
@@ -157,7 +152,7 @@ def test_a_broken_record_is_a_reject_and_own_records_are_read_as_such(folder):
     listing = write_lines(folder / "refs.jsonl", [
         {"image": "a.png", "bbox": [2, 3, 10, 20], "sent": "cat"}, {"bbox": [1, 1, 2, 2], "sent": "no image"},
     ])  # fmt: skip
-    listed = list(read_corpus(listing))
-    assert [type(item) for item in listed] == [Reject, CorpusImage]
+    listed = load_listing(listing)
+    assert (len(listed.entries), [reject.reason for reject in listed.rejects]) == (1, ["bad_record"])
     own = write_lines(folder / "own.jsonl", [{"image": "a.png", "regions": [], "caption": "c", "count": 3}])
     assert entries(own)[0].meta == {"count": 3}

@@ -1,6 +1,7 @@
 """Pieces of several sources become one entry per image; nothing is lost or doubled without being counted."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -45,8 +46,7 @@ def pieces(draw: st.DrawFn) -> Piece:
 
 @given(st.lists(pieces(), max_size=6))
 def test_every_piece_is_attached_or_refused(given_pieces: list[Piece]) -> None:
-    found = [item for piece in given_pieces for item in _found(piece)]
-    listing = gather([*found, *given_pieces])
+    listing = gather(_items(*given_pieces))
 
     names = list(dict.fromkeys(piece.entry.name for piece in given_pieces))
     assert [entry.name for entry in listing.entries] == names
@@ -66,17 +66,20 @@ def test_every_piece_is_attached_or_refused(given_pieces: list[Piece]) -> None:
 @given(pieces())
 def test_a_piece_repeated_changes_nothing(piece: Piece) -> None:
     """Two equal boxes within one piece stay two; the same piece from a second source adds none."""
-    once = gather([*_found(piece), piece])
-    twice = gather([*_found(piece), piece, *_found(piece), piece])
+    once = gather(_items(piece))
+    twice = gather(_items(piece, piece))
     assert twice.entries == once.entries
     assert not twice.rejects
 
 
-def _found(piece: Piece) -> list[Found]:
-    return [Found(piece.source, contents_of(piece.entry))]
+def _items(*pieces: Piece) -> list[Item]:
+    items: list[Item] = []
+    for piece in pieces:
+        items += [Found(piece.source, contents_of(piece.entry)), piece]
+    return items
 
 
-def _entry(**fields: object) -> CorpusImage:
+def _entry(**fields: Any) -> CorpusImage:
     return CorpusImage(uri="/a.png", **fields)
 
 
@@ -89,7 +92,7 @@ def test_boxes_and_phrases_of_two_lines_are_united() -> None:
             phrases=[CorpusPhrase(text="the y", region_indices=[0])],
         ),
     )
-    (entry,) = gather([*_found(first), first, *_found(second), second]).entries
+    (entry,) = gather(_items(first, second)).entries
     assert [region.label for region in entry.regions or []] == ["x", "y"]
     assert entry.phrases == [CorpusPhrase(text="the y", region_indices=[1])]
 
@@ -99,7 +102,7 @@ def test_labels_and_captions_of_one_box_are_united_and_other_labels_kept() -> No
     second = Piece("captions.json", _entry(regions=[CorpusRegion(box_xyxy=BOXES[0], caption="a cat")]))
     third = Piece("pets.json", _entry(regions=[CorpusRegion(box_xyxy=BOXES[0], label="pet")]))
     pieces = (first, second, third)
-    (entry,) = gather([item for piece in pieces for item in (*_found(piece), piece)]).entries
+    (entry,) = gather(_items(*pieces)).entries
     assert entry.regions == [
         CorpusRegion(box_xyxy=BOXES[0], label="cat", caption="a cat"),
         CorpusRegion(box_xyxy=BOXES[0], label="pet"),
@@ -110,7 +113,7 @@ def test_boxes_of_another_declared_size_are_scaled_or_refused() -> None:
     first = Piece("a", _entry(width=100, height=50, regions=[CorpusRegion(box_xyxy=BOXES[0])]))
     half = Piece("b", _entry(width=50, height=25, regions=[CorpusRegion(box_xyxy=(5.0, 5.0, 10.0, 10.0))]))
     other = Piece("c", _entry(width=50, height=50, regions=[CorpusRegion(box_xyxy=BOXES[2])]))
-    listing = gather([item for piece in (first, half, other) for item in (*_found(piece), piece)])
+    listing = gather(_items(first, half, other))
     (entry,) = listing.entries
     assert [region.box_xyxy for region in entry.regions or []] == [BOXES[0], (10.0, 10.0, 20.0, 20.0)]
     (reject,) = listing.rejects
@@ -127,7 +130,7 @@ def test_an_absent_and_a_present_phrase_contradict() -> None:
             phrases=[CorpusPhrase(text="dog", region_indices=[0])],
         ),
     )
-    listing = gather([*_found(first), first, *_found(second), second])
+    listing = gather(_items(first, second))
     assert listing.entries[0].phrases == first.entry.phrases
     assert [reject.reason for reject in listing.rejects] == ["contradiction"]
 
@@ -151,7 +154,7 @@ def test_shares_stay_shares_beside_a_source_without_boxes() -> None:
         Piece("a", _entry(regions=[])),
         Piece("b", _entry(regions=[CorpusRegion(box_xyxy=(0.1, 0.1, 0.2, 0.2))], box_unit="share")),
     ]
-    (entry,) = gather([item for piece in pieces for item in (*_found(piece), piece)]).entries
+    (entry,) = gather(_items(*pieces)).entries
     assert entry.box_unit == "share"
 
 
@@ -160,7 +163,7 @@ def test_the_answer_of_a_region_that_is_left_out_is_not_one_of_the_image() -> No
     first = Piece("a", _entry(regions=[region]))
     answer = CorpusAnswer(question="what?", answer="a cat", region_index=0)
     second = Piece("b", _entry(regions=[region], box_unit="share", answers=[answer]))
-    listing = gather([item for piece in (first, second) for item in (*_found(piece), piece)])
+    listing = gather(_items(first, second))
     assert listing.entries[0].answers == []
     assert listing.sources[1].rejected == {ContentKind.BOXES: 1, ContentKind.ANSWERS: 1}
 
@@ -168,7 +171,7 @@ def test_the_answer_of_a_region_that_is_left_out_is_not_one_of_the_image() -> No
 def test_odd_meta_of_two_sources_is_kept() -> None:
     first = Piece("a", _entry(id="1", regions=[], meta={"captions": 3, "region_meta": "x", "also": "y"}))
     second = Piece("b", _entry(id="2", meta={"captions": ["a", {}], "site": 4}))
-    (entry,) = gather([item for piece in (first, second) for item in (*_found(piece), piece)]).entries
+    (entry,) = gather(_items(first, second)).entries
     assert entry.meta is not None
     assert entry.meta["also"] == ["y", {"id": "2"}]
     assert entry.meta["region_meta"] == "x"

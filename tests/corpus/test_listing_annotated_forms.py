@@ -53,6 +53,7 @@ def test_coco_with_errors(tmp_path: Path) -> None:
     (entry,), rejects = listed(tmp_path / "x.json")
     assert len(entry.regions or []) == 1
     assert sorted(reject.reason for reject in rejects) == [
+        "bad_record",
         "no_image",
         "no_image",
         "unknown_image",

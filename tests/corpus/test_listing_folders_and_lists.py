@@ -148,9 +148,9 @@ def test_annotations_keep_all_fields(tmp_path: Path) -> None:
 )
 def test_a_bad_line_is_a_reject_and_the_next_is_read(line: bytes, reason: str, tmp_path: Path) -> None:
     put(tmp_path, "a.jpg")
-    (tmp_path / "x.jsonl").write_bytes(b'\xef\xbb\xbf"a.jpg"\n' + line + b'\n\n{"uri": "a.jpg"}\n')
+    (tmp_path / "x.jsonl").write_bytes(b'\xef\xbb\xbf"a.jpg"\n' + line + b'\n\n{"uri": "b.jpg"}\n')
     entries, rejects = listed(tmp_path / "x.jsonl")
-    assert [entry.uri for entry in entries] == [str(tmp_path / "a.jpg")] * 2
+    assert [entry.uri for entry in entries] == [str(tmp_path / "a.jpg"), str(tmp_path / "b.jpg")]
     assert [(reject.reason, reject.uri) for reject in rejects] == [(reason, f"{tmp_path}/x.jsonl:2")]
 
 

@@ -10,9 +10,8 @@ from PIL import Image
 from fo1_data.corpus.entry_bytes import read_bytes
 from fo1_data.corpus.frames import oriented_entry
 from fo1_data.corpus.images import InputLimits, decode_rgb
-from fo1_data.corpus.readers import read_corpus
+from fo1_data.corpus.readers import load_listing
 from schemas.corpus import CorpusImage
-from schemas.images import Reject
 
 # images, regions as written, boxes of no area within their image
 COUNTS = {
@@ -32,9 +31,9 @@ COUNTS = {
 
 
 def entries_of(corpus: Path) -> list[CorpusImage]:
-    items = list(read_corpus(str(corpus)))
-    assert not [item for item in items if isinstance(item, Reject)]
-    return [item for item in items if isinstance(item, CorpusImage)]
+    listing = load_listing(str(corpus))
+    assert not listing.rejects
+    return listing.entries
 
 
 def stem(entry: CorpusImage) -> str:

@@ -9,11 +9,10 @@ from factories import encode, make_image, make_row
 
 from fo1_data.corpus.entry_bytes import read_bytes
 from fo1_data.corpus.images import InputLimits, decode_rgb
-from fo1_data.corpus.readers import read_corpus
+from fo1_data.corpus.readers import load_listing
 from fo1_data.dataset.pixels import image_bytes
 from fo1_data.errors import CorpusError, InputReject
 from schemas.corpus import CorpusImage
-from schemas.images import Reject
 
 av = pytest.importorskip("av")
 
@@ -41,7 +40,7 @@ def clip(tmp_path_factory):
 
 
 def frames(corpus, every_s):
-    return [item for item in read_corpus(str(corpus), frame_every_s=every_s) if isinstance(item, CorpusImage)]
+    return load_listing(str(corpus), frame_every_s=every_s).entries
 
 
 def grey_of(entry):
@@ -73,9 +72,10 @@ def test_videos_images_and_a_broken_video(clip, tmp_path):
     (tmp_path / "a.png").write_bytes(encode(make_image(1)))
     (tmp_path / "b.mp4").write_bytes(clip.read_bytes())
     (tmp_path / "c.mp4").write_bytes(b"no video at all")
-    listed = list(read_corpus(str(tmp_path), frame_every_s=2))
-    assert [item.reason for item in listed if isinstance(item, Reject)] == ["bad_video"]
-    assert [item.inner for item in listed if isinstance(item, CorpusImage)] == [
+    listing = load_listing(str(tmp_path), frame_every_s=2)
+    assert [reject.reason for reject in listing.rejects] == ["bad_video"]
+    assert listing.sources[0].attached == {"images": 3}
+    assert [entry.inner for entry in listing.entries] == [
         None, "frame@0.000s", "frame@2.000s",
     ]  # fmt: skip
     with pytest.raises(InputReject, match="names no frame"):
@@ -85,7 +85,7 @@ def test_videos_images_and_a_broken_video(clip, tmp_path):
 def test_without_pyav_the_extra_is_named(clip, monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(CorpusError, match=r"install fo1-data\[video\]"):
-        list(read_corpus(str(clip)))
+        load_listing(str(clip))
 
 
 @pytest.mark.parametrize("suffix", [".avi", ".mkv", ".mov", ".mpg", ".webm"])
@@ -98,5 +98,5 @@ def test_a_playlist_under_a_videos_name_is_not_followed(clip, tmp_path, monkeypa
     """FFmpeg would read the files that it names as a video."""
     monkeypatch.chdir(clip.parent)
     (tmp_path / "list.mp4").write_text(f"ffconcat version 1.0\nfile {clip.name}\n")
-    (reject,) = read_corpus(str(tmp_path), frame_every_s=1.0)
+    (reject,) = load_listing(str(tmp_path), frame_every_s=1.0).rejects
     assert reject.reason == "bad_video"

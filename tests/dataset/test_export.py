@@ -9,7 +9,7 @@ from datasets import load_dataset
 from factories import make_answer, make_count, make_dataset, make_row
 from PIL import Image
 
-from fo1_data.corpus.readers import read_corpus
+from fo1_data.corpus.readers import load_listing
 from fo1_data.dataset.exports.export import export_dataset
 from fo1_data.errors import ConfigError, DatasetError
 from schemas.corpus import CorpusImage
@@ -58,7 +58,7 @@ def test_coco_keeps_captions_by_region(tmp_path: Path, rows: list[ImageRow]) -> 
 
 def test_an_exported_coco_file_is_a_corpus_again(tmp_path: Path, rows: list[ImageRow]) -> None:
     export_dataset(str(tmp_path / "d"), "coco", str(tmp_path / "coco"))
-    entries = list(read_corpus(str(tmp_path / "coco" / "test.json")))
+    entries = load_listing(str(tmp_path / "coco" / "test.json")).entries
     assert [entry.uri for entry in entries if isinstance(entry, CorpusImage)] == [rows[2].uri]
     (entry,) = entries
     assert isinstance(entry, CorpusImage)

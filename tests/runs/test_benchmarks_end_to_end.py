@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from fo1_data.corpus.readers import read_corpus
+from fo1_data.corpus.readers import load_listing
 from fo1_data.dataset.reader import open_dataset
 from fo1_data.evaluation.scores import evaluate
 from fo1_data.runs.in_process import run_in_process
@@ -18,7 +18,7 @@ from schemas.jobs import RunConfig
 
 def figures_of(corpus, out, **settings):
     run_in_process(RunConfig(corpus=str(corpus), out=str(out), **settings), Unwatched())
-    return evaluate(open_dataset(str(out)).rows(), list(read_corpus(str(corpus))))
+    return evaluate(open_dataset(str(out)).rows(), load_listing(str(corpus)).entries)
 
 
 def test_a_counting_and_referring_file_is_labelled_and_scored(tmp_path):

@@ -10,7 +10,7 @@ from factories import encode, make_image
 
 from fo1_data.corpus.entry_bytes import read_bytes
 from fo1_data.corpus.images import InputLimits
-from fo1_data.corpus.readers import read_corpus
+from fo1_data.corpus.readers import load_listing
 from fo1_data.errors import CorpusError, InputReject
 from fo1_data.storage import reach
 from schemas.corpus import CorpusImage
@@ -47,7 +47,7 @@ def test_files_are_read_within_the_roots_only(rooted: Path) -> None:
 def test_lists_are_read_within_the_roots_only(rooted: Path) -> None:
     (rooted.parent / "list.txt").write_text(str(rooted / "inside.png"))
     with pytest.raises(CorpusError, match="outside the storage roots"):
-        list(read_corpus(str(rooted.parent / "list.txt")))
+        load_listing(str(rooted.parent / "list.txt"))
 
 
 @pytest.mark.parametrize("address", ["s3://bucket/hereafter/x", "s3://other/x", "s3://bucket/here/../x"])

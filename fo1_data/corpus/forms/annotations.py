@@ -14,12 +14,19 @@ from typing import Any
 from pydantic import ValidationError
 
 from fo1_data.corpus.forms.benchmarks import is_benchmark_record, read_records
-from fo1_data.corpus.forms.record_fields import NAME_KEYS, fields_of_record, validation_text
+from fo1_data.corpus.forms.record_fields import (
+    NAME_KEYS,
+    count_record,
+    fields_of_record,
+    name_key_of,
+    validation_text,
+)
+from fo1_data.corpus.listing import Found, Item, Piece, Refused
 from fo1_data.corpus.places import ImagePlaces, listing_reject
 from fo1_data.storage.addresses import join, parent
 from fo1_data.storage.streams import one_line, open_stream
 from schemas.corpus import CorpusImage
-from schemas.images import Reject
+from schemas.sources import ContentKind
 
 
 def places_beside(address: str) -> ImagePlaces:
@@ -28,16 +35,16 @@ def places_beside(address: str) -> ImagePlaces:
     return ImagePlaces([folder, join(folder, "images")])
 
 
-def read_annotations(address: str) -> Iterator[CorpusImage | Reject]:
-    """The entries of a `.jsonl`: records, or names as JSON strings. An unreadable line is a reject."""
+def read_annotations(address: str) -> Iterator[Item]:
+    """The contents of a `.jsonl`: records, or names as JSON strings. An unreadable line is a reject."""
     places = places_beside(address)
     if is_benchmark_record(_first_record(address)):
-        yield from read_records(_records(address), places)
+        yield from read_records(_records(address), address, places)
         return
     with open_stream(address) as stream:
         for number, line in enumerate(stream, 1):
             if line.strip():
-                yield _entry_of_line(line, f"{address}:{number}", places)
+                yield from _items_of_line(line, address, number, places)
 
 
 def _first_record(address: str) -> Any:
@@ -60,32 +67,79 @@ def _parse_json(line: bytes) -> Any:
         return None
 
 
-def _entry_of_line(line: bytes, where: str, places: ImagePlaces) -> CorpusImage | Reject:
+def _items_of_line(line: bytes, address: str, number: int, places: ImagePlaces) -> Iterator[Item]:
+    where = f"{address}:{number}"
+    record = None
     try:
         record = json.loads(line.decode("utf-8-sig"))
         if b"\\u" in line:
-            json.dumps(
-                record, ensure_ascii=False
-            ).encode()  # fails for half of a surrogate pair, which cannot be stored
+            # Fails for half of a surrogate pair, which cannot be stored.
+            json.dumps(record, ensure_ascii=False).encode()
     except UnicodeError:
-        return listing_reject(where, "bad_text", f"{where} is not UTF-8 text")
+        reject = listing_reject(where, "bad_text", f"{where} is not UTF-8 text")
     except (ValueError, RecursionError) as error:
-        return listing_reject(where, "bad_json", f"{where} is not JSON: {one_line(error)}")
-    return entry_of_record({"image": record} if isinstance(record, str) else record, where, places)
+        reject = listing_reject(where, "bad_json", f"{where} is not JSON: {one_line(error)}")
+    else:
+        record = {"image": record} if isinstance(record, str) else record
+        yield from items_of_record(record, address, where, places)
+        return
+    counts = count_record(record)
+    yield Found(address, counts)
+    yield Refused(address, counts, reject)
 
 
-def entry_of_record(record: Any, where: str, places: ImagePlaces) -> CorpusImage | Reject:
-    """A record as an entry, or a reject; `where` names the record in the reject."""
+def items_of_record(record: Any, source: str, where: str, places: ImagePlaces) -> Iterator[Item]:
+    """What a record says of an image, or its refusal; `where` names the record in a reject."""
+    counts = count_record(record)
+    yield Found(source, counts)
+    try:
+        name = _image_name(record, where)
+        key = name_key_of(record)
+        entry = CorpusImage(uri=places.find(name), **fields_of_record(record, key))
+    except _BadRecord as error:
+        yield Refused(source, counts, listing_reject(where, error.reason, str(error)))
+    except (ValidationError, ValueError, TypeError, OSError, RecursionError) as error:
+        message = f"{where}: {validation_text(error)}"
+        yield Refused(source, counts, listing_reject(where, "bad_record", message))
+    else:
+        yield from without_dangling(entry, source, where)
+
+
+class _BadRecord(Exception):
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+def _image_name(record: Any, where: str) -> str:
     if not isinstance(record, dict):
-        return listing_reject(where, "bad_record", f"{where} is not an object with an image")
-    name = next((record[key] for key in NAME_KEYS if record.get(key)), None)
+        raise _BadRecord("bad_record", f"{where} is not an object with an image")
+    name = record.get(name_key_of(record) or "")
     if isinstance(name, dict):
         name = name.get("path")  # Hugging Face's form of an image
     if not isinstance(name, str):
-        return listing_reject(
-            where, "no_image", f"{where} names no image (looked for {', '.join(NAME_KEYS)})"
-        )
-    try:
-        return CorpusImage(uri=places.find(name), **fields_of_record(record))
-    except (ValidationError, ValueError, TypeError, OSError) as error:
-        return listing_reject(where, "bad_record", f"{where}: {validation_text(error)}")
+        raise _BadRecord("no_image", f"{where} names no image (looked for {', '.join(NAME_KEYS)})")
+    return name
+
+
+def without_dangling(entry: CorpusImage, source: str, where: str) -> Iterator[Item]:
+    """The entry as a piece; phrases and answers that name regions it does not have are refused."""
+    num_regions = len(entry.regions or [])
+
+    def is_known(index: int | None) -> bool:
+        return index is None or 0 <= index < num_regions
+
+    phrases, answers = [], []
+    for phrase in entry.phrases:
+        if all(is_known(index) for index in phrase.region_indices or []):
+            phrases.append(phrase)
+            continue
+        message = f"{where}: phrase {phrase.text!r} names regions {phrase.region_indices} of {num_regions}"
+        yield Refused(source, {ContentKind.PHRASES: 1}, listing_reject(entry.name, "unknown_region", message))
+    for answer in entry.answers:
+        if is_known(answer.region_index):
+            answers.append(answer)
+            continue
+        message = f"{where}: {answer.question!r} is asked of region {answer.region_index} of {num_regions}"
+        yield Refused(source, {ContentKind.ANSWERS: 1}, listing_reject(entry.name, "unknown_region", message))
+    yield Piece(source, entry.model_copy(update={"phrases": phrases, "answers": answers}))

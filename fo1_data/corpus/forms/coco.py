@@ -1,24 +1,25 @@
-"""COCO JSON: `images`, `annotations` (boxes x, y, width, height; captions) and `categories`.
+"""COCO JSON: `images`, `annotations` (boxes x, y, width, height; masks; captions) and `categories`.
 
 The whole file is held in memory. Images are looked for in its folder, in `images/`, and in folders named like
 the split in the file name (`instances_train2017.json` -> `train2017/`), there and one level up. Ids, crowd
-flags and other short fields are kept in `meta`; segmentations are not.
+flags and other short fields are kept in `meta`. Of a segmentation, only the box around it is kept, where the
+annotation has no box. Without the key `annotations`, whether an image has boxes is not known. Ids are
+compared as text. Also reads a JSON list of records, and RefCOCO's and MDETR's files (see `referring`).
 """
 
 import json
-from collections import defaultdict
+import math
+from collections import Counter, defaultdict
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import ValidationError
 
-from fo1_data.corpus.forms.annotations import entry_of_record, places_beside
-from fo1_data.corpus.forms.benchmarks import (
-    is_benchmark_record,
-    is_referring_coco,
-    read_records,
-    referring_records,
-)
+from fo1_data.corpus.forms.annotations import items_of_record, places_beside
+from fo1_data.corpus.forms.benchmarks import is_benchmark_record, read_records
+from fo1_data.corpus.forms.folder import ONE_IMAGE
+from fo1_data.corpus.forms.masks import box_of_segmentation
 from fo1_data.corpus.forms.record_fields import (
     box_of,
     id_of,
@@ -28,120 +29,263 @@ from fo1_data.corpus.forms.record_fields import (
     validation_text,
     whole_number,
 )
+from fo1_data.corpus.forms.referring import Expressions, expressions_of
+from fo1_data.corpus.listing import Found, Item, Note, Piece, Refused
 from fo1_data.corpus.places import ImagePlaces, listing_reject
 from fo1_data.errors import CorpusError
 from fo1_data.storage.addresses import base_name, join, parent
 from fo1_data.storage.streams import one_line, read_whole
-from schemas.corpus import CorpusImage, CorpusRegion
-from schemas.images import Reject
+from schemas.corpus import CorpusImage, CorpusPhrase, CorpusRegion
+from schemas.sources import ContentKind
 
 _NOT_KEPT = ("bbox", "segmentation", "category_id", "image_id", "area", "keypoints", "num_keypoints")
 _TEXTS = ("caption", "detailed_caption", "text")
+# Images that annotations name and the file does not list: so many are named each by its own reject.
+_MOST_ORPHANS = 20
+
+Annotation = dict[str, Any]
 
 
-def read_coco(address: str) -> Iterator[CorpusImage | Reject]:
-    """The images of a COCO file with boxes, labels and captions; also reads a JSON list of records."""
+def read_coco(address: str) -> Iterator[Item]:
+    """The contents of a COCO file; also reads a JSON list of records."""
     try:
         document = json.loads(read_whole(address))
     except (ValueError, RecursionError) as error:
         raise CorpusError(f"{address} is not JSON: {one_line(error)}") from error
     if isinstance(document, list):
-        places = places_beside(address)
-        if document and is_benchmark_record(document[0]):
-            records = ((f"{address}#{number}", record) for number, record in enumerate(document))
-            yield from read_records(records, places)
-            return
-        for number, record in enumerate(document):
-            yield entry_of_record(record, f"{address}#{number}", places)
-        return
-    if not isinstance(document, dict) or not isinstance(document.get("images"), list):
+        yield from _records(document, address)
+    elif isinstance(document, dict) and isinstance(document.get("images"), list):
+        yield from read_coco_document(document, address, ImagePlaces(_roots(address)))
+    else:
         raise CorpusError(
             f"{address} is not a COCO file: looked for the keys images, annotations and categories"
         )
-    if is_referring_coco(document):
-        records = ((f"{address}#{place}", record) for place, record in referring_records(document))
-        yield from read_records(records, ImagePlaces([*_roots(address), *_refcoco_roots(address)]))
+
+
+def _records(document: list[Any], address: str) -> Iterator[Item]:
+    places = places_beside(address)
+    if document and is_benchmark_record(document[0]):
+        records = ((f"{address}#{number}", record) for number, record in enumerate(document))
+        yield from read_records(records, address, places)
         return
-    yield from _images(document, address)
+    for number, record in enumerate(document):
+        yield from items_of_record(record, address, f"{address}#{number}", places)
 
 
-def _images(document: dict[str, Any], address: str) -> Iterator[CorpusImage | Reject]:
-    names = {id_of(item.get("id")): text_of(item.get("name")) for item in objects_of(document, "categories")}
-    by_image: dict[Any, list[dict[str, Any]]] = defaultdict(list)
-    for annotation in objects_of(document, "annotations"):
-        by_image[id_of(annotation.get("image_id"))].append(annotation)
-    has_boxes = any("bbox" in item for group in by_image.values() for item in group) or not by_image
-    places = ImagePlaces(_roots(address))
-    for number, image in enumerate(document["images"]):
-        where = f"{address}#images/{number}"
-        if not isinstance(image, dict) or not isinstance(image.get("file_name"), str):
-            yield listing_reject(where, "no_image", f"{where} has no file_name")
-            continue
-        annotations = by_image.pop(id_of(image.get("id")), [])
-        try:
-            yield _entry(image, annotations, names, places, has_boxes)
-        except (ValidationError, ValueError, TypeError, OSError) as error:
-            yield listing_reject(where, "bad_record", f"{where}: {validation_text(error)}")
-    for image_id, orphans in by_image.items():
-        where = f"{address}#annotations"
-        text = f"{len(orphans)} annotations have image id {image_id!r}, which is not listed"
-        yield listing_reject(where, "unknown_image", text)
+@dataclass
+class _Document:
+    """What a COCO file says, by image id. `num_by_id`: how many different files have the id."""
+
+    address: str
+    names: dict[str | None, str | None]
+    by_image: dict[str | None, list[Annotation]]
+    expressions: Expressions
+    has_boxes: bool
+    files_of_id: dict[str | None, list[str]] = field(default_factory=lambda: defaultdict(list))
+
+
+def read_coco_document(document: dict[str, Any], address: str, places: ImagePlaces) -> Iterator[Item]:
+    """The contents of a COCO document with its list of images; `address` names it in rejects."""
+    by_image: dict[str | None, list[Annotation]] = defaultdict(list)
+    annotations = document.get("annotations")
+    for number, annotation in enumerate(annotations if isinstance(annotations, list) else []):
+        if isinstance(annotation, dict):
+            by_image[id_of(annotation.get("image_id"))].append(annotation)
+        else:
+            where = f"{address}#annotations/{number}"
+            yield from _refused(
+                address, Counter({ContentKind.BOXES: 1}), where, "bad_record", "is not an object"
+            )
+    if annotations is not None and not isinstance(annotations, list):
+        reject = listing_reject(address, "bad_record", f"{address}: annotations is not a list")
+        yield Refused(address, {}, reject)
+    says_none = annotations == []
+    has_boxes = says_none or any(_is_boxed(item) for group in by_image.values() for item in group)
+    expressions, faults = expressions_of(document, address)
+    yield from faults
+    contents = _Document(address, {}, by_image, expressions, has_boxes)
+    yield from _read_names(document, contents)
+    images = document["images"]
+    for image in images:
+        if isinstance(image, dict) and isinstance(image.get("file_name"), str):
+            files = contents.files_of_id[id_of(image.get("id"))]
+            if image["file_name"] not in files:
+                files.append(image["file_name"])
+    for number in _in_order_of_files(images):
+        yield from _image(images[number], f"{address}#images/{number}", contents, places)
+    yield from _orphans(contents)
+
+
+def _read_names(document: dict[str, Any], contents: _Document) -> Iterator[Item]:
+    for category in objects_of(document, "categories"):
+        category_id, name = id_of(category.get("id")), text_of(category.get("name"))
+        earlier = contents.names.setdefault(category_id, name)
+        if earlier != name:
+            message = f"category id {category_id} is {earlier!r} and {name!r}; the first is used"
+            yield Note(contents.address, message)
+
+
+def _in_order_of_files(images: list[Any]) -> list[int]:
+    """The numbers of the images, with records of one file next to each other."""
+    by_file: dict[Any, list[int]] = {}
+    for number, image in enumerate(images):
+        name = image.get("file_name") if isinstance(image, dict) else None
+        by_file.setdefault(name if isinstance(name, str) else number, []).append(number)
+    return [number for numbers in by_file.values() for number in numbers]
+
+
+def _image(image: Any, where: str, contents: _Document, places: ImagePlaces) -> Iterator[Item]:
+    address = contents.address
+    if not isinstance(image, dict) or not isinstance(image.get("file_name"), str):
+        yield from _refused(address, Counter(ONE_IMAGE), where, "no_image", "has no file_name")
+        return
+    image_id = id_of(image.get("id"))
+    files = contents.files_of_id[image_id]
+    is_known = image_id is None or len(files) < 2
+    annotations = contents.by_image.pop(image_id, []) if image_id is not None else []
+    expressions = contents.expressions.pop(image_id, [])
+    counts = sum((count_annotation(item) for item in annotations), Counter[ContentKind]())
+    counts[ContentKind.PHRASES] += len(expressions)
+    if not is_known:
+        if counts.total():
+            text = f"{files[0]} and {files[1]} have the id {image_id}: whose {_text(counts)} are is not known"
+            yield from _refused(address, counts, address, "ambiguous_id", text)
+        annotations, expressions, counts = [], [], Counter()
+    yield Found(address, counts + Counter(ONE_IMAGE))
+    has_boxes = contents.has_boxes and is_known
+    try:
+        yield Piece(address, _entry(image, annotations, expressions, contents.names, places, has_boxes))
+    except (ValidationError, ValueError, TypeError, OSError, RecursionError) as error:
+        message = f"{where}: {validation_text(error)}"
+        yield Refused(address, counts + Counter(ONE_IMAGE), listing_reject(where, "bad_record", message))
+
+
+def _orphans(contents: _Document) -> Iterator[Item]:
+    """What names an image that is not listed: a reject per image, and one for all beyond the first."""
+    where = f"{contents.address}#annotations"
+    orphans: dict[str | None, Counter[ContentKind]] = defaultdict(Counter)
+    for image_id, annotations in contents.by_image.items():
+        for annotation in annotations:
+            orphans[image_id].update(count_annotation(annotation))
+    for image_id, expressions in contents.expressions.items():
+        orphans[image_id][ContentKind.PHRASES] += len(expressions)
+    orphans = {image_id: counts for image_id, counts in orphans.items() if counts.total()}
+    for image_id, counts in list(orphans.items())[:_MOST_ORPHANS]:
+        image = "no image" if image_id is None else f"image {image_id}, which is not listed"
+        text = f"{_text(counts)} name {image}"
+        yield from _refused(contents.address, counts, where, "unknown_image", text)
+    rest = list(orphans.values())[_MOST_ORPHANS:]
+    if rest:
+        total = sum(rest, Counter[ContentKind]())
+        text = f"{_text(total)} name {len(rest)} more images, which are not listed"
+        yield from _refused(contents.address, total, where, "unknown_image", text)
+
+
+def _refused(
+    address: str, counts: Counter[ContentKind], where: str, reason: str, text: str
+) -> Iterator[Item]:
+    yield Found(address, counts)
+    yield Refused(address, counts, listing_reject(where, reason, f"{where}: {text}"))
+
+
+def _text(counts: Counter[ContentKind]) -> str:
+    return ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
+
+
+def _is_boxed(annotation: Annotation) -> bool:
+    return bool(annotation.get("bbox")) or bool(annotation.get("segmentation")) or "bbox" in annotation
+
+
+def count_annotation(annotation: Annotation) -> Counter[ContentKind]:
+    """What one annotation holds: a box with its texts, or a caption of the image."""
+    is_boxed = _is_boxed(annotation)
+    has = {key: text_of(annotation.get(key)) is not None for key in _TEXTS}
+    if not is_boxed:
+        return Counter({ContentKind.CAPTIONS: int(has["caption"])})
+    return Counter(
+        {
+            ContentKind.BOXES: 1,
+            ContentKind.CAPTIONS: has["caption"] + has["detailed_caption"],
+            ContentKind.TEXTS: int(has["text"]),
+        }
+    )
 
 
 def _entry(
     image: dict[str, Any],
-    annotations: list[dict[str, Any]],
-    names: dict[Any, str | None],
+    annotations: list[Annotation],
+    expressions: list[tuple[str, str | None]],
+    names: dict[str | None, str | None],
     places: ImagePlaces,
     has_boxes: bool,
 ) -> CorpusImage:
     meta = {k: v for k, v in image.items() if k not in ("id", "file_name", "width", "height")}
-    captions = [str(item["caption"]) for item in annotations if "bbox" not in item and item.get("caption")]
+    boxed = [item for item in annotations if _is_boxed(item)]
+    others = [item for item in annotations if not _is_boxed(item)]
+    captions = [caption for item in others if (caption := text_of(item.get("caption"))) is not None]
+    if "captions" in meta:
+        meta["image_captions"] = meta.pop("captions")
     if captions:
         meta["captions"] = captions
-    boxed = [item for item in annotations if "bbox" in item]
+    unboxed = [item for item in others if text_of(item.get("caption")) is None]
+    if unboxed:
+        meta["annotations"] = unboxed
+    if expressions:
+        meta.pop("caption", None)
     keep_region_meta(
         meta, [{k: v for k, v in _other_fields(item).items() if v not in (None, {}, [])} for item in boxed]
     )
     return CorpusImage(
         uri=places.find(image["file_name"]),
-        id=None if image.get("id") is None else str(image["id"]),
+        id=id_of(image.get("id")),
         width=whole_number(image.get("width")),
         height=whole_number(image.get("height")),
         regions=[_region(item, names) for item in boxed] if has_boxes else None,
         caption=captions[0] if captions else None,
+        phrases=_phrases(expressions, boxed),
         meta=meta or None,
     )
 
 
-def _other_fields(annotation: dict[str, Any]) -> dict[str, Any]:
+def _phrases(expressions: list[tuple[str, str | None]], boxed: list[Annotation]) -> list[CorpusPhrase]:
+    """Expressions with the box of an annotation, or (no annotation named) of all of the image."""
+    indices = {id_of(item.get("id")): index for index, item in enumerate(boxed)}
+    return [
+        CorpusPhrase(
+            text=text,
+            region_indices=(list(range(len(boxed))) or None)
+            if annotation_id is None
+            else [indices[annotation_id]],
+        )
+        for text, annotation_id in expressions
+    ]
+
+
+def _other_fields(annotation: Annotation) -> dict[str, Any]:
     return {k: v for k, v in annotation.items() if k not in (*_NOT_KEPT, *_TEXTS)}
 
 
-def _region(annotation: dict[str, Any], names: dict[Any, str | None]) -> CorpusRegion:
-    left, top, width, height = box_of(annotation["bbox"])
+def _region(annotation: Annotation, names: dict[str | None, str | None]) -> CorpusRegion:
     category = annotation.get("category_id")
     label = names.get(id_of(category)) or text_of(category)
     texts: dict[str, Any] = {key: text_of(annotation.get(key)) for key in _TEXTS}
-    return CorpusRegion(box_xyxy=(left, top, left + width, top + height), label=label, **texts)
+    return CorpusRegion(box_xyxy=box_of_annotation(annotation), label=label, **texts)
 
 
-def _refcoco_roots(address: str) -> list[str]:
-    """Folders of the images of RefCOCO, which come from COCO's training set of 2014."""
-    folder_of_file = parent(address)
-    return [
-        join(folder, name)
-        for folder in (folder_of_file, parent(folder_of_file))
-        for name in ("train2014", "images/train2014")
-    ]
+def box_of_annotation(annotation: Annotation) -> tuple[float, float, float, float]:
+    """x_min y_min x_max y_max: of `bbox`, or around the segmentation if `bbox` has no area."""
+    left, top, width, height = box_of(annotation.get("bbox"))
+    if not (math.isfinite(left + top + width + height) and width > 0 and height > 0):
+        around = box_of_segmentation(annotation.get("segmentation"))
+        if around is not None:
+            return around
+    return left, top, left + width, top + height
 
 
 def _roots(address: str) -> list[str]:
+    """Folders of images beside the file and one level up; RefCOCO's images are those of `train2014`."""
     folder_of_file = parent(address)
     above = parent(folder_of_file)
     split = base_name(address).rsplit(".", 1)[0].rpartition("_")[2]
-    return [
-        join(folder, name)
-        for folder in (folder_of_file, above)
-        for name in (".", "images", split, f"images/{split}")
-    ]
+    names = (".", "images", split, f"images/{split}", "train2014", "images/train2014")
+    return [join(folder, name) for folder in (folder_of_file, above) for name in names]

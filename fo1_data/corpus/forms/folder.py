@@ -2,17 +2,32 @@
 
 from collections.abc import Iterable, Iterator
 
+from fo1_data.corpus.listing import Found, Item, Piece, Refused
 from fo1_data.corpus.places import walk
+from fo1_data.storage.addresses import parent
 from schemas.corpus import CorpusImage
 from schemas.images import Reject
+from schemas.sources import ContentKind
+
+ONE_IMAGE = {ContentKind.IMAGES: 1}
 
 
-def read_folder(folder: str) -> Iterator[CorpusImage | Reject]:
+def read_folder(folder: str) -> Iterator[Item]:
     """Every file below `folder`, with any name; hidden folders are left out."""
     for item in walk(folder):
-        yield item if isinstance(item, Reject) else CorpusImage(uri=item)
+        if isinstance(item, Reject):
+            yield Refused(folder, {}, item)
+        else:
+            yield from plain_image(folder, item)
 
 
-def read_files(addresses: Iterable[str]) -> Iterator[CorpusImage | Reject]:
+def read_files(addresses: Iterable[str]) -> Iterator[Item]:
     """Each address as an image."""
-    return (CorpusImage(uri=address) for address in addresses)
+    for address in addresses:
+        yield from plain_image(parent(address), address)
+
+
+def plain_image(source: str, address: str) -> Iterator[Item]:
+    """An image of which the corpus says nothing."""
+    yield Found(source, ONE_IMAGE)
+    yield Piece(source, CorpusImage(uri=address))

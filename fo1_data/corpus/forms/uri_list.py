@@ -1,7 +1,7 @@
 """Lists of image addresses: a `.txt` with one per line, or a Parquet file with a column of them.
 
 A relative address is looked for in the list's folder, then in `images/` in that folder. A Parquet row may
-contain any field of `annotations`.
+contain any field of `annotations`; other columns go to `meta`.
 """
 
 import os
@@ -11,19 +11,21 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fo1_data.corpus.forms.annotations import entry_of_record, places_beside
+from fo1_data.corpus.forms.annotations import items_of_record, places_beside
 from fo1_data.corpus.forms.benchmarks import is_benchmark_record, read_records
+from fo1_data.corpus.forms.folder import ONE_IMAGE
 from fo1_data.corpus.forms.record_fields import NAME_KEYS
+from fo1_data.corpus.listing import Found, Item, Piece, Refused
 from fo1_data.corpus.places import listing_reject
 from fo1_data.errors import CorpusError
 from fo1_data.storage.streams import one_line, open_seekable, open_stream
 from schemas.corpus import CorpusImage
-from schemas.images import Reject
+from schemas.sources import ContentKind
 
 _BATCH_ROWS = 1024
 
 
-def read_text_list(address: str) -> Iterator[CorpusImage | Reject]:
+def read_text_list(address: str) -> Iterator[Item]:
     """One address per line; a local name may consist of any bytes."""
     places = places_beside(address)
     with open_stream(address) as stream:
@@ -31,14 +33,16 @@ def read_text_list(address: str) -> Iterator[CorpusImage | Reject]:
             name = os.fsdecode(line.removeprefix(b"\xef\xbb\xbf").strip())
             if not name:
                 continue
+            yield Found(address, ONE_IMAGE)
             try:
-                yield CorpusImage(uri=places.find(name))
+                yield Piece(address, CorpusImage(uri=places.find(name)))
             except (ValueError, OSError) as error:
                 where = f"{address}:{number}"
-                yield listing_reject(where, "bad_record", f"{where}: {one_line(error)}")
+                reject = listing_reject(where, "bad_record", f"{where}: {one_line(error)}")
+                yield Refused(address, ONE_IMAGE, reject)
 
 
-def read_parquet_list(address: str) -> Iterator[CorpusImage | Reject]:
+def read_parquet_list(address: str) -> Iterator[Item]:
     """One row per image; its address is in the first of the columns in `NAME_KEYS`."""
     places = places_beside(address)
     with open_seekable(address) as file:
@@ -47,25 +51,27 @@ def read_parquet_list(address: str) -> Iterator[CorpusImage | Reject]:
         except pa.ArrowException as error:
             raise CorpusError(f"{address} is not a Parquet file: {one_line(error)}") from error
         if is_benchmark_record(_first_row(parquet)):
-            yield from read_records(_rows(parquet, address), places)
+            yield from read_records(_rows(parquet, address), address, places)
             return
         if not set(NAME_KEYS) & set(parquet.schema_arrow.names):
             columns = ", ".join(parquet.schema_arrow.names)
             raise CorpusError(f"{address} has no column {', '.join(NAME_KEYS)} (it has {columns})")
         number = 0
         try:
-            for batch in parquet.iter_batches(_BATCH_ROWS):
-                for row in batch.to_pylist():
-                    yield entry_of_record(row, f"{address}#{number}", places)
-                    number += 1
+            for where, row in _rows(parquet, address):
+                number += 1
+                yield from items_of_record(row, address, where, places)
         except (pa.ArrowException, OSError) as error:
             where = f"{address}#{number}"
-            yield listing_reject(where, "bad_rows", f"{where} and all rows after it: {one_line(error)}")
+            message = f"{where} and all rows after it: {one_line(error)}"
+            missing = {ContentKind.IMAGES: parquet.metadata.num_rows - number}
+            yield Found(address, missing)
+            yield Refused(address, missing, listing_reject(where, "bad_rows", message))
 
 
 def _first_row(parquet: pq.ParquetFile) -> Any:
     try:
-        return next((row for batch in parquet.iter_batches(1) for row in batch.to_pylist()), None)
+        return next((row for batch in parquet.iter_batches(1) for row in rows_of(batch)), None)
     except (pa.ArrowException, OSError):
         return None
 
@@ -73,6 +79,29 @@ def _first_row(parquet: pq.ParquetFile) -> Any:
 def _rows(parquet: pq.ParquetFile, address: str) -> Iterator[tuple[str, Any]]:
     number = 0
     for batch in parquet.iter_batches(_BATCH_ROWS):
-        for row in batch.to_pylist():
+        for row in rows_of(batch):
             yield f"{address}#{number}", row
             number += 1
+
+
+def rows_of(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
+    """The rows as Python values; a value that Python has no type for (nanoseconds, year 20000) as text."""
+    names = batch.schema.names
+    columns = [_values(batch.column(number)) for number in range(len(names))]
+    for values in zip(*columns, strict=True):
+        yield dict(zip(names, values, strict=True))
+
+
+def _values(column: pa.Array) -> list[Any]:
+    try:
+        values: list[Any] = column.to_pylist()
+    except (ValueError, OverflowError):
+        return [_value(scalar) for scalar in column]
+    return values
+
+
+def _value(scalar: pa.Scalar) -> Any:
+    try:
+        return scalar.as_py()
+    except (ValueError, OverflowError):
+        return str(scalar)

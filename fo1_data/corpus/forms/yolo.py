@@ -1,25 +1,30 @@
 """YOLO: a text file per image with one line per box: class, centre x, centre y, width, height.
 
 Numbers are shares of the image's width and height and stay so (`box_unit` `share`): listing opens no image. A
-segmentation line (class, then x y pairs) gives the box around its points. As in YOLO, an image without a
-label file has no boxes. The corpus is a `data.yaml`, a folder with `images/` and `labels/`, or a folder of
-labels with its images nearby. Class names come from the YAML file, or from `classes.txt` or `obj.names`.
+number that is no share (beyond 0..1 by more than 1 %) makes its line a reject. `yolo_lines` says which lines
+are read. As in YOLO, an image without a label file has no boxes; a label file without an image is a reject.
+The corpus is a `data.yaml`, a folder with `images/` and `labels/`, or a folder of labels with its images
+nearby. Class names come from the YAML file, or from `classes.txt` or `obj.names`.
 """
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 from typing import Any
 
-import numpy as np
 import yaml
 
-from fo1_data.boxes import as_boxes, cxcywh_to_xyxy
+from fo1_data.corpus.forms.folder import ONE_IMAGE
+from fo1_data.corpus.forms.record_fields import keep_region_meta
+from fo1_data.corpus.forms.yolo_lines import NotShares, region_of_line
+from fo1_data.corpus.listing import Found, Item, Piece, Refused
 from fo1_data.corpus.places import ImagePlaces, kind_of, listing_reject, walk
 from fo1_data.errors import CorpusError
 from fo1_data.storage.addresses import base_name, join, parent, suffix_of
 from fo1_data.storage.streams import one_line, read_whole
 from schemas.corpus import CorpusImage, CorpusRegion
 from schemas.images import Reject
+from schemas.sources import ContentKind
 
 YAML_NAMES = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
 CLASS_FILES = ("classes.txt", "obj.names", "labels.txt")
@@ -27,8 +32,8 @@ _SPLITS = ("train", "val", "valid", "test")
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG", ".webp", ".bmp", ".tif", ".tiff")
 
 
-def read_yolo_yaml(address: str) -> Iterator[CorpusImage | Reject]:
-    """The images of every split in a `data.yaml`."""
+def read_yolo_yaml(address: str) -> Iterator[Item]:
+    """The images of every split in a `data.yaml`. A split that is not there is a reject."""
     try:
         document = yaml.safe_load(read_whole(address))
     except (yaml.YAMLError, UnicodeError, RecursionError) as error:
@@ -43,18 +48,34 @@ def read_yolo_yaml(address: str) -> Iterator[CorpusImage | Reject]:
     names = _names(document.get("names"))
     has_keypoints = "kpt_shape" in document
     base = _base_folder(address, document.get("path"))
-    listed: set[str] = set()
+    places: list[tuple[str, str]] = []
+    missing: list[str] = []
     for split, value in splits.items():
         for place in value if isinstance(value, list) else [value]:
-            for item in _list_images(_find_place(base, parent(address), str(place))):
-                if isinstance(item, Reject):
-                    yield item
-                elif item not in listed:
-                    listed.add(item)
-                    yield from _entry(item, _label_file(item), names, {"split": split}, has_keypoints)
+            found = _find_place(base, parent(address), str(place))
+            if found is None:
+                missing.append(f"{place}, which is neither in {base} nor in {parent(address)}")
+            else:
+                places.append((split, found))
+    if not places:
+        raise CorpusError(f"the YOLO data file names {missing[0]}")
+    for text in missing:
+        message = f"{address} names {text}"
+        yield Refused(address, {}, listing_reject(address, "missing_split", message))
+    images: set[str] = set()
+    for split, place in places:
+        for item in _list_images(place):
+            if isinstance(item, Reject):
+                yield Refused(address, {}, item)
+            else:
+                images.add(item)
+                yield from _image(address, item, _label_file(item), names, {"split": split}, has_keypoints)
+    folders = dict.fromkeys(place for _, place in places if suffix_of(place) != ".txt")
+    label_folders = (_label_folder(folder) for folder in folders)
+    yield from _without_image(address, (folder for folder in label_folders if folder), images)
 
 
-def read_yolo_folder(folder: str) -> Iterator[CorpusImage | Reject]:
+def read_yolo_folder(folder: str) -> Iterator[Item]:
     """The images of a folder with `images/` and `labels/`, or of a folder of labels with images nearby."""
     for name in YAML_NAMES:
         if kind_of(join(folder, name)) == "file":
@@ -62,14 +83,31 @@ def read_yolo_folder(folder: str) -> Iterator[CorpusImage | Reject]:
             return
     names = _class_file(folder)
     images = join(folder, "images")
-    if kind_of(images) == "folder":
-        for item in walk(images):
-            if isinstance(item, Reject):
-                yield item
-            else:
-                yield from _entry(item, _label_file(item), names, {}, False)
+    if kind_of(images) != "folder":
+        yield from _from_labels(folder, names)
         return
-    yield from _from_labels(folder, names)
+    listed: set[str] = set()
+    for item in walk(images):
+        if isinstance(item, Reject):
+            yield Refused(folder, {}, item)
+        else:
+            listed.add(item)
+            yield from _image(folder, item, _label_file(item), names, {}, False)
+    yield from _without_image(folder, [join(folder, "labels")], listed)
+
+
+def _without_image(source: str, folders: Iterable[str], images: Iterable[str]) -> Iterator[Item]:
+    """A reject for each label file of `folders` that belongs to none of the images."""
+    known = {_label_file(image) for image in images}
+    for folder in folders:
+        for item in walk(folder) if kind_of(folder) == "folder" else ():
+            if isinstance(item, Reject):
+                yield Refused(source, {}, item)
+            elif suffix_of(item) == ".txt" and base_name(item) not in CLASS_FILES and item not in known:
+                counts = Counter({ContentKind.SIDECARS: 1, ContentKind.BOXES: len(_lines(_read(item)))})
+                message = f"{item}: {counts[ContentKind.BOXES]} boxes of an image that is not there"
+                yield Found(source, counts)
+                yield Refused(source, counts, listing_reject(item, "no_image", message))
 
 
 def is_yolo_folder(folder: str, files: list[str], folders: list[str]) -> bool:
@@ -82,18 +120,18 @@ def is_yolo_folder(folder: str, files: list[str], folders: list[str]) -> bool:
     return any(isinstance(item, str) and suffix_of(item) == ".txt" for item in walk(labels))
 
 
-def _from_labels(folder: str, names: dict[int, str]) -> Iterator[CorpusImage | Reject]:
+def _from_labels(folder: str, names: dict[int, str]) -> Iterator[Item]:
     above = parent(folder)
     labels = join(folder, "labels")
     for item in walk(labels if kind_of(labels) == "folder" else folder):
         if isinstance(item, Reject):
-            yield item
+            yield Refused(folder, {}, item)
         elif suffix_of(item) == ".txt" and base_name(item) not in CLASS_FILES:
             split = base_name(parent(item))
             roots = [join(top, f"images/{split}") for top in (folder, above)]
             roots += [join(top, "images") for top in (folder, above)] + [parent(item), folder, above]
             stem = PurePosixPath(base_name(item)).stem
-            yield from _entry(_image_named(stem, ImagePlaces(roots)), item, names, {}, False)
+            yield from _image(folder, _image_named(stem, ImagePlaces(roots)), item, names, {}, False)
 
 
 def _image_named(stem: str, places: ImagePlaces) -> str:
@@ -110,11 +148,9 @@ def _base_folder(address: str, path: Any) -> str:
     return base if kind_of(base) == "folder" else folder
 
 
-def _find_place(base: str, folder: str, place: str) -> str:
-    for candidate in (join(base, place), join(folder, place), join(folder, place.removeprefix("../"))):
-        if kind_of(candidate) != "nothing":
-            return candidate
-    raise CorpusError(f"the YOLO data file names {place}, which is neither in {base} nor in {folder}")
+def _find_place(base: str, folder: str, place: str) -> str | None:
+    candidates = (join(base, place), join(folder, place), join(folder, place.removeprefix("../")))
+    return next((candidate for candidate in candidates if kind_of(candidate) != "nothing"), None)
 
 
 def _list_images(place: str) -> Iterator[str | Reject]:
@@ -124,6 +160,12 @@ def _list_images(place: str) -> Iterator[str | Reject]:
                 yield join(parent(place), line.strip())
     else:
         yield from (item for item in walk(place) if isinstance(item, Reject) or suffix_of(item) != ".txt")
+
+
+def _label_folder(images: str) -> str | None:
+    """The folder of the labels of a folder of images; None if they lie beside the images."""
+    head, _, tail = f"{images.rstrip('/')}/".rpartition("/images/")
+    return f"{head}/labels/{tail}".rstrip("/") if head else None
 
 
 def _label_file(image: str) -> str:
@@ -152,42 +194,58 @@ def _class_file(folder: str) -> dict[int, str]:
     return {}
 
 
-def _entry(
-    image: str, label_file: str, names: dict[int, str], meta: dict[str, Any], has_keypoints: bool
-) -> Iterator[CorpusImage | Reject]:
-    regions: list[CorpusRegion] = []
-    try:
-        text = read_whole(label_file).decode("utf-8", "replace") if kind_of(label_file) == "file" else ""
-    except CorpusError as error:
-        yield listing_reject(label_file, "unreadable", str(error))
-        text = ""
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip():
-            continue
+def _read(label_file: str) -> str:
+    return read_whole(label_file).decode("utf-8", "replace")
+
+
+def _lines(text: str) -> list[tuple[int, list[str]]]:
+    """The lines of a label file that hold something, with their numbers."""
+    return [(number, line.split()) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+
+
+def _image(
+    source: str,
+    image: str,
+    label_file: str,
+    names: dict[int, str],
+    meta: dict[str, Any],
+    has_keypoints: bool,
+) -> Iterator[Item]:
+    yield Found(source, ONE_IMAGE)
+    lines: list[tuple[int, list[str]]] = []
+    num_sidecars = 0
+    if kind_of(label_file) == "file":
+        num_sidecars = 1
+        yield Found(source, {ContentKind.SIDECARS: 1})
         try:
-            regions.append(_region(line.split(), names, has_keypoints))
+            lines = _lines(_read(label_file))
+        except CorpusError as error:
+            num_sidecars = 0
+            reject = listing_reject(label_file, "unreadable", str(error))
+            yield Refused(source, {ContentKind.SIDECARS: 1}, reject)
+    yield Found(source, {ContentKind.BOXES: len(lines)})
+    regions: list[CorpusRegion] = []
+    region_meta: list[dict[str, Any]] = []
+    for number, fields in lines:
+        where = f"{label_file}:{number}"
+        try:
+            region, more = region_of_line(fields, names, has_keypoints)
+        except NotShares:
+            message = f"{where}: {' '.join(fields)[:200]}: the numbers are not shares of 0 to 1"
+            reject = listing_reject(where, "not_shares", message)
+            yield Refused(source, {ContentKind.BOXES: 1}, reject)
         except ValueError:
-            where = f"{label_file}:{number}"
-            yield listing_reject(
-                where, "bad_line", f"{where} is not a YOLO label: class, then 4 shares or points"
-            )
-    stem = PurePosixPath(base_name(image)).stem
-    yield CorpusImage(uri=image, id=_text_id(stem), regions=regions, box_unit="share", meta=meta or None)
+            message = f"{where} is not a YOLO label: class, then 4 shares or points"
+            yield Refused(source, {ContentKind.BOXES: 1}, listing_reject(where, "bad_line", message))
+        else:
+            regions.append(region)
+            region_meta.append(more)
+    meta = dict(meta)
+    keep_region_meta(meta, region_meta)
+    stem = _text_id(PurePosixPath(base_name(image)).stem)
+    entry = CorpusImage(uri=image, id=stem, regions=regions, box_unit="share", meta=meta or None)
+    yield Piece(source, entry, num_sidecars)
 
 
 def _text_id(stem: str) -> str:
     return stem.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-
-
-def _region(fields: list[str], names: dict[int, str], has_keypoints: bool) -> CorpusRegion:
-    index = int(float(fields[0]))
-    values = [float(field) for field in fields[1:]]
-    if len(values) in (4, 5) or (has_keypoints and len(values) > 4):
-        box = cxcywh_to_xyxy(as_boxes([values[:4]]))[0]
-    elif len(values) >= 6 and len(values) % 2 == 0:
-        points = np.array(values, dtype=np.float32).reshape(-1, 2)
-        box = np.concatenate([points.min(axis=0), points.max(axis=0)])
-    else:
-        raise ValueError("neither a box nor points")
-    left, top, right, bottom = (float(value) for value in box)
-    return CorpusRegion(box_xyxy=(left, top, right, bottom), label=names.get(index, str(index)))

@@ -173,9 +173,7 @@ def _distinct(images: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _corpus_images(address: str) -> Iterator[dict[str, Any]]:
-    from fo1_data.corpus.readers import read_corpus
-    from schemas.corpus import CorpusImage
+    from fo1_data.corpus.readers import load_listing
 
-    for entry in read_corpus(address):
-        if isinstance(entry, CorpusImage):
-            yield {"image_id": None, "uri": entry.name, "uris": [entry.name]}
+    for entry in load_listing(address).entries:
+        yield {"image_id": None, "uri": entry.name, "uris": [entry.name]}

@@ -14,7 +14,7 @@ from typing import overload
 
 import numpy as np
 
-from fo1_data.corpus.readers import read_corpus
+from fo1_data.corpus.readers import load_listing
 from fo1_data.dataset.layout import MANIFEST
 from fo1_data.dataset.reader import open_parquet
 from fo1_data.dataset.rows import record_to_row
@@ -92,7 +92,7 @@ def open_source(addresses: Sequence[str], seed: int = 0, window_groups: int = 4)
 def _list_groups(address: str) -> list[Group]:
     if open_store(address).exists(MANIFEST):
         return _parquet_groups(address)
-    entries = [entry for entry in read_corpus(address) if isinstance(entry, CorpusImage)]
+    entries = load_listing(address).entries
     return [
         _entry_group(entries[start : start + _ENTRIES_PER_GROUP])
         for start in range(0, len(entries), _ENTRIES_PER_GROUP)
