@@ -11,6 +11,7 @@ import logging
 import math
 import os
 import secrets
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from schemas.jobs import RunConfig
 PACKAGES = ("schemas", "fo1_data", "actors", "services")
 LOCAL = "local"
 STARTS = 3
+CONNECT_TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,17 @@ def ray_for(config: RunConfig) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def refuse_unreachable(address: str) -> None:
+    """Raise ClusterError if nothing listens at `HOST:PORT` (or `ray://HOST:PORT`). Other addresses pass."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if not host or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_TIMEOUT_S).close()
+    except (OSError, OverflowError, UnicodeError) as error:
+        raise ClusterError(f"cannot reach the Ray cluster at {address}: {error} (is it running?)") from None
 
 
 def nodes() -> list[NodeRoom]:

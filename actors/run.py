@@ -7,9 +7,10 @@ at any moment and the same run started again.
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from actors.cluster import LOCAL, chosen_address, need_of, nodes, ray_for
-from actors.pool import LabellerPool
+from actors.cluster import LOCAL, chosen_address, need_of, nodes, ray_for, refuse_unreachable
+from fo1_data.labelling.foresight import Foresight
 from fo1_data.labelling.identity import LabellerIdentity
 from fo1_data.runs.active_run import ActiveRun
 from fo1_data.runs.run import label_corpus
@@ -19,13 +20,16 @@ from fo1_data.runs.watcher import Unwatched, Watcher
 from schemas.dataset import Manifest
 from schemas.jobs import RunConfig
 
+if TYPE_CHECKING:
+    from actors.pool import LabellerPool
+
 TEST_KILL_ON = "FO1_TEST_KILL_ON"
 
 
 class _PooledLabellers:
     """The labellers of a pool on Ray."""
 
-    def __init__(self, pool: LabellerPool, max_tries: int) -> None:
+    def __init__(self, pool: "LabellerPool", max_tries: int) -> None:
         self._pool, self._max_tries = pool, max_tries
 
     def load(self) -> LabellerIdentity:
@@ -46,12 +50,16 @@ def run_labelling(
     watcher = watcher or Unwatched()
     address = chosen_address(config)
     starting = "starting a local Ray" if address == LOCAL else f"connecting to Ray at {address}"
-    return label_corpus(config, _labellers_on_ray(config, watcher, factory), starting, watcher)
+    refuse_unreachable(address)
+    foresight = Foresight(config, loads_here=address == LOCAL) if factory == IMAGE_LABELLER else None
+    return label_corpus(config, _labellers_on_ray(config, watcher, factory), starting, watcher, foresight)
 
 
 @contextmanager
 def _labellers_on_ray(config: RunConfig, watcher: Watcher, factory: str) -> Iterator[_PooledLabellers]:
     """Ray and a pool of labellers on it, for the time of the block."""
+    from actors.pool import LabellerPool
+
     with ray_for(config):
         watcher.reached("ray_started")
         on_cluster = chosen_address(config) != LOCAL

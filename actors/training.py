@@ -194,7 +194,7 @@ def _lost(error: BaseException) -> ClusterError:
 
 def _absolute(model: str) -> str:
     """The absolute path of a model's folder; the name of a bundled model or of one on the hub."""
-    from fo1_data.model.checkpoint import BUNDLED
+    from fo1_data.model.checkpoint_folder import BUNDLED
 
     return str(Path(model).resolve()) if model != BUNDLED and Path(model).is_dir() else model
 

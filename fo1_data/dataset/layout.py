@@ -13,6 +13,7 @@ CARD = "README.md"
 RUN = ".run"
 LEASES = f"{RUN}/lease"
 PROGRESS = f"{RUN}/progress.json"
+LISTING = f"{RUN}/listing.json.gz"
 
 _DATA_FILE = re.compile(r"data/(?P<split>[^/]+)-(?P<index>\d{5,})\.parquet")
 

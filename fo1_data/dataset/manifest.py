@@ -6,7 +6,7 @@ manifest lists: that is `validate`.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,7 +18,12 @@ from fo1_data.errors import DatasetError, FingerprintError
 from fo1_data.storage.store import Store
 from schemas.dataset import SCHEMA_VERSION, Manifest
 
+# Entries of a fingerprint for the listing of the corpus. A replay lists rejects instead of the corpus.
+LISTING_ENTRIES = frozenset({"listing", "listing_sha256"})
+# Entries that may be known only once the model is loaded.
+LATE_ENTRIES = frozenset({"model_sha256", "proposer", "proposer_sha256", "prompts_version", "dtype"})
 _LONGEST_VALUE = 60
+_DIGEST_DIGITS = 12
 
 
 def dump_json(document: Any) -> bytes:
@@ -93,18 +98,49 @@ def fingerprint_digest(document: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
 
-def check_fingerprint(url: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
-    """Raise FingerprintError if entries differ; its message lists them as old -> new, in one line."""
+def check_fingerprint(
+    url: str,
+    old: Mapping[str, Any],
+    new: Mapping[str, Any],
+    *,
+    is_finished: bool = False,
+    listing_change: Callable[[], str] = lambda: "changed",
+) -> None:
+    """Raise FingerprintError if entries differ; its message lists them as old -> new, in one line.
+
+    listing_change: what the listing of the corpus gained and lost, for the message.
+    """
     differing = sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
-    if differing:
-        changes = "; ".join(
-            f"{name}: {_short(old.get(name))} -> {_short(new.get(name))}" for name in differing
-        )
+    settings = [name for name in differing if name not in LISTING_ENTRIES]
+    parts = [_change(name, old.get(name), new.get(name)) for name in settings]
+    if len(settings) < len(differing):
+        parts.append(f"the listing of the corpus: {listing_change()}")
+    if settings:
         raise FingerprintError(
-            f"{url} was begun under other settings ({changes}): take another --out, or those"
+            f"{url} was begun under other settings ({'; '.join(parts)}): take another --out, or those"
         )
+    if parts:
+        way_on = (
+            f"name a new --out with --parent {url} to label only what is new"
+            if is_finished
+            else "name a new --out, or list the same images to finish this run"
+        )
+        raise FingerprintError(f"{url} was begun with another corpus ({parts[0]}): {way_on}")
 
 
-def _short(value: Any) -> str:
-    text = json.dumps(value, sort_keys=True, ensure_ascii=False)
-    return text if len(text) <= _LONGEST_VALUE else f"{text[: _LONGEST_VALUE - 1]}…"
+def _change(name: str, old: Any, new: Any) -> str:
+    """A setting with both values; of long ones, the part in which they differ."""
+    before, after = (json.dumps(value, sort_keys=True, ensure_ascii=False) for value in (old, new))
+    if name.endswith("sha256"):
+        before, after = (f'{text[:_DIGEST_DIGITS]}…"' if len(text) > 64 else text for text in (before, after))
+    elif max(len(before), len(after)) > _LONGEST_VALUE:
+        pairs = enumerate(zip(before, after, strict=False))
+        first = next((place for place, (a, b) in pairs if a != b), min(len(before), len(after)))
+        start = max(0, first - _LONGEST_VALUE // 3)
+        before, after = (_part(text, start) for text in (before, after))
+    return f"{name}: {before} -> {after}"
+
+
+def _part(text: str, start: int) -> str:
+    stop = start + _LONGEST_VALUE
+    return f"{'…' if start else ''}{text[start:stop]}{'…' if len(text) > stop else ''}"

@@ -12,7 +12,7 @@ they were made, the manifest that the dataset is complete. Does not know how the
 """
 
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from fo1_data.dataset import layout
@@ -20,6 +20,8 @@ from fo1_data.dataset.duplicates import find_duplicates
 from fo1_data.dataset.history import CorrectionHistory, is_history_file
 from fo1_data.dataset.lease import STALE_AFTER_S, Lease
 from fo1_data.dataset.manifest import (
+    LATE_ENTRIES,
+    LISTING_ENTRIES,
     check_fingerprint,
     dump_json,
     find_manifest,
@@ -41,8 +43,6 @@ from schemas.images import ImageRow, Reject
 
 __all__ = ["DatasetRun", "WriteOptions", "open_run", "write_shard"]
 
-# A replay lists rejects instead of the corpus: the listing alone may differ.
-LISTING_ENTRIES = frozenset({"listing", "listing_sha256"})
 # A dataset that is complete is not written again, whatever its schema version.
 SCHEMA_ENTRY = frozenset({"schema_version"})
 
@@ -68,9 +68,35 @@ def open_run(
             raise DatasetError(f"{store.url} is not empty and no run of ours: name a new folder as --out")
         store.create_exclusive(layout.fingerprint_file(layout.RUN), dump_json(dict(fingerprint)))
         begun = read_json(store, layout.fingerprint_file(layout.RUN))
-    ignored = LISTING_ENTRIES if replay else SCHEMA_ENTRY if manifest is not None else frozenset()
+    ignored = _ignored(manifest, replay)
     check_fingerprint(store.url, _without(begun, ignored), _without(fingerprint, ignored))
     return DatasetRun(store, begun, config, manifest, replay)
+
+
+def check_begun(
+    store: Store, known: Mapping[str, Any], listing_change: Callable[[], str], *, replay: bool = False
+) -> Manifest | None:
+    """Compare the run in `store` with `known`, the entries of a fingerprint that are known already.
+
+    Returns the manifest if the dataset there is finished. Writes nothing. Raises FingerprintError, naming
+    every difference, and DatasetError if the folder holds something else.
+    """
+    manifest = find_manifest(store)
+    begun = _read_fingerprint(store, manifest)
+    if begun is None:
+        if manifest is not None or _holds_something(store):
+            raise DatasetError(f"{store.url} is not empty and no run of ours: name a new folder as --out")
+        return None
+    ignored = _ignored(manifest, replay)
+    comparable = {name: value for name, value in begun.items() if name in known or name not in LATE_ENTRIES}
+    check_fingerprint(
+        store.url,
+        _without(comparable, ignored),
+        _without(known, ignored),
+        is_finished=manifest is not None,
+        listing_change=listing_change,
+    )
+    return manifest
 
 
 class DatasetRun:
@@ -230,6 +256,13 @@ def _holds_something(store: Store) -> bool:
     if local.exists() and not local.is_dir():
         return True
     return local.is_dir() and any(path.name != layout.RUN for path in local.iterdir())
+
+
+def _ignored(manifest: Manifest | None, replay: bool) -> frozenset[str]:
+    """The entries of a fingerprint that may differ."""
+    if replay:
+        return LISTING_ENTRIES
+    return SCHEMA_ENTRY if manifest is not None else frozenset()
 
 
 def _without(document: Mapping[str, Any], names: frozenset[str]) -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""Who labels: what a row's `provenance` and a run's fingerprint say about model and proposer."""
+"""Who labels: what a row's `provenance` and a run's fingerprint say about model and proposer.
+
+Does not import torch.
+"""
 
 from dataclasses import dataclass
 
@@ -16,3 +19,14 @@ class LabellerIdentity:
     proposer_licence: str | None
     prompts_version: str
     dtype: str
+
+
+@dataclass(frozen=True)
+class ForeseenIdentity:
+    """What is known of a `LabellerIdentity` before anything is loaded. None: only loading tells it."""
+
+    model_sha256: str | None = None
+    proposer_name: str | None = None
+    proposer_sha256: str | None = None
+    prompts_version: str | None = None
+    dtype: str | None = None

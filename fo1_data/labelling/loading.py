@@ -6,10 +6,10 @@ from pathlib import Path
 
 from fo1_data.labelling.identity import LabellerIdentity
 from fo1_data.model.checkpoint import load_checkpoint
-from fo1_data.model.checkpoint_files import checkpoint_sha256
+from fo1_data.model.checkpoint_folder import checkpoint_sha256
 from fo1_data.model.device import choose_device, choose_dtype
 from fo1_data.model.engine.engine import Fo1Engine
-from fo1_data.model.prompts import PROMPTS_VERSION
+from fo1_data.model.prompts_version import PROMPTS_VERSION
 from fo1_data.proposals.load import load_proposer
 from fo1_data.proposals.proposer import Proposer
 

@@ -1,8 +1,4 @@
-"""Finds, loads and describes checkpoints in the released VLM-FO1 layout.
-
-A checkpoint's name is a folder, `fo1-tiny` (bundled) or a hub id. For a URL, `fo1_data.model.node_cache`
-first fetches a local folder.
-"""
+"""Loads and describes checkpoints in the released VLM-FO1 layout; `checkpoint_folder` finds their folders."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,16 +7,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from fo1_data.errors import CheckpointError
-from fo1_data.model.checkpoint_files import checkpoint_sha256, read_shapes
+from fo1_data.model.checkpoint_files import read_shapes
+from fo1_data.model.checkpoint_folder import checkpoint_sha256, find_checkpoint
 from fo1_data.model.configuration import Fo1Config, load_config
 from fo1_data.model.model_weights import empty_model, fill_model
 from fo1_data.model.modeling import Fo1Model
 from fo1_data.model.processing import ImageProcessor
 from fo1_data.model.prompts import PromptTokenizer, load_tokenizer
 from fo1_data.model.weight_names import to_released
-
-BUNDLED = "fo1-tiny"
 
 
 @dataclass(frozen=True)
@@ -36,38 +30,6 @@ class Checkpoint:
     @property
     def config(self) -> Fo1Config:
         return self.model.config
-
-
-def find_checkpoint(name: str) -> Path:
-    """The local folder of a bundled checkpoint, a path, or a hub id (fetched if it is not cached).
-
-    Raises CheckpointError if there is none.
-    """
-    if name == BUNDLED:
-        folder = Path(__file__).resolve().parent.parent / "assets" / BUNDLED
-        if not (folder / "config.json").is_file():
-            raise CheckpointError(f"the bundled model {BUNDLED} is missing from this installation")
-        return folder
-    if Path(name).is_dir():
-        return Path(name).resolve()
-    if Path(name).exists() or name.startswith((".", "/", "~")) or name.count("/") != 1:
-        raise CheckpointError(
-            f"{name}: no such folder; --model takes a folder, a hub id (owner/name) or {BUNDLED}"
-        )
-    return _fetch_from_hub(name)
-
-
-def _fetch_from_hub(name: str) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    patterns = ["*.json", "*.safetensors", "*.txt", "*.model"]
-    try:
-        return Path(snapshot_download(name, allow_patterns=patterns))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        raise CheckpointError(
-            f"{name}: not a folder, and the hub does not provide it: {error}".splitlines()[0]
-        ) from error
 
 
 def load_checkpoint(

@@ -9,7 +9,8 @@ from dataclasses import replace
 import torch
 
 from fo1_data.errors import ConfigError
-from fo1_data.model.checkpoint import BUNDLED, Checkpoint, find_checkpoint
+from fo1_data.model.checkpoint import Checkpoint
+from fo1_data.model.checkpoint_folder import BUNDLED, find_checkpoint
 from fo1_data.model.configuration import AuxiliaryConfig, Fo1Config, RegionConfig, TextConfig, VisionConfig
 from fo1_data.model.model_weights import empty_model, restore_buffers
 from fo1_data.model.processing import ImageProcessor

@@ -2,7 +2,8 @@
 
 The prefix ends with the last region feature; a tail starts with the newline behind it. This boundary lies at
 a special token, so prefix and tail can be tokenised apart and give the ids of the whole prompt.
-The wording must be that of the checkpoint's training (VLM-FO1's task templates).
+The wording must be that of the checkpoint's training (VLM-FO1's task templates); its version is
+`prompts_version.PROMPTS_VERSION`.
 """
 
 import re
@@ -16,7 +17,6 @@ from transformers import PreTrainedTokenizerBase, Qwen2Tokenizer
 from fo1_data.errors import CheckpointError
 from schemas.labels import LabelKind
 
-PROMPTS_VERSION = "1"
 MAX_REGIONS = 100
 
 # Placeholders for features in a list of ids; they are not ids of the vocabulary.

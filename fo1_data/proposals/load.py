@@ -1,16 +1,13 @@
 """Loads the proposer that `--proposals` names. Importing this module does not import torch."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from fo1_data.proposals.corpus_boxes import AutoBoxes, CorpusBoxes
 from fo1_data.proposals.detector_boxes import DetectorBoxes
 from fo1_data.proposals.file_boxes import FileBoxes
+from fo1_data.proposals.identity import is_boxes_file
 from fo1_data.proposals.proposer import Proposer
-from fo1_data.storage.addresses import suffix_of
-
-FILE_SUFFIXES = (".jsonl", ".ndjson", ".parquet")
 
 
 def load_proposer(
@@ -31,7 +28,7 @@ def load_proposer(
     """
     if spec == "corpus":
         return CorpusBoxes()
-    if suffix_of(spec) in FILE_SUFFIXES and not Path(spec).is_dir():
+    if is_boxes_file(spec):
         return FileBoxes(spec)
 
     def wrap(name: str, detector: Any) -> DetectorBoxes:

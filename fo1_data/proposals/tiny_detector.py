@@ -18,8 +18,8 @@ from torch.nn import functional
 from torchvision.ops import nms
 
 from fo1_data.errors import CheckpointError
+from fo1_data.proposals.identity import TINY_LICENCE, TINY_WEIGHTS
 
-WEIGHTS = Path(__file__).resolve().parents[1] / "assets" / "fo1-tiny-detector" / "model.safetensors"
 STRIDE_PX = 4
 LONG_EDGE_MAX_PX = 512
 _PAD_TO_PX = 16
@@ -110,7 +110,7 @@ def decode(output_5HW: Tensor, min_score: float = _MIN_SCORE) -> tuple[Tensor, T
 class TinyDetector:
     """The bundled detector on a device. `sha256` is the hash of its weights file."""
 
-    licence = "Apache-2.0"
+    licence = TINY_LICENCE
     default_score_floor = 0.2
     default_nms_iou = 0.6
 
@@ -135,7 +135,7 @@ class TinyDetector:
         return boxes[kept].numpy(), scores[kept].numpy()
 
 
-def load_tiny_detector(device: str | torch.device = "cpu", weights: Path = WEIGHTS) -> TinyDetector:
+def load_tiny_detector(device: str | torch.device = "cpu", weights: Path = TINY_WEIGHTS) -> TinyDetector:
     """Load the bundled detector. Raises CheckpointError if its weights are missing or do not fit."""
     try:
         data = weights.read_bytes()

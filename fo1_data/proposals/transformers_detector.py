@@ -21,8 +21,8 @@ from PIL import Image
 from fo1_data.boxes import Boxes, as_boxes
 from fo1_data.errors import CheckpointError
 from fo1_data.proposals.detector_boxes import Scores
+from fo1_data.proposals.identity import detector_folder
 
-_HUB_ID = re.compile(r"^[\w.-]+(/[\w.-]+)?$")
 _FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "README.md"]
 _BATCH_IMAGES = 8
 # What a zero-shot detector looks for without a vocabulary.
@@ -166,16 +166,9 @@ def licence_of(folder: Path) -> str | None:
 
 
 def _folder_of(spec: str) -> Path:
-    path = Path(spec).expanduser()
-    if path.is_dir():
-        if not (path / "config.json").is_file():
-            raise CheckpointError(f"{spec} is not a detector: it holds no config.json")
-        return path
-    if not _HUB_ID.match(spec):
-        raise CheckpointError(
-            f"--proposals {spec}: it is neither auto, corpus, fo1-tiny, a .jsonl or .parquet file, "
-            "a detector's folder nor a hub id"
-        )
+    folder = detector_folder(spec)
+    if folder is not None:
+        return folder
     from huggingface_hub import snapshot_download
 
     try:

@@ -11,6 +11,7 @@ from fo1_data.config import resolved
 from fo1_data.corpus.shards import listing_sha256
 from fo1_data.dataset.layout import marker
 from fo1_data.dataset.lease import Lease
+from fo1_data.dataset.listing_record import record_listing
 from fo1_data.dataset.reader import open_dataset
 from fo1_data.dataset.shard_files import read_marker
 from fo1_data.dataset.writer import DatasetRun, open_run
@@ -120,7 +121,10 @@ def open_planned(config: RunConfig, planned: PlannedRun, identity: LabellerIdent
         make_router(config, identity)
     fingerprint = run_fingerprint(config, identity, listing_sha256(planned.shards))
     try:
-        return open_run(config.out, fingerprint, resolved(config), replay=config.replay_rejects)
+        run = open_run(config.out, fingerprint, resolved(config), replay=config.replay_rejects)
+        if not config.replay_rejects:
+            record_listing(run.store, planned.shards)
+        return run
     except (StorageError, FileNotFoundError, NotADirectoryError) as error:
         raise ConfigError(f"cannot write the dataset to {config.out}: {error}") from None
 

@@ -9,7 +9,8 @@ import hashlib
 from typing import Any
 
 from fo1_data.config import corpus_name
-from fo1_data.labelling.identity import LabellerIdentity
+from fo1_data.dataset.manifest import LATE_ENTRIES
+from fo1_data.labelling.identity import ForeseenIdentity, LabellerIdentity
 from fo1_data.storage.addresses import normalise
 from fo1_data.storage.streams import read_whole
 from schemas.dataset import SCHEMA_VERSION
@@ -19,7 +20,9 @@ from schemas.jobs import NOT_IN_FINGERPRINT, RunConfig
 _BY_CONTENT = ("model", "proposals", "phrases", "calibration", "parent", "corpus")
 
 
-def run_fingerprint(config: RunConfig, identity: LabellerIdentity, listing_sha256: str) -> dict[str, Any]:
+def run_fingerprint(
+    config: RunConfig, identity: LabellerIdentity | ForeseenIdentity, listing_sha256: str
+) -> dict[str, Any]:
     """Names to values, JSON-able. Raises ConfigError where a side file cannot be read."""
     settings = config.model_dump(mode="json", exclude=set(NOT_IN_FINGERPRINT) | set(_BY_CONTENT))
     return {
@@ -36,6 +39,14 @@ def run_fingerprint(config: RunConfig, identity: LabellerIdentity, listing_sha25
         "calibration_sha256": content_sha256(config.calibration),
         "parent_manifest_sha256": content_sha256(f"{config.parent}/manifest.json" if config.parent else None),
     }
+
+
+def foreseen_fingerprint(
+    config: RunConfig, identity: ForeseenIdentity, listing_sha256: str
+) -> dict[str, Any]:
+    """The entries of `run_fingerprint` that are known before the model is loaded."""
+    document = run_fingerprint(config, identity, listing_sha256)
+    return {name: value for name, value in document.items() if value is not None or name not in LATE_ENTRIES}
 
 
 def content_sha256(address: str | None) -> str | None:

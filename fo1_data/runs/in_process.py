@@ -7,6 +7,7 @@ kills the process ends the run; the same command resumes it.
 import uuid
 from contextlib import nullcontext
 
+from fo1_data.labelling.foresight import Foresight
 from fo1_data.labelling.identity import LabellerIdentity
 from fo1_data.runs.active_run import ActiveRun
 from fo1_data.runs.run import label_corpus
@@ -41,4 +42,5 @@ def run_in_process(
     factory: "module:class" that makes the image labeller. Raises as `label_corpus` does.
     """
     labeller = _OwnLabeller(LabellerSettings(config, factory))
-    return label_corpus(config, nullcontext(labeller), "loading the model", watcher)
+    foresight = Foresight(config, loads_here=True) if factory == IMAGE_LABELLER else None
+    return label_corpus(config, nullcontext(labeller), "loading the model", watcher, foresight)

@@ -1,6 +1,7 @@
 """What a run will label: the corpus listed and cut into shards, and what can be refused beforehand."""
 
 import os
+import shutil
 from dataclasses import dataclass, field
 
 from fo1_data.confidence.calibration_file import read_calibration
@@ -9,7 +10,7 @@ from fo1_data.corpus.shards import plan_shards
 from fo1_data.dataset.lease import refuse_held
 from fo1_data.dataset.manifest import find_manifest
 from fo1_data.dataset.replay import replay_entries
-from fo1_data.errors import ConfigError
+from fo1_data.errors import ConfigError, StorageError
 from fo1_data.labelling.word_lists import read_phrases, refuse_unknown_words
 from fo1_data.storage.store import open_store
 from schemas.corpus import Shard
@@ -17,6 +18,9 @@ from schemas.dataset import Manifest
 from schemas.images import Reject
 from schemas.jobs import RunConfig
 from schemas.sources import SourceCounts
+
+# Less cannot hold a dataset of even a few images with its progress and markers.
+MIN_FREE_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True)
@@ -71,3 +75,5 @@ def _refuse_unwritable(out: str) -> None:
         raise ConfigError(f"--out {out}: {existing} is a file, not a folder")
     if not os.access(existing, os.W_OK | os.X_OK):
         raise ConfigError(f"--out {out}: {existing} cannot be written to")
+    if shutil.disk_usage(existing).free < MIN_FREE_BYTES:
+        raise StorageError(f"no space left at {existing}: free some, then run the same command again")

@@ -20,7 +20,8 @@ from torch.distributed.optim import ZeroRedundancyOptimizer
 from fo1_data.dataset.versions.lineage import describe_inputs, write_lineage
 from fo1_data.errors import ConfigError, RunError
 from fo1_data.model.checkpoint import Checkpoint, load_checkpoint
-from fo1_data.model.checkpoint_files import checkpoint_sha256, save_weights
+from fo1_data.model.checkpoint_files import save_weights
+from fo1_data.model.checkpoint_folder import checkpoint_sha256
 from fo1_data.model.device import choose_device
 from fo1_data.model.region_fusion import embed_prompt
 from fo1_data.training.adapters import is_adapter, merged_weights

@@ -12,7 +12,7 @@ import pytest
 from actors.training import TEST_KILL_AT, _errors_for_the_driver, _train_worker, _worker_error, train_on_ray
 from fo1_data.dataset.versions.lineage import trace
 from fo1_data.errors import ConfigError, StorageError
-from fo1_data.model.checkpoint import find_checkpoint
+from fo1_data.model.checkpoint_folder import find_checkpoint
 from fo1_data.synthetic.gold import write_scenes
 from fo1_data.training.settings import TrainConfig
 from fo1_data.training.trainer import train

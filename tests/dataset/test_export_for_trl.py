@@ -14,7 +14,7 @@ from trl.trainer.sft_trainer import DataCollatorForVisionLanguageModeling
 
 from fo1_data.dataset.exports.export import export_dataset
 from fo1_data.dataset.exports.messages import image_turns
-from fo1_data.model.checkpoint import find_checkpoint
+from fo1_data.model.checkpoint_folder import find_checkpoint
 from schemas.images import ImageRow
 
 IGNORED = -100

@@ -10,7 +10,8 @@ from safetensors.torch import load_file, save_file
 
 from fo1_data.errors import CheckpointError
 from fo1_data.model.checkpoint import Checkpoint, describe, load_checkpoint
-from fo1_data.model.checkpoint_files import checkpoint_sha256, save_checkpoint
+from fo1_data.model.checkpoint_files import save_checkpoint
+from fo1_data.model.checkpoint_folder import checkpoint_sha256
 from fo1_data.model.weight_names import to_ours, to_released
 
 

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from transformers import DynamicCache
 
-from fo1_data.model.checkpoint import BUNDLED, Checkpoint, load_checkpoint
+from fo1_data.model.checkpoint import Checkpoint, load_checkpoint
+from fo1_data.model.checkpoint_folder import BUNDLED
 from fo1_data.model.engine.engine import Fo1Engine
 from fo1_data.model.engine.generation import Generation
 from fo1_data.model.engine.questions import OpenImage, Question

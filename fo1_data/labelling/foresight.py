@@ -1,0 +1,69 @@
+"""What can be checked of a run's model, boxes and device before they are loaded. Does not import torch."""
+
+import re
+from pathlib import Path
+
+from fo1_data.errors import CheckpointError, ConfigError
+from fo1_data.labelling.identity import ForeseenIdentity
+from fo1_data.model.checkpoint_folder import BUNDLED, checkpoint_sha256, find_checkpoint, list_weight_files
+from fo1_data.model.configuration import load_config
+from fo1_data.model.node_cache import find_problem
+from fo1_data.model.prompts_version import PROMPTS_VERSION
+from fo1_data.proposals.identity import identify_proposer
+from schemas.jobs import RunConfig
+
+_DEVICE = re.compile(r"(cpu|cuda|mps|xpu)(:\d+)?")
+# One of these exists if a driver for NVIDIA's or AMD's cards is loaded (the second: under Windows).
+_GPU_FILES = ("nvidiactl", "dxg", "kfd")
+_BUNDLED_BOXES = ("auto", "corpus", "fo1-tiny")
+
+
+class Foresight:
+    """Looks at the files that a run will load. loads_here: whether this machine loads them; the nodes of a
+    cluster may see other files, so that only the bundled ones are known beforehand."""
+
+    def __init__(self, config: RunConfig, *, loads_here: bool) -> None:
+        self._config, self._loads_here = config, loads_here
+
+    def check(self) -> None:
+        """Raise CheckpointError, ConfigError or CorpusError for what can be seen not to load."""
+        if not self._loads_here:
+            return
+        check_device(self._config.device)
+        problem = find_problem(self._config.model)
+        if problem is not None:
+            raise CheckpointError(f"--model: {problem}")
+        folder = self._folder()
+        if folder is not None:
+            load_config(folder)
+            list_weight_files(folder)
+        identify_proposer(self._config.proposals)
+
+    def identity(self) -> ForeseenIdentity:
+        """Who will label, as far as it is known. Reads and hashes the weights."""
+        config = self._config
+        folder = self._folder() if self._loads_here or config.model == BUNDLED else None
+        knows_boxes = self._loads_here or config.proposals in _BUNDLED_BOXES
+        boxes = identify_proposer(config.proposals) if knows_boxes else None
+        return ForeseenIdentity(
+            model_sha256=checkpoint_sha256(folder) if folder is not None else None,
+            proposer_name=boxes.name if boxes is not None else None,
+            proposer_sha256=boxes.sha256 if boxes is not None else None,
+            prompts_version=PROMPTS_VERSION,
+            dtype=config.dtype,
+        )
+
+    def _folder(self) -> Path | None:
+        """The model's folder; None for a URL. A hub id is fetched if it is not cached."""
+        model = self._config.model.removeprefix("file://")
+        return None if "://" in model else find_checkpoint(model)
+
+
+def check_device(device: str | None) -> None:
+    """Raise ConfigError for a device that PyTorch does not know, and for a GPU on a machine without one."""
+    if device is None:
+        return
+    if not _DEVICE.fullmatch(device):
+        raise ConfigError(f"device {device!r} is not known (cpu, cuda, cuda:0)")
+    if device.startswith("cuda") and not any(Path("/dev", name).exists() for name in _GPU_FILES):
+        raise ConfigError(f"device {device!r}: no GPU is usable here")

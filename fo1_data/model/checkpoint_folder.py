@@ -1,0 +1,84 @@
+"""Finds the folder of a checkpoint and hashes its files, without loading it. Does not import torch.
+
+A checkpoint's name is a folder, `fo1-tiny` (bundled) or a hub id. For a URL, `fo1_data.model.node_cache`
+first fetches a local folder.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+
+from fo1_data.errors import CheckpointError
+
+BUNDLED = "fo1-tiny"
+SINGLE_FILE = "model.safetensors"
+_INDEX = "model.safetensors.index.json"
+_HASHED_FILES = (
+    "config.json",
+    "tiny_overrides.json",
+    "preprocessor_config.json",
+    "vocab.json",
+    "merges.txt",
+    "tokenizer.json",
+    "tokenizer_config.json",
+)
+
+
+def find_checkpoint(name: str) -> Path:
+    """The local folder of a bundled checkpoint, a path, or a hub id (fetched if it is not cached).
+
+    Raises CheckpointError if there is none.
+    """
+    if name == BUNDLED:
+        folder = Path(__file__).resolve().parent.parent / "assets" / BUNDLED
+        if not (folder / "config.json").is_file():
+            raise CheckpointError(f"the bundled model {BUNDLED} is missing from this installation")
+        return folder
+    if Path(name).is_dir():
+        return Path(name).resolve()
+    if Path(name).exists() or name.startswith((".", "/", "~")) or name.count("/") != 1:
+        raise CheckpointError(
+            f"{name}: no such folder; --model takes a folder, a hub id (owner/name) or {BUNDLED}"
+        )
+    return _fetch_from_hub(name)
+
+
+def _fetch_from_hub(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    patterns = ["*.json", "*.safetensors", "*.txt", "*.model"]
+    try:
+        return Path(snapshot_download(name, allow_patterns=patterns))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        raise CheckpointError(
+            f"{name}: not a folder, and the hub does not provide it: {error}".splitlines()[0]
+        ) from error
+
+
+def list_weight_files(folder: Path) -> list[Path]:
+    """The safetensors files of a checkpoint: those that its index names, else the single file.
+
+    Raises CheckpointError if one of them is missing.
+    """
+    index = folder / _INDEX
+    if index.is_file():
+        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+    else:
+        names = [SINGLE_FILE]
+    files = [folder / name for name in names]
+    missing = [file.name for file in files if not file.is_file()]
+    if missing:
+        raise CheckpointError(f"{folder}: no {', '.join(missing)}")
+    return files
+
+
+def checkpoint_sha256(folder: Path) -> str:
+    """SHA-256 of names and contents of the weight, configuration and tokenizer files, sorted by name."""
+    digest = hashlib.sha256()
+    files = [folder / name for name in _HASHED_FILES if (folder / name).is_file()]
+    for path in sorted(files + list_weight_files(folder), key=lambda path: path.name):
+        digest.update(path.name.encode())
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()

@@ -1,0 +1,65 @@
+"""What a run is compared with before its model is loaded: the run begun in its `--out`, its calibration."""
+
+from typing import Protocol
+
+from fo1_data.confidence.calibration_file import read_calibration
+from fo1_data.confidence.calibration_match import LabelOrigin, check_match
+from fo1_data.corpus.shards import listing_sha256
+from fo1_data.dataset.layout import RUN, fingerprint_file
+from fo1_data.dataset.listing_record import describe_change
+from fo1_data.dataset.manifest import LATE_ENTRIES, find_manifest
+from fo1_data.dataset.writer import check_begun
+from fo1_data.labelling.identity import ForeseenIdentity
+from fo1_data.runs.fingerprint import foreseen_fingerprint
+from fo1_data.runs.plan import PlannedRun
+from fo1_data.storage.store import open_store
+from schemas.dataset import Manifest
+from schemas.jobs import RunConfig
+
+
+class Foresees(Protocol):
+    """Knows of the labellers what can be known before they are loaded; see `labelling.foresight`."""
+
+    def check(self) -> None: ...
+
+    def identity(self) -> ForeseenIdentity: ...
+
+
+class NothingForeseen:
+    """For labellers of which nothing is known before they are loaded."""
+
+    def check(self) -> None:
+        return
+
+    def identity(self) -> ForeseenIdentity:
+        return ForeseenIdentity()
+
+
+def check_before_loading(config: RunConfig, planned: PlannedRun, foresight: Foresees) -> Manifest | None:
+    """The manifest in `out` if this run is known to be finished, or None if there may be work.
+
+    The dtype is not compared if the settings leave it open: it then follows from the device, and a finished
+    dataset is labelled on no other device again. Raises FingerprintError for the dataset of another run,
+    DatasetError if the folder holds something else, and CalibrationError for the calibration of other labels.
+    """
+    store = open_store(config.out)
+    was_begun = store.exists(fingerprint_file(RUN)) or find_manifest(store) is not None
+    hashes_weights = was_begun or config.calibration is not None
+    identity = foresight.identity() if hashes_weights else ForeseenIdentity()
+    if config.calibration is not None:
+        check_match(read_calibration(config.calibration)[0], _origin(identity), config.force)
+    known = foreseen_fingerprint(config, identity, listing_sha256(planned.shards))
+    manifest = check_begun(
+        store, known, lambda: describe_change(store, planned.shards), replay=config.replay_rejects
+    )
+    is_known = known.keys() >= LATE_ENTRIES - {"dtype"}
+    return manifest if is_known and not config.replay_rejects else None
+
+
+def _origin(identity: ForeseenIdentity) -> LabelOrigin:
+    return LabelOrigin(
+        model_sha256=identity.model_sha256,
+        proposer=identity.proposer_name,
+        proposer_sha256=identity.proposer_sha256,
+        prompts_version=identity.prompts_version,
+    )

@@ -1,0 +1,149 @@
+"""What is wrong with a run is said before torch or Ray is imported; a finished run is not loaded again."""
+
+import json
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from fo1_data.model.checkpoint_folder import find_checkpoint
+from fo1_data.synthetic.gold import write_scenes
+
+ENDS_WITHIN_S = 240
+# Runs the command line, then names the heavy modules that it has imported.
+PROGRAM = """
+import sys
+from fo1_data.cli.main import main
+try:
+    main()
+finally:
+    print("heavy:", *[m for m in ("torch", "transformers", "ray") if m in sys.modules], file=sys.stderr)
+"""
+
+
+def fo1(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", PROGRAM, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=ENDS_WITHIN_S,
+        check=False,
+    )
+
+
+def error_line(done: subprocess.CompletedProcess[str]) -> str:
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("fo1: ")]
+    return line
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("scenes") / "corpus"
+    write_scenes(folder, count=3, seed=5, num_objects=(1, 2))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def labelled(scenes: Path) -> Path:
+    """A finished dataset of the scenes."""
+    out = scenes.parent / "labelled"
+    done = fo1("label", scenes, "--out", out, *OPTIONS)
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+OPTIONS = ("--address", "in-process", "--labels", "brief_caption", "--json")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--model", "/no/model"], "/no/model"),
+        (["--model", "nosuch"], "nosuch: no such folder"),
+        (["--model", "{corpus}"], "config.json"),
+        (["--model", "{weightless}"], "no model.safetensors"),
+        (["--proposals", "/no/boxes.jsonl"], "/no/boxes.jsonl"),
+        (["--proposals", "{corpus}"], "is not a detector"),
+        (["--device", "toaster"], "device 'toaster' is not known"),
+        (["--calibration", "/no/C.json"], "/no/C.json"),
+        (["--phrases", "/no/phrases.txt"], "/no/phrases.txt"),
+        (["--vocabulary", "@nothing", "--labels", "detect"], "@nothing has no meaning"),
+        (["--parent", "/no/parent"], "/no/parent"),
+    ],
+)
+@pytest.mark.parametrize("address", ["in-process", None])
+def test_what_is_wrong_is_said_before_anything_loads(
+    scenes: Path, tmp_path: Path, options: list[str], message: str, address: str | None
+) -> None:
+    weightless = tmp_path / "weightless"
+    shutil.copytree(find_checkpoint("fo1-tiny"), weightless, ignore=shutil.ignore_patterns("*.safetensors"))
+    chosen = [option.format(corpus=scenes, weightless=weightless) for option in options]
+    place = ["--address", address] if address else []
+    done = fo1("label", scenes, "--out", tmp_path / "out", *place, *chosen)
+    assert done.returncode == 2, done.stderr
+    assert message in error_line(done)
+    assert "heavy:" in done.stderr.splitlines()
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_finished_run_says_so_without_loading(scenes: Path, labelled: Path) -> None:
+    done = fo1("label", scenes, "--out", labelled, *OPTIONS)
+    assert done.returncode == 0, done.stderr
+    assert "is finished" in done.stderr
+    assert "heavy:" in done.stderr.splitlines()
+    assert json.loads(done.stdout)["counts"]["images"] == 3
+
+
+def test_other_settings_are_named_with_both_values(scenes: Path, labelled: Path) -> None:
+    words = ("--labels", "brief_caption,ocr", "--max-new-tokens", 64)
+    done = fo1("label", scenes, "--out", labelled, *OPTIONS, *words)
+    assert done.returncode == 2
+    assert 'labels: ["brief_caption"] -> ["brief_caption", "ocr"]' in error_line(done)
+    assert "max_new_tokens: 256 -> 64" in error_line(done)
+    assert "heavy:" in done.stderr.splitlines()
+
+
+def test_other_weights_are_named_without_loading_them(scenes: Path, labelled: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(find_checkpoint("fo1-tiny"), other)
+    (other / "tokenizer_config.json").write_text("{}")
+    done = fo1("label", scenes, "--out", labelled, "--model", other, *OPTIONS)
+    assert done.returncode == 2
+    assert "model_sha256: " in error_line(done)
+    assert "heavy:" in done.stderr.splitlines()
+
+
+def test_a_changed_listing_names_its_images_and_the_way_on(scenes: Path, labelled: Path) -> None:
+    annotations = scenes / "annotations.jsonl"
+    before = annotations.read_text()
+    first, second, third = map(json.loads, before.splitlines())
+    lines = [first | {"caption": "another"}, second, third | {"image": third["image"] + ".new.png"}]
+    annotations.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    try:
+        done = fo1("label", scenes, "--out", labelled, *OPTIONS)
+    finally:
+        annotations.write_text(before)
+    assert done.returncode == 2
+    for part in (
+        f"1 image added ({Path(third['image']).name}.new.png)",
+        f"1 image gone ({Path(third['image']).name})",
+        f"1 image changed ({Path(first['image']).name})",
+        f"--parent {labelled}",
+    ):
+        assert part in error_line(done)
+
+
+def test_an_address_where_nothing_listens_is_one_line(scenes: Path, tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound, and not listening
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        started_s = time.monotonic()
+        done = fo1("label", scenes, "--out", tmp_path / "out", "--address", address)
+    assert done.returncode == 1
+    assert f"cannot reach the Ray cluster at {address}" in error_line(done)
+    assert "heavy:" in done.stderr.splitlines()
+    assert time.monotonic() - started_s < 60
