@@ -96,9 +96,10 @@ _KINDS_WITH_SUBJECT = (
 class Correction(BaseModel):
     """One change by one person.
 
-    `region_id`: the region's id in the reviewed dataset; null for an added region. The new id of a moved
-    region follows from `after.box_xyxy`; other corrections of the same review may name the region by its old
-    or its new id (`new_region_id`).
+    `region_id`: the region's id in the reviewed dataset. Null for an added region, unless its box equals that
+    of another region: then its new, numbered id. The new id of a moved region follows from `after.box_xyxy`;
+    other corrections of the same review may name the region by its old or its new id (`new_region_id`), but
+    only by its old id if another region has the new box too.
     `kind`: the kind of the label; null if the change is about the box (`MOVED`, `ADDED`, `DELETED`,
     `RENAMED`).
     `subject`: the phrase of a grounding or count, the question of an answer.
@@ -163,6 +164,8 @@ class Correction(BaseModel):
     @property
     def new_region_id(self) -> str | None:
         """The id of the region after the change; an added or moved region gets the id of its new box."""
+        if self.action is CorrectionAction.ADDED and self.region_id is not None:
+            return self.region_id
         if self.action in (CorrectionAction.ADDED, CorrectionAction.MOVED):
             assert self.after is not None
             assert self.after.box_xyxy is not None

@@ -4,7 +4,7 @@ Frame of every box: absolute pixels of the EXIF-oriented original image, x_min y
 """
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from pydantic import BaseModel, ConfigDict
 
@@ -25,11 +25,39 @@ def make_region_id(image_id: str, box_xyxy: Sequence[float]) -> str:
 
     Coordinates are whole tenths of a pixel, so that a different box of another run never has the same id,
     and an equal box always has. They are rounded from float32, as they are stored: a box that is read
-    back has the id it was written with.
+    back has the id it was written with. If several regions of one image have equal boxes,
+    `number_equal_ids` tells them apart.
     """
     stored = struct.unpack("4f", struct.pack("4f", *box_xyxy))
     tenths = "-".join(str(round(value * 10)) for value in stored)
     return f"{image_id[:16]}/{tenths}"
+
+
+def number_equal_ids(region_ids: Iterable[str]) -> list[str]:
+    """Ids made unique within an image: the second of equal ids gets `/2` behind it, the third `/3`."""
+    listed = list(region_ids)
+    taken = set(listed)
+    last_number: dict[str, int] = {}
+    numbered = []
+    for region_id in listed:
+        number = last_number.get(region_id, 0) + 1
+        while number > 1 and numbered_id(region_id, number) in taken:
+            number += 1
+        last_number[region_id] = number
+        numbered.append(numbered_id(region_id, number))
+    return numbered
+
+
+def numbered_id(region_id: str, number: int) -> str:
+    """The id of the region that is number `number`, from 1, of those with the box of `region_id`."""
+    return region_id if number == 1 else f"{region_id}/{number}"
+
+
+def is_id_of_box(region_id: str, image_id: str, box_xyxy: Sequence[float]) -> bool:
+    """Whether `region_id` is the id of this box, with or without the number that equal boxes have."""
+    base = make_region_id(image_id, box_xyxy)
+    number = region_id.removeprefix(f"{base}/")
+    return region_id == base or (number != region_id and number.isdecimal() and int(number) > 1)
 
 
 class Region(BaseModel):

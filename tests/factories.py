@@ -23,7 +23,7 @@ from schemas.images import (
     RejectStage,
 )
 from schemas.labels import Decision, Label, LabelKind, Source, strictest
-from schemas.regions import Box, Region, make_region_id
+from schemas.regions import Box, Region, make_region_id, number_equal_ids
 
 COLOURS = ("red", "green", "blue", "orange", "purple", "teal")
 SHAPES = ("square", "circle", "triangle", "bar")
@@ -97,13 +97,15 @@ def make_row(
     embed: bool = False,
     folder: Path | None = None,
     decisions: Sequence[Decision | None] = (),
+    boxes: Sequence[Box] | None = None,
     **fields: Any,
 ) -> ImageRow:
     """A labelled row whose image really exists as bytes (`embed`) or as a file in `folder`.
 
+    `boxes`: of its regions, in place of `num_regions` random ones.
     Region i takes `decisions[i]`, None past its end; one grounding names region 0. `fields` replace columns.
     """
-    boxes = make_boxes(num_regions, width, height, seed)
+    boxes = make_boxes(num_regions, width, height, seed) if boxes is None else boxes
     data = encode(make_image(seed, width, height, boxes))
     image_id = hashlib.sha256(data).hexdigest()
     if folder is not None:
@@ -112,8 +114,12 @@ def make_row(
         path.write_bytes(data)
         uri = uri or str(path)
     uri = uri or f"memory://images/{seed:05d}.png"
-    region_decisions = [decisions[i] if i < len(decisions) else None for i in range(num_regions)]
+    region_decisions = [decisions[i] if i < len(decisions) else None for i in range(len(boxes))]
     regions = [make_region(image_id, i, box, decision=region_decisions[i]) for i, box in enumerate(boxes)]
+    for region, region_id in zip(
+        regions, number_equal_ids(region.region_id for region in regions), strict=True
+    ):
+        region.region_id = region_id
     row = ImageRow(
         image_id=image_id,
         uri=uri,

@@ -1,7 +1,8 @@
 """Rows to Arrow and back, by the explicit schemas of `schemas.parquet`; nothing is inferred.
 
 Floats are stored as float32: a row whose numbers are float32 values comes back equal. Records of schema
-version 1 are read as rows of version 2. Does no input or output.
+version 1 are read as rows of version 2, and regions that share an id get ids of their own. Does no input or
+output.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 from pydantic import ValidationError
 
+from fo1_data.dataset.equal_regions import number_equal_regions
 from fo1_data.dataset.version_1 import is_version_1, upgrade_record
 from fo1_data.errors import DatasetError
 from schemas.images import ImageRow, Reject
@@ -32,6 +34,7 @@ def record_to_row(record: dict[str, Any]) -> ImageRow:
     """One record of a Parquet file, of any schema version, as a row. Raises DatasetError if it is broken."""
     if is_version_1(record):
         record = upgrade_record(record)
+    number_equal_regions(record)
     fields = {name: value for name, value in record.items() if name in ImageRow.model_fields}
     for name in _LIST_COLUMNS:
         if fields.get(name) is None:

@@ -6,6 +6,7 @@ bytes than listed is still checked if it can be read. Changes nothing.
 
 import hashlib
 import math
+from collections import Counter
 from collections.abc import Iterator
 
 import pyarrow as pa
@@ -18,7 +19,7 @@ from fo1_data.errors import DatasetError
 from schemas.dataset import Counts, ManifestFile
 from schemas.images import ImageRow
 from schemas.labels import Label, strictest
-from schemas.regions import Region, make_region_id
+from schemas.regions import Region, is_id_of_box
 
 MOST_PROBLEMS = 1_000
 _BLOCK_BYTES = 2**22
@@ -120,6 +121,8 @@ def row_problems(row: ImageRow, split: str | None = None) -> Iterator[str]:
         yield f"no frame: {row.width} x {row.height}, orientation {row.orientation}"
     for position, region in enumerate(row.regions):
         yield from (f"region {position}: {problem}" for problem in _region_problems(row, region, position))
+    uses = Counter(region.region_id for region in row.regions)
+    yield from (f"{number} regions have the id {name!r}" for name, number in uses.items() if number > 1)
     yield from _dangling(row)
     for label in row.all_labels():
         yield from _label_problems(label)
@@ -140,7 +143,7 @@ def _region_problems(row: ImageRow, region: Region, position: int) -> Iterator[s
     inside = x_min >= -_BORDER_PX and y_min >= -_BORDER_PX
     if not (inside and x_max <= row.width + _BORDER_PX and y_max <= row.height + _BORDER_PX):
         yield f"box {region.box_xyxy} lies outside its image of {row.width} x {row.height}"
-    if region.region_id != make_region_id(row.image_id, region.box_xyxy):
+    if not is_id_of_box(region.region_id, row.image_id, region.box_xyxy):
         yield f"region_id {region.region_id!r} is not that of its image and box"
     if region.objectness is not None and not 0 <= region.objectness <= 1:
         yield f"objectness {region.objectness} is not within 0 and 1"

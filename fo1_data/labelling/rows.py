@@ -21,7 +21,7 @@ from fo1_data.proposals.proposer import Proposals
 from schemas.corpus import CorpusImage, CorpusRegion
 from schemas.images import Answer, Count, Grounding, ImageRow
 from schemas.labels import MOST_COUNT, Label, LabelKind, Source
-from schemas.regions import TEXT_COLUMNS, Region, make_region_id
+from schemas.regions import TEXT_COLUMNS, Region, make_region_id, number_equal_ids
 
 # Kinds whose phrase describes the regions it names in words; an example or a question does not.
 _NAMING = frozenset({LabelKind.DETECT, LabelKind.GROUND, LabelKind.GROUNDED_CAPTION, LabelKind.COUNT})
@@ -47,12 +47,14 @@ class LabelEvidence:
 def make_regions(image: DecodedImage, proposals: Proposals) -> list[Region]:
     """The regions shown to the model, in order, with what the corpus says of each."""
     corpus_regions = proposals.regions
+    boxes = proposals.boxes_xyxy.tolist()
+    region_ids = number_equal_ids(make_region_id(image.image_id, box) for box in boxes)
     regions = []
-    for index, box in enumerate(proposals.boxes_xyxy.tolist()):
+    for index, (box, region_id) in enumerate(zip(boxes, region_ids, strict=True)):
         source = corpus_regions[index] if corpus_regions is not None else None
         regions.append(
             Region(
-                region_id=make_region_id(image.image_id, box),
+                region_id=region_id,
                 index=index,
                 box_xyxy=tuple(box),
                 objectness=float(proposals.objectness[index]) if proposals.objectness is not None else None,

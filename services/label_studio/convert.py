@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from schemas.labels import LabelKind
-from schemas.regions import Box
+from schemas.regions import Box, numbered_id
 from services.label_studio.answers import answer_entries, parse_answers
 from services.label_studio.labelling_config import (
     ANSWERS,
@@ -189,7 +189,7 @@ def _why(shown: ShownImage) -> str:
 
 def parse_result(result: Sequence[Any], shown: ShownImage) -> AnnotatedImage:
     """Parse the result list of an annotation. Regions without a box inside the image are left out."""
-    entries = [entry for entry in result if isinstance(entry, dict)]
+    entries = _with_marks(result)
     annotated = AnnotatedImage()
     for entry in entries:
         if entry.get("from_name") == BOX:
@@ -204,6 +204,22 @@ def parse_result(result: Sequence[Any], shown: ShownImage) -> AnnotatedImage:
     ]
     annotated.answers = parse_answers(answers, shown)
     return annotated
+
+
+def _with_marks(result: Sequence[Any]) -> list[dict[str, Any]]:
+    """Return the entries with the marks of their regions as ids.
+
+    Regions of older reviews whose ids Label Studio has cut at a `#` come back with one id; each begins with
+    its box, by which they are counted.
+    """
+    uses: Counter[str] = Counter()
+    entries = []
+    for entry in result:
+        if isinstance(entry, dict):
+            cut_id = str(entry.get("id")).partition("#")[0]
+            uses[cut_id] += entry.get("from_name") == BOX
+            entries.append({**entry, "id": numbered_id(cut_id, max(uses[cut_id], 1))})
+    return entries
 
 
 def _add_entry(annotated: AnnotatedImage, entry: Mapping[str, Any], aliases: Mapping[str, str]) -> None:

@@ -2,19 +2,21 @@
 
 Made from a dataset's row and kept compressed in the outbox, so that a review outlives the dataset's folder.
 Boxes: absolute pixels of the EXIF-oriented image, x_min y_min x_max y_max. Every region has a `mark`, its
-result id in Label Studio: the region's id, with a suffix if two regions share an id.
+result id in Label Studio: the region's id. Equal boxes of older reviews have marks such as `ID#2`, which
+Label Studio cuts at the `#`; they are read with the ids and marks that they would have now.
 """
 
 import math
 import zlib
 from collections.abc import Iterable
+from typing import Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from fo1_data.confidence.routing import BEYOND_BUDGET
 from schemas.images import Answer, Count, Grounding, ImageRow
 from schemas.labels import Decision, Label, LabelKind, Source
-from schemas.regions import TEXT_COLUMNS, Box, Region
+from schemas.regions import TEXT_COLUMNS, Box, Region, number_equal_ids
 
 TEXT_KINDS = tuple(TEXT_COLUMNS)
 _UNKNOWN_CONFIDENCE = 0.5
@@ -90,6 +92,22 @@ class ShownImage(BaseModel):
     reasons: list[str] = []
     score: float = _UNKNOWN_CONFIDENCE
 
+    @model_validator(mode="after")
+    def _number_equal_regions(self) -> Self:
+        """Give equal boxes ids and marks of their own; phrases and answers keep their regions."""
+        region_ids = number_equal_ids(region.region_id for region in self.regions)
+        if region_ids == [region.region_id for region in self.regions]:
+            return self
+        marks = {region.mark: new for region, new in zip(self.regions, region_ids, strict=True)}
+        for region in self.regions:
+            region.mark = region.region_id = marks[region.mark]
+        for part in self.phrases:
+            part.marks = [marks[mark] for mark in part.marks]
+            part.region_ids = part.marks or part.region_ids
+        for answer in self.answers:
+            answer.mark = marks.get(answer.mark or "")
+        return self
+
     def packed(self) -> bytes:
         """Return the document, compressed."""
         return zlib.compress(self.model_dump_json(exclude_defaults=True).encode(), 6)
@@ -140,9 +158,7 @@ def only_asked(row: ImageRow) -> ImageRow:
 def shown_image(row: ImageRow, blind: bool = False) -> ShownImage:
     """Return what is shown of `row`. `blind`: without reasons and score, so that they influence nobody."""
     regions = _shown_regions(row, blind)
-    marks: dict[str, str] = {}
-    for region in regions:
-        marks.setdefault(region.region_id, region.mark)
+    marks = {region.mark for region in regions}
     shown = ShownImage(
         image_id=row.image_id,
         width=row.width,
@@ -153,7 +169,7 @@ def shown_image(row: ImageRow, blind: bool = False) -> ShownImage:
             ShownPhrase(
                 kind=part.kind,
                 phrase=part.phrase,
-                marks=[marks[region_id] for region_id in part.region_ids if region_id in marks],
+                marks=[region_id for region_id in part.region_ids if region_id in marks],
                 region_ids=part.region_ids,
             )
             for part in row.groundings
@@ -166,7 +182,7 @@ def shown_image(row: ImageRow, blind: bool = False) -> ShownImage:
             ShownAnswer(
                 question=part.question,
                 answer=part.answer,
-                mark=None if part.region_id is None else marks[part.region_id],
+                mark=part.region_id,
             )
             for part in row.answers
             if part.region_id is None or part.region_id in marks
@@ -202,21 +218,17 @@ def _confidence(label: Label) -> float:
 
 
 def _shown_regions(row: ImageRow, blind: bool) -> list[ShownRegion]:
-    uses: dict[str, int] = {}
-    regions = []
-    for region in row.regions:
-        num_uses = uses[region.region_id] = uses.get(region.region_id, 0) + 1
-        regions.append(
-            ShownRegion(
-                mark=region.region_id if num_uses == 1 else f"{region.region_id}#{num_uses}",
-                region_id=region.region_id,
-                box_xyxy=region.box_xyxy,
-                texts=_texts(region),
-                source_label=region.source_label,
-                reasons=[] if blind else _reasons(region.labels),
-            )
+    return [
+        ShownRegion(
+            mark=region.region_id,
+            region_id=region.region_id,
+            box_xyxy=region.box_xyxy,
+            texts=_texts(region),
+            source_label=region.source_label,
+            reasons=[] if blind else _reasons(region.labels),
         )
-    return regions
+        for region in row.regions
+    ]
 
 
 def _texts(region: Region) -> dict[LabelKind, str]:

@@ -3,6 +3,7 @@
 from hypothesis import strategies as st
 
 from schemas.corrections import Correction, CorrectionAction
+from schemas.regions import numbered_id
 
 AT = "2026-11-24T10:00:00Z"
 
@@ -24,7 +25,9 @@ def corrections_of(draw, row):
     x, y = draw(CORNERS), draw(CORNERS)
     box = (x, y, x + draw(st.sampled_from([5.0, 9.5])), y + 6.0)
     drawn = correct(row, "added", after={"box_xyxy": box}).new_region_id
-    names = st.sampled_from([*(region.region_id for region in row.regions), drawn, "nobody/1-2-3-4"])
+    names = st.sampled_from(
+        [*(region.region_id for region in row.regions), drawn, numbered_id(drawn, 2), "nobody/1-2-3-4"]
+    )
     action = draw(st.sampled_from(list(CorrectionAction)))
     fields = {"at": draw(TIMES), "annotation_key": draw(st.sampled_from(["", "a", "b"]))}
     region, text = draw(names), draw(TEXTS)
@@ -34,7 +37,9 @@ def corrections_of(draw, row):
             "before": draw(st.sampled_from([None, {"text": text}])),
         },
         CorrectionAction.MOVED: {"region_id": region, "after": {"box_xyxy": box}},
-        CorrectionAction.ADDED: {"after": {"box_xyxy": box}},
+        CorrectionAction.ADDED: {
+            "after": {"box_xyxy": box}, "region_id": draw(st.sampled_from([None, numbered_id(drawn, 2)])),
+        },
         CorrectionAction.DELETED: {"region_id": region},
         CorrectionAction.RENAMED: {"region_id": region, "after": {"text": text or "thing"}},
         CorrectionAction.RECAPTIONED: {"region_id": region, "kind": "brief_caption", "after": {"text": text}},

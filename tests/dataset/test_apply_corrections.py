@@ -189,10 +189,14 @@ def test_a_box_outside_of_the_image_is_left_out(row):
     assert differing_columns(applied.row, row) == []
 
 
+BOXES = [(0.0, 0.0, 5.0, 6.0), (3.5, 7.0, 12.5, 13.0), (20.0, 20.0, 40.0, 44.0)]
+
+
 @settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_any_corrections_leave_a_sound_row_whatever_their_order(data):
-    row = make_row(3, num_regions=3)
+    boxes = data.draw(st.lists(st.sampled_from(BOXES), min_size=3, max_size=3))
+    row = make_row(3, boxes=boxes)
     row = row.model_copy(update={"counts": [make_count(row.regions)]})
     changes = data.draw(st.lists(corrections_of(row), max_size=8))
     shuffled = data.draw(st.permutations(changes))
@@ -200,3 +204,36 @@ def test_any_corrections_leave_a_sound_row_whatever_their_order(data):
     assert apply_corrections(row, [*shuffled, *changes]).row == after
     assert not list(row_problems(after))
     assert list(table_to_rows(rows_to_table([after]))) == [after]
+
+
+def test_regions_that_are_moved_onto_one_another_stay_two(row):
+    first, second, third = row.regions
+    moved = correct(row, "moved", region_id=first.region_id, after={"box_xyxy": second.box_xyxy})
+    name = correct(
+        row, "recaptioned", region_id=first.region_id, kind="brief_caption", after={"text": "a whale"}
+    )
+    gone = correct(row, "deleted", region_id=second.region_id)
+    after = apply_corrections(row, [moved, name])
+    assert after.left_out == []
+    assert [region.region_id for region in after.row.regions] == [
+        f"{second.region_id}/2", second.region_id, third.region_id,
+    ]  # fmt: skip
+    assert [region.brief_caption for region in after.row.regions] == [
+        "a whale", second.brief_caption, third.brief_caption,
+    ]  # fmt: skip
+    again = apply_corrections(row, [moved, name, gone]).row
+    assert [region.region_id for region in again.regions] == [f"{second.region_id}/2", third.region_id]
+
+
+def test_regions_that_change_places_keep_their_texts(row):
+    first, second, _ = row.regions
+    moves = [
+        correct(row, "moved", region_id=first.region_id, after={"box_xyxy": second.box_xyxy}),
+        correct(row, "moved", region_id=second.region_id, after={"box_xyxy": first.box_xyxy}),
+    ]
+    after = apply_corrections(row, moves).row
+    assert [(region.box_xyxy, region.brief_caption) for region in after.regions[:2]] == [
+        (second.box_xyxy, first.brief_caption), (first.box_xyxy, second.brief_caption),
+    ]  # fmt: skip
+    assert len({region.region_id for region in after.regions}) == 3
+    assert not list(row_problems(after))

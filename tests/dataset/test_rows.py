@@ -49,7 +49,7 @@ ROWS = st.builds(
     width=INT32,
     height=INT32,
     orientation=INT32,
-    regions=st.lists(REGIONS, max_size=2),
+    regions=st.lists(REGIONS, max_size=2, unique_by=lambda region: region.region_id),
     groundings=st.lists(st.builds(Grounding, phrase=TEXT, region_ids=IDS, label=LABELS), max_size=2),
     counts=st.lists(st.builds(Count, phrase=TEXT, count=INT32, region_ids=IDS, label=LABELS), max_size=1),
     answers=st.lists(st.builds(Answer, question=TEXT, answer=TEXT, label=LABELS), max_size=1),

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from fo1_data.dataset.corrections.phrases import CorrectedPhrases, judge
-from fo1_data.dataset.corrections.region_names import RegionNames
+from fo1_data.dataset.corrections.region_names import RegionNames, in_order
 from fo1_data.dataset.corrections.regions import CorrectedRegions
 from fo1_data.dataset.human_labels import confirmed, human_label
 from schemas.corrections import Correction, CorrectionAction
@@ -35,26 +35,13 @@ def apply_corrections(row: ImageRow, corrections: Iterable[Correction]) -> Appli
         for correction in corrections
         if correction.image_id == row.image_id
     }
-    ordered = sorted(_latest(of_row.values()), key=lambda correction: correction.order)
+    ordered = in_order(of_row.values())
     work = _CorrectedRow(row, ordered)
     done: list[Correction] = []
     left_out: list[Correction] = []
     for correction in ordered:
         (done if work.apply(correction) else left_out).append(correction)
     return Applied(work.finish(), done, left_out)
-
-
-def _latest(corrections: Iterable[Correction]) -> list[Correction]:
-    """All corrections but those of an annotation that was submitted again later."""
-    listed = list(corrections)
-    last: dict[str, str] = {}
-    for correction in listed:
-        last[correction.annotation_key] = max(correction.at, last.get(correction.annotation_key, ""))
-    return [
-        correction
-        for correction in listed
-        if not correction.annotation_key or correction.at == last[correction.annotation_key]
-    ]
 
 
 class _CorrectedRow:

@@ -10,7 +10,7 @@ from fo1_data.dataset.human_labels import confirmed, human_label, made_stale
 from schemas.corrections import Correction
 from schemas.images import ImageRow
 from schemas.labels import Label, LabelKind, Source, strictest
-from schemas.regions import TEXT_COLUMNS, Box, Region, make_region_id
+from schemas.regions import TEXT_COLUMNS, Box, Region
 
 
 class CorrectedRegions:
@@ -20,7 +20,6 @@ class CorrectedRegions:
         self._row, self._names = row, names
         self._regions: dict[str, Region] = {}
         for region in row.regions:
-            # Two boxes that a person moved onto one another become one region: the first.
             self._regions.setdefault(names.name(region.region_id) or region.region_id, region)
 
     def __contains__(self, name: str | None) -> bool:
@@ -47,8 +46,7 @@ class CorrectedRegions:
             return False
         old = self._regions.get(name)
         if old is None:
-            region_id = make_region_id(self._row.image_id, box)
-            self._regions[name] = Region(region_id=region_id, index=0, box_xyxy=box, box_source=Source.HUMAN)
+            self._regions[name] = Region(region_id=name, index=0, box_xyxy=box, box_source=Source.HUMAN)
         else:
             update = {"box_xyxy": box, "box_source": Source.HUMAN, "objectness": None}
             self._regions[name] = old.model_copy(update=update)
@@ -96,12 +94,10 @@ class CorrectedRegions:
         ids: dict[str, str] = {}
         regions: list[Region] = []
         for name, region in self._regions.items():
-            region_id = make_region_id(self._row.image_id, region.box_xyxy)
-            if region_id not in ids.values():
-                decision = strictest(label.decision for label in region.labels)
-                update = {"region_id": region_id, "index": len(regions), "decision": decision}
-                regions.append(region.model_copy(update=update))
-            ids[name] = region_id
+            ids[name] = self._names.new_id(name, region.region_id, region.box_xyxy)
+            decision = strictest(label.decision for label in region.labels)
+            update = {"region_id": ids[name], "index": len(regions), "decision": decision}
+            regions.append(region.model_copy(update=update))
         return regions, ids
 
     def _inside(self, correction: Correction) -> Box | None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from schemas.corrections import Correction, CorrectionAction, CorrectionValue, Lane
 from schemas.labels import LabelKind
-from schemas.regions import Box, make_region_id
+from schemas.regions import Box, make_region_id, number_equal_ids
 from services.label_studio.convert import AnnotatedImage, AnnotatedRegion, counts_text, phrase_aliases
 from services.label_studio.shown import ShownCount, ShownImage, ShownRegion
 
@@ -52,7 +52,7 @@ class _Comparison:
     def __init__(self, shown: ShownImage, annotated: AnnotatedImage, submission: Submission) -> None:
         self._shown, self._annotated, self._submission = shown, annotated, submission
         self._shown_regions = {region.mark: region for region in shown.regions}
-        self._ids = {mark: self._region_id(mark, region) for mark, region in annotated.regions.items()}
+        self._ids = self._region_ids()
         self._in_phrases = {mark for part in shown.phrases for mark in part.marks}
         self._wrong = {mark for mark, region in annotated.regions.items() if self._is_wrong_box(mark, region)}
         self._deleted = {mark for mark in self._shown_regions if self._is_deleted(mark)}
@@ -77,7 +77,9 @@ class _Comparison:
         for mark, added in self._annotated.regions.items():
             if mark not in self._shown_regions:
                 after = CorrectionValue(box_xyxy=added.box_xyxy)
-                yield self._correction(CorrectionAction.ADDED, after=after)
+                # The id follows from the box, unless another region has that box.
+                region_id = None if self._ids[mark] == self._base_id(added) else self._ids[mark]
+                yield self._correction(CorrectionAction.ADDED, region_id=region_id, after=after)
 
     def texts(self) -> Iterator[Correction]:
         """Yield captions and readings, changed or confirmed."""
@@ -231,10 +233,19 @@ class _Comparison:
                     right=right,
                 )
 
-    def _region_id(self, mark: str, annotated: AnnotatedRegion) -> str:
-        region = self._shown_regions.get(mark)
-        if region is not None and is_still(region.box_xyxy, annotated.box_xyxy):
-            return region.region_id
+    def _region_ids(self) -> dict[str, str]:
+        """Return the id of every region by mark: those that were shown keep theirs, moved or not."""
+        added = {
+            mark: self._base_id(region)
+            for mark, region in self._annotated.regions.items()
+            if mark not in self._shown_regions
+        }
+        region_ids = number_equal_ids(
+            [*(region.region_id for region in self._shown.regions), *added.values()]
+        )
+        return dict(zip([*self._shown_regions, *added], region_ids, strict=True))
+
+    def _base_id(self, annotated: AnnotatedRegion) -> str:
         return make_region_id(self._shown.image_id, annotated.box_xyxy)
 
     def _correction(self, action: CorrectionAction, **fields: Any) -> Correction:

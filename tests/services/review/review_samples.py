@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from schemas.images import Answer, Grounding, ImageRow
 from schemas.labels import Decision, Label, LabelKind
-from schemas.regions import Box, make_region_id
+from schemas.regions import Box, make_region_id, number_equal_ids
 from services.label_studio.convert import result_of
 from services.label_studio.shown import ShownAnswer, ShownCount, ShownImage, ShownPhrase, ShownRegion
 
@@ -53,17 +53,15 @@ def shown_images(draw: Any) -> ShownImage:
     """Anything that can be shown: up to a hundred thousand pixels wide, texts of every script."""
     width, height = draw(st.integers(1, 100_000)), draw(st.integers(1, 100_000))
     regions: list[ShownRegion] = []
-    for place in range(draw(st.integers(0, 5))):
+    for _ in range(draw(st.integers(0, 5))):
         box = draw(boxes(width, height))
         region_id = make_region_id(IMAGE_ID, box)
         texts = draw(st.dictionaries(st.sampled_from(LabelKind), st.just(""), max_size=0))
         for kind in (LabelKind.BRIEF_CAPTION, LabelKind.DETAILED_CAPTION, LabelKind.OCR):
             if draw(st.booleans()):
                 texts[kind] = draw(TEXTS)
-        mark = (
-            f"{region_id}#{place}" if any(region.region_id == region_id for region in regions) else region_id
-        )
-        regions.append(ShownRegion(mark=mark, region_id=region_id, box_xyxy=box, texts=texts))
+        region_id = number_equal_ids([*(region.region_id for region in regions), region_id])[-1]
+        regions.append(ShownRegion(mark=region_id, region_id=region_id, box_xyxy=box, texts=texts))
     marks = [region.mark for region in regions]
     phrases = []
     for _ in range(draw(st.integers(0, 3))):
