@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
+from fo1_data.plurals import counted
+
 WIDTH, HEIGHT = 290, 140
 _LEFT, _RIGHT, _TOP, _BOTTOM = 8, 8, 18, 24
 
@@ -48,7 +50,7 @@ def bin_of_share(share: float, num_bins: int) -> int:
 
 
 def bar_chart(bars: Sequence[Bar], unit: str) -> str:
-    """A bar chart as an SVG element. `unit` names what is counted ("images"), also in tooltips."""
+    """A bar chart as an SVG element. `unit` names one of what is counted ("image"), also in tooltips."""
     if not bars or not any(bar.value for bar in bars):
         return '<p class="nothing">Nothing to show.</p>'
     top = max(bar.value for bar in bars)
@@ -62,7 +64,7 @@ def bar_chart(bars: Sequence[Bar], unit: str) -> str:
         x, y = _LEFT + number * slot, _TOP + height - bar_height
         centre = x + slot / 2
         width = min(max(slot - 2, 1), 44)
-        tooltip = escape(f"{bar.label}: {bar.value:,} {unit}")
+        tooltip = escape(f"{bar.label}: {counted(bar.value, unit)}")
         parts.append(
             f'<g><title>{tooltip}</title><rect class="hit" x="{x:.1f}" y="{_TOP}" width="{slot:.1f}" '
             f'height="{height}"/><rect class="bar" x="{centre - width / 2:.1f}" y="{y:.1f}" '
@@ -104,4 +106,4 @@ def _short(value: int) -> str:
 def _description(bars: Sequence[Bar], unit: str) -> str:
     """The chart in words, for screen readers."""
     values = ", ".join(f"{bar.label}: {bar.value}" for bar in bars if bar.value)
-    return f"{unit}. {values}"
+    return f"{unit}s. {values}"

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from html import escape
 
 WIDTH, HEIGHT = 290, 200
-_LEFT, _RIGHT, _TOP, _BOTTOM = 34, 10, 10, 32
+_LEFT, _RIGHT, _TOP, _BOTTOM = 34, 18, 10, 32
 
 Points = Sequence[tuple[float, float]]
 
@@ -23,7 +23,7 @@ def curve_chart(
     dots: bool = False,
 ) -> str:
     """One curve as an SVG element. `most_y`: the top of the y axis; `diagonal`: also draw the line x = y;
-    `dots`: mark each point, with a tooltip."""
+    `dots`: mark each point, with a tooltip; a single point is always marked."""
     if not points:
         return '<p class="nothing">Nothing to show.</p>'
     values = ", ".join(f"{x:.2f} {y:.3f}" for x, y in points[:: max(1, len(points) // 8)])
@@ -43,7 +43,7 @@ def curve_chart(
     svg_points = [_to_svg(x, y, most_y) for x, y in points]
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in svg_points)
     parts.append(f'<polyline class="line" points="{path}"/>')
-    if dots:
+    if dots or len(points) == 1:
         for (x, y), (cx, cy) in zip(points, svg_points, strict=True):
             tooltip = escape(f"{x_name} {_percent(x)}: {y_name} {_percent(y)}")
             circle = f'<circle class="dot-mark" cx="{cx:.1f}" cy="{cy:.1f}" r="3">'

@@ -10,7 +10,7 @@ import base64
 import hashlib
 import heapq
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any
@@ -21,13 +21,16 @@ from markupsafe import Markup
 from fo1_data.corpus.images import InputLimits
 from fo1_data.dataset.reader import Dataset, open_dataset
 from fo1_data.evaluation.faults import Faults, Mistakes
+from fo1_data.plurals import counted
 from fo1_data.reports.bars import bar_chart, share_bars, whole_number_bars
-from fo1_data.reports.pictures import picture_of
+from fo1_data.reports.pictures import Picture, picture_of
 from fo1_data.reports.statistics import CONFIDENCE_BINS, SIZE_BINS, RejectGroups, Statistics
 from fo1_data.reports.trust import LabelJudge, TrustFigures, seconds_per_label, trust_cards
 from fo1_data.storage.addresses import base_name, normalise, parent
 from fo1_data.storage.store import open_store
+from schemas.dataset import Counts
 from schemas.images import ImageRow
+from schemas.labels import Decision
 
 _TOP_TEXTS = 12
 Judge = Callable[[ImageRow], Faults | None]
@@ -82,7 +85,8 @@ def render_report(
     html = page.render(
         manifest=dataset.manifest,
         address=dataset.store.url,
-        cards=_cards(dataset),
+        cards=_cards(dataset.manifest.counts),
+        shares=_decision_shares(dataset.manifest.counts),
         figures=_figures(summary.statistics),
         lists=_top_lists(summary.statistics),
         mistakes=summary.mistakes,
@@ -90,6 +94,7 @@ def render_report(
         trust_charts=trust.charts(),
         rules=(dataset.manifest.routing or {}).get("rules", {}),
         images=images,
+        choices=_choices(images),
         rejects=rejects.by_count(),
         style=Markup(style),
         script=Markup(script),
@@ -136,40 +141,72 @@ def _summarise(rows: Iterable[ImageRow], num_images: int, judge: Judge | None) -
     return summary
 
 
-def _cards(dataset: Dataset) -> list[tuple[str, int, str]]:
-    """Title, figure and tone of the summary cards. Images, regions and captions are always shown, the others
-    only if they are not zero."""
-    counts = dataset.manifest.counts
-    always = [
-        ("images", counts.images, ""),
-        ("regions", counts.regions, ""),
-        ("captions", counts.captions, ""),
+def _cards(counts: Counts) -> list[tuple[str, str, str]]:
+    """Figure, noun and tone of the summary. Images and regions are always shown, others if not zero."""
+    parts = [
+        (counts.images, "image", ""),
+        (counts.regions, "region", ""),
+        (counts.captions, "caption", ""),
+        (counts.groundings, "grounding", ""),
+        (counts.counts, "count", ""),
+        (counts.answers, "answer", ""),
+        (counts.rejected, "reject", "bad"),
     ]
-    optional = [
-        ("groundings", counts.groundings, ""),
-        ("counts", counts.counts, ""),
-        ("answers", counts.answers, ""),
-        ("accepted", counts.accepted, "good"),
-        ("for audit", counts.audit, "fair"),
-        ("unreviewed", counts.unreviewed, "bad"),
-        ("for review", counts.review, "fair"),
-        ("rejected", counts.rejected, "bad"),
-    ]
-    return always + [card for card in optional if card[1]]
+    shown = [part for place, part in enumerate(parts) if part[0] or place < 2]
+    return [(*_figure_and_noun(number, noun), tone) for number, noun, tone in shown]
+
+
+def _figure_and_noun(number: int, noun: str) -> tuple[str, str]:
+    figure, _, noun = counted(number, noun).partition(" ")
+    return figure, noun
+
+
+def _decision_shares(counts: Counts) -> list[tuple[str, int, float]]:
+    """Name, number and percent of the labels of each decision; empty if nothing was routed."""
+    decisions = {
+        "accepted": counts.accepted,
+        "audit": counts.audit,
+        "unreviewed": counts.unreviewed,
+        "review": counts.review,
+    }
+    total = sum(decisions.values())
+    return [(name, number, 100 * number / total) for name, number in decisions.items() if number]
 
 
 def _figures(statistics: Statistics) -> list[tuple[str, str, Markup]]:
-    """Title, note and chart of each distribution. Confidences are shown only if a label has one."""
-    sizes, confidences = share_bars(statistics.box_sizes, SIZE_BINS), statistics.confidences
+    """Title, note and chart of each distribution that the dataset has."""
+    sizes = share_bars(statistics.box_sizes, SIZE_BINS)
+    confidences = share_bars(statistics.confidences, CONFIDENCE_BINS)
+    words = whole_number_bars(statistics.caption_words)
     figures = [
-        ("Regions an image", "", bar_chart(whole_number_bars(statistics.regions_per_image), "images")),
-        ("Box size", "side as a share of the image's", bar_chart(sizes, "regions")),
-        ("Caption length", "in words", bar_chart(whole_number_bars(statistics.caption_words), "captions")),
+        ("Regions per image", "", whole_number_bars(statistics.regions_per_image), "image"),
+        ("Box size", "side, share of the image's", sizes, "region"),
+        ("Caption length", "in words", words, "caption"),
+        ("Confidence", "calibrated, by label", confidences, "label"),
     ]
-    if confidences:
-        bars = share_bars(confidences, CONFIDENCE_BINS)
-        figures.append(("Confidence", "calibrated, by label", bar_chart(bars, "labels")))
-    return [(title, note, Markup(chart)) for title, note, chart in figures]
+    return [
+        (title, note, Markup(bar_chart(bars, unit)))
+        for title, note, bars, unit in figures
+        if any(bar.value for bar in bars)
+    ]
+
+
+def _choices(images: Sequence[Picture]) -> dict[str, list[tuple[str, str]]]:
+    """The filters of the page: by name, (value, text) of each choice. Only what the images differ in."""
+    decisions = {image.row.decision for image in images}
+    values = {
+        "decision": [
+            *((decision.value, decision.value) for decision in Decision if decision in decisions),
+            *([("none", "not routed")] if None in decisions else []),
+        ],
+        "split": [(split, split) for split in sorted({image.row.split for image in images})],
+        "mistakes": [
+            (value, text)
+            for value, text in (("some", "with mistakes"), ("none", "without mistakes"))
+            if any(image.mistakes == value for image in images)
+        ],
+    }
+    return {name: choices for name, choices in values.items() if len(choices) > 1}
 
 
 def _top_lists(statistics: Statistics) -> list[tuple[str, list[tuple[str, int, float]]]]:
@@ -197,6 +234,7 @@ def _environment() -> Environment:
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     filters: dict[str, Callable[..., Any]] = {
         "thousands": lambda number: f"{number:,}",
+        "counted": counted,
         "number_in": lambda region_id, numbers: numbers.get(region_id, "?"),
     }
     environment.filters.update(filters)

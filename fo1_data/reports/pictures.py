@@ -1,4 +1,6 @@
-"""Images as the report page shows them: a thumbnail as a data URI, and boxes in pixels of the full image."""
+"""Images as the report page shows them: a thumbnail as a data URI, boxes in pixels of the full image, and the
+texts in the order of the page.
+"""
 
 import base64
 import io
@@ -10,6 +12,8 @@ from fo1_data.corpus.images import InputLimits, decode_rgb
 from fo1_data.dataset.pixels import image_bytes
 from fo1_data.errors import DatasetError, InputReject
 from fo1_data.evaluation.faults import Faults
+from fo1_data.plurals import counted
+from fo1_data.reports.layout import CardLayout, CardTexts, lay_out
 from schemas.images import ImageRow
 from schemas.regions import Region
 
@@ -44,14 +48,45 @@ class PictureBox:
         caption = (self.region.brief_caption or "").casefold()
         return ", ".join(text for text in own if text.casefold() != caption)
 
+    @property
+    def short_text(self) -> str:
+        """What the page shows first of the region."""
+        region = self.region
+        return region.brief_caption or ("" if region.detailed_caption or region.text else "no label")
+
+
+@dataclass(frozen=True)
+class Phrase:
+    """A phrase and the indices of the regions that it names. `gold`: gold's regions, if it is wrong."""
+
+    text: str
+    kind: str
+    region_indices: list[int]
+    gold: str | None
+
+    @property
+    def named(self) -> str:
+        """The regions in a few characters."""
+        if len(self.region_indices) > 8:
+            return counted(len(self.region_indices), "region")
+        return " ".join(map(str, self.region_indices)) or "absent"
+
+
+@dataclass(frozen=True)
+class QuestionAnswers:
+    """A question and its answers: (region index or None for the whole image, answer, reasoning)."""
+
+    question: str
+    answers: list[tuple[int | None, str, str | None]]
+
 
 @dataclass(frozen=True)
 class Picture:
     """An image of the page.
 
     `thumbnail`: a data URI, None if the pixels cannot be read (`missing` is the reason). `numbers`: region
-    indices by region id. `search_text`: what the page's filter searches. `faults`: the mistakes against
-    gold, empty without gold.
+    indices by region id. `phrases`: those that gold calls wrong first, absent ones last. `search_text`: what
+    the page's filter searches. `faults`: the mistakes against gold, empty without gold.
     """
 
     row: ImageRow
@@ -59,8 +94,16 @@ class Picture:
     missing: str | None
     boxes: list[PictureBox]
     numbers: dict[str, int]
+    phrases: list[Phrase]
+    answers: list[QuestionAnswers]
+    layout: CardLayout
     search_text: str
     faults: Faults
+
+    @property
+    def mistakes(self) -> str:
+        """Whether there are mistakes against gold: "some" or "none"."""
+        return "some" if len(self.faults) else "none"
 
     @property
     def back_to_front(self) -> list[PictureBox]:
@@ -75,15 +118,61 @@ def picture_of(row: ImageRow, limits: InputLimits, faults: Faults | None = None)
         thumbnail = _thumbnail(image_bytes(row, limits), limits)
     except (DatasetError, InputReject) as error:
         missing = str(error)
+    faults = faults or Faults()
+    boxes = [_picture_box(row, region) for region in row.regions]
+    numbers = {region.region_id: region.index for region in row.regions}
+    phrases = _phrases(row, numbers, faults)
     return Picture(
         row=row,
         thumbnail=thumbnail,
         missing=missing,
-        boxes=[_picture_box(row, region) for region in row.regions],
-        numbers={region.region_id: region.index for region in row.regions},
+        boxes=boxes,
+        numbers=numbers,
+        phrases=phrases,
+        answers=_answers(row, numbers),
+        layout=lay_out(
+            (max(1, row.width), max(1, row.height)),
+            CardTexts(
+                row.caption or "",
+                [f"{phrase.text}{phrase.named}{phrase.gold or ''}" for phrase in phrases],
+                [_region_texts(box, faults) for box in boxes],
+                row.decision is not None,
+            ),
+        ),
         search_text=_search_text(row),
-        faults=faults or Faults(),
+        faults=faults,
     )
+
+
+def _phrases(row: ImageRow, numbers: dict[str, int], faults: Faults) -> list[Phrase]:
+    phrases = [
+        Phrase(
+            part.phrase,
+            part.kind.value.replace("_", " "),
+            [numbers[region_id] for region_id in part.region_ids if region_id in numbers],
+            faults.phrases.get((part.kind, part.phrase)),
+        )
+        for part in row.groundings
+    ]
+    return sorted(phrases, key=lambda phrase: (phrase.gold is None, not phrase.region_indices))
+
+
+def _answers(row: ImageRow, numbers: dict[str, int]) -> list[QuestionAnswers]:
+    """The answers by question, in the order of the row."""
+    by_question: dict[str, list[tuple[int | None, str, str | None]]] = {}
+    for part in row.answers:
+        index = numbers.get(part.region_id) if part.region_id else None
+        by_question.setdefault(part.question, []).append((index, part.answer, part.reasoning))
+    return [QuestionAnswers(question, answers) for question, answers in by_question.items()]
+
+
+def _region_texts(box: PictureBox, faults: Faults) -> list[str]:
+    """The texts of a region on lines of their own, as the page shows them."""
+    region = box.region
+    wrong = [f"gold: {text}" for text in faults.regions.get(region.index, [])]
+    corpus = f"corpus: {box.corpus_texts}" if box.corpus_texts and not wrong else ""
+    first = " ".join(text for text in (box.short_text, region.text, corpus) if text)
+    return [text for text in (first, region.detailed_caption, *wrong) if text]
 
 
 def _picture_box(row: ImageRow, region: Region) -> PictureBox:

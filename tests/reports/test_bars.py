@@ -25,11 +25,11 @@ def test_every_share_has_a_bin(share: float) -> None:
 
 
 def test_the_heights_of_bars_are_proportional_to_their_values() -> None:
-    chart = bar_chart([Bar("0", 2), Bar("1", 8), Bar("2", 4)], "images")
+    chart = bar_chart([Bar("0", 2), Bar("1", 8), Bar("2", 4)], "image")
     heights = [float(h) for h in re.findall(r'class="bar".*?height="([\d.]+)"', chart)]
     assert [round(height / heights[1], 2) for height in heights] == [0.25, 1.0, 0.5]
 
 
 def test_labels_are_escaped_and_an_empty_chart_says_so() -> None:
     assert "<b>" not in bar_chart([Bar("<b>", 1)], "<b>")
-    assert "Nothing to show" in bar_chart(share_bars(Counter(), 4), "images")
+    assert "Nothing to show" in bar_chart(share_bars(Counter(), 4), "image")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from factories import make_dataset, make_row
-from playwright.sync_api import Browser, Page, Route, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, Route, sync_playwright
 
 from fo1_data.reports.page import write_report
 from schemas.images import ImageRow
@@ -30,7 +30,13 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> list[ImageRow]:
     rows[2].caption = "word " * 300
     rows[2].regions[0].brief_caption = rows[2].regions[0].labels[0].text = "endless" * 100
     rows[2].groundings[0].phrase = "x" * 500
-    return rows
+    # An image with more phrases and regions than its card lists at first.
+    full = make_row(9, 40, 400, 300, folder=folder)
+    full.groundings = [
+        full.groundings[0].model_copy(update={"phrase": f"the {'very ' * (n % 5)}small thing {n}"})
+        for n in range(60)
+    ]
+    return [*rows, full]
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +59,7 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(params=[1280, 390], ids=["wide", "narrow"])
+@pytest.fixture(params=[1400, 400], ids=["wide", "narrow"])
 def page(request: pytest.FixtureRequest, report: Path, browser: Browser) -> Iterator[Page]:
     page = browser.new_page(viewport={"width": request.param, "height": 900})
     wrong: list[str] = []
@@ -125,7 +131,7 @@ def test_pointing_marks_box_and_caption_together(page: Page, rows: list[ImageRow
 def test_filters_show_only_matches(page: Page) -> None:
     page.fill("#filter", "ZEBRA only")
     assert page.locator("article.image:visible").count() == 1
-    assert page.locator("#shown").inner_text() == "1 of the 4 shown"
+    assert page.locator("#shown").inner_text() == "1 of the 5 shown"
     page.fill("#filter", "nothing like it")
     assert page.locator("#none-left").is_visible()
     page.fill("#filter", "")
@@ -150,3 +156,93 @@ def test_nothing_is_wider_than_the_window_and_the_theme_changes(page: Page) -> N
     before = page.evaluate("getComputedStyle(document.body).backgroundColor")
     page.click("#theme")
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") != before
+
+
+def card_of(page: Page, row: ImageRow) -> Locator:
+    return page.locator("article.image", has=page.locator(f'[data-image-id="{row.image_id}"]'))
+
+
+def test_chips_and_regions_are_whole_and_a_button_shows_the_rest(page: Page, rows: list[ImageRow]) -> None:
+    card = card_of(page, rows[4])
+    for part in page.locator(".chip:visible, .region:visible").all():
+        cut = part.evaluate(
+            "e => { const b = e.getBoundingClientRect();"
+            " for (let p = e.parentElement; p; p = p.parentElement) {"
+            "   const q = p.getBoundingClientRect();"
+            "   const clips = getComputedStyle(p).overflowY !== 'visible';"
+            "   if (clips && b.bottom > q.bottom + 1) return p.className }"
+            " return '' }"
+        )
+        assert cut == ""
+    for kind, total in (("chip", 60), ("region", 40)):
+        listed = card.locator(f".{kind}:visible")
+        assert 0 < listed.count() < total
+        card.get_by_role("button", name=f"all {total}").click()
+        assert listed.count() == total
+    assert card.locator(".more:visible").count() == 0
+
+
+def test_a_box_whose_region_is_not_listed_shows_its_region(page: Page, rows: list[ImageRow]) -> None:
+    card = card_of(page, rows[4])
+    region = card.locator('.region[data-regions="39"]')
+    assert not region.is_visible()
+    card.locator('.box[data-regions="39"]').dispatch_event("click")
+    assert region.is_visible()
+    assert region.evaluate("e => e === document.activeElement")
+
+
+def test_no_card_is_mostly_empty_and_none_covers_another(page: Page) -> None:
+    page.wait_for_function("document.querySelector('article.image').style.gridRowEnd || innerWidth < 1080")
+    cards = []
+    for card in page.locator("article.image").all():
+        outer = card.bounding_box()
+        assert outer is not None
+        parts = [part.bounding_box() for part in card.locator(".stage, .facts, .said-of-it > *").all()]
+        used = sum(part["width"] * part["height"] for part in parts if part)
+        assert used > 0.4 * outer["width"] * outer["height"]
+        x, y = outer["x"], outer["y"]
+        cards.append((x, y, x + outer["width"], y + outer["height"]))
+    for number, (x0, y0, x1, y1) in enumerate(cards):
+        for other in cards[number + 1 :]:
+            assert x1 <= other[0] or other[2] <= x0 or y1 <= other[1] or other[3] <= y0
+
+
+def test_a_narrow_window_has_one_column_of_cards(report: Path, browser: Browser) -> None:
+    page = browser.new_page(viewport={"width": 400, "height": 900})
+    page.goto(report.as_uri())
+    for parts in ("section.cards, section > .cards, figure, article.image", ".cards > *"):
+        boxes = [part.bounding_box() for part in page.locator(parts).all()]
+        widths = {round(box["width"]) for box in boxes if box}
+        assert len(widths) == 1
+        assert min(widths) > 300
+    page.close()
+
+
+def test_filters_exist_only_for_what_differs(rows: list[ImageRow], tmp_path: Path, browser: Browser) -> None:
+    same = [row.model_copy(update={"split": "train", "decision": None}) for row in rows[1:4]]
+    make_dataset(tmp_path / "d", same)
+    write_report(str(tmp_path / "d"), str(tmp_path / "report.html"))
+    page = browser.new_page()
+    page.goto((tmp_path / "report.html").as_uri())
+    assert page.locator("select").count() == 0
+    page.fill("#filter", "zebra")
+    assert page.locator("article.image:visible").count() == 1
+    page.close()
+
+
+def test_thousands_of_regions_stay_quick(tmp_path: Path, browser: Browser) -> None:
+    make_dataset(tmp_path / "d", [make_row(1, 3000, 2000, 1500, folder=tmp_path / "images")])
+    write_report(str(tmp_path / "d"), str(tmp_path / "report.html"))
+    page = browser.new_page()
+    page.goto((tmp_path / "report.html").as_uri())
+    assert page.locator(".region:visible").count() < 100
+    duration_ms = page.evaluate(
+        "() => { const boxes = [...document.querySelectorAll('.box')].slice(0, 50);"
+        " const start = performance.now();"
+        " for (const box of boxes) {"
+        "   box.dispatchEvent(new PointerEvent('pointerover', { bubbles: true }));"
+        "   document.body.offsetHeight }"
+        " return (performance.now() - start) / boxes.length }"
+    )
+    assert duration_ms < 200
+    page.close()
