@@ -189,6 +189,7 @@ class _Account:
                 found=+self.found[name],
                 attached=+self.attached[name],
                 rejected=+self.rejected[name],
+                notes=self.notes[name],
             )
             for name in names
         ]

@@ -9,11 +9,13 @@ from collections.abc import Iterator
 
 from PIL import Image
 
+from fo1_data.corpus.forms.annotated_folder import read_annotated_folder
+from fo1_data.corpus.forms.annotation_files import read_csv, read_json, read_xml
 from fo1_data.corpus.forms.annotations import read_annotations
-from fo1_data.corpus.forms.coco import read_coco
-from fo1_data.corpus.forms.folder import read_files, read_folder
+from fo1_data.corpus.forms.folder import read_files
+from fo1_data.corpus.forms.own_dataset import MANIFEST, load_own_manifest, read_own_dataset
 from fo1_data.corpus.forms.uri_list import read_parquet_list, read_text_list
-from fo1_data.corpus.forms.voc import read_voc, read_voc_folder
+from fo1_data.corpus.forms.voc import is_voc, read_voc_folder
 from fo1_data.corpus.forms.webdataset import read_webdataset
 from fo1_data.corpus.forms.yolo import is_yolo_folder, read_yolo_folder, read_yolo_yaml
 from fo1_data.corpus.listing import Found, Item, Listing, Piece, Refused, contents_of, gather
@@ -21,7 +23,7 @@ from fo1_data.corpus.places import children, expand, is_pattern, join_verbatim, 
 from fo1_data.corpus.videos import NO_DECODER, is_video, list_frames
 from fo1_data.errors import CorpusError
 from fo1_data.storage.addresses import is_web, join, normalise, suffix_of
-from fo1_data.storage.streams import one_line, open_stream
+from fo1_data.storage.streams import one_line
 from schemas.images import Reject
 from schemas.sources import ContentKind
 
@@ -34,7 +36,8 @@ _LISTS = {
     ".ndjson": read_annotations,
     ".txt": read_text_list,
     ".parquet": read_parquet_list,
-    ".json": read_coco,
+    ".json": read_json,
+    ".csv": read_csv,
     ".yaml": read_yolo_yaml,
     ".yml": read_yolo_yaml,
 }
@@ -101,8 +104,8 @@ def _read_group(addresses: list[str]) -> Items:
     if suffixes <= set(_TARS):
         return read_webdataset(addresses)
     if suffixes == {".xml"}:
-        return read_voc(addresses)
-    if len(suffixes) == 1 and (suffix := suffixes.pop()) in (".jsonl", ".parquet", ".txt", ".json"):
+        return read_xml(addresses)
+    if len(suffixes) == 1 and (suffix := suffixes.pop()) in (".jsonl", ".parquet", ".txt", ".json", ".csv"):
         return (item for address in addresses for item in _LISTS[suffix](address))
     return read_files(addresses)
 
@@ -114,7 +117,7 @@ def _read_file_form(address: str) -> Items:
     if suffix in _TARS:
         return read_webdataset([address])
     if suffix == ".xml":
-        return read_voc([address])
+        return read_xml([address])
     if suffix and suffix not in Image.registered_extensions() and not is_video(address):
         raise CorpusError(f"{address} is not a corpus: looked for {_FORMS}, or an image")
     return read_files([address])
@@ -127,36 +130,17 @@ def _read_folder_form(folder: str) -> Items:
         raise CorpusError(f"cannot list {folder}: {one_line(error)}") from error
     if ANNOTATIONS_NAME in files:
         return read_annotations(join(folder, ANNOTATIONS_NAME))
+    if MANIFEST in files and (manifest := load_own_manifest(folder)) is not None:
+        return read_own_dataset(folder, manifest)
     if is_yolo_folder(folder, files, folders):
         return read_yolo_folder(folder)
-    annotations = _voc_files(folder, files, folders)
-    if annotations is not None:
-        return read_voc_folder(folder, annotations)
     visible = [name for name in files if not name.startswith(".")]
     tars = [name for name in visible if suffix_of(join(folder, name)) in _TARS]
     if tars and not folders and len(tars) == len(visible):
         return read_webdataset(join_verbatim(folder, name) for name in tars)
+    xml = [join_verbatim(folder, name) for name in visible if name.lower().endswith(".xml")]
+    if xml and not folders and len(xml) == len(visible) and is_voc(xml[0]):
+        return read_voc_folder(folder, xml)
     if not folders and visible and all(name.lower().endswith(".txt") for name in visible):
         return read_yolo_folder(folder)
-    return read_folder(folder)
-
-
-def _voc_files(folder: str, files: list[str], folders: list[str]) -> list[str] | None:
-    """The XML files of a Pascal VOC folder, in its `Annotations/` or directly in it; else None."""
-    for subfolder in (name for name in folders if name.lower() == "annotations"):
-        inner = join_verbatim(folder, subfolder)
-        names = [name for name in children(inner)[0] if name.lower().endswith(".xml")]
-        if names:
-            return [join_verbatim(inner, name) for name in names]
-    names = [name for name in files if name.lower().endswith(".xml")]
-    if names and _is_voc(join_verbatim(folder, names[0])):
-        return [join_verbatim(folder, name) for name in names]
-    return None
-
-
-def _is_voc(address: str) -> bool:
-    try:
-        with open_stream(address) as stream:
-            return b"<annotation" in stream.read(4096)
-    except CorpusError:
-        return False
+    return read_annotated_folder(folder)

@@ -74,7 +74,7 @@ def test_one_image_is_a_corpus(tmp_path: Path) -> None:
     [
         ("nothing", None, "no such file or folder"),
         ("*.jpg", None, "no file matches"),
-        ("x.csv", b"a,b", "is not a corpus: looked for a folder"),
+        ("x.csv", b"a,b", "none names an image"),
         ("x.json", b"[1", "is not JSON"),
         ("x.json", b'{"info": 1}', "looked for the keys images"),
         ("x.parquet", b"PAR1", "is not a Parquet"),

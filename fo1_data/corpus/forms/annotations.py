@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from fo1_data.corpus.forms.benchmarks import is_benchmark_record, read_records
+from fo1_data.corpus.forms.hub_records import from_hub
 from fo1_data.corpus.forms.record_fields import (
     NAME_KEYS,
     count_record,
@@ -35,9 +36,12 @@ def places_beside(address: str) -> ImagePlaces:
     return ImagePlaces([folder, join(folder, "images")])
 
 
-def read_annotations(address: str) -> Iterator[Item]:
-    """The contents of a `.jsonl`: records, or names as JSON strings. An unreadable line is a reject."""
-    places = places_beside(address)
+def read_annotations(address: str, places: ImagePlaces | None = None) -> Iterator[Item]:
+    """The contents of a `.jsonl`: records, or names as JSON strings. An unreadable line is a reject.
+
+    `places`: where their images are, if not beside the file.
+    """
+    places = places or places_beside(address)
     if is_benchmark_record(_first_record(address)):
         yield from read_records(_records(address), address, places)
         return
@@ -90,6 +94,7 @@ def _items_of_line(line: bytes, address: str, number: int, places: ImagePlaces) 
 
 def items_of_record(record: Any, source: str, where: str, places: ImagePlaces) -> Iterator[Item]:
     """What a record says of an image, or its refusal; `where` names the record in a reject."""
+    record = from_hub(record)
     counts = count_record(record)
     yield Found(source, counts)
     try:

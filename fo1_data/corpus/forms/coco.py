@@ -7,7 +7,6 @@ annotation has no box. Without the key `annotations`, whether an image has boxes
 compared as text. Also reads a JSON list of records, and RefCOCO's and MDETR's files (see `referring`).
 """
 
-import json
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ from fo1_data.corpus.forms.record_fields import (
     box_of,
     id_of,
     keep_region_meta,
+    name_key_of,
     objects_of,
     text_of,
     validation_text,
@@ -34,7 +34,6 @@ from fo1_data.corpus.listing import Found, Item, Note, Piece, Refused
 from fo1_data.corpus.places import ImagePlaces, listing_reject
 from fo1_data.errors import CorpusError
 from fo1_data.storage.addresses import base_name, join, parent
-from fo1_data.storage.streams import one_line, read_whole
 from schemas.corpus import CorpusImage, CorpusPhrase, CorpusRegion
 from schemas.sources import ContentKind
 
@@ -46,24 +45,27 @@ _MOST_ORPHANS = 20
 Annotation = dict[str, Any]
 
 
-def read_coco(address: str) -> Iterator[Item]:
-    """The contents of a COCO file; also reads a JSON list of records."""
-    try:
-        document = json.loads(read_whole(address))
-    except (ValueError, RecursionError) as error:
-        raise CorpusError(f"{address} is not JSON: {one_line(error)}") from error
+def is_coco_json(document: Any) -> bool:
+    """Whether a JSON document is COCO's or a list of records that name images."""
     if isinstance(document, list):
-        yield from _records(document, address)
-    elif isinstance(document, dict) and isinstance(document.get("images"), list):
-        yield from read_coco_document(document, address, ImagePlaces(_roots(address)))
+        first = document[0] if document else None
+        return isinstance(first, dict) and (name_key_of(first) is not None or is_benchmark_record(first))
+    return isinstance(document, dict) and isinstance(document.get("images"), list)
+
+
+def read_coco_json(document: Any, address: str, places: ImagePlaces | None = None) -> Iterator[Item]:
+    """The contents of a COCO document, or of a JSON list of records. `places`: where their images are."""
+    if isinstance(document, list):
+        yield from _records(document, address, places or places_beside(address))
+    elif is_coco_json(document):
+        yield from read_coco_document(document, address, places or ImagePlaces(_roots(address)))
     else:
         raise CorpusError(
             f"{address} is not a COCO file: looked for the keys images, annotations and categories"
         )
 
 
-def _records(document: list[Any], address: str) -> Iterator[Item]:
-    places = places_beside(address)
+def _records(document: list[Any], address: str, places: ImagePlaces) -> Iterator[Item]:
     if document and is_benchmark_record(document[0]):
         records = ((f"{address}#{number}", record) for number, record in enumerate(document))
         yield from read_records(records, address, places)

@@ -13,10 +13,17 @@ import pyarrow.parquet as pq
 
 from fo1_data.corpus.forms.annotations import items_of_record, places_beside
 from fo1_data.corpus.forms.benchmarks import is_benchmark_record, read_records
+from fo1_data.corpus.forms.embedded_images import (
+    EmbeddedPlaces,
+    at_rows,
+    columns_without_bytes,
+    image_columns,
+    with_names_of_rows,
+)
 from fo1_data.corpus.forms.folder import ONE_IMAGE
 from fo1_data.corpus.forms.record_fields import NAME_KEYS
-from fo1_data.corpus.listing import Found, Item, Piece, Refused
-from fo1_data.corpus.places import listing_reject
+from fo1_data.corpus.listing import Found, Item, Note, Piece, Refused
+from fo1_data.corpus.places import ImagePlaces, listing_reject
 from fo1_data.errors import CorpusError
 from fo1_data.storage.streams import one_line, open_seekable, open_stream
 from schemas.corpus import CorpusImage
@@ -42,46 +49,77 @@ def read_text_list(address: str) -> Iterator[Item]:
                 yield Refused(address, ONE_IMAGE, reject)
 
 
-def read_parquet_list(address: str) -> Iterator[Item]:
-    """One row per image; its address is in the first of the columns in `NAME_KEYS`."""
-    places = places_beside(address)
+def has_image_column(address: str) -> bool:
+    """Whether a Parquet file names images or holds them. Raises CorpusError if it is not Parquet."""
+    with open_seekable(address) as file:
+        try:
+            schema = pq.read_schema(file)
+        except pa.ArrowException as error:
+            raise CorpusError(f"{address} is not a Parquet file: {one_line(error)}") from error
+    return bool(set(NAME_KEYS) & set(schema.names) or image_columns(schema))
+
+
+def read_parquet_list(address: str, places: ImagePlaces | None = None) -> Iterator[Item]:
+    """One row per image, which the row holds, or names in the first of the columns in `NAME_KEYS`.
+
+    `places`: where the images are, if not beside the file.
+    """
+    places = places or places_beside(address)
     with open_seekable(address) as file:
         try:
             parquet = pq.ParquetFile(file)
         except pa.ArrowException as error:
             raise CorpusError(f"{address} is not a Parquet file: {one_line(error)}") from error
-        if is_benchmark_record(_first_row(parquet)):
-            yield from read_records(_rows(parquet, address), address, places)
+        columns = image_columns(parquet.schema_arrow)
+        if columns:
+            embedded = EmbeddedPlaces(places, address)
+            yield from at_rows(_read_rows(parquet, address, embedded, holds_images=True), address)
+            if len(columns) > 1:
+                message = f"the images of {', '.join(columns[1:])} are not read, only those of {columns[0]}"
+                yield Note(address, message)
             return
         if not set(NAME_KEYS) & set(parquet.schema_arrow.names):
-            columns = ", ".join(parquet.schema_arrow.names)
-            raise CorpusError(f"{address} has no column {', '.join(NAME_KEYS)} (it has {columns})")
-        number = 0
-        try:
-            for where, row in _rows(parquet, address):
-                number += 1
-                yield from items_of_record(row, address, where, places)
-        except (pa.ArrowException, OSError) as error:
-            where = f"{address}#{number}"
-            message = f"{where} and all rows after it: {one_line(error)}"
-            missing = {ContentKind.IMAGES: parquet.metadata.num_rows - number}
-            yield Found(address, missing)
-            yield Refused(address, missing, listing_reject(where, "bad_rows", message))
+            names = ", ".join(parquet.schema_arrow.names)
+            raise CorpusError(f"{address} has no column {', '.join(NAME_KEYS)} (it has {names})")
+        yield from _read_rows(parquet, address, places, holds_images=False)
 
 
-def _first_row(parquet: pq.ParquetFile) -> Any:
+def _read_rows(
+    parquet: pq.ParquetFile, address: str, places: ImagePlaces, *, holds_images: bool
+) -> Iterator[Item]:
+    if is_benchmark_record(_first_row(parquet, address, holds_images)):
+        yield from read_records(_rows(parquet, address, holds_images), address, places)
+        return
+    number = 0
     try:
-        return next((row for batch in parquet.iter_batches(1) for row in rows_of(batch)), None)
+        for where, row in _rows(parquet, address, holds_images):
+            number += 1
+            yield from items_of_record(row, address, where, places)
+    except (pa.ArrowException, OSError) as error:
+        where = f"{address}#{number}"
+        message = f"{where} and all rows after it: {one_line(error)}"
+        missing = {ContentKind.IMAGES: parquet.metadata.num_rows - number}
+        yield Found(address, missing)
+        yield Refused(address, missing, listing_reject(where, "bad_rows", message))
+
+
+def _first_row(parquet: pq.ParquetFile, address: str, holds_images: bool) -> Any:
+    try:
+        return next((row for _, row in _rows(parquet, address, holds_images, 1)), None)
     except (pa.ArrowException, OSError):
         return None
 
 
-def _rows(parquet: pq.ParquetFile, address: str) -> Iterator[tuple[str, Any]]:
-    number = 0
-    for batch in parquet.iter_batches(_BATCH_ROWS):
-        for row in rows_of(batch):
-            yield f"{address}#{number}", row
-            number += 1
+def _rows(
+    parquet: pq.ParquetFile, address: str, holds_images: bool, batch_rows: int = _BATCH_ROWS
+) -> Iterator[tuple[str, Any]]:
+    """The place and the record of each row, without the bytes of images."""
+    columns = columns_without_bytes(parquet.schema_arrow) if holds_images else None
+    batches = parquet.iter_batches(batch_rows, columns=columns)
+    rows = (
+        (f"{address}#{number}", row) for number, row in enumerate(row for b in batches for row in rows_of(b))
+    )
+    return with_names_of_rows(rows, parquet, address) if holds_images else rows
 
 
 def rows_of(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:

@@ -7,7 +7,7 @@ without an XML file are listed too; whether they have boxes is not known.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
@@ -25,10 +25,10 @@ from fo1_data.corpus.forms.record_fields import (
 )
 from fo1_data.corpus.listing import Found, Item, Note, Piece, Refused
 from fo1_data.corpus.places import ImagePlaces, children, join_verbatim, kind_of, listing_reject, walk
-from fo1_data.errors import InputReject
+from fo1_data.errors import CorpusError, InputReject
 from fo1_data.storage.addresses import base_name, is_web, join, parent, suffix_of
 from fo1_data.storage.downloads import download
-from fo1_data.storage.streams import one_line
+from fo1_data.storage.streams import one_line, open_stream
 from schemas.corpus import CorpusImage, CorpusRegion
 from schemas.images import Reject
 from schemas.sources import ContentKind
@@ -79,14 +79,30 @@ def _images_near(folder: str, xml_folders: set[str]) -> Iterator[str | Reject]:
 class _Reading:
     """What the XML files read so far have in common."""
 
+    places_of: Callable[[str], ImagePlaces] | None = None
     places: dict[str, ImagePlaces] = field(default_factory=dict)
     stems_of_image: dict[str, str] = field(default_factory=dict)
     stale: dict[str, list[str]] = field(default_factory=dict)
 
 
-def read_voc(addresses: Iterable[str]) -> Iterator[Item]:
-    """The images of VOC XML files, in their order. A file that is not an annotation is a reject."""
-    reading = _Reading()
+def is_voc(address: str) -> bool:
+    """Whether an XML file is a VOC annotation, by its start."""
+    try:
+        with open_stream(address) as stream:
+            head = stream.read(4096)
+    except CorpusError:
+        return False
+    return b"<annotation" in head and b"<annotations" not in head
+
+
+def read_voc(
+    addresses: Iterable[str], places_of: Callable[[str], ImagePlaces] | None = None
+) -> Iterator[Item]:
+    """The images of VOC XML files, in their order. A file that is not an annotation is a reject.
+
+    `places_of`: where the image of a file may be, if not near it.
+    """
+    reading = _Reading(places_of)
     for address in addresses:
         source = parent(address)
         yield Found(source, _ONE_FILE)
@@ -118,7 +134,10 @@ def _parse(address: str) -> ElementTree.Element:
 def _items(address: str, source: str, root: ElementTree.Element, reading: _Reading) -> Iterator[Item]:
     counts = Counter({ContentKind.BOXES: len(root.findall("object"))})
     yield Found(source, counts + Counter(ONE_IMAGE))
-    places = reading.places.setdefault(source, ImagePlaces(_roots(source)))
+    if reading.places_of is not None:
+        places = reading.places_of(address)
+    else:
+        places = reading.places.setdefault(source, ImagePlaces(_roots(source)))
     stem, name = PurePosixPath(base_name(address)).stem, _text(root, "filename")
     all_counts = counts + Counter({**ONE_IMAGE, **_ONE_FILE})
     try:

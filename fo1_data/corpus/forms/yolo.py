@@ -28,6 +28,7 @@ from schemas.sources import ContentKind
 
 YAML_NAMES = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
 CLASS_FILES = ("classes.txt", "obj.names", "labels.txt")
+_HEAD_CHARACTERS = 2**16
 _SPLITS = ("train", "val", "valid", "test")
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG", ".webp", ".bmp", ".tif", ".tiff")
 
@@ -69,7 +70,9 @@ def read_yolo_yaml(address: str) -> Iterator[Item]:
                 yield Refused(address, {}, item)
             else:
                 images.add(item)
-                yield from _image(address, item, _label_file(item), names, {"split": split}, has_keypoints)
+                yield from image_items(
+                    address, item, _label_file(item), names, {"split": split}, has_keypoints
+                )
     folders = dict.fromkeys(place for _, place in places if suffix_of(place) != ".txt")
     label_folders = (_label_folder(folder) for folder in folders)
     yield from _without_image(address, (folder for folder in label_folders if folder), images)
@@ -92,7 +95,7 @@ def read_yolo_folder(folder: str) -> Iterator[Item]:
             yield Refused(folder, {}, item)
         else:
             listed.add(item)
-            yield from _image(folder, item, _label_file(item), names, {}, False)
+            yield from image_items(folder, item, _label_file(item), names, {}, False)
     yield from _without_image(folder, [join(folder, "labels")], listed)
 
 
@@ -131,7 +134,7 @@ def _from_labels(folder: str, names: dict[int, str]) -> Iterator[Item]:
             roots = [join(top, f"images/{split}") for top in (folder, above)]
             roots += [join(top, "images") for top in (folder, above)] + [parent(item), folder, above]
             stem = PurePosixPath(base_name(item)).stem
-            yield from _image(folder, _image_named(stem, ImagePlaces(roots)), item, names, {}, False)
+            yield from image_items(folder, _image_named(stem, ImagePlaces(roots)), item, names, {}, False)
 
 
 def _image_named(stem: str, places: ImagePlaces) -> str:
@@ -185,12 +188,16 @@ def _names(value: Any) -> dict[int, str]:
 
 
 def _class_file(folder: str) -> dict[int, str]:
-    for place in (folder, join(folder, "labels"), parent(folder)):
-        for name in CLASS_FILES:
-            address = join(place, name)
-            if kind_of(address) == "file":
-                lines = read_whole(address).decode("utf-8", "replace").splitlines()
-                return {index: line.strip() for index, line in enumerate(lines) if line.strip()}
+    places = (folder, join(folder, "labels"), parent(folder))
+    return next((names for place in places if (names := _class_file_in(place))), {})
+
+
+def _class_file_in(folder: str) -> dict[int, str]:
+    for name in CLASS_FILES:
+        address = join(folder, name)
+        if kind_of(address) == "file":
+            lines = read_whole(address).decode("utf-8", "replace").splitlines()
+            return {index: line.strip() for index, line in enumerate(lines) if line.strip()}
     return {}
 
 
@@ -203,7 +210,46 @@ def _lines(text: str) -> list[tuple[int, list[str]]]:
     return [(number, line.split()) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
 
 
-def _image(
+def is_yolo_text(address: str) -> bool:
+    """Whether every line of a text file has the form of a YOLO label; an empty file has."""
+    lines = [fields for _, fields in _lines(_read(address)[:_HEAD_CHARACTERS])][:100]
+    return all(len(fields) >= 5 and _are_numbers(fields) for fields in lines)
+
+
+def _are_numbers(fields: list[str]) -> bool:
+    try:
+        return bool([float(field) for field in fields])
+    except ValueError:
+        return False
+
+
+def class_names_of(label_file: str, top: str) -> tuple[dict[int, str], bool]:
+    """The names of the classes of a label file, from the nearest folder up to `top` that has them.
+
+    And whether its YAML file says that labels have key points.
+    """
+    folder = parent(label_file)
+    while folder.startswith(top):
+        for name in YAML_NAMES:
+            if kind_of(join(folder, name)) == "file":
+                return _names_of_yaml(join(folder, name))
+        names = _class_file_in(folder)
+        if names or parent(folder) == folder:
+            return names, False
+        folder = parent(folder)
+    return {}, False
+
+
+def _names_of_yaml(address: str) -> tuple[dict[int, str], bool]:
+    try:
+        document = yaml.safe_load(read_whole(address))
+    except (yaml.YAMLError, UnicodeError, RecursionError):
+        return {}, False
+    document = document if isinstance(document, dict) else {}
+    return _names(document.get("names")), "kpt_shape" in document
+
+
+def image_items(
     source: str,
     image: str,
     label_file: str,
@@ -211,6 +257,7 @@ def _image(
     meta: dict[str, Any],
     has_keypoints: bool,
 ) -> Iterator[Item]:
+    """An image with the boxes of its label file, if there is one."""
     yield Found(source, ONE_IMAGE)
     lines: list[tuple[int, list[str]]] = []
     num_sidecars = 0

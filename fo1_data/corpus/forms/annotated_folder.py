@@ -1,0 +1,244 @@
+"""A folder of images and of annotation files of any tool, in any arrangement.
+
+Every annotation file in it is recognised by its contents (see `annotation_files`), every image is listed, and
+what several files say of an image is united. Label files that share an image's name (YOLO's text files, VOC's
+XML) belong to the image of that name whose folder is most alike. An image that no file names is listed
+without a word on its boxes. A file that looks like annotations and that nothing reads is a reject
+(`annotations_not_read`).
+
+The images come in the order of their addresses. Holds all that the files say in memory.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+
+from fo1_data.corpus.forms.annotation_files import (
+    csv_columns,
+    is_cvat,
+    items_of_csv,
+    items_of_json_file,
+    items_of_records,
+    load_class_list,
+)
+from fo1_data.corpus.forms.cvat import read_cvat
+from fo1_data.corpus.forms.folder import plain_image
+from fo1_data.corpus.forms.image_lookup import FolderImages, FolderPlaces, has_image_suffix
+from fo1_data.corpus.forms.open_images import is_image_list
+from fo1_data.corpus.forms.voc import is_voc, read_voc
+from fo1_data.corpus.forms.yolo import CLASS_FILES, YAML_NAMES, class_names_of, image_items, is_yolo_text
+from fo1_data.corpus.listing import Found, Item, Piece, Refused
+from fo1_data.corpus.places import listing_reject, walk
+from fo1_data.errors import CorpusError
+from fo1_data.storage.addresses import base_name, parent, suffix_of
+from fo1_data.storage.streams import open_stream
+from schemas.images import Reject
+from schemas.sources import ContentKind
+
+NOT_READ = "annotations_not_read"
+_ANNOTATIONS = (".json", ".jsonl", ".ndjson", ".xml", ".csv", ".parquet", ".txt", ".tsv", ".yaml", ".yml")
+# Annotations in forms that nothing here reads.
+_OTHER_ANNOTATIONS = (".mat", ".datum", ".tfrecord", ".record")
+# Files that come with annotations and are neither these nor images.
+_COMPANIONS = (
+    ".data",
+    ".names",
+    ".meta",
+    ".md",
+    ".html",
+    ".cfg",
+    ".pbtxt",
+    ".gitattributes",
+    ".license",
+    ".py",
+)
+_ONE_FILE = {ContentKind.SIDECARS: 1}
+# How much of a file is searched for names of images, and how many files a reject names.
+_SEARCHED_BYTES = 2**20
+_MOST_NAMES = 20
+_IMAGE_NAME = re.compile(rb"[\w\-]\.(?:jpe?g|png|webp|bmp|tiff?|avif)\b", re.IGNORECASE)
+
+
+@dataclass
+class _Folder:
+    """The files of a folder, and what their kinds are."""
+
+    address: str
+    images: list[str] = field(default_factory=list)
+    annotations: list[str] = field(default_factory=list)
+    others: list[str] = field(default_factory=list)
+    rejects: list[Reject] = field(default_factory=list)
+    classes: dict[str, str] = field(default_factory=dict)
+    lookup: FolderImages = field(default_factory=lambda: FolderImages([]))
+
+
+def read_annotated_folder(address: str) -> Iterator[Item]:
+    """The images of a folder with what its annotation files say; without any, its plain files."""
+    folder = _list_folder(address)
+    for reject in folder.rejects:
+        yield Refused(address, {}, reject)
+    by_image: dict[str, list[Item]] = defaultdict(list)
+    unread: list[str] = []
+    not_annotations: list[str] = []
+    num_read = 0
+    loose: list[Item] = []
+    for group in _groups(folder):
+        items = _items(group, folder)
+        if items is not None:
+            num_read += 1
+            loose += _by_image(items, by_image)
+        elif _looks_like_annotations(group[0], folder):
+            unread += group
+        else:
+            not_annotations += group
+    yield from loose
+    yield from _unread(address, unread)
+    others = [*folder.others, *not_annotations]
+    if num_read:
+        others = [item for item in folder.others if item in by_image or not _is_companion(item)]
+    plain = [*folder.images, *others]
+    for image in sorted(plain, key=_walk_order(address)):
+        items_of_image = by_image.pop(image, None)
+        yield from _found_first(items_of_image) if items_of_image else plain_image(address, image)
+    for items_elsewhere in by_image.values():
+        yield from _found_first(items_elsewhere)
+
+
+def _is_companion(address: str) -> bool:
+    name = base_name(address).lower()
+    return name.endswith(_COMPANIONS) or name in ("readme", "license", "licence", ".ds_store")
+
+
+def _list_folder(address: str) -> _Folder:
+    folder = _Folder(address)
+    for item in walk(address):
+        if isinstance(item, Reject):
+            folder.rejects.append(item)
+        elif has_image_suffix(base_name(item)):
+            folder.images.append(item)
+        elif suffix_of(item) in (*_ANNOTATIONS, *_OTHER_ANNOTATIONS):
+            folder.annotations.append(item)
+        else:
+            folder.others.append(item)
+    folder.lookup = FolderImages([*folder.images, *folder.others])
+    for item in folder.annotations:
+        if suffix_of(item) == ".csv":
+            folder.classes |= load_class_list(item)
+    return folder
+
+
+def _walk_order(folder: str) -> Callable[[str], tuple[list[str], str]]:
+    """The order of `walk`: the files of a folder before those of its folders."""
+
+    def key(address: str) -> tuple[list[str], str]:
+        return parent(address).removeprefix(folder).split("/"), base_name(address)
+
+    return key
+
+
+def _groups(folder: _Folder) -> Iterator[list[str]]:
+    """The annotation files: those of VOC in a folder together, because they are read together."""
+    xml: dict[str, list[str]] = defaultdict(list)
+    for address in folder.annotations:
+        if suffix_of(address) == ".xml" and is_voc(address):
+            xml[parent(address)].append(address)
+        elif not _is_part(address):
+            yield [address]
+    yield from xml.values()
+
+
+def _is_part(address: str) -> bool:
+    """Whether a file belongs to a form and says nothing of an image by itself: names of classes, lists."""
+    name = base_name(address)
+    in_image_sets = "/ImageSets/" in address
+    if name in CLASS_FILES or name in YAML_NAMES or in_image_sets:
+        return True
+    if suffix_of(address) == ".csv":
+        return is_image_list(csv_columns(address)) or bool(load_class_list(address))
+    if suffix_of(address) != ".txt":
+        return False
+    with open_stream(address) as stream:
+        lines = [line.strip() for line in stream.read(_SEARCHED_BYTES).splitlines() if line.strip()]
+    return bool(lines) and all(has_image_suffix(line.decode("utf-8", "replace")) for line in lines[:100])
+
+
+def _items(group: list[str], folder: _Folder) -> Iterable[Item] | None:
+    """What a file says, by the reader of its form; None if none reads it."""
+    address, suffix = group[0], suffix_of(group[0])
+    try:
+        if suffix == ".json":
+            return items_of_json_file(address, folder.lookup)
+        if suffix == ".csv":
+            return items_of_csv(address, folder.lookup, folder.classes)
+        if suffix in (".jsonl", ".ndjson", ".parquet"):
+            return items_of_records(address, FolderPlaces(folder.lookup, address))
+        if suffix == ".xml" and is_cvat(address):
+            return list(read_cvat(address, folder.lookup))
+        if suffix == ".xml" and is_voc(address):
+            return read_voc(group, lambda xml: FolderPlaces(folder.lookup, xml))
+        return _yolo_items(address, folder) if suffix == ".txt" else None
+    except CorpusError as error:
+        reject = listing_reject(address, "unreadable", str(error))
+        return [Found(folder.address, _ONE_FILE), Refused(folder.address, _ONE_FILE, reject)]
+
+
+def _image_of(label_file: str, folder: _Folder) -> list[str]:
+    stem = label_file.removesuffix(suffix_of(label_file))
+    return folder.lookup.look(stem.replace("/labels/", "/images/"), label_file)
+
+
+def _yolo_items(address: str, folder: _Folder) -> Iterator[Item] | None:
+    """What a YOLO label file says of the image of its name."""
+    images = _image_of(address, folder)
+    if not is_yolo_text(address) or (not images and base_name(parent(address)) != "labels"):
+        return None
+    if len(images) == 1:
+        names, has_keypoints = class_names_of(address, folder.address)
+        return image_items(parent(address), images[0], address, names, {}, has_keypoints)
+    message = f"{address}: {'no image has' if not images else 'several images have'} its name"
+    reject = listing_reject(address, "ambiguous_image" if images else "no_such_image", message)
+    refused: list[Item] = [Found(parent(address), _ONE_FILE), Refused(parent(address), _ONE_FILE, reject)]
+    return iter(refused)
+
+
+def _by_image(items: Iterable[Item], by_image: dict[str, list[Item]]) -> list[Item]:
+    """Put what comes before each piece to it, under the name of its image; return the rest."""
+    pending: list[Item] = []
+    for item in items:
+        pending.append(item)
+        if isinstance(item, Piece):
+            by_image[item.entry.name] += pending
+            pending = []
+    return pending
+
+
+def _found_first(items: list[Item]) -> list[Item]:
+    """What is found of an image before what becomes of it, so that a limit does not part its pieces."""
+    return sorted(items, key=lambda item: not isinstance(item, Found))
+
+
+def _looks_like_annotations(address: str, folder: _Folder) -> bool:
+    """Whether a file has an image's name, or names images and says more of them."""
+    if suffix_of(address) in _OTHER_ANNOTATIONS:
+        return True
+    stem = PurePosixPath(base_name(address)).stem
+    beside = (image for image in folder.lookup.look(stem, address) if parent(image) == parent(address))
+    if suffix_of(address) != ".parquet" and any(beside):
+        return True
+    with open_stream(address) as stream:
+        return _IMAGE_NAME.search(stream.read(_SEARCHED_BYTES)) is not None
+
+
+def _unread(folder: str, addresses: list[str]) -> Iterator[Item]:
+    """One reject for each suffix, which names the first files."""
+    by_suffix: dict[str, list[str]] = defaultdict(list)
+    for address in addresses:
+        by_suffix[suffix_of(address)].append(address)
+    for files in by_suffix.values():
+        names = ", ".join(address.removeprefix(f"{folder.rstrip('/')}/") for address in files[:_MOST_NAMES])
+        more = f" and {len(files) - _MOST_NAMES} more" if len(files) > _MOST_NAMES else ""
+        message = f"{len(files)} files look like annotations and are of no known form: {names}{more}"
+        yield Found(folder, {ContentKind.SIDECARS: len(files)})
+        yield Refused(folder, {ContentKind.SIDECARS: len(files)}, listing_reject(files[0], NOT_READ, message))

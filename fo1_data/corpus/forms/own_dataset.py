@@ -1,0 +1,218 @@
+"""A dataset of the project itself as a corpus or as gold, published or not.
+
+What came with its corpus and what people wrote or confirmed is kept; what a model said is left out and
+counted in a note, unless `with_model_labels`. A region stays if it came with the corpus, if a person drew it
+or spoke of it, or if a statement that stays names it. Phrases, counts and answers likewise.
+
+Boxes are given in stored pixels, so that they are right whatever the image's EXIF orientation is. The image
+is the embedded one, else the one at the row's address. `meta` has the row's `image_id` and `uris`.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import ValidationError
+
+from fo1_data.boxes import as_boxes
+from fo1_data.corpus.forms.record_fields import keep_region_meta, validation_text
+from fo1_data.corpus.forms.uri_list import rows_of
+from fo1_data.corpus.frames import orient_boxes
+from fo1_data.corpus.listing import Found, Item, Note, Piece, Refused, contents_of
+from fo1_data.corpus.parquet_images import embedded_rows, inner_of_row
+from fo1_data.corpus.places import listing_reject
+from fo1_data.errors import CorpusError
+from fo1_data.storage.addresses import join
+from fo1_data.storage.streams import one_line, open_seekable, read_whole
+from schemas.corpus import CorpusAnswer, CorpusCount, CorpusImage, CorpusPhrase, CorpusRegion
+from schemas.labels import LabelKind, Source
+from schemas.sources import ContentKind
+
+MANIFEST = "manifest.json"
+_COLUMN = "image"
+_BATCH_ROWS = 64
+# The EXIF orientation that undoes each.
+_INVERSE = {6: 8, 8: 6}
+
+Row = dict[str, Any]
+
+
+def load_own_manifest(folder: str) -> Row | None:
+    """The manifest of a dataset of the project; None if the folder's `manifest.json` is another one."""
+    try:
+        manifest = json.loads(read_whole(join(folder, MANIFEST)))
+    except (ValueError, RecursionError, CorpusError):
+        return None
+    keys = {"schema_version", "fingerprint", "files", "version"}
+    return manifest if isinstance(manifest, dict) and keys <= manifest.keys() else None
+
+
+def read_own_dataset(folder: str, manifest: Row, with_model_labels: bool = False) -> Iterator[Item]:
+    """The images of a dataset in its order. Raises CorpusError if one of its files cannot be read."""
+    config = manifest.get("config") or {}
+    is_boxed = config.get("proposals") == "corpus"
+    asks_caption = LabelKind.GROUNDED_CAPTION.value in (config.get("labels") or ())
+    left_out: Counter[str] = Counter()
+    for file in manifest["files"]:
+        if file["path"].startswith("data/"):
+            for where, row, inner in _rows(join(folder, file["path"])):
+                reader = _RowReader(row, with_model_labels, is_boxed, asks_caption, left_out)
+                yield from _items(folder, where, reader, inner)
+    if left_out:
+        parts = ", ".join(f"{count} {kind}" for kind, count in sorted(left_out.items()))
+        yield Note(folder, f"{parts} of a model are left out: no person wrote or confirmed them")
+
+
+def _rows(address: str) -> Iterator[tuple[str, Row, tuple[str, str] | None]]:
+    """Each row without its pixels, and, if it has any, where they are."""
+    with open_seekable(address) as file:
+        try:
+            parquet = pq.ParquetFile(file)
+            columns = [name for name in parquet.schema_arrow.names if name != _COLUMN]
+            batches = parquet.iter_batches(_BATCH_ROWS, columns=columns)
+            rows = (row for batch in batches for row in rows_of(batch))
+            embedded = embedded_rows(parquet, f"{_COLUMN}.bytes")
+            for number, (row, is_embedded) in enumerate(zip(rows, embedded, strict=True)):
+                inner = (address, inner_of_row(_COLUMN, number)) if is_embedded else None
+                yield f"{address}#{number}", row, inner
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise CorpusError(f"cannot read {address}: {one_line(error)}") from error
+
+
+def _items(folder: str, where: str, reader: "_RowReader", inner: tuple[str, str] | None) -> Iterator[Item]:
+    try:
+        entry = reader.entry(inner)
+    except (ValidationError, ValueError, TypeError, KeyError) as error:
+        counts = {ContentKind.IMAGES: 1}
+        yield Found(folder, counts)
+        yield Refused(
+            folder, counts, listing_reject(where, "bad_record", f"{where}: {validation_text(error)}")
+        )
+        return
+    yield Found(folder, contents_of(entry))
+    yield Piece(folder, entry)
+
+
+class _RowReader:
+    """What of a row is kept. `left_out` counts what is not."""
+
+    def __init__(
+        self, row: Row, with_model_labels: bool, is_boxed: bool, asks_caption: bool, left_out: Counter[str]
+    ) -> None:
+        self._row = row
+        self._all = with_model_labels
+        self._is_boxed = is_boxed
+        self._asks_caption = asks_caption
+        self._left_out = left_out
+
+    def entry(self, inner: tuple[str, str] | None) -> CorpusImage:
+        """The row as an entry of a corpus."""
+        row = self._row
+        groundings = self._kept(row["groundings"], "phrases")
+        answers = self._kept(row["answers"], "answers")
+        named = {region_id for part in groundings for region_id in part["region_ids"] or ()}
+        named |= {part["region_id"] for part in answers}
+        regions = [region for region in row["regions"] or () if self._keeps(region, named)]
+        self._left_out["boxes"] += len(row["regions"] or ()) - len(regions)
+        self._left_out += Counter()  # drops zeros
+        index_of = {region["region_id"]: index for index, region in enumerate(regions)}
+        phrases = [(part["kind"], self._phrase(part, index_of)) for part in groundings]
+        meta = json.loads(row["meta"]) if row.get("meta") else {}
+        meta |= {"image_id": row["image_id"], "uris": list(row["uris"] or [row["uri"]])}
+        uri, member = inner if inner is not None else _place(row["uri"])
+        boxes = self._stored_boxes(regions)
+        keep_region_meta(meta, [{"region_id": region["region_id"]} for region in regions])
+        turned = (row["orientation"] or 1) >= 5
+        return CorpusImage(
+            uri=uri,
+            inner=member,
+            id=row["source_id"] or row["image_id"],
+            width=row["height"] if turned else row["width"],
+            height=row["width"] if turned else row["height"],
+            regions=[self._region(*pair) for pair in zip(regions, boxes, strict=True)]
+            if regions or self._is_boxed
+            else None,
+            caption=self._caption(),
+            caption_phrases=[part for kind, part in phrases if kind == LabelKind.GROUNDED_CAPTION],
+            phrases=_first_of_each(part for kind, part in phrases if kind != LabelKind.GROUNDED_CAPTION),
+            counts=[
+                CorpusCount(text=part["phrase"], count=part["count"])
+                for part in self._kept(row["counts"], "counts")
+            ],
+            answers=[
+                CorpusAnswer(
+                    question=part["question"],
+                    answer=part["answer"],
+                    reasoning=part["reasoning"],
+                    region_index=index_of[part["region_id"]] if part["region_id"] is not None else None,
+                )
+                for part in answers
+            ],
+            meta=meta,
+        )
+
+    def _is_kept(self, label: Row | None) -> bool:
+        if label is None:
+            return False
+        return self._all or label["source"] != Source.MODEL or label["annotator"] is not None
+
+    def _kept(self, parts: Iterable[Row] | None, kind: str) -> list[Row]:
+        parts = list(parts or ())
+        kept = [part for part in parts if self._is_kept(part["label"])]
+        self._left_out[kind] += len(parts) - len(kept)
+        return kept
+
+    def _keeps(self, region: Row, named: set[str | None]) -> bool:
+        is_given = self._all or region["box_source"] != Source.MODEL or region["region_id"] in named
+        return is_given or any(self._is_kept(label) for label in region["labels"] or ())
+
+    def _stored_boxes(self, regions: list[Row]) -> list[tuple[float, ...]]:
+        orientation = self._row["orientation"] or 1
+        boxes = as_boxes([region["box_xyxy"] for region in regions])
+        if orientation != 1 and regions:
+            wh = (self._row["width"], self._row["height"])
+            boxes = orient_boxes(boxes, wh, _INVERSE.get(orientation, orientation))
+        return [tuple(box) for box in boxes.tolist()]
+
+    def _region(self, region: Row, box: tuple[float, ...]) -> CorpusRegion:
+        texts = {label["kind"]: label["text"] for label in region["labels"] or () if self._is_kept(label)}
+        num_left_out = sum(not self._is_kept(label) for label in region["labels"] or ())
+        if num_left_out:
+            self._left_out["captions and texts"] += num_left_out
+        return CorpusRegion(
+            box_xyxy=box,  # type: ignore[arg-type]
+            label=region["source_label"],
+            caption=texts.get(LabelKind.BRIEF_CAPTION) or region["source_caption"],
+            detailed_caption=texts.get(LabelKind.DETAILED_CAPTION),
+            text=texts.get(LabelKind.OCR),
+        )
+
+    def _phrase(self, part: Row, index_of: dict[str, int]) -> CorpusPhrase:
+        ids = part["region_ids"] or ()
+        return CorpusPhrase(text=part["phrase"], region_indices=[index_of[i] for i in ids if i in index_of])
+
+    def _caption(self) -> str | None:
+        row = self._row
+        if self._all or self._is_kept(row.get("caption_label")) or not self._asks_caption:
+            caption: str | None = row["caption"]
+            return caption
+        if row["caption"] and row["caption"] != row.get("source_caption"):
+            self._left_out["captions and texts"] += 1
+        return row.get("source_caption")
+
+
+def _first_of_each(phrases: Iterable[CorpusPhrase]) -> list[CorpusPhrase]:
+    """Each phrase once: of two kinds of question about one phrase, the first."""
+    first: dict[str, CorpusPhrase] = {}
+    for phrase in phrases:
+        first.setdefault(phrase.text, phrase)
+    return list(first.values())
+
+
+def _place(uri: str) -> tuple[str, str | None]:
+    """A row's address as that of a file, and the member or frame within it."""
+    file, _, member = uri.partition("::")
+    return file, member or None
