@@ -53,12 +53,17 @@ def pair_rows(
 
 
 class GoldIndex:
-    """Finds a row's gold: by address, else by the corpus' own id, else by a file name that is unique."""
+    """Finds a row's gold: by address, else by content, else by the corpus' own id, else by a unique file name.
+
+    A dataset of the project that serves as gold says the content and the addresses of its images in `meta`.
+    """
 
     def __init__(self, gold: Iterable[CorpusImage], box_frame: BoxFrame = "auto") -> None:
         entries = list(gold)
         self._box_frame: BoxFrame = box_frame
-        self._by_address = {entry.name: entry for entry in entries}
+        self._by_address = {uri: entry for entry in entries for uri in _meta_texts(entry, "uris")}
+        self._by_address |= {entry.name: entry for entry in entries}
+        self._by_content = {key: entry for entry in entries for key in _meta_texts(entry, "image_id")}
         self._by_id = _unique((entry.id, entry) for entry in entries)
         self._by_file = _unique((PurePosixPath(entry.name).name, entry) for entry in entries)
 
@@ -66,7 +71,8 @@ class GoldIndex:
         """The row with its gold; None if it has none."""
         entries = [self._by_address[uri] for uri in row.uris if uri in self._by_address]
         file_name = PurePosixPath(row.uri).name
-        entry = entries[0] if entries else self._by_id.get(row.source_id) or self._by_file.get(file_name)
+        entry = entries[0] if entries else self._by_content.get(row.image_id)
+        entry = entry or self._by_id.get(row.source_id) or self._by_file.get(file_name)
         return make_pair(row, entry, self._box_frame) if entry is not None else None
 
     def entries_of(self, uris: Sequence[str], source_id: str | None = None) -> list[CorpusImage]:
@@ -75,6 +81,12 @@ class GoldIndex:
         entries = [self._by_id.get(source_id), *(self._by_file.get(file) for file in files)]
         entries = [self._by_address[uri] for uri in uris if uri in self._by_address] or entries
         return [entry for entry in entries if entry is not None]
+
+
+def _meta_texts(entry: CorpusImage, key: str) -> list[str]:
+    value = (entry.meta or {}).get(key)
+    values = value if isinstance(value, list) else [value]
+    return [text for text in values if isinstance(text, str)]
 
 
 def make_pair(row: ImageRow, entry: CorpusImage, box_frame: BoxFrame = "auto") -> Pair:
