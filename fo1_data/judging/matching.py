@@ -53,7 +53,7 @@ def pair_rows(
 
 
 class GoldIndex:
-    """Finds a row's gold: by address, else by content, else by the corpus' own id, else by a unique file name.
+    """Finds a row's gold: by address, content, the corpus' own id, or a unique file name, in this order.
 
     A dataset of the project that serves as gold says the content and the addresses of its images in `meta`.
     """

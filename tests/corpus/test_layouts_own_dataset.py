@@ -1,4 +1,4 @@
-"""The project's own datasets as corpus and as gold: people's labels are kept, a model's are not unless asked."""
+"""Datasets of the project as corpus and gold: people's labels are kept, a model's are not unless asked."""
 
 from pathlib import Path
 
