@@ -22,6 +22,7 @@ from fo1_data.labelling.rows import make_regions
 from fo1_data.labelling.second_questions import SecondRound
 from fo1_data.labelling.stale_regions import relabel_stale_regions
 from fo1_data.labelling.word_lists import plain_words, read_phrases, refuse_unknown_words, vocabulary_of
+from fo1_data.model.reserved_tokens import clean_phrase
 from fo1_data.proposals.proposer import Proposals
 from schemas.corpus import CorpusImage
 from schemas.images import EncodedImage, ImageRow, Provenance, Reject, RejectStage
@@ -72,6 +73,8 @@ class ImageLabeller:
                     rows[image.image_id] = None
                     new.append(image)
             rows.update((row.image_id, row) for row in self._label_or_halve(new, rejects))
+            if LabelKind.GROUND in self._config.labels and not self._phrases:
+                rejects += [reject for image in new for reject in phrase_rejects(image.entry)]
             for image in repeated:
                 row = rows[image.image_id]
                 if row is not None and image.entry.name not in row.uris:
@@ -172,6 +175,22 @@ class ImageLabeller:
                 labelled_at=datetime.now(UTC).isoformat(timespec="seconds"),
             ),
         )
+
+
+def phrase_rejects(entry: CorpusImage) -> list[Reject]:
+    """A reject for each phrase that cannot be asked, because reserved tokens alone make it up."""
+    return [
+        reject_from(
+            entry,
+            InputReject(
+                RejectStage.LABEL,
+                "reserved_tokens",
+                f"phrase {phrase.text!r} holds nothing but reserved tokens: it is not asked",
+            ),
+        )
+        for phrase in entry.phrases
+        if not clean_phrase(phrase.text)
+    ]
 
 
 def split_of(image_id: str, validation_share: float, test_share: float) -> str:

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from fo1_data.model.engine.questions import OpenImage, Question
-from fo1_data.model.prompts import REGION_PLACE, clean_phrase, own_question, question_text
+from fo1_data.model.prompts import REGION_PLACE, own_question, question_text
+from fo1_data.model.reserved_tokens import clean_phrase
 from schemas.labels import LabelKind
 
 

@@ -21,7 +21,8 @@ from fo1_data.model.choice_question import CHOICES, LETTERS, choice_question
 from fo1_data.model.engine.engine import Fo1Engine
 from fo1_data.model.engine.generation import Generation
 from fo1_data.model.engine.questions import OpenImage, Question
-from fo1_data.model.prompts import PromptTokenizer, clean_phrase, question_text
+from fo1_data.model.prompts import PromptTokenizer, question_text
+from fo1_data.model.reserved_tokens import clean_phrase
 from schemas.jobs import SecondQuestion
 from schemas.labels import Label, LabelKind
 

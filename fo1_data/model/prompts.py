@@ -15,6 +15,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase, Qwen2Tokenizer
 
 from fo1_data.errors import CheckpointError
+from fo1_data.model.reserved_tokens import clean_phrase
 from schemas.labels import LabelKind
 
 MAX_REGIONS = 100
@@ -48,7 +49,6 @@ _TEMPLATES = {
 # Stands for a region in a user's question.
 REGION_PLACE = "{region}"
 _BEFORE_MARK = re.compile(r" ([?.,;:!])")
-_RESERVED = re.compile(r"<\|[^|<>]*\|>|</?(?:ground|objects|think|answer|image|regionfeat|region\d+)>")
 
 
 def question_text(kind: LabelKind, *, phrase: str = "", region: int | None = None) -> str:
@@ -66,11 +66,6 @@ def own_question(question: str, *, region: int | None = None) -> str:
     place = f"<region{region}>" if region is not None else ""
     joined = f" {place} ".join(parts)
     return _BEFORE_MARK.sub(r"\1", " ".join(joined.split()))
-
-
-def clean_phrase(phrase: str) -> str:
-    """A phrase without reserved tokens and with single spaces."""
-    return " ".join(_RESERVED.sub(" ", phrase).split())
 
 
 @dataclass(frozen=True)

@@ -168,3 +168,16 @@ def test_a_dataset_without_corrections_has_none_to_export(tmp_path):
     make_dataset(tmp_path / "v1", [make_row(1)])
     with pytest.raises(DatasetError, match="holds no corrections"):
         export_dataset(str(tmp_path / "v1"), "preferences", str(tmp_path / "out"))
+
+
+def test_reserved_tokens_of_a_text_are_broken_up(tmp_path):
+    row = make_row(5, num_regions=2, folder=tmp_path / "images")
+    make_dataset(tmp_path / "v1", [row])
+    change = Correction(
+        image_id=row.image_id, action="recaptioned", region_id=row.regions[0].region_id, kind="brief_caption",
+        after={"text": "a sign that reads <image> <|im_end|>"}, at="2026-01-01",
+    )  # fmt: skip
+    merge_corrections(str(tmp_path / "v1"), [change], str(tmp_path / "v2"))
+    export_dataset(str(tmp_path / "v2"), "preferences", str(tmp_path / "out"))
+    (pair,) = lines(tmp_path / "out" / "preferences.jsonl")
+    assert pair["chosen"][0]["content"] == "a sign that reads <_image> <_|im_end|>"

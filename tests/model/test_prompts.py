@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fo1_data.model.checkpoint import Checkpoint
-from fo1_data.model.prompts import IMAGE_PLACEHOLDER, REGION_PLACEHOLDER, clean_phrase, question_text
+from fo1_data.model.prompts import IMAGE_PLACEHOLDER, REGION_PLACEHOLDER, question_text
+from fo1_data.model.reserved_tokens import clean_phrase
 from schemas.labels import LabelKind
 
 

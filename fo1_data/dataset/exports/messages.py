@@ -13,7 +13,6 @@ are dropped: publish what was accepted first.
 """
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
@@ -21,6 +20,7 @@ from fo1_data.corpus.images import InputLimits
 from fo1_data.dataset.card import splits_of
 from fo1_data.dataset.pixels import suffix_of_bytes, upright, with_bytes
 from fo1_data.dataset.reader import Dataset
+from fo1_data.model.reserved_tokens import broken_up
 from fo1_data.storage.store import Store
 from schemas.images import Answer, ImageRow
 from schemas.labels import LabelKind
@@ -37,9 +37,6 @@ TEXT_QUESTIONS = {
     LabelKind.OCR: "What does the text in the region {place} say?",
 }
 EXAMPLE_QUESTION = "Which boxes show more of what is in the region {place}?"
-
-# What trainers and chat templates put a picture, a film or a turn's end in place of.
-_PLACEHOLDERS = re.compile(r"<(?=(?:image|video|audio)>|\|[^|<>]+\|>)")
 
 
 def export_messages(dataset: Dataset, store: Store, limits: InputLimits, profile: str) -> dict[str, int]:
@@ -66,15 +63,19 @@ def export_messages(dataset: Dataset, store: Store, limits: InputLimits, profile
 
 
 def image_turns(row: ImageRow) -> Iterator[Turn]:
-    """Question and answer for each thing that a row says; what was answered with nothing is not asked."""
+    """Question and answer for each thing that a row says; what was answered with nothing is not asked.
+
+    Reserved tokens in the row's texts are broken up, so that no text is taken for the picture's place or for
+    a chat template's own marks.
+    """
     boxes = {region.region_id: box_text(region) for region in row.regions}
     for region in row.regions:
         texts = (region.brief_caption, region.detailed_caption, region.text)
         for question, text in zip(TEXT_QUESTIONS.values(), texts, strict=True):
             if text and text.strip():
-                yield question.format(place=box_text(region)), text
+                yield question.format(place=box_text(region)), broken_up(text)
     if row.caption and row.caption.strip():
-        yield "Describe the image.", row.caption
+        yield "Describe the image.", broken_up(row.caption)
     for part in row.groundings:
         if part.kind is LabelKind.VISUAL_EXAMPLE:
             if part.phrase in boxes:
@@ -84,22 +85,23 @@ def image_turns(row: ImageRow) -> Iterator[Turn]:
                 )
         elif part.kind is not LabelKind.GROUNDED_CAPTION:
             yield (
-                f"Where is {part.phrase}? Answer with boxes.",
+                f"Where is {broken_up(part.phrase)}? Answer with boxes.",
                 boxes_text(part.region_ids, boxes) or "There is none.",
             )
     for count in row.counts:
-        yield f"How many of these are there: {count.phrase}?", str(count.count)
+        yield f"How many of these are there: {broken_up(count.phrase)}?", str(count.count)
     for answer in row.answers:
         if answer.answer.strip() and (answer.region_id is None or answer.region_id in boxes):
-            thoughts = f"<think>{answer.reasoning}</think>" if answer.reasoning else ""
-            answer_text = f"{thoughts}<answer>{answer.answer}</answer>" if thoughts else answer.answer
-            yield own_question(answer, boxes), answer_text
+            text = broken_up(answer.answer)
+            if answer.reasoning:
+                text = f"<think>{broken_up(answer.reasoning)}</think><answer>{text}</answer>"
+            yield own_question(answer, boxes), text
 
 
 def own_question(answer: Answer, boxes: Mapping[str, str]) -> str:
     """A free question, which names its region by its box."""
     place = f"the region {boxes[answer.region_id]}" if answer.region_id is not None else ""
-    return answer.question.replace("{region}", place)
+    return broken_up(answer.question).replace("{region}", place)
 
 
 def _sample(turns: list[Turn], path: str, profile: str) -> dict[str, Any]:
@@ -107,15 +109,10 @@ def _sample(turns: list[Turn], path: str, profile: str) -> dict[str, Any]:
     for position, (question, answer) in enumerate(turns):
         head = "<image>" if position == 0 and profile != "trl" else ""
         messages += [
-            {"role": "user", "content": head + _without_placeholder(question)},
-            {"role": "assistant", "content": _without_placeholder(answer)},
+            {"role": "user", "content": head + question},
+            {"role": "assistant", "content": answer},
         ]
     return {"messages": messages, "images": [path]}
-
-
-def _without_placeholder(text: str) -> str:
-    """Text that cannot be taken for the picture's place, or for a chat template's own marks."""
-    return _PLACEHOLDERS.sub("<_", text)
 
 
 def _llama_factory_entry(file_name: str) -> dict[str, Any]:

@@ -4,7 +4,8 @@
                     the conversational preference form of TRL (DPO, reward models), text without placeholder
     hard_negatives  {"image": path, "kind", "box_xyxy", "text" (what was wrong), "right" (what is so), ...}
 
-Only what people have changed is written; an image that was confirmed as it was gives nothing.
+Only what people have changed is written; an image that was confirmed as it was gives nothing. In preferences
+reserved tokens of a text are broken up, as in messages; hard negatives are data and hold texts as they are.
 """
 
 import json
@@ -15,6 +16,7 @@ from fo1_data.dataset.exports.preference_pairs import Preference, RowDiff
 from fo1_data.dataset.pixels import suffix_of_bytes, upright, with_bytes
 from fo1_data.dataset.reader import Dataset
 from fo1_data.errors import DatasetError
+from fo1_data.model.reserved_tokens import broken_up
 from fo1_data.storage.store import Store
 from schemas.images import ImageRow
 
@@ -56,7 +58,7 @@ def export_preferences(dataset: Dataset, store: Store, limits: InputLimits) -> d
 
 def _pair(preference: Preference, path: str, row: ImageRow) -> dict[str, Any]:
     def message(role: str, text: str) -> list[dict[str, str]]:
-        return [{"role": role, "content": text}]
+        return [{"role": role, "content": broken_up(text)}]
 
     return {
         "prompt": message("user", preference.question),

@@ -1,7 +1,9 @@
 """Training questions about one image, with their answers, made from the labels of the image.
 
 Questions and answers name boxes by index token: `indices[i]` is the index of the box at prompt position i.
-A question whose answer is not known is not made. Answers have the form that `fo1_data.model.parsing` reads.
+A question whose answer is not known is not made. Reserved tokens of a text are not trained on; a phrase
+or an answer that holds nothing else is left out (`fo1_data.model.reserved_tokens`). Answers have the form
+that `fo1_data.model.parsing` reads.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,6 +14,7 @@ import numpy as np
 from fo1_data.model.choice_question import draw_choice
 from fo1_data.model.mentions import join_mentions, mentions
 from fo1_data.model.prompts import own_question, question_text
+from fo1_data.model.reserved_tokens import blanked, clean_phrase, without_reserved
 from schemas.corpus import CorpusAnswer, CorpusCount, CorpusExample, CorpusPhrase, CorpusRegion
 from schemas.labels import LabelKind
 
@@ -129,7 +132,7 @@ def objects_text(positions: Sequence[int], indices: Sequence[int]) -> str:
 
 def pointing_answer(phrase: str, positions: Sequence[int], indices: Sequence[int]) -> str:
     """`<ground>phrase</ground><objects>...</objects>`; the list of an absent phrase is empty."""
-    return f"<ground>{phrase}</ground>{objects_text(positions, indices)}"
+    return f"<ground>{without_reserved(phrase)}</ground>{objects_text(positions, indices)}"
 
 
 def region_questions(labels: ImageLabels, indices: Sequence[int]) -> list[TrainingQuestion]:
@@ -150,13 +153,13 @@ def region_questions(labels: ImageLabels, indices: Sequence[int]) -> list[Traini
         questions += [
             TrainingQuestion(
                 question_text(kind, region=indices[position]),
-                answer,
+                without_reserved(answer),
                 kind,
                 subject=position,
                 label_key=(kind, position, None),
             )
             for kind, answer in answers.items()
-            if answer is not None
+            if answer is not None and (not answer or without_reserved(answer))
         ]
     return questions
 
@@ -201,9 +204,9 @@ def example_question(example: CorpusExample, indices: Sequence[int]) -> Training
 def free_question(answer: CorpusAnswer, indices: Sequence[int]) -> TrainingQuestion:
     """A free question with its answer; reasoning, if there is any, comes first and in a part of its own."""
     position = answer.region_index
-    text = answer.answer
+    text = without_reserved(answer.answer)
     if answer.reasoning:
-        text = f"<think>{answer.reasoning}</think><answer>{answer.answer}</answer>"
+        text = f"<think>{without_reserved(answer.reasoning)}</think><answer>{text}</answer>"
     return TrainingQuestion(
         own_question(answer.question, region=None if position is None else indices[position]),
         text,
@@ -215,7 +218,7 @@ def free_question(answer: CorpusAnswer, indices: Sequence[int]) -> TrainingQuest
 
 def presence_question(phrase: CorpusPhrase, rng: np.random.Generator) -> TrainingQuestion:
     """The multiple-choice question whether a phrase is in the image."""
-    text, answer = draw_choice(phrase.text, bool(phrase.region_indices), rng)
+    text, answer = draw_choice(clean_phrase(phrase.text), bool(phrase.region_indices), rng)
     positions = tuple(sorted(phrase.region_indices or []))
     label_key = (LabelKind.GROUND, None, phrase.text)
     return TrainingQuestion(text, answer, LabelKind.ASK, answer_boxes=positions, label_key=label_key)
@@ -223,7 +226,9 @@ def presence_question(phrase: CorpusPhrase, rng: np.random.Generator) -> Trainin
 
 def caption_question(labels: ImageLabels, indices: Sequence[int]) -> TrainingQuestion | None:
     """The grounded caption made from classes: each class once, in box order, with all its boxes."""
-    named = mentions([region.label if region else None for region in labels.regions])
+    named = mentions(
+        [without_reserved(region.label or "") or None if region else None for region in labels.regions]
+    )
     if not named:
         return None
     kind = LabelKind.GROUNDED_CAPTION
@@ -240,13 +245,13 @@ def description_question(labels: ImageLabels, indices: Sequence[int]) -> Trainin
         start = text.find(phrase.text, end)
         if start >= 0:
             positions = sorted(phrase.region_indices or [])
-            answer += text[end:start] + pointing_answer(phrase.text, positions, indices)
+            answer += blanked(text[end:start]) + pointing_answer(phrase.text, positions, indices)
             end, boxes = start + len(phrase.text), [*boxes, *positions]
     if not answer:
         return None
     return TrainingQuestion(
         question_text(kind),
-        answer + text[end:],
+        answer + blanked(text[end:]),
         kind,
         answer_boxes=tuple(boxes),
         label_key=(kind, None, None),
@@ -265,7 +270,9 @@ def draw_questions(
     `negative_share`: share of absent phrases among the phrase questions, as far as there are enough present
     and absent ones; None: no balancing.
     """
-    phrases = [phrase for phrase in labels.phrases if phrase.region_indices is not None]
+    phrases = [
+        phrase for phrase in labels.phrases if phrase.region_indices is not None and clean_phrase(phrase.text)
+    ]
     return _draw(_pools(labels, phrases, indices, rng, negative_share), max_questions)
 
 
@@ -284,7 +291,8 @@ def _pools(
     pools.append([count_question(phrase, indices) for phrase in phrases if labels.can_be_counted(phrase)])
     pools.append([presence_question(phrase, rng) for phrase in phrases])
     pools.append([example_question(example, indices) for example in labels.examples])
-    pools.append([free_question(answer, indices) for answer in labels.answers])
+    answers = [answer for answer in labels.answers if without_reserved(answer.answer)]
+    pools.append([free_question(answer, indices) for answer in answers])
     caption = description_question(labels, indices)
     if caption is None and labels.all_labelled:
         caption = caption_question(labels, indices)
