@@ -146,7 +146,8 @@ class ConfidenceMap(BaseModel):
 class JudgedLabels(BaseModel):
     """Judged labels, as parallel lists: the number of their image, confidence, and whether they are wrong.
 
-    `place`: how many labels of the same kind and image have a higher confidence.
+    `place`: how many labels of the same kind and image have a higher confidence. `missed`: which of the wrong
+    labels have no verdict and only count as wrong; empty if none.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -155,15 +156,22 @@ class JudgedLabels(BaseModel):
     place: list[Count] = []
     confidence: list[Probability] = []
     wrong: list[bool] = []
+    missed: list[bool] = []
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
         _must_be_as_long(image=self.image, place=self.place, confidence=self.confidence, wrong=self.wrong)
+        if self.missed:
+            _must_be_as_long(image=self.image, missed=self.missed)
         return self
 
 
 class FitFigures(BaseModel):
-    """The size of a fit's data and its quality. All figures but counts are out of fold, by image."""
+    """The size of a fit's data and its quality. All figures but counts are out of fold, by image.
+
+    `missed`, `certified_missed`: labels without a verdict that count as wrong, of `labels` and of
+    `certified_labels`.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -172,6 +180,8 @@ class FitFigures(BaseModel):
     right: int
     certified_images: int
     certified_labels: int
+    missed: int = 0
+    certified_missed: int = 0
     aurc_by_family: dict[str, float] = {}
     brier_by_map: dict[str, float] = {}
     brier: float | None = None
@@ -227,6 +237,8 @@ class Calibration(BaseModel):
     proposer_sha256: str | None = None
     prompts_version: str | None
     dataset: str
+    dataset_images: int | None = None
+    gold_images: int | None = None
     gold: str
     gold_sha256: str | None = None
     caption_match: Literal["exact", "words"]
@@ -257,6 +269,7 @@ class Acceptance(BaseModel):
 
     `threshold` None: nothing is accepted. `told`: the reason in words. `held_out_labels`,
     `held_out_wrong`: how many labels of the held-out part the rule accepts, and how many of them are wrong.
+    `held_out_missed`: how many of the wrong ones have no verdict and only count as wrong.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -266,4 +279,5 @@ class Acceptance(BaseModel):
     only_accepted_before: bool = False
     held_out_labels: int = 0
     held_out_wrong: int = 0
+    held_out_missed: int = 0
     told: str

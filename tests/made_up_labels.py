@@ -40,7 +40,7 @@ def made_kind(
                 table["stop_margin"] = rng.normal()
             tables.append({name: float(value) for name, value in table.items()})
     every = np.ones(len(right), dtype=bool)
-    return JudgedKind(ids, tables, every, np.array(right), every, every)
+    return JudgedKind(ids, tables, every, np.array(right), every, every, ~every)
 
 
 def made_row(number: int, seed: int = 0, num_regions: int = 4, error: float = 0.25) -> ImageRow:

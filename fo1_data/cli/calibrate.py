@@ -31,15 +31,21 @@ def calibrate(
         kind.value: {"family": fitted.model.family, "scope": fitted.scope, **fitted.figures.model_dump()}
         for kind, fitted in calibration.kinds.items()
     }
-    lines = [f"{out}: {counted(len(kinds), 'kind')} of labels"]
+    images = {"images": calibration.dataset_images, "with_gold": calibration.gold_images}
+    share = f"{calibration.gold_images} of {counted(calibration.dataset_images or 0, 'image')}"
+    lines = [f"{out}: {counted(len(kinds), 'kind')} of labels; gold for {share} of the dataset"]
     lines += [f"  {kind}: {_figures_text(figures)}" for kind, figures in kinds.items()]
-    emit({"calibration": out, "sha256": sha256, "kinds": kinds}, as_json, "\n".join(lines))
+    document = {"calibration": out, "sha256": sha256, "gold": images, "kinds": kinds}
+    emit(document, as_json, "\n".join(lines))
 
 
 def _figures_text(figures: dict[str, Any]) -> str:
     right, labels = figures["right"], figures["labels"]
     text = f"{right} of {counted(labels, 'label')} right in {counted(figures['images'], 'image')}, "
     text += f"{figures['certified_labels']} more of {counted(figures['certified_images'], 'image')} certify"
+    missed = figures["missed"] + figures["certified_missed"]
+    if missed:
+        text += f"; {missed} of all these have no verdict and count as wrong"
     if figures["brier"] is not None:
         text += f"; {figures['family']}, Brier {figures['brier']:.3f}, AUROC {figures['auroc']:.3f}"
     return f"{text}; {figures['note']}" if figures["note"] else text

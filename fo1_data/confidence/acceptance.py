@@ -14,7 +14,8 @@ ones. No image of the fitted part certifies. Several kinds share the level by Bo
 guarantee holds for each kind and for all accepted labels together.
 
 **Assumptions.** The held-out images are a fair sample of the images that the rule is used on (same corpus,
-model, proposer and questions), and which labels gold judges does not depend on whether they are right. A
+model, proposer and questions), and which images have gold does not depend on whether their labels are right.
+Within an image nothing is assumed: a label that gold does not judge counts as wrong (`Judged.missed`). A
 dataset that differs is not covered; the audit is there to detect that.
 """
 
@@ -70,19 +71,26 @@ def certify(
     passed = _passed_in_sequence(tested[plan.start :], level)
     best = plan.start + max(0, passed - 1)
     wrong, accepted = (int(counts[best].sum()) for counts in held_out)
+    missed = 0
+    if kind.held_out.missed:
+        only_missed = kind.held_out.model_copy(update={"wrong": kind.held_out.missed})
+        missed = int(_counts(only_missed, plan.thresholds, seed, plan.most_labels)[0][best].sum())
+    without_verdict = f" ({missed} of them without a verdict)" if missed else ""
     if passed:
         reason = (
             f"accepted from confidence {plan.thresholds[best]:.3f} on: {wrong} of {accepted} held-out labels "
-            f"wrong, error at most {max_error:g} but with probability {level:.3g}"
+            f"wrong{without_verdict}, error at most {max_error:g} but with probability {level:.3g}"
         )
     else:
         reason = _why_none(wrong, accepted, held_out[0].shape[1], float(tested[best]), max_error, level)
+        reason += f"; {missed} of the wrong ones have no verdict: judge them" if missed else ""
     return Acceptance(
         threshold=float(plan.thresholds[best]) if passed else None,
         most_labels=plan.most_labels,
         only_accepted_before=kind.scope == "accepted_before",
         held_out_labels=accepted if passed else 0,
         held_out_wrong=wrong if passed else 0,
+        held_out_missed=missed if passed else 0,
         told=reason,
     )
 

@@ -30,6 +30,8 @@ from schemas.labels import Decision, LabelKind
 def calibrate_dataset(address: str, gold: str, how: CaptionMatch = "exact", seed: int = 0) -> Calibration:
     """Judge the labels of the dataset at `address` by `gold` and fit every kind that has a verdict.
 
+    Corrections judge the labels as the model gave them: of images that have been corrected already, the rows
+    as they were before, together with the corrections that were merged.
     `how`: the rule by which a caption matches gold. Raises CalibrationError if gold judges no label,
     DatasetError if the dataset cannot be read, CorpusError if gold cannot be read.
     """
@@ -37,10 +39,16 @@ def calibrate_dataset(address: str, gold: str, how: CaptionMatch = "exact", seed
     corrections = read_corrections(gold)
     sent_kinds: set[LabelKind] = set()
     if corrections is not None:
-        judged = judge_reviewed(_collect_sent_kinds(dataset.rows(), sent_kinds), corrections)
+        history = dataset.history()
+        history.add(corrections)
+        rows = (history.originals.get(row.image_id, row) for row in dataset.rows())
+        judged = judge_reviewed(_collect_sent_kinds(rows, sent_kinds), history.corrections.values())
+        gold_ids = {correction.image_id for correction in corrections}
     else:
-        judged = judge_pairs(pair_rows(dataset.rows(), _gold_images(gold)), how)
-    kinds = by_kind(judged)
+        pairs = list(pair_rows(dataset.rows(), _gold_images(gold)))
+        judged = judge_pairs(pairs, how)
+        gold_ids = {pair.row.image_id for pair in pairs}
+    kinds = by_kind(judged, missed_as_verdict=corrections is None)
     if not kinds:
         raise CalibrationError(
             f"{gold} judges no label of {address}: images are matched by address, id or file name, "
@@ -55,6 +63,8 @@ def calibrate_dataset(address: str, gold: str, how: CaptionMatch = "exact", seed
         proposer_sha256=origin.proposer_sha256,
         prompts_version=origin.prompts_version or _prompts_version(dataset),
         dataset=f"{dataset.manifest.name}@{dataset.manifest.version}",
+        dataset_images=dataset.manifest.counts.images,
+        gold_images=len(gold_ids),
         gold=gold,
         gold_sha256=_sha256(gold),
         caption_match=how,

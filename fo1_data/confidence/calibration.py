@@ -98,7 +98,8 @@ def _divide(judged: JudgedKind, held_out: npt.NDArray[np.bool_]) -> tuple[Judged
     of one image depend on each other. If nothing is left to fit on, all labels are fitted on, none certify.
     """
     images = judged.image_numbers()
-    in_certifying_image = np.isin(images, images[held_out & judged.has_verdict & judged.certifies])
+    counted = judged.has_verdict | judged.missed
+    in_certifying_image = np.isin(images, images[held_out & counted & judged.certifies])
     to_fit = judged.has_verdict & ~in_certifying_image
     if to_fit.any():
         return judged.take(to_fit), judged.take(held_out), None
@@ -136,13 +137,16 @@ def _constant(fitted: JudgedKind, certifying: JudgedKind, rarer: int, note: str 
 
 
 def _figures(fitted: JudgedKind, held_out: JudgedKind) -> FitFigures:
-    certifying = np.flatnonzero(held_out.has_verdict & held_out.certifies).tolist()
+    counted = held_out.has_verdict | held_out.missed
+    certifying = np.flatnonzero(counted & held_out.certifies).tolist()
     return FitFigures(
         images=len(set(fitted.image_ids)),
         labels=len(fitted.right),
         right=int(fitted.right.sum()),
         certified_images=len({held_out.image_ids[index] for index in certifying}),
         certified_labels=len(certifying),
+        missed=int(fitted.missed.sum()),
+        certified_missed=int(held_out.missed[certifying].sum()),
     )
 
 
@@ -161,12 +165,13 @@ def judged_labels(
         place=[int(place) for place in places[chosen]],
         confidence=[float(value) for value in confidences[chosen]],
         wrong=[bool(wrong) for wrong in ~judged.right[chosen]],
+        missed=[bool(missed) for missed in judged.missed[chosen]] if judged.missed[chosen].any() else [],
     )
 
 
 def _evidence(held_out: JudgedKind, confidences: npt.NDArray[np.float64]) -> JudgedLabels:
-    """The labels that certify: judged, and a fair sample of the labels that routing may accept."""
-    keep = held_out.has_verdict & held_out.certifies & held_out.eligible
+    """The labels that certify: a fair sample of the labels that routing may accept, judged or missed."""
+    keep = (held_out.has_verdict | held_out.missed) & held_out.certifies & held_out.eligible
     return judged_labels(held_out, confidences, keep)
 
 

@@ -16,7 +16,7 @@ class JudgedKind:
     """All labels of one kind in judged images, in an order that does not depend on the order of rows.
 
     `tables`: the signals of each label by name. `has_verdict`: which labels were judged; `right`: the
-    verdict, False without one; `certifies`, `eligible`: as in `Judged`. All arrays are (labels,).
+    verdict, False without one; `certifies`, `eligible`, `missed`: as in `Judged`. All arrays are (labels,).
     """
 
     image_ids: list[str]
@@ -25,6 +25,7 @@ class JudgedKind:
     right: npt.NDArray[np.bool_]
     certifies: npt.NDArray[np.bool_]
     eligible: npt.NDArray[np.bool_]
+    missed: npt.NDArray[np.bool_]
 
     def take(self, keep: npt.NDArray[np.bool_]) -> "JudgedKind":
         """The labels at which `keep`, (labels,), is True."""
@@ -36,6 +37,7 @@ class JudgedKind:
             self.right[keep],
             self.certifies[keep],
             self.eligible[keep],
+            self.missed[keep],
         )
 
     def image_numbers(self) -> npt.NDArray[np.int64]:
@@ -45,26 +47,32 @@ class JudgedKind:
         return numbers
 
 
-def by_kind(judged: Iterable[Judged]) -> dict[LabelKind, JudgedKind]:
-    """The labels of each kind that has at least one verdict."""
+def by_kind(judged: Iterable[Judged], *, missed_as_verdict: bool = True) -> dict[LabelKind, JudgedKind]:
+    """The labels of each kind that has at least one verdict.
+
+    `missed_as_verdict`: a missed label has the verdict wrong, and so is fitted on; else it only certifies.
+    """
     groups: dict[LabelKind, list[Judged]] = {}
     for verdict in judged:
         groups.setdefault(verdict.part.kind, []).append(verdict)
     return {
-        kind: _as_arrays(sorted(groups[kind], key=lambda verdict: verdict.part.key))
+        kind: _as_arrays(sorted(groups[kind], key=lambda verdict: verdict.part.key), missed_as_verdict)
         for kind in sorted(groups)
         if any(verdict.right is not None for verdict in groups[kind])
     }
 
 
-def _as_arrays(verdicts: Sequence[Judged]) -> JudgedKind:
+def _as_arrays(verdicts: Sequence[Judged], missed_as_verdict: bool) -> JudgedKind:
+    missed = np.array([verdict.missed for verdict in verdicts], dtype=bool)
+    judged = np.array([verdict.right is not None for verdict in verdicts], dtype=bool)
     return JudgedKind(
         image_ids=[verdict.part.row.image_id for verdict in verdicts],
         tables=[signals_of(verdict.part.label) for verdict in verdicts],
-        has_verdict=np.array([verdict.right is not None for verdict in verdicts], dtype=bool),
-        right=np.array([bool(verdict.right) for verdict in verdicts], dtype=bool),
+        has_verdict=judged | missed if missed_as_verdict else judged,
+        right=np.array([bool(verdict.evidence) for verdict in verdicts], dtype=bool),
         certifies=np.array([verdict.certifies for verdict in verdicts], dtype=bool),
         eligible=np.array([verdict.eligible for verdict in verdicts], dtype=bool),
+        missed=missed,
     )
 
 

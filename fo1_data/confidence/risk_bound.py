@@ -12,7 +12,7 @@ at 1, and so is a mean of such capitals over several v. Therefore P(max_t K_t >=
 p = 1 / max_t K_t is a valid p-value of the hypothesis R >= e for every number of images.
 
 **Assumptions.** The judged images are a random sample of the images that the bound is used for; M was fixed
-without looking at them; which labels of an image were judged does not depend on whether they are wrong.
+without looking at them; every label of a judged image that the rule accepts is judged or counts as wrong.
 Nothing is assumed about the confidences: bad confidences cost coverage, never the bound.
 """
 

@@ -31,7 +31,7 @@ from fo1_data.confidence.signal_columns import (
 )
 from fo1_data.confidence.signals import SIGNALS
 from fo1_data.judging.correctness import Judged, judge_pairs
-from fo1_data.judging.matching import Pair
+from fo1_data.judging.matching import Pair, share
 from fo1_data.judging.texts import CaptionMatch
 from schemas.labels import LabelKind
 
@@ -51,16 +51,36 @@ def score_confidences(
 ) -> dict[str, object]:
     """Figures of brief captions (Brier score, calibration error, AUROC, error at coverages) and `kinds`.
 
-    The figures at the top level cover labels with a confidence; `num` is 0 if nothing was calibrated.
+    The figures at the top level cover labels with a confidence; `num` is 0 if nothing was calibrated. Only
+    `accepted` of a kind, the error of the labels that routing accepted, also covers those that gold does not
+    judge (`missed`): they count as wrong.
     Signals are compared on about `most_fitted` labels of each kind, from the images with the lowest ids.
     """
-    judged = [verdict for verdict in judge_pairs(pairs, how) if verdict.right is not None]
+    sampled = judge_pairs(pairs, how)
+    judged = [verdict for verdict in sampled if verdict.right is not None]
     captions = [verdict for verdict in judged if verdict.part.kind is LabelKind.BRIEF_CAPTION]
     kinds = {
         kind.value: _kind_figures(arrays, [item for item in judged if item.part.kind is kind], most_fitted)
         for kind, arrays in by_kind(judged).items()
     }
+    for kind, figures in kinds.items():
+        figures |= _accepted_figures([item for item in sampled if item.part.kind == kind])
     return {**_stored_figures(captions), "kinds": kinds}
+
+
+def _accepted_figures(sampled: Sequence[Judged]) -> dict[str, Any]:
+    """How many labels of a kind were missed, and the error of the accepted ones with those as wrong."""
+    accepted = [item for item in sampled if item.part.label.is_accepted and item.evidence is not None]
+    wrong = sum(item.evidence is False for item in accepted)
+    return {
+        "missed": sum(item.missed for item in sampled),
+        "accepted": {
+            "num": len(accepted),
+            "wrong": wrong,
+            "missed": sum(item.missed for item in accepted),
+            "error": share(wrong, len(accepted)),
+        },
+    }
 
 
 def order_figures(trust: Values, right: Values, probability: Values | None = None) -> dict[str, Any]:

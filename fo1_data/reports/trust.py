@@ -33,23 +33,31 @@ _MIN_LABELS_FOR_CURVES = 20
 
 
 class LabelVerdict(NamedTuple):
-    """A judged label: its image, confidence, whether it is right, and whether routing accepted it."""
+    """A judged label: its image, confidence, whether it is right, and whether routing accepted it.
+
+    `missed`: it has no verdict and only counts as wrong.
+    """
 
     image_id: str
     confidence: float | None
     right: bool
     accepted: bool
+    missed: bool = False
 
 
 @dataclass(frozen=True)
 class ErrorEstimate:
-    """The error of accepted labels: `wrong` of `judged` labels in `images` images, interval `low`..`high`."""
+    """The error of accepted labels: `wrong` of `judged` labels in `images` images, interval `low`..`high`.
+
+    `missed`: how many of the wrong ones have no verdict and only count as wrong.
+    """
 
     judged: int
     wrong: int
     images: int
     low: float
     high: float
+    missed: int = 0
 
     @property
     def error(self) -> float:
@@ -84,7 +92,7 @@ class TrustFigures:
 
     def charts(self) -> list[tuple[str, str, Markup]]:
         """Title, note and chart of the reliability and risk-coverage curves, over labels with confidence."""
-        pairs = [(value, right) for _, value, right, _ in self.verdicts if value is not None]
+        pairs = [(value, right) for _, value, right, *_ in self.verdicts if value is not None]
         if len(pairs) < _MIN_LABELS_FOR_CURVES:
             return []
         confidence, right = np.array(pairs, dtype=np.float64).T
@@ -100,16 +108,17 @@ class TrustFigures:
 
 
 def _verdicts(judged: Iterable[Judged]) -> list[LabelVerdict]:
-    """The verdicts on the labels that were judged."""
+    """The verdicts on the labels that were judged; those that were missed count as wrong."""
     return [
         LabelVerdict(
             label.part.row.image_id,
             label.part.label.confidence,
-            label.right,
+            label.evidence,
             label.part.label.is_accepted,
+            label.missed,
         )
         for label in judged
-        if label.right is not None
+        if label.evidence is not None
     ]
 
 
@@ -134,7 +143,8 @@ def estimate_error(verdicts: Sequence[LabelVerdict], most_labels: int) -> ErrorE
     counts = np.array([num_judged[image_id] for image_id in image_ids], dtype=np.float64)
     errors = np.array([num_wrong[image_id] for image_id in image_ids], dtype=np.float64)
     low, high = error_interval(errors, counts, most_labels, CONFIDENCE_LEVEL)
-    return ErrorEstimate(len(verdicts), int(errors.sum()), len(image_ids), low, high)
+    num_missed = sum(verdict.missed for verdict in verdicts)
+    return ErrorEstimate(len(verdicts), int(errors.sum()), len(image_ids), low, high, num_missed)
 
 
 def seconds_per_label(corrections: Iterable[Correction]) -> float:
@@ -172,7 +182,8 @@ def trust_cards(
         span = f"{100 * estimate.low:.1f} to {100 * estimate.high:.1f} % with {100 * CONFIDENCE_LEVEL:.0f} %"
         labels = "accepted" if accepted else "unreviewed"
         note = f"estimated error of {labels} labels by {source} ({span} probability; "
-        note += f"{estimate.wrong} of {estimate.judged} wrong)"
+        missed = f", {estimate.missed} of them without a verdict" if estimate.missed else ""
+        note += f"{estimate.wrong} of {estimate.judged} wrong{missed})"
         cards.append((error, note, "fair"))
     saved = max(0, min(counts.accepted, accepted)) * seconds / 60
     if saved:

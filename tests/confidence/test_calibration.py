@@ -26,7 +26,10 @@ def reordered(judged: JudgedKind, order: np.ndarray) -> JudgedKind:
     return JudgedKind(
         [judged.image_ids[index] for index in order],
         [judged.tables[index] for index in order],
-        *(getattr(judged, name)[order] for name in ("has_verdict", "right", "certifies", "eligible")),
+        *(
+            getattr(judged, name)[order]
+            for name in ("has_verdict", "right", "certifies", "eligible", "missed")
+        ),
     )
 
 
