@@ -5,6 +5,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
+from schemas.sources import SourceCounts
+
 SCHEMA_VERSION = 2
 
 
@@ -30,7 +32,10 @@ class ModelInfo(BaseModel):
 
 
 class Counts(BaseModel):
-    """Totals of a dataset. `captions`: of models and people; the last four: labels by decision."""
+    """Totals of a dataset. `captions`: of models and people; the last four: labels by decision.
+
+    `guessed_frames`: images whose boxes are in a frame that was guessed; not written if 0.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -41,16 +46,23 @@ class Counts(BaseModel):
     groundings: int = 0
     counts: int = 0
     answers: int = 0
+    guessed_frames: int = 0
     accepted: int = 0
     audit: int = 0
     unreviewed: int = 0
     review: int = 0
 
     def __add__(self, other: "Counts") -> "Counts":
-        return Counts(**{k: v + getattr(other, k) for k, v in self.model_dump().items()})
+        return Counts(**{k: getattr(self, k) + getattr(other, k) for k in Counts.model_fields})
 
     def __sub__(self, other: "Counts") -> "Counts":
-        return Counts(**{k: v - getattr(other, k) for k, v in self.model_dump().items()})
+        return Counts(**{k: getattr(self, k) - getattr(other, k) for k in Counts.model_fields})
+
+    @model_serializer(mode="wrap")
+    def _leave_out_zero(self, serialize: SerializerFunctionWrapHandler) -> dict[str, int]:
+        """The hash of an older manifest stays the same."""
+        document: dict[str, int] = serialize(self)
+        return {name: value for name, value in document.items() if value or name != "guessed_frames"}
 
 
 class Duplicate(BaseModel):
@@ -101,6 +113,10 @@ class Manifest(BaseModel):
         default=None,
         description="Totals of the last merge of corrections: by action, and of images and files.",
     )
+    sources: list[SourceCounts] | None = Field(
+        default=None,
+        description="What each source of the corpus held, and what of it was attached and rejected.",
+    )
     step: dict[str, Any] | None = Field(
         default=None,
         description="What made this version from its parent (`merge`, `route`, `publish`, `remove`).",
@@ -122,7 +138,9 @@ class Manifest(BaseModel):
         return {name: value for name, value in document.items() if value is not None or name not in _OPTIONAL}
 
 
-_OPTIONAL = frozenset({"fingerprint_entries", "routing", "merged", "step", "parent_sha256", "parent_address"})
+_OPTIONAL = frozenset(
+    {"fingerprint_entries", "routing", "merged", "sources", "step", "parent_sha256", "parent_address"}
+)
 
 
 class ShardFile(BaseModel):

@@ -24,6 +24,7 @@ Tally = dict[ContentKind, int]
 class SourceCounts(BaseModel):
     """One source: found = attached + rejected for every kind; kinds that do not occur are left out.
 
+    `rejects`: how many rejects are of this source; `reasons`: the messages of the first of them.
     `notes`: what a reader had to decide, such as which of two named images a file belongs to.
     """
 
@@ -33,6 +34,8 @@ class SourceCounts(BaseModel):
     found: Tally = {}
     attached: Tally = {}
     rejected: Tally = {}
+    rejects: int = 0
+    reasons: list[str] = []
     notes: list[str] = []
 
     @model_validator(mode="after")

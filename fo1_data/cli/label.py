@@ -39,7 +39,15 @@ def label(
     manifest = _label(run)
     seconds = round(time.monotonic() - started_s, 3)
     counts = manifest.counts
-    document = {"dataset": run.out, "counts": counts.model_dump(), "seconds": seconds}
+    sources = [source.model_dump(mode="json") for source in manifest.sources or []]
+    document = {
+        "dataset": run.out,
+        "counts": counts.model_dump(),
+        "seconds": seconds,
+        "sources": sources,
+    }
+    if counts.guessed_frames:
+        say(guess_text(counts.guessed_frames))
     emit(document, as_json, f"{run.out}: {_counts_text(manifest)} in {duration(seconds)}")
     if run.strict and counts.rejected:
         say(f"fo1: {counted(counts.rejected, 'input')} rejected (--strict): see {run.out}/rejects.parquet")
@@ -61,6 +69,15 @@ def _label(run: RunConfig) -> Manifest:
         except KeyboardInterrupt as stop:
             say("fo1: stopped; run the same command again to resume")
             raise typer.Exit(143 if isinstance(stop, Terminated) else 130) from None
+
+
+def guess_text(num_images: int) -> str:
+    """What to say of images whose boxes may be of the picture as stored or as shown."""
+    images = counted(num_images, "image is", "images are")
+    return (
+        f"{images} turned or mirrored and nothing tells the frame of their boxes: shares (YOLO) were taken "
+        "as of the picture as shown, pixels as of the picture as stored (--box-frame sets it)"
+    )
 
 
 def require_ray() -> None:

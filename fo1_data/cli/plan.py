@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from fo1_data.cli.label import ConfigOption
+from fo1_data.cli.label import ConfigOption, guess_text
 from fo1_data.cli.output import JsonOption, emit, say
 from fo1_data.cli.run_options import with_run_options
 from fo1_data.config import load_run
@@ -49,6 +49,7 @@ def plan(
 
 
 def _plan(run: RunConfig, num_checked: int | None, measures: bool) -> dict[str, Any]:
+    from fo1_data.corpus.source_lines import source_lines
     from fo1_data.runs.plan import list_corpus
     from fo1_data.runs.preflight import check_files, estimate, to_document
 
@@ -64,6 +65,7 @@ def _plan(run: RunConfig, num_checked: int | None, measures: bool) -> dict[str, 
         "corpus": run.corpus,
         "images": len(entries),
         "not_listed": len(planned.listing_rejects),
+        "sources": [source.model_dump(mode="json") for source in planned.sources],
         "shards": len(planned.shards),
         "files": to_document(files),
         "measured": to_document(sample),
@@ -71,7 +73,14 @@ def _plan(run: RunConfig, num_checked: int | None, measures: bool) -> dict[str, 
         "cluster": cluster,
         "label_studio": label_studio,
     }
-    return {**document, "problems": _problems(document)}
+    for line in source_lines(planned.sources):
+        say(line)
+    if files.guessed_frames:
+        say(guess_text(files.guessed_frames))
+    problems = _problems(document)
+    if run.strict and planned.listing_rejects:
+        problems.append(f"{counted(len(planned.listing_rejects), 'part')} of the corpus rejected (--strict)")
+    return {**document, "problems": problems}
 
 
 def _measure(run: RunConfig, entries: list[Any]) -> Any:

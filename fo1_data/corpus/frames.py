@@ -1,21 +1,30 @@
 """The frame of a corpus' boxes: from stored pixels to the EXIF-oriented image.
 
 A corpus has boxes in the pixels as stored or in the oriented image. With `auto` the declared width and height
-decide; if they cannot (none declared, a square image, both frames or neither match), the boxes are in stored
-pixels. In and out: absolute pixels, x_min y_min x_max y_max.
+decide. If they cannot (none declared, a square image, an image that is only mirrored or upside down), shares
+of the size (YOLO) are of the oriented image, all other boxes are in stored pixels, and the frame is a guess:
+`meta` says so. Boxes of another declared size are scaled if the aspect ratio agrees; if it does not, no box
+of the image can be used. In and out: absolute pixels, x_min y_min x_max y_max.
 """
 
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from fo1_data.boxes import Boxes, are_finite, as_boxes, clip_boxes, have_area, norm_to_xyxy
 from fo1_data.corpus.images import DecodedImage
+from fo1_data.plurals import counted
 from schemas.corpus import CorpusAnswer, CorpusExample, CorpusImage, CorpusPhrase, CorpusRegion
 from schemas.images import Reject, RejectStage
 
 BoxFrame = Literal["auto", "stored", "oriented"]
+OTHER_SIZE = "other_size"
+# The key of `meta` that says that the frame of the boxes is a guess, and which.
+FRAME_GUESS = "box_frame_guess"
 _AXES_SWAPPED = (5, 6, 7, 8)
+# A resized image differs from its exact size by rounding: by less than this share, or by a pixel.
+_SAME_ASPECT = 0.005
 
 
 def oriented_entry(
@@ -25,30 +34,100 @@ def oriented_entry(
 
     Size, regions (clipped to the image), and labels with the indices of the remaining regions. A box is
     unusable if it is not finite, is inverted, or has no area within the image. The regions of a phrase that
-    loses all of them become None (not known): an empty list would mean that the phrase is absent.
+    loses all of them become None (not known): an empty list would mean that the phrase is absent. If the
+    declared size does not fit the image, there is one reject `other_size` and no region is known.
     """
-    regions, rejects, kept = _orient_regions(entry, image, box_frame)
+    frame = _frame_of(entry, image, box_frame)
+    meta = entry.meta
+    regions: list[CorpusRegion] | None = None
+    rejects: list[Reject] = []
+    kept: list[int] = []
+    if frame is None:
+        rejects = [_other_size(entry, image)]
+    else:
+        regions, rejects, kept = _orient_regions(entry, image, frame)
+        if frame.is_guess and entry.regions:
+            meta = {**(meta or {}), FRAME_GUESS: "stored" if frame.is_stored else "oriented"}
     new_index = {old: new for new, old in enumerate(kept)}
     oriented = entry.model_copy(
         update={
             "width": image.width,
             "height": image.height,
             "box_unit": "pixel",
-            "regions": None if entry.regions is None else regions,
+            "regions": regions if entry.regions is not None else None,
             "phrases": [_remap_phrase(phrase, new_index) for phrase in entry.phrases],
             "answers": _remap_answers(entry, new_index),
             "examples": _remap_examples(entry, new_index),
+            "meta": meta,
         }
     )
     return oriented, rejects
 
 
-def is_stored_frame(entry: CorpusImage, image: DecodedImage, box_frame: BoxFrame) -> bool:
-    """Whether the entry's boxes are in stored pixels, so that they must be oriented."""
-    if box_frame != "auto":
-        return box_frame == "stored"
+@dataclass(frozen=True)
+class _Frame:
+    """The frame of an entry's boxes, and what brings them to its size in pixels (across, down)."""
+
+    is_stored: bool
+    is_guess: bool = False
+    scale: tuple[float, float] = (1.0, 1.0)
+
+
+def _frame_of(entry: CorpusImage, image: DecodedImage, box_frame: BoxFrame) -> _Frame | None:
+    """The frame of the entry's boxes; None if the declared size is of no frame of the image."""
+    stored_wh, oriented_wh = image.stored_wh, (image.width, image.height)
+    differ = stored_wh != oriented_wh
+    shares = entry.box_unit == "share"
+    default = _Frame(
+        is_stored=box_frame == "stored" or (box_frame == "auto" and not shares),
+        is_guess=box_frame == "auto" and image.orientation != 1,
+    )
+    if entry.width is None or entry.height is None:
+        return default
     declared = (entry.width, entry.height)
-    return not (declared == (image.width, image.height) and declared != image.stored_wh)
+    if box_frame != "auto" and (shares or declared in (stored_wh, oriented_wh)):
+        return default
+    frames = {"stored": (stored_wh, True), "oriented": (oriented_wh, False)}
+    candidates = [frames[box_frame]] if box_frame != "auto" else list(frames.values())
+    exact = [is_stored for wh, is_stored in candidates if wh == declared]
+    if exact:
+        return _Frame(exact[0]) if differ else default
+    if shares:
+        return default
+    if not entry.regions:
+        return default
+    for wh, is_stored in candidates:
+        scale = (wh[0] / declared[0], wh[1] / declared[1])
+        if _is_same_aspect(declared, wh):
+            is_known = box_frame != "auto" or (differ and wh[0] != wh[1]) or image.orientation == 1
+            return _Frame(is_stored, not is_known, scale)
+    return None
+
+
+def _is_same_aspect(one_wh: tuple[int, int], other_wh: tuple[int, int]) -> bool:
+    (width, height), (other_width, other_height) = one_wh, other_wh
+    across, down = other_width / width, other_height / height
+    if abs(across - down) <= _SAME_ASPECT * max(across, down):
+        return True
+    # Small pictures: a side rounded to whole pixels.
+    return abs(width * down - other_width) <= 1 or abs(height * across - other_height) <= 1
+
+
+def _other_size(entry: CorpusImage, image: DecodedImage) -> Reject:
+    stored_wh, oriented_wh = image.stored_wh, (image.width, image.height)
+    actual = f"{stored_wh[0]} x {stored_wh[1]}"
+    if stored_wh != oriented_wh:
+        actual += f" (shown {oriented_wh[0]} x {oriented_wh[1]})"
+    boxes = counted(len(entry.regions or []), "box", "boxes")
+    return Reject(
+        uri=entry.name,
+        stage=RejectStage.BOX,
+        reason=OTHER_SIZE,
+        message=f"{boxes}: declared {entry.width} x {entry.height}, is {actual}",
+        replayable=False,
+        image_id=image.image_id,
+        source=entry.model_dump_json(exclude_defaults=True),
+    )
 
 
 def orient_boxes(boxes_stored_xyxy: Boxes, stored_wh: tuple[int, int], orientation: int) -> Boxes:
@@ -69,15 +148,16 @@ def orient_boxes(boxes_stored_xyxy: Boxes, stored_wh: tuple[int, int], orientati
 
 
 def _orient_regions(
-    entry: CorpusImage, image: DecodedImage, box_frame: BoxFrame
+    entry: CorpusImage, image: DecodedImage, frame: _Frame
 ) -> tuple[list[CorpusRegion], list[Reject], list[int]]:
     """The usable regions, a reject for each other one, and the indices of the usable ones."""
     boxes = as_boxes([region.box_xyxy for region in entry.regions or []])
     is_finite, has_area = are_finite(boxes), have_area(boxes)
-    is_stored = is_stored_frame(entry, image, box_frame)
     if entry.box_unit == "share":
-        boxes = norm_to_xyxy(boxes, image.stored_wh if is_stored else (image.width, image.height))
-    if is_stored:
+        boxes = norm_to_xyxy(boxes, image.stored_wh if frame.is_stored else (image.width, image.height))
+    elif frame.scale != (1.0, 1.0):
+        boxes = as_boxes(boxes * np.array([*frame.scale, *frame.scale]))
+    if frame.is_stored:
         boxes = orient_boxes(boxes, image.stored_wh, image.orientation)
     boxes = clip_boxes(boxes, (image.width, image.height))
     is_usable = is_finite & have_area(boxes)

@@ -24,6 +24,9 @@ from schemas.corpus import CorpusImage
 from schemas.images import Reject
 from schemas.sources import ContentKind, SourceCounts
 
+# Messages of rejects that the account of a source keeps.
+_MOST_REASONS = 3
+
 
 @dataclass(frozen=True)
 class Found:
@@ -100,13 +103,11 @@ def gather(items: Iterable[Item], limit: int | None = None) -> Listing:
     """
     account = _Account()
     entries: dict[str, CorpusImage] = {}
-    rejects: list[Reject] = []
     for item in items:
         if isinstance(item, Found):
             account.find(item.source, item.counts)
         elif isinstance(item, Refused):
-            account.settle(account.rejected, item.source, item.counts)
-            rejects.append(item.reject)
+            account.reject(item.source, item.counts, item.reject)
         elif isinstance(item, Note):
             account.notes[item.source].append(item.message)
         else:
@@ -117,8 +118,7 @@ def gather(items: Iterable[Item], limit: int | None = None) -> Listing:
                 entries[name], contradictions = unite(entries[name], item.entry)
                 for contradiction in contradictions:
                     contents.subtract(contradiction.counts)
-                    account.settle(account.rejected, item.source, contradiction.counts)
-                    rejects.append(_reject(item, contradiction))
+                    account.reject(item.source, contradiction.counts, _reject(item, contradiction))
             elif limit is not None and len(entries) >= limit:
                 account.forget(item.source, contents)
                 continue
@@ -127,8 +127,8 @@ def gather(items: Iterable[Item], limit: int | None = None) -> Listing:
             account.settle(account.attached, item.source, contents)
         if limit is not None and len(entries) >= limit and account.is_settled:
             break
-    rejects += account.close()
-    return Listing(list(entries.values()), rejects, account.sources())
+    account.close()
+    return Listing(list(entries.values()), account.rejects, account.sources())
 
 
 class _Account:
@@ -138,6 +138,8 @@ class _Account:
         self.found: dict[str, Counter[ContentKind]] = defaultdict(Counter)
         self.attached: dict[str, Counter[ContentKind]] = defaultdict(Counter)
         self.rejected: dict[str, Counter[ContentKind]] = defaultdict(Counter)
+        self.rejects: list[Reject] = []
+        self._messages: dict[str, list[str]] = defaultdict(list)
         self.notes: dict[str, list[str]] = defaultdict(list)
         self._open: dict[tuple[str, ContentKind], int] = {}
 
@@ -155,6 +157,12 @@ class _Account:
         tallies[source].update(counts)
         self._add(source, counts, -1)
 
+    def reject(self, source: str, counts: Mapping[ContentKind, int], reject: Reject) -> None:
+        self.settle(self.rejected, source, counts)
+        self.rejects.append(reject)
+        message = reject.message.removeprefix(f"{reject.uri}: ").removeprefix(f"{source}: ")
+        self._messages[source].append(message if len(self._messages[source]) < _MOST_REASONS else "")
+
     def forget(self, source: str, counts: Mapping[ContentKind, int]) -> None:
         """Take what lies beyond a limit out of the account."""
         self.found[source].subtract(counts)
@@ -169,26 +177,26 @@ class _Account:
                 else:
                     self._open.pop((source, kind), None)
 
-    def close(self) -> list[Reject]:
+    def close(self) -> None:
         """Reject what is still open, so that nothing found is lost without a word."""
-        rejects = []
         for (source, kind), count in list(self._open.items()):
             if count < 0:
                 raise CorpusError(
                     f"{source}: its reader attached or rejected {-count} more {kind} than it found"
                 )
-            self.settle(self.rejected, source, {kind: count})
-            rejects.append(listing_reject(source, "unaccounted", f"{source}: {count} {kind} were not read"))
-        return rejects
+            message = f"{source}: {count} {kind} were not read"
+            self.reject(source, {kind: count}, listing_reject(source, "unaccounted", message))
 
     def sources(self) -> list[SourceCounts]:
-        names = dict.fromkeys([*self.found, *self.attached, *self.rejected, *self.notes])
+        names = dict.fromkeys([*self.found, *self.attached, *self.rejected, *self._messages, *self.notes])
         return [
             SourceCounts(
                 source=name,
                 found=+self.found[name],
                 attached=+self.attached[name],
                 rejected=+self.rejected[name],
+                rejects=len(self._messages[name]),
+                reasons=self._messages[name][:_MOST_REASONS],
                 notes=self.notes[name],
             )
             for name in names

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from fo1_data.corpus.frames import FRAME_GUESS
 from schemas.dataset import Counts
 from schemas.images import ImageRow
 from schemas.labels import Decision, LabelKind
@@ -24,6 +25,7 @@ def count_row(row: ImageRow) -> Counts:
         groundings=len(row.groundings),
         counts=len(row.counts),
         answers=len(row.answers),
+        guessed_frames=int(f'"{FRAME_GUESS}"' in (row.meta or "")),
         accepted=decisions.count(Decision.ACCEPT),
         audit=decisions.count(Decision.AUDIT),
         unreviewed=decisions.count(Decision.UNREVIEWED),

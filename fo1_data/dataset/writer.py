@@ -40,6 +40,7 @@ from fo1_data.storage.store import UNFINISHED, Store, open_store
 from schemas.corpus import Shard
 from schemas.dataset import Counts, Manifest, ManifestFile, ModelInfo, RunProgress, ShardImage, ShardReport
 from schemas.images import ImageRow, Reject
+from schemas.sources import SourceCounts
 
 __all__ = ["DatasetRun", "WriteOptions", "open_run", "write_shard"]
 
@@ -162,6 +163,7 @@ class DatasetRun:
         *,
         shard_ids: Iterable[str] | None = None,
         listing_rejects: Sequence[Reject] = (),
+        sources: Sequence[SourceCounts] = (),
         calibration_sha256: str | None = None,
         parent: Manifest | None = None,
         lease: Lease | None = None,
@@ -172,6 +174,7 @@ class DatasetRun:
         """Make the dataset of the shards that are done and return its manifest. Safe to repeat.
 
         `shard_ids`: all shards of the plan. `listing_rejects`: the rejects of the corpus' listing.
+        `sources`: the account of its sources.
         `parent`: the version that rows were carried over from. `decider`: decides rows if that needs all
         of them. `routing`: the manifest's entry on it. `history`: the corrections of `parent`; those of
         images that are in this dataset are kept.
@@ -215,6 +218,7 @@ class DatasetRun:
             counts=counts,
             code_version=layout.code_version(),
             routing=dict(routing) if routing else None,
+            sources=list(sources) or (replayed.sources if replayed is not None else None),
         )
         self.manifest = seal_version(self.store, draft, rejects, history, source)
         clear_tries(self.store, self.write_options.run)

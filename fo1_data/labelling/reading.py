@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from fo1_data.corpus.entry_bytes import read_bytes
-from fo1_data.corpus.frames import oriented_entry
+from fo1_data.corpus.frames import OTHER_SIZE, oriented_entry
 from fo1_data.corpus.images import DecodedImage, InputLimits, decode_rgb
 from fo1_data.corpus.rejects import reject_from
 from fo1_data.errors import InputReject
@@ -91,6 +91,8 @@ class EntryReader:
             return ReadResult(CarriedImage(entry, row, image))
         with_boxes = self._proposer.attach_boxes([entry])[0]
         oriented, box_rejects = oriented_entry(with_boxes, image, self._config.box_frame)
+        if any(reject.reason == OTHER_SIZE for reject in box_rejects):
+            return ReadResult(None, box_rejects)
         encoded = data if self._config.embed_images else None
         return ReadResult(ReadImage(oriented, image, encoded), box_rejects)
 

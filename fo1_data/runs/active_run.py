@@ -9,6 +9,7 @@ from typing import Any
 from fo1_data.confidence.budget_pass import BudgetPass
 from fo1_data.config import resolved
 from fo1_data.corpus.shards import listing_sha256
+from fo1_data.corpus.source_lines import source_lines
 from fo1_data.dataset.layout import marker
 from fo1_data.dataset.lease import Lease
 from fo1_data.dataset.listing_record import record_listing
@@ -43,6 +44,8 @@ class ActiveRun:
         reports = [done[shard.shard_id] for shard in planned.shards if shard.shard_id in done]
         self.meter = ProgressMeter(planned.shards, reports, len(planned.listing_rejects))
         self._written_s = float("-inf")
+        for line in source_lines(planned.sources):
+            watcher.note(line)
         if reports:
             watcher.note(f"resuming: {len(reports)} of {counted(len(planned.shards), 'shard')} done")
 
@@ -76,6 +79,7 @@ class ActiveRun:
             proposer=identity.proposer_name,
             shard_ids=[shard.shard_id for shard in self._planned.shards],
             listing_rejects=self._planned.listing_rejects,
+            sources=self._planned.sources,
             calibration_sha256=content_sha256(self._config.calibration),
             parent=parent.manifest if parent else None,
             lease=self._lease,

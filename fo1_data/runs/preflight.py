@@ -16,6 +16,7 @@ from pydantic import BaseModel
 
 from fo1_data.confidence.review_cost import REVIEW_S_PER_LABEL
 from fo1_data.corpus.entry_bytes import read_bytes
+from fo1_data.corpus.frames import FRAME_GUESS, OTHER_SIZE, oriented_entry
 from fo1_data.corpus.images import InputLimits, decode_rgb
 from fo1_data.corpus.rejects import reject_from
 from fo1_data.errors import InputReject
@@ -43,6 +44,7 @@ class FileCheck(BaseModel):
     bad: int
     bad_by_reason: dict[str, int]
     bad_examples: list[dict[str, str]]
+    guessed_frames: int
     duplicate_groups: int
     duplicate_files: int
     duplicate_examples: list[list[str]]
@@ -83,14 +85,15 @@ def check_files(entries: Sequence[CorpusImage], config: RunConfig, at_most: int 
     limits = InputLimits(config.max_pixels, config.max_bytes, config.download_timeout_s)
     rejects: list[Reject] = []
     places_of: dict[str, list[str]] = defaultdict(list)
-    total_bytes = 0
+    total_bytes = guessed_frames = 0
     with ThreadPoolExecutor(THREADS, thread_name_prefix="check") as pool:
-        results = pool.map(lambda entry: _check_file(entry, limits), chosen)
+        results = pool.map(lambda entry: _check_file(entry, config, limits), chosen)
         for entry, result in zip(chosen, results, strict=True):
             if isinstance(result, Reject):
                 rejects.append(result)
                 continue
-            image_id, num_bytes = result
+            image_id, num_bytes, is_guess = result
+            guessed_frames += is_guess
             places_of[image_id].append(entry.name)
             total_bytes += num_bytes
     duplicates = [names for names in places_of.values() if len(names) > 1]
@@ -101,18 +104,23 @@ def check_files(entries: Sequence[CorpusImage], config: RunConfig, at_most: int 
         bad=len(rejects),
         bad_by_reason=dict(Counter(f"{reject.stage.value}: {reject.reason}" for reject in rejects)),
         bad_examples=[{"uri": r.uri, "reason": r.reason, "message": r.message} for r in rejects[:EXAMPLES]],
+        guessed_frames=guessed_frames,
         duplicate_groups=len(duplicates),
         duplicate_files=sum(len(names) - 1 for names in duplicates),
         duplicate_examples=duplicates[:EXAMPLES],
     )
 
 
-def _check_file(entry: CorpusImage, limits: InputLimits) -> tuple[str, int] | Reject:
+def _check_file(entry: CorpusImage, config: RunConfig, limits: InputLimits) -> tuple[str, int, bool] | Reject:
+    """Id, bytes, and whether the frame of the boxes is a guess; or the reject that labelling would give."""
     try:
         data = read_bytes(entry, limits)
-        return decode_rgb(data, limits).image_id, len(data)
+        image = decode_rgb(data, limits)
     except InputReject as error:
         return reject_from(entry, error)
+    oriented, rejects = oriented_entry(entry, image, config.box_frame)
+    other_size = next((reject for reject in rejects if reject.reason == OTHER_SIZE), None)
+    return other_size or (image.image_id, len(data), FRAME_GUESS in (oriented.meta or {}))
 
 
 def measure(entries: Sequence[CorpusImage], config: RunConfig) -> Measured | None:

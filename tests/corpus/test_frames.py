@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from fo1_data.boxes import as_boxes
-from fo1_data.corpus.frames import orient_boxes, oriented_entry
+from fo1_data.corpus.frames import FRAME_GUESS, orient_boxes, oriented_entry
 from fo1_data.corpus.images import TRANSPOSE_OF_ORIENTATION, DecodedImage
 from schemas.corpus import CorpusImage, CorpusPhrase, CorpusRegion
 
@@ -64,7 +64,6 @@ def test_orienting_keeps_fractions_and_sizes(wh: tuple[int, int], orientation: i
         ((60, 40), "auto", True),
         ((40, 60), "auto", False),
         ((None, None), "auto", True),
-        ((7, 9), "auto", True),
         ((40, 60), "stored", True),
         ((60, 40), "oriented", False),
     ],
@@ -76,6 +75,68 @@ def test_the_declared_size_decides_the_frame(
     oriented, _ = oriented_entry(entry, decoded((60, 40), 6), frame)  # type: ignore[arg-type]
     expected = (20.0, 0.0, 40.0, 10.0) if is_stored else (0.0, 0.0, 10.0, 20.0)
     assert boxes_of(oriented) == [expected]
+
+
+def guess_of(entry: CorpusImage) -> object:
+    return (entry.meta or {}).get(FRAME_GUESS)
+
+
+@pytest.mark.parametrize(
+    ("declared", "stored_wh", "box", "expected"),
+    [
+        ((120, 80), (60, 40), (20, 20, 60, 60), (10, 10, 30, 30)),
+        ((30, 20), (60, 40), (10, 10, 20, 20), (20, 20, 40, 40)),
+        ((1000, 667), (500, 333), (500, 0, 1000, 667), (250, 0, 500, 333)),
+    ],
+)
+def test_boxes_of_another_declared_size_are_scaled(
+    declared: tuple[int, int],
+    stored_wh: tuple[int, int],
+    box: tuple[float, float, float, float],
+    expected: tuple[float, float, float, float],
+) -> None:
+    entry = entry_of(box, width=declared[0], height=declared[1])
+    oriented, rejects = oriented_entry(entry, decoded(stored_wh, 1), "auto")
+    assert not rejects
+    assert boxes_of(oriented) == [pytest.approx(expected, abs=0.01)]
+
+
+def test_a_turned_image_of_another_size_is_scaled_in_the_frame_that_fits() -> None:
+    """Stored 60 x 40, shown 40 x 60: 80 x 120 is twice the shown size."""
+    entry = entry_of((0, 0, 20, 40), width=80, height=120)
+    oriented, _ = oriented_entry(entry, decoded((60, 40), 6), "auto")
+    assert boxes_of(oriented) == [(0.0, 0.0, 10.0, 20.0)]
+    assert guess_of(oriented) is None
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_boxes_of_another_aspect_are_one_reject(orientation: int) -> None:
+    entry = entry_of((1, 1, 5, 5), (2, 2, 6, 6), width=7, height=9)
+    oriented, (reject,) = oriented_entry(entry, decoded((60, 40), orientation), "auto")
+    assert oriented.regions is None
+    assert (reject.stage, reject.reason) == ("box", "other_size")
+    assert "2 boxes: declared 7 x 9, is 60 x 40" in reject.message
+
+
+def test_a_wrong_size_without_boxes_is_no_fault() -> None:
+    entry = CorpusImage(uri="/x.jpg", width=7, height=9)
+    assert oriented_entry(entry, decoded((60, 40), 1), "auto")[1] == []
+
+
+def test_shares_are_of_the_picture_as_shown_and_the_guess_is_told() -> None:
+    """A photograph stored 60 x 40 and shown 40 x 60, as YOLO's own readers take it."""
+    entry = entry_of((0, 0, 0.5, 1), box_unit="share")
+    oriented, _ = oriented_entry(entry, decoded((60, 40), 6), "auto")
+    assert (boxes_of(oriented), guess_of(oriented)) == ([(0.0, 0.0, 20.0, 60.0)], "oriented")
+    upright, _ = oriented_entry(entry, decoded((60, 40), 1), "auto")
+    assert (boxes_of(upright), guess_of(upright)) == ([(0.0, 0.0, 30.0, 40.0)], None)
+    stored, _ = oriented_entry(entry, decoded((60, 40), 6), "stored")
+    assert guess_of(stored) is None
+
+
+def test_pixels_without_a_size_are_stored_ones_and_the_guess_is_told() -> None:
+    oriented, _ = oriented_entry(entry_of((0, 0, 10, 20)), decoded((60, 40), 6), "auto")
+    assert (boxes_of(oriented), guess_of(oriented)) == ([(20.0, 0.0, 40.0, 10.0)], "stored")
 
 
 def test_boxes_of_a_square_image_are_in_stored_pixels() -> None:

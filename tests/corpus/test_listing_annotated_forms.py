@@ -6,11 +6,9 @@ from pathlib import Path
 
 import pytest
 from corpus_samples import SAMPLES, coco, jpeg, listed, names, put, voc, write_tar
-from PIL import Image
 
 from fo1_data.corpus.entry_bytes import read_bytes
 from fo1_data.corpus.images import InputLimits, decode_rgb
-from schemas.corpus import CorpusImage
 
 # --- COCO
 
@@ -132,20 +130,6 @@ def test_yolo_folders_without_a_yaml(tmp_path: Path, place: str) -> None:
     (entry,), _ = listed(tmp_path / place)
     assert entry.uri == f"{tmp_path}/images/a.png"
     assert [region.label for region in entry.regions or []] == ["cat"]
-
-
-def test_shares_become_pixels_of_the_right_frame() -> None:
-    from fo1_data.corpus.frames import oriented_entry
-    from fo1_data.corpus.images import DecodedImage
-    from schemas.corpus import CorpusRegion
-
-    image = DecodedImage("a" * 64, Image.new("RGB", (40, 60)), 40, 60, 6, (60, 40))
-    entry = CorpusImage(uri="/x", regions=[CorpusRegion(box_xyxy=(0, 0, 0.5, 1))], box_unit="share")
-    stored, _ = oriented_entry(entry, image, "auto")
-    oriented, _ = oriented_entry(entry, image, "oriented")
-    assert [region.box_xyxy for region in stored.regions or []] == [(0, 0, 40, 30)]
-    assert [region.box_xyxy for region in oriented.regions or []] == [(0, 0, 20, 60)]
-    assert stored.box_unit == "pixel"
 
 
 # --- WebDataset

@@ -32,6 +32,7 @@ from fo1_data.corpus.forms.record_fields import (
 from fo1_data.corpus.forms.referring import Expressions, expressions_of
 from fo1_data.corpus.listing import Found, Item, Note, Piece, Refused
 from fo1_data.corpus.places import ImagePlaces, listing_reject
+from fo1_data.corpus.source_lines import counts_text
 from fo1_data.errors import CorpusError
 from fo1_data.storage.addresses import base_name, join, parent
 from schemas.corpus import CorpusImage, CorpusPhrase, CorpusRegion
@@ -150,7 +151,7 @@ def _image(image: Any, where: str, contents: _Document, places: ImagePlaces) -> 
     counts[ContentKind.PHRASES] += len(expressions)
     if not is_known:
         if counts.total():
-            text = f"{files[0]} and {files[1]} have the id {image_id}: whose {_text(counts)} are is not known"
+            text = f"{files[0]} and {files[1]} both have the id {image_id}, with {counts_text(counts)}"
             yield from _refused(address, counts, address, "ambiguous_id", text)
         annotations, expressions, counts = [], [], Counter()
     yield Found(address, counts + Counter(ONE_IMAGE))
@@ -174,12 +175,12 @@ def _orphans(contents: _Document) -> Iterator[Item]:
     orphans = {image_id: counts for image_id, counts in orphans.items() if counts.total()}
     for image_id, counts in list(orphans.items())[:_MOST_ORPHANS]:
         image = "no image" if image_id is None else f"image {image_id}, which is not listed"
-        text = f"{_text(counts)} name {image}"
+        text = f"{counts_text(counts)} name {image}"
         yield from _refused(contents.address, counts, where, "unknown_image", text)
     rest = list(orphans.values())[_MOST_ORPHANS:]
     if rest:
         total = sum(rest, Counter[ContentKind]())
-        text = f"{_text(total)} name {len(rest)} more images, which are not listed"
+        text = f"{counts_text(total)} name {len(rest)} more images, which are not listed"
         yield from _refused(contents.address, total, where, "unknown_image", text)
 
 
@@ -188,10 +189,6 @@ def _refused(
 ) -> Iterator[Item]:
     yield Found(address, counts)
     yield Refused(address, counts, listing_reject(where, reason, f"{where}: {text}"))
-
-
-def _text(counts: Counter[ContentKind]) -> str:
-    return ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
 
 
 def _is_boxed(annotation: Annotation) -> bool:

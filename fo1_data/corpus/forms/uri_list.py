@@ -78,7 +78,8 @@ def read_parquet_list(address: str, places: ImagePlaces | None = None) -> Iterat
                 message = f"the images of {', '.join(columns[1:])} are not read, only those of {columns[0]}"
                 yield Note(address, message)
             return
-        if not set(NAME_KEYS) & set(parquet.schema_arrow.names):
+        is_benchmark = is_benchmark_record(_first_row(parquet, address, holds_images=False))
+        if not is_benchmark and not set(NAME_KEYS) & set(parquet.schema_arrow.names):
             names = ", ".join(parquet.schema_arrow.names)
             raise CorpusError(f"{address} has no column {', '.join(NAME_KEYS)} (it has {names})")
         yield from _read_rows(parquet, address, places, holds_images=False)

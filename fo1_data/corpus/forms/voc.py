@@ -26,6 +26,7 @@ from fo1_data.corpus.forms.record_fields import (
 from fo1_data.corpus.listing import Found, Item, Note, Piece, Refused
 from fo1_data.corpus.places import ImagePlaces, children, join_verbatim, kind_of, listing_reject, walk
 from fo1_data.errors import CorpusError, InputReject
+from fo1_data.plurals import counted
 from fo1_data.storage.addresses import base_name, is_web, join, parent, suffix_of
 from fo1_data.storage.downloads import download
 from fo1_data.storage.streams import one_line, open_stream
@@ -119,8 +120,9 @@ def read_voc(
             continue
         yield Refused(source, _ONE_FILE, reject)
     for source, texts in reading.stale.items():
-        example = f"{len(texts)} files name another image in <filename> ({texts[0]})"
-        yield Note(source, f"{example}; read as of the image that is named like the file")
+        files = counted(len(texts), "file names", "files name")
+        message = f"{files} another image in <filename> ({texts[0]}); read as of the image that is named like"
+        yield Note(source, f"{message} the file")
 
 
 def _parse(address: str) -> ElementTree.Element:
