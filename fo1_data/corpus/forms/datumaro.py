@@ -60,7 +60,10 @@ def _items(
         regions=[],
         meta={key: item[source] for key, source in (("attributes", "attr"),) if item.get(source)},
     )
-    annotations = objects_of(item, "annotations")
+    parts = item.get("annotations")
+    annotations = (
+        [part if isinstance(part, dict) else {} for part in parts] if isinstance(parts, list) else []
+    )
     shapes = [part for part in annotations if part.get("type") not in _IMAGE_TYPES]
     image.captions = [str(part["caption"]) for part in annotations if part.get("caption")]
     tags = [_label(part, names) for part in annotations if part.get("type") == "label"]

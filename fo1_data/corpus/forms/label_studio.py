@@ -19,7 +19,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from fo1_data.corpus.forms.annotated_image import AnnotatedImage, items_of_image
 from fo1_data.corpus.forms.image_lookup import ImageLookup, has_image_suffix
-from fo1_data.corpus.forms.record_fields import text_of
+from fo1_data.corpus.forms.record_fields import objects_of, text_of
 from fo1_data.corpus.forms.shapes import BoxXyxy, box_around, box_of_ellipse, numbers, turned_box
 from fo1_data.corpus.listing import Found, Item, Refused
 from fo1_data.corpus.places import listing_reject
@@ -77,9 +77,7 @@ class _Region:
 
 
 def _items_of_task(address: str, where: str, task: dict[str, Any], lookup: ImageLookup) -> Iterator[Item]:
-    annotations = [
-        part for part in task.get("annotations") or task.get("completions") or [] if _has_result(part)
-    ]
+    annotations = _with_result(task, "annotations") or _with_result(task, "completions")
     valid = [part for part in annotations if not part.get("was_cancelled")]
     chosen = max(
         valid,
@@ -93,10 +91,9 @@ def _items_of_task(address: str, where: str, task: dict[str, Any], lookup: Image
                 "it was cancelled" if part.get("was_cancelled") else "another one of the task counts"
             )
             yield from _left_out(address, where, part, reason, message)
-    for part in task.get("predictions") or []:
-        if _has_result(part):
-            message = f"{where}: a model's prediction is no annotation"
-            yield from _left_out(address, where, part, "prediction", message)
+    for part in _with_result(task, "predictions"):
+        message = f"{where}: a model's prediction is no annotation"
+        yield from _left_out(address, where, part, "prediction", message)
     data = task["data"]
     image = AnnotatedImage(where, _names(data, task.get("file_upload")), id=text_of(task.get("id")))
     image.meta = _other_data(data) | {key: task[key] for key in ("meta",) if task.get(key)}
@@ -106,8 +103,8 @@ def _items_of_task(address: str, where: str, task: dict[str, Any], lookup: Image
     yield from items_of_image(address, image, lookup, _num_shapes(chosen))
 
 
-def _has_result(part: Any) -> bool:
-    return isinstance(part, dict) and isinstance(part.get("result"), list)
+def _with_result(task: dict[str, Any], key: str) -> list[dict[str, Any]]:
+    return [part for part in objects_of(task, key) if isinstance(part.get("result"), list)]
 
 
 def _left_out(address: str, where: str, part: dict[str, Any], reason: str, message: str) -> Iterator[Item]:
@@ -120,8 +117,13 @@ def _left_out(address: str, where: str, part: dict[str, Any], reason: str, messa
 def _num_shapes(part: dict[str, Any] | None) -> int:
     """How many regions with a shape there are: results of one region share its id."""
     results = part["result"] if part is not None else []
-    shaped = [item for item in results if isinstance(item, dict) and _is_shape(item.get("value"))]
-    return len({item.get("id") or f"#{number}" for number, item in enumerate(shaped)})
+    results = [item for item in results if isinstance(item, dict)]
+    return len({_id_of(item, n) for n, item in enumerate(results) if _is_shape(item.get("value"))})
+
+
+def _id_of(result: dict[str, Any], number: int) -> str:
+    """The id of the region of a result; of a result without one, its number."""
+    return str(result.get("id") or f"#{number}")
 
 
 def _is_shape(value: Any) -> bool:
@@ -133,10 +135,10 @@ def _add_results(image: AnnotatedImage, results: list[dict[str, Any]]) -> None:
     for number, result in enumerate(results):
         value = result.get("value")
         if _is_shape(value):
-            regions.setdefault(str(result.get("id") or f"#{number}"), _Region({}, str(result.get("type"))))
+            regions.setdefault(_id_of(result, number), _Region({}, str(result.get("type"))))
     for number, result in enumerate(results):
         value = result.get("value")
-        region = regions.get(str(result.get("id") or f"#{number}"))
+        region = regions.get(_id_of(result, number))
         if not isinstance(value, dict):
             other = {key: result[key] for key in ("from_id", "to_id", "direction", "labels") if key in result}
             image.meta.setdefault(str(result.get("type")), []).append(other)

@@ -11,7 +11,7 @@ from typing import Any
 
 from fo1_data.corpus.forms.annotated_image import AnnotatedImage, items_of_image
 from fo1_data.corpus.forms.image_lookup import ImageLookup
-from fo1_data.corpus.forms.record_fields import objects_of, text_of
+from fo1_data.corpus.forms.record_fields import text_of
 from fo1_data.corpus.forms.shapes import BoxXyxy, box_around, box_of_ellipse, numbers
 from fo1_data.corpus.listing import Item
 
@@ -31,7 +31,8 @@ def read_labelme(document: dict[str, Any], address: str, lookup: ImageLookup) ->
         regions=[],
         meta={"flags": document["flags"]} if document.get("flags") else {},
     )
-    for shape in objects_of(document, "shapes"):
+    for item in document["shapes"]:
+        shape = item if isinstance(item, dict) else {}
         kind = str(shape.get("shape_type") or "polygon")
         texts = {"label": text_of(shape.get("label")), "caption": text_of(shape.get("description"))}
         other = {key: shape.get(key) for key in ("group_id", "flags", "score")}

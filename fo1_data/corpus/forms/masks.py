@@ -16,7 +16,7 @@ def box_of_segmentation(segmentation: Any) -> Box | None:
         if isinstance(segmentation, dict):
             return _box_of_mask(segmentation)
         return _box_of_polygons(segmentation)
-    except (TypeError, ValueError, KeyError, IndexError, OverflowError):
+    except (TypeError, ValueError, KeyError, IndexError, OverflowError, AttributeError):
         return None
 
 

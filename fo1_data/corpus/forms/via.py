@@ -47,6 +47,7 @@ def read_via(document: dict[str, Any], address: str, lookup: ImageLookup) -> Ite
             continue
         regions = record.get("regions") or []
         shapes = list(regions.values()) if isinstance(regions, dict) else regions
+        shapes = shapes if isinstance(shapes, list) else [shapes]
         yield from _items(address, where, record["filename"], record.get("file_attributes"), shapes, lookup)
 
 
