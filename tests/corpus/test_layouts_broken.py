@@ -1,4 +1,4 @@
-"""Files of labelling tools with any value replaced, removed or cut: a listing or one line, never a traceback."""
+"""Files of labelling tools with any value replaced, removed or cut: a listing or one line of error."""
 
 import copy
 import json

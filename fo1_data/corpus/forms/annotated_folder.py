@@ -63,7 +63,11 @@ _IMAGE_NAME = re.compile(rb"[\w\-]\.(?:jpe?g|png|webp|bmp|tiff?|avif)\b", re.IGN
 
 @dataclass
 class _Folder:
-    """The files of a folder, and what their kinds are."""
+    """The files of a folder by kind.
+
+    `classes`: names of Open Images' classes by id. `yolo_names`: by folder of label files, the names of the
+    classes by number and whether labels have key points.
+    """
 
     address: str
     images: list[str] = field(default_factory=list)
@@ -71,6 +75,7 @@ class _Folder:
     others: list[str] = field(default_factory=list)
     rejects: list[Reject] = field(default_factory=list)
     classes: dict[str, str] = field(default_factory=dict)
+    yolo_names: dict[str, tuple[dict[int, str], bool]] = field(default_factory=dict)
     lookup: FolderImages = field(default_factory=lambda: FolderImages([]))
 
 
@@ -195,8 +200,11 @@ def _yolo_items(address: str, folder: _Folder) -> Iterator[Item] | None:
     if not is_yolo_text(address) or (not images and base_name(parent(address)) != "labels"):
         return None
     if len(images) == 1:
-        names, has_keypoints = class_names_of(address, folder.address)
-        return image_items(parent(address), images[0], address, names, {}, has_keypoints)
+        place = parent(address)
+        if place not in folder.yolo_names:
+            folder.yolo_names[place] = class_names_of(address, folder.address)
+        names, has_keypoints = folder.yolo_names[place]
+        return image_items(place, images[0], address, names, {}, has_keypoints)
     message = f"{address}: {'no image has' if not images else 'several images have'} its name"
     reject = listing_reject(address, "ambiguous_image" if images else "no_such_image", message)
     refused: list[Item] = [Found(parent(address), _ONE_FILE), Refused(parent(address), _ONE_FILE, reject)]
