@@ -8,6 +8,7 @@ import typer
 from fo1_data.cli.bench.commands import app as bench_app
 from fo1_data.cli.calibrate import calibrate
 from fo1_data.cli.dataset import app as dataset_app
+from fo1_data.cli.doctor import doctor
 from fo1_data.cli.evaluate import evaluate
 from fo1_data.cli.keys import app as keys_app
 from fo1_data.cli.label import label
@@ -28,10 +29,10 @@ app = typer.Typer(
     help="Label the regions of an image corpus with VLM-FO1, review the labels, and train on them.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
 )
 app.command()(label)
 app.command()(plan)
+app.command()(doctor)
 app.command()(report)
 app.command()(scenes)
 app.command()(evaluate)

@@ -60,7 +60,7 @@ def _plan(run: RunConfig, num_checked: int | None, measures: bool) -> dict[str, 
     cluster = _cluster(run)
     sample = _measure(run, entries) if measures and entries else None
     gpus = cluster.get("each_takes", {}).get("gpus", run.gpus_per_actor or 0.0)
-    label_studio = _label_studio()
+    label_studio = check_label_studio()
     document = {
         "corpus": run.corpus,
         "images": len(entries),
@@ -109,7 +109,7 @@ def _cluster(run: RunConfig) -> dict[str, Any]:
         return {"address": run.address or "local", "can_place": False, "problem": str(error), "nodes": []}
 
 
-def _label_studio() -> dict[str, Any]:
+def check_label_studio() -> dict[str, Any]:
     """Whether Label Studio answers, accepts the token and can show images, if it is configured."""
     url = os.environ.get("FO1_LABEL_STUDIO_URL")
     if not url:
