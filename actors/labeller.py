@@ -10,10 +10,13 @@ import ray
 
 from fo1_data.dataset.shard_files import WriteOptions
 from fo1_data.labelling.identity import LabellerIdentity
+from fo1_data.labelling.work_done import WorkDone
 from fo1_data.runs.shard_labeller import LabellerSettings, ShardLabeller
 from schemas.corpus import Shard
 from schemas.dataset import ShardReport
 from schemas.images import Reject
+
+PROGRESS_GROUP = "progress"
 
 
 class Labeller:
@@ -29,6 +32,11 @@ class Labeller:
     def load(self) -> LabellerIdentity:
         """Load the model and return who labels."""
         return self._shards.load()
+
+    @ray.method(concurrency_group=PROGRESS_GROUP)
+    def work_done(self) -> tuple[str, WorkDone]:
+        """See `ShardLabeller.work_done`. Answers from a thread of its own, while the labeller works."""
+        return self._shards.work_done()
 
     def label_shard(self, shard: Shard, try_id: str, options: WriteOptions) -> ShardReport:
         """See `ShardLabeller.label_shard`."""
@@ -47,4 +55,5 @@ class Labeller:
 
 # The driver counts retries and replaces a lost labeller with a new one. A call repeated by Ray itself
 # would kill one worker after another with the same image.
-LabellerActor: Any = ray.remote(max_restarts=0, max_task_retries=0)(Labeller)
+_CONCURRENCY: dict[str, Any] = {"concurrency_groups": {PROGRESS_GROUP: 1}}  # not in Ray's type hints
+LabellerActor: Any = ray.remote(max_restarts=0, max_task_retries=0, **_CONCURRENCY)(Labeller)

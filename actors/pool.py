@@ -7,7 +7,8 @@ an autoscaling cluster grow. A lost labeller is replaced with a new one and its 
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import ray
@@ -18,6 +19,7 @@ from actors.labeller import LabellerActor
 from fo1_data.dataset.shard_files import WriteOptions
 from fo1_data.errors import ClusterError, Fo1Error
 from fo1_data.labelling.identity import LabellerIdentity
+from fo1_data.labelling.work_done import WorkDone
 from fo1_data.runs.shard_labeller import LabellerSettings, is_device_lost
 from fo1_data.runs.shard_work import Assemble, LabelPiece, LabelWhole, ShardWork, Work
 from schemas.corpus import Shard
@@ -31,12 +33,17 @@ NOTE_WAITING_AFTER_S = 60.0
 
 @dataclass
 class _Slot:
-    """A labeller. ref: its pending call, None while it is idle. doing: placing, loading, working or idle."""
+    """A labeller. ref: its pending call, None while it is idle. doing: placing, loading, working or idle.
+
+    done_ref: the pending question for what is done of its work; done: the last answer.
+    """
 
     actor: Any
     ref: Any
     doing: str
     work: Work | None = None
+    done_ref: Any = None
+    done: WorkDone = field(default_factory=WorkDone)
 
 
 class LabellerPool:
@@ -86,9 +93,11 @@ class LabellerPool:
         on_report: Callable[[ShardReport], None],
         tick: Callable[[], None],
         find_report: Callable[[Shard], ShardReport | None],
+        add_inside: Callable[[WorkDone], None] = lambda done: None,
     ) -> None:
         """Do all of `work`. Raises ClusterError, and errors of the run that a labeller reports.
 
+        add_inside: gets what is done of all work in hand.
         find_report: looks up whether a shard is done in the dataset's folder; its labeller may be lost after
         it marked the shard and before its answer arrives.
         """
@@ -99,7 +108,25 @@ class LabellerPool:
                 if slot.doing == "idle" and (item := work.take()) is not None:
                     slot.doing, slot.work, slot.ref = "working", item, _call(slot.actor, item, options)
             self._settle_ready(work)
+            add_inside(self._done_inside())
             tick()
+
+    def _done_inside(self) -> WorkDone:
+        """What the labellers at work have done of it, by their last answers; asks again and does not wait."""
+        total = WorkDone()
+        for slot in self._slots:
+            if slot.doing != "working" or slot.work is None:
+                slot.done_ref = None
+                continue
+            if slot.done_ref is None:
+                slot.done, slot.done_ref = WorkDone(), slot.actor.work_done.remote()
+            elif ray.wait([slot.done_ref], timeout=0)[0]:
+                with suppress(RayError):  # a lost labeller is settled with its work
+                    try_id, done = ray.get(slot.done_ref)
+                    slot.done = done if try_id == slot.work.try_id else WorkDone()
+                slot.done_ref = slot.actor.work_done.remote()
+            total += slot.done
+        return total
 
     def stop(self) -> None:
         """Kill every labeller, so that none writes after this."""

@@ -37,7 +37,8 @@ class _PooledLabellers:
 
     def label(self, run: ActiveRun) -> None:
         work = ShardWork(run.todo, self._max_tries)
-        self._pool.run(work, run.dataset.write_options, run.add, run.tick, run.find_report)
+        options = run.dataset.write_options
+        self._pool.run(work, options, run.add, run.tick, run.find_report, run.add_inside)
 
 
 def run_labelling(

@@ -198,7 +198,11 @@ class RunState(StrEnum):
 
 
 class RunProgress(BaseModel):
-    """`.run/progress.json`: the progress of a run. Rates are averages over the run so far."""
+    """`.run/progress.json`: the progress of a run. Rates are averages over the run so far.
+
+    `images` and `regions` include those labelled in shards that are still in work. `images_read_ahead`:
+    read and decoded, and not labelled yet. `answers_in_work`: questions answered in the shards in work.
+    """
 
     model_config = ConfigDict(extra="ignore")
 
@@ -213,6 +217,8 @@ class RunProgress(BaseModel):
     audit: int = 0
     unreviewed: int = 0
     review: int = 0
+    images_read_ahead: int = 0
+    answers_in_work: int = 0
     images_per_s: float | None = None
     regions_per_s: float | None = None
     seconds_left: float | None = None

@@ -12,8 +12,9 @@ from fo1_data.cli.output import JsonOption, emit, say
 from fo1_data.cli.progress_lines import ProgressLines, duration
 from fo1_data.cli.run_options import with_run_options
 from fo1_data.config import load_run
-from fo1_data.errors import ConfigError
+from fo1_data.errors import ConfigError, RunError
 from fo1_data.plurals import counted
+from fo1_data.runs.rejected_inputs import count_reasons, frequent_reason, reasons_text
 from fo1_data.runs.stopping import Terminated
 from schemas.dataset import Manifest
 from schemas.jobs import RunConfig
@@ -40,17 +41,24 @@ def label(
     seconds = round(time.monotonic() - started_s, 3)
     counts = manifest.counts
     sources = [source.model_dump(mode="json") for source in manifest.sources or []]
+    reasons = count_reasons(run.out) if counts.rejected else {}
     document = {
         "dataset": run.out,
         "counts": counts.model_dump(),
         "seconds": seconds,
         "sources": sources,
+        "rejected_by_reason": reasons,
     }
     if counts.guessed_frames:
         say(guess_text(counts.guessed_frames))
     emit(document, as_json, f"{run.out}: {_counts_text(manifest)} in {duration(seconds)}")
+    rejects = f"{run.out}/rejects.parquet"
+    if reasons and not counts.images:
+        raise RunError(f"no image of {run.corpus} could be used: {reasons_text(reasons)}; see {rejects}")
+    if (sentence := frequent_reason(reasons, counts.images)) is not None:
+        say(f"fo1: {sentence}: see {rejects}")
     if run.strict and counts.rejected:
-        say(f"fo1: {counted(counts.rejected, 'input')} rejected (--strict): see {run.out}/rejects.parquet")
+        say(f"fo1: {counted(counts.rejected, 'input')} rejected (--strict): see {rejects}")
         raise typer.Exit(1)
 
 

@@ -1,6 +1,7 @@
 """`fo1 train`: fine-tunes a checkpoint on datasets. The same command again resumes the training."""
 
 import sys
+import time
 from collections.abc import Callable
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -10,11 +11,14 @@ import typer
 
 from fo1_data.cli.label import require_ray
 from fo1_data.cli.output import JsonOption, emit, say
+from fo1_data.cli.progress_lines import duration
 from fo1_data.errors import ConfigError
 from fo1_data.plurals import counted
 
 if TYPE_CHECKING:
     from fo1_data.training.settings import TrainConfig
+
+SHOW_EVERY_S = 10.0
 
 
 def train(
@@ -45,12 +49,16 @@ def train(
     as_json: JsonOption = False,
 ) -> None:
     """Train on labelled images. Run the same command again to resume it."""
+    from fo1_data.model.checkpoint_folder import find_checkpoint
     from fo1_data.training.settings import load_train_config
 
     settings = load_train_config(config, steps)
     if out.exists() and not out.is_dir():
         raise ConfigError(f"--out {out} is a file: name a folder")
     chosen_stage: Literal[1, 2] = 1 if stage == 1 else 2
+    if "://" not in model and address is None:
+        find_checkpoint(model)
+    say(f"stage {stage} on {', '.join(datasets)}: loading {model}")
     if workers is not None or address is not None:
         from actors.training import train_on_ray
 
@@ -65,21 +73,35 @@ def train(
                 settings,
                 workers=workers or 1,
                 address=address,
-                progress=_progress(settings),
+                progress=show_steps(settings),
             )
     else:
         from fo1_data.training.trainer import train as run
 
-        document = run(datasets, chosen_stage, model, out, settings, _progress(settings))
+        document = run(datasets, chosen_stage, model, out, settings, show_steps(settings))
     emit(document, as_json, f"{out}: {_done(document)}")
 
 
-def _progress(settings: "TrainConfig") -> Callable[[int, float], None]:
-    """Prints the loss after about every twentieth part of the steps."""
+def show_steps(settings: "TrainConfig") -> Callable[[int, float], None]:
+    """Prints the loss and the time left: at the first step of this process and at the last, after about
+    every twentieth part of the steps, and at least every `SHOW_EVERY_S`."""
+    first_step: int | None = None
+    first_s = shown_s = time.monotonic()
 
     def show(step: int, loss: float) -> None:
-        if step == settings.steps or step % max(1, settings.steps // 20) == 0:
-            say(f"step {step} of {settings.steps}: loss {loss:.4f}")
+        nonlocal first_step, first_s, shown_s
+        now_s = time.monotonic()
+        is_due = step % max(1, settings.steps // 20) == 0 or now_s - shown_s >= SHOW_EVERY_S
+        if first_step is not None and step != settings.steps and not is_due:
+            return
+        line = f"step {step} of {settings.steps}: loss {loss:.4f}"
+        if first_step is None:
+            first_step, first_s = step, now_s
+        elif first_step < step < settings.steps:
+            seconds_left = (now_s - first_s) / (step - first_step) * (settings.steps - step)
+            line += f", {duration(seconds_left)} left"
+        shown_s = now_s
+        say(line)
 
     return show
 

@@ -22,6 +22,7 @@ from fo1_data.labelling.rows import make_regions
 from fo1_data.labelling.second_questions import SecondRound
 from fo1_data.labelling.stale_regions import relabel_stale_regions
 from fo1_data.labelling.word_lists import plain_words, read_phrases, refuse_unknown_words, vocabulary_of
+from fo1_data.labelling.work_done import WorkTracker
 from fo1_data.model.reserved_tokens import clean_phrase
 from fo1_data.proposals.proposer import Proposals
 from schemas.corpus import CorpusImage
@@ -57,11 +58,18 @@ class ImageLabeller:
         self._second_round = SecondRound(frozenset(config.second_questions), config.unsure_below)
         self._corpus = corpus_name(config)
 
-    def label_entries(self, entries: list[CorpusImage]) -> tuple[list[ImageRow], list[Reject]]:
+    def label_entries(
+        self, entries: list[CorpusImage], tracker: WorkTracker | None = None
+    ) -> tuple[list[ImageRow], list[Reject]]:
         """Rows in the order of the entries, and a reject for every entry or box that gave none."""
+        tracker = tracker or WorkTracker()
+        self._engine.on_answer = tracker.answered
         rejects: list[Reject] = []
         rows: dict[str, ImageRow | None] = {}  # by image id; None: not labelled yet, or rejected
-        for batch in read_batches(self._reader.read, entries, self._config.batch_images, rejects):
+        batches = read_batches(
+            self._reader.read, entries, self._config.batch_images, rejects, tracker.image_read
+        )
+        for batch in batches:
             repeated: list[ReadImage | CarriedImage] = []
             new: list[ReadImage] = []
             for image in batch:
@@ -72,9 +80,11 @@ class ImageLabeller:
                 else:
                     rows[image.image_id] = None
                     new.append(image)
-            rows.update((row.image_id, row) for row in self._label_or_halve(new, rejects))
+            labelled = self._label_or_halve(new, rejects)
+            rows.update((row.image_id, row) for row in labelled)
             if LabelKind.GROUND in self._config.labels and not self._phrases:
                 rejects += [reject for image in new for reject in phrase_rejects(image.entry)]
+            tracker.labelled(sum(len(row.regions) for row in labelled))
             for image in repeated:
                 row = rows[image.image_id]
                 if row is not None and image.entry.name not in row.uris:

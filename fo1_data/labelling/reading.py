@@ -102,11 +102,13 @@ def read_batches(
     entries: Iterable[CorpusImage],
     batch_images: int,
     rejects: list[Reject],
+    on_image: Callable[[], None] = lambda: None,
 ) -> Iterator[list[ReadImage | CarriedImage]]:
     """Images in the order of the entries, a batch at a time, the next ones being read meanwhile.
 
     A batch ends early, and nothing more is read ahead, once it holds many pixels, so that memory stays
     bounded whatever the sizes of the images. Rejects are added to `rejects`.
+    on_image: called after each entry that was read or rejected.
     """
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="read") as pool:
         remaining = iter(entries)
@@ -115,6 +117,7 @@ def read_batches(
         while ahead:
             result = ahead.popleft().result()
             rejects += result.rejects
+            on_image()
             if result.image is not None:
                 batch.append(result.image)
             is_large = sum(image.num_pixels for image in batch) > _MAX_BATCH_PIXELS

@@ -18,6 +18,7 @@ from fo1_data.dataset.shard_files import read_marker
 from fo1_data.dataset.writer import DatasetRun, open_run
 from fo1_data.errors import ConfigError, Fo1Error, StorageError
 from fo1_data.labelling.identity import LabellerIdentity
+from fo1_data.labelling.work_done import WorkDone
 from fo1_data.plurals import counted
 from fo1_data.runs.fingerprint import content_sha256, run_fingerprint
 from fo1_data.runs.plan import PlannedRun
@@ -29,6 +30,7 @@ from schemas.dataset import Counts, Manifest, ModelInfo, RunState, ShardReport
 from schemas.jobs import RunConfig
 
 PROGRESS_EVERY_S = 2.0
+_TICK_EVERY_S = 0.5
 
 
 class ActiveRun:
@@ -43,16 +45,23 @@ class ActiveRun:
         self.todo = [shard for shard in planned.shards if shard.shard_id not in done]
         reports = [done[shard.shard_id] for shard in planned.shards if shard.shard_id in done]
         self.meter = ProgressMeter(planned.shards, reports, len(planned.listing_rejects))
-        self._written_s = float("-inf")
         for line in source_lines(planned.sources):
             watcher.note(line)
+        self._written_s = self._ticked_s = float("-inf")
         if reports:
             watcher.note(f"resuming: {len(reports)} of {counted(len(planned.shards), 'shard')} done")
 
     def add(self, report: ShardReport) -> None:
         """Count a finished shard and show the progress."""
         self.meter.add(report)
+        self.meter.inside = WorkDone()
         self.tick()
+
+    def add_inside(self, done: WorkDone) -> None:
+        """Count what is done of the shards in work, in place of what was counted before."""
+        self.meter.inside = done
+        if time.monotonic() - self._ticked_s >= _TICK_EVERY_S:
+            self.tick()
 
     def find_report(self, shard: Shard) -> ShardReport | None:
         """The report of a shard that is done in the dataset's folder, or None."""
@@ -60,6 +69,7 @@ class ActiveRun:
 
     def tick(self) -> None:
         """Show the progress; every `PROGRESS_EVERY_S` also write it to the folder and check the lease."""
+        self._ticked_s = time.monotonic()
         progress = self.meter.snapshot()
         self._watcher.show(progress)
         if time.monotonic() - self._written_s >= PROGRESS_EVERY_S:

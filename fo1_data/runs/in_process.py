@@ -5,6 +5,7 @@ kills the process ends the run; the same command resumes it.
 """
 
 import uuid
+from collections.abc import Callable
 from contextlib import nullcontext
 
 from fo1_data.labelling.foresight import Foresight
@@ -23,7 +24,8 @@ class _OwnLabeller:
     """One labeller, in this process."""
 
     def __init__(self, settings: LabellerSettings) -> None:
-        self._labeller = ShardLabeller(settings)
+        self._on_change: Callable[[], None] = lambda: None
+        self._labeller = ShardLabeller(settings, lambda: self._on_change())
 
     def load(self) -> LabellerIdentity:
         return self._labeller.load()
@@ -31,6 +33,7 @@ class _OwnLabeller:
     def label(self, run: ActiveRun) -> None:
         for shard in run.todo:
             try_id = uuid.uuid4().hex[:12]
+            self._on_change = lambda: run.add_inside(self._labeller.work_done()[1])
             run.add(self._labeller.label_shard(shard, try_id, run.dataset.write_options))
 
 

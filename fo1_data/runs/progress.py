@@ -1,4 +1,4 @@
-"""How far a run is: counts added up shard by shard, rates, and the time left in seconds.
+"""How far a run is: counts of finished shards and of those in work, rates, and the time left in seconds.
 
 Rates cover the work of this process alone, so that a resumed run does not count what was done before.
 Displays nothing; `fo1_data.cli.progress_lines` does.
@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
+from fo1_data.labelling.work_done import WorkDone
 from schemas.corpus import Shard
 from schemas.dataset import Counts, RunProgress, RunState, ShardReport
 
@@ -24,6 +25,8 @@ class ProgressMeter:
         self._images_done = self._shards_done = self._own_images = self._own_regions = 0
         self._started_at = datetime.now(UTC).isoformat(timespec="seconds")
         self._clock_s: float | None = None
+        # What is done of the shards in work. It is lost if their workers are.
+        self.inside = WorkDone()
         for report in done:
             self._add(report)
 
@@ -41,23 +44,27 @@ class ProgressMeter:
     def snapshot(self, state: RunState = RunState.RUNNING, error: str | None = None) -> RunProgress:
         """The progress now."""
         seconds = time.monotonic() - self._clock_s if self._clock_s is not None else 0.0
-        images_per_s = self._own_images / seconds if self._own_images and seconds else None
+        own_images = self._own_images + self.inside.images
+        images_per_s = own_images / seconds if own_images and seconds else None
         total = sum(self._sizes.values())
-        left = (total - self._images_done) / images_per_s if images_per_s else None
+        images = min(total, self._images_done + self.inside.images)
+        left = (total - images) / images_per_s if images_per_s else None
         return RunProgress(
             state=state,
-            images=self._images_done,
+            images=images,
             images_total=total,
             shards=self._shards_done,
             shards_total=len(self._sizes),
             rejected=self._counts.rejected + self._listing_rejects,
-            regions=self._counts.regions,
+            regions=self._counts.regions + self.inside.regions,
             accepted=self._counts.accepted,
             audit=self._counts.audit,
             unreviewed=self._counts.unreviewed,
             review=self._counts.review,
+            images_read_ahead=self.inside.images_read - self.inside.images,
+            answers_in_work=self.inside.answers,
             images_per_s=images_per_s,
-            regions_per_s=self._own_regions / seconds if images_per_s else None,
+            regions_per_s=(self._own_regions + self.inside.regions) / seconds if images_per_s else None,
             seconds_left=left,
             started_at=self._started_at,
             error=error,

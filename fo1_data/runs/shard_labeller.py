@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -21,6 +21,7 @@ from fo1_data.dataset.layout import tries
 from fo1_data.dataset.shard_files import WriteOptions, write_shard
 from fo1_data.errors import Fo1Error
 from fo1_data.labelling.identity import LabellerIdentity
+from fo1_data.labelling.work_done import WorkDone, WorkTracker
 from fo1_data.storage.store import open_store
 from schemas.corpus import CorpusImage, Shard
 from schemas.dataset import ShardReport
@@ -39,7 +40,9 @@ class LabelsImages(Protocol):
     @property
     def identity(self) -> LabellerIdentity: ...
 
-    def label_entries(self, entries: list[CorpusImage]) -> tuple[list[ImageRow], list[Reject]]: ...
+    def label_entries(
+        self, entries: list[CorpusImage], tracker: WorkTracker
+    ) -> tuple[list[ImageRow], list[Reject]]: ...
 
 
 @dataclass(frozen=True)
@@ -65,10 +68,14 @@ class Piece(BaseModel):
 
 
 class ShardLabeller:
-    """One labelling process. It loads the model at the first use and keeps it."""
+    """One labelling process. It loads the model at the first use and keeps it.
 
-    def __init__(self, settings: LabellerSettings) -> None:
-        self._settings = settings
+    on_change: called as the work inside a shard goes on.
+    """
+
+    def __init__(self, settings: LabellerSettings, on_change: Callable[[], None] = lambda: None) -> None:
+        self._settings, self._on_change = settings, on_change
+        self._try_id, self._tracker = "", WorkTracker()
         self._images: LabelsImages | None = None
         self._router: Router | None = None
 
@@ -76,16 +83,20 @@ class ShardLabeller:
         """Load the model and the proposer and return their identity. Raises CheckpointError, ConfigError."""
         return self._image_labeller().identity
 
+    def work_done(self) -> tuple[str, WorkDone]:
+        """The id of the try that is worked on, or was last, and what is done of it. Any thread may ask."""
+        return self._try_id, self._tracker.copy()
+
     def label_shard(self, shard: Shard, try_id: str, options: WriteOptions) -> ShardReport:
         """Label every image of the shard and write it. Raises StorageError."""
         started_s = time.perf_counter()
-        rows, rejects = self._label(shard.images)
+        rows, rejects = self._label(shard.images, try_id)
         seconds = time.perf_counter() - started_s
         return write_shard(self._settings.config.out, shard, rows, rejects, try_id, options, seconds)
 
     def label_piece(self, shard: Shard, start: int, stop: int, try_id: str, options: WriteOptions) -> str:
         """Label the images `start` to `stop` of the shard; returns the path of their rows in the store."""
-        rows, rejects = self._label(shard.images[start:stop])
+        rows, rejects = self._label(shard.images[start:stop], try_id)
         path = f"{tries(options.run)}/pieces/{shard.shard_id}/{start}-{stop}-{try_id}.json"
         content = Piece(rows=rows, rejects=rejects).model_dump_json()
         open_store(self._settings.config.out).write_bytes(path, content.encode())
@@ -109,9 +120,10 @@ class ShardLabeller:
         seconds = time.perf_counter() - started_s
         return write_shard(store.url, shard, rows, rejects, try_id, options, seconds)
 
-    def _label(self, entries: list[CorpusImage]) -> tuple[list[ImageRow], list[Reject]]:
+    def _label(self, entries: list[CorpusImage], try_id: str) -> tuple[list[ImageRow], list[Reject]]:
+        self._tracker, self._try_id = WorkTracker(on_change=self._on_change), try_id
         self._kill_for_test(entries)
-        rows, rejects = label_or_halve(self._image_labeller(), entries)
+        rows, rejects = label_or_halve(self._image_labeller(), entries, self._tracker)
         self._route(rows)
         return rows, rejects
 
@@ -156,22 +168,26 @@ def limit_threads(cpus: float) -> None:
         sys.modules["torch"].set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 
 
-def label_or_halve(labeller: LabelsImages, entries: list[CorpusImage]) -> tuple[list[ImageRow], list[Reject]]:
+def label_or_halve(
+    labeller: LabelsImages, entries: list[CorpusImage], tracker: WorkTracker
+) -> tuple[list[ImageRow], list[Reject]]:
     """Label `entries`; if that raises, label halves, until the image that causes it becomes a reject.
 
     Errors of the run rather than of an image (Fo1Error, a lost device) are raised.
     """
+    done_before = tracker.copy()
     try:
-        return labeller.label_entries(entries)
+        return labeller.label_entries(entries, tracker)
     except Fo1Error:
         raise
     except Exception as error:
         if is_device_lost(error):
             raise
+        tracker.done = done_before
         if len(entries) == 1:
             return [], [reject_of(entries[0], RejectStage.LABEL, type(error).__name__, str(error))]
     middle = len(entries) // 2
-    left, right = (label_or_halve(labeller, half) for half in (entries[:middle], entries[middle:]))
+    left, right = (label_or_halve(labeller, half, tracker) for half in (entries[:middle], entries[middle:]))
     return left[0] + right[0], left[1] + right[1]
 
 

@@ -19,6 +19,7 @@ from fo1_data.corpus.images import InputLimits
 from fo1_data.corpus.rejects import reject_of
 from fo1_data.errors import CheckpointError, InputReject
 from fo1_data.labelling.identity import LabellerIdentity
+from fo1_data.labelling.work_done import WorkTracker
 from schemas.corpus import CorpusImage
 from schemas.images import EncodedImage, ImageRow, Provenance, Reject
 from schemas.jobs import RunConfig
@@ -51,13 +52,17 @@ class QuickLabeller:
             dtype="float32",
         )
 
-    def label_entries(self, entries: list[CorpusImage]) -> tuple[list[ImageRow], list[Reject]]:
+    def label_entries(
+        self, entries: list[CorpusImage], tracker: WorkTracker
+    ) -> tuple[list[ImageRow], list[Reject]]:
         rows, rejects = [], []
         for entry in entries:
             try:
                 rows.append(self._label(entry))
             except InputReject as reject:
                 rejects.append(reject_of(entry, reject.stage, reject.reason, reject.message))
+            tracker.image_read()
+            tracker.labelled(1)
         return rows, rejects
 
     def _label(self, entry: CorpusImage) -> ImageRow:

@@ -19,6 +19,7 @@ from fo1_data.dataset.reader import open_dataset
 from fo1_data.dataset.validate import validate_dataset
 from fo1_data.errors import CalibrationError, Fo1Error
 from fo1_data.labelling.identity import LabellerIdentity
+from fo1_data.labelling.work_done import WorkTracker
 from fo1_data.runs.fingerprint import content_sha256
 from fo1_data.runs.in_process import run_in_process
 from schemas.corpus import CorpusImage
@@ -59,7 +60,9 @@ class MadeUpLabeller:
             dtype="float32",
         )
 
-    def label_entries(self, entries: list[CorpusImage]) -> tuple[list[ImageRow], list[Reject]]:
+    def label_entries(
+        self, entries: list[CorpusImage], tracker: WorkTracker
+    ) -> tuple[list[ImageRow], list[Reject]]:
         rows = [made_row(int(Path(entry.uri).stem)) for entry in entries]
         for row, entry in zip(rows, entries, strict=True):
             row.uri, row.uris = entry.uri, [entry.uri]

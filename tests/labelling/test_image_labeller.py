@@ -10,6 +10,7 @@ from random_checkpoint import write_random_checkpoint
 
 from fo1_data.errors import ConfigError
 from fo1_data.labelling.image_labeller import ImageLabeller, split_of
+from fo1_data.labelling.work_done import WorkTracker
 from schemas.corpus import CorpusImage, CorpusPhrase, CorpusRegion
 from schemas.images import RejectStage
 from schemas.jobs import RunConfig
@@ -103,8 +104,11 @@ def test_a_bad_image_and_a_bad_box_are_rejects_and_the_rest_is_labelled(model: P
         CorpusImage(uri=_picture(tmp_path, "b.png", seed=1), regions=[]),
     ]
 
-    rows, rejects = ImageLabeller(_config(model)).label_entries(entries)
+    tracker = WorkTracker()
+    rows, rejects = ImageLabeller(_config(model)).label_entries(entries, tracker)
 
+    assert (tracker.done.images_read, tracker.done.images, tracker.done.regions) == (4, 4, 1)
+    assert tracker.done.answers > 0
     assert [Path(row.uri).name for row in rows] == ["a.png", "b.png"]
     assert [len(row.regions) for row in rows] == [1, 0]
     assert sorted(reject.stage for reject in rejects) == [

@@ -8,7 +8,7 @@ on the other questions of the batch or on their order.
 Not thread-safe: use an engine from one thread at a time.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -45,6 +45,8 @@ class Fo1Engine:
         self.checkpoint = checkpoint
         self.model = checkpoint.model
         self.budget = MemoryBudget(max_bytes if max_bytes is not None else default_budget(self.model.device))
+        # Called after each question that is answered.
+        self.on_answer: Callable[[], None] = lambda: None
         self._num_slots = num_slots or (256 if self.model.device.type == "cuda" else 128)
         self._cache = PrefixCache(self.model, self.budget.prefix_cache)
         self._next_number = 0
@@ -108,6 +110,7 @@ class Fo1Engine:
             try:
                 for question in self._run(pending, num_slots):
                     generations[question.order] = question.generation
+                    self.on_answer()
             except RuntimeError as error:
                 if not is_out_of_memory(error):
                     raise

@@ -1,0 +1,35 @@
+"""Why inputs of a finished run gave no label: counts by reason. Boxes that were rejected are not counted."""
+
+from collections import Counter
+from collections.abc import Mapping
+
+from fo1_data.dataset.reader import open_dataset
+from fo1_data.plurals import counted
+from schemas.images import RejectStage
+
+_NUM_NAMED = 5
+
+
+def count_reasons(out: str) -> dict[str, int]:
+    """`stage: reason` to the number of rejected inputs of the dataset at `out`, the most frequent first."""
+    rejects = open_dataset(out).rejects()
+    reasons = (
+        f"{reject.stage}: {reject.reason}" for reject in rejects if reject.stage is not RejectStage.BOX
+    )
+    return dict(Counter(reasons).most_common())
+
+
+def reasons_text(reasons: Mapping[str, int]) -> str:
+    """The reasons in one line, the most frequent first."""
+    parts = [f"{number} x {reason}" for reason, number in list(reasons.items())[:_NUM_NAMED]]
+    more = len(reasons) - len(parts)
+    return ", ".join(parts) + (f" and {counted(more, 'other reason')}" if more else "")
+
+
+def frequent_reason(reasons: Mapping[str, int], num_images: int) -> str | None:
+    """A sentence if one reason rejected over half of the inputs. num_images: images that have a row."""
+    inputs = num_images + sum(reasons.values())
+    if not reasons or max(reasons.values()) * 2 <= inputs:
+        return None
+    reason = max(reasons, key=lambda name: reasons[name])
+    return f"{reasons[reason]} of {counted(inputs, 'input')} were rejected for one reason ({reason})"

@@ -1,0 +1,50 @@
+"""What `fo1 label` says of rejected inputs at its end, and `fo1 train` of its steps."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fo1_data.cli.train import show_steps
+from fo1_data.runs.rejected_inputs import frequent_reason, reasons_text
+from fo1_data.training.settings import TrainConfig
+
+
+def fo1(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from fo1_data.cli.main import main; main()", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+
+
+def test_training_shows_its_first_step_and_the_time_left(capsys: pytest.CaptureFixture[str]) -> None:
+    show = show_steps(TrainConfig(steps=1000))
+    for step in range(3, 60):  # resumed
+        show(step, 0.5)
+    first, second = capsys.readouterr().err.splitlines()
+    assert first == "step 3 of 1000: loss 0.5000"
+    assert second.startswith("step 50 of 1000: loss 0.5000, ")
+    assert second.endswith(" left")
+
+
+def test_a_run_without_a_usable_image_is_an_error_with_its_reasons(tmp_path: Path) -> None:
+    corpus, out = tmp_path / "corpus", tmp_path / "out"
+    corpus.mkdir()
+    for name in ("a.png", "b.png"):
+        (corpus / name).write_bytes(b"no image")
+    (corpus / "c.jpg").write_bytes(b"")
+    done = fo1("label", corpus, "--out", out, "--address", "in-process", "--json")
+    assert done.returncode == 1
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("fo1: ")]
+    assert line.startswith(f"fo1: no image of {corpus} could be used: ")
+    assert "decode: not_an_image" in line
+    assert f"{out}/rejects.parquet" in line
+    assert sum(json.loads(done.stdout)["rejected_by_reason"].values()) == 3
+
+
+def test_a_reason_of_over_half_of_the_inputs_is_named() -> None:
+    reasons = {"fetch: not_found": 6, "decode: truncated": 1}
+    assert frequent_reason(reasons, 5) is None
+    assert frequent_reason(reasons, 4) == ("6 of 11 inputs were rejected for one reason (fetch: not_found)")
+    assert frequent_reason({}, 4) is None
+    assert reasons_text(reasons) == "6 x fetch: not_found, 1 x decode: truncated"
