@@ -24,7 +24,9 @@ from schemas.jobs import RunConfig
 PACKAGES = ("schemas", "fo1_data", "actors", "services")
 LOCAL = "local"
 STARTS = 3
-CONNECT_TIMEOUT_S = 10.0
+CONNECT_TIMEOUT_S = 6.0
+_HTTP2_SETTINGS = b"\x04"
+_HTTP2_START = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + _HTTP2_SETTINGS + bytes(5)
 
 
 @dataclass(frozen=True)
@@ -83,14 +85,23 @@ def ray_for(config: RunConfig) -> Iterator[None]:
 
 
 def refuse_unreachable(address: str) -> None:
-    """Raise ClusterError if nothing listens at `HOST:PORT` (or `ray://HOST:PORT`). Other addresses pass."""
+    """Raise ClusterError if no Ray listens at `HOST:PORT` (or `ray://HOST:PORT`). Other addresses pass.
+
+    Ray itself tries for minutes. Its servers speak HTTP/2, where each side begins with a settings frame.
+    """
     host, _, port = address.rpartition("://")[2].rpartition(":")
     if not host or not port.isdigit():
         return
     try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_TIMEOUT_S).close()
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_TIMEOUT_S) as peer:
+            if os.environ.get("RAY_USE_TLS", "0") != "0":
+                return
+            peer.sendall(_HTTP2_START)
+            first_frame = peer.recv(9)
     except (OSError, OverflowError, UnicodeError) as error:
         raise ClusterError(f"cannot reach the Ray cluster at {address}: {error} (is it running?)") from None
+    if first_frame[3:4] != _HTTP2_SETTINGS:
+        raise ClusterError(f"cannot reach the Ray cluster at {address}: another program listens there")
 
 
 def nodes() -> list[NodeRoom]:

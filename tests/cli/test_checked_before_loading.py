@@ -137,9 +137,12 @@ def test_a_changed_listing_names_its_images_and_the_way_on(scenes: Path, labelle
         assert part in error_line(done)
 
 
-def test_an_address_where_nothing_listens_is_one_line(scenes: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("listens", [False, True])
+def test_an_address_without_a_ray_is_one_line(scenes: Path, tmp_path: Path, listens: bool) -> None:
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))  # bound, and not listening
+        taken.bind(("127.0.0.1", 0))
+        if listens:
+            taken.listen()  # and never answers
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         started_s = time.monotonic()
         done = fo1("label", scenes, "--out", tmp_path / "out", "--address", address)
