@@ -75,16 +75,23 @@ class FolderPlaces(ImagePlaces):
     """
 
     def __init__(self, images: FolderImages, near: str) -> None:
-        super().__init__([parent(near)])
+        home = parent(near)
+        levels = (home, parent(home), parent(parent(home)))
+        super().__init__([join(level, name) for level in levels for name in (".", "images", "JPEGImages")])
         self._images = images
         self._near = near
 
     def look(self, name: str) -> str | None:
-        """The address of an image; None if no file fits the name, or several do."""
+        """The address of an image; None if no file fits the name, or several do.
+
+        An image that is not in the folder is looked for near the file, up to two levels above it.
+        """
         stem = base_name(self._near).removesuffix(suffix_of(self._near))
         is_own = "/" not in name and PurePosixPath(name).stem == stem
         longer = f"{parent(self._near)}/{name}" if is_own else name
         found = self._images.look(longer, self._near)
+        if not found and not scheme_of(name) and not name.startswith("/"):
+            return super().look(name)
         return found[0] if len(found) == 1 else None
 
 
