@@ -6,6 +6,7 @@ import typer
 
 from fo1_data.cli.evaluate import MATCH_HELP, Match
 from fo1_data.cli.output import JsonOption, emit
+from fo1_data.cli.readable import readable_table
 from fo1_data.plurals import counted
 
 
@@ -33,19 +34,24 @@ def calibrate(
     }
     images = {"images": calibration.dataset_images, "with_gold": calibration.gold_images}
     share = f"{calibration.gold_images} of {counted(calibration.dataset_images or 0, 'image')}"
-    lines = [f"{out}: {counted(len(kinds), 'kind')} of labels; gold for {share} of the dataset"]
-    lines += [f"  {kind}: {_figures_text(figures)}" for kind, figures in kinds.items()]
+    line = f"{out}: {counted(len(kinds), 'kind')} of labels; gold for {share} of the dataset"
+    table = readable_table({kind: _table_row(figures) for kind, figures in kinds.items()})
     document = {"calibration": out, "sha256": sha256, "gold": images, "kinds": kinds}
-    emit(document, as_json, "\n".join(lines))
+    emit(document, as_json, f"{line}\n{table}")
 
 
-def _figures_text(figures: dict[str, Any]) -> str:
-    right, labels = figures["right"], figures["labels"]
-    text = f"{right} of {counted(labels, 'label')} right in {counted(figures['images'], 'image')}, "
-    text += f"{figures['certified_labels']} more of {counted(figures['certified_images'], 'image')} certify"
+def _table_row(figures: dict[str, Any]) -> dict[str, Any]:
+    """The columns of a kind: what was fitted, what certifies, and how good the fit is."""
     missed = figures["missed"] + figures["certified_missed"]
-    if missed:
-        text += f"; {missed} of all these have no verdict and count as wrong"
-    if figures["brier"] is not None:
-        text += f"; {figures['family']}, Brier {figures['brier']:.3f}, AUROC {figures['auroc']:.3f}"
-    return f"{text}; {figures['note']}" if figures["note"] else text
+    return {
+        "labels": figures["labels"],
+        "right": figures["right"],
+        "images": figures["images"],
+        "labels_that_certify": figures["certified_labels"],
+        "of_images": figures["certified_images"],
+        "no_verdict_so_wrong": missed or None,
+        "family": figures["family"] if figures["brier"] is not None else None,
+        "Brier": figures["brier"],
+        "AUROC": figures["auroc"],
+        "note": figures["note"],
+    }

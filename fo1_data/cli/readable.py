@@ -1,11 +1,11 @@
 """A command's document as text for people: sections of aligned figures, and tables.
 
-What is null or empty does not apply and is left out. Numbers have four significant digits; the exact ones are
-in `--json`.
+What is null or empty does not apply and is left out, and so is a section of nothing but zeros. Numbers have
+four significant digits; the exact ones are in `--json`.
 """
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from rich import box
@@ -21,9 +21,18 @@ _WIDTH = 1000
 
 def readable(document: Mapping[str, Any]) -> str:
     """The text of a document of JSON values."""
+    return _printed(_parts("", document))
+
+
+def readable_table(records: Mapping[str, Mapping[str, Any]]) -> str:
+    """The text of a table with a row for each record, under the record's name."""
+    return _printed([_table(records)])
+
+
+def _printed(parts: Iterable[RenderableType]) -> str:
     output = io.StringIO()
     console = Console(file=output, width=_WIDTH, highlight=False, color_system=None)
-    for part in _parts("", document):
+    for part in parts:
         console.print(part)
     return "\n".join(line.rstrip() for line in output.getvalue().splitlines()).strip("\n")
 
@@ -32,6 +41,8 @@ def _parts(title: str, document: Mapping[str, Any]) -> Iterator[RenderableType]:
     """A section of the figures of a document, then a section or table for each document in it."""
     figures = {name: text for name, value in document.items() if (text := _text(value))}
     nested = {name: value for name, value in document.items() if _is_nested(value) and value}
+    if title and not any(document[name] for name in figures):
+        figures = {}
     if figures:
         if title:
             yield Text(f"\n{title}")

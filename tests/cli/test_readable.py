@@ -12,6 +12,7 @@ DOCUMENT = {
     },
     "confidence": {"brief_caption": {"auroc": 0.9, "curve": [{"coverage": 0.5, "risk": 0.125}]}},
     "missing": {"images": 0, "names": []},
+    "text": {"num": 0, "rate": None},
     "equal": True,
 }
 
@@ -23,7 +24,19 @@ def test_figures_are_aligned_and_what_does_not_apply_is_left_out() -> None:
     assert "captions" in lines
     assert "  compared  120" in lines
     assert "  right     0.9167" in lines
-    for absent in ("parent", "by kind", "note", "bytes", "names", "null", "None", "{", "}"):
+    for absent in (
+        "parent",
+        "by kind",
+        "note",
+        "bytes",
+        "names",
+        "missing",
+        "text",
+        "null",
+        "None",
+        "{",
+        "}",
+    ):
         assert absent not in text
 
 
