@@ -34,6 +34,8 @@ def evaluate(
 
     labelled = open_dataset(dataset)
     document = score(labelled.rows(), read_gold(gold), caption_match.value, rejects=labelled.rejects())
+    covered: Any = document["gold"]
+    say(f"gold covers {covered['with_gold']} of the dataset's {counted(covered['images'], 'image')}")
     _report_missing(document["missing"])
     emit(document, as_json)
 

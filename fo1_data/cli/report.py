@@ -1,6 +1,6 @@
 """`fo1 report`: shows a dataset on one HTML page."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -9,8 +9,10 @@ from fo1_data.cli.output import JsonOption, emit
 from fo1_data.plurals import counted
 
 if TYPE_CHECKING:
-    from fo1_data.reports.page import Judge
-    from fo1_data.reports.trust import LabelJudge
+    from fo1_data.evaluation.faults import Faults
+    from fo1_data.judging.correctness import Judged
+    from fo1_data.judging.texts import CaptionMatch
+    from schemas.images import ImageRow
 
 
 def report(
@@ -29,27 +31,53 @@ def report(
     """Write a self-contained page: images with boxes and captions, distributions, rejects with reasons."""
     from fo1_data.reports.page import write_report
 
-    judge, judge_labels = _judges_by(gold, caption_match) if gold else (None, None)
-    shown = write_report(folder, out, images, judge=judge, judge_labels=judge_labels)
-    emit(
-        {"report": out, "images_shown": shown}, as_json, f"{out} shows {counted(shown, 'image')} of {folder}"
+    judge = _GoldJudge(gold, caption_match) if gold else None
+    shown = write_report(
+        folder,
+        out,
+        images,
+        judge=judge.find_faults if judge else None,
+        judge_labels=judge.judge_labels if judge else None,
+        check=judge.check if judge else None,
     )
+    document: dict[str, Any] = {"report": out, "images_shown": shown}
+    text = f"{out} shows {counted(shown, 'image')} of {folder}"
+    if judge is not None:
+        document["gold"] = {"images": judge.num_rows, "with_gold": judge.num_paired}
+        text += f"; gold covers {judge.num_paired} of {counted(judge.num_rows, 'image')}"
+    emit(document, as_json, text)
 
 
-def _judges_by(gold: str, caption_match: Match) -> "tuple[Judge, LabelJudge]":
-    from fo1_data.evaluation.faults import Faults, find_faults
-    from fo1_data.judging.correctness import Judged, judge_pairs
-    from fo1_data.judging.matching import GoldIndex
-    from schemas.images import ImageRow
+class _GoldJudge:
+    """Compares rows with gold, and counts the rows that have gold."""
 
-    index = GoldIndex(read_gold(gold))
+    def __init__(self, gold: str, caption_match: Match) -> None:
+        from fo1_data.judging.matching import GoldIndex
 
-    def judge(row: ImageRow) -> Faults | None:
-        pair = index.pair(row)
-        return find_faults(pair, caption_match.value) if pair else None
+        entries = read_gold(gold)
+        self._gold, self._num_gold = gold, len(entries)
+        self._index = GoldIndex(entries)
+        self._caption_match: CaptionMatch = caption_match.value
+        self.num_rows = self.num_paired = 0
 
-    def judge_labels(row: ImageRow) -> list[Judged]:
-        pair = index.pair(row)
-        return judge_pairs([pair], caption_match.value) if pair else []
+    def find_faults(self, row: "ImageRow") -> "Faults | None":
+        from fo1_data.evaluation.faults import find_faults
 
-    return judge, judge_labels
+        pair = self._index.pair(row)
+        return find_faults(pair, self._caption_match) if pair else None
+
+    def judge_labels(self, row: "ImageRow") -> "list[Judged]":
+        from fo1_data.judging.correctness import judge_pairs
+
+        pair = self._index.pair(row)
+        self.num_rows += 1
+        self.num_paired += pair is not None
+        return judge_pairs([pair], self._caption_match) if pair else []
+
+    def check(self) -> None:
+        """Raise UsageError if no row has gold."""
+        from fo1_data.errors import UsageError
+        from fo1_data.judging.matching import nothing_matches
+
+        if self.num_rows and not self.num_paired:
+            raise UsageError(f"--gold {self._gold}: {nothing_matches(self.num_rows, self._num_gold)}")

@@ -15,7 +15,7 @@ from fo1_data.dataset.manifest import now
 from fo1_data.dataset.reader import Dataset, open_dataset
 from fo1_data.errors import CalibrationError, Fo1Error
 from fo1_data.judging.correctness import judge_pairs
-from fo1_data.judging.matching import pair_rows
+from fo1_data.judging.matching import nothing_matches, pair_rows
 from fo1_data.judging.review_verdicts import judge_reviewed
 from fo1_data.judging.texts import CaptionMatch
 from fo1_data.storage.addresses import normalise
@@ -38,21 +38,28 @@ def calibrate_dataset(address: str, gold: str, how: CaptionMatch = "exact", seed
     dataset = open_dataset(address)
     corrections = read_corrections(gold)
     sent_kinds: set[LabelKind] = set()
+    num_images = dataset.manifest.counts.images
+    gold_images: list[CorpusImage] = []
     if corrections is not None:
         history = dataset.history()
         history.add(corrections)
         rows = (history.originals.get(row.image_id, row) for row in dataset.rows())
         judged = judge_reviewed(_collect_sent_kinds(rows, sent_kinds), history.corrections.values())
-        gold_ids = {correction.image_id for correction in corrections}
+        gold_ids = {judgement.part.row.image_id for judgement in judged}
+        gold_ids &= {correction.image_id for correction in corrections}
     else:
-        pairs = list(pair_rows(dataset.rows(), _gold_images(gold)))
+        gold_images = _gold_images(gold)
+        pairs = list(pair_rows(dataset.rows(), gold_images))
         judged = judge_pairs(pairs, how)
         gold_ids = {pair.row.image_id for pair in pairs}
     kinds = by_kind(judged, missed_as_verdict=corrections is None)
     if not kinds:
+        if corrections is None and not gold_ids:
+            raise CalibrationError(f"--gold {gold}: {nothing_matches(num_images, len(gold_images))}")
         raise CalibrationError(
-            f"{gold} judges no label of {address}: images are matched by address, id or file name, "
-            "corrections by image id"
+            f"--gold {gold} judges no label of {address}, though it is about {len(gold_ids)} of its images"
+            if gold_ids
+            else f"--gold {gold} is about no image of {address}: corrections are matched by image id"
         )
     model, origin = dataset.manifest.model, origin_of(dataset.manifest)
     calibration = Calibration(
@@ -63,7 +70,7 @@ def calibrate_dataset(address: str, gold: str, how: CaptionMatch = "exact", seed
         proposer_sha256=origin.proposer_sha256,
         prompts_version=origin.prompts_version or _prompts_version(dataset),
         dataset=f"{dataset.manifest.name}@{dataset.manifest.version}",
-        dataset_images=dataset.manifest.counts.images,
+        dataset_images=num_images,
         gold_images=len(gold_ids),
         gold=gold,
         gold_sha256=_sha256(gold),

@@ -13,7 +13,7 @@ import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
 
 from fo1_data.boxes import Boxes, as_boxes, xyxy_to_xywh
-from fo1_data.judging.matching import Pair
+from fo1_data.judging.matching import Pair, has_own_boxes
 from schemas.labels import LabelKind
 from schemas.regions import Region
 
@@ -52,8 +52,11 @@ def score_detections(pairs: Sequence[Pair]) -> dict[str, object]:
 
 
 def score_recall(pairs: Sequence[Pair]) -> dict[str, float | None]:
-    """Class-agnostic average recall of the regions by COCO's rules, over IoU 0.5 to 0.95; `{}` without gold
-    regions."""
+    """Class-agnostic average recall of the regions by COCO's rules, over IoU 0.5 to 0.95.
+
+    Images whose boxes are gold's own are left out; `{}` without gold regions in the others.
+    """
+    pairs = [pair for pair in pairs if not has_own_boxes(pair)]
     if not any(pair.gold.regions for pair in pairs):
         return {}
     detections: list[Detections] = []

@@ -6,7 +6,7 @@ Regions match gold regions by IoU, see `fo1_data.judging.matching`.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fo1_data.judging.matching import Pair, share
+from fo1_data.judging.matching import Pair, has_own_boxes, share
 from fo1_data.judging.phrases import gold_regions, named_regions, same_label_regions
 from schemas.labels import LabelKind
 
@@ -55,8 +55,25 @@ class GroundingCounts:
         }
 
 
+OWN_BOXES = "the boxes are gold's own: how many of them a proposer finds cannot be measured"
+
+
 def score_proposals(pairs: Sequence[Pair]) -> dict[str, object]:
-    """The recall of gold boxes by any region, at IoU 0.5 and 0.75, and the number of regions per gold box."""
+    """The recall of gold boxes by any region, at IoU 0.5 and 0.75, and the number of regions per gold box.
+
+    Images whose boxes are gold's own are left out; if that leaves none, the figures are null and `note` says
+    why. `own_boxes`: how many images were left out.
+    """
+    proposed = [pair for pair in pairs if not has_own_boxes(pair)]
+    own = {"own_boxes": len(pairs) - len(proposed)}
+    if own["own_boxes"] and not any(pair.overlaps.shape[1] for pair in proposed):
+        num_gold = sum(pair.overlaps.shape[1] for pair in pairs)
+        nothing = {"recall": None, "recall_75": None, "regions_per_gold": None, "num_gold": num_gold}
+        return {**nothing, "images": len(pairs), **own, "note": OWN_BOXES}
+    return {**_recalls(proposed), "images": len(pairs), **own}
+
+
+def _recalls(pairs: Sequence[Pair]) -> dict[str, object]:
     num_gold = sum(pair.overlaps.shape[1] for pair in pairs)
     num_regions = sum(pair.overlaps.shape[0] for pair in pairs)
     best = [pair.overlaps.max(axis=0) for pair in pairs if pair.overlaps.size]
@@ -65,7 +82,6 @@ def score_proposals(pairs: Sequence[Pair]) -> dict[str, object]:
         "recall_75": share(sum(int((overlaps >= 0.75).sum()) for overlaps in best), num_gold),
         "regions_per_gold": share(num_regions, num_gold),
         "num_gold": num_gold,
-        "images": len(pairs),
     }
 
 

@@ -15,7 +15,7 @@ from fo1_data.evaluation.coco_figures import score_detections, score_recall
 from fo1_data.evaluation.counting import score_counts
 from fo1_data.evaluation.detection import score_groundings, score_proposals
 from fo1_data.evaluation.phrase_figures import score_phrases
-from fo1_data.judging.matching import GoldIndex, Pair, make_pair
+from fo1_data.judging.matching import GoldIndex, Pair, has_own_boxes, make_pair
 from schemas.corpus import CorpusImage
 from schemas.images import Count, EncodedImage, Grounding, ImageRow, Reject, RejectStage
 from schemas.labels import MOST_COUNT, Label, LabelKind
@@ -35,7 +35,7 @@ def score_missing(
 
     `counted_as_misses` is present only if an image is missing.
     """
-    with_row = {entry.name for pair in pairs for entry in index.entries_of(pair.row.uris, pair.row.source_id)}
+    with_row = {entry.name for pair in pairs for entry in index.entries_of(pair.row.uris, pair.row)}
     missing = [entry for entry in gold if entry.name not in with_row]
     rejected_names = {
         entry.name
@@ -51,9 +51,9 @@ def score_missing(
 def _figures_with(missing: Sequence[CorpusImage], pairs: Sequence[Pair]) -> dict[str, object]:
     questions = _DatasetQuestions(pairs)
     every = [*pairs, *(_unanswered(entry, questions) for entry in missing)]
-    document: dict[str, object] = {
-        "proposals": _select({**score_proposals(every), **score_recall(every)}, _PROPOSALS)
-    }
+    document: dict[str, object] = {}
+    if not all(map(has_own_boxes, pairs)):
+        document["proposals"] = _select({**score_proposals(every), **score_recall(every)}, _PROPOSALS)
     if questions.detect_phrases:
         document["detections"] = _select(score_detections(every), _DETECTIONS)
     if questions.detect_phrases or questions.has_ground:

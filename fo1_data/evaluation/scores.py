@@ -12,7 +12,7 @@ from fo1_data.evaluation.counting import score_counts
 from fo1_data.evaluation.detection import score_groundings, score_proposals
 from fo1_data.evaluation.missing_images import score_missing
 from fo1_data.evaluation.phrase_figures import score_phrases
-from fo1_data.judging.matching import GoldIndex
+from fo1_data.judging.matching import GoldIndex, nothing_matches, share
 from fo1_data.judging.texts import CaptionMatch
 from schemas.corpus import CorpusImage
 from schemas.images import ImageRow, Reject
@@ -31,12 +31,12 @@ def evaluate(
     """
     gold = list(gold)
     index = GoldIndex(gold, box_frame)
-    pairs = [pair for row in rows if (pair := index.pair(row)) is not None]
+    every = [index.pair(row) for row in rows]
+    pairs = [pair for pair in every if pair is not None]
     if not pairs:
-        raise UsageError(
-            "no image of the dataset is in the gold: they are matched by address, id or file name"
-        )
+        raise UsageError(nothing_matches(len(every), len(gold)))
     return {
+        "gold": {"images": len(every), "with_gold": len(pairs), "share": share(len(pairs), len(every))},
         "proposals": {**score_proposals(pairs), **score_recall(pairs)},
         "detections": score_detections(pairs),
         "captions": score_captions(pairs, caption_match),

@@ -7,6 +7,7 @@ first, each used once.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -19,8 +20,12 @@ from fo1_data.corpus.frames import BoxFrame, oriented_entry
 from fo1_data.corpus.images import DecodedImage
 from schemas.corpus import CorpusImage
 from schemas.images import ImageRow
+from schemas.labels import Source
 
 MATCH_IOU = 0.5
+_OWN_BOX_IOU = 0.99
+# Copies of an image in other sizes have the same aspect ratio but for whole pixels.
+_RATIO_TOLERANCE = 0.02
 
 
 @dataclass(frozen=True)
@@ -53,40 +58,67 @@ def pair_rows(
 
 
 class GoldIndex:
-    """Finds a row's gold: by address, content, the corpus' own id, or a unique file name, in this order.
+    """Finds a row's gold: by address, else by content (an id that is the hash of the image's bytes), else by
+    the id that the corpus gave the image, else by the end of its path.
 
-    A dataset of the project that serves as gold says the content and the addresses of its images in `meta`.
+    An id that is a number proves nothing: two files both count from 1. Of paths the entry with the most equal
+    parts from the end is taken, if it is the only one; its declared size must not contradict the row's.
     """
 
     def __init__(self, gold: Iterable[CorpusImage], box_frame: BoxFrame = "auto") -> None:
         entries = list(gold)
         self._box_frame: BoxFrame = box_frame
-        self._by_address = {uri: entry for entry in entries for uri in _meta_texts(entry, "uris")}
-        self._by_address |= {entry.name: entry for entry in entries}
-        self._by_content = {key: entry for entry in entries for key in _meta_texts(entry, "image_id")}
-        self._by_id = _unique((entry.id, entry) for entry in entries)
-        self._by_file = _unique((PurePosixPath(entry.name).name, entry) for entry in entries)
+        self._by_address = {entry.name: entry for entry in entries}
+        self._by_id = _unique((entry.id, entry) for entry in entries if not _is_number(entry.id))
+        self._by_file: dict[str, list[CorpusImage]] = {}
+        for entry in entries:
+            self._by_file.setdefault(PurePosixPath(entry.name).name, []).append(entry)
 
     def pair(self, row: ImageRow) -> Pair | None:
         """The row with its gold; None if it has none."""
         entries = [self._by_address[uri] for uri in row.uris if uri in self._by_address]
-        file_name = PurePosixPath(row.uri).name
-        entry = entries[0] if entries else self._by_content.get(row.image_id)
-        entry = entry or self._by_id.get(row.source_id) or self._by_file.get(file_name)
+        entry = entries[0] if entries else self._by_id.get(row.image_id) or self._by_id.get(row.source_id)
+        if entry is None:
+            entry = next(filter(None, (self._by_path(uri, row) for uri in row.uris)), None)
         return make_pair(row, entry, self._box_frame) if entry is not None else None
 
-    def entries_of(self, uris: Sequence[str], source_id: str | None = None) -> list[CorpusImage]:
-        """Every gold entry of an image at `uris`: one for each of its addresses that gold lists."""
-        files = [PurePosixPath(uri).name for uri in uris]
-        entries = [self._by_id.get(source_id), *(self._by_file.get(file) for file in files)]
-        entries = [self._by_address[uri] for uri in uris if uri in self._by_address] or entries
-        return [entry for entry in entries if entry is not None]
+    def entries_of(self, uris: Sequence[str], row: ImageRow | None = None) -> list[CorpusImage]:
+        """Every gold entry of an image at `uris`: one for each of its addresses that gold lists.
+
+        `row`: the image's row, if it has one.
+        """
+        listed = [self._by_address[uri] for uri in uris if uri in self._by_address]
+        if listed:
+            return listed
+        by_id = [self._by_id.get(name) for name in ((row.image_id, row.source_id) if row is not None else ())]
+        return [entry for entry in (*by_id, *(self._by_path(uri, row) for uri in uris)) if entry is not None]
+
+    def _by_path(self, uri: str, row: ImageRow | None) -> CorpusImage | None:
+        """The entry whose path ends most like `uri`; None if there is none, or several."""
+        alike = self._by_file.get(PurePosixPath(uri).name, [])
+        if row is not None:
+            alike = [entry for entry in alike if _may_be_same_size(entry, row)]
+        lengths = [_num_equal_parts(entry.name, uri) for entry in alike]
+        longest = [entry for entry, length in zip(alike, lengths, strict=True) if length == max(lengths)]
+        return longest[0] if len(longest) == 1 else None
 
 
-def _meta_texts(entry: CorpusImage, key: str) -> list[str]:
-    value = (entry.meta or {}).get(key)
-    values = value if isinstance(value, list) else [value]
-    return [text for text in values if isinstance(text, str)]
+def _is_number(text: str | None) -> bool:
+    return text is not None and text.strip().isdecimal()
+
+
+def _num_equal_parts(first: str, second: str) -> int:
+    """How many parts of two paths are equal, counted from the end."""
+    parts = zip(reversed(PurePosixPath(first).parts), reversed(PurePosixPath(second).parts), strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], parts))
+
+
+def _may_be_same_size(entry: CorpusImage, row: ImageRow) -> bool:
+    """False if gold declares a size of another shape than the row's, upright or turned."""
+    if not entry.width or not entry.height:
+        return True
+    ratio, own = entry.width / entry.height, row.width / row.height
+    return any(abs(ratio / other - 1) < _RATIO_TOLERANCE for other in (own, 1 / own))
 
 
 def make_pair(row: ImageRow, entry: CorpusImage, box_frame: BoxFrame = "auto") -> Pair:
@@ -102,6 +134,14 @@ def make_pair(row: ImageRow, entry: CorpusImage, box_frame: BoxFrame = "auto") -
     return Pair(row, gold, match(overlaps), overlaps)
 
 
+def has_own_boxes(pair: Pair) -> bool:
+    """True if the row's boxes came with the corpus and are gold's: compared with gold they prove nothing."""
+    if not pair.row.regions or not pair.overlaps.size:
+        return False
+    from_corpus = all(region.box_source is Source.CORPUS for region in pair.row.regions)
+    return from_corpus and bool((pair.overlaps.max(axis=0) >= _OWN_BOX_IOU).all())
+
+
 def match(overlaps: npt.NDArray[Any]) -> list[int | None]:
     """For each row of (rows, columns) overlaps its column or None: best pairs first, each used once."""
     columns: list[int | None] = [None] * overlaps.shape[0]
@@ -114,6 +154,14 @@ def match(overlaps: npt.NDArray[Any]) -> list[int | None]:
             columns[row] = column
             used.add(column)
     return columns
+
+
+def nothing_matches(num_rows: int, num_gold: int) -> str:
+    """The message if no row of a dataset has gold."""
+    return (
+        f"no image of the dataset ({num_rows}) is in the gold ({num_gold}): they are matched by address, by "
+        "content, by an id that is no plain number, or by the end of the path"
+    )
 
 
 def share(right: int, num: int) -> float | None:

@@ -52,14 +52,18 @@ def write_report(
     limits: InputLimits | None = None,
     judge: Judge | None = None,
     judge_labels: LabelJudge | None = None,
+    check: Callable[[], None] | None = None,
 ) -> int:
     """Write the report of the dataset at `address` to the path or URL `out`; returns the number of images.
 
     `judge` compares a row with its gold; the page then shows the mistakes, the worst images first.
     `judge_labels` judges each label of a row; the page then shows curves and the error of accepted labels.
+    `check` is called after all rows were judged and before anything is written; it may raise an error.
     Raises DatasetError if there is no finished dataset, StorageError if `out` cannot be written.
     """
     page, num_shown = render_report(address, num_images, limits or InputLimits(), judge, judge_labels)
+    if check is not None:
+        check()
     target = normalise(out)
     open_store(parent(target)).write_bytes(base_name(target), page.encode())
     return num_shown

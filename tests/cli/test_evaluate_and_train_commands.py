@@ -75,4 +75,6 @@ def test_a_checkpoint_trained_by_command_labels_and_is_scored(tmp_path: Path) ->
     assert labelled.returncode == 0, labelled.stderr
     scored = json.loads(fo1("evaluate", tmp_path / "d", "--gold", scenes, "--json").stdout)
     assert {"proposals", "captions", "groundings", "counts", "text", "confidence"} <= set(scored)
-    assert scored["proposals"]["recall"] == 1
+    assert scored["proposals"]["recall"] is None
+    assert "gold's own" in scored["proposals"]["note"]
+    assert scored["gold"]["share"] == 1

@@ -132,7 +132,7 @@ def test_gold_of_one_image_fits_no_model() -> None:
 
 def test_gold_that_judges_nothing_is_refused(made: tuple[Path, Path, Calibration], tmp_path: Path) -> None:
     strangers = write_gold(tmp_path / "gold.jsonl", [made_row(900)])
-    with pytest.raises(CalibrationError, match="judges no label"):
+    with pytest.raises(CalibrationError, match="is in the gold"):
         calibrate_dataset(str(made[0]), str(strangers))
 
 

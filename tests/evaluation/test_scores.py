@@ -33,7 +33,7 @@ def perfect_row(gold: CorpusImage, reverse: bool = False) -> ImageRow:
             region_id=ids[gold_index],
             index=index,
             box_xyxy=gold.regions[gold_index].box_xyxy,
-            box_source=Source.CORPUS,
+            box_source=Source.MODEL,
             brief_caption=gold.regions[gold_index].caption,
             detailed_caption=gold.regions[gold_index].detailed_caption,
             text=gold.regions[gold_index].text or "",
@@ -107,6 +107,21 @@ def test_a_missed_region_costs_recall_and_not_captions():
     figures = evaluate([row], [gold])
     assert figures["proposals"]["recall"] < 1
     assert figures["captions"]["brief"] == 1
+
+
+def test_the_recall_of_golds_own_boxes_is_left_out_with_the_reason():
+    gold, other = scene_gold(1), scene_gold(2)
+    own, proposed = perfect_row(gold), perfect_row(other)
+    for region in own.regions:
+        region.box_source = Source.CORPUS
+    proposals = evaluate([own], [gold])["proposals"]
+    assert proposals["recall"] is proposals["recall_75"] is None
+    assert "gold's own" in proposals["note"]
+    assert not any(name.startswith("coco") for name in proposals)
+    del proposed.regions[0]
+    mixed = evaluate([own, proposed], [gold, other])["proposals"]
+    assert (mixed["own_boxes"], mixed["num_gold"]) == (1, len(other.regions))
+    assert mixed["recall"] < 1
 
 
 def test_rows_are_found_by_id_and_by_file_name_too():
