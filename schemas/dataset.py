@@ -22,19 +22,31 @@ class ManifestFile(BaseModel):
 
 
 class ModelInfo(BaseModel):
-    """The model that labelled. `licence` is an SPDX id or the name of its terms."""
+    """The model that labelled. `licence` is an SPDX id or the name of its terms.
+
+    `domain`: the only pictures that the model knows, in words; null if it states none.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
     name: str
     sha256: str
     licence: str | None = None
+    domain: str | None = None
+
+    @model_serializer(mode="wrap")
+    def _leave_out_absent(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A model without a stated domain is written as in older manifests: their hash stays the same."""
+        document: dict[str, Any] = serialize(self)
+        return {name: value for name, value in document.items() if value is not None or name != "domain"}
 
 
 class Counts(BaseModel):
     """Totals of a dataset. `captions`: of models and people; the last four: labels by decision.
 
-    `guessed_frames`: images whose boxes are in a frame that was guessed; not written if 0.
+    `guessed_frames`: images whose boxes are in a frame that was guessed. `corpus_boxes`, `model_boxes`,
+    `human_boxes`: regions by where their box came from; older versions did not count them. All four are not
+    written if 0.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -47,6 +59,9 @@ class Counts(BaseModel):
     counts: int = 0
     answers: int = 0
     guessed_frames: int = 0
+    corpus_boxes: int = 0
+    model_boxes: int = 0
+    human_boxes: int = 0
     accepted: int = 0
     audit: int = 0
     unreviewed: int = 0
@@ -62,7 +77,15 @@ class Counts(BaseModel):
     def _leave_out_zero(self, serialize: SerializerFunctionWrapHandler) -> dict[str, int]:
         """The hash of an older manifest stays the same."""
         document: dict[str, int] = serialize(self)
-        return {name: value for name, value in document.items() if value or name != "guessed_frames"}
+        return {name: value for name, value in document.items() if value or name not in _LEFT_OUT_IF_ZERO}
+
+    @property
+    def knows_boxes(self) -> bool:
+        """Whether the version counted where its boxes came from."""
+        return self.regions == self.corpus_boxes + self.model_boxes + self.human_boxes
+
+
+_LEFT_OUT_IF_ZERO = frozenset({"guessed_frames", "corpus_boxes", "model_boxes", "human_boxes"})
 
 
 class Duplicate(BaseModel):

@@ -49,6 +49,8 @@ def label(
         "sources": sources,
         "rejected_by_reason": reasons,
     }
+    if manifest.model is not None and manifest.model.domain:
+        say(f"{manifest.model.name} knows only {manifest.model.domain}")
     if counts.guessed_frames:
         say(guess_text(counts.guessed_frames))
     emit(document, as_json, f"{run.out}: {_counts_text(manifest)} in {duration(seconds)}")

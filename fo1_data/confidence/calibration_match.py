@@ -81,7 +81,10 @@ def covers(calibration: Calibration, row: ImageRow) -> bool:
     ]
     if any(made_for is None and used_on is not None for made_for, used_on in recorded):
         return False
-    origin = LabelOrigin(
-        provenance.model_sha256, provenance.proposer, prompts_version=provenance.prompts_version
-    )
+    proposer = provenance.proposer
+    made_for = calibration.proposer or ""
+    # A row names what gave its own boxes; `auto` is the corpus or the detector in brackets.
+    if made_for.startswith("auto (") and proposer in ("corpus", made_for[len("auto (") : -1]):
+        proposer = made_for
+    origin = LabelOrigin(provenance.model_sha256, proposer, prompts_version=provenance.prompts_version)
     return not mismatches(calibration, origin)

@@ -6,7 +6,7 @@
 import json
 from collections.abc import Sequence
 
-from fo1_data.dataset.counting import UNREVIEWED_MEANS
+from fo1_data.dataset.counting import UNREVIEWED_MEANS, boxes_from
 from fo1_data.dataset.layout import split_and_index
 from schemas.dataset import Manifest, ManifestFile
 
@@ -67,7 +67,8 @@ def _origin(manifest: Manifest) -> dict[str, str | None]:
     return {
         "model": f"{model.name} ({model.sha256[:12]})" if model else None,
         "licence of the model": model.licence if model else None,
-        "proposals": manifest.proposer,
+        "domain of the model": model.domain if model else None,
+        "boxes from": boxes_from(manifest),
         "made from": manifest.parent,
         "created": manifest.created_at,
         "fo1-data": manifest.code_version,

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from fo1_data.dataset.counting import boxes_from
 from fo1_data.dataset.layout import split_and_index
 from fo1_data.dataset.reader import open_dataset
 
@@ -26,6 +27,7 @@ def summarise(address: str) -> dict[str, Any]:
         "schema_version": manifest.schema_version,
         "model": manifest.model.model_dump() if manifest.model else None,
         "proposer": manifest.proposer,
+        "boxes_from": boxes_from(manifest),
         "fingerprint": manifest.fingerprint,
         "counts": manifest.counts.model_dump(),
         "splits": splits,

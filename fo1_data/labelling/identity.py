@@ -19,6 +19,7 @@ class LabellerIdentity:
     proposer_licence: str | None
     prompts_version: str
     dtype: str
+    model_domain: str | None = None
 
 
 @dataclass(frozen=True)

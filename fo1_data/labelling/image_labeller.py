@@ -24,6 +24,7 @@ from fo1_data.labelling.stale_regions import relabel_stale_regions
 from fo1_data.labelling.word_lists import plain_words, read_phrases, refuse_unknown_words, vocabulary_of
 from fo1_data.labelling.work_done import WorkTracker
 from fo1_data.model.reserved_tokens import clean_phrase
+from fo1_data.proposals.corpus_boxes import proposer_of
 from fo1_data.proposals.proposer import Proposals
 from schemas.corpus import CorpusImage
 from schemas.images import EncodedImage, ImageRow, Provenance, Reject, RejectStage
@@ -179,7 +180,7 @@ class ImageLabeller:
                 job_id=os.environ.get("FO1_JOB_ID"),
                 model=self.identity.model_name,
                 model_sha256=self.identity.model_sha256,
-                proposer=self.identity.proposer_name,
+                proposer=proposer_of(self.identity.proposer_name, image.entry),
                 prompts_version=self.identity.prompts_version,
                 licence=self.identity.model_licence,
                 labelled_at=datetime.now(UTC).isoformat(timespec="seconds"),

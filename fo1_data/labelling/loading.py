@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fo1_data.labelling.identity import LabellerIdentity
 from fo1_data.model.checkpoint import load_checkpoint
-from fo1_data.model.checkpoint_folder import checkpoint_sha256
+from fo1_data.model.checkpoint_folder import checkpoint_sha256, model_domain
 from fo1_data.model.device import choose_device, choose_dtype
 from fo1_data.model.engine.engine import Fo1Engine
 from fo1_data.model.prompts_version import PROMPTS_VERSION
@@ -60,5 +60,6 @@ def load_models(
         proposer_licence=proposer.licence,
         prompts_version=PROMPTS_VERSION,
         dtype=dtype_name,
+        model_domain=model_domain(checkpoint.folder),
     )
     return LoadedModels(Fo1Engine(checkpoint, max_bytes=engine_bytes), proposer, identity)

@@ -73,6 +73,19 @@ def list_weight_files(folder: Path) -> list[Path]:
     return files
 
 
+def model_domain(folder: Path) -> str | None:
+    """The only pictures that the model knows, in words, as its `model_card.json` states; None without one.
+
+    The card changes no output, so it is not hashed.
+    """
+    try:
+        card = json.loads((folder / "model_card.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    domain = card.get("domain") if isinstance(card, dict) else None
+    return domain if isinstance(domain, str) else None
+
+
 def checkpoint_sha256(folder: Path) -> str:
     """SHA-256 of names and contents of the weight, configuration and tokenizer files, sorted by name."""
     digest = hashlib.sha256()

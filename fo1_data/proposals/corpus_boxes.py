@@ -32,6 +32,13 @@ class CorpusBoxes:
         return [boxes_of_entry(entry) for entry in entries]
 
 
+def proposer_of(name: str, entry: CorpusImage) -> str:
+    """The name of what gave the boxes of one image, for a proposer of this name."""
+    if not name.startswith("auto ("):
+        return name
+    return "corpus" if entry.regions is not None else name.removeprefix("auto (").removesuffix(")")
+
+
 class AutoBoxes:
     """`--proposals auto`: the boxes of the corpus if an image's entry lists them, else the detector's.
 

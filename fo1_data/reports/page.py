@@ -19,6 +19,7 @@ from jinja2 import Environment
 from markupsafe import Markup
 
 from fo1_data.corpus.images import InputLimits
+from fo1_data.dataset.counting import boxes_from
 from fo1_data.dataset.reader import Dataset, open_dataset
 from fo1_data.evaluation.faults import Faults, Mistakes
 from fo1_data.plurals import counted
@@ -103,6 +104,7 @@ def render_report(
         style=Markup(style),
         script=Markup(script),
         policy=_policy(script),
+        boxes_from=boxes_from(dataset.manifest),
         settings=json.dumps(dataset.manifest.config, indent=2, sort_keys=True, ensure_ascii=False),
     )
     return html, len(images)

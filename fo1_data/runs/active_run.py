@@ -84,7 +84,10 @@ class ActiveRun:
         manifest = self.dataset.seal(
             name=self._config.name or Path(self._config.out.rstrip("/")).name,
             model=ModelInfo(
-                name=identity.model_name, sha256=identity.model_sha256, licence=identity.model_licence
+                name=identity.model_name,
+                sha256=identity.model_sha256,
+                licence=identity.model_licence,
+                domain=identity.model_domain,
             ),
             proposer=identity.proposer_name,
             shard_ids=[shard.shard_id for shard in self._planned.shards],

@@ -278,3 +278,13 @@ def test_unknown_keys_are_refused(made: tuple[Path, Path, Calibration], tmp_path
     (tmp_path / "C.json").write_text(json.dumps(document))
     with pytest.raises(CalibrationError):
         read_calibration(str(tmp_path / "C.json"))
+
+
+def test_a_calibration_for_auto_boxes_covers_rows_of_the_corpus_and_of_its_detector(
+    made: tuple[Path, Path, Calibration],
+) -> None:
+    calibration = made[2].model_copy(update={"proposer": "auto (fo1-tiny)"})
+    row = made_row(0)
+    for proposer, covered in (("corpus", True), ("fo1-tiny", True), ("auto (fo1-tiny)", True), ("x", False)):
+        row.provenance.proposer = proposer
+        assert covers(calibration, row) is covered

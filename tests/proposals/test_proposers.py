@@ -13,7 +13,7 @@ from PIL import Image
 
 from fo1_data.boxes import as_boxes, iou_matrix
 from fo1_data.errors import ConfigError, CorpusError
-from fo1_data.proposals.corpus_boxes import AutoBoxes
+from fo1_data.proposals.corpus_boxes import AutoBoxes, proposer_of
 from fo1_data.proposals.detector_boxes import DetectorBoxes, select_boxes
 from fo1_data.proposals.load import load_proposer
 from schemas.corpus import CorpusImage, CorpusPhrase, CorpusRegion
@@ -156,3 +156,11 @@ def test_a_file_of_another_form_is_refused(tmp_path: Path, text: str) -> None:
     assert "\n" not in str(caught.value)
     with pytest.raises(CorpusError, match="cannot read"):
         load_proposer(str(tmp_path / "none.jsonl"))
+
+
+def test_an_image_names_what_gave_its_own_boxes() -> None:
+    listed = CorpusImage(uri="a.png", regions=[])
+    unlisted = CorpusImage(uri="b.png")
+    assert proposer_of("auto (fo1-tiny)", listed) == "corpus"
+    assert proposer_of("auto (fo1-tiny)", unlisted) == "fo1-tiny"
+    assert proposer_of("fo1-tiny", listed) == "fo1-tiny"
