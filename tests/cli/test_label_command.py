@@ -46,7 +46,7 @@ def test_labels_on_ray_and_in_process_alike(scenes: Path, tmp_path: Path) -> Non
 
     alone = fo1("label", scenes, "--out", tmp_path / "alone", "--address", "in-process", "--strict", *options)
     assert alone.returncode == 1, alone.stderr
-    assert "1 inputs were rejected (--strict)" in alone.stderr
+    assert "1 input rejected (--strict)" in alone.stderr
 
     def captions(out: Path) -> dict[str, list[str | None]]:
         return {
