@@ -75,5 +75,7 @@ def _refuse_unwritable(out: str) -> None:
         raise ConfigError(f"--out {out}: {existing} is a file, not a folder")
     if not os.access(existing, os.W_OK | os.X_OK):
         raise ConfigError(f"--out {out}: {existing} cannot be written to")
-    if shutil.disk_usage(existing).free < MIN_FREE_BYTES:
+    usage = shutil.disk_usage(existing)
+    # A file system without a size, such as /proc, says nothing of its space.
+    if usage.total and usage.free < MIN_FREE_BYTES:
         raise StorageError(f"no space left at {existing}: free some, then run the same command again")
