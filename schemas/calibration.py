@@ -267,9 +267,9 @@ class Acceptance(BaseModel):
     """The acceptance rule of one kind: of each image the `most_labels` most confident labels of at least
     `threshold`.
 
-    `threshold` None: nothing is accepted. `told`: the reason in words. `held_out_labels`,
-    `held_out_wrong`: how many labels of the held-out part the rule accepts, and how many of them are wrong.
-    `held_out_missed`: how many of the wrong ones have no verdict and only count as wrong.
+    `threshold` None: nothing is accepted. `held_out_labels`, `held_out_wrong`: how many labels of the
+    held-out part the rule accepts, and how many of them are wrong. `held_out_missed`: how many of the wrong
+    ones have no verdict and only count as wrong. `explanation`: the reason in words; it is `told` in JSON.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -280,4 +280,4 @@ class Acceptance(BaseModel):
     held_out_labels: int = 0
     held_out_wrong: int = 0
     held_out_missed: int = 0
-    told: str
+    explanation: str = Field(serialization_alias="told")

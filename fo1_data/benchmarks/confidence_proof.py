@@ -87,7 +87,7 @@ def measure(pairs: list[Pair], how: CaptionMatch, splits: int, seed: int, cache:
         }
         if rarer < MIN_LABELS_PER_SIDE:
             fitted = fit_kind(labels, seed)
-            rules = {str(error): accept_kind(fitted, error, LEVEL, seed).told for error in MAX_ERRORS}
+            rules = {str(error): accept_kind(fitted, error, LEVEL, seed).explanation for error in MAX_ERRORS}
             document["kinds"][kind.value] = figures | {"note": fitted.figures.note, "rules": rules}
             continue
         figures |= {"signals": alone[kind.value].get("signals", {})}

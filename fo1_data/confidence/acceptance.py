@@ -49,7 +49,9 @@ def acceptances(
         kind: accept_kind(calibration.kinds[kind], max_error, level, calibration.seed) for kind in calibrated
     }
     for kind in requested:
-        rules.setdefault(kind, Acceptance(threshold=None, told=f"{kind.value} was not calibrated: no gold"))
+        rules.setdefault(
+            kind, Acceptance(threshold=None, explanation=f"{kind.value} was not calibrated: no gold")
+        )
     return rules
 
 
@@ -58,7 +60,7 @@ def accept_kind(kind: KindCalibration, max_error: float, level: float, seed: int
     if not kind.fit_labels.image or not kind.held_out.image:
         reason = "no held-out gold to certify an error with: judge more images"
         only_before = kind.scope == "accepted_before"
-        return Acceptance(threshold=None, only_accepted_before=only_before, told=reason)
+        return Acceptance(threshold=None, only_accepted_before=only_before, explanation=reason)
     return certify(kind, plan_sequence(kind.fit_labels, max_error, level, seed), max_error, level, seed)
 
 
@@ -91,7 +93,7 @@ def certify(
         held_out_labels=accepted if passed else 0,
         held_out_wrong=wrong if passed else 0,
         held_out_missed=missed if passed else 0,
-        told=reason,
+        explanation=reason,
     )
 
 

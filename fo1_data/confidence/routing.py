@@ -103,7 +103,9 @@ class Router:
 
     def manifest_entry(self, warning: str | None = None) -> dict[str, Any]:
         """The routing for the manifest: the settings and the rule of each kind with its evidence."""
-        rules = {kind.value: rule.model_dump(mode="json") for kind, rule in self.acceptances.items()}
+        rules = {
+            kind.value: rule.model_dump(mode="json", by_alias=True) for kind, rule in self.acceptances.items()
+        }
         entry: dict[str, Any] = {**self.settings.model_dump(mode="json"), "rules": rules}
         return entry | ({"warning": warning} if warning else {})
 
@@ -168,7 +170,7 @@ class Router:
         if rule is None or value is None:
             return f"{part.kind.value} has no confidence: it was not calibrated"
         if rule.threshold is None:
-            return rule.told
+            return rule.explanation
         if value < rule.threshold:
             return f"confidence {value:.2f} is below {rule.threshold:.3f}"
         if rule.only_accepted_before and not _was_audited(part.label):

@@ -77,7 +77,7 @@ def test_a_higher_error_accepts_no_less(some_kind: KindCalibration) -> None:
 def test_without_held_out_labels_nothing_is_accepted(some_kind: KindCalibration) -> None:
     rule = accept_kind(with_parts(some_kind, some_kind.fit_labels, JudgedLabels()), 0.1, LEVEL)
     assert rule.threshold is None
-    assert "no held-out gold" in rule.told
+    assert "no held-out gold" in rule.explanation
 
 
 def test_thresholds_fall_from_strict_to_loose(some_kind: KindCalibration) -> None:
@@ -99,7 +99,7 @@ def test_kinds_share_the_level_and_uncalibrated_ones_accept_nothing(some_kind: K
     assert first == accept_kind(kind, 0.1, (1 - 0.9) / 2)
     assert alone[LabelKind.BRIEF_CAPTION] == accept_kind(kind, 0.1, 1 - 0.9)
     assert shared[LabelKind.OCR].threshold is None
-    assert "not calibrated" in shared[LabelKind.OCR].told
+    assert "not calibrated" in shared[LabelKind.OCR].explanation
 
 
 def test_places_count_the_surer_labels_of_the_image() -> None:

@@ -108,7 +108,7 @@ def test_if_every_image_is_held_out_nothing_certifies_what_it_trained() -> None:
     assert not kind.held_out.image
     rule = accept_kind(kind, 0.5, 0.1)
     assert rule.threshold is None
-    assert "judge more images" in rule.told
+    assert "judge more images" in rule.explanation
 
 
 @pytest.mark.parametrize("side", [True, False])
@@ -121,7 +121,7 @@ def test_one_sided_gold_gives_one_confidence_and_says_so(side: bool) -> None:
     assert ("are right" if side else "are wrong") in (kind.figures.note or "")
     rule = accept_kind(kind, 0.05, 0.1)
     assert (rule.threshold is not None) == side
-    assert side or "nothing can be accepted" in rule.told
+    assert side or "nothing can be accepted" in rule.explanation
 
 
 def test_gold_of_one_image_fits_no_model() -> None:

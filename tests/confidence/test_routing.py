@@ -28,7 +28,7 @@ def scored_rows(count: int = 40) -> list[ImageRow]:
 
 def guarded(threshold: float | None = 0.7, most: int = 10, **settings: object) -> Router:
     router = Router(RoutingSettings(max_error=0.1, **settings), None, [])
-    rule = Acceptance(threshold=threshold, most_labels=most, told="nothing can be accepted: why")
+    rule = Acceptance(threshold=threshold, most_labels=most, explanation="nothing can be accepted: why")
     router.acceptances = {BRIEF: rule, LabelKind.GROUND: rule}
     return router
 
