@@ -35,7 +35,7 @@ _DEFAULTS = RunConfig(corpus="-", out="-")
 
 
 @dataclass(frozen=True)
-class Setting:
+class SignalSetting:
     """A setting to measure. `second`: the second questions; None also leaves out the signals."""
 
     name: str
@@ -51,17 +51,20 @@ class BenchImage:
     boxes_xyxy: Boxes
 
 
-def settings() -> list[Setting]:
+def settings() -> list[SignalSetting]:
     """Without signals, with the free ones, with each second question for every label, with the default
     settings, and with all second questions for every label."""
     return [
-        Setting("without_signals", None),
-        Setting("free_signals", SecondRound(frozenset(), 0.0)),
-        *(Setting(question.value, SecondRound(frozenset({question}), 1.0)) for question in SecondQuestion),
-        Setting(
+        SignalSetting("without_signals", None),
+        SignalSetting("free_signals", SecondRound(frozenset(), 0.0)),
+        *(
+            SignalSetting(question.value, SecondRound(frozenset({question}), 1.0))
+            for question in SecondQuestion
+        ),
+        SignalSetting(
             "default_cascade", SecondRound(frozenset(_DEFAULTS.second_questions), _DEFAULTS.unsure_below)
         ),
-        Setting("all", SecondRound(frozenset(SecondQuestion), 1.0)),
+        SignalSetting("all", SecondRound(frozenset(SecondQuestion), 1.0)),
     ]
 
 

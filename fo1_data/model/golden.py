@@ -17,7 +17,7 @@ from fo1_data.errors import CheckpointError
 from fo1_data.model.checkpoint import Checkpoint, load_checkpoint
 from fo1_data.model.engine.engine import Fo1Engine
 from fo1_data.model.engine.questions import Question
-from fo1_data.model.golden_case import TOLERANCE, Comparison, GoldenCase
+from fo1_data.model.golden_case import TOLERANCE, GoldenCase, TensorComparison
 from fo1_data.model.golden_variants import bfloat16_differences, compare_variants
 from fo1_data.model.modeling import ImageFeatures
 from fo1_data.model.prefix_states import prompt_states
@@ -54,7 +54,7 @@ def verify(model: str, golden: Path) -> dict[str, Any]:
 
 
 def _verify_case(checkpoint: Checkpoint, case: GoldenCase, max_new_tokens: int) -> dict[str, Any]:
-    comparison, prepared = Comparison(case.tensors), case.prepare(checkpoint)
+    comparison, prepared = TensorComparison(case.tensors), case.prepare(checkpoint)
     _check_stages(comparison, checkpoint, prepared)
     encoded = checkpoint.model.encode_images([prepared])[0]
     comparison.check("region_embeds", encoded.region_embeds)
@@ -62,7 +62,7 @@ def _verify_case(checkpoint: Checkpoint, case: GoldenCase, max_new_tokens: int) 
     return comparison.result(tokens_equal=equal)
 
 
-def _check_stages(comparison: Comparison, checkpoint: Checkpoint, prepared: PreparedImage) -> None:
+def _check_stages(comparison: TensorComparison, checkpoint: Checkpoint, prepared: PreparedImage) -> None:
     """Image preparation, both towers, and the region encoder's parts."""
     check, model = comparison.check, checkpoint.model
     grid_thw = torch.tensor([[1, *prepared.grid_hw]])
@@ -84,7 +84,7 @@ def _check_stages(comparison: Comparison, checkpoint: Checkpoint, prepared: Prep
 
 
 def _check_regions(
-    comparison: Comparison,
+    comparison: TensorComparison,
     encoder: RegionEncoder,
     levels: list[Tensor],
     primary: PrimaryFeatures,
@@ -106,7 +106,7 @@ def _check_regions(
 
 
 def _check_prompts(
-    comparison: Comparison,
+    comparison: TensorComparison,
     checkpoint: Checkpoint,
     prepared: PreparedImage,
     encoded: ImageFeatures,

@@ -37,7 +37,7 @@ class GoldenCase:
         return checkpoint.processor.prepare(image, self.tensors["boxes_xyxy"].numpy())
 
 
-class Comparison:
+class TensorComparison:
     """Compares tensors by name with the expected ones, and collects the largest differences."""
 
     def __init__(self, expected: dict[str, Tensor]) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fo1_data.model.checkpoint import Checkpoint
 from fo1_data.model.configuration import parse_config
-from fo1_data.model.golden_case import Comparison, GoldenCase
+from fo1_data.model.golden_case import GoldenCase, TensorComparison
 from fo1_data.model.modeling import ImageFeatures
 from fo1_data.model.prefix_states import prompt_states
 from fo1_data.model.processing import PreparedImage
@@ -33,7 +33,7 @@ def compare_variants(checkpoint: Checkpoint, path: Path) -> dict[str, Any]:
     for variant, options in variants.items():
         changed = _with_options(checkpoint, options, _below(f"{variant}.weights.", expected))
         for case in cases:
-            comparison = Comparison(_below(f"{case}.{variant}.", expected))
+            comparison = TensorComparison(_below(f"{case}.{variant}.", expected))
             _check_variant(comparison, changed, GoldenCase.load(path.parent / case))
             results[f"{case}.{variant}"] = comparison.result()
     return results
@@ -62,7 +62,7 @@ def _shallow_copy(model: torch.nn.Module) -> Any:
     return copied
 
 
-def _check_variant(comparison: Comparison, checkpoint: Checkpoint, case: GoldenCase) -> None:
+def _check_variant(comparison: TensorComparison, checkpoint: Checkpoint, case: GoldenCase) -> None:
     model, prepared = checkpoint.model, case.prepare(checkpoint)
     grid_thw = torch.tensor([[1, *prepared.grid_hw]])
     primary = encode_primary(model.vision_tower, prepared.pixel_values, grid_thw, all_maps=True)[0]

@@ -60,7 +60,7 @@ class LabellerSettings:
     kill_on: str | None = None
 
 
-class Piece(BaseModel):
+class LabelledPiece(BaseModel):
     """The rows and rejects of some images of a shard, as stored in the file of a piece."""
 
     rows: list[ImageRow] = []
@@ -98,7 +98,7 @@ class ShardLabeller:
         """Label the images `start` to `stop` of the shard; returns the path of their rows in the store."""
         rows, rejects = self._label(shard.images[start:stop], try_id)
         path = f"{tries(options.run)}/pieces/{shard.shard_id}/{start}-{stop}-{try_id}.json"
-        content = Piece(rows=rows, rejects=rejects).model_dump_json()
+        content = LabelledPiece(rows=rows, rejects=rejects).model_dump_json()
         open_store(self._settings.config.out).write_bytes(path, content.encode())
         return path
 
@@ -114,7 +114,7 @@ class ShardLabeller:
             if isinstance(piece, Reject):
                 rejects.append(piece)
             else:
-                content = Piece.model_validate_json(store.read_bytes(piece))
+                content = LabelledPiece.model_validate_json(store.read_bytes(piece))
                 rows += content.rows
                 rejects += content.rejects
         seconds = time.perf_counter() - started_s

@@ -20,7 +20,7 @@ from torchvision.ops import generalized_box_iou_loss
 from fo1_data.proposals.tiny_detector import STRIDE_PX, CenterNetwork
 from fo1_data.synthetic.scenes import Scene, make_scene
 from fo1_data.training.settings import TrainConfig
-from tools.fo1_tiny.phase import Batches, Learner
+from tools.fo1_tiny.phase import EndlessBatches, Learner
 
 Config = TrainConfig
 CANVASES_WH = [(160, 160), (192, 128), (128, 192), (256, 96), (96, 256), (240, 240)]
@@ -28,7 +28,7 @@ NUM_OBJECTS, NUM_DENSE_OBJECTS = (4, 18), (30, 60)
 Targets = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
-class DetectorBatches(Batches[Targets]):
+class DetectorBatches(EndlessBatches[Targets]):
     """Scenes of one size: images (B, 3, ...) in -1..1, heat maps (B, H, W), and of the positive cells
     (image, row, column) (N, 3) and box (N, 4)."""
 

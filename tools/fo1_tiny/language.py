@@ -17,7 +17,7 @@ from fo1_data.training.samples.questions import ImageLabels
 from fo1_data.training.settings import TrainConfig
 from tools.fo1_tiny.attributes import attribute_codes
 from tools.fo1_tiny.curriculum import QuestionMix, draw_curriculum_questions, draw_indices, draw_num_boxes
-from tools.fo1_tiny.phase import Batches
+from tools.fo1_tiny.phase import EndlessBatches
 from tools.fo1_tiny.pointing import (
     PointingLearner,
     SceneQuestions,
@@ -48,7 +48,7 @@ class SymbolSample:
     questions: SceneQuestions
 
 
-class SymbolBatches(Batches[list[SymbolSample]]):
+class SymbolBatches(EndlessBatches[list[SymbolSample]]):
     """Scenes without pixels, about equally many boxes in all scenes of a batch."""
 
     config: Config

@@ -24,7 +24,7 @@ FINAL_RATE_SHARE = 0.02
 Batch = TypeVar("Batch")
 
 
-class Batches(IterableDataset, ABC, Generic[Batch]):
+class EndlessBatches(IterableDataset, ABC, Generic[Batch]):
     """Batches without end. Batch `i` depends only on the seed and `i`, so a run can resume anywhere."""
 
     def __init__(self, config: TrainConfig, first_batch: int) -> None:

@@ -19,7 +19,7 @@ from fo1_data.training.settings import TrainConfig
 from schemas.corpus import CorpusRegion
 from tools.fo1_tiny.attributes import attribute_codes
 from tools.fo1_tiny.curriculum import QuestionMix, draw_curriculum_questions, draw_indices
-from tools.fo1_tiny.phase import Batches
+from tools.fo1_tiny.phase import EndlessBatches
 from tools.fo1_tiny.pointing import SceneQuestions, pack_scene
 from tools.fo1_tiny.symbols import region_of
 
@@ -47,7 +47,7 @@ class SceneSample:
     questions: SceneQuestions
 
 
-class SceneBatches(Batches[list[SceneSample]]):
+class SceneBatches(EndlessBatches[list[SceneSample]]):
     """Batches of scene samples."""
 
     config: SceneConfig

@@ -31,7 +31,7 @@ from tools.fo1_tiny.attributes import (
     codes_to_classes,
 )
 from tools.fo1_tiny.muon import MuonAdamW, split_parameters
-from tools.fo1_tiny.phase import Batches, Learner
+from tools.fo1_tiny.phase import EndlessBatches, Learner
 
 CANVASES_WH = (
     [(144, 144)] * 4
@@ -52,7 +52,7 @@ class Config(TrainConfig):
     start: str
 
 
-class VisionBatches(Batches[tuple[list[PreparedImage], Tensor]]):
+class VisionBatches(EndlessBatches[tuple[list[PreparedImage], Tensor]]):
     """Scenes of one size as prepared images, and the attribute codes (R, K) of all boxes in order."""
 
     def __init__(self, folder: Path, config: TrainConfig, first_batch: int) -> None:
