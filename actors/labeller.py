@@ -30,7 +30,7 @@ class Labeller:
         return str(ray.get_runtime_context().get_node_id())
 
     def load(self) -> LabellerIdentity:
-        """Load the model and return who labels."""
+        """Load the model and return the labeller's identity."""
         return self._shards.load()
 
     @ray.method(concurrency_group=PROGRESS_GROUP)

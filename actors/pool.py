@@ -71,7 +71,7 @@ class LabellerPool:
         self._on_report: Callable[[ShardReport], None] = lambda report: None
 
     def start(self) -> LabellerIdentity:
-        """Request the least number of labellers, wait until one has loaded, and return who labels.
+        """Request the least number of labellers, wait until one has loaded, and return its identity.
 
         Raises ClusterError if they can never be placed, CheckpointError if the model does not load.
         """

@@ -40,7 +40,7 @@ class Foresight:
         identify_proposer(self._config.proposals)
 
     def identity(self) -> ForeseenIdentity:
-        """Who will label, as far as it is known. Reads and hashes the weights."""
+        """The identity of the labellers as far as it is known. Reads and hashes the weights."""
         config = self._config
         folder = self._folder() if self._loads_here or config.model == BUNDLED else None
         knows_boxes = self._loads_here or config.proposals in _BUNDLED_BOXES

@@ -1,4 +1,4 @@
-"""Who labels: what a row's `provenance` and a run's fingerprint say about model and proposer.
+"""The identity of a labeller: what a row's `provenance` and a run's fingerprint say about model and proposer.
 
 Does not import torch.
 """

@@ -162,7 +162,7 @@ class ImageLabeller:
         )
 
     def _new_row(self, image: ReadImage, proposals: Proposals) -> ImageRow:
-        """The row before any question: the image, its regions, and who labels it."""
+        """The row before any question: the image, its regions, and the provenance of its labels."""
         decoded, name = image.image, image.entry.name
         return ImageRow(
             image_id=decoded.image_id,

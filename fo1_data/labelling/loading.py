@@ -16,7 +16,7 @@ from fo1_data.proposals.proposer import Proposer
 
 @dataclass(frozen=True)
 class LoadedModels:
-    """An engine and a proposer on one device, and who they are."""
+    """An engine and a proposer on one device, and their identity."""
 
     engine: Fo1Engine
     proposer: Proposer

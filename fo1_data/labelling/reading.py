@@ -78,7 +78,7 @@ class EntryReader:
         self._parent = ParentRows(config.parent, config.embed_images) if config.parent else None
 
     def read(self, entry: CorpusImage) -> ReadResult:
-        """Read one entry, and decode it where the model needs its pixels."""
+        """Read one entry, and decode it if the model needs its pixels."""
         try:
             data = read_bytes(entry, self._limits)
             row = self._parent.find(entry, data) if self._parent is not None else None

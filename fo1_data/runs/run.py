@@ -22,7 +22,7 @@ class Labellers(Protocol):
     """Labellers that a run can give its shards to."""
 
     def load(self) -> LabellerIdentity:
-        """Load the model and return who labels. Raises CheckpointError, ConfigError or ClusterError."""
+        """Load the model and return its identity. Raises CheckpointError, ConfigError or ClusterError."""
         ...
 
     def label(self, run: ActiveRun) -> None:
