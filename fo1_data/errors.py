@@ -17,6 +17,8 @@ A bad image does not end a run. `InputReject` is raised and caught while that im
 a row of the rejects. Every exception here survives pickling.
 """
 
+from schemas.images import RejectStage
+
 
 class Fo1Error(Exception):
     """Base of all errors that a user can cause. The message is one line and says what to do."""
@@ -71,11 +73,11 @@ class ClusterError(RunError):
 class InputReject(Exception):
     """One input cannot be used.
 
-    `stage`: a value of `schemas.images.RejectStage`. `reason`: a fixed identifier, such as `not_an_image`.
+    `reason`: a fixed identifier, such as `not_an_image`.
     `replayable`: trying again later may succeed.
     """
 
-    def __init__(self, stage: str, reason: str, message: str, replayable: bool = False) -> None:
+    def __init__(self, stage: RejectStage, reason: str, message: str, replayable: bool = False) -> None:
         super().__init__(stage, reason, message, replayable)
         self.stage = stage
         self.reason = reason

@@ -6,6 +6,7 @@ import pickle
 import pytest
 
 from fo1_data import errors
+from schemas.images import RejectStage
 
 ALL = [cls for _, cls in inspect.getmembers(errors, inspect.isclass) if issubclass(cls, Exception)]
 
@@ -13,7 +14,7 @@ ALL = [cls for _, cls in inspect.getmembers(errors, inspect.isclass) if issubcla
 @pytest.mark.parametrize("cls", ALL, ids=lambda cls: cls.__name__)
 def test_exceptions_survive_pickling(cls: type[Exception]) -> None:
     error = (
-        errors.InputReject("decode", "truncated", "the file ends early", True)
+        errors.InputReject(RejectStage.DECODE, "truncated", "the file ends early", True)
         if cls is errors.InputReject
         else cls("no such folder: name one that exists")
     )

@@ -18,6 +18,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from fo1_data.corpus.colour_modes import to_rgb
 from fo1_data.corpus.decoder_warnings import collected_warnings
 from fo1_data.errors import InputReject
+from schemas.images import RejectStage
 
 # EPS would start Ghostscript; Pillow itself cannot decode the others.
 _NOT_OPENED = frozenset({"EPS", "WMF", "BUFR", "GRIB", "HDF5", "MPEG"})
@@ -99,7 +100,7 @@ def decode_rgb(data: bytes, limits: InputLimits) -> DecodedImage:
 
 
 def _reject(reason: str, message: str) -> InputReject:
-    return InputReject("decode", reason, message, replayable=False)
+    return InputReject(RejectStage.DECODE, reason, message, replayable=False)
 
 
 @lru_cache(maxsize=1)

@@ -21,6 +21,7 @@ from fo1_data.storage.addresses import suffix_of
 from fo1_data.storage.downloads import reject, too_large
 from fo1_data.storage.streams import one_line, open_seekable
 from schemas.corpus import CorpusImage
+from schemas.images import RejectStage
 
 _INNER = re.compile(r"(.+)@row(\d+)")
 _BATCH_ROWS = 8
@@ -87,7 +88,7 @@ def read_parquet_image(entry: CorpusImage, limits: InputLimits) -> bytes:
             _open.clear()
             raise reject("unreadable", f"{entry.name}: {one_line(error)}") from error
     if data is None:
-        raise InputReject("fetch", "not_found", f"{entry.name}: the row has no bytes")
+        raise InputReject(RejectStage.FETCH, "not_found", f"{entry.name}: the row has no bytes")
     if len(data) > limits.max_bytes:
         raise too_large(entry.name, len(data), limits.max_bytes)
     return data

@@ -9,7 +9,7 @@ def reject_from(entry: CorpusImage, error: InputReject) -> Reject:
     """The reject row of an input that cannot be used."""
     return Reject(
         uri=entry.name,
-        stage=RejectStage(error.stage),
+        stage=error.stage,
         reason=error.reason,
         message=error.message,
         replayable=error.replayable,

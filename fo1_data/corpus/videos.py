@@ -16,7 +16,7 @@ from fo1_data.errors import ConfigError, CorpusError, InputReject
 from fo1_data.storage.addresses import suffix_of
 from fo1_data.storage.streams import one_line, open_seekable
 from schemas.corpus import CorpusImage
-from schemas.images import Reject
+from schemas.images import Reject, RejectStage
 
 SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg")
 NO_DECODER = "no_video_decoder"
@@ -55,14 +55,16 @@ def read_frame(entry: CorpusImage) -> bytes:
     """Read a frame as PNG. Raises InputReject (stage `fetch`)."""
     time_match = _INNER.fullmatch(entry.inner or "")
     if time_match is None:
-        raise InputReject("fetch", "no_such_frame", f"{entry.name} names no frame")
+        raise InputReject(RejectStage.FETCH, "no_such_frame", f"{entry.name} names no frame")
     try:
         with _open_video(entry.uri) as (container, stream):
             image = _frame_at(container, stream, float(time_match[1]))
     except (OSError, ValueError, CorpusError) as error:
-        raise InputReject("fetch", "bad_video", f"{entry.name}: {one_line(error)}") from error
+        raise InputReject(RejectStage.FETCH, "bad_video", f"{entry.name}: {one_line(error)}") from error
     if image is None:
-        raise InputReject("fetch", "no_such_frame", f"{entry.name}: the video ends before this time")
+        raise InputReject(
+            RejectStage.FETCH, "no_such_frame", f"{entry.name}: the video ends before this time"
+        )
     buffer = io.BytesIO()
     image.save(buffer, format="PNG", compress_level=1)
     return buffer.getvalue()

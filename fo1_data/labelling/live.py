@@ -25,7 +25,7 @@ from fo1_data.labelling.rows import make_regions
 from fo1_data.model.engine.questions import OpenImage
 from fo1_data.proposals.proposer import Proposals
 from schemas.corpus import CorpusImage
-from schemas.images import EncodedImage, ImageRow
+from schemas.images import EncodedImage, ImageRow, RejectStage
 from schemas.labels import LabelKind
 from schemas.live import NEEDS_BYTES, LiveAnswer, LiveRequest
 from schemas.regions import Box
@@ -132,7 +132,7 @@ class LiveLabeller:
             try:
                 data = base64.b64decode(request.image_base64, validate=True)
             except (binascii.Error, ValueError):
-                raise InputReject("decode", "not_base64", "its bytes are not base64") from None
+                raise InputReject(RejectStage.DECODE, "not_base64", "its bytes are not base64") from None
             image = decode_rgb(data, self._limits)
         self._images[request.image_id] = image
         self._images.move_to_end(request.image_id)

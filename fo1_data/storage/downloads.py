@@ -21,6 +21,7 @@ import httpx
 from fo1_data.errors import ConfigError, InputReject
 from fo1_data.storage.addresses import file_system, is_web, local_path
 from fo1_data.storage.reach import OutOfReach, check_place, web_client
+from schemas.images import RejectStage
 
 NUM_TRIES = 3
 FIRST_PAUSE_S = 0.2
@@ -56,7 +57,7 @@ def download(address: str, *, max_bytes: int, timeout_s: float, span: Span | Non
 
 def reject(reason: str, message: str, replayable: bool = True) -> InputReject:
     """An InputReject of stage `fetch`, with its message on one line of at most 500 characters."""
-    return InputReject("fetch", reason, " ".join(message.split())[:500], replayable)
+    return InputReject(RejectStage.FETCH, reason, " ".join(message.split())[:500], replayable)
 
 
 def too_large(address: str, num_bytes: int | None, max_bytes: int) -> InputReject:

@@ -21,7 +21,7 @@ from fo1_data.errors import CheckpointError, InputReject
 from fo1_data.labelling.identity import LabellerIdentity
 from fo1_data.labelling.work_done import WorkTracker
 from schemas.corpus import CorpusImage
-from schemas.images import EncodedImage, ImageRow, Provenance, Reject
+from schemas.images import EncodedImage, ImageRow, Provenance, Reject, RejectStage
 from schemas.jobs import RunConfig
 from schemas.labels import Decision, Label, LabelKind, Signal, Source
 from schemas.regions import Region, make_region_id
@@ -74,7 +74,7 @@ class QuickLabeller:
         try:
             width, height = Image.open(io.BytesIO(data)).size
         except OSError as error:
-            raise InputReject("decode", "unreadable", str(error)) from error
+            raise InputReject(RejectStage.DECODE, "unreadable", str(error)) from error
         return quick_row(entry.name, data, width, height)
 
 

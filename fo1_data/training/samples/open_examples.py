@@ -20,7 +20,7 @@ from fo1_data.training.samples.questions import ImageLabels, LabelKey, LabelTrus
 from fo1_data.training.samples.row_gold import row_to_gold
 from fo1_data.training.settings import TrainConfig
 from schemas.corpus import CorpusExample, CorpusImage, CorpusPhrase
-from schemas.images import ImageRow
+from schemas.images import ImageRow, RejectStage
 
 MAX_BOXES = 100
 
@@ -61,7 +61,7 @@ def open_example(example: TrainingExample, limits: InputLimits) -> tuple[Decoded
     image = decode_rgb(_read_image(example, limits), limits)
     entry, _ = oriented_entry(example.entry, image, example.box_frame)
     if not entry.regions:
-        raise InputReject("box", "no_area", "no box of the image can be used")
+        raise InputReject(RejectStage.BOX, "no_area", "no box of the image can be used")
     return image, entry
 
 
@@ -71,7 +71,7 @@ def _read_image(example: TrainingExample, limits: InputLimits) -> bytes:
     try:
         return image_bytes(example.row, limits)
     except DatasetError as error:
-        raise InputReject("fetch", "not_found", str(error)) from None
+        raise InputReject(RejectStage.FETCH, "not_found", str(error)) from None
 
 
 def make_prompt_view(
