@@ -42,10 +42,16 @@ PRESETS = {
 
 
 def random_preset(name: str, *, device: torch.device, dtype: torch.dtype) -> Checkpoint:
-    """A preset with small random weights from a fixed seed. Raises ConfigError if the name is unknown."""
+    """A preset with random weights. Raises ConfigError if the name is unknown."""
     if name not in PRESETS:
         raise ConfigError(f"no preset {name!r}; available: {', '.join(PRESETS)}")
-    config = PRESETS[name]
+    return random_checkpoint(f"{name} (random weights)", PRESETS[name], device=device, dtype=dtype)
+
+
+def random_checkpoint(
+    name: str, config: Fo1Config, *, device: torch.device, dtype: torch.dtype
+) -> Checkpoint:
+    """A model of this configuration with small random weights from a fixed seed; bundled tokenizer."""
     model = empty_model(config).to(dtype).to_empty(device=device)
     generator = torch.Generator(device).manual_seed(0)
     with torch.no_grad():
@@ -59,7 +65,7 @@ def random_preset(name: str, *, device: torch.device, dtype: torch.dtype) -> Che
     restore_buffers(model, device)
     folder = find_checkpoint(BUNDLED)
     return Checkpoint(
-        name=f"{name} (random weights)",
+        name=name,
         folder=folder,
         model=model.eval(),
         tokenizer=load_tokenizer(folder, config.region.num_region_tokens),

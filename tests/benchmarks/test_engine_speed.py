@@ -1,4 +1,4 @@
-"""The engine benchmark: equal answers of engine and loop, also for a preset with random weights."""
+"""The engine benchmark: equal answers of engine and loop, also with random weights."""
 
 import pytest
 import torch
@@ -12,10 +12,9 @@ from fo1_data.model.configuration import parse_config
 from schemas.labels import LabelKind
 
 
-def test_a_preset_with_random_weights_is_measured_with_equal_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_random_weights_are_measured_with_equal_answers() -> None:
     small = parse_config(raw_config(vocab_size=800), OVERRIDES)
-    monkeypatch.setitem(presets.PRESETS, "small", small)
-    checkpoint = presets.random_preset("small", device=torch.device("cpu"), dtype=torch.float32)
+    checkpoint = presets.random_checkpoint("small", small, device=torch.device("cpu"), dtype=torch.float32)
     workload = make_workload(3, 7, [LabelKind.BRIEF_CAPTION, LabelKind.OCR], 5, seed=1, edge_px=120)
     messages: list[str] = []
 
