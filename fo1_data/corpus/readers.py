@@ -1,8 +1,10 @@
 """Listing of a corpus in any form: detects the form, calls its reader and gathers what it yields.
 
-A folder is, in this order: the project's own form (it contains `annotations.jsonl`), YOLO, Pascal VOC, a set
-of WebDataset tars, or plain images. The form of a file is decided by its suffix. Only files that list images
-are opened; the labeller reads the images themselves.
+A folder is, in this order: the project's own form (it contains `annotations.jsonl`), a dataset of the
+project, YOLO, a set of WebDataset tars, only Pascal VOC's XML files, only text files of YOLO, or a folder of
+images and of annotation files of any tool (`annotated_folder`). The form of a file is decided by its suffix,
+that of JSON, XML and CSV then by its contents. Only files that list images are opened; the labeller reads the
+images themselves.
 """
 
 from collections.abc import Iterator
