@@ -30,6 +30,7 @@ from services.datasets.indexer import IndexBatch, Indexed, IndexTerms
 from services.jobs import service as job_service
 from services.jobs.service import JobNews
 from services.jobs.states import JobState
+from services.paging import cursor_of
 from services.security.keys import Scope, create_key
 
 REGIONS_PER_IMAGE = 10
@@ -88,8 +89,6 @@ async def _samples(client: httpx.AsyncClient, dataset_id: str, **query: Any) -> 
 
 
 async def _walk(client: httpx.AsyncClient, dataset_id: str, draw: random.Random) -> None:
-    from services.paging import cursor_of
-
     await _samples(client, dataset_id, cursor=cursor_of(draw.randrange(10_000)))
 
 

@@ -44,7 +44,7 @@ class AnnotatedRegion:
 
 
 @dataclass
-class AnnotatedImage:
+class ParsedAnnotation:
     """A parsed annotation: regions by result id, and the texts of the whole image.
 
     `answers`: by index in `ShownImage.answers`, as `parse_answers` returns them.
@@ -187,10 +187,10 @@ def _why(shown: ShownImage) -> str:
     return " | ".join([*shown.reasons, *of_regions]) or "Please check every box and its caption."
 
 
-def parse_result(result: Sequence[Any], shown: ShownImage) -> AnnotatedImage:
+def parse_result(result: Sequence[Any], shown: ShownImage) -> ParsedAnnotation:
     """Parse the result list of an annotation. Regions without a box inside the image are left out."""
     entries = _with_marks(result)
-    annotated = AnnotatedImage()
+    annotated = ParsedAnnotation()
     for entry in entries:
         if entry.get("from_name") == BOX:
             box = percent_to_box(_value(entry), shown.width, shown.height)
@@ -222,7 +222,7 @@ def _with_marks(result: Sequence[Any]) -> list[dict[str, Any]]:
     return entries
 
 
-def _add_entry(annotated: AnnotatedImage, entry: Mapping[str, Any], aliases: Mapping[str, str]) -> None:
+def _add_entry(annotated: ParsedAnnotation, entry: Mapping[str, Any], aliases: Mapping[str, str]) -> None:
     name, value = entry.get("from_name"), _value(entry)
     region = annotated.regions.get(str(entry.get("id")))
     if name == CAPTION:

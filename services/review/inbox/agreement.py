@@ -18,7 +18,7 @@ from itertools import combinations
 from typing import Literal
 
 from schemas.regions import Box
-from services.label_studio.convert import AnnotatedImage, AnnotatedRegion
+from services.label_studio.convert import AnnotatedRegion, ParsedAnnotation
 
 MATCH_IOU = 0.5
 SAME_IOU = 0.8
@@ -36,7 +36,7 @@ class Vote:
     annotator: str
     at: str
     ground_truth: bool
-    annotated: AnnotatedImage
+    annotated: ParsedAnnotation
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def _pair(a: Vote, b: Vote) -> frozenset[int]:
     return frozenset((a.annotation_id, b.annotation_id))
 
 
-def agreement(a: AnnotatedImage, b: AnnotatedImage) -> float:
+def agreement(a: ParsedAnnotation, b: ParsedAnnotation) -> float:
     """Return how far two annotations agree, 0 to 1."""
     pairs = _matched(list(a.regions.values()), list(b.regions.values()))
     num_parts = len(a.regions) + len(b.regions) - len(pairs)

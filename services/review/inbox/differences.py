@@ -15,7 +15,7 @@ from typing import Any
 from schemas.corrections import Correction, CorrectionAction, CorrectionValue, Lane
 from schemas.labels import LabelKind
 from schemas.regions import Box, make_region_id, number_equal_ids
-from services.label_studio.convert import AnnotatedImage, AnnotatedRegion, counts_text, phrase_aliases
+from services.label_studio.convert import AnnotatedRegion, ParsedAnnotation, counts_text, phrase_aliases
 from services.label_studio.shown import ShownCount, ShownImage, ShownRegion
 
 # Browsers compute in percent: an unmoved box comes back with a far smaller error, a moved one with a larger.
@@ -35,7 +35,9 @@ class Submission:
     ground_truth: bool = False
 
 
-def corrections_of(shown: ShownImage, annotated: AnnotatedImage, submission: Submission) -> list[Correction]:
+def corrections_of(
+    shown: ShownImage, annotated: ParsedAnnotation, submission: Submission
+) -> list[Correction]:
     """Return everything that the annotation changes or confirms, boxes first."""
     comparison = _Comparison(shown, annotated, submission)
     return [
@@ -49,7 +51,7 @@ def corrections_of(shown: ShownImage, annotated: AnnotatedImage, submission: Sub
 class _Comparison:
     """Compares one annotation with what was shown. Regions are identified by their `mark`."""
 
-    def __init__(self, shown: ShownImage, annotated: AnnotatedImage, submission: Submission) -> None:
+    def __init__(self, shown: ShownImage, annotated: ParsedAnnotation, submission: Submission) -> None:
         self._shown, self._annotated, self._submission = shown, annotated, submission
         self._shown_regions = {region.mark: region for region in shown.regions}
         self._ids = self._region_ids()

@@ -4,18 +4,18 @@ import pytest
 from hypothesis import given
 from review_samples import edited, make_shown, shown_images
 
-from services.label_studio.convert import AnnotatedImage, parse_result, result_of
+from services.label_studio.convert import ParsedAnnotation, parse_result, result_of
 from services.label_studio.shown import ShownImage
 from services.review.inbox.agreement import SAME, Vote, agreement, iou, normalised, resolve
 
 SHOWN = make_shown()
 
 
-def annotated(**texts: str) -> AnnotatedImage:
+def annotated(**texts: str) -> ParsedAnnotation:
     return parse_result(edited(SHOWN, **texts), SHOWN)
 
 
-def vote(number: int, annotator: str, opinion: AnnotatedImage, truth: bool = False) -> Vote:
+def vote(number: int, annotator: str, opinion: ParsedAnnotation, truth: bool = False) -> Vote:
     return Vote(number, annotator, f"2026-01-01T00:00:{number:02d}Z", truth, opinion)
 
 
