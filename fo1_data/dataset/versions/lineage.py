@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from fo1_data.corpus.readers import load_listing
 from fo1_data.dataset.layout import MANIFEST
 from fo1_data.dataset.manifest import dump_json, find_manifest, lineage, read_json
 from fo1_data.dataset.reader import column_values, open_dataset
@@ -173,7 +174,5 @@ def _distinct(images: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _corpus_images(address: str) -> Iterator[dict[str, Any]]:
-    from fo1_data.corpus.readers import load_listing
-
     for entry in load_listing(address).entries:
         yield {"image_id": None, "uri": entry.name, "uris": [entry.name]}
