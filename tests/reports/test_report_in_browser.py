@@ -207,6 +207,19 @@ def test_no_card_is_mostly_empty_and_none_covers_another(page: Page) -> None:
             assert x1 <= other[0] or other[2] <= x0 or y1 <= other[1] or other[3] <= y0
 
 
+def test_the_picture_stays_in_sight_beside_a_long_list(tmp_path: Path, browser: Browser) -> None:
+    make_dataset(tmp_path / "d", [make_row(1, 300, 400, 300, folder=tmp_path / "images")])
+    write_report(str(tmp_path / "d"), str(tmp_path / "report.html"))
+    page = browser.new_page(viewport={"width": 1400, "height": 900})
+    page.goto((tmp_path / "report.html").as_uri())
+    page.get_by_role("button", name="all 300 regions").click()
+    page.locator(".region").nth(250).scroll_into_view_if_needed()
+    stage = page.locator(".stage").bounding_box()
+    assert stage is not None
+    assert 0 < stage["y"] < 900 - stage["height"]
+    page.close()
+
+
 def test_a_narrow_window_has_one_column_of_cards(report: Path, browser: Browser) -> None:
     page = browser.new_page(viewport={"width": 400, "height": 900})
     page.goto(report.as_uri())
