@@ -97,7 +97,10 @@ def figures(progress: RunProgress) -> str:
         parts.append(counted(progress.regions, "region"))
     parts.append(f"{progress.rejected} rejected")
     if progress.images_read_ahead or progress.answers_in_work:
-        parts.append(f"in work: {progress.images_read_ahead} images, {progress.answers_in_work} answers")
+        parts.append(
+            f"in work: {counted(progress.images_read_ahead, 'image')}, "
+            f"{counted(progress.answers_in_work, 'answer')}"
+        )
     if progress.seconds_left:
         parts.append(f"{duration(progress.seconds_left)} left")
     return " · ".join(parts)

@@ -36,6 +36,7 @@ from fo1_data.dataset.shard_files import WriteOptions, read_images, read_markers
 from fo1_data.dataset.shard_placement import Decider, place_shards
 from fo1_data.dataset.stored_rows import load_rejects
 from fo1_data.errors import DatasetError
+from fo1_data.plurals import counted
 from fo1_data.storage.store import UNFINISHED, Store, open_store
 from schemas.corpus import Shard
 from schemas.dataset import Counts, Manifest, ManifestFile, ModelInfo, RunProgress, ShardImage, ShardReport
@@ -183,7 +184,7 @@ class DatasetRun:
         done = self.done_shards()
         if shard_ids is not None and (missing := sorted(set(shard_ids) - set(done))):
             raise DatasetError(
-                f"{self.out}: {len(missing)} shards are not done, {missing[0]} first: run again"
+                f"{self.out}: {counted(len(missing), 'shard')} not done, {missing[0]} first: run again"
             )
         reports = sorted(done.values(), key=lambda report: report.index)
         present = present_images(self.store, self.replayed) if self.replayed else {}

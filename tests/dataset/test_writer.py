@@ -125,7 +125,7 @@ def test_resuming_knows_what_is_done(tmp_path: Path) -> None:
     report = begin(out).write_shard(make_shard(0), [make_row(1)], [], "a", seconds=2.5)
     again = begin(out)
     assert again.done_shards() == {report.shard_id: report}
-    with pytest.raises(DatasetError, match="1 shards are not done, missing first"):
+    with pytest.raises(DatasetError, match="1 shard not done, missing first"):
         again.seal("x", shard_ids=[report.shard_id, "missing"])
 
 

@@ -24,6 +24,7 @@ from fo1_data.corpus.forms.shapes import (
 )
 from fo1_data.corpus.listing import Found, Item, Refused
 from fo1_data.corpus.places import listing_reject
+from fo1_data.plurals import counted
 from fo1_data.storage.streams import one_line, open_stream
 from schemas.sources import ContentKind
 
@@ -52,7 +53,8 @@ def read_cvat(address: str, lookup: ImageLookup) -> Iterator[Item]:
     if tracks:
         counts = {ContentKind.BOXES: tracks}
         yield Found(address, counts)
-        message = f"{address}: {tracks} boxes of tracks in videos are not read; export them as images"
+        boxes = counted(tracks, "box", "boxes")
+        message = f"{address}: {boxes} of tracks in videos not read; export them as images"
         yield Refused(address, counts, listing_reject(address, "tracks_not_read", message))
 
 
