@@ -56,7 +56,7 @@ class PictureBox:
 
 
 @dataclass(frozen=True)
-class ShownPhrase:
+class CardPhrase:
     """A phrase and the indices of the regions that it names. `gold`: gold's regions, if it is wrong."""
 
     text: str
@@ -94,7 +94,7 @@ class Picture:
     missing: str | None
     boxes: list[PictureBox]
     numbers: dict[str, int]
-    phrases: list[ShownPhrase]
+    phrases: list[CardPhrase]
     answers: list[QuestionAnswers]
     layout: CardLayout
     search_text: str
@@ -144,9 +144,9 @@ def picture_of(row: ImageRow, limits: InputLimits, faults: Faults | None = None)
     )
 
 
-def _phrases(row: ImageRow, numbers: dict[str, int], faults: Faults) -> list[ShownPhrase]:
+def _phrases(row: ImageRow, numbers: dict[str, int], faults: Faults) -> list[CardPhrase]:
     phrases = [
-        ShownPhrase(
+        CardPhrase(
             part.phrase,
             part.kind.value.replace("_", " "),
             [numbers[region_id] for region_id in part.region_ids if region_id in numbers],
