@@ -156,6 +156,7 @@ def _start_local(config: RunConfig) -> None:
 def _connect(address: str) -> None:
     import ray
 
+    refuse_unreachable(address)
     _prepare_environment()
     try:
         ray.init(

@@ -11,7 +11,7 @@ from fo1_data.cli.label import ConfigOption, guess_text
 from fo1_data.cli.output import JsonOption, emit, say
 from fo1_data.cli.run_options import with_run_options
 from fo1_data.config import load_run
-from fo1_data.errors import ClusterError
+from fo1_data.errors import ClusterError, UsageError
 from fo1_data.plurals import counted
 from schemas.jobs import RunConfig
 
@@ -53,12 +53,14 @@ def _plan(run: RunConfig, num_checked: int | None, measures: bool) -> dict[str, 
     from fo1_data.runs.plan import list_corpus
     from fo1_data.runs.preflight import check_files, estimate, to_document
 
+    say(f"checking the settings and listing {run.corpus}")
+    unloadable = _unloadable(run)
     planned = list_corpus(run)
     entries = [entry for shard in planned.shards for entry in shard.images]
     say(f"{counted(len(entries), 'image')} in {counted(len(planned.shards), 'shard')}; reading files")
     files = check_files(entries, run, num_checked)
     cluster = _cluster(run)
-    sample = _measure(run, entries) if measures and entries else None
+    sample = _measure(run, entries) if measures and entries and unloadable is None else None
     gpus = cluster.get("each_takes", {}).get("gpus", run.gpus_per_actor or 0.0)
     label_studio = check_label_studio()
     document = {
@@ -78,9 +80,24 @@ def _plan(run: RunConfig, num_checked: int | None, measures: bool) -> dict[str, 
     if files.guessed_frames:
         say(guess_text(files.guessed_frames))
     problems = _problems(document)
+    if unloadable is not None and not any(unloadable in problem for problem in problems):
+        problems.insert(0, unloadable)
     if run.strict and planned.listing_rejects:
         problems.append(f"{counted(len(planned.listing_rejects), 'part')} of the corpus rejected (--strict)")
     return {**document, "problems": problems}
+
+
+def _unloadable(run: RunConfig) -> str | None:
+    """Why the model, the boxes or the device of a run on this machine cannot be used, or None."""
+    from actors.cluster import LOCAL, chosen_address
+    from fo1_data.labelling.foresight import Foresight
+    from fo1_data.runs.in_process import IN_PROCESS
+
+    try:
+        Foresight(run, loads_here=run.address == IN_PROCESS or chosen_address(run) == LOCAL).check()
+    except UsageError as error:
+        return str(error)
+    return None
 
 
 def _measure(run: RunConfig, entries: list[Any]) -> Any:

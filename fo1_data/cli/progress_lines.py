@@ -76,6 +76,8 @@ class ProgressLines:
         }
         if step in description_after:
             self._live.update(self._task, description=description_after[step])
+            if not self._console.is_terminal and step != "listed":
+                self._console.print(description_after[step], markup=False)
 
 
 class _Figures(ProgressColumn):

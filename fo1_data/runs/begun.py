@@ -48,7 +48,8 @@ def check_before_loading(config: RunConfig, planned: PlannedRun, foresight: Fore
     identity = foresight.identity() if hashes_weights else ForeseenIdentity()
     if config.calibration is not None:
         check_match(read_calibration(config.calibration)[0], _origin(identity), config.force)
-    known = foreseen_fingerprint(config, identity, listing_sha256(planned.shards))
+    listing = listing_sha256(planned.shards) if was_begun else ""  # not compared: no need to hash it
+    known = foreseen_fingerprint(config, identity, listing)
     manifest = check_begun(
         store, known, lambda: describe_change(store, planned.shards), replay=config.replay_rejects
     )

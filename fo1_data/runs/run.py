@@ -45,8 +45,8 @@ def label_corpus(
     """
     watcher = watcher or Unwatched()
     foresight = foresight or NothingForeseen()
+    watcher.note(f"checking the settings and listing {config.corpus}")
     foresight.check()
-    watcher.note(f"listing {config.corpus}")
     planned = plan_run(config)
     finished = nothing_to_replay(config, planned) or check_before_loading(config, planned, foresight)
     if finished is not None:

@@ -93,6 +93,7 @@ def test_what_is_wrong_is_said_before_anything_loads(
 def test_a_finished_run_says_so_without_loading(scenes: Path, labelled: Path) -> None:
     done = fo1("label", scenes, "--out", labelled, *OPTIONS)
     assert done.returncode == 0, done.stderr
+    assert done.stderr.startswith(f"checking the settings and listing {scenes}")
     assert "is finished" in done.stderr
     assert "heavy:" in done.stderr.splitlines()
     assert json.loads(done.stdout)["counts"]["images"] == 3
@@ -150,3 +151,10 @@ def test_an_address_without_a_ray_is_one_line(scenes: Path, tmp_path: Path, list
     assert f"cannot reach the Ray cluster at {address}" in error_line(done)
     assert "heavy:" in done.stderr.splitlines()
     assert time.monotonic() - started_s < 60
+
+
+def test_a_plan_names_a_model_that_is_not_there(scenes: Path) -> None:
+    done = fo1("plan", scenes, "--address", "in-process", "--model", "nosuch", "--json")
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["problems"][0].startswith("nosuch: no such folder")
+    assert "heavy:" in done.stderr.splitlines()
