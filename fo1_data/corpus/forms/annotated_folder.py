@@ -40,7 +40,7 @@ from schemas.sources import ContentKind
 NOT_READ = "annotations_not_read"
 _ANNOTATIONS = (".json", ".jsonl", ".ndjson", ".xml", ".csv", ".parquet", ".txt", ".tsv", ".yaml", ".yml")
 # Annotations in forms that nothing here reads.
-_OTHER_ANNOTATIONS = (".mat", ".datum", ".tfrecord", ".record")
+_OTHER_ANNOTATIONS = (".mat", ".datum", ".tfrecord", ".record", ".arrow")
 # Files that come with annotations and are neither these nor images.
 _COMPANIONS = (
     ".data",

@@ -57,6 +57,8 @@ class FolderImages:
         candidates = self._by_name.get(parts[-1], []) if parts else []
         if not candidates:
             return _elsewhere(name)
+        if len(candidates) == 1:
+            return list(candidates)
         beside = join(parent(near), name.replace("\\", "/")) if not scheme_of(name) else name
         if beside in candidates:
             return [beside]
