@@ -13,6 +13,7 @@ from layout_samples import boxes, listing_of, png, write
 from fo1_data.corpus.entry_bytes import read_bytes
 from fo1_data.corpus.images import InputLimits
 from fo1_data.errors import InputReject
+from schemas.corpus import CorpusImage
 
 LIMITS = InputLimits()
 FEATURES = {
@@ -111,3 +112,28 @@ def test_bytes_over_the_limit_and_files_that_change(tmp_path: Path) -> None:
     (tmp_path / "other.parquet").write_bytes(b"PAR1")
     with pytest.raises(InputReject):
         read_bytes(gone, LIMITS)
+
+
+def test_half_a_file_gives_no_traceback(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "whole.parquet", rows_of(6))
+    data = (tmp_path / "whole.parquet").read_bytes()
+    (tmp_path / "whole.parquet").unlink()
+    for name, part in (("half", data[: len(data) // 2]), ("empty", b""), ("hole", _with_hole(data))):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "train.parquet").write_bytes(part)
+        listing = listing_of(folder)
+        read = [_is_read(entry) for entry in listing.entries]
+        assert listing.rejects or not all(read)
+
+
+def _with_hole(data: bytes) -> bytes:
+    return data[:60] + b"\xff" * 400 + data[460:]
+
+
+def _is_read(entry: CorpusImage) -> bool:
+    try:
+        read_bytes(entry, LIMITS)
+    except InputReject:
+        return False
+    return True
