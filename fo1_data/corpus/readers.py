@@ -8,10 +8,11 @@ images themselves.
 """
 
 from collections.abc import Iterator
+from itertools import chain
 
 from PIL import Image
 
-from fo1_data.corpus.forms.annotated_folder import read_annotated_folder
+from fo1_data.corpus.forms.annotated_folder import read_annotated_folder, unread_beside_yolo
 from fo1_data.corpus.forms.annotation_files import read_csv, read_json, read_xml
 from fo1_data.corpus.forms.annotations import read_annotations
 from fo1_data.corpus.forms.folder import read_files
@@ -45,7 +46,7 @@ _LISTS = {
 }
 _FORMS = (
     "a folder, a glob, a .txt, .jsonl or .parquet list, COCO .json, Pascal VOC .xml, "
-    "a YOLO data.yaml, WebDataset .tar files or videos"
+    "a YOLO data.yaml, the .json, .xml or .csv of a labelling tool, WebDataset .tar files or videos"
 )
 
 
@@ -135,7 +136,7 @@ def _read_folder_form(folder: str) -> Items:
     if MANIFEST in files and (manifest := load_own_manifest(folder)) is not None:
         return read_own_dataset(folder, manifest)
     if is_yolo_folder(folder, files, folders):
-        return read_yolo_folder(folder)
+        return chain(read_yolo_folder(folder), unread_beside_yolo(folder))
     visible = [name for name in files if not name.startswith(".")]
     tars = [name for name in visible if suffix_of(join(folder, name)) in _TARS]
     if tars and not folders and len(tars) == len(visible):

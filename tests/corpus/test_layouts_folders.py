@@ -71,6 +71,17 @@ def test_roboflow_yolo(tmp_path: Path) -> None:
     assert (listing.entries[0].regions or [])[0].label == "cat"
 
 
+def test_other_annotations_beside_yolo_are_told(tmp_path: Path) -> None:
+    write(tmp_path, "images/a.png")
+    write(tmp_path, "labels/a.txt", text=SHARES)
+    write(tmp_path, "captions.json", text=coco("a.png", kind="captions"))
+    write(tmp_path, "settings.json", text="{}")
+    listing = listing_of(tmp_path)
+    assert [boxes(entry) for entry in listing.entries] == [CAT]
+    assert [reject.reason for reject in listing.rejects] == ["annotations_not_read"]
+    assert listing.rejects[0].message.endswith(": captions.json")
+
+
 def test_a_yolo_set_one_folder_down(tmp_path: Path) -> None:
     for part in ("one", "two"):
         write(tmp_path, f"{part}/train/images/a.png")

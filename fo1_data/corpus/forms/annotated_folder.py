@@ -111,6 +111,13 @@ def read_annotated_folder(address: str) -> Iterator[Item]:
         yield from _found_first(items_elsewhere)
 
 
+def unread_beside_yolo(address: str) -> Iterator[Item]:
+    """A reject for the files below a YOLO folder that look like annotations of another form."""
+    folder = _list_folder(address)
+    others = [item for item in folder.annotations if suffix_of(item) not in (".txt", ".yaml", ".yml")]
+    yield from _unread(address, [item for item in others if _looks_like_annotations(item, folder)])
+
+
 def _is_companion(address: str) -> bool:
     name = base_name(address).lower()
     return name.endswith(_COMPANIONS) or name in ("readme", "license", "licence", ".ds_store")
