@@ -7,13 +7,14 @@ A case is `NAME/case.toml` and `NAME/input/`:
     corpus = "annotations.json"        # in input/; "." is the folder itself
     rejects = ["ambiguous_id"]         # reasons, in order, of the listing and then of the images
     message = "a.png and b.png"        # a part of one of their messages; optional
-    [images."a.png"]                   # every image that is listed, by file name
+    [images."a.png"]                   # every image that is listed, by the end of its name
     regions = [[20, 20, 60, 60, "dog"]]  # in the picture as shown; without the key: not known
     meta = {url = "..."}               # keys that meta must have; optional
-    phrases = {"the dog" = [0]}        # optional
+    phrases = {"the dog" = [0]}        # optional, as is `caption`
 """
 
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +38,17 @@ def described(entry: CorpusImage) -> tuple[dict[str, Any], list[Reject]]:
     return known, rejects
 
 
+def _key_of(entry: CorpusImage, keys: Iterable[str]) -> str:
+    """The key that an entry's name ends with; the whole name if there is none."""
+    return next((key for key in keys if entry.name.endswith(key)), entry.name)
+
+
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_case(case: Path) -> None:
     expected = tomllib.loads((case / "case.toml").read_text())
     listing = load_listing(str(case / "input" / expected["corpus"]))
     rejects = list(listing.rejects)
-    names = [Path(entry.inner or entry.uri).name for entry in listing.entries]
+    names = [_key_of(entry, expected["images"]) for entry in listing.entries]
     assert sorted(names) == sorted(expected["images"])
     for name, entry in zip(names, listing.entries, strict=True):
         image = expected["images"][name]
@@ -54,6 +60,7 @@ def test_case(case: Path) -> None:
             assert region[4] == (right[4] if len(right) > 4 else None)
         meta = entry.meta or {}
         assert {key: meta.get(key) for key in image.get("meta", {})} == image.get("meta", {})
+        assert image.get("caption") in (None, entry.caption)
         if "phrases" in image:
             assert {phrase.text: phrase.region_indices for phrase in entry.phrases} == image["phrases"]
     assert [reject.reason for reject in rejects] == expected.get("rejects", [])
