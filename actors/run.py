@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from actors.cluster import LOCAL, chosen_address, need_of, nodes, ray_for, refuse_unreachable
-from fo1_data.labelling.foresight import Foresight
 from fo1_data.labelling.identity import LabellerIdentity
+from fo1_data.labelling.model_files import ModelFiles
 from fo1_data.runs.active_run import ActiveRun
 from fo1_data.runs.run import label_corpus
 from fo1_data.runs.shard_labeller import IMAGE_LABELLER, LabellerSettings
@@ -52,8 +52,8 @@ def run_labelling(
     address = chosen_address(config)
     starting = "starting a local Ray" if address == LOCAL else f"connecting to Ray at {address}"
     refuse_unreachable(address)
-    foresight = Foresight(config, loads_here=address == LOCAL) if factory == IMAGE_LABELLER else None
-    return label_corpus(config, _labellers_on_ray(config, watcher, factory), starting, watcher, foresight)
+    model_checks = ModelFiles(config, loads_here=address == LOCAL) if factory == IMAGE_LABELLER else None
+    return label_corpus(config, _labellers_on_ray(config, watcher, factory), starting, watcher, model_checks)
 
 
 @contextmanager

@@ -90,11 +90,11 @@ def _plan(run: RunConfig, num_checked: int | None, measures: bool) -> dict[str, 
 def _unloadable(run: RunConfig) -> str | None:
     """Why the model, the boxes or the device of a run on this machine cannot be used, or None."""
     from actors.cluster import LOCAL, chosen_address
-    from fo1_data.labelling.foresight import Foresight
+    from fo1_data.labelling.model_files import ModelFiles
     from fo1_data.runs.in_process import IN_PROCESS
 
     try:
-        Foresight(run, loads_here=run.address == IN_PROCESS or chosen_address(run) == LOCAL).check()
+        ModelFiles(run, loads_here=run.address == IN_PROCESS or chosen_address(run) == LOCAL).check()
     except UsageError as error:
         return str(error)
     return None

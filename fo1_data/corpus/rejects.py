@@ -17,6 +17,27 @@ def reject_from(entry: CorpusImage, error: InputReject) -> Reject:
     )
 
 
+_ANNOTATIONS = {"regions", "caption", "caption_phrases", "phrases", "counts", "answers", "examples"}
+
+
+def unused_annotations(entry: CorpusImage, first: CorpusImage | None) -> list[Reject]:
+    """A reject for annotations of an image whose bytes were labelled already, at the address of `first`.
+
+    None if the entry says nothing, or the same as `first`. Both entries are in the oriented frame.
+    """
+    annotations = entry.model_dump(include=_ANNOTATIONS, exclude_defaults=True)
+    if (
+        first is None
+        or not annotations
+        or annotations == first.model_dump(include=_ANNOTATIONS, exclude_defaults=True)
+    ):
+        return []
+    message = (
+        f"same bytes as {first.name}, whose annotations were used: {', '.join(sorted(annotations))} differ"
+    )
+    return [reject_from(entry, InputReject(RejectStage.LABEL, "duplicate_annotations", message))]
+
+
 def reject_of(entry: CorpusImage, stage: RejectStage, reason: str, message: str) -> Reject:
     """The replayable reject row of an entry that failed for a reason outside of its file."""
     message = " ".join(message.split())[:500]

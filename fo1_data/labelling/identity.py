@@ -23,7 +23,7 @@ class LabellerIdentity:
 
 
 @dataclass(frozen=True)
-class ForeseenIdentity:
+class PreliminaryIdentity:
     """What is known of a `LabellerIdentity` before anything is loaded. None: only loading tells it."""
 
     model_sha256: str | None = None

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 import numpy as np
 
 from fo1_data.config import corpus_name
-from fo1_data.corpus.rejects import reject_from
+from fo1_data.corpus.rejects import reject_from, unused_annotations
 from fo1_data.errors import InputReject
 from fo1_data.labelling.asking import RowQuestions, fill_rows
 from fo1_data.labelling.examples import with_examples
@@ -67,6 +67,7 @@ class ImageLabeller:
         self._engine.on_answer = tracker.answered
         rejects: list[Reject] = []
         rows: dict[str, ImageRow | None] = {}  # by image id; None: not labelled yet, or rejected
+        first_entries: dict[str, CorpusImage] = {}
         batches = read_batches(
             self._reader.read, entries, self._config.batch_images, rejects, tracker.image_read
         )
@@ -80,6 +81,7 @@ class ImageLabeller:
                     rows[image.image_id] = self._carry_over(image)
                 else:
                     rows[image.image_id] = None
+                    first_entries[image.image_id] = image.entry
                     new.append(image)
             labelled = self._label_or_halve(new, rejects)
             rows.update((row.image_id, row) for row in labelled)
@@ -90,6 +92,7 @@ class ImageLabeller:
                 row = rows[image.image_id]
                 if row is not None and image.entry.name not in row.uris:
                     row.uris.append(image.entry.name)
+                    rejects += unused_annotations(image.entry, first_entries.get(image.image_id))
         return [row for row in rows.values() if row is not None], rejects
 
     def _carry_over(self, carried: CarriedImage) -> ImageRow:

@@ -10,7 +10,7 @@ from typing import Any
 
 from fo1_data.config import corpus_name
 from fo1_data.dataset.manifest import LATE_ENTRIES
-from fo1_data.labelling.identity import ForeseenIdentity, LabellerIdentity
+from fo1_data.labelling.identity import LabellerIdentity, PreliminaryIdentity
 from fo1_data.storage.addresses import normalise
 from fo1_data.storage.streams import read_whole
 from schemas.dataset import SCHEMA_VERSION
@@ -21,7 +21,7 @@ _BY_CONTENT = ("model", "proposals", "phrases", "calibration", "parent", "corpus
 
 
 def run_fingerprint(
-    config: RunConfig, identity: LabellerIdentity | ForeseenIdentity, listing_sha256: str
+    config: RunConfig, identity: LabellerIdentity | PreliminaryIdentity, listing_sha256: str
 ) -> dict[str, Any]:
     """Names to values, JSON-able. Raises ConfigError where a side file cannot be read."""
     settings = config.model_dump(mode="json", exclude=set(NOT_IN_FINGERPRINT) | set(_BY_CONTENT))
@@ -41,8 +41,8 @@ def run_fingerprint(
     }
 
 
-def foreseen_fingerprint(
-    config: RunConfig, identity: ForeseenIdentity, listing_sha256: str
+def preliminary_fingerprint(
+    config: RunConfig, identity: PreliminaryIdentity, listing_sha256: str
 ) -> dict[str, Any]:
     """The entries of `run_fingerprint` that are known before the model is loaded."""
     document = run_fingerprint(config, identity, listing_sha256)

@@ -8,8 +8,8 @@ import uuid
 from collections.abc import Callable
 from contextlib import nullcontext
 
-from fo1_data.labelling.foresight import Foresight
 from fo1_data.labelling.identity import LabellerIdentity
+from fo1_data.labelling.model_files import ModelFiles
 from fo1_data.runs.active_run import ActiveRun
 from fo1_data.runs.run import label_corpus
 from fo1_data.runs.shard_labeller import IMAGE_LABELLER, LabellerSettings, ShardLabeller
@@ -45,5 +45,5 @@ def run_in_process(
     factory: "module:class" that makes the image labeller. Raises as `label_corpus` does.
     """
     labeller = _OwnLabeller(LabellerSettings(config, factory))
-    foresight = Foresight(config, loads_here=True) if factory == IMAGE_LABELLER else None
-    return label_corpus(config, nullcontext(labeller), "loading the model", watcher, foresight)
+    model_checks = ModelFiles(config, loads_here=True) if factory == IMAGE_LABELLER else None
+    return label_corpus(config, nullcontext(labeller), "loading the model", watcher, model_checks)

@@ -10,7 +10,7 @@ from typing import Protocol
 from fo1_data.labelling.identity import LabellerIdentity
 from fo1_data.plurals import counted
 from fo1_data.runs.active_run import ActiveRun, open_planned, work_on
-from fo1_data.runs.begun import Foresees, NothingForeseen, check_before_loading
+from fo1_data.runs.early_checks import ModelChecks, UncheckedModels, check_before_loading
 from fo1_data.runs.plan import nothing_to_replay, plan_run
 from fo1_data.runs.stopping import stopping_on_sigterm
 from fo1_data.runs.watcher import Unwatched, Watcher
@@ -35,20 +35,20 @@ def label_corpus(
     labellers: AbstractContextManager[Labellers],
     starting: str,
     watcher: Watcher | None = None,
-    foresight: Foresees | None = None,
+    model_checks: ModelChecks | None = None,
 ) -> Manifest:
     """Label `config.corpus` into `config.out` and return the manifest of the finished dataset.
 
     labellers: entered once the corpus is listed, left when the run ends. starting: what entering and
-    loading them does, for a person. foresight: what is known of them before that. Raises the errors of
+    loading them does, for a person. model_checks: what is known of them before that. Raises the errors of
     `fo1_data.errors`, KeyboardInterrupt on Ctrl-C and its subclass Terminated on SIGTERM.
     """
     watcher = watcher or Unwatched()
-    foresight = foresight or NothingForeseen()
+    model_checks = model_checks or UncheckedModels()
     watcher.note(f"checking the settings and listing {config.corpus}")
-    foresight.check()
+    model_checks.check()
     planned = plan_run(config)
-    finished = nothing_to_replay(config, planned) or check_before_loading(config, planned, foresight)
+    finished = nothing_to_replay(config, planned) or check_before_loading(config, planned, model_checks)
     if finished is not None:
         watcher.note(f"{config.out} is finished: nothing is left to label")
         return finished

@@ -118,6 +118,21 @@ def test_a_bad_image_and_a_bad_box_are_rejects_and_the_rest_is_labelled(model: P
     ]
 
 
+def test_other_annotations_of_the_same_bytes_are_a_reject(model: Path, tmp_path: Path) -> None:
+    """Whether they meet in a batch or later: the first annotations are used, and the loss is told."""
+    names = ["a.png", "b.png", "c.png", "d.png"]
+    boxes = [(0, 0, 9, 9), (0, 0, 9, 9), (10, 10, 30, 30), None]
+    entries = [
+        CorpusImage(uri=_picture(tmp_path, name, seed=2), regions=[_region(*box)] if box else None)
+        for name, box in zip(names, boxes, strict=True)
+    ]
+    for batch_images in (1, 4):
+        (row,), (reject,) = ImageLabeller(_config(model, batch_images=batch_images)).label_entries(entries)
+        assert [Path(uri).name for uri in row.uris] == names
+        assert (reject.reason, Path(reject.uri).name) == ("duplicate_annotations", "c.png")
+        assert "a.png" in reject.message
+
+
 def test_the_same_bytes_are_labelled_once(model: Path, tmp_path: Path) -> None:
     names = ["a.png", "b.png", "c.png"]
     entries = [

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from fo1_data.errors import CheckpointError, ConfigError
-from fo1_data.labelling.identity import ForeseenIdentity
+from fo1_data.labelling.identity import PreliminaryIdentity
 from fo1_data.model.checkpoint_folder import BUNDLED, checkpoint_sha256, find_checkpoint, list_weight_files
 from fo1_data.model.configuration import load_config
 from fo1_data.model.node_cache import find_problem
@@ -18,7 +18,7 @@ _GPU_FILES = ("nvidiactl", "dxg", "kfd")
 _BUNDLED_BOXES = ("auto", "corpus", "fo1-tiny")
 
 
-class Foresight:
+class ModelFiles:
     """Looks at the files that a run will load. loads_here: whether this machine loads them; the nodes of a
     cluster may see other files, so that only the bundled ones are known beforehand."""
 
@@ -39,13 +39,13 @@ class Foresight:
             list_weight_files(folder)
         identify_proposer(self._config.proposals)
 
-    def identity(self) -> ForeseenIdentity:
+    def identity(self) -> PreliminaryIdentity:
         """The identity of the labellers as far as it is known. Reads and hashes the weights."""
         config = self._config
         folder = self._folder() if self._loads_here or config.model == BUNDLED else None
         knows_boxes = self._loads_here or config.proposals in _BUNDLED_BOXES
         boxes = identify_proposer(config.proposals) if knows_boxes else None
-        return ForeseenIdentity(
+        return PreliminaryIdentity(
             model_sha256=checkpoint_sha256(folder) if folder is not None else None,
             proposer_name=boxes.name if boxes is not None else None,
             proposer_sha256=boxes.sha256 if boxes is not None else None,

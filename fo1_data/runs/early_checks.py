@@ -1,4 +1,4 @@
-"""What a run is compared with before its model is loaded: the run begun in its `--out`, its calibration."""
+"""Checks of a run before its model is loaded: against an earlier run in its `--out`, and its calibration."""
 
 from typing import Protocol
 
@@ -9,33 +9,35 @@ from fo1_data.dataset.layout import RUN, fingerprint_file
 from fo1_data.dataset.listing_record import describe_change
 from fo1_data.dataset.manifest import LATE_ENTRIES, find_manifest
 from fo1_data.dataset.writer import check_begun
-from fo1_data.labelling.identity import ForeseenIdentity
-from fo1_data.runs.fingerprint import foreseen_fingerprint
+from fo1_data.labelling.identity import PreliminaryIdentity
+from fo1_data.runs.fingerprint import preliminary_fingerprint
 from fo1_data.runs.plan import PlannedRun
 from fo1_data.storage.store import open_store
 from schemas.dataset import Manifest
 from schemas.jobs import RunConfig
 
 
-class Foresees(Protocol):
-    """Knows of the labellers what can be known before they are loaded; see `labelling.foresight`."""
+class ModelChecks(Protocol):
+    """What can be checked and known of the models before they are loaded; see `labelling.model_files`."""
 
     def check(self) -> None: ...
 
-    def identity(self) -> ForeseenIdentity: ...
+    def identity(self) -> PreliminaryIdentity: ...
 
 
-class NothingForeseen:
-    """For labellers of which nothing is known before they are loaded."""
+class UncheckedModels:
+    """For labellers whose models cannot be checked before they are loaded."""
 
     def check(self) -> None:
         return
 
-    def identity(self) -> ForeseenIdentity:
-        return ForeseenIdentity()
+    def identity(self) -> PreliminaryIdentity:
+        return PreliminaryIdentity()
 
 
-def check_before_loading(config: RunConfig, planned: PlannedRun, foresight: Foresees) -> Manifest | None:
+def check_before_loading(
+    config: RunConfig, planned: PlannedRun, model_checks: ModelChecks
+) -> Manifest | None:
     """The manifest in `out` if this run is known to be finished, or None if there may be work.
 
     The dtype is not compared if the settings leave it open: it then follows from the device, and a finished
@@ -45,11 +47,11 @@ def check_before_loading(config: RunConfig, planned: PlannedRun, foresight: Fore
     store = open_store(config.out)
     was_begun = store.exists(fingerprint_file(RUN)) or find_manifest(store) is not None
     hashes_weights = was_begun or config.calibration is not None
-    identity = foresight.identity() if hashes_weights else ForeseenIdentity()
+    identity = model_checks.identity() if hashes_weights else PreliminaryIdentity()
     if config.calibration is not None:
         check_match(read_calibration(config.calibration)[0], _origin(identity), config.force)
     listing = listing_sha256(planned.shards) if was_begun else ""  # not compared: no need to hash it
-    known = foreseen_fingerprint(config, identity, listing)
+    known = preliminary_fingerprint(config, identity, listing)
     manifest = check_begun(
         store, known, lambda: describe_change(store, planned.shards), replay=config.replay_rejects
     )
@@ -57,7 +59,7 @@ def check_before_loading(config: RunConfig, planned: PlannedRun, foresight: Fore
     return manifest if is_known and not config.replay_rejects else None
 
 
-def _origin(identity: ForeseenIdentity) -> LabelOrigin:
+def _origin(identity: PreliminaryIdentity) -> LabelOrigin:
     return LabelOrigin(
         model_sha256=identity.model_sha256,
         proposer=identity.proposer_name,
