@@ -136,14 +136,37 @@ def export(
         ),
     ],
     profile: Annotated[
-        str | None, typer.Option(help="Trainer that messages are for: trl, ms-swift or llama-factory.")
+        str | None,
+        typer.Option(help="Trainer that messages are for: trl (the default), ms-swift or llama-factory."),
+    ] = None,
+    copy_images: Annotated[
+        bool, typer.Option("--copy-images", help="Write the images beside the JSON of coco; other forms do.")
+    ] = False,
+    file_names: Annotated[
+        str | None,
+        typer.Option(
+            metavar="absolute|relative",
+            help="File names in coco: addresses, or paths below the images' common folder (below the "
+            "export's folder for copied images). By default relative for copied images, else absolute.",
+        ),
+    ] = None,
+    image_root: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR",
+            help="Where the trainer finds the export's folder, for the image paths of messages and "
+            "preferences. By default the folder as it is here; `.` for paths that begin in it.",
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write a dataset in a format of other tools."""
     from fo1_data.dataset.exports.export import export_dataset
 
-    emit({"out": out, "format": form, **export_dataset(folder, form, out, profile)}, as_json)
+    written = export_dataset(
+        folder, form, out, profile, copy_images=copy_images, file_names=file_names, image_root=image_root
+    )
+    emit({"out": out, "format": form, **written}, as_json)
 
 
 @app.command()

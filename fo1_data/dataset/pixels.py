@@ -16,6 +16,26 @@ from schemas.images import ImageRow
 
 FETCHERS = 8
 
+# The first bytes of encoded images, and the suffix that readers know them by.
+_SUFFIXES = {
+    b"\xff\xd8\xff": "jpg",
+    b"\x89PNG": "png",
+    b"GIF8": "gif",
+    b"II*\x00": "tif",
+    b"MM\x00*": "tif",
+    b"II+\x00": "tif",
+    b"MM\x00+": "tif",
+    b"BM": "bmp",
+    b"\x00\x00\x00\x0cjP  ": "jp2",
+    b"\xff\x4f\xff\x51": "j2k",
+    b"\x00\x00\x01\x00": "ico",
+    **dict.fromkeys((b"P1", b"P4"), "pbm"),
+    **dict.fromkeys((b"P2", b"P5"), "pgm"),
+    **dict.fromkeys((b"P3", b"P6"), "ppm"),
+    **dict.fromkeys((b"PF", b"Pf"), "pfm"),
+    b"P7": "pam",
+}
+
 
 def image_bytes(row: ImageRow, limits: InputLimits) -> bytes:
     """The bytes whose SHA-256 is the row's `image_id`, from the row or the first address that has them.
@@ -72,18 +92,12 @@ def upright(row: ImageRow, data: bytes, limits: InputLimits) -> bytes:
 
 
 def suffix_of_bytes(data: bytes) -> str:
-    """The usual file suffix of an encoded image by its first bytes, without the dot."""
-    if data.startswith(b"\xff\xd8\xff"):
-        return "jpg"
-    if data.startswith(b"\x89PNG"):
-        return "png"
-    if data.startswith(b"GIF8"):
-        return "gif"
+    """The usual file suffix of an encoded image by its first bytes, without the dot; `img` if unknown."""
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "webp"
-    if data[:4] in (b"II*\x00", b"MM\x00*"):
-        return "tif"
-    return "bmp" if data.startswith(b"BM") else "img"
+    if data[4:8] == b"ftyp":
+        return "avif" if data[8:12] in (b"avif", b"avis") else "heic"
+    return next((suffix for start, suffix in _SUFFIXES.items() if data.startswith(start)), "img")
 
 
 def _entries(uri: str) -> list[CorpusImage]:

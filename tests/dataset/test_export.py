@@ -5,12 +5,15 @@ import tarfile
 from pathlib import Path
 
 import pytest
+import yaml
 from datasets import load_dataset
-from factories import make_answer, make_count, make_dataset, make_row
+from factories import encode, make_answer, make_count, make_dataset, make_image, make_row
 from PIL import Image
 
 from fo1_data.corpus.readers import load_listing
 from fo1_data.dataset.exports.export import export_dataset
+from fo1_data.dataset.exports.messages import box_text
+from fo1_data.dataset.pixels import suffix_of_bytes
 from fo1_data.errors import ConfigError, DatasetError
 from schemas.corpus import CorpusImage
 from schemas.images import ImageRow
@@ -70,8 +73,8 @@ def test_yolo_lines_give_the_boxes_back(tmp_path: Path, rows: list[ImageRow]) ->
     out = tmp_path / "yolo"
     export_dataset(str(tmp_path / "d"), "yolo", str(out))
     row = rows[0]
-    lines = (out / "labels" / "train" / f"{row.image_id}.txt").read_text().splitlines()
-    with Image.open(out / "images" / "train" / f"{row.image_id}.png") as image:
+    lines = (out / "labels" / "train" / "00000.txt").read_text().splitlines()
+    with Image.open(out / "images" / "train" / "00000.png") as image:
         width, height = image.size
     for line, region in zip(lines, row.regions, strict=True):
         _, x, y, w, h = (float(part) for part in line.split())
@@ -136,8 +139,102 @@ def test_what_was_answered_with_nothing_is_not_asked(tmp_path: Path) -> None:
 
 
 def test_wrong_wishes_are_one_line(tmp_path: Path, rows: list[ImageRow]) -> None:
-    for form, profile in (("tfrecord", None), ("messages", None), ("messages", "other"), ("coco", "trl")):
+    for form, profile in (("tfrecord", None), ("messages", "other"), ("coco", "trl")):
         with pytest.raises(ConfigError):
             export_dataset(str(tmp_path / "d"), form, str(tmp_path / "x"), profile)
     with pytest.raises(DatasetError, match="not empty"):
         export_dataset(str(tmp_path / "d"), "coco", str(tmp_path / "images"))
+
+
+def test_yolo_paths_start_in_the_folder_of_data_yaml(tmp_path: Path, rows: list[ImageRow]) -> None:
+    """Ultralytics takes a `path: .` from the current folder; without `path`, the file's own folder."""
+    export_dataset(str(tmp_path / "d"), "yolo", str(tmp_path / "yolo"))
+    document = yaml.safe_load((tmp_path / "yolo" / "data.yaml").read_text())
+    assert "path" not in document
+    for split in ("train", "val", "test"):
+        assert list((tmp_path / "yolo" / document[split]).rglob("*.png"))
+
+
+def test_images_keep_their_names(tmp_path: Path) -> None:
+    """Their folders too, with the start of their id behind the stem where two would meet; none is lost."""
+    places = ["a/x.png", "b/x.png", "b/x.jpg", "b/images/X.png", "b/X.PNG"]
+    rows = []
+    for number, place in enumerate(places):
+        row = make_row(number, folder=tmp_path / "made")
+        path = tmp_path / "corpus" / place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(Path(row.uri).read_bytes())
+        rows.append(row.model_copy(update={"uri": str(path), "uris": [str(path)]}))
+    make_dataset(tmp_path / "d", rows)
+    export_dataset(str(tmp_path / "d"), "yolo", str(tmp_path / "yolo"))
+    folder = tmp_path / "yolo" / "images" / "train"
+    names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*.png"))
+    assert names == sorted(
+        ["a/x.png", "b/x.png", f"b/x-{rows[2].image_id[:8]}.png", "b/images_/X.png",
+         f"b/X-{rows[4].image_id[:8]}.png"]
+    )  # fmt: skip
+    labels = tmp_path / "yolo" / "labels" / "train"
+    assert (
+        sorted(str(path.relative_to(labels).with_suffix(".png")) for path in labels.rglob("*.txt")) == names
+    )
+
+    export_dataset(str(tmp_path / "d"), "coco", str(tmp_path / "coco"), file_names="relative")
+    images = json.loads((tmp_path / "coco" / "train.json").read_text())["images"]
+    assert [image["file_name"] for image in images] == places
+
+
+def test_coco_has_one_id_space_and_copies_images(tmp_path: Path, rows: list[ImageRow]) -> None:
+    export_dataset(str(tmp_path / "d"), "coco", str(tmp_path / "coco"), copy_images=True)
+    documents = [json.loads((tmp_path / "coco" / f"{split}.json").read_text()) for split in ("train", "test")]
+    for column, number in (("images", 3), ("annotations", 6)):
+        assert [entry["id"] for document in documents for entry in document[column]] == list(
+            range(1, number + 1)
+        )
+    images = [image for document in documents for image in document["images"]]
+    assert [image["file_name"] for image in images] == [
+        "images/train/00000.png", "images/train/00001.png", "images/test/00002.png",
+    ]  # fmt: skip
+    for image, row in zip(images, rows, strict=True):
+        assert (tmp_path / "coco" / image["file_name"]).read_bytes() == Path(row.uri).read_bytes()
+    export_dataset(
+        str(tmp_path / "d"), "coco", str(tmp_path / "abs"), copy_images=True, file_names="absolute"
+    )
+    first = json.loads((tmp_path / "abs" / "train.json").read_text())["images"][0]
+    assert first["file_name"] == str(tmp_path / "abs" / "images" / "train" / "00000.png")
+
+
+@pytest.mark.parametrize(
+    ("box", "text"),
+    [
+        ((10.2, 5.1, 10.4, 30.0), "[10, 5, 11, 30]"),
+        ((10.5, 5.5, 11.5, 6.5), "[10, 5, 12, 7]"),
+        ((9.99999, 20.00001, 29.99999, 30.00001), "[10, 20, 30, 30]"),
+        ((9.99, 20.0, 10.01, 30.0), "[10, 20, 11, 30]"),
+    ],
+)
+def test_a_thin_box_has_an_area_in_messages(box: tuple[float, float, float, float], text: str) -> None:
+    assert box_text(make_row(0, boxes=[box]).regions[0]) == text
+
+
+@pytest.mark.parametrize(
+    ("root", "start"), [(None, "{out}/images/"), (".", "images/"), ("/data/x/", "/data/x/images/")]
+)
+def test_messages_name_images_as_the_trainer_finds_them(
+    tmp_path: Path, rows: list[ImageRow], root: str | None, start: str
+) -> None:
+    out = tmp_path / "m"
+    export_dataset(str(tmp_path / "d"), "messages", str(out), image_root=root)
+    samples = [json.loads(line) for line in (out / "train.jsonl").read_text().splitlines()]
+    assert [sample["images"] for sample in samples] == [
+        [start.format(out=out) + name] for name in ("00000.png", "00001.png")
+    ]
+    assert (out / "images" / "00000.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("form", "suffix"),
+    [("PPM", "ppm"), ("ICO", "ico"), ("AVIF", "avif"), ("JPEG2000", "jp2"), ("TIFF", "tif"), ("BMP", "bmp"),
+     ("GIF", "gif"), ("WEBP", "webp"), ("JPEG", "jpg")],
+)  # fmt: skip
+def test_every_decoded_format_has_its_suffix(form: str, suffix: str) -> None:
+    assert suffix_of_bytes(encode(make_image(), form)) == suffix

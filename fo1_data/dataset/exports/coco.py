@@ -1,4 +1,6 @@
-"""COCO detection JSON, one file a split: `<split>.json`. No pixels: `file_name` is the image's address.
+"""COCO detection JSON, one file a split: `<split>.json`. Ids are unique over all splits.
+
+`file_name` is the image's address, absolute or below the folder that all images share; or that of its copy.
 
 Boxes are x, y, width, height in pixels of the EXIF-oriented image. Captions stay with their region
 (`caption`, `detailed_caption`, `text` of the annotation), groundings and counts with their image
@@ -9,35 +11,61 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from fo1_data.corpus.images import InputLimits
 from fo1_data.dataset.card import splits_of
 from fo1_data.dataset.exports.categories import class_names, region_classes
+from fo1_data.dataset.exports.names import names_of
+from fo1_data.dataset.exports.places import absolute_address
+from fo1_data.dataset.pixels import image_bytes, suffix_of_bytes, upright
 from fo1_data.dataset.reader import Dataset
 from fo1_data.storage.store import Store
+from schemas.dataset import Manifest
 from schemas.images import ImageRow
 from schemas.regions import Region
 
 
-def export_coco(dataset: Dataset, store: Store) -> dict[str, int]:
-    """Write every split; returns how many images, annotations and categories."""
+def export_coco(
+    dataset: Dataset, store: Store, limits: InputLimits, *, copy_images: bool = False, file_names: str = ""
+) -> dict[str, int]:
+    """Write every split; returns how many images, annotations and categories.
+
+    `copy_images`: write the images, upright, to `images/<split>/`. `file_names`: `absolute` or `relative`, by
+    default relative if images are copied, else absolute.
+    """
     names = class_names(dataset.rows())
     category_ids = {name: number for number, name in enumerate(names, start=1)}
-    images = annotations = 0
+    relative = file_names == "relative" or (copy_images and not file_names)
+    image_names = names_of(dataset)
+    num_images = num_annotations = 0
     for split in splits_of(dataset.manifest.files):
-        document = _document(dataset, split, category_ids)
+        images: list[dict[str, Any]] = []
+        annotations: list[dict[str, Any]] = []
+        for row in dataset.rows(split):
+            image_id = num_images + len(images) + 1
+            if copy_images:
+                data = upright(row, image_bytes(row, limits), limits)
+                path = f"images/{split}/{image_names.stem(row, split)}.{suffix_of_bytes(data)}"
+                store.write_bytes(path, data)
+                file_name = path if relative else absolute_address(store, path)
+            else:
+                file_name = image_names.original(row) if relative else row.uri
+            images.append(_image(row, image_id, file_name))
+            for annotation in _annotations(row, category_ids):
+                annotation_id = num_annotations + len(annotations) + 1
+                annotations.append({"id": annotation_id, "image_id": image_id, **annotation})
+        document = _document(dataset.manifest, split, images, annotations, category_ids)
         store.write_bytes(f"{split}.json", json.dumps(document, ensure_ascii=False, allow_nan=False).encode())
-        images += len(document["images"])
-        annotations += len(document["annotations"])
-    return {"images": images, "annotations": annotations, "categories": len(names)}
+        num_images, num_annotations = num_images + len(images), num_annotations + len(annotations)
+    return {"images": num_images, "annotations": num_annotations, "categories": len(names)}
 
 
-def _document(dataset: Dataset, split: str, category_ids: dict[str, int]) -> dict[str, Any]:
-    manifest = dataset.manifest
-    images: list[dict[str, Any]] = []
-    annotations: list[dict[str, Any]] = []
-    for number, row in enumerate(dataset.rows(split), start=1):
-        images.append(_image(row, number))
-        for annotation in _annotations(row, category_ids):
-            annotations.append({"id": len(annotations) + 1, "image_id": number, **annotation})
+def _document(
+    manifest: Manifest,
+    split: str,
+    images: list[dict[str, Any]],
+    annotations: list[dict[str, Any]],
+    category_ids: dict[str, int],
+) -> dict[str, Any]:
     licence = manifest.model.licence if manifest.model else None
     return {
         "info": {
@@ -52,10 +80,10 @@ def _document(dataset: Dataset, split: str, category_ids: dict[str, int]) -> dic
     }
 
 
-def _image(row: ImageRow, number: int) -> dict[str, Any]:
+def _image(row: ImageRow, image_id: int, file_name: str) -> dict[str, Any]:
     return {
-        "id": number,
-        "file_name": row.uri,
+        "id": image_id,
+        "file_name": file_name,
         "width": row.width,
         "height": row.height,
         "sha256": row.image_id,

@@ -7,17 +7,19 @@
 A sample is one image with a turn for each thing said of it: a caption for each captioned region, the
 image's caption, one turn for each detection or grounding, counts, answers. Boxes stand in the text
 as absolute pixels `[x_min, y_min, x_max, y_max]` of the upright image, which is what is written
-if the stored one is turned. Paths start in the export's folder: make them absolute if the trainer runs
-elsewhere (for TRL, then `cast_column("images", List(Image()))` of `datasets`). Confidences and decisions
-are dropped: publish what was accepted first.
+if the stored one is turned; a box goes out to the next whole pixel on every side, so that a thin one keeps
+its width. Images keep their names below `images/`; their paths begin with `image_root`. Confidences and
+decisions are dropped: publish what was accepted first.
 """
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from fo1_data.corpus.images import InputLimits
 from fo1_data.dataset.card import splits_of
+from fo1_data.dataset.exports.names import names_of
 from fo1_data.dataset.pixels import suffix_of_bytes, upright, with_bytes
 from fo1_data.dataset.reader import Dataset
 from fo1_data.model.reserved_tokens import broken_up
@@ -38,20 +40,26 @@ TEXT_QUESTIONS = {
 }
 EXAMPLE_QUESTION = "Which boxes show more of what is in the region {place}?"
 
+# Boxes are float32, often made from shares of the image with six digits.
+_PRECISION_PX = 1 / 32
 
-def export_messages(dataset: Dataset, store: Store, limits: InputLimits, profile: str) -> dict[str, int]:
+
+def export_messages(
+    dataset: Dataset, store: Store, limits: InputLimits, profile: str, image_root: str = ""
+) -> dict[str, int]:
     """Write every split for `profile`, less images with nothing said; returns how many samples and turns."""
     samples = turns = 0
+    names = names_of(dataset)
     splits = splits_of(dataset.manifest.files)
     for split in splits:
         lines = []
         rows = (row for row in dataset.rows(split) if any(True for _ in image_turns(row)))
         for row, stored in with_bytes(rows, limits):
             data = upright(row, stored, limits)
-            path = f"images/{row.image_id}.{suffix_of_bytes(data)}"
+            path = f"images/{names.stem(row, 'images')}.{suffix_of_bytes(data)}"
             store.write_bytes(path, data)
             turns_of_row = list(image_turns(row))
-            lines.append(json.dumps(_sample(turns_of_row, path, profile), ensure_ascii=False))
+            lines.append(json.dumps(_sample(turns_of_row, image_root + path, profile), ensure_ascii=False))
             samples, turns = samples + 1, turns + len(turns_of_row)
         store.write_bytes(f"{split}.jsonl", "".join(f"{line}\n" for line in lines).encode())
     if profile == "llama-factory":
@@ -130,8 +138,13 @@ def _llama_factory_entry(file_name: str) -> dict[str, Any]:
 
 
 def box_text(region: Region) -> str:
-    """A region's box in whole pixels, as it stands in a question or an answer."""
-    return json.dumps([round(value) for value in region.box_xyxy])
+    """A region's box in whole pixels that hold all of it, as it stands in a question or an answer.
+
+    What is nearer to a whole pixel than boxes are precise does not go on to the next.
+    """
+    low = [math.floor(value + _PRECISION_PX) for value in region.box_xyxy[:2]]
+    high = [math.ceil(value - _PRECISION_PX) for value in region.box_xyxy[2:]]
+    return json.dumps([*low, *(max(pair) for pair in zip(high, (value + 1 for value in low), strict=True))])
 
 
 def boxes_text(region_ids: list[str], boxes: dict[str, str]) -> str:

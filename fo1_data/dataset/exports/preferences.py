@@ -12,6 +12,7 @@ import json
 from typing import Any
 
 from fo1_data.corpus.images import InputLimits
+from fo1_data.dataset.exports.names import names_of
 from fo1_data.dataset.exports.preference_pairs import Preference, RowDiff
 from fo1_data.dataset.pixels import suffix_of_bytes, upright, with_bytes
 from fo1_data.dataset.reader import Dataset
@@ -21,7 +22,9 @@ from fo1_data.storage.store import Store
 from schemas.images import ImageRow
 
 
-def export_preferences(dataset: Dataset, store: Store, limits: InputLimits) -> dict[str, int]:
+def export_preferences(
+    dataset: Dataset, store: Store, limits: InputLimits, image_root: str = ""
+) -> dict[str, int]:
     """Write both files and the images they name; returns how many pairs, negatives and images.
 
     Raises DatasetError if the dataset holds no corrections.
@@ -33,6 +36,7 @@ def export_preferences(dataset: Dataset, store: Store, limits: InputLimits) -> d
     pairs: list[str] = []
     negatives: list[str] = []
     images = 0
+    names = names_of(dataset)
 
     def diff_of(row: ImageRow) -> RowDiff:
         return RowDiff(history.originals[row.image_id], row, by_image.get(row.image_id, []))
@@ -44,8 +48,9 @@ def export_preferences(dataset: Dataset, store: Store, limits: InputLimits) -> d
     rows = (row for row in dataset.rows() if row.image_id in history.originals and changed(row))
     for row, stored in with_bytes(rows, limits):
         data = upright(row, stored, limits)
-        path = f"images/{row.image_id}.{suffix_of_bytes(data)}"
+        path = f"images/{names.stem(row, 'images')}.{suffix_of_bytes(data)}"
         store.write_bytes(path, data)
+        path = image_root + path
         images += 1
         diff = diff_of(row)
         pairs += [_line(_pair(example, path, row)) for example in diff.preferences()]

@@ -1,4 +1,6 @@
-"""YOLO detection: `images/<split>/`, `labels/<split>/<same stem>.txt`, `data.yaml`.
+"""YOLO detection: `images/<split>/`, `labels/<split>/<same stem>.txt`, `data.yaml`. Images keep their names.
+
+`data.yaml` has no `path`: readers then take its paths from its own folder, wherever they run.
 
 A line is `class x_centre y_centre width height`, all but the class in shares of the image's size.
 A stored image with an EXIF orientation is written upright, since readers differ in applying it.
@@ -10,6 +12,7 @@ import json
 from fo1_data.corpus.images import InputLimits
 from fo1_data.dataset.card import splits_of
 from fo1_data.dataset.exports.categories import class_names, region_classes
+from fo1_data.dataset.exports.names import names_of
 from fo1_data.dataset.pixels import suffix_of_bytes, upright, with_bytes
 from fo1_data.dataset.reader import Dataset
 from fo1_data.storage.store import Store
@@ -20,14 +23,16 @@ def export_yolo(dataset: Dataset, store: Store, limits: InputLimits) -> dict[str
     """Write every split; returns how many images, boxes and classes."""
     names = class_names(dataset.rows())
     numbers = {name: number for number, name in enumerate(names)}
+    image_names = names_of(dataset)
     images = boxes = 0
     splits = splits_of(dataset.manifest.files)
     for split in splits:
         for row, data in with_bytes(dataset.rows(split), limits):
             lines = _lines(row, numbers)
             data = upright(row, data, limits)
-            store.write_bytes(f"images/{split}/{row.image_id}.{suffix_of_bytes(data)}", data)
-            store.write_bytes(f"labels/{split}/{row.image_id}.txt", "".join(lines).encode())
+            stem = image_names.stem(row, split)
+            store.write_bytes(f"images/{split}/{stem}.{suffix_of_bytes(data)}", data)
+            store.write_bytes(f"labels/{split}/{stem}.txt", "".join(lines).encode())
             images += 1
             boxes += len(lines)
     store.write_bytes("data.yaml", _data_yaml(splits, names).encode())
@@ -55,7 +60,6 @@ def _data_yaml(splits: list[str], names: list[str]) -> str:
     first = splits[0] if splits else "train"
     validation = "validation" if "validation" in splits else first
     lines = [
-        "path: .",
         f"train: images/{'train' if 'train' in splits else first}",
         f"val: images/{validation}",
     ]
