@@ -12,6 +12,8 @@ from fo1_data.dataset.manifest import find_manifest
 from fo1_data.dataset.replay import replay_entries
 from fo1_data.errors import ConfigError, StorageError
 from fo1_data.labelling.word_lists import read_phrases, refuse_unknown_words
+from fo1_data.proposals.file_boxes import FileBoxes
+from fo1_data.proposals.identity import is_boxes_file
 from fo1_data.storage.store import open_store
 from schemas.corpus import Shard
 from schemas.dataset import Manifest
@@ -56,7 +58,10 @@ def list_corpus(config: RunConfig) -> PlannedRun:
     if config.calibration is not None:
         read_calibration(config.calibration)
     listing = load_listing(config.corpus, config.limit, config.frame_every_s)
-    return PlannedRun(plan_shards(listing.entries, config.shard_size), listing.rejects, listing.sources)
+    sources = listing.sources
+    if is_boxes_file(config.proposals):
+        sources = [*sources, FileBoxes(config.proposals).pair_with(listing.entries)]
+    return PlannedRun(plan_shards(listing.entries, config.shard_size), listing.rejects, sources)
 
 
 def nothing_to_replay(config: RunConfig, planned: PlannedRun) -> Manifest | None:

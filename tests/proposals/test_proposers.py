@@ -15,6 +15,7 @@ from fo1_data.boxes import as_boxes, iou_matrix
 from fo1_data.errors import ConfigError, CorpusError
 from fo1_data.proposals.corpus_boxes import AutoBoxes, proposer_of
 from fo1_data.proposals.detector_boxes import DetectorBoxes, select_boxes
+from fo1_data.proposals.file_boxes import FileBoxes
 from fo1_data.proposals.load import load_proposer
 from schemas.corpus import CorpusImage, CorpusPhrase, CorpusRegion
 
@@ -134,6 +135,24 @@ def test_names_are_matched_by_their_path(tmp_path: Path) -> None:
     attached = proposer.attach_boxes(entries)
     lefts = [[region.box_xyxy[0] for region in entry.regions or []] for entry in attached]
     assert lefts == [[0], [1], [], [2], [3], [4]]
+
+
+def test_a_file_says_what_it_pairs_with(tmp_path: Path) -> None:
+    """A folder in a relative name is meant; a foreign absolute path matches by its last parts."""
+    names = ["a/x.png", "y.png", "/far/b/z.png", "gone.png"]
+    records: list[dict[str, object]] = [{"image": name, "boxes": [[0, 0, 1, 1]]} for name in names]
+    proposer = FileBoxes(file_of(tmp_path, records, ".jsonl"))
+    uris = ["/c/a/x.png", "/c/b/x.png", "/c/a/y.png", "/c/b/y.png", "/c/b/z.png"]
+    entries = [CorpusImage(uri=uri) for uri in uris]
+    attached = proposer.attach_boxes(entries)
+    assert [len(entry.regions or []) for entry in attached] == [1, 0, 1, 1, 1]
+    account = proposer.pair_with(entries)
+    assert account.found == {"images": 4, "boxes": 4}
+    assert account.attached == {"images": 3, "boxes": 3}
+    assert account.notes[0] == "1 of its 4 images are not listed, such as gone.png"
+    assert account.notes[1].startswith(
+        "y.png names 2 images, which all get its boxes (/c/a/y.png, /c/b/y.png)"
+    )
 
 
 def test_phrases_do_not_point_into_other_boxes(tmp_path: Path) -> None:
