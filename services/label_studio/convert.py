@@ -19,6 +19,7 @@ from services.label_studio.labelling_config import (
     CAPTION,
     COMMENT,
     COUNTS,
+    FIND,
     IMAGE,
     LABEL,
     PHRASES,
@@ -31,23 +32,30 @@ from services.label_studio.shown import ShownCount, ShownImage, ShownPhrase, Sho
 
 KEY = "fo1_key"
 _KIND_OF_FIELD = {name: kind for kind, name in TEXT_FIELDS.items()}
+_SHAPES = ("rectangle", "polygon", "ellipse")
+_CONTROLS = {BOX, VERDICT, PHRASES, CAPTION, COUNTS, ANSWERS, COMMENT, FIND, *_KIND_OF_FIELD}
 
 
 @dataclass
 class AnnotatedRegion:
-    """A region of an annotation. `phrases`: aliases of the phrases that name it."""
+    """A region of an annotation. `phrases`: aliases of the phrases that name it.
+
+    `label`: a class that somebody gave it with a control or label of their own; None: none.
+    """
 
     box_xyxy: Box
     texts: dict[LabelKind, str] = field(default_factory=dict)
     verdict: bool | None = None
     phrases: frozenset[str] = frozenset()
+    label: str | None = None
 
 
 @dataclass
 class ParsedAnnotation:
     """A parsed annotation: regions by result id, and the texts of the whole image.
 
-    `answers`: by index in `ShownImage.answers`, as `parse_answers` returns them.
+    `answers`: by index in `ShownImage.answers`, as `parse_answers` returns them. `not_read`: controls, which
+    somebody added to the project, with results that have no form here.
     """
 
     regions: dict[str, AnnotatedRegion] = field(default_factory=dict)
@@ -55,6 +63,7 @@ class ParsedAnnotation:
     counts: str | None = None
     answers: dict[int, str] = field(default_factory=dict)
     comment: str | None = None
+    not_read: list[str] = field(default_factory=list)
 
 
 def box_to_percent(box_xyxy: Box, width: int, height: int) -> dict[str, float]:
@@ -87,6 +96,35 @@ def percent_to_box(value: Mapping[str, Any], width: int, height: int) -> Box | N
         _within(max(ys), height),
     )
     return box if box[2] > box[0] and box[3] > box[1] else None
+
+
+def _shape_to_box(value: Mapping[str, Any], width: int, height: int) -> Box | None:
+    """Convert a rectangle, polygon or ellipse to the box around it; None if there is none."""
+    points = value.get("points") or value.get("vertices")
+    if isinstance(points, list):
+        pairs = [(p.get("x"), p.get("y")) if isinstance(p, dict) else tuple(p)[:2] for p in points]
+        xs, ys = [_number(x) for x, _ in pairs], [_number(y) for _, y in pairs]
+        numbers_x, numbers_y = [x for x in xs if x is not None], [y for y in ys if y is not None]
+        if not numbers_x or not numbers_y:
+            return None
+        x, y = min(numbers_x), min(numbers_y)
+        around = {"x": x, "y": y, "width": max(numbers_x) - x, "height": max(numbers_y) - y}
+        return percent_to_box(around, width, height)
+    x_radius, y_radius = _number(value.get("radiusX")), _number(value.get("radiusY"))
+    x_centre, y_centre = _number(value.get("x")), _number(value.get("y"))
+    if None not in (x_radius, y_radius, x_centre, y_centre):
+        angle = math.radians(_number(value.get("rotation")) or 0.0)
+        a, b = x_radius * width, y_radius * height  # type: ignore[operator]
+        half_width = math.hypot(a * math.cos(angle), b * math.sin(angle)) / width
+        half_height = math.hypot(a * math.sin(angle), b * math.cos(angle)) / height
+        around = {
+            "x": x_centre - half_width,  # type: ignore[operator]
+            "y": y_centre - half_height,  # type: ignore[operator]
+            "width": 2 * half_width,
+            "height": 2 * half_height,
+        }
+        return percent_to_box(around, width, height)
+    return percent_to_box(value, width, height)
 
 
 def phrase_aliases(shown: ShownImage) -> list[str]:
@@ -146,6 +184,8 @@ def _region_results(shown: ShownImage, region: ShownRegion, phrases: list[str]) 
         box["meta"] = {"text": region.reasons}
     results = [box]
     for kind, text in region.texts.items():
+        # In the list of regions, a field has one line: a browser would take line breaks out of it.
+        text = one_line(text) if kind is LabelKind.BRIEF_CAPTION else text
         if text:
             value = {**box_value, "text": [text]}
             results.append({**common, "from_name": TEXT_FIELDS[kind], "type": "textarea", "value": value})
@@ -153,6 +193,11 @@ def _region_results(shown: ShownImage, region: ShownRegion, phrases: list[str]) 
         value = {**box_value, "choices": phrases}
         results.append({**common, "from_name": PHRASES, "type": "choices", "value": value})
     return results
+
+
+def one_line(text: str) -> str:
+    """Return a text with spaces for its line breaks."""
+    return " ".join(text.splitlines())
 
 
 def _image_result(result_id: str, name: str, entries: list[str]) -> dict[str, Any]:
@@ -188,14 +233,21 @@ def _why(shown: ShownImage) -> str:
 
 
 def parse_result(result: Sequence[Any], shown: ShownImage) -> ParsedAnnotation:
-    """Parse the result list of an annotation. Regions without a box inside the image are left out."""
+    """Parse the result list of an annotation. Regions without a box inside the image are left out.
+
+    Shapes of controls that somebody added to the project become the boxes around them.
+    """
     entries = _with_marks(result)
     annotated = ParsedAnnotation()
     for entry in entries:
-        if entry.get("from_name") == BOX:
-            box = percent_to_box(_value(entry), shown.width, shown.height)
+        kind = str(entry.get("type"))
+        is_ours = entry.get("from_name") in _CONTROLS
+        if entry.get("from_name") == BOX or (not is_ours and kind.removesuffix("labels") in _SHAPES):
+            box = _shape_to_box(_value(entry), shown.width, shown.height)
             if box is not None:
-                annotated.regions[str(entry.get("id"))] = AnnotatedRegion(box)
+                annotated.regions.setdefault(entry["id"], AnnotatedRegion(box))
+        elif not is_ours and kind != "labels":
+            annotated.not_read.append(f"{entry.get('from_name')} ({kind})")
     aliases = {choice["value"]: choice["alias"] for choice in _phrase_choices(shown)}
     for entry in entries:
         _add_entry(annotated, entry, aliases)
@@ -224,7 +276,7 @@ def _with_marks(result: Sequence[Any]) -> list[dict[str, Any]]:
 
 def _add_entry(annotated: ParsedAnnotation, entry: Mapping[str, Any], aliases: Mapping[str, str]) -> None:
     name, value = entry.get("from_name"), _value(entry)
-    region = annotated.regions.get(str(entry.get("id")))
+    region = annotated.regions.get(entry["id"])
     if name == CAPTION:
         annotated.caption = _text(value)
     elif name == COUNTS:
@@ -233,6 +285,10 @@ def _add_entry(annotated: ParsedAnnotation, entry: Mapping[str, Any], aliases: M
         annotated.comment = _text(value)
     elif region is None:
         return
+    elif name == BOX or (name not in _CONTROLS and str(entry.get("type")).endswith("labels")):
+        labels = value.get(str(entry.get("type")))
+        chosen = [str(label) for label in labels if label != LABEL] if isinstance(labels, list) else []
+        region.label = chosen[-1] if chosen else region.label
     elif name in _KIND_OF_FIELD:
         region.texts[_KIND_OF_FIELD[str(name)]] = _text(value)
     elif name == PHRASES:

@@ -7,6 +7,8 @@ live labelling, boxes are drawn smart, and there is a field for a phrase whose r
 (`FIND`): with Label Studio's Auto-Annotation on, both are sent to our `/ml`.
 """
 
+import re
+
 from schemas.labels import LabelKind
 
 LABEL = "region"
@@ -79,6 +81,11 @@ LIVE_CONFIG = CONFIG.replace(
       showSubmitButton="true" placeholder="a phrase"/>
     <Header value="Caption of the image" size="6"/>""",
 )
+
+
+def control_names(config: str) -> frozenset[str]:
+    """Return the names of the controls of a labelling configuration."""
+    return frozenset(re.findall(r"""\bname\s*=\s*["']([^"']*)["']""", config))
 
 
 def with_answers(config: str) -> str:

@@ -8,7 +8,7 @@ Label Studio cuts at the `#`; they are read with the ids and marks that they wou
 
 import math
 import zlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
@@ -17,6 +17,7 @@ from fo1_data.confidence.routing import BEYOND_BUDGET
 from schemas.images import Answer, Count, Grounding, ImageRow
 from schemas.labels import Decision, Label, LabelKind, Source
 from schemas.regions import TEXT_COLUMNS, Box, Region, number_equal_ids
+from services.label_studio.labelling_config import ANSWERS, CAPTION, COUNTS, PHRASES, TEXT_FIELDS
 
 TEXT_KINDS = tuple(TEXT_COLUMNS)
 _UNKNOWN_CONFIDENCE = 0.5
@@ -128,6 +129,29 @@ def box_words(shown: ShownImage) -> dict[str, str]:
             words = f"{words[:_MAX_WORDS_CHARACTERS].rstrip()}…"
         names[region.mark] = f"box {number} ({words})" if words else f"box {number}"
     return names
+
+
+def in_fields(shown: ShownImage, names: Collection[str]) -> ShownImage:
+    """Return the part of what is shown that has a field in the project, by the names of its controls.
+
+    Somebody may have taken a field out of the project: an annotation then says nothing about it.
+    """
+    kinds = [kind for kind, name in TEXT_FIELDS.items() if name in names]
+    regions = [
+        region.model_copy(
+            update={"texts": {kind: text for kind, text in region.texts.items() if kind in kinds}}
+        )
+        for region in shown.regions
+    ]
+    return shown.model_copy(
+        update={
+            "regions": regions,
+            "phrases": shown.phrases if PHRASES in names else [],
+            "caption": shown.caption if CAPTION in names else None,
+            "counts": shown.counts if COUNTS in names else [],
+            "answers": shown.answers if ANSWERS in names else [],
+        }
+    )
 
 
 def is_for_people(label: Label) -> bool:

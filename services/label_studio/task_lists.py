@@ -12,7 +12,9 @@ from services.label_studio.connection import Connection, LabelStudioError, Label
 
 MAX_KEYS = 50
 _KEY_FIELDS = "id,data,total_annotations,cancelled_annotations"
-_ANNOTATION_FIELDS = "id,updated_at,annotations,result,completed_by,was_cancelled,ground_truth,lead_time"
+_ANNOTATION_FIELDS = (
+    "id,updated_at,annotations,result,completed_by,was_cancelled,ground_truth,lead_time,parent_prediction"
+)
 
 
 class TaskLists:

@@ -27,10 +27,12 @@ class ReviewView(BaseModel):
     `items`: number of items by state (`waiting`, `sending`, `sent`, `refused`, `gone`). `lanes`: by lane.
     `annotations`: by state (`submitted`, `cancelled`, `deleted`, `unreadable`). `corrections`: of the chosen
     annotations, by action. `agreement`: mean over items with several annotators. `seconds_per_item`: mean
-    time of an annotation. `set_aside`: the latest unreadable annotations.
+    time of an annotation. `set_aside`: the latest unreadable annotations. `key`: what the `annotation_key` of
+    its corrections begins with.
     """
 
     id: str
+    key: str
     state: ReviewState
     error: str | None
     title: str
@@ -69,7 +71,7 @@ async def view_of(session: AsyncSession, review: Review) -> ReviewView:
         else []
     )
     project = review.project_id
-    columns = ("id", "state", "error", "title", "label_studio_url", "project_id", "model_version")
+    columns = ("id", "key", "state", "error", "title", "label_studio_url", "project_id", "model_version")
     return ReviewView(
         **{name: getattr(review, name) for name in (*columns, "created_at", "pulled_at")},
         dataset=review.dataset_id,

@@ -8,7 +8,7 @@ import json
 import logging
 import math
 import zlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,8 +18,8 @@ from schemas.corrections import Lane, correction_line
 from schemas.reviews import AnnotationState
 from services.database.models import now
 from services.database.review_tables import Review, ReviewedAnnotation, ReviewItem
-from services.label_studio.convert import parse_result
-from services.label_studio.shown import unpack
+from services.label_studio.convert import AnnotatedImage, parse_result
+from services.label_studio.shown import ShownImage, in_fields, unpack
 from services.review import correction_repository
 from services.review.inbox.differences import Submission, corrections_of
 
@@ -33,8 +33,12 @@ async def write_annotation(
     document: dict[str, Any],
     annotator: str,
     row: ReviewedAnnotation | None,
+    controls: Collection[str],
 ) -> None:
-    """Write Label Studio's `document` into `row` (None: a new row) and replace its corrections."""
+    """Write Label Studio's `document` into `row` (None: a new row) and replace its corrections.
+
+    `controls`: the names of the controls that the project has now.
+    """
     submission = Submission(
         annotation_key=f"{review.key}/{document['id']}",
         annotator=annotator,
@@ -45,7 +49,16 @@ async def write_annotation(
     )
     cancelled = bool(document.get("was_cancelled"))
     result = document.get("result") if isinstance(document.get("result"), list) else []
-    parsed = await asyncio.to_thread(_parse, item.shown, result or [], submission, cancelled)
+    from_prediction = document.get("parent_prediction") is not None
+    parsed = await asyncio.to_thread(
+        parse_annotation,
+        item.shown,
+        result or [],
+        submission,
+        cancelled=cancelled,
+        from_prediction=from_prediction,
+        controls=controls,
+    )
     if parsed.error is not None:
         _log.warning("review %s: annotation %s is set aside: %s", review.id, document["id"], parsed.error)
         state = AnnotationState.UNREADABLE
@@ -82,7 +95,7 @@ def updated_at_of(document: dict[str, Any]) -> str:
 
 
 @dataclass(frozen=True)
-class _ParsedAnnotation:
+class ParsedAnnotation:
     """The comment and corrections (action, JSON) of an annotation, or why it cannot be parsed."""
 
     comment: str | None = None
@@ -90,25 +103,53 @@ class _ParsedAnnotation:
     error: str | None = None
 
 
-def _parse(
-    packed: bytes, result: Sequence[Any], submission: Submission, cancelled: bool
-) -> _ParsedAnnotation:
+def parse_annotation(
+    packed: bytes,
+    result: Sequence[Any],
+    submission: Submission,
+    *,
+    cancelled: bool = False,
+    from_prediction: bool = False,
+    controls: Collection[str],
+) -> ParsedAnnotation:
+    """Parse the `result` of an annotation of what was shown (`packed`).
+
+    `from_prediction`: the annotation was begun with the prediction. `controls`: names of the project's
+    controls.
+    """
     # Any program may write annotations, in any form: every failure here is the annotation's own.
     try:
         shown = unpack(packed)
         annotated = parse_result(result, shown)
-        comment = _storable(annotated.comment) or None
+        comment = _storable(_comment(annotated)) or None
         if cancelled:
-            return _ParsedAnnotation(comment)
-        corrections = corrections_of(shown, annotated, submission)
-        return _ParsedAnnotation(
+            return ParsedAnnotation(comment)
+        if not from_prediction and _is_from_scratch(shown, annotated):
+            raise ValueError(
+                "it was begun empty, so it says nothing about the boxes that were shown; "
+                "open the task again, begin with the prediction and submit"
+            )
+        corrections = corrections_of(in_fields(shown, controls), annotated, submission)
+        return ParsedAnnotation(
             comment, [(correction.action.value, correction_line(correction)) for correction in corrections]
         )
     except Exception as error:
         reason = str(error) or type(error).__name__
-        return _ParsedAnnotation(
+        return ParsedAnnotation(
             error=_storable(f"it cannot be understood: {' '.join(reason.split())}")[:1000]
         )
+
+
+def _is_from_scratch(shown: ShownImage, annotated: AnnotatedImage) -> bool:
+    """Return whether an annotation has none of the boxes that were shown, nor any text of the whole image."""
+    is_kept = any(region.mark in annotated.regions for region in shown.regions)
+    return bool(shown.regions) and not (is_kept or annotated.caption or annotated.counts)
+
+
+def _comment(annotated: AnnotatedImage) -> str:
+    """Return the person's comment, with what of the annotation was not read."""
+    not_read = f"[not read: {', '.join(annotated.not_read)}]" if annotated.not_read else ""
+    return " ".join(part for part in (annotated.comment, not_read) if part)
 
 
 def _storable(text: str | None) -> str:

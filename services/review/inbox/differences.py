@@ -15,7 +15,13 @@ from typing import Any
 from schemas.corrections import Correction, CorrectionAction, CorrectionValue, Lane
 from schemas.labels import LabelKind
 from schemas.regions import Box, make_region_id, number_equal_ids
-from services.label_studio.convert import AnnotatedRegion, ParsedAnnotation, counts_text, phrase_aliases
+from services.label_studio.convert import (
+    ParsedAnnotation,
+    AnnotatedRegion,
+    counts_text,
+    one_line,
+    phrase_aliases,
+)
 from services.label_studio.shown import ShownCount, ShownImage, ShownRegion
 
 # Browsers compute in percent: an unmoved box comes back with a far smaller error, a moved one with a larger.
@@ -42,6 +48,7 @@ def corrections_of(
     comparison = _Comparison(shown, annotated, submission)
     return [
         *comparison.boxes(),
+        *comparison.classes(),
         *comparison.texts(),
         *comparison.phrases(),
         *comparison.whole_image(),
@@ -82,6 +89,19 @@ class _Comparison:
                 # The id follows from the box, unless another region has that box.
                 region_id = None if self._ids[mark] == self._base_id(added) else self._ids[mark]
                 yield self._correction(CorrectionAction.ADDED, region_id=region_id, after=after)
+
+    def classes(self) -> Iterator[Correction]:
+        """Yield classes that a person gave with a control or label of the project's own."""
+        for mark, annotated in self._annotated.regions.items():
+            region = self._shown_regions.get(mark)
+            before = region.source_label if region is not None else None
+            if annotated.label is not None and annotated.label != before and mark not in self._deleted:
+                yield self._correction(
+                    CorrectionAction.RENAMED,
+                    region_id=self._ids[mark],
+                    before=CorrectionValue(text=before) if before is not None else None,
+                    after=CorrectionValue(text=annotated.label),
+                )
 
     def texts(self) -> Iterator[Correction]:
         """Yield captions and readings, changed or confirmed."""
@@ -207,7 +227,9 @@ class _Comparison:
         region = self._shown_regions.get(mark)
         before = region.texts if region is not None else {}
         kinds = [*before, *(kind for kind in annotated.texts if kind not in before)]
-        return [kind for kind in kinds if annotated.texts.get(kind, "") != before.get(kind, "")]
+        return [
+            kind for kind in kinds if not _is_same(kind, before.get(kind, ""), annotated.texts.get(kind, ""))
+        ]
 
     def _is_deleted(self, mark: str) -> bool:
         """Return whether a region is deleted, or a wrong box without a phrase that would be wrong instead."""
@@ -267,6 +289,13 @@ class _Comparison:
 
 def _count_value(part: ShownCount) -> CorrectionValue:
     return CorrectionValue(count=part.count, region_ids=part.region_ids)
+
+
+def _is_same(kind: LabelKind, before: str, after: str) -> bool:
+    """Return whether a text is unchanged; a browser may have put a brief caption on one line."""
+    if kind is LabelKind.BRIEF_CAPTION and after in (one_line(before), "".join(before.splitlines())):
+        return True
+    return before == after
 
 
 def is_still(a: Box, b: Box) -> bool:

@@ -7,7 +7,7 @@ never used. An LsTask whose later state is already stored is skipped. One unread
 stop the others. Times of Label Studio's clock are its own ISO 8601 texts, which compare as text.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,6 +20,7 @@ from services.database.models import now
 from services.database.review_tables import Review, ReviewedAnnotation, ReviewItem
 from services.label_studio.client import LabelStudio
 from services.label_studio.convert import KEY
+from services.label_studio.labelling_config import control_names
 from services.review import annotation_repository, correction_repository, item_repository, repository
 from services.review.duplicates import remove_duplicates
 from services.review.inbox.annotations import updated_at_of, write_annotation
@@ -127,16 +128,24 @@ class Pull:
 
     async def _fetch(self, review: Review, ls_task_ids: Sequence[int], summary: PullSummary) -> None:
         assert review.project_id is not None
+        if not ls_task_ids:
+            return
+        controls = control_names(await self._client.label_config(review.project_id))
         for start in range(0, len(ls_task_ids), FETCH_TASKS):
             batch = ls_task_ids[start : start + FETCH_TASKS]
             tasks = await self._client.tasks_with_annotations(review.project_id, batch)
             await self._load_user_names(tasks)
-            unmatched = await self._store(review, tasks, summary)
+            unmatched = await self._store(review, tasks, summary, controls)
             if unmatched:
-                await self._adopt(review, review.project_id, unmatched, summary)
+                await self._adopt(review, review.project_id, unmatched, summary, controls)
 
     async def _adopt(
-        self, review: Review, project_id: int, tasks: Sequence[dict[str, Any]], summary: PullSummary
+        self,
+        review: Review,
+        project_id: int,
+        tasks: Sequence[dict[str, Any]],
+        summary: PullSummary,
+        controls: Collection[str],
     ) -> None:
         """Match LsTasks that no item names: duplicates of late inserts, or those of a lost database."""
         await remove_duplicates(self._database, self._client, review.id, project_id)
@@ -152,7 +161,7 @@ class Pull:
                 if keys.get(task_id) in items and items[keys[task_id]].ls_task_id is None
             ]
             await item_repository.mark_recovered(session, recovered)
-        await self._store(review, tasks, summary)
+        await self._store(review, tasks, summary, controls)
 
     async def _load_user_names(self, tasks: Sequence[dict[str, Any]]) -> None:
         user_ids = {entry.get("completed_by") for task in tasks for entry in task.get("annotations") or []}
@@ -160,7 +169,11 @@ class Pull:
             self._user_names = await self._client.user_names()
 
     async def _store(
-        self, review: Review, tasks: Sequence[dict[str, Any]], summary: PullSummary
+        self,
+        review: Review,
+        tasks: Sequence[dict[str, Any]],
+        summary: PullSummary,
+        controls: Collection[str],
     ) -> list[dict[str, Any]]:
         """Store LsTasks as they are; return those that belong to no item."""
         unmatched = {int(task["id"]): task for task in tasks}
@@ -182,7 +195,7 @@ class Pull:
                     continue
                 item.ls_updated_at = task["updated_at"]
                 rows = rows_by_item.get(item.id, [])
-                if await self._store_annotations(session, review, item, annotations, rows, summary):
+                if await self._store_annotations(session, review, item, annotations, rows, summary, controls):
                     await session.flush()
                     await settle_image(session, review, item.image_id)
         return list(unmatched.values())
@@ -195,6 +208,7 @@ class Pull:
         annotations: dict[int, dict[str, Any]],
         rows: Sequence[ReviewedAnnotation],
         summary: PullSummary,
+        controls: Collection[str],
     ) -> bool:
         """Bring the rows of an item up to date with its annotations by id; return whether any changed."""
         changed = False
@@ -213,7 +227,9 @@ class Pull:
                 and stored.ls_updated_at == updated_at_of(document)
             ):
                 continue
-            await write_annotation(session, review, item, document, self._annotator(document), stored)
+            await write_annotation(
+                session, review, item, document, self._annotator(document), stored, controls
+            )
             summary.created += stored is None
             summary.updated += stored is not None
             changed = True
