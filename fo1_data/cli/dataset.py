@@ -1,11 +1,16 @@
 """`fo1 dataset`: inspects, checks, merges, publishes, exports, compares and traces datasets."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from fo1_data.cli.output import JsonOption, emit, say
-from fo1_data.plurals import counted
+
+if TYPE_CHECKING:
+    from schemas.corrections import Correction
+
+# Lines of changes in one image that `diff` prints.
+MOST_CHANGES = 10
 
 app = typer.Typer(
     name="dataset",
@@ -58,8 +63,13 @@ def merge(
     from fo1_data.dataset.versions.merge import merge_corrections
 
     source = _newest_review(folder) if corrections == "service" else corrections
-    report = merge_corrections(folder, read_corrections(source), out)
+    listed = read_corrections(source)
+    report = merge_corrections(folder, listed, out, reviews=_whole_reviews(source, listed))
     manifest = report.manifest
+    if report.merged.get("retracted"):
+        say(
+            f"corrections taken back, because their annotations no longer count: {report.merged['retracted']}"
+        )
     document = {
         "dataset": out,
         "version": manifest.version,
@@ -75,6 +85,19 @@ def _newest_review(folder: str) -> str:
 
     with ServiceClient() as service:
         return f"review:{service.find(folder)['id']}"
+
+
+def _whole_reviews(source: str, corrections: "list[Correction]") -> set[str]:
+    """Keys of the reviews of which the source holds all corrections: that of the service, none of a file."""
+    from fo1_data.dataset.versions.merge import review_of
+    from fo1_data.service_client import ServiceClient
+
+    if not source.startswith("review:"):
+        return set()
+    if corrections:
+        return {review_of(correction) for correction in corrections} - {""}
+    with ServiceClient() as service:
+        return {str(service.get(source.removeprefix("review:")).get("key") or "")} - {""}
 
 
 @app.command()
@@ -184,18 +207,25 @@ def diff(
         "only_a": difference.only_a,
         "only_b": difference.only_b,
         "changed": [
-            {"image_id": image_id, "columns": names, "regions": difference.regions.get(image_id, {})}
+            {
+                "image_id": image_id,
+                "file": difference.files[image_id],
+                "columns": names,
+                "changes": difference.changes[image_id],
+                "regions": difference.regions.get(image_id, {}),
+            }
             for image_id, names in difference.changed.items()
         ],
+        "files": difference.files,
         "merged": difference.merged,
     }
-    lines = [f"- {image_id}" for image_id in difference.only_a] + [
-        f"+ {image_id}" for image_id in difference.only_b
-    ]
-    lines += [
-        f"~ {image_id} {', '.join(names)}{_region_changes(difference.regions.get(image_id, {}))}"
-        for image_id, names in difference.changed.items()
-    ]
+    lines = [f"- {difference.files[image_id]}" for image_id in difference.only_a]
+    lines += [f"+ {difference.files[image_id]}" for image_id in difference.only_b]
+    for image_id in difference.changed:
+        changes = difference.changes[image_id]
+        lines.append(f"~ {difference.files[image_id]}")
+        lines += [f"    {change}" for change in changes[:MOST_CHANGES]]
+        lines += [f"    and {len(changes) - MOST_CHANGES} more"] if len(changes) > MOST_CHANGES else []
     merged = ", ".join(
         f"{number} {name.replace('_', ' ')}" for name, number in (difference.merged or {}).items()
     )
@@ -207,22 +237,31 @@ def diff(
     emit(document, as_json, "\n".join(lines))
 
 
-def _region_changes(regions: dict[str, list[str]]) -> str:
-    """The number of regions of a row by what happened to them, such as ` (2 regions moved)`."""
-    parts = [f"{counted(len(names), 'region')} {change}" for change, names in regions.items() if names]
-    return f" ({', '.join(parts)})" if parts else ""
-
-
 @app.command()
 def remove(
     folder: Folder,
     out: Out,
-    image_id: Annotated[str, typer.Option("--image-id", help="Id of the image to remove (SHA-256, hex).")],
+    image_id: Annotated[
+        str,
+        typer.Option(
+            "--image-id",
+            metavar="IMAGE",
+            help="The image to remove: its id (SHA-256, hex), or its path or file name.",
+        ),
+    ],
     as_json: JsonOption = False,
 ) -> None:
     """Make the next version, without one image. The present version keeps it."""
-    from fo1_data.dataset.versions.remove import remove_image
+    from fo1_data.dataset.versions.remove import find_image, remove_image
 
-    manifest = remove_image(folder, image_id, out)
+    image = find_image(folder, image_id)
+    manifest = remove_image(folder, image.image_id, out)
+    say(f"removed {image.text}")
     say(f"{out} is version {manifest.version}; {folder} still has the image: delete that folder to erase it")
-    emit({"dataset": out, "version": manifest.version, "counts": manifest.counts.model_dump()}, as_json)
+    document = {
+        "dataset": out,
+        "version": manifest.version,
+        "removed": {"image_id": image.image_id, "files": image.files, "regions": image.num_regions},
+        "counts": manifest.counts.model_dump(),
+    }
+    emit(document, as_json)

@@ -49,6 +49,12 @@ def test_publish_export_remove(dataset: Path, tmp_path: Path) -> None:
     assert json.loads(exported.stdout)["images"] == 6
     unknown = fo1("dataset", "remove", dataset, "--image-id", "ab", "--out", tmp_path / "less")
     assert (unknown.returncode, len(unknown.stderr.strip().splitlines())) == (2, 1)
+    removed = fo1("dataset", "remove", dataset, "--image-id", "00002.png", "--out", tmp_path / "less")
+    assert f"removed {dataset.parent / 'images' / '00002.png'} with 2 regions" in removed.stderr
+    assert (
+        f"- {dataset.parent / 'images' / '00002.png'}"
+        in fo1("dataset", "diff", dataset, tmp_path / "less").stdout.splitlines()
+    )
     wrong = fo1("dataset", "publish", dataset, "--out", tmp_path / "p", "--only", "good")
     assert wrong.returncode == 2
 
@@ -68,6 +74,8 @@ def test_merge_and_lineage(dataset: Path, tmp_path: Path) -> None:
     assert (document["version"], document["merged"]["deleted"], document["counts"]["regions"]) == ("2", 1, 11)
     shown = fo1("dataset", "diff", dataset, tmp_path / "v2").stdout
     assert "1 changed" in shown
+    assert f"~ {row.uri}" in shown.splitlines()
+    assert f'    box 0 "{row.regions[0].brief_caption}" is gone' in shown.splitlines()
     assert " 1 deleted" in shown
     origin = json.loads(fo1("dataset", "lineage", tmp_path / "v2", "--images", "--json").stdout)
     assert (origin["num_images"], len(origin["inputs"][0]["versions"])) == (6, 2)

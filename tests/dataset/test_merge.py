@@ -189,3 +189,27 @@ def test_what_a_person_wrote_may_hold_any_line_separator(tmp_path):
     dataset = open_dataset(str(tmp_path / "v2"))
     assert list(dataset.history().corrections.values()) == [change]
     assert next(dataset.rows()).regions[0].detailed_caption == text
+
+
+def test_what_a_review_no_longer_says_is_taken_back(tmp_path):
+    """An annotation that was merged and then deleted or skipped: the row is as if it had never been said."""
+    rows = [make_row(seed) for seed in range(3)]
+    make_dataset(tmp_path / "v1", rows)
+    first, second = (
+        correct(
+            row, "recaptioned", region_id=row.regions[0].region_id, kind="brief_caption",
+            after={"text": "a mistake"}, annotation_key=f"review/{number}",
+        )
+        for number, row in enumerate(rows[:2])
+    )  # fmt: skip
+    merge_corrections(str(tmp_path / "v1"), [first, second], str(tmp_path / "v2"))
+    kept = merge_corrections(str(tmp_path / "v2"), [second], str(tmp_path / "file")).merged
+    assert "retracted" not in kept
+    report = merge_corrections(str(tmp_path / "v2"), [second], str(tmp_path / "v3"), reviews=["review"])
+    assert report.merged["retracted"] == 1
+    merge_corrections(str(tmp_path / "v1"), [second], str(tmp_path / "never"))
+    assert compare_datasets(str(tmp_path / "v3"), str(tmp_path / "never")).is_empty
+    assert set(open_dataset(str(tmp_path / "v3")).history().originals) == {rows[1].image_id}
+    merge_corrections(str(tmp_path / "v3"), [], str(tmp_path / "v4"), reviews=["review"])
+    assert compare_datasets(str(tmp_path / "v4"), str(tmp_path / "v1")).is_empty
+    assert validate_dataset(str(tmp_path / "v4")) == []

@@ -4,13 +4,16 @@ Rows are equal if all columns but `provenance` are, with confidences, signals an
 Embedded pixels are not compared: `image_id` is their hash.
 """
 
+import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from fo1_data.dataset.reader import open_dataset
 from fo1_data.dataset.row_index import RowIndex
 from schemas.images import ImageRow
+from schemas.regions import Region
 
 TOLERANCE = 1e-4
 
@@ -19,7 +22,9 @@ TOLERANCE = 1e-4
 class Difference:
     """Image ids in one dataset only, and the columns that differ by image id; `equal` counts the rest.
 
-    `regions`: of an image whose regions differ, the ids that were `added`, `removed` and `relabelled`.
+    `files`: the addresses of the images that are not equal, by image id. `changes`: what differs in an image
+    that both have, in words. `regions`: of an image whose regions differ, the ids that were `added`,
+    `removed` and `relabelled`.
     `merged`: `merged` of the second dataset's manifest.
     """
 
@@ -29,6 +34,8 @@ class Difference:
     equal: int = 0
     regions: dict[str, dict[str, list[str]]] = field(default_factory=dict)
     merged: dict[str, int] | None = None
+    files: dict[str, str] = field(default_factory=dict)
+    changes: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def is_empty(self) -> bool:
@@ -45,13 +52,19 @@ def compare_datasets(address_a: str, address_b: str) -> Difference:
         other = index_b.row(row.image_id)
         if other is None:
             difference.only_a.append(row.image_id)
+            difference.files[row.image_id] = row.uri
         elif columns := differing_columns(row, other):
             difference.changed[row.image_id] = columns
+            difference.files[row.image_id] = row.uri
+            difference.changes[row.image_id] = describe_changes(row, other, columns)
             if "regions" in columns:
                 difference.regions[row.image_id] = region_changes(row, other)
         else:
             difference.equal += 1
     difference.only_b = [image_id for image_id in index_b.ids() if image_id not in seen]
+    for image_id in difference.only_b:
+        added = index_b.row(image_id)
+        difference.files[image_id] = added.uri if added is not None else image_id
     return difference
 
 
@@ -76,6 +89,41 @@ def region_changes(row: ImageRow, other: ImageRow) -> dict[str, list[str]]:
             if not _is_same(*(side[name].model_dump(exclude={"index"}) for side in (first, second)))
         ],
     }
+
+
+def describe_changes(row: ImageRow, other: ImageRow, columns: Sequence[str]) -> list[str]:
+    """What differs between two rows of an image, in words: captions and boxes, then the names of columns."""
+    changes = []
+    if "caption" in columns:
+        changes.append(f"caption {_quoted(row.caption)} -> {_quoted(other.caption)}")
+    if "regions" in columns:
+        first, second = ({region.region_id: region for region in some.regions} for some in (row, other))
+        by_change = region_changes(row, other)
+        changes += [f"box {first[name].index} {_words(first[name])} is gone" for name in by_change["removed"]]
+        changes += [f"box {second[name].index} {_words(second[name])} is new" for name in by_change["added"]]
+        for name in by_change["relabelled"]:
+            was, now = _words(first[name]), _words(second[name])
+            change = f"{was} -> {now}" if was != now else f"{now}: other labels, decisions or scores"
+            changes.append(f"box {second[name].index} {change}")
+    others = [name for name in columns if name not in ("caption", "regions")]
+    return changes + ([f"columns {', '.join(others)}"] if others else [])
+
+
+def _words(region: Region) -> str:
+    """The texts of a region, or its class, or its box."""
+    texts = [region.brief_caption, region.detailed_caption, region.text]
+    said = [text for text in texts if text] or [region.source_label or str(list(map(round, region.box_xyxy)))]
+    return ", ".join(map(_quoted, said))
+
+
+def _quoted(text: str | None) -> str:
+    return "nothing" if text is None else json.dumps(shorten(text), ensure_ascii=False)
+
+
+def shorten(text: str, most: int = 60) -> str:
+    """A text on one line, cut to `most` characters."""
+    words = " ".join(text.split())
+    return words if len(words) <= most else f"{words[: most - 1].rstrip()}…"
 
 
 def _is_same(first: Any, second: Any) -> bool:

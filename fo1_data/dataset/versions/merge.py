@@ -2,13 +2,14 @@
 
 Data files without a corrected row are shared by hard link if the stores allow, else copied; the others
 are written anew. Each corrected row is made from the row before any correction and from all corrections
-ever merged, so that merging twice, or in parts, gives the same rows.
+ever merged, so that merging twice, or in parts, gives the same rows. Corrections of annotations that no
+longer count in their review are taken back: the rows are as if they had never been said.
 """
 
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from fo1_data.dataset.corrections.apply import apply_corrections
@@ -33,9 +34,13 @@ class MergeReport:
     merged: dict[str, int] = field(default_factory=dict)
 
 
-def merge_corrections(address: str, corrections: Iterable[Correction], out: str) -> MergeReport:
+def merge_corrections(
+    address: str, corrections: Iterable[Correction], out: str, *, reviews: Collection[str] = ()
+) -> MergeReport:
     """Write the dataset at `address` with the corrections into `out`.
 
+    `reviews`: keys of the reviews of which `corrections` hold all that counts now: what was merged from them
+    before and is not among `corrections` is taken back.
     Raises DatasetError if no correction is of an image of the dataset, or if `out` is not empty.
     """
     dataset = open_dataset(address)
@@ -43,15 +48,18 @@ def merge_corrections(address: str, corrections: Iterable[Correction], out: str)
     before = CorrectionHistory(dict(history.corrections), dict(history.originals))
     listed = list(corrections)
     new = history.add(listed)
-    touched = _files_of(dataset, {correction.image_id for correction in listed})
+    retracted = _retracted(history, listed, reviews)
+    for correction in retracted:
+        del history.corrections[correction.correction_id]
+    image_ids = {correction.image_id for correction in [*listed, *retracted]}
+    touched = _files_of(dataset, image_ids)
     if listed and not touched:
         raise DatasetError(
             f"none of the {len(listed)} corrections is of an image of {dataset.store.url}: "
             "they belong to another dataset"
         )
-    writer = VersionWriter(out, dataset.manifest, {"merge": _digest(new)}, dataset.store.url)
+    writer = VersionWriter(out, dataset.manifest, {"merge": _digest([*new, *retracted])}, dataset.store.url)
     old_counts, new_counts, images, num_shared = Counts(), Counts(), 0, 0
-    image_ids = {correction.image_id for correction in listed}
     merging = _Merging(before, history, {correction.correction_id for correction in new})
     for file in dataset.data_files():
         if file.path not in touched:
@@ -62,8 +70,10 @@ def merge_corrections(address: str, corrections: Iterable[Correction], out: str)
         old_counts, new_counts = old_counts + count_rows(rows), new_counts + count_rows(corrected)
         images += sum(new_row != row for new_row, row in zip(corrected, rows, strict=True))
         writer.rewrite(file.path, corrected)
-    kept = history.only(lambda image_id: image_id in history.originals)
+    corrected_ids = {correction.image_id for correction in history.corrections.values()}
+    kept = history.only(lambda image_id: image_id in history.originals and image_id in corrected_ids)
     merged = {"corrections": len(listed), "new": len(new), "images": images, **merging.effects}
+    merged |= {"retracted": len(retracted)} if retracted else {}
     merged |= {"unmatched": len(history.corrections) - len(kept.corrections)}
     merged |= {"files_rewritten": len(dataset.data_files()) - num_shared, "files_shared": num_shared}
     manifest = writer.seal(
@@ -95,7 +105,7 @@ class _Merging:
         """The corrected row, its pixels and addresses as they are now."""
         first, base = self._base_rows(row)
         self._history.keep_original(first)
-        applied = apply_corrections(base, self._all[row.image_id])
+        applied = apply_corrections(base, self._all.get(row.image_id, []))
         self._effects.update(
             correction.action.value for correction in applied.done if correction.correction_id in self._new
         )
@@ -118,6 +128,23 @@ class _Merging:
             if not differing_columns(apply_corrections(base, earlier).row, row):
                 return base, base
         return first, row
+
+
+def _retracted(
+    history: CorrectionHistory, corrections: Sequence[Correction], reviews: Collection[str]
+) -> list[Correction]:
+    """The corrections of a history whose annotation, of one of the reviews, has none in `corrections`."""
+    present = {correction.annotation_key for correction in corrections}
+    return [
+        correction
+        for correction in history.corrections.values()
+        if review_of(correction) in reviews and correction.annotation_key not in present
+    ]
+
+
+def review_of(correction: Correction) -> str:
+    """The key of the review that an annotation belongs to; empty if it is of none."""
+    return correction.annotation_key.rpartition("/")[0]
 
 
 def _files_of(dataset: Dataset, image_ids: set[str]) -> set[str]:

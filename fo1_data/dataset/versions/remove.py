@@ -4,14 +4,59 @@ Files that do not hold the image are taken over as they are. The version it is r
 """
 
 import hashlib
+from dataclasses import dataclass
 
 from fo1_data.dataset.counting import count_rows
 from fo1_data.dataset.manifest import next_version
 from fo1_data.dataset.reader import open_dataset
 from fo1_data.dataset.versions.derive import VersionWriter
 from fo1_data.errors import DatasetError
+from fo1_data.plurals import counted
+from fo1_data.storage.addresses import normalise
 from schemas.dataset import Manifest
 from schemas.images import Reject
+
+
+@dataclass(frozen=True)
+class ImageToRemove:
+    """An image of a dataset: its id, every address of it, and its number of regions."""
+
+    image_id: str
+    files: list[str]
+    num_regions: int
+
+    @property
+    def text(self) -> str:
+        return f"{', '.join(self.files) or self.image_id} with {counted(self.num_regions, 'region')}"
+
+
+def find_image(address: str, name: str) -> ImageToRemove:
+    """The image that `name` means: an id, an address, or the last parts of a path, such as a file name.
+
+    Raises DatasetError if the dataset has none, or several.
+    """
+    dataset = open_dataset(address)
+    exact: dict[str, ImageToRemove] = {}
+    alike: dict[str, ImageToRemove] = {}
+    full = normalise(name)
+    for row in dataset.rows():
+        image = ImageToRemove(row.image_id, row.uris, len(row.regions))
+        if row.image_id == name or name in row.uris or full in row.uris:
+            exact[row.image_id] = image
+        elif any(uri.endswith(f"/{name.removeprefix('./')}") for uri in row.uris):
+            alike[row.image_id] = image
+    for reject in dataset.rejects():
+        if reject.image_id == name and not exact:
+            exact[name] = ImageToRemove(name, [reject.uri], 0)
+    matches = list((exact or alike).values())
+    if len(matches) > 1:
+        places = ", ".join(image.files[0] for image in matches[:3])
+        raise DatasetError(
+            f"{name} means {len(matches)} images ({places}): write more of the path, or the id"
+        )
+    if not matches:
+        raise DatasetError(f"{dataset.store.url} has no image {name}")
+    return matches[0]
 
 
 def remove_image(address: str, image_id: str, out: str) -> Manifest:
