@@ -9,6 +9,8 @@ import zlib
 from collections.abc import Iterator
 from typing import Any
 
+from fo1_data.dataset.equal_regions import number_equal_regions
+
 _WORD = re.compile(r"\w+")
 MAX_TERM_CHARACTERS = 200
 _LABEL_FIELDS = ("kind", "text", "confidence", "decision", "reasons", "source", "annotator")
@@ -28,7 +30,8 @@ _PART_FIELDS = {
 
 
 def document_of(record: dict[str, Any]) -> dict[str, Any]:
-    """Return the document of a Parquet record."""
+    """Return the document of a Parquet record; equal boxes of older datasets get ids of their own."""
+    number_equal_regions(record)
     document = {name: record.get(name) for name in _ROW_FIELDS}
     document["regions"] = [_region(region) for region in record.get("regions") or []]
     for name, fields in _PART_FIELDS.items():
