@@ -18,7 +18,7 @@ from schemas.corrections import Lane, correction_line
 from schemas.reviews import AnnotationState
 from services.database.models import now
 from services.database.review_tables import Review, ReviewedAnnotation, ReviewItem
-from services.label_studio.convert import AnnotatedImage, parse_result
+from services.label_studio.convert import ParsedAnnotation, parse_result
 from services.label_studio.shown import ShownImage, in_fields, unpack
 from services.review import correction_repository
 from services.review.inbox.differences import Submission, corrections_of
@@ -95,7 +95,7 @@ def updated_at_of(document: dict[str, Any]) -> str:
 
 
 @dataclass(frozen=True)
-class ParsedAnnotation:
+class AnnotationOutcome:
     """The comment and corrections (action, JSON) of an annotation, or why it cannot be parsed."""
 
     comment: str | None = None
@@ -111,7 +111,7 @@ def parse_annotation(
     cancelled: bool = False,
     from_prediction: bool = False,
     controls: Collection[str],
-) -> ParsedAnnotation:
+) -> AnnotationOutcome:
     """Parse the `result` of an annotation of what was shown (`packed`).
 
     `from_prediction`: the annotation was begun with the prediction. `controls`: names of the project's
@@ -123,30 +123,30 @@ def parse_annotation(
         annotated = parse_result(result, shown)
         comment = _storable(_comment(annotated)) or None
         if cancelled:
-            return ParsedAnnotation(comment)
+            return AnnotationOutcome(comment)
         if not from_prediction and _is_from_scratch(shown, annotated):
             raise ValueError(
                 "it was begun empty, so it says nothing about the boxes that were shown; "
                 "open the task again, begin with the prediction and submit"
             )
         corrections = corrections_of(in_fields(shown, controls), annotated, submission)
-        return ParsedAnnotation(
+        return AnnotationOutcome(
             comment, [(correction.action.value, correction_line(correction)) for correction in corrections]
         )
     except Exception as error:
         reason = str(error) or type(error).__name__
-        return ParsedAnnotation(
+        return AnnotationOutcome(
             error=_storable(f"it cannot be understood: {' '.join(reason.split())}")[:1000]
         )
 
 
-def _is_from_scratch(shown: ShownImage, annotated: AnnotatedImage) -> bool:
+def _is_from_scratch(shown: ShownImage, annotated: ParsedAnnotation) -> bool:
     """Return whether an annotation has none of the boxes that were shown, nor any text of the whole image."""
     is_kept = any(region.mark in annotated.regions for region in shown.regions)
     return bool(shown.regions) and not (is_kept or annotated.caption or annotated.counts)
 
 
-def _comment(annotated: AnnotatedImage) -> str:
+def _comment(annotated: ParsedAnnotation) -> str:
     """Return the person's comment, with what of the annotation was not read."""
     not_read = f"[not read: {', '.join(annotated.not_read)}]" if annotated.not_read else ""
     return " ".join(part for part in (annotated.comment, not_read) if part)

@@ -16,8 +16,8 @@ from schemas.corrections import Correction, CorrectionAction, CorrectionValue, L
 from schemas.labels import LabelKind
 from schemas.regions import Box, make_region_id, number_equal_ids
 from services.label_studio.convert import (
-    ParsedAnnotation,
     AnnotatedRegion,
+    ParsedAnnotation,
     counts_text,
     one_line,
     phrase_aliases,
