@@ -81,7 +81,7 @@ def certify(
     if passed:
         reason = (
             f"accepted from confidence {plan.thresholds[best]:.3f} on: {wrong} of {accepted} held-out labels "
-            f"wrong{without_verdict}, error at most {max_error:g} but with probability {level:.3g}"
+            f"wrong{without_verdict}, error at most {max_error:g} with a probability of {1 - level:.3g}"
         )
     else:
         reason = _why_none(wrong, accepted, held_out[0].shape[1], float(tested[best]), max_error, level)

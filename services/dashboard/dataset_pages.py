@@ -11,8 +11,10 @@ from fastapi.responses import Response
 from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from fo1_data.dataset.counting import boxes_from
 from fo1_data.dataset.reader import open_dataset
 from fo1_data.errors import Fo1Error
+from schemas.dataset import Manifest
 from schemas.images import Reject
 from schemas.labels import Decision
 from services.api.dependencies import ReadSession
@@ -106,9 +108,9 @@ async def dataset_page(
     record = await service.get_dataset(session, dataset_id)
     gallery = await _gallery(context, session, record, form, cursor)
     labels = await repository.most_frequent_terms(session, record.number, "l:", _LABELS)
-    return render_page(
-        context, visitor, "Datasets", "dataset.html", dataset=record, form=form, labels=labels, **gallery
-    )
+    origin = boxes_from(Manifest.model_validate(record.manifest))
+    shown = {"dataset": record, "form": form, "labels": labels, "origin": origin}
+    return render_page(context, visitor, "Datasets", "dataset.html", **shown, **gallery)
 
 
 @router.get("/parts/datasets/{dataset_id}/samples")
