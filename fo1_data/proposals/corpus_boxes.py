@@ -32,6 +32,11 @@ class CorpusBoxes:
         return [boxes_of_entry(entry) for entry in entries]
 
 
+def auto_name(detector: str) -> str:
+    """The name of `--proposals auto` with this detector behind it."""
+    return f"auto ({detector})"
+
+
 def proposer_of(name: str, entry: CorpusImage) -> str:
     """The name of what gave the boxes of one image, for a proposer of this name."""
     if not name.startswith("auto ("):
@@ -49,7 +54,7 @@ class AutoBoxes:
 
     def __init__(self, detector: Proposer) -> None:
         self._detector = detector
-        self.name = f"auto ({detector.name})"
+        self.name = auto_name(detector.name)
         self.sha256 = detector.sha256
         self.licence = detector.licence
 

@@ -8,19 +8,15 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
-
-from fo1_data.boxes import Boxes
 from fo1_data.errors import CheckpointError
-from fo1_data.proposals.corpus_boxes import AutoBoxes, CorpusBoxes
-from fo1_data.proposals.detector_boxes import DetectorBoxes, Scores
+from fo1_data.proposals.corpus_boxes import CorpusBoxes, auto_name
 from fo1_data.proposals.file_boxes import FileBoxes
-from fo1_data.proposals.proposer import Proposer
 from fo1_data.storage.addresses import suffix_of
 
 FILE_SUFFIXES = (".jsonl", ".ndjson", ".parquet")
 TINY_WEIGHTS = Path(__file__).resolve().parents[1] / "assets" / "fo1-tiny-detector" / "model.safetensors"
 TINY_LICENCE = "Apache-2.0"
+BUNDLED_DETECTOR = "fo1-tiny"
 _HUB_ID = re.compile(r"^[\w.-]+(/[\w.-]+)?$")
 
 
@@ -57,34 +53,18 @@ def identify_proposer(spec: str) -> ProposerIdentity:
 
     Raises CheckpointError, ConfigError or CorpusError if there is none.
     """
-    proposer: Proposer
-    if spec == "corpus":
-        proposer = CorpusBoxes()
-    elif is_boxes_file(spec):
-        proposer = FileBoxes(spec)
-    elif spec in ("auto", "fo1-tiny"):
-        tiny = DetectorBoxes("fo1-tiny", _UnloadedTinyDetector(), None, None, max_proposals=1)
-        proposer = AutoBoxes(tiny) if spec == "auto" else tiny
-    else:
-        detector_folder(spec)
-        return ProposerIdentity(spec, None)
-    return ProposerIdentity(proposer.name, proposer.sha256)
+    if spec in ("auto", BUNDLED_DETECTOR):
+        name = auto_name(BUNDLED_DETECTOR) if spec == "auto" else BUNDLED_DETECTOR
+        return ProposerIdentity(name, _sha256_of_bundled_detector())
+    if spec == "corpus" or is_boxes_file(spec):
+        proposer = CorpusBoxes() if spec == "corpus" else FileBoxes(spec)
+        return ProposerIdentity(proposer.name, proposer.sha256)
+    detector_folder(spec)
+    return ProposerIdentity(spec, None)
 
 
-class _UnloadedTinyDetector:
-    """What names the bundled detector."""
-
-    licence: str | None = TINY_LICENCE
-    default_score_floor = default_nms_iou = 0.0
-
-    def __init__(self) -> None:
-        try:
-            self.sha256 = hashlib.sha256(TINY_WEIGHTS.read_bytes()).hexdigest()
-        except OSError as error:
-            raise CheckpointError(
-                f"the bundled detector is missing from this installation: {error}"
-            ) from error
-
-    def detect(self, images: list[Image.Image]) -> list[tuple[Boxes, Scores]]:
-        """Not possible without the weights."""
-        raise NotImplementedError
+def _sha256_of_bundled_detector() -> str:
+    try:
+        return hashlib.sha256(TINY_WEIGHTS.read_bytes()).hexdigest()
+    except OSError as error:
+        raise CheckpointError(f"the bundled detector is missing from this installation: {error}") from error
