@@ -1,8 +1,10 @@
 """The phrases and vocabulary of a run: read, checked, and completed by what an entry brings along."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from fo1_data.errors import ConfigError
+from fo1_data.model.reserved_tokens import clean_phrase
 from schemas.corpus import CorpusImage
 from schemas.jobs import RunConfig
 
@@ -12,7 +14,7 @@ CORPUS_WORDS = "@corpus"
 def read_phrases(path: str | None) -> list[str]:
     """The phrases of a text file, one per line; none for None.
 
-    Raises ConfigError if the file cannot be read or has no phrase.
+    Raises ConfigError if the file cannot be read, has no phrase, or has one of reserved tokens alone.
     """
     if path is None:
         return []
@@ -23,16 +25,24 @@ def read_phrases(path: str | None) -> list[str]:
     phrases = [line.strip() for line in lines if line.strip()]
     if not phrases:
         raise ConfigError(f"phrases: {path} holds no phrase (write one per line)")
+    _refuse_markup(f"phrases: {path}", phrases)
     return phrases
 
 
 def refuse_unknown_words(config: RunConfig) -> None:
-    """Raise ConfigError for a vocabulary word that starts with `@` but has no meaning."""
+    """Raise ConfigError for a word that starts with `@` but has no meaning, or of reserved tokens alone."""
+    _refuse_markup("vocabulary", config.vocabulary)
     unknown = [word for word in config.vocabulary if word.startswith("@") and word != CORPUS_WORDS]
     if unknown:
         raise ConfigError(
             f"vocabulary: {unknown[0]} has no meaning; {CORPUS_WORDS} stands for the words of its counts"
         )
+
+
+def _refuse_markup(where: str, phrases: Sequence[str]) -> None:
+    empty = next((phrase for phrase in phrases if not clean_phrase(phrase)), None)
+    if empty is not None:
+        raise ConfigError(f"{where}: {empty!r} is markup of the prompt, not a phrase: remove it")
 
 
 def plain_words(config: RunConfig) -> list[str]:

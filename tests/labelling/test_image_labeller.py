@@ -185,6 +185,7 @@ def test_over_a_hundred_given_boxes_are_all_labelled(model: Path, tmp_path: Path
     ("settings", "named"),
     [
         ({"labels": "detect", "vocabulary": "cat,@words"}, "@words"),
+        ({"labels": "detect", "vocabulary": "cat,<ground>"}, "<ground>"),
         ({"phrases": "no/such/file"}, "phrases: no/such/file"),
     ],
 )
