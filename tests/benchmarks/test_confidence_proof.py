@@ -34,15 +34,15 @@ def test_a_guarantee_is_counted_over_splits() -> None:
     assert rows[0]["mean_coverage"] <= rows[1]["mean_coverage"]
 
 
-def captioned(numbers: range, num_regions: int) -> list[Pair]:
-    """Pairs in which nearly every caption is right, and gold has all regions but the last."""
+def captioned(numbers: range, num_regions: int, missing: int = 0) -> list[Pair]:
+    """Pairs in which nearly every caption is right, and gold lacks the last `missing` regions."""
     pairs = []
     for number in numbers:
         row = made_row(number, num_regions=num_regions, error=0.01)
         row.width = 200
         regions = [
             CorpusRegion(box_xyxy=region.box_xyxy, label="thing", caption=f"right thing {region.index}")
-            for region in row.regions[:-1]
+            for region in row.regions[: num_regions - missing]
         ]
         pairs.append(make_pair(row, CorpusImage(uri=row.uri, width=200, height=20, regions=regions)))
     return pairs
@@ -51,8 +51,15 @@ def captioned(numbers: range, num_regions: int) -> list[Pair]:
 def test_a_transferred_rule_keeps_its_limit_of_labels_per_image() -> None:
     target = captioned(range(900, 920), num_regions=12)
     figures = transfer(captioned(range(160), num_regions=4), target, "exact", LabelKind.BRIEF_CAPTION, seed=0)
-    assert 0.1 < figures["0.1"]["coverage"] <= 4 / 11
+    assert 0.1 < figures["0.1"]["coverage"] <= 4 / 12
     assert figures["0.1"]["error"] < 0.1
+
+
+def test_a_rule_accepts_nothing_if_gold_lacks_a_quarter_of_the_boxes() -> None:
+    """Captions of boxes that gold lacks count as wrong: more of them than an error of a tenth allows."""
+    fitted = captioned(range(160), num_regions=4, missing=1)
+    target = captioned(range(900, 920), num_regions=12, missing=1)
+    assert transfer(fitted, target, "exact", LabelKind.BRIEF_CAPTION, seed=0)["0.1"]["coverage"] == 0
 
 
 def pairs_of(check_is_right: bool) -> list[Pair]:
