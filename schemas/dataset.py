@@ -197,12 +197,16 @@ class ShardReport(BaseModel):
 
 
 class ShardImage(BaseModel):
-    """An image that has a row in a shard, so that equal images in two shards are found at the end."""
+    """An image that has a row in a shard, so that equal images in two shards are found at the end.
+
+    `annotations_sha256`: of what the corpus says of it, null if it says nothing.
+    """
 
     model_config = ConfigDict(extra="ignore")
 
     image_id: str
     uris: list[str]
+    annotations_sha256: str | None = None
 
 
 class ShardMarker(ShardReport):

@@ -1,5 +1,8 @@
 """Reject rows made from a corpus entry: one that cannot be used, or one that the run gave up."""
 
+import hashlib
+import json
+
 from fo1_data.errors import InputReject
 from schemas.corpus import CorpusImage
 from schemas.images import Reject, RejectStage
@@ -36,6 +39,14 @@ def unused_annotations(entry: CorpusImage, first: CorpusImage | None) -> list[Re
         f"same bytes as {first.name}, whose annotations were used: {', '.join(sorted(annotations))} differ"
     )
     return [reject_from(entry, InputReject(RejectStage.LABEL, "duplicate_annotations", message))]
+
+
+def annotations_sha256(entry: CorpusImage) -> str | None:
+    """SHA-256 (hex) of what the corpus says of an image, None if it says nothing."""
+    annotations = entry.model_dump(mode="json", include=_ANNOTATIONS, exclude_defaults=True)
+    if not annotations:
+        return None
+    return hashlib.sha256(json.dumps(annotations, sort_keys=True).encode()).hexdigest()
 
 
 def reject_of(entry: CorpusImage, stage: RejectStage, reason: str, message: str) -> Reject:

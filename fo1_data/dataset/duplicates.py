@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from fo1_data.dataset.prefetch import map_ahead
 from fo1_data.dataset.rows import with_uris
 from schemas.dataset import Duplicate, ShardImage, ShardReport
-from schemas.images import ImageRow
+from schemas.images import ImageRow, Reject, RejectStage
 
 READERS = 16
 
@@ -62,6 +62,32 @@ def find_duplicates(
         if dropped:
             listed.append(Duplicate(image_id=image_id, kept=kept, dropped=dropped))
     return changes, listed
+
+
+def lost_annotations(
+    duplicates: Sequence[Duplicate], reports: Sequence[ShardReport], read_images: ReadImages
+) -> list[Reject]:
+    """A reject for every dropped row whose corpus annotations are not those of the row that stays."""
+    if not duplicates:
+        return []
+    ids = {duplicate.image_id for duplicate in duplicates}
+    first: dict[str, ShardImage] = {}
+    rejects = []
+    for images in map_ahead(read_images, [report.shard_id for report in reports], READERS):
+        for image in (image for image in images if image.image_id in ids):
+            kept = first.setdefault(image.image_id, image)
+            if image.annotations_sha256 not in (None, kept.annotations_sha256):
+                rejects.append(
+                    Reject(
+                        uri=image.uris[0],
+                        stage=RejectStage.LABEL,
+                        reason="duplicate_annotations",
+                        message=f"same bytes as {kept.uris[0]}, whose annotations were used: these differ",
+                        replayable=False,
+                        image_id=image.image_id,
+                    )
+                )
+    return rejects
 
 
 def _addresses(

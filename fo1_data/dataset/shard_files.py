@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
+from fo1_data.corpus.rejects import annotations_sha256
 from fo1_data.dataset.counting import count_rows
 from fo1_data.dataset.layout import RUN, marker, markers, try_folder
 from fo1_data.dataset.parquet_files import encode_rejects, encode_rows
@@ -64,13 +65,18 @@ def write_shard(
     reject_file = None
     if rejects:
         reject_file = _write(store, f"{folder}/rejects.parquet", encode_rejects(rejects), None, len(rejects))
+    annotations = {entry.name: annotations_sha256(entry) for entry in shard.images}
+    images = [
+        ShardImage(image_id=row.image_id, uris=row.uris, annotations_sha256=annotations.get(row.uri))
+        for row in rows
+    ]
     marker_of_try = ShardMarker(
         shard_id=shard.shard_id,
         index=index,
         try_id=try_id,
         files=files,
         rejects=reject_file,
-        images=[ShardImage(image_id=row.image_id, uris=row.uris) for row in rows],
+        images=images,
         counts=count_rows(rows, rejected=len(rejects)),
         seconds=seconds,
     )

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from fo1_data.dataset import layout
-from fo1_data.dataset.duplicates import find_duplicates
+from fo1_data.dataset.duplicates import find_duplicates, lost_annotations
 from fo1_data.dataset.history import CorrectionHistory, is_history_file
 from fo1_data.dataset.lease import STALE_AFTER_S, Lease
 from fo1_data.dataset.manifest import (
@@ -194,6 +194,7 @@ class DatasetRun:
             files += shard_files
             counts += shard_counts
         rejects = [*listing_rejects, *self._rejects(reports)]
+        rejects += lost_annotations(duplicates, reports, self._images_of)
         if lease is not None:
             lease.check()
         replayed = keep_version(self.store, self.replayed) if self.replayed is not None else None

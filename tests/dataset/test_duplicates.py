@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fo1_data.dataset.duplicates import Changes, find_duplicates
+from fo1_data.dataset.duplicates import Changes, find_duplicates, lost_annotations
 from schemas.dataset import Counts, ShardImage, ShardReport
 
 IDS = [digit * 64 for digit in "0123"]
@@ -41,3 +41,18 @@ def test_one_row_stays_and_knows_every_address(shards: list[list[str]], present:
     for entry in listed:
         assert entry.kept not in entry.dropped
         assert (entry.kept == before.get(entry.image_id)) == (entry.image_id in present)
+
+
+def test_other_annotations_in_a_later_shard_are_a_reject() -> None:
+    """Equal annotations, and none, are no loss."""
+    digests = ["one", "one", None, "two"]
+    images = {
+        f"s{index}": [ShardImage(image_id=IDS[0], uris=[f"{index}.png"], annotations_sha256=digest)]
+        for index, digest in enumerate(digests)
+    }
+    reports = [report(index) for index in range(len(digests))]
+    _, listed = find_duplicates(reports, images.__getitem__)
+    (reject,) = lost_annotations(listed, reports, images.__getitem__)
+    assert (reject.uri, reject.reason) == ("3.png", "duplicate_annotations")
+    assert "0.png" in reject.message
+    assert lost_annotations([], reports, images.__getitem__) == []
