@@ -25,7 +25,7 @@ from schemas.images import Reject
 from schemas.sources import ContentKind, SourceCounts
 
 # Messages of rejects that the account of a source keeps.
-_MOST_REASONS = 3
+MOST_REASONS = 3
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ class _Account:
         self.settle(self.rejected, source, counts)
         self.rejects.append(reject)
         message = reject.message.removeprefix(f"{reject.uri}: ").removeprefix(f"{source}: ")
-        self._messages[source].append(message if len(self._messages[source]) < _MOST_REASONS else "")
+        self._messages[source].append(message if len(self._messages[source]) < MOST_REASONS else "")
 
     def forget(self, source: str, counts: Mapping[ContentKind, int]) -> None:
         """Take what lies beyond a limit out of the account."""
@@ -196,7 +196,7 @@ class _Account:
                 attached=+self.attached[name],
                 rejected=+self.rejected[name],
                 rejects=len(self._messages[name]),
-                reasons=self._messages[name][:_MOST_REASONS],
+                reasons=self._messages[name][:MOST_REASONS],
                 notes=self.notes[name],
             )
             for name in names

@@ -55,14 +55,21 @@ class ImageLabeller:
             vocabulary=plain_words(config),
         )
         self._engine, self._proposer, self.identity = models.engine, models.proposer, models.identity
-        self._reader = EntryReader(config, self._proposer)
+        self._reader = EntryReader(config)
         self._second_round = SecondRound(frozenset(config.second_questions), config.unsure_below)
         self._corpus = corpus_name(config)
+
+    def attach_boxes(self, entries: list[CorpusImage]) -> list[CorpusImage]:
+        """The entries with the boxes of a file (`--proposals FILE`); unchanged for any other proposer."""
+        return self._proposer.attach_boxes(entries)
 
     def label_entries(
         self, entries: list[CorpusImage], tracker: WorkTracker | None = None
     ) -> tuple[list[ImageRow], list[Reject]]:
-        """Rows in the order of the entries, and a reject for every entry or box that gave none."""
+        """Rows in the order of the entries, and a reject for every entry or box that gave none.
+
+        Boxes of a file (`--proposals FILE`) must be in the entries already; see `attach_boxes`.
+        """
         tracker = tracker or WorkTracker()
         self._engine.on_answer = tracker.answered
         rejects: list[Reject] = []

@@ -17,7 +17,6 @@ from fo1_data.corpus.rejects import reject_from
 from fo1_data.errors import InputReject
 from fo1_data.labelling.parent_rows import ParentRows
 from fo1_data.labelling.stale_regions import has_stale_regions
-from fo1_data.proposals.proposer import Proposer
 from schemas.corpus import CorpusImage
 from schemas.images import ImageRow, Reject
 from schemas.jobs import RunConfig
@@ -71,9 +70,9 @@ class ReadResult:
 class EntryReader:
     """Reads entries under the settings of a run."""
 
-    def __init__(self, config: RunConfig, proposer: Proposer) -> None:
+    def __init__(self, config: RunConfig) -> None:
         """Open the parent dataset, if there is one. Raises DatasetError."""
-        self._config, self._proposer = config, proposer
+        self._config = config
         self._limits = InputLimits(config.max_pixels, config.max_bytes, config.download_timeout_s)
         self._parent = ParentRows(config.parent, config.embed_images) if config.parent else None
 
@@ -89,8 +88,7 @@ class EntryReader:
             return ReadResult(None, [reject_from(entry, error)])
         if row is not None:
             return ReadResult(CarriedImage(entry, row, image))
-        with_boxes = self._proposer.attach_boxes([entry])[0]
-        oriented, box_rejects = oriented_entry(with_boxes, image, self._config.box_frame)
+        oriented, box_rejects = oriented_entry(entry, image, self._config.box_frame)
         if any(reject.reason == OTHER_SIZE for reject in box_rejects):
             return ReadResult(None, box_rejects)
         encoded = data if self._config.embed_images else None

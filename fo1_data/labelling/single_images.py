@@ -38,7 +38,7 @@ def label_image(
     uri = str(image) if "://" in str(image) else str(Path(image).expanduser().absolute())
     regions = None if boxes_xyxy is None else [_region(box) for box in boxes_xyxy]
     entry = CorpusImage(uri=uri, regions=regions, phrases=[CorpusPhrase(text=text) for text in phrases])
-    rows, rejects = labeller.label_entries([entry])
+    rows, rejects = labeller.label_entries(labeller.attach_boxes([entry]))
     for reject in rejects:
         raise InputReject(reject.stage, reject.reason, reject.message, reject.replayable)
     return rows[0]

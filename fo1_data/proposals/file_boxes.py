@@ -5,15 +5,15 @@ A record is either an image with `boxes` (a list of [x_min, y_min, x_max, y_max]
 their order. The key `image`, `file_name`, `uri`, `url` or `path` names the image. A declared `width` and
 `height` determine the frame of the boxes, as in a corpus.
 
-A name matches by as much of the path as the file gives (`a/x.jpg` is not `b/x.jpg`). An absolute path or URL
-may be from another machine: then the image of the file matches whose path has most last parts in common,
-provided that it is only one. `pair_with` tells what matches nothing, and what matches several images.
+`pairing` says which image a name means. The corpus is paired as a whole when a run is planned: what means no
+image, or several, is told there.
 """
 
 import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
@@ -21,15 +21,18 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from fo1_data.corpus.forms.record_fields import NAME_KEYS, fields_of_record, whole_number
+from fo1_data.corpus.listing import MOST_REASONS
+from fo1_data.corpus.places import listing_reject
 from fo1_data.errors import ConfigError
+from fo1_data.plurals import counted
 from fo1_data.proposals.corpus_boxes import boxes_of_entry
+from fo1_data.proposals.pairing import Pairing, pair_names
 from fo1_data.proposals.proposer import Proposals
-from fo1_data.storage.addresses import normalise, scheme_of, suffix_of
+from fo1_data.storage.addresses import normalise, suffix_of
 from fo1_data.storage.streams import one_line, read_whole
 from schemas.corpus import CorpusImage, CorpusRegion
+from schemas.images import Reject
 from schemas.sources import ContentKind, SourceCounts
-
-_MOST_NOTES = 20
 
 
 class FileBoxes:
@@ -48,84 +51,91 @@ class FileBoxes:
         self._by_name: dict[str, _ImageBoxes] = {}
         for location, record in _records(data, address):
             self._add(location, record)
-        self._by_last_part: dict[str, list[str]] = {}
-        for name in self._by_name:
-            self._by_last_part.setdefault(_parts(name)[-1], []).append(name)
 
     def attach_boxes(self, entries: list[CorpusImage]) -> list[CorpusImage]:
         """The entries with the boxes and the declared size of the file in place of their own."""
-        return [self._replace_boxes(entry) for entry in entries]
+        return self._replace_boxes(entries, pair_names(self._by_name, entries))
+
+    def pair_with(
+        self, entries: list[CorpusImage], *, is_whole: bool = True
+    ) -> tuple[list[CorpusImage], list[Reject], SourceCounts]:
+        """The entries of a corpus with the boxes of the file, the boxes that belong to none, and the account.
+
+        is_whole: whether `entries` are all images of the corpus, so that a name that fits none is a reject.
+        """
+        pairing = pair_names(self._by_name, entries)
+        missing = [name for name in self._by_name if name not in pairing.images | pairing.ambiguous]
+        rejects, notes = [self._ambiguous(name, entries, at) for name, at in pairing.ambiguous.items()], []
+        if missing:
+            names = counted(len(missing), "name fits", "names fit")
+            text = f"{names} no image that is listed, such as {missing[0]}"
+            if is_whole:
+                rejects.append(listing_reject(self.name, "not_listed", text))
+            else:
+                notes.append(text)
+        rejected = self._tally([*pairing.ambiguous, *missing])
+        account = SourceCounts(
+            source=self.name,
+            found=self._tally(self._by_name),
+            attached=self._tally(pairing.images),
+            rejected=rejected,
+            rejects=len(rejects),
+            reasons=[reject.message for reject in rejects[:MOST_REASONS]],
+            notes=notes,
+        )
+        return self._replace_boxes(entries, pairing), rejects, account
 
     def propose(self, images: list[Image.Image], entries: list[CorpusImage]) -> list[Proposals]:
         """The boxes that `attach_boxes` put into the entries."""
         return [boxes_of_entry(entry) for entry in entries]
 
-    def pair_with(self, entries: Iterable[CorpusImage]) -> SourceCounts:
-        """The account of the file for a whole corpus: its boxes that belong to an image, and the others."""
-        images: dict[str, list[str]] = {name: [] for name in self._by_name}
-        for entry in entries:
-            name = self._find(entry)
-            if name is not None:
-                images[name].append(entry.name)
-        tallies = [Counter[ContentKind](), Counter[ContentKind]()]
+    def _replace_boxes(self, entries: list[CorpusImage], pairing: Pairing) -> list[CorpusImage]:
+        boxes_of = [_ImageBoxes() for _ in entries]
         for name, boxes in self._by_name.items():
-            content = {ContentKind.IMAGES: 1, ContentKind.BOXES: len(boxes.regions)}
-            tallies[0 if images[name] else 1].update(content)
-        return SourceCounts(
-            source=self.name,
-            found=tallies[0] + tallies[1],
-            attached=+tallies[0],
-            rejected=+tallies[1],
-            notes=_pairing_notes(images),
-        )
+            if name in pairing.images:
+                boxes_of[pairing.images[name]].add(boxes)
+        return [boxes.replace_in(entry) for boxes, entry in zip(boxes_of, entries, strict=True)]
 
-    def _replace_boxes(self, entry: CorpusImage) -> CorpusImage:
-        name = self._find(entry)
-        boxes = _ImageBoxes() if name is None else self._by_name[name]
-        # The region indices of phrases refer to the regions that are replaced.
-        phrases = [phrase.model_copy(update={"region_indices": None}) for phrase in entry.phrases]
-        update: dict[str, Any] = {"regions": boxes.regions, "box_unit": "pixel", "phrases": phrases}
-        if boxes.width is not None and boxes.height is not None:
-            update |= {"width": boxes.width, "height": boxes.height}
-        return entry.model_copy(update=update)
+    def _tally(self, names: Iterable[str]) -> dict[ContentKind, int]:
+        boxes = [len(self._by_name[name].regions) for name in names]
+        return +Counter({ContentKind.IMAGES: len(boxes), ContentKind.BOXES: sum(boxes)})
 
-    def _find(self, entry: CorpusImage) -> str | None:
-        """The name in the file of a corpus image; None if the file does not name it."""
-        parts_of_names = [_parts(name) for name in (entry.name, entry.inner or entry.uri)]
-        for parts in parts_of_names:
-            for start in range(len(parts)):
-                name = "/".join(parts[start:])
-                if name in self._by_name:
-                    return name
-        parts = parts_of_names[-1]
-        lengths = {
-            name: _num_common(_parts(name), parts)
-            for name in self._by_last_part.get(parts[-1], [])
-            if self._by_name[name].is_absolute
-        }
-        best = [name for name, length in lengths.items() if length == max(lengths.values())]
-        return best[0] if len(best) == 1 else None
+    def _ambiguous(self, name: str, entries: list[CorpusImage], indices: list[int]) -> Reject:
+        examples = ", ".join(entries[index].name for index in indices[:3])
+        num_boxes = counted(len(self._by_name[name].regions), "box", "boxes")
+        text = f"{name} names {len(indices)} images ({examples}), which get none of its {num_boxes}"
+        return listing_reject(self.name, "ambiguous_name", f"{text}: write more of the path")
 
     def _add(self, location: str, record: Any) -> None:
         fields = record if isinstance(record, dict) else {}
         name = next((fields[key] for key in NAME_KEYS if fields.get(key)), None)
         if not isinstance(name, str):
             raise ConfigError(f"{location} names no image (looked for {', '.join(NAME_KEYS)})")
-        boxes = self._by_name.setdefault("/".join(_parts(name)), _ImageBoxes())
-        boxes.is_absolute = _is_absolute(name)
-        boxes.width = whole_number(fields.get("width")) or boxes.width
-        boxes.height = whole_number(fields.get("height")) or boxes.height
-        boxes.regions += _regions(location, fields)
+        width, height = (whole_number(fields.get(key)) for key in ("width", "height"))
+        boxes = _ImageBoxes(_regions(location, fields), width, height)
+        self._by_name.setdefault(name, _ImageBoxes()).add(boxes)
 
 
+@dataclass
 class _ImageBoxes:
-    """The boxes that the file holds of one image, the size it declares, and the kind of its path."""
+    """The boxes that the file holds of one image, and the size it declares."""
 
-    def __init__(self) -> None:
-        self.regions: list[CorpusRegion] = []
-        self.is_absolute = False
-        self.width: int | None = None
-        self.height: int | None = None
+    regions: list[CorpusRegion] = field(default_factory=list)
+    width: int | None = None
+    height: int | None = None
+
+    def add(self, more: "_ImageBoxes") -> None:
+        """Add what another record of the same image holds."""
+        self.regions += more.regions
+        self.width, self.height = more.width or self.width, more.height or self.height
+
+    def replace_in(self, entry: CorpusImage) -> CorpusImage:
+        # The region indices of phrases refer to the regions that are replaced.
+        phrases = [phrase.model_copy(update={"region_indices": None}) for phrase in entry.phrases]
+        update: dict[str, Any] = {"regions": self.regions, "box_unit": "pixel", "phrases": phrases}
+        if self.width is not None and self.height is not None:
+            update |= {"width": self.width, "height": self.height}
+        return entry.model_copy(update=update)
 
 
 def _records(data: bytes, address: str) -> Iterator[tuple[str, Any]]:
@@ -159,33 +169,3 @@ def _regions(location: str, record: dict[str, Any]) -> list[CorpusRegion]:
     except (TypeError, ValueError) as error:
         raise ConfigError(f"{location}: {one_line(error)}") from error
     return regions
-
-
-def _parts(name: str) -> list[str]:
-    return [part for part in name.replace("\\", "/").split("/") if part not in ("", ".")] or [name]
-
-
-def _is_absolute(name: str) -> bool:
-    return bool(scheme_of(name)) or name.startswith(("/", "\\")) or name[1:3] in (":\\", ":/")
-
-
-def _num_common(first: list[str], second: list[str]) -> int:
-    """How many last parts two paths have in common."""
-    pairs = zip(reversed(first), reversed(second), strict=False)
-    return next((number for number, (a, b) in enumerate(pairs) if a != b), min(len(first), len(second)))
-
-
-def _pairing_notes(images: dict[str, list[str]]) -> list[str]:
-    """What a person should know. `images`: the images of the corpus that each name of the file matches."""
-    missing = [name for name, matches in images.items() if not matches]
-    notes = []
-    if missing:
-        notes.append(f"{len(missing)} of its {len(images)} images are not listed, such as {missing[0]}")
-    for name, matches in [(name, matches) for name, matches in images.items() if len(matches) > 1][
-        :_MOST_NOTES
-    ]:
-        notes.append(
-            f"{name} names {len(matches)} images, which all get its boxes ({', '.join(matches[:3])}): "
-            "write more of the path"
-        )
-    return notes

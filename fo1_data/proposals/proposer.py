@@ -43,7 +43,8 @@ class Proposer(Protocol):
     def attach_boxes(self, entries: list[CorpusImage]) -> list[CorpusImage]:
         """The entries with this source's boxes, called before boxes are converted to the oriented frame.
 
-        A file of boxes replaces the regions of the corpus by its own; every other source changes nothing.
+        A file of boxes replaces the regions of the corpus by its own, if a name of the file fits only one of
+        the entries; every other source changes nothing.
         """
         ...
 

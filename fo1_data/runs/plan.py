@@ -58,10 +58,12 @@ def list_corpus(config: RunConfig) -> PlannedRun:
     if config.calibration is not None:
         read_calibration(config.calibration)
     listing = load_listing(config.corpus, config.limit, config.frame_every_s)
-    sources = listing.sources
+    entries, rejects, sources = listing.entries, listing.rejects, listing.sources
     if is_boxes_file(config.proposals):
-        sources = [*sources, FileBoxes(config.proposals).pair_with(listing.entries)]
-    return PlannedRun(plan_shards(listing.entries, config.shard_size), listing.rejects, sources)
+        boxes = FileBoxes(config.proposals)
+        entries, more, account = boxes.pair_with(entries, is_whole=config.limit is None)
+        rejects, sources = [*rejects, *more], [*sources, account]
+    return PlannedRun(plan_shards(entries, config.shard_size), rejects, sources)
 
 
 def nothing_to_replay(config: RunConfig, planned: PlannedRun) -> Manifest | None:

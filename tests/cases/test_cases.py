@@ -5,6 +5,7 @@ A case is `NAME/case.toml` and `NAME/input/`:
     report = "owner/repository#17"     # where somebody met it; optional
     about = "what goes wrong"
     corpus = "annotations.json"        # in input/; "." is the folder itself
+    proposals = "boxes.jsonl"          # in input/; a file of boxes, optional
     rejects = ["ambiguous_id"]         # reasons, in order, of the listing and then of the images
     message = "a.png and b.png"        # a part of one of their messages; optional
     [images."a.png"]                   # every image that is listed, by the end of its name
@@ -23,9 +24,10 @@ import pytest
 from fo1_data.corpus.entry_bytes import read_bytes
 from fo1_data.corpus.frames import oriented_entry
 from fo1_data.corpus.images import InputLimits, decode_rgb
-from fo1_data.corpus.readers import load_listing
+from fo1_data.runs.plan import list_corpus
 from schemas.corpus import CorpusImage
 from schemas.images import Reject
+from schemas.jobs import RunConfig
 
 CASES = sorted(path.parent for path in Path(__file__).parent.glob("*/case.toml"))
 
@@ -46,11 +48,15 @@ def _key_of(entry: CorpusImage, keys: Iterable[str]) -> str:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_case(case: Path) -> None:
     expected = tomllib.loads((case / "case.toml").read_text())
-    listing = load_listing(str(case / "input" / expected["corpus"]))
-    rejects = list(listing.rejects)
-    names = [_key_of(entry, expected["images"]) for entry in listing.entries]
+    addresses = {
+        key: str(case / "input" / expected[key]) for key in ("corpus", "proposals") if key in expected
+    }
+    planned = list_corpus(RunConfig(**addresses, out="plan"))
+    rejects = list(planned.listing_rejects)
+    entries = [entry for shard in planned.shards for entry in shard.images]
+    names = [_key_of(entry, expected["images"]) for entry in entries]
     assert sorted(names) == sorted(expected["images"])
-    for name, entry in zip(names, listing.entries, strict=True):
+    for name, entry in zip(names, entries, strict=True):
         image = expected["images"][name]
         found, box_rejects = described(entry)
         rejects += box_rejects

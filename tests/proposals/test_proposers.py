@@ -15,7 +15,6 @@ from fo1_data.boxes import as_boxes, iou_matrix
 from fo1_data.errors import ConfigError, CorpusError
 from fo1_data.proposals.corpus_boxes import AutoBoxes, proposer_of
 from fo1_data.proposals.detector_boxes import DetectorBoxes, select_boxes
-from fo1_data.proposals.file_boxes import FileBoxes
 from fo1_data.proposals.load import load_proposer
 from schemas.corpus import CorpusImage, CorpusPhrase, CorpusRegion
 
@@ -122,37 +121,6 @@ def test_a_file_of_boxes(tmp_path: Path, suffix: str, form: str) -> None:
     assert len(second.boxes_xyxy) == 0
     assert entries[0].width == (100 if form == "boxes" else None)
     assert not proposer.detects
-
-
-def test_names_are_matched_by_their_path(tmp_path: Path) -> None:
-    records = [
-        {"image": name, "boxes": [[i, 0, i + 1, 1]]}
-        for i, name in enumerate(["a/x.jpg", "b/x.jpg", "/far/away/y.jpg", "s3://k/z.jpg", "t.tar::w.jpg"])
-    ]
-    proposer = load_proposer(file_of(tmp_path, records, ".jsonl"))
-    uris = ["/d/a/x.jpg", "/d/b/x.jpg", "/d/c/x.jpg", "/d/y.jpg", "s3://k/z.jpg"]
-    entries = [CorpusImage(uri=uri) for uri in uris] + [CorpusImage(uri="/d/t.tar", inner="w.jpg")]
-    attached = proposer.attach_boxes(entries)
-    lefts = [[region.box_xyxy[0] for region in entry.regions or []] for entry in attached]
-    assert lefts == [[0], [1], [], [2], [3], [4]]
-
-
-def test_a_file_says_what_it_pairs_with(tmp_path: Path) -> None:
-    """A folder in a relative name is meant; a foreign absolute path matches by its last parts."""
-    names = ["a/x.png", "y.png", "/far/b/z.png", "gone.png"]
-    records: list[dict[str, object]] = [{"image": name, "boxes": [[0, 0, 1, 1]]} for name in names]
-    proposer = FileBoxes(file_of(tmp_path, records, ".jsonl"))
-    uris = ["/c/a/x.png", "/c/b/x.png", "/c/a/y.png", "/c/b/y.png", "/c/b/z.png"]
-    entries = [CorpusImage(uri=uri) for uri in uris]
-    attached = proposer.attach_boxes(entries)
-    assert [len(entry.regions or []) for entry in attached] == [1, 0, 1, 1, 1]
-    account = proposer.pair_with(entries)
-    assert account.found == {"images": 4, "boxes": 4}
-    assert account.attached == {"images": 3, "boxes": 3}
-    assert account.notes[0] == "1 of its 4 images are not listed, such as gone.png"
-    assert account.notes[1].startswith(
-        "y.png names 2 images, which all get its boxes (/c/a/y.png, /c/b/y.png)"
-    )
 
 
 def test_phrases_do_not_point_into_other_boxes(tmp_path: Path) -> None:
