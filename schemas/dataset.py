@@ -229,6 +229,7 @@ class RunProgress(BaseModel):
 
     `images` and `regions` include those labelled in shards that are still in work. `images_read_ahead`:
     read and decoded, and not labelled yet. `answers_in_work`: questions answered in the shards in work.
+    `job_id`: the service's job whose driver wrote it; null: a run from the command line.
     """
 
     model_config = ConfigDict(extra="ignore")
@@ -251,4 +252,5 @@ class RunProgress(BaseModel):
     seconds_left: float | None = None
     started_at: str | None = None
     updated_at: str | None = None
+    job_id: str | None = None
     error: str | None = None

@@ -14,7 +14,7 @@ from services.api.dependencies import admit
 from services.api.documented import complete_openapi
 from services.background import Loop, running
 from services.context import Context
-from services.dashboard import dataset_pages, job_pages, login, open_pages, review_pages
+from services.dashboard import dataset_pages, frame, job_pages, login, open_pages, review_pages
 from services.database.engine import open_database
 from services.database.migrate import migrate
 from services.datasets.grants import Grants
@@ -69,13 +69,7 @@ def create_app(settings: Settings) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.context = context
-    install_problems(
-        app,
-        lambda status, title, detail: context.pages.render(
-            "problem.html", status, title=title, detail=detail, login=None
-        ),
-        admit,
-    )
+    install_problems(app, frame.problem_page, admit)
     app.add_exception_handler(login.LoggedOut, login.logged_out)
     _install_middleware(app, context)
     for module in (*_API, *_PAGES):

@@ -56,12 +56,14 @@ def problem_response(
 
 
 def install_problems(
-    app: FastAPI, page: Callable[[int, str, str], Response], admit: Callable[[Request], Awaitable[None]]
+    app: FastAPI,
+    page: Callable[[Request, int, str, str], Awaitable[Response]],
+    admit: Callable[[Request], Awaitable[None]],
 ) -> None:
     """Turn every exception of `app` into a problem document, or for browsers into an HTML page.
 
-    `page` makes the page of status, title and detail. `admit` raises a Problem if the caller may not learn
-    what is wrong with the request.
+    `page` makes the page of the request, status, title and detail. `admit` raises a Problem if the caller
+    may not learn what is wrong with the request.
     """
     app.state.problem_page, app.state.admit = page, admit
     app.add_exception_handler(Problem, _on_problem)
@@ -113,18 +115,19 @@ async def _refused(request: Request) -> Response | None:
     return None
 
 
-def _answer(
+async def _answer(
     request: Request, status: int, detail: str, headers: dict[str, str] | None = None, **more: Any
 ) -> Response:
     if _wants_page(request):
-        page: Response = request.app.state.problem_page(status, HTTPStatus(status).phrase, detail)
+        title = HTTPStatus(status).phrase
+        page: Response = await request.app.state.problem_page(request, status, title, detail)
         return page
     return problem_response(status, detail, headers, **more)
 
 
 async def _on_problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, Problem)
-    return _answer(request, error.status, error.detail, error.headers, **error.more)
+    return await _answer(request, error.status, error.detail, error.headers, **error.more)
 
 
 async def _on_http(request: Request, error: Exception) -> Response:
@@ -134,7 +137,7 @@ async def _on_http(request: Request, error: Exception) -> Response:
     headers = dict(error.headers) if error.headers else None
     if error.status_code == 405:
         headers = {"Allow": ", ".join(sorted(_methods_of(request)))}
-    return _answer(request, error.status_code, str(error.detail), headers)
+    return await _answer(request, error.status_code, str(error.detail), headers)
 
 
 def _methods_of(request: Request) -> set[str]:
@@ -152,15 +155,15 @@ async def _on_invalid(request: Request, error: Exception) -> Response:
     if (refused := await _refused(request)) is not None:
         return refused
     errors = field_errors(error.errors())
-    return _answer(request, 422, one_line(errors)[:1000] or "the request is not valid", errors=errors)
+    return await _answer(request, 422, one_line(errors)[:1000] or "the request is not valid", errors=errors)
 
 
 async def _on_library_error(request: Request, error: Exception) -> Response:
     usage_status = 422 if isinstance(error, UsageError) else 500
     status = 503 if isinstance(error, StorageError) else usage_status
-    return _answer(request, status, http_message(str(error)))
+    return await _answer(request, status, http_message(str(error)))
 
 
 async def _on_unexpected(request: Request, error: Exception) -> Response:
     _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return _answer(request, 500, "an unexpected error occurred; see the service's log")
+    return await _answer(request, 500, "an unexpected error occurred; see the service's log")

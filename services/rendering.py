@@ -8,9 +8,13 @@ from typing import Any
 
 from fastapi.responses import HTMLResponse
 from jinja2 import DictLoader, Environment, StrictUndefined, select_autoescape
+from markupsafe import Markup
 
 from services.database.models import now
 
+_MAX_TAIL = 24
+# How the rule of a kind begins that accepts nothing; merged versions keep it only in the reasons of labels.
+_NO_RULE = "nothing can be accepted at error "
 _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 
@@ -46,6 +50,7 @@ class Pages:
             lstrip_blocks=True,
         )
         self._environment.filters.update(number=number, ago=ago, percent=percent, duration=duration)
+        self._environment.filters.update(path=path, asked=asked, own_reasons=own_reasons)
         self._environment.filters["region_number"] = lambda region_id, numbers: str(
             numbers.get(region_id, "?")
         )
@@ -71,6 +76,29 @@ def number(value: float | None) -> str:
 def percent(value: float | None, digits: int = 0) -> str:
     """Format 0.123 as 12 %; None as a dash."""
     return "–" if value is None else f"{100 * value:.{digits}f}\u2009%"
+
+
+def path(address: str) -> Markup:
+    """Format a path or URL so that a narrow place cuts its middle: its last part stays readable."""
+    head, slash, tail = address.rstrip("/").rpartition("/")
+    if len(tail) > _MAX_TAIL:
+        head, tail = head + slash + tail[:-_MAX_TAIL], tail[-_MAX_TAIL:]
+    else:
+        tail = slash + tail
+    return Markup('<span class="path" title="{}"><span>{}</span><span>{}</span></span>').format(
+        address, head, tail
+    )
+
+
+def asked(question: str, region_number: str) -> str:
+    """Format a question about a region as it was asked: `{region}` becomes the region's number."""
+    return question.replace("{region}", f"region {region_number}")
+
+
+def own_reasons(label: dict[str, Any], rules: dict[str, Any]) -> list[str]:
+    """Return a label's reasons without what is true of all labels: the rule of its kind (of the manifest)."""
+    of_all = (rules.get(label["kind"], {}).get("told") or _NO_RULE, _NO_RULE)
+    return [reason for reason in label["reasons"] or [] if not reason.startswith(of_all)]
 
 
 def duration(seconds: float | None) -> str:

@@ -11,6 +11,7 @@ The folder holds the whole state: markers say which shards are done, the fingerp
 they were made, the manifest that the dataset is complete. Does not know how the work is distributed.
 """
 
+import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -152,8 +153,8 @@ class DatasetRun:
         return write_shard(self.out, shard, rows, rejects, try_id, self.write_options, seconds)
 
     def write_progress(self, progress: RunProgress) -> None:
-        """Replace `.run/progress.json`, stamped with the time."""
-        stamped = progress.model_copy(update={"updated_at": now()})
+        """Replace `.run/progress.json`, stamped with the time and the job of the service, if it is one."""
+        stamped = progress.model_copy(update={"updated_at": now(), "job_id": os.environ.get("FO1_JOB_ID")})
         self.store.write_bytes(layout.PROGRESS, dump_json(stamped.model_dump(mode="json")))
 
     def seal(

@@ -36,6 +36,7 @@ class JobView(BaseModel):
     """A job. `dataset`: id of the finished dataset under `/v1/datasets`. `out`: its folder.
 
     `progress` and `counts`: the latest values in the run's folder. `error`: why it failed, in one line.
+    `waits_for`: why an active job does not label yet; null: it labels, or has ended.
     """
 
     id: str
@@ -44,6 +45,7 @@ class JobView(BaseModel):
     counts: dict[str, Any] | None
     dataset: str | None
     error: str | None
+    waits_for: str | None
     out: str
     attempt: int
     cancel_requested: bool
@@ -131,7 +133,10 @@ async def resume_job(caller: Labeller, context: InContext, session: WriteSession
     "/{job_id}/events",
     response_class=StreamingResponse,
     responses={
-        200: {"description": "Events `state`, `progress`, `cancel`.", "content": {"text/event-stream": {}}},
+        200: {
+            "description": "Events `state`, `waiting`, `progress`, `cancel`.",
+            "content": {"text/event-stream": {}},
+        },
         204: {"description": "The job has ended and there are no further events."},
         **NOT_FOUND,
     },

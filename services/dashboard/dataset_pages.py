@@ -109,7 +109,13 @@ async def dataset_page(
     gallery = await _gallery(context, session, record, form, cursor)
     labels = await repository.most_frequent_terms(session, record.number, "l:", _LABELS)
     origin = boxes_from(Manifest.model_validate(record.manifest))
-    shown = {"dataset": record, "form": form, "labels": labels, "origin": origin}
+    shown: dict[str, Any] = {
+        "dataset": record,
+        "form": form,
+        "labels": labels,
+        "origin": origin,
+        "rules": _rules(record),
+    }
     return render_page(context, visitor, "Datasets", "dataset.html", **shown, **gallery)
 
 
@@ -164,6 +170,7 @@ async def sample_page(
         "Datasets",
         "sample.html",
         dataset=record,
+        rules=_rules(record),
         drawn=draw(document, url, max_boxes=None),
         numbers={region["region_id"]: region["index"] for region in document["regions"]},
         before=documents.get(sample.position - 1, {}).get("image_id"),
@@ -240,6 +247,12 @@ def _empty_reason(record: DatasetRecord, form: GalleryForm) -> str:
 async def _grant_id(session: AsyncSession, dataset_id: str) -> str:
     grant = await repository.valid_grant(session, dataset_id, registry.GALLERY)
     return grant.id if grant is not None else ""
+
+
+def _rules(record: DatasetRecord) -> dict[str, dict[str, Any]]:
+    """Return the rules by which labels were accepted, by label kind, as the manifest has them."""
+    rules = (record.manifest.get("routing") or {}).get("rules")
+    return {kind: rule for kind, rule in rules.items() if isinstance(rule, dict)} if rules else {}
 
 
 def _rejects(address: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from urllib.parse import quote, urlsplit
 
 from fastapi import APIRouter, Depends, Form, Request
 from fastapi.responses import RedirectResponse, Response
+from sqlalchemy.exc import SQLAlchemyError
 
 from services.api.dependencies import wrong_key
 from services.context import Context, InContext
@@ -42,7 +43,16 @@ async def visitor(request: Request, context: InContext) -> Visitor:
             key = await session.get(ApiKey, login.key_id)
         if key is not None and key.revoked_at is None:
             return Visitor(caller_of(key), login, context.sessions.form_token(login))
-    raise LoggedOut(request.url.path, "hx-request" in request.headers)
+    query = f"?{request.url.query}" if request.url.query else ""
+    raise LoggedOut(request.url.path + query, "hx-request" in request.headers)
+
+
+async def visitor_if_any(request: Request, context: Context) -> Visitor | None:
+    """Return the visitor of a page that needs no login; None without one, or if the database is away."""
+    try:
+        return await visitor(request, context)
+    except (LoggedOut, SQLAlchemyError, OSError):
+        return None
 
 
 InVisitor = Annotated[Visitor, Depends(visitor)]
@@ -86,7 +96,7 @@ async def log_in(
     request: Request,
     context: InContext,
     key: Annotated[str, Form(max_length=500)] = "",
-    to: Annotated[str, Form(max_length=500)] = "/",
+    to: Annotated[str, Form(max_length=8000)] = "/",
 ) -> Response:
     """Start a login with a key."""
     refuse_foreign(request)

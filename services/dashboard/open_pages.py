@@ -5,6 +5,8 @@ from fastapi.responses import Response
 
 from services.context import InContext
 from services.dashboard.documentation import documented_operations
+from services.dashboard.frame import render_page
+from services.dashboard.login import visitor_if_any
 from services.problems import Problem
 
 router = APIRouter(include_in_schema=False)
@@ -15,7 +17,8 @@ async def docs_page(request: Request, context: InContext) -> Response:
     """The documentation of the API. Needs no login."""
     document = request.app.openapi()
     groups = documented_operations(document)
-    return context.pages.render("docs.html", document=document, groups=groups, login=None)
+    visitor = await visitor_if_any(request, context)
+    return render_page(context, visitor, "API", "docs.html", document=document, groups=groups)
 
 
 @router.get("/static/{name}")

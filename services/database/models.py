@@ -67,7 +67,8 @@ class Job(Base):
 
     `submission_id`: the driver's id in Ray, one per attempt. `checked_at`: when a service process last
     reconciled the job. `seen_at`: when Ray last answered about it. `progress` and `counts`: copies of the
-    latest values in the run's folder.
+    latest values in the run's folder. `waits_for`: why it does not label yet; null: it does, or it has ended.
+    `log_tail`: the last lines of the log of the driver that ended last.
     """
 
     __tablename__ = "jobs"
@@ -83,6 +84,8 @@ class Job(Base):
     progress: Mapped[dict[str, Any] | None]
     counts: Mapped[dict[str, Any] | None]
     error: Mapped[str | None] = mapped_column(Text)
+    waits_for: Mapped[str | None] = mapped_column(Text)
+    log_tail: Mapped[str | None] = mapped_column(Text)
     dataset_id: Mapped[str | None]
     created_by: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(default=now)

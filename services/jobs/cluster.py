@@ -3,12 +3,16 @@
 import asyncio
 import os
 import sys
+import time
 from pathlib import Path
 
 from fo1_data.errors import ClusterError
-from services.jobs.local_ray import LocalRay
+from services.jobs.local_ray import LocalRay, LocalRayRecord
 from services.jobs.ray_jobs import RayJobs, RayUnreachable
 from services.settings import Settings
+
+# A start that ended longer ago says nothing about Ray now.
+_START_IS_NEWS_S = 20.0
 
 
 class Cluster:
@@ -19,6 +23,8 @@ class Cluster:
         self._local = LocalRay(settings.home)
         self._jobs: RayJobs | None = None
         self._lock = asyncio.Lock()
+        self._starting: asyncio.Task[LocalRayRecord] | None = None
+        self._start_ended_s = 0.0
 
     @property
     def is_local(self) -> bool:
@@ -30,19 +36,21 @@ class Cluster:
         """The Python interpreter of drivers: the service's own if they run on this machine."""
         return sys.executable if self.is_local else "python"
 
-    async def jobs(self, start: bool) -> RayJobs:
+    async def jobs(self, start: bool, wait_s: float | None = None) -> RayJobs:
         """Return the job API. `start`: start the local Ray if it does not run.
 
+        `wait_s`: how long to wait for the start, which goes on afterwards; None: until it has ended.
         Raises RayUnreachable if Ray does not run or answer, ClusterError if the local Ray cannot start.
         """
-        async with self._lock:
-            if not self.is_local:
+        if not self.is_local:
+            async with self._lock:
                 return await self._remote()
-            record = await self._local.ensure() if start else await asyncio.to_thread(self._local.find)
-            if record is None:
-                raise RayUnreachable("the service's local Ray is not running")
+        record = await self._started(wait_s) if start else await asyncio.to_thread(self._local.find)
+        if record is None:
+            raise RayUnreachable("the service's local Ray is not running")
+        async with self._lock:
             if self._jobs is None or self._jobs.address != record.address:
-                await self.close()
+                await self._close_jobs()
                 self._jobs = RayJobs(record.address, record.token)
             return self._jobs
 
@@ -53,6 +61,31 @@ class Cluster:
 
     async def close(self) -> None:
         """Close the connections. Ray keeps running."""
+        if self._starting is not None:
+            self._starting.cancel()
+            await asyncio.gather(self._starting, return_exceptions=True)
+            self._starting = None
+        await self._close_jobs()
+
+    async def _started(self, wait_s: float | None) -> LocalRayRecord:
+        """Return the running local Ray. Everybody who asks for it waits for the same start."""
+        start = self._starting
+        if start is None or (start.done() and time.monotonic() > self._start_ended_s + _START_IS_NEWS_S):
+            start = self._starting = asyncio.create_task(self._start())
+        await asyncio.wait({start}, timeout=wait_s)
+        if not start.done():
+            raise RayUnreachable(self._local.progress)
+        if self._starting is start:
+            self._starting = None
+        return start.result()
+
+    async def _start(self) -> LocalRayRecord:
+        try:
+            return await self._local.ensure()
+        finally:
+            self._start_ended_s = time.monotonic()
+
+    async def _close_jobs(self) -> None:
         if self._jobs is not None:
             await self._jobs.close()
             self._jobs = None

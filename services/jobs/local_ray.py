@@ -65,6 +65,13 @@ class LocalRay:
         self._record_path = home / "ray.json"
         self._log_path = home / "ray.log"
         self._lock_path = home / "ray.lock"
+        self._failure: str | None = None
+
+    @property
+    def progress(self) -> str:
+        """What the start does, in words."""
+        again = f" again; the last start failed: {self._failure}" if self._failure else ""
+        return f"Ray starts on this machine{again}"
 
     def find(self) -> LocalRayRecord | None:
         """Return the running Ray, or None."""
@@ -79,9 +86,12 @@ class LocalRay:
 
         A failed start is tried again: on a busy machine Ray's own timeouts can expire.
         """
+        self._failure = None
         for _ in range(START_TRIES - 1):
-            with suppress(_EndedEarly):
+            try:
                 return await self._ensure_once()
+            except _EndedEarly as error:
+                self._failure = str(error)
         return await self._ensure_once()
 
     async def _ensure_once(self) -> LocalRayRecord:
@@ -91,10 +101,10 @@ class LocalRay:
             async with asyncio.timeout(START_WITHIN_S):
                 while not await jobs.answers():
                     if not record.is_alive:
-                        raise _EndedEarly(f"the local Ray ended while starting: see {self._log_path}")
+                        raise _EndedEarly(f"the local Ray ended while starting{self._last_words()}")
                     await asyncio.sleep(_POLL_S)
         except TimeoutError:
-            raise ClusterError(f"the local Ray did not start in time: see {self._log_path}") from None
+            raise ClusterError(f"the local Ray did not start in time{self._last_words()}") from None
         finally:
             await jobs.close()
         return record
@@ -113,6 +123,15 @@ class LocalRay:
         if record.is_alive:
             with suppress(ProcessLookupError):
                 os.killpg(record.pid, signal.SIGKILL)
+
+    def _last_words(self) -> str:
+        """Return the end of Ray's log and where the log is, to end a message with."""
+        try:
+            lines = [line.strip() for line in self._log_path.read_text(errors="replace").splitlines()]
+        except OSError:
+            lines = []
+        last = next((line for line in reversed(lines) if line), None)
+        return f" ({last[:200]}): see {self._log_path}" if last else f": see {self._log_path}"
 
     def _find_or_spawn(self) -> LocalRayRecord:
         with _locked(self._lock_path):

@@ -9,7 +9,8 @@ import json
 import logging
 import os
 from contextlib import suppress
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -29,11 +30,15 @@ from services.jobs.run_folder import FolderNews, read_finished, read_news
 from services.jobs.service import JobNews
 from services.jobs.states import JobState
 from services.jobs.verdict import Facts, Verdict, judge
+from services.jobs.waiting import reason_to_wait
 from services.metrics import Metrics
 from services.settings import Settings
 
 _log = logging.getLogger("fo1.service")
 _ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
+# How long one step waits for a local Ray that starts, before it says so and checks the job again.
+_WAIT_FOR_RAY_S = 1.0
+_MAX_LOG_CHARACTERS = 20_000
 
 
 class Reconciler:
@@ -94,20 +99,22 @@ class Reconciler:
                 verdict = await self._submit(job)
             except RayUnreachable as error:
                 unreachable, verdict = str(error), Verdict(JobState.QUEUED)
-        await self._store(job, facts, verdict, manifest)
+        waits_for = None if verdict.state.is_end else reason_to_wait(replace(facts, unreachable=unreachable))
+        await self._store(job, facts, verdict, manifest, waits_for)
         return unreachable
 
     async def _facts(self, job: Job) -> tuple[Facts, Manifest | None, RayJobs | None]:
-        folder = await asyncio.to_thread(read_news, job.out)
+        folder = _of_this_try(await asyncio.to_thread(read_news, job.out), job)
         driver: DriverState | None = None
         unreachable: str | None = None
         jobs: RayJobs | None = None
         log: list[str] = []
         manifest: Manifest | None = None
         try:
-            jobs = await self._cluster.jobs(start=job.state == JobState.QUEUED and not job.cancel_requested)
+            start = job.state == JobState.QUEUED and not job.cancel_requested
+            jobs = await self._cluster.jobs(start=start, wait_s=_WAIT_FOR_RAY_S)
             driver = await jobs.find(job.submission_id or "")
-            if driver is not None and driver.status in _ENDED:
+            if driver is not None and (driver.status in _ENDED or folder.progress is None):
                 log = await jobs.log_tail(job.submission_id or "")
         except Fo1Error as error:
             if job.state == JobState.QUEUED and not isinstance(error, RayUnreachable):
@@ -122,7 +129,7 @@ class Reconciler:
             cancel_requested=job.cancel_requested,
             driver=driver,
             unreachable=unreachable,
-            folder=folder if _is_of_this_try(folder, job) else FolderNews(None, None),
+            folder=folder,
             seen_s_ago=(now() - seen_at).total_seconds(),
             finished=manifest is not None,
             log=tuple(log),
@@ -132,7 +139,7 @@ class Reconciler:
     async def _submit(self, job: Job) -> Verdict:
         """Start the job's driver. Raises RayUnreachable if it is unknown whether that succeeded."""
         try:
-            jobs = await self._cluster.jobs(start=True)
+            jobs = await self._cluster.jobs(start=True, wait_s=_WAIT_FOR_RAY_S)
             settings = RunConfig.model_validate(job.config).model_dump(mode="json", exclude_defaults=True)
             command = driver_command(self._cluster.python, settings)
             metadata = {"fo1_job": job.id, "out": job.out}
@@ -156,7 +163,9 @@ class Reconciler:
                 variables[name] = os.environ[name]
         return variables
 
-    async def _store(self, seen: Job, facts: Facts, verdict: Verdict, manifest: Manifest | None) -> None:
+    async def _store(
+        self, seen: Job, facts: Facts, verdict: Verdict, manifest: Manifest | None, waits_for: str | None
+    ) -> None:
         async with self._database.writing() as session:
             job = await repository.lock_job(session, seen.id)
             # If the job was resumed in the meantime, the facts are of the previous try.
@@ -165,7 +174,9 @@ class Reconciler:
             if facts.unreachable is None:
                 job.seen_at = now()
             progress = facts.folder.progress
-            news: dict[str, Any] = {"state": verdict.state, "error": verdict.error}
+            if verdict.state.is_end and facts.log:
+                job.log_tail = "\n".join(facts.log)[-_MAX_LOG_CHARACTERS:]
+            news: dict[str, Any] = {"state": verdict.state, "error": verdict.error, "waits_for": waits_for}
             if progress is not None:
                 news["progress"] = progress.model_dump(mode="json")
                 news["counts"] = _counts_so_far(news["progress"])
@@ -180,9 +191,21 @@ def _counts_so_far(progress: dict[str, Any]) -> dict[str, Any]:
     return {key: progress[key] for key in ("images", "rejected", "regions", *decisions)}
 
 
-def _is_of_this_try(folder: FolderNews, job: Job) -> bool:
-    """Return False if an earlier driver left the progress in the folder before this try began."""
+def _of_this_try(folder: FolderNews, job: Job) -> FolderNews:
+    """Return the news without what an earlier run or an earlier try left in the folder."""
     progress = folder.progress
-    if progress is None or progress.state is RunState.RUNNING:
-        return True
-    return job.state != JobState.QUEUED
+    if progress is None:
+        return folder
+    if progress.job_id is None:  # from the command line, or by a driver of an earlier version
+        is_ours = _is_after(progress.updated_at, job.created_at)
+    else:
+        is_ours = progress.job_id == job.id
+    is_of_this_try = progress.state is RunState.RUNNING or job.state != JobState.QUEUED
+    return folder if is_ours and is_of_this_try else FolderNews(None, None)
+
+
+def _is_after(moment: str | None, other: datetime) -> bool:
+    try:
+        return moment is not None and datetime.fromisoformat(moment) >= other
+    except (ValueError, TypeError):
+        return False

@@ -16,13 +16,14 @@ from services.problems import Problem
 
 @dataclass(frozen=True)
 class JobNews:
-    """News of a job: its state, and whichever of the other fields are known."""
+    """News of a job: its state, why it waits (None: it does not), and which other fields are known."""
 
     state: JobState
     error: str | None = None
     progress: dict[str, Any] | None = None
     counts: dict[str, Any] | None = None
     dataset_id: str | None = None
+    waits_for: str | None = None
 
 
 async def create(session: AsyncSession, config: RunConfig, created_by: str) -> Job:
@@ -73,7 +74,7 @@ async def resume(session: AsyncSession, job_id: str) -> Job:
     job.attempt += 1
     job.submission_id = f"{job.id}-{job.attempt}"
     job.cancel_requested = False
-    job.error = job.finished_at = job.checked_at = job.seen_at = None
+    job.error = job.finished_at = job.checked_at = job.seen_at = job.waits_for = None
     _become(session, job, JobState.QUEUED, None)
     await session.flush()
     return job
@@ -88,6 +89,10 @@ async def apply_news(session: AsyncSession, job: Job, news: JobNews) -> None:
     if news.progress is not None and _has_advanced(job.progress, news.progress):
         job.progress = news.progress
         repository.add_event(session, job, "progress", news.progress)
+    if news.waits_for != job.waits_for:
+        job.waits_for = news.waits_for
+        if news.waits_for is not None:
+            repository.add_event(session, job, "waiting", {"state": job.state, "reason": news.waits_for})
     state = JobState(job.state)
     if news.state is not state and may_become(state, news.state):
         _become(session, job, news.state, news.error)

@@ -19,7 +19,7 @@ class Facts:
 
     `driver`: its state in Ray, None if Ray knows no such driver. `unreachable`: why Ray does not answer.
     `seen_s_ago`: seconds since Ray last answered about the job. `finished`: the folder holds a complete
-    dataset. `log`: the last lines of an ended driver.
+    dataset. `log`: the last lines of a driver that has ended, or that has not reported progress yet.
     """
 
     state: JobState

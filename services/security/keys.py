@@ -77,6 +77,12 @@ async def list_keys(session: AsyncSession) -> Sequence[ApiKey]:
     return (await session.scalars(select(ApiKey).order_by(ApiKey.created_at, ApiKey.id))).all()
 
 
+async def key_names(session: AsyncSession, ids: Iterable[str]) -> dict[str, str]:
+    """Return the name of each key with one of `ids`; of a key without a name, its id."""
+    rows = await session.execute(select(ApiKey.id, ApiKey.name).where(ApiKey.id.in_(set(ids))))
+    return {key_id: name or f"key {key_id}" for key_id, name in rows}
+
+
 async def revoke_key(session: AsyncSession, key_id: str) -> ApiKey:
     """Revoke a key for good; safe to repeat. Raises ConfigError if no key has this id."""
     key = await session.get(ApiKey, key_id)

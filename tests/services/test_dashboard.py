@@ -1,24 +1,18 @@
 """The dashboard: login, forged forms, pages with data, empty and with an error; and in a real browser."""
 
 import asyncio
-import os
 import shutil
-import socket
-import threading
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import httpx
-import pytest
-import uvicorn
+from dashboard_site import chromium, on_a_port
 from factories import make_dataset, make_reject
 from running_service import Running, make_settings, run_app
 from test_datasets_api import registered, varied_dataset
 
 from schemas.jobs import RunConfig
-from services.app import create_app
 from services.database.models import Job
 from services.jobs import repository as job_repository
 from services.jobs import service as job_service
@@ -177,29 +171,8 @@ async def test_nobody_gets_in_without_a_key_and_forms_are_our_own(tmp_path: Path
             assert (await client.get("/")).status_code == 303
 
 
-@contextmanager
-def on_a_port(settings: Any) -> Iterator[str]:
-    """The application behind a real socket, in a thread."""
-    listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))
-    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    server = uvicorn.Server(uvicorn.Config(create_app(settings), log_level="error"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    try:
-        yield url
-    finally:
-        server.should_exit = True
-        thread.join()
-        listener.close()
-
-
 def test_a_person_finds_an_image_by_keyboard(tmp_path: Path, home: Path) -> None:
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("Chromium is not installed: apt-get install chromium")
-        pytest.skip("no Chromium")
+    executable = chromium()
     from playwright.sync_api import expect, sync_playwright
 
     varied_dataset(tmp_path / "ds")
@@ -212,7 +185,7 @@ def test_a_person_finds_an_image_by_keyboard(tmp_path: Path, home: Path) -> None
 
     key = asyncio.run(prepare())
     with on_a_port(settings) as url, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
         page = browser.new_page()
         faults: list[str] = []
         page.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)

@@ -69,7 +69,7 @@
   // Show a message when a part of the page cannot be loaded (the login ended, the service restarts).
   const status = document.getElementById("status");
   document.addEventListener("htmx:responseError", (event) => {
-    if (event.detail.xhr.status === 401) location.href = "/login";
+    if (event.detail.xhr.status === 401) location.href = `/login?to=${encodeURIComponent(location.pathname + location.search)}`;
     else if (status) { status.hidden = false; status.textContent = "This could not be loaded; trying again."; }
   });
   document.addEventListener("htmx:sendError", () => {
