@@ -24,10 +24,11 @@ def answer_entries(shown: ShownImage) -> list[str]:
     return [f"{heading}\n{part.answer}" if part.answer else heading for heading, part in parts]
 
 
-def parse_answers(entries: Sequence[str], shown: ShownImage) -> dict[int, str]:
-    """Return the answers in entries, by index in `shown.answers`; emptied and deleted ones are "".
+def parse_answers(entries: Sequence[str], shown: ShownImage) -> tuple[dict[int, str], list[str]]:
+    """Return the answers in entries, by index in `shown.answers`, and the entries that match none.
 
-    If an entry matches no answer, it may be any of the missing ones, so these are left out.
+    Emptied and deleted answers are "". If an entry matches no answer, it may be any of the missing ones, so
+    these are left out.
     """
     headings = _headings(shown)
     answers: dict[int, str] = {}
@@ -41,8 +42,9 @@ def parse_answers(entries: Sequence[str], shown: ShownImage) -> dict[int, str]:
             else:
                 answers[index] = _answer_in(entry, headings[index])
         unmatched = remaining
-    missing = [] if any(entry.strip() for _, entry in unmatched) else range(len(headings))
-    return {**dict.fromkeys(missing, ""), **answers}
+    without_question = [entry for _, entry in unmatched if entry.strip()]
+    missing = [] if without_question else range(len(headings))
+    return {**dict.fromkeys(missing, ""), **answers}, without_question
 
 
 def _headings(shown: ShownImage) -> list[str]:

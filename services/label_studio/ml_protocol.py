@@ -14,8 +14,8 @@ from xml.etree import ElementTree
 from schemas.labels import LabelKind
 from schemas.live import LiveAnswer, LiveQuestion
 from schemas.regions import Box, Region
-from services.label_studio.convert import box_to_percent
 from services.label_studio.labelling_config import CAPTION, COMMENT, COUNTS, TEXT_FIELDS
+from services.label_studio.shapes import box_to_percent
 
 _MIN_SIDE_PX = 1e-3
 # Text in the other fields of a review is not a phrase to look for.

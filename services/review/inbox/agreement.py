@@ -18,7 +18,7 @@ from itertools import combinations
 from typing import Literal
 
 from schemas.regions import Box
-from services.label_studio.convert import AnnotatedRegion, ParsedAnnotation
+from services.label_studio.annotated import AnnotatedRegion, ParsedAnnotation
 
 MATCH_IOU = 0.5
 SAME_IOU = 0.8

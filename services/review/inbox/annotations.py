@@ -18,7 +18,7 @@ from schemas.corrections import Lane, correction_line
 from schemas.reviews import AnnotationState
 from services.database.models import now
 from services.database.review_tables import Review, ReviewedAnnotation, ReviewItem
-from services.label_studio.convert import ParsedAnnotation, parse_result
+from services.label_studio.annotated import ParsedAnnotation, parse_result
 from services.label_studio.shown import ShownImage, in_fields, unpack
 from services.review import correction_repository
 from services.review.inbox.differences import Submission, corrections_of

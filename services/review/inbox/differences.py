@@ -15,18 +15,13 @@ from typing import Any
 from schemas.corrections import Correction, CorrectionAction, CorrectionValue, Lane
 from schemas.labels import LabelKind
 from schemas.regions import Box, make_region_id, number_equal_ids
-from services.label_studio.convert import (
-    AnnotatedRegion,
-    ParsedAnnotation,
-    counts_text,
-    one_line,
-    phrase_aliases,
-)
+from services.label_studio.annotated import AnnotatedRegion, ParsedAnnotation
+from services.label_studio.convert import phrase_aliases
+from services.label_studio.counts import counts_text, parse_counts
 from services.label_studio.shown import ShownCount, ShownImage, ShownRegion
 
 # Browsers compute in percent: an unmoved box comes back with a far smaller error, a moved one with a larger.
 STILL_PX = 0.01
-_MAX_DIGITS = 9
 
 
 @dataclass(frozen=True)
@@ -67,13 +62,15 @@ class _Comparison:
         self._deleted = {mark for mark in self._shown_regions if self._is_deleted(mark)}
         answers = [(shown.answers[index], text) for index, text in sorted(annotated.answers.items())]
         self._answers = [(part, text) for part, text in answers if part.mark not in self._deleted]
-        self._marks_with_new_answers = {part.mark for part, text in answers if text != part.answer}
+        self._marks_with_new_answers = {part.mark for part, text in answers if not is_same(part.answer, text)}
 
     def boxes(self) -> Iterator[Correction]:
         """Yield regions moved, deleted and added."""
         for mark, region in self._shown_regions.items():
             annotated = self._annotated.regions.get(mark)
             before = CorrectionValue(box_xyxy=region.box_xyxy)
+            if mark in self._annotated.marks_not_read:
+                continue
             if annotated is None or mark in self._deleted:
                 yield self._correction(CorrectionAction.DELETED, region_id=region.region_id, before=before)
             elif not is_still(region.box_xyxy, annotated.box_xyxy):
@@ -128,12 +125,13 @@ class _Comparison:
                 continue
             # An example is like itself, so it counts only if it was shown among the phrase's regions.
             excluded = self._wrong | ({example} - set(part.marks))
-            marks = [
+            not_read = [mark for mark in part.marks if mark in self._annotated.marks_not_read]
+            marks = not_read + [
                 mark
                 for mark, region in self._annotated.regions.items()
                 if alias in region.phrases and mark not in excluded
             ]
-            remaining = [mark for mark in part.marks if mark in self._annotated.regions]
+            remaining = not_read + [mark for mark in part.marks if mark in self._annotated.regions]
             about: dict[str, Any] = {
                 "kind": part.kind,
                 "subject": part.phrase,
@@ -142,7 +140,7 @@ class _Comparison:
             if set(marks) != set(remaining):
                 after = CorrectionValue(region_ids=[self._ids[mark] for mark in marks])
                 yield self._correction(CorrectionAction.REGROUNDED, after=after, **about)
-            elif len(remaining) == len(part.marks):
+            elif len(remaining) == len(part.marks) and not not_read:
                 yield self._correction(CorrectionAction.VERDICT, right=True, **about)
 
     def whole_image(self) -> Iterator[Correction]:
@@ -152,7 +150,7 @@ class _Comparison:
             "kind": LabelKind.GROUNDED_CAPTION,
             "before": CorrectionValue(text=before) if before else None,
         }
-        if before != after:
+        if not is_same(before, after):
             yield self._correction(CorrectionAction.RECAPTIONED, after=CorrectionValue(text=after), **about)
         elif before:
             yield self._correction(CorrectionAction.VERDICT, right=True, **about)
@@ -161,12 +159,12 @@ class _Comparison:
 
     def _counts(self) -> Iterator[Correction]:
         shown = {part.phrase: part for part in self._shown.counts}
-        unchanged = self._annotated.counts == counts_text(self._shown.counts)
-        if unchanged:
-            counts = {phrase: part.count for phrase, part in shown.items()}
-        else:
-            counts = parse_counts(self._annotated.counts or "")
-        for phrase, count in counts.items():
+        text = self._annotated.counts or ""
+        if text == counts_text(self._shown.counts):
+            yield from (self._count_verdict(part, right=True) for part in self._shown.counts)
+            return
+        edited = parse_counts(text, shown)
+        for phrase, count in edited.numbers.items():
             part = shown.get(phrase)
             if part is not None and part.count == count:
                 yield self._count_verdict(part, right=True)
@@ -177,15 +175,8 @@ class _Comparison:
                     before=_count_value(part) if part is not None else None,
                     after=CorrectionValue(count=count),
                 )
-        if not unchanged:
-            yield from self._deleted_counts(shown)
-
-    def _deleted_counts(self, shown: dict[str, ShownCount]) -> Iterator[Correction]:
-        """Yield counts whose lines were deleted. A line left without a number says nothing."""
-        lines = (self._annotated.counts or "").splitlines()
-        remaining = {line.rpartition("=")[0].strip() for line in lines} | {line.strip() for line in lines}
         for phrase, part in shown.items():
-            if phrase.strip() not in remaining and len(phrase.splitlines()) == 1:
+            if not edited.not_read and phrase not in edited.numbers and phrase not in edited.unnumbered:
                 yield self._count_verdict(part, right=False)
 
     def _count_verdict(self, part: ShownCount, right: bool) -> Correction:
@@ -206,9 +197,10 @@ class _Comparison:
                 "subject": part.question,
                 "before": CorrectionValue(text=part.answer),
             }
-            if text.strip() and text != part.answer:
+            is_unchanged = is_same(part.answer, text)
+            if text.strip() and not is_unchanged:
                 yield self._correction(CorrectionAction.ANSWERED, after=CorrectionValue(text=text), **about)
-            elif text != part.answer:
+            elif not is_unchanged:
                 yield self._correction(CorrectionAction.VERDICT, right=False, **about)
             elif (right := self._is_unchanged_right(part.mark)) is not None:
                 yield self._correction(CorrectionAction.VERDICT, right=right, **about)
@@ -227,12 +219,12 @@ class _Comparison:
         region = self._shown_regions.get(mark)
         before = region.texts if region is not None else {}
         kinds = [*before, *(kind for kind in annotated.texts if kind not in before)]
-        return [
-            kind for kind in kinds if not _is_same(kind, before.get(kind, ""), annotated.texts.get(kind, ""))
-        ]
+        return [kind for kind in kinds if not is_same(before.get(kind, ""), annotated.texts.get(kind, ""))]
 
     def _is_deleted(self, mark: str) -> bool:
         """Return whether a region is deleted, or a wrong box without a phrase that would be wrong instead."""
+        if mark in self._annotated.marks_not_read:
+            return False
         return mark not in self._annotated.regions or (mark in self._wrong and mark not in self._in_phrases)
 
     def _is_wrong_box(self, mark: str, annotated: AnnotatedRegion) -> bool:
@@ -291,23 +283,17 @@ def _count_value(part: ShownCount) -> CorrectionValue:
     return CorrectionValue(count=part.count, region_ids=part.region_ids)
 
 
-def _is_same(kind: LabelKind, before: str, after: str) -> bool:
-    """Return whether a text is unchanged; a browser may have put a brief caption on one line."""
-    if kind is LabelKind.BRIEF_CAPTION and after in (one_line(before), "".join(before.splitlines())):
+def is_same(before: str, after: str) -> bool:
+    """Return whether a text is unchanged but for what a field does when somebody only clicks into it.
+
+    Fields take spaces off both ends, and some take line breaks out or put spaces for them.
+    """
+    if before == after:
         return True
-    return before == after
+    lines = before.splitlines()
+    return after.strip() in {join.join(lines).strip() for join in ("\n", " ", "")}
 
 
 def is_still(a: Box, b: Box) -> bool:
     """Return whether two boxes are equal to within STILL_PX on every side."""
     return all(abs(first - second) <= STILL_PX for first, second in zip(a, b, strict=True))
-
-
-def parse_counts(text: str) -> dict[str, int]:
-    """Return the lines `phrase = number` of a text; other lines are ignored."""
-    counts: dict[str, int] = {}
-    for line in text.splitlines():
-        phrase, equals, number = line.rpartition("=")
-        if equals and number.strip().isdecimal() and len(number.strip()) <= _MAX_DIGITS and phrase.strip():
-            counts[phrase.strip()] = int(number)
-    return counts

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from schemas.reviews import AnnotationState, ItemState, ReviewState
 from services.database.review_tables import Review, ReviewedAnnotation, ReviewItem
-from services.label_studio.convert import parse_result
+from services.label_studio.annotated import parse_result
 from services.label_studio.shown import ShownImage, unpack
 from services.review import annotation_repository, item_repository, repository
 from services.review.inbox.agreement import Resolution, Vote, resolve

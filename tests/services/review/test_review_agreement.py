@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from review_samples import edited, make_shown, shown_images
 
-from services.label_studio.convert import ParsedAnnotation, parse_result, result_of
+from services.label_studio.annotated import ParsedAnnotation, parse_result
+from services.label_studio.convert import result_of
 from services.label_studio.shown import ShownImage
 from services.review.inbox.agreement import SAME, Vote, agreement, iou, normalised, resolve
 

@@ -14,17 +14,13 @@ from review_samples import boxes, edited, make_shown, shown_images
 from fo1_data.corpus.images import InputLimits, decode_rgb
 from schemas.corrections import CorrectionAction
 from schemas.labels import Decision, Label, LabelKind, Source
-from services.label_studio.convert import (
-    box_to_percent,
-    counts_text,
-    ls_task,
-    parse_result,
-    percent_to_box,
-    result_of,
-)
+from services.label_studio.annotated import parse_result
+from services.label_studio.convert import ls_task, result_of
+from services.label_studio.counts import counts_text, parse_counts
 from services.label_studio.labelling_config import CONFIG
+from services.label_studio.shapes import box_to_percent, percent_to_box
 from services.label_studio.shown import ShownCount, ShownImage, doubt_of, shown_image, unpack
-from services.review.inbox.differences import STILL_PX, Submission, corrections_of, parse_counts
+from services.review.inbox.differences import STILL_PX, Submission, corrections_of
 
 BY = Submission("key/1", "ann@example.org", "2026-01-02T03:04:05.000006Z", 12.5)
 
@@ -156,4 +152,4 @@ def test_phrases_that_read_the_same_stay_apart() -> None:
 @given(st.dictionaries(st.text(st.characters(categories=("L", "N")), min_size=1), st.integers(0, 10**6)))
 def test_counts_are_read_as_they_are_written(counts: dict[str, int]) -> None:
     shown = [ShownCount(phrase=phrase, count=count, region_ids=[]) for phrase, count in counts.items()]
-    assert parse_counts(counts_text(shown)) == counts
+    assert parse_counts(counts_text(shown), counts).numbers == counts

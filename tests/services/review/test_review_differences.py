@@ -11,7 +11,9 @@ from fo1_data.dataset.corrections.apply import apply_corrections
 from schemas.corrections import Correction, CorrectionAction, Lane
 from schemas.labels import Decision, LabelKind, Source
 from schemas.regions import make_region_id
-from services.label_studio.convert import box_to_percent, parse_result, result_of
+from services.label_studio.annotated import parse_result
+from services.label_studio.convert import result_of
+from services.label_studio.shapes import box_to_percent
 from services.label_studio.shown import ShownCount, ShownImage, only_asked, shown_image
 from services.review.inbox.differences import Submission, corrections_of
 

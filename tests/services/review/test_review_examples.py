@@ -11,7 +11,9 @@ from fo1_data.dataset.corrections.apply import apply_corrections
 from schemas.corrections import Correction, CorrectionAction
 from schemas.images import ImageRow
 from schemas.labels import LabelKind
-from services.label_studio.convert import box_to_percent, ls_task, parse_result, result_of
+from services.label_studio.annotated import parse_result
+from services.label_studio.convert import ls_task, result_of
+from services.label_studio.shapes import box_to_percent
 from services.label_studio.shown import ShownImage, ShownPhrase, shown_image
 from services.review.inbox.differences import Submission, corrections_of
 
