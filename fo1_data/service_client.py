@@ -5,7 +5,7 @@ The service's address is FO1_SERVICE_URL, its key FO1_API_KEY. Times in seconds.
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -74,6 +74,14 @@ class ServiceClient:
         if not reviews:
             raise UsageError(f"{dataset} was not pushed to this service: fo1 review push {dataset}")
         return reviews[0]
+
+    def by_keys(self, keys: Collection[str]) -> dict[str, dict[str, Any]]:
+        """Return the newest review of each of these keys that the service has."""
+        found: dict[str, dict[str, Any]] = {}
+        for key in sorted(keys):
+            page = self._request("GET", "/v1/reviews", params={"key": key, "limit": 1})["items"]
+            found |= {review["key"]: review for review in page}
+        return found
 
     def pull(self, review_id: str) -> dict[str, Any]:
         """Pull what people did since the last pull; return the review with the pull's numbers."""

@@ -25,7 +25,8 @@ class CorrectionAction(StrEnum):
     region's box. `RENAMED`: changed the class of a region (`before.text`, `after.text`). `RECAPTIONED`:
     changed the text of a region's label of `kind` (`ocr` too), or of the whole image if `region_id` is null.
     `REGROUNDED`: changed which regions the phrase `subject` names. `RECOUNTED`: changed how many `subject`
-    there are. `ANSWERED`: changed the answer to the question `subject`.
+    there are. `ANSWERED`: changed the answer to the question `subject`. `WITHDRAWN`: nothing that the review
+    said of the image counts any more, because its annotations were deleted or skipped.
     """
 
     VERDICT = "verdict"
@@ -37,6 +38,7 @@ class CorrectionAction(StrEnum):
     REGROUNDED = "regrounded"
     RECOUNTED = "recounted"
     ANSWERED = "answered"
+    WITHDRAWN = "withdrawn"
 
 
 class Lane(StrEnum):
@@ -108,6 +110,8 @@ class Correction(BaseModel):
     8601. `annotation_key`: the annotation's key, the same each time it is pulled. All corrections of one
     submission have the same `at`; if an annotation was submitted again, only the last submission counts.
     `ground_truth`: the annotation is marked as ground truth and overrides all others.
+    `as_of`: when the review last decided which annotation of the image counts, by the service's clock (UTC,
+    ISO 8601); null in files that people write. Of what one review said of an image, only the latest counts.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -126,10 +130,13 @@ class Correction(BaseModel):
     lane: Lane = Lane.REVIEW
     annotation_key: str = ""
     ground_truth: bool = False
+    as_of: str | None = None
 
-    @field_validator("at")
+    @field_validator("at", "as_of")
     @classmethod
-    def _in_utc(cls, value: str) -> str:
+    def _in_utc(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
         try:
             when = datetime.fromisoformat(value)
         except ValueError:
@@ -173,9 +180,14 @@ class Correction(BaseModel):
         return self.region_id
 
     @property
+    def review(self) -> str:
+        """The key of the review that the annotation belongs to; empty if it is of none."""
+        return self.annotation_key.rpartition("/")[0]
+
+    @property
     def correction_id(self) -> str:
-        """The id of the correction: 32 hex digits, the same for the same content."""
-        content = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        """The id of the correction: 32 hex digits, the same for the same content, whatever its `as_of`."""
+        content = json.dumps(self.model_dump(mode="json", exclude={"as_of"}), sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:32]
 
     @property

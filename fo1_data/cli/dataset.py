@@ -1,13 +1,10 @@
 """`fo1 dataset`: inspects, checks, merges, publishes, exports, compares and traces datasets."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from fo1_data.cli.output import JsonOption, emit, say
-
-if TYPE_CHECKING:
-    from schemas.corrections import Correction
 
 # Lines of changes in one image that `diff` prints.
 MOST_CHANGES = 10
@@ -53,22 +50,28 @@ def merge(
             "--corrections",
             metavar="FILE",
             help="Corrections: a JSON Lines file or its URL; `service` for the newest review of DIR at "
-            "FO1_SERVICE_URL; or `review:ID`.",
+            "FO1_SERVICE_URL and those merged into DIR before; or `review:ID`.",
         ),
     ],
     as_json: JsonOption = False,
 ) -> None:
     """Make the next version with the corrections of people. Merging twice or in parts gives the same rows."""
-    from fo1_data.dataset.corrections.sources import read_corrections
+    from fo1_data.dataset.corrections.sources import read_corrections, read_followed, reviews_read_whole
     from fo1_data.dataset.versions.merge import merge_corrections
+    from fo1_data.plurals import counted
 
-    source = _newest_review(folder) if corrections == "service" else corrections
-    listed = read_corrections(source)
-    report = merge_corrections(folder, listed, out, reviews=_whole_reviews(source, listed))
+    if corrections == "service":
+        listed, reviews = read_followed(folder)
+    else:
+        listed = read_corrections(corrections)
+        reviews = reviews_read_whole(corrections, listed)
+    report = merge_corrections(folder, listed, out, reviews=reviews)
     manifest = report.manifest
-    if report.merged.get("retracted"):
+    num_withdrawn = report.merged.get("withdrawn")
+    if num_withdrawn:
+        parent = (manifest.parent or "").rpartition("@")[2]
         say(
-            f"corrections taken back, because their annotations no longer count: {report.merged['retracted']}"
+            f"{counted(num_withdrawn, 'correction was', 'corrections were')} withdrawn since version {parent}"
         )
     document = {
         "dataset": out,
@@ -78,26 +81,6 @@ def merge(
         "counts": manifest.counts.model_dump(),
     }
     emit(document, as_json)
-
-
-def _newest_review(folder: str) -> str:
-    from fo1_data.service_client import ServiceClient
-
-    with ServiceClient() as service:
-        return f"review:{service.find(folder)['id']}"
-
-
-def _whole_reviews(source: str, corrections: "list[Correction]") -> set[str]:
-    """Keys of the reviews of which the source holds all corrections: that of the service, none of a file."""
-    from fo1_data.dataset.versions.merge import review_of
-    from fo1_data.service_client import ServiceClient
-
-    if not source.startswith("review:"):
-        return set()
-    if corrections:
-        return {review_of(correction) for correction in corrections} - {""}
-    with ServiceClient() as service:
-        return {str(service.get(source.removeprefix("review:")).get("key") or "")} - {""}
 
 
 @app.command()

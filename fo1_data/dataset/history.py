@@ -1,6 +1,6 @@
 """The corrections that were merged into a dataset, kept in its folder `corrections/`.
 
-    corrections/corrections.jsonl    every correction merged into this version and those before it
+    corrections/corrections.jsonl    the corrections merged into this version and those before it that count
     corrections/originals.parquet    the corrected rows as they were before, without pixels
 
 A later merge starts from the originals, so that corrections may come in any order and in any number of
@@ -8,16 +8,17 @@ parts, and training can use each row before and after. The manifest lists both f
 """
 
 import io
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow.parquet as pq
 
+from fo1_data.dataset.corrections.latest import followed, latest
 from fo1_data.dataset.rows import table_to_rows
 from fo1_data.dataset.stored_rows import write_file, write_rows
 from fo1_data.errors import DatasetError
 from fo1_data.storage.store import Store
-from schemas.corrections import Correction, correction_line, parse_corrections
+from schemas.corrections import Correction, CorrectionAction, correction_line, parse_corrections
 from schemas.dataset import ManifestFile
 from schemas.images import EncodedImage, ImageRow
 
@@ -33,20 +34,33 @@ class CorrectionHistory:
     corrections: dict[str, Correction] = field(default_factory=dict)
     originals: dict[str, ImageRow] = field(default_factory=dict)
 
-    def add(self, corrections: Iterable[Correction]) -> list[Correction]:
-        """Add corrections; returns those that are new."""
-        new = {
+    def add(self, corrections: Iterable[Correction]) -> None:
+        """Add corrections; those that no longer count are left out."""
+        counted: dict[str, Correction] = {}
+        for correction in latest([*self.corrections.values(), *corrections]):
+            counted[correction.correction_id] = correction
+        self.corrections = counted
+
+    def follow(self, corrections: Sequence[Correction], reviews: Collection[str], as_of: str) -> None:
+        """Add all that the `reviews` say now; what they said before, and no longer say, does not count."""
+        self.corrections = {
             correction.correction_id: correction
-            for correction in corrections
-            if correction.correction_id not in self.corrections
+            for correction in followed(self.corrections.values(), corrections, reviews, as_of)
         }
-        self.corrections |= new
-        return list(new.values())
+        self.add(corrections)
+
+    def effective(self) -> dict[str, Correction]:
+        """The corrections that change or confirm something, by id."""
+        return {
+            name: correction
+            for name, correction in self.corrections.items()
+            if correction.action is not CorrectionAction.WITHDRAWN
+        }
 
     def by_image(self) -> dict[str, list[Correction]]:
-        """The corrections of each image."""
+        """The effective corrections of each image."""
         by_image: dict[str, list[Correction]] = {}
-        for correction in self.corrections.values():
+        for correction in self.effective().values():
             by_image.setdefault(correction.image_id, []).append(correction)
         return by_image
 

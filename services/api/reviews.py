@@ -102,12 +102,16 @@ async def list_reviews(
     dataset: Annotated[
         str | None, Query(max_length=4000, description="Only reviews of this dataset: its id or folder.")
     ] = None,
+    key: Annotated[
+        str | None,
+        Query(pattern="^[0-9a-f]{1,64}$", description="Only reviews with this key, which names a version."),
+    ] = None,
 ) -> Page[ReviewView]:
     """All reviews, newest first."""
     after = values_of(cursor, str)
     dataset = None if dataset is None else dataset.replace("\0", "")
     before = after[0] if after else None
-    page, more = cut(list(await repository.list_reviews(session, dataset, before, limit + 1)), limit)
+    page, more = cut(list(await repository.list_reviews(session, dataset, before, limit + 1, key)), limit)
     items = [await view_of(session, review) for review in page]
     return Page(items=items, next_cursor=cursor_of(page[-1].id) if more else None)
 
@@ -143,7 +147,10 @@ async def list_corrections(
         bool, Query(description="Of every annotation, not only of those that the resolution rule chose.")
     ] = False,
 ) -> Response:
-    """Corrections, one change per entry. `fo1 dataset merge --corrections` reads these pages."""
+    """Corrections, one change per entry. `fo1 dataset merge --corrections` reads these pages.
+
+    An image of which nothing counts any more has one entry, `withdrawn`.
+    """
     await service.get_review(session, review_id)
     after = values_of(cursor, int)
     rows = await correction_repository.list_corrections(

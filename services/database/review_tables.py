@@ -10,7 +10,7 @@ tasks, annotations, webhooks) are its own integers.
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, Index, String, Text
+from sqlalchemy import JSON, ForeignKey, Index, String, Text, false
 from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
@@ -69,6 +69,8 @@ class ReviewItem(Base):
     `shown`: what the reviewer is shown, compressed; annotations are compared with it. `position`: place in
     the queue, most doubtful first, audit items spread among them. `image_grant_id`: the grant under which
     the image's address in Label Studio was made ("": unknown). `rule` and `agreement`: of its resolution.
+    `settled_at`: when the image was resolved last, in UTC, ISO 8601. `has_counted`: an annotation of it was
+    chosen at some time.
     """
 
     __tablename__ = "review_items"
@@ -93,6 +95,8 @@ class ReviewItem(Base):
     ls_updated_at: Mapped[str | None]
     agreement: Mapped[float | None]
     rule: Mapped[str | None] = mapped_column(String(16))
+    settled_at: Mapped[str | None] = mapped_column(String(32))
+    has_counted: Mapped[bool] = mapped_column(default=False, server_default=false())
     image_grant_id: Mapped[str | None]
     shown: Mapped[bytes]
 

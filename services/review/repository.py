@@ -30,12 +30,15 @@ async def review_of_project(session: AsyncSession, project_id: int) -> Review | 
 
 
 async def list_reviews(
-    session: AsyncSession, dataset: str | None, before: str | None, limit: int
+    session: AsyncSession, dataset: str | None, before: str | None, limit: int, key: str | None = None
 ) -> Sequence[Review]:
-    """Return reviews, newest first. `dataset`: of this address or id only. `before`: older than this id."""
+    """Return reviews, newest first. `dataset`: of this address or id only. `before`: older than this id.
+    `key`: with this key only."""
     query = select(Review).order_by(Review.id.desc()).limit(limit)
     if dataset is not None:
         query = query.where(or_(Review.dataset == dataset, Review.dataset_id == dataset))
+    if key is not None:
+        query = query.where(Review.key == key)
     if before is not None:
         query = query.where(Review.id < before)
     return (await session.scalars(query)).all()

@@ -29,7 +29,12 @@ def corrections_of(draw, row):
         [*(region.region_id for region in row.regions), drawn, numbered_id(drawn, 2), "nobody/1-2-3-4"]
     )
     action = draw(st.sampled_from(list(CorrectionAction)))
-    fields = {"at": draw(TIMES), "annotation_key": draw(st.sampled_from(["", "a", "b"]))}
+    fields = {
+        "at": draw(TIMES),
+        "annotation_key": draw(st.sampled_from(["", "a", "b", "review/1", "review/2"])),
+    }
+    if fields["annotation_key"].startswith("review/"):
+        fields["as_of"] = draw(TIMES)
     region, text = draw(names), draw(TEXTS)
     by_action = {
         CorrectionAction.VERDICT: {
@@ -46,5 +51,6 @@ def corrections_of(draw, row):
         CorrectionAction.REGROUNDED: {"subject": "a red square", "after": {"region_ids": [region]}},
         CorrectionAction.RECOUNTED: {"subject": "shape", "after": {"count": len(text)}},
         CorrectionAction.ANSWERED: {"subject": "What?", "after": {"text": text}},
+        CorrectionAction.WITHDRAWN: {},
     }  # fmt: skip
     return correct(row, action, **by_action[action], **fields)

@@ -204,9 +204,9 @@ def test_what_a_review_no_longer_says_is_taken_back(tmp_path):
     )  # fmt: skip
     merge_corrections(str(tmp_path / "v1"), [first, second], str(tmp_path / "v2"))
     kept = merge_corrections(str(tmp_path / "v2"), [second], str(tmp_path / "file")).merged
-    assert "retracted" not in kept
+    assert "withdrawn" not in kept
     report = merge_corrections(str(tmp_path / "v2"), [second], str(tmp_path / "v3"), reviews=["review"])
-    assert report.merged["retracted"] == 1
+    assert report.merged["withdrawn"] == 1
     merge_corrections(str(tmp_path / "v1"), [second], str(tmp_path / "never"))
     assert compare_datasets(str(tmp_path / "v3"), str(tmp_path / "never")).is_empty
     assert set(open_dataset(str(tmp_path / "v3")).history().originals) == {rows[1].image_id}

@@ -7,6 +7,7 @@ apart: one that is moved onto another gets the next free number of that box's id
 
 from collections.abc import Iterable, Sequence
 
+from fo1_data.dataset.corrections.latest import latest
 from schemas.corrections import Correction, CorrectionAction
 from schemas.images import ImageRow
 from schemas.regions import Box, is_id_of_box, make_region_id, numbered_id
@@ -63,17 +64,13 @@ class RegionNames:
 
 
 def in_order(corrections: Iterable[Correction]) -> list[Correction]:
-    """Corrections in the order in which they apply, less those of annotations that were submitted again."""
-    listed = list(corrections)
-    last: dict[str, str] = {}
-    for correction in listed:
-        last[correction.annotation_key] = max(correction.at, last.get(correction.annotation_key, ""))
-    latest = [
+    """The corrections that count, in the order in which they apply."""
+    counted = (
         correction
-        for correction in listed
-        if not correction.annotation_key or correction.at == last[correction.annotation_key]
-    ]
-    return sorted(latest, key=lambda correction: correction.order)
+        for correction in latest(corrections)
+        if correction.action is not CorrectionAction.WITHDRAWN
+    )
+    return sorted(counted, key=lambda correction: correction.order)
 
 
 def _drawn_ids(corrections: Sequence[Correction]) -> list[str]:

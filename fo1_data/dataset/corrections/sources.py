@@ -4,10 +4,14 @@ An address that ends in `/corrections` is read page by page; `review:ID` is a re
 The key in `FO1_API_KEY` is sent to that service only, to no other host.
 """
 
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
 from pydantic import ValidationError
 
-from fo1_data.errors import ConfigError, CorpusError, DatasetError
-from fo1_data.service_client import corrections_address, read_corrections_at
+from fo1_data.dataset.reader import open_dataset
+from fo1_data.errors import ConfigError, CorpusError, DatasetError, UsageError
+from fo1_data.service_client import ServiceClient, corrections_address, read_corrections_at
 from fo1_data.storage.addresses import is_web, normalise
 from fo1_data.storage.streams import read_whole
 from schemas.corrections import Correction, parse_corrections
@@ -20,6 +24,37 @@ def read_corrections(source: str) -> list[Correction]:
     if is_web(source) and source.split("?")[0].endswith("/corrections"):
         return _of_service(source)
     return _of_file(source)
+
+
+def read_followed(dataset: str) -> tuple[list[Correction], set[str]]:
+    """Return all that counts now in the reviews that a dataset follows, and the keys of these reviews.
+
+    They are the newest review of the dataset, and those whose corrections were merged into it, as far as the
+    service at `FO1_SERVICE_URL` has them. Raises UsageError if it has none of them, ConfigError, RunError.
+    """
+    merged = open_dataset(dataset).history().corrections.values()
+    with ServiceClient() as service:
+        reviews = service.by_keys({correction.review for correction in merged} - {""})
+        try:
+            newest = service.find(dataset)
+            reviews[str(newest["key"])] = newest
+        except UsageError:
+            if not reviews:
+                raise
+    listed = [
+        correction for review in reviews.values() for correction in read_corrections(f"review:{review['id']}")
+    ]
+    return listed, set(reviews)
+
+
+def reviews_read_whole(source: str, corrections: Iterable[Correction]) -> set[str]:
+    """Return the keys of the reviews of which the source holds all that counts: none if it is a file."""
+    if source.startswith("review:"):
+        with ServiceClient() as service:
+            return {str(service.get(source.removeprefix("review:"))["key"])}
+    if is_web(source) and urlsplit(source).path.endswith("/corrections") and not urlsplit(source).query:
+        return {correction.review for correction in corrections} - {""}
+    return set()
 
 
 def _of_file(source: str) -> list[Correction]:

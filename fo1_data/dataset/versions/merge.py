@@ -2,8 +2,8 @@
 
 Data files without a corrected row are shared by hard link if the stores allow, else copied; the others
 are written anew. Each corrected row is made from the row before any correction and from all corrections
-ever merged, so that merging twice, or in parts, gives the same rows. Corrections of annotations that no
-longer count in their review are taken back: the rows are as if they had never been said.
+that count, so that merging at once, twice, in parts or in any order gives the same rows. Corrections that no
+longer count in their review are withdrawn: the rows are as if they had never been said.
 """
 
 import hashlib
@@ -11,6 +11,7 @@ import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from fo1_data.dataset.corrections.apply import apply_corrections
 from fo1_data.dataset.corrections.routed_like import routed_like
@@ -21,14 +22,14 @@ from fo1_data.dataset.reader import Dataset, image_ids_of, open_dataset
 from fo1_data.dataset.versions.compare import differing_columns
 from fo1_data.dataset.versions.derive import VersionWriter
 from fo1_data.errors import DatasetError
-from schemas.corrections import Correction
+from schemas.corrections import Correction, CorrectionAction
 from schemas.dataset import Counts, Manifest, ManifestFile
 from schemas.images import ImageRow
 
 
 @dataclass
 class MergeReport:
-    """The new version, and counts: new corrections by action, left out, changed images and files."""
+    """The new version, and counts: corrections by action, withdrawn ones, changed images and files."""
 
     manifest: Manifest
     merged: dict[str, int] = field(default_factory=dict)
@@ -40,27 +41,26 @@ def merge_corrections(
     """Write the dataset at `address` with the corrections into `out`.
 
     `reviews`: keys of the reviews of which `corrections` hold all that counts now: what was merged from them
-    before and is not among `corrections` is taken back.
+    before and is not among `corrections` is withdrawn.
     Raises DatasetError if no correction is of an image of the dataset, or if `out` is not empty.
     """
     dataset = open_dataset(address)
     history = dataset.history()
     before = CorrectionHistory(dict(history.corrections), dict(history.originals))
     listed = list(corrections)
-    new = history.add(listed)
-    retracted = _retracted(history, listed, reviews)
-    for correction in retracted:
-        del history.corrections[correction.correction_id]
-    image_ids = {correction.image_id for correction in [*listed, *retracted]}
+    history.follow(listed, reviews, datetime.now(UTC).isoformat())
+    new = _minus(history, before)
+    gone = _minus(before, history)
+    image_ids = {correction.image_id for correction in [*listed, *gone]}
     touched = _files_of(dataset, image_ids)
     if listed and not touched:
         raise DatasetError(
             f"none of the {len(listed)} corrections is of an image of {dataset.store.url}: "
             "they belong to another dataset"
         )
-    writer = VersionWriter(out, dataset.manifest, {"merge": _digest([*new, *retracted])}, dataset.store.url)
+    writer = VersionWriter(out, dataset.manifest, {"merge": _digest([*new, *gone])}, dataset.store.url)
     old_counts, new_counts, images, num_shared = Counts(), Counts(), 0, 0
-    merging = _Merging(before, history, {correction.correction_id for correction in new})
+    merging = _Merging(before, history, new, {correction.image_id for correction in gone})
     for file in dataset.data_files():
         if file.path not in touched:
             num_shared += writer.share(dataset.store, file)
@@ -70,11 +70,12 @@ def merge_corrections(
         old_counts, new_counts = old_counts + count_rows(rows), new_counts + count_rows(corrected)
         images += sum(new_row != row for new_row, row in zip(corrected, rows, strict=True))
         writer.rewrite(file.path, corrected)
-    corrected_ids = {correction.image_id for correction in history.corrections.values()}
-    kept = history.only(lambda image_id: image_id in history.originals and image_id in corrected_ids)
-    merged = {"corrections": len(listed), "new": len(new), "images": images, **merging.effects}
-    merged |= {"retracted": len(retracted)} if retracted else {}
-    merged |= {"unmatched": len(history.corrections) - len(kept.corrections)}
+    in_dataset = merging.image_ids | {correction.image_id for correction in before.corrections.values()}
+    kept = history.only(in_dataset.__contains__)
+    num_listed = sum(correction.action is not CorrectionAction.WITHDRAWN for correction in listed)
+    merged = {"corrections": num_listed, "new": len(new), "images": images, **merging.effects}
+    merged |= {"withdrawn": num_withdrawn} if (num_withdrawn := _num_unsaid(gone, new)) else {}
+    merged |= {"unmatched": len(history.effective()) - len(kept.effective())}
     merged |= {"files_rewritten": len(dataset.data_files()) - num_shared, "files_shared": num_shared}
     manifest = writer.seal(
         next_version(dataset.manifest.version),
@@ -88,13 +89,24 @@ def merge_corrections(
 
 
 class _Merging:
-    """Corrects rows, keeps their originals in `history` and counts the `new` corrections."""
+    """Corrects rows, keeps their originals in `history` and counts the `new` corrections.
 
-    def __init__(self, before: CorrectionHistory, history: CorrectionHistory, new: set[str]) -> None:
+    `begun_again`: images with corrections that count no more; their rows are made from the originals alone.
+    """
+
+    def __init__(
+        self,
+        before: CorrectionHistory,
+        history: CorrectionHistory,
+        new: Iterable[Correction],
+        begun_again: Collection[str],
+    ) -> None:
         self._originals = before.originals
         self._earlier, self._all = before.by_image(), history.by_image()
-        self._history, self._new = history, new
+        self._history, self._new = history, {correction.correction_id for correction in new}
+        self._begun_again = begun_again
         self._effects: Counter[str] = Counter()
+        self.image_ids: set[str] = set()
 
     @property
     def effects(self) -> dict[str, int]:
@@ -104,7 +116,11 @@ class _Merging:
     def merged(self, row: ImageRow) -> ImageRow:
         """The corrected row, its pixels and addresses as they are now."""
         first, base = self._base_rows(row)
-        self._history.keep_original(first)
+        self.image_ids.add(row.image_id)
+        if row.image_id in self._all:
+            self._history.keep_original(first)
+        else:
+            self._history.originals.pop(row.image_id, None)
         applied = apply_corrections(base, self._all.get(row.image_id, []))
         self._effects.update(
             correction.action.value for correction in applied.done if correction.correction_id in self._new
@@ -117,7 +133,8 @@ class _Merging:
     def _base_rows(self, row: ImageRow) -> tuple[ImageRow, ImageRow]:
         """The row before any correction, and the row that corrections are applied to.
 
-        They are the same unless the row was labelled again since: then corrections apply to that row.
+        They are the same unless the row was labelled again since: then corrections apply to that row, which
+        holds the earlier corrections, so all of these must still count.
         """
         first = self._originals.get(row.image_id)
         if first is None:
@@ -127,24 +144,27 @@ class _Merging:
         for base in (first, routed_like(first, row, earlier)):
             if not differing_columns(apply_corrections(base, earlier).row, row):
                 return base, base
+        if row.image_id in self._begun_again:
+            return first, routed_like(first, row, earlier)
         return first, row
 
 
-def _retracted(
-    history: CorrectionHistory, corrections: Sequence[Correction], reviews: Collection[str]
-) -> list[Correction]:
-    """The corrections of a history whose annotation, of one of the reviews, has none in `corrections`."""
-    present = {correction.annotation_key for correction in corrections}
-    return [
-        correction
-        for correction in history.corrections.values()
-        if review_of(correction) in reviews and correction.annotation_key not in present
-    ]
+def _minus(history: CorrectionHistory, other: CorrectionHistory) -> list[Correction]:
+    """The effective corrections of a history that another one does not hold."""
+    others = other.effective()
+    return [correction for name, correction in history.effective().items() if name not in others]
 
 
-def review_of(correction: Correction) -> str:
-    """The key of the review that an annotation belongs to; empty if it is of none."""
-    return correction.annotation_key.rpartition("/")[0]
+def _num_unsaid(gone: Iterable[Correction], new: Iterable[Correction]) -> int:
+    """How many corrections are gone that no new one says again, such as an annotation submitted again."""
+    said = Counter(map(_statement, new))
+    return sum((Counter(map(_statement, gone)) - said).values())
+
+
+def _statement(correction: Correction) -> str:
+    """What a correction says, whoever said it and whenever."""
+    about = {"image_id", "action", "region_id", "kind", "subject", "right", "after"}
+    return correction.model_dump_json(include=about)
 
 
 def _files_of(dataset: Dataset, image_ids: set[str]) -> set[str]:

@@ -8,14 +8,17 @@ import asyncio
 import json
 import zlib
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from schemas.corrections import Correction, CorrectionAction, correction_line
 from schemas.reviews import AnnotationState, ItemState, ReviewState
+from services.database.models import now
 from services.database.review_tables import Review, ReviewedAnnotation, ReviewItem
 from services.label_studio.annotated import parse_result
 from services.label_studio.shown import ShownImage, unpack
-from services.review import annotation_repository, item_repository, repository
+from services.review import annotation_repository, correction_repository, item_repository, repository
 from services.review.inbox.agreement import Resolution, Vote, resolve
 from services.review.outbox.plan import item_key
 
@@ -38,6 +41,7 @@ async def settle_image(session: AsyncSession, review: Review, image_id: str) -> 
         resolved = resolution if item.round == last_round else None
         item.agreement = resolved.agreement if resolved is not None else None
         item.rule = resolved.rule if resolved is not None else None
+    await _state_what_counts(session, review, items, annotations, resolution is not None)
     if (
         resolution is not None
         and resolution.disputed
@@ -45,6 +49,40 @@ async def settle_image(session: AsyncSession, review: Review, image_id: str) -> 
         and last_round < MAX_ROUNDS
     ):
         await _add_round(session, review, items[-1], shown, resolution)
+
+
+async def _state_what_counts(
+    session: AsyncSession,
+    review: Review,
+    items: Sequence[ReviewItem],
+    annotations: Sequence[ReviewedAnnotation],
+    any_counts: bool,
+) -> None:
+    """Date the statement on an image. If nothing counts any more, but did, say so by a withdrawal."""
+    # A later statement replaces an earlier one, whatever a clock that was set back shows.
+    as_of = max([_utc(now()), *(_utc(_after(item.settled_at)) for item in items if item.settled_at)])
+    has_counted = any_counts or any(item.has_counted for item in items)
+    for item in items:
+        item.settled_at, item.has_counted = as_of, has_counted
+    document: str | None = None
+    if has_counted and not any_counts and annotations:
+        withdrawal = Correction(
+            image_id=items[0].image_id,
+            action=CorrectionAction.WITHDRAWN,
+            annotation_key=f"{review.key}/{annotations[-1].ls_annotation_id}",
+            at=as_of,
+        )
+        document = correction_line(withdrawal)
+    annotation_ids = [row.id for row in annotations]
+    await correction_repository.replace_withdrawal(session, review.id, annotation_ids, document)
+
+
+def _after(settled_at: str) -> datetime:
+    return datetime.fromisoformat(settled_at) + timedelta(microseconds=1)
+
+
+def _utc(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def _resolve(annotations: Sequence[ReviewedAnnotation], shown: ShownImage) -> Resolution | None:

@@ -80,14 +80,14 @@ async def test_the_latest_state_counts(home: Path, dataset: tuple[Path, list[Ima
         fake.change(task, number, was_cancelled=True)
         await bench.changed()
         assert await bench.annotations() == {"cancelled": 1}
-        assert await bench.corrections() == []
+        assert [correction.action for correction in await bench.corrections()] == ["withdrawn"]
         fake.change(task, number, was_cancelled=False)
         await bench.changed()
         assert await bench.edits() == ["two"]
         fake.delete(task, number)
         assert (await bench.changed()).deleted == 1
         assert await bench.annotations() == {"deleted": 1}
-        assert await bench.corrections() == []
+        assert [correction.action for correction in await bench.corrections()] == ["withdrawn"]
 
 
 async def test_webhooks_in_the_wrong_order_and_too_early(
