@@ -9,6 +9,7 @@ from services.database.engine import Database
 from services.datasets.grants import Grants
 from services.datasets.images import ImageShelf
 from services.datasets.indexer import Indexer
+from services.datasets.page_cache import PageCache
 from services.jobs.cluster import Cluster
 from services.jobs.reconciler import Reconciler
 from services.metrics import Metrics
@@ -41,6 +42,7 @@ class Context:
     sessions: Sessions
     pages: Pages
     reviews: ReviewWorker | None
+    pages_of_samples: PageCache = field(default_factory=PageCache)
     image_sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
 
 
@@ -51,4 +53,8 @@ def context_of(request: Request) -> Context:
     return context
 
 
-InContext = Annotated[Context, Depends(context_of)]
+async def _context(request: Request) -> Context:
+    return context_of(request)  # FastAPI runs a dependency that is no coroutine in a thread
+
+
+InContext = Annotated[Context, Depends(_context)]

@@ -1,27 +1,30 @@
 """`/v1/datasets`: register finished datasets and list their samples."""
 
 import asyncio
+from collections.abc import Callable
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import Connection
 
 from schemas.labels import Decision, LabelKind
 from services.api.dependencies import Admin, Labeller, Reader, ReadSession, WriteSession
 from services.api.documented import CONFLICT, NOT_FOUND
-from services.context import InContext
+from services.context import Context, InContext
 from services.database.models import DatasetRecord, DatasetState
-from services.datasets import registry, repository, service
+from services.datasets import registry, repository, sample_lists, service
 from services.datasets.documents import label_term, word_terms
-from services.datasets.repository import SampleFilter
+from services.datasets.sample_lists import SampleFilter
 from services.idempotency import IdempotencyKey, answer_once, earlier_answer
 from services.identifiers import DatasetId
 from services.paging import Cursor, Limit, Page, cursor_of, cut, values_of
 from services.problems import Problem
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
+_BEFORE_ID = b'{"image_id":"'
 
 
 class DatasetRequest(BaseModel):
@@ -90,7 +93,7 @@ class SampleOrder(StrEnum):
     CONFIDENCE = "confidence"
 
 
-def sample_filter_of(
+async def sample_filter_of(
     decision: Annotated[
         Decision | None, Query(description="Decision of the sample: the strictest of its parts.")
     ] = None,
@@ -166,7 +169,6 @@ async def get_dataset(caller: Reader, session: ReadSession, dataset_id: DatasetI
 async def list_samples(
     caller: Reader,
     context: InContext,
-    session: ReadSession,
     dataset_id: DatasetId,
     sample_filter: Annotated[SampleFilter, Depends(sample_filter_of)],
     limit: Limit = 20,
@@ -174,22 +176,23 @@ async def list_samples(
     order: SampleOrder = SampleOrder.DATASET,
 ) -> Response:
     """The images of a dataset with their labels."""
-    record = await service.get_dataset(session, dataset_id)
-    if order is SampleOrder.DATASET:
-        after = values_of(cursor, int)
-        page = await service.list_samples(session, record, sample_filter, after[0] if after else -1, limit)
-    else:
-        values = values_of(cursor, float, int)
-        last = (values[0], values[1]) if values else None
-        page = await service.list_least_sure(session, record, sample_filter, last, limit)
-    grant = await repository.valid_grant(session, dataset_id, registry.GALLERY)
-    items = [
-        _with_url(document, position, context, grant.id if grant else "")
-        for document, position in zip(page.documents, page.positions, strict=True)
-    ]
-    next_cursor = f'"{cursor_of(*page.after)}"' if page.after else "null"
-    body = b'{"items":[' + b",".join(items) + b'],"next_cursor":' + next_cursor.encode() + b"}"
-    return Response(body, media_type="application/json")
+    kinds = (int,) if order is SampleOrder.DATASET else (float, int)
+    after = values_of(cursor, *kinds)
+
+    def read(connection: Connection) -> bytes:
+        dataset = sample_lists.find_listed(connection, dataset_id, registry.GALLERY)
+        if dataset is None:
+            raise service.no_dataset(dataset_id)
+        key = (dataset_id, dataset.grant_id, context.signer.expires(), sample_filter, order, after, limit)
+        body = context.pages_of_samples.get(key)
+        if body is None:
+            page = _read_page(connection, dataset.number, sample_filter, order, after, limit)
+            body = _page_body(page, context, dataset.grant_id)
+            if dataset.finished:
+                context.pages_of_samples.put(key, body)
+        return body
+
+    return Response(await context.database.read(read), media_type="application/json")
 
 
 @router.get("/{dataset_id}/samples/{image_id}", responses=NOT_FOUND)
@@ -208,7 +211,12 @@ async def get_sample(
     page = await service.list_samples(session, record, SampleFilter(), sample.position - 1, 1)
     grant = await repository.valid_grant(session, dataset_id, registry.GALLERY)
     return SampleView.model_validate_json(
-        _with_url(page.documents[0], sample.position, context, grant.id if grant else "")
+        _with_url(
+            page.documents[0],
+            sample.position,
+            context.signer.base_url,
+            context.signer.paths(grant.id if grant else ""),
+        )
     )
 
 
@@ -224,8 +232,37 @@ async def revoke_image_urls(
     return DatasetView.of(record)
 
 
-def _with_url(document: bytes, position: int, context: InContext, grant_id: str) -> bytes:
+def _read_page(
+    connection: Connection,
+    number: int,
+    sample_filter: SampleFilter,
+    order: SampleOrder,
+    after: tuple[Any, ...] | None,
+    limit: int,
+) -> sample_lists.SamplePage:
+    if order is SampleOrder.CONFIDENCE:
+        last = None if after is None else (after[0], after[1])
+        return sample_lists.list_least_sure(connection, number, sample_filter, last, limit)
+    first = -1 if after is None else after[0]
+    return sample_lists.list_samples(connection, number, sample_filter, first, limit)
+
+
+def _page_body(page: sample_lists.SamplePage, context: Context, grant_id: str) -> bytes:
+    path_of = context.signer.paths(grant_id)
+    items = [
+        _with_url(document, position, context.signer.base_url, path_of)
+        for document, position in zip(page.documents, page.positions, strict=True)
+    ]
+    next_cursor = f'"{cursor_of(*page.after)}"' if page.after else "null"
+    return b'{"items":[' + b",".join(items) + b'],"next_cursor":' + next_cursor.encode() + b"}"
+
+
+def _with_url(document: bytes, position: int, base_url: str, path_of: Callable[[str], str]) -> bytes:
     """Insert the image's URL and the position at the front of the document, without parsing it."""
-    image_id = document[len(b'{"image_id":"') :][:64].decode()
-    url = context.signer.url(image_id, grant_id)
-    return b'{"image_url":"%s","position":%d,%s' % (url.encode(), position, document[1:])
+    path = path_of(document[len(_BEFORE_ID) :][:64].decode())
+    return b'{"image_url":"%s%s","position":%d,%s' % (
+        base_url.encode(),
+        path.encode(),
+        position,
+        document[1:],
+    )

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.context import Context, InContext, context_of
 from services.problems import Problem
-from services.security.keys import Caller, Scope, find_caller
+from services.security.keys import Caller, Scope, read_caller
 
 _bearer = HTTPBearer(auto_error=False, scheme_name="key", description="An API key of `fo1 keys create`.")
 
@@ -38,8 +38,8 @@ async def _caller(
 ) -> Caller:
     if credentials is None:
         raise Problem(401, "no key: send Authorization: Bearer KEY", {"WWW-Authenticate": "Bearer"})
-    async with context.database.reading() as session:
-        caller = await find_caller(session, credentials.credentials)
+    key = credentials.credentials
+    caller = await context.database.read(lambda connection: read_caller(connection, key))
     if caller is None:
         raise wrong_key(request, context)
     return caller

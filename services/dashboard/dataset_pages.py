@@ -26,8 +26,7 @@ from services.database.models import DatasetRecord, DatasetState
 from services.datasets import registry, repository, service
 from services.datasets.documents import label_term, word_terms
 from services.datasets.images import Width
-from services.datasets.repository import SampleFilter
-from services.datasets.service import SamplePage
+from services.datasets.sample_lists import SampleFilter, SamplePage
 from services.identifiers import DatasetId
 from services.paging import cursor_of, cut, values_of
 from services.problems import Problem

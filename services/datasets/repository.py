@@ -1,13 +1,11 @@
 """The SQL of datasets and of the index of their samples."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, delete, func, insert, or_, select, update
+from sqlalchemy import and_, delete, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import aliased
 
 from services.database.models import (
     DatasetRecord,
@@ -19,19 +17,6 @@ from services.database.models import (
     Term,
     now,
 )
-
-
-@dataclass(frozen=True)
-class SampleFilter:
-    """Which samples to list. `terms`: each must occur; a term is `w:word`, `l:label` or `k:kind`.
-
-    `min_confidence`, `max_confidence`: bounds of the sample's lowest confidence, both included.
-    """
-
-    terms: tuple[str, ...] = ()
-    decision: str | None = None
-    min_confidence: float | None = None
-    max_confidence: float | None = None
 
 
 async def find_by_address(session: AsyncSession, address: str, manifest_sha256: str) -> DatasetRecord | None:
@@ -112,80 +97,6 @@ async def add_terms(session: AsyncSession, terms: Iterable[dict[str, Any]]) -> N
         await session.execute(insert(Term), rows)
 
 
-async def find_terms(session: AsyncSession, number: int, texts: Sequence[str]) -> list[Term]:
-    """Return the terms of a dataset with one of `texts`, the rarest first."""
-    query = select(Term).where(Term.dataset == number, Term.text.in_(texts)).order_by(Term.num_samples)
-    return list((await session.scalars(query)).all())
-
-
-async def find_positions(
-    session: AsyncSession, number: int, sample_filter: SampleFilter, after: int, limit: int
-) -> list[int]:
-    """Return the first `limit` positions after `after` of matching samples, in the dataset's order."""
-    terms = await find_terms(session, number, sample_filter.terms) if sample_filter.terms else []
-    if len(terms) < len(set(sample_filter.terms)):
-        return []
-    conditions = _conditions(sample_filter)
-    query: Select[int]
-    if not terms:
-        query = select(Sample.position).where(Sample.dataset == number, Sample.position > after, *conditions)
-        return list((await session.scalars(query.order_by(Sample.position).limit(limit))).all())
-    # Start from the rarest term; each further term is a look-up by key.
-    first = aliased(SampleTerm)
-    query = select(first.position).where(first.term == terms[0].id, first.position > after)
-    if conditions:
-        query = query.join(Sample, and_(Sample.dataset == number, Sample.position == first.position)).where(
-            *conditions
-        )
-    for term in terms[1:]:
-        other = aliased(SampleTerm)
-        query = query.where(
-            select(other.term).where(other.term == term.id, other.position == first.position).exists()
-        )
-    return list((await session.scalars(query.order_by(first.position).limit(limit))).all())
-
-
-async def find_least_sure(
-    session: AsyncSession,
-    number: int,
-    sample_filter: SampleFilter,
-    after: tuple[float, int] | None,
-    limit: int,
-) -> list[tuple[float, int]]:
-    """Return (confidence, position) of matching samples, lowest confidence first; without one: left out."""
-    terms = await find_terms(session, number, sample_filter.terms) if sample_filter.terms else []
-    if len(terms) < len(set(sample_filter.terms)):
-        return []
-    query = select(Sample.confidence, Sample.position).where(
-        Sample.dataset == number, Sample.confidence.is_not(None), *_conditions(sample_filter)
-    )
-    if after is not None:
-        query = query.where(
-            or_(
-                Sample.confidence > after[0],
-                and_(Sample.confidence == after[0], Sample.position > after[1]),
-            ),
-            Sample.confidence >= after[0],
-        )
-    for term in terms:
-        other = aliased(SampleTerm)
-        query = query.where(
-            select(other.term).where(other.term == term.id, other.position == Sample.position).exists()
-        )
-    rows = await session.execute(query.order_by(Sample.confidence, Sample.position).limit(limit))
-    return [(float(confidence or 0.0), position) for confidence, position in rows]
-
-
-async def documents_at(session: AsyncSession, number: int, positions: Sequence[int]) -> dict[int, bytes]:
-    """Return the compressed documents at `positions`, by position."""
-    rows = await session.execute(
-        select(SampleDocument.position, SampleDocument.document).where(
-            SampleDocument.dataset == number, SampleDocument.position.in_(positions)
-        )
-    )
-    return {row[0]: row[1] for row in rows}
-
-
 async def find_sample(session: AsyncSession, number: int, image_id: str) -> Sample | None:
     """The sample of an image in a dataset."""
     query = select(Sample).where(Sample.image_id == image_id, Sample.dataset == number)
@@ -234,14 +145,3 @@ async def revoke_grants(session: AsyncSession, dataset_id: str, purpose: str | N
     if purpose is not None:
         query = query.where(ImageGrant.purpose == purpose)
     await session.execute(query.values(revoked_at=now()).execution_options(synchronize_session=False))
-
-
-def _conditions(sample_filter: SampleFilter) -> list[ColumnElement[bool]]:
-    conditions: list[ColumnElement[bool]] = []
-    if sample_filter.decision is not None:
-        conditions.append(Sample.decision == sample_filter.decision)
-    if sample_filter.min_confidence is not None:
-        conditions.append(Sample.confidence >= sample_filter.min_confidence)
-    if sample_filter.max_confidence is not None:
-        conditions.append(Sample.confidence <= sample_filter.max_confidence)
-    return conditions

@@ -12,13 +12,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy import func, select
+from sqlalchemy import Connection, bindparam, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from fo1_data.errors import ConfigError
 from services.database.models import ApiKey, now
 
 _FORM = re.compile(r"fo1_([0-9a-f]{12})_([0-9A-Za-z_-]{43})")
+_ROW = select(ApiKey.id, ApiKey.scopes, ApiKey.secret_sha256, ApiKey.revoked_at).where(
+    ApiKey.id == bindparam("key_id")
+)
 
 
 class Scope(StrEnum):
@@ -93,15 +96,20 @@ async def revoke_key(session: AsyncSession, key_id: str) -> ApiKey:
 
 
 async def find_caller(session: AsyncSession, key: str) -> Caller | None:
+    """As `read_caller`, in a session."""
+    return await session.run_sync(lambda inner: read_caller(inner.connection(), key))
+
+
+def read_caller(connection: Connection, key: str) -> Caller | None:
     """Return the caller of a key; None if the key is unknown, wrong or revoked."""
     match = _FORM.fullmatch(key)
     if match is None:
         return None
-    row = await session.get(ApiKey, match[1])
+    row = connection.execute(_ROW, {"key_id": match[1]}).first()
     expected = row.secret_sha256 if row is not None else _digest("")
     if not hmac.compare_digest(expected, _digest(match[2])) or row is None or row.revoked_at is not None:
         return None
-    return caller_of(row)
+    return Caller(row.id, frozenset(Scope(scope) for scope in row.scopes))
 
 
 def caller_of(key: ApiKey) -> Caller:

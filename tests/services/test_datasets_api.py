@@ -11,6 +11,7 @@ from running_service import Running, make_settings, run_app
 
 from fo1_data.dataset.reader import open_dataset
 from schemas.labels import Decision
+from services.datasets.page_cache import PageCache
 
 
 async def registered(service: Running, folder: Path) -> dict[str, Any]:
@@ -122,3 +123,30 @@ async def test_what_is_no_dataset_of_ours_is_refused(tmp_path: Path, home: Path,
         assert answer.status_code == (404 if what == "nothing" else 403)
         assert answer.headers["content-type"] == "application/problem+json"
         assert "address" in answer.json()["detail"]
+
+
+async def test_pages_kept_in_memory_are_those_of_the_database(
+    tmp_path: Path, home: Path, database_url: str | None
+) -> None:
+    varied_dataset(tmp_path / "ds")
+    async with run_app(make_settings(home, database_url=database_url)) as service:
+        dataset = await registered(service, tmp_path / "ds")
+        path = f"/v1/datasets/{dataset['id']}/samples"
+        first = (await service.client.get(path, params={"limit": 5})).json()
+        assert (await service.client.get(path, params={"limit": 5})).json() == first
+        revoked = await service.client.post(f"/v1/datasets/{dataset['id']}/revoke-image-urls")
+        assert revoked.status_code == 200
+        again = (await service.client.get(path, params={"limit": 5})).json()
+        assert [item["image_id"] for item in again["items"]] == [item["image_id"] for item in first["items"]]
+        urls = [item["image_url"] for item in (first["items"][0], again["items"][0])]
+        assert [(await service.client.get(url)).status_code for url in urls] == [403, 200]
+
+
+def test_the_page_cache_holds_the_newest_up_to_its_size() -> None:
+    cache = PageCache(max_bytes=10)
+    for name in "abc":
+        cache.put(name, name.encode() * 4)
+    assert (cache.get("a"), cache.get("b"), cache.get("c")) == (None, b"bbbb", b"cccc")
+    cache.get("b")
+    cache.put("d", b"dddd")
+    assert (cache.get("b"), cache.get("c"), cache.get("d")) == (b"bbbb", None, b"dddd")
