@@ -1,7 +1,8 @@
 """A Ray to run on: a private local one, or a cluster by its address.
 
-A local Ray keeps its object store within `object_store_bytes` (reports and shard lists go through it,
-pixels never), opens no dashboard, does not need /dev/shm and writes no token into the home folder. On a
+A local Ray listens on loopback only, keeps its object store within `object_store_bytes` (reports and shard
+lists go through it, pixels never), opens no dashboard, does not need /dev/shm and writes no token into the
+home folder. On a
 cluster the four packages travel with the job's runtime environment. RAY_AUTH_MODE, RAY_AUTH_TOKEN,
 RAY_AUTH_TOKEN_PATH and RAY_ADDRESS are honoured. Labels nothing.
 """
@@ -12,12 +13,14 @@ import math
 import os
 import secrets
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from actors.head import LOOPBACK_ONLY
 from fo1_data.errors import ClusterError
 from schemas.jobs import RunConfig
 
@@ -68,12 +71,14 @@ def ray_for(config: RunConfig) -> Iterator[None]:
 
     Raises ClusterError if no Ray can be started or reached.
     """
+    address = chosen_address(config)
+    if address == LOCAL and "ray" not in sys.modules:
+        os.environ.update(LOOPBACK_ONLY)
     import ray
 
     if ray.is_initialized():
         yield
         return
-    address = chosen_address(config)
     try:
         if address == LOCAL:
             _start_local(config)
@@ -157,6 +162,9 @@ def _connect(address: str) -> None:
     import ray
 
     refuse_unreachable(address)
+    host = address.rpartition("://")[2].rpartition(":")[0]
+    if LOOPBACK_ONLY.items() <= os.environ.items() and host not in ("127.0.0.1", "localhost"):
+        raise ClusterError(f"this process has used a Ray of its own: connect to {address} in another process")
     _prepare_environment()
     try:
         ray.init(

@@ -8,6 +8,7 @@ from typing import Any
 
 import ray
 
+from actors.placement import hide_unreserved_gpus
 from fo1_data.dataset.shard_files import WriteOptions
 from fo1_data.labelling.identity import LabellerIdentity
 from fo1_data.labelling.work_done import WorkDone
@@ -23,6 +24,7 @@ class Labeller:
     """One labelling process of a cluster. Cheap to create: `load` loads the model."""
 
     def __init__(self, settings: LabellerSettings) -> None:
+        hide_unreserved_gpus()
         self._shards = ShardLabeller(settings)
 
     def place(self) -> str:

@@ -5,6 +5,7 @@ an autoscaling cluster grow. A lost labeller is replaced with a new one and its 
 `ShardWork`, which counts the loss. Decides nothing about shards.
 """
 
+import re
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -12,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import ray
-from ray.exceptions import RayError, RayTaskError, RuntimeEnvSetupError
+from ray.exceptions import RayError, RayTaskError, RuntimeEnvSetupError, UnserializableException
 
 from actors.cluster import Need, nodes
 from actors.labeller import LabellerActor
@@ -29,6 +30,14 @@ WAIT_S = 1.0
 # If so many labellers in a row died while loading, the model does not fit and retrying does not help.
 MAX_LOST_LOADING = 10
 NOTE_WAITING_AFTER_S = 60.0
+
+
+# In the text of a traceback, the line of the exception: `package.module.Name: message`.
+_EXCEPTION_LINE = re.compile(r"(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:: .*)?")
+
+
+class LabellerError(Exception):
+    """An exception of a labeller that Ray could not transport: its type and message, in one line."""
 
 
 @dataclass
@@ -187,7 +196,10 @@ class LabellerPool:
                 f"a node cannot set up the packages of fo1-data: {_first_line(error)}"
             ) from error
         except RayTaskError as error:
-            self._raised(slot, work, error.cause if isinstance(error.cause, Exception) else error)
+            has_cause = isinstance(error.cause, Exception) and not isinstance(error.cause, RayError)
+            self._raised(slot, work, error.cause if has_cause else LabellerError(_own_line(error)))
+        except UnserializableException as error:
+            self._raised(slot, work, LabellerError(_own_line(error)))
         except RayError as error:
             self._lost(slot, work, error)
         else:
@@ -223,11 +235,9 @@ class LabellerPool:
         if isinstance(error, Fo1Error):
             raise error
         if slot.work is None or work is None:
-            raise ClusterError(
-                f"a labeller cannot load the model: {type(error).__name__}: {_first_line(error)}"
-            )
+            raise ClusterError(f"a labeller cannot load the model: {_with_type(error)}")
         item, slot.work = slot.work, None
-        work.lost(item, f"{type(error).__name__}: {_first_line(error)}")
+        work.lost(item, _with_type(error))
         slot.doing, slot.ref = "idle", None
         if is_device_lost(error):
             self._drop(slot)
@@ -263,3 +273,15 @@ def _first_line(error: BaseException) -> str:
     """The first line of a Ray exception, whose messages have many."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return (lines[0] if lines else type(error).__name__)[:300]
+
+
+def _with_type(error: Exception) -> str:
+    name = "" if isinstance(error, LabellerError) else f"{type(error).__name__}: "
+    return f"{name}{_first_line(error)}"
+
+
+def _own_line(error: BaseException) -> str:
+    """The line of the labeller's own exception in the text of Ray's, which ends with a traceback."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    found = next((line for line in reversed(lines) if _EXCEPTION_LINE.fullmatch(line)), lines[-1])
+    return found[:300]

@@ -59,9 +59,9 @@ def run_labelling(
 @contextmanager
 def _labellers_on_ray(config: RunConfig, watcher: Watcher, factory: str) -> Iterator[_PooledLabellers]:
     """Ray and a pool of labellers on it, for the time of the block."""
-    from actors.pool import LabellerPool
-
     with ray_for(config):
+        from actors.pool import LabellerPool  # it imports Ray
+
         watcher.reached("ray_started")
         on_cluster = chosen_address(config) != LOCAL
         settings = LabellerSettings(

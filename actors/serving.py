@@ -11,15 +11,18 @@ import hmac
 import os
 import signal
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 from ray import serve
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from fo1_data.labelling.live import LiveLabeller, LiveProblem
+from actors.placement import hide_unreserved_gpus, listen_on_loopback
 from schemas.live import LiveAnswer, LiveRequest
+
+if TYPE_CHECKING:
+    from fo1_data.labelling.live import LiveProblem
 
 TOKEN = "FO1_PREDICT_TOKEN"
 APP_NAME = "fo1-predict"
@@ -33,6 +36,11 @@ class Predictor:
     """One process of live labelling. Requests that arrive while a batch is answered form the next batch."""
 
     def __init__(self, model: str, device: str | None) -> None:
+        hide_unreserved_gpus()
+        listen_on_loopback()
+        # Only here: the driver that deploys this class needs no PyTorch.
+        from fo1_data.labelling.live import LiveLabeller
+
         self._labeller = LiveLabeller(model, device)
         self._token = os.environ.get(TOKEN, "")
 
@@ -48,12 +56,12 @@ class Predictor:
         except ValidationError as error:
             return _problem(422, str(error.errors(include_url=False, include_input=False)[0]["msg"]))
         answer = await self.ask(live_request)
-        if isinstance(answer, LiveProblem):
-            return _problem(answer.status, answer.detail)
-        return Response(answer.model_dump_json(), media_type="application/json")
+        if isinstance(answer, LiveAnswer):
+            return Response(answer.model_dump_json(), media_type="application/json")
+        return _problem(answer.status, answer.detail)
 
     @serve.batch(max_batch_size=MAX_BATCH, batch_wait_timeout_s=BATCH_WAIT_S, max_concurrent_batches=1)
-    async def ask(self, requests: list[LiveRequest]) -> list[LiveAnswer | LiveProblem]:
+    async def ask(self, requests: list[LiveRequest]) -> "list[LiveAnswer | LiveProblem]":
         """Answer a batch of requests. One batch at a time, because the engine allows one caller."""
         return await asyncio.to_thread(self._labeller.answer, requests)
 
@@ -74,7 +82,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8000)
     # Live questions are rare and short compared with labelling, so they share its cores.
     parser.add_argument("--cpus", type=float, default=0.1)
-    parser.add_argument("--gpus", type=float, default=0.0)
+    parser.add_argument("--gpus", type=float, default=0.0, help="share of a GPU; 0: the CPU")
     arguments = parser.parse_args()
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

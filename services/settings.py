@@ -66,6 +66,12 @@ class Settings(BaseSettings):
     predict_model: str = Field(
         default="fo1-tiny", description="Model of the local deployment for live predictions."
     )
+    predict_gpus: float = Field(
+        default=0.0,
+        ge=0,
+        description="Share of a GPU that the local deployment for live predictions reserves beside the "
+        "labellers, such as 0.25 (then give jobs `gpus_per_actor` 0.75). 0: it runs on the CPU.",
+    )
     label_studio_url: str | None = Field(
         default=None, description="URL of the Label Studio that reviews go to. Default: none, no reviews."
     )

@@ -1,17 +1,20 @@
 """The service's own Ray on this machine, which runs as long as there is work for it.
 
-`ray start --head --block` runs in a session of its own and outlives the service: a driver continues while
-the service restarts, and the next process finds Ray by the record under FO1_HOME. It listens on loopback and
-requires a token of its own.
+`actors.head` runs in a session of its own and outlives the service: a driver continues while the service
+restarts, and the next process finds Ray by the record under FO1_HOME. It listens on loopback only, requires a
+token of its own, and keeps its sockets and logs in a folder of its own: two services with two homes share
+nothing.
 """
 
 import asyncio
 import fcntl
+import hashlib
 import json
 import os
 import secrets
 import signal
 import socket
+import stat
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -35,6 +38,8 @@ _SECRETS = (
     "FO1_API_KEY",
 )
 OBJECT_STORE_BYTES = 200 * 2**20
+# The path of a Unix socket has at most 107 bytes; Ray adds the session's folder and the socket's name.
+_MAX_FOLDER_BYTES = 36
 
 
 class _EndedEarly(ClusterError):
@@ -65,6 +70,7 @@ class LocalRay:
         self._record_path = home / "ray.json"
         self._log_path = home / "ray.log"
         self._lock_path = home / "ray.lock"
+        self._folder = ray_folder(home)
         self._failure: str | None = None
 
     @property
@@ -140,7 +146,8 @@ class LocalRay:
     def _spawn(self) -> LocalRayRecord:
         import subprocess
 
-        token, port = secrets.token_hex(32), _free_port()
+        _make_private_folder(self._folder)
+        token, port = secrets.token_hex(32), free_port()
         environment = {
             **os.environ,
             "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}",
@@ -148,12 +155,16 @@ class LocalRay:
             "RAY_AUTH_TOKEN": token,
             "RAY_USAGE_STATS_ENABLED": "0",
             "RAY_OBJECT_STORE_ALLOW_SLOW_STORAGE": "1",
+            "AUTOSCALER_METRIC_PORT": str(free_port()),
+            "DASHBOARD_METRIC_PORT": str(free_port()),
+            # Ray would wait 30 s for requests to move to another node.
+            "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
         }
         for name in ("RAY_ADDRESS", "RAY_AUTH_TOKEN_PATH", *_SECRETS):
             environment.pop(name, None)
         with self._log_path.open("ab") as log:
             process = subprocess.Popen(
-                _command(port),
+                _command(self._folder, port),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -166,20 +177,40 @@ class LocalRay:
         return record
 
 
-def _command(dashboard_port: int) -> list[str]:
-    # The path of the folder with Ray's sockets must be short.
-    folder = Path(tempfile.gettempdir()) / f"fo1-ray-{os.getuid()}"
+def ray_folder(home: Path) -> Path:
+    """Return the folder of the Ray of a home, which needs a short path for its sockets.
+
+    Ray keeps to a folder in it, because it opens its own to everybody.
+    """
+    name = f"fo1-ray-{os.getuid()}-{hashlib.sha256(os.fsencode(home)).hexdigest()[:10]}"
+    folder = Path(tempfile.gettempdir()) / name
+    return folder if len(os.fsencode(folder)) <= _MAX_FOLDER_BYTES else Path("/tmp") / name
+
+
+def _command(folder: Path, dashboard_port: int) -> list[str]:
     return [
-        sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block",
+        sys.executable, "-m", "actors.head", "--block",
         "--node-ip-address=127.0.0.1", "--port=0", "--dashboard-host=127.0.0.1",
-        f"--dashboard-port={dashboard_port}", f"--ray-client-server-port={_free_port()}",
-        "--disable-usage-stats",
-        f"--object-store-memory={OBJECT_STORE_BYTES}", f"--temp-dir={folder}", "--log-color=false",
-        f"--dashboard-agent-listen-port={_free_port()}", f"--metrics-export-port={_free_port()}",
+        f"--dashboard-port={dashboard_port}", "--disable-usage-stats",
+        f"--object-store-memory={OBJECT_STORE_BYTES}", f"--temp-dir={folder / 'r'}", "--log-color=false",
+        f"--dashboard-agent-listen-port={free_port()}", f"--metrics-export-port={free_port()}",
     ]  # fmt: skip
 
 
-def _free_port() -> int:
+def _make_private_folder(folder: Path) -> None:
+    """Create the folder for this user alone. Raises ClusterError if it is of another user, or a link."""
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        status = folder.lstat()
+    except OSError as error:
+        raise ClusterError(f"the folder of the local Ray cannot be made: {error}") from None
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
+        raise ClusterError(f"{folder} belongs to another user: remove it, or set TMPDIR to another folder")
+    folder.chmod(0o700)
+
+
+def free_port() -> int:
+    """Return a port of loopback that nobody listens on now."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])

@@ -60,6 +60,7 @@ class PredictorDeployment:
             if driver is None:
                 command = [sys.executable, "-m", "actors.serving", "--port", str(port)]
                 command += ["--model", self._settings.predict_model]
+                command += ["--gpus", str(self._settings.predict_gpus)]
                 environment = {"FO1_PREDICT_TOKEN": token}
                 await jobs.submit(submission_id, shlex.join(command), environment, {"fo1": "predictor"})
             return PredictorPlace(f"http://127.0.0.1:{port}/predict", token)

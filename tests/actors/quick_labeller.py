@@ -29,12 +29,21 @@ from schemas.regions import Region, make_region_id
 FACTORY = "quick_labeller:QuickLabeller"
 
 
+class TwoPartError(Exception):
+    """Cannot be unpickled: its constructor takes other arguments than it passes on."""
+
+    def __init__(self, part: str, shape: str) -> None:
+        super().__init__(f"{part} has the shape {shape}")
+
+
 class QuickLabeller:
     """Labels each image with one region and a caption drawn from its bytes."""
 
     def __init__(self, config: RunConfig) -> None:
         if config.model == "nowhere":
             raise CheckpointError(f"no such model: {config.model}")
+        if config.model == "misshapen":
+            raise TwoPartError("layer 3", "7 x 7")
         self._config = config
         # Work takes time, else nothing can be killed in the middle of it.
         self._image_s = float(os.environ.get("QUICK_IMAGE_S", "0"))

@@ -150,6 +150,12 @@ def test_a_model_that_does_not_load_ends_the_run_as_what_it_is(small_corpus: Pat
         run_labelling(settings(small_corpus, tmp_path / "out", model="nowhere"), None, FACTORY)
 
 
+def test_an_error_that_cannot_be_unpickled_is_told_as_that_error(small_corpus: Path, tmp_path: Path) -> None:
+    told = r"cannot load the model: quick_labeller\.TwoPartError: layer 3 has the shape 7 x 7"
+    with pytest.raises(ClusterError, match=told):
+        run_labelling(settings(small_corpus, tmp_path / "out", model="misshapen"), None, FACTORY)
+
+
 def test_the_pool_grows_to_its_most_and_lets_go_of_the_idle(
     small_corpus: Path, undisturbed: Path, tmp_path: Path
 ) -> None:
