@@ -75,8 +75,8 @@ class Label(BaseModel):
     """One answer with its trust.
 
     `confidence`: 0 to 1, null until calibrated. `decision`: null until routed. `annotator`,
-    `annotated_at`: who wrote or confirmed the label, and when (UTC, ISO 8601). `box_moved`: a person has
-    moved the region's box since the label was given.
+    `annotated_at`: who wrote or confirmed the label, and when (UTC, ISO 8601). `box_moved`: people have
+    moved, deleted or added boxes that the label is about since it was given.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -94,7 +94,12 @@ class Label(BaseModel):
 
     @property
     def is_accepted(self) -> bool:
-        """True if a person wrote or confirmed the label, or a calibrated routing accepted it."""
+        """True if a person wrote or confirmed the label, or a calibrated routing accepted it.
+
+        Never if boxes that it is about were changed since.
+        """
+        if self.box_moved:
+            return False
         if self.source is Source.HUMAN or self.annotator is not None:
             return True
         return self.decision in (Decision.ACCEPT, Decision.AUDIT) and self.confidence is not None

@@ -88,6 +88,8 @@ class Router:
         if not self._covers(row):
             return accepted
         for part in self.open_parts(row):
+            if is_stale(part.label):
+                continue
             rule = self.acceptances.get(part.kind)
             if rule is not None and not (rule.only_accepted_before and not _was_audited(part.label)):
                 by_kind.setdefault(part.kind, []).append(part)

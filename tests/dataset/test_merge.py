@@ -90,9 +90,12 @@ def test_what_stood_there_first_is_kept_when_routing_comes_between(tmp_path):
     make_dataset(tmp_path / "v1", [row])
     names = [region.region_id for region in row.regions]
     caption = {"kind": "brief_caption", "annotation_key": "7"}
+    x0, y0, x1, y1 = row.regions[1].box_xyxy
     first = [
         correct(row, "recaptioned", region_id=names[0], after={"text": "a whale"}, **caption),
-        correct(row, "moved", region_id=names[1], after={"box_xyxy": (1, 1, 30, 20)}, annotation_key="7"),
+        correct(
+            row, "moved", region_id=names[1], after={"box_xyxy": (x0 + 1, y0, x1, y1)}, annotation_key="7"
+        ),
         correct(row, "deleted", region_id=names[2], annotation_key="7"),
     ]
     merge_corrections(str(tmp_path / "v1"), first, str(tmp_path / "v2"))
@@ -141,10 +144,11 @@ def test_labels_alike_keep_each_their_own_routing(tmp_path):
     corrected = next(old.rows())
     model_labels = corrected.answered_labels()
     for place, label in enumerate(model_labels):
-        label.confidence, label.decision = (place + 1) / 16, Decision.ACCEPT
+        label.confidence = (place + 1) / 16
+        label.decision = label.decision if is_stale(label) else Decision.ACCEPT
     for region in corrected.regions:
         region.decision = strictest(label.decision for label in region.labels)
-    corrected.decision = Decision.ACCEPT
+    corrected.decision = strictest(label.decision for label in corrected.all_labels())
     first = old.history().originals[row.image_id]
 
     routed_first = routed_like(first, corrected, changes)

@@ -25,7 +25,9 @@ def runs(tmp_path_factory):
     """A labelled corpus, its corrected version, and a second run over the corrected one."""
     folder = tmp_path_factory.mktemp("locked")
     write_scenes(folder / "scenes", 2, 90, (3, 4))
-    settings = {"corpus": str(folder / "scenes"), "labels": [LabelKind.BRIEF_CAPTION], "batch_images": 2}
+    kinds = [LabelKind.BRIEF_CAPTION, LabelKind.DETECT, LabelKind.COUNT]
+    settings = {"corpus": str(folder / "scenes"), "labels": kinds, "vocabulary": ["square", "whale"]}
+    settings |= {"batch_images": 2}
     run_in_process(RunConfig(**settings, out=str(folder / "v1")), Unwatched())
     row = next(iter(open_dataset(str(folder / "v1")).rows()))
     said, moved, other = row.regions[:3]
@@ -70,6 +72,21 @@ def test_stale_and_drawn_regions_are_asked_about(runs):
     same = [r for r in after.regions if r.box_source is not Source.HUMAN]
     assert same == [r for r in before.regions if r.box_source is not Source.HUMAN]
     assert validate_dataset(str(folder / "v3")) == []
+
+
+def test_phrases_that_lost_their_ground_are_asked_again(runs):
+    """A box was added, so nobody knows whether a detection or a count means it."""
+    folder, image_id = runs
+    rows = [row_of(folder / name, image_id) for name in ("v2", "v3")]
+    before, after = ([*row.groundings, *row.counts] for row in rows)
+    assert len(before) == 4
+    assert all(is_stale(part.label) for part in before)
+    assert [(part.label.kind, part.phrase) for part in after] == [
+        (part.label.kind, part.phrase) for part in before
+    ]
+    assert not any(is_stale(part.label) for part in after)
+    ids = {region.region_id for region in rows[1].regions}
+    assert all(set(part.region_ids) <= ids for part in after)
 
 
 def test_the_corrections_go_along_and_the_next_merge_starts_from_them(runs):

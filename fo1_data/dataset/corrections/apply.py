@@ -6,13 +6,13 @@ label has another text by then, is left out and listed. Regions are corrected in
 `phrases`; this file corrects the image's caption and its answers.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from fo1_data.dataset.corrections.phrases import CorrectedPhrases, judge
 from fo1_data.dataset.corrections.region_names import RegionNames, in_order
-from fo1_data.dataset.corrections.regions import CorrectedRegions
-from fo1_data.dataset.human_labels import confirmed, human_label
+from fo1_data.dataset.corrections.regions import CorrectedRegions, is_another_box
+from fo1_data.dataset.human_labels import confirmed, human_label, made_stale
 from schemas.corrections import Correction, CorrectionAction
 from schemas.images import Answer, ImageRow
 from schemas.labels import Label, LabelKind, Source, strictest
@@ -28,8 +28,13 @@ class Applied:
     left_out: list[Correction] = field(default_factory=list)
 
 
-def apply_corrections(row: ImageRow, corrections: Iterable[Correction]) -> Applied:
-    """The row as people have corrected it; corrections of other images are ignored."""
+def apply_corrections(
+    row: ImageRow, corrections: Iterable[Correction], since: Collection[Correction] | None = None
+) -> Applied:
+    """The row as people have corrected it; corrections of other images are ignored.
+
+    `since`: the row holds the other corrections already, so only these and what comes after them is applied.
+    """
     of_row = {
         correction.correction_id: correction
         for correction in corrections
@@ -37,6 +42,9 @@ def apply_corrections(row: ImageRow, corrections: Iterable[Correction]) -> Appli
     }
     ordered = in_order(of_row.values())
     work = _CorrectedRow(row, ordered)
+    if since is not None:
+        first = min((correction.order for correction in since), default=None)
+        ordered = [correction for correction in ordered if first is not None and correction.order >= first]
     done: list[Correction] = []
     left_out: list[Correction] = []
     for correction in ordered:
@@ -51,7 +59,7 @@ class _CorrectedRow:
         self._row = row
         self._names = RegionNames(row, ordered)
         self._regions = CorrectedRegions(row, self._names)
-        self._phrases = CorrectedPhrases(row, self._names)
+        self._phrases = CorrectedPhrases(row, self._names, self._regions)
         self._answers = list(row.answers)
         self._caption, self._caption_label = row.caption, row.caption_label
 
@@ -59,8 +67,8 @@ class _CorrectedRow:
         """Apply one correction; False if its target is not there."""
         handlers: dict[CorrectionAction, Callable[[Correction], bool]] = {
             CorrectionAction.VERDICT: self._judge,
-            CorrectionAction.MOVED: self._regions.move,
-            CorrectionAction.ADDED: self._regions.add,
+            CorrectionAction.MOVED: self._move,
+            CorrectionAction.ADDED: self._add,
             CorrectionAction.DELETED: self._delete,
             CorrectionAction.RENAMED: self._rename,
             CorrectionAction.RECAPTIONED: self._recaption,
@@ -91,10 +99,36 @@ class _CorrectedRow:
         )
         return row.model_copy(update={"decision": strictest(label.decision for label in row.all_labels())})
 
-    def _delete(self, correction: Correction) -> bool:
-        if not self._regions.delete(correction):
+    def _move(self, correction: Correction) -> bool:
+        name = self._names.name(correction.region_id)
+        before = self._regions.box(name)
+        if not self._regions.move(correction):
             return False
-        self._phrases.forget(correction.region_id)
+        after = self._regions.box(name)
+        if name is not None and before is not None and after is not None and before != after:
+            is_another = is_another_box(before, after)
+            self._phrases.region_moved(name, is_another)
+            self._answers = [
+                part.model_copy(update={"label": made_stale(part.label, locked_too=is_another)})
+                if self._names.name(part.region_id) == name
+                else part
+                for part in self._answers
+            ]
+        return True
+
+    def _add(self, correction: Correction) -> bool:
+        is_new = self._names.name(correction.new_region_id) not in self._regions
+        if not self._regions.add(correction):
+            return False
+        if is_new:
+            self._phrases.region_added()
+        return True
+
+    def _delete(self, correction: Correction) -> bool:
+        name = self._names.name(correction.region_id)
+        if name is None or not self._regions.delete(correction):
+            return False
+        self._phrases.region_deleted(name)
         return True
 
     def _rename(self, correction: Correction) -> bool:

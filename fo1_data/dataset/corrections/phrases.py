@@ -7,7 +7,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from fo1_data.dataset.corrections.region_names import RegionNames
-from fo1_data.dataset.human_labels import confirmed, human_label, is_locked
+from fo1_data.dataset.corrections.regions import CorrectedRegions
+from fo1_data.dataset.human_labels import (
+    BOX_ADDED,
+    BOX_DELETED,
+    BOX_MOVED,
+    confirmed,
+    human_label,
+    is_locked,
+    made_stale,
+)
 from schemas.corrections import Correction
 from schemas.images import Answer, Count, Grounding, ImageRow
 from schemas.labels import LabelKind
@@ -19,17 +28,31 @@ Judged = TypeVar("Judged", Grounding, Count, Answer)
 class CorrectedPhrases:
     """The groundings and counts of a row, to be changed."""
 
-    def __init__(self, row: ImageRow, names: RegionNames) -> None:
-        self._names = names
+    def __init__(self, row: ImageRow, names: RegionNames, regions: CorrectedRegions) -> None:
+        self._names, self._regions = names, regions
         self._groundings = [self._named(part) for part in row.groundings]
         self._counts = [self._named(part) for part in row.counts]
 
-    def forget(self, region_id: str | None) -> None:
-        """Remove a deleted region from the phrases that named it."""
-        name = self._names.name(region_id)
-        if name is not None:
-            self._groundings = [_without(part, name) for part in self._groundings]
-            self._counts = [_without_counted(part, name) for part in self._counts]
+    def region_deleted(self, name: str) -> None:
+        """Take a deleted region out of the phrases that named it: they are stale."""
+        self._groundings = [_without(part, name) for part in self._groundings]
+        self._counts = [_without_counted(part, name) for part in self._counts]
+
+    def region_moved(self, name: str, is_another: bool) -> None:
+        """Phrases that name a moved region are stale; `is_another`: a person's too, and all others."""
+
+        def moved(part: Part) -> Part:
+            if name in part.region_ids:
+                return _stale(part, BOX_MOVED, locked_too=is_another)
+            return _stale(part, BOX_ADDED, locked_too=True) if is_another else part
+
+        self._groundings = [moved(part) for part in self._groundings]
+        self._counts = [moved(part) for part in self._counts]
+
+    def region_added(self) -> None:
+        """All phrases are stale: whether they mean the new region, nobody has said."""
+        self._groundings = [_stale(part, BOX_ADDED, locked_too=True) for part in self._groundings]
+        self._counts = [_stale(part, BOX_ADDED, locked_too=True) for part in self._counts]
 
     def rename(self, correction: Correction) -> bool:
         """Give a region another class: it leaves the detection of the old word and joins the new one's."""
@@ -66,9 +89,14 @@ class CorrectedPhrases:
         if place is None:
             label = human_label(correction.kind, correction.subject, correction.annotator, correction.at)
             new = Grounding(phrase=correction.subject, kind=correction.kind, region_ids=named, label=label)
+        else:
+            new = _pointed(self._groundings[place], named, correction)
+        if not self._are_there(correction.after.region_ids):
+            new = _stale(new, BOX_DELETED, locked_too=True)
+        if place is None:
             self._groundings.append(new)
         else:
-            self._groundings[place] = _pointed(self._groundings[place], named, correction)
+            self._groundings[place] = new
         return True
 
     def recount(self, correction: Correction) -> bool:
@@ -100,8 +128,9 @@ class CorrectedPhrases:
         """Confirm a right grounding, remove a wrong one; one of other regions by then stays as it is."""
         place = self._find(self._groundings, correction.kind, correction.subject or "", correction)
         if place is not None and correction.before is not None and correction.before.region_ids is not None:
-            same = set(self._known(correction.before.region_ids)) == set(self._groundings[place].region_ids)
-            place = place if same else None
+            before = correction.before.region_ids
+            same = set(self._known(before)) == set(self._groundings[place].region_ids)
+            place = place if same and self._are_there(before) else None
         return judge(self._groundings, place, correction)
 
     def keep_what_a_caption_holds(self, text: str) -> None:
@@ -167,6 +196,10 @@ class CorrectedPhrases:
             )
         return phrase.casefold() == other_phrase.casefold()
 
+    def _are_there(self, region_ids: Iterable[str]) -> bool:
+        """Whether every id names a region that is there now."""
+        return all(self._names.name(region_id) in self._regions for region_id in region_ids)
+
     def _named(self, part: Part) -> Part:
         return part.model_copy(update={"region_ids": self._known(part.region_ids)})
 
@@ -198,11 +231,17 @@ def _renamed_ids(part: Part, ids: Mapping[str, str]) -> Part:
     return part.model_copy(update={"region_ids": named})
 
 
+def _stale(part: Part, reason: str, locked_too: bool = False) -> Part:
+    label = made_stale(part.label, reason, locked_too=locked_too)
+    return part if label is part.label else part.model_copy(update={"label": label})
+
+
 def _without(part: Part, name: str) -> Part:
+    """A part without a deleted region: stale if it named the region."""
+    if name not in part.region_ids:
+        return part
     remaining = [region for region in part.region_ids if region != name]
-    return (
-        part.model_copy(update={"region_ids": remaining}) if len(remaining) < len(part.region_ids) else part
-    )
+    return _stale(part.model_copy(update={"region_ids": remaining}), BOX_DELETED, locked_too=True)
 
 
 def _without_counted(part: Count, name: str) -> Count:
@@ -210,5 +249,5 @@ def _without_counted(part: Count, name: str) -> Count:
     remaining = _without(part, name)
     if remaining is part or is_locked(part.label) or part.count != len(part.region_ids):
         return remaining
-    label = part.label.model_copy(update={"text": str(part.count - 1)})
+    label = remaining.label.model_copy(update={"text": str(part.count - 1)})
     return remaining.model_copy(update={"count": part.count - 1, "label": label})

@@ -4,13 +4,16 @@ Each method applies one correction and returns whether its target was there. A r
 name, wherever people move it. Boxes: absolute pixels of the EXIF-oriented image, clipped to it.
 """
 
-from fo1_data.boxes import as_boxes, clip_boxes, have_area
+from fo1_data.boxes import as_boxes, clip_boxes, have_area, iou_matrix
 from fo1_data.dataset.corrections.region_names import RegionNames
 from fo1_data.dataset.human_labels import confirmed, human_label, made_stale
 from schemas.corrections import Correction
 from schemas.images import ImageRow
 from schemas.labels import Label, LabelKind, Source, strictest
 from schemas.regions import TEXT_COLUMNS, Box, Region
+
+# A region that is moved so that the IoU of its boxes is below this is another region.
+SAME_REGION_IOU = 0.5
 
 
 class CorrectedRegions:
@@ -25,8 +28,16 @@ class CorrectedRegions:
     def __contains__(self, name: str | None) -> bool:
         return name in self._regions
 
+    def box(self, name: str | None) -> Box | None:
+        """The box of a region as it is now; None if there is no such region."""
+        region = self._regions.get(name or "")
+        return region.box_xyxy if region is not None else None
+
     def move(self, correction: Correction) -> bool:
-        """Give a region another box; its labels that no person wrote or confirmed become stale."""
+        """Give a region another box; its labels become stale.
+
+        What a person wrote or confirmed becomes stale only if the region is where it is another one.
+        """
         name = self._names.name(correction.region_id)
         box = self._inside(correction)
         if name is None or name not in self._regions or box is None:
@@ -34,7 +45,8 @@ class CorrectedRegions:
         region = self._regions[name]
         if _same_box(region.box_xyxy, box) and region.box_source is Source.HUMAN:
             return True
-        labels = [made_stale(label) for label in region.labels]
+        is_another = is_another_box(region.box_xyxy, box)
+        labels = [made_stale(label, locked_too=is_another) for label in region.labels]
         update = {"box_xyxy": box, "box_source": Source.HUMAN, "objectness": None, "labels": labels}
         self._regions[name] = region.model_copy(update=update)
         return True
@@ -118,6 +130,11 @@ class CorrectedRegions:
             TEXT_COLUMNS[kind]: label.text if label is not None else None,
         }
         self._regions[name] = region.model_copy(update=update)
+
+
+def is_another_box(box: Box, other: Box) -> bool:
+    """True if a region that is moved from one box to the other shows something else than before."""
+    return bool(iou_matrix(as_boxes([box]), as_boxes([other]))[0, 0] < SAME_REGION_IOU)
 
 
 def _is_answer(label: Label, kind: LabelKind) -> bool:

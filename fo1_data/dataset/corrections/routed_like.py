@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from fo1_data.dataset.corrections.region_names import RegionNames
-from fo1_data.dataset.human_labels import BOX_MOVED, is_locked
+from fo1_data.dataset.human_labels import BOXES_CHANGED, is_locked
 from fo1_data.dataset.label_parts import label_parts
 from schemas.corrections import Correction
 from schemas.images import Answer, ImageRow
@@ -27,8 +27,9 @@ def routed_like(original: ImageRow, row: ImageRow, corrections: Sequence[Correct
     for key, label in _open_labels(routed, names):
         later = later_labels.get(key)
         if later is not None:
+            # A stale label was not routed: without the edits it waits in review for the next routing.
             label.confidence, label.decision = later.confidence, later.decision
-            label.reasons = [reason for reason in later.reasons if reason != BOX_MOVED]
+            label.reasons = [reason for reason in later.reasons if reason not in BOXES_CHANGED]
     return routed
 
 

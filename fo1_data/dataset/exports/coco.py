@@ -18,6 +18,7 @@ from fo1_data.dataset.exports.names import names_of
 from fo1_data.dataset.exports.places import absolute_address
 from fo1_data.dataset.pixels import image_bytes, suffix_of_bytes, upright
 from fo1_data.dataset.reader import Dataset
+from fo1_data.dataset.versions.publish import without_stale
 from fo1_data.storage.store import Store
 from schemas.dataset import Manifest
 from schemas.images import ImageRow
@@ -40,7 +41,7 @@ def export_coco(
     for split in splits_of(dataset.manifest.files):
         images: list[dict[str, Any]] = []
         annotations: list[dict[str, Any]] = []
-        for row in dataset.rows(split):
+        for row in map(without_stale, dataset.rows(split)):
             image_id = num_images + len(images) + 1
             if copy_images:
                 data = upright(row, image_bytes(row, limits), limits)

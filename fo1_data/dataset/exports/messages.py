@@ -22,6 +22,7 @@ from fo1_data.dataset.card import splits_of
 from fo1_data.dataset.exports.names import names_of
 from fo1_data.dataset.pixels import suffix_of_bytes, upright, with_bytes
 from fo1_data.dataset.reader import Dataset
+from fo1_data.dataset.versions.publish import without_stale
 from fo1_data.model.reserved_tokens import broken_up
 from fo1_data.storage.store import Store
 from schemas.images import Answer, ImageRow
@@ -73,9 +74,12 @@ def export_messages(
 def image_turns(row: ImageRow) -> Iterator[Turn]:
     """Question and answer for each thing that a row says; what was answered with nothing is not asked.
 
+    What lost its ground when people changed boxes is not said.
+
     Reserved tokens in the row's texts are broken up, so that no text is taken for the picture's place or for
     a chat template's own marks.
     """
+    row = without_stale(row)
     boxes = {region.region_id: box_text(region) for region in row.regions}
     for region in row.regions:
         texts = (region.brief_caption, region.detailed_caption, region.text)

@@ -23,7 +23,7 @@ from fo1_data.dataset.exports.messages import (
     boxes_text,
     own_question,
 )
-from fo1_data.dataset.human_labels import is_locked
+from fo1_data.dataset.human_labels import is_vouched_for
 from schemas.corrections import Correction, CorrectionAction
 from schemas.images import Grounding, ImageRow
 from schemas.labels import LabelKind
@@ -64,7 +64,7 @@ class RowDiff:
         old_counts = {part.phrase.casefold(): part.count for part in self._original.counts}
         for count in self._row.counts:
             count_before = old_counts.get(count.phrase.casefold())
-            if count_before is not None and count_before != count.count and is_locked(count.label):
+            if count_before is not None and count_before != count.count and is_vouched_for(count.label):
                 question = f"How many of these are there: {count.phrase}?"
                 yield Preference("count", question, str(count.count), str(count_before))
         old_answers = {
@@ -72,7 +72,7 @@ class RowDiff:
         }
         for answer in self._row.answers:
             answer_before = old_answers.get((answer.question, self._names.name(answer.region_id)))
-            if answer_before is not None and answer_before != answer.answer and is_locked(answer.label):
+            if answer_before is not None and answer_before != answer.answer and is_vouched_for(answer.label):
                 yield Preference("ask", own_question(answer, self._boxes), answer.answer, answer_before)
         for region, was_class, is_class in self._classes():
             question = f"What is in the region {box_text(region)}? Answer with its class."
@@ -92,8 +92,8 @@ class RowDiff:
                 yield {"kind": "wrong_text", "label": kind, "box_xyxy": box, "text": was, "right": now}
         for name, new in self._after.items():
             if name not in self._before:
-                by_person = any(is_locked(label) and label.text == new.brief_caption for label in new.labels)
-                right = new.brief_caption if by_person else None
+                human_texts = [label.text for label in new.labels if is_vouched_for(label)]
+                right = new.brief_caption if new.brief_caption in human_texts else None
                 yield {"kind": "missed", "box_xyxy": list(new.box_xyxy), "right": right}
         for new, was, now in self._classes():
             yield {"kind": "wrong_class", "box_xyxy": list(new.box_xyxy), "text": was, "right": now}
@@ -134,7 +134,7 @@ class RowDiff:
         """Phrases and examples that a person corrected or confirmed, with the region ids named before."""
         was = {key: part.region_ids for key, part in self._pointing(self._original)}
         for key, part in self._pointing(self._row):
-            if key in was and is_locked(part.label):
+            if key in was and is_vouched_for(part.label):
                 yield part, was[key]
 
     def _pointing(self, row: ImageRow) -> Iterator[tuple[tuple[LabelKind, str, int], Grounding]]:
@@ -171,6 +171,6 @@ def _changed_texts(old: Region, new: Region) -> Iterator[tuple[LabelKind, str, s
     """Kind, text before, and the text that a person wrote (None if a person removed it)."""
     for kind, column in TEXT_COLUMNS.items():
         was, now = getattr(old, column), getattr(new, column)
-        by_person = any(label.kind is kind and is_locked(label) for label in new.labels)
+        by_person = any(label.kind is kind and is_vouched_for(label) for label in new.labels)
         if was and was != now and (by_person or now is None):
             yield kind, was, now

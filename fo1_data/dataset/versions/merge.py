@@ -115,13 +115,13 @@ class _Merging:
 
     def merged(self, row: ImageRow) -> ImageRow:
         """The corrected row, its pixels and addresses as they are now."""
-        first, base = self._base_rows(row)
+        first, base, since = self._base_rows(row)
         self.image_ids.add(row.image_id)
         if row.image_id in self._all:
             self._history.keep_original(first)
         else:
             self._history.originals.pop(row.image_id, None)
-        applied = apply_corrections(base, self._all.get(row.image_id, []))
+        applied = apply_corrections(base, self._all.get(row.image_id, []), since)
         self._effects.update(
             correction.action.value for correction in applied.done if correction.correction_id in self._new
         )
@@ -130,23 +130,24 @@ class _Merging:
         )
         return applied.row
 
-    def _base_rows(self, row: ImageRow) -> tuple[ImageRow, ImageRow]:
-        """The row before any correction, and the row that corrections are applied to.
+    def _base_rows(self, row: ImageRow) -> tuple[ImageRow, ImageRow, list[Correction] | None]:
+        """The row before any correction, the row that corrections are applied to, and which are applied.
 
-        They are the same unless the row was labelled again since: then corrections apply to that row, which
-        holds the earlier corrections, so all of these must still count.
+        The rows are the same and all are applied, unless the row was labelled again since: then new ones are
+        applied to that row, which holds the earlier ones, so all of these must still count.
         """
         first = self._originals.get(row.image_id)
         if first is None:
-            return row, row
+            return row, row, None
         first = first.model_copy(update={"image": row.image, "uri": row.uri, "uris": row.uris})
         earlier = self._earlier.get(row.image_id, [])
         for base in (first, routed_like(first, row, earlier)):
             if not differing_columns(apply_corrections(base, earlier).row, row):
-                return base, base
+                return base, base, None
         if row.image_id in self._begun_again:
-            return first, routed_like(first, row, earlier)
-        return first, row
+            return first, routed_like(first, row, earlier), None
+        of_image = self._all.get(row.image_id, [])
+        return first, row, [part for part in of_image if part.correction_id in self._new]
 
 
 def _minus(history: CorrectionHistory, other: CorrectionHistory) -> list[Correction]:

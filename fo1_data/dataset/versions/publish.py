@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from fo1_data.corpus.images import InputLimits
+from fo1_data.dataset.human_labels import is_stale
 from fo1_data.dataset.pixels import with_bytes
 from fo1_data.dataset.reader import open_dataset
 from fo1_data.dataset.versions.derive import VersionWriter
@@ -87,6 +88,13 @@ def accepted_part(row: ImageRow, model_captions: bool = False) -> ImageRow | Non
     """The row with its accepted labels only; None if it has none."""
     kept = kept_part(row, label_filter(True, False), model_captions)
     return kept if _says_something(kept) else None
+
+
+def without_stale(row: ImageRow) -> ImageRow:
+    """The row without the labels whose boxes were changed since they were given."""
+    if not any(is_stale(label) for label in row.all_labels()):
+        return row
+    return kept_part(row, lambda label: not is_stale(label)).model_copy(update={"caption": row.caption})
 
 
 def kept_part(row: ImageRow, keeps: LabelFilter, model_captions: bool = False) -> ImageRow:
