@@ -21,9 +21,11 @@ from services.datasets.grants import Grants
 from services.datasets.images import ImageShelf
 from services.datasets.indexer import Indexer
 from services.jobs.cluster import Cluster
+from services.jobs.event_streams import JobEvents
 from services.jobs.reconciler import Reconciler
 from services.jobs.repository import count_by_state
 from services.jobs.states import ACTIVE
+from services.logs import RequestLog
 from services.metrics import Metrics, RequestMetrics
 from services.predictions.deployment import PredictorDeployment
 from services.predictions.service import Predictions
@@ -79,13 +81,15 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 def _background(context: Context) -> list[Loop]:
-    loops = [context.reconciler.loop, context.indexer.loop]
+    loops = [context.reconciler.loop, context.indexer.loop, context.events.loop]
     return loops if context.reviews is None else [*loops, context.reviews.loop]
 
 
 def make_context(settings: Settings) -> Context:
     """Return the shared objects of one process, connected; nothing runs yet."""
     database, metrics = open_database(settings), Metrics()
+    events = JobEvents(database, settings.max_streams_per_key)
+    metrics.streams.set_function(lambda: events.num_streams)
     roots, cluster = StorageRoots(settings.roots), Cluster(settings)
     limits = InputLimits(max_pixels=settings.max_image_pixels)
     signer = UrlSigner(settings.secret, settings.base_url, settings.image_url_days)
@@ -98,6 +102,7 @@ def make_context(settings: Settings) -> Context:
         cluster=cluster,
         reconciler=Reconciler(settings, database, cluster, metrics),
         indexer=Indexer(database, metrics),
+        events=events,
         signer=signer,
         reviews=make_worker(settings, database, signer),
         grants=Grants(database),
@@ -120,6 +125,7 @@ def _install_middleware(app: FastAPI, context: Context) -> None:
     )
     app.add_middleware(SecurityHeaders)
     app.add_middleware(RequestMetrics, metrics=context.metrics)
+    app.add_middleware(RequestLog)
 
 
 def _complete_documentation(app: FastAPI) -> None:

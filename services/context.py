@@ -11,6 +11,7 @@ from services.datasets.images import ImageShelf
 from services.datasets.indexer import Indexer
 from services.datasets.page_cache import PageCache
 from services.jobs.cluster import Cluster
+from services.jobs.event_streams import JobEvents
 from services.jobs.reconciler import Reconciler
 from services.metrics import Metrics
 from services.predictions.service import Predictions
@@ -35,6 +36,7 @@ class Context:
     cluster: Cluster
     reconciler: Reconciler
     indexer: Indexer
+    events: JobEvents
     signer: UrlSigner
     grants: Grants
     images: ImageShelf

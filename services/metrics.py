@@ -25,6 +25,8 @@ class Metrics:
         )
         self.jobs = Gauge("fo1_jobs", "Jobs by state.", ["state"], registry=self.registry)
         self.key_failures = Counter("fo1_key_failures", "Wrong keys presented.", registry=self.registry)
+        self.connections = Gauge("fo1_connections", "Connections open.", registry=self.registry)
+        self.streams = Gauge("fo1_event_streams", "Streams of events open.", registry=self.registry)
         self.datasets = Gauge("fo1_datasets", "Datasets registered.", registry=self.registry)
 
     def render(self) -> bytes:

@@ -51,8 +51,12 @@ def problem_response(
     status: int, detail: str, headers: dict[str, str] | None = None, **more: Any
 ) -> JSONResponse:
     """Return a problem document as a response."""
-    document = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
-    return JSONResponse({**document, **more}, status, headers, media_type=MEDIA_TYPE)
+    return JSONResponse({**problem_document(status, detail), **more}, status, headers, media_type=MEDIA_TYPE)
+
+
+def problem_document(status: int, detail: str) -> dict[str, Any]:
+    """Return a problem document."""
+    return {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
 
 
 def install_problems(

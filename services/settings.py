@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError
 
 from fo1_data.errors import ConfigError
+from services.logs import LogFormat, LogLevel
 
 DATABASE_FILE = "fo1.db"
 SECRET_FILE = "secret.key"
@@ -116,6 +117,30 @@ class Settings(BaseSettings):
     )
     key_failures_per_minute: int = Field(
         default=60, ge=1, description="Wrong keys that one address may try in a minute."
+    )
+    log_format: LogFormat = Field(
+        default=LogFormat.TEXT, description="How the log is written: `text` or `json`, a line a record."
+    )
+    log_level: LogLevel = Field(
+        default=LogLevel.INFO,
+        description="Least level of the log: `debug`, `info` (a line a request too), `warning`, `error`.",
+    )
+    max_connections: int = Field(
+        default=1000,
+        ge=1,
+        description="Connections that are open at once; at the limit, idle ones and those that have been "
+        "sending a request the longest give way.",
+    )
+    request_head_s: float = Field(
+        default=10.0, gt=0, description="Time for the head of a request to arrive, in seconds."
+    )
+    request_body_s: float = Field(
+        default=30.0,
+        gt=0,
+        description="Time for the body of a request to arrive, in seconds, besides a second for each 16 KiB.",
+    )
+    max_streams_per_key: int = Field(
+        default=256, ge=1, description="Streams of a job's events that one key may have open."
     )
     reconcile_every_s: float = Field(
         default=2.0, gt=0, description="Time between two looks at the state of the jobs, in seconds."

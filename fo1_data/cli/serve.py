@@ -45,14 +45,11 @@ def serve(
 
 def run_app(app: "FastAPI", listener: socket.socket, url: str) -> None:
     """Serve an application at `url` until it is interrupted. Raises RunError if it does not start."""
-    import uvicorn
+    from services.server import run_server
 
-    config = uvicorn.Config(
-        app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=10
-    )
     try:
         say(f"fo1: serving at {url} (dashboard {url}/, API {url}/docs); Ctrl-C stops it")
-        uvicorn.Server(config).run(sockets=[listener])
+        run_server(app, listener)
     except KeyboardInterrupt:
         return
     except SystemExit:

@@ -42,6 +42,7 @@ async def _caller(
     caller = await context.database.read(lambda connection: read_caller(connection, key))
     if caller is None:
         raise wrong_key(request, context)
+    request.scope["fo1_key"] = caller.key_id
     return caller
 
 

@@ -1,34 +1,31 @@
 """`/v1/jobs`: start, watch, cancel and resume labelling runs."""
 
 import asyncio
-import json
 import re
-from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, model_validator
+from starlette.types import Receive, Scope, Send
 
 from schemas.jobs import RunConfig
 from services.api.dependencies import Labeller, Reader, ReadSession, WriteSession
 from services.api.documented import CONFLICT, NOT_FOUND
 from services.context import Context, InContext
-from services.database.engine import Database
 from services.database.models import Job
 from services.idempotency import IdempotencyKey, answer_once, earlier_answer
 from services.identifiers import JobId
 from services.jobs import repository, service
 from services.jobs.check import check_config, refuse_unplaceable, this_machine
+from services.jobs.event_streams import EventStream
 from services.jobs.ray_jobs import RayUnreachable
 from services.jobs.states import JobState
 from services.paging import Cursor, Limit, Page, cursor_of, cut, values_of
 from services.problems import Problem
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
-EVENTS_EVERY_S = 0.5
-_KEEP_ALIVE_S = 15.0
 _EVENT_ID = re.compile(r"[0-9]{1,18}")
 
 
@@ -153,32 +150,22 @@ async def job_events(
     """The events of a job as server-sent events, from the start or after `Last-Event-ID`."""
     event_id = last_event_id or ""
     after = int(event_id) if _EVENT_ID.fullmatch(event_id) else 0
-    async with context.database.reading() as session:
-        job = await _get_job(session, job_id)
-        first = await repository.events_after(session, job_id, after, 1)
-    if JobState(job.state).is_end and not first:
-        return Response(status_code=204)
-    return StreamingResponse(_stream(context.database, job_id, after), media_type="text/event-stream")
+    stream = await context.events.open(job_id, caller.key_id, after)
+    return Response(status_code=204) if stream is None else _EventResponse(stream)
 
 
-async def _stream(database: Database, job_id: str, after: int) -> AsyncIterator[str]:
-    silent_s = 0.0
-    yield "retry: 2000\n\n"
-    while True:
-        async with database.reading() as session:
-            job = await repository.get_job(session, job_id)
-            events = await repository.events_after(session, job_id, after)
-        for event in events:
-            after, silent_s = event.id, 0.0
-            data = json.dumps({**event.data, "at": event.at.isoformat()})
-            yield f"id: {event.id}\nevent: {event.kind}\ndata: {data}\n\n"
-        if not events and (job is None or JobState(job.state).is_end):
-            return
-        await asyncio.sleep(EVENTS_EVERY_S)
-        silent_s += EVENTS_EVERY_S
-        if silent_s >= _KEEP_ALIVE_S:
-            silent_s = 0.0
-            yield ": still here\n\n"
+class _EventResponse(StreamingResponse):
+    """Sends a stream, and closes it however that ends."""
+
+    def __init__(self, stream: EventStream) -> None:
+        super().__init__(stream.lines(), media_type="text/event-stream")
+        self._stream = stream
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._stream.close()
 
 
 async def _get_job(session: ReadSession, job_id: str) -> Job:

@@ -35,7 +35,7 @@ class Database:
     """The engine with its two kinds of session, and the engine of quick reads (`reader`)."""
 
     def __init__(self, engine: AsyncEngine, reader: Engine) -> None:
-        self.engine, self._reader = engine, reader
+        self.engine, self.reader = engine, reader
         self._threads = ThreadPoolExecutor(_READERS, "fo1-read")
         self.is_sqlite = engine.dialect.name == "sqlite"
         writing = engine.execution_options(fo1_write=True)
@@ -60,18 +60,18 @@ class Database:
 
     def _read(self, query: Callable[[Connection], Found]) -> Found:
         try:
-            with self._reader.connect() as connection:
+            with self.reader.connect() as connection:
                 return query(connection)
         except DBAPIError as error:
             if not error.connection_invalidated:
                 raise
-        with self._reader.connect() as connection:  # the server was restarted: the pool has begun anew
+        with self.reader.connect() as connection:  # the server was restarted: the pool has begun anew
             return query(connection)
 
     async def dispose(self) -> None:
         """Close every connection. A connection in use is closed when its session ends."""
         await asyncio.to_thread(self._threads.shutdown)
-        self._reader.dispose()
+        self.reader.dispose()
         pool = self.engine.sync_engine.pool
         await self.engine.dispose()
         # The engine no longer owns this pool, so close the connections that are returned to it from now on.

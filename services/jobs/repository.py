@@ -73,11 +73,3 @@ async def last_events(session: AsyncSession, job_id: str, limit: int) -> Sequenc
     query = select(JobEvent).where(JobEvent.job_id == job_id, JobEvent.kind != "progress")
     newest_first = (await session.scalars(query.order_by(JobEvent.id.desc()).limit(limit))).all()
     return newest_first[::-1]
-
-
-async def events_after(
-    session: AsyncSession, job_id: str, after: int, limit: int = 200
-) -> Sequence[JobEvent]:
-    """Return the events of a job with ids above `after`, in order."""
-    query = select(JobEvent).where(JobEvent.job_id == job_id, JobEvent.id > after)
-    return (await session.scalars(query.order_by(JobEvent.id).limit(limit))).all()

@@ -5,7 +5,7 @@ import json
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.problems import MEDIA_TYPE
+from services.problems import MEDIA_TYPE, problem_document
 
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
@@ -93,12 +93,7 @@ class _TooLarge(BaseException):
 
 
 async def _refuse(send: Send, limit: int) -> None:
-    document = {
-        "type": "about:blank",
-        "title": "Content Too Large",
-        "status": 413,
-        "detail": f"the body of this request may have at most {limit} bytes",
-    }
+    document = problem_document(413, f"the body of this request may have at most {limit} bytes")
     body = json.dumps(document).encode()
     headers = [
         (b"content-type", MEDIA_TYPE.encode()),

@@ -23,6 +23,7 @@ import services.database.review_tables  # noqa: F401 - its tables belong to the 
 from fo1_data.cli.main import main
 from fo1_data.cli.serve import run_app
 from fo1_data.errors import ConfigError, RunError
+from services.app import make_context
 from services.database.engine import open_database
 from services.database.migrate import migrate
 from services.database.models import ApiKey, Base
@@ -173,7 +174,7 @@ def test_what_cannot_be_reached_ends_a_command_in_one_line(
     assert (output.err.count("\n"), output.out) == (1, "")
 
 
-def test_a_service_that_does_not_start_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_service_that_does_not_start_says_so(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     @asynccontextmanager
     async def failing(app: FastAPI) -> AsyncIterator[None]:
         raise OSError("no more files")
@@ -183,7 +184,9 @@ def test_a_service_that_does_not_start_says_so(capsys: pytest.CaptureFixture[str
         socket.create_server(("127.0.0.1", 0)) as listener,
         pytest.raises(RunError, match="the service did not start"),
     ):
-        run_app(FastAPI(lifespan=failing), listener, "http://127.0.0.1")
+        app = FastAPI(lifespan=failing)
+        app.state.context = make_context(make_settings(home))
+        run_app(app, listener, "http://127.0.0.1")
     assert "no more files" in capsys.readouterr().err
 
 
