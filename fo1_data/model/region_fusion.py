@@ -5,6 +5,7 @@ width.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -26,7 +27,7 @@ class PromptEmbeds:
     positions: Tensor
     region_places: tuple[int, ...] = ()
 
-    @property
+    @cached_property
     def next_position(self) -> int:
         """The position of the first text token after this prompt."""
         return int(self.positions.max()) + 1 if self.positions.numel() else 0

@@ -59,6 +59,11 @@ class ActiveQuestion:
         return self.max_new_tokens <= len(self.question.forced_ids)
 
     @property
+    def num_first_steps(self) -> int:
+        """How many tokens are scored or chosen after its input: the forced ones, and the next one."""
+        return len(self.question.forced_ids) + (not self.is_scored_only)
+
+    @property
     def input_ids(self) -> list[int]:
         """The ids that run before the first choice: the tail, and the forced ids that another id follows."""
         forced = self.question.forced_ids
@@ -83,14 +88,25 @@ class HeadGroup:
 
 
 def group_by_head(questions: list[ActiveQuestion]) -> list[HeadGroup]:
-    """Group questions by prefix, hidden positions and opening ids, and measure each group's shared start."""
+    """Group questions by prefix, hidden positions and opening ids, and measure each group's shared start.
+
+    The start of a question alone in its group is what it shares with the questions about other prefixes, so
+    that all that is left of their tails has about one length and is hardly padded.
+    """
     groups: dict[tuple[int, tuple[int, ...], tuple[int, ...]], list[ActiveQuestion]] = {}
+    openings: dict[tuple[int, ...], list[list[int]]] = {}
     for question in questions:
-        key = (question.prefix_number, question.hidden_positions, tuple(question.tail_ids[:_OPENING_IDS]))
-        groups.setdefault(key, []).append(question)
+        opening = tuple(question.tail_ids[:_OPENING_IDS])
+        groups.setdefault((question.prefix_number, question.hidden_positions, opening), []).append(question)
+        openings.setdefault(opening, []).append(question.tail_ids)
     return [
-        HeadGroup(group, _shared_length([question.tail_ids for question in group]))
-        for group in groups.values()
+        HeadGroup(
+            group,
+            _shared_length(
+                [question.tail_ids for question in group] if len(group) > 1 else openings[opening]
+            ),
+        )
+        for (_, _, opening), group in groups.items()
     ]
 
 

@@ -18,12 +18,14 @@ from fo1_data.model.checkpoint import Checkpoint
 from fo1_data.model.engine.active_question import ActiveQuestion
 from fo1_data.model.engine.compact_features import FeatureProjection
 from fo1_data.model.engine.encoding import encode_within
+from fo1_data.model.engine.fused_decoder import FusedDecoder
 from fo1_data.model.engine.generation import Generation
 from fo1_data.model.engine.memory import MemoryBudget, default_budget, is_out_of_memory
 from fo1_data.model.engine.prefix_cache import PrefixCache
 from fo1_data.model.engine.question_batch import QuestionBatch
 from fo1_data.model.engine.questions import OpenImage, Question
 from fo1_data.model.engine.schedule import Schedule
+from fo1_data.model.engine.tails import Tails
 from fo1_data.model.engine.token_choice import TokenChooser, TokenStep
 from fo1_data.model.modeling import ImageFeatures
 from fo1_data.model.processing import PreparedImage
@@ -48,7 +50,9 @@ class Fo1Engine:
         # Called after each question that is answered.
         self.on_answer: Callable[[], None] = lambda: None
         self._num_slots = num_slots or (256 if self.model.device.type == "cuda" else 128)
-        self._cache = PrefixCache(self.model, self.budget.prefix_cache)
+        self._decoder = FusedDecoder(self.model.language_model)
+        self._cache = PrefixCache(self.model, self._decoder, self.budget.prefix_cache)
+        self._tails = Tails(self.model, self.budget.tails)
         self._next_number = 0
         self._open: dict[int, OpenImage] = {}
         self._project = FeatureProjection(self.model.config.text.hidden_size, self.model.device)
@@ -118,6 +122,7 @@ class Fo1Engine:
                     raise MemoryError("one question does not fit on the device") from error
                 num_slots = max(num_slots // 2, 1)
                 self._cache.clear()
+                self._tails.clear()
             pending = [question for question in pending if question.order not in generations]
             for question in pending:
                 question.restart()
@@ -149,7 +154,7 @@ class Fo1Engine:
         """Schedule, run and choose until all questions are answered; yields each question when it is done."""
         num_slots = min(num_slots, max(1, self.budget.tails // max(map(self._tail_bytes, questions))))
         schedule = Schedule(questions, num_slots, self.budget.prefix_stack // self._cache.bytes_per_token)
-        batch = QuestionBatch(self.model, num_slots)
+        batch = QuestionBatch(self.model, self._decoder, self._tails)
         chooser = TokenChooser(self.model, self.checkpoint.tokenizer.special, num_slots)
         while schedule.waiting or batch.active:
             admitted = schedule.take(batch.active)

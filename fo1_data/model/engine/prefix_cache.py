@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from fo1_data.model.decoder import run_decoder
+from fo1_data.model.engine.fused_decoder import FusedDecoder
 from fo1_data.model.modeling import Fo1Model
 from fo1_data.model.region_fusion import PromptEmbeds
 from fo1_data.model.rotary import cos_sin
@@ -35,8 +35,8 @@ class PrefixStack:
 class PrefixCache:
     """Prefilled prefixes by number. Over `max_bytes`, the least recently used are evicted."""
 
-    def __init__(self, model: Fo1Model, max_bytes: int) -> None:
-        self._model = model
+    def __init__(self, model: Fo1Model, decoder: FusedDecoder, max_bytes: int) -> None:
+        self._model, self._decoder = model, decoder
         self._max_bytes = max_bytes
         self._prefixes: OrderedDict[int, Tensor] = OrderedDict()
         self.num_bytes = 0
@@ -74,7 +74,7 @@ class PrefixCache:
         self._store(dict(zip(missing, prefilled, strict=True)), list(prompts))
         places = torch.arange(max(lengths), device=stacked.device)
         is_padding = places >= torch.tensor(lengths, device=stacked.device)[:, None]
-        bias = torch.zeros(is_padding.shape, device=stacked.device).masked_fill(is_padding, float("-inf"))
+        bias = stacked.new_zeros(is_padding.shape).masked_fill(is_padding, float("-inf"))
         keys, values = stacked
         return PrefixStack(keys, values, bias[:, None, None], {n: row for row, n in enumerate(prompts)})
 
@@ -114,11 +114,11 @@ class PrefixCache:
             keys, values = keys_BPKE.transpose(1, 2), values_BPKE.transpose(1, 2)
             cached[0, layer], cached[1, layer] = keys, values
             if layer == text.num_hidden_layers - 1:
-                return queries_BPAE  # not used: `keys_only` ends the run here
+                return queries_BPAE  # not used: the run ends here
             attended = scaled_dot_product_attention(
                 queries_BPAE.transpose(1, 2), keys, values, is_causal=True, enable_gqa=True
             )
             return attended.transpose(1, 2)
 
-        run_decoder(model.language_model, embeds_BPD, cos, sin, attend, keys_only=True)
+        self._decoder.run_keys(embeds_BPD, cos, sin, attend)
         return [cached[:, :, index, :, :length].clone() for index, length in enumerate(lengths)]

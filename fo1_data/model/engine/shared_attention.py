@@ -7,7 +7,8 @@ Gimelshein, "Online normalizer calculation for softmax", 2018). Single positions
 hidden from a question.
 
 Shapes: n questions, Q query tokens of each, B prefixes, M the most questions that any of these prefixes has,
-K key-value heads, G query heads per key-value head, E head width, P prefix length, L tail length.
+K key-value heads, G query heads per key-value head, E head width, P prefix length, L tail length, R rows of
+queries that meet the same keys.
 """
 
 from collections.abc import Sequence
@@ -19,10 +20,14 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Grouping:
-    """Which prefix each question follows: question i is at (row_n[i], column_n[i]) of a (B, M) table."""
+    """Which prefix each question follows: question i is at (row_n[i], column_n[i]) of a (B, M) table.
+
+    question_BM: the question at each place of the table; 0 where there is none.
+    """
 
     row_n: Tensor
     column_n: Tensor
+    question_BM: Tensor
     num_rows: int
     num_columns: int
 
@@ -34,8 +39,11 @@ class Grouping:
         for row in rows:
             columns.append(lengths[row])
             lengths[row] += 1
-        indices_2n = torch.tensor([rows, columns]).to(device, non_blocking=True)
-        return cls(indices_2n[0], indices_2n[1], num_rows, max(lengths, default=0))
+        indices_2n = torch.tensor([rows, columns])
+        question_BM = torch.zeros(num_rows, max(lengths, default=0), dtype=torch.long)
+        question_BM[indices_2n[0], indices_2n[1]] = torch.arange(len(rows))
+        row_n, column_n = indices_2n.to(device, non_blocking=True)
+        return cls(row_n, column_n, question_BM.to(device, non_blocking=True), *question_BM.shape)
 
 
 @dataclass(frozen=True)
@@ -56,12 +64,11 @@ class HiddenPositions:
 
 
 @dataclass(frozen=True)
-class PartialSoftmax:
-    """A softmax before normalisation: weighted values (..., E), largest score and sum of weights (..., 1)."""
+class PrefixPart:
+    """The attention to the prefixes alone: values (n, Q, K, G, E) and log-sum-exp (n, Q, K, G), float32."""
 
     values: Tensor
-    largest: Tensor
-    total: Tensor
+    log_sum_exp: Tensor
 
 
 def attend_to_prefix(
@@ -71,65 +78,66 @@ def attend_to_prefix(
     bias_B11P: Tensor,
     grouping: Grouping,
     hidden: HiddenPositions | None = None,
-) -> PartialSoftmax:
-    """The prefix part of the attention; its tensors are (n, K, G, Q, E) and (n, K, G, Q, 1).
+) -> PrefixPart:
+    """The prefix part of the attention of queries that are already scaled.
 
-    The queries are already scaled. bias_B11P: float32, minus infinity on the padding of shorter prefixes.
+    bias_B11P: in the model's dtype, minus infinity on the padding of shorter prefixes.
     """
     _, num_tokens, heads, groups, width = queries_nQKGE.shape
     num_prefixes, most_questions = grouping.num_rows, grouping.num_columns
-    table_BMQKGE = queries_nQKGE.new_zeros(num_prefixes, most_questions, num_tokens, heads, groups, width)
-    table_BMQKGE[grouping.row_n, grouping.column_n] = queries_nQKGE
+    table_BMQKGE = queries_nQKGE[grouping.question_BM]
     # (B, K, M * G * Q, E): all queries that meet the same keys lie in one dimension.
     folded = table_BMQKGE.permute(0, 3, 1, 4, 2, 5).reshape(num_prefixes, heads, -1, width)
-    folded_scores = _scores(folded, keys_BKPE, bias_B11P)
-
-    def unfold(tensor: Tensor) -> Tensor:
-        return tensor.view(num_prefixes, heads, most_questions, groups, num_tokens, -1)
-
+    bias_B1RP = bias_B11P.expand(-1, -1, folded.shape[2], -1)
     if hidden is not None:
+        bias_B1RP = bias_B1RP.clone()
         row, column = grouping.row_n[hidden.question], grouping.column_n[hidden.question]
-        scores_BKMGQP = unfold(folded_scores)
-        scores_BKMGQP[row, :, column, :, :, hidden.position] = float("-inf")
+        bias_BMRP = bias_B1RP.view(num_prefixes, most_questions, groups * num_tokens, -1)
+        bias_BMRP[row, column, :, hidden.position] = float("-inf")
+    values, log_sum_exp = _attend(folded, keys_BKPE, values_BKPE, bias_B1RP)
 
-    def by_question(tensor: Tensor) -> Tensor:
-        return unfold(tensor).transpose(1, 2)[grouping.row_n, grouping.column_n]
+    def by_question(part: Tensor) -> Tensor:
+        """(B, K, M * G * Q, ...) to (n, Q, K, G, ...)."""
+        unfolded = part.unflatten(2, (most_questions, groups, num_tokens))
+        return unfolded.permute(0, 2, 4, 1, 3, *range(5, unfolded.dim()))[grouping.row_n, grouping.column_n]
 
-    part = _partial_softmax(folded_scores, values_BKPE)
-    return PartialSoftmax(by_question(part.values), by_question(part.largest), by_question(part.total))
+    return PrefixPart(by_question(values), by_question(log_sum_exp))
 
 
 def attend_to_tail(
-    queries_nQKGE: Tensor, keys_nKLE: Tensor, values_nKLE: Tensor, bias_n1QL: Tensor
-) -> PartialSoftmax:
-    """The questions' own part of the attention; its tensors are (n, K, G, Q, E) and (n, K, G, Q, 1).
+    queries_nQKGE: Tensor, keys_nKLE: Tensor, values_nKLE: Tensor, bias_nQL: Tensor, prefix: PrefixPart
+) -> Tensor:
+    """The attended values (n, Q, K * G, E) of the whole attention, from the prefix part and the tails.
 
-    The queries are already scaled. bias_n1QL: float32, minus infinity where a token must not attend.
+    The queries are already scaled. bias_nQL: float32, minus infinity where a token must not attend. The
+    prefix takes part as one more key: its score is its log-sum-exp, its value what it attended to.
     """
     num, num_tokens, heads, groups, width = queries_nQKGE.shape
-    folded = queries_nQKGE.permute(0, 2, 3, 1, 4).reshape(num, heads, groups * num_tokens, width)
-    folded_bias = bias_n1QL.expand(num, groups, num_tokens, -1).reshape(num, 1, groups * num_tokens, -1)
-    part = _partial_softmax(_scores(folded, keys_nKLE, folded_bias), values_nKLE)
-    shape = (num, heads, groups, num_tokens, -1)
-    return PartialSoftmax(part.values.view(shape), part.largest.view(shape), part.total.view(shape))
+    rows = num_tokens * groups
+
+    def by_head(part: Tensor) -> Tensor:
+        """(n, Q, K, G, ...) to (n * K, Q * G, ...)."""
+        return part.transpose(1, 2).reshape(num * heads, rows, *part.shape[4:])
+
+    keys, values = (part.flatten(0, 1) for part in (keys_nKLE, values_nKLE))
+    scores = torch.bmm(by_head(queries_nQKGE), keys.transpose(1, 2)).view(num, heads, num_tokens, groups, -1)
+    scores = (scores.float() + bias_nQL[:, None, :, None]).view(num * heads, rows, -1)
+    weights = torch.cat((scores, by_head(prefix.log_sum_exp)[..., None]), dim=-1).softmax(dim=-1)
+    of_prefix = by_head(prefix.values) * weights[..., -1:]
+    attended = torch.baddbmm(of_prefix.to(values.dtype), weights[..., :-1].to(values.dtype), values)
+    return attended.view(num, heads, num_tokens, groups, width).transpose(1, 2).flatten(2, 3)
 
 
-def _scores(queries: Tensor, keys: Tensor, bias: Tensor) -> Tensor:
-    """float32 scores (..., queries, keys)."""
-    return torch.matmul(queries, keys.transpose(-1, -2)).float() + bias
+def _attend(queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+    """Attended values (B, K, R, E) of scaled queries (B, K, R, E), and their log-sum-exp (B, K, R), float32.
 
-
-def _partial_softmax(scores: Tensor, values: Tensor) -> PartialSoftmax:
-    largest = scores.amax(dim=-1, keepdim=True)
-    weights = torch.exp(scores - largest)
-    total = weights.sum(dim=-1, keepdim=True)
-    return PartialSoftmax(torch.matmul(weights.to(values.dtype), values).float(), largest, total)
-
-
-def join(first: PartialSoftmax, second: PartialSoftmax, dtype: torch.dtype) -> Tensor:
-    """The attended values (n, Q, K * G, E) of a softmax, from its two parts."""
-    largest = torch.maximum(first.largest, second.largest)
-    scale_first, scale_second = torch.exp(first.largest - largest), torch.exp(second.largest - largest)
-    total = first.total * scale_first + second.total * scale_second
-    values_nKGQE = (first.values * scale_first + second.values * scale_second) / total
-    return values_nKGQE.permute(0, 3, 1, 2, 4).flatten(2, 3).to(dtype)
+    keys, values: (B, K, P, E). bias: (B, 1, R, P).
+    """
+    if queries.device.type == "cpu":
+        kernel = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+        attended, log_sum_exp = kernel(queries, keys, values, 0.0, False, attn_mask=bias, scale=1.0)
+        return attended.float(), log_sum_exp
+    scores = torch.matmul(queries, keys.transpose(-1, -2)).float() + bias
+    log_sum_exp = scores.logsumexp(dim=-1, keepdim=True)
+    weights = torch.exp(scores - log_sum_exp).to(values.dtype)
+    return torch.matmul(weights, values).float(), log_sum_exp[..., 0]

@@ -11,27 +11,40 @@ from fo1_data.model.modeling import Fo1Model
 
 
 class Tails:
-    """One tensor (2, layers, S, K, L, E) of keys and values. It grows by doubling, up to `max_slots`."""
+    """One tensor (2, layers, S, K, L, E) of keys and values. It grows with the tails and is kept for the next
+    batch, so that a batch does not pay for its memory again.
 
-    def __init__(self, model: Fo1Model, max_slots: int) -> None:
+    max_bytes: the limit on the tensor, except that a batch gets what it needs now.
+    """
+
+    def __init__(self, model: Fo1Model, max_bytes: int) -> None:
         text = model.config.text
-        self._max_slots = max_slots
+        self._max_bytes = max_bytes
         self._keys_values = torch.zeros(
             (2, text.num_hidden_layers, 0, text.num_key_value_heads, 0, text.head_dim),
             device=model.device,
             dtype=model.dtype,
         )
 
-    def reserve(self, slots: int, capacity: int) -> None:
+    def clear(self) -> None:
+        """Free the memory."""
+        self._keys_values = self._keys_values[:, :, :0].clone()
+
+    def reserve(self, num_slots: int, capacity: int) -> None:
         """Make room for at least this many slots of at least this many tokens; contents are kept."""
         old_slots, old_capacity = self._keys_values.shape[2], self._keys_values.shape[4]
-        if slots <= old_slots and capacity <= old_capacity:
+        if num_slots <= old_slots and capacity <= old_capacity:
             return
+        text_bytes = 2 * self._keys_values.shape[1] * self._keys_values.shape[3] * self._keys_values.shape[5]
+        max_tokens = self._max_bytes // (text_bytes * self._keys_values.itemsize)
+        slots = max(num_slots, old_slots)
+        if slots * capacity > max_tokens:
+            slots = num_slots
         shape = list(self._keys_values.shape)
-        shape[2] = max(slots, old_slots, min(2 * old_slots, self._max_slots))
-        shape[4] = max(capacity, old_capacity)
+        shape[2], shape[4] = slots, max(capacity, min(max(2 * capacity, old_capacity), max_tokens // slots))
         grown = self._keys_values.new_zeros(shape)
-        grown[:, :, :old_slots, :, :old_capacity] = self._keys_values
+        slots, capacity = min(slots, old_slots), min(shape[4], old_capacity)
+        grown[:, :, :slots, :, :capacity] = self._keys_values[:, :, :slots, :, :capacity]
         self._keys_values = grown
 
     def write(

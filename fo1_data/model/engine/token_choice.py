@@ -51,15 +51,10 @@ class TokenChooser:
     def choose_first(self, admitted: Sequence[tuple[ActiveQuestion, Tensor]]) -> None:
         """Score the forced tokens of newly admitted questions, and choose the first token after them.
 
-        admitted: each question with the states (Q, D) after its last Q input ids.
+        admitted: each question with a state for each of these tokens, (W, D).
         """
-        steps: list[TokenStep] = []
-        states: list[Tensor] = []
-        for question, states_QD in admitted:
-            first_steps = list(self._first_steps(question))
-            steps += first_steps
-            states.append(states_QD[-len(first_steps) :])
-        self.choose(torch.cat(states), steps)
+        steps = [step for question, _ in admitted for step in self._first_steps(question)]
+        self.choose(torch.cat([states_WD for _, states_WD in admitted]), steps)
 
     def choose(self, states_ND: Tensor, steps: list[TokenStep]) -> None:
         """Add each step's token to the generation of its question, from the decoder states before it."""
