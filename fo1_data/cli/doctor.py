@@ -14,6 +14,7 @@ from pathlib import Path
 
 import typer
 
+from fo1_data.available_memory import available_memory_bytes
 from fo1_data.cli.output import JsonOption, emit
 from fo1_data.cli.plan import check_label_studio
 
@@ -23,7 +24,6 @@ MIN_FREE_MEMORY_BYTES = 2 * 2**30
 # What the head of a Ray cluster listens on by default. A local Ray takes free ports of its own.
 RAY_PORTS = {6379: "head", 8265: "dashboard", 10001: "client"}
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-_MEMORY_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 _COMMAND_TIMEOUT_S = 5.0
 
 
@@ -81,24 +81,11 @@ def _disk() -> Check:
 
 
 def _memory() -> Check:
-    free = _available_memory_bytes()
+    free = available_memory_bytes()
     if free is None:
         return Check("Memory", State.NOTE, "this system does not say how much is available")
     state = State.OK if free >= MIN_FREE_MEMORY_BYTES else State.PROBLEM
     return Check("Memory", state, f"{_gib(free)} available, {os.cpu_count()} CPUs")
-
-
-def _available_memory_bytes() -> int | None:
-    """What the system has available, or the limit of this process' control group if that is less."""
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-    except OSError:
-        return None
-    figures = [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
-    for path in map(Path, _MEMORY_LIMITS):
-        text = path.read_text().strip() if path.is_file() else ""
-        figures += [int(text)] if text.isdigit() else []
-    return min(figures, default=None)
 
 
 def _gpu() -> Check:

@@ -1,11 +1,12 @@
 """The memory that the engine may use, its division, and the errors of a failed allocation."""
 
-import os
 from dataclasses import dataclass
 
 import torch
 
-_SHARE_OF_FREE = 0.5
+from fo1_data.available_memory import available_memory_bytes
+
+_SHARE_OF_AVAILABLE = 0.5
 _MOST_ON_CPU_BYTES = 1 << 30
 
 
@@ -37,12 +38,16 @@ class MemoryBudget:
 
 
 def default_budget(device: torch.device) -> int:
-    """Half of the device's free memory in bytes; on the CPU at most 1 GiB."""
+    """Half of the device's available memory in bytes; on the CPU at most 1 GiB."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
-        return int(free * _SHARE_OF_FREE)
-    available = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return int(min(available * _SHARE_OF_FREE, _MOST_ON_CPU_BYTES))
+        return int(free * _SHARE_OF_AVAILABLE)
+    available = available_memory_bytes()
+    return (
+        _MOST_ON_CPU_BYTES
+        if available is None
+        else int(min(available * _SHARE_OF_AVAILABLE, _MOST_ON_CPU_BYTES))
+    )
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
