@@ -1,20 +1,26 @@
-"""Prepares an image and its boxes for both vision towers.
+"""Prepares an image and its boxes for both vision towers, in one pass over the pixels each.
+
+Pixels are 8 bits, so each channel is normalised by a table of its 256 values.
 
 Frames: `boxes_xyxy` are in pixels of the image that the caller passes, `aux_boxes` in pixels of the
 auxiliary image (the image after `limit_size`), `vt_boxes` in pixels of the ViT's resized image. All are
 x_min y_min x_max y_max.
 
-Shapes: R regions, U patches of the ViT, H x W pixels of the auxiliary image.
+Shapes: R regions, U patches of the ViT of `patch` x `patch` pixels, H x W pixels of an image.
 """
 
+import json
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from PIL import Image
 from torch import Tensor
-from transformers import Qwen2VLImageProcessorPil
 
 from fo1_data.errors import CheckpointError
 from fo1_data.model.configuration import Fo1Config
@@ -22,6 +28,7 @@ from fo1_data.model.configuration import Fo1Config
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_STD = (0.229, 0.224, 0.225)
 _SHORTEST_PX = 28
+_LONGEST_ASPECT = 200
 
 
 @dataclass(frozen=True)
@@ -39,16 +46,29 @@ class PreparedImage:
     vt_boxes: Tensor
 
 
+# What a `preprocessor_config.json` without these keys means: Qwen2-VL's own values.
+_CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+_CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+_MIN_PIXELS, _MAX_PIXELS = 56 * 56, 28 * 28 * 1280
+
+
 class ImageProcessor:
-    """Resizes, normalises and patches images as `preprocessor_config.json` says. Thread-safe."""
+    """Resizes, normalises and patches images as `preprocessor_config.json` says. Thread-safe.
+
+    Raises CheckpointError if the file is missing or is not JSON.
+    """
 
     def __init__(self, folder: str | Path, config: Fo1Config) -> None:
-        path = Path(folder) / "preprocessor_config.json"
-        if not path.is_file():
-            raise CheckpointError(f"{folder}: no preprocessor_config.json")
-        self._patches = Qwen2VLImageProcessorPil.from_pretrained(str(folder))
+        settings = _load_settings(Path(folder) / "preprocessor_config.json")
+        size = settings.get("size") or {}
+        self._min_pixels = settings.get("min_pixels") or size.get("shortest_edge") or _MIN_PIXELS
+        self._max_pixels = settings.get("max_pixels") or size.get("longest_edge") or _MAX_PIXELS
+        mean, std = settings.get("image_mean") or _CLIP_MEAN, settings.get("image_std") or _CLIP_STD
+        self._primary_table = _normalising_table(mean, std)
+        self._auxiliary_table = _normalising_table(_IMAGENET_MEAN, _IMAGENET_STD)
         self._long_edge_px = config.long_edge_limit_px
-        self._patch_px = config.vision.patch_size
+        self._patch_px, self._merge = config.vision.patch_size, config.vision.spatial_merge_size
+        self._frames = config.vision.temporal_patch_size
 
     def prepare(self, image: Image.Image, boxes_xyxy: np.ndarray) -> PreparedImage:
         """Prepare an RGB image and its boxes (R, 4), in pixels of this image; R may be 0.
@@ -61,16 +81,39 @@ class ImageProcessor:
         width, height = limited.size
         limits_4 = torch.tensor([width, height, width, height]).float()
         aux_boxes_R4 = torch.minimum(boxes_R4.clamp(min=0), limits_4)
-        patches = self._patches(images=limited, return_tensors="pt")
-        _, rows, columns = patches["image_grid_thw"][0].tolist()
+        vit_width, vit_height = fit_to_grid(
+            width, height, self._patch_px * self._merge, self._min_pixels, self._max_pixels
+        )
+        rows, columns = vit_height // self._patch_px, vit_width // self._patch_px
         to_vit = torch.tensor([columns * self._patch_px / width, rows * self._patch_px / height]).float()
         return PreparedImage(
-            pixel_values=patches["pixel_values"],
+            pixel_values=self._to_patches(limited.resize((vit_width, vit_height), Image.Resampling.BICUBIC)),
             grid_hw=(rows, columns),
-            aux_image=_normalise(limited),
+            aux_image=self._to_auxiliary(limited),
             aux_boxes=aux_boxes_R4,
             vt_boxes=aux_boxes_R4 * to_vit.repeat(2),
         )
+
+    def _to_patches(self, image: Image.Image) -> Tensor:
+        """RGB image of whole patches to (U, 3 * frames * patch * patch), in the ViT's order of patches.
+
+        A still image is repeated for the frames of a temporal patch.
+        """
+        width, height = image.size
+        patch, merge = self._patch_px, self._merge
+        blocks = height // patch // merge, width // patch // merge
+        pixels = np.asarray(image).reshape(blocks[0], merge, patch, blocks[1], merge, patch, 3)
+        pixels = np.ascontiguousarray(pixels.transpose(6, 0, 3, 1, 4, 2, 5)).reshape(3, -1, patch * patch)
+        patches = np.empty((pixels.shape[1], 3, self._frames, patch * patch), dtype=np.float32)
+        for channel, values in enumerate(pixels):
+            patches[:, channel] = self._primary_table[channel].take(values)[:, None]
+        return torch.from_numpy(patches.reshape(len(patches), -1))
+
+    def _to_auxiliary(self, image: Image.Image) -> Tensor:
+        """RGB image to (3, H, W) float32."""
+        channels = np.ascontiguousarray(np.asarray(image).transpose(2, 0, 1))
+        tables = zip(self._auxiliary_table, channels, strict=True)
+        return torch.from_numpy(np.stack([table.take(values) for table, values in tables]))
 
 
 def limit_size(image: Image.Image, long_edge_px: int) -> tuple[Image.Image, tuple[float, float]]:
@@ -89,9 +132,45 @@ def limit_size(image: Image.Image, long_edge_px: int) -> tuple[Image.Image, tupl
     return image.resize((new_w, new_h), Image.Resampling.BICUBIC), (new_w / width, new_h / height)
 
 
-def _normalise(image: Image.Image) -> Tensor:
-    """RGB image to (3, H, W) float32: x / 255, then ImageNet mean and standard deviation."""
-    pixels_3HW = torch.from_numpy(np.array(image, dtype=np.uint8)).permute(2, 0, 1).float() / 255.0
-    mean = torch.tensor(_IMAGENET_MEAN)[:, None, None]
-    std = torch.tensor(_IMAGENET_STD)[:, None, None]
-    return (pixels_3HW - mean) / std
+def fit_to_grid(width: int, height: int, factor: int, min_pixels: int, max_pixels: int) -> tuple[int, int]:
+    """The width and height that the ViT gets: multiples of `factor`, with an area within the limits.
+
+    The aspect ratio is kept as well as that allows. As in the reference's image processor (Qwen2-VL, arXiv
+    2409.12191, section 2.1). Raises ValueError if a side is over 200 times as long as the other.
+    """
+    if max(width, height) > _LONGEST_ASPECT * min(width, height):
+        raise ValueError(
+            f"an image of {width} x {height} px: one side is over {_LONGEST_ASPECT} times the other"
+        )
+    rounded = round(width / factor) * factor, round(height / factor) * factor
+    area = rounded[0] * rounded[1]
+    if min_pixels <= area <= max_pixels:
+        return rounded
+    if area > max_pixels:
+        shrink = math.sqrt(width * height / max_pixels)
+        return max(factor, _floor(width / shrink, factor)), max(factor, _floor(height / shrink, factor))
+    enlarge = math.sqrt(min_pixels / (width * height))
+    return math.ceil(width * enlarge / factor) * factor, math.ceil(height * enlarge / factor) * factor
+
+
+def _floor(value: float, factor: int) -> int:
+    return math.floor(value / factor) * factor
+
+
+def _load_settings(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise CheckpointError(f"{path.parent}: no preprocessor_config.json")
+    try:
+        settings = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise CheckpointError(f"{path}: not JSON: {error}") from error
+    if not isinstance(settings, dict):
+        raise CheckpointError(f"{path}: not a JSON object")
+    return settings
+
+
+def _normalising_table(mean: Sequence[float], std: Sequence[float]) -> npt.NDArray[np.float32]:
+    """(3, 256) float32: what each value of each channel becomes, x / 255 less the mean over the deviation."""
+    shares = (np.arange(256) * (1 / 255)).astype(np.float32)
+    mean_3, std_3 = np.array(mean, dtype=np.float32), np.array(std, dtype=np.float32)
+    return (shares - mean_3[:, None]) / std_3[:, None]

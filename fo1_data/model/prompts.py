@@ -8,6 +8,7 @@ The wording must be that of the checkpoint's training (VLM-FO1's task templates)
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ MAX_REGIONS = 100
 # Placeholders for features in a list of ids; they are not ids of the vocabulary.
 IMAGE_PLACEHOLDER = -200
 REGION_PLACEHOLDER = -300
+
+_CACHED_PIECES = 4096
 
 _SYSTEM = "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user"
 _TURN_END = "<|im_end|>\n<|im_start|>assistant\n"
@@ -89,6 +92,10 @@ class PromptTokenizer:
             objects_open=self._id("<objects>"),
             objects_close=self._id("</objects>"),
         )
+        names = "|".join(re.escape(f"<region{i}>") for i in range(num_region_tokens))
+        self._region_token = re.compile(f"({names})")
+        # Most questions differ in their region alone.
+        self._piece_ids = lru_cache(maxsize=_CACHED_PIECES)(self._encode)
         self._lengths: dict[int, int | None] = {}
         self._before_image = self._encode(f"{_SYSTEM}\n<|vision_start|>")
         self._after_image = self._encode("<|vision_end|>")
@@ -117,7 +124,9 @@ class PromptTokenizer:
 
     def tail_ids(self, question: str) -> list[int]:
         """Ids of a question, up to and with the markup that starts the answer."""
-        return self._encode(f"\n{question}{_TURN_END}")
+        # The tokenizer cuts a text at region tokens, so the pieces between them have ids of their own.
+        pieces = self._region_token.split(f"\n{question}{_TURN_END}")
+        return [token for piece in pieces for token in self._piece_ids(piece)]
 
     def decode(self, ids: list[int]) -> str:
         """Text of an answer, with special tokens but without the end of turn."""

@@ -1,12 +1,15 @@
 """Image preparation: sizes within the towers' limits, boxes that follow."""
 
 import numpy as np
-from hypothesis import given, settings
+import torch
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from transformers import Qwen2VLImageProcessorPil
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
 
 from fo1_data.model.checkpoint import Checkpoint
-from fo1_data.model.processing import limit_size
+from fo1_data.model.processing import fit_to_grid, limit_size
 
 
 @settings(deadline=None, max_examples=40)
@@ -43,3 +46,29 @@ def test_a_sliver_is_raised_and_its_box_comes_along(random_checkpoint: Checkpoin
     )
     assert prepared.aux_image.shape[-2:] == (28, 400)
     np.testing.assert_allclose(prepared.aux_boxes.numpy(), [[100, 0, 200, 28]], rtol=1e-6)
+
+
+@settings(deadline=None, max_examples=25)
+@given(width=st.integers(28, 300), height=st.integers(28, 300), seed=st.integers(0, 99))
+def test_pixels_are_those_of_the_reference_processor(
+    random_checkpoint: Checkpoint, width: int, height: int, seed: int
+) -> None:
+    """Bit for bit: one table of 256 values a channel stands for rescaling and normalising."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    reference = Qwen2VLImageProcessorPil.from_pretrained(str(random_checkpoint.folder))
+
+    prepared = random_checkpoint.processor.prepare(Image.fromarray(pixels), np.zeros((0, 4)))
+
+    expected = reference(images=Image.fromarray(pixels), return_tensors="pt")
+    assert prepared.grid_hw == tuple(expected["image_grid_thw"][0, 1:].tolist())
+    assert torch.equal(prepared.pixel_values, expected["pixel_values"])
+    mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    normalised_HW3 = (torch.from_numpy(pixels) / 255 - mean) / std
+    assert torch.equal(prepared.aux_image, normalised_HW3.permute(2, 0, 1))
+
+
+@given(width=st.integers(1, 9000), height=st.integers(1, 9000), max_pixels=st.integers(3136, 10**7))
+def test_the_grid_is_that_of_the_reference_processor(width: int, height: int, max_pixels: int) -> None:
+    assume(max(width, height) <= 200 * min(width, height))
+    rows, columns = smart_resize(height, width, 28, 3136, max_pixels)
+    assert fit_to_grid(width, height, 28, 3136, max_pixels) == (columns, rows)
