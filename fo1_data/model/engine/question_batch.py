@@ -172,7 +172,7 @@ class QuestionBatch:
         questions, device = self.active[slots], self._model.device
         rows = [self._stack.row[question.prefix_number] for question in questions]
         grouping = (
-            Grouping.of(rows, len(self._stack.row), device),
+            Grouping.of(rows, device),
             HiddenPositions.of([question.hidden_positions for question in questions], device),
         )
         if is_all:

@@ -6,9 +6,9 @@ exact: the softmax over a union is the weighted mean of the softmaxes over its p
 Gimelshein, "Online normalizer calculation for softmax", 2018). Single positions of the prefix can be
 hidden from a question.
 
-Shapes: n questions, Q query tokens of each, B prefixes, M the most questions that any of these prefixes has,
-K key-value heads, G query heads per key-value head, E head width, P prefix length, L tail length, R rows of
-queries that meet the same keys.
+Shapes: n questions, Q query tokens of each, S stacked prefixes, B of them in a table, M the most questions
+that any of these has, K key-value heads, G query heads per key-value head, E head width, P prefix length, L
+tail length, R rows of queries that meet the same keys.
 """
 
 from collections.abc import Sequence
@@ -22,28 +22,30 @@ from torch import Tensor
 class Grouping:
     """Which prefix each question follows: question i is at (row_n[i], column_n[i]) of a (B, M) table.
 
-    question_BM: the question at each place of the table; 0 where there is none.
+    prefixes: the B prefixes of the stack from the first to the last that a question follows. question_BM: the
+    question at each place of the table; 0 where there is none.
     """
 
+    prefixes: slice
     row_n: Tensor
     column_n: Tensor
     question_BM: Tensor
-    num_rows: int
-    num_columns: int
 
     @classmethod
-    def of(cls, rows: list[int], num_rows: int, device: torch.device) -> "Grouping":
-        """Build the table from the row of each question's prefix."""
-        lengths = [0] * num_rows
+    def of(cls, prefixes: list[int], device: torch.device) -> "Grouping":
+        """Build the table from the place in the stack of each question's prefix."""
+        first, end = min(prefixes), max(prefixes) + 1
+        rows = [prefix - first for prefix in prefixes]
+        lengths = [0] * (end - first)
         columns = []
         for row in rows:
             columns.append(lengths[row])
             lengths[row] += 1
         indices_2n = torch.tensor([rows, columns])
-        question_BM = torch.zeros(num_rows, max(lengths, default=0), dtype=torch.long)
+        question_BM = torch.zeros(len(lengths), max(lengths), dtype=torch.long)
         question_BM[indices_2n[0], indices_2n[1]] = torch.arange(len(rows))
         row_n, column_n = indices_2n.to(device, non_blocking=True)
-        return cls(row_n, column_n, question_BM.to(device, non_blocking=True), *question_BM.shape)
+        return cls(slice(first, end), row_n, column_n, question_BM.to(device, non_blocking=True))
 
 
 @dataclass(frozen=True)
@@ -73,18 +75,21 @@ class PrefixPart:
 
 def attend_to_prefix(
     queries_nQKGE: Tensor,
-    keys_BKPE: Tensor,
-    values_BKPE: Tensor,
-    bias_B11P: Tensor,
+    keys_SKPE: Tensor,
+    values_SKPE: Tensor,
+    bias_S11P: Tensor,
     grouping: Grouping,
     hidden: HiddenPositions | None = None,
 ) -> PrefixPart:
     """The prefix part of the attention of queries that are already scaled.
 
-    bias_B11P: in the model's dtype, minus infinity on the padding of shorter prefixes.
+    bias_S11P: in the model's dtype, minus infinity on the padding of shorter prefixes.
     """
     _, num_tokens, heads, groups, width = queries_nQKGE.shape
-    num_prefixes, most_questions = grouping.num_rows, grouping.num_columns
+    num_prefixes, most_questions = grouping.question_BM.shape
+    keys_BKPE, values_BKPE, bias_B11P = (
+        part[grouping.prefixes] for part in (keys_SKPE, values_SKPE, bias_S11P)
+    )
     table_BMQKGE = queries_nQKGE[grouping.question_BM]
     # (B, K, M * G * Q, E): all queries that meet the same keys lie in one dimension.
     folded = table_BMQKGE.permute(0, 3, 1, 4, 2, 5).reshape(num_prefixes, heads, -1, width)
