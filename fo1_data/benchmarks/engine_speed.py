@@ -2,7 +2,8 @@
 
 Both answer one question of each kind for every region of every image, from decoded pixels to token ids. The
 loop encodes the image and prefills the whole prompt for each question; the engine does both once for an
-image. Resizing and patching (`ImageProcessor.prepare`) count for both.
+image. Resizing and patching (`ImageProcessor.prepare`) count for both. `engine_peers` compares with
+transformers' `generate` too.
 """
 
 import time
@@ -13,6 +14,7 @@ import numpy as np
 import torch
 
 from fo1_data.benchmarks.device_limits import measure_limits, stage_shares
+from fo1_data.benchmarks.engine_peers import compare_with_generate
 from fo1_data.benchmarks.workload import Workload
 from fo1_data.model.checkpoint import Checkpoint
 from fo1_data.model.engine.engine import Fo1Engine
@@ -34,6 +36,8 @@ def bench_engine(
     engine_answers, engine_s, stages = _run_engine(checkpoint, workload)
     report(f"plain loop: {loop_images} images")
     loop_answers, loop_s = _run_loop(checkpoint, workload, loop_images)
+    report(f"transformers' generate: {loop_images} images")
+    peers = compare_with_generate(checkpoint, workload, loop_images)
     loop_regions = sum(len(boxes) for _, boxes in workload.images[:loop_images])
     engine_rate = workload.num_regions / engine_s
     loop_rate = loop_regions / loop_s
@@ -41,6 +45,7 @@ def bench_engine(
     document: dict[str, Any] = {
         "ratio": engine_rate / loop_rate,
         "answers_equal": engine_answers[: len(loop_answers)] == loop_answers,
+        **peers,
         "engine": {
             "regions_per_s": engine_rate,
             "images_per_s": len(workload.images) / engine_s,

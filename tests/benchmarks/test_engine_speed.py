@@ -25,7 +25,9 @@ def test_random_weights_are_measured_with_equal_answers() -> None:
     assert document["ratio"] == pytest.approx(
         document["engine"]["regions_per_s"] / document["loop"]["regions_per_s"]
     )
-    assert len(messages) == 2
+    assert document["peers_equal"]
+    assert min(document["ratio_shared_prefix"], document["ratio_left_padded"]) > 0
+    assert len(messages) == 3
 
 
 def test_the_preset_has_the_released_size() -> None:

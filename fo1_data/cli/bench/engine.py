@@ -27,7 +27,7 @@ def engine(
     history: HistoryOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure regions/s with shared prefixes, against a plain loop that asks each question alone."""
+    """Measure regions/s with shared prefixes, against a plain loop and against transformers' generate."""
     import torch
 
     from fo1_data.benchmarks.engine_speed import bench_engine
@@ -60,7 +60,8 @@ def engine(
         document,
         as_json,
         f"engine {engine_rate:.1f} regions/s, plain loop {loop_rate:.2f} regions/s: "
-        f"{document['ratio']:.1f} times; "
-        f"answers {'equal' if document['answers_equal'] else 'DIFFER'}",
+        f"{document['ratio']:.1f} times; {document['ratio_shared_prefix']:.2f} times transformers' generate "
+        f"on a shared prefix, {document['ratio_left_padded']:.2f} times left-padded; "
+        f"answers {'equal' if document['answers_equal'] and document['peers_equal'] else 'DIFFER'}",
         history,
     )

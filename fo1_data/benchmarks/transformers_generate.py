@@ -7,10 +7,10 @@ prompts run whole.
 Shapes: n questions, P tokens of the prefix, Q tokens of the longest question, L tokens of a row so far.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
+import numpy.typing as npt
 import torch
 from PIL import Image
 from torch import Tensor
@@ -27,7 +27,7 @@ from fo1_data.model.rotary import text_positions
 def generate_on_shared_prefix(
     checkpoint: Checkpoint,
     image: Image.Image,
-    boxes_xyxy: np.ndarray,
+    boxes_xyxy: npt.NDArray[Any],
     questions: Sequence[str],
     max_new_tokens: int,
 ) -> list[list[int]]:
@@ -57,7 +57,7 @@ def generate_on_shared_prefix(
 def generate_left_padded(
     checkpoint: Checkpoint,
     image: Image.Image,
-    boxes_xyxy: np.ndarray,
+    boxes_xyxy: npt.NDArray[Any],
     questions: Sequence[str],
     max_new_tokens: int,
 ) -> list[list[int]]:
@@ -81,7 +81,7 @@ def generate_left_padded(
     )
 
 
-def _prompt(checkpoint: Checkpoint, image: Image.Image, boxes_xyxy: np.ndarray) -> PromptEmbeds:
+def _prompt(checkpoint: Checkpoint, image: Image.Image, boxes_xyxy: npt.NDArray[Any]) -> PromptEmbeds:
     prepared = checkpoint.processor.prepare(image, boxes_xyxy)
     features = checkpoint.model.encode_images([prepared])[0]
     ids = checkpoint.tokenizer.prefix_ids(len(boxes_xyxy), has_image=True)
@@ -100,7 +100,7 @@ def _generate(
     checkpoint: Checkpoint, prompt: PromptEmbeds, max_new_tokens: int, num_input_ids: int, **inputs: Any
 ) -> list[list[int]]:
     end_of_turn = checkpoint.tokenizer.special.end_of_turn
-    settings = GenerationConfig(
+    settings = GenerationConfig(  # type: ignore[no-untyped-call]
         do_sample=False, max_new_tokens=max_new_tokens, eos_token_id=end_of_turn, pad_token_id=end_of_turn
     )
     generator = _Generator(checkpoint.model, prompt)
@@ -108,8 +108,9 @@ def _generate(
     inputs = {
         name: value.to(device) if isinstance(value, Tensor) else value for name, value in inputs.items()
     }
-    answers_nL = generator.generate(**inputs, generation_config=settings)[:, num_input_ids:]  # type: ignore[operator]
-    return [_until(answer, end_of_turn) for answer in answers_nL.tolist()]
+    generate: Callable[..., Tensor] = generator.generate  # type: ignore[misc, assignment]
+    answers_nL = generate(**inputs, generation_config=settings)
+    return [_until(answer[num_input_ids:], end_of_turn) for answer in answers_nL.tolist()]
 
 
 def _until(ids: list[int], last: int) -> list[int]:
@@ -117,7 +118,7 @@ def _until(ids: list[int], last: int) -> list[int]:
     return ids[: ids.index(last) + 1] if last in ids else ids
 
 
-class _Generator(PreTrainedModel, GenerationMixin):
+class _Generator(PreTrainedModel, GenerationMixin):  # type: ignore[no-untyped-call]
     """The language model as `generate` wants it, with the positions of rows that start with one prompt."""
 
     main_input_name = "input_ids"
