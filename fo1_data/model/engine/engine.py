@@ -37,19 +37,16 @@ class Fo1Engine:
     """Answers questions about open images with VLM-FO1.
 
     max_bytes: limit on the memory of prefixes, tails and activations (default: a share of the device's
-    free memory, see `default_budget`). num_slots: limit on the questions in flight (default: 256 on CUDA,
-    128 on the CPU).
+    available memory, see `default_budget`). num_slots: limit on the questions in flight.
     """
 
-    def __init__(
-        self, checkpoint: Checkpoint, *, max_bytes: int | None = None, num_slots: int | None = None
-    ) -> None:
+    def __init__(self, checkpoint: Checkpoint, *, max_bytes: int | None = None, num_slots: int = 256) -> None:
         self.checkpoint = checkpoint
         self.model = checkpoint.model
         self.budget = MemoryBudget(max_bytes if max_bytes is not None else default_budget(self.model.device))
         # Called after each question that is answered.
         self.on_answer: Callable[[], None] = lambda: None
-        self._num_slots = num_slots or (256 if self.model.device.type == "cuda" else 128)
+        self._num_slots = num_slots
         self._decoder = FusedDecoder(self.model.language_model)
         self._cache = PrefixCache(self.model, self._decoder, self.budget.prefix_cache)
         self._tails = Tails(self.model, self.budget.tails)
