@@ -8,15 +8,17 @@ start a program or contain no raster (EPS, WMF, ...) are not opened. Reads no fi
 import hashlib
 import io
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from fo1_data.corpus.colour_modes import to_rgb
 from fo1_data.corpus.decoder_warnings import collected_warnings
+from fo1_data.corpus.png_header import without_png_pixels
 from fo1_data.errors import InputReject
 from schemas.images import RejectStage
 
@@ -78,11 +80,40 @@ def decode_rgb(data: bytes, limits: InputLimits) -> DecodedImage:
     Raises InputReject (stage `decode`) with reason `empty`, `not_an_image`, `too_many_pixels`,
     `truncated` or `broken`.
     """
+    with _opening(data) as notes:
+        rgb, orientation, stored_wh = _decode(data, limits, notes)
+    return DecodedImage(
+        image_id_of(data), rgb, rgb.width, rgb.height, orientation, stored_wh, tuple(dict.fromkeys(notes))
+    )
+
+
+def read_oriented_wh(data: bytes, limits: InputLimits) -> tuple[int, int]:
+    """Width and height of the upright image, from its header and EXIF: its pixels are not decoded.
+
+    Raises InputReject as `decode_rgb` does, except for faults that only the pixels show.
+    """
+    with _opening(data) as notes, Image.open(io.BytesIO(data), formats=_formats()) as image:
+        _check_size(image, limits)
+        if image.format == "TIFF":  # Pillow has swapped width and height
+            return image.size
+        if image.format == "PNG":
+            return _turned(image.size, _png_orientation(image, data, notes))
+        return _turned(image.size, _orientation_of(image, notes))
+
+
+def _turned(stored_wh: tuple[int, int], orientation: int) -> tuple[int, int]:
+    width, height = stored_wh
+    return (height, width) if orientation >= 5 else (width, height)
+
+
+@contextmanager
+def _opening(data: bytes) -> Iterator[list[str]]:
+    """Collect Pillow's warnings, and turn whatever it raises into an InputReject."""
     if not data:
         raise _reject("empty", "the file has no bytes")
     with collected_warnings() as notes:
         try:
-            rgb, orientation, stored_wh = _decode(data, limits, notes)
+            yield notes
         except InputReject:
             raise
         except Image.DecompressionBombError as error:
@@ -94,9 +125,6 @@ def decode_rgb(data: bytes, limits: InputLimits) -> DecodedImage:
             text = " ".join(str(error).split())[:300] or type(error).__name__
             reason = "truncated" if "truncated" in text.lower() else "broken"
             raise _reject(reason, text) from error
-    return DecodedImage(
-        image_id_of(data), rgb, rgb.width, rgb.height, orientation, stored_wh, tuple(dict.fromkeys(notes))
-    )
 
 
 def _reject(reason: str, message: str) -> InputReject:
@@ -126,8 +154,7 @@ def _decode(data: bytes, limits: InputLimits, notes: list[str]) -> tuple[Image.I
 
 
 def _upright_tiff(image: Image.Image, orientation: int) -> tuple[Image.Image, int, tuple[int, int]]:
-    width, height = image.size
-    return to_rgb(image), orientation, ((height, width) if orientation >= 5 else (width, height))
+    return to_rgb(image), orientation, _turned(image.size, orientation)
 
 
 def _check_size(image: Image.Image, limits: InputLimits) -> None:
@@ -155,10 +182,21 @@ def _decoding_slot(num_pixels: int) -> Iterator[None]:
         yield
 
 
-def _orientation_of(image: Image.Image, notes: list[str]) -> int:
+def _png_orientation(image: Image.Image, data: bytes, notes: list[str]) -> int:
+    """The EXIF orientation of a PNG, of which Pillow would decode the pixels to find it."""
+    with suppress(Exception), Image.open(io.BytesIO(without_png_pixels(data)), formats=("PNG",)) as header:
+        return _orientation_of(header, notes, Image.Image.getexif)
+    return _orientation_of(image, notes, Image.Image.getexif)  # a chunk behind the pixels is broken
+
+
+def _orientation_of(
+    image: Image.Image,
+    notes: list[str],
+    read_exif: Callable[[Any], Image.Exif] = lambda image: image.getexif(),
+) -> int:
     """The EXIF orientation; 1 if there is none or it cannot be read."""
     try:
-        value = image.getexif().get(ExifTags.Base.Orientation, 1)
+        value = read_exif(image).get(ExifTags.Base.Orientation, 1)
     except Exception as error:
         # Broken metadata is no reason to reject good pixels.
         notes.append(f"EXIF: {' '.join(str(error).split())[:200] or type(error).__name__}")

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBasic, HTTPBasicCredentials, HTTPBearer
 from pydantic import BaseModel, ConfigDict, Field
 
-from fo1_data.corpus.images import InputLimits, decode_rgb
+from fo1_data.corpus.images import InputLimits, read_oriented_wh
 from fo1_data.errors import InputReject
 from services.api.dependencies import guard, wrong_key
 from services.api.documented import NOT_FOUND
@@ -191,16 +191,15 @@ async def _image_wh(context: Context, image: NamedImage) -> tuple[int, int]:
     image_wh = context.image_sizes.get(image.image_id)
     if image_wh is None:
         data = await image.fetch()
-        image_wh = await asyncio.to_thread(_decoded_wh, data, context.settings.max_image_pixels)
+        image_wh = await asyncio.to_thread(_header_wh, data, context.settings.max_image_pixels)
         context.image_sizes[image.image_id] = image_wh
         while len(context.image_sizes) > 10_000:
             context.image_sizes.pop(next(iter(context.image_sizes)))
     return image_wh
 
 
-def _decoded_wh(data: bytes, max_pixels: int) -> tuple[int, int]:
+def _header_wh(data: bytes, max_pixels: int) -> tuple[int, int]:
     try:
-        image = decode_rgb(data, InputLimits(max_pixels=max_pixels))
+        return read_oriented_wh(data, InputLimits(max_pixels=max_pixels))
     except InputReject as error:
         raise Problem(422, f"the image cannot be used: {error.message}") from None
-    return image.width, image.height
