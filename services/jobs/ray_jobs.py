@@ -4,7 +4,11 @@ If Ray does not answer, or answers with an error of its own (a refused token, to
 `RayUnreachable`: the job may go on meanwhile.
 """
 
+import hashlib
+import io
 import shlex
+import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -18,7 +22,8 @@ _TIMEOUT_S = 30.0
 # Part of Ray's message while the agent that starts drivers is still starting itself.
 _NOT_READY = "try again later"
 _STATUSES = ("PENDING", "RUNNING", "STOPPED", "SUCCEEDED", "FAILED")
-_END_OF_SETTINGS = "END_OF_RUN_SETTINGS"
+SETTINGS_FILE = "run.toml"
+_PACKAGE_TIME = (1980, 1, 1, 0, 0, 0)  # the first that a zip file can hold: equal contents, equal bytes
 
 
 class RayUnreachable(ClusterError):
@@ -33,10 +38,14 @@ class DriverState:
     message: str
 
 
-def driver_command(python: str, settings: dict[str, Any]) -> str:
-    """Return the shell command that labels with `settings`. It contains them, so it needs no shared disk."""
-    command = f"{shlex.quote(python)} -m fo1_data.cli.main label --config /dev/stdin --json"
-    return f"{command} <<'{_END_OF_SETTINGS}'\n{to_toml(settings)}{_END_OF_SETTINGS}\n"
+def driver_command(python: str) -> str:
+    """Return the shell command that labels with the settings in SETTINGS_FILE of its working folder."""
+    return f"{shlex.quote(python)} -m fo1_data.cli.main label --config {SETTINGS_FILE} --json"
+
+
+def driver_files(settings: dict[str, Any]) -> dict[str, bytes]:
+    """Return the files of a driver's working folder: its settings, however long they are."""
+    return {SETTINGS_FILE: to_toml(settings).encode()}
 
 
 class RayJobs:
@@ -52,16 +61,25 @@ class RayJobs:
         )
 
     async def submit(
-        self, submission_id: str, command: str, environment: dict[str, str], metadata: dict[str, str]
+        self,
+        submission_id: str,
+        command: str,
+        environment: dict[str, str],
+        metadata: dict[str, str],
+        files: Mapping[str, bytes] | None = None,
     ) -> None:
         """Start a driver. Does nothing if a driver with this id exists.
 
-        Raises ClusterError if Ray refuses it, RayUnreachable if Ray does not answer.
+        `files`: what its working folder holds, by name; Ray carries them to the node. Raises ClusterError if
+        Ray refuses the driver, RayUnreachable if Ray does not answer.
         """
+        runtime: dict[str, Any] = {"env_vars": environment}
+        if files:
+            runtime["working_dir"] = await self._upload(files)
         body = {
             "entrypoint": command,
             "submission_id": submission_id,
-            "runtime_env": {"env_vars": environment},
+            "runtime_env": runtime,
             "metadata": metadata,
         }
         answer = await self._request("POST", "/api/jobs/", json=body)
@@ -69,6 +87,15 @@ class RayJobs:
             if _NOT_READY in answer.text or answer.status_code >= 500:
                 raise RayUnreachable(f"Ray at {self.address} is not ready: {_reason(answer)}")
             raise ClusterError(f"Ray refused the driver: {_reason(answer)}")
+
+    async def _upload(self, files: Mapping[str, bytes]) -> str:
+        """Store the files in the cluster and return their URI, which their contents decide."""
+        package = _zip(files)
+        name = f"_ray_pkg_{hashlib.sha256(package).hexdigest()[:40]}.zip"
+        answer = await self._request("PUT", f"/api/packages/gcs/{name}", content=package)
+        if answer.status_code >= 400:
+            raise RayUnreachable(f"Ray at {self.address} does not take the settings: {_reason(answer)}")
+        return f"gcs://{name}"
 
     async def find(self, submission_id: str) -> DriverState | None:
         """Return the state of a driver, or None if Ray knows no driver with this id."""
@@ -143,3 +170,11 @@ class RayJobs:
 def _reason(answer: httpx.Response) -> str:
     lines = [line.strip() for line in answer.text.splitlines() if line.strip()]
     return (lines[-1] if lines else "no reason given")[:300]
+
+
+def _zip(files: Mapping[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as package:
+        for name, content in files.items():
+            package.writestr(zipfile.ZipInfo(name, _PACKAGE_TIME), content, zipfile.ZIP_DEFLATED)
+    return buffer.getvalue()

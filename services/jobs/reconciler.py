@@ -25,7 +25,7 @@ from services.database.models import Job, now
 from services.datasets import registry
 from services.jobs import repository, service
 from services.jobs.cluster import Cluster
-from services.jobs.ray_jobs import DriverState, RayJobs, RayUnreachable, driver_command
+from services.jobs.ray_jobs import DriverState, RayJobs, RayUnreachable, driver_command, driver_files
 from services.jobs.run_folder import FolderNews, read_finished, read_news
 from services.jobs.service import JobNews
 from services.jobs.states import JobState
@@ -141,9 +141,9 @@ class Reconciler:
         try:
             jobs = await self._cluster.jobs(start=True, wait_s=_WAIT_FOR_RAY_S)
             settings = RunConfig.model_validate(job.config).model_dump(mode="json", exclude_defaults=True)
-            command = driver_command(self._cluster.python, settings)
+            command, files = driver_command(self._cluster.python), driver_files(settings)
             metadata = {"fo1_job": job.id, "out": job.out}
-            await jobs.submit(job.submission_id or "", command, self._environment(job), metadata)
+            await jobs.submit(job.submission_id or "", command, self._environment(job), metadata, files)
         except RayUnreachable:
             raise
         except Fo1Error as error:

@@ -1,5 +1,9 @@
 """What the facts say of a job, case by case; and the table of states."""
 
+import io
+import json
+import tomllib
+import zipfile
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -16,7 +20,7 @@ from schemas.dataset import RunProgress
 from schemas.jobs import RunConfig
 from services.database.models import Job, now
 from services.jobs import service as job_service
-from services.jobs.ray_jobs import DriverState, RayJobs, RayUnreachable, driver_command
+from services.jobs.ray_jobs import DriverState, RayJobs, RayUnreachable, driver_command, driver_files
 from services.jobs.run_folder import FolderNews
 from services.jobs.run_settings import to_toml
 from services.jobs.service import JobNews
@@ -151,6 +155,7 @@ async def test_that_ray_is_silent_is_logged_once_for_all_jobs_that_wait(
 ) -> None:
     """Though it answers one question (it knows no such driver) and is silent at the next (start it)."""
     answers = {"POST": httpx.Response(500, text="GCS is away"), "GET": httpx.Response(404)}
+    answers["PUT"] = httpx.Response(200)
     ray = RayJobs("http://ray.test", transport=httpx.MockTransport(lambda request: answers[request.method]))
     settings = make_settings(home, ray_address=ray.address, reconcile_every_s=600)
     async with run_app(settings) as service:
@@ -212,7 +217,22 @@ def test_settings_come_back_from_toml(settings: dict[str, object]) -> None:
     assert tomllib.loads(to_toml(settings)) == settings
 
 
-def test_no_setting_leaves_the_command() -> None:
-    nasty = "'; touch /tmp/x; echo $(id) `id`\nEND_OF_RUN_SETTINGS\nid\n"
-    command = driver_command("python", {"corpus": nasty})
-    assert command.splitlines()[1:] == [to_toml({"corpus": nasty}).strip(), "END_OF_RUN_SETTINGS"]
+@pytest.mark.parametrize("words", [["'; touch /tmp/x; echo $(id) `id`\nEOF\nid\n"], ["word"] * 100_000])
+async def test_settings_travel_in_a_file_whatever_they_hold(words: list[str]) -> None:
+    sent: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        sent.append(request)
+        return httpx.Response(200)
+
+    ray = RayJobs("http://ray.test", transport=httpx.MockTransport(answer))
+    settings = {"corpus": "/c", "out": "/o", "vocabulary": words}
+    for _ in range(2):
+        await ray.submit("job-1", driver_command("python"), {}, {}, driver_files(settings))
+    upload, submission, again, _ = sent
+    assert (upload.method, upload.url) == ("PUT", again.url), "equal settings are one package"
+    body = json.loads(submission.content)
+    assert body["runtime_env"]["working_dir"] == f"gcs://{upload.url.path.rpartition('/')[2]}"
+    assert body["entrypoint"] == "python -m fo1_data.cli.main label --config run.toml --json"
+    with zipfile.ZipFile(io.BytesIO(upload.content)) as package:
+        assert tomllib.loads(package.read("run.toml").decode()) == settings

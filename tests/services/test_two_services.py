@@ -6,6 +6,7 @@ import json
 import stat
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -36,7 +37,13 @@ def is_loopback(address: str) -> bool:
 
 
 async def label(service: Running, corpus: Path, out: Path) -> str:
-    body = {"corpus": str(corpus), "out": str(out), "labels": ["brief_caption"], "proposals": "corpus"}
+    body: dict[str, Any] = {
+        "corpus": str(corpus),
+        "out": str(out),
+        "labels": ["brief_caption"],
+        "proposals": "corpus",
+    }
+    body["vocabulary"] = [f"word {number}" for number in range(20_000)]  # more than a shell word can hold
     answer = await service.client.post("/v1/jobs", json=body)
     assert answer.status_code == 201, answer.text
     return str(answer.json()["id"])
@@ -62,7 +69,7 @@ async def test_each_has_a_ray_of_its_own_on_loopback(tmp_path: Path) -> None:
                 while set(states) != {"succeeded"}:
                     assert not {"failed", "cancelled"} & set(states), states
                     sockets |= listening(first) | listening(second)
-                    await asyncio.sleep(0.2)
+                    await asyncio.sleep(1.0)
                     found = zip(services, jobs, strict=True)
                     answers = [await service.client.get(f"/v1/jobs/{job_id}") for service, job_id in found]
                     states = [answer.json()["state"] for answer in answers]
