@@ -14,6 +14,7 @@ import os
 import secrets
 import socket
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ PACKAGES = ("schemas", "fo1_data", "actors", "services")
 LOCAL = "local"
 STARTS = 3
 CONNECT_TIMEOUT_S = 6.0
+CONNECT_TRIES = 3
+_REFUSED_TOKEN = "InvalidAuthToken"
 _HTTP2_SETTINGS = b"\x04"
 _HTTP2_START = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + _HTTP2_SETTINGS + bytes(5)
 
@@ -166,6 +169,8 @@ def _connect(address: str) -> None:
     if LOOPBACK_ONLY.items() <= os.environ.items() and host not in ("127.0.0.1", "localhost"):
         raise ClusterError(f"this process has used a Ray of its own: connect to {address} in another process")
     _prepare_environment()
+    # Ray tries about once a second, 20 times by default, also with a token that was refused.
+    os.environ.setdefault("RAY_gcs_server_port_wait_time_s", str(CONNECT_TRIES))
     try:
         ray.init(
             address=address,
@@ -174,6 +179,10 @@ def _connect(address: str) -> None:
             logging_level=logging.ERROR,
         )
     except Exception as error:
+        if _REFUSED_TOKEN in "".join(traceback.format_exception(error)):
+            raise ClusterError(
+                f"the Ray cluster at {address} refuses the token: set RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH"
+            ) from error
         raise ClusterError(
             f"cannot reach the Ray cluster at {address}: {_first_line(error)} "
             "(is it running, and is its token in RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH?)"

@@ -50,14 +50,17 @@ def train(
 ) -> None:
     """Train on labelled images. Run the same command again to resume it."""
     from fo1_data.model.checkpoint_folder import find_checkpoint
+    from fo1_data.training.samples.source import refuse_untrainable
     from fo1_data.training.settings import load_train_config
 
     settings = load_train_config(config, steps)
     if out.exists() and not out.is_dir():
         raise ConfigError(f"--out {out} is a file: name a folder")
     chosen_stage: Literal[1, 2] = 1 if stage == 1 else 2
-    if "://" not in model and address is None:
-        find_checkpoint(model)
+    if address is None:  # the nodes of a cluster may see other files
+        refuse_untrainable(datasets)
+        if "://" not in model:
+            find_checkpoint(model)
     say(f"stage {stage} on {', '.join(datasets)}: loading {model}")
     if workers is not None or address is not None:
         from actors.training import train_on_ray

@@ -14,6 +14,7 @@ RUN = ".run"
 LEASES = f"{RUN}/lease"
 PROGRESS = f"{RUN}/progress.json"
 LISTING = f"{RUN}/listing.json.gz"
+WEIGHTS = f"{RUN}/weights.json"
 
 _DATA_FILE = re.compile(r"data/(?P<split>[^/]+)-(?P<index>\d{5,})\.parquet")
 

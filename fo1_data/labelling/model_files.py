@@ -1,15 +1,19 @@
 """What can be checked of a run's model, boxes and device before they are loaded. Does not import torch."""
 
 import re
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
+from fo1_data.dataset.weights_record import LoadedSource
 from fo1_data.errors import CheckpointError, ConfigError
 from fo1_data.labelling.identity import PreliminaryIdentity
 from fo1_data.model.checkpoint_folder import BUNDLED, checkpoint_sha256, find_checkpoint, list_weight_files
 from fo1_data.model.configuration import load_config
-from fo1_data.model.node_cache import find_problem
+from fo1_data.model.node_cache import find_problem, source_version
 from fo1_data.model.prompts_version import PROMPTS_VERSION
-from fo1_data.proposals.identity import identify_proposer
+from fo1_data.proposals.identity import detector_digest, find_detector, identify_proposer, is_boxes_file
 from schemas.jobs import RunConfig
 
 _DEVICE = re.compile(r"(cpu|cuda|mps|xpu)(:\d+)?")
@@ -39,8 +43,32 @@ class ModelFiles:
             list_weight_files(folder)
         identify_proposer(self._config.proposals)
 
-    def identity(self) -> PreliminaryIdentity:
-        """The identity of the labellers as far as it is known. Reads and hashes the weights."""
+    def versions(self) -> dict[str, str]:
+        """The versions of what only loading identifies, by setting: a model at a URL, a detector."""
+        versions, proposals = {}, self._config.proposals
+        if self._is_remote():
+            with suppress(CheckpointError):  # the nodes of a cluster may reach it all the same
+                versions["model"] = source_version(self._config.model)
+        if self._loads_here and proposals not in _BUNDLED_BOXES and not is_boxes_file(proposals):
+            versions["proposals"] = detector_digest(find_detector(proposals)).hexdigest()
+        return versions
+
+    def identity(self, recorded: Mapping[str, LoadedSource]) -> PreliminaryIdentity:
+        """The identity of the labellers as far as it is known. Reads and hashes the weights.
+
+        recorded: what the run has loaded before; it counts for versions that are still the same.
+        """
+        known = self._identity()
+        versions = self.versions() if recorded else {}
+        same = {key: loaded for key, loaded in recorded.items() if versions.get(key) == loaded.version}
+        if known.model_sha256 is None and "model" in same:
+            known = replace(known, model_sha256=same["model"].sha256)
+        if known.proposer_sha256 is None and "proposals" in same:
+            boxes = same["proposals"]
+            known = replace(known, proposer_name=boxes.name, proposer_sha256=boxes.sha256)
+        return known
+
+    def _identity(self) -> PreliminaryIdentity:
         config = self._config
         folder = self._folder() if self._loads_here or config.model == BUNDLED else None
         knows_boxes = self._loads_here or config.proposals in _BUNDLED_BOXES
@@ -55,8 +83,10 @@ class ModelFiles:
 
     def _folder(self) -> Path | None:
         """The model's folder; None for a URL. A hub id is fetched if it is not cached."""
-        model = self._config.model.removeprefix("file://")
-        return None if "://" in model else find_checkpoint(model)
+        return None if self._is_remote() else find_checkpoint(self._config.model.removeprefix("file://"))
+
+    def _is_remote(self) -> bool:
+        return "://" in self._config.model.removeprefix("file://")
 
 
 def check_device(device: str | None) -> None:

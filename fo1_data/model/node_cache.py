@@ -70,7 +70,7 @@ def local_copy(source: str, root: Path | None = None) -> Path:
     Raises CheckpointError if the source cannot be listed or read, or has no file.
     """
     listing = _list_source(source)
-    key = hashlib.sha256(json.dumps([source, listing], sort_keys=True).encode()).hexdigest()[:24]
+    key = _version(source, listing)[:24]
     models = (root or cache_root()) / "models"
     try:
         models.mkdir(parents=True, exist_ok=True)
@@ -86,6 +86,15 @@ def local_copy(source: str, root: Path | None = None) -> Path:
         raise CheckpointError(
             f"cannot keep a copy of the model {source} under {models}: {error} (set FO1_CACHE_DIR)"
         ) from None
+
+
+def source_version(source: str) -> str:
+    """64 hex digits that change whenever a file under a URL or folder does. Raises CheckpointError."""
+    return _version(source, _list_source(source))
+
+
+def _version(source: str, listing: dict[str, list[str]]) -> str:
+    return hashlib.sha256(json.dumps([source, listing], sort_keys=True).encode()).hexdigest()
 
 
 def _list_source(source: str) -> dict[str, list[str]]:

@@ -17,6 +17,7 @@ FILE_SUFFIXES = (".jsonl", ".ndjson", ".parquet")
 TINY_WEIGHTS = Path(__file__).resolve().parents[1] / "assets" / "fo1-tiny-detector" / "model.safetensors"
 TINY_LICENCE = "Apache-2.0"
 BUNDLED_DETECTOR = "fo1-tiny"
+_HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "README.md"]
 _HUB_ID = re.compile(r"^[\w.-]+(/[\w.-]+)?$")
 
 
@@ -46,6 +47,31 @@ def detector_folder(spec: str) -> Path | None:
             "a detector's folder nor a hub id"
         )
     return None
+
+
+def find_detector(spec: str) -> Path:
+    """The folder of a transformers detector; a hub id is fetched if it is not cached. CheckpointError."""
+    folder = detector_folder(spec)
+    if folder is not None:
+        return folder
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(spec, allow_patterns=_HUB_FILES))
+    except Exception as error:
+        # The hub's client raises its own errors and those of requests and httpx.
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        raise CheckpointError(f"the detector {spec} cannot be loaded from the hub: {reason}") from error
+
+
+def detector_digest(folder: Path) -> "hashlib._Hash":
+    """The SHA-256 so far of names and contents of a detector's weight and configuration files."""
+    digest = hashlib.sha256()
+    for path in sorted([*folder.glob("*.safetensors"), *folder.glob("*.json")]):
+        digest.update(path.name.encode() + b"\0")
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest
 
 
 def identify_proposer(spec: str) -> ProposerIdentity:

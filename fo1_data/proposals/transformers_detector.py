@@ -5,7 +5,6 @@ that lacks weights of its model. Classes are dropped, because a proposal has non
 absolute pixels of the given image; scores are the detector's own, 0 to 1.
 """
 
-import hashlib
 import inspect
 import re
 from collections import defaultdict
@@ -21,9 +20,8 @@ from PIL import Image
 from fo1_data.boxes import Boxes, as_boxes
 from fo1_data.errors import CheckpointError
 from fo1_data.proposals.detector_boxes import Scores
-from fo1_data.proposals.identity import detector_folder
+from fo1_data.proposals.identity import detector_digest, find_detector
 
-_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "README.md"]
 _BATCH_IMAGES = 8
 # What a zero-shot detector looks for without a vocabulary.
 DEFAULT_VOCABULARY = ("object",)
@@ -43,7 +41,7 @@ def load_transformers_detector(
         AutoProcessor,
     )
 
-    folder = _folder_of(spec)
+    folder = find_detector(spec)
     try:
         config = AutoConfig.from_pretrained(folder)
         zero_shot = type(config) in MODEL_FOR_ZERO_SHOT_OBJECT_DETECTION_MAPPING
@@ -165,27 +163,8 @@ def licence_of(folder: Path) -> str | None:
     return licence if isinstance(licence, str) else None
 
 
-def _folder_of(spec: str) -> Path:
-    folder = detector_folder(spec)
-    if folder is not None:
-        return folder
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(spec, allow_patterns=_FILES))
-    except Exception as error:
-        # The hub's client raises its own errors and those of requests and httpx.
-        raise CheckpointError(
-            f"the detector {spec} cannot be loaded from the hub: {_one_line(error)}"
-        ) from error
-
-
 def _weights_sha256(folder: Path, words: list[str] | None) -> str:
-    digest = hashlib.sha256()
-    for path in sorted([*folder.glob("*.safetensors"), *folder.glob("*.json")]):
-        digest.update(path.name.encode() + b"\0")
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
+    digest = detector_digest(folder)
     digest.update(repr(words).encode())
     return digest.hexdigest()
 

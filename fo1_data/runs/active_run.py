@@ -1,7 +1,7 @@
 """A run while it works: holds the lease, counts shards, reports progress, completes the dataset."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from fo1_data.dataset.lease import Lease
 from fo1_data.dataset.listing_record import record_listing
 from fo1_data.dataset.reader import open_dataset
 from fo1_data.dataset.shard_files import read_marker
+from fo1_data.dataset.weights_record import LoadedSource, record_weights
 from fo1_data.dataset.writer import DatasetRun, open_run
 from fo1_data.errors import ConfigError, Fo1Error, StorageError
 from fo1_data.labelling.identity import LabellerIdentity
@@ -128,9 +129,12 @@ class ActiveRun:
             self.dataset.write_progress(progress)
 
 
-def open_planned(config: RunConfig, planned: PlannedRun, identity: LabellerIdentity) -> DatasetRun:
+def open_planned(
+    config: RunConfig, planned: PlannedRun, identity: LabellerIdentity, versions: Mapping[str, str]
+) -> DatasetRun:
     """Open the dataset's folder for this run.
 
+    versions: of what only loading identifies (`ModelFiles.versions`), found before it was loaded.
     Raises FingerprintError if it was begun under other settings, CalibrationError if the calibration was
     made for other labels, ConfigError if the folder cannot be written.
     """
@@ -141,9 +145,22 @@ def open_planned(config: RunConfig, planned: PlannedRun, identity: LabellerIdent
         run = open_run(config.out, fingerprint, resolved(config), replay=config.replay_rejects)
         if not config.replay_rejects:
             record_listing(run.store, planned.shards)
+        if run.manifest is None:
+            record_weights(run.store, _loaded(identity, versions))
         return run
     except (StorageError, FileNotFoundError, NotADirectoryError) as error:
         raise ConfigError(f"cannot write the dataset to {config.out}: {error}") from None
+
+
+def _loaded(identity: LabellerIdentity, versions: Mapping[str, str]) -> dict[str, LoadedSource]:
+    names = {
+        "model": (identity.model_name, identity.model_sha256),
+        "proposals": (identity.proposer_name, identity.proposer_sha256),
+    }
+    return {
+        key: LoadedSource(version=version, name=names[key][0], sha256=names[key][1])
+        for key, version in versions.items()
+    }
 
 
 @contextmanager

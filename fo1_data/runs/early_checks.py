@@ -1,5 +1,6 @@
 """Checks of a run before its model is loaded: against an earlier run in its `--out`, and its calibration."""
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from fo1_data.confidence.calibration_file import read_calibration
@@ -8,6 +9,7 @@ from fo1_data.corpus.shards import listing_sha256
 from fo1_data.dataset.layout import RUN, fingerprint_file
 from fo1_data.dataset.listing_record import describe_change
 from fo1_data.dataset.manifest import LATE_ENTRIES, find_manifest
+from fo1_data.dataset.weights_record import LoadedSource, load_weights_record
 from fo1_data.dataset.writer import check_begun
 from fo1_data.labelling.identity import PreliminaryIdentity
 from fo1_data.runs.fingerprint import preliminary_fingerprint
@@ -22,7 +24,9 @@ class ModelChecks(Protocol):
 
     def check(self) -> None: ...
 
-    def identity(self) -> PreliminaryIdentity: ...
+    def versions(self) -> dict[str, str]: ...
+
+    def identity(self, recorded: Mapping[str, LoadedSource]) -> PreliminaryIdentity: ...
 
 
 class UncheckedModels:
@@ -31,7 +35,10 @@ class UncheckedModels:
     def check(self) -> None:
         return
 
-    def identity(self) -> PreliminaryIdentity:
+    def versions(self) -> dict[str, str]:
+        return {}
+
+    def identity(self, recorded: Mapping[str, LoadedSource]) -> PreliminaryIdentity:
         return PreliminaryIdentity()
 
 
@@ -47,7 +54,7 @@ def check_before_loading(
     store = open_store(config.out)
     was_begun = store.exists(fingerprint_file(RUN)) or find_manifest(store) is not None
     hashes_weights = was_begun or config.calibration is not None
-    identity = model_checks.identity() if hashes_weights else PreliminaryIdentity()
+    identity = model_checks.identity(load_weights_record(store)) if hashes_weights else PreliminaryIdentity()
     if config.calibration is not None:
         check_match(read_calibration(config.calibration)[0], _origin(identity), config.force)
     listing = listing_sha256(planned.shards) if was_begun else ""  # not compared: no need to hash it

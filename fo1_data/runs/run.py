@@ -58,9 +58,10 @@ def label_corpus(
     watcher.reached("listed")
     # Ray installs a handler of its own when it starts: ours comes after.
     with labellers as started, stopping_on_sigterm():
+        versions = model_checks.versions()
         identity = started.load()
         watcher.reached("model_loaded")
-        dataset = open_planned(config, planned, identity)
+        dataset = open_planned(config, planned, identity, versions)
         if dataset.manifest is not None:
             return dataset.manifest
         with work_on(config, planned, dataset, watcher) as run:

@@ -9,6 +9,8 @@ import time
 from pathlib import Path
 
 import pytest
+from object_store import ObjectStore
+from random_detectors import write_rt_detr
 
 from fo1_data.model.checkpoint_folder import find_checkpoint
 from fo1_data.synthetic.gold import write_scenes
@@ -97,6 +99,42 @@ def test_a_finished_run_says_so_without_loading(scenes: Path, labelled: Path) ->
     assert "is finished" in done.stderr
     assert "heavy:" in done.stderr.splitlines()
     assert json.loads(done.stdout)["counts"]["images"] == 3
+
+
+def test_a_model_at_a_url_and_a_detector_are_not_loaded_for_a_finished_run(
+    scenes: Path, tmp_path: Path, object_store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FO1_CACHE_DIR", str(tmp_path / "cache"))
+    for path in find_checkpoint("fo1-tiny").iterdir():
+        model = object_store.put(f"model/{path.name}", path.read_bytes()).rpartition("/")[0]
+    detector = write_rt_detr(tmp_path / "detector")
+    command = ("label", scenes, "--out", tmp_path / "out", "--model", model, "--proposals", detector)
+    first = fo1(*command, *OPTIONS, "--limit", 1)
+    assert first.returncode == 0, first.stderr
+    shutil.rmtree(tmp_path / "cache")
+    again = fo1(*command, *OPTIONS, "--limit", 1)
+    assert again.returncode == 0, again.stderr
+    assert "is finished" in again.stderr
+    assert "heavy:" in again.stderr.splitlines()
+    assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize("damage", ["no dataset", "no split", "cut file"])
+def test_a_dataset_that_cannot_be_trained_on_is_said_before_torch(
+    labelled: Path, tmp_path: Path, damage: str
+) -> None:
+    dataset = tmp_path / "dataset"
+    if damage != "no dataset":
+        shutil.copytree(labelled, dataset)
+        (path,) = (dataset / "data").glob("train-*.parquet")
+        path.write_bytes(path.read_bytes()[:100])
+    if damage == "no split":
+        path.unlink()
+    done = fo1("train", dataset, "--stage", 1, "--out", tmp_path / "checkpoint")
+    assert done.returncode == 2, done.stderr
+    assert str(dataset) in error_line(done)
+    (heavy,) = [line for line in done.stderr.splitlines() if line.startswith("heavy:")]
+    assert "torch" not in heavy.split()
 
 
 def test_other_settings_are_named_with_both_values(scenes: Path, labelled: Path) -> None:

@@ -89,6 +89,15 @@ def open_source(addresses: Sequence[str], seed: int = 0, window_groups: int = 4)
     return ExampleSource(groups, seed, window_groups)
 
 
+def refuse_untrainable(addresses: Sequence[str]) -> None:
+    """Raise what `open_source` would raise, as far as footers and the first images of corpora show it."""
+    for address in addresses:
+        if open_store(address).exists(MANIFEST):
+            _train_row_groups(address)
+        else:
+            load_listing(address, limit=1)
+
+
 def _list_groups(address: str) -> list[Group]:
     if open_store(address).exists(MANIFEST):
         return _parquet_groups(address)
@@ -112,12 +121,7 @@ def _parquet_groups(address: str) -> list[Group]:
     """The row groups of a dataset's split `train`; the other splits are for evaluation."""
     groups: list[Group] = []
     store = open_store(address)
-    listed = list_row_groups(address, TRAIN)
-    if not listed and list_row_groups(address):
-        raise DatasetError(
-            f"{address} has no split {TRAIN}: label with less --validation-share and --test-share"
-        )
-    for path, in_file in groupby(listed, key=lambda row_group: row_group.path):
+    for path, in_file in groupby(_train_row_groups(address), key=lambda row_group: row_group.path):
         with open_parquet(store, path) as parquet:
             for row_group in in_file:
                 rows = parquet.read_row_group(row_group.number, columns=[_BOX_COLUMN]).column("regions")
@@ -125,6 +129,15 @@ def _parquet_groups(address: str) -> list[Group]:
                 without_pixels = partial(_RowExamples, row_group, pixels=False)
                 groups.append(Group(usable, partial(_RowExamples, row_group), without_pixels))
     return groups
+
+
+def _train_row_groups(address: str) -> list[RowGroup]:
+    listed = list_row_groups(address, TRAIN)
+    if not listed and list_row_groups(address):
+        raise DatasetError(
+            f"{address} has no split {TRAIN}: label with less --validation-share and --test-share"
+        )
+    return listed
 
 
 class _RowExamples(Sequence[TrainingExample]):
