@@ -9,37 +9,37 @@ from collections.abc import Mapping, Sequence
 from fo1_data.confidence.signals import SIGNALS
 from schemas.calibration import SignalColumn
 
-# `{text}`: the label's text or phrase; `{word}`: its least sure word.
+# `{word}`: the least sure word of the label's text or phrase.
 REASON_TEXTS: dict[str, str] = {
-    "logprob_mean": "low token probability in “{text}”",
-    "logprob_min": "low token probability at “{word}”",
+    "logprob_mean": "unsure of the answer as a whole",
+    "logprob_min": "unsure of “{word}”",
     "margin_min": "another answer was nearly as likely",
     "entropy_first": "unsure how to begin the answer",
-    "region_prob_min": "a region that is named is uncertain",
-    "stop_margin": "another region may have been left out",
-    "left_out_prob_max": "another region may have been left out",
+    "region_prob_min": "unsure of a region that it names",
+    "stop_margin": "another region may be missing",
+    "left_out_prob_max": "another region may be missing",
     "objectness": "the box may hold no object",
     "overlap_max": "the box overlaps another one",
-    "border_sides": "the box is cut off by the image's border",
+    "border_sides": "the box is cut off by the border",
     "area_share": "the box is small",
-    "caption_agreement": "the phrase and the caption of a region it names disagree",
-    "caption_elsewhere": "another region's caption fits the phrase better",
-    "captions_left_out": "captions of other regions say the phrase too",
-    "ask_back_hit": "caption and ask-back disagree",
-    "ask_back_others": "ask-back finds other regions for this caption",
-    "ask_back_probability": "ask-back is unsure of this region",
-    "absence_agreement": "phrase may be absent",
-    "blind_drop": "the caption hardly depends on what the region shows",
+    "caption_agreement": "a named region's caption disagrees",
+    "caption_elsewhere": "another region's caption fits better",
+    "captions_left_out": "other regions' captions say it too",
+    "ask_back_hit": "asked back, it was not found",
+    "ask_back_others": "asked back, other regions were found",
+    "ask_back_probability": "asked back, unsure of this region",
+    "absence_agreement": "it may be absent",
+    "blind_drop": "it hardly depends on the picture",
 }
 # For a phrase that was answered as absent, the doubt is the opposite.
-_TEXTS_IF_ABSENT = {"absence_agreement": "phrase may be present after all"}
+_TEXTS_IF_ABSENT = {"absence_agreement": "it may be present after all"}
 # A fault by themselves, at any value above 0.
 FAULT_TEXTS: dict[str, str] = {
     "truncated": "the answer was cut off at the token limit",
     "out_of_range": "it names regions that do not exist",
 }
 DIRECTED = tuple(name for name, meaning in SIGNALS.items() if meaning.direction)
-_MOST_REASONS = 3
+MOST_REASONS = 3
 _LONGEST_TEXT = 40
 
 
@@ -64,7 +64,7 @@ def reasons_for(
             template = _TEXTS_IF_ABSENT.get(column.name, template) if absent else template
             unusual.append((-excess / column.deviation, _fill(template, signals, text)))
     reasons += [reason for _, reason in sorted(unusual)]
-    return list(dict.fromkeys(reasons))[:_MOST_REASONS]
+    return list(dict.fromkeys(reasons))[:MOST_REASONS]
 
 
 def oriented(signals: Mapping[str, float]) -> dict[str, float]:
@@ -76,7 +76,7 @@ def _fill(template: str, signals: Mapping[str, float], text: str) -> str:
     words = text.split()
     index = int(signals.get("min_token_position", -1))
     word = words[index] if 0 <= index < len(words) else text
-    return template.replace("{word}", _shortened(word)).replace("{text}", _shortened(text))
+    return template.replace("{word}", _shortened(word))
 
 
 def _shortened(text: str) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 
 from fo1_data.confidence.acceptance import acceptances
 from fo1_data.confidence.calibration_match import covers
-from fo1_data.confidence.reasons import reasons_for
+from fo1_data.confidence.reasons import MOST_REASONS, reasons_for
 from fo1_data.confidence.scoring import Scorer, confidence
 from fo1_data.confidence.signal_columns import prepare, signals_of
 from fo1_data.dataset.human_labels import is_locked, is_stale
@@ -28,7 +28,8 @@ from schemas.labels import Decision, Label, LabelKind, strictest
 BEYOND_BUDGET = "beyond the review budget"
 DRAWN = "drawn at random for the audit"
 UNREVIEWED = "no calibration stands behind it"
-UNCALIBRATED = "not calibrated: ranked by token probabilities alone"
+UNCALIBRATED = "not calibrated"
+OTHER_MODEL = "the calibration is not of this model and these boxes and questions"
 
 
 class Router:
@@ -152,32 +153,29 @@ class Router:
         return part.label.confidence is not None and self._covers(part.row)
 
     def _doubts(self, part: LabelPart, unsure: bool) -> list[str]:
-        """The reasons against a label: its signals in words, then why the rule does not accept it."""
+        """At most MOST_REASONS reasons against a label: its signals in words, then why it is not accepted.
+
+        What holds for all labels of a kind (that its rule accepts nothing) is in the manifest, not here.
+        """
         calibrated = self._kinds.get(part.kind)
         columns = calibrated.columns if calibrated is not None else []
         absent = isinstance(part.part, Grounding) and not part.part.region_ids
         reasons = reasons_for(signals_of(part.label), columns, part.label.text, absent)
-        if unsure:
-            reasons.append(self._why_unsure(part))
-        elif part.label.confidence is None:
-            reasons.append(UNCALIBRATED)
-        else:
-            reasons.append(f"confidence {part.label.confidence:.2f}")
-        return reasons
+        return [*reasons[: MOST_REASONS - 1], self._why_unsure(part, unsure)]
 
-    def _why_unsure(self, part: LabelPart) -> str:
+    def _why_unsure(self, part: LabelPart, unsure: bool) -> str:
         rule, value = self.acceptances.get(part.kind), part.label.confidence
         if not self._covers(part.row):
-            return "labelled by another model, of other boxes or by other questions than were calibrated"
-        if rule is None or value is None:
-            return f"{part.kind.value} has no confidence: it was not calibrated"
-        if rule.threshold is None:
-            return rule.explanation
+            return OTHER_MODEL
+        if value is None or (unsure and rule is None):
+            return UNCALIBRATED
+        if not unsure or rule is None or rule.threshold is None:
+            return f"confidence {value:.2f}"
         if value < rule.threshold:
-            return f"confidence {value:.2f} is below {rule.threshold:.3f}"
+            return f"confidence {value:.2f}, below {rule.threshold:.3f}"
         if rule.only_accepted_before and not _was_audited(part.label):
-            return "it was sent to review before, and only the other labels were audited"
-        return f"more than {rule.most_labels} sure labels of one image: the guarantee covers no more"
+            return "it was in review before, and only the other labels were audited"
+        return f"the guarantee covers no more than {rule.most_labels} labels of an image"
 
 
 def _was_audited(label: Label) -> bool:

@@ -22,7 +22,7 @@ from services.label_studio.labelling_config import (
     COMMENT,
     COUNTS,
     FIND,
-    LABEL,
+    OWN_LABELS,
     PHRASES,
     RIGHT,
     TEXT_FIELDS,
@@ -140,7 +140,11 @@ class _Parser:
             return
         elif name == BOX or (name not in _CONTROLS and str(entry.get("type")).endswith("labels")):
             labels = value.get(str(entry.get("type")))
-            chosen = [str(label) for label in labels if label != LABEL] if isinstance(labels, list) else []
+            chosen = (
+                [str(label) for label in labels if label not in OWN_LABELS]
+                if isinstance(labels, list)
+                else []
+            )
             region.label = chosen[-1] if chosen else region.label
         elif name in _KIND_OF_FIELD:
             texts = _texts(value)

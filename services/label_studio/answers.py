@@ -9,9 +9,8 @@ import re
 from collections.abc import Callable, Sequence
 from difflib import SequenceMatcher
 
-from services.label_studio.shown import ShownAnswer, ShownImage, box_words
+from services.label_studio.shown import REGION, ShownAnswer, ShownImage, box_words
 
-REGION = "{region}"
 # A heading that somebody has edited is still more similar to the original than any answer is.
 _MIN_SIMILARITY = 0.6
 _COMPARED_CHARACTERS = 500

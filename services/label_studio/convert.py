@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from fo1_data.plurals import counted
 from schemas.labels import LabelKind
 from services.label_studio.answers import answer_entries
 from services.label_studio.counts import counts_text
@@ -15,6 +16,7 @@ from services.label_studio.labelling_config import (
     BOX,
     CAPTION,
     COUNTS,
+    DOUBTFUL_LABEL,
     IMAGE,
     LABEL,
     PHRASES,
@@ -72,10 +74,10 @@ def _region_results(shown: ShownImage, region: ShownRegion, phrases: list[str]) 
         **common,
         "from_name": BOX,
         "type": "rectanglelabels",
-        "value": {**box_value, "rectanglelabels": [LABEL]},
+        "value": {**box_value, "rectanglelabels": [DOUBTFUL_LABEL if region.doubtful else LABEL]},
     }
     if region.reasons:
-        box["meta"] = {"text": region.reasons}
+        box["meta"] = {"text": "\n".join(region.reasons)}
     results = [box]
     for kind, text in region.texts.items():
         # In the list of regions, a field has one line: a browser would take line breaks out of it.
@@ -121,6 +123,7 @@ def _phrase_text(part: ShownPhrase, boxes: Mapping[str, str]) -> str:
 
 
 def _why(shown: ShownImage) -> str:
-    of_regions = [f"box {number}: {'; '.join(region.reasons)}"
-                  for number, region in enumerate(shown.regions, start=1) if region.reasons]  # fmt: skip
-    return " | ".join([*shown.reasons, *of_regions]) or "Please check every box and its caption."
+    lines = list(shown.reasons)
+    if num_doubtful := sum(region.doubtful for region in shown.regions):
+        lines.insert(0, f"{counted(num_doubtful, 'box', 'boxes')} in doubt: choose one to see why")
+    return "\n".join(lines) or "Please check every box and its caption."

@@ -2,16 +2,21 @@
 
 Per region: a box with a caption (in the list of regions), a verdict, and the phrases that mean it. For the
 whole image: its caption, its counts (one per line, `phrase = number`), the answers to free questions (one
-entry each, below its question) and a comment. The phrases to tick come with each LsTask (`$phrases`). For
-live labelling, boxes are drawn smart, and there is a field for a phrase whose regions the model finds
-(`FIND`): with Label Studio's Auto-Annotation on, both are sent to our `/ml`.
+entry each, below its question) and a comment. A project has only the fields that its images need. The
+phrases to tick come with each LsTask (`$phrases`). For live labelling, boxes are drawn smart, and there is a
+field for a phrase whose regions the model finds (`FIND`): with Label Studio's Auto-Annotation on, both are
+sent to our `/ml`.
 """
 
 import re
+from collections.abc import Collection
 
 from schemas.labels import LabelKind
+from services.label_studio.labelling_styles import DOUBTFUL_COLOUR, SETTLED_COLOUR, STYLES
 
-LABEL = "region"
+# Labels of a box. They say how sure the model was and nothing about what the box holds.
+LABEL, DOUBTFUL_LABEL = "region", "unsure"
+OWN_LABELS = frozenset({LABEL, DOUBTFUL_LABEL})
 BOX, VERDICT, PHRASES, CAPTION, COUNTS, ANSWERS, COMMENT, IMAGE = (
     "box",
     "verdict",
@@ -30,57 +35,88 @@ TEXT_FIELDS = {
 RIGHT, WRONG = "right", "wrong"
 FIND = "find"
 
-_ANSWERS_FIELD = f"""    <Header value="Questions: change the answer below each" size="6"/>
-    <TextArea name="{ANSWERS}" toName="{IMAGE}" editable="true" maxSubmissions="1" rows="2"/>
+_OF_REGION = f'toName="{IMAGE}" perRegion="true" editable="true" maxSubmissions="1" rows="2"'
+_OF_IMAGE = f'toName="{IMAGE}" editable="true" maxSubmissions="1"'
+# The field that stands in the list of regions: the first of these that a project has.
+_LISTED = (TEXT_FIELDS[LabelKind.BRIEF_CAPTION], TEXT_FIELDS[LabelKind.OCR])
+_PLACEHOLDERS = {
+    TEXT_FIELDS[LabelKind.BRIEF_CAPTION]: "a short caption",
+    TEXT_FIELDS[LabelKind.DETAILED_CAPTION]: "a detailed caption: a sentence or more",
+    TEXT_FIELDS[LabelKind.OCR]: "the text that can be read in it",
+}
+_PHRASES_FIELD = f"""      <Header value="Phrases that mean it" size="6"/>
+      <View className="fo1-phrases"><Collapse><Panel value="all phrases">
+        <Choices name="{PHRASES}" toName="{IMAGE}" perRegion="true" choice="multiple" value="$phrases"/>
+      </Panel></Collapse></View>
 """
+_IMAGE_FIELDS = {
+    CAPTION: f"""    <Header value="Caption of the image" size="6"/>
+    <TextArea name="{CAPTION}" {_OF_IMAGE} rows="2"/>
+""",
+    COUNTS: f"""    <Header value="Counts, one per line: phrase = number" size="6"/>
+    <TextArea name="{COUNTS}" {_OF_IMAGE} rows="2"/>
+""",
+    ANSWERS: f"""    <Header value="Questions: change the answer below each" size="6"/>
+    <TextArea name="{ANSWERS}" {_OF_IMAGE} rows="2"/>
+""",
+}
+_FIND_FIELD = f"""    <Header value="Find what a phrase means (Auto-Annotation on)" size="6"/>
+    <TextArea name="{FIND}" {_OF_IMAGE} rows="1" showSubmitButton="true" placeholder="a phrase"/>
+"""
+# The fields that a project has only if its images need them.
+FIELDS = frozenset({PHRASES, *TEXT_FIELDS.values(), *_IMAGE_FIELDS})
+_KEYS = ("Alt+. next box", "Enter edit its caption", "1 right, 2 unsure, 9 wrong", "Ctrl+Enter submit")
 
-CONFIG = f"""<View style="display: grid; grid-template-columns: minmax(0, 1fr) 290px; gap: 12px">
-  <View style="min-width: 0">
-    <View style="padding: 4px 10px; background: #fff4d6; border-left: 4px solid #e0a100">
-      <Header value="$why" size="6"/>
-    </View>
-    <Image name="{IMAGE}" value="$image" zoom="true" zoomControl="true" rotateControl="false"/>
-    <TextArea name="brief_caption" toName="{IMAGE}" perRegion="true" editable="true" maxSubmissions="1"
-      rows="1" displayMode="region-list" placeholder="a short caption"/>
-    <RectangleLabels name="{BOX}" toName="{IMAGE}" canRotate="false" opacity="0.1" strokeWidth="2">
-      <Label value="{LABEL}" background="#1f77d0" selected="true"/>
+
+def label_config(fields: Collection[str]) -> str:
+    """Return the labelling configuration with these of the `FIELDS`."""
+    listed = next((name for name in _LISTED if name in fields), None)
+    return f"""<View className="fo1">
+  <Style>{STYLES}</Style>
+  <View className="fo1-image">
+    <Image name="{IMAGE}" value="$image" zoom="true" zoomControl="true" rotateControl="false"
+      maxHeight="calc(100vh - 122px)"/>
+{_text_field(listed, "    ", ' displayMode="region-list"') if listed else ""}  </View>
+  <View className="fo1-side">
+    <RectangleLabels name="{BOX}" toName="{IMAGE}" canRotate="false" opacity="0.06" strokeWidth="2">
+      <Label value="{LABEL}" background="{SETTLED_COLOUR}" selected="true" hotkey="1"/>
+      <Label value="{DOUBTFUL_LABEL}" background="{DOUBTFUL_COLOUR}" hotkey="2"/>
     </RectangleLabels>
-  </View>
-  <View style="min-width: 0">
+    <View visibleWhen="no-region-selected" className="fo1-keys">
+{_headers(_KEYS)}    </View>
     <View visibleWhen="region-selected">
-      <Header value="Phrases that mean this region" size="6"/>
-      <Choices name="{PHRASES}" toName="{IMAGE}" perRegion="true" choice="multiple" value="$phrases"/>
-      <Header value="Verdict on this region" size="6"/>
       <Choices name="{VERDICT}" toName="{IMAGE}" perRegion="true" choice="single-radio" showInline="true">
-        <Choice value="{RIGHT}"/>
-        <Choice value="{WRONG}"/>
+        <Choice value="{RIGHT}" hotkey="8"/>
+        <Choice value="{WRONG}" hotkey="9"/>
       </Choices>
-      <Header value="Detailed caption" size="6"/>
-      <TextArea name="detailed_caption" toName="{IMAGE}" perRegion="true" editable="true" maxSubmissions="1"
-        rows="2" placeholder="a sentence or more"/>
-      <Header value="Text in it" size="6"/>
-      <TextArea name="text" toName="{IMAGE}" perRegion="true" editable="true" maxSubmissions="1" rows="1"
-        placeholder="what can be read"/>
-    </View>
-    <Header value="Caption of the image" size="6"/>
-    <TextArea name="{CAPTION}" toName="{IMAGE}" editable="true" maxSubmissions="1" rows="2"/>
-    <Header value="Counts, one per line: phrase = number" size="6"/>
-    <TextArea name="{COUNTS}" toName="{IMAGE}" editable="true" maxSubmissions="1" rows="2"/>
-{_ANSWERS_FIELD}    <Header value="Comment" size="6"/>
-    <TextArea name="{COMMENT}" toName="{IMAGE}" editable="true" maxSubmissions="1" rows="1"/>
+{_PHRASES_FIELD if PHRASES in fields else ""}{_other_text_fields(fields, listed)}    </View>
+{"".join(field for name, field in _IMAGE_FIELDS.items() if name in fields)}    <Collapse accordion="false">
+      <Panel value="Why this image is here"><Header value="$why" size="6"/></Panel>
+      <Panel value="Comment"><TextArea name="{COMMENT}" {_OF_IMAGE} rows="1"/></Panel>
+    </Collapse>
   </View>
 </View>"""
 
-LIVE_CONFIG = CONFIG.replace(
-    f'<RectangleLabels name="{BOX}" toName="{IMAGE}"',
-    f'<RectangleLabels name="{BOX}" toName="{IMAGE}" smart="true"',
-).replace(
-    '    <Header value="Caption of the image" size="6"/>',
-    f"""    <Header value="Find what a phrase means (Auto-Annotation on)" size="6"/>
-    <TextArea name="{FIND}" toName="{IMAGE}" editable="true" maxSubmissions="1" rows="1"
-      showSubmitButton="true" placeholder="a phrase"/>
-    <Header value="Caption of the image" size="6"/>""",
-)
+
+def _headers(lines: Collection[str]) -> str:
+    return "".join(f'      <Header value="{line}" size="6"/>\n' for line in lines)
+
+
+def _text_field(name: str, indent: str, more: str = "") -> str:
+    return f'{indent}<TextArea name="{name}" {_OF_REGION}{more} placeholder="{_PLACEHOLDERS[name]}"/>\n'
+
+
+def _other_text_fields(fields: Collection[str], listed: str | None) -> str:
+    names = [name for name in TEXT_FIELDS.values() if name in fields and name != listed]
+    return "".join(_text_field(name, "      ") for name in names)
+
+
+def live_config(config: str) -> str:
+    """Return a configuration with smart boxes and the field of a phrase to find."""
+    box = f'<RectangleLabels name="{BOX}" toName="{IMAGE}"'
+    if f'{box} smart="true"' not in config:
+        config = config.replace(box, f'{box} smart="true"')
+    return config if FIND in control_names(config) else _with_last(config, _FIND_FIELD)
 
 
 def control_names(config: str) -> frozenset[str]:
@@ -88,13 +124,24 @@ def control_names(config: str) -> frozenset[str]:
     return frozenset(re.findall(r"""\bname\s*=\s*["']([^"']*)["']""", config))
 
 
-def with_answers(config: str) -> str:
-    """Return the configuration with the field of the answers, which projects of older reviews lack."""
-    if f'name="{ANSWERS}"' in config:
-        return config
-    before, end, after = config.rpartition("</View>")
-    return f"{before}{_ANSWERS_FIELD}{end}{after}"
+def with_fields(config: str, fields: Collection[str]) -> str:
+    """Return the configuration with those of these `FIELDS` that it lacks; everything else stays."""
+    for name in sorted(frozenset(fields) - control_names(config)):
+        if name in _IMAGE_FIELDS:
+            config = _with_last(config, _IMAGE_FIELDS[name])
+        else:
+            field = _PHRASES_FIELD if name == PHRASES else _text_field(name, "      ")
+            config = _with_last(config, f'    <View visibleWhen="region-selected">\n{field}    </View>\n')
+    return config
 
+
+def _with_last(config: str, field: str) -> str:
+    before, end, after = config.rpartition("</View>")
+    return f"{before}{field}{end}{after}"
+
+
+CONFIG = label_config(FIELDS)
+LIVE_CONFIG = live_config(CONFIG)
 
 INSTRUCTION = (
     "Check every box: correct its caption, move it if it does not fit, delete it if nothing is there, and "

@@ -8,26 +8,34 @@ Label Studio cuts at the `#`; they are read with the ids and marks that they wou
 
 import math
 import zlib
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
+from fo1_data.confidence.reasons import MOST_REASONS
 from fo1_data.confidence.routing import BEYOND_BUDGET
-from schemas.images import Answer, Count, Grounding, ImageRow
+from schemas.images import Answer, ImageRow
 from schemas.labels import Decision, Label, LabelKind, Source
 from schemas.regions import TEXT_COLUMNS, Box, Region, number_equal_ids
 from services.label_studio.labelling_config import ANSWERS, CAPTION, COUNTS, PHRASES, TEXT_FIELDS
 
 TEXT_KINDS = tuple(TEXT_COLUMNS)
+# The box, in a question about one.
+REGION = "{region}"
 _UNKNOWN_CONFIDENCE = 0.5
 _MAX_WORDS_CHARACTERS = 40
+_MAX_REASON_CHARACTERS = 60
+# Where no label of a kind is accepted, all of them are in review: below this confidence one stands out.
+_SURE = 0.8
+# The names of a region's labels before their reasons; the caption, which is next to them, has none.
+_NAMES = {LabelKind.DETAILED_CAPTION: "detailed caption", LabelKind.OCR: "text"}
 
 
 class ShownRegion(BaseModel):
     """A box with its texts by label kind (`""`: the model was asked and answered no text).
 
-    `source_label`: its class in the corpus.
+    `source_label`: its class in the corpus. `doubtful`: drawn so that it stands out.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -38,6 +46,7 @@ class ShownRegion(BaseModel):
     texts: dict[LabelKind, str] = {}
     source_label: str | None = None
     reasons: list[str] = []
+    doubtful: bool = False
 
 
 class ShownPhrase(BaseModel):
@@ -124,11 +133,16 @@ def box_words(shown: ShownImage) -> dict[str, str]:
     names = {}
     for number, region in enumerate(shown.regions, start=1):
         caption = region.texts.get(LabelKind.BRIEF_CAPTION) or region.source_label or ""
-        words = " ".join(caption.split())
-        if len(words) > _MAX_WORDS_CHARACTERS:
-            words = f"{words[:_MAX_WORDS_CHARACTERS].rstrip()}…"
+        words = _shortened(caption)
         names[region.mark] = f"box {number} ({words})" if words else f"box {number}"
     return names
+
+
+def fields_of(shown: ShownImage) -> set[str]:
+    """Return the names of the fields of a project that show this image whole."""
+    fields = {TEXT_FIELDS[kind] for region in shown.regions for kind in region.texts}
+    parts = {PHRASES: shown.phrases, CAPTION: shown.caption, COUNTS: shown.counts, ANSWERS: shown.answers}
+    return fields | {name for name, part in parts.items() if part}
 
 
 def in_fields(shown: ShownImage, names: Collection[str]) -> ShownImage:
@@ -181,7 +195,8 @@ def only_asked(row: ImageRow) -> ImageRow:
 
 def shown_image(row: ImageRow, blind: bool = False) -> ShownImage:
     """Return what is shown of `row`. `blind`: without reasons and score, so that they influence nobody."""
-    regions = _shown_regions(row, blind)
+    doubtful = [] if blind else _doubtful_labels(row)
+    regions = _shown_regions(row, doubtful, blind)
     marks = {region.mark for region in regions}
     shown = ShownImage(
         image_id=row.image_id,
@@ -214,8 +229,13 @@ def shown_image(row: ImageRow, blind: bool = False) -> ShownImage:
         caption=row.caption,
     )
     if not blind:
-        parts: list[Grounding | Count | Answer] = [*row.groundings, *row.counts, *row.answers]
-        shown.reasons = _reasons(part.label for part in parts)
+        boxes = box_words(shown)
+        named = [
+            *((boxes.get(part.phrase, part.phrase), part.label) for part in row.groundings),
+            *((f"count of {part.phrase}", part.label) for part in row.counts),
+            *((_question(part, boxes), part.label) for part in row.answers),
+        ]
+        shown.reasons = _reasons(named, doubtful)
         shown.score = 1.0 - doubt_of(row)
     return shown
 
@@ -241,7 +261,9 @@ def _confidence(label: Label) -> float:
     return min(max(value, 0.0), 1.0)
 
 
-def _shown_regions(row: ImageRow, blind: bool) -> list[ShownRegion]:
+def _shown_regions(row: ImageRow, doubtful: Sequence[Label], blind: bool) -> list[ShownRegion]:
+    """Return the regions, the most doubtful first; in the order of the row if `blind`."""
+    regions = row.regions if blind else sorted(row.regions, key=_lowest_confidence)
     return [
         ShownRegion(
             mark=region.region_id,
@@ -249,10 +271,29 @@ def _shown_regions(row: ImageRow, blind: bool) -> list[ShownRegion]:
             box_xyxy=region.box_xyxy,
             texts=_texts(region),
             source_label=region.source_label,
-            reasons=[] if blind else _reasons(region.labels),
+            reasons=_reasons(((_NAMES.get(label.kind, ""), label) for label in region.labels), doubtful),
+            doubtful=any(_is_in(label, doubtful) for label in region.labels),
         )
-        for region in row.regions
+        for region in regions
     ]
+
+
+def _lowest_confidence(region: Region) -> float:
+    """Return the lowest confidence of a region's labels that people are asked about; else 1."""
+    asked = [label for label in region.labels if label.decision in (Decision.REVIEW, None)]
+    return min((_confidence(label) for label in asked if label.source is Source.MODEL), default=1.0)
+
+
+def _doubtful_labels(row: ImageRow) -> list[Label]:
+    """Return the labels that stand out: in review, and not only because all labels of their kind are."""
+    labels = row.all_labels()
+    accepted = {label.kind for label in labels if label.decision in (Decision.ACCEPT, Decision.AUDIT)}
+    asked = [label for label in labels if label.decision is Decision.REVIEW and is_for_people(label)]
+    return [label for label in asked if label.kind in accepted or _confidence(label) < _SURE]
+
+
+def _is_in(label: Label, labels: Iterable[Label]) -> bool:
+    return any(label is other for other in labels)
 
 
 def _texts(region: Region) -> dict[LabelKind, str]:
@@ -261,12 +302,21 @@ def _texts(region: Region) -> dict[LabelKind, str]:
     return {kind: text or "" for kind, text in texts.items() if text is not None or kind in answered}
 
 
-def _reasons(labels: Iterable[Label]) -> list[str]:
-    """Return why labels are in review: kind, reasons and confidence of each."""
-    texts = []
-    for label in labels:
-        if label.decision is Decision.REVIEW:
-            confidence = "" if label.confidence is None else f", confidence {label.confidence:.2f}"
-            reasons = ", ".join(label.reasons) or "to be reviewed"
-            texts.append(f"{label.kind.value.replace('_', ' ')}: {reasons}{confidence}")
-    return texts
+def _reasons(named: Iterable[tuple[str, Label]], doubtful: Sequence[Label]) -> list[str]:
+    """Return why labels are doubtful: a line for each, with its name (if any) before its reasons."""
+    lines = []
+    for name, label in named:
+        reasons = [reason for reason in label.reasons if reason != BEYOND_BUDGET][:MOST_REASONS]
+        if reasons and _is_in(label, doubtful):
+            words = "; ".join(_shortened(reason, _MAX_REASON_CHARACTERS) for reason in reasons)
+            lines.append(f"{_shortened(name)}: {words}" if name else words)
+    return lines
+
+
+def _question(answer: Answer, boxes: Mapping[str, str]) -> str:
+    return answer.question.rstrip("?").replace(REGION, boxes.get(answer.region_id or "", "the box"))
+
+
+def _shortened(text: str, max_characters: int = _MAX_WORDS_CHARACTERS) -> str:
+    words = " ".join(text.split())
+    return words if len(words) <= max_characters else f"{words[:max_characters].rstrip()}…"

@@ -117,6 +117,19 @@ async def items_in_state(
     return (await session.scalars(query.order_by(ReviewItem.position, ReviewItem.id).limit(limit))).all()
 
 
+async def shown_after(
+    session: AsyncSession, review_id: str, last_id: int, state: ItemState | None = None
+) -> Sequence[tuple[int, bytes]]:
+    """Return the next items after `last_id` as id and packed document, of all states unless one is named."""
+    query = select(ReviewItem.id, ReviewItem.shown).where(
+        ReviewItem.review_id == review_id, ReviewItem.id > last_id
+    )
+    if state is not None:
+        query = query.where(ReviewItem.state == state)
+    rows = await session.execute(query.order_by(ReviewItem.id).limit(ITEMS_PER_STATEMENT))
+    return [(item_id, shown) for item_id, shown in rows]
+
+
 async def set_items(session: AsyncSession, ids: Sequence[int], **values: Any) -> None:
     """Change columns of items."""
     for start in range(0, len(ids), ITEMS_PER_STATEMENT):

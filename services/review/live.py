@@ -6,7 +6,7 @@ import logging
 from services.database.review_tables import Review
 from services.label_studio.client import LabelStudio
 from services.label_studio.connection import LabelStudioError, LabelStudioLost
-from services.label_studio.labelling_config import LIVE_CONFIG
+from services.label_studio.labelling_config import live_config
 from services.settings import Settings
 
 TITLE = "fo1"
@@ -49,8 +49,8 @@ class LiveBackend:
 
     async def _connect(self, review: Review, project_id: int) -> None:
         if not await self._client.ml_backends(project_id, self._url):
-            # A project that was not live until now has the other labelling configuration.
-            await self._client.update_project(project_id, label_config=LIVE_CONFIG)
+            config = live_config(await self._client.label_config(project_id))
+            await self._client.update_project(project_id, label_config=config)
         secret = live_secret(self._settings, review.id)
         await self._client.set_ml_backend(project_id, self._url, review.id, secret, TITLE)
 

@@ -265,8 +265,8 @@ def test_reasons_name_the_worst_signals_of_a_label() -> None:
     columns = describe_columns(signal_matrix(tables, names), names, np.ones(50, dtype=bool))
     doubtful = {"logprob_min": -90.0, "absence_agreement": 0.1, "min_token_position": 1.0}
     reasons = reasons_for(doubtful, columns, "red striped square")
-    assert "low token probability at “striped”" in reasons
-    assert "phrase may be absent" in reasons
-    assert "phrase may be present after all" in reasons_for(doubtful, columns, "x", absent=True)
+    assert "unsure of “striped”" in reasons
+    assert "it may be absent" in reasons
+    assert "it may be present after all" in reasons_for(doubtful, columns, "x", absent=True)
     assert reasons_for({"truncated": 1.0}, [], "x") == ["the answer was cut off at the token limit"]
     assert reasons_for(tables[20], columns, "x") == []

@@ -4,15 +4,26 @@ A project that exists although the database does not know it (the database was l
 it already holds are recorded as sent.
 """
 
+import asyncio
+from collections.abc import Sequence
 from typing import Any
 
+from schemas.labels import LabelKind
 from schemas.reviews import ItemState
 from services.database.engine import Database
 from services.database.models import now
 from services.database.review_tables import Review
 from services.label_studio.client import LabelStudio
 from services.label_studio.convert import KEY
-from services.label_studio.labelling_config import CONFIG, INSTRUCTION, LIVE_CONFIG, with_answers
+from services.label_studio.labelling_config import (
+    FIELDS,
+    INSTRUCTION,
+    TEXT_FIELDS,
+    label_config,
+    live_config,
+    with_fields,
+)
+from services.label_studio.shown import fields_of, unpack
 from services.review import item_repository, repository
 from services.review.item_repository import ITEMS_PER_STATEMENT
 
@@ -27,8 +38,9 @@ async def set_up_project(
     `webhook`: address and secret, or None to register no webhook. Raises LabelStudioError.
     """
     marker = f"fo1-review:{review.key}"
+    config = label_config(await _fields(database, review))
     fields: dict[str, Any] = {
-        "label_config": LIVE_CONFIG if review.options.live else CONFIG,
+        "label_config": live_config(config) if review.options.live else config,
         "expert_instruction": INSTRUCTION,
         "show_instruction": False,
         "show_collab_predictions": True,
@@ -52,11 +64,32 @@ async def set_up_project(
     return {"project_id": project_id, "webhook_id": webhook_id}
 
 
-async def add_missing_fields(client: LabelStudio, project_id: int) -> None:
-    """Add the fields that new items need and an older project lacks; everything else stays."""
+async def add_missing_fields(
+    database: Database, client: LabelStudio, review: Review, project_id: int
+) -> None:
+    """Add the fields that new items need and the project lacks; everything else stays."""
     config = await client.label_config(project_id)
-    if with_answers(config) != config:
-        await client.update_project(project_id, label_config=with_answers(config))
+    complete = with_fields(config, await _fields(database, review, ItemState.WAITING))
+    if complete != config:
+        await client.update_project(project_id, label_config=complete)
+
+
+async def _fields(database: Database, review: Review, state: ItemState | None = None) -> set[str]:
+    """Return the names of the fields that the items of a review need. `state`: of the items in it."""
+    fields: set[str] = {TEXT_FIELDS[LabelKind.BRIEF_CAPTION]} if review.options.live else set()
+    last_id = 0
+    while fields != FIELDS:
+        async with database.reading() as session:
+            batch = await item_repository.shown_after(session, review.id, last_id, state)
+        if not batch:
+            break
+        last_id = batch[-1][0]
+        fields |= await asyncio.to_thread(_fields_in, [shown for _, shown in batch])
+    return fields
+
+
+def _fields_in(batch: Sequence[bytes]) -> set[str]:
+    return {field for packed in batch for field in fields_of(unpack(packed))}
 
 
 async def _adopt_items(database: Database, client: LabelStudio, review: Review, project_id: int) -> None:

@@ -107,7 +107,7 @@ class Push:
                 await item_repository.add_items(session, batch)
                 await repository.set_review(session, review.id, pusher_seen_at=now())
         if review.project_id is not None:
-            await add_missing_fields(self._client, review.project_id)
+            await add_missing_fields(self._database, self._client, review, review.project_id)
         async with self._database.writing() as session:
             fresh = await repository.lock_review(session, review.id)
             await item_repository.order_items(session, review.id, review.options.limit)

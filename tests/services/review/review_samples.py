@@ -1,6 +1,7 @@
 """Generated images as reviewers are shown them, and annotations of them."""
 
 import random
+import re
 import struct
 from typing import Any
 
@@ -131,8 +132,11 @@ def asked_row(row: ImageRow) -> ImageRow:
 
 def older_config(config: str) -> str:
     """Return the configuration of a review from before answers were shown."""
-    start, end = config.index('    <Header value="Questions'), config.index('    <Header value="Comment"')
-    return config[:start] + config[end:]
+    older, num_fields = re.subn(
+        r' *<Header value="Questions[^>]*>\s*<TextArea name="answers"[^>]*>\n', "", config
+    )
+    assert num_fields == 1
+    return older
 
 
 def edited(shown: ShownImage, seed: int | None = None, **texts: str) -> list[dict[str, Any]]:

@@ -21,7 +21,7 @@ from services.label_studio.annotated import parse_result
 from services.label_studio.answers import answer_entries, parse_answers
 from services.label_studio.connection import LabelStudioGone
 from services.label_studio.convert import result_of
-from services.label_studio.labelling_config import CONFIG, LIVE_CONFIG, with_answers
+from services.label_studio.labelling_config import ANSWERS, CONFIG, LIVE_CONFIG, with_fields
 from services.label_studio.shapes import box_to_percent
 from services.label_studio.shown import ShownAnswer, ShownImage, only_asked, shown_image, unpack
 from services.review.inbox.agreement import SAME, agreement
@@ -252,7 +252,7 @@ def test_who_is_asked_of_some_answers_speaks_of_no_other(row: ImageRow) -> None:
 def test_reasons_are_told_unless_the_review_is_blind(row: ImageRow) -> None:
     row.answers[0].label.reasons = ["low margin"]
 
-    assert "ask: low margin" in shown_image(row).reasons
+    assert "How many shapes: low margin" in shown_image(row).reasons
     assert not shown_image(row, blind=True).reasons
 
 
@@ -293,12 +293,12 @@ async def test_images_added_to_an_older_review_find_a_field_for_their_answers(
         await bench.push.run(bench.review_id)
 
         assert len(fake.tasks) == 2
-        assert project["label_config"] == with_answers(old) != old
+        assert project["label_config"] == with_fields(old, [ANSWERS]) != old
         assert "<!-- ours -->" in project["label_config"]
         fake.requests.clear()
         await bench.ask_again(tmp_path / "d", limit=3)
         await bench.push.run(bench.review_id)
-        assert (len(fake.tasks), project["label_config"]) == (3, with_answers(old))
+        assert (len(fake.tasks), project["label_config"]) == (3, with_fields(old, [ANSWERS]))
 
         fake.projects.clear()
         await bench.ask_again(tmp_path / "d")
@@ -340,5 +340,5 @@ async def test_answers_come_back_once(home: Path, tmp_path: Path) -> None:
 def test_the_field_of_answers_is_added_to_an_older_configuration() -> None:
     for config in (CONFIG, LIVE_CONFIG):
         assert 'name="answers"' not in older_config(config)
-        assert with_answers(older_config(config)).count('name="answers"') == 1
-        assert with_answers(config) == config
+        assert with_fields(older_config(config), [ANSWERS]).count('name="answers"') == 1
+        assert with_fields(config, [ANSWERS]) == config

@@ -112,7 +112,7 @@ def test_what_is_shown_of_a_row() -> None:
         row.regions[0].region_id,
         f"{row.regions[0].region_id}/2",
     ]
-    assert shown.regions[0].reasons == ["brief caption: low margin, confidence 0.25"]
+    assert shown.regions[0].reasons == ["low margin"]
     assert shown.regions[0].texts == {LabelKind.BRIEF_CAPTION: "red square", LabelKind.OCR: ""}
     assert shown.score == pytest.approx(0.25)
     assert doubt_of(row) == pytest.approx(0.75)

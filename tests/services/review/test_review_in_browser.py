@@ -112,7 +112,7 @@ def test_a_reviewer_edits_moves_and_submits(pair: Pair, page: Page, tmp_path: Pa
     assert [item.input_value() for item in captions] == [region.brief_caption for region in row.regions]
     captions[0].fill("a caption by hand")
     page.keyboard.press("Enter")
-    entries.nth(1).locator(".lsf-outliner-item__title").click()
+    entries.nth(1).locator(".lsf-outliner-item__index").click()
     drawn = settled_place_of(page, 1)
     page.mouse.move(drawn["x"] + drawn["width"] / 2, drawn["y"] + drawn["height"] / 2)
     page.mouse.down()
@@ -164,7 +164,7 @@ def test_answers_and_examples_in_the_browser(pair: Pair, page: Page, tmp_path: P
     page.locator("textarea:focus").fill("3. What colour is box 2 (green circle)?\ngreen")
     page.keyboard.press("Shift+Enter")
     entries.nth(0).get_by_test_id("htx-textbox-delete-button").click()
-    page.locator(".lsf-outliner-item").nth(1).locator(".lsf-outliner-item__title").click()
+    page.locator(".lsf-outliner-item").nth(1).locator(".lsf-outliner-item__index").click()
     page.locator("input[name='more like box 1 (red square)']").uncheck()
     page.get_by_role("button", name="submit", exact=False).first.click()
     pair.await_review(review["id"], annotations={"submitted": 2})
