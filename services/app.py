@@ -9,7 +9,7 @@ from fastapi import FastAPI
 
 from fo1_data.corpus.images import InputLimits
 from fo1_data.dataset.layout import code_version
-from services.api import datasets, health, images, jobs, ml_backend, predict, reviews, webhooks
+from services.api import datasets, health, images, jobs, keys, ml_backend, predict, reviews, webhooks
 from services.api.dependencies import admit
 from services.api.documented import complete_openapi
 from services.background import Loop, running
@@ -20,6 +20,7 @@ from services.database.migrate import migrate
 from services.datasets.grants import Grants
 from services.datasets.images import ImageShelf
 from services.datasets.indexer import Indexer
+from services.datasets.project_roots import ProjectRoots
 from services.jobs.cluster import Cluster
 from services.jobs.event_streams import JobEvents
 from services.jobs.reconciler import Reconciler
@@ -37,9 +38,8 @@ from services.security.request_limits import BodyLimit, SecurityHeaders
 from services.security.sessions import Sessions
 from services.security.signing import UrlSigner
 from services.settings import Settings
-from services.storage_roots import StorageRoots
 
-_API = (health, jobs, datasets, images, reviews, webhooks, predict, ml_backend)
+_API = (health, jobs, datasets, images, reviews, webhooks, predict, keys, ml_backend)
 _PAGES = (login, job_pages, dataset_pages, review_pages, open_pages)
 UPLOAD_PATHS = ("/v1/predict", "/ml/", "/v1/webhooks/")
 
@@ -90,7 +90,7 @@ def make_context(settings: Settings) -> Context:
     database, metrics = open_database(settings), Metrics()
     events = JobEvents(database, settings.max_streams_per_key)
     metrics.streams.set_function(lambda: events.num_streams)
-    roots, cluster = StorageRoots(settings.roots), Cluster(settings)
+    roots, cluster = ProjectRoots(database, settings.roots), Cluster(settings)
     limits = InputLimits(max_pixels=settings.max_image_pixels)
     signer = UrlSigner(settings.secret, settings.base_url, settings.image_url_days)
     return Context(
@@ -98,9 +98,9 @@ def make_context(settings: Settings) -> Context:
         database=database,
         metrics=metrics,
         key_failures=FailureLimit(settings.key_failures_per_minute),
-        roots=roots,
+        project_roots=roots,
         cluster=cluster,
-        reconciler=Reconciler(settings, database, cluster, metrics),
+        reconciler=Reconciler(settings, database, cluster, metrics, roots),
         indexer=Indexer(database, metrics),
         events=events,
         signer=signer,
@@ -109,9 +109,7 @@ def make_context(settings: Settings) -> Context:
         predictions=Predictions(PredictorDeployment(settings, cluster)),
         sessions=Sessions(settings.secret, settings.session_hours),
         pages=Pages(),
-        images=ImageShelf(
-            settings.home / "cache" / "images", roots, limits, settings.allow_private_addresses
-        ),
+        images=ImageShelf(settings.home / "cache" / "images", limits, settings.allow_private_addresses),
     )
 
 

@@ -10,6 +10,7 @@ from services.datasets.grants import Grants
 from services.datasets.images import ImageShelf
 from services.datasets.indexer import Indexer
 from services.datasets.page_cache import PageCache
+from services.datasets.project_roots import ProjectRoots
 from services.jobs.cluster import Cluster
 from services.jobs.event_streams import JobEvents
 from services.jobs.reconciler import Reconciler
@@ -21,7 +22,6 @@ from services.security.failure_limit import FailureLimit
 from services.security.sessions import Sessions
 from services.security.signing import UrlSigner
 from services.settings import Settings
-from services.storage_roots import StorageRoots
 
 
 @dataclass
@@ -32,7 +32,7 @@ class Context:
     database: Database
     metrics: Metrics
     key_failures: FailureLimit
-    roots: StorageRoots
+    project_roots: ProjectRoots
     cluster: Cluster
     reconciler: Reconciler
     indexer: Indexer

@@ -1,7 +1,7 @@
 """`Idempotency-Key`: a creating POST repeated with the same key returns the first answer again.
 
-A key belongs to the caller and the route; with another body it is refused (422). The answer is stored in the
-same transaction that creates the object, so that either both exist or neither.
+A key belongs to the caller, the project and the route; with another body it is refused (422). The answer is
+stored in the same transaction that creates the object, so that either both exist or neither.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.database.engine import Database
 from services.database.locks import lock_name
-from services.database.models import IdempotentAnswer, now
+from services.database.models import DEFAULT_PROJECT, IdempotentAnswer, now
 from services.problems import Problem
 from services.security.keys import Caller
 
@@ -47,7 +47,7 @@ async def earlier_answer(
     if key is None:
         return None
     async with database.reading() as session:
-        earlier = await session.get(IdempotentAnswer, (caller.key_id, request.url.path, key))
+        earlier = await session.get(IdempotentAnswer, (caller.key_id, _route(caller, request), key))
     return None if earlier is None else _replay(earlier, _digest(body))
 
 
@@ -63,7 +63,7 @@ async def answer_once(
     """Return the answer of `create`, or the one it gave before under the same key."""
     if key is None:
         return JSONResponse(jsonable_encoder(await create()), status)
-    identity = (caller.key_id, request.url.path, key)
+    identity = (caller.key_id, _route(caller, request), key)
     body_sha256 = _digest(body)
     await lock_name(session, "\n".join(identity))
     earlier = await session.get(IdempotentAnswer, identity)
@@ -81,6 +81,12 @@ async def answer_once(
     session.add(row)
     await session.execute(delete(IdempotentAnswer).where(IdempotentAnswer.created_at < now() - KEPT_FOR))
     return JSONResponse(answer, status)
+
+
+def _route(caller: Caller, request: Request) -> str:
+    """Return the path, with the project unless it is the default: a key of the service works in several."""
+    path = request.url.path
+    return path if caller.project_id == DEFAULT_PROJECT else f"{caller.project_id} {path}"
 
 
 def _digest(body: BaseModel) -> str:

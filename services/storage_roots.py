@@ -7,7 +7,9 @@ fetching). Reads the file system, so call it in a thread.
 
 import glob
 import os
+from collections.abc import Iterable
 from contextlib import suppress
+from copy import copy
 from pathlib import Path
 
 from fo1_data.storage.addresses import is_web, local_path, normalise, scheme_of
@@ -25,6 +27,16 @@ class StorageRoots:
     def __init__(self, roots: tuple[str, ...]) -> None:
         self._local = [Path(os.path.realpath(path)) for path in map(local_path, roots) if path is not None]
         self._remote = [_remote_form(root) for root in roots if local_path(root) is None]
+        self._foreign_local: list[Path] = []
+        self._foreign_remote: list[str] = []
+
+    def without(self, places: Iterable[str]) -> "StorageRoots":
+        """Return these roots without the folders at `places` and what is in them."""
+        rest = copy(self)
+        paths = {place: local_path(place) for place in places}
+        rest._foreign_local = [Path(os.path.realpath(path)) for path in paths.values() if path is not None]
+        rest._foreign_remote = [_remote_form(place) for place, path in paths.items() if path is None]
+        return rest
 
     def check(self, address: str) -> str:
         """Return the address in one absolute form. Raises OutsideRoots if it is, or leads, outside."""
@@ -32,7 +44,8 @@ class StorageRoots:
             raise OutsideRoots("a path must not contain NUL characters")
         if scheme_of(address) in ("", "file"):
             return self._check_local(address)
-        if _is_under(_remote_form(address), self._remote):
+        remote = _remote_form(address)
+        if _is_under(remote, self._remote) and not _is_under(remote, self._foreign_remote):
             return address
         raise OutsideRoots(f"{address} is outside the storage roots of this service")
 
@@ -75,9 +88,13 @@ class StorageRoots:
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
             raise OutsideRoots(f"{address[:200]} is not a valid path: {reason}") from None
-        if not any(real == root or root in real.parents for root in self._local):
+        if not _is_in(real, self._local) or _is_in(real, self._foreign_local):
             raise OutsideRoots(f"{address} is outside the storage roots of this service")
         return absolute
+
+
+def _is_in(path: Path, folders: list[Path]) -> bool:
+    return any(path == folder or folder in path.parents for folder in folders)
 
 
 def _remote_form(address: str) -> str:

@@ -15,6 +15,7 @@ from fo1_data.cli.label import label
 from fo1_data.cli.model import app as model_app
 from fo1_data.cli.output import say
 from fo1_data.cli.plan import plan
+from fo1_data.cli.projects import app as projects_app
 from fo1_data.cli.report import report
 from fo1_data.cli.review import app as review_app
 from fo1_data.cli.route import route
@@ -44,6 +45,7 @@ app.add_typer(bench_app, name="bench")
 app.add_typer(dataset_app, name="dataset")
 app.add_typer(keys_app, name="keys")
 app.add_typer(model_app, name="model")
+app.add_typer(projects_app, name="projects")
 app.add_typer(review_app, name="review")
 
 

@@ -130,10 +130,12 @@ async def register_dataset(
     earlier = await earlier_answer(context.database, caller, request, key, body)
     if earlier is not None:
         return earlier
-    address, manifest = await asyncio.to_thread(service.read_registered, body.address, context.roots)
+    roots = await context.project_roots.for_requests(caller.project_id)
+    address, manifest = await asyncio.to_thread(service.read_registered, body.address, roots)
 
     async def create() -> DatasetView:
-        return DatasetView.of(await registry.register(session, address, manifest))
+        record = await registry.register(session, address, manifest, caller.project_id, caller.key_id)
+        return DatasetView.of(record)
 
     async with context.database.writing() as session:
         answer = await answer_once(session, caller, request, key, body, create)
@@ -152,7 +154,8 @@ async def list_datasets(
     """All datasets, the last registered first."""
     after = values_of(cursor, int)
     name = None if name is None else name.replace("\0", "")
-    rows = await repository.list_datasets(session, limit + 1, after[0] if after else None, name)
+    last = after[0] if after else None
+    rows = await repository.list_datasets(session, caller.project_id, limit + 1, last, name)
     page, more = cut(list(rows), limit)
     items = [DatasetView.of(record) for record in page]
     return Page(items=items, next_cursor=cursor_of(page[-1].number) if more else None)
@@ -161,7 +164,7 @@ async def list_datasets(
 @router.get("/{dataset_id}", responses=NOT_FOUND)
 async def get_dataset(caller: Reader, session: ReadSession, dataset_id: DatasetId) -> DatasetDetail:
     """A dataset with its manifest."""
-    record = await service.get_dataset(session, dataset_id)
+    record = await service.get_dataset(session, caller.project_id, dataset_id)
     return DatasetDetail(**DatasetView.of(record).model_dump(), manifest=record.manifest)
 
 
@@ -180,7 +183,7 @@ async def list_samples(
     after = values_of(cursor, *kinds)
 
     def read(connection: Connection) -> bytes:
-        dataset = sample_lists.find_listed(connection, dataset_id, registry.GALLERY)
+        dataset = sample_lists.find_listed(connection, caller.project_id, dataset_id, registry.GALLERY)
         if dataset is None:
             raise service.no_dataset(dataset_id)
         key = (dataset_id, dataset.grant_id, context.signer.expires(), sample_filter, order, after, limit)
@@ -204,7 +207,7 @@ async def get_sample(
     image_id: Annotated[str, Path(pattern=r"^[0-9a-f]{64}$")],
 ) -> SampleView:
     """An image of a dataset."""
-    record = await service.get_dataset(session, dataset_id)
+    record = await service.get_dataset(session, caller.project_id, dataset_id)
     sample = await repository.find_sample(session, record.number, image_id)
     if sample is None:
         raise Problem(404, f"the dataset has no image {image_id}")
@@ -225,7 +228,7 @@ async def revoke_image_urls(
     caller: Admin, context: InContext, session: WriteSession, dataset_id: DatasetId
 ) -> DatasetView:
     """Revoke all signed URLs of the dataset's images at once. New ones are made under a new grant."""
-    record = await service.get_dataset(session, dataset_id)
+    record = await service.get_dataset(session, caller.project_id, dataset_id)
     await repository.revoke_grants(session, dataset_id)
     await registry.grant_images(session, dataset_id)
     context.grants.clear()

@@ -1,6 +1,7 @@
 """Dependencies of endpoints: a database session, and a caller with the required scope."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
@@ -12,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from services.context import Context, InContext, context_of
 from services.problems import Problem
 from services.security.keys import Caller, Scope, read_caller
+from services.security.projects import PROJECT_HEADER, find_project
 
 _bearer = HTTPBearer(auto_error=False, scheme_name="key", description="An API key of `fo1 keys create`.")
 
@@ -43,7 +45,22 @@ async def _caller(
     if caller is None:
         raise wrong_key(request, context)
     request.scope["fo1_key"] = caller.key_id
-    return caller
+    return await in_project(request, context, caller)
+
+
+async def in_project(request: Request, context: Context, caller: Caller) -> Caller:
+    """Return the caller in the project that a request names in its header; without one, in that of the key.
+
+    Raises a Problem of 404 if there is no such project, or the key may not work in it.
+    """
+    name = request.headers.get(PROJECT_HEADER)
+    if name is None:
+        return caller
+    async with context.database.reading() as session:
+        project = await find_project(session, name)
+    if project is None or not (caller.of_service or project.id == caller.project_id):
+        raise Problem(404, "no project has this name")
+    return replace(caller, project_id=project.id)
 
 
 async def caller_of_request(request: Request, context: Context) -> Caller:

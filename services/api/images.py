@@ -64,9 +64,14 @@ async def get_image(
     """The image with this id in a registered dataset, in the frame of the dataset's boxes."""
     dataset_id = await _granted_dataset(context, caller, image_id, grant, expires, signature)
     async with context.database.reading() as session:
-        record, place = await _place(session, image_id, dataset_id)
+        if caller is not None:
+            record = await repository.dataset_with_image(session, caller.project_id, image_id)
+        else:
+            record = await repository.get_dataset(session, dataset_id or "")
+        record, place = await _place(session, record, image_id)
     manifest = Manifest.model_validate(record.manifest)
-    served = await asyncio.to_thread(context.images.serve, place, manifest, width)
+    roots = await context.project_roots.of(record.project_id)
+    served = await asyncio.to_thread(context.images.serve, place, manifest, roots, width)
     return _answer(request, served, _headers(request, context, served))
 
 
@@ -78,7 +83,7 @@ async def _granted_dataset(
     expires: int | None,
     signature: str | None,
 ) -> str | None:
-    """Return the dataset that a signed URL opens; None if a key opens all. Raises a Problem of 403."""
+    """Return the dataset that a signed URL opens; None for a caller with a key. Raises a Problem of 403."""
     if caller is not None:
         return None
     if (
@@ -95,12 +100,8 @@ async def _granted_dataset(
 
 
 async def _place(
-    session: AsyncSession, image_id: str, dataset_id: str | None
+    session: AsyncSession, record: DatasetRecord | None, image_id: str
 ) -> tuple[DatasetRecord, ImagePlace]:
-    if dataset_id is None:
-        record = await repository.dataset_with_image(session, image_id)
-    else:
-        record = await repository.get_dataset(session, dataset_id)
     sample = None if record is None else await repository.find_sample(session, record.number, image_id)
     if record is None or sample is None:
         raise Problem(404, "no registered dataset holds this image")

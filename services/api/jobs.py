@@ -78,10 +78,10 @@ async def create_job(
     earlier = await earlier_answer(context.database, caller, request, key, body)
     if earlier is not None:
         return earlier
-    config = await _checked(body, context)
+    config = await _checked(body, context, caller.project_id)
 
     async def create() -> JobView:
-        return JobView.of(await service.create(session, config, caller.key_id))
+        return JobView.of(await service.create(session, config, caller.key_id, caller.project_id))
 
     async with context.database.writing() as session:
         answer = await answer_once(session, caller, request, key, body, create)
@@ -99,7 +99,8 @@ async def list_jobs(
 ) -> Page[JobView]:
     """All jobs, newest first."""
     after = values_of(cursor, str)
-    rows = await repository.list_jobs(session, limit + 1, after[0] if after else None, state)
+    last = after[0] if after else None
+    rows = await repository.list_jobs(session, caller.project_id, limit + 1, last, state)
     page, more = cut(list(rows), limit)
     return Page(items=[JobView.of(job) for job in page], next_cursor=cursor_of(page[-1].id) if more else None)
 
@@ -107,13 +108,13 @@ async def list_jobs(
 @router.get("/{job_id}", responses=NOT_FOUND)
 async def get_job(caller: Reader, session: ReadSession, job_id: JobId) -> JobView:
     """A job."""
-    return JobView.of(await _get_job(session, job_id))
+    return JobView.of(await _get_job(session, caller.project_id, job_id))
 
 
 @router.post("/{job_id}/cancel", status_code=202, responses={**NOT_FOUND, **CONFLICT})
 async def cancel_job(caller: Labeller, context: InContext, session: WriteSession, job_id: JobId) -> JobView:
     """Cancel a job. It is `cancelled` once its driver and labellers have ended. It can be resumed."""
-    view = JobView.of(await service.cancel(session, job_id))
+    view = JobView.of(await service.cancel(session, caller.project_id, job_id))
     context.reconciler.wake()
     return view
 
@@ -121,7 +122,7 @@ async def cancel_job(caller: Labeller, context: InContext, session: WriteSession
 @router.post("/{job_id}/resume", status_code=202, responses={**NOT_FOUND, **CONFLICT})
 async def resume_job(caller: Labeller, context: InContext, session: WriteSession, job_id: JobId) -> JobView:
     """Continue a failed or cancelled job. Shards that are done are skipped."""
-    view = JobView.of(await service.resume(session, job_id))
+    view = JobView.of(await service.resume(session, caller.project_id, job_id))
     context.reconciler.wake()
     return view
 
@@ -150,6 +151,8 @@ async def job_events(
     """The events of a job as server-sent events, from the start or after `Last-Event-ID`."""
     event_id = last_event_id or ""
     after = int(event_id) if _EVENT_ID.fullmatch(event_id) else 0
+    async with context.database.reading() as session:
+        await _get_job(session, caller.project_id, job_id)
     stream = await context.events.open(job_id, caller.key_id, after)
     return Response(status_code=204) if stream is None else _EventResponse(stream)
 
@@ -168,16 +171,17 @@ class _EventResponse(StreamingResponse):
             self._stream.close()
 
 
-async def _get_job(session: ReadSession, job_id: str) -> Job:
-    job = await repository.get_job(session, job_id)
+async def _get_job(session: ReadSession, project_id: str, job_id: str) -> Job:
+    job = await repository.job_of_project(session, project_id, job_id)
     if job is None:
         raise Problem(404, f"no job has the id {job_id}")
     return job
 
 
-async def _checked(body: JobRequest, context: Context) -> RunConfig:
+async def _checked(body: JobRequest, context: Context, project_id: str) -> RunConfig:
     """Return the completely checked settings. Holds no database session meanwhile."""
-    checked = await asyncio.to_thread(check_config, body, context.roots)
+    roots = await context.project_roots.for_requests(project_id)
+    checked = await asyncio.to_thread(check_config, body, roots)
     await _refuse_unplaceable(checked, context)
     return checked
 

@@ -12,10 +12,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from fo1_data.corpus.images import InputLimits, read_oriented_wh
 from fo1_data.errors import InputReject
-from services.api.dependencies import guard, wrong_key
+from services.api.dependencies import guard, in_project, wrong_key
 from services.api.documented import NOT_FOUND
 from services.api.named_images import NamedImage, find_image
 from services.context import Context, InContext
+from services.database.review_tables import Review
 from services.label_studio.ml_protocol import (
     ControlNames,
     Gesture,
@@ -43,8 +44,9 @@ async def backend_caller(
     bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)] = None,
 ) -> Caller:
     """Return the caller: a key with the scope review or label, as a password or a bearer token."""
-    if password is not None and await _is_of_live_review(context, password):
-        return Caller(password.username, frozenset([Scope.LABEL]))
+    review = await _live_review(context, password) if password is not None else None
+    if review is not None:
+        return Caller(review.id, frozenset([Scope.LABEL]), review.owner_project_id)
     key = password.password if password is not None else bearer.credentials if bearer is not None else None
     if key is None:
         raise Problem(401, "no key: send one as the password", _CHALLENGE)
@@ -54,15 +56,15 @@ async def backend_caller(
         raise wrong_key(request, context, _CHALLENGE)
     if not (caller.may(Scope.REVIEW) or caller.may(Scope.LABEL)):
         raise Problem(403, "this key lacks the scope review or label")
-    return caller
+    return await in_project(request, context, caller)
 
 
-async def _is_of_live_review(context: Context, credentials: HTTPBasicCredentials) -> bool:
+async def _live_review(context: Context, credentials: HTTPBasicCredentials) -> Review | None:
     if not is_live_secret(context.settings, credentials.username, credentials.password):
-        return False
+        return None
     async with context.database.reading() as session:
         review = await reviews.find_review(session, credentials.username)
-    return review is not None and bool(review.options.live)
+    return review if review is not None and review.options.live else None
 
 
 async def _admit(request: Request, context: Context) -> Caller:
@@ -160,7 +162,7 @@ async def predict(caller: BackendCaller, context: InContext, body: BackendQuesti
         address = task.data.get(names.image_key)
         if not isinstance(address, str) or not address:
             raise Problem(404, f"tasks: no image under data.{names.image_key}")
-        image = await find_image(context, address)
+        image = await find_image(context, caller.project_id, address)
         results.append(await _predict(context, image, gesture, names))
     return BackendAnswer(results=results, model_version=context.settings.predict_model)
 

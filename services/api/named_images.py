@@ -16,7 +16,7 @@ from services.context import Context
 from services.datasets import repository, service
 from services.predictions.service import FetchBytes
 from services.problems import Problem
-from services.storage_roots import OutsideRoots
+from services.storage_roots import OutsideRoots, StorageRoots
 
 _IMAGE_ID = re.compile(r"[0-9a-f]{64}")
 _DATA_URL = re.compile(r"data:image/[\w.+-]+;base64,")
@@ -31,34 +31,38 @@ class NamedImage:
     fetch: FetchBytes
 
 
-async def find_image(context: Context, name: str) -> NamedImage:
+async def find_image(context: Context, project_id: str, name: str) -> NamedImage:
     """Return the image of an id, one of our URLs, base64 (a data URL too), or a path or URL.
+
+    An id or URL is of an image in a dataset of the project, a path is within the project's storage roots.
 
     Raises a Problem: 403, 404 or 422.
     """
     our_url = _OUR_URL.search(name) if len(name) < 4000 else None
     if _IMAGE_ID.fullmatch(name) or our_url is not None:
-        return _registered(context, our_url[1] if our_url is not None else name)
+        return await _registered(context, project_id, our_url[1] if our_url is not None else name)
     if _DATA_URL.match(name):
         return _from_base64(name.partition(",")[2])
     # The base64 of a JPEG starts with /9.
     if "://" in name[:20] or (name.startswith("/") and len(name) < 4000 and name[:2] != "/9"):
-        return await asyncio.to_thread(_from_place, context, name)
+        roots = await context.project_roots.for_requests(project_id)
+        return await asyncio.to_thread(_from_place, context, roots, name)
     return _from_base64(name)
 
 
-def _registered(context: Context, image_id: str) -> NamedImage:
+async def _registered(context: Context, project_id: str, image_id: str) -> NamedImage:
+    # Checked here and not in `fetch`: the Predictor may still have an image that another project asked about.
+    async with context.database.reading() as session:
+        record = await repository.dataset_with_image(session, project_id, image_id)
+        sample = None if record is None else await repository.find_sample(session, record.number, image_id)
+        if record is None or sample is None:
+            raise Problem(404, "image: no registered dataset has this image")
+        place = await service.place_of(session, record, sample)
+    manifest = Manifest.model_validate(record.manifest)
+
     async def fetch() -> bytes:
-        async with context.database.reading() as session:
-            record = await repository.dataset_with_image(session, image_id)
-            sample = (
-                None if record is None else await repository.find_sample(session, record.number, image_id)
-            )
-            if record is None or sample is None:
-                raise Problem(404, "image: no registered dataset has this image")
-            place = await service.place_of(session, record, sample)
-            manifest = Manifest.model_validate(record.manifest)
-        return await asyncio.to_thread(context.images.original, place, manifest)
+        roots = await context.project_roots.of(project_id)
+        return await asyncio.to_thread(context.images.original, place, manifest, roots)
 
     return NamedImage(image_id, fetch)
 
@@ -71,11 +75,11 @@ def _from_base64(text: str) -> NamedImage:
     return _from_bytes(data)
 
 
-def _from_place(context: Context, name: str) -> NamedImage:
+def _from_place(context: Context, roots: StorageRoots, name: str) -> NamedImage:
     if is_web(name):
         raise Problem(403, "image: send its bytes; the service fetches nothing from the web for a question")
     try:
-        address = context.roots.check(name)
+        address = roots.check(name)
         limits = InputLimits(max_pixels=context.settings.max_image_pixels)
         return _from_bytes(read_bytes(CorpusImage(uri=address), limits))
     except OutsideRoots as error:

@@ -27,6 +27,6 @@ class PredictRequest(LiveQuestion):
 @router.post("/v1/predict", responses=NOT_FOUND)
 async def predict(caller: LabellerOrReviewer, context: InContext, body: PredictRequest) -> LiveAnswer:
     """Label one image at once. A second question about the same image and boxes is answered faster."""
-    image = await find_image(context, body.image)
+    image = await find_image(context, caller.project_id, body.image)
     question = LiveQuestion.model_validate(body.model_dump(exclude={"image"}))
     return await context.predictions.ask(image.image_id, question, image.fetch)

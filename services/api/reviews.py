@@ -14,7 +14,6 @@ from services.api.documented import CONFLICT, NOT_FOUND, problem_answer
 from services.context import Context, InContext
 from services.database.models import DatasetRecord
 from services.datasets import registry
-from services.datasets import repository as dataset_repository
 from services.datasets import service as dataset_service
 from services.idempotency import IdempotencyKey, answer_once, earlier_answer
 from services.label_studio.connection import LabelStudioError
@@ -23,6 +22,7 @@ from services.problems import Problem
 from services.review import correction_repository, repository, service
 from services.review.views import ReviewView, view_of
 from services.review.worker import ReviewWorker
+from services.security.keys import Caller
 
 router = APIRouter(prefix="/v1/reviews", tags=["reviews"])
 ReviewId = Annotated[str, Path(pattern=r"^rev_[0-9a-z]{1,40}$")]
@@ -69,12 +69,15 @@ async def push_review(
     worker = _worker(context)
     folder = None
     if not body.dataset.startswith("ds_"):
-        folder = await asyncio.to_thread(dataset_service.read_registered, body.dataset, context.roots)
+        roots = await context.project_roots.for_requests(caller.project_id)
+        folder = await asyncio.to_thread(dataset_service.read_registered, body.dataset, roots)
     async with context.database.writing() as session:
 
         async def create() -> ReviewView:
-            record = await _record(session, body.dataset, folder)
-            review = await service.request_push(session, context.settings, record, body.title, body.options())
+            record = await _record(session, caller, body.dataset, folder)
+            review = await service.request_push(
+                session, context.settings, record, body.title, body.options(), caller.key_id
+            )
             return await view_of(session, review)
 
         answer = await answer_once(session, caller, request, key, body, create)
@@ -83,14 +86,12 @@ async def push_review(
     return answer
 
 
-async def _record(session: AsyncSession, dataset: str, folder: Any) -> DatasetRecord:
+async def _record(session: AsyncSession, caller: Caller, dataset: str, folder: Any) -> DatasetRecord:
     """Return the dataset of an id, or register the dataset of a folder."""
     if folder is not None:
-        return await registry.register(session, *folder)
-    record = await dataset_repository.get_dataset(session, dataset)
-    if record is None:
-        raise Problem(404, f"no dataset has the id {dataset}")
-    return record
+        address, manifest = folder
+        return await registry.register(session, address, manifest, caller.project_id, caller.key_id)
+    return await dataset_service.get_dataset(session, caller.project_id, dataset)
 
 
 @router.get("")
@@ -111,7 +112,8 @@ async def list_reviews(
     after = values_of(cursor, str)
     dataset = None if dataset is None else dataset.replace("\0", "")
     before = after[0] if after else None
-    page, more = cut(list(await repository.list_reviews(session, dataset, before, limit + 1, key)), limit)
+    rows = await repository.list_reviews(session, caller.project_id, dataset, before, limit + 1, key)
+    page, more = cut(list(rows), limit)
     items = [await view_of(session, review) for review in page]
     return Page(items=items, next_cursor=cursor_of(page[-1].id) if more else None)
 
@@ -119,20 +121,20 @@ async def list_reviews(
 @router.get("/{review_id}", responses=NOT_FOUND)
 async def get_review(caller: Reader, session: ReadSession, review_id: ReviewId) -> ReviewView:
     """A review with its progress."""
-    return await view_of(session, await service.get_review(session, review_id))
+    return await view_of(session, await service.get_review(session, caller.project_id, review_id))
 
 
 @router.post("/{review_id}/pull", responses={**CONFLICT, **NOT_FOUND, **UPSTREAM})
 async def pull_review(caller: Reviewer, context: InContext, review_id: ReviewId) -> PullView:
     """Pull everything that people did since the last pull. Works with and without webhooks."""
     async with context.database.reading() as session:
-        await service.get_review(session, review_id)
+        await service.get_review(session, caller.project_id, review_id)
     try:
         summary = await _worker(context).pull(review_id)
     except LabelStudioError as error:
         raise Problem(503, str(error)) from None
     async with context.database.reading() as session:
-        view = await view_of(session, await service.get_review(session, review_id))
+        view = await view_of(session, await service.get_review(session, caller.project_id, review_id))
     return PullView(**view.model_dump(), pulled=summary.figures())
 
 
@@ -151,7 +153,7 @@ async def list_corrections(
 
     An image of which nothing counts any more has one entry, `withdrawn`.
     """
-    await service.get_review(session, review_id)
+    await service.get_review(session, caller.project_id, review_id)
     after = values_of(cursor, int)
     rows = await correction_repository.list_corrections(
         session, review_id, everyone, after[0] if after else None, limit + 1

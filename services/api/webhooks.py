@@ -16,7 +16,7 @@ from services.context import Context, InContext
 from services.problems import Problem
 from services.review import service
 from services.review.outbox.project import REVIEW_HEADER, SECRET_HEADER
-from services.security.keys import Scope
+from services.security.keys import Caller, Scope
 
 router = APIRouter(prefix="/v1/webhooks", tags=["reviews"])
 
@@ -39,9 +39,10 @@ async def hear_label_studio(
     secret: Annotated[str | None, Header(alias=SECRET_HEADER, max_length=128)] = None,
 ) -> WebhookReceipt:
     """Receive a webhook. It carries the secret of its review, or a key with the scope `review`."""
-    authorised_id = await _authorised_review(request, context, review_id, secret)
+    caller = await _caller_without_secret(request, context, review_id, secret)
     payload = await _payload(request)
-    review_id = authorised_id or await _review_of_project(context, payload)
+    if caller is not None:
+        review_id = await _review_of_webhook(context, caller, payload)
     num_deliveries = 0
     if review_id is not None:
         async with context.database.writing() as session:
@@ -51,20 +52,23 @@ async def hear_label_studio(
     return WebhookReceipt(heard=num_deliveries)
 
 
-async def _authorised_review(
+async def _caller_without_secret(
     request: Request, context: Context, review_id: str | None, secret: str | None
-) -> str | None:
-    """Return the review whose secret was sent, or None if a key was. Raises a Problem of 401, 403 or 404."""
+) -> Caller | None:
+    """Return the caller whose key was sent; None if the review's secret was.
+
+    Raises a Problem of 401, 403 or 404.
+    """
     if review_id is not None and secret is not None:
         if not service.is_from_label_studio(context.settings, review_id, secret):
             raise Problem(401, "this is not the secret of this review")
         async with context.database.reading() as session:
-            await service.get_review(session, review_id)
-        return review_id
+            await service.get_review(session, None, review_id)
+        return None
     caller = await caller_of_request(request, context)
     if not caller.may(Scope.REVIEW):
         raise Problem(403, "this key lacks the scope review")
-    return None
+    return caller
 
 
 async def _payload(request: Request) -> dict[str, Any]:
@@ -77,7 +81,7 @@ async def _payload(request: Request) -> dict[str, Any]:
     return payload
 
 
-async def _review_of_project(context: Context, payload: dict[str, Any]) -> str | None:
+async def _review_of_webhook(context: Context, caller: Caller, payload: dict[str, Any]) -> str | None:
     async with context.database.reading() as session:
-        review = await service.review_of_project(session, payload)
+        review = await service.review_of_webhook(session, caller.project_id, payload)
     return review.id if review is not None else None

@@ -52,7 +52,8 @@ async def datasets_page(
 ) -> Response:
     """Datasets, newest first."""
     after = values_of(cursor, int)
-    rows = await repository.list_datasets(session, _DATASETS + 1, after[0] if after else None)
+    last = after[0] if after else None
+    rows = await repository.list_datasets(session, visitor.project_id, _DATASETS + 1, last)
     datasets, more = cut(list(rows), _DATASETS)
     older = cursor_of(datasets[-1].number) if more else None
     return render_page(context, visitor, "Datasets", "datasets.html", datasets=datasets, older=older)
@@ -104,7 +105,7 @@ async def dataset_page(
     cursor: str | None = None,
 ) -> Response:
     """A dataset with its gallery."""
-    record = await service.get_dataset(session, dataset_id)
+    record = await service.get_dataset(session, visitor.project_id, dataset_id)
     gallery = await _gallery(context, session, record, form, cursor)
     labels = await repository.most_frequent_terms(session, record.number, "l:", _LABELS)
     origin = boxes_from(Manifest.model_validate(record.manifest))
@@ -128,7 +129,7 @@ async def samples_part(
     cursor: str | None = None,
 ) -> Response:
     """The next page of the gallery, or the first page with another filter."""
-    record = await service.get_dataset(session, dataset_id)
+    record = await service.get_dataset(session, visitor.project_id, dataset_id)
     gallery = await _gallery(context, session, record, form, cursor)
     answer = context.pages.render("samples.html", **gallery)
     if cursor is None:
@@ -141,7 +142,7 @@ async def indexing_part(
     visitor: InVisitor, context: InContext, session: ReadSession, dataset_id: DatasetId
 ) -> Response:
     """The progress of indexing a dataset."""
-    record = await service.get_dataset(session, dataset_id)
+    record = await service.get_dataset(session, visitor.project_id, dataset_id)
     answer = context.pages.render("indexing.html", dataset=record)
     if record.state != DatasetState.INDEXING:
         answer.headers["HX-Refresh"] = "true"
@@ -153,7 +154,7 @@ async def sample_page(
     visitor: InVisitor, context: InContext, session: ReadSession, dataset_id: DatasetId, image_id: str
 ) -> Response:
     """One image with all its labels."""
-    record = await service.get_dataset(session, dataset_id)
+    record = await service.get_dataset(session, visitor.project_id, dataset_id)
     sample = await repository.find_sample(session, record.number, image_id[:64])
     if sample is None:
         raise Problem(404, "the dataset has no such image")
@@ -182,8 +183,9 @@ async def versions_page(
     visitor: InVisitor, context: InContext, session: ReadSession, dataset_id: DatasetId
 ) -> Response:
     """The versions of a dataset's name, each with the difference of its counts from the version before."""
-    record = await service.get_dataset(session, dataset_id)
-    versions = list(await repository.list_datasets(session, _DATASETS, None, record.name))
+    record = await service.get_dataset(session, visitor.project_id, dataset_id)
+    rows = await repository.list_datasets(session, visitor.project_id, _DATASETS, None, record.name)
+    versions = list(rows)
     compared = [
         (version, _changes(older, version))
         for version, older in zip(versions, [*versions[1:], None], strict=True)
@@ -198,7 +200,7 @@ async def rejects_page(
     visitor: InVisitor, context: InContext, session: ReadSession, dataset_id: DatasetId
 ) -> Response:
     """The inputs and boxes that gave no label, and why."""
-    record = await service.get_dataset(session, dataset_id)
+    record = await service.get_dataset(session, visitor.project_id, dataset_id)
     rejects = await asyncio.to_thread(_rejects, record.address)
     return render_page(context, visitor, "Datasets", "rejects.html", dataset=record, **rejects)
 

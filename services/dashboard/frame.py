@@ -21,7 +21,7 @@ def render_page(
     `visitor` None: the page has no navigation. `section`: the page of the navigation that it belongs to.
     """
     login, token = (visitor.login, visitor.token) if visitor is not None else (None, "")
-    values |= {"login": login, "token": token, "section": section}
+    values |= {"login": login, "token": token, "section": section, "visitor": visitor}
     return context.pages.render(template, status, base=context.settings.base_url, **values)
 
 

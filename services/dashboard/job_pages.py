@@ -37,8 +37,8 @@ async def jobs_page(
     cursor: Cursor = None,
 ) -> Response:
     """Jobs, page by page; the active ones update automatically."""
-    by_state = await job_repository.count_by_state(session)
-    rows = await _rows(session, state, cursor)
+    by_state = await job_repository.count_by_state(session, visitor.project_id)
+    rows = await _rows(session, visitor, state, cursor)
     return render_page(context, visitor, "Jobs", "jobs.html", by_state=by_state, **rows)
 
 
@@ -51,14 +51,15 @@ async def jobs_part(
     cursor: Cursor = None,
 ) -> Response:
     """The rows of the jobs' page."""
-    rows = await _rows(session, state, cursor)
+    rows = await _rows(session, visitor, state, cursor)
     return context.pages.render("job_rows.html", base=context.settings.base_url, **rows)
 
 
-async def _rows(session: AsyncSession, state: str, cursor: str | None) -> dict[str, Any]:
+async def _rows(session: AsyncSession, visitor: Visitor, state: str, cursor: str | None) -> dict[str, Any]:
     state_filter = JobState(state) if state in list(JobState) else None
     after = values_of(cursor, str)
-    listed = await job_repository.list_jobs(session, _JOBS + 1, after[0] if after else None, state_filter)
+    last = after[0] if after else None
+    listed = await job_repository.list_jobs(session, visitor.project_id, _JOBS + 1, last, state_filter)
     jobs, more = cut(list(listed), _JOBS)
     query = {"state": state_filter} if state_filter else {}
     older = {**query, "cursor": cursor_of(jobs[-1].id)} if more else None
@@ -77,7 +78,7 @@ async def _rows(session: AsyncSession, state: str, cursor: str | None) -> dict[s
 @router.get("/jobs/{job_id}")
 async def job_page(visitor: InVisitor, context: InContext, session: ReadSession, job_id: JobId) -> Response:
     """A job."""
-    job = await _job(session, job_id)
+    job = await _job(session, visitor, job_id)
     events = await job_repository.last_events(session, job_id, _EVENTS)
     settings = RunConfig.model_validate(job.config).model_dump(mode="json", exclude_defaults=True)
     settings_text = json.dumps(settings, indent=2, ensure_ascii=False)
@@ -88,7 +89,7 @@ async def job_page(visitor: InVisitor, context: InContext, session: ReadSession,
 @router.get("/parts/jobs/{job_id}")
 async def job_part(visitor: InVisitor, context: InContext, session: ReadSession, job_id: JobId) -> Response:
     """The part of a job's page that updates."""
-    job = await _job(session, job_id)
+    job = await _job(session, visitor, job_id)
     answer = context.pages.render(
         "job_state.html", token=visitor.token, **await _job_values(session, job, visitor)
     )
@@ -103,7 +104,7 @@ async def cancel_job(
 ) -> Response:
     """Cancel the job (the button Cancel)."""
     require_scope(visitor, Scope.LABEL)
-    await job_service.cancel(session, job_id)
+    await job_service.cancel(session, visitor.project_id, job_id)
     context.reconciler.wake()
     return RedirectResponse(f"/jobs/{job_id}", 303)
 
@@ -114,13 +115,13 @@ async def resume_job(
 ) -> Response:
     """Resume the job (the button Resume)."""
     require_scope(visitor, Scope.LABEL)
-    await job_service.resume(session, job_id)
+    await job_service.resume(session, visitor.project_id, job_id)
     context.reconciler.wake()
     return RedirectResponse(f"/jobs/{job_id}", 303)
 
 
-async def _job(session: AsyncSession, job_id: str) -> Job:
-    job = await job_repository.get_job(session, job_id)
+async def _job(session: AsyncSession, visitor: Visitor, job_id: str) -> Job:
+    job = await job_repository.job_of_project(session, visitor.project_id, job_id)
     if job is None:
         raise Problem(404, f"no job has the id {job_id}")
     return job

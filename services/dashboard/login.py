@@ -1,30 +1,40 @@
 """Logins of the dashboard: by key, kept in a cookie; forms carry the login's token."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 from urllib.parse import quote, urlsplit
 
 from fastapi import APIRouter, Depends, Form, Request
 from fastapi.responses import RedirectResponse, Response
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.api.dependencies import wrong_key
 from services.context import Context, InContext
 from services.database.models import ApiKey
 from services.problems import Problem
 from services.security.keys import Caller, Scope, caller_of, find_caller
+from services.security.projects import get_project, list_projects
 from services.security.sessions import COOKIE, Login
 
 router = APIRouter(include_in_schema=False)
+PROJECT_COOKIE = "fo1_project"
 
 
 @dataclass(frozen=True)
 class Visitor:
-    """A person who is logged in, and the token of their forms."""
+    """A person who is logged in, the token of their forms, and the projects they may choose from."""
 
     caller: Caller
     login: Login
     token: str
+    project: str
+    projects: tuple[str, ...]
+
+    @property
+    def project_id(self) -> str:
+        """The id of the project whose pages are shown."""
+        return self.caller.project_id
 
 
 class LoggedOut(Exception):
@@ -41,8 +51,8 @@ async def visitor(request: Request, context: InContext) -> Visitor:
     if login is not None:
         async with context.database.reading() as session:
             key = await session.get(ApiKey, login.key_id)
-        if key is not None and key.revoked_at is None:
-            return Visitor(caller_of(key), login, context.sessions.form_token(login))
+            if key is not None and key.revoked_at is None:
+                return await _visitor(session, request, caller_of(key), login, context)
     query = f"?{request.url.query}" if request.url.query else ""
     raise LoggedOut(request.url.path + query, "hx-request" in request.headers)
 
@@ -53,6 +63,21 @@ async def visitor_if_any(request: Request, context: Context) -> Visitor | None:
         return await visitor(request, context)
     except (LoggedOut, SQLAlchemyError, OSError):
         return None
+
+
+async def _visitor(
+    session: AsyncSession, request: Request, caller: Caller, login: Login, context: Context
+) -> Visitor:
+    token = context.sessions.form_token(login)
+    if not caller.of_service:
+        project = await get_project(session, caller.project_id)
+        name = project.name if project is not None else caller.project_id
+        return Visitor(caller, login, token, name, (name,))
+    projects = {project.name: project.id for project in await list_projects(session)}
+    name = request.cookies.get(PROJECT_COOKIE, "")
+    if name not in projects:  # never chosen
+        name = next(name for name, project_id in projects.items() if project_id == caller.project_id)
+    return Visitor(replace(caller, project_id=projects[name]), login, token, name, tuple(projects))
 
 
 InVisitor = Annotated[Visitor, Depends(visitor)]
@@ -116,6 +141,18 @@ async def log_in(
         samesite="lax",
         secure=_is_https(context),
     )
+    return answer
+
+
+@router.post("/project")
+async def choose_project(
+    sender: PostingVisitor, context: InContext, project: Annotated[str, Form(max_length=63)] = ""
+) -> Response:
+    """Show the pages of another project, to an admin of the service."""
+    if project not in sender.projects:
+        raise Problem(404, "no project has this name")
+    answer = RedirectResponse("/", 303)
+    answer.set_cookie(PROJECT_COOKIE, project, httponly=True, samesite="lax", secure=_is_https(context))
     return answer
 
 

@@ -17,6 +17,6 @@ _REVIEWS = 50
 @router.get("/reviews")
 async def reviews_page(visitor: InVisitor, context: InContext, session: ReadSession) -> Response:
     """Reviews with their progress."""
-    reviews = await repository.list_reviews(session, None, None, _REVIEWS)
+    reviews = await repository.list_reviews(session, visitor.project_id, None, None, _REVIEWS)
     views = [(await view_of(session, review)).model_dump() for review in reviews]
     return render_page(context, visitor, "Reviews", "reviews.html", reviews=views)

@@ -49,8 +49,26 @@ class Base(DeclarativeBase):
     }
 
 
+# The project that everything belongs to which was made before there were projects.
+DEFAULT_PROJECT = "prj_default"
+
+
+class Project(Base):
+    """A project: its keys see its jobs, datasets and reviews, and nobody else's.
+
+    `storage_roots`: where its jobs may read and write, within the service's roots. None: all of these.
+    """
+
+    __tablename__ = "projects"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    storage_roots: Mapped[list[str] | None] = mapped_column(JSON)
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+
 class ApiKey(Base):
-    """An API key; only a hash of the secret is stored."""
+    """An API key; only a hash of the secret is stored. `project_id`: None for a key of the whole service."""
 
     __tablename__ = "api_keys"
 
@@ -58,6 +76,7 @@ class ApiKey(Base):
     name: Mapped[str] = mapped_column(default="")
     scopes: Mapped[list[str]]
     secret_sha256: Mapped[str]
+    project_id: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(default=now)
     revoked_at: Mapped[datetime | None]
 
@@ -68,13 +87,18 @@ class Job(Base):
     `submission_id`: the driver's id in Ray, one per attempt. `checked_at`: when a service process last
     reconciled the job. `seen_at`: when Ray last answered about it. `progress` and `counts`: copies of the
     latest values in the run's folder. `waits_for`: why it does not label yet; null: it does, or it has ended.
-    `log_tail`: the last lines of the log of the driver that ended last.
+    `log_tail`: the last lines of the log of the driver that ended last. `created_by`: the id of a key.
     """
 
     __tablename__ = "jobs"
-    __table_args__ = (Index("jobs_by_state", "state", "id"), Index("jobs_by_out", "out"))
+    __table_args__ = (
+        Index("jobs_by_state", "state", "id"),
+        Index("jobs_by_out", "out"),
+        Index("jobs_by_project", "project_id", "id"),
+    )
 
     id: Mapped[str] = mapped_column(primary_key=True)
+    project_id: Mapped[str] = mapped_column(server_default=DEFAULT_PROJECT)
     state: Mapped[str]
     config: Mapped[dict[str, Any]]
     out: Mapped[str] = mapped_column(Text)
@@ -117,12 +141,16 @@ class DatasetState(StrEnum):
 
 
 class DatasetRecord(Base):
-    """A registered dataset: one finished version in one folder. `state`: a `DatasetState`."""
+    """A registered dataset: one finished version in one folder. `state`: a `DatasetState`.
+
+    `created_by`: the id of the key that registered it or started its job.
+    """
 
     __tablename__ = "datasets"
 
     number: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
     id: Mapped[str] = mapped_column(unique=True)
+    project_id: Mapped[str] = mapped_column(server_default=DEFAULT_PROJECT)
     address: Mapped[str] = mapped_column(Text)
     manifest_sha256: Mapped[str]
     name: Mapped[str]
@@ -134,11 +162,13 @@ class DatasetRecord(Base):
     num_samples: Mapped[int] = mapped_column(default=0)
     indexer: Mapped[str | None]
     indexer_seen_at: Mapped[datetime | None]
+    created_by: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(default=now)
 
     __table_args__ = (
-        Index("datasets_by_address", "address", "manifest_sha256", unique=True),
-        Index("datasets_by_name", "name", "number"),
+        Index("datasets_by_address", "project_id", "address", "manifest_sha256", unique=True),
+        Index("datasets_by_name", "project_id", "name", "number"),
+        Index("datasets_by_project", "project_id", "number"),
     )
 
 

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
 from schemas.reviews import ItemState, ReviewOptions, ReviewState
-from services.database.models import Base, now
+from services.database.models import DEFAULT_PROJECT, Base, now
 
 
 class StoredOptions(TypeDecorator[ReviewOptions]):
@@ -34,15 +34,21 @@ class StoredOptions(TypeDecorator[ReviewOptions]):
 class Review(Base):
     """A review. `state`: a `ReviewState`.
 
-    `key`: derived from the dataset's content; it names the project in Label Studio, so that a service that
-    has lost its database finds the project again. `doubtful`: an insert may have happened twice, so search
-    for duplicates. `pulled_until`: a time of Label Studio's clock. `pusher`: the process that works on it.
+    `owner_project_id`: the project of this service that it belongs to; `project_id`: its project in Label
+    Studio. `key`: derived from the dataset's content and the owner; it names the project in Label Studio, so
+    that a service that has lost its database finds that project again. `doubtful`: an insert may have
+    happened twice, so search for duplicates. `pulled_until`: a time of Label Studio's clock. `pusher`: the
+    process that works on it. `created_by`: the id of a key.
     """
 
     __tablename__ = "reviews"
-    __table_args__ = (Index("reviews_by_key", "key", "label_studio_url", unique=True),)
+    __table_args__ = (
+        Index("reviews_by_key", "key", "label_studio_url", unique=True),
+        Index("reviews_by_project", "owner_project_id", "id"),
+    )
 
     id: Mapped[str] = mapped_column(primary_key=True)
+    owner_project_id: Mapped[str] = mapped_column(server_default=DEFAULT_PROJECT)
     key: Mapped[str]
     dataset_id: Mapped[str | None]
     dataset: Mapped[str] = mapped_column(Text)
@@ -60,6 +66,7 @@ class Review(Base):
     pulled_at: Mapped[datetime | None]
     pusher: Mapped[str | None]
     pusher_seen_at: Mapped[datetime | None]
+    created_by: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(default=now)
 
 

@@ -66,34 +66,35 @@ class ServedImage:
 class ImageShelf:
     """Reads images, and caches the versions it has encoded under `folder`.
 
-    `private_addresses`: whether images may be fetched from private networks and this machine's own ports.
+    Its methods get the storage roots of the project that the dataset belongs to. `private_addresses`: whether
+    images may be fetched from private networks and this machine's own ports.
     """
 
-    def __init__(
-        self, folder: Path, roots: StorageRoots, limits: InputLimits, private_addresses: bool = False
-    ) -> None:
-        self._folder, self._roots, self._limits = folder, roots, limits
+    def __init__(self, folder: Path, limits: InputLimits, private_addresses: bool = False) -> None:
+        self._folder, self._limits = folder, limits
         self._private_addresses = private_addresses
         self._num_cached = 0
 
-    def serve(self, place: ImagePlace, manifest: Manifest, width: int | None) -> ServedImage:
+    def serve(
+        self, place: ImagePlace, manifest: Manifest, roots: StorageRoots, width: int | None
+    ) -> ServedImage:
         """Return the image, at most `width` pixels wide. Raises a Problem of 403, 404 or 422."""
         cached = self._folder / place.image_id[:2] / f"{place.image_id}-{int(width) if width else 'full'}"
         with suppress(OSError):
             return _served(cached.read_bytes(), place.image_id, width)
-        data = self.original(place, manifest)
+        data = self.original(place, manifest, roots)
         if width is None and place.orientation == 1 and suffix_of_bytes(data) in _BROWSER_TYPES:
             return _served(data, place.image_id, None)
         encoded = self._encode(data, width)
         self._cache(cached, encoded)
         return _served(encoded, place.image_id, width)
 
-    def original(self, place: ImagePlace, manifest: Manifest) -> bytes:
+    def original(self, place: ImagePlace, manifest: Manifest, roots: StorageRoots) -> bytes:
         """Return the encoded bytes that were labelled. Raises a Problem of 403 or 404."""
         embedded = _embedded(place, manifest)
         if embedded is not None:
             return embedded
-        allowed = [uri for uri in place.uris if self._may_read(uri)]
+        allowed = [uri for uri in place.uris if _may_read(uri, roots)]
         if not allowed:
             raise Problem(403, "the image is outside the storage roots of this service")
         row = ImageRow(
@@ -111,18 +112,6 @@ class ImageShelf:
                 return image_bytes(row, self._limits)
         except DatasetError as error:
             raise Problem(404, str(error)) from None
-
-    def _may_read(self, uri: str) -> bool:
-        if is_web(uri):
-            return True
-        archive, _, member = uri.partition("::")
-        try:
-            # `a::b` is the member b of the archive a, or a file with that name.
-            for address in (archive, uri) if member else (uri,):
-                self._roots.check(address)
-        except OutsideRoots:
-            return False
-        return True
 
     def _encode(self, data: bytes, width: int | None) -> bytes:
         try:
@@ -148,6 +137,19 @@ class ImageShelf:
             self._num_cached += 1
             if self._num_cached % _PRUNE_EVERY == 0:
                 _prune(self._folder)
+
+
+def _may_read(uri: str, roots: StorageRoots) -> bool:
+    if is_web(uri):
+        return True
+    archive, _, member = uri.partition("::")
+    try:
+        # `a::b` is the member b of the archive a, or a file with that name.
+        for address in (archive, uri) if member else (uri,):
+            roots.check(address)
+    except OutsideRoots:
+        return False
+    return True
 
 
 def _served(data: bytes, image_id: str, width: int | None) -> ServedImage:

@@ -7,23 +7,31 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from fo1_data.dataset.manifest import dump_json
 from schemas.dataset import Manifest
 from services.database.locks import lock_name
-from services.database.models import DatasetRecord, DatasetState, ImageGrant, now
+from services.database.models import DEFAULT_PROJECT, DatasetRecord, DatasetState, ImageGrant, now
 from services.datasets import repository
 from services.identifiers import new_id
 
 GALLERY = "gallery"
 
 
-async def register(session: AsyncSession, address: str, manifest: Manifest) -> DatasetRecord:
-    """Return the record of the finished dataset at `address`; a new one is indexed in the background."""
+async def register(
+    session: AsyncSession,
+    address: str,
+    manifest: Manifest,
+    project_id: str = DEFAULT_PROJECT,
+    created_by: str | None = None,
+) -> DatasetRecord:
+    """Return a project's record of the dataset at `address`; a new one is indexed in the background."""
     document = manifest.model_dump(mode="json")
     manifest_sha256 = hashlib.sha256(dump_json(document)).hexdigest()
     await lock_name(session, f"dataset {address}")
-    existing = await repository.find_by_address(session, address, manifest_sha256)
+    existing = await repository.find_by_address(session, project_id, address, manifest_sha256)
     if existing is not None:
         return existing
     record = DatasetRecord(
         id=new_id("ds"),
+        project_id=project_id,
+        created_by=created_by,
         address=address,
         manifest_sha256=manifest_sha256,
         name=_short(manifest.name),

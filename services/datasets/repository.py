@@ -19,24 +19,37 @@ from services.database.models import (
 )
 
 
-async def find_by_address(session: AsyncSession, address: str, manifest_sha256: str) -> DatasetRecord | None:
-    """Return the record of a version in a folder, or None."""
+async def find_by_address(
+    session: AsyncSession, project_id: str, address: str, manifest_sha256: str
+) -> DatasetRecord | None:
+    """Return a project's record of a version in a folder, or None."""
     query = select(DatasetRecord).where(
-        DatasetRecord.address == address, DatasetRecord.manifest_sha256 == manifest_sha256
+        DatasetRecord.project_id == project_id,
+        DatasetRecord.address == address,
+        DatasetRecord.manifest_sha256 == manifest_sha256,
     )
     return (await session.scalars(query)).first()
 
 
 async def get_dataset(session: AsyncSession, dataset_id: str) -> DatasetRecord | None:
-    """Return the dataset with this id, or None."""
+    """Return the dataset with this id, of any project, or None. For signed URLs."""
     return (await session.scalars(select(DatasetRecord).where(DatasetRecord.id == dataset_id))).first()
 
 
+async def dataset_of_project(session: AsyncSession, project_id: str, dataset_id: str) -> DatasetRecord | None:
+    """Return a project's dataset with this id, or None."""
+    query = select(DatasetRecord).where(
+        DatasetRecord.id == dataset_id, DatasetRecord.project_id == project_id
+    )
+    return (await session.scalars(query)).first()
+
+
 async def list_datasets(
-    session: AsyncSession, limit: int, before: int | None, name: str | None = None
+    session: AsyncSession, project_id: str, limit: int, before: int | None, name: str | None = None
 ) -> Sequence[DatasetRecord]:
-    """Return datasets with numbers below `before`, newest first."""
-    query = select(DatasetRecord).order_by(DatasetRecord.number.desc()).limit(limit)
+    """Return a project's datasets with numbers below `before`, newest first."""
+    query = select(DatasetRecord).where(DatasetRecord.project_id == project_id)
+    query = query.order_by(DatasetRecord.number.desc()).limit(limit)
     if before is not None:
         query = query.where(DatasetRecord.number < before)
     if name is not None:
@@ -103,10 +116,16 @@ async def find_sample(session: AsyncSession, number: int, image_id: str) -> Samp
     return (await session.scalars(query)).first()
 
 
-async def dataset_with_image(session: AsyncSession, image_id: str) -> DatasetRecord | None:
-    """The newest dataset that holds an image."""
-    number = await session.scalar(select(func.max(Sample.dataset)).where(Sample.image_id == image_id))
-    return None if number is None else await session.get(DatasetRecord, number)
+async def dataset_with_image(session: AsyncSession, project_id: str, image_id: str) -> DatasetRecord | None:
+    """The newest dataset of a project that holds an image."""
+    query = (
+        select(DatasetRecord)
+        .join(Sample, Sample.dataset == DatasetRecord.number)
+        .where(Sample.image_id == image_id, DatasetRecord.project_id == project_id)
+        .order_by(DatasetRecord.number.desc())
+        .limit(1)
+    )
+    return (await session.scalars(query)).first()
 
 
 async def most_frequent_terms(

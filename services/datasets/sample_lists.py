@@ -67,9 +67,12 @@ class ListedDataset:
     finished: bool
 
 
-def find_listed(connection: Connection, dataset_id: str, purpose: str) -> ListedDataset | None:
-    """Return the dataset with this id and its newest grant for `purpose` that is not revoked, or None."""
-    row = connection.execute(_LISTED, {"dataset_id": dataset_id, "purpose": purpose}).first()
+def find_listed(
+    connection: Connection, project_id: str, dataset_id: str, purpose: str
+) -> ListedDataset | None:
+    """Return a project's dataset and its newest grant for `purpose` that is not revoked, or None."""
+    values = {"project_id": project_id, "dataset_id": dataset_id, "purpose": purpose}
+    row = connection.execute(_LISTED, values).first()
     return None if row is None else ListedDataset(row[0], row[1] or "", row[2] == DatasetState.READY)
 
 
@@ -220,7 +223,7 @@ _GRANT = (
     .scalar_subquery()
 )
 _LISTED = select(DatasetRecord.number, _GRANT, DatasetRecord.state).where(
-    DatasetRecord.id == bindparam("dataset_id")
+    DatasetRecord.id == bindparam("dataset_id"), DatasetRecord.project_id == bindparam("project_id")
 )
 _TERMS = (
     select(Term.id)

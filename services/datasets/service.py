@@ -16,9 +16,9 @@ from services.problems import Problem
 from services.storage_roots import OutsideRoots, StorageRoots
 
 
-async def get_dataset(session: AsyncSession, dataset_id: str) -> DatasetRecord:
-    """Return a dataset. Raises a Problem of 404."""
-    record = await repository.get_dataset(session, dataset_id)
+async def get_dataset(session: AsyncSession, project_id: str, dataset_id: str) -> DatasetRecord:
+    """Return a dataset of a project. Raises a Problem of 404."""
+    record = await repository.dataset_of_project(session, project_id, dataset_id)
     if record is None:
         raise no_dataset(dataset_id)
     return record

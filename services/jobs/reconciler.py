@@ -23,6 +23,7 @@ from services.background import Loop
 from services.database.engine import Database
 from services.database.models import Job, now
 from services.datasets import registry
+from services.datasets.project_roots import ProjectRoots
 from services.jobs import repository, service
 from services.jobs.cluster import Cluster
 from services.jobs.ray_jobs import DriverState, RayJobs, RayUnreachable, driver_command, driver_files
@@ -44,8 +45,15 @@ _MAX_LOG_CHARACTERS = 20_000
 class Reconciler:
     """Run its `loop`; call `wake` after a request that changes a job."""
 
-    def __init__(self, settings: Settings, database: Database, cluster: Cluster, metrics: Metrics) -> None:
-        self._settings, self._database = settings, database
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        cluster: Cluster,
+        metrics: Metrics,
+        roots: ProjectRoots,
+    ) -> None:
+        self._settings, self._database, self._roots = settings, database, roots
         self._cluster, self._metrics = cluster, metrics
         self._reported: set[str] = set()
         self.loop = Loop("jobs", self.step, settings.reconcile_every_s)
@@ -143,18 +151,19 @@ class Reconciler:
             settings = RunConfig.model_validate(job.config).model_dump(mode="json", exclude_defaults=True)
             command, files = driver_command(self._cluster.python), driver_files(settings)
             metadata = {"fo1_job": job.id, "out": job.out}
-            await jobs.submit(job.submission_id or "", command, self._environment(job), metadata, files)
+            environment = await self._environment(job)
+            await jobs.submit(job.submission_id or "", command, environment, metadata, files)
         except RayUnreachable:
             raise
         except Fo1Error as error:
             return Verdict(JobState.FAILED, str(error))
         return Verdict(JobState.QUEUED)
 
-    def _environment(self, job: Job) -> dict[str, str]:
+    async def _environment(self, job: Job) -> dict[str, str]:
         """Return the environment variables that a driver and its labellers need from the service."""
         variables = {
             "FO1_JOB_ID": job.id,
-            ROOTS: json.dumps(list(self._settings.roots)),
+            ROOTS: json.dumps(await self._roots.addresses(job.project_id)),
             PUBLIC_ONLY: "0" if self._settings.allow_private_addresses else "1",
             "RAY_JOB_STOP_WAIT_TIME_S": "10",
         }
@@ -181,7 +190,7 @@ class Reconciler:
                 news["progress"] = progress.model_dump(mode="json")
                 news["counts"] = _counts_so_far(news["progress"])
             if verdict.state is JobState.SUCCEEDED and manifest is not None:
-                record = await registry.register(session, job.out, manifest)
+                record = await registry.register(session, job.out, manifest, job.project_id, job.created_by)
                 news |= {"counts": manifest.counts.model_dump(mode="json"), "dataset_id": record.id}
             await service.apply_news(session, job, JobNews(**news))
 

@@ -12,21 +12,29 @@ from services.jobs.states import ACTIVE, JobState
 
 
 async def get_job(session: AsyncSession, job_id: str) -> Job | None:
-    """Return a job, or None."""
+    """Return a job of any project, or None. For work in the background."""
     return await session.get(Job, job_id)
 
 
-async def lock_job(session: AsyncSession, job_id: str) -> Job | None:
-    """Return a job, locked against changes by others until the transaction ends."""
+async def job_of_project(session: AsyncSession, project_id: str, job_id: str) -> Job | None:
+    """Return a job of a project, or None."""
+    query = select(Job).where(Job.id == job_id, Job.project_id == project_id)
+    return (await session.scalars(query)).first()
+
+
+async def lock_job(session: AsyncSession, job_id: str, project_id: str | None = None) -> Job | None:
+    """Return a job, of this project if one is given, locked until the transaction ends."""
     query = select(Job).where(Job.id == job_id).with_for_update()
+    if project_id is not None:
+        query = query.where(Job.project_id == project_id)
     return (await session.execute(query.execution_options(populate_existing=True))).scalar_one_or_none()
 
 
 async def list_jobs(
-    session: AsyncSession, limit: int, before: str | None, state: JobState | None
+    session: AsyncSession, project_id: str, limit: int, before: str | None, state: JobState | None
 ) -> Sequence[Job]:
-    """Return jobs older than the job `before`, newest first."""
-    query = select(Job).order_by(Job.id.desc()).limit(limit)
+    """Return jobs of a project older than the job `before`, newest first."""
+    query = select(Job).where(Job.project_id == project_id).order_by(Job.id.desc()).limit(limit)
     if before is not None:
         query = query.where(Job.id < before)
     if state is not None:
@@ -34,10 +42,10 @@ async def list_jobs(
     return (await session.scalars(query)).all()
 
 
-async def active_job_on(session: AsyncSession, out: str) -> str | None:
-    """Return the id of the queued or running job that writes to the folder `out`, or None."""
-    query = select(Job.id).where(Job.out == out, Job.state.in_(ACTIVE)).limit(1)
-    return await session.scalar(query)
+async def active_job_on(session: AsyncSession, out: str) -> Job | None:
+    """Return the queued or running job, of any project, that writes to the folder `out`, or None."""
+    query = select(Job).where(Job.out == out, Job.state.in_(ACTIVE)).limit(1)
+    return (await session.scalars(query)).first()
 
 
 async def claim_due(session: AsyncSession, before: datetime) -> Sequence[str]:
@@ -56,9 +64,12 @@ async def claim_due(session: AsyncSession, before: datetime) -> Sequence[str]:
     return claimed.all()
 
 
-async def count_by_state(session: AsyncSession) -> dict[str, int]:
-    """Return the number of jobs in each state."""
-    rows = await session.execute(select(Job.state, func.count()).group_by(Job.state))
+async def count_by_state(session: AsyncSession, project_id: str | None = None) -> dict[str, int]:
+    """Return the number of jobs in each state, in a project or in all."""
+    query = select(Job.state, func.count()).group_by(Job.state)
+    if project_id is not None:
+        query = query.where(Job.project_id == project_id)
+    rows = await session.execute(query)
     counts = {str(state): int(count) for state, count in rows}
     return {state.value: counts.get(state, 0) for state in JobState}
 

@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from schemas.jobs import RunConfig
 from services.database.locks import lock_name
-from services.database.models import Job, now
+from services.database.models import DEFAULT_PROJECT, Job, now
 from services.identifiers import new_id
 from services.jobs import repository
 from services.jobs.states import JobState, may_become
@@ -26,12 +26,15 @@ class JobNews:
     waits_for: str | None = None
 
 
-async def create(session: AsyncSession, config: RunConfig, created_by: str) -> Job:
+async def create(
+    session: AsyncSession, config: RunConfig, created_by: str, project_id: str = DEFAULT_PROJECT
+) -> Job:
     """Queue a run with checked settings. Raises a Problem of 409 if another job writes to its folder."""
-    await _refuse_busy(session, config.out)
+    await _refuse_busy(session, config.out, project_id)
     job_id = new_id("job")
     job = Job(
         id=job_id,
+        project_id=project_id,
         state=JobState.QUEUED,
         config=config.model_dump(mode="json"),
         out=config.out,
@@ -48,9 +51,9 @@ async def create(session: AsyncSession, config: RunConfig, created_by: str) -> J
     return job
 
 
-async def cancel(session: AsyncSession, job_id: str) -> Job:
+async def cancel(session: AsyncSession, project_id: str, job_id: str) -> Job:
     """Ask a job to end; it is `cancelled` once its driver has ended. Raises a Problem of 404 or 409."""
-    job = await _locked(session, job_id)
+    job = await _locked(session, project_id, job_id)
     state = JobState(job.state)
     if state is JobState.CANCELLED:
         return job
@@ -64,13 +67,13 @@ async def cancel(session: AsyncSession, job_id: str) -> Job:
     return job
 
 
-async def resume(session: AsyncSession, job_id: str) -> Job:
+async def resume(session: AsyncSession, project_id: str, job_id: str) -> Job:
     """Queue a failed or cancelled job again; done shards are skipped. Raises a Problem of 404 or 409."""
-    job = await _locked(session, job_id)
+    job = await _locked(session, project_id, job_id)
     state = JobState(job.state)
     if not may_become(state, JobState.QUEUED):
         raise Problem(409, f"the job is {state}: only a failed or cancelled job can be resumed")
-    await _refuse_busy(session, job.out)
+    await _refuse_busy(session, job.out, project_id)
     job.attempt += 1
     job.submission_id = f"{job.id}-{job.attempt}"
     job.cancel_requested = False
@@ -116,15 +119,16 @@ def _has_advanced(old: dict[str, Any] | None, new: dict[str, Any]) -> bool:
     return old is None or without_times(old) != without_times(new)
 
 
-async def _locked(session: AsyncSession, job_id: str) -> Job:
-    job = await repository.lock_job(session, job_id)
+async def _locked(session: AsyncSession, project_id: str, job_id: str) -> Job:
+    job = await repository.lock_job(session, job_id, project_id)
     if job is None:
         raise Problem(404, f"no job has the id {job_id}")
     return job
 
 
-async def _refuse_busy(session: AsyncSession, out: str) -> None:
+async def _refuse_busy(session: AsyncSession, out: str, project_id: str) -> None:
     await lock_name(session, f"job on {out}")
     other = await repository.active_job_on(session, out)
     if other is not None:
-        raise Problem(409, f"job {other} is at work on {out}: wait for it, cancel it, or take another out")
+        name = f"job {other.id}" if other.project_id == project_id else "another job"
+        raise Problem(409, f"{name} is at work on {out}: wait for it, cancel it, or take another out")

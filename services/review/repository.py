@@ -23,18 +23,26 @@ async def review_by_key(session: AsyncSession, key: str, label_studio_url: str) 
     return (await session.scalars(query)).one_or_none()
 
 
-async def review_of_project(session: AsyncSession, project_id: int) -> Review | None:
-    """Return the newest review in a Label Studio project, or None."""
-    query = select(Review).where(Review.project_id == project_id).order_by(Review.id.desc()).limit(1)
-    return (await session.scalars(query)).one_or_none()
+async def review_of_ls_project(session: AsyncSession, project_id: str, ls_project_id: int) -> Review | None:
+    """Return a project's newest review in a project of Label Studio, or None."""
+    query = select(Review).where(Review.owner_project_id == project_id, Review.project_id == ls_project_id)
+    return (await session.scalars(query.order_by(Review.id.desc()).limit(1))).one_or_none()
 
 
 async def list_reviews(
-    session: AsyncSession, dataset: str | None, before: str | None, limit: int, key: str | None = None
+    session: AsyncSession,
+    project_id: str,
+    dataset: str | None,
+    before: str | None,
+    limit: int,
+    key: str | None = None,
 ) -> Sequence[Review]:
-    """Return reviews, newest first. `dataset`: of this address or id only. `before`: older than this id.
-    `key`: with this key only."""
-    query = select(Review).order_by(Review.id.desc()).limit(limit)
+    """Return a project's reviews, newest first.
+
+    `dataset`: of this address or id only. `before`: older than this id. `key`: with this key only.
+    """
+    query = select(Review).where(Review.owner_project_id == project_id)
+    query = query.order_by(Review.id.desc()).limit(limit)
     if dataset is not None:
         query = query.where(or_(Review.dataset == dataset, Review.dataset_id == dataset))
     if key is not None:

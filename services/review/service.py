@@ -3,6 +3,7 @@
 Talks to the database only; the worker talks to Label Studio.
 """
 
+import hashlib
 import hmac
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from schemas.reviews import ReviewOptions, ReviewState
 from services.database.engine import Database
 from services.database.locks import lock_name
-from services.database.models import DatasetRecord, now
+from services.database.models import DEFAULT_PROJECT, DatasetRecord, now
 from services.database.review_tables import Review
 from services.datasets import registry
 from services.datasets import repository as dataset_repository
@@ -24,6 +25,7 @@ from services.review.inbox.deliveries import parse_webhook
 from services.review.live import LiveBackend
 from services.review.outbox.push import Push
 from services.review.worker import ReviewWorker
+from services.security.projects import get_project
 from services.security.signing import UrlSigner
 from services.settings import Settings
 
@@ -65,18 +67,21 @@ async def request_push(
     record: DatasetRecord,
     title: str | None,
     options: ReviewOptions,
+    created_by: str | None = None,
 ) -> Review:
     """Create the review of a dataset, or return the existing one, extended if the options differ.
 
     Raises a Problem of 409 if a review that has started would become blind, or no longer be blind.
     """
     assert settings.label_studio_url is not None
-    key = record.manifest_sha256[:16]
+    key = await review_key(session, record)
     await lock_name(session, f"review {key}")
     existing = await repository.review_by_key(session, key, settings.label_studio_url)
     review = await repository.lock_review(session, existing.id) if existing is not None else None
     if review is None:
-        return await _create(session, settings.label_studio_url, key, record, title, options)
+        review = await _create(session, settings.label_studio_url, key, record, title, options)
+        review.created_by = created_by
+        return review
     options = _merged_options(review, options)
     if review.state == ReviewState.FAILED and review.project_id is None:
         await item_repository.requeue_lost_items(session, review.id)
@@ -91,6 +96,14 @@ async def request_push(
         review.state = ReviewState.PUSHING
     await session.flush()
     return review
+
+
+async def review_key(session: AsyncSession, record: DatasetRecord) -> str:
+    """Return the key of a dataset's review: of its content, and of its project unless it is the default."""
+    project = await get_project(session, record.project_id)
+    if project is None or project.id == DEFAULT_PROJECT:
+        return record.manifest_sha256[:16]
+    return hashlib.sha256(f"{project.name} {record.manifest_sha256}".encode()).hexdigest()[:16]
 
 
 async def _has_other_grants(session: AsyncSession, review: Review) -> bool:
@@ -142,6 +155,7 @@ async def _create(
     grant = await registry.grant_images(session, record.id, GRANT_PURPOSE)
     review = Review(
         id=new_id("rev"),
+        owner_project_id=record.project_id,
         key=key,
         dataset_id=record.id,
         dataset=record.address,
@@ -166,21 +180,23 @@ def model_version(record: DatasetRecord) -> str:
     return f"{name.rstrip('/').rpartition('/')[2][:80]}-{digest}"
 
 
-async def get_review(session: AsyncSession, review_id: str) -> Review:
-    """Return a review. Raises a Problem of 404."""
+async def get_review(session: AsyncSession, project_id: str | None, review_id: str) -> Review:
+    """Return a review of a project (None: of any). Raises a Problem of 404."""
     review = await repository.find_review(session, review_id)
-    if review is None:
+    if review is None or project_id not in (None, review.owner_project_id):
         raise Problem(404, f"no review has the id {review_id}")
     return review
 
 
-async def review_of_project(session: AsyncSession, payload: dict[str, Any]) -> Review | None:
-    """Return the review that a webhook without our header is about, or None."""
+async def review_of_webhook(session: AsyncSession, project_id: str, payload: dict[str, Any]) -> Review | None:
+    """Return the review, of a project, that a webhook without our header is about, or None."""
     project = payload.get("project")
-    project_id = project.get("id") if isinstance(project, dict) else project
-    if not isinstance(project_id, int) or isinstance(project_id, bool) or not 0 < project_id < 2**31:
+    ls_project_id = project.get("id") if isinstance(project, dict) else project
+    if not isinstance(ls_project_id, int) or isinstance(ls_project_id, bool):
         return None
-    return await repository.review_of_project(session, project_id)
+    if not 0 < ls_project_id < 2**31:
+        return None
+    return await repository.review_of_ls_project(session, project_id, ls_project_id)
 
 
 async def record_webhook(session: AsyncSession, review_id: str, payload: dict[str, Any]) -> int:

@@ -1,7 +1,8 @@
 """Creates, finds and revokes API keys. A key is shown once and never stored or logged.
 
 A key is `fo1_<id>_<secret>`. The id finds the row; the SHA-256 of the secret (256 random bits) is compared
-in constant time. Every scope includes `read`; `admin` includes all scopes.
+in constant time. Every scope includes `read`; `admin` includes all scopes. A key works in its project only;
+an admin key without a project is one of the whole service.
 """
 
 import hashlib
@@ -16,10 +17,10 @@ from sqlalchemy import Connection, bindparam, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from fo1_data.errors import ConfigError
-from services.database.models import ApiKey, now
+from services.database.models import DEFAULT_PROJECT, ApiKey, now
 
 _FORM = re.compile(r"fo1_([0-9a-f]{12})_([0-9A-Za-z_-]{43})")
-_ROW = select(ApiKey.id, ApiKey.scopes, ApiKey.secret_sha256, ApiKey.revoked_at).where(
+_ROW = select(ApiKey.id, ApiKey.scopes, ApiKey.secret_sha256, ApiKey.revoked_at, ApiKey.project_id).where(
     ApiKey.id == bindparam("key_id")
 )
 
@@ -35,10 +36,15 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True)
 class Caller:
-    """The sender of a request, identified by a key."""
+    """The sender of a request, identified by a key, and the project the key works in.
+
+    `of_service`: the key is an admin of the whole service.
+    """
 
     key_id: str
     scopes: frozenset[Scope]
+    project_id: str = DEFAULT_PROJECT
+    of_service: bool = False
 
     def may(self, scope: Scope) -> bool:
         """Return whether the key's scopes include `scope`."""
@@ -56,14 +62,22 @@ class NewKey:
     scopes: list[str]
 
 
-async def create_key(session: AsyncSession, scopes: Iterable[str], name: str = "") -> NewKey:
-    """Create a key. Raises ConfigError if a scope is unknown or there is none."""
+async def create_key(
+    session: AsyncSession, scopes: Iterable[str], name: str = "", project_id: str | None = None
+) -> NewKey:
+    """Create a key. Raises ConfigError if a scope is unknown or there is none.
+
+    Without a project, an admin is one of the whole service, and any other key is in the default project.
+    """
     requested = list(dict.fromkeys(scopes))
     unknown = [scope for scope in requested if scope not in list(Scope)]
     if unknown or not requested:
         raise ConfigError(f"scope {', '.join(unknown) or 'not given'}: choose from {', '.join(Scope)}")
+    if project_id is None and Scope.ADMIN not in requested:
+        project_id = DEFAULT_PROJECT
     key_id, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
-    session.add(ApiKey(id=key_id, name=name, scopes=requested, secret_sha256=_digest(secret)))
+    digest = _digest(secret)
+    session.add(ApiKey(id=key_id, name=name, scopes=requested, secret_sha256=digest, project_id=project_id))
     await session.flush()
     return NewKey(f"fo1_{key_id}_{secret}", key_id, requested)
 
@@ -75,9 +89,12 @@ async def first_key(session: AsyncSession) -> NewKey | None:
     return await create_key(session, [Scope.ADMIN], "first")
 
 
-async def list_keys(session: AsyncSession) -> Sequence[ApiKey]:
-    """Return all keys, oldest first."""
-    return (await session.scalars(select(ApiKey).order_by(ApiKey.created_at, ApiKey.id))).all()
+async def list_keys(session: AsyncSession, project_id: str | None = None) -> Sequence[ApiKey]:
+    """Return the keys of a project, or all keys, oldest first."""
+    query = select(ApiKey).order_by(ApiKey.created_at, ApiKey.id)
+    if project_id is not None:
+        query = query.where(ApiKey.project_id == project_id)
+    return (await session.scalars(query)).all()
 
 
 async def key_names(session: AsyncSession, ids: Iterable[str]) -> dict[str, str]:
@@ -86,10 +103,13 @@ async def key_names(session: AsyncSession, ids: Iterable[str]) -> dict[str, str]
     return {key_id: name or f"key {key_id}" for key_id, name in rows}
 
 
-async def revoke_key(session: AsyncSession, key_id: str) -> ApiKey:
-    """Revoke a key for good; safe to repeat. Raises ConfigError if no key has this id."""
+async def revoke_key(session: AsyncSession, key_id: str, project_id: str | None = None) -> ApiKey:
+    """Revoke a key, of this project if one is given, for good; safe to repeat.
+
+    Raises ConfigError if no key has this id.
+    """
     key = await session.get(ApiKey, key_id)
-    if key is None:
+    if key is None or project_id not in (None, key.project_id):
         raise ConfigError(f"no key has the id {key_id}: see fo1 keys list")
     key.revoked_at = key.revoked_at or now()
     return key
@@ -109,12 +129,17 @@ def read_caller(connection: Connection, key: str) -> Caller | None:
     expected = row.secret_sha256 if row is not None else _digest("")
     if not hmac.compare_digest(expected, _digest(match[2])) or row is None or row.revoked_at is not None:
         return None
-    return Caller(row.id, frozenset(Scope(scope) for scope in row.scopes))
+    return _caller(row.id, row.scopes, row.project_id)
 
 
 def caller_of(key: ApiKey) -> Caller:
     """Return the caller of a valid key."""
-    return Caller(key.id, frozenset(Scope(scope) for scope in key.scopes))
+    return _caller(key.id, key.scopes, key.project_id)
+
+
+def _caller(key_id: str, scopes: Iterable[str], project_id: str | None) -> Caller:
+    names = frozenset(Scope(scope) for scope in scopes)
+    return Caller(key_id, names, project_id or DEFAULT_PROJECT, of_service=project_id is None)
 
 
 def _digest(secret: str) -> str:

@@ -37,6 +37,11 @@ NEEDS: dict[tuple[str, str], Scope | tuple[Scope, ...]] = {
     ("POST", "/v1/reviews/{review_id}/pull"): Scope.REVIEW,
     ("GET", "/v1/reviews/{review_id}/corrections"): Scope.READ,
     ("POST", "/v1/predict"): LABEL_OR_REVIEW,
+    ("GET", "/v1/keys"): Scope.ADMIN,
+    ("POST", "/v1/keys"): Scope.ADMIN,
+    ("POST", "/v1/keys/{key_id}/revoke"): Scope.ADMIN,
+    ("GET", "/v1/projects"): Scope.ADMIN,
+    ("POST", "/v1/projects"): Scope.ADMIN,
     ("POST", "/ml/setup"): LABEL_OR_REVIEW,
     ("POST", "/ml/predict"): LABEL_OR_REVIEW,
     ("POST", "/ml/webhook"): LABEL_OR_REVIEW,
@@ -45,7 +50,13 @@ OPEN = {
     "/healthz", "/readyz", "/metrics", "/openapi.json", "/docs", "/static/{name}", "/login", "/ml/health",
     "/v1/webhooks/label-studio",  # Label Studio's secret, or a key: its own tests
 }  # fmt: skip
-VALUES = {"job_id": "job_0", "dataset_id": "ds_0", "image_id": "0" * 64, "review_id": "rev_0"}
+VALUES = {
+    "job_id": "job_0",
+    "dataset_id": "ds_0",
+    "image_id": "0" * 64,
+    "review_id": "rev_0",
+    "key_id": "0" * 12,
+}
 
 
 def routes_of(service: Running) -> Iterator[tuple[str, str]]:

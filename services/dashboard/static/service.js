@@ -76,6 +76,9 @@
     if (status) { status.hidden = false; status.textContent = "The service does not answer; trying again."; }
   });
   document.addEventListener("htmx:afterOnLoad", () => { if (status) status.hidden = true; });
+  for (const field of document.querySelectorAll("[data-submits]")) {
+    field.addEventListener("change", () => field.form.submit());
+  }
   for (const form of document.querySelectorAll("form[data-ask]")) {
     form.addEventListener("submit", (event) => { if (!confirm(form.dataset.ask)) event.preventDefault(); });
   }

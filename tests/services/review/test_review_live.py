@@ -9,7 +9,7 @@ from fake_label_studio import FakeLabelStudio
 from fastapi.security import HTTPBasicCredentials
 from review_bench import Bench, make_review_dataset, open_bench
 
-from services.api.ml_backend import _is_of_live_review
+from services.api.ml_backend import _live_review
 from services.review.live import live_secret
 from services.review.service import webhook_secret
 from services.review.worker import ReviewWorker
@@ -75,7 +75,7 @@ async def test_the_model_answers_projects_of_live_reviews_alone(home: Path, data
 
         async def is_let_in(password: str) -> bool:
             given = HTTPBasicCredentials(username=bench.review_id, password=password)
-            return await _is_of_live_review(context, given)
+            return await _live_review(context, given) is not None
 
         mine = live_secret(bench.settings, bench.review_id)
         assert not await is_let_in(mine)
