@@ -17,6 +17,7 @@ from services.context import Context
 from services.dashboard import dataset_pages, frame, job_pages, login, open_pages, review_pages
 from services.database.engine import open_database
 from services.database.migrate import migrate
+from services.database.outages import Outages
 from services.datasets.grants import Grants
 from services.datasets.images import ImageShelf
 from services.datasets.indexer import Indexer
@@ -71,7 +72,7 @@ def create_app(settings: Settings) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.context = context
-    install_problems(app, frame.problem_page, admit)
+    install_problems(app, frame.problem_page, admit, context.outages.notice)
     app.add_exception_handler(login.LoggedOut, login.logged_out)
     _install_middleware(app, context)
     for module in (*_API, *_PAGES):
@@ -81,8 +82,12 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 def _background(context: Context) -> list[Loop]:
-    loops = [context.reconciler.loop, context.indexer.loop, context.events.loop]
-    return loops if context.reviews is None else [*loops, context.reviews.loop]
+    loops = [context.reconciler.loop, context.indexer.loop, context.events.loop, context.outages.loop]
+    if context.reviews is not None:
+        loops.append(context.reviews.loop)
+    for loop in loops:
+        loop.notice = context.outages.notice
+    return loops
 
 
 def make_context(settings: Settings) -> Context:
@@ -96,6 +101,7 @@ def make_context(settings: Settings) -> Context:
     return Context(
         settings=settings,
         database=database,
+        outages=Outages(database, settings.home),
         metrics=metrics,
         key_failures=FailureLimit(settings.key_failures_per_minute),
         project_roots=roots,

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
@@ -15,13 +16,16 @@ _log = logging.getLogger("fo1.service")
 class Loop:
     """Runs `step` again and again: at once if it returned True (more is left), else after a pause or `wake`.
 
-    `name`: what the step works on, for the log. A step that fails is logged and tried again.
+    `name`: what the step works on. A step that fails is tried again, and logged unless it failed before or
+    `notice` returns why it failed, which is then logged elsewhere. `ended_s`: when a step last succeeded.
     """
 
     def __init__(self, name: str, step: Callable[[], Awaitable[bool]], pause_s: float) -> None:
-        self._name, self._step, self._pause_s = name, step, pause_s
+        self.name, self._step, self._pause_s = name, step, pause_s
+        self.notice: Callable[[BaseException], str | None] = lambda error: None
+        self.ended_s = time.monotonic()
         self._wake = asyncio.Event()
-        self._ending = False
+        self._ending = self._failed = False
 
     def wake(self) -> None:
         """End the pause."""
@@ -42,11 +46,17 @@ class Loop:
 
     async def _try_step(self) -> bool:
         try:
-            return await self._step()
+            more = await self._step()
         except (SQLAlchemyError, OSError) as error:
-            _log.warning("work on %s failed and will be tried again: %s", self._name, error)
+            if self.notice(error) is None and not self._failed:
+                _log.warning("work on %s failed and will be tried again: %s", self.name, error)
         except Exception:
-            _log.exception("work on %s failed unexpectedly", self._name)
+            if not self._failed:
+                _log.exception("work on %s failed unexpectedly", self.name)
+        else:
+            self._failed, self.ended_s = False, time.monotonic()
+            return more
+        self._failed = True
         return False
 
 

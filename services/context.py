@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from services.database.engine import Database
+from services.database.outages import Outages
 from services.datasets.grants import Grants
 from services.datasets.images import ImageShelf
 from services.datasets.indexer import Indexer
@@ -30,6 +31,7 @@ class Context:
 
     settings: Settings
     database: Database
+    outages: Outages
     metrics: Metrics
     key_failures: FailureLimit
     project_roots: ProjectRoots

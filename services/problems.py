@@ -8,6 +8,7 @@ client learns only that it happened. Messages of the library name settings as co
 import logging
 import re
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 
@@ -15,11 +16,14 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from fo1_data.errors import Fo1Error, StorageError, UsageError
 
 MEDIA_TYPE = "application/problem+json"
+RETRY = {"Retry-After": "5"}
 _OPTION = re.compile(r"(?<![\w-])--([a-z][a-z0-9-]*)")
 _log = logging.getLogger("fo1.service")
 
@@ -63,17 +67,23 @@ def install_problems(
     app: FastAPI,
     page: Callable[[Request, int, str, str], Awaitable[Response]],
     admit: Callable[[Request], Awaitable[None]],
+    notice: Callable[[BaseException], str | None],
 ) -> None:
     """Turn every exception of `app` into a problem document, or for browsers into an HTML page.
+
+    `notice` returns in words what is down, if an exception comes from that: the answer is 503.
 
     `page` makes the page of the request, status, title and detail. `admit` raises a Problem if the caller
     may not learn what is wrong with the request.
     """
-    app.state.problem_page, app.state.admit = page, admit
+    app.state.problem_page, app.state.admit, app.state.notice = page, admit, notice
     app.add_exception_handler(Problem, _on_problem)
     app.add_exception_handler(HTTPException, _on_http)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(Fo1Error, _on_library_error)
+    app.add_exception_handler(SQLAlchemyError, _on_outage)
+    app.add_exception_handler(OSError, _on_outage)
+    app.add_exception_handler(ClientDisconnect, _on_disconnect)
     app.add_exception_handler(Exception, _on_unexpected)
 
 
@@ -123,9 +133,12 @@ async def _answer(
     request: Request, status: int, detail: str, headers: dict[str, str] | None = None, **more: Any
 ) -> Response:
     if _wants_page(request):
-        title = HTTPStatus(status).phrase
-        page: Response = await request.app.state.problem_page(request, status, title, detail)
-        return page
+        with suppress(SQLAlchemyError, OSError):  # the frame of the page may need what is down
+            page: Response = await request.app.state.problem_page(
+                request, status, HTTPStatus(status).phrase, detail
+            )
+            page.headers.update(headers or {})
+            return page
     return problem_response(status, detail, headers, **more)
 
 
@@ -164,8 +177,20 @@ async def _on_invalid(request: Request, error: Exception) -> Response:
 
 async def _on_library_error(request: Request, error: Exception) -> Response:
     usage_status = 422 if isinstance(error, UsageError) else 500
-    status = 503 if isinstance(error, StorageError) else usage_status
-    return await _answer(request, status, http_message(str(error)))
+    if isinstance(error, StorageError):
+        return await _answer(request, 503, http_message(str(error)), RETRY)
+    return await _answer(request, usage_status, http_message(str(error)))
+
+
+async def _on_outage(request: Request, error: Exception) -> Response:
+    reason = request.app.state.notice(error)
+    if reason is None:
+        return await _on_unexpected(request, error)
+    return await _answer(request, 503, f"{reason}; try again later", RETRY)
+
+
+async def _on_disconnect(request: Request, error: Exception) -> Response:
+    return problem_response(400, "the connection ended before the request did")
 
 
 async def _on_unexpected(request: Request, error: Exception) -> Response:

@@ -1,17 +1,12 @@
-"""`/healthz` (the process answers), `/readyz` (the database answers), `/metrics`. They need no key."""
-
-import asyncio
+"""`/healthz` (the process answers), `/readyz` (so do database and home), `/metrics`. They need no key."""
 
 from fastapi import APIRouter, Response
 from pydantic import BaseModel
-from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
 
 from services.context import InContext
-from services.problems import Problem
+from services.problems import RETRY, Problem
 
 router = APIRouter(tags=["health"])
-_TIMEOUT_S = 5.0
 
 
 class Health(BaseModel):
@@ -26,14 +21,12 @@ async def healthz() -> Health:
     return Health()
 
 
-@router.get("/readyz", responses={503: {"description": "The database does not answer."}})
+@router.get("/readyz", responses={503: {"description": "Something the service needs is down."}})
 async def readyz(context: InContext) -> Health:
-    """The database answers."""
-    try:
-        async with asyncio.timeout(_TIMEOUT_S), context.database.reading() as session:
-            await session.execute(text("SELECT 1"))
-    except (SQLAlchemyError, OSError, TimeoutError):
-        raise Problem(503, "the database does not answer") from None
+    """The database answers, and the home can be written."""
+    down = await context.outages.check()
+    if down:
+        raise Problem(503, "; ".join(down), RETRY)
     return Health()
 
 

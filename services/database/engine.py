@@ -107,8 +107,11 @@ def open_database(settings: Settings) -> Database:
         "pool_reset_on_return": None,
     }
     if url.get_backend_name() != "sqlite":
-        engine = create_async_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=10)
-        return Database(engine, create_engine(url, **reader_options))
+        lost = {"connect_timeout": 5, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
+        engine = create_async_engine(
+            url, pool_pre_ping=True, pool_size=10, max_overflow=10, pool_timeout=10, connect_args=lost
+        )
+        return Database(engine, create_engine(url, connect_args=lost, **reader_options))
     if url.database and url.database != ":memory:":
         make_home(Path(url.database).parent)
     engine = create_async_engine(url, pool_size=8, max_overflow=8)

@@ -22,6 +22,7 @@ from schemas.jobs import RunConfig
 from services.background import Loop
 from services.database.engine import Database
 from services.database.models import Job, now
+from services.database.outages import outage_reason
 from services.datasets import registry
 from services.datasets.project_roots import ProjectRoots
 from services.jobs import repository, service
@@ -83,6 +84,8 @@ class Reconciler:
             if job is not None and not JobState(job.state).is_end:
                 return await self._reconcile(job)
         except (SQLAlchemyError, OSError) as error:
+            if outage_reason(error) is not None:
+                raise  # the loop tells of it once
             _log.warning("job %s could not be checked and will be tried again: %s", job_id, error)
         except Exception:
             _log.exception("checking job %s failed unexpectedly", job_id)

@@ -3,69 +3,31 @@
 import asyncio
 import inspect
 import os
-import pwd
-import shutil
-import socket
-import subprocess
-import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
-
-_BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
-
-
-def _postgres_binaries() -> Path | None:
-    initdb = shutil.which("initdb")
-    if initdb is not None:
-        return Path(initdb).parent
-    return next((folder for folder in _BINARIES if (folder / "initdb").exists()), None)
-
-
-def _unprivileged() -> dict[str, Any]:
-    """PostgreSQL refuses to run as root: as root its programs run as `postgres` or `nobody`."""
-    if os.getuid() != 0:
-        return {}
-    for name in ("postgres", "nobody"):
-        try:
-            user = pwd.getpwnam(name)
-        except KeyError:
-            continue
-        return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
-    raise AssertionError("no unprivileged user to run PostgreSQL as")
+from postgres_server import PostgresServer, postgres_binaries, postgres_running
 
 
 @pytest.fixture(scope="session")
-def postgres_url() -> Iterator[str]:
-    """Start PostgreSQL for this session on a free loopback port; yield its maintenance database."""
-    binaries = _postgres_binaries()
+def postgres_server() -> Iterator[PostgresServer]:
+    """A PostgreSQL of this session. A test that stops it starts it again."""
+    binaries = postgres_binaries()
     if binaries is None:
         if os.environ.get("CI") == "true":
             pytest.fail("PostgreSQL's server is not installed: apt-get install postgresql")
         pytest.skip("no PostgreSQL: its programs initdb and postgres are not installed")
-    folder = Path(tempfile.mkdtemp(prefix="fo1-pg-"))
-    user = _unprivileged()
-    if user:
-        os.chown(folder, user["user"], user["group"])
-    data = folder / "data"
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
-    initdb = [binaries / "initdb", "-D", data, "-U", "fo1", "-A", "trust", "--no-sync", "-E", "UTF8"]
-    subprocess.run(initdb, check=True, capture_output=True, cwd=folder, **user)
-    start = [binaries / "pg_ctl", "-D", data, "-w", "-t", "60", "-l", folder / "log", "start", "-o"]
-    options = f"-p {port} -c listen_addresses=127.0.0.1 -k {folder} -c fsync=off -c max_connections=200"
-    subprocess.run([*start, options], check=True, capture_output=True, cwd=folder, **user)
-    try:
-        yield f"postgresql://fo1@127.0.0.1:{port}/postgres"
-    finally:
-        stop = [binaries / "pg_ctl", "-D", data, "-m", "immediate", "-w", "stop"]
-        subprocess.run(stop, check=True, capture_output=True, cwd=folder, **user)
-        shutil.rmtree(folder)
+    with postgres_running(binaries) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_url(postgres_server: PostgresServer) -> str:
+    """The maintenance database of the session's PostgreSQL."""
+    return postgres_server.url
 
 
 @pytest.fixture
