@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from fo1_data.cli.backup import backup, restore
 from fo1_data.cli.bench.commands import app as bench_app
 from fo1_data.cli.calibrate import calibrate
 from fo1_data.cli.dataset import app as dataset_app
@@ -41,6 +42,8 @@ app.command()(calibrate)
 app.command()(route)
 app.command()(train)
 app.command()(serve)
+app.command()(backup)
+app.command()(restore)
 app.add_typer(bench_app, name="bench")
 app.add_typer(dataset_app, name="dataset")
 app.add_typer(keys_app, name="keys")

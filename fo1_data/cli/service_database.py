@@ -1,4 +1,4 @@
-"""Access of commands to the database of the service. Migrates it first; an error becomes one line."""
+"""Access of commands to the database of the service. An error becomes one line."""
 
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
@@ -8,13 +8,30 @@ from fo1_data.errors import RunError
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
 
+    from services.database.engine import Database
     from services.settings import Settings
 
 Result = TypeVar("Result")
 
 
 def in_database(settings: "Settings", work: "Callable[[AsyncSession], Awaitable[Result]]") -> Result:
-    """Call `work` with a session that may write, and return its result.
+    """Migrate the database, call `work` with a session that may write, and return its result.
+
+    Raises as `with_database` does.
+    """
+
+    async def migrated(database: "Database") -> Result:
+        from services.database.migrate import migrate
+
+        await migrate(database)
+        async with database.writing() as session:
+            return await work(session)
+
+    return with_database(settings, migrated)
+
+
+def with_database(settings: "Settings", work: "Callable[[Database], Awaitable[Result]]") -> Result:
+    """Call `work` with the database as it is, and return its result.
 
     Raises RunError if the database cannot be reached or is not one of the service, ConfigError if its
     settings are wrong.
@@ -25,14 +42,11 @@ def in_database(settings: "Settings", work: "Callable[[AsyncSession], Awaitable[
     from sqlalchemy.exc import SQLAlchemyError
 
     from services.database.engine import open_database
-    from services.database.migrate import migrate
 
     async def run() -> Result:
         database = open_database(settings)
         try:
-            await migrate(database)
-            async with database.writing() as session:
-                return await work(session)
+            return await work(database)
         finally:
             await database.dispose()
 

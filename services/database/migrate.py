@@ -16,7 +16,7 @@ async def migrate(database: Database) -> None:
     async with database.engine.execution_options(fo1_write=True).begin() as connection:
         if not database.is_sqlite:
             await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
-        await connection.run_sync(_upgrade)
+        await connection.run_sync(upgrade, "heads")
 
 
 def alembic_config(connection: Connection | None = None) -> Config:
@@ -28,5 +28,6 @@ def alembic_config(connection: Connection | None = None) -> Config:
     return config
 
 
-def _upgrade(connection: Connection) -> None:
-    command.upgrade(alembic_config(connection), "heads")
+def upgrade(connection: Connection, revision: str) -> None:
+    """Migrate to a revision (`heads`: the newest), within the connection's transaction."""
+    command.upgrade(alembic_config(connection), revision)
