@@ -14,7 +14,7 @@ from services.api.dependencies import admit
 from services.api.documented import complete_openapi
 from services.background import Loop, running
 from services.context import Context
-from services.dashboard import dataset_pages, frame, job_pages, login, open_pages, review_pages
+from services.dashboard import dataset_pages, facet_pages, frame, job_pages, login, open_pages, review_pages
 from services.database.engine import open_database
 from services.database.migrate import migrate
 from services.database.outages import Outages
@@ -41,7 +41,7 @@ from services.security.signing import UrlSigner
 from services.settings import Settings
 
 _API = (health, jobs, datasets, images, reviews, webhooks, predict, keys, ml_backend)
-_PAGES = (login, job_pages, dataset_pages, review_pages, open_pages)
+_PAGES = (login, job_pages, dataset_pages, facet_pages, review_pages, open_pages)
 UPLOAD_PATHS = ("/v1/predict", "/ml/", "/v1/webhooks/")
 
 

@@ -10,13 +10,13 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Connection
 
-from schemas.labels import Decision, LabelKind
+from schemas.labels import Decision, LabelKind, Source
 from services.api.dependencies import Admin, Labeller, Reader, ReadSession, WriteSession
 from services.api.documented import CONFLICT, NOT_FOUND
 from services.context import Context, InContext
 from services.database.models import DatasetRecord, DatasetState
 from services.datasets import registry, repository, sample_lists, service
-from services.datasets.documents import label_term, word_terms
+from services.datasets.documents import KIND, SOURCE, SPLIT, label_term, word_terms
 from services.datasets.sample_lists import SampleFilter
 from services.idempotency import IdempotencyKey, answer_once, earlier_answer
 from services.identifiers import DatasetId
@@ -102,6 +102,10 @@ async def sample_filter_of(
         Query(max_length=500, description="A whole class, caption or phrase; case is ignored."),
     ] = None,
     kind: Annotated[LabelKind | None, Query(description="Samples with a label of this kind.")] = None,
+    split: Annotated[str | None, Query(max_length=190, description="Samples of this split.")] = None,
+    source: Annotated[
+        Source | None, Query(description="Samples with a label of the corpus, of a model or of a person.")
+    ] = None,
     text: Annotated[
         str | None, Query(max_length=500, description="Words that all occur somewhere in the sample.")
     ] = None,
@@ -113,7 +117,9 @@ async def sample_filter_of(
     ] = None,
 ) -> SampleFilter:
     """Return the filter of a request for samples."""
-    terms = [*([label_term(label)] if label else []), *([f"k:{kind}"] if kind else [])]
+    terms = [*([label_term(label)] if label else []), *([KIND + kind] if kind else [])]
+    terms += [SOURCE + source] if source else []
+    terms += [SPLIT + split.replace("\0", "")] if split else []
     terms += word_terms(text) if text else []
     return SampleFilter(tuple(dict.fromkeys(terms)), decision, min_confidence, max_confidence)
 

@@ -3,12 +3,10 @@
 import asyncio
 import json
 from collections import Counter
-from typing import Annotated, Any
-from urllib.parse import urlencode
+from typing import Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from fastapi.responses import Response
-from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from fo1_data.dataset.counting import boxes_from
@@ -20,11 +18,13 @@ from schemas.labels import Decision
 from services.api.dependencies import ReadSession
 from services.context import Context, InContext
 from services.dashboard.drawing import DrawnSample, draw
+from services.dashboard.facet_pages import choices_of
 from services.dashboard.frame import render_page
+from services.dashboard.gallery_form import GalleryForm, InForm
 from services.dashboard.login import InVisitor
 from services.database.models import DatasetRecord, DatasetState
-from services.datasets import registry, repository, service
-from services.datasets.documents import label_term, word_terms
+from services.datasets import facets, registry, repository, service
+from services.datasets.documents import labels_of
 from services.datasets.images import Width
 from services.datasets.sample_lists import SampleFilter, SamplePage
 from services.identifiers import DatasetId
@@ -59,42 +59,6 @@ async def datasets_page(
     return render_page(context, visitor, "Datasets", "datasets.html", datasets=datasets, older=older)
 
 
-class GalleryForm(BaseModel):
-    """The fields of the gallery's form, as they were typed; confidence in percent."""
-
-    text: str = ""
-    label: str = ""
-    decision: str = ""
-    max_confidence: str = ""
-    order: str = "dataset"
-
-    def sample_filter(self) -> SampleFilter:
-        """Return the filter; a field that cannot be parsed filters nothing."""
-        terms = [*([label_term(self.label)] if self.label.strip() else []), *word_terms(self.text)]
-        decision = self.decision if self.decision in list(Decision) else None
-        try:
-            max_confidence = float(self.max_confidence) / 100 if self.max_confidence else None
-        except ValueError:
-            max_confidence = None
-        return SampleFilter(tuple(dict.fromkeys(terms)), decision, None, max_confidence)
-
-    def query(self, cursor: str) -> str:
-        """Return the query string of the next page."""
-        return urlencode({**{key: value for key, value in self if value}, "cursor": cursor})
-
-
-async def gallery_form(
-    text: str = "", label: str = "", decision: str = "", max_confidence: str = "", order: str = "dataset"
-) -> GalleryForm:
-    """Return the form of a request."""
-    return GalleryForm(
-        text=text[:500], label=label[:500], decision=decision, max_confidence=max_confidence[:10], order=order
-    )
-
-
-InForm = Annotated[GalleryForm, Depends(gallery_form)]
-
-
 @router.get("/datasets/{dataset_id}")
 async def dataset_page(
     visitor: InVisitor,
@@ -108,6 +72,7 @@ async def dataset_page(
     record = await service.get_dataset(session, visitor.project_id, dataset_id)
     gallery = await _gallery(context, session, record, form, cursor)
     labels = await repository.most_frequent_terms(session, record.number, "l:", _LABELS)
+    choices = await choices_of(session, record.number)
     origin = boxes_from(Manifest.model_validate(record.manifest))
     shown: dict[str, Any] = {
         "dataset": record,
@@ -115,6 +80,7 @@ async def dataset_page(
         "labels": labels,
         "origin": origin,
         "rules": _rules(record),
+        "choices": choices,
     }
     return render_page(context, visitor, "Datasets", "dataset.html", **shown, **gallery)
 
@@ -133,7 +99,8 @@ async def samples_part(
     gallery = await _gallery(context, session, record, form, cursor)
     answer = context.pages.render("samples.html", **gallery)
     if cursor is None:
-        answer.headers["HX-Push-Url"] = f"/datasets/{dataset_id}?{urlencode({k: v for k, v in form if v})}"
+        answer.headers["HX-Push-Url"] = f"/datasets/{dataset_id}?{form.query()}"
+        answer.headers["HX-Trigger-After-Settle"] = "filtered"
     return answer
 
 
@@ -151,18 +118,25 @@ async def indexing_part(
 
 @router.get("/datasets/{dataset_id}/samples/{image_id}")
 async def sample_page(
-    visitor: InVisitor, context: InContext, session: ReadSession, dataset_id: DatasetId, image_id: str
+    visitor: InVisitor,
+    context: InContext,
+    session: ReadSession,
+    dataset_id: DatasetId,
+    image_id: str,
+    form: InForm,
 ) -> Response:
-    """One image with all its labels."""
+    """One image with all its labels; the images before and after it are those of the gallery's view."""
     record = await service.get_dataset(session, visitor.project_id, dataset_id)
     sample = await repository.find_sample(session, record.number, image_id[:64])
     if sample is None:
         raise Problem(404, "the dataset has no such image")
-    first = max(-1, sample.position - 2)
-    page = await service.list_samples(session, record, SampleFilter(), first, 3)
+    page = await service.list_samples(session, record, SampleFilter(), sample.position - 1, 1)
     grant_id = await _grant_id(session, dataset_id)
-    documents = dict(zip(page.positions, [json.loads(text) for text in page.documents], strict=True))
-    document = documents[sample.position]
+    document = json.loads(page.documents[0])
+    by_confidence = form.order == "confidence"
+    before, after = await facets.neighbours(
+        session, record.number, form.sample_filter(), sample, by_confidence
+    )
     url = context.signer.path(document["image_id"], grant_id)
     return render_page(
         context,
@@ -173,8 +147,13 @@ async def sample_page(
         rules=_rules(record),
         drawn=draw(document, url, max_boxes=None),
         numbers={region["region_id"]: region["index"] for region in document["regions"]},
-        before=documents.get(sample.position - 1, {}).get("image_id"),
-        after=documents.get(sample.position + 1, {}).get("image_id"),
+        kinds=sorted({label["kind"] for label in labels_of(document) if label.get("kind")}),
+        decisions=[
+            name.value for name in Decision if any(r["decision"] == name for r in document["regions"])
+        ],
+        before=before,
+        after=after,
+        query=f"?{form.query()}" if form.shown() else "",
     )
 
 
@@ -217,11 +196,12 @@ async def _gallery(
         after = values_of(cursor, int)
         page = await service.list_samples(session, record, sample_filter, after[0] if after else -1, _SAMPLES)
     grant_id = await _grant_id(session, record.id)
-    query = form.query(cursor_of(*page.after)) if page.after else None
+    query = form.query(cursor=cursor_of(*page.after)) if page.after else None
     return {
         "dataset_id": record.id,
         "samples": _drawn(context, page, grant_id),
         "first": cursor is None,
+        "query": form.query(),
         "empty_reason": _empty_reason(record, form),
         "next_part": f"/parts/datasets/{record.id}/samples?{query}" if query else None,
         "next_page": f"/datasets/{record.id}?{query}" if query else None,
@@ -242,7 +222,7 @@ def _empty_reason(record: DatasetRecord, form: GalleryForm) -> str:
         return "No matching image has a confidence: that needs a calibration."
     if record.state == DatasetState.INDEXING:
         return "The dataset is still being indexed."
-    return "The dataset has no images." if form == GalleryForm() else "Remove a filter, or use fewer words."
+    return "The dataset has no images." if not form.shown() else "Remove a filter, or use fewer words."
 
 
 async def _grant_id(session: AsyncSession, dataset_id: str) -> str:

@@ -13,6 +13,8 @@ from fo1_data.dataset.equal_regions import number_equal_regions
 
 _WORD = re.compile(r"\w+")
 MAX_TERM_CHARACTERS = 200
+# How the terms of a field begin: label kind, source of a label (`corpus`, `model`, `human`), split.
+KIND, SOURCE, SPLIT = "k:", "o:", "p:"
 _LABEL_FIELDS = ("kind", "text", "confidence", "decision", "reasons", "source", "annotator")
 _ROW_FIELDS = (
     "image_id", "uri", "uris", "corpus", "split", "source_id", "width", "height", "orientation", "caption",
@@ -55,13 +57,21 @@ def unpack(data: bytes) -> bytes:
 
 def lowest_confidence(document: dict[str, Any]) -> float | None:
     """Return the lowest confidence of the document's labels; None if no label has one."""
-    confidences = [label["confidence"] for label in _labels(document) if label.get("confidence") is not None]
+    confidences = [
+        label["confidence"] for label in labels_of(document) if label.get("confidence") is not None
+    ]
     return min(confidences, default=None)
 
 
 def terms_of(document: dict[str, Any]) -> set[str]:
-    """Return the terms: `w:` each word, `l:` each class, caption and phrase, `k:` each kind. Casefolded."""
-    terms = {f"k:{label['kind']}" for label in _labels(document) if label.get("kind")}
+    """Return the terms: `w:` each word, `l:` each class, caption and phrase, casefolded; each field."""
+    terms = {KIND + label["kind"] for label in labels_of(document) if label.get("kind")}
+    terms |= {SOURCE + label["source"] for label in labels_of(document) if label.get("source")}
+    terms |= (
+        {f"{SPLIT}{document['split']}"[:MAX_TERM_CHARACTERS].replace("\0", "")}
+        if document["split"]
+        else set()
+    )
     for text in _short_texts(document):
         terms.add(label_term(text))
     for text in _texts(document):
@@ -90,7 +100,8 @@ def _label(label: dict[str, Any] | None) -> dict[str, Any]:
     return {field: (label or {}).get(field) for field in _LABEL_FIELDS}
 
 
-def _labels(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def labels_of(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield every label of a document: of its regions, groundings, counts and answers."""
     for region in document["regions"]:
         yield from region["labels"]
     for name in _PART_FIELDS:

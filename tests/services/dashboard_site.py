@@ -25,7 +25,7 @@ from schemas.jobs import RunConfig
 from schemas.labels import Decision, LabelKind, strictest
 from schemas.reviews import ReviewOptions
 from services.app import create_app
-from services.database.models import Job, JobEvent, now
+from services.database.models import DEFAULT_PROJECT, Job, JobEvent, now
 from services.database.review_tables import Review, ReviewItem
 from services.datasets.service import get_dataset
 from services.jobs import service as job_service
@@ -77,7 +77,7 @@ def open_site(folder: Path) -> Iterator[Site]:
         async with run_app(settings) as service:
             dataset = await registered(service, folder / "street-scenes")
             async with service.context.database.writing() as session:
-                record = await get_dataset(session, dataset["id"])
+                record = await get_dataset(session, DEFAULT_PROJECT, dataset["id"])
                 rules = {"brief_caption": {"told": TOLD}}
                 record.manifest = {**record.manifest, "routing": {"rules": rules}}
             jobs = await made_up_jobs(service, folder, dataset["id"])
@@ -108,7 +108,7 @@ def shown_rows(images: Path) -> list[ImageRow]:
             region.source_label = "car" if region.index % 2 else "person"
         row.caption = f"scene number{seed} seen from above"
         row.split = "validation" if seed % 4 == 0 else "train"
-        row.counts = [make_count(row.regions)] if seed % 2 else []
+        row.counts = [make_count(row.regions)] if seed % 3 else []
         answer = make_answer(row.regions[1].region_id)
         answer.question = "What colour is {region}?"
         row.answers = [answer]
@@ -202,8 +202,9 @@ async def made_up_review(service: Running, folder: Path, dataset: str) -> None:
 @contextmanager
 def chromium_page(site: Site, scope: str = "admin", **options: Any) -> Iterator[Any]:
     """A page of Chromium that is logged in. Fails at the end if the browser's console has errors."""
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=30_000)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
         page = browser.new_page(**{"viewport": {"width": 1366, "height": 768}, **options})

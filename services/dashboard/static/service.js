@@ -35,7 +35,7 @@
   const follow = (name) => document.querySelector(`a[data-key="${name}"]`)?.click();
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
-    if (event.target.matches("input, select, textarea")) {
+    if (event.target.matches("input:not([type=radio], [type=checkbox]), select, textarea")) {
       if (event.key !== "Escape") return;
       event.preventDefault(); // by default Escape empties a search field
       event.target.blur();
