@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from factories import make_dataset
-from running_service import Running, make_settings, run_app
+from running_service import make_settings, run_app
 from sqlalchemy import func, select
 
 from services.database.models import DatasetRecord, Job
@@ -225,22 +225,3 @@ async def test_jobs_are_checked_completely(refused_jobs: Path, home: Path) -> No
             answer = await service.client.post("/v1/jobs", json=body)
             assert answer.status_code == status, (name, answer.text)
             assert field in answer.json()["detail"], (name, answer.text)
-
-
-async def test_readiness_follows_the_database(tmp_path: Path, home: Path, postgres_database: str) -> None:
-    async with run_app(make_settings(home, database_url=postgres_database)) as service:
-        assert (await service.client.get("/readyz")).status_code == 200
-        await _with_a_dead_database(service)
-
-
-async def _with_a_dead_database(service: Running) -> None:
-    from services.database.engine import open_database
-
-    living = service.context.database
-    dead = make_settings(Path("/nowhere"), database_url="postgresql://fo1@127.0.0.1:9/none")
-    service.context.database = open_database(dead)
-    answer = await service.client.get("/readyz")
-    assert answer.status_code == 503
-    assert answer.headers["content-type"] == "application/problem+json"
-    assert (await service.client.get("/healthz")).status_code == 200
-    service.context.database = living
