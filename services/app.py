@@ -9,7 +9,18 @@ from fastapi import FastAPI
 
 from fo1_data.corpus.images import InputLimits
 from fo1_data.dataset.layout import code_version
-from services.api import datasets, health, images, jobs, keys, ml_backend, predict, reviews, webhooks
+from services.api import (
+    datasets,
+    health,
+    images,
+    jobs,
+    keys,
+    ml_backend,
+    operations,
+    predict,
+    reviews,
+    webhooks,
+)
 from services.api.dependencies import admit
 from services.api.documented import complete_openapi
 from services.background import Loop, running
@@ -29,6 +40,7 @@ from services.jobs.repository import count_by_state
 from services.jobs.states import ACTIVE
 from services.logs import RequestLog
 from services.metrics import Metrics, RequestMetrics
+from services.operations.runner import OperationRunner
 from services.predictions.deployment import PredictorDeployment
 from services.predictions.service import Predictions
 from services.problems import install_problems
@@ -40,7 +52,7 @@ from services.security.sessions import Sessions
 from services.security.signing import UrlSigner
 from services.settings import Settings
 
-_API = (health, jobs, datasets, images, reviews, webhooks, predict, keys, ml_backend)
+_API = (health, jobs, datasets, images, reviews, webhooks, predict, operations, keys, ml_backend)
 _PAGES = (login, job_pages, dataset_pages, facet_pages, review_pages, open_pages)
 UPLOAD_PATHS = ("/v1/predict", "/ml/", "/v1/webhooks/")
 
@@ -55,6 +67,7 @@ def create_app(settings: Settings) -> FastAPI:
         try:
             async with running(*_background(context)):
                 yield
+                context.operations.stop()
             await _end_idle_ray(context)
         finally:
             await context.cluster.close()
@@ -83,6 +96,7 @@ def create_app(settings: Settings) -> FastAPI:
 
 def _background(context: Context) -> list[Loop]:
     loops = [context.reconciler.loop, context.indexer.loop, context.events.loop, context.outages.loop]
+    loops += context.operations.loops
     if context.reviews is not None:
         loops.append(context.reviews.loop)
     for loop in loops:
@@ -96,6 +110,7 @@ def make_context(settings: Settings) -> Context:
     events = JobEvents(database, settings.max_streams_per_key)
     metrics.streams.set_function(lambda: events.num_streams)
     roots, cluster = ProjectRoots(database, settings.roots), Cluster(settings)
+    indexer = Indexer(database, metrics)
     limits = InputLimits(max_pixels=settings.max_image_pixels)
     signer = UrlSigner(settings.secret, settings.base_url, settings.image_url_days)
     return Context(
@@ -107,7 +122,8 @@ def make_context(settings: Settings) -> Context:
         project_roots=roots,
         cluster=cluster,
         reconciler=Reconciler(settings, database, cluster, metrics, roots),
-        indexer=Indexer(database, metrics),
+        indexer=indexer,
+        operations=OperationRunner(settings, database, roots, indexer),
         events=events,
         signer=signer,
         reviews=make_worker(settings, database, signer),

@@ -16,6 +16,7 @@ from services.jobs.cluster import Cluster
 from services.jobs.event_streams import JobEvents
 from services.jobs.reconciler import Reconciler
 from services.metrics import Metrics
+from services.operations.runner import OperationRunner
 from services.predictions.service import Predictions
 from services.rendering import Pages
 from services.review.worker import ReviewWorker
@@ -43,6 +44,7 @@ class Context:
     grants: Grants
     images: ImageShelf
     predictions: Predictions
+    operations: OperationRunner
     sessions: Sessions
     pages: Pages
     reviews: ReviewWorker | None

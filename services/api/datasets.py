@@ -36,7 +36,10 @@ class DatasetRequest(BaseModel):
 
 
 class DatasetView(BaseModel):
-    """A dataset. All its samples can be listed once `state` is `ready`, until then `num_samples` of them."""
+    """A dataset. All its samples can be listed once `state` is `ready`, until then `num_samples` of them.
+
+    `created_by`: the id of the key that registered it or started its job.
+    """
 
     id: str
     name: str
@@ -47,6 +50,7 @@ class DatasetView(BaseModel):
     error: str | None
     num_samples: int
     counts: dict[str, Any]
+    created_by: str | None
     created_at: datetime
 
     @classmethod
@@ -172,6 +176,16 @@ async def get_dataset(caller: Reader, session: ReadSession, dataset_id: DatasetI
     """A dataset with its manifest."""
     record = await service.get_dataset(session, caller.project_id, dataset_id)
     return DatasetDetail(**DatasetView.of(record).model_dump(), manifest=record.manifest)
+
+
+@router.delete("/{dataset_id}", status_code=204, responses={**NOT_FOUND, **CONFLICT})
+async def delete_dataset(
+    caller: Labeller, context: InContext, session: WriteSession, dataset_id: DatasetId
+) -> None:
+    """Forget a dataset. Its index and the URLs of its images end; its files stay where they are."""
+    record = await service.get_dataset(session, caller.project_id, dataset_id)
+    await registry.unregister(session, record)
+    context.grants.clear()
 
 
 @router.get("/{dataset_id}/samples", response_model=Page[SampleView], responses=NOT_FOUND)

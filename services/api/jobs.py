@@ -33,6 +33,7 @@ class JobView(BaseModel):
     """A job. `dataset`: id of the finished dataset under `/v1/datasets`. `out`: its folder.
 
     `progress` and `counts`: the latest values in the run's folder. `error`: why it failed, in one line.
+    `created_by`: the id of a key.
     `waits_for`: why an active job does not label yet; null: it labels, or has ended.
     """
 
@@ -46,6 +47,7 @@ class JobView(BaseModel):
     out: str
     attempt: int
     cancel_requested: bool
+    created_by: str | None
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
@@ -78,7 +80,7 @@ async def create_job(
     earlier = await earlier_answer(context.database, caller, request, key, body)
     if earlier is not None:
         return earlier
-    config = await _checked(body, context, caller.project_id)
+    config = await checked_run(body, context, caller.project_id)
 
     async def create() -> JobView:
         return JobView.of(await service.create(session, config, caller.key_id, caller.project_id))
@@ -109,6 +111,12 @@ async def list_jobs(
 async def get_job(caller: Reader, session: ReadSession, job_id: JobId) -> JobView:
     """A job."""
     return JobView.of(await _get_job(session, caller.project_id, job_id))
+
+
+@router.delete("/{job_id}", status_code=204, responses={**NOT_FOUND, **CONFLICT})
+async def delete_job(caller: Labeller, session: WriteSession, job_id: JobId) -> None:
+    """Delete a job that has ended, and its events. Its folder and its dataset stay."""
+    await service.forget(session, caller.project_id, job_id)
 
 
 @router.post("/{job_id}/cancel", status_code=202, responses={**NOT_FOUND, **CONFLICT})
@@ -178,7 +186,7 @@ async def _get_job(session: ReadSession, project_id: str, job_id: str) -> Job:
     return job
 
 
-async def _checked(body: JobRequest, context: Context, project_id: str) -> RunConfig:
+async def checked_run(body: JobRequest, context: Context, project_id: str) -> RunConfig:
     """Return the completely checked settings. Holds no database session meanwhile."""
     roots = await context.project_roots.for_requests(project_id)
     checked = await asyncio.to_thread(check_config, body, roots)

@@ -140,6 +140,8 @@ def _restore(connection: Connection, package: zipfile.ZipFile, summary: BackupSu
         raise UsageError(f"the database is not empty: restore into a new FO1_HOME (now {home}) or database")
     upgrade(connection, summary.revision)
     tables = _tables(connection)
+    for table in reversed(tables):
+        connection.execute(table.delete())  # migrations made rows too, which the backup has
     for table in tables:
         with package.open(f"tables/{table.name}.jsonl") as lines:
             count = _insert_rows(connection, table, lines)

@@ -2,14 +2,17 @@
 
 import hashlib
 
+from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from fo1_data.dataset.manifest import dump_json
 from schemas.dataset import Manifest
 from services.database.locks import lock_name
-from services.database.models import DEFAULT_PROJECT, DatasetRecord, DatasetState, ImageGrant, now
+from services.database.models import DEFAULT_PROJECT, DatasetRecord, DatasetState, ImageGrant, Job, now
+from services.database.review_tables import Review
 from services.datasets import repository
 from services.identifiers import new_id
+from services.problems import Problem
 
 GALLERY = "gallery"
 
@@ -46,6 +49,23 @@ async def register(
     await session.flush()
     await grant_images(session, record.id)
     return record
+
+
+async def unregister(session: AsyncSession, record: DatasetRecord) -> None:
+    """Forget a dataset: its index and image URLs are deleted, its files stay.
+
+    Raises a Problem of 409 while a review shows its images, or while it is being indexed.
+    """
+    if record.state == DatasetState.INDEXING:
+        raise Problem(409, "the dataset is being indexed: try again when that is done")
+    review = await session.scalar(select(Review.id).where(Review.dataset_id == record.id).limit(1))
+    if review is not None:
+        raise Problem(409, f"the review {review} shows the images of this dataset")
+    await repository.delete_index(session, record.number)
+    await session.execute(delete(ImageGrant).where(ImageGrant.dataset_id == record.id))
+    await session.execute(update(Job).where(Job.dataset_id == record.id).values(dataset_id=None))
+    await session.delete(record)
+    await session.flush()
 
 
 def _short(text: str) -> str:

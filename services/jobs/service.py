@@ -83,6 +83,15 @@ async def resume(session: AsyncSession, project_id: str, job_id: str) -> Job:
     return job
 
 
+async def forget(session: AsyncSession, project_id: str, job_id: str) -> None:
+    """Delete a job that has ended, and its events; its folder stays. Raises a Problem of 404 or 409."""
+    job = await _locked(session, project_id, job_id)
+    if not JobState(job.state).is_end:
+        raise Problem(409, f"the job is {job.state}: cancel it first")
+    await session.delete(job)
+    await session.flush()
+
+
 async def apply_news(session: AsyncSession, job: Job, news: JobNews) -> None:
     """Store news of a job (locked by the caller), with an event for each change."""
     if news.dataset_id is not None:

@@ -28,7 +28,7 @@ class ReviewView(BaseModel):
     `annotations`: by state (`submitted`, `cancelled`, `deleted`, `unreadable`). `corrections`: of the chosen
     annotations, by action. `agreement`: mean over items with several annotators. `seconds_per_item`: mean
     time of an annotation. `set_aside`: the latest unreadable annotations. `key`: what the `annotation_key` of
-    its corrections begins with.
+    its corrections begins with. `created_by`: the id of a key.
     """
 
     id: str
@@ -50,6 +50,7 @@ class ReviewView(BaseModel):
     corrections: dict[str, int]
     agreement: float | None
     seconds_per_item: float | None
+    created_by: str | None
     created_at: datetime
     pulled_at: datetime | None
 
@@ -73,7 +74,7 @@ async def view_of(session: AsyncSession, review: Review) -> ReviewView:
     project = review.project_id
     columns = ("id", "key", "state", "error", "title", "label_studio_url", "project_id", "model_version")
     return ReviewView(
-        **{name: getattr(review, name) for name in (*columns, "created_at", "pulled_at")},
+        **{name: getattr(review, name) for name in (*columns, "created_at", "pulled_at", "created_by")},
         dataset=review.dataset_id,
         address=review.dataset,
         project_url=f"{review.label_studio_url}/projects/{project}/" if project is not None else None,

@@ -37,6 +37,13 @@ NEEDS: dict[tuple[str, str], Scope | tuple[Scope, ...]] = {
     ("POST", "/v1/reviews/{review_id}/pull"): Scope.REVIEW,
     ("GET", "/v1/reviews/{review_id}/corrections"): Scope.READ,
     ("POST", "/v1/predict"): LABEL_OR_REVIEW,
+    ("POST", "/v1/plans"): Scope.LABEL,
+    ("POST", "/v1/merges"): Scope.REVIEW,
+    ("POST", "/v1/comparisons"): Scope.READ,
+    ("GET", "/v1/operations"): Scope.READ,
+    ("GET", "/v1/operations/{operation_id}"): Scope.READ,
+    ("DELETE", "/v1/jobs/{job_id}"): Scope.LABEL,
+    ("DELETE", "/v1/datasets/{dataset_id}"): Scope.LABEL,
     ("GET", "/v1/keys"): Scope.ADMIN,
     ("POST", "/v1/keys"): Scope.ADMIN,
     ("POST", "/v1/keys/{key_id}/revoke"): Scope.ADMIN,
@@ -56,6 +63,7 @@ VALUES = {
     "image_id": "0" * 64,
     "review_id": "rev_0",
     "key_id": "0" * 12,
+    "operation_id": "op_0",
 }
 
 
@@ -124,7 +132,7 @@ async def test_who_asks_is_judged_before_what_is_asked(home: Path) -> None:
         webhook = "/v1/webhooks/label-studio"
         assert [await status("POST", webhook, None, body) for body in BAD_BODIES] == [401] * 5
         assert [await status("POST", webhook, "review", body) for body in BAD_BODIES] == [422] * 4 + [202]
-        unknown = [("GET", "/v1/nowhere"), ("DELETE", "/v1/jobs"), ("GET", "/v1/images/no-id")]
+        unknown = [("GET", "/v1/nowhere"), ("PUT", "/v1/jobs"), ("GET", "/v1/images/no-id")]
         unknown += [("GET", "/v1/jobs?limit=0"), ("GET", "/v1/jobs/no-id")]
         assert [await status(method, url, None) for method, url in unknown] == [401] * 5
         assert [await status(method, url, "read") for method, url in unknown] == [404, 405, 422, 422, 422]

@@ -22,8 +22,10 @@ from schemas.reviews import ReviewOptions
 from services.database.engine import open_database
 from services.database.migrate import alembic_config, migrate
 from services.database.models import Project
+from services.database.operation_tables import OperationKind, OperationState
 from services.datasets import repository as dataset_repository
 from services.jobs import service as job_service
+from services.operations import repository as operations
 from services.review import service as review_service
 from services.security.keys import Scope, create_key
 from services.security.projects import PROJECT_HEADER, create_project
@@ -73,11 +75,14 @@ async def neighbours(tmp_path: Path, database_url: str | None = None) -> AsyncIt
             config = RunConfig(corpus=str(tmp_path), out=str(tmp_path / "out"))
             job = await job_service.create(session, config, "us", record.project_id)
             review = await review_service.request_push(session, settings, record, None, ReviewOptions())
+            operation = await operations.create(session, record.project_id, OperationKind.PLAN, {}, "us")
+            await operations.set_operation(session, operation.id, state=OperationState.FAILED)
         items = (await service.client.get(f"/v1/datasets/{dataset['id']}/samples")).json()["items"]
         ids = {
             "dataset_id": dataset["id"],
             "job_id": job.id,
             "review_id": review.id,
+            "operation_id": operation.id,
             "image_id": items[0]["image_id"],
             "key_id": keys[0][Scope.READ].split("_")[1],
         }
@@ -95,7 +100,7 @@ async def test_no_key_of_another_project_finds_anything(tmp_path: Path, database
                 answer = await both.ask(key, method, url, **body)
                 may = scope in (Scope.ADMIN, NEEDS[method, path]) or NEEDS[method, path] is Scope.READ
                 assert answer.status_code == (404 if may else 403), (method, path, answer.text)
-        for path in ("/v1/jobs", "/v1/datasets", "/v1/reviews", "/v1/keys"):
+        for path in ("/v1/jobs", "/v1/datasets", "/v1/reviews", "/v1/operations", "/v1/keys"):
             foreign = (await both.ask(both.theirs[Scope.ADMIN], "GET", path)).json()["items"]
             own = (await both.ask(both.ours[Scope.ADMIN], "GET", path)).json()["items"]
             # The service's own admin key, the default project, sees neither.
@@ -175,6 +180,13 @@ async def test_what_is_named_by_its_place_is_not_found_either(tmp_path: Path) ->
         ):
             answer = await both.ask(key, "POST", path, json={field: both.ids[name]})
             assert answer.status_code == 404, answer.text
+        asked = [
+            ("/v1/plans", {"corpus": ours, "out": str(tmp_path / "new")}, 403),
+            ("/v1/merges", {"review": both.ids["review_id"], "out": str(tmp_path / "new")}, 404),
+            ("/v1/comparisons", {"a": both.ids["dataset_id"], "b": both.ids["dataset_id"]}, 404),
+        ]
+        for path, body, status in asked:
+            assert (await both.ask(key, "POST", path, json=body)).status_code == status, path
         busy = {"corpus": str(tmp_path / "shared"), "out": str(tmp_path / "out")}
         refused = await both.ask(key, "POST", "/v1/jobs", json=busy)
         assert refused.status_code == 403
@@ -259,10 +271,10 @@ async def test_no_page_of_the_dashboard_shows_another_project(tmp_path: Path) ->
 async def test_migration_keeps_rows_both_ways(home: Path, database_url: str | None) -> None:
     database = open_database(make_settings(home, database_url=database_url))
 
-    def go(revision: str) -> Any:
+    def go(revision: str, downgrade: bool = False) -> Any:
         def work(connection: Connection) -> None:
             config = alembic_config(connection)
-            (command.downgrade if revision == "-1" else command.upgrade)(config, revision)
+            (command.downgrade if downgrade else command.upgrade)(config, revision)
 
         return work
 
@@ -312,7 +324,7 @@ async def test_migration_keeps_rows_both_ways(home: Path, database_url: str | No
             ),
             {"project": other.id},
         )
-    await run(go("-1"))
+    await run(go("0006", downgrade=True))
     assert await all_rows("SELECT id FROM datasets") == [("ds_1",)]
     assert await all_rows("SELECT image_id FROM samples") == [("aa",)]
     assert await all_rows("SELECT id FROM jobs UNION ALL SELECT id FROM reviews") == [("job_1",), ("rev_1",)]

@@ -2,6 +2,7 @@
 
 from alembic import context
 
+from services.database import operation_tables as _operation_tables  # noqa: F401 - registers its table
 from services.database import review_tables as _review_tables  # noqa: F401 - registers its tables
 from services.database.models import Base
 

@@ -1,0 +1,86 @@
+"""The SQL of operations. Commits nothing."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import func, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from services.database.models import now
+from services.database.operation_tables import Operation, OperationKind, OperationState
+from services.identifiers import new_id
+
+STOPPED = "the service stopped while it was at work on this; start it again"
+
+
+async def create(
+    session: AsyncSession, project_id: str, kind: OperationKind, request: dict[str, Any], created_by: str
+) -> Operation:
+    """Queue an operation with a checked request."""
+    operation = Operation(
+        id=new_id("op"),
+        project_id=project_id,
+        kind=kind,
+        state=OperationState.QUEUED,
+        request=request,
+        created_by=created_by,
+        created_at=now(),
+    )
+    session.add(operation)
+    await session.flush()
+    return operation
+
+
+async def operation_of_project(session: AsyncSession, project_id: str, operation_id: str) -> Operation | None:
+    """Return an operation of a project, or None."""
+    query = select(Operation).where(Operation.id == operation_id, Operation.project_id == project_id)
+    return (await session.scalars(query)).first()
+
+
+async def list_operations(
+    session: AsyncSession, project_id: str, limit: int, before: str | None
+) -> Sequence[Operation]:
+    """Return a project's operations older than `before`, newest first."""
+    query = select(Operation).where(Operation.project_id == project_id)
+    if before is not None:
+        query = query.where(Operation.id < before)
+    return (await session.scalars(query.order_by(Operation.id.desc()).limit(limit))).all()
+
+
+async def merge_into(session: AsyncSession, out: str) -> str | None:
+    """Return the id of a merge at work, of any project, that writes to the folder `out`, or None."""
+    active = (OperationState.QUEUED, OperationState.RUNNING)
+    query = select(Operation).where(Operation.kind == OperationKind.MERGE, Operation.state.in_(active))
+    merges = (await session.scalars(query)).all()
+    return next((merge.id for merge in merges if merge.request.get("out") == out), None)
+
+
+async def claim(session: AsyncSession, kinds: Sequence[OperationKind], worker: str) -> Operation | None:
+    """Give the oldest queued operation of these kinds to `worker`, or return None."""
+    waiting = (Operation.state == OperationState.QUEUED, Operation.kind.in_(list(kinds)))
+    oldest = select(func.min(Operation.id)).where(*waiting).scalar_subquery()
+    claimed = await session.scalars(
+        update(Operation)
+        .where(Operation.id == oldest, Operation.state == OperationState.QUEUED)
+        .values(state=OperationState.RUNNING, worker=worker, worker_seen_at=now(), started_at=now())
+        .returning(Operation.id)
+        .execution_options(synchronize_session=False)
+    )
+    operation_id = claimed.first()
+    return None if operation_id is None else await session.get(Operation, operation_id)
+
+
+async def fail_abandoned(session: AsyncSession, before: datetime) -> None:
+    """Fail the operations whose worker gave no sign of life since `before`."""
+    await session.execute(
+        update(Operation)
+        .where(Operation.state == OperationState.RUNNING, Operation.worker_seen_at < before)
+        .values(state=OperationState.FAILED, error=STOPPED, finished_at=now())
+        .execution_options(synchronize_session=False)
+    )
+
+
+async def set_operation(session: AsyncSession, operation_id: str, **values: Any) -> None:
+    """Change columns of an operation."""
+    await session.execute(update(Operation).where(Operation.id == operation_id).values(**values))

@@ -1,0 +1,184 @@
+"""Works on queued operations in two loops, one at a time in each: plans, and merges and comparisons."""
+
+import asyncio
+import logging
+import shutil
+import time
+import uuid
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from fo1_data.errors import Fo1Error, RunError
+from schemas.jobs import RunConfig
+from services.background import Loop
+from services.database.engine import Database
+from services.database.models import now
+from services.database.operation_tables import Operation, OperationKind, OperationState
+from services.datasets import registry
+from services.datasets import service as dataset_service
+from services.datasets.indexer import Indexer
+from services.datasets.project_roots import ProjectRoots
+from services.jobs.ray_jobs import driver_files
+from services.operations import repository
+from services.operations.command import Command, reason_of
+from services.review import correction_repository
+from services.settings import Settings
+
+_POLL_S = 2.0
+_SIGN_OF_LIFE_S = 5.0
+_ABANDONED = timedelta(seconds=60)
+_PAGE = 1000
+_MOST_LISTED = 500
+_log = logging.getLogger("fo1.service")
+
+
+class OperationRunner:
+    """Run its `loops`; call `wake` after an operation was queued, and `stop` before the loops end."""
+
+    def __init__(self, settings: Settings, database: Database, roots: ProjectRoots, indexer: Indexer) -> None:
+        self._settings, self._database, self._roots, self._indexer = settings, database, roots, indexer
+        self._name = uuid.uuid4().hex
+        self._commands: dict[str, Command] = {}
+        self._stopped: set[str] = set()
+        self._stopping = False
+        self.loops = [
+            Loop("plans", lambda: self._step([OperationKind.PLAN]), _POLL_S),
+            Loop("versions", lambda: self._step([OperationKind.MERGE, OperationKind.COMPARE]), _POLL_S),
+        ]
+
+    def wake(self) -> None:
+        """Start the next step now."""
+        for loop in self.loops:
+            loop.wake()
+
+    def stop(self) -> None:
+        """End what is at work; it fails and says so."""
+        self._stopping = True
+        self._stopped.update(self._commands)
+        for command in self._commands.values():
+            command.stop()
+
+    async def _step(self, kinds: Sequence[OperationKind]) -> bool:
+        if self._stopping:
+            return False
+        async with self._database.writing() as session:
+            await repository.fail_abandoned(session, now() - _ABANDONED)
+            operation = await repository.claim(session, kinds, self._name)
+        if operation is None:
+            return False
+        folder = self._settings.home / "operations" / operation.id
+        try:
+            folder.mkdir(parents=True)
+            values = {"state": OperationState.SUCCEEDED, "result": await self._run(operation, folder)}
+        except (Fo1Error, OSError) as error:
+            reason = repository.STOPPED if operation.id in self._stopped else reason_of(error)
+            values = {"state": OperationState.FAILED, "error": reason}
+        except Exception as error:
+            _log.exception("operation %s failed unexpectedly", operation.id)
+            values = {"state": OperationState.FAILED, "error": reason_of(error)}
+        finally:
+            await asyncio.to_thread(shutil.rmtree, folder, True)
+        await self._set(operation, finished_at=now(), **values)
+        return True
+
+    async def _run(self, operation: Operation, folder: Path) -> dict[str, Any]:
+        if operation.kind == OperationKind.PLAN:
+            return await self._plan(operation, folder)
+        if operation.kind == OperationKind.MERGE:
+            return await self._merge(operation, folder)
+        request = operation.request
+        document = await self._command(operation, folder, ["dataset", "diff", request["a"], request["b"]])
+        return _shortened(document)
+
+    async def _plan(self, operation: Operation, folder: Path) -> dict[str, Any]:
+        """Check a run. Its place on the cluster was checked before; here it is checked without Ray."""
+        settings = RunConfig.model_validate(operation.request).model_dump(mode="json", exclude_defaults=True)
+        ((name, content),) = driver_files({**settings, "address": "in-process"}).items()
+        await asyncio.to_thread((folder / name).write_bytes, content)
+        variables = {}
+        if self._settings.label_studio_url is not None:
+            token = self._settings.label_studio_token
+            variables = {
+                "FO1_LABEL_STUDIO_URL": self._settings.label_studio_url,
+                "FO1_LABEL_STUDIO_TOKEN": token.get_secret_value() if token is not None else "",
+            }
+        return await self._command(operation, folder, ["plan", "--config", str(folder / name)], variables)
+
+    async def _merge(self, operation: Operation, folder: Path) -> dict[str, Any]:
+        request, corrections = operation.request, folder / "corrections.jsonl"
+        num_corrections = await self._write_corrections(request["review"], corrections)
+        if not num_corrections:
+            raise RunError("the review has no corrections yet: pull it first")
+        await self._set(operation, progress=f"{num_corrections} corrections")
+        arguments = ["dataset", "merge", request["address"], "--out", request["out"]]
+        document = await self._command(operation, folder, [*arguments, "--corrections", str(corrections)])
+        roots = await self._roots.of(operation.project_id)
+        address, manifest = await asyncio.to_thread(dataset_service.read_registered, request["out"], roots)
+        async with self._database.writing() as session:
+            record = await registry.register(
+                session, address, manifest, operation.project_id, operation.created_by
+            )
+        self._indexer.wake()
+        return {**document, "dataset_id": record.id}
+
+    async def _write_corrections(self, review_id: str, path: Path) -> int:
+        after, total = None, 0
+        with path.open("w", encoding="utf-8") as file:
+            while True:
+                async with self._database.reading() as session:
+                    rows = await correction_repository.list_corrections(
+                        session, review_id, False, after, _PAGE
+                    )
+                file.writelines(f"{document}\n" for _, document in rows)
+                total += len(rows)
+                if len(rows) < _PAGE:
+                    return total
+                after = rows[-1][0]
+
+    async def _command(
+        self,
+        operation: Operation,
+        folder: Path,
+        arguments: Sequence[str],
+        variables: dict[str, str] | None = None,
+    ) -> dict[str, Any]:
+        roots = [*await self._roots.addresses(operation.project_id), str(folder)]
+        command = Command(arguments, folder, roots, not self._settings.allow_private_addresses)
+        self._commands[operation.id] = command
+        alive = asyncio.create_task(self._show_life(operation))
+        shown_s = 0.0
+        try:
+            async for line in command.lines(variables):
+                if time.monotonic() - shown_s > 1.0:
+                    shown_s = time.monotonic()
+                    await self._set(operation, progress=line, worker_seen_at=now())
+            return await command.result()
+        finally:
+            alive.cancel()
+            command.stop()
+            self._commands.pop(operation.id, None)
+
+    async def _show_life(self, operation: Operation) -> None:
+        while True:
+            await asyncio.sleep(_SIGN_OF_LIFE_S)
+            await self._set(operation, worker_seen_at=now())
+
+    async def _set(self, operation: Operation, **values: Any) -> None:
+        async with self._database.writing() as session:
+            await repository.set_operation(session, operation.id, **values)
+
+
+def _shortened(difference: dict[str, Any]) -> dict[str, Any]:
+    """Return a difference with its numbers, and at most _MOST_LISTED images of each list."""
+    names = ("only_a", "only_b", "changed")
+    kept = {name: difference[name][:_MOST_LISTED] for name in names}
+    listed = {*kept["only_a"], *kept["only_b"], *(image["image_id"] for image in kept["changed"])}
+    return {
+        "equal": difference["equal"],
+        **{f"num_{name}": len(difference[name]) for name in names},
+        **kept,
+        "files": {image_id: name for image_id, name in difference["files"].items() if image_id in listed},
+        "merged": difference["merged"],
+    }
