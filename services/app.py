@@ -101,6 +101,7 @@ def _background(context: Context) -> list[Loop]:
         loops.append(context.reviews.loop)
     for loop in loops:
         loop.notice = context.outages.notice
+        context.metrics.watch_loop(loop.name, loop.age_s)
     return loops
 
 

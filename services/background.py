@@ -27,6 +27,10 @@ class Loop:
         self._wake = asyncio.Event()
         self._ending = self._failed = False
 
+    def age_s(self) -> float:
+        """Return the time since a step last succeeded."""
+        return time.monotonic() - self.ended_s
+
     def wake(self) -> None:
         """End the pause."""
         self._wake.set()

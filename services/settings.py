@@ -139,6 +139,18 @@ class Settings(BaseSettings):
         gt=0,
         description="Time for the body of a request to arrive, in seconds, besides a second for each 16 KiB.",
     )
+    max_jobs: int = Field(
+        default=200, ge=1, description="Jobs that may be queued and running; a further one is refused."
+    )
+    max_jobs_at_work: int = Field(
+        default=4, ge=1, description="Jobs that have a driver at once; others stay queued until one ends."
+    )
+    max_actors_per_job: int = Field(
+        default=256, ge=1, description="Largest number of labellers that a job may ask for."
+    )
+    min_cpus_per_actor: float = Field(
+        default=0.1, gt=0, description="Smallest share of a CPU that a job may reserve for a labeller."
+    )
     max_streams_per_key: int = Field(
         default=256, ge=1, description="Streams of a job's events that one key may have open."
     )

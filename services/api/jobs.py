@@ -18,7 +18,7 @@ from services.database.models import Job
 from services.idempotency import IdempotencyKey, answer_once, earlier_answer
 from services.identifiers import JobId
 from services.jobs import repository, service
-from services.jobs.check import check_config, refuse_unplaceable, this_machine
+from services.jobs.check import check_config, refuse_excess, refuse_unplaceable, this_machine
 from services.jobs.event_streams import EventStream
 from services.jobs.ray_jobs import RayUnreachable
 from services.jobs.states import JobState
@@ -83,6 +83,7 @@ async def create_job(
     config = await checked_run(body, context, caller.project_id)
 
     async def create() -> JobView:
+        await service.refuse_full(session, context.settings.max_jobs)
         return JobView.of(await service.create(session, config, caller.key_id, caller.project_id))
 
     async with context.database.writing() as session:
@@ -130,6 +131,7 @@ async def cancel_job(caller: Labeller, context: InContext, session: WriteSession
 @router.post("/{job_id}/resume", status_code=202, responses={**NOT_FOUND, **CONFLICT})
 async def resume_job(caller: Labeller, context: InContext, session: WriteSession, job_id: JobId) -> JobView:
     """Continue a failed or cancelled job. Shards that are done are skipped."""
+    await service.refuse_full(session, context.settings.max_jobs)
     view = JobView.of(await service.resume(session, caller.project_id, job_id))
     context.reconciler.wake()
     return view
@@ -189,6 +191,8 @@ async def _get_job(session: ReadSession, project_id: str, job_id: str) -> Job:
 async def checked_run(body: JobRequest, context: Context, project_id: str) -> RunConfig:
     """Return the completely checked settings. Holds no database session meanwhile."""
     roots = await context.project_roots.for_requests(project_id)
+    settings = context.settings
+    refuse_excess(body, settings.max_actors_per_job, settings.min_cpus_per_actor)
     checked = await asyncio.to_thread(check_config, body, roots)
     await _refuse_unplaceable(checked, context)
     return checked

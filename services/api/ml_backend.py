@@ -180,7 +180,8 @@ async def _predict(
     question = question_for(gesture, width, height)
     if question is None:  # the drawn boxes have no area
         return BackendPrediction(result=[], score=0.0, model_version=context.settings.predict_model)
-    answer = await context.predictions.ask(image.image_id, question, image.fetch)
+    with context.metrics.predicting():
+        answer = await context.predictions.ask(image.image_id, question, image.fetch)
     return BackendPrediction(
         result=results_of(answer, gesture, names),
         score=0.5,

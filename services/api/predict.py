@@ -29,4 +29,5 @@ async def predict(caller: LabellerOrReviewer, context: InContext, body: PredictR
     """Label one image at once. A second question about the same image and boxes is answered faster."""
     image = await find_image(context, caller.project_id, body.image)
     question = LiveQuestion.model_validate(body.model_dump(exclude={"image"}))
-    return await context.predictions.ask(image.image_id, question, image.fetch)
+    with context.metrics.predicting():
+        return await context.predictions.ask(image.image_id, question, image.fetch)

@@ -80,6 +80,11 @@ class Outages:
         self._logged: set[str] = set()
         self.loop = Loop("health", self._look, CHECK_EVERY_S)
 
+    @property
+    def present(self) -> list[str]:
+        """What was down at the last look, in words."""
+        return sorted(self._until_s)
+
     def notice(self, error: BaseException) -> str | None:
         """Return what is down if the error comes from that, else None. Logs it if it is news."""
         reason = outage_reason(error)
@@ -94,9 +99,8 @@ class Outages:
         present_s = time.monotonic()
         self._until_s = {reason: until_s for reason, until_s in self._until_s.items() if until_s > present_s}
         self._until_s |= {reason: present_s for reason in found if reason is not None}
-        down = sorted(self._until_s)
         self._report()
-        return down
+        return self.present
 
     async def _look(self) -> bool:
         await self.check()

@@ -68,6 +68,19 @@ def refuse_unplaceable(config: RunConfig, nodes: list[dict[str, float]]) -> None
         raise Problem(422, f"actors: {message}", errors=[{"field": "actors", "message": message}])
 
 
+def refuse_excess(config: RunConfig, max_actors: int, min_cpus_per_actor: float) -> None:
+    """Raise a Problem of 422 if the settings ask for more labellers, or smaller ones, than a job may have."""
+    _, most = config.actor_range
+    errors = []
+    if most > max_actors:
+        errors.append({"field": "actors", "message": f"a job may have at most {max_actors} labellers"})
+    if config.cpus_per_actor < min_cpus_per_actor:
+        message = f"a labeller reserves at least {min_cpus_per_actor:g} CPU"
+        errors.append({"field": "cpus_per_actor", "message": message})
+    if errors:
+        raise Problem(422, one_line(errors), errors=errors)
+
+
 def this_machine() -> list[dict[str, float]]:
     """Return the resources of a local Ray: this machine's cores and NVIDIA devices."""
     gpus = sum(bool(re.fullmatch(r"nvidia\d+", path.name)) for path in Path("/dev").glob("nvidia*"))

@@ -33,6 +33,7 @@ from services.jobs.service import JobNews
 from services.jobs.states import JobState
 from services.jobs.verdict import Facts, Verdict, judge
 from services.jobs.waiting import reason_to_wait
+from services.logs import about
 from services.metrics import Metrics
 from services.settings import Settings
 
@@ -82,7 +83,8 @@ class Reconciler:
             async with self._database.reading() as session:
                 job = await repository.get_job(session, job_id)
             if job is not None and not JobState(job.state).is_end:
-                return await self._reconcile(job)
+                with about(job=job_id):
+                    return await self._reconcile(job)
         except (SQLAlchemyError, OSError) as error:
             if outage_reason(error) is not None:
                 raise  # the loop tells of it once
@@ -105,14 +107,24 @@ class Reconciler:
             with suppress(RayUnreachable):  # the next step tries again
                 await jobs.stop(job.submission_id or "")
         unreachable = facts.unreachable
+        busy: str | None = None
+        if verdict.submit and not await self._is_its_turn(job):
+            verdict = Verdict(JobState.QUEUED)
+            busy = f"{self._settings.max_jobs_at_work} jobs are at work, the most at once"
         if verdict.submit:
             try:
                 verdict = await self._submit(job)
             except RayUnreachable as error:
                 unreachable, verdict = str(error), Verdict(JobState.QUEUED)
-        waits_for = None if verdict.state.is_end else reason_to_wait(replace(facts, unreachable=unreachable))
+        waits_for = busy or reason_to_wait(replace(facts, unreachable=unreachable))
+        if verdict.state.is_end:
+            waits_for = None
         await self._store(job, facts, verdict, manifest, waits_for)
         return unreachable
+
+    async def _is_its_turn(self, job: Job) -> bool:
+        async with self._database.reading() as session:
+            return job.id in await repository.first_active(session, self._settings.max_jobs_at_work)
 
     async def _facts(self, job: Job) -> tuple[Facts, Manifest | None, RayJobs | None]:
         folder = _of_this_try(await asyncio.to_thread(read_news, job.out), job)

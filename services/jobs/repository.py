@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import case, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.database.models import Job, JobEvent, now
@@ -46,6 +46,19 @@ async def active_job_on(session: AsyncSession, out: str) -> Job | None:
     """Return the queued or running job, of any project, that writes to the folder `out`, or None."""
     query = select(Job).where(Job.out == out, Job.state.in_(ACTIVE)).limit(1)
     return (await session.scalars(query)).first()
+
+
+async def count_active(session: AsyncSession) -> int:
+    """Return the number of queued and running jobs."""
+    query = select(func.count()).select_from(Job).where(Job.state.in_(ACTIVE))
+    return int(await session.scalar(query) or 0)
+
+
+async def first_active(session: AsyncSession, limit: int) -> set[str]:
+    """Return the ids of the active jobs whose turn it is to work: running ones, then the oldest."""
+    waits = case((Job.state == JobState.RUNNING, 0), else_=1)
+    query = select(Job.id).where(Job.state.in_(ACTIVE)).order_by(waits, Job.id).limit(limit)
+    return set(await session.scalars(query))
 
 
 async def claim_due(session: AsyncSession, before: datetime) -> Sequence[str]:

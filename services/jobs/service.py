@@ -51,6 +51,13 @@ async def create(
     return job
 
 
+async def refuse_full(session: AsyncSession, max_jobs: int) -> None:
+    """Raise a Problem of 429 if as many jobs as there may be are queued and running."""
+    if await repository.count_active(session) >= max_jobs:
+        detail = f"{max_jobs} jobs are queued and running, the most there may be: wait for one or cancel it"
+        raise Problem(429, detail, {"Retry-After": "60"})
+
+
 async def cancel(session: AsyncSession, project_id: str, job_id: str) -> Job:
     """Ask a job to end; it is `cancelled` once its driver has ended. Raises a Problem of 404 or 409."""
     job = await _locked(session, project_id, job_id)

@@ -20,6 +20,7 @@ from services.database.models import now
 from services.database.review_tables import Review
 from services.label_studio.client import LabelStudio
 from services.label_studio.connection import LabelStudioError, LabelStudioGone
+from services.logs import about
 from services.review import repository
 from services.review.inbox.deliveries import Inbox
 from services.review.inbox.pull import Pull, PullSummary
@@ -85,6 +86,10 @@ class ReviewWorker:
             return await self._pull.pull_changes(review_id)
 
     async def _step_review(self, review: Review) -> bool:
+        with about(review=review.id):
+            return await self._try_step(review)
+
+    async def _try_step(self, review: Review) -> bool:
         if time.monotonic() < self._not_before.get(review.id, 0.0):
             return False
         try:

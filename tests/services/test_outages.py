@@ -168,3 +168,24 @@ async def test_a_database_that_is_read_only(home: Path) -> None:
 )
 def test_what_is_down_is_known_by_the_error(error: Exception, reason: str | None) -> None:
     assert outage_reason(error) == reason
+
+
+async def test_the_metrics_tell_of_queues_loops_and_the_process(
+    tmp_path: Path, home: Path, database_url: str | None
+) -> None:
+    (tmp_path / "corpus").mkdir()
+    settings = make_settings(home, database_url=database_url, ray_address=NO_RAY)
+    async with run_app(settings) as running:
+        assert await post_job(running, tmp_path, "out") == 201
+        told = (await running.client.get("/metrics")).text
+    for line in (
+        'fo1_queue_size{queue="jobs"} 1.0',
+        'fo1_queue_age_seconds{queue="webhooks"} 0.0',
+        'fo1_review_items{state="waiting"} 0.0',
+        "fo1_down 0.0",
+    ):
+        assert line in told
+    for name in ("process_resident_memory_bytes", "process_open_fds", "process_cpu_seconds_total"):
+        assert f"\n{name} " in told
+    for loop in ("jobs", "datasets", "events", "health"):
+        assert f'fo1_loop_age_seconds{{loop="{loop}"}}' in told
