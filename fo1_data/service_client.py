@@ -5,7 +5,7 @@ The service's address is FO1_SERVICE_URL, its key FO1_API_KEY. Times in seconds.
 
 import os
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -14,7 +14,7 @@ import httpx
 
 from fo1_data.errors import ConfigError, RunError, UsageError
 from fo1_data.storage.addresses import normalise
-from schemas.reviews import ReviewOptions, ReviewState
+from schemas.reviews import AsideReason, ReviewOptions, ReviewState
 
 URL_VARIABLE, KEY_VARIABLE = "FO1_SERVICE_URL", "FO1_API_KEY"
 TIMEOUT_S = 30.0
@@ -86,6 +86,24 @@ class ServiceClient:
     def pull(self, review_id: str) -> dict[str, Any]:
         """Pull what people did since the last pull; return the review with the pull's numbers."""
         return self._request("POST", f"/v1/reviews/{review_id}/pull", timeout=PULL_TIMEOUT_S)
+
+    def set_aside(self, review_id: str) -> list[dict[str, Any]]:
+        """Return all annotations of a review that are set aside, newest first."""
+        found: list[dict[str, Any]] = []
+        parameters: dict[str, Any] = {"limit": 100}
+        while True:
+            page = self._request("GET", f"/v1/reviews/{review_id}/set-aside", params=parameters)
+            found += page["items"]
+            if page["next_cursor"] is None:
+                return found
+            parameters["cursor"] = page["next_cursor"]
+
+    def take_in(
+        self, review_id: str, annotations: Sequence[int] | None, kind: AsideReason | None
+    ) -> dict[str, Any]:
+        """Believe annotations that were set aside, by id or by reason; return the review."""
+        body = {"annotations": list(annotations)} if annotations else {"kind": kind}
+        return self._request("POST", f"/v1/reviews/{review_id}/take-in", json=body)
 
     def wait(
         self, review_id: str, timeout_s: float, on_poll: Callable[[dict[str, Any]], None]

@@ -38,12 +38,30 @@ class ItemState(StrEnum):
 class AnnotationState(StrEnum):
     """Latest state of one person's annotation.
 
-    `CANCELLED`: skipped. `UNREADABLE`: it cannot be parsed; its error says why.
+    `CANCELLED`: skipped. `UNREADABLE`: it cannot be parsed; its error says why. `SET_ASIDE`: it may say what
+    nobody meant, so it says nothing until somebody has looked at it; an `AsideReason` and its error say why.
     """
 
     SUBMITTED = "submitted"
     CANCELLED = "cancelled"
     DELETED = "deleted"
+    UNREADABLE = "unreadable"
+    SET_ASIDE = "set_aside"
+
+
+class AsideReason(StrEnum):
+    """Why an annotation is set aside.
+
+    `NOT_BEGUN`: it was not begun with what was pushed, so what it lacks was not deleted by anybody.
+    `OTHER_FIELDS`: fields of the project that hold a part of what was pushed were removed or changed.
+    `PARTLY_READ`: a part of it cannot be read. `IN_BULK`: it was made of the prediction without an
+    annotator's time, as "Create annotations from predictions" does. `UNREADABLE`: it cannot be parsed.
+    """
+
+    NOT_BEGUN = "not_begun"
+    OTHER_FIELDS = "other_fields"
+    PARTLY_READ = "partly_read"
+    IN_BULK = "in_bulk"
     UNREADABLE = "unreadable"
 
 

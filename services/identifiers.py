@@ -18,3 +18,4 @@ def new_id(prefix: str) -> str:
 
 DatasetId = Annotated[str, Path(pattern=r"^ds_[0-9a-z]{1,40}$")]
 JobId = Annotated[str, Path(pattern=r"^job_[0-9a-z]{1,40}$")]
+ReviewId = Annotated[str, Path(pattern=r"^rev_[0-9a-z]{1,40}$")]

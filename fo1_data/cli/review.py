@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from fo1_data.cli.output import JsonOption, emit, say
+from schemas.reviews import AsideReason
 
 app = typer.Typer(
     name="review",
@@ -15,6 +16,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+REASONS = [reason.value for reason in AsideReason if reason is not AsideReason.UNREADABLE]
 Folder = Annotated[str, typer.Argument(metavar="DIR", help="A finished dataset: its folder, URL or id.")]
 
 
@@ -101,6 +103,33 @@ def status(folder: Folder, as_json: JsonOption = False) -> None:
     emit(review, as_json, _review_text(review))
 
 
+@app.command()
+def take_in(
+    folder: Folder,
+    annotation: Annotated[
+        list[int] | None,
+        typer.Option("--annotation", min=1, help="An annotation's id in Label Studio. May be repeated."),
+    ] = None,
+    reason: Annotated[
+        str | None,
+        typer.Option("--reason", help="All set aside for this reason: " + ", ".join(REASONS) + "."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Believe annotations that were set aside, after a look at them in Label Studio."""
+    from fo1_data.errors import UsageError
+    from fo1_data.service_client import ServiceClient
+
+    if bool(annotation) == bool(reason):
+        raise UsageError("fo1 review take-in: give --annotation or --reason")
+    if reason is not None and reason not in REASONS:
+        raise UsageError(f"--reason {reason}: must be one of {', '.join(REASONS)}")
+    with ServiceClient() as service:
+        review_id = service.find(folder)["id"]
+        review = service.take_in(review_id, annotation, AsideReason(reason) if reason else None)
+    emit(review, as_json, f"{review['taken_in']} annotations taken in\n{_review_text(review)}")
+
+
 class _Progress:
     """Prints how far a push is, whenever that changes."""
 
@@ -127,11 +156,11 @@ def _review_text(review: dict[str, Any]) -> str:
     ]
     if items.get("refused"):
         lines.append(f"refused      {items['refused']} by Label Studio")
-    for annotation in review["set_aside"]:
-        lines.append(
-            f"set aside    annotation {annotation['ls_annotation_id']} of {annotation['annotator']}: "
-            f"{annotation['reason']}"
-        )
+    if review["changed_fields"]:
+        lines.append(f"fields       changed in the project's settings: {', '.join(review['changed_fields'])}")
+    lines += _aside_lines(review)
+    for control, number in review["ignored"].items():
+        lines.append(f"not read     {control}, an added control, in {number} annotations")
     if review["agreement"] is not None:
         lines.append(f"agreement    {review['agreement']:.2f}")
     if review["seconds_per_item"] is not None:
@@ -139,3 +168,22 @@ def _review_text(review: dict[str, Any]) -> str:
     if review["error"]:
         lines.append(f"error        {review['error']}")
     return "\n".join(lines)
+
+
+def _aside_lines(review: dict[str, Any]) -> list[str]:
+    """Return the annotations that are set aside, with the reason and what they would do."""
+    states = review["annotations"]
+    number = states.get("set_aside", 0) + states.get("unreadable", 0)
+    lines = []
+    for annotation in review["set_aside"]:
+        effects = ", ".join(f"{count} {action}" for action, count in annotation["effects"].items())
+        taken_in = f" (taken in: {effects})" if effects else ""
+        lines.append(
+            f"set aside    annotation {annotation['ls_annotation_id']} of {annotation['annotator']}: "
+            f"{annotation['reason']}{taken_in}"
+        )
+    if number > len(lines):
+        lines.append(f"             and {number - len(lines)} more")
+    if states.get("set_aside"):
+        lines.append("             take in what is right: fo1 review take-in DIR --annotation ID")
+    return lines

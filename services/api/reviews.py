@@ -3,29 +3,30 @@
 import asyncio
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Request, Response
-from pydantic import Field
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from schemas.corrections import Correction
-from schemas.reviews import ReviewOptions
-from services.api.dependencies import Reader, ReadSession, Reviewer
+from schemas.reviews import AsideReason, ReviewOptions
+from services.api.dependencies import Reader, ReadSession, Reviewer, WriteSession
 from services.api.documented import CONFLICT, NOT_FOUND, problem_answer
 from services.context import Context, InContext
 from services.database.models import DatasetRecord
 from services.datasets import registry
 from services.datasets import service as dataset_service
 from services.idempotency import IdempotencyKey, answer_once, earlier_answer
+from services.identifiers import ReviewId
 from services.label_studio.connection import LabelStudioError
 from services.paging import Cursor, Limit, Page, cursor_of, cut, values_of
 from services.problems import Problem
-from services.review import correction_repository, repository, service
-from services.review.views import ReviewView, view_of
+from services.review import annotation_repository, correction_repository, repository, service
+from services.review.inbox.look import MAX_TAKEN_IN, take_in_annotations
+from services.review.views import ReviewView, SetAside, set_aside_view, view_of
 from services.review.worker import ReviewWorker
 from services.security.keys import Caller
 
 router = APIRouter(prefix="/v1/reviews", tags=["reviews"])
-ReviewId = Annotated[str, Path(pattern=r"^rev_[0-9a-z]{1,40}$")]
 UPSTREAM: dict[int | str, Any] = {503: problem_answer("Label Studio does not answer, or fails.")}
 
 
@@ -48,6 +49,25 @@ class PullView(ReviewView):
     """A review after a pull, and the pull's numbers."""
 
     pulled: dict[str, int]
+
+
+class TakeInRequest(BaseModel):
+    """The annotations to take in: by their ids in Label Studio, or all that are set aside for a reason."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    annotations: list[Annotated[int, Field(ge=1, lt=2**31)]] | None = Field(
+        default=None, min_length=1, max_length=MAX_TAKEN_IN, description="Ids of annotations in Label Studio."
+    )
+    kind: AsideReason | None = Field(
+        default=None, description=f"All set aside for this reason, at most {MAX_TAKEN_IN} at once."
+    )
+
+
+class TakenInView(ReviewView):
+    """A review after annotations were taken in, and their number."""
+
+    taken_in: int
 
 
 def _worker(context: Context) -> ReviewWorker:
@@ -136,6 +156,40 @@ async def pull_review(caller: Reviewer, context: InContext, review_id: ReviewId)
     async with context.database.reading() as session:
         view = await view_of(session, await service.get_review(session, caller.project_id, review_id))
     return PullView(**view.model_dump(), pulled=summary.figures())
+
+
+@router.get("/{review_id}/set-aside", responses=NOT_FOUND)
+async def list_set_aside(
+    caller: Reader,
+    session: ReadSession,
+    review_id: ReviewId,
+    limit: Limit = 20,
+    cursor: Cursor = None,
+    kind: Annotated[AsideReason | None, Query(description="Only those set aside for this reason.")] = None,
+) -> Page[SetAside]:
+    """Annotations that say nothing until somebody has looked at them, newest first, with the reasons."""
+    review = await service.get_review(session, caller.project_id, review_id)
+    before = values_of(cursor, int)
+    rows = await annotation_repository.list_set_aside(
+        session, review_id, kind, before[0] if before else None, limit + 1
+    )
+    page, more = cut(list(rows), limit)
+    items = [set_aside_view(review, row, item) for row, item in page]
+    return Page(items=items, next_cursor=cursor_of(page[-1][0].id) if more else None)
+
+
+@router.post("/{review_id}/take-in", responses={**CONFLICT, **NOT_FOUND})
+async def take_in(
+    caller: Reviewer, session: WriteSession, review_id: ReviewId, body: TakeInRequest
+) -> TakenInView:
+    """Believe annotations that were set aside, after a look at them in Label Studio."""
+    review = await service.get_review(session, caller.project_id, review_id)
+    if (body.annotations is None) == (body.kind is None):
+        raise Problem(422, "give annotations or kind")
+    number = await take_in_annotations(session, review, caller.key_id, body.annotations, body.kind)
+    await session.flush()
+    view = await view_of(session, review)
+    return TakenInView(**view.model_dump(), taken_in=number)
 
 
 @router.get("/{review_id}/corrections", response_model=Page[Correction], responses=NOT_FOUND)

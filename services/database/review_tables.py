@@ -36,9 +36,11 @@ class Review(Base):
 
     `owner_project_id`: the project of this service that it belongs to; `project_id`: its project in Label
     Studio. `key`: derived from the dataset's content and the owner; it names the project in Label Studio, so
-    that a service that has lost its database finds that project again. `doubtful`: an insert may have
-    happened twice, so search for duplicates. `pulled_until`: a time of Label Studio's clock. `pusher`: the
-    process that works on it. `created_by`: the id of a key.
+    that a service that has lost its database finds that project again. `label_config`: as it was pushed
+    (null: not stored). `changed_fields`: fields of the project that were removed or changed when it was last
+    read. `unowned`: how many LsTasks and annotations the project has beside those of the items. `doubtful`:
+    an insert may have happened twice, so search for duplicates. `pulled_until`: a time of Label Studio's
+    clock. `pusher`: the process that works on it. `created_by`: the id of a key.
     """
 
     __tablename__ = "reviews"
@@ -58,6 +60,9 @@ class Review(Base):
     webhook_id: Mapped[int | None]
     image_grant_id: Mapped[str | None]
     model_version: Mapped[str]
+    label_config: Mapped[str | None] = mapped_column(Text)
+    changed_fields: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
+    unowned: Mapped[list[int] | None] = mapped_column(JSON(none_as_null=True))
     options: Mapped[ReviewOptions] = mapped_column(StoredOptions)
     state: Mapped[str] = mapped_column(default=ReviewState.PREPARING)
     error: Mapped[str | None] = mapped_column(Text)
@@ -112,7 +117,11 @@ class ReviewedAnnotation(Base):
     """One person's annotation in its latest state, an `AnnotationState`.
 
     `chosen`: the resolution rule chose it, so its corrections are the item's. `result`: Label Studio's
-    result list, compressed.
+    result list, compressed. `ls_task_id`: the LsTask that has it, which may be a copy of the item's (null:
+    the item's). `ls_user_id`: its annotator. `reason`: an `AsideReason`, with its words in `error`.
+    `changed_fields`: those for which it is set aside. `effects`: number of corrections by action that it has,
+    or would have once it is taken in. `taken_in_by`: who took it in after a look. `ignored`: results of
+    added controls that have no form here.
     """
 
     __tablename__ = "reviewed_annotations"
@@ -132,6 +141,14 @@ class ReviewedAnnotation(Base):
     ground_truth: Mapped[bool] = mapped_column(default=False)
     comment: Mapped[str | None] = mapped_column(Text)
     error: Mapped[str | None] = mapped_column(Text)
+    ls_task_id: Mapped[int | None]
+    ls_user_id: Mapped[int | None]
+    reason: Mapped[str | None] = mapped_column(String(16))
+    changed_fields: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
+    effects: Mapped[dict[str, int] | None] = mapped_column(JSON(none_as_null=True))
+    ignored: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
+    taken_in_by: Mapped[str | None]
+    taken_in_at: Mapped[datetime | None]
     chosen: Mapped[bool] = mapped_column(default=False)
     result: Mapped[bytes]
     seen_at: Mapped[datetime] = mapped_column(default=now)

@@ -60,7 +60,8 @@ class ParsedAnnotation:
 
     `answers`: by index in `ShownImage.answers`, as `parse_answers` returns them. `not_read`: what cannot be
     read, in words; it belongs to the regions `marks_not_read` (which are not in `regions`) and to the image's
-    fields `fields_not_read`. `ignored`: added controls whose results have no form here.
+    fields `fields_not_read`. `ignored`: added controls whose results have no form here. `ids` and `fields`:
+    those of all results.
     """
 
     regions: dict[str, AnnotatedRegion] = field(default_factory=dict)
@@ -72,17 +73,20 @@ class ParsedAnnotation:
     marks_not_read: set[str] = field(default_factory=set)
     fields_not_read: set[str] = field(default_factory=set)
     ignored: list[str] = field(default_factory=list)
+    ids: set[str] = field(default_factory=set)
+    fields: set[str] = field(default_factory=set)
 
 
 def parse_result(result: Sequence[Any], shown: ShownImage) -> ParsedAnnotation:
     """Parse the result list of an annotation of what was shown.
 
-    Shapes of controls that somebody added to the project become the boxes around them.
+    Shapes of controls that somebody added to the project become the boxes around them. Raises ValueError if
+    the control of a result is unknown.
     """
     parser = _Parser(shown)
     entries = _with_marks(result)
-    if len(entries) < len(result):
-        parser.annotated.not_read.append(f"{len(result) - len(entries)} results that are no objects")
+    parser.annotated.ids = {entry["id"] for entry in entries}
+    parser.annotated.fields = {str(entry.get("from_name")) for entry in entries}
     for entry in entries:
         parser.add_shape(entry)
     for entry in entries:
@@ -99,11 +103,16 @@ def _with_marks(result: Sequence[Any]) -> list[dict[str, Any]]:
     uses: Counter[str] = Counter()
     entries = []
     for entry in result:
-        if isinstance(entry, dict):
-            cut_id = str(entry.get("id")).partition("#")[0]
-            uses[cut_id] += entry.get("from_name") == BOX
-            entries.append({**entry, "id": numbered_id(cut_id, max(uses[cut_id], 1))})
+        if not isinstance(entry, dict) or not _has_name(entry):
+            raise ValueError("a result of it has no control, so it may be of any")
+        cut_id = str(entry.get("id")).partition("#")[0]
+        uses[cut_id] += entry.get("from_name") == BOX
+        entries.append({**entry, "id": numbered_id(cut_id, max(uses[cut_id], 1))})
     return entries
+
+
+def _has_name(entry: Mapping[str, Any]) -> bool:
+    return isinstance(entry.get("from_name"), str) or entry.get("type") == "relation"
 
 
 class _Parser:

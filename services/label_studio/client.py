@@ -87,6 +87,15 @@ class LabelStudio(TaskLists):
         """Return the number of LsTasks of a project. Raises LabelStudioGone."""
         return await self._read_project(project_id, lambda project: int(project.task_number or 0))
 
+    async def num_annotations(self, project_id: int) -> int:
+        """Return the number of annotations of a project, skipped ones included. Raises LabelStudioGone."""
+        return await self._read_project(
+            project_id,
+            lambda project: (
+                int(project.total_annotations_number or 0) + int(project.skipped_annotations_number or 0)
+            ),
+        )
+
     async def _read_project(self, project_id: int, value_of: Callable[[Any], Answer]) -> Answer:
         # `value_of` runs inside the request, which turns its errors into LabelStudioError.
         async def read(sdk: Any, options: dict[str, Any]) -> Answer:

@@ -145,12 +145,9 @@ def fields_of(shown: ShownImage) -> set[str]:
     return fields | {name for name, part in parts.items() if part}
 
 
-def in_fields(shown: ShownImage, names: Collection[str]) -> ShownImage:
-    """Return the part of what is shown that has a field in the project, by the names of its controls.
-
-    Somebody may have taken a field out of the project: an annotation then says nothing about it.
-    """
-    kinds = [kind for kind, name in TEXT_FIELDS.items() if name in names]
+def without_fields(shown: ShownImage, silent: Collection[str]) -> ShownImage:
+    """Return what is shown without what the `silent` fields hold: an annotation says nothing about it."""
+    kinds = {kind for kind, name in TEXT_FIELDS.items() if name not in silent}
     regions = [
         region.model_copy(
             update={"texts": {kind: text for kind, text in region.texts.items() if kind in kinds}}
@@ -160,10 +157,10 @@ def in_fields(shown: ShownImage, names: Collection[str]) -> ShownImage:
     return shown.model_copy(
         update={
             "regions": regions,
-            "phrases": shown.phrases if PHRASES in names else [],
-            "caption": shown.caption if CAPTION in names else None,
-            "counts": shown.counts if COUNTS in names else [],
-            "answers": shown.answers if ANSWERS in names else [],
+            "phrases": [] if PHRASES in silent else shown.phrases,
+            "caption": None if CAPTION in silent else shown.caption,
+            "counts": [] if COUNTS in silent else shown.counts,
+            "answers": [] if ANSWERS in silent else shown.answers,
         }
     )
 

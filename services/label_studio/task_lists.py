@@ -13,7 +13,8 @@ from services.label_studio.connection import Connection, LabelStudioError, Label
 MAX_KEYS = 50
 _KEY_FIELDS = "id,data,total_annotations,cancelled_annotations"
 _ANNOTATION_FIELDS = (
-    "id,updated_at,annotations,result,completed_by,was_cancelled,ground_truth,lead_time,parent_prediction"
+    "id,updated_at,total_predictions,predictions_model_versions,annotations,result,completed_by,"
+    "was_cancelled,ground_truth,lead_time,parent_prediction,parent_annotation"
 )
 
 
@@ -46,6 +47,12 @@ class TaskLists:
                 return keyed
             last_id = int(page[-1]["id"])
 
+    async def keys_of(self, project_id: int, ids: Sequence[int], field: str) -> dict[int, str]:
+        """Return the keys in `field` of the LsTasks of `ids` that exist, by LsTask id."""
+        query = {"selectedItems": {"all": False, "included": list(ids)}}
+        tasks = await self._tasks(project_id, query, _KEY_FIELDS, len(ids)) if ids else []
+        return {ls_task_id: key for key, ls_task_id, _ in (_keyed(task, field) for task in tasks)}
+
     async def changed_tasks(
         self, project_id: int, since: str | None, counter: str | None, page_size: int, page: int = 1
     ) -> list[dict[str, Any]]:
@@ -62,7 +69,7 @@ class TaskLists:
         return await self._tasks(project_id, query, "id,updated_at", page_size, page)
 
     async def tasks_with_annotations(self, project_id: int, ids: Sequence[int]) -> list[dict[str, Any]]:
-        """Return the LsTasks of `ids` that exist, as `id`, `updated_at` and whole `annotations`."""
+        """Return the LsTasks of `ids` that exist, with their whole `annotations`."""
         if not ids:
             return []
         query = {"selectedItems": {"all": False, "included": list(ids)}}

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -157,13 +157,20 @@ async def mark_recovered(session: AsyncSession, recovered: Sequence[tuple[int, i
 
 
 async def items_of_tasks(
-    session: AsyncSession, review_id: str, ls_task_ids: Sequence[int]
+    session: AsyncSession, review_id: str, ls_task_ids: Sequence[int], item_ids: Sequence[int] = ()
 ) -> Sequence[ReviewItem]:
-    """Return the items of LsTasks, locked against other writers of their annotations."""
+    """Return the items of LsTasks and those of `item_ids`, locked against writers of their annotations."""
     query = select(ReviewItem).where(
-        ReviewItem.review_id == review_id, ReviewItem.ls_task_id.in_(list(ls_task_ids))
+        ReviewItem.review_id == review_id,
+        or_(ReviewItem.ls_task_id.in_(list(ls_task_ids)), ReviewItem.id.in_(list(item_ids))),
     )
     return (await session.scalars(query.order_by(ReviewItem.id).with_for_update())).all()
+
+
+async def lock_items(session: AsyncSession, item_ids: Sequence[int]) -> dict[int, ReviewItem]:
+    """Return items by id, locked against other writers of their annotations."""
+    query = select(ReviewItem).where(ReviewItem.id.in_(list(item_ids))).order_by(ReviewItem.id)
+    return {item.id: item for item in (await session.scalars(query.with_for_update())).all()}
 
 
 async def items_by_key(session: AsyncSession, review_id: str, keys: Sequence[str]) -> dict[str, ReviewItem]:
@@ -184,6 +191,15 @@ async def sent_tasks(session: AsyncSession, review_id: str) -> list[int]:
         ReviewItem.review_id == review_id, ReviewItem.state == ItemState.SENT
     )
     return [ls_task_id for ls_task_id in (await session.scalars(query)).all() if ls_task_id is not None]
+
+
+async def keyed_tasks(session: AsyncSession, review_id: str) -> list[tuple[int, str, int]]:
+    """Return (item id, key, LsTask id) of all items that have an LsTask."""
+    query = select(ReviewItem.id, ReviewItem.fo1_key, ReviewItem.ls_task_id).where(
+        ReviewItem.review_id == review_id, ReviewItem.state.in_((ItemState.SENT, ItemState.GONE))
+    )
+    rows = (await session.execute(query.order_by(ReviewItem.id))).all()
+    return [(item_id, key, task_id) for item_id, key, task_id in rows if task_id is not None]
 
 
 async def mark_gone(session: AsyncSession, review_id: str, ls_task_ids: Sequence[int]) -> None:

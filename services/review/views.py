@@ -5,30 +5,41 @@ from datetime import datetime
 from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from schemas.reviews import AnnotationState, ReviewState
-from services.database.review_tables import Review
+from schemas.reviews import AnnotationState, AsideReason, ReviewState
+from services.database.review_tables import Review, ReviewedAnnotation, ReviewItem
 from services.review import annotation_repository, correction_repository, item_repository
 
 _MAX_SET_ASIDE = 10
 
 
 class SetAside(BaseModel):
-    """An unreadable annotation: its ids in Label Studio, its annotator, and why it cannot be read."""
+    """An annotation that says nothing until somebody has looked at it: its ids in Label Studio, and why.
+
+    `kind` and `reason`: why, as an `AsideReason` and in words. `effects`: the number of corrections by action
+    that it would have once taken in. `can_be_taken_in`: not if it cannot be read at all. `url`: where it is
+    in Label Studio.
+    """
 
     ls_annotation_id: int
     ls_task_id: int | None
     annotator: str
+    kind: AsideReason
     reason: str
+    effects: dict[str, int]
+    can_be_taken_in: bool
+    url: str | None
 
 
 class ReviewView(BaseModel):
     """A review. `state`: `preparing`, `pushing`, `open` (all items are in Label Studio), `failed`.
 
     `items`: number of items by state (`waiting`, `sending`, `sent`, `refused`, `gone`). `lanes`: by lane.
-    `annotations`: by state (`submitted`, `cancelled`, `deleted`, `unreadable`). `corrections`: of the chosen
-    annotations, by action. `agreement`: mean over items with several annotators. `seconds_per_item`: mean
-    time of an annotation. `set_aside`: the latest unreadable annotations. `key`: what the `annotation_key` of
-    its corrections begins with. `created_by`: the id of a key.
+    `annotations`: by state (`submitted`, `cancelled`, `deleted`, `set_aside`, `unreadable`). `corrections`:
+    of the chosen annotations, by action. `agreement`: mean over items with several annotators.
+    `seconds_per_item`: mean time of an annotation. `set_aside`: the latest annotations set aside, unreadable
+    ones included. `ignored`: number of annotations with results that have no form here, by the control that
+    somebody added. `changed_fields`: fields of the project that are not as they were pushed. `key`: what the
+    `annotation_key` of its corrections begins with. `created_by`: the id of a key.
     """
 
     id: str
@@ -46,6 +57,8 @@ class ReviewView(BaseModel):
     lanes: dict[str, int]
     annotations: dict[str, int]
     set_aside: list[SetAside]
+    ignored: dict[str, int]
+    changed_fields: list[str]
     reviewed: int
     corrections: dict[str, int]
     agreement: float | None
@@ -53,6 +66,22 @@ class ReviewView(BaseModel):
     created_by: str | None
     created_at: datetime
     pulled_at: datetime | None
+
+
+def set_aside_view(review: Review, row: ReviewedAnnotation, item: ReviewItem) -> SetAside:
+    """Return the view of an annotation set aside."""
+    task_id = row.ls_task_id or item.ls_task_id
+    project = f"{review.label_studio_url}/projects/{review.project_id}"
+    return SetAside(
+        ls_annotation_id=row.ls_annotation_id,
+        ls_task_id=task_id,
+        annotator=row.annotator,
+        kind=AsideReason(row.reason or AsideReason.UNREADABLE),
+        reason=row.error or "",
+        effects=row.effects or {},
+        can_be_taken_in=row.state == AnnotationState.SET_ASIDE,
+        url=f"{project}/data?task={task_id}&annotation={row.ls_annotation_id}" if task_id else None,
+    )
 
 
 async def view_of(session: AsyncSession, review: Review) -> ReviewView:
@@ -66,9 +95,10 @@ async def view_of(session: AsyncSession, review: Review) -> ReviewView:
         lanes[lane] = lanes.get(lane, 0) + number
     reviewed, agreement, seconds = await annotation_repository.review_figures(session, review.id)
     annotations = await annotation_repository.count_annotations(session, review.id)
-    unreadable = (
-        await annotation_repository.unreadable_annotations(session, review.id, _MAX_SET_ASIDE)
-        if AnnotationState.UNREADABLE in annotations
+    any_aside = annotations.keys() & {AnnotationState.SET_ASIDE, AnnotationState.UNREADABLE}
+    rows = (
+        await annotation_repository.list_set_aside(session, review.id, None, None, _MAX_SET_ASIDE)
+        if any_aside
         else []
     )
     project = review.project_id
@@ -81,12 +111,9 @@ async def view_of(session: AsyncSession, review: Review) -> ReviewView:
         items=items,
         lanes=lanes,
         annotations=annotations,
-        set_aside=[
-            SetAside(
-                ls_annotation_id=annotation_id, ls_task_id=task_id, annotator=annotator, reason=reason or ""
-            )
-            for annotation_id, task_id, reason, annotator in unreadable
-        ],
+        set_aside=[set_aside_view(review, row, item) for row, item in rows],
+        ignored=await annotation_repository.count_ignored(session, review.id),
+        changed_fields=review.changed_fields or [],
         reviewed=reviewed,
         corrections=await correction_repository.count_corrections(session, review.id),
         agreement=agreement,

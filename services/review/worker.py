@@ -23,7 +23,8 @@ from services.label_studio.connection import LabelStudioError, LabelStudioGone
 from services.logs import about
 from services.review import repository
 from services.review.inbox.deliveries import Inbox
-from services.review.inbox.pull import Pull, PullSummary
+from services.review.inbox.ls_tasks import PullSummary
+from services.review.inbox.pull import Pull
 from services.review.outbox.push import Push
 
 _log = logging.getLogger("fo1.service")

@@ -177,7 +177,7 @@ async def made_up_review(service: Running, folder: Path, dataset: str) -> None:
     """A review of twelve images, of which six are reviewed."""
     async with service.context.database.writing() as session:
         review = Review(
-            id="review_0123456789abcdef", key="0123456789abcdef", dataset_id=dataset,
+            id="rev_0123456789abcdef", key="0123456789abcdef", dataset_id=dataset,
             dataset=str(folder / "street-scenes"), title="street-scenes 1", state="open", doubtful=False,
             label_studio_url="http://label-studio.test", project_id=3, model_version="fo1-tiny",
             options=ReviewOptions(),

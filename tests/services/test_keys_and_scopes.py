@@ -36,6 +36,8 @@ NEEDS: dict[tuple[str, str], Scope | tuple[Scope, ...]] = {
     ("GET", "/v1/reviews/{review_id}"): Scope.READ,
     ("POST", "/v1/reviews/{review_id}/pull"): Scope.REVIEW,
     ("GET", "/v1/reviews/{review_id}/corrections"): Scope.READ,
+    ("GET", "/v1/reviews/{review_id}/set-aside"): Scope.READ,
+    ("POST", "/v1/reviews/{review_id}/take-in"): Scope.REVIEW,
     ("POST", "/v1/predict"): LABEL_OR_REVIEW,
     ("POST", "/v1/plans"): Scope.LABEL,
     ("POST", "/v1/merges"): Scope.REVIEW,

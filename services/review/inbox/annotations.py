@@ -1,6 +1,7 @@
 """Stores one annotation of Label Studio: its row and the corrections that follow from it.
 
-An annotation that cannot be parsed is stored as `unreadable` with the reason, without corrections.
+An annotation that cannot be parsed is stored as `unreadable`, one that is not believed as `set_aside`: with
+the reason, without corrections. Somebody who has looked at the latter may take it in.
 """
 
 import asyncio
@@ -8,20 +9,22 @@ import json
 import logging
 import math
 import zlib
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from schemas.corrections import Lane, correction_line
-from schemas.reviews import AnnotationState
+from schemas.corrections import Correction, Lane, correction_line
+from schemas.reviews import AnnotationState, AsideReason
 from services.database.models import now
 from services.database.review_tables import Review, ReviewedAnnotation, ReviewItem
 from services.label_studio.annotated import ParsedAnnotation, parse_result
-from services.label_studio.shown import ShownImage, in_fields, unpack
+from services.label_studio.labelling_config import BOX, VERDICT
+from services.label_studio.shown import ShownImage, unpack
 from services.review import correction_repository
-from services.review.inbox.differences import Submission, corrections_of
+from services.review.inbox.belief import Origin, believed_corrections, doubt_about, effects_of
+from services.review.inbox.differences import Submission
 
 _log = logging.getLogger("fo1.service")
 
@@ -30,17 +33,15 @@ async def write_annotation(
     session: AsyncSession,
     review: Review,
     item: ReviewItem,
-    document: dict[str, Any],
+    document: Mapping[str, Any],
     annotator: str,
     row: ReviewedAnnotation | None,
-    controls: Collection[str],
+    origin: Origin,
 ) -> None:
-    """Write Label Studio's `document` into `row` (None: a new row) and replace its corrections.
-
-    `controls`: the names of the controls that the project has now.
-    """
+    """Write Label Studio's `document` into `row` (None: a new row) and replace its corrections."""
+    number = int(document["id"])
     submission = Submission(
-        annotation_key=f"{review.key}/{document['id']}",
+        annotation_key=f"{review.key}/{number}",
         annotator=annotator,
         at=updated_at_of(document),
         seconds=_seconds(document),
@@ -49,32 +50,34 @@ async def write_annotation(
     )
     cancelled = bool(document.get("was_cancelled"))
     result = document.get("result") if isinstance(document.get("result"), list) else []
-    from_prediction = document.get("parent_prediction") is not None
-    parsed = await asyncio.to_thread(
-        parse_annotation,
-        item.shown,
-        result or [],
-        submission,
-        cancelled=cancelled,
-        from_prediction=from_prediction,
-        controls=controls,
+    if row is not None and row.changed_fields:
+        # What an annotation lost with a field stays lost in it when the field is back.
+        origin = origin.suspecting(set(row.changed_fields) - {VERDICT})
+    outcome = await asyncio.to_thread(
+        judge_annotation, item.shown, result or [], submission, origin, cancelled=cancelled
     )
-    if parsed.error is not None:
-        _log.warning("review %s: annotation %s is set aside: %s", review.id, document["id"], parsed.error)
-        state = AnnotationState.UNREADABLE
-    else:
-        state = AnnotationState.CANCELLED if cancelled else AnnotationState.SUBMITTED
+    if outcome.error is not None:
+        _log.warning("review %s: annotation %s is set aside: %s", review.id, number, outcome.error)
+    user_id = document.get("completed_by")
     values = {
         "review_id": review.id,
         "item_id": item.id,
-        "ls_annotation_id": int(document["id"]),
+        "ls_annotation_id": number,
+        "ls_task_id": int(document.get("task") or item.ls_task_id or 0) or None,
+        "ls_user_id": user_id if isinstance(user_id, int) else None,
         "ls_updated_at": submission.at,
-        "state": state,
+        "state": outcome.state,
         "annotator": annotator,
         "seconds": submission.seconds,
         "ground_truth": submission.ground_truth,
-        "comment": parsed.comment,
-        "error": parsed.error,
+        "comment": outcome.comment,
+        "error": outcome.error,
+        "reason": outcome.reason,
+        "changed_fields": outcome.changed_fields or None,
+        "effects": outcome.effects or None,
+        "ignored": outcome.ignored or None,
+        "taken_in_by": None,
+        "taken_in_at": None,
         "chosen": False,
         "result": zlib.compress(json.dumps(result).encode(), 6),
         "seen_at": now(),
@@ -86,70 +89,122 @@ async def write_annotation(
         for name, value in values.items():
             setattr(row, name, value)
     await session.flush()
-    await correction_repository.replace_corrections(session, review.id, row.id, parsed.corrections)
+    await correction_repository.replace_corrections(session, review.id, row.id, outcome.lines())
 
 
-def updated_at_of(document: dict[str, Any]) -> str:
+async def take_in(
+    session: AsyncSession, review: Review, item: ReviewItem, row: ReviewedAnnotation, by: str
+) -> None:
+    """Believe an annotation that was set aside, because `by` has looked at it."""
+    submission = Submission(
+        annotation_key=f"{review.key}/{row.ls_annotation_id}",
+        annotator=row.annotator,
+        at=row.ls_updated_at,
+        seconds=row.seconds,
+        lane=Lane(item.lane),
+        ground_truth=row.ground_truth,
+    )
+    result = json.loads(zlib.decompress(row.result))
+    outcome = await asyncio.to_thread(
+        looked_at_annotation, item.shown, result, submission, row.changed_fields or ()
+    )
+    row.state, row.taken_in_by, row.taken_in_at = outcome.state, by, now()
+    await session.flush()
+    await correction_repository.replace_corrections(session, review.id, row.id, outcome.lines())
+
+
+def updated_at_of(document: Mapping[str, Any]) -> str:
     """Return when an annotation was last changed, by Label Studio's clock, in ISO 8601."""
     return str(document.get("updated_at") or "")
 
 
 @dataclass(frozen=True)
 class AnnotationOutcome:
-    """The comment and corrections (action, JSON) of an annotation, or why it cannot be parsed."""
+    """What is stored of an annotation. `error`: why it is set aside, in words; `corrections`: if it is not.
 
+    `effects`: number of corrections by action that it has, or would have once it is taken in.
+    """
+
+    state: AnnotationState
     comment: str | None = None
-    corrections: Sequence[tuple[str, str]] = ()
+    corrections: Sequence[Correction] = ()
+    effects: dict[str, int] = field(default_factory=dict)
+    reason: AsideReason | None = None
     error: str | None = None
+    changed_fields: list[str] = field(default_factory=list)
+    ignored: list[str] = field(default_factory=list)
+
+    def lines(self) -> list[tuple[str, str]]:
+        """Return action and JSON of each correction."""
+        return [(part.action.value, correction_line(part)) for part in self.corrections]
 
 
-def parse_annotation(
+def judge_annotation(
     packed: bytes,
     result: Sequence[Any],
     submission: Submission,
+    origin: Origin,
     *,
     cancelled: bool = False,
-    from_prediction: bool = False,
-    controls: Collection[str],
 ) -> AnnotationOutcome:
-    """Parse the `result` of an annotation of what was shown (`packed`).
-
-    `from_prediction`: the annotation was begun with the prediction. `controls`: names of the project's
-    controls.
-    """
+    """Return what is stored of an annotation of what was shown (`packed`)."""
     # Any program may write annotations, in any form: every failure here is the annotation's own.
     try:
         shown = unpack(packed)
         annotated = parse_result(result, shown)
-        comment = _storable(_comment(annotated)) or None
+        comment = _storable(annotated.comment) or None
         if cancelled:
-            return AnnotationOutcome(comment)
-        if not from_prediction and _is_from_scratch(shown, annotated):
-            raise ValueError(
-                "it was begun empty, so it says nothing about the boxes that were shown; "
-                "open the task again, begin with the prediction and submit"
-            )
-        corrections = corrections_of(in_fields(shown, controls), annotated, submission)
-        return AnnotationOutcome(
-            comment, [(correction.action.value, correction_line(correction)) for correction in corrections]
-        )
+            return AnnotationOutcome(AnnotationState.CANCELLED, comment)
+        return _judge(shown, annotated, submission, origin, comment)
     except Exception as error:
-        reason = str(error) or type(error).__name__
+        words = " ".join((str(error) or type(error).__name__).split())
         return AnnotationOutcome(
-            error=_storable(f"it cannot be understood: {' '.join(reason.split())}")[:1000]
+            AnnotationState.UNREADABLE,
+            reason=AsideReason.UNREADABLE,
+            error=_storable(f"it cannot be understood: {words}")[:1000],
         )
 
 
-def _is_from_scratch(shown: ShownImage, annotated: ParsedAnnotation) -> bool:
-    """Return whether an annotation has none of the boxes that were shown, nor any text of the whole image."""
-    is_kept = any(region.mark in annotated.regions for region in shown.regions)
-    return bool(shown.regions) and not (is_kept or annotated.caption or annotated.counts)
+def _judge(
+    shown: ShownImage,
+    annotated: ParsedAnnotation,
+    submission: Submission,
+    origin: Origin,
+    comment: str | None,
+) -> AnnotationOutcome:
+    marks = {region.mark for region in shown.regions}
+    in_result = annotated.fields if annotated.ids & marks else annotated.fields - {BOX}
+    changed = sorted(origin.fields.changed_of(shown, in_result))
+    corrections = believed_corrections(shown, annotated, submission, changed)
+    outcome = AnnotationOutcome(
+        AnnotationState.SUBMITTED,
+        comment,
+        corrections,
+        effects_of(corrections),
+        ignored=[_storable(name)[:100] for name in sorted(set(annotated.ignored))],
+    )
+    outcome.lines()  # raises for texts that cannot be stored
+    doubt = doubt_about(shown, annotated, corrections, submission, origin, changed)
+    if doubt is None:
+        return outcome
+    return replace(
+        outcome,
+        state=AnnotationState.SET_ASIDE,
+        corrections=(),
+        reason=doubt.reason,
+        error=_storable(doubt.words)[:1000],
+        changed_fields=changed,
+    )
 
 
-def _comment(annotated: ParsedAnnotation) -> str:
-    """Return the person's comment, with what of the annotation was not read."""
-    not_read = f"[not read: {', '.join(annotated.not_read)}]" if annotated.not_read else ""
-    return " ".join(part for part in (annotated.comment, not_read) if part)
+def looked_at_annotation(
+    packed: bytes, result: Sequence[Any], submission: Submission, changed_fields: Collection[str]
+) -> AnnotationOutcome:
+    """Return what is stored of an annotation that was set aside and then looked at."""
+    shown = unpack(packed)
+    annotated = parse_result(result, shown)
+    corrections = believed_corrections(shown, annotated, submission, changed_fields)
+    return AnnotationOutcome(AnnotationState.SUBMITTED, corrections=corrections)
 
 
 def _storable(text: str | None) -> str:
@@ -157,7 +212,7 @@ def _storable(text: str | None) -> str:
     return (text or "").replace("\0", "").encode("utf-8", "replace").decode()
 
 
-def _seconds(document: dict[str, Any]) -> float | None:
+def _seconds(document: Mapping[str, Any]) -> float | None:
     value = document.get("lead_time")
     if isinstance(value, int | float) and math.isfinite(value) and value >= 0:
         return float(value)

@@ -1,53 +1,32 @@
 """Reads annotations from Label Studio: each once, in its latest state.
 
 Two ways lead here and may overlap: `pull_changes` reads everything that changed since the last pull (an
-LsTask's `updated_at` moves when an annotation is created, updated or deleted); `pull_tasks` reads the
-LsTasks named by webhooks. Both fetch LsTasks as they are now and store that; a webhook's own content is
-never used. An LsTask whose later state is already stored is skipped. One unreadable annotation does not
-stop the others. Times of Label Studio's clock are its own ISO 8601 texts, which compare as text.
+LsTask's `updated_at` moves when an annotation is created, updated or deleted), and what counting finds beside
+it; `pull_tasks` reads the LsTasks named by webhooks. Both fetch LsTasks as they are now and store that; a
+webhook's own content is never used. An LsTask whose later state is already stored is skipped. One annotation
+that is set aside does not stop the others. Times of Label Studio's clock are its own ISO 8601 texts, which
+compare as text.
 """
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
-from schemas.reviews import AnnotationState
 from services.database.engine import Database
 from services.database.models import now
-from services.database.review_tables import Review, ReviewedAnnotation, ReviewItem
+from services.database.review_tables import Review, ReviewedAnnotation
 from services.label_studio.client import LabelStudio
 from services.label_studio.convert import KEY
-from services.label_studio.labelling_config import control_names
-from services.review import annotation_repository, correction_repository, item_repository, repository
+from services.label_studio.fields import ProjectFields, parse_fields
+from services.review import annotation_repository, item_repository, repository
 from services.review.duplicates import remove_duplicates
-from services.review.inbox.annotations import updated_at_of, write_annotation
-from services.review.inbox.resolution import settle_image
+from services.review.inbox.ls_tasks import LsTask, LsTaskStore, PullSummary
+from services.review.inbox.reconcile import differing_tasks
 
 LIST_PAGE = 500
 FETCH_TASKS = 50
 # A transaction of Label Studio may become visible this much later than the time it carries.
 MAX_DELAY_S = 60.0
-
-
-@dataclass
-class PullSummary:
-    """Numbers of LsTasks read, and of annotations created, updated and deleted.
-
-    `updated_at`: for each LsTask read, when its annotations were last changed, by annotation id.
-    """
-
-    ls_tasks: int = 0
-    created: int = 0
-    updated: int = 0
-    deleted: int = 0
-    updated_at: dict[int, dict[int, str]] = field(default_factory=dict)
-
-    def figures(self) -> dict[str, int]:
-        """Return the numbers as the API answers them."""
-        return {name: getattr(self, name) for name in ("ls_tasks", "created", "updated", "deleted")}
 
 
 class Pull:
@@ -65,7 +44,9 @@ class Pull:
             return summary
         clock = await self._client.clock()
         await self._pull_project(review, review.project_id, summary)
-        await self._mark_deleted_tasks(review.id, review.project_id)
+        differing = await differing_tasks(self._database, self._client, review, review.project_id)
+        await self._fetch(review, differing, summary)
+        await self._clear_suspects(review, review.project_id)
         # Everything with an earlier time than this was visible when the pull began.
         until = max(_iso(clock - timedelta(seconds=MAX_DELAY_S)), review.pulled_until or "")
         async with self._database.writing() as session:
@@ -115,129 +96,72 @@ class Pull:
             page = page + 1 if tasks[-1]["updated_at"] == latest else 1
             latest = max(latest, tasks[-1]["updated_at"])
 
-    async def _mark_deleted_tasks(self, review_id: str, project_id: int) -> None:
-        """If the project has fewer LsTasks than expected, find and mark those deleted in Label Studio."""
-        async with self._database.reading() as session:
-            sent = await item_repository.sent_tasks(session, review_id)
-        if await self._client.num_tasks(project_id) >= len(sent):
-            return
-        present = {ls_task_id for _, ls_task_id, _ in await self._client.all_keys(project_id, KEY)}
-        deleted = [ls_task_id for ls_task_id in sent if ls_task_id not in present]
-        async with self._database.writing() as session:
-            await item_repository.mark_gone(session, review_id, deleted)
-
     async def _fetch(self, review: Review, ls_task_ids: Sequence[int], summary: PullSummary) -> None:
-        assert review.project_id is not None
-        if not ls_task_ids:
+        if not ls_task_ids or review.project_id is None:
             return
-        controls = control_names(await self._client.label_config(review.project_id))
+        fields = await self._fields(review, review.project_id)
+        store = LsTaskStore(self._database, review, fields, self._annotator)
         for start in range(0, len(ls_task_ids), FETCH_TASKS):
             batch = ls_task_ids[start : start + FETCH_TASKS]
             tasks = await self._client.tasks_with_annotations(review.project_id, batch)
-            await self._load_user_names(tasks)
-            unmatched = await self._store(review, tasks, summary, controls)
+            await self._load_user_names(review, tasks)
+            unmatched = await store.store(tasks, summary)
             if unmatched:
-                await self._adopt(review, review.project_id, unmatched, summary, controls)
+                copies = await self._adopt(review, review.project_id, unmatched)
+                await store.store(unmatched, summary, copies)
 
-    async def _adopt(
-        self,
-        review: Review,
-        project_id: int,
-        tasks: Sequence[dict[str, Any]],
-        summary: PullSummary,
-        controls: Collection[str],
-    ) -> None:
-        """Match LsTasks that no item names: duplicates of late inserts, or those of a lost database."""
-        await remove_duplicates(self._database, self._client, review.id, project_id)
-        ids = [int(task["id"]) for task in tasks]
-        keys = {ls_task_id: key for key, ls_task_id, _ in await self._client.all_keys(project_id, KEY)}
+    async def _adopt(self, review: Review, project_id: int, tasks: Sequence[LsTask]) -> dict[int, int]:
+        """Match LsTasks that no item names: copies, late inserts, those of a lost database.
+
+        Returns item ids by LsTask id.
+        """
+        keys = await self._client.keys_of(project_id, [int(task["id"]) for task in tasks], KEY)
         async with self._database.writing() as session:
-            items = await item_repository.items_by_key(
-                session, review.id, [keys[task_id] for task_id in ids if task_id in keys]
-            )
-            recovered = [
-                (items[keys[task_id]].id, task_id)
-                for task_id in ids
-                if keys.get(task_id) in items and items[keys[task_id]].ls_task_id is None
+            items = await item_repository.items_by_key(session, review.id, list(keys.values()))
+            lost = [
+                (items[key].id, task_id)
+                for task_id, key in keys.items()
+                if key in items and items[key].ls_task_id is None
             ]
-            await item_repository.mark_recovered(session, recovered)
-        await self._store(review, tasks, summary, controls)
+            await item_repository.mark_recovered(session, lost)
+        if items:
+            await remove_duplicates(self._database, self._client, review.id, project_id)
+        return {task_id: items[key].id for task_id, key in keys.items() if key in items}
 
-    async def _load_user_names(self, tasks: Sequence[dict[str, Any]]) -> None:
+    async def _fields(self, review: Review, project_id: int) -> ProjectFields:
+        """Return the fields of the project, and remember those that are not as they were pushed."""
+        fields = ProjectFields(
+            parse_fields(await self._client.label_config(project_id)),
+            None if review.label_config is None else parse_fields(review.label_config),
+            frozenset(review.changed_fields or ()),
+        )
+        suspect = fields.suspect | fields.changed()
+        if suspect != fields.suspect:
+            review.changed_fields = sorted(suspect)
+            async with self._database.writing() as session:
+                await repository.set_review(session, review.id, changed_fields=review.changed_fields)
+        return fields
+
+    async def _clear_suspects(self, review: Review, project_id: int) -> None:
+        """After a whole pull, fields that are again as they were pushed are no longer suspect."""
+        if review.changed_fields:
+            still = (await self._fields(review, project_id)).changed()
+            async with self._database.writing() as session:
+                await repository.set_review(session, review.id, changed_fields=sorted(still) or None)
+
+    async def _load_user_names(self, review: Review, tasks: Sequence[LsTask]) -> None:
+        """Load the names of annotators; one whose account is gone keeps the name it had."""
         user_ids = {entry.get("completed_by") for task in tasks for entry in task.get("annotations") or []}
         if any(isinstance(user_id, int) and user_id not in self._user_names for user_id in user_ids):
-            self._user_names = await self._client.user_names()
+            async with self._database.reading() as session:
+                earlier = await annotation_repository.annotator_names(session, review.label_studio_url)
+            self._user_names = {**earlier, **await self._client.user_names()}
 
-    async def _store(
-        self,
-        review: Review,
-        tasks: Sequence[dict[str, Any]],
-        summary: PullSummary,
-        controls: Collection[str],
-    ) -> list[dict[str, Any]]:
-        """Store LsTasks as they are; return those that belong to no item."""
-        unmatched = {int(task["id"]): task for task in tasks}
-        if not unmatched:
-            return []
-        async with self._database.writing() as session:
-            items = await item_repository.items_of_tasks(session, review.id, list(unmatched))
-            rows_by_item: dict[int, list[ReviewedAnnotation]] = {}
-            for row in await annotation_repository.annotations_of_items(session, [item.id for item in items]):
-                rows_by_item.setdefault(row.item_id, []).append(row)
-            for item in items:
-                task = unmatched.pop(int(item.ls_task_id or 0))
-                annotations = {int(entry["id"]): entry for entry in task.get("annotations") or []}
-                summary.ls_tasks += 1
-                summary.updated_at[int(task["id"])] = {
-                    number: updated_at_of(entry) for number, entry in annotations.items()
-                }
-                if item.ls_updated_at is not None and task["updated_at"] < item.ls_updated_at:
-                    continue
-                item.ls_updated_at = task["updated_at"]
-                rows = rows_by_item.get(item.id, [])
-                if await self._store_annotations(session, review, item, annotations, rows, summary, controls):
-                    await session.flush()
-                    await settle_image(session, review, item.image_id)
-        return list(unmatched.values())
-
-    async def _store_annotations(
-        self,
-        session: AsyncSession,
-        review: Review,
-        item: ReviewItem,
-        annotations: dict[int, dict[str, Any]],
-        rows: Sequence[ReviewedAnnotation],
-        summary: PullSummary,
-        controls: Collection[str],
-    ) -> bool:
-        """Bring the rows of an item up to date with its annotations by id; return whether any changed."""
-        changed = False
-        row_by_id = {row.ls_annotation_id: row for row in rows}
-        for number, row in row_by_id.items():
-            if number not in annotations and row.state != AnnotationState.DELETED:
-                row.state, row.chosen = AnnotationState.DELETED, False
-                await correction_repository.replace_corrections(session, review.id, row.id, [])
-                summary.deleted += 1
-                changed = True
-        for number, document in annotations.items():
-            stored = row_by_id.get(number)
-            if (
-                stored is not None
-                and stored.state != AnnotationState.DELETED
-                and stored.ls_updated_at == updated_at_of(document)
-            ):
-                continue
-            await write_annotation(
-                session, review, item, document, self._annotator(document), stored, controls
-            )
-            summary.created += stored is None
-            summary.updated += stored is not None
-            changed = True
-        return changed
-
-    def _annotator(self, document: dict[str, Any]) -> str:
+    def _annotator(self, document: Mapping[str, Any], row: ReviewedAnnotation | None) -> str:
         user_id = document.get("completed_by")
-        return self._user_names.get(user_id or 0, f"user {user_id}")
+        if not isinstance(user_id, int):
+            return row.annotator if row is not None else f"deleted account (annotation {document['id']})"
+        return self._user_names.get(user_id, f"user {user_id}")
 
 
 def _iso(moment: datetime) -> str:

@@ -32,8 +32,8 @@ SECRET_HEADER, REVIEW_HEADER = "X-Fo1-Secret", "X-Fo1-Review"
 
 async def set_up_project(
     database: Database, client: LabelStudio, review: Review, webhook: tuple[str, str] | None
-) -> dict[str, int | None]:
-    """Find or create the project with its webhook; return its ids as columns of the review.
+) -> dict[str, Any]:
+    """Find or create the project with its webhook; return its ids and fields as columns of the review.
 
     `webhook`: address and secret, or None to register no webhook. Raises LabelStudioError.
     """
@@ -61,7 +61,12 @@ async def set_up_project(
         url, secret = webhook
         headers = {SECRET_HEADER: secret, REVIEW_HEADER: review.id}
         webhook_id = await client.set_webhook(project_id, url, headers)
-    return {"project_id": project_id, "webhook_id": webhook_id}
+    return {
+        "project_id": project_id,
+        "webhook_id": webhook_id,
+        "label_config": fields["label_config"],
+        "changed_fields": None,
+    }
 
 
 async def add_missing_fields(
@@ -69,9 +74,14 @@ async def add_missing_fields(
 ) -> None:
     """Add the fields that new items need and the project lacks; everything else stays."""
     config = await client.label_config(project_id)
-    complete = with_fields(config, await _fields(database, review, ItemState.WAITING))
+    fields = await _fields(database, review, ItemState.WAITING)
+    complete = with_fields(config, fields)
     if complete != config:
         await client.update_project(project_id, label_config=complete)
+    if review.label_config is not None:
+        pushed = with_fields(review.label_config, fields)
+        async with database.writing() as session:
+            await repository.set_review(session, review.id, label_config=pushed)
 
 
 async def _fields(database: Database, review: Review, state: ItemState | None = None) -> set[str]:

@@ -86,11 +86,12 @@ class FakeLabelStudio(httpx.AsyncBaseTransport):
     def annotate(
         self, task: dict[str, Any], result: list[Any] | None = None, person: int = 1, **more: Any
     ) -> int:
-        """Somebody submits an annotation: by default the prediction."""
+        """Somebody begins with the prediction and submits it, by default as it is."""
         number = next(self._ids)
         result = task["predictions"][0]["result"] if result is None else result
         annotation = {"id": number, "completed_by": person, "result": result, "was_cancelled": False}
-        annotation |= {"ground_truth": False, "lead_time": 3.5, "updated_at": self._tick(), **more}
+        annotation |= {"ground_truth": False, "lead_time": 3.5, "parent_prediction": task["id"]}
+        annotation |= {"updated_at": self._tick(), **more}
         task["annotations"].append(annotation)
         task["updated_at"] = self._tick()
         return number
@@ -101,6 +102,16 @@ class FakeLabelStudio(httpx.AsyncBaseTransport):
             if annotation["id"] == number:
                 annotation.update(fields, updated_at=self._tick())
         task["updated_at"] = self._tick()
+
+    def import_again(self, task: dict[str, Any]) -> dict[str, Any]:
+        """Somebody exports an LsTask and imports it into the same project."""
+        copied = {"data": dict(task["data"]), "predictions": list(task["predictions"])}
+        return self.tasks[self._insert(self.projects[task["project"]], copied)]
+
+    def remove_duplicates(self, kept: dict[str, Any], removed: dict[str, Any]) -> None:
+        """Somebody uses "Delete duplicate tasks": annotations move, and no `updated_at` changes."""
+        kept["annotations"] += removed["annotations"]
+        del self.tasks[removed["id"]]
 
     def delete(self, task: dict[str, Any], number: int) -> None:
         """Somebody deletes an annotation."""
@@ -152,8 +163,13 @@ class FakeLabelStudio(httpx.AsyncBaseTransport):
             return 201, {"task_ids": [self._insert(project, task) for task in body]}
         if method == "PATCH":
             project.update(body)
-        number = sum(task["project"] == project["id"] for task in self.tasks.values())
-        return 200, {**project, "task_number": number}
+        totals = [_totals(task) for task in self.tasks.values() if task["project"] == project["id"]]
+        return 200, {
+            **project,
+            "task_number": len(totals),
+            "total_annotations_number": sum(part["total_annotations"] for part in totals),
+            "skipped_annotations_number": sum(part["cancelled_annotations"] for part in totals),
+        }
 
     def _insert(self, project: dict[str, Any], task: dict[str, Any]) -> int:
         number = next(self._ids)
@@ -205,9 +221,15 @@ class FakeLabelStudio(httpx.AsyncBaseTransport):
         return 200, {"tasks": cut, "total": len(matches)}
 
 
-def _totals(task: dict[str, Any]) -> dict[str, int]:
+def _totals(task: dict[str, Any]) -> dict[str, Any]:
     cancelled = sum(annotation["was_cancelled"] for annotation in task["annotations"])
-    return {"total_annotations": len(task["annotations"]) - cancelled, "cancelled_annotations": cancelled}
+    versions = sorted({prediction["model_version"] for prediction in task["predictions"]})
+    return {
+        "total_annotations": len(task["annotations"]) - cancelled,
+        "cancelled_annotations": cancelled,
+        "total_predictions": len(task["predictions"]),
+        "predictions_model_versions": ",".join(versions),
+    }
 
 
 def _passes(task: dict[str, Any], condition: dict[str, Any]) -> bool:

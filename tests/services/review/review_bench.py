@@ -31,7 +31,8 @@ from services.review import (
     service,
 )
 from services.review.inbox.deliveries import Inbox, parse_webhook
-from services.review.inbox.pull import Pull, PullSummary
+from services.review.inbox.ls_tasks import PullSummary
+from services.review.inbox.pull import Pull
 from services.review.live import LiveBackend
 from services.review.outbox.holder import Holder
 from services.review.outbox.push import Push

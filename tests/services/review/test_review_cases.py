@@ -1,8 +1,9 @@
 """Annotations that were once misread, each with what it says (`tests/cases/review/NAME`).
 
 A folder holds `shown.json` (what the reviewer was shown), `result.json` (what Label Studio returned) and
-`case.toml`: `about`, `says` (the corrections in short), `removed` (controls taken out of the project) and
-`error` (why the annotation is set aside).
+`case.toml`: `about`, `says` (the corrections in short), `removed` (fields taken out of the project),
+`from_prediction`, `untimed`, `reason` and `error` (why the annotation is set aside), `effects` (what it would
+do once taken in).
 """
 
 import json
@@ -12,9 +13,11 @@ from pathlib import Path
 import pytest
 
 from schemas.corrections import Correction, parse_corrections
-from services.label_studio.labelling_config import CONFIG, control_names
+from services.label_studio.fields import ProjectFields, parse_fields
+from services.label_studio.labelling_config import CONFIG
 from services.label_studio.shown import ShownImage
-from services.review.inbox.annotations import parse_annotation
+from services.review.inbox.annotations import judge_annotation
+from services.review.inbox.belief import Origin
 from services.review.inbox.differences import Submission
 
 CASES = sorted((Path(__file__).parents[2] / "cases" / "review").iterdir())
@@ -41,10 +44,16 @@ def test_an_annotation_says(folder: Path) -> None:
     case = tomllib.loads((folder / "case.toml").read_text())
     shown = ShownImage.model_validate_json((folder / "shown.json").read_text())
     result = json.loads((folder / "result.json").read_text())
-    controls = control_names(CONFIG) - set(case.get("removed", []))
-    submission = Submission("key/1", "ann@example.org", "2026-01-02T03:04:05.000006Z")
-    parsed = parse_annotation(shown.packed(), result, submission, controls=controls)
-    assert case.get("error", "") in (parsed.error or "")
-    assert (parsed.error is None) == ("error" not in case), parsed.error
-    corrections = parse_corrections(line for _, line in parsed.corrections)
+    pushed = parse_fields(CONFIG)
+    present = {name: part for name, part in pushed.items() if name not in case.get("removed", [])}
+    submission = Submission(
+        "key/1", "ann@example.org", "2026-01-02T03:04:05.000006Z", None if case.get("untimed") else 3.5
+    )
+    origin = Origin(ProjectFields(present, pushed), case.get("from_prediction", False))
+    judged = judge_annotation(shown.packed(), result, submission, origin)
+    assert (judged.reason or "") == case.get("reason", ""), judged.error
+    assert case.get("error", "") in (judged.error or "")
+    corrections = parse_corrections(line for _, line in judged.lines())
     assert [in_short(correction) for correction in corrections] == case["says"]
+    if "effects" in case:
+        assert judged.effects == case["effects"]

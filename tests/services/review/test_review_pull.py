@@ -186,12 +186,10 @@ async def test_an_annotation_that_cannot_be_understood_is_set_aside(
         assert await bench.annotations() == {"submitted": 2, "unreadable": 1}
         assert await bench.edits() == ["fine", "good"]
         async with bench.database.reading() as session:
-            ((annotation, task, why, annotator),) = await annotation_repository.unreadable_annotations(
-                session, bench.review_id, 9
-            )
-        assert (annotation, task, annotator) == (number, bad["id"], "person1@example.org")
-        assert why is not None
-        assert "cannot be understood" in why
+            ((row, _),) = await annotation_repository.list_set_aside(session, bench.review_id, None, None, 9)
+        expected = (number, bad["id"], "person1@example.org")
+        assert (row.ls_annotation_id, row.ls_task_id, row.annotator) == expected
+        assert "cannot be understood" in (row.error or "")
 
         fake.change(bad, number, result=caption(rows[0], "whole"))
         await bench.changed()
