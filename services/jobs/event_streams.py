@@ -140,7 +140,8 @@ class JobEvents:
             states, events, valid = await self._database.read(
                 lambda connection: _news(connection, jobs, keys)
             )
-            self._end([stream for stream in self._streams if stream.key_id not in valid])
+            revoked = keys - valid
+            self._end([stream for stream in self._streams if stream.key_id in revoked])
             for job_id, watched in self._watched.items():
                 if job_id in jobs:
                     _update(watched, states.get(job_id), events.get(job_id, []))
