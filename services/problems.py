@@ -5,6 +5,7 @@ client learns only that it happened. Messages of the library name settings as co
 (`--max-error`); for HTTP users they become JSON fields (`max_error`).
 """
 
+import json
 import logging
 import re
 from collections.abc import Awaitable, Callable
@@ -24,6 +25,7 @@ from fo1_data.errors import Fo1Error, StorageError, UsageError
 
 MEDIA_TYPE = "application/problem+json"
 RETRY = {"Retry-After": "5"}
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _OPTION = re.compile(r"(?<![\w-])--([a-z][a-z0-9-]*)")
 _log = logging.getLogger("fo1.service")
 
@@ -51,11 +53,24 @@ class Problem(Exception):
         self.more = more
 
 
+class _ProblemResponse(JSONResponse):
+    """In ASCII: a message may quote what cannot be encoded, such as half of a surrogate pair."""
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content, separators=(",", ":")).encode("ascii")
+
+
+def is_whole_text(text: str) -> bool:
+    """Return whether a text can be stored and sent: it has no half of a surrogate pair."""
+    return not _SURROGATE.search(text)
+
+
 def problem_response(
     status: int, detail: str, headers: dict[str, str] | None = None, **more: Any
 ) -> JSONResponse:
     """Return a problem document as a response."""
-    return JSONResponse({**problem_document(status, detail), **more}, status, headers, media_type=MEDIA_TYPE)
+    document = {**problem_document(status, detail), **more}
+    return _ProblemResponse(document, status, headers, media_type=MEDIA_TYPE)
 
 
 def problem_document(status: int, detail: str) -> dict[str, Any]:

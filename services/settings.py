@@ -7,8 +7,10 @@ import ipaddress
 import os
 import secrets
 import socket
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
+from typing import IO, Any
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -248,15 +250,18 @@ def is_loopback(host: str) -> bool:
 
 def _stored_secret(path: Path) -> bytes:
     make_home(path.parent)
+    written = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        secret = secrets.token_hex(32).encode()
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(secret)
-        return secret
-    except FileExistsError:
-        return _read_secret(path)
+        if not path.exists():
+            with open_private(written, "xb") as file:
+                file.write(secrets.token_hex(32).encode())
+            with suppress(FileExistsError):
+                os.link(written, path)  # whole or not at all: several processes may start at once
     except OSError as error:
         raise _unwritable(path.parent, error) from None
+    finally:
+        written.unlink(missing_ok=True)
+    return _read_secret(path)
 
 
 def _read_secret(path: Path) -> bytes:
@@ -270,11 +275,16 @@ def _read_secret(path: Path) -> bytes:
 
 
 def make_home(folder: Path) -> None:
-    """Create the folder of the service's own files. Raises ConfigError if that is not possible."""
+    """Create a folder of the service's own files, for this user alone. Raises ConfigError if it cannot be."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise _unwritable(folder, error) from None
+
+
+def open_private(path: Path, mode: str) -> IO[Any]:
+    """Open a file for writing (`open`'s modes); a new one can be read by this user alone."""
+    return open(path, mode, opener=lambda name, flags: os.open(name, flags, 0o600))
 
 
 def _unwritable(folder: Path, error: OSError) -> ConfigError:

@@ -42,6 +42,10 @@ class StorageRoots:
         """Return the address in one absolute form. Raises OutsideRoots if it is, or leads, outside."""
         if "\0" in address:
             raise OutsideRoots("a path must not contain NUL characters")
+        try:
+            os.fsencode(address)
+        except UnicodeEncodeError:
+            raise OutsideRoots("a path must not contain half of a surrogate pair") from None
         if scheme_of(address) in ("", "file"):
             return self._check_local(address)
         remote = _remote_form(address)

@@ -65,7 +65,7 @@ def open_run(
     manifest = find_manifest(store)
     if manifest is None and replay:
         raise DatasetError(f"{store.url} is no finished dataset: there are no rejects to try again")
-    begun = _read_fingerprint(store, manifest)
+    begun = read_begun(store, manifest)
     if begun is None:
         if manifest is not None or _holds_something(store):
             raise DatasetError(f"{store.url} is not empty and no run of ours: name a new folder as --out")
@@ -85,7 +85,7 @@ def check_begun(
     every difference, and DatasetError if the folder holds something else.
     """
     manifest = find_manifest(store)
-    begun = _read_fingerprint(store, manifest)
+    begun = read_begun(store, manifest)
     if begun is None:
         if manifest is not None or _holds_something(store):
             raise DatasetError(f"{store.url} is not empty and no run of ours: name a new folder as --out")
@@ -249,7 +249,8 @@ def clear_tries(store: Store, run: str) -> None:
             unfinished.unlink(missing_ok=True)
 
 
-def _read_fingerprint(store: Store, manifest: Manifest | None) -> dict[str, Any] | None:
+def read_begun(store: Store, manifest: Manifest | None) -> dict[str, Any] | None:
+    """The fingerprint of the run that was begun in `store`, or None."""
     try:
         return read_json(store, layout.fingerprint_file(layout.RUN))
     except FileNotFoundError:

@@ -20,10 +20,11 @@ from services.identifiers import JobId
 from services.jobs import repository, service
 from services.jobs.check import check_config, refuse_excess, refuse_unplaceable, this_machine
 from services.jobs.event_streams import EventStream
+from services.jobs.out_folder import conflict_in
 from services.jobs.ray_jobs import RayUnreachable
 from services.jobs.states import JobState
 from services.paging import Cursor, Limit, Page, cursor_of, cut, values_of
-from services.problems import Problem
+from services.problems import Problem, is_whole_text
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 _EVENT_ID = re.compile(r"[0-9]{1,18}")
@@ -63,6 +64,15 @@ class JobView(BaseModel):
 class JobRequest(RunConfig):
     """The settings of a run. Whether they fit together is checked later, after the places."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _texts(cls, value: Any) -> Any:
+        for field, part in value.items() if isinstance(value, dict) else ():
+            for text in part if isinstance(part, list) else [part]:
+                if isinstance(text, str) and not is_whole_text(text):
+                    raise ValueError(f"{field}: half of a surrogate pair is no character")
+        return value
+
     @model_validator(mode="after")
     def _needs(self) -> "JobRequest":
         return self
@@ -81,10 +91,14 @@ async def create_job(
     if earlier is not None:
         return earlier
     config = await checked_run(body, context, caller.project_id)
+    conflict = await asyncio.to_thread(conflict_in, config)
 
     async def create() -> JobView:
         await service.refuse_full(session, context.settings.max_jobs)
-        return JobView.of(await service.create(session, config, caller.key_id, caller.project_id))
+        view = JobView.of(await service.create(session, config, caller.key_id, caller.project_id))
+        if conflict is not None:
+            raise conflict
+        return view
 
     async with context.database.writing() as session:
         answer = await answer_once(session, caller, request, key, body, create)

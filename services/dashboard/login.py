@@ -15,7 +15,7 @@ from services.database.models import ApiKey
 from services.problems import Problem
 from services.security.keys import Caller, Scope, caller_of, find_caller
 from services.security.projects import get_project, list_projects
-from services.security.sessions import COOKIE, Login
+from services.security.sessions import COOKIE, Login, end_login, is_ended
 
 router = APIRouter(include_in_schema=False)
 PROJECT_COOKIE = "fo1_project"
@@ -51,7 +51,7 @@ async def visitor(request: Request, context: InContext) -> Visitor:
     if login is not None:
         async with context.database.reading() as session:
             key = await session.get(ApiKey, login.key_id)
-            if key is not None and key.revoked_at is None:
+            if key is not None and key.revoked_at is None and not await is_ended(session, login):
                 return await _visitor(session, request, caller_of(key), login, context)
     query = f"?{request.url.query}" if request.url.query else ""
     raise LoggedOut(request.url.path + query, "hx-request" in request.headers)
@@ -157,8 +157,10 @@ async def choose_project(
 
 
 @router.post("/logout")
-async def log_out(sender: PostingVisitor) -> Response:
-    """End the login."""
+async def log_out(sender: PostingVisitor, context: InContext) -> Response:
+    """End the login, also for copies of its cookie."""
+    async with context.database.writing() as session:
+        await end_login(session, sender.login)
     answer = RedirectResponse("/login", 303)
     answer.delete_cookie(COOKIE, httponly=True, samesite="lax")
     return answer

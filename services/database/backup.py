@@ -24,7 +24,7 @@ from fo1_data.dataset.layout import code_version
 from fo1_data.errors import UsageError
 from services.database.engine import Database
 from services.database.migrate import alembic_config, upgrade
-from services.settings import DATABASE_FILE, SECRET_FILE, Settings
+from services.settings import DATABASE_FILE, SECRET_FILE, Settings, open_private
 
 FORMAT = 1
 _SUMMARY = "backup.json"
@@ -47,13 +47,13 @@ async def write_backup(database: Database, settings: Settings, path: Path) -> Ba
     """Write a backup to a new file that only its owner can read. Raises UsageError if the file exists."""
     if path.exists():
         raise UsageError(f"{path} exists already: a backup never overwrites a file")
-    if settings.database_url is None and not (settings.home / DATABASE_FILE).exists():
+    if settings.database_url is None and not _is_begun(settings.home / DATABASE_FILE):
         raise UsageError(f"no service has been started with FO1_HOME {settings.home}")
     secret = settings.home / SECRET_FILE
     written = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     isolation = {} if database.is_sqlite else {"isolation_level": "REPEATABLE READ"}
     try:
-        with os.fdopen(os.open(written, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        with open_private(written, "xb") as file:
             async with database.engine.execution_options(**isolation).connect() as connection:
                 keeps_secret = settings.secret_key is None
                 summary = await connection.run_sync(_write, file, secret if keeps_secret else None)
@@ -83,12 +83,17 @@ async def restore_backup(database: Database, settings: Settings, path: Path) -> 
             async with database.engine.execution_options(fo1_write=True).begin() as connection:
                 await connection.run_sync(_restore, package, summary, settings.home)
             if key is not None:
-                _write_private(secret, key)
+                with open_private(secret, "xb") as file:
+                    file.write(key)
     except FileNotFoundError:
         raise UsageError(f"no backup is at {path}") from None
     except (zipfile.BadZipFile, KeyError, ValueError) as error:
         raise UsageError(f"{path} is not a whole backup of fo1-data: {error}") from None
     return summary
+
+
+def _is_begun(database: Path) -> bool:
+    return database.exists() and database.stat().st_size > 0
 
 
 def _write(connection: Connection, file: IO[bytes], secret: Path | None) -> BackupSummary:
@@ -209,8 +214,3 @@ def _value(stored: Any) -> Any:
             return datetime.fromisoformat(value)
         case _:
             return value
-
-
-def _write_private(path: Path, content: bytes) -> None:
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(content)

@@ -8,7 +8,7 @@ thread, where all queries of a request run without a transaction, instead of sev
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.util import greenlet_spawn
 
 from fo1_data.errors import ConfigError
-from services.settings import DATABASE_FILE, Settings, make_home
+from services.settings import DATABASE_FILE, Settings, make_home, open_private
 
 _DRIVERS = {
     "sqlite": "sqlite+aiosqlite",
@@ -114,12 +114,22 @@ def open_database(settings: Settings) -> Database:
         return Database(engine, create_engine(url, connect_args=lost, **reader_options))
     if url.database and url.database != ":memory:":
         make_home(Path(url.database).parent)
+        _make_private(Path(url.database))
     engine = create_async_engine(url, pool_size=8, max_overflow=8)
     event.listen(engine.sync_engine, "connect", _set_up_sqlite)
     event.listen(engine.sync_engine, "begin", _begin_sqlite)
     reader = create_engine(url.set(drivername="sqlite"), **reader_options)
     event.listen(reader, "connect", _set_up_sqlite_reader)
     return Database(engine, reader)
+
+
+def _make_private(database: Path) -> None:
+    """Let this user alone read the files of SQLite, which have the mode of the database."""
+    with suppress(OSError):  # a home that cannot be written is told at the first use
+        for path in (database, *database.parent.glob(f"{database.name}-*")):
+            if path.exists() and path.stat().st_mode & 0o077:
+                path.chmod(0o600)
+        open_private(database, "ab").close()
 
 
 def _close(connection: Any, record: Any) -> None:

@@ -81,6 +81,15 @@ class ApiKey(Base):
     revoked_at: Mapped[datetime | None]
 
 
+class EndedLogin(Base):
+    """A login to the dashboard that its owner has ended, kept until its cookie would have expired."""
+
+    __tablename__ = "ended_logins"
+
+    nonce: Mapped[str] = mapped_column(primary_key=True)
+    expires_at: Mapped[datetime]
+
+
 class Job(Base):
     """A labelling run requested over HTTP. `config`: the resolved `RunConfig`.
 

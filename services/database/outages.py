@@ -126,7 +126,7 @@ class Outages:
 def _home_problem(home: Path) -> str | None:
     probe = home / _PROBE
     try:
-        home.mkdir(parents=True, exist_ok=True)
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
         probe.write_bytes(b"\0" * 8192)
         probe.unlink(missing_ok=True)
     except OSError as error:

@@ -26,6 +26,7 @@ from fo1_data.storage.store import open_store
 from schemas.dataset import Manifest
 from schemas.images import EncodedImage, ImageRow
 from services.problems import Problem
+from services.settings import open_private
 from services.storage_roots import OutsideRoots, StorageRoots
 
 _BROWSER_TYPES = {"jpg": "image/jpeg", "png": "image/png", "gif": "image/gif", "webp": "image/webp"}
@@ -130,9 +131,11 @@ class ImageShelf:
 
     def _cache(self, path: Path, data: bytes) -> None:
         with suppress(OSError):
-            path.parent.mkdir(parents=True, exist_ok=True)
+            for folder in (self._folder.parent, self._folder, path.parent):
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             written = path.with_name(f".{uuid.uuid4().hex}")
-            written.write_bytes(data)
+            with open_private(written, "xb") as file:
+                file.write(data)
             written.replace(path)
             self._num_cached += 1
             if self._num_cached % _PRUNE_EVERY == 0:

@@ -60,12 +60,21 @@ def refuse_unplaceable(config: RunConfig, nodes: list[dict[str, float]]) -> None
     `nodes`: the resources of each node, by Ray's names (`CPU`, `GPU`).
     """
     minimum, _ = config.actor_range
-    gpus = config.gpus_per_actor or 0.0
+    gpus = config.gpus_per_actor
+    if gpus is None:  # as the driver chooses
+        gpus = 1.0 if any(node.get("GPU", 0.0) >= 1 for node in nodes) else 0.0
+    if gpus > 1 and not gpus.is_integer():
+        message = "a labeller reserves a share of one GPU, or whole GPUs"
+        raise Problem(422, f"gpus_per_actor: {message}", errors=[_error("gpus_per_actor", message)])
     capacity = sum(_labellers_on(node, config.cpus_per_actor, gpus) for node in nodes)
     if capacity < minimum:
         each = f"{config.cpus_per_actor:g} CPU" + (f" and {gpus:g} GPU" if gpus else "")
         message = f"the cluster can never hold {minimum} labellers with {each} each: {capacity} fit"
-        raise Problem(422, f"actors: {message}", errors=[{"field": "actors", "message": message}])
+        raise Problem(422, f"actors: {message}", errors=[_error("actors", message)])
+
+
+def _error(field: str, message: str) -> dict[str, str]:
+    return {"field": field, "message": message}
 
 
 def refuse_excess(config: RunConfig, max_actors: int, min_cpus_per_actor: float) -> None:

@@ -25,6 +25,7 @@ from pathlib import Path
 from fo1_data.dataset.lease import process_started
 from fo1_data.errors import ClusterError
 from services.jobs.ray_jobs import RayJobs
+from services.settings import make_home, open_private
 
 START_WITHIN_S = 300.0
 START_TRIES = 3
@@ -162,7 +163,7 @@ class LocalRay:
         }
         for name in ("RAY_ADDRESS", "RAY_AUTH_TOKEN_PATH", *_SECRETS):
             environment.pop(name, None)
-        with self._log_path.open("ab") as log:
+        with open_private(self._log_path, "ab") as log:
             process = subprocess.Popen(
                 _command(self._folder, port),
                 stdin=subprocess.DEVNULL,
@@ -218,15 +219,14 @@ def free_port() -> int:
 
 def _write_private(path: Path, text: str) -> None:
     written = path.with_suffix(".writing")
-    descriptor = os.open(written, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
+    with open_private(written, "w") as file:
         file.write(text)
     written.replace(path)
 
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
+    make_home(path.parent)
+    with open_private(path, "a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

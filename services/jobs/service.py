@@ -147,4 +147,4 @@ async def _refuse_busy(session: AsyncSession, out: str, project_id: str) -> None
     other = await repository.active_job_on(session, out)
     if other is not None:
         name = f"job {other.id}" if other.project_id == project_id else "another job"
-        raise Problem(409, f"{name} is at work on {out}: wait for it, cancel it, or take another out")
+        raise Problem(409, f"{name} is at work on {other.out}: wait for it, cancel it, or take another out")

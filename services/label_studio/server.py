@@ -127,7 +127,7 @@ def start(
     (with the last line of its log) or does not answer in time.
     """
     program = install()
-    data.mkdir(parents=True, exist_ok=True)
+    data.mkdir(mode=0o700, parents=True, exist_ok=True)
     port = port or _free_port()
     token, password = token or secrets.token_hex(20), password or secrets.token_urlsafe(12)
     url = f"http://127.0.0.1:{port}"
@@ -137,7 +137,13 @@ def start(
     environment = server_environment(data, USERNAME, password, token) | dict(more_environment or {})
     with log.open("ab") as out:
         process = subprocess.Popen(
-            command, stdout=out, stderr=out, stdin=subprocess.DEVNULL, env=environment, start_new_session=True
+            command,
+            stdout=out,
+            stderr=out,
+            stdin=subprocess.DEVNULL,
+            env=environment,
+            start_new_session=True,
+            umask=0o077,
         )
     server = LabelStudioServer(url, USERNAME, password, token, process, log)
     try:
@@ -218,7 +224,7 @@ def _serve(port: int, data: Path) -> None:
 def _stored_secret(path: Path, new_secret: str) -> str:
     """Return the content of the file; if absent, write `new_secret` into it first."""
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
         with os.fdopen(descriptor, "w") as file:
             file.write(new_secret)

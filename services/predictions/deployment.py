@@ -14,7 +14,7 @@ from pathlib import Path
 
 from services.jobs.cluster import Cluster
 from services.problems import Problem
-from services.settings import Settings
+from services.settings import Settings, open_private
 
 _ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
 _TRIES = 5
@@ -73,7 +73,7 @@ def _stored_port(path: Path) -> int:
         listener.bind(("127.0.0.1", 0))
         port = int(listener.getsockname()[1])
     try:
-        with path.open("x") as file:
+        with open_private(path, "x") as file:
             json.dump({"port": port}, file)
         return port
     except FileExistsError:

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, bindparam, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from fo1_data.errors import ConfigError
+from services.database.locks import lock_name
 from services.database.models import DEFAULT_PROJECT, ApiKey, now
 
 _FORM = re.compile(r"fo1_([0-9a-f]{12})_([0-9A-Za-z_-]{43})")
@@ -84,6 +85,7 @@ async def create_key(
 
 async def first_key(session: AsyncSession) -> NewKey | None:
     """Create an admin key if there has never been any key; else return None."""
+    await lock_name(session, "first key")
     if await session.scalar(select(func.count()).select_from(ApiKey)):
         return None
     return await create_key(session, [Scope.ADMIN], "first")

@@ -1,7 +1,8 @@
 """Dashboard logins: a signed cookie that names the key's id, and a token against forged forms.
 
-The cookie does not contain the key. Every request checks the key's row, so revoking a key ends its logins.
-Times are seconds since the epoch.
+The cookie does not contain the key. Every request checks the key's row, so revoking a key ends its logins. It
+also checks whether the login was ended: a copy of its cookie is worth nothing after that. Times are seconds
+since the epoch.
 """
 
 import base64
@@ -11,6 +12,12 @@ import json
 import secrets
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sqlalchemy import delete
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from services.database.models import EndedLogin, now
 
 COOKIE = "fo1_session"
 
@@ -62,3 +69,15 @@ class Sessions:
     def is_form_token(self, login: Login, token: str) -> bool:
         """Return whether this is the form token of the login."""
         return hmac.compare_digest(self.form_token(login).encode(), token.encode("utf-8", "replace"))
+
+
+async def is_ended(session: AsyncSession, login: Login) -> bool:
+    """Return whether a login has been ended."""
+    return await session.get(EndedLogin, login.nonce) is not None
+
+
+async def end_login(session: AsyncSession, login: Login) -> None:
+    """End a login for good, in every process; safe to repeat."""
+    await session.execute(delete(EndedLogin).where(EndedLogin.expires_at < now()))
+    expires_at = datetime.fromtimestamp(login.expires, UTC)
+    await session.merge(EndedLogin(nonce=login.nonce, expires_at=expires_at))

@@ -167,8 +167,14 @@ async def test_nobody_gets_in_without_a_key_and_forms_are_our_own(tmp_path: Path
                 async with service.context.database.writing() as session:
                     await revoke_key(session, key.id)
                 assert (await passing.get("/")).status_code == 303
-            await client.post("/logout", data={"token": token})
-            assert (await client.get("/")).status_code == 303
+            stolen = dict(client.cookies)
+            async with log_in(service) as same_key:
+                await client.post("/logout", data={"token": token})
+                assert (await client.get("/")).status_code == 303
+                client.cookies.update(stolen)
+                assert (await client.get("/")).status_code == 303, "a copy of the cookie outlived the login"
+                assert (await client.post(cancel, data={"token": token})).status_code == 303
+                assert (await same_key.get("/")).status_code == 200
 
 
 def test_a_person_finds_an_image_by_keyboard(tmp_path: Path, home: Path) -> None:

@@ -51,10 +51,21 @@ async def test_many_start_at_once_and_one_first_key_is_made(home: Path, database
         async with database.writing() as session:  # type: ignore[attr-defined]
             return await first_key(session)
 
-    keys = [await ask(database) for database in databases]
+    keys = await asyncio.gather(*(ask(database) for database in databases))
     assert [key is not None for key in keys].count(True) == 1
     for database in databases:
         await database.dispose()
+
+
+def test_processes_that_start_at_once_make_one_secret(home: Path) -> None:
+    script = "from services.settings import load_settings; print(load_settings().secret.decode())"
+    environment = {**os.environ, "FO1_HOME": str(home)}
+    command = [sys.executable, "-c", script]
+    starts = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    answers = [start.communicate(timeout=60) for start in starts]
+    assert len({output for output, _ in answers}) == 1
+    assert len(answers[0][0].strip()) == 64
+    assert [path.name for path in home.iterdir()] == ["secret.key"]
 
 
 async def test_writers_on_sqlite_wait_for_each_other(home: Path) -> None:

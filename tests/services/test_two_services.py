@@ -80,6 +80,13 @@ async def test_each_has_a_ray_of_its_own_on_loopback(tmp_path: Path) -> None:
             folders = [service.context.cluster._local._folder for service in services]
             assert folders[0] != folders[1]
             assert [stat.S_IMODE(folder.stat().st_mode) for folder in folders] == [0o700] * 2
+            open_to_others = [
+                str(path)
+                for settings in homes
+                for path in (settings.home, *settings.home.rglob("*"))
+                if path.stat().st_mode & 0o077
+            ]
+            assert open_to_others == []
         finally:
             for service in services:
                 await service.context.cluster.stop_local()
