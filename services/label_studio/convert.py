@@ -10,11 +10,13 @@ from typing import Any
 from fo1_data.plurals import counted
 from schemas.labels import LabelKind
 from services.label_studio.answers import answer_entries
+from services.label_studio.closeups import closeups_html
 from services.label_studio.counts import counts_text
 from services.label_studio.labelling_config import (
     ANSWERS,
     BOX,
     CAPTION,
+    CLOSEUPS,
     COUNTS,
     DOUBTFUL_LABEL,
     IMAGE,
@@ -42,6 +44,7 @@ def ls_task(shown: ShownImage, fo1_key: str, image_url: str, model_version: str)
         "title": shown.title,
         "why": _why(shown),
         "phrases": phrase_choices(shown),
+        CLOSEUPS: closeups_html(shown, image_url),
     }
     score = min(max(shown.score, 0.0), 1.0)
     prediction = {"model_version": model_version, "score": score, "result": result_of(shown)}

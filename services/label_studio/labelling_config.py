@@ -34,6 +34,8 @@ TEXT_FIELDS = {
 }
 RIGHT, WRONG = "right", "wrong"
 FIND = "find"
+# Not a control: a part of the page.
+CLOSEUPS = "closeups"
 
 _OF_REGION = f'toName="{IMAGE}" perRegion="true" editable="true" maxSubmissions="1" rows="2"'
 _OF_IMAGE = f'toName="{IMAGE}" editable="true" maxSubmissions="1"'
@@ -65,7 +67,12 @@ _FIND_FIELD = f"""    <Header value="Find what a phrase means (Auto-Annotation o
 """
 # The fields that a project has only if its images need them.
 FIELDS = frozenset({PHRASES, *TEXT_FIELDS.values(), *_IMAGE_FIELDS})
-_KEYS = ("Alt+. next box", "Enter edit its caption", "1 right, 2 unsure, 9 wrong", "Ctrl+Enter submit")
+_KEYS = (
+    "Alt+. next box, Enter its caption",
+    "1 settled, 9 wrong, Backspace delete",
+    "Ctrl+wheel zoom, drag a new box",
+    "Ctrl+Enter submit",
+)
 
 
 def label_config(fields: Collection[str]) -> str:
@@ -79,9 +86,12 @@ def label_config(fields: Collection[str]) -> str:
 {_text_field(listed, "    ", ' displayMode="region-list"') if listed else ""}  </View>
   <View className="fo1-side">
     <RectangleLabels name="{BOX}" toName="{IMAGE}" canRotate="false" opacity="0.06" strokeWidth="2">
-      <Label value="{LABEL}" background="{SETTLED_COLOUR}" selected="true" hotkey="1"/>
+      <Label value="{LABEL}" html="settled" background="{SETTLED_COLOUR}" selected="true" hotkey="1"/>
       <Label value="{DOUBTFUL_LABEL}" background="{DOUBTFUL_COLOUR}" hotkey="2"/>
     </RectangleLabels>
+    <Collapse><Panel value="close-ups" open="true"><View className="fo1-closeups">
+      <HyperText name="{CLOSEUPS}" value="${CLOSEUPS}" inline="true"/>
+    </View></Panel></Collapse>
     <View visibleWhen="no-region-selected" className="fo1-keys">
 {_headers(_KEYS)}    </View>
     <View visibleWhen="region-selected">
@@ -144,8 +154,11 @@ CONFIG = label_config(FIELDS)
 LIVE_CONFIG = live_config(CONFIG)
 
 INSTRUCTION = (
-    "Check every box: correct its caption, move it if it does not fit, delete it if nothing is there, and "
-    "add missing boxes. Read the questions and correct the answers below them. What you leave unchanged "
-    "counts as right. If you cannot say what is right, mark the region as wrong. Submit when the image is "
-    "correct."
+    "Compare every box with its caption: the close-ups have the numbers of the list. Correct a caption in the "
+    "list, move a box that does not fit, delete it if nothing is there, and draw missing boxes. Read the "
+    "questions and correct the answers below them. What you leave unchanged counts as right. If you cannot say "
+    "what is right, mark the region as wrong. Submit when the image is correct.\n\n"
+    "Orange boxes are in doubt and come first; choose one to see why. Keys: Alt+. next box; Enter its caption "
+    "(Enter again when it is right); 1 the box is settled (only its colour changes), 9 wrong, Backspace delete; "
+    "Ctrl+wheel zoom; Ctrl+Enter submit. Sliders below the image: show numbers and captions at the boxes."
 )

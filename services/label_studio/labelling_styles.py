@@ -41,6 +41,10 @@ STYLES = f"""
 .fo1-phrases .lsf-choice:has(input:checked) {{order: -1}}
 .fo1-phrases .ant-collapse-content-inactive {{display: block !important}}
 .fo1-phrases .ant-collapse-content-inactive .lsf-choice:not(:has(input:checked)) {{display: none}}
+.fo1-closeups {{max-height: calc(100vh - 430px); overflow-y: auto}}
+.fo1-closeups .lsf-richtext, .fo1-closeups .lsf-richtext__container {{padding: 0; margin: 0; border: 0}}
+.fo1-closeups span {{display: inline-flex; align-items: center; margin: 0 5px 3px 0}}
+.fo1-closeups b {{min-width: 18px; font-size: 11px}}
 .lsf-tabs-panel_alignment_right:has(.lsf-outliner) {{height: calc(100% - 112px) !important}}
 .lsf-tabs-panel_alignment_right:has(.lsf-info) {{height: 112px !important}}
 .lsf-tabs-panel__header {{display: none !important}}
@@ -50,6 +54,7 @@ STYLES = f"""
 .lsf-info:not(:has(.lsf-detailed-region)) {{visibility: hidden}}
 .lsf-info .lsf-detailed-region__result, .lsf-info .lsf-region-editor {{display: none}}
 .lsf-info .lsf-detailed-region__title + span {{display: none}}
+.lsf-info .lsf-region-actions__group_align_left {{display: none}}
 .lsf-info .lsf-detailed-region {{display: grid; grid-template-columns: 1fr auto; align-items: center}}
 .lsf-info .lsf-detailed-region__content:not(:has(.lsf-detailed-region__meta-text)) {{display: none}}
 .lsf-info .lsf-detailed-region__content {{grid-column: 1 / 3; margin: 0 !important}}

@@ -21,6 +21,9 @@ def service(
     reviews: Annotated[
         int, typer.Option(min=0, help="LsTasks to push to a real Label Studio started for this (0: none).")
     ] = 2_000,
+    reviewer: Annotated[
+        int, typer.Option(min=0, help="Tasks that a scripted reviewer confirms and corrects (0: none).")
+    ] = 0,
     kills: Annotated[int, typer.Option(min=0, help="Random kills while pushing and pulling.")] = 0,
     label_studio: Annotated[
         str | None, typer.Option(help="URL of a running Label Studio; its token is FO1_LABEL_STUDIO_TOKEN.")
@@ -45,4 +48,10 @@ def service(
         )
         figures = {**figures, "reviews": review_figures}
         text = f"{text}\n{review_summary(review_figures)}"
+    if reviewer:
+        from services.benchmarks.reviewing import measure_reviewing, reviewing_summary
+
+        reviewing = measure_reviewing(reviewer, say=say)
+        figures = {**figures, "reviewing": reviewing}
+        text = f"{text}\n{reviewing_summary(reviewing)}"
     emit_figures(context, figures, as_json, text, history)

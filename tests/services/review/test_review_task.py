@@ -8,14 +8,16 @@ from fake_label_studio import FakeLabelStudio
 from hypothesis import given
 from hypothesis import strategies as st
 from review_bench import open_bench, review_rows
-from review_samples import asked_row, make_shown
+from review_samples import asked_row, make_shown, shown_images
 
 from fo1_data.confidence.routing import BEYOND_BUDGET
 from schemas.images import ImageRow
 from schemas.labels import Decision
+from services.label_studio.closeups import closeups_html
 from services.label_studio.convert import ls_task, result_of
 from services.label_studio.labelling_config import (
     BOX,
+    CLOSEUPS,
     COMMENT,
     FIELDS,
     FIND,
@@ -27,9 +29,9 @@ from services.label_studio.labelling_config import (
     with_fields,
 )
 from services.label_studio.labelling_styles import STYLES
-from services.label_studio.shown import fields_of, shown_image
+from services.label_studio.shown import ShownImage, fields_of, shown_image
 
-ALWAYS = {BOX, COMMENT, IMAGE, VERDICT}
+ALWAYS = {BOX, CLOSEUPS, COMMENT, IMAGE, VERDICT}
 some_fields = st.frozensets(st.sampled_from(sorted(FIELDS)))
 
 
@@ -107,3 +109,23 @@ def test_where_nothing_is_accepted_only_the_unsure_boxes_stand_out() -> None:
     assert [region.doubtful for region in shown_image(row).regions] == [False, True, False]
     data = ls_task(shown_image(row), "k", "http://x/y.png", "m")["data"]
     assert data["why"] == "1 box in doubt: choose one to see why"
+
+
+@given(shown_images())
+def test_every_close_up_shows_its_box_and_the_address_stays_text(shown: ShownImage) -> None:
+    address = 'http://x/y.png?a=1&b="><script>'
+    root = ElementTree.fromstring(f"<div>{closeups_html(shown, address)}</div>")
+    parts = root.findall("span")
+    assert [part.findtext("b") for part in parts] == [str(n + 1) for n in range(len(shown.regions))]
+    for part, region in zip(parts, shown.regions, strict=True):
+        (svg,) = part.findall("svg")
+        x, y, width, height = (float(value) for value in str(svg.get("viewBox")).split())
+        x_min, y_min, x_max, y_max = region.box_xyxy
+        assert x < x_min < x_max < x + width
+        assert y < y_min < y_max < y + height
+        assert int(str(svg.get("width"))) >= 1
+        assert int(str(svg.get("width"))) <= 200
+        assert int(str(svg.get("height"))) <= 54
+    if parts:
+        (image,) = root.iter("image")
+        assert (image.get("href"), image.get("width")) == (address, str(shown.width))
