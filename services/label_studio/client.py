@@ -109,16 +109,40 @@ class LabelStudio(TaskLists):
         # a deque to pydantic, which does the same ten times as fast.
         tasks = [{**task, "predictions": deque(task["predictions"])} for task in ls_tasks]
 
-        async def insert(sdk: Any, options: dict[str, Any]) -> list[int]:
+        async def insert(sdk: Any, options: dict[str, Any]) -> tuple[list[int], int | None]:
             answer = await sdk.projects.import_tasks(
                 id=project_id, request=tasks, return_task_ids=True, request_options=options
             )
-            return [int(task_id) for task_id in answer.task_ids or []]
+            ids = [int(task_id) for task_id in answer.task_ids or []]
+            return ids, getattr(answer, "prediction_count", None)
 
-        ids = await self._connection.write(f"project {project_id}", insert)
+        ids, num_predictions = await self._connection.write(f"project {project_id}", insert)
         if len(ids) != len(ls_tasks):
             raise LabelStudioLost(f"Label Studio accepted {len(ls_tasks)} tasks and returned {len(ids)} ids")
+        if num_predictions == 0 and any(task["predictions"] for task in ls_tasks):
+            await self._import_predictions(project_id, ids, ls_tasks)
         return ids
+
+    async def _import_predictions(
+        self, project_id: int, ids: Sequence[int], ls_tasks: Sequence[dict[str, Any]]
+    ) -> None:
+        """Insert the predictions of LsTasks that are there without them.
+
+        On SQLite, Label Studio 1.23 repeats an import that found its database locked, and by then has taken
+        the predictions out of the tasks: it creates the tasks alone and answers 201.
+        """
+        predictions = [
+            {"task": task_id, **prediction}
+            for task_id, task in zip(ids, ls_tasks, strict=True)
+            for prediction in task["predictions"]
+        ]
+        # Tried again like a read: a prediction that is there twice does no harm, one that is missing does.
+        await self._connection.read(
+            f"project {project_id}",
+            lambda sdk, options: sdk.projects.import_predictions(
+                id=project_id, request=predictions, request_options=options
+            ),
+        )
 
     async def update_task(self, task_id: int, data: dict[str, Any]) -> None:
         """Change the data of an LsTask. Raises LabelStudioGone, LabelStudioRefused."""

@@ -154,11 +154,11 @@ CONFIG = label_config(FIELDS)
 LIVE_CONFIG = live_config(CONFIG)
 
 INSTRUCTION = (
-    "Compare every box with its caption: the close-ups have the numbers of the list. Correct a caption in the "
-    "list, move a box that does not fit, delete it if nothing is there, and draw missing boxes. Read the "
-    "questions and correct the answers below them. What you leave unchanged counts as right. If you cannot say "
-    "what is right, mark the region as wrong. Submit when the image is correct.\n\n"
-    "Orange boxes are in doubt and come first; choose one to see why. Keys: Alt+. next box; Enter its caption "
-    "(Enter again when it is right); 1 the box is settled (only its colour changes), 9 wrong, Backspace delete; "
-    "Ctrl+wheel zoom; Ctrl+Enter submit. Sliders below the image: show numbers and captions at the boxes."
+    "Compare every box with its caption: the close-ups have the numbers of the list. Correct a caption in "
+    "the list, move a box that does not fit, delete it if nothing is there, and draw missing boxes. Read the "
+    "questions and correct the answers below them. What you leave unchanged counts as right. If you cannot "
+    "say what is right, mark the region as wrong. Submit when the image is correct.\n\n"
+    "Orange boxes are in doubt and come first; choose one to see why. Keys: Alt+. next box; Enter its "
+    "caption, Enter again to leave it; 1 settles a box (this changes its colour only), 9 wrong, Backspace "
+    "delete; Ctrl+wheel zoom; Ctrl+Enter submit. The sliders below the image show numbers at the boxes."
 )

@@ -36,6 +36,7 @@ class FakeLabelStudio(httpx.AsyncBaseTransport):
         self.ml_backends: dict[int, dict[str, Any]] = {}
         self.refuses_ml_backends = False
         self.refused_images: set[str] = set()
+        self.drops_predictions = False
         self.fault: Fault = lambda request: None
         self.meanwhile: Callable[[httpx.Request], Awaitable[None]] | None = None
         self.requests: list[str] = []
@@ -160,7 +161,14 @@ class FakeLabelStudio(httpx.AsyncBaseTransport):
         if parts[2:] == ["import"]:
             if any(task["data"]["image_id"] in self.refused_images for task in body):
                 return 400, {"detail": "this task is wrong"}
-            return 201, {"task_ids": [self._insert(project, task) for task in body]}
+            kept = [] if self.drops_predictions else [entry for task in body for entry in task["predictions"]]
+            tasks = [{**task, "predictions": []} if self.drops_predictions else task for task in body]
+            ids = [self._insert(project, task) for task in tasks]
+            return 201, {"task_ids": ids, "prediction_count": len(kept)}
+        if parts[2:] == ["import", "predictions"]:
+            for entry in body:
+                self.tasks[entry["task"]]["predictions"].append(entry)
+            return 201, {"created": len(body)}
         if method == "PATCH":
             project.update(body)
         totals = [_totals(task) for task in self.tasks.values() if task["project"] == project["id"]]

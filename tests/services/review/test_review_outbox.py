@@ -349,3 +349,17 @@ async def test_a_vanished_dataset_is_one_clear_error(
         dataset[0].rename(dataset[0].with_name("moved"))
         with pytest.raises(DatasetError, match="manifest.json"):
             await bench.push.run(bench.review_id)
+
+
+async def test_predictions_that_an_import_loses_are_sent_again(home: Path, tmp_path: Path) -> None:
+    """Label Studio on SQLite creates the tasks alone if its database was locked, and answers 201."""
+    dataset, _ = make_review_dataset(tmp_path, 6)
+    fake = FakeLabelStudio()
+    fake.drops_predictions = True
+    async with open_bench(home, dataset, fake) as bench:
+        await bench.push.run(bench.review_id)
+        assert await bench.counts() == {"sent": 6}
+    for task in fake.tasks.values():
+        (prediction,) = task["predictions"]
+        assert (prediction["task"], prediction["model_version"]) == (task["id"], "fo1-tiny-abababab")
+        assert prediction["result"]
