@@ -13,7 +13,10 @@ _ROUTING = ("max_error", "confidence_level", "review_budget", "audit", "seed")
 @with_run_options("calibration", *_ROUTING, "force")
 def route(
     dataset: Annotated[str, typer.Argument(metavar="DIR", help="Folder or URL of a finished dataset.")],
-    out: Annotated[str, typer.Option(help="New folder or URL for the next version.")],
+    out: Annotated[str, typer.Option(help="New folder or URL for the next version.")] = "",
+    curve: Annotated[
+        bool, typer.Option(help="Only show what each error bound would accept; --out is not needed.")
+    ] = False,
     as_json: JsonOption = False,
     settings: dict[str, Any] | None = None,
 ) -> None:
@@ -33,6 +36,11 @@ def route(
         name = str(first["loc"][0]).replace("_", "-")
         raise ConfigError(f"--{name}: {first['msg']}") from None
     calibration, force = options.get("calibration"), options.get("force", False)
+    if curve:
+        _show_curve(dataset, calibration, routing_settings.confidence_level, force, as_json)
+        return
+    if not out:
+        raise ConfigError("--out is missing: name a new folder for the next version")
     manifest, warning = route_dataset(dataset, out, routing_settings, calibration, force)
     if warning is not None:
         say(f"fo1: {warning}")
@@ -53,3 +61,19 @@ def route(
         lines.append(f"  unreviewed: {UNREVIEWED_MEANS}")
     lines += [f"  {kind}: {rule['told']}" for kind, rule in rules.items()]
     emit(document, as_json, "\n".join(lines))
+
+
+def _show_curve(
+    dataset: str, calibration: str | None, confidence_level: float, force: bool, as_json: bool
+) -> None:
+    from fo1_data.confidence.routing_curve import routing_curve
+    from fo1_data.errors import ConfigError
+
+    if calibration is None:
+        raise ConfigError("--curve needs --calibration (made by fo1 calibrate)")
+    found = routing_curve(dataset, calibration, confidence_level, force)
+    lines = [f"{dataset}: {found.labels} open labels in {found.rows_read} of {found.rows_total} images"]
+    for point in found.points:
+        expected = "" if point.expected_error is None else f", expected error {point.expected_error:.2%}"
+        lines.append(f"  error at most {point.max_error:.1%}: accepts {point.accepted_share:.1%}{expected}")
+    emit(found.model_dump(mode="json"), as_json, "\n".join(lines))

@@ -37,7 +37,7 @@ def route_dataset(
     dataset = open_dataset(address)
     fitted, sha256 = read_calibration(calibration) if calibration else (None, None)
     warning = check_match(fitted, origin_of(dataset.manifest), force) if fitted else None
-    router = Router(settings, fitted, _guaranteed_kinds(dataset, fitted), forced=warning is not None)
+    router = Router(settings, fitted, guaranteed_kinds(dataset, fitted), forced=warning is not None)
     budget = BudgetPass(router)
     if settings.review_budget is not None:
         for row in _scored(router, dataset.rows()):
@@ -46,7 +46,8 @@ def route_dataset(
     writer = VersionWriter(out, dataset.manifest, step, dataset.store.url)
     for file in dataset.data_files():
         _route_file(dataset, file, writer, router, budget)
-    more = {"routing": router.manifest_entry(warning), "calibration_sha256": sha256}
+    routing = router.manifest_entry(warning) | ({"calibration": calibration} if calibration else {})
+    more = {"routing": routing, "calibration_sha256": sha256}
     manifest = writer.seal(
         next_version(dataset.manifest.version),
         list(dataset.rejects()),
@@ -80,7 +81,7 @@ def _scored(router: Router, rows: Iterator[ImageRow]) -> Iterator[ImageRow]:
         yield row
 
 
-def _guaranteed_kinds(dataset: Dataset, calibration: Calibration | None) -> list[LabelKind]:
+def guaranteed_kinds(dataset: Dataset, calibration: Calibration | None) -> list[LabelKind]:
     """The kinds that share the guarantee: those of the labelling run, else all calibrated kinds."""
     names = dataset.manifest.config.get("labels")
     kinds = [LabelKind(name) for name in names if name in set(LabelKind)] if isinstance(names, list) else []

@@ -92,7 +92,7 @@ class Router:
             if is_stale(part.label):
                 continue
             rule = self.acceptances.get(part.kind)
-            if rule is not None and not (rule.only_accepted_before and not _was_audited(part.label)):
+            if rule is not None and not (rule.only_accepted_before and not was_audited(part.label)):
                 by_kind.setdefault(part.kind, []).append(part)
         for kind, parts in by_kind.items():
             rule = self.acceptances[kind]
@@ -173,11 +173,11 @@ class Router:
             return f"confidence {value:.2f}"
         if value < rule.threshold:
             return f"confidence {value:.2f}, below {rule.threshold:.3f}"
-        if rule.only_accepted_before and not _was_audited(part.label):
+        if rule.only_accepted_before and not was_audited(part.label):
             return "it was in review before, and only the other labels were audited"
         return f"the guarantee covers no more than {rule.most_labels} labels of an image"
 
 
-def _was_audited(label: Label) -> bool:
+def was_audited(label: Label) -> bool:
     """True if an earlier routing put the label among those that its audit was drawn from."""
     return label.decision in (Decision.ACCEPT, Decision.AUDIT, Decision.UNREVIEWED)

@@ -235,3 +235,29 @@ def test_audited_labels_certify_and_other_reviewed_labels_only_train(made: Path,
     assert 0 < figures["certified_labels"] == len(certifying) < len(audited)
     # Reviewed labels depend on the certifying labels of their image, so they are not fitted on.
     assert figures["labels"] == sum(verdict.image_id not in certifying for verdict in verdicts)
+
+
+def test_the_curve_says_what_each_bound_accepts_of_a_dataset(made: Path, tmp_path: Path) -> None:
+    rule = ("--calibration", made / "C.json")
+    curve = fo1("route", made / "dataset", *rule, "--curve")
+    assert (curve["rows_read"], curve["labels"]) == (NUM_ROWS, NUM_ROWS * 5)
+    shares = [point["accepted_share"] for point in curve["points"]]
+    assert shares[0] == 0 < shares[-1]
+    for point in curve["points"]:
+        if point["accepted"]:
+            assert point["expected_error"] < point["max_error"] + 0.1
+    point = next(point for point in curve["points"] if point["max_error"] == 0.3)
+    counts = fo1("route", made / "dataset", *rule, "--max-error", 0.3, "--out", tmp_path / "next")["counts"]
+    assert counts["accepted"] == point["accepted"] > 0
+    manifest = open_dataset(str(tmp_path / "next")).manifest
+    assert (manifest.routing or {})["calibration"] == str(made / "C.json")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"), [(["--curve"], "needs --calibration"), (["--audit", 0.1], "--out is missing")]
+)
+def test_what_route_misses_is_told_in_a_line(made: Path, arguments: list[object], message: str) -> None:
+    with pytest.raises(Fo1Error, match=message):
+        CliRunner().invoke(
+            app, ["route", str(made / "dataset"), *map(str, arguments)], catch_exceptions=False
+        )
