@@ -25,7 +25,16 @@ from services.api.dependencies import admit
 from services.api.documented import complete_openapi
 from services.background import Loop, running
 from services.context import Context
-from services.dashboard import dataset_pages, facet_pages, frame, job_pages, login, open_pages, review_pages
+from services.dashboard import (
+    dataset_pages,
+    facet_pages,
+    frame,
+    job_pages,
+    login,
+    open_pages,
+    review_pages,
+    routing_pages,
+)
 from services.database.engine import open_database
 from services.database.migrate import migrate
 from services.database.outages import Outages
@@ -33,6 +42,7 @@ from services.datasets.grants import Grants
 from services.datasets.images import ImageShelf
 from services.datasets.indexer import Indexer
 from services.datasets.project_roots import ProjectRoots
+from services.datasets.routings import Routings
 from services.jobs.cluster import Cluster
 from services.jobs.event_streams import JobEvents
 from services.jobs.reconciler import Reconciler
@@ -53,7 +63,7 @@ from services.security.signing import UrlSigner
 from services.settings import Settings
 
 _API = (health, jobs, datasets, images, reviews, webhooks, predict, operations, keys, ml_backend)
-_PAGES = (login, job_pages, dataset_pages, facet_pages, review_pages, open_pages)
+_PAGES = (login, job_pages, dataset_pages, facet_pages, routing_pages, review_pages, open_pages)
 UPLOAD_PATHS = ("/v1/predict", "/ml/", "/v1/webhooks/")
 
 
@@ -70,6 +80,7 @@ def create_app(settings: Settings) -> FastAPI:
                 context.operations.stop()
             await _end_idle_ray(context)
         finally:
+            await context.routings.close()
             await context.cluster.close()
             await context.predictions.close()
             if context.reviews is not None:
@@ -121,6 +132,7 @@ def make_context(settings: Settings) -> Context:
         metrics=metrics,
         key_failures=FailureLimit(settings.key_failures_per_minute),
         project_roots=roots,
+        routings=Routings(settings, database, roots),
         cluster=cluster,
         reconciler=Reconciler(settings, database, cluster, metrics, roots),
         indexer=indexer,

@@ -12,6 +12,7 @@ from services.datasets.images import ImageShelf
 from services.datasets.indexer import Indexer
 from services.datasets.page_cache import PageCache
 from services.datasets.project_roots import ProjectRoots
+from services.datasets.routings import Routings
 from services.jobs.cluster import Cluster
 from services.jobs.event_streams import JobEvents
 from services.jobs.reconciler import Reconciler
@@ -36,6 +37,7 @@ class Context:
     metrics: Metrics
     key_failures: FailureLimit
     project_roots: ProjectRoots
+    routings: Routings
     cluster: Cluster
     reconciler: Reconciler
     indexer: Indexer
