@@ -9,6 +9,7 @@ import typer
 
 from fo1_data.cli.label import ConfigOption, guess_text
 from fo1_data.cli.output import JsonOption, emit, say
+from fo1_data.cli.progress_lines import ProgressLines
 from fo1_data.cli.run_options import with_run_options
 from fo1_data.config import load_run
 from fo1_data.errors import ClusterError, UsageError
@@ -50,12 +51,14 @@ def plan(
 
 def _plan(run: RunConfig, num_checked: int | None, measures: bool) -> dict[str, Any]:
     from fo1_data.corpus.source_lines import source_lines
+    from fo1_data.runs.listing_clock import shown_listing
     from fo1_data.runs.plan import list_corpus
     from fo1_data.runs.preflight import check_files, estimate, to_document
 
     say(f"checking the settings and listing {run.corpus}")
     unloadable = _unloadable(run)
-    planned = list_corpus(run)
+    with ProgressLines() as lines, shown_listing(lines.show_listing) as progress:
+        planned = list_corpus(run, progress)
     entries = [entry for shard in planned.shards for entry in shard.images]
     say(f"{counted(len(entries), 'image')} in {counted(len(planned.shards), 'shard')}; reading files")
     files = check_files(entries, run, num_checked)

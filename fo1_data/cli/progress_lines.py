@@ -56,10 +56,18 @@ class ProgressLines:
                 figures=line,
             )
             return
+        self._print(line, at_once=progress.state is not RunState.RUNNING)
+
+    def show_listing(self, text: str) -> None:
+        """Show how far the listing is, as often as figures."""
+        if self._console.is_terminal:
+            self._live.update(self._task, description=text)
+        else:
+            self._print(text)
+
+    def _print(self, line: str, at_once: bool = False) -> None:
         now_s = time.monotonic()
-        if line != self._last and (
-            now_s - self._shown_s >= PLAIN_EVERY_S or progress.state is not RunState.RUNNING
-        ):
+        if line != self._last and (now_s - self._shown_s >= PLAIN_EVERY_S or at_once):
             self._shown_s, self._last = now_s, line
             self._console.print(line, markup=False)
 

@@ -17,6 +17,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from fo1_data.corpus.listing_progress import ListingProgress
 from fo1_data.corpus.places import listing_reject
 from fo1_data.corpus.united import Contradiction, captions_of, unite
 from fo1_data.errors import CorpusError
@@ -94,14 +95,16 @@ def contents_of(entry: CorpusImage) -> Counter[ContentKind]:
     )
 
 
-def gather(items: Iterable[Item], limit: int | None = None) -> Listing:
+def gather(
+    items: Iterable[Item], limit: int | None = None, progress: ListingProgress | None = None
+) -> Listing:
     """Unite the pieces of each image, in the order of the first piece, and account for every source.
 
     Contents of a later piece that contradict an earlier one are rejects. `limit`: at most so many images;
     reading stops at the record after which the limit is reached, and the account is of what was read.
     Memory: all entries.
     """
-    account = _Account()
+    account, progress = _Account(), progress or ListingProgress()
     entries: dict[str, CorpusImage] = {}
     for item in items:
         if isinstance(item, Found):
@@ -124,6 +127,7 @@ def gather(items: Iterable[Item], limit: int | None = None) -> Listing:
                 continue
             else:
                 entries[name] = item.entry
+                progress.images = len(entries)
             account.settle(account.attached, item.source, contents)
         if limit is not None and len(entries) >= limit and account.is_settled:
             break

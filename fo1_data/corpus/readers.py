@@ -22,6 +22,7 @@ from fo1_data.corpus.forms.voc import is_voc, read_voc_folder
 from fo1_data.corpus.forms.webdataset import read_webdataset
 from fo1_data.corpus.forms.yolo import is_yolo_folder, read_yolo_folder, read_yolo_yaml
 from fo1_data.corpus.listing import Found, Item, Listing, Piece, Refused, contents_of, gather
+from fo1_data.corpus.listing_progress import ListingProgress
 from fo1_data.corpus.places import children, expand, is_pattern, join_verbatim, kind_of, listing_reject
 from fo1_data.corpus.videos import NO_DECODER, is_video, list_frames
 from fo1_data.errors import CorpusError
@@ -50,15 +51,21 @@ _FORMS = (
 )
 
 
-def load_listing(corpus: str, limit: int | None = None, frame_every_s: float = 1.0) -> Listing:
+def load_listing(
+    corpus: str,
+    limit: int | None = None,
+    frame_every_s: float = 1.0,
+    progress: ListingProgress | None = None,
+) -> Listing:
     """The images of a corpus in a fixed order, what cannot be listed, and the account of every source.
 
     At most `limit` images; nothing is read beyond them. A video gives an image for each of its frames,
     `frame_every_s` apart. Raises CorpusError if there is no corpus, if it names nothing, or if it has only
-    videos and no video decoder is installed.
+    videos and no video decoder is installed. `progress` is kept up to date meanwhile.
     """
-    items = (frame for item in read_items(corpus) for frame in _frames(item, frame_every_s))
-    listing = gather(items, limit)
+    progress = progress or ListingProgress()
+    items = (frame for item in read_items(corpus, progress) for frame in _frames(item, frame_every_s))
+    listing = gather(items, limit, progress)
     if not listing.entries and not listing.rejects:
         raise CorpusError(f"{corpus} names no image")
     no_decoder = next((reject for reject in listing.rejects if reject.reason == NO_DECODER), None)
@@ -86,12 +93,12 @@ def _frames(item: Item, every_s: float) -> Items:
         yield Piece(item.source, frame, item.sidecars if number == 0 else 0)
 
 
-def read_items(corpus: str) -> Items:
+def read_items(corpus: str, progress: ListingProgress) -> Items:
     """What the sources of a corpus say, by the reader of its form. Raises CorpusError if there is none."""
     address = normalise(corpus)
     kind = kind_of(address) if not (is_web(corpus) and is_pattern(corpus)) else "nothing"
     if kind == "folder":
-        return _read_folder_form(address)
+        return _read_folder_form(address, progress)
     if kind in ("file", "other"):
         return _read_file_form(address)
     if not is_pattern(corpus):
@@ -126,7 +133,7 @@ def _read_file_form(address: str) -> Items:
     return read_files([address])
 
 
-def _read_folder_form(folder: str) -> Items:
+def _read_folder_form(folder: str, progress: ListingProgress) -> Items:
     try:
         files, folders = children(folder)
     except OSError as error:
@@ -146,4 +153,4 @@ def _read_folder_form(folder: str) -> Items:
         return read_voc_folder(folder, xml)
     if not folders and visible and all(name.lower().endswith(".txt") for name in visible):
         return read_yolo_folder(folder)
-    return read_annotated_folder(folder)
+    return read_annotated_folder(folder, progress)

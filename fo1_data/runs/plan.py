@@ -5,6 +5,7 @@ import shutil
 from dataclasses import dataclass, field
 
 from fo1_data.confidence.calibration_file import read_calibration
+from fo1_data.corpus.listing_progress import ListingProgress
 from fo1_data.corpus.readers import load_listing
 from fo1_data.corpus.shards import plan_shards
 from fo1_data.dataset.lease import refuse_held
@@ -38,7 +39,7 @@ class PlannedRun:
         return sum(len(shard.images) for shard in self.shards)
 
 
-def plan_run(config: RunConfig) -> PlannedRun:
+def plan_run(config: RunConfig, progress: ListingProgress | None = None) -> PlannedRun:
     """List the corpus (or, to replay them, the rejects of `out`) and cut it into shards.
 
     Raises every error that can be found before a labeller starts: CorpusError if there is nothing to label,
@@ -48,16 +49,16 @@ def plan_run(config: RunConfig) -> PlannedRun:
     refuse_held(open_store(config.out))
     if config.replay_rejects:
         return PlannedRun(plan_shards(replay_entries(config.out), config.shard_size))
-    return list_corpus(config)
+    return list_corpus(config, progress)
 
 
-def list_corpus(config: RunConfig) -> PlannedRun:
+def list_corpus(config: RunConfig, progress: ListingProgress | None = None) -> PlannedRun:
     """List the corpus and cut it into shards. Raises CorpusError, and ConfigError for an unusable setting."""
     refuse_unknown_words(config)
     read_phrases(config.phrases)
     if config.calibration is not None:
         read_calibration(config.calibration)
-    listing = load_listing(config.corpus, config.limit, config.frame_every_s)
+    listing = load_listing(config.corpus, config.limit, config.frame_every_s, progress)
     entries, rejects, sources = listing.entries, listing.rejects, listing.sources
     if is_boxes_file(config.proposals):
         boxes = FileBoxes(config.proposals)

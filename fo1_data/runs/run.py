@@ -11,6 +11,7 @@ from fo1_data.labelling.identity import LabellerIdentity
 from fo1_data.plurals import counted
 from fo1_data.runs.active_run import ActiveRun, open_planned, work_on
 from fo1_data.runs.early_checks import ModelChecks, UncheckedModels, check_before_loading
+from fo1_data.runs.listing_clock import shown_listing
 from fo1_data.runs.plan import nothing_to_replay, plan_run
 from fo1_data.runs.stopping import stopping_on_sigterm
 from fo1_data.runs.watcher import Unwatched, Watcher
@@ -47,7 +48,8 @@ def label_corpus(
     model_checks = model_checks or UncheckedModels()
     watcher.note(f"checking the settings and listing {config.corpus}")
     model_checks.check()
-    planned = plan_run(config)
+    with shown_listing(watcher.show_listing) as progress:
+        planned = plan_run(config, progress)
     finished = nothing_to_replay(config, planned) or check_before_loading(config, planned, model_checks)
     if finished is not None:
         watcher.note(f"{config.out} is finished: nothing is left to label")

@@ -30,6 +30,7 @@ from fo1_data.corpus.forms.open_images import is_image_list
 from fo1_data.corpus.forms.voc import is_voc, read_voc
 from fo1_data.corpus.forms.yolo import CLASS_FILES, YAML_NAMES, class_names_of, image_items, is_yolo_text
 from fo1_data.corpus.listing import Found, Item, Piece, Refused
+from fo1_data.corpus.listing_progress import ListingProgress
 from fo1_data.corpus.places import listing_reject, walk
 from fo1_data.errors import CorpusError
 from fo1_data.storage.addresses import base_name, parent, suffix_of
@@ -79,9 +80,9 @@ class _Folder:
     lookup: FolderImages = field(default_factory=lambda: FolderImages([]))
 
 
-def read_annotated_folder(address: str) -> Iterator[Item]:
+def read_annotated_folder(address: str, progress: ListingProgress) -> Iterator[Item]:
     """The images of a folder with what its annotation files say; without any, its plain files."""
-    folder = _list_folder(address)
+    folder = _list_folder(address, progress)
     for reject in folder.rejects:
         yield Refused(address, {}, reject)
     by_image: dict[str, list[Item]] = defaultdict(list)
@@ -91,6 +92,7 @@ def read_annotated_folder(address: str) -> Iterator[Item]:
     loose: list[Item] = []
     for group in _groups(folder):
         items = _items(group, folder)
+        progress.annotation_files_read += len(group)
         if items is not None:
             num_read += 1
             loose += _by_image(items, by_image)
@@ -113,7 +115,7 @@ def read_annotated_folder(address: str) -> Iterator[Item]:
 
 def unread_beside_yolo(address: str) -> Iterator[Item]:
     """A reject for the files below a YOLO folder that look like annotations of another form."""
-    folder = _list_folder(address)
+    folder = _list_folder(address, ListingProgress())
     others = [item for item in folder.annotations if suffix_of(item) not in (".txt", ".yaml", ".yml")]
     yield from _unread(address, [item for item in others if _looks_like_annotations(item, folder)])
 
@@ -123,9 +125,10 @@ def _is_companion(address: str) -> bool:
     return name.endswith(_COMPANIONS) or name in ("readme", "license", "licence", ".ds_store")
 
 
-def _list_folder(address: str) -> _Folder:
+def _list_folder(address: str, progress: ListingProgress) -> _Folder:
     folder = _Folder(address)
     for item in walk(address):
+        progress.files_found += 1
         if isinstance(item, Reject):
             folder.rejects.append(item)
         elif has_image_suffix(base_name(item)):
