@@ -39,11 +39,15 @@ class Found:
 
 @dataclass(frozen=True)
 class Piece:
-    """What a source says of one image. `sidecars`: how many files beside the image were read for it."""
+    """What a source says of one image. `sidecars`: how many files beside the image were read for it.
+
+    may_repeat: a later piece may be of the same image, so that a limit does not end the reading.
+    """
 
     source: str
     entry: CorpusImage
     sidecars: int = 0
+    may_repeat: bool = False
 
 
 @dataclass(frozen=True)
@@ -100,15 +104,19 @@ def gather(
 ) -> Listing:
     """Unite the pieces of each image, in the order of the first piece, and account for every source.
 
-    Contents of a later piece that contradict an earlier one are rejects. `limit`: at most so many images;
-    reading stops at the record after which the limit is reached, and the account is of what was read.
-    Memory: all entries.
+    Contents of a later piece that contradict an earlier one are rejects. `limit`: at most so many images,
+    with all that is said of them; the account leaves out what is read of other images after that, and
+    reading stops at the record that reaches the limit if no image may occur again. Memory: all entries.
     """
     account, progress = _Account(), progress or ListingProgress()
     entries: dict[str, CorpusImage] = {}
+    is_full = may_repeat = False
     for item in items:
         if isinstance(item, Found):
             account.find(item.source, item.counts)
+        elif is_full and _is_beyond(item, entries):
+            if isinstance(item, Refused):
+                account.forget(item.source, item.counts)
         elif isinstance(item, Refused):
             account.reject(item.source, item.counts, item.reject)
         elif isinstance(item, Note):
@@ -128,11 +136,18 @@ def gather(
             else:
                 entries[name] = item.entry
                 progress.images = len(entries)
+                may_repeat = may_repeat or (item.may_repeat and item.entry.inner is None)
             account.settle(account.attached, item.source, contents)
-        if limit is not None and len(entries) >= limit and account.is_settled:
+        is_full = is_full or (limit is not None and len(entries) >= limit and account.is_settled)
+        if is_full and not may_repeat:
             break
     account.close()
     return Listing(list(entries.values()), account.rejects, account.sources())
+
+
+def _is_beyond(item: Refused | Note | Piece, entries: Mapping[str, CorpusImage]) -> bool:
+    """Whether an item that is read after the limit is of none of the images; a piece is looked at later."""
+    return isinstance(item, Note) or (isinstance(item, Refused) and item.reject.uri not in entries)
 
 
 class _Account:

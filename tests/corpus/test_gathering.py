@@ -1,6 +1,7 @@
 """Pieces of several sources become one entry per image; nothing is lost or doubled without being counted."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from fo1_data.errors import CorpusError
 from schemas.corpus import CorpusAnswer, CorpusCount, CorpusImage, CorpusPhrase, CorpusRegion
 from schemas.sources import ContentKind
 
+ONE_IMAGE = {ContentKind.IMAGES: 1}
 BOXES = [(0.0, 0.0, 10.0, 10.0), (5.0, 5.0, 20.0, 20.0), (1.0, 2.0, 3.0, 4.0)]
 
 regions = st.builds(
@@ -190,6 +192,30 @@ def test_a_limit_ends_the_reading_and_the_account() -> None:
     announced = [Found("a", {ContentKind.IMAGES: 3})]
     pieces = [Piece("a", CorpusImage(uri=name)) for name in ("/a.png", "/b.png", "/c.png")]
     listing = gather([*announced, *pieces], limit=2)
+    assert listing.sources[0].found == listing.sources[0].attached == {ContentKind.IMAGES: 2}
+
+
+@given(st.lists(pieces(), max_size=8), st.integers(1, 3), st.booleans())
+def test_an_image_within_a_limit_keeps_all_that_is_said_of_it(
+    given_pieces: list[Piece], limit: int, announced: bool
+) -> None:
+    repeated = [replace(piece, may_repeat=True) for piece in given_pieces]
+    items = _items(*repeated)
+    if announced:
+        items = [*(i for i in items if isinstance(i, Found)), *(i for i in items if isinstance(i, Piece))]
+    whole, limited = gather(items), gather(items, limit)
+    assert limited.entries == whole.entries[:limit]
+    if len(whole.entries) <= limit:
+        assert limited == whole
+
+
+def test_rejects_beyond_a_limit_are_left_out_of_the_account() -> None:
+    items: list[Item] = []
+    for name in ("/a.png", "/b.png", "/a.png"):
+        items += [Found("x", ONE_IMAGE), Piece("x", CorpusImage(uri=name), may_repeat=True)]
+    lost = Refused("x", ONE_IMAGE, listing_reject("x:9", "bad_record", "x:9: not JSON"))
+    listing = gather([*items, Found("x", ONE_IMAGE), lost], limit=1)
+    assert listing.rejects == []
     assert listing.sources[0].found == listing.sources[0].attached == {ContentKind.IMAGES: 2}
 
 

@@ -12,7 +12,7 @@ The images come in the order of their addresses. Holds all that the files say in
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
 from fo1_data.corpus.forms.annotation_files import (
@@ -234,7 +234,8 @@ def _by_image(items: Iterable[Item], by_image: dict[str, list[Item]]) -> list[It
 
 def _found_first(items: list[Item]) -> list[Item]:
     """What is found of an image before what becomes of it, so that a limit does not part its pieces."""
-    return sorted(items, key=lambda item: not isinstance(item, Found))
+    whole = (replace(item, may_repeat=False) if isinstance(item, Piece) else item for item in items)
+    return sorted(whole, key=lambda item: not isinstance(item, Found))
 
 
 def _looks_like_annotations(address: str, folder: _Folder) -> bool:

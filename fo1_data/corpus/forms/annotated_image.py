@@ -110,7 +110,7 @@ def items_of_image(
     for message, lost in image.unusable:
         reject = listing_reject(image.where, "not_a_box", f"{image.where}: {message}")
         yield Refused(source, lost, reject)
-    yield Piece(source, entry)
+    yield Piece(source, entry, may_repeat=True)
 
 
 def _not_found(image: AnnotatedImage, found: list[str]) -> Reject:

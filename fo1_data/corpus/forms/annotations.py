@@ -147,4 +147,5 @@ def without_dangling(entry: CorpusImage, source: str, where: str) -> Iterator[It
             continue
         message = f"{where}: {answer.question!r} is asked of region {answer.region_index} of {num_regions}"
         yield Refused(source, {ContentKind.ANSWERS: 1}, listing_reject(entry.name, "unknown_region", message))
-    yield Piece(source, entry.model_copy(update={"phrases": phrases, "answers": answers}))
+    entry = entry.model_copy(update={"phrases": phrases, "answers": answers})
+    yield Piece(source, entry, may_repeat=True)

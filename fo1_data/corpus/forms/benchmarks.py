@@ -65,7 +65,9 @@ def read_records(records: Iterable[tuple[str, Any]], source: str, places: ImageP
             message = f"{where}: {validation_text(error)}"
             yield Refused(source, counts, listing_reject(where, "bad_record", message))
         else:
-            by_image.setdefault(entry.name, []).extend([Found(source, counts), Piece(source, entry)])
+            by_image.setdefault(entry.name, []).extend(
+                [Found(source, counts), Piece(source, entry, may_repeat=True)]
+            )
     for items in by_image.values():
         yield from items
 

@@ -157,7 +157,8 @@ def _image(image: Any, where: str, contents: _Document, places: ImagePlaces) -> 
     yield Found(address, counts + Counter(ONE_IMAGE))
     has_boxes = contents.has_boxes and is_known
     try:
-        yield Piece(address, _entry(image, annotations, expressions, contents.names, places, has_boxes))
+        entry = _entry(image, annotations, expressions, contents.names, places, has_boxes)
+        yield Piece(address, entry, may_repeat=True)
     except (ValidationError, ValueError, TypeError, OSError, RecursionError) as error:
         message = f"{where}: {validation_text(error)}"
         yield Refused(address, counts + Counter(ONE_IMAGE), listing_reject(where, "bad_record", message))

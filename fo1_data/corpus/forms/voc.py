@@ -156,7 +156,7 @@ def _items(address: str, source: str, root: ElementTree.Element, reading: _Readi
         message = f"{address} names {name}, as {first_stem}.xml does; whose boxes they are is not known"
         yield Refused(source, all_counts, listing_reject(address, "stale_filename", message))
         return
-    yield Piece(source, entry, sidecars=1)
+    yield Piece(source, entry, sidecars=1, may_repeat=True)
 
 
 def _roots(folder: str) -> list[str]:
