@@ -2,7 +2,7 @@
 
 Boxes: absolute pixels of the EXIF-oriented image, x_min y_min x_max y_max; gold is brought into that frame
 by the rule that labelling follows. A region and a gold region belong together at IoU 0.5 or more, best pairs
-first, each used once.
+first, each used once; of equal boxes those that agree best in what they say.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,6 +18,7 @@ from PIL import Image
 from fo1_data.boxes import as_boxes, iou_matrix
 from fo1_data.corpus.frames import BoxFrame, oriented_entry
 from fo1_data.corpus.images import DecodedImage
+from fo1_data.judging.equal_boxes import agreement_of
 from schemas.corpus import CorpusImage
 from schemas.images import ImageRow
 from schemas.labels import Source
@@ -131,7 +132,8 @@ def make_pair(row: ImageRow, entry: CorpusImage, box_frame: BoxFrame = "auto") -
     boxes = as_boxes([region.box_xyxy for region in row.regions])
     true = as_boxes([region.box_xyxy for region in gold.regions or []])
     overlaps = iou_matrix(boxes, true)
-    return Pair(row, gold, match(overlaps), overlaps)
+    agreement = agreement_of(row.regions, gold.regions or [], overlaps)
+    return Pair(row, gold, match(overlaps, agreement), overlaps)
 
 
 def has_own_boxes(pair: Pair) -> bool:
@@ -142,11 +144,15 @@ def has_own_boxes(pair: Pair) -> bool:
     return from_corpus and bool((pair.overlaps.max(axis=0) >= _OWN_BOX_IOU).all())
 
 
-def match(overlaps: npt.NDArray[Any]) -> list[int | None]:
-    """For each row of (rows, columns) overlaps its column or None: best pairs first, each used once."""
+def match(overlaps: npt.NDArray[Any], agreement: npt.NDArray[Any] | None = None) -> list[int | None]:
+    """For each row of (rows, columns) overlaps its column or None: best pairs first, each used once.
+
+    `agreement`, of the same shape: which of equal overlaps is better. Order decides what is left.
+    """
     columns: list[int | None] = [None] * overlaps.shape[0]
     used: set[int] = set()
-    for flat in np.argsort(-overlaps, axis=None, kind="stable").tolist():
+    ties = np.zeros_like(overlaps) if agreement is None else agreement
+    for flat in np.lexsort((-ties.ravel(), -overlaps.ravel())).tolist():
         row, column = divmod(flat, overlaps.shape[1])
         if overlaps[row, column] < MATCH_IOU:
             break
