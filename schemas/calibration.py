@@ -241,6 +241,7 @@ class Calibration(BaseModel):
     gold_images: int | None = None
     gold: str
     gold_sha256: str | None = None
+    gold_with_model_labels: bool = False
     caption_match: Literal["exact", "words"]
     seed: int
     kinds: dict[LabelKind, KindCalibration]

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from fo1_data.cli.evaluate import MATCH_HELP, Match
+from fo1_data.cli.evaluate import MATCH_HELP, GoldWithModelLabels, Match, warn_of_model_labels
 from fo1_data.cli.output import JsonOption, emit
 from fo1_data.cli.readable import readable_table
 from fo1_data.plurals import counted
@@ -17,6 +17,7 @@ def calibrate(
     ],
     out: Annotated[str, typer.Option(help="The calibration file to write.")],
     caption_match: Annotated[Match, typer.Option(help=MATCH_HELP)] = Match.EXACT,
+    gold_with_model_labels: GoldWithModelLabels = False,
     seed: Annotated[
         int, typer.Option(min=0, help="Seed of the choice of held-out images and of the fits.")
     ] = 0,
@@ -26,7 +27,9 @@ def calibrate(
     from fo1_data.confidence.calibrate_dataset import calibrate_dataset
     from fo1_data.confidence.calibration_file import write_calibration
 
-    calibration = calibrate_dataset(dataset, gold, caption_match.value, seed)
+    if gold_with_model_labels:
+        warn_of_model_labels(gold)
+    calibration = calibrate_dataset(dataset, gold, caption_match.value, seed, gold_with_model_labels)
     sha256 = write_calibration(calibration, out)
     kinds: dict[str, Any] = {
         kind.value: {"family": fitted.model.family, "scope": fitted.scope, **fitted.figures.model_dump()}

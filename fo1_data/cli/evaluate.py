@@ -21,11 +21,21 @@ class Match(StrEnum):
 
 MATCH_HELP = "A caption is right if it equals the gold caption (exact) or has all of its words (words)."
 
+GoldWithModelLabels = Annotated[
+    bool,
+    typer.Option(
+        "--gold-with-model-labels",
+        help="Gold is a dataset of this project, and what its model said counts as gold too. By default only "
+        "what came with its corpus and what people wrote or confirmed does.",
+    ),
+]
+
 
 def evaluate(
     dataset: Annotated[str, typer.Argument(help="Folder or URL of a finished dataset.")],
     gold: Annotated[str, typer.Option(help="A corpus with gold, such as an annotations.jsonl.")],
     caption_match: Annotated[Match, typer.Option(help=MATCH_HELP)] = Match.EXACT,
+    gold_with_model_labels: GoldWithModelLabels = False,
     as_json: JsonOption = False,
 ) -> None:
     """Compare a dataset with gold: proposals, captions, groundings, counts, texts and confidence."""
@@ -33,7 +43,8 @@ def evaluate(
     from fo1_data.evaluation.scores import evaluate as score
 
     labelled = open_dataset(dataset)
-    document = score(labelled.rows(), read_gold(gold), caption_match.value, rejects=labelled.rejects())
+    entries = read_gold(gold, gold_with_model_labels)
+    document = score(labelled.rows(), entries, caption_match.value, rejects=labelled.rejects())
     covered: Any = document["gold"]
     say(f"gold covers {covered['with_gold']} of the dataset's {counted(covered['images'], 'image')}")
     _report_missing(document["missing"])
@@ -52,12 +63,22 @@ def _report_missing(missing: Any) -> None:
             say(f"  {part}: {lines}")
 
 
-def read_gold(gold: str) -> "list[CorpusImage]":
-    """The entries of a gold corpus; what cannot be read of it goes to standard error."""
-    from fo1_data.corpus.readers import load_listing
+def read_gold(gold: str, with_model_labels: bool = False) -> "list[CorpusImage]":
+    """The entries of a gold corpus; what is not read of it, and why, goes to standard error."""
+    from fo1_data.corpus.readers import load_gold
 
-    listing = load_listing(gold)
+    if with_model_labels:
+        warn_of_model_labels(gold)
+    listing = load_gold(gold, with_model_labels)
+    for source in listing.sources:
+        for note in source.notes:
+            say(f"{source.source}: {note}")
     if listing.rejects:
         say(f"{counted(len(listing.rejects), 'part')} of the gold left out: not readable, the first of them:")
         say(f"  {listing.rejects[0].message}")
     return listing.entries
+
+
+def warn_of_model_labels(gold: str) -> None:
+    """Say what figures mean if a model's labels are gold."""
+    say(f"labels of a model count as gold ({gold}): figures say how often two models agree, not who is right")

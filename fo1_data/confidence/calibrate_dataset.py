@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from fo1_data.confidence.calibration import fit_kind
 from fo1_data.confidence.calibration_match import origin_of
 from fo1_data.confidence.judged_kind import by_kind
-from fo1_data.corpus.readers import load_listing
+from fo1_data.corpus.readers import load_gold
 from fo1_data.dataset.label_parts import label_parts
 from fo1_data.dataset.manifest import now
 from fo1_data.dataset.reader import Dataset, open_dataset
@@ -27,16 +27,19 @@ from schemas.images import ImageRow
 from schemas.labels import Decision, LabelKind
 
 
-def calibrate_dataset(address: str, gold: str, how: CaptionMatch = "exact", seed: int = 0) -> Calibration:
+def calibrate_dataset(
+    address: str, gold: str, how: CaptionMatch = "exact", seed: int = 0, gold_with_model_labels: bool = False
+) -> Calibration:
     """Judge the labels of the dataset at `address` by `gold` and fit every kind that has a verdict.
 
     Corrections judge the labels as the model gave them: of images that have been corrected already, the rows
     as they were before, together with the corrections that were merged.
-    `how`: the rule by which a caption matches gold. Raises CalibrationError if gold judges no label,
-    DatasetError if the dataset cannot be read, CorpusError if gold cannot be read.
+    `how`: the rule by which a caption matches gold. `gold_with_model_labels`: gold is a dataset of the
+    project whose model's labels count as gold too; ConfigError if it is none. Raises CalibrationError if gold
+    judges no label, DatasetError if the dataset cannot be read, CorpusError if gold cannot be read.
     """
     dataset = open_dataset(address)
-    corrections = read_corrections(gold)
+    corrections = None if gold_with_model_labels else read_corrections(gold)
     sent_kinds: set[LabelKind] = set()
     num_images = dataset.manifest.counts.images
     gold_images: list[CorpusImage] = []
@@ -48,7 +51,7 @@ def calibrate_dataset(address: str, gold: str, how: CaptionMatch = "exact", seed
         gold_ids = {judgement.part.row.image_id for judgement in judged}
         gold_ids &= {correction.image_id for correction in corrections}
     else:
-        gold_images = _gold_images(gold)
+        gold_images = load_gold(gold, gold_with_model_labels).entries
         pairs = list(pair_rows(dataset.rows(), gold_images))
         judged = judge_pairs(pairs, how)
         gold_ids = {pair.row.image_id for pair in pairs}
@@ -74,6 +77,7 @@ def calibrate_dataset(address: str, gold: str, how: CaptionMatch = "exact", seed
         gold_images=len(gold_ids),
         gold=gold,
         gold_sha256=_sha256(gold),
+        gold_with_model_labels=gold_with_model_labels,
         caption_match=how,
         seed=seed,
         kinds={kind: fit_kind(labels, seed) for kind, labels in kinds.items()},
@@ -101,10 +105,6 @@ def read_corrections(address: str) -> list[Correction] | None:
         return list(parse_corrections(lines))
     except ValueError as error:
         raise CalibrationError(f"--gold {address}: {error}") from None
-
-
-def _gold_images(gold: str) -> list[CorpusImage]:
-    return load_listing(gold).entries
 
 
 def _collect_sent_kinds(rows: Iterable[ImageRow], sent_kinds: set[LabelKind]) -> Iterator[ImageRow]:

@@ -106,7 +106,8 @@ def gather(
 
     Contents of a later piece that contradict an earlier one are rejects. `limit`: at most so many images,
     with all that is said of them; the account leaves out what is read of other images after that, and
-    reading stops at the record that reaches the limit if no image may occur again. Memory: all entries.
+    reading stops at the record that reaches the limit if nothing more can be said of them. Memory: all
+    entries.
     """
     account, progress = _Account(), progress or ListingProgress()
     entries: dict[str, CorpusImage] = {}
@@ -136,7 +137,8 @@ def gather(
             else:
                 entries[name] = item.entry
                 progress.images = len(entries)
-                may_repeat = may_repeat or (item.may_repeat and item.entry.inner is None)
+                says_more = contents.total() > 1 and item.entry.inner is None
+                may_repeat = may_repeat or (item.may_repeat and says_more)
             account.settle(account.attached, item.source, contents)
         is_full = is_full or (limit is not None and len(entries) >= limit and account.is_settled)
         if is_full and not may_repeat:

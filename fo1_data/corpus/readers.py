@@ -25,7 +25,7 @@ from fo1_data.corpus.listing import Found, Item, Listing, Piece, Refused, conten
 from fo1_data.corpus.listing_progress import ListingProgress
 from fo1_data.corpus.places import children, expand, is_pattern, join_verbatim, kind_of, listing_reject
 from fo1_data.corpus.videos import NO_DECODER, is_video, list_frames
-from fo1_data.errors import CorpusError
+from fo1_data.errors import ConfigError, CorpusError
 from fo1_data.storage.addresses import is_web, join, normalise, suffix_of
 from fo1_data.storage.streams import one_line
 from schemas.images import Reject
@@ -72,6 +72,21 @@ def load_listing(
     if no_decoder is not None and not listing.entries:
         raise CorpusError(no_decoder.message)
     return listing
+
+
+def load_gold(gold: str, with_model_labels: bool = False) -> Listing:
+    """A corpus that serves as gold. Of a dataset of the project what came with its corpus and what people
+    wrote or confirmed; `with_model_labels`: what its model said as well.
+
+    Raises CorpusError as `load_listing` does, ConfigError if gold has no labels of a model to take.
+    """
+    if not with_model_labels:
+        return load_listing(gold)
+    folder = normalise(gold)
+    manifest = load_own_manifest(folder)
+    if manifest is None:
+        raise ConfigError(f"--gold {gold} is no dataset of this project, so it has no labels of a model")
+    return gather(read_own_dataset(folder, manifest, with_model_labels=True))
 
 
 def _frames(item: Item, every_s: float) -> Items:

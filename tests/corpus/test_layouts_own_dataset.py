@@ -9,10 +9,10 @@ from layout_samples import listing_of
 
 from fo1_data.boxes import as_boxes
 from fo1_data.corpus.entry_bytes import read_bytes
-from fo1_data.corpus.forms.own_dataset import load_own_manifest, read_own_dataset
+from fo1_data.corpus.forms.own_dataset import load_own_manifest
 from fo1_data.corpus.frames import orient_boxes
 from fo1_data.corpus.images import InputLimits
-from fo1_data.corpus.listing import gather
+from fo1_data.corpus.readers import load_gold
 from fo1_data.dataset.versions.publish import publish
 from fo1_data.judging.matching import make_pair, pair_rows
 from schemas.images import ImageRow
@@ -82,9 +82,7 @@ def test_what_people_say_is_kept(tmp_path: Path, published: bool) -> None:
 
 def test_a_models_labels_are_kept_if_asked_for(tmp_path: Path) -> None:
     make_dataset(tmp_path / "made", [reviewed_row(tmp_path / "images")])
-    manifest = load_own_manifest(str(tmp_path / "made"))
-    assert manifest is not None
-    (entry,) = gather(read_own_dataset(str(tmp_path / "made"), manifest, with_model_labels=True)).entries
+    (entry,) = load_gold(str(tmp_path / "made"), with_model_labels=True).entries
     assert [region.box_xyxy for region in entry.regions or []] == BOXES
     assert [phrase.text for phrase in entry.phrases] == ["a red square", "the drawn one"]
     assert entry.answers[0].region_index == 0

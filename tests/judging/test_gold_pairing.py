@@ -1,5 +1,6 @@
 """Gold is paired by address, content, id or path, and never by a number that two files both count from 1."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,8 @@ from made_up_labels import write_gold
 from typer.testing import CliRunner
 
 from fo1_data.cli.main import app
-from fo1_data.errors import Fo1Error
+from fo1_data.confidence.calibrate_dataset import calibrate_dataset
+from fo1_data.errors import ConfigError, Fo1Error
 from fo1_data.judging.matching import GoldIndex
 from schemas.corpus import CorpusImage
 from schemas.images import ImageRow
@@ -64,3 +66,31 @@ def test_gold_of_other_images_is_refused(tmp_path: Path, command: str) -> None:
         CliRunner().invoke(app, arguments, catch_exceptions=False)
     assert caught.value.exit_code == 2
     assert not (tmp_path / "out").exists()
+
+
+def test_a_models_labels_are_gold_only_if_asked_for(tmp_path: Path) -> None:
+    """A dataset that no person has seen judges nothing by default; compared with itself it agrees in all."""
+    make_dataset(tmp_path / "d", [make_row(seed, folder=tmp_path / "images") for seed in range(3)])
+    arguments = ["evaluate", str(tmp_path / "d"), "--gold", str(tmp_path / "d"), "--json"]
+    by_default = CliRunner().invoke(app, arguments, catch_exceptions=False)
+    assert json.loads(by_default.stdout)["captions"]["num_brief"] == 0
+    assert "of a model are left out" in by_default.stderr
+    asked = CliRunner().invoke(app, [*arguments, "--gold-with-model-labels"], catch_exceptions=False)
+    figures = json.loads(asked.stdout)["captions"]
+    assert figures["num_brief"] > 0
+    assert figures["brief"] == 1
+    assert "left out" not in asked.stderr
+    assert "labels of a model count as gold" in asked.stderr
+
+
+def test_a_calibration_records_that_a_model_was_its_gold(tmp_path: Path) -> None:
+    make_dataset(tmp_path / "d", [make_row(seed, folder=tmp_path / "images") for seed in range(3)])
+    arguments = ["calibrate", str(tmp_path / "d"), "--gold", str(tmp_path / "d"), "--out"]
+    file = str(tmp_path / "C.json")
+    with pytest.raises(Fo1Error, match="judges no label"):
+        CliRunner().invoke(app, [*arguments, file], catch_exceptions=False)
+    CliRunner().invoke(app, [*arguments, file, "--gold-with-model-labels"], catch_exceptions=False)
+    assert json.loads(Path(file).read_text())["gold_with_model_labels"] is True
+    (tmp_path / "gold.jsonl").write_text("{}")
+    with pytest.raises(ConfigError, match="no dataset of this project"):
+        calibrate_dataset(str(tmp_path / "d"), str(tmp_path / "gold.jsonl"), gold_with_model_labels=True)

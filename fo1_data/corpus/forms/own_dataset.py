@@ -61,8 +61,8 @@ def read_own_dataset(folder: str, manifest: Row, with_model_labels: bool = False
             for where, row, inner in _rows(join(folder, file["path"])):
                 reader = _RowReader(row, with_model_labels, is_boxed, asks_caption, left_out)
                 yield from _items(folder, where, reader, inner)
-    if left_out:
-        parts = ", ".join(f"{count} {kind}" for kind, count in sorted(left_out.items()))
+    if +left_out:
+        parts = ", ".join(f"{count} {kind}" for kind, count in sorted((+left_out).items()))
         yield Note(folder, f"{parts} of a model are left out: no person wrote or confirmed them")
 
 
@@ -117,7 +117,6 @@ class _RowReader:
         named |= {part["region_id"] for part in answers}
         regions = [region for region in row["regions"] or () if self._keeps(region, named)]
         self._left_out["boxes"] += len(row["regions"] or ()) - len(regions)
-        self._left_out += Counter()  # drops zeros
         index_of = {region["region_id"]: index for index, region in enumerate(regions)}
         phrases = [(part["kind"], self._phrase(part, index_of)) for part in groundings]
         meta = json.loads(row["meta"]) if row.get("meta") else {}
