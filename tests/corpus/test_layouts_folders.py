@@ -181,8 +181,7 @@ def test_hugging_face_image_folder(tmp_path: Path, form: str, alone: bool) -> No
 
 def test_what_nothing_reads_is_named(tmp_path: Path) -> None:
     write(tmp_path, "a.png", "b.png")
-    write(tmp_path, "a.txt", text="a cat sits on a mat")
-    write(tmp_path, "b.txt", text="a dog")
+    write(tmp_path, "a.txt", "b.txt", text="20 20 60 20 60 60 20 60 plane 0\n")
     write(tmp_path, "labels/mine.json", text='{"a.png": [[20, 20, 60, 60]]}')
     write(tmp_path, "boxes.csv", text="picture,x\na.png,3\n")
     write(tmp_path, "marks.mat", text="MATLAB")

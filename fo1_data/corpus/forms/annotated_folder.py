@@ -2,7 +2,8 @@
 
 Every annotation file in it is recognised by its contents (see `annotation_files`), every image is listed, and
 what several files say of an image is united. Label files that share an image's name (YOLO's text files, VOC's
-XML) belong to the image of that name whose folder is most alike. An image that no file names is listed
+XML) belong to the image of that name whose folder is most alike; a text beside an image that is no label file
+is its caption. An image that no file names is listed
 without a word on its boxes. A file that looks like annotations and that nothing reads is a reject
 (`annotations_not_read`).
 
@@ -15,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
+from fo1_data.corpus.forms import caption_text
 from fo1_data.corpus.forms.annotation_files import (
     csv_columns,
     is_cvat,
@@ -39,7 +41,19 @@ from schemas.images import Reject
 from schemas.sources import ContentKind
 
 NOT_READ = "annotations_not_read"
-_ANNOTATIONS = (".json", ".jsonl", ".ndjson", ".xml", ".csv", ".parquet", ".txt", ".tsv", ".yaml", ".yml")
+_ANNOTATIONS = (
+    ".json",
+    ".jsonl",
+    ".ndjson",
+    ".xml",
+    ".csv",
+    ".parquet",
+    ".txt",
+    ".tsv",
+    ".yaml",
+    ".yml",
+    caption_text.SUFFIX,
+)
 # Annotations in forms that nothing here reads.
 _OTHER_ANNOTATIONS = (".mat", ".datum", ".tfrecord", ".record", ".arrow")
 # Files that come with annotations and are neither these nor images.
@@ -193,7 +207,9 @@ def _items(group: list[str], folder: _Folder) -> Iterable[Item] | None:
             return list(read_cvat(address, folder.lookup))
         if suffix == ".xml" and is_voc(address):
             return read_voc(group, lambda xml: FolderPlaces(folder.lookup, xml))
-        return _yolo_items(address, folder) if suffix == ".txt" else None
+        if suffix == ".txt" and is_yolo_text(address):
+            return _yolo_items(address, folder)
+        return _caption_items(address, folder) if suffix in (".txt", caption_text.SUFFIX) else None
     except CorpusError as error:
         reject = listing_reject(address, "unreadable", str(error))
         return [Found(folder.address, _ONE_FILE), Refused(folder.address, _ONE_FILE, reject)]
@@ -207,7 +223,7 @@ def _image_of(label_file: str, folder: _Folder) -> list[str]:
 def _yolo_items(address: str, folder: _Folder) -> Iterator[Item] | None:
     """What a YOLO label file says of the image of its name."""
     images = _image_of(address, folder)
-    if not is_yolo_text(address) or (not images and base_name(parent(address)) != "labels"):
+    if not images and base_name(parent(address)) != "labels":
         return None
     if len(images) == 1:
         place = parent(address)
@@ -219,6 +235,12 @@ def _yolo_items(address: str, folder: _Folder) -> Iterator[Item] | None:
     reject = listing_reject(address, "ambiguous_image" if images else "no_such_image", message)
     refused: list[Item] = [Found(parent(address), _ONE_FILE), Refused(parent(address), _ONE_FILE, reject)]
     return iter(refused)
+
+
+def _caption_items(address: str, folder: _Folder) -> Iterator[Item] | None:
+    """What a text says of the one image of its name beside it; None if there is none, or no text."""
+    images = [image for image in _image_of(address, folder) if parent(image) == parent(address)]
+    return caption_text.items_of_caption(address, images[0]) if len(images) == 1 else None
 
 
 def _by_image(items: Iterable[Item], by_image: dict[str, list[Item]]) -> list[Item]:

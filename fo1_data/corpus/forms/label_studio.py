@@ -1,10 +1,10 @@
 """Label Studio's exports JSON and JSON-MIN.
 
 Boxes are in percent of the image as shown; with `original_width` and `original_height` they become pixels of
-that size, else shares. A turned rectangle, a polygon or an ellipse gives the upright box around it; a brush
-or a point none. A text area of a region is its `text` if its control is named so (`transcription`, `ocr`,
-`text`), else its `caption`; one of the image is the image's caption. Choices and all other controls are kept
-in `meta` by the name of the control.
+that size, else shares. A turned rectangle, a polygon, an ellipse or a brush's mask gives the upright box
+around it; a point none. A text area of a region is its `text` if its control is named so (`transcription`,
+`ocr`, `text`), else its `caption`; one of the image is the image's caption. Choices and all other controls
+are kept in `meta` by the name of the control.
 
 Of several annotations of a task the one marked as ground truth counts, else the one updated last; the others,
 cancelled ones and predictions are refused. A task without an annotation leaves boxes unknown.
@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from fo1_data.corpus.forms.annotated_image import AnnotatedImage, items_of_image
+from fo1_data.corpus.forms.brush_masks import box_of_brush
 from fo1_data.corpus.forms.image_lookup import ImageLookup, has_image_suffix
 from fo1_data.corpus.forms.record_fields import objects_of, text_of
 from fo1_data.corpus.forms.shapes import BoxXyxy, box_around, box_of_ellipse, numbers, turned_box
@@ -203,6 +204,8 @@ def _add_region(image: AnnotatedImage, region: _Region, result_id: str | None) -
 
 def _box(shape: dict[str, Any], across: float, down: float) -> BoxXyxy | None:
     """The box of a shape in percent, scaled: `across` and `down` are pixels (or shares) per percent."""
+    if "rle" in shape:
+        return box_of_brush(shape["rle"], shape.get("original_width"), shape.get("original_height"))
     points = shape.get("points")
     if isinstance(points, list):
         around = box_around(points)

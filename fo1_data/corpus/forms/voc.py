@@ -1,5 +1,8 @@
 """Pascal VOC: one XML file per image. Boxes stay as written, whether the source counts from 0 or from 1.
 
+The XML of the old LabelMe (MIT) has the same root: its polygons give the box around them, and what is marked
+as deleted is left out.
+
 The image is the one in `filename`; if that is not named like the XML file, and there is an image that is, it
 is that one (tools forget to change `filename` when files are renamed). It is looked for in the XML file's
 folder and up to two levels above, each time directly and in `images/` and `JPEGImages/`. Of a folder, images
@@ -23,6 +26,7 @@ from fo1_data.corpus.forms.record_fields import (
     validation_text,
     whole_number,
 )
+from fo1_data.corpus.forms.shapes import box_around
 from fo1_data.corpus.listing import Found, Item, Note, Piece, Refused
 from fo1_data.corpus.places import ImagePlaces, children, join_verbatim, kind_of, listing_reject, walk
 from fo1_data.errors import CorpusError, InputReject
@@ -37,7 +41,7 @@ from schemas.sources import ContentKind
 _MAX_XML_BYTES = 2**24
 _TIMEOUT_S = 60.0
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
-_META_NAMES = ("pose", "truncated", "difficult", "occluded")
+_META_NAMES = ("pose", "truncated", "difficult", "occluded", "attributes")
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG", ".tif", ".tiff", ".bmp", ".webp")
 _IMAGE_FOLDERS = ("images", "JPEGImages")
 _ONE_FILE = {ContentKind.SIDECARS: 1}
@@ -134,7 +138,7 @@ def _parse(address: str) -> ElementTree.Element:
 
 
 def _items(address: str, source: str, root: ElementTree.Element, reading: _Reading) -> Iterator[Item]:
-    counts = Counter({ContentKind.BOXES: len(root.findall("object"))})
+    counts = Counter({ContentKind.BOXES: len(_objects(root))})
     yield Found(source, counts + Counter(ONE_IMAGE))
     if reading.places_of is not None:
         places = reading.places_of(address)
@@ -166,17 +170,21 @@ def _roots(folder: str) -> list[str]:
 
 
 def _entry(image: str, stem: str, root: ElementTree.Element) -> CorpusImage:
-    objects = root.findall("object")
+    objects = _objects(root)
     meta = _texts(root, ("folder", "segmented"))
     keep_region_meta(meta, [_texts(item, _META_NAMES) for item in objects])
     return CorpusImage(
         uri=image,
         id=stem,
-        width=whole_number(_text(root, "size/width")),
-        height=whole_number(_text(root, "size/height")),
+        width=whole_number(_text(root, "size/width") or _text(root, "imagesize/ncols")),
+        height=whole_number(_text(root, "size/height") or _text(root, "imagesize/nrows")),
         regions=[_region(item) for item in objects],
         meta=meta or None,
     )
+
+
+def _objects(root: ElementTree.Element) -> list[ElementTree.Element]:
+    return [item for item in root.findall("object") if _text(item, "deleted") != "1"]
 
 
 def _text(element: ElementTree.Element, path: str) -> str | None:
@@ -189,7 +197,10 @@ def _texts(element: ElementTree.Element, names: tuple[str, ...]) -> dict[str, An
 
 
 def _region(item: ElementTree.Element) -> CorpusRegion:
-    corners = [_text(item, f"bndbox/{name}") for name in _CORNERS]
+    corners: Sequence[Any] = [_text(item, f"bndbox/{name}") for name in _CORNERS]
+    if item.find("bndbox") is None:
+        around = box_around((_text(point, "x"), _text(point, "y")) for point in item.findall("polygon/pt"))
+        corners = around or corners
     return CorpusRegion(box_xyxy=box_of(corners), label=text_of(_text(item, "name")))
 
 
