@@ -15,10 +15,10 @@ import torch
 
 from fo1_data.benchmarks.device_limits import measure_limits, stage_shares
 from fo1_data.benchmarks.engine_peers import compare_with_generate
+from fo1_data.benchmarks.plain_loop import answer_alone
 from fo1_data.benchmarks.workload import Workload
 from fo1_data.model.checkpoint import Checkpoint
 from fo1_data.model.engine.engine import Fo1Engine
-from fo1_data.model.engine.plain_loop import answer_alone
 from fo1_data.model.engine.questions import Question
 from fo1_data.model.prompts import question_text
 

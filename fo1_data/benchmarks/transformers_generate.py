@@ -17,6 +17,7 @@ from torch import Tensor
 from transformers import DynamicCache, GenerationConfig, GenerationMixin, PreTrainedModel
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
+from fo1_data.benchmarks.transformers_decoder import transformers_decoder
 from fo1_data.model.checkpoint import Checkpoint
 from fo1_data.model.modeling import Fo1Model
 from fo1_data.model.region_fusion import PromptEmbeds, embed_prompt
@@ -34,7 +35,7 @@ def generate_on_shared_prefix(
     """Greedy token ids of each question. boxes_xyxy: (R, 4), at most 100 boxes."""
     prompt = _prompt(checkpoint, image, boxes_xyxy)
     cache = DynamicCache()
-    checkpoint.model.language_model(
+    transformers_decoder(checkpoint.model)(
         None, None, prompt.positions[:, None].to(checkpoint.model.device), cache,
         inputs_embeds=prompt.embeds[None], use_cache=True,
     )  # fmt: skip
@@ -125,8 +126,10 @@ class _Generator(PreTrainedModel, GenerationMixin):  # type: ignore[no-untyped-c
     _supports_sdpa = True
 
     def __init__(self, model: Fo1Model, prompt: PromptEmbeds) -> None:
-        super().__init__(model.language_model.config)
-        self._model = [model]  # in a list, so that it is not registered as a submodule
+        decoder = transformers_decoder(model)
+        super().__init__(decoder.config)
+        # In lists, so that they are not registered as submodules.
+        self._model, self._decoder = [model], [decoder]
         after = text_positions(prompt.next_position, 1)
         self._positions_3L = torch.cat((prompt.positions, after), dim=1).to(model.device)
 
@@ -152,7 +155,7 @@ class _Generator(PreTrainedModel, GenerationMixin):  # type: ignore[no-untyped-c
         if attention_mask is None:  # `generate` drops a mask without padding
             attention_mask = torch.ones(len(embeds), past_key_values.get_seq_length() + embeds.shape[1])
         positions_3nQ = self._positions(attention_mask.long())[..., -embeds.shape[1] :]
-        out = model.language_model(
+        out = self._decoder[0](
             None, attention_mask, positions_3nQ, past_key_values, inputs_embeds=embeds, use_cache=True
         )
         logits = model.logits(out.last_hidden_state[:, -1:])

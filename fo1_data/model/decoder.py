@@ -1,94 +1,92 @@
-"""Qwen2.5's decoder, run layer by layer with the attention step left to the caller.
+"""The language model: Qwen2.5's decoder (arXiv 2412.15115), with the attention left to the caller.
 
-The modules and weights are transformers' own. Only the order of calls is in this file, so that the engine
-can store keys and values where it likes and attend to a prefix that many questions share.
+So the engine can store keys and values where it likes, and attend to a prefix that many questions share.
+The names of the weights are the released ones.
 
 Shapes: `...` tokens in any leading shape, D language model width, A query heads, K key-value heads, E head
 width.
 """
 
 from collections.abc import Callable
-from typing import Any
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
-from transformers.models.qwen2_5_vl.configuration_qwen2_5_vl import Qwen2_5_VLTextConfig
-from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import Qwen2_5_VLTextModel
 
 from fo1_data.model.configuration import TextConfig
+from fo1_data.model.layers import GatedFeedForward, RMSNorm, initialise
 from fo1_data.model.rotary import rotate
 
 # (layer index, queries (..., A, E), keys (..., K, E), values (..., K, E)) -> attended values (..., A, E)
 Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
 
 
-def build_decoder(config: TextConfig) -> Qwen2_5_VLTextModel:
-    """Qwen2.5-VL's language model with random weights."""
-    settings = Qwen2_5_VLTextConfig(
-        vocab_size=config.vocab_size,
-        hidden_size=config.hidden_size,
-        intermediate_size=config.intermediate_size,
-        num_hidden_layers=config.num_hidden_layers,
-        num_attention_heads=config.num_attention_heads,
-        num_key_value_heads=config.num_key_value_heads,
-        hidden_act=config.hidden_act,
-        max_position_embeddings=config.max_position_embeddings,
-        rms_norm_eps=config.rms_norm_eps,
-        rope_parameters={
-            "rope_type": "default",
-            "rope_theta": config.rope_theta,
-            "mrope_section": list(config.mrope_section),
-        },
-        use_sliding_window=False,
-        pad_token_id=None,
-        bos_token_id=None,
-        eos_token_id=None,
-    )
-    return Qwen2_5_VLTextModel._from_config(settings)
+class Decoder(nn.Module):
+    """Embeddings, layers and the final norm."""
+
+    def __init__(self, config: TextConfig) -> None:
+        super().__init__()
+        self.config = config
+        table_VD = torch.empty(config.vocab_size, config.hidden_size)
+        self.embed_tokens = nn.Embedding.from_pretrained(table_VD, freeze=False)
+        self.layers = nn.ModuleList([DecoderLayer(config) for _ in range(config.num_hidden_layers)])
+        self.norm = RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
+        self.apply(initialise)
+
+    def forward(
+        self, embeds: Tensor, cos: Tensor, sin: Tensor, attend: Attend, *, recompute: bool = False
+    ) -> Tensor:
+        """Run all layers over embeds (..., D); returns the states (..., D) after the final norm.
+
+        cos, sin: rotation tables (..., E). recompute: keep only each layer's input, and run the layer again
+        in the backward pass (training).
+        """
+        states = embeds
+        cos, sin = cos.unsqueeze(-2).to(states.dtype), sin.unsqueeze(-2).to(states.dtype)
+        for index, layer in enumerate(self.layers):
+            if recompute:
+                states = checkpoint(layer, index, states, cos, sin, attend, use_reentrant=False)
+            else:
+                states = layer(index, states, cos, sin, attend)
+        return self.norm(states)
 
 
-def run_decoder(
-    decoder: Qwen2_5_VLTextModel,
-    embeds: Tensor,
-    cos: Tensor,
-    sin: Tensor,
-    attend: Attend,
-    *,
-    keys_only: bool = False,
-    recompute: bool = False,
-) -> Tensor | None:
-    """Run all layers; returns the states (..., D) after the final norm.
+class DecoderLayer(nn.Module):
+    """Attention and a feed-forward part, both as residuals."""
 
-    embeds: (..., D). cos, sin: rotation tables (..., E). keys_only: return None once `attend` has received
-    the keys and values of the last layer, which is all that a prefix needs. recompute: keep only each
-    layer's input, and run the layer again in the backward pass (training).
-    """
-    states = embeds
-    cos, sin = cos.unsqueeze(-2).to(states.dtype), sin.unsqueeze(-2).to(states.dtype)
-    last = len(decoder.layers) - 1
-    layers: Any = decoder.layers
-    for index, layer in enumerate(layers):
-        if keys_only and index == last:
-            _attend(layer, index, states, cos, sin, attend)
-            return None
-        if recompute:
-            states = checkpoint(_run_layer, layer, index, states, cos, sin, attend, use_reentrant=False)
-        else:
-            states = _run_layer(layer, index, states, cos, sin, attend)
-    return decoder.norm(states)
+    def __init__(self, config: TextConfig) -> None:
+        super().__init__()
+        self.self_attn = DecoderAttention(config)
+        self.mlp = GatedFeedForward(
+            config.hidden_size, config.intermediate_size, config.hidden_act, has_bias=False
+        )
+        self.input_layernorm = RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
+        self.post_attention_layernorm = RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
+
+    def forward(self, index: int, states: Tensor, cos: Tensor, sin: Tensor, attend: Attend) -> Tensor:
+        """cos, sin: (..., 1, E)."""
+        states = states + self.self_attn(index, self.input_layernorm(states), cos, sin, attend)
+        return states + self.mlp(self.post_attention_layernorm(states))
 
 
-def _run_layer(layer: Any, index: int, states: Tensor, cos: Tensor, sin: Tensor, attend: Attend) -> Tensor:
-    attended = _attend(layer, index, states, cos, sin, attend)
-    states = states + layer.self_attn.o_proj(attended.flatten(-2))
-    return states + layer.mlp(layer.post_attention_layernorm(states))
+class DecoderAttention(nn.Module):
+    """The projections around the attention."""
 
+    def __init__(self, config: TextConfig) -> None:
+        super().__init__()
+        self.head_dim = config.head_dim
+        query_width, key_width = (
+            heads * config.head_dim for heads in (config.num_attention_heads, config.num_key_value_heads)
+        )
+        self.q_proj = nn.Linear(config.hidden_size, query_width)
+        self.k_proj = nn.Linear(config.hidden_size, key_width)
+        self.v_proj = nn.Linear(config.hidden_size, key_width)
+        self.o_proj = nn.Linear(query_width, config.hidden_size, bias=False)
 
-def _attend(layer: Any, index: int, states: Tensor, cos: Tensor, sin: Tensor, attend: Attend) -> Tensor:
-    """The attended values (..., A, E) of a layer, from its input states (..., D)."""
-    attention, normed = layer.self_attn, layer.input_layernorm(states)
-    by_head = (*normed.shape[:-1], -1, attention.head_dim)
-    queries, keys, values = (
-        project(normed).view(by_head) for project in (attention.q_proj, attention.k_proj, attention.v_proj)
-    )
-    return attend(index, rotate(queries, cos, sin), rotate(keys, cos, sin), values)
+    def forward(self, index: int, normed: Tensor, cos: Tensor, sin: Tensor, attend: Attend) -> Tensor:
+        queries, keys, values = (
+            project(normed).unflatten(-1, (-1, self.head_dim))
+            for project in (self.q_proj, self.k_proj, self.v_proj)
+        )
+        attended = attend(index, rotate(queries, cos, sin), rotate(keys, cos, sin), values)
+        return self.o_proj(attended.flatten(-2))

@@ -19,12 +19,13 @@ from fo1_data.model.engine.engine import Fo1Engine
 from fo1_data.model.engine.questions import Question
 from fo1_data.model.golden_case import TOLERANCE, GoldenCase, TensorComparison
 from fo1_data.model.golden_variants import bfloat16_differences, compare_variants
-from fo1_data.model.modeling import ImageFeatures
+from fo1_data.model.modeling import Fo1Model, ImageFeatures
 from fo1_data.model.prefix_states import prompt_states
 from fo1_data.model.processing import PreparedImage
 from fo1_data.model.region_encoder import RegionEncoder
 from fo1_data.model.region_fusion import embed_prompt
-from fo1_data.model.vision_towers import PrimaryFeatures, encode_auxiliary, encode_primary
+from fo1_data.model.vision_towers import PrimaryFeatures, encode_primary
+from fo1_data.model.vit import window_order
 
 
 @torch.inference_mode()
@@ -65,22 +66,29 @@ def _verify_case(checkpoint: Checkpoint, case: GoldenCase, max_new_tokens: int) 
 def _check_stages(comparison: TensorComparison, checkpoint: Checkpoint, prepared: PreparedImage) -> None:
     """Image preparation, both towers, and the region encoder's parts."""
     check, model = comparison.check, checkpoint.model
-    grid_thw = torch.tensor([[1, *prepared.grid_hw]])
     check("pixel_values", prepared.pixel_values)
-    check("image_grid_thw", grid_thw)
+    check("image_grid_thw", torch.tensor([[1, *prepared.grid_hw]]))
     check("aux_image", prepared.aux_image)
     check("aux_boxes", prepared.aux_boxes)
     check("vt_boxes", prepared.vt_boxes)
-    primary = encode_primary(model.vision_tower, prepared.pixel_values, grid_thw, all_maps=True)[0]
+    primary = encode_primary(model.vision_tower, prepared.pixel_values, [prepared.grid_hw], all_maps=True)[0]
     for level, features in enumerate(primary.maps):
         check(f"vit_level{level}", features)
-    check("vit_merger_window_order", primary.merged_windowed)
+    check("vit_merger_window_order", primary.image_embeds[_window_order(model, prepared.grid_hw)])
     check("image_embeds", model.image_projector(primary.image_embeds))
-    levels = encode_auxiliary(model.vision_tower_aux, prepared.aux_image[None])
+    levels = model.vision_tower_aux(prepared.aux_image[None])
     for level, features in enumerate(levels):
         check(f"davit_level{level}", features)
     if len(prepared.aux_boxes):
         _check_regions(comparison, model.region_encoder, levels, primary, prepared)
+
+
+def _window_order(model: Fo1Model, grid_hw: tuple[int, int]) -> Tensor:
+    """Raster index of each image token in the reference's order: window by window."""
+    vision = model.config.vision
+    rows, columns = (side // vision.spatial_merge_size for side in grid_hw)
+    window = vision.window_size // vision.patch_size // vision.spatial_merge_size
+    return torch.from_numpy(window_order(rows, columns, window))
 
 
 def _check_regions(

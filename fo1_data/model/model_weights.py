@@ -1,6 +1,5 @@
 """Builds a model without memory, and fills it strictly with the weights of a checkpoint folder."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -46,31 +45,8 @@ def fill_model(model: Fo1Model, folder: Path, device: torch.device, dtype: torch
     ]
     if problems:
         raise CheckpointError(f"{folder}: weights do not fit the configuration ({'; '.join(problems)})")
-    restore_buffers(model, device)
 
 
 def _assign(model: nn.Module, name: str, tensor: Tensor) -> None:
     owner, _, leaf = name.rpartition(".")
     setattr(model.get_submodule(owner), leaf, nn.Parameter(tensor, requires_grad=True))
-
-
-def restore_buffers(model: Fo1Model, device: torch.device) -> None:
-    """Compute the buffers (rotary tables) of a model from the meta device; no file has them.
-
-    They depend only on the configuration, so they are taken from a small model with the same settings but
-    without layers.
-    """
-    config = model.config
-    small = Fo1Config(
-        text=replace(config.text, num_hidden_layers=0, vocab_size=1, tie_word_embeddings=True),
-        vision=replace(config.vision, depth=0, out_hidden_size=1),
-        auxiliary=replace(config.auxiliary, dim_embed=(8, 8, 8, 8), num_heads=(1,) * 4, num_groups=(1,) * 4),
-        region=replace(
-            config.region, use_simple_fpn=False, apply_region_layer_norm=False, projector_type="linear"
-        ),
-    )
-    computed = dict(Fo1Model(small).named_buffers())
-    for name, buffer in list(model.named_buffers()):
-        if buffer.is_meta:
-            owner, _, leaf = name.rpartition(".")
-            model.get_submodule(owner)._buffers[leaf] = computed[name].to(device)

@@ -10,16 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from fo1_data.model.configuration import Fo1Config
-from fo1_data.model.decoder import build_decoder
+from fo1_data.model.davit import DaViT
+from fo1_data.model.decoder import Decoder
 from fo1_data.model.processing import PreparedImage
 from fo1_data.model.region_encoder import RegionEncoder
-from fo1_data.model.vision_towers import (
-    build_auxiliary,
-    build_primary,
-    encode_auxiliary,
-    encode_primary,
-    group_by_size,
-)
+from fo1_data.model.vision_towers import encode_primary, group_by_size
+from fo1_data.model.vit import VisionTransformer
 
 
 @dataclass(frozen=True)
@@ -41,12 +37,12 @@ class Fo1Model(nn.Module):
         super().__init__()
         self.config = config
         width = config.text.hidden_size
-        self.vision_tower = build_primary(config.vision)
-        self.vision_tower_aux = build_auxiliary(config.auxiliary)
+        self.vision_tower = VisionTransformer(config.vision)
+        self.vision_tower_aux = DaViT(config.auxiliary)
         self.region_encoder = RegionEncoder(config)
         self.image_projector = _projector(config.region.projector_type, config.vision.out_hidden_size, width)
         self.region_projector = _projector(config.region.projector_aux_type, config.region_width, width)
-        self.language_model = build_decoder(config.text)
+        self.language_model = Decoder(config.text)
         if not config.text.tie_word_embeddings:
             self.lm_head = nn.Linear(width, config.text.vocab_size, bias=False)
 
@@ -74,10 +70,12 @@ class Fo1Model(nn.Module):
         one size together.
         """
         device, dtype = self.device, self.dtype
-        grid_thw = torch.tensor([[1, *image.grid_hw] for image in images], device=device)
         pixels = torch.cat([image.pixel_values for image in images]).to(device, dtype)
         primary = encode_primary(
-            self.vision_tower, pixels, grid_thw, all_maps=not self.config.region.use_simple_fpn
+            self.vision_tower,
+            pixels,
+            [image.grid_hw for image in images],
+            all_maps=not self.config.region.use_simple_fpn,
         )
         no_regions = torch.empty(0, self.config.text.hidden_size, device=device, dtype=dtype)
         regions = [no_regions] * len(images)
@@ -101,7 +99,7 @@ class Fo1Model(nn.Module):
         """
         device, dtype = self.device, self.dtype
         images_B3HW = torch.stack([image.aux_image for image in images]).to(device, dtype)
-        levels = encode_auxiliary(self.vision_tower_aux, images_B3HW)
+        levels = self.vision_tower_aux(images_B3HW)
         pad = nn.utils.rnn.pad_sequence
         aux_boxes_BR4 = pad([image.aux_boxes for image in images], batch_first=True).to(device)
         vt_boxes_BR4 = pad([image.vt_boxes for image in images], batch_first=True).to(device)

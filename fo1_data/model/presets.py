@@ -12,7 +12,7 @@ from fo1_data.errors import ConfigError
 from fo1_data.model.checkpoint import Checkpoint
 from fo1_data.model.checkpoint_folder import BUNDLED, find_checkpoint
 from fo1_data.model.configuration import AuxiliaryConfig, Fo1Config, RegionConfig, TextConfig, VisionConfig
-from fo1_data.model.model_weights import empty_model, restore_buffers
+from fo1_data.model.model_weights import empty_model
 from fo1_data.model.processing import ImageProcessor
 from fo1_data.model.prompts import load_tokenizer
 
@@ -60,9 +60,6 @@ def random_checkpoint(
                 parameter.fill_(1.0)
             else:
                 parameter.normal_(0.0, 0.02, generator=generator)
-    for buffer_owner in (model.vision_tower.rotary_pos_emb, model.language_model.rotary_emb):
-        buffer_owner.to("meta")
-    restore_buffers(model, device)
     folder = find_checkpoint(BUNDLED)
     return Checkpoint(
         name=name,

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
 
-from transformers import PreTrainedTokenizerBase, Qwen2Tokenizer
+from tokenizers import Tokenizer
 
 from fo1_data.errors import CheckpointError
 from fo1_data.model.reserved_tokens import clean_phrase
+from fo1_data.model.tokenizer_files import read_tokenizer
 from schemas.labels import LabelKind
 
 MAX_REGIONS = 100
@@ -84,13 +84,13 @@ class SpecialIds:
 class PromptTokenizer:
     """Builds prompts with the checkpoint's tokenizer, and decodes answers."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, num_region_tokens: int = MAX_REGIONS) -> None:
-        self.tokenizer = tokenizer
+    def __init__(self, tokenizer: Tokenizer, num_region_tokens: int = MAX_REGIONS) -> None:
+        self._tokenizer = tokenizer
         self.special = SpecialIds(
-            end_of_turn=self._id("<|im_end|>"),
-            regions=tuple(self._id(f"<region{i}>") for i in range(num_region_tokens)),
-            objects_open=self._id("<objects>"),
-            objects_close=self._id("</objects>"),
+            end_of_turn=self.token_id("<|im_end|>"),
+            regions=tuple(self.token_id(f"<region{i}>") for i in range(num_region_tokens)),
+            objects_open=self.token_id("<objects>"),
+            objects_close=self.token_id("</objects>"),
         )
         names = "|".join(re.escape(f"<region{i}>") for i in range(num_region_tokens))
         self._region_token = re.compile(f"({names})")
@@ -103,13 +103,8 @@ class PromptTokenizer:
         self._text_only = self._encode(_SYSTEM)
 
     def _encode(self, text: str) -> list[int]:
-        return self.tokenizer(text, add_special_tokens=False)["input_ids"]
-
-    def _id(self, token: str) -> int:
-        index: Any = self.tokenizer.convert_tokens_to_ids(token)
-        if index is None or index == self.tokenizer.unk_token_id:
-            raise CheckpointError(f"the checkpoint's tokenizer has no token {token}")
-        return int(index)
+        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
+        return ids
 
     def prefix_ids(self, num_regions: int, *, has_image: bool = True) -> list[int]:
         """Ids that all questions about an image share, with placeholders for the image and the regions."""
@@ -131,9 +126,7 @@ class PromptTokenizer:
     def decode(self, ids: list[int]) -> str:
         """Text of an answer, with special tokens but without the end of turn."""
         visible = [token for token in ids if token != self.special.end_of_turn]
-        return str(
-            self.tokenizer.decode(visible, skip_special_tokens=False, clean_up_tokenization_spaces=False)
-        )
+        return str(self._tokenizer.decode(visible, skip_special_tokens=False))
 
     def ends(self, ids: list[int]) -> list[int]:
         """For each token, the length in characters of `decode(ids)` up to and with this token."""
@@ -149,6 +142,13 @@ class PromptTokenizer:
             self._lengths[token] = None if "\ufffd" in text else len(text)
         return self._lengths[token]
 
+    def token_id(self, token: str) -> int:
+        """The id of a token of the vocabulary. Raises CheckpointError if there is none."""
+        index = self._tokenizer.token_to_id(token)
+        if index is None:
+            raise CheckpointError(f"the checkpoint's tokenizer has no token {token}")
+        return int(index)
+
     def answer_ids(self, text: str) -> tuple[int, ...]:
         """Ids of an answer's text, which may contain special tokens, without an end of turn."""
         return tuple(self._encode(text))
@@ -156,8 +156,4 @@ class PromptTokenizer:
 
 def load_tokenizer(folder: str | Path, num_region_tokens: int = MAX_REGIONS) -> PromptTokenizer:
     """Load the tokenizer of a checkpoint folder. Raises CheckpointError if files or tokens are missing."""
-    try:
-        tokenizer = Qwen2Tokenizer.from_pretrained(str(folder))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{folder}: the tokenizer does not load: {error}") from error
-    return PromptTokenizer(tokenizer, num_region_tokens)
+    return PromptTokenizer(read_tokenizer(Path(folder)), num_region_tokens)

@@ -7,10 +7,10 @@ position so far. Region tokens count as text. (Qwen2-VL, arXiv 2409.12191, secti
 Shapes: N tokens, 3 position axes, E head width, `...` any leading shape.
 """
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
+
+from fo1_data.model.configuration import TextConfig
 
 
 def image_positions(start: int, rows: int, columns: int) -> Tensor:
@@ -26,15 +26,16 @@ def text_positions(start: int, count: int) -> Tensor:
     return torch.arange(start, start + count).expand(3, count)
 
 
-def cos_sin(positions_3N: Tensor, inv_freq: Tensor, sections: Sequence[int]) -> tuple[Tensor, Tensor]:
+def cos_sin(positions_3N: Tensor, config: TextConfig) -> tuple[Tensor, Tensor]:
     """Rotation tables of positions: the cosines and the sines, each (N, E) float32.
 
-    inv_freq: (E / 2,). sections: how many of these frequencies belong to time, height and width, in this
-    order.
+    The frequencies of a head belong to time, height and width in the numbers of `config.mrope_section`.
     """
-    angles = positions_3N[..., None].float() * inv_freq.float()
+    exponents = torch.arange(0, config.head_dim, 2).float() / config.head_dim
+    frequencies = (1.0 / config.rope_theta**exponents).to(positions_3N.device, non_blocking=True)
+    angles = positions_3N[..., None].float() * frequencies
     # On the CPU, because the length of the result depends on values: the host would wait for a GPU.
-    axis_of = torch.repeat_interleave(torch.arange(3), torch.tensor(sections))
+    axis_of = torch.repeat_interleave(torch.arange(3), torch.tensor(config.mrope_section))
     axis_of = axis_of.to(angles.device, non_blocking=True)
     angles = angles.gather(0, axis_of.expand(1, angles.shape[1], -1)).squeeze(0)
     angles_NE = torch.cat((angles, angles), dim=-1)

@@ -15,7 +15,6 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
-from torchvision.ops import nms
 
 from fo1_data.errors import CheckpointError
 from fo1_data.proposals.identity import TINY_LICENCE, TINY_WEIGHTS
@@ -125,6 +124,8 @@ class TinyDetector:
         return [self._detect(image) for image in images]
 
     def _detect(self, image: Image.Image) -> tuple[np.ndarray, np.ndarray]:
+        from torchvision.ops import nms  # imports torch's compiler: not before the first detection
+
         pixels, factor = to_input(image)
         boxes, scores = decode(self.network(pixels.to(self._device))[0].float().cpu())
         sides = torch.tensor([*image.size, *image.size], dtype=torch.float32)

@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from fo1_data.model.decoder import run_decoder
 from fo1_data.model.modeling import Fo1Model
 from fo1_data.model.prompts import PromptTokenizer
 from fo1_data.model.region_fusion import PromptEmbeds
@@ -63,7 +62,7 @@ def pack_questions(
     targets: list[int] = []
     for number, question in enumerate(questions):
         tail = tokenizer.tail_ids(question.text)
-        answer = [*_encode(tokenizer, question.answer), tokenizer.special.end_of_turn]
+        answer = [*tokenizer.answer_ids(question.answer), tokenizer.special.end_of_turn]
         # The last answer token is only a target.
         ids += tail + answer[:-1]
         offsets += range(len(tail) + len(answer) - 1)
@@ -77,10 +76,6 @@ def pack_questions(
         torch.tensor(targets, dtype=torch.long),
         token_weights,
     )
-
-
-def _encode(tokenizer: PromptTokenizer, text: str) -> list[int]:
-    return tokenizer.tokenizer(text, add_special_tokens=False)["input_ids"]
 
 
 @dataclass(frozen=True)
@@ -157,8 +152,7 @@ def decode_packed(
     `recompute`: compute activations again in the backward pass (less memory, more time).
     """
     num_images, length = batch.embeds_BLD.shape[:2]
-    rotary = model.language_model.rotary_emb
-    cos, sin = cos_sin(batch.positions_3BL.flatten(1), rotary.inv_freq, model.config.text.mrope_section)
+    cos, sin = cos_sin(batch.positions_3BL.flatten(1), model.config.text)
     mask = batch.visible_BLL[:, None]
 
     def attend(layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
@@ -170,9 +164,7 @@ def decode_packed(
         return attended.transpose(1, 2)
 
     tables = (cos.view(num_images, length, -1), sin.view(num_images, length, -1))
-    states = run_decoder(model.language_model, batch.embeds_BLD, *tables, attend, recompute=recompute)
-    if states is None:
-        raise RuntimeError("the decoder returned no states")
+    states: Tensor = model.language_model(batch.embeds_BLD, *tables, attend, recompute=recompute)
     return states
 
 

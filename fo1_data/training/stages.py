@@ -52,8 +52,7 @@ def choose_parameters(
 
 def new_token_ids(tokenizer: PromptTokenizer) -> list[int]:
     """Ids of the tokens that VLM-FO1 adds to the vocabulary of its language model."""
-    marks: list[int] = tokenizer.tokenizer.convert_tokens_to_ids(list(_NEW_TOKENS))  # type: ignore[assignment]
-    return [*tokenizer.special.regions, *marks]
+    return [*tokenizer.special.regions, *map(tokenizer.token_id, _NEW_TOKENS)]
 
 
 def is_decayed(name: str, parameter: nn.Parameter) -> bool:

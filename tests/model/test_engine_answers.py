@@ -13,10 +13,10 @@ from PIL import Image
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from fo1_data.benchmarks.plain_loop import answer_alone
 from fo1_data.model.checkpoint import Checkpoint, load_checkpoint
 from fo1_data.model.checkpoint_folder import BUNDLED
 from fo1_data.model.engine.engine import Fo1Engine
-from fo1_data.model.engine.plain_loop import answer_alone
 from fo1_data.model.engine.questions import OpenImage, Question
 
 LONGEST = 12

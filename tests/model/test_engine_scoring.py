@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from transformers import DynamicCache
 
+from fo1_data.benchmarks.transformers_decoder import transformers_decoder
 from fo1_data.model.checkpoint import Checkpoint, load_checkpoint
 from fo1_data.model.checkpoint_folder import BUNDLED
 from fo1_data.model.engine.engine import Fo1Engine
@@ -114,15 +115,14 @@ def _scored_without_key(checkpoint: Checkpoint, region: int, words: list[int]) -
         prepared.grid_hw,
     )
     cache = DynamicCache()
-    model.language_model(
-        None, None, prompt.positions[:, None], cache, inputs_embeds=prompt.embeds[None], use_cache=True
-    )
+    decoder = transformers_decoder(model)
+    decoder(None, None, prompt.positions[:, None], cache, inputs_embeds=prompt.embeds[None], use_cache=True)
     place = prompt.region_places[region]
     for layer in cache.layers:
         layer.keys = torch.cat([layer.keys[:, :, :place], layer.keys[:, :, place + 1 :]], dim=2)
         layer.values = torch.cat([layer.values[:, :, :place], layer.values[:, :, place + 1 :]], dim=2)
     tail = checkpoint.tokenizer.tail_ids(CAPTION.format(region))
-    out = model.language_model(
+    out = decoder(
         None,
         None,
         text_positions(prompt.next_position, len(tail) + len(words) - 1)[:, None],

@@ -3,18 +3,51 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from transformers import Qwen2Tokenizer
 
 from fo1_data.model.checkpoint import Checkpoint
 from fo1_data.model.prompts import IMAGE_PLACEHOLDER, REGION_PLACEHOLDER, question_text
 from fo1_data.model.reserved_tokens import clean_phrase
 from schemas.labels import LabelKind
 
+PIECES = [
+    "<region0>",
+    "<region7>",
+    "<region07>",
+    "<region100>",
+    " ",
+    "\n",
+    "what",
+    "'s",
+    "<objects>",
+    "e\u0301",
+]
+
+
+@pytest.fixture(scope="module")
+def reference(random_checkpoint: Checkpoint) -> Qwen2Tokenizer:
+    return Qwen2Tokenizer.from_pretrained(str(random_checkpoint.folder))
+
 
 @settings(deadline=None)
-@given(question=st.text(max_size=40), num_regions=st.integers(0, 3))
-def test_prefix_and_tail_are_the_ids_of_the_whole(
-    random_checkpoint: Checkpoint, question: str, num_regions: int
+@given(ids=st.lists(st.integers(0, 400), max_size=12))
+def test_answers_are_decoded_as_by_the_reference(
+    random_checkpoint: Checkpoint, reference: Qwen2Tokenizer, ids: list[int]
 ) -> None:
+    shown = [token for token in ids if token != random_checkpoint.tokenizer.special.end_of_turn]
+    expected = reference.decode(shown, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+    assert random_checkpoint.tokenizer.decode(ids) == expected
+
+
+@settings(deadline=None)
+@given(
+    question=st.one_of(st.text(max_size=40), st.lists(st.sampled_from(PIECES)).map("".join)),
+    num_regions=st.integers(0, 3),
+)
+def test_prefix_and_tail_are_the_ids_of_the_whole(
+    random_checkpoint: Checkpoint, reference: Qwen2Tokenizer, question: str, num_regions: int
+) -> None:
+    """By transformers' own tokenizer."""
     tokenizer = random_checkpoint.tokenizer
     regions = "".join(f"<region{i}><slot>" for i in range(num_regions))
     head = (
@@ -25,9 +58,9 @@ def test_prefix_and_tail_are_the_ids_of_the_whole(
     placeholders = iter([IMAGE_PLACEHOLDER] + [REGION_PLACEHOLDER] * num_regions)
     expected: list[int] = []
     for index, piece in enumerate(whole.split("<slot>")):
-        expected += ([next(placeholders)] if index else []) + tokenizer.tokenizer(
-            piece, add_special_tokens=False
-        )["input_ids"]
+        expected += ([next(placeholders)] if index else []) + reference(piece, add_special_tokens=False)[
+            "input_ids"
+        ]
 
     assert tokenizer.prefix_ids(num_regions) + tokenizer.tail_ids(question) == expected
 

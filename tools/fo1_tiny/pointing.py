@@ -121,7 +121,7 @@ def decisive_weights(tokenizer: PromptTokenizer, vocab_size: int) -> Tensor:
     weights_V = torch.ones(vocab_size)
     places = (" upper", " lower", " top", " bottom", " left", " right", " center")
     for word in (*places, *LETTERS):
-        [token] = tokenizer.tokenizer(word, add_special_tokens=False)["input_ids"]
+        [token] = tokenizer.answer_ids(word)
         weights_V[token] = 4.0
     weights_V[list(tokenizer.special.regions)] = 1.5
     weights_V[tokenizer.special.objects_close] = 1.5

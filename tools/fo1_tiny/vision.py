@@ -19,7 +19,7 @@ from fo1_data.model.checkpoint_files import save_checkpoint
 from fo1_data.model.configuration import load_config
 from fo1_data.model.modeling import Fo1Model
 from fo1_data.model.processing import ImageProcessor, PreparedImage
-from fo1_data.model.vision_towers import encode_auxiliary, encode_primary
+from fo1_data.model.vision_towers import encode_primary
 from fo1_data.synthetic.scenes import make_scene
 from fo1_data.training.samples.augmentation import jitter_boxes
 from fo1_data.training.settings import TrainConfig
@@ -77,7 +77,7 @@ class VisionBatches(EndlessBatches[tuple[list[PreparedImage], Tensor]]):
 
 def auxiliary_features(model: Fo1Model, images: list[PreparedImage]) -> Tensor:
     """Normed DaViT features (R, Ca) of all boxes in order; the images have one size."""
-    levels = encode_auxiliary(model.vision_tower_aux, torch.stack([image.aux_image for image in images]))
+    levels = model.vision_tower_aux(torch.stack([image.aux_image for image in images]))
     encoder, boxes = model.region_encoder, [image.aux_boxes for image in images]
     pooled = encoder.pool_auxiliary(levels, pad_sequence(boxes, batch_first=True))
     return encoder.aux_region_norm(pooled)[_is_box(boxes)]
@@ -85,9 +85,9 @@ def auxiliary_features(model: Fo1Model, images: list[PreparedImage]) -> Tensor:
 
 def primary_features(model: Fo1Model, images: list[PreparedImage]) -> Tensor:
     """Normed ViT pyramid features (R, Cv) of all boxes in order; the images have one size."""
-    grid_thw = torch.tensor([[1, *image.grid_hw] for image in images])
     pixels = torch.cat([image.pixel_values for image in images])
-    primary = encode_primary(model.vision_tower, pixels, grid_thw, all_maps=False)
+    grids_hw = [image.grid_hw for image in images]
+    primary = encode_primary(model.vision_tower, pixels, grids_hw, all_maps=False)
     maps = [torch.cat(level) for level in zip(*(features.maps for features in primary), strict=True)]
     encoder, boxes = model.region_encoder, [image.vt_boxes for image in images]
     pooled = encoder.pool_primary(encoder.pyramid(maps), pad_sequence(boxes, batch_first=True))

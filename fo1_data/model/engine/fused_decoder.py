@@ -13,10 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear, rms_norm
-from transformers.activations import ACT2FN
-from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import Qwen2_5_VLTextModel
 
-from fo1_data.model.decoder import Attend
+from fo1_data.model.decoder import Attend, Decoder
+from fo1_data.model.layers import ACTIVATIONS
 
 
 @dataclass(frozen=True)
@@ -33,20 +32,19 @@ class _Layer:
 
 
 class FusedDecoder:
-    """Runs the layers of a decoder with the attention left to the caller, as `run_decoder` does.
+    """Runs the layers of a decoder with the attention left to the caller, as `Decoder` does.
 
     cos, sin: rotation tables (..., E) of the tokens, as `cos_sin` makes them.
     """
 
-    def __init__(self, decoder: Qwen2_5_VLTextModel) -> None:
-        config: Any = decoder.config
-        layers: Any = decoder.layers
-        self._head_dim = int(layers[0].self_attn.head_dim)
+    def __init__(self, decoder: Decoder) -> None:
+        config = decoder.config
+        self._head_dim = config.head_dim
         self._num_queries, self._num_keys = config.num_attention_heads, config.num_key_value_heads
         self._epsilon = config.rms_norm_eps
-        self._activate = ACT2FN[config.hidden_act]
+        self._activate = ACTIVATIONS[config.hidden_act]
         self._norm = decoder.norm.weight
-        self._layers = [_fuse(layer) for layer in layers]
+        self._layers = [_fuse(layer) for layer in decoder.layers]
 
     def run(
         self, embeds: Tensor, cos: Tensor, sin: Tensor, attend: Attend, wanted_nW: Tensor | None = None

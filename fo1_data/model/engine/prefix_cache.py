@@ -100,11 +100,7 @@ class PrefixCache:
         positions_3BP = torch.zeros(3, num, longest, dtype=torch.long)
         for index, prompt in enumerate(prompts):
             positions_3BP[:, index, : lengths[index]] = prompt.positions
-        tables = cos_sin(
-            positions_3BP.flatten(1).to(model.device),
-            model.language_model.rotary_emb.inv_freq,
-            text.mrope_section,
-        )
+        tables = cos_sin(positions_3BP.flatten(1).to(model.device), text)
         cos, sin = (table.view(num, longest, -1) for table in tables)
         cached = embeds_BPD.new_zeros(
             2, text.num_hidden_layers, num, text.num_key_value_heads, longest, text.head_dim

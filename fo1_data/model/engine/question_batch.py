@@ -187,7 +187,7 @@ class QuestionBatch:
         """Cosines and sines (length, E) of text positions from 0."""
         model = self._model
         positions = text_positions(0, length).to(model.device)
-        return cos_sin(positions, model.language_model.rotary_emb.inv_freq, model.config.text.mrope_section)
+        return cos_sin(positions, model.config.text)
 
 
 def _causal_bias(places_nQ: Tensor, extent: int) -> Tensor:
