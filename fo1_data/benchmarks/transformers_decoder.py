@@ -38,4 +38,5 @@ def transformers_decoder(model: Fo1Model) -> Qwen2_5_VLTextModel:
     decoder.load_state_dict(model.language_model.state_dict(), assign=True)
     # Rotary tables are in no state; on the meta device they have no values.
     decoder.rotary_emb = type(decoder.rotary_emb)(settings).to(model.device)  # type: ignore[arg-type]
-    return decoder.train(False)
+    decoder.train(False)
+    return decoder
