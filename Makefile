@@ -6,11 +6,12 @@ READY := $(VENV)/.ready
 DEMO := demo
 SCENES ?= 48
 TESTERS ?= 2
+EXAMPLES ?= 50
 QUICK = -m "not slow" -n $(TESTERS) --dist loadscope --no-loadscope-reorder
 
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help setup demo serve label-studio test quick check docs format lock lowest newest clean
+.PHONY: help setup demo serve label-studio test quick fuzz check docs format lock lowest newest clean
 help: ## Show this list
 	@grep -hE '^[a-z -]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
@@ -48,6 +49,9 @@ test: $(READY) ## Run every test that needs no GPU
 
 quick: $(READY) ## Run the tests to run at every change: every package, in under two minutes on two cores
 	$(BIN)/python -m pytest $(QUICK)
+
+fuzz: $(READY) ## Fuzz the HTTP API of a fresh service, stateful too, EXAMPLES a test (about half an hour)
+	$(BIN)/python tests/services/fuzz_service.py --max-examples $(EXAMPLES)
 
 check: $(READY) ## Format, lint, types, import rules
 	$(BIN)/ruff format --check .

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from schemas.labels import Decision, LabelKind, Source
 from services.api.dependencies import Admin, Labeller, Reader, ReadSession, WriteSession
 from services.api.documented import CONFLICT, NOT_FOUND
-from services.context import Context, InContext
+from services.context import Context, InContext, context_of
 from services.database.models import DatasetRecord, DatasetState
 from services.datasets import registry, repository, sample_lists, service
 from services.datasets.documents import KIND, SOURCE, SPLIT, label_term, word_terms
@@ -191,7 +191,7 @@ async def delete_dataset(
 @router.get("/{dataset_id}/samples", response_model=Page[SampleView], responses=NOT_FOUND)
 async def list_samples(
     caller: Reader,
-    context: InContext,
+    request: Request,
     dataset_id: DatasetId,
     sample_filter: Annotated[SampleFilter, Depends(sample_filter_of)],
     limit: Limit = 20,
@@ -199,6 +199,7 @@ async def list_samples(
     order: SampleOrder = SampleOrder.DATASET,
 ) -> Response:
     """The images of a dataset with their labels."""
+    context = context_of(request)
     kinds = (int,) if order is SampleOrder.DATASET else (float, int)
     after = values_of(cursor, *kinds)
 

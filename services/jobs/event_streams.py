@@ -164,6 +164,7 @@ class JobEvents:
 
 def _update(watched: _Watched, state: tuple[bool, int] | None, events: list[_Event]) -> None:
     ended, last_id = state if state is not None else (True, watched.last_id)
+    events = [event for event in events if event[0] > watched.last_id]  # it may be watched anew since
     if events:
         watched.newest.extend(events)
         watched.last_id = events[-1][0]
