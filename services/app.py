@@ -74,6 +74,8 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await migrate(context.database)
+        if settings.predict_at_start:
+            context.predictions.prepare()
         try:
             async with running(*_background(context)):
                 yield

@@ -69,6 +69,11 @@ class Settings(BaseSettings):
     predict_model: str = Field(
         default="fo1-tiny", description="Model of the local deployment for live predictions."
     )
+    predict_at_start: bool = Field(
+        default=False,
+        description="Start the local deployment for live predictions with the service, not at the first "
+        "question, which then waits for Ray and the model.",
+    )
     predict_gpus: float = Field(
         default=0.0,
         ge=0,

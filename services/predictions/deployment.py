@@ -22,10 +22,11 @@ _TRIES = 5
 
 @dataclass(frozen=True)
 class PredictorPlace:
-    """The URL to POST to, and the token to send."""
+    """The URL to POST to, and the token to send. `progress`: what it does as long as it does not answer."""
 
     url: str
     token: str | None
+    progress: str = "it does not answer"
 
 
 class PredictorDeployment:
@@ -34,8 +35,11 @@ class PredictorDeployment:
     def __init__(self, settings: Settings, cluster: Cluster) -> None:
         self._settings, self._cluster = settings, cluster
 
-    async def place(self) -> PredictorPlace:
-        """Return where the Predictor is. Raises a Problem of 503 if there is none."""
+    async def place(self, wait_s: float | None) -> PredictorPlace:
+        """Return where the Predictor is, or will be; `wait_s`: how long to wait for the local Ray.
+
+        Raises a Problem of 503 if there is none, RayUnreachable if Ray is still starting.
+        """
         if self._settings.predict_url is not None:
             token = self._settings.predict_token
             return PredictorPlace(
@@ -45,10 +49,10 @@ class PredictorDeployment:
             raise Problem(
                 503, "live prediction is not configured: deploy actors.serving and set FO1_PREDICT_URL"
             )
-        return await self._local()
+        return await self._local(wait_s)
 
-    async def _local(self) -> PredictorPlace:
-        jobs = await self._cluster.jobs(start=True)
+    async def _local(self, wait_s: float | None) -> PredictorPlace:
+        jobs = await self._cluster.jobs(start=True, wait_s=wait_s)
         name = hmac.digest(self._settings.secret, jobs.address.encode(), "sha256").hex()[:12]
         token = hmac.digest(self._settings.secret, f"fo1 predictor {jobs.address}".encode(), "sha256").hex()
         for number in range(_TRIES):
@@ -63,8 +67,15 @@ class PredictorDeployment:
                 command += ["--gpus", str(self._settings.predict_gpus)]
                 environment = {"FO1_PREDICT_TOKEN": token}
                 await jobs.submit(submission_id, shlex.join(command), environment, {"fo1": "predictor"})
-            return PredictorPlace(f"http://127.0.0.1:{port}/predict", token)
+            is_running = driver is not None and driver.status == "RUNNING"
+            progress = self._deploying if is_running else "its process starts"
+            return PredictorPlace(f"http://127.0.0.1:{port}/predict", token, progress)
         raise Problem(503, "live prediction ended several times: see Ray's log, then restart the service")
+
+    @property
+    def _deploying(self) -> str:
+        gpus = self._settings.predict_gpus
+        return f"Ray Serve deploys it, if {gpus:g} GPU is free" if gpus else "Ray Serve deploys it"
 
 
 def _stored_port(path: Path) -> int:

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import logging
 import time
 from collections.abc import Awaitable, Callable
 
@@ -10,15 +11,17 @@ from pydantic import ValidationError
 
 from fo1_data.errors import ClusterError
 from schemas.live import NEEDS_BYTES, LiveAnswer, LiveQuestion, LiveRequest
+from services.jobs.ray_jobs import RayUnreachable
 from services.predictions.deployment import PredictorDeployment, PredictorPlace
 from services.problems import Problem
 
 # How long a question waits for a Predictor that is starting; after that the answer says to retry.
-START_WITHIN_S = 60.0
+START_WITHIN_S = 20.0
 _RETRY_S = 0.5
 _TIMEOUT_S = 60.0
 _PLACE_FRESH_S = 10.0
 _AGAIN = {"Retry-After": "5"}
+_log = logging.getLogger("fo1.service")
 
 FetchBytes = Callable[[], Awaitable[bytes]]
 
@@ -32,6 +35,12 @@ class Predictions:
         self._deployment = deployment
         self._client = httpx.AsyncClient(timeout=_TIMEOUT_S, transport=transport, trust_env=False)
         self._cached: tuple[float, PredictorPlace] | None = None
+        self._absent_since_s: float | None = None
+        self._preparing: asyncio.Task[None] | None = None
+
+    def prepare(self) -> None:
+        """Start the Predictor in the background, before anybody asks it."""
+        self._preparing = asyncio.create_task(self._prepare())
 
     async def ask(self, image_id: str, question: LiveQuestion, fetch: FetchBytes) -> LiveAnswer:
         """Return the Predictor's answer. Raises a Problem: 422 for a bad question, 503 without an answer."""
@@ -52,32 +61,58 @@ class Predictions:
 
     async def close(self) -> None:
         """Close the connections."""
+        if self._preparing is not None:
+            self._preparing.cancel()
+            await asyncio.gather(self._preparing, return_exceptions=True)
         await self._client.aclose()
 
     async def _post(self, request: LiveRequest) -> httpx.Response:
+        """Send a request, again while the Predictor starts. Raises a Problem of 503 that says why it waits."""
         deadline_s = time.monotonic() + START_WITHIN_S
         body = request.model_dump_json(exclude_none=True)
         while True:
-            place = await self._place()
-            headers = {"Authorization": f"Bearer {place.token}"} if place.token else {}
             try:
+                place = await self._place(max(0.0, deadline_s - time.monotonic()))
+                progress = place.progress
+                headers = {"Authorization": f"Bearer {place.token}"} if place.token else {}
                 answer = await self._client.post(
                     place.url, content=body, headers={**headers, "content-type": "application/json"}
                 )
                 # Ray Serve's proxy is up before the deployment is.
                 if answer.status_code not in (404, 503):
+                    self._absent_since_s = None
                     return answer
+                progress = "the model loads"
+            except RayUnreachable as error:
+                progress = str(error)
             except httpx.HTTPError:
                 self._cached = None
-            if time.monotonic() >= deadline_s:
-                raise Problem(503, "live prediction is starting; ask again in a moment", _AGAIN)
+            now_s = time.monotonic()
+            self._absent_since_s = self._absent_since_s or now_s
+            if now_s >= deadline_s:
+                seconds = round(now_s - self._absent_since_s)
+                text = f"live prediction is starting ({progress}; {seconds} s so far): ask again in a moment"
+                raise Problem(503, text, _AGAIN, progress=progress)
             await asyncio.sleep(_RETRY_S)
 
-    async def _place(self) -> PredictorPlace:
+    async def _prepare(self) -> None:
+        while True:
+            try:
+                await self._place(None)
+                return
+            except RayUnreachable:
+                await asyncio.sleep(_RETRY_S)
+            except Problem as error:
+                _log.warning("%s", error.detail)
+                return
+
+    async def _place(self, wait_s: float | None) -> PredictorPlace:
         if self._cached is not None and time.monotonic() - self._cached[0] < _PLACE_FRESH_S:
             return self._cached[1]
         try:
-            place = await self._deployment.place()
+            place = await self._deployment.place(wait_s)
+        except RayUnreachable:
+            raise
         except ClusterError as error:
             raise Problem(503, f"live prediction cannot start: {error}", _AGAIN) from None
         self._cached = (time.monotonic(), place)

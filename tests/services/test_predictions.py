@@ -151,6 +151,25 @@ async def test_bytes_travel_only_where_they_are_needed(home: Path) -> None:
         assert answer.json()["image_id"] == IMAGE_ID
 
 
+async def test_the_wait_for_a_predictor_is_said(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.predictions.service.START_WITHIN_S", 0.0)
+    async with run_app(make_settings(home, predict_url="http://predictor.test/predict")) as service:
+        context = service.context
+        for answer, word in ((404, "the model loads"), (None, "it does not answer")):
+
+            def reply(request: httpx.Request, status: int | None = answer) -> httpx.Response:
+                if status is None:
+                    raise httpx.ConnectError("refused", request=request)
+                return httpx.Response(status)
+
+            deployment = PredictorDeployment(context.settings, context.cluster)
+            context.predictions = Predictions(deployment, httpx.MockTransport(reply))
+            refused = await service.client.post("/v1/predict", json={"image": BASE64})
+            assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
+            assert refused.json()["progress"] == word
+            assert f"is starting ({word}; 0 s so far)" in refused.json()["detail"]
+
+
 async def test_label_studio_gets_captions_for_what_was_drawn(home: Path) -> None:
     async with run_app(make_settings(home, predict_url="http://predictor.test/predict")) as service:
         fake = with_fake(service)
