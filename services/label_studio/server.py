@@ -3,7 +3,8 @@
 `make label-studio` runs this file. The pinned version is installed once under a cache folder
 (`FO1_CACHE_DIR`, else the user's cache); its data (SQLite, media) are in a separate folder. It starts
 headless, with an admin, a token for API clients, webhooks and ML backends on loopback allowed, and without
-calls to the network. Times in seconds. The only request this file sends is the health check.
+calls to the network. Times in seconds. The only request this file sends is the health check. The first start
+of a data folder applies hundreds of migrations, for minutes on a busy machine: it may last while they go on.
 """
 
 import argparse
@@ -12,14 +13,17 @@ import secrets
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from fo1_data.errors import RunError, UsageError
 
@@ -27,6 +31,9 @@ VERSION = "1.23.2"
 DEFAULT_PORT = 8089
 USERNAME = "admin@localhost.local"
 START_TIMEOUT_S = 300.0
+NOTE_EVERY_S = 5.0
+DATABASE = "label_studio.sqlite3"
+_PROGRAM = Path("bin", "label-studio")
 INSTALL_TIMEOUT_S = 1200.0
 
 
@@ -59,11 +66,16 @@ def cache_folder() -> Path:
     return base / f"label-studio-{VERSION}-py{sys.version_info.major}.{sys.version_info.minor}"
 
 
+def is_installed() -> bool:
+    """Return whether Label Studio's virtual environment is whole."""
+    return (cache_folder() / ".complete").exists() and (cache_folder() / _PROGRAM).exists()
+
+
 def install() -> Path:
     """Return the program `label-studio`, installed first if absent. Raises RunError if that fails."""
     folder = cache_folder()
-    program = folder / "bin" / "label-studio"
-    if (folder / ".complete").exists() and program.exists():
+    program = folder / _PROGRAM
+    if is_installed():
         return program
     shutil.rmtree(folder, ignore_errors=True)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -120,11 +132,13 @@ def start(
     password: str | None = None,
     timeout_s: float = START_TIMEOUT_S,
     more_environment: Mapping[str, str] | None = None,
+    note: Callable[[str], None] = lambda message: None,
 ) -> LabelStudioServer:
     """Start Label Studio on loopback with its data in `data` and wait until it answers.
 
-    The first start of a data folder creates the admin. Port 0: any free port. Raises RunError if it ends
-    (with the last line of its log) or does not answer in time.
+    The first start of a data folder creates the admin. Port 0: any free port. `note` is told how far the
+    migrations are. Raises RunError if it ends (with the last line of its log), or if for `timeout_s` it
+    neither answers nor applies a migration.
     """
     program = install()
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -147,7 +161,7 @@ def start(
         )
     server = LabelStudioServer(url, USERNAME, password, token, process, log)
     try:
-        _await_health(server, timeout_s)
+        await_health(server, data / DATABASE, timeout_s, note)
     except BaseException:
         server.stop()
         raise
@@ -163,15 +177,41 @@ def is_up(url: str) -> bool:
         return False
 
 
-def _await_health(server: LabelStudioServer, timeout_s: float) -> None:
-    end = time.monotonic() + timeout_s
-    while time.monotonic() < end:
+def await_health(
+    server: LabelStudioServer, database: Path, timeout_s: float, note: Callable[[str], None]
+) -> None:
+    """Wait until the server answers; see `start`. `database`: its SQLite file, which may not exist yet."""
+    started_s = progress_s = noted_s = time.monotonic()
+    applied = 0
+    while not is_up(server.url):
         if server.process.poll() is not None:
             raise RunError(f"Label Studio ended while starting: {_last_line(server.log)} ({server.log})")
-        if is_up(server.url):
-            return
+        now_s = time.monotonic()
+        count, last = _applied_migrations(database)
+        if count > applied:
+            applied, progress_s = count, now_s
+            if now_s - noted_s >= NOTE_EVERY_S:
+                noted_s = now_s
+                note(f"{count} migrations applied in {now_s - started_s:.0f} s, the last is {last}")
+        if now_s - progress_s > timeout_s:
+            raise RunError(
+                f"Label Studio has neither answered nor applied a migration for {timeout_s:.0f} s "
+                f"({applied} are applied): see {server.log}"
+            )
         time.sleep(0.25)
-    raise RunError(f"Label Studio did not answer within {timeout_s:.0f} s: see {server.log}")
+
+
+def _applied_migrations(database: Path) -> tuple[int, str]:
+    """Return the number of migrations that are applied, and the last of them."""
+    query = "SELECT count(*), (SELECT app || '.' || name FROM django_migrations ORDER BY id DESC LIMIT 1)"
+    try:
+        with closing(
+            sqlite3.connect(f"file:{quote(str(database))}?mode=ro", uri=True, timeout=0.1)
+        ) as reader:
+            count, last = reader.execute(f"{query} FROM django_migrations").fetchone()
+    except sqlite3.Error:  # not there yet, or being written
+        return 0, ""
+    return int(count), str(last)
 
 
 def _last_line(log: Path) -> str:
@@ -207,8 +247,11 @@ def _home() -> Path:
 def _serve(port: int, data: Path) -> None:
     token = _stored_secret(data / "token", secrets.token_hex(20))
     password = _stored_secret(data / "password", secrets.token_urlsafe(12))
-    print(f"label-studio: starting {VERSION} (the first start takes a minute or more)", file=sys.stderr)
-    server = start(data, port, token, password)
+    if not is_installed():
+        _note(f"installing {VERSION} into {cache_folder()}, once: this takes minutes")
+        install()
+    _note(f"starting {VERSION} with its data in {data}")
+    server = start(data, port, token, password, note=_note)
     for name in ("url", "username", "password", "token"):
         print(f"{name:10}{getattr(server, name)}")
     print(f"\nexport FO1_LABEL_STUDIO_URL={server.url} FO1_LABEL_STUDIO_TOKEN={server.token}", flush=True)
@@ -216,9 +259,13 @@ def _serve(port: int, data: Path) -> None:
     try:
         server.process.wait()
     except KeyboardInterrupt:
-        print("label-studio: stopping", file=sys.stderr)
+        _note("stopping")
     finally:
         server.stop()
+
+
+def _note(message: str) -> None:
+    print(f"label-studio: {message}", file=sys.stderr, flush=True)
 
 
 def _stored_secret(path: Path, new_secret: str) -> str:

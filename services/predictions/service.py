@@ -67,7 +67,7 @@ class Predictions:
         await self._client.aclose()
 
     async def _post(self, request: LiveRequest) -> httpx.Response:
-        """Send a request, again while the Predictor starts. Raises a Problem of 503 that says why it waits."""
+        """Send a request, again while the Predictor starts. Raises a Problem of 503 that says why."""
         deadline_s = time.monotonic() + START_WITHIN_S
         body = request.model_dump_json(exclude_none=True)
         while True:
