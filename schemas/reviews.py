@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.corrections import Lane
+from schemas.labels import Decision, LabelKind, Source
 
 
 class ReviewState(StrEnum):
@@ -65,6 +66,29 @@ class AsideReason(StrEnum):
     UNREADABLE = "unreadable"
 
 
+class ReviewSelection(BaseModel):
+    """A selection of images, by the filters of a dataset's samples. A field that is null selects all."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    text: str | None = Field(
+        default=None, max_length=500, description="Words that all occur somewhere in the sample."
+    )
+    label: str | None = Field(
+        default=None, max_length=500, description="A whole class, caption or phrase; case is ignored."
+    )
+    kind: LabelKind | None = Field(default=None, description="Samples with a label of this kind.")
+    source: Source | None = Field(default=None, description="Samples with a label of this source.")
+    split: str | None = Field(default=None, max_length=100, description="Split of the sample.")
+    decision: Decision | None = Field(default=None, description="Decision of the sample.")
+    min_confidence: float | None = Field(
+        default=None, ge=0, le=1, description="Lower bound of the sample's lowest confidence."
+    )
+    max_confidence: float | None = Field(
+        default=None, ge=0, le=1, description="Upper bound of the sample's lowest confidence."
+    )
+
+
 class ReviewOptions(BaseModel):
     """Which images of a dataset people review, and what they see."""
 
@@ -95,7 +119,13 @@ class ReviewOptions(BaseModel):
         "(within the review budget, or drawn for the audit). Annotations cover no others.",
     )
 
+    only: ReviewSelection | None = Field(
+        default=None,
+        description="Push only these images; one that is in no lane is pushed as `review`. The dataset must "
+        "be indexed. Null: all images of the lanes.",
+    )
+
     def stored(self) -> dict[str, Any]:
-        """Return the options as JSON for the database: without `blind` and `live` if they are null."""
-        unset = {name for name in ("blind", "live") if getattr(self, name) is None}
+        """Return the options as JSON for the database: without those that are null by default."""
+        unset = {name for name in ("blind", "live", "only") if getattr(self, name) is None}
         return self.model_dump(mode="json", exclude=unset)

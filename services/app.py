@@ -26,12 +26,17 @@ from services.api.documented import complete_openapi
 from services.background import Loop, running
 from services.context import Context
 from services.dashboard import (
+    dataset_actions,
     dataset_pages,
     facet_pages,
     frame,
+    job_actions,
     job_pages,
+    key_actions,
     login,
     open_pages,
+    operation_pages,
+    review_actions,
     review_pages,
     routing_pages,
 )
@@ -62,8 +67,19 @@ from services.security.sessions import Sessions
 from services.security.signing import UrlSigner
 from services.settings import Settings
 
+# Before the pages: /jobs/new is not the page of a job.
+_ACTIONS = (job_actions, dataset_actions, review_actions, key_actions, operation_pages)
 _API = (health, jobs, datasets, images, reviews, webhooks, predict, operations, keys, ml_backend)
-_PAGES = (login, job_pages, dataset_pages, facet_pages, routing_pages, review_pages, open_pages)
+_PAGES = (
+    login,
+    *_ACTIONS,
+    job_pages,
+    dataset_pages,
+    facet_pages,
+    routing_pages,
+    review_pages,
+    open_pages,
+)
 UPLOAD_PATHS = ("/v1/predict", "/ml/", "/v1/webhooks/")
 
 

@@ -14,7 +14,7 @@ from services.identifiers import ReviewId
 from services.review import annotation_repository, repository, service
 from services.review.inbox.look import take_in_annotations
 from services.review.views import set_aside_view, view_of
-from services.security.keys import Scope
+from services.security.keys import Scope, key_names
 
 router = APIRouter(include_in_schema=False)
 _REVIEWS = 50
@@ -26,7 +26,8 @@ async def reviews_page(visitor: InVisitor, context: InContext, session: ReadSess
     """Reviews with their progress."""
     reviews = await repository.list_reviews(session, visitor.project_id, None, None, _REVIEWS)
     views = [(await view_of(session, review)).model_dump() for review in reviews]
-    return render_page(context, visitor, "Reviews", "reviews.html", reviews=views)
+    names = await key_names(session, {review.created_by or "" for review in reviews})
+    return render_page(context, visitor, "Reviews", "reviews.html", reviews=views, names=names)
 
 
 @router.get("/reviews/{review_id}/set-aside")

@@ -8,7 +8,15 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from fo1_data.dataset.manifest import dump_json
 from schemas.dataset import Manifest
 from services.database.locks import lock_name
-from services.database.models import DEFAULT_PROJECT, DatasetRecord, DatasetState, ImageGrant, Job, now
+from services.database.models import (
+    DEFAULT_PROJECT,
+    DatasetRecord,
+    DatasetState,
+    ImageGrant,
+    Job,
+    Routing,
+    now,
+)
 from services.database.review_tables import Review
 from services.datasets import repository
 from services.identifiers import new_id
@@ -64,6 +72,9 @@ async def unregister(session: AsyncSession, record: DatasetRecord) -> None:
     await repository.delete_index(session, record.number)
     await session.execute(delete(ImageGrant).where(ImageGrant.dataset_id == record.id))
     await session.execute(update(Job).where(Job.dataset_id == record.id).values(dataset_id=None))
+    await session.execute(delete(Routing).where(Routing.dataset_id == record.id))
+    made = update(Routing).where(Routing.made_dataset_id == record.id)
+    await session.execute(made.values(made_dataset_id=None))
     await session.delete(record)
     await session.flush()
 

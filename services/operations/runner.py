@@ -104,7 +104,10 @@ class OperationRunner:
                 "FO1_LABEL_STUDIO_URL": self._settings.label_studio_url,
                 "FO1_LABEL_STUDIO_TOKEN": token.get_secret_value() if token is not None else "",
             }
-        return await self._command(operation, folder, ["plan", "--config", str(folder / name)], variables)
+        arguments = ["plan", "--config", str(folder / name)]
+        if self._settings.ray_address is not None:  # the speed of this machine is not that of the cluster
+            arguments.append("--no-measure")
+        return await self._command(operation, folder, arguments, variables)
 
     async def _merge(self, operation: Operation, folder: Path) -> dict[str, Any]:
         request, corrections = operation.request, folder / "corrections.jsonl"

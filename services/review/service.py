@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from schemas.reviews import ReviewOptions, ReviewState
 from services.database.engine import Database
 from services.database.locks import lock_name
-from services.database.models import DEFAULT_PROJECT, DatasetRecord, now
+from services.database.models import DEFAULT_PROJECT, DatasetRecord, DatasetState, now
 from services.database.review_tables import Review
 from services.datasets import registry
 from services.datasets import repository as dataset_repository
@@ -74,6 +74,8 @@ async def request_push(
     Raises a Problem of 409 if a review that has started would become blind, or no longer be blind.
     """
     assert settings.label_studio_url is not None
+    if options.only is not None and record.state != DatasetState.READY:
+        raise Problem(409, "a selection needs the dataset's index: try again when that is done")
     key = await review_key(session, record)
     await lock_name(session, f"review {key}")
     existing = await repository.review_by_key(session, key, settings.label_studio_url)

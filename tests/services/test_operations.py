@@ -17,6 +17,7 @@ from services.database.models import now
 from services.database.review_tables import ReviewCorrection, ReviewedAnnotation, ReviewItem
 from services.datasets import repository as dataset_repository
 from services.jobs.states import JobState
+from services.label_studio.shown import shown_image
 from services.operations import repository
 from services.review import service as review_service
 
@@ -41,7 +42,7 @@ async def corrected_review(service: Running, dataset_id: str, folder: Path) -> s
         )
         item = ReviewItem(
             review_id=review.id, image_id=row.image_id, fo1_key="k", lane="review", doubt=0.5,
-            state=ItemState.SENT, shown=b"",
+            state=ItemState.SENT, shown=shown_image(row, False).packed(),
         )  # fmt: skip
         session.add(item)
         await session.flush()

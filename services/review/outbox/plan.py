@@ -7,7 +7,7 @@ the answers that routing sent to people or drew for the audit. Streams: holds on
 Reads the dataset, writes nothing.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from fo1_data.dataset.reader import Dataset, column_values, open_dataset
@@ -32,14 +32,23 @@ def is_routed(dataset: Dataset) -> bool:
 
 
 def plan_items(
-    address: str, review_id: str, review_key: str, options: ReviewOptions
+    address: str,
+    review_id: str,
+    review_key: str,
+    options: ReviewOptions,
+    selected: Collection[str] | None = None,
 ) -> Iterator[list[dict[str, Any]]]:
-    """Yield the items of a dataset in batches, each as columns of `ReviewItem`. Blocking: use a thread."""
+    """Yield the items of a dataset in batches, each as columns of `ReviewItem`. Blocking: use a thread.
+
+    `selected`: ids of the images to push, in whatever lane; None: all images of the lanes.
+    """
     dataset = open_dataset(address)
     routed = is_routed(dataset)
     batch: list[dict[str, Any]] = []
     for row in dataset.rows():
-        lane = _lane(row, routed)
+        if selected is not None and row.image_id not in selected:
+            continue
+        lane = _lane(row, routed) or (None if selected is None else Lane.REVIEW)
         if lane is None or lane not in options.lanes:
             continue
         if routed and options.asked_only:

@@ -16,6 +16,7 @@ from schemas.reviews import ItemState, ReviewState
 from services.database.engine import Database
 from services.database.models import now
 from services.database.review_tables import Review
+from services.datasets.repository import get_dataset
 from services.label_studio.client import LabelStudio
 from services.label_studio.connection import LabelStudioGone, LabelStudioRefused
 from services.label_studio.convert import KEY
@@ -27,6 +28,7 @@ from services.review.outbox.batches import ItemTask, ls_tasks, split_by_size
 from services.review.outbox.holder import LEASE_S, Holder
 from services.review.outbox.plan import plan_items
 from services.review.outbox.project import add_missing_fields, set_up_project
+from services.review.selection import selected_images
 
 MAX_ITEMS = 100
 MAX_RENEWED = 20
@@ -101,7 +103,13 @@ class Push:
 
     async def _prepare(self, review: Review) -> None:
         """Write the items of the dataset into the outbox; after an interruption this starts over."""
-        batches = plan_items(review.dataset, review.id, review.key, review.options)
+        selected = None
+        if review.options.only is not None:
+            async with self._database.reading() as session:
+                record = await get_dataset(session, review.dataset_id or "")
+            number = record.number if record is not None else 0
+            selected = await selected_images(self._database, number, review.options.only)
+        batches = plan_items(review.dataset, review.id, review.key, review.options, selected)
         while (batch := await asyncio.to_thread(next, batches, None)) is not None:
             async with self._database.writing() as session:
                 await item_repository.add_items(session, batch)

@@ -1,0 +1,93 @@
+"""The pages of operations: plans, merges and comparisons, at work and done."""
+
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.responses import RedirectResponse, Response
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from schemas.jobs import RunConfig
+from services.api.dependencies import ReadSession
+from services.api.jobs import JobRequest, checked_run
+from services.api.operations import OperationId
+from services.context import InContext
+from services.dashboard.frame import render_page, require_scope
+from services.dashboard.login import InVisitor, PostingVisitor, Visitor
+from services.database.operation_tables import Operation, OperationKind, OperationState
+from services.jobs import service as job_service
+from services.operations import repository
+from services.problems import Problem
+from services.security.keys import Scope, key_names
+
+router = APIRouter(include_in_schema=False)
+_OPERATIONS = 100
+_SECTIONS = {OperationKind.PLAN: "Jobs", OperationKind.MERGE: "Reviews", OperationKind.COMPARE: "Datasets"}
+
+
+async def find_operation(session: AsyncSession, visitor: Visitor, operation_id: str) -> Operation:
+    """Return an operation of the visitor's project. Raises a Problem of 404."""
+    operation = await repository.operation_of_project(session, visitor.project_id, operation_id)
+    if operation is None:
+        raise Problem(404, f"no operation has the id {operation_id}")
+    return operation
+
+
+@router.get("/operations")
+async def operations_page(visitor: InVisitor, context: InContext, session: ReadSession) -> Response:
+    """Plans, merges and comparisons, newest first."""
+    listed = await repository.list_operations(session, visitor.project_id, _OPERATIONS, None)
+    names = await key_names(session, {operation.created_by or "" for operation in listed})
+    return render_page(context, visitor, "Operations", "operations.html", operations=listed, names=names)
+
+
+@router.get("/operations/{operation_id}")
+async def operation_page(
+    visitor: InVisitor, context: InContext, session: ReadSession, operation_id: OperationId
+) -> Response:
+    """An operation: its last line while it is at work, then its result."""
+    operation = await find_operation(session, visitor, operation_id)
+    section = _SECTIONS[OperationKind(operation.kind)]
+    values = await _values(session, operation, visitor)
+    return render_page(context, visitor, section, "operation.html", **values)
+
+
+@router.get("/parts/operations/{operation_id}")
+async def operation_part(
+    visitor: InVisitor, context: InContext, session: ReadSession, operation_id: OperationId
+) -> Response:
+    """The part of an operation's page that updates."""
+    operation = await find_operation(session, visitor, operation_id)
+    answer = context.pages.render("operation_state.html", **await _values(session, operation, visitor))
+    if operation.state in (OperationState.SUCCEEDED, OperationState.FAILED):
+        answer.headers["HX-Refresh"] = "true"
+    return answer
+
+
+@router.post("/operations/{operation_id}/start")
+async def start_planned(visitor: PostingVisitor, context: InContext, operation_id: OperationId) -> Response:
+    """Start the job that was planned."""
+    require_scope(visitor, Scope.LABEL)
+    async with context.database.reading() as session:
+        operation = await find_operation(session, visitor, operation_id)
+    if operation.kind != OperationKind.PLAN:
+        raise Problem(409, "only a plan can be started")
+    request = JobRequest.model_validate(operation.request)
+    config = await checked_run(request, context, visitor.project_id)
+    async with context.database.writing() as session:
+        job = await job_service.create(session, config, visitor.caller.key_id, visitor.project_id)
+    context.reconciler.wake()
+    return RedirectResponse(f"/jobs/{job.id}", 303)
+
+
+async def _values(session: AsyncSession, operation: Operation, visitor: Visitor) -> dict[str, Any]:
+    names = await key_names(session, {operation.created_by or ""})
+    settings = {}
+    if operation.kind == OperationKind.PLAN and operation.request:
+        settings = RunConfig.model_validate(operation.request).model_dump(mode="json", exclude_defaults=True)
+    return {
+        "operation": operation,
+        "settings": settings,
+        "started_by": names.get(operation.created_by or ""),
+        "may_label": visitor.caller.may(Scope.LABEL),
+        "token": visitor.token,
+    }
