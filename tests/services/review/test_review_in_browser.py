@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -182,6 +183,58 @@ def test_answers_and_examples_in_the_browser(pair: Pair, page: Page, tmp_path: P
         first,
         {"region_ids": []},
     )
+
+
+def test_clicks_into_fields_say_nothing_and_a_copy_in_place_is_a_second_region(
+    pair: Pair, page: Page, tmp_path: Path
+) -> None:
+    """Texts with line breaks survive in every field; the copy (Ctrl+D) gets a caption of its own."""
+    (row,) = review_rows(1, tmp_path / "images", 1)
+    texts = {
+        LabelKind.BRIEF_CAPTION: "red\nsquare",
+        LabelKind.DETAILED_CAPTION: "a first line\na second one",
+        LabelKind.OCR: "STOP\nHERE",
+    }
+    labels = [Label(kind=kind, text=text, decision=Decision.REVIEW) for kind, text in texts.items()]
+    brief, detailed, ocr = texts.values()
+    columns = {"labels": labels, "brief_caption": brief, "detailed_caption": detailed, "text": ocr}
+    region = row.regions[0].model_copy(update=columns)
+    row = row.model_copy(update={"regions": [region], "groundings": [], "caption": "a scene\nof shapes"})
+    make_dataset(tmp_path / "d", [row])
+    review = pair.push(tmp_path / "d")
+    (task,) = pair.tasks(review["project_id"])
+    open_task(page, pair, review["project_id"], task["id"])
+
+    entries = page.locator(".lsf-outliner-item")
+    entries.first.locator(".lsf-outliner-item__index").click()
+    for button in page.get_by_test_id("htx-textbox-edit-button").all():
+        button.click()
+        expect(page.locator("textarea:focus")).to_have_value(re.compile("\n"))
+        page.keyboard.press("Tab")
+    entries.first.locator("textarea, input").first.click()
+    page.keyboard.press("Tab")
+    page.evaluate("document.activeElement.blur()")  # the keys are those of the region that is still chosen
+    page.wait_for_function("Htx.annotationStore.selected.regionStore.selection.size == 1")
+    page.keyboard.press("Control+d")
+    expect(entries).to_have_count(2)
+    captions = entries.locator("textarea, input")
+    captions.last.fill("a shadow")
+    page.keyboard.press("Tab")
+    page.get_by_role("button", name="submit", exact=False).first.click()
+    pair.await_review(review["id"], annotations={"submitted": 1})
+
+    found = pair.corrections(review["id"])
+    first, second = region.region_id, f"{region.region_id}/2"
+    of_first = [part for part in found if part.get("region_id") == first]
+    assert [(part["action"], part["kind"], part["right"]) for part in of_first] == [
+        ("verdict", kind, True) for kind in texts
+    ]
+    assert [part["right"] for part in found if part.get("kind") == "grounded_caption"] == [True]
+    of_second = {
+        part.get("kind") or part["action"]: part for part in found if part.get("region_id") == second
+    }
+    assert of_second["added"]["after"]["box_xyxy"] == pytest.approx(region.box_xyxy, abs=STILL_PX)
+    assert of_second["brief_caption"]["after"]["text"] == "a shadow"
 
 
 def test_what_the_browser_submits_unedited_changes_nothing(pair: Pair, page: Page, tmp_path: Path) -> None:
