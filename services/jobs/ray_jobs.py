@@ -8,6 +8,7 @@ import hashlib
 import io
 import shlex
 import zipfile
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -46,6 +47,25 @@ def driver_command(python: str) -> str:
 def driver_files(settings: dict[str, Any]) -> dict[str, bytes]:
     """Return the files of a driver's working folder: its settings, however long they are."""
     return {SETTINGS_FILE: to_toml(settings).encode()}
+
+
+@dataclass(frozen=True)
+class NodeUse:
+    """How busy a node is: CPU in percent, memory in bytes, each GPU in words."""
+
+    name: str
+    cpu_percent: float
+    memory_used: int
+    memory_total: int
+    gpus: list[str]
+
+
+@dataclass(frozen=True)
+class ClusterUse:
+    """`workers`: number of a driver's actors by Ray's state of them. `nodes`: of the whole cluster."""
+
+    workers: dict[str, int]
+    nodes: list[NodeUse]
 
 
 class RayJobs:
@@ -136,6 +156,24 @@ class RayJobs:
         except (RayUnreachable, ValueError, KeyError, TypeError):
             return None
 
+    async def use_by(self, submission_id: str) -> ClusterUse | None:
+        """Return the driver's actors, and how busy the nodes are; None if Ray does not say."""
+        try:
+            driver = (await self._request("GET", f"/api/jobs/{quote(submission_id, safe='')}")).json()
+            actors = await self._actors_of((driver.get("driver_info") or {}).get("id"))
+            nodes = (await self._request("GET", "/nodes?view=summary")).json()["data"]["summary"]
+            return ClusterUse(actors, [_node_use(node) for node in nodes if node.get("mem")])
+        except (RayUnreachable, ValueError, KeyError, TypeError, AttributeError):
+            return None
+
+    async def _actors_of(self, ray_job_id: str | None) -> dict[str, int]:
+        if ray_job_id is None:
+            return {}
+        filters = {"filter_keys": "job_id", "filter_predicates": "=", "filter_values": ray_job_id}
+        answer = await self._request("GET", "/api/v0/actors", params={**filters, "limit": 10_000})
+        rows = answer.json()["data"]["result"]["result"]
+        return dict(sorted(Counter(str(row["state"]) for row in rows).items()))
+
     async def answers(self) -> bool:
         """Return whether the job API is up."""
         try:
@@ -165,6 +203,24 @@ class RayJobs:
     def _check(self, answer: httpx.Response) -> None:
         if answer.status_code >= 300:
             raise RayUnreachable(f"Ray's job API answers {answer.status_code}: {_reason(answer)}")
+
+
+def _node_use(node: dict[str, Any]) -> NodeUse:
+    total, available = node["mem"][:2]
+    return NodeUse(
+        name=str(node.get("hostname") or node.get("ip")),
+        cpu_percent=float(node.get("cpu") or 0.0),
+        memory_used=int(total - available),
+        memory_total=int(total),
+        gpus=[_gpu_use(gpu) for gpu in node.get("gpus") or []],
+    )
+
+
+def _gpu_use(gpu: dict[str, Any]) -> str:
+    used, total = gpu.get("memoryUsed"), gpu.get("memoryTotal")
+    memory = f", {used / 1024:.1f} of {total / 1024:.1f} GiB" if used is not None and total else ""
+    busy = gpu.get("utilizationGpu")
+    return f"{gpu.get('name', 'GPU')}: {'?' if busy is None else busy} %{memory}"
 
 
 def _reason(answer: httpx.Response) -> str:

@@ -99,3 +99,13 @@ async def last_events(session: AsyncSession, job_id: str, limit: int) -> Sequenc
     query = select(JobEvent).where(JobEvent.job_id == job_id, JobEvent.kind != "progress")
     newest_first = (await session.scalars(query.order_by(JobEvent.id.desc()).limit(limit))).all()
     return newest_first[::-1]
+
+
+async def progress_over_time(session: AsyncSession, job_id: str, limit: int) -> list[tuple[datetime, int]]:
+    """Return (time, images so far) of about `limit` progress events of a job, spread evenly, in order."""
+    of_job = (JobEvent.job_id == job_id, JobEvent.kind == "progress")
+    count = await session.scalar(select(func.count()).select_from(JobEvent).where(*of_job)) or 0
+    query = select(JobEvent.at, JobEvent.data).where(*of_job).order_by(JobEvent.id)
+    if count > limit:
+        query = query.where(JobEvent.id % (count // limit + 1) == 0)
+    return [(at, int(data.get("images") or 0)) for at, data in await session.execute(query)]

@@ -70,7 +70,11 @@ def open_site(folder: Path) -> Iterator[Site]:
     """The service in `folder`, with 36 images, jobs in every state and a review of twelve images."""
     write_made_up(folder / "street-scenes", shown_rows(folder / "images"), [make_reject()], rows_a_shard=12)
     settings = make_settings(
-        folder / "home", public_url=None, ray_address="http://127.0.0.1:9", reconcile_every_s=600
+        folder / "home",
+        public_url=None,
+        ray_address="http://127.0.0.1:9",
+        reconcile_every_s=600,
+        driver_lost_after_s=3600,
     )
 
     async def prepare() -> Site:
@@ -150,10 +154,11 @@ async def made_up_jobs(service: Running, folder: Path, dataset: str) -> dict[str
             "failed": await add("failed", [running, JobNews(JobState.FAILED, "no corpus at <b>here</b>")]),
             "cancelled": await add("cancelled", [running, JobNews(JobState.CANCELLED)]),
             "waiting": await add("waiting", [JobNews(JobState.QUEUED, waits_for=WAITS_FOR)]),
-            "running": await add("running", [JobNews(JobState.RUNNING, progress=progress)]),
+            "running": await add("running", [running]),
         }
         begun = now() - timedelta(minutes=20)
         jobs["running"].started_at = begun
+        jobs["running"].progress, jobs["running"].counts = progress, {**counts, "images": 12, "regions": 80}
         for minute in range(20):
             images = round(minute * 0.6 + (minute > 9) * (minute - 9) * 0.5)
             session.add(

@@ -171,6 +171,16 @@ def test_jobs_are_listed_by_state(site: Site, page: Any) -> None:
     log_in(page, site)
 
 
+def test_a_job_shows_its_speed_and_its_drivers_log(site: Site, page: Any) -> None:
+    from playwright.sync_api import expect
+
+    page.goto(f"{site.url}/jobs/{site.jobs['running']}")
+    expect(page.get_by_role("img", name="Images per second over time")).to_be_visible()
+    expect(page.locator(".job-progress")).to_contain_text("12 of 36 images")
+    page.goto(f"{site.url}/jobs/{site.jobs['failed']}")
+    expect(page.locator("#log")).to_contain_text("12 of 36 images")
+
+
 @pytest.mark.parametrize("path", ["/", "/datasets", "/datasets/{dataset}", "/jobs/{job}", "/reviews"])
 def test_no_page_is_wider_than_a_narrow_screen(site: Site, page: Any, path: str) -> None:
     page.set_viewport_size({"width": 400, "height": 800})

@@ -2,11 +2,15 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from dashboard_site import TOLD, Site, open_site
+from hypothesis import given
+from hypothesis import strategies as st
 from running_service import make_settings, run_app
 from test_job_verdicts import BASE, driver
 
@@ -17,6 +21,7 @@ from services.database.models import Job, now
 from services.jobs import service as job_service
 from services.jobs.ray_jobs import RayJobs
 from services.jobs.run_folder import FolderNews
+from services.jobs.speed import MAX_POINTS, speed_over_time
 from services.jobs.states import JobState
 from services.jobs.waiting import reason_to_wait
 from services.rendering import path
@@ -145,3 +150,69 @@ async def test_an_earlier_runs_counts_are_not_a_refused_jobs(
         assert (stored.state, stored.error) == ("failed", "another run began this folder")
         assert (stored.counts is None) == of_another
         assert stored.log_tail == "fo1: another run began this folder"
+
+
+@given(st.lists(st.tuples(st.integers(0, 100), st.integers(0, 9)), max_size=200))
+def test_speed_over_time_counts_every_image_once(steps: list[tuple[int, int]]) -> None:
+    begun, images, progress = now(), 0, []
+    seconds = 0
+    for pause_s, labelled in steps:
+        seconds, images = seconds + pause_s + 1, images + labelled
+        progress.append((begun + timedelta(seconds=seconds), images))
+    points = speed_over_time(progress)
+    assert len(points) <= MAX_POINTS
+    before, total = 0.0, 0.0
+    for point in points:
+        assert point.seconds > before
+        total += point.images_per_s * (point.seconds - before)
+        before = point.seconds
+    assert total == pytest.approx(images - progress[0][1] if len(progress) > 1 else 0)
+
+
+def test_a_jobs_speed_and_log_are_parts_of_its_page(site: Site, client: httpx.Client) -> None:
+    speed = client.get(f"/parts/jobs/{site.jobs['running']}/speed").text
+    assert "<polyline" in speed
+    assert "images/s" in speed
+    assert "No images labelled yet" in client.get(f"/parts/jobs/{site.jobs['waiting']}/speed").text
+    assert "listing /data/corpus" in client.get(f"/parts/jobs/{site.jobs['failed']}/log").text
+    assert "No log was kept" in client.get(f"/parts/jobs/{site.jobs['cancelled']}/log").text
+    assert "Ray does not say" in client.get(f"/parts/jobs/{site.jobs['running']}/cluster").text
+    assert "holds no workers" in client.get(f"/parts/jobs/{site.jobs['failed']}/cluster").text
+
+
+async def test_workers_and_nodes_are_read_from_rays_own_api() -> None:
+    """The answers have the form of Ray 2.60; `test_jobs_on_ray` asks a real one."""
+    answers: dict[str, Any] = {
+        "/api/jobs/job_0-1": {"driver_info": {"id": "01000000"}},
+        "/api/v0/actors": {
+            "data": {"result": {"result": [{"state": "ALIVE"}, {"state": "PENDING_CREATION"}]}}
+        },
+        "/nodes": {
+            "data": {
+                "summary": [
+                    {
+                        "hostname": "node",
+                        "cpu": 12.5,
+                        "mem": [32_000_000_000, 24_000_000_000, 25.0, 8_000_000_000],
+                        "gpus": [
+                            {"name": "H100", "utilizationGpu": 93, "memoryUsed": 20480, "memoryTotal": 81920}
+                        ],
+                    },
+                    {"hostname": "starting"},
+                ]
+            }
+        },
+    }
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json=answers[request.url.path])
+
+    ray = RayJobs("http://ray.test", transport=httpx.MockTransport(answer))
+    use = await ray.use_by("job_0-1")
+    assert use is not None
+    assert use.workers == {"ALIVE": 1, "PENDING_CREATION": 1}
+    assert [(node.name, node.memory_used) for node in use.nodes] == [("node", 8_000_000_000)]
+    assert use.nodes[0].gpus == ["H100: 93 %, 20.0 of 80.0 GiB"]
+    answers["/nodes"] = {"data": None}
+    assert await ray.use_by("job_0-1") is None
+    await ray.close()

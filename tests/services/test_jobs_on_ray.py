@@ -98,6 +98,10 @@ async def test_jobs_live_through_what_happens_to_them(tmp_path: Path, home: Path
                 service, long.json()["id"], lambda job: (job["progress"] or {}).get("images", 0) > 0
             )
             assert at_work["state"] == "running"
+            use = await (await service.context.cluster.jobs(start=False)).use_by(f"{at_work['id']}-1")
+            assert use is not None
+            assert use.workers.get("ALIVE", 0) >= 1
+            assert all(0 < node.memory_used < node.memory_total for node in use.nodes)
         async with run_app(settings) as service:
             job = await until(
                 service, at_work["id"], lambda job: job["progress"]["images"] > at_work["progress"]["images"]
