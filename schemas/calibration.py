@@ -248,7 +248,10 @@ class Calibration(BaseModel):
 
 
 class RoutingSettings(BaseModel):
-    """Settings of routing. `review_budget`: a number of labels, or below 1 a share; `audit`: a share."""
+    """Settings of routing. `review_budget`: a number of labels, or below 1 a share; `audit`: a share.
+
+    `whole_images`: both are of images, whose labels are all drawn, instead of single labels.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -256,6 +259,7 @@ class RoutingSettings(BaseModel):
     confidence_level: float = Field(default=0.9, gt=0, lt=1)
     review_budget: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     audit: float = Field(default=0.0, ge=0, le=1)
+    whole_images: bool = False
     seed: int = 0
 
     @property

@@ -166,6 +166,12 @@ class RunConfig(BaseModel):
         le=1,
         description="Share of the accepted labels that is drawn for review, to measure their true error.",
     )
+    whole_images: Annotated[bool, _REVIEW] = Field(
+        default=False,
+        description="Review budget and audit are of whole images, as people open them: the budget is a "
+        "number or share of images, and all labels of an image are drawn together. Off: of single labels, "
+        "for `fo1 review push --asked-only`.",
+    )
     seed: Annotated[int, _REVIEW] = Field(default=0, description="Seed of every random draw.")
 
     address: Annotated[str | None, _PLACEMENT] = Field(

@@ -7,7 +7,7 @@ import typer
 from fo1_data.cli.output import JsonOption, emit, say
 from fo1_data.cli.run_options import with_run_options
 
-_ROUTING = ("max_error", "confidence_level", "review_budget", "audit", "seed")
+_ROUTING = ("max_error", "confidence_level", "review_budget", "audit", "whole_images", "seed")
 
 
 @with_run_options("calibration", *_ROUTING, "force")
@@ -23,6 +23,7 @@ def route(
     """Decide again which labels are accepted, audited and reviewed, and write the next version."""
     from pydantic import ValidationError
 
+    from fo1_data.confidence.review_cost import describe_effort
     from fo1_data.confidence.route_dataset import route_dataset
     from fo1_data.dataset.counting import UNREVIEWED_MEANS
     from fo1_data.errors import ConfigError
@@ -59,6 +60,8 @@ def route(
     ]
     if counts.unreviewed:
         lines.append(f"  unreviewed: {UNREVIEWED_MEANS}")
+    if "effort" in routing:
+        lines.append(f"  to people: {describe_effort(routing['effort'])}")
     lines += [f"  {kind}: {rule['told']}" for kind, rule in rules.items()]
     emit(document, as_json, "\n".join(lines))
 

@@ -8,7 +8,7 @@ from schemas.images import ImageRow
 class BudgetPass:
     """Decides the rows of a run that has a review budget: `see` every row first, then `decide` each.
 
-    `num_spent`: how many labels of the budget an earlier run has already sent to review.
+    `num_spent`: how much of the budget (labels, or whole images) an earlier run has already sent to review.
     """
 
     def __init__(self, router: Router, num_spent: int = 0) -> None:

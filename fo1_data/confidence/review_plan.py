@@ -7,6 +7,7 @@ one mistake do not fill the budget. Without a calibration, the probability of be
 less sure a label's signals are than those of other labels of its kind. Among equals, labels of the images
 that show the most different objects come first, image by image. So if nothing separates the labels yet (a new
 corpus, or a model that is always wrong), a small budget also reaches rare objects, and covers whole images.
+A budget of whole images is spent on those whose labels are worth most together.
 Keeps a few numbers for each label and no rows.
 """
 
@@ -52,17 +53,29 @@ class ReviewPlan:
                 self._add(part, guarded and part.key not in guaranteed)
 
     def choose(self, num_spent: int = 0) -> set[str]:
-        """The keys of the labels to review. `num_spent`: labels of the budget that were reviewed before.
+        """The keys of the labels to review. `num_spent`: what of the budget was reviewed before.
 
-        `num_spent` is subtracted from a budget that is a number of labels, not from one that is a share.
+        The budget and `num_spent` are numbers of labels or, of a routing of whole images, of images.
+        `num_spent` is subtracted from a budget that is a number, not from one that is a share.
         """
-        budget = self._router.settings.review_budget or 0.0
-        count = round(budget * len(self._keys)) if budget < 1 else int(budget) - num_spent
-        if count <= 0 or not self._keys:
+        settings = self._router.settings
+        if not self._keys:
+            return set()
+        names, image = np.unique([key.partition("|")[0] for key in self._keys], return_inverse=True)
+        budget = settings.review_budget or 0.0
+        total = len(names) if settings.whole_images else len(self._keys)
+        count = round(budget * total) if budget < 1 else int(budget) - num_spent
+        if count <= 0:
             return set()
         places = self._places()
+        worth, unsure = self._worth(places), np.array(self._unsure, dtype=np.int8)
+        if settings.whole_images:
+            # An image removes the error of all its labels; those that are not accepted without it come first.
+            worth_of_unsure = np.bincount(image, weights=worth * unsure)
+            images = np.lexsort((np.bincount(image, weights=worth), worth_of_unsure))[::-1][:count]
+            return {str(self._keys[place]) for place in np.flatnonzero(np.isin(image, images))}
         # Labels that the guarantee does not accept come first: they are not used before a person saw them.
-        order = np.lexsort((places, -self._worth(places), -np.array(self._unsure, dtype=np.int8)))
+        order = np.lexsort((places, -worth, -unsure))
         return {str(self._keys[place]) for place in order[:count]}
 
     def _add(self, part: LabelPart, unsure: bool) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from fo1_data.confidence.budget_pass import BudgetPass
 from fo1_data.confidence.calibration_file import read_calibration
 from fo1_data.confidence.calibration_match import check_match, origin_of
+from fo1_data.confidence.review_cost import ReviewEffort
 from fo1_data.confidence.routing import Router
 from fo1_data.dataset.counting import count_rows
 from fo1_data.dataset.manifest import next_version
@@ -44,9 +45,12 @@ def route_dataset(
             budget.see(row)
     step = {"route": settings.model_dump(mode="json"), "calibration_sha256": sha256}
     writer = VersionWriter(out, dataset.manifest, step, dataset.store.url)
+    effort = ReviewEffort()
     for file in dataset.data_files():
-        _route_file(dataset, file, writer, router, budget)
+        for row in _route_file(dataset, file, writer, router, budget):
+            effort.add(row)
     routing = router.manifest_entry(warning) | ({"calibration": calibration} if calibration else {})
+    routing |= {"effort": effort.counts()} if settings.decides else {}
     more = {"routing": routing, "calibration_sha256": sha256}
     manifest = writer.seal(
         next_version(dataset.manifest.version),
@@ -60,7 +64,8 @@ def route_dataset(
 
 def _route_file(
     dataset: Dataset, file: ManifestFile, writer: VersionWriter, router: Router, budget: BudgetPass
-) -> None:
+) -> list[ImageRow]:
+    """Decide and write the rows of a file; returns them."""
     before = list(dataset.rows_of(file))
     rows = list(_scored(router, (row.model_copy(deep=True) for row in before)))
     if router.settings.decides:
@@ -73,6 +78,7 @@ def _route_file(
         writer.copy(dataset.store, file, count_rows(rows))
     else:
         writer.replace(file.path, rows)
+    return rows
 
 
 def _scored(router: Router, rows: Iterator[ImageRow]) -> Iterator[ImageRow]:

@@ -4,9 +4,9 @@ Only a label with a confidence, so one that a calibration covers, is ever accept
 no person is asked about is unreviewed; it can be drawn for the audit, but that does not make it accepted.
 
 A label that a person wrote or confirmed is never routed again, and a label whose box was moved stays in
-review. All draws are seeded by the label's key, so the decision on a row does not depend on its shard or on
-the order of rows. A review budget needs all rows: `ReviewPlan` sees them first, and its choice is passed to
-`decide`. Changes rows in place; reads and writes no files.
+review. All draws are seeded by the label's key (with `whole_images`: by the image's id), so the decision on a
+row does not depend on its shard or on the order of rows. A review budget needs all rows: `ReviewPlan` sees
+them first, and its choice is passed to `decide`. Changes rows in place; reads and writes no files.
 """
 
 from collections.abc import Collection, Iterable
@@ -139,7 +139,7 @@ class Router:
             label.decision = Decision.REVIEW
             if reviewed is not None and not chosen:
                 label.reasons.append(BEYOND_BUDGET)
-        elif draw(self.settings.seed, "audit", key) < self.settings.audit:
+        elif self._is_audited(part):
             label.decision = Decision.AUDIT
             label.reasons = [DRAWN] if self._has_confidence(part) else [DRAWN, UNREVIEWED]
         elif self._has_confidence(part):
@@ -148,6 +148,10 @@ class Router:
         else:
             label.decision = Decision.UNREVIEWED
             label.reasons = [UNREVIEWED]
+
+    def _is_audited(self, part: LabelPart) -> bool:
+        name = part.row.image_id if self.settings.whole_images else part.key
+        return draw(self.settings.seed, "audit", name) < self.settings.audit
 
     def _has_confidence(self, part: LabelPart) -> bool:
         return part.label.confidence is not None and self._covers(part.row)

@@ -121,7 +121,7 @@ def _trust_cards(dataset: Dataset, trust: TrustFigures) -> list[tuple[str, str, 
     history = dataset.history()
     estimate, source = trust.estimate(history)
     seconds = seconds_per_label(history.corrections.values())
-    return trust_cards(dataset.manifest.counts, estimate, source, seconds, trust.num_unreviewed)
+    return trust_cards(dataset.manifest.counts, estimate, source, seconds, trust.num_unreviewed, trust.effort)
 
 
 def _summarise(rows: Iterable[ImageRow], num_images: int, judge: Judge | None) -> _RowSummary:

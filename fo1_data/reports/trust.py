@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from markupsafe import Markup
 
-from fo1_data.confidence.review_cost import REVIEW_S_PER_LABEL
+from fo1_data.confidence.review_cost import REVIEW_S_PER_LABEL, ReviewEffort, describe_effort
 from fo1_data.confidence.risk_bound import error_interval
 from fo1_data.confidence.risk_figures import reliability, risk_curve
 from fo1_data.dataset.history import CorrectionHistory
@@ -72,9 +72,11 @@ class TrustFigures:
     verdicts: list[LabelVerdict] = field(default_factory=list)
     most_labels: int = 1
     num_unreviewed: int = 0
+    effort: ReviewEffort = field(default_factory=ReviewEffort)
 
     def add(self, row: ImageRow) -> None:
-        """Add a row: the verdicts of gold, and the number of its labels that may have been accepted."""
+        """Add a row: the verdicts of gold, what people are asked, and how many labels may be accepted."""
+        self.effort.add(row)
         self.most_labels = max(self.most_labels, _num_outside_review(row))
         self.num_unreviewed += sum(label.is_unreviewed for label in row.answered_labels())
         if self.judge is not None:
@@ -161,12 +163,18 @@ def seconds_per_label(corrections: Iterable[Correction]) -> float:
 
 
 def trust_cards(
-    counts: Counts, estimate: ErrorEstimate | None, source: str, seconds: float, num_unreviewed: int = 0
+    counts: Counts,
+    estimate: ErrorEstimate | None,
+    source: str,
+    seconds: float,
+    num_unreviewed: int = 0,
+    effort: ReviewEffort | None = None,
 ) -> list[tuple[str, str, str]]:
     """Figure, description and tone of each card: coverage, unreviewed labels, estimated error, minutes saved.
 
-    `seconds`: the time of a person for one label. `num_unreviewed`: the labels that were routed without a
-    calibration (`Label.is_unreviewed`); the counts of an older version hold them as accepted.
+    `seconds`: the time of a person for one label. `effort`: what is pushed. `num_unreviewed`: the labels that
+    were routed without a calibration (`Label.is_unreviewed`); the counts of an older version hold them as
+    accepted.
     """
     num_unreviewed = max(num_unreviewed, counts.unreviewed)
     routed = counts.accepted + counts.audit + counts.unreviewed + counts.review
@@ -185,8 +193,14 @@ def trust_cards(
         missed = f", {estimate.missed} of them without a verdict" if estimate.missed else ""
         note += f"{estimate.wrong} of {estimate.judged} wrong{missed})"
         cards.append((error, note, "fair"))
-    saved = max(0, min(counts.accepted, accepted)) * seconds / 60
-    if saved:
-        cards.append((f"{saved:,.0f} min" if saved >= 10 else f"{saved:.1f} min",
-                      f"of people saved, at {seconds:.0f} s a label", "good"))  # fmt: skip
+    if effort is not None and effort.saved_if_asked_only:
+        note = f"of people saved, at {seconds:.0f} s a label: {describe_effort(effort.counts())}"
+        if effort.saved_if_asked_only != effort.saved_labels:
+            note += f", which saves {_minutes(effort.saved_if_asked_only * seconds)}"
+        tone = "good" if effort.saved_labels else "fair"
+        cards.append((_minutes(effort.saved_labels * seconds), note, tone))
     return cards
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds / 60:,.0f} min" if seconds >= 600 else f"{seconds / 60:.1f} min"

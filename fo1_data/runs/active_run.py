@@ -13,7 +13,7 @@ from fo1_data.corpus.source_lines import source_lines
 from fo1_data.dataset.layout import marker
 from fo1_data.dataset.lease import Lease
 from fo1_data.dataset.listing_record import record_listing
-from fo1_data.dataset.reader import open_dataset
+from fo1_data.dataset.reader import column_values, open_dataset
 from fo1_data.dataset.shard_files import read_marker
 from fo1_data.dataset.weights_record import LoadedSource, record_weights
 from fo1_data.dataset.writer import DatasetRun, open_run
@@ -29,6 +29,7 @@ from fo1_data.runs.watcher import Watcher
 from schemas.corpus import Shard
 from schemas.dataset import Counts, Manifest, ModelInfo, RunState, ShardReport
 from schemas.jobs import RunConfig
+from schemas.labels import Decision
 
 PROGRESS_EVERY_S = 2.0
 _TICK_EVERY_S = 0.5
@@ -111,9 +112,18 @@ class ActiveRun:
         router, warning = make_router(self._config, identity)
         if warning is not None:
             self._watcher.note(warning)
-        num_reviewed = self.dataset.replayed.counts.review if self.dataset.replayed is not None else 0
-        budget = BudgetPass(router, num_reviewed) if self._config.review_budget is not None else None
+        budget = BudgetPass(router, self._num_reviewed()) if self._config.review_budget is not None else None
         return router.manifest_entry(warning), budget
+
+    def _num_reviewed(self) -> int:
+        """How much of the review budget the version spent whose rejects are tried again."""
+        replayed = self.dataset.replayed
+        if replayed is None:
+            return 0
+        if not self._config.whole_images:
+            return replayed.counts.review
+        rows = column_values(self.dataset.store, replayed, ["decision"])
+        return sum(row["decision"] == Decision.REVIEW for row in rows)
 
     def close(self, state: RunState, error: str | None = None, decided: Counts | None = None) -> None:
         """Write the last progress to the folder, if its store still accepts writes.

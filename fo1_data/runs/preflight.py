@@ -189,7 +189,7 @@ def estimate(
         gpu_hours=round(hours * gpus, 4),
         cpu_hours=round(hours * config.cpus_per_actor, 4),
         review_hours_if_all=round(review_hours, 4),
-        review_hours_as_set=round(review_hours * _share_reviewed(labels, config, assumptions), 4),
+        review_hours_as_set=round(review_hours * _share_reviewed(labels, good, config, assumptions), 4),
         assumptions=assumptions,
     )
 
@@ -203,11 +203,14 @@ def _regions_per_image(entries: Sequence[CorpusImage], assumptions: list[str]) -
     return ASSUMED_REGIONS_PER_IMAGE
 
 
-def _share_reviewed(labels: float, config: RunConfig, assumptions: list[str]) -> float:
+def _share_reviewed(labels: float, images: int, config: RunConfig, assumptions: list[str]) -> float:
     budget = config.review_budget
     if budget is not None:
-        assumptions.append("people review as much as the review budget allows")
-        return min(1.0, budget if budget < 1 else budget / max(1.0, labels))
+        pushed = "" if config.whole_images else ", pushed with --asked-only (else whole images)"
+        assumptions.append(f"people review as much as the review budget allows{pushed}")
+        return min(
+            1.0, budget if budget < 1 else budget / max(1.0, images if config.whole_images else labels)
+        )
     if config.calibration is not None:
         assumptions.append("people review the audit; what the calibration sends to review is not counted")
         return config.audit

@@ -14,6 +14,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from fo1_data.confidence.reasons import MOST_REASONS
+from fo1_data.confidence.review_cost import is_for_people
 from fo1_data.confidence.routing import BEYOND_BUDGET
 from schemas.images import Answer, ImageRow
 from schemas.labels import Decision, Label, LabelKind, Source
@@ -163,13 +164,6 @@ def without_fields(shown: ShownImage, silent: Collection[str]) -> ShownImage:
             "answers": [] if ANSWERS in silent else shown.answers,
         }
     )
-
-
-def is_for_people(label: Label) -> bool:
-    """Return whether routing sends a label to people: within the review budget, or drawn for the audit."""
-    if label.decision is Decision.AUDIT:
-        return True
-    return label.decision is Decision.REVIEW and BEYOND_BUDGET not in label.reasons
 
 
 def only_asked(row: ImageRow) -> ImageRow:

@@ -5,6 +5,7 @@ import pytest
 from made_up_labels import made_row
 
 from fo1_data.confidence.reasons import FAULT_TEXTS, REASON_TEXTS, reasons_for
+from fo1_data.confidence.review_cost import is_for_people
 from fo1_data.confidence.review_plan import ReviewPlan, rank_of_trust
 from fo1_data.confidence.routing import BEYOND_BUDGET, DRAWN, UNREVIEWED, Router
 from fo1_data.confidence.signal_columns import describe_columns, signal_matrix
@@ -198,6 +199,39 @@ def test_copies_of_one_mistake_do_not_fill_the_budget() -> None:
     with_budget(20, rows)
     texts = [label.text for label in labels_of(rows) if label.decision is Decision.REVIEW]
     assert len(set(texts)) > 15
+
+
+def test_whole_images_are_drawn_with_all_their_labels() -> None:
+    rows = scored_rows()
+    router = Router(RoutingSettings(review_budget=6, audit=0.3, whole_images=True), None, [])
+    with_budget(6, rows, router)
+    kinds = [{label.decision for label in row.all_labels()} for row in rows]
+    assert all(len(decisions) == 1 for decisions in kinds)
+    reviewed = [row for row in rows if row.decision is Decision.REVIEW]
+    assert len(reviewed) == 6
+    assert 3 <= sum(row.decision is Decision.AUDIT for row in rows) <= 20
+
+    def doubt(row: ImageRow) -> float:
+        return sum(1 - (label.confidence or 0.0) for label in row.all_labels())
+
+    others = [doubt(row) for row in rows if row.decision is not Decision.REVIEW]
+    assert np.mean([doubt(row) for row in reviewed]) > np.mean(others)
+    share = Router(RoutingSettings(review_budget=0.5, whole_images=True), None, [])
+    with_budget(0.5, rows, share)
+    assert sum(row.decision is Decision.REVIEW for row in rows) == 20
+
+
+def test_whole_images_with_a_guarantee_are_those_that_lack_it_most() -> None:
+    rows = scored_rows()
+    router = guarded(threshold=0.7, review_budget=5, whole_images=True)
+    with_budget(5, rows, router)
+    asked = [row for row in rows if any(is_for_people(label) for label in row.all_labels())]
+    assert len(asked) == 5
+    for row in asked:
+        assert {label.decision for label in row.all_labels()} == {Decision.REVIEW}
+    beyond = [label for label in labels_of(rows) if BEYOND_BUDGET in label.reasons]
+    assert beyond
+    assert not any(map(is_for_people, beyond))
 
 
 def test_with_a_guarantee_the_budget_goes_to_labels_that_it_does_not_accept() -> None:

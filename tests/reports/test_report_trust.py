@@ -6,6 +6,7 @@ import pytest
 from factories import make_dataset, make_row
 
 from fo1_data.dataset.history import CorrectionHistory
+from fo1_data.dataset.human_labels import confirmed
 from fo1_data.dataset.label_parts import label_parts
 from fo1_data.dataset.versions.merge import merge_corrections
 from fo1_data.judging.correctness import Judged
@@ -113,9 +114,20 @@ def test_the_interval_widens_for_unjudged_images_with_more_labels() -> None:
     assert wide.low < narrow.low < narrow.error < narrow.high < wide.high
 
 
-def test_minutes_saved_count_accepted_labels() -> None:
-    cards = trust_cards(Counts(accepted=600, audit=100, review=300), None, "gold", 6.0)
-    assert [card[0] for card in cards] == ["70.0 %", "60 min"]
+def test_minutes_saved_are_of_labels_that_are_not_pushed() -> None:
+    """A pushed image shows all its labels, unless only those that are asked about are shown."""
+    figures = TrustFigures()
+    for seed in range(80):
+        decisions = [Decision.ACCEPT] * 5 if seed < 60 else [Decision.REVIEW, *[Decision.ACCEPT] * 4]
+        row = make_row(seed, 5, decisions=decisions)
+        row.groundings = []
+        row.regions[4].labels[0] = confirmed(row.regions[4].labels[0], "ada", AT)
+        figures.add(row)
+    counts = Counts(accepted=380, review=20)
+    cards = trust_cards(counts, None, "gold", 6.0, effort=figures.effort)
+    assert [card[0] for card in cards] == ["95.0 %", "24 min"]
+    assert "20 of 80 images with 100 labels; 20 with fo1 review push --asked-only" in cards[1][1]
+    assert cards[1][1].endswith("which saves 30 min")
     assert trust_cards(Counts(), None, "gold", 6.0) == []
 
 

@@ -10,6 +10,7 @@ Reads the dataset, writes nothing.
 from collections.abc import Collection, Iterator
 from typing import Any
 
+from fo1_data.confidence.review_cost import is_for_people
 from fo1_data.dataset.reader import Dataset, column_values, open_dataset
 from schemas.corrections import Lane
 from schemas.images import ImageRow
@@ -65,10 +66,13 @@ def plan_items(
 
 
 def _lane(row: ImageRow, routed: bool) -> Lane | None:
-    if not routed or row.decision is Decision.REVIEW:
+    """The lane of a row; None if nobody is to see it, because it is settled or beyond the review budget."""
+    if not routed:
         return Lane.REVIEW
-    audited = any(label.decision is Decision.AUDIT for label in row.answered_labels())
-    return Lane.AUDIT if audited else None
+    decisions = {label.decision for label in row.answered_labels() if is_for_people(label)}
+    if Decision.REVIEW in decisions:
+        return Lane.REVIEW
+    return Lane.AUDIT if decisions else None
 
 
 def _item(row: ImageRow, review_id: str, review_key: str, lane: Lane, blind: bool) -> dict[str, Any]:
