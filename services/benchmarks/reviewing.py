@@ -116,7 +116,9 @@ def _make_project(url: str, token: str, rows: Sequence[ImageRow], image_url: str
     with httpx.Client(base_url=url, headers=headers, timeout=120) as http_client:
         body = {"title": "reviewing", "label_config": config, "show_collab_predictions": True}
         project = http_client.post("/api/projects", json=body).raise_for_status().json()["id"]
-        http_client.post(f"/api/projects/{project}/import", json=tasks).raise_for_status()
+        made = http_client.post(f"/api/projects/{project}/import", json=tasks).raise_for_status().json()
+    if made["prediction_count"] != len(tasks):
+        raise RunError("Label Studio has lost the predictions of its tasks: measure again")
     return int(project)
 
 
