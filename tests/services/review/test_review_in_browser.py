@@ -138,6 +138,43 @@ def test_a_reviewer_edits_moves_and_submits(pair: Pair, page: Page, tmp_path: Pa
     assert caption["seconds"] > 0
 
 
+def test_one_screen_shows_everything_and_keys_are_enough(pair: Pair, page: Page, tmp_path: Path) -> None:
+    """At 1366 x 768: every box, its close-up and its caption, the doubtful one first with its reason."""
+    (row,) = review_rows(1, tmp_path / "images", 8)
+    worst = row.regions[5]
+    worst.labels[0].confidence, worst.labels[0].reasons = 0.1, ["another region may be missing"]
+    make_dataset(tmp_path / "d", [row])
+    review = pair.push(tmp_path / "d")
+    size = page.viewport_size
+    page.set_viewport_size({"width": 1366, "height": 768})
+    page.goto(f"{pair.label_studio.url}/projects/{review['project_id']}/data?labeling=1")
+
+    captions = page.locator(".lsf-outliner-item textarea")
+    expect(captions).to_have_count(len(row.regions))
+    expect(captions.first).to_have_value(worst.brief_caption or "")
+    expect(page.locator(".fo1-closeups span")).to_have_count(len(row.regions))
+    seen = [entry.bounding_box() for entry in [*captions.all(), *page.locator(".fo1-closeups span").all()]]
+    for box in [*seen, *(settled_place_of(page, index) for index in range(len(row.regions)))]:
+        assert box is not None
+        assert 0 <= box["x"] <= box["x"] + box["width"] <= 1366
+        assert 0 <= box["y"] <= box["y"] + box["height"] <= 768
+    page.keyboard.press("Alt+.")
+    expect(page.locator(".lsf-info")).to_contain_text("another region may be missing")
+    page.keyboard.press("Enter")
+    expect(captions.first).to_be_focused()
+    page.keyboard.type(" by key")
+    page.keyboard.press("Enter")
+    page.keyboard.press("Control+Enter")
+    pair.await_review(review["id"], annotations={"submitted": 1})
+    page.set_viewport_size(size or {"width": 1500, "height": 950})
+
+    (caption,) = (e for e in pair.corrections(review["id"]) if e["action"] != "verdict")
+    assert (caption["region_id"], caption["after"]["text"]) == (
+        worst.region_id,
+        f"{worst.brief_caption} by key",
+    )
+
+
 def test_answers_and_examples_in_the_browser(pair: Pair, page: Page, tmp_path: Path) -> None:
     """Left alone they change nothing; edited, deleted and ticked off they come back as corrections."""
     rows = [asked_row(row) for row in review_rows(2, tmp_path / "images")]
