@@ -8,11 +8,15 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from factories import make_row
+from factories import make_dataset, make_row
 from made_corrections import correct
+from typer.testing import CliRunner
 
+from fo1_data.cli.main import app
 from fo1_data.dataset.corrections.sources import read_corrections
-from fo1_data.errors import ConfigError, RunError
+from fo1_data.dataset.versions.compare import compare_datasets
+from fo1_data.dataset.versions.merge import merge_corrections
+from fo1_data.errors import ConfigError, RunError, UsageError
 from schemas.corrections import Correction, CorrectionAction, correction_line, parse_corrections
 
 AT = "2026-11-24T10:00:00Z"
@@ -45,6 +49,48 @@ class Pages(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing."""
+
+
+class Reviews(BaseHTTPRequestHandler):
+    """Has one review, of another version than is asked for, whose annotation was deleted."""
+
+    def do_GET(self) -> None:
+        url = urlsplit(self.path)
+        review = {"id": "rev_1", "key": "aa11"}
+        if url.path == "/v1/reviews":
+            document = {"items": [review] if parse_qs(url.query).get("key") == ["aa11"] else []}
+        else:
+            document = {"items": [], "next_cursor": None}
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps(document).encode())
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""
+
+
+def test_service_follows_the_reviews_that_were_merged_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = make_row(1)
+    make_dataset(tmp_path / "v1", [row])
+    mistake = correct(row, "deleted", region_id=row.regions[0].region_id, annotation_key="aa11/7")
+    merge_corrections(str(tmp_path / "v1"), [mistake], str(tmp_path / "v2"))
+    with ThreadingHTTPServer(("127.0.0.1", 0), Reviews) as server:
+        serving = threading.Thread(target=server.serve_forever, args=(0.01,))
+        serving.start()
+        monkeypatch.setenv("FO1_SERVICE_URL", f"http://127.0.0.1:{server.server_address[1]}")
+        monkeypatch.setenv("FO1_API_KEY", "secret")
+        command = ["dataset", "merge", str(tmp_path / "v2"), "--corrections", "service"]
+        result = CliRunner().invoke(app, [*command, "--out", str(tmp_path / "v3"), "--json"])
+        unknown = CliRunner().invoke(app, [*command[:2], str(tmp_path / "v1"), *command[3:], "--out", "x"])
+        server.shutdown()
+        serving.join()
+    assert result.exit_code == 0, result.output
+    assert "1 correction was withdrawn since version 2" in result.stderr
+    assert json.loads(result.stdout)["merged"]["withdrawn"] == 1
+    assert compare_datasets(str(tmp_path / "v1"), str(tmp_path / "v3")).is_empty
+    assert isinstance(unknown.exception, UsageError)
 
 
 @pytest.fixture
