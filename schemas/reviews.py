@@ -1,7 +1,7 @@
 """Reviews as the service's API and `fo1 review` see them: their options and their states."""
 
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -86,6 +86,11 @@ class ReviewSelection(BaseModel):
     )
     max_confidence: float | None = Field(
         default=None, ge=0, le=1, description="Upper bound of the sample's lowest confidence."
+    )
+    images: list[Annotated[str, Field(pattern=r"^[0-9a-f]{16,64}$")]] | None = Field(
+        default=None,
+        max_length=1000,
+        description="Of these, only images whose id begins with one of these texts of 16 or more characters.",
     )
 
 

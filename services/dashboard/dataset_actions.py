@@ -161,7 +161,8 @@ def _selection(form: GalleryForm) -> dict[str, Any]:
     sample_filter = form.sample_filter()
     texts = ("text", "label", "kind", "source", "split")
     selection = {name: getattr(form, name).strip() or None for name in texts}
-    return selection | sample_filter.bounds
+    images = [image for image in form.images.split(",") if image]
+    return selection | sample_filter.bounds | ({"images": images} if images else {})
 
 
 def _register_form(context: Context, visitor: Visitor, address: str, problem: Problem | None) -> Response:
@@ -189,6 +190,7 @@ def _review_form(
         dataset=record,
         filters=filters,
         query=form.query(),
+        back=form.model_copy(update={"images": ""}).query(),
         configured=context.reviews is not None,
         help={name: field.description for name, field in ReviewOptions.model_fields.items()},
         problem=problem.detail if problem else None,

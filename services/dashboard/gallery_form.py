@@ -10,7 +10,7 @@ from schemas.labels import Decision
 from services.datasets.documents import KIND, SOURCE, SPLIT, label_term, word_terms
 from services.datasets.sample_lists import SampleFilter
 
-_MAX_TEXT, _MAX_NUMBER = 500, 10
+_MAX_TEXT, _MAX_NUMBER, _MAX_IMAGES = 500, 10, 20_000
 
 
 class GalleryForm(BaseModel):
@@ -25,6 +25,8 @@ class GalleryForm(BaseModel):
     min_confidence: str = ""
     max_confidence: str = ""
     order: str = "dataset"
+    # The first characters of the ids of images that a person selected, with commas; the gallery shows all.
+    images: str = ""
 
     def sample_filter(self) -> SampleFilter:
         """Return the filter; a field that cannot be parsed filters nothing."""
@@ -67,6 +69,7 @@ async def gallery_form(
     min_confidence: str = "",
     max_confidence: str = "",
     order: str = "dataset",
+    images: str = "",
 ) -> GalleryForm:
     """Return the form of a request."""
     return GalleryForm(
@@ -79,6 +82,7 @@ async def gallery_form(
         min_confidence=min_confidence[:_MAX_NUMBER],
         max_confidence=max_confidence[:_MAX_NUMBER],
         order=order,
+        images=images[:_MAX_IMAGES],
     )
 
 

@@ -37,5 +37,6 @@ async def selected_images(database: Database, number: int, selection: ReviewSele
         )
         image_ids.update(document[_ID_STARTS:][:64].decode() for document in page.documents)
         if page.after is None:
-            return frozenset(image_ids)
+            begins = None if selection.images is None else tuple(selection.images)
+            return frozenset(i for i in image_ids if begins is None or i.startswith(begins))
         after = int(page.after[0])

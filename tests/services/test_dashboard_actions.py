@@ -114,6 +114,11 @@ async def test_a_selection_is_pushed_and_nothing_else(tmp_path: Path, home: Path
         )
         assert selected == {sample["image_id"] for sample in listed.json()["items"]}
         assert 0 < len(selected) < 12
+        some = sorted(selected)[:2]
+        few = selection.model_copy(update={"images": [image[:16] for image in some]})
+        assert await selected_images(service.context.database, record.number, few) == set(some)
+        chosen = (await client.get(f"{path}&images={','.join(few.images or [])}")).text
+        assert "2 selected" in chosen
         async with service.context.database.reading() as session:
             stored = await service.client.get(f"/v1/reviews/{review['id']}")
             assert stored.json()["created_by"] is not None

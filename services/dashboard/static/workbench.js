@@ -71,7 +71,11 @@
     else await copy([...selected].join("\n"), action);
     showSelection();
   });
-  document.addEventListener("htmx:afterSettle", showSelection);
+  document.addEventListener("htmx:afterSettle", () => {
+    showSelection();
+    // Links that act on what the filters leave follow the filters.
+    for (const link of document.querySelectorAll("a[data-view]")) link.search = location.search;
+  });
   addEventListener("pageshow", showSelection);
   showSelection();
 
