@@ -32,7 +32,23 @@ class FuzzedService:
         """Return the command that runs Schemathesis on the service."""
         program = str(Path(sys.executable).parent / "schemathesis")
         key = f"Authorization: Bearer {self.key}"
-        return [program, "run", f"{self.url}/openapi.json", *_COMMAND, "-H", key, *options]
+        return [
+            "env",
+            "SCHEMATHESIS_HOOKS=fuzz_hooks",
+            f"PYTHONPATH={_python_path()}",
+            program,
+            "run",
+            f"{self.url}/openapi.json",
+            *_COMMAND,
+            "-H",
+            key,
+            *options,
+        ]
+
+
+def _python_path() -> str:
+    folder = str(Path(__file__).resolve().parent)
+    return os.pathsep.join([folder, *filter(None, [os.environ.get("PYTHONPATH")])])
 
 
 @contextmanager
