@@ -119,9 +119,9 @@ class ReviewedAnnotation(Base):
     `chosen`: the resolution rule chose it, so its corrections are the item's. `result`: Label Studio's
     result list, compressed. `ls_task_id`: the LsTask that has it, which may be a copy of the item's (null:
     the item's). `ls_user_id`: its annotator. `reason`: an `AsideReason`, with its words in `error`.
-    `changed_fields`: those for which it is set aside. `effects`: number of corrections by action that it has,
-    or would have once it is taken in. `taken_in_by`: who took it in after a look. `ignored`: results of
-    added controls that have no form here.
+    `changed_fields`: those for which it is set aside. `effects`: number of corrections, by action or verdict,
+    that it has or would have once it is taken in. `taken_in_by`: who took it in after a look. `ignored`:
+    results of added controls that have no form here.
     """
 
     __tablename__ = "reviewed_annotations"

@@ -15,9 +15,9 @@ _MAX_SET_ASIDE = 10
 class SetAside(BaseModel):
     """An annotation that says nothing until somebody has looked at it: its ids in Label Studio, and why.
 
-    `kind` and `reason`: why, as an `AsideReason` and in words. `effects`: the number of corrections by action
-    that it would have once taken in. `can_be_taken_in`: not if it cannot be read at all. `url`: where it is
-    in Label Studio.
+    `kind` and `reason`: why, as an `AsideReason` and in words. `effects`: the number of corrections, by
+    action or verdict, that it would have once taken in. `can_be_taken_in`: not if it cannot be read at all.
+    `url`: where it is in Label Studio.
     """
 
     ls_annotation_id: int

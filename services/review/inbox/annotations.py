@@ -122,7 +122,7 @@ def updated_at_of(document: Mapping[str, Any]) -> str:
 class AnnotationOutcome:
     """What is stored of an annotation. `error`: why it is set aside, in words; `corrections`: if it is not.
 
-    `effects`: number of corrections by action that it has, or would have once it is taken in.
+    `effects`: number of corrections, by action or verdict, that it has or would have once it is taken in.
     """
 
     state: AnnotationState

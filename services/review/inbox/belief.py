@@ -120,5 +120,7 @@ def believed_corrections(
 
 
 def effects_of(corrections: Sequence[Correction]) -> dict[str, int]:
-    """Return the number of corrections by action."""
-    return dict(sorted(Counter(part.action.value for part in corrections).items()))
+    """Return the number of corrections by action; verdicts by `right` and `wrong`."""
+    verdicts = {True: "right", False: "wrong"}
+    names = (part.action.value if part.right is None else verdicts[part.right] for part in corrections)
+    return dict(sorted(Counter(names).items()))

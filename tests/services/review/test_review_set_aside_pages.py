@@ -61,7 +61,7 @@ async def test_the_api_lists_them_and_takes_them_in(tmp_path: Path, home: Path) 
             f"{PAGE}/set-aside", params={"limit": 2, "cursor": first["next_cursor"]}
         )
         (blank,) = rest.json()["items"]
-        assert blank["effects"] == {"deleted": 2, "recaptioned": 1, "verdict": 1}
+        assert blank["effects"] == {"deleted": 2, "recaptioned": 1, "wrong": 1}
         assert blank["url"] == "http://label-studio.test/projects/3/data?task=2&annotation=12"
         only = await service.client.get(f"{PAGE}/set-aside", params={"kind": "in_bulk"})
         assert [part["ls_annotation_id"] for part in only.json()["items"]] == [13]
