@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import secrets
+import shutil
 import signal
 import socket
 import stat
@@ -148,6 +149,7 @@ class LocalRay:
         import subprocess
 
         _make_private_folder(self._folder)
+        _remove_old_sessions(self._folder)
         token, port = secrets.token_hex(32), free_port()
         environment = {
             **os.environ,
@@ -208,6 +210,12 @@ def _make_private_folder(folder: Path) -> None:
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
         raise ClusterError(f"{folder} belongs to another user: remove it, or set TMPDIR to another folder")
     folder.chmod(0o700)
+
+
+def _remove_old_sessions(folder: Path) -> None:
+    """Remove what Ray has left there, but for the logs of the last time."""
+    for session in sorted((folder / "r").glob("session_2*"))[:-1]:
+        shutil.rmtree(session, ignore_errors=True)
 
 
 def free_port() -> int:

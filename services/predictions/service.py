@@ -68,7 +68,8 @@ class Predictions:
 
     async def _post(self, request: LiveRequest) -> httpx.Response:
         """Send a request, again while the Predictor starts. Raises a Problem of 503 that says why."""
-        deadline_s = time.monotonic() + START_WITHIN_S
+        started_s = time.monotonic()
+        deadline_s = started_s + START_WITHIN_S
         body = request.model_dump_json(exclude_none=True)
         while True:
             try:
@@ -88,7 +89,7 @@ class Predictions:
             except httpx.HTTPError:
                 self._cached = None
             now_s = time.monotonic()
-            self._absent_since_s = self._absent_since_s or now_s
+            self._absent_since_s = self._absent_since_s or started_s
             if now_s >= deadline_s:
                 seconds = round(now_s - self._absent_since_s)
                 text = f"live prediction is starting ({progress}; {seconds} s so far): ask again in a moment"

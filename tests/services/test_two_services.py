@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import shutil
 import stat
 from ipaddress import ip_address
 from pathlib import Path
@@ -90,6 +91,7 @@ async def test_each_has_a_ray_of_its_own_on_loopback(tmp_path: Path) -> None:
         finally:
             for service in services:
                 await service.context.cluster.stop_local()
+                shutil.rmtree(service.context.cluster._local._folder, ignore_errors=True)
     names = " ".join(name for name, _ in sockets)
     assert all(part in names for part in ("gcs_server", "raylet", "ServeReplica", "fo1_data.cli.main"))
     assert "ray.util.client.server" not in names
