@@ -1,9 +1,9 @@
 """Reviews as the service's API and `fo1 review` see them: their options and their states."""
 
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from schemas.corrections import Lane
 from schemas.labels import Decision, LabelKind, Source
@@ -94,6 +94,10 @@ class ReviewSelection(BaseModel):
     )
 
 
+# Options that a further push of the same review takes from it if they are null.
+LEFT_OPEN = ("blind", "live", "honeypots", "honeypot_gold", "hold_below")
+
+
 class ReviewOptions(BaseModel):
     """Which images of a dataset people review, and what they see."""
 
@@ -123,6 +127,33 @@ class ReviewOptions(BaseModel):
         description="Of a routed dataset, show all boxes, but only the answers that routing sent to people "
         "(within the review budget, or drawn for the audit). Annotations cover no others.",
     )
+    honeypots: float | None = Field(
+        default=None,
+        ge=0,
+        le=0.5,
+        description="Share of the tasks that are honeypots: their answer is known, by `honeypot_gold` or by "
+        "what people corrected in this dataset before, and reviewers cannot tell them apart. They measure "
+        "reviewers and give no corrections. Makes the review blind. Null: as the review is, else none.",
+    )
+    honeypot_gold: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=4000,
+        description="A corpus with gold for honeypots. Null: as the review is, else corrections of people.",
+    )
+    hold_below: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="Hold back the corrections of an annotator for a second reader once the 95 % interval of "
+        "their accuracy on honeypots lies below this. Null: as the review is, else nobody's.",
+    )
+
+    @model_validator(mode="after")
+    def _honeypots_are_blind(self) -> Self:
+        if self.honeypots and self.blind is False:
+            raise ValueError("honeypots need a blind review")
+        return self
 
     only: ReviewSelection | None = Field(
         default=None,
@@ -132,5 +163,5 @@ class ReviewOptions(BaseModel):
 
     def stored(self) -> dict[str, Any]:
         """Return the options as JSON for the database: without those that are null by default."""
-        unset = {name for name in ("blind", "live", "only") if getattr(self, name) is None}
+        unset = {name for name in (*LEFT_OPEN, "only") if getattr(self, name) is None}
         return self.model_dump(mode="json", exclude=unset)

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from fo1_data.cli.output import JsonOption, emit, say
+from fo1_data.plurals import counted
 from schemas.reviews import AsideReason
 
 app = typer.Typer(
@@ -51,6 +52,29 @@ def push(
         bool | None,
         typer.Option("--live/--no-live", help="Ask the model while reviewers draw boxes or name phrases."),
     ] = None,
+    honeypots: Annotated[
+        float | None,
+        typer.Option(
+            "--honeypots",
+            min=0,
+            max=0.5,
+            help="Share of tasks whose answer is known, mixed in unseen to measure reviewers (blind).",
+        ),
+    ] = None,
+    gold: Annotated[
+        str | None,
+        typer.Option("--gold", help="Gold for honeypots. Default: what people corrected in DIR before."),
+    ] = None,
+    hold_below: Annotated[
+        float | None,
+        typer.Option(
+            "--hold-below",
+            min=0.01,
+            max=0.99,
+            help="Ask a second reader instead of taking the corrections of annotators whose accuracy on "
+            "honeypots is surely below this.",
+        ),
+    ] = None,
     wait: Annotated[
         bool, typer.Option("--wait/--no-wait", help="Wait until everything is in Label Studio.")
     ] = True,
@@ -66,6 +90,8 @@ def push(
     unknown = [name for name in lane or [] if name not in list(Lane)]
     if unknown:
         raise ConfigError(f"--lane {unknown[0]}: must be review or audit")
+    if honeypots and blind is False:
+        raise ConfigError("--honeypots needs a blind review: leave --no-blind out")
     options = ReviewOptions(
         lanes=[Lane(name) for name in lane or Lane],
         limit=limit,
@@ -73,6 +99,9 @@ def push(
         blind=blind,
         live=live,
         asked_only=asked_only,
+        honeypots=honeypots,
+        honeypot_gold=gold,
+        hold_below=hold_below,
     )
     with ServiceClient() as service:
         review = service.push(folder, title, options)
@@ -161,6 +190,12 @@ def _review_text(review: dict[str, Any]) -> str:
     lines += _aside_lines(review)
     for control, number in review["ignored"].items():
         lines.append(f"not read     {control}, an added control, in {number} annotations")
+    if review["honeypots"]:
+        lines.append(f"honeypots    {review['honeypots']} tasks whose answer is known")
+    lines += [_annotator_text(figures) for figures in review["annotators"]]
+    if review["held_back"]:
+        images = counted(review["held_back"], "image waits", "images wait")
+        lines.append(f"held back    {images} for a second reader")
     if review["agreement"] is not None:
         lines.append(f"agreement    {review['agreement']:.2f}")
     if review["seconds_per_item"] is not None:
@@ -187,3 +222,10 @@ def _aside_lines(review: dict[str, Any]) -> list[str]:
     if states.get("set_aside"):
         lines.append("             take in what is right: fo1 review take-in DIR --annotation ID")
     return lines
+
+
+def _annotator_text(figures: dict[str, Any]) -> str:
+    held = ": corrections held back" if figures["held"] else ""
+    right = f"{figures['right']} of {figures['answers']} known answers right"
+    interval = f"{figures['accuracy']:.0%} ({figures['low']:.0%} to {figures['high']:.0%})"
+    return f"accuracy     {figures['annotator']}: {right}, {interval}{held}"

@@ -25,6 +25,7 @@ from services.review.inbox.look import MAX_TAKEN_IN, take_in_annotations
 from services.review.views import ReviewView, SetAside, set_aside_view, view_of
 from services.review.worker import ReviewWorker
 from services.security.keys import Caller
+from services.storage_roots import OutsideRoots, StorageRoots
 
 router = APIRouter(prefix="/v1/reviews", tags=["reviews"])
 UPSTREAM: dict[int | str, Any] = {503: problem_answer("Label Studio does not answer, or fails.")}
@@ -91,12 +92,17 @@ async def push_review(
     if not body.dataset.startswith("ds_"):
         roots = await context.project_roots.for_requests(caller.project_id)
         folder = await asyncio.to_thread(dataset_service.read_registered, body.dataset, roots)
+    options = body.options()
+    if options.honeypot_gold is not None:
+        roots = await context.project_roots.for_requests(caller.project_id)
+        gold = await asyncio.to_thread(_gold_address, options.honeypot_gold, roots)
+        options = options.model_copy(update={"honeypot_gold": gold})
     async with context.database.writing() as session:
 
         async def create() -> ReviewView:
             record = await _record(session, caller, body.dataset, folder)
             review = await service.request_push(
-                session, context.settings, record, body.title, body.options(), caller.key_id
+                session, context.settings, record, body.title, options, caller.key_id
             )
             return await view_of(session, review)
 
@@ -104,6 +110,17 @@ async def push_review(
     context.indexer.wake()
     worker.wake()
     return answer
+
+
+def _gold_address(address: str, roots: StorageRoots) -> str:
+    """Return the absolute address of gold. Raises a Problem: of 403 outside the roots, of 404 for nothing."""
+    try:
+        absolute = roots.check_source(address)
+    except OutsideRoots as error:
+        raise Problem(403, f"honeypot_gold: {error}") from None
+    if not roots.exists(absolute):
+        raise Problem(404, f"honeypot_gold: there is nothing at {address}")
+    return absolute
 
 
 async def _record(session: AsyncSession, caller: Caller, dataset: str, folder: Any) -> DatasetRecord:

@@ -82,7 +82,8 @@ class ReviewItem(Base):
     the queue, most doubtful first, audit items spread among them. `image_grant_id`: the grant under which
     the image's address in Label Studio was made ("": unknown). `rule` and `agreement`: of its resolution.
     `settled_at`: when the image was resolved last, in UTC, ISO 8601. `has_counted`: an annotation of it was
-    chosen at some time.
+    chosen at some time. `known`: of a honeypot, the known answers, compressed; its annotations are judged by
+    them and give no corrections.
     """
 
     __tablename__ = "review_items"
@@ -111,6 +112,7 @@ class ReviewItem(Base):
     has_counted: Mapped[bool] = mapped_column(default=False, server_default=false())
     image_grant_id: Mapped[str | None]
     shown: Mapped[bytes]
+    known: Mapped[bytes | None]
 
 
 class ReviewedAnnotation(Base):
@@ -121,7 +123,8 @@ class ReviewedAnnotation(Base):
     the item's). `ls_user_id`: its annotator. `reason`: an `AsideReason`, with its words in `error`.
     `changed_fields`: those for which it is set aside. `effects`: number of corrections, by action or verdict,
     that it has or would have once it is taken in. `taken_in_by`: who took it in after a look. `ignored`:
-    results of added controls that have no form here.
+    results of added controls that have no form here. `known_right`, `known_asked`: of a honeypot, how many
+    known answers it has right, of how many.
     """
 
     __tablename__ = "reviewed_annotations"
@@ -150,6 +153,8 @@ class ReviewedAnnotation(Base):
     taken_in_by: Mapped[str | None]
     taken_in_at: Mapped[datetime | None]
     chosen: Mapped[bool] = mapped_column(default=False)
+    known_right: Mapped[int | None]
+    known_asked: Mapped[int | None]
     result: Mapped[bytes]
     seen_at: Mapped[datetime] = mapped_column(default=now)
 

@@ -49,13 +49,13 @@ async def list_corrections(
 ) -> Sequence[tuple[int, str]]:
     """Return (id, JSON) of corrections by rising id: of the chosen annotations only, or of everyone's.
 
-    An image of which nothing counts any more has a `withdrawn` one.
+    An image of which nothing counts any more has a `withdrawn` one. Honeypots have none.
     """
     query: Any = (
         select(ReviewCorrection.id, ReviewCorrection.document, ReviewItem.settled_at)
         .join(ReviewedAnnotation, ReviewedAnnotation.id == ReviewCorrection.annotation_id)
         .join(ReviewItem, ReviewItem.id == ReviewedAnnotation.item_id)
-        .where(ReviewCorrection.review_id == review_id)
+        .where(ReviewCorrection.review_id == review_id, ReviewItem.known.is_(None))
     )
     if not everyone:
         query = query.where(or_(and_(*_CHOSEN), ReviewCorrection.action == _WITHDRAWN))
@@ -75,7 +75,13 @@ async def count_corrections(session: AsyncSession, review_id: str) -> dict[str, 
     query = (
         select(ReviewCorrection.action, func.count())
         .join(ReviewedAnnotation, ReviewedAnnotation.id == ReviewCorrection.annotation_id)
-        .where(ReviewCorrection.review_id == review_id, ReviewCorrection.action != _WITHDRAWN, *_CHOSEN)
+        .join(ReviewItem, ReviewItem.id == ReviewedAnnotation.item_id)
+        .where(
+            ReviewCorrection.review_id == review_id,
+            ReviewCorrection.action != _WITHDRAWN,
+            ReviewItem.known.is_(None),
+            *_CHOSEN,
+        )
     )
     rows = await session.execute(query.group_by(ReviewCorrection.action))
     return dict(rows.all())

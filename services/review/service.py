@@ -116,11 +116,13 @@ async def _has_other_grants(session: AsyncSession, review: Review) -> bool:
 
 
 def _merged_options(review: Review, options: ReviewOptions) -> ReviewOptions:
-    """Return the options with `blind` and `live` of the review if they leave these open.
+    """Return the options with those of the review that they leave open (`LEFT_OPEN`).
 
     Raises a Problem of 409 if `blind` would change.
     """
     blind = bool(review.options.blind)
+    if options.honeypots and not blind:
+        raise Problem(409, "honeypots need a blind review, which cannot change after the first push")
     if options.blind not in (None, blind):
         raise Problem(
             409, f"this review is {'' if blind else 'not '}blind, which cannot change after the first push"
@@ -128,7 +130,12 @@ def _merged_options(review: Review, options: ReviewOptions) -> ReviewOptions:
     live = review.options.live if options.live is None else options.live
     if not live and review.options.live is None:
         live = None  # it was never live: there is nothing to disconnect
-    return options.model_copy(update={"blind": blind or None, "live": live})
+    kept = {
+        name: getattr(review.options, name)
+        for name in ("honeypots", "honeypot_gold", "hold_below")
+        if getattr(options, name) is None
+    }
+    return options.model_copy(update={**kept, "blind": blind or None, "live": live})
 
 
 async def _is_granted(session: AsyncSession, review: Review) -> bool:
@@ -165,7 +172,9 @@ async def _create(
         label_studio_url=label_studio_url,
         image_grant_id=grant.id,
         model_version=model_version(record),
-        options=options.model_copy(update={"blind": options.blind or None, "live": options.live or None}),
+        options=options.model_copy(
+            update={"blind": bool(options.blind or options.honeypots) or None, "live": options.live or None}
+        ),
         state=ReviewState.PREPARING,
         doubtful=False,
         created_at=now(),

@@ -8,6 +8,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from schemas.reviews import AnnotationState, AsideReason, ReviewState
 from services.database.review_tables import Review, ReviewedAnnotation, ReviewItem
 from services.review import annotation_repository, correction_repository, item_repository
+from services.review.honeypots import standing
+from services.review.honeypots.standing import AnnotatorFigures
 
 _MAX_SET_ASIDE = 10
 
@@ -39,7 +41,9 @@ class ReviewView(BaseModel):
     `seconds_per_item`: mean time of an annotation. `set_aside`: the latest annotations set aside, unreadable
     ones included. `ignored`: number of annotations with results that have no form here, by the control that
     somebody added. `changed_fields`: fields of the project that are not as they were pushed. `key`: what the
-    `annotation_key` of its corrections begins with. `created_by`: the id of a key.
+    `annotation_key` of its corrections begins with. `created_by`: the id of a key. `honeypots`: how many
+    tasks have a known answer. `annotators`: how accurate everybody is on them. `held_back`: images that wait
+    for a second reader, because only annotators below the review's bound have annotated them.
     """
 
     id: str
@@ -64,6 +68,9 @@ class ReviewView(BaseModel):
     agreement: float | None
     seconds_per_item: float | None
     created_by: str | None
+    honeypots: int
+    annotators: list[AnnotatorFigures]
+    held_back: int
     created_at: datetime
     pulled_at: datetime | None
 
@@ -101,6 +108,9 @@ async def view_of(session: AsyncSession, review: Review) -> ReviewView:
         if any_aside
         else []
     )
+    honeypots = await standing.count_honeypots(session, review.id)
+    annotators = await standing.annotator_figures(session, review) if honeypots else []
+    held = {figures.annotator for figures in annotators if figures.held}
     project = review.project_id
     columns = ("id", "key", "state", "error", "title", "label_studio_url", "project_id", "model_version")
     return ReviewView(
@@ -118,4 +128,7 @@ async def view_of(session: AsyncSession, review: Review) -> ReviewView:
         corrections=await correction_repository.count_corrections(session, review.id),
         agreement=agreement,
         seconds_per_item=seconds,
+        honeypots=honeypots,
+        annotators=annotators,
+        held_back=await standing.count_held_back(session, review, held),
     )

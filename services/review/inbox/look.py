@@ -8,8 +8,9 @@ from schemas.reviews import AnnotationState, AsideReason
 from services.database.review_tables import Review
 from services.problems import Problem
 from services.review import annotation_repository, item_repository
+from services.review.honeypots.standing import held_annotators
 from services.review.inbox.annotations import take_in
-from services.review.inbox.resolution import settle_image
+from services.review.inbox.resolution import settle_held, settle_image
 
 MAX_TAKEN_IN = 500
 
@@ -37,8 +38,10 @@ async def take_in_annotations(
         unreadable = next(row for row in rows if row.state == AnnotationState.UNREADABLE)
         raise Problem(409, f"annotation {unreadable.ls_annotation_id} cannot be taken in: {unreadable.error}")
     items = await item_repository.lock_items(session, sorted({row.item_id for row in readable}))
+    held_before = await held_annotators(session, review)
     for row in readable:
         await take_in(session, review, items[row.item_id], row, by)
     for image_id in sorted({items[row.item_id].image_id for row in readable}):
         await settle_image(session, review, image_id)
+    await settle_held(session, review, held_before)
     return len(readable)

@@ -16,9 +16,10 @@ from services.database.engine import Database
 from services.database.review_tables import Review, ReviewedAnnotation, ReviewItem
 from services.label_studio.fields import ProjectFields
 from services.review import annotation_repository, correction_repository, item_repository
+from services.review.honeypots.standing import held_annotators
 from services.review.inbox.annotations import updated_at_of, write_annotation
 from services.review.inbox.belief import Origin
-from services.review.inbox.resolution import settle_image
+from services.review.inbox.resolution import settle_held, settle_image
 
 LsTask = dict[str, Any]
 
@@ -64,6 +65,7 @@ class LsTaskStore:
             by_task = {item.ls_task_id: item for item in items}
             by_id = {item.id: item for item in items}
             rows = await annotation_repository.annotations_of_items(session, list(by_id))
+            held_before = await held_annotators(session, self.review)
             for number, task in zip(numbers, tasks, strict=True):
                 item = by_task.get(number) or by_id.get(copies.get(number, 0))
                 if item is None:
@@ -73,6 +75,7 @@ class LsTaskStore:
                     if await self._store_annotations(session, item, task, of_item, summary):
                         await session.flush()
                         await settle_image(session, self.review, item.image_id)
+            await settle_held(session, self.review, held_before)
         return unmatched
 
     def _is_news(self, item: ReviewItem, task: LsTask, summary: PullSummary) -> bool:

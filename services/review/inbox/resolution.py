@@ -1,7 +1,9 @@
 """Applies the resolution rule to the stored annotations of an image; disputed images are reviewed again.
 
 A further round shows the same image with the same pre-annotations. The annotations of the last round that
-anybody answered count; an annotation marked as ground truth counts in any round.
+anybody answered count; an annotation marked as ground truth counts in any round. Those of annotators whose
+corrections are held back do not count: the image is reviewed again by somebody else. A honeypot is not
+reviewed again.
 """
 
 import asyncio
@@ -19,6 +21,7 @@ from services.database.review_tables import Review, ReviewedAnnotation, ReviewIt
 from services.label_studio.annotated import parse_result
 from services.label_studio.shown import ShownImage, unpack
 from services.review import annotation_repository, correction_repository, item_repository, repository
+from services.review.honeypots.standing import held_annotators, images_of, judge_annotations
 from services.review.inbox.agreement import Resolution, Vote, resolve
 from services.review.outbox.plan import item_key
 
@@ -30,10 +33,15 @@ async def settle_image(session: AsyncSession, review: Review, image_id: str) -> 
     items = await item_repository.items_of_image(session, review.id, image_id)
     annotations = await annotation_repository.annotations_of_items(session, [item.id for item in items])
     submitted = [row for row in annotations if row.state == AnnotationState.SUBMITTED]
+    if items[0].known is not None:
+        await asyncio.to_thread(judge_annotations, items[0], annotations)
     shown = unpack(items[0].shown)
     rounds = {item.id: item.round for item in items}
-    last_round = max((rounds[row.item_id] for row in submitted), default=1)
-    counted = [row for row in submitted if row.ground_truth or rounds[row.item_id] == last_round]
+    held = await held_annotators(session, review) if items[0].known is None else set()
+    trusted = [row for row in submitted if row.ground_truth or row.annotator not in held]
+    last_round = max((rounds[row.item_id] for row in trusted), default=1)
+    newest_round = max((rounds[row.item_id] for row in submitted), default=1)
+    counted = [row for row in trusted if row.ground_truth or rounds[row.item_id] == last_round]
     resolution = await asyncio.to_thread(_resolve, counted, shown)
     for row in annotations:
         row.chosen = resolution is not None and row.id == resolution.annotation_id
@@ -42,13 +50,17 @@ async def settle_image(session: AsyncSession, review: Review, image_id: str) -> 
         item.agreement = resolved.agreement if resolved is not None else None
         item.rule = resolved.rule if resolved is not None else None
     await _state_what_counts(session, review, items, annotations, resolution is not None)
-    if (
-        resolution is not None
-        and resolution.disputed
-        and last_round == len(items)
-        and last_round < MAX_ROUNDS
-    ):
-        await _add_round(session, review, items[-1], shown, resolution)
+    is_disputed = resolution.disputed if resolution is not None else bool(submitted)
+    if is_disputed and items[0].known is None and newest_round == len(items) and newest_round < MAX_ROUNDS:
+        await _add_round(session, review, items[-1], shown, _reason(resolution))
+
+
+async def settle_held(session: AsyncSession, review: Review, held_before: set[str]) -> None:
+    """Settle the images of annotators who are held since then, or are no longer."""
+    await session.flush()
+    changed = held_before ^ await held_annotators(session, review)
+    for image_id in await images_of(session, review.id, changed) if changed else ():
+        await settle_image(session, review, image_id)
 
 
 async def _state_what_counts(
@@ -99,10 +111,16 @@ def _resolve(annotations: Sequence[ReviewedAnnotation], shown: ShownImage) -> Re
     return resolve(votes)
 
 
+def _reason(resolution: Resolution | None) -> str:
+    """Why an image is reviewed again, in words that say nothing of any person."""
+    if resolution is None:
+        return "a second reader is asked about this image"
+    return f"people disagreed about this image (agreement {resolution.agreement or 0.0:.2f}): please decide"
+
+
 async def _add_round(
-    session: AsyncSession, review: Review, item: ReviewItem, shown: ShownImage, resolution: Resolution
+    session: AsyncSession, review: Review, item: ReviewItem, shown: ShownImage, reason: str
 ) -> None:
-    reason = f"people disagreed about this image (agreement {resolution.agreement or 0.0:.2f}): please decide"
     shown_again = shown.model_copy(update={"reasons": [reason, *shown.reasons]})
     round_ = item.round + 1
     fields = {

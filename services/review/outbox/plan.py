@@ -3,11 +3,12 @@
 Of a routed dataset these are the review and audit lanes; of an unrouted one all images, since nothing in it
 is accepted. The review lane shows reasons and scores unless the review is blind, so that in a blind review
 nobody can tell which images the audit drew. With `asked_only`, all boxes of an image are shown, but only
-the answers that routing sent to people or drew for the audit. Streams: holds one batch of rows at a time.
-Reads the dataset, writes nothing.
+the answers that routing sent to people or drew for the audit. Honeypots look like images of the audit.
+Streams: holds one batch of rows at a time. Reads the dataset, writes nothing.
 """
 
 from collections.abc import Collection, Iterator
+from itertools import islice
 from typing import Any
 
 from fo1_data.confidence.review_cost import is_for_people
@@ -16,7 +17,8 @@ from schemas.corrections import Lane
 from schemas.images import ImageRow
 from schemas.labels import Decision
 from schemas.reviews import ItemState, ReviewOptions
-from services.label_studio.shown import doubt_of, only_asked, shown_image
+from services.label_studio.shown import ShownImage, doubt_of, only_asked, shown_image
+from services.review.honeypots.draw import HoneypotSource, draw_honeypots
 
 BATCH_ITEMS = 100
 
@@ -44,25 +46,53 @@ def plan_items(
     `selected`: ids of the images to push, in whatever lane; None: all images of the lanes.
     """
     dataset = open_dataset(address)
-    routed = is_routed(dataset)
-    batch: list[dict[str, Any]] = []
-    for row in dataset.rows():
-        if selected is not None and row.image_id not in selected:
-            continue
-        lane = _lane(row, routed) or (None if selected is None else Lane.REVIEW)
-        if lane is None or lane not in options.lanes:
-            continue
-        if routed and options.asked_only:
-            row = only_asked(row)
-            if not row.answered_labels():
-                continue
-        blind = lane is Lane.AUDIT or bool(options.blind)
-        batch.append(_item(row, review_id, review_key, lane, blind))
-        if len(batch) == BATCH_ITEMS:
-            yield batch
-            batch = []
-    if batch:
+    items = _items(dataset, review_id, review_key, options, selected)
+    while batch := list(islice(items, BATCH_ITEMS)):
         yield batch
+
+
+def _items(
+    dataset: Dataset,
+    review_id: str,
+    review_key: str,
+    options: ReviewOptions,
+    selected: Collection[str] | None,
+) -> Iterator[dict[str, Any]]:
+    routed = is_routed(dataset)
+    source = HoneypotSource(dataset, options) if options.honeypots else None
+    drawn: Collection[str] = ()
+    if source is not None:
+
+        def is_pushed(row: ImageRow) -> bool:
+            return _pushed(row, routed, options, selected) is not None
+
+        drawn = draw_honeypots(dataset, source, options, is_pushed, review_key)
+    for row in dataset.rows():
+        honeypot = source.find(row) if source is not None and row.image_id in drawn else None
+        pushed = _pushed(row, routed, options, selected)
+        if honeypot is not None:
+            known = honeypot.known.packed()
+            yield _item(honeypot.shown, row, review_id, review_key, Lane.AUDIT, known)
+        elif pushed is not None:
+            shown, lane = pushed
+            blind = lane is Lane.AUDIT or bool(options.blind)
+            yield _item(shown_image(shown, blind), shown, review_id, review_key, lane)
+
+
+def _pushed(
+    row: ImageRow, routed: bool, options: ReviewOptions, selected: Collection[str] | None
+) -> tuple[ImageRow, Lane] | None:
+    """What of a row is shown to people, and why; None if nothing is."""
+    if selected is not None and row.image_id not in selected:
+        return None
+    lane = _lane(row, routed) or (None if selected is None else Lane.REVIEW)
+    if lane is None or lane not in options.lanes:
+        return None
+    if routed and options.asked_only:
+        row = only_asked(row)
+        if not row.answered_labels():
+            return None
+    return row, lane
 
 
 def _lane(row: ImageRow, routed: bool) -> Lane | None:
@@ -75,7 +105,9 @@ def _lane(row: ImageRow, routed: bool) -> Lane | None:
     return Lane.AUDIT if decisions else None
 
 
-def _item(row: ImageRow, review_id: str, review_key: str, lane: Lane, blind: bool) -> dict[str, Any]:
+def _item(
+    shown: ShownImage, row: ImageRow, review_id: str, review_key: str, lane: Lane, known: bytes | None = None
+) -> dict[str, Any]:
     return {
         "review_id": review_id,
         "image_id": row.image_id,
@@ -85,5 +117,6 @@ def _item(row: ImageRow, review_id: str, review_key: str, lane: Lane, blind: boo
         "doubt": doubt_of(row),
         "position": 0,
         "state": ItemState.WAITING,
-        "shown": shown_image(row, blind).packed(),
+        "shown": shown.packed(),
+        "known": known,
     }
