@@ -97,7 +97,7 @@ def render_report(
         mistakes=summary.mistakes,
         trust_cards=_trust_cards(dataset, trust),
         trust_charts=trust.charts(),
-        rules=(dataset.manifest.routing or {}).get("rules", {}),
+        rules=_rules(dataset, trust),
         images=images,
         choices=_choices(images),
         rejects=rejects.by_count(),
@@ -108,6 +108,12 @@ def render_report(
         settings=json.dumps(dataset.manifest.config, indent=2, sort_keys=True, ensure_ascii=False),
     )
     return html, len(images)
+
+
+def _rules(dataset: Dataset, trust: TrustFigures) -> dict[str, Any]:
+    """The rules of acceptance of the kinds of labels that the dataset has."""
+    rules: dict[str, Any] = (dataset.manifest.routing or {}).get("rules", {})
+    return {kind: rule for kind, rule in rules.items() if kind in trust.kinds}
 
 
 def _add_each(rows: Iterable[ImageRow], trust: TrustFigures) -> Iterator[ImageRow]:

@@ -145,15 +145,17 @@ def picture_of(row: ImageRow, limits: InputLimits, faults: Faults | None = None)
 
 
 def _phrases(row: ImageRow, numbers: dict[str, int], faults: Faults) -> list[CardPhrase]:
-    phrases = [
-        CardPhrase(
+    """Each phrase once for the same kind and regions: a caption may name a thing twice."""
+    phrases: list[CardPhrase] = []
+    for part in row.groundings:
+        phrase = CardPhrase(
             part.phrase,
             part.kind.value.replace("_", " "),
             [numbers[region_id] for region_id in part.region_ids if region_id in numbers],
             faults.phrases.get((part.kind, part.phrase)),
         )
-        for part in row.groundings
-    ]
+        if phrase not in phrases:
+            phrases.append(phrase)
     return sorted(phrases, key=lambda phrase: (phrase.gold is None, not phrase.region_indices))
 
 

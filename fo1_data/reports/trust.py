@@ -25,7 +25,7 @@ from fo1_data.reports.curves import curve_chart, thinned, top_of_axis
 from schemas.corrections import Correction
 from schemas.dataset import Counts
 from schemas.images import ImageRow
-from schemas.labels import Decision
+from schemas.labels import Decision, LabelKind
 
 LabelJudge = Callable[[ImageRow], list[Judged]]
 CONFIDENCE_LEVEL = 0.9
@@ -73,9 +73,11 @@ class TrustFigures:
     most_labels: int = 1
     num_unreviewed: int = 0
     effort: ReviewEffort = field(default_factory=ReviewEffort)
+    kinds: set[LabelKind] = field(default_factory=set)
 
     def add(self, row: ImageRow) -> None:
-        """Add a row: the verdicts of gold, what people are asked, and how many labels may be accepted."""
+        """Add a row: the kinds of its labels, what people are asked, what may be accepted, gold's verdicts."""
+        self.kinds |= {part.kind for part in label_parts(row)}
         self.effort.add(row)
         self.most_labels = max(self.most_labels, _num_outside_review(row))
         self.num_unreviewed += sum(label.is_unreviewed for label in row.answered_labels())

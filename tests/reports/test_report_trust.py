@@ -5,13 +5,16 @@ from pathlib import Path
 import pytest
 from factories import make_dataset, make_row
 
+from fo1_data.corpus.images import InputLimits
 from fo1_data.dataset.history import CorrectionHistory
 from fo1_data.dataset.human_labels import confirmed
 from fo1_data.dataset.label_parts import label_parts
+from fo1_data.dataset.manifest import read_manifest, write_manifest
 from fo1_data.dataset.versions.merge import merge_corrections
 from fo1_data.judging.correctness import Judged
 from fo1_data.reports.curves import curve_chart, thinned, top_of_axis
 from fo1_data.reports.page import write_report
+from fo1_data.reports.pictures import picture_of
 from fo1_data.reports.trust import (
     LabelVerdict,
     TrustFigures,
@@ -19,6 +22,7 @@ from fo1_data.reports.trust import (
     seconds_per_label,
     trust_cards,
 )
+from fo1_data.storage.store import open_store
 from schemas.corrections import Correction
 from schemas.dataset import Counts
 from schemas.images import ImageRow
@@ -79,6 +83,25 @@ def test_the_report_of_an_unrouted_dataset_has_no_trust_section(tmp_path: Path) 
     make_dataset(tmp_path / "d")
     write_report(str(tmp_path / "d"), str(tmp_path / "report.html"), num_images=1)
     assert 'id="trust"' not in (tmp_path / "report.html").read_text()
+
+
+def test_only_rules_of_kinds_that_the_dataset_has_are_shown(tmp_path: Path) -> None:
+    rows = routed_rows(tmp_path / "images")
+    make_dataset(tmp_path / "d", rows)
+    store = open_store(str(tmp_path / "d"))
+    rules = {kind: {"told": f"the rule of {kind}"} for kind in ("brief_caption", "ocr")}
+    write_manifest(store, read_manifest(store).model_copy(update={"routing": {"rules": rules}}))
+    write_report(str(tmp_path / "d"), str(tmp_path / "report.html"), num_images=1)
+    page = (tmp_path / "report.html").read_text()
+    assert "the rule of brief_caption" in page
+    assert "the rule of ocr" not in page
+
+
+def test_a_phrase_that_a_caption_names_twice_is_one_chip(tmp_path: Path) -> None:
+    row = make_row(1, folder=tmp_path / "images")
+    once = picture_of(row, InputLimits())
+    twice = picture_of(row.model_copy(update={"groundings": row.groundings * 2}), InputLimits())
+    assert twice.phrases == once.phrases
 
 
 def test_estimates_hold_the_share_and_narrow_with_more_images() -> None:
