@@ -107,7 +107,7 @@ def push(
         review = service.push(folder, title, options)
         if wait:
             review = service.wait(review["id"], timeout_s, _Progress())
-    emit(review, as_json, _review_text(review))
+    emit(review, as_json, review_text(review))
 
 
 @app.command()
@@ -119,7 +119,7 @@ def pull(folder: Folder, as_json: JsonOption = False) -> None:
         review = service.pull(service.find(folder)["id"])
     pulled = review["pulled"]
     news = f"{pulled['created']} new, {pulled['updated']} changed, {pulled['deleted']} deleted annotations"
-    emit(review, as_json, f"{news}\n{_review_text(review)}")
+    emit(review, as_json, f"{news}\n{review_text(review)}")
 
 
 @app.command()
@@ -129,7 +129,7 @@ def status(folder: Folder, as_json: JsonOption = False) -> None:
 
     with ServiceClient() as service:
         review = service.find(folder)
-    emit(review, as_json, _review_text(review))
+    emit(review, as_json, review_text(review))
 
 
 @app.command()
@@ -156,7 +156,7 @@ def take_in(
     with ServiceClient() as service:
         review_id = service.find(folder)["id"]
         review = service.take_in(review_id, annotation, AsideReason(reason) if reason else None)
-    emit(review, as_json, f"{review['taken_in']} annotations taken in\n{_review_text(review)}")
+    emit(review, as_json, f"{review['taken_in']} annotations taken in\n{review_text(review)}")
 
 
 class _Progress:
@@ -174,7 +174,8 @@ class _Progress:
             self._last = line
 
 
-def _review_text(review: dict[str, Any]) -> str:
+def review_text(review: dict[str, Any]) -> str:
+    """A review as lines for people."""
     items, corrections = review["items"], review["corrections"]
     lines = [
         f"review       {review['id']} ({review['state']})",

@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from review_bench import Bench, make_review_dataset, open_bench
 from review_samples import edited, make_shown
+from running_service import make_settings, run_app
 from sqlalchemy import select
 
+from fo1_data.cli.review import review_text
 from fo1_data.dataset.versions.merge import merge_corrections
 from fo1_data.errors import ConfigError
 from schemas.corrections import Correction, CorrectionAction
@@ -161,6 +163,47 @@ async def test_below_the_bound_corrections_wait_for_a_second_reader(
         await bench.changed()
         assert await bench.edits() == ["by the good one", "by the second"]
         assert (await view(bench)).held_back == 0
+
+
+async def test_status_api_and_dashboard_show_it(
+    home: Path, dataset: tuple[Path, list[ImageRow]], gold: Path
+) -> None:
+    address, rows = dataset
+    async with pushed(home, address, gold, hold_below=0.8) as (bench, fake):
+        honeypots = await honeypots_of(bench)
+        row = next(row for row in rows if row.image_id not in honeypots)
+        fake.annotate(fake.task_of(row.image_id), edited(shown_image(row), a="held"), BAD)
+        for image_id in honeypots:
+            fake.annotate(fake.task_of(image_id), None, BAD)
+        await bench.changed()
+    async with run_app(make_settings(home)) as service:
+        (review,) = (await service.client.get("/v1/reviews")).json()["items"]
+        await service.client.post("/login", data={"key": service.keys["admin"]})
+        page = (await service.client.get("/reviews", headers={"Accept": "text/html"})).text
+    told = "16 of 32 known answers right, 50"
+    status = review_text(review)
+    assert told in page
+    assert told in status
+    assert "corrections held back" in page
+    assert "corrections held back" in status
+    assert "1 image waits for a second reader" in status
+    assert "held back for a second reader" in page
+
+
+async def test_gold_of_honeypots_lies_within_the_storage_roots(
+    home: Path, dataset: tuple[Path, list[ImageRow]]
+) -> None:
+    settings = make_settings(home, label_studio_url="http://127.0.0.1:9", label_studio_token="t" * 40)
+    async with run_app(settings) as service:
+
+        async def push(**options: Any) -> int:
+            body = {"dataset": str(dataset[0]), "honeypots": 0.1, **options}
+            return (await service.client.post("/v1/reviews", json=body)).status_code
+
+        assert await push(honeypot_gold="/etc/passwd") == 403
+        assert await push(honeypot_gold=str(home.parent / "none.jsonl")) == 404
+        assert await push(blind=False) == 422
+        assert await push() == 201
 
 
 async def test_who_rises_above_the_bound_counts_again(
