@@ -76,7 +76,7 @@ class TrustFigures:
     kinds: set[LabelKind] = field(default_factory=set)
 
     def add(self, row: ImageRow) -> None:
-        """Add a row: the kinds of its labels, what people are asked, what may be accepted, gold's verdicts."""
+        """Add a row: its kinds of labels, what people are asked, what may be accepted, gold's verdicts."""
         self.kinds |= {part.kind for part in label_parts(row)}
         self.effort.add(row)
         self.most_labels = max(self.most_labels, _num_outside_review(row))
