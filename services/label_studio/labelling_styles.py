@@ -3,7 +3,8 @@
 The image takes all the height of the window; the list of regions takes the column beside it, one line a
 region; the details of the chosen region (its reasons, and the button that deletes it) stand above the list
 at a fixed height, so that nothing moves when a region is chosen. Of the phrases, those that are ticked come
-first and the others are folded.
+first and the others are folded. The tools have room of their own from the beginning: Label Studio draws boxes
+outside the window if the image's room shrinks after it was drawn.
 
 The class names are those of Label Studio 1.23. In a version with other names the page has its own look and
 everything works. The text must hold neither `<`, `>` nor `&`.
@@ -19,7 +20,9 @@ _DOUBTFUL_RGB, _SETTLED_RGB = (
 STYLES = f"""
 .fo1 {{display: grid; grid-template-columns: minmax(0, 1fr) 236px; gap: 10px}}
 .fo1-image {{min-width: 0}}
-.fo1-side {{min-width: 0; max-height: calc(100vh - 118px); overflow-y: auto; font-size: 13px}}
+.fo1-image .lsf-object {{padding-right: 42px}}
+.fo1-image .lsf-toolbar {{position: absolute !important; right: 0; top: 56px}}
+.fo1-side {{min-width: 0; max-height: calc(100vh - 160px); overflow-y: auto; font-size: 13px}}
 .fo1-side h4 {{font-size: 12px !important; line-height: 16px !important; font-weight: 600;
   margin: 8px 0 2px !important; opacity: 0.75; white-space: pre-line}}
 .fo1-keys h4 {{font-weight: 400; margin: 0 0 2px !important}}
