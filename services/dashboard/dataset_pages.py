@@ -30,6 +30,7 @@ from services.datasets.sample_lists import SampleFilter, SamplePage
 from services.identifiers import DatasetId
 from services.paging import cursor_of, cut, values_of
 from services.problems import Problem
+from services.security.keys import key_names
 
 router = APIRouter(include_in_schema=False)
 _DATASETS, _SAMPLES, _REJECTS, _LABELS = 50, 24, 200, 14
@@ -56,7 +57,10 @@ async def datasets_page(
     rows = await repository.list_datasets(session, visitor.project_id, _DATASETS + 1, last)
     datasets, more = cut(list(rows), _DATASETS)
     older = cursor_of(datasets[-1].number) if more else None
-    return render_page(context, visitor, "Datasets", "datasets.html", datasets=datasets, older=older)
+    names = await key_names(session, {dataset.created_by or "" for dataset in datasets})
+    return render_page(
+        context, visitor, "Datasets", "datasets.html", datasets=datasets, older=older, names=names
+    )
 
 
 @router.get("/datasets/{dataset_id}")
