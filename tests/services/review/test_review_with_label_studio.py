@@ -19,6 +19,7 @@ from review_bench import make_review_dataset, review_rows
 from review_samples import asked_row, edited, older_config
 
 from fo1_data.dataset.reader import open_dataset
+from fo1_data.dataset.versions.compare import compare_datasets
 from schemas.labels import Decision, LabelKind, Source
 from services.label_studio.labelling_config import CONFIG
 from services.label_studio.server import LabelStudioServer, install
@@ -84,6 +85,16 @@ def test_a_review_from_push_to_merge(pair: Pair, tmp_path: Path) -> None:
     assert [region.box_xyxy for region in merged[rows[1].image_id].regions] == [
         region.box_xyxy for region in rows[1].regions
     ]
+    # Deleted and skipped in Label Studio: the version after the merge is as if nothing had been said.
+    (mistake,) = pair.ls.get(f"/api/tasks/{task['id']}/annotations/").raise_for_status().json()
+    pair.ls.delete(f"/api/annotations/{mistake['id']}/").raise_for_status()
+    (confirmed,) = pair.ls.get(f"/api/tasks/{untouched['id']}/annotations/").raise_for_status().json()
+    skipped = {"was_cancelled": True, "result": confirmed["result"]}
+    pair.ls.patch(f"/api/annotations/{confirmed['id']}/", json=skipped).raise_for_status()
+    pair.api.post(f"/v1/reviews/{review['id']}/pull").raise_for_status()
+    assert {entry["action"] for entry in pair.corrections(review["id"])} == {"withdrawn"}
+    _merge(pair, tmp_path / "merged", "service", tmp_path / "next")
+    assert compare_datasets(str(tmp_path / "next"), str(dataset)).is_empty
 
 
 def test_answers_and_examples_from_push_to_merge(pair: Pair, tmp_path: Path) -> None:
