@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, model_validator
+from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.types import Receive, Scope, Send
 
 from schemas.jobs import RunConfig
@@ -25,6 +26,7 @@ from services.jobs.ray_jobs import RayUnreachable
 from services.jobs.states import JobState
 from services.paging import Cursor, Limit, Page, cursor_of, cut, values_of
 from services.problems import Problem, is_whole_text
+from services.security.keys import Caller
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 _EVENT_ID = re.compile(r"[0-9]{1,18}")
@@ -94,11 +96,7 @@ async def create_job(
     conflict = await asyncio.to_thread(conflict_in, config)
 
     async def create() -> JobView:
-        await service.refuse_full(session, context.settings.max_jobs)
-        view = JobView.of(await service.create(session, config, caller.key_id, caller.project_id))
-        if conflict is not None:
-            raise conflict
-        return view
+        return JobView.of(await start_run(session, context, caller, config, conflict))
 
     async with context.database.writing() as session:
         answer = await answer_once(session, caller, request, key, body, create)
@@ -145,8 +143,8 @@ async def cancel_job(caller: Labeller, context: InContext, session: WriteSession
 @router.post("/{job_id}/resume", status_code=202, responses={**NOT_FOUND, **CONFLICT})
 async def resume_job(caller: Labeller, context: InContext, session: WriteSession, job_id: JobId) -> JobView:
     """Continue a failed or cancelled job. Shards that are done are skipped."""
-    await service.refuse_full(session, context.settings.max_jobs)
-    view = JobView.of(await service.resume(session, caller.project_id, job_id))
+    job = await service.resume(session, caller.project_id, job_id, context.settings.max_jobs)
+    view = JobView.of(job)
     context.reconciler.wake()
     return view
 
@@ -199,6 +197,20 @@ async def _get_job(session: ReadSession, project_id: str, job_id: str) -> Job:
     job = await repository.job_of_project(session, project_id, job_id)
     if job is None:
         raise Problem(404, f"no job has the id {job_id}")
+    return job
+
+
+async def start_run(
+    session: AsyncSession, context: Context, caller: Caller, config: RunConfig, conflict: Problem | None
+) -> Job:
+    """Queue a checked run. `conflict`: what `conflict_in` found in its folder.
+
+    Raises a Problem: 409 if the folder is taken, 429 if the service has as many jobs as it may have.
+    """
+    await service.refuse_full(session, context.settings.max_jobs)
+    job = await service.create(session, config, caller.key_id, caller.project_id)
+    if conflict is not None:
+        raise conflict
     return job
 
 

@@ -1,5 +1,6 @@
 """Forms that start, plan and delete jobs."""
 
+import asyncio
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -8,7 +9,7 @@ from pydantic import ValidationError
 
 from schemas.jobs import RunConfig
 from services.api.dependencies import ReadSession, WriteSession
-from services.api.jobs import JobRequest, checked_run
+from services.api.jobs import JobRequest, checked_run, start_run
 from services.api.operations import create_operation
 from services.context import Context, InContext
 from services.dashboard.frame import render_page, require_scope
@@ -18,6 +19,7 @@ from services.dashboard.run_form import run_fields, settings_of_form, values_of_
 from services.database.operation_tables import OperationKind
 from services.identifiers import JobId
 from services.jobs import repository, service
+from services.jobs.out_folder import conflict_in
 from services.problems import Problem, field_errors
 from services.security.keys import Scope
 
@@ -46,16 +48,18 @@ async def new_job(visitor: PostingVisitor, context: InContext, request: Request)
     require_scope(visitor, Scope.LABEL)
     form = await request.form()
     values = {name: [text for text in form.getlist(name) if isinstance(text, str)] for name in form}
-    project_id = visitor.project_id
+    planned = form.get("action") == "plan"
     try:
-        config = await checked_run(JobRequest.model_validate(settings_of_form(values)), context, project_id)
+        body = JobRequest.model_validate(settings_of_form(values))
+        config = await checked_run(body, context, visitor.project_id)
+        conflict = None if planned else await asyncio.to_thread(conflict_in, config)
         async with context.database.writing() as session:
-            if form.get("action") == "plan":
+            if planned:
                 document = config.model_dump(mode="json")
                 operation = await create_operation(session, visitor.caller, OperationKind.PLAN, document)
                 place = f"/operations/{operation.id}"
             else:
-                job = await service.create(session, config, visitor.caller.key_id, project_id)
+                job = await start_run(session, context, visitor.caller, config, conflict)
                 place = f"/jobs/{job.id}"
     except ValidationError as error:
         return _form(context, visitor, values, 422, field_errors(error.errors()))

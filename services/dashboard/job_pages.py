@@ -115,7 +115,7 @@ async def resume_job(
 ) -> Response:
     """Resume the job (the button Resume)."""
     require_scope(visitor, Scope.LABEL)
-    await job_service.resume(session, visitor.project_id, job_id)
+    await job_service.resume(session, visitor.project_id, job_id, context.settings.max_jobs)
     context.reconciler.wake()
     return RedirectResponse(f"/jobs/{job_id}", 303)
 

@@ -1,5 +1,6 @@
 """The pages of operations: plans, merges and comparisons, at work and done."""
 
+import asyncio
 from typing import Any
 
 from fastapi import APIRouter
@@ -8,13 +9,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from schemas.jobs import RunConfig
 from services.api.dependencies import ReadSession
-from services.api.jobs import JobRequest, checked_run
+from services.api.jobs import JobRequest, checked_run, start_run
 from services.api.operations import OperationId
 from services.context import InContext
 from services.dashboard.frame import render_page, require_scope
 from services.dashboard.login import InVisitor, PostingVisitor, Visitor
 from services.database.operation_tables import Operation, OperationKind, OperationState
-from services.jobs import service as job_service
+from services.jobs.out_folder import conflict_in
 from services.operations import repository
 from services.problems import Problem
 from services.security.keys import Scope, key_names
@@ -73,8 +74,9 @@ async def start_planned(visitor: PostingVisitor, context: InContext, operation_i
         raise Problem(409, "only a plan can be started")
     request = JobRequest.model_validate(operation.request)
     config = await checked_run(request, context, visitor.project_id)
+    conflict = await asyncio.to_thread(conflict_in, config)
     async with context.database.writing() as session:
-        job = await job_service.create(session, config, visitor.caller.key_id, visitor.project_id)
+        job = await start_run(session, context, visitor.caller, config, conflict)
     context.reconciler.wake()
     return RedirectResponse(f"/jobs/{job.id}", 303)
 

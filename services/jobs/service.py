@@ -74,8 +74,12 @@ async def cancel(session: AsyncSession, project_id: str, job_id: str) -> Job:
     return job
 
 
-async def resume(session: AsyncSession, project_id: str, job_id: str) -> Job:
-    """Queue a failed or cancelled job again; done shards are skipped. Raises a Problem of 404 or 409."""
+async def resume(session: AsyncSession, project_id: str, job_id: str, max_jobs: int) -> Job:
+    """Queue a failed or cancelled job again; done shards are skipped.
+
+    Raises a Problem: 404, 409, or 429 if `max_jobs` jobs of the service are queued and running.
+    """
+    await refuse_full(session, max_jobs)
     job = await _locked(session, project_id, job_id)
     state = JobState(job.state)
     if not may_become(state, JobState.QUEUED):

@@ -4,15 +4,21 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from factories import make_dataset, make_row
 from running_service import make_settings, run_app
-from test_dashboard import log_in, token_of
+from test_dashboard import a_job, log_in, token_of
 from test_datasets_api import registered, varied_dataset
 from test_operations import corrected_review
 
 from schemas.jobs import RunConfig
 from schemas.reviews import ReviewSelection
 from services.dashboard.run_form import run_fields, settings_of_form, values_of_run
+from services.database.operation_tables import OperationKind, OperationState
 from services.datasets import repository as dataset_repository
+from services.jobs import service as job_service
+from services.jobs.service import JobNews
+from services.jobs.states import JobState
+from services.operations import repository as operations
 from services.review.outbox.plan import plan_items
 from services.review.selection import selected_images
 from services.settings import Settings
@@ -92,6 +98,32 @@ async def test_what_is_wrong_with_a_form_stands_at_its_field(tmp_path: Path, hom
         assert (await sent("/keys", name="without a scope")).status_code == 422
         assert (await sent("/projects", name="no name")).status_code == 422
         assert (await sent("/projects", name="fine", roots="/etc")).status_code == 403
+
+
+async def test_a_full_service_takes_no_job_from_the_dashboard(tmp_path: Path, home: Path) -> None:
+    make_dataset(tmp_path / "taken", [make_row(0, folder=tmp_path / "corpus")])
+    async with run_app(settings_of(home, max_jobs=1)) as service, log_in(service) as client:
+        failed = await a_job(service, tmp_path, JobState.FAILED)
+        run = {"corpus": str(tmp_path / "corpus"), "out": str(tmp_path / "new"), "model": "fo1-tiny"}
+        async with service.context.database.writing() as session:
+            plan = await operations.create(
+                session, failed.project_id, OperationKind.PLAN, RunConfig(**run).model_dump(mode="json"), "me"
+            )
+            await operations.set_operation(session, plan.id, state=OperationState.FAILED)
+        form = {"token": token_of((await client.get("/jobs/new")).text)}
+        taken = await client.post("/jobs/new", data={**form, **run, "out": str(tmp_path / "taken")})
+        assert (taken.status_code, "taken" in taken.text) == (409, True)
+        queued = await a_job(service, tmp_path, JobState.QUEUED)
+        starts = {f"/jobs/{failed.id}/resume": {}, "/jobs/new": run, f"/operations/{plan.id}/start": {}}
+        for path, more in starts.items():
+            refused = await client.post(path, data={**form, **more})
+            assert (refused.status_code, "the most there may be" in refused.text) == (429, True), path
+        async with service.context.database.writing() as session:
+            await job_service.apply_news(
+                session, await session.merge(queued), JobNews(JobState.FAILED, "made up")
+            )
+        resumed = await client.post(f"/jobs/{failed.id}/resume", data=form)
+        assert resumed.status_code == 303
 
 
 async def test_a_selection_is_pushed_and_nothing_else(tmp_path: Path, home: Path) -> None:
