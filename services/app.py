@@ -48,7 +48,6 @@ from services.datasets.grants import Grants
 from services.datasets.images import ImageShelf
 from services.datasets.indexer import Indexer
 from services.datasets.project_roots import ProjectRoots
-from services.datasets.routings import Routings
 from services.jobs.cluster import Cluster
 from services.jobs.event_streams import JobEvents
 from services.jobs.reconciler import Reconciler
@@ -56,6 +55,7 @@ from services.jobs.repository import count_by_state
 from services.jobs.states import ACTIVE
 from services.logs import RequestLog
 from services.metrics import Metrics, RequestMetrics
+from services.operations.routing_curves import RoutingCurves
 from services.operations.runner import OperationRunner
 from services.predictions.deployment import PredictorDeployment
 from services.predictions.service import Predictions
@@ -100,7 +100,7 @@ def create_app(settings: Settings) -> FastAPI:
                 context.operations.stop()
             await _end_idle_ray(context)
         finally:
-            await context.routings.close()
+            await context.curves.close()
             await context.cluster.close()
             await context.predictions.close()
             if context.reviews is not None:
@@ -152,7 +152,7 @@ def make_context(settings: Settings) -> Context:
         metrics=metrics,
         key_failures=FailureLimit(settings.key_failures_per_minute),
         project_roots=roots,
-        routings=Routings(settings, database, roots),
+        curves=RoutingCurves(settings, roots),
         cluster=cluster,
         reconciler=Reconciler(settings, database, cluster, metrics, roots),
         indexer=indexer,

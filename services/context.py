@@ -12,11 +12,11 @@ from services.datasets.images import ImageShelf
 from services.datasets.indexer import Indexer
 from services.datasets.page_cache import PageCache
 from services.datasets.project_roots import ProjectRoots
-from services.datasets.routings import Routings
 from services.jobs.cluster import Cluster
 from services.jobs.event_streams import JobEvents
 from services.jobs.reconciler import Reconciler
 from services.metrics import Metrics
+from services.operations.routing_curves import RoutingCurves
 from services.operations.runner import OperationRunner
 from services.predictions.service import Predictions
 from services.rendering import Pages
@@ -37,7 +37,7 @@ class Context:
     metrics: Metrics
     key_failures: FailureLimit
     project_roots: ProjectRoots
-    routings: Routings
+    curves: RoutingCurves
     cluster: Cluster
     reconciler: Reconciler
     indexer: Indexer

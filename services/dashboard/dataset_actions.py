@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from schemas.reviews import ReviewOptions
 from services.api.dependencies import ReadSession, WriteSession
-from services.api.operations import CompareRequest, checked_request, create_operation
+from services.api.operation_requests import CompareRequest, checked_request, create_operation
 from services.context import Context, InContext
 from services.dashboard.frame import render_page, require_scope
 from services.dashboard.gallery_form import GalleryForm, InForm

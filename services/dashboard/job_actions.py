@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from schemas.jobs import RunConfig
 from services.api.dependencies import ReadSession, WriteSession
 from services.api.jobs import JobRequest, checked_run, start_run
-from services.api.operations import create_operation
+from services.api.operation_requests import create_operation
 from services.context import Context, InContext
 from services.dashboard.frame import render_page, require_scope
 from services.dashboard.login import InVisitor, PostingVisitor, Visitor

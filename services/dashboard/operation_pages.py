@@ -1,4 +1,4 @@
-"""The pages of operations: plans, merges and comparisons, at work and done."""
+"""The pages of operations: plans, merges, routings and comparisons, at work and done."""
 
 import asyncio
 from typing import Any
@@ -14,7 +14,9 @@ from services.api.operations import OperationId
 from services.context import InContext
 from services.dashboard.frame import render_page, require_scope
 from services.dashboard.login import InVisitor, PostingVisitor, Visitor
+from services.database.models import DatasetRecord
 from services.database.operation_tables import Operation, OperationKind, OperationState
+from services.datasets import repository as dataset_repository
 from services.jobs.out_folder import conflict_in
 from services.operations import repository
 from services.problems import Problem
@@ -22,7 +24,12 @@ from services.security.keys import Scope, key_names
 
 router = APIRouter(include_in_schema=False)
 _OPERATIONS = 100
-_SECTIONS = {OperationKind.PLAN: "Jobs", OperationKind.MERGE: "Reviews", OperationKind.COMPARE: "Datasets"}
+_SECTIONS = {
+    OperationKind.PLAN: "Jobs",
+    OperationKind.MERGE: "Reviews",
+    OperationKind.COMPARE: "Datasets",
+    OperationKind.ROUTE: "Datasets",
+}
 
 
 async def find_operation(session: AsyncSession, visitor: Visitor, operation_id: str) -> Operation:
@@ -33,9 +40,15 @@ async def find_operation(session: AsyncSession, visitor: Visitor, operation_id: 
     return operation
 
 
+async def version_of_operation(session: AsyncSession, operation: Operation) -> DatasetRecord | None:
+    """Return the dataset that a merge or a routing made, or None if there is none (any more)."""
+    dataset_id = (operation.result or {}).get("dataset_id", "")
+    return await dataset_repository.dataset_of_project(session, operation.project_id, dataset_id)
+
+
 @router.get("/operations")
 async def operations_page(visitor: InVisitor, context: InContext, session: ReadSession) -> Response:
-    """Plans, merges and comparisons, newest first."""
+    """Plans, merges, routings and comparisons, newest first."""
     listed = await repository.list_operations(session, visitor.project_id, _OPERATIONS, None)
     names = await key_names(session, {operation.created_by or "" for operation in listed})
     return render_page(context, visitor, "Operations", "operations.html", operations=listed, names=names)
@@ -89,6 +102,7 @@ async def _values(session: AsyncSession, operation: Operation, visitor: Visitor)
     return {
         "operation": operation,
         "settings": settings,
+        "made": await version_of_operation(session, operation),
         "started_by": names.get(operation.created_by or ""),
         "may_label": visitor.caller.may(Scope.LABEL),
         "token": visitor.token,

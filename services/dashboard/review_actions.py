@@ -6,7 +6,7 @@ from fastapi import APIRouter, Form, Path
 from fastapi.responses import RedirectResponse, Response
 
 from services.api.dependencies import ReadSession
-from services.api.operations import MergeRequest, checked_request, create_operation
+from services.api.operation_requests import MergeRequest, checked_request, create_operation
 from services.context import Context, InContext
 from services.dashboard.frame import render_page, require_scope
 from services.dashboard.login import InVisitor, PostingVisitor, Visitor

@@ -1,28 +1,33 @@
 """The page on which a person chooses how many labels are accepted, and makes a version of that choice."""
 
-import asyncio
 import json
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, Query
 from fastapi.responses import RedirectResponse, Response
-from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from fo1_data.dataset.layout import MANIFEST
 from fo1_data.errors import Fo1Error
-from fo1_data.storage.store import open_store
 from services.api.dependencies import ReadSession
+from services.api.operation_requests import (
+    RouteRequest,
+    checked_request,
+    create_operation,
+    place_of_caller,
+)
 from services.context import Context, InContext
 from services.dashboard.frame import render_page, require_scope
-from services.dashboard.login import InVisitor, PostingVisitor
-from services.database.models import DatasetRecord, Routing
+from services.dashboard.login import InVisitor, PostingVisitor, Visitor
+from services.dashboard.operation_pages import version_of_operation
+from services.database.models import DatasetRecord
+from services.database.operation_tables import OperationKind, OperationState
 from services.datasets import service
-from services.datasets.routings import calibration_of, is_lost
-from services.identifiers import DatasetId, new_id
-from services.problems import Problem, http_message
+from services.datasets.service import calibration_of
+from services.identifiers import DatasetId
+from services.operations import repository as operations
+from services.operations.command import reason_of
+from services.problems import Problem
 from services.security.keys import Scope
-from services.storage_roots import OutsideRoots
 
 router = APIRouter(include_in_schema=False)
 _SHOWN = 10
@@ -41,7 +46,7 @@ async def routing_page(
     """The slider, which is filled as soon as the curve is computed, and the routings made before."""
     record = await service.get_dataset(session, visitor.project_id, dataset_id)
     address = calibration or calibration_of(record) or ""
-    curve = await _curve(context, record, address) if address else {"curve": None, "problem": None}
+    curve = await _curve(context, visitor, record, address) if address else {"curve": None, "problem": None}
     return render_page(
         context,
         visitor,
@@ -53,7 +58,7 @@ async def routing_page(
         out=_next_folder(record.address, record.version),
         may_label=visitor.caller.may(Scope.LABEL),
         **curve,
-        **await _routings(session, dataset_id),
+        **await _routings(session, visitor.project_id, dataset_id),
     )
 
 
@@ -67,7 +72,7 @@ async def curve_part(
 ) -> Response:
     """Asks again for the curve; loads the page again once it is there."""
     record = await service.get_dataset(session, visitor.project_id, dataset_id)
-    curve = await _curve(context, record, calibration)
+    curve = await _curve(context, visitor, record, calibration)
     answer = context.pages.render("routing_wait.html", dataset=record, calibration=calibration, **curve)
     if curve["curve"] is not None:
         answer.headers["HX-Refresh"] = "true"
@@ -80,7 +85,8 @@ async def routings_part(
 ) -> Response:
     """The routings of a dataset; they update while one is at work."""
     record = await service.get_dataset(session, visitor.project_id, dataset_id)
-    return context.pages.render("routings.html", dataset=record, **await _routings(session, dataset_id))
+    routings = await _routings(session, visitor.project_id, dataset_id)
+    return context.pages.render("routings.html", dataset=record, **routings)
 
 
 @router.post("/datasets/{dataset_id}/routing")
@@ -95,61 +101,34 @@ async def start_routing(
 ) -> Response:
     """Make the next version with the chosen bound (the button Route)."""
     require_scope(visitor, Scope.LABEL)
-    async with context.database.reading() as session:
-        record = await service.get_dataset(session, visitor.project_id, dataset_id)
-    routing = Routing(
-        id=new_id("routing"),
-        dataset_id=dataset_id,
-        out=await _free_folder(context, visitor.project_id, out),
-        calibration=await _calibration_address(context, record, calibration),
-        max_error=max_error,
-        audit=audit,
-        created_by=visitor.caller.key_id,
+    body = RouteRequest(
+        dataset=dataset_id, max_error=max_error, out=out, audit=audit, calibration=calibration
     )
+    checked = await checked_request(context, visitor.caller, body)
     async with context.database.writing() as session:
-        session.add(routing)
-    await context.routings.start(routing, record)
+        await create_operation(session, visitor.caller, OperationKind.ROUTE, checked)
+    context.operations.wake()
     return RedirectResponse(f"/datasets/{dataset_id}/routing", 303)
 
 
-async def _curve(context: Context, record: DatasetRecord, calibration: str) -> dict[str, Any]:
+async def _curve(
+    context: Context, visitor: Visitor, record: DatasetRecord, calibration: str
+) -> dict[str, Any]:
     """Return the curve as JSON (None: it is being computed), or what is wrong with the calibration."""
     try:
-        address = await _calibration_address(context, record, calibration)
-        curve = await context.routings.curve(record, address)
-    except (Fo1Error, OSError) as error:
-        return {"curve": None, "problem": http_message(str(error))}
-    except Problem as problem:
-        return {"curve": None, "problem": problem.detail}
+        address = await place_of_caller(context, visitor.caller, "calibration", calibration)
+        curve = await context.curves.curve(record, address)
+    except (Fo1Error, Problem, OSError) as error:
+        return {"curve": None, "problem": reason_of(error)}
     return {"curve": None if curve is None else json.dumps(curve), "problem": None}
 
 
-async def _calibration_address(context: Context, record: DatasetRecord, calibration: str) -> str:
-    """Return the absolute address. Raises a Problem of 403 if it is outside the project's storage roots."""
-    roots = await context.project_roots.for_requests(record.project_id)
-    try:
-        return await asyncio.to_thread(roots.check, calibration)
-    except OutsideRoots as error:
-        raise Problem(403, f"calibration: {error}") from None
-
-
-async def _free_folder(context: Context, project_id: str, out: str) -> str:
-    """Return the absolute address of a folder. Raises a Problem: 403 outside the roots, 409 in use."""
-    roots = await context.project_roots.for_requests(project_id)
-    try:
-        address = await asyncio.to_thread(roots.check, out)
-        if await asyncio.to_thread(lambda: open_store(address).exists(MANIFEST)):
-            raise Problem(409, f"out: {out} holds a finished dataset: name another folder")
-    except OutsideRoots as error:
-        raise Problem(403, f"out: {error}") from None
-    return address
-
-
-async def _routings(session: AsyncSession, dataset_id: str) -> dict[str, Any]:
-    query = select(Routing).where(Routing.dataset_id == dataset_id).order_by(Routing.id.desc()).limit(_SHOWN)
-    routings = [(routing, is_lost(routing)) for routing in (await session.scalars(query)).all()]
-    at_work = any(routing.state == "running" and not lost for routing, lost in routings)
-    return {"routings": routings, "at_work": at_work}
+async def _routings(session: AsyncSession, project_id: str, dataset_id: str) -> dict[str, Any]:
+    """Return the last routings, each with the dataset that it made if that is still registered."""
+    routings = await operations.list_routings(session, project_id, dataset_id, _SHOWN)
+    made = [await version_of_operation(session, routing) for routing in routings]
+    at_work = any(routing.state in (OperationState.QUEUED, OperationState.RUNNING) for routing in routings)
+    return {"routings": list(zip(routings, made, strict=True)), "at_work": at_work}
 
 
 def _next_folder(address: str, version: str) -> str:

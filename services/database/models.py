@@ -181,38 +181,6 @@ class DatasetRecord(Base):
     )
 
 
-class RoutingState(StrEnum):
-    """State of a routing. `FAILED`: its error says why."""
-
-    RUNNING = "running"
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-
-
-class Routing(Base):
-    """A new version of a dataset that decides its labels again. `state`: a `RoutingState`.
-
-    `calibration`: the address of the file. `max_error`, `audit`: shares. `seen_at`: the last sign of life of
-    the process that works on it. `made_dataset_id`: the version that it made.
-    """
-
-    __tablename__ = "routings"
-    __table_args__ = (Index("routings_by_dataset", "dataset_id", "id"),)
-
-    id: Mapped[str] = mapped_column(primary_key=True)
-    dataset_id: Mapped[str]
-    out: Mapped[str] = mapped_column(Text)
-    calibration: Mapped[str] = mapped_column(Text)
-    max_error: Mapped[float]
-    audit: Mapped[float]
-    state: Mapped[str] = mapped_column(default=RoutingState.RUNNING)
-    error: Mapped[str | None] = mapped_column(Text)
-    made_dataset_id: Mapped[str | None]
-    created_by: Mapped[str | None]
-    created_at: Mapped[datetime] = mapped_column(default=now)
-    seen_at: Mapped[datetime] = mapped_column(default=now)
-
-
 class Sample(Base):
     """The columns of an image by which lists filter and sort: few, so that scans are cheap.
 

@@ -11,11 +11,15 @@ from services.database.models import Base, now
 
 
 class OperationKind(StrEnum):
-    """`PLAN`: a preflight of a run. `MERGE`: corrections into a next version. `COMPARE`: two datasets."""
+    """`PLAN`: a preflight of a run. `MERGE`: corrections into a next version. `COMPARE`: two datasets.
+
+    `ROUTE`: the labels of a dataset decided again, into a next version.
+    """
 
     PLAN = "plan"
     MERGE = "merge"
     COMPARE = "compare"
+    ROUTE = "route"
 
 
 class OperationState(StrEnum):

@@ -14,7 +14,6 @@ from services.database.models import (
     DatasetState,
     ImageGrant,
     Job,
-    Routing,
     now,
 )
 from services.database.review_tables import Review
@@ -72,9 +71,6 @@ async def unregister(session: AsyncSession, record: DatasetRecord) -> None:
     await repository.delete_index(session, record.number)
     await session.execute(delete(ImageGrant).where(ImageGrant.dataset_id == record.id))
     await session.execute(update(Job).where(Job.dataset_id == record.id).values(dataset_id=None))
-    await session.execute(delete(Routing).where(Routing.dataset_id == record.id))
-    made = update(Routing).where(Routing.made_dataset_id == record.id)
-    await session.execute(made.values(made_dataset_id=None))
     await session.delete(record)
     await session.flush()
 

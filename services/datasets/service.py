@@ -88,3 +88,10 @@ async def place_of(session: AsyncSession, record: DatasetRecord, sample: Sample)
         row_group=sample.row_group,
         row=sample.row,
     )
+
+
+def calibration_of(record: DatasetRecord) -> str | None:
+    """Return where the dataset's calibration was read: by the routing that made it, else by its run."""
+    routing, config = record.manifest.get("routing") or {}, record.manifest.get("config") or {}
+    address = routing.get("calibration") or config.get("calibration")
+    return address if isinstance(address, str) and address else None

@@ -1,1 +1,1 @@
-"""Work that takes longer than a request: plans of runs, merges of corrections, comparisons of versions."""
+"""Work that takes longer than a request: plans, merges of corrections, routings, comparisons of versions."""

@@ -11,6 +11,8 @@ from services.database.models import now
 from services.database.operation_tables import Operation, OperationKind, OperationState
 from services.identifiers import new_id
 
+# The kinds that write a next version into a new folder (`out` of the request).
+WRITING = (OperationKind.MERGE, OperationKind.ROUTE)
 STOPPED = "the service stopped while it was at work on this; start it again"
 
 
@@ -48,12 +50,24 @@ async def list_operations(
     return (await session.scalars(query.order_by(Operation.id.desc()).limit(limit))).all()
 
 
-async def merge_into(session: AsyncSession, out: str) -> str | None:
-    """Return the id of a merge at work, of any project, that writes to the folder `out`, or None."""
+async def list_routings(
+    session: AsyncSession, project_id: str, dataset_id: str, limit: int
+) -> Sequence[Operation]:
+    """Return the last routings of a dataset, newest first."""
+    query = select(Operation).where(
+        Operation.project_id == project_id,
+        Operation.kind == OperationKind.ROUTE,
+        Operation.request["dataset"].as_string() == dataset_id,
+    )
+    return (await session.scalars(query.order_by(Operation.id.desc()).limit(limit))).all()
+
+
+async def writer_of(session: AsyncSession, out: str) -> Operation | None:
+    """Return the operation at work, of any project, that writes to the folder `out`, or None."""
     active = (OperationState.QUEUED, OperationState.RUNNING)
-    query = select(Operation).where(Operation.kind == OperationKind.MERGE, Operation.state.in_(active))
-    merges = (await session.scalars(query)).all()
-    return next((merge.id for merge in merges if merge.request.get("out") == out), None)
+    query = select(Operation).where(Operation.kind.in_(WRITING), Operation.state.in_(active))
+    writers = (await session.scalars(query)).all()
+    return next((writer for writer in writers if writer.request.get("out") == out), None)
 
 
 async def claim(session: AsyncSession, kinds: Sequence[OperationKind], worker: str) -> Operation | None:

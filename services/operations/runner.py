@@ -1,4 +1,4 @@
-"""Works on queued operations in two loops, one at a time in each: plans, and merges and comparisons."""
+"""Works on queued operations in three loops (plans, versions, routings), one at a time in each."""
 
 import asyncio
 import logging
@@ -22,7 +22,8 @@ from services.datasets.indexer import Indexer
 from services.datasets.project_roots import ProjectRoots
 from services.jobs.ray_jobs import driver_files
 from services.operations import repository
-from services.operations.command import Command, reason_of
+from services.operations.command import ONE_THREAD, Command, reason_of
+from services.problems import Problem
 from services.review import correction_repository
 from services.settings import Settings
 
@@ -46,6 +47,7 @@ class OperationRunner:
         self.loops = [
             Loop("plans", lambda: self._step([OperationKind.PLAN]), _POLL_S),
             Loop("versions", lambda: self._step([OperationKind.MERGE, OperationKind.COMPARE]), _POLL_S),
+            Loop("routings", lambda: self._step([OperationKind.ROUTE]), _POLL_S),
         ]
 
     def wake(self) -> None:
@@ -72,7 +74,7 @@ class OperationRunner:
         try:
             folder.mkdir(parents=True)
             values = {"state": OperationState.SUCCEEDED, "result": await self._run(operation, folder)}
-        except (Fo1Error, OSError) as error:
+        except (Fo1Error, Problem, OSError) as error:
             reason = repository.STOPPED if operation.id in self._stopped else reason_of(error)
             values = {"state": OperationState.FAILED, "error": reason}
         except Exception as error:
@@ -88,6 +90,8 @@ class OperationRunner:
             return await self._plan(operation, folder)
         if operation.kind == OperationKind.MERGE:
             return await self._merge(operation, folder)
+        if operation.kind == OperationKind.ROUTE:
+            return await self._route(operation, folder)
         request = operation.request
         document = await self._command(operation, folder, ["dataset", "diff", request["a"], request["b"]])
         return _shortened(document)
@@ -117,14 +121,26 @@ class OperationRunner:
         await self._set(operation, progress=f"{num_corrections} corrections")
         arguments = ["dataset", "merge", request["address"], "--out", request["out"]]
         document = await self._command(operation, folder, [*arguments, "--corrections", str(corrections)])
-        roots = await self._roots.of(operation.project_id)
-        address, manifest = await asyncio.to_thread(dataset_service.read_registered, request["out"], roots)
+        return {**document, "dataset_id": await self._register_version(operation)}
+
+    async def _route(self, operation: Operation, folder: Path) -> dict[str, Any]:
+        request = operation.request
+        arguments = ["route", request["address"], "--out", request["out"]]
+        arguments += ["--calibration", request["calibration"]]
+        arguments += ["--max-error", str(request["max_error"]), "--audit", str(request["audit"])]
+        document = await self._command(operation, folder, arguments, ONE_THREAD)
+        return {**document, "dataset_id": await self._register_version(operation)}
+
+    async def _register_version(self, operation: Operation) -> str:
+        """Register the version that an operation wrote; return its id."""
+        roots, out = await self._roots.of(operation.project_id), operation.request["out"]
+        address, manifest = await asyncio.to_thread(dataset_service.read_registered, out, roots)
         async with self._database.writing() as session:
             record = await registry.register(
                 session, address, manifest, operation.project_id, operation.created_by
             )
         self._indexer.wake()
-        return {**document, "dataset_id": record.id}
+        return record.id
 
     async def _write_corrections(self, review_id: str, path: Path) -> int:
         after, total = None, 0
@@ -152,15 +168,17 @@ class OperationRunner:
         self._commands[operation.id] = command
         alive = asyncio.create_task(self._show_life(operation))
         shown_s = 0.0
+
+        async def show(line: str) -> None:
+            nonlocal shown_s
+            if time.monotonic() - shown_s > 1.0:
+                shown_s = time.monotonic()
+                await self._set(operation, progress=line, worker_seen_at=now())
+
         try:
-            async for line in command.lines(variables):
-                if time.monotonic() - shown_s > 1.0:
-                    shown_s = time.monotonic()
-                    await self._set(operation, progress=line, worker_seen_at=now())
-            return await command.result()
+            return await command.run(variables, show)
         finally:
             alive.cancel()
-            command.stop()
             self._commands.pop(operation.id, None)
 
     async def _show_life(self, operation: Operation) -> None:

@@ -17,7 +17,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from fastapi import FastAPI
 from running_service import make_settings
-from sqlalchemy import func, select, text
+from sqlalchemy import bindparam, func, insert, select, text
 
 import services.database.review_tables  # noqa: F401 - its tables belong to the same base
 from fo1_data.cli.main import main
@@ -25,8 +25,10 @@ from fo1_data.cli.serve import run_app
 from fo1_data.errors import ConfigError, RunError
 from services.app import make_context
 from services.database.engine import open_database
-from services.database.migrate import migrate
-from services.database.models import ApiKey, Base
+from services.database.migrate import migrate, upgrade
+from services.database.models import ApiKey, Base, DatasetRecord, UtcTime, now
+from services.database.operation_tables import OperationState
+from services.operations import repository as operations
 from services.security.keys import create_key, first_key
 from services.settings import Settings, load_settings
 
@@ -41,6 +43,41 @@ async def test_migrations_make_the_tables_of_the_models(home: Path, database_url
         )
     await database.dispose()
     assert differences == []
+
+
+async def test_routings_of_an_earlier_version_become_operations(home: Path, database_url: str | None) -> None:
+    database = open_database(make_settings(home, database_url=database_url))
+    record = {
+        "id": "ds_1", "project_id": "prj_default", "address": "/d", "manifest_sha256": "0", "name": "d",
+        "version": "1", "manifest": {}, "state": "ready", "num_samples": 0, "created_at": now(),
+    }  # fmt: skip
+    routing = {
+        "id": "routing_1", "dataset_id": "ds_1", "out": "/o", "calibration": "/c", "max_error": 0.1,
+        "audit": 0.0, "state": "succeeded", "error": None, "made_dataset_id": "ds_2", "created_by": "k",
+        "created_at": now(), "seen_at": now(),
+    }  # fmt: skip
+    names = ", ".join(f'"{name}"' for name in routing)
+    places = ", ".join(f":{name}" for name in routing)
+    add = text(f"INSERT INTO routings ({names}) VALUES ({places})")
+    add = add.bindparams(*(bindparam(name, type_=UtcTime()) for name in ("created_at", "seen_at")))
+    async with database.engine.execution_options(fo1_write=True).begin() as connection:
+        await connection.run_sync(upgrade, "0013")
+        await connection.execute(insert(DatasetRecord), [record])
+        stopped = {"id": "routing_2", "state": "running", "made_dataset_id": None}
+        await connection.execute(add, [routing, {**routing, **stopped}])
+    await migrate(database)
+    async with database.reading() as session:
+        at_work, done = await operations.list_routings(session, "prj_default", "ds_1", 10)
+    await database.dispose()
+    assert (done.id, at_work.id) == ("op_1", "op_2")
+    assert (at_work.state, at_work.error) == (OperationState.FAILED, operations.STOPPED)
+    assert (done.state, done.result, done.created_by) == (
+        OperationState.SUCCEEDED,
+        {"dataset_id": "ds_2"},
+        "k",
+    )
+    assert done.request["out"] == "/o"
+    assert done.request["address"] == "/d"
 
 
 async def test_many_start_at_once_and_one_first_key_is_made(home: Path, database_url: str | None) -> None:

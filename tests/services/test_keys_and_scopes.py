@@ -41,6 +41,7 @@ NEEDS: dict[tuple[str, str], Scope | tuple[Scope, ...]] = {
     ("POST", "/v1/predict"): LABEL_OR_REVIEW,
     ("POST", "/v1/plans"): Scope.LABEL,
     ("POST", "/v1/merges"): Scope.REVIEW,
+    ("POST", "/v1/routings"): Scope.LABEL,
     ("POST", "/v1/comparisons"): Scope.READ,
     ("GET", "/v1/operations"): Scope.READ,
     ("GET", "/v1/operations/{operation_id}"): Scope.READ,

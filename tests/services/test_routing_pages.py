@@ -13,15 +13,16 @@ from made_up_labels import MODEL_SHA256, made_row, write_dataset
 from running_service import make_settings, run_app
 from test_dashboard import token_of
 from test_datasets_api import registered
+from test_operations import finished
 
 from fo1_data.confidence.calibration import fit_kind
 from fo1_data.confidence.judged_kind import JudgedKind
 from fo1_data.confidence.signal_columns import signals_of
 from fo1_data.dataset.reader import open_dataset
-from fo1_data.errors import ConfigError
+from fo1_data.errors import RunError
 from schemas.calibration import Calibration
 from schemas.labels import LabelKind
-from services.datasets.command import run_fo1
+from services.operations.command import Command
 
 NUM_ROWS = 160
 
@@ -117,6 +118,36 @@ def test_what_cannot_be_routed_is_told(made: Path, site: Any) -> None:
         assert client.post(address, data={**form, "token": token}).status_code == 403
 
 
-async def test_a_command_that_refuses_its_arguments_says_why(made: Path) -> None:
-    with pytest.raises(ConfigError, match="calibration"):
-        await run_fo1(["route", str(made / "dataset"), "--max-error", "0.1", "--out", str(made / "x")], {})
+async def test_a_dataset_is_routed_over_http(made: Path) -> None:
+    async with run_app(make_settings(made / "home-http", public_url=None)) as service:
+        dataset = await registered(service, made / "dataset")
+        body = {"dataset": dataset["id"], "max_error": 0.3, "out": str(made / "routed-http")}
+        without = await service.client.post("/v1/routings", json=body)
+        assert (without.status_code, "made without one" in without.text) == (422, True)
+        body["calibration"] = str(made / "C.json")
+        headers = {"Idempotency-Key": "once"}
+        answers = [await service.client.post("/v1/routings", json=body, headers=headers) for _ in range(2)]
+        assert [answer.status_code for answer in answers] == [202, 202], answers[0].text
+        assert answers[0].json()["id"] == answers[1].json()["id"]
+        routing = await finished(service, answers[0].json())
+        assert (routing["error"], routing["result"]["counts"]["accepted"] > 0) == (None, True)
+        version = (await service.client.get(f"/v1/datasets/{routing['result']['dataset_id']}")).json()
+        assert version["address"] == body["out"]
+        assert version["manifest"]["routing"]["max_error"] == 0.3
+        refused = {
+            "out": {403: "/etc/x", 409: body["out"]},
+            "calibration": {403: "/etc/passwd", 422: str(made / "none.json")},
+            "max_error": {422: 1.0},
+        }
+        for field, values in refused.items():
+            for status, value in values.items():
+                changed = {**body, "out": str(made / "new"), field: value}
+                answer = await service.client.post("/v1/routings", json=changed)
+                assert answer.status_code == status, (field, answer.text)
+        assert len((await service.client.get("/v1/operations")).json()["items"]) == 1
+
+
+async def test_a_command_that_refuses_its_arguments_says_why(made: Path, tmp_path: Path) -> None:
+    arguments = ["route", str(made / "dataset"), "--max-error", "0.1", "--out", str(made / "x")]
+    with pytest.raises(RunError, match="needs --calibration|calibration"):
+        await Command(arguments, tmp_path, [str(made), str(tmp_path)], public_only=True).run()
