@@ -21,7 +21,6 @@ from services.database.review_tables import Review, ReviewedAnnotation
 from services.datasets import registry
 from services.label_studio.client import LabelStudio
 from services.label_studio.connection import LabelStudioLost
-from services.label_studio.convert import KEY
 from services.review import (
     annotation_repository,
     correction_repository,
@@ -113,7 +112,7 @@ async def annotations_of(place: Place, review: str) -> list[int]:
 async def keys_in(place: Place, project: int) -> list[str]:
     """Return the key of every task of a project, duplicates included."""
     async with LabelStudio(place.url, place.token) as client:
-        return [key for key, _, _ in await client.all_keys(project, KEY)]
+        return [task.key for task in await client.all_tasks(project)]
 
 
 async def annotate(place: Place, project: int, count: int, skip: int = 0) -> list[int]:

@@ -6,6 +6,7 @@ writes looks for the result by its own key first. Times in seconds.
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from types import TracebackType
@@ -20,12 +21,21 @@ from services.label_studio.connection import (
     Connection,
     LabelStudioGone,
     LabelStudioLost,
+    LabelStudioRefused,
     Request,
 )
 from services.label_studio.task_lists import TaskLists
 
 ML_TIMEOUT_S = 60.0
 WEBHOOK_ACTIONS = ("ANNOTATION_CREATED", "ANNOTATION_UPDATED", "ANNOTATIONS_DELETED")
+
+
+@dataclass(frozen=True)
+class ProjectCounts:
+    """How many LsTasks and annotations, skipped ones included, a project has."""
+
+    num_tasks: int
+    num_annotations: int
 
 
 class LabelStudio(TaskLists):
@@ -83,16 +93,14 @@ class LabelStudio(TaskLists):
         """Return the current labelling configuration of a project. Raises LabelStudioGone."""
         return await self._read_project(project_id, lambda project: str(project.label_config or ""))
 
-    async def num_tasks(self, project_id: int) -> int:
-        """Return the number of LsTasks of a project. Raises LabelStudioGone."""
-        return await self._read_project(project_id, lambda project: int(project.task_number or 0))
-
-    async def num_annotations(self, project_id: int) -> int:
-        """Return the number of annotations of a project, skipped ones included. Raises LabelStudioGone."""
+    async def project_counts(self, project_id: int) -> ProjectCounts:
+        """Return how many LsTasks and annotations a project has. Raises LabelStudioGone."""
         return await self._read_project(
             project_id,
-            lambda project: (
-                int(project.total_annotations_number or 0) + int(project.skipped_annotations_number or 0)
+            lambda project: ProjectCounts(
+                num_tasks=int(project.task_number or 0),
+                num_annotations=int(project.total_annotations_number or 0)
+                + int(project.skipped_annotations_number or 0),
             ),
         )
 
@@ -120,17 +128,18 @@ class LabelStudio(TaskLists):
         if len(ids) != len(ls_tasks):
             raise LabelStudioLost(f"Label Studio accepted {len(ls_tasks)} tasks and returned {len(ids)} ids")
         if num_predictions == 0 and any(task["predictions"] for task in ls_tasks):
-            await self._import_predictions(project_id, ids, ls_tasks)
+            # On SQLite, Label Studio 1.23 repeats an import that found its database locked, and by then has
+            # taken the predictions out of the tasks: it creates the tasks alone and answers 201.
+            try:
+                await self.import_predictions(project_id, ids, ls_tasks)
+            except LabelStudioRefused as error:  # the tasks are there: nobody must insert them again
+                raise LabelStudioLost(f"Label Studio took tasks without their predictions: {error}") from None
         return ids
 
-    async def _import_predictions(
+    async def import_predictions(
         self, project_id: int, ids: Sequence[int], ls_tasks: Sequence[dict[str, Any]]
     ) -> None:
-        """Insert the predictions of LsTasks that are there without them.
-
-        On SQLite, Label Studio 1.23 repeats an import that found its database locked, and by then has taken
-        the predictions out of the tasks: it creates the tasks alone and answers 201.
-        """
+        """Insert the predictions of LsTasks (`ids`, in the order of `ls_tasks`) that exist without them."""
         predictions = [
             {"task": task_id, **prediction}
             for task_id, task in zip(ids, ls_tasks, strict=True)

@@ -26,8 +26,7 @@ from services.label_studio.labelling_config import (
 )
 from services.label_studio.shapes import box_to_percent
 from services.label_studio.shown import ShownImage, ShownPhrase, ShownRegion, box_words
-
-KEY = "fo1_key"
+from services.label_studio.task_lists import KEY
 
 
 def phrase_aliases(shown: ShownImage) -> list[str]:

@@ -6,16 +6,40 @@ exact times that cursors compare.
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from services.label_studio.connection import Connection, LabelStudioError, LabelStudioGone
 
+# Of an LsTask's data: the key of its item, and the request that inserted it.
+KEY, REQUEST = "fo1_key", "fo1_request"
 MAX_KEYS = 50
-_KEY_FIELDS = "id,data,total_annotations,cancelled_annotations"
+PAGE = 500
+_KEY_FIELDS = "id,data,total_annotations,cancelled_annotations,total_predictions"
 _ANNOTATION_FIELDS = (
     "id,updated_at,total_predictions,predictions_model_versions,annotations,result,completed_by,"
-    "was_cancelled,ground_truth,lead_time,parent_prediction,parent_annotation"
+    "was_cancelled,ground_truth,lead_time,parent_prediction,parent_annotation,draft_exists"
 )
+
+
+@dataclass(frozen=True)
+class KeyedTask:
+    """An LsTask with its data, and its numbers of annotations (skipped ones included) and predictions."""
+
+    ls_task_id: int
+    data: dict[str, Any]
+    num_annotations: int
+    num_predictions: int
+
+    @property
+    def key(self) -> str:
+        """The key of its item; empty if it has none."""
+        return str(self.data.get(KEY, ""))
+
+    @property
+    def request(self) -> str:
+        """The request that inserted it, or the LsTask that it is a copy of; empty for older reviews."""
+        return str(self.data.get(REQUEST, ""))
 
 
 class TaskLists:
@@ -24,34 +48,32 @@ class TaskLists:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    async def tasks_by_key(
-        self, project_id: int, keys: Sequence[str], field: str
-    ) -> list[tuple[str, int, int]]:
-        """Return the LsTasks with these keys in `field`: (key, LsTask id, number of annotations).
+    async def tasks_by_key(self, project_id: int, keys: Sequence[str]) -> list[KeyedTask]:
+        """Return the LsTasks with these keys, oldest first.
 
         At most MAX_KEYS keys, so that the URL stays short enough for every proxy.
         """
-        with_keys = _filter(f"data.{field}", "in_list", "String", list(keys))
-        tasks = await self._tasks(project_id, _query([with_keys]), _KEY_FIELDS, 2 * len(keys))
-        return [_keyed(task, field) for task in tasks]
+        return await self._keyed(project_id, [_filter(f"data.{KEY}", "in_list", "String", list(keys))])
 
-    async def all_keys(self, project_id: int, field: str, page_size: int = 500) -> list[tuple[str, int, int]]:
-        """Return every LsTask of a project: (key in `field`, LsTask id, number of annotations)."""
-        keyed: list[tuple[str, int, int]] = []
-        last_id = 0
+    async def all_tasks(self, project_id: int) -> list[KeyedTask]:
+        """Return every LsTask of a project, oldest first."""
+        return await self._keyed(project_id, [])
+
+    async def _keyed(self, project_id: int, filters: list[dict[str, Any]]) -> list[KeyedTask]:
+        keyed: list[KeyedTask] = []
         while True:
-            later = _filter("id", "greater", "Number", last_id)
-            page = await self._tasks(project_id, _query([later], "tasks:id"), _KEY_FIELDS, page_size)
-            keyed += [_keyed(task, field) for task in page]
-            if len(page) < page_size:
+            later = _filter("id", "greater", "Number", keyed[-1].ls_task_id if keyed else 0)
+            query = _query([*filters, later], "tasks:id")
+            page = await self._tasks(project_id, query, _KEY_FIELDS, PAGE)
+            keyed += map(_keyed_task, page)
+            if len(page) < PAGE:
                 return keyed
-            last_id = int(page[-1]["id"])
 
-    async def keys_of(self, project_id: int, ids: Sequence[int], field: str) -> dict[int, str]:
-        """Return the keys in `field` of the LsTasks of `ids` that exist, by LsTask id."""
+    async def tasks_of(self, project_id: int, ids: Sequence[int]) -> list[KeyedTask]:
+        """Return the LsTasks of `ids` that exist."""
         query = {"selectedItems": {"all": False, "included": list(ids)}}
         tasks = await self._tasks(project_id, query, _KEY_FIELDS, len(ids)) if ids else []
-        return {ls_task_id: key for key, ls_task_id, _ in (_keyed(task, field) for task in tasks)}
+        return [_keyed_task(task) for task in tasks]
 
     async def changed_tasks(
         self, project_id: int, since: str | None, counter: str | None, page_size: int, page: int = 1
@@ -69,7 +91,7 @@ class TaskLists:
         return await self._tasks(project_id, query, "id,updated_at", page_size, page)
 
     async def tasks_with_annotations(self, project_id: int, ids: Sequence[int]) -> list[dict[str, Any]]:
-        """Return the LsTasks of `ids` that exist, with their whole `annotations`."""
+        """Return the LsTasks of `ids` that exist, with their whole `annotations` and `draft_exists`."""
         if not ids:
             return []
         query = {"selectedItems": {"all": False, "included": list(ids)}}
@@ -115,6 +137,10 @@ def _query(filters: list[dict[str, Any]], ordering: str | None = None) -> dict[s
     return query
 
 
-def _keyed(task: dict[str, Any], field: str) -> tuple[str, int, int]:
-    num_annotations = int(task.get("total_annotations") or 0) + int(task.get("cancelled_annotations") or 0)
-    return str((task.get("data") or {}).get(field, "")), int(task["id"]), num_annotations
+def _keyed_task(task: dict[str, Any]) -> KeyedTask:
+    return KeyedTask(
+        ls_task_id=int(task["id"]),
+        data=task.get("data") or {},
+        num_annotations=int(task.get("total_annotations") or 0) + int(task.get("cancelled_annotations") or 0),
+        num_predictions=int(task.get("total_predictions") or 0),
+    )

@@ -150,10 +150,11 @@ async def mark_sent(session: AsyncSession, sent: Sequence[tuple[int, int]]) -> N
 async def mark_recovered(session: AsyncSession, recovered: Sequence[tuple[int, int]]) -> None:
     """Record that items were found in Label Studio. `recovered`: pairs of item id and LsTask id.
 
-    The grant of their image addresses is unknown, so the next push gives them new addresses.
+    The grant of their image addresses is unknown, so the next push gives them new addresses; their
+    annotations are read whatever was stored of another LsTask.
     """
     await mark_sent(session, recovered)
-    await set_items(session, [item_id for item_id, _ in recovered], image_grant_id="")
+    await set_items(session, [item_id for item_id, _ in recovered], image_grant_id="", ls_updated_at=None)
 
 
 async def items_of_tasks(

@@ -122,7 +122,7 @@ class ReviewWorker:
         """Return whether the review's project no longer exists in Label Studio."""
         try:
             if review.project_id is not None:
-                await self._client.num_tasks(review.project_id)
+                await self._client.project_counts(review.project_id)
         except LabelStudioGone:
             return True
         except LabelStudioError:

@@ -16,15 +16,15 @@ from services.database.engine import Database
 from services.database.models import now
 from services.database.review_tables import Review, ReviewedAnnotation
 from services.label_studio.client import LabelStudio
-from services.label_studio.convert import KEY
 from services.label_studio.fields import ProjectFields, parse_fields
+from services.label_studio.task_lists import MAX_KEYS
 from services.review import annotation_repository, item_repository, repository
 from services.review.duplicates import remove_duplicates
 from services.review.inbox.ls_tasks import LsTask, LsTaskStore, PullSummary
 from services.review.inbox.reconcile import differing_tasks
 
 LIST_PAGE = 500
-FETCH_TASKS = 50
+FETCH_TASKS = MAX_KEYS
 # A transaction of Label Studio may become visible this much later than the time it carries.
 MAX_DELAY_S = 60.0
 
@@ -115,18 +115,19 @@ class Pull:
 
         Returns item ids by LsTask id.
         """
-        keys = await self._client.keys_of(project_id, [int(task["id"]) for task in tasks], KEY)
+        keyed = await self._client.tasks_of(project_id, [int(task["id"]) for task in tasks])
         async with self._database.writing() as session:
-            items = await item_repository.items_by_key(session, review.id, list(keys.values()))
+            items = await item_repository.items_by_key(session, review.id, [task.key for task in keyed])
             lost = [
-                (items[key].id, task_id)
-                for task_id, key in keys.items()
-                if key in items and items[key].ls_task_id is None
+                (items[task.key].id, task.ls_task_id)
+                for task in keyed
+                if task.key in items and items[task.key].ls_task_id is None
             ]
             await item_repository.mark_recovered(session, lost)
         if items:
-            await remove_duplicates(self._database, self._client, review.id, project_id)
-        return {task_id: items[key].id for task_id, key in keys.items() if key in items}
+            copies = await self._client.tasks_by_key(project_id, list(items))
+            await remove_duplicates(self._database, self._client, review, project_id, copies)
+        return {task.ls_task_id: items[task.key].id for task in keyed if task.key in items}
 
     async def _fields(self, review: Review, project_id: int) -> ProjectFields:
         """Return the fields of the project, and remember those that are not as they were pushed."""

@@ -11,10 +11,8 @@ from schemas.reviews import ReviewState
 from services.database.engine import Database
 from services.database.review_tables import Review
 from services.label_studio.client import LabelStudio
-from services.label_studio.convert import KEY
+from services.label_studio.task_lists import KeyedTask
 from services.review import annotation_repository, item_repository, repository
-
-Keyed = tuple[str, int, int]
 
 
 async def differing_tasks(
@@ -22,44 +20,46 @@ async def differing_tasks(
 ) -> list[int]:
     """Return the LsTasks whose number of annotations is not the stored one. Raises LabelStudioError.
 
-    Also marks the items whose LsTasks were deleted. Costs two requests as long as the counts agree.
+    Also marks the items whose LsTasks were deleted. Costs one request as long as the counts agree.
     """
-    num_tasks = await client.num_tasks(project_id)
-    num_annotations = await client.num_annotations(project_id)
+    counts = await client.project_counts(project_id)
     async with database.reading() as session:
         num_sent = len(await item_repository.sent_tasks(session, review.id))
         stored = await annotation_repository.count_by_task(session, review.id)
-    unowned = [num_tasks - num_sent, num_annotations - sum(stored.values())]
+    unowned = [counts.num_tasks - num_sent, counts.num_annotations - sum(stored.values())]
     is_growing = review.state != ReviewState.OPEN and unowned[0] >= 0 and unowned[1] == 0
     if is_growing or unowned == (review.unowned or [0, 0]):
         return []
-    keyed = await client.all_keys(project_id, KEY)
-    owned = await _follow_copies(database, review, keyed)
+    tasks = await client.all_tasks(project_id)
+    owned = await _follow_copies(database, review, tasks)
     async with database.writing() as session:
         num_sent = len(await item_repository.sent_tasks(session, review.id))
-        foreign = sum(number for _, ls_task_id, number in keyed if ls_task_id not in owned)
-        await repository.set_review(session, review.id, unowned=[len(keyed) - num_sent, foreign])
-    return [task_id for _, task_id, number in keyed if task_id in owned and stored.get(task_id, 0) != number]
+        foreign = sum(task.num_annotations for task in tasks if task.ls_task_id not in owned)
+        await repository.set_review(session, review.id, unowned=[len(tasks) - num_sent, foreign])
+    return [
+        task.ls_task_id
+        for task in tasks
+        if task.ls_task_id in owned and stored.get(task.ls_task_id, 0) != task.num_annotations
+    ]
 
 
-async def _follow_copies(database: Database, review: Review, keyed: Sequence[Keyed]) -> set[int]:
+async def _follow_copies(database: Database, review: Review, tasks: Sequence[KeyedTask]) -> set[int]:
     """Return the LsTasks of the review's items, copies included.
 
     An item whose LsTask was deleted takes another one with its key; if there is none, it is gone.
     """
-    tasks_by_key: dict[str, list[int]] = {}
-    for key, ls_task_id, _ in sorted(keyed, key=lambda entry: entry[1]):
-        tasks_by_key.setdefault(key, []).append(ls_task_id)
+    ids_by_key: dict[str, list[int]] = {}
+    for task in tasks:
+        ids_by_key.setdefault(task.key, []).append(task.ls_task_id)
     owned: set[int] = set()
     gone = []
     async with database.writing() as session:
         for item_id, key, ls_task_id in await item_repository.keyed_tasks(session, review.id):
-            copies = tasks_by_key.get(key, [])
+            copies = ids_by_key.get(key, [])
             owned.update(copies)
             if not copies:
                 gone.append(ls_task_id)
             elif ls_task_id not in copies:
                 await item_repository.mark_recovered(session, [(item_id, copies[0])])
-                await item_repository.set_items(session, [item_id], ls_updated_at=None)
         await item_repository.mark_gone(session, review.id, gone)
     return owned

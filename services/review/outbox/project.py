@@ -14,7 +14,6 @@ from services.database.engine import Database
 from services.database.models import now
 from services.database.review_tables import Review
 from services.label_studio.client import LabelStudio
-from services.label_studio.convert import KEY
 from services.label_studio.labelling_config import (
     FIELDS,
     INSTRUCTION,
@@ -104,7 +103,8 @@ def _fields_in(batch: Sequence[bytes]) -> set[str]:
 
 async def _adopt_items(database: Database, client: LabelStudio, review: Review, project_id: int) -> None:
     """Record the unsent items that the project already holds; of duplicates the oldest LsTask."""
-    task_by_key = {key: ls_task_id for key, ls_task_id, _ in reversed(await client.all_keys(project_id, KEY))}
+    tasks = await client.all_tasks(project_id)
+    task_by_key = {task.key: task.ls_task_id for task in reversed(tasks)}
     keys = list(task_by_key)
     for start in range(0, len(keys), ITEMS_PER_STATEMENT):
         batch = keys[start : start + ITEMS_PER_STATEMENT]

@@ -2,13 +2,15 @@
 
 Every step can safely run again. An item is marked `sending` before its insert request leaves. An item found
 in that state later (after a crash, a timeout, a 5xx) is looked up in Label Studio by its key before it is
-sent again. If a late insert may still have arrived, the project is searched for duplicates at the end. One
-process works on a review at a time. Requests are bounded in items and bytes. After the grant of the image
-addresses was revoked, LsTasks that are already in Label Studio get new addresses.
+sent again. If that has happened, the project is searched at the end for LsTasks that were inserted twice or
+without their predictions. One process works on a review at a time. Requests are bounded in items and bytes.
+After the grant of the image addresses was revoked, LsTasks that are already in Label Studio get new
+addresses.
 """
 
 import asyncio
 import logging
+import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -19,8 +21,7 @@ from services.database.review_tables import Review
 from services.datasets.repository import get_dataset
 from services.label_studio.client import LabelStudio
 from services.label_studio.connection import LabelStudioGone, LabelStudioRefused
-from services.label_studio.convert import KEY
-from services.label_studio.task_lists import MAX_KEYS
+from services.label_studio.task_lists import MAX_KEYS, REQUEST, KeyedTask
 from services.review import item_repository, repository
 from services.review.duplicates import remove_duplicates
 from services.review.live import LiveBackend
@@ -137,8 +138,8 @@ class Push:
         keys = [item.fo1_key for item in items]
         for start in range(0, len(keys), MAX_KEYS):
             batch = keys[start : start + MAX_KEYS]
-            for key, ls_task_id, _ in await self._client.tasks_by_key(review.project_id, batch, KEY):
-                task_by_key[key] = min(ls_task_id, task_by_key.get(key, ls_task_id))
+            for task in await self._client.tasks_by_key(review.project_id, batch):
+                task_by_key.setdefault(task.key, task.ls_task_id)
         async with self._database.writing() as session:
             present = [(item.id, task_by_key[item.fo1_key]) for item in items if item.fo1_key in task_by_key]
             await item_repository.mark_sent(session, present)
@@ -167,8 +168,10 @@ class Push:
     async def _insert(self, review: Review, batch: Sequence[ItemTask]) -> None:
         """Insert a batch. A refused batch is split until the refused item stands alone."""
         assert review.project_id is not None
+        request = {REQUEST: secrets.token_hex(6)}
+        documents = [{**document, "data": document["data"] | request} for _, document in batch]
         try:
-            ids = await self._client.import_tasks(review.project_id, [document for _, document in batch])
+            ids = await self._client.import_tasks(review.project_id, documents)
         except LabelStudioRefused as error:
             if len(batch) > 1:
                 middle = len(batch) // 2
@@ -190,17 +193,21 @@ class Push:
     async def _renew_addresses(self, review: Review) -> bool:
         """Give LsTasks whose image grant was revoked new addresses; True if there were any.
 
-        Only the data of an LsTask changes: its annotations stay.
+        Only the data of an LsTask changes: its annotations stay, and so does what others added to the data.
         """
+        assert review.project_id is not None
         grant = review.image_grant_id or ""
         async with self._database.reading() as session:
             items = await item_repository.items_of_other_grants(session, review.id, grant, MAX_RENEWED)
         if not items:
             return False
         image_url = await self._image_urls(review)
+        tasks = await self._client.tasks_of(review.project_id, [item.ls_task_id or 0 for item in items])
+        data_of = {task.ls_task_id: task.data for task in tasks}
         for item, document in await asyncio.to_thread(ls_tasks, items, review, image_url):
+            ls_task_id = item.ls_task_id or 0
             try:
-                await self._client.update_task(item.ls_task_id or 0, data=document["data"])
+                await self._client.update_task(ls_task_id, data_of.get(ls_task_id, {}) | document["data"])
             except (LabelStudioGone, LabelStudioRefused) as error:
                 _log.warning("image %s keeps its old address in Label Studio: %s", item.image_id, error)
         async with self._database.writing() as session:
@@ -212,7 +219,9 @@ class Push:
         """Open the review for people; False if new items or a new grant have come in the meantime."""
         assert review.project_id is not None
         if review.doubtful:
-            await remove_duplicates(self._database, self._client, review.id, review.project_id)
+            tasks = await self._client.all_tasks(review.project_id)
+            await remove_duplicates(self._database, self._client, review, review.project_id, tasks)
+            await self._add_predictions(review, [task for task in tasks if not task.num_predictions])
         error = await self._live.apply(review, review.project_id) if self._live is not None else None
         await self._client.update_project(review.project_id, model_version=review.model_version)
         async with self._database.writing() as session:
@@ -228,6 +237,22 @@ class Push:
                 session, review.id, state=ReviewState.OPEN, doubtful=False, error=error, pusher_seen_at=now()
             )
         return True
+
+    async def _add_predictions(self, review: Review, tasks: Sequence[KeyedTask]) -> None:
+        """Send the predictions of items whose LsTasks have none: an import was cut off between the two."""
+        assert review.project_id is not None
+        for start in range(0, len(tasks), self._batch_items):
+            ids = [task.ls_task_id for task in tasks[start : start + self._batch_items]]
+            async with self._database.writing() as session:
+                items = await item_repository.items_of_tasks(session, review.id, ids)
+                await repository.set_review(session, review.id, pusher_seen_at=now())
+            image_url = await self._image_urls(review)
+            for batch in await asyncio.to_thread(split_by_size, ls_tasks(items, review, image_url)):
+                await self._client.import_predictions(
+                    review.project_id,
+                    [item.ls_task_id or 0 for item, _ in batch],
+                    [document for _, document in batch],
+                )
 
     async def _set(self, review: Review, **values: Any) -> None:
         async with self._database.writing() as session:

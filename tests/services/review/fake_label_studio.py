@@ -36,7 +36,8 @@ class FakeLabelStudio(httpx.AsyncBaseTransport):
         self.ml_backends: dict[int, dict[str, Any]] = {}
         self.refuses_ml_backends = False
         self.refused_images: set[str] = set()
-        self.drops_predictions = False
+        self.drops_predictions = self.refuses_predictions = False
+        self.drafts: set[int] = set()
         self.fault: Fault = lambda request: None
         self.meanwhile: Callable[[httpx.Request], Awaitable[None]] | None = None
         self.requests: list[str] = []
@@ -166,6 +167,8 @@ class FakeLabelStudio(httpx.AsyncBaseTransport):
             ids = [self._insert(project, task) for task in tasks]
             return 201, {"task_ids": ids, "prediction_count": len(kept)}
         if parts[2:] == ["import", "predictions"]:
+            if self.refuses_predictions:
+                return 400, {"detail": "this prediction is wrong"}
             for entry in body:
                 self.tasks[entry["task"]]["predictions"].append(entry)
             return 201, {"created": len(body)}
@@ -225,7 +228,10 @@ class FakeLabelStudio(httpx.AsyncBaseTransport):
         size, page = int(parameters["page_size"]), int(parameters["page"])
         if page > 1 and (page - 1) * size >= len(matches):
             return 404, {}
-        cut = [{**task, **_totals(task)} for task in matches[(page - 1) * size : page * size]]
+        cut = [
+            {**task, **_totals(task), "draft_exists": task["id"] in self.drafts}
+            for task in matches[(page - 1) * size : page * size]
+        ]
         return 200, {"tasks": cut, "total": len(matches)}
 
 

@@ -81,7 +81,7 @@ async def test_annotations_that_are_moved_are_the_same(
         kept, removed = (task, copied) if is_original_kept else (copied, task)
         fake.annotate(removed, caption(row, "moved"))
         if is_seen_before:
-            fake.annotate(kept, caption(row, "moved"))  # an empty copy would be deleted
+            fake.annotate(kept, caption(row, "moved"))
             await bench.changed()
         fake.remove_duplicates(kept, removed)
         kept["updated_at"] = OLD
@@ -120,3 +120,36 @@ async def test_a_project_is_listed_again_only_if_its_counts_say_so(
         lists = [request for request in fake.requests[start:] if request == "GET /api/tasks"]
         assert len(lists) == 3  # what changed, those LsTasks, and the key of the one of somebody else
         assert await bench.edits() == ["early", "new"]
+
+
+async def test_only_what_the_push_inserted_twice_is_deleted(
+    home: Path, dataset: tuple[Path, list[ImageRow]]
+) -> None:
+    """Copies that somebody imported stay, also without annotations, and so does an insert with a draft."""
+    row, other = dataset[1][0], dataset[1][1]
+    async with pushed(home, dataset) as (bench, fake):
+        task = fake.task_of(row.image_id)
+        copied = fake.import_again(task)
+        late, with_draft = fake.import_again(task), fake.import_again(fake.task_of(other.image_id))
+        late["data"]["fo1_request"] = with_draft["data"]["fo1_request"] = "an insert that arrived late"
+        fake.drafts.add(with_draft["id"])
+        await bench.changed()
+        assert copied["id"] in fake.tasks
+        assert with_draft["id"] in fake.tasks
+        assert late["id"] not in fake.tasks
+        fake.annotate(copied, caption(row, "in the copy"))
+        fake.annotate(with_draft, caption(other, "from the draft"))
+        await bench.changed()
+        assert await bench.edits() == ["early", "from the draft", "in the copy"]
+
+
+async def test_a_push_that_lost_its_answers_leaves_the_copies_of_others(
+    home: Path, dataset: tuple[Path, list[ImageRow]], tmp_path: Path
+) -> None:
+    async with pushed(home, dataset) as (_, fake):
+        copied = fake.import_again(fake.task_of(dataset[1][0].image_id))
+        async with open_bench(tmp_path / "second", dataset[0], fake) as second:
+            await second.push.run(second.review_id)
+            assert (await second.review()).state == "open"
+            assert copied["id"] in fake.tasks
+            assert len(fake.tasks) == 4

@@ -275,6 +275,7 @@ async def test_a_double_that_people_have_annotated_gets_a_living_address(
         first = fake.task_of(dataset[1][0].image_id)
         late = {**copy.deepcopy(first), "id": 999}
         late["data"]["image"] = late["data"]["image"].partition("grant=")[0] + "grant=revoked"
+        late["data"]["fo1_request"] = "another"
         fake.tasks[999] = late
         fake.annotate(late, caption(dataset[1][0], "kept"))
         await bench.changed()
