@@ -12,7 +12,7 @@ from services.benchmarks.review_place import Place
 from services.label_studio.convert import ls_task
 from services.label_studio.labelling_config import CONFIG
 from services.label_studio.server import install
-from services.label_studio.shown import shown_image
+from services.label_studio.shown_from_rows import shown_image
 
 
 def naive_tasks(count: int) -> list[dict[str, Any]]:

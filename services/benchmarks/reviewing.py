@@ -29,7 +29,8 @@ from services.benchmarks.reviewer_scenes import NUM_REGIONS, WRONG, write_scenes
 from services.label_studio.convert import ls_task
 from services.label_studio.labelling_config import label_config
 from services.label_studio.server import USERNAME
-from services.label_studio.shown import fields_of, shown_image
+from services.label_studio.shown import fields_of
+from services.label_studio.shown_from_rows import shown_image
 
 WINDOW = {"width": 1366, "height": 768}
 WAYS = ("mouse", "keys", "closeups")

@@ -17,7 +17,7 @@ from services.database.models import now
 from services.database.review_tables import ReviewCorrection, ReviewedAnnotation, ReviewItem
 from services.datasets import repository as dataset_repository
 from services.jobs.states import JobState
-from services.label_studio.shown import shown_image
+from services.label_studio.shown_from_rows import shown_image
 from services.operations import repository
 from services.review import service as review_service
 

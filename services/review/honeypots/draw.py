@@ -16,7 +16,8 @@ from fo1_data.errors import ConfigError
 from fo1_data.judging.matching import GoldIndex
 from schemas.images import ImageRow
 from schemas.reviews import ReviewOptions
-from services.label_studio.shown import ShownImage, shown_image
+from services.label_studio.shown import ShownImage
+from services.label_studio.shown_from_rows import shown_image
 from services.review.honeypots.known import KnownAnswers, known_by_gold, known_by_people
 
 

@@ -17,7 +17,8 @@ from schemas.corrections import Lane
 from schemas.images import ImageRow
 from schemas.labels import Decision
 from schemas.reviews import ItemState, ReviewOptions
-from services.label_studio.shown import ShownImage, doubt_of, only_asked, shown_image
+from services.label_studio.shown import ShownImage
+from services.label_studio.shown_from_rows import doubt_of, only_asked, shown_image
 from services.review.honeypots.draw import HoneypotSource, draw_honeypots
 
 BATCH_ITEMS = 100

@@ -23,7 +23,7 @@ from services.database.engine import Database, open_database
 from services.database.migrate import migrate
 from services.database.models import Base
 from services.jobs import service as jobs
-from services.label_studio.shown import shown_image
+from services.label_studio.shown_from_rows import shown_image
 
 
 async def all_rows(database: Database) -> dict[str, list[str]]:

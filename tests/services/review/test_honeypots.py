@@ -26,7 +26,8 @@ from schemas.reviews import ReviewOptions
 from services.database.review_tables import ReviewItem
 from services.label_studio.annotated import parse_result
 from services.label_studio.convert import result_of
-from services.label_studio.shown import ShownImage, shown_image, unpack
+from services.label_studio.shown import ShownImage, unpack
+from services.label_studio.shown_from_rows import shown_image
 from services.problems import Problem
 from services.review.honeypots.known import KnownAnswers, KnownText, score, unpack_known
 from services.review.honeypots.standing import AnnotatorFigures, interval

@@ -23,7 +23,8 @@ from services.label_studio.connection import LabelStudioGone
 from services.label_studio.convert import result_of
 from services.label_studio.labelling_config import ANSWERS, CONFIG, LIVE_CONFIG, with_fields
 from services.label_studio.shapes import box_to_percent
-from services.label_studio.shown import ShownAnswer, ShownImage, only_asked, shown_image, unpack
+from services.label_studio.shown import ShownAnswer, ShownImage, unpack
+from services.label_studio.shown_from_rows import only_asked, shown_image
 from services.review.inbox.agreement import SAME, agreement
 from services.review.inbox.differences import Submission, corrections_of, is_same
 

@@ -19,7 +19,8 @@ from schemas.reviews import AnnotationState, AsideReason, ItemState, ReviewState
 from services.label_studio.convert import result_of
 from services.label_studio.fields import ProjectFields, parse_fields
 from services.label_studio.labelling_config import CONFIG
-from services.label_studio.shown import ShownImage, fields_of, shown_image
+from services.label_studio.shown import ShownImage, fields_of
+from services.label_studio.shown_from_rows import shown_image
 from services.problems import Problem
 from services.review import annotation_repository, item_repository, repository
 from services.review.inbox.annotations import judge_annotation, looked_at_annotation

@@ -13,7 +13,7 @@ from factories import make_dataset
 from review_bench import make_review_dataset, review_rows
 from review_samples import edited
 
-from services.label_studio.shown import shown_image
+from services.label_studio.shown_from_rows import shown_image
 
 pytestmark = pytest.mark.timeout(600)
 

@@ -19,7 +19,8 @@ from services.label_studio.convert import ls_task, result_of
 from services.label_studio.counts import counts_text, parse_counts
 from services.label_studio.labelling_config import CONFIG
 from services.label_studio.shapes import box_to_percent, percent_to_box
-from services.label_studio.shown import ShownCount, ShownImage, doubt_of, shown_image, unpack
+from services.label_studio.shown import ShownCount, ShownImage, unpack
+from services.label_studio.shown_from_rows import doubt_of, shown_image
 from services.review.inbox.differences import STILL_PX, Submission, corrections_of
 
 BY = Submission("key/1", "ann@example.org", "2026-01-02T03:04:05.000006Z", 12.5)

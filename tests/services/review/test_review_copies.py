@@ -12,7 +12,7 @@ from review_samples import edited
 
 from schemas.images import ImageRow
 from schemas.reviews import ReviewState
-from services.label_studio.shown import shown_image
+from services.label_studio.shown_from_rows import shown_image
 from services.review import repository
 
 OLD = "2001-01-01T00:00:00.000000Z"

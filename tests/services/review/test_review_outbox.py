@@ -18,7 +18,7 @@ from schemas.images import ImageRow
 from schemas.labels import Decision
 from services.datasets import repository as datasets
 from services.label_studio.connection import LabelStudioGone, LabelStudioLost
-from services.label_studio.shown import shown_image
+from services.label_studio.shown_from_rows import shown_image
 from services.problems import Problem
 from services.review import item_repository
 from services.review.item_repository import interleave

@@ -15,7 +15,7 @@ from review_samples import edited
 
 from schemas.images import ImageRow
 from services.label_studio.connection import LabelStudioLost
-from services.label_studio.shown import shown_image
+from services.label_studio.shown_from_rows import shown_image
 from services.review import annotation_repository, delivery_repository, item_repository
 from services.review.worker import ReviewWorker
 

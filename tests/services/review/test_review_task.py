@@ -29,7 +29,8 @@ from services.label_studio.labelling_config import (
     with_fields,
 )
 from services.label_studio.labelling_styles import STYLES
-from services.label_studio.shown import ShownImage, fields_of, shown_image
+from services.label_studio.shown import ShownImage, fields_of
+from services.label_studio.shown_from_rows import shown_image
 
 ALWAYS = {BOX, CLOSEUPS, COMMENT, IMAGE, VERDICT}
 some_fields = st.frozensets(st.sampled_from(sorted(FIELDS)))

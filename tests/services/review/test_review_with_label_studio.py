@@ -23,7 +23,7 @@ from fo1_data.dataset.versions.compare import compare_datasets
 from schemas.labels import Decision, LabelKind, Source
 from services.label_studio.labelling_config import CONFIG
 from services.label_studio.server import LabelStudioServer, install
-from services.label_studio.shown import shown_image
+from services.label_studio.shown_from_rows import shown_image
 
 pytestmark = pytest.mark.timeout(600)
 

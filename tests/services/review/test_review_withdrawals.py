@@ -17,7 +17,7 @@ from fo1_data.dataset.versions.compare import compare_datasets
 from fo1_data.dataset.versions.merge import merge_corrections
 from schemas.corrections import Correction
 from schemas.images import ImageRow
-from services.label_studio.shown import shown_image
+from services.label_studio.shown_from_rows import shown_image
 
 PEOPLE, IMAGES = st.integers(1, 3), st.integers(0, 1)
 STEPS = st.lists(
