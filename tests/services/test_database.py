@@ -222,7 +222,7 @@ def test_what_cannot_be_reached_ends_a_command_in_one_line(
     assert (output.err.count("\n"), output.out) == (1, "")
 
 
-def test_a_service_that_does_not_start_says_so(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_service_that_does_not_start_says_so(home: Path, caplog: pytest.LogCaptureFixture) -> None:
     @asynccontextmanager
     async def failing(app: FastAPI) -> AsyncIterator[None]:
         raise OSError("no more files")
@@ -235,7 +235,7 @@ def test_a_service_that_does_not_start_says_so(home: Path, capsys: pytest.Captur
         app = FastAPI(lifespan=failing)
         app.state.context = make_context(make_settings(home))
         run_app(app, listener, "http://127.0.0.1")
-    assert "no more files" in capsys.readouterr().err
+    assert "no more files" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -93,6 +93,6 @@ async def test_each_has_a_ray_of_its_own_on_loopback(tmp_path: Path) -> None:
                 await service.context.cluster.stop_local()
                 shutil.rmtree(service.context.cluster._local._folder, ignore_errors=True)
     names = " ".join(name for name, _ in sockets)
-    assert all(part in names for part in ("gcs_server", "raylet", "ServeReplica", "fo1_data.cli.main"))
+    assert all(part in names for part in ("gcs_server", "raylet", "ServeReplica"))
     assert "ray.util.client.server" not in names
     assert [entry for entry in sockets if not is_loopback(entry[1])] == []
