@@ -19,6 +19,7 @@ from services.api import (
     operations,
     predict,
     reviews,
+    samples,
     webhooks,
 )
 from services.api.dependencies import admit
@@ -70,7 +71,8 @@ from services.settings import Settings
 
 # Before the pages: /jobs/new is not the page of a job.
 _ACTIONS = (job_actions, dataset_actions, review_actions, key_actions, operation_pages)
-_API = (health, jobs, datasets, images, reviews, webhooks, predict, operations, keys, ml_backend)
+# First what is asked for most: routes are tried one after the other.
+_API = (samples, health, jobs, datasets, images, reviews, webhooks, predict, operations, keys, ml_backend)
 _PAGES = (
     login,
     *_ACTIONS,

@@ -1,30 +1,22 @@
-"""`/v1/datasets`: register finished datasets and list their samples."""
+"""`/v1/datasets`: register finished datasets, list and forget them."""
 
 import asyncio
-from collections.abc import Callable
 from datetime import datetime
-from enum import StrEnum
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import Connection
 
-from schemas.labels import Decision, LabelKind, Source
 from services.api.dependencies import Admin, Labeller, Reader, ReadSession, WriteSession
 from services.api.documented import CONFLICT, NOT_FOUND
-from services.context import Context, InContext, context_of
+from services.context import InContext
 from services.database.models import DatasetRecord, DatasetState
-from services.datasets import registry, repository, sample_lists, service
-from services.datasets.documents import KIND, SOURCE, SPLIT, label_term, word_terms
-from services.datasets.sample_lists import SampleFilter
+from services.datasets import registry, repository, service
 from services.idempotency import IdempotencyKey, answer_once, earlier_answer
 from services.identifiers import DatasetId
 from services.paging import Cursor, Limit, Page, cursor_of, cut, values_of
-from services.problems import Problem
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
-_BEFORE_ID = b'{"image_id":"'
 
 
 class DatasetRequest(BaseModel):
@@ -65,67 +57,6 @@ class DatasetDetail(DatasetView):
     """A dataset with its manifest."""
 
     manifest: dict[str, Any]
-
-
-class SampleView(BaseModel):
-    """An image with its labels, boxes in absolute pixels of the EXIF-oriented image.
-
-    `confidence`: the lowest of its labels. `image_url`: needs no key, expires and can be revoked.
-    """
-
-    model_config = ConfigDict(extra="allow")
-
-    image_url: str
-    position: int
-    image_id: str
-    uri: str
-    width: int
-    height: int
-    caption: str | None
-    decision: str | None
-    confidence: float | None
-    regions: list[dict[str, Any]]
-    groundings: list[dict[str, Any]]
-    counts: list[dict[str, Any]]
-    answers: list[dict[str, Any]]
-
-
-class SampleOrder(StrEnum):
-    """`DATASET`: as stored. `CONFIDENCE`: lowest confidence first, without the samples that have none."""
-
-    DATASET = "dataset"
-    CONFIDENCE = "confidence"
-
-
-async def sample_filter_of(
-    decision: Annotated[
-        Decision | None, Query(description="Decision of the sample: the strictest of its parts.")
-    ] = None,
-    label: Annotated[
-        str | None,
-        Query(max_length=500, description="A whole class, caption or phrase; case is ignored."),
-    ] = None,
-    kind: Annotated[LabelKind | None, Query(description="Samples with a label of this kind.")] = None,
-    split: Annotated[str | None, Query(max_length=190, description="Samples of this split.")] = None,
-    source: Annotated[
-        Source | None, Query(description="Samples with a label of the corpus, of a model or of a person.")
-    ] = None,
-    text: Annotated[
-        str | None, Query(max_length=500, description="Words that all occur somewhere in the sample.")
-    ] = None,
-    min_confidence: Annotated[
-        float | None, Query(ge=0, le=1, description="Lower bound of the sample's lowest confidence.")
-    ] = None,
-    max_confidence: Annotated[
-        float | None, Query(ge=0, le=1, description="Upper bound of the sample's lowest confidence.")
-    ] = None,
-) -> SampleFilter:
-    """Return the filter of a request for samples."""
-    terms = [*([label_term(label)] if label else []), *([KIND + kind] if kind else [])]
-    terms += [SOURCE + source] if source else []
-    terms += [SPLIT + split.replace("\0", "")] if split else []
-    terms += word_terms(text) if text else []
-    return SampleFilter(tuple(dict.fromkeys(terms)), decision, min_confidence, max_confidence)
 
 
 @router.post("", status_code=201, response_model=DatasetView, responses={**CONFLICT, **NOT_FOUND})
@@ -188,62 +119,6 @@ async def delete_dataset(
     context.grants.clear()
 
 
-@router.get("/{dataset_id}/samples", response_model=Page[SampleView], responses=NOT_FOUND)
-async def list_samples(
-    caller: Reader,
-    request: Request,
-    dataset_id: DatasetId,
-    sample_filter: Annotated[SampleFilter, Depends(sample_filter_of)],
-    limit: Limit = 20,
-    cursor: Cursor = None,
-    order: SampleOrder = SampleOrder.DATASET,
-) -> Response:
-    """The images of a dataset with their labels."""
-    context = context_of(request)
-    kinds = (int,) if order is SampleOrder.DATASET else (float, int)
-    after = values_of(cursor, *kinds)
-
-    def read(connection: Connection) -> bytes:
-        dataset = sample_lists.find_listed(connection, caller.project_id, dataset_id, registry.GALLERY)
-        if dataset is None:
-            raise service.no_dataset(dataset_id)
-        key = (dataset_id, dataset.grant_id, context.signer.expires(), sample_filter, order, after, limit)
-        body = context.pages_of_samples.get(key)
-        if body is None:
-            page = _read_page(connection, dataset.number, sample_filter, order, after, limit)
-            body = _page_body(page, context, dataset.grant_id)
-            if dataset.finished:
-                context.pages_of_samples.put(key, body)
-        return body
-
-    return Response(await context.database.read(read), media_type="application/json")
-
-
-@router.get("/{dataset_id}/samples/{image_id}", responses=NOT_FOUND)
-async def get_sample(
-    caller: Reader,
-    context: InContext,
-    session: ReadSession,
-    dataset_id: DatasetId,
-    image_id: Annotated[str, Path(pattern=r"^[0-9a-f]{64}$")],
-) -> SampleView:
-    """An image of a dataset."""
-    record = await service.get_dataset(session, caller.project_id, dataset_id)
-    sample = await repository.find_sample(session, record.number, image_id)
-    if sample is None:
-        raise Problem(404, f"the dataset has no image {image_id}")
-    page = await service.list_samples(session, record, SampleFilter(), sample.position - 1, 1)
-    grant = await repository.valid_grant(session, dataset_id, registry.GALLERY)
-    return SampleView.model_validate_json(
-        _with_url(
-            page.documents[0],
-            sample.position,
-            context.signer.base_url,
-            context.signer.paths(grant.id if grant else ""),
-        )
-    )
-
-
 @router.post("/{dataset_id}/revoke-image-urls", status_code=200, responses=NOT_FOUND)
 async def revoke_image_urls(
     caller: Admin, context: InContext, session: WriteSession, dataset_id: DatasetId
@@ -254,39 +129,3 @@ async def revoke_image_urls(
     await registry.grant_images(session, dataset_id)
     context.grants.clear()
     return DatasetView.of(record)
-
-
-def _read_page(
-    connection: Connection,
-    number: int,
-    sample_filter: SampleFilter,
-    order: SampleOrder,
-    after: tuple[Any, ...] | None,
-    limit: int,
-) -> sample_lists.SamplePage:
-    if order is SampleOrder.CONFIDENCE:
-        last = None if after is None else (after[0], after[1])
-        return sample_lists.list_least_sure(connection, number, sample_filter, last, limit)
-    first = -1 if after is None else after[0]
-    return sample_lists.list_samples(connection, number, sample_filter, first, limit)
-
-
-def _page_body(page: sample_lists.SamplePage, context: Context, grant_id: str) -> bytes:
-    path_of = context.signer.paths(grant_id)
-    items = [
-        _with_url(document, position, context.signer.base_url, path_of)
-        for document, position in zip(page.documents, page.positions, strict=True)
-    ]
-    next_cursor = f'"{cursor_of(*page.after)}"' if page.after else "null"
-    return b'{"items":[' + b",".join(items) + b'],"next_cursor":' + next_cursor.encode() + b"}"
-
-
-def _with_url(document: bytes, position: int, base_url: str, path_of: Callable[[str], str]) -> bytes:
-    """Insert the image's URL and the position at the front of the document, without parsing it."""
-    path = path_of(document[len(_BEFORE_ID) :][:64].decode())
-    return b'{"image_url":"%s%s","position":%d,%s' % (
-        base_url.encode(),
-        path.encode(),
-        position,
-        document[1:],
-    )

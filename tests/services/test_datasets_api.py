@@ -4,6 +4,7 @@ import asyncio
 import shutil
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from factories import make_count, make_dataset, make_row
@@ -12,6 +13,7 @@ from running_service import Running, make_settings, run_app
 from fo1_data.dataset.reader import open_dataset
 from schemas.labels import Decision
 from services.datasets.page_cache import PageCache
+from services.security.projects import PROJECT_HEADER
 
 
 async def registered(service: Running, folder: Path) -> dict[str, Any]:
@@ -150,3 +152,48 @@ def test_the_page_cache_holds_the_newest_up_to_its_size() -> None:
     cache.get("b")
     cache.put("d", b"dddd")
     assert (cache.get("b"), cache.get("c"), cache.get("d")) == (b"bbbb", None, b"dddd")
+
+
+_QUERIES: list[list[tuple[str, str]]] = [
+    [],
+    [("limit", "3")],
+    [("limit", "3"), ("limit", "2"), ("unknown", "1")],
+    [("limit", " 4 "), ("text", "scene+NUMBER4 %C3%A9")],
+    [("limit", "0")],
+    [("limit", "many"), ("cursor", "")],
+    [("cursor", "WzVd")],  # [5]
+    [("cursor", "WzVd"), ("order", "confidence")],
+    [("cursor", "WzAuMywgNV0"), ("order", "confidence"), ("limit", "2")],  # [0.3, 5]
+    [("order", "sideways")],
+    [("decision", "review"), ("label", "CAT"), ("limit", "1")],
+    [("decision", ""), ("label", "")],
+    [("kind", "brief_caption"), ("source", "model"), ("split", "train\0")],
+    [("min_confidence", "0.2"), ("max_confidence", "5e-1")],
+    [("min_confidence", "nan")],
+    [("dataset_id", "ds_0"), ("filter", "1"), ("after", "2")],
+]
+
+
+async def test_lists_of_samples_are_equal_on_both_ways(
+    tmp_path: Path, home: Path, database_url: str | None
+) -> None:
+    varied_dataset(tmp_path / "ds")
+    settings = make_settings(home, database_url=database_url, key_failures_per_minute=10_000)
+    async with run_app(settings) as service:
+        dataset = await registered(service, tmp_path / "ds")
+        revoked = (await service.client.post("/v1/keys", json={"scopes": ["read"]})).json()
+        assert (await service.client.post(f"/v1/keys/{revoked['id']}/revoke")).is_success
+        statuses = set()
+        for bearer in ("", "Bearer", *(f"Bearer {key}" for key in (*service.keys.values(), revoked["key"]))):
+            for dataset_id in (dataset["id"], "ds_0", "ds_%00"):
+                for query in _QUERIES if dataset_id == dataset["id"] else _QUERIES[:7:6]:
+                    path = f"/v1/datasets/{dataset_id}/samples?{urlencode(query)}"
+                    answers = []
+                    for header in ({}, {PROJECT_HEADER: "default"}):  # naming its project: the usual way
+                        headers = {**header, "Authorization": bearer}
+                        answers.append(await service.client.get(path, headers=headers))
+                    quick, usual = answers
+                    assert (quick.status_code, quick.content) == (usual.status_code, usual.content), path
+                    assert quick.headers["content-type"] == usual.headers["content-type"]
+                    statuses.add(quick.status_code)
+        assert statuses == {200, 401, 404, 422}
