@@ -3,6 +3,7 @@
 The service at FO1_SERVICE_URL does the work; these commands call it with the key FO1_API_KEY.
 """
 
+import math
 from typing import Annotated, Any
 
 import typer
@@ -184,6 +185,8 @@ def review_text(review: dict[str, Any]) -> str:
         f"reviewed     {review['reviewed']}",
         "corrections  " + (", ".join(f"{n} {action}" for action, n in sorted(corrections.items())) or "none"),
     ]
+    if effort := review.get("effort"):
+        lines.insert(3, f"effort       {_effort_text(effort)}")
     if items.get("refused"):
         lines.append(f"refused      {items['refused']} by Label Studio")
     if review["changed_fields"]:
@@ -204,6 +207,12 @@ def review_text(review: dict[str, Any]) -> str:
     if review["error"]:
         lines.append(f"error        {review['error']}")
     return "\n".join(lines)
+
+
+def _effort_text(effort: dict[str, Any]) -> str:
+    people = f", {effort['annotators']} people each" if effort["annotators"] > 1 else ""
+    images, labels = counted(effort["images"], "image"), counted(effort["labels"], "label")
+    return f"{images} with {labels}{people}: about {counted(math.ceil(effort['minutes']), 'minute')} in all"
 
 
 def _aside_lines(review: dict[str, Any]) -> list[str]:

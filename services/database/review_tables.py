@@ -83,7 +83,7 @@ class ReviewItem(Base):
     the image's address in Label Studio was made ("": unknown). `rule` and `agreement`: of its resolution.
     `settled_at`: when the image was resolved last, in UTC, ISO 8601. `has_counted`: an annotation of it was
     chosen at some time. `known`: of a honeypot, the known answers, compressed; its annotations are judged by
-    them and give no corrections.
+    them and give no corrections. `num_labels`: how many labels are shown (null: pushed by an older version).
     """
 
     __tablename__ = "review_items"
@@ -113,6 +113,7 @@ class ReviewItem(Base):
     image_grant_id: Mapped[str | None]
     shown: Mapped[bytes]
     known: Mapped[bytes | None]
+    num_labels: Mapped[int | None]
 
 
 class ReviewedAnnotation(Base):

@@ -113,6 +113,12 @@ class ShownImage(BaseModel):
         return zlib.compress(self.model_dump_json(exclude_defaults=True).encode(), 6)
 
 
+def num_labels_of(shown: ShownImage) -> int:
+    """Return how many labels a person judges in this image."""
+    num_texts = sum(len(region.texts) for region in shown.regions)
+    return num_texts + len(shown.phrases) + len(shown.counts) + len(shown.answers)
+
+
 def unpack(data: bytes) -> ShownImage:
     """Return the document that `packed` has compressed."""
     return ShownImage.model_validate_json(zlib.decompress(data))

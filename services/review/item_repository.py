@@ -216,3 +216,21 @@ async def count_items(session: AsyncSession, review_id: str) -> dict[tuple[str, 
     query = select(ReviewItem.lane, ReviewItem.state, func.count()).where(ReviewItem.review_id == review_id)
     rows = (await session.execute(query.group_by(ReviewItem.lane, ReviewItem.state))).all()
     return {(lane, state): number for lane, state, number in rows}
+
+
+async def count_shown(session: AsyncSession, review_id: str) -> tuple[int, int | None]:
+    """Return the numbers of images, and of labels in all items, that people are or will be shown.
+
+    Labels: None if an older version has pushed any of them.
+    """
+    query = select(
+        func.count(),
+        func.count(ReviewItem.image_id.distinct()),
+        func.count(ReviewItem.num_labels),
+        func.sum(ReviewItem.num_labels),
+    ).where(
+        ReviewItem.review_id == review_id,
+        ReviewItem.state.in_((ItemState.WAITING, ItemState.SENDING, ItemState.SENT)),
+    )
+    num_items, num_images, num_counted, num_labels = (await session.execute(query)).one()
+    return num_images, int(num_labels or 0) if num_counted == num_items else None

@@ -5,6 +5,7 @@ from datetime import datetime
 from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from fo1_data.confidence.review_cost import REVIEW_S_PER_LABEL
 from schemas.reviews import AnnotationState, AsideReason, ReviewState
 from services.database.review_tables import Review, ReviewedAnnotation, ReviewItem
 from services.review import annotation_repository, correction_repository, item_repository
@@ -32,6 +33,18 @@ class SetAside(BaseModel):
     url: str | None
 
 
+class Effort(BaseModel):
+    """What a review asks of people: images, the labels that each person sees, and an estimate of the time.
+
+    `minutes`: of all `annotators` of each image together, by `REVIEW_S_PER_LABEL`.
+    """
+
+    images: int
+    labels: int
+    annotators: int
+    minutes: float
+
+
 class ReviewView(BaseModel):
     """A review. `state`: `preparing`, `pushing`, `open` (all items are in Label Studio), `failed`.
 
@@ -43,7 +56,8 @@ class ReviewView(BaseModel):
     somebody added. `changed_fields`: fields of the project that are not as they were pushed. `key`: what the
     `annotation_key` of its corrections begins with. `created_by`: the id of a key. `honeypots`: how many
     tasks have a known answer. `annotators`: how accurate everybody is on them. `held_back`: images that wait
-    for a second reader, because only annotators below the review's bound have annotated them.
+    for a second reader, because only annotators below the review's bound have annotated them. `effort`: null
+    if an older version has pushed some of the images.
     """
 
     id: str
@@ -71,6 +85,7 @@ class ReviewView(BaseModel):
     honeypots: int
     annotators: list[AnnotatorFigures]
     held_back: int
+    effort: Effort | None
     created_at: datetime
     pulled_at: datetime | None
 
@@ -131,4 +146,14 @@ async def view_of(session: AsyncSession, review: Review) -> ReviewView:
         honeypots=honeypots,
         annotators=annotators,
         held_back=await standing.count_held_back(session, review, held),
+        effort=await _effort(session, review),
     )
+
+
+async def _effort(session: AsyncSession, review: Review) -> Effort | None:
+    num_images, num_labels = await item_repository.count_shown(session, review.id)
+    if num_labels is None:
+        return None
+    annotators = review.options.annotators
+    minutes = num_labels * annotators * REVIEW_S_PER_LABEL / 60
+    return Effort(images=num_images, labels=num_labels, annotators=annotators, minutes=minutes)

@@ -19,7 +19,7 @@ from schemas.reviews import AnnotationState, ItemState, ReviewState
 from services.database.models import now
 from services.database.review_tables import Review, ReviewedAnnotation, ReviewItem
 from services.label_studio.annotated import parse_result
-from services.label_studio.shown import ShownImage, unpack
+from services.label_studio.shown import ShownImage, num_labels_of, unpack
 from services.review import annotation_repository, correction_repository, item_repository, repository
 from services.review.honeypots.standing import held_annotators, images_of, judge_annotations
 from services.review.inbox.agreement import Resolution, Vote, resolve
@@ -133,6 +133,7 @@ async def _add_round(
         "position": 0,
         "state": ItemState.WAITING,
         "shown": shown_again.packed(),
+        "num_labels": num_labels_of(shown),
     }
     # Lock before inserting: a push that is closing either sees the item or is seen here as closed.
     fresh = await repository.lock_review(session, review.id)

@@ -17,7 +17,7 @@ from schemas.corrections import Lane
 from schemas.images import ImageRow
 from schemas.labels import Decision
 from schemas.reviews import ItemState, ReviewOptions
-from services.label_studio.shown import ShownImage
+from services.label_studio.shown import ShownImage, num_labels_of
 from services.label_studio.shown_from_rows import doubt_of, only_asked, shown_image
 from services.review.honeypots.draw import HoneypotSource, draw_honeypots
 
@@ -119,5 +119,6 @@ def _item(
         "position": 0,
         "state": ItemState.WAITING,
         "shown": shown.packed(),
+        "num_labels": num_labels_of(shown),
         "known": known,
     }
