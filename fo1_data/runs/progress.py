@@ -20,6 +20,7 @@ class ProgressMeter:
         self, shards: Iterable[Shard], done: Iterable[ShardReport], listing_rejects: int = 0
     ) -> None:
         self._sizes = {shard.shard_id: len(shard.images) for shard in shards}
+        self._images_total = sum(self._sizes.values())
         self._listing_rejects = listing_rejects
         self._counts = Counts()
         self._images_done = self._shards_done = self._own_images = self._own_regions = 0
@@ -46,13 +47,12 @@ class ProgressMeter:
         seconds = time.monotonic() - self._clock_s if self._clock_s is not None else 0.0
         own_images = self._own_images + self.inside.images
         images_per_s = own_images / seconds if own_images and seconds else None
-        total = sum(self._sizes.values())
-        images = min(total, self._images_done + self.inside.images)
-        left = (total - images) / images_per_s if images_per_s else None
+        images = min(self._images_total, self._images_done + self.inside.images)
+        left = (self._images_total - images) / images_per_s if images_per_s else None
         return RunProgress(
             state=state,
             images=images,
-            images_total=total,
+            images_total=self._images_total,
             shards=self._shards_done,
             shards_total=len(self._sizes),
             rejected=self._counts.rejected + self._listing_rejects,
