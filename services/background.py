@@ -27,6 +27,11 @@ class Loop:
         self._wake = asyncio.Event()
         self._ending = self._failed = False
 
+    @property
+    def ending(self) -> bool:
+        """Return whether the loop is to end: a long step stops where it can go on later."""
+        return self._ending
+
     def age_s(self) -> float:
         """Return the time since a step last succeeded."""
         return time.monotonic() - self.ended_s

@@ -30,6 +30,8 @@ class DatasetRequest(BaseModel):
 class DatasetView(BaseModel):
     """A dataset. All its samples can be listed once `state` is `ready`, until then `num_samples` of them.
 
+    `error`: why it could not be indexed; with the state `ready`, why it could not be indexed again: its
+    samples are those that were indexed before. Files that cannot be reached are tried again every minute.
     `created_by`: the id of the key that registered it or started its job.
     """
 

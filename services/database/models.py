@@ -142,7 +142,10 @@ class JobEvent(Base):
 
 
 class DatasetState(StrEnum):
-    """State of a registered dataset. `FAILED`: it could not be indexed; its error says why."""
+    """State of a registered dataset. `FAILED`: it could not be indexed; its error says why.
+
+    A `READY` dataset with an error has the index of before: it could not be made again.
+    """
 
     INDEXING = "indexing"
     READY = "ready"
@@ -152,7 +155,8 @@ class DatasetState(StrEnum):
 class DatasetRecord(Base):
     """A registered dataset: one finished version in one folder. `state`: a `DatasetState`.
 
-    `created_by`: the id of the key that registered it or started its job.
+    `retry_at`: when it is indexed again whose files could not be reached; null: it is not. `created_by`: the
+    id of the key that registered it or started its job.
     """
 
     __tablename__ = "datasets"
@@ -171,6 +175,7 @@ class DatasetRecord(Base):
     num_samples: Mapped[int] = mapped_column(default=0)
     indexer: Mapped[str | None]
     indexer_seen_at: Mapped[datetime | None]
+    retry_at: Mapped[datetime | None]
     created_by: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(default=now)
 
@@ -233,10 +238,14 @@ class SampleTerm(Base):
     position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
 
 
+# The ids of terms that each dataset has.
+TERM_SPAN = 2**32
+
+
 class Term(Base):
     """A word (`w:`), label (`l:`) or label kind (`k:`) of a dataset, and the number of samples with it.
 
-    `id`: the dataset's number times 2**32, plus a running number.
+    `id`: the dataset's number times TERM_SPAN, plus a running number.
     """
 
     __tablename__ = "terms"

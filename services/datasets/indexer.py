@@ -1,8 +1,9 @@
 """Copies the rows of registered datasets into the database's index, in the background.
 
 Parquet is read in a thread, one batch at a time, without pixels and signals. Each batch is one short
-transaction, so that others can write in between. If an indexer ends half way (its process was killed),
-another one starts over.
+transaction, so that others can write in between. If an indexer ends half way (its service stops, its process
+was killed), another one starts over. A dataset whose files cannot be reached is tried again later; the index
+that it had before stays until new rows are read.
 """
 
 import asyncio
@@ -11,31 +12,32 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from sqlalchemy.exc import DataError
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from fo1_data.dataset.parquet_files import leaf_columns
 from fo1_data.dataset.reader import data_files
-from fo1_data.errors import Fo1Error
+from fo1_data.errors import Fo1Error, StorageError
 from fo1_data.storage.store import open_store
 from schemas.dataset import Manifest
 from schemas.parquet import IMAGE_SCHEMA
 from services.background import Loop
 from services.database.engine import Database
-from services.database.models import DatasetRecord, DatasetState, now
+from services.database.models import TERM_SPAN, DatasetRecord, DatasetState, now
 from services.datasets import repository
 from services.datasets.documents import document_of, pack, terms_of
 from services.metrics import Metrics
 
 BATCH_ROWS = 500
 _STALE = timedelta(seconds=60)
+RETRY_AFTER = timedelta(seconds=60)
 _POLL_S = 2.0
 _COLUMNS = [path for path in leaf_columns(IMAGE_SCHEMA) if ".signals." not in path and path != "image.bytes"]
-_TERM_SPAN = 2**32
 _log = logging.getLogger("fo1.service")
 
 
@@ -54,39 +56,72 @@ class Indexer:
     async def index_next(self) -> bool:
         """Index one dataset; False if none waits."""
         async with self._database.writing() as session:
-            record = await repository.claim_unindexed(session, self._name, now() - _STALE)
+            record = await repository.claim_unindexed(
+                session, self._name, now() - _STALE, now() + RETRY_AFTER
+            )
             self._metrics.datasets.set(await repository.count_datasets(session))
         if record is None:
             return False
         try:
             await self._index(record)
-        except (Fo1Error, OSError, pa.ArrowException, DataError) as error:
-            await self._end(record.number, DatasetState.FAILED, 0, " ".join(str(error).split())[:500])
+        except (OSError, StorageError) as error:
+            await self._fail(record.number, error, now() + RETRY_AFTER)
+        except (Fo1Error, pa.ArrowException, DataError) as error:
+            await self._fail(record.number, error, None)
         return True
 
     async def _index(self, record: DatasetRecord) -> None:
-        async with self._database.writing() as session:
-            await repository.delete_index(session, record.number)
         batches = read_batches(record.address, Manifest.model_validate(record.manifest))
         terms = IndexTerms(record.number)
         position = 0
-        while (batch := await asyncio.to_thread(_prepare, batches, terms, position)) is not None:
+        batch = await asyncio.to_thread(_prepare, batches, terms, position)
+        if not await self._begin(record.number):
+            return
+        while batch is not None:
             async with self._database.writing() as session:
                 await repository.add_samples(session, *batch.rows(record.number))
-                current = await session.get(DatasetRecord, record.number)
-                if current is None or current.indexer != self._name:
-                    return  # another indexer took over
-                current.indexer_seen_at = now()
+                current = await self._own(session, record.number)
+                if current is None:
+                    return
+                current.indexer_seen_at = None if self.loop.ending else now()
                 current.num_samples = position = position + len(batch.samples)
+            if self.loop.ending:
+                return  # the next service starts over at once
+            batch = await asyncio.to_thread(_prepare, batches, terms, position)
         async with self._database.writing() as session:
-            await repository.add_terms(session, terms.rows())
-        await self._end(record.number, DatasetState.READY, position, None)
+            current = await self._own(session, record.number)
+            if current is not None:
+                await repository.add_terms(session, terms.rows())
+                current.state, current.error, current.num_samples = DatasetState.READY, None, position
 
-    async def _end(self, number: int, state: DatasetState, num_samples: int, error: str | None) -> None:
+    async def _begin(self, number: int) -> bool:
+        """Make room for a new index; False if the dataset is another indexer's now."""
         async with self._database.writing() as session:
-            record = await session.get(DatasetRecord, number)
-            if record is not None and record.indexer == self._name:
-                record.state, record.error, record.num_samples = state, error, num_samples
+            record = await self._own(session, number)
+            if record is None:
+                return False
+            await repository.delete_index(session, number)
+            record.state, record.error, record.num_samples = DatasetState.INDEXING, None, 0
+            record.retry_at = None
+        return True
+
+    async def _fail(self, number: int, error: Exception, retry_at: datetime | None) -> None:
+        async with self._database.writing() as session:
+            record = await self._own(session, number)
+            if record is None:
+                return
+            text = " ".join(str(error).split())[:500]
+            # Nothing was deleted yet if the index has every image.
+            kept = 0 < record.num_samples == record.manifest["counts"]["images"]
+            record.state = DatasetState.READY if kept else DatasetState.FAILED
+            record.error = f"{text} (it is tried again every minute)" if retry_at is not None else text
+            record.num_samples = record.num_samples if kept else 0
+            record.retry_at = retry_at
+
+    async def _own(self, session: AsyncSession, number: int) -> DatasetRecord | None:
+        """Return the dataset, or None if it is forgotten or another indexer took over."""
+        record = await session.get(DatasetRecord, number)
+        return record if record is not None and record.indexer == self._name else None
 
 
 class IndexTerms:
@@ -100,7 +135,7 @@ class IndexTerms:
     def add(self, texts: set[str]) -> list[int]:
         """Count the terms of a sample; return their ids."""
         self._counts.update(texts)
-        first = self._number * _TERM_SPAN
+        first = self._number * TERM_SPAN
         return [self._ids.setdefault(text, first + len(self._ids)) for text in texts]
 
     def rows(self) -> Iterator[dict[str, Any]]:

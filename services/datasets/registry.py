@@ -31,12 +31,17 @@ async def register(
     project_id: str = DEFAULT_PROJECT,
     created_by: str | None = None,
 ) -> DatasetRecord:
-    """Return a project's record of the dataset at `address`; a new one is indexed in the background."""
+    """Return a project's record of the dataset at `address`; a new one is indexed in the background.
+
+    One that waits to be indexed again is tried at once.
+    """
     document = manifest.model_dump(mode="json")
     manifest_sha256 = hashlib.sha256(dump_json(document)).hexdigest()
     await lock_name(session, f"dataset {address}")
     existing = await repository.find_by_address(session, project_id, address, manifest_sha256)
     if existing is not None:
+        if existing.retry_at is not None:
+            existing.retry_at = now()
         return existing
     record = DatasetRecord(
         id=new_id("ds"),

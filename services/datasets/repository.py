@@ -4,10 +4,11 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, and_, delete, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.database.models import (
+    TERM_SPAN,
     DatasetRecord,
     DatasetState,
     ImageGrant,
@@ -62,20 +63,32 @@ async def count_datasets(session: AsyncSession) -> int:
     return int(await session.scalar(select(func.count()).select_from(DatasetRecord)) or 0)
 
 
-async def claim_unindexed(session: AsyncSession, indexer: str, stale: datetime) -> DatasetRecord | None:
+async def claim_unindexed(
+    session: AsyncSession, indexer: str, stale: datetime, retry_at: datetime
+) -> DatasetRecord | None:
     """Assign the next unindexed dataset to `indexer` and return it, or None.
 
-    A dataset whose indexer gave no sign of life since `stale` is taken over.
+    A dataset whose indexer gave no sign of life since `stale` is taken over. After those come datasets that
+    are due to be tried again; they are due the next time at `retry_at`.
     """
     waiting = and_(
         DatasetRecord.state == DatasetState.INDEXING,
         or_(DatasetRecord.indexer_seen_at.is_(None), DatasetRecord.indexer_seen_at < stale),
     )
+    due = and_(DatasetRecord.state != DatasetState.INDEXING, DatasetRecord.retry_at <= now())
+    return await _claim_first(session, waiting, indexer, None) or await _claim_first(
+        session, due, indexer, retry_at
+    )
+
+
+async def _claim_first(
+    session: AsyncSession, waiting: ColumnElement[bool], indexer: str, retry_at: datetime | None
+) -> DatasetRecord | None:
     first = select(func.min(DatasetRecord.number)).where(waiting).scalar_subquery()
     claimed = await session.scalars(
         update(DatasetRecord)
         .where(DatasetRecord.number == first, waiting)
-        .values(indexer=indexer, indexer_seen_at=now())
+        .values(indexer=indexer, indexer_seen_at=now(), retry_at=retry_at)
         .returning(DatasetRecord.number)
         .execution_options(synchronize_session=False)
     )
@@ -84,9 +97,10 @@ async def claim_unindexed(session: AsyncSession, indexer: str, stale: datetime) 
 
 
 async def delete_index(session: AsyncSession, number: int) -> None:
-    """Delete the rows that an unfinished indexer has left."""
-    terms = select(Term.id).where(Term.dataset == number)
-    await session.execute(delete(SampleTerm).where(SampleTerm.term.in_(terms)))
+    """Delete the rows that an indexer has made; the terms of an unfinished one have no row of their own."""
+    first = number * TERM_SPAN
+    of_dataset = (SampleTerm.term >= first, SampleTerm.term < first + TERM_SPAN)
+    await session.execute(delete(SampleTerm).where(*of_dataset))
     for table in (Term, SampleDocument, Sample):
         await session.execute(delete(table).where(table.dataset == number))
 

@@ -9,9 +9,11 @@ from urllib.parse import urlencode
 import pytest
 from factories import make_count, make_dataset, make_row
 from running_service import Running, make_settings, run_app
+from sqlalchemy import update
 
 from fo1_data.dataset.reader import open_dataset
 from schemas.labels import Decision
+from services.database.models import DatasetRecord, DatasetState
 from services.datasets.page_cache import PageCache
 from services.security.projects import PROJECT_HEADER
 
@@ -20,9 +22,14 @@ async def registered(service: Running, folder: Path) -> dict[str, Any]:
     """Register the dataset in a folder and wait until it is indexed."""
     answer = await service.client.post("/v1/datasets", json={"address": str(folder)})
     assert answer.status_code == 201, answer.text
+    return await indexed(service, answer.json()["id"])
+
+
+async def indexed(service: Running, dataset_id: str) -> dict[str, Any]:
+    """Wait until a dataset is indexed, or cannot be."""
     async with asyncio.timeout(20):
         while True:
-            found = (await service.client.get(f"/v1/datasets/{answer.json()['id']}")).json()
+            found = (await service.client.get(f"/v1/datasets/{dataset_id}")).json()
             if found["state"] != "indexing":
                 return dict(found)
             await asyncio.sleep(0.02)
@@ -97,6 +104,53 @@ async def test_samples_are_those_of_the_dataset(tmp_path: Path, home: Path, data
         by_confidence = await all_samples(service, dataset["id"], order="confidence", limit=5)
         assert [s["confidence"] for s in by_confidence] == sorted(s["confidence"] for s in samples)
         assert len(by_confidence) == 12
+
+
+async def test_files_that_come_back_are_indexed(tmp_path: Path, home: Path, database_url: str | None) -> None:
+    varied_dataset(tmp_path / "ds")
+    settings = make_settings(home, database_url=database_url)
+    async with run_app(settings) as service:
+        service.context.indexer.loop.end()
+        answer = await service.client.post("/v1/datasets", json={"address": str(tmp_path / "ds")})
+        address = f"/v1/datasets/{answer.json()['id']}"
+        shutil.move(tmp_path / "ds", tmp_path / "away")
+    async with run_app(settings) as service:
+        failed = await indexed(service, answer.json()["id"])
+        assert (failed["state"], "tried again" in failed["error"]) == ("failed", True)
+        shutil.move(tmp_path / "away", tmp_path / "ds")
+        await registered(service, tmp_path / "ds")
+        async with asyncio.timeout(20):
+            while (await service.client.get(address)).json()["state"] != "ready":
+                await asyncio.sleep(0.02)
+        ready = (await service.client.get(address)).json()
+        assert (ready["error"], ready["num_samples"]) == (None, 12)
+        # An upgrade has it indexed again, while its folder is away.
+        shutil.move(tmp_path / "ds", tmp_path / "away")
+        async with service.context.database.writing() as session:
+            await session.execute(
+                update(DatasetRecord).values(state=DatasetState.INDEXING, indexer_seen_at=None)
+            )
+        service.context.indexer.wake()
+        kept = await indexed(service, ready["id"])
+        assert (kept["state"], kept["num_samples"], "tried again" in kept["error"]) == ("ready", 12, True)
+        assert len(await all_samples(service, ready["id"], text="number3")) == 1
+
+
+async def test_indexing_ends_with_the_service_and_goes_on_with_the_next(tmp_path: Path, home: Path) -> None:
+    make_dataset(
+        tmp_path / "ds", [make_row(seed, folder=tmp_path / "images") for seed in range(4)], rows_a_shard=1
+    )
+    settings = make_settings(home)
+    async with run_app(settings) as service:
+        indexer = service.context.indexer
+        indexer.loop.end()
+        answer = await service.client.post("/v1/datasets", json={"address": str(tmp_path / "ds")})
+        assert await indexer.index_next()  # as a step that is at work when the service is to stop
+        cut = (await service.client.get(f"/v1/datasets/{answer.json()['id']}")).json()
+        assert (cut["state"], cut["num_samples"]) == ("indexing", 1)
+    async with run_app(settings) as service:
+        done = await indexed(service, cut["id"])
+        assert (done["state"], done["num_samples"]) == ("ready", 4)
 
 
 async def test_the_same_version_is_registered_once(tmp_path: Path, home: Path) -> None:
