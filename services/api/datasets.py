@@ -1,64 +1,20 @@
 """`/v1/datasets`: register finished datasets, list and forget them."""
 
 import asyncio
-from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
 
+from services.api.dataset_views import DatasetDetail, DatasetRequest, DatasetView
 from services.api.dependencies import Admin, Labeller, Reader, ReadSession, WriteSession
 from services.api.documented import CONFLICT, NOT_FOUND
 from services.context import InContext
-from services.database.models import DatasetRecord, DatasetState
 from services.datasets import registry, repository, service
 from services.idempotency import IdempotencyKey, answer_once, earlier_answer
 from services.identifiers import DatasetId
 from services.paging import Cursor, Limit, Page, cursor_of, cut, values_of
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
-
-
-class DatasetRequest(BaseModel):
-    """A finished dataset made elsewhere: its folder, within the storage roots."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    address: str = Field(min_length=1, max_length=4000)
-
-
-class DatasetView(BaseModel):
-    """A dataset. All its samples can be listed once `state` is `ready`, until then `num_samples` of them.
-
-    `error`: why it could not be indexed; with the state `ready`, why it could not be indexed again: its
-    samples are those that were indexed before. Files that cannot be reached are tried again every minute.
-    `created_by`: the id of the key that registered it or started its job.
-    """
-
-    id: str
-    name: str
-    version: str
-    parent: str | None
-    address: str
-    state: DatasetState
-    error: str | None
-    num_samples: int
-    counts: dict[str, Any]
-    created_by: str | None
-    created_at: datetime
-
-    @classmethod
-    def of(cls, record: DatasetRecord) -> "DatasetView":
-        """Return the view of a row."""
-        names = [name for name in cls.model_fields if name != "counts"]
-        counts = record.manifest.get("counts", {})
-        return cls(counts=counts, **{name: getattr(record, name) for name in names})
-
-
-class DatasetDetail(DatasetView):
-    """A dataset with its manifest."""
-
-    manifest: dict[str, Any]
 
 
 @router.post("", status_code=201, response_model=DatasetView, responses={**CONFLICT, **NOT_FOUND})

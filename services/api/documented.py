@@ -1,7 +1,8 @@
-"""The error answers of the OpenAPI document. All are problem documents."""
+"""What FastAPI does not know of the OpenAPI document: the errors of all operations, and stored documents."""
 
 from typing import Any
 
+from schemas.dataset import Manifest
 from services.problems import MEDIA_TYPE, ProblemDocument
 
 
@@ -29,9 +30,12 @@ EVERYWHERE: dict[str, Any] = {
 
 
 def complete_openapi(document: dict[str, Any]) -> dict[str, Any]:
-    """Add the errors that every operation can answer with, as problem documents."""
+    """Add the errors that every operation can answer with, as problem documents, and the manifest."""
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
     schemas["ProblemDocument"] = ProblemDocument.model_json_schema()
+    manifest = Manifest.model_json_schema(ref_template="#/components/schemas/{model}")
+    schemas |= manifest.pop("$defs") | {"Manifest": manifest}
+    schemas["DatasetDetail"]["properties"]["manifest"] = {"$ref": "#/components/schemas/Manifest"}
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
     for path, operations in document.get("paths", {}).items():

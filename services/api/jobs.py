@@ -11,7 +11,9 @@ from pydantic import BaseModel, model_validator
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.types import Receive, Scope, Send
 
+from schemas.dataset import RunProgress
 from schemas.jobs import RunConfig
+from services.api.dataset_views import DatasetCounts
 from services.api.dependencies import Labeller, Reader, ReadSession, WriteSession
 from services.api.documented import CONFLICT, NOT_FOUND
 from services.context import Context, InContext
@@ -32,18 +34,26 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 _EVENT_ID = re.compile(r"[0-9]{1,18}")
 
 
+class JobSettings(RunConfig):
+    """The settings of a run, which were found to fit together when it was started."""
+
+    @model_validator(mode="after")
+    def _needs(self) -> "JobSettings":
+        return self
+
+
 class JobView(BaseModel):
     """A job. `dataset`: id of the finished dataset under `/v1/datasets`. `out`: its folder.
 
-    `progress` and `counts`: the latest values in the run's folder. `error`: why it failed, in one line.
-    `created_by`: the id of a key.
+    `progress` and `counts`: the latest values in the run's folder. `config`: all its settings.
+    `error`: why it failed, in one line. `created_by`: the id of a key.
     `waits_for`: why an active job does not label yet; null: it labels, or has ended.
     """
 
     id: str
     state: JobState
-    progress: dict[str, Any] | None
-    counts: dict[str, Any] | None
+    progress: RunProgress | None
+    counts: DatasetCounts | None
     dataset: str | None
     error: str | None
     waits_for: str | None
@@ -54,16 +64,16 @@ class JobView(BaseModel):
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
-    config: dict[str, Any]
+    config: JobSettings
 
     @classmethod
     def of(cls, job: Job) -> "JobView":
         """Return the view of a row."""
         names = [name for name in cls.model_fields if name != "dataset"]
-        return cls(dataset=job.dataset_id, **{name: getattr(job, name) for name in names})
+        return cls.model_validate({"dataset": job.dataset_id, **{name: getattr(job, name) for name in names}})
 
 
-class JobRequest(RunConfig):
+class JobRequest(JobSettings):
     """The settings of a run. Whether they fit together is checked later, after the places."""
 
     @model_validator(mode="before")
@@ -74,10 +84,6 @@ class JobRequest(RunConfig):
                 if isinstance(text, str) and not is_whole_text(text):
                     raise ValueError(f"{field}: half of a surrogate pair is no character")
         return value
-
-    @model_validator(mode="after")
-    def _needs(self) -> "JobRequest":
-        return self
 
 
 @router.post("", status_code=201, response_model=JobView, responses={**CONFLICT, **NOT_FOUND})
