@@ -1,5 +1,6 @@
 """What a real Label Studio does by itself, and what is read of it: set aside, or believed, once each."""
 
+import asyncio
 import json
 import os
 import subprocess
@@ -13,7 +14,9 @@ from factories import make_dataset
 from review_bench import make_review_dataset, review_rows
 from review_samples import edited
 
+from services.label_studio.client import LabelStudio
 from services.label_studio.shown_from_rows import shown_image
+from services.label_studio.task_lists import KeyedTask
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -121,6 +124,39 @@ def test_copies_moves_and_deleted_accounts(pair: Pair, tmp_path: Path) -> None:
     }
     admin = pair.label_studio.username
     assert who == {str(one): account["email"], str(two): admin, str(three): admin}
+
+
+def test_only_tasks_that_the_push_inserted_twice_are_deleted(pair: Pair, tmp_path: Path) -> None:
+    """A copy stays, and so does a double in which somebody has begun to work."""
+    dataset, rows = make_review_dataset(tmp_path, 2)
+    review = pair.push(dataset)
+    project = review["project_id"]
+    tasks = {task["data"]["image_id"]: task for task in pair.tasks(project)}
+    first, second = (tasks[row.image_id] for row in rows)
+    pair.annotate(first["id"], edited(shown_image(rows[0]), a="one"))
+    pull(pair, review)
+
+    late = {"fo1_request": "an insert that arrived late"}
+    copies = [first["data"], first["data"] | late, second["data"] | late]
+    pair.ls.post(f"/api/projects/{project}/import", json=[{"data": data} for data in copies])
+    copied, _, begun = sorted(task["id"] for task in pair.tasks(project))[-3:]
+    draft = {"result": edited(shown_image(rows[1]), a="two"), "lead_time": 2.0}
+    pair.ls.post(f"/api/tasks/{begun}/drafts", json=draft).raise_for_status()
+
+    pull(pair, review)
+    assert [task["id"] for task in pair.tasks(project)] == [first["id"], second["id"], copied, begun]
+    listed = asyncio.run(_all_tasks(pair, project))
+    assert [(task.ls_task_id, task.num_annotations, task.num_predictions) for task in listed] == [
+        (first["id"], 1, 1),
+        (second["id"], 0, 1),
+        (copied, 0, 0),
+        (begun, 0, 0),
+    ]
+
+
+async def _all_tasks(pair: Pair, project: int) -> list[KeyedTask]:
+    async with LabelStudio(pair.label_studio.url, pair.label_studio.token) as client:
+        return await client.all_tasks(project)
 
 
 def test_equal_boxes_come_back_as_two(pair: Pair, tmp_path: Path) -> None:
