@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from fo1_data.plurals import counted
-from schemas.labels import LabelKind
 from services.label_studio.answers import answer_entries
 from services.label_studio.closeups import closeups_html
 from services.label_studio.counts import counts_text
@@ -82,8 +81,6 @@ def _region_results(shown: ShownImage, region: ShownRegion, phrases: list[str]) 
         box["meta"] = {"text": "\n".join(region.reasons)}
     results = [box]
     for kind, text in region.texts.items():
-        # In the list of regions, a field has one line: a browser would take line breaks out of it.
-        text = one_line(text) if kind is LabelKind.BRIEF_CAPTION else text
         if text:
             value = {**box_value, "text": [text]}
             results.append({**common, "from_name": TEXT_FIELDS[kind], "type": "textarea", "value": value})
@@ -91,11 +88,6 @@ def _region_results(shown: ShownImage, region: ShownRegion, phrases: list[str]) 
         value = {**box_value, "choices": phrases}
         results.append({**common, "from_name": PHRASES, "type": "choices", "value": value})
     return results
-
-
-def one_line(text: str) -> str:
-    """Return a text with spaces for its line breaks."""
-    return " ".join(text.splitlines())
 
 
 def _image_result(result_id: str, name: str, entries: list[str]) -> dict[str, Any]:

@@ -37,6 +37,7 @@ FIND = "find"
 # Not a control: a part of the page.
 CLOSEUPS = "closeups"
 
+# With two rows, the field in the list of regions is a text area, which keeps line breaks.
 _OF_REGION = f'toName="{IMAGE}" perRegion="true" editable="true" maxSubmissions="1" rows="2"'
 _OF_IMAGE = f'toName="{IMAGE}" editable="true" maxSubmissions="1"'
 # The field that stands in the list of regions: the first of these that a project has.

@@ -248,8 +248,11 @@ def test_clicks_into_fields_say_nothing_and_a_copy_in_place_is_a_second_region(
         button.click()
         expect(page.locator("textarea:focus")).to_have_value(re.compile("\n"))
         page.keyboard.press("Tab")
-    entries.first.locator("textarea, input").first.click()
+    caption = entries.first.locator("textarea, input").first
+    expect(caption).to_have_value(brief)
+    caption.click()
     page.keyboard.press("Tab")
+    expect(caption).to_have_value(brief)
     page.evaluate("document.activeElement.blur()")  # the keys are those of the region that is still chosen
     page.wait_for_function("Htx.annotationStore.selected.regionStore.selection.size == 1")
     page.keyboard.press("Control+d")
