@@ -73,7 +73,7 @@ def doubt_about(
         more = len(annotated.not_read) - _MAX_PARTS
         parts = "; ".join(annotated.not_read[:_MAX_PARTS]) + (f"; {more} more" if more > 0 else "")
         return Doubt(AsideReason.PARTLY_READ, f"a part of it cannot be read: {parts}")
-    is_attended = submission.seconds is not None or submission.ground_truth
+    is_attended = bool(submission.seconds) or submission.ground_truth
     if not is_attended and corrections and _is_all_right(corrections):
         return Doubt(
             AsideReason.IN_BULK,

@@ -171,8 +171,8 @@ async def test_predictions_made_annotations_in_bulk_are_taken_in_at_once(
     home: Path, dataset: tuple[Path, list[ImageRow]]
 ) -> None:
     async with pushed(home, dataset) as (bench, fake):
-        for task in list(fake.tasks.values()):
-            fake.annotate(task, lead_time=None)
+        for task, seconds in zip(list(fake.tasks.values()), (None, 0, 0.0), strict=True):
+            fake.annotate(task, lead_time=seconds)
         await bench.changed()
         assert [reason for reason, _ in await aside(bench)] == ["in_bulk"] * 3
         assert await look(bench, reason=AsideReason.IN_BULK) == 3
