@@ -152,7 +152,6 @@ def _with_last(config: str, field: str) -> str:
 
 
 CONFIG = label_config(FIELDS)
-LIVE_CONFIG = live_config(CONFIG)
 
 INSTRUCTION = (
     "Compare every box with its caption: the close-ups have the numbers of the list. Correct a caption in "

@@ -186,12 +186,12 @@ async def items_of_image(session: AsyncSession, review_id: str, image_id: str) -
     return (await session.scalars(query.order_by(ReviewItem.round))).all()
 
 
-async def sent_tasks(session: AsyncSession, review_id: str) -> list[int]:
-    """Return the LsTask ids of all items that are recorded as sent."""
-    query = select(ReviewItem.ls_task_id).where(
+async def count_sent(session: AsyncSession, review_id: str) -> int:
+    """Return the number of items that are in Label Studio."""
+    query = select(func.count(ReviewItem.ls_task_id)).where(
         ReviewItem.review_id == review_id, ReviewItem.state == ItemState.SENT
     )
-    return [ls_task_id for ls_task_id in (await session.scalars(query)).all() if ls_task_id is not None]
+    return (await session.scalar(query)) or 0
 
 
 async def keyed_tasks(session: AsyncSession, review_id: str) -> list[tuple[int, str, int]]:

@@ -158,8 +158,7 @@ def _minus(history: CorrectionHistory, other: CorrectionHistory) -> list[Correct
 
 def _num_unsaid(gone: Iterable[Correction], new: Iterable[Correction]) -> int:
     """How many corrections are gone that no new one says again, such as an annotation submitted again."""
-    said = Counter(map(_statement, new))
-    return sum((Counter(map(_statement, gone)) - said).values())
+    return sum((Counter(map(_statement, gone)) - Counter(map(_statement, new))).values())
 
 
 def _statement(correction: Correction) -> str:

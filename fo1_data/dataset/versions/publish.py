@@ -60,8 +60,8 @@ def publish(
             num_dropped = sum(label.is_unreviewed and not keeps(label) for label in row.all_labels())
             num_left_out += num_dropped
             if only_accepted:
-                kept = kept_part(row, keeps, model_captions)
-                if _says_something(kept):
+                kept = accepted_part(row, model_captions, include_unreviewed)
+                if kept is not None:
                     yield kept
             else:
                 yield kept_part(row, keeps) if num_dropped else row
@@ -84,9 +84,11 @@ def label_filter(only_accepted: bool, include_unreviewed: bool) -> LabelFilter:
     return keeps
 
 
-def accepted_part(row: ImageRow, model_captions: bool = False) -> ImageRow | None:
+def accepted_part(
+    row: ImageRow, model_captions: bool = False, include_unreviewed: bool = False
+) -> ImageRow | None:
     """The row with its accepted labels only; None if it has none."""
-    kept = kept_part(row, label_filter(True, False), model_captions)
+    kept = kept_part(row, label_filter(True, include_unreviewed), model_captions)
     return kept if _says_something(kept) else None
 
 

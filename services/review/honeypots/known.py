@@ -94,8 +94,8 @@ def known_by_people(corrected: ImageRow, shown: ShownImage) -> KnownAnswers:
     for region in shown.regions:
         same = _region_at(region, corrected.regions)
         labels = same.labels if same is not None else []
-        said = [label for label in labels if label.annotator is not None or label.source is Source.HUMAN]
-        known[region.region_id] = {label.kind: KnownText(equal=[label.text]) for label in said}
+        human = [label for label in labels if label.annotator is not None or label.source is Source.HUMAN]
+        known[region.region_id] = {label.kind: KnownText(equal=[label.text]) for label in human}
     return _of_shown(shown, known)
 
 

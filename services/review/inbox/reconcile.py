@@ -24,7 +24,7 @@ async def differing_tasks(
     """
     counts = await client.project_counts(project_id)
     async with database.reading() as session:
-        num_sent = len(await item_repository.sent_tasks(session, review.id))
+        num_sent = await item_repository.count_sent(session, review.id)
         stored = await annotation_repository.count_by_task(session, review.id)
     unowned = [counts.num_tasks - num_sent, counts.num_annotations - sum(stored.values())]
     is_growing = review.state != ReviewState.OPEN and unowned[0] >= 0 and unowned[1] == 0
@@ -33,7 +33,7 @@ async def differing_tasks(
     tasks = await client.all_tasks(project_id)
     owned = await _follow_copies(database, review, tasks)
     async with database.writing() as session:
-        num_sent = len(await item_repository.sent_tasks(session, review.id))
+        num_sent = await item_repository.count_sent(session, review.id)
         foreign = sum(task.num_annotations for task in tasks if task.ls_task_id not in owned)
         await repository.set_review(session, review.id, unowned=[len(tasks) - num_sent, foreign])
     return [

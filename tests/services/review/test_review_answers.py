@@ -21,7 +21,7 @@ from services.label_studio.annotated import parse_result
 from services.label_studio.answers import answer_entries, parse_answers
 from services.label_studio.connection import LabelStudioGone
 from services.label_studio.convert import result_of
-from services.label_studio.labelling_config import ANSWERS, CONFIG, LIVE_CONFIG, with_fields
+from services.label_studio.labelling_config import ANSWERS, CONFIG, live_config, with_fields
 from services.label_studio.shapes import box_to_percent
 from services.label_studio.shown import ShownAnswer, ShownImage, unpack
 from services.label_studio.shown_from_rows import only_asked, shown_image
@@ -75,7 +75,7 @@ def test_every_question_is_shown_with_its_answer_and_its_box(shown: ShownImage) 
         "2. What colour is box 1 (red square)?\nred\n(a dark one)",
         "3. What colour is box 2 (green circle)?\nblue",
     ]  # fmt: skip
-    for config in (CONFIG, LIVE_CONFIG):
+    for config in (CONFIG, live_config(CONFIG)):
         assert config.count('name="answers"') == 1
 
 
@@ -339,7 +339,7 @@ async def test_answers_come_back_once(home: Path, tmp_path: Path) -> None:
 
 
 def test_the_field_of_answers_is_added_to_an_older_configuration() -> None:
-    for config in (CONFIG, LIVE_CONFIG):
+    for config in (CONFIG, live_config(CONFIG)):
         assert 'name="answers"' not in older_config(config)
         assert with_fields(older_config(config), [ANSWERS]).count('name="answers"') == 1
         assert with_fields(config, [ANSWERS]) == config
