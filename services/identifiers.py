@@ -16,6 +16,9 @@ def new_id(prefix: str) -> str:
     return f"{prefix}_{digits}"
 
 
-DatasetId = Annotated[str, Path(pattern=r"^ds_[0-9a-z]{1,40}$")]
+DATASET_ID = r"^ds_[0-9a-z]{1,40}$"
+REVIEW_ID = r"^rev_[0-9a-z]{1,40}$"
+DatasetId = Annotated[str, Path(pattern=DATASET_ID)]
 JobId = Annotated[str, Path(pattern=r"^job_[0-9a-z]{1,40}$")]
-ReviewId = Annotated[str, Path(pattern=r"^rev_[0-9a-z]{1,40}$")]
+OperationId = Annotated[str, Path(pattern=r"^op_[0-9a-z]{1,40}$")]
+ReviewId = Annotated[str, Path(pattern=REVIEW_ID)]

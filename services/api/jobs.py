@@ -102,7 +102,7 @@ async def create_job(
     conflict = await asyncio.to_thread(conflict_in, config)
 
     async def create() -> JobView:
-        return JobView.of(await start_run(session, context, caller, config, conflict))
+        return JobView.of(await _start(session, context, caller, config, conflict))
 
     async with context.database.writing() as session:
         answer = await answer_once(session, caller, request, key, body, create)
@@ -206,7 +206,17 @@ async def _get_job(session: ReadSession, project_id: str, job_id: str) -> Job:
     return job
 
 
-async def start_run(
+async def start_job(context: Context, caller: Caller, body: JobRequest) -> Job:
+    """Check and queue a run, without an Idempotency-Key. Raises the Problems of `POST /v1/jobs`."""
+    config = await checked_run(body, context, caller.project_id)
+    conflict = await asyncio.to_thread(conflict_in, config)
+    async with context.database.writing() as session:
+        job = await _start(session, context, caller, config, conflict)
+    context.reconciler.wake()
+    return job
+
+
+async def _start(
     session: AsyncSession, context: Context, caller: Caller, config: RunConfig, conflict: Problem | None
 ) -> Job:
     """Queue a checked run. `conflict`: what `conflict_in` found in its folder.

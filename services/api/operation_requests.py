@@ -16,6 +16,7 @@ from services.database.locks import lock_name
 from services.database.operation_tables import Operation, OperationKind
 from services.datasets import service as dataset_service
 from services.datasets.service import calibration_of
+from services.identifiers import DATASET_ID, REVIEW_ID
 from services.operations import repository
 from services.problems import Problem, http_message
 from services.review import service as review_service
@@ -28,11 +29,11 @@ class MergeRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    review: str = Field(pattern=r"^rev_[0-9a-z]{1,40}$", description="Id of the review.")
+    review: str = Field(pattern=REVIEW_ID, description="Id of the review.")
     out: str = Field(min_length=1, max_length=4000, description="New folder of the next version.")
     dataset: str | None = Field(
         default=None,
-        pattern=r"^ds_[0-9a-z]{1,40}$",
+        pattern=DATASET_ID,
         description="Id of the version to merge into. Default: the one that was reviewed.",
     )
 
@@ -42,8 +43,8 @@ class CompareRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    a: str = Field(pattern=r"^ds_[0-9a-z]{1,40}$", description="Id of the one.")
-    b: str = Field(pattern=r"^ds_[0-9a-z]{1,40}$", description="Id of the other.")
+    a: str = Field(pattern=DATASET_ID, description="Id of the one.")
+    b: str = Field(pattern=DATASET_ID, description="Id of the other.")
 
 
 class RouteRequest(BaseModel):
@@ -51,7 +52,7 @@ class RouteRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    dataset: str = Field(pattern=r"^ds_[0-9a-z]{1,40}$", description="Id of the dataset.")
+    dataset: str = Field(pattern=DATASET_ID, description="Id of the dataset.")
     max_error: float = Field(gt=0, lt=1, description="Largest share of wrong labels among the accepted.")
     out: str = Field(min_length=1, max_length=4000, description="New folder of the next version.")
     audit: float = Field(default=0.0, ge=0, le=1, description="Share of accepted labels to audit.")
@@ -64,6 +65,21 @@ class RouteRequest(BaseModel):
 
 
 OperationRequest = JobRequest | MergeRequest | RouteRequest | CompareRequest
+_KINDS: dict[type[OperationRequest], OperationKind] = {
+    JobRequest: OperationKind.PLAN,
+    MergeRequest: OperationKind.MERGE,
+    RouteRequest: OperationKind.ROUTE,
+    CompareRequest: OperationKind.COMPARE,
+}
+
+
+async def queue_operation(context: Context, caller: Caller, body: OperationRequest) -> Operation:
+    """Check and queue what a caller asks for. Raises a Problem: 403, 404, 409 or 422."""
+    checked = await checked_request(context, caller, body)
+    async with context.database.writing() as session:
+        operation = await create_operation(session, caller, body, checked)
+    context.operations.wake()
+    return operation
 
 
 async def checked_request(context: Context, caller: Caller, body: OperationRequest) -> dict[str, Any]:
@@ -88,9 +104,10 @@ async def checked_request(context: Context, caller: Caller, body: OperationReque
 
 
 async def create_operation(
-    session: AsyncSession, caller: Caller, kind: OperationKind, checked: dict[str, Any]
+    session: AsyncSession, caller: Caller, body: OperationRequest, checked: dict[str, Any]
 ) -> Operation:
-    """Queue an operation. Raises a Problem of 409 if another one writes to the same folder."""
+    """Queue a checked operation. Raises a Problem of 409 if another one writes to the same folder."""
+    kind = _KINDS[type(body)]
     if kind in repository.WRITING:
         await lock_name(session, f"version in {checked['out']}")
         writer = await repository.writer_of(session, checked["out"])

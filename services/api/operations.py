@@ -1,9 +1,9 @@
 """`/v1/plans`, `/v1/merges`, `/v1/routings`, `/v1/comparisons`: work that outlasts a request; its results."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
 from services.api.dependencies import Labeller, Reader, ReadSession, Reviewer
@@ -20,13 +20,13 @@ from services.api.operation_requests import (
 from services.context import Context, InContext
 from services.database.operation_tables import Operation, OperationKind, OperationState
 from services.idempotency import IdempotencyKey, answer_once, earlier_answer
+from services.identifiers import OperationId
 from services.operations import repository
 from services.paging import Cursor, Limit, Page, cursor_of, cut, values_of
 from services.problems import Problem
 from services.security.keys import Caller
 
 router = APIRouter(prefix="/v1", tags=["operations"])
-OperationId = Annotated[str, Path(pattern=r"^op_[0-9a-z]{1,40}$")]
 
 
 class OperationView(BaseModel):
@@ -59,7 +59,7 @@ async def plan_job(
     caller: Labeller, body: JobRequest, context: InContext, request: Request, key: IdempotencyKey = None
 ) -> Response:
     """Check a run before it starts: images, bad files, duplicates, time. The body is that of a job."""
-    return await _queue(context, caller, request, key, body, OperationKind.PLAN)
+    return await _queue(context, caller, request, key, body)
 
 
 @router.post("/merges", status_code=202, response_model=OperationView, responses={**NOT_FOUND, **CONFLICT})
@@ -67,7 +67,7 @@ async def merge_corrections(
     caller: Reviewer, body: MergeRequest, context: InContext, request: Request, key: IdempotencyKey = None
 ) -> Response:
     """Merge the corrections of a review into the next version, which is registered when it is done."""
-    return await _queue(context, caller, request, key, body, OperationKind.MERGE)
+    return await _queue(context, caller, request, key, body)
 
 
 @router.post("/routings", status_code=202, response_model=OperationView, responses={**NOT_FOUND, **CONFLICT})
@@ -75,7 +75,7 @@ async def route_dataset(
     caller: Labeller, body: RouteRequest, context: InContext, request: Request, key: IdempotencyKey = None
 ) -> Response:
     """Decide again which labels of a dataset are accepted, into a version that is registered at the end."""
-    return await _queue(context, caller, request, key, body, OperationKind.ROUTE)
+    return await _queue(context, caller, request, key, body)
 
 
 @router.post("/comparisons", status_code=202, response_model=OperationView, responses=NOT_FOUND)
@@ -83,7 +83,7 @@ async def compare_datasets(
     caller: Reader, body: CompareRequest, context: InContext, request: Request, key: IdempotencyKey = None
 ) -> Response:
     """Compare two datasets image by image."""
-    return await _queue(context, caller, request, key, body, OperationKind.COMPARE)
+    return await _queue(context, caller, request, key, body)
 
 
 @router.get("/operations")
@@ -114,7 +114,6 @@ async def _queue(
     request: Request,
     key: str | None,
     body: OperationRequest,
-    kind: OperationKind,
 ) -> Response:
     earlier = await earlier_answer(context.database, caller, request, key, body)
     if earlier is not None:
@@ -122,7 +121,7 @@ async def _queue(
     checked = await checked_request(context, caller, body)
 
     async def create() -> OperationView:
-        return OperationView.of(await create_operation(session, caller, kind, checked))
+        return OperationView.of(await create_operation(session, caller, body, checked))
 
     async with context.database.writing() as session:
         answer = await answer_once(session, caller, request, key, body, create, 202)

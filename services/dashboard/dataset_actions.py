@@ -9,15 +9,14 @@ from pydantic import ValidationError
 
 from schemas.reviews import ReviewOptions
 from services.api.dependencies import ReadSession, WriteSession
-from services.api.operation_requests import CompareRequest, checked_request, create_operation
+from services.api.operation_requests import CompareRequest, queue_operation
 from services.context import Context, InContext
-from services.dashboard.frame import render_page, require_scope
+from services.dashboard.frame import render_form, render_page, require_scope
 from services.dashboard.gallery_form import GalleryForm, InForm
 from services.dashboard.login import InVisitor, PostingVisitor, Visitor
 from services.database.models import DatasetRecord
-from services.database.operation_tables import OperationKind
 from services.datasets import registry, repository, service
-from services.identifiers import DatasetId
+from services.identifiers import DATASET_ID, DatasetId
 from services.problems import Problem, field_errors, one_line
 from services.review import service as review_service
 from services.security.keys import Scope
@@ -104,13 +103,10 @@ async def compare(
     visitor: PostingVisitor,
     context: InContext,
     dataset_id: DatasetId,
-    other: Annotated[str, Form(pattern=r"^ds_[0-9a-z]{1,40}$")],
+    other: Annotated[str, Form(pattern=DATASET_ID)],
 ) -> Response:
     """Compare a dataset, as the later one, with another."""
-    checked = await checked_request(context, visitor.caller, CompareRequest(a=other, b=dataset_id))
-    async with context.database.writing() as session:
-        operation = await create_operation(session, visitor.caller, OperationKind.COMPARE, checked)
-    context.operations.wake()
+    operation = await queue_operation(context, visitor.caller, CompareRequest(a=other, b=dataset_id))
     return RedirectResponse(f"/operations/{operation.id}", 303)
 
 
@@ -166,32 +162,23 @@ def _selection(form: GalleryForm) -> dict[str, Any]:
 
 
 def _register_form(context: Context, visitor: Visitor, address: str, problem: Problem | None) -> Response:
-    return render_page(
-        context,
-        visitor,
-        "Datasets",
-        "register_form.html",
-        problem.status if problem else 200,
-        address=address,
-        problem=problem.detail if problem else None,
-    )
+    return render_form(context, visitor, "Datasets", "register_form.html", problem, address=address)
 
 
 def _review_form(
     context: Context, visitor: Visitor, record: DatasetRecord, form: GalleryForm, problem: Problem | None
 ) -> Response:
     filters = {name: value for name, value in form.shown().items() if name != "order"}
-    return render_page(
+    return render_form(
         context,
         visitor,
         "Datasets",
         "review_form.html",
-        problem.status if problem else 200,
+        problem,
         dataset=record,
         filters=filters,
         query=form.query(),
         back=form.model_copy(update={"images": ""}).query(),
         configured=context.reviews is not None,
         help={name: field.description for name, field in ReviewOptions.model_fields.items()},
-        problem=problem.detail if problem else None,
     )

@@ -25,6 +25,14 @@ def render_page(
     return context.pages.render(template, status, base=context.settings.base_url, **values)
 
 
+def render_form(
+    context: Context, visitor: Visitor, section: str, template: str, problem: Problem | None, **values: Any
+) -> Response:
+    """Render the page of a form: with what was wrong with it when it was sent, and that status."""
+    status, detail = (problem.status, problem.detail) if problem is not None else (200, None)
+    return render_page(context, visitor, section, template, status, problem=detail, **values)
+
+
 async def problem_page(request: Request, status: int, title: str, detail: str) -> Response:
     """Render the page of an error, with the navigation if the visitor is logged in."""
     context = context_of(request)

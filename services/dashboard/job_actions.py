@@ -1,6 +1,5 @@
 """Forms that start, plan and delete jobs."""
 
-import asyncio
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -9,17 +8,15 @@ from pydantic import ValidationError
 
 from schemas.jobs import RunConfig
 from services.api.dependencies import ReadSession, WriteSession
-from services.api.jobs import JobRequest, checked_run, start_run
-from services.api.operation_requests import create_operation
+from services.api.jobs import JobRequest, start_job
+from services.api.operation_requests import queue_operation
 from services.context import Context, InContext
 from services.dashboard.frame import render_page, require_scope
 from services.dashboard.login import InVisitor, PostingVisitor, Visitor
 from services.dashboard.operation_pages import find_operation
 from services.dashboard.run_form import run_fields, settings_of_form, values_of_run
-from services.database.operation_tables import OperationKind
 from services.identifiers import JobId
 from services.jobs import repository, service
-from services.jobs.out_folder import conflict_in
 from services.problems import Problem, field_errors
 from services.security.keys import Scope
 
@@ -48,27 +45,18 @@ async def new_job(visitor: PostingVisitor, context: InContext, request: Request)
     require_scope(visitor, Scope.LABEL)
     form = await request.form()
     values = {name: [text for text in form.getlist(name) if isinstance(text, str)] for name in form}
-    planned = form.get("action") == "plan"
     try:
         body = JobRequest.model_validate(settings_of_form(values))
-        config = await checked_run(body, context, visitor.project_id)
-        conflict = None if planned else await asyncio.to_thread(conflict_in, config)
-        async with context.database.writing() as session:
-            if planned:
-                document = config.model_dump(mode="json")
-                operation = await create_operation(session, visitor.caller, OperationKind.PLAN, document)
-                place = f"/operations/{operation.id}"
-            else:
-                job = await start_run(session, context, visitor.caller, config, conflict)
-                place = f"/jobs/{job.id}"
+        if form.get("action") == "plan":
+            operation = await queue_operation(context, visitor.caller, body)
+            return RedirectResponse(f"/operations/{operation.id}", 303)
+        job = await start_job(context, visitor.caller, body)
+        return RedirectResponse(f"/jobs/{job.id}", 303)
     except ValidationError as error:
         return _form(context, visitor, values, 422, field_errors(error.errors()))
     except Problem as problem:
         errors = problem.more.get("errors") or [{"field": "", "message": problem.detail}]
         return _form(context, visitor, values, problem.status, errors)
-    context.operations.wake()
-    context.reconciler.wake()
-    return RedirectResponse(place, 303)
 
 
 @router.get("/jobs/{job_id}/delete")

@@ -8,7 +8,7 @@ from fastapi.responses import RedirectResponse, Response
 from fo1_data.errors import ConfigError
 from services.api.keys import KeyId, checked_roots
 from services.context import Context, InContext
-from services.dashboard.frame import render_page, require_scope
+from services.dashboard.frame import render_form, require_scope
 from services.dashboard.login import InVisitor, PostingVisitor, Visitor
 from services.problems import Problem
 from services.security import keys, projects
@@ -81,15 +81,14 @@ async def _page(
     async with context.database.reading() as session:
         listed = await keys.list_keys(session, visitor.project_id)
         found = await projects.list_projects(session) if visitor.caller.of_service else []
-    return render_page(
+    return render_form(
         context,
         visitor,
         "Keys",
         "keys.html",
-        problem.status if problem else 200,
+        problem,
         keys=listed,
         projects=found,
         scopes=list(Scope),
         new=new,
-        problem=problem.detail if problem else None,
     )

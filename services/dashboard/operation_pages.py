@@ -1,6 +1,5 @@
 """The pages of operations: plans, merges, routings and comparisons, at work and done."""
 
-import asyncio
 from typing import Any
 
 from fastapi import APIRouter
@@ -9,15 +8,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from schemas.jobs import RunConfig
 from services.api.dependencies import ReadSession
-from services.api.jobs import JobRequest, checked_run, start_run
-from services.api.operations import OperationId
+from services.api.jobs import JobRequest, start_job
 from services.context import InContext
 from services.dashboard.frame import render_page, require_scope
 from services.dashboard.login import InVisitor, PostingVisitor, Visitor
 from services.database.models import DatasetRecord
 from services.database.operation_tables import Operation, OperationKind, OperationState
 from services.datasets import repository as dataset_repository
-from services.jobs.out_folder import conflict_in
+from services.identifiers import OperationId
 from services.operations import repository
 from services.problems import Problem
 from services.security.keys import Scope, key_names
@@ -85,12 +83,7 @@ async def start_planned(visitor: PostingVisitor, context: InContext, operation_i
         operation = await find_operation(session, visitor, operation_id)
     if operation.kind != OperationKind.PLAN:
         raise Problem(409, "only a plan can be started")
-    request = JobRequest.model_validate(operation.request)
-    config = await checked_run(request, context, visitor.project_id)
-    conflict = await asyncio.to_thread(conflict_in, config)
-    async with context.database.writing() as session:
-        job = await start_run(session, context, visitor.caller, config, conflict)
-    context.reconciler.wake()
+    job = await start_job(context, visitor.caller, JobRequest.model_validate(operation.request))
     return RedirectResponse(f"/jobs/{job.id}", 303)
 
 

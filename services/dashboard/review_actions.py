@@ -2,15 +2,15 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Form, Path
+from fastapi import APIRouter, Form
 from fastapi.responses import RedirectResponse, Response
 
 from services.api.dependencies import ReadSession
-from services.api.operation_requests import MergeRequest, checked_request, create_operation
+from services.api.operation_requests import MergeRequest, queue_operation
 from services.context import Context, InContext
-from services.dashboard.frame import render_page, require_scope
+from services.dashboard.frame import render_form, require_scope
 from services.dashboard.login import InVisitor, PostingVisitor, Visitor
-from services.database.operation_tables import OperationKind
+from services.identifiers import ReviewId
 from services.label_studio.connection import LabelStudioError
 from services.problems import Problem
 from services.review import service
@@ -18,7 +18,6 @@ from services.review.views import ReviewView, view_of
 from services.security.keys import Scope
 
 router = APIRouter(include_in_schema=False)
-ReviewId = Annotated[str, Path(pattern=r"^rev_[0-9a-z]{1,40}$")]
 
 
 @router.post("/reviews/{review_id}/pull")
@@ -63,25 +62,13 @@ async def merge(
         if not out.strip():
             raise Problem(422, "out: the next version needs a folder")
         body = MergeRequest(review=review_id, out=out.strip())
-        checked = await checked_request(context, visitor.caller, body)
-        async with context.database.writing() as session:
-            operation = await create_operation(session, visitor.caller, OperationKind.MERGE, checked)
+        operation = await queue_operation(context, visitor.caller, body)
     except Problem as problem:
         return _form(context, visitor, view, out, problem)
-    context.operations.wake()
     return RedirectResponse(f"/operations/{operation.id}", 303)
 
 
 def _form(
     context: Context, visitor: Visitor, view: ReviewView, out: str, problem: Problem | None
 ) -> Response:
-    return render_page(
-        context,
-        visitor,
-        "Reviews",
-        "merge_form.html",
-        problem.status if problem else 200,
-        review=view,
-        out=out,
-        problem=problem.detail if problem else None,
-    )
+    return render_form(context, visitor, "Reviews", "merge_form.html", problem, review=view, out=out)

@@ -11,16 +11,15 @@ from fo1_data.errors import Fo1Error
 from services.api.dependencies import ReadSession
 from services.api.operation_requests import (
     RouteRequest,
-    checked_request,
-    create_operation,
     place_of_caller,
+    queue_operation,
 )
 from services.context import Context, InContext
 from services.dashboard.frame import render_page, require_scope
 from services.dashboard.login import InVisitor, PostingVisitor, Visitor
 from services.dashboard.operation_pages import version_of_operation
 from services.database.models import DatasetRecord
-from services.database.operation_tables import OperationKind, OperationState
+from services.database.operation_tables import OperationState
 from services.datasets import service
 from services.datasets.service import calibration_of
 from services.identifiers import DatasetId
@@ -104,10 +103,7 @@ async def start_routing(
     body = RouteRequest(
         dataset=dataset_id, max_error=max_error, out=out, audit=audit, calibration=calibration
     )
-    checked = await checked_request(context, visitor.caller, body)
-    async with context.database.writing() as session:
-        await create_operation(session, visitor.caller, OperationKind.ROUTE, checked)
-    context.operations.wake()
+    await queue_operation(context, visitor.caller, body)
     return RedirectResponse(f"/datasets/{dataset_id}/routing", 303)
 
 

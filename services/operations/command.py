@@ -6,6 +6,7 @@ So it cannot hold up requests, and reads nothing outside the roots (`fo1_data.st
 import asyncio
 import json
 import os
+import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
@@ -54,10 +55,10 @@ class Command:
             self.stop()
 
     def stop(self) -> None:
-        """End the command now."""
+        """End the command now, with every process that it has started."""
         if self._process is not None and self._process.returncode is None:
             with suppress(ProcessLookupError):
-                self._process.kill()
+                os.killpg(self._process.pid, signal.SIGKILL)
 
     async def _lines(self, variables: Mapping[str, str]) -> AsyncIterator[str]:
         command = [sys.executable, "-m", "fo1_data.cli.main", *self._arguments, "--json"]

@@ -42,7 +42,6 @@ class OperationRunner:
         self._settings, self._database, self._roots, self._indexer = settings, database, roots, indexer
         self._name = uuid.uuid4().hex
         self._commands: dict[str, Command] = {}
-        self._stopped: set[str] = set()
         self._stopping = False
         self.loops = [
             Loop("plans", lambda: self._step([OperationKind.PLAN]), _POLL_S),
@@ -58,7 +57,6 @@ class OperationRunner:
     def stop(self) -> None:
         """End what is at work; it fails and says so."""
         self._stopping = True
-        self._stopped.update(self._commands)
         for command in self._commands.values():
             command.stop()
 
@@ -75,7 +73,7 @@ class OperationRunner:
             folder.mkdir(parents=True)
             values = {"state": OperationState.SUCCEEDED, "result": await self._run(operation, folder)}
         except (Fo1Error, Problem, OSError) as error:
-            reason = repository.STOPPED if operation.id in self._stopped else reason_of(error)
+            reason = repository.STOPPED if self._stopping else reason_of(error)
             values = {"state": OperationState.FAILED, "error": reason}
         except Exception as error:
             _log.exception("operation %s failed unexpectedly", operation.id)
@@ -86,12 +84,15 @@ class OperationRunner:
         return True
 
     async def _run(self, operation: Operation, folder: Path) -> dict[str, Any]:
-        if operation.kind == OperationKind.PLAN:
-            return await self._plan(operation, folder)
-        if operation.kind == OperationKind.MERGE:
-            return await self._merge(operation, folder)
-        if operation.kind == OperationKind.ROUTE:
-            return await self._route(operation, folder)
+        work = {
+            OperationKind.PLAN: self._plan,
+            OperationKind.MERGE: self._merge,
+            OperationKind.ROUTE: self._route,
+            OperationKind.COMPARE: self._compare,
+        }
+        return await work[OperationKind(operation.kind)](operation, folder)
+
+    async def _compare(self, operation: Operation, folder: Path) -> dict[str, Any]:
         request = operation.request
         document = await self._command(operation, folder, ["dataset", "diff", request["a"], request["b"]])
         return _shortened(document)
@@ -163,7 +164,10 @@ class OperationRunner:
         arguments: Sequence[str],
         variables: dict[str, str] | None = None,
     ) -> dict[str, Any]:
+        """Run a command for an operation: its lines are the progress, its document is returned."""
         roots = [*await self._roots.addresses(operation.project_id), str(folder)]
+        if self._stopping:
+            raise RunError(repository.STOPPED)
         command = Command(arguments, folder, roots, not self._settings.allow_private_addresses)
         self._commands[operation.id] = command
         alive = asyncio.create_task(self._show_life(operation))
