@@ -3,7 +3,7 @@
 import os
 import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -15,6 +15,10 @@ def service(
     context: typer.Context,
     regions: Annotated[int, typer.Option(min=1000, help="Regions in the database.")] = 1_000_000,
     requests: Annotated[int, typer.Option(min=10, help="Requests of each kind.")] = 300,
+    clients: Annotated[
+        int, typer.Option(min=0, help="Clients that list samples of a running service at once (0: none).")
+    ] = 50,
+    seconds: Annotated[float, typer.Option(min=1, help="How long the clients do so.")] = 60,
     database: Annotated[
         str | None, typer.Option(help="URL of an empty database (default: SQLite in a temporary folder).")
     ] = None,
@@ -34,14 +38,21 @@ def service(
     """Measure the lists of the service, and pushing and pulling reviews. The database must be empty."""
     import asyncio
 
+    from services.benchmarks.list_load import load_summary, measure_load
     from services.benchmarks.listing import listing_summary, make_bench_app, measure_listing
     from services.benchmarks.review_round_trip import measure_reviews, review_summary
 
     say(f"filling the database with {regions} regions")
     with tempfile.TemporaryDirectory(prefix="fo1-bench-") as home:
         app = make_bench_app(Path(home), database)
-        figures = asyncio.run(measure_listing(app, regions, requests))
+
+        async def measure() -> dict[str, Any]:
+            figures = await measure_listing(app, regions, requests)
+            return {**figures, "load": await measure_load(app, clients, seconds)} if clients else figures
+
+        figures = asyncio.run(measure())
     text = listing_summary(figures)
+    text += f"\n  {load_summary(figures['load'])}" if clients else ""
     if reviews:
         review_figures = measure_reviews(
             label_studio, os.environ.get("FO1_LABEL_STUDIO_TOKEN"), reviews, kills=kills, say=say
