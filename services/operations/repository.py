@@ -85,14 +85,16 @@ async def claim(session: AsyncSession, kinds: Sequence[OperationKind], worker: s
     return None if operation_id is None else await session.get(Operation, operation_id)
 
 
-async def fail_abandoned(session: AsyncSession, before: datetime) -> None:
-    """Fail the operations whose worker gave no sign of life since `before`."""
-    await session.execute(
+async def fail_abandoned(session: AsyncSession, before: datetime) -> Sequence[str]:
+    """Fail the operations whose worker gave no sign of life since `before`; return their ids."""
+    failed = await session.scalars(
         update(Operation)
         .where(Operation.state == OperationState.RUNNING, Operation.worker_seen_at < before)
         .values(state=OperationState.FAILED, error=STOPPED, finished_at=now())
+        .returning(Operation.id)
         .execution_options(synchronize_session=False)
     )
+    return failed.all()
 
 
 async def set_operation(session: AsyncSession, operation_id: str, **values: Any) -> None:

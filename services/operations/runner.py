@@ -64,11 +64,13 @@ class OperationRunner:
         if self._stopping:
             return False
         async with self._database.writing() as session:
-            await repository.fail_abandoned(session, now() - _ABANDONED)
+            abandoned = await repository.fail_abandoned(session, now() - _ABANDONED)
             operation = await repository.claim(session, kinds, self._name)
+        for operation_id in abandoned:
+            await self._remove_folder(operation_id)
         if operation is None:
             return False
-        folder = self._settings.home / "operations" / operation.id
+        folder = self._folder(operation.id)
         try:
             folder.mkdir(parents=True)
             values = {"state": OperationState.SUCCEEDED, "result": await self._run(operation, folder)}
@@ -79,9 +81,15 @@ class OperationRunner:
             _log.exception("operation %s failed unexpectedly", operation.id)
             values = {"state": OperationState.FAILED, "error": reason_of(error)}
         finally:
-            await asyncio.to_thread(shutil.rmtree, folder, True)
+            await self._remove_folder(operation.id)
         await self._set(operation, finished_at=now(), **values)
         return True
+
+    def _folder(self, operation_id: str) -> Path:
+        return self._settings.home / "operations" / operation_id
+
+    async def _remove_folder(self, operation_id: str) -> None:
+        await asyncio.to_thread(shutil.rmtree, self._folder(operation_id), ignore_errors=True)
 
     async def _run(self, operation: Operation, folder: Path) -> dict[str, Any]:
         work = {

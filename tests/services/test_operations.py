@@ -1,6 +1,7 @@
 """Plans, merges and comparisons in the background; and deleting what may be deleted."""
 
 import asyncio
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from schemas.corrections import Correction, CorrectionAction, CorrectionValue
 from schemas.labels import Decision
 from schemas.reviews import AnnotationState, ItemState, ReviewOptions
 from services.database.models import now
+from services.database.operation_tables import OperationKind, OperationState
 from services.database.review_tables import ReviewCorrection, ReviewedAnnotation, ReviewItem
 from services.datasets import repository as dataset_repository
 from services.jobs.states import JobState
@@ -141,6 +143,25 @@ async def test_what_a_stopped_service_was_at_work_on_fails(home: Path, database_
             await repository.fail_abandoned(session, now())
         shown = (await service.client.get(f"/v1/operations/{operation.id}")).json()
         assert (shown["state"], shown["error"]) == ("failed", repository.STOPPED)
+
+
+async def test_what_a_killed_service_was_at_work_on_is_cleared_away(home: Path) -> None:
+    async with run_app(make_settings(home)) as service:
+        long_ago = now() - timedelta(hours=1)
+        async with service.context.database.writing() as session:
+            operation = await repository.create(session, "prj_default", OperationKind.MERGE, {}, "somebody")
+            folder = home / "operations" / operation.id
+            folder.mkdir(parents=True)
+            (folder / "corrections.jsonl").write_text("{}")
+            await repository.set_operation(
+                session, operation.id, state=OperationState.RUNNING, worker_seen_at=long_ago
+            )
+        service.context.operations.wake()
+        ended = await finished(service, {"id": operation.id, "state": "running"})
+        assert (ended["state"], ended["error"]) == ("failed", repository.STOPPED)
+        async with asyncio.timeout(20):
+            while folder.exists():
+                await asyncio.sleep(0.01)
 
 
 async def test_jobs_and_datasets_are_forgotten_and_their_files_stay(

@@ -1,5 +1,6 @@
 """Routing from the dashboard: the slider shows what a bound accepts, and the button makes that version."""
 
+import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,8 +12,8 @@ import pytest
 from dashboard_site import chromium_page, on_a_port
 from made_up_labels import MODEL_SHA256, made_row, write_dataset
 from running_service import make_settings, run_app
-from test_dashboard import token_of
-from test_datasets_api import registered
+from test_dashboard import log_in, token_of
+from test_datasets_api import indexed, registered
 from test_operations import finished
 
 from fo1_data.confidence.calibration import fit_kind
@@ -52,7 +53,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def site(made: Path) -> Iterator[Any]:
     """A service whose dataset is `made`; its address, keys and the dataset's id."""
-    import asyncio
     from types import SimpleNamespace
 
     settings = make_settings(made / "home", public_url=None)
@@ -134,6 +134,12 @@ async def test_a_dataset_is_routed_over_http(made: Path) -> None:
         version = (await service.client.get(f"/v1/datasets/{routing['result']['dataset_id']}")).json()
         assert version["address"] == body["out"]
         assert version["manifest"]["routing"]["max_error"] == 0.3
+        async with log_in(service) as visitor:
+            page = f"/operations/{routing['id']}"
+            assert "See version 2" in (await visitor.get(page)).text
+            await indexed(service, version["id"])
+            assert (await service.client.delete(f"/v1/datasets/{version['id']}")).status_code == 204
+            assert "no longer registered" in (await visitor.get(page)).text
         refused = {
             "out": {403: "/etc/x", 409: body["out"]},
             "calibration": {403: "/etc/passwd", 422: str(made / "none.json")},
