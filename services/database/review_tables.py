@@ -39,8 +39,9 @@ class Review(Base):
     that a service that has lost its database finds that project again. `label_config`: as it was pushed
     (null: not stored). `changed_fields`: fields of the project that were removed or changed when it was last
     read. `unowned`: how many LsTasks and annotations the project has beside those of the items. `doubtful`:
-    an insert may have happened twice, so search for duplicates. `pulled_until`: a time of Label Studio's
-    clock. `pusher`: the process that works on it. `created_by`: the id of a key.
+    an insert may have happened twice, or without its predictions, so the end of the push looks for such.
+    `pulled_until`: a time of Label Studio's clock. `pusher`: the process that works on it. `created_by`: the
+    id of a key.
     """
 
     __tablename__ = "reviews"
