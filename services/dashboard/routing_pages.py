@@ -2,6 +2,7 @@
 
 import json
 from typing import Annotated, Any
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Form, Query
 from fastapi.responses import RedirectResponse, Response
@@ -104,7 +105,8 @@ async def start_routing(
         dataset=dataset_id, max_error=max_error, out=out, audit=audit, calibration=calibration
     )
     await queue_operation(context, visitor.caller, body)
-    return RedirectResponse(f"/datasets/{dataset_id}/routing", 303)
+    query = urlencode({"calibration": calibration})
+    return RedirectResponse(f"/datasets/{dataset_id}/routing?{query}", 303)
 
 
 async def _curve(

@@ -90,6 +90,7 @@ def test_a_person_routes_with_the_slider(made: Path, site: Any) -> None:
         page.get_by_role("button", name="Route").click()
         link = page.locator("#routings .state.succeeded + .name a")
         expect(link).to_be_visible(timeout=120_000)
+        expect(slider).to_be_visible()
         page.goto(f"{site.url}/datasets")
         expect(page.locator("main")).to_contain_text("version 2")
     counts = open_dataset(str(made / "routed")).manifest.counts
