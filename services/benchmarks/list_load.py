@@ -46,7 +46,7 @@ async def measure_load(app: FastAPI, clients: int, seconds: float, seed: int = 0
         async def client() -> None:
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             while time.perf_counter() < end_s:
-                cursor = cursor_of(draw.randrange(num_samples - _PAGE))
+                cursor = cursor_of(draw.randrange(num_samples))
                 path = f"/v1/datasets/{dataset_id}/samples?limit={_PAGE}&cursor={cursor}"
                 sent_s = time.perf_counter()
                 await _get(reader, writer, path, key)

@@ -13,6 +13,7 @@ from sqlalchemy import update
 
 from fo1_data.dataset.reader import open_dataset
 from schemas.labels import Decision
+from services.benchmarks.list_load import load_summary, measure_load
 from services.database.models import DatasetRecord, DatasetState
 from services.datasets.page_cache import PageCache
 from services.security.projects import PROJECT_HEADER
@@ -251,3 +252,14 @@ async def test_lists_of_samples_are_equal_on_both_ways(
                     assert quick.headers["content-type"] == usual.headers["content-type"]
                     statuses.add(quick.status_code)
         assert statuses == {200, 401, 404, 422}
+
+
+async def test_clients_load_a_service_in_a_process_of_its_own(tmp_path: Path, home: Path) -> None:
+    varied_dataset(tmp_path / "ds")
+    async with run_app(make_settings(home)) as service:
+        await registered(service, tmp_path / "ds")
+        figures = await measure_load(service.app, clients=3, seconds=0.5)
+    assert figures["clients"] == 3
+    assert figures["requests"] >= 3
+    assert 0 < figures["p50_ms"] <= figures["p99_ms"] <= figures["longest_ms"]
+    assert f"{figures['requests_per_s']} requests/s" in load_summary(figures)
