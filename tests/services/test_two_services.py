@@ -26,7 +26,7 @@ def listening(service: Running) -> set[tuple[str, str]]:
         for process in (head, *head.children(recursive=True)):
             try:
                 sockets = process.net_connections("inet")
-                name = " ".join(process.cmdline())[:80]
+                name = " ".join(process.cmdline()[:4])
             except psutil.Error:
                 continue
             found |= {(name, entry.laddr.ip) for entry in sockets if entry.status == psutil.CONN_LISTEN}
