@@ -1,7 +1,11 @@
 """The HTTP server around the application: guarded connections, and a stop that waits for no stream."""
 
 import resource
+import signal
 import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import uvicorn
 from fastapi import FastAPI
@@ -19,8 +23,26 @@ _OTHER_FILES = 100
 def run_server(app: FastAPI, listener: socket.socket) -> None:
     """Serve the application until the process is told to stop. Raises SystemExit if it does not start."""
     settings = app.state.context.settings
-    with logging_to_stderr(settings.log_format, settings.log_level):
-        make_server(app).run(sockets=[listener])
+    server = make_server(app)
+    with logging_to_stderr(settings.log_format, settings.log_level), _interrupts_of(server):
+        server.run(sockets=[listener])
+
+
+@contextmanager
+def _interrupts_of(server: uvicorn.Server) -> Iterator[None]:
+    """Let Ctrl-C stop the server in order from before its event loop runs.
+
+    Else an interrupt in that moment cancels the start in the middle of a database step, which can leave a
+    connection whose thread keeps the process alive.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, server.handle_exit)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def make_server(app: FastAPI) -> uvicorn.Server:
