@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 from factories import make_dataset, make_row
+from fake_label_studio import Killed
 from running_service import make_settings
 
 from fo1_data.dataset.manifest import read_manifest
@@ -22,6 +23,7 @@ from services.database.migrate import migrate
 from services.database.review_tables import Review
 from services.datasets import registry
 from services.label_studio.client import LabelStudio
+from services.label_studio.connection import LabelStudioLost
 from services.review import (
     annotation_repository,
     correction_repository,
@@ -181,3 +183,18 @@ async def _image_urls(review: Review) -> Callable[[str], str]:
 
 def _webhook(review_id: str) -> tuple[str, str]:
     return "http://service.test/v1/webhooks/label-studio", "secret"
+
+
+async def push_through(bench: Bench, tries: int = 200) -> None:
+    """Push until it is done, as the service's loop does; a killed process is followed by another."""
+    for _ in range(tries):
+        try:
+            await bench.push.run(bench.review_id)
+        except LabelStudioLost:
+            continue
+        except Killed:
+            await bench.restart()
+            continue
+        if (await bench.review()).state == "open":
+            return
+    raise AssertionError("the push never ends")

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from fake_label_studio import FakeLabelStudio, Killed
-from review_bench import Bench, make_review_dataset, open_bench
+from fake_label_studio import FakeLabelStudio
+from review_bench import make_review_dataset, open_bench, push_through
 
 from schemas.images import ImageRow
 from services.datasets import repository as datasets
@@ -15,21 +15,6 @@ from services.label_studio.connection import LabelStudioLost
 @pytest.fixture
 def dataset(tmp_path: Path) -> tuple[Path, list[ImageRow]]:
     return make_review_dataset(tmp_path, 10)
-
-
-async def push_through(bench: Bench, tries: int = 200) -> None:
-    """Push until it is done, as the service's loop does; a killed process is followed by another."""
-    for _ in range(tries):
-        try:
-            await bench.push.run(bench.review_id)
-        except LabelStudioLost:
-            continue
-        except Killed:
-            await bench.restart()
-            continue
-        if (await bench.review()).state == "open":
-            return
-    raise AssertionError("the push never ends")
 
 
 async def test_predictions_that_an_import_loses_are_sent_again(home: Path, tmp_path: Path) -> None:

@@ -9,15 +9,15 @@ from pathlib import Path
 import httpx
 import pytest
 from factories import make_dataset, make_row
-from fake_label_studio import FakeLabelStudio, Killed
-from review_bench import Bench, make_review_dataset, open_bench
+from fake_label_studio import FakeLabelStudio
+from review_bench import Bench, make_review_dataset, open_bench, push_through
 from review_samples import edited
 
 from fo1_data.errors import DatasetError
 from schemas.images import ImageRow
 from schemas.labels import Decision
 from services.datasets import repository as datasets
-from services.label_studio.connection import LabelStudioGone, LabelStudioLost
+from services.label_studio.connection import LabelStudioGone
 from services.label_studio.shown_from_rows import shown_image
 from services.problems import Problem
 from services.review import item_repository
@@ -30,21 +30,6 @@ FAULTS = ("refuse", "500", "500-taken", "timeout-taken", "timeout-late")
 @pytest.fixture
 def dataset(tmp_path: Path) -> tuple[Path, list[ImageRow]]:
     return make_review_dataset(tmp_path, 10)
-
-
-async def push_through(bench: Bench, tries: int = 200) -> None:
-    """Push until it is done, as the service's loop does; a killed process is followed by another."""
-    for _ in range(tries):
-        try:
-            await bench.push.run(bench.review_id)
-        except LabelStudioLost:
-            continue
-        except Killed:
-            await bench.restart()
-            continue
-        if (await bench.review()).state == "open":
-            return
-    raise AssertionError("the push never ends")
 
 
 async def test_most_doubtful_first_and_once(home: Path, dataset: tuple[Path, list[ImageRow]]) -> None:
