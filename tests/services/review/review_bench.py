@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 from factories import make_dataset, make_row
-from fake_label_studio import Killed
+from fake_label_studio import FakeLabelStudio, Killed
 from running_service import make_settings
 
 from fo1_data.dataset.manifest import read_manifest
@@ -17,7 +17,7 @@ from fo1_data.storage.store import open_store
 from schemas.corrections import Correction
 from schemas.images import ImageRow
 from schemas.labels import Decision
-from schemas.reviews import ReviewOptions
+from schemas.reviews import ReviewOptions, ReviewState
 from services.database.engine import Database, open_database
 from services.database.migrate import migrate
 from services.database.review_tables import Review
@@ -198,3 +198,16 @@ async def push_through(bench: Bench, tries: int = 200) -> None:
         if (await bench.review()).state == "open":
             return
     raise AssertionError("the push never ends")
+
+
+@asynccontextmanager
+async def open_review(
+    home: Path, dataset: tuple[Path, list[ImageRow]], **options: Any
+) -> AsyncIterator[tuple[Bench, FakeLabelStudio]]:
+    """A review that is open in a Label Studio."""
+    fake = FakeLabelStudio()
+    async with open_bench(home, dataset[0], fake, **options) as bench:
+        await bench.push.run(bench.review_id)
+        async with bench.database.writing() as session:
+            await repository.set_review(session, bench.review_id, state=ReviewState.OPEN)
+        yield bench, fake

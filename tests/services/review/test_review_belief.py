@@ -1,21 +1,18 @@
 """What is absent from an annotation is not taken for a statement, and what was set aside can be taken in."""
 
 import copy
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_label_studio import FakeLabelStudio
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from review_bench import Bench, make_review_dataset, open_bench
+from review_bench import Bench, make_review_dataset, open_review
 from review_samples import edited, make_shown, shown_images
 
 from schemas.corrections import Correction, CorrectionAction
 from schemas.images import ImageRow
-from schemas.reviews import AnnotationState, AsideReason, ItemState, ReviewState
+from schemas.reviews import AnnotationState, AsideReason, ItemState
 from services.label_studio.convert import result_of
 from services.label_studio.fields import ProjectFields, parse_fields
 from services.label_studio.labelling_config import CONFIG
@@ -114,19 +111,6 @@ def dataset(tmp_path: Path) -> tuple[Path, list[ImageRow]]:
     return make_review_dataset(tmp_path, 3)
 
 
-@asynccontextmanager
-async def pushed(
-    home: Path, dataset: tuple[Path, list[ImageRow]], **options: Any
-) -> AsyncIterator[tuple[Bench, FakeLabelStudio]]:
-    """A review that is open in a Label Studio."""
-    fake = FakeLabelStudio()
-    async with open_bench(home, dataset[0], fake, **options) as bench:
-        await bench.push.run(bench.review_id)
-        async with bench.database.writing() as session:
-            await repository.set_review(session, bench.review_id, state=ReviewState.OPEN)
-        yield bench, fake
-
-
 async def aside(bench: Bench) -> list[tuple[str, dict[str, int]]]:
     """Return reason and effects of the annotations set aside."""
     async with bench.database.reading() as session:
@@ -145,7 +129,7 @@ async def look(bench: Bench, *ids: int, reason: AsideReason | None = None) -> in
 async def test_a_blank_annotation_says_nothing_until_it_is_taken_in(
     home: Path, dataset: tuple[Path, list[ImageRow]], database_url: str | None
 ) -> None:
-    async with pushed(home, dataset, database_url=database_url) as (bench, fake):
+    async with open_review(home, dataset, database_url=database_url) as (bench, fake):
         task = fake.task_of(dataset[1][0].image_id)
         number = fake.annotate(task, [], parent_prediction=None)
         await bench.changed()
@@ -170,7 +154,7 @@ async def test_a_blank_annotation_says_nothing_until_it_is_taken_in(
 async def test_predictions_made_annotations_in_bulk_are_taken_in_at_once(
     home: Path, dataset: tuple[Path, list[ImageRow]]
 ) -> None:
-    async with pushed(home, dataset) as (bench, fake):
+    async with open_review(home, dataset) as (bench, fake):
         for task, seconds in zip(list(fake.tasks.values()), (None, 0, 0.0), strict=True):
             fake.annotate(task, lead_time=seconds)
         await bench.changed()
@@ -182,7 +166,7 @@ async def test_predictions_made_annotations_in_bulk_are_taken_in_at_once(
 async def test_another_prediction_beside_the_pushed_one_proves_nothing(
     home: Path, dataset: tuple[Path, list[ImageRow]]
 ) -> None:
-    async with pushed(home, dataset) as (bench, fake):
+    async with open_review(home, dataset) as (bench, fake):
         task = fake.task_of(dataset[1][0].image_id)
         task["predictions"].append({"model_version": "somebody-elses", "result": []})
         fake.annotate(task, [])
@@ -195,7 +179,7 @@ async def test_a_field_that_comes_back_does_not_empty_what_was_lost_with_it(
 ) -> None:
     """Removed and seen so; restored before an annotation of the time in between is read; submitted again."""
     rows = dataset[1]
-    async with pushed(home, dataset) as (bench, fake):
+    async with open_review(home, dataset) as (bench, fake):
         (project,) = fake.projects.values()
         original = project["label_config"]
         project["label_config"] = original.replace('name="brief_caption"', 'name="short"')
@@ -225,7 +209,7 @@ async def test_a_field_that_comes_back_does_not_empty_what_was_lost_with_it(
 
 
 async def test_what_added_controls_hold_is_told(home: Path, dataset: tuple[Path, list[ImageRow]]) -> None:
-    async with pushed(home, dataset) as (bench, fake):
+    async with open_review(home, dataset) as (bench, fake):
         task = fake.task_of(dataset[1][0].image_id)
         brush = {"id": "x", "from_name": "mask", "type": "brushlabels", "value": {"rle": [1]}}
         fake.annotate(task, [*task["predictions"][0]["result"], brush])
@@ -240,7 +224,7 @@ async def test_annotations_of_deleted_accounts_keep_their_names_and_their_votes(
     home: Path, dataset: tuple[Path, list[ImageRow]]
 ) -> None:
     rows = dataset[1]
-    async with pushed(home, dataset, annotators=2) as (bench, fake):
+    async with open_review(home, dataset, annotators=2) as (bench, fake):
         task = fake.task_of(rows[0].image_id)
         ids = [fake.annotate(task, edited(shown_image(rows[0]), a="one"), person=n) for n in (1, 2)]
         await bench.changed()

@@ -7,13 +7,11 @@ from typing import Any
 
 import pytest
 from fake_label_studio import FakeLabelStudio
-from review_bench import Bench, make_review_dataset, open_bench
+from review_bench import Bench, make_review_dataset, open_bench, open_review
 from review_samples import edited
 
 from schemas.images import ImageRow
-from schemas.reviews import ReviewState
 from services.label_studio.shown_from_rows import shown_image
-from services.review import repository
 
 OLD = "2001-01-01T00:00:00.000000Z"
 
@@ -28,11 +26,7 @@ async def pushed(
     home: Path, dataset: tuple[Path, list[ImageRow]], **options: Any
 ) -> AsyncIterator[tuple[Bench, FakeLabelStudio]]:
     """A review that is open, with one annotation pulled already."""
-    fake = FakeLabelStudio()
-    async with open_bench(home, dataset[0], fake, **options) as bench:
-        await bench.push.run(bench.review_id)
-        async with bench.database.writing() as session:
-            await repository.set_review(session, bench.review_id, state=ReviewState.OPEN)
+    async with open_review(home, dataset, **options) as (bench, fake):
         fake.annotate(fake.task_of(dataset[1][2].image_id), caption(dataset[1][2], "early"))
         await bench.changed()
         yield bench, fake
