@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.database.engine import Database
 from services.database.locks import lock_name
-from services.database.models import DEFAULT_PROJECT, IdempotentAnswer, now
+from services.database.models import DEFAULT_PROJECT, IdempotentAnswer, utc_now
 from services.problems import Problem
 from services.security.keys import Caller
 
@@ -79,7 +79,7 @@ async def answer_once(
         answer=answer,
     )
     session.add(row)
-    await session.execute(delete(IdempotentAnswer).where(IdempotentAnswer.created_at < now() - KEPT_FOR))
+    await session.execute(delete(IdempotentAnswer).where(IdempotentAnswer.created_at < utc_now() - KEPT_FOR))
     return JSONResponse(answer, status)
 
 

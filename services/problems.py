@@ -113,7 +113,7 @@ def field_errors(errors: Any) -> list[dict[str, Any]]:
     ]
 
 
-def one_line(errors: list[dict[str, Any]]) -> str:
+def field_errors_text(errors: list[dict[str, Any]]) -> str:
     """Return the errors of fields in one line."""
     return "; ".join(
         f"{error['field']}: {error['message']}" if error["field"] else error["message"] for error in errors
@@ -187,7 +187,9 @@ async def _on_invalid(request: Request, error: Exception) -> Response:
     if (refused := await _refused(request)) is not None:
         return refused
     errors = field_errors(error.errors())
-    return await _answer(request, 422, one_line(errors)[:1000] or "the request is not valid", errors=errors)
+    return await _answer(
+        request, 422, field_errors_text(errors)[:1000] or "the request is not valid", errors=errors
+    )
 
 
 async def _on_library_error(request: Request, error: Exception) -> Response:

@@ -10,7 +10,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import DictLoader, Environment, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
-from services.database.models import now
+from services.database.models import utc_now
 
 _MAX_TAIL = 24
 # How the rule of a kind begins that accepts nothing; merged versions keep it only in the reasons of labels.
@@ -119,7 +119,7 @@ def ago(moment: datetime | None) -> str:
     """Format how long ago a moment was."""
     if moment is None:
         return "never"
-    seconds = (now() - moment).total_seconds()
+    seconds = (utc_now() - moment).total_seconds()
     if seconds < 5:
         return "just now"
     return f"{duration(seconds).rsplit(' ', 2)[0] if seconds >= 60 else duration(seconds)} ago"

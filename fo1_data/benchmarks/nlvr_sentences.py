@@ -64,7 +64,7 @@ def write_phrases(annotations: Path, out: Path) -> int:
     return num_with_phrases
 
 
-def judge(rows: list[ImageRow]) -> dict[str, int]:
+def count_right(rows: list[ImageRow]) -> dict[str, int]:
     """How many sentences were decided, and how many of these as people did."""
     decided = right = 0
     for row in rows:
@@ -89,4 +89,4 @@ if __name__ == "__main__":
         num_sentences = write_phrases(arguments.annotations, arguments.out)
         print(json.dumps({"sentences_with_phrases": num_sentences}))
     else:
-        print(json.dumps(judge(list(open_dataset(arguments.dataset).rows()))))
+        print(json.dumps(count_right(list(open_dataset(arguments.dataset).rows()))))

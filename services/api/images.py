@@ -105,7 +105,7 @@ async def _place(
     sample = None if record is None else await repository.find_sample(session, record.number, image_id)
     if record is None or sample is None:
         raise Problem(404, "no registered dataset holds this image")
-    return record, await service.place_of(session, record, sample)
+    return record, await service.image_place(session, record, sample)
 
 
 def _headers(request: Request, context: Context, served: ServedImage) -> dict[str, str]:
@@ -118,12 +118,12 @@ def _headers(request: Request, context: Context, served: ServedImage) -> dict[st
         "Vary": "Origin",
     }
     origin = request.headers.get("origin")
-    if origin is not None and origin == origin_of(context.settings.label_studio_url):
+    if origin is not None and origin == browser_origin(context.settings.label_studio_url):
         headers["Access-Control-Allow-Origin"] = origin
     return headers
 
 
-def origin_of(url: str | None) -> str | None:
+def browser_origin(url: str | None) -> str | None:
     """Return the origin of a URL, as browsers send it."""
     if not url:
         return None

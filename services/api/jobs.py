@@ -21,7 +21,7 @@ from services.database.models import Job
 from services.idempotency import IdempotencyKey, answer_once, earlier_answer
 from services.identifiers import JobId
 from services.jobs import repository, service
-from services.jobs.check import check_config, refuse_excess, refuse_unplaceable, this_machine
+from services.jobs.check import check_config, local_ray_resources, refuse_excess, refuse_unplaceable
 from services.jobs.event_streams import EventStream
 from services.jobs.out_folder import conflict_in
 from services.jobs.ray_jobs import RayUnreachable
@@ -242,7 +242,7 @@ async def checked_run(body: JobRequest, context: Context, project_id: str) -> Ru
 
 async def _refuse_unplaceable(config: RunConfig, context: Context) -> None:
     if context.cluster.is_local:
-        refuse_unplaceable(config, this_machine())
+        refuse_unplaceable(config, local_ray_resources())
         return
     if context.settings.ray_may_grow:
         return

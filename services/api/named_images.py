@@ -57,7 +57,7 @@ async def _registered(context: Context, project_id: str, image_id: str) -> Named
         sample = None if record is None else await repository.find_sample(session, record.number, image_id)
         if record is None or sample is None:
             raise Problem(404, "image: no registered dataset has this image")
-        place = await service.place_of(session, record, sample)
+        place = await service.image_place(session, record, sample)
     manifest = Manifest.model_validate(record.manifest)
 
     async def fetch() -> bytes:

@@ -17,7 +17,7 @@ from services.dashboard.login import InVisitor, PostingVisitor, Visitor
 from services.database.models import DatasetRecord
 from services.datasets import registry, repository, service
 from services.identifiers import DATASET_ID, DatasetId
-from services.problems import Problem, field_errors, one_line
+from services.problems import Problem, field_errors, field_errors_text
 from services.review import service as review_service
 from services.security.keys import Scope
 
@@ -144,7 +144,7 @@ async def push_review(
                 session, context.settings, record, title, options, visitor.caller.key_id
             )
     except ValidationError as error:
-        message = one_line(field_errors(error.errors()))
+        message = field_errors_text(field_errors(error.errors()))
         return _review_form(context, visitor, record, form, Problem(422, message))
     except Problem as problem:
         return _review_form(context, visitor, record, form, problem)

@@ -17,7 +17,7 @@ from schemas.images import Reject
 from schemas.labels import Decision
 from services.api.dependencies import ReadSession
 from services.context import Context, InContext
-from services.dashboard.drawing import DrawnSample, draw
+from services.dashboard.drawing import DrawnSample, draw_sample
 from services.dashboard.facet_pages import choices_of
 from services.dashboard.frame import render_page
 from services.dashboard.gallery_form import GalleryForm, InForm
@@ -149,7 +149,7 @@ async def sample_page(
         "sample.html",
         dataset=record,
         rules=_rules(record),
-        drawn=draw(document, url, max_boxes=None),
+        drawn=draw_sample(document, url, max_boxes=None),
         numbers={region["region_id"]: region["index"] for region in document["regions"]},
         kinds=sorted({label["kind"] for label in labels_of(document) if label.get("kind")}),
         decisions=[
@@ -217,7 +217,7 @@ def _drawn(context: Context, page: SamplePage, grant_id: str) -> list[DrawnSampl
     for text in page.documents:
         document = json.loads(text)
         url = context.signer.path(document["image_id"], grant_id)
-        drawn.append(draw(document, f"{url}&width={int(Width.MEDIUM)}"))
+        drawn.append(draw_sample(document, f"{url}&width={int(Width.MEDIUM)}"))
     return drawn
 
 

@@ -40,7 +40,7 @@ class DrawnSample:
         return sorted(self.regions, key=lambda drawn: -drawn.width * drawn.height)
 
 
-def draw(document: dict[str, Any], image: str, max_boxes: int | None = GALLERY_BOXES) -> DrawnSample:
+def draw_sample(document: dict[str, Any], image: str, max_boxes: int | None = GALLERY_BOXES) -> DrawnSample:
     """Return the sample of a document. `image`: address of its image. `max_boxes` None: draw all boxes."""
     width, height = max(1, document["width"]), max(1, document["height"])
     regions = [_region(region, width, height) for region in document["regions"]]
@@ -58,12 +58,12 @@ def _region(region: dict[str, Any], width: int, height: int) -> DrawnRegion:
         y=y_min,
         width=max(x_max - x_min, 0.0),
         height=max(y_max - y_min, 0.0),
-        text=text_of(region),
+        text=region_text(region),
         region=region,
     )
 
 
-def text_of(region: dict[str, Any]) -> str:
+def region_text(region: dict[str, Any]) -> str:
     """Return the first text that a region has, short ones first."""
     for field in ("brief_caption", "text", "source_label", "detailed_caption", "source_caption"):
         if region.get(field):

@@ -14,7 +14,7 @@ from services.context import InContext
 from services.dashboard.frame import render_page, require_scope
 from services.dashboard.job_words import job_words
 from services.dashboard.login import InVisitor, PostingVisitor, Visitor
-from services.database.models import Job, now
+from services.database.models import Job, utc_now
 from services.identifiers import JobId
 from services.jobs import repository as job_repository
 from services.jobs import service as job_service
@@ -134,5 +134,5 @@ async def _job_values(session: AsyncSession, job: Job, visitor: Visitor) -> dict
         "words": job_words(job),
         "started_by": names.get(job.created_by or ""),
         "may_label": visitor.caller.may(Scope.LABEL),
-        "moment": now(),
+        "moment": utc_now(),
     }

@@ -25,7 +25,7 @@ from services.datasets import service
 from services.datasets.service import calibration_of
 from services.identifiers import DatasetId
 from services.operations import repository as operations
-from services.operations.command import reason_of
+from services.operations.command import failure_text
 from services.problems import Problem
 from services.security.keys import Scope
 
@@ -117,7 +117,7 @@ async def _curve(
         address = await place_of_caller(context, visitor.caller, "calibration", calibration)
         curve = await context.curves.curve(record, address)
     except (Fo1Error, Problem, OSError) as error:
-        return {"curve": None, "problem": reason_of(error)}
+        return {"curve": None, "problem": failure_text(error)}
     return {"curve": None if curve is None else json.dumps(curve), "problem": None}
 
 

@@ -32,7 +32,7 @@ class UtcTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
-def now() -> datetime:
+def utc_now() -> datetime:
     """Return the current time in UTC."""
     return datetime.now(UTC)
 
@@ -64,7 +64,7 @@ class Project(Base):
     id: Mapped[str] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(unique=True)
     storage_roots: Mapped[list[str] | None] = mapped_column(JSON)
-    created_at: Mapped[datetime] = mapped_column(default=now)
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
 
 
 class ApiKey(Base):
@@ -77,7 +77,7 @@ class ApiKey(Base):
     scopes: Mapped[list[str]]
     secret_sha256: Mapped[str]
     project_id: Mapped[str | None]
-    created_at: Mapped[datetime] = mapped_column(default=now)
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
     revoked_at: Mapped[datetime | None]
 
 
@@ -121,7 +121,7 @@ class Job(Base):
     log_tail: Mapped[str | None] = mapped_column(Text)
     dataset_id: Mapped[str | None]
     created_by: Mapped[str | None]
-    created_at: Mapped[datetime] = mapped_column(default=now)
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
     checked_at: Mapped[datetime | None]
@@ -138,7 +138,7 @@ class JobEvent(Base):
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
     kind: Mapped[str]
     data: Mapped[dict[str, Any]]
-    at: Mapped[datetime] = mapped_column(default=now)
+    at: Mapped[datetime] = mapped_column(default=utc_now)
 
 
 class DatasetState(StrEnum):
@@ -177,7 +177,7 @@ class DatasetRecord(Base):
     indexer_seen_at: Mapped[datetime | None]
     retry_at: Mapped[datetime | None]
     created_by: Mapped[str | None]
-    created_at: Mapped[datetime] = mapped_column(default=now)
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
 
     __table_args__ = (
         Index("datasets_by_address", "project_id", "address", "manifest_sha256", unique=True),
@@ -265,7 +265,7 @@ class ImageGrant(Base):
     id: Mapped[str] = mapped_column(primary_key=True)
     dataset_id: Mapped[str]
     purpose: Mapped[str] = mapped_column(default="")
-    created_at: Mapped[datetime] = mapped_column(default=now)
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
     revoked_at: Mapped[datetime | None]
 
     __table_args__ = (Index("image_grants_by_dataset", "dataset_id", "id"),)
@@ -282,4 +282,4 @@ class IdempotentAnswer(Base):
     body_sha256: Mapped[str]
     status: Mapped[int]
     answer: Mapped[dict[str, Any]]
-    created_at: Mapped[datetime] = mapped_column(default=now)
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Index, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from services.database.models import Base, now
+from services.database.models import Base, utc_now
 
 
 class OperationKind(StrEnum):
@@ -55,6 +55,6 @@ class Operation(Base):
     created_by: Mapped[str | None]
     worker: Mapped[str | None]
     worker_seen_at: Mapped[datetime | None]
-    created_at: Mapped[datetime] = mapped_column(default=now)
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]

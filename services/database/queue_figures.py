@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy import Connection, func, select
 
 from schemas.reviews import ItemState
-from services.database.models import DatasetRecord, DatasetState, Job, now
+from services.database.models import DatasetRecord, DatasetState, Job, utc_now
 from services.database.review_tables import ReviewDelivery, ReviewItem
 
 # Which of the jobs' states means that a job waits (`services.jobs.states`).
@@ -41,4 +41,4 @@ def read_queues(connection: Connection) -> QueueFigures:
 
 
 def _age_s(oldest: datetime | None) -> float:
-    return 0.0 if oldest is None else max(0.0, (now() - oldest).total_seconds())
+    return 0.0 if oldest is None else max(0.0, (utc_now() - oldest).total_seconds())

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
 from schemas.reviews import ItemState, ReviewOptions, ReviewState
-from services.database.models import DEFAULT_PROJECT, Base, now
+from services.database.models import DEFAULT_PROJECT, Base, utc_now
 
 
 class StoredOptions(TypeDecorator[ReviewOptions]):
@@ -73,7 +73,7 @@ class Review(Base):
     pusher: Mapped[str | None]
     pusher_seen_at: Mapped[datetime | None]
     created_by: Mapped[str | None]
-    created_at: Mapped[datetime] = mapped_column(default=now)
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
 
 
 class ReviewItem(Base):
@@ -158,7 +158,7 @@ class ReviewedAnnotation(Base):
     known_right: Mapped[int | None]
     known_asked: Mapped[int | None]
     result: Mapped[bytes]
-    seen_at: Mapped[datetime] = mapped_column(default=now)
+    seen_at: Mapped[datetime] = mapped_column(default=utc_now)
 
 
 class ReviewCorrection(Base):
@@ -193,4 +193,4 @@ class ReviewDelivery(Base):
     ls_annotation_id: Mapped[int | None]
     expects: Mapped[str | None]
     tries: Mapped[int] = mapped_column(default=0)
-    at: Mapped[datetime] = mapped_column(default=now)
+    at: Mapped[datetime] = mapped_column(default=utc_now)

@@ -28,7 +28,7 @@ from schemas.dataset import Manifest
 from schemas.parquet import IMAGE_SCHEMA
 from services.background import Loop
 from services.database.engine import Database
-from services.database.models import TERM_SPAN, DatasetRecord, DatasetState, now
+from services.database.models import TERM_SPAN, DatasetRecord, DatasetState, utc_now
 from services.datasets import repository
 from services.datasets.documents import document_of, pack, terms_of
 from services.metrics import Metrics
@@ -57,7 +57,7 @@ class Indexer:
         """Index one dataset; False if none waits."""
         async with self._database.writing() as session:
             record = await repository.claim_unindexed(
-                session, self._name, now() - _STALE, now() + RETRY_AFTER
+                session, self._name, utc_now() - _STALE, utc_now() + RETRY_AFTER
             )
             self._metrics.datasets.set(await repository.count_datasets(session))
         if record is None:
@@ -65,7 +65,7 @@ class Indexer:
         try:
             await self._index(record)
         except (OSError, StorageError) as error:
-            await self._fail(record.number, error, now() + RETRY_AFTER)
+            await self._fail(record.number, error, utc_now() + RETRY_AFTER)
         except (Fo1Error, pa.ArrowException, DataError) as error:
             await self._fail(record.number, error, None)
         return True
@@ -83,7 +83,7 @@ class Indexer:
                 current = await self._own(session, record.number)
                 if current is None:
                     return
-                current.indexer_seen_at = None if self.loop.ending else now()
+                current.indexer_seen_at = None if self.loop.ending else utc_now()
                 current.num_samples = position = position + len(batch.samples)
             if self.loop.ending:
                 return  # the next service starts over at once

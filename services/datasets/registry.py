@@ -14,7 +14,7 @@ from services.database.models import (
     DatasetState,
     ImageGrant,
     Job,
-    now,
+    utc_now,
 )
 from services.database.review_tables import Review
 from services.datasets import repository
@@ -41,7 +41,7 @@ async def register(
     existing = await repository.find_by_address(session, project_id, address, manifest_sha256)
     if existing is not None:
         if existing.retry_at is not None:
-            existing.retry_at = now()
+            existing.retry_at = utc_now()
         return existing
     record = DatasetRecord(
         id=new_id("ds"),
@@ -55,7 +55,7 @@ async def register(
         manifest=document,
         state=DatasetState.INDEXING,
         num_samples=0,
-        created_at=now(),
+        created_at=utc_now(),
     )
     session.add(record)
     await session.flush()
@@ -90,7 +90,7 @@ async def grant_images(session: AsyncSession, dataset_id: str, purpose: str = GA
     existing = await repository.valid_grant(session, dataset_id, purpose)
     if existing is not None:
         return existing
-    grant = ImageGrant(id=new_id("grant"), dataset_id=dataset_id, purpose=purpose, created_at=now())
+    grant = ImageGrant(id=new_id("grant"), dataset_id=dataset_id, purpose=purpose, created_at=utc_now())
     session.add(grant)
     await session.flush()
     return grant

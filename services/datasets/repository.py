@@ -16,7 +16,7 @@ from services.database.models import (
     SampleDocument,
     SampleTerm,
     Term,
-    now,
+    utc_now,
 )
 
 
@@ -75,7 +75,7 @@ async def claim_unindexed(
         DatasetRecord.state == DatasetState.INDEXING,
         or_(DatasetRecord.indexer_seen_at.is_(None), DatasetRecord.indexer_seen_at < stale),
     )
-    due = and_(DatasetRecord.state != DatasetState.INDEXING, DatasetRecord.retry_at <= now())
+    due = and_(DatasetRecord.state != DatasetState.INDEXING, DatasetRecord.retry_at <= utc_now())
     return await _claim_first(session, waiting, indexer, None) or await _claim_first(
         session, due, indexer, retry_at
     )
@@ -88,7 +88,7 @@ async def _claim_first(
     claimed = await session.scalars(
         update(DatasetRecord)
         .where(DatasetRecord.number == first, waiting)
-        .values(indexer=indexer, indexer_seen_at=now(), retry_at=retry_at)
+        .values(indexer=indexer, indexer_seen_at=utc_now(), retry_at=retry_at)
         .returning(DatasetRecord.number)
         .execution_options(synchronize_session=False)
     )
@@ -177,4 +177,4 @@ async def revoke_grants(session: AsyncSession, dataset_id: str, purpose: str | N
     query = update(ImageGrant).where(ImageGrant.dataset_id == dataset_id, ImageGrant.revoked_at.is_(None))
     if purpose is not None:
         query = query.where(ImageGrant.purpose == purpose)
-    await session.execute(query.values(revoked_at=now()).execution_options(synchronize_session=False))
+    await session.execute(query.values(revoked_at=utc_now()).execution_options(synchronize_session=False))

@@ -73,7 +73,7 @@ async def list_least_sure(
     )
 
 
-async def place_of(session: AsyncSession, record: DatasetRecord, sample: Sample) -> ImagePlace:
+async def image_place(session: AsyncSession, record: DatasetRecord, sample: Sample) -> ImagePlace:
     """Return where the bytes of a sample's image are."""
     texts = await session.run_sync(
         lambda inner: sample_lists.documents_at(inner.connection(), record.number, [sample.position])

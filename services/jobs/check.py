@@ -17,7 +17,7 @@ from fo1_data.errors import UsageError
 from fo1_data.labelling.word_lists import read_phrases
 from fo1_data.storage.addresses import is_web
 from schemas.jobs import RunConfig
-from services.problems import Problem, field_errors, http_message, one_line
+from services.problems import Problem, field_errors, field_errors_text, http_message
 from services.storage_roots import OutsideRoots, StorageRoots
 
 BUNDLED = "fo1-tiny"
@@ -49,9 +49,9 @@ def check_config(config: RunConfig, roots: StorageRoots) -> RunConfig:
             return RunConfig.model_validate({**config.model_dump(), **checked})
         except ValidationError as error:
             errors = field_errors(error.errors())
-            raise Problem(422, one_line(errors), errors=errors) from None
+            raise Problem(422, field_errors_text(errors), errors=errors) from None
     errors = [{"field": finding.field, "message": finding.message} for finding in findings]
-    raise Problem(min(finding.status for finding in findings), one_line(errors), errors=errors)
+    raise Problem(min(finding.status for finding in findings), field_errors_text(errors), errors=errors)
 
 
 def refuse_unplaceable(config: RunConfig, nodes: list[dict[str, float]]) -> None:
@@ -87,10 +87,10 @@ def refuse_excess(config: RunConfig, max_actors: int, min_cpus_per_actor: float)
         message = f"a labeller reserves at least {min_cpus_per_actor:g} CPU"
         errors.append({"field": "cpus_per_actor", "message": message})
     if errors:
-        raise Problem(422, one_line(errors), errors=errors)
+        raise Problem(422, field_errors_text(errors), errors=errors)
 
 
-def this_machine() -> list[dict[str, float]]:
+def local_ray_resources() -> list[dict[str, float]]:
     """Return the resources of a local Ray: this machine's cores and NVIDIA devices."""
     gpus = sum(bool(re.fullmatch(r"nvidia\d+", path.name)) for path in Path("/dev").glob("nvidia*"))
     return [{"CPU": float(os.cpu_count() or 1), "GPU": float(gpus)}]

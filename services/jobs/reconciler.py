@@ -21,7 +21,7 @@ from schemas.dataset import Manifest, RunState
 from schemas.jobs import RunConfig
 from services.background import Loop
 from services.database.engine import Database
-from services.database.models import Job, now
+from services.database.models import Job, utc_now
 from services.database.outages import outage_reason
 from services.datasets import registry
 from services.datasets.project_roots import ProjectRoots
@@ -31,7 +31,7 @@ from services.jobs.ray_jobs import DriverState, RayJobs, RayUnreachable, driver_
 from services.jobs.run_folder import FolderNews, read_finished, read_news
 from services.jobs.service import JobNews
 from services.jobs.states import JobState
-from services.jobs.verdict import Facts, Verdict, judge
+from services.jobs.verdict import Facts, Verdict, judge_job
 from services.jobs.waiting import reason_to_wait
 from services.logs import about
 from services.metrics import Metrics
@@ -66,7 +66,7 @@ class Reconciler:
 
     async def step(self) -> bool:
         """Reconcile every job that is due. Returns False: nothing is left to do at once."""
-        due = now() - timedelta(seconds=self._settings.reconcile_every_s * 0.9)
+        due = utc_now() - timedelta(seconds=self._settings.reconcile_every_s * 0.9)
         async with self._database.writing() as session:
             job_ids = await repository.claim_due(session, due)
         reasons = await asyncio.gather(*(self._try_reconcile(job_id) for job_id in job_ids))
@@ -101,7 +101,7 @@ class Reconciler:
 
     async def _reconcile(self, job: Job) -> str | None:
         facts, manifest, jobs = await self._facts(job)
-        verdict = judge(facts, self._settings.driver_lost_after_s)
+        verdict = judge_job(facts, self._settings.driver_lost_after_s)
         if job.cancel_requested and facts.driver is not None and facts.driver.status not in _ENDED:
             assert jobs is not None
             with suppress(RayUnreachable):  # the next step tries again
@@ -153,7 +153,7 @@ class Reconciler:
             driver=driver,
             unreachable=unreachable,
             folder=folder,
-            seen_s_ago=(now() - seen_at).total_seconds(),
+            seen_s_ago=(utc_now() - seen_at).total_seconds(),
             finished=manifest is not None,
             log=tuple(log),
         )
@@ -196,7 +196,7 @@ class Reconciler:
             if job is None or job.submission_id != seen.submission_id or JobState(job.state).is_end:
                 return
             if facts.unreachable is None:
-                job.seen_at = now()
+                job.seen_at = utc_now()
             progress = facts.folder.progress
             if verdict.state.is_end and facts.log:
                 job.log_tail = "\n".join(facts.log)[-_MAX_LOG_CHARACTERS:]

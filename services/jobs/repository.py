@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import case, func, literal, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.database.models import Job, JobEvent, now
+from services.database.models import Job, JobEvent, utc_now
 from services.jobs.states import ACTIVE, JobState
 
 
@@ -72,7 +72,7 @@ async def claim_due(session: AsyncSession, before: datetime) -> Sequence[str]:
     claimed = await session.scalars(
         update(Job)
         .where(Job.id.in_(due), or_(Job.checked_at.is_(None), Job.checked_at < before))
-        .values(checked_at=now())
+        .values(checked_at=utc_now())
         .returning(Job.id)
         .execution_options(synchronize_session=False)
     )

@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from schemas.jobs import RunConfig
 from services.database.locks import lock_name
-from services.database.models import DEFAULT_PROJECT, Job, now
+from services.database.models import DEFAULT_PROJECT, Job, utc_now
 from services.identifiers import new_id
 from services.jobs import repository
 from services.jobs.states import JobState, may_become
@@ -41,7 +41,7 @@ async def create(
         attempt=1,
         submission_id=f"{job_id}-1",
         created_by=created_by,
-        created_at=now(),
+        created_at=utc_now(),
         cancel_requested=False,
     )
     session.add(job)
@@ -125,9 +125,9 @@ async def apply_news(session: AsyncSession, job: Job, news: JobNews) -> None:
 def _become(session: AsyncSession, job: Job, state: JobState, error: str | None) -> None:
     job.state = state
     if state is JobState.RUNNING:
-        job.started_at = job.started_at or now()
+        job.started_at = job.started_at or utc_now()
     if state.is_end:
-        job.finished_at = now()
+        job.finished_at = utc_now()
         job.error = error
     repository.add_event(session, job, "state", {"state": state, "error": error, "dataset": job.dataset_id})
 

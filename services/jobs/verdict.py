@@ -41,7 +41,7 @@ class Verdict:
     submit: bool = False
 
 
-def judge(facts: Facts, lost_after_s: float) -> Verdict:
+def judge_job(facts: Facts, lost_after_s: float) -> Verdict:
     """Return the verdict on a queued or running job."""
     if facts.unreachable is not None:
         return _without_ray(facts, lost_after_s)
@@ -61,10 +61,10 @@ def judge(facts: Facts, lost_after_s: float) -> Verdict:
         case _ if facts.cancel_requested:
             return Verdict(JobState.CANCELLED)
         case _:
-            return Verdict(JobState.FAILED, reason_of(facts.driver, facts.log))
+            return Verdict(JobState.FAILED, driver_failure(facts.driver, facts.log))
 
 
-def reason_of(driver: DriverState, log: tuple[str, ...]) -> str:
+def driver_failure(driver: DriverState, log: tuple[str, ...]) -> str:
     """Return why a driver failed, in one line: its own error, else Ray's message and the end of its log."""
     for line in reversed(log):
         if line.startswith("fo1: "):

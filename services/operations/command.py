@@ -100,7 +100,7 @@ class Command:
         return document if isinstance(document, dict) else None
 
 
-def reason_of(error: Exception) -> str:
+def failure_text(error: Exception) -> str:
     """Return why a command, or what follows it, failed: one line that names options as JSON fields."""
     text = " ".join(http_message(error.detail if isinstance(error, Problem) else str(error)).split())[:1000]
     return text if isinstance(error, Fo1Error | Problem) else f"{type(error).__name__}: {text}"

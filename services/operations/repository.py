@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.database.models import now
+from services.database.models import utc_now
 from services.database.operation_tables import Operation, OperationKind, OperationState
 from services.identifiers import new_id
 
@@ -27,7 +27,7 @@ async def create(
         state=OperationState.QUEUED,
         request=request,
         created_by=created_by,
-        created_at=now(),
+        created_at=utc_now(),
     )
     session.add(operation)
     await session.flush()
@@ -77,7 +77,7 @@ async def claim(session: AsyncSession, kinds: Sequence[OperationKind], worker: s
     claimed = await session.scalars(
         update(Operation)
         .where(Operation.id == oldest, Operation.state == OperationState.QUEUED)
-        .values(state=OperationState.RUNNING, worker=worker, worker_seen_at=now(), started_at=now())
+        .values(state=OperationState.RUNNING, worker=worker, worker_seen_at=utc_now(), started_at=utc_now())
         .returning(Operation.id)
         .execution_options(synchronize_session=False)
     )
@@ -90,7 +90,7 @@ async def fail_abandoned(session: AsyncSession, before: datetime) -> Sequence[st
     failed = await session.scalars(
         update(Operation)
         .where(Operation.state == OperationState.RUNNING, Operation.worker_seen_at < before)
-        .values(state=OperationState.FAILED, error=STOPPED, finished_at=now())
+        .values(state=OperationState.FAILED, error=STOPPED, finished_at=utc_now())
         .returning(Operation.id)
         .execution_options(synchronize_session=False)
     )

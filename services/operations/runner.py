@@ -14,7 +14,7 @@ from fo1_data.errors import Fo1Error, RunError
 from schemas.jobs import RunConfig
 from services.background import Loop
 from services.database.engine import Database
-from services.database.models import now
+from services.database.models import utc_now
 from services.database.operation_tables import Operation, OperationKind, OperationState
 from services.datasets import registry
 from services.datasets import service as dataset_service
@@ -22,7 +22,7 @@ from services.datasets.indexer import Indexer
 from services.datasets.project_roots import ProjectRoots
 from services.jobs.ray_jobs import driver_files
 from services.operations import repository
-from services.operations.command import ONE_THREAD, Command, reason_of
+from services.operations.command import ONE_THREAD, Command, failure_text
 from services.problems import Problem
 from services.review import correction_repository
 from services.settings import Settings
@@ -64,7 +64,7 @@ class OperationRunner:
         if self._stopping:
             return False
         async with self._database.writing() as session:
-            abandoned = await repository.fail_abandoned(session, now() - _ABANDONED)
+            abandoned = await repository.fail_abandoned(session, utc_now() - _ABANDONED)
             operation = await repository.claim(session, kinds, self._name)
         for operation_id in abandoned:
             await self._remove_folder(operation_id)
@@ -75,14 +75,14 @@ class OperationRunner:
             folder.mkdir(parents=True)
             values = {"state": OperationState.SUCCEEDED, "result": await self._run(operation, folder)}
         except (Fo1Error, Problem, OSError) as error:
-            reason = repository.STOPPED if self._stopping else reason_of(error)
+            reason = repository.STOPPED if self._stopping else failure_text(error)
             values = {"state": OperationState.FAILED, "error": reason}
         except Exception as error:
             _log.exception("operation %s failed unexpectedly", operation.id)
-            values = {"state": OperationState.FAILED, "error": reason_of(error)}
+            values = {"state": OperationState.FAILED, "error": failure_text(error)}
         finally:
             await self._remove_folder(operation.id)
-        await self._set(operation, finished_at=now(), **values)
+        await self._set(operation, finished_at=utc_now(), **values)
         return True
 
     def _folder(self, operation_id: str) -> Path:
@@ -185,7 +185,7 @@ class OperationRunner:
             nonlocal shown_s
             if time.monotonic() - shown_s > 1.0:
                 shown_s = time.monotonic()
-                await self._set(operation, progress=line, worker_seen_at=now())
+                await self._set(operation, progress=line, worker_seen_at=utc_now())
 
         try:
             return await command.run(variables, show)
@@ -196,7 +196,7 @@ class OperationRunner:
     async def _show_life(self, operation: Operation) -> None:
         while True:
             await asyncio.sleep(_SIGN_OF_LIFE_S)
-            await self._set(operation, worker_seen_at=now())
+            await self._set(operation, worker_seen_at=utc_now())
 
     async def _set(self, operation: Operation, **values: Any) -> None:
         async with self._database.writing() as session:

@@ -8,7 +8,7 @@ from sqlalchemy import or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from schemas.reviews import ReviewState
-from services.database.models import now
+from services.database.models import utc_now
 from services.database.review_tables import Review
 
 
@@ -66,10 +66,12 @@ async def take_lease(
         Review.pusher.is_(None),
         Review.pusher == pusher,
         Review.pusher.in_(list(dead_pushers)),
-        Review.pusher_seen_at < now() - timedelta(seconds=lease_s),
+        Review.pusher_seen_at < utc_now() - timedelta(seconds=lease_s),
     )
     result = await session.execute(
-        update(Review).where(Review.id == review_id, available).values(pusher=pusher, pusher_seen_at=now())
+        update(Review)
+        .where(Review.id == review_id, available)
+        .values(pusher=pusher, pusher_seen_at=utc_now())
     )
     return bool(result.rowcount)  # type: ignore[attr-defined]
 

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from schemas.reviews import ReviewOptions, ReviewState
 from services.database.engine import Database
 from services.database.locks import lock_name
-from services.database.models import DEFAULT_PROJECT, DatasetRecord, DatasetState, now
+from services.database.models import DEFAULT_PROJECT, DatasetRecord, DatasetState, utc_now
 from services.database.review_tables import Review
 from services.datasets import registry
 from services.datasets import repository as dataset_repository
@@ -177,7 +177,7 @@ async def _create(
         ),
         state=ReviewState.PREPARING,
         doubtful=False,
-        created_at=now(),
+        created_at=utc_now(),
     )
     session.add(review)
     await session.flush()

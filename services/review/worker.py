@@ -16,7 +16,7 @@ from fo1_data.errors import Fo1Error
 from schemas.reviews import ReviewState
 from services.background import Loop
 from services.database.engine import Database
-from services.database.models import now
+from services.database.models import utc_now
 from services.database.review_tables import Review
 from services.label_studio.client import LabelStudio
 from services.label_studio.connection import LabelStudioError, LabelStudioGone
@@ -136,7 +136,9 @@ class ReviewWorker:
     def _is_pull_due(self, review: Review) -> bool:
         if review.project_id is None or self._pull_every_s <= 0:
             return False
-        return review.pulled_at is None or (now() - review.pulled_at).total_seconds() >= self._pull_every_s
+        return (
+            review.pulled_at is None or (utc_now() - review.pulled_at).total_seconds() >= self._pull_every_s
+        )
 
     async def _postpone(self, review: Review, error: object) -> None:
         times = self._failures[review.id].times + 1 if review.id in self._failures else 1

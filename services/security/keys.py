@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from fo1_data.errors import ConfigError
 from services.database.locks import lock_name
-from services.database.models import DEFAULT_PROJECT, ApiKey, now
+from services.database.models import DEFAULT_PROJECT, ApiKey, utc_now
 
 _FORM = re.compile(r"fo1_([0-9a-f]{12})_([0-9A-Za-z_-]{43})")
 _ROW = select(ApiKey.id, ApiKey.scopes, ApiKey.secret_sha256, ApiKey.revoked_at, ApiKey.project_id).where(
@@ -113,7 +113,7 @@ async def revoke_key(session: AsyncSession, key_id: str, project_id: str | None 
     key = await session.get(ApiKey, key_id)
     if key is None or project_id not in (None, key.project_id):
         raise ConfigError(f"no key has the id {key_id}: see fo1 keys list")
-    key.revoked_at = key.revoked_at or now()
+    key.revoked_at = key.revoked_at or utc_now()
     return key
 
 

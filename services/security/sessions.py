@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from sqlalchemy import delete
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.database.models import EndedLogin, now
+from services.database.models import EndedLogin, utc_now
 
 COOKIE = "fo1_session"
 
@@ -78,6 +78,6 @@ async def is_ended(session: AsyncSession, login: Login) -> bool:
 
 async def end_login(session: AsyncSession, login: Login) -> None:
     """End a login for good, in every process; safe to repeat."""
-    await session.execute(delete(EndedLogin).where(EndedLogin.expires_at < now()))
+    await session.execute(delete(EndedLogin).where(EndedLogin.expires_at < utc_now()))
     expires_at = datetime.fromtimestamp(login.expires, UTC)
     await session.merge(EndedLogin(nonce=login.nonce, expires_at=expires_at))

@@ -25,7 +25,7 @@ from schemas.jobs import RunConfig
 from schemas.labels import Decision, LabelKind, strictest
 from schemas.reviews import ReviewOptions
 from services.app import create_app
-from services.database.models import DEFAULT_PROJECT, Job, JobEvent, now
+from services.database.models import DEFAULT_PROJECT, Job, JobEvent, utc_now
 from services.database.review_tables import Review, ReviewItem
 from services.datasets.service import get_dataset
 from services.jobs import service as job_service
@@ -156,7 +156,7 @@ async def made_up_jobs(service: Running, folder: Path, dataset: str) -> dict[str
             "waiting": await add("waiting", [JobNews(JobState.QUEUED, waits_for=WAITS_FOR)]),
             "running": await add("running", [running]),
         }
-        begun = now() - timedelta(minutes=20)
+        begun = utc_now() - timedelta(minutes=20)
         jobs["running"].started_at = begun
         jobs["running"].progress, jobs["running"].counts = progress, {**counts, "images": 12, "regions": 80}
         for minute in range(20):

@@ -17,7 +17,7 @@ from test_job_verdicts import BASE, driver
 from fo1_data.dataset.manifest import dump_json
 from schemas.dataset import RunProgress, RunState
 from schemas.jobs import RunConfig
-from services.database.models import Job, now
+from services.database.models import Job, utc_now
 from services.jobs import service as job_service
 from services.jobs.ray_jobs import RayJobs
 from services.jobs.run_folder import FolderNews
@@ -138,7 +138,7 @@ async def test_an_earlier_runs_counts_are_not_a_refused_jobs(
         progress = RunProgress(
             state=RunState.FAILED,
             images=20,
-            updated_at=now().isoformat(),
+            updated_at=utc_now().isoformat(),
             job_id="job_other" if of_another else job.id,
         )
         (tmp_path / "o/.run").mkdir(parents=True)
@@ -154,7 +154,7 @@ async def test_an_earlier_runs_counts_are_not_a_refused_jobs(
 
 @given(st.lists(st.tuples(st.integers(0, 100), st.integers(0, 9)), max_size=200))
 def test_speed_over_time_counts_every_image_once(steps: list[tuple[int, int]]) -> None:
-    begun, images, progress = now(), 0, []
+    begun, images, progress = utc_now(), 0, []
     seconds = 0
     for pause_s, labelled in steps:
         seconds, images = seconds + pause_s + 1, images + labelled

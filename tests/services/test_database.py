@@ -26,7 +26,7 @@ from fo1_data.errors import ConfigError, RunError
 from services.app import make_context
 from services.database.engine import open_database
 from services.database.migrate import migrate, upgrade
-from services.database.models import ApiKey, Base, DatasetRecord, UtcTime, now
+from services.database.models import ApiKey, Base, DatasetRecord, UtcTime, utc_now
 from services.database.operation_tables import OperationState
 from services.operations import repository as operations
 from services.security.keys import create_key, first_key
@@ -49,12 +49,12 @@ async def test_routings_of_an_earlier_version_become_operations(home: Path, data
     database = open_database(make_settings(home, database_url=database_url))
     record = {
         "id": "ds_1", "project_id": "prj_default", "address": "/d", "manifest_sha256": "0", "name": "d",
-        "version": "1", "manifest": {}, "state": "ready", "num_samples": 0, "created_at": now(),
+        "version": "1", "manifest": {}, "state": "ready", "num_samples": 0, "created_at": utc_now(),
     }  # fmt: skip
     routing = {
         "id": "routing_1", "dataset_id": "ds_1", "out": "/o", "calibration": "/c", "max_error": 0.1,
         "audit": 0.0, "state": "succeeded", "error": None, "made_dataset_id": "ds_2", "created_by": "k",
-        "created_at": now(), "seen_at": now(),
+        "created_at": utc_now(), "seen_at": utc_now(),
     }  # fmt: skip
     names = ", ".join(f'"{name}"' for name in routing)
     places = ", ".join(f":{name}" for name in routing)

@@ -18,14 +18,14 @@ from sqlalchemy import update
 from fo1_data.errors import ClusterError
 from schemas.dataset import RunProgress
 from schemas.jobs import RunConfig
-from services.database.models import Job, now
+from services.database.models import Job, utc_now
 from services.jobs import service as job_service
 from services.jobs.ray_jobs import DriverState, RayJobs, RayUnreachable, driver_command, driver_files
 from services.jobs.run_folder import FolderNews
 from services.jobs.run_settings import to_toml
 from services.jobs.service import JobNews
 from services.jobs.states import TRANSITIONS, JobState, may_become
-from services.jobs.verdict import Facts, judge
+from services.jobs.verdict import Facts, judge_job
 
 LOST_S = 20.0
 SILENT = FolderNews(None, None)
@@ -101,7 +101,7 @@ CASES: dict[str, tuple[dict[str, object], JobState, str | None]] = {
 @pytest.mark.parametrize("name", CASES)
 def test_the_verdict(name: str) -> None:
     changed, state, error = CASES[name]
-    verdict = judge(replace(BASE, **changed), LOST_S)  # type: ignore[arg-type]
+    verdict = judge_job(replace(BASE, **changed), LOST_S)  # type: ignore[arg-type]
     assert verdict.state is state
     assert (error is None) == (verdict.error is None)
     assert error is None or error in (verdict.error or "")
@@ -110,7 +110,7 @@ def test_the_verdict(name: str) -> None:
 
 def test_a_failure_names_settings_as_fields_of_the_body() -> None:
     log = ("fo1: no node can place an actor: lower --actors or --cpus-per-actor", "")
-    verdict = judge(replace(BASE, driver=driver("FAILED"), log=log), LOST_S)
+    verdict = judge_job(replace(BASE, driver=driver("FAILED"), log=log), LOST_S)
     assert verdict.error == "no node can place an actor: lower actors or cpus_per_actor"
 
 
@@ -143,7 +143,7 @@ async def test_an_answer_that_says_nothing_of_a_job_ends_none(tmp_path: Path, ho
             answer = (await service.client.get(f"/v1/jobs/{job.id}")).json()
             assert answer["state"] == "running", (name, answer)
         async with service.context.database.writing() as session:
-            await session.execute(update(Job).values(seen_at=now() - timedelta(seconds=61)))
+            await session.execute(update(Job).values(seen_at=utc_now() - timedelta(seconds=61)))
         await service.context.reconciler._try_reconcile(job.id)
         answer = (await service.client.get(f"/v1/jobs/{job.id}")).json()
         assert answer["state"] == "failed"
@@ -190,7 +190,7 @@ async def test_a_driver_is_refused_by_rays_word_alone() -> None:
 
 
 def test_a_driver_that_ray_has_not_seen_is_submitted() -> None:
-    assert judge(replace(BASE, state=JobState.QUEUED, driver=None), LOST_S).submit
+    assert judge_job(replace(BASE, state=JobState.QUEUED, driver=None), LOST_S).submit
 
 
 @given(st.sampled_from(list(JobState)), st.sampled_from(list(JobState)))

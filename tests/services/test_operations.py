@@ -14,7 +14,7 @@ from fo1_data.dataset.reader import open_dataset
 from schemas.corrections import Correction, CorrectionAction, CorrectionValue
 from schemas.labels import Decision
 from schemas.reviews import AnnotationState, ItemState, ReviewOptions
-from services.database.models import now
+from services.database.models import utc_now
 from services.database.operation_tables import OperationKind, OperationState
 from services.database.review_tables import ReviewCorrection, ReviewedAnnotation, ReviewItem
 from services.datasets import repository as dataset_repository
@@ -63,7 +63,7 @@ async def corrected_review(service: Running, dataset_id: str, folder: Path) -> s
             before=CorrectionValue(text=region.labels[0].text),
             after=CorrectionValue(text="a corrected caption"),
             annotator="ann",
-            at=now().isoformat(),
+            at=utc_now().isoformat(),
             lane="review",
             annotation_key=f"{review.key}/1",
         )
@@ -140,14 +140,14 @@ async def test_what_a_stopped_service_was_at_work_on_fails(home: Path, database_
             )
             claimed = await repository.claim(session, list(repository.OperationKind), "gone")
             assert claimed is not None
-            await repository.fail_abandoned(session, now())
+            await repository.fail_abandoned(session, utc_now())
         shown = (await service.client.get(f"/v1/operations/{operation.id}")).json()
         assert (shown["state"], shown["error"]) == ("failed", repository.STOPPED)
 
 
 async def test_what_a_killed_service_was_at_work_on_is_cleared_away(home: Path) -> None:
     async with run_app(make_settings(home)) as service:
-        long_ago = now() - timedelta(hours=1)
+        long_ago = utc_now() - timedelta(hours=1)
         async with service.context.database.writing() as session:
             operation = await repository.create(session, "prj_default", OperationKind.MERGE, {}, "somebody")
             folder = home / "operations" / operation.id

@@ -99,7 +99,7 @@ def known_by_people(corrected: ImageRow, shown: ShownImage) -> KnownAnswers:
     return _of_shown(shown, known)
 
 
-def score(known: KnownAnswers, shown: ShownImage, annotated: ParsedAnnotation) -> Score:
+def score_annotation(known: KnownAnswers, shown: ShownImage, annotated: ParsedAnnotation) -> Score:
     """Judge an annotation. A deleted region has all its texts wrong, unless it was drawn again.
 
     A region that is called wrong, with a text left as it was, says that this text is wrong.

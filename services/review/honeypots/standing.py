@@ -18,7 +18,7 @@ from schemas.reviews import AnnotationState
 from services.database.review_tables import Review, ReviewedAnnotation, ReviewItem
 from services.label_studio.annotated import parse_result
 from services.label_studio.shown import unpack
-from services.review.honeypots.known import score, unpack_known
+from services.review.honeypots.known import score_annotation, unpack_known
 
 # Of fewer known answers an interval says nothing that is worth holding somebody back.
 MIN_ANSWERS = 10
@@ -145,5 +145,7 @@ def judge_annotations(item: ReviewItem, annotations: Sequence[ReviewedAnnotation
     for row in annotations:
         row.known_right = row.known_asked = None
         if row.state == AnnotationState.SUBMITTED:
-            result = score(known, shown, parse_result(json.loads(zlib.decompress(row.result)), shown))
+            result = score_annotation(
+                known, shown, parse_result(json.loads(zlib.decompress(row.result)), shown)
+            )
             row.known_right, row.known_asked = result.right, result.asked

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from schemas.corrections import Correction, Lane, correction_line
 from schemas.reviews import AnnotationState, AsideReason
-from services.database.models import now
+from services.database.models import utc_now
 from services.database.review_tables import Review, ReviewedAnnotation, ReviewItem
 from services.label_studio.annotated import ParsedAnnotation, parse_result
 from services.label_studio.labelling_config import BOX, VERDICT
@@ -80,7 +80,7 @@ async def write_annotation(
         "taken_in_at": None,
         "chosen": False,
         "result": zlib.compress(json.dumps(result).encode(), 6),
-        "seen_at": now(),
+        "seen_at": utc_now(),
     }
     if row is None:
         row = ReviewedAnnotation(**values)
@@ -108,7 +108,7 @@ async def take_in(
     outcome = await asyncio.to_thread(
         looked_at_annotation, item.shown, result, submission, row.changed_fields or ()
     )
-    row.state, row.taken_in_by, row.taken_in_at = outcome.state, by, now()
+    row.state, row.taken_in_by, row.taken_in_at = outcome.state, by, utc_now()
     await session.flush()
     await correction_repository.replace_corrections(session, review.id, row.id, outcome.lines())
 

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from services.database.engine import Database
-from services.database.models import now
+from services.database.models import utc_now
 from services.database.review_tables import Review, ReviewedAnnotation
 from services.label_studio.client import LabelStudio
 from services.label_studio.fields import ProjectFields, parse_fields
@@ -50,7 +50,7 @@ class Pull:
         # Everything with an earlier time than this was visible when the pull began.
         until = max(_iso(clock - timedelta(seconds=MAX_DELAY_S)), review.pulled_until or "")
         async with self._database.writing() as session:
-            await repository.set_review(session, review.id, pulled_until=until, pulled_at=now())
+            await repository.set_review(session, review.id, pulled_until=until, pulled_at=utc_now())
         return summary
 
     async def pull_tasks(self, review_id: str, ls_task_ids: Sequence[int]) -> PullSummary:

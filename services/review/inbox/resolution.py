@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from schemas.corrections import Correction, CorrectionAction, correction_line
 from schemas.reviews import AnnotationState, ItemState, ReviewState
-from services.database.models import now
+from services.database.models import utc_now
 from services.database.review_tables import Review, ReviewedAnnotation, ReviewItem
 from services.label_studio.annotated import parse_result
 from services.label_studio.shown import ShownImage, num_labels_of, unpack
@@ -72,7 +72,7 @@ async def _state_what_counts(
 ) -> None:
     """Date the statement on an image. If nothing counts any more, but did, say so by a withdrawal."""
     # A later statement replaces an earlier one, whatever a clock that was set back shows.
-    as_of = max([_utc(now()), *(_utc(_after(item.settled_at)) for item in items if item.settled_at)])
+    as_of = max([_utc(utc_now()), *(_utc(_after(item.settled_at)) for item in items if item.settled_at)])
     has_counted = any_counts or any(item.has_counted for item in items)
     for item in items:
         item.settled_at, item.has_counted = as_of, has_counted

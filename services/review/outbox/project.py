@@ -11,7 +11,7 @@ from typing import Any
 from schemas.labels import LabelKind
 from schemas.reviews import ItemState
 from services.database.engine import Database
-from services.database.models import now
+from services.database.models import utc_now
 from services.database.review_tables import Review
 from services.label_studio.client import LabelStudio
 from services.label_studio.labelling_config import (
@@ -53,7 +53,7 @@ async def set_up_project(
     else:
         await client.update_project(project_id, **fields)
         async with database.writing() as session:
-            await repository.set_review(session, review.id, doubtful=True, pusher_seen_at=now())
+            await repository.set_review(session, review.id, doubtful=True, pusher_seen_at=utc_now())
         await _adopt_items(database, client, review, project_id)
     webhook_id = None
     if webhook is not None:

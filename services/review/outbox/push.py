@@ -16,7 +16,7 @@ from typing import Any
 
 from schemas.reviews import ItemState, ReviewState
 from services.database.engine import Database
-from services.database.models import now
+from services.database.models import utc_now
 from services.database.review_tables import Review
 from services.datasets.repository import get_dataset
 from services.label_studio.client import LabelStudio
@@ -114,7 +114,7 @@ class Push:
         while (batch := await asyncio.to_thread(next, batches, None)) is not None:
             async with self._database.writing() as session:
                 await item_repository.add_items(session, batch)
-                await repository.set_review(session, review.id, pusher_seen_at=now())
+                await repository.set_review(session, review.id, pusher_seen_at=utc_now())
         if review.project_id is not None:
             await add_missing_fields(self._database, self._client, review, review.project_id)
         async with self._database.writing() as session:
@@ -188,7 +188,7 @@ class Push:
         async with self._database.writing() as session:
             sent = [(item.id, ls_task_id) for (item, _), ls_task_id in zip(batch, ids, strict=True)]
             await item_repository.mark_sent(session, sent)
-            await repository.set_review(session, review.id, pusher_seen_at=now(), error=None)
+            await repository.set_review(session, review.id, pusher_seen_at=utc_now(), error=None)
 
     async def _renew_addresses(self, review: Review) -> bool:
         """Give LsTasks whose image grant was revoked new addresses; True if there were any.
@@ -212,7 +212,7 @@ class Push:
                 _log.warning("image %s keeps its old address in Label Studio: %s", item.image_id, error)
         async with self._database.writing() as session:
             await item_repository.set_items(session, [item.id for item in items], image_grant_id=grant)
-            await repository.set_review(session, review.id, pusher_seen_at=now())
+            await repository.set_review(session, review.id, pusher_seen_at=utc_now())
         return True
 
     async def _close(self, review: Review) -> bool:
@@ -234,7 +234,12 @@ class Push:
             ):
                 return False
             await repository.set_review(
-                session, review.id, state=ReviewState.OPEN, doubtful=False, error=error, pusher_seen_at=now()
+                session,
+                review.id,
+                state=ReviewState.OPEN,
+                doubtful=False,
+                error=error,
+                pusher_seen_at=utc_now(),
             )
         return True
 
@@ -245,7 +250,7 @@ class Push:
             ids = [task.ls_task_id for task in tasks[start : start + self._batch_items]]
             async with self._database.writing() as session:
                 items = await item_repository.items_of_tasks(session, review.id, ids)
-                await repository.set_review(session, review.id, pusher_seen_at=now())
+                await repository.set_review(session, review.id, pusher_seen_at=utc_now())
             image_url = await self._image_urls(review)
             for batch in await asyncio.to_thread(split_by_size, ls_tasks(items, review, image_url)):
                 await self._client.import_predictions(
@@ -256,4 +261,4 @@ class Push:
 
     async def _set(self, review: Review, **values: Any) -> None:
         async with self._database.writing() as session:
-            await repository.set_review(session, review.id, **values, pusher_seen_at=now())
+            await repository.set_review(session, review.id, **values, pusher_seen_at=utc_now())

@@ -29,7 +29,7 @@ from services.label_studio.convert import result_of
 from services.label_studio.shown import ShownImage, unpack
 from services.label_studio.shown_from_rows import shown_image
 from services.problems import Problem
-from services.review.honeypots.known import KnownAnswers, KnownText, score, unpack_known
+from services.review.honeypots.known import KnownAnswers, KnownText, score_annotation, unpack_known
 from services.review.honeypots.standing import AnnotatorFigures, interval
 from services.review.outbox.plan import plan_items
 from services.review.views import ReviewView, view_of
@@ -299,15 +299,17 @@ def test_deleting_and_calling_wrong_are_answers() -> None:
     right = KnownAnswers(texts={mark: {CAPTION: KnownText(equal=[text])}})
     wrong = KnownAnswers(texts={mark: {CAPTION: KnownText(equal=["something else"])}})
     kept = parse_result(result_of(SHOWN), SHOWN)
-    assert [score(known, SHOWN, kept).right for known in (right, wrong)] == [1, 0]
+    assert [score_annotation(known, SHOWN, kept).right for known in (right, wrong)] == [1, 0]
     assert (right.is_wrong(SHOWN), wrong.is_wrong(SHOWN)) == (False, True)
     kept.regions[mark].verdict = False
-    assert [score(known, SHOWN, kept).right for known in (right, wrong)] == [0, 1]
+    assert [score_annotation(known, SHOWN, kept).right for known in (right, wrong)] == [0, 1]
     del kept.regions[mark]
-    assert [score(known, SHOWN, kept) for known in (right, wrong)] == [score(wrong, SHOWN, kept)] * 2
-    assert score(right, SHOWN, kept).right == 0
+    assert [score_annotation(known, SHOWN, kept) for known in (right, wrong)] == [
+        score_annotation(wrong, SHOWN, kept)
+    ] * 2
+    assert score_annotation(right, SHOWN, kept).right == 0
     kept.marks_not_read.add(mark)
-    assert score(right, SHOWN, kept).asked == 0
+    assert score_annotation(right, SHOWN, kept).asked == 0
 
 
 @given(st.integers(0, 200), st.integers(0, 200))
