@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 from pydantic import ValidationError
 
+from fo1_data.dataset.arrow_columns import records_to_table
 from fo1_data.dataset.equal_regions import number_equal_regions
 from fo1_data.dataset.version_1 import is_version_1, upgrade_record
 from fo1_data.errors import DatasetError
@@ -22,12 +23,12 @@ _LIST_COLUMNS = ("uris", "regions", "groundings", "counts", "answers")
 
 def rows_to_table(rows: Sequence[ImageRow]) -> pa.Table:
     """The rows as one table of `IMAGE_SCHEMA`, its `huggingface` metadata included."""
-    return pa.Table.from_pylist([row.model_dump() for row in rows], schema=IMAGE_SCHEMA)
+    return records_to_table([row.model_dump() for row in rows], IMAGE_SCHEMA)
 
 
 def rejects_to_table(rejects: Sequence[Reject]) -> pa.Table:
     """The rejects as one table of `REJECT_SCHEMA`."""
-    return pa.Table.from_pylist([reject.model_dump() for reject in rejects], schema=REJECT_SCHEMA)
+    return records_to_table([reject.model_dump() for reject in rejects], REJECT_SCHEMA)
 
 
 def record_to_row(record: dict[str, Any]) -> ImageRow:

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Mapping
 
-from fo1_data.dataset.reader import open_dataset
 from fo1_data.plurals import counted
 from schemas.images import RejectStage
 
@@ -12,6 +11,10 @@ _NUM_NAMED = 5
 
 def count_reasons(out: str) -> dict[str, int]:
     """`stage: reason` to the number of rejected inputs of the dataset at `out`, the most frequent first."""
+    from fo1_data.dataset.reader import (
+        open_dataset,
+    )  # imports Arrow, which the help of a command does not use
+
     rejects = open_dataset(out).rejects()
     reasons = (
         f"{reject.stage}: {reject.reason}" for reject in rejects if reject.stage is not RejectStage.BOX

@@ -5,19 +5,21 @@ or fsspec supports). The part after the scheme is used as written: an object's k
 `%`. Only `file://` is percent-decoded; it also represents local names that are not UTF-8, which a Parquet row
 could not store otherwise.
 
-Does not read or write file contents.
+Does not read or write file contents. Arrow is imported at the first use of a file system: most commands need
+addresses alone.
 """
 
 import os
 import re
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote_to_bytes
 
-from pyarrow import fs as pafs
-
 from fo1_data.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pyarrow import fs as pafs
 
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://")
 _TRUE = frozenset({"1", "true", "yes"})
@@ -117,12 +119,14 @@ def s3_endpoint() -> str | None:
     return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or None
 
 
-def file_system(address: str, timeout_s: float = REQUEST_TIMEOUT_S) -> tuple[pafs.FileSystem, str]:
+def file_system(address: str, timeout_s: float = REQUEST_TIMEOUT_S) -> "tuple[pafs.FileSystem, str]":
     """The file system of an address and the path in it.
 
     `timeout_s`: limit of one request to S3. Credentials, region and endpoint come from AWS' usual environment
     variables. Raises ConfigError if no installed package supports the scheme.
     """
+    from pyarrow import fs as pafs
+
     path = local_path(address)
     if path is not None:
         return pafs.LocalFileSystem(), str(path.absolute())
@@ -142,7 +146,9 @@ def file_system(address: str, timeout_s: float = REQUEST_TIMEOUT_S) -> tuple[paf
 @lru_cache(maxsize=32)
 def _s3(
     endpoint: str | None, region: str | None, bucket: str | None, anonymous: bool, timeout_s: float
-) -> pafs.FileSystem:
+) -> "pafs.FileSystem":
+    from pyarrow import fs as pafs
+
     options: dict[str, Any] = {"request_timeout": timeout_s, "connect_timeout": timeout_s}
     if endpoint:
         scheme, _, host = endpoint.rstrip("/").rpartition("://")
@@ -154,7 +160,9 @@ def _s3(
     return pafs.S3FileSystem(anonymous=anonymous, **options)
 
 
-def _from_fsspec(address: str) -> tuple[pafs.FileSystem, str]:
+def _from_fsspec(address: str) -> "tuple[pafs.FileSystem, str]":
+    from pyarrow import fs as pafs
+
     file_system, path = fsspec_file_system(address)
     return pafs.PyFileSystem(pafs.FSSpecHandler(file_system)), path
 

@@ -1,11 +1,13 @@
 """Rows survive Arrow unchanged, and duplicates become one row."""
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from factories import make_answer, make_count, make_reject, make_row
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fo1_data.dataset.arrow_columns import to_array
 from fo1_data.dataset.rows import (
     merge_duplicates,
     record_to_row,
@@ -55,6 +57,17 @@ ROWS = st.builds(
     answers=st.lists(st.builds(Answer, question=TEXT, answer=TEXT, label=LABELS), max_size=1),
     provenance=st.builds(Provenance, model=st.none() | TEXT),
 )
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(ROWS, max_size=3))
+def test_columns_made_without_pandas_are_those_of_arrow(rows: list[ImageRow]) -> None:
+    records = [row.model_dump() for row in rows]
+    expected = pa.Table.from_pylist(records, schema=IMAGE_SCHEMA)
+    for field, column in zip(IMAGE_SCHEMA, expected.columns, strict=True):
+        made = to_array([record[field.name] for record in records], field.type)
+        made.validate(full=True)
+        assert pa.chunked_array([made]).equals(column)
 
 
 @settings(max_examples=60, deadline=None)

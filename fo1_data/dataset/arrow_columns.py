@@ -1,0 +1,73 @@
+"""Python values as Arrow columns without pandas.
+
+`pyarrow.array` imports pandas wherever it is installed, which costs a labeller 0.2 to 0.9 s and 60 MB. Here
+NumPy makes the buffers: that takes 0.2 ms more a row, so that many rows at once are left to Arrow.
+"""
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+_MANY_RECORDS = 1000
+
+
+def records_to_table(records: Sequence[dict[str, Any]], schema: pa.Schema) -> pa.Table:
+    """The records as a table of `schema`: a key that a record lacks is null, other keys are left out.
+
+    Raises ValueError or TypeError for a value of another type (pa.ArrowInvalid is a ValueError),
+    UnicodeEncodeError for half of a surrogate pair, pa.ArrowCapacityError for a column of more than 2 GiB.
+    """
+    if len(records) >= _MANY_RECORDS or "pandas" in sys.modules:
+        return pa.Table.from_pylist(list(records), schema=schema)
+    columns = [to_array([record.get(field.name) for record in records], field.type) for field in schema]
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def to_array(values: list[Any], data_type: pa.DataType) -> pa.Array:
+    """Booleans, numbers, texts, bytes, or lists and structs of them as an array; None is null."""
+    num_null = values.count(None)
+    validity = _bits([value is not None for value in values]) if num_null else None
+    if pa.types.is_struct(data_type):
+        records = [value if value is not None else {} for value in values] if num_null else values
+        children = [
+            to_array([record.get(field.name) for record in records], field.type) for field in data_type
+        ]
+        return pa.Array.from_buffers(data_type, len(values), [validity], num_null, children=children)
+    if pa.types.is_fixed_size_list(data_type):
+        empty = (0,) * data_type.list_size
+        items = [item for value in values for item in (empty if value is None else value)]
+        if len(items) != len(values) * data_type.list_size:
+            raise pa.ArrowInvalid(f"a list of {data_type.list_size} items has another length")
+        child = to_array(items, data_type.value_type)
+        return pa.Array.from_buffers(data_type, len(values), [validity], num_null, children=[child])
+    if pa.types.is_list(data_type):
+        lists = [value if value is not None else () for value in values] if num_null else values
+        child = to_array([item for items in lists for item in items], data_type.value_type)
+        offsets = _offsets([len(items) for items in lists])
+        return pa.Array.from_buffers(data_type, len(values), [validity, offsets], num_null, children=[child])
+    if pa.types.is_string(data_type) or pa.types.is_binary(data_type):
+        texts = [value if value is not None else b"" for value in values] if num_null else values
+        parts = [text.encode() if isinstance(text, str) else text for text in texts]
+        offsets = _offsets([len(part) for part in parts])
+        buffers = [validity, offsets, pa.py_buffer(b"".join(parts))]
+        return pa.Array.from_buffers(data_type, len(values), buffers, num_null)
+    if pa.types.is_boolean(data_type):
+        return pa.Array.from_buffers(data_type, len(values), [validity, _bits(values)], num_null)
+    numbers = [value if value is not None else 0 for value in values] if num_null else values
+    data = pa.py_buffer(np.array(numbers, data_type.to_pandas_dtype()))
+    return pa.Array.from_buffers(data_type, len(values), [validity, data], num_null)
+
+
+def _bits(flags: Sequence[Any]) -> pa.Buffer:
+    return pa.py_buffer(np.packbits(np.array(flags, bool), bitorder="little"))
+
+
+def _offsets(lengths: list[int]) -> pa.Buffer:
+    ends = np.zeros(len(lengths) + 1, np.int64)
+    np.cumsum(lengths, out=ends[1:])
+    if ends[-1] > np.iinfo(np.int32).max:
+        raise pa.ArrowCapacityError(f"{ends[-1]} bytes or items in one column: an array holds 2 GiB")
+    return pa.py_buffer(ends.astype(np.int32))
