@@ -1,4 +1,4 @@
-"""Training on Ray Train: the loop of `fo1_data.training.trainer` in several workers, here or on a cluster.
+"""Training on Ray Train: the loop of `fo1_data.training.run` in several workers, here or on a cluster.
 
 Each worker is a process that computes its part of every step; torch.distributed connects them (NCCL on GPUs,
 gloo on CPUs). If one is lost, all are restarted from the last state in `out`, which every node must be able
@@ -8,8 +8,9 @@ to reach; the losses equal those of an undisturbed run. An error that the user m
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,9 @@ from fo1_data import errors
 from fo1_data.errors import ClusterError, Fo1Error, StorageError
 from fo1_data.storage.addresses import normalise
 from fo1_data.storage.store import open_store
+from fo1_data.training.events import Event, StepDone, Watch, ignore
 from fo1_data.training.settings import Stage, TrainConfig
+from fo1_data.training.stop_signals import stop_signals
 from schemas.jobs import RunConfig
 
 if TYPE_CHECKING:
@@ -28,8 +31,8 @@ if TYPE_CHECKING:
 MAX_FAILURES = 3
 # Kills the first worker once, at this step: a hook for tests.
 TEST_KILL_AT = "FO1_TEST_KILL_TRAINING_AT"
-# Files in `out` that workers write for the driver; removed at the end.
-_FOLDER, _REPORT, _ERROR = ".ray", "report.json", "error.json"
+# Files in `out` by which driver and workers speak; removed at the end.
+_FOLDER, _REPORT, _ERROR, _STOP = ".ray", "report.json", "error.json", "stop"
 
 
 def train_on_ray(
@@ -42,13 +45,15 @@ def train_on_ray(
     workers: int,
     address: str | None = None,
     cpus_per_worker: float = 1.0,
-    progress: Callable[[int, float], None] = lambda step, loss: None,
+    watch: Watch = ignore,
+    validation: Sequence[str] = (),
+    resume_from: Path | None = None,
 ) -> dict[str, Any]:
     """Train with `workers` processes up to `config.steps`, resuming from `out`; returns the trainer's report.
 
-    Each worker takes a GPU if the cluster has GPUs. progress: called with each step and its loss on another
-    thread, again for steps that are repeated after a lost worker. Raises ClusterError if workers cannot be
-    placed or are lost too often, and the errors of training itself.
+    Each worker takes a GPU if the cluster has GPUs. `watch`: called on another thread, again for steps that
+    are repeated after a lost worker. SIGINT and SIGTERM end the run after a step, saved. Raises ClusterError
+    if workers cannot be placed or are lost too often, and the errors of training itself.
     """
     ray_config = RunConfig(
         corpus="-", out=str(out), address=address, actors=str(workers), cpus_per_actor=cpus_per_worker
@@ -63,36 +68,52 @@ def train_on_ray(
             "model": _absolute(model),
             "out": str(out.absolute()),
             "config": config.model_dump(),
+            "validation": [normalise(address) for address in validation],
+            "resume_from": str(resume_from.absolute()) if resume_from is not None else None,
             "kill_at": os.environ.get(TEST_KILL_AT),
         }
         local = chosen_address(ray_config) == LOCAL
-        with _step_queue(progress) as steps:
-            return _fit({**settings, "steps": steps}, workers, cpus_per_worker, gpus, local)
+        with _event_queue(watch) as events, _stopped_by_signals(out):
+            return _fit({**settings, "events": events}, workers, cpus_per_worker, gpus, local)
 
 
 @contextmanager
-def _step_queue(progress: Callable[[int, float], None]) -> "Iterator[Queue]":
-    """A queue for (step, loss) pairs of the workers; each is passed on to `progress`."""
+def _event_queue(watch: Watch) -> "Iterator[Queue]":
+    """A queue for events of the workers; each is passed on to `watch`."""
     from ray.exceptions import RayError
     from ray.util.queue import Queue
 
     # It needs room even if the workers take all CPUs.
-    steps = Queue(actor_options={"num_cpus": 0})
+    events = Queue(actor_options={"num_cpus": 0})
 
     def listen() -> None:
         with suppress(RayError):  # lost with its node: training continues without progress
-            while (item := steps.get()) is not None:
-                progress(*item)
+            while (event := events.get()) is not None:
+                watch(event)
 
     listener = Thread(target=listen, name="training-progress", daemon=True)
     listener.start()
     try:
-        yield steps
+        yield events
     finally:
         with suppress(RayError):
-            steps.put(None)
+            events.put(None)
         listener.join()
-        steps.shutdown()
+        events.shutdown()
+
+
+@contextmanager
+def _stopped_by_signals(out: Path) -> Iterator[None]:
+    """Pass a first SIGINT or SIGTERM on to the workers, by a file with its name."""
+    request = out / _FOLDER / _STOP
+    request.unlink(missing_ok=True)
+
+    def write(name: str) -> None:
+        request.parent.mkdir(parents=True, exist_ok=True)
+        request.write_text(name, encoding="utf-8")
+
+    with stop_signals(write):
+        yield
 
 
 def _fit(settings: dict[str, Any], workers: int, cpus: float, gpus: int, local: bool) -> dict[str, Any]:
@@ -131,7 +152,7 @@ def _train_worker(settings: dict[str, Any]) -> None:
     from ray import train as ray_train
     from ray.exceptions import RayError
 
-    from fo1_data.training.trainer import train
+    from fo1_data.training.run import train
 
     if not isinstance(_worker_error(Path(settings["out"])), StorageError | None):
         return  # restarted after an error that a restart cannot help
@@ -141,16 +162,35 @@ def _train_worker(settings: dict[str, Any]) -> None:
     if config.device is None and torch.cuda.is_available():
         config = config.model_copy(update={"device": f"cuda:{torch.cuda.current_device()}"})
 
-    def progress(step: int, loss: float) -> None:
+    def watch(event: Event) -> None:
         with suppress(RayError):
-            settings["steps"].put((step, loss))
-        _kill_for_test(settings, out, context.get_world_rank(), step)
+            settings["events"].put(event)
+        if isinstance(event, StepDone):
+            _kill_for_test(settings, out, context.get_world_rank(), event.step)
 
     with _errors_for_the_driver(out):
-        report = train(settings["addresses"], settings["stage"], settings["model"], out, config, progress)
+        report = train(
+            settings["addresses"],
+            settings["stage"],
+            settings["model"],
+            out,
+            config,
+            watch,
+            validation=settings["validation"],
+            resume_from=Path(settings["resume_from"]) if settings["resume_from"] is not None else None,
+            stop_requested=partial(_requested_stop, out),
+        )
     if context.get_world_rank() == 0:
         (out / _FOLDER / _ERROR).unlink(missing_ok=True)
         _write(out, _REPORT, report)
+
+
+def _requested_stop(out: Path) -> str | None:
+    """The name of the signal that the driver got, if any."""
+    try:
+        return (out / _FOLDER / _STOP).read_text("utf-8") or None
+    except FileNotFoundError:
+        return None
 
 
 def _kill_for_test(settings: dict[str, Any], out: Path, rank: int, step: int) -> None:

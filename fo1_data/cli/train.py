@@ -1,24 +1,19 @@
 """`fo1 train`: fine-tunes a checkpoint on datasets. The same command again resumes the training."""
 
+import signal
 import sys
-import time
-from collections.abc import Callable
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from fo1_data.cli.label import require_ray
 from fo1_data.cli.output import JsonOption, emit, say
-from fo1_data.cli.progress_lines import duration
+from fo1_data.cli.training_lines import TrainingLines
 from fo1_data.errors import ConfigError
 from fo1_data.plurals import counted
-
-if TYPE_CHECKING:
-    from fo1_data.training.settings import TrainConfig
-
-SHOW_EVERY_S = 10.0
+from fo1_data.training.layout import BEST, PATIENCE
 
 
 def train(
@@ -43,6 +38,20 @@ def train(
         int | None,
         typer.Option(min=1, help="Train with this many processes on Ray Train. Default: this process alone."),
     ] = None,
+    validation: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Dataset or corpus to validate on; repeat it for several. Default: the split `validation`, "
+            "or a share of the images (`validation_share`)."
+        ),
+    ] = None,
+    epochs: Annotated[
+        float | None, typer.Option(min=0, help="Passes over the training images, in place of --steps.")
+    ] = None,
+    resume_from: Annotated[
+        Path | None,
+        typer.Option(help="Folder of a run to go on from, into --out: its weights, optimiser and step."),
+    ] = None,
     address: Annotated[
         str | None, typer.Option(help="Ray cluster to train on. Default: a local Ray, if --workers is given.")
     ] = None,
@@ -50,15 +59,19 @@ def train(
 ) -> None:
     """Train on labelled images. Run the same command again to resume it."""
     from fo1_data.model.checkpoint_folder import find_checkpoint
-    from fo1_data.training.samples.source import refuse_untrainable
+    from fo1_data.training.loggers import refuse_missing_loggers
+    from fo1_data.training.samples.source import refuse_unreadable
     from fo1_data.training.settings import load_train_config
 
-    settings = load_train_config(config, steps)
+    settings = load_train_config(config, steps, epochs)
+    refuse_missing_loggers(settings.loggers)
+    validate_on = validation or []
     if out.exists() and not out.is_dir():
         raise ConfigError(f"--out {out} is a file: name a folder")
     chosen_stage: Literal[1, 2] = 1 if stage == 1 else 2
     if address is None:  # the nodes of a cluster may see other files
-        refuse_untrainable(datasets)
+        refuse_unreadable(datasets)
+        refuse_unreadable(validate_on, split=None)
         if "://" not in model:
             find_checkpoint(model)
     say(f"stage {stage} on {', '.join(datasets)}: loading {model}")
@@ -76,41 +89,43 @@ def train(
                 settings,
                 workers=workers or 1,
                 address=address,
-                progress=show_steps(settings),
+                watch=TrainingLines(),
+                validation=validate_on,
+                resume_from=resume_from,
             )
     else:
-        from fo1_data.training.trainer import train as run
+        from fo1_data.training.run import train as run
 
-        document = run(datasets, chosen_stage, model, out, settings, show_steps(settings))
+        document = run(
+            datasets,
+            chosen_stage,
+            model,
+            out,
+            settings,
+            TrainingLines(),
+            validation=validate_on,
+            resume_from=resume_from,
+        )
+    code = _stop_code(document["stopped"] or "")
+    if code is not None:
+        say(f"fo1: stopped at step {document['steps']}, saved in {out}; run the same command again to resume")
+        raise typer.Exit(code)
     emit(document, as_json, f"{out}: {_done(document)}")
 
 
-def show_steps(settings: "TrainConfig") -> Callable[[int, float], None]:
-    """Prints the loss and the time left: at the first step of this process and at the last, after about
-    every twentieth part of the steps, and at least every `SHOW_EVERY_S`."""
-    first_step: int | None = None
-    first_s = shown_s = time.monotonic()
-
-    def show(step: int, loss: float) -> None:
-        nonlocal first_step, first_s, shown_s
-        now_s = time.monotonic()
-        is_due = step % max(1, settings.steps // 20) == 0 or now_s - shown_s >= SHOW_EVERY_S
-        if first_step is not None and step != settings.steps and not is_due:
-            return
-        line = f"step {step} of {settings.steps}: loss {loss:.4f}"
-        if first_step is None:
-            first_step, first_s = step, now_s
-        elif first_step < step < settings.steps:
-            seconds_left = (now_s - first_s) / (step - first_step) * (settings.steps - step)
-            line += f", {duration(seconds_left)} left"
-        shown_s = now_s
-        say(line)
-
-    return show
+def _stop_code(stopped: str) -> int | None:
+    """The exit code of a run that a signal stopped; None if it stopped for another reason."""
+    return 128 + signal.Signals[stopped] if stopped in signal.Signals.__members__ else None
 
 
 def _done(document: dict[str, Any]) -> str:
     """What the run did. A run without steps left has no loss."""
+    steps = counted(document["steps"], "step")
     if document["last_loss"] is None:
-        return f"nothing left to do: {counted(document['steps'], 'step')} done already"
-    return f"{counted(document['steps'], 'step')}, last loss {document['last_loss']:.4f}"
+        return f"nothing left to do: {steps} done already"
+    text = f"{steps}, last loss {document['last_loss']:.4f}"
+    if document["stopped"] == PATIENCE:
+        text += "; stopped because no measurement was better than the best"
+    if document["best"] is not None:
+        text += f"; the best on validation images is that of step {document['best']['step']}, in {BEST}/"
+    return text

@@ -3,21 +3,22 @@
 import json
 import math
 import pickle
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from fo1_data.errors import CheckpointError, ConfigError
+from fo1_data.training.events import SampleFigures
+from fo1_data.training.layout import SETTINGS
 from fo1_data.training.settings import Stage, TrainConfig
 
-LOSSES = "losses.jsonl"
-SETTINGS = "training.json"
-STATE = "training.pt"
 # Settings that a resumed run may change: its length and pace, and what does not change a step's result.
 _CHANGEABLE = frozenset(
-    ("steps", "learning_rate", "warmup_steps", "decay_share", "save_every", "threads", "device",
-     "accumulation", "gradient_checkpointing", "sharding")
+    ("steps", "epochs", "learning_rate", "warmup_steps", "decay_share", "save_every", "threads", "device",
+     "accumulation", "gradient_checkpointing", "sharding", "validate_every", "measured_images", "patience",
+     "loggers")
 )  # fmt: skip
 
 
@@ -56,11 +57,34 @@ def load_state(path: Path) -> dict[str, Any] | None:
     return state
 
 
-def truncate_log(log: Path, step: int) -> None:
-    """Remove the lines after `step` from a log; a resumed run does those steps again."""
-    if log.is_file():
-        kept = [line for line in log.read_text("utf-8").splitlines() if _step_of(line) <= step]
-        log.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+class RunLog:
+    """The log of a run: JSON lines, one a step with its `loss`, one a measurement with `validation` and
+    `training`."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def append(self, document: Mapping[str, Any]) -> None:
+        """Add a line."""
+        with self._path.open("a", encoding="utf-8") as log:
+            log.write(json.dumps(document) + "\n")
+
+    def truncate(self, step: int) -> None:
+        """Remove the lines after `step`; a resumed run does those steps again."""
+        if self._path.is_file():
+            kept = [line for line in self._path.read_text("utf-8").splitlines() if _step_of(line) <= step]
+            self._path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+
+    def validations(self) -> list[tuple[int, SampleFigures]]:
+        """The validations that the log holds with their steps, in order."""
+        if not self._path.is_file():
+            return []
+        documents = [json.loads(line) for line in self._path.read_text("utf-8").splitlines()]
+        return [
+            (document["step"], SampleFigures(**document["validation"]))
+            for document in documents
+            if "validation" in document
+        ]
 
 
 def _step_of(line: str) -> float:

@@ -4,6 +4,7 @@ Each field is described once, here: the command line's help and `docs/settings.m
 """
 
 import tomllib
+from enum import StrEnum
 from pathlib import Path
 from typing import Literal, Self
 
@@ -12,12 +13,25 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from fo1_data.errors import ConfigError
 
 
+class LoggerName(StrEnum):
+    """A service that keeps the curves of training runs."""
+
+    WANDB = "wandb"
+    MLFLOW = "mlflow"
+    AIM = "aim"
+
+
 class TrainConfig(BaseModel):
     """Everything that decides the result of a training run, besides its data."""
 
     model_config = ConfigDict(extra="forbid")
 
     steps: int = Field(default=1000, ge=1, description="Optimiser steps of the whole run.")
+    epochs: float | None = Field(
+        default=None,
+        gt=0,
+        description="Passes over the training images, in place of `steps`. Default: `steps`.",
+    )
     batch_images: int = Field(default=4, ge=1, description="Images per step, over all workers.")
     questions_per_image: int = Field(
         default=12, ge=1, description="At most this many questions about each image of a step."
@@ -65,6 +79,35 @@ class TrainConfig(BaseModel):
     )
     save_every: int = Field(
         default=200, ge=1, description="Write checkpoint and resume state every this many steps."
+    )
+    validation_share: float = Field(
+        default=0.1,
+        ge=0,
+        lt=1,
+        description="Share of the images to hold out for validation, of datasets without a split "
+        "`validation` and of corpora; always the same images. Not used with --validation.",
+    )
+    validate_every: int | None = Field(
+        default=None,
+        ge=1,
+        description="Measure loss and accuracy every this many steps. Default: ten times in a run, "
+        "and at most every 50 steps; always before the first step and after the last.",
+    )
+    measured_images: int = Field(
+        default=32,
+        ge=0,
+        description="Measure on this many validation images and as many training images, drawn once by the "
+        "seed. 0: measure nothing.",
+    )
+    patience: int | None = Field(
+        default=None,
+        ge=1,
+        description="Stop after this many measurements in a row without a better one. Default: never.",
+    )
+    loggers: tuple[LoggerName, ...] = Field(
+        default=(),
+        description="Services to log to besides the files of the run: `wandb`, `mlflow`, `aim`. Each needs "
+        "its own package, and its own settings from the environment.",
     )
     accumulation: int = Field(
         default=1,
@@ -174,8 +217,8 @@ class TrainConfig(BaseModel):
 Stage = Literal[1, 2]
 
 
-def load_train_config(path: str | None, steps: int | None = None) -> TrainConfig:
-    """Read settings from the TOML file at `path` (None: the defaults); `steps` overrides the file's.
+def load_train_config(path: str | None, steps: int | None = None, epochs: float | None = None) -> TrainConfig:
+    """Read settings from the TOML file at `path`, or the defaults; `steps` or `epochs` override the length.
 
     Raises ConfigError with a one-line message if the file cannot be read or a setting is not valid.
     """
@@ -185,8 +228,11 @@ def load_train_config(path: str | None, steps: int | None = None) -> TrainConfig
             settings = tomllib.loads(Path(path).read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise ConfigError(f"--config {path}: cannot be read as TOML: {error}") from error
-    if steps is not None:
-        settings["steps"] = steps
+    if steps is not None and epochs is not None:
+        raise ConfigError("--steps and --epochs both set the length of the run: give one of them")
+    if steps is not None or epochs is not None:
+        settings.pop("epochs", None)
+    settings |= {name: value for name, value in (("steps", steps), ("epochs", epochs)) if value is not None}
     try:
         return TrainConfig.model_validate(settings)
     except ValidationError as error:

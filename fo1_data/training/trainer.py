@@ -1,15 +1,10 @@
-"""Training of a checkpoint in one worker: `fo1 train`. A plain loop with exact resume, alone or distributed.
+"""The weights that a run trains, the steps it makes, and the state it resumes from; `run` has the loop.
 
-Step `i` depends only on the seed and `i`: its images, the order of their boxes, the questions. So a resumed
-run has the same losses as an uninterrupted one, and several workers, each with a part of a step's images,
-make the same steps as a single one. A run's folder holds the checkpoint in the released layout,
-`losses.jsonl`, `training.json` (settings), `lineage.json` (inputs), and `training.pt` (trained weights in
-float32, optimiser, step, random generator state); the first worker writes it.
+Several workers, each with a part of a step's images, make the same steps as a single one.
 """
 
-import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,29 +12,16 @@ import torch
 from torch import Tensor
 from torch.distributed.optim import ZeroRedundancyOptimizer
 
-from fo1_data.dataset.versions.lineage import describe_inputs, write_lineage
 from fo1_data.errors import ConfigError, RunError
-from fo1_data.model.checkpoint import Checkpoint, load_checkpoint
+from fo1_data.model.checkpoint import Checkpoint
 from fo1_data.model.checkpoint_files import save_weights
-from fo1_data.model.checkpoint_folder import checkpoint_sha256
-from fo1_data.model.device import choose_device
 from fo1_data.model.region_fusion import embed_prompt
 from fo1_data.training.adapters import is_adapter, merged_weights
+from fo1_data.training.layout import STATE
 from fo1_data.training.optimiser import clip_gradients, learning_rate, make_optimiser
-from fo1_data.training.packing import answer_loss, decode_packed, pack_batch
-from fo1_data.training.run_folder import (
-    LOSSES,
-    STATE,
-    load_state,
-    truncate_log,
-    write_settings,
-    write_state,
-)
-from fo1_data.training.samples.batches import LIMITS, Batches, TrainingImage, blank_image, split_batch
-from fo1_data.training.samples.distractors import load_distractors
-from fo1_data.training.samples.negatives import PhraseBook
-from fo1_data.training.samples.rare_regions import oversample_rare
-from fo1_data.training.samples.source import open_source
+from fo1_data.training.packing import PackedBatch, answer_loss, decode_packed, pack_batch
+from fo1_data.training.run_folder import load_state, write_state
+from fo1_data.training.samples.batches import TrainingImage, blank_image, split_batch
 from fo1_data.training.settings import Stage, TrainConfig
 from fo1_data.training.sharding import gather, is_sharded, load_optimiser, local_part, shard_decoder
 from fo1_data.training.stages import choose_parameters
@@ -47,7 +29,10 @@ from fo1_data.training.workers import Workers
 
 
 class Trainer:
-    """A checkpoint, its trained weights, and the optimiser. `step_figures`: of the last step, for the log."""
+    """A checkpoint, its trained weights, and the optimiser.
+
+    `step_figures`: of the last step, for the log; `num_tokens`: how many tokens were decoded so far.
+    """
 
     def __init__(self, checkpoint: Checkpoint, stage: Stage, config: TrainConfig) -> None:
         self.checkpoint, self.model, self.config = checkpoint, checkpoint.model.train(), config
@@ -60,6 +45,7 @@ class Trainer:
         self.optimiser = make_optimiser(self.trained, config, self.workers)
         self.step_number = 0
         self.step_figures: dict[str, float] = {}
+        self.num_tokens = 0
 
     def loss(self, images: Sequence[TrainingImage]) -> Tensor:
         """The weighted mean cross-entropy of all answer tokens of a batch."""
@@ -72,6 +58,11 @@ class Trainer:
             return self._summed_loss(images)
 
     def _summed_loss(self, images: Sequence[TrainingImage]) -> Tensor:
+        states, batch = self.decode(images)
+        return answer_loss(self.model, states, batch.targets_BL, weights_BL=batch.weights_BL)[0]
+
+    def decode(self, images: Sequence[TrainingImage]) -> tuple[Tensor, PackedBatch]:
+        """The decoder's states (B, L, D) of the images' prompts and questions, and what was packed."""
         tokenizer = self.checkpoint.tokenizer
         prefixes = []
         encoded_images = self.model.encode_images([image.prepared for image in images])
@@ -79,8 +70,8 @@ class Trainer:
             ids = tokenizer.prefix_ids(len(image.prepared.aux_boxes))
             prefixes.append(embed_prompt(self.model, ids, encoded, image.prepared.grid_hw))
         batch = pack_batch(self.model, prefixes, [image.packed for image in images])
-        states = decode_packed(self.model, batch, recompute=self.config.gradient_checkpointing)
-        return answer_loss(self.model, states, batch.targets_BL, weights_BL=batch.weights_BL)[0]
+        self.num_tokens += batch.embeds_BLD.shape[0] * batch.embeds_BLD.shape[1]
+        return decode_packed(self.model, batch, recompute=self.config.gradient_checkpointing), batch
 
     def step(self, images: Sequence[TrainingImage]) -> float:
         """Make one update from the images of all workers; returns their loss before the update.
@@ -120,6 +111,13 @@ class Trainer:
             pieces += [[blank_image(self.checkpoint)]] * (num_pieces - len(pieces))
         return pieces
 
+    def save_checkpoint(self, folder: Path) -> None:
+        """Write the checkpoint alone; all workers must call it, the first one writes."""
+        weights = gather(merged_weights(self.model), keep=self.workers.is_first)
+        if self.workers.is_first:
+            save_weights(weights, self.checkpoint.folder, folder)
+        self.workers.wait()
+
     def save(self, folder: Path) -> None:
         """Write the checkpoint and the state to resume from; each file appears whole or not at all.
 
@@ -155,7 +153,7 @@ class Trainer:
         write_state(folder / STATE, state)
 
     def resume(self, folder: Path) -> bool:
-        """Load the state in `folder`; returns False if there is none.
+        """Load the state in `folder`, of this run or another; returns False if there is none.
 
         Raises ConfigError if it belongs to another run, CheckpointError if it is damaged.
         """
@@ -171,63 +169,3 @@ class Trainer:
         self.step_number = state["step"]
         torch.set_rng_state(state["torch_rng"])
         return True
-
-
-def train(
-    addresses: Sequence[str],
-    stage: Stage,
-    model: str,
-    out: Path,
-    config: TrainConfig,
-    progress: Callable[[int, float], None] = lambda step, loss: None,
-) -> dict[str, Any]:
-    """Train to `config.steps`, resuming a run in `out`; returns steps, images, first and last loss.
-
-    If torch.distributed is set up, this is one worker of several. `progress`: called with step and loss after
-    each step. Raises subclasses of UsageError for bad data, settings or checkpoints, RunError if training
-    fails.
-    """
-    if config.threads is not None:
-        torch.set_num_threads(config.threads)
-    torch.manual_seed(config.seed)
-    source = open_source(addresses, config.seed, config.window_groups)
-    num_images = len(source)
-    rare = oversample_rare(source, config, LIMITS)
-    book = PhraseBook(source.entries()) if config.negative_share else None
-    checkpoint = load_checkpoint(model, device=choose_device(config.device), dtype=torch.float32)
-    trainer = Trainer(checkpoint, stage, config)
-    workers = trainer.workers
-    batches = Batches(source, checkpoint, config, book, rare, load_distractors(config), workers)
-    resumes = (out / STATE).is_file()
-    if workers.is_first:
-        out.mkdir(parents=True, exist_ok=True)
-        write_settings(out, stage, config, resumes)
-    resumed = trainer.resume(out)
-    if workers.is_first:
-        truncate_log(out / LOSSES, trainer.step_number)
-        folder = checkpoint.folder
-        inputs = describe_inputs(list(addresses), model, checkpoint_sha256(folder), folder)
-        write_lineage(out, inputs, resumed=resumed)
-    workers.wait()
-    losses: list[float] = []
-    while trainer.step_number < config.steps:
-        losses.append(trainer.step(batches.of_step(trainer.step_number)))
-        if workers.is_first:
-            with (out / LOSSES).open("a", encoding="utf-8") as log:
-                figures = {"step": trainer.step_number, "loss": losses[-1], **trainer.step_figures}
-                log.write(json.dumps(figures) + "\n")
-            progress(trainer.step_number, losses[-1])
-        if trainer.step_number % config.save_every == 0 and trainer.step_number < config.steps:
-            trainer.save(out)
-    trainer.save(out)
-    return {
-        "checkpoint": str(out),
-        "stage": stage,
-        "steps": trainer.step_number,
-        "resumed": resumed,
-        "images": num_images,
-        "first_loss": losses[0] if losses else None,
-        "last_loss": losses[-1] if losses else None,
-        "trained_parameters": sum(parameter.numel() for parameter in trainer.trained.values()),
-        "workers": workers.num,
-    }

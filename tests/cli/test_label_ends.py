@@ -1,30 +1,16 @@
-"""What `fo1 label` says of rejected inputs at its end, and `fo1 train` of its steps."""
+"""What `fo1 label` says of rejected inputs at its end."""
 
 import json
 import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
-from fo1_data.cli.train import show_steps
 from fo1_data.runs.rejected_inputs import frequent_reason, reasons_text
-from fo1_data.training.settings import TrainConfig
 
 
 def fo1(*arguments: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", "from fo1_data.cli.main import main; main()", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
-
-
-def test_training_shows_its_first_step_and_the_time_left(capsys: pytest.CaptureFixture[str]) -> None:
-    show = show_steps(TrainConfig(steps=1000))
-    for step in range(3, 60):  # resumed
-        show(step, 0.5)
-    first, second = capsys.readouterr().err.splitlines()
-    assert first == "step 3 of 1000: loss 0.5000"
-    assert second.startswith("step 50 of 1000: loss 0.5000, ")
-    assert second.endswith(" left")
 
 
 def test_a_run_without_a_usable_image_is_an_error_with_its_reasons(tmp_path: Path) -> None:

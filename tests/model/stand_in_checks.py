@@ -20,8 +20,8 @@ from fo1_data.model.engine.questions import Question
 from fo1_data.proposals.load import load_proposer
 from fo1_data.synthetic.gold import gold_of, write_scenes
 from fo1_data.synthetic.scenes import make_scene
+from fo1_data.training.run import train
 from fo1_data.training.settings import TrainConfig
-from fo1_data.training.trainer import train
 from schemas.corpus import CorpusImage
 from schemas.images import ImageRow
 from schemas.jobs import RunConfig
@@ -260,5 +260,5 @@ def test_training_steps_are_those_of_the_cpu(log: Log, tmp_path: Path, settings:
         )  # fmt: skip
         train([scenes], stage, "fo1-tiny", tmp_path / device, config)
         lines = (tmp_path / device / "losses.jsonl").read_text().splitlines()
-        losses[device] = [json.loads(line)["loss"] for line in lines]
+        losses[device] = [line["loss"] for line in map(json.loads, lines) if "loss" in line]
     assert losses[DEVICE] == pytest.approx(losses["cpu"], rel=1e-4)

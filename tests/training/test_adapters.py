@@ -6,14 +6,21 @@ import torch
 from fo1_data.errors import ConfigError
 from fo1_data.model.checkpoint import describe, load_checkpoint
 from fo1_data.synthetic.gold import write_scenes
+from fo1_data.training.run import train
 from fo1_data.training.samples.batches import Batches
 from fo1_data.training.samples.source import open_source
 from fo1_data.training.settings import TrainConfig, load_train_config
 from fo1_data.training.stages import new_token_ids
-from fo1_data.training.trainer import Trainer, train
+from fo1_data.training.trainer import Trainer
 
 QUICK = TrainConfig(
-    steps=4, batch_images=2, questions_per_image=4, save_every=3, auxiliary_parts=(), lora_rank=4
+    measured_images=0,
+    steps=4,
+    batch_images=2,
+    questions_per_image=4,
+    save_every=3,
+    auxiliary_parts=(),
+    lora_rank=4,
 )
 
 

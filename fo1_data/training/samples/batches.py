@@ -1,7 +1,7 @@
 """The images of a training step with their questions; they depend only on the seed and the step number."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,13 +43,16 @@ class TrainingImage:
 
     prepared: PreparedImage
     packed: PackedQuestions
+    questions: Sequence[TrainingQuestion] = ()
+    image_id: str | None = None
 
 
 class Batches:
     """The steps of a run: examples of `source`, prepared for `checkpoint`.
 
     `book`: absent phrases to ask for; `rare`: regions to paste; `distractors`: boxes to show besides the
-    labelled ones; `workers`: the workers that share each step. None turns each of them off.
+    labelled ones; `workers`: the workers that share each step. None turns each of them off. `left_out`: ids
+    of images that are not used, wherever their bytes are; `met`: those of them met so far.
     """
 
     def __init__(
@@ -61,7 +64,10 @@ class Batches:
         rare: RareRegions | None = None,
         distractors: Distractors | None = None,
         workers: Workers | None = None,
+        left_out: Collection[str] = (),
     ) -> None:
+        self._left_out = left_out
+        self.met: set[str] = set()
         self._source, self._checkpoint, self._config = source, checkpoint, config
         self._book, self._rare, self._distractors = book, rare, distractors
         self._workers = workers
@@ -74,14 +80,14 @@ class Batches:
         first = step * self._config.batch_images
         places = range(first, first + self._config.batch_images)
         own = self._workers.share_of(places) if self._workers is not None else list(places)
-        images = [image for image in map(self._image_at, own) if image is not None]
-        if not images and own and step == 0 and not any(map(self._image_at, range(len(self._source)))):
+        images = [image for image in map(self.image_at, own) if image is not None]
+        if not images and own and step == 0 and not any(map(self.image_at, range(len(self._source)))):
             raise RunError(
                 "no image could be read and had a question: check the dataset with fo1 dataset validate"
             )
         return images
 
-    def _image_at(self, place: int) -> TrainingImage | None:
+    def image_at(self, place: int) -> TrainingImage | None:
         """The image at a place of the endless series; None if it cannot be read or no question can be made.
 
         All random draws depend only on the seed and the place.
@@ -89,8 +95,11 @@ class Batches:
         config = self._config
         rng = np.random.default_rng([config.seed, place])
         try:
-            view = self._view(self._source.at(place), rng)
+            image_id, view = self._view(self._source.at(place), rng)
         except InputReject:
+            return None
+        if image_id in self._left_out:
+            self.met.add(image_id)
             return None
         labels = with_names_as_phrases(view.labels) if config.names_as_phrases else view.labels
         share = config.negative_share if self._book is not None else None
@@ -100,10 +109,11 @@ class Batches:
             return None
         prepared = self._checkpoint.processor.prepare(view.rgb, view.boxes_xyxy)
         weights = [loss_weight(labels.trust_of(question), config) for question in questions]
-        return TrainingImage(prepared, pack_questions(self._checkpoint.tokenizer, questions, weights))
+        packed = pack_questions(self._checkpoint.tokenizer, questions, weights)
+        return TrainingImage(prepared, packed, questions, image_id)
 
-    def _view(self, example: TrainingExample, rng: np.random.Generator) -> PromptView:
-        """Draw a view of an example: pasted region, absent phrases, distractors, augmentation, box order.
+    def _view(self, example: TrainingExample, rng: np.random.Generator) -> tuple[str, PromptView]:
+        """The image's id and a drawn view: pasted region, absent phrases, distractors, augmentation, order.
 
         Raises InputReject if the image cannot be used.
         """
@@ -120,7 +130,8 @@ class Batches:
         if self._distractors is not None and rng.random() < config.distractor_share:
             added = self._distractors.propose(example, image, rgb, entry.regions or [])
         rgb, entry = augment(rgb, with_distractors(entry, added), rng, config)
-        return make_prompt_view(rgb, entry, trust, rng, config, negatives, num_distractors=len(added))
+        view = make_prompt_view(rgb, entry, trust, rng, config, negatives, num_distractors=len(added))
+        return image.image_id, view
 
 
 def loss_weight(trust: LabelTrust | None, config: TrainConfig) -> float:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from itertools import groupby
+from os.path import commonprefix
 from typing import overload
 
 import numpy as np
@@ -25,7 +26,7 @@ from fo1_data.training.samples.row_groups import GroupCache, RowGroup, list_row_
 from schemas.corpus import CorpusImage
 from schemas.parquet import IMAGE_SCHEMA
 
-TRAIN = "train"
+TRAIN, VALIDATION = "train", "validation"
 _ENTRIES_PER_GROUP = 1_000
 # The smallest column that shows how many boxes a row has.
 _BOX_COLUMN = "regions.list.element.index"
@@ -35,12 +36,14 @@ _BOX_COLUMN = "regions.list.element.index"
 class Group:
     """Examples that are read together. `usable`: the positions of those that have a box.
 
-    `load_without_pixels`: `load` without embedded images.
+    `load_without_pixels`: `load` without embedded images. `keys`: what names each example, used or not, for
+    good: its image's id or address.
     """
 
     usable: np.ndarray
     load: Callable[[], Sequence[TrainingExample]] = field(repr=False)
     load_without_pixels: Callable[[], Sequence[TrainingExample]] = field(repr=False)
+    keys: Callable[[], Sequence[str]] = field(repr=False)
 
 
 class ExampleSource:
@@ -83,61 +86,87 @@ def open_source(addresses: Sequence[str], seed: int = 0, window_groups: int = 4)
     Raises DatasetError if no image has a box or a dataset is damaged, CorpusError if a corpus cannot be
     listed.
     """
-    groups = [group for address in addresses for group in _list_groups(address) if len(group.usable)]
-    if not groups:
+    return source_of(
+        [group for address in addresses for group in list_groups(address)], addresses, seed, window_groups
+    )
+
+
+def source_of(
+    groups: Sequence[Group], addresses: Sequence[str], seed: int, window_groups: int
+) -> ExampleSource:
+    """The source of some groups of `addresses`. Raises DatasetError if no image has a box."""
+    if not any(len(group.usable) for group in groups):
         raise DatasetError(f"{', '.join(addresses)}: no image with a box to train on")
-    return ExampleSource(groups, seed, window_groups)
+    return ExampleSource([group for group in groups if len(group.usable)], seed, window_groups)
 
 
-def refuse_untrainable(addresses: Sequence[str]) -> None:
-    """Raise what `open_source` would raise, as far as footers and the first images of corpora show it."""
+def refuse_unreadable(addresses: Sequence[str], split: str | None = TRAIN) -> None:
+    """Raise what `list_groups` would raise, as far as footers and the first images of corpora show it."""
     for address in addresses:
         if open_store(address).exists(MANIFEST):
-            _train_row_groups(address)
+            _row_groups(address, split)
         else:
             load_listing(address, limit=1)
 
 
-def _list_groups(address: str) -> list[Group]:
+def list_groups(address: str, split: str | None = TRAIN) -> list[Group]:
+    """The groups of a dataset's split (None: of all splits), or of a corpus, which has no splits.
+
+    Raises DatasetError if the dataset has no such split.
+    """
     if open_store(address).exists(MANIFEST):
-        return _parquet_groups(address)
+        return _parquet_groups(address, split)
     entries = load_listing(address).entries
+    # Names within the corpus: they stay the same if the corpus is moved.
+    names = [entry.name for entry in entries]
+    folder = commonprefix([min(names), max(names)]) if names else ""  # noqa: RUF071 (cut at a slash below)
+    folder_length = folder.rfind("/") + 1
     return [
-        _entry_group(entries[start : start + _ENTRIES_PER_GROUP])
+        _entry_group(entries[start : start + _ENTRIES_PER_GROUP], folder_length)
         for start in range(0, len(entries), _ENTRIES_PER_GROUP)
     ]
 
 
-def _entry_group(entries: list[CorpusImage]) -> Group:
+def _entry_group(entries: list[CorpusImage], folder_length: int) -> Group:
     usable = np.array([index for index, entry in enumerate(entries) if entry.regions], dtype=np.int64)
 
     def load() -> list[TrainingExample]:
         return [TrainingExample(entry) for entry in entries]
 
-    return Group(usable, load, load)
+    return Group(usable, load, load, lambda: [entry.name[folder_length:] for entry in entries])
 
 
-def _parquet_groups(address: str) -> list[Group]:
-    """The row groups of a dataset's split `train`; the other splits are for evaluation."""
+def has_split(address: str, split: str) -> bool:
+    """Whether an address is a dataset that has rows of a split."""
+    return open_store(address).exists(MANIFEST) and bool(list_row_groups(address, split))
+
+
+def _parquet_groups(address: str, split: str | None) -> list[Group]:
     groups: list[Group] = []
     store = open_store(address)
-    for path, in_file in groupby(_train_row_groups(address), key=lambda row_group: row_group.path):
+    for path, in_file in groupby(_row_groups(address, split), key=lambda row_group: row_group.path):
         with open_parquet(store, path) as parquet:
             for row_group in in_file:
                 rows = parquet.read_row_group(row_group.number, columns=[_BOX_COLUMN]).column("regions")
                 usable = np.array([index for index, boxes in enumerate(rows.to_pylist()) if boxes], np.int64)
                 without_pixels = partial(_RowExamples, row_group, pixels=False)
-                groups.append(Group(usable, partial(_RowExamples, row_group), without_pixels))
+                keys = partial(_image_ids, row_group)
+                groups.append(Group(usable, partial(_RowExamples, row_group), without_pixels, keys))
     return groups
 
 
-def _train_row_groups(address: str) -> list[RowGroup]:
-    listed = list_row_groups(address, TRAIN)
-    if not listed and list_row_groups(address):
+def _row_groups(address: str, split: str | None) -> list[RowGroup]:
+    listed = list_row_groups(address, split)
+    if split == TRAIN and not listed and list_row_groups(address):
         raise DatasetError(
             f"{address} has no split {TRAIN}: label with less --validation-share and --test-share"
         )
     return listed
+
+
+def _image_ids(group: RowGroup) -> list[str]:
+    ids: list[str] = group.read(["image_id"]).column("image_id").to_pylist()
+    return ids
 
 
 class _RowExamples(Sequence[TrainingExample]):

@@ -1,0 +1,75 @@
+"""The lines that `fo1 train` shows while it works."""
+
+import time
+
+from fo1_data.cli.output import say
+from fo1_data.cli.progress_lines import duration
+from fo1_data.plurals import counted
+from fo1_data.training.events import Event, Measured, RunBegun, SampleFigures, StepDone
+
+SHOW_EVERY_S = 10.0
+
+
+class TrainingLines:
+    """Shows the beginning of a run, every measurement, and steps.
+
+    Of the steps it shows the first, the last, about every twentieth part, and one every `SHOW_EVERY_S`.
+    """
+
+    def __init__(self) -> None:
+        self._first: tuple[int, float] | None = None
+        self._shown_s = 0.0
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case RunBegun():
+                say(_begun(event))
+            case StepDone():
+                self._show_step(event)
+            case Measured():
+                say(_measured(event))
+
+    def _show_step(self, done: StepDone) -> None:
+        now_s = time.monotonic()
+        is_due = done.step % max(1, done.steps // 20) == 0 or now_s - self._shown_s >= SHOW_EVERY_S
+        if self._first is not None and done.step != done.steps and not is_due:
+            return
+        parts = [
+            f"step {done.step} of {done.steps}: loss {done.loss:.4f}",
+            f"{done.samples_per_s:.3g} samples/s",
+            f"{done.tokens_per_s:,.0f} tokens/s",
+            f"{done.memory_bytes / 2**30:.1f} GiB",
+        ]
+        if self._first is None:
+            self._first = (done.step, now_s)
+        elif self._first[0] < done.step < done.steps:
+            first_step, first_s = self._first
+            seconds_left = (now_s - first_s) / (done.step - first_step) * (done.steps - done.step)
+            parts.append(f"{duration(seconds_left)} left")
+        self._shown_s = now_s
+        say(", ".join(parts))
+
+
+def _begun(begun: RunBegun) -> str:
+    images = f"{counted(begun.images, 'image')} to train on"
+    if begun.validation_images:
+        images += f", {begun.validation_images:,} to validate on ({begun.measured_images:,} measured)"
+    else:
+        images += ", none to validate on: only training images are measured"
+    resumed = f"resuming at step {begun.step} of {begun.steps}: " if begun.step else ""
+    return f"{resumed}{images}"
+
+
+def _measured(measured: Measured) -> str:
+    parts = [("validation", measured.validation), ("training", measured.training)]
+    lines = [f"  {name}: {_figures(figures)}" for name, figures in parts if figures is not None]
+    best = ", the best so far" if measured.is_best else ""
+    return "\n".join([f"after step {measured.step}{best}: exactly right, and by guessing", *lines])
+
+
+def _figures(figures: SampleFigures) -> str:
+    kinds = [
+        f"{kind} {share:.2f} ({figures.guess.get(kind, 0):.2f}, of {figures.questions[kind]})"
+        for kind, share in figures.accuracy.items()
+    ]
+    return ", ".join([f"loss {figures.loss:.4f}", *kinds])

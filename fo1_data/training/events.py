@@ -1,0 +1,105 @@
+"""What a training run reports while it works: its beginning, every step, every measurement.
+
+Imports no torch.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class AnswerKind(StrEnum):
+    """The kinds by which the accuracy of answers is measured.
+
+    `phrase`: which boxes show a phrase that is there; `absent`: that none does; `question`: free questions,
+    multiple choice and visual examples.
+    """
+
+    CAPTION = "caption"
+    PHRASE = "phrase"
+    ABSENT = "absent"
+    COUNT = "count"
+    TEXT = "text"
+    QUESTION = "question"
+
+
+@dataclass(frozen=True)
+class SampleFigures:
+    """How well the model answers a fixed set of questions.
+
+    `loss`: mean cross-entropy of an answer token; `accuracy`: share of the answers that are exactly right, by
+    kind; `questions`: how many there are of each kind; `guess`: the accuracy of always giving the answer
+    that is most frequent in the training samples.
+    """
+
+    loss: float
+    accuracy: Mapping[AnswerKind, float]
+    questions: Mapping[AnswerKind, int]
+    guess: Mapping[AnswerKind, float]
+
+    @property
+    def mean_accuracy(self) -> float:
+        """The mean over the kinds, each with equal weight."""
+        return sum(self.accuracy.values()) / len(self.accuracy) if self.accuracy else 0.0
+
+    def document(self) -> dict[str, object]:
+        """The figures as the log of a run holds them, rounded to six digits."""
+        return {
+            "loss": round(self.loss, 6),
+            "accuracy": {kind: round(share, 6) for kind, share in self.accuracy.items()},
+            "guess": {kind: round(share, 6) for kind, share in self.guess.items()},
+            "questions": dict(self.questions),
+        }
+
+
+@dataclass(frozen=True)
+class RunBegun:
+    """The run is ready for its next step, `step` + 1 of `steps`.
+
+    `images`: to train on; `validation_images`: to validate on, of which `measured_images` are measured.
+    """
+
+    step: int
+    steps: int
+    images: int
+    validation_images: int
+    measured_images: int
+
+
+@dataclass(frozen=True)
+class StepDone:
+    """A step is done.
+
+    `gradient_norm`: before clipping; `samples_per_s`: images of all workers, `tokens_per_s`: tokens of this
+    worker, in this step; `memory_bytes`: the most that this process, or its GPU, has held.
+    """
+
+    step: int
+    steps: int
+    loss: float
+    learning_rate: float
+    gradient_norm: float
+    samples_per_s: float
+    tokens_per_s: float
+    memory_bytes: int
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The model was measured after `step`. `validation`: None if there are no validation images.
+
+    `is_best`: no earlier measurement of the run was as good, so the checkpoint was kept in `best`.
+    """
+
+    step: int
+    validation: SampleFigures | None
+    training: SampleFigures
+    is_best: bool
+
+
+Event = RunBegun | StepDone | Measured
+Watch = Callable[[Event], None]
+
+
+def ignore(event: Event) -> None:
+    """Watch nothing."""

@@ -1,0 +1,12 @@
+"""The names of the files of a training run. Imports no torch."""
+
+# The log: JSON lines.
+LOSSES = "losses.jsonl"
+SETTINGS = "training.json"
+# What a run resumes from.
+STATE = "training.pt"
+# The folder of the best checkpoint.
+BEST = "best"
+TENSORBOARD = "tensorboard"
+# What a report says of a run that stopped because no measurement was better than the best.
+PATIENCE = "patience"

@@ -1,0 +1,150 @@
+"""Loss and exact accuracy of a model on a fixed set of training or validation questions.
+
+An answer is exactly right if the model, asked the question, would give it token for token by greedy choice.
+One pass over the correct answers shows this: as long as every token before is right, the next token that the
+model chooses is the most likely one after the correct ones.
+
+Shapes: L tokens of the packed questions of an image, V vocabulary.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch.nn import functional
+
+from fo1_data.training.events import AnswerKind, SampleFigures
+from fo1_data.training.packing import IGNORED
+from fo1_data.training.samples.batches import Batches, TrainingImage, blank_image
+from fo1_data.training.samples.negatives import PhraseBook
+from fo1_data.training.samples.questions import TrainingQuestion
+from fo1_data.training.samples.source import ExampleSource
+from fo1_data.training.settings import TrainConfig
+from fo1_data.training.trainer import Trainer
+from schemas.labels import LabelKind
+
+_KIND_OF = {
+    LabelKind.BRIEF_CAPTION: AnswerKind.CAPTION,
+    LabelKind.DETAILED_CAPTION: AnswerKind.CAPTION,
+    LabelKind.GROUNDED_CAPTION: AnswerKind.CAPTION,
+    LabelKind.COUNT: AnswerKind.COUNT,
+    LabelKind.OCR: AnswerKind.TEXT,
+}
+_PHRASE = re.compile(r"<ground>.*?</ground>")
+# Settings that vary a training image: what is measured is the image as it is.
+_AS_IT_IS = {
+    "box_jitter": 0.0, "shuffle_boxes": False, "mirror_share": 0.0, "crop_share": 0.0, "light_jitter": 0.0,
+    "paste_share": 0.0, "distractor_share": 0.0,
+}  # fmt: skip
+
+
+def kind_of(question: TrainingQuestion) -> AnswerKind:
+    """The kind by which a question's answer is measured."""
+    if question.kind in (LabelKind.GROUND, LabelKind.DETECT):
+        return AnswerKind.PHRASE if question.answer_boxes else AnswerKind.ABSENT
+    return _KIND_OF.get(question.kind, AnswerKind.QUESTION)
+
+
+class MeasuredSample:
+    """Some images of a source with their questions, drawn once by the seed and shown as they are."""
+
+    def __init__(self, trainer: Trainer, source: ExampleSource, config: TrainConfig, book: PhraseBook | None):
+        self._trainer = trainer
+        self._batches = Batches(source, trainer.checkpoint, config.model_copy(update=_AS_IT_IS), book)
+        places = range(min(config.measured_images, len(source)))
+        images = {place: image for place in places if (image := self._batches.image_at(place)) is not None}
+        self._places = list(images)
+        self.image_ids = frozenset(image.image_id for image in images.values() if image.image_id is not None)
+        self.questions = [question for image in images.values() for question in image.questions]
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def measure(self, guesses: "Guesses") -> SampleFigures:
+        """Measure the model as it is; all workers must call it. Each of them computes its part."""
+        trainer, workers = self._trainer, self._trainer.workers
+        kinds = list(AnswerKind)
+        sums = torch.zeros(2 + 2 * len(kinds), dtype=torch.float64)
+        trainer.model.eval()
+        try:
+            # Equally many passes on every worker, because a sharded decoder needs all of them in each.
+            for start in range(0, len(self._places), workers.num):
+                sums += self._sums(start + workers.rank, kinds)
+        finally:
+            trainer.model.train()
+        loss, weight, *counts = workers.sum_of(sums.float().to(trainer.model.device)).tolist()
+        right, asked = counts[: len(kinds)], counts[len(kinds) :]
+        guessed = guesses.accuracy(self.questions)
+        return SampleFigures(
+            loss=loss / weight if weight else 0.0,
+            accuracy={kind: right[i] / asked[i] for i, kind in enumerate(kinds) if asked[i]},
+            questions={kind: round(asked[i]) for i, kind in enumerate(kinds) if asked[i]},
+            guess=guessed,
+        )
+
+    def image(self, number: int) -> TrainingImage | None:
+        """An image with its questions, by its number in the sample; None past the last."""
+        return self._batches.image_at(self._places[number]) if number < len(self._places) else None
+
+    def _sums(self, number: int, kinds: list[AnswerKind]) -> torch.Tensor:
+        """Loss, its weight, right answers by kind and questions by kind of one image; zeros past the last."""
+        image = self.image(number)
+        sums = torch.zeros(2 + 2 * len(kinds), dtype=torch.float64)
+        result = _answers(self._trainer, image or blank_image(self._trainer.checkpoint))
+        if image is None:
+            return sums
+        sums[0], sums[1] = result.loss, result.num_tokens
+        for question, is_right in zip(image.questions, result.is_right, strict=True):
+            place = 2 + kinds.index(kind_of(question))
+            sums[place] += is_right
+            sums[place + len(kinds)] += 1
+        return sums
+
+
+@dataclass(frozen=True)
+class _Answers:
+    """Summed cross-entropy of the answers' tokens, and which answers are exactly right."""
+
+    loss: float
+    num_tokens: int
+    is_right: list[bool]
+
+
+@torch.no_grad()
+def _answers(trainer: Trainer, image: TrainingImage) -> _Answers:
+    states, batch = trainer.decode([image])
+    is_answer_L = batch.targets_BL[0] != IGNORED
+    targets = batch.targets_BL[0][is_answer_L]
+    logits = trainer.model.logits(states[0][is_answer_L]).float()
+    loss = functional.cross_entropy(logits, targets, reduction="sum")
+    is_right = (logits.argmax(-1) == targets).cpu()
+    owners = image.packed.owner[image.packed.targets != IGNORED]
+    num_questions = int(owners.max()) + 1
+    num_right = torch.bincount(owners[is_right], minlength=num_questions)
+    num_tokens = torch.bincount(owners, minlength=num_questions)
+    return _Answers(loss.item(), len(targets), (num_right == num_tokens).tolist())
+
+
+class Guesses:
+    """For each kind of question, the answer that is most frequent in the training samples."""
+
+    def __init__(self, questions: Sequence[TrainingQuestion]) -> None:
+        by_kind: dict[LabelKind, Counter[str]] = {}
+        for question in questions:
+            by_kind.setdefault(question.kind, Counter())[_bare(question.answer)] += 1
+        self._answers = {kind: answers.most_common(1)[0][0] for kind, answers in by_kind.items()}
+
+    def accuracy(self, questions: Sequence[TrainingQuestion]) -> dict[AnswerKind, float]:
+        """The share of questions, by kind, that are answered rightly by always guessing."""
+        right, asked = Counter[AnswerKind](), Counter[AnswerKind]()
+        for question in questions:
+            asked[kind_of(question)] += 1
+            right[kind_of(question)] += self._answers.get(question.kind) == _bare(question.answer)
+        return {kind: right[kind] / asked[kind] for kind in AnswerKind if asked[kind]}
+
+
+def _bare(answer: str) -> str:
+    """An answer without the phrases that it repeats from the question."""
+    return _PHRASE.sub("", answer)

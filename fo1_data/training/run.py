@@ -1,0 +1,223 @@
+"""A training run: `fo1 train`. A plain loop with exact resume, alone or as one of several workers.
+
+Step `i` depends only on the seed and `i`: its images, the order of their boxes, the questions. So a resumed
+run has the same losses as an uninterrupted one. A run's folder holds the last checkpoint in the released
+layout, the best one in `best/`, the log `losses.jsonl`, TensorBoard's files in `tensorboard/`,
+`training.json` (settings), `lineage.json` (inputs), and `training.pt` (trained weights in float32, optimiser,
+step, random generator state). The first worker writes it.
+"""
+
+import math
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fo1_data.dataset.versions.lineage import LINEAGE, describe_inputs, write_lineage
+from fo1_data.errors import ConfigError
+from fo1_data.model.checkpoint import Checkpoint, load_checkpoint
+from fo1_data.model.checkpoint_folder import checkpoint_sha256
+from fo1_data.model.device import choose_device
+from fo1_data.training.events import Event, RunBegun, StepDone, Watch, ignore
+from fo1_data.training.layout import BEST, LOSSES, PATIENCE, STATE
+from fo1_data.training.loggers import Logger, named_figures, open_loggers
+from fo1_data.training.memory import peak_memory_bytes
+from fo1_data.training.run_folder import RunLog, write_settings
+from fo1_data.training.samples.batches import LIMITS, Batches
+from fo1_data.training.samples.distractors import load_distractors
+from fo1_data.training.samples.held_out import open_sources
+from fo1_data.training.samples.negatives import PhraseBook
+from fo1_data.training.samples.rare_regions import oversample_rare
+from fo1_data.training.samples.source import ExampleSource
+from fo1_data.training.settings import Stage, TrainConfig
+from fo1_data.training.stop_signals import stop_signals
+from fo1_data.training.trainer import Trainer
+from fo1_data.training.validation import Validation
+
+
+def train(
+    addresses: Sequence[str],
+    stage: Stage,
+    model: str,
+    out: Path,
+    config: TrainConfig,
+    watch: Watch = ignore,
+    *,
+    validation: Sequence[str] = (),
+    resume_from: Path | None = None,
+    stop_requested: Callable[[], str | None] = lambda: None,
+) -> dict[str, Any]:
+    """Train to `config.steps`, resuming a run in `out`; returns what the run did.
+
+    If torch.distributed is set up, this is one worker of several. `validation`: datasets and corpora to
+    validate on. `resume_from`: the folder of another run, whose state a new run in `out` begins with, in
+    place of `model`. `stop_requested`: asked after each step; a name ends the run there, saved, as SIGINT and
+    SIGTERM do. Raises subclasses of UsageError for bad data, settings or checkpoints, RunError if training
+    fails.
+    """
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+    torch.manual_seed(config.seed)
+    if resume_from is not None and not (resume_from / STATE).is_file():
+        raise ConfigError(f"--resume-from {resume_from}: holds no state of a run ({STATE})")
+    source, validation_source = open_sources(addresses, validation, config)
+    if config.epochs is not None:
+        steps = math.ceil(config.epochs * len(source) / config.batch_images)
+        config = config.model_copy(update={"steps": max(1, steps)})
+    first = model if resume_from is None or (out / STATE).is_file() else str(resume_from)
+    checkpoint = load_checkpoint(first, device=choose_device(config.device), dtype=torch.float32)
+    run = Run(source, validation_source, checkpoint, stage, out, config, watch)
+    run.resume(addresses, first, resume_from)
+    return run.train(stop_requested)
+
+
+class Run:
+    """A run in the folder `out`, with its trainer, images, log and measurements."""
+
+    def __init__(
+        self,
+        source: ExampleSource,
+        validation: ExampleSource | None,
+        checkpoint: Checkpoint,
+        stage: Stage,
+        out: Path,
+        config: TrainConfig,
+        watch: Watch,
+    ) -> None:
+        self._stage, self._out, self._config, self._watch = stage, out, config, watch
+        self._num_images = len(source)
+        rare = oversample_rare(source, config, LIMITS)
+        book = PhraseBook(source.entries()) if config.negative_share else None
+        self._trainer = trainer = Trainer(checkpoint, stage, config)
+        self._log = RunLog(out / LOSSES)
+        self._loggers: list[Logger] = []
+        self._validation = Validation(trainer, source, validation, config, book)
+        self._batches = Batches(
+            source,
+            checkpoint,
+            config,
+            book,
+            rare,
+            load_distractors(config),
+            trainer.workers,
+            left_out=self._validation.image_ids,
+        )
+        self._resumed = False
+        self._losses: list[float] = []
+        self._is_first = trainer.workers.is_first
+
+    def resume(self, addresses: Sequence[str], model: str, resume_from: Path | None) -> None:
+        """Load the state in `out`, or else in `resume_from`, and write what the run is made from.
+
+        Raises ConfigError if the state belongs to another run, CheckpointError if it is damaged.
+        """
+        trainer, out = self._trainer, self._out
+        resumes = (out / STATE).is_file()
+        if self._is_first:
+            out.mkdir(parents=True, exist_ok=True)
+            write_settings(out, self._stage, self._config, resumes)
+        self._resumed = trainer.resume(out)
+        if not self._resumed and resume_from is not None:
+            trainer.resume(resume_from)
+        if self._is_first:
+            self._log.truncate(trainer.step_number)
+            folder = trainer.checkpoint.folder
+            inputs = describe_inputs(list(addresses), model, checkpoint_sha256(folder), folder)
+            write_lineage(out, inputs, resumed=self._resumed)
+        trainer.workers.wait()
+        self._validation.remember(self._log.validations())
+
+    def train(self, stop_requested: Callable[[], str | None]) -> dict[str, Any]:
+        """Make the steps that are left, save, and return what the run did."""
+        trainer, config = self._trainer, self._config
+        first_step = trainer.step_number
+        stopped: str | None = None
+        with (
+            open_loggers(self._out, first_step, config, self._is_first) as loggers,
+            stop_signals() as signal_received,
+        ):
+            self._loggers = loggers
+            begun = RunBegun(first_step, config.steps, self._num_images, *self._validation.sizes)
+            self._watch(begun)
+            if first_step == 0:
+                self._measure_if_due()
+            while trainer.step_number < config.steps and stopped is None:
+                self._step()
+                self._measure_if_due()
+                if trainer.step_number % config.save_every == 0:
+                    trainer.save(self._out)
+                stopped = self._stopped_by(signal_received() or stop_requested())
+            if trainer.step_number % config.save_every or trainer.step_number == first_step:
+                trainer.save(self._out)
+        return self._report(stopped)
+
+    def _step(self) -> None:
+        trainer, step = self._trainer, self._trainer.step_number
+        start_s, num_tokens = time.monotonic(), trainer.num_tokens
+        images = self._batches.of_step(step)
+        loss = trainer.step(images)
+        seconds = time.monotonic() - start_s
+        self._losses.append(loss)
+        if not self._is_first:
+            return
+        done = StepDone(
+            trainer.step_number,
+            self._config.steps,
+            loss,
+            **trainer.step_figures,
+            samples_per_s=round(self._config.batch_images / seconds, 3),
+            tokens_per_s=round((trainer.num_tokens - num_tokens) / seconds, 1),
+            memory_bytes=peak_memory_bytes(trainer.model.device),
+        )
+        # Only what an undisturbed run has too: a resumed one writes the same log.
+        self._log.append({"step": done.step, "loss": loss, **trainer.step_figures})
+        self._tell(done)
+
+    def _measure_if_due(self) -> None:
+        trainer, step = self._trainer, self._trainer.step_number
+        if not self._validation.is_due(step):
+            return
+        measured = self._validation.measure(step)
+        if measured.is_best:
+            trainer.save_checkpoint(self._out / BEST)
+        if not self._is_first:
+            return
+        if measured.is_best:
+            shutil.copyfile(self._out / LINEAGE, self._out / BEST / LINEAGE)
+        parts = {"validation": measured.validation, "training": measured.training}
+        documents = {name: part.document() for name, part in parts.items() if part is not None}
+        self._log.append({"step": step, **documents})
+        self._tell(measured)
+
+    def _tell(self, event: Event) -> None:
+        """Hand an event to the loggers and to who watches."""
+        for logger in self._loggers:
+            logger.log(event.step, named_figures(event))
+        self._watch(event)
+
+    def _stopped_by(self, request: str | None) -> str | None:
+        """Why all workers stop now, if they do: one of them was asked to, or no measurement gets better."""
+        workers = self._trainer.workers
+        if workers.any_of(request is not None, self._trainer.model.device):
+            return request or "another worker"
+        return PATIENCE if self._validation.has_lost_patience else None
+
+    def _report(self, stopped: str | None) -> dict[str, Any]:
+        trainer, losses, best = self._trainer, self._losses, self._validation.best
+        return {
+            "checkpoint": str(self._out),
+            "stage": self._stage,
+            "steps": trainer.step_number,
+            "resumed": self._resumed,
+            "stopped": stopped,
+            "images": self._num_images,
+            "left_out": len(self._batches.met),
+            "first_loss": losses[0] if losses else None,
+            "last_loss": losses[-1] if losses else None,
+            "best": best and {"checkpoint": str(self._out / BEST), "step": best[0], **best[1].document()},
+            "trained_parameters": sum(parameter.numel() for parameter in trainer.trained.values()),
+            "workers": trainer.workers.num,
+        }
