@@ -17,7 +17,14 @@ from pydantic.fields import FieldInfo
 
 from schemas.jobs import setting_of
 
-_KIND_NAMES = {int: "integer", float: "number", bool: "true or false", Path: "path", SecretStr: "secret text"}
+_KIND_NAMES = {
+    int: "integer",
+    float: "number",
+    bool: "true or false",
+    dict: "table of numbers",
+    Path: "path",
+    SecretStr: "secret text",
+}
 _MEBIBYTE = 2**20
 
 
@@ -25,7 +32,7 @@ _MEBIBYTE = 2**20
 class SettingText:
     """One setting in words. `default`: its value, or what no value means; None: nothing says.
 
-    `value_type`: `str`, `int`, `float` or `bool`; a list and a path are a `str` of the command line.
+    `value_type`: `str`, `int`, `float`, `bool` or `dict`; a list and a path are a `str` of the command line.
     """
 
     name: str
@@ -93,6 +100,8 @@ def _values_of(annotation: Any) -> tuple[type, bool, tuple[str, ...]]:
     if origin in (list, tuple):
         value_type, _, choices = _values_of(arguments[0])
         return value_type, True, choices
+    if origin is dict:
+        return dict, False, ()
     if origin is Literal:
         return str, False, tuple(map(str, arguments))
     if issubclass(annotation, StrEnum):
@@ -125,6 +134,8 @@ def _default_of(name: str, field: FieldInfo) -> str | None:
         return str(value).lower()
     if isinstance(value, int) and "bytes" in name and value % _MEBIBYTE == 0:
         return f"{value} ({value // _MEBIBYTE} MiB)"
+    if isinstance(value, dict):
+        return "none"
     if isinstance(value, list | tuple):
         return ",".join(map(str, value)) or "none"
     return _number(value) if isinstance(value, int | float) else str(value)

@@ -1,11 +1,20 @@
 """The lines that `fo1 train` shows while it works."""
 
 import time
+from collections.abc import Sequence
 
 from fo1_data.cli.output import say
 from fo1_data.cli.progress_lines import duration
 from fo1_data.plurals import counted
-from fo1_data.training.events import Event, Measured, RunBegun, SampleFigures, StepDone
+from fo1_data.training.events import (
+    AnswerKind,
+    Event,
+    Measured,
+    RunBegun,
+    SampleFigures,
+    SourceLabels,
+    StepDone,
+)
 
 SHOW_EVERY_S = 10.0
 
@@ -23,7 +32,8 @@ class TrainingLines:
     def __call__(self, event: Event) -> None:
         match event:
             case RunBegun():
-                say(_begun(event))
+                for line in (_begun(event), *_labels_table(event.sources), *event.warnings):
+                    say(line)
             case StepDone():
                 self._show_step(event)
             case Measured():
@@ -58,6 +68,27 @@ def _begun(begun: RunBegun) -> str:
         images += ", none to validate on: only training images are measured"
     resumed = f"resuming at step {begun.step} of {begun.steps}: " if begun.step else ""
     return f"{resumed}{images}"
+
+
+def _labels_table(sources: Sequence[SourceLabels]) -> list[str]:
+    """What the labels of each source can teach, as a table."""
+    head = ["labels of", "images", *AnswerKind, "by people", "weight"]
+    rows = [
+        [
+            source.address,
+            f"{source.images:,}",
+            *(f"{source.labels[kind]:,}" for kind in AnswerKind),
+            f"{source.by_people:,}",
+            f"{source.weight:g}",
+        ]
+        for source in sources
+    ]
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    table = [head, *rows] if rows else []
+    lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in table]
+    partly = [source for source in sources if source.counted_images < source.images]
+    lines += [f"  of {source.address} {source.counted_images:,} images were counted" for source in partly]
+    return lines
 
 
 def _measured(measured: Measured) -> str:

@@ -3,8 +3,9 @@
 Imports no torch.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -52,11 +53,28 @@ class SampleFigures:
         }
 
 
+@dataclass
+class SourceLabels:
+    """The labels of one dataset or corpus: of `counted_images` of its `images`.
+
+    `labels`: how many by kind; `by_people`: how many of them a person gave or confirmed; `weight`: how often
+    its images are shown, relative to others.
+    """
+
+    address: str
+    images: int = 0
+    counted_images: int = 0
+    labels: Counter[AnswerKind] = field(default_factory=Counter)
+    by_people: int = 0
+    weight: float = 1.0
+
+
 @dataclass(frozen=True)
 class RunBegun:
     """The run is ready for its next step, `step` + 1 of `steps`.
 
     `images`: to train on; `validation_images`: to validate on, of which `measured_images` are measured.
+    `sources`: what their labels can teach; `warnings`: what is wrong with that.
     """
 
     step: int
@@ -64,6 +82,8 @@ class RunBegun:
     images: int
     validation_images: int
     measured_images: int
+    sources: Sequence[SourceLabels] = ()
+    warnings: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

@@ -25,26 +25,12 @@ from fo1_data.training.settings import TrainConfig
 from fo1_data.training.trainer import Trainer
 from schemas.labels import LabelKind
 
-_KIND_OF = {
-    LabelKind.BRIEF_CAPTION: AnswerKind.CAPTION,
-    LabelKind.DETAILED_CAPTION: AnswerKind.CAPTION,
-    LabelKind.GROUNDED_CAPTION: AnswerKind.CAPTION,
-    LabelKind.COUNT: AnswerKind.COUNT,
-    LabelKind.OCR: AnswerKind.TEXT,
-}
 _PHRASE = re.compile(r"<ground>.*?</ground>")
 # Settings that vary a training image: what is measured is the image as it is.
 _AS_IT_IS = {
     "box_jitter": 0.0, "shuffle_boxes": False, "mirror_share": 0.0, "crop_share": 0.0, "light_jitter": 0.0,
     "paste_share": 0.0, "distractor_share": 0.0,
 }  # fmt: skip
-
-
-def kind_of(question: TrainingQuestion) -> AnswerKind:
-    """The kind by which a question's answer is measured."""
-    if question.kind in (LabelKind.GROUND, LabelKind.DETECT):
-        return AnswerKind.PHRASE if question.answer_boxes else AnswerKind.ABSENT
-    return _KIND_OF.get(question.kind, AnswerKind.QUESTION)
 
 
 class MeasuredSample:
@@ -97,7 +83,7 @@ class MeasuredSample:
             return sums
         sums[0], sums[1] = result.loss, result.num_tokens
         for question, is_right in zip(image.questions, result.is_right, strict=True):
-            place = 2 + kinds.index(kind_of(question))
+            place = 2 + kinds.index(question.answer_kind)
             sums[place] += is_right
             sums[place + len(kinds)] += 1
         return sums
@@ -140,8 +126,8 @@ class Guesses:
         """The share of questions, by kind, that are answered rightly by always guessing."""
         right, asked = Counter[AnswerKind](), Counter[AnswerKind]()
         for question in questions:
-            asked[kind_of(question)] += 1
-            right[kind_of(question)] += self._answers.get(question.kind) == _bare(question.answer)
+            asked[question.answer_kind] += 1
+            right[question.answer_kind] += self._answers.get(question.kind) == _bare(question.answer)
         return {kind: right[kind] / asked[kind] for kind in AnswerKind if asked[kind]}
 
 

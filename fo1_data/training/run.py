@@ -29,6 +29,7 @@ from fo1_data.training.run_folder import RunLog, write_settings
 from fo1_data.training.samples.batches import LIMITS, Batches
 from fo1_data.training.samples.distractors import load_distractors
 from fo1_data.training.samples.held_out import open_sources
+from fo1_data.training.samples.inventory import take_inventory
 from fo1_data.training.samples.negatives import PhraseBook
 from fo1_data.training.samples.rare_regions import oversample_rare
 from fo1_data.training.samples.source import ExampleSource
@@ -89,8 +90,11 @@ class Run:
     ) -> None:
         self._stage, self._out, self._config, self._watch = stage, out, config, watch
         self._num_images = len(source)
+        self._inventory = take_inventory(source, config)
+        if config.source_weights:
+            source.weigh(config.source_weights)
         rare = oversample_rare(source, config, LIMITS)
-        book = PhraseBook(source.entries()) if config.negative_share else None
+        book = PhraseBook(source.entries()) if self._inventory.teaches_phrases(config) else None
         self._trainer = trainer = Trainer(checkpoint, stage, config)
         self._log = RunLog(out / LOSSES)
         self._loggers: list[Logger] = []
@@ -140,7 +144,14 @@ class Run:
             stop_signals() as signal_received,
         ):
             self._loggers = loggers
-            begun = RunBegun(first_step, config.steps, self._num_images, *self._validation.sizes)
+            begun = RunBegun(
+                first_step,
+                config.steps,
+                self._num_images,
+                *self._validation.sizes,
+                self._inventory.sources,
+                self._inventory.warnings,
+            )
             self._watch(begun)
             if first_step == 0:
                 self._measure_if_due()

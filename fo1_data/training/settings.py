@@ -6,11 +6,12 @@ Each field is described once, here: the command line's help and `docs/settings.m
 import tomllib
 from enum import StrEnum
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from fo1_data.errors import ConfigError
+from fo1_data.training.events import AnswerKind
 
 
 class LoggerName(StrEnum):
@@ -138,6 +139,9 @@ class TrainConfig(BaseModel):
         description="Share of the generated absent phrases that are near misses: they have a word in common "
         "with something in the image.",
     )
+    labels_as_captions: bool = Field(
+        default=True, description="Teach a box's class as its brief caption if it has none."
+    )
     names_as_phrases: bool = Field(
         default=False,
         description="Captions are names of kinds: if all boxes of an image have one, ask for each as a "
@@ -195,6 +199,16 @@ class TrainConfig(BaseModel):
     confidence_weights: bool = Field(
         default=True,
         description="Weight a model's answer by its confidence; answers without a confidence have weight 1.",
+    )
+    kind_weights: dict[AnswerKind, Annotated[float, Field(ge=0)]] = Field(
+        default={},
+        description="Loss weight of the answers of a kind (`caption`, `phrase`, `absent`, `count`, `text`, "
+        "`question`), times that of the label; 0: not trained. Other kinds have 1.",
+    )
+    source_weights: dict[str, Annotated[float, Field(gt=0)]] = Field(
+        default={},
+        description="How often the images of a dataset or corpus are shown, by its address in the command: "
+        "with twice the weight, twice as often. Others have 1; the smallest is shown once per epoch.",
     )
     window_groups: int = Field(
         default=4, ge=1, description="Row groups that are held in memory and shuffled together."

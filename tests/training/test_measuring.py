@@ -9,7 +9,7 @@ from fo1_data.model.engine.engine import Fo1Engine
 from fo1_data.model.engine.questions import Question
 from fo1_data.synthetic.gold import write_scenes
 from fo1_data.training.events import AnswerKind
-from fo1_data.training.measuring import Guesses, MeasuredSample, kind_of
+from fo1_data.training.measuring import Guesses, MeasuredSample
 from fo1_data.training.samples.negatives import PhraseBook
 from fo1_data.training.samples.questions import TrainingQuestion
 from fo1_data.training.samples.source import ExampleSource, open_source
@@ -42,8 +42,8 @@ def test_an_answer_is_right_if_the_engine_gives_it_token_for_token(sample: Measu
         )
         for question, generation in zip(image.questions, given, strict=True):
             correct = [*tokenizer.answer_ids(question.answer), tokenizer.special.end_of_turn]
-            asked[kind_of(question)] += 1
-            right[kind_of(question)] += generation.token_ids == correct
+            asked[question.answer_kind] += 1
+            right[question.answer_kind] += generation.token_ids == correct
     figures = sample.measure(Guesses(sample.questions))
     assert figures.questions == dict(asked)
     assert figures.accuracy == {kind: right[kind] / asked[kind] for kind in asked}

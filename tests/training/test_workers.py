@@ -17,7 +17,7 @@ from fo1_data.dataset.versions.publish import publish
 from fo1_data.synthetic.gold import write_scenes
 from fo1_data.training.run import train
 from fo1_data.training.run_folder import RunLog
-from fo1_data.training.samples.batches import loss_weight
+from fo1_data.training.samples.batches import trust_weight
 from fo1_data.training.samples.negatives import PhraseBook
 from fo1_data.training.samples.open_examples import row_to_example
 from fo1_data.training.samples.questions import ImageLabels, draw_questions
@@ -259,9 +259,9 @@ def test_answers_of_people_weigh_more_and_unsure_ones_less():
     row.regions[1].labels[0].confidence = 0.25
     example = row_to_example(row)
     config = TrainConfig(human_weight=3.0)
-    weights = [loss_weight(example.trust.get((LabelKind.BRIEF_CAPTION, n, None)), config) for n in range(3)]
+    weights = [trust_weight(example.trust.get((LabelKind.BRIEF_CAPTION, n, None)), config) for n in range(3)]
     assert weights == [3.0, 0.25, 1.0]
-    assert loss_weight(None, config) == 1.0
+    assert trust_weight(None, config) == 1.0
 
 
 def test_a_log_is_truncated_to_the_state_it_resumes_from(tmp_path):

@@ -22,9 +22,11 @@ from fo1_data.training.samples.open_examples import (
     open_example,
 )
 from fo1_data.training.samples.questions import (
+    ImageLabels,
     LabelTrust,
     TrainingQuestion,
     draw_questions,
+    with_labels_as_captions,
     with_names_as_phrases,
 )
 from fo1_data.training.samples.rare_regions import RareRegions
@@ -101,14 +103,17 @@ class Batches:
         if image_id in self._left_out:
             self.met.add(image_id)
             return None
-        labels = with_names_as_phrases(view.labels) if config.names_as_phrases else view.labels
+        labels = with_labels_as_captions(view.labels) if config.labels_as_captions else view.labels
+        labels = with_names_as_phrases(labels) if config.names_as_phrases else labels
         share = config.negative_share if self._book is not None else None
         indices = list(range(len(view.boxes_xyxy)))
-        questions = draw_questions(labels, indices, rng, config.questions_per_image, share)
+        drawn = draw_questions(labels, indices, rng, config.questions_per_image, share)
+        weighted = [(question, loss_weight(question, labels, config)) for question in drawn]
+        questions = [question for question, weight in weighted if weight]
         if not questions:
             return None
         prepared = self._checkpoint.processor.prepare(view.rgb, view.boxes_xyxy)
-        weights = [loss_weight(labels.trust_of(question), config) for question in questions]
+        weights = [weight for _, weight in weighted if weight]
         packed = pack_questions(self._checkpoint.tokenizer, questions, weights)
         return TrainingImage(prepared, packed, questions, image_id)
 
@@ -134,8 +139,15 @@ class Batches:
         return image.image_id, view
 
 
-def loss_weight(trust: LabelTrust | None, config: TrainConfig) -> float:
-    """The loss weight of an answer: 1 for gold, `human_weight` for a person's, a model's confidence."""
+def loss_weight(question: TrainingQuestion, labels: ImageLabels, config: TrainConfig) -> float:
+    """The loss weight of an answer: by the trust in its label, times the weight of its kind."""
+    return trust_weight(labels.trust_of(question), config) * config.kind_weights.get(
+        question.answer_kind, 1.0
+    )
+
+
+def trust_weight(trust: LabelTrust | None, config: TrainConfig) -> float:
+    """The weight of a label: 1 for gold, `human_weight` for a person's, a model's confidence."""
     if trust is None:
         return 1.0
     if trust.human:

@@ -15,11 +15,19 @@ from fo1_data.model.choice_question import draw_choice
 from fo1_data.model.mentions import join_mentions, mentions
 from fo1_data.model.prompts import own_question, question_text
 from fo1_data.model.reserved_tokens import blanked, clean_phrase, without_reserved
+from fo1_data.training.events import AnswerKind
 from schemas.corpus import CorpusAnswer, CorpusCount, CorpusExample, CorpusPhrase, CorpusRegion
 from schemas.labels import LabelKind
 
 BACKGROUND = "background"
 _PHRASE_KINDS = (LabelKind.GROUND, LabelKind.COUNT)
+_ANSWER_KINDS = {
+    LabelKind.BRIEF_CAPTION: AnswerKind.CAPTION,
+    LabelKind.DETAILED_CAPTION: AnswerKind.CAPTION,
+    LabelKind.GROUNDED_CAPTION: AnswerKind.CAPTION,
+    LabelKind.COUNT: AnswerKind.COUNT,
+    LabelKind.OCR: AnswerKind.TEXT,
+}
 # Kind of a label, position of its box or None, and its phrase or question or None.
 LabelKey = tuple[LabelKind, int | None, str | None]
 
@@ -40,6 +48,13 @@ class TrainingQuestion:
     answer_boxes: tuple[int, ...] = ()
     anchor: int | None = None
     label_key: LabelKey | None = None
+
+    @property
+    def answer_kind(self) -> AnswerKind:
+        """The kind by which the answer is measured and weighted."""
+        if self.kind in (LabelKind.GROUND, LabelKind.DETECT):
+            return AnswerKind.PHRASE if self.answer_boxes else AnswerKind.ABSENT
+        return _ANSWER_KINDS.get(self.kind, AnswerKind.QUESTION)
 
 
 @dataclass(frozen=True)
@@ -81,6 +96,15 @@ class ImageLabels:
     def trust_of(self, question: TrainingQuestion) -> LabelTrust | None:
         """The trust in the label behind a question's answer; None if it is gold."""
         return None if question.label_key is None else self.trust.get(question.label_key)
+
+
+def with_labels_as_captions(labels: ImageLabels) -> ImageLabels:
+    """Give every box without a brief caption its class as one."""
+    regions = [
+        region.model_copy(update={"caption": region.label}) if region and not region.caption else region
+        for region in labels.regions
+    ]
+    return replace(labels, regions=regions)
 
 
 def with_names_as_phrases(labels: ImageLabels) -> ImageLabels:

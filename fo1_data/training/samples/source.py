@@ -6,7 +6,7 @@ on seed and epoch. So a place in the endless series of epochs names the same row
 resumes within an epoch from its step number, and memory holds one window of groups.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from itertools import groupby
@@ -19,7 +19,7 @@ from fo1_data.corpus.readers import load_listing
 from fo1_data.dataset.layout import MANIFEST
 from fo1_data.dataset.reader import open_parquet
 from fo1_data.dataset.rows import record_to_row
-from fo1_data.errors import DatasetError
+from fo1_data.errors import ConfigError, DatasetError
 from fo1_data.storage.store import open_store
 from fo1_data.training.samples.open_examples import TrainingExample, row_to_example
 from fo1_data.training.samples.row_groups import GroupCache, RowGroup, list_row_groups, shuffled_order
@@ -37,13 +37,14 @@ class Group:
     """Examples that are read together. `usable`: the positions of those that have a box.
 
     `load_without_pixels`: `load` without embedded images. `keys`: what names each example, used or not, for
-    good: its image's id or address.
+    good: its image's id or address. `address`: of the dataset or corpus.
     """
 
     usable: np.ndarray
     load: Callable[[], Sequence[TrainingExample]] = field(repr=False)
     load_without_pixels: Callable[[], Sequence[TrainingExample]] = field(repr=False)
     keys: Callable[[], Sequence[str]] = field(repr=False)
+    address: str = ""
 
 
 class ExampleSource:
@@ -61,6 +62,23 @@ class ExampleSource:
             replace(group, usable=np.repeat(group.usable, group_times))
             for group, group_times in zip(self.groups, times, strict=True)
         ]
+
+    def weigh(self, weights: Mapping[str, float]) -> None:
+        """Show the images of each address as often as its weight says; the smallest one once per epoch.
+
+        Others have the weight 1. Parts of a time are given to as many of the images. Raises ConfigError if an
+        address with a weight is none of the source's.
+        """
+        addresses = {group.address for group in self.groups}
+        if unknown := sorted(set(weights) - addresses):
+            raise ConfigError(f"source_weights: {unknown[0]} is not among {', '.join(sorted(addresses))}")
+        smallest = min(weights.get(address, 1.0) for address in addresses)
+        times = []
+        for number, group in enumerate(self.groups):
+            ratio = weights.get(group.address, 1.0) / smallest
+            rng = np.random.default_rng([self._seed, number])
+            times.append(int(ratio) + (rng.random(len(group.usable)) < ratio % 1))
+        self.repeat(times)
 
     def __len__(self) -> int:
         return sum(len(group.usable) for group in self.groups)
@@ -122,18 +140,18 @@ def list_groups(address: str, split: str | None = TRAIN) -> list[Group]:
     folder = commonprefix([min(names), max(names)]) if names else ""  # noqa: RUF071 (cut at a slash below)
     folder_length = folder.rfind("/") + 1
     return [
-        _entry_group(entries[start : start + _ENTRIES_PER_GROUP], folder_length)
+        _entry_group(address, entries[start : start + _ENTRIES_PER_GROUP], folder_length)
         for start in range(0, len(entries), _ENTRIES_PER_GROUP)
     ]
 
 
-def _entry_group(entries: list[CorpusImage], folder_length: int) -> Group:
+def _entry_group(address: str, entries: list[CorpusImage], folder_length: int) -> Group:
     usable = np.array([index for index, entry in enumerate(entries) if entry.regions], dtype=np.int64)
 
     def load() -> list[TrainingExample]:
         return [TrainingExample(entry) for entry in entries]
 
-    return Group(usable, load, load, lambda: [entry.name[folder_length:] for entry in entries])
+    return Group(usable, load, load, lambda: [entry.name[folder_length:] for entry in entries], address)
 
 
 def has_split(address: str, split: str) -> bool:
@@ -151,7 +169,7 @@ def _parquet_groups(address: str, split: str | None) -> list[Group]:
                 usable = np.array([index for index, boxes in enumerate(rows.to_pylist()) if boxes], np.int64)
                 without_pixels = partial(_RowExamples, row_group, pixels=False)
                 keys = partial(_image_ids, row_group)
-                groups.append(Group(usable, partial(_RowExamples, row_group), without_pixels, keys))
+                groups.append(Group(usable, partial(_RowExamples, row_group), without_pixels, keys, address))
     return groups
 
 
