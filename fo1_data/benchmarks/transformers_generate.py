@@ -7,6 +7,7 @@ prompts run whole.
 Shapes: n questions, P tokens of the prefix, Q tokens of the longest question, L tokens of a row so far.
 """
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -22,6 +23,10 @@ from fo1_data.model.checkpoint import Checkpoint
 from fo1_data.model.modeling import Fo1Model
 from fo1_data.model.region_fusion import PromptEmbeds, embed_prompt
 from fo1_data.model.rotary import text_positions
+
+# What `generate` calls the cache: `cache` since transformers 5.24.
+_STEP_PARAMETERS = inspect.signature(GenerationMixin.prepare_inputs_for_generation).parameters
+_CACHE = "cache" if "cache" in _STEP_PARAMETERS else "past_key_values"
 
 
 @torch.inference_mode()
@@ -50,7 +55,7 @@ def generate_on_shared_prefix(
         # The ids of the prefix are not read: its keys and values are in the cache.
         input_ids=torch.cat((prefix_nP, tails_nQ), dim=1),
         attention_mask=torch.cat((prefix_nP, mask_nQ), dim=1),
-        past_key_values=cache,
+        **{_CACHE: cache},
     )
 
 
@@ -146,10 +151,12 @@ class _Generator(PreTrainedModel, GenerationMixin):  # type: ignore[no-untyped-c
         input_ids=None,
         attention_mask=None,
         past_key_values=None,
+        cache=None,
         inputs_embeds=None,
         logits_to_keep=1,
         **_,
     ) -> CausalLMOutputWithPast:
+        past_key_values = past_key_values if cache is None else cache
         model = self._model[0]
         embeds = model.embed_tokens(input_ids) if inputs_embeds is None else inputs_embeds
         if attention_mask is None:  # `generate` drops a mask without padding
