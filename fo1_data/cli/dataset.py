@@ -221,6 +221,46 @@ def diff(
 
 
 @app.command()
+def split(
+    folder: Folder,
+    out: Out,
+    validation_share: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of the images of the split `validation`.")
+    ] = 0.1,
+    test_share: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of the images of the split `test`.")
+    ] = 0.0,
+    max_distance: Annotated[
+        int,
+        typer.Option(
+            min=-1,
+            max=32,
+            help="Images whose difference hashes differ in at most so many of 64 bits stay in one split. "
+            "-1: do not compare images.",
+        ),
+    ] = 4,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the draw among equals.")] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Make the next version with new splits: near-duplicates together, rare labels in every split."""
+    from fo1_data.dataset.versions.split import split_dataset
+
+    shares = {"validation": validation_share, "test": test_share}
+    report = split_dataset(folder, out, shares, max_distance=max_distance, seed=seed)
+    if report.unread:
+        say(f"{report.unread} images could not be read and were not compared")
+    document = {
+        "dataset": out,
+        "version": report.manifest.version,
+        "images": report.images,
+        "near_duplicate_groups": report.groups,
+        "unread": report.unread,
+        "labels": report.labels,
+    }
+    emit(document, as_json)
+
+
+@app.command()
 def remove(
     folder: Folder,
     out: Out,
