@@ -11,14 +11,27 @@ SCHEMA_VERSION = 2
 
 
 class ManifestFile(BaseModel):
-    """One Parquet file that counts. `path` is relative to the dataset's folder."""
+    """One Parquet file that counts. `path` is relative to the dataset's folder.
 
-    model_config = ConfigDict(extra="forbid")
+    `row_group_rows`: the number of rows of each row group, so that a reader of many files need not open them
+    all before the first row; older versions did not write it. Members of a newer version are kept.
+    """
+
+    model_config = ConfigDict(extra="allow")
 
     path: str
     num_rows: int
     num_bytes: int
     sha256: str
+    row_group_rows: list[int] | None = None
+
+    @model_serializer(mode="wrap")
+    def _leave_out_absent(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """The hash of an older manifest stays the same."""
+        document: dict[str, Any] = serialize(self)
+        if self.row_group_rows is None:
+            del document["row_group_rows"]
+        return document
 
 
 class ModelInfo(BaseModel):
@@ -167,7 +180,10 @@ _OPTIONAL = frozenset(
 
 
 class ShardFile(BaseModel):
-    """One Parquet file of one try. `path`: relative to the dataset's folder, until the dataset is sealed."""
+    """One Parquet file of one try. `path`: relative to the dataset's folder, until the dataset is sealed.
+
+    `row_group_rows`: as in `ManifestFile`.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -176,6 +192,7 @@ class ShardFile(BaseModel):
     num_rows: int
     num_bytes: int
     sha256: str
+    row_group_rows: list[int] | None = None
 
 
 class ShardReport(BaseModel):

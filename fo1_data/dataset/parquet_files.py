@@ -71,6 +71,11 @@ def row_groups(rows: Sequence[ImageRow]) -> Iterator[Sequence[ImageRow]]:
         yield rows[start:]
 
 
+def row_group_sizes(rows: Sequence[ImageRow]) -> list[int]:
+    """The number of rows of each row group that `encode_rows` makes of the rows."""
+    return [len(group) for group in row_groups(rows)]
+
+
 def encode_rows(rows: Sequence[ImageRow]) -> bytes:
     """A complete Parquet file of the rows, in order (none: an empty one)."""
     sink = pa.BufferOutputStream()

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from fo1_data.corpus.rejects import annotations_sha256
 from fo1_data.dataset.counting import count_rows
 from fo1_data.dataset.layout import RUN, marker, markers, try_folder
-from fo1_data.dataset.parquet_files import encode_rejects, encode_rows
+from fo1_data.dataset.parquet_files import encode_rejects, encode_rows, row_group_sizes
 from fo1_data.dataset.rows import merge_duplicates
 from fo1_data.errors import StorageError
 from fo1_data.storage.store import Store, open_store
@@ -59,12 +59,14 @@ def write_shard(
     index = options.first_index + shard.index
     folder = try_folder(options.run, index, try_id)
     files = [
-        _write(store, f"{folder}/{split}.parquet", encode_rows(of_split), split, len(of_split))
+        _write(store, f"{folder}/{split}.parquet", encode_rows(of_split), split, row_group_sizes(of_split))
         for split, of_split in sorted(_by_split(rows).items())
     ]
     reject_file = None
     if rejects:
-        reject_file = _write(store, f"{folder}/rejects.parquet", encode_rejects(rejects), None, len(rejects))
+        reject_file = _write(
+            store, f"{folder}/rejects.parquet", encode_rejects(rejects), None, [len(rejects)]
+        )
     annotations = {entry.name: annotations_sha256(entry) for entry in shard.images}
     images = [
         ShardImage(image_id=row.image_id, uris=row.uris, annotations_sha256=annotations.get(row.uri))
@@ -125,10 +127,16 @@ def _by_split(rows: Sequence[ImageRow]) -> dict[str, list[ImageRow]]:
     return by_split
 
 
-def _write(store: Store, path: str, data: bytes, split: str | None, num_rows: int) -> ShardFile:
+def _write(store: Store, path: str, data: bytes, split: str | None, row_group_rows: list[int]) -> ShardFile:
     store.write_bytes(path, data)
-    digest = hashlib.sha256(data).hexdigest()
-    return ShardFile(split=split, path=path, num_rows=num_rows, num_bytes=len(data), sha256=digest)
+    return ShardFile(
+        split=split,
+        path=path,
+        num_rows=sum(row_group_rows),
+        num_bytes=len(data),
+        sha256=hashlib.sha256(data).hexdigest(),
+        row_group_rows=row_group_rows,
+    )
 
 
 def _claim(store: Store, marker_of_try: ShardMarker, path: str) -> ShardReport:

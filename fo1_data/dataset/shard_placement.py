@@ -89,4 +89,4 @@ def _move(store: Store, file: ShardFile, index: int) -> ManifestFile:
             raise StorageError(
                 f"{store.address(file.path)} is gone: delete the dataset's folder and run again"
             ) from error
-    return ManifestFile(path=target, num_rows=file.num_rows, num_bytes=file.num_bytes, sha256=file.sha256)
+    return ManifestFile(path=target, **file.model_dump(exclude={"path", "split"}))

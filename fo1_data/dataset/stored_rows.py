@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import pyarrow.parquet as pq
 
 from fo1_data.dataset.layout import REJECTS
-from fo1_data.dataset.parquet_files import encode_rejects, encode_rows
+from fo1_data.dataset.parquet_files import encode_rejects, encode_rows, row_group_sizes
 from fo1_data.dataset.rows import table_to_rejects, table_to_rows
 from fo1_data.errors import StorageError
 from fo1_data.storage.store import Store
@@ -39,7 +39,8 @@ def load_rejects(store: Store, path: str) -> list[Reject]:
 
 def write_rows(store: Store, path: str, rows: Sequence[ImageRow]) -> ManifestFile:
     """Write rows as a Parquet file; returns the file as a manifest lists it."""
-    return write_file(store, path, encode_rows(rows), len(rows))
+    file = write_file(store, path, encode_rows(rows), len(rows))
+    return file.model_copy(update={"row_group_rows": row_group_sizes(rows)})
 
 
 def write_rejects(store: Store, rejects: Sequence[Reject], path: str = REJECTS) -> ManifestFile:

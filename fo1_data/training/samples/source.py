@@ -9,18 +9,20 @@ resumes within an epoch from its step number, and memory holds one window of gro
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
-from itertools import groupby
+from itertools import chain, groupby
 from os.path import commonprefix
 from typing import overload
 
 import numpy as np
+import pyarrow.compute as pc
 
 from fo1_data.corpus.readers import load_listing
 from fo1_data.dataset.layout import MANIFEST
+from fo1_data.dataset.prefetch import map_ahead
 from fo1_data.dataset.reader import open_parquet
 from fo1_data.dataset.rows import record_to_row
 from fo1_data.errors import ConfigError, DatasetError
-from fo1_data.storage.store import open_store
+from fo1_data.storage.store import Store, open_store
 from fo1_data.training.samples.open_examples import TrainingExample, row_to_example
 from fo1_data.training.samples.row_groups import GroupCache, RowGroup, list_row_groups, shuffled_order
 from schemas.corpus import CorpusImage
@@ -28,6 +30,7 @@ from schemas.parquet import IMAGE_SCHEMA
 
 TRAIN, VALIDATION = "train", "validation"
 _ENTRIES_PER_GROUP = 1_000
+_READERS = 8
 # The smallest column that shows how many boxes a row has.
 _BOX_COLUMN = "regions.list.element.index"
 
@@ -119,7 +122,7 @@ def source_of(
 
 
 def refuse_unreadable(addresses: Sequence[str], split: str | None = TRAIN) -> None:
-    """Raise what `list_groups` would raise, as far as footers and the first images of corpora show it."""
+    """Raise what `list_groups` would raise, as far as manifests and the first images of corpora show it."""
     for address in addresses:
         if open_store(address).exists(MANIFEST):
             _row_groups(address, split)
@@ -160,17 +163,31 @@ def has_split(address: str, split: str) -> bool:
 
 
 def _parquet_groups(address: str, split: str | None) -> list[Group]:
-    groups: list[Group] = []
     store = open_store(address)
-    for path, in_file in groupby(_row_groups(address, split), key=lambda row_group: row_group.path):
-        with open_parquet(store, path) as parquet:
-            for row_group in in_file:
-                rows = parquet.read_row_group(row_group.number, columns=[_BOX_COLUMN]).column("regions")
-                usable = np.array([index for index, boxes in enumerate(rows.to_pylist()) if boxes], np.int64)
-                without_pixels = partial(_RowExamples, row_group, pixels=False)
-                keys = partial(_image_ids, row_group)
-                groups.append(Group(usable, partial(_RowExamples, row_group), without_pixels, keys, address))
-    return groups
+    row_groups = _row_groups(address, split)
+    by_file = [list(in_file) for _, in_file in groupby(row_groups, key=lambda row_group: row_group.path)]
+    usable = chain.from_iterable(map_ahead(partial(_usable_rows, store), by_file, _READERS))
+    return [
+        Group(
+            rows,
+            partial(_RowExamples, row_group),
+            partial(_RowExamples, row_group, pixels=False),
+            partial(_image_ids, row_group),
+            address,
+        )
+        for row_group, rows in zip(row_groups, usable, strict=True)
+    ]
+
+
+def _usable_rows(store: Store, row_groups: Sequence[RowGroup]) -> list[np.ndarray]:
+    """The positions of the rows that have a box, for each of the row groups of one file."""
+    with open_parquet(store, row_groups[0].path) as parquet:
+        columns = [
+            parquet.read_row_group(row_group.number, columns=[_BOX_COLUMN]).column("regions")
+            for row_group in row_groups
+        ]
+    num_boxes = [pc.fill_null(pc.list_value_length(column), 0) for column in columns]
+    return [np.flatnonzero(lengths.to_numpy()) for lengths in num_boxes]
 
 
 def _row_groups(address: str, split: str | None) -> list[RowGroup]:

@@ -19,6 +19,7 @@ pixels.
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from PIL import Image
@@ -27,7 +28,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 from fo1_data.corpus.images import InputLimits, decode_rgb
 from fo1_data.dataset.pixels import read_uri
 from fo1_data.errors import DatasetError, InputReject
-from fo1_data.training.samples.row_groups import GroupCache, RowGroup, lane_order, list_row_groups
+from fo1_data.training.samples.row_groups import GroupCache, RowGroup, lane_windows, list_row_groups
 from fo1_data.training.workers import Workers
 
 _REGION = "regions.list.element"
@@ -57,7 +58,7 @@ class SampleStream(IterableDataset):
     places of this process; if they do not divide evenly, the first processes have one more. An image that
     cannot be read is left out; the DataLoader's workers then change turns, and places are no longer in order.
     Create it in the training process, not in a DataLoader worker. Raises DatasetError if one of `addresses`
-    is not a dataset or is damaged.
+    is not a dataset, and while it is read if a file is gone or damaged.
     """
 
     def __init__(
@@ -108,10 +109,13 @@ class SampleStream(IterableDataset):
         ]
         first = sum(len(share) for share in shares[:lane])
         lane_range = range(first, first + len(shares[lane]))
-        order = lane_order(self._sizes, self._window, self._seed, epoch, lane_range).tolist()
-        for place, row in zip(shares[lane], order, strict=True):
-            if self._start <= place < self._stop:
-                yield place, row
+        places = iter(shares[lane])
+        for window in lane_windows(self._sizes, self._window, self._seed, epoch, lane_range):
+            for place, row in zip(islice(places, len(window)), window.tolist(), strict=True):
+                if place >= self._stop:
+                    return
+                if place >= self._start:
+                    yield place, row
 
 
 class _Rows:
