@@ -1,4 +1,4 @@
-"""`fo1 model info` and `fo1 model verify`: inspect a checkpoint, compare it with a reference."""
+"""`fo1 model`: inspects a checkpoint, compares it with a reference, pushes it to the Hub."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,7 +7,7 @@ import typer
 
 from fo1_data.cli.output import JsonOption, emit
 
-app = typer.Typer(help="Inspect a checkpoint, or compare it with reference tensors.", no_args_is_help=True)
+app = typer.Typer(help="Inspect, compare and push checkpoints.", no_args_is_help=True)
 
 ModelArgument = Annotated[
     str, typer.Argument(help="A folder in the layout of VLM-FO1, a hub id, or fo1-tiny.")
@@ -61,3 +61,21 @@ def verify(
     emit(document, as_json, "\n".join(lines))
     if not document["ok"]:
         raise typer.Exit(1)
+
+
+@app.command()
+def push(
+    folder: Annotated[
+        Path, typer.Argument(help="Folder of a trained checkpoint: --out of fo1 train, or best/ in it.")
+    ],
+    repo: Annotated[
+        str, typer.Option(help="Repository on the Hub: owner/name. It is made if it is missing.")
+    ],
+    private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Push a trained checkpoint to the Hub, with a card of its data, figures and licence."""
+    from fo1_data.training.hub import push_model
+
+    url = push_model(folder, repo, private=private)
+    emit({"repo": repo, "commit": url}, as_json, f"{folder}: pushed to {repo}: {url}")

@@ -25,6 +25,7 @@ from fo1_data.training.events import Event, RunBegun, StepDone, Watch, ignore
 from fo1_data.training.layout import BEST, LOSSES, PATIENCE, STATE
 from fo1_data.training.loggers import Logger, named_figures, open_loggers
 from fo1_data.training.memory import peak_memory_bytes
+from fo1_data.training.model_card import write_model_card
 from fo1_data.training.run_folder import RunLog, write_settings
 from fo1_data.training.samples.batches import LIMITS, Batches
 from fo1_data.training.samples.distractors import load_distractors
@@ -163,6 +164,10 @@ class Run:
                 stopped = self._stopped_by(signal_received() or stop_requested())
             if trainer.step_number % config.save_every or trainer.step_number == first_step:
                 trainer.save(self._out)
+            if self._is_first:
+                write_model_card(self._out)
+                if self._validation.best is not None:
+                    write_model_card(self._out / BEST)
         return self._report(stopped)
 
     def _step(self) -> None:
