@@ -33,7 +33,9 @@ def model_card(folder: Path) -> str:
     licence = config.get("license")
     measured = [line for line in _log(run) if "training" in line]
     validated = [line for line in measured if "validation" in line]
-    chosen = max(validated, key=_accuracy, default=None) if run != folder else (measured or [None])[-1]
+    chosen = measured[-1] if measured else None
+    if run != folder:
+        chosen = max(validated, key=_accuracy, default=None)
     name = folder.resolve().name if run == folder else f"{run.resolve().name}/{BEST}"
     lines = ["---", *_front_matter(licence, lineage), "---", "", f"# {_plain(name)}", ""]
     lines += [
