@@ -7,15 +7,12 @@ late write of a lost worker therefore changes nothing.
 
 import hashlib
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
-
-from pydantic import ValidationError
 
 from fo1_data.corpus.rejects import annotations_sha256
 from fo1_data.dataset.counting import count_rows
-from fo1_data.dataset.layout import RUN, marker, markers, try_folder
+from fo1_data.dataset.done_shards import read_report
+from fo1_data.dataset.layout import RUN, marker, try_folder
 from fo1_data.dataset.parquet_files import encode_rejects, encode_rows, row_group_sizes
 from fo1_data.dataset.rows import merge_duplicates
 from fo1_data.errors import StorageError
@@ -23,8 +20,6 @@ from fo1_data.storage.store import Store, open_store
 from schemas.corpus import Shard
 from schemas.dataset import ShardFile, ShardImage, ShardMarker, ShardReport
 from schemas.images import ImageRow, Reject
-
-READERS = 16
 
 
 @dataclass(frozen=True)
@@ -52,7 +47,7 @@ def write_shard(
     """
     options = options or WriteOptions()
     store = open_store(out)
-    earlier = read_marker(store, marker(options.run, shard.shard_id))
+    earlier = read_report(store, options.run, shard.shard_id)
     if earlier is not None:
         return earlier
     rows = merge_duplicates(rows)
@@ -82,42 +77,7 @@ def write_shard(
         counts=count_rows(rows, rejected=len(rejects)),
         seconds=seconds,
     )
-    return _claim(store, marker_of_try, marker(options.run, shard.shard_id))
-
-
-def read_marker(store: Store, path: str) -> ShardReport | None:
-    """The report of the try that counts; None if the shard is not done."""
-    return _read(store, path, ShardReport)
-
-
-def read_images(store: Store, run: str, shard_id: str) -> list[ShardImage]:
-    """The images of a shard that is done."""
-    marker_found = _read(store, marker(run, shard_id), ShardMarker)
-    if marker_found is None:
-        raise StorageError(f"{store.address(marker(run, shard_id))} is gone: run again")
-    return marker_found.images
-
-
-def read_markers(store: Store, run: str) -> dict[str, ShardReport]:
-    """The reports of all shards that are done, by shard id; many are read at once."""
-    paths = [path for path in store.list(markers(run)) if path.endswith(".json")]
-    with ThreadPoolExecutor(READERS) as pool:
-        reports = pool.map(lambda path: read_marker(store, path), paths)
-        return {report.shard_id: report for report in reports if report is not None}
-
-
-Marker = TypeVar("Marker", bound=ShardReport)
-
-
-def _read(store: Store, path: str, kind: type[Marker]) -> Marker | None:
-    try:
-        data = store.read_bytes(path)
-    except FileNotFoundError:
-        return None
-    try:
-        return kind.model_validate_json(data)
-    except ValidationError as error:
-        raise StorageError(f"{store.address(path)} is damaged: delete it and run again") from error
+    return _claim(store, marker_of_try, options.run)
 
 
 def _by_split(rows: Sequence[ImageRow]) -> dict[str, list[ImageRow]]:
@@ -139,14 +99,15 @@ def _write(store: Store, path: str, data: bytes, split: str | None, row_group_ro
     )
 
 
-def _claim(store: Store, marker_of_try: ShardMarker, path: str) -> ShardReport:
+def _claim(store: Store, marker_of_try: ShardMarker, run: str) -> ShardReport:
     """Mark the shard done by this try, or delete this try and return the report of the first."""
+    path = marker(run, marker_of_try.shard_id)
     if store.create_exclusive(path, marker_of_try.model_dump_json().encode()):
         return ShardReport.model_validate(marker_of_try.model_dump(exclude={"images"}))
     for file in (*marker_of_try.files, marker_of_try.rejects):
         if file is not None:
             store.delete(file.path)
-    winner = read_marker(store, path)
+    winner = read_report(store, run, marker_of_try.shard_id)
     if winner is None:
         raise StorageError(f"{store.address(path)} was there and is gone: another program writes here")
     return winner

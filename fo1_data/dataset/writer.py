@@ -12,12 +12,12 @@ they were made, the manifest that the dataset is complete. Does not know how the
 """
 
 import os
-import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from fo1_data.dataset import layout
-from fo1_data.dataset.duplicates import find_duplicates, lost_annotations
+from fo1_data.dataset.done_shards import DoneShards, read_images
+from fo1_data.dataset.duplicates import find_duplicates
 from fo1_data.dataset.history import CorrectionHistory, is_history_file
 from fo1_data.dataset.lease import STALE_AFTER_S, Lease
 from fo1_data.dataset.manifest import (
@@ -31,10 +31,11 @@ from fo1_data.dataset.manifest import (
     now,
     read_json,
 )
+from fo1_data.dataset.prefetch import map_ahead
 from fo1_data.dataset.replay import keep_version, kept_rejects, present_images, replay_folder
 from fo1_data.dataset.seal import seal_version
-from fo1_data.dataset.shard_files import WriteOptions, read_images, read_markers, write_shard
-from fo1_data.dataset.shard_placement import Decider, place_shards
+from fo1_data.dataset.shard_files import WriteOptions, write_shard
+from fo1_data.dataset.shard_placement import NUM_MOVERS, Decider, place_shards
 from fo1_data.dataset.stored_rows import load_rejects
 from fo1_data.errors import DatasetError
 from fo1_data.plurals import counted
@@ -127,6 +128,7 @@ class DatasetRun:
             used = [place[1] for f in self.replayed.files if (place := layout.split_and_index(f.path))]
             folder = replay_folder(next_version(self.replayed.version))
             self.write_options = WriteOptions(run=folder, first_index=max(used, default=-1) + 1)
+        self._done = DoneShards(store, self.write_options.run)
 
     @property
     def out(self) -> str:
@@ -138,8 +140,8 @@ class DatasetRun:
         return Lease(self.store, stale_after_s)
 
     def done_shards(self) -> dict[str, ShardReport]:
-        """The reports of the shards that are done, by shard id."""
-        return read_markers(self.store, self.write_options.run)
+        """The reports of the shards that are done, by shard id, in the order of their index."""
+        return {shard.report.shard_id: shard.report for shard in self._done.update()}
 
     def write_shard(
         self,
@@ -182,20 +184,21 @@ class DatasetRun:
         images that are in this dataset are kept.
         Raises DatasetError if a shard of `shard_ids` is not done, LeaseError if `lease` was lost.
         """
-        done = self.done_shards()
-        if shard_ids is not None and (missing := sorted(set(shard_ids) - set(done))):
+        done = self._done.update()
+        reports = [shard.report for shard in done]
+        if shard_ids is not None and (
+            missing := sorted(set(shard_ids) - {report.shard_id for report in reports})
+        ):
             raise DatasetError(
                 f"{self.out}: {counted(len(missing), 'shard')} not done, {missing[0]} first: run again"
             )
-        reports = sorted(done.values(), key=lambda report: report.index)
         present = present_images(self.store, self.replayed) if self.replayed else {}
-        changes, duplicates = find_duplicates(reports, self._images_of, present)
+        duplicates = find_duplicates(done, self._images_of, present)
         files, counts = list(_data_files(self.replayed)), _counts(self.replayed)
-        for shard_files, shard_counts in place_shards(self.store, reports, changes, decider):
+        for shard_files, shard_counts in place_shards(self.store, reports, duplicates.changes, decider):
             files += shard_files
             counts += shard_counts
-        rejects = [*listing_rejects, *self._rejects(reports)]
-        rejects += lost_annotations(duplicates, reports, self._images_of)
+        rejects = [*listing_rejects, *self._rejects(reports), *duplicates.rejects]
         if lease is not None:
             lease.check()
         replayed = keep_version(self.store, self.replayed) if self.replayed is not None else None
@@ -203,7 +206,7 @@ class DatasetRun:
             files += [file for file in replayed.files if is_history_file(file.path)]
             history = None
         elif history is not None:
-            image_ids = {image.image_id for report in reports for image in self._images_of(report.shard_id)}
+            image_ids = frozenset(image_id for shard in done for image_id in shard.ids())
             history = history.only(image_ids.__contains__)
         source = replayed or parent
         draft = Manifest(
@@ -217,7 +220,7 @@ class DatasetRun:
             proposer=proposer,
             calibration_sha256=calibration_sha256,
             files=files,
-            duplicates=[*(replayed.duplicates if replayed else []), *duplicates],
+            duplicates=[*(replayed.duplicates if replayed else []), *duplicates.listed],
             counts=counts,
             code_version=layout.code_version(),
             routing=dict(routing) if routing else None,
@@ -233,18 +236,15 @@ class DatasetRun:
     def _rejects(self, reports: Sequence[ShardReport]) -> list[Reject]:
         kept = kept_rejects(self.store, self.replayed) if self.replayed else []
         paths = [report.rejects.path for report in reports if report.rejects is not None]
-        return kept + [reject for path in paths for reject in load_rejects(self.store, path)]
+        loaded = map_ahead(lambda path: load_rejects(self.store, path), paths, NUM_MOVERS)
+        return kept + [reject for rejects in loaded for reject in rejects]
 
 
 def clear_tries(store: Store, run: str) -> None:
     """Delete the files of tries and interrupted writes; nothing reads them after the manifest."""
+    store.delete_folder(layout.tries(run))
     local = store.local_path()
-    if local is None:
-        for path in store.list(layout.tries(run)):
-            store.delete(path)
-        return
-    shutil.rmtree(local / layout.tries(run), ignore_errors=True)
-    for folder in (local, local / "data"):
+    for folder in (local, local / "data") if local is not None else ():
         for unfinished in folder.glob(f"{UNFINISHED}*"):
             unfinished.unlink(missing_ok=True)
 

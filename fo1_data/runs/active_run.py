@@ -10,11 +10,10 @@ from fo1_data.confidence.budget_pass import BudgetPass
 from fo1_data.config import resolved
 from fo1_data.corpus.shards import listing_sha256
 from fo1_data.corpus.source_lines import source_lines
-from fo1_data.dataset.layout import marker
+from fo1_data.dataset.done_shards import read_report
 from fo1_data.dataset.lease import Lease
 from fo1_data.dataset.listing_record import record_listing
 from fo1_data.dataset.reader import column_values, open_dataset
-from fo1_data.dataset.shard_files import read_marker
 from fo1_data.dataset.weights_record import LoadedSource, record_weights
 from fo1_data.dataset.writer import DatasetRun, open_run
 from fo1_data.errors import ConfigError, Fo1Error, StorageError
@@ -67,7 +66,7 @@ class ActiveRun:
 
     def find_report(self, shard: Shard) -> ShardReport | None:
         """The report of a shard that is done in the dataset's folder, or None."""
-        return read_marker(self.dataset.store, marker(self.dataset.write_options.run, shard.shard_id))
+        return read_report(self.dataset.store, self.dataset.write_options.run, shard.shard_id)
 
     def tick(self) -> None:
         """Show the progress; every `PROGRESS_EVERY_S` also write it to the folder and check the lease."""

@@ -7,6 +7,7 @@ with a one-line message; a missing file raises Python's FileNotFoundError. Does 
 import builtins
 import errno
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -71,9 +72,12 @@ class Store:
 
     def read_bytes(self, path: str) -> bytes:
         """Read a whole file. Raises FileNotFoundError."""
-        with self._faults("read", path), self._files.open_input_file(self._at(path)) as file:
-            data: bytes = file.read()
-            return data
+        with self._faults("read", path):
+            if self._local is not None:
+                return (self._local / path).read_bytes()
+            with self._files.open_input_file(self._at(path)) as file:
+                data: bytes = file.read()
+                return data
 
     def open_input(self, path: str) -> pa.NativeFile:
         """Open a seekable file, for Parquet. Raises FileNotFoundError."""
@@ -132,15 +136,18 @@ class Store:
             return True
 
     def move(self, source: str, target: str) -> None:
-        """Rename a file, replacing what is at `target`; on an object store a copy, then a delete."""
+        """Rename a file, replacing what is at `target`. On an object store this is a copy and the source
+        stays: delete its folder when all is moved, which takes one request for many files."""
         with self._faults("move", source):
-            local, local_source = self.local_path(target), self.local_path(source)
-            if local is not None and local_source is not None:
+            if self._local is None:
+                self._files.copy_file(self._at(source), self._at(target))
+                return
+            local, local_source = self._local / target, self._local / source
+            try:
+                local_source.replace(local)
+            except FileNotFoundError:
                 local.parent.mkdir(parents=True, exist_ok=True)
                 local_source.replace(local)
-                return
-            self._files.copy_file(self._at(source), self._at(target))
-            self._files.delete_file(self._at(source))
 
     def take_over(self, origin: "Store", path: str) -> None:
         """Add the file `path` of another store under the same name: by a hard link if both are on one local
@@ -164,6 +171,17 @@ class Store:
         """Delete a file; a missing file is not an error."""
         with self._faults("delete", path), suppress(FileNotFoundError):
             self._files.delete_file(self._at(path))
+
+    def delete_folder(self, folder: str) -> None:
+        """Delete a folder of files that nothing needs, on an object store many files a request.
+
+        A missing folder is no error, and what cannot be deleted on a local disk is left there.
+        """
+        with self._faults("delete", folder), suppress(FileNotFoundError):
+            if self._local is not None:
+                shutil.rmtree(self._local / folder, ignore_errors=True)
+            elif self._files.get_file_info(self._at(folder)).type == pafs.FileType.Directory:
+                self._files.delete_dir(self._at(folder))
 
     def _at(self, path: str) -> str:
         return f"{self._root.rstrip('/')}/{path}" if path else self._root

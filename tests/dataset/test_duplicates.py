@@ -3,15 +3,21 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fo1_data.dataset.duplicates import Changes, find_duplicates, lost_annotations
-from schemas.dataset import Counts, ShardImage, ShardReport
+from fo1_data.dataset.done_shards import DoneShard, shard_to_done
+from fo1_data.dataset.duplicates import Changes, find_duplicates
+from schemas.dataset import Counts, ShardImage, ShardMarker
 
 IDS = [digit * 64 for digit in "0123"]
 SHARDS = st.lists(st.lists(st.sampled_from(IDS), unique=True, max_size=4), max_size=5)
 
 
-def report(index: int) -> ShardReport:
-    return ShardReport(shard_id=f"s{index}", index=index, try_id="t", files=[], counts=Counts())
+def done(images: dict[str, list[ShardImage]]) -> list[DoneShard]:
+    return [
+        shard_to_done(
+            ShardMarker(shard_id=name, index=index, try_id="t", files=[], counts=Counts(), images=of_shard)
+        )
+        for index, (name, of_shard) in enumerate(images.items())
+    ]
 
 
 @settings(deadline=None)
@@ -22,7 +28,8 @@ def test_one_row_stays_and_knows_every_address(shards: list[list[str]], present:
         for index, ids in enumerate(shards)
     }
     before = {i: f"old/{i[0]}" for i in present}
-    changes, listed = find_duplicates([report(i) for i in range(len(shards))], images.__getitem__, before)
+    duplicates = find_duplicates(done(images), images.__getitem__, before)
+    changes, listed = duplicates.changes, duplicates.listed
 
     rows: dict[str, list[str]] = {}
     for shard_id, of_shard in images.items():
@@ -50,9 +57,6 @@ def test_other_annotations_in_a_later_shard_are_a_reject() -> None:
         f"s{index}": [ShardImage(image_id=IDS[0], uris=[f"{index}.png"], annotations_sha256=digest)]
         for index, digest in enumerate(digests)
     }
-    reports = [report(index) for index in range(len(digests))]
-    _, listed = find_duplicates(reports, images.__getitem__)
-    (reject,) = lost_annotations(listed, reports, images.__getitem__)
+    (reject,) = find_duplicates(done(images), images.__getitem__).rejects
     assert (reject.uri, reject.reason) == ("3.png", "duplicate_annotations")
     assert "0.png" in reject.message
-    assert lost_annotations([], reports, images.__getitem__) == []
