@@ -70,7 +70,7 @@ class Fo1Model(nn.Module):
         one size together.
         """
         device, dtype = self.device, self.dtype
-        pixels = torch.cat([image.pixel_values for image in images]).to(device, dtype)
+        pixels = torch.cat([image.patches_on(device).to(dtype) for image in images])
         primary = encode_primary(
             self.vision_tower,
             pixels,
@@ -80,7 +80,7 @@ class Fo1Model(nn.Module):
         no_regions = torch.empty(0, self.config.text.hidden_size, device=device, dtype=dtype)
         regions = [no_regions] * len(images)
         with_boxes = [index for index, image in enumerate(images) if len(image.aux_boxes)]
-        sizes = [(*images[i].aux_image.shape[-2:], *images[i].grid_hw) for i in with_boxes]
+        sizes = [(*images[i].aux_hw, *images[i].grid_hw) for i in with_boxes]
         for members in group_by_size(sizes).values():
             indices = [with_boxes[member] for member in members]
             maps = [torch.cat(level) for level in zip(*(primary[i].maps for i in indices), strict=True)]
@@ -98,7 +98,7 @@ class Fo1Model(nn.Module):
         Box lists are padded to the longest.
         """
         device, dtype = self.device, self.dtype
-        images_B3HW = torch.stack([image.aux_image for image in images]).to(device, dtype)
+        images_B3HW = torch.stack([image.resized.auxiliary.to(device).to(dtype) for image in images])
         levels = self.vision_tower_aux(images_B3HW)
         pad = nn.utils.rnn.pad_sequence
         aux_boxes_BR4 = pad([image.aux_boxes for image in images], batch_first=True).to(device)

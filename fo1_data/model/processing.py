@@ -1,6 +1,7 @@
 """Prepares an image and its boxes for both vision towers, in one pass over the pixels each.
 
-Pixels are 8 bits, so each channel is normalised by a table of its 256 values.
+Pixels stay 8 bits until a tower takes them: each channel is then normalised by a table of its 256 values. So
+an image that waits takes a fifth of the memory, and less is copied to a GPU.
 
 Frames: `boxes_xyxy` are in pixels of the image that the caller passes, `aux_boxes` in pixels of the
 auxiliary image (the image after `limit_size`), `vt_boxes` in pixels of the ViT's resized image. All are
@@ -32,18 +33,72 @@ _LONGEST_ASPECT = 200
 
 
 @dataclass(frozen=True)
-class PreparedImage:
-    """An image and its boxes as tensors for the model.
+class NormalisedPixels:
+    """Pixels as 8 bits, and what each value becomes. values: (3, ...) uint8; table: (3, 256) float32."""
 
-    pixel_values: (U, 1176) float32. grid_hw: rows and columns of the ViT's patch grid, U patches.
-    aux_image: (3, H, W) float32, ImageNet-normalised. aux_boxes, vt_boxes: (R, 4) float32.
+    values: npt.NDArray[np.uint8]
+    table: npt.NDArray[np.float32]
+
+    def to(self, device: torch.device) -> Tensor:
+        """(3, ...) float32 on the device. Only the 8 bits are copied to it."""
+        if device.type != "cpu":
+            values, table = torch.from_numpy(self.values).to(device), torch.from_numpy(self.table).to(device)
+            return torch.stack([table[channel][values[channel].int()] for channel in range(3)])
+        normalised = np.empty(self.values.shape, dtype=np.float32)
+        for table, values, target in zip(self.table, self.values, normalised, strict=True):
+            table.take(values, out=target, mode="clip")
+        return torch.from_numpy(normalised)
+
+
+@dataclass(frozen=True)
+class ResizedImage:
+    """An image in the sizes of both towers, without boxes.
+
+    patches: (3, U, patch^2), in the ViT's order of patches. frames: how often a temporal patch repeats them.
+    grid_hw: rows and columns of the patch grid. auxiliary: (3, H, W). scale_xy: auxiliary pixels for each
+    pixel of the caller's image.
     """
 
-    pixel_values: Tensor
+    patches: NormalisedPixels
+    frames: int
     grid_hw: tuple[int, int]
-    aux_image: Tensor
+    auxiliary: NormalisedPixels
+    scale_xy: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class PreparedImage:
+    """An image and its boxes, ready for the model. aux_boxes, vt_boxes: (R, 4) float32."""
+
+    resized: ResizedImage
     aux_boxes: Tensor
     vt_boxes: Tensor
+
+    @property
+    def grid_hw(self) -> tuple[int, int]:
+        """Rows and columns of the ViT's patch grid, U patches."""
+        return self.resized.grid_hw
+
+    @property
+    def aux_hw(self) -> tuple[int, int]:
+        """Height and width of the auxiliary image."""
+        height, width = self.resized.auxiliary.values.shape[1:]
+        return height, width
+
+    @property
+    def pixel_values(self) -> Tensor:
+        """(U, 3 * frames * patch^2) float32 on the CPU; see `patches_on`."""
+        return self.patches_on(torch.device("cpu"))
+
+    @property
+    def aux_image(self) -> Tensor:
+        """(3, H, W) float32 on the CPU, ImageNet-normalised."""
+        return self.resized.auxiliary.to(torch.device("cpu"))
+
+    def patches_on(self, device: torch.device) -> Tensor:
+        """What the ViT reads, on the device: (U, 3 * frames * patch^2) float32."""
+        patches_U3P = self.resized.patches.to(device).transpose(0, 1)
+        return patches_U3P[:, :, None].expand(-1, -1, self.resized.frames, -1).flatten(1)
 
 
 # What a `preprocessor_config.json` without these keys means: Qwen2-VL's own values.
@@ -75,45 +130,45 @@ class ImageProcessor:
 
         Boxes are clamped to the image; inverted and empty boxes are kept.
         """
+        return self.place_boxes(self.resize(image), boxes_xyxy)
+
+    def resize(self, image: Image.Image) -> ResizedImage:
+        """The part of `prepare` before boxes. Raises ValueError if a side is over 200 times the other."""
         limited, scale_xy = limit_size(image, self._long_edge_px)
+        width, height = fit_to_grid(
+            *limited.size, self._patch_px * self._merge, self._min_pixels, self._max_pixels
+        )
+        return ResizedImage(
+            NormalisedPixels(
+                self._to_patches(limited.resize((width, height), Image.Resampling.BICUBIC)),
+                self._primary_table,
+            ),
+            self._frames,
+            (height // self._patch_px, width // self._patch_px),
+            NormalisedPixels(
+                np.ascontiguousarray(np.asarray(limited).transpose(2, 0, 1)), self._auxiliary_table
+            ),
+            scale_xy,
+        )
+
+    def place_boxes(self, resized: ResizedImage, boxes_xyxy: np.ndarray) -> PreparedImage:
+        """The part of `prepare` that follows `resize`."""
         boxes_R4 = torch.as_tensor(np.asarray(boxes_xyxy, dtype=np.float32).reshape(-1, 4))
-        boxes_R4 = boxes_R4 * torch.tensor([*scale_xy, *scale_xy], dtype=torch.float32)
-        width, height = limited.size
+        boxes_R4 = boxes_R4 * torch.tensor([*resized.scale_xy, *resized.scale_xy], dtype=torch.float32)
+        height, width = resized.auxiliary.values.shape[1:]
         limits_4 = torch.tensor([width, height, width, height]).float()
         aux_boxes_R4 = torch.minimum(boxes_R4.clamp(min=0), limits_4)
-        vit_width, vit_height = fit_to_grid(
-            width, height, self._patch_px * self._merge, self._min_pixels, self._max_pixels
-        )
-        rows, columns = vit_height // self._patch_px, vit_width // self._patch_px
+        rows, columns = resized.grid_hw
         to_vit = torch.tensor([columns * self._patch_px / width, rows * self._patch_px / height]).float()
-        return PreparedImage(
-            pixel_values=self._to_patches(limited.resize((vit_width, vit_height), Image.Resampling.BICUBIC)),
-            grid_hw=(rows, columns),
-            aux_image=self._to_auxiliary(limited),
-            aux_boxes=aux_boxes_R4,
-            vt_boxes=aux_boxes_R4 * to_vit.repeat(2),
-        )
+        return PreparedImage(resized, aux_boxes_R4, aux_boxes_R4 * to_vit.repeat(2))
 
-    def _to_patches(self, image: Image.Image) -> Tensor:
-        """RGB image of whole patches to (U, 3 * frames * patch * patch), in the ViT's order of patches.
-
-        A still image is repeated for the frames of a temporal patch.
-        """
+    def _to_patches(self, image: Image.Image) -> npt.NDArray[np.uint8]:
+        """RGB image of whole patches to (3, U, patch^2), in the ViT's order of patches."""
         width, height = image.size
         patch, merge = self._patch_px, self._merge
         blocks = height // patch // merge, width // patch // merge
         pixels = np.asarray(image).reshape(blocks[0], merge, patch, blocks[1], merge, patch, 3)
-        pixels = np.ascontiguousarray(pixels.transpose(6, 0, 3, 1, 4, 2, 5)).reshape(3, -1, patch * patch)
-        patches = np.empty((pixels.shape[1], 3, self._frames, patch * patch), dtype=np.float32)
-        for channel, values in enumerate(pixels):
-            patches[:, channel] = self._primary_table[channel].take(values)[:, None]
-        return torch.from_numpy(patches.reshape(len(patches), -1))
-
-    def _to_auxiliary(self, image: Image.Image) -> Tensor:
-        """RGB image to (3, H, W) float32."""
-        channels = np.ascontiguousarray(np.asarray(image).transpose(2, 0, 1))
-        tables = zip(self._auxiliary_table, channels, strict=True)
-        return torch.from_numpy(np.stack([table.take(values) for table, values in tables]))
+        return np.ascontiguousarray(pixels.transpose(6, 0, 3, 1, 4, 2, 5)).reshape(3, -1, patch * patch)
 
 
 def limit_size(image: Image.Image, long_edge_px: int) -> tuple[Image.Image, tuple[float, float]]:

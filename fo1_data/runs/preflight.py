@@ -21,7 +21,7 @@ from fo1_data.corpus.images import InputLimits, decode_rgb
 from fo1_data.corpus.rejects import reject_from
 from fo1_data.errors import InputReject
 from fo1_data.plurals import counted
-from fo1_data.runs.shard_labeller import limit_threads
+from fo1_data.runs.shard_labeller import limit_resources
 from schemas.corpus import CorpusImage
 from schemas.images import Reject
 from schemas.jobs import RunConfig
@@ -131,7 +131,7 @@ def measure(entries: Sequence[CorpusImage], config: RunConfig) -> Measured | Non
     from fo1_data.labelling.image_labeller import ImageLabeller
     from fo1_data.model.device import choose_device
 
-    limit_threads(config.cpus_per_actor)
+    limit_resources(config.cpus_per_actor)
     started_s = time.perf_counter()
     labeller = ImageLabeller(config)
     load_s = time.perf_counter() - started_s

@@ -139,7 +139,7 @@ class ShardLabeller:
 
     def _image_labeller(self) -> LabelsImages:
         if self._images is None:
-            limit_threads(self._settings.config.cpus_per_actor)
+            limit_resources(self._settings.config.cpus_per_actor)
             module, _, name = self._settings.factory.partition(":")
             factory = getattr(importlib.import_module(module), name)
             self._images = factory(self._local_config())
@@ -158,12 +158,17 @@ class ShardLabeller:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def limit_threads(cpus: float) -> None:
-    """Compute in as many threads as there are CPUs for this process: more would slow each other down.
+def limit_resources(cpus: float) -> None:
+    """Bound the threads and the memory of computing in this process. Call it before torch is imported.
 
-    OMP_NUM_THREADS takes precedence if it is set (Ray sets it to an actor's CPUs).
+    Threads: as many as there are CPUs for this process; more would slow each other down. OMP_NUM_THREADS
+    takes precedence if it is set (Ray sets it to an actor's CPUs). Memory: oneDNN keeps 64 convolutions
+    instead of 1,024 (every size of an image needs some of its own), and large tensors lie on huge pages,
+    apart from small objects, which would keep the memory between them from being used again.
     """
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, round(cpus))))
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 

@@ -181,6 +181,16 @@ def test_running_out_of_memory_splits_and_goes_on(random_checkpoint: Checkpoint)
     assert [answer.token_ids for answer in answers] == expected
 
 
+def test_on_a_cpu_a_batch_of_photographs_takes_the_memory_of_one(random_checkpoint: Checkpoint) -> None:
+    photographs = [_picture(seed, 1600, 1200, num_boxes=2) for seed in range(2)]
+    largest_bytes = []
+    for pictures in (photographs[:1], photographs):
+        with SmallMemory() as memory:
+            Fo1Engine(random_checkpoint).open(pictures)
+        largest_bytes.append(memory.largest_bytes)
+    assert largest_bytes[0] == largest_bytes[1]
+
+
 @pytest.mark.parametrize(
     ("max_bytes", "picture", "message"),
     [

@@ -36,7 +36,7 @@ class PlaceReader(nn.Module):
 
 def box_centres(image: PreparedImage) -> Tensor:
     """(R, 2) centres of the boxes as shares of the image's width and height."""
-    height, width = image.aux_image.shape[-2:]
+    height, width = image.aux_hw
     centres = (image.aux_boxes[:, :2] + image.aux_boxes[:, 2:]) / 2
     return centres / torch.tensor([width, height], dtype=torch.float32)
 
