@@ -70,11 +70,26 @@ class SourceLabels:
 
 
 @dataclass(frozen=True)
+class Outlook:
+    """How well a plain linear reader of the region features names boxes of images that it has not seen.
+
+    `names`: how many names there are, of `boxes` boxes; `linear`: the share that it names rightly; `guess`:
+    the share of the most frequent name.
+    """
+
+    names: int
+    boxes: int
+    linear: float
+    guess: float
+
+
+@dataclass(frozen=True)
 class RunBegun:
     """The run is ready for its next step, `step` + 1 of `steps`.
 
     `images`: to train on; `validation_images`: to validate on, of which `measured_images` are measured.
-    `sources`: what their labels can teach; `warnings`: what is wrong with that.
+    `sources`: what their labels can teach; `warnings`: what is wrong with that; `outlook`: whether the
+    features tell the names apart, None if the regions have no names.
     """
 
     step: int
@@ -84,6 +99,7 @@ class RunBegun:
     measured_images: int
     sources: Sequence[SourceLabels] = ()
     warnings: Sequence[str] = ()
+    outlook: Outlook | None = None
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from fo1_data.training.layout import BEST, LOSSES, PATIENCE, STATE
 from fo1_data.training.loggers import Logger, named_figures, open_loggers
 from fo1_data.training.memory import peak_memory_bytes
 from fo1_data.training.model_card import write_model_card
+from fo1_data.training.outlook import linear_outlook
 from fo1_data.training.run_folder import RunLog, write_settings
 from fo1_data.training.samples.batches import LIMITS, Batches
 from fo1_data.training.samples.distractors import load_distractors
@@ -113,6 +114,8 @@ class Run:
         self._resumed = False
         self._losses: list[float] = []
         self._is_first = trainer.workers.is_first
+        looks_ahead = self._is_first and bool(config.measured_images)
+        self._outlook = linear_outlook(trainer, source) if looks_ahead else None
 
     def resume(self, addresses: Sequence[str], model: str, resume_from: Path | None) -> None:
         """Load the state in `out`, or else in `resume_from`, and write what the run is made from.
@@ -152,6 +155,7 @@ class Run:
                 *self._validation.sizes,
                 self._inventory.sources,
                 self._inventory.warnings,
+                self._outlook,
             )
             self._watch(begun)
             if first_step == 0:
