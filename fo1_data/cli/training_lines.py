@@ -94,9 +94,10 @@ def _labels_table(sources: Sequence[SourceLabels]) -> list[str]:
 
 
 def _outlook(outlook: Outlook) -> str:
+    size = f"{counted(outlook.names, 'name')}, {counted(outlook.boxes, 'box', 'boxes')}"
     text = (
         f"a linear reader of the region features names {outlook.linear:.2f} of unseen boxes rightly, "
-        f"guessing {outlook.guess:.2f} ({counted(outlook.names, 'name')}, {counted(outlook.boxes, 'box', 'boxes')})"
+        f"guessing {outlook.guess:.2f} ({size})"
     )
     if outlook.linear < outlook.guess + 0.05:
         text += ": the features hardly tell them apart, so a training can hardly either"
