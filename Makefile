@@ -7,11 +7,15 @@ DEMO := demo
 SCENES ?= 48
 TESTERS ?= 2
 EXAMPLES ?= 50
+BENCH_PYTHON ?= $(BIN)/python
+BENCH_PRESET ?= vlm-fo1-3b
+BENCH_DEVICE ?= cuda
+BENCH_TABLE ?= bench-gpu.md
 QUICK = -m "not slow" -n $(TESTERS) --dist loadscope --no-loadscope-reorder
 
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help setup demo serve label-studio test quick fuzz check docs format lock lowest newest clean
+.PHONY: help setup demo serve label-studio test quick fuzz bench-gpu check docs format lock lowest newest clean
 help: ## Show this list
 	@grep -hE '^[a-z -]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
@@ -52,6 +56,13 @@ quick: $(READY) ## Run the tests to run at every change: every package, in under
 
 fuzz: $(READY) ## Fuzz the HTTP API of a fresh service, stateful too, EXAMPLES a test (about half an hour)
 	$(BIN)/python tests/services/fuzz_service.py --max-examples $(EXAMPLES)
+
+# Without network or .venv: BENCH_PYTHON=python3 takes a Python that has torch, transformers and the other
+# dependencies of pyproject.toml. `timeout` is there in case a part hangs; the table has what was measured.
+bench-gpu: ## Measure the engine on a GPU with 3B shapes, in at most 8 minutes; table in BENCH_TABLE
+	PYTHONPATH=. timeout 480 $(BENCH_PYTHON) \
+		-m fo1_data.cli.main bench engine --preset $(BENCH_PRESET) --random-weights --device $(BENCH_DEVICE) --seconds 420 --table $(BENCH_TABLE)
+	@cat $(BENCH_TABLE)
 
 check: $(READY) ## Format, lint, types, import rules
 	$(BIN)/ruff format --check .

@@ -1,70 +1,47 @@
-"""The measured limits of a GPU, and the share of them that each stage of the engine reaches.
-
-Arithmetic: 2 operations for each weight and token; the products of attention are not counted, so the shares
-are lower bounds. Bandwidth: each decoding step reads every weight of the language model once.
-"""
+"""The measured limits of a device, and the clock by which work on it is timed."""
 
 import time
 from collections.abc import Callable
 
 import torch
 
-from fo1_data.benchmarks.workload import Workload
-from fo1_data.model.checkpoint import Checkpoint
+_SIZE = {"cpu": 1024, "cuda": 8192}
+_COPY_BYTES = 1 << 28
+_REPEATS = {"cpu": 3, "cuda": 20}
 
-_SIZE = 8192
-_REPEATS = 20
+
+def work_clock_s(device: torch.device) -> float:
+    """On a GPU the time after all its work has ended; on a CPU the processor seconds of all threads.
+
+    Processor seconds hardly change with other work on the machine.
+    """
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+        return time.perf_counter()
+    return time.process_time()
 
 
 def measure_limits(device: torch.device, dtype: torch.dtype) -> dict[str, float]:
-    """The rate of a large matrix product (operations/s) and of a copy (bytes/s) on the device."""
-    a = torch.randn(_SIZE, _SIZE, device=device, dtype=dtype)
-    b = torch.randn(_SIZE, _SIZE, device=device, dtype=dtype)
-    product_s = _seconds(lambda: torch.mm(a, b))
-    copy = torch.empty_like(a)
-    copy_s = _seconds(lambda: copy.copy_(a))
-    return {
-        "operations_per_s": 2 * _SIZE**3 / product_s,
-        "bytes_per_s": 2 * a.nbytes / copy_s,
-    }
+    """The rate of a large matrix product (operations/s) and of a copy (bytes read and written/s).
+
+    Seconds are those of `work_clock_s`: on a CPU the rates are those of one core.
+    """
+    size = _SIZE[device.type]
+    # Not zeros: products of zeros are faster than any real ones.
+    a = torch.rand(size, size, device=device).to(dtype)
+    b = torch.rand(size, size, device=device).to(dtype)
+    source = torch.zeros(_COPY_BYTES, device=device, dtype=torch.uint8)
+    copy = torch.zeros_like(source)
+    product_s = _seconds(lambda: torch.mm(a, b), device)
+    copy_s = _seconds(lambda: copy.copy_(source), device)
+    return {"operations_per_s": 2 * size**3 / product_s, "bytes_per_s": 2 * _COPY_BYTES / copy_s}
 
 
-def _seconds(work: Callable[[], object]) -> float:
+def _seconds(work: Callable[[], object], device: torch.device) -> float:
     """The mean seconds of a call, after one call to warm up."""
     work()
-    torch.cuda.synchronize()
-    started_s = time.perf_counter()
-    for _ in range(_REPEATS):
+    repeats = _REPEATS[device.type]
+    started_s = work_clock_s(device)
+    for _ in range(repeats):
         work()
-    torch.cuda.synchronize()
-    return (time.perf_counter() - started_s) / _REPEATS
-
-
-def stage_shares(
-    checkpoint: Checkpoint,
-    workload: Workload,
-    answers: list[list[int]],
-    stages: dict[str, float],
-    limits: dict[str, float],
-) -> dict[str, float]:
-    """Shares of the limits: `encode` and `ask` of the arithmetic, `decode_bandwidth` of the bandwidth.
-
-    `answers`: the token ids of each answer; `stages`: `encode_s` and `ask_s`; `limits`: of `measure_limits`.
-    """
-    model, config = checkpoint.model, checkpoint.config
-    num_text_weights = sum(p.numel() for p in model.language_model.parameters())
-    num_vit_weights = sum(p.numel() for p in model.vision_tower.parameters())
-    num_patches = num_prefix_tokens = 0
-    for image, boxes in workload.images:
-        prepared = checkpoint.processor.prepare(image, boxes)
-        grid = prepared.grid_hw[0] * prepared.grid_hw[1]
-        num_patches += grid
-        num_prefix_tokens += grid // config.vision.spatial_merge_size**2 + 2 * len(boxes) + 20
-    num_tokens = num_prefix_tokens + sum(map(len, answers))
-    num_steps = max(map(len, answers))
-    weight_bytes = num_text_weights * torch.finfo(model.dtype).bits // 8
-    return {
-        "encode": 2 * num_vit_weights * num_patches / stages["encode_s"] / limits["operations_per_s"],
-        "ask": 2 * num_text_weights * num_tokens / stages["ask_s"] / limits["operations_per_s"],
-        "decode_bandwidth": weight_bytes * num_steps / stages["ask_s"] / limits["bytes_per_s"],
-    }
+    return (work_clock_s(device) - started_s) / repeats

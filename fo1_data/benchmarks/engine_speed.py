@@ -1,116 +1,207 @@
-"""The speed of the engine against a plain loop, with the same weights and questions, in the same run.
+"""`fo1 bench engine`: the engine against a plain loop and transformers' `generate`, on equal weights.
 
-Both answer one question of each kind for every region of every image, from decoded pixels to token ids. The
-loop encodes the image and prefills the whole prompt for each question; the engine does both once for an
-image. Resizing and patching (`ImageProcessor.prepare`) count for both. `engine_peers` compares with
-transformers' `generate` too.
+All answer one question of each kind for every region of an image, from decoded pixels to token ids. Engine
+and peers take turns over the same images, and the best turn of each counts; the loop answers once. Rates of
+engine and loop are by wall time; stages, and the ratios to the peers, by `work_clock_s`.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import torch
 
-from fo1_data.benchmarks.device_limits import measure_limits, stage_shares
-from fo1_data.benchmarks.engine_peers import compare_with_generate
-from fo1_data.benchmarks.plain_loop import answer_alone
+from fo1_data.benchmarks.device_limits import measure_limits
+from fo1_data.benchmarks.engine_stages import StagedRun, run_in_stages, split_ask
+from fo1_data.benchmarks.engine_ways import (
+    PEERS,
+    Answers,
+    Timing,
+    engine_parts,
+    loop_parts,
+    peer_parts,
+    time_way,
+)
+from fo1_data.benchmarks.engine_work import shares_of_limits, work_of
+from fo1_data.benchmarks.history import this_machine
 from fo1_data.benchmarks.workload import Workload
 from fo1_data.model.checkpoint import Checkpoint
 from fo1_data.model.engine.engine import Fo1Engine
-from fo1_data.model.engine.questions import Question
-from fo1_data.model.prompts import question_text
+
+# The forms of the engine: the name of its figures in the document, and its options.
+ENGINES: dict[str, dict[str, Any]] = {"engine": {}}
 
 
-def bench_engine(
-    checkpoint: Checkpoint, workload: Workload, loop_images: int, report: Callable[[str], None]
-) -> dict[str, Any]:
-    """Measure both and return the document of `fo1 bench engine --json`.
+@dataclass
+class EngineBench:
+    """A measurement that ends within a time. `skipped` of its document says which parts did not fit.
 
-    The loop answers for the first `loop_images` images only; `answers_equal` compares their answers.
-    `report` is called with progress messages.
+    loop_images: loop and peers answer for the first of the images only. rounds: turns of engine and peers.
+    seconds: the wall time for everything. warms_up: run all ways on one short question first.
+    compares_threads: measure the engine with one and with two threads. report: called with messages.
+    save: called with the document after each part.
     """
-    _warm_up(checkpoint, workload)
-    report(f"engine: {len(workload.images)} images, {workload.num_regions} regions")
-    engine_answers, engine_s, stages = _run_engine(checkpoint, workload)
-    report(f"plain loop: {loop_images} images")
-    loop_answers, loop_s = _run_loop(checkpoint, workload, loop_images)
-    report(f"transformers' generate: {loop_images} images")
-    peers = compare_with_generate(checkpoint, workload, loop_images)
-    loop_regions = sum(len(boxes) for _, boxes in workload.images[:loop_images])
-    engine_rate = workload.num_regions / engine_s
-    loop_rate = loop_regions / loop_s
-    device = checkpoint.model.device
-    document: dict[str, Any] = {
-        "ratio": engine_rate / loop_rate,
-        "answers_equal": engine_answers[: len(loop_answers)] == loop_answers,
-        **peers,
-        "engine": {
-            "regions_per_s": engine_rate,
-            "images_per_s": len(workload.images) / engine_s,
-            "tokens_per_s": sum(map(len, engine_answers)) / engine_s,
-            "seconds": engine_s,
+
+    checkpoint: Checkpoint
+    workload: Workload
+    loop_images: int
+    rounds: int = 2
+    seconds: float = float("inf")
+    warms_up: bool = True
+    compares_threads: bool = False
+    report: Callable[[str], None] = lambda _: None
+    save: Callable[[dict[str, Any]], None] = lambda _: None
+    document: dict[str, Any] = field(default_factory=dict, init=False)
+
+    def __post_init__(self) -> None:
+        self._ends_s = time.perf_counter() + self.seconds
+        self._few = replace(self.workload, images=self.workload.images[: self.loop_images])
+        self._device, self._dtype = self.checkpoint.model.device, self.checkpoint.model.dtype
+
+    def run(self) -> dict[str, Any]:
+        """Measure everything and return the document of `fo1 bench engine --json`."""
+        if self.warms_up:
+            self._warm_up()
+        machine = this_machine()
+        self.document |= {
+            "kinds": [kind.value for kind in self.workload.kinds],
+            "model": self.checkpoint.name,
+            "images": len(self.workload.images),
+            "regions": len(self.workload.images[0][1]),
+            "device": str(self._device),
+            "device_name": (machine.gpu if self._device.type == "cuda" else None) or machine.cpu,
+            "dtype": str(self._dtype).removeprefix("torch."),
+            "threads": torch.get_num_threads(),
+            "limits": measure_limits(self._device, self._dtype),
+            "skipped": {},
+        }
+        runs = [self._measure_engine(name, options) for name, options in ENGINES.items()]
+        self._measure_loop(runs[0])
+        self._measure_peers(runs[0])
+        if self.compares_threads:
+            self._compare_threads()
+        self.save(self.document)
+        return self.document
+
+    @property
+    def _left_s(self) -> float:
+        return self._ends_s - time.perf_counter()
+
+    def _fits(self, part: str, expected_s: float) -> bool:
+        """Whether a part that probably takes so long can still run; if not, it is among the skipped ones."""
+        if expected_s <= self._left_s:
+            return True
+        self.document["skipped"][part] = (
+            f"would take about {expected_s:.0f} s, and {max(self._left_s, 0):.0f} s are left"
+        )
+        return False
+
+    def _warm_up(self) -> None:
+        """Run all ways once: the first calls also pay for lazy imports, kernels and memory pools."""
+        self.report("warming up")
+        short = replace(self.workload, images=self.workload.images[:1], max_new_tokens=4)
+        next(loop_parts(self.checkpoint, short))
+        for options in ENGINES.values():
+            next(engine_parts(Fo1Engine(self.checkpoint, **options), short))
+
+    def _measure_engine(self, name: str, options: dict[str, Any]) -> StagedRun:
+        """A form of the engine over all images, by stages, with its shares of the device's limits."""
+        self.report(f"{name}: {len(self.workload.images)} images, {self.workload.num_regions} regions")
+        engine = Fo1Engine(self.checkpoint, **options)
+        run = run_in_stages(engine, self.workload)
+        stages = run.stages
+        if self._fits(f"{name}, stages", 8 * run.seconds):
+            stages |= split_ask(engine, self.workload, run)
+        engine.close(run.opened)
+        work = work_of(self.checkpoint, self.workload, run.prepared, run.answers, engine.num_slots)
+        self.document[name] = {
+            "regions_per_s": self.workload.num_regions / run.seconds,
+            "images_per_s": len(self.workload.images) / run.seconds,
+            "tokens_per_s": sum(map(len, run.answers)) / run.seconds,
+            "seconds": run.seconds,
             **stages,
-        },
-        "loop": {"regions_per_s": loop_rate, "images": loop_images, "seconds": loop_s},
-        "kinds": [kind.value for kind in workload.kinds],
-        "tokens_an_answer": float(np.mean([len(answer) for answer in engine_answers])),
-        "model": checkpoint.name,
-        "device": str(device),
-        "dtype": str(checkpoint.model.dtype).removeprefix("torch."),
-        "threads": torch.get_num_threads(),
-    }
-    if device.type == "cuda":
-        limits = measure_limits(device, checkpoint.model.dtype)
-        document["limits"] = limits
-        document["share_of_limits"] = stage_shares(checkpoint, workload, engine_answers, stages, limits)
-    return document
+            "share_of_limits": shares_of_limits(work, stages, self.document["limits"]),
+        }
+        self.document["tokens_an_answer"] = float(np.mean([*map(len, run.answers)]))
+        self.save(self.document)
+        return run
 
+    def _measure_loop(self, run: StagedRun) -> None:
+        """The plain loop, for a quarter of the time left; at least one question."""
+        self.report(f"plain loop: at most {self.loop_images} images")
+        timing = time_way(self.checkpoint, loop_parts(self.checkpoint, self._few), self._left_s / 4)
+        rate = len(timing.answers) / len(self.workload.kinds) / timing.seconds
+        self.document |= {
+            "ratio": self.document["engine"]["regions_per_s"] / rate,
+            "answers_equal": timing.share_equal(run.answers) == 1,
+            "loop": {"regions_per_s": rate, "questions": len(timing.answers), "seconds": timing.seconds},
+        }
+        self.save(self.document)
 
-def _warm_up(checkpoint: Checkpoint, workload: Workload) -> None:
-    """Run both once: the first calls also pay for lazy imports, kernels and memory pools."""
-    image, boxes = workload.images[0]
-    question = question_text(workload.kinds[0], region=0)
-    answer_alone(checkpoint, image, boxes, question, 4)
-    engine = Fo1Engine(checkpoint)
-    opened = engine.open([(image, boxes)])
-    engine.ask([Question(opened[0], question, max_new_tokens=4)])
+    def _measure_peers(self, run: StagedRun) -> None:
+        """Engine and peers in turns."""
+        turns: dict[str, list[Timing]] = {"engine": [], **{peer: [] for peer in PEERS}}
+        if len(self._few.images) == len(self.workload.images):
+            work_s = sum(run.stages[stage] for stage in ("prepare_s", "encode_s", "ask_s"))
+            turns["engine"].append(Timing(run.answers, run.seconds, work_s))
+        for number in range(self.rounds):
+            for name, timings in turns.items():
+                if len(timings) > number or not self._fits_turn(name, timings):
+                    continue
+                self.report(f"{name}: {self.loop_images} images, turn {number + 1} of {self.rounds}")
+                timings.append(time_way(self.checkpoint, self._parts(name), self._left_s))
+                self._compare(turns)
+                self.save(self.document)
 
+    def _parts(self, name: str) -> Iterator[Answers]:
+        if name == "engine":
+            return engine_parts(Fo1Engine(self.checkpoint), self._few)
+        return peer_parts(self.checkpoint, self._few, name)
 
-def _run_engine(
-    checkpoint: Checkpoint, workload: Workload
-) -> tuple[list[list[int]], float, dict[str, float]]:
-    """The answers in order of image, kind and region; all seconds; the seconds of encoding and asking."""
-    engine = Fo1Engine(checkpoint)
-    started_s = _clock_s(checkpoint)
-    opened = engine.open(workload.images)
-    encoded_s = _clock_s(checkpoint)
-    questions = [
-        Question(image, question_text(kind, region=region), max_new_tokens=workload.max_new_tokens)
-        for image in opened
-        for kind in workload.kinds
-        for region in range(image.num_regions)
-    ]
-    answers = engine.ask(questions)
-    ended_s = _clock_s(checkpoint)
-    stages = {"encode_s": encoded_s - started_s, "ask_s": ended_s - encoded_s}
-    return [answer.token_ids for answer in answers], ended_s - started_s, stages
+    def _fits_turn(self, name: str, timings: list[Timing]) -> bool:
+        """Whether there is time for this way's first image, or for a turn as long as its first."""
+        if timings:
+            return timings[0].seconds <= self._left_s
+        loop, num_images = self.document["loop"], len(self.workload.images)
+        questions_an_image = self.workload.num_regions * len(self.workload.kinds) / num_images
+        # Left-padded prompts run whole for each question, as in the loop.
+        loop_s = loop["seconds"] / loop["questions"] * questions_an_image
+        expected_s = {"shared_prefix": 3 / self.document["engine"]["images_per_s"], "left_padded": loop_s}
+        return self._fits(name, expected_s.get(name, 0.0))
 
+    def _compare(self, turns: dict[str, list[Timing]]) -> None:
+        """Put the ratios of the peers measured so far into the document."""
+        best = {
+            name: max(timings, key=lambda timing: timing.questions_per_work_s)
+            for name, timings in turns.items()
+            if timings
+        }
+        engine = best.pop("engine")
+        shares = {peer: timing.share_equal(engine.answers) for peer, timing in best.items()}
+        rates = {name: timing.questions_per_work_s for name, timing in [("engine", engine), *best.items()]}
+        self.document |= {
+            **{f"ratio_{peer}": rates["engine"] / rates[peer] for peer in best},
+            "peers_equal": all(share == 1 for share in shares.values()),
+            "peers": {
+                "images": self.loop_images,
+                "clock": "device" if self._device.type == "cuda" else "processor",
+                "questions_per_s": rates,
+                "share_of_answers_equal": shares,
+                "seconds": {name: [timing.work_s for timing in timings] for name, timings in turns.items()},
+            },
+        }
 
-def _run_loop(checkpoint: Checkpoint, workload: Workload, num_images: int) -> tuple[list[list[int]], float]:
-    started_s = _clock_s(checkpoint)
-    answers = [
-        answer_alone(checkpoint, image, boxes, question_text(kind, region=region), workload.max_new_tokens)
-        for image, boxes in workload.images[:num_images]
-        for kind in workload.kinds
-        for region in range(len(boxes))
-    ]
-    return answers, _clock_s(checkpoint) - started_s
-
-
-def _clock_s(checkpoint: Checkpoint) -> float:
-    """The clock after all work on the device has ended."""
-    if checkpoint.model.device.type == "cuda":
-        torch.cuda.synchronize(checkpoint.model.device)
-    return time.perf_counter()
+    def _compare_threads(self) -> None:
+        """`ratio_two_threads`: the engine with two threads to one, by wall time, in turns."""
+        before, seconds = torch.get_num_threads(), {1: float("inf"), 2: float("inf")}
+        if not self._fits("two threads", 4 * self.document["engine"]["seconds"]):
+            return
+        self.report("engine: one and two threads")
+        for threads in (1, 2, 1, 2):
+            torch.set_num_threads(threads)
+            timing = time_way(self.checkpoint, self._parts("engine"), self._left_s)
+            seconds[threads] = min(seconds[threads], timing.seconds)
+        torch.set_num_threads(before)
+        self.document["ratio_two_threads"] = seconds[1] / seconds[2]

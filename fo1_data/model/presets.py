@@ -37,8 +37,35 @@ PRESETS = {
         ),
         auxiliary=AuxiliaryConfig(),
         region=RegionConfig(),
-    )
+    ),
+    # For trying commands out on a CPU: a few seconds.
+    "small": Fo1Config(
+        text=TextConfig(
+            hidden_size=64,
+            intermediate_size=128,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            vocab_size=1024,
+            mrope_section=(4, 2, 2),
+        ),
+        vision=VisionConfig(
+            depth=2,
+            hidden_size=32,
+            intermediate_size=64,
+            num_heads=2,
+            out_hidden_size=64,
+            fullatt_block_indexes=(1,),
+        ),
+        auxiliary=AuxiliaryConfig(
+            dim_embed=(16, 16, 32, 32), depths=(1, 1, 1, 1), num_heads=(2, 2, 2, 2), num_groups=(2, 2, 2, 2)
+        ),
+        region=RegionConfig(fpn_channels=16),
+    ),
 }
+_STD = 0.02
+# A prime, so that the rows of a weight differ.
+_NUM_DRAWN = 4_194_301
 
 
 def random_preset(name: str, *, device: torch.device, dtype: torch.dtype) -> Checkpoint:
@@ -51,20 +78,39 @@ def random_preset(name: str, *, device: torch.device, dtype: torch.dtype) -> Che
 def random_checkpoint(
     name: str, config: Fo1Config, *, device: torch.device, dtype: torch.dtype
 ) -> Checkpoint:
-    """A model of this configuration with small random weights from a fixed seed; bundled tokenizer."""
+    """A model of this configuration with small random weights from a fixed seed; bundled tokenizer.
+
+    Images keep the resolution of a checkpoint that states no limits, not the bundled model's.
+    """
     model = empty_model(config).to(dtype).to_empty(device=device)
-    generator = torch.Generator(device).manual_seed(0)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.ndim == 1:
-                parameter.fill_(1.0)
-            else:
-                parameter.normal_(0.0, 0.02, generator=generator)
+    _fill(model)
     folder = find_checkpoint(BUNDLED)
     return Checkpoint(
         name=name,
         folder=folder,
         model=model.eval(),
         tokenizer=load_tokenizer(folder, config.region.num_region_tokens),
-        processor=ImageProcessor(folder, replace(config, raw={})),
+        processor=ImageProcessor(None, replace(config, raw={})),
     )
+
+
+@torch.no_grad()
+def _fill(model: torch.nn.Module) -> None:
+    """Normal weights, and ones in norms and biases.
+
+    The weights are the same few million numbers again and again, each time from another of them on: drawing
+    billions takes longer than the measurements.
+    """
+    parameters = list(model.parameters())
+    generator = torch.Generator().manual_seed(0)
+    drawn = (
+        torch.randn(_NUM_DRAWN, generator=generator).mul_(_STD).to(parameters[0].device, parameters[0].dtype)
+    )
+    for parameter in parameters:
+        if parameter.ndim == 1:
+            parameter.fill_(1.0)
+            continue
+        values, whole = parameter.view(-1), parameter.numel() // _NUM_DRAWN * _NUM_DRAWN
+        values[:whole].view(-1, _NUM_DRAWN).copy_(drawn)
+        values[whole:].copy_(drawn[: parameter.numel() - whole])
+        drawn = drawn.roll(parameter.numel() % _NUM_DRAWN)

@@ -110,11 +110,12 @@ _MIN_PIXELS, _MAX_PIXELS = 56 * 56, 28 * 28 * 1280
 class ImageProcessor:
     """Resizes, normalises and patches images as `preprocessor_config.json` says. Thread-safe.
 
-    Raises CheckpointError if the file is missing or is not JSON.
+    folder: where that file is, or None for Qwen2-VL's own values. Raises CheckpointError if the file is
+    missing or is not JSON.
     """
 
-    def __init__(self, folder: str | Path, config: Fo1Config) -> None:
-        settings = _load_settings(Path(folder) / "preprocessor_config.json")
+    def __init__(self, folder: str | Path | None, config: Fo1Config) -> None:
+        settings = {} if folder is None else _load_settings(Path(folder) / "preprocessor_config.json")
         size = settings.get("size") or {}
         self._min_pixels = settings.get("min_pixels") or size.get("shortest_edge") or _MIN_PIXELS
         self._max_pixels = settings.get("max_pixels") or size.get("longest_edge") or _MAX_PIXELS

@@ -1,11 +1,17 @@
 """The engine benchmark: equal answers of engine and loop, also with random weights."""
 
+import json
+import re
+from pathlib import Path
+
 import pytest
 import torch
 from random_checkpoint import OVERRIDES, raw_config
+from typer.testing import CliRunner
 
-from fo1_data.benchmarks.engine_speed import bench_engine
+from fo1_data.benchmarks.engine_speed import EngineBench
 from fo1_data.benchmarks.workload import make_workload
+from fo1_data.cli.main import app
 from fo1_data.errors import ConfigError
 from fo1_data.model import presets
 from fo1_data.model.configuration import parse_config
@@ -18,7 +24,7 @@ def test_random_weights_are_measured_with_equal_answers() -> None:
     workload = make_workload(3, 7, [LabelKind.BRIEF_CAPTION, LabelKind.OCR], 5, seed=1, edge_px=120)
     messages: list[str] = []
 
-    document = bench_engine(checkpoint, workload, 2, messages.append)
+    document = EngineBench(checkpoint, workload, 2, report=messages.append).run()
 
     assert document["answers_equal"] is True
     assert workload.num_regions == 21
@@ -27,7 +33,8 @@ def test_random_weights_are_measured_with_equal_answers() -> None:
     )
     assert document["peers_equal"]
     assert min(document["ratio_shared_prefix"], document["ratio_left_padded"]) > 0
-    assert len(messages) == 3
+    assert document["skipped"] == {}
+    assert messages
 
 
 def test_the_preset_has_the_released_size() -> None:
@@ -39,3 +46,23 @@ def test_the_preset_has_the_released_size() -> None:
 def test_an_unknown_preset_is_named() -> None:
     with pytest.raises(ConfigError, match="vlm-fo1-3b"):
         presets.random_preset("vlm-fo1-7b", device=torch.device("cpu"), dtype=torch.float32)
+
+
+def test_the_table_of_the_gpu_is_written_within_its_time_and_names_what_did_not_fit(tmp_path: Path) -> None:
+    """The command of `make bench-gpu`, on the CPU with a small preset."""
+    makefile = (Path(__file__).parents[2] / "Makefile").read_text("utf-8")
+    table = tmp_path / "table.md"
+    (command,) = re.findall(r"-m fo1_data.cli.main (bench engine .*)", makefile)
+    arguments = command.replace("$(BENCH_PRESET)", "small").replace("$(BENCH_DEVICE)", "cpu")
+    arguments = arguments.replace("$(BENCH_TABLE)", str(table)).split()
+    small = ["--images", "1", "--edge-px", "112", "--regions", "3", "--max-new-tokens", "4", "--threads", "1"]
+
+    done = CliRunner().invoke(app, [*arguments, *small], catch_exceptions=False)
+
+    assert done.exit_code == 0, done.output
+    ways = {line.split(" | ")[0].removeprefix("| ") for line in table.read_text("utf-8").splitlines()[2:]}
+    assert {"plain loop", "engine", "`generate` on a shared prefix", "`generate`, left-padded"} <= ways
+    assert "100 times the loop" in table.read_text("utf-8")
+    short = CliRunner().invoke(app, [*arguments, *small, "--seconds", "1", "--json"], catch_exceptions=False)
+    assert "left" in json.loads(short.stdout)["skipped"]["left_padded"]
+    assert "Not measured: left_padded" in table.read_text("utf-8")

@@ -1,6 +1,7 @@
-"""`fo1 bench engine`: regions per second with shared prefixes, against a plain loop over questions."""
+"""`fo1 bench engine`: regions per second with shared prefixes, against a plain loop and `generate`."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
@@ -8,21 +9,63 @@ from fo1_data.cli.bench.history import HistoryOption, emit_figures
 from fo1_data.cli.output import JsonOption, say
 from fo1_data.errors import ConfigError
 
+# What is measured unless the options say otherwise: models, presets on a GPU, presets on a CPU.
+_DEFAULTS: dict[str, dict[str, Any]] = {
+    "model": {
+        "images": 16,
+        "loop_images": 4,
+        "regions": 20,
+        "max_new_tokens": 64,
+        "edge_px": None,
+        "rounds": 2,
+    },
+    "cuda": {
+        "images": 16,
+        "loop_images": 4,
+        "regions": 30,
+        "max_new_tokens": 32,
+        "edge_px": 1024,
+        "rounds": 2,
+    },
+    "cpu": {"images": 1, "loop_images": 1, "regions": 20, "max_new_tokens": 16, "edge_px": 448, "rounds": 1},
+}
+
 
 def engine(
     context: typer.Context,
     model: Annotated[str, typer.Option(help="A checkpoint, as for label.")] = "fo1-tiny",
-    preset: Annotated[str | None, typer.Option(help="A model size, not a checkpoint: vlm-fo1-3b.")] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="A model size, not a checkpoint: vlm-fo1-3b, or small to try it out.")
+    ] = None,
     random_weights: Annotated[bool, typer.Option(help="Fill the preset with random weights.")] = False,
-    images: Annotated[int, typer.Option(min=1, help="Images for the engine.")] = 16,
-    loop_images: Annotated[int, typer.Option(min=1, help="How many of these for the plain loop.")] = 4,
-    regions: Annotated[int, typer.Option(min=1, max=100, help="Regions per image.")] = 20,
+    images: Annotated[
+        int | None, typer.Option(min=1, help="Images for the engine.", show_default="16")
+    ] = None,
+    loop_images: Annotated[
+        int | None, typer.Option(min=1, help="How many of these for the other ways.", show_default="4")
+    ] = None,
+    regions: Annotated[
+        int | None, typer.Option(min=1, max=100, help="Regions per image.", show_default="20")
+    ] = None,
     labels: Annotated[str, typer.Option(help="Label kinds to ask for every region.")] = "brief_caption",
-    max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")] = 64,
+    max_new_tokens: Annotated[
+        int | None, typer.Option(min=1, help="Longest answer, in tokens.", show_default="64")
+    ] = None,
     edge_px: Annotated[int | None, typer.Option(help="Scale the images to this long edge.")] = None,
+    rounds: Annotated[
+        int | None, typer.Option(min=1, help="Turns of engine and peers.", show_default="2")
+    ] = None,
+    seconds: Annotated[
+        float, typer.Option(min=1, help="End within about this time; parts that do not fit are skipped.")
+    ] = 840,
+    table: Annotated[
+        Path | None, typer.Option(help="Write the figures as a Markdown table, anew after each part.")
+    ] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1; default: a GPU if any.")] = None,
     dtype: Annotated[str | None, typer.Option(help="float32 or bfloat16.")] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of torch.")] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="CPU threads of torch (default: all, and 2 against 1).")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the images.")] = 9_000_000,
     history: HistoryOption = None,
     as_json: JsonOption = False,
@@ -30,7 +73,8 @@ def engine(
     """Measure regions/s with shared prefixes, against a plain loop and against transformers' generate."""
     import torch
 
-    from fo1_data.benchmarks.engine_speed import bench_engine
+    from fo1_data.benchmarks.engine_speed import ENGINES, EngineBench
+    from fo1_data.benchmarks.engine_table import engine_table
     from fo1_data.benchmarks.workload import make_workload
     from fo1_data.model.checkpoint import load_checkpoint
     from fo1_data.model.device import choose_device, choose_dtype
@@ -48,20 +92,51 @@ def engine(
         torch.set_num_threads(threads)
     torch_device = choose_device(device)
     _, torch_dtype = choose_dtype(dtype, torch_device)
+    is_large = bool(preset) and torch_device.type == "cpu"
+    size = _DEFAULTS[torch_device.type if preset else "model"] | {
+        name: context.params[name] for name in _DEFAULTS["model"] if context.params[name] is not None
+    }
     if preset:
         checkpoint = random_preset(preset, device=torch_device, dtype=torch_dtype)
     else:
         checkpoint = load_checkpoint(model, device=torch_device, dtype=torch_dtype)
-    workload = make_workload(images, regions, kinds, max_new_tokens, seed, edge_px)
-    document = bench_engine(checkpoint, workload, min(loop_images, images), say)
-    engine_rate, loop_rate = document["engine"]["regions_per_s"], document["loop"]["regions_per_s"]
-    emit_figures(
-        context,
-        document,
-        as_json,
-        f"engine {engine_rate:.1f} regions/s, plain loop {loop_rate:.2f} regions/s: "
-        f"{document['ratio']:.1f} times; {document['ratio_shared_prefix']:.2f} times transformers' generate "
-        f"on a shared prefix, {document['ratio_left_padded']:.2f} times left-padded; "
-        f"answers {'equal' if document['answers_equal'] and document['peers_equal'] else 'DIFFER'}",
-        history,
+    workload = make_workload(
+        size["images"], size["regions"], kinds, size["max_new_tokens"], seed, size["edge_px"]
+    )
+
+    def save(document: dict[str, Any]) -> None:
+        if table is not None:
+            table.write_text(engine_table(document, list(ENGINES)), "utf-8")
+
+    document = EngineBench(
+        checkpoint,
+        workload,
+        min(size["loop_images"], size["images"]),
+        rounds=size["rounds"],
+        seconds=seconds,
+        warms_up=not is_large,
+        compares_threads=threads is None and torch_device.type == "cpu" and not is_large,
+        report=say,
+        save=save,
+    ).run()
+    emit_figures(context, document, as_json, _text(document), history)
+
+
+def _text(document: dict[str, Any]) -> str:
+    ratios = {
+        "transformers' generate on a shared prefix": document.get("ratio_shared_prefix"),
+        "the same left-padded": document.get("ratio_left_padded"),
+        "one thread, with two": document.get("ratio_two_threads"),
+    }
+    parts = [f"{ratio:.2f} times {other}" for other, ratio in ratios.items() if ratio is not None]
+    shares = document["engine"]["share_of_limits"]
+    is_equal = document["answers_equal"] and document.get("peers_equal", True)
+    return "\n".join(
+        [
+            f"engine {document['engine']['regions_per_s']:.1f} regions/s, plain loop "
+            f"{document['loop']['regions_per_s']:.2f} regions/s: {document['ratio']:.1f} times; "
+            f"{', '.join(parts)}; answers {'equal' if is_equal else 'DIFFER'}",
+            f"shares of the device's limits: {', '.join(f'{name} {x:.1%}' for name, x in shares.items())}",
+            *(f"not measured: {part} ({reason})" for part, reason in document["skipped"].items()),
+        ]
     )

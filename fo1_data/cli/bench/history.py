@@ -24,7 +24,7 @@ def emit_figures(
         settings = {
             name: str(value) if isinstance(value, Path) else value
             for name, value in context.params.items()
-            if name not in ("as_json", "history")
+            if name not in ("as_json", "history", "table")
         }
         append_entry(history, make_entry(str(context.info_name), settings, document, checkout_commit()))
     emit(document, as_json, text)

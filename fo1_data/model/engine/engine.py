@@ -46,7 +46,7 @@ class Fo1Engine:
         self.budget = MemoryBudget(max_bytes if max_bytes is not None else default_budget(self.model.device))
         # Called after each question that is answered.
         self.on_answer: Callable[[], None] = lambda: None
-        self._num_slots = num_slots
+        self.num_slots = num_slots
         self._decoder = FusedDecoder(self.model.language_model)
         self._cache = PrefixCache(self.model, self._decoder, self.budget.prefix_cache)
         self._tails = Tails(self.model, self.budget.tails)
@@ -105,7 +105,7 @@ class Fo1Engine:
         open or a question forces more tokens than its limit.
         """
         pending = [self._start(order, question) for order, question in enumerate(questions)]
-        num_slots = self._num_slots
+        num_slots = self.num_slots
         generations: dict[int, Generation] = {}
         while pending:
             try:
