@@ -1,7 +1,7 @@
 """The lines that `fo1 train` shows while it works."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from fo1_data.cli.output import say
 from fo1_data.cli.progress_lines import duration
@@ -33,8 +33,7 @@ class TrainingLines:
     def __call__(self, event: Event) -> None:
         match event:
             case RunBegun():
-                outlook = [_outlook(event.outlook)] if event.outlook is not None else []
-                for line in (_begun(event), *_labels_table(event.sources), *event.warnings, *outlook):
+                for line in _begun(event):
                     say(line)
             case StepDone():
                 self._show_step(event)
@@ -62,14 +61,20 @@ class TrainingLines:
         say(", ".join(parts))
 
 
-def _begun(begun: RunBegun) -> str:
+def _begun(begun: RunBegun) -> Iterator[str]:
     images = f"{counted(begun.images, 'image')} to train on"
     if begun.validation_images:
         images += f", {begun.validation_images:,} to validate on ({begun.measured_images:,} measured)"
     else:
         images += ", none to validate on: only training images are measured"
     resumed = f"resuming at step {begun.step} of {begun.steps}: " if begun.step else ""
-    return f"{resumed}{images}"
+    yield f"{resumed}{images}"
+    yield from _labels_table(begun.sources)
+    yield from begun.warnings
+    if begun.outlook is not None:
+        yield _outlook(begun.outlook)
+    if begun.found_rate is not None:
+        yield f"learning rate found: {begun.found_rate:g}"
 
 
 def _labels_table(sources: Sequence[SourceLabels]) -> list[str]:
@@ -108,6 +113,7 @@ def _measured(measured: Measured) -> str:
     parts = [("validation", measured.validation), ("training", measured.training)]
     lines = [f"  {name}: {_figures(figures)}" for name, figures in parts if figures is not None]
     best = ", the best so far" if measured.is_best else ""
+    lines += [f"  {measured.verdict}"] if measured.verdict is not None else []
     return "\n".join([f"after step {measured.step}{best}: exactly right, and by guessing", *lines])
 
 

@@ -89,7 +89,8 @@ class RunBegun:
 
     `images`: to train on; `validation_images`: to validate on, of which `measured_images` are measured.
     `sources`: what their labels can teach; `warnings`: what is wrong with that; `outlook`: whether the
-    features tell the names apart, None if the regions have no names.
+    features tell the names apart, None if the regions have no names;
+    `found_rate`: the learning rate, if it was searched.
     """
 
     step: int
@@ -100,6 +101,7 @@ class RunBegun:
     sources: Sequence[SourceLabels] = ()
     warnings: Sequence[str] = ()
     outlook: Outlook | None = None
+    found_rate: float | None = None
 
 
 @dataclass(frozen=True)
@@ -125,12 +127,14 @@ class Measured:
     """The model was measured after `step`. `validation`: None if there are no validation images.
 
     `is_best`: no earlier measurement of the run was as good, so the checkpoint was kept in `best`.
+    `verdict`: after about a tenth of the steps, whether the run learns, in words.
     """
 
     step: int
     validation: SampleFigures | None
     training: SampleFigures
     is_best: bool
+    verdict: str | None = None
 
 
 Event = RunBegun | StepDone | Measured

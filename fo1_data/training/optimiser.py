@@ -33,7 +33,7 @@ def _groups(trained: Mapping[str, nn.Parameter], weight_decay: float) -> list[di
     return [group for group in groups if group["params"]]
 
 
-def learning_rate(step: int, config: TrainConfig, final_share: float = 0.0) -> float:
+def scheduled_rate(step: int, config: TrainConfig, final_share: float = 0.0) -> float:
     """The learning rate of a step: linear warm-up, constant, linear decay over the last `decay_share`.
 
     The decay stops at the share `final_share` of the peak.

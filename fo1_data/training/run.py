@@ -11,6 +11,7 @@ import math
 import shutil
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,15 @@ from fo1_data.errors import ConfigError
 from fo1_data.model.checkpoint import Checkpoint, load_checkpoint
 from fo1_data.model.checkpoint_folder import checkpoint_sha256
 from fo1_data.model.device import choose_device
-from fo1_data.training.events import Event, RunBegun, StepDone, Watch, ignore
+from fo1_data.training.early_verdict import early_verdict
+from fo1_data.training.events import Event, Measured, RunBegun, StepDone, Watch, ignore
 from fo1_data.training.layout import BEST, LOSSES, PATIENCE, STATE
 from fo1_data.training.loggers import Logger, named_figures, open_loggers
 from fo1_data.training.memory import peak_memory_bytes
 from fo1_data.training.model_card import write_model_card
 from fo1_data.training.outlook import linear_outlook
-from fo1_data.training.run_folder import RunLog, write_settings
+from fo1_data.training.rate_finder import find_learning_rate
+from fo1_data.training.run_folder import RunLog, load_settings, write_settings
 from fo1_data.training.samples.batches import LIMITS, Batches
 from fo1_data.training.samples.distractors import load_distractors
 from fo1_data.training.samples.held_out import open_sources
@@ -113,6 +116,8 @@ class Run:
         )
         self._resumed = False
         self._losses: list[float] = []
+        self._first_measured: Measured | None = None
+        self._is_judged = False
         self._is_first = trainer.workers.is_first
         looks_ahead = self._is_first and bool(config.measured_images)
         self._outlook = linear_outlook(trainer, source) if looks_ahead else None
@@ -124,6 +129,11 @@ class Run:
         """
         trainer, out = self._trainer, self._out
         resumes = (out / STATE).is_file()
+        if self._config.find_learning_rate:
+            rate = (
+                load_settings(out)["learning_rate"] if resumes else find_learning_rate(trainer, self._batches)
+            )
+            self._config = trainer.config = self._config.model_copy(update={"learning_rate": rate})
         if self._is_first:
             out.mkdir(parents=True, exist_ok=True)
             write_settings(out, self._stage, self._config, resumes)
@@ -156,6 +166,7 @@ class Run:
                 self._inventory.sources,
                 self._inventory.warnings,
                 self._outlook,
+                config.learning_rate if config.find_learning_rate else None,
             )
             self._watch(begun)
             if first_step == 0:
@@ -201,6 +212,11 @@ class Run:
         if not self._validation.is_due(step):
             return
         measured = self._validation.measure(step)
+        if self._first_measured is None:
+            self._first_measured = measured if step == 0 else None
+        elif not self._is_judged and step >= self._config.steps / 10:
+            verdict = early_verdict(self._first_measured, measured, self._outlook)
+            measured, self._is_judged = replace(measured, verdict=verdict), True
         if measured.is_best:
             trainer.save_checkpoint(self._out / BEST)
         if not self._is_first:

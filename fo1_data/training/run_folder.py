@@ -38,6 +38,17 @@ def write_settings(folder: Path, stage: Stage, config: TrainConfig, resumes: boo
     partial.replace(path)
 
 
+def load_settings(folder: Path) -> dict[str, Any]:
+    """The settings of the run in a folder, with its stage. Raises CheckpointError if there are none."""
+    try:
+        settings: dict[str, Any] = json.loads((folder / SETTINGS).read_text("utf-8"))
+    except (OSError, ValueError):
+        raise CheckpointError(
+            f"{folder}: no readable {SETTINGS}: it is not a folder of `fo1 train`"
+        ) from None
+    return settings
+
+
 def write_state(path: Path, state: dict[str, Any]) -> None:
     """Write the state to resume from; the file appears whole or not at all."""
     partial = path.with_name(f"{path.name}.partial")

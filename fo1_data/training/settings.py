@@ -40,6 +40,11 @@ class TrainConfig(BaseModel):
     learning_rate: float = Field(
         default=2e-4, gt=0, description="Learning rate between warm-up and decay, per step."
     )
+    find_learning_rate: bool = Field(
+        default=False,
+        description="Find the learning rate before the first step, by up to 40 steps at growing rates; it "
+        "takes the place of `learning_rate`.",
+    )
     warmup_steps: int = Field(
         default=30, ge=0, description="Steps over which the learning rate rises linearly from 0."
     )
@@ -92,7 +97,8 @@ class TrainConfig(BaseModel):
         default=None,
         ge=1,
         description="Measure loss and accuracy every this many steps. Default: ten times in a run, "
-        "and at most every 50 steps; always before the first step and after the last.",
+        "or less often if that took over a quarter of its time; always before the first step and after the "
+        "last.",
     )
     measured_images: int = Field(
         default=32,

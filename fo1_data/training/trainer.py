@@ -18,7 +18,7 @@ from fo1_data.model.checkpoint_files import save_weights
 from fo1_data.model.region_fusion import embed_prompt
 from fo1_data.training.adapters import is_adapter, merged_weights
 from fo1_data.training.layout import STATE
-from fo1_data.training.optimiser import clip_gradients, learning_rate, make_optimiser
+from fo1_data.training.optimiser import clip_gradients, make_optimiser, scheduled_rate
 from fo1_data.training.packing import PackedBatch, answer_loss, decode_packed, pack_batch
 from fo1_data.training.run_folder import load_state, write_state
 from fo1_data.training.samples.batches import TrainingImage, blank_image, split_batch
@@ -73,13 +73,18 @@ class Trainer:
         self.num_tokens += batch.embeds_BLD.shape[0] * batch.embeds_BLD.shape[1]
         return decode_packed(self.model, batch, recompute=self.config.gradient_checkpointing), batch
 
-    def step(self, images: Sequence[TrainingImage]) -> float:
+    def begin_again(self) -> None:
+        """Forget the steps made so far, but not what they did to the weights."""
+        self.optimiser = make_optimiser(self.trained, self.config, self.workers)
+        self.step_number, self.step_figures = 0, {}
+
+    def step(self, images: Sequence[TrainingImage], learning_rate: float | None = None) -> float:
         """Make one update from the images of all workers; returns their loss before the update.
 
-        Raises RunError if the loss is not finite.
+        `learning_rate`: in place of the settings'. Raises RunError if the loss is not finite.
         """
         for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate(self.step_number, self.config)
+            group["lr"] = learning_rate or scheduled_rate(self.step_number, self.config)
         self.optimiser.zero_grad(set_to_none=True)
         device = self.model.device
         own_weight = sum(image.packed.total for image in images)

@@ -1,5 +1,6 @@
 """When a run is measured, which measurement was the best, and when to stop because none gets better."""
 
+import math
 from collections.abc import Iterable
 
 from fo1_data.errors import ConfigError
@@ -10,8 +11,10 @@ from fo1_data.training.samples.source import ExampleSource
 from fo1_data.training.settings import TrainConfig
 from fo1_data.training.trainer import Trainer
 
-# By default.
-_MEASUREMENTS, _LEAST_STEPS_BETWEEN = 10, 50
+# By default so many a run, and so that they take at most about this part of its time.
+_MEASUREMENTS, _SHARE_OF_TIME = 10, 0.25
+# A step on an image takes about three times as long as a measurement of it, for the backward pass.
+_STEP_COST = 3
 
 
 class Validation:
@@ -30,7 +33,7 @@ class Validation:
         book: PhraseBook | None,
     ) -> None:
         self._config = config
-        self._every = config.validate_every or max(_LEAST_STEPS_BETWEEN, config.steps // _MEASUREMENTS)
+        self._every = config.validate_every or _default_interval(config)
         self._training = MeasuredSample(trainer, source, config, book)
         self._validation = (
             MeasuredSample(trainer, validation, config, book) if validation is not None else None
@@ -76,6 +79,11 @@ class Validation:
     def _place_of_best(self) -> int:
         scores = [_score(figures) for _, figures in self._measured]
         return scores.index(max(scores)) if scores else 0
+
+
+def _default_interval(config: TrainConfig) -> int:
+    images_between = 2 * config.measured_images / (_STEP_COST * _SHARE_OF_TIME)
+    return max(1, config.steps // _MEASUREMENTS, math.ceil(images_between / config.batch_images))
 
 
 def _score(figures: SampleFigures) -> tuple[float, float]:

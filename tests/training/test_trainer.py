@@ -13,7 +13,7 @@ from fo1_data.dataset.versions.lineage import trace  # noqa: E402
 from fo1_data.errors import CheckpointError, ConfigError, DatasetError  # noqa: E402
 from fo1_data.model.checkpoint import load_checkpoint  # noqa: E402
 from fo1_data.synthetic.gold import write_scenes  # noqa: E402
-from fo1_data.training.optimiser import learning_rate  # noqa: E402
+from fo1_data.training.optimiser import scheduled_rate  # noqa: E402
 from fo1_data.training.run import train  # noqa: E402
 from fo1_data.training.samples.batches import Batches, TrainingImage  # noqa: E402
 from fo1_data.training.samples.source import open_source  # noqa: E402
@@ -228,7 +228,7 @@ def test_settings_are_read_and_unknown_ones_named(tmp_path):
 
 def test_the_learning_rate_warms_up_and_decays():
     config = TrainConfig(steps=100, warmup_steps=10, decay_share=0.5, learning_rate=1.0)
-    rates = [learning_rate(step, config) for step in range(100)]
+    rates = [scheduled_rate(step, config) for step in range(100)]
     assert rates[0] == pytest.approx(0.1)
     assert rates[30] == 1.0
     assert rates[-1] == pytest.approx(0.02)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader, IterableDataset
 
-from fo1_data.training.optimiser import clip_gradients, learning_rate
+from fo1_data.training.optimiser import clip_gradients, scheduled_rate
 from fo1_data.training.run_folder import load_state, write_state
 from fo1_data.training.settings import TrainConfig
 from fo1_data.training.workers import Workers
@@ -98,7 +98,7 @@ class Learner:
     def update(self, loss: Tensor) -> None:
         """Make one optimiser step at the learning rate of the schedule, and log it."""
         for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate(self.step_number, self.config, FINAL_RATE_SHARE)
+            group["lr"] = scheduled_rate(self.step_number, self.config, FINAL_RATE_SHARE)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         clip_gradients(self._parameters, self.config.clip_norm, Workers())

@@ -1,0 +1,37 @@
+"""What the first measurements of a run say about its end: whether it learns, and if not, why."""
+
+from fo1_data.training.events import AnswerKind, Measured, Outlook, SampleFigures
+
+# A kind with fewer questions says nothing.
+_FEWEST_QUESTIONS = 10
+_HARDLY = 0.02
+# Loss that has fallen by less than this part has hardly fallen.
+_FALLEN = 0.1
+
+
+def early_verdict(first: Measured, now: Measured, outlook: Outlook | None) -> str:
+    """One sentence for the person who waits. `first`: measured before the first step."""
+    unseen = now.validation or now.training
+    better = [kind for kind in _judged(unseen) if _gain(unseen, kind) > _HARDLY]
+    if better:
+        return f"it learns: {', '.join(better)} better than by guessing"
+    fallen = 1 - now.training.loss / first.training.loss if first.training.loss else 0.0
+    head = f"no better than guessing yet, the loss on training images fell from {first.training.loss:.2f} to "
+    head += f"{now.training.loss:.2f}: "
+    if outlook is not None and outlook.linear < outlook.guess + 2 * _HARDLY:
+        return head + "the region features do not tell the names apart, so it will hardly become better"
+    if fallen < _FALLEN:
+        return head + "it hardly learns; set find_learning_rate, or a higher learning_rate"
+    if now.validation is not None and any(
+        _gain(now.training, kind) > _HARDLY for kind in _judged(now.training)
+    ):
+        return head + "it learns its training images, not others; more images would help most"
+    return head + "it learns, but needs more steps"
+
+
+def _judged(figures: SampleFigures) -> list[AnswerKind]:
+    return [kind for kind, number in figures.questions.items() if number >= _FEWEST_QUESTIONS]
+
+
+def _gain(figures: SampleFigures, kind: AnswerKind) -> float:
+    return figures.accuracy[kind] - figures.guess.get(kind, 0.0)

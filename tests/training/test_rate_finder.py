@@ -1,0 +1,49 @@
+"""The learning rate that a range test finds."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from fo1_data.errors import RunError
+from fo1_data.model.checkpoint import load_checkpoint
+from fo1_data.synthetic.gold import write_scenes
+from fo1_data.training.rate_finder import chosen_rate, find_learning_rate
+from fo1_data.training.run import train
+from fo1_data.training.run_folder import load_settings
+from fo1_data.training.samples.batches import Batches
+from fo1_data.training.samples.source import open_source
+from fo1_data.training.settings import TrainConfig
+from fo1_data.training.trainer import Trainer
+
+CONFIG = TrainConfig(
+    steps=2, batch_images=1, questions_per_image=4, measured_images=0, threads=1, device="cpu",
+    find_learning_rate=True,
+)  # fmt: skip
+
+
+def test_the_rate_is_a_part_of_that_at_which_the_loss_stops_falling() -> None:
+    assert chosen_rate([1e-4, 1e-3, 1e-2, 1e-1], [4.0, 3.5, 2.0, 9.0]) == 2.5e-4
+    with pytest.raises(RunError, match="set learning_rate"):
+        chosen_rate([1e-4, 1e-3], [1.0, 1.2])
+
+
+def test_a_search_leaves_the_weights_as_they_were_and_a_resumed_run_keeps_its_rate(tmp_path: Path) -> None:
+    scenes = write_scenes(tmp_path / "scenes", 4, 70, (3, 4))
+    # Other names than the model knows: there is something to learn.
+    lines = [json.loads(line) for line in scenes.read_text().splitlines()]
+    for line in lines:
+        regions = [{"box_xyxy": region["box_xyxy"], "caption": "a zebra"} for region in line["regions"]]
+        line |= {"regions": regions, "phrases": [], "counts": [], "caption": None}
+    scenes.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    trainer = Trainer(load_checkpoint("fo1-tiny"), 2, CONFIG)
+    before = {name: weight.detach().clone() for name, weight in trainer.trained.items()}
+    rate = find_learning_rate(trainer, Batches(open_source([str(scenes)]), trainer.checkpoint, CONFIG))
+    assert 1e-5 < rate < 2e-2
+    assert trainer.step_number == 0
+    assert all(torch.equal(before[name], weight) for name, weight in trainer.trained.items())
+    train([str(scenes)], 2, "fo1-tiny", tmp_path / "out", CONFIG.model_copy(update={"steps": 1}))
+    assert load_settings(tmp_path / "out")["learning_rate"] == rate
+    train([str(scenes)], 2, "fo1-tiny", tmp_path / "out", CONFIG)
+    assert load_settings(tmp_path / "out")["learning_rate"] == rate
