@@ -38,11 +38,14 @@ class DaViT(nn.Module):
 
     def forward(self, images_B3HW: Tensor) -> list[Tensor]:
         """The maps [(B, C, H, W)] after each stage, finest first."""
+        return self.run_stages(images_B3HW, range(len(self.convs)))
+
+    def run_stages(self, hidden: Tensor, stages: range) -> list[Tensor]:
+        """The maps after each of the stages. `hidden`: the map before the first, or the images."""
         levels: list[Tensor] = []
-        hidden = images_B3HW
-        for conv, blocks in zip(self.convs, self.blocks, strict=True):
-            hidden = conv(hidden)
-            for block in _modules(blocks):
+        for stage in stages:
+            hidden = self.convs[stage](hidden)
+            for block in _modules(self.blocks[stage]):
                 hidden = block(hidden)
             levels.append(hidden)
         return levels

@@ -38,7 +38,8 @@ class MeasuredSample:
 
     def __init__(self, trainer: Trainer, source: ExampleSource, config: TrainConfig, book: PhraseBook | None):
         self._trainer = trainer
-        self._batches = Batches(source, trainer.checkpoint, config.model_copy(update=_AS_IT_IS), book)
+        as_it_is = config.model_copy(update=_AS_IT_IS)
+        self._batches = Batches(source, trainer.checkpoint, as_it_is, book, cache=trainer.cache)
         places = range(min(config.measured_images, len(source)))
         images = {place: image for place in places if (image := self._batches.image_at(place)) is not None}
         self._places = list(images)

@@ -113,6 +113,7 @@ class Run:
             load_distractors(config),
             trainer.workers,
             left_out=self._validation.image_ids,
+            cache=trainer.cache,
         )
         self._resumed = False
         self._losses: list[float] = []

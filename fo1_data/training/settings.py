@@ -122,6 +122,13 @@ class TrainConfig(BaseModel):
         description="Each worker computes its images of a step in at most this many pieces, one after "
         "another, to use less memory.",
     )
+    feature_cache_gib: float | None = Field(
+        default=None,
+        ge=0,
+        description="Disk space, in GiB, for features of the parts of both encoders that do not train: an "
+        "image is decoded and encoded once. Off where images are varied (mirror, crop, light, paste, "
+        "distractors). Default: 10 on a CPU, 0 on a GPU.",
+    )
     precision: Literal["float32", "bfloat16"] = Field(
         default="float32",
         description="Precision of the forward pass (autocast); weights and optimiser state stay in float32.",
@@ -226,6 +233,18 @@ class TrainConfig(BaseModel):
     device: str | None = Field(
         default=None, description="Torch device, such as `cpu` or `cuda:0`. Default: a GPU if there is one."
     )
+
+    @property
+    def changes_pixels(self) -> bool:
+        """Whether an image may look different each time, or its pixels are needed for more than the model."""
+        shares = (
+            self.mirror_share,
+            self.crop_share,
+            self.light_jitter,
+            self.paste_share,
+            self.distractor_share,
+        )
+        return any(shares)
 
     @model_validator(mode="after")
     def _refuse_sharded_adapters(self) -> Self:

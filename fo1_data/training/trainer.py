@@ -15,8 +15,11 @@ from torch.distributed.optim import ZeroRedundancyOptimizer
 from fo1_data.errors import ConfigError, RunError
 from fo1_data.model.checkpoint import Checkpoint
 from fo1_data.model.checkpoint_files import save_weights
+from fo1_data.model.frozen_towers import finish, run_frozen
+from fo1_data.model.modeling import ImageFeatures
 from fo1_data.model.region_fusion import embed_prompt
 from fo1_data.training.adapters import is_adapter, merged_weights
+from fo1_data.training.feature_cache import CachedImage, FeatureCache, num_frozen_stages
 from fo1_data.training.layout import STATE
 from fo1_data.training.optimiser import clip_gradients, make_optimiser, scheduled_rate
 from fo1_data.training.packing import PackedBatch, answer_loss, decode_packed, pack_batch
@@ -26,6 +29,9 @@ from fo1_data.training.settings import Stage, TrainConfig
 from fo1_data.training.sharding import gather, is_sharded, load_optimiser, local_part, shard_decoder
 from fo1_data.training.stages import choose_parameters
 from fo1_data.training.workers import Workers
+
+# Where recomputing costs more than reading.
+_CPU_CACHE_GIB = 10.0
 
 
 class Trainer:
@@ -43,9 +49,19 @@ class Trainer:
             shard_decoder(self.model)
         self.trained = {name: parameter for name, parameter in self.model.named_parameters() if name in names}
         self.optimiser = make_optimiser(self.trained, config, self.workers)
+        self.cache = self._open_cache()
         self.step_number = 0
         self.step_figures: dict[str, float] = {}
         self.num_tokens = 0
+
+    def _open_cache(self) -> FeatureCache | None:
+        """The cache of the frozen towers' features, if it is on and images look the same each time."""
+        gib = self.config.feature_cache_gib
+        gib = gib if gib is not None else _CPU_CACHE_GIB if self.model.device.type == "cpu" else 0
+        num_stages = num_frozen_stages(self.trained, len(self.model.vision_tower_aux.convs))
+        if not gib or not num_stages or self.config.changes_pixels:
+            return None
+        return FeatureCache(self.checkpoint, num_stages, int(gib * 2**30))
 
     def loss(self, images: Sequence[TrainingImage]) -> Tensor:
         """The weighted mean cross-entropy of all answer tokens of a batch."""
@@ -65,13 +81,27 @@ class Trainer:
         """The decoder's states (B, L, D) of the images' prompts and questions, and what was packed."""
         tokenizer = self.checkpoint.tokenizer
         prefixes = []
-        encoded_images = self.model.encode_images([image.prepared for image in images])
+        encoded_images = self._encode(images)
         for image, encoded in zip(images, encoded_images, strict=True):
             ids = tokenizer.prefix_ids(len(image.prepared.aux_boxes))
             prefixes.append(embed_prompt(self.model, ids, encoded, image.prepared.grid_hw))
         batch = pack_batch(self.model, prefixes, [image.packed for image in images])
         self.num_tokens += batch.embeds_BLD.shape[0] * batch.embeds_BLD.shape[1]
         return decode_packed(self.model, batch, recompute=self.config.gradient_checkpointing), batch
+
+    def _encode(self, images: Sequence[TrainingImage]) -> list[ImageFeatures]:
+        """What the language model reads of each image."""
+        if self.cache is None:
+            return self.model.encode_images([image.prepared for image in images])
+        encoded = []
+        for image in images:
+            frozen = image.frozen
+            if frozen is None:
+                frozen = run_frozen(self.model, image.prepared, self.cache.num_stages)
+                if image.shape is not None and image.image_id is not None:
+                    self.cache.keep(image.image_id, CachedImage(image.shape, frozen))
+            encoded.append(finish(self.model, frozen, image.prepared))
+        return encoded
 
     def begin_again(self) -> None:
         """Forget the steps made so far, but not what they did to the weights."""

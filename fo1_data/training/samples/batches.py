@@ -7,10 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from fo1_data.corpus.images import InputLimits
+from fo1_data.corpus.images import DecodedImage, InputLimits
 from fo1_data.errors import InputReject, RunError
 from fo1_data.model.checkpoint import Checkpoint
+from fo1_data.model.frozen_towers import FrozenFeatures
 from fo1_data.model.processing import PreparedImage
+from fo1_data.training.feature_cache import CachedImage, FeatureCache, ImageShape
 from fo1_data.training.packing import PackedQuestions, pack_questions
 from fo1_data.training.samples.augmentation import augment
 from fo1_data.training.samples.distractors import Distractors, with_distractors
@@ -19,7 +21,7 @@ from fo1_data.training.samples.open_examples import (
     PromptView,
     TrainingExample,
     make_prompt_view,
-    open_example,
+    open_cached,
 )
 from fo1_data.training.samples.questions import (
     ImageLabels,
@@ -41,12 +43,18 @@ LIMITS = InputLimits()
 
 @dataclass(frozen=True)
 class TrainingImage:
-    """An image of a batch, ready for the model, with its questions."""
+    """An image of a batch, ready for the model, with its questions.
+
+    `frozen`: the features of the towers that do not train, if they are known; else `shape`: what is kept with
+    them, if they are to be kept.
+    """
 
     prepared: PreparedImage
     packed: PackedQuestions
     questions: Sequence[TrainingQuestion] = ()
     image_id: str | None = None
+    frozen: FrozenFeatures | None = None
+    shape: ImageShape | None = None
 
 
 class Batches:
@@ -67,7 +75,9 @@ class Batches:
         distractors: Distractors | None = None,
         workers: Workers | None = None,
         left_out: Collection[str] = (),
+        cache: FeatureCache | None = None,
     ) -> None:
+        self._cache = cache
         self._left_out = left_out
         self.met: set[str] = set()
         self._source, self._checkpoint, self._config = source, checkpoint, config
@@ -97,11 +107,11 @@ class Batches:
         config = self._config
         rng = np.random.default_rng([config.seed, place])
         try:
-            image_id, view = self._view(self._source.at(place), rng)
+            image, cached, view = self._view(self._source.at(place), rng)
         except InputReject:
             return None
-        if image_id in self._left_out:
-            self.met.add(image_id)
+        if image.image_id in self._left_out:
+            self.met.add(image.image_id)
             return None
         labels = with_labels_as_captions(view.labels) if config.labels_as_captions else view.labels
         labels = with_names_as_phrases(labels) if config.names_as_phrases else labels
@@ -112,18 +122,32 @@ class Batches:
         questions = [question for question, weight in weighted if weight]
         if not questions:
             return None
-        prepared = self._checkpoint.processor.prepare(view.rgb, view.boxes_xyxy)
+        processor = self._checkpoint.processor
+        resized = cached.shape.resized() if cached is not None else processor.resize(view.rgb)
+        prepared = processor.place_boxes(resized, view.boxes_xyxy)
         weights = [weight for _, weight in weighted if weight]
         packed = pack_questions(self._checkpoint.tokenizer, questions, weights)
-        return TrainingImage(prepared, packed, questions, image_id)
+        return TrainingImage(
+            prepared,
+            packed,
+            questions,
+            image.image_id,
+            frozen=cached.features if cached is not None else None,
+            shape=ImageShape.of(image, prepared) if self._cache is not None and cached is None else None,
+        )
 
-    def _view(self, example: TrainingExample, rng: np.random.Generator) -> tuple[str, PromptView]:
-        """The image's id and a drawn view: pasted region, absent phrases, distractors, augmentation, order.
+    def _view(
+        self, example: TrainingExample, rng: np.random.Generator
+    ) -> tuple[DecodedImage, CachedImage | None, PromptView]:
+        """The image, its features if they are known, and a drawn view.
+
+        A view has a pasted region, absent phrases, distractors, augmentation, and an order of boxes.
 
         Raises InputReject if the image cannot be used.
         """
         config = self._config
-        image, entry = open_example(example, LIMITS)
+        find = self._cache.find if self._cache is not None else None
+        image, cached, entry = open_cached(example, LIMITS, find)
         rgb, trust = image.rgb, example.trust
         if self._rare is not None and rng.random() < config.paste_share:
             rgb, entry, trust = self._rare.paste(rgb, entry, trust, rng)
@@ -136,7 +160,7 @@ class Batches:
             added = self._distractors.propose(example, image, rgb, entry.regions or [])
         rgb, entry = augment(rgb, with_distractors(entry, added), rng, config)
         view = make_prompt_view(rgb, entry, trust, rng, config, negatives, num_distractors=len(added))
-        return image.image_id, view
+        return image, cached, view
 
 
 def loss_weight(question: TrainingQuestion, labels: ImageLabels, config: TrainConfig) -> float:

@@ -4,7 +4,7 @@ A folder with a manifest is a dataset; `row_gold` turns its rows into gold. Anyt
 corpus with gold. `source` decides which image comes when.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,9 +12,10 @@ from PIL import Image
 
 from fo1_data.corpus.entry_bytes import read_bytes
 from fo1_data.corpus.frames import BoxFrame, oriented_entry
-from fo1_data.corpus.images import DecodedImage, InputLimits, decode_rgb
+from fo1_data.corpus.images import DecodedImage, InputLimits, decode_rgb, image_id_of
 from fo1_data.dataset.pixels import image_bytes
 from fo1_data.errors import DatasetError, InputReject
+from fo1_data.training.feature_cache import CachedImage
 from fo1_data.training.samples.augmentation import jitter_boxes
 from fo1_data.training.samples.questions import ImageLabels, LabelKey, LabelTrust
 from fo1_data.training.samples.row_gold import row_to_gold
@@ -59,10 +60,35 @@ def open_example(example: TrainingExample, limits: InputLimits) -> tuple[Decoded
     Raises InputReject if the image cannot be read or none of its boxes can be used.
     """
     image = decode_rgb(_read_image(example, limits), limits)
+    return image, _oriented(example, image)
+
+
+def _oriented(example: TrainingExample, image: DecodedImage) -> CorpusImage:
+    """The gold of an example in the pixels of its upright image."""
     entry, _ = oriented_entry(example.entry, image, example.box_frame)
     if not entry.regions:
         raise InputReject(RejectStage.BOX, "no_area", "no box of the image can be used")
-    return image, entry
+    return entry
+
+
+def open_cached(
+    example: TrainingExample, limits: InputLimits, find: Callable[[str], CachedImage | None] | None
+) -> tuple[DecodedImage, CachedImage | None, CorpusImage]:
+    """As `open_example`; an image that `find` knows by its id is not decoded, and is black.
+
+    The bytes of a dataset's image are then not even read: its row names its id.
+    """
+    if find is None:
+        image, entry = open_example(example, limits)
+        return image, None, entry
+    data = None if example.row is not None else _read_image(example, limits)
+    image_id = example.row.image_id if example.row is not None else image_id_of(data or b"")
+    cached = find(image_id)
+    if cached is not None:
+        image = cached.shape.blank(image_id)
+    else:
+        image = decode_rgb(data if data is not None else _read_image(example, limits), limits)
+    return image, cached, _oriented(example, image)
 
 
 def _read_image(example: TrainingExample, limits: InputLimits) -> bytes:

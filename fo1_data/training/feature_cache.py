@@ -1,0 +1,177 @@
+"""Features of the frozen towers, kept on disk: an image is decoded and encoded once for all epochs and runs.
+
+A file is named by the image's content and lies in a folder named by the weights and settings that made it, so
+a run that continues another one, or a round of a loop, finds it again. When the cache is full, further images
+are encoded anew each time: an epoch would push out what the next one needs first.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from fo1_data.corpus.images import DecodedImage
+from fo1_data.model.checkpoint import Checkpoint
+from fo1_data.model.frozen_towers import FrozenFeatures
+from fo1_data.model.modeling import Fo1Model
+from fo1_data.model.node_cache import cache_root
+from fo1_data.model.processing import NormalisedPixels, PreparedImage, ResizedImage
+
+_FOLDER = "features"
+# Changes with what is written, or with how images are prepared.
+_LAYOUT = 1
+_SUFFIX = ".safetensors"
+
+
+@dataclass(frozen=True)
+class ImageShape:
+    """The sizes of an image: upright (`width`, `height`), as stored, and in both towers."""
+
+    width: int
+    height: int
+    orientation: int
+    stored_wh: tuple[int, int]
+    grid_hw: tuple[int, int]
+    aux_hw: tuple[int, int]
+    scale_xy: tuple[float, float]
+
+    @classmethod
+    def of(cls, image: DecodedImage, prepared: PreparedImage) -> "ImageShape":
+        """The sizes of a decoded image and of what the processor made of it."""
+        resized = prepared.resized
+        return cls(
+            image.width,
+            image.height,
+            image.orientation,
+            image.stored_wh,
+            prepared.grid_hw,
+            prepared.aux_hw,
+            resized.scale_xy,
+        )
+
+    def blank(self, image_id: str) -> DecodedImage:
+        """The image without its pixels: all are black."""
+        rgb = Image.new("RGB", (self.width, self.height))
+        return DecodedImage(image_id, rgb, self.width, self.height, self.orientation, self.stored_wh)
+
+    def resized(self) -> ResizedImage:
+        """As the processor gives it, but without pixels: all are 0, in no memory."""
+        table = np.zeros((3, 256), dtype=np.float32)
+        patches = np.broadcast_to(np.uint8(0), (3, 0, 0))
+        auxiliary = np.broadcast_to(np.uint8(0), (3, *self.aux_hw))
+        return ResizedImage(
+            NormalisedPixels(patches, table),
+            1,
+            self.grid_hw,
+            NormalisedPixels(auxiliary, table),
+            self.scale_xy,
+        )
+
+
+@dataclass(frozen=True)
+class CachedImage:
+    """An image without its pixels."""
+
+    shape: ImageShape
+    features: FrozenFeatures
+
+
+class FeatureCache:
+    """The features of one set of frozen weights. `max_bytes`: of the features of all sets together."""
+
+    def __init__(
+        self, checkpoint: Checkpoint, num_stages: int, max_bytes: int, root: Path | None = None
+    ) -> None:
+        self.num_stages = num_stages
+        root = (root or cache_root()) / _FOLDER
+        self._folder = root / _key(checkpoint, num_stages)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        os.utime(self._folder)
+        self._room = max_bytes - _make_room(root, self._folder, max_bytes)
+
+    def find(self, image_id: str) -> CachedImage | None:
+        """The features of an image, if they are there and whole."""
+        try:
+            with safe_open(self._path(image_id), framework="pt") as file:
+                names = sorted(file.keys())
+                tensors = {name: file.get_tensor(name) for name in names}
+                shape = _parse_shape(file.metadata()["shape"])
+        except (OSError, SafetensorError, KeyError, ValueError):
+            return None
+        maps, levels = (
+            [tensors[name] for name in names if name.startswith(part)] for part in ("map", "level")
+        )
+        return CachedImage(shape, FrozenFeatures(tensors["image"], maps, levels))
+
+    def keep(self, image_id: str, image: CachedImage) -> None:
+        """Keep the features of an image if there is room."""
+        path, features = self._path(image_id), image.features
+        if features.num_bytes > self._room or path.exists():
+            return
+        tensors = {"image": features.image_embeds}
+        tensors |= {f"map{number}": tensor for number, tensor in enumerate(features.maps)}
+        tensors |= {f"level{number}": tensor for number, tensor in enumerate(features.levels)}
+        partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+        save_file(
+            {name: tensor.contiguous().cpu() for name, tensor in tensors.items()},
+            partial,
+            metadata={"shape": json.dumps(asdict(image.shape))},
+        )
+        partial.replace(path)
+        self._room -= features.num_bytes
+
+    def _path(self, image_id: str) -> Path:
+        return self._folder / f"{image_id}{_SUFFIX}"
+
+
+def num_frozen_stages(trained: Iterable[str], num_stages: int) -> int:
+    """How many of DaViT's first stages have no weight among the trained ones."""
+    stages = [
+        int(name.split(".")[2]) for name in trained if name.startswith(("vision_tower_aux.", "vision_tower."))
+    ]
+    return min(stages, default=num_stages)
+
+
+def _key(checkpoint: Checkpoint, num_stages: int) -> str:
+    """A hash of all that decides the features besides the image."""
+    digest = hashlib.sha256(f"{_LAYOUT} {num_stages} {checkpoint.model.dtype}".encode())
+    for name in ("config.json", "preprocessor_config.json"):
+        path = checkpoint.folder / name
+        digest.update(path.read_bytes() if path.is_file() else b"")
+    parts = (checkpoint.model.vision_tower, *_stages(checkpoint.model, num_stages))
+    for part in parts:
+        for weight in part.state_dict().values():
+            digest.update(weight.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:32]
+
+
+def _stages(model: Fo1Model, num_stages: int) -> list[nn.Module]:
+    davit = model.vision_tower_aux
+    return [*davit.convs[:num_stages], *davit.blocks[:num_stages]]
+
+
+def _make_room(root: Path, kept: Path, max_bytes: int) -> int:
+    """Delete features of other weights, the oldest first, until all fit; returns how many bytes are left."""
+    sizes = {folder: sum(file.stat().st_size for file in folder.iterdir()) for folder in root.iterdir()}
+    for folder in sorted(sizes, key=lambda folder: folder.stat().st_mtime):
+        if sum(sizes.values()) > max_bytes and folder != kept:
+            shutil.rmtree(folder, ignore_errors=True)
+            del sizes[folder]
+    return sum(sizes.values())
+
+
+def _parse_shape(text: str) -> ImageShape:
+    fields: dict[str, Any] = json.loads(text)
+    pairs = {name: tuple(value) for name, value in fields.items() if isinstance(value, list)}
+    return ImageShape(**{**fields, **pairs})

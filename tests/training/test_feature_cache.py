@@ -1,0 +1,106 @@
+"""Features of frozen towers are kept on disk: equal losses, no second decoding, a bound, no stale ones."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from random_checkpoint import write_random_checkpoint
+
+from fo1_data.model.checkpoint import load_checkpoint
+from fo1_data.synthetic.gold import write_scenes
+from fo1_data.training.feature_cache import FeatureCache, num_frozen_stages
+from fo1_data.training.run import train
+from fo1_data.training.samples.batches import Batches
+from fo1_data.training.samples.source import open_source
+from fo1_data.training.settings import TrainConfig
+from fo1_data.training.trainer import Trainer
+
+CONFIG = TrainConfig(
+    steps=4, batch_images=2, questions_per_image=6, warmup_steps=0, decay_share=0, measured_images=0,
+    threads=1, device="cpu", learning_rate=1e-3,
+)  # fmt: skip
+GIB = 2**30
+
+
+@pytest.fixture(autouse=True)
+def cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("FO1_CACHE_DIR", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "features"
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_scenes(tmp_path_factory.mktemp("scenes") / "corpus", 3, 70, (3, 5))
+
+
+def losses(out: Path) -> list[float]:
+    return [json.loads(line)["loss"] for line in (out / "losses.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("stage", [1, 2])
+def test_losses_equal_those_without_a_cache(
+    scenes: Path, tmp_path: Path, cache_folder: Path, stage: int
+) -> None:
+    without = CONFIG.model_copy(update={"feature_cache_gib": 0.0})
+    for name, config in (("without", without), ("first", CONFIG), ("again", CONFIG)):
+        train([str(scenes)], stage, "fo1-tiny", tmp_path / name, config)  # type: ignore[arg-type]
+    assert losses(tmp_path / "first") == losses(tmp_path / "again")
+    assert losses(tmp_path / "first") == pytest.approx(losses(tmp_path / "without"), abs=2e-5)
+    (folder,) = cache_folder.iterdir()
+    assert len(list(folder.glob("*.safetensors"))) == 3
+
+
+def test_a_known_image_is_not_decoded(scenes: Path, tmp_path: Path) -> None:
+    trainer = Trainer(load_checkpoint("fo1-tiny"), 1, CONFIG)
+    batches = Batches(open_source([str(scenes)]), trainer.checkpoint, CONFIG, cache=trainer.cache)
+    first = batches.of_step(0)
+    assert all(image.frozen is None for image in first)
+    trainer.step(first)
+    again = batches.of_step(0)
+    assert all(image.frozen is not None for image in again)
+    assert all(not image.prepared.resized.auxiliary.values.any() for image in again)  # black: not decoded
+    for one, other in zip(first, again, strict=True):
+        assert torch.equal(one.prepared.aux_boxes, other.prepared.aux_boxes)
+        assert torch.equal(one.prepared.vt_boxes, other.prepared.vt_boxes)
+        assert one.questions == other.questions
+
+
+def test_a_full_cache_takes_no_more_and_a_damaged_file_is_made_anew(scenes: Path, cache_folder: Path) -> None:
+    checkpoint = load_checkpoint("fo1-tiny")
+    trainer = Trainer(checkpoint, 1, CONFIG.model_copy(update={"feature_cache_gib": 1e-9}))
+    trainer.step(Batches(open_source([str(scenes)]), checkpoint, CONFIG, cache=trainer.cache).of_step(0))
+    assert list(cache_folder.glob("*/*")) == []
+    trainer = Trainer(checkpoint, 1, CONFIG)
+    batches = Batches(open_source([str(scenes)]), checkpoint, CONFIG, cache=trainer.cache)
+    trainer.step(batches.of_step(0))
+    for path in cache_folder.glob("*/*.safetensors"):
+        path.write_bytes(path.read_bytes()[:100])
+    assert all(image.frozen is None for image in batches.of_step(0))
+
+
+def test_other_weights_have_other_features_and_the_oldest_make_room(
+    tmp_path: Path, cache_folder: Path
+) -> None:
+    tiny = load_checkpoint("fo1-tiny")
+    other = load_checkpoint(str(write_random_checkpoint(tmp_path / "other")))
+    folders = []
+    for checkpoint, stages in ((tiny, 4), (other, 4), (tiny, 2)):
+        FeatureCache(checkpoint, stages, GIB)
+        folders.append({path.name for path in cache_folder.iterdir()})
+    assert [len(names) for names in folders] == [1, 2, 3]
+    for folder in cache_folder.iterdir():
+        (folder / "a.safetensors").write_bytes(bytes(1000))
+    FeatureCache(tiny, 2, 1500)
+    assert {path.name for path in cache_folder.iterdir()} == folders[2] - folders[1]
+
+
+def test_stages_before_the_first_trained_weight_are_frozen() -> None:
+    assert num_frozen_stages(["region_encoder.x", "language_model.y"], 4) == 4
+    trained = ["vision_tower_aux.convs.2.conv.weight", "vision_tower_aux.blocks.3.0.a", "language_model.y"]
+    assert num_frozen_stages(trained, 4) == 2
+
+
+def test_varied_images_are_not_kept(scenes: Path, cache_folder: Path) -> None:
+    varied = CONFIG.model_copy(update={"mirror_share": 0.5})
+    assert Trainer(load_checkpoint("fo1-tiny"), 1, varied).cache is None
