@@ -97,7 +97,9 @@ class Trainer:
         for image in images:
             frozen = image.frozen
             if frozen is None:
-                frozen = run_frozen(self.model, image.prepared, self.cache.num_stages)
+                # In full precision whatever the run's: other runs read it too.
+                with torch.autocast(self.model.device.type, enabled=False):
+                    frozen = run_frozen(self.model, image.prepared, self.cache.num_stages)
                 if image.shape is not None and image.image_id is not None:
                     self.cache.keep(image.image_id, CachedImage(image.shape, frozen))
             encoded.append(finish(self.model, frozen, image.prepared))

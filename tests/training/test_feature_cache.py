@@ -51,6 +51,20 @@ def test_losses_equal_those_without_a_cache(
     assert len(list(folder.glob("*.safetensors"))) == 3
 
 
+def test_runs_of_other_precision_share_the_features(scenes: Path, tmp_path: Path, cache_folder: Path) -> None:
+    half = CONFIG.model_copy(update={"precision": "bfloat16", "steps": 2})
+    train([str(scenes)], 1, "fo1-tiny", tmp_path / "half", half)
+    train([str(scenes)], 1, "fo1-tiny", tmp_path / "after", CONFIG)
+    train(
+        [str(scenes)],
+        1,
+        "fo1-tiny",
+        tmp_path / "without",
+        CONFIG.model_copy(update={"feature_cache_gib": 0.0}),
+    )
+    assert losses(tmp_path / "after") == pytest.approx(losses(tmp_path / "without"), abs=2e-5)
+
+
 def test_a_known_image_is_not_decoded(scenes: Path, tmp_path: Path) -> None:
     trainer = Trainer(load_checkpoint("fo1-tiny"), 1, CONFIG)
     batches = Batches(open_source([str(scenes)]), trainer.checkpoint, CONFIG, cache=trainer.cache)
