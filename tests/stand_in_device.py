@@ -15,6 +15,7 @@ Registering the device changes PyTorch for the whole process: use it in a proces
 """
 
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -42,6 +43,9 @@ _SIZES_OF_VALUES = {
     "aten::bincount",
     "torchvision::nms",
 }
+_WITHOUT_KERNEL = {"aten::_unsafe_view", "aten::detach", "aten::empty", "aten::new_empty", "aten::empty_like"}
+# Composite here, but with a kernel of its own on CUDA.
+_FUSED_ON_CUDA = {"aten::rms_norm"}
 _INDEXING = {"aten::index", "aten::index_put", "aten::index_put_", "aten::_index_put_impl_"}
 
 
@@ -60,7 +64,14 @@ class Event:
 
 
 class Log(list[Event]):
-    """What happened between the devices, in order."""
+    """What happened between the devices, in order. kernels: how often each operation ran on the device.
+
+    Views and memory without contents start no kernel and do not count.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kernels: Counter[str] = Counter()
 
     def synchronisations(self) -> list[str]:
         """Each as `kind operation file:line`."""
@@ -137,11 +148,16 @@ class _Operations(TorchDispatchMode):
     ) -> Any:
         kwargs = kwargs or {}
         if torch.is_inference_mode_enabled():
+            before = self.log.kernels.copy()
             # Without autograd above it, a mode is handed composite operations too.
             with self:
                 out = func.decompose(*args, **kwargs)
             if out is not NotImplemented:
+                if func._schema.name in _FUSED_ON_CUDA:
+                    self.log.kernels = before + Counter([func._schema.name])
                 return out
+        if _is_kernel(func) and _is_on_device(args, kwargs):
+            self.log.kernels[func._schema.name] += 1
         return _run(func, args, kwargs, self.log)
 
 
@@ -166,6 +182,15 @@ def stand_in_device() -> Iterator[Log]:
     log = Log()
     with _TensorsOfData(), _Operations(log):
         yield log
+
+
+def _is_kernel(func: Any) -> bool:
+    return not func.is_view and func._schema.name not in _WITHOUT_KERNEL
+
+
+def _is_on_device(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    leaves = pytree.tree_leaves((args, kwargs))
+    return _is_stand_in(kwargs.get("device")) or any(isinstance(leaf, StandInTensor) for leaf in leaves)
 
 
 def _is_stand_in(device: Any) -> bool:

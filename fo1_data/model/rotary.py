@@ -26,18 +26,31 @@ def text_positions(start: int, count: int) -> Tensor:
     return torch.arange(start, start + count).expand(3, count)
 
 
+def rotary_frequencies(config: TextConfig) -> Tensor:
+    """(E / 2,) float32: the angle by which one position turns each pair of a head's channels."""
+    exponents = torch.arange(0, config.head_dim, 2).float() / config.head_dim
+    return 1.0 / config.rope_theta**exponents
+
+
 def cos_sin(positions_3N: Tensor, config: TextConfig) -> tuple[Tensor, Tensor]:
     """Rotation tables of positions: the cosines and the sines, each (N, E) float32.
 
     The frequencies of a head belong to time, height and width in the numbers of `config.mrope_section`.
     """
-    exponents = torch.arange(0, config.head_dim, 2).float() / config.head_dim
-    frequencies = (1.0 / config.rope_theta**exponents).to(positions_3N.device, non_blocking=True)
+    frequencies = rotary_frequencies(config).to(positions_3N.device, non_blocking=True)
     angles = positions_3N[..., None].float() * frequencies
     # On the CPU, because the length of the result depends on values: the host would wait for a GPU.
     axis_of = torch.repeat_interleave(torch.arange(3), torch.tensor(config.mrope_section))
     axis_of = axis_of.to(angles.device, non_blocking=True)
-    angles = angles.gather(0, axis_of.expand(1, angles.shape[1], -1)).squeeze(0)
+    return _tables_of(angles.gather(0, axis_of.expand(1, angles.shape[1], -1)).squeeze(0))
+
+
+def text_cos_sin(positions_N: Tensor, frequencies: Tensor) -> tuple[Tensor, Tensor]:
+    """As `cos_sin`, for text tokens, whose three positions are equal. frequencies: on their device."""
+    return _tables_of(positions_N[:, None].float() * frequencies)
+
+
+def _tables_of(angles: Tensor) -> tuple[Tensor, Tensor]:
     angles_NE = torch.cat((angles, angles), dim=-1)
     return angles_NE.cos(), angles_NE.sin()
 

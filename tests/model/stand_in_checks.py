@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from random_checkpoint import write_random_checkpoint
 from random_detectors import write_grounding_dino, write_rt_detr
 from stand_in_device import DEVICE, Log, MixedDevices, stand_in_device
 
@@ -16,7 +17,7 @@ from fo1_data.labelling.image_labeller import ImageLabeller
 from fo1_data.model.checkpoint import load_checkpoint
 from fo1_data.model.engine.engine import Fo1Engine
 from fo1_data.model.engine.generation import Generation
-from fo1_data.model.engine.questions import Question
+from fo1_data.model.engine.questions import OpenImage, Question
 from fo1_data.proposals.load import load_proposer
 from fo1_data.synthetic.gold import gold_of, write_scenes
 from fo1_data.synthetic.scenes import make_scene
@@ -137,30 +138,61 @@ def test_the_engine_answers_as_on_the_cpu(log: Log, random_folder: Path, num_slo
     assert any(answer.region_steps for answer in on_device)
 
 
-def test_a_decoding_step_waits_for_the_device_once(log: Log, random_folder: Path) -> None:
-    engine = Fo1Engine(load_checkpoint(str(random_folder), device=DEVICE))
-    opened = engine.open(PICTURES[:2])
+def ask_for(engine: Fo1Engine, opened: list[OpenImage], num_steps: int) -> None:
+    """Two questions about each image, with so many decoding steps after the first choice."""
     tokenizer = engine.checkpoint.tokenizer
     forced_ids = tokenizer.special.objects_open, tokenizer.special.regions[0]
-
-    def events(num_steps: int) -> list[str]:
-        log.clear()
-        questions = [
-            Question(image, text, max_new_tokens=num_steps + 2, forced_ids=forced_ids)
+    answers = engine.ask(
+        [
+            Question(image, text, max_new_tokens=num_steps + 3, forced_ids=forced_ids)
             for image in opened
             for text in "ab"
         ]
-        answers = engine.ask(questions)
-        assert all(len(answer.token_ids) == num_steps + 2 for answer in answers)
+    )
+    assert all(len(answer.token_ids) == num_steps + 3 for answer in answers)
+
+
+def test_the_host_waits_for_the_device_once_in_eight_decoding_steps(log: Log, random_folder: Path) -> None:
+    engine = Fo1Engine(load_checkpoint(str(random_folder), device=DEVICE))
+    opened = engine.open(PICTURES[:2])
+
+    def events(num_steps: int) -> list[str]:
+        log.clear()
+        ask_for(engine, opened, num_steps)
         return log.synchronisations()
 
-    first, *_, last = (Counter(events(steps)) for steps in (2, 3, 6))
-    repeated = last - first
-    assert sum(repeated.values()) == 4, f"4 steps more wait more than once each: {dict(repeated)}"
+    _, one, eight, nine, twenty_four = (Counter(events(steps)) for steps in (1, 1, 8, 9, 24))
+    assert one == eight
+    assert sum((nine - eight).values()) == 1
+    repeated = twenty_four - eight
+    assert sum(repeated.values()) == 2, f"16 steps more wait more than twice: {dict(repeated)}"
     (line,) = repeated
-    assert line.startswith(f"download aten::_to_copy {ENGINE}")
+    assert line.startswith(f"download aten::_to_copy {ENGINE}decoding.py")
     uploads = [event for event in log if event.kind == "upload" and not event.waits]
     assert len({event.place for event in uploads}) < len(uploads)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_layer_of_a_decoding_step_takes_at_most_25_kernels(
+    log: Log, tmp_path: Path, dtype: torch.dtype
+) -> None:
+    """Counted as operations on the device that are no views, in 8 steps of 4 layers less those of 2."""
+
+    def kernels(num_layers: int) -> Counter[str]:
+        folder = write_random_checkpoint(tmp_path / str(num_layers), num_hidden_layers=num_layers)
+        engine = Fo1Engine(load_checkpoint(str(folder), device=DEVICE, dtype=dtype))
+        opened = engine.open(PICTURES[:2])
+        ask_for(engine, opened, 8)
+        log.kernels.clear()
+        ask_for(engine, opened, 8)
+        eight = log.kernels.copy()
+        log.kernels.clear()
+        ask_for(engine, opened, 16)
+        return log.kernels - eight
+
+    of_two_layers = kernels(4) - kernels(2)
+    num_kernels = sum(of_two_layers.values()) / 8 / 2
+    assert 15 <= num_kernels <= 25, of_two_layers
 
 
 def scene(folder: Path, seed: int) -> CorpusImage:

@@ -74,6 +74,7 @@ def alone(checkpoint: Checkpoint) -> dict[tuple[int, int], list[int]]:
     ),
     slots=st.integers(1, 9),
     megabytes=st.sampled_from([1, 64]),
+    steps_per_copy=st.sampled_from([1, 2, 5, 8]),
 )
 def test_answers_do_not_depend_on_the_batch(
     checkpoint: Checkpoint,
@@ -81,8 +82,11 @@ def test_answers_do_not_depend_on_the_batch(
     order: list[tuple[int, int]],
     slots: int,
     megabytes: int,
+    steps_per_copy: int,
 ) -> None:
-    engine = Fo1Engine(checkpoint, max_bytes=megabytes * 2**20, num_slots=slots)
+    engine = Fo1Engine(
+        checkpoint, max_bytes=megabytes * 2**20, num_slots=slots, steps_per_copy=steps_per_copy
+    )
     opened = engine.open(PICTURES)
 
     answers = engine.ask([Question(opened[p], QUESTIONS[q], max_new_tokens=LONGEST) for p, q in order])

@@ -173,12 +173,19 @@ def _numbers(answer: Generation) -> list[float]:
 
 
 @settings(deadline=None, max_examples=10)
-@given(order=st.lists(st.integers(0, 4), min_size=1, max_size=16), slots=st.integers(1, 7))
-def test_scores_do_not_depend_on_the_batch(checkpoint: Checkpoint, order: list[int], slots: int) -> None:
-    engine = Fo1Engine(checkpoint, num_slots=slots)
-    opened = engine.open(SCENES)
-    asked = _questions(opened, checkpoint)
-    alone = [engine.ask([question])[0] for question in asked]
+@given(
+    order=st.lists(st.integers(0, 4), min_size=1, max_size=16),
+    slots=st.integers(1, 7),
+    steps_per_copy=st.sampled_from([1, 3, 8]),
+)
+def test_scores_do_not_depend_on_the_batch(
+    checkpoint: Checkpoint, order: list[int], slots: int, steps_per_copy: int
+) -> None:
+    one_by_one = Fo1Engine(checkpoint)
+    opened = one_by_one.open(SCENES)
+    alone = [one_by_one.ask([question])[0] for question in _questions(opened, checkpoint)]
+    engine = Fo1Engine(checkpoint, num_slots=slots, steps_per_copy=steps_per_copy)
+    asked = _questions(engine.open(SCENES), checkpoint)
 
     for place, answer in zip(order, engine.ask([asked[place] for place in order]), strict=True):
         assert answer.token_ids == alone[place].token_ids

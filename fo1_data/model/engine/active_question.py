@@ -70,9 +70,14 @@ class ActiveQuestion:
         return [*self.tail_ids, *(forced[:-1] if self.is_scored_only else forced)]
 
     @property
+    def num_left(self) -> int:
+        """How many tokens the answer may still get."""
+        return 0 if self.generation.finished else self.max_new_tokens - len(self.generation.token_ids)
+
+    @property
     def is_done(self) -> bool:
         """True if the answer has ended or has reached its limit."""
-        return self.generation.finished or len(self.generation.token_ids) >= self.max_new_tokens
+        return self.num_left <= 0
 
     def restart(self) -> None:
         """Discard the answer so far."""

@@ -17,6 +17,7 @@ from PIL import Image
 from fo1_data.model.checkpoint import Checkpoint
 from fo1_data.model.engine.active_question import ActiveQuestion
 from fo1_data.model.engine.compact_features import FeatureProjection
+from fo1_data.model.engine.decoding import Decoding
 from fo1_data.model.engine.encoding import encode_within
 from fo1_data.model.engine.fused_decoder import FusedDecoder
 from fo1_data.model.engine.generation import Generation
@@ -25,34 +26,64 @@ from fo1_data.model.engine.prefix_cache import PrefixCache
 from fo1_data.model.engine.question_batch import QuestionBatch
 from fo1_data.model.engine.questions import OpenImage, Question
 from fo1_data.model.engine.schedule import Schedule
+from fo1_data.model.engine.shapes import Shapes
+from fo1_data.model.engine.step_graphs import Graphs, StepGraphs, graphs_for
+from fo1_data.model.engine.tail_pass import TailPass
 from fo1_data.model.engine.tails import Tails
-from fo1_data.model.engine.token_choice import TokenChooser, TokenStep
+from fo1_data.model.engine.token_choice import TokenChooser
+from fo1_data.model.engine.token_figures import TokenFigures
 from fo1_data.model.modeling import ImageFeatures
 from fo1_data.model.processing import PreparedImage
 from fo1_data.model.prompts import MAX_REGIONS
 from fo1_data.model.region_fusion import embed_prompt
+
+_STEPS_PER_COPY = 8
 
 
 class Fo1Engine:
     """Answers questions about open images with VLM-FO1.
 
     max_bytes: limit on the memory of prefixes, tails and activations (default: a share of the device's
-    available memory, see `default_budget`). num_slots: limit on the questions in flight.
+    available memory, see `default_budget`). num_slots: limit on the questions in flight. steps_per_copy: the
+    decoding steps for which the host does not wait (default: 1 on a CPU, else 8); with more than one, steps
+    have few different shapes. graphs: whether or how these steps run as graphs; `eager_reason` says why not.
     """
 
-    def __init__(self, checkpoint: Checkpoint, *, max_bytes: int | None = None, num_slots: int = 256) -> None:
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        *,
+        max_bytes: int | None = None,
+        num_slots: int = 256,
+        steps_per_copy: int | None = None,
+        graphs: Graphs | StepGraphs = Graphs.AUTO,
+    ) -> None:
         self.checkpoint = checkpoint
         self.model = checkpoint.model
-        self.budget = MemoryBudget(max_bytes if max_bytes is not None else default_budget(self.model.device))
+        device = self.model.device
+        self._steps_per_copy = steps_per_copy or (1 if device.type == "cpu" else _STEPS_PER_COPY)
+        self._shapes = Shapes(is_exact=self._steps_per_copy == 1)
+        self._graphs = graphs_for(device, graphs) if isinstance(graphs, Graphs) else graphs
+        keeps_stack = self._graphs.eager_reason is None
+        total = max_bytes if max_bytes is not None else default_budget(device)
+        self.budget = MemoryBudget(total, keeps_stack)
         # Called after each question that is answered.
         self.on_answer: Callable[[], None] = lambda: None
         self.num_slots = num_slots
-        self._decoder = FusedDecoder(self.model.language_model)
-        self._cache = PrefixCache(self.model, self._decoder, self.budget.prefix_cache)
+        decoder = FusedDecoder(self.model.language_model)
+        self._cache = PrefixCache(self.model, decoder, self.budget, self._shapes, keeps_stack=keeps_stack)
         self._tails = Tails(self.model, self.budget.tails)
+        self._pass = TailPass(self.model, decoder, self._tails)
+        self._figures = TokenFigures(self.model, self.budget.decoder_pass)
+        self._chooser = TokenChooser(self._figures, checkpoint.tokenizer.special, device)
         self._next_number = 0
         self._open: dict[int, OpenImage] = {}
-        self._project = FeatureProjection(self.model.config.text.hidden_size, self.model.device)
+        self._project = FeatureProjection(self.model.config.text.hidden_size, device)
+
+    @property
+    def eager_reason(self) -> str | None:
+        """Why decoding steps do not run as CUDA graphs; None if they do."""
+        return self._graphs.eager_reason
 
     @torch.inference_mode()
     def open(self, images: Sequence[tuple[Image.Image | None, np.ndarray]]) -> list[OpenImage]:
@@ -120,6 +151,7 @@ class Fo1Engine:
                 num_slots = max(num_slots // 2, 1)
                 self._cache.clear()
                 self._tails.clear()
+                self._graphs.clear()
             pending = [question for question in pending if question.order not in generations]
             for question in pending:
                 question.restart()
@@ -149,26 +181,36 @@ class Fo1Engine:
 
     def _run(self, questions: Sequence[ActiveQuestion], num_slots: int) -> Iterator[ActiveQuestion]:
         """Schedule, run and choose until all questions are answered; yields each question when it is done."""
-        num_slots = min(num_slots, max(1, self.budget.tails // max(map(self._tail_bytes, questions))))
-        schedule = Schedule(questions, num_slots, self.budget.prefix_stack // self._cache.bytes_per_token)
-        batch = QuestionBatch(self.model, self._decoder, self._tails)
-        chooser = TokenChooser(self.model, self.checkpoint.tokenizer.special, num_slots)
+        limit = max(1, self.budget.tails // max(map(self._tail_bytes, questions)))
+        num_slots = self._shapes.slots(min(num_slots, limit))
+        max_prefix_tokens = self.budget.prefix_stack // self._cache.bytes_per_token
+        schedule = Schedule(questions, num_slots, max_prefix_tokens, self._shapes)
+        batch = QuestionBatch(self._pass)
+        decoding = Decoding(
+            self._pass,
+            self._figures,
+            self._shapes,
+            self._graphs,
+            self.checkpoint.tokenizer.special,
+            self._chooser.list_ids_Z,
+            self._steps_per_copy,
+        )
         while schedule.waiting or batch.active:
             admitted = schedule.take(batch.active)
             if admitted:
                 self._stack_prefixes(batch, admitted)
-                chooser.choose_first(batch.admit(admitted))
+                self._chooser.choose_first(batch.admit(admitted))
             yield from batch.release()
-            if batch.active:
-                states_nD = batch.step()
-                chooser.choose(states_nD, [TokenStep.following(question) for question in batch.active])
+            if batch.active and batch.stack is not None:
+                self._chooser.record(batch.active, decoding.run(batch.active, batch.stack))
 
     def _stack_prefixes(self, batch: QuestionBatch, admitted: Sequence[ActiveQuestion]) -> None:
         """Give the batch a stack with the prefixes of its active and of the admitted questions."""
         prompts = {question.prefix_number: question.prompt for question in (*batch.active, *admitted)}
         if not batch.holds(prompts):
-            batch.use_stack(self._cache.stack({number: prompts[number] for number in sorted(prompts)}))
+            batch.stack = self._cache.stack({number: prompts[number] for number in sorted(prompts)})
 
     def _tail_bytes(self, question: ActiveQuestion) -> int:
         """The most bytes that a question's tail and its padding take."""
-        return self._cache.bytes_per_token * (question.capacity + len(question.input_ids))
+        capacity = self._shapes.extent(question.capacity + self._steps_per_copy - 1)
+        return self._cache.bytes_per_token * (capacity + len(question.input_ids))

@@ -3,10 +3,11 @@
 The queries, keys and values of a layer are one product, as are its gate and up projections. The weights are
 the modules' own: their parameters become views of the joined weights, which take no further memory.
 
-Shapes: `...` tokens in any leading shape, D language model width, F width inside the feed-forward part, A
-query heads, K key-value heads, E head width, n rows, Q tokens of each, W wanted tokens of each.
+Shapes: T tokens, U of them whose states are wanted, D language model width, F width inside the feed-forward
+part, A query heads, K key-value heads, E head width.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,8 +15,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear, rms_norm
 
-from fo1_data.model.decoder import Attend, Decoder
+from fo1_data.model.decoder import Decoder
 from fo1_data.model.layers import ACTIVATIONS
+
+# (layer index, queries (U, A, E), keys and values (T, 2, K, E)) -> attended values (U, A * E)
+Attend = Callable[[int, Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ class _Layer:
 class FusedDecoder:
     """Runs the layers of a decoder with the attention left to the caller, as `Decoder` does.
 
-    cos, sin: rotation tables (..., E) of the tokens, as `cos_sin` makes them.
+    cos, sin: rotation tables (T, E) of the tokens, as `cos_sin` makes them.
     """
 
     def __init__(self, decoder: Decoder) -> None:
@@ -47,84 +51,85 @@ class FusedDecoder:
         self._layers = [_fuse(layer) for layer in decoder.layers]
 
     def run(
-        self, embeds: Tensor, cos: Tensor, sin: Tensor, attend: Attend, wanted_nW: Tensor | None = None
+        self,
+        embeds_TD: Tensor,
+        cos_TE: Tensor,
+        sin_TE: Tensor,
+        attend: Attend,
+        wanted_U: Tensor | None = None,
     ) -> Tensor:
-        """Run all layers over embeds (..., D); returns the states (..., D) after the final norm.
+        """Run all layers over embeds; returns the states (T, D) after the final norm.
 
-        wanted_nW: of embeds (n, Q, D), the places of the tokens whose states are wanted. The last layer then
-        runs for these alone, `attend` gets its queries as (n, W, A, E), and the states are (n, W, D).
+        wanted_U: the tokens whose states are wanted. The last layer then runs for these alone, `attend` gets
+        only their queries, and the states are (U, D).
         """
-        states = embeds
-        cos, sin = _tables(cos, sin, states.dtype)
+        states = embeds_TD
+        tables = _tables(cos_TE, sin_TE, states.dtype)
         for index, layer in enumerate(self._layers):
             normed = self._normed(states, layer.input_norm_D)
-            if wanted_nW is not None and layer is self._layers[-1]:
-                keys, values = self._keys_values(layer, normed, cos, sin)
-                states, normed, cos, sin = (_pick(part, wanted_nW) for part in (states, normed, cos, sin))
-                queries = self._queries(layer, normed, cos, sin)
+            if wanted_U is not None and layer is self._layers[-1]:
+                keys_values = self._keys_values(layer, normed, *tables)
+                states, normed = states[wanted_U], normed[wanted_U]
+                queries = self._queries(layer, normed, *(table[wanted_U] for table in tables))
             else:
-                queries, keys, values = self._project(layer, normed, cos, sin)
-            states = self._finish(layer, states, attend(index, queries, keys, values))
+                queries, keys_values = self._project(layer, normed, *tables)
+            states = self._finish(layer, states, attend(index, queries, keys_values))
         return self._normed(states, self._norm)
 
-    def run_keys(self, embeds: Tensor, cos: Tensor, sin: Tensor, attend: Attend) -> None:
+    def run_keys(self, embeds_TD: Tensor, cos_TE: Tensor, sin_TE: Tensor, attend: Attend) -> None:
         """Run until `attend` has received the keys and values of the last layer: all that a prefix needs."""
-        states = embeds
-        cos, sin = _tables(cos, sin, states.dtype)
+        states = embeds_TD
+        tables = _tables(cos_TE, sin_TE, states.dtype)
         for index, layer in enumerate(self._layers):
-            queries, keys, values = self._project(layer, self._normed(states, layer.input_norm_D), cos, sin)
-            attended = attend(index, queries, keys, values)
+            queries, keys_values = self._project(layer, self._normed(states, layer.input_norm_D), *tables)
+            attended = attend(index, queries, keys_values)
             if layer is not self._layers[-1]:
                 states = self._finish(layer, states, attended)
 
-    def _project(self, layer: _Layer, normed: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, ...]:
-        """Queries (..., A, E) and keys (..., K, E), both rotated, and values (..., K, E)."""
-        heads = linear(normed, layer.qkv, layer.qkv_bias).unflatten(-1, (-1, self._head_dim))
-        num_turned = self._num_queries + self._num_keys
-        turned = _rotate(heads[..., :num_turned, :], cos, sin)
-        return (
-            turned[..., : self._num_queries, :],
-            turned[..., self._num_queries :, :],
-            heads[..., num_turned:, :],
-        )
+    def _project(self, layer: _Layer, normed: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
+        """Queries (T, A, E) and keys (T, K, E), both rotated, the keys with the values as (T, 2, K, E)."""
+        heads = self._heads(normed, layer.qkv, layer.qkv_bias)
+        _rotate(heads[:, : self._num_queries + self._num_keys], cos, sin)
+        return heads[:, : self._num_queries], self._paired(heads[:, self._num_queries :])
 
     def _queries(self, layer: _Layer, normed: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         end = self._num_queries * self._head_dim
-        heads = linear(normed, layer.qkv[:end], layer.qkv_bias[:end]).unflatten(-1, (-1, self._head_dim))
-        return _rotate(heads, cos, sin)
+        return _rotate(self._heads(normed, layer.qkv[:end], layer.qkv_bias[:end]), cos, sin)
 
-    def _keys_values(self, layer: _Layer, normed: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
+    def _keys_values(self, layer: _Layer, normed: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         start = self._num_queries * self._head_dim
-        heads = linear(normed, layer.qkv[start:], layer.qkv_bias[start:]).unflatten(-1, (-1, self._head_dim))
-        return _rotate(heads[..., : self._num_keys, :], cos, sin), heads[..., self._num_keys :, :]
+        heads = self._heads(normed, layer.qkv[start:], layer.qkv_bias[start:])
+        _rotate(heads[:, : self._num_keys], cos, sin)
+        return self._paired(heads)
+
+    def _heads(self, normed: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        return linear(normed, weight, bias).view(len(normed), -1, self._head_dim)
+
+    def _paired(self, heads: Tensor) -> Tensor:
+        return heads.unflatten(1, (2, self._num_keys))
 
     def _finish(self, layer: _Layer, states: Tensor, attended: Tensor) -> Tensor:
-        """The states (..., D) after a layer, from those before it and the attended values (..., A, E)."""
-        states = states + linear(attended.flatten(-2), layer.output)
+        """The states (U, D) after a layer, from those before it and the attended values (U, A * E)."""
+        states = torch.addmm(states, attended, layer.output.t())
         gate, up = linear(self._normed(states, layer.inner_norm_D), layer.gate_up).chunk(2, dim=-1)
-        return states + linear(self._activate(gate) * up, layer.down)
+        return torch.addmm(states, self._activate(gate) * up, layer.down.t())
 
     def _normed(self, states: Tensor, weight: Tensor) -> Tensor:
         return rms_norm(states, (states.shape[-1],), weight, self._epsilon)
 
 
-def _tables(cos: Tensor, sin: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Cosines and sines (..., 1, E), the sines of the first half negated, for `_rotate`."""
-    first, second = sin.chunk(2, dim=-1)
-    signed = torch.cat((-first, second), dim=-1)
-    return cos.unsqueeze(-2).to(dtype), signed.unsqueeze(-2).to(dtype)
+def _tables(cos_TE: Tensor, sin_TE: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Cosines and sines (T, 1, E), the sines of the first half negated, for `_rotate`."""
+    first, second = sin_TE.chunk(2, dim=-1)
+    signed_TE = torch.cat((-first, second), dim=-1)
+    return cos_TE.unsqueeze(1).to(dtype), signed_TE.unsqueeze(1).to(dtype)
 
 
 def _rotate(states: Tensor, cos: Tensor, signed_sin: Tensor) -> Tensor:
-    """Rotate states (..., heads, E) by tables of `_tables`."""
+    """Rotate states (T, heads, E) by tables of `_tables`, in place."""
     first, second = states.chunk(2, dim=-1)
-    return torch.addcmul(states * cos, torch.cat((second, first), dim=-1), signed_sin)
-
-
-def _pick(parts: Tensor, places_nW: Tensor) -> Tensor:
-    """The rows at places of (n, Q, ...) as (n, W, ...)."""
-    index = places_nW.view(*places_nW.shape, *[1] * (parts.dim() - 2)).expand(-1, -1, *parts.shape[2:])
-    return parts.gather(1, index)
+    swapped = torch.cat((second, first), dim=-1)
+    return states.mul_(cos).addcmul_(swapped, signed_sin)
 
 
 def _fuse(layer: Any) -> _Layer:

@@ -14,27 +14,38 @@ _MOST_ON_CPU_BYTES = 1 << 30
 class MemoryBudget:
     """The engine's memory in bytes.
 
-    A third each is for cached prefixes, the stack of prefixes that a batch attends to, and the tails of
-    questions. Images are encoded while no batch runs, so their activations use the share of the stack.
+    A third each is for prefixes, the stack of prefixes that a batch attends to, and the tails of questions. A
+    quarter of the first share is for what a decoder pass holds besides, the rest for cached prefixes. Images
+    are encoded while no batch runs, so their activations use the share of the stack. keeps_stack: if the
+    stack stays where it is meanwhile, these activations have a share of their own and each share is a fourth.
     """
 
     total: int
+    keeps_stack: bool = False
+
+    @property
+    def _share(self) -> int:
+        return self.total // (4 if self.keeps_stack else 3)
+
+    @property
+    def decoder_pass(self) -> int:
+        return self._share // 4
 
     @property
     def prefix_cache(self) -> int:
-        return self.total // 3
+        return self._share - self.decoder_pass
 
     @property
     def prefix_stack(self) -> int:
-        return self.total // 3
+        return self._share
 
     @property
     def tails(self) -> int:
-        return self.total // 3
+        return self._share
 
     @property
     def activations(self) -> int:
-        return self.prefix_stack
+        return self._share
 
 
 def default_budget(device: torch.device) -> int:

@@ -1,14 +1,14 @@
 """Attention of many questions to the prefixes that they share and to their own tails.
 
-A question attends to its whole prefix and causally to its own tokens. The two parts are computed apart,
-the prefix part in one product for all questions about a prefix, and joined by their log-sum-exp. This is
-exact: the softmax over a union is the weighted mean of the softmaxes over its parts (Milakov and
-Gimelshein, "Online normalizer calculation for softmax", 2018). Single positions of the prefix can be
-hidden from a question.
+A question attends to its whole prefix and causally to its own tokens. All queries about a prefix meet its
+keys in one product. On a CPU the two parts are computed apart, that of the prefix by the flash kernel, and
+joined by its log-sum-exp. This is exact: the softmax over a union is the weighted mean of the softmaxes over
+its parts (Milakov and Gimelshein, "Online normalizer calculation for softmax", 2018). Elsewhere the scores of
+both parts go through one softmax, which takes fewer kernels.
 
 Shapes: n questions, Q query tokens of each, S stacked prefixes, B of them in a table, M the most questions
-that any of these has, K key-value heads, G query heads per key-value head, E head width, P prefix length, L
-tail length, R rows of queries that meet the same keys.
+that any of these has, K key-value heads, G query heads per key-value head, A = K * G, E head width, P prefix
+length, L tail length, R = Q * G rows of queries that a question has for a key-value head.
 """
 
 from collections.abc import Sequence
@@ -20,129 +20,164 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Grouping:
-    """Which prefix each question follows: question i is at (row_n[i], column_n[i]) of a (B, M) table.
+    """Which prefix each question follows, as indices between rows by question and a table by prefix.
 
-    prefixes: the B prefixes of the stack from the first to the last that a question follows. question_BM: the
-    question at each place of the table; 0 where there is none.
+    prefixes: the B prefixes of the stack from the first to the last that a question follows. table: for each
+    place of the table (B, K, M) the row of (n, K), flat; row 0 where there is no question. places: for each
+    row of (n, K) its place in the table, flat. bias: (B, 1, P), or (B, M, P) if positions are hidden from
+    questions, in the model's dtype; minus infinity where a query must not attend.
     """
 
     prefixes: slice
-    row_n: Tensor
-    column_n: Tensor
-    question_BM: Tensor
+    table: Tensor
+    places: Tensor
+    bias: Tensor
 
     @classmethod
-    def of(cls, prefixes: list[int], device: torch.device) -> "Grouping":
-        """Build the table from the place in the stack of each question's prefix."""
-        first, end = min(prefixes), max(prefixes) + 1
-        rows = [prefix - first for prefix in prefixes]
-        lengths = [0] * (end - first)
-        columns = []
+    def of(
+        cls,
+        rows: Sequence[int],
+        hidden: Sequence[tuple[int, ...]],
+        bias_S1P: Tensor,
+        num_heads: int,
+        *,
+        table_size: tuple[int, int] | None = None,
+        num_questions: int | None = None,
+    ) -> "Grouping":
+        """Build the table from the place in the stack of each question's prefix, and its hidden positions.
+
+        bias_S1P: of the stack. table_size: B and M if they must be larger than needed; B then starts at the
+        first prefix. num_questions: n if it must be larger; further questions are at the first place.
+        """
+        first = 0 if table_size else min(rows)
+        columns, lengths = [], [0] * (max(rows) + 1 - first)
         for row in rows:
-            columns.append(lengths[row])
-            lengths[row] += 1
-        indices_2n = torch.tensor([rows, columns])
-        question_BM = torch.zeros(len(lengths), max(lengths), dtype=torch.long)
-        question_BM[indices_2n[0], indices_2n[1]] = torch.arange(len(rows))
-        row_n, column_n = indices_2n.to(device, non_blocking=True)
-        return cls(slice(first, end), row_n, column_n, question_BM.to(device, non_blocking=True))
+            columns.append(lengths[row - first])
+            lengths[row - first] += 1
+        num_prefixes, most = table_size or (len(lengths), max(lengths))
+        index_2n = torch.tensor([[row - first for row in rows], columns])
+        question_BM = torch.zeros(num_prefixes, most, dtype=torch.long)
+        question_BM[index_2n[0], index_2n[1]] = torch.arange(len(rows))
+        head_K = torch.arange(num_heads)
+        table = question_BM[:, None] * num_heads + head_K[:, None]
+        places = torch.zeros(num_questions or len(rows), num_heads, dtype=torch.long)
+        places[: len(rows)] = (index_2n[0][:, None] * num_heads + head_K) * most + index_2n[1][:, None]
+        on_host = torch.cat((table.flatten(), places.flatten()))
+        on_device = on_host.to(bias_S1P.device, non_blocking=True)
+        prefixes = slice(first, first + num_prefixes)
+        bias = bias_S1P[prefixes]
+        if any(hidden):
+            bias = _hide(bias, hidden, index_2n.T.tolist(), most)
+        return cls(prefixes, on_device[: table.numel()], on_device[table.numel() :], bias)
 
 
-@dataclass(frozen=True)
-class HiddenPositions:
-    """Prefix positions hidden from single questions: question[i] does not attend to position[i]."""
-
-    question: Tensor
-    position: Tensor
-
-    @classmethod
-    def of(cls, positions: Sequence[tuple[int, ...]], device: torch.device) -> "HiddenPositions | None":
-        """Collect the hidden positions of each question; None if there are none."""
-        pairs = [(index, position) for index, hidden in enumerate(positions) for position in hidden]
-        if not pairs:
-            return None
-        question, position = torch.tensor(pairs).T.to(device, non_blocking=True)
-        return cls(question, position)
+def _hide(bias_B1P: Tensor, hidden: Sequence[tuple[int, ...]], places: list[list[int]], most: int) -> Tensor:
+    """(B, M, P): the bias of each question, from the positions of its prefix that it must not see."""
+    index = [
+        (*place, position) for place, positions in zip(places, hidden, strict=True) for position in positions
+    ]
+    row, column, position = torch.tensor(index).T.to(bias_B1P.device, non_blocking=True)
+    bias_BMP = bias_B1P.repeat(1, most, 1)
+    bias_BMP[row, column, position] = float("-inf")
+    return bias_BMP
 
 
-@dataclass(frozen=True)
-class PrefixPart:
-    """The attention to the prefixes alone: values (n, Q, K, G, E) and log-sum-exp (n, Q, K, G), float32."""
+class QuestionAttention:
+    """The attention of the queries of one pass, the same for all layers but for keys and values.
 
-    values: Tensor
-    log_sum_exp: Tensor
-
-
-def attend_to_prefix(
-    queries_nQKGE: Tensor,
-    keys_SKPE: Tensor,
-    values_SKPE: Tensor,
-    bias_S11P: Tensor,
-    grouping: Grouping,
-    hidden: HiddenPositions | None = None,
-) -> PrefixPart:
-    """The prefix part of the attention of queries that are already scaled.
-
-    bias_S11P: in the model's dtype, minus infinity on the padding of shorter prefixes.
+    places_nQ: the place of each query token in its tail. extent: L.
     """
-    _, num_tokens, heads, groups, width = queries_nQKGE.shape
-    num_prefixes, most_questions = grouping.question_BM.shape
-    keys_BKPE, values_BKPE, bias_B11P = (
-        part[grouping.prefixes] for part in (keys_SKPE, values_SKPE, bias_S11P)
-    )
-    table_BMQKGE = queries_nQKGE[grouping.question_BM]
-    # (B, K, M * G * Q, E): all queries that meet the same keys lie in one dimension.
-    folded = table_BMQKGE.permute(0, 3, 1, 4, 2, 5).reshape(num_prefixes, heads, -1, width)
-    bias_B1RP = bias_B11P.expand(-1, -1, folded.shape[2], -1)
-    if hidden is not None:
-        bias_B1RP = bias_B1RP.clone()
-        row, column = grouping.row_n[hidden.question], grouping.column_n[hidden.question]
-        bias_BMRP = bias_B1RP.view(num_prefixes, most_questions, groups * num_tokens, -1)
-        bias_BMRP[row, column, :, hidden.position] = float("-inf")
-    values, log_sum_exp = _attend(folded, keys_BKPE, values_BKPE, bias_B1RP)
 
-    def by_question(part: Tensor) -> Tensor:
-        """(B, K, M * G * Q, ...) to (n, Q, K, G, ...)."""
-        unfolded = part.unflatten(2, (most_questions, groups, num_tokens))
-        return unfolded.permute(0, 2, 4, 1, 3, *range(5, unfolded.dim()))[grouping.row_n, grouping.column_n]
+    def __init__(
+        self, grouping: Grouping, places_nQ: Tensor, extent: int, num_heads: int, num_groups: int
+    ) -> None:
+        self._grouping = grouping
+        self._num, self._num_tokens = places_nQ.shape
+        self._heads, self._groups = num_heads, num_groups
+        bias = grouping.bias
+        self._on_cpu = bias.device.type == "cpu"
+        num_prefixes, biases, length = bias.shape
+        bias_B1RP = bias[:, None]
+        if biases > 1:
+            rows = self._num_tokens * num_groups
+            expanded = bias[:, None, :, None].expand(-1, -1, -1, rows, -1)
+            bias_B1RP = expanded.reshape(num_prefixes, 1, -1, length)
+        self._prefix_bias = bias_B1RP
+        if not self._on_cpu:
+            self._prefix_bias = bias_B1RP.expand(-1, num_heads, -1, -1).flatten(0, 1)
+        self._tail_bias = self._causal_bias(places_nQ, extent, bias.dtype)
 
-    return PrefixPart(by_question(values), by_question(log_sum_exp))
+    def _causal_bias(self, places_nQ: Tensor, extent: int, dtype: torch.dtype) -> Tensor:
+        """(n * K, R, L): minus infinity on all places after the query's own."""
+        is_later_nQL = torch.arange(extent, device=places_nQ.device) > places_nQ[:, :, None]
+        bias_nQL = torch.zeros(is_later_nQL.shape, dtype=dtype, device=places_nQ.device)
+        bias_nQL.masked_fill_(is_later_nQL, float("-inf"))
+        bias_nKQGL = bias_nQL[:, None, :, None].expand(-1, self._heads, -1, self._groups, -1)
+        return bias_nKQGL.reshape(self._num * self._heads, -1, extent)
 
+    def attend(
+        self,
+        queries: Tensor,
+        keys_SKPE: Tensor,
+        values_SKPE: Tensor,
+        keys_nKLE: Tensor,
+        values_nKLE: Tensor,
+    ) -> Tensor:
+        """The attended values (n * Q, A * E) of queries (n * Q, A, E)."""
+        num_rows, width = self._num * self._heads, queries.shape[-1]
+        queries_nKRE = queries.view(self._num, self._num_tokens, self._heads, self._groups, width)
+        queries_nKRE = queries_nKRE.transpose(1, 2).reshape(num_rows, -1, width)
+        table = queries_nKRE.reshape(num_rows, -1).index_select(0, self._grouping.table)
+        prefixes = self._grouping.prefixes
+        keys, values = keys_SKPE[prefixes], values_SKPE[prefixes]
+        attend = self._join_by_log_sum_exp if self._on_cpu else self._join_by_softmax
+        attended = attend(
+            table.view(*keys.shape[:2], -1, width), keys, values, queries_nKRE,
+            keys_nKLE.flatten(0, 1), values_nKLE.flatten(0, 1), width**-0.5,
+        )  # fmt: skip
+        by_token = attended.view(self._num, self._heads, self._num_tokens, self._groups * width)
+        return by_token.transpose(1, 2).reshape(self._num * self._num_tokens, -1)
 
-def attend_to_tail(
-    queries_nQKGE: Tensor, keys_nKLE: Tensor, values_nKLE: Tensor, bias_nQL: Tensor, prefix: PrefixPart
-) -> Tensor:
-    """The attended values (n, Q, K * G, E) of the whole attention, from the prefix part and the tails.
+    def _join_by_softmax(
+        self, table_BKRE: Tensor, keys_BKPE: Tensor, values_BKPE: Tensor, queries: Tensor, keys: Tensor,
+        values: Tensor, scale: float,
+    ) -> Tensor:  # fmt: skip
+        """queries: (n * K, R, E). keys, values: of the tails, (n * K, L, E)."""
+        num_rows, rows, _ = queries.shape
+        prefix_length = keys_BKPE.shape[2]
+        table, prefix_keys, prefix_values = (
+            part.flatten(0, 1) for part in (table_BKRE, keys_BKPE, values_BKPE)
+        )
+        of_table = torch.baddbmm(self._prefix_bias, table, prefix_keys.transpose(1, 2), alpha=scale)
+        of_prefix = self._by_question(of_table, rows * prefix_length).view(num_rows, rows, -1)
+        of_tail = torch.baddbmm(self._tail_bias, queries, keys.transpose(1, 2), alpha=scale)
+        weights = torch.cat((of_prefix, of_tail), dim=-1).softmax(dim=-1)
+        table_weights = weights[..., :prefix_length].index_select(0, self._grouping.table)
+        from_table = torch.bmm(table_weights.view(len(table), -1, prefix_length), prefix_values)
+        from_prefix = self._by_question(from_table, rows * values.shape[-1]).view_as(queries)
+        return torch.baddbmm(from_prefix, weights[..., prefix_length:], values)
 
-    The queries are already scaled. bias_nQL: float32, minus infinity where a token must not attend. The
-    prefix takes part as one more key: its score is its log-sum-exp, its value what it attended to.
-    """
-    num, num_tokens, heads, groups, width = queries_nQKGE.shape
-    rows = num_tokens * groups
+    def _join_by_log_sum_exp(
+        self, table_BKRE: Tensor, keys_BKPE: Tensor, values_BKPE: Tensor, queries: Tensor, keys: Tensor,
+        values: Tensor, scale: float,
+    ) -> Tensor:  # fmt: skip
+        """As `_join_by_softmax`. The prefix takes part in the tail's softmax as one more key.
 
-    def by_head(part: Tensor) -> Tensor:
-        """(n, Q, K, G, ...) to (n * K, Q * G, ...)."""
-        return part.transpose(1, 2).reshape(num * heads, rows, *part.shape[4:])
-
-    keys, values = (part.flatten(0, 1) for part in (keys_nKLE, values_nKLE))
-    scores = torch.bmm(by_head(queries_nQKGE), keys.transpose(1, 2)).view(num, heads, num_tokens, groups, -1)
-    scores = (scores.float() + bias_nQL[:, None, :, None]).view(num * heads, rows, -1)
-    weights = torch.cat((scores, by_head(prefix.log_sum_exp)[..., None]), dim=-1).softmax(dim=-1)
-    of_prefix = by_head(prefix.values) * weights[..., -1:]
-    attended = torch.baddbmm(of_prefix.to(values.dtype), weights[..., :-1].to(values.dtype), values)
-    return attended.view(num, heads, num_tokens, groups, width).transpose(1, 2).flatten(2, 3)
-
-
-def _attend(queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
-    """Attended values (B, K, R, E) of scaled queries (B, K, R, E), and their log-sum-exp (B, K, R), float32.
-
-    keys, values: (B, K, P, E). bias: (B, 1, R, P).
-    """
-    if queries.device.type == "cpu":
+        Its score is its log-sum-exp, its value what was attended to.
+        """
+        rows = queries.shape[1]
+        bias_B1RP = self._prefix_bias.expand(-1, -1, table_BKRE.shape[2], -1)
         kernel = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
-        attended, log_sum_exp = kernel(queries, keys, values, 0.0, False, attn_mask=bias, scale=1.0)
-        return attended.float(), log_sum_exp
-    scores = torch.matmul(queries, keys.transpose(-1, -2)).float() + bias
-    log_sum_exp = scores.logsumexp(dim=-1, keepdim=True)
-    weights = torch.exp(scores - log_sum_exp).to(values.dtype)
-    return torch.matmul(weights, values).float(), log_sum_exp[..., 0]
+        attended, log_sum_exp = kernel(
+            table_BKRE, keys_BKPE, values_BKPE, 0.0, False, attn_mask=bias_B1RP, scale=scale
+        )
+        from_prefix = self._by_question(attended, rows * values.shape[-1]).view_as(queries)
+        of_prefix = self._by_question(log_sum_exp, rows).view(-1, rows, 1)
+        of_tail = torch.baddbmm(self._tail_bias, queries, keys.transpose(1, 2), alpha=scale)
+        weights = torch.cat((of_tail, of_prefix), dim=-1).softmax(dim=-1)
+        from_prefix = (from_prefix * weights[..., -1:]).to(values.dtype)
+        return torch.baddbmm(from_prefix, weights[..., :-1].to(values.dtype), values)
+
+    def _by_question(self, table: Tensor, row_size: int) -> Tensor:
+        """Rows (n * K, row_size) from a table (B, K, M * R, ...)."""
+        return table.reshape(-1, row_size).index_select(0, self._grouping.places)
