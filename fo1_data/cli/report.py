@@ -1,5 +1,6 @@
 """`fo1 report`: shows a dataset on one HTML page."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,7 +17,10 @@ if TYPE_CHECKING:
 
 
 def report(
-    folder: Annotated[str, typer.Argument(metavar="DIR", help="Folder or URL of a finished dataset.")],
+    folder: Annotated[
+        str,
+        typer.Argument(metavar="DIR", help="Folder or URL of a finished dataset, or a folder of fo1 train."),
+    ],
     out: Annotated[str, typer.Option("--out", help="HTML file to write.")] = "report.html",
     images: Annotated[int, typer.Option(min=0, help="Largest number of images to show.")] = 48,
     gold: Annotated[
@@ -28,7 +32,20 @@ def report(
     caption_match: Annotated[Match, typer.Option(help=MATCH_HELP)] = Match.EXACT,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a self-contained page: images with boxes and captions, distributions, rejects with reasons."""
+    """Write a self-contained page: images with boxes and captions, distributions, rejects with reasons.
+
+    Of a folder of fo1 train: its curves, figures and settings.
+    """
+    from fo1_data.reports.training_page import is_training_run, write_training_page
+
+    if is_training_run(folder):
+        num_steps = write_training_page(Path(folder), out)
+        emit(
+            {"report": out, "steps": num_steps},
+            as_json,
+            f"{out} shows {counted(num_steps, 'step')} of {folder}",
+        )
+        return
     from fo1_data.reports.page import write_report
 
     judge = _GoldJudge(gold, caption_match) if gold else None

@@ -6,16 +6,12 @@ drawn over the thumbnail so that they stay sharp. The choice of images depends o
 text is escaped, and a content security policy allows no other script.
 """
 
-import base64
-import hashlib
 import heapq
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from importlib.resources import files
 from typing import Any
 
-from jinja2 import Environment
 from markupsafe import Markup
 
 from fo1_data.corpus.images import InputLimits
@@ -24,6 +20,7 @@ from fo1_data.dataset.reader import Dataset, open_dataset
 from fo1_data.evaluation.faults import Faults, Mistakes
 from fo1_data.plurals import counted
 from fo1_data.reports.bars import bar_chart, share_bars, whole_number_bars
+from fo1_data.reports.html import page_asset, page_environment, page_policy
 from fo1_data.reports.pictures import Picture, picture_of
 from fo1_data.reports.statistics import CONFIDENCE_BINS, SIZE_BINS, RejectGroups, Statistics
 from fo1_data.reports.trust import LabelJudge, TrustFigures, seconds_per_label, trust_cards
@@ -85,8 +82,8 @@ def render_report(
     for reject in dataset.rejects():
         rejects.add(reject)
     images = [picture_of(row, limits, faults) for row, faults in summary.rows]
-    page = _environment().from_string(_asset("report.html.j2"))
-    style, script = _asset("report.css"), _asset("report.js")
+    page = page_environment().from_string(page_asset("report.html.j2"))
+    style, script = page_asset("report.css"), page_asset("report.js")
     html = page.render(
         manifest=dataset.manifest,
         address=dataset.store.url,
@@ -103,7 +100,7 @@ def render_report(
         rejects=rejects.by_count(),
         style=Markup(style),
         script=Markup(script),
-        policy=_policy(script),
+        policy=page_policy(script),
         boxes_from=boxes_from(dataset.manifest),
         settings=json.dumps(dataset.manifest.config, indent=2, sort_keys=True, ensure_ascii=False),
     )
@@ -230,24 +227,3 @@ def _top_lists(statistics: Statistics) -> list[tuple[str, list[tuple[str, int, f
             most = top[0][1]
             lists.append((title, [(text, count, round(100 * count / most, 1)) for text, count in top]))
     return lists
-
-
-def _policy(script: str) -> str:
-    """The content security policy: nothing is fetched, and only the page's own script runs."""
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
-
-
-def _asset(name: str) -> str:
-    return files("fo1_data.reports").joinpath("templates", name).read_text(encoding="utf-8")
-
-
-def _environment() -> Environment:
-    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    filters: dict[str, Callable[..., Any]] = {
-        "thousands": lambda number: f"{number:,}",
-        "counted": counted,
-        "number_in": lambda region_id, numbers: numbers.get(region_id, "?"),
-    }
-    environment.filters.update(filters)
-    return environment
