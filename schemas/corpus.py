@@ -87,11 +87,11 @@ class CorpusImage(BaseModel):
     regions: list[CorpusRegion] | None = None
     box_unit: Literal["pixel", "share"] = "pixel"
     caption: str | None = None
-    caption_phrases: list[CorpusPhrase] = []
-    phrases: list[CorpusPhrase] = []
-    counts: list[CorpusCount] = []
-    answers: list[CorpusAnswer] = []
-    examples: list[CorpusExample] = []
+    caption_phrases: list[CorpusPhrase] = Field(default_factory=list)
+    phrases: list[CorpusPhrase] = Field(default_factory=list)
+    counts: list[CorpusCount] = Field(default_factory=list)
+    answers: list[CorpusAnswer] = Field(default_factory=list)
+    examples: list[CorpusExample] = Field(default_factory=list)
     meta: Annotated[dict[str, Any] | None, BeforeValidator(plain_json)] = None
 
     @property

@@ -11,7 +11,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -177,7 +177,7 @@ def _labelled(out: Path, corpus: Path, name: str, options: argparse.Namespace) -
     return list(pair_rows(open_dataset(str(out)).rows(), gold))
 
 
-def _frequent_labels(gold: list[CorpusImage], most: int = 9) -> list[str]:
+def _frequent_labels(gold: Sequence[CorpusImage], most: int = 9) -> list[str]:
     """The most frequent labels of a corpus: present in some of its images, absent in others."""
     labels = [region.label for entry in gold for region in entry.regions or [] if region.label]
     return sorted(set(labels), key=lambda label: (-labels.count(label), label))[:most]

@@ -9,6 +9,8 @@ from fo1_data.cli.output import JsonOption, emit, say
 from fo1_data.plurals import counted
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from schemas.corpus import CorpusImage
 
 
@@ -63,7 +65,7 @@ def _report_missing(missing: Any) -> None:
             say(f"  {part}: {lines}")
 
 
-def read_gold(gold: str, with_model_labels: bool = False) -> "list[CorpusImage]":
+def read_gold(gold: str, with_model_labels: bool = False) -> "Sequence[CorpusImage]":
     """The entries of a gold corpus; what is not read of it, and why, goes to standard error."""
     from fo1_data.corpus.readers import load_gold
 

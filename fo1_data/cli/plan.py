@@ -3,7 +3,7 @@
 import os
 import sys
 from contextlib import redirect_stdout
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,6 +15,9 @@ from fo1_data.config import load_run
 from fo1_data.errors import ClusterError, UsageError
 from fo1_data.plurals import counted
 from schemas.jobs import RunConfig
+
+if TYPE_CHECKING:
+    from fo1_data.corpus.entry_list import EntryList
 
 # Only these are loaded to measure the time; larger models take too long to load.
 _MEASURED_MODELS = ("fo1-tiny",)
@@ -59,7 +62,7 @@ def _plan(run: RunConfig, num_checked: int | None, measures: bool) -> dict[str, 
     unloadable = _unloadable(run)
     with ProgressLines() as lines, shown_listing(lines.show_listing) as progress:
         planned = list_corpus(run, progress)
-    entries = [entry for shard in planned.shards for entry in shard.images]
+    entries = planned.shards.entries
     say(f"{counted(len(entries), 'image')} in {counted(len(planned.shards), 'shard')}; reading files")
     files = check_files(entries, run, num_checked)
     cluster = _cluster(run)
@@ -103,12 +106,12 @@ def _unloadable(run: RunConfig) -> str | None:
     return None
 
 
-def _measure(run: RunConfig, entries: list[Any]) -> Any:
+def _measure(run: RunConfig, entries: "EntryList") -> Any:
     from fo1_data.runs.preflight import measure
 
     say(f"labelling a few images with {run.model} to measure the time")
     step = max(1, len(entries) // 4)
-    return measure(entries[::step][:4], run)
+    return measure([entries[place] for place in range(0, len(entries), step)[:4]], run)
 
 
 def _cluster(run: RunConfig) -> dict[str, Any]:

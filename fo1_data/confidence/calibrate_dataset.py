@@ -4,7 +4,7 @@ Only judges, divides and collects; the fit of one label kind is in `calibration`
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from fo1_data.confidence.calibration import fit_kind
 from fo1_data.confidence.calibration_match import origin_of
@@ -42,7 +42,7 @@ def calibrate_dataset(
     corrections = None if gold_with_model_labels else read_corrections(gold)
     sent_kinds: set[LabelKind] = set()
     num_images = dataset.manifest.counts.images
-    gold_images: list[CorpusImage] = []
+    gold_images: Sequence[CorpusImage] = []
     if corrections is not None:
         history = dataset.history()
         history.add(corrections)

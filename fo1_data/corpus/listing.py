@@ -13,20 +13,21 @@ texts that no `Found` announced is a bug of the reader; content that was announc
 becomes a reject `unaccounted`.
 """
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
+from fo1_data.corpus.account import Account
+from fo1_data.corpus.entry_list import EntryList
 from fo1_data.corpus.listing_progress import ListingProgress
+from fo1_data.corpus.pieces import Pieces
 from fo1_data.corpus.places import listing_reject
-from fo1_data.corpus.united import Contradiction, captions_of, unite
-from fo1_data.errors import CorpusError
+from fo1_data.corpus.united import captions_of
+from fo1_data.corpus.videos import is_video
 from schemas.corpus import CorpusImage
 from schemas.images import Reject
 from schemas.sources import ContentKind, SourceCounts
-
-# Messages of rejects that the account of a source keeps.
-MOST_REASONS = 3
 
 
 @dataclass(frozen=True)
@@ -70,14 +71,35 @@ class Note:
     message: str
 
 
-Item = Found | Piece | Refused | Note
+class PlainImage(NamedTuple):
+    """A source names one image and says nothing more: a `Found` and a `Piece`, in a fiftieth of the time."""
+
+    source: str
+    uri: str
+
+
+Item = Found | Piece | PlainImage | Refused | Note
+
+
+@dataclass
+class WantedImages:
+    """The images of which a source may still say something: all, or once a limit is reached those listed.
+
+    A reader may leave out records that are of none of them.
+    """
+
+    names: Container[str] | None = None
+
+    def exclude(self, uri: str) -> bool:
+        """Whether nothing is wanted of the image at an address any more; of a video, frames are listed."""
+        return self.names is not None and uri not in self.names and not is_video(uri)
 
 
 @dataclass(frozen=True)
 class Listing:
     """The images of a corpus in order, what could not be listed, and the account of every source."""
 
-    entries: list[CorpusImage] = field(default_factory=list)
+    entries: Sequence[CorpusImage] = field(default_factory=EntryList)
     rejects: list[Reject] = field(default_factory=list)
     sources: list[SourceCounts] = field(default_factory=list)
 
@@ -100,130 +122,75 @@ def contents_of(entry: CorpusImage) -> Counter[ContentKind]:
 
 
 def gather(
-    items: Iterable[Item], limit: int | None = None, progress: ListingProgress | None = None
+    items: Iterable[Item],
+    limit: int | None = None,
+    progress: ListingProgress | None = None,
+    wanted: WantedImages | None = None,
 ) -> Listing:
     """Unite the pieces of each image, in the order of the first piece, and account for every source.
 
     Contents of a later piece that contradict an earlier one are rejects. `limit`: at most so many images,
     with all that is said of them; the account leaves out what is read of other images after that, and
-    reading stops at the record that reaches the limit if nothing more can be said of them. Memory: all
-    entries.
+    reading stops at the record that reaches the limit if nothing more can be said of them; `wanted` then
+    holds their names. Memory besides that of the entries: 8 bytes for each piece, what is said of images that
+    occur several times, and with a limit the names.
     """
-    account, progress = _Account(), progress or ListingProgress()
-    entries: dict[str, CorpusImage] = {}
+    account, progress = Account(), progress or ListingProgress()
+    pieces = Pieces()
+    names: set[str] | None = None if limit is None else set()
     is_full = may_repeat = False
     for item in items:
-        if isinstance(item, Found):
+        if isinstance(item, PlainImage):
+            if names is not None and item.uri not in names:
+                if is_full:
+                    account.forget_plain(item.source)
+                    continue
+                names.add(item.uri)
+            pieces.add_address(item.source, item.uri)
+            account.attach_plain(item.source)
+            progress.images = len(pieces) if names is None else len(names)
+        elif isinstance(item, Found):
             account.find(item.source, item.counts)
-        elif is_full and _is_beyond(item, entries):
+        elif is_full and _is_beyond(item, names or ()):
             if isinstance(item, Refused):
                 account.forget(item.source, item.counts)
         elif isinstance(item, Refused):
-            account.reject(item.source, item.counts, item.reject)
+            account.reject(len(pieces), item.source, item.counts, item.reject)
         elif isinstance(item, Note):
             account.notes[item.source].append(item.message)
         else:
             contents = contents_of(item.entry)
             contents[ContentKind.SIDECARS] = item.sidecars
-            name = item.entry.name
-            if name in entries:
-                entries[name], contradictions = unite(entries[name], item.entry)
-                for contradiction in contradictions:
-                    contents.subtract(contradiction.counts)
-                    account.reject(item.source, contradiction.counts, _reject(item, contradiction))
-            elif limit is not None and len(entries) >= limit:
-                account.forget(item.source, contents)
-                continue
-            else:
-                entries[name] = item.entry
-                progress.images = len(entries)
+            if names is not None and item.entry.name not in names:
+                if len(names) >= (limit or 0):
+                    account.forget(item.source, contents)
+                    continue
                 says_more = contents.total() > 1 and item.entry.inner is None
                 may_repeat = may_repeat or (item.may_repeat and says_more)
-            account.settle(account.attached, item.source, contents)
-        is_full = is_full or (limit is not None and len(entries) >= limit and account.is_settled)
-        if is_full and not may_repeat:
-            break
+            try:
+                pieces.add(item.source, item.entry)
+            except ValueError:
+                message = f"{item.source}: what is said of {item.entry.name!a} is not UTF-8 text"
+                reject = listing_reject(item.source, "bad_text", message)
+                account.reject(len(pieces), item.source, contents, reject)
+                continue
+            if names is not None:
+                names.add(item.entry.name)
+            progress.images = len(pieces) if names is None else len(names)
+            account.attach(item.source, contents)
+        if limit is not None and names is not None:
+            is_full = is_full or (len(names) >= limit and account.is_settled)
+            if is_full and not may_repeat:
+                break
+            if is_full and wanted is not None:
+                wanted.names = names
+    entries, contradictions = pieces.unite()
+    for number, name, contradiction in contradictions:
+        account.contradict(number, pieces.source_of(number), name, contradiction)
     account.close()
-    return Listing(list(entries.values()), account.rejects, account.sources())
+    return Listing(entries, account.rejects, account.sources())
 
 
-def _is_beyond(item: Refused | Note | Piece, entries: Mapping[str, CorpusImage]) -> bool:
+def _is_beyond(item: Refused | Note | Piece, names: Container[str]) -> bool:
     """Whether an item that is read after the limit is of none of the images; a piece is looked at later."""
-    return isinstance(item, Note) or (isinstance(item, Refused) and item.reject.uri not in entries)
-
-
-class _Account:
-    """Counts by source. `open`: what was found and neither attached nor rejected so far."""
-
-    def __init__(self) -> None:
-        self.found: dict[str, Counter[ContentKind]] = defaultdict(Counter)
-        self.attached: dict[str, Counter[ContentKind]] = defaultdict(Counter)
-        self.rejected: dict[str, Counter[ContentKind]] = defaultdict(Counter)
-        self.rejects: list[Reject] = []
-        self._messages: dict[str, list[str]] = defaultdict(list)
-        self.notes: dict[str, list[str]] = defaultdict(list)
-        self._open: dict[tuple[str, ContentKind], int] = {}
-
-    @property
-    def is_settled(self) -> bool:
-        return not self._open
-
-    def find(self, source: str, counts: Mapping[ContentKind, int]) -> None:
-        self.found[source].update(counts)
-        self._add(source, counts, 1)
-
-    def settle(
-        self, tallies: dict[str, Counter[ContentKind]], source: str, counts: Mapping[ContentKind, int]
-    ) -> None:
-        tallies[source].update(counts)
-        self._add(source, counts, -1)
-
-    def reject(self, source: str, counts: Mapping[ContentKind, int], reject: Reject) -> None:
-        self.settle(self.rejected, source, counts)
-        self.rejects.append(reject)
-        message = reject.message.removeprefix(f"{reject.uri}: ").removeprefix(f"{source}: ")
-        self._messages[source].append(message if len(self._messages[source]) < MOST_REASONS else "")
-
-    def forget(self, source: str, counts: Mapping[ContentKind, int]) -> None:
-        """Take what lies beyond a limit out of the account."""
-        self.found[source].subtract(counts)
-        self._add(source, counts, -1)
-
-    def _add(self, source: str, counts: Mapping[ContentKind, int], sign: int) -> None:
-        for kind, count in counts.items():
-            if count:
-                total = self._open.get((source, kind), 0) + sign * count
-                if total:
-                    self._open[source, kind] = total
-                else:
-                    self._open.pop((source, kind), None)
-
-    def close(self) -> None:
-        """Reject what is still open, so that nothing found is lost without a word."""
-        for (source, kind), count in list(self._open.items()):
-            if count < 0:
-                raise CorpusError(
-                    f"{source}: its reader attached or rejected {-count} more {kind} than it found"
-                )
-            message = f"{source}: {count} {kind} were not read"
-            self.reject(source, {kind: count}, listing_reject(source, "unaccounted", message))
-
-    def sources(self) -> list[SourceCounts]:
-        names = dict.fromkeys([*self.found, *self.attached, *self.rejected, *self._messages, *self.notes])
-        return [
-            SourceCounts(
-                source=name,
-                found=+self.found[name],
-                attached=+self.attached[name],
-                rejected=+self.rejected[name],
-                rejects=len(self._messages[name]),
-                reasons=self._messages[name][:MOST_REASONS],
-                notes=self.notes[name],
-            )
-            for name in names
-        ]
-
-
-def _reject(piece: Piece, contradiction: Contradiction) -> Reject:
-    message = f"{piece.source}: {piece.entry.name}: {contradiction.message}; what was read first is kept"
-    return listing_reject(piece.entry.name, "contradiction", message)
+    return isinstance(item, Note) or (isinstance(item, Refused) and item.reject.uri not in names)

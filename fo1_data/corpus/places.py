@@ -4,10 +4,12 @@ Walks folders on local disks and object stores; finds a named image next to the 
 open files.
 """
 
+import errno
 import glob
 import os
 import re
-from collections.abc import Iterator, Sequence
+import stat
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from pyarrow import fs as pafs
@@ -25,6 +27,8 @@ from fo1_data.storage.addresses import (
 from fo1_data.storage.streams import one_line
 from schemas.images import Reject, RejectStage
 
+# A link to itself is not there either.
+_NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.EBADF, errno.ELOOP)
 _GLOB = re.compile(r"[*?\[]")
 _BRACES = re.compile(r"\{([^{}]*)\}")
 _RANGE = re.compile(r"^(\d+)\.\.(\d+)$")
@@ -37,12 +41,9 @@ def listing_reject(uri: str, reason: str, message: str) -> Reject:
 
 def kind_of(address: str) -> str:
     """`file`, `folder`, `other` (a pipe, a device) or `nothing`. A web address counts as a file."""
-    path = local_path(address)
     try:
-        if path is not None:
-            if path.is_dir():
-                return "folder"
-            return "file" if path.is_file() else "other" if path.exists() else "nothing"
+        if (path := _os_path(address)) is not None:
+            return _kind_of_path(path)
         if is_web(address):
             return "file"
         files, path_in_store = file_system(address)
@@ -51,6 +52,23 @@ def kind_of(address: str) -> str:
         raise CorpusError(f"cannot look at {address}: {one_line(error)}") from error
     kinds = {pafs.FileType.File: "file", pafs.FileType.Directory: "folder"}
     return kinds.get(file_type, "nothing")
+
+
+def _os_path(address: str) -> str | None:
+    """The path of a local address; None if it is remote."""
+    return address if not scheme_of(address) else None if (path := local_path(address)) is None else str(path)
+
+
+def _kind_of_path(path: str) -> str:
+    try:
+        mode = os.stat(path).st_mode  # noqa: PTH116 - called for every image of a list
+    except ValueError:  # a null character
+        return "nothing"
+    except OSError as error:
+        if error.errno in _NOT_THERE:
+            return "nothing"
+        raise
+    return "folder" if stat.S_ISDIR(mode) else "file" if stat.S_ISREG(mode) else "other"
 
 
 def children(folder: str) -> tuple[list[str], list[str]]:
@@ -97,8 +115,8 @@ def walk(folder: str) -> Iterator[str | Reject]:
         except OSError as error:
             yield listing_reject(current, "unreadable_folder", f"{current}: {one_line(error)}")
             continue
-        yield from (join_verbatim(current, name) for name in names)
-        pending.extend(join_verbatim(current, name) for name in reversed(folders))
+        yield from _join_all(current, names)
+        pending.extend(_join_all(current, reversed(folders)))
 
 
 def _is_first_visit(folder: str, seen: set[tuple[int, int]]) -> bool:
@@ -115,8 +133,15 @@ def _is_first_visit(folder: str, seen: set[tuple[int, int]]) -> bool:
 
 def join_verbatim(folder: str, name: str) -> str:
     """The address of a listed name, which may contain any characters, also `://` and `%`."""
-    path = local_path(folder)
-    return address_of(path / name) if path is not None else f"{folder.rstrip('/')}/{name}"
+    return next(_join_all(folder, [name]))
+
+
+def _join_all(folder: str, names: Iterable[str]) -> Iterator[str]:
+    path = _os_path(folder)
+    start = f"{(folder if path is None else os.path.abspath(path)).rstrip('/')}/"  # noqa: PTH100 - as address_of
+    for name in names:
+        address = start + name
+        yield address if path is None or address.isascii() else address_of(address)
 
 
 def expand(pattern: str) -> list[str]:
@@ -196,8 +221,9 @@ class ImagePlaces:
 
     def look(self, name: str) -> str | None:
         """The address of an image; None if no root has it. In an object store only the first is looked up."""
-        if scheme_of(name) or name.startswith("/"):
-            return join(self._roots[0], name)
+        scheme = scheme_of(name)
+        if scheme or name.startswith("/"):
+            return name if scheme not in ("", "file") else join(self._roots[0], name)
         if self._matched_root is not None and not self._is_local(self._matched_root):
             return join(self._matched_root, name)
         first = [self._matched_root] if self._matched_root is not None else []
@@ -211,4 +237,4 @@ class ImagePlaces:
 
     @staticmethod
     def _is_local(address: str) -> bool:
-        return local_path(address) is not None
+        return scheme_of(address) in ("", "file")

@@ -15,19 +15,30 @@ from PIL import Image
 from fo1_data.corpus.forms.annotated_folder import read_annotated_folder, unread_beside_yolo
 from fo1_data.corpus.forms.annotation_files import read_csv, read_json, read_xml
 from fo1_data.corpus.forms.annotations import read_annotations
-from fo1_data.corpus.forms.folder import read_files
+from fo1_data.corpus.forms.folder import ONE_IMAGE, read_files
 from fo1_data.corpus.forms.own_dataset import MANIFEST, load_own_manifest, read_own_dataset
 from fo1_data.corpus.forms.uri_list import read_parquet_list, read_text_list
 from fo1_data.corpus.forms.voc import is_voc, read_voc_folder
 from fo1_data.corpus.forms.webdataset import read_webdataset
 from fo1_data.corpus.forms.yolo import is_yolo_folder, read_yolo_folder, read_yolo_yaml
-from fo1_data.corpus.listing import Found, Item, Listing, Piece, Refused, contents_of, gather
+from fo1_data.corpus.listing import (
+    Found,
+    Item,
+    Listing,
+    Piece,
+    PlainImage,
+    Refused,
+    WantedImages,
+    contents_of,
+    gather,
+)
 from fo1_data.corpus.listing_progress import ListingProgress
 from fo1_data.corpus.places import children, expand, is_pattern, join_verbatim, kind_of, listing_reject
 from fo1_data.corpus.videos import NO_DECODER, is_video, list_frames
 from fo1_data.errors import ConfigError, CorpusError
 from fo1_data.storage.addresses import is_web, join, normalise, suffix_of
 from fo1_data.storage.streams import one_line
+from schemas.corpus import CorpusImage
 from schemas.images import Reject
 from schemas.sources import ContentKind
 
@@ -35,11 +46,10 @@ Items = Iterator[Item]
 
 ANNOTATIONS_NAME = "annotations.jsonl"
 _TARS = (".tar", ".tar.gz", ".tgz")
+# Lists whose records can say more of an image that an earlier one named.
+_RECORD_LISTS = {".jsonl": read_annotations, ".ndjson": read_annotations, ".parquet": read_parquet_list}
 _LISTS = {
-    ".jsonl": read_annotations,
-    ".ndjson": read_annotations,
     ".txt": read_text_list,
-    ".parquet": read_parquet_list,
     ".json": read_json,
     ".csv": read_csv,
     ".yaml": read_yolo_yaml,
@@ -63,9 +73,9 @@ def load_listing(
     `frame_every_s` apart. Raises CorpusError if there is no corpus, if it names nothing, or if it has only
     videos and no video decoder is installed. `progress` is kept up to date meanwhile.
     """
-    progress = progress or ListingProgress()
-    items = (frame for item in read_items(corpus, progress) for frame in _frames(item, frame_every_s))
-    listing = gather(items, limit, progress)
+    progress, wanted = progress or ListingProgress(), WantedImages()
+    items = _with_frames(read_items(corpus, progress, wanted), frame_every_s)
+    listing = gather(items, limit, progress, wanted)
     if not listing.entries and not listing.rejects:
         raise CorpusError(f"{corpus} names no image")
     no_decoder = next((reject for reject in listing.rejects if reject.reason == NO_DECODER), None)
@@ -89,11 +99,23 @@ def load_gold(gold: str, with_model_labels: bool = False) -> Listing:
     return gather(read_own_dataset(folder, manifest, with_model_labels=True))
 
 
-def _frames(item: Item, every_s: float) -> Items:
-    """The frames of a video, with what its source says in `meta`; any other item unchanged."""
-    if not isinstance(item, Piece) or item.entry.inner is not None or not is_video(item.entry.uri):
-        yield item
-        return
+def _with_frames(items: Items, every_s: float) -> Items:
+    """The items, with the frames of videos in place of videos."""
+    for item in items:
+        if isinstance(item, PlainImage):
+            if not is_video(item.uri):
+                yield item
+                continue
+            yield Found(item.source, ONE_IMAGE)
+            item = Piece(item.source, CorpusImage(uri=item.uri))
+        if isinstance(item, Piece) and item.entry.inner is None and is_video(item.entry.uri):
+            yield from _frames(item, every_s)
+        else:
+            yield item
+
+
+def _frames(item: Piece, every_s: float) -> Items:
+    """The frames of a video, with what its source says in `meta`."""
     contents = contents_of(item.entry)
     for number, frame in enumerate(list_frames(item.entry, every_s)):
         if isinstance(frame, Reject):
@@ -108,37 +130,46 @@ def _frames(item: Item, every_s: float) -> Items:
         yield Piece(item.source, frame, item.sidecars if number == 0 else 0)
 
 
-def read_items(corpus: str, progress: ListingProgress) -> Items:
-    """What the sources of a corpus say, by the reader of its form. Raises CorpusError if there is none."""
+def read_items(corpus: str, progress: ListingProgress, wanted: WantedImages | None = None) -> Items:
+    """What the sources of a corpus say, by the reader of its form. Raises CorpusError if there is none.
+
+    `wanted`: what a list of records says of other images may be left out.
+    """
     address = normalise(corpus)
     kind = kind_of(address) if not (is_web(corpus) and is_pattern(corpus)) else "nothing"
     if kind == "folder":
-        return _read_folder_form(address, progress)
+        return _read_folder_form(address, progress, wanted)
     if kind in ("file", "other"):
-        return _read_file_form(address)
+        return _read_file_form(address, wanted)
     if not is_pattern(corpus):
         raise CorpusError(f"no corpus at {corpus}: there is no such file or folder (a corpus is {_FORMS})")
     addresses = expand(corpus)
     if not addresses:
         raise CorpusError(f"no corpus at {corpus}: no file matches")
-    return _read_group(addresses)
+    return _read_group(addresses, wanted)
 
 
-def _read_group(addresses: list[str]) -> Items:
+def _read_group(addresses: list[str], wanted: WantedImages | None) -> Items:
     suffixes = {suffix_of(address) for address in addresses}
     if suffixes <= set(_TARS):
         return read_webdataset(addresses)
     if suffixes == {".xml"}:
         return read_xml(addresses)
     if len(suffixes) == 1 and (suffix := suffixes.pop()) in (".jsonl", ".parquet", ".txt", ".json", ".csv"):
-        return (item for address in addresses for item in _LISTS[suffix](address))
+        return (item for address in addresses for item in _read_list(address, suffix, wanted))
     return read_files(addresses)
 
 
-def _read_file_form(address: str) -> Items:
+def _read_list(address: str, suffix: str, wanted: WantedImages | None) -> Items:
+    if suffix in _RECORD_LISTS:
+        return _RECORD_LISTS[suffix](address, wanted=wanted)
+    return _LISTS[suffix](address)
+
+
+def _read_file_form(address: str, wanted: WantedImages | None) -> Items:
     suffix = suffix_of(address)
-    if suffix in _LISTS:
-        return _LISTS[suffix](address)
+    if suffix in _LISTS or suffix in _RECORD_LISTS:
+        return _read_list(address, suffix, wanted)
     if suffix in _TARS:
         return read_webdataset([address])
     if suffix == ".xml":
@@ -148,13 +179,13 @@ def _read_file_form(address: str) -> Items:
     return read_files([address])
 
 
-def _read_folder_form(folder: str, progress: ListingProgress) -> Items:
+def _read_folder_form(folder: str, progress: ListingProgress, wanted: WantedImages | None) -> Items:
     try:
         files, folders = children(folder)
     except OSError as error:
         raise CorpusError(f"cannot list {folder}: {one_line(error)}") from error
     if ANNOTATIONS_NAME in files:
-        return read_annotations(join(folder, ANNOTATIONS_NAME))
+        return read_annotations(join(folder, ANNOTATIONS_NAME), wanted=wanted)
     if MANIFEST in files and (manifest := load_own_manifest(folder)) is not None:
         return read_own_dataset(folder, manifest)
     if is_yolo_folder(folder, files, folders):

@@ -5,42 +5,121 @@ grows at its end. Does not open images.
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from array import array
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Sequence
 from itertools import islice
+from typing import Any, overload
 
+import numpy as np
+
+from fo1_data.corpus.entry_list import EntryList
 from schemas.corpus import CorpusImage, Shard
 
+_ID_BYTES = 8
 
-def plan_shards(entries: Iterable[CorpusImage], shard_size: int) -> list[Shard]:
+
+class ShardPlan(Sequence[Shard]):
+    """The shards of a corpus. Each is made when it is asked for; 8 bytes are held of it besides its entries.
+
+    listing_sha256: SHA-256 (hex) of all entries in order, independent of the shard size.
+    """
+
+    def __init__(self, entries: EntryList, shard_size: int, ids: "array[int]", listing_sha256: str) -> None:
+        self.entries, self.listing_sha256 = entries, listing_sha256
+        self._shard_size, self._ids = shard_size, ids
+        self._ordered: tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]] | None = None
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    @overload
+    def __getitem__(self, place: int) -> Shard: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[Shard]: ...
+    def __getitem__(self, place: int | slice) -> Shard | list[Shard]:
+        if isinstance(place, slice):
+            return [self[number] for number in range(len(self))[place]]
+        index = range(len(self))[place]
+        start = index * self._shard_size
+        images = self.entries[start : start + self._shard_size]
+        return Shard(shard_id=_text_of(self._ids[index]), index=index, images=images)
+
+    def ids(self) -> Iterator[str]:
+        """The ids of the shards, in order."""
+        return map(_text_of, self._ids)
+
+    def num_images(self, shard_id: str) -> int | None:
+        """How many images the shard of that id has; None if the plan has none."""
+        if self._ordered is None:
+            ids = np.frombuffer(self._ids, np.uint64) if self._ids else np.zeros(0, np.uint64)
+            order = np.argsort(ids, kind="stable").astype(np.uint32)
+            self._ordered = ids[order], order
+        ids, order = self._ordered
+        try:
+            number = np.uint64(int(shard_id, 16))
+        except (ValueError, OverflowError):
+            return None
+        place = int(np.searchsorted(ids, number))
+        if place == len(ids) or ids[place] != number:
+            return None
+        return min(self._shard_size, len(self.entries) - int(order[place]) * self._shard_size)
+
+    def without(self, done: Container[str]) -> "Collection[Shard]":
+        """The shards whose ids are not in `done`, in order."""
+        return _Shards(self, array("I", (n for n, shard_id in enumerate(self.ids()) if shard_id not in done)))
+
+
+class _Shards(Collection[Shard]):
+    """Some shards of a plan, by their numbers."""
+
+    def __init__(self, plan: ShardPlan, numbers: "array[int]") -> None:
+        self._plan, self._numbers = plan, numbers
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def __iter__(self) -> Iterator[Shard]:
+        return (self._plan[number] for number in self._numbers)
+
+    def __contains__(self, shard: object) -> bool:
+        return any(shard == other for other in self)
+
+
+def plan_shards(entries: Iterable[CorpusImage], shard_size: int) -> ShardPlan:
     """Divide entries, in their order, into shards of `shard_size` (the last may have fewer)."""
     if shard_size < 1:
         raise ValueError(f"shard_size must be at least 1, not {shard_size}")
-    shards: list[Shard] = []
-    remaining = iter(entries)
-    seen: dict[str, int] = {}
-    while images := list(islice(remaining, shard_size)):
-        shard_id = shard_id_of(images)
-        # The same entries listed again are another shard: its id includes how often they occurred.
-        times = seen[shard_id] = seen.get(shard_id, 0) + 1
+    kept = entries if isinstance(entries, EntryList) else EntryList(entries)
+    listing = hashlib.sha256()
+    ids = array("Q")
+    documents = kept.documents()
+    while parts := b"".join(map(_with_length, islice(documents, shard_size))):
+        listing.update(parts)
+        ids.append(_number_of(hashlib.sha256(parts).digest()))
+    if len(np.unique(np.frombuffer(ids, np.uint64) if ids else np.zeros(0))) < len(ids):
+        ids = _told_apart(ids)
+    return ShardPlan(kept, shard_size, ids, listing.hexdigest())
+
+
+def _told_apart(ids: "array[int]") -> "array[int]":
+    """The same entries listed again are another shard: its id includes how often they occurred."""
+    seen: dict[int, int] = {}
+    others = array("Q")
+    for number in ids:
+        times = seen[number] = seen.get(number, 0) + 1
         if times > 1:
-            shard_id = _digest([shard_id.encode(), str(times).encode()])[: len(shard_id)]
-        shards.append(Shard(shard_id=shard_id, index=len(shards), images=images))
-    return shards
+            parts = (_text_of(number).encode(), str(times).encode())
+            number = _number_of(hashlib.sha256(b"".join(map(_with_length, parts))).digest())
+        others.append(number)
+    return others
 
 
-def shard_id_of(images: Sequence[CorpusImage]) -> str:
-    """16 hex digits that identify a list of entries with all their labels in the corpus."""
-    return _digest(entry.model_dump_json().encode() for entry in images)[:16]
+_text_of: Callable[[int], str] = "{:016x}".format
 
 
-def listing_sha256(shards: Iterable[Shard]) -> str:
-    """SHA-256 (hex) of all entries in order, independent of the shard size."""
-    return _digest(entry.model_dump_json().encode() for shard in shards for entry in shard.images)
+def _number_of(digest: bytes) -> int:
+    return int.from_bytes(digest[:_ID_BYTES], "big")
 
 
-def _digest(parts: Iterable[bytes]) -> str:
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(len(part).to_bytes(8, "big"))
-        digest.update(part)
-    return digest.hexdigest()
+def _with_length(part: bytes) -> bytes:
+    return len(part).to_bytes(8, "big") + part

@@ -7,12 +7,11 @@ same is decided by its SHA-256 in the fingerprint.
 import gzip
 import hashlib
 import json
-from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
+from fo1_data.corpus.entry_list import EntryList, record_to_entry, record_to_json
 from fo1_data.dataset.layout import LISTING
 from fo1_data.storage.store import Store
-from schemas.corpus import Shard
 
 # A larger listing is not kept: its record would be larger than many datasets.
 MAX_ENTRIES = 1_000_000
@@ -20,32 +19,38 @@ _NUM_NAMED = 3
 _DIGEST_DIGITS = 12
 
 
-def record_listing(store: Store, shards: Iterable[Shard]) -> None:
+def record_listing(store: Store, entries: EntryList) -> None:
     """Keep the listing of a run, unless one is kept already."""
-    if store.exists(LISTING):
+    if len(entries) > MAX_ENTRIES or store.exists(LISTING):
         return
-    digests = listing_digests(shards)
-    if len(digests) <= MAX_ENTRIES:
-        content = json.dumps(digests, ensure_ascii=False).encode("utf-8", "surrogateescape")
-        store.write_bytes(LISTING, gzip.compress(content, mtime=0))
+    store.write_bytes(LISTING, gzip.compress(b"".join(_as_json(entries)), mtime=0))
 
 
-def listing_digests(shards: Iterable[Shard]) -> dict[str, str]:
-    """The name of each image to a digest of all its entries."""
-    contents: dict[str, list[str]] = defaultdict(list)
-    for shard in shards:
-        for entry in shard.images:
-            contents[entry.name].append(entry.model_dump_json())
-    return {name: _digest(entries) for name, entries in contents.items()}
+def _as_json(entries: EntryList) -> Iterator[bytes]:
+    """The object of names and digests, member by member."""
+    separator = "{"
+    for name, digest in _digests(entries):
+        text = f"{separator}{json.dumps(name, ensure_ascii=False)}: {json.dumps(digest)}"
+        yield text.encode("utf-8", "surrogateescape")
+        separator = ", "
+    yield b"{}" if separator == "{" else b"}"
 
 
-def describe_change(store: Store, shards: Iterable[Shard]) -> str:
+def _digests(entries: EntryList) -> Iterator[tuple[str, str]]:
+    """The name of each image, which a listing has once, and a digest of its entry."""
+    for record in entries.records():
+        document = record_to_json(record)
+        name = record_to_entry(record).name if document is record else record.decode()
+        yield name, hashlib.sha256(document).hexdigest()[:_DIGEST_DIGITS]
+
+
+def describe_change(store: Store, entries: EntryList) -> str:
     """The images that are added, gone and changed since the run in `store` was begun, in a few words."""
     try:
         before: dict[str, str] = json.loads(gzip.decompress(store.read_bytes(LISTING)))
     except (OSError, ValueError):
         return "changed"
-    now = listing_digests(shards)
+    now = dict(_digests(entries))
     parts = [
         _count(now.keys() - before.keys(), "added"),
         _count(before.keys() - now.keys(), "gone"),
@@ -61,7 +66,3 @@ def _count(names: Iterable[str], change: str) -> str:
     shown = [name.rpartition("/")[2] or name for name in ordered[:_NUM_NAMED]]
     more = ", ..." if len(ordered) > _NUM_NAMED else ""
     return f"{len(ordered)} image{'s' if len(ordered) > 1 else ''} {change} ({', '.join(shown)}{more})"
-
-
-def _digest(entries: list[str]) -> str:
-    return hashlib.sha256("\n".join(entries).encode()).hexdigest()[:_DIGEST_DIGITS]

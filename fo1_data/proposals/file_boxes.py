@@ -20,8 +20,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
+from fo1_data.corpus.account import MOST_REASONS
 from fo1_data.corpus.forms.record_fields import NAME_KEYS, fields_of_record, whole_number
-from fo1_data.corpus.listing import MOST_REASONS
 from fo1_data.corpus.places import listing_reject
 from fo1_data.errors import ConfigError
 from fo1_data.plurals import counted

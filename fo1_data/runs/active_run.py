@@ -8,7 +8,6 @@ from typing import Any
 
 from fo1_data.confidence.budget_pass import BudgetPass
 from fo1_data.config import resolved
-from fo1_data.corpus.shards import listing_sha256
 from fo1_data.corpus.source_lines import source_lines
 from fo1_data.dataset.done_shards import read_report
 from fo1_data.dataset.lease import Lease
@@ -43,8 +42,8 @@ class ActiveRun:
         self.dataset = dataset
         self._config, self._planned, self._lease, self._watcher = config, planned, lease, watcher
         done = dataset.done_shards()
-        self.todo = [shard for shard in planned.shards if shard.shard_id not in done]
-        reports = [done[shard.shard_id] for shard in planned.shards if shard.shard_id in done]
+        self.todo = planned.shards.without(done)
+        reports = [done[shard_id] for shard_id in planned.shards.ids() if shard_id in done]
         self.meter = ProgressMeter(planned.shards, reports, len(planned.listing_rejects))
         for line in source_lines(planned.sources):
             watcher.note(line)
@@ -91,7 +90,7 @@ class ActiveRun:
                 domain=identity.model_domain,
             ),
             proposer=identity.proposer_name,
-            shard_ids=[shard.shard_id for shard in self._planned.shards],
+            shard_ids=self._planned.shards.ids(),
             listing_rejects=self._planned.listing_rejects,
             sources=self._planned.sources,
             calibration_sha256=content_sha256(self._config.calibration),
@@ -149,11 +148,11 @@ def open_planned(
     """
     if routes(config):
         make_router(config, identity)
-    fingerprint = run_fingerprint(config, identity, listing_sha256(planned.shards))
+    fingerprint = run_fingerprint(config, identity, planned.shards.listing_sha256)
     try:
         run = open_run(config.out, fingerprint, resolved(config), replay=config.replay_rejects)
         if not config.replay_rejects:
-            record_listing(run.store, planned.shards)
+            record_listing(run.store, planned.shards.entries)
         if run.manifest is None:
             record_weights(run.store, _loaded(identity, versions))
         return run

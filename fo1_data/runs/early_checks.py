@@ -5,7 +5,6 @@ from typing import Protocol
 
 from fo1_data.confidence.calibration_file import read_calibration
 from fo1_data.confidence.calibration_match import LabelOrigin, check_match
-from fo1_data.corpus.shards import listing_sha256
 from fo1_data.dataset.layout import RUN, fingerprint_file
 from fo1_data.dataset.listing_record import describe_change
 from fo1_data.dataset.manifest import LATE_ENTRIES, find_manifest
@@ -57,10 +56,9 @@ def check_before_loading(
     identity = model_checks.identity(load_weights_record(store)) if hashes_weights else PreliminaryIdentity()
     if config.calibration is not None:
         check_match(read_calibration(config.calibration)[0], _origin(identity), config.force)
-    listing = listing_sha256(planned.shards) if was_begun else ""  # not compared: no need to hash it
-    known = preliminary_fingerprint(config, identity, listing)
+    known = preliminary_fingerprint(config, identity, planned.shards.listing_sha256)
     manifest = check_begun(
-        store, known, lambda: describe_change(store, planned.shards), replay=config.replay_rejects
+        store, known, lambda: describe_change(store, planned.shards.entries), replay=config.replay_rejects
     )
     is_known = known.keys() >= LATE_ENTRIES - {"dtype"}
     return manifest if is_known and not config.replay_rejects else None

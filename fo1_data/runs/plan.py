@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from fo1_data.confidence.calibration_file import read_calibration
 from fo1_data.corpus.listing_progress import ListingProgress
 from fo1_data.corpus.readers import load_listing
-from fo1_data.corpus.shards import plan_shards
+from fo1_data.corpus.shards import ShardPlan, plan_shards
 from fo1_data.dataset.lease import refuse_held
 from fo1_data.dataset.manifest import find_manifest
 from fo1_data.dataset.replay import replay_entries
@@ -16,7 +16,6 @@ from fo1_data.labelling.word_lists import read_phrases, refuse_unknown_words
 from fo1_data.proposals.file_boxes import FileBoxes
 from fo1_data.proposals.identity import is_boxes_file
 from fo1_data.storage.store import open_store
-from schemas.corpus import Shard
 from schemas.dataset import Manifest
 from schemas.images import Reject
 from schemas.jobs import RunConfig
@@ -30,13 +29,13 @@ MIN_FREE_BYTES = 64 * 1024
 class PlannedRun:
     """What a run will label: its shards, the rejects of the listing, and the account of its sources."""
 
-    shards: list[Shard]
+    shards: ShardPlan
     listing_rejects: list[Reject] = field(default_factory=list)
     sources: list[SourceCounts] = field(default_factory=list)
 
     @property
     def num_images(self) -> int:
-        return sum(len(shard.images) for shard in self.shards)
+        return len(self.shards.entries)
 
 
 def plan_run(config: RunConfig, progress: ListingProgress | None = None) -> PlannedRun:
@@ -62,7 +61,7 @@ def list_corpus(config: RunConfig, progress: ListingProgress | None = None) -> P
     entries, rejects, sources = listing.entries, listing.rejects, listing.sources
     if is_boxes_file(config.proposals):
         boxes = FileBoxes(config.proposals)
-        entries, more, account = boxes.pair_with(entries, is_whole=config.limit is None)
+        entries, more, account = boxes.pair_with(list(entries), is_whole=config.limit is None)
         rejects, sources = [*rejects, *more], [*sources, account]
     return PlannedRun(plan_shards(entries, config.shard_size), rejects, sources)
 

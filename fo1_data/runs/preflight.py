@@ -16,6 +16,7 @@ from pydantic import BaseModel
 
 from fo1_data.confidence.review_cost import REVIEW_S_PER_LABEL
 from fo1_data.corpus.entry_bytes import read_bytes
+from fo1_data.corpus.entry_list import EntryList
 from fo1_data.corpus.frames import FRAME_GUESS, OTHER_SIZE, oriented_entry
 from fo1_data.corpus.images import InputLimits, decode_rgb
 from fo1_data.corpus.rejects import reject_from
@@ -150,7 +151,7 @@ def measure(entries: Sequence[CorpusImage], config: RunConfig) -> Measured | Non
 
 
 def estimate(
-    entries: Sequence[CorpusImage],
+    entries: EntryList,
     files: FileCheck,
     measured: Measured | None,
     config: RunConfig,
@@ -194,8 +195,8 @@ def estimate(
     )
 
 
-def _regions_per_image(entries: Sequence[CorpusImage], assumptions: list[str]) -> float:
-    counts = [len(entry.regions) for entry in entries if entry.regions is not None]
+def _regions_per_image(entries: EntryList, assumptions: list[str]) -> float:
+    counts = [len(entry.regions) for entry in entries.annotated() if entry.regions is not None]
     if counts:
         assumptions.append(f"{sum(counts) / len(counts):.1f} regions per image, as in the corpus")
         return sum(counts) / len(counts)

@@ -8,19 +8,17 @@ import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
+from fo1_data.corpus.shards import ShardPlan
 from fo1_data.labelling.work_done import WorkDone
-from schemas.corpus import Shard
 from schemas.dataset import Counts, RunProgress, RunState, ShardReport
 
 
 class ProgressMeter:
     """Adds up shard reports. The clock of the rates starts with `start_clock`, once a labeller is ready."""
 
-    def __init__(
-        self, shards: Iterable[Shard], done: Iterable[ShardReport], listing_rejects: int = 0
-    ) -> None:
-        self._sizes = {shard.shard_id: len(shard.images) for shard in shards}
-        self._images_total = sum(self._sizes.values())
+    def __init__(self, shards: ShardPlan, done: Iterable[ShardReport], listing_rejects: int = 0) -> None:
+        self._shards = shards
+        self._images_total = len(shards.entries)
         self._listing_rejects = listing_rejects
         self._counts = Counts()
         self._images_done = self._shards_done = self._own_images = self._own_regions = 0
@@ -39,7 +37,7 @@ class ProgressMeter:
     def add(self, report: ShardReport) -> None:
         """Count a shard that this process finished."""
         self._add(report)
-        self._own_images += self._sizes.get(report.shard_id, 0)
+        self._own_images += self._shards.num_images(report.shard_id) or 0
         self._own_regions += report.counts.regions
 
     def snapshot(self, state: RunState = RunState.RUNNING, error: str | None = None) -> RunProgress:
@@ -54,7 +52,7 @@ class ProgressMeter:
             images=images,
             images_total=self._images_total,
             shards=self._shards_done,
-            shards_total=len(self._sizes),
+            shards_total=len(self._shards),
             rejected=self._counts.rejected + self._listing_rejects,
             regions=self._counts.regions + self.inside.regions,
             accepted=self._counts.accepted,
@@ -72,5 +70,6 @@ class ProgressMeter:
 
     def _add(self, report: ShardReport) -> None:
         self._counts += report.counts
-        self._images_done += self._sizes.get(report.shard_id, 0)
-        self._shards_done += report.shard_id in self._sizes
+        num_images = self._shards.num_images(report.shard_id)
+        self._images_done += num_images or 0
+        self._shards_done += num_images is not None

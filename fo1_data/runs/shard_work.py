@@ -8,7 +8,7 @@ counted, so the work always ends. Pure bookkeeping: starts nothing.
 
 import uuid
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from fo1_data.corpus.rejects import reject_of
@@ -60,9 +60,10 @@ class _CutShard:
 class ShardWork:
     """The queue of a run: `take` hands out work; `done` or `lost` reports its outcome."""
 
-    def __init__(self, shards: Iterable[Shard], max_tries: int) -> None:
+    def __init__(self, shards: Collection[Shard], max_tries: int) -> None:
         self._max_tries = max_tries
-        self._queue: deque[Work] = deque(LabelWhole(shard, _new_try()) for shard in shards)
+        self._untouched, self._num_untouched = iter(shards), len(shards)
+        self._queue: deque[Work] = deque()  # what comes before the untouched shards
         self._cut: dict[str, _CutShard] = {}
         self._out = 0
         self.losses = 0
@@ -70,19 +71,22 @@ class ShardWork:
     @property
     def finished(self) -> bool:
         """True when nothing waits and nothing is being worked on."""
-        return not self._queue and self._out == 0
+        return not self.waiting and self._out == 0
 
     @property
     def waiting(self) -> int:
         """The number of work items that nobody has taken."""
-        return len(self._queue)
+        return len(self._queue) + self._num_untouched
 
     def take(self) -> Work | None:
         """The next work item, or None if nothing waits."""
-        if not self._queue:
+        if not self.waiting:
             return None
         self._out += 1
-        return self._queue.popleft()
+        if self._queue:
+            return self._queue.popleft()
+        self._num_untouched -= 1
+        return LabelWhole(next(self._untouched), _new_try())
 
     def done(self, work: Work, piece: str | None = None) -> None:
         """`work` succeeded. piece: the path of the rows of a LabelPiece."""

@@ -22,19 +22,22 @@ if TYPE_CHECKING:
     from pyarrow import fs as pafs
 
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://")
+_WEB = ("http", "https")
 _TRUE = frozenset({"1", "true", "yes"})
 REQUEST_TIMEOUT_S = 30.0
 
 
 def scheme_of(address: str) -> str:
     """The scheme in lower case; empty for a local path."""
+    if "://" not in address:
+        return ""
     match = _SCHEME.match(address)
     return match.group(1).lower() if match else ""
 
 
 def is_web(address: str) -> bool:
     """Whether the address is `http://` or `https://`, which can be read but not listed."""
-    return scheme_of(address) in ("http", "https")
+    return scheme_of(address) in _WEB
 
 
 def local_path(address: str) -> Path | None:
@@ -68,9 +71,9 @@ def join(folder: str, name: str) -> str:
     """The address of `name` as written in a file in `folder`; an absolute name is kept."""
     if scheme_of(name):
         return normalise(name)
-    path = local_path(folder)
+    path = folder if not scheme_of(folder) else local_path(folder)
     if path is not None:
-        return address_of(path / name)
+        return address_of(os.path.join(path, name))  # noqa: PTH118 - a tenth of the time of Path
     scheme, rest = folder.split("://", 1)
     if name.startswith("/"):
         return f"{scheme}://{rest.split('/', 1)[0]}{name}"
@@ -95,23 +98,33 @@ def parent(address: str) -> str:
 
 def base_name(address: str) -> str:
     """The last part of an address, without the query of a web address."""
-    path = local_path(address)
+    scheme = scheme_of(address)
+    if not scheme:
+        name = address.rpartition("/")[2]
+        return name if name not in ("", ".") else Path(address).name
+    path = local_path(address) if scheme == "file" else None
     if path is not None:
         return path.name
     rest = address.split("://", 1)[1]
-    return (_without_query(rest) if is_web(address) else rest).rstrip("/").rpartition("/")[2]
+    return (_without_query(rest) if scheme in _WEB else rest).rstrip("/").rpartition("/")[2]
 
 
 def suffix_of(address: str) -> str:
     """The suffix in lower case with its dot; `.tar.gz` is a single suffix."""
-    name = base_name(address).lower()
+    return suffix_of_name(base_name(address))
+
+
+def suffix_of_name(name: str) -> str:
+    """`suffix_of` for the name of a file."""
+    name = name.lower()
     if name.endswith(".tar.gz"):
         return ".tar.gz"
-    return Path(name).suffix
+    start = name.rfind(".")
+    return name[start:] if 0 < start < len(name) - 1 else ""
 
 
 def _without_query(rest: str) -> str:
-    return re.split(r"[?#]", rest, maxsplit=1)[0]
+    return rest.partition("#")[0].partition("?")[0]
 
 
 def s3_endpoint() -> str | None:

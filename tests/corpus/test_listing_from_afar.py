@@ -12,7 +12,7 @@ from corpus_samples import SAMPLES, coco, jpeg, listed, names, voc, write_tar
 
 from fo1_data.corpus.entry_bytes import read_bytes
 from fo1_data.corpus.images import InputLimits, decode_rgb
-from fo1_data.corpus.listing import Piece
+from fo1_data.corpus.listing import PlainImage
 from fo1_data.corpus.listing_progress import ListingProgress
 from fo1_data.corpus.readers import read_items
 from fo1_data.errors import CorpusError
@@ -23,8 +23,8 @@ def test_listing_is_lazy(tmp_path: Path) -> None:
     with path.open("w") as file:
         for number in range(200_000):
             file.write(json.dumps({"image": f"https://h/{number}.jpg"}) + "\n")
-    pieces = (item for item in read_items(str(path), ListingProgress()) if isinstance(item, Piece))
-    assert [next(pieces).entry.uri for _ in range(3)][-1] == "https://h/2.jpg"
+    pieces = (item for item in read_items(str(path), ListingProgress()) if isinstance(item, PlainImage))
+    assert [next(pieces).uri for _ in range(3)][-1] == "https://h/2.jpg"
     assert len(names(path, limit=5)) == 5
 
 

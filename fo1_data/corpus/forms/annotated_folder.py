@@ -10,10 +10,12 @@ without a word on its boxes. A file that looks like annotations and that nothing
 The images come in the order of their addresses. Holds all that the files say in memory.
 """
 
+import heapq
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import PurePosixPath
 
 from fo1_data.corpus.forms import caption_text
@@ -31,7 +33,7 @@ from fo1_data.corpus.forms.image_lookup import FolderImages, FolderPlaces, has_i
 from fo1_data.corpus.forms.open_images import is_image_list
 from fo1_data.corpus.forms.voc import is_voc, read_voc
 from fo1_data.corpus.forms.yolo import CLASS_FILES, YAML_NAMES, class_names_of, image_items, is_yolo_text
-from fo1_data.corpus.listing import Found, Item, Piece, Refused
+from fo1_data.corpus.listing import Found, Item, Piece, PlainImage, Refused
 from fo1_data.corpus.listing_progress import ListingProgress
 from fo1_data.corpus.places import listing_reject, walk
 from fo1_data.errors import CorpusError
@@ -91,7 +93,11 @@ class _Folder:
     rejects: list[Reject] = field(default_factory=list)
     classes: dict[str, str] = field(default_factory=dict)
     yolo_names: dict[str, tuple[dict[int, str], bool]] = field(default_factory=dict)
-    lookup: FolderImages = field(default_factory=lambda: FolderImages([]))
+
+    @cached_property
+    def lookup(self) -> FolderImages:
+        """The images by name, for the annotation files."""
+        return FolderImages([*self.images, *self.others])
 
 
 def read_annotated_folder(address: str, progress: ListingProgress) -> Iterator[Item]:
@@ -119,10 +125,13 @@ def read_annotated_folder(address: str, progress: ListingProgress) -> Iterator[I
     others = [*folder.others, *not_annotations]
     if num_read:
         others = [item for item in folder.others if item in by_image or not _is_companion(item)]
-    plain = [*folder.images, *others]
-    for image in sorted(plain, key=_walk_order(address)):
+    order = _walk_order(address)
+    images: Iterable[str] = folder.images
+    if others:
+        images = heapq.merge(images, sorted(others, key=order), key=order)
+    for image in images:
         items_of_image = by_image.pop(image, None)
-        yield from _found_first(items_of_image) if items_of_image else plain_image(address, image)
+        yield from _found_first(items_of_image) if items_of_image else [plain_image(address, image)]
     for items_elsewhere in by_image.values():
         yield from _found_first(items_elsewhere)
 
@@ -151,7 +160,6 @@ def _list_folder(address: str, progress: ListingProgress) -> _Folder:
             folder.annotations.append(item)
         else:
             folder.others.append(item)
-    folder.lookup = FolderImages([*folder.images, *folder.others])
     for item in folder.annotations:
         if suffix_of(item) == ".csv":
             folder.classes |= load_class_list(item)
@@ -248,8 +256,8 @@ def _by_image(items: Iterable[Item], by_image: dict[str, list[Item]]) -> list[It
     pending: list[Item] = []
     for item in items:
         pending.append(item)
-        if isinstance(item, Piece):
-            by_image[item.entry.name] += pending
+        if isinstance(item, Piece | PlainImage):
+            by_image[item.entry.name if isinstance(item, Piece) else item.uri] += pending
             pending = []
     return pending
 

@@ -22,7 +22,7 @@ from fo1_data.corpus.forms.record_fields import (
     name_key_of,
     validation_text,
 )
-from fo1_data.corpus.listing import Found, Item, Piece, Refused
+from fo1_data.corpus.listing import Found, Item, Piece, PlainImage, Refused, WantedImages
 from fo1_data.corpus.places import ImagePlaces, listing_reject
 from fo1_data.storage.addresses import join, parent
 from fo1_data.storage.streams import one_line, open_stream
@@ -36,10 +36,12 @@ def places_beside(address: str) -> ImagePlaces:
     return ImagePlaces([folder, join(folder, "images")])
 
 
-def read_annotations(address: str, places: ImagePlaces | None = None) -> Iterator[Item]:
+def read_annotations(
+    address: str, places: ImagePlaces | None = None, wanted: WantedImages | None = None
+) -> Iterator[Item]:
     """The contents of a `.jsonl`: records, or names as JSON strings. An unreadable line is a reject.
 
-    `places`: where their images are, if not beside the file.
+    `places`: where their images are, if not beside the file. `wanted`: lines on other images are left out.
     """
     places = places or places_beside(address)
     if is_benchmark_record(_first_record(address)):
@@ -48,7 +50,7 @@ def read_annotations(address: str, places: ImagePlaces | None = None) -> Iterato
     with open_stream(address) as stream:
         for number, line in enumerate(stream, 1):
             if line.strip():
-                yield from _items_of_line(line, address, number, places)
+                yield from _items_of_line(line, address, number, places, wanted)
 
 
 def _first_record(address: str) -> Any:
@@ -71,7 +73,9 @@ def _parse_json(line: bytes) -> Any:
         return None
 
 
-def _items_of_line(line: bytes, address: str, number: int, places: ImagePlaces) -> Iterator[Item]:
+def _items_of_line(
+    line: bytes, address: str, number: int, places: ImagePlaces, wanted: WantedImages | None
+) -> Iterator[Item]:
     where = f"{address}:{number}"
     record = None
     try:
@@ -85,22 +89,34 @@ def _items_of_line(line: bytes, address: str, number: int, places: ImagePlaces) 
         reject = listing_reject(where, "bad_json", f"{where} is not JSON: {one_line(error)}")
     else:
         record = {"image": record} if isinstance(record, str) else record
-        yield from items_of_record(record, address, where, places)
+        yield from items_of_record(record, address, where, places, wanted)
         return
     counts = count_record(record)
     yield Found(address, counts)
     yield Refused(address, counts, reject)
 
 
-def items_of_record(record: Any, source: str, where: str, places: ImagePlaces) -> Iterator[Item]:
-    """What a record says of an image, or its refusal; `where` names the record in a reject."""
+def items_of_record(
+    record: Any, source: str, where: str, places: ImagePlaces, wanted: WantedImages | None = None
+) -> Iterator[Item]:
+    """What a record says of an image, or its refusal; `where` names the record in a reject.
+
+    `wanted`: nothing is yielded of a record on another image but its source.
+    """
     record = from_hub(record)
+    uri = _address_in(record, places)
+    if uri is not None and wanted is not None and wanted.exclude(uri):
+        yield Found(source, {})
+        return
+    if uri is not None and len(record) == 1 and uri.isascii():
+        yield PlainImage(source, uri)
+        return
     counts = count_record(record)
     yield Found(source, counts)
     try:
         name = _image_name(record, where)
         key = name_key_of(record)
-        entry = CorpusImage(uri=places.find(name), **fields_of_record(record, key))
+        entry = CorpusImage(uri=uri or places.find(name), **fields_of_record(record, key))
     except _BadRecord as error:
         yield Refused(source, counts, listing_reject(where, error.reason, str(error)))
     except (ValidationError, ValueError, TypeError, OSError, RecursionError) as error:
@@ -108,6 +124,17 @@ def items_of_record(record: Any, source: str, where: str, places: ImagePlaces) -
         yield Refused(source, counts, listing_reject(where, "bad_record", message))
     else:
         yield from without_dangling(entry, source, where)
+
+
+def _address_in(record: Any, places: ImagePlaces) -> str | None:
+    """The address that a record names by a text; None if it names none or the place cannot be looked at."""
+    name = record.get(name_key_of(record) or "") if isinstance(record, dict) else None
+    if not isinstance(name, str):
+        return None
+    try:
+        return places.find(name)
+    except (ValueError, OSError, RecursionError):
+        return None
 
 
 class _BadRecord(Exception):

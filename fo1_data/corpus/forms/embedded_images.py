@@ -12,10 +12,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from fo1_data.corpus.forms.folder import ONE_IMAGE
 from fo1_data.corpus.forms.hub_records import class_names_of, from_hub
-from fo1_data.corpus.listing import Item, Piece
+from fo1_data.corpus.listing import Found, Item, Piece, PlainImage
 from fo1_data.corpus.parquet_images import bytes_column, embedded_rows, inner_of_row
 from fo1_data.corpus.places import ImagePlaces
+from schemas.corpus import CorpusImage
 
 _BINARY_NAMES = ("image", "img", "image_bytes", "bytes", "jpg", "jpeg", "png", "webp")
 
@@ -88,6 +90,9 @@ def columns_without_bytes(schema: pa.Schema) -> list[str]:
 def at_rows(items: Iterable[Item], address: str) -> Iterator[Item]:
     """The items with the images of rows as entries: the file, and the column and row within it."""
     for item in items:
+        if isinstance(item, PlainImage) and item.uri.startswith(f"{address}::"):
+            yield Found(item.source, ONE_IMAGE)
+            item = Piece(item.source, CorpusImage(uri=item.uri))
         if isinstance(item, Piece) and item.entry.uri.startswith(f"{address}::"):
             inner = item.entry.uri.removeprefix(f"{address}::")
             entry = item.entry.model_copy(update={"uri": address, "inner": inner})

@@ -2,10 +2,9 @@
 
 from collections.abc import Iterable, Iterator
 
-from fo1_data.corpus.listing import Found, Item, Piece, Refused
+from fo1_data.corpus.listing import Item, PlainImage, Refused
 from fo1_data.corpus.places import walk
 from fo1_data.storage.addresses import parent
-from schemas.corpus import CorpusImage
 from schemas.images import Reject
 from schemas.sources import ContentKind
 
@@ -18,16 +17,19 @@ def read_folder(folder: str) -> Iterator[Item]:
         if isinstance(item, Reject):
             yield Refused(folder, {}, item)
         else:
-            yield from plain_image(folder, item)
+            yield plain_image(folder, item)
 
 
 def read_files(addresses: Iterable[str]) -> Iterator[Item]:
     """Each address as an image."""
     for address in addresses:
-        yield from plain_image(parent(address), address)
+        yield plain_image(parent(address), address)
 
 
-def plain_image(source: str, address: str) -> Iterator[Item]:
-    """An image of which the corpus says nothing."""
-    yield Found(source, ONE_IMAGE)
-    yield Piece(source, CorpusImage(uri=address))
+def plain_image(source: str, address: str) -> PlainImage:
+    """An image of which the corpus says nothing. Raises ValueError if its address is not UTF-8 text."""
+    try:
+        address.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"the address {address!a} is not UTF-8 text") from None
+    return PlainImage(source, address)

@@ -16,7 +16,18 @@ from PIL import Image
 
 from fo1_data.corpus.places import ImagePlaces, kind_of
 from fo1_data.corpus.videos import is_video
-from fo1_data.storage.addresses import base_name, join, local_path, parent, scheme_of, suffix_of
+from fo1_data.storage.addresses import (
+    base_name,
+    join,
+    local_path,
+    parent,
+    scheme_of,
+    suffix_of,
+    suffix_of_name,
+)
+
+# Suffixes that Pillow has for other files.
+_NO_IMAGES = (".pdf", ".mpg", ".mpeg")
 
 
 class ImageLookup(Protocol):
@@ -33,10 +44,8 @@ class ImageLookup(Protocol):
 
 def has_image_suffix(name: str) -> bool:
     """Whether a file name is that of an image or a video."""
-    suffix = PurePosixPath(name.lower()).suffix
-    return (suffix in Image.registered_extensions() and suffix not in (".pdf", ".mpg", ".mpeg")) or is_video(
-        name
-    )
+    suffix = suffix_of_name(name)
+    return (suffix in Image.registered_extensions() and suffix not in _NO_IMAGES) or is_video(name)
 
 
 class FolderImages:
@@ -47,7 +56,8 @@ class FolderImages:
         for address in addresses:
             name = base_name(address)
             self._by_name[name].append(address)
-            stem = PurePosixPath(name).stem
+            end = name.rfind(".")
+            stem = name[:end] if 0 < end < len(name) - 1 else name
             if stem != name:
                 self._by_name[stem].append(address)
 

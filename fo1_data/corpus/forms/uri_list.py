@@ -20,13 +20,12 @@ from fo1_data.corpus.forms.embedded_images import (
     image_columns,
     with_names_of_rows,
 )
-from fo1_data.corpus.forms.folder import ONE_IMAGE
+from fo1_data.corpus.forms.folder import ONE_IMAGE, plain_image
 from fo1_data.corpus.forms.record_fields import NAME_KEYS
-from fo1_data.corpus.listing import Found, Item, Note, Piece, Refused
+from fo1_data.corpus.listing import Found, Item, Note, Refused, WantedImages
 from fo1_data.corpus.places import ImagePlaces, listing_reject
 from fo1_data.errors import CorpusError
 from fo1_data.storage.streams import one_line, open_seekable, open_stream
-from schemas.corpus import CorpusImage
 from schemas.sources import ContentKind
 
 _BATCH_ROWS = 1024
@@ -40,12 +39,12 @@ def read_text_list(address: str) -> Iterator[Item]:
             name = os.fsdecode(line.removeprefix(b"\xef\xbb\xbf").strip())
             if not name:
                 continue
-            yield Found(address, ONE_IMAGE)
             try:
-                yield Piece(address, CorpusImage(uri=places.find(name)))
+                yield plain_image(address, places.find(name))
             except (ValueError, OSError) as error:
                 where = f"{address}:{number}"
                 reject = listing_reject(where, "bad_record", f"{where}: {one_line(error)}")
+                yield Found(address, ONE_IMAGE)
                 yield Refused(address, ONE_IMAGE, reject)
 
 
@@ -59,10 +58,12 @@ def has_image_column(address: str) -> bool:
     return bool(set(NAME_KEYS) & set(schema.names) or image_columns(schema))
 
 
-def read_parquet_list(address: str, places: ImagePlaces | None = None) -> Iterator[Item]:
+def read_parquet_list(
+    address: str, places: ImagePlaces | None = None, wanted: WantedImages | None = None
+) -> Iterator[Item]:
     """One row per image, which the row holds, or names in the first of the columns in `NAME_KEYS`.
 
-    `places`: where the images are, if not beside the file.
+    `places`: where the images are, if not beside the file. `wanted`: rows of other images are left out.
     """
     places = places or places_beside(address)
     with open_seekable(address) as file:
@@ -73,7 +74,7 @@ def read_parquet_list(address: str, places: ImagePlaces | None = None) -> Iterat
         columns = image_columns(parquet.schema_arrow)
         if columns:
             embedded = EmbeddedPlaces(places, address)
-            yield from at_rows(_read_rows(parquet, address, embedded, holds_images=True), address)
+            yield from at_rows(_read_rows(parquet, address, embedded, None, holds_images=True), address)
             if len(columns) > 1:
                 message = f"the images of {', '.join(columns[1:])} are not read, only those of {columns[0]}"
                 yield Note(address, message)
@@ -82,11 +83,16 @@ def read_parquet_list(address: str, places: ImagePlaces | None = None) -> Iterat
         if not is_benchmark and not set(NAME_KEYS) & set(parquet.schema_arrow.names):
             names = ", ".join(parquet.schema_arrow.names)
             raise CorpusError(f"{address} has no column {', '.join(NAME_KEYS)} (it has {names})")
-        yield from _read_rows(parquet, address, places, holds_images=False)
+        yield from _read_rows(parquet, address, places, wanted, holds_images=False)
 
 
 def _read_rows(
-    parquet: pq.ParquetFile, address: str, places: ImagePlaces, *, holds_images: bool
+    parquet: pq.ParquetFile,
+    address: str,
+    places: ImagePlaces,
+    wanted: WantedImages | None,
+    *,
+    holds_images: bool,
 ) -> Iterator[Item]:
     if is_benchmark_record(_first_row(parquet, address, holds_images)):
         yield from read_records(_rows(parquet, address, holds_images), address, places)
@@ -95,7 +101,7 @@ def _read_rows(
     try:
         for where, row in _rows(parquet, address, holds_images):
             number += 1
-            yield from items_of_record(row, address, where, places)
+            yield from items_of_record(row, address, where, places, wanted)
     except (pa.ArrowException, OSError) as error:
         where = f"{address}#{number}"
         message = f"{where} and all rows after it: {one_line(error)}"

@@ -58,7 +58,7 @@ def read_voc_folder(folder: str, annotations: Sequence[str]) -> Iterator[Item]:
         if isinstance(address, Reject):
             yield Refused(folder, {}, address)
         elif address not in listed:
-            yield from plain_image(folder, address)
+            yield plain_image(folder, address)
 
 
 def _images_near(folder: str, xml_folders: set[str]) -> Iterator[str | Reject]:

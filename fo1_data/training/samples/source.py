@@ -148,7 +148,7 @@ def list_groups(address: str, split: str | None = TRAIN) -> list[Group]:
     ]
 
 
-def _entry_group(address: str, entries: list[CorpusImage], folder_length: int) -> Group:
+def _entry_group(address: str, entries: Sequence[CorpusImage], folder_length: int) -> Group:
     usable = np.array([index for index, entry in enumerate(entries) if entry.regions], dtype=np.int64)
 
     def load() -> list[TrainingExample]:
