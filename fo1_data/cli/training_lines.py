@@ -11,6 +11,7 @@ from fo1_data.training.events import (
     Event,
     Measured,
     Outlook,
+    RateTried,
     RunBegun,
     SampleFigures,
     SourceLabels,
@@ -35,10 +36,22 @@ class TrainingLines:
             case RunBegun():
                 for line in _begun(event):
                     say(line)
+            case Outlook():
+                say(_outlook(event))
+            case RateTried():
+                self._show_rate(event)
             case StepDone():
                 self._show_step(event)
             case Measured():
                 say(_measured(event))
+
+    def _show_rate(self, tried: RateTried) -> None:
+        now_s = time.monotonic()
+        if tried.chosen is not None:
+            say(f"learning rate {tried.chosen:g}, found in {counted(tried.number, 'step')}")
+        elif now_s - self._shown_s >= SHOW_EVERY_S:
+            self._shown_s = now_s
+            say(f"trying learning rates: {tried.rate:.2g} gives loss {tried.loss:.3f}")
 
     def _show_step(self, done: StepDone) -> None:
         now_s = time.monotonic()
@@ -71,10 +84,6 @@ def _begun(begun: RunBegun) -> Iterator[str]:
     yield f"{resumed}{images}"
     yield from _labels_table(begun.sources)
     yield from begun.warnings
-    if begun.outlook is not None:
-        yield _outlook(begun.outlook)
-    if begun.found_rate is not None:
-        yield f"learning rate found: {begun.found_rate:g}"
 
 
 def _labels_table(sources: Sequence[SourceLabels]) -> list[str]:

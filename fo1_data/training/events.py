@@ -88,9 +88,7 @@ class RunBegun:
     """The run is ready for its next step, `step` + 1 of `steps`.
 
     `images`: to train on; `validation_images`: to validate on, of which `measured_images` are measured.
-    `sources`: what their labels can teach; `warnings`: what is wrong with that; `outlook`: whether the
-    features tell the names apart, None if the regions have no names;
-    `found_rate`: the learning rate, if it was searched.
+    `sources`: what their labels can teach; `warnings`: what is wrong with that.
     """
 
     step: int
@@ -100,8 +98,6 @@ class RunBegun:
     measured_images: int
     sources: Sequence[SourceLabels] = ()
     warnings: Sequence[str] = ()
-    outlook: Outlook | None = None
-    found_rate: float | None = None
 
 
 @dataclass(frozen=True)
@@ -137,7 +133,18 @@ class Measured:
     verdict: str | None = None
 
 
-Event = RunBegun | StepDone | Measured
+@dataclass(frozen=True)
+class RateTried:
+    """A step of the search for a learning rate, of at most `most`. `chosen`: the rate found, at its end."""
+
+    number: int
+    most: int
+    rate: float
+    loss: float
+    chosen: float | None = None
+
+
+Event = RunBegun | Outlook | RateTried | StepDone | Measured
 Watch = Callable[[Event], None]
 
 

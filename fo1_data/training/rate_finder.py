@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from fo1_data.errors import RunError
+from fo1_data.training.events import RateTried, Watch, ignore
 from fo1_data.training.samples.batches import Batches
 from fo1_data.training.trainer import Trainer
 
@@ -22,8 +23,8 @@ _SMOOTHED_STEPS = 4
 _MARGIN = 0.25
 
 
-def find_learning_rate(trainer: Trainer, batches: Batches) -> float:
-    """The learning rate to train with; all workers must call it.
+def find_learning_rate(trainer: Trainer, batches: Batches, watch: Watch = ignore) -> float:
+    """The learning rate to train with; all workers must call it. `watch`: called with each rate.
 
     Raises RunError if the loss falls at no rate.
     """
@@ -35,6 +36,7 @@ def find_learning_rate(trainer: Trainer, batches: Batches) -> float:
             loss = trainer.step(batches.of_step(number), learning_rate=rate)
         except RunError:  # it is not finite any more
             break
+        watch(RateTried(number + 1, _STEPS, rate, loss))
         share = 1 / min(number + 1, _SMOOTHED_STEPS)
         smoothed.append(loss if not smoothed else smoothed[-1] + share * (loss - smoothed[-1]))
         if number >= _FEWEST_STEPS and smoothed[-1] > 2 * min(smoothed):
@@ -43,7 +45,9 @@ def find_learning_rate(trainer: Trainer, batches: Batches) -> float:
         for name, weight in before.items():
             trainer.trained[name].copy_(weight)
     trainer.begin_again()
-    return chosen_rate(rates, smoothed)
+    chosen = chosen_rate(rates, smoothed)
+    watch(RateTried(len(smoothed), _STEPS, rates[len(smoothed) - 1], smoothed[-1], chosen))
+    return chosen
 
 
 def chosen_rate(rates: list[float], losses: list[float]) -> float:

@@ -23,7 +23,7 @@ from fo1_data.model.checkpoint import Checkpoint, load_checkpoint
 from fo1_data.model.checkpoint_folder import checkpoint_sha256
 from fo1_data.model.device import choose_device
 from fo1_data.training.early_verdict import early_verdict
-from fo1_data.training.events import Event, Measured, RunBegun, StepDone, Watch, ignore
+from fo1_data.training.events import Measured, Outlook, RunBegun, StepDone, Watch, ignore
 from fo1_data.training.layout import BEST, LOSSES, PATIENCE, STATE
 from fo1_data.training.loggers import Logger, named_figures, open_loggers
 from fo1_data.training.memory import peak_memory_bytes
@@ -94,7 +94,7 @@ class Run:
         watch: Watch,
     ) -> None:
         self._stage, self._out, self._config, self._watch = stage, out, config, watch
-        self._num_images = len(source)
+        self._source, self._num_images = source, len(source)
         self._inventory = take_inventory(source, config)
         if config.source_weights:
             source.weigh(config.source_weights)
@@ -119,9 +119,8 @@ class Run:
         self._losses: list[float] = []
         self._first_measured: Measured | None = None
         self._is_judged = False
+        self._outlook: Outlook | None = None
         self._is_first = trainer.workers.is_first
-        looks_ahead = self._is_first and bool(config.measured_images)
-        self._outlook = linear_outlook(trainer, source) if looks_ahead else None
 
     def resume(self, addresses: Sequence[str], model: str, resume_from: Path | None) -> None:
         """Load the state in `out`, or else in `resume_from`, and write what the run is made from.
@@ -130,11 +129,8 @@ class Run:
         """
         trainer, out = self._trainer, self._out
         resumes = (out / STATE).is_file()
-        if self._config.find_learning_rate:
-            rate = (
-                load_settings(out)["learning_rate"] if resumes else find_learning_rate(trainer, self._batches)
-            )
-            self._config = trainer.config = self._config.model_copy(update={"learning_rate": rate})
+        if self._config.find_learning_rate and resumes:
+            self._set_learning_rate(load_settings(out)["learning_rate"])
         if self._is_first:
             out.mkdir(parents=True, exist_ok=True)
             write_settings(out, self._stage, self._config, resumes)
@@ -159,25 +155,23 @@ class Run:
             stop_signals() as signal_received,
         ):
             self._loggers = loggers
-            begun = RunBegun(
-                first_step,
-                config.steps,
-                self._num_images,
-                *self._validation.sizes,
-                self._inventory.sources,
-                self._inventory.warnings,
-                self._outlook,
-                config.learning_rate if config.find_learning_rate else None,
+            sizes, inventory = self._validation.sizes, self._inventory
+            self._watch(
+                RunBegun(
+                    first_step, config.steps, self._num_images, *sizes, inventory.sources, inventory.warnings
+                )
             )
-            self._watch(begun)
             if first_step == 0:
+                self._look_ahead()
                 self._measure_if_due()
-            while trainer.step_number < config.steps and stopped is None:
+            while trainer.step_number < config.steps:
+                stopped = self._stopped_by(signal_received() or stop_requested())
+                if stopped is not None:
+                    break
                 self._step()
                 self._measure_if_due()
                 if trainer.step_number % config.save_every == 0:
                     trainer.save(self._out)
-                stopped = self._stopped_by(signal_received() or stop_requested())
             if trainer.step_number % config.save_every or trainer.step_number == first_step:
                 trainer.save(self._out)
             if self._is_first:
@@ -185,6 +179,22 @@ class Run:
                 if self._validation.best is not None:
                     write_model_card(self._out / BEST)
         return self._report(stopped)
+
+    def _look_ahead(self) -> None:
+        """Judge the features, and find the learning rate if that is asked for."""
+        trainer = self._trainer
+        if self._is_first and self._config.measured_images:
+            self._outlook = linear_outlook(trainer, self._source)
+            if self._outlook is not None:
+                self._watch(self._outlook)
+        if self._config.find_learning_rate:
+            rate = find_learning_rate(trainer, self._batches, self._watch if self._is_first else ignore)
+            self._set_learning_rate(rate)
+            if self._is_first:
+                write_settings(self._out, self._stage, self._config, resumes=False)
+
+    def _set_learning_rate(self, rate: float) -> None:
+        self._config = self._trainer.config = self._config.model_copy(update={"learning_rate": rate})
 
     def _step(self) -> None:
         trainer, step = self._trainer, self._trainer.step_number
@@ -229,8 +239,8 @@ class Run:
         self._log.append({"step": step, **documents})
         self._tell(measured)
 
-    def _tell(self, event: Event) -> None:
-        """Hand an event to the loggers and to who watches."""
+    def _tell(self, event: StepDone | Measured) -> None:
+        """Hand the figures of a step to the loggers and to who watches."""
         for logger in self._loggers:
             logger.log(event.step, named_figures(event))
         self._watch(event)
