@@ -16,6 +16,7 @@ from fo1_data.synthetic.gold import write_scenes
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs" / "library.md").read_text(encoding="utf-8")
+TRAINING_PAGE = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", fo1_data.__all__)
@@ -48,8 +49,8 @@ def test_the_examples_run(tmp_path: Path) -> None:
     settings = {"corpus": str(tmp_path / "demo/corpus"), "out": str(tmp_path / "demo/dataset")}
     run_in_process(load_run(None, {**settings, "labels": "brief_caption", "test_share": 0}))
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    examples = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
-    assert len(examples) == 5
+    examples = re.findall(r"```python\n(.*?)```", PAGE + TRAINING_PAGE, re.DOTALL)
+    assert len(examples) == 6
     command = [sys.executable, "-c", "\n".join(examples)]
     process = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment)
     assert process.returncode == 0, process.stderr[-2000:]
