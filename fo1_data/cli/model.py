@@ -1,4 +1,4 @@
-"""`fo1 model`: inspects a checkpoint, compares it with a reference, pushes it to the Hub."""
+"""`fo1 model`: inspects a checkpoint, compares it with a reference, merges adapters, pushes to the Hub."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,8 +6,9 @@ from typing import Annotated
 import typer
 
 from fo1_data.cli.output import JsonOption, emit
+from fo1_data.errors import ConfigError
 
-app = typer.Typer(help="Inspect, compare and push checkpoints.", no_args_is_help=True)
+app = typer.Typer(help="Inspect, compare, merge and push checkpoints.", no_args_is_help=True)
 
 ModelArgument = Annotated[
     str, typer.Argument(help="A folder in the layout of VLM-FO1, a hub id, or fo1-tiny.")
@@ -79,3 +80,19 @@ def push(
 
     url = push_model(folder, repo, private=private)
     emit({"repo": repo, "commit": url}, as_json, f"{folder}: pushed to {repo}: {url}")
+
+
+@app.command()
+def merge(
+    model: ModelArgument,
+    adapters: Annotated[Path, typer.Option(help="Folder apart/ of a run with keep_apart.")],
+    out: Annotated[Path, typer.Option(help="New folder of the merged checkpoint.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Join a model with what was trained from it and kept apart. The result loads as --model."""
+    from fo1_data.training.apart import merge_apart
+
+    if out.exists() and any(out.iterdir()):
+        raise ConfigError(f"--out {out} is not empty: name a new folder")
+    merge_apart(model, adapters, out)
+    emit({"checkpoint": str(out)}, as_json, f"{out}: {model} with {adapters}")

@@ -14,6 +14,8 @@ from fo1_data.errors import ConfigError
 _PROJECTIONS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 _BASE_LAYER = ".base_layer."
 _ADAPTER = ".lora_"
+# What the product of an adapter's matrices is multiplied by.
+ADAPTER_SCALE = 2
 
 
 def add_adapters(language_model: nn.Module, rank: int) -> None:
@@ -25,13 +27,18 @@ def add_adapters(language_model: nn.Module, rank: int) -> None:
         from peft import LoraConfig, inject_adapter_in_model
     except ImportError:
         raise ConfigError("lora_rank needs peft: pip install 'fo1-data[lora]'") from None
-    config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=_PROJECTIONS)
+    config = LoraConfig(r=rank, lora_alpha=ADAPTER_SCALE * rank, target_modules=_PROJECTIONS)
     inject_adapter_in_model(config, language_model)
 
 
 def is_adapter(name: str) -> bool:
     """Whether a parameter name belongs to an adapter."""
     return _ADAPTER in name
+
+
+def base_name(name: str) -> str:
+    """The name that a weight beside an adapter has in a model without adapters."""
+    return name.replace(_BASE_LAYER, ".")
 
 
 @torch.no_grad()

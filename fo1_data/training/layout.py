@@ -7,6 +7,8 @@ SETTINGS = "training.json"
 STATE = "training.pt"
 # The folder of the best checkpoint.
 BEST = "best"
+# What was trained, apart from the model it was trained from.
+APART = "apart"
 TENSORBOARD = "tensorboard"
 # What a report says of a run that stopped because no measurement was better than the best.
 PATIENCE = "patience"

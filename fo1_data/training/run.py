@@ -22,9 +22,10 @@ from fo1_data.errors import ConfigError
 from fo1_data.model.checkpoint import Checkpoint, load_checkpoint
 from fo1_data.model.checkpoint_folder import checkpoint_sha256
 from fo1_data.model.device import choose_device
+from fo1_data.training.apart import save_apart
 from fo1_data.training.early_verdict import early_verdict
 from fo1_data.training.events import Measured, Outlook, RunBegun, StepDone, Watch, ignore
-from fo1_data.training.layout import BEST, LOSSES, PATIENCE, STATE
+from fo1_data.training.layout import APART, BEST, LOSSES, PATIENCE, STATE
 from fo1_data.training.loggers import Logger, named_figures, open_loggers
 from fo1_data.training.memory import peak_memory_bytes
 from fo1_data.training.model_card import write_model_card
@@ -39,6 +40,7 @@ from fo1_data.training.samples.negatives import PhraseBook
 from fo1_data.training.samples.rare_regions import oversample_rare
 from fo1_data.training.samples.source import ExampleSource
 from fo1_data.training.settings import Stage, TrainConfig
+from fo1_data.training.stages import new_token_ids
 from fo1_data.training.stop_signals import stop_signals
 from fo1_data.training.trainer import Trainer
 from fo1_data.training.validation import Validation
@@ -128,6 +130,7 @@ class Run:
         Raises ConfigError if the state belongs to another run, CheckpointError if it is damaged.
         """
         trainer, out = self._trainer, self._out
+        self._model = model
         resumes = (out / STATE).is_file()
         if self._config.find_learning_rate and resumes:
             self._set_learning_rate(load_settings(out)["learning_rate"])
@@ -174,6 +177,8 @@ class Run:
                     trainer.save(self._out)
             if trainer.step_number % config.save_every or trainer.step_number == first_step:
                 trainer.save(self._out)
+            if config.keep_apart and self._is_first:
+                self._save_apart()
             if self._is_first:
                 write_model_card(self._out)
                 if self._validation.best is not None:
@@ -251,6 +256,12 @@ class Run:
         if workers.any_of(request is not None, self._trainer.model.device):
             return request or "another worker"
         return PATIENCE if self._validation.has_lost_patience else None
+
+    def _save_apart(self) -> None:
+        checkpoint = self._trainer.checkpoint
+        base = {"name": self._model, "sha256": checkpoint_sha256(checkpoint.folder)}
+        rows = new_token_ids(checkpoint.tokenizer)
+        save_apart(self._out / APART, self._trainer.trained, rows, base)
 
     def _report(self, stopped: str | None) -> dict[str, Any]:
         trainer, losses, best = self._trainer, self._losses, self._validation.best

@@ -74,6 +74,11 @@ class TrainConfig(BaseModel):
         "model's own weights; of the embeddings, only those of the tokens that VLM-FO1 adds train. "
         "0: no adapters.",
     )
+    keep_apart: bool = Field(
+        default=False,
+        description="With `lora_rank`: also write what was trained apart from the model, to `apart/`; "
+        "`fo1 model merge` joins it with the model again.",
+    )
     box_jitter: float = Field(
         default=0.04,
         ge=0,
@@ -250,6 +255,8 @@ class TrainConfig(BaseModel):
     def _refuse_sharded_adapters(self) -> Self:
         if self.lora_rank and self.sharding == "weights":
             raise ValueError("lora_rank works with sharding none or optimizer, not with weights")
+        if self.keep_apart and not self.lora_rank:
+            raise ValueError("keep_apart needs lora_rank: without adapters the whole language model trains")
         return self
 
 

@@ -3,9 +3,10 @@
 import pytest
 import torch
 
-from fo1_data.errors import ConfigError
+from fo1_data.errors import CheckpointError, ConfigError
 from fo1_data.model.checkpoint import describe, load_checkpoint
 from fo1_data.synthetic.gold import write_scenes
+from fo1_data.training.apart import merge_apart
 from fo1_data.training.run import train
 from fo1_data.training.samples.batches import Batches
 from fo1_data.training.samples.source import open_source
@@ -90,3 +91,20 @@ def test_settings_that_exclude_each_other_are_refused(scenes, tmp_path):
     train([scenes], 2, "fo1-tiny", tmp_path / "whole", QUICK.model_copy(update={"steps": 1, "lora_rank": 0}))
     with pytest.raises(ConfigError, match="started with lora_rank 0, not 4"):
         train([scenes], 2, "fo1-tiny", tmp_path / "whole", QUICK)
+
+
+def test_what_is_kept_apart_merges_to_the_checkpoint_of_the_run(scenes, tmp_path):
+    config = QUICK.model_copy(update={"keep_apart": True, "steps": 2, "auxiliary_parts": ("blocks.3.",)})
+    train([scenes], 2, "fo1-tiny", tmp_path / "out", config)
+    merge_apart("fo1-tiny", tmp_path / "out" / "apart", tmp_path / "merged")
+    weights = [
+        dict(load_checkpoint(str(tmp_path / name)).model.named_parameters()) for name in ("out", "merged")
+    ]
+    for name, weight in weights[0].items():
+        assert torch.allclose(weight, weights[1][name], atol=1e-6), name
+    small, whole = (tmp_path / "out" / name for name in ("apart/adapters.safetensors", "model.safetensors"))
+    assert small.stat().st_size < 0.7 * whole.stat().st_size
+    with pytest.raises(ConfigError, match="was trained from fo1-tiny"):
+        merge_apart(str(tmp_path / "out"), tmp_path / "out" / "apart", tmp_path / "other")
+    with pytest.raises(CheckpointError, match="holds no readable"):
+        merge_apart("fo1-tiny", tmp_path, tmp_path / "other")
