@@ -7,6 +7,7 @@ DEMO := demo
 SCENES ?= 48
 TESTERS ?= 2
 EXAMPLES ?= 50
+BENCH_HISTORY ?= docs/bench-history.jsonl
 BENCH_PYTHON ?= $(BIN)/python
 BENCH_PRESET ?= vlm-fo1-3b
 BENCH_DEVICE ?= cuda
@@ -15,7 +16,7 @@ QUICK = -m "not slow" -n $(TESTERS) --dist loadscope --no-loadscope-reorder
 
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help setup demo serve label-studio test quick fuzz bench-gpu check docs format lock lowest newest clean
+.PHONY: help setup demo serve label-studio test quick fuzz bench bench-gpu check docs format lock lowest newest clean
 help: ## Show this list
 	@grep -hE '^[a-z -]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
@@ -56,6 +57,13 @@ quick: $(READY) ## Run the tests to run at every change: every package, in under
 
 fuzz: $(READY) ## Fuzz the HTTP API of a fresh service, stateful too, EXAMPLES a test (about half an hour)
 	$(BIN)/python tests/services/fuzz_service.py --max-examples $(EXAMPLES)
+
+bench: $(READY) ## Measure engine, Ray, reader and sizes (about 6 minutes), and compare with the last time
+	$(BIN)/fo1 bench engine --images 8 --loop-images 2 --history $(BENCH_HISTORY)
+	$(BIN)/fo1 bench pipeline --count 100 --labels brief_caption --history $(BENCH_HISTORY)
+	$(BIN)/fo1 bench reader --count 512 --history $(BENCH_HISTORY)
+	$(BIN)/fo1 bench size --history $(BENCH_HISTORY)
+	$(BIN)/fo1 bench --compare $(BENCH_HISTORY)
 
 # Without network or .venv: BENCH_PYTHON=python3 takes a Python that has torch, transformers and the other
 # dependencies of pyproject.toml. `timeout` is there in case a part hangs; the table has what was measured.

@@ -2,6 +2,7 @@
 
 Two runs are comparable if their form ("engine"), their settings and the hardware are equal. The commit and
 the version of torch may differ, because a comparison is to show their effect. Ratios are after / before.
+The name of a figure tells which way is better: rates (`_per_s`), ratios and shares up, times and bytes down.
 """
 
 import os
@@ -52,11 +53,15 @@ class HistoryEntry(BaseModel):
 
 
 class FigureChange(BaseModel):
-    """A figure of two runs. `ratio`: after / before, None if before is 0."""
+    """A figure of two runs. `ratio`: after / before, None if before is 0.
+
+    `times_worse`: how many times as slow or as large it became, None if its name tells no direction.
+    """
 
     before: float
     after: float
     ratio: float | None
+    times_worse: float | None = None
 
 
 class Comparison(BaseModel):
@@ -115,13 +120,24 @@ def compare(entries: Sequence[HistoryEntry]) -> list[Comparison]:
 def _changes(before: HistoryEntry, after: HistoryEntry) -> dict[str, FigureChange]:
     """The figures that are numbers in both runs."""
     old, new = dict(_numbers(before.figures)), dict(_numbers(after.figures))
-    return {
-        name: FigureChange(
-            before=old[name], after=new[name], ratio=new[name] / old[name] if old[name] else None
-        )
-        for name in old
-        if name in new
-    }
+    return {name: _change(name, old[name], new[name]) for name in old if name in new}
+
+
+def _change(name: str, before: float, after: float) -> FigureChange:
+    worse: float | None = None
+    if before > 0 and after > 0 and (is_better_up := _is_better_up(name)) is not None:
+        worse = before / after if is_better_up else after / before
+    ratio = after / before if before else None
+    return FigureChange(before=before, after=after, ratio=ratio, times_worse=worse)
+
+
+def _is_better_up(name: str) -> bool | None:
+    """Whether more of a figure is better, by the words of its path; None if that is not known."""
+    parts = name.split(".")
+    if any(part.endswith("_per_s") or part.startswith(("ratio", "share_of")) for part in parts):
+        return True
+    is_cost = parts[-1] in ("seconds", "overhead") or parts[-1].endswith(("_s", "_bytes", "_mib"))
+    return False if is_cost or parts[-1].startswith("us_at_") else None
 
 
 def _numbers(figures: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:

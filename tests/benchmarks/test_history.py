@@ -70,6 +70,34 @@ def test_another_form_setting_or_machine_is_not_compared(other: dict[str, object
     ]
 
 
+@pytest.mark.parametrize(
+    ("name", "after", "times_worse"),
+    [
+        ("regions_per_s", 5.0, 2.0),
+        ("ratio_shared_prefix", 20.0, 0.5),
+        ("encode_s", 20.0, 2.0),
+        ("us_at_16", 5.0, 0.5),
+        ("listing_bytes", 20.0, 2.0),
+        ("threads", 20.0, None),
+    ],
+)
+def test_the_name_of_a_figure_tells_what_is_worse(name: str, after: float, times_worse: float | None) -> None:
+    (comparison,) = compare([entry(1, 1, figures={name: 10.0}), entry(1, 2, figures={name: after})])
+    assert comparison.figures[name].times_worse == times_worse
+
+
+def test_a_comparison_names_what_is_worse_than_the_tolerance(tmp_path: Path) -> None:
+    history = tmp_path / "history.jsonl"
+    for written in (entry(10.0, 1), entry(8.0, 2)):
+        append_entry(history, written)
+    arguments = ["bench", "--compare", str(history), "--strict", "--tolerance"]
+    strict, lax = (CliRunner().invoke(app, [*arguments, share]) for share in ("0.2", "0.3"))
+    assert strict.exit_code == 1
+    assert "worse by more than 20%:\n  engine engine.regions_per_s: 10 -> 8, ratio 0.800\n" in strict.stdout
+    assert lax.exit_code == 0
+    assert "nothing is worse by more than 30%" in lax.stdout
+
+
 def test_a_figure_that_was_zero_has_no_ratio() -> None:
     (comparison,) = compare([entry(0.0, 1), entry(2.0, 2)])
     assert comparison.figures["engine.regions_per_s"].ratio is None
@@ -99,6 +127,8 @@ def test_bench_appends_to_the_history_and_compares_it(tmp_path: Path) -> None:
         "4",
         "--device",
         "cpu",
+        "--threads",
+        "1",
     ]
     for _ in range(2):
         arguments = ["bench", "engine", *options, "--history", str(history), "--json"]

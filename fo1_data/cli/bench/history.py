@@ -30,19 +30,30 @@ def emit_figures(
     emit(document, as_json, text)
 
 
-def emit_comparison(history: Path, as_json: bool) -> None:
-    """Print the last two comparable runs of each form, settings and machine in the file."""
+def emit_comparison(history: Path, tolerance: float, as_json: bool) -> bool:
+    """Print the last two comparable runs of each form, settings and machine in the file.
+
+    Returns whether a figure is worse by more than the tolerance, a share.
+    """
     from fo1_data.benchmarks.history import compare, load_history
 
     comparisons = compare(load_history(history))
-    lines = []
+    lines, worse = [], []
     for comparison in comparisons:
         before, after = comparison.before, comparison.after
         commits = f"{before.commit or '?'} ({before.at}) -> {after.commit or '?'} ({after.at})"
         lines.append(f"{after.form} on {after.machine.gpu or after.machine.cpu}: {commits}")
         for name, change in comparison.figures.items():
             ratio = "-" if change.ratio is None else f"{change.ratio:.3f}"
-            lines.append(f"  {name}: {change.before:g} -> {change.after:g}, ratio {ratio}")
+            line = f"{name}: {change.before:g} -> {change.after:g}, ratio {ratio}"
+            is_worse = change.times_worse is not None and change.times_worse > 1 + tolerance
+            lines.append(f"{'!' if is_worse else ' '} {line}")
+            worse += [f"  {after.form} {line}"] if is_worse else []
+    if worse:
+        lines += [f"worse by more than {tolerance:.0%}:", *worse]
+    elif comparisons:
+        lines.append(f"nothing is worse by more than {tolerance:.0%}")
     text = "\n".join(lines) or f"{history} has no two comparable runs"
     document = {"comparisons": [comparison.model_dump(mode="json") for comparison in comparisons]}
     emit(document, as_json, text)
+    return bool(worse)

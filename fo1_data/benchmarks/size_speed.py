@@ -1,0 +1,163 @@
+"""`fo1 bench size`: what listing, finishing and everything on rows cost, at 1, 4 and 16 times a size.
+
+Each measure prepares its input outside the clock and is timed once, by the processor seconds of this process.
+If it grows in proportion, the cost of a unit is the same at every size.
+"""
+
+import time
+import tracemalloc
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from fo1_data.benchmarks.made_rows import make_corrections, make_gold, make_pixels, seal, write_shards
+from fo1_data.confidence.route_dataset import route_dataset
+from fo1_data.dataset.exports.export import export_dataset
+from fo1_data.dataset.reader import open_dataset
+from fo1_data.dataset.validate import validate_dataset
+from fo1_data.dataset.versions.merge import merge_corrections
+from fo1_data.evaluation.scores import evaluate
+from fo1_data.reports.page import write_report
+from fo1_data.runs.plan import plan_run
+from fo1_data.runs.progress import ProgressMeter
+from fo1_data.training.samples.stream import SampleStream
+from schemas.calibration import RoutingSettings
+from schemas.corpus import CorpusImage, Shard
+from schemas.jobs import RunConfig
+
+SCALES = (1, 4, 16)
+_ROWS_A_FILE = 250
+_REPORTS = 100
+
+
+@dataclass(frozen=True)
+class Input:
+    """A size in rows, an empty folder, and a finished dataset of so many rows, which no work changes."""
+
+    rows: int
+    folder: Path
+    dataset: str
+
+    @property
+    def out(self) -> str:
+        return str(self.folder / "out")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What is timed, and the number of units in it."""
+
+    work: Callable[[], object]
+    units: int
+
+
+@dataclass(frozen=True)
+class Measure:
+    """Something to time: its cost is that of one `unit`, and `most_us` the aim in microseconds."""
+
+    name: str
+    unit: str
+    most_us: float | None
+    prepare: Callable[[Input], Prepared]
+
+
+def _listing(given: Input) -> Prepared:
+    corpus, num_uris = given.folder / "uris.txt", 10 * given.rows
+    corpus.write_text("".join(f"s3://bucket/images/{number:09d}.jpg\n" for number in range(num_uris)))
+    return Prepared(lambda: plan_run(RunConfig(corpus=str(corpus), out=given.out)), num_uris)
+
+
+def _progress(given: Input) -> Prepared:
+    image = CorpusImage(uri="s3://bucket/image.jpg")
+    shards = (Shard(shard_id=str(i), index=i, images=[image]) for i in range(given.rows))
+    meter = ProgressMeter(shards, [])
+    return Prepared(lambda: [meter.snapshot() for _ in range(_REPORTS)], _REPORTS)
+
+
+def _finishing(given: Input) -> Prepared:
+    num_shards = max(given.rows // 10, 1)
+    write_shards(given.folder, num_shards, rows_a_shard=1)
+    return Prepared(lambda: seal(given.folder, num_shards), num_shards)
+
+
+def _first_sample(given: Input) -> Prepared:
+    num_shards = max(given.rows // 10, 1)
+    write_shards(given.folder, num_shards, rows_a_shard=1, pixels=make_pixels())
+    seal(given.folder, num_shards)
+    return Prepared(lambda: next(iter(SampleStream([str(given.folder)]))), 1)
+
+
+def _merge(given: Input) -> Prepared:
+    corrections = list(make_corrections(given.rows, _ROWS_A_FILE))
+    return Prepared(lambda: merge_corrections(given.dataset, corrections, given.out), given.rows)
+
+
+def _evaluate(given: Input) -> Prepared:
+    gold = make_gold(given.rows)
+    return Prepared(lambda: evaluate(open_dataset(given.dataset).rows(), gold), given.rows)
+
+
+def _on_rows(work: Callable[[Input], object]) -> Callable[[Input], Prepared]:
+    return lambda given: Prepared(lambda: work(given), given.rows)
+
+
+_ROUTING = RoutingSettings(review_budget=0.1)
+MEASURES = (
+    Measure("listing", "URI", 15, _listing),
+    Measure("progress", "report", None, _progress),
+    Measure("finishing", "shard", 300, _finishing),
+    Measure("first_sample", "start", None, _first_sample),
+    Measure("validate", "row", 60, _on_rows(lambda given: validate_dataset(given.dataset))),
+    Measure("merge", "row", 150, _merge),
+    Measure("report", "row", 75, _on_rows(lambda given: write_report(given.dataset, given.out, 0))),
+    Measure("evaluate", "row", None, _evaluate),
+    Measure("route", "row", None, _on_rows(lambda given: route_dataset(given.dataset, given.out, _ROUTING))),
+    Measure("export", "row", None, _on_rows(lambda given: export_dataset(given.dataset, "coco", given.out))),
+)
+
+
+def bench_size(rows: int, report: Callable[[str], None]) -> dict[str, Any]:
+    """Time all measures at a sixteenth, a quarter and all of `rows`.
+
+    Returns by measure the microseconds of a unit at each size (`us_at_1` to `us_at_16`) and `growth`, the
+    last over the one before it: 1 if the cost is linear. `listing_bytes`: what a planned URI keeps in memory.
+    """
+    with TemporaryDirectory(prefix="fo1-bench-") as scratch:
+        sizes = {scale: max(rows * scale // SCALES[-1], 1) for scale in SCALES}
+        datasets = {}
+        for scale, size in sizes.items():
+            report(f"writing a dataset of {size} rows")
+            datasets[scale] = Path(scratch) / f"dataset-{scale}"
+            write_shards(datasets[scale], size, _ROWS_A_FILE)
+            seal(datasets[scale], size)
+
+        def seconds(measure: Measure, scale: int, name: str) -> float:
+            folder = Path(scratch) / f"{measure.name}-{name}"
+            folder.mkdir()
+            prepared = measure.prepare(Input(sizes[scale], folder, str(datasets[scale])))
+            started_s = time.process_time()
+            prepared.work()
+            return (time.process_time() - started_s) / prepared.units
+
+        measures: dict[str, dict[str, float]] = {}
+        for measure in MEASURES:
+            report(measure.name)
+            seconds(measure, SCALES[0], "warm-up")
+            costs = {scale: 1e6 * seconds(measure, scale, str(scale)) for scale in SCALES}
+            measures[measure.name] = {f"us_at_{scale}": cost for scale, cost in costs.items()}
+            measures[measure.name]["growth"] = costs[SCALES[-1]] / costs[SCALES[-2]]
+        given = Input(sizes[SCALES[0]], Path(scratch), "")
+        return {"rows": rows, "measures": measures, "listing_bytes": _listing_bytes(given)}
+
+
+def _listing_bytes(given: Input) -> float:
+    """Bytes of memory that the plan of a listing keeps for a URI."""
+    prepared = _listing(given)
+    tracemalloc.start()
+    plan = prepared.work()
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    del plan
+    return kept / prepared.units
