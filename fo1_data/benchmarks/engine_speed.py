@@ -29,24 +29,30 @@ from fo1_data.benchmarks.history import this_machine
 from fo1_data.benchmarks.workload import Workload
 from fo1_data.model.checkpoint import Checkpoint
 from fo1_data.model.engine.engine import Fo1Engine
+from fo1_data.model.engine.step_graphs import Graphs
 
-# The forms of the engine: the name of its figures in the document, and its options.
-ENGINES: dict[str, dict[str, Any]] = {"engine": {}}
+# Forms of the engine: the name of its figures in the document, and its options.
+ENGINE: dict[str, dict[str, Any]] = {"engine": {}}
+ENGINE_AND_EAGER = ENGINE | {"engine_eager": {"graphs": Graphs.OFF}}
 
 
 @dataclass
 class EngineBench:
     """A measurement that ends within a time. `skipped` of its document says which parts did not fit.
 
-    loop_images: loop and peers answer for the first of the images only. rounds: turns of engine and peers.
-    seconds: the wall time for everything. warms_up: run all ways on one short question first.
-    compares_threads: measure the engine with one and with two threads. report: called with messages.
-    save: called with the document after each part.
+    Engines are kept between runs, as a labeller keeps its own.
+
+    loop_images: loop and peers answer for the first of the images only. engines: the forms to measure.
+    rounds: turns of engine and peers. seconds: the wall time for everything. warms_up: first run the loop and
+    the engines on a short question; on a GPU the engines on everything, because a step is captured when it
+    is first met. compares_threads: measure the engine with one and with two threads. report: called with
+    messages. save: called with the document after each part.
     """
 
     checkpoint: Checkpoint
     workload: Workload
     loop_images: int
+    engines: dict[str, dict[str, Any]] = field(default_factory=lambda: ENGINE)
     rounds: int = 2
     seconds: float = float("inf")
     warms_up: bool = True
@@ -59,6 +65,10 @@ class EngineBench:
         self._ends_s = time.perf_counter() + self.seconds
         self._few = replace(self.workload, images=self.workload.images[: self.loop_images])
         self._device, self._dtype = self.checkpoint.model.device, self.checkpoint.model.dtype
+
+        self._engines = {
+            name: Fo1Engine(self.checkpoint, **options) for name, options in self.engines.items()
+        }
 
     def run(self) -> dict[str, Any]:
         """Measure everything and return the document of `fo1 bench engine --json`."""
@@ -77,7 +87,7 @@ class EngineBench:
             "limits": measure_limits(self._device, self._dtype),
             "skipped": {},
         }
-        runs = [self._measure_engine(name, options) for name, options in ENGINES.items()]
+        runs = [self._measure_engine(name, engine) for name, engine in self._engines.items()]
         self._measure_loop(runs[0])
         self._measure_peers(runs[0])
         if self.compares_threads:
@@ -103,13 +113,12 @@ class EngineBench:
         self.report("warming up")
         short = replace(self.workload, images=self.workload.images[:1], max_new_tokens=4)
         next(loop_parts(self.checkpoint, short))
-        for options in ENGINES.values():
-            next(engine_parts(Fo1Engine(self.checkpoint, **options), short))
+        for engine in self._engines.values():
+            next(engine_parts(engine, self.workload if self._device.type == "cuda" else short))
 
-    def _measure_engine(self, name: str, options: dict[str, Any]) -> StagedRun:
+    def _measure_engine(self, name: str, engine: Fo1Engine) -> StagedRun:
         """A form of the engine over all images, by stages, with its shares of the device's limits."""
         self.report(f"{name}: {len(self.workload.images)} images, {self.workload.num_regions} regions")
-        engine = Fo1Engine(self.checkpoint, **options)
         run = run_in_stages(engine, self.workload)
         stages = run.stages
         if self._fits(f"{name}, stages", 8 * run.seconds):
@@ -122,6 +131,7 @@ class EngineBench:
             "tokens_per_s": sum(map(len, run.answers)) / run.seconds,
             "seconds": run.seconds,
             **stages,
+            "eager_reason": engine.eager_reason,
             "share_of_limits": shares_of_limits(work, stages, self.document["limits"]),
         }
         self.document["tokens_an_answer"] = float(np.mean([*map(len, run.answers)]))
@@ -157,7 +167,7 @@ class EngineBench:
 
     def _parts(self, name: str) -> Iterator[Answers]:
         if name == "engine":
-            return engine_parts(Fo1Engine(self.checkpoint), self._few)
+            return engine_parts(self._engines[name], self._few)
         return peer_parts(self.checkpoint, self._few, name)
 
     def _fits_turn(self, name: str, timings: list[Timing]) -> bool:

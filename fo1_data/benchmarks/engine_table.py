@@ -35,8 +35,15 @@ def engine_table(document: dict[str, Any], engines: Sequence[str]) -> str:
             0.4,
         ),
     ]
+    graphs = [
+        f"{name.replace('_', ' ')}: steps not as graphs ({document[name]['eager_reason']})."
+        for name in engines
+        if name in document and document[name]["eager_reason"]
+    ]
     skipped = [f"Not measured: {part} ({reason})." for part, reason in document["skipped"].items()]
-    return "\n".join([_described(document), "", *lines, "", f"Aims: {'; '.join(aims)}.", *skipped, ""])
+    return "\n".join(
+        [_described(document), "", *lines, "", f"Aims: {'; '.join(aims)}.", *graphs, *skipped, ""]
+    )
 
 
 def _described(document: dict[str, Any]) -> str:

@@ -80,8 +80,9 @@ def peer_parts(checkpoint: Checkpoint, workload: Workload, peer: str) -> Iterato
 def engine_parts(engine: Fo1Engine, workload: Workload) -> Iterator[Answers]:
     """The engine, all images in one part."""
     opened = engine.open(workload.images)
-    yield [answer.token_ids for answer in engine.ask(engine_questions(opened, workload))]
+    answers = [answer.token_ids for answer in engine.ask(engine_questions(opened, workload))]
     engine.close(opened)
+    yield answers
 
 
 def engine_questions(

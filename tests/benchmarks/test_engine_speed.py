@@ -61,7 +61,13 @@ def test_the_table_of_the_gpu_is_written_within_its_time_and_names_what_did_not_
 
     assert done.exit_code == 0, done.output
     ways = {line.split(" | ")[0].removeprefix("| ") for line in table.read_text("utf-8").splitlines()[2:]}
-    assert {"plain loop", "engine", "`generate` on a shared prefix", "`generate`, left-padded"} <= ways
+    assert {
+        "plain loop",
+        "engine",
+        "engine eager",
+        "`generate` on a shared prefix",
+        "`generate`, left-padded",
+    } <= ways
     assert "100 times the loop" in table.read_text("utf-8")
     short = CliRunner().invoke(app, [*arguments, *small, "--seconds", "1", "--json"], catch_exceptions=False)
     assert "left" in json.loads(short.stdout)["skipped"]["left_padded"]

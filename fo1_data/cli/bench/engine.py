@@ -73,7 +73,7 @@ def engine(
     """Measure regions/s with shared prefixes, against a plain loop and against transformers' generate."""
     import torch
 
-    from fo1_data.benchmarks.engine_speed import ENGINES, EngineBench
+    from fo1_data.benchmarks.engine_speed import ENGINE, ENGINE_AND_EAGER, EngineBench
     from fo1_data.benchmarks.engine_table import engine_table
     from fo1_data.benchmarks.workload import make_workload
     from fo1_data.model.checkpoint import load_checkpoint
@@ -103,15 +103,17 @@ def engine(
     workload = make_workload(
         size["images"], size["regions"], kinds, size["max_new_tokens"], seed, size["edge_px"]
     )
+    engines = ENGINE_AND_EAGER if torch_device.type == "cuda" or table is not None else ENGINE
 
     def save(document: dict[str, Any]) -> None:
         if table is not None:
-            table.write_text(engine_table(document, list(ENGINES)), "utf-8")
+            table.write_text(engine_table(document, list(engines)), "utf-8")
 
     document = EngineBench(
         checkpoint,
         workload,
         min(size["loop_images"], size["images"]),
+        engines,
         rounds=size["rounds"],
         seconds=seconds,
         warms_up=not is_large,
