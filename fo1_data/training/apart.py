@@ -29,7 +29,7 @@ _ROWS = ("language_model.embed_tokens.weight", "lm_head.weight")
 def save_apart(folder: Path, trained: Mapping[str, Tensor], rows: list[int], base: Mapping[str, str]) -> None:
     """Write trained weights by the names of the model's parameters.
 
-    `rows`: of the embeddings, those that train. `base`: name and SHA-256 of the model that the training began from.
+    `rows`: of the embeddings, those that train. `base`: name and SHA-256 of the model that it began from.
     """
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {
