@@ -1,8 +1,15 @@
 """What rows add up to: the counts of a manifest."""
 
+from collections import Counter
 from collections.abc import Iterable
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from fo1_data.corpus.frames import FRAME_GUESS
+from fo1_data.dataset.arrow_columns import to_scalar
+from fo1_data.dataset.items import Items, labels_of
+from fo1_data.dataset.version_1 import is_version_1, split_meta
 from schemas.dataset import Counts, Manifest
 from schemas.images import ImageRow
 from schemas.labels import Decision, LabelKind, Source
@@ -12,6 +19,8 @@ UNREVIEWED_MEANS = (
     "calibrate and route again, or review them"
 )
 CAPTION_KINDS = (LabelKind.BRIEF_CAPTION, LabelKind.DETAILED_CAPTION)
+_GUESS_IN_META = f'"{FRAME_GUESS}"'
+_CORPUS = to_scalar(Source.CORPUS.value, pa.string())
 
 
 def count_row(row: ImageRow) -> Counts:
@@ -26,7 +35,7 @@ def count_row(row: ImageRow) -> Counts:
         groundings=len(row.groundings),
         counts=len(row.counts),
         answers=len(row.answers),
-        guessed_frames=int(f'"{FRAME_GUESS}"' in (row.meta or "")),
+        guessed_frames=int(_GUESS_IN_META in (row.meta or "")),
         corpus_boxes=box_sources.count(Source.CORPUS),
         model_boxes=box_sources.count(Source.MODEL),
         human_boxes=box_sources.count(Source.HUMAN),
@@ -35,6 +44,49 @@ def count_row(row: ImageRow) -> Counts:
         unreviewed=decisions.count(Decision.UNREVIEWED),
         review=decisions.count(Decision.REVIEW),
     )
+
+
+def count_batch(batch: pa.RecordBatch) -> Counts:
+    """The counts of the rows of a batch, which has the columns of its schema version."""
+    row = Items.of(batch)
+    kinds, decisions = (
+        _occurrences(_of_answered(labels, name) for labels in labels_of(row)) for name in ("kind", "decision")
+    )
+    box_sources = _occurrences([row["regions"].each["box_source"].values])
+    return Counts(
+        images=len(row),
+        regions=len(row["regions"].each),
+        captions=sum(kinds[kind] for kind in CAPTION_KINDS),
+        groundings=len(row["groundings"].each),
+        counts=len(row["counts"].each),
+        answers=len(row["answers"].each),
+        guessed_frames=_num_guessed_frames(batch),
+        corpus_boxes=box_sources[Source.CORPUS],
+        model_boxes=box_sources[Source.MODEL],
+        human_boxes=box_sources[Source.HUMAN],
+        accepted=decisions[Decision.ACCEPT],
+        audit=decisions[Decision.AUDIT],
+        unreviewed=decisions[Decision.UNREVIEWED],
+        review=decisions[Decision.REVIEW],
+    )
+
+
+def _occurrences(columns: Iterable[pa.Array]) -> Counter[str | None]:
+    """How often each value occurs."""
+    counted = pc.value_counts(pa.chunked_array(list(columns)))
+    return Counter({entry["values"]: entry["counts"] for entry in counted.to_pylist()})
+
+
+def _of_answered(labels: Items, name: str) -> pa.Array:
+    """A member of those labels that did not come with the corpus."""
+    return labels[name].values.filter(pc.not_equal(labels["source"].values, _CORPUS))
+
+
+def _num_guessed_frames(batch: pa.RecordBatch) -> int:
+    metas = batch["meta"].filter(pc.match_substring(batch["meta"], _GUESS_IN_META))
+    if not is_version_1(batch.schema.names):
+        return len(metas)
+    return sum(_GUESS_IN_META in (split_meta(meta)[0] or "") for meta in metas.to_pylist())
 
 
 def boxes_from(manifest: Manifest) -> str | None:

@@ -14,9 +14,9 @@ def number_equal_regions(record: dict[str, Any]) -> None:
     """Make the region ids of a record unique.
 
     Parts that name an id several times name the regions in their order; a part that names it once names
-    the first, since nothing says which of them is meant.
+    the first, since nothing says which of them is meant. Null regions and parts are left as they are.
     """
-    regions = record.get("regions") or []
+    regions = [region for region in record.get("regions") or [] if region is not None]
     region_ids = [region["region_id"] for region in regions]
     if len(set(region_ids)) == len(region_ids):
         return
@@ -26,7 +26,8 @@ def number_equal_regions(record: dict[str, Any]) -> None:
         region["region_id"] = region_id
     for column in ("groundings", "counts"):
         for part in record.get(column) or []:
-            part["region_ids"] = _numbered(part.get("region_ids") or [], ids_by_old_id)
+            if part is not None:
+                part["region_ids"] = _numbered(part.get("region_ids") or [], ids_by_old_id)
 
 
 def _numbered(region_ids: Iterable[str], ids_by_old_id: Mapping[str, list[str]]) -> list[str]:

@@ -5,17 +5,24 @@ reader that streams holds one group and a thousand labelled rows are one read. S
 repeat are dictionary-encoded; ids, numbers and pixels are not. Equal rows give equal bytes.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from fo1_data.dataset.arrow_columns import array_to_numpy, to_scalar
+from fo1_data.dataset.items import Items, labels_of
 from fo1_data.dataset.rows import rejects_to_table, rows_to_table
 from schemas.images import ImageRow, Reject
 from schemas.parquet import IMAGE_SCHEMA, REJECT_SCHEMA
 
 ROW_GROUP_ROWS = 1_000
 ROW_GROUP_BYTES = 64 * 2**20
+_NO_BYTES = to_scalar(0, pa.int32())
 
 # Repeated strings only: a dictionary of unique ids or encoded images is memory for nothing.
 _REPEATED_ENDS = (
@@ -53,22 +60,42 @@ STATISTICS_COLUMNS = [path for path in leaf_columns(IMAGE_SCHEMA) if path != "im
 
 def row_bytes(row: ImageRow) -> int:
     """About how many bytes a row takes in memory: its pixels and its labels."""
-    labels = sum(120 + 40 * len(label.signals) for label in row.all_labels())
-    return len(row.image.bytes or b"") + 500 + 200 * len(row.regions) + labels
+    labels = row.all_labels()
+    num_signals = sum(len(label.signals) for label in labels)
+    return _row_bytes(len(row.image.bytes or b""), len(row.regions), len(labels), num_signals)
+
+
+def bytes_of_rows(batch: pa.RecordBatch) -> npt.NDArray[np.int64]:
+    """`row_bytes` (N,) of the rows of a batch."""
+    row = Items.of(batch)
+    num_pixels = array_to_numpy(pc.fill_null(pc.binary_length(row["image"]["bytes"].values), _NO_BYTES))
+    labels = labels_of(row)
+    parts = ([row["regions"].each], labels, [some["signals"].each for some in labels])
+    counts = (sum(np.bincount(items.rows, minlength=len(row)) for items in part) for part in parts)
+    return _row_bytes(num_pixels, *counts)
+
+
+def _row_bytes(num_pixel_bytes: Any, num_regions: Any, num_labels: Any, num_signals: Any) -> Any:
+    return num_pixel_bytes + 500 + 200 * num_regions + 120 * num_labels + 40 * num_signals
+
+
+def ends_of_groups(sizes: npt.NDArray[np.int64]) -> list[int]:
+    """The position after the last row of each row group. `sizes` (N,): `row_bytes` of each row."""
+    total = np.concatenate([[0], np.cumsum(sizes)])
+    ends = [0]
+    while ends[-1] < len(sizes):
+        start = ends[-1]
+        full = int(np.searchsorted(total, total[start] + ROW_GROUP_BYTES, side="right")) - 1
+        ends.append(max(start + 1, min(full, start + ROW_GROUP_ROWS)))
+    return ends[1:]
 
 
 def row_groups(rows: Sequence[ImageRow]) -> Iterator[Sequence[ImageRow]]:
     """The rows in runs that fit a row group."""
-    start, num_bytes = 0, 0
-    for position, row in enumerate(rows):
-        size = row_bytes(row)
-        full = num_bytes + size > ROW_GROUP_BYTES or position - start >= ROW_GROUP_ROWS
-        if full and position > start:
-            yield rows[start:position]
-            start, num_bytes = position, 0
-        num_bytes += size
-    if start < len(rows):
-        yield rows[start:]
+    start = 0
+    for end in ends_of_groups(np.array([row_bytes(row) for row in rows], np.int64)):
+        yield rows[start:end]
+        start = end
 
 
 def row_group_sizes(rows: Sequence[ImageRow]) -> list[int]:
@@ -78,6 +105,28 @@ def row_group_sizes(rows: Sequence[ImageRow]) -> list[int]:
 
 def encode_rows(rows: Sequence[ImageRow]) -> bytes:
     """A complete Parquet file of the rows, in order (none: an empty one)."""
+    return _encode(rows_to_table(group) for group in row_groups(rows))
+
+
+def encode_batches(batches: Iterable[pa.RecordBatch]) -> bytes:
+    """A complete Parquet file of the rows of batches of `IMAGE_SCHEMA`; equal to that of `encode_rows`."""
+    return _encode(_groups_of_batches(batches))
+
+
+def _groups_of_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """The rows in runs that fit a row group; holds one group and a batch."""
+    pending: list[pa.RecordBatch] = []
+    for batch in batches:
+        rows, start = pa.concat_batches([*pending, batch]), 0
+        for end in ends_of_groups(bytes_of_rows(rows))[:-1]:
+            yield pa.Table.from_batches([rows.slice(start, end - start)])
+            start = end
+        pending = [rows.slice(start)]
+    if pending and pending[0].num_rows:
+        yield pa.Table.from_batches(pending)
+
+
+def _encode(groups: Iterable[pa.Table]) -> bytes:
     sink = pa.BufferOutputStream()
     with pq.ParquetWriter(
         sink,
@@ -87,8 +136,8 @@ def encode_rows(rows: Sequence[ImageRow]) -> bytes:
         write_statistics=STATISTICS_COLUMNS,
         write_page_index=True,
     ) as writer:
-        for group in row_groups(rows):
-            writer.write_table(rows_to_table(group), row_group_size=len(group))
+        for group in groups:
+            writer.write_table(group, row_group_size=len(group))
     return bytes(sink.getvalue())
 
 

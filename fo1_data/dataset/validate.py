@@ -5,27 +5,30 @@ bytes than listed is still checked if it can be read. Changes nothing.
 """
 
 import hashlib
-import math
-from collections import Counter
 from collections.abc import Iterator
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
-from fo1_data.dataset.counting import count_row
+from fo1_data.dataset.arrow_columns import numpy_to_array
+from fo1_data.dataset.counting import count_batch, count_row
 from fo1_data.dataset.history import is_history_file
 from fo1_data.dataset.layout import REJECTS, split_and_index
 from fo1_data.dataset.reader import Dataset, open_dataset
+from fo1_data.dataset.row_batches import read_batches
+from fo1_data.dataset.row_checks import doubtful_rows
+from fo1_data.dataset.row_form import has_columns_of_rows
+from fo1_data.dataset.row_problems import row_problems
+from fo1_data.dataset.rows import record_to_row
 from fo1_data.errors import DatasetError
 from schemas.dataset import Counts, ManifestFile
-from schemas.images import ImageRow
-from schemas.labels import Label, strictest
-from schemas.regions import Region, is_id_of_box
 
 MOST_PROBLEMS = 1_000
 _BLOCK_BYTES = 2**22
-# Boxes are float32: a coordinate on the border may round past it by this much (pixels).
-_BORDER_PX = 0.01
-_HEX = frozenset("0123456789abcdef")
+_SMALL_BATCH_ROWS = 64
+# What reading a damaged or strange file raises.
+_UNREADABLE = (DatasetError, pa.ArrowException, ValueError, OSError)
 
 
 def validate_dataset(address: str) -> list[str]:
@@ -46,28 +49,85 @@ def _problems(dataset: Dataset) -> Iterator[str]:
     for file in dataset.manifest.files:
         yield from _file_problems(dataset, file)
     yield from _unlisted(dataset)
-    counts = Counts()
-    seen: dict[str, str] = {}
-    whole = True
+    rows = _Rows(dataset)
     for file in dataset.data_files():
-        try:
-            for number, row in enumerate(dataset.rows_of(file), start=1):
-                counts += count_row(row)
-                where = f"{file.path}: image {row.image_id[:16] or f'of row {number}'}"
-                yield from (f"{where}: {problem}" for problem in row_problems(row, _split(file)))
-                if row.image_id in seen:
-                    yield f"{where}: also a row of {seen[row.image_id]}"
-                seen[row.image_id] = file.path
-        except (DatasetError, pa.ArrowException, ValueError, OSError) as error:
-            whole = False
-            yield f"{file.path}: cannot be read: {' '.join(str(error).split())[:300]}"
+        yield from rows.problems(file)
+    counts, whole = rows.counts, rows.whole
     try:
         counts = counts.model_copy(update={"rejected": sum(1 for _ in dataset.rejects())})
-    except (DatasetError, pa.ArrowException, ValueError, OSError) as error:
+    except _UNREADABLE as error:
         whole = False
         yield f"{REJECTS}: cannot be read: {' '.join(str(error).split())[:300]}"
     if whole:
         yield from _count_problems(dataset.manifest.counts, counts)
+
+
+class _Rows:
+    """Checks the rows of files, one file after another.
+
+    `counts`: of the rows so far. `whole`: every file could be read to its end.
+    """
+
+    def __init__(self, dataset: Dataset) -> None:
+        self._store = dataset.store
+        self._seen: dict[str, str] = {}
+        self.counts = Counts()
+        self.whole = True
+
+    def problems(self, file: ManifestFile) -> Iterator[str]:
+        """The problems of the rows of one file, in their order."""
+        first = 1
+        try:
+            for batch, doubtful in self._checked(file):
+                yield from self._batch_problems(file, batch, doubtful, first)
+                first += batch.num_rows
+        except _UNREADABLE as error:
+            self.whole = False
+            yield f"{file.path}: cannot be read: {' '.join(str(error).split())[:300]}"
+
+    def _batch_problems(
+        self, file: ManifestFile, batch: pa.RecordBatch, doubtful: npt.NDArray[np.bool_], first: int
+    ) -> Iterator[str]:
+        """`doubtful` (N,): the rows to be read as records. `first`: the number of the batch's first row."""
+        sound = batch if not doubtful.any() else batch.filter(numpy_to_array(~doubtful))
+        image_ids = iter(sound["image_id"].to_pylist() if len(sound) else [])
+        for place, is_doubtful in enumerate(doubtful.tolist()):
+            if is_doubtful:
+                row = record_to_row(batch.slice(place, 1).to_pylist()[0])
+                self.counts += count_row(row)
+                image_id = row.image_id
+            else:
+                image_id = next(image_ids)
+            where = f"{file.path}: image {image_id[:16] or f'of row {first + place}'}"
+            if is_doubtful:
+                yield from (f"{where}: {problem}" for problem in row_problems(row, _split(file)))
+            if image_id in self._seen:
+                yield f"{where}: also a row of {self._seen[image_id]}"
+            self._seen[image_id] = file.path
+        if len(sound):
+            self.counts += count_batch(sound)
+
+    def _checked(self, file: ManifestFile) -> Iterator[tuple[pa.RecordBatch, npt.NDArray[np.bool_]]]:
+        """The rows of a file in batches, and which of them are to be read as records.
+
+        From where a file cannot be read as columns on, these are all, in smaller batches: reading says why.
+        """
+        num_rows = 0
+        try:
+            for batch in read_batches(self._store, file.path):
+                if not has_columns_of_rows(batch.schema):
+                    break
+                batch.validate(full=True)
+                yield batch, doubtful_rows(batch, _split(file))
+                num_rows += batch.num_rows
+            else:
+                return
+        except _UNREADABLE:
+            pass
+        for batch in read_batches(self._store, file.path, _SMALL_BATCH_ROWS):
+            rest = batch.slice(min(num_rows, batch.num_rows))
+            num_rows -= batch.num_rows - rest.num_rows
+            yield rest, np.ones(rest.num_rows, bool)
 
 
 def _file_problems(dataset: Dataset, file: ManifestFile) -> Iterator[str]:
@@ -107,74 +167,3 @@ def _count_problems(declared: Counts, actual: Counts) -> Iterator[str]:
 def _split(file: ManifestFile) -> str:
     place = split_and_index(file.path)
     return place[0] if place else ""
-
-
-def row_problems(row: ImageRow, split: str | None = None) -> Iterator[str]:
-    """The problems of one row (in a file of `split`), each in a few words."""
-    if len(row.image_id) != 64 or not set(row.image_id) <= _HEX:
-        yield f"image_id {row.image_id!r} is no SHA-256"
-    if row.image.bytes is not None and hashlib.sha256(row.image.bytes).hexdigest() != row.image_id:
-        yield "the embedded bytes are not those of image_id"
-    if not row.uris or row.uris[0] != row.uri:
-        yield "uri is not the first of uris"
-    if split is not None and row.split != split:
-        yield f"its split is {row.split!r}"
-    if row.width < 1 or row.height < 1 or not 1 <= row.orientation <= 8:
-        yield f"no frame: {row.width} x {row.height}, orientation {row.orientation}"
-    for position, region in enumerate(row.regions):
-        yield from (f"region {position}: {problem}" for problem in _region_problems(row, region, position))
-    uses = Counter(region.region_id for region in row.regions)
-    yield from (f"{number} regions have the id {name!r}" for name, number in uses.items() if number > 1)
-    yield from _dangling(row)
-    for label in row.all_labels():
-        yield from _label_problems(label)
-    expected = strictest(label.decision for label in row.all_labels())
-    if row.decision != expected:
-        yield f"decision is {_word(row.decision)}, the strictest of its parts is {_word(expected)}"
-
-
-def _region_problems(row: ImageRow, region: Region, position: int) -> Iterator[str]:
-    if region.index != position:
-        yield f"its index is {region.index}"
-    x_min, y_min, x_max, y_max = region.box_xyxy
-    if not all(math.isfinite(value) for value in region.box_xyxy):
-        yield f"box {region.box_xyxy} is not finite"
-        return
-    if not (x_min < x_max and y_min < y_max):
-        yield f"box {region.box_xyxy} has no area"
-    inside = x_min >= -_BORDER_PX and y_min >= -_BORDER_PX
-    if not (inside and x_max <= row.width + _BORDER_PX and y_max <= row.height + _BORDER_PX):
-        yield f"box {region.box_xyxy} lies outside its image of {row.width} x {row.height}"
-    if not is_id_of_box(region.region_id, row.image_id, region.box_xyxy):
-        yield f"region_id {region.region_id!r} is not that of its image and box"
-    if region.objectness is not None and not 0 <= region.objectness <= 1:
-        yield f"objectness {region.objectness} is not within 0 and 1"
-    expected = strictest(label.decision for label in region.labels)
-    if region.decision != expected:
-        yield f"decision is {_word(region.decision)}, the strictest of its labels is {_word(expected)}"
-
-
-def _dangling(row: ImageRow) -> Iterator[str]:
-    region_ids = {region.region_id for region in row.regions}
-    references = [
-        ("grounding", part.phrase, named_id) for part in row.groundings for named_id in part.region_ids
-    ]
-    references += [("count", part.phrase, named_id) for part in row.counts for named_id in part.region_ids]
-    references += [
-        ("answer", part.question, part.region_id) for part in row.answers if part.region_id is not None
-    ]
-    for kind, text, region_id in references:
-        if region_id not in region_ids:
-            yield f"{kind} {text[:40]!r} names region {region_id!r}, which the row does not have"
-
-
-def _label_problems(label: Label) -> Iterator[str]:
-    if label.confidence is not None and not 0 <= label.confidence <= 1:
-        yield f"confidence {label.confidence} of a {label.kind} label is not within 0 and 1"
-    for signal in label.signals:
-        if not math.isfinite(signal.value):
-            yield f"signal {signal.name} of a {label.kind} label is {signal.value}"
-
-
-def _word(value: object) -> str:
-    return "null" if value is None else str(value)

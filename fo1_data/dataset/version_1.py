@@ -6,26 +6,49 @@ a label, where they stay for people to read). Works on the records of a Parquet 
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Container, Iterator, Sequence
 from typing import Any
 
+import pyarrow as pa
 from pydantic import ValidationError
 
 from fo1_data.dataset.human_labels import ANNOTATED_AT, BOX_MOVED, CONFIRMED, WRITTEN
 from schemas.labels import Label
+from schemas.parquet import IMAGE_SCHEMA
 
+_ADDED_COLUMNS = ("caption_label", "source_caption")
+_ADDED_TO_LABELS = ("box_moved", "annotated_at")
 _CAPTION_LABEL = "fo1_caption_label"
 _SOURCE_CAPTION = "source_caption"
 
 
-def is_version_1(record: dict[str, Any]) -> bool:
-    """True if the record lacks the columns that version 2 added."""
-    return "caption_label" not in record
+def _as_in_version_1(kind: pa.DataType) -> pa.DataType:
+    """A type of version 2 without the members of labels that it added."""
+    if pa.types.is_list(kind):
+        return pa.list_(_as_in_version_1(kind.value_type))
+    if pa.types.is_struct(kind):
+        fields = (field for field in kind if field.name not in _ADDED_TO_LABELS)
+        return pa.struct([field.with_type(_as_in_version_1(field.type)) for field in fields])
+    return kind
+
+
+VERSION_1_SCHEMA = pa.schema(
+    [
+        field.with_type(_as_in_version_1(field.type))
+        for field in IMAGE_SCHEMA
+        if field.name not in _ADDED_COLUMNS
+    ]
+)
+
+
+def is_version_1(columns: Container[str]) -> bool:
+    """True if the columns of a file, or the members of a record, lack those that version 2 added."""
+    return "caption_label" not in columns
 
 
 def upgrade_record(record: dict[str, Any]) -> dict[str, Any]:
     """A record of version 1 with the columns of version 2; the labels in it are changed in place."""
-    meta, caption_label, source_caption = _split_meta(record.get("meta"))
+    meta, caption_label, source_caption = split_meta(record.get("meta"))
     for label in _labels(record):
         reasons = label.get("reasons") or []
         label["box_moved"] = BOX_MOVED in reasons
@@ -33,7 +56,7 @@ def upgrade_record(record: dict[str, Any]) -> dict[str, Any]:
     return {**record, "meta": meta, "caption_label": caption_label, "source_caption": source_caption}
 
 
-def _split_meta(meta: str | None) -> tuple[str | None, dict[str, Any] | None, str | None]:
+def split_meta(meta: str | None) -> tuple[str | None, dict[str, Any] | None, str | None]:
     """What is left of `meta`, the label of the caption and the corpus' caption; None for what is absent."""
     try:
         entries = json.loads(meta) if meta else None
@@ -62,19 +85,18 @@ def _valid_label(value: object) -> dict[str, Any] | None:
     return label.model_copy(update={"annotated_at": _annotated_at(label.reasons)}).model_dump()
 
 
-def _annotated_at(reasons: list[str]) -> str | None:
+def _annotated_at(reasons: Sequence[str | None]) -> str | None:
     """The time in the reasons of a label that a person wrote or confirmed."""
     if WRITTEN not in reasons and CONFIRMED not in reasons:
         return None
-    return next(
-        (reason.removeprefix(ANNOTATED_AT) for reason in reasons if reason.startswith(ANNOTATED_AT)), None
-    )
+    at = (reason for reason in reasons if reason is not None and reason.startswith(ANNOTATED_AT))
+    return next((reason.removeprefix(ANNOTATED_AT) for reason in at), None)
 
 
 def _labels(record: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    for region in record.get("regions") or []:
-        yield from region.get("labels") or []
+    """The labels that are not null, of regions and parts that are not null."""
+    for region in filter(None, record.get("regions") or []):
+        yield from filter(None, region.get("labels") or [])
     for column in ("groundings", "counts", "answers"):
-        for part in record.get(column) or []:
-            if part.get("label") is not None:
-                yield part["label"]
+        labels = (part.get("label") for part in filter(None, record.get(column) or []))
+        yield from filter(None, labels)

@@ -8,8 +8,8 @@ from made_corrections import AT, correct, corrections_of
 
 from fo1_data.dataset.corrections.apply import apply_corrections
 from fo1_data.dataset.human_labels import is_locked, is_stale
+from fo1_data.dataset.row_problems import row_problems
 from fo1_data.dataset.rows import rows_to_table, table_to_rows
-from fo1_data.dataset.validate import row_problems
 from fo1_data.dataset.versions.compare import differing_columns
 from fo1_data.dataset.versions.publish import accepted_part
 from schemas.images import Grounding

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fo1_data.dataset.reader import open_dataset
+from fo1_data.dataset.row_problems import row_problems
 from fo1_data.dataset.stored_rows import write_rows
-from fo1_data.dataset.validate import row_problems, validate_dataset
+from fo1_data.dataset.validate import validate_dataset
 from fo1_data.errors import DatasetError
 from schemas.images import ImageRow
 from schemas.labels import Decision, Signal

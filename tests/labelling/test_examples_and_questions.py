@@ -12,7 +12,7 @@ from random_checkpoint import write_random_checkpoint
 from fo1_data.corpus.images import InputLimits
 from fo1_data.dataset.corrections.apply import apply_corrections
 from fo1_data.dataset.exports.messages import image_turns
-from fo1_data.dataset.validate import row_problems
+from fo1_data.dataset.row_problems import row_problems
 from fo1_data.labelling.examples import with_examples
 from fo1_data.labelling.image_labeller import ImageLabeller
 from fo1_data.model.parsing import parse_reasoned
