@@ -6,7 +6,6 @@ repeat are dictionary-encoded; ids, numbers and pixels are not. Equal rows give 
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -60,23 +59,20 @@ STATISTICS_COLUMNS = [path for path in leaf_columns(IMAGE_SCHEMA) if path != "im
 
 def row_bytes(row: ImageRow) -> int:
     """About how many bytes a row takes in memory: its pixels and its labels."""
-    labels = row.all_labels()
-    num_signals = sum(len(label.signals) for label in labels)
-    return _row_bytes(len(row.image.bytes or b""), len(row.regions), len(labels), num_signals)
+    labels = sum(120 + 40 * len(label.signals) for label in row.all_labels())
+    return len(row.image.bytes or b"") + 500 + 200 * len(row.regions) + labels
 
 
 def bytes_of_rows(batch: pa.RecordBatch) -> npt.NDArray[np.int64]:
     """`row_bytes` (N,) of the rows of a batch."""
     row = Items.of(batch)
-    num_pixels = array_to_numpy(pc.fill_null(pc.binary_length(row["image"]["bytes"].values), _NO_BYTES))
-    labels = labels_of(row)
-    parts = ([row["regions"].each], labels, [some["signals"].each for some in labels])
-    counts = (sum(np.bincount(items.rows, minlength=len(row)) for items in part) for part in parts)
-    return _row_bytes(num_pixels, *counts)
-
-
-def _row_bytes(num_pixel_bytes: Any, num_regions: Any, num_labels: Any, num_signals: Any) -> Any:
-    return num_pixel_bytes + 500 + 200 * num_regions + 120 * num_labels + 40 * num_signals
+    pixels = pc.fill_null(pc.binary_length(row["image"]["bytes"].values), _NO_BYTES)
+    sizes = 500 + array_to_numpy(pixels).astype(np.int64)
+    sizes += 200 * np.bincount(row["regions"].each.rows, minlength=len(row))
+    for labels in labels_of(row):
+        sizes += 120 * np.bincount(labels.rows, minlength=len(row))
+        sizes += 40 * np.bincount(labels["signals"].each.rows, minlength=len(row))
+    return sizes
 
 
 def ends_of_groups(sizes: npt.NDArray[np.int64]) -> list[int]:
@@ -105,11 +101,11 @@ def row_group_sizes(rows: Sequence[ImageRow]) -> list[int]:
 
 def encode_rows(rows: Sequence[ImageRow]) -> bytes:
     """A complete Parquet file of the rows, in order (none: an empty one)."""
-    return _encode(rows_to_table(group) for group in row_groups(rows))
+    return _encode(rows_to_table(group) for group in row_groups(rows))[0]
 
 
-def encode_batches(batches: Iterable[pa.RecordBatch]) -> bytes:
-    """A complete Parquet file of the rows of batches of `IMAGE_SCHEMA`; equal to that of `encode_rows`."""
+def encode_batches(batches: Iterable[pa.RecordBatch]) -> tuple[bytes, int]:
+    """A file as `encode_rows` makes it of the rows of batches of `IMAGE_SCHEMA`, and how many they are."""
     return _encode(_groups_of_batches(batches))
 
 
@@ -126,8 +122,8 @@ def _groups_of_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
         yield pa.Table.from_batches(pending)
 
 
-def _encode(groups: Iterable[pa.Table]) -> bytes:
-    sink = pa.BufferOutputStream()
+def _encode(groups: Iterable[pa.Table]) -> tuple[bytes, int]:
+    sink, num_rows = pa.BufferOutputStream(), 0
     with pq.ParquetWriter(
         sink,
         IMAGE_SCHEMA,
@@ -138,7 +134,8 @@ def _encode(groups: Iterable[pa.Table]) -> bytes:
     ) as writer:
         for group in groups:
             writer.write_table(group, row_group_size=len(group))
-    return bytes(sink.getvalue())
+            num_rows += len(group)
+    return bytes(sink.getvalue()), num_rows
 
 
 def encode_rejects(rejects: Sequence[Reject]) -> bytes:

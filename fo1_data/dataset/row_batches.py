@@ -1,7 +1,7 @@
 """The rows of a data file as record batches, without a model for each row.
 
 Holds one batch. `regular_batches` gives rows of today's schema, of which only those that need it were read as
-records; a row replaced by another keeps its place.
+records; `replace_rows` and `without_images` change few of many.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,12 +12,11 @@ import pyarrow.compute as pc
 
 from fo1_data.dataset.arrow_columns import array_to_numpy, numpy_to_array
 from fo1_data.dataset.items import Rows
-from fo1_data.dataset.reader import open_parquet
+from fo1_data.dataset.reader import Dataset, open_parquet
 from fo1_data.dataset.row_form import has_columns_of_rows, irregular_rows
 from fo1_data.dataset.rows import rows_to_table, table_to_rows
 from fo1_data.dataset.version_1 import is_version_1
 from fo1_data.storage.store import Store
-from schemas.dataset import ManifestFile
 from schemas.images import ImageRow
 from schemas.parquet import IMAGE_SCHEMA
 
@@ -48,14 +47,18 @@ def regular_batches(store: Store, path: str) -> Iterator[pa.RecordBatch]:
 
 
 def places_of(batch: pa.RecordBatch, image_ids: pa.StringArray) -> Rows:
-    """The positions of the rows of these images in a batch."""
+    """The positions, which ascend, of the rows of these images in a batch."""
     return np.flatnonzero(array_to_numpy(pc.is_in(batch["image_id"], value_set=image_ids)))
 
 
-def holds(store: Store, file: ManifestFile, image_ids: pa.StringArray) -> bool:
-    """Whether a data file has a row of one of these images."""
-    batches = read_batches(store, file.path, columns=["image_id"])
-    return any(len(places_of(batch, image_ids)) for batch in batches)
+def files_of(dataset: Dataset, image_ids: pa.StringArray) -> set[str]:
+    """The data files that hold a row of one of these images."""
+
+    def holds(path: str) -> bool:
+        batches = read_batches(dataset.store, path, columns=["image_id"])
+        return any(len(places_of(batch, image_ids)) for batch in batches)
+
+    return {file.path for file in dataset.data_files() if len(image_ids) and holds(file.path)}
 
 
 def rows_to_batch(rows: Iterable[ImageRow]) -> pa.RecordBatch:
@@ -73,3 +76,8 @@ def replace_rows(batch: pa.RecordBatch, rows: Mapping[int, ImageRow]) -> pa.Reco
         pieces += [batch.slice(start, place - start), new.slice(number, 1)]
         start = place + 1
     return pa.concat_batches([*pieces, batch.slice(start)])
+
+
+def without_images(batch: pa.RecordBatch, image_ids: pa.StringArray) -> pa.RecordBatch:
+    """The batch without the rows of these images."""
+    return batch.filter(pc.invert(pc.is_in(batch["image_id"], value_set=image_ids)))

@@ -4,16 +4,20 @@ Files are named and numbered per split, 256 MiB of rows each. A folder where the
 interrupted is begun again; any other folder that is not empty is refused. Does not choose the rows.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from fo1_data.dataset.counting import count_rows
+import pyarrow as pa
+
+from fo1_data.dataset.counting import count_batch, count_rows
 from fo1_data.dataset.history import CorrectionHistory
 from fo1_data.dataset.layout import RUN, data_file
 from fo1_data.dataset.manifest import dump_json, fingerprint_digest, lineage, read_json
-from fo1_data.dataset.parquet_files import row_bytes
+from fo1_data.dataset.parquet_files import encode_batches, row_bytes
+from fo1_data.dataset.reader import Dataset
+from fo1_data.dataset.row_batches import regular_batches
 from fo1_data.dataset.seal import seal_version
-from fo1_data.dataset.stored_rows import load_rows, write_rows
+from fo1_data.dataset.stored_rows import write_file, write_rows
 from fo1_data.errors import DatasetError
 from fo1_data.storage.store import Store, open_store
 from schemas.dataset import SCHEMA_VERSION, Counts, Duplicate, Manifest, ManifestFile
@@ -21,6 +25,15 @@ from schemas.images import ImageRow, Reject
 
 FILE_BYTES = 256 * 2**20
 _STEP = f"{RUN}/derivation.json"
+
+
+def counts_of(dataset: Dataset) -> Counts:
+    """The counts of a version; of an older one, which did not count where its boxes came from, made anew."""
+    counts = dataset.manifest.counts
+    if counts.knows_boxes:
+        return counts
+    batches = (batch for file in dataset.data_files() for batch in regular_batches(dataset.store, file.path))
+    return sum(map(count_batch, batches), Counts(rejected=counts.rejected))
 
 
 class VersionWriter:
@@ -66,7 +79,8 @@ class VersionWriter:
 
     def replace(self, path: str, rows: Sequence[ImageRow]) -> None:
         """Write `rows` as the data file `path`; no rows: no file."""
-        self.rewrite(path, rows)
+        if rows:
+            self._files.append(write_rows(self._store, path, rows))
         self._counts += count_rows(rows)
 
     def share(self, origin: Store, file: ManifestFile) -> bool:
@@ -76,16 +90,20 @@ class VersionWriter:
         schema. Returns False then.
         """
         if self.source.schema_version < SCHEMA_VERSION:
-            self.rewrite(file.path, load_rows(origin, file.path))
+            self.rewrite(file.path, regular_batches(origin, file.path))
             return False
         self._store.take_over(origin, file.path)
         self._files.append(file)
         return True
 
-    def rewrite(self, path: str, rows: Sequence[ImageRow]) -> None:
-        """As `replace`, but its rows are not counted here."""
-        if rows:
-            self._files.append(write_rows(self._store, path, rows))
+    def rewrite(self, path: str, batches: Iterable[pa.RecordBatch]) -> None:
+        """Write the rows of batches of `IMAGE_SCHEMA` as the data file `path`; no rows: no file.
+
+        They are not counted here.
+        """
+        data, num_rows = encode_batches(batches)
+        if num_rows:
+            self._files.append(write_file(self._store, path, data, num_rows))
 
     def seal(
         self,

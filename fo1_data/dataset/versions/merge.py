@@ -13,17 +13,22 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+import pyarrow as pa
+
+from fo1_data.dataset.arrow_columns import numpy_to_array, to_array
 from fo1_data.dataset.corrections.apply import apply_corrections
 from fo1_data.dataset.corrections.routed_like import routed_like
 from fo1_data.dataset.counting import count_rows
 from fo1_data.dataset.history import CorrectionHistory
 from fo1_data.dataset.manifest import next_version
-from fo1_data.dataset.reader import Dataset, image_ids_of, open_dataset
+from fo1_data.dataset.reader import open_dataset
+from fo1_data.dataset.row_batches import files_of, places_of, regular_batches, replace_rows
+from fo1_data.dataset.rows import table_to_rows
 from fo1_data.dataset.versions.compare import differing_columns
-from fo1_data.dataset.versions.derive import VersionWriter
+from fo1_data.dataset.versions.derive import VersionWriter, counts_of
 from fo1_data.errors import DatasetError
 from schemas.corrections import Correction, CorrectionAction
-from schemas.dataset import Counts, Manifest, ManifestFile
+from schemas.dataset import Counts, Manifest
 from schemas.images import ImageRow
 
 
@@ -51,29 +56,26 @@ def merge_corrections(
     history.follow(listed, reviews, datetime.now(UTC).isoformat())
     new = _minus(history, before)
     gone = _minus(before, history)
-    image_ids = {correction.image_id for correction in [*listed, *gone]}
-    touched = _files_of(dataset, image_ids)
+    image_ids = to_array(sorted({change.image_id for change in [*listed, *gone]}), pa.string())
+    touched = files_of(dataset, image_ids)
     if listed and not touched:
         raise DatasetError(
             f"none of the {len(listed)} corrections is of an image of {dataset.store.url}: "
             "they belong to another dataset"
         )
     writer = VersionWriter(out, dataset.manifest, {"merge": _digest([*new, *gone])}, dataset.store.url)
-    old_counts, new_counts, images, num_shared = Counts(), Counts(), 0, 0
     merging = _Merging(before, history, new, {correction.image_id for correction in gone})
+    num_shared = 0
     for file in dataset.data_files():
-        if file.path not in touched:
+        if file.path in touched:
+            batches = regular_batches(dataset.store, file.path)
+            writer.rewrite(file.path, (merging.merged(batch, image_ids) for batch in batches))
+        else:
             num_shared += writer.share(dataset.store, file)
-            continue
-        rows = list(dataset.rows_of(file))
-        corrected = [merging.merged(row) if row.image_id in image_ids else row for row in rows]
-        old_counts, new_counts = old_counts + count_rows(rows), new_counts + count_rows(corrected)
-        images += sum(new_row != row for new_row, row in zip(corrected, rows, strict=True))
-        writer.rewrite(file.path, corrected)
     in_dataset = merging.image_ids | {correction.image_id for correction in before.corrections.values()}
     kept = history.only(in_dataset.__contains__)
     num_listed = sum(correction.action is not CorrectionAction.WITHDRAWN for correction in listed)
-    merged = {"corrections": num_listed, "new": len(new), "images": images, **merging.effects}
+    merged = {"corrections": num_listed, "new": len(new), "images": merging.num_changed, **merging.effects}
     merged |= {"withdrawn": num_withdrawn} if (num_withdrawn := _num_unsaid(gone, new)) else {}
     merged |= {"unmatched": len(history.effective()) - len(kept.effective())}
     merged |= {"files_rewritten": len(dataset.data_files()) - num_shared, "files_shared": num_shared}
@@ -82,7 +84,7 @@ def merge_corrections(
         list(dataset.rejects()),
         dataset.manifest.duplicates,
         history=kept,
-        base_counts=dataset.manifest.counts - old_counts + new_counts,
+        base_counts=counts_of(dataset) - merging.old_counts + merging.new_counts,
         more={"merged": merged},
     )
     return MergeReport(manifest, merged)
@@ -91,7 +93,9 @@ def merge_corrections(
 class _Merging:
     """Corrects rows, keeps their originals in `history` and counts the `new` corrections.
 
-    `begun_again`: images with corrections that count no more; their rows are made from the originals alone.
+    `old_counts`, `new_counts`: of the rows that corrections are of, before and after. `num_changed`: how many
+    of them have changed. `begun_again`: images with corrections that count no more; their rows are made from
+    the originals alone.
     """
 
     def __init__(
@@ -107,13 +111,24 @@ class _Merging:
         self._begun_again = begun_again
         self._effects: Counter[str] = Counter()
         self.image_ids: set[str] = set()
+        self.old_counts, self.new_counts, self.num_changed = Counts(), Counts(), 0
 
     @property
     def effects(self) -> dict[str, int]:
         """How many new corrections of each action took effect, and how many were left out."""
         return {name: self._effects[name] for name in sorted(self._effects)}
 
-    def merged(self, row: ImageRow) -> ImageRow:
+    def merged(self, batch: pa.RecordBatch, image_ids: pa.StringArray) -> pa.RecordBatch:
+        """The batch with the rows of these images corrected; the others stay columns."""
+        places = places_of(batch, image_ids)
+        rows = list(table_to_rows(batch.take(numpy_to_array(places))))
+        corrected = [self._corrected(row) for row in rows]
+        self.old_counts += count_rows(rows)
+        self.new_counts += count_rows(corrected)
+        self.num_changed += sum(new_row != row for new_row, row in zip(corrected, rows, strict=True))
+        return replace_rows(batch, dict(zip(places.tolist(), corrected, strict=True)))
+
+    def _corrected(self, row: ImageRow) -> ImageRow:
         """The corrected row, its pixels and addresses as they are now."""
         first, base, since = self._base_rows(row)
         self.image_ids.add(row.image_id)
@@ -165,15 +180,6 @@ def _statement(correction: Correction) -> str:
     """What a correction says, whoever said it and whenever."""
     about = {"image_id", "action", "region_id", "kind", "subject", "right", "after"}
     return correction.model_dump_json(include=about)
-
-
-def _files_of(dataset: Dataset, image_ids: set[str]) -> set[str]:
-    """The data files that hold a row of one of the images."""
-    return {file.path for file in dataset.data_files() if _holds(dataset, file, image_ids)}
-
-
-def _holds(dataset: Dataset, file: ManifestFile, image_ids: set[str]) -> bool:
-    return any(image_id in image_ids for image_id in image_ids_of(dataset.store, file))
 
 
 def _digest(corrections: Sequence[Correction]) -> str:

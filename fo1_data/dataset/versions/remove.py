@@ -4,17 +4,24 @@ Files that do not hold the image are taken over as they are. The version it is r
 """
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from fo1_data.dataset.arrow_columns import numpy_to_array, to_array
 from fo1_data.dataset.counting import count_rows
 from fo1_data.dataset.manifest import next_version
-from fo1_data.dataset.reader import open_dataset
-from fo1_data.dataset.versions.derive import VersionWriter
+from fo1_data.dataset.reader import Dataset, open_dataset
+from fo1_data.dataset.row_batches import files_of, places_of, read_batches, regular_batches, without_images
+from fo1_data.dataset.rows import table_to_rows
+from fo1_data.dataset.versions.derive import VersionWriter, counts_of
 from fo1_data.errors import DatasetError
 from fo1_data.plurals import counted
 from fo1_data.storage.addresses import normalise
 from schemas.dataset import Manifest
-from schemas.images import Reject
+from schemas.images import ImageRow, Reject
 
 
 @dataclass(frozen=True)
@@ -39,12 +46,11 @@ def find_image(address: str, name: str) -> ImageToRemove:
     exact: dict[str, ImageToRemove] = {}
     alike: dict[str, ImageToRemove] = {}
     full = normalise(name)
-    for row in dataset.rows():
-        image = ImageToRemove(row.image_id, row.uris, len(row.regions))
-        if row.image_id == name or name in row.uris or full in row.uris:
-            exact[row.image_id] = image
-        elif any(uri.endswith(f"/{name.removeprefix('./')}") for uri in row.uris):
-            alike[row.image_id] = image
+    for image in _images(dataset):
+        if image.image_id == name or name in image.files or full in image.files:
+            exact[image.image_id] = image
+        elif any(uri.endswith(f"/{name.removeprefix('./')}") for uri in image.files):
+            alike[image.image_id] = image
     for reject in dataset.rejects():
         if reject.image_id == name and not exact:
             exact[name] = ImageToRemove(name, [reject.uri], 0)
@@ -59,13 +65,26 @@ def find_image(address: str, name: str) -> ImageToRemove:
     return matches[0]
 
 
+def _images(dataset: Dataset) -> Iterator[ImageToRemove]:
+    columns = ["image_id", "uris", "regions.list.element.index"]
+    for file in dataset.data_files():
+        for batch in read_batches(dataset.store, file.path, columns=columns):
+            num_regions = pc.list_value_length(batch["regions"])
+            values = (column.to_pylist() for column in (batch["image_id"], batch["uris"], num_regions))
+            for image_id, uris, number in zip(*values, strict=True):
+                yield ImageToRemove(image_id, uris or [], number or 0)
+
+
 def remove_image(address: str, image_id: str, out: str) -> Manifest:
     """Write the dataset at `address` without the image into `out` and return its manifest.
 
     Raises DatasetError if the dataset has no such image, or if `out` is not empty.
     """
     dataset = open_dataset(address)
-    uris = {uri for row in dataset.rows() if row.image_id == image_id for uri in row.uris}
+    image_ids = to_array([image_id], pa.string())
+    touched = files_of(dataset, image_ids)
+    removed = [row for path in touched for row in _rows_of(dataset, path, image_ids)]
+    uris = {uri for row in removed for uri in row.uris}
     rejects = list(dataset.rejects())
 
     def is_of_image(reject: Reject) -> bool:
@@ -77,15 +96,20 @@ def remove_image(address: str, image_id: str, out: str) -> Manifest:
     trace = hashlib.sha256(image_id.encode()).hexdigest()
     writer = VersionWriter(out, dataset.manifest, {"remove": trace}, dataset.store.url)
     for file in dataset.data_files():
-        rows = list(dataset.rows_of(file))
-        kept = [row for row in rows if row.image_id != image_id]
-        if len(kept) == len(rows):
-            writer.copy(dataset.store, file, count_rows(rows))
+        if file.path in touched:
+            batches = regular_batches(dataset.store, file.path)
+            writer.rewrite(file.path, (without_images(batch, image_ids) for batch in batches))
         else:
-            writer.replace(file.path, kept)
+            writer.share(dataset.store, file)
     return writer.seal(
         next_version(dataset.manifest.version),
         [reject for reject in rejects if not is_of_image(reject)],
         [entry for entry in dataset.manifest.duplicates if entry.image_id != image_id],
         history=dataset.history().only(lambda other_id: other_id != image_id),
+        base_counts=counts_of(dataset) - count_rows(removed),
     )
+
+
+def _rows_of(dataset: Dataset, path: str, image_ids: pa.StringArray) -> Iterator[ImageRow]:
+    for batch in read_batches(dataset.store, path):
+        yield from table_to_rows(batch.take(numpy_to_array(places_of(batch, image_ids))))
