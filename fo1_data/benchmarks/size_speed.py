@@ -24,7 +24,6 @@ from fo1_data.runs.plan import plan_run
 from fo1_data.runs.progress import ProgressMeter
 from fo1_data.training.samples.stream import SampleStream
 from schemas.calibration import RoutingSettings
-from schemas.corpus import CorpusImage, Shard
 from schemas.jobs import RunConfig
 
 SCALES = (1, 4, 16)
@@ -64,16 +63,21 @@ class Measure:
 
 
 def _listing(given: Input) -> Prepared:
-    corpus, num_uris = given.folder / "uris.txt", 10 * given.rows
-    corpus.write_text("".join(f"s3://bucket/images/{number:09d}.jpg\n" for number in range(num_uris)))
-    return Prepared(lambda: plan_run(RunConfig(corpus=str(corpus), out=given.out)), num_uris)
+    num_uris = 10 * given.rows
+    config = _uri_list(given, num_uris)
+    return Prepared(lambda: plan_run(config), num_uris)
 
 
 def _progress(given: Input) -> Prepared:
-    image = CorpusImage(uri="s3://bucket/image.jpg")
-    shards = (Shard(shard_id=str(i), index=i, images=[image]) for i in range(given.rows))
-    meter = ProgressMeter(shards, [])
+    meter = ProgressMeter(plan_run(_uri_list(given, given.rows)).shards, [])
     return Prepared(lambda: [meter.snapshot() for _ in range(_REPORTS)], _REPORTS)
+
+
+def _uri_list(given: Input, num_uris: int) -> RunConfig:
+    """The settings of a run over a text list of so many URIs."""
+    corpus = given.folder / "uris.txt"
+    corpus.write_text("".join(f"s3://bucket/images/{number:09d}.jpg\n" for number in range(num_uris)))
+    return RunConfig(corpus=str(corpus), out=given.out)
 
 
 def _finishing(given: Input) -> Prepared:
