@@ -22,6 +22,9 @@ def test_rows_are_found_in_any_row_group(tmp_path: Path) -> None:
 
     index = RowIndex(open_dataset(str(tmp_path / "d")))
     assert index.ids() == [row.image_id for row in rows]
-    for row in (rows[-1], rows[0], rows[-3], rows[ROW_GROUP_ROWS - 1], rows[ROW_GROUP_ROWS], rows[2]):
+    some = [rows[-1], rows[0], rows[-3], rows[ROW_GROUP_ROWS - 1], rows[ROW_GROUP_ROWS], rows[2]]
+    for row in some:
         assert index.row(row.image_id) == without_pixels(row)
+    of_some = index.batch([row.image_id for row in some])
+    assert of_some["uri"].to_pylist() == [row.uri for row in some]
     assert index.row("f" * 64) is None
