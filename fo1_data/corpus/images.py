@@ -74,16 +74,23 @@ def image_id_of(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def decode_rgb(data: bytes, limits: InputLimits) -> DecodedImage:
+def decode_rgb(data: bytes, limits: InputLimits, image_id: str | None = None) -> DecodedImage:
     """Decode an image of any format and colour mode that Pillow reads (see `colour_modes`).
 
+    `image_id`: of bytes that were hashed before; None: they are hashed.
     Raises InputReject (stage `decode`) with reason `empty`, `not_an_image`, `too_many_pixels`,
     `truncated` or `broken`.
     """
     with _opening(data) as notes:
         rgb, orientation, stored_wh = _decode(data, limits, notes)
     return DecodedImage(
-        image_id_of(data), rgb, rgb.width, rgb.height, orientation, stored_wh, tuple(dict.fromkeys(notes))
+        image_id or image_id_of(data),
+        rgb,
+        rgb.width,
+        rgb.height,
+        orientation,
+        stored_wh,
+        tuple(dict.fromkeys(notes)),
     )
 
 

@@ -66,11 +66,12 @@ def test_two_workers_of_a_loader_read_each_row_once(published):
 
 
 def test_a_reader_that_fails_is_reported_and_not_compared(published, tmp_path, monkeypatch):
-    for name in ("datasets", "webdataset", "ray", "ray.data"):
+    for name in ("datasets", "webdataset", "ray", "ray.data", "streaming"):
         monkeypatch.setitem(sys.modules, name, None)  # as if it were not installed
     figures = reading_speed.measure_readers(reading_speed.readers_of(published, tmp_path))
-    assert set(figures["rows_per_s"]) == {"fo1"}
-    assert figures["rows"] == {"fo1": 8}
+    assert set(figures["rows_per_s"]) == set(figures["processor_s_per_1000_rows"]) == {"fo1", "fo1_processes"}
+    assert figures["rows"] == {"fo1": 8, "fo1_processes": 8}
+    assert all(value > 0 for value in figures["rows_per_s"].values())
     assert figures["failed"]["ray_data"].startswith("ModuleNotFoundError: import of ray")
     assert figures["ratio_to_fastest"] is None
 

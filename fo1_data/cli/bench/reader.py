@@ -25,7 +25,7 @@ def reader(
     history: HistoryOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure decoded training samples/s: fo1, datasets, WebDataset, Ray Data; two workers each."""
+    """Measure decoded training samples/s: fo1, datasets, WebDataset, Ray Data, MosaicML; two workers each."""
     require_ray()
     from actors.cluster import ray_for
     from fo1_data.benchmarks.reading_rows import write_scene_dataset
@@ -41,7 +41,14 @@ def reader(
             write_scene_dataset(folder, count, seed)
         with ray_for(RunConfig(corpus="-", out=scratch, actors=str(WORKERS))):
             document = measure_readers(readers_of(folder, Path(scratch)), rounds)
-    lines = [f"{name}: {value:,.1f} rows/s" for name, value in document["rows_per_s"].items()]
+    processor_s = document["processor_s_per_1000_rows"]
+    lines = [
+        f"{name}: {value:,.1f} rows/s, {processor_s[name]:.2f} processor seconds a thousand"
+        for name, value in document["rows_per_s"].items()
+    ]
     lines += [f"{name}: not measured ({reason})" for name, reason in document["failed"].items()]
     lines.append(f"ratio of fo1 to the fastest other: {document['ratio_to_fastest']}")
+    lines.append(
+        f"ratio of processor seconds of the cheapest other to fo1: {document['ratio_of_processor_s']}"
+    )
     emit_figures(context, document, as_json, "\n".join(lines), history)

@@ -13,6 +13,7 @@ from PIL import Image
 from fo1_data.corpus.entry_bytes import read_bytes
 from fo1_data.corpus.frames import BoxFrame, oriented_entry
 from fo1_data.corpus.images import DecodedImage, InputLimits, decode_rgb, image_id_of
+from fo1_data.corpus.plain_jpeg import decode_plain_jpeg
 from fo1_data.dataset.pixels import image_bytes
 from fo1_data.errors import DatasetError, InputReject
 from fo1_data.training.feature_cache import CachedImage
@@ -59,7 +60,7 @@ def open_example(example: TrainingExample, limits: InputLimits) -> tuple[Decoded
 
     Raises InputReject if the image cannot be read or none of its boxes can be used.
     """
-    image = decode_rgb(_read_image(example, limits), limits)
+    image = _decode(_read_image(example, limits), example.row, limits)
     return image, _oriented(example, image)
 
 
@@ -87,7 +88,8 @@ def open_cached(
     if cached is not None:
         image = cached.shape.blank(image_id)
     else:
-        image = decode_rgb(data if data is not None else _read_image(example, limits), limits)
+        data = data if data is not None else _read_image(example, limits)
+        image = _decode(data, example.row, limits, image_id)
     return image, cached, _oriented(example, image)
 
 
@@ -98,6 +100,20 @@ def _read_image(example: TrainingExample, limits: InputLimits) -> bytes:
         return image_bytes(example.row, limits)
     except DatasetError as error:
         raise InputReject(RejectStage.FETCH, "not_found", str(error)) from None
+
+
+def _decode(
+    data: bytes, row: ImageRow | None, limits: InputLimits, image_id: str | None = None
+) -> DecodedImage:
+    """The upright image. `image_id`: of bytes that were hashed before; a row's were when it was labelled."""
+    if row is None:
+        return decode_rgb(data, limits, image_id)
+    pixels = decode_plain_jpeg(data, row.orientation, limits.max_pixels)
+    if pixels is None:
+        return decode_rgb(data, limits, row.image_id)
+    rgb = Image.fromarray(pixels)
+    stored_wh = rgb.size if row.orientation < 5 else (rgb.height, rgb.width)
+    return DecodedImage(row.image_id, rgb, rgb.width, rgb.height, row.orientation, stored_wh)
 
 
 def make_prompt_view(
