@@ -74,15 +74,21 @@ def image_id_of(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def decode_rgb(data: bytes, limits: InputLimits, image_id: str | None = None) -> DecodedImage:
+def decode_rgb(
+    data: bytes,
+    limits: InputLimits,
+    image_id: str | None = None,
+    before_pixels: Callable[[int], None] = lambda _: None,
+) -> DecodedImage:
     """Decode an image of any format and colour mode that Pillow reads (see `colour_modes`).
 
-    `image_id`: of bytes that were hashed before; None: they are hashed.
+    `image_id`: of bytes that were hashed before; None: they are hashed. `before_pixels`: called with the
+    number of pixels, within the limits, before they are decoded.
     Raises InputReject (stage `decode`) with reason `empty`, `not_an_image`, `too_many_pixels`,
     `truncated` or `broken`.
     """
     with _opening(data) as notes:
-        rgb, orientation, stored_wh = _decode(data, limits, notes)
+        rgb, orientation, stored_wh = _decode(data, limits, notes, before_pixels)
     return DecodedImage(
         image_id or image_id_of(data),
         rgb,
@@ -144,9 +150,12 @@ def _formats() -> tuple[str, ...]:
     return tuple(name for name in Image.ID if name not in _NOT_OPENED)
 
 
-def _decode(data: bytes, limits: InputLimits, notes: list[str]) -> tuple[Image.Image, int, tuple[int, int]]:
+def _decode(
+    data: bytes, limits: InputLimits, notes: list[str], before_pixels: Callable[[int], None]
+) -> tuple[Image.Image, int, tuple[int, int]]:
     with Image.open(io.BytesIO(data), formats=_formats()) as image:
         _check_size(image, limits)
+        before_pixels(image.width * image.height)
         with _decoding_slot(image.width * image.height):
             orientation = _orientation_of(image, notes)
             stored_wh = image.size

@@ -1,23 +1,22 @@
 """Labels images in one process: corpus entries in, rows and rejects out.
 
-Reading and decoding run in threads ahead of the model (`reading`). An image that cannot be used is a
-reject, never an exception; images with equal bytes are labelled once. Does not write anything.
+Reading, decoding and resizing run in threads ahead of the model (`read_ahead`), and so does encoding where
+several cores compute (`batches_ahead`). An image that cannot be used is a reject, never an exception; images
+with equal bytes are labelled once. Does not write anything.
 """
 
 import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-import numpy as np
-
 from fo1_data.config import corpus_name
 from fo1_data.corpus.rejects import reject_from, unused_annotations
 from fo1_data.errors import InputReject
 from fo1_data.labelling.asking import RowQuestions, fill_rows
-from fo1_data.labelling.examples import with_examples
-from fo1_data.labelling.loading import load_models
+from fo1_data.labelling.batches_ahead import BatchesAhead, ImageStarter, StartedBatch, StartedImages
+from fo1_data.labelling.loading import LoadedModels, load_models
 from fo1_data.labelling.questions import QuestionPlan
-from fo1_data.labelling.reading import CarriedImage, EntryReader, ReadImage, read_batches
+from fo1_data.labelling.reading import CarriedImage, EntryReader, ReadImage
 from fo1_data.labelling.rows import make_regions
 from fo1_data.labelling.second_questions import SecondRound
 from fo1_data.labelling.stale_regions import relabel_stale_regions
@@ -35,15 +34,15 @@ from schemas.labels import LabelKind
 class ImageLabeller:
     """A model, a proposer, and the questions of a run.
 
-    Raises ConfigError, CheckpointError, CorpusError or DatasetError if a part of the settings cannot be
-    loaded.
+    models: None loads those of the settings. Raises ConfigError, CheckpointError, CorpusError or DatasetError
+    if a part of the settings cannot be loaded.
     """
 
-    def __init__(self, config: RunConfig) -> None:
+    def __init__(self, config: RunConfig, models: LoadedModels | None = None) -> None:
         refuse_unknown_words(config)
         self._config = config
         self._phrases = read_phrases(config.phrases)
-        models = load_models(
+        models = models or load_models(
             config.model,
             config.proposals,
             device=config.device,
@@ -55,13 +54,22 @@ class ImageLabeller:
             vocabulary=plain_words(config),
         )
         self._engine, self._proposer, self.identity = models.engine, models.proposer, models.identity
-        self._reader = EntryReader(config)
+        reader = EntryReader(config, models.engine.checkpoint.processor.resize)
+        self._starter = ImageStarter(models.engine, models.proposer, config)
+        self._batches = BatchesAhead(reader.read, self._starter, models.engine, config.batch_images)
         self._second_round = SecondRound(frozenset(config.second_questions), config.unsure_below)
         self._corpus = corpus_name(config)
 
     def attach_boxes(self, entries: list[CorpusImage]) -> list[CorpusImage]:
         """The entries with the boxes of a file (`--proposals FILE`); unchanged for any other proposer."""
         return self._proposer.attach_boxes(entries)
+
+    def read_ahead(self, entries: list[CorpusImage]) -> None:
+        """Begin with these entries while others are labelled: `label_entries` is called with this list soon.
+
+        Any thread may call it. At most two lists are held.
+        """
+        self._batches.announce(entries)
 
     def label_entries(
         self, entries: list[CorpusImage], tracker: WorkTracker | None = None
@@ -75,32 +83,46 @@ class ImageLabeller:
         rejects: list[Reject] = []
         rows: dict[str, ImageRow | None] = {}  # by image id; None: not labelled yet, or rejected
         first_entries: dict[str, CorpusImage] = {}
-        batches = read_batches(
-            self._reader.read, entries, self._config.batch_images, rejects, tracker.image_read
-        )
-        for batch in batches:
-            repeated: list[ReadImage | CarriedImage] = []
-            new: list[ReadImage] = []
-            for image in batch:
-                if image.image_id in rows:
-                    repeated.append(image)
-                elif isinstance(image, CarriedImage):
-                    rows[image.image_id] = self._carry_over(image)
-                else:
-                    rows[image.image_id] = None
-                    first_entries[image.image_id] = image.entry
-                    new.append(image)
-            labelled = self._label_or_halve(new, rejects)
-            rows.update((row.image_id, row) for row in labelled)
-            if LabelKind.GROUND in self._config.labels and not self._phrases:
-                rejects += [reject for image in new for reject in phrase_rejects(image.entry)]
-            tracker.labelled(sum(len(row.regions) for row in labelled))
-            for image in repeated:
-                row = rows[image.image_id]
-                if row is not None and image.entry.name not in row.uris:
-                    row.uris.append(image.entry.name)
-                    rejects += unused_annotations(image.entry, first_entries.get(image.image_id))
+        with self._engine.helping():
+            reading = self._batches.begin(entries)
+            try:
+                while (batch := self._batches.next(reading)) is not None:
+                    self._label_batch(batch, rows, first_entries, rejects, tracker)
+            finally:
+                self._batches.end(reading)
         return [row for row in rows.values() if row is not None], rejects
+
+    def _label_batch(
+        self,
+        batch: StartedBatch,
+        rows: dict[str, ImageRow | None],
+        first_entries: dict[str, CorpusImage],
+        rejects: list[Reject],
+        tracker: WorkTracker,
+    ) -> None:
+        """Add the rows of a batch, and the rejects of its images."""
+        rejects += batch.read.rejects
+        for _ in range(batch.read.num_entries):
+            tracker.image_read()
+        repeated: list[ReadImage | CarriedImage] = []
+        for image in batch.read.images:
+            if image.image_id in rows:
+                repeated.append(image)
+            elif isinstance(image, CarriedImage):
+                rows[image.image_id] = self._carry_over(image)
+            else:
+                rows[image.image_id] = None
+                first_entries[image.image_id] = image.entry
+        labelled = self._label_or_halve(batch.new, batch.started, rejects)
+        rows.update((row.image_id, row) for row in labelled)
+        if LabelKind.GROUND in self._config.labels and not self._phrases:
+            rejects += [reject for image in batch.new for reject in phrase_rejects(image.entry)]
+        tracker.labelled(sum(len(row.regions) for row in labelled))
+        for image in repeated:
+            row = rows[image.image_id]
+            if row is not None and image.entry.name not in row.uris:
+                row.uris.append(image.entry.name)
+                rejects += unused_annotations(image.entry, first_entries.get(image.image_id))
 
     def _carry_over(self, carried: CarriedImage) -> ImageRow:
         """The parent's row, with fresh labels for its stale regions if the image fits on the device."""
@@ -112,28 +134,30 @@ class ImageLabeller:
         except MemoryError:
             return carried.row
 
-    def _label_or_halve(self, batch: list[ReadImage], rejects: list[Reject]) -> list[ImageRow]:
-        """Label a batch; its halves if memory runs out; a single image that does not fit is a reject."""
-        if not batch:
+    def _label_or_halve(
+        self,
+        images: Sequence[ReadImage],
+        started: StartedImages | Exception | None,
+        rejects: list[Reject],
+    ) -> list[ImageRow]:
+        """Label images; their halves if memory runs out; a single image that does not fit is a reject."""
+        if not images:
             return []
         try:
-            return self._label(batch)
+            if isinstance(started, Exception):
+                raise started
+            return self._label(started or self._starter.start(images))
         except MemoryError as error:
-            if len(batch) == 1:
+            if len(images) == 1:
                 problem = InputReject(RejectStage.LABEL, "out_of_memory", str(error), replayable=True)
-                rejects.append(reject_from(batch[0].entry, problem))
+                rejects.append(reject_from(images[0].entry, problem))
                 return []
-        middle = len(batch) // 2
-        return self._label_or_halve(batch[:middle], rejects) + self._label_or_halve(batch[middle:], rejects)
+        middle = len(images) // 2
+        halves = images[:middle], images[middle:]
+        return [row for half in halves for row in self._label_or_halve(half, None, rejects)]
 
-    def _label(self, batch: list[ReadImage]) -> list[ImageRow]:
-        proposed, examples = self._propose(batch)
-        opened = self._engine.open(
-            [
-                (image.image.rgb, np.asarray(proposals.boxes_xyxy, dtype=np.float32))
-                for image, proposals in zip(batch, proposed, strict=True)
-            ]
-        )
+    def _label(self, started: StartedImages) -> list[ImageRow]:
+        opened = self._starter.open(started)
         try:
             requests = [
                 RowQuestions(
@@ -143,7 +167,7 @@ class ImageLabeller:
                     self._plan(image, marked).of(open_image),
                 )
                 for image, proposals, open_image, marked in zip(
-                    batch, proposed, opened, examples, strict=True
+                    started.images, started.proposals, opened, started.examples, strict=True
                 )
             ]
             evidence = fill_rows(self._engine, requests)
@@ -151,15 +175,6 @@ class ImageLabeller:
         finally:
             self._engine.close(opened)
         return [request.row for request in requests]
-
-    def _propose(self, batch: list[ReadImage]) -> tuple[list[Proposals], list[list[int]]]:
-        """The boxes of each image, and the indices of those that are visual examples."""
-        entries = [image.entry for image in batch]
-        proposed = self._proposer.propose([image.image.rgb for image in batch], entries)
-        if LabelKind.VISUAL_EXAMPLE not in self._config.labels:
-            return proposed, [[] for _ in batch]
-        pairs = [with_examples(entry, boxes) for entry, boxes in zip(entries, proposed, strict=True)]
-        return [boxes for boxes, _ in pairs], [marked for _, marked in pairs]
 
     def _plan(self, image: ReadImage, examples: Sequence[int]) -> QuestionPlan:
         return QuestionPlan(

@@ -7,6 +7,7 @@ kills the process ends the run; the same command resumes it.
 import uuid
 from collections.abc import Callable
 from contextlib import nullcontext
+from itertools import chain, pairwise
 
 from fo1_data.labelling.identity import LabellerIdentity
 from fo1_data.labelling.model_files import ModelFiles
@@ -31,9 +32,12 @@ class _OwnLabeller:
         return self._labeller.load()
 
     def label(self, run: ActiveRun) -> None:
-        for shard in run.todo:
+        for shard, following in pairwise(chain(run.todo, [None])):
+            assert shard is not None
             try_id = uuid.uuid4().hex[:12]
             self._on_change = lambda: run.add_inside(self._labeller.work_done()[1])
+            if following is not None:
+                self._labeller.read_ahead(following)
             run.add(self._labeller.label_shard(shard, try_id, run.dataset.write_options))
 
 

@@ -5,11 +5,13 @@ pieces are labelled separately: the rows of each go to a file of its own among t
 `assemble_shard` writes the shard from these files. Pixels enter and leave through storage only.
 """
 
+import ctypes
 import importlib
 import os
 import signal
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -31,6 +33,7 @@ from schemas.jobs import RunConfig
 if TYPE_CHECKING:
     from fo1_data.confidence.routing import Router
 
+_M_ARENA_MAX = -8  # of glibc's malloc.h
 IMAGE_LABELLER = "fo1_data.labelling.image_labeller:ImageLabeller"
 
 
@@ -43,6 +46,8 @@ class LabelsImages(Protocol):
     def label_entries(
         self, entries: list[CorpusImage], tracker: WorkTracker
     ) -> tuple[list[ImageRow], list[Reject]]: ...
+
+    def read_ahead(self, entries: list[CorpusImage]) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -77,6 +82,7 @@ class ShardLabeller:
         self._settings, self._on_change = settings, on_change
         self._try_id, self._tracker = "", WorkTracker()
         self._images: LabelsImages | None = None
+        self._announced: deque[Shard] = deque(maxlen=2)
         self._router: Router | None = None
 
     def load(self) -> LabellerIdentity:
@@ -87,9 +93,20 @@ class ShardLabeller:
         """The id of the try that is worked on, or was last, and what is done of it. Any thread may ask."""
         return self._try_id, self._tracker.copy()
 
+    def read_ahead(self, shard: Shard) -> None:
+        """Begin to read a shard that is labelled soon, while another is labelled. Any thread may call it.
+
+        It leaves nothing behind if it is never labelled.
+        """
+        if self._images is not None:
+            self._announced.append(shard)
+            self._images.read_ahead(shard.images)
+
     def label_shard(self, shard: Shard, try_id: str, options: WriteOptions) -> ShardReport:
         """Label every image of the shard and write it. Raises StorageError."""
         started_s = time.perf_counter()
+        announced = (other for other in list(self._announced) if other.shard_id == shard.shard_id)
+        shard = next(announced, shard)  # the very list that is being read
         rows, rejects = self._label(shard.images, try_id)
         seconds = time.perf_counter() - started_s
         return write_shard(self._settings.config.out, shard, rows, rejects, try_id, options, seconds)
@@ -163,12 +180,15 @@ def limit_resources(cpus: float) -> None:
 
     Threads: as many as there are CPUs for this process; more would slow each other down. OMP_NUM_THREADS
     takes precedence if it is set (Ray sets it to an actor's CPUs). Memory: oneDNN keeps 64 convolutions
-    instead of 1,024 (every size of an image needs some of its own), and large tensors lie on huge pages,
-    apart from small objects, which would keep the memory between them from being used again.
+    instead of 1,024 (every size of an image needs some of its own), large tensors lie on huge pages, apart
+    from small objects, which would keep the memory between them from being used again, and the threads that
+    read share two of glibc's heaps.
     """
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, round(cpus))))
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    if "MALLOC_ARENA_MAX" not in os.environ and hasattr(libc := ctypes.CDLL(None), "mallopt"):
+        libc.mallopt(_M_ARENA_MAX, 2)
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 

@@ -68,6 +68,9 @@ class MadeUpLabeller:
             row.uri, row.uris = entry.uri, [entry.uri]
         return rows, []
 
+    def read_ahead(self, entries: list[CorpusImage]) -> None:
+        """Reads nothing."""
+
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from random_checkpoint import write_random_checkpoint
 
@@ -12,7 +13,7 @@ from fo1_data.errors import ConfigError
 from fo1_data.labelling.image_labeller import ImageLabeller, split_of
 from fo1_data.labelling.work_done import WorkTracker
 from schemas.corpus import CorpusImage, CorpusPhrase, CorpusRegion
-from schemas.images import RejectStage
+from schemas.images import ImageRow, RejectStage
 from schemas.jobs import RunConfig
 from schemas.labels import LabelKind, Source
 
@@ -203,3 +204,46 @@ def test_splits_follow_the_hash() -> None:
     assert shares["test"] == pytest.approx(0.2, abs=0.02)
     assert shares["validation"] == pytest.approx(0.1, abs=0.02)
     assert split_of("00000000", 0.0, 0.0) == "train"
+
+
+@pytest.mark.parametrize("is_announced", [False, True])
+def test_threads_that_encode_ahead_change_no_row(model: Path, tmp_path: Path, is_announced: bool) -> None:
+    """From one shard into the next."""
+    sizes = [(80 + 7 * number, 60 + 11 * number) for number in range(10)]
+    entries = [
+        CorpusImage(
+            uri=_picture(tmp_path, f"{number}.png", seed=number, size=size),
+            regions=[_region(2, 1, 40, 3)],
+        )
+        for number, size in enumerate(sizes)
+    ]
+    shards = [entries[:4], entries[4:8], entries[8:]]
+    results = []
+    num_threads = torch.get_num_threads()
+    for threads in (1, 2):
+        labeller = ImageLabeller(_config(model, batch_images=2))
+        torch.set_num_threads(threads)
+        try:
+            rows: list[ImageRow] = []
+            for number, shard in enumerate(shards):
+                if is_announced and number + 1 < len(shards):
+                    labeller.read_ahead(shards[number + 1])
+                labelled, rejects = labeller.label_entries(shard)
+                rows += labelled
+            assert torch.get_num_threads() == threads
+        finally:
+            torch.set_num_threads(num_threads)
+        assert rejects == []
+        results.append([_without_numbers(row) for row in rows])
+    assert results[0] == results[1]
+    assert len(results[0]) == 10
+
+
+def _without_numbers(row: ImageRow) -> dict[str, object]:
+    """A row less its time and the signals, whose last digits depend on the threads."""
+    content = row.model_dump(mode="json", exclude={"provenance"})
+    for region in content["regions"]:
+        region.pop("features", None)
+        for label in region["labels"]:
+            label["signals"] = [(s["name"], round(s["value"], 3)) for s in label["signals"]]
+    return content

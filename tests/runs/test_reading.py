@@ -1,15 +1,9 @@
 """Every image of a shard is read once and ahead of the model, whether or not its row is carried over."""
 
-import threading
-import time
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from counting_server import counting_server
 
 pytest.importorskip("torch")
 
@@ -24,57 +18,12 @@ NUM_IMAGES = 8
 DELAY_S = 0.05
 
 
-@dataclass
-class CountingServer:
-    """Serves the files of a folder, each request `DELAY_S` late; counts requests and those at one time."""
-
-    folder: Path
-    url: str = ""
-    requests: Counter[str] = field(default_factory=Counter)
-    most_at_once: int = 0
-    _open: int = 0
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def serve(self, name: str) -> bytes:
-        with self._lock:
-            self.requests[name] += 1
-            self._open += 1
-            self.most_at_once = max(self.most_at_once, self._open)
-        time.sleep(DELAY_S)
-        with self._lock:
-            self._open -= 1
-        return (self.folder / name).read_bytes()
-
-
-@contextmanager
-def counting_server(folder: Path) -> Iterator[CountingServer]:
-    server = CountingServer(folder)
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            data = server.serve(self.path.strip("/"))
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
-
-        def log_message(self, *_: object) -> None:
-            return
-
-    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=http.serve_forever, daemon=True).start()
-    server.url = f"http://127.0.0.1:{http.server_port}"
-    yield server
-    http.shutdown()
-    http.server_close()
-
-
 def test_rows_of_a_parent_cost_one_read_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Half of the images have a row in the parent: it is carried over; the others are labelled."""
     write_scenes(tmp_path / "scenes", NUM_IMAGES, 90, (2, 3))
     files = sorted(path.name for path in (tmp_path / "scenes").rglob("*.png"))
     folder = next((tmp_path / "scenes").rglob("*.png")).parent
-    with counting_server(folder) as server:
+    with counting_server(folder, DELAY_S) as server:
         listing = tmp_path / "all.txt"
         listing.write_text("\n".join(f"{server.url}/{name}" for name in files))
         first_half = tmp_path / "half.txt"

@@ -1,4 +1,4 @@
-"""Encodes images in groups whose activations fit in memory."""
+"""Encoding of images in groups whose activations fit in memory."""
 
 from collections.abc import Sequence
 
@@ -10,11 +10,12 @@ from fo1_data.model.processing import PreparedImage
 _MOST_ON_CPU_BYTES = 16 << 20
 
 
-def encode_within(max_bytes: int, model: Fo1Model, images: Sequence[PreparedImage]) -> list[ImageFeatures]:
-    """Encode images in groups whose estimated activations take at most `max_bytes`; on a CPU at most 16 MiB.
+def groups_within(
+    max_bytes: int, model: Fo1Model, images: Sequence[PreparedImage]
+) -> list[list[PreparedImage]]:
+    """Images in groups whose estimated activations take at most `max_bytes`; on a CPU at most 16 MiB.
 
-    A group that does not fit on the device all the same is halved. An image that exceeds the limit is
-    encoded alone. Raises MemoryError if one image does not fit on the device.
+    An image that exceeds the limit is alone.
     """
     if model.device.type == "cpu":
         max_bytes = min(max_bytes, _MOST_ON_CPU_BYTES)
@@ -27,10 +28,11 @@ def encode_within(max_bytes: int, model: Fo1Model, images: Sequence[PreparedImag
             num_bytes = 0
         groups[-1].append(image)
         num_bytes += image_bytes
-    return [features for group in groups for features in _encode_or_halve(model, group)]
+    return groups
 
 
-def _encode_or_halve(model: Fo1Model, images: list[PreparedImage]) -> list[ImageFeatures]:
+def encode_or_halve(model: Fo1Model, images: list[PreparedImage]) -> list[ImageFeatures]:
+    """Encode a group; its halves if it does not fit. Raises MemoryError if one image does not fit."""
     try:
         return model.encode_images(images)
     except RuntimeError as error:
@@ -41,7 +43,7 @@ def _encode_or_halve(model: Fo1Model, images: list[PreparedImage]) -> list[Image
             raise MemoryError(f"an image of {width} x {height} px does not fit on the device") from error
     # Outside of `except`, so that the error no longer holds the failed attempt's tensors.
     middle = len(images) // 2
-    return _encode_or_halve(model, images[:middle]) + _encode_or_halve(model, images[middle:])
+    return encode_or_halve(model, images[:middle]) + encode_or_halve(model, images[middle:])
 
 
 def _activation_bytes(model: Fo1Model, image: PreparedImage) -> int:

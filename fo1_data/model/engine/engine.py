@@ -9,6 +9,8 @@ Not thread-safe: use an engine from one thread at a time.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from functools import partial
 
 import numpy as np
 import torch
@@ -18,7 +20,8 @@ from fo1_data.model.checkpoint import Checkpoint
 from fo1_data.model.engine.active_question import ActiveQuestion
 from fo1_data.model.engine.compact_features import FeatureProjection
 from fo1_data.model.engine.decoding import Decoding
-from fo1_data.model.engine.encoding import encode_within
+from fo1_data.model.engine.encoding import encode_or_halve, groups_within
+from fo1_data.model.engine.encoding_threads import Encoding, EncodingThreads
 from fo1_data.model.engine.fused_decoder import FusedDecoder
 from fo1_data.model.engine.generation import Generation
 from fo1_data.model.engine.memory import MemoryBudget, default_budget, is_out_of_memory
@@ -78,6 +81,7 @@ class Fo1Engine:
         self._chooser = TokenChooser(self._figures, checkpoint.tokenizer.special, device)
         self._next_number = 0
         self._open: dict[int, OpenImage] = {}
+        self._encoding_threads = EncodingThreads()
         self._project = FeatureProjection(self.model.config.text.hidden_size, device)
 
     @property
@@ -100,9 +104,31 @@ class Fo1Engine:
     @torch.inference_mode()
     def open_prepared(self, prepared: Sequence[PreparedImage | None]) -> list[OpenImage]:
         """As `open`, for images that `ImageProcessor.prepare` has prepared (on any thread)."""
-        images = [image for image in prepared if image is not None]
-        features = iter(encode_within(self.budget.activations, self.model, images))
+        features = iter(self.start_encoding([image for image in prepared if image is not None]).finish())
         return [self._register(image, next(features) if image is not None else None) for image in prepared]
+
+    def start_encoding(self, prepared: Sequence[PreparedImage]) -> Encoding:
+        """Begin to encode images, so that threads encode them while this one answers questions.
+
+        Threads help during a block of `helping`; elsewhere `open_encoded` encodes.
+        """
+        groups = groups_within(self.budget.activations, self.model, prepared)
+        return self._encoding_threads.start(partial(encode_or_halve, self.model), groups)
+
+    @torch.inference_mode()
+    def open_encoded(self, prepared: Sequence[PreparedImage], encoding: Encoding) -> list[OpenImage]:
+        """As `open`, for images whose encoding was started. Raises MemoryError."""
+        pairs = zip(prepared, encoding.finish(), strict=True)
+        return [self._register(image, features) for image, features in pairs]
+
+    def helping(self) -> AbstractContextManager[None]:
+        """A block in which torch's threads on a CPU encode images apart, see `EncodingThreads`."""
+        return self._encoding_threads.helping(self.model.device)
+
+    @property
+    def num_helpers(self) -> int:
+        """How many threads encode while this one answers questions."""
+        return self._encoding_threads.num_helpers
 
     def close(self, images: Iterable[OpenImage]) -> None:
         """Close images and free their prefixes. Closing an image twice is harmless."""
