@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from fo1_data.confidence.routing import BEYOND_BUDGET
 from fo1_data.dataset.human_labels import is_locked
+from fo1_data.dataset.label_columns import LabelColumns
 from fo1_data.plurals import counted
 from schemas.images import ImageRow
 from schemas.labels import Decision, Label
@@ -53,6 +54,19 @@ class ReviewEffort:
             self.labels += len(answered)
         else:
             self.saved_labels += num_saved
+
+    def add_all(self, labels: LabelColumns) -> None:
+        """Add the labels of all rows of a batch, which are routed."""
+        drawn, in_review = labels.is_decided(Decision.AUDIT), labels.is_decided(Decision.REVIEW)
+        asked = drawn | (in_review & ~labels.has_reason(BEYOND_BUDGET))
+        saved = labels.is_accepted & ~labels.is_locked & ~asked
+        is_pushed = labels.num_by_row(asked) > 0
+        self.total_images += labels.num_rows
+        self.asked_labels += int(asked.sum())
+        self.saved_if_asked_only += int(saved.sum())
+        self.images += int(is_pushed.sum())
+        self.labels += int(labels.num_by_row()[is_pushed].sum())
+        self.saved_labels += int(labels.num_by_row(saved)[~is_pushed].sum())
 
     def counts(self) -> dict[str, int]:
         """What is pushed, as the manifest has it."""

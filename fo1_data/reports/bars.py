@@ -9,6 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
+import numpy as np
+import numpy.typing as npt
+
 from fo1_data.plurals import counted
 
 WIDTH, HEIGHT = 290, 140
@@ -44,9 +47,10 @@ def share_bars(counts: Counter[int], num_bins: int) -> list[Bar]:
     return [Bar(f"{edges[number]}–{edges[number + 1]} %", counts[number]) for number in range(num_bins)]
 
 
-def bin_of_share(share: float, num_bins: int) -> int:
-    """The number of the bin of a share from 0 to 1; values outside go to the first or the last bin."""
-    return min(num_bins - 1, max(0, int(share * num_bins)))
+def bins_of_shares(shares: npt.NDArray[np.float64], num_bins: int) -> Counter[int]:
+    """How many shares from 0 to 1 are in each bin; values outside go to the first or the last bin."""
+    numbers = np.clip(shares * num_bins, 0, num_bins - 1).astype(np.int64)
+    return Counter(numbers.tolist())
 
 
 def bar_chart(bars: Sequence[Bar], unit: str) -> str:

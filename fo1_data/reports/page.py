@@ -6,10 +6,8 @@ drawn over the thumbnail so that they stay sharp. The choice of images depends o
 text is escaped, and a content security policy allows no other script.
 """
 
-import heapq
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from markupsafe import Markup
@@ -17,30 +15,19 @@ from markupsafe import Markup
 from fo1_data.corpus.images import InputLimits
 from fo1_data.dataset.counting import boxes_from
 from fo1_data.dataset.reader import Dataset, open_dataset
-from fo1_data.evaluation.faults import Faults, Mistakes
 from fo1_data.plurals import counted
 from fo1_data.reports.bars import bar_chart, share_bars, whole_number_bars
 from fo1_data.reports.html import page_asset, page_environment, page_policy
 from fo1_data.reports.pictures import Picture, picture_of
+from fo1_data.reports.row_summary import Judge, summarise_rows
 from fo1_data.reports.statistics import CONFIDENCE_BINS, SIZE_BINS, RejectGroups, Statistics
 from fo1_data.reports.trust import LabelJudge, TrustFigures, seconds_per_label, trust_cards
 from fo1_data.storage.addresses import base_name, normalise, parent
 from fo1_data.storage.store import open_store
 from schemas.dataset import Counts
-from schemas.images import ImageRow
 from schemas.labels import Decision
 
 _TOP_TEXTS = 12
-Judge = Callable[[ImageRow], Faults | None]
-
-
-@dataclass
-class _RowSummary:
-    """Figures over all rows, and the rows to show, the first first."""
-
-    statistics: Statistics = field(default_factory=Statistics)
-    mistakes: Mistakes = field(default_factory=Mistakes)
-    rows: list[tuple[ImageRow, Faults | None]] = field(default_factory=list)
 
 
 def write_report(
@@ -76,12 +63,12 @@ def render_report(
 ) -> tuple[str, int]:
     """The page of the dataset at `address` with at most `num_images` images, and how many it shows."""
     dataset = open_dataset(address)
-    trust = TrustFigures(judge_labels)
-    summary = _summarise(_add_each(dataset.rows(), trust), num_images, judge)
+    summary = summarise_rows(dataset, num_images, judge, judge_labels)
     rejects = RejectGroups()
     for reject in dataset.rejects():
         rejects.add(reject)
-    images = [picture_of(row, limits, faults) for row, faults in summary.rows]
+    trust = summary.trust
+    images = [picture_of(row, limits, faults) for row, faults in summary.shown]
     page = page_environment().from_string(page_asset("report.html.j2"))
     style, script = page_asset("report.css"), page_asset("report.js")
     html = page.render(
@@ -113,41 +100,11 @@ def _rules(dataset: Dataset, trust: TrustFigures) -> dict[str, Any]:
     return {kind: rule for kind, rule in rules.items() if kind in trust.kinds}
 
 
-def _add_each(rows: Iterable[ImageRow], trust: TrustFigures) -> Iterator[ImageRow]:
-    """Yields the rows unchanged and adds each to `trust`."""
-    for row in rows:
-        trust.add(row)
-        yield row
-
-
 def _trust_cards(dataset: Dataset, trust: TrustFigures) -> list[tuple[str, str, str]]:
     history = dataset.history()
     estimate, source = trust.estimate(history)
     seconds = seconds_per_label(history.corrections.values())
     return trust_cards(dataset.manifest.counts, estimate, source, seconds, trust.num_unreviewed, trust.effort)
-
-
-def _summarise(rows: Iterable[ImageRow], num_images: int, judge: Judge | None) -> _RowSummary:
-    """Count every row; keep the rows with most mistakes, and among equals those with the lowest ids.
-
-    Ids are hashes, so without a judge this is a reproducible random sample.
-    """
-    summary = _RowSummary()
-    kept: list[tuple[int, int, int, ImageRow, Faults | None]] = []
-    for position, row in enumerate(rows):
-        summary.statistics.add(row)
-        faults = judge(row) if judge else None
-        if faults is not None:
-            summary.mistakes.add(faults)
-        # On top of the heap is the row to drop first: with the fewest mistakes, and then the highest id.
-        entry = (len(faults or ()), -int(row.image_id[:16] or "0", 16), -position, row, faults)
-        if len(kept) < num_images:
-            heapq.heappush(kept, entry)
-        elif kept and entry[:3] > kept[0][:3]:
-            heapq.heapreplace(kept, entry)
-    order = sorted(kept, key=lambda entry: (-entry[0], -entry[2]))
-    summary.rows = [(row, faults) for *_, row, faults in order]
-    return summary
 
 
 def _cards(counts: Counts) -> list[tuple[str, str, str]]:

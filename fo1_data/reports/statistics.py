@@ -3,14 +3,21 @@
 Memory is bounded: the tables of texts keep their most frequent entries. Drawing is in `bars`.
 """
 
-import math
 import re
 from collections import Counter
 from dataclasses import dataclass, field
 
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from fo1_data.dataset.arrow_columns import array_to_numpy
 from fo1_data.dataset.counting import CAPTION_KINDS
-from fo1_data.reports.bars import bin_of_share
-from schemas.images import ImageRow, Reject
+from fo1_data.dataset.items import Items
+from fo1_data.dataset.label_columns import LabelColumns
+from fo1_data.reports.bars import bins_of_shares
+from schemas.images import Reject
 
 SIZE_BINS = 10
 CONFIDENCE_BINS = 10
@@ -33,29 +40,38 @@ class Statistics:
     captions: Counter[str] = field(default_factory=Counter)
     words: Counter[str] = field(default_factory=Counter)
 
-    def add(self, row: ImageRow) -> None:
-        """Count one row."""
-        self.regions_per_image[len(row.regions)] += 1
-        for region in row.regions:
-            x_min, y_min, x_max, y_max = region.box_xyxy
-            share = max(0.0, (x_max - x_min) * (y_max - y_min)) / max(1, row.width * row.height)
-            self.box_sizes[bin_of_share(math.sqrt(share), SIZE_BINS)] += 1
-        for label in row.answered_labels():
-            if label.confidence is not None:
-                self.confidences[bin_of_share(label.confidence, CONFIDENCE_BINS)] += 1
-            if label.kind in CAPTION_KINDS:
-                self._add_caption(label.text)
-
-    def _add_caption(self, text: str) -> None:
-        words = [word.lower() for word in _WORD.findall(text)]
-        self.caption_words[len(text.split())] += 1
-        self.captions[text.strip() or "(empty)"] += 1
-        self.words.update(word for word in words if word not in _FILLERS)
+    def add(self, batch: pa.RecordBatch, labels: LabelColumns) -> None:
+        """Count the rows of a batch, which has regular rows. `labels`: its labels."""
+        regions = Items.of(batch)["regions"]
+        self.regions_per_image.update(np.bincount(regions.each.rows, minlength=batch.num_rows).tolist())
+        self.box_sizes.update(bins_of_shares(_sides_of_boxes(batch, regions.each), SIZE_BINS))
+        confidences = labels.confidence[labels.has_confidence]
+        self.confidences.update(bins_of_shares(confidences, CONFIDENCE_BINS))
+        captions = labels.texts(labels.is_kind(*CAPTION_KINDS))
+        for entry in pc.value_counts(captions).to_pylist():
+            self._add_caption(entry["values"], entry["counts"])
         for table in (self.captions, self.words):
             if len(table) > _MOST_TEXTS:
                 kept = table.most_common(_MOST_TEXTS // 2)
                 table.clear()
                 table.update(dict(kept))
+
+    def _add_caption(self, text: str, num: int) -> None:
+        self.caption_words[len(text.split())] += num
+        self.captions[text.strip() or "(empty)"] += num
+        for word in map(str.lower, _WORD.findall(text)):
+            if word not in _FILLERS:
+                self.words[word] += num
+
+
+def _sides_of_boxes(batch: pa.RecordBatch, regions: Items) -> npt.NDArray[np.float64]:
+    """(regions,) the square root of each box's share of its image."""
+    width, height = (array_to_numpy(batch[name]).astype(np.float64) for name in ("width", "height"))
+    boxes = array_to_numpy(regions["box_xyxy"].each.values).astype(np.float64).reshape(-1, 4)
+    x_min, y_min, x_max, y_max = boxes.T
+    areas = np.maximum(0.0, (x_max - x_min) * (y_max - y_min))
+    sides: npt.NDArray[np.float64] = np.sqrt(areas / np.maximum(1, width * height)[regions.rows])
+    return sides
 
 
 @dataclass

@@ -18,6 +18,7 @@ from fo1_data.confidence.review_cost import REVIEW_S_PER_LABEL, ReviewEffort, de
 from fo1_data.confidence.risk_bound import error_interval
 from fo1_data.confidence.risk_figures import reliability, risk_curve
 from fo1_data.dataset.history import CorrectionHistory
+from fo1_data.dataset.label_columns import LabelColumns
 from fo1_data.dataset.label_parts import label_parts
 from fo1_data.judging.correctness import Judged
 from fo1_data.judging.review_verdicts import judge_reviewed
@@ -66,23 +67,25 @@ class ErrorEstimate:
 
 @dataclass
 class TrustFigures:
-    """Collects verdicts row by row. `judge` compares a row with gold; None uses people's verdicts only."""
+    """Collects what the figures need, a batch of rows at a time; the verdicts of gold row by row."""
 
-    judge: LabelJudge | None = None
     verdicts: list[LabelVerdict] = field(default_factory=list)
     most_labels: int = 1
     num_unreviewed: int = 0
     effort: ReviewEffort = field(default_factory=ReviewEffort)
     kinds: set[LabelKind] = field(default_factory=set)
 
-    def add(self, row: ImageRow) -> None:
-        """Add a row: its kinds of labels, what people are asked, what may be accepted, gold's verdicts."""
-        self.kinds |= {part.kind for part in label_parts(row)}
-        self.effort.add(row)
-        self.most_labels = max(self.most_labels, _num_outside_review(row))
-        self.num_unreviewed += sum(label.is_unreviewed for label in row.answered_labels())
-        if self.judge is not None:
-            self.verdicts += _verdicts(self.judge(row))
+    def add(self, labels: LabelColumns) -> None:
+        """Add the labels of a batch: their kinds, what people are asked, what may be accepted."""
+        self.kinds |= {LabelKind(word) for word in labels.column("kind").unique().to_pylist()}
+        self.effort.add_all(labels)
+        num_outside_review = labels.num_by_row(~labels.is_decided(Decision.REVIEW))
+        self.most_labels = max(self.most_labels, int(num_outside_review.max(initial=0)))
+        self.num_unreviewed += int(labels.is_unreviewed.sum())
+
+    def add_verdicts(self, judged: Iterable[Judged]) -> None:
+        """Add gold's verdicts on the labels of a row."""
+        self.verdicts += _verdicts(judged)
 
     def estimate(self, history: CorrectionHistory) -> tuple[ErrorEstimate | None, str]:
         """The error of accepted labels, and the source of the verdicts."""

@@ -3,10 +3,11 @@
 import re
 from collections import Counter
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fo1_data.reports.bars import Bar, bar_chart, bin_of_share, share_bars, whole_number_bars
+from fo1_data.reports.bars import Bar, bar_chart, bins_of_shares, share_bars, whole_number_bars
 
 
 @given(st.dictionaries(st.integers(0, 500), st.integers(1, 50), max_size=30))
@@ -18,7 +19,7 @@ def test_no_value_is_lost_between_bars(counts: dict[int, int]) -> None:
 
 @given(st.floats(-0.5, 1.5))
 def test_every_share_has_a_bin(share: float) -> None:
-    number = bin_of_share(share, 10)
+    (number,) = bins_of_shares(np.array([share]), 10)
     assert 0 <= number <= 9
     if 0 <= share < 1:
         assert number / 10 <= share < (number + 1) / 10 + 1e-9

@@ -8,8 +8,10 @@ from factories import make_dataset, make_row
 from fo1_data.corpus.images import InputLimits
 from fo1_data.dataset.history import CorrectionHistory
 from fo1_data.dataset.human_labels import confirmed
+from fo1_data.dataset.label_columns import LabelColumns
 from fo1_data.dataset.label_parts import label_parts
 from fo1_data.dataset.manifest import read_manifest, write_manifest
+from fo1_data.dataset.row_batches import rows_to_batch
 from fo1_data.dataset.versions.merge import merge_corrections
 from fo1_data.judging.correctness import Judged
 from fo1_data.reports.curves import curve_chart, thinned, top_of_axis
@@ -123,13 +125,13 @@ def test_the_interval_widens_for_unjudged_images_with_more_labels() -> None:
     def judge(row: ImageRow) -> list[Judged]:
         return judge_by_place(row) if row.image_id in judged_ids else []
 
-    few, many = TrustFigures(judge), TrustFigures(judge)
+    few, many = TrustFigures(), TrustFigures()
     for row in judged:
         for label in row.all_labels():
             label.decision, label.confidence = Decision.ACCEPT, 0.9
-        few.add(row)
-        many.add(row)
-    many.add(larger)
+    for figures, rows in ((few, judged), (many, [*judged, larger])):
+        figures.add(LabelColumns(rows_to_batch(rows)))
+        figures.add_verdicts(verdict for row in rows for verdict in judge(row))
     narrow, wide = few.estimate(CorrectionHistory())[0], many.estimate(CorrectionHistory())[0]
     assert narrow is not None
     assert wide is not None
@@ -139,13 +141,14 @@ def test_the_interval_widens_for_unjudged_images_with_more_labels() -> None:
 
 def test_minutes_saved_are_of_labels_that_are_not_pushed() -> None:
     """A pushed image shows all its labels, unless only those that are asked about are shown."""
-    figures = TrustFigures()
+    figures, rows = TrustFigures(), []
     for seed in range(80):
         decisions = [Decision.ACCEPT] * 5 if seed < 60 else [Decision.REVIEW, *[Decision.ACCEPT] * 4]
         row = make_row(seed, 5, decisions=decisions)
         row.groundings = []
         row.regions[4].labels[0] = confirmed(row.regions[4].labels[0], "ada", AT)
-        figures.add(row)
+        rows.append(row)
+    figures.add(LabelColumns(rows_to_batch(rows)))
     counts = Counts(accepted=380, review=20)
     cards = trust_cards(counts, None, "gold", 6.0, effort=figures.effort)
     assert [card[0] for card in cards] == ["95.0 %", "24 min"]
@@ -183,7 +186,7 @@ def test_curves_escape_scale_and_thin() -> None:
 
 @pytest.mark.parametrize("few", [0, 6])
 def test_too_few_judged_labels_draw_no_curve(few: int) -> None:
-    trust = TrustFigures(judge_by_place)
+    trust = TrustFigures()
     for seed in range(few):
-        trust.add(make_row(seed, 3))
+        trust.add_verdicts(judge_by_place(make_row(seed, 3)))
     assert trust.charts() == []
