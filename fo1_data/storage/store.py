@@ -8,8 +8,9 @@ import builtins
 import errno
 import os
 import shutil
+import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -30,6 +31,7 @@ from fo1_data.storage.addresses import (
 
 # Prefix of a local file while it is written; a killed process leaves such a file behind.
 UNFINISHED = ".writing-"
+_COPIED_BYTES = 8 * 2**20
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -112,11 +114,26 @@ class Store:
         with self._faults("write", path):
             target = self.local_path(path)
             if target is not None:
-                with _temporary_file(target, data) as temporary:
+                with _temporary_file(target, [data]) as temporary:
                     temporary.replace(target)
                 return
             with self._files.open_output_stream(self._at(path), compression=None) as stream:
                 stream.write(data)
+
+    def write_chunks(self, path: str, chunks: Iterable[bytes]) -> None:
+        """Write or replace a file that need not fit in memory, piece by piece."""
+        with self._faults("write", path):
+            target = self.local_path(path)
+            if target is not None:
+                with _temporary_file(target, chunks) as temporary:
+                    temporary.replace(target)
+                return
+            # What is closed on an object store is there: it is opened once all pieces are at hand.
+            with tempfile.TemporaryFile() as whole:
+                whole.writelines(chunks)
+                whole.seek(0)
+                with self._files.open_output_stream(self._at(path), compression=None) as stream:
+                    shutil.copyfileobj(whole, stream, _COPIED_BYTES)
 
     def create_exclusive(self, path: str, data: bytes) -> bool:
         """Create a file atomically; returns False if there already is one.
@@ -208,13 +225,13 @@ def _is_unfinished(name: str) -> bool:
 
 
 @contextmanager
-def _temporary_file(target: Path, data: bytes) -> Iterator[Path]:
-    """A file with `data` next to `target`, flushed to disk; deleted at the end if it still exists."""
+def _temporary_file(target: Path, chunks: Iterable[bytes]) -> Iterator[Path]:
+    """A file of `chunks` next to `target`, flushed to disk; deleted at the end if it still exists."""
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.parent / f"{UNFINISHED}{uuid.uuid4().hex}"
     try:
         with temporary.open("xb") as file:
-            file.write(data)
+            file.writelines(chunks)
             file.flush()
             os.fsync(file.fileno())
         yield temporary
@@ -224,7 +241,7 @@ def _temporary_file(target: Path, data: bytes) -> Iterator[Path]:
 
 
 def _create_local(target: Path, data: bytes) -> bool:
-    with _temporary_file(target, data) as temporary:
+    with _temporary_file(target, [data]) as temporary:
         try:
             os.link(temporary, target)
         except FileExistsError:

@@ -127,3 +127,18 @@ def test_a_dataset_in_an_object_store(bucket: str) -> None:
     assert open_run(out, FINGERPRINT, {}).manifest == manifest
     left = [path for path in open_store(out).list(".run") if "tries" in path]
     assert left == []
+
+
+@pytest.mark.parametrize("kind", ["disk", "object store"])
+def test_a_file_written_in_pieces_appears_whole_or_not_at_all(kind: str, tmp_path: Path, bucket: str) -> None:
+    store = open_store(str(tmp_path / "d") if kind == "disk" else f"{bucket}/pieces")
+    store.write_chunks("all.json", iter([b"[1", b", 2", b"]"]))
+    assert store.read_bytes("all.json") == b"[1, 2]"
+
+    def interrupted() -> Iterator[bytes]:
+        yield b"[3"
+        raise StorageError("a row cannot be read")
+
+    with pytest.raises(StorageError, match="a row cannot be read"):
+        store.write_chunks("more.json", interrupted())
+    assert store.list() == ["all.json"]

@@ -4,12 +4,27 @@ In this order: every phrase of a detection that names the region, else the corpu
 `object`. A region can have several classes; a brief caption is not a class.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from fo1_data.dataset.arrow_columns import numpy_to_array, to_scalar
+from fo1_data.dataset.items import Items
+from fo1_data.dataset.light_rows import light_batches
+from fo1_data.dataset.reader import Dataset
 from schemas.images import ImageRow
 from schemas.labels import LabelKind
 
 CLASS_AGNOSTIC = "object"
+_DETECT = to_scalar(LabelKind.DETECT.value, pa.string())
+
+# What classes are made of, by the columns' paths in Parquet.
+_COLUMNS = ("regions.list.element.region_id", "regions.list.element.source_label",
+            "groundings.list.element.phrase", "groundings.list.element.kind",
+            "groundings.list.element.region_ids.list.element",
+            "groundings.list.element.label.box_moved")  # fmt: skip
 
 
 def region_classes(row: ImageRow) -> dict[str, list[str]]:
@@ -26,6 +41,26 @@ def region_classes(row: ImageRow) -> dict[str, list[str]]:
     return classes
 
 
-def class_names(rows: Iterable[ImageRow]) -> list[str]:
-    """Every class that occurs, sorted."""
-    return sorted({name for row in rows for names in region_classes(row).values() for name in names})
+def class_names(dataset: Dataset) -> list[str]:
+    """Every class that occurs outside of stale labels, sorted. Reads only the columns of classes."""
+    names: set[str] = set()
+    for file in dataset.data_files():
+        for batch in light_batches(dataset.store, file.path, _COLUMNS.__contains__):
+            names.update(_classes_in(batch))
+    return sorted(names)
+
+
+def _classes_in(batch: pa.RecordBatch) -> Iterator[str]:
+    row = Items.of(batch)
+    groundings = row["groundings"].each
+    is_stale = groundings["label"]["box_moved"].values
+    is_detection = pc.equal(groundings["kind"].values, _DETECT)
+    detections = groundings.where(pc.and_(is_detection, pc.invert(is_stale)))
+    named = detections["region_ids"]
+    yield from detections["phrase"].values.take(numpy_to_array(np.unique(named.owners))).to_pylist()
+    has_class = set(zip(named.each.rows.tolist(), named.each.values.to_pylist(), strict=True))
+    regions = row["regions"].each
+    ids = zip(regions.rows.tolist(), regions["region_id"].values.to_pylist(), strict=True)
+    for region, label in zip(ids, regions["source_label"].values.to_pylist(), strict=True):
+        if region not in has_class:
+            yield label or CLASS_AGNOSTIC

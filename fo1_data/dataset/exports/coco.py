@@ -8,14 +8,17 @@ as extra keys that COCO tools pass over. A region of several classes is one anno
 """
 
 import json
+import tempfile
 from collections.abc import Iterator
-from typing import Any
+from functools import partial
+from typing import IO, Any
 
 from fo1_data.corpus.images import InputLimits
 from fo1_data.dataset.card import splits_of
 from fo1_data.dataset.exports.categories import class_names, region_classes
 from fo1_data.dataset.exports.names import names_of
 from fo1_data.dataset.exports.places import absolute_address
+from fo1_data.dataset.light_rows import light_rows
 from fo1_data.dataset.pixels import image_bytes, suffix_of_bytes, upright
 from fo1_data.dataset.reader import Dataset
 from fo1_data.dataset.versions.publish import without_stale
@@ -23,6 +26,11 @@ from fo1_data.storage.store import Store
 from schemas.dataset import Manifest
 from schemas.images import ImageRow
 from schemas.regions import Region
+
+_CHUNK_BYTES = 2**20
+# The list of a large split is kept on disk while it is made.
+_items = partial(tempfile.SpooledTemporaryFile, 64 * 2**20)
+_Items = IO[bytes]
 
 
 def export_coco(
@@ -33,52 +41,65 @@ def export_coco(
     `copy_images`: write the images, upright, to `images/<split>/`. `file_names`: `absolute` or `relative`, by
     default relative if images are copied, else absolute.
     """
-    names = class_names(dataset.rows())
+    names = class_names(dataset)
     category_ids = {name: number for number, name in enumerate(names, start=1)}
     relative = file_names == "relative" or (copy_images and not file_names)
     image_names = names_of(dataset)
+
+    def file_name_of(row: ImageRow, split: str) -> str:
+        if not copy_images:
+            return image_names.original(row) if relative else row.uri
+        data = upright(row, image_bytes(row, limits), limits)
+        path = f"images/{split}/{image_names.stem(row, split)}.{suffix_of_bytes(data)}"
+        store.write_bytes(path, data)
+        return path if relative else absolute_address(store, path)
+
     num_images = num_annotations = 0
     for split in splits_of(dataset.manifest.files):
-        images: list[dict[str, Any]] = []
-        annotations: list[dict[str, Any]] = []
-        for row in map(without_stale, dataset.rows(split)):
-            image_id = num_images + len(images) + 1
-            if copy_images:
-                data = upright(row, image_bytes(row, limits), limits)
-                path = f"images/{split}/{image_names.stem(row, split)}.{suffix_of_bytes(data)}"
-                store.write_bytes(path, data)
-                file_name = path if relative else absolute_address(store, path)
-            else:
-                file_name = image_names.original(row) if relative else row.uri
-            images.append(_image(row, image_id, file_name))
-            for annotation in _annotations(row, category_ids):
-                annotation_id = num_annotations + len(annotations) + 1
-                annotations.append({"id": annotation_id, "image_id": image_id, **annotation})
-        document = _document(dataset.manifest, split, images, annotations, category_ids)
-        store.write_bytes(f"{split}.json", json.dumps(document, ensure_ascii=False, allow_nan=False).encode())
-        num_images, num_annotations = num_images + len(images), num_annotations + len(annotations)
+        with _items() as images, _items() as annotations:
+            for row in map(without_stale, light_rows(dataset, split, pixels=copy_images)):
+                num_images += 1
+                _append(images, _image(row, num_images, file_name_of(row, split)))
+                for annotation in _annotations(row, category_ids):
+                    num_annotations += 1
+                    ids = {"id": num_annotations, "image_id": num_images}
+                    _append(annotations, {**ids, **annotation})
+            document = _document(dataset.manifest, split, images, annotations, category_ids)
+            store.write_chunks(f"{split}.json", document)
     return {"images": num_images, "annotations": num_annotations, "categories": len(names)}
 
 
+def _append(items: _Items, item: dict[str, Any]) -> None:
+    """Add an item at the end of a JSON list that is being written."""
+    items.write((b", " if items.tell() else b"[") + _json(item))
+
+
+def _list_chunks(items: _Items) -> Iterator[bytes]:
+    """The whole list, in pieces."""
+    items.write(b"]" if items.tell() else b"[]")
+    items.seek(0)
+    yield from iter(lambda: items.read(_CHUNK_BYTES), b"")
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+
+
 def _document(
-    manifest: Manifest,
-    split: str,
-    images: list[dict[str, Any]],
-    annotations: list[dict[str, Any]],
-    category_ids: dict[str, int],
-) -> dict[str, Any]:
-    licence = manifest.model.licence if manifest.model else None
-    return {
-        "info": {
-            "description": f"{manifest.name}, version {manifest.version}, {split}",
-            "date_created": manifest.created_at,
-            "model_licence": licence,
-        },
-        "licenses": [],
-        "images": images,
-        "annotations": annotations,
-        "categories": [{"id": number, "name": name} for name, number in category_ids.items()],
+    manifest: Manifest, split: str, images: _Items, annotations: _Items, category_ids: dict[str, int]
+) -> Iterator[bytes]:
+    """The JSON document of a split, in pieces."""
+    info = {
+        "description": f"{manifest.name}, version {manifest.version}, {split}",
+        "date_created": manifest.created_at,
+        "model_licence": manifest.model.licence if manifest.model else None,
     }
+    categories = [{"id": number, "name": name} for name, number in category_ids.items()]
+    yield b'{"info": ' + _json(info) + b', "licenses": [], "images": '
+    yield from _list_chunks(images)
+    yield b', "annotations": '
+    yield from _list_chunks(annotations)
+    yield b', "categories": ' + _json(categories) + b"}"
 
 
 def _image(row: ImageRow, image_id: int, file_name: str) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from typing import Any, Literal
 from fo1_data.corpus.images import InputLimits
 from fo1_data.dataset.card import splits_of
 from fo1_data.dataset.exports.names import names_of
+from fo1_data.dataset.light_rows import light_rows
 from fo1_data.dataset.pixels import suffix_of_bytes, upright, with_bytes
 from fo1_data.dataset.reader import Dataset
 from fo1_data.dataset.versions.publish import without_stale
@@ -54,7 +55,7 @@ def export_messages(
     splits = splits_of(dataset.manifest.files)
     for split in splits:
         lines = []
-        rows = (row for row in dataset.rows(split) if any(True for _ in image_turns(row)))
+        rows = (row for row in light_rows(dataset, split) if any(True for _ in image_turns(row)))
         for row, stored in with_bytes(rows, limits):
             data = upright(row, stored, limits)
             path = f"images/{names.stem(row, 'images')}.{suffix_of_bytes(data)}"

@@ -4,7 +4,8 @@
 
 A line is `class x_centre y_centre width height`, all but the class in shares of the image's size.
 A stored image with an EXIF orientation is written upright, since readers differ in applying it.
-Captions and groundings have no place in this form and are dropped.
+Captions and groundings have no place in this form and are dropped, and so are classes that lost their ground
+when people changed boxes.
 """
 
 import json
@@ -13,21 +14,23 @@ from fo1_data.corpus.images import InputLimits
 from fo1_data.dataset.card import splits_of
 from fo1_data.dataset.exports.categories import class_names, region_classes
 from fo1_data.dataset.exports.names import names_of
+from fo1_data.dataset.light_rows import light_rows
 from fo1_data.dataset.pixels import suffix_of_bytes, upright, with_bytes
 from fo1_data.dataset.reader import Dataset
+from fo1_data.dataset.versions.publish import without_stale
 from fo1_data.storage.store import Store
 from schemas.images import ImageRow
 
 
 def export_yolo(dataset: Dataset, store: Store, limits: InputLimits) -> dict[str, int]:
     """Write every split; returns how many images, boxes and classes."""
-    names = class_names(dataset.rows())
+    names = class_names(dataset)
     numbers = {name: number for number, name in enumerate(names)}
     image_names = names_of(dataset)
     images = boxes = 0
     splits = splits_of(dataset.manifest.files)
     for split in splits:
-        for row, data in with_bytes(dataset.rows(split), limits):
+        for row, data in with_bytes(map(without_stale, light_rows(dataset, split)), limits):
             lines = _lines(row, numbers)
             data = upright(row, data, limits)
             stem = image_names.stem(row, split)
