@@ -7,7 +7,7 @@ that of JSON, XML and CSV then by its contents. Only files that list images are 
 images themselves.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain
 
 from PIL import Image
@@ -47,10 +47,14 @@ Items = Iterator[Item]
 ANNOTATIONS_NAME = "annotations.jsonl"
 _TARS = (".tar", ".tar.gz", ".tgz")
 # Lists whose records can say more of an image that an earlier one named.
-_RECORD_LISTS = {".jsonl": read_annotations, ".ndjson": read_annotations, ".parquet": read_parquet_list}
+_RECORD_LISTS: dict[str, Callable[..., Items]] = {
+    ".jsonl": read_annotations,
+    ".ndjson": read_annotations,
+    ".parquet": read_parquet_list,
+    ".json": read_json,
+}
 _LISTS = {
     ".txt": read_text_list,
-    ".json": read_json,
     ".csv": read_csv,
     ".yaml": read_yolo_yaml,
     ".yml": read_yolo_yaml,

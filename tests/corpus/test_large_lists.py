@@ -27,12 +27,24 @@ LINES = st.lists(
 )
 
 
-@given(LINES, st.integers(1, 4))
-def test_leaving_out_lines_on_other_images_changes_nothing(
-    tmp_path_factory: pytest.TempPathFactory, lines: list[dict[str, object]], limit: int
+def _as_coco(lines: list[dict[str, object]]) -> dict[str, object]:
+    """The images of the lines, some with the same id or file, and annotations of other images."""
+    images = [{"id": number % 7, "file_name": line["image"]} for number, line in enumerate(lines)]
+    annotations = [{"image_id": number, "bbox": [1, 2, 3, 4], "category_id": 0} for number in range(9)]
+    return {"images": images, "annotations": annotations, "categories": [{"id": 0, "name": "cat"}]}
+
+
+@pytest.mark.parametrize("form", ["jsonl", "list.json", "coco.json"])
+@given(lines=LINES, limit=st.integers(1, 4))
+def test_leaving_out_records_of_other_images_changes_nothing(
+    tmp_path_factory: pytest.TempPathFactory, form: str, lines: list[dict[str, object]], limit: int
 ) -> None:
-    path = tmp_path_factory.getbasetemp() / "records.jsonl"
-    path.write_text("\n".join(["{", *map(json.dumps, lines), '{"image": 3}']))
+    path = tmp_path_factory.getbasetemp() / f"records.{form}"
+    if form == "jsonl":
+        path.write_text("\n".join(["{", *map(json.dumps, lines), '{"image": 3}']))
+    else:
+        first = {"image": "https://h/0.jpg"}
+        path.write_text(json.dumps(_as_coco(lines) if form == "coco.json" else [first, *lines, {"image": 3}]))
 
     def listed(wanted: WantedImages | None) -> Listing:
         return gather(read_items(str(path), ListingProgress(), wanted), limit, None, wanted)

@@ -22,7 +22,7 @@ from fo1_data.corpus.forms.image_lookup import FolderImages, FolderPlaces, Image
 from fo1_data.corpus.forms.record_fields import NAME_KEYS, name_key_of
 from fo1_data.corpus.forms.uri_list import has_image_column, read_parquet_list
 from fo1_data.corpus.forms.voc import read_voc
-from fo1_data.corpus.listing import Item
+from fo1_data.corpus.listing import Item, WantedImages
 from fo1_data.corpus.places import ImagePlaces, children, join_verbatim
 from fo1_data.errors import CorpusError
 from fo1_data.storage.addresses import base_name, is_web, parent, suffix_of
@@ -55,11 +55,11 @@ def items_of_json_file(address: str, lookup: FolderImages) -> Iterator[Item] | N
     return items
 
 
-def read_json(address: str) -> Iterator[Item]:
-    """The contents of a JSON file that is given alone."""
+def read_json(address: str, wanted: WantedImages | None = None) -> Iterator[Item]:
+    """The contents of a JSON file that is given alone. `wanted`: records of other images may be left out."""
     document = parse_json(address)
     items = items_of_json(document, address, NearbyImages())
-    yield from items if items is not None else read_coco_json(document, address)
+    yield from items if items is not None else read_coco_json(document, address, wanted=wanted)
 
 
 def read_csv(address: str) -> Iterator[Item]:

@@ -30,7 +30,7 @@ from fo1_data.corpus.forms.record_fields import (
     whole_number,
 )
 from fo1_data.corpus.forms.referring import Expressions, expressions_of
-from fo1_data.corpus.listing import Found, Item, Note, Piece, Refused
+from fo1_data.corpus.listing import Found, Item, Note, Piece, Refused, WantedImages
 from fo1_data.corpus.places import ImagePlaces, listing_reject
 from fo1_data.corpus.source_lines import counts_text
 from fo1_data.errors import CorpusError
@@ -54,25 +54,32 @@ def is_coco_json(document: Any) -> bool:
     return isinstance(document, dict) and isinstance(document.get("images"), list)
 
 
-def read_coco_json(document: Any, address: str, places: ImagePlaces | None = None) -> Iterator[Item]:
-    """The contents of a COCO document, or of a JSON list of records. `places`: where their images are."""
+def read_coco_json(
+    document: Any, address: str, places: ImagePlaces | None = None, wanted: WantedImages | None = None
+) -> Iterator[Item]:
+    """The contents of a COCO document, or of a JSON list of records.
+
+    `places`: where their images are. `wanted`: records of other images are left out.
+    """
     if isinstance(document, list):
-        yield from _records(document, address, places or places_beside(address))
+        yield from _records(document, address, places or places_beside(address), wanted)
     elif is_coco_json(document):
-        yield from read_coco_document(document, address, places or ImagePlaces(_roots(address)))
+        yield from read_coco_document(document, address, places or ImagePlaces(_roots(address)), wanted)
     else:
         raise CorpusError(
             f"{address} is not a COCO file: looked for the keys images, annotations and categories"
         )
 
 
-def _records(document: list[Any], address: str, places: ImagePlaces) -> Iterator[Item]:
+def _records(
+    document: list[Any], address: str, places: ImagePlaces, wanted: WantedImages | None
+) -> Iterator[Item]:
     if document and is_benchmark_record(document[0]):
         records = ((f"{address}#{number}", record) for number, record in enumerate(document))
         yield from read_records(records, address, places)
         return
     for number, record in enumerate(document):
-        yield from items_of_record(record, address, f"{address}#{number}", places)
+        yield from items_of_record(record, address, f"{address}#{number}", places, wanted)
 
 
 @dataclass
@@ -84,10 +91,13 @@ class _Document:
     by_image: dict[str | None, list[Annotation]]
     expressions: Expressions
     has_boxes: bool
+    wanted: WantedImages
     files_of_id: dict[str | None, list[str]] = field(default_factory=lambda: defaultdict(list))
 
 
-def read_coco_document(document: dict[str, Any], address: str, places: ImagePlaces) -> Iterator[Item]:
+def read_coco_document(
+    document: dict[str, Any], address: str, places: ImagePlaces, wanted: WantedImages | None = None
+) -> Iterator[Item]:
     """The contents of a COCO document with its list of images; `address` names it in rejects."""
     by_image: dict[str | None, list[Annotation]] = defaultdict(list)
     annotations = document.get("annotations")
@@ -106,7 +116,7 @@ def read_coco_document(document: dict[str, Any], address: str, places: ImagePlac
     has_boxes = says_none or any(_is_boxed(item) for group in by_image.values() for item in group)
     expressions, faults = expressions_of(document, address)
     yield from faults
-    contents = _Document(address, {}, by_image, expressions, has_boxes)
+    contents = _Document(address, {}, by_image, expressions, has_boxes, wanted or WantedImages())
     yield from _read_names(document, contents)
     images = document["images"]
     for image in images:
@@ -147,6 +157,9 @@ def _image(image: Any, where: str, contents: _Document, places: ImagePlaces) -> 
     is_known = image_id is None or len(files) < 2
     annotations = contents.by_image.pop(image_id, []) if image_id is not None else []
     expressions = contents.expressions.pop(image_id, [])
+    if _is_left_out(image["file_name"], contents.wanted, places):
+        yield Found(address, {})
+        return
     counts = sum((count_annotation(item) for item in annotations), Counter[ContentKind]())
     counts[ContentKind.PHRASES] += len(expressions)
     if not is_known:
@@ -162,6 +175,13 @@ def _image(image: Any, where: str, contents: _Document, places: ImagePlaces) -> 
     except (ValidationError, ValueError, TypeError, OSError, RecursionError) as error:
         message = f"{where}: {validation_text(error)}"
         yield Refused(address, counts + Counter(ONE_IMAGE), listing_reject(where, "bad_record", message))
+
+
+def _is_left_out(name: str, wanted: WantedImages, places: ImagePlaces) -> bool:
+    try:
+        return wanted.names is not None and wanted.exclude(places.find(name))
+    except (ValueError, OSError):
+        return False
 
 
 def _orphans(contents: _Document) -> Iterator[Item]:
