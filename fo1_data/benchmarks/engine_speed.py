@@ -139,9 +139,11 @@ class EngineBench:
         return run
 
     def _measure_loop(self, run: StagedRun) -> None:
-        """The plain loop, for a quarter of the time left; at least one question."""
+        """The plain loop, for a minute or a quarter of the time left; at least one question."""
         self.report(f"plain loop: at most {self.loop_images} images")
-        timing = time_way(self.checkpoint, loop_parts(self.checkpoint, self._few), self._left_s / 4)
+        timing = time_way(
+            self.checkpoint, loop_parts(self.checkpoint, self._few), min(60.0, self._left_s / 4)
+        )
         rate = len(timing.answers) / len(self.workload.kinds) / timing.seconds
         self.document |= {
             "ratio": self.document["engine"]["regions_per_s"] / rate,
