@@ -4,7 +4,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fo1_data.corpus.entry_list import EntryList
@@ -31,6 +31,7 @@ ANNOTATED = st.builds(
 )
 
 
+@settings(max_examples=60, deadline=None)
 @given(st.lists(PLAIN | ANNOTATED, max_size=12), st.integers(0, 12), st.integers(0, 12))
 def test_entries_come_back_in_order(entries: list[CorpusImage], start: int, stop: int) -> None:
     kept = EntryList(entries)

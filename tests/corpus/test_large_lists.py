@@ -5,7 +5,7 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fo1_data.corpus.listing import Found, Listing, PlainImage, WantedImages, gather
@@ -35,6 +35,7 @@ def _as_coco(lines: list[dict[str, object]]) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("form", ["jsonl", "list.json", "coco.json"])
+@settings(max_examples=50, deadline=None)
 @given(lines=LINES, limit=st.integers(1, 4))
 def test_leaving_out_records_of_other_images_changes_nothing(
     tmp_path_factory: pytest.TempPathFactory, form: str, lines: list[dict[str, object]], limit: int

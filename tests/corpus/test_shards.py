@@ -4,7 +4,7 @@ import hashlib
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fo1_data.corpus.shards import plan_shards
@@ -17,6 +17,7 @@ LISTS = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(entries=LISTS, size=st.integers(1, 5))
 def test_every_entry_once_and_in_order(entries: list[CorpusImage], size: int) -> None:
     shards = plan_shards(iter(entries), size)
@@ -30,6 +31,7 @@ def test_every_entry_once_and_in_order(entries: list[CorpusImage], size: int) ->
     assert shards.num_images("0" * 16) is shards.num_images("no id") is None
 
 
+@settings(deadline=None)
 @given(entries=LISTS, size=st.integers(1, 5), done=st.sets(st.integers(0, 9)))
 def test_what_is_left_are_the_shards_that_are_not_done(
     entries: list[CorpusImage], size: int, done: set[int]
@@ -40,6 +42,7 @@ def test_what_is_left_are_the_shards_that_are_not_done(
     assert len(left) == len(list(left))
 
 
+@settings(deadline=None)
 @given(entries=LISTS, size=st.integers(1, 5))
 def test_ids_are_hashes_of_the_entries_as_json(entries: list[CorpusImage], size: int) -> None:
     def digest(parts: list[str]) -> str:
@@ -58,6 +61,7 @@ def test_ids_are_hashes_of_the_entries_as_json(entries: list[CorpusImage], size:
     assert shards.listing_sha256 == digest(documents)
 
 
+@settings(deadline=None)
 @given(entries=LISTS, size=st.integers(1, 5), other_size=st.integers(1, 5))
 def test_the_listing_does_not_depend_on_the_shard_size(
     entries: list[CorpusImage], size: int, other_size: int
