@@ -40,6 +40,11 @@ class Labeller:
         """See `ShardLabeller.work_done`. Answers from a thread of its own, while the labeller works."""
         return self._shards.work_done()
 
+    @ray.method(concurrency_group=PROGRESS_GROUP)
+    def read_ahead(self, shard: Shard) -> None:
+        """See `ShardLabeller.read_ahead`. Runs while the labeller works."""
+        self._shards.read_ahead(shard)
+
     def label_shard(self, shard: Shard, try_id: str, options: WriteOptions) -> ShardReport:
         """See `ShardLabeller.label_shard`."""
         return self._shards.label_shard(shard, try_id, options)

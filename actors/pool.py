@@ -43,6 +43,7 @@ class LabellerError(Exception):
 @dataclass
 class _Slot:
     """A labeller. ref: its pending call, None while it is idle. doing: placing, loading, working or idle.
+    ahead: the shard that it reads while it labels another; no try of that has begun.
 
     done_ref: the pending question for what is done of its work; done: the last answer.
     """
@@ -51,6 +52,7 @@ class _Slot:
     ref: Any
     doing: str
     work: Work | None = None
+    ahead: LabelWhole | None = None
     done_ref: Any = None
     done: WorkDone = field(default_factory=WorkDone)
 
@@ -114,11 +116,32 @@ class LabellerPool:
         while not work.finished:
             self._resize(work)
             for slot in self._slots:
-                if slot.doing == "idle" and (item := work.take()) is not None:
+                if slot.doing == "idle" and (item := self._next_item(slot, work)) is not None:
                     slot.doing, slot.work, slot.ref = "working", item, _call(slot.actor, item, options)
+            self._read_ahead(work)
             self._settle_ready(work)
             add_inside(self._done_inside())
             tick()
+
+    def _next_item(self, slot: _Slot, work: ShardWork) -> Work | None:
+        """What an idle labeller does next: what it has read ahead, what waits, or what another has ahead."""
+        item: Work | None = slot.ahead or work.take()
+        if item is None:
+            other = next((other for other in self._slots if other.ahead is not None), None)
+            if other is not None:
+                item, other.ahead = other.ahead, None
+        slot.ahead = None
+        return item
+
+    def _read_ahead(self, work: ShardWork) -> None:
+        """Give each labeller that labels a whole shard the next one to read, if it may be read beside it."""
+        for slot in self._slots:
+            is_beside = isinstance(slot.work, LabelWhole) and not slot.work.alone
+            if slot.doing == "working" and is_beside and slot.ahead is None:
+                slot.ahead = work.take_ahead()
+                if slot.ahead is None:
+                    return
+                slot.actor.read_ahead.remote(slot.ahead.shard)
 
     def _done_inside(self) -> WorkDone:
         """What the labellers at work have done of it, by their last answers; asks again and does not wait."""
@@ -168,8 +191,8 @@ class LabellerPool:
 
     def _resize(self, work: ShardWork) -> None:
         busy = sum(slot.doing == "working" for slot in self._slots)
-        if work.waiting:
-            self._grow(min(self._most, max(self._least, busy + work.waiting)))
+        if waiting := work.waiting + sum(slot.ahead is not None for slot in self._slots):
+            self._grow(min(self._most, max(self._least, busy + waiting)))
             return
         idle = [slot for slot in self._slots if slot.doing == "idle"]
         for slot in idle[1:]:  # one stays for work that a loss may bring back
@@ -241,6 +264,8 @@ class LabellerPool:
         slot.doing, slot.ref = "idle", None
         if is_device_lost(error):
             self._drop(slot)
+            if slot.ahead is not None:
+                work.give_back(slot.ahead, alone=False)
 
     def _lost(self, slot: _Slot, work: ShardWork | None, error: Exception) -> None:
         self._drop(slot)
@@ -248,8 +273,10 @@ class LabellerPool:
             report = None if isinstance(slot.work, LabelPiece) else self._find_report(slot.work.shard)
             if report is not None:
                 self._complete(work, slot.work, report)
+                if slot.ahead is not None:
+                    work.give_back(slot.ahead, alone=True)
                 return
-            work.lost(slot.work, "its process died")
+            work.lost(slot.work, "its process died", slot.ahead)
             self._note(f"lost a labeller ({_first_line(error)}); its work is tried again")
             return
         self._lost_loading += 1

@@ -2,14 +2,16 @@
 
 A shard is first labelled whole. If that loses its worker, the shard is cut in halves, and these in halves
 again. A single image may lose its worker `max_tries` times, then it becomes a reject (stage `worker`,
-replayable). When every piece of a cut shard is settled, the shard is assembled. Every repetition is
-counted, so the work always ends. Pure bookkeeping: starts nothing.
+replayable). A labeller may read a whole shard ahead while it labels another: a loss then proves nothing about
+either, so each is labelled alone before it counts against an image. When every piece of a cut shard is
+settled, the shard is assembled. Every repetition is counted, so the work always ends. Pure bookkeeping:
+starts nothing.
 """
 
 import uuid
 from collections import deque
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from fo1_data.corpus.rejects import reject_of
 from fo1_data.errors import ClusterError
@@ -21,10 +23,11 @@ MAX_ASSEMBLIES = 5
 
 @dataclass(frozen=True)
 class LabelWhole:
-    """Label and write the whole shard."""
+    """Label and write the whole shard. alone: no other is read ahead beside it, nor it beside another."""
 
     shard: Shard
     try_id: str
+    alone: bool = False
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,22 @@ class ShardWork:
         self._num_untouched -= 1
         return LabelWhole(next(self._untouched), _new_try())
 
+    def take_ahead(self) -> LabelWhole | None:
+        """The next item if it is a whole shard, for a labeller to read while it labels another; else None.
+
+        No try of it begins before it is labelled. `give_back` returns it.
+        """
+        if self._queue and not (isinstance(self._queue[0], LabelWhole) and not self._queue[0].alone):
+            return None
+        work = self.take()
+        assert work is None or isinstance(work, LabelWhole)
+        return work
+
+    def give_back(self, ahead: LabelWhole, *, alone: bool) -> None:
+        """Return what was taken ahead and not labelled. alone: its reader was lost, perhaps because of it."""
+        self._out -= 1
+        self._queue.appendleft(replace(ahead, alone=alone))
+
     def done(self, work: Work, piece: str | None = None) -> None:
         """`work` succeeded. piece: the path of the rows of a LabelPiece."""
         self._out -= 1
@@ -95,10 +114,18 @@ class ShardWork:
             assert piece is not None
             self._settle(work, piece)
 
-    def lost(self, work: Work, why: str) -> None:
-        """The worker of `work` was lost. Raises ClusterError if writing a shard keeps losing workers."""
+    def lost(self, work: Work, why: str, ahead: LabelWhole | None = None) -> None:
+        """The worker of `work` was lost, which had begun to read `ahead`.
+
+        Raises ClusterError if writing a shard keeps losing workers.
+        """
         self._out -= 1
         self.losses += 1
+        if ahead is not None:
+            self.give_back(ahead, alone=True)
+            if isinstance(work, LabelWhole) and len(work.shard.images) == 1:
+                self._queue.appendleft(LabelWhole(work.shard, _new_try(), alone=True))
+                return
         if isinstance(work, Assemble):
             if work.losses + 1 >= MAX_ASSEMBLIES:
                 raise ClusterError(

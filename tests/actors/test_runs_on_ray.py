@@ -122,6 +122,24 @@ def test_an_image_that_kills_its_worker_every_time_ends_in_the_rejects(
     assert rejected(out) == rejected(undisturbed)
 
 
+def test_an_image_that_kills_its_reader_ahead_takes_no_other_with_it(
+    small_corpus: Path, tmp_path: Path
+) -> None:
+    """No shard may lose a try to the shard that is read beside it: one try is all that an image has."""
+    pictures = sorted(small_corpus.rglob("*.png"))[:6]
+    names = ["000.png", "001.png", "002-dies-ahead.png", "003.png", "004.png", "005.png"]
+    for picture, name in zip(pictures, names, strict=True):
+        (tmp_path / "corpus").mkdir(exist_ok=True)
+        (tmp_path / "corpus" / name).write_bytes(picture.read_bytes())
+    watcher = Watching()
+    config = settings(tmp_path / "corpus", tmp_path / "out", shard_size=1, actors="1", max_tries=1)
+    run_labelling(config, watcher, FACTORY)
+    assert any("lost a labeller" in note for note in watcher.notes)
+    assert rejected(tmp_path / "out") == []
+    uris = {uri for row in comparable(tmp_path / "out") for uri in row["uris"]}
+    assert {Path(uri).name for uri in uris} == set(names)
+
+
 def test_a_late_write_of_a_lost_labeller_changes_nothing(small_corpus: Path, tmp_path: Path) -> None:
     from fo1_data.corpus.readers import load_listing
     from fo1_data.corpus.shards import plan_shards

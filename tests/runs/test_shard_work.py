@@ -35,7 +35,9 @@ def test_every_image_is_settled_once(
     rejected: Counter[str] = Counter()
     pieces: dict[str, list[str]] = {}
     steps = 0
-    while (item := work.take()) is not None:
+    held: LabelWhole | None = None
+    while (item := held or work.take()) is not None:
+        held = None
         steps += 1
         assert steps < 2_000
         if isinstance(item, Assemble):
@@ -52,9 +54,13 @@ def test_every_image_is_settled_once(
         own = [entry.name for entry in item.shard.images[slice(*bounds)]]
         # A worker taken away by chance is no fault of the image it was at, as long as that is rare.
         by_chance = next(luck, False) and len(own) > 1
-        if by_chance or poison & set(own):
-            work.lost(item, "its process died")
-        elif isinstance(item, LabelWhole):
+        ahead = work.take_ahead() if isinstance(item, LabelWhole) and not item.alone else None
+        beside = {entry.name for entry in ahead.shard.images} if ahead is not None else set()
+        if by_chance or poison & (set(own) | beside):
+            work.lost(item, "its process died", ahead)
+            continue
+        held = ahead
+        if isinstance(item, LabelWhole):
             labelled.update(own)
             work.done(item)
         else:
