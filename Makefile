@@ -59,7 +59,8 @@ fuzz: $(READY) ## Fuzz the HTTP API of a fresh service, stateful too, EXAMPLES a
 	$(BIN)/python tests/services/fuzz_service.py --max-examples $(EXAMPLES)
 
 bench: $(READY) ## Measure engine, Ray, reader and sizes (about 6 minutes), and compare with the last time
-	$(BIN)/fo1 bench engine --images 8 --loop-images 2 --history $(BENCH_HISTORY)
+	$(BIN)/fo1 bench engine --images 8 --loop-images 2 --threads 1 --history $(BENCH_HISTORY)
+	$(BIN)/fo1 bench engine --images 8 --loop-images 1 --rounds 1 --history $(BENCH_HISTORY)
 	$(BIN)/fo1 bench pipeline --count 100 --labels brief_caption --history $(BENCH_HISTORY)
 	$(BIN)/fo1 bench reader --count 512 --history $(BENCH_HISTORY)
 	$(BIN)/fo1 bench size --history $(BENCH_HISTORY)
