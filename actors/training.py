@@ -67,7 +67,7 @@ def train_on_ray(
             "stage": stage,
             "model": _absolute(model),
             "out": str(out.absolute()),
-            "config": config.model_dump(),
+            "config": config.model_dump(exclude_unset=True),
             "validation": [normalise(address) for address in validation],
             "resume_from": str(resume_from.absolute()) if resume_from is not None else None,
             "kill_at": os.environ.get(TEST_KILL_AT),

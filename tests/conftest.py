@@ -4,6 +4,7 @@ Tests that need that data are skipped, with a message, if it is absent.
 """
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,15 @@ import pytest
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Copies of models and features of images do not go to the user's cache, and come from no earlier run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FO1_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        yield
+
 
 # Files of a group run in one process, because two must not start what they start at once; groups come
 # first, because they take longest.

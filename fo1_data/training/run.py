@@ -132,7 +132,7 @@ class Run:
         trainer, out = self._trainer, self._out
         self._model = model
         resumes = (out / STATE).is_file()
-        if self._config.find_learning_rate and resumes:
+        if self._config.searches_learning_rate and resumes:
             self._set_learning_rate(load_settings(out)["learning_rate"])
         if self._is_first:
             out.mkdir(parents=True, exist_ok=True)
@@ -192,7 +192,7 @@ class Run:
             self._outlook = linear_outlook(trainer, self._source)
             if self._outlook is not None:
                 self._watch(self._outlook)
-        if self._config.find_learning_rate:
+        if self._config.searches_learning_rate:
             rate = find_learning_rate(trainer, self._batches, self._watch if self._is_first else ignore)
             self._set_learning_rate(rate)
             if self._is_first:

@@ -22,6 +22,10 @@ class LoggerName(StrEnum):
     AIM = "aim"
 
 
+# A search takes a tenth of the time of so many.
+_STEPS_WORTH_A_SEARCH = 400
+
+
 class TrainConfig(BaseModel):
     """Everything that decides the result of a training run, besides its data."""
 
@@ -40,10 +44,11 @@ class TrainConfig(BaseModel):
     learning_rate: float = Field(
         default=2e-4, gt=0, description="Learning rate between warm-up and decay, per step."
     )
-    find_learning_rate: bool = Field(
-        default=False,
+    find_learning_rate: bool | None = Field(
+        default=None,
         description="Find the learning rate before the first step, by up to 40 steps at growing rates; it "
-        "takes the place of `learning_rate`.",
+        "takes the place of `learning_rate`. Default: in a run of at least 400 steps without "
+        "`learning_rate`.",
     )
     warmup_steps: int = Field(
         default=30, ge=0, description="Steps over which the learning rate rises linearly from 0."
@@ -238,6 +243,13 @@ class TrainConfig(BaseModel):
     device: str | None = Field(
         default=None, description="Torch device, such as `cpu` or `cuda:0`. Default: a GPU if there is one."
     )
+
+    @property
+    def searches_learning_rate(self) -> bool:
+        """Whether the learning rate is found before the first step."""
+        if self.find_learning_rate is not None:
+            return self.find_learning_rate
+        return self.steps >= _STEPS_WORTH_A_SEARCH and "learning_rate" not in self.model_fields_set
 
     @property
     def changes_pixels(self) -> bool:

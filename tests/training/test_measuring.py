@@ -17,7 +17,7 @@ from fo1_data.training.settings import TrainConfig
 from fo1_data.training.trainer import Trainer
 from schemas.labels import LabelKind
 
-CONFIG = TrainConfig(measured_images=4, questions_per_image=30, device="cpu", threads=1)
+CONFIG = TrainConfig(measured_images=4, questions_per_image=30, device="cpu", threads=1, feature_cache_gib=0)
 
 
 @pytest.fixture(scope="module")

@@ -29,6 +29,15 @@ def test_the_rate_is_a_part_of_that_at_which_the_loss_stops_falling() -> None:
         chosen_rate([1e-4, 1e-3], [1.0, 1.2])
 
 
+def test_a_long_run_without_a_learning_rate_searches_it() -> None:
+    assert TrainConfig(steps=1000).searches_learning_rate
+    assert not TrainConfig(steps=100).searches_learning_rate
+    assert not TrainConfig(steps=1000, learning_rate=1e-4).searches_learning_rate
+    assert not TrainConfig(steps=1000, find_learning_rate=False).searches_learning_rate
+    sent = TrainConfig.model_validate(TrainConfig(steps=1000).model_dump(exclude_unset=True))
+    assert sent.searches_learning_rate
+
+
 def test_a_search_leaves_the_weights_as_they_were_and_a_resumed_run_keeps_its_rate(tmp_path: Path) -> None:
     scenes = write_scenes(tmp_path / "scenes", 4, 70, (3, 4))
     # Other names than the model knows: there is something to learn.

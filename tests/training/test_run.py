@@ -153,6 +153,7 @@ def test_a_signal_saves_and_says_where_the_run_stopped(
     settings, out = tmp_path / "t.toml", tmp_path / "out"
     settings.write_text(
         'batch_images = 1\nquestions_per_image = 2\nmeasured_images = 0\ndevice = "cpu"\nthreads = 1\n'
+        "learning_rate = 1e-4\n"
     )
     command = [
         *(sys.executable, "-c", "from fo1_data.cli.main import main; main()"),
