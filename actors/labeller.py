@@ -10,11 +10,12 @@ import ray
 
 from actors.placement import hide_unreserved_gpus
 from fo1_data.dataset.shard_files import WriteOptions
+from fo1_data.dataset.shard_groups import ShardGroup
 from fo1_data.labelling.identity import LabellerIdentity
 from fo1_data.labelling.work_done import WorkDone
 from fo1_data.runs.shard_labeller import LabellerSettings, ShardLabeller
 from schemas.corpus import Shard
-from schemas.dataset import ShardReport
+from schemas.dataset import GroupReport, ShardReport
 from schemas.images import Reject
 
 PROGRESS_GROUP = "progress"
@@ -58,6 +59,10 @@ class Labeller:
     ) -> ShardReport:
         """See `ShardLabeller.assemble_shard`."""
         return self._shards.assemble_shard(shard, pieces, try_id, options)
+
+    def gather_shards(self, group: ShardGroup, try_id: str, options: WriteOptions) -> GroupReport:
+        """See `ShardLabeller.gather_shards`."""
+        return self._shards.gather_shards(group, try_id, options)
 
 
 # The driver counts retries and replaces a lost labeller with a new one. A call repeated by Ray itself

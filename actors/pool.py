@@ -22,7 +22,7 @@ from fo1_data.errors import ClusterError, Fo1Error
 from fo1_data.labelling.identity import LabellerIdentity
 from fo1_data.labelling.work_done import WorkDone
 from fo1_data.runs.shard_labeller import LabellerSettings, is_device_lost
-from fo1_data.runs.shard_work import Assemble, LabelPiece, LabelWhole, ShardWork, Work
+from fo1_data.runs.shard_work import Answer, Assemble, Gather, LabelPiece, LabelWhole, ShardWork, Work
 from schemas.corpus import Shard
 from schemas.dataset import ShardReport
 
@@ -240,8 +240,8 @@ class LabellerPool:
             slot.work = None
         slot.doing, slot.ref = "idle", None
 
-    def _complete(self, work: ShardWork, item: Work, answer: str | ShardReport) -> None:
-        work.done(item, answer if isinstance(answer, str) else None)
+    def _complete(self, work: ShardWork, item: Work, answer: Answer) -> None:
+        work.done(item, answer)
         if isinstance(answer, ShardReport):
             self._on_report(answer)
 
@@ -270,13 +270,14 @@ class LabellerPool:
     def _lost(self, slot: _Slot, work: ShardWork | None, error: Exception) -> None:
         self._drop(slot)
         if slot.work is not None and work is not None:
-            report = None if isinstance(slot.work, LabelPiece) else self._find_report(slot.work.shard)
+            item = slot.work
+            report = self._find_report(item.shard) if isinstance(item, LabelWhole | Assemble) else None
             if report is not None:
-                self._complete(work, slot.work, report)
+                self._complete(work, item, report)
                 if slot.ahead is not None:
                     work.give_back(slot.ahead, alone=True)
                 return
-            work.lost(slot.work, "its process died", slot.ahead)
+            work.lost(item, "its process died", slot.ahead)
             self._note(f"lost a labeller ({_first_line(error)}); its work is tried again")
             return
         self._lost_loading += 1
@@ -294,6 +295,8 @@ def _call(actor: Any, work: Work, options: WriteOptions) -> Any:
             return actor.label_piece.remote(shard, start, stop, try_id, options)
         case Assemble(shard, try_id, pieces):
             return actor.assemble_shard.remote(shard, list(pieces), try_id, options)
+        case Gather(group, try_id):
+            return actor.gather_shards.remote(group, try_id, options)
 
 
 def _first_line(error: BaseException) -> str:

@@ -36,7 +36,7 @@ class _PooledLabellers:
         return self._pool.start()
 
     def label(self, run: ActiveRun) -> None:
-        work = ShardWork(run.todo, self._max_tries)
+        work = ShardWork(run.todo, self._max_tries, run.groups)
         options = run.dataset.write_options
         self._pool.run(work, options, run.add, run.tick, run.find_report, run.add_inside)
 

@@ -199,7 +199,8 @@ class ShardReport(BaseModel):
     """The result of one try of a shard: all that is sent back to the driver.
 
     `rejects` is the file of its rejects (`split` null), null if there are none. `seconds` is
-    wall time from the shard's start to its last file.
+    wall time from the shard's start to its last file. `row_bytes`: about how many bytes its rows take in
+    memory; 0 if it was written by a version that did not count them.
     """
 
     model_config = ConfigDict(extra="ignore")
@@ -211,6 +212,31 @@ class ShardReport(BaseModel):
     rejects: ShardFile | None = None
     counts: Counts
     seconds: float = 0.0
+    row_bytes: int = 0
+
+
+class FileLimits(BaseModel):
+    """The largest data file of a run: `rows`, and `row_bytes` of rows as they are in memory."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    rows: int = 50_000
+    row_bytes: int = 256 * 2**20
+
+
+class GroupReport(BaseModel):
+    """The marker of a group of shards whose files were gathered: the files of the try that counts.
+
+    The group holds the shards with the indices `first_index` to `last_index`. `rejects`: as of a shard.
+    """
+
+    model_config = ConfigDict(extra="ignore")
+
+    first_index: int
+    last_index: int
+    try_id: str
+    files: list[ShardFile]
+    rejects: ShardFile | None = None
 
 
 class ShardImage(BaseModel):

@@ -204,6 +204,18 @@ class RunConfig(BaseModel):
         le=10_000,
         description="Images in a shard. A shard is the unit of work and of resuming.",
     )
+    file_rows: Annotated[int, _PLACEMENT] = Field(
+        default=50_000,
+        ge=1,
+        description="Most images of finished shards that are gathered into a file for each split, while the "
+        "run goes on. A resumed run keeps the limits that it was begun with.",
+    )
+    file_bytes: Annotated[int, _PLACEMENT] = Field(
+        default=256 * 2**20,
+        ge=1,
+        description="Most bytes of rows that are gathered into a file for each split, as they are before "
+        "compression: pixels, if they are embedded, and labels.",
+    )
     max_tries: Annotated[int, _PLACEMENT] = Field(
         default=3,
         ge=1,

@@ -1,9 +1,10 @@
 """How long the end of a run takes: markers and small Parquet files are made up, then the dataset is sealed.
 
-    python -m fo1_data.benchmarks.finishing_speed FOLDER 1000 4000 16000
+    python -m fo1_data.benchmarks.finishing_speed FOLDER 1250 5000 20000 [--ungathered]
 
 prints processor seconds and the largest resident memory for each number of shards, each in a process of its
-own, begins with a resumed run (the markers are read) and ends with the manifest. FOLDER is emptied.
+own, from the reading of the markers by a resumed run to the manifest. As in a run, the files of shards are
+gathered; `--ungathered`: they are three for each shard. FOLDER is emptied.
 """
 
 import hashlib
@@ -13,48 +14,67 @@ import shutil
 import subprocess
 import sys
 import time
+from functools import cache
 from pathlib import Path
 
-from fo1_data.dataset.layout import RUN, marker, try_folder
+from fo1_data.dataset.layout import RUN, group_folder, group_marker, marker, try_folder
 from fo1_data.dataset.parquet_files import encode_rows
 from fo1_data.dataset.writer import open_run
-from schemas.dataset import Counts, ShardFile, ShardImage, ShardMarker
+from schemas.dataset import Counts, FileLimits, GroupReport, ShardFile, ShardImage, ShardMarker
 
 SPLITS = ("test", "train", "validation")
 IMAGES_A_SHARD = 32
 FINGERPRINT = {"made": "up"}
 
 
-def make_up_run(out: Path, num_shards: int) -> None:
-    """A run in `out` whose shards of 32 images and three files are all done."""
+def make_up_run(out: Path, num_shards: int, is_gathered: bool) -> None:
+    """A run in `out` whose shards of 32 images, in three splits, are all done."""
     open_run(str(out), FINGERPRINT, {})
-    data = encode_rows([])
-    digest = hashlib.sha256(data).hexdigest()
     (out / marker(RUN, "-")).parent.mkdir(parents=True)
     for index in range(num_shards):
-        folder = out / try_folder(RUN, index, "t")
-        folder.mkdir(parents=True)
+        files = _files(out, try_folder(RUN, index, "t"), exist=not is_gathered)
+        text = _marker(index, files).model_dump_json()
+        (out / marker(RUN, f"{index:016x}")).write_text(text)
+    if is_gathered:
+        (out / group_marker(RUN, 0)).parent.mkdir(parents=True)
+        size = FileLimits().rows // IMAGES_A_SHARD
+        for first in range(0, num_shards, size):
+            group = GroupReport(
+                first_index=first,
+                last_index=min(first + size, num_shards) - 1,
+                try_id="t",
+                files=_files(out, group_folder(RUN, first, "t")),
+            )
+            (out / group_marker(RUN, first)).write_text(group.model_dump_json())
+
+
+def _files(out: Path, folder: str, exist: bool = True) -> list[ShardFile]:
+    data = _empty_file()
+    if exist:
+        (out / folder).mkdir(parents=True)
         for split in SPLITS:
-            (folder / f"{split}.parquet").write_bytes(data)
-        (out / marker(RUN, f"{index:016x}")).write_text(_marker(index, len(data), digest).model_dump_json())
+            (out / folder / f"{split}.parquet").write_bytes(data)
+    digest = hashlib.sha256(data).hexdigest()
+    return [
+        ShardFile(
+            split=split, path=f"{folder}/{split}.parquet", num_rows=0, num_bytes=len(data), sha256=digest
+        )
+        for split in SPLITS
+    ]
 
 
-def _marker(index: int, num_bytes: int, digest: str) -> ShardMarker:
+@cache
+def _empty_file() -> bytes:
+    return encode_rows([])
+
+
+def _marker(index: int, files: list[ShardFile]) -> ShardMarker:
     names = [f"{index:08d}-{position:02d}" for position in range(IMAGES_A_SHARD)]
     return ShardMarker(
         shard_id=f"{index:016x}",
         index=index,
         try_id="t",
-        files=[
-            ShardFile(
-                split=split,
-                path=f"{try_folder(RUN, index, 't')}/{split}.parquet",
-                num_rows=0,
-                num_bytes=num_bytes,
-                sha256=digest,
-            )
-            for split in SPLITS
-        ],
+        files=files,
         images=[
             ShardImage(
                 image_id=hashlib.sha256(name.encode()).hexdigest(), uris=[f"s3://bucket/images/{name}.jpg"]
@@ -84,13 +104,13 @@ def finish_run(out: Path) -> dict[str, float]:
 
 def main() -> None:
     """Measure the numbers of shards that the command line names."""
-    folder, *sizes = sys.argv[1:]
+    folder, *sizes = (word for word in sys.argv[1:] if word != "--ungathered")
     if sizes == ["--finish"]:
         print(json.dumps(finish_run(Path(folder))))
         return
     for size in sizes:
         shutil.rmtree(folder, ignore_errors=True)
-        make_up_run(Path(folder), int(size))
+        make_up_run(Path(folder), int(size), is_gathered="--ungathered" not in sys.argv)
         subprocess.run([sys.executable, "-m", str(__spec__.name), folder, "--finish"], check=True)
         shutil.rmtree(folder)
 

@@ -20,7 +20,7 @@ _DATA_FILE = re.compile(r"data/(?P<split>[^/]+)-(?P<index>\d{5,})\.parquet")
 
 
 def data_file(split: str, index: int) -> str:
-    """Where the rows of one split of shard `index` lie."""
+    """Where the rows of one split lie, of shard `index` or of the group of shards that begins with it."""
     return f"data/{split}-{index:05d}.parquet"
 
 
@@ -41,6 +41,25 @@ def marker(run: str, shard_id: str) -> str:
 
 def markers(run: str) -> str:
     return f"{run}/shards"
+
+
+def file_limits(run: str) -> str:
+    """The limits of the data files that a run was begun with."""
+    return f"{run}/file_limits.json"
+
+
+def group_marker(run: str, first_index: int) -> str:
+    """The file whose presence says that the shards from `first_index` are gathered, and by which try."""
+    return f"{run}/groups/{first_index:05d}.json"
+
+
+def group_markers(run: str) -> str:
+    return f"{run}/groups"
+
+
+def group_folder(run: str, first_index: int, try_id: str) -> str:
+    """Where one try to gather a group of shards writes, and nobody else."""
+    return f"{run}/tries/group-{first_index:05d}-{try_id}"
 
 
 def try_folder(run: str, index: int, try_id: str) -> str:

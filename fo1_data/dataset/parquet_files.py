@@ -6,6 +6,7 @@ repeat are dictionary-encoded; ids, numbers and pixels are not. Equal rows give 
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -99,6 +100,16 @@ def row_group_sizes(rows: Sequence[ImageRow]) -> list[int]:
     return [len(group) for group in row_groups(rows)]
 
 
+def parquet_writer(sink: Any, schema: pa.Schema) -> pq.ParquetWriter:
+    """A writer of rows (`IMAGE_SCHEMA`) or rejects (`REJECT_SCHEMA`) to an open file."""
+    columns: dict[str, Any] = (
+        {"use_dictionary": DICTIONARY_COLUMNS, "write_statistics": STATISTICS_COLUMNS}
+        if schema is IMAGE_SCHEMA
+        else {}
+    )
+    return pq.ParquetWriter(sink, schema, compression="zstd", write_page_index=True, **columns)
+
+
 def encode_rows(rows: Sequence[ImageRow]) -> bytes:
     """A complete Parquet file of the rows, in order (none: an empty one)."""
     return _encode(rows_to_table(group) for group in row_groups(rows))[0]
@@ -124,14 +135,7 @@ def _groups_of_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
 
 def _encode(groups: Iterable[pa.Table]) -> tuple[bytes, int]:
     sink, num_rows = pa.BufferOutputStream(), 0
-    with pq.ParquetWriter(
-        sink,
-        IMAGE_SCHEMA,
-        compression="zstd",
-        use_dictionary=DICTIONARY_COLUMNS,
-        write_statistics=STATISTICS_COLUMNS,
-        write_page_index=True,
-    ) as writer:
+    with parquet_writer(sink, IMAGE_SCHEMA) as writer:
         for group in groups:
             writer.write_table(group, row_group_size=len(group))
             num_rows += len(group)
@@ -141,6 +145,6 @@ def _encode(groups: Iterable[pa.Table]) -> tuple[bytes, int]:
 def encode_rejects(rejects: Sequence[Reject]) -> bytes:
     """A complete Parquet file of the rejects, in order (none: an empty one)."""
     sink = pa.BufferOutputStream()
-    with pq.ParquetWriter(sink, REJECT_SCHEMA, compression="zstd", write_page_index=True) as writer:
+    with parquet_writer(sink, REJECT_SCHEMA) as writer:
         writer.write_table(rejects_to_table(rejects))
     return bytes(sink.getvalue())

@@ -13,7 +13,7 @@ from fo1_data.corpus.rejects import annotations_sha256
 from fo1_data.dataset.counting import count_rows
 from fo1_data.dataset.done_shards import read_report
 from fo1_data.dataset.layout import RUN, marker, try_folder
-from fo1_data.dataset.parquet_files import encode_rejects, encode_rows, row_group_sizes
+from fo1_data.dataset.parquet_files import encode_rejects, encode_rows, row_bytes, row_group_sizes
 from fo1_data.dataset.rows import merge_duplicates
 from fo1_data.errors import StorageError
 from fo1_data.storage.store import Store, open_store
@@ -76,6 +76,7 @@ def write_shard(
         images=images,
         counts=count_rows(rows, rejected=len(rejects)),
         seconds=seconds,
+        row_bytes=sum(map(row_bytes, rows)),
     )
     return _claim(store, marker_of_try, options.run)
 

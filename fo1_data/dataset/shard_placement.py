@@ -1,22 +1,27 @@
-"""The files of finished shards, brought to their places in `data/`.
+"""The files of finished shards, and of groups of them, brought to their places in `data/`.
 
 Safe to repeat after a crash at any point. A file without changes is moved; if an earlier attempt moved
 it, it is found at its target. A file whose rows change (a duplicate in another shard, a decision) is
-written anew from the try that counts. Memory: the rows of a few such files.
+written anew from the try that counts, row group by row group. Memory: the row groups of a few such files.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
+
+import pyarrow as pa
 
 from fo1_data.dataset.counting import count_rows
 from fo1_data.dataset.duplicates import Changes
 from fo1_data.dataset.layout import data_file
 from fo1_data.dataset.prefetch import map_ahead
-from fo1_data.dataset.stored_rows import load_rows, write_rows
+from fo1_data.dataset.rows import rows_to_table, table_to_rows
+from fo1_data.dataset.table_files import read_tables, write_tables
 from fo1_data.errors import StorageError
 from fo1_data.storage.store import Store
-from schemas.dataset import Counts, ManifestFile, ShardFile, ShardReport
+from schemas.dataset import Counts, GroupReport, ManifestFile, ShardFile, ShardReport
 from schemas.images import ImageRow
+from schemas.parquet import IMAGE_SCHEMA
 
 NUM_MOVERS = 8
 
@@ -31,52 +36,156 @@ class Decider(Protocol):
     def decide(self, row: ImageRow) -> None: ...
 
 
-def place_shards(
-    store: Store,
-    reports: Sequence[ShardReport],
-    changes: Mapping[str, Changes],
-    decider: Decider | None = None,
-) -> Iterator[Placed]:
-    """Bring the files of all shards to `data/`, several shards at a time.
+@dataclass(frozen=True)
+class _Span:
+    """Neighbouring rows of a file that are of one shard, and the changes of that shard."""
 
-    Yields files and counts of each shard, in the order of `reports`. `changes`: by shard id. With a
-    `decider` all rows are read before the first one is written.
+    num_rows: int
+    changes: Changes | None
+
+
+@dataclass(frozen=True)
+class PlacedFiles:
+    """The files of a shard, or of a group of shards that was gathered, that go to `data/` under one index.
+
+    `counts`: of all rows before any change. `spans`: for each file, its rows by shard.
+    """
+
+    index: int
+    files: list[ShardFile]
+    rejects: ShardFile | None
+    counts: Counts
+    spans: list[list[_Span]]
+
+    @property
+    def is_changed(self) -> bool:
+        return any(span.changes is not None for spans in self.spans for span in spans)
+
+
+def plan_placement(
+    reports: Sequence[ShardReport], groups: Mapping[int, GroupReport], changes: Mapping[str, Changes]
+) -> list[PlacedFiles]:
+    """What goes to `data/`: the gathered files of each group, and the files of shards that are in none.
+
+    reports: in the order of their index. groups: by first index. changes: by shard id.
+    """
+    planned = []
+    start = 0
+    while start < len(reports):
+        first = reports[start]
+        group = groups.get(first.index)
+        last_index = group.last_index if group is not None else first.index
+        stop = start + 1
+        while stop < len(reports) and reports[stop].index <= last_index:
+            stop += 1
+        members = reports[start:stop]
+        files, rejects = (group.files, group.rejects) if group else (first.files, first.rejects)
+        spans = [
+            [
+                _Span(file.num_rows, changes.get(member.shard_id))
+                for member in members
+                for file in member.files
+                if file.split == placed.split
+            ]
+            for placed in files
+        ]
+        counts = sum((member.counts for member in members), Counts())
+        planned.append(PlacedFiles(first.index, files, rejects, counts, spans))
+        start = stop
+    return planned
+
+
+def place_all(
+    store: Store, planned: Sequence[PlacedFiles], decider: Decider | None = None
+) -> Iterator[Placed]:
+    """Bring all files to `data/`, several at a time. Yields files and counts in the order of `planned`.
+
+    With a `decider` all rows are read before the first one is written.
     """
     if decider is not None:
-        for report in reports:
-            for file in report.files:
-                for row in _kept(load_rows(store, file.path), changes.get(report.shard_id)):
-                    decider.see(row)
+        for placed in planned:
+            for file, spans in zip(placed.files, placed.spans, strict=True):
+                for table, changes in _by_span(_tables(store, file), spans):
+                    for row in _changed(table, changes):
+                        decider.see(row)
     return map_ahead(
-        lambda report: place_shard(store, report, changes.get(report.shard_id), decider),
-        reports,
-        NUM_MOVERS if decider is None else 1,
+        lambda placed: _place(store, placed, decider), planned, NUM_MOVERS if decider is None else 1
     )
 
 
-def place_shard(
-    store: Store, report: ShardReport, changes: Changes | None = None, decider: Decider | None = None
-) -> Placed:
-    """Bring the files of one shard to `data/`; returns them as the manifest lists them, and their counts."""
-    if changes is None and decider is None:
-        return [_move(store, file, report.index) for file in report.files], report.counts
-    placed: list[ManifestFile] = []
-    counts = Counts(rejected=report.counts.rejected)
-    for file in report.files:
-        rows = _kept(load_rows(store, file.path), changes)
-        if decider is not None:
-            for row in rows:
-                decider.decide(row)
-        counts += count_rows(rows)
-        if rows:
-            placed.append(write_rows(store, data_file(str(file.split), report.index), rows))
+def _place(store: Store, placed: PlacedFiles, decider: Decider | None) -> Placed:
+    """Bring files to `data/`; returns them as the manifest lists them, and the counts of their rows."""
+    if not placed.is_changed and decider is None:
+        return [_move(store, file, placed.index) for file in placed.files], placed.counts
+    files: list[ManifestFile] = []
+    counts = placed.counts
+    for file, spans in zip(placed.files, placed.spans, strict=True):
+        target = data_file(str(file.split), placed.index)
+        pieces = _Pieces(_tables(store, file), spans, decider)
+        written = write_tables(store, target, IMAGE_SCHEMA, pieces, file.split)
+        counts += pieces.difference
+        if written.num_rows:
+            files.append(_listed(written, target))
         else:
-            store.delete(data_file(str(file.split), report.index))
-    return placed, counts
+            store.delete(target)
+    return files, counts
 
 
-def _kept(rows: list[ImageRow], changes: Changes | None) -> list[ImageRow]:
-    return rows if changes is None else changes.apply(rows)
+class _Pieces:
+    """The rows of a file after their changes, as tables. `difference`: what the changes do to its counts.
+
+    Rows that do not change stay Arrow tables.
+    """
+
+    def __init__(self, tables: Iterator[pa.Table], spans: Sequence[_Span], decider: Decider | None) -> None:
+        self._tables, self._spans, self._decider = tables, spans, decider
+        self.difference = Counts()
+
+    def __iter__(self) -> Iterator[pa.Table]:
+        for table, changes in _by_span(self._tables, self._spans):
+            if changes is None and self._decider is None:
+                yield table
+                continue
+            before = count_rows(table_to_rows(table))
+            rows = _changed(table, changes)
+            if self._decider is not None:
+                for row in rows:
+                    self._decider.decide(row)
+            self.difference += count_rows(rows) - before
+            if rows:
+                yield rows_to_table(rows)
+
+
+def _by_span(tables: Iterator[pa.Table], spans: Sequence[_Span]) -> Iterator[tuple[pa.Table, Changes | None]]:
+    """The tables, cut where the changes of their rows begin and end."""
+    ends: list[tuple[int, Changes | None]] = []
+    for span in spans:
+        end = (ends[-1][0] if ends else 0) + span.num_rows
+        if ends and ends[-1][1] is None and span.changes is None:
+            ends.pop()
+        ends.append((end, span.changes))
+    at = first_row = 0
+    for table in tables:
+        start = 0
+        while start < table.num_rows:
+            while ends[at][0] <= first_row + start:
+                at += 1
+            stop = min(table.num_rows, ends[at][0] - first_row)
+            yield table.slice(start, stop - start), ends[at][1]
+            start = stop
+        first_row += table.num_rows
+
+
+def _changed(table: pa.Table, changes: Changes | None) -> list[ImageRow]:
+    rows = table_to_rows(table)
+    return list(rows) if changes is None else changes.apply(rows)
+
+
+def _tables(store: Store, file: ShardFile) -> Iterator[pa.Table]:
+    try:
+        yield from read_tables(store, [file])
+    except FileNotFoundError as error:
+        raise _gone(store, file) from error
 
 
 def _move(store: Store, file: ShardFile, index: int) -> ManifestFile:
@@ -86,7 +195,13 @@ def _move(store: Store, file: ShardFile, index: int) -> ManifestFile:
     except FileNotFoundError as error:
         # An earlier attempt may have moved it and stopped before the manifest.
         if not store.exists(target) or store.size(target) != file.num_bytes:
-            raise StorageError(
-                f"{store.address(file.path)} is gone: delete the dataset's folder and run again"
-            ) from error
+            raise _gone(store, file) from error
+    return _listed(file, target)
+
+
+def _listed(file: ShardFile, target: str) -> ManifestFile:
     return ManifestFile(path=target, **file.model_dump(exclude={"path", "split"}))
+
+
+def _gone(store: Store, file: ShardFile) -> StorageError:
+    return StorageError(f"{store.address(file.path)} is gone: delete the dataset's folder and run again")

@@ -5,6 +5,7 @@
         with run.lease() as lease:
             done = run.done_shards()
             run.write_shard(shard, rows, rejects, try_id)       # or `write_shard` in a worker
+            run.gather(group, try_id)                           # for the groups of `plan_groups`
             run.seal(name=..., model=..., lease=lease)
 
 The folder holds the whole state: markers say which shards are done, the fingerprint with which settings
@@ -18,6 +19,7 @@ from typing import Any
 from fo1_data.dataset import layout
 from fo1_data.dataset.done_shards import DoneShards, read_images
 from fo1_data.dataset.duplicates import find_duplicates
+from fo1_data.dataset.gather import gather_group, read_groups
 from fo1_data.dataset.history import CorrectionHistory, is_history_file
 from fo1_data.dataset.lease import STALE_AFTER_S, Lease
 from fo1_data.dataset.manifest import (
@@ -35,13 +37,24 @@ from fo1_data.dataset.prefetch import map_ahead
 from fo1_data.dataset.replay import keep_version, kept_rejects, present_images, replay_folder
 from fo1_data.dataset.seal import seal_version
 from fo1_data.dataset.shard_files import WriteOptions, write_shard
-from fo1_data.dataset.shard_placement import NUM_MOVERS, Decider, place_shards
+from fo1_data.dataset.shard_groups import GroupPlan, ShardGroup
+from fo1_data.dataset.shard_placement import NUM_MOVERS, Decider, PlacedFiles, place_all, plan_placement
 from fo1_data.dataset.stored_rows import load_rejects
 from fo1_data.errors import DatasetError
 from fo1_data.plurals import counted
 from fo1_data.storage.store import UNFINISHED, Store, open_store
 from schemas.corpus import Shard
-from schemas.dataset import Counts, Manifest, ManifestFile, ModelInfo, RunProgress, ShardImage, ShardReport
+from schemas.dataset import (
+    Counts,
+    FileLimits,
+    GroupReport,
+    Manifest,
+    ManifestFile,
+    ModelInfo,
+    RunProgress,
+    ShardImage,
+    ShardReport,
+)
 from schemas.images import ImageRow, Reject
 from schemas.sources import SourceCounts
 
@@ -154,6 +167,23 @@ class DatasetRun:
         """`write_shard` into this run, in this process."""
         return write_shard(self.out, shard, rows, rejects, try_id, self.write_options, seconds)
 
+    def plan_groups(self, num_shards: int, limits: FileLimits) -> tuple[GroupPlan, FileLimits]:
+        """Which of the run's shards are gathered into which files, those done so far included.
+
+        Returns the limits with it: those of the first driver of the run, which a resumed run keeps.
+        """
+        run, first = self.write_options.run, self.write_options.first_index
+        self.store.create_exclusive(layout.file_limits(run), dump_json(limits.model_dump()))
+        limits = FileLimits.model_validate(read_json(self.store, layout.file_limits(run)))
+        plan = GroupPlan(range(first, first + num_shards), limits, read_groups(self.store, run))
+        for shard in self._done.update():
+            plan.add(shard.report)
+        return plan, limits
+
+    def gather(self, group: ShardGroup, try_id: str) -> GroupReport:
+        """`gather_group` of this run, in this process."""
+        return gather_group(self.store, self.write_options.run, group, try_id)
+
     def write_progress(self, progress: RunProgress) -> None:
         """Replace `.run/progress.json`, stamped with the time and the job of the service, if it is one."""
         stamped = progress.model_copy(update={"updated_at": now(), "job_id": os.environ.get("FO1_JOB_ID")})
@@ -195,10 +225,12 @@ class DatasetRun:
         present = present_images(self.store, self.replayed) if self.replayed else {}
         duplicates = find_duplicates(done, self._images_of, present)
         files, counts = list(_data_files(self.replayed)), _counts(self.replayed)
-        for shard_files, shard_counts in place_shards(self.store, reports, duplicates.changes, decider):
-            files += shard_files
-            counts += shard_counts
-        rejects = [*listing_rejects, *self._rejects(reports), *duplicates.rejects]
+        groups = read_groups(self.store, self.write_options.run)
+        planned = plan_placement(reports, groups, duplicates.changes)
+        for placed_files, placed_counts in place_all(self.store, planned, decider):
+            files += placed_files
+            counts += placed_counts
+        rejects = [*listing_rejects, *self._rejects(planned), *duplicates.rejects]
         if lease is not None:
             lease.check()
         replayed = keep_version(self.store, self.replayed) if self.replayed is not None else None
@@ -233,9 +265,9 @@ class DatasetRun:
     def _images_of(self, shard_id: str) -> list[ShardImage]:
         return read_images(self.store, self.write_options.run, shard_id)
 
-    def _rejects(self, reports: Sequence[ShardReport]) -> list[Reject]:
+    def _rejects(self, planned: Sequence[PlacedFiles]) -> list[Reject]:
         kept = kept_rejects(self.store, self.replayed) if self.replayed else []
-        paths = [report.rejects.path for report in reports if report.rejects is not None]
+        paths = [placed.rejects.path for placed in planned if placed.rejects is not None]
         loaded = map_ahead(lambda path: load_rejects(self.store, path), paths, NUM_MOVERS)
         return kept + [reject for rejects in loaded for reject in rejects]
 

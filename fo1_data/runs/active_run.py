@@ -25,7 +25,7 @@ from fo1_data.runs.progress import ProgressMeter
 from fo1_data.runs.routing import make_router, routes
 from fo1_data.runs.watcher import Watcher
 from schemas.corpus import Shard
-from schemas.dataset import Counts, Manifest, ModelInfo, RunState, ShardReport
+from schemas.dataset import Counts, FileLimits, Manifest, ModelInfo, RunState, ShardReport
 from schemas.jobs import RunConfig
 from schemas.labels import Decision
 
@@ -34,7 +34,10 @@ _TICK_EVERY_S = 0.5
 
 
 class ActiveRun:
-    """A run that holds its lease. `todo` lists the shards that are left; `add` takes their reports."""
+    """A run that holds its lease. `todo` lists the shards that are left; `add` takes their reports.
+
+    `groups`: which shards are gathered into which files.
+    """
 
     def __init__(
         self, config: RunConfig, planned: PlannedRun, dataset: DatasetRun, lease: Lease, watcher: Watcher
@@ -43,6 +46,12 @@ class ActiveRun:
         self._config, self._planned, self._lease, self._watcher = config, planned, lease, watcher
         done = dataset.done_shards()
         self.todo = planned.shards.without(done)
+        chosen = FileLimits(rows=config.file_rows, row_bytes=config.file_bytes)
+        self.groups, limits = dataset.plan_groups(len(planned.shards), chosen)
+        if limits != chosen:
+            watcher.note(
+                f"files keep the limits of the run's start: {limits.rows} rows, {limits.row_bytes} bytes"
+            )
         reports = [done[shard_id] for shard_id in planned.shards.ids() if shard_id in done]
         self.meter = ProgressMeter(planned.shards, reports, len(planned.listing_rejects))
         for line in source_lines(planned.sources):

@@ -4,7 +4,6 @@ For machines without Ray, and the baseline that `fo1 bench pipeline` compares Ra
 kills the process ends the run; the same command resumes it.
 """
 
-import uuid
 from collections.abc import Callable
 from contextlib import nullcontext
 from itertools import chain, pairwise
@@ -14,6 +13,7 @@ from fo1_data.labelling.model_files import ModelFiles
 from fo1_data.runs.active_run import ActiveRun
 from fo1_data.runs.run import label_corpus
 from fo1_data.runs.shard_labeller import IMAGE_LABELLER, LabellerSettings, ShardLabeller
+from fo1_data.runs.shard_work import new_try
 from fo1_data.runs.watcher import Watcher
 from schemas.dataset import Manifest
 from schemas.jobs import RunConfig
@@ -32,13 +32,22 @@ class _OwnLabeller:
         return self._labeller.load()
 
     def label(self, run: ActiveRun) -> None:
+        self._on_change = lambda: run.add_inside(self._labeller.work_done()[1])
+        self._gather(run)
         for shard, following in pairwise(chain(run.todo, [None])):
             assert shard is not None
-            try_id = uuid.uuid4().hex[:12]
-            self._on_change = lambda: run.add_inside(self._labeller.work_done()[1])
             if following is not None:
                 self._labeller.read_ahead(following)
-            run.add(self._labeller.label_shard(shard, try_id, run.dataset.write_options))
+            report = self._labeller.label_shard(shard, new_try(), run.dataset.write_options)
+            run.groups.add(report)
+            run.add(report)
+            self._gather(run)
+
+    def _gather(self, run: ActiveRun) -> None:
+        """Gather the files of the shards that fill a file, and at the end those of the rest."""
+        for group in run.groups.take_ready():
+            self._labeller.gather_shards(group, new_try(), run.dataset.write_options)
+            run.tick()
 
 
 def run_in_process(

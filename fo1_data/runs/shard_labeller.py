@@ -19,14 +19,16 @@ from typing import TYPE_CHECKING, Protocol
 from pydantic import BaseModel
 
 from fo1_data.corpus.rejects import reject_of
+from fo1_data.dataset.gather import gather_group
 from fo1_data.dataset.layout import tries
 from fo1_data.dataset.shard_files import WriteOptions, write_shard
+from fo1_data.dataset.shard_groups import ShardGroup
 from fo1_data.errors import Fo1Error
 from fo1_data.labelling.identity import LabellerIdentity
 from fo1_data.labelling.work_done import WorkDone, WorkTracker
 from fo1_data.storage.store import open_store
 from schemas.corpus import CorpusImage, Shard
-from schemas.dataset import ShardReport
+from schemas.dataset import GroupReport, ShardReport
 from schemas.images import ImageRow, Reject, RejectStage
 from schemas.jobs import RunConfig
 
@@ -136,6 +138,10 @@ class ShardLabeller:
                 rejects += content.rejects
         seconds = time.perf_counter() - started_s
         return write_shard(store.url, shard, rows, rejects, try_id, options, seconds)
+
+    def gather_shards(self, group: ShardGroup, try_id: str, options: WriteOptions) -> GroupReport:
+        """Gather the files of a group of done shards. Raises StorageError."""
+        return gather_group(open_store(self._settings.config.out), options.run, group, try_id)
 
     def _label(self, entries: list[CorpusImage], try_id: str) -> tuple[list[ImageRow], list[Reject]]:
         self._tracker, self._try_id = WorkTracker(on_change=self._on_change), try_id

@@ -4,7 +4,8 @@ A shard is first labelled whole. If that loses its worker, the shard is cut in h
 again. A single image may lose its worker `max_tries` times, then it becomes a reject (stage `worker`,
 replayable). A labeller may read a whole shard ahead while it labels another: a loss then proves nothing about
 either, so each is labelled alone before it counts against an image. When every piece of a cut shard is
-settled, the shard is assembled. Every repetition is counted, so the work always ends. Pure bookkeeping:
+settled, the shard is assembled. When all shards of a group are done, their files are gathered. Every
+repetition is counted, so the work always ends. Pure bookkeeping:
 starts nothing.
 """
 
@@ -14,11 +15,14 @@ from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 
 from fo1_data.corpus.rejects import reject_of
+from fo1_data.dataset.shard_groups import GroupPlan, ShardGroup
 from fo1_data.errors import ClusterError
 from schemas.corpus import Shard
+from schemas.dataset import GroupReport, ShardReport
 from schemas.images import Reject, RejectStage
 
-MAX_ASSEMBLIES = 5
+# How often workers may be lost in writing the files of a shard, or of a group of shards.
+MAX_WRITES = 5
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,17 @@ class Assemble:
     losses: int = 0
 
 
-Work = LabelWhole | LabelPiece | Assemble
+@dataclass(frozen=True)
+class Gather:
+    """Gather the files of a group of done shards. losses: workers lost on it so far."""
+
+    group: ShardGroup
+    try_id: str
+    losses: int = 0
+
+
+Work = LabelWhole | LabelPiece | Assemble | Gather
+Answer = str | ShardReport | GroupReport
 
 
 @dataclass
@@ -61,15 +75,19 @@ class _CutShard:
 
 
 class ShardWork:
-    """The queue of a run: `take` hands out work; `done` or `lost` reports its outcome."""
+    """The queue of a run: `take` hands out work; `done` or `lost` reports its outcome.
 
-    def __init__(self, shards: Collection[Shard], max_tries: int) -> None:
-        self._max_tries = max_tries
+    groups: which shards are gathered; without it, none are.
+    """
+
+    def __init__(self, shards: Collection[Shard], max_tries: int, groups: GroupPlan | None = None) -> None:
+        self._max_tries, self._groups = max_tries, groups
         self._untouched, self._num_untouched = iter(shards), len(shards)
         self._queue: deque[Work] = deque()  # what comes before the untouched shards
         self._cut: dict[str, _CutShard] = {}
         self._out = 0
         self.losses = 0
+        self._gather_ready()
 
     @property
     def finished(self) -> bool:
@@ -89,7 +107,7 @@ class ShardWork:
         if self._queue:
             return self._queue.popleft()
         self._num_untouched -= 1
-        return LabelWhole(next(self._untouched), _new_try())
+        return LabelWhole(next(self._untouched), new_try())
 
     def take_ahead(self) -> LabelWhole | None:
         """The next item if it is a whole shard, for a labeller to read while it labels another; else None.
@@ -107,12 +125,15 @@ class ShardWork:
         self._out -= 1
         self._queue.appendleft(replace(ahead, alone=alone))
 
-    def done(self, work: Work, piece: str | None = None) -> None:
-        """`work` succeeded. piece: the path of the rows of a LabelPiece."""
+    def done(self, work: Work, answer: Answer | None = None) -> None:
+        """`work` succeeded. answer: the path of the rows of a LabelPiece, else the report."""
         self._out -= 1
         if isinstance(work, LabelPiece):
-            assert piece is not None
-            self._settle(work, piece)
+            assert isinstance(answer, str)
+            self._settle(work, answer)
+        elif isinstance(answer, ShardReport) and self._groups is not None:
+            self._groups.add(answer)
+            self._gather_ready()
 
     def lost(self, work: Work, why: str, ahead: LabelWhole | None = None) -> None:
         """The worker of `work` was lost, which had begun to read `ahead`.
@@ -124,29 +145,40 @@ class ShardWork:
         if ahead is not None:
             self.give_back(ahead, alone=True)
             if isinstance(work, LabelWhole) and len(work.shard.images) == 1:
-                self._queue.appendleft(LabelWhole(work.shard, _new_try(), alone=True))
+                self._queue.appendleft(LabelWhole(work.shard, new_try(), alone=True))
                 return
         if isinstance(work, Assemble):
-            if work.losses + 1 >= MAX_ASSEMBLIES:
+            if work.losses + 1 >= MAX_WRITES:
                 raise ClusterError(
-                    f"writing shard {work.shard.index} lost its worker {MAX_ASSEMBLIES} times: {why}"
+                    f"writing shard {work.shard.index} lost its worker {MAX_WRITES} times: {why}"
                 )
-            self._queue.appendleft(Assemble(work.shard, _new_try(), work.pieces, work.losses + 1))
+            self._queue.appendleft(Assemble(work.shard, new_try(), work.pieces, work.losses + 1))
+        elif isinstance(work, Gather):
+            if work.losses + 1 >= MAX_WRITES:
+                raise ClusterError(
+                    f"gathering the shards from {work.group.first_index} on lost its worker {MAX_WRITES} "
+                    f"times: {why}"
+                )
+            self._queue.appendleft(Gather(work.group, new_try(), work.losses + 1))
         elif isinstance(work, LabelPiece):
             self._lost_piece(work, why)
         else:
             self._cut[work.shard.shard_id] = _CutShard(open_pieces=1)
             self._lost_piece(LabelPiece(work.shard, work.try_id, 0, len(work.shard.images)), why)
 
+    def _gather_ready(self) -> None:
+        for group in self._groups.take_ready() if self._groups is not None else ():
+            self._queue.appendleft(Gather(group, new_try()))
+
     def _lost_piece(self, piece: LabelPiece, why: str) -> None:
         length = piece.stop - piece.start
         if length > 1:
             middle = piece.start + length // 2
             self._cut[piece.shard.shard_id].open_pieces += 1
-            self._queue.appendleft(LabelPiece(piece.shard, _new_try(), middle, piece.stop))
-            self._queue.appendleft(LabelPiece(piece.shard, _new_try(), piece.start, middle))
+            self._queue.appendleft(LabelPiece(piece.shard, new_try(), middle, piece.stop))
+            self._queue.appendleft(LabelPiece(piece.shard, new_try(), piece.start, middle))
         elif piece.losses + 1 < self._max_tries:
-            again = LabelPiece(piece.shard, _new_try(), piece.start, piece.stop, piece.losses + 1)
+            again = LabelPiece(piece.shard, new_try(), piece.start, piece.stop, piece.losses + 1)
             self._queue.appendleft(again)
         else:
             entry = piece.shard.images[piece.start]
@@ -160,8 +192,9 @@ class ShardWork:
         if cut.open_pieces == 0:
             del self._cut[piece.shard.shard_id]
             pieces = tuple(cut.settled[start] for start in sorted(cut.settled))
-            self._queue.appendleft(Assemble(piece.shard, _new_try(), pieces))
+            self._queue.appendleft(Assemble(piece.shard, new_try(), pieces))
 
 
-def _new_try() -> str:
+def new_try() -> str:
+    """An id for a try of some work: no other try has it."""
     return uuid.uuid4().hex[:12]

@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 import pyarrow as pa
 from pyarrow import fs as pafs
@@ -112,28 +113,46 @@ class Store:
     def write_bytes(self, path: str, data: bytes) -> None:
         """Write or replace a file."""
         with self._faults("write", path):
-            target = self.local_path(path)
-            if target is not None:
-                with _temporary_file(target, [data]) as temporary:
-                    temporary.replace(target)
+            if self._local is not None:
+                with self.open_output(path) as file:
+                    file.write(data)
                 return
             with self._files.open_output_stream(self._at(path), compression=None) as stream:
                 stream.write(data)
 
     def write_chunks(self, path: str, chunks: Iterable[bytes]) -> None:
         """Write or replace a file that need not fit in memory, piece by piece."""
+        if self._local is not None:
+            with self.open_output(path) as file:
+                file.writelines(chunks)
+            return
+        # What is closed on an object store is there: it is opened once all pieces are at hand.
+        with self._faults("write", path), tempfile.TemporaryFile() as whole:
+            whole.writelines(chunks)
+            whole.seek(0)
+            with self._files.open_output_stream(self._at(path), compression=None) as stream:
+                shutil.copyfileobj(whole, stream, _COPIED_BYTES)
+
+    @contextmanager
+    def open_output(self, path: str) -> Iterator[BinaryIO]:
+        """A file to write piece by piece, in a `with` block. If the block raises, nothing is left of it.
+
+        On an object store a killed process may leave a part of it: give it a name that nobody else uses.
+        """
         with self._faults("write", path):
-            target = self.local_path(path)
-            if target is not None:
-                with _temporary_file(target, chunks) as temporary:
-                    temporary.replace(target)
+            if self._local is not None:
+                with _temporary_file(self._local / path) as (file, temporary):
+                    yield file
+                    file.flush()
+                    os.fsync(file.fileno())
+                    temporary.replace(self._local / path)
                 return
-            # What is closed on an object store is there: it is opened once all pieces are at hand.
-            with tempfile.TemporaryFile() as whole:
-                whole.writelines(chunks)
-                whole.seek(0)
+            try:
                 with self._files.open_output_stream(self._at(path), compression=None) as stream:
-                    shutil.copyfileobj(whole, stream, _COPIED_BYTES)
+                    yield stream
+            except BaseException:
+                self.delete(path)
+                raise
 
     def create_exclusive(self, path: str, data: bytes) -> bool:
         """Create a file atomically; returns False if there already is one.
@@ -225,23 +244,23 @@ def _is_unfinished(name: str) -> bool:
 
 
 @contextmanager
-def _temporary_file(target: Path, chunks: Iterable[bytes]) -> Iterator[Path]:
-    """A file of `chunks` next to `target`, flushed to disk; deleted at the end if it still exists."""
+def _temporary_file(target: Path) -> Iterator[tuple[BinaryIO, Path]]:
+    """A new file next to `target`, open for writing, and its path; deleted at the end if it still exists."""
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.parent / f"{UNFINISHED}{uuid.uuid4().hex}"
     try:
         with temporary.open("xb") as file:
-            file.writelines(chunks)
-            file.flush()
-            os.fsync(file.fileno())
-        yield temporary
+            yield file, temporary
     finally:
         with suppress(FileNotFoundError):
             temporary.unlink()
 
 
 def _create_local(target: Path, data: bytes) -> bool:
-    with _temporary_file(target, [data]) as temporary:
+    with _temporary_file(target) as (file, temporary):
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
         try:
             os.link(temporary, target)
         except FileExistsError:

@@ -14,8 +14,12 @@ from fo1_data.runs.stopping import Terminated
 
 def main(corpus: str, out: str, model: str = "fo1-tiny", seed: int = 0) -> None:
     run = load_run(
-        None, {"corpus": corpus, "out": out, "model": model, "seed": seed, "shard_size": 4, "actors": "2"}
-    )
+        None,
+        {
+            "corpus": corpus, "out": out, "model": model, "seed": seed, "shard_size": 4, "actors": "2",
+            "file_rows": 10,
+        },
+    )  # fmt: skip
     try:
         with ProgressLines() as lines:
             manifest = run_labelling(run, lines, FACTORY)

@@ -58,6 +58,7 @@ def test_gives_the_rows_of_a_run_in_one_process(
     assert rejected(tmp_path / "out") == rejected(undisturbed) == [("030-broken.png", "decode", "unreadable")]
     assert manifest.counts.images == 46
     assert manifest.counts.rejected == 1
+    assert [file.path for file in manifest.files] == ["data/train-00000.parquet", "rejects.parquet"]
     last = watcher.seen[-1]
     assert (last.state, last.images, last.images_total) == ("succeeded", 48, 48)
     assert last.images_per_s is not None
@@ -80,8 +81,11 @@ def test_killing_labellers_at_random_moments_changes_nothing(
             killed.append(victim.pid)
 
     watcher = Watching()
-    run_while(settings(small_corpus, out), threading.Thread(target=kill_four), watcher)
+    config = settings(small_corpus, out, file_rows=8)
+    manifest = run_while(config, threading.Thread(target=kill_four), watcher)
     assert len(set(killed)) == 4
+    data_files = [file.path for file in manifest.files if file.path.startswith("data/")]
+    assert data_files == [f"data/train-{index:05d}.parquet" for index in range(0, 12, 2)]
     assert comparable(out) == comparable(undisturbed)
     assert rejected(out) == rejected(undisturbed)
 

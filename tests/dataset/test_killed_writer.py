@@ -1,4 +1,4 @@
-"""A writer killed with SIGKILL in the middle of any write: run again, the dataset is the undisturbed one."""
+"""A writer killed with SIGKILL in any write, also while it gathers: run again, the dataset is the same."""
 
 import signal
 import subprocess
@@ -16,6 +16,7 @@ import os, signal, sys
 sys.path.insert(0, sys.argv[1])
 from factories import make_reject, make_row, make_shard
 from fo1_data.dataset.writer import open_run
+from schemas.dataset import FileLimits
 
 out, deadly = sys.argv[2], int(sys.argv[3])
 calls = 0
@@ -39,6 +40,8 @@ if run.manifest is None:
             if shard.shard_id not in done:
                 rows = [make_row(10 * index), make_row(1, uri=f"again-{index}")]
                 run.write_shard(shard, rows, [make_reject(f"broken-{index}")], f"{os.getpid()}")
+        for group in run.plan_groups(3, FileLimits())[0].take_ready():
+            run.gather(group, f"{os.getpid()}")
         run.seal("made-up", lease=lease)
 print(calls)
 """
@@ -57,7 +60,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-@pytest.mark.parametrize("deadly", [3, 5, 8, 12, 14, 16])
+@pytest.mark.parametrize("deadly", [3, 5, 8, 12, 13, 14, 15, 17, 19])
 def test_a_killed_writer_resumes_to_the_same_dataset(tmp_path: Path, undisturbed: Path, deadly: int) -> None:
     out = tmp_path / "d"
     killed = write(out, deadly)

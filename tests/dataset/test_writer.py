@@ -3,7 +3,9 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 from factories import make_reject, make_row, make_shard
@@ -196,9 +198,11 @@ class CrashingStore(Store):
         super().__init__(url)
         self._num_left = num_writes
 
-    def write_bytes(self, path: str, data: bytes) -> None:
+    @contextmanager
+    def open_output(self, path: str) -> Iterator[BinaryIO]:
         self._count()
-        super().write_bytes(path, data)
+        with super().open_output(path) as file:
+            yield file
 
     def move(self, source: str, target: str) -> None:
         self._count()

@@ -7,14 +7,21 @@ from factories import make_shard
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fo1_data.dataset.shard_groups import GroupPlan
 from fo1_data.errors import ClusterError
-from fo1_data.runs.shard_work import Assemble, LabelPiece, LabelWhole, ShardWork
+from fo1_data.runs.shard_work import Assemble, Gather, LabelPiece, LabelWhole, ShardWork
 from schemas.corpus import Shard
+from schemas.dataset import Counts, FileLimits, GroupReport, ShardReport
 from schemas.images import Reject, RejectStage
 
 
 def shard_of(index: int, size: int) -> Shard:
     return make_shard(index, [f"memory://{index}/{place}.png" for place in range(size)])
+
+
+def report_of(shard: Shard) -> ShardReport:
+    counts = Counts(images=len(shard.images))
+    return ShardReport(shard_id=shard.shard_id, index=shard.index, try_id="t", files=[], counts=counts)
 
 
 @given(
@@ -40,6 +47,7 @@ def test_every_image_is_settled_once(
         held = None
         steps += 1
         assert steps < 2_000
+        assert not isinstance(item, Gather)
         if isinstance(item, Assemble):
             for piece in item.pieces:
                 if isinstance(piece, Reject):
@@ -69,6 +77,39 @@ def test_every_image_is_settled_once(
     assert work.finished
     assert set(rejected) == poison
     assert labelled + rejected == Counter(names)
+
+
+def test_groups_are_gathered_between_the_shards_and_again_when_lost() -> None:
+    shards = [shard_of(index, 2) for index in range(5)]
+    work = ShardWork(shards, 3, GroupPlan(range(5), FileLimits(rows=4)))
+    done: list[str] = []
+    lost: list[str] = []
+    while (item := work.take()) is not None:
+        if isinstance(item, Gather):
+            if item.losses < 2:
+                lost.append(item.try_id)
+                work.lost(item, "its process died")
+                continue
+            assert item.try_id not in lost
+            done.append(f"gather {item.group.first_index}")
+            work.done(item, GroupReport(first_index=0, last_index=1, try_id=item.try_id, files=[]))
+            continue
+        assert isinstance(item, LabelWhole)
+        done.append(f"label {item.shard.index}")
+        work.done(item, report_of(item.shard))
+    assert work.finished
+    # Shard 2 says that 0 and 1 are all that fits into a file; shard 4 stays alone.
+    assert done == ["label 0", "label 1", "label 2", "gather 0", "label 3", "label 4", "gather 2"]
+
+
+def test_a_group_that_keeps_losing_workers_ends_the_run() -> None:
+    plan = GroupPlan(range(2), FileLimits())
+    for index in range(2):
+        plan.add(report_of(shard_of(index, 2)))
+    work = ShardWork([], 3, plan)
+    with pytest.raises(ClusterError, match="gathering the shards from 0 on lost its worker 5 times"):
+        while (item := work.take()) is not None:
+            work.lost(item, "its process died")
 
 
 def test_an_image_alone_may_lose_its_worker_as_often_as_set() -> None:

@@ -17,6 +17,7 @@ from fo1_data.dataset.reader import open_dataset
 from fo1_data.dataset.writer import open_run
 from fo1_data.errors import LeaseError, StorageError
 from fo1_data.storage.store import open_store
+from schemas.dataset import FileLimits
 
 FINGERPRINT = {"model_sha256": "aa"}
 
@@ -121,8 +122,14 @@ def test_a_dataset_in_an_object_store(bucket: str) -> None:
         first = run.write_shard(make_shard(0), [make_row(0), make_row(1)], [make_reject()], "a")
         assert run.write_shard(make_shard(0), [make_row(5)], [], "late") == first
         run.write_shard(make_shard(1), [make_row(1, uri="again")], [], "b")
+        (group,) = run.plan_groups(2, FileLimits())[0].take_ready()
+        gathered = run.gather(group, "a")
+        assert run.gather(group, "late") == gathered
+        kept = [path for path in open_store(out).list(".run/tries") if path.endswith(".parquet")]
+        assert kept == [f".run/tries/group-00000-a/{name}.parquet" for name in ("rejects", "train")]
         manifest = run.seal("d", lease=lease)
     assert manifest.counts.images == 2
+    assert [file.path for file in manifest.files] == ["data/train-00000.parquet", "rejects.parquet"]
     assert [row.uris[-1] for row in open_dataset(out).rows()] == [make_row(0).uri, "again"]
     assert open_run(out, FINGERPRINT, {}).manifest == manifest
     left = [path for path in open_store(out).list(".run") if "tries" in path]

@@ -1,0 +1,121 @@
+"""Gathers the files of neighbouring shards into one file for each split, in whatever process.
+
+Safe as the writing of a shard is: each try writes into a folder of its own, and a marker that is made only if
+there is none says which try counts. The files of the shards are deleted after the marker; a late try that
+finds them gone finds the marker.
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+import pyarrow as pa
+from pydantic import ValidationError
+
+from fo1_data.dataset.done_shards import READERS, read_report
+from fo1_data.dataset.layout import group_folder, group_marker, group_markers
+from fo1_data.dataset.shard_groups import ShardGroup
+from fo1_data.dataset.table_files import read_tables, write_tables
+from fo1_data.errors import StorageError
+from fo1_data.storage.store import Store
+from schemas.dataset import GroupReport, ShardFile, ShardReport
+from schemas.parquet import IMAGE_SCHEMA, REJECT_SCHEMA
+
+
+def gather_group(store: Store, run: str, group: ShardGroup, try_id: str) -> GroupReport:
+    """Gather the files of a group whose shards are done, and return the report of the try that counts.
+
+    `try_id` is unique to the try. Raises StorageError if the store is full or lost; then no marker is there
+    and the group is gathered again.
+    """
+    earlier = _read_group(store, group_marker(run, group.first_index))
+    if earlier is not None:
+        return earlier
+    folder = group_folder(run, group.first_index, try_id)
+    reports = _load_reports(store, run, group)
+    try:
+        made = _write_files(store, reports, folder, try_id)
+    except FileNotFoundError as error:
+        store.delete_folder(folder)
+        return _winner(store, group_marker(run, group.first_index), error)
+    except Exception:
+        with suppress(StorageError):
+            store.delete_folder(folder)
+        raise
+    path = group_marker(run, group.first_index)
+    if not store.create_exclusive(path, made.model_dump_json().encode()):
+        store.delete_folder(folder)
+        return _winner(store, path)
+    _delete_files(store, reports)
+    return made
+
+
+def read_groups(store: Store, run: str) -> dict[int, GroupReport]:
+    """The groups that are gathered, by their first index."""
+    paths = [path for path in store.list(group_markers(run)) if path.endswith(".json")]
+    with ThreadPoolExecutor(READERS) as pool:
+        groups = [group for group in pool.map(lambda path: _read_group(store, path), paths) if group]
+    return {group.first_index: group for group in groups}
+
+
+def _load_reports(store: Store, run: str, group: ShardGroup) -> list[ShardReport]:
+    with ThreadPoolExecutor(READERS) as pool:
+        found = list(pool.map(lambda shard_id: read_report(store, run, shard_id), group.shard_ids))
+    reports = [report for report in found if report is not None]
+    if len(reports) < len(found):
+        raise StorageError(
+            f"{store.url}: shards from {group.first_index} on are not done any more: run again"
+        )
+    return reports
+
+
+def _write_files(store: Store, reports: Sequence[ShardReport], folder: str, try_id: str) -> GroupReport:
+    by_split: dict[str, list[ShardFile]] = {}
+    for report in reports:
+        for file in report.files:
+            by_split.setdefault(str(file.split), []).append(file)
+    rejects = [report.rejects for report in reports if report.rejects is not None]
+    return GroupReport(
+        first_index=reports[0].index,
+        last_index=reports[-1].index,
+        try_id=try_id,
+        files=[
+            _join(store, files, f"{folder}/{split}.parquet", IMAGE_SCHEMA, split)
+            for split, files in sorted(by_split.items())
+        ],
+        rejects=_join(store, rejects, f"{folder}/rejects.parquet", REJECT_SCHEMA, None) if rejects else None,
+    )
+
+
+def _join(
+    store: Store, files: Sequence[ShardFile], path: str, schema: pa.Schema, split: str | None
+) -> ShardFile:
+    return write_tables(store, path, schema, read_tables(store, files), split)
+
+
+def _delete_files(store: Store, reports: Sequence[ShardReport]) -> None:
+    folders = {
+        file.path.rpartition("/")[0]
+        for report in reports
+        for file in (*report.files, report.rejects)
+        if file is not None
+    }
+    with ThreadPoolExecutor(READERS) as pool:
+        list(pool.map(store.delete_folder, sorted(folders)))
+
+
+def _read_group(store: Store, path: str) -> GroupReport | None:
+    try:
+        return GroupReport.model_validate_json(store.read_bytes(path))
+    except FileNotFoundError:
+        return None
+    except ValidationError as error:
+        raise StorageError(f"{store.address(path)} is damaged: delete the dataset's folder") from error
+
+
+def _winner(store: Store, path: str, error: FileNotFoundError | None = None) -> GroupReport:
+    winner = _read_group(store, path)
+    if winner is None:
+        gone = f"{error.filename or error}" if error else store.address(path)
+        raise StorageError(f"{gone} was there and is gone: another program writes here") from error
+    return winner

@@ -1,0 +1,441 @@
+"""Files of shards gathered into few files: the same rows in the same order, whatever happens meanwhile."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pyarrow.parquet as pq
+import pytest
+from factories import make_reject, make_row, make_shard
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+
+from fo1_data.dataset.arrow_columns import records_to_table
+from fo1_data.dataset.gather import gather_group, read_groups
+from fo1_data.dataset.layout import RUN
+from fo1_data.dataset.reader import open_dataset
+from fo1_data.dataset.shard_files import write_shard
+from fo1_data.dataset.shard_groups import GroupPlan, ShardGroup
+from fo1_data.dataset.table_files import in_row_groups
+from fo1_data.dataset.validate import validate_dataset
+from fo1_data.dataset.writer import DatasetRun, open_run
+from fo1_data.errors import StorageError
+from fo1_data.storage.store import Store, open_store
+from schemas.dataset import Counts, FileLimits, Manifest, ShardReport
+from schemas.images import ImageRow, Reject
+from schemas.labels import Decision
+from schemas.parquet import IMAGE_SCHEMA
+
+FINGERPRINT = {"model_sha256": "aa"}
+LIMITS = FileLimits(rows=6)
+ROWS = {
+    (shard, place): make_row(
+        10 * shard + place, split="test" if (shard + place) % 3 == 0 else "train", embed=shard == 2
+    )
+    for shard in range(6)
+    for place in range(1 + shard % 3)
+}
+
+
+def rows_of(shard: int) -> list[ImageRow]:
+    """The rows of a shard; the first image of shard 1 is in shards 3 and 5 too."""
+    rows = [row for (of, _), row in ROWS.items() if of == shard]
+    if shard in (3, 5):
+        twin = ROWS[1, 0]
+        rows.append(twin.model_copy(update={"uri": f"twin-{shard}", "uris": [f"twin-{shard}"]}))
+    return rows
+
+
+def rejects_of(shard: int) -> list[Reject]:
+    return [make_reject(f"broken-{shard}")] if shard % 2 else []
+
+
+def begin(out: Path) -> DatasetRun:
+    return open_run(str(out), FINGERPRINT, {})
+
+
+def write(out: Path, shard: int, try_id: str = "t") -> ShardReport:
+    return write_shard(str(out), make_shard(shard), rows_of(shard), rejects_of(shard), try_id)
+
+
+def ready_groups(out: Path, limits: FileLimits = LIMITS) -> list[ShardGroup]:
+    return begin(out).plan_groups(6, limits)[0].take_ready()
+
+
+def content(out: Path) -> dict[str, list[dict[str, Any]]]:
+    """The rows of each split, in order, and the rejects."""
+    dataset = open_dataset(str(out))
+    rows = {split: [row.model_dump() for row in dataset.rows(split)] for split in ("test", "train")}
+    return {**rows, "rejects": [reject.model_dump() for reject in dataset.rejects()]}
+
+
+def files_of(manifest: Manifest) -> list[tuple[str, str]]:
+    return [(file.path, file.sha256) for file in manifest.files]
+
+
+@pytest.fixture(scope="module")
+def ungathered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("ungathered") / "d"
+    for shard in range(6):
+        begin(out)
+        write(out, shard)
+    begin(out).seal("made-up")
+    return out
+
+
+@pytest.fixture(scope="module")
+def gathered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("gathered") / "d"
+    begin(out)
+    for shard in range(6):
+        write(out, shard)
+    for group in ready_groups(out):
+        begin(out).gather(group, "t")
+    begin(out).seal("made-up")
+    return out
+
+
+def test_gathering_changes_files_and_nothing_else(ungathered: Path, gathered: Path) -> None:
+    assert content(gathered) == content(ungathered)
+    with_shards, with_groups = (open_dataset(str(out)).manifest for out in (ungathered, gathered))
+    assert with_groups.counts == with_shards.counts
+    assert with_groups.duplicates == with_shards.duplicates != []
+    assert [file.path for file in with_groups.files] == [
+        "data/test-00000.parquet", "data/train-00000.parquet",
+        "data/test-00003.parquet", "data/train-00003.parquet",
+        "data/test-00005.parquet", "data/train-00005.parquet", "rejects.parquet",
+    ]  # fmt: skip
+    assert validate_dataset(str(gathered)) == []
+    for file in with_groups.files[:-1]:
+        parquet = pq.ParquetFile(gathered / file.path)
+        assert file.row_group_rows == [parquet.metadata.row_group(0).num_rows] == [file.num_rows]
+
+
+def test_a_small_run_ends_with_one_file_a_split(tmp_path: Path, ungathered: Path) -> None:
+    out = tmp_path / "d"
+    begin(out)
+    for shard in range(6):
+        write(out, shard)
+    (group,) = ready_groups(out, FileLimits())
+    begin(out).gather(group, "t")
+    assert [path.parent.name for path in out.rglob("*.parquet")] == ["group-00000-t"] * 3
+    manifest = begin(out).seal("made-up")
+    assert [file.path for file in manifest.files] == [
+        "data/test-00000.parquet", "data/train-00000.parquet", "rejects.parquet"
+    ]  # fmt: skip
+    assert content(out) == content(ungathered)
+
+
+class Deciding:
+    """Sends rows to review that have more regions than the mean."""
+
+    def __init__(self) -> None:
+        self.seen: list[int] = []
+
+    def see(self, row: ImageRow) -> None:
+        self.seen.append(row.width)
+
+    def decide(self, row: ImageRow) -> None:
+        row.decision = Decision.REVIEW if len(self.seen) % 2 else Decision.UNREVIEWED
+        for label in row.all_labels():
+            label.decision = row.decision
+
+
+def test_rows_that_are_decided_at_the_end(tmp_path: Path) -> None:
+    outs = [tmp_path / "shards", tmp_path / "groups"]
+    for out in outs:
+        begin(out)
+        for shard in range(6):
+            write(out, shard)
+    for group in ready_groups(outs[1]):
+        begin(outs[1]).gather(group, "t")
+    deciders = [Deciding(), Deciding()]
+    counts = [
+        begin(out).seal("d", decider=decider).counts for out, decider in zip(outs, deciders, strict=True)
+    ]
+    assert counts[0] == counts[1]
+    assert counts[1].review + counts[1].unreviewed > 0
+    assert sorted(deciders[0].seen) == sorted(deciders[1].seen)
+    assert content(outs[0]) == content(outs[1])
+
+
+@given(
+    sizes=st.lists(st.tuples(st.integers(0, 6), st.integers(0, 60)), min_size=1, max_size=12),
+    order=st.randoms(use_true_random=False),
+    first=st.integers(0, 3),
+)
+def test_groups_follow_from_the_sizes_alone(sizes: list[tuple[int, int]], order: Any, first: int) -> None:
+    limits = FileLimits(rows=8, row_bytes=100)
+    reports = [
+        ShardReport(
+            shard_id=f"s{index}", index=first + index, try_id="t", files=[], row_bytes=num_bytes,
+            counts=Counts(images=rows),
+        )
+        for index, (rows, num_bytes) in enumerate(sizes)
+    ]  # fmt: skip
+    indices = range(first, first + len(sizes))
+
+    def groups(arriving: Sequence[ShardReport]) -> list[ShardGroup]:
+        plan = GroupPlan(indices, limits)
+        found = []
+        for report in arriving:
+            plan.add(report)
+            plan.add(report)
+            found += plan.take_ready()
+        return found
+
+    in_order = groups(reports)
+    assert groups(order.sample(reports, len(reports))) == in_order
+    members = [shard_id for group in in_order for shard_id in group.shard_ids]
+    assert members == sorted(set(members), key=lambda name: int(name[1:]))
+    for group in in_order:
+        own = [sizes[int(name[1:])] for name in group.shard_ids]
+        assert len(own) > 1
+        assert sum(rows for rows, _ in own) <= limits.rows
+        assert sum(num_bytes for _, num_bytes in own) <= limits.row_bytes
+    ends = [group.first_index + len(group.shard_ids) - first for group in in_order]
+    for group, end in zip(in_order, ends, strict=True):
+        if end < len(sizes):  # the next shard would not have fitted
+            whole = [*sizes[group.first_index - first : end], sizes[end]]
+            assert sum(rows for rows, _ in whole) > 8 or sum(size for _, size in whole) > 100
+    assert GroupPlan(indices, limits, [group.first_index for group in in_order]).take_ready() == []
+
+
+@settings(deadline=None)
+@given(
+    tables=st.lists(st.lists(st.integers(0, 300), max_size=9), max_size=6),
+    max_rows=st.integers(1, 7),
+    max_bytes=st.integers(400, 3_000),
+)
+def test_row_groups_join_and_cut(tables: list[list[int]], max_rows: int, max_bytes: int) -> None:
+    made = [
+        records_to_table(
+            [{"image": {"bytes": b"x" * n}, "regions": [], "groundings": []} for n in sizes], IMAGE_SCHEMA
+        )
+        for sizes in tables
+    ]
+    groups = list(in_row_groups(iter(made), max_rows, max_bytes))
+    lengths = [[len(row["image"]["bytes"]) for row in group.to_pylist()] for group in groups]
+    assert [n for group in lengths for n in group] == [n for sizes in tables for n in sizes]
+    for group in lengths:
+        assert 1 <= len(group) <= max_rows
+        assert sum(500 + n for n in group) <= max_bytes or len(group) == 1
+
+
+class Crash(Exception):
+    pass
+
+
+class DyingStore(Store):
+    """A store whose process dies before the `deadly`-th write, mark, move or deletion.
+
+    before_mark: called before a mark is made.
+    """
+
+    def __init__(
+        self, out: Path, deadly: int = 1_000, before_mark: Callable[[], object] = lambda: None
+    ) -> None:
+        super().__init__(str(out))
+        self._left, self._before_mark = deadly, before_mark
+
+    def _step(self) -> None:
+        self._left -= 1
+        if self._left <= 0:
+            raise Crash
+
+    @contextmanager
+    def open_output(self, path: str) -> Iterator[BinaryIO]:
+        with super().open_output(path) as file:
+            self._step()
+            yield file
+
+    def create_exclusive(self, path: str, data: bytes) -> bool:
+        self._step()
+        self._before_mark()
+        return super().create_exclusive(path, data)
+
+    def move(self, source: str, target: str) -> None:
+        self._step()
+        super().move(source, target)
+
+    def delete_folder(self, folder: str) -> None:
+        self._step()
+        super().delete_folder(folder)
+
+
+def finish(out: Path) -> Manifest:
+    """What is left of a run, undisturbed."""
+    run = begin(out)
+    if run.manifest is not None:
+        return run.manifest
+    for shard in range(6):
+        write(out, shard, "last")
+    for group in ready_groups(out):
+        begin(out).gather(group, "last")
+    return begin(out).seal("made-up")
+
+
+@pytest.mark.parametrize("deadly", range(1, 14))
+def test_a_gathering_that_dies_anywhere_is_done_again(tmp_path: Path, gathered: Path, deadly: int) -> None:
+    out = tmp_path / "d"
+    begin(out)
+    for shard in range(6):
+        write(out, shard)
+    groups, store = ready_groups(out), DyingStore(out, deadly)
+    with suppress(Crash):
+        for group in groups:
+            gather_group(store, RUN, group, "dies")
+        run = begin(out)
+        run.store = store
+        run.seal("made-up")
+    assert files_of(finish(out)) == files_of(open_dataset(str(gathered)).manifest)
+    assert content(out) == content(gathered)
+
+
+def test_a_group_overtaken_before_its_mark_leaves_nothing(tmp_path: Path) -> None:
+    out = tmp_path / "d"
+    begin(out)
+    for shard in range(6):
+        write(out, shard)
+    group = ready_groups(out)[0]
+    slow = DyingStore(out, before_mark=lambda: gather_group(open_store(str(out)), RUN, group, "fast"))
+    assert gather_group(slow, RUN, group, "slow").try_id == "fast"
+    assert gather_group(open_store(str(out)), RUN, group, "late").try_id == "fast"
+    assert {path.parent.name for path in out.rglob("group-*/*")} == {"group-00000-fast"}
+
+
+def test_a_damaged_file_of_a_shard_is_one_line(tmp_path: Path) -> None:
+    out = tmp_path / "d"
+    begin(out)
+    for shard in range(6):
+        path = out / write(out, shard).files[0].path
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(StorageError, match="damaged") as caught:
+        for group in ready_groups(out, FileLimits()):
+            begin(out).gather(group, "t")
+    assert "\n" not in str(caught.value)
+    assert not list(out.rglob("group-*/*"))
+
+
+def test_a_resumed_run_keeps_its_limits(tmp_path: Path) -> None:
+    run = begin(tmp_path / "d")
+    assert run.plan_groups(6, FileLimits(rows=7))[1].rows == 7
+    assert begin(tmp_path / "d").plan_groups(6, FileLimits(rows=9))[1].rows == 7
+
+
+def test_a_replay_gathers_its_own_shards(tmp_path: Path) -> None:
+    out = tmp_path / "d"
+    finish(out)
+    before = {path: path.read_bytes() for path in (out / "data").iterdir()}
+    run = open_run(str(out), FINGERPRINT, {}, replay=True)
+    for index in range(2):
+        run.write_shard(make_shard(index), [make_row(200 + index, uri=f"broken-{1 + index}")], [], "r")
+    (group,) = run.plan_groups(2, LIMITS)[0].take_ready()
+    run.gather(group, "r")
+    manifest = run.seal("made-up")
+    assert {path: path.read_bytes() for path in before} == before
+    assert [f.path for f in manifest.files if f.path.startswith("data/")][-1] == "data/train-00006.parquet"
+    assert [row.uri for row in open_dataset(str(out)).rows()][-2:] == ["broken-1", "broken-2"]
+    assert validate_dataset(str(out)) == []
+
+
+class DisturbedRun(RuleBasedStateMachine):
+    """Shards written, killed and written late; groups gathered, killed at any step, by two drivers."""
+
+    folder: Path
+    expected: Path
+    count = 0
+
+    @initialize(done=st.sets(st.integers(0, 5)))
+    def start(self, done: set[int]) -> None:
+        type(self).count += 1
+        self.out = self.folder / str(self.count)
+        self.tries = 0
+        self.run = begin(self.out)
+        self.groups: list[ShardGroup] = []
+        for shard in done:
+            write(self.out, shard, self.next_try())
+        self.resume()
+
+    def next_try(self) -> str:
+        self.tries += 1
+        return f"try-{self.tries}"
+
+    @rule(shard=st.integers(0, 5))
+    def write_in_time_or_late(self, shard: int) -> None:
+        write(self.out, shard, self.next_try())
+
+    @rule(shard=st.integers(0, 5))
+    def kill_a_writer(self, shard: int) -> None:
+        """It wrote a file and no marker."""
+        path = self.out / RUN / "tries" / f"{shard:05d}-{self.next_try()}" / "train.parquet"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"a part of a file")
+
+    @rule()
+    def resume(self) -> None:
+        """Another driver begins; its view of what is done is fresh."""
+        self.run = begin(self.out)
+        if self.run.manifest is None:
+            plan, _ = self.run.plan_groups(6, LIMITS)
+            self.groups += [group for group in plan.take_ready() if group not in self.groups]
+
+    @rule(choice=st.integers(0, 9), deadly=st.integers(1, 12))
+    def gather_and_die_perhaps(self, choice: int, deadly: int) -> None:
+        """Of any group that some driver found complete once, so that it may be gathered already."""
+        for group in self.groups[choice : choice + 1]:
+            with suppress(Crash):
+                gather_group(DyingStore(self.out, deadly), RUN, group, self.next_try())
+
+    @rule(choice=st.integers(0, 9), deadly=st.integers(1, 12))
+    def gather_twice_at_once(self, choice: int, deadly: int) -> None:
+        for group in self.groups[choice : choice + 1]:
+            other = DyingStore(self.out, deadly)
+
+            def overtake(group: ShardGroup = group, other: Store = other) -> None:
+                with suppress(Crash):
+                    gather_group(other, RUN, group, self.next_try())
+
+            gather_group(DyingStore(self.out, before_mark=overtake), RUN, group, self.next_try())
+
+    @rule(deadly=st.integers(1, 12))
+    def seal_and_die_perhaps(self, deadly: int) -> None:
+        run = begin(self.out)
+        if run.manifest is not None or len(run.done_shards()) < 6 or ready_groups(self.out):
+            return
+        run.store = DyingStore(self.out, deadly)
+        with suppress(Crash):
+            run.seal("made-up")
+
+    @invariant()
+    def a_manifest_is_the_whole_dataset(self) -> None:
+        if (self.out / "manifest.json").exists():
+            self.check(begin(self.out).manifest)
+
+    def check(self, manifest: Manifest | None) -> None:
+        assert manifest is not None
+        listed = json.loads((self.expected / "manifest.json").read_text())["files"]
+        assert files_of(manifest) == [(file["path"], file["sha256"]) for file in listed]
+        for path, digest in files_of(manifest):
+            assert hashlib.sha256((self.out / path).read_bytes()).hexdigest() == digest
+
+    def teardown(self) -> None:
+        manifest = finish(self.out)
+        self.check(manifest)
+        groups = read_groups(open_store(str(self.out)), RUN)
+        assert sorted(groups) == [0, 3]
+        self.check(manifest)
+
+
+def test_every_row_comes_out_once_whatever_happens(gathered: Path, tmp_path: Path) -> None:
+    machine = type("Machine", (DisturbedRun,), {"folder": tmp_path, "expected": gathered})
+    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+        machine,
+        settings=settings(
+            max_examples=15, stateful_step_count=14, deadline=None, suppress_health_check=list(HealthCheck)
+        ),
+    )
