@@ -80,13 +80,15 @@ class Fo1Model(nn.Module):
         no_regions = torch.empty(0, self.config.text.hidden_size, device=device, dtype=dtype)
         regions = [no_regions] * len(images)
         with_boxes = [index for index, image in enumerate(images) if len(image.aux_boxes)]
-        sizes = [(*images[i].aux_hw, *images[i].grid_hw) for i in with_boxes]
-        for members in group_by_size(sizes).values():
+        for members in group_by_size([images[index].size for index in with_boxes]).values():
             indices = [with_boxes[member] for member in members]
             maps = [torch.cat(level) for level in zip(*(primary[i].maps for i in indices), strict=True)]
             features = self._region_features([images[i] for i in indices], maps)
-            for index, features_RF in zip(indices, features, strict=True):
-                regions[index] = self.region_projector(features_RF.to(dtype))
+            embeds = self.region_projector(torch.cat(features).to(dtype)).split(
+                [len(part) for part in features]
+            )
+            for index, embeds_RD in zip(indices, embeds, strict=True):
+                regions[index] = embeds_RD
         return [
             ImageFeatures(self.image_projector(image.image_embeds), embeds_RD)
             for image, embeds_RD in zip(primary, regions, strict=True)

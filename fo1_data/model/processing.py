@@ -75,6 +75,11 @@ class PreparedImage:
     vt_boxes: Tensor
 
     @property
+    def size(self) -> tuple[int, int, int, int]:
+        """Height and width of the auxiliary image, then rows and columns of the ViT's patch grid."""
+        return *self.aux_hw, *self.grid_hw
+
+    @property
     def grid_hw(self) -> tuple[int, int]:
         """Rows and columns of the ViT's patch grid, U patches."""
         return self.resized.grid_hw

@@ -40,7 +40,8 @@ class PatchLayout:
     """How the patches of several images are arranged for the ViT.
 
     order_M: for each place, the raster index of its image token; images stay in order. images: each image as
-    one window. windows: the windows of all images. cos, sin: rotation tables (U, E) float32.
+    one window, images of equally many patches together. windows: the windows of all images. cos, sin:
+    rotation tables (U, E) float32.
     """
 
     order_M: Tensor
@@ -80,11 +81,16 @@ class VisionTransformer(nn.Module):
         """Arrange the patches of images by window. grids_hw: rows and columns of each image's patch grid."""
         merge, patch_px = self.config.spatial_merge_size, self.config.patch_size
         window = self.config.window_size // merge // patch_px
-        orders, images, windows, places, token = [], [], [], [], 0
+        images: list[Windows] = []
+        orders, windows, places, token = [], [], [], 0
         for rows, columns in grids_hw:
             grid = np.arange(rows * columns // merge**2).reshape(rows // merge, columns // merge)
             start = token * merge**2
-            images.append(Windows(start, 1, rows * columns))
+            last = images[-1] if images else None
+            if last is not None and last.length == rows * columns:
+                images[-1] = Windows(last.start, last.count + 1, last.length)
+            else:
+                images.append(Windows(start, 1, rows * columns))
             parts, image_windows = _by_window(grid, window)
             for count, num_tokens in image_windows:
                 windows.append(Windows(start, count, num_tokens * merge**2))

@@ -214,6 +214,24 @@ def test_what_does_not_fit_alone_is_a_memory_error(
             engine.ask([Question(opened, "Why?")])
 
 
+def test_images_of_one_size_are_encoded_together_wherever_they_are_in_the_list(
+    random_checkpoint: Checkpoint,
+) -> None:
+    sizes = [(96, 64), (60, 120), (96, 64), (84, 84), (96, 64), (60, 120)]
+    pictures = [_picture(seed, *size, num_boxes=1 + seed % 3) for seed, size in enumerate(sizes)]
+    tower, batches = random_checkpoint.model.vision_tower_aux, []
+    hook = tower.register_forward_pre_hook(lambda _, args: batches.append(tuple(args[0].shape)))
+    try:
+        alone = [Fo1Engine(random_checkpoint).open([picture])[0] for picture in pictures]
+        batches.clear()
+        together = Fo1Engine(random_checkpoint).open(pictures)
+    finally:
+        hook.remove()
+    assert sorted(batches) == [(1, 3, 84, 84), (2, 3, 120, 60), (3, 3, 64, 96)]
+    for mine, other in zip(together, alone, strict=True):
+        torch.testing.assert_close(mine.prompts[0].embeds, other.prompts[0].embeds, atol=1e-4, rtol=1e-4)
+
+
 def test_prefixes_stay_within_the_bound(random_checkpoint: Checkpoint) -> None:
     engine = Fo1Engine(random_checkpoint, max_bytes=3 * 2**18)
     opened = engine.open([_picture(seed, 90, 80, 5) for seed in range(12)])

@@ -10,23 +10,22 @@ from fo1_data.model.processing import PreparedImage
 _MOST_ON_CPU_BYTES = 16 << 20
 
 
-def groups_within(
-    max_bytes: int, model: Fo1Model, images: Sequence[PreparedImage]
-) -> list[list[PreparedImage]]:
-    """Images in groups whose estimated activations take at most `max_bytes`; on a CPU at most 16 MiB.
+def groups_within(max_bytes: int, model: Fo1Model, images: Sequence[PreparedImage]) -> list[list[int]]:
+    """Indices of images, in groups whose estimated activations take at most `max_bytes` (a CPU: 16 MiB).
 
-    An image that exceeds the limit is alone.
+    Images of one size, which the towers take together, go into one group where it has room. An image that
+    exceeds the limit is alone.
     """
     if model.device.type == "cpu":
         max_bytes = min(max_bytes, _MOST_ON_CPU_BYTES)
-    groups: list[list[PreparedImage]] = []
+    groups: list[list[int]] = []
     num_bytes = 0
-    for image in images:
-        image_bytes = _activation_bytes(model, image)
+    for index in sorted(range(len(images)), key=lambda index: images[index].size):
+        image_bytes = _activation_bytes(model, images[index])
         if not groups or num_bytes + image_bytes > max_bytes:
             groups.append([])
             num_bytes = 0
-        groups[-1].append(image)
+        groups[-1].append(index)
         num_bytes += image_bytes
     return groups
 

@@ -22,10 +22,10 @@ _MAX_THREADS = 4
 
 
 class _Group:
-    """Images that are encoded together, by the thread that takes them first."""
+    """Images that are encoded together, by the thread that takes them first. indices: which they are."""
 
-    def __init__(self, encode: Encode, images: list[PreparedImage]) -> None:
-        self._encode, self._images = encode, images
+    def __init__(self, encode: Encode, indices: list[int], images: list[PreparedImage]) -> None:
+        self._encode, self.indices, self._images = encode, indices, images
         self._taken = threading.Lock()
         self._done = threading.Event()
         self._features: list[ImageFeatures] = []
@@ -77,7 +77,10 @@ class Encoding:
                 break
             if later is not None:
                 later.run()
-        return [features for group in self._groups for features in group.features()]
+        features: dict[int, ImageFeatures] = {}
+        for group in self._groups:
+            features |= zip(group.indices, group.features(), strict=True)
+        return [features[index] for index in range(len(features))]
 
     def cancel(self) -> None:
         """Encode no more of these images."""
@@ -98,9 +101,12 @@ class EncodingThreads:
         """How many threads encode beside the caller's."""
         return len(self._helpers)
 
-    def start(self, encode: Encode, groups: Sequence[list[PreparedImage]]) -> Encoding:
-        """Begin to encode groups of images; without helpers nothing happens before `Encoding.finish`."""
-        started = [_Group(encode, images) for images in groups]
+    def start(self, encode: Encode, images: Sequence[PreparedImage], groups: Sequence[list[int]]) -> Encoding:
+        """Begin to encode images in groups of their indices.
+
+        Without helpers nothing happens before `Encoding.finish`.
+        """
+        started = [_Group(encode, group, [images[index] for index in group]) for group in groups]
         if self._helpers:
             for group in started:
                 self._queue.put(group)

@@ -113,7 +113,7 @@ class Fo1Engine:
         Threads help during a block of `helping`; elsewhere `open_encoded` encodes.
         """
         groups = groups_within(self.budget.activations, self.model, prepared)
-        return self._encoding_threads.start(partial(encode_or_halve, self.model), groups)
+        return self._encoding_threads.start(partial(encode_or_halve, self.model), prepared, groups)
 
     @torch.inference_mode()
     def open_encoded(self, prepared: Sequence[PreparedImage], encoding: Encoding) -> list[OpenImage]:
