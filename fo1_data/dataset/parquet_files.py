@@ -115,8 +115,8 @@ def encode_rows(rows: Sequence[ImageRow]) -> bytes:
     return _encode(rows_to_table(group) for group in row_groups(rows))[0]
 
 
-def encode_batches(batches: Iterable[pa.RecordBatch]) -> tuple[bytes, int]:
-    """A file as `encode_rows` makes it of the rows of batches of `IMAGE_SCHEMA`, and how many they are."""
+def encode_batches(batches: Iterable[pa.RecordBatch]) -> tuple[bytes, list[int]]:
+    """A file as `encode_rows` makes it of the rows of batches of `IMAGE_SCHEMA`, and its `row_group_rows`."""
     return _encode(_groups_of_batches(batches))
 
 
@@ -133,13 +133,14 @@ def _groups_of_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
         yield pa.Table.from_batches(pending)
 
 
-def _encode(groups: Iterable[pa.Table]) -> tuple[bytes, int]:
-    sink, num_rows = pa.BufferOutputStream(), 0
+def _encode(groups: Iterable[pa.Table]) -> tuple[bytes, list[int]]:
+    sink = pa.BufferOutputStream()
+    row_group_rows = []
     with parquet_writer(sink, IMAGE_SCHEMA) as writer:
         for group in groups:
             writer.write_table(group, row_group_size=len(group))
-            num_rows += len(group)
-    return bytes(sink.getvalue()), num_rows
+            row_group_rows.append(len(group))
+    return bytes(sink.getvalue()), row_group_rows
 
 
 def encode_rejects(rejects: Sequence[Reject]) -> bytes:

@@ -101,9 +101,10 @@ class VersionWriter:
 
         They are not counted here.
         """
-        data, num_rows = encode_batches(batches)
-        if num_rows:
-            self._files.append(write_file(self._store, path, data, num_rows))
+        data, row_group_rows = encode_batches(batches)
+        if row_group_rows:
+            file = write_file(self._store, path, data, sum(row_group_rows))
+            self._files.append(file.model_copy(update={"row_group_rows": row_group_rows}))
 
     def seal(
         self,
