@@ -6,6 +6,8 @@ A file is rewritten only if one of its rows changed. Pixels outside the dataset 
 
 from collections.abc import Iterator
 
+import pyarrow as pa
+
 from fo1_data.confidence.budget_pass import BudgetPass
 from fo1_data.confidence.calibration_file import read_calibration
 from fo1_data.confidence.calibration_match import check_match, origin_of
@@ -13,11 +15,14 @@ from fo1_data.confidence.review_cost import ReviewEffort
 from fo1_data.confidence.routing import Router
 from fo1_data.dataset.counting import count_rows
 from fo1_data.dataset.manifest import next_version
+from fo1_data.dataset.parquet_files import encode_batches
 from fo1_data.dataset.reader import Dataset, open_dataset
+from fo1_data.dataset.row_batches import regular_batches, rows_to_batch
+from fo1_data.dataset.rows import table_to_rows
 from fo1_data.dataset.versions.derive import VersionWriter
 from fo1_data.errors import ConfigError
 from schemas.calibration import Calibration, RoutingSettings
-from schemas.dataset import Manifest, ManifestFile
+from schemas.dataset import Counts, Manifest, ManifestFile
 from schemas.images import ImageRow
 from schemas.labels import LabelKind
 
@@ -47,8 +52,7 @@ def route_dataset(
     writer = VersionWriter(out, dataset.manifest, step, dataset.store.url)
     effort = ReviewEffort()
     for file in dataset.data_files():
-        for row in _route_file(dataset, file, writer, router, budget):
-            effort.add(row)
+        _route_file(dataset, file, writer, router, budget, effort)
     routing = router.manifest_entry(warning) | ({"calibration": calibration} if calibration else {})
     routing |= {"effort": effort.counts()} if settings.decides else {}
     more = {"routing": routing, "calibration_sha256": sha256}
@@ -63,22 +67,42 @@ def route_dataset(
 
 
 def _route_file(
-    dataset: Dataset, file: ManifestFile, writer: VersionWriter, router: Router, budget: BudgetPass
-) -> list[ImageRow]:
-    """Decide and write the rows of a file; returns them."""
-    before = list(dataset.rows_of(file))
-    rows = list(_scored(router, (row.model_copy(deep=True) for row in before)))
-    if router.settings.decides:
-        for row in rows:
-            if router.settings.review_budget is None:
-                router.decide(row)
-            else:
-                budget.decide(row)
-    if rows == before:
-        writer.copy(dataset.store, file, count_rows(rows))
+    dataset: Dataset,
+    file: ManifestFile,
+    writer: VersionWriter,
+    router: Router,
+    budget: BudgetPass,
+    effort: ReviewEffort,
+) -> None:
+    """Decide and write the rows of a file, and add them to `effort`; holds a batch of them as models."""
+    has_changed, counts = False, Counts()
+
+    def decided() -> Iterator[pa.RecordBatch]:
+        nonlocal has_changed, counts
+        for batch in regular_batches(dataset.store, file.path):
+            before = list(table_to_rows(batch))
+            rows = [_decided(row.model_copy(deep=True), router, budget) for row in before]
+            has_changed |= rows != before
+            counts += count_rows(rows)
+            for row in rows:
+                effort.add(row)
+            yield rows_to_batch(rows)
+
+    encoded = encode_batches(decided())
+    if has_changed:
+        writer.put(file.path, *encoded, counts)
     else:
-        writer.replace(file.path, rows)
-    return rows
+        writer.copy(dataset.store, file, counts)
+
+
+def _decided(row: ImageRow, router: Router, budget: BudgetPass) -> ImageRow:
+    """Score and decide a row in place."""
+    router.score(row)
+    if router.settings.decides and router.settings.review_budget is None:
+        router.decide(row)
+    elif router.settings.decides:
+        budget.decide(row)
+    return row
 
 
 def _scored(router: Router, rows: Iterator[ImageRow]) -> Iterator[ImageRow]:

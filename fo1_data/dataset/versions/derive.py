@@ -15,9 +15,9 @@ from fo1_data.dataset.layout import RUN, data_file
 from fo1_data.dataset.manifest import dump_json, fingerprint_digest, lineage, read_json
 from fo1_data.dataset.parquet_files import encode_batches, row_bytes
 from fo1_data.dataset.reader import Dataset
-from fo1_data.dataset.row_batches import regular_batches
+from fo1_data.dataset.row_batches import BATCH_ROWS, regular_batches, rows_to_batch
 from fo1_data.dataset.seal import seal_version
-from fo1_data.dataset.stored_rows import write_file, write_rows
+from fo1_data.dataset.stored_rows import write_file
 from fo1_data.errors import DatasetError
 from fo1_data.storage.store import Store, open_store
 from schemas.dataset import SCHEMA_VERSION, Counts, Duplicate, Manifest, ManifestFile
@@ -58,7 +58,7 @@ class VersionWriter:
         self._step = dict(step)
         self._files: list[ManifestFile] = []
         self._counts = Counts()
-        self._pending: dict[str, list[ImageRow]] = {}
+        self._pending: dict[str, _PendingRows] = {}
         self._pending_bytes: dict[str, int] = {}
         self._next_index: dict[str, int] = {}
         self._begin()
@@ -66,7 +66,7 @@ class VersionWriter:
     def add(self, row: ImageRow) -> None:
         """Add a row at the end of its split."""
         self._counts += count_rows([row])
-        self._pending.setdefault(row.split, []).append(row)
+        self._pending.setdefault(row.split, _PendingRows()).add(row)
         size = self._pending_bytes.get(row.split, 0) + row_bytes(row)
         self._pending_bytes[row.split] = size
         if size >= self._file_bytes:
@@ -76,12 +76,6 @@ class VersionWriter:
         """Take a data file over as it is; `counts`: the counts of its rows."""
         self.share(origin, file)
         self._counts += counts
-
-    def replace(self, path: str, rows: Sequence[ImageRow]) -> None:
-        """Write `rows` as the data file `path`; no rows: no file."""
-        if rows:
-            self._files.append(write_rows(self._store, path, rows))
-        self._counts += count_rows(rows)
 
     def share(self, origin: Store, file: ManifestFile) -> bool:
         """Take a data file over, by reference if the stores allow; its rows are not counted here.
@@ -101,7 +95,11 @@ class VersionWriter:
 
         They are not counted here.
         """
-        data, row_group_rows = encode_batches(batches)
+        self.put(path, *encode_batches(batches))
+
+    def put(self, path: str, data: bytes, row_group_rows: list[int], counts: Counts | None = None) -> None:
+        """Write the data file `path` as of `encode_batches`. `counts`: of its rows, if not counted yet."""
+        self._counts += counts or Counts()
         if row_group_rows:
             file = write_file(self._store, path, data, sum(row_group_rows))
             self._files.append(file.model_copy(update={"row_group_rows": row_group_rows}))
@@ -152,9 +150,32 @@ class VersionWriter:
         self._store.write_bytes(_STEP, dump_json(begun))
 
     def _flush(self, split: str) -> None:
-        rows = self._pending.pop(split, [])
+        rows = self._pending.pop(split, None)
         self._pending_bytes[split] = 0
-        if rows:
+        if rows is not None:
             index = self._next_index.get(split, 0)
             self._next_index[split] = index + 1
-            self._files.append(write_rows(self._store, data_file(split, index), rows))
+            self.rewrite(data_file(split, index), rows.batches())
+
+
+class _PendingRows:
+    """Rows that wait for their file: as record batches, because models take several times the memory."""
+
+    def __init__(self) -> None:
+        self._batches: list[pa.RecordBatch] = []
+        self._rows: list[ImageRow] = []
+
+    def add(self, row: ImageRow) -> None:
+        self._rows.append(row)
+        if len(self._rows) >= BATCH_ROWS:
+            self._close_batch()
+
+    def batches(self) -> list[pa.RecordBatch]:
+        """All rows, in order."""
+        if self._rows:
+            self._close_batch()
+        return self._batches
+
+    def _close_batch(self) -> None:
+        self._batches.append(rows_to_batch(self._rows))
+        self._rows = []
