@@ -75,7 +75,7 @@ def train(
     if config.epochs is not None:
         steps = math.ceil(config.epochs * len(source) / config.batch_images)
         config = config.model_copy(update={"steps": max(1, steps)})
-    first = model if resume_from is None or (out / STATE).is_file() else str(resume_from)
+    first = model if resume_from is None else str(resume_from)
     checkpoint = load_checkpoint(first, device=choose_device(config.device), dtype=torch.float32)
     run = Run(source, validation_source, checkpoint, stage, out, config, watch)
     run.resume(addresses, first, resume_from)
@@ -132,14 +132,15 @@ class Run:
         trainer, out = self._trainer, self._out
         self._model = model
         resumes = (out / STATE).is_file()
-        if self._config.searches_learning_rate and resumes:
-            self._set_learning_rate(load_settings(out)["learning_rate"])
+        earlier = out if resumes else resume_from
+        if earlier is not None and self._config.leaves_learning_rate_open:
+            self._set_learning_rate(load_settings(earlier)["learning_rate"])
         if self._is_first:
             out.mkdir(parents=True, exist_ok=True)
             write_settings(out, self._stage, self._config, resumes)
         self._resumed = trainer.resume(out)
         if not self._resumed and resume_from is not None:
-            trainer.resume(resume_from)
+            trainer.go_on_from(resume_from)
         if self._is_first:
             self._log.truncate(trainer.step_number)
             folder = trainer.checkpoint.folder

@@ -245,6 +245,11 @@ class TrainConfig(BaseModel):
     )
 
     @property
+    def leaves_learning_rate_open(self) -> bool:
+        """Whether a run that goes on keeps the learning rate that it had, found or not."""
+        return bool(self.find_learning_rate) or "learning_rate" not in self.model_fields_set
+
+    @property
     def searches_learning_rate(self) -> bool:
         """Whether the learning rate is found before the first step."""
         if self.find_learning_rate is not None:

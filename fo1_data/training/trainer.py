@@ -4,7 +4,7 @@ Several workers, each with a part of a step's images, make the same steps as a s
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -190,19 +190,42 @@ class Trainer:
         write_state(folder / STATE, state)
 
     def resume(self, folder: Path) -> bool:
-        """Load the state in `folder`, of this run or another; returns False if there is none.
+        """Load the state of this run in `folder`; returns False if there is none.
 
         Raises ConfigError if it belongs to another run, CheckpointError if it is damaged.
         """
         state = load_state(folder / STATE)
         if state is None:
             return False
-        if set(state["weights"]) != set(self.trained):
+        if not self._fits(state):
             raise ConfigError(f"{folder} has a run that trained other weights: use another --out")
-        with torch.no_grad():
-            for name, value in state["weights"].items():
-                self.trained[name].copy_(local_part(value, self.trained[name]))
+        self._load(state, self.trained)
         load_optimiser(self.optimiser, state["optimiser"])
+        return True
+
+    def go_on_from(self, folder: Path) -> None:
+        """Load the state of another run, whose checkpoint this one begins with.
+
+        That checkpoint has the other run's adapters merged in: new ones begin at zero, with a new optimiser.
+        Raises as `resume`.
+        """
+        state = load_state(folder / STATE)
+        if state is None or not self._fits(state):
+            raise ConfigError(
+                f"--resume-from {folder}: trained other weights, by its stage or settings; to train others "
+                f"from its checkpoint, use --model {folder}"
+            )
+        whole = [name for name in self.trained if not is_adapter(name)]
+        self._load(state, whole)
+        if len(whole) == len(self.trained):
+            load_optimiser(self.optimiser, state["optimiser"])
+
+    def _fits(self, state: dict[str, Any]) -> bool:
+        return set(state["weights"]) == set(self.trained)
+
+    def _load(self, state: dict[str, Any], names: Iterable[str]) -> None:
+        with torch.no_grad():
+            for name in names:
+                self.trained[name].copy_(local_part(state["weights"][name], self.trained[name]))
         self.step_number = state["step"]
         torch.set_rng_state(state["torch_rng"])
-        return True

@@ -108,3 +108,15 @@ def test_what_is_kept_apart_merges_to_the_checkpoint_of_the_run(scenes, tmp_path
         merge_apart(str(tmp_path / "out"), tmp_path / "out" / "apart", tmp_path / "other")
     with pytest.raises(CheckpointError, match="holds no readable"):
         merge_apart("fo1-tiny", tmp_path, tmp_path / "other")
+
+
+def test_a_run_that_goes_on_from_another_does_not_add_its_adapters_twice(scenes, adapted, tmp_path):
+    """The checkpoint it begins with has them merged in."""
+    out, _ = adapted
+    train([scenes], 2, "fo1-tiny", tmp_path / "on", QUICK, resume_from=out)
+    before, after = (
+        dict(load_checkpoint(str(folder)).model.named_parameters()) for folder in (out, tmp_path / "on")
+    )
+    assert [name for name in before if not torch.equal(before[name], after[name])] == []
+    on = QUICK.model_copy(update={"steps": 5})
+    assert train([scenes], 2, "fo1-tiny", tmp_path / "on", on, resume_from=out)["last_loss"] is not None

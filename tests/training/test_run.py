@@ -186,3 +186,33 @@ def test_epochs_set_the_steps(scenes: str, tmp_path: Path) -> None:
 def test_a_logger_that_is_not_installed_is_refused() -> None:
     with pytest.raises(ConfigError, match="wandb is not installed"):
         refuse_missing_loggers([LoggerName.WANDB])
+
+
+def test_the_same_command_goes_on_with_a_run_that_began_from_another(
+    scenes: str, whole: tuple[Path, dict[str, Any], list[Event]], tmp_path: Path
+) -> None:
+    longer = CONFIG.model_copy(update={"steps": 6, "learning_rate": 1e-3})
+    train([scenes], 2, "fo1-tiny", tmp_path / "at once", longer, resume_from=whole[0])
+    for stop in (lambda: "SIGTERM", lambda: None):
+        report = train(
+            [scenes], 2, "fo1-tiny", tmp_path / "on", longer, resume_from=whole[0], stop_requested=stop
+        )
+    assert (report["steps"], report["resumed"]) == (6, True)
+    assert (tmp_path / "on" / "model.safetensors").read_bytes() == (
+        tmp_path / "at once" / "model.safetensors"
+    ).read_bytes()
+    with pytest.raises(ConfigError, match=r"--resume-from .*trained other weights.*--model"):
+        train([scenes], 1, "fo1-tiny", tmp_path / "stage", longer, resume_from=whole[0])
+
+
+def test_a_run_that_goes_on_keeps_the_learning_rate_that_was_found(scenes: str, tmp_path: Path) -> None:
+    """In the same folder with so few steps that no search is worth it, and in a new one."""
+    found = tmp_path / "found"
+    rate = {"learning_rate": 3e-3}
+    train([scenes], 1, "fo1-tiny", found, CONFIG.model_copy(update={"steps": 1, **rate}))
+    longer = TrainConfig.model_validate({**CONFIG.model_dump(exclude_unset=True), "steps": 2})
+    train([scenes], 1, "fo1-tiny", tmp_path / "new", longer, resume_from=found)
+    train([scenes], 1, "fo1-tiny", found, longer)
+    for out in (found, tmp_path / "new"):
+        assert json.loads((out / "training.json").read_text())["learning_rate"] == rate["learning_rate"]
+        assert [line["learning_rate"] for line in log_of(out) if "loss" in line][-1] == rate["learning_rate"]
