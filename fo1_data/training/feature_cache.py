@@ -1,8 +1,9 @@
 """Features of the frozen towers, kept on disk: an image is decoded and encoded once for all epochs and runs.
 
 A file is named by the image's content and lies in a folder named by the weights and settings that made it, so
-a run that continues another one, or a round of a loop, finds it again. When the cache is full, further images
-are encoded anew each time: an epoch would push out what the next one needs first.
+a run that continues another one, or a round of a loop, finds it again. When the cache or its disk is full, or
+its folder cannot be written, further images are encoded anew each time: an epoch would push out what the next
+one needs first. Other runs may use and clear the same folder meanwhile.
 """
 
 import hashlib
@@ -10,6 +11,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +34,8 @@ _FOLDER = "features"
 # Changes with what is written, or with how images are prepared.
 _LAYOUT = 1
 _SUFFIX = ".safetensors"
+# A run claims the room it fills in so many parts.
+_CLAIMS = 16
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,10 @@ class CachedImage:
 
 
 class FeatureCache:
-    """The features of one set of frozen weights. `max_bytes`: of the features of all sets together."""
+    """The features of one set of frozen weights. `max_bytes`: of the features of all sets together.
+
+    Never ends a run: what cannot be read or written is not there.
+    """
 
     def __init__(
         self, checkpoint: Checkpoint, num_stages: int, max_bytes: int, root: Path | None = None
@@ -96,9 +103,14 @@ class FeatureCache:
         self.num_stages = num_stages
         root = (root or cache_root()) / _FOLDER
         self._folder = root / _key(checkpoint, num_stages)
-        self._folder.mkdir(parents=True, exist_ok=True)
-        os.utime(self._folder)
-        self._room = max_bytes - _make_room(root, self._folder, max_bytes)
+        self._max_bytes, self._root = max_bytes, root
+        self._room, self._is_full = 0, False
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            os.utime(self._folder)
+            _make_room(root, self._folder, max_bytes)
+        except OSError:
+            self._is_full = True
 
     def find(self, image_id: str) -> CachedImage | None:
         """The features of an image, if they are there and whole."""
@@ -107,7 +119,7 @@ class FeatureCache:
                 names = sorted(file.keys())
                 tensors = {name: file.get_tensor(name) for name in names}
                 shape = _parse_shape(file.metadata()["shape"])
-        except (OSError, SafetensorError, KeyError, ValueError):
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError):
             return None
         maps, levels = (
             [tensors[name] for name in names if name.startswith(part)] for part in ("map", "level")
@@ -115,20 +127,39 @@ class FeatureCache:
         return CachedImage(shape, FrozenFeatures(tensors["image"], maps, levels))
 
     def keep(self, image_id: str, image: CachedImage) -> None:
-        """Keep the features of an image if there is room."""
-        path, features = self._path(image_id), image.features
-        if features.num_bytes > self._room or path.exists():
+        """Keep the features of an image if there is room, until a write fails."""
+        if self._is_full:
             return
+        try:
+            if self._path(image_id).exists():
+                return
+            self._is_full = not self._has_room(image.features.num_bytes)
+            if not self._is_full:
+                self._write(self._path(image_id), image)
+        except (OSError, SafetensorError):
+            self._is_full = True
+
+    def _has_room(self, num_bytes: int) -> bool:
+        """Whether so many bytes fit; room is claimed in parts, because other workers and runs fill it too."""
+        if num_bytes > self._room:
+            left = self._max_bytes - sum(map(_size_of, _folders(self._root)))
+            self._room = min(left, max(num_bytes, self._max_bytes // _CLAIMS))
+        return num_bytes <= self._room
+
+    def _write(self, path: Path, image: CachedImage) -> None:
+        features = image.features
         tensors = {"image": features.image_embeds}
         tensors |= {f"map{number}": tensor for number, tensor in enumerate(features.maps)}
         tensors |= {f"level{number}": tensor for number, tensor in enumerate(features.levels)}
+        whole = {name: tensor.contiguous().cpu() for name, tensor in tensors.items()}
         partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-        save_file(
-            {name: tensor.contiguous().cpu() for name, tensor in tensors.items()},
-            partial,
-            metadata={"shape": json.dumps(asdict(image.shape))},
-        )
-        partial.replace(path)
+        path.parent.mkdir(exist_ok=True)  # another run may have deleted it to make room
+        try:
+            save_file(whole, partial, metadata={"shape": json.dumps(asdict(image.shape))})
+            partial.replace(path)
+        finally:
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
         self._room -= features.num_bytes
 
     def _path(self, image_id: str) -> Path:
@@ -161,14 +192,35 @@ def _stages(model: Fo1Model, num_stages: int) -> list[nn.Module]:
     return [*davit.convs[:num_stages], *davit.blocks[:num_stages]]
 
 
-def _make_room(root: Path, kept: Path, max_bytes: int) -> int:
-    """Delete features of other weights, the oldest first, until all fit; returns how many bytes are left."""
-    sizes = {folder: sum(file.stat().st_size for file in folder.iterdir()) for folder in root.iterdir()}
-    for folder in sorted(sizes, key=lambda folder: folder.stat().st_mtime):
+def _make_room(root: Path, kept: Path, max_bytes: int) -> None:
+    """Delete features of other weights, those used the longest ago first, until all fit."""
+    sizes = {folder: _size_of(folder) for folder in sorted(_folders(root), key=_used_s)}
+    for folder in list(sizes):
         if sum(sizes.values()) > max_bytes and folder != kept:
             shutil.rmtree(folder, ignore_errors=True)
             del sizes[folder]
-    return sum(sizes.values())
+
+
+def _folders(root: Path) -> list[Path]:
+    return [folder for folder in root.iterdir() if folder.is_dir()]
+
+
+def _size_of(folder: Path) -> int:
+    """The bytes of a folder's files; other runs may delete them meanwhile."""
+    total = 0
+    with suppress(FileNotFoundError), os.scandir(folder) as files:
+        for file in files:
+            with suppress(FileNotFoundError):
+                total += file.stat().st_size
+    return total
+
+
+def _used_s(folder: Path) -> float:
+    """When a run last began with the features of a folder, in seconds since 1970."""
+    try:
+        return folder.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def _parse_shape(text: str) -> ImageShape:

@@ -1,6 +1,8 @@
 """Features of frozen towers are kept on disk: equal losses, no second decoding, a bound, no stale ones."""
 
 import json
+import resource
+import shutil
 from pathlib import Path
 
 import pytest
@@ -8,8 +10,9 @@ import torch
 from random_checkpoint import write_random_checkpoint
 
 from fo1_data.model.checkpoint import load_checkpoint
+from fo1_data.model.frozen_towers import FrozenFeatures
 from fo1_data.synthetic.gold import write_scenes
-from fo1_data.training.feature_cache import FeatureCache, num_frozen_stages
+from fo1_data.training.feature_cache import CachedImage, FeatureCache, ImageShape, num_frozen_stages
 from fo1_data.training.run import train
 from fo1_data.training.samples.batches import Batches
 from fo1_data.training.samples.source import open_source
@@ -113,6 +116,45 @@ def test_stages_before_the_first_trained_weight_are_frozen() -> None:
     assert num_frozen_stages(["region_encoder.x", "language_model.y"], 4) == 4
     trained = ["vision_tower_aux.convs.2.conv.weight", "vision_tower_aux.blocks.3.0.a", "language_model.y"]
     assert num_frozen_stages(trained, 4) == 2
+
+
+def made_up_image() -> CachedImage:
+    """An image whose features have about 4 kB."""
+    shape = ImageShape(8, 8, 1, (8, 8), (1, 1), (8, 8), (1.0, 1.0))
+    return CachedImage(shape, FrozenFeatures(torch.ones(10, 100), [], []))
+
+
+def test_a_cache_that_cannot_be_written_ends_no_run(tmp_path: Path, cache_folder: Path) -> None:
+    tiny, image = load_checkpoint("fo1-tiny"), made_up_image()
+    cache_folder.parent.mkdir()
+    cache_folder.write_text("a file where the folder should be")
+    closed = FeatureCache(tiny, 4, GIB)
+    closed.keep("a", image)
+    assert closed.find("a") is None
+    cache_folder.unlink()
+    disk = FeatureCache(tiny, 4, GIB)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))  # a write fails as on a full disk
+    try:
+        disk.keep("a", image)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert disk.find("a") is None
+    assert list(cache_folder.glob("*/*")) == []
+
+
+def test_runs_at_once_share_the_bound_and_may_delete_each_others_folder(cache_folder: Path) -> None:
+    tiny, image, max_bytes = load_checkpoint("fo1-tiny"), made_up_image(), 200_000
+    runs = [FeatureCache(tiny, 4, max_bytes) for _ in range(4)]
+    runs[0].keep("first", image)
+    shutil.rmtree(next(cache_folder.iterdir()))
+    assert runs[0].find("first") is None
+    for number in range(200):
+        runs[number % 4].keep(str(number), image)
+    kept = sum(path.stat().st_size for path in cache_folder.glob("*/*"))
+    # Each run fills at most the part that it has claimed.
+    assert 0.7 * max_bytes < kept < 1.3 * max_bytes
+    assert runs[1].find("0") is not None
 
 
 def test_varied_images_are_not_kept(scenes: Path, cache_folder: Path) -> None:
