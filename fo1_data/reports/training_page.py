@@ -38,7 +38,7 @@ def write_training_page(folder: Path, out: str) -> int:
             settings=settings,
             num_steps=len(steps),
             last=measured[-1] if measured else None,
-            best=max((line for line in measured if "validation" in line), key=_accuracy, default=None),
+            best=max((line for line in measured if "validation" in line), key=_score, default=None),
             charts=_charts(steps, measured),
             settings_text=json.dumps(settings, indent=2, sort_keys=True, ensure_ascii=False),
             style=Markup(page_asset("report.css")),
@@ -103,9 +103,11 @@ def _usual_top(series: list[Series]) -> float | None:
     return 1.5 * usual if usual and values[-1] > 3 * usual else None
 
 
-def _accuracy(line: dict[str, Any]) -> float:
-    shares = line["validation"]["accuracy"].values()
-    return sum(shares) / len(shares) if shares else 0.0
+def _score(line: dict[str, Any]) -> tuple[float, float]:
+    """What makes a measurement better, as `fo1_data.training.validation` chooses the one kept in `best/`."""
+    figures = line["validation"]
+    shares = figures["accuracy"].values()
+    return round(sum(shares) / len(shares), 6) if shares else 0.0, -figures["loss"]
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 from factories import make_dataset, make_row
-from playwright.sync_api import Browser, Locator, Page, Route, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, Route, expect, sync_playwright
 
 from fo1_data.reports.page import write_report
+from fo1_data.reports.training_page import write_training_page
 from schemas.images import ImageRow
 from schemas.labels import Decision
 
@@ -259,3 +260,19 @@ def test_thousands_of_regions_stay_quick(tmp_path: Path, browser: Browser) -> No
     )
     assert duration_ms < 200
     page.close()
+
+
+def test_the_page_of_a_training_run_changes_its_theme(browser: Browser, tmp_path: Path) -> None:
+    (tmp_path / "losses.jsonl").write_text('{"step": 1, "loss": 2.0, "learning_rate": 0.001}\n')
+    (tmp_path / "training.json").write_text('{"stage": 2, "steps": 1, "batch_images": 4}')
+    write_training_page(tmp_path, str(tmp_path / "training.html"))
+    page = browser.new_page()
+    wrong: list[str] = []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("console", lambda message: wrong.append(message.text))
+    page.goto((tmp_path / "training.html").as_uri())
+    page.get_by_role("button", name="Dark").click()
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+    expect(page.get_by_role("button", name="Light")).to_be_visible()
+    page.close()
+    assert wrong == []

@@ -55,6 +55,18 @@ def test_the_page_shows_curves_and_figures(run: Path, tmp_path: Path) -> None:
     assert "http" not in page.replace("http-equiv", "")
 
 
+def test_of_equal_accuracies_the_lower_loss_is_the_best(run: Path, tmp_path: Path) -> None:
+    with (run / "losses.jsonl").open("a") as log:
+        for step, loss in ((200, 0.25), (300, 0.5)):
+            line = {"step": step, "training": figures(1), "validation": {**figures(0.625), "loss": loss}}
+            log.write(json.dumps(line) + "\n")
+    write_training_page(run, str(tmp_path / "r.html"))
+    heading = (
+        (tmp_path / "r.html").read_text().partition("Best on validation images")[2].partition("</h2>")[0]
+    )
+    assert "step 200" in heading
+
+
 def test_a_damaged_log_is_an_error_and_a_dataset_is_no_run(run: Path, tmp_path: Path) -> None:
     assert is_training_run(str(run))
     assert not is_training_run(str(tmp_path))

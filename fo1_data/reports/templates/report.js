@@ -82,7 +82,21 @@
   wide.addEventListener("change", pack);
   pack();
 
+  const theme = document.getElementById("theme");
+  const isDark = () => {
+    const chosen = document.documentElement.dataset.theme;
+    return chosen ? chosen === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+  };
+  const name = () => { theme.textContent = isDark() ? "Light" : "Dark"; };
+  theme.hidden = false;
+  theme.addEventListener("click", () => {
+    document.documentElement.dataset.theme = isDark() ? "light" : "dark";
+    name();
+  });
+  name();
+
   const filter = document.getElementById("filter");
+  if (!filter) return; // the page of a training run
   const selects = [...document.querySelectorAll("[data-filter]")];
   const shown = document.getElementById("shown");
   const all = shown.textContent;
@@ -103,17 +117,4 @@
   document.getElementById("filters").hidden = articles.length === 0;
   filter.addEventListener("input", sift);
   for (const select of selects) select.addEventListener("change", sift);
-
-  const theme = document.getElementById("theme");
-  const isDark = () => {
-    const chosen = document.documentElement.dataset.theme;
-    return chosen ? chosen === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
-  };
-  const name = () => { theme.textContent = isDark() ? "Light" : "Dark"; };
-  theme.hidden = false;
-  theme.addEventListener("click", () => {
-    document.documentElement.dataset.theme = isDark() ? "light" : "dark";
-    name();
-  });
-  name();
 })();
