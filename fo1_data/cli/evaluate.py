@@ -49,17 +49,18 @@ def evaluate(
     document = score(labelled.rows(), entries, caption_match.value, rejects=labelled.rejects())
     covered: Any = document["gold"]
     say(f"gold covers {covered['with_gold']} of the dataset's {counted(covered['images'], 'image')}")
-    _report_missing(document["missing"])
+    report_missing(document["missing"])
     emit(document, as_json)
 
 
-def _report_missing(missing: Any) -> None:
+def report_missing(missing: Any) -> None:
     """Print how many gold images have no row, and the figures if they count as misses."""
     if missing["images"]:
         rejected = f" ({missing['rejected']} of them rejected)" if missing["rejected"] else ""
         images = f"{missing['images']} of {missing['gold_images']} gold images"
-        say(f"{images} are missing in the dataset{rejected}. The figures leave them out;")
-        say("with the missing images counted as misses:")
+        say(f"{images} are missing in the dataset{rejected}. The figures leave them out")
+        if missing["counted_as_misses"]:
+            say("with the missing images counted as misses:")
         for part, figures in missing["counted_as_misses"].items():
             lines = ", ".join(f"{name} {value}" for name, value in figures.items() if value is not None)
             say(f"  {part}: {lines}")

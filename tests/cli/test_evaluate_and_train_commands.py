@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from factories import make_dataset
 
+from fo1_data.cli.evaluate import report_missing
 from fo1_data.synthetic.gold import write_scenes
 
 pytest.importorskip("torch")
@@ -38,6 +39,19 @@ def test_wrong_usage_is_said_in_one_line(arguments: tuple[str, ...], tmp_path: P
     ended = fo1(*(argument.format(**places) for argument in arguments), "--json")
     assert (ended.returncode, ended.stdout) == (2, "")
     assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("figures", [{}, {"proposals": {"recall": 0.5, "recall_75": None}}])
+def test_missing_images_have_a_heading_only_above_figures(
+    figures: dict[str, object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    report_missing({"images": 2, "gold_images": 3, "rejected": 1, "counted_as_misses": figures})
+    first, *rest = capsys.readouterr().err.splitlines()
+    assert first == (
+        "2 of 3 gold images are missing in the dataset (1 of them rejected). The figures leave them out"
+    )
+    heading = ["with the missing images counted as misses:", "  proposals: recall 0.5"]
+    assert rest == (heading if figures else [])
 
 
 def test_a_checkpoint_trained_by_command_labels_and_is_scored(tmp_path: Path) -> None:
