@@ -41,7 +41,7 @@ from fo1_data.training.samples.rare_regions import oversample_rare
 from fo1_data.training.samples.source import ExampleSource
 from fo1_data.training.settings import Stage, TrainConfig
 from fo1_data.training.stages import new_token_ids
-from fo1_data.training.stop_signals import stop_signals
+from fo1_data.training.stop_signals import stop_name, stop_number, stop_signals
 from fo1_data.training.trainer import Trainer
 from fo1_data.training.validation import Validation
 
@@ -142,7 +142,8 @@ class Run:
         if not self._resumed and resume_from is not None:
             trainer.go_on_from(resume_from)
         if self._is_first:
-            self._log.truncate(trainer.step_number)
+            # A run that has made no step is measured again before its first one.
+            self._log.truncate(trainer.step_number or -1)
             folder = trainer.checkpoint.folder
             inputs = describe_inputs(list(addresses), model, checkpoint_sha256(folder), folder)
             write_lineage(out, inputs, resumed=self._resumed)
@@ -159,12 +160,8 @@ class Run:
             stop_signals() as signal_received,
         ):
             self._loggers = loggers
-            sizes, inventory = self._validation.sizes, self._inventory
-            self._watch(
-                RunBegun(
-                    first_step, config.steps, self._num_images, *sizes, inventory.sources, inventory.warnings
-                )
-            )
+            if self._is_first:
+                self._watch(self._begun())
             if first_step == 0:
                 self._look_ahead()
                 self._measure_if_due()
@@ -185,6 +182,11 @@ class Run:
                 if self._validation.best is not None:
                     write_model_card(self._out / BEST)
         return self._report(stopped)
+
+    def _begun(self) -> RunBegun:
+        sizes, inventory = self._validation.sizes, self._inventory
+        step, steps = self._trainer.step_number, self._config.steps
+        return RunBegun(step, steps, self._num_images, *sizes, inventory.sources, inventory.warnings)
 
     def _look_ahead(self) -> None:
         """Judge the features, and find the learning rate if that is asked for."""
@@ -253,9 +255,9 @@ class Run:
 
     def _stopped_by(self, request: str | None) -> str | None:
         """Why all workers stop now, if they do: one of them was asked to, or no measurement gets better."""
-        workers = self._trainer.workers
-        if workers.any_of(request is not None, self._trainer.model.device):
-            return request or "another worker"
+        number = self._trainer.workers.max_of(stop_number(request), self._trainer.model.device)
+        if number:
+            return request or stop_name(number)
         return PATIENCE if self._validation.has_lost_patience else None
 
     def _save_apart(self) -> None:

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from types import FrameType
 
 _STOPPING = (signal.SIGINT, signal.SIGTERM)
+# What stands for a request that is no signal.
+_OTHER = 1_000
 
 
 @contextmanager
@@ -36,3 +38,13 @@ def stop_signals(tell: Callable[[str], None] = lambda name: None) -> Iterator[Ca
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def stop_number(name: str | None) -> int:
+    """The name of a request to stop as a number, for other workers; 0: none."""
+    return 0 if name is None else int(signal.Signals.__members__.get(name, _OTHER))
+
+
+def stop_name(number: int) -> str:
+    """The name of a request to stop that another worker got."""
+    return "another worker" if number == _OTHER else signal.Signals(number).name

@@ -44,10 +44,6 @@ class Workers:
             distributed.all_reduce(maximum, distributed.ReduceOp.MAX)
         return int(maximum)
 
-    def any_of(self, condition: bool, device: torch.device) -> bool:
-        """Whether a condition holds on one of the workers."""
-        return bool(self.max_of(int(condition), device))
-
     def sum_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
         """Replace each gradient by its sum over all workers; a missing gradient counts as zero."""
         if self.num == 1:

@@ -86,7 +86,12 @@ before = [value.detach().clone() for value in last.trained.values()]
 assert last.step([]) == 0 and last.step_number == 2
 assert all(torch.equal(value, after) for value, after in zip(before, last.trained.values()))
 part = config.model_copy(update={"sharding": "optimizer", "lora_rank": 2, "auxiliary_parts": ()})
-run.train([scenes], 2, "fo1-tiny", Path(out) / "adapted", part)
+seen = []
+run.train([scenes], 2, "fo1-tiny", Path(out) / "adapted", part, seen.append)
+assert bool(seen) == (rank == 0)  # only the first worker reports
+stop = lambda: "SIGTERM" if rank == 1 else None
+report = run.train([scenes], 2, "fo1-tiny", Path(out) / "stopped", config, stop_requested=stop)
+assert (report["steps"], report["stopped"]) == (0, "SIGTERM")  # whichever worker was asked
 """
 
 
@@ -269,3 +274,12 @@ def test_a_log_is_truncated_to_the_state_it_resumes_from(tmp_path):
     log.write_text('{"step": 1, "loss": 2}\n{"step": 2, "loss": 1}\n{"step": 3, "lo')
     RunLog(log).truncate(1)
     assert log.read_text() == '{"step": 1, "loss": 2}\n'
+
+
+def test_a_run_that_is_lost_before_its_first_save_has_one_first_measurement(scenes, tmp_path):
+    """A second one would count as a measurement that is no better, and cost patience."""
+    train([scenes], 1, "fo1-tiny", tmp_path, QUICK.model_copy(update={"steps": 1}))
+    (tmp_path / "training.pt").unlink()
+    train([scenes], 1, "fo1-tiny", tmp_path, QUICK.model_copy(update={"steps": 1}))
+    lines = map(json.loads, (tmp_path / "losses.jsonl").read_text().splitlines())
+    assert [(line["step"], "loss" in line) for line in lines] == [(0, False), (1, True), (1, False)]
