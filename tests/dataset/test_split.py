@@ -72,6 +72,19 @@ def picture(seed: int) -> Image.Image:
     return noise.rotate(seed).convert("RGB")
 
 
+def test_captions_of_a_single_image_do_not_keep_images_from_a_split() -> None:
+    names = [Counter({f"caption {place}": 1, "frequent": place % 2}) for place in range(100)]
+    split_of = Counter(assign_splits(range(100), names, {"train": 0.8, "validation": 0.2}, seed=0))
+    assert split_of == {"train": 80, "validation": 20}
+
+
+@pytest.mark.timeout(30)
+def test_many_images_with_names_of_their_own_are_divided_in_time() -> None:
+    names = [Counter({f"thing {place} {number}": 1 for number in range(4)}) for place in range(8_000)]
+    split_of = Counter(assign_splits(range(8_000), names, {"train": 0.8, "validation": 0.2}, seed=0))
+    assert split_of == {"train": 6_400, "validation": 1_600}
+
+
 def test_other_sizes_and_qualities_of_a_picture_are_alike() -> None:
     first, other = picture(0), picture(90)
     data = io.BytesIO()

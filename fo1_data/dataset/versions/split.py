@@ -21,6 +21,9 @@ from fo1_data.errors import ConfigError, DatasetError, InputReject
 from schemas.dataset import Manifest
 from schemas.images import ImageRow
 
+# A split should get at least so much of a label.
+_LEAST = 0.5
+
 
 @dataclass(frozen=True)
 class SplitReport:
@@ -89,13 +92,20 @@ def assign_splits(
         group: sum((names[place] for place in of_group), Counter[str]())
         for group, of_group in members.items()
     }
-    missing = _Missing(len(names), sum(counts.values(), Counter[str]()), shares)
+    totals = Counter[str]()
+    for of_group in counts.values():
+        totals.update(of_group)
+    missing = _Missing(len(names), totals, shares)
     rng = np.random.default_rng(seed)
     left = [list(members)[place] for place in rng.permutation(len(members)).tolist()]
+    groups_of: dict[str, list[int]] = {}
+    for group in left:
+        for name in counts[group]:
+            groups_of.setdefault(name, []).append(group)
     split_of_group: dict[int, str] = {}
     for name in missing.rarest_first():
         # The largest first: what is left can even them out.
-        having = [group for group in left if counts[group][name] and group not in split_of_group]
+        having = [group for group in groups_of[name] if group not in split_of_group]
         for group in sorted(having, key=lambda group: -counts[group][name]):
             split_of_group[group] = missing.assign(len(members[group]), counts[group], name)
     unnamed = [group for group in left if group not in split_of_group]
@@ -108,15 +118,19 @@ class _Missing:
     """How many images, and how many labels of each name, each split still lacks."""
 
     def __init__(self, num_images: int, totals: Counter[str], shares: Mapping[str, float]) -> None:
-        self._totals = totals
+        self._totals, self._smallest = totals, min(shares.values())
         self._images = {split: share * num_images for split, share in shares.items()}
         self._labels = {
             split: {name: share * total for name, total in totals.items()} for split, share in shares.items()
         }
 
     def rarest_first(self) -> list[str]:
-        """The names, the rarest first."""
-        return sorted(self._totals, key=lambda name: (self._totals[name], name))
+        """The names that are frequent enough for every split, the rarest first.
+
+        By rarer ones, such as a caption of a single image, all images would go to the largest split.
+        """
+        names = [name for name, total in self._totals.items() if total * self._smallest >= _LEAST]
+        return sorted(names, key=lambda name: (self._totals[name], name))
 
     def assign(self, num_images: int, labels: Counter[str], name: str | None) -> str:
         """Give a group of images to the split that lacks most of `name`, or else most images."""
