@@ -18,7 +18,7 @@ from fo1_data.training.settings import Stage, TrainConfig
 _CHANGEABLE = frozenset(
     ("steps", "epochs", "learning_rate", "warmup_steps", "decay_share", "save_every", "threads", "device",
      "accumulation", "gradient_checkpointing", "sharding", "validate_every", "measured_images", "patience",
-     "loggers")
+     "loggers", "find_learning_rate", "feature_cache_gib", "keep_apart")
 )  # fmt: skip
 
 

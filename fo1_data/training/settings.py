@@ -29,7 +29,7 @@ _STEPS_WORTH_A_SEARCH = 400
 class TrainConfig(BaseModel):
     """Everything that decides the result of a training run, besides its data."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     steps: int = Field(default=1000, ge=1, description="Optimiser steps of the whole run.")
     epochs: float | None = Field(

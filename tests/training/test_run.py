@@ -18,6 +18,7 @@ from fo1_data.synthetic.gold import write_scenes
 from fo1_data.training.events import Event, Measured, StepDone
 from fo1_data.training.loggers import refuse_missing_loggers
 from fo1_data.training.run import train
+from fo1_data.training.run_folder import write_settings
 from fo1_data.training.settings import LoggerName, TrainConfig, load_train_config
 
 CONFIG = TrainConfig(
@@ -216,3 +217,14 @@ def test_a_run_that_goes_on_keeps_the_learning_rate_that_was_found(scenes: str, 
     for out in (found, tmp_path / "new"):
         assert json.loads((out / "training.json").read_text())["learning_rate"] == rate["learning_rate"]
         assert [line["learning_rate"] for line in log_of(out) if "loss" in line][-1] == rate["learning_rate"]
+
+
+def test_a_resumed_run_may_change_what_does_not_change_its_steps(tmp_path: Path) -> None:
+    """So a full disk needs no new run. The rate may be set in place of the one that was found."""
+    write_settings(tmp_path, 2, TrainConfig(find_learning_rate=True), resumes=False)
+    other = TrainConfig(find_learning_rate=False, feature_cache_gib=0, keep_apart=True, lora_rank=4)
+    with pytest.raises(ConfigError, match="started with lora_rank 0, not 4"):
+        write_settings(tmp_path, 2, other, resumes=True)
+    write_settings(tmp_path, 2, other.model_copy(update={"lora_rank": 0}), resumes=True)
+    with pytest.raises(ConfigError, match="setting epochs of training: Input should be a finite number"):
+        load_train_config(None, epochs=float("inf"))
