@@ -13,16 +13,27 @@ class Terminated(KeyboardInterrupt):
 
 @contextmanager
 def stopping_on_sigterm() -> Iterator[None]:
-    """Raise Terminated on SIGTERM inside the block. Outside the main thread, Python allows no handler."""
+    """Raise Terminated on SIGTERM inside the block. Outside the main thread, Python allows no handler.
+
+    Ray turns what a handler raises while Ray waits into a plain KeyboardInterrupt: it leaves as Terminated.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
+    is_terminated = False
+
     def stop(signum: int, frame: FrameType | None) -> None:
+        nonlocal is_terminated
+        is_terminated = True
         raise Terminated
 
     before = signal.signal(signal.SIGTERM, stop)
     try:
         yield
+    except KeyboardInterrupt as interrupt:
+        if is_terminated and not isinstance(interrupt, Terminated):
+            raise Terminated from interrupt
+        raise
     finally:
         signal.signal(signal.SIGTERM, before)

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -103,3 +104,44 @@ def test_a_stopped_driver_ends_in_order_and_goes_on(
     code, _, err = finish(start_driver(str(small_corpus), str(out), RAY_ADDRESS=cluster_address))
     assert code == 0, err
     assert comparable(out) == comparable(undisturbed)
+
+
+WAITS_IN_RAY = """
+import os, signal, sys, threading, time
+import ray
+from fo1_data.runs.stopping import stopping_on_sigterm
+
+ray.init(os.environ["RAY_ADDRESS"], log_to_driver=False)
+never = ray.remote(num_cpus=10_000)(lambda: None).remote()
+main = threading.get_ident()
+
+def send(stop):
+    places = [None]
+    while len(places) < 5 or len(set(places[-5:])) > 1:  # until the main thread waits in one place of Ray
+        frame = sys._current_frames()[main]
+        file = frame.f_code.co_filename
+        places.append((file, frame.f_lasti) if "ray" in file else object())
+        time.sleep(0.05)
+    os.kill(os.getpid(), stop)
+
+for wait in (ray.get, lambda ref: ray.wait([ref])):
+    for stop in (signal.SIGTERM, signal.SIGINT):
+        threading.Thread(target=send, args=[stop], daemon=True).start()
+        try:
+            with stopping_on_sigterm():
+                wait(never)
+        except KeyboardInterrupt as end:
+            print(type(end).__name__)
+"""
+
+
+def test_the_signal_tells_how_a_wait_in_ray_ends(cluster_address: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WAITS_IN_RAY],
+        env={**os.environ, "RAY_ADDRESS": cluster_address},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=ENDS_WITHIN_S,
+    )
+    assert done.stdout.split() == 2 * ["Terminated", "KeyboardInterrupt"]
