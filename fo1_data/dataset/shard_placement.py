@@ -191,7 +191,7 @@ def _tables(store: Store, file: ShardFile) -> Iterator[pa.Table]:
 def _move(store: Store, file: ShardFile, index: int) -> ManifestFile:
     target = data_file(str(file.split), index)
     try:
-        store.move(file.path, target)
+        store.place(file.path, target)
     except FileNotFoundError as error:
         # An earlier attempt may have moved it and stopped before the manifest.
         if not store.exists(target) or store.size(target) != file.num_bytes:

@@ -171,9 +171,9 @@ class Store:
                 return self.read_bytes(path) == data
             return True
 
-    def move(self, source: str, target: str) -> None:
-        """Rename a file, replacing what is at `target`. On an object store this is a copy and the source
-        stays: delete its folder when all is moved, which takes one request for many files."""
+    def place(self, source: str, target: str) -> None:
+        """Put a file at `target`, replacing what is there. On an object store this is a copy and the source
+        stays: delete its folder when all are in place, which takes one request for many files."""
         with self._faults("move", source):
             if self._local is None:
                 self._files.copy_file(self._at(source), self._at(target))

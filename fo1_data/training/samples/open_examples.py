@@ -6,6 +6,7 @@ corpus with gold. `source` decides which image comes when.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
@@ -16,13 +17,15 @@ from fo1_data.corpus.images import DecodedImage, InputLimits, decode_rgb, image_
 from fo1_data.corpus.plain_jpeg import decode_plain_jpeg
 from fo1_data.dataset.pixels import image_bytes
 from fo1_data.errors import DatasetError, InputReject
-from fo1_data.training.feature_cache import CachedImage
 from fo1_data.training.samples.augmentation import jitter_boxes
 from fo1_data.training.samples.questions import ImageLabels, LabelKey, LabelTrust
 from fo1_data.training.samples.row_gold import row_to_gold
 from fo1_data.training.settings import TrainConfig
 from schemas.corpus import CorpusExample, CorpusImage, CorpusPhrase
 from schemas.images import ImageRow, RejectStage
+
+if TYPE_CHECKING:  # it imports torch
+    from fo1_data.training.feature_cache import CachedImage
 
 MAX_BOXES = 100
 
@@ -73,8 +76,8 @@ def _oriented(example: TrainingExample, image: DecodedImage) -> CorpusImage:
 
 
 def open_cached(
-    example: TrainingExample, limits: InputLimits, find: Callable[[str], CachedImage | None] | None
-) -> tuple[DecodedImage, CachedImage | None, CorpusImage]:
+    example: TrainingExample, limits: InputLimits, find: "Callable[[str], CachedImage | None] | None"
+) -> "tuple[DecodedImage, CachedImage | None, CorpusImage]":
     """As `open_example`; an image that `find` knows by its id is not decoded, and is black.
 
     The bytes of a dataset's image are then not even read: its row names its id.

@@ -122,10 +122,12 @@ def source_of(
 
 
 def refuse_unreadable(addresses: Sequence[str], split: str | None = TRAIN) -> None:
-    """Raise what `list_groups` would raise, as far as manifests and the first images of corpora show it."""
+    """Raise what `list_groups` would raise, as far as the first data file or the first image shows it."""
     for address in addresses:
         if open_store(address).exists(MANIFEST):
-            _row_groups(address, split)
+            for row_group in _row_groups(address, split)[:1]:
+                with open_parquet(open_store(address), row_group.path):
+                    pass
         else:
             load_listing(address, limit=1)
 
