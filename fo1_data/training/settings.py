@@ -8,9 +8,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from fo1_data.errors import ConfigError
+from fo1_data.storage.addresses import normalise
 from fo1_data.training.events import AnswerKind
 
 
@@ -267,6 +268,12 @@ class TrainConfig(BaseModel):
             self.distractor_share,
         )
         return any(shares)
+
+    @field_validator("source_weights")
+    @classmethod
+    def _normalise_addresses(cls, weights: dict[str, float]) -> dict[str, float]:
+        # Here, because workers run in another folder.
+        return {normalise(address): weight for address, weight in weights.items()}
 
     @model_validator(mode="after")
     def _refuse_sharded_adapters(self) -> Self:

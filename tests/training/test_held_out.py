@@ -1,15 +1,17 @@
 """Which images a run trains on, and which it is validated on."""
 
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 from factories import make_dataset, make_row
 
-from fo1_data.errors import DatasetError
+from fo1_data.errors import ConfigError, DatasetError
 from fo1_data.synthetic.gold import write_scenes
 from fo1_data.training.samples.held_out import open_sources
-from fo1_data.training.samples.source import ExampleSource
+from fo1_data.training.samples.inventory import take_inventory
+from fo1_data.training.samples.source import ExampleSource, open_source
 from fo1_data.training.settings import TrainConfig
 
 CONFIG = TrainConfig(validation_share=0.3)
@@ -54,6 +56,21 @@ def test_a_dataset_is_validated_on_its_own_split(tmp_path: Path) -> None:
     assert {held_out.at(place).row.split for place in range(len(held_out))} == {"validation"}  # type: ignore[union-attr]
     again = open_sources([str(tmp_path / "all")], [str(tmp_path / "all")], CONFIG)
     assert [len(source or []) for source in again] == [12, 3]
+    relative = f"{os.path.relpath(tmp_path)}/all/"  # the same folder by another name
+    again = open_sources([relative], [str(tmp_path / "all")], CONFIG)
+    assert [len(source or []) for source in again] == [12, 3]
+
+
+def test_a_source_is_weighed_by_any_name_of_its_folder(scenes: Path, tmp_path: Path) -> None:
+    """Workers on Ray know it by its absolute path."""
+    make_dataset(tmp_path / "rows", [make_row(number) for number in range(4)])
+    config = TrainConfig(source_weights={f"{os.path.relpath(tmp_path)}/rows/": 3})
+    source = open_source([str(tmp_path / "rows"), str(scenes)])
+    source.weigh(config.source_weights)
+    assert len(source) == 3 * 4 + len(open_source([str(scenes)]))
+    assert take_inventory(source, config).sources[0].weight == 3
+    with pytest.raises(ConfigError, match=r"source_weights: /.*no is not among"):
+        source.weigh(TrainConfig(source_weights={"no": 2}).source_weights)
 
 
 def test_another_dataset_is_validated_on_as_a_whole(scenes: Path, tmp_path: Path) -> None:

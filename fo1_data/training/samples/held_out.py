@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from fo1_data.dataset.label_parts import draw
+from fo1_data.storage.addresses import normalise
 from fo1_data.training.samples.source import (
     VALIDATION,
     ExampleSource,
@@ -46,8 +47,9 @@ def open_sources(
             kept, others = _divided(groups, config.validation_share)
             training += kept
             held_out += others
+    trained = set(map(normalise, addresses))
     for address in validation:
-        is_split = address in addresses and has_split(address, VALIDATION)
+        is_split = normalise(address) in trained and has_split(address, VALIDATION)
         held_out += list_groups(address, VALIDATION if is_split else None)
     train = source_of(training, addresses, config.seed, config.window_groups)
     if not validation and not any(len(group.usable) for group in held_out):

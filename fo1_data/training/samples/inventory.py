@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from fo1_data.storage.addresses import normalise
 from fo1_data.training.events import AnswerKind, SourceLabels
 from fo1_data.training.samples.source import ExampleSource
 from fo1_data.training.settings import TrainConfig
@@ -40,7 +41,7 @@ def take_inventory(source: ExampleSource, config: TrainConfig) -> Inventory:
     answers: dict[AnswerKind, Counter[str]] = {kind: Counter() for kind in AnswerKind}
     for group in source.groups:
         labels = by_address.setdefault(
-            group.address, SourceLabels(group.address, weight=weights.get(group.address, 1.0))
+            group.address, SourceLabels(group.address, weight=weights.get(normalise(group.address), 1.0))
         )
         usable = sorted(set(group.usable.tolist()))
         labels.images += len(usable)

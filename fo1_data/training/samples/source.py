@@ -22,6 +22,7 @@ from fo1_data.dataset.prefetch import map_ahead
 from fo1_data.dataset.reader import open_parquet
 from fo1_data.dataset.rows import record_to_row
 from fo1_data.errors import ConfigError, DatasetError
+from fo1_data.storage.addresses import normalise
 from fo1_data.storage.store import Store, open_store
 from fo1_data.training.samples.open_examples import TrainingExample, row_to_example
 from fo1_data.training.samples.row_groups import GroupCache, RowGroup, list_row_groups, shuffled_order
@@ -69,16 +70,17 @@ class ExampleSource:
     def weigh(self, weights: Mapping[str, float]) -> None:
         """Show the images of each address as often as its weight says; the smallest one once per epoch.
 
-        Others have the weight 1. Parts of a time are given to as many of the images. Raises ConfigError if an
-        address with a weight is none of the source's.
+        `weights`: by normal address; others have the weight 1. Parts of a time are given to as many of the
+        images. Raises ConfigError if an address with a weight is none of the source's.
         """
-        addresses = {group.address for group in self.groups}
-        if unknown := sorted(set(weights) - addresses):
-            raise ConfigError(f"source_weights: {unknown[0]} is not among {', '.join(sorted(addresses))}")
-        smallest = min(weights.get(address, 1.0) for address in addresses)
+        addresses = [normalise(group.address) for group in self.groups]
+        if unknown := sorted(set(weights) - set(addresses)):
+            message = f"{unknown[0]} is not among {', '.join(sorted(set(addresses)))}"
+            raise ConfigError(f"source_weights: {message}")
+        of_group = [weights.get(address, 1.0) for address in addresses]
         times = []
-        for number, group in enumerate(self.groups):
-            ratio = weights.get(group.address, 1.0) / smallest
+        for number, (group, weight) in enumerate(zip(self.groups, of_group, strict=True)):
+            ratio = weight / min(of_group)
             rng = np.random.default_rng([self._seed, number])
             times.append(int(ratio) + (rng.random(len(group.usable)) < ratio % 1))
         self.repeat(times)
