@@ -126,6 +126,8 @@ def publish(
             f"fo1: {left_out:,} unreviewed labels are left out: no calibration stands behind them and nobody "
             "saw them. Calibrate and route again, or publish them with --include-unreviewed"
         )
+    if not manifest.counts.images:
+        say(f"fo1: {out} has no image: no label is accepted; route with a calibration, or review {folder}")
     counts = manifest.counts.model_dump()
     emit({"dataset": out, "counts": counts, "unreviewed_left_out": left_out}, as_json)
 

@@ -12,6 +12,7 @@ from fo1_data.reports.line_chart import Series, line_chart
 from fo1_data.storage.addresses import base_name, normalise, parent
 from fo1_data.storage.store import open_store
 from fo1_data.training.layout import LOSSES, SETTINGS
+from fo1_data.training.run_log import RunLog
 
 _SMOOTHED_PARTS = 50
 
@@ -26,7 +27,7 @@ def write_training_page(folder: Path, out: str) -> int:
 
     Raises CheckpointError if a file of the run is damaged, StorageError if `out` cannot be written.
     """
-    log, settings = _lines(folder / LOSSES), _document(folder / SETTINGS)
+    log, settings = RunLog(folder / LOSSES).lines(), _document(folder / SETTINGS)
     steps = [line for line in log if "loss" in line]
     measured = [line for line in log if "training" in line]
     script = page_asset("report.js")
@@ -108,13 +109,6 @@ def _score(line: dict[str, Any]) -> tuple[float, float]:
     figures = line["validation"]
     shares = figures["accuracy"].values()
     return round(sum(shares) / len(shares), 6) if shares else 0.0, -figures["loss"]
-
-
-def _lines(path: Path) -> list[dict[str, Any]]:
-    try:
-        return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} is damaged: {error}") from None
 
 
 def _document(path: Path) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from fo1_data.dataset.layout import code_version
 from fo1_data.dataset.versions.lineage import LINEAGE
 from fo1_data.errors import CheckpointError
 from fo1_data.training.layout import BEST, LOSSES, SETTINGS
+from fo1_data.training.run_log import RunLog
 
 CARD = "README.md"
 _SHOWN_SETTINGS = (
@@ -114,8 +115,7 @@ def _accuracy(line: dict[str, Any]) -> tuple[float, float]:
 
 
 def _log(run: Path) -> list[dict[str, Any]]:
-    path = run / LOSSES
-    return [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.is_file() else []
+    return RunLog(run / LOSSES).lines()
 
 
 def _load(path: Path) -> dict[str, Any]:

@@ -31,7 +31,8 @@ from fo1_data.training.memory import peak_memory_bytes
 from fo1_data.training.model_card import write_model_card
 from fo1_data.training.outlook import linear_outlook
 from fo1_data.training.rate_finder import find_learning_rate
-from fo1_data.training.run_folder import RunLog, load_settings, write_settings
+from fo1_data.training.run_folder import load_settings, write_settings
+from fo1_data.training.run_log import RunLog
 from fo1_data.training.samples.batches import LIMITS, Batches
 from fo1_data.training.samples.distractors import load_distractors
 from fo1_data.training.samples.held_out import open_sources

@@ -1,16 +1,13 @@
-"""The files of a training run besides its checkpoint: settings, losses, and the state to resume from."""
+"""The files of a training run besides its checkpoint: settings and the state to resume from."""
 
 import json
-import math
 import pickle
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from fo1_data.errors import CheckpointError, ConfigError
-from fo1_data.training.events import SampleFigures
 from fo1_data.training.layout import SETTINGS
 from fo1_data.training.settings import Stage, TrainConfig
 
@@ -66,40 +63,3 @@ def load_state(path: Path) -> dict[str, Any] | None:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise CheckpointError(f"{path} is damaged ({reason}): delete it to start again") from None
     return state
-
-
-class RunLog:
-    """The log of a run: JSON lines, one a step with its `loss`, one a measurement with `validation` and
-    `training`."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def append(self, document: Mapping[str, Any]) -> None:
-        """Add a line."""
-        with self._path.open("a", encoding="utf-8") as log:
-            log.write(json.dumps(document) + "\n")
-
-    def truncate(self, step: int) -> None:
-        """Remove the lines after `step`; a resumed run does those steps again."""
-        if self._path.is_file():
-            kept = [line for line in self._path.read_text("utf-8").splitlines() if _step_of(line) <= step]
-            self._path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
-
-    def validations(self) -> list[tuple[int, SampleFigures]]:
-        """The validations that the log holds with their steps, in order."""
-        if not self._path.is_file():
-            return []
-        documents = [json.loads(line) for line in self._path.read_text("utf-8").splitlines()]
-        return [
-            (document["step"], SampleFigures(**document["validation"]))
-            for document in documents
-            if "validation" in document
-        ]
-
-
-def _step_of(line: str) -> float:
-    try:
-        return int(json.loads(line)["step"])
-    except (ValueError, KeyError, TypeError):
-        return math.inf  # an incomplete line

@@ -70,8 +70,11 @@ def test_of_equal_accuracies_the_lower_loss_is_the_best(run: Path, tmp_path: Pat
 def test_a_damaged_log_is_an_error_and_a_dataset_is_no_run(run: Path, tmp_path: Path) -> None:
     assert is_training_run(str(run))
     assert not is_training_run(str(tmp_path))
-    (run / "losses.jsonl").write_text("{")
-    with pytest.raises(CheckpointError, match="is damaged"):
+    text = (run / "losses.jsonl").read_text()
+    (run / "losses.jsonl").write_text(text[:-9])  # cut off while it was written
+    assert write_training_page(run, str(tmp_path / "r.html")) == 100
+    (run / "losses.jsonl").write_text("{\n" + text)
+    with pytest.raises(CheckpointError, match="is damaged in line 1"):
         write_training_page(run, str(tmp_path / "r.html"))
 
 

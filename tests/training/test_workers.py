@@ -16,7 +16,7 @@ from fo1_data.dataset.versions.lineage import trace
 from fo1_data.dataset.versions.publish import publish
 from fo1_data.synthetic.gold import write_scenes
 from fo1_data.training.run import train
-from fo1_data.training.run_folder import RunLog
+from fo1_data.training.run_log import RunLog
 from fo1_data.training.samples.batches import trust_weight
 from fo1_data.training.samples.negatives import PhraseBook
 from fo1_data.training.samples.open_examples import row_to_example
