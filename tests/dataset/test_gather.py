@@ -1,80 +1,43 @@
 """Files of shards gathered into few files: the same rows in the same order, whatever happens meanwhile."""
 
-import hashlib
-import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from factories import make_reject, make_row, make_shard
-from hypothesis import HealthCheck, given, settings
+from factories import make_row, make_shard
+from gathering import (
+    FINGERPRINT,
+    LIMITS,
+    Crash,
+    DyingStore,
+    begin,
+    content,
+    files_of,
+    finish,
+    ready_groups,
+    write,
+    write_gathered,
+)
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from fo1_data.dataset.arrow_columns import records_to_table
-from fo1_data.dataset.gather import gather_group, read_groups
+from fo1_data.dataset.gather import gather_group
 from fo1_data.dataset.layout import RUN
 from fo1_data.dataset.reader import open_dataset
-from fo1_data.dataset.shard_files import write_shard
 from fo1_data.dataset.shard_groups import GroupPlan, ShardGroup
 from fo1_data.dataset.table_files import in_row_groups
 from fo1_data.dataset.validate import validate_dataset
-from fo1_data.dataset.writer import DatasetRun, open_run
+from fo1_data.dataset.writer import open_run
 from fo1_data.errors import StorageError
-from fo1_data.storage.store import Store, open_store
-from schemas.dataset import Counts, FileLimits, Manifest, ShardReport
-from schemas.images import ImageRow, Reject
+from fo1_data.storage.store import open_store
+from schemas.dataset import Counts, FileLimits, ShardReport
+from schemas.images import ImageRow
 from schemas.labels import Decision
 from schemas.parquet import IMAGE_SCHEMA
-
-FINGERPRINT = {"model_sha256": "aa"}
-LIMITS = FileLimits(rows=6)
-ROWS = {
-    (shard, place): make_row(
-        10 * shard + place, split="test" if (shard + place) % 3 == 0 else "train", embed=shard == 2
-    )
-    for shard in range(6)
-    for place in range(1 + shard % 3)
-}
-
-
-def rows_of(shard: int) -> list[ImageRow]:
-    """The rows of a shard; the first image of shard 1 is in shards 3 and 5 too."""
-    rows = [row for (of, _), row in ROWS.items() if of == shard]
-    if shard in (3, 5):
-        twin = ROWS[1, 0]
-        rows.append(twin.model_copy(update={"uri": f"twin-{shard}", "uris": [f"twin-{shard}"]}))
-    return rows
-
-
-def rejects_of(shard: int) -> list[Reject]:
-    return [make_reject(f"broken-{shard}")] if shard % 2 else []
-
-
-def begin(out: Path) -> DatasetRun:
-    return open_run(str(out), FINGERPRINT, {})
-
-
-def write(out: Path, shard: int, try_id: str = "t") -> ShardReport:
-    return write_shard(str(out), make_shard(shard), rows_of(shard), rejects_of(shard), try_id)
-
-
-def ready_groups(out: Path, limits: FileLimits = LIMITS) -> list[ShardGroup]:
-    return begin(out).plan_groups(6, limits)[0].take_ready()
-
-
-def content(out: Path) -> dict[str, list[dict[str, Any]]]:
-    """The rows of each split, in order, and the rejects."""
-    dataset = open_dataset(str(out))
-    rows = {split: [row.model_dump() for row in dataset.rows(split)] for split in ("test", "train")}
-    return {**rows, "rejects": [reject.model_dump() for reject in dataset.rejects()]}
-
-
-def files_of(manifest: Manifest) -> list[tuple[str, str]]:
-    return [(file.path, file.sha256) for file in manifest.files]
 
 
 @pytest.fixture(scope="module")
@@ -89,14 +52,7 @@ def ungathered(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def gathered(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("gathered") / "d"
-    begin(out)
-    for shard in range(6):
-        write(out, shard)
-    for group in ready_groups(out):
-        begin(out).gather(group, "t")
-    begin(out).seal("made-up")
-    return out
+    return write_gathered(tmp_path_factory.mktemp("gathered") / "d")
 
 
 def test_gathering_changes_files_and_nothing_else(ungathered: Path, gathered: Path) -> None:
@@ -226,59 +182,6 @@ def test_row_groups_join_and_cut(tables: list[list[int]], max_rows: int, max_byt
         assert sum(500 + n for n in group) <= max_bytes or len(group) == 1
 
 
-class Crash(Exception):
-    pass
-
-
-class DyingStore(Store):
-    """A store whose process dies before the `deadly`-th write, mark, move or deletion.
-
-    before_mark: called before a mark is made.
-    """
-
-    def __init__(
-        self, out: Path, deadly: int = 1_000, before_mark: Callable[[], object] = lambda: None
-    ) -> None:
-        super().__init__(str(out))
-        self._left, self._before_mark = deadly, before_mark
-
-    def _step(self) -> None:
-        self._left -= 1
-        if self._left <= 0:
-            raise Crash
-
-    @contextmanager
-    def open_output(self, path: str) -> Iterator[BinaryIO]:
-        with super().open_output(path) as file:
-            self._step()
-            yield file
-
-    def create_exclusive(self, path: str, data: bytes) -> bool:
-        self._step()
-        self._before_mark()
-        return super().create_exclusive(path, data)
-
-    def move(self, source: str, target: str) -> None:
-        self._step()
-        super().move(source, target)
-
-    def delete_folder(self, folder: str) -> None:
-        self._step()
-        super().delete_folder(folder)
-
-
-def finish(out: Path) -> Manifest:
-    """What is left of a run, undisturbed."""
-    run = begin(out)
-    if run.manifest is not None:
-        return run.manifest
-    for shard in range(6):
-        write(out, shard, "last")
-    for group in ready_groups(out):
-        begin(out).gather(group, "last")
-    return begin(out).seal("made-up")
-
-
 @pytest.mark.parametrize("deadly", range(1, 14))
 def test_a_gathering_that_dies_anywhere_is_done_again(tmp_path: Path, gathered: Path, deadly: int) -> None:
     out = tmp_path / "d"
@@ -341,101 +244,3 @@ def test_a_replay_gathers_its_own_shards(tmp_path: Path) -> None:
     assert [f.path for f in manifest.files if f.path.startswith("data/")][-1] == "data/train-00006.parquet"
     assert [row.uri for row in open_dataset(str(out)).rows()][-2:] == ["broken-1", "broken-2"]
     assert validate_dataset(str(out)) == []
-
-
-class DisturbedRun(RuleBasedStateMachine):
-    """Shards written, killed and written late; groups gathered, killed at any step, by two drivers."""
-
-    folder: Path
-    expected: Path
-    count = 0
-
-    @initialize(done=st.sets(st.integers(0, 5)))
-    def start(self, done: set[int]) -> None:
-        type(self).count += 1
-        self.out = self.folder / str(self.count)
-        self.tries = 0
-        self.run = begin(self.out)
-        self.groups: list[ShardGroup] = []
-        for shard in done:
-            write(self.out, shard, self.next_try())
-        self.resume()
-
-    def next_try(self) -> str:
-        self.tries += 1
-        return f"try-{self.tries}"
-
-    @rule(shard=st.integers(0, 5))
-    def write_in_time_or_late(self, shard: int) -> None:
-        write(self.out, shard, self.next_try())
-
-    @rule(shard=st.integers(0, 5))
-    def kill_a_writer(self, shard: int) -> None:
-        """It wrote a file and no marker."""
-        path = self.out / RUN / "tries" / f"{shard:05d}-{self.next_try()}" / "train.parquet"
-        path.parent.mkdir(parents=True)
-        path.write_bytes(b"a part of a file")
-
-    @rule()
-    def resume(self) -> None:
-        """Another driver begins; its view of what is done is fresh."""
-        self.run = begin(self.out)
-        if self.run.manifest is None:
-            plan, _ = self.run.plan_groups(6, LIMITS)
-            self.groups += [group for group in plan.take_ready() if group not in self.groups]
-
-    @rule(choice=st.integers(0, 9), deadly=st.integers(1, 12))
-    def gather_and_die_perhaps(self, choice: int, deadly: int) -> None:
-        """Of any group that some driver found complete once, so that it may be gathered already."""
-        for group in self.groups[choice : choice + 1]:
-            with suppress(Crash):
-                gather_group(DyingStore(self.out, deadly), RUN, group, self.next_try())
-
-    @rule(choice=st.integers(0, 9), deadly=st.integers(1, 12))
-    def gather_twice_at_once(self, choice: int, deadly: int) -> None:
-        for group in self.groups[choice : choice + 1]:
-            other = DyingStore(self.out, deadly)
-
-            def overtake(group: ShardGroup = group, other: Store = other) -> None:
-                with suppress(Crash):
-                    gather_group(other, RUN, group, self.next_try())
-
-            gather_group(DyingStore(self.out, before_mark=overtake), RUN, group, self.next_try())
-
-    @rule(deadly=st.integers(1, 12))
-    def seal_and_die_perhaps(self, deadly: int) -> None:
-        run = begin(self.out)
-        if run.manifest is not None or len(run.done_shards()) < 6 or ready_groups(self.out):
-            return
-        run.store = DyingStore(self.out, deadly)
-        with suppress(Crash):
-            run.seal("made-up")
-
-    @invariant()
-    def a_manifest_is_the_whole_dataset(self) -> None:
-        if (self.out / "manifest.json").exists():
-            self.check(begin(self.out).manifest)
-
-    def check(self, manifest: Manifest | None) -> None:
-        assert manifest is not None
-        listed = json.loads((self.expected / "manifest.json").read_text())["files"]
-        assert files_of(manifest) == [(file["path"], file["sha256"]) for file in listed]
-        for path, digest in files_of(manifest):
-            assert hashlib.sha256((self.out / path).read_bytes()).hexdigest() == digest
-
-    def teardown(self) -> None:
-        manifest = finish(self.out)
-        self.check(manifest)
-        groups = read_groups(open_store(str(self.out)), RUN)
-        assert sorted(groups) == [0, 3]
-        self.check(manifest)
-
-
-def test_every_row_comes_out_once_whatever_happens(gathered: Path, tmp_path: Path) -> None:
-    machine = type("Machine", (DisturbedRun,), {"folder": tmp_path, "expected": gathered})
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
-        machine,
-        settings=settings(
-            max_examples=15, stateful_step_count=14, deadline=None, suppress_health_check=list(HealthCheck)
-        ),
-    )

@@ -204,9 +204,9 @@ class CrashingStore(Store):
         with super().open_output(path) as file:
             yield file
 
-    def move(self, source: str, target: str) -> None:
+    def place(self, source: str, target: str) -> None:
         self._count()
-        super().move(source, target)
+        super().place(source, target)
 
     def _count(self) -> None:
         if self._num_left == 0:
