@@ -108,7 +108,10 @@ def train(
         )
     code = _stop_code(document["stopped"] or "")
     if code is not None:
-        say(f"fo1: stopped at step {document['steps']}, saved in {out}; run the same command again to resume")
+        saved = (
+            f" at step {document['steps']}, saved in {out}" if document["steps"] else " before the first step"
+        )
+        say(f"fo1: stopped{saved}; run the same command again to resume")
         raise typer.Exit(code)
     emit(document, as_json, f"{out}: {_done(document)}")
 

@@ -5,6 +5,7 @@ weights are put back afterwards.
 """
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -23,15 +24,25 @@ _SMOOTHED_STEPS = 4
 _MARGIN = 0.25
 
 
-def find_learning_rate(trainer: Trainer, batches: Batches, watch: Watch = ignore) -> float:
-    """The learning rate to train with; all workers must call it. `watch`: called with each rate.
+def find_learning_rate(
+    trainer: Trainer,
+    batches: Batches,
+    watch: Watch = ignore,
+    must_stop: Callable[[], bool] = lambda: False,
+) -> float | None:
+    """The learning rate to train with; None if the search was stopped. All workers must call it.
 
-    Raises RunError if the loss falls at no rate.
+    `watch`: called with each rate; `must_stop`: asked before each. Raises RunError if the loss falls at no
+    rate.
     """
     before = {name: weight.detach().clone() for name, weight in trainer.trained.items()}
     rates = np.geomspace(_LOWEST, _HIGHEST, _STEPS).tolist()
     smoothed: list[float] = []
+    stopped = False
     for number, rate in enumerate(rates):
+        stopped = must_stop()
+        if stopped:
+            break
         try:
             loss = trainer.step(batches.of_step(number), learning_rate=rate)
         except RunError:  # it is not finite any more
@@ -45,6 +56,8 @@ def find_learning_rate(trainer: Trainer, batches: Batches, watch: Watch = ignore
         for name, weight in before.items():
             trainer.trained[name].copy_(weight)
     trainer.begin_again()
+    if stopped:
+        return None
     chosen = chosen_rate(rates, smoothed)
     watch(RateTried(len(smoothed), _STEPS, rates[len(smoothed) - 1], smoothed[-1], chosen))
     return chosen

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from fo1_data.dataset.versions.lineage import LINEAGE, describe_inputs, write_lineage
-from fo1_data.errors import ConfigError
+from fo1_data.errors import ConfigError, RunError
 from fo1_data.model.checkpoint import Checkpoint, load_checkpoint
 from fo1_data.model.checkpoint_folder import checkpoint_sha256
 from fo1_data.model.device import choose_device
@@ -163,11 +163,17 @@ class Run:
             self._loggers = loggers
             if self._is_first:
                 self._watch(self._begun())
+
+            def stopped_by() -> str | None:
+                return self._stopped_by(signal_received() or stop_requested())
+
             if first_step == 0:
-                self._look_ahead()
+                stopped = self._look_ahead(stopped_by)
+                if stopped is not None:
+                    return self._report(stopped)
                 self._measure_if_due()
             while trainer.step_number < config.steps:
-                stopped = self._stopped_by(signal_received() or stop_requested())
+                stopped = stopped_by()
                 if stopped is not None:
                     break
                 self._step()
@@ -189,18 +195,35 @@ class Run:
         step, steps = self._trainer.step_number, self._config.steps
         return RunBegun(step, steps, self._num_images, *sizes, inventory.sources, inventory.warnings)
 
-    def _look_ahead(self) -> None:
-        """Judge the features, and find the learning rate if that is asked for."""
+    def _look_ahead(self, stopped_by: Callable[[], str | None]) -> str | None:
+        """Judge the features, and find the learning rate; returns what stopped it, if anything."""
         trainer = self._trainer
         if self._is_first and self._config.measured_images:
             self._outlook = linear_outlook(trainer, self._source)
             if self._outlook is not None:
                 self._watch(self._outlook)
-        if self._config.searches_learning_rate:
-            rate = find_learning_rate(trainer, self._batches, self._watch if self._is_first else ignore)
-            self._set_learning_rate(rate)
-            if self._is_first:
-                write_settings(self._out, self._stage, self._config, resumes=False)
+        if not self._config.searches_learning_rate:
+            return None
+        stopped: list[str] = []
+
+        def must_stop() -> bool:
+            reason = stopped_by()
+            stopped.extend([reason] if reason is not None else [])
+            return bool(stopped)
+
+        try:
+            watch = self._watch if self._is_first else ignore
+            rate = find_learning_rate(trainer, self._batches, watch, must_stop)
+        except RunError:
+            if self._config.find_learning_rate:
+                raise
+            rate = self._config.learning_rate  # nobody asked for a search
+        if rate is None:
+            return stopped[0]
+        self._set_learning_rate(rate)
+        if self._is_first:
+            write_settings(self._out, self._stage, self._config, resumes=False)
+        return None
 
     def _set_learning_rate(self, rate: float) -> None:
         self._config = self._trainer.config = self._config.model_copy(update={"learning_rate": rate})

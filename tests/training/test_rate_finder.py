@@ -38,6 +38,30 @@ def test_a_long_run_without_a_learning_rate_searches_it() -> None:
     assert sent.searches_learning_rate
 
 
+def test_a_search_can_be_stopped_and_one_that_nobody_asked_for_may_fail(tmp_path: Path) -> None:
+    scenes = write_scenes(tmp_path / "scenes", 2, 70, (3, 4))
+    report = train(
+        [str(scenes)], 1, "fo1-tiny", tmp_path / "stopped", CONFIG, stop_requested=lambda: "SIGINT"
+    )
+    assert (report["steps"], report["stopped"]) == (0, "SIGINT")
+    assert not (tmp_path / "stopped" / "training.pt").exists()
+    # The bundled model knows the scenes: no rate lowers the loss.
+    with pytest.raises(RunError, match="set learning_rate"):
+        train([str(scenes)], 1, "fo1-tiny", tmp_path / "asked", CONFIG)
+    default = TrainConfig(
+        **CONFIG.model_dump(exclude={"find_learning_rate", "steps", "learning_rate"}), steps=400
+    )
+    begun: list[float] = []
+
+    def stop_later() -> str | None:
+        begun.append(0)
+        return "SIGINT" if len(begun) > 60 else None
+
+    report = train([str(scenes)], 1, "fo1-tiny", tmp_path / "default", default, stop_requested=stop_later)
+    assert report["steps"] > 0
+    assert load_settings(tmp_path / "default")["learning_rate"] == 2e-4
+
+
 def test_a_search_leaves_the_weights_as_they_were_and_a_resumed_run_keeps_its_rate(tmp_path: Path) -> None:
     scenes = write_scenes(tmp_path / "scenes", 4, 70, (3, 4))
     # Other names than the model knows: there is something to learn.
