@@ -10,6 +10,7 @@ import sys
 import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -261,7 +262,13 @@ def test_serve_prints_its_first_key_once_and_ends_in_order(tmp_path: Path) -> No
     def serve_once() -> str:
         command = [sys.executable, "-m", "fo1_data.cli.main", "serve", "--port", "0"]
         process = subprocess.Popen(
-            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            command,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            # A shell starts what runs in the background with SIGINT ignored, and the tests may be that.
+            preexec_fn=partial(signal.signal, signal.SIGINT, signal.default_int_handler),
         )
         assert process.stderr is not None
         line = process.stderr.readline()
