@@ -11,6 +11,7 @@ from fo1_data.reports.html import page_asset, page_environment, page_policy
 from fo1_data.reports.line_chart import Series, line_chart
 from fo1_data.storage.addresses import base_name, normalise, parent
 from fo1_data.storage.store import open_store
+from fo1_data.training.events import SampleFigures
 from fo1_data.training.layout import LOSSES, SETTINGS
 from fo1_data.training.run_log import RunLog
 
@@ -105,10 +106,7 @@ def _usual_top(series: list[Series]) -> float | None:
 
 
 def _score(line: dict[str, Any]) -> tuple[float, float]:
-    """What makes a measurement better, as `fo1_data.training.validation` chooses the one kept in `best/`."""
-    figures = line["validation"]
-    shares = figures["accuracy"].values()
-    return round(sum(shares) / len(shares), 6) if shares else 0.0, -figures["loss"]
+    return SampleFigures(**line["validation"]).score
 
 
 def _document(path: Path) -> dict[str, Any]:

@@ -43,6 +43,11 @@ class SampleFigures:
         """The mean over the kinds, each with equal weight."""
         return sum(self.accuracy.values()) / len(self.accuracy) if self.accuracy else 0.0
 
+    @property
+    def score(self) -> tuple[float, float]:
+        """What makes a measurement better: accuracy, of equal ones a lower loss; as precise as the log."""
+        return round(self.mean_accuracy, 6), -round(self.loss, 6)
+
     def document(self) -> dict[str, object]:
         """The figures as the log of a run holds them, rounded to six digits."""
         return {

@@ -11,6 +11,7 @@ from typing import Any
 from fo1_data.dataset.layout import code_version
 from fo1_data.dataset.versions.lineage import LINEAGE
 from fo1_data.errors import CheckpointError
+from fo1_data.training.events import SampleFigures
 from fo1_data.training.layout import BEST, LOSSES, SETTINGS
 from fo1_data.training.run_log import RunLog
 
@@ -36,7 +37,7 @@ def model_card(folder: Path) -> str:
     validated = [line for line in measured if "validation" in line]
     chosen = measured[-1] if measured else None
     if run != folder:
-        chosen = max(validated, key=_accuracy, default=None)
+        chosen = max(validated, key=_score, default=None)
     name = folder.resolve().name if run == folder else f"{run.resolve().name}/{BEST}"
     lines = ["---", *_front_matter(licence, lineage), "---", "", f"# {_plain(name)}", ""]
     lines += [
@@ -109,9 +110,8 @@ def _figures(measured: dict[str, Any] | None) -> Iterable[str]:
     yield ""
 
 
-def _accuracy(line: dict[str, Any]) -> tuple[float, float]:
-    shares = line["validation"]["accuracy"].values()
-    return (sum(shares) / len(shares) if shares else 0.0, -line["validation"]["loss"])
+def _score(line: dict[str, Any]) -> tuple[float, float]:
+    return SampleFigures(**line["validation"]).score
 
 
 def _log(run: Path) -> list[dict[str, Any]]:

@@ -77,15 +77,10 @@ class Validation:
         return patience is not None and len(self._measured) - 1 - self._place_of_best() >= patience
 
     def _place_of_best(self) -> int:
-        scores = [_score(figures) for _, figures in self._measured]
+        scores = [figures.score for _, figures in self._measured]
         return scores.index(max(scores)) if scores else 0
 
 
 def _default_interval(config: TrainConfig) -> int:
     images_between = 2 * config.measured_images / (_STEP_COST * _SHARE_OF_TIME)
     return max(1, config.steps // _MEASUREMENTS, math.ceil(images_between / config.batch_images))
-
-
-def _score(figures: SampleFigures) -> tuple[float, float]:
-    """What makes a measurement better: accuracy, and among equals a lower loss; as precise as the log."""
-    return round(figures.mean_accuracy, 6), -round(figures.loss, 6)
