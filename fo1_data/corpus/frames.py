@@ -38,7 +38,7 @@ def oriented_entry(
     declared size does not fit the image, there is one reject `other_size` and no region is known.
     """
     frame = _frame_of(entry, image, box_frame)
-    meta = entry.meta
+    meta = {**(entry.meta or {}), **image.meta} if image.meta else entry.meta
     regions: list[CorpusRegion] | None = None
     rejects: list[Reject] = []
     kept: list[int] = []

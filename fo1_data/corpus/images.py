@@ -8,7 +8,7 @@ start a program or contain no raster (EPS, WMF, ...) are not opened. Reads no fi
 import hashlib
 import io
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -57,7 +57,7 @@ class DecodedImage:
     """An upright RGB image.
 
     `width`, `height`: of `rgb`; `stored_wh`: the size before the EXIF `orientation` (1 to 8) was applied;
-    `notes`: Pillow's warnings about the file.
+    `notes`: Pillow's warnings about the file; `meta`: how values became colours, for the row's `meta`.
     """
 
     image_id: str
@@ -67,6 +67,7 @@ class DecodedImage:
     orientation: int
     stored_wh: tuple[int, int]
     notes: tuple[str, ...] = ()
+    meta: Mapping[str, Any] | None = None
 
 
 def image_id_of(data: bytes) -> str:
