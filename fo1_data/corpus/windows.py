@@ -1,0 +1,115 @@
+"""Windows of large images: rectangles read one by one, at full size or shrunk.
+
+Windows and sizes are in pixels of the upright image: x_min, y_min, x_max, y_max, whole numbers. An image that
+Pillow reads is decoded once a process and kept while its windows are read. Larger ones need a reader of
+windows. Knows nothing of tiles.
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from PIL import Image
+
+from fo1_data.corpus.entry_bytes import read_bytes
+from fo1_data.corpus.images import DecodedImage, InputLimits, decode_rgb
+from schemas.corpus import CorpusImage
+
+WindowXyxy = tuple[int, int, int, int]
+
+# Decoded images that are kept: that in work, and the next one, which is read ahead.
+_MOST_HELD = 2
+
+
+@dataclass(frozen=True)
+class Window:
+    """Upright RGB pixels of a window. is_empty: no pixel of it says anything, because all are without data,
+    fully transparent, or of one value."""
+
+    rgb: Image.Image
+    is_empty: bool
+
+
+class WindowedImage(Protocol):
+    """An image of which windows are read. Any thread may read.
+
+    `image_wh`: of the upright image; `orientation`: EXIF, 1 to 8; `meta`: how values became colours.
+    """
+
+    @property
+    def image_wh(self) -> tuple[int, int]: ...
+
+    @property
+    def orientation(self) -> int: ...
+
+    @property
+    def meta(self) -> Mapping[str, Any] | None: ...
+
+    def read(self, window_xyxy: WindowXyxy, longest_px: int | None = None) -> Window:
+        """Read a window, which lies within the image, shrunk if its long edge exceeds `longest_px`.
+
+        Raises InputReject if its pixels cannot be read.
+        """
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...
+
+
+class DecodedWindows:
+    """Windows of an image whose pixels are all in memory."""
+
+    def __init__(self, image: DecodedImage) -> None:
+        self._image = image
+        self.image_wh, self.orientation, self.meta = image.rgb.size, image.orientation, image.meta
+
+    def read(self, window_xyxy: WindowXyxy, longest_px: int | None = None) -> Window:
+        """See `WindowedImage.read`."""
+        rgb = self._image.rgb.crop(window_xyxy)
+        is_empty = all(low == high for low, high in rgb.getextrema())
+        return Window(shrink(rgb, longest_px), is_empty)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Nothing is open."""
+
+
+def open_windows(entry: CorpusImage, limits: InputLimits) -> WindowedImage:
+    """The image of an entry, to read windows of it. Raises InputReject (stage `fetch` or `decode`)."""
+    return DecodedWindows(_decoded(entry, limits))
+
+
+def shrink(rgb: Image.Image, longest_px: int | None) -> Image.Image:
+    """The image with a long edge of at most `longest_px`; the same object if it is not longer."""
+    longest = max(rgb.size)
+    if longest_px is None or longest <= longest_px:
+        return rgb
+    width, height = (max(1, round(side * longest_px / longest)) for side in rgb.size)
+    return rgb.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=3.0)
+
+
+_lock = threading.Lock()
+_held: OrderedDict[tuple[str, InputLimits], DecodedImage] = OrderedDict()
+
+
+def _decoded(entry: CorpusImage, limits: InputLimits) -> DecodedImage:
+    """The decoded image, which later calls find again. One is decoded at a time."""
+    key = (entry.name, limits)
+    with _lock:
+        if key not in _held:
+            _held[key] = decode_rgb(read_bytes(entry, limits), limits)
+            while len(_held) > _MOST_HELD:
+                _held.popitem(last=False)
+        _held.move_to_end(key)
+        return _held[key]
