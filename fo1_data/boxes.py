@@ -13,6 +13,8 @@ import numpy.typing as npt
 Boxes = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
+# Whole pixels: x_min, y_min, x_max, y_max.
+WindowXyxy = tuple[int, int, int, int]
 
 
 def as_boxes(rows: Iterable[Sequence[float]] | npt.ArrayLike) -> Boxes:

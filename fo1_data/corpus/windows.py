@@ -14,11 +14,10 @@ from typing import Any, Protocol, Self
 
 from PIL import Image
 
+from fo1_data.boxes import WindowXyxy
 from fo1_data.corpus.entry_bytes import read_bytes
 from fo1_data.corpus.images import DecodedImage, InputLimits, decode_rgb
 from schemas.corpus import CorpusImage
-
-WindowXyxy = tuple[int, int, int, int]
 
 # Decoded images that are kept: that in work, and the next one, which is read ahead.
 _MOST_HELD = 2
@@ -75,7 +74,7 @@ class DecodedWindows:
     def read(self, window_xyxy: WindowXyxy, longest_px: int | None = None) -> Window:
         """See `WindowedImage.read`."""
         rgb = self._image.rgb.crop(window_xyxy)
-        is_empty = all(low == high for low, high in rgb.getextrema())
+        is_empty = all(len(set(band.getextrema())) == 1 for band in rgb.split())
         return Window(shrink(rgb, longest_px), is_empty)
 
     def __enter__(self) -> Self:
