@@ -65,6 +65,7 @@ class SecondQuestion(StrEnum):
     BLIND = "blind"
 
 
+Bands = Annotated[list[int], BeforeValidator(_split_commas)]
 Words = Annotated[list[str], BeforeValidator(_split_commas)]
 Actors = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, int) else value)]
 Kinds = Annotated[list[LabelKind], BeforeValidator(_split_commas)]
@@ -297,6 +298,20 @@ class RunConfig(BaseModel):
         default=256, ge=1, le=4096, description="Longest answer, in tokens."
     )
 
+    bands: Annotated[Bands, _LIMITS] = Field(
+        default=[],
+        description="Bands of rasters (TIFF, JPEG 2000) to show as red, green and blue, counted from 1, such "
+        "as `3,2,1`; or one band, to show as grey. Default: by the names of the bands, else by the file's "
+        "colour interpretation, else the first three bands.",
+    )
+    stretch: Annotated[str | None, _LIMITS] = Field(
+        default=None,
+        pattern=r"^(none|minmax|\d{1,3}(\.\d+)?,\d{1,3}(\.\d+)?)$",
+        description="How values of rasters become brightness: between two percentiles of each band, such as "
+        "`2,98`, or its extremes (`minmax`), or the full range of the type (`none`). Nodata never counts. "
+        "Default: `none` for 8 bits, else `2,98`.",
+    )
+
     max_pixels: Annotated[int, _LIMITS] = Field(
         default=100_000_000, ge=1, description="Largest image, in pixels. Larger ones are rejected."
     )
@@ -325,6 +340,12 @@ class RunConfig(BaseModel):
             raise ValueError("label ask needs a question")
         if self.max_error is not None and self.calibration is None:
             raise ValueError("max_error needs a calibration (a file made by fo1 calibrate)")
+        if len(self.bands) not in (0, 1, 3) or any(band < 1 for band in self.bands):
+            raise ValueError("bands are counted from 1, and are three (red, green, blue), such as 3,2,1, or one, such as 4")
+        if self.stretch is not None and "," in self.stretch:
+            low, high = map(float, self.stretch.split(","))
+            if not low < high <= 100:
+                raise ValueError("stretch is two percentiles from 0 to 100, the lower one first: 2,98")
         if self.validation_share + self.test_share > 1:
             raise ValueError("validation_share and test_share add up to more than 1")
         return self

@@ -1,5 +1,6 @@
-"""A slow web server over a folder: it counts requests, and how many it has at one time."""
+"""A slow web server over a folder: it counts requests, those at one time, and the bytes it sends."""
 
+import re
 import threading
 import time
 from collections import Counter
@@ -16,11 +17,16 @@ class _Server(ThreadingHTTPServer):
 
 @dataclass
 class CountingServer:
-    """Serves the files of a folder, each request `delay_s` late; counts requests and those at one time."""
+    """Serves the files of a folder, each request `delay_s` late; counts requests and those at one time.
+
+    ranges: whether it answers requests for a part with the part.
+    """
 
     folder: Path
-    delay_s: float
+    delay_s: float = 0.0
+    ranges: bool = False
     url: str = ""
+    num_bytes: int = 0
     requests: Counter[str] = field(default_factory=Counter)
     most_at_once: int = 0
     _open: int = 0
@@ -38,13 +44,21 @@ class CountingServer:
 
 
 @contextmanager
-def counting_server(folder: Path, delay_s: float) -> Iterator[CountingServer]:
-    server = CountingServer(folder, delay_s)
+def counting_server(folder: Path, delay_s: float = 0.0, ranges: bool = False) -> Iterator[CountingServer]:
+    server = CountingServer(folder, delay_s, ranges)
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             data = server.serve(self.path.strip("/"))
-            self.send_response(200)
+            wanted = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
+            if wanted and server.ranges:
+                first, last = int(wanted[1]), min(int(wanted[2]), len(data) - 1)
+                self.send_response(206)
+                self.send_header("Content-Range", f"bytes {first}-{last}/{len(data)}")
+                data = data[first : last + 1]
+            else:
+                self.send_response(200)
+            server.num_bytes += len(data)
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()
             self.wfile.write(data)

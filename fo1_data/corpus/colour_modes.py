@@ -4,6 +4,7 @@
 - 16-bit grey is scaled by its full range (65535 -> 255); 16-bit colour is scaled by Pillow.
 - 32-bit integers and floats have no fixed range. Values within 0..1 (floats only), 0..255 or 0..65535 are
   scaled from the smallest of these ranges; others from their smallest to their largest finite value.
+- A TIFF whose small values are light (WhiteIsZero) is turned; Pillow itself turns only those of up to 8 bits.
 Colour profiles are not applied. Large images are converted in strips of rows, so that memory holds the source
 and the result, but no float copy of them.
 """
@@ -18,6 +19,7 @@ _STRIP_PIXELS = 2**22
 _SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N")
 # Formats whose mode "I" holds 16-bit samples that Pillow has widened.
 _WIDENED = ("PNG", "PPM")
+_PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -49,6 +51,11 @@ def _composite_over_white(rgba: Image.Image) -> Image.Image:
     return result
 
 
+def _is_white_zero(image: Image.Image) -> bool:
+    tags = getattr(image, "tag_v2", {}) if image.format == "TIFF" else {}
+    return bool(tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO)
+
+
 def _value_range(image: Image.Image) -> tuple[float, float]:
     if image.mode == "I" and image.format in _WIDENED:
         return 0.0, 65535.0
@@ -69,10 +76,13 @@ def _value_range(image: Image.Image) -> tuple[float, float]:
 def _grey_to_rgb(image: Image.Image, low: float, high: float) -> Image.Image:
     result = Image.new("RGB", image.size)
     transparent = image.info.get("transparency")
+    is_turned = _is_white_zero(image)
     scale = 255.0 / (high - low) if high > low else 0.0
     for top, strip in _strips(image):
         values = np.asarray(strip)
         grey = np.nan_to_num((values.astype(np.float64) - low) * scale, nan=0.0, posinf=255.0, neginf=0.0)
+        if is_turned:
+            grey = 255.0 - grey
         if isinstance(transparent, int):
             grey[values == transparent] = 255.0
         levels = np.rint(grey.clip(0.0, 255.0)).astype(np.uint8)

@@ -1,7 +1,9 @@
 """Pillow's warnings while it decodes, collected per image instead of printed or raised.
 
+rasterio's one warning, that a raster has no coordinates, is no news: many have none, and rows say so.
+
 Python's warning filters are shared by the whole process. So this changes them only while an image is being
-decoded and only for warnings raised within Pillow, and restores them when the last decoding thread leaves.
+decoded and only for these warnings, and restores them when the last decoding thread leaves.
 Other warnings are shown as before.
 """
 
@@ -15,7 +17,8 @@ _lock = threading.Lock()
 _current = threading.local()
 _num_decoding = 0
 _original_show: Any = None
-_filter: Any = None
+_filters: list[Any] = []
+_NO_COORDINATES = "Dataset has no geotransform"
 
 
 @contextmanager
@@ -40,14 +43,15 @@ def _show(message: Warning | str, category: type[Warning], *args: Any, **kwargs:
 
 
 def _enter() -> None:
-    global _num_decoding, _original_show, _filter
+    global _num_decoding, _original_show, _filters
     with _lock:
         _num_decoding += 1
         if _num_decoding == 1:
             _original_show = warnings.showwarning
             warnings.showwarning = _show
             warnings.filterwarnings("always", module=r"PIL\.")
-            _filter = warnings.filters[0]
+            warnings.filterwarnings("ignore", message=_NO_COORDINATES)
+            _filters = list(warnings.filters[:2])
 
 
 def _leave() -> None:
@@ -57,5 +61,6 @@ def _leave() -> None:
         if _num_decoding == 0:
             if warnings.showwarning is _show:
                 warnings.showwarning = _original_show
-            if _filter in warnings.filters:
-                warnings.filters.remove(_filter)  # type: ignore[attr-defined]
+            for added in _filters:
+                if added in warnings.filters:
+                    warnings.filters.remove(added)  # type: ignore[attr-defined]

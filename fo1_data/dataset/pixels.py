@@ -1,14 +1,16 @@
 """The encoded bytes of a row's image: embedded, or fetched and checked by hash.
 
-Decodes an image only to turn it upright.
+`decode_row` is the picture that was labelled, whatever the file is; training, reports and the service use it.
 """
 
 import hashlib
 import io
 from collections.abc import Iterable, Iterator
 
+from fo1_data.corpus.decoding import decode_image, sidecars_at
 from fo1_data.corpus.entry_bytes import read_bytes
-from fo1_data.corpus.images import InputLimits, decode_rgb
+from fo1_data.corpus.images import DecodedImage, InputLimits
+from fo1_data.corpus.rendering import Rendering
 from fo1_data.dataset.prefetch import map_ahead
 from fo1_data.errors import DatasetError, InputReject
 from schemas.corpus import CorpusImage
@@ -76,16 +78,29 @@ def with_bytes(rows: Iterable[ImageRow], limits: InputLimits) -> Iterator[tuple[
     return map_ahead(lambda row: (row, image_bytes(row, limits)), rows, FETCHERS)
 
 
+def decode_row(row: ImageRow, data: bytes, limits: InputLimits) -> DecodedImage:
+    """The upright picture of a row, as it was labelled: values become colours as the row's `meta` records.
+
+    Raises InputReject if the image does not decode.
+    """
+    rendering = Rendering.of_row(row.meta)
+    sidecars = sidecars_at(row.uris or [row.uri], data, limits) if rendering.raster is not None else {}
+    return decode_image(data, limits, rendering, row.image_id, sidecars=sidecars)
+
+
 def upright(row: ImageRow, data: bytes, limits: InputLimits) -> bytes:
-    """The image in the frame of the row's boxes: `data`, or an upright JPEG if EXIF turns the image.
+    """The image in the frame of the row's boxes, for other programs: `data`, or an upright JPEG if EXIF turns
+    the image, or a PNG of the picture that was labelled if the file is a raster.
 
     Raises DatasetError if the image does not decode.
     """
-    if row.orientation == 1:
+    is_raster = Rendering.of_row(row.meta).raster is not None
+    if row.orientation == 1 and not is_raster:
         return data
     buffer = io.BytesIO()
     try:
-        decode_rgb(data, limits).rgb.save(buffer, format="JPEG", quality=95)
+        rgb = decode_row(row, data, limits).rgb
+        rgb.save(buffer, **({"format": "PNG"} if is_raster else {"format": "JPEG", "quality": 95}))
     except InputReject as reject:
         raise DatasetError(f"image {row.image_id[:16]} does not decode: {reject.message}") from reject
     return buffer.getvalue()

@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 
 from PIL import Image
 
+from fo1_data.corpus.decoding import decode_image, sidecars_of
 from fo1_data.corpus.entry_bytes import read_bytes
 from fo1_data.corpus.frames import OTHER_SIZE, oriented_entry
-from fo1_data.corpus.images import DecodedImage, InputLimits, decode_rgb
+from fo1_data.corpus.images import DecodedImage, InputLimits
 from fo1_data.corpus.rejects import reject_from
+from fo1_data.corpus.rendering import Rendering
 from fo1_data.errors import InputReject
 from fo1_data.labelling.parent_rows import ParentRows
 from fo1_data.labelling.stale_regions import has_stale_regions
@@ -77,6 +79,7 @@ class EntryReader:
         """Open the parent dataset, if there is one. Raises DatasetError."""
         self._config, self._resize = config, resize
         self._limits = InputLimits(config.max_pixels, config.max_bytes, config.download_timeout_s)
+        self._rendering = Rendering.of_run(config)
         self._parent = ParentRows(config.parent, config.embed_images) if config.parent else None
 
     def read(self, entry: CorpusImage, before_pixels: Callable[[int], None] = lambda _: None) -> ReadResult:
@@ -90,7 +93,10 @@ class EntryReader:
             row = self._parent.find(entry, data) if self._parent is not None else None
             if row is not None and not has_stale_regions(row, self._config.labels):
                 return ReadResult(CarriedImage(entry, row, None), num_bytes=len(data))
-            image = decode_rgb(data, self._limits, before_pixels=before_pixels)
+            sidecars = sidecars_of(entry, data, self._limits)
+            image = decode_image(
+                data, self._limits, self._rendering, before_pixels=before_pixels, sidecars=sidecars
+            )
         except InputReject as error:
             return ReadResult(None, [reject_from(entry, error)])
         if row is not None:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from fo1_data.corpus.images import InputLimits, decode_rgb
-from fo1_data.dataset.pixels import image_bytes
+from fo1_data.corpus.images import InputLimits
+from fo1_data.dataset.pixels import decode_row, image_bytes
 from fo1_data.errors import DatasetError, InputReject
 from fo1_data.evaluation.faults import Faults
 from fo1_data.plurals import counted
@@ -115,7 +115,7 @@ def picture_of(row: ImageRow, limits: InputLimits, faults: Faults | None = None)
     """Prepare one row for the page."""
     thumbnail = missing = None
     try:
-        thumbnail = _thumbnail(image_bytes(row, limits), limits)
+        thumbnail = _thumbnail(decode_row(row, image_bytes(row, limits), limits).rgb)
     except (DatasetError, InputReject) as error:
         missing = str(error)
     faults = faults or Faults()
@@ -196,9 +196,8 @@ def _picture_box(row: ImageRow, region: Region) -> PictureBox:
     )
 
 
-def _thumbnail(data: bytes, limits: InputLimits) -> str:
+def _thumbnail(rgb: Image.Image) -> str:
     """An upright JPEG with a long edge of at most `THUMBNAIL_PX`, as a data URI."""
-    rgb = decode_rgb(data, limits).rgb
     rgb.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     rgb.save(buffer, format="JPEG", quality=82, optimize=True)

@@ -15,11 +15,13 @@ from typing import Any
 from pydantic import BaseModel
 
 from fo1_data.confidence.review_cost import REVIEW_S_PER_LABEL
+from fo1_data.corpus.decoding import decode_image, sidecars_of
 from fo1_data.corpus.entry_bytes import read_bytes
 from fo1_data.corpus.entry_list import EntryList
 from fo1_data.corpus.frames import FRAME_GUESS, OTHER_SIZE, oriented_entry
-from fo1_data.corpus.images import InputLimits, decode_rgb
+from fo1_data.corpus.images import InputLimits
 from fo1_data.corpus.rejects import reject_from
+from fo1_data.corpus.rendering import Rendering
 from fo1_data.errors import InputReject
 from fo1_data.plurals import counted
 from fo1_data.runs.shard_labeller import limit_resources
@@ -116,7 +118,8 @@ def _check_file(entry: CorpusImage, config: RunConfig, limits: InputLimits) -> t
     """Id, bytes, and whether the frame of the boxes is a guess; or the reject that labelling would give."""
     try:
         data = read_bytes(entry, limits)
-        image = decode_rgb(data, limits)
+        sidecars = sidecars_of(entry, data, limits)
+        image = decode_image(data, limits, Rendering.of_run(config), sidecars=sidecars)
     except InputReject as error:
         return reject_from(entry, error)
     oriented, rejects = oriented_entry(entry, image, config.box_frame)

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 
@@ -30,6 +30,7 @@ _TEMPORARY_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 _FORBIDDEN = ("ACCESS_DENIED", "ACCESS DENIED", "HTTP STATUS 403", "FORBIDDEN", "INVALID_ACCESS_KEY_ID")
 
 Span = tuple[int, int]
+_Read = TypeVar("_Read")
 
 
 class _TemporaryFault(Exception):
@@ -55,6 +56,12 @@ def download(address: str, *, max_bytes: int, timeout_s: float, span: Span | Non
     return _retry(address, lambda: read(address, max_bytes, timeout_s, span))
 
 
+def remote_size(address: str, timeout_s: float) -> tuple[int, bool]:
+    """The size of a remote file in bytes, and whether parts of it can be read. Raises InputReject."""
+    read = _web_size if is_web(address) else _object_size
+    return _retry(address, lambda: read(address, timeout_s))
+
+
 def reject(reason: str, message: str, replayable: bool = True) -> InputReject:
     """An InputReject of stage `fetch`, with its message on one line of at most 500 characters."""
     return InputReject(RejectStage.FETCH, reason, " ".join(message.split())[:500], replayable)
@@ -66,7 +73,7 @@ def too_large(address: str, num_bytes: int | None, max_bytes: int) -> InputRejec
     return reject("too_large", f"{address} has {size}, over the limit max_bytes = {max_bytes}", False)
 
 
-def _retry(address: str, read: Callable[[], bytes]) -> bytes:
+def _retry(address: str, read: Callable[[], _Read]) -> _Read:
     pause_s = FIRST_PAUSE_S
     for tries_left in reversed(range(NUM_TRIES)):
         try:
@@ -169,6 +176,22 @@ def _read_web(address: str, max_bytes: int, timeout_s: float, span: Span | None)
             if span is not None and len(data) >= limit:
                 break
     return bytes(data) if span is None else _check_length(address, bytes(data[:limit]), span)
+
+
+def _web_size(address: str, timeout_s: float) -> tuple[int, bool]:
+    with web_client().stream("GET", address, headers={"Range": "bytes=0-0"}, timeout=timeout_s) as response:
+        _check_status(address, response)
+        total = response.headers.get("content-range", "").rpartition("/")[2]
+        if response.status_code == 206 and total.isdigit():
+            return int(total), True
+        length = response.headers.get("content-length", "")
+        return int(length) if length.isdigit() else 0, False
+
+
+def _object_size(address: str, timeout_s: float) -> tuple[int, bool]:
+    files, path = file_system(address, timeout_s)
+    with files.open_input_file(path) as file:
+        return int(file.size()), True
 
 
 def _check_status(address: str, response: httpx.Response) -> None:

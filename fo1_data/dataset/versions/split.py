@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fo1_data.corpus.images import InputLimits, decode_rgb
+from fo1_data.corpus.images import InputLimits
 from fo1_data.dataset.manifest import next_version
-from fo1_data.dataset.pixels import image_bytes
+from fo1_data.dataset.pixels import decode_row, image_bytes
 from fo1_data.dataset.reader import open_dataset
 from fo1_data.dataset.versions.derive import VersionWriter
 from fo1_data.dataset.versions.near_duplicates import difference_hash, group_alike
@@ -156,7 +156,7 @@ def _hash_of(row: ImageRow) -> int | None:
     """The difference hash of a row's image; None if it cannot be read."""
     limits = InputLimits()
     try:
-        return difference_hash(decode_rgb(image_bytes(row, limits), limits).rgb)
+        return difference_hash(decode_row(row, image_bytes(row, limits), limits).rgb)
     except (InputReject, DatasetError):
         return None
 

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from fo1_data.corpus.decoding import decode_image, sidecars_of
 from fo1_data.corpus.entry_bytes import read_bytes
 from fo1_data.corpus.frames import BoxFrame, oriented_entry
-from fo1_data.corpus.images import DecodedImage, InputLimits, decode_rgb, image_id_of
+from fo1_data.corpus.images import DecodedImage, InputLimits, image_id_of
 from fo1_data.corpus.plain_jpeg import decode_plain_jpeg
-from fo1_data.dataset.pixels import image_bytes
+from fo1_data.dataset.pixels import decode_row, image_bytes
 from fo1_data.errors import DatasetError, InputReject
 from fo1_data.training.samples.augmentation import jitter_boxes
 from fo1_data.training.samples.questions import ImageLabels, LabelKey, LabelTrust
@@ -63,7 +64,7 @@ def open_example(example: TrainingExample, limits: InputLimits) -> tuple[Decoded
 
     Raises InputReject if the image cannot be read or none of its boxes can be used.
     """
-    image = _decode(_read_image(example, limits), example.row, limits)
+    image = _decode(_read_image(example, limits), example, limits)
     return image, _oriented(example, image)
 
 
@@ -92,7 +93,7 @@ def open_cached(
         image = cached.shape.blank(image_id)
     else:
         data = data if data is not None else _read_image(example, limits)
-        image = _decode(data, example.row, limits, image_id)
+        image = _decode(data, example, limits, image_id)
     return image, cached, _oriented(example, image)
 
 
@@ -106,14 +107,16 @@ def _read_image(example: TrainingExample, limits: InputLimits) -> bytes:
 
 
 def _decode(
-    data: bytes, row: ImageRow | None, limits: InputLimits, image_id: str | None = None
+    data: bytes, example: TrainingExample, limits: InputLimits, image_id: str | None = None
 ) -> DecodedImage:
     """The upright image. `image_id`: of bytes that were hashed before; a row's were when it was labelled."""
+    row = example.row
     if row is None:
-        return decode_rgb(data, limits, image_id)
+        sidecars = sidecars_of(example.entry, data, limits)
+        return decode_image(data, limits, image_id=image_id, sidecars=sidecars)
     pixels = decode_plain_jpeg(data, row.orientation, limits.max_pixels)
     if pixels is None:
-        return decode_rgb(data, limits, row.image_id)
+        return decode_row(row, data, limits)
     rgb = Image.fromarray(pixels)
     stored_wh = rgb.size if row.orientation < 5 else (rgb.height, rgb.width)
     return DecodedImage(row.image_id, rgb, rgb.width, rgb.height, row.orientation, stored_wh)

@@ -19,14 +19,18 @@ pixels.
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 
 import numpy as np
+import pyarrow as pa
 from PIL import Image
 from torch.utils.data import IterableDataset, get_worker_info
 
-from fo1_data.corpus.images import InputLimits, decode_rgb
+from fo1_data.corpus.decoding import decode_image
+from fo1_data.corpus.images import InputLimits
 from fo1_data.corpus.plain_jpeg import decode_plain_jpeg
+from fo1_data.corpus.rendering import Rendering
 from fo1_data.dataset.pixels import read_uri
 from fo1_data.dataset.prefetch import map_ahead
 from fo1_data.errors import DatasetError, InputReject
@@ -138,7 +142,7 @@ class _Rows:
     """The rows of a group as flat column arrays; a row is a slice of each."""
 
     def __init__(self, group: RowGroup, limits: InputLimits) -> None:
-        self._limits = limits
+        self._group, self._limits = group, limits
         table = group.read(_COLUMNS)
         columns = {name: table.column(name).combine_chunks() for name in table.column_names}
         regions = columns["regions"]
@@ -169,12 +173,19 @@ class _Rows:
         if pixels is None and orientation == 1:
             pixels = _decode_plain_rgb(data, self._limits)
         if pixels is None:
-            pixels = np.array(decode_rgb(data, self._limits, self._ids[row].as_py()).rgb)
+            rendering = Rendering.of_row(self._metas[row].as_py())
+            image = decode_image(data, self._limits, rendering, self._ids[row].as_py())
+            pixels = np.array(image.rgb)
         return pixels
+
+    @cached_property
+    def _metas(self) -> pa.ChunkedArray:
+        """What rows say of their images, read only where an image is no plain picture."""
+        return self._group.read(["meta"]).column("meta")
 
 
 def _decode_plain_rgb(data: bytes, limits: InputLimits) -> np.ndarray | None:
-    """The pixels of an image that is stored as plain RGB; None if it needs `decode_rgb` or is damaged."""
+    """The pixels of an image that is stored as plain RGB; None if it needs `decode_image` or is damaged."""
     try:
         with Image.open(io.BytesIO(data), formats=_PLAIN_FORMATS) as image:
             is_small = image.width * image.height <= limits.max_pixels
