@@ -341,7 +341,9 @@ class RunConfig(BaseModel):
         if self.max_error is not None and self.calibration is None:
             raise ValueError("max_error needs a calibration (a file made by fo1 calibrate)")
         if len(self.bands) not in (0, 1, 3) or any(band < 1 for band in self.bands):
-            raise ValueError("bands are counted from 1, and are three (red, green, blue), such as 3,2,1, or one, such as 4")
+            raise ValueError(
+                "bands are counted from 1, and are three (red, green, blue), such as 3,2,1, or one, such as 4"
+            )
         if self.stretch is not None and "," in self.stretch:
             low, high = map(float, self.stretch.split(","))
             if not low < high <= 100:

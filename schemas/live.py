@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.images import Answer, Count, Grounding
 from schemas.labels import LabelKind
+from schemas.rasters import RasterRecord
 from schemas.regions import Box, Region
 
 MOST_BOXES = 100
@@ -34,10 +35,14 @@ class LiveQuestion(BaseModel):
 
 
 class LiveRequest(LiveQuestion):
-    """A question and its image: the id if the labeller still has the image, else also its bytes (base64)."""
+    """A question and its image: the id if the labeller still has the image, else also its bytes (base64).
+
+    `raster`: how the values of a raster became colours when it was labelled.
+    """
 
     image_id: str
     image_base64: str | None = None
+    raster: RasterRecord | None = None
 
 
 class LiveAnswer(BaseModel):

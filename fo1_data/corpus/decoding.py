@@ -4,13 +4,21 @@ The one place that decides which decoder reads a file, so that a run, training, 
 an image alike. `Rendering` says how values become colours.
 """
 
+import io
 from collections.abc import Callable, Mapping
 
-from fo1_data.corpus.images import DecodedImage, InputLimits, decode_rgb, read_oriented_wh
+from fo1_data.corpus.images import (
+    JPEG2000_MAX_PIXELS,
+    DecodedImage,
+    InputLimits,
+    decode_rgb,
+    read_oriented_wh,
+)
 from fo1_data.corpus.raster_files import read_sidecars
-from fo1_data.corpus.raster_kind import is_jpeg2000, is_tiff, raster_trait
+from fo1_data.corpus.raster_kind import driver_of, is_jpeg2000, is_tiff, num_pixels, raster_trait
 from fo1_data.corpus.rendering import Rendering
 from fo1_data.errors import InputReject
+from fo1_data.storage.ranges import open_ranges
 from schemas.corpus import CorpusImage
 
 
@@ -40,6 +48,29 @@ def is_raster(data: bytes, rendering: Rendering, sidecars: Mapping[str, bytes] |
     if not (is_tiff(start) or is_jpeg2000(start)):
         return False
     return rendering.is_told or bool(sidecars) or raster_trait(data) is not None
+
+
+def is_read_by_blocks(address: str, limits: InputLimits, rendering: Rendering) -> bool:
+    """Whether the file at an address is read through rasterio, block by block: a raster is, and any file of a
+    format that rasterio reads so if it is over `max_pixels` or `max_bytes`. Reads its header alone.
+
+    Raises InputReject (stage `fetch`).
+    """
+    with open_ranges(
+        address, max_whole_bytes=limits.max_bytes, timeout_s=limits.download_timeout_s
+    ) as stream:
+        start = stream.read(12)
+        if driver_of(start) is None:
+            return False
+        if is_tiff(start) or is_jpeg2000(start):
+            if rendering.is_told or raster_trait(stream) is not None:
+                return True
+            if read_sidecars(address, limits.download_timeout_s):
+                return True
+        if stream.seek(0, io.SEEK_END) > limits.max_bytes:
+            return True
+        most = min(limits.max_pixels, JPEG2000_MAX_PIXELS) if is_jpeg2000(start) else limits.max_pixels
+        return num_pixels(stream) > most
 
 
 def read_image_wh(data: bytes, limits: InputLimits) -> tuple[int, int]:

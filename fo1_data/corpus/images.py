@@ -27,7 +27,7 @@ _NOT_OPENED = frozenset({"EPS", "WMF", "BUFR", "GRIB", "HDF5", "MPEG"})
 # For codecs that are loops in Python (QOI, 16-bit PPM, ...), where a small file could take minutes.
 _SLOW_MAX_PIXELS = 2**24
 # OpenJPEG needs 32 bits per channel besides the result: 20 bytes per pixel.
-_JPEG2000_MAX_PIXELS = 2**26
+JPEG2000_MAX_PIXELS = 2**26
 # Larger images are decoded one at a time: a decoder may need several times the bytes of the pixels.
 _LARGE_PIXELS = 2**24
 _large_lock = threading.Lock()
@@ -182,7 +182,7 @@ def _check_size(image: Image.Image, limits: InputLimits) -> None:
     if any(tile[0] in Image.DECODERS for tile in getattr(image, "tile", ())):
         limit = min(limit, _SLOW_MAX_PIXELS)
     elif image.format == "JPEG2000":
-        limit = min(limit, _JPEG2000_MAX_PIXELS)
+        limit = min(limit, JPEG2000_MAX_PIXELS)
     if width * height > limit:
         raise _reject(
             "too_many_pixels", f"{width} x {height} {image.format} is over the limit max_pixels = {limit}"

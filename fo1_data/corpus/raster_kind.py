@@ -26,6 +26,7 @@ _BAND_ROLES = ('role="description"', 'role="colorinterp"')
 _UNSIGNED = 1
 _MASK_BIT = 4
 _MOST_DIRECTORIES = 32
+_PICTURES = {b"\x89PNG\r\n\x1a\n": "PNG", b"\xff\xd8\xff": "JPEG"}
 _GEO_JP2 = bytes.fromhex("b14bf8bd083d4b43a5ae8cd7d5a6ce03")
 _MOST_BOXES = 1000
 
@@ -40,6 +41,29 @@ def is_tiff(start: bytes) -> bool:
 def is_jpeg2000(start: bytes) -> bool:
     """Whether a file that begins so (12 bytes) is a JPEG 2000 file or codestream."""
     return start.startswith((JP2_START, CODESTREAM_START))
+
+
+def driver_of(start: bytes) -> str | None:
+    """The driver of GDAL that reads a file that begins so; None for all formats but four.
+
+    Other drivers follow references to other files and addresses, or run code for rare formats.
+    """
+    if is_tiff(start):
+        return "GTiff"
+    if is_jpeg2000(start):
+        return "JP2OpenJPEG"
+    return next((driver for begin, driver in _PICTURES.items() if start.startswith(begin)), None)
+
+
+def num_pixels(stream: IO[bytes]) -> int:
+    """How many pixels a picture has, by its header; 0 if Pillow cannot tell."""
+    stream.seek(0)
+    with collected_warnings():
+        try:
+            image = _header_of(stream)
+            return int(image.width) * int(image.height)
+        except Exception:
+            return 0
 
 
 def raster_trait(data: bytes | IO[bytes]) -> str | None:
@@ -58,17 +82,32 @@ def raster_trait(data: bytes | IO[bytes]) -> str | None:
             return None
 
 
-def tiff_orientation(stream: IO[bytes]) -> int:
-    """The orientation (1 to 8) that a TIFF declares, as EXIF's; 1 for other files."""
+def stored_orientation(stream: IO[bytes]) -> int:
+    """The orientation (1 to 8) that a file declares by a TIFF tag or EXIF; 1 if none can be read."""
     stream.seek(0)
-    if not is_tiff(stream.read(4)):
-        return 1
+    start = stream.read(4)
     with collected_warnings():
         try:
-            value = next(_directories(stream)).get(_ORIENTATION, 1)
+            if is_tiff(start):
+                value = next(_directories(stream)).get(_ORIENTATION, 1)
+            else:
+                value = Image.Image.getexif(_header_of(stream)).get(_ORIENTATION, 1)
         except Exception:
             return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def _header_of(stream: IO[bytes]) -> Image.Image:
+    """A picture of any size, of which only the header is read: `Image.open` refuses large ones."""
+    stream.seek(0)
+    form = {"GTiff": "TIFF", "JP2OpenJPEG": "JPEG2000"}
+    driver = driver_of(stream.read(12)) or ""
+    Image.preinit()
+    Image.init()
+    stream.seek(0)
+    factory, _ = Image.OPEN[form.get(driver, driver)]
+    image: Image.Image = factory(stream, "")
+    return image
 
 
 def _directories(stream: IO[bytes]) -> Iterator[Directory]:

@@ -2,7 +2,8 @@
 
 `open_raster` reads what it needs of a local or remote file, by range requests; `open_raster_bytes` a file in
 memory. Windows are in pixels of the upright image. Nodata and transparent pixels are white, as transparency
-always is. Only the drivers of TIFF and JPEG 2000 are used, and only the file and its sidecars are opened.
+always is. PNG and JPEG are read so where they are too large to decode whole. Only the drivers of these four
+formats are used, and only the file and its sidecars are opened.
 """
 
 import contextlib
@@ -23,7 +24,7 @@ from fo1_data.corpus.frames import orient_boxes
 from fo1_data.corpus.images import TRANSPOSE_OF_ORIENTATION, DecodedImage, InputLimits, image_id_of
 from fo1_data.corpus.raster_bands import choose_bands
 from fo1_data.corpus.raster_files import RasterFiles, read_sidecars
-from fo1_data.corpus.raster_kind import is_jpeg2000, is_tiff, tiff_orientation
+from fo1_data.corpus.raster_kind import driver_of, stored_orientation
 from fo1_data.corpus.raster_place import place_of
 from fo1_data.corpus.raster_stretch import (
     AS_IS,
@@ -88,9 +89,9 @@ class RasterImage:
 
     def _open(self) -> Any:
         start = self._files.open(self._files.path).read(12)
-        driver = "GTiff" if is_tiff(start) else "JP2OpenJPEG" if is_jpeg2000(start) else None
+        driver = driver_of(start)
         if driver is None:
-            raise _reject("not_an_image", "neither TIFF nor JPEG 2000")
+            raise _reject("not_an_image", "neither TIFF nor JPEG 2000, PNG nor JPEG")
         rasterio = load_rasterio()
         dataset = self._stack.enter_context(
             rasterio.open(self._files.path, opener=self._files, driver=driver)
@@ -103,7 +104,7 @@ class RasterImage:
     def _describe(self, rendering: Rendering) -> None:
         dataset, recorded = self._dataset, rendering.raster
         self.stored_wh: tuple[int, int] = (dataset.width, dataset.height)
-        self.orientation = tiff_orientation(self._files.open(self._files.path))
+        self.orientation = stored_orientation(self._files.open(self._files.path))
         swapped = self.orientation >= 5
         self.image_wh = (self.stored_wh[1], self.stored_wh[0]) if swapped else self.stored_wh
         asked = tuple(recorded.bands) if recorded is not None else rendering.bands

@@ -15,8 +15,10 @@ from typing import Any, Protocol, Self
 from PIL import Image
 
 from fo1_data.boxes import WindowXyxy
+from fo1_data.corpus.decoding import decode_image, is_read_by_blocks
 from fo1_data.corpus.entry_bytes import read_bytes
-from fo1_data.corpus.images import DecodedImage, InputLimits, decode_rgb
+from fo1_data.corpus.images import DecodedImage, InputLimits
+from fo1_data.corpus.rendering import Rendering
 from schemas.corpus import CorpusImage
 
 # Decoded images that are kept: that in work, and the next one, which is read ahead.
@@ -84,9 +86,19 @@ class DecodedWindows:
         """Nothing is open."""
 
 
-def open_windows(entry: CorpusImage, limits: InputLimits) -> WindowedImage:
-    """The image of an entry, to read windows of it. Raises InputReject (stage `fetch` or `decode`)."""
-    return DecodedWindows(_decoded(entry, limits))
+def open_windows(
+    entry: CorpusImage, limits: InputLimits, rendering: Rendering = Rendering()
+) -> WindowedImage:
+    """The image of an entry, to read windows of it: a raster by its blocks, another one decoded whole.
+
+    An image over `max_pixels` or `max_bytes` is read by its blocks too, where rasterio is installed.
+    Raises InputReject (stage `fetch` or `decode`).
+    """
+    if entry.inner is None and is_read_by_blocks(entry.uri, limits, rendering):
+        from fo1_data.corpus.rasters import open_raster
+
+        return open_raster(entry.uri, rendering, limits)
+    return DecodedWindows(_decoded(entry, limits, rendering))
 
 
 def shrink(rgb: Image.Image, longest_px: int | None) -> Image.Image:
@@ -99,15 +111,15 @@ def shrink(rgb: Image.Image, longest_px: int | None) -> Image.Image:
 
 
 _lock = threading.Lock()
-_held: OrderedDict[tuple[str, InputLimits], DecodedImage] = OrderedDict()
+_held: OrderedDict[tuple[str, InputLimits, Rendering], DecodedImage] = OrderedDict()
 
 
-def _decoded(entry: CorpusImage, limits: InputLimits) -> DecodedImage:
+def _decoded(entry: CorpusImage, limits: InputLimits, rendering: Rendering) -> DecodedImage:
     """The decoded image, which later calls find again. One is decoded at a time."""
-    key = (entry.name, limits)
+    key = (entry.name, limits, rendering)
     with _lock:
         if key not in _held:
-            _held[key] = decode_rgb(read_bytes(entry, limits), limits)
+            _held[key] = decode_image(read_bytes(entry, limits), limits, rendering)
             while len(_held) > _MOST_HELD:
                 _held.popitem(last=False)
         _held.move_to_end(key)

@@ -16,7 +16,9 @@ from math import isfinite
 import numpy as np
 
 from fo1_data.boxes import as_boxes, clip_boxes
-from fo1_data.corpus.images import DecodedImage, InputLimits, decode_rgb
+from fo1_data.corpus.decoding import decode_image
+from fo1_data.corpus.images import DecodedImage, InputLimits
+from fo1_data.corpus.rendering import Rendering
 from fo1_data.errors import InputReject
 from fo1_data.labelling.asking import RowQuestions, fill_rows
 from fo1_data.labelling.loading import load_models
@@ -33,6 +35,8 @@ from schemas.regions import Box
 MAX_CACHED_PIXELS = 200_000_000
 MAX_CACHED_PREFIXES = 32
 MAX_NEW_TOKENS = 64
+# An image, and how its values became colours if it is a raster.
+_Shown = tuple[str, str]
 _POINTING = (LabelKind.GROUND, LabelKind.DETECT, LabelKind.COUNT)
 
 
@@ -71,8 +75,8 @@ class LiveLabeller:
         self._engine, self._proposer = models.engine, models.proposer
         self._limits = limits or InputLimits()
         self._max_cached_prefixes = max_cached_prefixes
-        self._images: OrderedDict[str, DecodedImage] = OrderedDict()
-        self._prefixes: OrderedDict[tuple[str, tuple[Box, ...]], OpenImage] = OrderedDict()
+        self._images: OrderedDict[_Shown, DecodedImage] = OrderedDict()
+        self._prefixes: OrderedDict[tuple[_Shown, tuple[Box, ...]], OpenImage] = OrderedDict()
 
     def answer(self, requests: Sequence[LiveRequest]) -> list[LiveAnswer | LiveProblem]:
         """Answers in the order of the requests, all asked as one batch."""
@@ -112,7 +116,7 @@ class LiveLabeller:
             if request.boxes_xyxy is not None:
                 return LiveProblem(422, "no box has an area within the image")
             proposals = _whole_image(image)
-        key = (image.image_id, tuple(map(tuple, proposals.boxes_xyxy.tolist())))
+        key = ((image.image_id, _shown(request)[1]), tuple(map(tuple, proposals.boxes_xyxy.tolist())))
         cached = self._prefixes.get(key)
         if cached is not None:
             self._prefixes.move_to_end(key)
@@ -125,7 +129,7 @@ class LiveLabeller:
         return _OpenRequest(request, image, proposals, opened, is_warm=False)
 
     def _image(self, request: LiveRequest) -> DecodedImage | None:
-        image = self._images.get(request.image_id)
+        image = self._images.get(_shown(request))
         if image is None:
             if request.image_base64 is None:
                 return None
@@ -133,9 +137,9 @@ class LiveLabeller:
                 data = base64.b64decode(request.image_base64, validate=True)
             except (binascii.Error, ValueError):
                 raise InputReject(RejectStage.DECODE, "not_base64", "its bytes are not base64") from None
-            image = decode_rgb(data, self._limits)
-        self._images[request.image_id] = image
-        self._images.move_to_end(request.image_id)
+            image = decode_image(data, self._limits, Rendering(raster=request.raster))
+        self._images[_shown(request)] = image
+        self._images.move_to_end(_shown(request))
         return image
 
     def _proposals(self, request: LiveRequest, image: DecodedImage) -> Proposals:
@@ -193,6 +197,10 @@ def _plan(request: LiveRequest) -> QuestionPlan:
         question=request.question,
         max_new_tokens=MAX_NEW_TOKENS,
     )
+
+
+def _shown(request: LiveRequest) -> _Shown:
+    return request.image_id, "" if request.raster is None else request.raster.model_dump_json()
 
 
 def _whole_image(image: DecodedImage) -> Proposals:

@@ -10,7 +10,8 @@ from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBasic, HTTPBasicCredentials, HTTPBearer
 from pydantic import BaseModel, ConfigDict, Field
 
-from fo1_data.corpus.images import InputLimits, read_oriented_wh
+from fo1_data.corpus.decoding import read_image_wh
+from fo1_data.corpus.images import InputLimits
 from fo1_data.errors import InputReject
 from services.api.dependencies import guard, in_project, wrong_key
 from services.api.documented import NOT_FOUND
@@ -181,7 +182,7 @@ async def _predict(
     if question is None:  # the drawn boxes have no area
         return BackendPrediction(result=[], score=0.0, model_version=context.settings.predict_model)
     with context.metrics.predicting():
-        answer = await context.predictions.ask(image.image_id, question, image.fetch)
+        answer = await context.predictions.ask(image.image_id, question, image.fetch, image.raster)
     return BackendPrediction(
         result=results_of(answer, gesture, names),
         score=0.5,
@@ -203,6 +204,6 @@ async def _image_wh(context: Context, image: NamedImage) -> tuple[int, int]:
 
 def _header_wh(data: bytes, max_pixels: int) -> tuple[int, int]:
     try:
-        return read_oriented_wh(data, InputLimits(max_pixels=max_pixels))
+        return read_image_wh(data, InputLimits(max_pixels=max_pixels))
     except InputReject as error:
         raise Problem(422, f"the image cannot be used: {error.message}") from None

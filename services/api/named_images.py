@@ -12,8 +12,10 @@ from fo1_data.errors import InputReject
 from fo1_data.storage.addresses import is_web
 from schemas.corpus import CorpusImage
 from schemas.dataset import Manifest
+from schemas.rasters import RasterRecord
 from services.context import Context
 from services.datasets import repository, service
+from services.datasets.images import recorded_raster
 from services.predictions.service import FetchBytes
 from services.problems import Problem
 from services.storage_roots import OutsideRoots, StorageRoots
@@ -25,10 +27,14 @@ _OUR_URL = re.compile(r"/v1/images/([0-9a-f]{64})(?:\?|$)")
 
 @dataclass(frozen=True)
 class NamedImage:
-    """An image's id, and a function that reads its bytes if they are needed."""
+    """An image's id, and a function that reads its bytes if they are needed.
+
+    `raster`: what its row records, if it is a raster in a dataset.
+    """
 
     image_id: str
     fetch: FetchBytes
+    raster: RasterRecord | None = None
 
 
 async def find_image(context: Context, project_id: str, name: str) -> NamedImage:
@@ -64,7 +70,8 @@ async def _registered(context: Context, project_id: str, image_id: str) -> Named
         roots = await context.project_roots.of(project_id)
         return await asyncio.to_thread(context.images.original, place, manifest, roots)
 
-    return NamedImage(image_id, fetch)
+    raster = await asyncio.to_thread(recorded_raster, place, manifest)
+    return NamedImage(image_id, fetch, raster)
 
 
 def _from_base64(text: str) -> NamedImage:

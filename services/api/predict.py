@@ -30,4 +30,4 @@ async def predict(caller: LabellerOrReviewer, context: InContext, body: PredictR
     image = await find_image(context, caller.project_id, body.image)
     question = LiveQuestion.model_validate(body.model_dump(exclude={"image"}))
     with context.metrics.predicting():
-        return await context.predictions.ask(image.image_id, question, image.fetch)
+        return await context.predictions.ask(image.image_id, question, image.fetch, image.raster)

@@ -5,7 +5,9 @@ not know, or a smaller version (`width` pixels) is decoded and encoded again, up
 versions are cached on disk, up to CACHE_BYTES. Reads storage: call its methods in threads.
 """
 
+import hashlib
 import io
+import json
 import os
 import uuid
 from contextlib import suppress
@@ -16,15 +18,17 @@ from pathlib import Path
 import pyarrow.parquet as pq
 from PIL import Image
 
-from fo1_data.corpus.images import InputLimits, decode_rgb
-from fo1_data.dataset.pixels import image_bytes, suffix_of_bytes
+from fo1_data.corpus.images import InputLimits
+from fo1_data.corpus.rendering import raster_record
+from fo1_data.dataset.pixels import decode_row, image_bytes, suffix_of_bytes
 from fo1_data.dataset.reader import data_files
 from fo1_data.errors import DatasetError, InputReject
-from fo1_data.storage.addresses import is_web
+from fo1_data.storage.addresses import is_web, suffix_of
 from fo1_data.storage.reach import public_only
 from fo1_data.storage.store import open_store
 from schemas.dataset import Manifest
 from schemas.images import EncodedImage, ImageRow
+from schemas.rasters import RASTER_KEY, RasterRecord
 from services.problems import Problem
 from services.settings import open_private
 from services.storage_roots import OutsideRoots, StorageRoots
@@ -80,43 +84,47 @@ class ImageShelf:
         self, place: ImagePlace, manifest: Manifest, roots: StorageRoots, width: int | None
     ) -> ServedImage:
         """Return the image, at most `width` pixels wide. Raises a Problem of 403, 404 or 422."""
-        cached = self._folder / place.image_id[:2] / f"{place.image_id}-{int(width) if width else 'full'}"
+        cached = self._cached_at(place.image_id, width)
         with suppress(OSError):
             return _served(cached.read_bytes(), place.image_id, width)
         data = self.original(place, manifest, roots)
         if width is None and place.orientation == 1 and suffix_of_bytes(data) in _BROWSER_TYPES:
             return _served(data, place.image_id, None)
-        encoded = self._encode(data, width)
+        record = recorded_raster(place, manifest)
+        name = place.image_id
+        if record is not None:
+            # Datasets may show the same raster in other colours.
+            name = f"{name[:16]}-{hashlib.sha256(record.model_dump_json().encode()).hexdigest()[:16]}"
+            cached = self._cached_at(name, width)
+            with suppress(OSError):
+                return _served(cached.read_bytes(), name, width)
+        meta = None if record is None else json.dumps({RASTER_KEY: record.model_dump(mode="json")})
+        row = _row_of(place.image_id, _allowed(place, roots), meta)
+        encoded = self._encode(row, data, width)
         self._cache(cached, encoded)
-        return _served(encoded, place.image_id, width)
+        return _served(encoded, name, width)
+
+    def _cached_at(self, name: str, width: int | None) -> Path:
+        return self._folder / name[:2] / f"{name}-{int(width) if width else 'full'}"
 
     def original(self, place: ImagePlace, manifest: Manifest, roots: StorageRoots) -> bytes:
         """Return the encoded bytes that were labelled. Raises a Problem of 403 or 404."""
         embedded = _embedded(place, manifest)
         if embedded is not None:
             return embedded
-        allowed = [uri for uri in place.uris if _may_read(uri, roots)]
+        allowed = _allowed(place, roots)
         if not allowed:
             raise Problem(403, "the image is outside the storage roots of this service")
-        row = ImageRow(
-            image_id=place.image_id,
-            uri=allowed[0],
-            uris=allowed,
-            corpus="",
-            split="",
-            image=EncodedImage(path=allowed[0]),
-            width=1,
-            height=1,
-        )
         try:
             with public_only(not self._private_addresses):
-                return image_bytes(row, self._limits)
+                return image_bytes(_row_of(place.image_id, allowed), self._limits)
         except DatasetError as error:
             raise Problem(404, str(error)) from None
 
-    def _encode(self, data: bytes, width: int | None) -> bytes:
+    def _encode(self, row: ImageRow, data: bytes, width: int | None) -> bytes:
         try:
-            image = decode_rgb(data, self._limits).rgb
+            with public_only(not self._private_addresses):
+                image = decode_row(row, data, self._limits).rgb
         except InputReject as error:
             raise Problem(422, f"the image cannot be decoded: {error.message}") from None
         if width is not None and image.width > width:
@@ -140,6 +148,43 @@ class ImageShelf:
             self._num_cached += 1
             if self._num_cached % _PRUNE_EVERY == 0:
                 _prune(self._folder)
+
+
+def recorded_raster(place: ImagePlace, manifest: Manifest) -> RasterRecord | None:
+    """Return what the row of a raster records of its colours; None for other images.
+
+    Reads storage, unless the image's name is that of a picture for browsers.
+    """
+    if all(suffix_of(uri).removeprefix(".") in (*_BROWSER_TYPES, "jpeg") for uri in place.uris):
+        return None
+    files = data_files(manifest)
+    if place.file >= len(files):
+        return None
+    try:
+        with open_store(place.dataset_address).open_input(files[place.file].path) as source:
+            column = pq.ParquetFile(source).read_row_group(place.row_group, columns=["meta"]).column("meta")
+            return raster_record(column[place.row].as_py())
+    except (OSError, IndexError):
+        return None
+
+
+def _allowed(place: ImagePlace, roots: StorageRoots) -> list[str]:
+    return [uri for uri in place.uris if _may_read(uri, roots)]
+
+
+def _row_of(image_id: str, uris: list[str], meta: str | None = None) -> ImageRow:
+    """Return a row that says of an image only where it is and how it is shown."""
+    return ImageRow(
+        image_id=image_id,
+        uri=uris[0] if uris else "",
+        uris=uris,
+        corpus="",
+        split="",
+        meta=meta,
+        image=EncodedImage(path=uris[0] if uris else None),
+        width=1,
+        height=1,
+    )
 
 
 def _may_read(uri: str, roots: StorageRoots) -> bool:

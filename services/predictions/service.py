@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from fo1_data.errors import ClusterError
 from schemas.live import NEEDS_BYTES, LiveAnswer, LiveQuestion, LiveRequest
+from schemas.rasters import RasterRecord
 from services.jobs.ray_jobs import RayUnreachable
 from services.predictions.deployment import PredictorDeployment, PredictorPlace
 from services.problems import Problem
@@ -42,9 +43,14 @@ class Predictions:
         """Start the Predictor in the background, before anybody asks it."""
         self._preparing = asyncio.create_task(self._prepare())
 
-    async def ask(self, image_id: str, question: LiveQuestion, fetch: FetchBytes) -> LiveAnswer:
-        """Return the Predictor's answer. Raises a Problem: 422 for a bad question, 503 without an answer."""
-        request = LiveRequest(image_id=image_id, **question.model_dump())
+    async def ask(
+        self, image_id: str, question: LiveQuestion, fetch: FetchBytes, raster: RasterRecord | None = None
+    ) -> LiveAnswer:
+        """Return the Predictor's answer; `raster`: what a raster's row records of its colours.
+
+        Raises a Problem: 422 for a bad question, 503 without an answer.
+        """
+        request = LiveRequest(image_id=image_id, raster=raster, **question.model_dump())
         answer = await self._post(request)
         if answer.status_code == NEEDS_BYTES:
             data = await fetch()

@@ -1,6 +1,7 @@
 """Images over HTTP: upright whatever EXIF says, in parts, by signed links that end and can be revoked."""
 
 import io
+import json
 import threading
 from collections.abc import Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,8 +15,10 @@ from PIL import ExifTags, Image, ImageColor
 from running_service import Running, make_settings, run_app
 from test_datasets_api import registered
 
+from fo1_data.corpus.decoding import decode_image
 from fo1_data.corpus.frames import orient_boxes
 from fo1_data.corpus.images import InputLimits, decode_rgb, image_id_of
+from fo1_data.corpus.rendering import Rendering
 from schemas.images import EncodedImage, ImageRow
 from services.security.signing import DAY_S, UrlSigner
 
@@ -102,6 +105,34 @@ async def test_what_is_drawn_is_what_was_meant_in_all_eight_orientations(
             assert is_coloured(np.asarray(shown.convert("RGB")), box), sample["orientation"]
             small = await service.client.get(f"{path}&width=320")
             assert Image.open(io.BytesIO(small.content)).size == shown.size
+
+
+async def test_a_raster_is_shown_in_the_colours_that_its_row_records(tmp_path: Path, home: Path) -> None:
+    """A browser cannot show 16 bits, and another dataset may show the same file in other colours."""
+    pytest.importorskip("rasterio")
+    from raster_samples import write_raster
+
+    bands = np.random.default_rng(2).integers(0, 3000, (4, 40, 60)).astype("uint16")
+    data = write_raster(tmp_path / "a.tif", bands, nodata=0)
+    shown = {}
+    for name, rendering in (("near", Rendering((4, 3, 2))), ("true", Rendering((3, 2, 1), "5,50"))):
+        image = decode_image(data, InputLimits(), rendering)
+        row = make_row(0, num_regions=0).model_copy(
+            update={
+                "image_id": image.image_id, "uri": str(tmp_path / "a.tif"), "uris": [str(tmp_path / "a.tif")],
+                "image": EncodedImage(), "width": 60, "height": 40, "meta": json.dumps(image.meta),
+            }
+        )  # fmt: skip
+        finish_dataset(tmp_path / name, [row])
+        shown[name] = np.asarray(image.rgb)
+    async with run_app(make_settings(home)) as service:
+        for name, pixels in shown.items():
+            [url] = await urls(service, tmp_path / name)
+            answer = await service.client.get(url)
+            assert (answer.status_code, answer.headers["content-type"]) == (200, "image/png"), answer.text
+            assert np.array_equal(np.asarray(Image.open(io.BytesIO(answer.content))), pixels)
+            small = await service.client.get(f"{url}&width=320")
+            assert small.headers["content-type"] == "image/jpeg"
 
 
 async def test_upright_images_are_handed_out_as_they_are_and_in_parts(tmp_path: Path, home: Path) -> None:
