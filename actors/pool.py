@@ -292,7 +292,8 @@ def _call(actor: Any, work: Work, options: WriteOptions) -> Any:
         case LabelWhole(shard, try_id):
             return actor.label_shard.remote(shard, try_id, options)
         case LabelPiece(shard, try_id, start, stop):
-            return actor.label_piece.remote(shard, start, stop, try_id, options)
+            piece = shard.model_copy(update={"images": shard.images[start:stop]})
+            return actor.label_piece.remote(piece, start, stop, try_id, options)
         case Assemble(shard, try_id, pieces):
             return actor.assemble_shard.remote(shard, list(pieces), try_id, options)
         case Gather(group, try_id):

@@ -29,14 +29,14 @@ TEST_KILL_ON = "FO1_TEST_KILL_ON"
 class _PooledLabellers:
     """The labellers of a pool on Ray."""
 
-    def __init__(self, pool: "LabellerPool", max_tries: int) -> None:
-        self._pool, self._max_tries = pool, max_tries
+    def __init__(self, pool: "LabellerPool", config: RunConfig) -> None:
+        self._pool, self._config = pool, config
 
     def load(self) -> LabellerIdentity:
         return self._pool.start()
 
     def label(self, run: ActiveRun) -> None:
-        work = ShardWork(run.todo, self._max_tries, run.groups)
+        work = ShardWork(run.todo, self._config.max_tries, run.groups, self._config.shard_size)
         options = run.dataset.write_options
         self._pool.run(work, options, run.add, run.tick, run.find_report, run.add_inside)
 
@@ -71,6 +71,6 @@ def _labellers_on_ray(config: RunConfig, watcher: Watcher, factory: str) -> Iter
         timeout_s = config.placement_timeout_s if on_cluster else 0.0
         pool = LabellerPool(settings, need_of(config, nodes()), least, most, timeout_s, watcher.note)
         try:
-            yield _PooledLabellers(pool, config.max_tries)
+            yield _PooledLabellers(pool, config)
         finally:
             pool.stop()

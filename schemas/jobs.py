@@ -15,6 +15,8 @@ from pydantic.fields import FieldInfo
 from schemas.labels import LabelKind
 
 DEFAULT_LABELS = [LabelKind.BRIEF_CAPTION, LabelKind.GROUNDED_CAPTION]
+DEFAULT_TILE_OVERLAP = 0.3
+LEAST_TILE_PX, MOST_TILE_PX = 64, 8192
 
 
 class SettingGroup(StrEnum):
@@ -68,6 +70,7 @@ class SecondQuestion(StrEnum):
 Bands = Annotated[list[int], BeforeValidator(_split_commas)]
 Words = Annotated[list[str], BeforeValidator(_split_commas)]
 Actors = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, int) else value)]
+TilePx = Annotated[str | None, BeforeValidator(lambda value: str(value) if isinstance(value, int) else value)]
 Kinds = Annotated[list[LabelKind], BeforeValidator(_split_commas)]
 SecondQuestions = Annotated[list[SecondQuestion], BeforeValidator(_none_is_empty)]
 
@@ -242,6 +245,20 @@ class RunConfig(BaseModel):
         description="Frame of the corpus' boxes: pixels as `stored`, or `oriented` by EXIF. `auto` decides "
         "by the width and height that the corpus declares.",
     )
+    tile_px: Annotated[TilePx, _LIMITS] = Field(
+        default=None,
+        pattern=r"^(auto|[1-9]\d{1,4})$",
+        description="Label images that are larger than this in overlapping tiles of so many pixels a side, "
+        "or `auto`: cut them if tiles show more boxes, in tiles of 16 times the median side of a box. "
+        "Default: images are labelled as a whole, shrunk to the model's limit.",
+    )
+    tile_overlap: Annotated[float | None, _LIMITS] = Field(
+        default=None,
+        ge=0,
+        le=0.5,
+        description="Least overlap of neighbouring tiles, as a share of their side. Things up to this long "
+        "are whole in a tile. Default: 0.3.",
+    )
     parent: Annotated[str | None, _LABELS] = Field(
         default=None,
         description="Finished dataset to take the rows of images from that were labelled there before. "
@@ -348,9 +365,22 @@ class RunConfig(BaseModel):
             low, high = map(float, self.stretch.split(","))
             if not low < high <= 100:
                 raise ValueError("stretch is two percentiles from 0 to 100, the lower one first: 2,98")
+        if self.tile_side_px is not None and not LEAST_TILE_PX <= self.tile_side_px <= MOST_TILE_PX:
+            raise ValueError(f"tile_px must be auto, or from {LEAST_TILE_PX} to {MOST_TILE_PX}")
         if self.validation_share + self.test_share > 1:
             raise ValueError("validation_share and test_share add up to more than 1")
         return self
+
+    @property
+    def tile_side_px(self) -> int | None:
+        """The side of tiles in pixels; None without tiles, and while `auto` is not decided."""
+        return int(self.tile_px) if self.tile_px is not None and self.tile_px.isdigit() else None
+
+    @property
+    def overlap_px(self) -> int:
+        """The least overlap of tiles in pixels; 0 without tiles."""
+        share = DEFAULT_TILE_OVERLAP if self.tile_overlap is None else self.tile_overlap
+        return round((self.tile_side_px or 0) * share)
 
     @property
     def actor_range(self) -> tuple[int, int]:

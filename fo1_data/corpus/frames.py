@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 
 from fo1_data.boxes import Boxes, are_finite, as_boxes, clip_boxes, have_area, norm_to_xyxy
-from fo1_data.corpus.images import DecodedImage
+from fo1_data.corpus.images import DecodedImage, ImageFrame
 from fo1_data.plurals import counted
 from schemas.corpus import CorpusAnswer, CorpusExample, CorpusImage, CorpusPhrase, CorpusRegion
 from schemas.images import Reject, RejectStage
@@ -28,7 +28,7 @@ _SAME_ASPECT = 0.005
 
 
 def oriented_entry(
-    entry: CorpusImage, image: DecodedImage, box_frame: BoxFrame
+    entry: CorpusImage, image: DecodedImage | ImageFrame, box_frame: BoxFrame
 ) -> tuple[CorpusImage, list[Reject]]:
     """The entry in the oriented frame, and a reject for each unusable box.
 
@@ -73,7 +73,7 @@ class _Frame:
     scale: tuple[float, float] = (1.0, 1.0)
 
 
-def _frame_of(entry: CorpusImage, image: DecodedImage, box_frame: BoxFrame) -> _Frame | None:
+def _frame_of(entry: CorpusImage, image: DecodedImage | ImageFrame, box_frame: BoxFrame) -> _Frame | None:
     """The frame of the entry's boxes; None if the declared size is of no frame of the image."""
     stored_wh, oriented_wh = image.stored_wh, (image.width, image.height)
     differ = stored_wh != oriented_wh
@@ -113,7 +113,7 @@ def _is_same_aspect(one_wh: tuple[int, int], other_wh: tuple[int, int]) -> bool:
     return abs(width * down - other_width) <= 1 or abs(height * across - other_height) <= 1
 
 
-def _other_size(entry: CorpusImage, image: DecodedImage) -> Reject:
+def _other_size(entry: CorpusImage, image: DecodedImage | ImageFrame) -> Reject:
     stored_wh, oriented_wh = image.stored_wh, (image.width, image.height)
     actual = f"{stored_wh[0]} x {stored_wh[1]}"
     if stored_wh != oriented_wh:
@@ -148,7 +148,7 @@ def orient_boxes(boxes_stored_xyxy: Boxes, stored_wh: tuple[int, int], orientati
 
 
 def _orient_regions(
-    entry: CorpusImage, image: DecodedImage, frame: _Frame
+    entry: CorpusImage, image: DecodedImage | ImageFrame, frame: _Frame
 ) -> tuple[list[CorpusRegion], list[Reject], list[int]]:
     """The usable regions, a reject for each other one, and the indices of the usable ones."""
     boxes = as_boxes([region.box_xyxy for region in entry.regions or []])
@@ -180,7 +180,7 @@ _MESSAGES = {
 }
 
 
-def _reject(entry: CorpusImage, image: DecodedImage, index: int, reason: str) -> Reject:
+def _reject(entry: CorpusImage, image: DecodedImage | ImageFrame, index: int, reason: str) -> Reject:
     assert entry.regions is not None
     region = entry.regions[index]
     box = ", ".join(f"{value:g}" for value in region.box_xyxy)

@@ -7,6 +7,7 @@ start a program or contain no raster (EPS, WMF, ...) are not opened. Reads no fi
 
 import hashlib
 import io
+import mmap
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -70,6 +71,18 @@ class DecodedImage:
     meta: Mapping[str, Any] | None = None
 
 
+@dataclass(frozen=True)
+class ImageFrame:
+    """What a `DecodedImage` says of its frame, without its pixels; its id is not known yet."""
+
+    width: int
+    height: int
+    orientation: int
+    stored_wh: tuple[int, int]
+    image_id: str | None = None
+    meta: Mapping[str, Any] | None = None
+
+
 def image_id_of(data: bytes) -> str:
     """The identity of an image: SHA-256 of its encoded bytes, hex."""
     return hashlib.sha256(data).hexdigest()
@@ -106,13 +119,26 @@ def read_oriented_wh(data: bytes, limits: InputLimits) -> tuple[int, int]:
 
     Raises InputReject as `decode_rgb` does, except for faults that only the pixels show.
     """
-    with _opening(data) as notes, Image.open(io.BytesIO(data), formats=_formats()) as image:
-        _check_size(image, limits)
-        if image.format == "TIFF":  # Pillow has swapped width and height
-            return image.size
-        if image.format == "PNG":
-            return _turned(image.size, _png_orientation(image, data, notes))
-        return _turned(image.size, _orientation_of(image, notes))
+    frame = read_frame(data, limits)
+    return frame.width, frame.height
+
+
+def read_frame(data: bytes | mmap.mmap, limits: InputLimits | None = None) -> ImageFrame:
+    """The frame of an image from its header and EXIF: its pixels are not decoded.
+
+    limits: None allows any size. Raises InputReject as `decode_rgb` does, except for faults that only the
+    pixels show.
+    """
+    stream = io.BytesIO(data) if isinstance(data, bytes) else data
+    with _opening(data) as notes, Image.open(stream, formats=_formats()) as image:  # type: ignore[arg-type]
+        if limits is not None:
+            _check_size(image, limits)
+        is_png = image.format == "PNG"
+        orientation = _png_orientation(image, data, notes) if is_png else _orientation_of(image, notes)
+        turned = _turned(image.size, orientation)
+        # Pillow has swapped width and height of a TIFF.
+        upright, stored = (image.size, turned) if image.format == "TIFF" else (turned, image.size)
+        return ImageFrame(*upright, orientation, stored)
 
 
 def _turned(stored_wh: tuple[int, int], orientation: int) -> tuple[int, int]:
@@ -121,7 +147,7 @@ def _turned(stored_wh: tuple[int, int], orientation: int) -> tuple[int, int]:
 
 
 @contextmanager
-def _opening(data: bytes) -> Iterator[list[str]]:
+def _opening(data: bytes | mmap.mmap) -> Iterator[list[str]]:
     """Collect Pillow's warnings, and turn whatever it raises into an InputReject."""
     if not data:
         raise _reject("empty", "the file has no bytes")
@@ -199,7 +225,7 @@ def _decoding_slot(num_pixels: int) -> Iterator[None]:
         yield
 
 
-def _png_orientation(image: Image.Image, data: bytes, notes: list[str]) -> int:
+def _png_orientation(image: Image.Image, data: bytes | mmap.mmap, notes: list[str]) -> int:
     """The EXIF orientation of a PNG, of which Pillow would decode the pixels to find it."""
     with suppress(Exception), Image.open(io.BytesIO(without_png_pixels(data)), formats=("PNG",)) as header:
         return _orientation_of(header, notes, Image.Image.getexif)

@@ -4,6 +4,7 @@ The chunk with the EXIF data may follow the pixels, so Pillow decodes a whole PN
 none: a few kilobytes can become a gigabyte.
 """
 
+import mmap
 import struct
 from collections.abc import Iterator
 
@@ -13,13 +14,13 @@ _NO_PIXELS = bytes.fromhex("00000000") + b"IDAT" + bytes.fromhex("35af061e")
 _END = b"IEND"
 
 
-def without_png_pixels(data: bytes) -> bytes:
+def without_png_pixels(data: bytes | mmap.mmap) -> bytes:
     """The same PNG with an empty chunk of pixels after all others; a chunk that is cut off is left out."""
     chunks = b"".join(chunk for chunk in _chunks(data) if chunk[4:8] not in _PIXELS)
     return data[:_SIGNATURE_BYTES] + chunks + _NO_PIXELS
 
 
-def _chunks(data: bytes) -> Iterator[bytes]:
+def _chunks(data: bytes | mmap.mmap) -> Iterator[bytes]:
     """Every whole chunk before the end: its length, type, content and checksum."""
     start = _SIGNATURE_BYTES
     while start + 12 <= len(data):

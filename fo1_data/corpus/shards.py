@@ -1,5 +1,7 @@
 """Shards: a corpus divided into units of work, always the same for the same listing.
 
+Entries of one image, its tiles, are in one shard, even if they are more than a shard has otherwise.
+
 A shard's id depends on its entries and not on its position, so that finished work stays valid when a corpus
 grows at its end. Does not open images.
 """
@@ -24,9 +26,12 @@ class ShardPlan(Sequence[Shard]):
     listing_sha256: SHA-256 (hex) of all entries in order, independent of the shard size.
     """
 
-    def __init__(self, entries: EntryList, shard_size: int, ids: "array[int]", listing_sha256: str) -> None:
+    def __init__(
+        self, entries: EntryList, ends: "array[int]", ids: "array[int]", listing_sha256: str
+    ) -> None:
+        """ends: for each shard the place after its last entry."""
         self.entries, self.listing_sha256 = entries, listing_sha256
-        self._shard_size, self._ids = shard_size, ids
+        self._ends, self._ids = ends, ids
         self._ordered: tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]] | None = None
 
     def __len__(self) -> int:
@@ -40,9 +45,11 @@ class ShardPlan(Sequence[Shard]):
         if isinstance(place, slice):
             return [self[number] for number in range(len(self))[place]]
         index = range(len(self))[place]
-        start = index * self._shard_size
-        images = self.entries[start : start + self._shard_size]
+        images = self.entries[self._start(index) : self._ends[index]]
         return Shard(shard_id=_text_of(self._ids[index]), index=index, images=images)
+
+    def _start(self, index: int) -> int:
+        return self._ends[index - 1] if index else 0
 
     def ids(self) -> Iterator[str]:
         """The ids of the shards, in order."""
@@ -62,7 +69,8 @@ class ShardPlan(Sequence[Shard]):
         place = int(np.searchsorted(ids, number))
         if place == len(ids) or ids[place] != number:
             return None
-        return min(self._shard_size, len(self.entries) - int(order[place]) * self._shard_size)
+        index = int(order[place])
+        return self._ends[index] - self._start(index)
 
     def without(self, done: Container[str]) -> "Collection[Shard]":
         """The shards whose ids are not in `done`, in order."""
@@ -85,20 +93,43 @@ class _Shards(Collection[Shard]):
         return any(shard == other for other in self)
 
 
-def plan_shards(entries: Iterable[CorpusImage], shard_size: int) -> ShardPlan:
-    """Divide entries, in their order, into shards of `shard_size` (the last may have fewer)."""
+def plan_shards(
+    entries: Iterable[CorpusImage], shard_size: int, group_sizes: Iterable[int] | None = None
+) -> ShardPlan:
+    """Divide entries, in their order, into shards of at most `shard_size`.
+
+    group_sizes: how many entries follow each other that stay together; a larger group is a shard of its own.
+    Without it every entry is a group, so that only the last shard may have fewer.
+    """
     if shard_size < 1:
         raise ValueError(f"shard_size must be at least 1, not {shard_size}")
     kept = entries if isinstance(entries, EntryList) else EntryList(entries)
     listing = hashlib.sha256()
-    ids = array("Q")
+    ids, ends = array("Q"), array("Q")
     documents = kept.documents()
-    while parts := b"".join(map(_with_length, islice(documents, shard_size))):
+    for size in _shard_sizes(len(kept), shard_size, group_sizes):
+        parts = b"".join(map(_with_length, islice(documents, size)))
         listing.update(parts)
         ids.append(_number_of(hashlib.sha256(parts).digest()))
+        ends.append((ends[-1] if ends else 0) + size)
     if len(np.unique(np.frombuffer(ids, np.uint64) if ids else np.zeros(0))) < len(ids):
         ids = _told_apart(ids)
-    return ShardPlan(kept, shard_size, ids, listing.hexdigest())
+    return ShardPlan(kept, ends, ids, listing.hexdigest())
+
+
+def _shard_sizes(num_entries: int, shard_size: int, group_sizes: Iterable[int] | None) -> Iterator[int]:
+    """How many entries each shard has."""
+    if group_sizes is None:
+        yield from (min(shard_size, num_entries - start) for start in range(0, num_entries, shard_size))
+        return
+    size = 0
+    for group in group_sizes:
+        if size and size + group > shard_size:
+            yield size
+            size = 0
+        size += group
+    if size:
+        yield size
 
 
 def _told_apart(ids: "array[int]") -> "array[int]":

@@ -67,6 +67,11 @@ def try_folder(run: str, index: int, try_id: str) -> str:
     return f"{run}/tries/{index:05d}-{try_id}"
 
 
+def tile_steps(run: str, shard_id: str) -> str:
+    """Where the labelled tiles of a shard lie until the shard is written."""
+    return f"{run}/tiles/{shard_id}"
+
+
 def tries(run: str) -> str:
     return f"{run}/tries"
 

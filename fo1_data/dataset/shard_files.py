@@ -9,16 +9,27 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import pyarrow as pa
+
 from fo1_data.corpus.rejects import annotations_sha256
-from fo1_data.dataset.counting import count_rows
+from fo1_data.corpus.tile_names import image_of_tile, tile_name
+from fo1_data.dataset.arrow_columns import to_array
+from fo1_data.dataset.counting import count_batch, count_rows
 from fo1_data.dataset.done_shards import read_report
 from fo1_data.dataset.layout import RUN, marker, try_folder
-from fo1_data.dataset.parquet_files import encode_rejects, encode_rows, row_bytes, row_group_sizes
+from fo1_data.dataset.parquet_files import (
+    bytes_of_rows,
+    encode_batches,
+    encode_rejects,
+    encode_rows,
+    row_bytes,
+    row_group_sizes,
+)
 from fo1_data.dataset.rows import merge_duplicates
 from fo1_data.errors import StorageError
 from fo1_data.storage.store import Store, open_store
-from schemas.corpus import Shard
-from schemas.dataset import ShardFile, ShardImage, ShardMarker, ShardReport
+from schemas.corpus import CorpusImage, Shard
+from schemas.dataset import Counts, ShardFile, ShardImage, ShardMarker, ShardReport
 from schemas.images import ImageRow, Reject
 
 
@@ -45,27 +56,83 @@ def write_shard(
     that counts: this one, or an earlier one. Raises StorageError if the store is full or lost;
     then no marker is there and the shard is tried again.
     """
-    options = options or WriteOptions()
-    store = open_store(out)
+    rows = merge_duplicates(rows)
+    encoded = {
+        split: (encode_rows(of_split), row_group_sizes(of_split))
+        for split, of_split in sorted(_by_split(rows).items())
+    }
+    content = _Content(
+        encoded,
+        [(row.image_id, row.uri, row.uris) for row in rows],
+        count_rows(rows, rejected=len(rejects)),
+        sum(map(row_bytes, rows)),
+    )
+    return _write_try(open_store(out), shard, content, rejects, try_id, options or WriteOptions(), seconds)
+
+
+def write_shard_batches(
+    out: str,
+    shard: Shard,
+    batches: Sequence[pa.RecordBatch],
+    rejects: Sequence[Reject],
+    try_id: str,
+    options: WriteOptions | None = None,
+    seconds: float = 0.0,
+) -> ShardReport:
+    """`write_shard` of rows in batches of `IMAGE_SCHEMA`, which have one row each and become no models."""
+    batches = _merge_equal(batches)
+    by_split: dict[str, list[pa.RecordBatch]] = {}
+    for batch in batches:
+        by_split.setdefault(batch["split"][0].as_py(), []).append(batch)
+    encoded = {split: encode_batches(of_split) for split, of_split in sorted(by_split.items())}
+    names = [tuple(batch[name][0].as_py() for name in ("image_id", "uri", "uris")) for batch in batches]
+    content = _Content(
+        encoded,
+        names,
+        sum((count_batch(batch) for batch in batches), Counts(rejected=len(rejects))),
+        sum(int(bytes_of_rows(batch).sum()) for batch in batches),
+    )
+    return _write_try(open_store(out), shard, content, rejects, try_id, options or WriteOptions(), seconds)
+
+
+@dataclass(frozen=True)
+class _Content:
+    """What a try writes. encoded: a file and its `row_group_rows` for each split; names: id, address and
+    addresses of each row."""
+
+    encoded: dict[str, tuple[bytes, list[int]]]
+    names: Sequence[tuple[str, str, list[str]]]
+    counts: Counts
+    row_bytes: int
+
+
+def _write_try(
+    store: Store,
+    shard: Shard,
+    content: _Content,
+    rejects: Sequence[Reject],
+    try_id: str,
+    options: WriteOptions,
+    seconds: float,
+) -> ShardReport:
     earlier = read_report(store, options.run, shard.shard_id)
     if earlier is not None:
         return earlier
-    rows = merge_duplicates(rows)
     index = options.first_index + shard.index
     folder = try_folder(options.run, index, try_id)
     files = [
-        _write(store, f"{folder}/{split}.parquet", encode_rows(of_split), split, row_group_sizes(of_split))
-        for split, of_split in sorted(_by_split(rows).items())
+        _write(store, f"{folder}/{split}.parquet", data, split, row_group_rows)
+        for split, (data, row_group_rows) in content.encoded.items()
     ]
     reject_file = None
     if rejects:
         reject_file = _write(
             store, f"{folder}/rejects.parquet", encode_rejects(rejects), None, [len(rejects)]
         )
-    annotations = {entry.name: annotations_sha256(entry) for entry in shard.images}
+    annotations = _annotations(shard.images)
     images = [
-        ShardImage(image_id=row.image_id, uris=row.uris, annotations_sha256=annotations.get(row.uri))
-        for row in rows
+        ShardImage(image_id=image_id, uris=uris, annotations_sha256=annotations.get(uri))
+        for image_id, uri, uris in content.names
     ]
     marker_of_try = ShardMarker(
         shard_id=shard.shard_id,
@@ -74,11 +141,40 @@ def write_shard(
         files=files,
         rejects=reject_file,
         images=images,
-        counts=count_rows(rows, rejected=len(rejects)),
+        counts=content.counts,
         seconds=seconds,
-        row_bytes=sum(map(row_bytes, rows)),
+        row_bytes=content.row_bytes,
     )
     return _claim(store, marker_of_try, options.run)
+
+
+def _annotations(entries: Sequence[CorpusImage]) -> dict[str, str | None]:
+    """A hash of what the corpus says of each image, by its address; of all its tiles, if it was cut."""
+    of_tiles: dict[str, list[str]] = {}
+    hashes: dict[str, str | None] = {}
+    for entry in entries:
+        own = annotations_sha256(entry)
+        if tile_name(entry) is None:
+            hashes[entry.name] = own
+        elif own is not None:
+            of_tiles.setdefault(image_of_tile(entry).name, []).append(own)
+    for name, parts in of_tiles.items():
+        hashes[name] = hashlib.sha256("".join(parts).encode()).hexdigest()
+    return hashes
+
+
+def _merge_equal(batches: Sequence[pa.RecordBatch]) -> list[pa.RecordBatch]:
+    """One batch for each image: the first stays, in its place, with all addresses in `uris`."""
+    kept: dict[str, pa.RecordBatch] = {}
+    for batch in batches:
+        image_id = batch["image_id"][0].as_py()
+        if (first := kept.get(image_id)) is not None:
+            uris = list(dict.fromkeys([*first["uris"][0].as_py(), *batch["uris"][0].as_py()]))
+            place = first.schema.get_field_index("uris")
+            field = first.schema.field(place)
+            batch = first.set_column(place, field, to_array([uris], field.type))
+        kept[image_id] = batch
+    return list(kept.values())
 
 
 def _by_split(rows: Sequence[ImageRow]) -> dict[str, list[ImageRow]]:

@@ -47,6 +47,10 @@ class ImageStarter:
         """Raises MemoryError if the proposer's memory runs out."""
         entries = [image.entry for image in images]
         proposed = self._proposer.propose([image.image.rgb for image in images], entries)
+        proposed = [
+            boxes if image.tile is None else image.tile.own(boxes)
+            for image, boxes in zip(images, proposed, strict=True)
+        ]
         examples: list[list[int]] = [[] for _ in images]
         if self._with_examples:
             pairs = [with_examples(entry, boxes) for entry, boxes in zip(entries, proposed, strict=True)]
@@ -122,9 +126,9 @@ class BatchesAhead:
     def _start(self, reading: Reading, read: ReadBatch) -> StartedBatch:
         batch = StartedBatch(read)
         for image in read.images:
-            if isinstance(image, ReadImage) and image.image_id not in reading.seen:
+            if isinstance(image, ReadImage) and image.key not in reading.seen:
                 batch.new.append(image)
-            reading.seen.add(image.image_id)
+            reading.seen.add(image.key)
         if batch.new:
             try:
                 batch.started = self._starter.start(batch.new)

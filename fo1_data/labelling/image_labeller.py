@@ -106,23 +106,24 @@ class ImageLabeller:
             tracker.image_read()
         repeated: list[ReadImage | CarriedImage] = []
         for image in batch.read.images:
-            if image.image_id in rows:
+            if image.key in rows:
                 repeated.append(image)
             elif isinstance(image, CarriedImage):
-                rows[image.image_id] = self._carry_over(image)
+                rows[image.key] = self._carry_over(image)
             else:
-                rows[image.image_id] = None
-                first_entries[image.image_id] = image.entry
+                rows[image.key] = None
+                first_entries[image.key] = image.entry
         labelled = self._label_or_halve(batch.new, batch.started, rejects)
-        rows.update((row.image_id, row) for row in labelled)
+        rows.update(labelled)
         if LabelKind.GROUND in self._config.labels and not self._phrases:
-            rejects += [reject for image in batch.new for reject in phrase_rejects(image.entry)]
-        tracker.labelled(sum(len(row.regions) for row in labelled))
+            images = [image for image in batch.new if image.tile is None or image.tile.is_whole]
+            rejects += [reject for image in images for reject in phrase_rejects(image.entry)]
+        tracker.labelled(sum(len(row.regions) for row in labelled.values()))
         for image in repeated:
-            row = rows[image.image_id]
+            row = rows[image.key]
             if row is not None and image.entry.name not in row.uris:
                 row.uris.append(image.entry.name)
-                rejects += unused_annotations(image.entry, first_entries.get(image.image_id))
+                rejects += unused_annotations(image.entry, first_entries.get(image.key))
 
     def _carry_over(self, carried: CarriedImage) -> ImageRow:
         """The parent's row, with fresh labels for its stale regions if the image fits on the device."""
@@ -139,10 +140,13 @@ class ImageLabeller:
         images: Sequence[ReadImage],
         started: StartedImages | Exception | None,
         rejects: list[Reject],
-    ) -> list[ImageRow]:
-        """Label images; their halves if memory runs out; a single image that does not fit is a reject."""
+    ) -> dict[str, ImageRow]:
+        """Label images, or their halves if memory runs out; a single one that does not fit is a reject.
+
+        Returns the rows by the keys of their images.
+        """
         if not images:
-            return []
+            return {}
         try:
             if isinstance(started, Exception):
                 raise started
@@ -151,12 +155,13 @@ class ImageLabeller:
             if len(images) == 1:
                 problem = InputReject(RejectStage.LABEL, "out_of_memory", str(error), replayable=True)
                 rejects.append(reject_from(images[0].entry, problem))
-                return []
+                return {}
         middle = len(images) // 2
         halves = images[:middle], images[middle:]
-        return [row for half in halves for row in self._label_or_halve(half, None, rejects)]
+        labelled = [self._label_or_halve(half, None, rejects) for half in halves]
+        return labelled[0] | labelled[1]
 
-    def _label(self, started: StartedImages) -> list[ImageRow]:
+    def _label(self, started: StartedImages) -> dict[str, ImageRow]:
         opened = self._starter.open(started)
         try:
             requests = [
@@ -164,7 +169,7 @@ class ImageLabeller:
                     self._new_row(image, proposals),
                     image.entry,
                     open_image,
-                    self._plan(image, marked).of(open_image),
+                    self._plan(image, marked, len(proposals.boxes_xyxy)).of(open_image),
                 )
                 for image, proposals, open_image, marked in zip(
                     started.images, started.proposals, opened, started.examples, strict=True
@@ -174,11 +179,17 @@ class ImageLabeller:
             self._second_round.ask(self._engine, list(zip(opened, evidence, strict=True)))
         finally:
             self._engine.close(opened)
-        return [request.row for request in requests]
+        return {
+            image.key: request.row if image.tile is None else image.tile.row_to_image(request.row)
+            for image, request in zip(started.images, requests, strict=True)
+        }
 
-    def _plan(self, image: ReadImage, examples: Sequence[int]) -> QuestionPlan:
+    def _plan(self, image: ReadImage, examples: Sequence[int], num_regions: int) -> QuestionPlan:
+        kinds: Sequence[LabelKind] = self._config.labels
+        if image.tile is not None:
+            kinds = image.tile.kinds(kinds, self._config.question, num_regions)
         return QuestionPlan(
-            self._config.labels,
+            kinds,
             vocabulary=vocabulary_of(image.entry, self._config),
             phrases=self._phrases or [phrase.text for phrase in image.entry.phrases],
             examples=examples,

@@ -22,9 +22,17 @@ class ParentRows:
 
     def find(self, entry: CorpusImage, data: bytes) -> ImageRow | None:
         """The parent's row of an image with these encoded bytes, moved to the entry's address, or None."""
-        row = self._index.row(image_id_of(data))
+        return self.find_id(entry, image_id_of(data), data)
+
+    def find_id(self, entry: CorpusImage, image_id: str, data: bytes | None = None) -> ImageRow | None:
+        """The parent's row of the image with this id, moved to the entry's address, or None.
+
+        data: its encoded bytes, to embed; without them, those of the parent's row.
+        """
+        row = self._index.row(image_id)
         if row is None:
             return None
+        data = data if data is not None else row.image.bytes
         image = EncodedImage(bytes=data if self._embed_images else None, path=entry.name)
         carried = row.model_copy(update={"uri": entry.name, "uris": [entry.name], "image": image})
         return with_uris(carried, row.uris)

@@ -49,7 +49,7 @@ class _Read:
 
 
 class Reading:
-    """The entries of a shard while they are read. seen: ids of the images so far, for the caller."""
+    """The entries of a shard while they are read. seen: keys of the images so far, for the caller."""
 
     def __init__(self, entries: Sequence[CorpusImage]) -> None:
         self.entries = entries

@@ -15,9 +15,13 @@ from fo1_data.corpus.frames import OTHER_SIZE, oriented_entry
 from fo1_data.corpus.images import DecodedImage, InputLimits
 from fo1_data.corpus.rejects import reject_from
 from fo1_data.corpus.rendering import Rendering
+from fo1_data.corpus.tile_names import TileName, image_of_tile, tile_name
+from fo1_data.corpus.tile_reading import id_of_image, read_tile
+from fo1_data.dataset.united_tiles import CARRIED, EMPTY
 from fo1_data.errors import InputReject
 from fo1_data.labelling.parent_rows import ParentRows
 from fo1_data.labelling.stale_regions import has_stale_regions
+from fo1_data.labelling.tiles import TileToLabel, tile_row
 from fo1_data.model.processing import ResizedImage
 from schemas.corpus import CorpusImage
 from schemas.images import ImageRow, Reject
@@ -27,16 +31,18 @@ from schemas.jobs import RunConfig
 @dataclass(frozen=True)
 class ReadImage:
     """An image to label: its entry with boxes in the EXIF-oriented frame; `resized`: for the model's towers;
-    `encoded`: bytes to embed."""
+    `encoded`: bytes to embed; `tile`: which part of the image it is, if it is a tile."""
 
     entry: CorpusImage
     image: DecodedImage
     resized: ResizedImage
     encoded: bytes | None
+    tile: TileToLabel | None = None
 
     @property
-    def image_id(self) -> str:
-        return self.image.image_id
+    def key(self) -> str:
+        """Equal for equal work: the image's id, and the tile."""
+        return self.image.image_id if self.tile is None else f"{self.image.image_id} {self.tile.name}"
 
     @property
     def num_pixels(self) -> int:
@@ -45,15 +51,18 @@ class ReadImage:
 
 @dataclass(frozen=True)
 class CarriedImage:
-    """An image whose row comes from the parent dataset; `image` is set if regions wait for fresh labels."""
+    """An image whose row is known, from the parent dataset or because it is a tile without content; `image`
+    is set if regions wait for fresh labels."""
 
     entry: CorpusImage
     row: ImageRow
     image: DecodedImage | None
 
     @property
-    def image_id(self) -> str:
-        return self.row.image_id
+    def key(self) -> str:
+        """Equal for equal work: the image's id, and the tile."""
+        name = tile_name(self.entry)
+        return self.row.image_id if name is None else f"{self.row.image_id} {name}"
 
     @property
     def num_pixels(self) -> int:
@@ -88,6 +97,9 @@ class EntryReader:
         before_pixels: called with the number of pixels before they are decoded. Raises ValueError if the
         image has no shape that the model takes.
         """
+        name = tile_name(entry)
+        if name is not None:
+            return self._read_tile(entry, name, before_pixels)
         try:
             data = read_bytes(entry, self._limits)
             row = self._parent.find(entry, data) if self._parent is not None else None
@@ -107,3 +119,31 @@ class EntryReader:
         encoded = data if self._config.embed_images else None
         read = ReadImage(oriented, image, self._resize(image.rgb), encoded)
         return ReadResult(read, box_rejects, len(data))
+
+    def _read_tile(
+        self, entry: CorpusImage, name: TileName, before_pixels: Callable[[int], None]
+    ) -> ReadResult:
+        """Read one tile, unless its image has a row in the parent dataset, which the whole image then takes.
+
+        Regions of it that people changed wait for a run that reads the image as a whole.
+        """
+        try:
+            image_id = id_of_image(image_of_tile(entry), self._limits)
+            row = self._parent.find_id(entry, image_id) if self._parent is not None else None
+            if row is not None:
+                carried = row if name.window_xyxy is None else tile_row(entry, image_id, CARRIED)
+                return ReadResult(CarriedImage(entry, carried, None))
+            read = read_tile(entry, name, self._limits, before_pixels)
+            whole = name.window_xyxy is None
+            encoded = None
+            if whole and self._config.embed_images:
+                encoded = read_bytes(image_of_tile(entry), self._limits)
+        except InputReject as error:
+            return ReadResult(None, [reject_from(entry, error)])
+        if read.is_empty and not whole and not entry.regions:
+            return ReadResult(CarriedImage(entry, tile_row(entry, image_id, EMPTY), None))
+        tile = TileToLabel(name, read.tile, entry.regions)
+        resized = self._resize(read.image.rgb)
+        return ReadResult(
+            ReadImage(tile.entry_to_tile(entry, read.image), read.image, resized, encoded, tile)
+        )

@@ -5,14 +5,18 @@ import shutil
 from dataclasses import dataclass, field
 
 from fo1_data.confidence.calibration_file import read_calibration
+from fo1_data.corpus.entry_list import EntryList
+from fo1_data.corpus.images import InputLimits
 from fo1_data.corpus.listing_progress import ListingProgress
 from fo1_data.corpus.readers import load_listing
 from fo1_data.corpus.shards import ShardPlan, plan_shards
+from fo1_data.corpus.tile_listing import TileSettings, tile_listing
 from fo1_data.dataset.lease import refuse_held
 from fo1_data.dataset.manifest import find_manifest
 from fo1_data.dataset.replay import replay_entries
 from fo1_data.errors import ConfigError, StorageError
 from fo1_data.labelling.word_lists import read_phrases, refuse_unknown_words
+from fo1_data.plurals import counted
 from fo1_data.proposals.file_boxes import FileBoxes
 from fo1_data.proposals.identity import is_boxes_file
 from fo1_data.storage.store import open_store
@@ -27,15 +31,27 @@ MIN_FREE_BYTES = 64 * 1024
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """What a run will label: its shards, the rejects of the listing, and the account of its sources."""
+    """What a run will label: its shards, the rejects of the listing, and the account of its sources.
 
+    `images`: as they were listed; the shards have tiles in place of the `num_cut` images that were cut.
+    `config`: the settings, with what `auto` came to.
+    """
+
+    config: RunConfig
+    images: EntryList
     shards: ShardPlan
     listing_rejects: list[Reject] = field(default_factory=list)
     sources: list[SourceCounts] = field(default_factory=list)
+    num_cut: int = 0
 
     @property
     def num_images(self) -> int:
-        return len(self.shards.entries)
+        return len(self.images)
+
+    @property
+    def num_tiles(self) -> int:
+        """How many tiles there are, the whole images that were cut included."""
+        return len(self.shards.entries) - (len(self.images) - self.num_cut) if self.num_cut else 0
 
 
 def plan_run(config: RunConfig, progress: ListingProgress | None = None) -> PlannedRun:
@@ -47,7 +63,7 @@ def plan_run(config: RunConfig, progress: ListingProgress | None = None) -> Plan
     _refuse_unwritable(config.out)
     refuse_held(open_store(config.out))
     if config.replay_rejects:
-        return PlannedRun(plan_shards(replay_entries(config.out), config.shard_size))
+        return _cut(config, EntryList(replay_entries(config.out)), [], [])
     return list_corpus(config, progress)
 
 
@@ -63,7 +79,29 @@ def list_corpus(config: RunConfig, progress: ListingProgress | None = None) -> P
         boxes = FileBoxes(config.proposals)
         entries, more, account = boxes.pair_with(list(entries), is_whole=config.limit is None)
         rejects, sources = [*rejects, *more], [*sources, account]
-    return PlannedRun(plan_shards(entries, config.shard_size), rejects, sources)
+    return _cut(config, entries if isinstance(entries, EntryList) else EntryList(entries), rejects, sources)
+
+
+def _cut(
+    config: RunConfig, images: EntryList, rejects: list[Reject], sources: list[SourceCounts]
+) -> PlannedRun:
+    """The run that labels these images, those that are larger than a tile in tiles."""
+    if config.tile_side_px is None:
+        return PlannedRun(config, images, plan_shards(images, config.shard_size), rejects, sources)
+    given = {"auto": None, "corpus": True}.get(config.proposals, is_boxes_file(config.proposals))
+    settings = TileSettings(config.tile_side_px, config.overlap_px, config.box_frame, given)
+    limits = InputLimits(config.max_pixels, config.max_bytes, config.download_timeout_s)
+    tiled = tile_listing(images, settings, limits)
+    shards = plan_shards(tiled.entries, config.shard_size, tiled.group_sizes)
+    return PlannedRun(config, images, shards, [*rejects, *tiled.rejects], sources, tiled.num_cut)
+
+
+def tiles_text(planned: PlannedRun) -> str:
+    """How many images are cut, for a message; nothing if none is."""
+    if not planned.num_cut:
+        return ""
+    cut = counted(planned.num_cut, "is", "are")
+    return f", of which {cut} cut into {counted(planned.num_tiles, 'tile')} of {planned.config.tile_px} px,"
 
 
 def nothing_to_replay(config: RunConfig, planned: PlannedRun) -> Manifest | None:

@@ -12,7 +12,7 @@ from fo1_data.plurals import counted
 from fo1_data.runs.active_run import ActiveRun, open_planned, work_on
 from fo1_data.runs.early_checks import ModelChecks, UncheckedModels, check_before_loading
 from fo1_data.runs.listing_clock import shown_listing
-from fo1_data.runs.plan import nothing_to_replay, plan_run
+from fo1_data.runs.plan import nothing_to_replay, plan_run, tiles_text
 from fo1_data.runs.stopping import stopping_on_sigterm
 from fo1_data.runs.watcher import Unwatched, Watcher
 from schemas.dataset import Manifest
@@ -50,12 +50,14 @@ def label_corpus(
     model_checks.check()
     with shown_listing(watcher.show_listing) as progress:
         planned = plan_run(config, progress)
+    config = planned.config
     finished = nothing_to_replay(config, planned) or check_before_loading(config, planned, model_checks)
     if finished is not None:
         watcher.note(f"{config.out} is finished: nothing is left to label")
         return finished
     watcher.note(
-        f"{counted(planned.num_images, 'image')} in {counted(len(planned.shards), 'shard')}; {starting}"
+        f"{counted(planned.num_images, 'image')}{tiles_text(planned)} in "
+        f"{counted(len(planned.shards), 'shard')}; {starting}"
     )
     watcher.reached("listed")
     # Ray installs a handler of its own when it starts: ours comes after.

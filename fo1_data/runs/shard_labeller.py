@@ -2,7 +2,8 @@
 
 A shard is normally labelled whole and written at once, with its marker. If that killed its process, its
 pieces are labelled separately: the rows of each go to a file of its own among the run's tries, and
-`assemble_shard` writes the shard from these files. Pixels enter and leave through storage only.
+`assemble_shard` writes the shard from these files. A shard with tiles is labelled in steps, which are stored
+(`tile_steps`), and may be labelled in pieces from the start. Pixels enter and leave through storage only.
 """
 
 import ctypes
@@ -20,12 +21,14 @@ from pydantic import BaseModel
 
 from fo1_data.corpus.rejects import reject_of
 from fo1_data.dataset.gather import gather_group
-from fo1_data.dataset.layout import tries
-from fo1_data.dataset.shard_files import WriteOptions, write_shard
+from fo1_data.dataset.layout import tile_steps, tries
+from fo1_data.dataset.shard_files import WriteOptions, write_shard, write_shard_batches
 from fo1_data.dataset.shard_groups import ShardGroup
+from fo1_data.dataset.tile_shards import unite_shard
 from fo1_data.errors import Fo1Error
 from fo1_data.labelling.identity import LabellerIdentity
 from fo1_data.labelling.work_done import WorkDone, WorkTracker
+from fo1_data.runs.tile_steps import has_tiles, stored_steps
 from fo1_data.storage.store import open_store
 from schemas.corpus import CorpusImage, Shard
 from schemas.dataset import GroupReport, ShardReport
@@ -100,13 +103,16 @@ class ShardLabeller:
 
         It leaves nothing behind if it is never labelled.
         """
-        if self._images is not None:
+        if self._images is not None and not has_tiles(shard):
             self._announced.append(shard)
             self._images.read_ahead(shard.images)
 
     def label_shard(self, shard: Shard, try_id: str, options: WriteOptions) -> ShardReport:
         """Label every image of the shard and write it. Raises StorageError."""
         started_s = time.perf_counter()
+        if has_tiles(shard):
+            self._label_steps(shard, shard.images, 0, try_id, options)
+            return self._write_steps(shard, [(0, len(shard.images))], [], try_id, options, started_s)
         announced = (other for other in list(self._announced) if other.shard_id == shard.shard_id)
         shard = next(announced, shard)  # the very list that is being read
         rows, rejects = self._label(shard.images, try_id)
@@ -114,8 +120,14 @@ class ShardLabeller:
         return write_shard(self._settings.config.out, shard, rows, rejects, try_id, options, seconds)
 
     def label_piece(self, shard: Shard, start: int, stop: int, try_id: str, options: WriteOptions) -> str:
-        """Label the images `start` to `stop` of the shard; returns the path of their rows in the store."""
-        rows, rejects = self._label(shard.images[start:stop], try_id)
+        """Label the images `start` to `stop` of the shard; returns the path of their rows in the store.
+
+        shard: with these images alone. The rows of tiles are in steps: `START-STOP` is returned for them.
+        """
+        if has_tiles(shard):
+            self._label_steps(shard, shard.images, start, try_id, options)
+            return f"{start}-{stop}"
+        rows, rejects = self._label(shard.images, try_id)
         path = f"{tries(options.run)}/pieces/{shard.shard_id}/{start}-{stop}-{try_id}.json"
         content = LabelledPiece(rows=rows, rejects=rejects).model_dump_json()
         open_store(self._settings.config.out).write_bytes(path, content.encode())
@@ -127,6 +139,10 @@ class ShardLabeller:
         """Write the shard from its pieces, in the order of its images. Raises StorageError."""
         started_s = time.perf_counter()
         store = open_store(self._settings.config.out)
+        if has_tiles(shard):
+            spans = [tuple(map(int, piece.split("-"))) for piece in pieces if isinstance(piece, str)]
+            lost = [piece for piece in pieces if isinstance(piece, Reject)]
+            return self._write_steps(shard, spans, lost, try_id, options, started_s)
         rows: list[ImageRow] = []
         rejects: list[Reject] = []
         for piece in pieces:
@@ -143,8 +159,51 @@ class ShardLabeller:
         """Gather the files of a group of done shards. Raises StorageError."""
         return gather_group(open_store(self._settings.config.out), options.run, group, try_id)
 
+    def _label_steps(
+        self, shard: Shard, entries: list[CorpusImage], offset: int, try_id: str, options: WriteOptions
+    ) -> None:
+        """Label those steps of the entries that are not stored yet. offset: the place of the first entry."""
+        self._tracker, self._try_id = WorkTracker(on_change=self._on_change), try_id
+        store = open_store(self._settings.config.out)
+        steps = stored_steps(store, options.run, shard.shard_id, entries, offset)
+        waiting = [
+            (step, entries[step.start - offset : step.stop - offset]) for step in steps if not step.is_done
+        ]
+        for (step, chosen), following in zip(waiting, [*waiting[1:], None], strict=True):
+            if following is not None:
+                self._image_labeller().read_ahead(following[1])
+            step.write(*self._label_tracked(chosen))
+
+    def _write_steps(
+        self,
+        shard: Shard,
+        spans: Sequence[tuple[int, ...]],
+        rejects: Sequence[Reject],
+        try_id: str,
+        options: WriteOptions,
+        started_s: float,
+    ) -> ShardReport:
+        """Write a shard from the stored steps of its pieces `spans`."""
+        store = open_store(self._settings.config.out)
+        tables, all_rejects = [], list(rejects)
+        for start, stop in spans:
+            for step in stored_steps(store, options.run, shard.shard_id, shard.images[start:stop], start):
+                rows, step_rejects = step.read()
+                tables.append(rows)
+                all_rejects += step_rejects
+        united = unite_shard(shard.images, tables, all_rejects)
+        seconds = time.perf_counter() - started_s
+        report = write_shard_batches(
+            store.url, shard, united.batches, united.rejects, try_id, options, seconds
+        )
+        store.delete_folder(tile_steps(options.run, shard.shard_id))
+        return report
+
     def _label(self, entries: list[CorpusImage], try_id: str) -> tuple[list[ImageRow], list[Reject]]:
         self._tracker, self._try_id = WorkTracker(on_change=self._on_change), try_id
+        return self._label_tracked(entries)
+
+    def _label_tracked(self, entries: list[CorpusImage]) -> tuple[list[ImageRow], list[Reject]]:
         self._kill_for_test(entries)
         rows, rejects = label_or_halve(self._image_labeller(), entries, self._tracker)
         self._route(rows)

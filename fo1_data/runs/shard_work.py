@@ -1,7 +1,8 @@
 """The queue of a run's work, and what happens to work whose worker was lost.
 
-A shard is first labelled whole. If that loses its worker, the shard is cut in halves, and these in halves
-again. A single image may lose its worker `max_tries` times, then it becomes a reject (stage `worker`,
+A shard is first labelled whole, unless it is larger than `piece_size`, as an image of many tiles may be: then
+its pieces are handed out from the start. If that loses its worker, the shard is cut in halves, and these in
+halves again. A single image may lose its worker `max_tries` times, then it becomes a reject (stage `worker`,
 replayable). A labeller may read a whole shard ahead while it labels another: a loss then proves nothing about
 either, so each is labelled alone before it counts against an image. When every piece of a cut shard is
 settled, the shard is assembled. When all shards of a group are done, their files are gathered. Every
@@ -77,11 +78,18 @@ class _CutShard:
 class ShardWork:
     """The queue of a run: `take` hands out work; `done` or `lost` reports its outcome.
 
-    groups: which shards are gathered; without it, none are.
+    groups: which shards are gathered; without it, none are. piece_size: the largest shard that is labelled
+    whole.
     """
 
-    def __init__(self, shards: Collection[Shard], max_tries: int, groups: GroupPlan | None = None) -> None:
-        self._max_tries, self._groups = max_tries, groups
+    def __init__(
+        self,
+        shards: Collection[Shard],
+        max_tries: int,
+        groups: GroupPlan | None = None,
+        piece_size: int | None = None,
+    ) -> None:
+        self._max_tries, self._groups, self._piece_size = max_tries, groups, piece_size
         self._untouched, self._num_untouched = iter(shards), len(shards)
         self._queue: deque[Work] = deque()  # what comes before the untouched shards
         self._cut: dict[str, _CutShard] = {}
@@ -101,19 +109,18 @@ class ShardWork:
 
     def take(self) -> Work | None:
         """The next work item, or None if nothing waits."""
-        if not self.waiting:
+        self._fill()
+        if not self._queue:
             return None
         self._out += 1
-        if self._queue:
-            return self._queue.popleft()
-        self._num_untouched -= 1
-        return LabelWhole(next(self._untouched), new_try())
+        return self._queue.popleft()
 
     def take_ahead(self) -> LabelWhole | None:
         """The next item if it is a whole shard, for a labeller to read while it labels another; else None.
 
         No try of it begins before it is labelled. `give_back` returns it.
         """
+        self._fill()
         if self._queue and not (isinstance(self._queue[0], LabelWhole) and not self._queue[0].alone):
             return None
         work = self.take()
@@ -165,6 +172,20 @@ class ShardWork:
         else:
             self._cut[work.shard.shard_id] = _CutShard(open_pieces=1)
             self._lost_piece(LabelPiece(work.shard, work.try_id, 0, len(work.shard.images)), why)
+
+    def _fill(self) -> None:
+        """Put the work of the next untouched shard into an empty queue."""
+        if self._queue or not self._num_untouched:
+            return
+        self._num_untouched -= 1
+        shard = next(self._untouched)
+        length, size = len(shard.images), self._piece_size or len(shard.images)
+        if length <= size:
+            self._queue.append(LabelWhole(shard, new_try()))
+            return
+        starts = range(0, length, size)
+        self._cut[shard.shard_id] = _CutShard(open_pieces=len(starts))
+        self._queue.extend(LabelPiece(shard, new_try(), start, min(start + size, length)) for start in starts)
 
     def _gather_ready(self) -> None:
         for group in self._groups.take_ready() if self._groups is not None else ():

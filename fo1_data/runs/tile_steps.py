@@ -1,0 +1,92 @@
+"""The tiles of a shard in steps: each is labelled at once and stored, so that a killed run goes on there.
+
+A step has the rows of at most `TILES_A_STEP` tiles, under a name that follows from its place in the shard; a
+step that is there is not labelled again. Images that fit share a step, so that equal ones are found.
+"""
+
+import io
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from fo1_data.corpus.tile_names import tile_name
+from fo1_data.dataset.layout import tile_steps
+from fo1_data.dataset.parquet_files import encode_rows
+from fo1_data.dataset.tile_shards import images_of
+from fo1_data.errors import StorageError
+from fo1_data.storage.store import Store
+from schemas.corpus import CorpusImage, Shard
+from schemas.images import ImageRow, Reject
+from schemas.parquet import IMAGE_SCHEMA
+
+TILES_A_STEP = 8
+
+
+def has_tiles(shard: Shard) -> bool:
+    """Whether any entry of the shard is a tile."""
+    return any(tile_name(entry) is not None for entry in shard.images)
+
+
+def plan_steps(entries: Sequence[CorpusImage]) -> list[tuple[int, int]]:
+    """The steps of some entries of a shard: first and last place, the last left out."""
+    steps: list[tuple[int, int]] = []
+    begin = place = 0
+    for image in images_of(entries):
+        if place > begin and place - begin + len(image) > TILES_A_STEP:
+            steps.append((begin, place))
+            begin = place
+        place += len(image)
+        while place - begin > TILES_A_STEP:
+            steps.append((begin, begin + TILES_A_STEP))
+            begin += TILES_A_STEP
+    return [*steps, (begin, place)] if place > begin else steps
+
+
+@dataclass(frozen=True)
+class StoredStep:
+    """A step in the store: the entries `start` to `stop` of a shard."""
+
+    store: Store
+    run: str
+    shard_id: str
+    start: int
+    stop: int
+
+    @property
+    def _path(self) -> str:
+        return f"{tile_steps(self.run, self.shard_id)}/{self.start:06d}-{self.stop:06d}"
+
+    @property
+    def is_done(self) -> bool:
+        return self.store.exists(f"{self._path}.parquet")
+
+    def write(self, rows: Sequence[ImageRow], rejects: Sequence[Reject]) -> None:
+        """Keep the rows and rejects, unless another worker was faster. The rows come last."""
+        if rejects:
+            data = json.dumps([reject.model_dump(mode="json") for reject in rejects]).encode()
+            self.store.write_bytes(f"{self._path}.rejects.json", data)
+        self.store.create_exclusive(f"{self._path}.parquet", encode_rows(rows))
+
+    def read(self) -> tuple[pa.Table, list[Reject]]:
+        """Its rows and rejects. Raises StorageError if it is gone or damaged."""
+        rejects_path = f"{self._path}.rejects.json"
+        try:
+            data = self.store.read_bytes(f"{self._path}.parquet")
+            rows = pq.ParquetFile(io.BytesIO(data)).read().cast(IMAGE_SCHEMA)
+            documents = (
+                json.loads(self.store.read_bytes(rejects_path)) if self.store.exists(rejects_path) else []
+            )
+            return rows, [Reject.model_validate(document) for document in documents]
+        except (FileNotFoundError, ValueError) as error:
+            raise StorageError(f"{self.store.address(self._path)} is gone or damaged: run again") from error
+
+
+def stored_steps(
+    store: Store, run: str, shard_id: str, entries: Sequence[CorpusImage], offset: int = 0
+) -> Iterator[StoredStep]:
+    """The steps of the entries, of which the first is at place `offset` of the shard."""
+    for start, stop in plan_steps(entries):
+        yield StoredStep(store, run, shard_id, offset + start, offset + stop)
