@@ -18,6 +18,7 @@ from schemas.jobs import RunConfig
 
 if TYPE_CHECKING:
     from fo1_data.corpus.entry_list import EntryList
+    from fo1_data.runs.plan import PlannedRun
 
 # Only these are loaded to measure the time; larger models take too long to load.
 _MEASURED_MODELS = ("fo1-tiny",)
@@ -55,18 +56,22 @@ def plan(
 def _plan(run: RunConfig, num_checked: int | None, measures: bool) -> dict[str, Any]:
     from fo1_data.corpus.source_lines import source_lines
     from fo1_data.runs.listing_clock import shown_listing
-    from fo1_data.runs.plan import list_corpus
+    from fo1_data.runs.plan import list_corpus, tiles_text
     from fo1_data.runs.preflight import check_files, estimate, to_document
 
     say(f"checking the settings and listing {run.corpus}")
     unloadable = _unloadable(run)
     with ProgressLines() as lines, shown_listing(lines.show_listing) as progress:
         planned = list_corpus(run, progress)
-    entries = planned.shards.entries
-    say(f"{counted(len(entries), 'image')} in {counted(len(planned.shards), 'shard')}; reading files")
+    entries, units, run = planned.images, planned.shards.entries, planned.config
+    text = f"{counted(len(entries), 'image')}{tiles_text(planned)} in {counted(len(planned.shards), 'shard')}"
+    say(f"{text}; reading files")
     files = check_files(entries, run, num_checked)
     cluster = _cluster(run)
-    sample = _measure(run, entries) if measures and entries and unloadable is None else None
+    can_measure = measures and bool(entries) and unloadable is None
+    sample = _measure(run, units) if can_measure else None
+    tiles = _tiles(run, planned, can_measure)
+    num_units = len(units) if planned.num_cut else None
     gpus = cluster.get("each_takes", {}).get("gpus", run.gpus_per_actor or 0.0)
     label_studio = check_label_studio()
     document = {
@@ -75,9 +80,10 @@ def _plan(run: RunConfig, num_checked: int | None, measures: bool) -> dict[str, 
         "not_listed": len(planned.listing_rejects),
         "sources": [source.model_dump(mode="json") for source in planned.sources],
         "shards": len(planned.shards),
+        "tiles": tiles,
         "files": to_document(files),
         "measured": to_document(sample),
-        "estimate": to_document(estimate(entries, files, sample, run, gpus)),
+        "estimate": to_document(estimate(entries, files, sample, run, gpus, num_units)),
         "cluster": cluster,
         "label_studio": label_studio,
     }
@@ -91,6 +97,41 @@ def _plan(run: RunConfig, num_checked: int | None, measures: bool) -> dict[str, 
     if run.strict and planned.listing_rejects:
         problems.append(f"{counted(len(planned.listing_rejects), 'part')} of the corpus rejected (--strict)")
     return {**document, "problems": problems}
+
+
+def _tiles(run: RunConfig, planned: "PlannedRun", can_measure: bool) -> dict[str, Any]:
+    """How images are cut into tiles; without tiles, whether they are needed, where that can be measured."""
+    from fo1_data.runs.tile_choice import count_shrunk, suggest_tiles
+
+    document: dict[str, Any] = {
+        "tile_px": run.tile_side_px,
+        "overlap_px": run.overlap_px or None,
+        "images_cut": planned.num_cut,
+        "tiles": planned.num_tiles,
+        "images_shrunk": None,
+        "choice": planned.choice.document() if planned.choice is not None else None,
+        "text": str(planned.choice) if planned.choice is not None else None,
+    }
+    if run.tile_px is not None or planned.choice is not None:
+        return document
+    shrunk = count_shrunk(planned.images, run)
+    document["images_shrunk"] = shrunk
+    if shrunk and can_measure:
+        say("looking at the largest images in windows, to see whether tiles are needed")
+        choice, num_tiles = suggest_tiles(planned.images, run)
+        document["choice"], document["text"] = choice.document() | {"tiles": num_tiles}, str(choice)
+        if choice.tile_px is not None:
+            times = num_tiles / len(planned.images)
+            document["text"] += (
+                f" (--tile-px {choice.tile_px}, or auto): {counted(num_tiles, 'tile')}, "
+                f"{times:.1f} times as many pictures to label as now"
+            )
+    elif shrunk:
+        document["text"] = (
+            f"{counted(shrunk, 'image is', 'images are')} over 2,048 px and shrunk by the model, "
+            "so that small things may be lost: --measure says whether tiles are needed"
+        )
+    return document
 
 
 def _unloadable(run: RunConfig) -> str | None:
@@ -195,6 +236,7 @@ def _summary(document: dict[str, Any]) -> str:
     lines = [
         f"{counted(document['images'], 'image')} in {counted(document['shards'], 'shard')}, "
         f"{document['not_listed']} not listed",
+        *([document["tiles"]["text"]] if document["tiles"]["text"] else []),
         f"{files['checked']} read: {files['bad']} bad, "
         f"{counted(files['duplicate_files'], 'exact duplicate')}",
         *(f"  {count} x {reason}" for reason, count in files["bad_by_reason"].items()),

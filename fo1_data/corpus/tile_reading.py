@@ -5,8 +5,9 @@ The id of the image is that of its file, as everywhere. It is computed once a pr
 
 import hashlib
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -18,7 +19,7 @@ from fo1_data.corpus.images import DecodedImage, InputLimits, image_id_of
 from fo1_data.corpus.tile_grid import Place, TileGrid
 from fo1_data.corpus.tile_names import TileName, image_of_tile
 from fo1_data.corpus.tile_ownership import stays_in_tile
-from fo1_data.corpus.windows import open_windows
+from fo1_data.corpus.windows import WindowedImage, open_windows
 from fo1_data.errors import InputReject
 from fo1_data.storage.addresses import local_path
 from schemas.corpus import CorpusImage
@@ -84,7 +85,7 @@ def read_tile(
     """
     image = image_of_tile(entry)
     image_id = id_of_image(image, limits)
-    with open_windows(image, limits) as windows:
+    with _windows.of(image, limits) as windows:
         grid = TileGrid(windows.image_wh, name.tile_px, name.overlap_px)
         place = None if name.window_xyxy is None else grid.place_of(name.window_xyxy)
         if name.window_xyxy is not None and place is None:
@@ -99,6 +100,41 @@ def read_tile(
     tile = Tile(grid, place, window, read.rgb.size)
     decoded = DecodedImage(image_id, read.rgb, *read.rgb.size, orientation, read.rgb.size, meta=meta)
     return TileImage(tile, decoded, read.is_empty)
+
+
+class _OpenImages:
+    """Images whose tiles are read: each is opened once, and the last few stay open for their next tiles."""
+
+    def __init__(self, most_open: int) -> None:
+        self._most_open, self._lock = most_open, threading.Lock()
+        self._open: OrderedDict[object, WindowedImage] = OrderedDict()
+        self._num_readers: Counter[object] = Counter()
+
+    @contextmanager
+    def of(self, image: CorpusImage, limits: InputLimits) -> Iterator[WindowedImage]:
+        """The open image, which is not closed during the block. Raises InputReject."""
+        key = (image.name, limits)
+        with self._lock:
+            if key not in self._open:
+                self._open[key] = open_windows(image, limits)
+            self._open.move_to_end(key)
+            windows = self._open[key]
+            self._num_readers[key] += 1
+        try:
+            yield windows
+        finally:
+            with self._lock:
+                self._num_readers[key] -= 1
+                self._close_oldest()
+
+    def _close_oldest(self) -> None:
+        unread = [key for key in self._open if not self._num_readers[key]]
+        for key in unread[: max(0, len(self._open) - self._most_open)]:
+            self._open.pop(key).__exit__(None, None, None)
+            del self._num_readers[key]
+
+
+_windows = _OpenImages(most_open=2)
 
 
 def id_of_image(image: CorpusImage, limits: InputLimits) -> str:

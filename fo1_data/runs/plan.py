@@ -19,6 +19,7 @@ from fo1_data.labelling.word_lists import read_phrases, refuse_unknown_words
 from fo1_data.plurals import counted
 from fo1_data.proposals.file_boxes import FileBoxes
 from fo1_data.proposals.identity import is_boxes_file
+from fo1_data.runs.tile_choice import TileChoice, choose_tiles
 from fo1_data.storage.store import open_store
 from schemas.dataset import Manifest
 from schemas.images import Reject
@@ -34,7 +35,7 @@ class PlannedRun:
     """What a run will label: its shards, the rejects of the listing, and the account of its sources.
 
     `images`: as they were listed; the shards have tiles in place of the `num_cut` images that were cut.
-    `config`: the settings, with what `auto` came to.
+    `config`: the settings, with what `auto` came to, and `choice` why.
     """
 
     config: RunConfig
@@ -43,6 +44,7 @@ class PlannedRun:
     listing_rejects: list[Reject] = field(default_factory=list)
     sources: list[SourceCounts] = field(default_factory=list)
     num_cut: int = 0
+    choice: TileChoice | None = None
 
     @property
     def num_images(self) -> int:
@@ -86,14 +88,20 @@ def _cut(
     config: RunConfig, images: EntryList, rejects: list[Reject], sources: list[SourceCounts]
 ) -> PlannedRun:
     """The run that labels these images, those that are larger than a tile in tiles."""
+    choice = None
+    if config.tile_px == "auto":
+        choice = choose_tiles(images, config)
+        tile_px = str(choice.tile_px) if choice.tile_px is not None else None
+        config = config.model_copy(update={"tile_px": tile_px})
     if config.tile_side_px is None:
-        return PlannedRun(config, images, plan_shards(images, config.shard_size), rejects, sources)
+        shards = plan_shards(images, config.shard_size)
+        return PlannedRun(config, images, shards, rejects, sources, choice=choice)
     given = {"auto": None, "corpus": True}.get(config.proposals, is_boxes_file(config.proposals))
     settings = TileSettings(config.tile_side_px, config.overlap_px, config.box_frame, given)
     limits = InputLimits(config.max_pixels, config.max_bytes, config.download_timeout_s)
     tiled = tile_listing(images, settings, limits)
     shards = plan_shards(tiled.entries, config.shard_size, tiled.group_sizes)
-    return PlannedRun(config, images, shards, [*rejects, *tiled.rejects], sources, tiled.num_cut)
+    return PlannedRun(config, images, shards, [*rejects, *tiled.rejects], sources, tiled.num_cut, choice)
 
 
 def tiles_text(planned: PlannedRun) -> str:

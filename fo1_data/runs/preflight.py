@@ -19,12 +19,17 @@ from fo1_data.corpus.decoding import decode_image, sidecars_of
 from fo1_data.corpus.entry_bytes import read_bytes
 from fo1_data.corpus.entry_list import EntryList
 from fo1_data.corpus.frames import FRAME_GUESS, OTHER_SIZE, oriented_entry
-from fo1_data.corpus.images import InputLimits
+from fo1_data.corpus.images import ImageFrame, InputLimits
 from fo1_data.corpus.rejects import reject_from
 from fo1_data.corpus.rendering import Rendering
+from fo1_data.corpus.tile_grid import TileGrid
+from fo1_data.corpus.tile_listing import frame_of
+from fo1_data.corpus.tile_names import TileName
+from fo1_data.corpus.tile_reading import read_tile
 from fo1_data.errors import InputReject
 from fo1_data.plurals import counted
 from fo1_data.runs.shard_labeller import limit_resources
+from fo1_data.storage.addresses import local_path
 from schemas.corpus import CorpusImage
 from schemas.images import Reject
 from schemas.jobs import RunConfig
@@ -80,7 +85,10 @@ class CostEstimate(BaseModel):
 
 
 def check_files(entries: Sequence[CorpusImage], config: RunConfig, at_most: int | None) -> FileCheck:
-    """Read and decode the entries, or a seeded sample of `at_most`; count bad files and duplicates."""
+    """Read and decode the entries, or a seeded sample of `at_most`; count bad files and duplicates.
+
+    Of an image that is labelled in tiles one tile is read.
+    """
     chosen: Sequence[CorpusImage] = entries
     if at_most is not None and len(entries) > at_most:
         places = sorted(random.Random(config.seed).sample(range(len(entries)), at_most))
@@ -117,6 +125,11 @@ def check_files(entries: Sequence[CorpusImage], config: RunConfig, at_most: int 
 def _check_file(entry: CorpusImage, config: RunConfig, limits: InputLimits) -> tuple[str, int, bool] | Reject:
     """Id, bytes, and whether the frame of the boxes is a guess; or the reject that labelling would give."""
     try:
+        if config.tile_side_px is not None:
+            frame = frame_of(entry, limits)
+            grid = TileGrid((frame.width, frame.height), config.tile_side_px, config.overlap_px)
+            if not grid.is_single:
+                return _check_tile(entry, frame, grid, config, limits)
         data = read_bytes(entry, limits)
         sidecars = sidecars_of(entry, data, limits)
         image = decode_image(data, limits, Rendering.of_run(config), sidecars=sidecars)
@@ -125,6 +138,19 @@ def _check_file(entry: CorpusImage, config: RunConfig, limits: InputLimits) -> t
     oriented, rejects = oriented_entry(entry, image, config.box_frame)
     other_size = next((reject for reject in rejects if reject.reason == OTHER_SIZE), None)
     return other_size or (image.image_id, len(data), FRAME_GUESS in (oriented.meta or {}))
+
+
+def _check_tile(
+    entry: CorpusImage, frame: ImageFrame, grid: TileGrid, config: RunConfig, limits: InputLimits
+) -> tuple[str, int, bool] | Reject:
+    """`_check_file` of an image that is labelled in tiles: the one in its middle is read."""
+    name = TileName(grid.window((grid.columns // 2, grid.rows // 2)), grid.tile_px, grid.overlap_px)
+    image_id = read_tile(name.of(entry), name, limits).image.image_id
+    oriented, rejects = oriented_entry(entry, frame, config.box_frame)
+    other_size = next((reject for reject in rejects if reject.reason == OTHER_SIZE), None)
+    path = local_path(entry.uri) if entry.inner is None else None
+    num_bytes = path.stat().st_size if path is not None else 0
+    return other_size or (image_id, num_bytes, FRAME_GUESS in (oriented.meta or {}))
 
 
 def measure(entries: Sequence[CorpusImage], config: RunConfig) -> Measured | None:
@@ -159,22 +185,27 @@ def estimate(
     measured: Measured | None,
     config: RunConfig,
     gpus: float,
+    num_units: int | None = None,
 ) -> CostEstimate:
-    """Hours of labelling and review. gpus: GPUs per labeller."""
+    """Hours of labelling and review. gpus: GPUs per labeller. num_units: images and tiles that are labelled,
+    if images are cut into tiles; `measured` is then of such."""
     assumptions: list[str] = []
-    good = round(len(entries) * (1 - (files.bad + files.duplicate_files) / max(1, files.checked)))
+    share_good = 1 - (files.bad + files.duplicate_files) / max(1, files.checked)
+    num_images = round(len(entries) * share_good)
+    good = num_images if num_units is None else round(num_units * share_good)
+    unit = "image" if num_units is None else "tile"
     if measured is not None:
         regions = good * measured.regions / measured.images
         labels = good * measured.labels / measured.images
         seconds = good * measured.seconds / measured.images
         assumptions.append(
-            f"{measured.images / measured.seconds:.2f} images/s for one labeller: measured on "
-            f"{counted(measured.images, 'image')} on {measured.device}"
+            f"{measured.images / measured.seconds:.2f} {unit}s/s for one labeller: measured on "
+            f"{counted(measured.images, unit)} on {measured.device}"
         )
     else:
         regions = good * _regions_per_image(entries, assumptions)
         labels = regions * sum(kind.per_region for kind in config.labels)
-        labels += good * len(set(config.labels) & _IMAGE_KINDS)
+        labels += num_images * len(set(config.labels) & _IMAGE_KINDS)
         seconds = regions / ASSUMED_REGIONS_PER_S
         assumptions.append(
             f"{ASSUMED_REGIONS_PER_S:g} regions/s for one labeller: assumed, for a 3B model on one GPU"
@@ -185,7 +216,7 @@ def estimate(
     review_hours = labels * REVIEW_S_PER_LABEL / 3600
     assumptions.append(f"{REVIEW_S_PER_LABEL:g} s of a person's time per label")
     return CostEstimate(
-        images=good,
+        images=num_images,
         regions=round(regions),
         labels=round(labels),
         labelling_hours_of_one_actor=round(hours, 4),
@@ -193,7 +224,7 @@ def estimate(
         gpu_hours=round(hours * gpus, 4),
         cpu_hours=round(hours * config.cpus_per_actor, 4),
         review_hours_if_all=round(review_hours, 4),
-        review_hours_as_set=round(review_hours * _share_reviewed(labels, good, config, assumptions), 4),
+        review_hours_as_set=round(review_hours * _share_reviewed(labels, num_images, config, assumptions), 4),
         assumptions=assumptions,
     )
 

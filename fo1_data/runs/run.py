@@ -51,6 +51,8 @@ def label_corpus(
     with shown_listing(watcher.show_listing) as progress:
         planned = plan_run(config, progress)
     config = planned.config
+    if planned.choice is not None:
+        watcher.note(str(planned.choice))
     finished = nothing_to_replay(config, planned) or check_before_loading(config, planned, model_checks)
     if finished is not None:
         watcher.note(f"{config.out} is finished: nothing is left to label")

@@ -17,6 +17,7 @@ import numpy as np
 
 from fo1_data.boxes import Boxes, as_boxes, iou_matrix
 from fo1_data.corpus.images import InputLimits
+from fo1_data.corpus.tile_grid import TileGrid
 from fo1_data.corpus.tile_listing import frame_of
 from fo1_data.corpus.tile_reading import WHOLE_PX
 from fo1_data.corpus.windows import WindowedImage, open_windows
@@ -59,9 +60,7 @@ class TileChoice:
             boxes = counted(self.num_boxes, "box", "boxes")
             return f"no tiles: {boxes} in the sample of images up to {self.longest_px} px, too few to tell"
         after = self.median_px * min(1.0, WHOLE_PX / self.longest_px)
-        facts = (
-            f"half of the boxes are under {self.median_px:.0f} px, {after:.0f} px in the whole image shrunk"
-        )
+        facts = f"half of the boxes are under {self.median_px:.0f} px, or {after:.0f} px in the shrunk image"
         if self.share_found is not None:
             facts += f", which shows {self.share_found:.0%} of the boxes that windows show"
         return f"{facts}: " + (f"tiles of {self.tile_px} px" if self.tile_px else "no tiles are needed")
@@ -99,10 +98,38 @@ def choose_tiles(images: Sequence[CorpusImage], config: RunConfig) -> TileChoice
     return _decide(longest_px, np.array(sample.sides), sample.share_found)
 
 
+def count_shrunk(images: Sequence[CorpusImage], config: RunConfig) -> int:
+    """About how many images the model shrinks: of the whole corpus, by a seeded sample."""
+    limits = InputLimits(config.max_pixels, config.max_bytes, config.download_timeout_s)
+    sized = _sized(images, limits, random.Random(config.seed))
+    num_longer = sum(max(wh) > WHOLE_PX for _, wh in sized)
+    return -(-num_longer * len(images) // max(1, len(sized)))
+
+
+def suggest_tiles(images: Sequence[CorpusImage], config: RunConfig) -> tuple[TileChoice, int]:
+    """The choice for a corpus, and about how many pictures there are to label with it."""
+    choice = choose_tiles(images, config)
+    if choice.tile_px is None:
+        return choice, len(images)
+    cut = config.model_copy(update={"tile_px": str(choice.tile_px)})
+    limits = InputLimits(config.max_pixels, config.max_bytes, config.download_timeout_s)
+    sized = _sized(images, limits, random.Random(config.seed))
+    grids = [TileGrid(wh, choice.tile_px, cut.overlap_px) for _, wh in sized]
+    num_units = sum(1 if grid.is_single else grid.columns * grid.rows + 1 for grid in grids)
+    return choice, round(num_units * len(images) / max(1, len(sized)))
+
+
 def _largest(
     images: Sequence[CorpusImage], limits: InputLimits, draw: random.Random
 ) -> list[tuple[CorpusImage, tuple[int, int]]]:
     """The largest images of a sample, with their sizes."""
+    return sorted(_sized(images, limits, draw), key=lambda pair: -max(pair[1]))[:_NUM_IMAGES]
+
+
+def _sized(
+    images: Sequence[CorpusImage], limits: InputLimits, draw: random.Random
+) -> list[tuple[CorpusImage, tuple[int, int]]]:
+    """A sample of the images that can be read, with their sizes."""
     places = sorted(draw.sample(range(len(images)), min(_NUM_LISTED, len(images))))
     sized = []
     for place in places:
@@ -112,8 +139,7 @@ def _largest(
         except InputReject:
             continue
         sized.append((image, (frame.width, frame.height)))
-    sized.sort(key=lambda pair: -max(pair[1]))
-    return sized[:_NUM_IMAGES]
+    return sized
 
 
 def _is_given(image: CorpusImage, config: RunConfig) -> bool:
