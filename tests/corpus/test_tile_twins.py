@@ -6,12 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fo1_data.boxes import Boxes, as_boxes, iou_matrix
-from fo1_data.corpus.tile_grid import TileGrid
+from fo1_data.corpus.tile_grid import Places, TileGrid
 from fo1_data.corpus.tile_ownership import stays_in_tile
 from fo1_data.corpus.tile_twins import WHOLE, UnitedBoxes, unite_boxes
 
 GRID = TileGrid((900, 700), 200, 60)
-Seen = tuple[Boxes, np.ndarray]
+Seen = tuple[Boxes, Places]
 
 
 def seen_in_tiles(
