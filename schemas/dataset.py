@@ -8,13 +8,16 @@ from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler
 from schemas.sources import SourceCounts
 
 SCHEMA_VERSION = 2
+# How often members that may be null were added to the version.
+SCHEMA_REVISION = 1
 
 
 class ManifestFile(BaseModel):
     """One Parquet file that counts. `path` is relative to the dataset's folder.
 
     `row_group_rows`: the number of rows of each row group, so that a reader of many files need not open them
-    all before the first row; older versions did not write it. Members of a newer version are kept.
+    all before the first row; older versions did not write it. `schema_revision`: of a file of rows, the
+    `SCHEMA_REVISION` it was written with. Members of a newer version are kept.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -24,6 +27,7 @@ class ManifestFile(BaseModel):
     num_bytes: int
     sha256: str
     row_group_rows: list[int] | None = None
+    schema_revision: int = 0
 
     @model_serializer(mode="wrap")
     def _leave_out_absent(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -31,6 +35,8 @@ class ManifestFile(BaseModel):
         document: dict[str, Any] = serialize(self)
         if self.row_group_rows is None:
             del document["row_group_rows"]
+        if self.schema_revision == 0:
+            del document["schema_revision"]
         return document
 
 
@@ -182,7 +188,7 @@ _OPTIONAL = frozenset(
 class ShardFile(BaseModel):
     """One Parquet file of one try. `path`: relative to the dataset's folder, until the dataset is sealed.
 
-    `row_group_rows`: as in `ManifestFile`.
+    `row_group_rows`, `schema_revision`: as in `ManifestFile`.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -193,6 +199,7 @@ class ShardFile(BaseModel):
     num_bytes: int
     sha256: str
     row_group_rows: list[int] | None = None
+    schema_revision: int = 0
 
 
 class ShardReport(BaseModel):

@@ -1,7 +1,8 @@
 """The Arrow schema of a dataset, version 2: explicit, never inferred.
 
 Version 2 added, at the ends: `box_moved` and `annotated_at` of a label, `caption_label` and
-`source_caption` of a row. `fo1_data.dataset.version_1` reads version 1.
+`source_caption` of a row. `fo1_data.dataset.version_1` reads version 1. Since then, `mask_rle` and `track_id`
+of a region were added (revision 1 of version 2); `fo1_data.dataset.added_members` reads files without them.
 
 Nested columns mirror `schemas.images.ImageRow` field by field. `huggingface` metadata makes
 `datasets` decode the `image` column as an image.
@@ -32,6 +33,9 @@ LABEL = pa.struct(
     ]
 )
 
+# COCO's compressed run lengths, as its tools take them: `size` is height, width.
+MASK_RLE = pa.struct([("size", pa.list_(pa.int32())), ("counts", pa.string())])
+
 REGION = pa.struct(
     [
         ("region_id", pa.string()),
@@ -46,6 +50,8 @@ REGION = pa.struct(
         ("text", pa.string()),
         ("decision", pa.string()),
         ("labels", pa.list_(LABEL)),
+        ("mask_rle", MASK_RLE),
+        ("track_id", pa.string()),
     ]
 )
 

@@ -6,7 +6,7 @@ Frame of every box: absolute pixels of the EXIF-oriented original image, x_min y
 import struct
 from collections.abc import Iterable, Sequence
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.labels import Decision, Label, LabelKind, Source
 
@@ -60,10 +60,21 @@ def is_id_of_box(region_id: str, image_id: str, box_xyxy: Sequence[float]) -> bo
     return region_id == base or (number != region_id and number.isdecimal() and int(number) > 1)
 
 
+class MaskRle(BaseModel):
+    """A thing's pixels as COCO's compressed run lengths. `size`: height and width of the whole image."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    size: list[int] = Field(min_length=2, max_length=2)
+    counts: str
+
+
 class Region(BaseModel):
     """One box with everything that is known about it.
 
-    `index` is the position in the list shown to the model, which `<regionI>` names within a
+    `source_label`: what the source of the box calls it; `corpus_label` and `detector_label` tell whose name
+    it is. `mask_rle`: the thing's pixels in the EXIF-oriented image. `track_id`: the thing in a video that
+    the box shows. `index` is the position in the list shown to the model, which `<regionI>` names within a
     chunk of at most 100; `objectness` (0 to 1) is the proposer's score, null for given boxes.
     """
 
@@ -81,3 +92,15 @@ class Region(BaseModel):
     text: str | None = None
     decision: Decision | None = None
     labels: list[Label] = []
+    mask_rle: MaskRle | None = None
+    track_id: str | None = None
+
+    @property
+    def corpus_label(self) -> str | None:
+        """The corpus' class of the box; None for a detector's name, which is no more than a guess."""
+        return None if self.box_source is Source.MODEL else self.source_label
+
+    @property
+    def detector_label(self) -> str | None:
+        """The detector's name of its box."""
+        return self.source_label if self.box_source is Source.MODEL else None

@@ -20,7 +20,15 @@ from pathlib import Path
 from fo1_data.dataset.layout import RUN, group_folder, group_marker, marker, try_folder
 from fo1_data.dataset.parquet_files import encode_rows
 from fo1_data.dataset.writer import open_run
-from schemas.dataset import Counts, FileLimits, GroupReport, ShardFile, ShardImage, ShardMarker
+from schemas.dataset import (
+    SCHEMA_REVISION,
+    Counts,
+    FileLimits,
+    GroupReport,
+    ShardFile,
+    ShardImage,
+    ShardMarker,
+)
 
 SPLITS = ("test", "train", "validation")
 IMAGES_A_SHARD = 32
@@ -57,7 +65,12 @@ def _files(out: Path, folder: str, exist: bool = True) -> list[ShardFile]:
     digest = hashlib.sha256(data).hexdigest()
     return [
         ShardFile(
-            split=split, path=f"{folder}/{split}.parquet", num_rows=0, num_bytes=len(data), sha256=digest
+            split=split,
+            path=f"{folder}/{split}.parquet",
+            num_rows=0,
+            num_bytes=len(data),
+            sha256=digest,
+            schema_revision=SCHEMA_REVISION,
         )
         for split in SPLITS
     ]

@@ -55,13 +55,15 @@ def leaf_columns(schema: pa.Schema) -> list[str]:
 
 
 DICTIONARY_COLUMNS = [path for path in leaf_columns(IMAGE_SCHEMA) if _is_repeated(path)]
-STATISTICS_COLUMNS = [path for path in leaf_columns(IMAGE_SCHEMA) if path != "image.bytes"]
+_NO_STATISTICS = ("image.bytes", "regions.list.element.mask_rle.counts")
+STATISTICS_COLUMNS = [path for path in leaf_columns(IMAGE_SCHEMA) if path not in _NO_STATISTICS]
 
 
 def row_bytes(row: ImageRow) -> int:
-    """About how many bytes a row takes in memory: its pixels and its labels."""
+    """About how many bytes a row takes in memory: its pixels, its labels and its masks."""
     labels = sum(120 + 40 * len(label.signals) for label in row.all_labels())
-    return len(row.image.bytes or b"") + 500 + 200 * len(row.regions) + labels
+    masks = sum(len(region.mask_rle.counts) for region in row.regions if region.mask_rle is not None)
+    return len(row.image.bytes or b"") + 500 + 200 * len(row.regions) + labels + masks
 
 
 def bytes_of_rows(batch: pa.RecordBatch) -> npt.NDArray[np.int64]:
@@ -70,6 +72,10 @@ def bytes_of_rows(batch: pa.RecordBatch) -> npt.NDArray[np.int64]:
     pixels = pc.fill_null(pc.binary_length(row["image"]["bytes"].values), _NO_BYTES)
     sizes = 500 + array_to_numpy(pixels).astype(np.int64)
     sizes += 200 * np.bincount(row["regions"].each.rows, minlength=len(row))
+    if "mask_rle" in row["regions"].each:
+        masks = row["regions"].each["mask_rle"].present
+        lengths = pc.utf8_length(masks["counts"].values)
+        sizes += np.bincount(masks.rows, array_to_numpy(lengths), len(row)).astype(np.int64)
     for labels in labels_of(row):
         sizes += 120 * np.bincount(labels.rows, minlength=len(row))
         sizes += 40 * np.bincount(labels["signals"].each.rows, minlength=len(row))

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from fo1_data.dataset.added_members import complete
 from fo1_data.dataset.arrow_columns import array_to_numpy, numpy_to_array
 from fo1_data.dataset.items import Rows
 from fo1_data.dataset.reader import Dataset, open_parquet
@@ -18,7 +19,6 @@ from fo1_data.dataset.rows import rows_to_table, table_to_rows
 from fo1_data.dataset.version_1 import is_version_1
 from fo1_data.storage.store import Store
 from schemas.images import ImageRow
-from schemas.parquet import IMAGE_SCHEMA
 
 BATCH_ROWS = 1_000
 
@@ -42,8 +42,7 @@ def regular_batches(store: Store, path: str) -> Iterator[pa.RecordBatch]:
             continue
         places = np.flatnonzero(irregular_rows(batch))
         rows = table_to_rows(batch.take(numpy_to_array(places)))
-        current = batch.select(IMAGE_SCHEMA.names).replace_schema_metadata(IMAGE_SCHEMA.metadata)
-        yield replace_rows(current, dict(zip(places.tolist(), rows, strict=True)))
+        yield replace_rows(complete(batch), dict(zip(places.tolist(), rows, strict=True)))
 
 
 def places_of(batch: pa.RecordBatch, image_ids: pa.StringArray) -> Rows:

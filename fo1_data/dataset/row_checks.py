@@ -114,6 +114,18 @@ def _region_id(row: Items) -> Rows:
     return numbered.rows_unless(np.fromiter(is_right, bool))
 
 
+def _mask_size(row: Items) -> Rows:
+    regions = row["regions"].each
+    if "mask_rle" not in regions:
+        return row.rows[:0]
+    masks = regions["mask_rle"].present
+    has_two = pc.equal(masks["size"].values.value_lengths(), to_scalar(2, pa.int32()))
+    sized = masks.where(has_two)
+    sizes_hw = sized["size"].each.numpy().reshape(-1, 2)
+    image_hw = np.stack([row["height"].numpy(), row["width"].numpy()], axis=1)[sized.rows]
+    return np.concatenate([masks.rows_unless(has_two), sized.rows_unless((sizes_hw == image_hw).all(axis=1))])
+
+
 def _objectness(row: Items) -> Rows:
     return _outside_0_and_1(row["regions"].each["objectness"])
 
@@ -183,6 +195,7 @@ CHECKS: dict[str, Callable[[Items], Rows]] = {
     "box lies outside its image": _box_inside,
     "region_id is not that of its image and box": _region_id,
     "objectness is not within 0 and 1": _objectness,
+    "mask is not of the image's size": _mask_size,
     "decision is not the strictest of its labels": _region_decision,
     "names a region that the row does not have": _references,
     "confidence is not within 0 and 1": _confidence,

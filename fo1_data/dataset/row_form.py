@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel
 
+from fo1_data.dataset.added_members import FIRST_VERSION_2_SCHEMA
 from fo1_data.dataset.arrow_columns import numpy_to_array, to_array
 from fo1_data.dataset.items import Items, Rows
 from fo1_data.dataset.version_1 import VERSION_1_SCHEMA, is_version_1
@@ -25,7 +26,12 @@ from schemas.parquet import IMAGE_SCHEMA
 
 def has_columns_of_rows(schema: pa.Schema) -> bool:
     """Whether a file has every column of its schema version, with its type; other columns do not count."""
-    expected = VERSION_1_SCHEMA if is_version_1(schema.names) else IMAGE_SCHEMA
+    if is_version_1(schema.names):
+        return _has_columns(schema, VERSION_1_SCHEMA)
+    return _has_columns(schema, IMAGE_SCHEMA) or _has_columns(schema, FIRST_VERSION_2_SCHEMA)
+
+
+def _has_columns(schema: pa.Schema, expected: pa.Schema) -> bool:
     return all(
         field.name in schema.names and schema.field(field.name).type.equals(field.type) for field in expected
     )
@@ -53,7 +59,7 @@ def _unfit(items: Items, annotation: Any) -> Iterator[Rows]:
         yield present.rows_unless(pc.is_in(present.values, value_set=words))
     elif issubclass(kind, BaseModel):
         for name, field in kind.model_fields.items():
-            if name in present:  # All are, but those that version 1 did not have.
+            if name in present:  # All are, but those that older files do not have.
                 yield from _unfit(present[name], field.annotation)
 
 

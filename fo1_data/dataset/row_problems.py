@@ -57,6 +57,8 @@ def _region_problems(row: ImageRow, region: Region, position: int) -> Iterator[s
         yield f"region_id {region.region_id!r} is not that of its image and box"
     if region.objectness is not None and not 0 <= region.objectness <= 1:
         yield f"objectness {region.objectness} is not within 0 and 1"
+    if region.mask_rle is not None and region.mask_rle.size != [row.height, row.width]:
+        yield f"mask is not of the image's size: {region.mask_rle.size}, not {[row.height, row.width]}"
     expected = strictest(label.decision for label in region.labels)
     if region.decision != expected:
         yield f"decision is {_word(region.decision)}, the strictest of its labels is {_word(expected)}"

@@ -29,7 +29,7 @@ from fo1_data.dataset.rows import merge_duplicates
 from fo1_data.errors import StorageError
 from fo1_data.storage.store import Store, open_store
 from schemas.corpus import CorpusImage, Shard
-from schemas.dataset import Counts, ShardFile, ShardImage, ShardMarker, ShardReport
+from schemas.dataset import SCHEMA_REVISION, Counts, ShardFile, ShardImage, ShardMarker, ShardReport
 from schemas.images import ImageRow, Reject
 
 
@@ -193,6 +193,7 @@ def _write(store: Store, path: str, data: bytes, split: str | None, row_group_ro
         num_bytes=len(data),
         sha256=hashlib.sha256(data).hexdigest(),
         row_group_rows=row_group_rows,
+        schema_revision=SCHEMA_REVISION,
     )
 
 

@@ -1,6 +1,7 @@
 """The files of finished shards, and of groups of them, brought to their places in `data/`.
 
-Safe to repeat after a crash at any point. A file without changes is moved; if an earlier attempt moved
+Safe to repeat after a crash at any point. A file without changes is moved (one of an
+older schema is written anew); if an earlier attempt moved
 it, it is found at its target. A file whose rows change (a duplicate in another shard, a decision) is
 written anew from the try that counts, row group by row group. Memory: the row groups of a few such files.
 """
@@ -16,7 +17,7 @@ from fo1_data.dataset.duplicates import Changes
 from fo1_data.dataset.layout import data_file
 from fo1_data.dataset.prefetch import map_ahead
 from fo1_data.dataset.rows import rows_to_table, table_to_rows
-from fo1_data.dataset.table_files import read_tables, write_tables
+from fo1_data.dataset.table_files import is_current, read_tables, write_tables
 from fo1_data.errors import StorageError
 from fo1_data.storage.store import Store
 from schemas.dataset import Counts, GroupReport, ManifestFile, ShardFile, ShardReport
@@ -190,6 +191,8 @@ def _tables(store: Store, file: ShardFile) -> Iterator[pa.Table]:
 
 def _move(store: Store, file: ShardFile, index: int) -> ManifestFile:
     target = data_file(str(file.split), index)
+    if not is_current(file):
+        return _listed(write_tables(store, target, IMAGE_SCHEMA, _tables(store, file), file.split), target)
     try:
         store.place(file.path, target)
     except FileNotFoundError as error:

@@ -14,7 +14,7 @@ from fo1_data.dataset.parquet_files import encode_rejects, encode_rows, row_grou
 from fo1_data.dataset.rows import table_to_rejects, table_to_rows
 from fo1_data.errors import StorageError
 from fo1_data.storage.store import Store
-from schemas.dataset import ManifestFile
+from schemas.dataset import SCHEMA_REVISION, ManifestFile
 from schemas.images import ImageRow, Reject
 
 
@@ -40,7 +40,8 @@ def load_rejects(store: Store, path: str) -> list[Reject]:
 def write_rows(store: Store, path: str, rows: Sequence[ImageRow]) -> ManifestFile:
     """Write rows as a Parquet file; returns the file as a manifest lists it."""
     file = write_file(store, path, encode_rows(rows), len(rows))
-    return file.model_copy(update={"row_group_rows": row_group_sizes(rows)})
+    update = {"row_group_rows": row_group_sizes(rows), "schema_revision": SCHEMA_REVISION}
+    return file.model_copy(update=update)
 
 
 def write_rejects(store: Store, rejects: Sequence[Reject], path: str = REJECTS) -> ManifestFile:

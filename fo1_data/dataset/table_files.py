@@ -13,11 +13,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from fo1_data.dataset.added_members import complete
 from fo1_data.dataset.parquet_files import ROW_GROUP_BYTES, ROW_GROUP_ROWS, bytes_of_rows, parquet_writer
 from fo1_data.dataset.prefetch import map_ahead
 from fo1_data.errors import StorageError
 from fo1_data.storage.store import Store
-from schemas.dataset import ShardFile
+from schemas.dataset import SCHEMA_REVISION, ShardFile
 
 READERS = 8
 # Files up to this size are read whole, and several at a time.
@@ -25,7 +26,7 @@ SMALL_BYTES = 2 * 2**20
 
 
 def read_tables(store: Store, files: Sequence[ShardFile]) -> Iterator[pa.Table]:
-    """The rows of some files, in order, a table for each row group.
+    """The rows of some files, in order and in the columns of today, a table for each row group.
 
     Raises FileNotFoundError, and StorageError if a file is damaged.
     """
@@ -39,12 +40,12 @@ def _read_tables(store: Store, files: Sequence[ShardFile]) -> Iterator[pa.Table]
     ahead = map_ahead(lambda file: _load_small(store, file), files, READERS)
     for file, table in zip(files, ahead, strict=True):
         if table is not None:
-            yield table
+            yield _current(table, file)
             continue
         with store.open_input(file.path) as source:
             parquet = pq.ParquetFile(source)
             for group in range(parquet.num_row_groups):
-                yield parquet.read_row_group(group)
+                yield _current(parquet.read_row_group(group), file)
 
 
 def write_tables(
@@ -65,6 +66,7 @@ def write_tables(
         num_bytes=hashing.num_bytes,
         sha256=hashing.sha256.hexdigest(),
         row_group_rows=row_group_rows,
+        schema_revision=SCHEMA_REVISION,
     )
 
 
@@ -102,6 +104,15 @@ def _load_small(store: Store, file: ShardFile) -> pa.Table | None:
     if file.num_bytes > SMALL_BYTES:
         return None
     return pq.ParquetFile(io.BytesIO(store.read_bytes(file.path))).read()
+
+
+def is_current(file: ShardFile) -> bool:
+    """Whether a file has the columns of today; one of rejects (without a split) always has."""
+    return file.split is None or file.schema_revision >= SCHEMA_REVISION
+
+
+def _current(table: pa.Table, file: ShardFile) -> pa.Table:
+    return table if is_current(file) else complete(table)
 
 
 def _row_sizes(table: pa.Table) -> npt.NDArray[np.int64]:

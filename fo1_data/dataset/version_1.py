@@ -17,17 +17,17 @@ from schemas.labels import Label
 from schemas.parquet import IMAGE_SCHEMA
 
 _ADDED_COLUMNS = ("caption_label", "source_caption")
-_ADDED_TO_LABELS = ("box_moved", "annotated_at")
+_ADDED_TO_STRUCTS = ("box_moved", "annotated_at", "mask_rle", "track_id")
 _CAPTION_LABEL = "fo1_caption_label"
 _SOURCE_CAPTION = "source_caption"
 
 
 def _as_in_version_1(kind: pa.DataType) -> pa.DataType:
-    """A type of version 2 without the members of labels that it added."""
+    """A type of version 2 without the members of labels and regions that were added."""
     if pa.types.is_list(kind):
         return pa.list_(_as_in_version_1(kind.value_type))
     if pa.types.is_struct(kind):
-        fields = (field for field in kind if field.name not in _ADDED_TO_LABELS)
+        fields = (field for field in kind if field.name not in _ADDED_TO_STRUCTS)
         return pa.struct([field.with_type(_as_in_version_1(field.type)) for field in fields])
     return kind
 

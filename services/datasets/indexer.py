@@ -37,7 +37,8 @@ BATCH_ROWS = 500
 _STALE = timedelta(seconds=60)
 RETRY_AFTER = timedelta(seconds=60)
 _POLL_S = 2.0
-_COLUMNS = [path for path in leaf_columns(IMAGE_SCHEMA) if ".signals." not in path and path != "image.bytes"]
+_LEFT_OUT = ("image.bytes", ".signals.", ".mask_rle.")
+_COLUMNS = [path for path in leaf_columns(IMAGE_SCHEMA) if not any(part in path for part in _LEFT_OUT)]
 _log = logging.getLogger("fo1.service")
 
 

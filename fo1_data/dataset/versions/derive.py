@@ -20,7 +20,7 @@ from fo1_data.dataset.seal import seal_version
 from fo1_data.dataset.stored_rows import write_file
 from fo1_data.errors import DatasetError
 from fo1_data.storage.store import Store, open_store
-from schemas.dataset import SCHEMA_VERSION, Counts, Duplicate, Manifest, ManifestFile
+from schemas.dataset import SCHEMA_REVISION, SCHEMA_VERSION, Counts, Duplicate, Manifest, ManifestFile
 from schemas.images import ImageRow, Reject
 
 FILE_BYTES = 256 * 2**20
@@ -80,10 +80,10 @@ class VersionWriter:
     def share(self, origin: Store, file: ManifestFile) -> bool:
         """Take a data file over, by reference if the stores allow; its rows are not counted here.
 
-        A file of an older schema version is written anew, so that all files of a version have one
-        schema. Returns False then.
+        A file of an older schema is written anew, so that all files of a version have one schema. Returns
+        False then.
         """
-        if self.source.schema_version < SCHEMA_VERSION:
+        if self.source.schema_version < SCHEMA_VERSION or file.schema_revision < SCHEMA_REVISION:
             self.rewrite(file.path, regular_batches(origin, file.path))
             return False
         self._store.take_over(origin, file.path)
@@ -102,7 +102,8 @@ class VersionWriter:
         self._counts += counts or Counts()
         if row_group_rows:
             file = write_file(self._store, path, data, sum(row_group_rows))
-            self._files.append(file.model_copy(update={"row_group_rows": row_group_rows}))
+            update = {"row_group_rows": row_group_rows, "schema_revision": SCHEMA_REVISION}
+            self._files.append(file.model_copy(update=update))
 
     def seal(
         self,

@@ -1,0 +1,58 @@
+"""Masks: which pixels of an image show a thing, as (H, W) booleans and as COCO's compressed run lengths."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from schemas.regions import MaskRle
+
+Mask = npt.NDArray[np.bool_]
+
+
+def encode_mask(mask: Mask) -> MaskRle:
+    """A mask (H, W) as run lengths."""
+    from faster_coco_eval.core import mask as coco  # half a second of imports
+
+    encoded = coco.encode(np.asfortranarray(mask, dtype=np.uint8))
+    return MaskRle(size=list(mask.shape), counts=encoded["counts"].decode("ascii"))
+
+
+def decode_mask(rle: MaskRle) -> Mask:
+    """The mask (H, W) of run lengths. Raises ValueError if they are not those of its size."""
+    from faster_coco_eval.core import mask as coco
+
+    try:
+        decoded: npt.NDArray[Any] = coco.decode({"size": rle.size, "counts": rle.counts.encode("ascii")})
+    except (ValueError, RuntimeError, IndexError) as error:
+        raise ValueError(f"a mask of {rle.size} cannot be read: {error}") from error
+    return decoded.astype(bool)
+
+
+def mask_area(rle: MaskRle) -> int:
+    """How many pixels a mask has."""
+    from faster_coco_eval.core import mask as coco
+
+    return int(coco.area({"size": rle.size, "counts": rle.counts.encode("ascii")}))
+
+
+def outline_path(mask: Mask, step_px: float = 1.0) -> str:
+    """The edges between a mask (H, W) and what is around it, as the data of an SVG path.
+
+    Each pixel of `mask` stands for a square of `step_px` pixels of the image.
+    """
+    padded = np.pad(mask, 1).astype(np.int8)
+    lines = []
+    for is_vertical in (False, True):
+        pixels = padded.T if is_vertical else padded
+        edges = pixels[1:] != pixels[:-1]  # between a row and the next one
+        starts = np.argwhere(edges & ~np.pad(edges, ((0, 0), (1, 0)))[:, :-1])
+        ends = np.argwhere(edges & ~np.pad(edges, ((0, 0), (0, 1)))[:, 1:])
+        for (row, first), (_, last) in zip(starts.tolist(), ends.tolist(), strict=True):
+            across, begin, end = (_number(at * step_px) for at in (row, first - 1, last))
+            lines.append(f"M{across} {begin}V{end}" if is_vertical else f"M{begin} {across}H{end}")
+    return "".join(lines)
+
+
+def _number(value: float) -> str:
+    return f"{round(value, 2):g}"
