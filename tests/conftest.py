@@ -52,6 +52,7 @@ SLOW = {
     "test_confidence_proof.py",
     "test_dashboard.py",
     "test_database.py",
+    "test_detector_zoo.py",
     "test_distractors.py",
     "test_engine_answers.py",
     "test_engine_speed.py",

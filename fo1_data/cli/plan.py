@@ -138,10 +138,16 @@ def _unloadable(run: RunConfig) -> str | None:
     """Why the model, the boxes or the device of a run on this machine cannot be used, or None."""
     from actors.cluster import LOCAL, chosen_address
     from fo1_data.labelling.model_files import ModelFiles
+    from fo1_data.proposals.identity import is_detector
     from fo1_data.runs.in_process import IN_PROCESS
+    from fo1_data.runs.preflight import try_detector
 
+    loads_here = run.address == IN_PROCESS or chosen_address(run) == LOCAL
     try:
-        ModelFiles(run, loads_here=run.address == IN_PROCESS or chosen_address(run) == LOCAL).check()
+        ModelFiles(run, loads_here=loads_here).check()
+        if loads_here and is_detector(run.proposals):
+            say(f"trying {run.proposals} on an image")
+            try_detector(run)
     except UsageError as error:
         return str(error)
     return None

@@ -27,12 +27,12 @@ def agreement_of(
     if not is_repeated.any() and not is_gold_repeated.any():
         return None
     agreement = np.zeros(overlaps.shape)
-    words = [_words(r.source_label, *(label.text for label in r.labels)) for r in regions]
+    words = [_words(r.corpus_label, *(label.text for label in r.labels)) for r in regions]
     gold_words = [_words(g.label, g.caption, g.detailed_caption, g.text) for g in gold]
     tied = (overlaps > 0) & (is_repeated[:, None] | is_gold_repeated[None, :])
     for row, column in np.argwhere(tied).tolist():
         label = gold[column].label
-        is_equal = label is not None and regions[row].source_label == label
+        is_equal = label is not None and regions[row].corpus_label == label
         agreement[row, column] = is_equal + _f1(words[row], gold_words[column])
     return agreement
 

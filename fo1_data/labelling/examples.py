@@ -5,6 +5,8 @@ least 0.5 with an example stands for it; without one, the example's own box is a
 Boxes: (N, 4) float32, pixels of the EXIF-oriented image.
 """
 
+import itertools
+
 import numpy as np
 
 from fo1_data.boxes import as_boxes, iou_matrix
@@ -30,4 +32,7 @@ def with_examples(entry: CorpusImage, proposals: Proposals) -> tuple[Proposals, 
     scores = proposals.objectness
     if scores is not None:
         scores = np.concatenate([scores, np.ones(len(missing), np.float32)])
-    return Proposals(np.concatenate([boxes, missing]), scores), sorted(set(indices))
+    labels = proposals.labels
+    if labels is not None:
+        labels = [*labels, *itertools.repeat(None, len(missing))]
+    return Proposals(np.concatenate([boxes, missing]), scores, None, labels), sorted(set(indices))

@@ -20,7 +20,7 @@ from fo1_data.labelling.reading import CarriedImage, EntryReader, ReadImage
 from fo1_data.labelling.rows import make_regions
 from fo1_data.labelling.second_questions import SecondRound
 from fo1_data.labelling.stale_regions import relabel_stale_regions
-from fo1_data.labelling.word_lists import plain_words, read_phrases, refuse_unknown_words, vocabulary_of
+from fo1_data.labelling.word_lists import read_phrases, refuse_unknown_words, sought_words, vocabulary_of
 from fo1_data.labelling.work_done import WorkTracker
 from fo1_data.model.reserved_tokens import clean_phrase
 from fo1_data.proposals.corpus_boxes import proposer_of
@@ -51,7 +51,7 @@ class ImageLabeller:
             score_floor=config.score_floor,
             nms_iou=config.nms_iou,
             max_proposals=config.max_proposals,
-            vocabulary=plain_words(config),
+            words=sought_words(config, self._phrases),
         )
         self._engine, self._proposer, self.identity = models.engine, models.proposer, models.identity
         reader = EntryReader(config, models.engine.checkpoint.processor.resize)

@@ -1,6 +1,5 @@
 """Loads the model and the proposer of a labeller."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from fo1_data.model.engine.engine import Fo1Engine
 from fo1_data.model.prompts_version import PROMPTS_VERSION
 from fo1_data.proposals.load import load_proposer
 from fo1_data.proposals.proposer import Proposer
+from fo1_data.proposals.sought_words import SoughtWords
 
 
 @dataclass(frozen=True)
@@ -33,24 +33,26 @@ def load_models(
     score_floor: float | None = None,
     nms_iou: float | None = None,
     max_proposals: int = 100,
-    vocabulary: Sequence[str] = (),
+    words: SoughtWords | None = None,
 ) -> LoadedModels:
     """Load the checkpoint `model` and the proposer that `proposals` names (see `load_proposer`).
 
-    device, dtype: None chooses what fits the machine. engine_bytes: bound on the engine's memory.
+    device, dtype: None chooses what fits the machine. engine_bytes: bound on the engine's memory. words: what
+    a zero-shot detector looks for.
     Raises CheckpointError, ConfigError or CorpusError.
     """
     torch_device = choose_device(device)
     dtype_name, torch_dtype = choose_dtype(dtype, torch_device)
-    checkpoint = load_checkpoint(model, device=torch_device, dtype=torch_dtype)
+    # First, because it is the faster one to load and the one that may not fit the settings.
     proposer = load_proposer(
         proposals,
         device=torch_device,
         score_floor=score_floor,
         nms_iou=nms_iou,
         max_proposals=max_proposals,
-        vocabulary=vocabulary,
+        words=words,
     )
+    checkpoint = load_checkpoint(model, device=torch_device, dtype=torch_dtype)
     identity = LabellerIdentity(
         model_name=Path(model).name if Path(model).exists() else model,
         model_sha256=checkpoint_sha256(checkpoint.folder),

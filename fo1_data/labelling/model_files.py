@@ -13,7 +13,7 @@ from fo1_data.model.checkpoint_folder import BUNDLED, checkpoint_sha256, find_ch
 from fo1_data.model.configuration import load_config
 from fo1_data.model.node_cache import find_problem, source_version
 from fo1_data.model.prompts_version import PROMPTS_VERSION
-from fo1_data.proposals.identity import detector_digest, find_detector, identify_proposer, is_boxes_file
+from fo1_data.proposals.identity import detector_digest, find_detector, identify_proposer, is_detector
 from schemas.jobs import RunConfig
 
 _DEVICE = re.compile(r"(cpu|cuda|mps|xpu)(:\d+)?")
@@ -49,7 +49,7 @@ class ModelFiles:
         if self._is_remote():
             with suppress(CheckpointError):  # the nodes of a cluster may reach it all the same
                 versions["model"] = source_version(self._config.model)
-        if self._loads_here and proposals not in _BUNDLED_BOXES and not is_boxes_file(proposals):
+        if self._loads_here and is_detector(proposals):
             versions["proposals"] = detector_digest(find_detector(proposals)).hexdigest()
         return versions
 

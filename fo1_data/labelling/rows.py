@@ -45,13 +45,14 @@ class LabelEvidence:
 
 
 def make_regions(image: DecodedImage, proposals: Proposals) -> list[Region]:
-    """The regions shown to the model, in order, with what the corpus says of each."""
+    """The regions shown to the model, in order, with what the corpus or the detector says of each."""
     corpus_regions = proposals.regions
     boxes = proposals.boxes_xyxy.tolist()
     region_ids = number_equal_ids(make_region_id(image.image_id, box) for box in boxes)
     regions = []
     for index, (box, region_id) in enumerate(zip(boxes, region_ids, strict=True)):
         source = corpus_regions[index] if corpus_regions is not None else None
+        detected = proposals.labels[index] if proposals.labels is not None else None
         regions.append(
             Region(
                 region_id=region_id,
@@ -59,7 +60,7 @@ def make_regions(image: DecodedImage, proposals: Proposals) -> list[Region]:
                 box_xyxy=tuple(box),
                 objectness=float(proposals.objectness[index]) if proposals.objectness is not None else None,
                 box_source=Source.MODEL if corpus_regions is None else Source.CORPUS,
-                source_label=source.label if source else None,
+                source_label=source.label if source else detected,
                 source_caption=source.caption if source else None,
                 labels=_corpus_labels(source) if source else [],
             )

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from fo1_data.errors import ConfigError
 from fo1_data.model.reserved_tokens import clean_phrase
+from fo1_data.proposals.sought_words import SoughtWords
 from schemas.corpus import CorpusImage
 from schemas.jobs import RunConfig
 
@@ -54,3 +55,15 @@ def vocabulary_of(entry: CorpusImage, config: RunConfig) -> list[str]:
     """The words to detect and count in an image; `@corpus` adds the words that its own counts name."""
     own = [count.text for count in entry.counts] if CORPUS_WORDS in config.vocabulary else []
     return [*plain_words(config), *own]
+
+
+def sought_words(config: RunConfig, phrases: Sequence[str]) -> SoughtWords:
+    """What a detector that is told what to look for is told. phrases: those of the settings.
+
+    Without any, the phrases that the corpus has for an image are looked for in it.
+    """
+    return SoughtWords(
+        fixed=(*plain_words(config), *phrases),
+        own_phrases=not phrases,
+        own_counts=CORPUS_WORDS in config.vocabulary,
+    )

@@ -34,6 +34,11 @@ def is_boxes_file(spec: str) -> bool:
     return suffix_of(spec) in FILE_SUFFIXES and not Path(spec).is_dir()
 
 
+def is_detector(spec: str) -> bool:
+    """Whether `--proposals` names a detector that is not bundled: a folder or a hub id."""
+    return spec not in ("auto", "corpus", BUNDLED_DETECTOR) and not is_boxes_file(spec)
+
+
 def detector_folder(spec: str) -> Path | None:
     """The folder of a transformers detector; None if it is a hub id. Raises CheckpointError for neither."""
     path = Path(spec).expanduser()

@@ -1,6 +1,5 @@
 """Loads the proposer that `--proposals` names. Importing this module does not import torch."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from fo1_data.proposals.corpus_boxes import AutoBoxes, CorpusBoxes
@@ -8,6 +7,7 @@ from fo1_data.proposals.detector_boxes import DetectorBoxes
 from fo1_data.proposals.file_boxes import FileBoxes
 from fo1_data.proposals.identity import is_boxes_file
 from fo1_data.proposals.proposer import Proposer
+from fo1_data.proposals.sought_words import SoughtWords
 
 
 def load_proposer(
@@ -17,13 +17,13 @@ def load_proposer(
     score_floor: float | None = None,
     nms_iou: float | None = None,
     max_proposals: int = 100,
-    vocabulary: Sequence[str] = (),
+    words: SoughtWords | None = None,
 ) -> Proposer:
     """The proposer that `--proposals` names.
 
     `spec` is `auto` (boxes of the corpus if it has them, else the bundled detector), `corpus`, `fo1-tiny`, a
     file of boxes (`.jsonl`, `.ndjson`, `.parquet`), or a folder or hub id of a transformers detector. A
-    zero-shot detector looks for `vocabulary`. `score_floor` and `nms_iou` default to the detector's own.
+    zero-shot detector looks for `words`. `score_floor` and `nms_iou` default to the detector's own.
     Raises CheckpointError, ConfigError or CorpusError, each with a message of one line.
     """
     if spec == "corpus":
@@ -32,7 +32,7 @@ def load_proposer(
         return FileBoxes(spec)
 
     def wrap(name: str, detector: Any) -> DetectorBoxes:
-        return DetectorBoxes(name, detector, score_floor, nms_iou, max_proposals)
+        return DetectorBoxes(name, detector, score_floor, nms_iou, max_proposals, words)
 
     if spec in ("auto", "fo1-tiny"):
         from fo1_data.proposals.tiny_detector import load_tiny_detector
@@ -40,6 +40,6 @@ def load_proposer(
         tiny = wrap("fo1-tiny", load_tiny_detector(device or "cpu"))
         return AutoBoxes(tiny) if spec == "auto" else tiny
 
-    from fo1_data.proposals.transformers_detector import load_transformers_detector
+    from fo1_data.proposals.detectors.loading import load_transformers_detector
 
-    return wrap(spec, load_transformers_detector(spec, device=device, vocabulary=vocabulary))
+    return wrap(spec, load_transformers_detector(spec, device=device, words=words))

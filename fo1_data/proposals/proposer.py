@@ -20,12 +20,14 @@ class Proposals:
     """The boxes of one image.
 
     `boxes_xyxy`: (N, 4) float32. `objectness`: (N,) float32, 0 to 1; None for boxes of the corpus or of a
-    file. `regions`: the corpus' region of each box; None for detections.
+    file. `regions`: the corpus' region of each box; None for detections. `labels`: the detector's name of
+    each box; None where it names nothing.
     """
 
     boxes_xyxy: npt.NDArray[np.float32]
     objectness: npt.NDArray[np.float32] | None = None
     regions: list[CorpusRegion] | None = None
+    labels: list[str | None] | None = None
 
 
 class Proposer(Protocol):

@@ -7,6 +7,7 @@ image. The detector applies NMS at IoU 0.8; a stricter NMS is left to the caller
 """
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fo1_data.errors import CheckpointError
+from fo1_data.proposals.detections import Detections
 from fo1_data.proposals.identity import TINY_LICENCE, TINY_WEIGHTS
 
 STRIDE_PX = 4
@@ -119,11 +121,11 @@ class TinyDetector:
         self._device = device
 
     @torch.inference_mode()
-    def detect(self, images: list[Image.Image]) -> list[tuple[np.ndarray, np.ndarray]]:
-        """For each image, `boxes_xyxy` (N, 4) float32 in its pixels and scores (N,) float32, best first."""
+    def detect(self, images: list[Image.Image], words: Sequence[Sequence[str]] = ()) -> list[Detections]:
+        """Boxes of each image, the best first; it does not know what they show. The words are ignored."""
         return [self._detect(image) for image in images]
 
-    def _detect(self, image: Image.Image) -> tuple[np.ndarray, np.ndarray]:
+    def _detect(self, image: Image.Image) -> Detections:
         from torchvision.ops import nms  # imports torch's compiler: not before the first detection
 
         pixels, factor = to_input(image)
@@ -133,7 +135,7 @@ class TinyDetector:
         large_enough = (boxes[:, 2:] - boxes[:, :2]).amin(1) >= 1
         boxes, scores = boxes[large_enough], scores[large_enough]
         kept = nms(boxes, scores, _NMS_IOU)
-        return boxes[kept].numpy(), scores[kept].numpy()
+        return Detections(boxes[kept].numpy(), scores[kept].numpy())
 
 
 def load_tiny_detector(device: str | torch.device = "cpu", weights: Path = TINY_WEIGHTS) -> TinyDetector:

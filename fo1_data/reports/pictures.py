@@ -42,11 +42,14 @@ class PictureBox:
     badge: str
 
     @property
-    def corpus_texts(self) -> str:
-        """The corpus' own label and caption, unless they equal the brief caption."""
-        own = dict.fromkeys(text for text in (self.region.source_label, self.region.source_caption) if text)
+    def source_texts(self) -> str:
+        """The corpus' own label and caption, unless they equal the brief caption, or the detector's name."""
+        if self.region.detector_label:
+            return f"detector: {self.region.detector_label}"
+        own = dict.fromkeys(text for text in (self.region.corpus_label, self.region.source_caption) if text)
         caption = (self.region.brief_caption or "").casefold()
-        return ", ".join(text for text in own if text.casefold() != caption)
+        texts = ", ".join(text for text in own if text.casefold() != caption)
+        return f"corpus: {texts}" if texts else ""
 
     @property
     def short_text(self) -> str:
@@ -172,8 +175,8 @@ def _region_texts(box: PictureBox, faults: Faults) -> list[str]:
     """The texts of a region on lines of their own, as the page shows them."""
     region = box.region
     wrong = [f"gold: {text}" for text in faults.regions.get(region.index, [])]
-    corpus = f"corpus: {box.corpus_texts}" if box.corpus_texts and not wrong else ""
-    first = " ".join(text for text in (box.short_text, region.text, corpus) if text)
+    source = box.source_texts if not wrong else ""
+    first = " ".join(text for text in (box.short_text, region.text, source) if text)
     return [text for text in (first, region.detailed_caption, *wrong) if text]
 
 

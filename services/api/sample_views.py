@@ -32,7 +32,8 @@ class SampleRegion(BaseModel):
     """A box: x_min, y_min, x_max, y_max, and what is known about it.
 
     `index`: its place in the list shown to the model. `objectness`: 0 to 1, null for given boxes.
-    `source_label`, `source_caption`: of the corpus. `text`: what is written in it.
+    `source_label`: the corpus' class of the box, or the detector's name of it if `box_source` is `model`.
+    `source_caption`: of the corpus. `text`: what is written in it.
     """
 
     region_id: str

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+from schemas.labels import Source
+
 NUM_COLOURS = 8
 # Number of boxes drawn on an image in the gallery. The page of the image shows all.
 GALLERY_BOXES = 40
@@ -67,5 +69,6 @@ def region_text(region: dict[str, Any]) -> str:
     """Return the first text that a region has, short ones first."""
     for field in ("brief_caption", "text", "source_label", "detailed_caption", "source_caption"):
         if region.get(field):
-            return str(region[field])
+            is_detected = field == "source_label" and region.get("box_source") == Source.MODEL
+            return f"detector: {region[field]}" if is_detected else str(region[field])
     return "no text"

@@ -24,7 +24,7 @@ from services.label_studio.labelling_config import (
     TEXT_FIELDS,
 )
 from services.label_studio.shapes import box_to_percent
-from services.label_studio.shown import ShownImage, ShownPhrase, ShownRegion, box_words
+from services.label_studio.shown import ShownImage, ShownPhrase, ShownRegion, box_words, shortened
 from services.label_studio.task_lists import KEY
 
 
@@ -77,8 +77,9 @@ def _region_results(shown: ShownImage, region: ShownRegion, phrases: list[str]) 
         "type": "rectanglelabels",
         "value": {**box_value, "rectanglelabels": [DOUBTFUL_LABEL if region.doubtful else LABEL]},
     }
-    if region.reasons:
-        box["meta"] = {"text": "\n".join(region.reasons)}
+    details = [f"detector: {shortened(region.detector_label)}"] if region.detector_label else []
+    if details or region.reasons:
+        box["meta"] = {"text": "\n".join([*details, *region.reasons])}
     results = [box]
     for kind, text in region.texts.items():
         if text:

@@ -25,7 +25,8 @@ _MAX_WORDS_CHARACTERS = 40
 class ShownRegion(BaseModel):
     """A box with its texts by label kind (`""`: the model was asked and answered no text).
 
-    `source_label`: its class in the corpus. `doubtful`: drawn so that it stands out.
+    `source_label`: its class in the corpus. `detector_label`: what the detector calls it. `doubtful`: drawn
+    so that it stands out.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -35,6 +36,7 @@ class ShownRegion(BaseModel):
     box_xyxy: Box
     texts: dict[LabelKind, str] = {}
     source_label: str | None = None
+    detector_label: str | None = None
     reasons: list[str] = []
     doubtful: bool = False
 
@@ -128,7 +130,8 @@ def box_words(shown: ShownImage) -> dict[str, str]:
     """Return the name of each box (by `mark`) in texts for people: its number, and its caption or class."""
     names = {}
     for number, region in enumerate(shown.regions, start=1):
-        caption = region.texts.get(LabelKind.BRIEF_CAPTION) or region.source_label or ""
+        detected = f"detector: {region.detector_label}" if region.detector_label else ""
+        caption = region.texts.get(LabelKind.BRIEF_CAPTION) or region.source_label or detected
         words = shortened(caption)
         names[region.mark] = f"box {number} ({words})" if words else f"box {number}"
     return names

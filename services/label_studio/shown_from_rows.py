@@ -123,7 +123,8 @@ def _shown_regions(row: ImageRow, doubtful: Sequence[Label], blind: bool) -> lis
             region_id=region.region_id,
             box_xyxy=region.box_xyxy,
             texts=_texts(region),
-            source_label=region.source_label,
+            source_label=region.corpus_label,
+            detector_label=None if blind else region.detector_label,
             reasons=_reasons(((_NAMES.get(label.kind, ""), label) for label in region.labels), doubtful),
             doubtful=any(_is_in(label, doubtful) for label in region.labels),
         )

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from object_store import ObjectStore
-from random_detectors import write_rt_detr
+from random_detectors import write_grounding_dino, write_rt_detr
 
 from fo1_data.model.checkpoint_folder import find_checkpoint
 from fo1_data.synthetic.gold import write_scenes
@@ -196,3 +196,17 @@ def test_a_plan_names_a_model_that_is_not_there(scenes: Path) -> None:
     assert done.returncode == 1
     assert json.loads(done.stdout)["problems"][0].startswith("nosuch: no such folder")
     assert "heavy:" in done.stderr.splitlines()
+
+
+def test_a_detector_that_cannot_look_for_the_words_is_one_line(scenes: Path, tmp_path: Path) -> None:
+    """Also where only trying it tells; and `fo1 plan` tells it before a run."""
+    folder = write_grounding_dino(tmp_path / "detector")
+    words = ("--proposals", folder, "--vocabulary", " ".join(["traffic light"] * 20), "--labels", "detect")
+    done = fo1("label", scenes, "--out", tmp_path / "out", *OPTIONS[:2], *words)
+    assert done.returncode == 2, done.stderr
+    assert f"{folder} takes 32: shorten it in --vocabulary" in error_line(done)
+    assert not (tmp_path / "out" / "data").exists()
+    planned = fo1("plan", scenes, "--address", "in-process", "--json", "--no-measure", *words)
+    assert planned.returncode == 1
+    (problem,) = json.loads(planned.stdout)["problems"]
+    assert problem == error_line(done).removeprefix("fo1: ")

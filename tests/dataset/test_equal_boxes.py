@@ -24,6 +24,7 @@ from fo1_data.proposals.proposer import Proposals
 from fo1_data.training.samples.row_gold import row_to_gold
 from schemas.corpus import CorpusImage, CorpusRegion
 from schemas.images import ImageRow
+from schemas.labels import Source
 
 BOXES = [(0.0, 0.0, 8.0, 6.0), (3.5, 7.0, 12.5, 13.0), (20.0, 20.0, 40.0, 44.0)]
 WORDS = ["cat", "pet", "dog", "animal", "poodle"]
@@ -36,6 +37,7 @@ def rows_of_equal_boxes(draw: st.DrawFn, folder: Path | None = None) -> ImageRow
     row = make_row(3, boxes=boxes, folder=folder, groundings=[])
     for region, word in zip(row.regions, WORDS, strict=False):
         region.source_label, region.brief_caption, region.labels[0].text = word, f"a {word}", f"a {word}"
+        region.box_source = Source.CORPUS
     return row
 
 

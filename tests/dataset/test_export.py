@@ -17,13 +17,14 @@ from fo1_data.dataset.pixels import suffix_of_bytes
 from fo1_data.errors import ConfigError, DatasetError
 from schemas.corpus import CorpusImage
 from schemas.images import ImageRow
-from schemas.labels import LabelKind
+from schemas.labels import LabelKind, Source
 
 
 @pytest.fixture
 def rows(tmp_path: Path) -> list[ImageRow]:
     rows = [make_row(i, folder=tmp_path / "images", split="test" if i == 2 else "train") for i in range(3)]
-    rows[0].regions[1].source_label = "triangle"
+    rows[0].regions[1].source_label, rows[0].regions[1].box_source = "triangle", Source.CORPUS
+    rows[0].regions[0].source_label = "blob"  # the detector's name, which is no category
     rows[0].regions[1].detailed_caption = "a long one"
     rows[1].groundings[0] = (
         rows[1].groundings[0].model_copy(update={"kind": LabelKind.DETECT, "phrase": "square"})
@@ -49,6 +50,8 @@ def test_coco_keeps_captions_by_region(tmp_path: Path, rows: list[ImageRow]) -> 
         assert annotation["caption"] == region.brief_caption
         assert annotation["detailed_caption"] == region.detailed_caption
         assert annotation["region_id"] == region.region_id
+        assert annotation["label"] == region.corpus_label
+        assert annotation["detector_label"] == region.detector_label
     assert [names[a["category_id"]] for a in train["annotations"]] == [
         "object",
         "triangle",

@@ -13,15 +13,16 @@ from fo1_data.dataset.exports.export import export_dataset
 from fo1_data.dataset.reader import open_dataset
 from fo1_data.dataset.versions.publish import without_stale
 from schemas.images import Grounding, ImageRow
-from schemas.labels import LabelKind
+from schemas.labels import LabelKind, Source
 
 
 @st.composite
 def detected_rows(draw: st.DrawFn, seed: int) -> ImageRow:
-    """Regions with and without a label of the corpus; phrases that name some or none, or are stale."""
+    """Regions with and without a label of the corpus or a detector; phrases, some of them stale."""
     row = make_row(seed, 3)
     for region in row.regions:
         region.source_label = draw(st.sampled_from((None, "", "tree", "Tree")))
+        region.box_source = draw(st.sampled_from(Source))
     ids = st.lists(st.sampled_from([region.region_id for region in row.regions]), max_size=2)
     kinds = st.sampled_from((LabelKind.DETECT, LabelKind.DETECT, LabelKind.GROUND))
     row.groundings = [

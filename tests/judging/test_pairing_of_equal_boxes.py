@@ -7,7 +7,7 @@ from made_up_labels import made_row
 
 from fo1_data.judging.matching import make_pair
 from schemas.corpus import CorpusImage, CorpusRegion
-from schemas.labels import Label, LabelKind
+from schemas.labels import Label, LabelKind, Source
 from schemas.regions import Region
 
 WORDS = ["cat", "dog", "bird", "fish"]
@@ -26,7 +26,8 @@ def pairing(
 
 def region(template: Region, label: str | None, caption: str | None) -> Region:
     labels = [Label(kind=LabelKind.BRIEF_CAPTION, text=caption)] if caption else []
-    return template.model_copy(update={"box_xyxy": BOX, "source_label": label, "labels": labels})
+    update = {"box_xyxy": BOX, "box_source": Source.CORPUS, "source_label": label, "labels": labels}
+    return template.model_copy(update=update)
 
 
 def gold_region(label: str | None = None, caption: str | None = None, box: object = BOX) -> CorpusRegion:

@@ -19,6 +19,7 @@ from fo1_data.model.engine.engine import Fo1Engine
 from fo1_data.model.engine.generation import Generation
 from fo1_data.model.engine.questions import OpenImage, Question
 from fo1_data.proposals.load import load_proposer
+from fo1_data.proposals.sought_words import SoughtWords
 from fo1_data.synthetic.gold import gold_of, write_scenes
 from fo1_data.synthetic.scenes import make_scene
 from fo1_data.training.run import train
@@ -267,7 +268,9 @@ def test_detectors_propose_as_on_the_cpu(log: Log, tmp_path: Path, write) -> Non
     images = [make_scene(seed).image for seed in (1, 2)]
     entries = [CorpusImage(uri=f"/{index}.png") for index in range(2)]
     on_device, on_cpu = (
-        load_proposer(name, device=device, score_floor=0.0, vocabulary=["cat"]).propose(images, entries)
+        load_proposer(name, device=device, score_floor=0.0, words=SoughtWords(("cat",))).propose(
+            images, entries
+        )
         for device in (torch.device(DEVICE), torch.device("cpu"))
     )
     for actual, expected in zip(on_device, on_cpu, strict=True):

@@ -1,6 +1,7 @@
 """Boxes of the corpus and of files are all kept, in order; detections are filtered."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from PIL import Image
 from fo1_data.boxes import as_boxes, iou_matrix
 from fo1_data.errors import ConfigError, CorpusError
 from fo1_data.proposals.corpus_boxes import AutoBoxes, proposer_of
+from fo1_data.proposals.detections import Detections
 from fo1_data.proposals.detector_boxes import DetectorBoxes, select_boxes
 from fo1_data.proposals.load import load_proposer
 from schemas.corpus import CorpusImage, CorpusPhrase, CorpusRegion
@@ -33,10 +35,11 @@ class FixedDetector:
     def __init__(self) -> None:
         self.batch_sizes: list[int] = []
 
-    def detect(self, images: list[Image.Image]) -> list[tuple[np.ndarray, np.ndarray]]:
+    def detect(self, images: list[Image.Image], words: Sequence[Sequence[str]]) -> list[Detections]:
         self.batch_sizes.append(len(images))
         boxes = as_boxes([(0, 0, 10, 10), (0, 0, 10, 11), (50, 50, 300, 300), (5, 5, 5, 9), (60, 0, 70, 9)])
-        return [(boxes, np.array([0.6, 0.9, 0.7, 0.99, 0.4], np.float32)) for _ in images]
+        scores = np.array([0.6, 0.9, 0.7, 0.99, 0.4], np.float32)
+        return [Detections(boxes, scores, ["cat", "dog", "kite", "line", "cup"]) for _ in images]
 
 
 def test_boxes_of_the_corpus_are_all_kept() -> None:
@@ -67,6 +70,7 @@ def test_detections_are_thinned_out() -> None:
     assert kept.boxes_xyxy.tolist() == [[0, 0, 10, 11], [50, 50, 100, 80]]
     assert kept.objectness is not None
     assert np.allclose(kept.objectness, [0.9, 0.7])
+    assert kept.labels == ["dog", "kite"]
     (low,) = DetectorBoxes("fixed", FixedDetector(), 0.1, 1.0, 3).propose([IMAGE], [with_boxes(0)])
     assert low.boxes_xyxy[:, 2].tolist() == [10, 100, 10]
 
@@ -79,7 +83,7 @@ def test_selected_boxes_are_in_order_apart_and_few(
     rng = np.random.default_rng(seed)
     boxes = as_boxes(rng.uniform(-20, 120, (count, 4)))
     scores = rng.choice(np.linspace(0, 1, 11), count).astype(np.float32)
-    selected = select_boxes(boxes, scores, (100, 80), floor, nms_iou, max_proposals=most)
+    selected = select_boxes(Detections(boxes, scores), (100, 80), floor, nms_iou, max_proposals=most)
     kept = selected.boxes_xyxy
     assert len(kept) == len(selected.objectness) <= most
     assert (np.diff(selected.objectness) <= 0).all()

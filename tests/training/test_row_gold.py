@@ -98,7 +98,9 @@ def test_a_text_that_waits_for_review_is_not_gold(row, kind, decision):
 
 
 def test_a_class_that_a_person_changed_replaces_the_corpus_class(row):
-    row.regions[0].source_label = row.regions[1].source_label = "cat"
+    for region in row.regions[:2]:
+        region.source_label, region.box_source = "cat", Source.CORPUS
+    row.regions[2].source_label = "cat"  # a detector's name is no class
     row.groundings = [
         pointing(row, "dog", [0], LabelKind.DETECT, by_ada(LabelKind.DETECT, "dog")),
         pointing(row, "lion", [1], LabelKind.DETECT),

@@ -183,7 +183,8 @@ class _RowReader:
             self._left_out["captions and texts"] += num_left_out
         return CorpusRegion(
             box_xyxy=box,  # type: ignore[arg-type]
-            label=region["source_label"],
+            # A detector's name of its box is a guess, which nobody has confirmed.
+            label=region["source_label"] if region["box_source"] != Source.MODEL else None,
             caption=texts.get(LabelKind.BRIEF_CAPTION) or region["source_caption"],
             detailed_caption=texts.get(LabelKind.DETAILED_CAPTION),
             text=texts.get(LabelKind.OCR),

@@ -47,7 +47,7 @@ class CorrectedRegions:
             return True
         is_another = is_another_box(region.box_xyxy, box)
         labels = [made_stale(label, locked_too=is_another) for label in region.labels]
-        update = {"box_xyxy": box, "box_source": Source.HUMAN, "objectness": None, "labels": labels}
+        update = {**_of_a_person(region, box), "labels": labels}
         self._regions[name] = region.model_copy(update=update)
         return True
 
@@ -60,8 +60,7 @@ class CorrectedRegions:
         if old is None:
             self._regions[name] = Region(region_id=name, index=0, box_xyxy=box, box_source=Source.HUMAN)
         else:
-            update = {"box_xyxy": box, "box_source": Source.HUMAN, "objectness": None}
-            self._regions[name] = old.model_copy(update=update)
+            self._regions[name] = old.model_copy(update=_of_a_person(old, box))
         return True
 
     def delete(self, correction: Correction) -> bool:
@@ -130,6 +129,17 @@ class CorrectedRegions:
             TEXT_COLUMNS[kind]: label.text if label is not None else None,
         }
         self._regions[name] = region.model_copy(update=update)
+
+
+def _of_a_person(region: Region, box: Box) -> dict[str, object]:
+    """What a box that a person drew changes of a region. A detector's name and a mask were of the old box."""
+    return {
+        "box_xyxy": box,
+        "box_source": Source.HUMAN,
+        "objectness": None,
+        "source_label": region.corpus_label,
+        "mask_rle": region.mask_rle if _same_box(region.box_xyxy, box) else None,
+    }
 
 
 def is_another_box(box: Box, other: Box) -> bool:

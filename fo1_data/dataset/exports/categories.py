@@ -1,7 +1,8 @@
 """The classes of each region, for formats in which a box has a class.
 
 In this order: every phrase of a detection that names the region, else the corpus' own label, else
-`object`. A region can have several classes; a brief caption is not a class.
+`object`. A region can have several classes; a brief caption is not a class, nor is a detector's name of its
+box.
 """
 
 from collections.abc import Iterator
@@ -15,13 +16,14 @@ from fo1_data.dataset.items import Items
 from fo1_data.dataset.light_rows import light_batches
 from fo1_data.dataset.reader import Dataset
 from schemas.images import ImageRow
-from schemas.labels import LabelKind
+from schemas.labels import LabelKind, Source
 
 CLASS_AGNOSTIC = "object"
 _DETECT = to_scalar(LabelKind.DETECT.value, pa.string())
 
 # What classes are made of, by the columns' paths in Parquet.
 _COLUMNS = ("regions.list.element.region_id", "regions.list.element.source_label",
+            "regions.list.element.box_source",
             "groundings.list.element.phrase", "groundings.list.element.kind",
             "groundings.list.element.region_ids.list.element",
             "groundings.list.element.label.box_moved")  # fmt: skip
@@ -37,7 +39,7 @@ def region_classes(row: ImageRow) -> dict[str, list[str]]:
                     classes[region_id].append(grounding.phrase)
     for region in row.regions:
         if not classes[region.region_id]:
-            classes[region.region_id] = [region.source_label or CLASS_AGNOSTIC]
+            classes[region.region_id] = [region.corpus_label or CLASS_AGNOSTIC]
     return classes
 
 
@@ -61,6 +63,8 @@ def _classes_in(batch: pa.RecordBatch) -> Iterator[str]:
     has_class = set(zip(named.each.rows.tolist(), named.each.values.to_pylist(), strict=True))
     regions = row["regions"].each
     ids = zip(regions.rows.tolist(), regions["region_id"].values.to_pylist(), strict=True)
-    for region, label in zip(ids, regions["source_label"].values.to_pylist(), strict=True):
+    sources = regions["box_source"].values.to_pylist()
+    labels = regions["source_label"].values.to_pylist()
+    for region, source, label in zip(ids, sources, labels, strict=True):
         if region not in has_class:
-            yield label or CLASS_AGNOSTIC
+            yield (label if source != Source.MODEL else None) or CLASS_AGNOSTIC

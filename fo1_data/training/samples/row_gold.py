@@ -179,8 +179,8 @@ def _class_of(region: Region, groundings: Iterable[Grounding]) -> str | None:
         for part in groundings
         if part.kind is LabelKind.DETECT and is_locked(part.label) and region.region_id in part.region_ids
     ]
-    if not human_classes or region.source_label in human_classes:
-        return region.source_label
+    if not human_classes or region.corpus_label in human_classes:
+        return region.corpus_label
     return human_classes[-1]
 
 

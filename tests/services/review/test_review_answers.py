@@ -16,14 +16,14 @@ from review_samples import TEXTS, asked_row, older_config, shown_images
 from fo1_data.dataset.corrections.apply import apply_corrections
 from schemas.corrections import Correction, CorrectionAction
 from schemas.images import ImageRow
-from schemas.labels import Decision, LabelKind
+from schemas.labels import Decision, LabelKind, Source
 from services.label_studio.annotated import parse_result
 from services.label_studio.answers import answer_entries, parse_answers
 from services.label_studio.connection import LabelStudioGone
 from services.label_studio.convert import result_of
 from services.label_studio.labelling_config import ANSWERS, CONFIG, live_config, with_fields
 from services.label_studio.shapes import box_to_percent
-from services.label_studio.shown import ShownAnswer, ShownImage, unpack
+from services.label_studio.shown import ShownAnswer, ShownImage, box_words, unpack
 from services.label_studio.shown_from_rows import only_asked, shown_image
 from services.review.inbox.agreement import SAME, agreement
 from services.review.inbox.differences import Submission, corrections_of, is_same
@@ -87,7 +87,12 @@ def test_a_question_that_does_not_name_its_region_is_shown_with_it(row: ImageRow
         (None, None, ""), (None, "fig", " (fig)"), ("a\npear", "fig", " (a pear)"), long
     ):  # fmt: skip
         row.regions[0].brief_caption, row.regions[0].source_label = caption, label
+        row.regions[0].box_source = Source.CORPUS
         assert answer_entries(shown_image(row))[1] == f"2. box 1{words}: What colour?\nred\n(a dark one)"
+    detected = {"brief_caption": None, "source_label": "fig", "box_source": Source.MODEL}
+    row.regions[0] = row.regions[0].model_copy(update=detected)
+    assert box_words(shown_image(row))[row.regions[0].region_id] == "box 1 (detector: fig)"
+    assert "detector" not in box_words(shown_image(row, blind=True))[row.regions[0].region_id]
 
 
 def test_a_changed_answer_merges_with_its_question_and_region(row: ImageRow, shown: ShownImage) -> None:

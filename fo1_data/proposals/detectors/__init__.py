@@ -1,0 +1,1 @@
+"""Detectors of transformers, one file for each way of asking and of reading the answer."""
