@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from fo1_data.errors import ConfigError
+from schemas.corpus import NOT_KEPT
 from schemas.jobs import RunConfig
 
 # Settings whose value is a path unless it is a URL.
@@ -37,9 +38,12 @@ def load_run(path: str | None = None, overrides: Mapping[str, Any] | None = None
         raise ConfigError(_one_line(error)) from None
 
 
-def resolved(config: RunConfig) -> dict[str, Any]:
-    """Every setting with its value, ready for JSON. It is stored with the dataset."""
-    return config.model_dump(mode="json")
+def resolved(config: RunConfig, hides_corpus: bool = False) -> dict[str, Any]:
+    """Every setting with its value, ready for JSON. It is stored with the dataset.
+
+    `hides_corpus`: without the corpus' address, which must not be written.
+    """
+    return config.model_dump(mode="json") | ({"corpus": NOT_KEPT} if hides_corpus else {})
 
 
 def _read_toml(path: str) -> dict[str, Any]:
@@ -74,8 +78,11 @@ def _one_line(error: ValidationError) -> str:
     return "; ".join(problems)
 
 
-def corpus_name(config: RunConfig) -> str:
-    """The value of the column `corpus`: the name of the run, or else the last part of the corpus' address."""
-    if config.name:
-        return config.name
+def corpus_name(config: RunConfig, is_hidden: bool = False) -> str:
+    """The value of the column `corpus`: the name of the run, or else the last part of the corpus' address.
+
+    `is_hidden`: whether the address must not be written.
+    """
+    if config.name or is_hidden:
+        return config.name or NOT_KEPT
     return Path(config.corpus.rstrip("/")).name or config.corpus

@@ -1,12 +1,17 @@
 """What a corpus says of an image, before labelling. Gold has the same form."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr
 
 from schemas.labels import MOST_COUNT
 from schemas.plain_json import plain_json
 from schemas.regions import Box
+
+# Begins an address that stands for one that must not be written.
+HIDDEN = "hidden:"
+# Stands for an address that nothing has to be found by.
+NOT_KEPT = f"{HIDDEN}not-kept"
 
 
 class CorpusRegion(BaseModel):
@@ -65,6 +70,14 @@ class CorpusExample(BaseModel):
     region_indices: list[int]
 
 
+class Origin(NamedTuple):
+    """Where an image really is; see the fields of `CorpusImage` of the same names."""
+
+    uri: str
+    inner: str | None = None
+    inner_span: tuple[int, int] | None = None
+
+
 class CorpusImage(BaseModel):
     """One entry of a corpus: where the pixels are, and what the source says of them.
 
@@ -93,6 +106,30 @@ class CorpusImage(BaseModel):
     answers: list[CorpusAnswer] = Field(default_factory=list)
     examples: list[CorpusExample] = Field(default_factory=list)
     meta: Annotated[dict[str, Any] | None, BeforeValidator(plain_json)] = None
+
+    # Of an image whose address must not be written anywhere: no JSON of the entry has it.
+    _origin: Origin | None = PrivateAttr(default=None)
+
+    @property
+    def origin(self) -> Origin:
+        """Where the image really is. The entry's own address, unless that stands for another one."""
+        return self._origin or Origin(self.uri, self.inner, self.inner_span)
+
+    @property
+    def origin_name(self) -> str:
+        """The address of `origin`, with the member of an archive. Must not be written if it is hidden."""
+        return f"{self.origin.uri}::{self.origin.inner}" if self.origin.inner else self.origin.uri
+
+    @property
+    def is_hidden(self) -> bool:
+        """Whether the address stands for one that must not be written anywhere."""
+        return self.uri.startswith(HIDDEN)
+
+    def hidden_as(self, uri: str, inner: str | None, origin: Origin | None) -> "CorpusImage":
+        """The entry under an address that stands for `origin`, which stays out of its JSON."""
+        hidden = self.model_copy(update={"uri": uri, "inner": inner, "inner_span": None})
+        hidden._origin = origin
+        return hidden
 
     @property
     def name(self) -> str:

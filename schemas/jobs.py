@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.fields import FieldInfo
 
+from schemas.dicom_windows import parse_window
 from schemas.labels import LabelKind
 
 DEFAULT_LABELS = [LabelKind.BRIEF_CAPTION, LabelKind.GROUNDED_CAPTION]
@@ -237,6 +238,27 @@ class RunConfig(BaseModel):
     frame_every_s: Annotated[float, _LIMITS] = Field(
         default=1.0, ge=0.001, description="Time between the frames that are read from a video, in seconds."
     )
+    window: Annotated[str | None, _LIMITS] = Field(
+        default=None,
+        description="Values of grey DICOM images that are shown from black to white: `CENTER/WIDTH` in "
+        "modality units, such as `-600/1500`, or a preset of CT: `abdomen`, `bone`, `brain`, `liver`, "
+        "`lung`, `mediastinum`, `spine`, `stroke`, `subdural`. Default: the window of each file, or "
+        "percentiles 1 to 99 of its values if it has none.",
+    )
+    allow_burned_in_text: Annotated[bool, _LIMITS] = Field(
+        default=False,
+        description="Also label DICOM images that have, or may have, text in their pixels, such as a "
+        "patient's name: BurnedInAnnotation is YES, or it is not NO and the image is an ultrasound, a "
+        "secondary capture, a screenshot or of another kind that is not known to be free of text.",
+    )
+    keep_dicom_paths: Annotated[bool, _LIMITS] = Field(
+        default=False,
+        description="Write the addresses of a corpus with DICOM files into the dataset. They often name a "
+        "patient, so without this setting they are replaced by keyed hashes.",
+    )
+    dicom_max_frames: Annotated[int, _LIMITS] = Field(
+        default=2000, ge=1, description="Most frames of a DICOM file. Files with more are rejected."
+    )
     embed_images: Annotated[bool, _LABELS] = Field(
         default=False, description="Store the bytes of the images in the dataset."
     )
@@ -367,6 +389,8 @@ class RunConfig(BaseModel):
                 raise ValueError("stretch is two percentiles from 0 to 100, the lower one first: 2,98")
         if self.tile_side_px is not None and not LEAST_TILE_PX <= self.tile_side_px <= MOST_TILE_PX:
             raise ValueError(f"tile_px must be auto, or from {LEAST_TILE_PX} to {MOST_TILE_PX}")
+        if self.window is not None:
+            parse_window(self.window)
         if self.validation_share + self.test_share > 1:
             raise ValueError("validation_share and test_share add up to more than 1")
         return self

@@ -56,7 +56,7 @@ def label(
     emit(document, as_json, f"{run.out}: {_counts_text(manifest)} in {duration(seconds)}")
     rejects = f"{run.out}/rejects.parquet"
     if reasons and not counts.images:
-        raise RunError(f"no image of {run.corpus} could be used: {reasons_text(reasons)}; see {rejects}")
+        raise RunError(f"no image of the corpus could be used: {reasons_text(reasons)}; see {rejects}")
     if (sentence := frequent_reason(reasons, counts.images)) is not None:
         say(f"fo1: {sentence}: see {rejects}")
     if run.strict and counts.rejected:

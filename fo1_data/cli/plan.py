@@ -14,6 +14,7 @@ from fo1_data.cli.run_options import with_run_options
 from fo1_data.config import load_run
 from fo1_data.errors import ClusterError, UsageError
 from fo1_data.plurals import counted
+from schemas.corpus import NOT_KEPT
 from schemas.jobs import RunConfig
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def _plan(run: RunConfig, num_checked: int | None, measures: bool) -> dict[str, 
     from fo1_data.runs.plan import list_corpus, tiles_text
     from fo1_data.runs.preflight import check_files, estimate, to_document
 
-    say(f"checking the settings and listing {run.corpus}")
+    say("checking the settings and listing the corpus")
     unloadable = _unloadable(run)
     with ProgressLines() as lines, shown_listing(lines.show_listing) as progress:
         planned = list_corpus(run, progress)
@@ -75,7 +76,7 @@ def _plan(run: RunConfig, num_checked: int | None, measures: bool) -> dict[str, 
     gpus = cluster.get("each_takes", {}).get("gpus", run.gpus_per_actor or 0.0)
     label_studio = check_label_studio()
     document = {
-        "corpus": run.corpus,
+        "corpus": NOT_KEPT if planned.is_hidden else run.corpus,
         "images": len(entries),
         "not_listed": len(planned.listing_rejects),
         "sources": [source.model_dump(mode="json") for source in planned.sources],

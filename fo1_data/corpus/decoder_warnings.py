@@ -1,4 +1,4 @@
-"""Pillow's warnings while it decodes, collected per image instead of printed or raised.
+"""Warnings of Pillow and pydicom while they decode, collected per image instead of printed or raised.
 
 rasterio's one warning, that a raster has no coordinates, is no news: many have none, and rows say so.
 
@@ -23,14 +23,15 @@ _NO_COORDINATES = "Dataset has no geotransform"
 
 @contextmanager
 def collected_warnings() -> Iterator[list[str]]:
-    """Collect the messages of Pillow's warnings in this thread while the block runs."""
+    """Collect the messages of the decoders' warnings in this thread while the block runs."""
     messages: list[str] = []
+    outer = getattr(_current, "messages", None)
     _enter()
     _current.messages = messages
     try:
         yield messages
     finally:
-        _current.messages = None
+        _current.messages = outer
         _leave()
 
 
@@ -49,7 +50,7 @@ def _enter() -> None:
         if _num_decoding == 1:
             _original_show = warnings.showwarning
             warnings.showwarning = _show
-            warnings.filterwarnings("always", module=r"PIL\.")
+            warnings.filterwarnings("always", module=r"(PIL|pydicom)\.")
             warnings.filterwarnings("ignore", message=_NO_COORDINATES)
             _filters = list(warnings.filters[:2])
 

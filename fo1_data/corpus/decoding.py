@@ -88,7 +88,7 @@ def sidecars_of(entry: CorpusImage, data: bytes, limits: InputLimits) -> dict[st
     start = data[:12]
     if entry.inner is not None or not (is_tiff(start) or is_jpeg2000(start)):
         return {}
-    return read_sidecars(entry.uri, limits.download_timeout_s)
+    return read_sidecars(entry.origin.uri, limits.download_timeout_s)
 
 
 def sidecars_at(uris: list[str], data: bytes, limits: InputLimits) -> dict[str, bytes]:

@@ -1,8 +1,8 @@
 """Entries of a corpus in little memory: a sequence that is appended to, then read.
 
-An entry of which nothing but the address is known is kept as its address, any other as its JSON. They are
-held in compressed chunks; those beyond `HELD_BYTES` lie in a temporary file without a name, so that memory
-does not grow with the corpus.
+An entry of which nothing but the address is known is kept as its address, any other as its JSON, with the
+place of a hidden image behind it. They are held in compressed chunks; those beyond `HELD_BYTES` lie in a
+temporary file without a name, so that memory does not grow with the corpus.
 """
 
 import os
@@ -15,10 +15,10 @@ from itertools import chain, islice
 from typing import IO, Any, overload
 
 import pyarrow as pa
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 from fo1_data.errors import StorageError
-from schemas.corpus import CorpusImage
+from schemas.corpus import CorpusImage, Origin
 
 HELD_BYTES = 128 * 2**20
 _CHUNK_RECORDS = 1024
@@ -26,6 +26,8 @@ _CHUNK_BYTES = 2**18
 _CODEC = pa.Codec("zstd", compression_level=1)
 
 _HEAD, _TAIL = (part.encode() for part in CorpusImage(uri="").model_dump_json().split('""', 1))
+# Between an entry's JSON, where it would be escaped, and the place of a hidden image.
+_ORIGIN = b"\t"
 # What JSON escapes: a chunk without it is turned into JSON without a look at each address.
 _ESCAPED = re.compile(rb'["\\\x00-\x1f]')
 
@@ -54,6 +56,9 @@ class EntryList(Sequence[CorpusImage]):
     def append(self, entry: CorpusImage) -> None:
         """Add an entry. Raises ValueError if a text of it is not UTF-8."""
         text = entry.model_dump_json().encode()
+        if entry.is_hidden:
+            self.append_record(text + _ORIGIN + to_json(entry.origin))
+            return
         is_plain = text.endswith(_TAIL) and not entry.uri.startswith("{") and "\n" not in entry.uri
         self.append_record(entry.uri.encode() if is_plain else text)
 
@@ -128,7 +133,7 @@ class EntryList(Sequence[CorpusImage]):
 
     def annotated(self) -> Iterator[CorpusImage]:
         """The entries of which more than the address is known."""
-        return (CorpusImage.model_validate_json(record) for record in self.records() if record[:1] == b"{")
+        return (record_to_entry(record) for record in self.records() if record[:1] == b"{")
 
     def __iter__(self) -> Iterator[CorpusImage]:
         return map(record_to_entry, self.records())
@@ -161,15 +166,20 @@ class EntryList(Sequence[CorpusImage]):
 
 def record_to_entry(record: bytes) -> CorpusImage:
     """An entry from what `EntryList.records` gives."""
-    if record[:1] == b"{":
-        return CorpusImage.model_validate_json(record)
-    return CorpusImage(uri=record.decode())
+    if record[:1] != b"{":
+        return CorpusImage(uri=record.decode())
+    document, _, place = record.partition(_ORIGIN)
+    entry = CorpusImage.model_validate_json(document)
+    if not place:
+        return entry
+    uri, inner, span = from_json(place)
+    return entry.hidden_as(entry.uri, entry.inner, Origin(uri, inner, span and tuple(span)))
 
 
 def record_to_json(record: bytes) -> bytes:
     """The JSON of an entry from what `EntryList.records` gives."""
     if record[:1] == b"{":
-        return record
+        return record.partition(_ORIGIN)[0]
     if _ESCAPED.search(record):
         return _HEAD + to_json(record.decode()) + _TAIL
     return b'%b"%b"%b' % (_HEAD, record, _TAIL)

@@ -44,12 +44,15 @@ TRANSPOSE_OF_ORIENTATION = {
 }
 
 
+MAX_BYTES = 100 * 2**20
+
+
 @dataclass(frozen=True)
 class InputLimits:
     """Limits of one input: pixels, encoded bytes, and seconds per attempt of a download."""
 
     max_pixels: int = 100_000_000
-    max_bytes: int = 100 * 2**20
+    max_bytes: int = MAX_BYTES
     download_timeout_s: float = 30.0
 
 

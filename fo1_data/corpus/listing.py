@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from fo1_data.corpus.account import Account
+from fo1_data.corpus.dicom.files import may_be_dicom
 from fo1_data.corpus.entry_list import EntryList
 from fo1_data.corpus.listing_progress import ListingProgress
 from fo1_data.corpus.pieces import Pieces
@@ -91,17 +92,25 @@ class WantedImages:
     names: Container[str] | None = None
 
     def exclude(self, uri: str) -> bool:
-        """Whether nothing is wanted of the image at an address any more; of a video, frames are listed."""
-        return self.names is not None and uri not in self.names and not is_video(uri)
+        """Whether nothing is wanted of the image at an address any more; of some files, frames are listed."""
+        if self.names is None or uri in self.names:
+            return False
+        return not is_video(uri) and not may_be_dicom(uri)
 
 
 @dataclass(frozen=True)
 class Listing:
-    """The images of a corpus in order, what could not be listed, and the account of every source."""
+    """The images of a corpus in order, what could not be listed, and the account of every source.
+
+    has_dicom: whether DICOM files were found. is_hidden: whether addresses are replaced by others that say
+    nothing; see `hiding`.
+    """
 
     entries: Sequence[CorpusImage] = field(default_factory=EntryList)
     rejects: list[Reject] = field(default_factory=list)
     sources: list[SourceCounts] = field(default_factory=list)
+    has_dicom: bool = False
+    is_hidden: bool = False
 
 
 def contents_of(entry: CorpusImage) -> Counter[ContentKind]:

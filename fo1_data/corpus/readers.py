@@ -8,10 +8,14 @@ images themselves.
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import chain
 
 from PIL import Image
 
+from fo1_data.corpus.dicom.files import NO_READER
+from fo1_data.corpus.dicom.listing import DicomFrames
+from fo1_data.corpus.dicom.settings import DicomSettings
 from fo1_data.corpus.forms.annotated_folder import read_annotated_folder, unread_beside_yolo
 from fo1_data.corpus.forms.annotation_files import read_csv, read_json, read_xml
 from fo1_data.corpus.forms.annotations import read_annotations
@@ -21,10 +25,13 @@ from fo1_data.corpus.forms.uri_list import read_parquet_list, read_text_list
 from fo1_data.corpus.forms.voc import is_voc, read_voc_folder
 from fo1_data.corpus.forms.webdataset import read_webdataset
 from fo1_data.corpus.forms.yolo import is_yolo_folder, read_yolo_folder, read_yolo_yaml
+from fo1_data.corpus.hiding import hide_listing
+from fo1_data.corpus.images import MAX_BYTES
 from fo1_data.corpus.listing import (
     Found,
     Item,
     Listing,
+    Note,
     Piece,
     PlainImage,
     Refused,
@@ -44,6 +51,8 @@ from schemas.sources import ContentKind
 
 Items = Iterator[Item]
 
+# Gold is compared with rows that were labelled before: its pixels are not read.
+_GOLD_DICOM = DicomSettings(allow_burned_in_text=True)
 ANNOTATIONS_NAME = "annotations.jsonl"
 _TARS = (".tar", ".tar.gz", ".tgz")
 # Lists whose records can say more of an image that an earlier one named.
@@ -61,7 +70,7 @@ _LISTS = {
 }
 _FORMS = (
     "a folder, a glob, a .txt, .jsonl or .parquet list, COCO .json, Pascal VOC .xml, "
-    "a YOLO data.yaml, the .json, .xml or .csv of a labelling tool, WebDataset .tar files or videos"
+    "a YOLO data.yaml, the .json, .xml or .csv of a labelling tool, WebDataset .tar files, videos or DICOM"
 )
 
 
@@ -70,22 +79,29 @@ def load_listing(
     limit: int | None = None,
     frame_every_s: float = 1.0,
     progress: ListingProgress | None = None,
+    dicom: DicomSettings = DicomSettings(),
+    max_bytes: int = MAX_BYTES,
 ) -> Listing:
     """The images of a corpus in a fixed order, what cannot be listed, and the account of every source.
 
     At most `limit` images; nothing is read beyond them. A video gives an image for each of its frames,
-    `frame_every_s` apart. Raises CorpusError if there is no corpus, if it names nothing, or if it has only
-    videos and no video decoder is installed. `progress` is kept up to date meanwhile.
+    `frame_every_s` apart, a DICOM file one for each of its frames; `max_bytes`: of a DICOM file. The
+    addresses of a corpus with DICOM files are hidden (see `hiding`), unless `dicom` keeps them. Raises
+    CorpusError if there is no corpus, if it names nothing, or if it has only videos or DICOM files and
+    nothing that reads them is installed. `progress` is kept up to date meanwhile.
     """
     progress, wanted = progress or ListingProgress(), WantedImages()
-    items = _with_frames(read_items(corpus, progress, wanted), frame_every_s)
-    listing = gather(items, limit, progress, wanted)
+    frames = DicomFrames(dicom, max_bytes)
+    items = _with_frames(read_items(corpus, progress, wanted, frames), frame_every_s, frames)
+    listing = replace(gather(items, limit, progress, wanted), has_dicom=frames.found)
     if not listing.entries and not listing.rejects:
         raise CorpusError(f"{corpus} names no image")
-    no_decoder = next((reject for reject in listing.rejects if reject.reason == NO_DECODER), None)
+    no_decoder = next(
+        (reject for reject in listing.rejects if reject.reason in (NO_DECODER, NO_READER)), None
+    )
     if no_decoder is not None and not listing.entries:
         raise CorpusError(no_decoder.message)
-    return listing
+    return hide_listing(listing) if frames.found and not dicom.keep_paths else listing
 
 
 def load_gold(gold: str, with_model_labels: bool = False) -> Listing:
@@ -95,7 +111,7 @@ def load_gold(gold: str, with_model_labels: bool = False) -> Listing:
     Raises CorpusError as `load_listing` does, ConfigError if gold has no labels of a model to take.
     """
     if not with_model_labels:
-        return load_listing(gold)
+        return load_listing(gold, dicom=_GOLD_DICOM)
     folder = normalise(gold)
     manifest = load_own_manifest(folder)
     if manifest is None:
@@ -103,25 +119,37 @@ def load_gold(gold: str, with_model_labels: bool = False) -> Listing:
     return gather(read_own_dataset(folder, manifest, with_model_labels=True))
 
 
-def _with_frames(items: Items, every_s: float) -> Items:
-    """The items, with the frames of videos in place of videos."""
+def _with_frames(items: Items, every_s: float, dicom: DicomFrames) -> Items:
+    """The items, with the frames of videos and of DICOM files in place of the files."""
     for item in items:
+        if not isinstance(item, PlainImage | Piece) or (isinstance(item, Piece) and item.entry.inner):
+            yield item
+            continue
+        address = item.uri if isinstance(item, PlainImage) else item.entry.uri
+        is_clip = is_video(address)
+        if not is_clip and not dicom.takes(address):
+            yield item
+            continue
         if isinstance(item, PlainImage):
-            if not is_video(item.uri):
-                yield item
+            if not is_clip and dicom.is_directory(address):
+                # An index of files that are listed by themselves.
+                yield Note(item.source, "a DICOMDIR was left out: the files beside it are listed")
                 continue
             yield Found(item.source, ONE_IMAGE)
-            item = Piece(item.source, CorpusImage(uri=item.uri))
-        if isinstance(item, Piece) and item.entry.inner is None and is_video(item.entry.uri):
-            yield from _frames(item, every_s)
-        else:
-            yield item
+            item = Piece(item.source, CorpusImage(uri=address))
+        yield from _frames(item, list_frames(item.entry, every_s) if is_clip else dicom.list(item.entry))
 
 
-def _frames(item: Piece, every_s: float) -> Items:
-    """The frames of a video, with what its source says in `meta`."""
+def _frames(item: Piece, frames: Iterator[CorpusImage | Reject]) -> Items:
+    """The frames of a file, with what its source says of it: of the one frame, or of several in `meta`."""
     contents = contents_of(item.entry)
-    for number, frame in enumerate(list_frames(item.entry, every_s)):
+    first = next(frames, None)
+    second = next(frames, None)
+    if second is None and isinstance(first, CorpusImage) and not is_video(first.uri):
+        yield Piece(item.source, first, item.sidecars, item.may_repeat)
+        return
+    frames = chain((frame for frame in (first, second) if frame is not None), frames)
+    for number, frame in enumerate(frames):
         if isinstance(frame, Reject):
             yield Refused(item.source, contents, frame)
             return
@@ -129,12 +157,18 @@ def _frames(item: Piece, every_s: float) -> Items:
             yield Found(item.source, {ContentKind.IMAGES: 1})
         elif contents.total() > 1:
             contents[ContentKind.IMAGES] = 0
-            message = f"{item.entry.uri}: what a source says of a whole video is not read"
+            message = f"{item.entry.uri}: what a source says of all frames together is not read"
             yield Refused(item.source, +contents, listing_reject(item.entry.uri, "labels_of_video", message))
-        yield Piece(item.source, frame, item.sidecars if number == 0 else 0)
+        bare = CorpusImage(uri=frame.uri, inner=frame.inner, meta=frame.meta)
+        yield Piece(item.source, bare, item.sidecars if number == 0 else 0)
 
 
-def read_items(corpus: str, progress: ListingProgress, wanted: WantedImages | None = None) -> Items:
+def read_items(
+    corpus: str,
+    progress: ListingProgress,
+    wanted: WantedImages | None = None,
+    dicom: DicomFrames | None = None,
+) -> Items:
     """What the sources of a corpus say, by the reader of its form. Raises CorpusError if there is none.
 
     `wanted`: what a list of records says of other images may be left out.
@@ -144,7 +178,7 @@ def read_items(corpus: str, progress: ListingProgress, wanted: WantedImages | No
     if kind == "folder":
         return _read_folder_form(address, progress, wanted)
     if kind in ("file", "other"):
-        return _read_file_form(address, wanted)
+        return _read_file_form(address, wanted, dicom or DicomFrames(DicomSettings(), MAX_BYTES))
     if not is_pattern(corpus):
         raise CorpusError(f"no corpus at {corpus}: there is no such file or folder (a corpus is {_FORMS})")
     addresses = expand(corpus)
@@ -170,7 +204,7 @@ def _read_list(address: str, suffix: str, wanted: WantedImages | None) -> Items:
     return _LISTS[suffix](address)
 
 
-def _read_file_form(address: str, wanted: WantedImages | None) -> Items:
+def _read_file_form(address: str, wanted: WantedImages | None, dicom: DicomFrames) -> Items:
     suffix = suffix_of(address)
     if suffix in _LISTS or suffix in _RECORD_LISTS:
         return _read_list(address, suffix, wanted)
@@ -178,6 +212,8 @@ def _read_file_form(address: str, wanted: WantedImages | None) -> Items:
         return read_webdataset([address])
     if suffix == ".xml":
         return read_xml([address])
+    if not is_video(address) and dicom.takes(address):
+        return dicom.read_directory(address) if dicom.is_directory(address) else read_files([address])
     if suffix and suffix not in Image.registered_extensions() and not is_video(address):
         raise CorpusError(f"{address} is not a corpus: looked for {_FORMS}, or an image")
     return read_files([address])

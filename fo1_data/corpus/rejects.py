@@ -4,17 +4,19 @@ import hashlib
 import json
 
 from fo1_data.errors import InputReject
+from fo1_data.storage.addresses import base_name
 from schemas.corpus import CorpusImage
 from schemas.images import Reject, RejectStage
 
 
 def reject_from(entry: CorpusImage, error: InputReject) -> Reject:
-    """The reject row of an input that cannot be used."""
+    """The reject row of an input that cannot be used. Its words do not name a hidden file."""
+    tells = entry.is_hidden and base_name(entry.origin.uri) in error.message
     return Reject(
         uri=entry.name,
         stage=error.stage,
         reason=error.reason,
-        message=error.message,
+        message=f"{error.reason}: more words would name the file" if tells else error.message,
         replayable=error.replayable,
         source=entry.model_dump_json(exclude_defaults=True),
     )

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from fo1_data.boxes import as_boxes
-from fo1_data.corpus.entry_bytes import read_bytes
+from fo1_data.corpus.entry_bytes import must_embed, read_bytes
 from fo1_data.corpus.entry_list import EntryList
 from fo1_data.corpus.frames import OTHER_SIZE, BoxFrame, oriented_entry
 from fo1_data.corpus.images import ImageFrame, InputLimits, read_frame
@@ -142,6 +142,8 @@ def _with_frames(
 
 
 def _find_frame(image: CorpusImage, limits: InputLimits) -> ImageFrame | None:
+    if must_embed(image):  # a row of it holds the picture: it is not cut
+        return None
     try:
         return frame_of(image, limits)
     except InputReject:

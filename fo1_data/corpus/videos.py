@@ -6,11 +6,11 @@ in seconds from the start of the video. Needs PyAV (the extra `video`).
 """
 
 import io
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from fo1_data.corpus.frame_names import frame_at_time, time_of_frame
 from fo1_data.corpus.places import listing_reject
 from fo1_data.errors import ConfigError, CorpusError, InputReject
 from fo1_data.storage.addresses import suffix_of
@@ -22,7 +22,6 @@ SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg")
 NO_DECODER = "no_video_decoder"
 # Only containers: FFmpeg would also follow playlists, to addresses named by an untrusted file.
 _CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,avi,matroska,webm,mpeg,mpegvideo,mpegts"
-_INNER = re.compile(r"frame@(\d+\.\d{3})s")
 
 
 def is_video(address: str) -> bool:
@@ -48,17 +47,17 @@ def list_frames(entry: CorpusImage, every_s: float) -> Iterator[CorpusImage | Re
     times = (number * every_s for number in range(int(max(length_s - 1e-6, 0) / every_s) + 1))
     for time_s in times:
         meta = {**(entry.meta or {}), "video": entry.uri, "time_s": round(time_s, 3)}
-        yield CorpusImage(uri=entry.uri, inner=f"frame@{time_s:.3f}s", meta=meta)
+        yield CorpusImage(uri=entry.uri, inner=frame_at_time(time_s), meta=meta)
 
 
 def read_frame(entry: CorpusImage) -> bytes:
     """Read a frame as PNG. Raises InputReject (stage `fetch`)."""
-    time_match = _INNER.fullmatch(entry.inner or "")
-    if time_match is None:
+    time_s = time_of_frame(entry.inner)
+    if time_s is None:
         raise InputReject(RejectStage.FETCH, "no_such_frame", f"{entry.name} names no frame")
     try:
         with _open_video(entry.uri) as (container, stream):
-            image = _frame_at(container, stream, float(time_match[1]))
+            image = _frame_at(container, stream, time_s)
     except (OSError, ValueError, CorpusError) as error:
         raise InputReject(RejectStage.FETCH, "bad_video", f"{entry.name}: {one_line(error)}") from error
     if image is None:

@@ -40,7 +40,7 @@ def _digests(entries: EntryList) -> Iterator[tuple[str, str]]:
     """The name of each image, which a listing has once, and a digest of its entry."""
     for record in entries.records():
         document = record_to_json(record)
-        name = record_to_entry(record).name if document is record else record.decode()
+        name = record_to_entry(record).name if record[:1] == b"{" else record.decode()
         yield name, hashlib.sha256(document).hexdigest()[:_DIGEST_DIGITS]
 
 

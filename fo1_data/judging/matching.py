@@ -69,11 +69,11 @@ class GoldIndex:
     def __init__(self, gold: Iterable[CorpusImage], box_frame: BoxFrame = "auto") -> None:
         entries = list(gold)
         self._box_frame: BoxFrame = box_frame
-        self._by_address = {entry.name: entry for entry in entries}
+        self._by_address = {name: entry for entry in entries for name in (entry.origin_name, entry.name)}
         self._by_id = _unique((entry.id, entry) for entry in entries if not _is_number(entry.id))
         self._by_file: dict[str, list[CorpusImage]] = {}
         for entry in entries:
-            self._by_file.setdefault(PurePosixPath(entry.name).name, []).append(entry)
+            self._by_file.setdefault(PurePosixPath(entry.origin_name).name, []).append(entry)
 
     def pair(self, row: ImageRow) -> Pair | None:
         """The row with its gold; None if it has none."""
@@ -99,7 +99,7 @@ class GoldIndex:
         alike = self._by_file.get(PurePosixPath(uri).name, [])
         if row is not None:
             alike = [entry for entry in alike if _may_be_same_size(entry, row)]
-        lengths = [_num_equal_parts(entry.name, uri) for entry in alike]
+        lengths = [_num_equal_parts(entry.origin_name, uri) for entry in alike]
         longest = [entry for entry, length in zip(alike, lengths, strict=True) if length == max(lengths)]
         return longest[0] if len(longest) == 1 else None
 

@@ -58,7 +58,6 @@ class ImageLabeller:
         self._starter = ImageStarter(models.engine, models.proposer, config)
         self._batches = BatchesAhead(reader.read, self._starter, models.engine, config.batch_images)
         self._second_round = SecondRound(frozenset(config.second_questions), config.unsure_below)
-        self._corpus = corpus_name(config)
 
     def attach_boxes(self, entries: list[CorpusImage]) -> list[CorpusImage]:
         """The entries with the boxes of a file (`--proposals FILE`); unchanged for any other proposer."""
@@ -204,7 +203,7 @@ class ImageLabeller:
             image_id=decoded.image_id,
             uri=name,
             uris=[name],
-            corpus=self._corpus,
+            corpus=corpus_name(self._config, image.entry.is_hidden),
             split=split_of(decoded.image_id, self._config.validation_share, self._config.test_share),
             source_id=image.entry.id,
             image=EncodedImage(bytes=image.encoded, path=name),

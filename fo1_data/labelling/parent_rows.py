@@ -20,11 +20,16 @@ class ParentRows:
         self._index = RowIndex(open_dataset(address))
         self._embed_images = embed_images
 
-    def find(self, entry: CorpusImage, data: bytes) -> ImageRow | None:
-        """The parent's row of an image with these encoded bytes, moved to the entry's address, or None."""
-        return self.find_id(entry, image_id_of(data), data)
+    def find(self, entry: CorpusImage, data: bytes, must_embed: bool = False) -> ImageRow | None:
+        """The parent's row of an image with these encoded bytes, moved to the entry's address, or None.
 
-    def find_id(self, entry: CorpusImage, image_id: str, data: bytes | None = None) -> ImageRow | None:
+        `must_embed`: whether it has to hold them, whatever the run's settings say.
+        """
+        return self.find_id(entry, image_id_of(data), data, must_embed)
+
+    def find_id(
+        self, entry: CorpusImage, image_id: str, data: bytes | None = None, must_embed: bool = False
+    ) -> ImageRow | None:
         """The parent's row of the image with this id, moved to the entry's address, or None.
 
         data: its encoded bytes, to embed; without them, those of the parent's row.
@@ -33,6 +38,6 @@ class ParentRows:
         if row is None:
             return None
         data = data if data is not None else row.image.bytes
-        image = EncodedImage(bytes=data if self._embed_images else None, path=entry.name)
+        image = EncodedImage(bytes=data if self._embed_images or must_embed else None, path=entry.name)
         carried = row.model_copy(update={"uri": entry.name, "uris": [entry.name], "image": image})
         return with_uris(carried, row.uris)

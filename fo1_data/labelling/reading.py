@@ -5,12 +5,13 @@ model has to look at it again. An input that cannot be used becomes a reject.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from PIL import Image
 
 from fo1_data.corpus.decoding import decode_image, sidecars_of
-from fo1_data.corpus.entry_bytes import read_bytes
+from fo1_data.corpus.dicom.settings import dicom_settings
+from fo1_data.corpus.entry_bytes import must_embed, read_bytes, read_encoded
 from fo1_data.corpus.frames import OTHER_SIZE, oriented_entry
 from fo1_data.corpus.images import DecodedImage, InputLimits
 from fo1_data.corpus.rejects import reject_from
@@ -88,7 +89,7 @@ class EntryReader:
         """Open the parent dataset, if there is one. Raises DatasetError."""
         self._config, self._resize = config, resize
         self._limits = InputLimits(config.max_pixels, config.max_bytes, config.download_timeout_s)
-        self._rendering = Rendering.of_run(config)
+        self._rendering, self._dicom = Rendering.of_run(config), dicom_settings(config)
         self._parent = ParentRows(config.parent, config.embed_images) if config.parent else None
 
     def read(self, entry: CorpusImage, before_pixels: Callable[[int], None] = lambda _: None) -> ReadResult:
@@ -101,14 +102,17 @@ class EntryReader:
         if name is not None:
             return self._read_tile(entry, name, before_pixels)
         try:
-            data = read_bytes(entry, self._limits)
-            row = self._parent.find(entry, data) if self._parent is not None else None
+            encoded = read_encoded(entry, self._limits, self._dicom)
+            data = encoded.data
+            embedded = data if self._config.embed_images or must_embed(entry) else None
+            row = self._parent.find(entry, data, must_embed(entry)) if self._parent is not None else None
             if row is not None and not has_stale_regions(row, self._config.labels):
                 return ReadResult(CarriedImage(entry, row, None), num_bytes=len(data))
             sidecars = sidecars_of(entry, data, self._limits)
             image = decode_image(
                 data, self._limits, self._rendering, before_pixels=before_pixels, sidecars=sidecars
             )
+            image = replace(image, meta=encoded.meta) if encoded.meta else image
         except InputReject as error:
             return ReadResult(None, [reject_from(entry, error)])
         if row is not None:
@@ -116,8 +120,7 @@ class EntryReader:
         oriented, box_rejects = oriented_entry(entry, image, self._config.box_frame)
         if any(reject.reason == OTHER_SIZE for reject in box_rejects):
             return ReadResult(None, box_rejects)
-        encoded = data if self._config.embed_images else None
-        read = ReadImage(oriented, image, self._resize(image.rgb), encoded)
+        read = ReadImage(oriented, image, self._resize(image.rgb), embedded)
         return ReadResult(read, box_rejects, len(data))
 
     def _read_tile(

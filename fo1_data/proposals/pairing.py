@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from fo1_data.corpus.frame_names import number_of_frame
 from fo1_data.storage.addresses import scheme_of
 from schemas.corpus import CorpusImage
 
@@ -75,7 +76,11 @@ def _fits(
     entry: CorpusImage, wholes: dict[str, list[str]], ends: dict[str, list[str]], num_shared: int
 ) -> dict[str, _Fit]:
     """The names that fit an image. `ends`: of every end of an absolute name, the names that have it."""
-    spellings = [path_parts(name) for name in dict.fromkeys((entry.name, entry.inner or entry.uri))]
+    origin = entry.origin
+    names = [entry.origin_name, origin.inner or origin.uri]
+    if number_of_frame(origin.inner) is not None:
+        names = [entry.origin_name, origin.uri]
+    spellings = [path_parts(name) for name in dict.fromkeys(names)]
     fits = {}
     for parts in spellings:
         for end in _ends(parts):
@@ -99,7 +104,7 @@ def _num_shared_parts(entries: Sequence[CorpusImage]) -> int:
     """How many first folders the paths of all images share."""
     shared: list[str] | None = None
     for entry in entries:
-        folders = path_parts(entry.uri)[:-1]
+        folders = path_parts(entry.origin.uri)[:-1]
         if shared is None:
             shared = folders
         elif folders[: len(shared)] != shared:

@@ -157,9 +157,11 @@ def open_planned(
     """
     if routes(config):
         make_router(config, identity)
-    fingerprint = run_fingerprint(config, identity, planned.shards.listing_sha256)
+    fingerprint = run_fingerprint(config, identity, planned.corpus)
     try:
-        run = open_run(config.out, fingerprint, resolved(config), replay=config.replay_rejects)
+        run = open_run(
+            config.out, fingerprint, resolved(config, planned.is_hidden), replay=config.replay_rejects
+        )
         if not config.replay_rejects:
             record_listing(run.store, planned.shards.entries)
         if run.manifest is None:

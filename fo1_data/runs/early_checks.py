@@ -56,7 +56,7 @@ def check_before_loading(
     identity = model_checks.identity(load_weights_record(store)) if hashes_weights else PreliminaryIdentity()
     if config.calibration is not None:
         check_match(read_calibration(config.calibration)[0], _origin(identity), config.force)
-    known = preliminary_fingerprint(config, identity, planned.shards.listing_sha256)
+    known = preliminary_fingerprint(config, identity, planned.corpus)
     manifest = check_begun(
         store, known, lambda: describe_change(store, planned.shards.entries), replay=config.replay_rejects
     )

@@ -6,6 +6,8 @@ that only change how fast a run is. A run is not resumed under another fingerpri
 """
 
 import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from fo1_data.config import corpus_name
@@ -18,18 +20,34 @@ from schemas.jobs import NOT_IN_FINGERPRINT, RunConfig
 
 # Stand for files or folders: their contents count, not their addresses.
 _BY_CONTENT = ("model", "proposals", "phrases", "calibration", "parent", "corpus")
+# Change nothing where the corpus has no DICOM file.
+_DICOM = ("window", "allow_burned_in_text", "keep_dicom_paths", "dicom_max_frames")
+DECODERS = "dicom_decoders"
+
+
+@dataclass(frozen=True)
+class ListedCorpus:
+    """What rows depend on of a listed corpus: SHA-256 (hex) of the listing, whether its addresses are hidden,
+    and the packages that decode its DICOM files, with their versions (none: it has no such file)."""
+
+    sha256: str
+    is_hidden: bool = False
+    dicom_decoders: Sequence[str] = ()
 
 
 def run_fingerprint(
-    config: RunConfig, identity: LabellerIdentity | PreliminaryIdentity, listing_sha256: str
+    config: RunConfig, identity: LabellerIdentity | PreliminaryIdentity, corpus: ListedCorpus
 ) -> dict[str, Any]:
     """Names to values, JSON-able. Raises ConfigError where a side file cannot be read."""
-    settings = config.model_dump(mode="json", exclude=set(NOT_IN_FINGERPRINT) | set(_BY_CONTENT))
+    left_out = {*NOT_IN_FINGERPRINT, *_BY_CONTENT, *(() if corpus.dicom_decoders else _DICOM)}
+    settings = config.model_dump(mode="json", exclude=left_out)
+    decoders = {DECODERS: list(corpus.dicom_decoders)} if corpus.dicom_decoders else {}
     return {
         **settings,
         "schema_version": SCHEMA_VERSION,
-        "listing_sha256": listing_sha256,
-        "corpus_name": corpus_name(config),
+        **decoders,
+        "listing_sha256": corpus.sha256,
+        "corpus_name": corpus_name(config, corpus.is_hidden),
         "model_sha256": identity.model_sha256,
         "proposer": identity.proposer_name,
         "proposer_sha256": identity.proposer_sha256,
@@ -42,10 +60,10 @@ def run_fingerprint(
 
 
 def preliminary_fingerprint(
-    config: RunConfig, identity: PreliminaryIdentity, listing_sha256: str
+    config: RunConfig, identity: PreliminaryIdentity, corpus: ListedCorpus
 ) -> dict[str, Any]:
     """The entries of `run_fingerprint` that are known before the model is loaded."""
-    document = run_fingerprint(config, identity, listing_sha256)
+    document = run_fingerprint(config, identity, corpus)
     return {name: value for name, value in document.items() if value is not None or name not in LATE_ENTRIES}
 
 

@@ -2,25 +2,31 @@
 
 import os
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from fo1_data.confidence.calibration_file import read_calibration
+from fo1_data.corpus.dicom.decoders import decoder_versions
+from fo1_data.corpus.dicom.settings import dicom_settings
 from fo1_data.corpus.entry_list import EntryList
+from fo1_data.corpus.hiding import hide_words
 from fo1_data.corpus.images import InputLimits
+from fo1_data.corpus.listing import Listing
 from fo1_data.corpus.listing_progress import ListingProgress
 from fo1_data.corpus.readers import load_listing
 from fo1_data.corpus.shards import ShardPlan, plan_shards
 from fo1_data.corpus.tile_listing import TileSettings, tile_listing
 from fo1_data.dataset.lease import refuse_held
-from fo1_data.dataset.manifest import find_manifest
+from fo1_data.dataset.manifest import find_manifest, read_manifest
 from fo1_data.dataset.replay import replay_entries
 from fo1_data.errors import ConfigError, StorageError
 from fo1_data.labelling.word_lists import read_phrases, refuse_unknown_words
 from fo1_data.plurals import counted
 from fo1_data.proposals.file_boxes import FileBoxes
 from fo1_data.proposals.identity import is_boxes_file
+from fo1_data.runs.fingerprint import DECODERS, ListedCorpus
 from fo1_data.runs.tile_choice import TileChoice, choose_tiles
 from fo1_data.storage.store import open_store
+from schemas.corpus import NOT_KEPT
 from schemas.dataset import Manifest
 from schemas.images import Reject
 from schemas.jobs import RunConfig
@@ -35,7 +41,8 @@ class PlannedRun:
     """What a run will label: its shards, the rejects of the listing, and the account of its sources.
 
     `images`: as they were listed; the shards have tiles in place of the `num_cut` images that were cut.
-    `config`: the settings, with what `auto` came to, and `choice` why.
+    `config`: the settings, with what `auto` came to, and `choice` why. is_hidden: whether no address of the
+    corpus may be written; see `corpus.hiding`. has_dicom: whether the corpus has DICOM files.
     """
 
     config: RunConfig
@@ -45,6 +52,14 @@ class PlannedRun:
     sources: list[SourceCounts] = field(default_factory=list)
     num_cut: int = 0
     choice: TileChoice | None = None
+    is_hidden: bool = False
+    has_dicom: bool = False
+
+    @property
+    def corpus(self) -> ListedCorpus:
+        """The corpus as the run's fingerprint has it."""
+        decoders = decoder_versions() if self.has_dicom else ()
+        return ListedCorpus(self.shards.listing_sha256, self.is_hidden, decoders)
 
     @property
     def num_images(self) -> int:
@@ -65,7 +80,7 @@ def plan_run(config: RunConfig, progress: ListingProgress | None = None) -> Plan
     _refuse_unwritable(config.out)
     refuse_held(open_store(config.out))
     if config.replay_rejects:
-        return _cut(config, EntryList(replay_entries(config.out)), [], [])
+        return _rejects_again(config)
     return list_corpus(config, progress)
 
 
@@ -75,13 +90,17 @@ def list_corpus(config: RunConfig, progress: ListingProgress | None = None) -> P
     read_phrases(config.phrases)
     if config.calibration is not None:
         read_calibration(config.calibration)
-    listing = load_listing(config.corpus, config.limit, config.frame_every_s, progress)
+    listing = _load_listing(config, progress)
     entries, rejects, sources = listing.entries, listing.rejects, listing.sources
     if is_boxes_file(config.proposals):
         boxes = FileBoxes(config.proposals)
         entries, more, account = boxes.pair_with(list(entries), is_whole=config.limit is None)
         rejects, sources = [*rejects, *more], [*sources, account]
-    return _cut(config, entries if isinstance(entries, EntryList) else EntryList(entries), rejects, sources)
+        if listing.is_hidden:
+            rejects, sources = hide_words(rejects, sources)
+    entries = entries if isinstance(entries, EntryList) else EntryList(entries)
+    planned = _cut(config, entries, rejects, sources)
+    return replace(planned, is_hidden=listing.is_hidden, has_dicom=listing.has_dicom)
 
 
 def _cut(
@@ -110,6 +129,31 @@ def tiles_text(planned: PlannedRun) -> str:
         return ""
     cut = counted(planned.num_cut, "is", "are")
     return f", of which {cut} cut into {counted(planned.num_tiles, 'tile')} of {planned.config.tile_px} px,"
+
+
+def _load_listing(config: RunConfig, progress: ListingProgress | None = None) -> Listing:
+    return load_listing(
+        config.corpus,
+        config.limit,
+        config.frame_every_s,
+        progress,
+        dicom_settings(config),
+        config.max_bytes,
+    )
+
+
+def _rejects_again(config: RunConfig) -> PlannedRun:
+    """The rejected inputs of `out`. What hidden addresses stand for only the corpus' listing says."""
+    entries = replay_entries(config.out)
+    before = read_manifest(open_store(config.out)).fingerprint_entries or {}
+    if any(entry.is_hidden for entry in entries):
+        origins = {entry.name: entry.origin for entry in _load_listing(config).entries}
+        entries = [
+            entry.hidden_as(entry.uri, entry.inner, origins.get(entry.name)) if entry.is_hidden else entry
+            for entry in entries
+        ]
+    planned = _cut(config, EntryList(entries), [], [])
+    return replace(planned, is_hidden=before.get("corpus_name") == NOT_KEPT, has_dicom=DECODERS in before)
 
 
 def nothing_to_replay(config: RunConfig, planned: PlannedRun) -> Manifest | None:

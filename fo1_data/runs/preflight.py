@@ -16,7 +16,8 @@ from pydantic import BaseModel
 
 from fo1_data.confidence.review_cost import REVIEW_S_PER_LABEL
 from fo1_data.corpus.decoding import decode_image, sidecars_of
-from fo1_data.corpus.entry_bytes import read_bytes
+from fo1_data.corpus.dicom.settings import dicom_settings
+from fo1_data.corpus.entry_bytes import must_embed, read_encoded
 from fo1_data.corpus.entry_list import EntryList
 from fo1_data.corpus.frames import FRAME_GUESS, OTHER_SIZE, oriented_entry
 from fo1_data.corpus.images import ImageFrame, InputLimits
@@ -125,12 +126,12 @@ def check_files(entries: Sequence[CorpusImage], config: RunConfig, at_most: int 
 def _check_file(entry: CorpusImage, config: RunConfig, limits: InputLimits) -> tuple[str, int, bool] | Reject:
     """Id, bytes, and whether the frame of the boxes is a guess; or the reject that labelling would give."""
     try:
-        if config.tile_side_px is not None:
+        if config.tile_side_px is not None and not must_embed(entry):
             frame = frame_of(entry, limits)
             grid = TileGrid((frame.width, frame.height), config.tile_side_px, config.overlap_px)
             if not grid.is_single:
                 return _check_tile(entry, frame, grid, config, limits)
-        data = read_bytes(entry, limits)
+        data = read_encoded(entry, limits, dicom_settings(config)).data
         sidecars = sidecars_of(entry, data, limits)
         image = decode_image(data, limits, Rendering.of_run(config), sidecars=sidecars)
     except InputReject as error:

@@ -46,7 +46,7 @@ def label_corpus(
     """
     watcher = watcher or Unwatched()
     model_checks = model_checks or UncheckedModels()
-    watcher.note(f"checking the settings and listing {config.corpus}")
+    watcher.note("checking the settings and listing the corpus")
     model_checks.check()
     with shown_listing(watcher.show_listing) as progress:
         planned = plan_run(config, progress)

@@ -6,9 +6,10 @@ from fo1_data.dataset.manifest import find_manifest
 from fo1_data.dataset.writer import check_begun, read_begun
 from fo1_data.errors import Fo1Error, StorageError
 from fo1_data.labelling.identity import PreliminaryIdentity
-from fo1_data.runs.fingerprint import preliminary_fingerprint
+from fo1_data.runs.fingerprint import DECODERS, ListedCorpus, preliminary_fingerprint
 from fo1_data.storage.addresses import local_path
 from fo1_data.storage.store import open_store
+from schemas.corpus import NOT_KEPT
 from schemas.jobs import RunConfig
 from services.problems import Problem, http_message
 
@@ -23,8 +24,10 @@ def conflict_in(config: RunConfig) -> Problem | None:
         store = open_store(config.out)
         refuse_held(store)
         begun = read_begun(store, find_manifest(store)) or {}
-        known = preliminary_fingerprint(config, PreliminaryIdentity(), "")
-        known = {**known, "listing_sha256": begun.get("listing_sha256")}
+        listed = ListedCorpus(
+            begun.get("listing_sha256") or "", begun.get("corpus_name") == NOT_KEPT, begun.get(DECODERS) or ()
+        )
+        known = preliminary_fingerprint(config, PreliminaryIdentity(), listed)
         check_begun(store, known, lambda: "", replay=config.replay_rejects)
     except StorageError:
         return None

@@ -95,7 +95,7 @@ def test_what_is_wrong_is_said_before_anything_loads(
 def test_a_finished_run_says_so_without_loading(scenes: Path, labelled: Path) -> None:
     done = fo1("label", scenes, "--out", labelled, *OPTIONS)
     assert done.returncode == 0, done.stderr
-    assert done.stderr.startswith(f"checking the settings and listing {scenes}")
+    assert done.stderr.startswith("checking the settings and listing the corpus")
     assert "is finished" in done.stderr
     assert "heavy:" in done.stderr.splitlines()
     assert json.loads(done.stdout)["counts"]["images"] == 3

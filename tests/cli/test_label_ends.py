@@ -22,7 +22,7 @@ def test_a_run_without_a_usable_image_is_an_error_with_its_reasons(tmp_path: Pat
     done = fo1("label", corpus, "--out", out, "--address", "in-process", "--json")
     assert done.returncode == 1
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("fo1: ")]
-    assert line.startswith(f"fo1: no image of {corpus} could be used: ")
+    assert line.startswith("fo1: no image of the corpus could be used: ")
     assert "decode: not_an_image" in line
     assert f"{out}/rejects.parquet" in line
     assert sum(json.loads(done.stdout)["rejected_by_reason"].values()) == 3
