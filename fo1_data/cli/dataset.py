@@ -140,7 +140,8 @@ def export(
         str,
         typer.Option(
             "--format",
-            help="One of coco, messages, preferences (answers that people changed), webdataset, yolo.",
+            help="One of coco, dicom-sr, messages, preferences (answers that people changed), webdataset, "
+            "yolo.",
         ),
     ],
     profile: Annotated[
@@ -166,13 +167,28 @@ def export(
             "preferences. By default the folder as it is here; `.` for paths that begin in it.",
         ),
     ] = None,
+    dicom_files: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR",
+            help="Folder of the labelled DICOM files, for dicom-sr: its reports name their patients, as the "
+            "files do.",
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write a dataset in a format of other tools."""
     from fo1_data.dataset.exports.export import export_dataset
 
     written = export_dataset(
-        folder, form, out, profile, copy_images=copy_images, file_names=file_names, image_root=image_root
+        folder,
+        form,
+        out,
+        profile,
+        copy_images=copy_images,
+        file_names=file_names,
+        image_root=image_root,
+        dicom_files=dicom_files,
     )
     emit({"out": out, "format": form, **written}, as_json)
 

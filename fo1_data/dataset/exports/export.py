@@ -9,6 +9,7 @@ from typing import get_args
 
 from fo1_data.corpus.images import InputLimits
 from fo1_data.dataset.exports.coco import export_coco
+from fo1_data.dataset.exports.dicom_sr import export_dicom_sr
 from fo1_data.dataset.exports.messages import Profile, export_messages
 from fo1_data.dataset.exports.places import image_prefix
 from fo1_data.dataset.exports.preferences import export_preferences
@@ -20,7 +21,7 @@ from fo1_data.storage.store import open_store
 
 PROFILES: tuple[str, ...] = get_args(Profile)
 FILE_NAMES = ("absolute", "relative")
-FORMATS = ("coco", "messages", "preferences", "webdataset", "yolo")
+FORMATS = ("coco", "dicom-sr", "messages", "preferences", "webdataset", "yolo")
 
 
 def export_dataset(
@@ -32,12 +33,13 @@ def export_dataset(
     copy_images: bool = False,
     file_names: str | None = None,
     image_root: str | None = None,
+    dicom_files: str | None = None,
 ) -> dict[str, int]:
     """Write the dataset at `address` in `form` into the empty folder `out`; returns what was written.
 
     `profile`: the trainer of `messages`, by default the first. `copy_images` and `file_names` (`absolute` or
     `relative`): of `coco`; the other forms always copy. `image_root`: where a trainer finds the folder `out`,
-    for `messages` and `preferences`.
+    for `messages` and `preferences`. `dicom_files`: the folder of the labelled files, for `dicom-sr`.
     Raises ConfigError for an unknown format or profile, DatasetError if the dataset or an image that the
     format needs cannot be read, or if the folder is not empty.
     """
@@ -49,6 +51,8 @@ def export_dataset(
         raise ConfigError(f"--file-names goes with --format coco and is one of {', '.join(FILE_NAMES)}")
     if image_root is not None and form not in ("messages", "preferences"):
         raise ConfigError("--image-root goes with --format messages and --format preferences")
+    if dicom_files is not None and form != "dicom-sr":
+        raise ConfigError("--dicom-files goes with --format dicom-sr")
     dataset, store = open_dataset(address), open_store(out)
     if store.list():
         raise DatasetError(f"{store.url} is not empty: name a new folder as --out")
@@ -58,6 +62,7 @@ def export_dataset(
         "coco": lambda dataset: export_coco(
             dataset, store, limits, copy_images=copy_images, file_names=file_names or ""
         ),
+        "dicom-sr": lambda dataset: export_dicom_sr(dataset, store, dicom_files),
         "messages": lambda dataset: export_messages(dataset, store, limits, profile or PROFILES[0], prefix),
         "yolo": lambda dataset: export_yolo(dataset, store, limits),
         "preferences": lambda dataset: export_preferences(dataset, store, limits, prefix),
