@@ -20,12 +20,15 @@ from typing import Any
 import numpy as np
 
 from fo1_data.boxes import as_boxes
+from fo1_data.corpus.decoding import is_read_by_blocks
 from fo1_data.corpus.entry_bytes import must_embed, read_bytes
 from fo1_data.corpus.entry_list import EntryList
 from fo1_data.corpus.frames import OTHER_SIZE, BoxFrame, oriented_entry
 from fo1_data.corpus.images import ImageFrame, InputLimits, read_frame
+from fo1_data.corpus.rendering import Rendering
 from fo1_data.corpus.tile_grid import TileGrid
 from fo1_data.corpus.tile_names import TileName
+from fo1_data.corpus.windows import open_windows
 from fo1_data.errors import InputReject
 from fo1_data.storage.addresses import local_path
 from schemas.corpus import CorpusImage, CorpusRegion
@@ -151,7 +154,22 @@ def _find_frame(image: CorpusImage, limits: InputLimits) -> ImageFrame | None:
 
 
 def frame_of(image: CorpusImage, limits: InputLimits) -> ImageFrame:
-    """The frame of an image, of any size, from its header. Raises InputReject."""
+    """The frame of an image, of any size, from its header. Raises InputReject.
+
+    A raster whose header Pillow does not read is opened.
+    """
+    try:
+        return _frame_of_picture(image, limits)
+    except InputReject:
+        if image.inner is not None or not is_read_by_blocks(image.uri, limits, Rendering()):
+            raise
+    with open_windows(image, limits) as windows:
+        width, height = windows.image_wh
+        stored_wh = (height, width) if windows.orientation >= 5 else (width, height)
+        return ImageFrame(width, height, windows.orientation, stored_wh)
+
+
+def _frame_of_picture(image: CorpusImage, limits: InputLimits) -> ImageFrame:
     path = local_path(image.uri) if image.inner is None else None
     if path is None:
         return read_frame(read_bytes(image, limits))

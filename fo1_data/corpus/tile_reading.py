@@ -16,6 +16,7 @@ import numpy as np
 from fo1_data.boxes import Bools, Boxes, WindowXyxy
 from fo1_data.corpus.entry_bytes import read_bytes
 from fo1_data.corpus.images import DecodedImage, InputLimits, image_id_of
+from fo1_data.corpus.rendering import Rendering
 from fo1_data.corpus.tile_grid import Place, TileGrid
 from fo1_data.corpus.tile_names import TileName, image_of_tile
 from fo1_data.corpus.tile_ownership import stays_in_tile
@@ -77,6 +78,7 @@ def read_tile(
     entry: CorpusImage,
     name: TileName,
     limits: InputLimits,
+    rendering: Rendering = Rendering(),
     before_pixels: Callable[[int], None] = lambda _: None,
 ) -> TileImage:
     """Read the tile `name` of the image of `entry`. Raises InputReject.
@@ -85,7 +87,7 @@ def read_tile(
     """
     image = image_of_tile(entry)
     image_id = id_of_image(image, limits)
-    with _windows.of(image, limits) as windows:
+    with _windows.of(image, limits, rendering) as windows:
         grid = TileGrid(windows.image_wh, name.tile_px, name.overlap_px)
         place = None if name.window_xyxy is None else grid.place_of(name.window_xyxy)
         if name.window_xyxy is not None and place is None:
@@ -111,12 +113,12 @@ class _OpenImages:
         self._num_readers: Counter[object] = Counter()
 
     @contextmanager
-    def of(self, image: CorpusImage, limits: InputLimits) -> Iterator[WindowedImage]:
+    def of(self, image: CorpusImage, limits: InputLimits, rendering: Rendering) -> Iterator[WindowedImage]:
         """The open image, which is not closed during the block. Raises InputReject."""
-        key = (image.name, limits)
+        key = (image.name, limits, rendering)
         with self._lock:
             if key not in self._open:
-                self._open[key] = open_windows(image, limits)
+                self._open[key] = open_windows(image, limits, rendering)
             self._open.move_to_end(key)
             windows = self._open[key]
             self._num_readers[key] += 1

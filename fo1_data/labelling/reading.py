@@ -136,7 +136,7 @@ class EntryReader:
             if row is not None:
                 carried = row if name.window_xyxy is None else tile_row(entry, image_id, CARRIED)
                 return ReadResult(CarriedImage(entry, carried, None))
-            read = read_tile(entry, name, self._limits, before_pixels)
+            read = read_tile(entry, name, self._limits, self._rendering, before_pixels)
             whole = name.window_xyxy is None
             encoded = None
             if whole and self._config.embed_images:

@@ -146,7 +146,7 @@ def _check_tile(
 ) -> tuple[str, int, bool] | Reject:
     """`_check_file` of an image that is labelled in tiles: the one in its middle is read."""
     name = TileName(grid.window((grid.columns // 2, grid.rows // 2)), grid.tile_px, grid.overlap_px)
-    image_id = read_tile(name.of(entry), name, limits).image.image_id
+    image_id = read_tile(name.of(entry), name, limits, Rendering.of_run(config)).image.image_id
     oriented, rejects = oriented_entry(entry, frame, config.box_frame)
     other_size = next((reject for reject in rejects if reject.reason == OTHER_SIZE), None)
     path = local_path(entry.uri) if entry.inner is None else None

@@ -17,6 +17,7 @@ import numpy as np
 
 from fo1_data.boxes import Boxes, as_boxes, iou_matrix
 from fo1_data.corpus.images import InputLimits
+from fo1_data.corpus.rendering import Rendering
 from fo1_data.corpus.tile_grid import TileGrid
 from fo1_data.corpus.tile_listing import frame_of
 from fo1_data.corpus.tile_reading import WHOLE_PX
@@ -91,7 +92,7 @@ def choose_tiles(images: Sequence[CorpusImage], config: RunConfig) -> TileChoice
     if len(given) == len(chosen):
         boxes = as_boxes([region.box_xyxy for image in given for region in image.regions or []])
         return _decide(longest_px, _longer_sides(boxes), None)
-    sample = _Sample(_proposer(config), limits, random.Random(config.seed))
+    sample = _Sample(_proposer(config), limits, Rendering.of_run(config), random.Random(config.seed))
     for image, _ in chosen:
         if not _is_given(image, config):
             sample.add(image)
@@ -188,6 +189,7 @@ class _Sample:
 
     proposer: Proposer
     limits: InputLimits
+    rendering: Rendering
     draw: random.Random
     sides: list[float] = field(default_factory=list)
     _num_found: int = 0
@@ -199,7 +201,7 @@ class _Sample:
     def add(self, image: CorpusImage) -> None:
         """Look at an image; one that cannot be read is left out."""
         try:
-            with open_windows(image, self.limits) as windows:
+            with open_windows(image, self.limits, self.rendering) as windows:
                 boxes = self._boxes_at_full_size(windows)
                 whole = self._propose(windows, (0, 0, *windows.image_wh))
         except InputReject:
