@@ -82,7 +82,7 @@ def measure_mosaic(folder: Path, seed: int, tile_px: str) -> dict[str, Any]:
     for place, scene in enumerate(scenes):
         scene.image.save(alone / f"{place:02d}.png")
     phrases = _draw_phrases(scenes, seed)
-    ways = {
+    ways: dict[str, tuple[Path, dict[str, Any]]] = {
         "whole": (folder / "mosaic.png", {}),
         f"tiles of {tile_px}": (folder / "mosaic.png", {"tile_px": tile_px, "tile_overlap": 0.3}),
         "auto": (folder / "mosaic.png", {"tile_px": "auto"}),

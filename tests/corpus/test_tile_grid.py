@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fo1_data.corpus.tile_grid import TileGrid
@@ -16,6 +16,7 @@ def grids(draw: st.DrawFn) -> TileGrid:
     return TileGrid((draw(SIDES), draw(SIDES)), tile_px, draw(st.integers(0, tile_px // 2)))
 
 
+@settings(deadline=None, max_examples=50)
 @given(grids())
 def test_tiles_lie_in_the_image_and_neighbours_overlap_enough(grid: TileGrid) -> None:
     for axis, starts in enumerate(grid.starts):
@@ -30,6 +31,7 @@ def test_tiles_lie_in_the_image_and_neighbours_overlap_enough(grid: TileGrid) ->
             assert (len(starts) - 1) * (grid.tile_px - grid.overlap_px) + grid.overlap_px < side
 
 
+@settings(deadline=None, max_examples=50)
 @given(grids(), st.data())
 def test_every_point_of_the_image_is_in_one_core_and_in_its_tile(grid: TileGrid, data: st.DataObject) -> None:
     x, y = (data.draw(st.floats(0, side, width=32)) for side in grid.image_wh)
@@ -42,6 +44,7 @@ def test_every_point_of_the_image_is_in_one_core_and_in_its_tile(grid: TileGrid,
     assert low_y <= y <= high_y
 
 
+@settings(deadline=None, max_examples=50)
 @given(grids(), st.data())
 def test_a_box_that_is_no_longer_than_the_overlap_lies_whole_in_its_owner(
     grid: TileGrid, data: st.DataObject
@@ -56,6 +59,7 @@ def test_a_box_that_is_no_longer_than_the_overlap_lies_whole_in_its_owner(
     assert depths.min() >= -1e-3
 
 
+@settings(deadline=None, max_examples=50)
 @given(grids(), st.data())
 def test_the_owner_of_a_box_is_where_it_lies_deepest(grid: TileGrid, data: st.DataObject) -> None:
     x, y = (data.draw(st.floats(0, side, width=32)) for side in grid.image_wh)
@@ -74,6 +78,7 @@ def test_the_owner_of_a_box_is_where_it_lies_deepest(grid: TileGrid, data: st.Da
                 assert here >= there - 1e-3
 
 
+@settings(deadline=None, max_examples=50)
 @given(grids())
 def test_a_tile_is_found_by_its_pixels_alone(grid: TileGrid) -> None:
     for place in [next(iter(grid.places())), (grid.columns - 1, grid.rows - 1)]:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -16,6 +16,7 @@ from schemas.corpus import CorpusImage, CorpusPhrase, CorpusRegion
 SETTINGS = TileSettings(64, 16)
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.sampled_from([None, "frame@1.000s", "a::b\nc"]), st.sampled_from([None, (0, 5, 64, 69)]))
 def test_the_name_of_a_tile_is_read_back(inner: str | None, window: tuple[int, int, int, int] | None) -> None:
     image = CorpusImage(uri="a.tif", inner=inner)
@@ -29,6 +30,7 @@ BOXES = st.tuples(st.floats(-20, 220, width=32), st.floats(-20, 170, width=32), 
                   st.floats(1, 150, width=32))  # fmt: skip
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.lists(BOXES, max_size=12), st.sampled_from([1, 3, 6]))
 def test_every_usable_box_goes_to_one_entry_which_holds_it(
     boxes: list[tuple[float, float, float, float]], orientation: int
