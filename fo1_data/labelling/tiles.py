@@ -10,6 +10,8 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from fo1_data.boxes import as_boxes, clip_boxes
 from fo1_data.corpus.images import DecodedImage
 from fo1_data.corpus.tile_names import TileName
@@ -55,10 +57,12 @@ class TileToLabel:
         """The proposals that stay in the tile. Boxes that were given all do."""
         if proposals.regions is not None:
             return proposals
-        stays = self.tile.stays(proposals.boxes_xyxy)
-        objectness = proposals.objectness
+        stays = np.flatnonzero(self.tile.stays(proposals.boxes_xyxy))
+        scores, labels = proposals.objectness, proposals.labels
         return Proposals(
-            proposals.boxes_xyxy[stays], objectness[stays] if objectness is not None else None, None
+            proposals.boxes_xyxy[stays],
+            scores[stays] if scores is not None else None,
+            labels=[labels[place] for place in stays] if labels is not None else None,
         )
 
     def kinds(self, kinds: Sequence[LabelKind], question: str | None, num_regions: int) -> list[LabelKind]:
