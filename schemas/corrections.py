@@ -7,6 +7,7 @@ Lines, one correction per line. This module applies nothing: that is merging.
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -65,6 +66,9 @@ class CorrectionValue(BaseModel):
             raise ValueError(f"box {list(box)} has no area")
         return box
 
+
+# The part of a large image in an annotation's key: pixels, as `annotation_key` writes them.
+_PART = re.compile(r"@\d+-\d+-\d+-\d+$")
 
 _NEEDS_AFTER: dict[CorrectionAction, str] = {
     CorrectionAction.MOVED: "box_xyxy",
@@ -182,7 +186,12 @@ class Correction(BaseModel):
     @property
     def review(self) -> str:
         """The key of the review that the annotation belongs to; empty if it is of none."""
-        return self.annotation_key.rpartition("/")[0]
+        return _PART.sub("", self.annotation_key.rpartition("/")[0])
+
+    @property
+    def statement(self) -> tuple[str, str]:
+        """What the review speaks of: its key, with the part of a large image, and the image's id."""
+        return self.annotation_key.rpartition("/")[0], self.image_id
 
     @property
     def correction_id(self) -> str:
@@ -199,6 +208,14 @@ class Correction(BaseModel):
         """
         rank = _BOXES_FIRST.get(self.action, len(_BOXES_FIRST))
         return (self.ground_truth, self.at, self.annotation_key, rank, self.correction_id)
+
+
+def annotation_key(review_key: str, part: str, number: int) -> str:
+    """Return the key of an annotation of a review. `part`: the part of a large image; empty: whole images.
+
+    Each part is a statement of its own: what is said of one part leaves the others as they are.
+    """
+    return f"{review_key}@{part}/{number}" if part else f"{review_key}/{number}"
 
 
 def correction_line(correction: Correction) -> str:

@@ -47,7 +47,7 @@ def image_bytes(row: ImageRow, limits: InputLimits) -> bytes:
     if row.image.bytes is not None:
         return row.image.bytes
     reasons = []
-    for entry in (entry for uri in row.uris or [row.uri] for entry in _entries(uri)):
+    for entry in (entry for uri in row.uris or [row.uri] for entry in entries_of(uri)):
         try:
             data = read_bytes(entry, limits)
         except InputReject as reject:
@@ -61,7 +61,7 @@ def image_bytes(row: ImageRow, limits: InputLimits) -> bytes:
 
 def read_uri(uri: str, limits: InputLimits) -> bytes:
     """The bytes at an address as rows write it. Raises InputReject (stage `fetch`)."""
-    *members, file = _entries(uri)
+    *members, file = entries_of(uri)
     for member in members:
         try:
             return read_bytes(member, limits)
@@ -115,7 +115,7 @@ def suffix_of_bytes(data: bytes) -> str:
     return next((suffix for start, suffix in _SUFFIXES.items() if data.startswith(start)), "img")
 
 
-def _entries(uri: str) -> list[CorpusImage]:
+def entries_of(uri: str) -> list[CorpusImage]:
     """The entries an address can mean: a member of an archive (`archive::member`), a file of that name."""
     archive, _, inner = uri.partition("::")
     members = [CorpusImage(uri=archive, inner=inner)] if inner else []

@@ -60,6 +60,14 @@ async def get_image(
     signature: Annotated[str | None, Query(max_length=128)] = None,
     caller: ByKey = None,
     width: Annotated[Width | None, Query(description="Maximum width in pixels.")] = None,
+    view: Annotated[
+        str | None,
+        Query(
+            pattern=r"^\d{1,7},\d{1,7},\d{1,7},\d{1,7}$",
+            description="Rectangle of the image, `x_min,y_min,x_max,y_max` in its pixels, "
+            "shrunk to 2048 pixels.",
+        ),
+    ] = None,
 ) -> Response:
     """The image with this id in a registered dataset, in the frame of the dataset's boxes."""
     dataset_id = await _granted_dataset(context, caller, image_id, grant, expires, signature)
@@ -71,7 +79,12 @@ async def get_image(
         record, place = await _place(session, record, image_id)
     manifest = Manifest.model_validate(record.manifest)
     roots = await context.project_roots.of(record.project_id)
-    served = await asyncio.to_thread(context.images.serve, place, manifest, roots, width)
+    if view is None:
+        served = await asyncio.to_thread(context.images.serve, place, manifest, roots, width)
+    else:
+        x_min, y_min, x_max, y_max = map(int, view.split(","))
+        rectangle = (x_min, y_min, x_max, y_max)
+        served = await asyncio.to_thread(context.images.serve_view, place, manifest, roots, rectangle)
     return _answer(request, served, _headers(request, context, served))
 
 

@@ -79,6 +79,7 @@ class Review(Base):
 class ReviewItem(Base):
     """An item of a review. `state`: an `ItemState`. `lane`: a `Lane`.
 
+    `part`: the cell of a large image that it is about, empty for a whole image.
     `shown`: what the reviewer is shown, compressed; annotations are compared with it. `position`: place in
     the queue, most doubtful first, audit items spread among them. `image_grant_id`: the grant under which
     the image's address in Label Studio was made ("": unknown). `rule` and `agreement`: of its resolution.
@@ -89,7 +90,7 @@ class ReviewItem(Base):
 
     __tablename__ = "review_items"
     __table_args__ = (
-        Index("review_items_by_image", "review_id", "image_id", "round", unique=True),
+        Index("review_items_by_image", "review_id", "image_id", "part", "round", unique=True),
         Index("review_items_by_state", "review_id", "state", "position"),
         Index("review_items_by_ls_task", "review_id", "ls_task_id"),
         Index("review_items_by_key", "fo1_key"),
@@ -98,6 +99,7 @@ class ReviewItem(Base):
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
     review_id: Mapped[str] = mapped_column(ForeignKey("reviews.id", ondelete="CASCADE"))
     image_id: Mapped[str] = mapped_column(String(64))
+    part: Mapped[str] = mapped_column(String(64), default="", server_default="")
     round: Mapped[int] = mapped_column(default=1)
     fo1_key: Mapped[str]
     lane: Mapped[str] = mapped_column(String(16))

@@ -1,8 +1,9 @@
 """Serves images to browsers in the EXIF-oriented frame of the dataset's boxes.
 
 An upright JPEG, PNG, WebP or GIF is served unchanged. An image that EXIF rotates, a format that browsers do
-not know, or a smaller version (`width` pixels) is decoded and encoded again, upright and without EXIF. These
-versions are cached on disk, up to CACHE_BYTES. Reads storage: call its methods in threads.
+not know, or a smaller version (`width` pixels) is decoded and encoded again, upright and without EXIF. Of a
+large image a rectangle is served (`view`), shrunk to VIEW_PX. These versions are cached on disk, up to
+CACHE_BYTES. Reads storage: call its methods in threads.
 """
 
 import hashlib
@@ -18,9 +19,11 @@ from pathlib import Path
 import pyarrow.parquet as pq
 from PIL import Image
 
-from fo1_data.corpus.images import InputLimits
-from fo1_data.corpus.rendering import raster_record
-from fo1_data.dataset.pixels import decode_row, image_bytes, suffix_of_bytes
+from fo1_data.boxes import WindowXyxy
+from fo1_data.corpus.images import InputLimits, decode_rgb
+from fo1_data.corpus.rendering import Rendering, raster_record
+from fo1_data.corpus.windows import DecodedWindows, WindowedImage, open_windows
+from fo1_data.dataset.pixels import decode_row, entries_of, image_bytes, suffix_of_bytes
 from fo1_data.dataset.reader import data_files
 from fo1_data.errors import DatasetError, InputReject
 from fo1_data.storage.addresses import is_web, suffix_of
@@ -35,6 +38,8 @@ from services.storage_roots import OutsideRoots, StorageRoots
 
 _BROWSER_TYPES = {"jpg": "image/jpeg", "png": "image/png", "gif": "image/gif", "webp": "image/webp"}
 CACHE_BYTES = 2 * 2**30
+# The long edge of a view.
+VIEW_PX = 2048
 _PRUNE_EVERY = 200
 
 
@@ -91,10 +96,8 @@ class ImageShelf:
         if width is None and place.orientation == 1 and suffix_of_bytes(data) in _BROWSER_TYPES:
             return _served(data, place.image_id, None)
         record = recorded_raster(place, manifest)
-        name = place.image_id
+        name = _name_of(place, record)
         if record is not None:
-            # Datasets may show the same raster in other colours.
-            name = f"{name[:16]}-{hashlib.sha256(record.model_dump_json().encode()).hexdigest()[:16]}"
             cached = self._cached_at(name, width)
             with suppress(OSError):
                 return _served(cached.read_bytes(), name, width)
@@ -103,6 +106,43 @@ class ImageShelf:
         encoded = self._encode(row, data, width)
         self._cache(cached, encoded)
         return _served(encoded, name, width)
+
+    def serve_view(
+        self, place: ImagePlace, manifest: Manifest, roots: StorageRoots, view_xyxy: WindowXyxy
+    ) -> ServedImage:
+        """Return a rectangle of the image in its own pixels, shrunk to VIEW_PX. Raises a Problem of 403, 404
+        or 422."""
+        record = recorded_raster(place, manifest)
+        name = f"{_name_of(place, record)}-{'-'.join(map(str, view_xyxy))}"
+        cached = self._cached_at(name, None)
+        with suppress(OSError):
+            return _served(cached.read_bytes(), name, None)
+        buffer = io.BytesIO()
+        self._view(place, manifest, roots, record, view_xyxy).save(buffer, format="PNG", compress_level=1)
+        self._cache(cached, buffer.getvalue())
+        return _served(buffer.getvalue(), name, None)
+
+    def _view(
+        self,
+        place: ImagePlace,
+        manifest: Manifest,
+        roots: StorageRoots,
+        record: RasterRecord | None,
+        view_xyxy: WindowXyxy,
+    ) -> Image.Image:
+        embedded = _embedded(place, manifest)
+        try:
+            if embedded is not None:
+                return _cut(DecodedWindows(decode_rgb(embedded, self._limits, place.image_id)), view_xyxy)
+            allowed = _allowed(place, roots)
+            if not allowed:
+                raise Problem(403, "the image is outside the storage roots of this service")
+            with public_only(not self._private_addresses):
+                entry = entries_of(allowed[0])[0]
+                with open_windows(entry, self._limits, Rendering(raster=record)) as windows:
+                    return _cut(windows, view_xyxy)
+        except InputReject as error:
+            raise Problem(422, f"the image cannot be decoded: {error.message}") from None
 
     def _cached_at(self, name: str, width: int | None) -> Path:
         return self._folder / name[:2] / f"{name}-{int(width) if width else 'full'}"
@@ -148,6 +188,21 @@ class ImageShelf:
             self._num_cached += 1
             if self._num_cached % _PRUNE_EVERY == 0:
                 _prune(self._folder)
+
+
+def _name_of(place: ImagePlace, record: RasterRecord | None) -> str:
+    """Return the name of a picture in the cache. Datasets may show the same raster in other colours."""
+    if record is None:
+        return place.image_id
+    return f"{place.image_id[:16]}-{hashlib.sha256(record.model_dump_json().encode()).hexdigest()[:16]}"
+
+
+def _cut(windows: WindowedImage, view_xyxy: WindowXyxy) -> Image.Image:
+    width, height = windows.image_wh
+    x_min, y_min, x_max, y_max = view_xyxy
+    if not (x_min < x_max <= width and y_min < y_max <= height):
+        raise Problem(422, f"view is not inside the image of {width} x {height} pixels")
+    return windows.read(view_xyxy, VIEW_PX).rgb
 
 
 def recorded_raster(place: ImagePlace, manifest: Manifest) -> RasterRecord | None:
@@ -202,7 +257,8 @@ def _may_read(uri: str, roots: StorageRoots) -> bool:
 
 def _served(data: bytes, image_id: str, width: int | None) -> ServedImage:
     media_type = _BROWSER_TYPES.get(suffix_of_bytes(data), "application/octet-stream")
-    return ServedImage(data, media_type, f'"{image_id[:32]}-{int(width) if width else "full"}"')
+    name = image_id if len(image_id) < 64 else image_id[:32]
+    return ServedImage(data, media_type, f'"{name}-{int(width) if width else "full"}"')
 
 
 def _embedded(place: ImagePlace, manifest: Manifest) -> bytes | None:

@@ -128,9 +128,10 @@ class _Parser:
         kind = str(entry.get("type"))
         is_ours = entry.get("from_name") in _CONTROLS
         if entry.get("from_name") == BOX or (not is_ours and kind.removesuffix("labels") in _SHAPES):
-            box = shape_to_box(_value(entry), self._shown.width, self._shown.height)
+            box = shape_to_box(_value(entry), *self._shown.picture_wh)
             if box is not None:
-                self.annotated.regions.setdefault(entry["id"], AnnotatedRegion(box))
+                in_image = self._shown.in_image(box)
+                self.annotated.regions.setdefault(entry["id"], AnnotatedRegion(in_image))
             else:
                 self._miss(entry, "the box of")
         elif not is_ours and kind != "labels":

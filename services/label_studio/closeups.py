@@ -20,10 +20,11 @@ def closeups_html(shown: ShownImage, image_url: str) -> str:
     """Return the close-ups of the first boxes, in the order of the list; a text if there are no boxes."""
     if not shown.regions:
         return "No boxes."
-    size = f'width="{shown.width}" height="{shown.height}"'
+    width, height = shown.picture_wh
+    size = f'width="{width}" height="{height}"'
     image = f'<image id="fo1-picture" href="{html.escape(image_url)}" {size}/>'
     parts = [
-        f"<span><b>{number}</b>{_part(region.box_xyxy)}</span>"
+        f"<span><b>{number}</b>{_part(shown.in_picture(region.box_xyxy))}</span>"
         for number, region in enumerate(shown.regions[:_MAX_CLOSEUPS], start=1)
     ]
     return f'<svg width="0" height="0"><defs>{image}</defs></svg>{"".join(parts)}'

@@ -68,8 +68,9 @@ def result_of(shown: ShownImage) -> list[dict[str, Any]]:
 
 
 def _region_results(shown: ShownImage, region: ShownRegion, phrases: list[str]) -> list[dict[str, Any]]:
-    box_value = box_to_percent(region.box_xyxy, shown.width, shown.height) | {"rotation": 0}
-    frame = {"original_width": shown.width, "original_height": shown.height, "image_rotation": 0}
+    width, height = shown.picture_wh
+    box_value = box_to_percent(shown.in_picture(region.box_xyxy), width, height) | {"rotation": 0}
+    frame = {"original_width": width, "original_height": height, "image_rotation": 0}
     common = {"id": region.mark, "to_name": IMAGE, **frame}
     box: dict[str, Any] = {
         **common,

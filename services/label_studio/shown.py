@@ -78,13 +78,18 @@ class ShownAnswer(BaseModel):
 
 
 class ShownImage(BaseModel):
-    """One image as a reviewer sees it. `reasons`: of the labels of the whole image."""
+    """One image as a reviewer sees it. `reasons`: of the labels of the whole image.
+
+    `view_xyxy`: the rectangle of a large image that is shown, in whole pixels; null: the whole image. Boxes
+    are in the frame of the image all the same.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
     image_id: str
     width: int
     height: int
+    view_xyxy: tuple[int, int, int, int] | None = None
     title: str
     regions: list[ShownRegion] = []
     phrases: list[ShownPhrase] = []
@@ -110,9 +115,32 @@ class ShownImage(BaseModel):
             answer.mark = marks.get(answer.mark or "")
         return self
 
+    @property
+    def picture_wh(self) -> tuple[int, int]:
+        """Width and height of what is shown of the image, in its pixels."""
+        x_min, y_min, x_max, y_max = self.view_xyxy or (0, 0, self.width, self.height)
+        return x_max - x_min, y_max - y_min
+
+    def in_picture(self, box_xyxy: Box) -> Box:
+        """Return a box of the image in the frame of what is shown of it."""
+        return shifted(box_xyxy, -1, self.view_xyxy)
+
+    def in_image(self, box_xyxy: Box) -> Box:
+        """Return a box in the frame of what is shown in that of the image."""
+        return shifted(box_xyxy, 1, self.view_xyxy)
+
     def packed(self) -> bytes:
         """Return the document, compressed."""
         return zlib.compress(self.model_dump_json(exclude_defaults=True).encode(), 6)
+
+
+def shifted(box_xyxy: Box, sign: int, view_xyxy: tuple[int, int, int, int] | None) -> Box:
+    """Return a box moved by the corner of a view, forward (`sign` 1) or back (-1)."""
+    if view_xyxy is None:
+        return box_xyxy
+    across, down = sign * view_xyxy[0], sign * view_xyxy[1]
+    x_min, y_min, x_max, y_max = box_xyxy
+    return (x_min + across, y_min + down, x_max + across, y_max + down)
 
 
 def num_labels_of(shown: ShownImage) -> int:

@@ -180,9 +180,13 @@ async def items_by_key(session: AsyncSession, review_id: str, keys: Sequence[str
     return {item.fo1_key: item for item in (await session.scalars(query)).all()}
 
 
-async def items_of_image(session: AsyncSession, review_id: str, image_id: str) -> Sequence[ReviewItem]:
-    """Return the items of all rounds of an image, first round first."""
-    query = select(ReviewItem).where(ReviewItem.review_id == review_id, ReviewItem.image_id == image_id)
+async def items_of_part(
+    session: AsyncSession, review_id: str, image_id: str, part: str
+) -> Sequence[ReviewItem]:
+    """Return the items of all rounds of a part of an image, first round first."""
+    query = select(ReviewItem).where(
+        ReviewItem.review_id == review_id, ReviewItem.image_id == image_id, ReviewItem.part == part
+    )
     return (await session.scalars(query.order_by(ReviewItem.round))).all()
 
 

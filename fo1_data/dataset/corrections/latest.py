@@ -1,9 +1,10 @@
 """Which corrections still count when a review was read several times.
 
-What a review says of an image is one statement, made anew whenever its annotations change (`as_of`): the
-latest statement replaces the earlier ones. Within a statement, each annotation counts as it was submitted
-last (`at`). `latest` keeps the maximum of both for each image and annotation, so `latest(latest(a) + b)` is
-`latest(a + b)`: the result does not depend on the order, the number or the parts of merges.
+What a review says of an image (of a large one: of each of its parts) is one statement, made anew whenever
+its annotations change (`as_of`): the latest statement replaces the earlier ones. Within a statement, each
+annotation counts as it was submitted last (`at`). `latest` keeps the maximum of both for each statement and
+annotation, so `latest(latest(a) + b)` is `latest(a + b)`: the result does not depend on the order, the number
+or the parts of merges.
 """
 
 from collections.abc import Collection, Iterable
@@ -16,12 +17,11 @@ def latest(corrections: Iterable[Correction]) -> list[Correction]:
     listed = list(corrections)
     as_of: dict[tuple[str, str], str] = {}
     for correction in listed:
-        statement = (correction.review, correction.image_id)
-        as_of[statement] = max(correction.as_of or "", as_of.get(statement, ""))
+        as_of[correction.statement] = max(correction.as_of or "", as_of.get(correction.statement, ""))
     stated = [
         correction
         for correction in listed
-        if not correction.review or (correction.as_of or "") == as_of[correction.review, correction.image_id]
+        if not correction.review or (correction.as_of or "") == as_of[correction.statement]
     ]
     submitted: dict[str, str] = {}
     for correction in stated:
@@ -39,18 +39,17 @@ def followed(
 ) -> list[Correction]:
     """The corrections merged before, less those of `reviews`; the images that these no longer speak of are
     withdrawn `as_of` this time. `listed`: all that the reviews say now."""
-    spoken_of = {(correction.review, correction.image_id) for correction in listed}
+    spoken_of = {correction.statement for correction in listed}
     kept: list[Correction] = []
     for correction in merged:
-        statement = (correction.review, correction.image_id)
         if correction.review not in reviews:
             kept.append(correction)
-        elif statement in spoken_of:
+        elif correction.statement in spoken_of:
             continue
         elif correction.action is CorrectionAction.WITHDRAWN:
             kept.append(correction)
         else:
-            spoken_of.add(statement)
+            spoken_of.add(correction.statement)
             kept.append(
                 Correction(
                     image_id=correction.image_id,

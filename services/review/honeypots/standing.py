@@ -122,10 +122,12 @@ async def count_honeypots(session: AsyncSession, review_id: str) -> int:
     return int(await session.scalar(query) or 0)
 
 
-async def images_of(session: AsyncSession, review_id: str, annotators: Collection[str]) -> Sequence[str]:
-    """The images that these people have annotated, honeypots left out."""
+async def parts_of(
+    session: AsyncSession, review_id: str, annotators: Collection[str]
+) -> Sequence[tuple[str, str]]:
+    """The images, each with the part of it, that these people have annotated; honeypots left out."""
     query = (
-        select(ReviewItem.image_id)
+        select(ReviewItem.image_id, ReviewItem.part)
         .join(ReviewedAnnotation, ReviewedAnnotation.item_id == ReviewItem.id)
         .where(
             ReviewItem.review_id == review_id,
@@ -133,9 +135,9 @@ async def images_of(session: AsyncSession, review_id: str, annotators: Collectio
             ReviewedAnnotation.annotator.in_(list(annotators)),
         )
         .distinct()
-        .order_by(ReviewItem.image_id)
+        .order_by(ReviewItem.image_id, ReviewItem.part)
     )
-    return (await session.scalars(query)).all()
+    return [(image_id, part) for image_id, part in await session.execute(query)]
 
 
 def judge_annotations(item: ReviewItem, annotations: Sequence[ReviewedAnnotation]) -> None:

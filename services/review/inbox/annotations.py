@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from schemas.corrections import Correction, Lane, correction_line
+from schemas.corrections import Correction, Lane, annotation_key, correction_line
 from schemas.reviews import AnnotationState, AsideReason
 from services.database.models import utc_now
 from services.database.review_tables import Review, ReviewedAnnotation, ReviewItem
@@ -41,7 +41,7 @@ async def write_annotation(
     """Write Label Studio's `document` into `row` (None: a new row) and replace its corrections."""
     number = int(document["id"])
     submission = Submission(
-        annotation_key=f"{review.key}/{number}",
+        annotation_key=annotation_key(review.key, item.part, number),
         annotator=annotator,
         at=updated_at_of(document),
         seconds=_seconds(document),
@@ -97,7 +97,7 @@ async def take_in(
 ) -> None:
     """Believe an annotation that was set aside, because `by` has looked at it."""
     submission = Submission(
-        annotation_key=f"{review.key}/{row.ls_annotation_id}",
+        annotation_key=annotation_key(review.key, item.part, row.ls_annotation_id),
         annotator=row.annotator,
         at=row.ls_updated_at,
         seconds=row.seconds,

@@ -10,7 +10,7 @@ from services.problems import Problem
 from services.review import annotation_repository, item_repository
 from services.review.honeypots.standing import held_annotators
 from services.review.inbox.annotations import take_in
-from services.review.inbox.resolution import settle_held, settle_image
+from services.review.inbox.resolution import settle_held, settle_part
 
 MAX_TAKEN_IN = 500
 
@@ -41,7 +41,8 @@ async def take_in_annotations(
     held_before = await held_annotators(session, review)
     for row in readable:
         await take_in(session, review, items[row.item_id], row, by)
-    for image_id in sorted({items[row.item_id].image_id for row in readable}):
-        await settle_image(session, review, image_id)
+    parts = {(items[row.item_id].image_id, items[row.item_id].part) for row in readable}
+    for image_id, part in sorted(parts):
+        await settle_part(session, review, image_id, part)
     await settle_held(session, review, held_before)
     return len(readable)

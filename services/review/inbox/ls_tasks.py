@@ -19,7 +19,7 @@ from services.review import annotation_repository, correction_repository, item_r
 from services.review.honeypots.standing import held_annotators
 from services.review.inbox.annotations import updated_at_of, write_annotation
 from services.review.inbox.belief import Origin
-from services.review.inbox.resolution import settle_held, settle_image
+from services.review.inbox.resolution import settle_held, settle_part
 
 LsTask = dict[str, Any]
 
@@ -74,7 +74,7 @@ class LsTaskStore:
                     of_item = [row for row in rows if row.item_id == item.id]
                     if await self._store_annotations(session, item, task, of_item, summary):
                         await session.flush()
-                        await settle_image(session, self.review, item.image_id)
+                        await settle_part(session, self.review, item.image_id, item.part)
             await settle_held(session, self.review, held_before)
         return unmatched
 

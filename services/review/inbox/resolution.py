@@ -14,23 +14,23 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from schemas.corrections import Correction, CorrectionAction, correction_line
+from schemas.corrections import Correction, CorrectionAction, annotation_key, correction_line
 from schemas.reviews import AnnotationState, ItemState, ReviewState
 from services.database.models import utc_now
 from services.database.review_tables import Review, ReviewedAnnotation, ReviewItem
 from services.label_studio.annotated import parse_result
 from services.label_studio.shown import ShownImage, num_labels_of, unpack
 from services.review import annotation_repository, correction_repository, item_repository, repository
-from services.review.honeypots.standing import held_annotators, images_of, judge_annotations
+from services.review.honeypots.standing import held_annotators, judge_annotations, parts_of
 from services.review.inbox.agreement import Resolution, Vote, resolve
 from services.review.outbox.plan import item_key
 
 MAX_ROUNDS = 3
 
 
-async def settle_image(session: AsyncSession, review: Review, image_id: str) -> None:
-    """Apply the resolution rule to all annotations of an image."""
-    items = await item_repository.items_of_image(session, review.id, image_id)
+async def settle_part(session: AsyncSession, review: Review, image_id: str, part: str) -> None:
+    """Apply the resolution rule to all annotations of an image, or of a part of a large one."""
+    items = await item_repository.items_of_part(session, review.id, image_id, part)
     annotations = await annotation_repository.annotations_of_items(session, [item.id for item in items])
     submitted = [row for row in annotations if row.state == AnnotationState.SUBMITTED]
     if items[0].known is not None:
@@ -59,8 +59,8 @@ async def settle_held(session: AsyncSession, review: Review, held_before: set[st
     """Settle the images of annotators who are held since then, or are no longer."""
     await session.flush()
     changed = held_before ^ await held_annotators(session, review)
-    for image_id in await images_of(session, review.id, changed) if changed else ():
-        await settle_image(session, review, image_id)
+    for image_id, part in await parts_of(session, review.id, changed) if changed else ():
+        await settle_part(session, review, image_id, part)
 
 
 async def _state_what_counts(
@@ -81,7 +81,7 @@ async def _state_what_counts(
         withdrawal = Correction(
             image_id=items[0].image_id,
             action=CorrectionAction.WITHDRAWN,
-            annotation_key=f"{review.key}/{annotations[-1].ls_annotation_id}",
+            annotation_key=annotation_key(review.key, items[0].part, annotations[-1].ls_annotation_id),
             at=as_of,
         )
         document = correction_line(withdrawal)
@@ -126,8 +126,9 @@ async def _add_round(
     fields = {
         "review_id": review.id,
         "image_id": item.image_id,
+        "part": item.part,
         "round": round_,
-        "fo1_key": item_key(review.key, item.image_id, round_),
+        "fo1_key": item_key(review.key, item.image_id, item.part, round_),
         "lane": item.lane,
         "doubt": item.doubt,
         "position": 0,

@@ -14,10 +14,19 @@ ItemTask = tuple[ReviewItem, dict[str, Any]]
 
 def ls_tasks(items: Sequence[ReviewItem], review: Review, image_url: Callable[[str], str]) -> list[ItemTask]:
     """Return each item with its LsTask. `image_url` maps an image id to the address a browser loads."""
-    return [
-        (item, ls_task(unpack(item.shown), item.fo1_key, image_url(item.image_id), review.model_version))
-        for item in items
-    ]
+    tasks = []
+    for item in items:
+        shown = unpack(item.shown)
+        url = with_view(image_url(item.image_id), shown.view_xyxy)
+        tasks.append((item, ls_task(shown, item.fo1_key, url, review.model_version)))
+    return tasks
+
+
+def with_view(url: str, view_xyxy: tuple[int, int, int, int] | None) -> str:
+    """Return the address of a rectangle of an image; None: of the whole image."""
+    if view_xyxy is None:
+        return url
+    return f"{url}{'&' if '?' in url else '?'}view={','.join(map(str, view_xyxy))}"
 
 
 def split_by_size(tasks: Iterable[ItemTask]) -> list[list[ItemTask]]:

@@ -4,10 +4,12 @@ Of a routed dataset these are the review and audit lanes; of an unrouted one all
 is accepted. The review lane shows reasons and scores unless the review is blind, so that in a blind review
 nobody can tell which images the audit drew. With `asked_only`, all boxes of an image are shown, but only
 the answers that routing sent to people or drew for the audit. Honeypots look like images of the audit.
+Large images are divided into parts, each an item of its own (`parts`).
 Streams: holds one batch of rows at a time. Reads the dataset, writes nothing.
 """
 
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -20,13 +22,15 @@ from schemas.reviews import ItemState, ReviewOptions
 from services.label_studio.shown import ShownImage, num_labels_of
 from services.label_studio.shown_from_rows import doubt_of, only_asked, shown_image
 from services.review.honeypots.draw import HoneypotSource, draw_honeypots
+from services.review.outbox.parts import RowPart, parts_of
 
 BATCH_ITEMS = 100
 
 
-def item_key(review_key: str, image_id: str, round_: int = 1) -> str:
+def item_key(review_key: str, image_id: str, part: str = "", round_: int = 1) -> str:
     """Return the key that names an item in Label Studio."""
-    return f"{review_key}-{image_id[:20]}-{round_}"
+    named = f"{image_id[:20]}-{part}" if part else image_id[:20]
+    return f"{review_key}-{named}-{round_}"
 
 
 def is_routed(dataset: Dataset) -> bool:
@@ -65,19 +69,22 @@ def _items(
     if source is not None:
 
         def is_pushed(row: ImageRow) -> bool:
-            return _pushed(row, routed, options, selected) is not None
+            return any(_pushed(part.row, routed, options, selected) for part in parts_of(row))
 
         drawn = draw_honeypots(dataset, source, options, is_pushed, review_key)
     for row in dataset.rows():
         honeypot = source.find(row) if source is not None and row.image_id in drawn else None
-        pushed = _pushed(row, routed, options, selected)
         if honeypot is not None:
             known = honeypot.known.packed()
-            yield _item(honeypot.shown, row, review_id, review_key, Lane.AUDIT, known)
-        elif pushed is not None:
-            shown, lane = pushed
-            blind = lane is Lane.AUDIT or bool(options.blind)
-            yield _item(shown_image(shown, blind), shown, review_id, review_key, lane)
+            yield _item(honeypot.shown, RowPart(row), review_id, review_key, Lane.AUDIT, known)
+            continue
+        for part in parts_of(row):
+            pushed = _pushed(part.row, routed, options, selected)
+            if pushed is not None:
+                asked, lane = pushed
+                shown = shown_image(asked, blind=lane is Lane.AUDIT or bool(options.blind))
+                shown.view_xyxy = part.view_xyxy
+                yield _item(shown, replace(part, row=asked), review_id, review_key, lane)
 
 
 def _pushed(
@@ -107,15 +114,16 @@ def _lane(row: ImageRow, routed: bool) -> Lane | None:
 
 
 def _item(
-    shown: ShownImage, row: ImageRow, review_id: str, review_key: str, lane: Lane, known: bytes | None = None
+    shown: ShownImage, part: RowPart, review_id: str, review_key: str, lane: Lane, known: bytes | None = None
 ) -> dict[str, Any]:
     return {
         "review_id": review_id,
-        "image_id": row.image_id,
+        "image_id": part.row.image_id,
+        "part": part.name,
         "round": 1,
-        "fo1_key": item_key(review_key, row.image_id),
+        "fo1_key": item_key(review_key, part.row.image_id, part.name),
         "lane": lane,
-        "doubt": doubt_of(row),
+        "doubt": doubt_of(part.row),
         "position": 0,
         "state": ItemState.WAITING,
         "shown": shown.packed(),
