@@ -6,7 +6,7 @@ default of their field. Does no input or output.
 
 import gc
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from copy import copy
 from enum import StrEnum
@@ -54,7 +54,7 @@ def _instances(model: type[BaseModel], columns: list[list[Any]], num: int) -> li
     """
     names = tuple(model.model_fields)
     instances = list(map(object.__new__, repeat(model, num)))
-    values = (
+    values: tuple[Iterable[Any], ...] = (
         map(dict, map(zip, repeat(names), zip(*columns, strict=True))),
         repeat(set(names)),
         repeat(None),

@@ -23,7 +23,7 @@ from fo1_data.corpus.tile_listing import frame_of
 from fo1_data.corpus.tile_reading import WHOLE_PX
 from fo1_data.corpus.windows import WindowedImage, open_windows
 from fo1_data.errors import InputReject
-from fo1_data.labelling.word_lists import plain_words
+from fo1_data.labelling.word_lists import read_phrases, sought_words
 from fo1_data.plurals import counted
 from fo1_data.proposals.identity import is_boxes_file
 from fo1_data.proposals.proposer import Proposer
@@ -162,7 +162,7 @@ def _proposer(config: RunConfig) -> Proposer:
         score_floor=config.score_floor,
         nms_iou=config.nms_iou,
         max_proposals=config.max_proposals,
-        vocabulary=plain_words(config),
+        words=sought_words(config, read_phrases(config.phrases)),
     )
 
 

@@ -22,8 +22,8 @@ def test_it_finds_nearly_all_objects_and_few_other_boxes(detector):
     num_hit = num_proposed = num_gold = 0
     for seed in range(UNSEEN, UNSEEN + 30):
         scene = make_scene(seed)
-        [(boxes, scores)] = detector.detect([scene.image])
-        kept = boxes[scores > detector.default_score_floor]
+        (found,) = detector.detect([scene.image])
+        kept = found.boxes_xyxy[found.scores > detector.default_score_floor]
         gold = torch.tensor([thing.box_xyxy for thing in scene.objects], dtype=torch.float32)
         num_hit += int((box_iou(gold, torch.from_numpy(kept)).amax(1) >= 0.5).sum())
         num_proposed += len(kept)
@@ -35,7 +35,8 @@ def test_it_finds_nearly_all_objects_and_few_other_boxes(detector):
 @pytest.mark.parametrize("size", [(1, 1), (3, 400), (2000, 1500), (37, 41)])
 def test_boxes_are_float32_and_inside_any_image(detector, size):
     noise = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
-    [(boxes, scores)] = detector.detect([Image.fromarray(noise)])
+    (found,) = detector.detect([Image.fromarray(noise)])
+    boxes, scores = found.boxes_xyxy, found.scores
     assert boxes.shape == (len(scores), 4)
     assert boxes.dtype == scores.dtype == np.float32
     assert (boxes >= 0).all()
@@ -47,8 +48,8 @@ def test_boxes_are_float32_and_inside_any_image(detector, size):
 def test_boxes_of_an_image_do_not_depend_on_the_batch(detector):
     images = [make_scene(UNSEEN + i).image for i in range(3)]
     together = detector.detect(images)
-    for image, (boxes, _) in zip(images, together, strict=True):
-        assert np.array_equal(detector.detect([image])[0][0], boxes)
+    for image, found in zip(images, together, strict=True):
+        assert np.array_equal(detector.detect([image])[0].boxes_xyxy, found.boxes_xyxy)
 
 
 def test_missing_weights_are_named(tmp_path):

@@ -119,8 +119,8 @@ def _detect_boxes(
 ) -> tuple[list[SceneObject | None], np.ndarray]:
     """The detector's boxes at a low score floor; each shows the object with an IoU of at least one half, or
     background."""
-    [(boxes_R4, scores)] = detector.detect([scene.image])
-    boxes_R4 = boxes_R4[scores > float(rng.uniform(0.05, 0.25))]
+    (found,) = detector.detect([scene.image])
+    boxes_R4 = found.boxes_xyxy[found.scores > float(rng.uniform(0.05, 0.25))]
     if not len(boxes_R4):
         return list(scene.objects), gold_R4
     ious = box_iou(torch.from_numpy(boxes_R4), torch.from_numpy(gold_R4)).numpy()

@@ -98,6 +98,7 @@ def _report(rows: list[tuple[int, ImageRow]], address: str, number: int) -> byte
     """The encoded report of one file. `rows`: its frames with regions, by number."""
     import highdicom as hd
     import pydicom
+    from pydicom.sr.codedict import codes
 
     source = pydicom.dcmread(io.BytesIO(read_whole(address)), stop_before_pixels=True)
     groups = [
@@ -106,7 +107,7 @@ def _report(rows: list[tuple[int, ImageRow]], address: str, number: int) -> byte
         for region in row.regions
     ]
     device = hd.sr.ObserverContext(
-        observer_type=pydicom.sr.codedict.codes.DCM.Device,
+        observer_type=codes.DCM.Device,
         observer_identifying_attributes=hd.sr.DeviceObserverIdentifyingAttributes(
             uid=pydicom.uid.generate_uid(entropy_srcs=["fo1-data"]), name="fo1-data"
         ),

@@ -11,6 +11,7 @@ EXIF-oriented image. Pure functions.
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from schemas.images import ImageRow
 from schemas.labels import LabelKind
@@ -75,7 +76,7 @@ def _about_the_whole(row: ImageRow, ids_in_cells: set[str]) -> ImageRow:
     groundings = [part for part in row.groundings if len(part.region_ids) <= MOST_REGIONS]
     named = {region_id for part in groundings for region_id in part.region_ids}
     named |= {part.phrase for part in groundings if part.kind is LabelKind.VISUAL_EXAMPLE}
-    silent = {"labels": [], **dict.fromkeys(TEXT_COLUMNS.values())}
+    silent: dict[str, Any] = {"labels": [], **dict.fromkeys(TEXT_COLUMNS.values())}
     regions = [
         region.model_copy(update=silent) if region.region_id in ids_in_cells else region
         for region in row.regions
