@@ -7,6 +7,7 @@ reports, figures. Files whose rows are not regular are read as `row_batches` rea
 from collections.abc import Callable, Iterator
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from fo1_data.dataset.columns_to_rows import columns_to_rows
 from fo1_data.dataset.layout import split_and_index
@@ -43,6 +44,15 @@ def without_pixels(path: str) -> bool:
     return is_light(path) and path != "image.bytes"
 
 
+def light_columns(parquet: pq.ParquetFile, takes: ColumnFilter = is_light) -> list[str] | None:
+    """The paths of the columns of a file that `takes` accepts; None if its columns are not those of today."""
+    schema = parquet.schema_arrow
+    if not has_columns_of_rows(schema) or is_version_1(schema.names):
+        return None
+    paths = (parquet.schema.column(number).path for number in range(len(parquet.schema)))
+    return [path for path in paths if takes(path)]
+
+
 def light_batches(store: Store, path: str, takes: ColumnFilter) -> Iterator[pa.RecordBatch]:
     """The regular rows of a data file in the columns of today that `takes` accepts, a batch at a time.
 
@@ -51,10 +61,8 @@ def light_batches(store: Store, path: str, takes: ColumnFilter) -> Iterator[pa.R
     """
     num_read = 0
     with open_parquet(store, path) as parquet:
-        schema = parquet.schema_arrow
-        if has_columns_of_rows(schema) and not is_version_1(schema.names):
-            paths = [parquet.schema.column(number).path for number in range(len(parquet.schema))]
-            columns = [path for path in paths if takes(path)]
+        columns = light_columns(parquet, takes)
+        if columns is not None:
             for batch in parquet.iter_batches(batch_size=BATCH_ROWS, columns=columns):
                 if irregular_rows(batch).any():
                     break

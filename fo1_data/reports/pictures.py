@@ -4,12 +4,15 @@ texts in the order of the page.
 
 import base64
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from PIL import Image
 
 from fo1_data.corpus.images import InputLimits
-from fo1_data.dataset.pixels import decode_row, image_bytes
+from fo1_data.corpus.rendering import Rendering
+from fo1_data.corpus.windows import open_windows
+from fo1_data.dataset.pixels import decode_row, entries_of, image_bytes
 from fo1_data.errors import DatasetError, InputReject
 from fo1_data.evaluation.faults import Faults
 from fo1_data.plurals import counted
@@ -18,6 +21,8 @@ from schemas.images import ImageRow
 from schemas.regions import Region
 
 THUMBNAIL_PX = 720
+# Of an image with more regions, so many are drawn.
+MOST_REGIONS = 500
 NUM_COLOURS = 8
 # In percent of the image. A box with a side below `_SMALL_PCT` gets its number outside of it, if there is
 # room of `_BADGE_PCT` above or beside it.
@@ -60,19 +65,23 @@ class PictureBox:
 
 @dataclass(frozen=True)
 class CardPhrase:
-    """A phrase and the indices of the regions that it names. `gold`: gold's regions, if it is wrong."""
+    """A phrase and the indices of the drawn regions that it names. `num_named`: how many it names in all;
+    `gold`: gold's regions, if it is wrong."""
 
     text: str
     kind: str
     region_indices: list[int]
+    num_named: int
     gold: str | None
 
     @property
     def named(self) -> str:
         """The regions in a few characters."""
-        if len(self.region_indices) > 8:
-            return counted(len(self.region_indices), "region")
-        return " ".join(map(str, self.region_indices)) or "absent"
+        if self.num_named > 8:
+            return counted(self.num_named, "region")
+        return " ".join(map(str, self.region_indices)) or (
+            counted(self.num_named, "region") if self.num_named else "absent"
+        )
 
 
 @dataclass(frozen=True)
@@ -118,12 +127,13 @@ def picture_of(row: ImageRow, limits: InputLimits, faults: Faults | None = None)
     """Prepare one row for the page."""
     thumbnail = missing = None
     try:
-        thumbnail = _thumbnail(decode_row(row, image_bytes(row, limits), limits).rgb)
+        thumbnail = _thumbnail(_pixels(row, limits))
     except (DatasetError, InputReject) as error:
         missing = str(error)
     faults = faults or Faults()
-    boxes = [_picture_box(row, region) for region in row.regions]
-    numbers = {region.region_id: region.index for region in row.regions}
+    regions = _drawn_regions(row, faults)
+    boxes = [_picture_box(row, region) for region in regions]
+    numbers = {region.region_id: region.index for region in regions}
     phrases = _phrases(row, numbers, faults)
     return Picture(
         row=row,
@@ -142,9 +152,30 @@ def picture_of(row: ImageRow, limits: InputLimits, faults: Faults | None = None)
                 row.decision is not None,
             ),
         ),
-        search_text=_search_text(row),
+        search_text=_search_text(row, regions),
         faults=faults,
     )
+
+
+def _pixels(row: ImageRow, limits: InputLimits) -> Image.Image:
+    """The picture of a row, at least of the size of a thumbnail. One that is too large to decode is read by
+    windows, and not checked by hash."""
+    if row.image.bytes is not None or row.width * row.height <= limits.max_pixels:
+        return decode_row(row, image_bytes(row, limits), limits).rgb
+    with open_windows(entries_of(row.uri)[0], limits, Rendering.of_row(row.meta)) as windows:
+        if windows.image_wh != (row.width, row.height):
+            raise DatasetError(f"{row.uri} holds another image now than the one that was labelled")
+        return windows.read((0, 0, row.width, row.height), THUMBNAIL_PX).rgb
+
+
+def _drawn_regions(row: ImageRow, faults: Faults) -> list[Region]:
+    """The regions, in order: all, or of too many those with mistakes and others evenly spread over them."""
+    if len(row.regions) <= MOST_REGIONS:
+        return row.regions
+    step = len(row.regions) / MOST_REGIONS
+    spread = {int(place * step) for place in range(MOST_REGIONS)}
+    places = sorted(range(len(row.regions)), key=lambda i: (i not in faults.regions, i not in spread, i))
+    return [row.regions[place] for place in sorted(places[:MOST_REGIONS])]
 
 
 def _phrases(row: ImageRow, numbers: dict[str, int], faults: Faults) -> list[CardPhrase]:
@@ -155,11 +186,12 @@ def _phrases(row: ImageRow, numbers: dict[str, int], faults: Faults) -> list[Car
             part.phrase,
             part.kind.value.replace("_", " "),
             [numbers[region_id] for region_id in part.region_ids if region_id in numbers],
+            len(part.region_ids),
             faults.phrases.get((part.kind, part.phrase)),
         )
         if phrase not in phrases:
             phrases.append(phrase)
-    return sorted(phrases, key=lambda phrase: (phrase.gold is None, not phrase.region_indices))
+    return sorted(phrases, key=lambda phrase: (phrase.gold is None, not phrase.num_named))
 
 
 def _answers(row: ImageRow, numbers: dict[str, int]) -> list[QuestionAnswers]:
@@ -207,10 +239,10 @@ def _thumbnail(rgb: Image.Image) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def _search_text(row: ImageRow) -> str:
-    """Captions, phrases, answers, labels and addresses of a row, in lower case."""
+def _search_text(row: ImageRow, regions: Sequence[Region]) -> str:
+    """Captions, phrases, answers, labels of the drawn regions and addresses of a row, in lower case."""
     texts: list[str | None] = [row.uri, row.caption, row.image_id, row.split]
-    for region in row.regions:
+    for region in regions:
         texts += [region.brief_caption, region.detailed_caption, region.text, region.source_label]
         texts.append(region.source_caption)
     texts += [part.phrase for part in row.groundings] + [part.phrase for part in row.counts]

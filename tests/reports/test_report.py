@@ -11,6 +11,7 @@ from fo1_data.corpus.images import InputLimits
 from fo1_data.errors import DatasetError
 from fo1_data.evaluation.faults import Faults
 from fo1_data.reports.page import render_report, write_report
+from fo1_data.reports.pictures import MOST_REGIONS
 from schemas.images import ImageRow
 from schemas.labels import Decision
 
@@ -142,3 +143,28 @@ def test_with_gold_the_worst_images_come_first_with_the_corrections_of_gold(
     assert "2 wrong" in page.text
     assert "labels judged" in page.text
     assert "labels judged" not in rendered(tmp_path / "d").text
+
+
+def test_an_image_of_many_regions_is_drawn_in_part_and_says_so(tmp_path: Path) -> None:
+    boxes = [(float(x), float(y), x + 6.0, y + 6.0) for y in range(0, 240, 8) for x in range(0, 240, 8)]
+    row = make_row(1, width=240, height=240, boxes=boxes, folder=tmp_path / "images")
+    row.groundings[0].region_ids = [region.region_id for region in row.regions]
+    make_dataset(tmp_path / "dataset", [row])
+
+    page = Page(render_report(str(tmp_path / "dataset"), 1, InputLimits())[0])
+
+    drawn = page.of_class("box")
+    assert len(drawn) == MOST_REGIONS < len(boxes)
+    assert "900 regions, 500 drawn" in page.text
+    assert "900 regions" in next(text for text in page.text.splitlines() if row.groundings[0].phrase in text)
+    assert int(drawn[0]["data-regions"] or -1) != int(drawn[-1]["data-regions"] or -1)
+
+
+def test_an_image_too_large_to_decode_has_a_thumbnail_read_by_windows(tmp_path: Path) -> None:
+    pytest.importorskip("rasterio", reason="needs the extra geo")
+    row = make_row(1, width=640, height=480, folder=tmp_path / "images")
+    make_dataset(tmp_path / "dataset", [row])
+
+    html, _ = render_report(str(tmp_path / "dataset"), 1, InputLimits(max_pixels=10_000))
+
+    assert "data:image/jpeg;base64," in html
