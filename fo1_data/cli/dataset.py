@@ -140,8 +140,8 @@ def export(
         str,
         typer.Option(
             "--format",
-            help="One of coco, dicom-sr, messages, preferences (answers that people changed), webdataset, "
-            "yolo.",
+            help="One of coco, dicom-sr, geojson, geoparquet, messages, preferences (answers that people "
+            "changed), webdataset, yolo.",
         ),
     ],
     profile: Annotated[

@@ -11,6 +11,7 @@ from fo1_data.plurals import counted
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from fo1_data.dataset.reader import Dataset
     from schemas.corpus import CorpusImage
 
 
@@ -45,7 +46,7 @@ def evaluate(
     from fo1_data.evaluation.scores import evaluate as score
 
     labelled = open_dataset(dataset)
-    entries = read_gold(gold, gold_with_model_labels)
+    entries = read_gold(gold, labelled, gold_with_model_labels)
     document = score(labelled.rows(), entries, caption_match.value, rejects=labelled.rejects())
     covered: Any = document["gold"]
     say(f"gold covers {covered['with_gold']} of the dataset's {counted(covered['images'], 'image')}")
@@ -66,13 +67,13 @@ def report_missing(missing: Any) -> None:
             say(f"  {part}: {lines}")
 
 
-def read_gold(gold: str, with_model_labels: bool = False) -> "Sequence[CorpusImage]":
-    """The entries of a gold corpus; what is not read of it, and why, goes to standard error."""
-    from fo1_data.corpus.readers import load_gold
+def read_gold(gold: str, dataset: "Dataset", with_model_labels: bool = False) -> "Sequence[CorpusImage]":
+    """The gold of a dataset's images; what is not read of it, and why, goes to standard error."""
+    from fo1_data.judging.gold_files import load_gold_of
 
     if with_model_labels:
         warn_of_model_labels(gold)
-    listing = load_gold(gold, with_model_labels)
+    listing = load_gold_of(gold, dataset, with_model_labels)
     for source in listing.sources:
         for note in source.notes:
             say(f"{source.source}: {note}")

@@ -48,7 +48,7 @@ def report(
         return
     from fo1_data.reports.page import write_report
 
-    judge = _GoldJudge(gold, caption_match) if gold else None
+    judge = _GoldJudge(gold, folder, caption_match) if gold else None
     shown = write_report(
         folder,
         out,
@@ -68,10 +68,11 @@ def report(
 class _GoldJudge:
     """Compares rows with gold, and counts the rows that have gold."""
 
-    def __init__(self, gold: str, caption_match: Match) -> None:
+    def __init__(self, gold: str, folder: str, caption_match: Match) -> None:
+        from fo1_data.dataset.reader import open_dataset
         from fo1_data.judging.matching import GoldIndex
 
-        entries = read_gold(gold)
+        entries = read_gold(gold, open_dataset(folder))
         self._gold, self._num_gold = gold, len(entries)
         self._index = GoldIndex(entries)
         self._caption_match: CaptionMatch = caption_match.value

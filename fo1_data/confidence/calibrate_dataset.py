@@ -9,12 +9,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from fo1_data.confidence.calibration import fit_kind
 from fo1_data.confidence.calibration_match import origin_of
 from fo1_data.confidence.judged_kind import by_kind
-from fo1_data.corpus.readers import load_gold
 from fo1_data.dataset.label_parts import label_parts
 from fo1_data.dataset.manifest import now
 from fo1_data.dataset.reader import Dataset, open_dataset
 from fo1_data.errors import CalibrationError, Fo1Error
 from fo1_data.judging.correctness import judge_pairs
+from fo1_data.judging.gold_files import load_gold_of
 from fo1_data.judging.matching import nothing_matches, pair_rows
 from fo1_data.judging.review_verdicts import judge_reviewed
 from fo1_data.judging.texts import CaptionMatch
@@ -51,7 +51,7 @@ def calibrate_dataset(
         gold_ids = {judgement.part.row.image_id for judgement in judged}
         gold_ids &= {correction.image_id for correction in corrections}
     else:
-        gold_images = load_gold(gold, gold_with_model_labels).entries
+        gold_images = load_gold_of(gold, dataset, gold_with_model_labels).entries
         pairs = list(pair_rows(dataset.rows(), gold_images))
         judged = judge_pairs(pairs, how)
         gold_ids = {pair.row.image_id for pair in pairs}

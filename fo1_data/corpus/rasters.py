@@ -70,7 +70,8 @@ def open_raster_bytes(
 class RasterImage:
     """An open raster as a `WindowedImage`. Any thread may read; one reads at a time.
 
-    `image_wh`: of the upright image; `stored_wh`: before `orientation` is applied.
+    `image_wh`: of the upright image; `stored_wh`: before `orientation` is applied; `place`: the fields of its
+    record that say where it lies.
     """
 
     def __init__(self, main: bytes | IO[bytes], sidecars: Mapping[str, bytes], rendering: Rendering) -> None:
@@ -114,7 +115,7 @@ class RasterImage:
         is_inverted = dataset.tags(ns="IMAGE_STRUCTURE").get("MINISWHITE") == "YES"
         self._inverted = is_inverted and self._shown.palette is None and len(self._shown.numbers) == 1
         place = place_of(dataset, self.orientation)
-        self._stretch, self._place = rendering.stretch, place
+        self._stretch, self.place = rendering.stretch, place
         self._record = recorded.model_copy(update=place) if recorded is not None else None
 
     @property
@@ -122,7 +123,7 @@ class RasterImage:
         """What was used of the raster. The limits of its values are found when they are first needed."""
         if self._record is None:
             with self._gdal():
-                self._record = self._record or RasterRecord(**self._fit(self._stretch), **self._place)
+                self._record = self._record or RasterRecord(**self._fit(self._stretch), **self.place)
         return self._record
 
     @property

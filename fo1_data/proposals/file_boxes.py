@@ -44,9 +44,9 @@ class FileBoxes:
     licence: str | None = None
     detects = False
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, data: bytes | None = None) -> None:
         self.name = address
-        data = read_whole(normalise(address))
+        data = read_whole(normalise(address)) if data is None else data
         self.sha256 = hashlib.sha256(data).hexdigest()
         self._by_name: dict[str, _ImageBoxes] = {}
         for location, record in _records(data, address):

@@ -8,12 +8,13 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from fo1_data.corpus.vector_files import VECTOR_SUFFIXES
 from fo1_data.errors import CheckpointError
+from fo1_data.proposals.boxes_files import load_boxes_file
 from fo1_data.proposals.corpus_boxes import CorpusBoxes, auto_name
-from fo1_data.proposals.file_boxes import FileBoxes
 from fo1_data.storage.addresses import suffix_of
 
-FILE_SUFFIXES = (".jsonl", ".ndjson", ".parquet")
+FILE_SUFFIXES = (".jsonl", ".ndjson", ".parquet", *VECTOR_SUFFIXES)
 TINY_WEIGHTS = Path(__file__).resolve().parents[1] / "assets" / "fo1-tiny-detector" / "model.safetensors"
 TINY_LICENCE = "Apache-2.0"
 BUNDLED_DETECTOR = "fo1-tiny"
@@ -48,8 +49,8 @@ def detector_folder(spec: str) -> Path | None:
         return path
     if not _HUB_ID.match(spec):
         raise CheckpointError(
-            f"--proposals {spec}: it is neither auto, corpus, fo1-tiny, a .jsonl or .parquet file, "
-            "a detector's folder nor a hub id"
+            f"--proposals {spec}: it is neither auto, corpus, fo1-tiny, a file of boxes (.jsonl, .parquet, "
+            ".geojson, .gpkg), a detector's folder nor a hub id"
         )
     return None
 
@@ -88,7 +89,7 @@ def identify_proposer(spec: str) -> ProposerIdentity:
         name = auto_name(BUNDLED_DETECTOR) if spec == "auto" else BUNDLED_DETECTOR
         return ProposerIdentity(name, _sha256_of_bundled_detector())
     if spec == "corpus" or is_boxes_file(spec):
-        proposer = CorpusBoxes() if spec == "corpus" else FileBoxes(spec)
+        proposer = CorpusBoxes() if spec == "corpus" else load_boxes_file(spec)
         return ProposerIdentity(proposer.name, proposer.sha256)
     detector_folder(spec)
     return ProposerIdentity(spec, None)

@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from fo1_data.proposals.boxes_files import load_boxes_file
 from fo1_data.proposals.corpus_boxes import AutoBoxes, CorpusBoxes
 from fo1_data.proposals.detector_boxes import DetectorBoxes
-from fo1_data.proposals.file_boxes import FileBoxes
 from fo1_data.proposals.identity import is_boxes_file
 from fo1_data.proposals.proposer import Proposer
 from fo1_data.proposals.sought_words import SoughtWords
@@ -22,14 +22,15 @@ def load_proposer(
     """The proposer that `--proposals` names.
 
     `spec` is `auto` (boxes of the corpus if it has them, else the bundled detector), `corpus`, `fo1-tiny`, a
-    file of boxes (`.jsonl`, `.ndjson`, `.parquet`), or a folder or hub id of a transformers detector. A
-    zero-shot detector looks for `words`. `score_floor` and `nms_iou` default to the detector's own.
+    file of boxes (`.jsonl`, `.ndjson`, `.parquet`, `.geojson`, `.gpkg`), or a folder or hub id of a
+    transformers detector. A zero-shot detector looks for `words`. `score_floor` and `nms_iou` default to
+    the detector's own.
     Raises CheckpointError, ConfigError or CorpusError, each with a message of one line.
     """
     if spec == "corpus":
         return CorpusBoxes()
     if is_boxes_file(spec):
-        return FileBoxes(spec)
+        return load_boxes_file(spec)
 
     def wrap(name: str, detector: Any) -> DetectorBoxes:
         return DetectorBoxes(name, detector, score_floor, nms_iou, max_proposals, words)

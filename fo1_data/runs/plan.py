@@ -21,7 +21,7 @@ from fo1_data.dataset.replay import replay_entries
 from fo1_data.errors import ConfigError, StorageError
 from fo1_data.labelling.word_lists import read_phrases, refuse_unknown_words
 from fo1_data.plurals import counted
-from fo1_data.proposals.file_boxes import FileBoxes
+from fo1_data.proposals.boxes_files import load_boxes_file
 from fo1_data.proposals.identity import is_boxes_file
 from fo1_data.runs.fingerprint import DECODERS, ListedCorpus
 from fo1_data.runs.tile_choice import TileChoice, choose_tiles
@@ -93,7 +93,7 @@ def list_corpus(config: RunConfig, progress: ListingProgress | None = None) -> P
     listing = _load_listing(config, progress)
     entries, rejects, sources = listing.entries, listing.rejects, listing.sources
     if is_boxes_file(config.proposals):
-        boxes = FileBoxes(config.proposals)
+        boxes = load_boxes_file(config.proposals)
         entries, more, account = boxes.pair_with(list(entries), is_whole=config.limit is None)
         rejects, sources = [*rejects, *more], [*sources, account]
         if listing.is_hidden:

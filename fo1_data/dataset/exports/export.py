@@ -10,6 +10,7 @@ from typing import get_args
 from fo1_data.corpus.images import InputLimits
 from fo1_data.dataset.exports.coco import export_coco
 from fo1_data.dataset.exports.dicom_sr import export_dicom_sr
+from fo1_data.dataset.exports.geo import export_geojson, export_geoparquet
 from fo1_data.dataset.exports.messages import Profile, export_messages
 from fo1_data.dataset.exports.places import image_prefix
 from fo1_data.dataset.exports.preferences import export_preferences
@@ -21,7 +22,16 @@ from fo1_data.storage.store import open_store
 
 PROFILES: tuple[str, ...] = get_args(Profile)
 FILE_NAMES = ("absolute", "relative")
-FORMATS = ("coco", "dicom-sr", "messages", "preferences", "webdataset", "yolo")
+FORMATS = (
+    "coco",
+    "dicom-sr",
+    "geojson",
+    "geoparquet",
+    "messages",
+    "preferences",
+    "webdataset",
+    "yolo",
+)
 
 
 def export_dataset(
@@ -63,6 +73,8 @@ def export_dataset(
             dataset, store, limits, copy_images=copy_images, file_names=file_names or ""
         ),
         "dicom-sr": lambda dataset: export_dicom_sr(dataset, store, dicom_files),
+        "geojson": lambda dataset: export_geojson(dataset, store),
+        "geoparquet": lambda dataset: export_geoparquet(dataset, store),
         "messages": lambda dataset: export_messages(dataset, store, limits, profile or PROFILES[0], prefix),
         "yolo": lambda dataset: export_yolo(dataset, store, limits),
         "preferences": lambda dataset: export_preferences(dataset, store, limits, prefix),
