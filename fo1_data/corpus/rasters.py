@@ -7,12 +7,14 @@ formats are used, and only the file and its sidecars are opened.
 """
 
 import contextlib
+import contextvars
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+import weakref
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import IO, Any, Self
+from typing import IO, Any, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -48,6 +50,7 @@ _SAMPLE_PIXELS = 2**20
 _STRIP_PIXELS = 2**22
 _CACHE_MB = 64
 _WHITE = 255
+_Result = TypeVar("_Result")
 
 
 def open_raster(address: str, rendering: Rendering, limits: InputLimits) -> "RasterImage":
@@ -80,27 +83,31 @@ class RasterImage:
         self._main = main
         self._files = RasterFiles(main, sidecars, f"/{uuid.uuid4().hex}")
         self._stack = contextlib.ExitStack()
+        # rasterio keeps what it has open for GDAL in context variables: lost with the thread that opened it,
+        # they would leave GDAL with pointers to nothing.
+        self._context = contextvars.copy_context()
+        self._close = weakref.finalize(self, self._context.run, self._stack.close)
         try:
-            with self._gdal():
-                self._dataset = self._open()
-                self._describe(rendering)
+            self._gdal(lambda: self._open(rendering))
         except BaseException:
             self.__exit__()
             raise
 
-    def _open(self) -> Any:
+    def _open(self, rendering: Rendering) -> None:
         start = self._files.open(self._files.path).read(12)
         driver = driver_of(start)
         if driver is None:
             raise _reject("not_an_image", "neither TIFF nor JPEG 2000, PNG nor JPEG")
         rasterio = load_rasterio()
-        dataset = self._stack.enter_context(
+        if not isinstance(self._main, bytes):
+            self._stack.enter_context(self._main)
+        self._dataset = dataset = self._stack.enter_context(
             rasterio.open(self._files.path, opener=self._files, driver=driver)
         )
         if dataset.tags(ns="OVERVIEWS"):
             # GDAL would open whatever file it names, also on the network.
             raise _reject("names_other_files", "its metadata names another file as its overviews")
-        return dataset
+        self._describe(rendering)
 
     def _describe(self, rendering: Rendering) -> None:
         dataset, recorded = self._dataset, rendering.raster
@@ -122,8 +129,7 @@ class RasterImage:
     def record(self) -> RasterRecord:
         """What was used of the raster. The limits of its values are found when they are first needed."""
         if self._record is None:
-            with self._gdal():
-                self._record = self._record or RasterRecord(**self._fit(self._stretch), **self.place)
+            self._record = RasterRecord(**self._gdal(lambda: self._fit(self._stretch)), **self.place)
         return self._record
 
     @property
@@ -166,14 +172,10 @@ class RasterImage:
         return int(declared) if declared.isdigit() and 0 < int(declared) <= 32 else None
 
     def read(self, window_xyxy: WindowXyxy, longest_px: int | None = None) -> Window:
-        """See `WindowedImage.read`. A shrunk window is read from overviews where the file has some."""
-        rgb, extent = self.render(window_xyxy, longest_px)
-        return Window(rgb, extent.is_empty)
+        """See `WindowedImage.read`. A shrunk window is read from overviews where the file has some.
 
-    def render(
-        self, window_xyxy: WindowXyxy, longest_px: int | None = None
-    ) -> "tuple[Image.Image, ColourExtent]":
-        """The upright picture of a window, and the extent of its colours. Raises InputReject."""
+        An image without any data is an InputReject `all_nodata` as soon as the whole of it is read.
+        """
         x_min, y_min, x_max, y_max = self._stored_window(window_xyxy)
         width, height = x_max - x_min, y_max - y_min
         is_shrunk = longest_px is not None and max(width, height) > longest_px and self._shown.palette is None
@@ -185,18 +187,39 @@ class RasterImage:
         for top in range(0, out_height, rows):
             bottom = min(out_height, top + rows)
             strip = (x_min, y_min + height * top / out_height, x_max, y_min + height * bottom / out_height)
-            with self._gdal():
-                part = self._read_part(strip, (bottom - top, out_width), smooth=is_shrunk)
+            part = self._read_locked(strip, (bottom - top, out_width), smooth=is_shrunk)
             pixels[top:bottom] = self._coloured(part, extent)
+        if window_xyxy == (0, 0, *self.image_wh) and not (extent.has_data or self._has_data(is_shrunk)):
+            nodata = self.record.nodata
+            what = f"nodata ({nodata})" if nodata is not None else "masked or transparent"
+            raise _reject("all_nodata", f"every pixel is {what}")
         image = Image.fromarray(pixels)
         method = TRANSPOSE_OF_ORIENTATION.get(self.orientation)
-        return shrink(image if method is None else image.transpose(method), longest_px), extent
+        upright = image if method is None else image.transpose(method)
+        return Window(shrink(upright, longest_px), extent.is_empty)
+
+    def _has_data(self, was_shrunk: bool) -> bool:
+        """Whether any pixel has data, by all pixels where a shrunk image shows none."""
+        width, height = self.stored_wh
+        rows = max(1, _STRIP_PIXELS // width) if was_shrunk else height
+        for top in range(0, height if was_shrunk else 0, rows):
+            bottom = min(height, top + rows)
+            part = self._read_locked((0, top, width, bottom), (bottom - top, width), smooth=False)
+            shown = part.valid.any(axis=0) & (True if part.alpha is None else part.alpha > 0)
+            if shown.any():
+                return True
+        return False
 
     def _stored_window(self, window_xyxy: WindowXyxy) -> tuple[int, int, int, int]:
         inverse = {6: 8, 8: 6}.get(self.orientation, self.orientation)
         box = orient_boxes(np.array([window_xyxy], dtype=np.float32), self.image_wh, inverse)[0]
         x_min, y_min, x_max, y_max = (round(float(side)) for side in box)
         return x_min, y_min, x_max, y_max
+
+    def _read_locked(
+        self, window: tuple[float, float, float, float], out_hw: tuple[int, int], smooth: bool
+    ) -> "_Part":
+        return self._gdal(lambda: self._read_part(window, out_hw, smooth))
 
     def _read_part(
         self, window: tuple[float, float, float, float], out_hw: tuple[int, int], smooth: bool
@@ -246,13 +269,12 @@ class RasterImage:
         weight = opacity[..., None].astype(np.uint32)
         return ((colours * weight + _WHITE * (255 - weight) + 127) // 255).astype(np.uint8)
 
-    @contextlib.contextmanager
-    def _gdal(self) -> Iterator[None]:
-        """One thread at a time; whatever GDAL raises becomes an InputReject."""
+    def _gdal(self, work: Callable[[], _Result]) -> _Result:
+        """Work of one thread at a time; whatever GDAL raises becomes an InputReject."""
         rasterio = load_rasterio()
         with self._lock, collected_warnings(), rasterio.Env(GDAL_CACHEMAX=_CACHE_MB):
             try:
-                yield
+                return self._context.run(work)
             except InputReject:
                 raise
             except Exception as error:
@@ -264,9 +286,8 @@ class RasterImage:
 
     def __exit__(self, *error: object) -> None:
         """Close the file."""
-        self._stack.close()
-        if not isinstance(self._main, bytes):
-            self._main.close()
+        with self._lock:
+            self._close()
 
 
 @dataclass(frozen=True)
@@ -352,13 +373,7 @@ def decode_raster(
             message = f"{width} x {height} is over the limit max_pixels = {limits.max_pixels}"
             raise _reject("too_many_pixels", message)
         before_pixels(width * height)
-        rgb, extent = raster.render((0, 0, width, height))
-        if not extent.has_data:
-            nodata = raster.record.nodata
-            raise _reject(
-                "all_nodata",
-                "every pixel is " + (f"nodata ({nodata})" if nodata is not None else "masked or transparent"),
-            )
+        rgb = raster.read((0, 0, width, height)).rgb
         return DecodedImage(
             image_id or image_id_of(data),
             rgb,

@@ -1,5 +1,7 @@
 """Rasters: which bands are shown, how values become brightness, what has no data, and where pixels lie."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -421,3 +423,29 @@ class TestPublishedFiles:
     def test_photographs_from_the_air_keep_their_pixels(self) -> None:
         data = (SHARED / "OSBS_029.tif").read_bytes()
         assert np.array_equal(pixels(data), np.asarray(decode_rgb(data, LIMITS).rgb))
+
+
+def test_a_raster_outlives_the_thread_that_opened_it(tmp_path: Path) -> None:
+    """Run apart: what goes wrong here ends the process."""
+    write_raster(tmp_path / "a.tif", bands_of(200, 400, 800), tiled=True, blockxsize=16, blockysize=16)
+    program = f"""
+import gc, threading
+from fo1_data.corpus.images import InputLimits
+from fo1_data.corpus.rasters import open_raster
+from fo1_data.corpus.rendering import Rendering
+opened = []
+for _ in range(20):
+    thread = threading.Thread(
+        target=lambda: opened.append(open_raster({str(tmp_path / "a.tif")!r}, Rendering(), InputLimits()))
+    )
+    thread.start()
+    thread.join()
+del thread
+gc.collect()
+for raster in opened[:15]:
+    assert not raster.read((0, 0, 8, 8)).is_empty
+    raster.__exit__()
+print("well")
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=100)
+    assert (ended.returncode, ended.stdout) == (0, "well\n"), ended.stderr

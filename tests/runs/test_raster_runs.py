@@ -101,3 +101,34 @@ def test_live_questions_see_the_recorded_colours(made: tuple[Path, list[ImageRow
     [plain] = labeller.answer([request.model_copy(update={"raster": None})])
     assert isinstance(plain, LiveAnswer)
     assert not plain.warm, "another picture of the same file"
+
+
+def test_tiles_of_a_raster_have_its_colours_and_its_coordinates(tmp_path: Path) -> None:
+    """A raster of 16 bits, a quarter of it without data, in tiles of 64 pixels: one row, as of the whole."""
+    bands = np.random.default_rng(6).integers(200, 4000, (4, 160, 200)).astype("uint16")
+    bands[:, :80, :100] = 0
+    write_raster(tmp_path / "scene.tif", bands, nodata=0, tiled=True, blockxsize=64, blockysize=64)
+    boxes = [[150, 100, 170, 130], [20, 100, 50, 120]]
+    line = {"image": "scene.tif", "regions": [{"box_xyxy": box} for box in boxes]}
+    (tmp_path / "annotations.jsonl").write_text(json.dumps(line))
+    rows = {}
+    for name, tile_px in (("tiles", "64"), ("whole", None)):
+        config = RunConfig(
+            corpus=str(tmp_path / "annotations.jsonl"), out=str(tmp_path / name), bands=[3, 2, 1],
+            tile_px=tile_px, labels=[LabelKind.BRIEF_CAPTION], max_new_tokens=4,
+        )  # fmt: skip
+        run_in_process(config, Unwatched())
+        [rows[name]] = open_dataset(str(tmp_path / name)).rows()
+    tiled, whole = (json.loads(rows[name].meta or "{}")["raster"] for name in ("tiles", "whole"))
+    assert tiled == whole
+    assert sorted(region.box_xyxy for region in rows["tiles"].regions) == sorted(map(tuple, boxes))
+    assert rows["tiles"].image_id == rows["whole"].image_id
+
+
+def test_a_raster_without_data_is_a_reject_in_tiles_too(tmp_path: Path) -> None:
+    write_raster(tmp_path / "nothing.tif", np.zeros((3, 100, 150), dtype="uint16"), nodata=0)
+    config = RunConfig(corpus=str(tmp_path), out=str(tmp_path / "ds"), tile_px="64", labels=["brief_caption"])
+    run_in_process(config, Unwatched())
+    dataset = open_dataset(str(tmp_path / "ds"))
+    assert [reject.reason for reject in dataset.rejects()] == ["all_nodata"]
+    assert list(dataset.rows()) == []
