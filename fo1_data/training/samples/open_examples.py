@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from fo1_data.boxes import WindowXyxy
 from fo1_data.corpus.decoding import decode_image, sidecars_of
 from fo1_data.corpus.entry_bytes import read_bytes
 from fo1_data.corpus.frames import BoxFrame, oriented_entry
@@ -21,6 +22,7 @@ from fo1_data.errors import DatasetError, InputReject
 from fo1_data.training.samples.augmentation import jitter_boxes
 from fo1_data.training.samples.questions import ImageLabels, LabelKey, LabelTrust
 from fo1_data.training.samples.row_gold import row_to_gold
+from fo1_data.training.samples.tiled_rows import cut_row, grid_of, read_window, window_id
 from fo1_data.training.settings import TrainConfig
 from schemas.corpus import CorpusExample, CorpusImage, CorpusPhrase
 from schemas.images import ImageRow, RejectStage
@@ -35,13 +37,22 @@ MAX_BOXES = 100
 class TrainingExample:
     """An image to train on, with gold in `box_frame`. `row`: its dataset row, if it comes from a dataset.
 
+    `window_xyxy`: the part of the row's image that the example is, in whole pixels; None: all of it.
     `trust`: by label key, whose positions are region indices; a label without an entry is gold.
     """
 
     entry: CorpusImage
     box_frame: BoxFrame = "auto"
     row: ImageRow | None = None
+    window_xyxy: WindowXyxy | None = None
     trust: Mapping[LabelKey, LabelTrust] = field(default_factory=dict)
+
+    @property
+    def image_id(self) -> str | None:
+        """The id of its pixels, as far as it is known without them."""
+        if self.row is None or self.window_xyxy is None:
+            return None if self.row is None else self.row.image_id
+        return window_id(self.row.image_id, self.window_xyxy)
 
 
 @dataclass(frozen=True)
@@ -53,10 +64,15 @@ class PromptView:
     labels: ImageLabels
 
 
-def row_to_example(row: ImageRow) -> TrainingExample:
-    """A dataset's row as a training example, with the trust in each of its labels."""
-    gold, trust = row_to_gold(row)
-    return TrainingExample(gold, "oriented", row, trust)
+def row_to_example(row: ImageRow, window_xyxy: WindowXyxy | None = None) -> TrainingExample:
+    """A dataset's row as a training example, with the trust in each of its labels.
+
+    `window_xyxy`: the part of a large image to take (see `tiled_rows`).
+    """
+    grid = grid_of(row.meta, (row.width, row.height)) if window_xyxy is not None else None
+    part = row if grid is None or window_xyxy is None else cut_row(row, grid, window_xyxy)
+    gold, trust = row_to_gold(part)
+    return TrainingExample(gold, "oriented", part, window_xyxy, trust)
 
 
 def open_example(example: TrainingExample, limits: InputLimits) -> tuple[DecodedImage, CorpusImage]:
@@ -64,8 +80,15 @@ def open_example(example: TrainingExample, limits: InputLimits) -> tuple[Decoded
 
     Raises InputReject if the image cannot be read or none of its boxes can be used.
     """
-    image = _decode(_read_image(example, limits), example, limits)
+    image = _read_window(example, limits) or _decode(_read_image(example, limits), example, limits)
     return image, _oriented(example, image)
+
+
+def _read_window(example: TrainingExample, limits: InputLimits) -> DecodedImage | None:
+    """The pixels of an example that is a part of an image; None for a whole image."""
+    if example.row is None or example.window_xyxy is None:
+        return None
+    return read_window(example.row, example.window_xyxy, limits)
 
 
 def _oriented(example: TrainingExample, image: DecodedImage) -> CorpusImage:
@@ -87,10 +110,12 @@ def open_cached(
         image, entry = open_example(example, limits)
         return image, None, entry
     data = None if example.row is not None else _read_image(example, limits)
-    image_id = example.row.image_id if example.row is not None else image_id_of(data or b"")
+    image_id = example.image_id or image_id_of(data or b"")
     cached = find(image_id)
     if cached is not None:
         image = cached.shape.blank(image_id)
+    elif example.window_xyxy is not None:
+        image, _ = open_example(example, limits)
     else:
         data = data if data is not None else _read_image(example, limits)
         image = _decode(data, example, limits, image_id)

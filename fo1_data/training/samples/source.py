@@ -26,6 +26,7 @@ from fo1_data.storage.addresses import normalise
 from fo1_data.storage.store import Store, open_store
 from fo1_data.training.samples.open_examples import TrainingExample, row_to_example
 from fo1_data.training.samples.row_groups import GroupCache, RowGroup, list_row_groups, shuffled_order
+from fo1_data.training.samples.tiled_rows import RowPart, parts_of_group
 from schemas.corpus import CorpusImage
 from schemas.parquet import IMAGE_SCHEMA
 
@@ -170,28 +171,35 @@ def _parquet_groups(address: str, split: str | None) -> list[Group]:
     store = open_store(address)
     row_groups = _row_groups(address, split)
     by_file = [list(in_file) for _, in_file in groupby(row_groups, key=lambda row_group: row_group.path)]
-    usable = chain.from_iterable(map_ahead(partial(_usable_rows, store), by_file, _READERS))
+    found = chain.from_iterable(map_ahead(partial(_usable_rows, store), by_file, _READERS))
     return [
         Group(
-            rows,
-            partial(_RowExamples, row_group),
-            partial(_RowExamples, row_group, pixels=False),
-            partial(_image_ids, row_group),
+            usable,
+            partial(_RowExamples, row_group, parts),
+            partial(_RowExamples, row_group, parts, pixels=False),
+            partial(_image_ids, row_group, parts),
             address,
         )
-        for row_group, rows in zip(row_groups, usable, strict=True)
+        for row_group, (usable, parts) in zip(row_groups, found, strict=True)
     ]
 
 
-def _usable_rows(store: Store, row_groups: Sequence[RowGroup]) -> list[np.ndarray]:
-    """The positions of the rows that have a box, for each of the row groups of one file."""
+def _usable_rows(
+    store: Store, row_groups: Sequence[RowGroup]
+) -> list[tuple[np.ndarray, list[RowPart] | None]]:
+    """For each row group of a file: the positions of the examples that have a box, and the examples if they
+    are not the rows themselves."""
     with open_parquet(store, row_groups[0].path) as parquet:
         columns = [
             parquet.read_row_group(row_group.number, columns=[_BOX_COLUMN]).column("regions")
             for row_group in row_groups
         ]
-    num_boxes = [pc.fill_null(pc.list_value_length(column), 0) for column in columns]
-    return [np.flatnonzero(lengths.to_numpy()) for lengths in num_boxes]
+        parts = [parts_of_group(parquet, row_group.number) for row_group in row_groups]
+    lengths = [pc.fill_null(pc.list_value_length(column), 0).to_numpy() for column in columns]
+    return [
+        (np.flatnonzero(length if part is None else length[[row for row, _ in part]]), part)
+        for length, part in zip(lengths, parts, strict=True)
+    ]
 
 
 def _row_groups(address: str, split: str | None) -> list[RowGroup]:
@@ -203,21 +211,24 @@ def _row_groups(address: str, split: str | None) -> list[RowGroup]:
     return listed
 
 
-def _image_ids(group: RowGroup) -> list[str]:
+def _image_ids(group: RowGroup, parts: Sequence[RowPart] | None) -> list[str]:
     ids: list[str] = group.read(["image_id"]).column("image_id").to_pylist()
-    return ids
+    return ids if parts is None else [ids[row] for row, _ in parts]
 
 
 class _RowExamples(Sequence[TrainingExample]):
-    """The rows of a group as examples, made on access, because a worker uses only a part of each group."""
+    """The rows of a group as examples, made on access, because a worker uses only a part of each group.
 
-    def __init__(self, group: RowGroup, pixels: bool = True) -> None:
-        self._group = group
+    parts: of large rows, what examples show; None: every row is one.
+    """
+
+    def __init__(self, group: RowGroup, parts: Sequence[RowPart] | None = None, pixels: bool = True) -> None:
+        self._group, self._parts = group, parts
         columns = [name for name in IMAGE_SCHEMA.names if pixels or name != "image"]
         self._table = group.read(columns)
 
     def __len__(self) -> int:
-        return int(self._table.num_rows)
+        return int(self._table.num_rows) if self._parts is None else len(self._parts)
 
     @overload
     def __getitem__(self, index: int) -> TrainingExample: ...
@@ -228,8 +239,9 @@ class _RowExamples(Sequence[TrainingExample]):
             return [self[position] for position in range(*index.indices(len(self)))]
         if not 0 <= index < len(self):
             raise IndexError(index)
+        row, window_xyxy = (index, None) if self._parts is None else self._parts[index]
         try:
-            (record,) = self._table.slice(index, 1).to_pylist()
+            (record,) = self._table.slice(row, 1).to_pylist()
         except ValueError as error:  # text that is not UTF-8
             raise DatasetError(f"{self._group.path} of {self._group.address} is damaged: {error}") from error
-        return row_to_example(record_to_row(record))
+        return row_to_example(record_to_row(record), window_xyxy)
