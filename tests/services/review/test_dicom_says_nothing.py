@@ -54,7 +54,8 @@ def secrets(folder):
             found |= {str(value) for value in values if isinstance(value, str | pydicom.valuerep.PersonName)}
     found |= {folder.name, folder.parent.name, "Jane", "4711", "Doe^"}
     plain = {text.strip() for text in found} - COMMON
-    return {text for text in plain if len(text) >= LEAST or text in ("Jane", "4711", "Doe^")}
+    told = {text for text in plain if set(text) - set("0.-+ ")}
+    return {text for text in told if len(text) >= LEAST or text in ("Jane", "4711", "Doe^")}
 
 
 def texts_of(folder: Path):
