@@ -53,6 +53,7 @@ SLOW = {
     "test_dashboard.py",
     "test_database.py",
     "test_detector_zoo.py",
+    "test_dicom_says_nothing.py",
     "test_distractors.py",
     "test_engine_answers.py",
     "test_engine_speed.py",
