@@ -193,6 +193,7 @@ class _Sample:
     draw: random.Random
     sides: list[float] = field(default_factory=list)
     _num_found: int = 0
+    _entry: CorpusImage = field(default_factory=lambda: CorpusImage(uri=""))
 
     @property
     def share_found(self) -> float | None:
@@ -200,6 +201,7 @@ class _Sample:
 
     def add(self, image: CorpusImage) -> None:
         """Look at an image; one that cannot be read is left out."""
+        self._entry = image.model_copy(update={"regions": None})
         try:
             with open_windows(image, self.limits, self.rendering) as windows:
                 boxes = self._boxes_at_full_size(windows)
@@ -246,7 +248,7 @@ class _Sample:
         read = windows.read(window, WHOLE_PX)
         if read.is_empty:
             return as_boxes([])
-        boxes = self.proposer.propose([read.rgb], [CorpusImage(uri="window")])[0].boxes_xyxy
+        boxes = self.proposer.propose([read.rgb], [self._entry])[0].boxes_xyxy
         scale = (window[2] - window[0]) / read.rgb.width, (window[3] - window[1]) / read.rgb.height
         return as_boxes(boxes * np.array([*scale, *scale]) + [*window[:2], *window[:2]])
 

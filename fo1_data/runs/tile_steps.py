@@ -1,7 +1,8 @@
 """The tiles of a shard in steps: each is labelled at once and stored, so that a killed run goes on there.
 
-A step has the rows of at most `TILES_A_STEP` tiles, under a name that follows from its place in the shard; a
-step that is there is not labelled again. Images that fit share a step, so that equal ones are found.
+A step has the rows of at most `TILES_A_STEP` tiles, fewer of large ones, so that memory is bounded. Its name
+follows from its place in the shard; a step that is there is not labelled again. Images that fit share a step,
+so that equal ones are found.
 """
 
 import io
@@ -23,6 +24,7 @@ from schemas.images import ImageRow, Reject
 from schemas.parquet import IMAGE_SCHEMA
 
 TILES_A_STEP = 8
+_PIXELS_A_STEP = 2**22
 
 
 def has_tiles(shard: Shard) -> bool:
@@ -33,16 +35,23 @@ def has_tiles(shard: Shard) -> bool:
 def plan_steps(entries: Sequence[CorpusImage]) -> list[tuple[int, int]]:
     """The steps of some entries of a shard: first and last place, the last left out."""
     steps: list[tuple[int, int]] = []
+    most = _most_tiles(entries)
     begin = place = 0
     for image in images_of(entries):
-        if place > begin and place - begin + len(image) > TILES_A_STEP:
+        if place > begin and place - begin + len(image) > most:
             steps.append((begin, place))
             begin = place
         place += len(image)
-        while place - begin > TILES_A_STEP:
-            steps.append((begin, begin + TILES_A_STEP))
-            begin += TILES_A_STEP
+        while place - begin > most:
+            steps.append((begin, begin + most))
+            begin += most
     return [*steps, (begin, place)] if place > begin else steps
+
+
+def _most_tiles(entries: Sequence[CorpusImage]) -> int:
+    """How many tiles of these entries a step may have; all are of one size."""
+    name = next((name for entry in entries if (name := tile_name(entry)) is not None), None)
+    return TILES_A_STEP if name is None else max(1, min(TILES_A_STEP, _PIXELS_A_STEP // name.tile_px**2))
 
 
 @dataclass(frozen=True)

@@ -142,6 +142,8 @@ def test_steps_hold_whole_images_where_they_fit_and_cut_larger_ones() -> None:
     ]
     assert plan_steps(entries) == [(0, 7), (7, 9), (9, 17), (17, 25), (25, 30)]
     assert plan_steps([]) == []
+    large = [CorpusImage(uri="a.png", inner=f"tile@{tile},0,9,9@2000/16") for tile in range(3)]
+    assert plan_steps(large) == [(0, 1), (1, 2), (2, 3)]
 
 
 def test_a_shard_larger_than_a_piece_is_handed_out_in_pieces() -> None:
