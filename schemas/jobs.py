@@ -107,7 +107,8 @@ class RunConfig(BaseModel):
         default="auto",
         description="Source of the boxes: `corpus`, `fo1-tiny` (the bundled detector), `auto` (the corpus if "
         "it has boxes, else `fo1-tiny`), a file of boxes (JSONL, Parquet by file name; GeoParquet, GeoJSON "
-        "or GeoPackage, by coordinates), or the folder or hub id of a transformers detector.",
+        "or GeoPackage, by coordinates), a folder of `fo1 train-detector`, or the folder or hub id of a "
+        "transformers detector.",
     )
     labels: Annotated[Kinds, _LABELS] = Field(
         default=DEFAULT_LABELS,

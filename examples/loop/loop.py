@@ -20,7 +20,7 @@ import answers
 import figures
 import httpx
 import label_studio
-from split import prepare
+from detector import add_options, say, start
 from steps import StepError, Steps
 
 HERE = Path(__file__).parent
@@ -33,8 +33,8 @@ class LoopRun:
         self.settings = settings
         shared = settings.out / f"seed-{settings.seed}"
         self.folder: Path = shared / f"{settings.selection}-{settings.reviewer}"
-        self.shared = Steps(shared / "start", _say)
-        self.steps = Steps(self.folder, _say)
+        self.shared = Steps(shared / "start", say)
+        self.steps = Steps(self.folder, say)
         self.data: Path = shared / "start"
         self.corrections: list[dict[str, Any]] = []
         self.rounds: list[dict[str, Any]] = []
@@ -42,21 +42,15 @@ class LoopRun:
     def run(self) -> None:
         """All rounds, then the figures of the last model."""
         settings = self.settings
-        parts = (settings.seed, settings.check, settings.pool, settings.shrink)
-        split = self.shared.once(
-            "split",
-            lambda: prepare(settings.corpus, self.data, *parts),
-            [str(settings.corpus.resolve()), *parts],
-        )
+        split, detected = start(settings, self.shared)
         self.gold = {part: answers.Gold(self.data / "gold" / part) for part in ("pool", "held")}
-        proposals = self._proposals()
         for number in range(settings.rounds + 1):
             steps = self.steps if number else self.shared
             self.rounds.append(self._round(number, steps, last=number == settings.rounds))
-            self._write({"split": split, "proposals": proposals})
+            self._write({"split": split, "detector": detected})
 
     def _round(self, number: int, labelling: Steps, last: bool) -> dict[str, Any]:
-        model = "fo1-tiny" if number == 0 else str(self.folder / f"model-{number}")
+        model = "fo1-tiny" if number == 0 else str(self._model(number))
         num_answers = len(self.corrections)
         calibration = self._label_and_calibrate(number, labelling, model)
         document: dict[str, Any] = {
@@ -169,18 +163,15 @@ class LoopRun:
         self.steps.run(
             f"publish-{number}", "dataset", "publish", reviewed, "--only", "accepted", out=published
         )
+        validation = ["--validation", self.data / "gold" / "tune"] if self.settings.tune else []
         self.steps.run(f"train-{number}", "train", published, "--stage", 2, "--model", model, "--config",
-                       self.settings.training, "--steps", self.settings.steps,
+                       self.settings.training, "--steps", self.settings.steps, *validation,
                        out=self.folder / f"model-{number + 1}")  # fmt: skip
 
-    def _proposals(self) -> dict[str, Any]:
-        """How many of the held-out boxes the bundled detector finds; the loop does not train it."""
-        dataset = self.shared.folder / "held-detected"
-        self.shared.run("label-detected", "label", self.data / "held", "--proposals", "fo1-tiny",
-                        "--labels", "brief_caption", "--second-questions", "none",
-                        "--address", "in-process", out=dataset)  # fmt: skip
-        gold = self.data / "gold" / "held"
-        return dict(self.shared.run("evaluate-detected", "evaluate", dataset, "--gold", gold)["proposals"])
+    def _model(self, number: int) -> Path:
+        """The model that a round begins with: the best on the part to tune on, if there is such a part."""
+        last = self.folder / f"model-{number}"
+        return last / "best" if self.settings.tune else last
 
     def _write(self, shared: dict[str, Any]) -> None:
         settings = {
@@ -195,25 +186,15 @@ class LoopRun:
 def parser() -> argparse.ArgumentParser:
     """The options of a run."""
     options = argparse.ArgumentParser(description="One run of the loop on real images.")
-    options.add_argument("corpus", type=Path, help="folder with an annotations.jsonl whose boxes have labels")
-    options.add_argument("out", type=Path)
-    options.add_argument("--seed", type=int, default=0)
+    add_options(options)
     options.add_argument("--selection", choices=["routing", "random", "least-confident"], default="routing")
     options.add_argument("--reviewer", choices=["file", "label-studio"], default="file")
-    options.add_argument("--rounds", type=int, default=4)
     options.add_argument("--budget", type=int, default=24, help="captions to ask people about in a round")
-    options.add_argument("--pool", type=int, default=100, help="images to label, review and learn from")
-    options.add_argument("--check", type=int, default=80, help="images named beforehand, to calibrate on")
     options.add_argument("--steps", type=int, default=120, help="training steps of a round")
     options.add_argument("--training", type=Path, default=HERE / "train.toml")
     options.add_argument("--max-error", type=float, default=0.1)
     options.add_argument("--confidence-level", type=float, default=0.9)
-    options.add_argument("--shrink", type=int, default=3, help="factor by which images are scaled down")
     return options
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 def main() -> None:

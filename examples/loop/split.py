@@ -1,10 +1,11 @@
 """Splits an annotated corpus for the loop: boxes without names to label, and the gold names separately.
 
-Writes under OUT: `images/` (scaled down), `pool`, `check` and `held` (annotations.jsonl with boxes and
-phrases to ground, without names), and `gold/pool`, `gold/check` and `gold/held` with the names. `held` is the
-held-out quarter, drawn by a seed of its own and the same for every run; nothing is trained on it or chosen
-by it. `check` is the part that people named beforehand, to calibrate on. `pool` is the part that the loop
-labels, reviews and learns from. Boxes are in pixels of the scaled images.
+Writes under OUT: `images/` (scaled down), `pool`, `check`, `tune` and `held` (annotations.jsonl with boxes
+and phrases to ground, without names), and the same under `gold/` with the names. `held` is the held-out
+quarter, drawn by a seed of its own and the same for every run; nothing is trained on it or chosen by it.
+`check` and `tune` are the parts that people named beforehand, to calibrate on and to choose the best
+checkpoint by. `pool` is the part that the loop labels, reviews and learns from. Boxes are in pixels of the
+scaled images.
 """
 
 import json
@@ -18,7 +19,7 @@ from PIL import Image
 
 HELD_OUT_SHARE = 0.25
 HELD_OUT_SEED = 0
-PARTS = ("pool", "check", "held")
+PARTS = ("pool", "check", "tune", "held")
 
 Entry = dict[str, Any]
 
@@ -30,14 +31,17 @@ def load_entries(corpus: Path) -> list[Entry]:
     return [{**entry, "image": str(corpus / entry["image"])} for entry in entries if entry.get("regions")]
 
 
-def divide(num_entries: int, seed: int, num_check: int, num_pool: int) -> dict[str, list[int]]:
+def divide(
+    num_entries: int, seed: int, num_check: int, num_pool: int, num_tune: int = 0
+) -> dict[str, list[int]]:
     """The indices of the entries of each part."""
     order = list(range(num_entries))
     random.Random(HELD_OUT_SEED).shuffle(order)
     num_held_out = round(HELD_OUT_SHARE * num_entries)
     held_out, rest = order[:num_held_out], order[num_held_out:]
     random.Random(seed).shuffle(rest)
-    return {"held": held_out, "check": rest[:num_check], "pool": rest[num_check:][:num_pool]}
+    check, tune, rest = rest[:num_check], rest[num_check:][:num_tune], rest[num_check + num_tune :]
+    return {"held": held_out, "check": check, "tune": tune, "pool": rest[:num_pool]}
 
 
 def names_of(entries: Sequence[Entry]) -> list[str]:
@@ -51,17 +55,27 @@ def name_of(region: dict[str, Any]) -> str:
     return str(region["label"]).lower()
 
 
-def prepare(corpus: Path, out: Path, seed: int, num_check: int, num_pool: int, shrink: int) -> dict[str, Any]:
+def prepare(
+    corpus: Path, out: Path, seed: int, num_check: int, num_pool: int, shrink: int, num_tune: int = 0
+) -> dict[str, Any]:
     """Write the parts. Returns the number of images and boxes of each part, the names, and the settings."""
     entries = load_entries(corpus)
     names = names_of(entries)
     document: dict[str, Any] = {"corpus": corpus.name, "names": names, "shrink": shrink}
-    for part, indices in divide(len(entries), seed, num_check, num_pool).items():
+    for part, indices in divide(len(entries), seed, num_check, num_pool, num_tune).items():
         scaled = [_scaled(entries[index], out / "images", index, shrink) for index in sorted(indices)]
         _write(out / "gold" / part, [_named(entry, names) for entry in scaled])
         _write(out / part, [_unnamed(entry, names) for entry in scaled])
         document[part] = {"images": len(scaled), "boxes": sum(len(entry["regions"]) for entry in scaled)}
     return document
+
+
+def take_boxes(data: Path, num_images: int) -> Path:
+    """A corpus of the first images of the pool with their boxes alone, as people would draw them."""
+    lines = (data / "pool" / "annotations.jsonl").read_text("utf-8").splitlines()[:num_images]
+    folder = data / f"boxes-{num_images}"
+    _write(folder, [{**json.loads(line), "phrases": []} for line in lines])
+    return folder
 
 
 def _scaled(entry: Entry, folder: Path, index: int, shrink: int) -> Entry:

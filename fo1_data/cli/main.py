@@ -23,6 +23,7 @@ from fo1_data.cli.route import route
 from fo1_data.cli.scenes import scenes
 from fo1_data.cli.serve import serve
 from fo1_data.cli.train import train
+from fo1_data.cli.train_detector import train_detector
 from fo1_data.cli.version import print_version
 from fo1_data.errors import Fo1Error
 
@@ -41,6 +42,7 @@ app.command()(evaluate)
 app.command()(calibrate)
 app.command()(route)
 app.command()(train)
+app.command()(train_detector)
 app.command()(serve)
 app.command()(backup)
 app.command()(restore)

@@ -4,6 +4,7 @@ Does not import torch.
 """
 
 import hashlib
+import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,9 @@ from fo1_data.storage.addresses import suffix_of
 
 FILE_SUFFIXES = (".jsonl", ".ndjson", ".parquet", *VECTOR_SUFFIXES)
 TINY_WEIGHTS = Path(__file__).resolve().parents[1] / "assets" / "fo1-tiny-detector" / "model.safetensors"
+# A folder of `fo1 train-detector` holds these files; the first one names its kind.
+DETECTOR_CONFIG, DETECTOR_WEIGHTS = "config.json", "model.safetensors"
+TINY_KIND = "fo1-tiny-detector"
 TINY_LICENCE = "Apache-2.0"
 BUNDLED_DETECTOR = "fo1-tiny"
 _HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "README.md"]
@@ -53,6 +57,22 @@ def detector_folder(spec: str) -> Path | None:
             ".geojson, .gpkg), a detector's folder nor a hub id"
         )
     return None
+
+
+def tiny_detector_weights(spec: str) -> Path | None:
+    """The weights of the bundled detector, or of one that was trained from it; None for any other detector.
+
+    `spec`: as of `--proposals`.
+    """
+    if spec == BUNDLED_DETECTOR:
+        return TINY_WEIGHTS
+    folder = Path(spec).expanduser()
+    try:
+        config = json.loads((folder / DETECTOR_CONFIG).read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    is_tiny = isinstance(config, dict) and config.get("model_type") == TINY_KIND
+    return folder / DETECTOR_WEIGHTS if is_tiny else None
 
 
 def find_detector(spec: str) -> Path:

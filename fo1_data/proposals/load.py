@@ -5,7 +5,7 @@ from typing import Any
 from fo1_data.proposals.boxes_files import load_boxes_file
 from fo1_data.proposals.corpus_boxes import AutoBoxes, CorpusBoxes
 from fo1_data.proposals.detector_boxes import DetectorBoxes
-from fo1_data.proposals.identity import is_boxes_file
+from fo1_data.proposals.identity import BUNDLED_DETECTOR, is_boxes_file, tiny_detector_weights
 from fo1_data.proposals.proposer import Proposer
 from fo1_data.proposals.sought_words import SoughtWords
 
@@ -22,9 +22,9 @@ def load_proposer(
     """The proposer that `--proposals` names.
 
     `spec` is `auto` (boxes of the corpus if it has them, else the bundled detector), `corpus`, `fo1-tiny`, a
-    file of boxes (`.jsonl`, `.ndjson`, `.parquet`, `.geojson`, `.gpkg`), or a folder or hub id of a
-    transformers detector. A zero-shot detector looks for `words`. `score_floor` and `nms_iou` default to
-    the detector's own.
+    file of boxes (`.jsonl`, `.ndjson`, `.parquet`, `.geojson`, `.gpkg`), a folder of `fo1 train-detector`,
+    or a folder or hub id of a transformers detector. A zero-shot detector looks for `words`. `score_floor`
+    and `nms_iou` default to the detector's own.
     Raises CheckpointError, ConfigError or CorpusError, each with a message of one line.
     """
     if spec == "corpus":
@@ -35,10 +35,12 @@ def load_proposer(
     def wrap(name: str, detector: Any) -> DetectorBoxes:
         return DetectorBoxes(name, detector, score_floor, nms_iou, max_proposals, words)
 
-    if spec in ("auto", "fo1-tiny"):
+    name = BUNDLED_DETECTOR if spec == "auto" else spec
+    weights = tiny_detector_weights(name)
+    if weights is not None:
         from fo1_data.proposals.tiny_detector import load_tiny_detector
 
-        tiny = wrap("fo1-tiny", load_tiny_detector(device or "cpu"))
+        tiny = wrap(name, load_tiny_detector(device or "cpu", weights))
         return AutoBoxes(tiny) if spec == "auto" else tiny
 
     from fo1_data.proposals.detectors.loading import load_transformers_detector

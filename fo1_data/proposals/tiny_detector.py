@@ -1,9 +1,10 @@
 """The bundled class-agnostic detector: it finds where objects are, not what they are.
 
 A small convolutional network with an output at every fourth pixel: the score of an object's centre and the
-distances to the object's four sides. It was trained on generated scenes only. An image is shrunk to a long
-edge of 512 px first, so the detector finds little in photographs. Boxes are `xyxy` in pixels of the given
-image. The detector applies NMS at IoU 0.8; a stricter NMS is left to the caller.
+distances to the object's four sides. The bundled weights were trained on generated scenes only, so they find
+little in photographs; `fo1 train-detector` trains them on. An image is shrunk to a long edge of 512 px first.
+Boxes are `xyxy` in pixels of the given image. The detector applies NMS at IoU 0.8; a stricter NMS is left to
+the caller.
 """
 
 import hashlib
@@ -13,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
@@ -139,14 +141,16 @@ class TinyDetector:
 
 
 def load_tiny_detector(device: str | torch.device = "cpu", weights: Path = TINY_WEIGHTS) -> TinyDetector:
-    """Load the bundled detector. Raises CheckpointError if its weights are missing or do not fit."""
+    """Load the bundled detector, or one that was trained from it.
+
+    Raises CheckpointError if its weights are missing or do not fit.
+    """
     try:
         data = weights.read_bytes()
         network = CenterNetwork()
         network.load_state_dict({name: tensor.float() for name, tensor in load_file(weights).items()})
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, SafetensorError) as error:
         reason = str(error).splitlines()[0]
-        raise CheckpointError(
-            f"the bundled detector does not load from {weights}: {reason}; reinstall"
-        ) from error
+        remedy = "; reinstall" if weights == TINY_WEIGHTS else ""
+        raise CheckpointError(f"the detector does not load from {weights}: {reason}{remedy}") from error
     return TinyDetector(network, hashlib.sha256(data).hexdigest(), torch.device(device))

@@ -5,6 +5,8 @@ from fo1_data.training.events import AnswerKind, Measured, Outlook, SampleFigure
 # A kind with fewer questions says nothing.
 _FEWEST_QUESTIONS = 10
 _HARDLY = 0.02
+# Where the most frequent answer is right so often, an answer hardly depends on the image.
+_GUESSED = 0.95
 # Loss that has fallen by less than this part has hardly fallen.
 _FALLEN = 0.1
 
@@ -12,6 +14,12 @@ _FALLEN = 0.1
 def early_verdict(first: Measured, now: Measured, outlook: Outlook | None) -> str:
     """One sentence for the person who waits. `first`: measured before the first step."""
     unseen = now.validation or now.training
+    if not _judged(unseen) and _guessed(unseen):
+        return (
+            f"nothing to learn from {', '.join(_guessed(unseen))}: always giving the most frequent answer is "
+            "right too, so no figure here tells whether it learns to look; fo1 train-detector learns where "
+            "such things are, names_as_phrases with distractor_share which boxes show them"
+        )
     better = [kind for kind in _judged(unseen) if _gain(unseen, kind) > _HARDLY]
     if better:
         return f"it learns: {', '.join(better)} better than by guessing"
@@ -30,7 +38,22 @@ def early_verdict(first: Measured, now: Measured, outlook: Outlook | None) -> st
 
 
 def _judged(figures: SampleFigures) -> list[AnswerKind]:
-    return [kind for kind, number in figures.questions.items() if number >= _FEWEST_QUESTIONS]
+    """The kinds that have enough questions, and answers that differ."""
+    guessed = _guessed(figures)
+    return [
+        kind
+        for kind, number in figures.questions.items()
+        if number >= _FEWEST_QUESTIONS and kind not in guessed
+    ]
+
+
+def _guessed(figures: SampleFigures) -> list[AnswerKind]:
+    """The kinds whose answers nearly always are the most frequent one."""
+    return [
+        kind
+        for kind, number in figures.questions.items()
+        if number >= _FEWEST_QUESTIONS and figures.guess.get(kind, 0.0) >= _GUESSED
+    ]
 
 
 def _gain(figures: SampleFigures, kind: AnswerKind) -> float:

@@ -18,6 +18,7 @@ from torch.nn import functional
 from fo1_data.training.events import AnswerKind, SampleFigures
 from fo1_data.training.packing import IGNORED
 from fo1_data.training.samples.batches import Batches, TrainingImage, blank_image
+from fo1_data.training.samples.distractors import Distractors
 from fo1_data.training.samples.negatives import PhraseBook
 from fo1_data.training.samples.questions import TrainingQuestion
 from fo1_data.training.samples.source import ExampleSource
@@ -31,15 +32,30 @@ _AS_IT_IS = {
     "box_jitter": 0.0, "shuffle_boxes": False, "mirror_share": 0.0, "crop_share": 0.0, "light_jitter": 0.0,
     "paste_share": 0.0, "distractor_share": 0.0,
 }  # fmt: skip
+# A run with distractors is measured with them, in the same mixed order each time: to tell the labelled boxes
+# from others is what it is to learn.
+_WITH_DISTRACTORS = {**_AS_IT_IS, "distractor_share": 1.0, "shuffle_boxes": True}
 
 
 class MeasuredSample:
-    """Some images of a source with their questions, drawn once by the seed and shown as they are."""
+    """Some images of a source with their questions, drawn once by the seed and shown as they are.
 
-    def __init__(self, trainer: Trainer, source: ExampleSource, config: TrainConfig, book: PhraseBook | None):
+    `distractors`: boxes to show besides the labelled ones, in every image; None: none.
+    """
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        source: ExampleSource,
+        config: TrainConfig,
+        book: PhraseBook | None,
+        distractors: Distractors | None = None,
+    ) -> None:
         self._trainer = trainer
-        as_it_is = config.model_copy(update=_AS_IT_IS)
-        self._batches = Batches(source, trainer.checkpoint, as_it_is, book, cache=trainer.cache)
+        fixed = config.model_copy(update=_AS_IT_IS if distractors is None else _WITH_DISTRACTORS)
+        self._batches = Batches(
+            source, trainer.checkpoint, fixed, book, distractors=distractors, cache=trainer.cache
+        )
         places = range(min(config.measured_images, len(source)))
         images = {place: image for place in places if (image := self._batches.image_at(place)) is not None}
         self._places = list(images)

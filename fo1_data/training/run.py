@@ -106,14 +106,15 @@ class Run:
         self._trainer = trainer = Trainer(checkpoint, stage, config)
         self._log = RunLog(out / LOSSES)
         self._loggers: list[Logger] = []
-        self._validation = Validation(trainer, source, validation, config, book)
+        distractors = load_distractors(config)
+        self._validation = Validation(trainer, source, validation, config, book, distractors)
         self._batches = Batches(
             source,
             checkpoint,
             config,
             book,
             rare,
-            load_distractors(config),
+            distractors,
             trainer.workers,
             left_out=self._validation.image_ids,
             cache=trainer.cache,

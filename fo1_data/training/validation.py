@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from fo1_data.errors import ConfigError
 from fo1_data.training.events import Measured, SampleFigures
 from fo1_data.training.measuring import Guesses, MeasuredSample
+from fo1_data.training.samples.distractors import Distractors
 from fo1_data.training.samples.negatives import PhraseBook
 from fo1_data.training.samples.source import ExampleSource
 from fo1_data.training.settings import TrainConfig
@@ -31,12 +32,13 @@ class Validation:
         validation: ExampleSource | None,
         config: TrainConfig,
         book: PhraseBook | None,
+        distractors: Distractors | None = None,
     ) -> None:
         self._config = config
         self._every = config.validate_every or _default_interval(config)
-        self._training = MeasuredSample(trainer, source, config, book)
+        self._training = MeasuredSample(trainer, source, config, book, distractors)
         self._validation = (
-            MeasuredSample(trainer, validation, config, book) if validation is not None else None
+            MeasuredSample(trainer, validation, config, book, distractors) if validation is not None else None
         )
         self._guesses = Guesses(self._training.questions)
         self._measured: list[tuple[int, SampleFigures]] = []

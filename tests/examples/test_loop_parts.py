@@ -25,14 +25,16 @@ import summary
 
 
 def test_the_held_out_part_is_the_same_for_every_seed_and_no_image_is_in_two_parts() -> None:
-    splits = [split.divide(292, seed, 80, 100) for seed in range(3)]
+    splits = [split.divide(292, seed, 80, 100, 30) for seed in range(3)]
 
     assert len({tuple(parts["held"]) for parts in splits}) == 1
     assert len({tuple(parts["pool"]) for parts in splits}) == 3
     for parts in splits:
         sizes = {name: len(indices) for name, indices in parts.items()}
-        assert sizes == {"held": 73, "check": 80, "pool": 100}
-        assert len(set().union(*parts.values())) == 253
+        assert sizes == {"held": 73, "check": 80, "tune": 30, "pool": 100}
+        assert len(set().union(*parts.values())) == 283
+    without, wide = split.divide(292, 1, 110, 100), split.divide(292, 1, 80, 100, 30)
+    assert wide["pool"] == without["pool"]
 
 
 def test_the_parts_to_label_have_no_names(tmp_path: Path) -> None:
@@ -45,7 +47,7 @@ def test_the_parts_to_label_have_no_names(tmp_path: Path) -> None:
         entries.append({"image": f"{number}.png", "width": 40, "height": 30, "regions": regions})
     (corpus / "annotations.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in entries))
 
-    sizes = split.prepare(corpus, tmp_path / "out", 0, 2, 3, 2)
+    sizes = split.prepare(corpus, tmp_path / "out", 0, 1, 3, 2, 1)
 
     assert (sizes["pool"], sizes["held"]) == ({"images": 3, "boxes": 6}, {"images": 2, "boxes": 4})
     lines = (tmp_path / "out" / "pool" / "annotations.jsonl").read_text().splitlines()
@@ -54,6 +56,10 @@ def test_the_parts_to_label_have_no_names(tmp_path: Path) -> None:
     assert first["phrases"] == [{"text": "rbc"}, {"text": "wbc"}]
     with Image.open(first["image"]) as scaled:
         assert scaled.size == (20, 15)
+    drawn = split.take_boxes(tmp_path / "out", 2) / "annotations.jsonl"
+    boxes = [json.loads(line) for line in drawn.read_text().splitlines()]
+    assert [entry["image"] for entry in boxes] == [json.loads(line)["image"] for line in lines[:2]]
+    assert all(not entry["phrases"] and set(entry["regions"][0]) == {"box_xyxy"} for entry in boxes)
     gold = answers.Gold(tmp_path / "out" / "gold" / "pool")
     assert gold.name(first["image"], [2, 3, 10, 15.4]) == "rbc"
     with pytest.raises(KeyError, match="no box"):

@@ -6,12 +6,12 @@ from fo1_data.training.early_verdict import early_verdict
 from fo1_data.training.events import AnswerKind, Measured, Outlook, SampleFigures
 
 
-def measured(loss: float, training: float, validation: float) -> Measured:
-    """Guessing is right in .5."""
+def measured(loss: float, training: float, validation: float, guess: float = 0.5) -> Measured:
+    """Captions, of which guessing is right in `guess`."""
 
     def figures(share: float) -> SampleFigures:
         kind = AnswerKind.CAPTION
-        return SampleFigures(loss, {kind: share}, {kind: 40}, {kind: 0.5})
+        return SampleFigures(loss, {kind: share}, {kind: 40}, {kind: guess})
 
     return Measured(10, figures(validation), figures(training), is_best=True)
 
@@ -29,9 +29,19 @@ BLIND, SHARP = Outlook(2, 80, linear=0.51, guess=0.5), Outlook(2, 80, linear=0.9
         (measured(1.0, 0.8, 0.5), SHARP, "it learns its training images, not others"),
         (measured(1.0, 0.5, 0.5), SHARP, "it learns, but needs more steps"),
         (measured(1.0, 0.5, 0.5), None, "it learns, but needs more steps"),
+        (measured(1.0, 0.0, 0.0, guess=0.97), None, "nothing to learn from caption"),
+        (measured(0.1, 1.0, 1.0, guess=0.97), None, "nothing to learn from caption"),
     ],
 )
 def test_it_says_whether_the_run_learns_and_why_not(
     now: Measured, outlook: Outlook | None, words: str
 ) -> None:
     assert words in early_verdict(FIRST, now, outlook)
+
+
+def test_a_kind_that_can_be_guessed_does_not_hide_one_that_can_be_learned() -> None:
+    kinds = {AnswerKind.CAPTION: (1.0, 0.97), AnswerKind.PHRASE: (0.6, 0.1)}
+    shares, guesses = ({kind: pair[place] for kind, pair in kinds.items()} for place in (0, 1))
+    figures = SampleFigures(1.0, shares, dict.fromkeys(kinds, 40), guesses)
+    verdict = early_verdict(FIRST, Measured(10, figures, figures, is_best=True), None)
+    assert verdict == "it learns: phrase better than by guessing"

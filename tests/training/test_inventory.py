@@ -49,7 +49,7 @@ def test_a_set_that_teaches_one_answer_only_is_told_of(tmp_path: Path) -> None:
     )
     every, caption = inventory.warnings
     assert every.startswith("every phrase of the labels is absent")
-    assert caption == "every caption is 'raccoon': the model can learn to say that without looking"
+    assert caption.startswith("every caption is 'raccoon': the model can learn to say that without looking")
 
 
 def test_absent_phrases_are_not_generated_where_none_is_present(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """What is measured of a model while it trains: exact answers by kind, beside guessing."""
 
 from collections import Counter
+from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -10,9 +12,11 @@ from fo1_data.model.engine.questions import Question
 from fo1_data.synthetic.gold import write_scenes
 from fo1_data.training.events import AnswerKind
 from fo1_data.training.measuring import Guesses, MeasuredSample
+from fo1_data.training.samples.distractors import load_distractors
 from fo1_data.training.samples.negatives import PhraseBook
+from fo1_data.training.samples.open_examples import TrainingExample
 from fo1_data.training.samples.questions import TrainingQuestion
-from fo1_data.training.samples.source import ExampleSource, open_source
+from fo1_data.training.samples.source import ExampleSource, Group, open_source
 from fo1_data.training.settings import TrainConfig
 from fo1_data.training.trainer import Trainer
 from schemas.labels import LabelKind
@@ -57,6 +61,30 @@ def test_a_sample_is_drawn_once_by_the_seed_and_shown_as_it_is(source: ExampleSo
     samples = [MeasuredSample(trainer, source, config, None) for config in (CONFIG, varied)]
     first, second = (sample.measure(Guesses([])) for sample in samples)
     assert first == second == samples[0].measure(Guesses([]))
+
+
+def test_a_run_with_distractors_is_measured_with_them_in_mixed_order(source: ExampleSource) -> None:
+    """Else the labelled boxes would be all there are, and a phrase of one name would mean all of them."""
+    trainer = Trainer(load_checkpoint("fo1-tiny"), 2, CONFIG)
+    config = CONFIG.model_copy(update={"distractor_share": 0.5, "names_as_phrases": True})
+    few = ExampleSource([replace(group, load=partial(_first_regions, group)) for group in source.groups])
+    plain = MeasuredSample(trainer, few, config, None)
+    mixed = MeasuredSample(trainer, few, config, None, load_distractors(config))
+    boxes = [[len(image.prepared.aux_boxes) for image in map(sample.image, range(4)) if image is not None]
+             for sample in (plain, mixed, mixed)]  # fmt: skip
+    assert all(number > one for one, number in zip(*boxes[:2], strict=True))
+    assert boxes[1] == boxes[2]
+    named = [set(question.answer_boxes) for question in mixed.questions if question.answer_boxes]
+    assert any(0 not in positions for positions in named)
+
+
+def _first_regions(group: Group) -> list[TrainingExample]:
+    """The examples with their first region alone: the detector finds the others."""
+    return [
+        replace(example, entry=example.entry.model_copy(update={
+            "regions": (example.entry.regions or [])[:1], "phrases": [], "counts": []}))
+        for example in group.load()
+    ]  # fmt: skip
 
 
 def question(answer: str, kind: LabelKind, *boxes: int) -> TrainingQuestion:

@@ -85,4 +85,8 @@ def _warnings(labels: Counter[AnswerKind], answers: dict[AnswerKind, Counter[str
     for kind in (AnswerKind.CAPTION, AnswerKind.TEXT, AnswerKind.QUESTION):
         (first, *others) = answers[kind].most_common(2) or [("", 0)]
         if first[1] >= _ENOUGH_TO_JUDGE and not others:
-            yield f"every {kind} is {first[0]!r}: the model can learn to say that without looking"
+            yield (
+                f"every {kind} is {first[0]!r}: the model can learn to say that without looking, so its "
+                f"accuracy of {kind} tells nothing; fo1 train-detector learns where such things are, "
+                "names_as_phrases with distractor_share which boxes show them"
+            )

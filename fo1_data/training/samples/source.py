@@ -116,7 +116,7 @@ def open_source(addresses: Sequence[str], seed: int = 0, window_groups: int = 4)
 
 
 def source_of(
-    groups: Sequence[Group], addresses: Sequence[str], seed: int, window_groups: int
+    groups: Sequence[Group], addresses: Sequence[str], seed: int = 0, window_groups: int = 4
 ) -> ExampleSource:
     """The source of some groups of `addresses`. Raises DatasetError if no image has a box."""
     if not any(len(group.usable) for group in groups):

@@ -1,0 +1,65 @@
+"""`fo1 train-detector`: fine-tunes the bundled detector on known boxes."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fo1_data.cli.output import JsonOption, emit, say
+from fo1_data.training.detection.settings import DetectorConfig
+
+_DEFAULTS = DetectorConfig()
+
+
+def train_detector(
+    datasets: Annotated[
+        list[str], typer.Argument(help="Datasets, or corpora with boxes of everything: folders or URLs.")
+    ],
+    out: Annotated[Path, typer.Option(help="New folder of the detector; --proposals takes it.")],
+    detector: Annotated[
+        str, typer.Option(help="Detector to begin with: fo1-tiny, or a folder of this command.")
+    ] = "fo1-tiny",
+    validation: Annotated[
+        list[str] | None,
+        typer.Option(help="Dataset or corpus to validate on; repeat it for several. Default: as for train."),
+    ] = None,
+    test: Annotated[
+        list[str] | None,
+        typer.Option(help="Dataset or corpus to measure the result on; nothing is chosen by it."),
+    ] = None,
+    steps: Annotated[int, typer.Option(min=1, help="Optimiser steps.")] = _DEFAULTS.steps,
+    batch_images: Annotated[int, typer.Option(min=1, help="Images per step.")] = _DEFAULTS.batch_images,
+    learning_rate: Annotated[
+        float, typer.Option(min=0, help="Learning rate between warm-up and decay.")
+    ] = _DEFAULTS.learning_rate,
+    validation_share: Annotated[
+        float,
+        typer.Option(min=0, max=0.99, help="Share of the images to hold out for validation, as for train."),
+    ] = _DEFAULTS.validation_share,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of every random draw.")] = _DEFAULTS.seed,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads. Default: torch's choice.")] = None,
+    device: Annotated[
+        str | None, typer.Option(help="cpu, cuda, cuda:0. Default: a GPU if there is one.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Train the detector to find the things of your images, whatever they are called."""
+    from fo1_data.training.detection.run import train_detector as run
+
+    config = DetectorConfig(
+        steps=steps,
+        batch_images=batch_images,
+        learning_rate=learning_rate,
+        validation_share=validation_share,
+        seed=seed,
+        threads=threads,
+        device=device,
+    )
+    document = run(datasets, out, config, detector, validation or [], test or [], say)
+    before, best = document["before"], document["best"]
+    emit(
+        document,
+        as_json,
+        f"{out}: finds {best['recall']:.2f} of the boxes ({before['recall']:.2f} before), "
+        f"{best['precision']:.2f} of its own are right ({before['precision']:.2f} before)",
+    )
