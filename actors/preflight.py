@@ -25,7 +25,7 @@ def check_cluster(config: RunConfig) -> dict[str, Any]:
         room = nodes()
         need = need_of(config, room)
         fits = sum(need.fits(node) for node in room)
-        models = [config.model, config.proposals]
+        models = [config.model, config.proposals, *([config.masks] if config.masks else [])]
         answers = [_ask(node.node_id, models) for node in room]
         return {
             "address": "local" if chosen_address(config) == LOCAL else chosen_address(config),

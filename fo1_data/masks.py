@@ -36,6 +36,33 @@ def mask_area(rle: MaskRle) -> int:
     return int(coco.area({"size": rle.size, "counts": rle.counts.encode("ascii")}))
 
 
+def place_mask(rle: MaskRle, window_xyxy: tuple[int, int, int, int], image_wh: tuple[int, int]) -> MaskRle:
+    """The mask of a part of an image as a mask of the whole. window_xyxy: the part's pixels in the image.
+
+    If the part was shrunk, each of its pixels stands for several. Works on runs: the whole is never decoded.
+    """
+    from faster_coco_eval.core import mask as coco
+
+    mask = decode_mask(rle)
+    (x_min, y_min, x_max, y_max), (width, height) = window_xyxy, image_wh
+    # A run of a column begins or ends where it differs from the pixel above.
+    changes = np.diff(np.pad(mask.astype(np.int8), ((1, 1), (0, 0))), axis=0) != 0
+    rows_of_column = [np.flatnonzero(column) for column in changes.T]
+    step_x, step_y = mask.shape[1] / (x_max - x_min), (y_max - y_min) / mask.shape[0]
+    bounds = []
+    for x in range(max(x_min, 0), min(x_max, width)):
+        rows = rows_of_column[min(int((x - x_min + 0.5) * step_x), mask.shape[1] - 1)]
+        bounds.append(x * height + np.clip(np.rint(y_min + rows * step_y), 0, height).astype(np.int64))
+    # Where one run ends and the next begins, there is no edge.
+    edges, times = np.unique(np.concatenate([np.zeros(0, np.int64), *bounds]), return_counts=True)
+    ends = np.concatenate([[0], edges[times % 2 == 1], [width * height]])
+    counts = np.diff(ends).tolist()
+    if counts[-1] == 0 and len(counts) > 1:
+        counts.pop()
+    placed = coco.frPyObjects({"size": [height, width], "counts": counts}, height, width)
+    return MaskRle(size=[height, width], counts=placed["counts"].decode("ascii"))
+
+
 def outline_path(mask: Mask, step_px: float = 1.0) -> str:
     """The edges between a mask (H, W) and what is around it, as the data of an SVG path.
 

@@ -108,7 +108,12 @@ class RunConfig(BaseModel):
         description="Source of the boxes: `corpus`, `fo1-tiny` (the bundled detector), `auto` (the corpus if "
         "it has boxes, else `fo1-tiny`), a file of boxes (JSONL, Parquet by file name; GeoParquet, GeoJSON "
         "or GeoPackage, by coordinates), a folder of `fo1 train-detector`, or the folder or hub id of a "
-        "transformers detector.",
+        "transformers detector, of SAM 3 or of Florence-2.",
+    )
+    masks: Annotated[str | None, _LABELS] = Field(
+        default=None,
+        description="Checkpoint of SAM 2 or SAM 3, a folder or hub id, that gives every region without a "
+        "mask one, from its box. Default: none, only `proposals` may give masks.",
     )
     labels: Annotated[Kinds, _LABELS] = Field(
         default=DEFAULT_LABELS,
@@ -118,12 +123,13 @@ class RunConfig(BaseModel):
     )
     vocabulary: Annotated[Words, _LABELS] = Field(
         default=[],
-        description="Words to detect and count. `@corpus` stands for the words that an image's own "
-        "counts name.",
+        description="Words to detect and count; a zero-shot detector looks for them. `@corpus` stands for "
+        "the words that an image's own counts name.",
     )
     phrases: Annotated[str | None, _LABELS] = Field(
         default=None,
-        description="File of phrases to ground in every image, one a line. "
+        description="File of phrases to ground in every image, one a line; a zero-shot detector looks for "
+        "them too. "
         "Default: the phrases that the corpus has for each image.",
     )
     question: Annotated[str | None, _LABELS] = Field(

@@ -234,7 +234,7 @@ def clip_tokenizer(longest: int = 16) -> Any:
     return CLIPTokenizer(vocab=vocabulary, merges=[], model_max_length=longest, pad_token="<|endoftext|>")
 
 
-def _owl(name: str) -> Callable[[Path], Path]:
+def write_owl(name: str) -> Callable[[Path], Path]:
     def write(folder: Path) -> Path:
         import transformers
 
@@ -348,6 +348,6 @@ ZERO_SHOT: dict[str, Callable[[Path], Path]] = {
     "grounding-dino": write_grounding_dino,
     "mm-grounding-dino": _write_mm_grounding_dino,
     "omdet-turbo": _write_omdet_turbo,
-    "owlv2": _owl("Owlv2"),
-    "owlvit": _owl("OwlViT"),
+    "owlv2": write_owl("Owlv2"),
+    "owlvit": write_owl("OwlViT"),
 }

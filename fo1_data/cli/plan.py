@@ -141,14 +141,15 @@ def _unloadable(run: RunConfig) -> str | None:
     from fo1_data.labelling.model_files import ModelFiles
     from fo1_data.proposals.identity import is_detector
     from fo1_data.runs.in_process import IN_PROCESS
-    from fo1_data.runs.preflight import try_detector
+    from fo1_data.runs.preflight import try_detectors
 
     loads_here = run.address == IN_PROCESS or chosen_address(run) == LOCAL
     try:
         ModelFiles(run, loads_here=loads_here).check()
-        if loads_here and is_detector(run.proposals):
-            say(f"trying {run.proposals} on an image")
-            try_detector(run)
+        checkpoints = [name for name in (run.proposals, run.masks) if name and is_detector(name)]
+        if loads_here and checkpoints:
+            say(f"trying {' and '.join(checkpoints)} on an image")
+            try_detectors(run)
     except UsageError as error:
         return str(error)
     return None

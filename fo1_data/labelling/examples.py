@@ -5,8 +5,6 @@ least 0.5 with an example stands for it; without one, the example's own box is a
 Boxes: (N, 4) float32, pixels of the EXIF-oriented image.
 """
 
-import itertools
-
 import numpy as np
 
 from fo1_data.boxes import as_boxes, iou_matrix
@@ -32,7 +30,13 @@ def with_examples(entry: CorpusImage, proposals: Proposals) -> tuple[Proposals, 
     scores = proposals.objectness
     if scores is not None:
         scores = np.concatenate([scores, np.ones(len(missing), np.float32)])
-    labels = proposals.labels
-    if labels is not None:
-        labels = [*labels, *itertools.repeat(None, len(missing))]
-    return Proposals(np.concatenate([boxes, missing]), scores, None, labels), sorted(set(indices))
+    labels, masks = proposals.labels, proposals.masks
+    nothing = [None] * len(missing)
+    shown = Proposals(
+        np.concatenate([boxes, missing]),
+        scores,
+        None,
+        None if labels is None else [*labels, *nothing],
+        None if masks is None else [*masks, *nothing],
+    )
+    return shown, sorted(set(indices))

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 @dataclass(frozen=True)
 class LabellerIdentity:
     """Names, weights (SHA-256, hex) and licences of the model and the proposer, and what else changes
-    their output: the version of the prompts' wording, and the dtype."""
+    their output: the version of the prompts' wording, and the dtype. `proposer_licence`: None also for what
+    is bundled. `masks_licence`: of the model that gives masks."""
 
     model_name: str
     model_sha256: str
@@ -20,6 +21,7 @@ class LabellerIdentity:
     prompts_version: str
     dtype: str
     model_domain: str | None = None
+    masks_licence: str | None = None
 
 
 @dataclass(frozen=True)

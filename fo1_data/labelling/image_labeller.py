@@ -9,11 +9,13 @@ import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from fo1_data.boxes import as_boxes
 from fo1_data.config import corpus_name
 from fo1_data.corpus.rejects import reject_from, unused_annotations
 from fo1_data.errors import InputReject
 from fo1_data.labelling.asking import RowQuestions, fill_rows
 from fo1_data.labelling.batches_ahead import BatchesAhead, ImageStarter, StartedBatch, StartedImages
+from fo1_data.labelling.identity import LabellerIdentity
 from fo1_data.labelling.loading import LoadedModels, load_models
 from fo1_data.labelling.questions import QuestionPlan
 from fo1_data.labelling.reading import CarriedImage, EntryReader, ReadImage
@@ -52,7 +54,9 @@ class ImageLabeller:
             nms_iou=config.nms_iou,
             max_proposals=config.max_proposals,
             words=sought_words(config, self._phrases),
+            masks=config.masks,
         )
+        self._masks = models.masks
         self._engine, self._proposer, self.identity = models.engine, models.proposer, models.identity
         reader = EntryReader(config, models.engine.checkpoint.processor.resize)
         self._starter = ImageStarter(models.engine, models.proposer, config)
@@ -178,10 +182,21 @@ class ImageLabeller:
             self._second_round.ask(self._engine, list(zip(opened, evidence, strict=True)))
         finally:
             self._engine.close(opened)
+        for image, request in zip(started.images, requests, strict=True):
+            self._add_masks(image, request.row)
         return {
             image.key: request.row if image.tile is None else image.tile.row_to_image(request.row)
             for image, request in zip(started.images, requests, strict=True)
         }
+
+    def _add_masks(self, image: ReadImage, row: ImageRow) -> None:
+        """Give each region without a mask the one of its box."""
+        regions = [region for region in row.regions if region.mask_rle is None]
+        if self._masks is not None and regions:
+            boxes = as_boxes([region.box_xyxy for region in regions])
+            masks = self._masks.of_boxes(image.image.rgb, boxes)
+            for region, mask in zip(regions, masks, strict=True):
+                region.mask_rle = mask
 
     def _plan(self, image: ReadImage, examples: Sequence[int], num_regions: int) -> QuestionPlan:
         kinds: Sequence[LabelKind] = self._config.labels
@@ -217,10 +232,20 @@ class ImageLabeller:
                 model_sha256=self.identity.model_sha256,
                 proposer=proposer_of(self.identity.proposer_name, image.entry),
                 prompts_version=self.identity.prompts_version,
-                licence=self.identity.model_licence,
+                licence=licence_of_row(self.identity, is_detected=proposals.regions is None),
                 labelled_at=datetime.now(UTC).isoformat(timespec="seconds"),
             ),
         )
+
+
+def licence_of_row(identity: LabellerIdentity, *, is_detected: bool) -> str | None:
+    """The licence of the model's weights, and where they are others, those of the boxes and the masks."""
+    licences = [identity.model_licence]
+    if is_detected and identity.proposer_licence not in (None, identity.model_licence):
+        licences.append(f"boxes: {identity.proposer_licence}")
+    if identity.masks_licence not in (None, identity.model_licence):
+        licences.append(f"masks: {identity.masks_licence}")
+    return "; ".join(licence for licence in licences if licence) or None
 
 
 def phrase_rejects(entry: CorpusImage) -> list[Reject]:

@@ -9,6 +9,8 @@ from fo1_data.model.checkpoint_folder import checkpoint_sha256, model_domain
 from fo1_data.model.device import choose_device, choose_dtype
 from fo1_data.model.engine.engine import Fo1Engine
 from fo1_data.model.prompts_version import PROMPTS_VERSION
+from fo1_data.proposals.box_masks import BoxMasks, load_box_masks
+from fo1_data.proposals.identity import is_detector
 from fo1_data.proposals.load import load_proposer
 from fo1_data.proposals.proposer import Proposer
 from fo1_data.proposals.sought_words import SoughtWords
@@ -16,11 +18,12 @@ from fo1_data.proposals.sought_words import SoughtWords
 
 @dataclass(frozen=True)
 class LoadedModels:
-    """An engine and a proposer on one device, and their identity."""
+    """An engine, a proposer and what gives masks (None: nothing) on one device, and their identity."""
 
     engine: Fo1Engine
     proposer: Proposer
     identity: LabellerIdentity
+    masks: BoxMasks | None = None
 
 
 def load_models(
@@ -34,11 +37,12 @@ def load_models(
     nms_iou: float | None = None,
     max_proposals: int = 100,
     words: SoughtWords | None = None,
+    masks: str | None = None,
 ) -> LoadedModels:
     """Load the checkpoint `model` and the proposer that `proposals` names (see `load_proposer`).
 
     device, dtype: None chooses what fits the machine. engine_bytes: bound on the engine's memory. words: what
-    a zero-shot detector looks for.
+    a zero-shot detector looks for. masks: the checkpoint that gives masks of boxes.
     Raises CheckpointError, ConfigError or CorpusError.
     """
     torch_device = choose_device(device)
@@ -52,6 +56,7 @@ def load_models(
         max_proposals=max_proposals,
         words=words,
     )
+    box_masks = load_box_masks(masks, torch_device) if masks is not None else None
     checkpoint = load_checkpoint(model, device=torch_device, dtype=torch_dtype)
     identity = LabellerIdentity(
         model_name=Path(model).name if Path(model).exists() else model,
@@ -59,9 +64,10 @@ def load_models(
         model_licence=checkpoint.config.licence,
         proposer_name=proposer.name,
         proposer_sha256=proposer.sha256,
-        proposer_licence=proposer.licence,
+        proposer_licence=proposer.licence if is_detector(proposals) else None,
         prompts_version=PROMPTS_VERSION,
         dtype=dtype_name,
         model_domain=model_domain(checkpoint.folder),
+        masks_licence=box_masks.licence if box_masks is not None else None,
     )
-    return LoadedModels(Fo1Engine(checkpoint, max_bytes=engine_bytes), proposer, identity)
+    return LoadedModels(Fo1Engine(checkpoint, max_bytes=engine_bytes), proposer, identity, box_masks)

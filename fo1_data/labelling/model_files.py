@@ -13,7 +13,13 @@ from fo1_data.model.checkpoint_folder import BUNDLED, checkpoint_sha256, find_ch
 from fo1_data.model.configuration import load_config
 from fo1_data.model.node_cache import find_problem, source_version
 from fo1_data.model.prompts_version import PROMPTS_VERSION
-from fo1_data.proposals.identity import detector_digest, find_detector, identify_proposer, is_detector
+from fo1_data.proposals.identity import (
+    detector_digest,
+    detector_folder,
+    find_detector,
+    identify_proposer,
+    is_detector,
+)
 from schemas.jobs import RunConfig
 
 _DEVICE = re.compile(r"(cpu|cuda|mps|xpu)(:\d+)?")
@@ -42,6 +48,8 @@ class ModelFiles:
             load_config(folder)
             list_weight_files(folder)
         identify_proposer(self._config.proposals)
+        if self._config.masks is not None:
+            detector_folder(self._config.masks, "--masks")
 
     def versions(self) -> dict[str, str]:
         """The versions of what only loading identifies, by setting: a model at a URL, a detector."""

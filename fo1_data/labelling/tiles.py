@@ -18,11 +18,12 @@ from fo1_data.corpus.tile_names import TileName
 from fo1_data.corpus.tile_reading import Tile
 from fo1_data.dataset.united_tiles import TILE_STATE
 from fo1_data.labelling.questions import asks_of_regions
+from fo1_data.masks import place_mask
 from fo1_data.proposals.proposer import Proposals
 from schemas.corpus import CorpusImage, CorpusRegion
 from schemas.images import Count, EncodedImage, Grounding, ImageRow
 from schemas.labels import LabelKind, Source
-from schemas.regions import make_region_id, number_equal_ids
+from schemas.regions import MaskRle, make_region_id, number_equal_ids
 
 
 @dataclass(frozen=True)
@@ -57,13 +58,7 @@ class TileToLabel:
         """The proposals that stay in the tile. Boxes that were given all do."""
         if proposals.regions is not None:
             return proposals
-        stays = np.flatnonzero(self.tile.stays(proposals.boxes_xyxy))
-        scores, labels = proposals.objectness, proposals.labels
-        return Proposals(
-            proposals.boxes_xyxy[stays],
-            scores[stays] if scores is not None else None,
-            labels=[labels[place] for place in stays] if labels is not None else None,
-        )
+        return proposals.take(np.flatnonzero(self.tile.stays(proposals.boxes_xyxy)))
 
     def kinds(self, kinds: Sequence[LabelKind], question: str | None, num_regions: int) -> list[LabelKind]:
         """Which kinds of labels are asked of the tile, which has so many regions."""
@@ -82,11 +77,14 @@ class TileToLabel:
             boxes = as_boxes([region.box_xyxy for region in self.regions])
         else:
             boxes = self.tile.boxes_to_image(as_boxes([region.box_xyxy for region in row.regions]))
-        boxes = clip_boxes(boxes, self.tile.grid.image_wh)
+        image_wh = self.tile.grid.image_wh
+        boxes = clip_boxes(boxes, image_wh)
         new_ids = number_equal_ids(make_region_id(row.image_id, box) for box in boxes.tolist())
         id_of = {region.region_id: new for region, new in zip(row.regions, new_ids, strict=True)}
         for region, box in zip(row.regions, boxes.tolist(), strict=True):
             region.region_id, region.box_xyxy = id_of[region.region_id], tuple(box)
+            if region.mask_rle is not None:
+                region.mask_rle = place_mask(region.mask_rle, self._window_xyxy(region.mask_rle), image_wh)
         parts: list[Grounding | Count] = [*row.groundings, *row.counts]
         for part in parts:
             part.region_ids = [id_of[region_id] for region_id in part.region_ids]
@@ -94,8 +92,15 @@ class TileToLabel:
                 part.phrase = part.label.text = id_of[part.phrase]
         for answer in row.answers:
             answer.region_id = id_of[answer.region_id] if answer.region_id is not None else None
-        row.width, row.height = self.tile.grid.image_wh
+        row.width, row.height = image_wh
         return row
+
+    def _window_xyxy(self, mask: MaskRle) -> tuple[int, int, int, int]:
+        """Where in the image a mask of the tile lies."""
+        height, width = mask.size
+        corners = self.tile.boxes_to_image(as_boxes([(0, 0, width, height)])).round().astype(int)
+        x_min, y_min, x_max, y_max = corners[0].tolist()
+        return x_min, y_min, x_max, y_max
 
 
 def tile_row(entry: CorpusImage, image_id: str, state: str) -> ImageRow:

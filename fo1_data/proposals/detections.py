@@ -29,7 +29,7 @@ class Detections:
     boxes_xyxy: Boxes
     scores: Scores
     labels: list[str] | None = None
-    masks: list[Callable[[], MaskRle]] | None = None
+    masks: list[Callable[[], MaskRle | None]] | None = None
 
     def take(self, places: npt.NDArray[np.intp]) -> "Detections":
         """The detections at these places, in their order."""

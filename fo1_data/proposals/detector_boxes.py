@@ -75,4 +75,5 @@ def select_boxes(
     labels: list[str | None] | None = None
     if found.labels is not None:
         labels = [found.labels[place] for place in places]
-    return Proposals(boxes[places], scores[places].clip(0.0, 1.0), None, labels)
+    masks = None if found.masks is None else [found.masks[place]() for place in places]
+    return Proposals(boxes[places], scores[places].clip(0.0, 1.0), None, labels, masks)

@@ -44,18 +44,24 @@ def is_detector(spec: str) -> bool:
     return spec not in ("auto", "corpus", BUNDLED_DETECTOR) and not is_boxes_file(spec)
 
 
-def detector_folder(spec: str) -> Path | None:
-    """The folder of a transformers detector; None if it is a hub id. Raises CheckpointError for neither."""
+def detector_folder(spec: str, option: str = "--proposals") -> Path | None:
+    """The folder of a transformers detector; None if it is a hub id. Raises CheckpointError for neither.
+
+    option: the one that names it; `--masks` names a model that is no detector, but is found in the same way.
+    """
     path = Path(spec).expanduser()
     if path.is_dir():
         if not (path / "config.json").is_file():
-            raise CheckpointError(f"{spec} is not a detector: it holds no config.json")
+            kind = "a detector" if option == "--proposals" else "a checkpoint"
+            raise CheckpointError(f"{spec} is not {kind}: it holds no config.json")
         return path
     if not _HUB_ID.match(spec):
-        raise CheckpointError(
-            f"--proposals {spec}: it is neither auto, corpus, fo1-tiny, a file of boxes (.jsonl, .parquet, "
-            ".geojson, .gpkg), a detector's folder nor a hub id"
+        others = (
+            "auto, corpus, fo1-tiny, a file of boxes (.jsonl, .parquet, .geojson, .gpkg), "
+            if option == "--proposals"
+            else ""
         )
+        raise CheckpointError(f"{option} {spec}: it is neither {others}a checkpoint's folder nor a hub id")
     return None
 
 
@@ -75,9 +81,9 @@ def tiny_detector_weights(spec: str) -> Path | None:
     return folder / DETECTOR_WEIGHTS if is_tiny else None
 
 
-def find_detector(spec: str) -> Path:
+def find_detector(spec: str, option: str = "--proposals") -> Path:
     """The folder of a transformers detector; a hub id is fetched if it is not cached. CheckpointError."""
-    folder = detector_folder(spec)
+    folder = detector_folder(spec, option)
     if folder is not None:
         return folder
     from huggingface_hub import snapshot_download
@@ -87,7 +93,7 @@ def find_detector(spec: str) -> Path:
     except Exception as error:
         # The hub's client raises its own errors and those of requests and httpx.
         reason = " ".join(str(error).split())[:300] or type(error).__name__
-        raise CheckpointError(f"the detector {spec} cannot be loaded from the hub: {reason}") from error
+        raise CheckpointError(f"{option} {spec} cannot be loaded from the hub: {reason}") from error
 
 
 def detector_digest(folder: Path) -> "hashlib._Hash":

@@ -6,13 +6,14 @@ apply to detectors only.
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
 from schemas.corpus import CorpusImage, CorpusRegion
+from schemas.regions import MaskRle
 
 
 @dataclass(frozen=True)
@@ -21,13 +22,24 @@ class Proposals:
 
     `boxes_xyxy`: (N, 4) float32. `objectness`: (N,) float32, 0 to 1; None for boxes of the corpus or of a
     file. `regions`: the corpus' region of each box; None for detections. `labels`: the detector's name of
-    each box; None where it names nothing.
+    each box; None where it names nothing. `masks`: of each box, in pixels of the image; None without masks.
     """
 
     boxes_xyxy: npt.NDArray[np.float32]
     objectness: npt.NDArray[np.float32] | None = None
     regions: list[CorpusRegion] | None = None
     labels: list[str | None] | None = None
+    masks: list[MaskRle | None] | None = None
+
+    def take(self, places: npt.NDArray[np.intp]) -> "Proposals":
+        """The proposals at these places, in their order."""
+
+        def chosen(values: list[Any] | None) -> list[Any] | None:
+            return None if values is None else [values[place] for place in places]
+
+        objectness = None if self.objectness is None else self.objectness[places]
+        of_box = [chosen(values) for values in (self.regions, self.labels, self.masks)]
+        return Proposals(self.boxes_xyxy[places], objectness, *of_box)
 
 
 class Proposer(Protocol):

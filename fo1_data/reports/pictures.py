@@ -15,6 +15,7 @@ from fo1_data.corpus.windows import open_windows
 from fo1_data.dataset.pixels import decode_row, entries_of, image_bytes
 from fo1_data.errors import DatasetError, InputReject
 from fo1_data.evaluation.faults import Faults
+from fo1_data.masks import decode_mask, outline_path
 from fo1_data.plurals import counted
 from fo1_data.reports.layout import CardLayout, CardTexts, lay_out
 from schemas.images import ImageRow
@@ -23,6 +24,8 @@ from schemas.regions import Region
 THUMBNAIL_PX = 720
 # Of an image with more regions, so many are drawn.
 MOST_REGIONS = 500
+# Masks are outlined at so many pixels of their long edge.
+_OUTLINE_PX = 480
 NUM_COLOURS = 8
 # In percent of the image. A box with a side below `_SMALL_PCT` gets its number outside of it, if there is
 # room of `_BADGE_PCT` above or beside it.
@@ -34,6 +37,7 @@ class PictureBox:
     """A region as the page draws it: corner and size in pixels of the image, badge position in percent.
 
     `badge` says where its number goes: "in" the corner of the box, or "above" or "beside" a small box.
+    `outline`: of its mask, as the data of an SVG path; empty without a mask.
     """
 
     region: Region
@@ -45,6 +49,7 @@ class PictureBox:
     left_pct: float
     top_pct: float
     badge: str
+    outline: str
 
     @property
     def source_texts(self) -> str:
@@ -228,7 +233,19 @@ def _picture_box(row: ImageRow, region: Region) -> PictureBox:
         left_pct=left_pct,
         top_pct=top_pct,
         badge=badge if badge != "beside" or left_pct > _BADGE_PCT else "in",
+        outline=_outline(region),
     )
+
+
+def _outline(region: Region) -> str:
+    """The outline of a region's mask as the data of an SVG path in pixels of the image; empty without one."""
+    if region.mask_rle is None:
+        return ""
+    step = max(1, -(-max(region.mask_rle.size) // _OUTLINE_PX))
+    try:
+        return outline_path(decode_mask(region.mask_rle)[step // 2 :: step, step // 2 :: step], step)
+    except ValueError:  # it cannot be read; its box is shown all the same
+        return ""
 
 
 def _thumbnail(rgb: Image.Image) -> str:

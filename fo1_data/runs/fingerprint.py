@@ -8,18 +8,20 @@ that only change how fast a run is. A run is not resumed under another fingerpri
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from fo1_data.config import corpus_name
 from fo1_data.dataset.manifest import LATE_ENTRIES
 from fo1_data.labelling.identity import LabellerIdentity, PreliminaryIdentity
+from fo1_data.proposals.identity import detector_digest
 from fo1_data.storage.addresses import normalise
 from fo1_data.storage.streams import read_whole
 from schemas.dataset import SCHEMA_VERSION
 from schemas.jobs import NOT_IN_FINGERPRINT, RunConfig
 
 # Stand for files or folders: their contents count, not their addresses.
-_BY_CONTENT = ("model", "proposals", "phrases", "calibration", "parent", "corpus")
+_BY_CONTENT = ("model", "proposals", "masks", "phrases", "calibration", "parent", "corpus")
 # Change nothing where the corpus has no DICOM file.
 _DICOM = ("window", "allow_burned_in_text", "keep_dicom_paths", "dicom_max_frames")
 DECODERS = "dicom_decoders"
@@ -53,6 +55,7 @@ def run_fingerprint(
         "proposer_sha256": identity.proposer_sha256,
         "prompts_version": identity.prompts_version,
         "dtype": identity.dtype,
+        "masks_sha256": masks_sha256(config.masks),
         "phrases_sha256": content_sha256(config.phrases),
         "calibration_sha256": content_sha256(config.calibration),
         "parent_manifest_sha256": content_sha256(f"{config.parent}/manifest.json" if config.parent else None),
@@ -65,6 +68,15 @@ def preliminary_fingerprint(
     """The entries of `run_fingerprint` that are known before the model is loaded."""
     document = run_fingerprint(config, identity, corpus)
     return {name: value for name, value in document.items() if value is not None or name not in LATE_ENTRIES}
+
+
+def masks_sha256(spec: str | None) -> str | None:
+    """SHA-256 (hex) of the checkpoint of masks, or of its name where this machine has no such folder."""
+    if spec is None:
+        return None
+    folder = Path(spec).expanduser()
+    digest = detector_digest(folder) if folder.is_dir() else hashlib.sha256(spec.encode())
+    return digest.hexdigest()
 
 
 def content_sha256(address: str | None) -> str | None:

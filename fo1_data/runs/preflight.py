@@ -154,12 +154,19 @@ def _check_tile(
     return other_size or (image_id, num_bytes, FRAME_GUESS in (oriented.meta or {}))
 
 
-def try_detector(config: RunConfig) -> None:
-    """Load the detector of a run on the CPU and try it on an image. Raises CheckpointError or ConfigError."""
+def try_detectors(config: RunConfig) -> None:
+    """Load what gives boxes and masks in a run on the CPU, which tries it on an image.
+
+    Raises CheckpointError or ConfigError.
+    """
     from fo1_data.labelling.word_lists import read_phrases, sought_words
     from fo1_data.proposals.load import load_proposer
 
     load_proposer(config.proposals, words=sought_words(config, read_phrases(config.phrases)))
+    if config.masks is not None:
+        from fo1_data.proposals.box_masks import load_box_masks
+
+        load_box_masks(config.masks)
 
 
 def measure(entries: Sequence[CorpusImage], config: RunConfig) -> Measured | None:

@@ -231,7 +231,8 @@ class ShardLabeller:
         from fo1_data.model.node_cache import local_model
 
         config, copy = self._settings.config, self._settings.copy_models
-        local = {key: local_model(getattr(config, key), copy) for key in ("model", "proposals")}
+        names = {key: getattr(config, key) for key in ("model", "proposals", "masks")}
+        local = {key: local_model(name, copy) for key, name in names.items() if name is not None}
         return config.model_copy(update=local)
 
     def _kill_for_test(self, entries: Sequence[CorpusImage]) -> None:

@@ -3,8 +3,9 @@
 `file_name` is the image's address, absolute or below the folder that all images share; or that of its copy.
 
 Boxes are x, y, width, height in pixels of the EXIF-oriented image. Captions stay with their region
-(`caption`, `detailed_caption`, `text` of the annotation), groundings and counts with their image
-as extra keys that COCO tools pass over. A region of several classes is one annotation a class.
+(`caption`, `detailed_caption`, `text` of the annotation), and so does its mask (`segmentation`); groundings
+and counts stay with their image as extra keys that COCO tools pass over. A region of several classes is one
+annotation a class.
 """
 
 import json
@@ -22,6 +23,7 @@ from fo1_data.dataset.light_rows import light_rows
 from fo1_data.dataset.pixels import image_bytes, suffix_of_bytes, upright
 from fo1_data.dataset.reader import Dataset
 from fo1_data.dataset.versions.publish import without_stale
+from fo1_data.masks import mask_area
 from fo1_data.storage.store import Store
 from schemas.dataset import Manifest
 from schemas.images import ImageRow
@@ -127,10 +129,13 @@ def _annotations(row: ImageRow, category_ids: dict[str, int]) -> Iterator[dict[s
 
 def _annotation(region: Region) -> dict[str, Any]:
     x_min, y_min, x_max, y_max = region.box_xyxy
+    mask = region.mask_rle
+    area = (x_max - x_min) * (y_max - y_min) if mask is None else mask_area(mask)
     return {
         "bbox": [x_min, y_min, x_max - x_min, y_max - y_min],
-        "area": (x_max - x_min) * (y_max - y_min),
+        "area": area,
         "iscrowd": 0,
+        **({"segmentation": mask.model_dump()} if mask is not None else {}),
         "region_id": region.region_id,
         "region_index": region.index,
         "objectness": region.objectness,

@@ -6,6 +6,7 @@ weights of its model is refused.
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,12 @@ import yaml
 from fo1_data.errors import CheckpointError
 from fo1_data.proposals.detections import Detector
 from fo1_data.proposals.detectors.closed_set import ClosedSetDetector
+from fo1_data.proposals.detectors.florence import MODEL_TYPE as FLORENCE
+from fo1_data.proposals.detectors.florence import FlorenceDetector
 from fo1_data.proposals.detectors.forward import LoadedCheckpoint
 from fo1_data.proposals.detectors.probe import probe, reason_of
+from fo1_data.proposals.detectors.sam3 import MODEL_TYPES as SAM3
+from fo1_data.proposals.detectors.sam3 import Sam3Detector
 from fo1_data.proposals.detectors.text_lines import TextLineDetector
 from fo1_data.proposals.detectors.text_prompted import TextPromptedDetector
 from fo1_data.proposals.identity import detector_digest, find_detector
@@ -34,43 +39,41 @@ def load_transformers_detector(
     """
     words = words or SoughtWords()
     folder = find_detector(spec)
-    make, is_told = _load(spec, folder, torch.device(device or "cpu"))
-    detector = make(
-        _weights_sha256(folder, list(words.of_a_probe()) if is_told else None), licence_of(folder)
-    )
+    try:
+        kind = _kind(spec, folder)
+        loaded = load_parts(spec, folder, kind.model, kind.processor, torch.device(device or "cpu"))
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+        raise CheckpointError(f"{spec} does not load as a detector: {reason_of(error)}") from error
+    sha256 = weights_sha256(folder, list(words.of_a_probe()) if kind.is_told else None)
+    detector = kind.detector(loaded, sha256, licence_of(folder))
     probe(spec, detector, words)
     return detector
 
 
-def _load(
-    spec: str, folder: Path, device: torch.device
-) -> tuple[Callable[[str, str | None], Detector], bool]:
-    """What makes the detector of its hash and licence, and whether it is told what to look for."""
-    from transformers import (
-        MODEL_FOR_OBJECT_DETECTION_MAPPING,
-        MODEL_FOR_ZERO_SHOT_OBJECT_DETECTION_MAPPING,
-        AutoConfig,
-        AutoImageProcessor,
-        AutoModelForObjectDetection,
-        AutoModelForZeroShotObjectDetection,
-        AutoProcessor,
-    )
+@dataclass(frozen=True)
+class _Kind:
+    """The classes of transformers for a checkpoint and ours; whether it is told what to look for."""
 
-    try:
-        config = AutoConfig.from_pretrained(folder)
-        is_told = type(config) in MODEL_FOR_ZERO_SHOT_OBJECT_DETECTION_MAPPING
-        if not is_told and type(config) not in MODEL_FOR_OBJECT_DETECTION_MAPPING:
-            raise CheckpointError(f"{spec} is a {config.model_type} model, which is not an object detector")
-        model_class = AutoModelForZeroShotObjectDetection if is_told else AutoModelForObjectDetection
-        processor_class = AutoProcessor if is_told else AutoImageProcessor
-        loaded = load_parts(spec, folder, model_class, processor_class, device)
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
-        raise CheckpointError(f"{spec} does not load as a detector: {reason_of(error)}") from error
-    if is_told:
-        return lambda sha256, licence: TextPromptedDetector(loaded, sha256, licence), True
-    if _TEXT_LINES.fullmatch(config.model_type):
-        return lambda sha256, licence: TextLineDetector(loaded, sha256, licence), False
-    return lambda sha256, licence: ClosedSetDetector(loaded, sha256, licence), False
+    model: Any
+    processor: Any
+    detector: Callable[[LoadedCheckpoint, str, str | None], Detector]
+    is_told: bool
+
+
+def _kind(spec: str, folder: Path) -> _Kind:
+    import transformers as of
+
+    config = of.AutoConfig.from_pretrained(folder)
+    if config.model_type in SAM3:
+        return _Kind(of.Sam3Model, of.Sam3Processor, Sam3Detector, True)
+    if config.model_type == FLORENCE:
+        return _Kind(of.Florence2ForConditionalGeneration, of.Florence2Processor, FlorenceDetector, True)
+    if type(config) in of.MODEL_FOR_ZERO_SHOT_OBJECT_DETECTION_MAPPING:
+        return _Kind(of.AutoModelForZeroShotObjectDetection, of.AutoProcessor, TextPromptedDetector, True)
+    if type(config) not in of.MODEL_FOR_OBJECT_DETECTION_MAPPING:
+        raise CheckpointError(f"{spec} is a {config.model_type} model, which is not an object detector")
+    detector = TextLineDetector if _TEXT_LINES.fullmatch(config.model_type) else ClosedSetDetector
+    return _Kind(of.AutoModelForObjectDetection, of.AutoImageProcessor, detector, False)
 
 
 def load_parts(
@@ -119,7 +122,8 @@ def licence_of(folder: Path) -> str | None:
     return licence if isinstance(licence, str) else None
 
 
-def _weights_sha256(folder: Path, words: list[str] | None) -> str:
+def weights_sha256(folder: Path, words: list[str] | None) -> str:
+    """The SHA-256 (hex) of a checkpoint, and of the words that it is told to look for."""
     digest = detector_digest(folder)
     digest.update(repr(words).encode())
     return digest.hexdigest()

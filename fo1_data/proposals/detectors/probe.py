@@ -20,7 +20,7 @@ def probe(spec: str, detector: Detector, words: SoughtWords) -> None:
     if refuse_words is not None:
         refuse_words(words.of_a_probe())
     try:
-        (found,) = detector.detect([_picture()], [words.of_a_probe()])
+        (found,) = detector.detect([probe_picture()], [words.of_a_probe()])
     except Fo1Error:
         raise
     except Exception as error:
@@ -40,7 +40,8 @@ def reason_of(error: Exception) -> str:
     return text
 
 
-def _picture() -> Image.Image:
+def probe_picture() -> Image.Image:
+    """A small picture of gradients."""
     width, height = _PROBE_WH
     rows, columns = np.mgrid[:height, :width]
     channels = (rows * 255 // height, columns * 255 // width, (rows + columns) % 256)
