@@ -116,6 +116,8 @@ def _findings(config: RunConfig, roots: StorageRoots, checked: dict[str, Any]) -
         yield from _model("model", config.model, roots, checked)
     if config.proposals not in _PROPOSERS:
         yield from _model("proposals", config.proposals, roots, checked)
+    if config.masks is not None:
+        yield from _model("masks", config.masks, roots, checked)
     try:
         if "phrases" in checked:
             read_phrases(checked["phrases"])

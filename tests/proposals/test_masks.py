@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -179,12 +180,13 @@ def test_a_model_without_masks_of_boxes_is_refused(tmp_path: Path, sam3: Path) -
 # --- a whole run
 
 
-def test_masks_go_through_a_run(tmp_path: Path, sam3_video: Path) -> None:
+@pytest.mark.parametrize("tiles", [{}, {"tile_px": 160, "tile_overlap": 0.3}])
+def test_masks_go_through_a_run(tmp_path: Path, sam3_video: Path, tiles: dict[str, Any]) -> None:
     corpus = tmp_path / "corpus"
     write_scenes(corpus, count=2, seed=5, num_objects=(2, 2))
     config = RunConfig(
         corpus=str(corpus), out=str(tmp_path / "d"), labels=["brief_caption"], proposals="auto",
-        masks=str(sam3_video), second_questions=[],
+        masks=str(sam3_video), second_questions=[], **tiles,
     )  # fmt: skip
     run_in_process(config)
     rows = list(open_dataset(config.out).rows())

@@ -191,6 +191,7 @@ BAD_JOBS: dict[str, tuple[dict[str, Any], int, str]] = {
     "glob outside": ({"corpus": "/etc/*.conf"}, 403, "corpus"),
     "other bucket": ({"out": "s3://bucket/x"}, 403, "out"),
     "model outside": ({"model": "/usr"}, 403, "model"),
+    "masks outside": ({"masks": "/usr"}, 403, "masks"),
     "weights of the web": ({"model": "https://example.org/model"}, 403, "model"),
     "gone": ({"corpus": "{root}/gone"}, 404, "corpus"),
     "calibration gone": ({"calibration": "{root}/c.json"}, 404, "calibration"),
