@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from fo1_data.errors import CalibrationError
 from schemas.calibration import Calibration
 from schemas.dataset import Manifest
-from schemas.images import ImageRow
+from schemas.images import Provenance
 
 
 @dataclass(frozen=True)
@@ -68,13 +68,12 @@ def check_match(calibration: Calibration, origin: LabelOrigin, force: bool = Fal
     return f"{problem}: confidences may be wrong, and no error is guaranteed"
 
 
-def covers(calibration: Calibration, row: ImageRow) -> bool:
-    """Whether the model, proposer and questions of the calibration labelled this row.
+def covers(calibration: Calibration, provenance: Provenance) -> bool:
+    """Whether the model, proposer and questions of the calibration labelled a row of this provenance.
 
     Compares only what both record, with one exception: a calibration that records no model, or no wording,
     covers no row that records one.
     """
-    provenance = row.provenance
     recorded = [
         (calibration.model_sha256, provenance.model_sha256),
         (calibration.prompts_version, provenance.prompts_version),

@@ -1,4 +1,4 @@
-"""Why a label goes to review, in words for reviewers; and signals oriented so that more means surer.
+"""Why a label goes to review, in words for reviewers.
 
 `signals.SIGNALS` says which direction of a signal is a bad sign. A calibration also uses signals that have
 no text here; they only give no reason.
@@ -65,11 +65,6 @@ def reasons_for(
             unusual.append((-excess / column.deviation, _fill(template, signals, text)))
     reasons += [reason for _, reason in sorted(unusual)]
     return list(dict.fromkeys(reasons))[:MOST_REASONS]
-
-
-def oriented(signals: Mapping[str, float]) -> dict[str, float]:
-    """The signals of a label that have a direction, with their sign set so that more means more trust."""
-    return {name: signals[name] * SIGNALS[name].direction for name in DIRECTED if name in signals}
 
 
 def _fill(template: str, signals: Mapping[str, float], text: str) -> str:

@@ -11,21 +11,23 @@ A budget of whole images is spent on those whose labels are worth most together.
 Keeps a few numbers for each label and no rows.
 """
 
-from array import array
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from fo1_data.confidence.reasons import DIRECTED, oriented
+from fo1_data.confidence.open_labels import OpenLabels, labels_of_rows, open_parts
+from fo1_data.confidence.reasons import DIRECTED
 from fo1_data.confidence.routing import Router
-from fo1_data.confidence.signal_columns import feature_of, signals_of
-from fo1_data.confidence.signals import FEATURES
-from fo1_data.dataset.human_labels import is_stale
-from fo1_data.dataset.label_parts import LabelPart
+from fo1_data.confidence.signals import FEATURES, SIGNALS
+from fo1_data.dataset.label_columns import Mask, Places
 from fo1_data.judging.words import words_of
 from schemas.images import ImageRow
 
+Values = npt.NDArray[np.float64]
 NUM_FEATURES = len(FEATURES)
+DIRECTIONS = np.array([SIGNALS[name].direction for name in DIRECTED], np.float64)
 # The worth of each further label of a cell, as a share of the one before, and the smallest worth.
 REPEAT_WORTH = 0.9
 SMALLEST_WORTH = 0.5
@@ -37,20 +39,34 @@ class ReviewPlan:
     def __init__(self, router: Router) -> None:
         self._router = router
         self._keys: list[str] = []
-        self._statements: dict[str, int] = {}
-        self._statement_of = array("l")
-        self._unsure = array("b")
-        self._confidence = array("d")
-        self._signals = array("f")
-        self._features = array("f")
+        self._image_ids: list[str] = []
+        self._statements: dict[tuple[int, str, str], int] = {}
+        self._pieces: list[_Piece] = []
 
-    def add(self, row: ImageRow) -> None:
-        """Add a row's labels, except those that stay in review anyway because their box was moved."""
-        guaranteed = self._router.guaranteed(row)
-        guarded = self._router.settings.max_error is not None
-        for part in self._router.open_parts(row):
-            if not is_stale(part.label):
-                self._add(part, guarded and part.key not in guaranteed)
+    def add_rows(self, rows: Sequence[ImageRow]) -> None:
+        """Add the labels of rows."""
+        self.add(labels_of_rows(rows, open_parts(rows)))
+
+    def add(self, labels: OpenLabels) -> None:
+        """Add labels, except those that stay in review anyway because their box was moved."""
+        chosen = np.flatnonzero(~labels.is_stale)
+        unsure = np.zeros(len(labels), bool)
+        if self._router.settings.max_error is not None:
+            unsure = ~self._router.guaranteed(labels)
+        kinds = labels.kinds[chosen]
+        self._keys += [labels.keys[place] for place in chosen.tolist()]
+        self._pieces.append(
+            _Piece(
+                image=labels.rows[chosen] + len(self._image_ids),
+                kind=kinds,
+                statement=np.array([self._statement(labels, place) for place in chosen.tolist()], np.int64),
+                unsure=unsure[chosen],
+                confidence=labels.confidence[chosen],
+                signals=(labels.signals.matrix(DIRECTED) * DIRECTIONS)[chosen].astype(np.float32),
+                features=labels.signals.features()[chosen].astype(np.float32),
+            )
+        )
+        self._image_ids += labels.image_ids
 
     def choose(self, num_spent: int = 0) -> set[str]:
         """The keys of the labels to review. `num_spent`: what of the budget was reviewed before.
@@ -61,76 +77,95 @@ class ReviewPlan:
         settings = self._router.settings
         if not self._keys:
             return set()
-        names, image = np.unique([key.partition("|")[0] for key in self._keys], return_inverse=True)
+        every = _joined(self._pieces)
+        image = self._numbers_of_images(every.image)
         budget = settings.review_budget or 0.0
-        total = len(names) if settings.whole_images else len(self._keys)
+        total = int(image.max()) + 1 if settings.whole_images else len(self._keys)
         count = round(budget * total) if budget < 1 else int(budget) - num_spent
         if count <= 0:
             return set()
-        places = self._places()
-        worth, unsure = self._worth(places), np.array(self._unsure, dtype=np.int8)
+        places = _places(np.array(self._keys, dtype=object), image, every.statement)
+        worth = _worth(every, places)
         if settings.whole_images:
             # An image removes the error of all its labels; those that are not accepted without it come first.
-            worth_of_unsure = np.bincount(image, weights=worth * unsure)
+            worth_of_unsure = np.bincount(image, weights=worth * every.unsure)
             images = np.lexsort((np.bincount(image, weights=worth), worth_of_unsure))[::-1][:count]
-            return {str(self._keys[place]) for place in np.flatnonzero(np.isin(image, images))}
+            return {self._keys[place] for place in np.flatnonzero(np.isin(image, images))}
         # Labels that the guarantee does not accept come first: they are not used before a person saw them.
-        order = np.lexsort((places, -worth, -unsure))
-        return {str(self._keys[place]) for place in order[:count]}
+        order = np.lexsort((places, -worth, ~every.unsure))
+        return {self._keys[place] for place in order[:count]}
 
-    def _add(self, part: LabelPart, unsure: bool) -> None:
-        label = part.label
-        statement = f"{part.kind.value}|{part.subject.casefold()}|{' '.join(words_of(label.text))}"
-        signals = oriented(signals_of(label))
-        feature = feature_of(label)[:NUM_FEATURES]
-        self._keys.append(part.key)
-        self._statement_of.append(self._statements.setdefault(statement, len(self._statements)))
-        self._unsure.append(unsure)
-        self._confidence.append(np.nan if label.confidence is None else label.confidence)
-        self._signals.extend(signals.get(name, np.nan) for name in DIRECTED)
-        self._features.extend((*feature, *[np.nan] * (NUM_FEATURES - len(feature))))
+    def _statement(self, labels: OpenLabels, place: int) -> int:
+        """The number of what a label says, equal for equal kinds, subjects and words."""
+        words = " ".join(words_of(labels.texts[place]))
+        statement = (int(labels.kinds[place]), labels.subjects[place].casefold(), words)
+        return self._statements.setdefault(statement, len(self._statements))
 
-    def _places(self) -> npt.NDArray[np.int64]:
-        """(labels,) the place of each label among equals: ordered by the number of different statements
-        about its image for each label of the image (most first), then by image and key."""
-        _, images = np.unique([key.partition("|")[0] for key in self._keys], return_inverse=True)
-        statements = np.array(self._statement_of, dtype=np.int64)
-        image_of_statement = np.unique(np.stack([images, statements]), axis=1)[0]
-        variety = np.bincount(image_of_statement) / np.bincount(images)
-        order = np.lexsort((np.array(self._keys, dtype=object), images, -variety[images]))
-        places = np.empty(len(order), dtype=np.int64)
-        places[order] = np.arange(len(order))
-        return places
+    def _numbers_of_images(self, rows: Places) -> Places:
+        """(labels,) the number of each label's image, among those with labels in the order of their ids."""
+        used, row_of = np.unique(rows, return_inverse=True)
+        ids = np.array([self._image_ids[row] for row in used.tolist()], dtype=object)
+        numbers: Places = np.unique(ids, return_inverse=True)[1][row_of]
+        return numbers
 
-    def _worth(self, places: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-        """(labels,) the expected error that a review of each label removes."""
-        wrong = 1 - np.array(self._confidence)
-        kinds = np.array([key.split("|", 2)[1] for key in self._keys], dtype=object)
-        signals = np.array(self._signals, dtype=np.float64).reshape(len(self._keys), len(DIRECTED))
-        for kind in np.unique(kinds):
-            uncalibrated = np.isnan(wrong) & (kinds == kind)
-            if uncalibrated.any():
-                wrong[uncalibrated] = 1 - rank_of_trust(signals[uncalibrated])
-        return wrong * self._novelty(wrong, places)
 
-    def _novelty(
-        self, wrong: npt.NDArray[np.float64], places: npt.NDArray[np.int64]
-    ) -> npt.NDArray[np.float64]:
-        """(labels,) 1 for the likeliest mistake of a cell, less for each further label of it."""
-        features = np.array(self._features, dtype=np.float64).reshape(len(self._keys), NUM_FEATURES)
-        has_feature = ~np.isnan(features).all(axis=1)
-        sides = np.zeros(len(self._keys), dtype=np.int64)
-        if has_feature.any():
-            present = np.flatnonzero(~np.isnan(features[has_feature]).all(axis=0))
-            coordinates = features[has_feature][:, present]
-            sides[has_feature] = (coordinates > np.nanmedian(coordinates, axis=0)) @ (1 << present)
-        cells = np.array(self._statement_of, dtype=np.int64) * (1 << NUM_FEATURES) + sides
-        order = np.lexsort((places, -wrong, cells))
-        starts = np.searchsorted(cells[order], cells[order])
-        num_before = np.empty(len(cells), dtype=np.float64)
-        num_before[order] = np.arange(len(cells)) - starts
-        novelty: npt.NDArray[np.float64] = np.maximum(REPEAT_WORTH**num_before, SMALLEST_WORTH)
-        return novelty
+class _Piece(NamedTuple):
+    """What is known of labels, as columns (labels,).
+
+    `image`: the position of the row. `signals`: (labels, signals), of which more means more trust.
+    `features`: (labels, coordinates).
+    """
+
+    image: Places
+    kind: Places
+    statement: Places
+    unsure: Mask
+    confidence: Values
+    signals: npt.NDArray[np.float32]
+    features: npt.NDArray[np.float32]
+
+
+def _joined(pieces: Sequence[_Piece]) -> _Piece:
+    return _Piece(*(np.concatenate(columns) for columns in zip(*pieces, strict=True)))
+
+
+def _places(keys: npt.NDArray[np.object_], images: Places, statements: Places) -> Places:
+    """(labels,) the place of each label among equals: ordered by the number of different statements
+    about its image for each label of the image (most first), then by image and key."""
+    image_of_statement = np.unique(np.stack([images, statements]), axis=1)[0]
+    variety = np.bincount(image_of_statement) / np.bincount(images)
+    order = np.lexsort((keys, images, -variety[images]))
+    places = np.empty(len(order), dtype=np.int64)
+    places[order] = np.arange(len(order))
+    return places
+
+
+def _worth(labels: _Piece, places: Places) -> Values:
+    """(labels,) the expected error that a review of each label removes."""
+    wrong = 1 - labels.confidence
+    for kind in np.unique(labels.kind):
+        uncalibrated = np.isnan(wrong) & (labels.kind == kind)
+        if uncalibrated.any():
+            wrong[uncalibrated] = 1 - rank_of_trust(labels.signals[uncalibrated].astype(np.float64))
+    return wrong * _novelty(labels, wrong, places)
+
+
+def _novelty(labels: _Piece, wrong: Values, places: Places) -> Values:
+    """(labels,) 1 for the likeliest mistake of a cell, less for each further label of it."""
+    features = labels.features.astype(np.float64)
+    has_feature = ~np.isnan(features).all(axis=1)
+    sides = np.zeros(len(features), dtype=np.int64)
+    if has_feature.any():
+        present = np.flatnonzero(~np.isnan(features[has_feature]).all(axis=0))
+        coordinates = features[has_feature][:, present]
+        sides[has_feature] = (coordinates > np.nanmedian(coordinates, axis=0)) @ (1 << present)
+    cells = labels.statement * (1 << NUM_FEATURES) + sides
+    order = np.lexsort((places, -wrong, cells))
+    starts = np.searchsorted(cells[order], cells[order])
+    num_before = np.empty(len(cells), dtype=np.float64)
+    num_before[order] = np.arange(len(cells)) - starts
+    novelty: Values = np.maximum(REPEAT_WORTH**num_before, SMALLEST_WORTH)
+    return novelty
 
 
 def rank_of_trust(signals: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -12,18 +12,19 @@ from fo1_data.confidence.budget_pass import BudgetPass
 from fo1_data.confidence.calibration_file import read_calibration
 from fo1_data.confidence.calibration_match import check_match, origin_of
 from fo1_data.confidence.review_cost import ReviewEffort
+from fo1_data.confidence.routed_batch import Routed, RoutedBatch
 from fo1_data.confidence.routing import Router
-from fo1_data.dataset.counting import count_rows
+from fo1_data.dataset.counting import count_batch
+from fo1_data.dataset.label_columns import LabelColumns
+from fo1_data.dataset.light_rows import light_batches
 from fo1_data.dataset.manifest import next_version
 from fo1_data.dataset.parquet_files import encode_batches
 from fo1_data.dataset.reader import Dataset, open_dataset
-from fo1_data.dataset.row_batches import regular_batches, rows_to_batch
-from fo1_data.dataset.rows import table_to_rows
+from fo1_data.dataset.row_batches import regular_batches
 from fo1_data.dataset.versions.derive import VersionWriter
 from fo1_data.errors import ConfigError
 from schemas.calibration import Calibration, RoutingSettings
 from schemas.dataset import Counts, Manifest, ManifestFile
-from schemas.images import ImageRow
 from schemas.labels import LabelKind
 
 
@@ -44,10 +45,11 @@ def route_dataset(
     fitted, sha256 = read_calibration(calibration) if calibration else (None, None)
     warning = check_match(fitted, origin_of(dataset.manifest), force) if fitted else None
     router = Router(settings, fitted, guaranteed_kinds(dataset, fitted), forced=warning is not None)
-    budget = BudgetPass(router)
+    budget = BudgetPass(router, is_scored_anew=True)
     if settings.review_budget is not None:
-        for row in _scored(router, dataset.rows()):
-            budget.see(row)
+        for file in dataset.data_files():
+            for batch in light_batches(dataset.store, file.path, lambda path: path != "image.bytes"):
+                budget.see(batch)
     step = {"route": settings.model_dump(mode="json"), "calibration_sha256": sha256}
     writer = VersionWriter(out, dataset.manifest, step, dataset.store.url)
     effort = ReviewEffort()
@@ -74,41 +76,32 @@ def _route_file(
     budget: BudgetPass,
     effort: ReviewEffort,
 ) -> None:
-    """Decide and write the rows of a file, and add them to `effort`; holds a batch of them as models."""
+    """Decide and write the rows of a file, and add them to `effort`; holds a batch, and the new file."""
     has_changed, counts = False, Counts()
 
-    def decided() -> Iterator[pa.RecordBatch]:
+    def routed() -> Iterator[pa.RecordBatch]:
         nonlocal has_changed, counts
-        for batch in regular_batches(dataset.store, file.path):
-            before = list(table_to_rows(batch))
-            rows = [_decided(row.model_copy(deep=True), router, budget) for row in before]
-            has_changed |= rows != before
-            counts += count_rows(rows)
-            for row in rows:
-                effort.add(row)
-            yield rows_to_batch(rows)
+        for before in regular_batches(dataset.store, file.path):
+            batch, is_changed = _routed(before, router, budget)
+            has_changed |= is_changed
+            counts += count_batch(batch)
+            effort.add_all(LabelColumns(batch))
+            yield batch
 
-    encoded = encode_batches(decided())
+    encoded = encode_batches(routed())
     if has_changed:
         writer.put(file.path, *encoded, counts)
     else:
         writer.copy(dataset.store, file, counts)
 
 
-def _decided(row: ImageRow, router: Router, budget: BudgetPass) -> ImageRow:
-    """Score and decide a row in place."""
-    router.score(row)
-    if router.settings.decides and router.settings.review_budget is None:
-        router.decide(row)
-    elif router.settings.decides:
-        budget.decide(row)
-    return row
-
-
-def _scored(router: Router, rows: Iterator[ImageRow]) -> Iterator[ImageRow]:
-    for row in rows:
-        router.score(row)
-        yield row
+def _routed(batch: pa.RecordBatch, router: Router, budget: BudgetPass) -> Routed:
+    """A batch scored and decided."""
+    if not router.settings.decides:
+        return RoutedBatch(batch, router).scored()
+    if router.settings.review_budget is None:
+        return RoutedBatch(batch, router).decided()
+    return budget.decide(batch)
 
 
 def guaranteed_kinds(dataset: Dataset, calibration: Calibration | None) -> list[LabelKind]:

@@ -9,17 +9,20 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
 from pydantic import BaseModel
 
 from fo1_data.confidence.acceptance import acceptances
 from fo1_data.confidence.calibration_file import read_calibration
-from fo1_data.confidence.calibration_match import check_match, covers, origin_of
+from fo1_data.confidence.calibration_match import check_match, origin_of
+from fo1_data.confidence.open_labels import KINDS, OpenLabels
 from fo1_data.confidence.route_dataset import guaranteed_kinds
-from fo1_data.confidence.routing import Router, was_audited
-from fo1_data.dataset.human_labels import is_stale
+from fo1_data.confidence.routed_batch import RoutedBatch
+from fo1_data.confidence.routing import Router, by_trust, was_audited
+from fo1_data.dataset.light_rows import light_batches
 from fo1_data.dataset.reader import Dataset, open_dataset
-from schemas.calibration import Acceptance, Calibration, RoutingSettings
-from schemas.images import ImageRow
+from schemas.calibration import Acceptance, RoutingSettings
 from schemas.labels import LabelKind
 
 MAX_ERRORS = (0.005, 0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.1, 0.12, 0.15, 0.2, 0.25, 0.3, 0.4)
@@ -75,9 +78,10 @@ def routing_curve(
     fitted, _ = read_calibration(calibration)
     warning = check_match(fitted, origin_of(dataset.manifest), force)
     kinds = guaranteed_kinds(dataset, fitted)
-    labels = _ScoredLabels(fitted, Router(RoutingSettings(), fitted, kinds, forced=warning is not None))
-    for row in _rows(dataset, max_rows):
-        labels.add(row, forced=warning is not None)
+    router = Router(RoutingSettings(), fitted, kinds, forced=warning is not None)
+    labels = _ScoredLabels(router)
+    for batch in _batches(dataset, max_rows):
+        labels.add(RoutedBatch(batch, router).labels)
     points, rules = [], {}
     for max_error in sorted(max_errors):
         rules = acceptances(fitted, max_error, confidence_level, kinds)
@@ -93,46 +97,42 @@ def routing_curve(
     )
 
 
-def _rows(dataset: Dataset, max_rows: int) -> Iterator[ImageRow]:
+def _batches(dataset: Dataset, max_rows: int) -> Iterator[pa.RecordBatch]:
+    """The first rows of every file, without their pixels."""
     total = sum(file.num_rows for file in dataset.data_files())
     share = min(1.0, max_rows / max(1, total))
     for file in dataset.data_files():
-        limit = math.ceil(file.num_rows * share)
-        for number, row in enumerate(dataset.rows_of(file)):
-            if number >= limit:
+        left = math.ceil(file.num_rows * share)
+        for batch in light_batches(dataset.store, file.path, lambda path: path != "image.bytes"):
+            yield batch.slice(0, left)
+            left -= min(left, batch.num_rows)
+            if not left:
                 break
-            yield row
 
 
 class _ScoredLabels:
-    """The open labels of rows, by kind: confidence, place in their image, and whether they were audited."""
+    """The open labels of rows, by kind: confidence, place in the image, and place among the audited ones."""
 
-    def __init__(self, calibration: Calibration, router: Router) -> None:
-        self._calibration, self._router = calibration, router
-        self._columns: dict[LabelKind, list[tuple[float, int, int]]] = defaultdict(list)
+    def __init__(self, router: Router) -> None:
+        self._router = router
+        self._columns: dict[LabelKind, list[npt.NDArray[np.float64]]] = defaultdict(list)
         self.num_labels = self.num_rows = 0
 
-    def add(self, row: ImageRow, forced: bool) -> None:
-        """Score and count the labels of a row."""
-        self.num_rows += 1
-        parts = Router.open_parts(row)
-        self.num_labels += len(parts)
-        if not forced and not covers(self._calibration, row):
-            return
-        self._router.score(row)
-        by_kind = defaultdict(list)
-        for part in parts:
-            if part.label.confidence is not None:
-                by_kind[part.kind].append(part)
-        for kind, of_kind in by_kind.items():
-            audited_place = 0
-            of_kind.sort(key=lambda part: (-(part.label.confidence or 0.0), part.key))
-            for place, part in enumerate(of_kind):
-                audited = was_audited(part.label)
-                if not is_stale(part.label):
-                    entry = (part.label.confidence or 0.0, place, audited_place if audited else -1)
-                    self._columns[kind].append(entry)
-                audited_place += audited
+    def add(self, labels: OpenLabels) -> None:
+        """Count labels, which are scored."""
+        self.num_rows += len(labels.image_ids)
+        self.num_labels += len(labels)
+        usable = self._router.covered(labels) & ~np.isnan(labels.confidence)
+        audited = was_audited(labels)
+        for place in np.unique(labels.kinds[usable]).tolist():
+            of_kind = usable & (labels.kinds == place)
+            places, audited_places = np.full((2, len(labels)), -1.0)
+            for among, of_labels in ((of_kind, places), (of_kind & audited, audited_places)):
+                surest, order = by_trust(labels, among)
+                of_labels[surest] = order
+            kept = of_kind & ~labels.is_stale
+            columns = np.stack([labels.confidence, places, audited_places])[:, kept]
+            self._columns[KINDS[place]].append(columns)
 
     def point(self, max_error: float, rules: dict[LabelKind, Acceptance]) -> CurvePoint:
         """Return what the rules accept."""
@@ -141,7 +141,7 @@ class _ScoredLabels:
         for kind, rule in rules.items():
             confidences = np.zeros(0)
             if rule.threshold is not None and self._columns.get(kind):
-                values, places, audited_places = np.array(self._columns[kind]).T
+                values, places, audited_places = np.concatenate(self._columns[kind], axis=1)
                 places = audited_places if rule.only_accepted_before else places
                 most = np.inf if rule.most_labels is None else rule.most_labels
                 confidences = values[(values >= rule.threshold) & (places >= 0) & (places < most)]

@@ -27,16 +27,6 @@ def signals_of(label: Label) -> dict[str, float]:
     }
 
 
-def feature_of(label: Label) -> tuple[float, ...]:
-    """The compact region feature stored with a label, in order of its coordinates; may be empty."""
-    coordinates = sorted(
-        (int(signal.name.removeprefix(FEATURE_PREFIX)), signal.value)
-        for signal in label.signals
-        if signal.name.startswith(FEATURE_PREFIX) and signal.name.removeprefix(FEATURE_PREFIX).isdigit()
-    )
-    return tuple(value for _, value in coordinates)
-
-
 def signal_names(tables: Sequence[Mapping[str, float]]) -> list[str]:
     """The names of all signals in the tables, sorted."""
     return sorted({name for table in tables for name in table})
@@ -45,8 +35,12 @@ def signal_names(tables: Sequence[Mapping[str, float]]) -> list[str]:
 def signal_matrix(tables: Sequence[Mapping[str, float]], names: Sequence[str]) -> Matrix:
     """(labels, names) float64; NaN if a signal is missing or not a number, bounded otherwise."""
     values = np.array([[table.get(name, np.nan) for name in names] for table in tables], dtype=np.float64)
-    values = values.reshape(len(tables), len(names))
-    return np.clip(np.where(np.isnan(values), np.nan, values), -_LARGEST, _LARGEST)
+    return bounded(values.reshape(len(tables), len(names)))
+
+
+def bounded(values: Matrix) -> Matrix:
+    """The matrix with its largest numbers clipped."""
+    return np.clip(values, -_LARGEST, _LARGEST)
 
 
 def describe_columns(
@@ -93,14 +87,18 @@ def columns_of(columns: Sequence[SignalColumn], name: str) -> list[int]:
 
 
 def prepare(tables: Sequence[Mapping[str, float]], columns: Sequence[SignalColumn]) -> Matrix:
+    """`prepare_matrix` of signals by name."""
+    return prepare_matrix(signal_matrix(tables, [column.name for column in columns]), columns)
+
+
+def prepare_matrix(raw: Matrix, columns: Sequence[SignalColumn]) -> Matrix:
     """The matrix that a model scores: (labels, values then ranks then indicators) float64.
 
-    Finite for every input; holds float32 values.
+    `raw`: (labels, columns) as from `bounded`. Finite for every input; holds float32 values.
     """
-    raw = signal_matrix(tables, [column.name for column in columns])
     missing = np.isnan(raw)
     if not columns:
-        return np.zeros((len(tables), 0))
+        return np.zeros((len(raw), 0))
     fill, low, high, mean, deviation = (
         np.array([getattr(column, field) for column in columns])
         for field in ("fill", "low", "high", "mean", "deviation")

@@ -6,12 +6,13 @@ rows at once are left to Arrow.
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 _MANY_RECORDS = 1000
 
@@ -73,6 +74,30 @@ def numpy_to_array(values: npt.NDArray[Any]) -> pa.Array:
 def to_scalar(value: Any, data_type: pa.DataType) -> pa.Scalar:
     """One value for a function of `pyarrow.compute`, which makes its own by `pyarrow.scalar`."""
     return to_array([value], data_type)[0]
+
+
+def nullable_array(
+    values: npt.NDArray[Any], is_present: npt.NDArray[np.bool_], data_type: pa.DataType
+) -> pa.Array:
+    """Numbers (N,) as an array that is null where `is_present` is false."""
+    data = pa.py_buffer(np.ascontiguousarray(values, data_type.to_pandas_dtype()))
+    return pa.Array.from_buffers(data_type, len(values), [_bits(is_present), data])
+
+
+def with_members(structs: pa.StructArray, members: Mapping[str, pa.Array]) -> pa.StructArray:
+    """The structs, none of them null, with other values of these members."""
+    children = [
+        members[field.name] if field.name in members else pc.struct_field(structs, field.name)
+        for field in structs.type
+    ]
+    return pa.Array.from_buffers(structs.type, len(structs), [None], 0, children=children)
+
+
+def with_items(lists: pa.ListArray, items: pa.Array) -> pa.ListArray:
+    """The lists, none of them null, with other items of the same type, as many in each."""
+    ends = np.zeros(len(lists) + 1, np.int32)
+    np.cumsum(array_to_numpy(lists.value_lengths()), out=ends[1:])
+    return pa.Array.from_buffers(lists.type, len(lists), [None, pa.py_buffer(ends)], 0, children=[items])
 
 
 def array_to_numpy(array: pa.Array) -> npt.NDArray[Any]:

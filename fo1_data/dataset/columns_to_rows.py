@@ -12,7 +12,7 @@ from copy import copy
 from enum import StrEnum
 from itertools import repeat
 from types import NoneType, UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Any, TypeVar, Union, get_args, get_origin
 
 import numpy as np
 import pyarrow as pa
@@ -25,6 +25,8 @@ from schemas.images import ImageRow
 # The Python values of a column, one for each place.
 Converter = Callable[[pa.Array], list[Any]]
 
+Struct = TypeVar("Struct", bound=BaseModel)
+
 # What an instance of a model consists of. Models check attributes that are set on them; these need no check.
 _SET_ATTRIBUTES = tuple(vars(BaseModel)[name].__set__ for name in BaseModel.__slots__)
 
@@ -33,6 +35,12 @@ def columns_to_rows(batch: pa.RecordBatch) -> list[ImageRow]:
     """The rows of a batch of regular rows, in order; it may lack columns, also of its structs."""
     with _no_collection():
         return _ROWS(batch.to_struct_array())
+
+
+def columns_to_structs(array: pa.StructArray, model: type[Struct]) -> list[Struct]:
+    """The values of a column of structs, none of them null, as instances of their model."""
+    with _no_collection():
+        return _model_converter(model)(array)
 
 
 @contextmanager

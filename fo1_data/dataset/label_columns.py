@@ -18,19 +18,24 @@ from fo1_data.dataset.items import Items, Rows, labels_of
 from schemas.labels import Decision, LabelKind, Source
 
 Mask = npt.NDArray[np.bool_]
+Places = npt.NDArray[np.int64]
 
 _CORPUS = to_scalar(Source.CORPUS.value, pa.string())
+_NO_PLACE = to_scalar(-1, pa.int32())
 _NO_CONFIDENCE = to_scalar(np.nan, pa.float32())
 
 
 class LabelColumns:
-    """The labels of a batch of regular rows, without those of the corpus. `rows`: positions in the batch."""
+    """The labels of a batch of regular rows, part after part as of `labels_of`, without those of the corpus.
 
-    def __init__(self, batch: pa.RecordBatch) -> None:
-        answered = [_without_corpus(labels) for labels in labels_of(Items.of(batch))]
+    `rows`: positions in the batch. `corpus_too`: with those of the corpus.
+    """
+
+    def __init__(self, batch: pa.RecordBatch, *, corpus_too: bool = False) -> None:
+        every = labels_of(Items.of(batch))
+        self._parts = every if corpus_too else [_without_corpus(labels) for labels in every]
         self.num_rows = batch.num_rows
-        self.rows: Rows = np.concatenate([labels.rows for labels in answered])
-        self._parts = answered
+        self.rows: Rows = np.concatenate([labels.rows for labels in self._parts])
 
     def column(self, name: str) -> pa.Array:
         """A member of the labels."""
@@ -50,6 +55,16 @@ class LabelColumns:
         """Whether the label is of one of the kinds."""
         return self._is_any("kind", kinds)
 
+    def is_from(self, *sources: Source) -> Mask:
+        """Whether the label is of one of the sources."""
+        return self._is_any("source", sources)
+
+    def places_of(self, name: str, words: Sequence[StrEnum]) -> Places:
+        """The place of each label's value of a member among `words`; -1 for null."""
+        values = to_array([word.value for word in words], pa.string())
+        places = pc.index_in(self.column(name), value_set=values)
+        return array_to_numpy(pc.fill_null(places, _NO_PLACE)).astype(np.int64)
+
     def is_decided(self, *decisions: Decision) -> Mask:
         """Whether the label has one of the decisions."""
         return self._is_any("decision", decisions)
@@ -64,17 +79,21 @@ class LabelColumns:
         return np.concatenate(masks)
 
     @cached_property
+    def is_stale(self) -> Mask:
+        """Whether people have changed the boxes that the label is about since it was given."""
+        return np.asarray(array_to_numpy(self.column("box_moved")), bool)
+
+    @cached_property
     def is_locked(self) -> Mask:
         """Whether a person wrote or confirmed the label."""
         has_annotator: Mask = array_to_numpy(self.column("annotator").is_valid())
-        return self._is_any("source", [Source.HUMAN]) | has_annotator
+        return self.is_from(Source.HUMAN) | has_annotator
 
     @cached_property
     def is_accepted(self) -> Mask:
         """As `Label.is_accepted`."""
         routed = self.is_decided(Decision.ACCEPT, Decision.AUDIT) & self.has_confidence
-        box_moved: Mask = array_to_numpy(self.column("box_moved"))
-        return (self.is_locked | routed) & ~box_moved
+        return (self.is_locked | routed) & ~self.is_stale
 
     @cached_property
     def is_unreviewed(self) -> Mask:

@@ -12,7 +12,7 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from fo1_data.dataset.counting import count_rows
+from fo1_data.dataset.counting import count_batch
 from fo1_data.dataset.duplicates import Changes
 from fo1_data.dataset.layout import data_file
 from fo1_data.dataset.prefetch import map_ahead
@@ -21,7 +21,6 @@ from fo1_data.dataset.table_files import is_current, read_tables, write_tables
 from fo1_data.errors import StorageError
 from fo1_data.storage.store import Store
 from schemas.dataset import Counts, GroupReport, ManifestFile, ShardFile, ShardReport
-from schemas.images import ImageRow
 from schemas.parquet import IMAGE_SCHEMA
 
 NUM_MOVERS = 8
@@ -29,12 +28,19 @@ NUM_MOVERS = 8
 Placed = tuple[list[ManifestFile], Counts]
 
 
+class Decided(Protocol):
+    """What a `Decider` makes of a batch."""
+
+    @property
+    def batch(self) -> pa.RecordBatch: ...
+
+
 class Decider(Protocol):
-    """Decides rows if that needs all of them: `see` is called with every row, then `decide` with each."""
+    """Decides rows if that needs all of them: `see` is called with every batch, then `decide` with each."""
 
-    def see(self, row: ImageRow) -> None: ...
+    def see(self, batch: pa.RecordBatch) -> None: ...
 
-    def decide(self, row: ImageRow) -> None: ...
+    def decide(self, batch: pa.RecordBatch) -> Decided: ...
 
 
 @dataclass(frozen=True)
@@ -107,8 +113,8 @@ def place_all(
         for placed in planned:
             for file, spans in zip(placed.files, placed.spans, strict=True):
                 for table, changes in _by_span(_tables(store, file), spans):
-                    for row in _changed(table, changes):
-                        decider.see(row)
+                    for batch in _changed(table, changes).to_batches():
+                        decider.see(batch)
     return map_ahead(
         lambda placed: _place(store, placed, decider), planned, NUM_MOVERS if decider is None else 1
     )
@@ -147,14 +153,14 @@ class _Pieces:
             if changes is None and self._decider is None:
                 yield table
                 continue
-            before = count_rows(table_to_rows(table))
-            rows = _changed(table, changes)
+            before = _count(table)
+            changed = _changed(table, changes)
             if self._decider is not None:
-                for row in rows:
-                    self._decider.decide(row)
-            self.difference += count_rows(rows) - before
-            if rows:
-                yield rows_to_table(rows)
+                decided = [self._decider.decide(batch).batch for batch in changed.to_batches()]
+                changed = pa.Table.from_batches(decided, changed.schema)
+            self.difference += _count(changed) - before
+            if changed.num_rows:
+                yield changed
 
 
 def _by_span(tables: Iterator[pa.Table], spans: Sequence[_Span]) -> Iterator[tuple[pa.Table, Changes | None]]:
@@ -177,9 +183,12 @@ def _by_span(tables: Iterator[pa.Table], spans: Sequence[_Span]) -> Iterator[tup
         first_row += table.num_rows
 
 
-def _changed(table: pa.Table, changes: Changes | None) -> list[ImageRow]:
-    rows = table_to_rows(table)
-    return list(rows) if changes is None else changes.apply(rows)
+def _changed(table: pa.Table, changes: Changes | None) -> pa.Table:
+    return table if changes is None else rows_to_table(changes.apply(table_to_rows(table)))
+
+
+def _count(table: pa.Table) -> Counts:
+    return sum(map(count_batch, table.to_batches()), Counts())
 
 
 def _tables(store: Store, file: ShardFile) -> Iterator[pa.Table]:

@@ -43,7 +43,6 @@ def make_router(config: RunConfig, identity: LabellerIdentity) -> tuple[Router, 
 
 def route_in_shard(router: Router, rows: list[ImageRow]) -> None:
     """Give the labels of a shard's rows their confidences, and the decisions that need no other row."""
-    for row in rows:
-        router.score(row)
-        if router.settings.decides and router.settings.review_budget is None:
-            router.decide(row)
+    router.score_rows(rows)
+    if router.settings.decides and router.settings.review_budget is None:
+        router.decide_rows(rows)

@@ -41,8 +41,8 @@ def write_scenes(folder: Path, count: int) -> list[ImageRow]:
         if len(scene.objects) == NUM_REGIONS:
             row = _row(gold_of(scene, "scene"), seed, has_wrong=len(rows) >= count)
             scene.image.save(folder / f"{row.image_id}.png")
-            router.score(row)
-            router.decide(row)
+            router.score_rows([row])
+            router.decide_rows([row])
             rows.append(row)
     return rows
 

@@ -37,10 +37,10 @@ def routed(rows: list[ImageRow], seed: int, whole_images: bool) -> list[ImageRow
     router = Router(settings, None, [BRIEF])
     plan = ReviewPlan(router)
     for row in rows:
-        plan.add(row)
+        plan.add_rows([row])
     chosen = plan.choose()
     for row in rows:
-        router.decide(row, chosen)
+        router.decide_rows([row], chosen)
     return rows
 
 

@@ -205,9 +205,9 @@ def test_a_row_that_another_model_labelled_is_not_covered(
 ) -> None:
     row = made_row(3)
     row.provenance = row.provenance.model_copy(update=used_on)
-    assert covers(made[2], row) == covered
+    assert covers(made[2], row.provenance) == covered
     unnamed = made[2].model_copy(update={"model_sha256": None})
-    assert not covers(unnamed, row)
+    assert not covers(unnamed, row.provenance)
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{}", b"not json", b'{"schema_version": 99}', b"\xff\xfe"])
@@ -287,4 +287,4 @@ def test_a_calibration_for_auto_boxes_covers_rows_of_the_corpus_and_of_its_detec
     row = made_row(0)
     for proposer, covered in (("corpus", True), ("fo1-tiny", True), ("auto (fo1-tiny)", True), ("x", False)):
         row.provenance.proposer = proposer
-        assert covers(calibration, row) is covered
+        assert covers(calibration, row.provenance) is covered

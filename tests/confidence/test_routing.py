@@ -38,10 +38,10 @@ def with_budget(budget: float, rows: list[ImageRow], router: Router | None = Non
     router = router or Router(RoutingSettings(review_budget=budget), None, [])
     plan = ReviewPlan(router)
     for row in rows:
-        plan.add(row)
+        plan.add_rows([row])
     chosen = plan.choose()
     for row in rows:
-        router.decide(row, chosen)
+        router.decide_rows([row], chosen)
 
 
 def labels_of(rows: list[ImageRow]) -> list[Label]:
@@ -55,7 +55,7 @@ def decisions(rows: list[ImageRow]) -> dict[str, list[Decision | None]]:
 def test_labels_from_the_threshold_on_are_accepted_and_all_have_reasons() -> None:
     rows = scored_rows()
     for row in rows:
-        guarded().decide(row)
+        guarded().decide_rows([row])
     for label in labels_of(rows):
         assert label.confidence is not None
         assert (label.decision is Decision.ACCEPT) == (label.confidence >= 0.7)
@@ -67,7 +67,7 @@ def test_labels_from_the_threshold_on_are_accepted_and_all_have_reasons() -> Non
 def test_regions_and_rows_take_the_strictest_decision() -> None:
     rows = scored_rows()
     for row in rows:
-        guarded().decide(row)
+        guarded().decide_rows([row])
         assert row.decision == strictest(label.decision for label in row.all_labels())
         for region in row.regions:
             assert region.decision == region.labels[0].decision
@@ -75,10 +75,10 @@ def test_regions_and_rows_take_the_strictest_decision() -> None:
 
 def test_no_rule_accepts_nothing_and_an_uncalibrated_label_is_reviewed() -> None:
     rows = scored_rows(3)
-    guarded(threshold=None).decide(rows[0])
+    guarded(threshold=None).decide_rows([rows[0]])
     assert {label.decision for label in rows[0].all_labels()} == {Decision.REVIEW}
     rows[1].regions[0].labels[0].confidence = None
-    guarded(threshold=0.0).decide(rows[1])
+    guarded(threshold=0.0).decide_rows([rows[1]])
     label = rows[1].regions[0].labels[0]
     assert label.decision is Decision.REVIEW
     assert "not calibrated" in label.reasons[-1]
@@ -86,7 +86,7 @@ def test_no_rule_accepts_nothing_and_an_uncalibrated_label_is_reviewed() -> None
 
 def test_only_the_surest_labels_of_an_image_are_guaranteed() -> None:
     row = scored_rows(1)[0]
-    guarded(threshold=0.0, most=2).decide(row)
+    guarded(threshold=0.0, most=2).decide_rows([row])
     labels = [label for region in row.regions for label in region.labels]
     accepted = [label for label in labels if label.decision is Decision.ACCEPT]
     reviewed = [label for label in labels if label.decision is Decision.REVIEW]
@@ -102,7 +102,7 @@ def test_if_only_accepted_labels_were_audited_others_stay_in_review() -> None:
     row.regions[1].labels[0].decision = Decision.AUDIT
     router = guarded(threshold=0.0)
     router.acceptances[BRIEF] = router.acceptances[BRIEF].model_copy(update={"only_accepted_before": True})
-    router.decide(row)
+    router.decide_rows([row])
     decided = [region.labels[0].decision for region in row.regions]
     assert decided == [Decision.REVIEW, Decision.ACCEPT, Decision.REVIEW, Decision.REVIEW]
     assert "only the other labels were audited" in row.regions[0].labels[0].reasons[-1]
@@ -113,7 +113,7 @@ def test_the_audit_draws_its_share_of_accepted_labels_by_seed(share: float) -> N
     def routed(seed: int) -> list[ImageRow]:
         rows = scored_rows(120)
         for row in rows:
-            guarded(audit=share, seed=seed).decide(row)
+            guarded(audit=share, seed=seed).decide_rows([row])
         return rows
 
     rows = routed(1)
@@ -131,7 +131,7 @@ def test_people_are_not_overruled_and_moved_boxes_stay_in_review() -> None:
     region.labels[0] = confirmed(region.labels[0].model_copy(update={"confidence": 0.01}), "ann", "now")
     row.regions[1].labels[0] = made_stale(row.regions[1].labels[0])
     before = region.labels[0].model_copy(deep=True)
-    guarded(threshold=0.0).decide(row)
+    guarded(threshold=0.0).decide_rows([row])
     assert region.labels[0] == before
     assert row.regions[1].labels[0].decision is Decision.REVIEW
 
@@ -275,7 +275,7 @@ def test_a_label_of_an_uncalibrated_kind_is_unreviewed_beside_accepted_ones() ->
     for row in rows:
         for region in row.regions:
             region.labels[0].confidence = None
-        Router(RoutingSettings(review_budget=0), None, []).decide(row, set())
+        Router(RoutingSettings(review_budget=0), None, []).decide_rows([row], set())
         assert {region.labels[0].decision for region in row.regions} == {Decision.UNREVIEWED}
         assert {part.label.decision for part in row.groundings} == {Decision.ACCEPT}
         assert row.decision is Decision.UNREVIEWED

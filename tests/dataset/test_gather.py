@@ -5,6 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from factories import make_row, make_shard
@@ -24,10 +25,13 @@ from gathering import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fo1_data.confidence.routed_batch import Routed
 from fo1_data.dataset.arrow_columns import records_to_table
 from fo1_data.dataset.gather import gather_group
 from fo1_data.dataset.layout import RUN
 from fo1_data.dataset.reader import open_dataset
+from fo1_data.dataset.row_batches import rows_to_batch
+from fo1_data.dataset.rows import table_to_rows
 from fo1_data.dataset.shard_groups import GroupPlan, ShardGroup
 from fo1_data.dataset.table_files import in_row_groups
 from fo1_data.dataset.validate import validate_dataset
@@ -35,7 +39,6 @@ from fo1_data.dataset.writer import open_run
 from fo1_data.errors import StorageError
 from fo1_data.storage.store import open_store
 from schemas.dataset import Counts, FileLimits, ShardReport
-from schemas.images import ImageRow
 from schemas.labels import Decision
 from schemas.parquet import IMAGE_SCHEMA
 
@@ -92,13 +95,16 @@ class Deciding:
     def __init__(self) -> None:
         self.seen: list[int] = []
 
-    def see(self, row: ImageRow) -> None:
-        self.seen.append(row.width)
+    def see(self, batch: pa.RecordBatch) -> None:
+        self.seen += batch["width"].to_pylist()
 
-    def decide(self, row: ImageRow) -> None:
-        row.decision = Decision.REVIEW if len(self.seen) % 2 else Decision.UNREVIEWED
-        for label in row.all_labels():
-            label.decision = row.decision
+    def decide(self, batch: pa.RecordBatch) -> Routed:
+        rows = list(table_to_rows(batch))
+        for row in rows:
+            row.decision = Decision.REVIEW if len(self.seen) % 2 else Decision.UNREVIEWED
+            for label in row.all_labels():
+                label.decision = row.decision
+        return Routed(rows_to_batch(rows), is_changed=True)
 
 
 def test_rows_that_are_decided_at_the_end(tmp_path: Path) -> None:

@@ -36,10 +36,10 @@ def routed_rows(whole_images: bool) -> list[ImageRow]:
     for number, row in enumerate(rows):
         for place, label in enumerate(row.all_labels()):
             label.confidence = ((number * 7 + place * 3) % 20) / 20
-        plan.add(row)
+        plan.add_rows([row])
     chosen = plan.choose()
     for row in rows:
-        router.decide(row, chosen)
+        router.decide_rows([row], chosen)
     return rows
 
 
