@@ -42,12 +42,20 @@ def evaluate(
     as_json: JsonOption = False,
 ) -> None:
     """Compare a dataset with gold: proposals, captions, groundings, counts, texts and confidence."""
+    from fo1_data.confidence.stored_signals import StoredSignals
+    from fo1_data.dataset.light_rows import light_rows
     from fo1_data.dataset.reader import open_dataset
     from fo1_data.evaluation.scores import evaluate as score
 
     labelled = open_dataset(dataset)
     entries = read_gold(gold, labelled, gold_with_model_labels)
-    document = score(labelled.rows(), entries, caption_match.value, rejects=labelled.rejects())
+    document = score(
+        light_rows(labelled, pixels=False),
+        entries,
+        caption_match.value,
+        rejects=labelled.rejects(),
+        read_signals=StoredSignals(labelled),
+    )
     covered: Any = document["gold"]
     say(f"gold covers {covered['with_gold']} of the dataset's {counted(covered['images'], 'image')}")
     report_missing(document["missing"])

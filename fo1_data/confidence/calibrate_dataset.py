@@ -8,8 +8,10 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from fo1_data.confidence.calibration import fit_kind
 from fo1_data.confidence.calibration_match import origin_of
-from fo1_data.confidence.judged_kind import by_kind
+from fo1_data.confidence.judged_kind import ReadSignals, by_kind, own_signals
+from fo1_data.confidence.stored_signals import StoredSignals
 from fo1_data.dataset.label_parts import label_parts
+from fo1_data.dataset.light_rows import light_rows
 from fo1_data.dataset.manifest import now
 from fo1_data.dataset.reader import Dataset, open_dataset
 from fo1_data.errors import CalibrationError, Fo1Error
@@ -43,6 +45,7 @@ def calibrate_dataset(
     sent_kinds: set[LabelKind] = set()
     num_images = dataset.manifest.counts.images
     gold_images: Sequence[CorpusImage] = []
+    read_signals: ReadSignals = own_signals
     if corrections is not None:
         history = dataset.history()
         history.add(corrections)
@@ -52,10 +55,11 @@ def calibrate_dataset(
         gold_ids &= {correction.image_id for correction in corrections}
     else:
         gold_images = load_gold_of(gold, dataset, gold_with_model_labels).entries
-        pairs = list(pair_rows(dataset.rows(), gold_images))
+        pairs = list(pair_rows(light_rows(dataset, pixels=False), gold_images))
+        read_signals = StoredSignals(dataset)
         judged = judge_pairs(pairs, how)
         gold_ids = {pair.row.image_id for pair in pairs}
-    kinds = by_kind(judged, missed_as_verdict=corrections is None)
+    kinds = by_kind(judged, missed_as_verdict=corrections is None, read_signals=read_signals)
     if not kinds:
         if corrections is None and not gold_ids:
             raise CalibrationError(f"--gold {gold}: {nothing_matches(num_images, len(gold_images))}")
@@ -118,7 +122,7 @@ def _collect_sent_kinds(rows: Iterable[ImageRow], sent_kinds: set[LabelKind]) ->
 
 
 def _prompts_version(dataset: Dataset) -> str | None:
-    return next((row.provenance.prompts_version for row in dataset.rows()), None)
+    return next((row.provenance.prompts_version for row in light_rows(dataset, pixels=False)), None)
 
 
 def _sha256(address: str) -> str | None:

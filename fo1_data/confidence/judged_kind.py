@@ -1,12 +1,14 @@
 """The judged labels of one kind as arrays, and each label's rank among those of its image."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
 
 from fo1_data.confidence.signal_columns import signals_of
+from fo1_data.dataset.label_parts import LabelPart
 from fo1_data.judging.correctness import Judged
 from schemas.labels import LabelKind
 
@@ -47,27 +49,46 @@ class JudgedKind:
         return numbers
 
 
-def by_kind(judged: Iterable[Judged], *, missed_as_verdict: bool = True) -> dict[LabelKind, JudgedKind]:
+# The signals of labels that are about trust, by name.
+ReadSignals = Callable[[Sequence[LabelPart]], Sequence[dict[str, float]]]
+
+
+def own_signals(parts: Sequence[LabelPart]) -> list[dict[str, float]]:
+    """The signals that stand in the labels."""
+    return [signals_of(part.label) for part in parts]
+
+
+def by_kind(
+    judged: Iterable[Judged], *, missed_as_verdict: bool = True, read_signals: ReadSignals = own_signals
+) -> dict[LabelKind, JudgedKind]:
     """The labels of each kind that has at least one verdict.
 
     `missed_as_verdict`: a missed label has the verdict wrong, and so is fitted on; else it only certifies.
+    `read_signals`: where signals come from if rows were read without; called once, for all labels.
     """
     groups: dict[LabelKind, list[Judged]] = {}
     for verdict in judged:
         groups.setdefault(verdict.part.kind, []).append(verdict)
-    return {
-        kind: _as_arrays(sorted(groups[kind], key=lambda verdict: verdict.part.key), missed_as_verdict)
+    ordered = {
+        kind: sorted(groups[kind], key=lambda verdict: verdict.part.key)
         for kind in sorted(groups)
         if any(verdict.right is not None for verdict in groups[kind])
     }
+    tables = iter(read_signals([verdict.part for verdicts in ordered.values() for verdict in verdicts]))
+    return {
+        kind: _as_arrays(verdicts, list(islice(tables, len(verdicts))), missed_as_verdict)
+        for kind, verdicts in ordered.items()
+    }
 
 
-def _as_arrays(verdicts: Sequence[Judged], missed_as_verdict: bool) -> JudgedKind:
+def _as_arrays(
+    verdicts: Sequence[Judged], tables: list[dict[str, float]], missed_as_verdict: bool
+) -> JudgedKind:
     missed = np.array([verdict.missed for verdict in verdicts], dtype=bool)
     judged = np.array([verdict.right is not None for verdict in verdicts], dtype=bool)
     return JudgedKind(
         image_ids=[verdict.part.row.image_id for verdict in verdicts],
-        tables=[signals_of(verdict.part.label) for verdict in verdicts],
+        tables=tables,
         has_verdict=judged | missed if missed_as_verdict else judged,
         right=np.array([bool(verdict.evidence) for verdict in verdicts], dtype=bool),
         certifies=np.array([verdict.certifies for verdict in verdicts], dtype=bool),

@@ -22,15 +22,21 @@ from schemas.images import ImageRow
 ColumnFilter = Callable[[str], bool]
 
 
-def light_rows(dataset: Dataset, split: str | None = None, *, pixels: bool = True) -> Iterator[ImageRow]:
-    """Every row, or those of one split: as `Dataset.rows`, but no label has signals.
+def light_rows(
+    dataset: Dataset, split: str | None = None, *, pixels: bool = True, signals: bool = False
+) -> Iterator[ImageRow]:
+    """Every row, or those of one split: as `Dataset.rows`, but no label has signals, unless `signals`.
 
     `pixels`: False leaves out the bytes of embedded images. Raises DatasetError on a broken row.
     """
+
+    def takes(path: str) -> bool:
+        return (signals or is_light(path)) and (pixels or path != "image.bytes")
+
     for file in dataset.data_files():
         place = split_and_index(file.path)
         if split is None or (place is not None and place[0] == split):
-            for batch in light_batches(dataset.store, file.path, without_pixels if not pixels else is_light):
+            for batch in light_batches(dataset.store, file.path, takes):
                 yield from columns_to_rows(batch)
 
 

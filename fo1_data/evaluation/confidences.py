@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fo1_data.confidence.calibration import LOG_PROBABILITY
-from fo1_data.confidence.judged_kind import JudgedKind, by_kind
+from fo1_data.confidence.judged_kind import JudgedKind, ReadSignals, by_kind, own_signals
 from fo1_data.confidence.model_fit import fit, fit_platt, folds, mapped_out_of_fold
 from fo1_data.confidence.risk_figures import (
     RISKS,
@@ -47,22 +47,30 @@ Values = npt.NDArray[np.float64]
 
 
 def score_confidences(
-    pairs: Sequence[Pair], how: CaptionMatch, most_fitted: int = MOST_FITTED
+    pairs: Sequence[Pair],
+    how: CaptionMatch,
+    most_fitted: int = MOST_FITTED,
+    read_signals: ReadSignals = own_signals,
 ) -> dict[str, object]:
     """Figures of brief captions (Brier score, calibration error, AUROC, error at coverages) and `kinds`.
 
     The figures at the top level cover labels with a confidence; `num` is 0 if nothing was calibrated. Only
     `accepted` of a kind, the error of the labels that routing accepted, also covers those that gold does not
     judge (`missed`): they count as wrong.
-    Signals are compared on about `most_fitted` labels of each kind, from the images with the lowest ids.
+    Signals are compared on about `most_fitted` labels of each kind, from the images with the lowest ids; only
+    those are read by `read_signals`.
     """
     sampled = judge_pairs(pairs, how)
     judged = [verdict for verdict in sampled if verdict.right is not None]
     captions = [verdict for verdict in judged if verdict.part.kind is LabelKind.BRIEF_CAPTION]
-    kinds = {
-        kind.value: _kind_figures(arrays, [item for item in judged if item.part.kind is kind], most_fitted)
-        for kind, arrays in by_kind(judged).items()
+    of_kinds = {
+        kind: of_kind
+        for kind in sorted(LabelKind)
+        if (of_kind := [item for item in judged if item.part.kind is kind])
     }
+    compared = [item for of_kind in of_kinds.values() for item in _of_first_images(of_kind, most_fitted)]
+    arrays = by_kind(compared, read_signals=read_signals)
+    kinds = {kind.value: _kind_figures(arrays[kind], of_kind) for kind, of_kind in of_kinds.items()}
     for kind, figures in kinds.items():
         figures |= _accepted_figures([item for item in sampled if item.part.kind == kind])
     return {**_stored_figures(captions), "kinds": kinds}
@@ -124,14 +132,14 @@ def probability_of(trust: Values, judged: JudgedKind, seed: int = 0) -> Values:
     )
 
 
-def _kind_figures(arrays: JudgedKind, judged: Sequence[Judged], most_fitted: int) -> dict[str, Any]:
-    right = arrays.right.astype(np.float64)
+def _kind_figures(arrays: JudgedKind, judged: Sequence[Judged]) -> dict[str, Any]:
+    """Figures of one kind. `arrays`: those of the labels `judged` that signals are compared on."""
+    right = np.array([verdict.right for verdict in judged], dtype=np.float64)
     document: dict[str, Any] = {"num": len(right), "error": _round(1 - right.mean())}
     with_confidence = [verdict for verdict in judged if verdict.part.label.confidence is not None]
     if with_confidence:
         confidence, truth = _confidence_and_truth(with_confidence)
         document["confidence"] = order_figures(confidence, truth, confidence)
-    arrays = _first_images(arrays, most_fitted)
     right = arrays.right.astype(np.float64)
     if min(right.sum(), len(right) - right.sum()) < _MIN_LABELS_PER_SIDE:
         return document | {"note": "too few right or wrong labels to compare signals"}
@@ -165,13 +173,14 @@ def _trust_by(name: str, judged: JudgedKind) -> Values:
     return trust
 
 
-def _first_images(judged: JudgedKind, most_labels: int) -> JudgedKind:
+def _of_first_images(judged: Sequence[Judged], most_labels: int) -> Sequence[Judged]:
     """The labels of the images with the lowest ids: at most `most_labels`, but of two images at least."""
-    if len(judged.right) <= most_labels:
+    if len(judged) <= most_labels:
         return judged
-    images = judged.image_numbers()
-    num_images = np.searchsorted(np.cumsum(np.bincount(images)), most_labels)
-    return judged.take(images < max(2, int(num_images)))
+    ids, counts = np.unique([verdict.part.row.image_id for verdict in judged], return_counts=True)
+    num_images = int(np.searchsorted(np.cumsum(counts), most_labels))
+    first = set(ids[: max(2, num_images)].tolist())
+    return [verdict for verdict in judged if verdict.part.row.image_id in first]
 
 
 def _stored_figures(captions: Sequence[Judged]) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from fo1_data.confidence.judged_kind import ReadSignals, own_signals
 from fo1_data.corpus.frames import BoxFrame
 from fo1_data.errors import UsageError
 from fo1_data.evaluation.answers import score_answers
@@ -24,9 +25,11 @@ def evaluate(
     caption_match: CaptionMatch = "exact",
     box_frame: BoxFrame = "auto",
     rejects: Iterable[Reject] = (),
+    read_signals: ReadSignals = own_signals,
 ) -> dict[str, object]:
     """One document of figures, over the images that have a row; `missing` covers the images that have none.
 
+    `read_signals`: where the signals of labels come from if `rows` are light ones.
     Raises UsageError if no row has gold.
     """
     gold = list(gold)
@@ -44,6 +47,6 @@ def evaluate(
         "counts": score_counts(pairs),
         "text": score_texts(pairs),
         "answers": score_answers(pairs),
-        "confidence": score_confidences(pairs, caption_match),
+        "confidence": score_confidences(pairs, caption_match, read_signals=read_signals),
         "missing": score_missing(pairs, gold, index, rejects),
     }

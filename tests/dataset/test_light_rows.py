@@ -81,6 +81,7 @@ def test_light_rows_are_all_rows_without_signals(tmp_path: Path, pixels: bool) -
     assert any(row.regions[0].labels[0].signals for row in dataset.rows())
     assert list(light_rows(dataset, pixels=pixels)) == light(dataset.rows(), pixels=pixels)
     assert list(light_rows(dataset, "test", pixels=pixels)) == light(dataset.rows("test"), pixels=pixels)
+    assert list(light_rows(dataset, signals=True)) == list(dataset.rows())
 
 
 def test_an_older_dataset_has_light_rows() -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 
 from fo1_data.corpus.readers import load_gold
+from fo1_data.dataset.light_rows import light_rows
 from fo1_data.dataset.reader import Dataset
 from fo1_data.errors import ConfigError
 from fo1_data.judging.matching import GoldIndex
@@ -80,7 +81,7 @@ def draw_honeypots(
     """
     candidates: dict[bool, _Candidates] = {False: _Candidates(), True: _Candidates()}
     num_items = 0
-    for row in dataset.rows():
+    for row in light_rows(dataset, pixels=False):
         pushed = is_pushed(row)
         num_items += pushed
         honeypot = source.find(row)

@@ -14,6 +14,7 @@ from itertools import islice
 from typing import Any
 
 from fo1_data.confidence.review_cost import is_for_people
+from fo1_data.dataset.light_rows import light_rows
 from fo1_data.dataset.reader import Dataset, column_values, open_dataset
 from schemas.corrections import Lane
 from schemas.images import ImageRow
@@ -72,7 +73,7 @@ def _items(
             return any(_pushed(part.row, routed, options, selected) for part in parts_of(row))
 
         drawn = draw_honeypots(dataset, source, options, is_pushed, review_key)
-    for row in dataset.rows():
+    for row in light_rows(dataset, pixels=False, signals=True):
         honeypot = source.find(row) if source is not None and row.image_id in drawn else None
         if honeypot is not None:
             known = honeypot.known.packed()
