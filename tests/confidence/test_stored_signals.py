@@ -8,13 +8,14 @@ from hypothesis import strategies as st
 from made_up_labels import made_row, write_dataset, write_gold
 from routed_labels import ROUTED_ROWS
 
-from fo1_data.confidence.judged_kind import own_signals
+from fo1_data.confidence.judged_kind import by_kind, own_signals
 from fo1_data.confidence.stored_signals import StoredSignals
 from fo1_data.corpus.readers import load_gold
 from fo1_data.dataset.label_parts import label_parts
 from fo1_data.dataset.light_rows import light_rows
 from fo1_data.dataset.reader import open_dataset
-from fo1_data.evaluation.scores import evaluate
+from fo1_data.judging.correctness import judge_pairs
+from fo1_data.judging.matching import pair_rows
 from schemas.images import ImageRow
 
 VERSION_1 = str(Path(__file__).parents[1] / "dataset/version_1")
@@ -39,10 +40,18 @@ def test_an_older_dataset_has_its_signals() -> None:
     assert StoredSignals(dataset)(parts) == own_signals(parts)
 
 
-def test_figures_of_light_rows_are_those_of_rows(tmp_path: Path) -> None:
-    rows = [made_row(number) for number in range(40)]
+def test_judged_light_rows_are_fitted_like_rows(tmp_path: Path) -> None:
+    rows = [made_row(number) for number in range(12)]
     write_dataset(tmp_path / "d", rows)
     dataset = open_dataset(str(tmp_path / "d"))
     gold = load_gold(str(write_gold(tmp_path / "gold.jsonl", rows))).entries
-    light = light_rows(dataset, pixels=False)
-    assert evaluate(light, gold, read_signals=StoredSignals(dataset)) == evaluate(dataset.rows(), gold)
+    light, full = (
+        judge_pairs(pair_rows(of_dataset, gold), "exact")
+        for of_dataset in (light_rows(dataset, pixels=False), dataset.rows())
+    )
+    made, expected = by_kind(light, read_signals=StoredSignals(dataset)), by_kind(full)
+    assert made.keys() == expected.keys()
+    for kind, judged in expected.items():
+        assert made[kind].tables == judged.tables
+        assert made[kind].image_ids == judged.image_ids
+        assert made[kind].right.tolist() == judged.right.tolist()
