@@ -11,6 +11,7 @@ from PIL import Image
 from fo1_data.dataset.writer import open_run
 from schemas.corpus import CorpusImage, CorpusRegion, Shard
 from schemas.corrections import Correction, CorrectionAction, CorrectionValue
+from schemas.dataset import FileLimits
 from schemas.images import EncodedImage, Grounding, ImageRow
 from schemas.labels import Label, LabelKind, Signal, Source
 from schemas.regions import Region, make_region_id
@@ -78,6 +79,14 @@ def write_shards(out: Path, num_rows: int, rows_a_shard: int, pixels: bytes | No
         rows = [make_row(number, pixels) for number in range(start, min(start + rows_a_shard, num_rows))]
         images = [CorpusImage(uri=row.uri) for row in rows]
         run.write_shard(Shard(shard_id=f"{index:08d}", index=index, images=images), rows, [], "once")
+
+
+def gather(out: Path, num_rows: int, rows_a_shard: int, limits: FileLimits) -> None:
+    """Gather the files of the shards of `write_shards`."""
+    run = open_run(str(out), {"made": num_rows}, {"corpus": "made-up"})
+    plan, _ = run.plan_groups(-(-num_rows // rows_a_shard), limits)
+    for group in plan.take_ready():
+        run.gather(group, "once")
 
 
 def seal(out: Path, num_rows: int) -> None:

@@ -12,9 +12,18 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from fo1_data.benchmarks.made_rows import make_corrections, make_gold, make_pixels, seal, write_shards
+from fo1_data.benchmarks.made_rows import (
+    gather,
+    make_corrections,
+    make_gold,
+    make_pixels,
+    seal,
+    write_shards,
+)
 from fo1_data.confidence.route_dataset import route_dataset
+from fo1_data.confidence.stored_signals import StoredSignals
 from fo1_data.dataset.exports.export import export_dataset
+from fo1_data.dataset.light_rows import light_rows
 from fo1_data.dataset.reader import open_dataset
 from fo1_data.dataset.validate import validate_dataset
 from fo1_data.dataset.versions.merge import merge_corrections
@@ -24,11 +33,14 @@ from fo1_data.runs.plan import plan_run
 from fo1_data.runs.progress import ProgressMeter
 from fo1_data.training.samples.stream import SampleStream
 from schemas.calibration import RoutingSettings
+from schemas.dataset import FileLimits
 from schemas.jobs import RunConfig
 
 SCALES = (1, 4, 16)
 _ROWS_A_FILE = 250
 _REPORTS = 100
+_MILLION = 1_000_000
+_ROWS_A_SHARD = 32
 
 
 @dataclass(frozen=True)
@@ -93,6 +105,11 @@ def _first_sample(given: Input) -> Prepared:
     return Prepared(lambda: next(iter(SampleStream([str(given.folder)]))), 1)
 
 
+def _gathering(given: Input) -> Prepared:
+    write_shards(given.folder, given.rows, _ROWS_A_SHARD)
+    return Prepared(lambda: gather(given.folder, given.rows, _ROWS_A_SHARD, FileLimits()), given.rows)
+
+
 def _merge(given: Input) -> Prepared:
     corrections = list(make_corrections(given.rows, _ROWS_A_FILE))
     return Prepared(lambda: merge_corrections(given.dataset, corrections, given.out), given.rows)
@@ -100,7 +117,9 @@ def _merge(given: Input) -> Prepared:
 
 def _evaluate(given: Input) -> Prepared:
     gold = make_gold(given.rows)
-    return Prepared(lambda: evaluate(open_dataset(given.dataset).rows(), gold), given.rows)
+    dataset = open_dataset(given.dataset)
+    rows, signals = light_rows(dataset, pixels=False), StoredSignals(dataset)
+    return Prepared(lambda: evaluate(rows, gold, read_signals=signals), given.rows)
 
 
 def _on_rows(work: Callable[[Input], object]) -> Callable[[Input], Prepared]:
@@ -112,6 +131,7 @@ MEASURES = (
     Measure("listing", "URI", 15, _listing),
     Measure("progress", "report", None, _progress),
     Measure("finishing", "shard", 300, _finishing),
+    Measure("gathering", "row", None, _gathering),
     Measure("first_sample", "start", None, _first_sample),
     Measure("validate", "row", 60, _on_rows(lambda given: validate_dataset(given.dataset))),
     Measure("merge", "row", 150, _merge),
@@ -127,6 +147,7 @@ def bench_size(rows: int, report: Callable[[str], None]) -> dict[str, Any]:
 
     Returns by measure the microseconds of a unit at each size (`us_at_1` to `us_at_16`) and `growth`, the
     last over the one before it: 1 if the cost is linear. `listing_bytes`: what a planned URI keeps in memory.
+    `files_of_a_million`: see there.
     """
     with TemporaryDirectory(prefix="fo1-bench-") as scratch:
         sizes = {scale: max(rows * scale // SCALES[-1], 1) for scale in SCALES}
@@ -153,7 +174,27 @@ def bench_size(rows: int, report: Callable[[str], None]) -> dict[str, Any]:
             measures[measure.name] = {f"us_at_{scale}": cost for scale, cost in costs.items()}
             measures[measure.name]["growth"] = costs[SCALES[-1]] / costs[SCALES[-2]]
         given = Input(sizes[SCALES[0]], Path(scratch), "")
-        return {"rows": rows, "measures": measures, "listing_bytes": _listing_bytes(given)}
+        return {
+            "rows": rows,
+            "measures": measures,
+            "listing_bytes": _listing_bytes(given),
+            "files_of_a_million": files_of_a_million(Path(scratch) / "files", rows),
+        }
+
+
+def files_of_a_million(folder: Path, rows: int) -> int:
+    """The data files of a run of a million images, by a run of `rows` in `folder` whose files are smaller.
+
+    The limits of a file, 50,000 rows and 256 MiB of them, are multiplied by `rows` / 1,000,000, so that as
+    many files come out. At 16,000 rows a file takes 800, which 25 shards of 32 images fill; other sizes leave
+    up to a shard of each file free.
+    """
+    share, most = rows / _MILLION, FileLimits()
+    limits = FileLimits(rows=round(share * most.rows), row_bytes=round(share * most.row_bytes))
+    write_shards(folder, rows, _ROWS_A_SHARD)
+    gather(folder, rows, _ROWS_A_SHARD, limits)
+    seal(folder, rows)
+    return len(open_dataset(str(folder)).data_files())
 
 
 def _listing_bytes(given: Input) -> float:

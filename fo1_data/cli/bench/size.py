@@ -37,4 +37,6 @@ def _text(document: dict[str, Any]) -> str:
         most = "-" if measure.most_us is None else f"{measure.most_us:,.0f}"
         lines.append(f"{measure.name:14}{measure.unit:>16}{costs}{figures['growth']:>9.2f}{most:>9}")
     lines.append(f"memory of a listed URI: {document['listing_bytes']:.0f} bytes (at most 200)")
+    share = f"limits of a file x {document['rows']:,} / 1,000,000"
+    lines.append(f"Parquet files of 1 M images: {document['files_of_a_million']} (at most 500; {share})")
     return "\n".join(lines)
