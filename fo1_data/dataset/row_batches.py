@@ -31,12 +31,12 @@ def read_batches(
         yield from parquet.iter_batches(batch_size=batch_rows, columns=columns)
 
 
-def regular_batches(store: Store, path: str) -> Iterator[pa.RecordBatch]:
+def regular_batches(store: Store, path: str, batch_rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
     """The rows of a data file of any version in the columns of today.
 
     Raises DatasetError if the file is gone or damaged, or a row is broken.
     """
-    for batch in read_batches(store, path):
+    for batch in read_batches(store, path, batch_rows):
         if is_version_1(batch.schema.names) or not has_columns_of_rows(batch.schema):
             yield rows_to_batch(table_to_rows(batch))
             continue

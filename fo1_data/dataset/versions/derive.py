@@ -5,15 +5,17 @@ interrupted is begun again; any other folder that is not empty is refused. Does 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from fo1_data.dataset.counting import count_batch, count_rows
 from fo1_data.dataset.history import CorrectionHistory
 from fo1_data.dataset.layout import RUN, data_file
 from fo1_data.dataset.manifest import dump_json, fingerprint_digest, lineage, read_json
-from fo1_data.dataset.parquet_files import encode_batches, row_bytes
+from fo1_data.dataset.parquet_files import bytes_of_rows, encode_batches, row_bytes
 from fo1_data.dataset.reader import Dataset
 from fo1_data.dataset.row_batches import BATCH_ROWS, regular_batches, rows_to_batch
 from fo1_data.dataset.seal import seal_version
@@ -71,6 +73,21 @@ class VersionWriter:
         self._pending_bytes[row.split] = size
         if size >= self._file_bytes:
             self._flush(row.split)
+
+    def add_batch(self, batch: pa.RecordBatch) -> None:
+        """Add the rows of a batch of `IMAGE_SCHEMA`, one after another, as `add` does."""
+        self._counts += count_batch(batch)
+        sizes, start = bytes_of_rows(batch), 0
+        for split, rows in groupby(batch["split"].to_pylist()):
+            end = start + sum(1 for _ in rows)
+            while start < end:
+                totals = self._pending_bytes.get(split, 0) + np.cumsum(sizes[start:end])
+                num = min(int(np.searchsorted(totals, self._file_bytes)) + 1, end - start)
+                self._pending.setdefault(split, _PendingRows()).add_batch(batch.slice(start, num))
+                self._pending_bytes[split] = int(totals[num - 1])
+                if self._pending_bytes[split] >= self._file_bytes:
+                    self._flush(split)
+                start += num
 
     def copy(self, origin: Store, file: ManifestFile, counts: Counts) -> None:
         """Take a data file over as it is; `counts`: the counts of its rows."""
@@ -170,6 +187,11 @@ class _PendingRows:
         self._rows.append(row)
         if len(self._rows) >= BATCH_ROWS:
             self._close_batch()
+
+    def add_batch(self, batch: pa.RecordBatch) -> None:
+        if self._rows:
+            self._close_batch()
+        self._batches.append(batch)
 
     def batches(self) -> list[pa.RecordBatch]:
         """All rows, in order."""

@@ -9,20 +9,32 @@ asked for one, or if every phrase grounded in a model's caption is kept. Boxes a
 name them by their place in the list.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+import numpy as np
+import pyarrow as pa
+
 from fo1_data.corpus.images import InputLimits
+from fo1_data.dataset.arrow_columns import numpy_to_array, to_array, with_members
+from fo1_data.dataset.columns_to_rows import columns_to_rows
 from fo1_data.dataset.human_labels import is_stale
+from fo1_data.dataset.label_columns import LabelColumns
 from fo1_data.dataset.pixels import with_bytes
 from fo1_data.dataset.reader import open_dataset
+from fo1_data.dataset.row_batches import regular_batches, replace_rows, rows_to_batch
 from fo1_data.dataset.versions.derive import VersionWriter
 from schemas.dataset import Manifest
-from schemas.images import EncodedImage, ImageRow
+from schemas.images import ImageRow
 from schemas.labels import Label, LabelKind, strictest
 from schemas.regions import TEXT_COLUMNS, Region
 
 LabelFilter = Callable[[Label], bool]
+# So few that their pixels fit into memory.
+_ROWS_AT_ONCE = 256
+# What the bytes of an image are found by.
+_ADDRESS_COLUMNS = ["image_id", "uri", "uris", "image"]
 
 
 class Published(NamedTuple):
@@ -54,23 +66,48 @@ def publish(
     num_left_out = 0
     model_captions = LabelKind.GROUNDED_CAPTION in (dataset.manifest.config.get("labels") or ())
 
-    def kept_rows() -> Iterator[ImageRow]:
+    def kept_batches() -> Iterator[pa.RecordBatch]:
         nonlocal num_left_out
-        for row in dataset.rows():
-            num_dropped = sum(label.is_unreviewed and not keeps(label) for label in row.all_labels())
-            num_left_out += num_dropped
-            if only_accepted:
-                kept = accepted_part(row, model_captions, include_unreviewed)
-                if kept is not None:
-                    yield kept
-            else:
-                yield kept_part(row, keeps) if num_dropped else row
+        for file in dataset.data_files():
+            for batch in regular_batches(dataset.store, file.path, _ROWS_AT_ONCE):
+                labels = LabelColumns(batch, corpus_too=True)
+                dropped = labels.is_unreviewed & (not include_unreviewed)
+                num_left_out += int(dropped.sum())
+                if not only_accepted:
+                    places = np.unique(labels.rows[dropped])
+                    rows = columns_to_rows(batch.take(numpy_to_array(places)))
+                    kept_rows = [kept_part(row, keeps) for row in rows]
+                    yield replace_rows(batch, dict(zip(places.tolist(), kept_rows, strict=True)))
+                    continue
+                rows = columns_to_rows(batch)
+                parts = (accepted_part(row, model_captions, include_unreviewed) for row in rows)
+                if kept := [part for part in parts if part is not None]:
+                    yield rows_to_batch(kept)
 
-    for row, data in with_bytes(kept_rows(), limits or InputLimits()):
-        published.add(row.image_id)
-        writer.add(row.model_copy(update={"image": EncodedImage(bytes=data, path=row.image.path)}))
+    for batch in _with_pixels(kept_batches(), limits or InputLimits()):
+        published.update(batch["image_id"].to_pylist())
+        writer.add_batch(batch)
     manifest = writer.seal(dataset.manifest.version, history=dataset.history().only(published.__contains__))
     return Published(manifest, num_left_out)
+
+
+def _with_pixels(batches: Iterator[pa.RecordBatch], limits: InputLimits) -> Iterator[pa.RecordBatch]:
+    """The batches, each with rows, with the bytes of their images, which are fetched ahead across batches."""
+    waiting: deque[pa.RecordBatch] = deque()
+
+    def rows() -> Iterator[ImageRow]:
+        for batch in batches:
+            waiting.append(batch)
+            yield from columns_to_rows(batch.select(_ADDRESS_COLUMNS))
+
+    fetched: list[bytes] = []
+    for _, data in with_bytes(rows(), limits):
+        fetched.append(data)
+        if len(fetched) == waiting[0].num_rows:
+            batch = waiting.popleft()
+            image = with_members(batch["image"], {"bytes": to_array(fetched, pa.binary())})
+            yield batch.set_column(batch.schema.get_field_index("image"), batch.schema.field("image"), image)
+            fetched = []
 
 
 def label_filter(only_accepted: bool, include_unreviewed: bool) -> LabelFilter:
