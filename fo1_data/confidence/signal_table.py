@@ -41,14 +41,15 @@ class SignalTable:
     @classmethod
     def join(cls, tables: Iterable["SignalTable"]) -> "SignalTable":
         """The labels of several tables, one table after another."""
-        tables, names, start = list(tables), dict[str, int](), 0
-        owners, codes = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
-        for table in tables:
+        every, names, start = list(tables), dict[str, int](), 0
+        owners: list[Places] = [np.zeros(0, np.int64)]
+        codes: list[Places] = [np.zeros(0, np.int64)]
+        for table in every:
             owners.append(table.owners + start)
             numbers = [names.setdefault(name, len(names)) for name in table.names]
             codes.append(np.array(numbers, np.int64)[table.codes])
             start += table.num_labels
-        values = np.concatenate([np.zeros(0), *(table.values for table in tables)])
+        values = np.concatenate([np.zeros(0), *(table.values for table in every)])
         return cls(start, list(names), np.concatenate(owners), np.concatenate(codes), values)
 
     def take(self, labels: Places) -> "SignalTable":
