@@ -50,7 +50,7 @@ class ReviewPlan:
     def add(self, labels: OpenLabels) -> None:
         """Add labels, except those that stay in review anyway because their box was moved."""
         chosen = np.flatnonzero(~labels.is_stale)
-        unsure = np.zeros(len(labels), bool)
+        unsure: Mask = np.zeros(len(labels), bool)
         if self._router.settings.max_error is not None:
             unsure = ~self._router.guaranteed(labels)
         kinds = labels.kinds[chosen]
