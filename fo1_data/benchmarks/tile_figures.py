@@ -1,11 +1,11 @@
 """Figures of labelling in tiles: what is found in a mosaic of scenes, how time grows, and memory.
 
-    python -m fo1_data.benchmarks.tile_figures mosaic|growth|memory [--seed N] [--work DIR]
+    python -m fo1_data.benchmarks.tile_figures mosaic|growth|uniting|memory [--seed N] [--work DIR]
 
 `mosaic`: 8 x 8 generated scenes on one canvas of 2,688 px, labelled as a whole, in tiles of a given size and
 of the size that `auto` takes; beside them, the same scenes labelled one by one. `growth`: processor time at
-1 to 16 times the area. `memory`: the highest resident memory of a process that labels an image of
-20,000 x 20,000 pixels (1.2 GB). Prints JSON.
+1 to 64 times the area. `uniting`: that of uniting boxes alone. `memory`: the highest resident memory of a
+process that labels an image of 20,000 x 20,000 pixels (1.2 GB). Prints JSON.
 """
 
 import argparse
@@ -23,14 +23,17 @@ import numpy as np
 import pyarrow.parquet as pq
 from PIL import Image
 
-from fo1_data.boxes import as_boxes, iou_matrix
+from fo1_data.boxes import Boxes, as_boxes, iou_matrix
+from fo1_data.corpus.tile_grid import Places, TileGrid
+from fo1_data.corpus.tile_ownership import stays_in_tile
+from fo1_data.corpus.tile_twins import unite_boxes
 from fo1_data.dataset.reader import open_dataset
 from fo1_data.runs.in_process import run_in_process
 from fo1_data.synthetic.gold import gold_of
 from fo1_data.synthetic.scenes import Scene, SceneObject, make_scene
 from fo1_data.synthetic.shapes import COLOURS, FILLS, NAMES, SIZES
 from fo1_data.synthetic.wording import Phrase
-from schemas.jobs import RunConfig
+from schemas.jobs import DEFAULT_TILE_OVERLAP, RunConfig
 
 SCENE_PX = 336
 _NUM_PHRASES = 24
@@ -40,12 +43,18 @@ _LARGE_PX = 20_000
 def main() -> None:
     """Measure one part and print it."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("part", choices=["mosaic", "growth", "memory"])
+    parser.add_argument("part", choices=["mosaic", "growth", "uniting", "memory"])
     parser.add_argument("--seed", type=int, default=5_000_000, help="seed of the first scene")
     parser.add_argument("--work", type=Path, help="folder for images and datasets (default: a temporary one)")
     parser.add_argument("--tile-px", default="320")
     arguments = parser.parse_args()
-    part = {"mosaic": measure_mosaic, "growth": measure_growth, "memory": measure_memory}[arguments.part]
+    parts = {
+        "mosaic": measure_mosaic,
+        "growth": measure_growth,
+        "uniting": measure_uniting,
+        "memory": measure_memory,
+    }
+    part = parts[arguments.part]
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.work or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
@@ -202,6 +211,46 @@ def measure_growth(folder: Path, seed: int, tile_px: str) -> dict[str, Any]:
             "ms_a_tile": round(1000 * seconds / num_tiles, 1),
         }
     return document
+
+
+def measure_uniting(folder: Path, seed: int, tile_px: str) -> dict[str, Any]:
+    """Processor time of uniting what is found in tiles, at 1 to 64 times the area of 1,344 px square."""
+    document = {}
+    for side in (1344, 2688, 5376, 10752):
+        grid = TileGrid((side, side), int(tile_px), round(int(tile_px) * DEFAULT_TILE_OVERLAP))
+        draw = np.random.default_rng(seed)
+        corners = draw.uniform(0, side - 30, (round(812 * (side / 2688) ** 2), 2))
+        things = as_boxes(np.concatenate([corners, corners + draw.uniform(10, 30, corners.shape)], axis=1))
+        boxes, places = _seen(grid, things, draw)
+        started_s = time.process_time()
+        united = unite_boxes(grid, boxes, places, np.ones(len(boxes), np.bool_))
+        seconds = time.process_time() - started_s
+        document[f"{side} px"] = {
+            "tiles": grid.columns * grid.rows,
+            "things": len(things),
+            "boxes": len(boxes),
+            "kept": len(united.kept),
+            "processor_s": round(seconds, 3),
+            "us_a_tile": round(1e6 * seconds / (grid.columns * grid.rows)),
+        }
+    return document
+
+
+def _seen(grid: TileGrid, things: Boxes, draw: np.random.Generator) -> tuple[Boxes, Places]:
+    """Boxes of the things in every tile, off by up to 1.5 px, that stay in it, and their tiles."""
+    boxes, places = [], []
+    for place in grid.places():
+        left, top, right, bottom = grid.window(place)
+        is_near = (
+            (things[:, 0] < right) & (things[:, 2] > left) & (things[:, 1] < bottom) & (things[:, 3] > top)
+        )
+        found = things[is_near] + draw.uniform(-1.5, 1.5, (int(is_near.sum()), 4))
+        found = as_boxes(np.clip(found, [left, top] * 2, [right, bottom] * 2))
+        found = found[(found[:, 2:] - found[:, :2]).min(axis=1, initial=np.inf) > 4]
+        found = found[stays_in_tile(grid, place, found)]
+        boxes.append(found)
+        places += [place] * len(found)
+    return np.concatenate(boxes), np.array(places, np.int64).reshape(-1, 2)
 
 
 def measure_memory(folder: Path, seed: int, tile_px: str) -> dict[str, Any]:
