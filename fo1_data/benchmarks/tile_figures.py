@@ -146,7 +146,7 @@ def _found(rows: Sequence[dict[str, Any]], objects: Sequence[SceneObject]) -> di
         shift = [place % 8 * SCENE_PX, place // 8 * SCENE_PX] * 2 if len(rows) > 1 else [0] * 4
         regions += row["regions"]
         boxes += [np.add(region["box_xyxy"], shift) for region in row["regions"]]
-    pairs = _match(as_boxes([thing.box_xyxy for thing in objects]), as_boxes(boxes))
+    pairs = match_boxes(as_boxes([thing.box_xyxy for thing in objects]), as_boxes(boxes))
     captions = [str(regions[region]["brief_caption"]).split() for _, region in pairs]
     right = [
         objects[thing].colour in caption and objects[thing].shape in caption
@@ -160,7 +160,7 @@ def _found(rows: Sequence[dict[str, Any]], objects: Sequence[SceneObject]) -> di
     }
 
 
-def _match(gold: np.ndarray[Any, Any], boxes: np.ndarray[Any, Any]) -> list[tuple[int, int]]:
+def match_boxes(gold: np.ndarray[Any, Any], boxes: np.ndarray[Any, Any]) -> list[tuple[int, int]]:
     """Pairs of one gold box and one other with an IoU of at least .5, the best first, each box once."""
     overlaps = iou_matrix(gold, boxes)
     things, regions = np.nonzero(overlaps >= 0.5)

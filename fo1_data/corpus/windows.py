@@ -23,6 +23,7 @@ from schemas.corpus import CorpusImage
 
 # Decoded images that are kept: that in work, and the next one, which is read ahead.
 _MOST_HELD = 2
+_STRIP_ROWS = 256
 
 
 @dataclass(frozen=True)
@@ -75,9 +76,9 @@ class DecodedWindows:
 
     def read(self, window_xyxy: WindowXyxy, longest_px: int | None = None) -> Window:
         """See `WindowedImage.read`."""
-        rgb = self._image.rgb.crop(window_xyxy)
-        is_empty = all(len(set(band.getextrema())) == 1 for band in rgb.split())
-        return Window(shrink(rgb, longest_px), is_empty)
+        rgb = self._image.rgb
+        rgb = rgb if window_xyxy == (0, 0, *rgb.size) else rgb.crop(window_xyxy)
+        return Window(shrink(rgb, longest_px), _is_of_one_colour(rgb))
 
     def __enter__(self) -> Self:
         return self
@@ -99,6 +100,18 @@ def open_windows(
 
         return open_raster(entry.uri, rendering, limits)
     return DecodedWindows(_decoded(entry, limits, rendering))
+
+
+def _is_of_one_colour(rgb: Image.Image) -> bool:
+    """Whether all pixels are equal; a strip of rows at a time, so that nothing large is copied."""
+    colours = set()
+    for top in range(0, rgb.height, _STRIP_ROWS):
+        strip = rgb.crop((0, top, rgb.width, min(rgb.height, top + _STRIP_ROWS)))
+        lows, highs = zip(*strip.getextrema(), strict=True)
+        colours |= {lows, highs}
+        if len(colours) > 1:
+            return False
+    return True
 
 
 def shrink(rgb: Image.Image, longest_px: int | None) -> Image.Image:
