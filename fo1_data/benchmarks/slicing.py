@@ -155,6 +155,7 @@ def _find_by_sahi(proposer: DetectorBoxes, postprocess: str, metric: str) -> Cal
             self, shift_amount_list: Any = None, full_shape_list: Any = None
         ) -> None:
             (proposals,) = self._original_predictions
+            assert proposals.objectness is not None
             shift = (shift_amount_list or [[0, 0]])[0]
             shift = shift if np.ndim(shift) else shift_amount_list
             shape = full_shape_list[0] if full_shape_list and np.ndim(full_shape_list[0]) else full_shape_list

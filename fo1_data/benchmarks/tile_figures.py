@@ -244,8 +244,8 @@ def _seen(grid: TileGrid, things: Boxes, draw: np.random.Generator) -> tuple[Box
         is_near = (
             (things[:, 0] < right) & (things[:, 2] > left) & (things[:, 1] < bottom) & (things[:, 3] > top)
         )
-        found = things[is_near] + draw.uniform(-1.5, 1.5, (int(is_near.sum()), 4))
-        found = as_boxes(np.clip(found, [left, top] * 2, [right, bottom] * 2))
+        moved = things[is_near] + draw.uniform(-1.5, 1.5, (int(is_near.sum()), 4))
+        found = as_boxes(np.clip(moved, [left, top] * 2, [right, bottom] * 2))
         found = found[(found[:, 2:] - found[:, :2]).min(axis=1, initial=np.inf) > 4]
         found = found[stays_in_tile(grid, place, found)]
         boxes.append(found)

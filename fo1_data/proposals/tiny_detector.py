@@ -113,7 +113,7 @@ def decode(output_5HW: Tensor, min_score: float = _MIN_SCORE) -> tuple[Tensor, T
 class TinyDetector:
     """The bundled detector on a device. `sha256` is the hash of its weights file."""
 
-    licence = TINY_LICENCE
+    licence: str | None = TINY_LICENCE
     default_score_floor = 0.2
     default_nms_iou = 0.6
 
