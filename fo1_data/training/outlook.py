@@ -7,7 +7,7 @@ can, a training run should reach.
 
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -22,30 +22,28 @@ from fo1_data.training.trainer import Trainer
 
 _MAX_IMAGES = 60
 _PARTS = 4
-# Of each name: fewer tell nothing of other images.
-_FEWEST_BOXES = 8
+# Of each name, and on how many images: fewer tell nothing of other images.
+_FEWEST_BOXES, _FEWEST_IMAGES = 8, 2
 # The regions' captions are names if so many of them are among the names that count.
 _LEAST_SHARE = 0.5
 
 
-def linear_outlook(trainer: Trainer, source: ExampleSource) -> Outlook | None:
+def linear_outlook(
+    trainer: Trainer, source: ExampleSource, must_stop: Callable[[], bool] = lambda: False
+) -> Outlook | None:
     """How well a linear reader names boxes of images that it has not seen; four-fold, at most 60 images.
 
-    None if the regions have no names that occur on enough images, as where every caption is a sentence.
+    None if the regions have no names that occur on enough images, as where every caption is a sentence, or
+    if it was stopped. `must_stop`: asked before each image.
     """
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import GroupKFold, cross_val_score
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
     examples = [source.at(place) for place in range(min(_MAX_IMAGES, len(source)))]
-    counts = Counter(name for example in examples for name in _names(example))
-    known = {name for name, count in counts.items() if count >= _FEWEST_BOXES}
-    if len(known) < 2 or sum(counts[name] for name in known) < _LEAST_SHARE * sum(counts.values()):
+    known = _known_names(examples)
+    if len(known) < 2:
         return None
     labels, images, features = [], [], []
     for number, example in enumerate(examples):
+        if must_stop():
+            return None
         for name, feature in _named_features(trainer, example):
             if name in known:
                 labels.append(name)
@@ -53,12 +51,46 @@ def linear_outlook(trainer: Trainer, source: ExampleSource) -> Outlook | None:
                 features.append(feature)
     if len(set(images)) < 2 * _PARTS or len(set(labels)) < 2:
         return None
-    reader = make_pipeline(StandardScaler(), LogisticRegression(C=0.03, max_iter=300))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        scores = cross_val_score(reader, np.stack(features), labels, groups=images, cv=GroupKFold(_PARTS))
+    linear = _share_named(np.stack(features), np.asarray(labels), images)
     guess = max(Counter(labels).values()) / len(labels)
-    return Outlook(names=len(known), boxes=len(labels), linear=float(scores.mean()), guess=guess)
+    return Outlook(names=len(set(labels)), boxes=len(labels), linear=linear, guess=guess)
+
+
+def _known_names(examples: Sequence[TrainingExample]) -> set[str]:
+    """The names with enough boxes on enough images; none if most regions have other names."""
+    by_image = [Counter(_names(example)) for example in examples]
+    boxes = sum(by_image, Counter[str]())
+    num_images = Counter(name for names in by_image for name in names)
+    known = {
+        name
+        for name, number in boxes.items()
+        if number >= _FEWEST_BOXES and num_images[name] >= _FEWEST_IMAGES
+    }
+    return known if sum(boxes[name] for name in known) >= _LEAST_SHARE * boxes.total() else set()
+
+
+def _share_named(features: np.ndarray, names: np.ndarray, images: Sequence[int]) -> float:
+    """The share of boxes named rightly, each by a reader fitted on other images.
+
+    features: (N, D), names: (N,), images: the image of each of the N boxes.
+    """
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import GroupKFold
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    num_right = 0
+    for others, held_out in GroupKFold(_PARTS).split(features, names, images):
+        if len(set(names[others])) == 1:  # all images with another name are held out at once
+            num_right += int((names[held_out] == names[others][0]).sum())
+            continue
+        reader = make_pipeline(StandardScaler(), LogisticRegression(C=0.03, max_iter=300))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            reader.fit(features[others], names[others])
+        num_right += int((reader.predict(features[held_out]) == names[held_out]).sum())
+    return num_right / len(names)
 
 
 def _names(example: TrainingExample) -> list[str]:
