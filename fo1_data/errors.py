@@ -17,7 +17,11 @@ A bad image does not end a run. `InputReject` is raised and caught while that im
 a row of the rejects. Every exception here survives pickling.
 """
 
+import errno
+
 from schemas.images import RejectStage
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Fo1Error(Exception):
@@ -86,3 +90,12 @@ class InputReject(Exception):
 
     def __str__(self) -> str:
         return f"{self.stage}: {self.reason}: {self.message}"
+
+
+def system_fault(error: OSError) -> str:
+    """What the operating system refused, in one line for a person."""
+    where = f" at {error.filename}" if error.filename is not None else ""
+    if error.errno in FULL:
+        return f"no space left{where}: free some, then run the same command again"
+    text = f"{error.strerror}{where}" if error.strerror else str(error) or type(error).__name__
+    return " ".join(text.split())[:300]

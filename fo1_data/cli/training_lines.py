@@ -10,6 +10,7 @@ from fo1_data.training.events import (
     AnswerKind,
     Event,
     Measured,
+    Notice,
     Outlook,
     RateTried,
     RunBegun,
@@ -44,6 +45,8 @@ class TrainingLines:
                 self._show_step(event)
             case Measured():
                 say(_measured(event))
+            case Notice():
+                say(f"fo1: {event.text}")
 
     def _show_rate(self, tried: RateTried) -> None:
         now_s = time.monotonic()

@@ -9,13 +9,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from fo1_data.errors import CheckpointError
+from fo1_data.errors import CheckpointError, StorageError
 from fo1_data.model.checkpoint_folder import SINGLE_FILE, list_weight_files
 from fo1_data.model.modeling import Fo1Model
 from fo1_data.model.weight_names import to_released
 
 # A training run's record of itself: it does not belong to a checkpoint that is made from this folder.
-_TRAINING_RECORDS = ("lineage.json", "training.json")
+_TRAINING_RECORDS = ("lineage.json", "training.json", "measured.json", "loggers.json")
 
 
 def read_tensors(folder: Path, device: torch.device) -> Iterator[tuple[str, Tensor]]:
@@ -47,7 +47,10 @@ def save_checkpoint(model: Fo1Model, source: Path, folder: Path, *, dtype: torch
 
 
 def save_weights(weights: Mapping[str, Tensor], source: Path, folder: Path) -> None:
-    """As `save_checkpoint`, for weights by the names of the model's parameters."""
+    """As `save_checkpoint`, for weights by the names of the model's parameters.
+
+    Raises StorageError or OSError if the folder cannot be written.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     for path in source.iterdir() if source.resolve() != folder.resolve() else ():
         is_excluded = path.name.endswith(".index.json") or path.name in _TRAINING_RECORDS
@@ -55,5 +58,9 @@ def save_weights(weights: Mapping[str, Tensor], source: Path, folder: Path) -> N
             shutil.copyfile(path, folder / path.name)
     tensors = {to_released(name): value.contiguous() for name, value in weights.items()}
     partial = folder / f"{SINGLE_FILE}.partial"
-    save_file(tensors, partial, metadata={"format": "pt"})
+    try:
+        save_file(tensors, partial, metadata={"format": "pt"})
+    except SafetensorError as error:
+        partial.unlink(missing_ok=True)
+        raise StorageError(f"{folder / SINGLE_FILE} cannot be written: {error}") from None
     partial.replace(folder / SINGLE_FILE)

@@ -6,13 +6,13 @@ from typing import Any
 
 from markupsafe import Markup
 
-from fo1_data.errors import CheckpointError
+from fo1_data.errors import CheckpointError, ConfigError
 from fo1_data.reports.html import page_asset, page_environment, page_policy
 from fo1_data.reports.line_chart import Series, line_chart
 from fo1_data.storage.addresses import base_name, normalise, parent
 from fo1_data.storage.store import open_store
-from fo1_data.training.events import SampleFigures
-from fo1_data.training.layout import LOSSES, SETTINGS
+from fo1_data.training.best_kept import best_line
+from fo1_data.training.layout import APART, BEST, LOSSES, SETTINGS
 from fo1_data.training.run_log import RunLog
 
 _SMOOTHED_PARTS = 50
@@ -21,6 +21,18 @@ _SMOOTHED_PARTS = 50
 def is_training_run(address: str) -> bool:
     """Whether a local folder is one of `fo1 train`."""
     return "://" not in address and (Path(address) / LOSSES).is_file()
+
+
+def refuse_part_of_run(address: str) -> None:
+    """Raise ConfigError for a folder inside one of `fo1 train`, such as `best`: the curves are the run's."""
+    folder = Path(address)
+    if "://" in address or not folder.is_dir():
+        return
+    parent_folder = folder.resolve().parent
+    if folder.resolve().name in (BEST, APART) and (parent_folder / LOSSES).is_file():
+        raise ConfigError(
+            f"{address} is a part of a training run: fo1 report {Path(address).parent} shows it"
+        )
 
 
 def write_training_page(folder: Path, out: str) -> int:
@@ -40,7 +52,7 @@ def write_training_page(folder: Path, out: str) -> int:
             settings=settings,
             num_steps=len(steps),
             last=measured[-1] if measured else None,
-            best=max((line for line in measured if "validation" in line), key=_score, default=None),
+            best=best_line(folder, measured),
             charts=_charts(steps, measured),
             settings_text=json.dumps(settings, indent=2, sort_keys=True, ensure_ascii=False),
             style=Markup(page_asset("report.css")),
@@ -103,10 +115,6 @@ def _usual_top(series: list[Series]) -> float | None:
     values = sorted(value for part in series for _, value in part.points)
     usual = values[int(0.9 * (len(values) - 1))] if values else 0.0
     return 1.5 * usual if usual and values[-1] > 3 * usual else None
-
-
-def _score(line: dict[str, Any]) -> tuple[float, float]:
-    return SampleFigures(**line["validation"]).score
 
 
 def _document(path: Path) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from fo1_data.dataset.label_columns import LabelColumns
 from fo1_data.dataset.label_parts import label_parts
 from fo1_data.judging.correctness import Judged
 from fo1_data.judging.review_verdicts import judge_reviewed
+from fo1_data.plurals import counted
 from fo1_data.reports.curves import curve_chart, thinned, top_of_axis
 from schemas.corrections import Correction
 from schemas.dataset import Counts
@@ -106,7 +107,7 @@ class TrustFigures:
         bins = [(mean, share) for mean, share, _ in reliability(confidence, right)]
         coverage, risk = risk_curve(confidence, right)
         curve = thinned(list(zip(coverage.tolist(), risk.tolist(), strict=True)))
-        note = f"{len(pairs):,} labels judged by gold"
+        note = f"{counted(len(pairs), 'label')} judged by gold"
         return [
             ("Reliability", note, Markup(curve_chart(bins, "confidence", "right", diagonal=True, dots=True))),
             ("Risk and coverage", "wrong among the surest labels",

@@ -18,7 +18,7 @@ from typing import BinaryIO
 import pyarrow as pa
 from pyarrow import fs as pafs
 
-from fo1_data.errors import ConfigError, StorageError
+from fo1_data.errors import FULL, ConfigError, StorageError
 from fo1_data.storage.addresses import (
     base_name,
     file_system,
@@ -33,7 +33,6 @@ from fo1_data.storage.addresses import (
 # Prefix of a local file while it is written; a killed process leaves such a file behind.
 UNFINISHED = ".writing-"
 _COPIED_BYTES = 8 * 2**20
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def split_address(address: str) -> tuple[str, str]:
@@ -229,7 +228,7 @@ class Store:
         except FileNotFoundError:
             raise
         except OSError as error:
-            if error.errno in _FULL:
+            if error.errno in FULL:
                 message = f"no space left at {self.url}: free some, then run the same command again"
             else:
                 reason = " ".join(str(error).split())[:300]

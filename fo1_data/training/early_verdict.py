@@ -20,6 +20,8 @@ def early_verdict(first: Measured, now: Measured, outlook: Outlook | None) -> st
             "right too, so no figure here tells whether it learns to look; fo1 train-detector learns where "
             "such things are, names_as_phrases with distractor_share which boxes show them"
         )
+    if not _judged(unseen):
+        return "too few questions are measured to say whether it learns: set measured_images higher"
     better = [kind for kind in _judged(unseen) if _gain(unseen, kind) > _HARDLY]
     if better:
         return f"it learns: {', '.join(better)} better than by guessing"

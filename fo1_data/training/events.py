@@ -149,7 +149,14 @@ class RateTried:
     chosen: float | None = None
 
 
-Event = RunBegun | Outlook | RateTried | StepDone | Measured
+@dataclass(frozen=True)
+class Notice:
+    """Something that the person who waits should know, in words; the run goes on."""
+
+    text: str
+
+
+Event = RunBegun | Outlook | RateTried | StepDone | Measured | Notice
 Watch = Callable[[Event], None]
 
 

@@ -7,21 +7,22 @@ from pathlib import Path
 
 from fo1_data.errors import ConfigError, StorageError
 from fo1_data.model.checkpoint_folder import list_weight_files
-from fo1_data.training.layout import SETTINGS
+from fo1_data.training.layout import LOGGERS, SETTINGS
 from fo1_data.training.model_card import CARD, write_model_card
 
 _PUSHED = ("*.json", "*.txt", "*.safetensors", CARD, "LICENSE*")
-_KEPT = ("lineage.json", SETTINGS, "*/*")
+_KEPT = ("lineage.json", SETTINGS, LOGGERS, "*/*")
 
 
 def push_model(folder: Path, repo: str, *, private: bool = False) -> str:
     """Push the checkpoint in `folder` to the repository `owner/name`, made if it is missing.
 
     Returns the URL of the commit. The token is that of `hf auth login` or `HF_TOKEN`. Raises CheckpointError
-    if no run wrote the folder, ConfigError for a name that cannot be one, StorageError if the Hub refuses.
+    if no run wrote the folder, ConfigError for a name that cannot be one, StorageError if the Hub refuses or
+    cannot be reached.
     """
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError
+    from huggingface_hub.errors import HFValidationError, LocalTokenNotFoundError
 
     list_weight_files(folder)
     write_model_card(folder)
@@ -39,7 +40,7 @@ def push_model(folder: Path, repo: str, *, private: bool = False) -> str:
         raise ConfigError(f"--repo {repo}: {_first_line(error)}") from None
     except LocalTokenNotFoundError:
         raise ConfigError("no token for the Hub: set HF_TOKEN, or run `hf auth login`") from None
-    except (HfHubHTTPError, OSError) as error:
+    except Exception as error:  # of the client, or of what it sends by: httpx, httpx2, Xet
         raise StorageError(f"{repo}: the Hub did not take the checkpoint: {_first_line(error)}") from None
     return str(commit.commit_url)
 

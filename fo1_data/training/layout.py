@@ -7,8 +7,12 @@ SETTINGS = "training.json"
 STATE = "training.pt"
 # The folder of the best checkpoint.
 BEST = "best"
+# In that folder: the measurement that it was kept for.
+MEASURED = "measured.json"
 # What was trained, apart from the model it was trained from.
 APART = "apart"
 TENSORBOARD = "tensorboard"
+# The ids under which services know the run.
+LOGGERS = "loggers.json"
 # What a report says of a run that stopped because no measurement was better than the best.
 PATIENCE = "patience"

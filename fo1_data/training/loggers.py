@@ -1,19 +1,26 @@
 """Where the figures of a run go: TensorBoard's files beside the checkpoint, and services that keep curves.
 
 A service is used through its own package and reads its own settings (project, address, key) from the
-environment, as its documentation says.
+environment, as its documentation says. One that fails is told of once and left out from then on: the run
+goes on, and its own log has all figures.
 """
 
 import importlib
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 from fo1_data.errors import ConfigError
 from fo1_data.training.events import Event, Measured, SampleFigures, StepDone
-from fo1_data.training.layout import TENSORBOARD
+from fo1_data.training.layout import LOGGERS, LOSSES, TENSORBOARD
+from fo1_data.training.services import Aim, MLflow, ServiceRun, WandB
 from fo1_data.training.settings import LoggerName, TrainConfig
+
+# Of the first line of an error; some packages name whole addresses and retries.
+_MOST_SHOWN = 160
 
 
 class Logger(Protocol):
@@ -22,8 +29,8 @@ class Logger(Protocol):
     def log(self, step: int, figures: Mapping[str, float]) -> None:
         """Keep the figures of a step, by names such as `loss` or `validation/accuracy/caption`."""
 
-    def close(self) -> None:
-        """Write what is not written yet; the run has ended."""
+    def close(self, failed: bool) -> None:
+        """Write what is not written yet; the run has ended, by an error if it `failed`."""
 
 
 class TensorBoard:
@@ -38,59 +45,43 @@ class TensorBoard:
         for name, value in figures.items():
             self._writer.add_scalar(name, value, step)
 
-    def close(self) -> None:
+    def close(self, failed: bool) -> None:
         self._writer.close()
 
 
-class WandB:
-    """Logs to Weights & Biases; a resumed run goes on in the same one."""
-
-    def __init__(self, name: str, config: Mapping[str, Any]) -> None:
-        wandb = importlib.import_module("wandb")
-        self._run = wandb.init(id=name, name=name, config=dict(config), resume="allow")
-
-    def log(self, step: int, figures: Mapping[str, float]) -> None:
-        self._run.log(dict(figures), step=step)
-
-    def close(self) -> None:
-        self._run.finish()
-
-
-class MLflow:
-    """Logs to MLflow, as a new run of the experiment that its environment names."""
-
-    def __init__(self, name: str, config: Mapping[str, Any]) -> None:
-        self._mlflow = importlib.import_module("mlflow")
-        self._mlflow.start_run(run_name=name)
-        self._mlflow.log_params({key: str(value)[:500] for key, value in config.items()})
-
-    def log(self, step: int, figures: Mapping[str, float]) -> None:
-        self._mlflow.log_metrics({key: float(value) for key, value in figures.items()}, step=step)
-
-    def close(self) -> None:
-        self._mlflow.end_run()
-
-
-class Aim:
-    """Logs to Aim."""
-
-    def __init__(self, name: str, config: Mapping[str, Any]) -> None:
-        self._run = importlib.import_module("aim").Run(experiment=name)
-        self._run["settings"] = {key: str(value) for key, value in config.items()}
-
-    def log(self, step: int, figures: Mapping[str, float]) -> None:
-        for key, value in figures.items():
-            self._run.track(float(value), name=key, step=step)
-
-    def close(self) -> None:
-        self._run.close()
-
-
-_SERVICES: dict[LoggerName, Callable[[str, Mapping[str, Any]], Logger]] = {
+_SERVICES: dict[LoggerName, Callable[[ServiceRun], Logger]] = {
     LoggerName.WANDB: WandB,
     LoggerName.MLFLOW: MLflow,
     LoggerName.AIM: Aim,
 }
+
+
+class GuardedLogger:
+    """A logger whose errors do not end the run: `tell` is called with the first one, then it logs no more."""
+
+    def __init__(self, name: str, open_logger: Callable[[], Logger], tell: Callable[[str], None]) -> None:
+        self._name, self._tell = name, tell
+        self._logger: Logger | None = None
+        self._attempt(lambda: setattr(self, "_logger", open_logger()))
+
+    def log(self, step: int, figures: Mapping[str, float]) -> None:
+        logger = self._logger
+        if logger is not None:
+            self._attempt(lambda: logger.log(step, figures))
+
+    def close(self, failed: bool) -> None:
+        logger = self._logger
+        if logger is not None:
+            self._attempt(lambda: logger.close(failed))
+
+    def _attempt(self, action: Callable[[], None]) -> None:
+        try:
+            action()
+        except Exception as error:  # of another's package, which may raise anything
+            self._logger = None
+            line = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+            reason = line[:_MOST_SHOWN] or type(error).__name__
+            self._tell(f"{self._name} gets no more figures of this run ({reason}); {LOSSES} has all of them")
 
 
 def refuse_missing_loggers(names: Sequence[LoggerName]) -> None:
@@ -101,21 +92,38 @@ def refuse_missing_loggers(names: Sequence[LoggerName]) -> None:
 
 
 @contextmanager
-def open_loggers(out: Path, step: int, config: TrainConfig, is_first: bool) -> Iterator[list[Logger]]:
+def open_loggers(
+    out: Path, step: int, config: TrainConfig, is_first: bool, tell: Callable[[str], None]
+) -> Iterator[list[Logger]]:
     """TensorBoard and the services of `config.loggers`, closed at the end; none for a worker but the first.
 
-    `step`: the step that a resumed run begins from.
+    `step`: the step that a resumed run begins from. `tell`: called once for a logger that fails.
     """
-    with ExitStack() as stack:
-        if not is_first:
-            yield []
-            return
-        loggers: list[Logger] = [TensorBoard(out / TENSORBOARD, step)]
-        settings = config.model_dump(mode="json")
-        loggers += [_SERVICES[name](out.name, settings) for name in config.loggers]
-        for logger in loggers:
-            stack.callback(logger.close)
+    if not is_first:
+        yield []
+        return
+    loggers: list[Logger] = [GuardedLogger("TensorBoard", lambda: TensorBoard(out / TENSORBOARD, step), tell)]
+    settings = config.model_dump(mode="json")
+    for name in config.loggers:
+        loggers.append(GuardedLogger(name, partial(_open_service, name, out, settings), tell))
+    failed = True
+    try:
         yield loggers
+        failed = False
+    finally:
+        for logger in loggers:
+            logger.close(failed)
+
+
+def _open_service(name: LoggerName, out: Path, settings: Mapping[str, Any]) -> Logger:
+    """The run of a service: that of before if `out` remembers it, so that a resumed run goes on in it."""
+    path = out / LOGGERS
+    ids: dict[str, str] = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+    run = ServiceRun(out.name, out.absolute().parent, settings, ids.get(name))
+    logger = _SERVICES[name](run)
+    if run.id is not None and run.id != ids.get(name):
+        path.write_text(json.dumps({**ids, name: run.id}) + "\n", encoding="utf-8")
+    return logger
 
 
 def named_figures(event: Event) -> dict[str, float]:

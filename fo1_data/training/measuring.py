@@ -9,7 +9,7 @@ Shapes: L tokens of the packed questions of an image, V vocabulary.
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -26,6 +26,8 @@ from fo1_data.training.settings import TrainConfig
 from fo1_data.training.trainer import Trainer
 from schemas.labels import LabelKind
 
+# So many places are tried for each image to measure: some cannot be read.
+_MOST_TRIED = 4
 _PHRASE = re.compile(r"<ground>.*?</ground>")
 # Settings that vary a training image: what is measured is the image as it is.
 _AS_IT_IS = {
@@ -56,8 +58,7 @@ class MeasuredSample:
         self._batches = Batches(
             source, trainer.checkpoint, fixed, book, distractors=distractors, cache=trainer.cache
         )
-        places = range(min(config.measured_images, len(source)))
-        images = {place: image for place in places if (image := self._batches.image_at(place)) is not None}
+        images = self._first_images(min(config.measured_images, len(source)), len(source))
         self._places = list(images)
         self.image_ids = frozenset(image.image_id for image in images.values() if image.image_id is not None)
         self.questions = [question for image in images.values() for question in image.questions]
@@ -65,8 +66,26 @@ class MeasuredSample:
     def __len__(self) -> int:
         return len(self._places)
 
-    def measure(self, guesses: "Guesses") -> SampleFigures:
-        """Measure the model as it is; all workers must call it. Each of them computes its part."""
+    def _first_images(self, number: int, num_places: int) -> dict[int, TrainingImage]:
+        """The first `number` images that all workers can read and that have a question, by their place."""
+        images: dict[int, TrainingImage] = {}
+        for place in range(min(_MOST_TRIED * number, num_places)):
+            if len(images) == number:
+                break
+            if (image := self._batches.image_at(place)) is not None:
+                images[place] = image
+        # All must agree on what is measured: they wait for each other in every pass.
+        common = set.intersection(*map(set, self._trainer.workers.values_of(list(images))))
+        return {place: image for place, image in images.items() if place in common}
+
+    def measure(
+        self, guesses: "Guesses", must_stop: Callable[[], bool] = lambda: False
+    ) -> SampleFigures | None:
+        """Measure the model as it is; None if it was stopped.
+
+        All workers must call it, and each computes its part. `must_stop`: asked before each pass, with one
+        answer for all workers.
+        """
         trainer, workers = self._trainer, self._trainer.workers
         kinds = list(AnswerKind)
         sums = torch.zeros(2 + 2 * len(kinds), dtype=torch.float64)
@@ -74,6 +93,8 @@ class MeasuredSample:
         try:
             # Equally many passes on every worker, because a sharded decoder needs all of them in each.
             for start in range(0, len(self._places), workers.num):
+                if must_stop():
+                    return None
                 sums += self._sums(start + workers.rank, kinds)
         finally:
             trainer.model.train()

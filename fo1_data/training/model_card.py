@@ -11,7 +11,7 @@ from typing import Any
 from fo1_data.dataset.layout import code_version
 from fo1_data.dataset.versions.lineage import LINEAGE
 from fo1_data.errors import CheckpointError
-from fo1_data.training.events import SampleFigures
+from fo1_data.training.best_kept import best_line
 from fo1_data.training.layout import BEST, LOSSES, SETTINGS
 from fo1_data.training.run_log import RunLog
 
@@ -34,10 +34,9 @@ def model_card(folder: Path) -> str:
     config = _load(folder / "config.json")
     licence = config.get("license")
     measured = [line for line in _log(run) if "training" in line]
-    validated = [line for line in measured if "validation" in line]
     chosen = measured[-1] if measured else None
     if run != folder:
-        chosen = max(validated, key=_score, default=None)
+        chosen = best_line(run, measured)
     name = folder.resolve().name if run == folder else f"{run.resolve().name}/{BEST}"
     lines = ["---", *_front_matter(licence, lineage), "---", "", f"# {_plain(name)}", ""]
     lines += [
@@ -103,15 +102,11 @@ def _figures(measured: dict[str, Any] | None) -> Iterable[str]:
     yield "Share of answers that are exactly right, beside always giving the most frequent answer."
     yield from ("", "| on | kind | right | by guessing | questions |", "| --- | --- | --- | --- | --- |")
     for part in ("validation", "training"):
-        figures = measured.get(part, {"accuracy": {}})
+        figures = measured.get(part, {"accuracy": {}})  # what was kept before a kill has only validation's
         for kind, share in figures["accuracy"].items():
             guess, questions = figures["guess"].get(kind, 0.0), figures["questions"][kind]
             yield f"| {part} | {kind} | {share:.3f} | {guess:.3f} | {questions} |"
     yield ""
-
-
-def _score(line: dict[str, Any]) -> tuple[float, float]:
-    return SampleFigures(**line["validation"]).score
 
 
 def _log(run: Path) -> list[dict[str, Any]]:

@@ -8,7 +8,6 @@ step, random generator state). The first worker writes it.
 """
 
 import math
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -17,14 +16,16 @@ from typing import Any
 
 import torch
 
-from fo1_data.dataset.versions.lineage import LINEAGE, describe_inputs, write_lineage
+from fo1_data.dataset.versions.lineage import describe_inputs, write_lineage
 from fo1_data.errors import ConfigError, RunError
 from fo1_data.model.checkpoint import Checkpoint, load_checkpoint
 from fo1_data.model.checkpoint_folder import checkpoint_sha256
 from fo1_data.model.device import choose_device
+from fo1_data.storage.addresses import normalise
 from fo1_data.training.apart import save_apart
+from fo1_data.training.best_kept import Kept, forget_kept, keep_best, load_kept
 from fo1_data.training.early_verdict import early_verdict
-from fo1_data.training.events import Measured, Outlook, RunBegun, StepDone, Watch, ignore
+from fo1_data.training.events import Measured, Notice, Outlook, RunBegun, StepDone, Watch, ignore
 from fo1_data.training.layout import APART, BEST, LOSSES, PATIENCE, STATE
 from fo1_data.training.loggers import Logger, named_figures, open_loggers
 from fo1_data.training.memory import peak_memory_bytes
@@ -42,7 +43,7 @@ from fo1_data.training.samples.rare_regions import oversample_rare
 from fo1_data.training.samples.source import ExampleSource
 from fo1_data.training.settings import Stage, TrainConfig
 from fo1_data.training.stages import new_token_ids
-from fo1_data.training.stop_signals import stop_name, stop_number, stop_signals
+from fo1_data.training.stop_signals import asking, stop_name, stop_number, stop_signals
 from fo1_data.training.trainer import Trainer
 from fo1_data.training.validation import Validation
 
@@ -78,7 +79,7 @@ def train(
         config = config.model_copy(update={"steps": max(1, steps)})
     first = model if resume_from is None else str(resume_from)
     checkpoint = load_checkpoint(first, device=choose_device(config.device), dtype=torch.float32)
-    run = Run(source, validation_source, checkpoint, stage, out, config, watch)
+    run = Run(source, validation_source, checkpoint, stage, out, config, watch, validation)
     run.resume(addresses, first, resume_from)
     return run.train(stop_requested)
 
@@ -95,8 +96,10 @@ class Run:
         out: Path,
         config: TrainConfig,
         watch: Watch,
+        validation_addresses: Sequence[str] = (),
     ) -> None:
         self._stage, self._out, self._config, self._watch = stage, out, config, watch
+        self._validated_on = sorted(map(normalise, validation_addresses))
         self._source, self._num_images = source, len(source)
         self._inventory = take_inventory(source, config)
         if config.source_weights:
@@ -107,7 +110,9 @@ class Run:
         self._log = RunLog(out / LOSSES)
         self._loggers: list[Logger] = []
         distractors = load_distractors(config)
-        self._validation = Validation(trainer, source, validation, config, book, distractors)
+        self._validation = Validation(
+            trainer, source, validation, config, book, distractors, validation_addresses
+        )
         self._batches = Batches(
             source,
             checkpoint,
@@ -121,6 +126,7 @@ class Run:
         )
         self._resumed = False
         self._losses: list[float] = []
+        self._measured_steps: set[int] = set()
         self._first_measured: Measured | None = None
         self._is_judged = False
         self._outlook: Outlook | None = None
@@ -139,18 +145,21 @@ class Run:
             self._set_learning_rate(load_settings(earlier)["learning_rate"])
         if self._is_first:
             out.mkdir(parents=True, exist_ok=True)
-            write_settings(out, self._stage, self._config, resumes)
+            write_settings(out, self._stage, self._config, resumes, self._validated_on)
         self._resumed = trainer.resume(out)
         if not self._resumed and resume_from is not None:
             trainer.go_on_from(resume_from)
         if self._is_first:
+            if not resumes:
+                forget_kept(out)
             # A run that has made no step is measured again before its first one.
             self._log.truncate(trainer.step_number or -1)
             folder = trainer.checkpoint.folder
             inputs = describe_inputs(list(addresses), model, checkpoint_sha256(folder), folder)
             write_lineage(out, inputs, resumed=self._resumed)
         trainer.workers.wait()
-        self._validation.remember(self._log.validations())
+        self._measured_steps = {line["step"] for line in self._log.lines() if "training" in line}
+        self._validation.remember(self._log.validations(), load_kept(out) if resumes else None)
 
     def train(self, stop_requested: Callable[[], str | None]) -> dict[str, Any]:
         """Make the steps that are left, save, and return what the run did."""
@@ -158,27 +167,31 @@ class Run:
         first_step = trainer.step_number
         stopped: str | None = None
         with (
-            open_loggers(self._out, first_step, config, self._is_first) as loggers,
+            open_loggers(self._out, first_step, config, self._is_first, self._notice) as loggers,
             stop_signals() as signal_received,
         ):
             self._loggers = loggers
             if self._is_first:
                 self._watch(self._begun())
 
+            def request() -> str | None:
+                return signal_received() or stop_requested()
+
             def stopped_by() -> str | None:
-                return self._stopped_by(signal_received() or stop_requested())
+                return self._stopped_by(request())
 
             if first_step == 0:
-                stopped = self._look_ahead(stopped_by)
-                if stopped is not None:
-                    return self._report(stopped)
-                self._measure_if_due()
-            while trainer.step_number < config.steps:
+                self._judge_features(request)
+                stopped = self._find_rate(stopped_by)
+            stopped = stopped or self._measure_if_due(stopped_by)
+            if stopped is not None and first_step == 0:
+                return self._report(stopped)
+            while stopped is None and trainer.step_number < config.steps:
                 stopped = stopped_by()
                 if stopped is not None:
                     break
                 self._step()
-                self._measure_if_due()
+                stopped = self._measure_if_due(stopped_by)
                 if trainer.step_number % config.save_every == 0:
                     trainer.save(self._out)
             if trainer.step_number % config.save_every or trainer.step_number == first_step:
@@ -187,34 +200,41 @@ class Run:
                 self._save_apart()
             if self._is_first:
                 write_model_card(self._out)
-                if self._validation.best is not None:
+                if load_kept(self._out) is not None:
                     write_model_card(self._out / BEST)
         return self._report(stopped)
+
+    def _notice(self, text: str) -> None:
+        self._watch(Notice(text))
 
     def _begun(self) -> RunBegun:
         sizes, inventory = self._validation.sizes, self._inventory
         step, steps = self._trainer.step_number, self._config.steps
-        return RunBegun(step, steps, self._num_images, *sizes, inventory.sources, inventory.warnings)
+        warnings = [*inventory.warnings, *self._validation.warnings]
+        kept = self._validation.best
+        if kept is not None and kept.step > step:
+            warnings.append(
+                f"{BEST}/ is of step {kept.step}, made before the run was lost: it stays until a measurement "
+                "is better"
+            )
+        return RunBegun(step, steps, self._num_images, *sizes, inventory.sources, warnings)
 
-    def _look_ahead(self, stopped_by: Callable[[], str | None]) -> str | None:
-        """Judge the features, and find the learning rate; returns what stopped it, if anything."""
-        trainer = self._trainer
+    def _judge_features(self, request: Callable[[], str | None]) -> None:
+        """Tell whether the features hold the names, until a stop is requested; the first worker does it."""
         if self._is_first and self._config.measured_images:
-            self._outlook = linear_outlook(trainer, self._source)
+            self._outlook = linear_outlook(self._trainer, self._source, lambda: request() is not None)
             if self._outlook is not None:
                 self._watch(self._outlook)
+
+    def _find_rate(self, stopped_by: Callable[[], str | None]) -> str | None:
+        """Find the learning rate if it is to be found; returns what stopped it, if anything."""
+        trainer = self._trainer
         if not self._config.searches_learning_rate:
             return None
         stopped: list[str] = []
-
-        def must_stop() -> bool:
-            reason = stopped_by()
-            stopped.extend([reason] if reason is not None else [])
-            return bool(stopped)
-
         try:
             watch = self._watch if self._is_first else ignore
-            rate = find_learning_rate(trainer, self._batches, watch, must_stop)
+            rate = find_learning_rate(trainer, self._batches, watch, asking(stopped_by, stopped))
         except RunError:
             if self._config.find_learning_rate:
                 raise
@@ -223,7 +243,7 @@ class Run:
             return stopped[0]
         self._set_learning_rate(rate)
         if self._is_first:
-            write_settings(self._out, self._stage, self._config, resumes=False)
+            write_settings(self._out, self._stage, self._config, False, self._validated_on)
         return None
 
     def _set_learning_rate(self, rate: float) -> None:
@@ -251,22 +271,31 @@ class Run:
         self._log.append({"step": done.step, "loss": loss, **trainer.step_figures})
         self._tell(done)
 
-    def _measure_if_due(self) -> None:
-        trainer, step = self._trainer, self._trainer.step_number
-        if not self._validation.is_due(step):
-            return
-        measured = self._validation.measure(step)
+    def _measure_if_due(self, stopped_by: Callable[[], str | None]) -> str | None:
+        """Measure if it is time to and not done before the run was stopped; returns what stopped it."""
+        step = self._trainer.step_number
+        if not self._validation.is_due(step) or step in self._measured_steps:
+            return None
+        stopped: list[str] = []
+        measured = self._validation.measure(step, asking(stopped_by, stopped))
+        if measured is None:
+            return stopped[0]
+        self._keep(measured)
+        return None
+
+    def _keep(self, measured: Measured) -> None:
+        """Log a measurement, with a verdict when it is time for one, and keep the best checkpoint."""
+        trainer, step = self._trainer, measured.step
+        self._measured_steps.add(step)
         if self._first_measured is None:
             self._first_measured = measured if step == 0 else None
         elif not self._is_judged and step >= self._config.steps / 10:
             verdict = early_verdict(self._first_measured, measured, self._outlook)
             measured, self._is_judged = replace(measured, verdict=verdict), True
-        if measured.is_best:
-            trainer.save_checkpoint(self._out / BEST)
+        if measured.is_best and measured.validation is not None:
+            keep_best(self._out, trainer, Kept(step, measured.validation))
         if not self._is_first:
             return
-        if measured.is_best:
-            shutil.copyfile(self._out / LINEAGE, self._out / BEST / LINEAGE)
         parts = {"validation": measured.validation, "training": measured.training}
         documents = {name: part.document() for name, part in parts.items() if part is not None}
         self._log.append({"step": step, **documents})
@@ -292,7 +321,8 @@ class Run:
         save_apart(self._out / APART, self._trainer.trained, rows, base)
 
     def _report(self, stopped: str | None) -> dict[str, Any]:
-        trainer, losses, best = self._trainer, self._losses, self._validation.best
+        trainer, losses, best = self._trainer, self._losses, load_kept(self._out)
+        left_out = set[str]().union(*trainer.workers.values_of(self._batches.met))
         return {
             "checkpoint": str(self._out),
             "stage": self._stage,
@@ -300,10 +330,11 @@ class Run:
             "resumed": self._resumed,
             "stopped": stopped,
             "images": self._num_images,
-            "left_out": len(self._batches.met),
+            "left_out": len(left_out),
             "first_loss": losses[0] if losses else None,
             "last_loss": losses[-1] if losses else None,
-            "best": best and {"checkpoint": str(self._out / BEST), "step": best[0], **best[1].document()},
+            "best": best
+            and {"checkpoint": str(self._out / BEST), "step": best.step, **best.figures.document()},
             "trained_parameters": sum(parameter.numel() for parameter in trainer.trained.values()),
             "workers": trainer.workers.num,
         }

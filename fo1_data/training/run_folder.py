@@ -2,12 +2,13 @@
 
 import json
 import pickle
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from fo1_data.errors import CheckpointError, ConfigError
+from fo1_data.errors import CheckpointError, ConfigError, StorageError
 from fo1_data.training.layout import SETTINGS
 from fo1_data.training.settings import Stage, TrainConfig
 
@@ -19,10 +20,19 @@ _CHANGEABLE = frozenset(
 )  # fmt: skip
 
 
-def write_settings(folder: Path, stage: Stage, config: TrainConfig, resumes: bool) -> None:
-    """Write the settings of a run. Raises ConfigError if a run that `resumes` had other ones before."""
+def write_settings(
+    folder: Path, stage: Stage, config: TrainConfig, resumes: bool, validation: Sequence[str] = ()
+) -> None:
+    """Write the settings of a run. Raises ConfigError if a run that `resumes` had other ones before.
+
+    `validation`: the addresses that it is validated on, if they are named.
+    """
     path = folder / SETTINGS
-    settings: dict[str, Any] = {"stage": stage, **config.model_dump(mode="json")}
+    settings: dict[str, Any] = {
+        "stage": stage,
+        "validation": list(validation),
+        **config.model_dump(mode="json"),
+    }
     if resumes and path.is_file():
         for name, before in json.loads(path.read_text("utf-8")).items():
             if name in settings and name not in _CHANGEABLE and settings[name] != before:
@@ -47,9 +57,17 @@ def load_settings(folder: Path) -> dict[str, Any]:
 
 
 def write_state(path: Path, state: dict[str, Any]) -> None:
-    """Write the state to resume from; the file appears whole or not at all."""
+    """Write the state to resume from; the file appears whole or not at all.
+
+    Raises StorageError if it cannot be written, as on a full disk.
+    """
     partial = path.with_name(f"{path.name}.partial")
-    torch.save(state, partial)
+    try:
+        torch.save(state, partial)
+    except RuntimeError as error:  # torch's own writer
+        partial.unlink(missing_ok=True)
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise StorageError(f"{path} cannot be written ({reason}): is the disk full?") from None
     partial.replace(path)
 
 

@@ -48,3 +48,14 @@ def stop_number(name: str | None) -> int:
 def stop_name(number: int) -> str:
     """The name of a request to stop that another worker got."""
     return "another worker" if number == _OTHER else signal.Signals(number).name
+
+
+def asking(stopped_by: Callable[[], str | None], stopped: list[str]) -> Callable[[], bool]:
+    """A function that says whether to stop, for work that asks often; what stopped it goes into the list."""
+
+    def must_stop() -> bool:
+        reason = stopped_by()
+        stopped.extend([reason] if reason is not None else [])
+        return bool(stopped)
+
+    return must_stop

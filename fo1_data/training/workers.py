@@ -5,11 +5,14 @@ the step that a single worker would make. Uses torch.distributed if the caller h
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor, distributed, nn
 
 _MAX_BUCKET_NUMBERS = 2**24
+
+Value = TypeVar("Value")
 
 
 class Workers:
@@ -43,6 +46,14 @@ class Workers:
         if self.num > 1:
             distributed.all_reduce(maximum, distributed.ReduceOp.MAX)
         return int(maximum)
+
+    def values_of(self, value: Value) -> list[Value]:
+        """A value of each worker, by rank; all workers must call it."""
+        if self.num == 1:
+            return [value]
+        values = [value] * self.num
+        distributed.all_gather_object(values, value)
+        return values
 
     def sum_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
         """Replace each gradient by its sum over all workers; a missing gradient counts as zero."""

@@ -81,9 +81,11 @@ def test_what_cannot_be_pushed_is_one_line(trained: Path, tmp_path: Path) -> Non
         refused = fo1(server, tmp_path, "model", "push", trained, "--repo", "team/tuned", token="hf_other")
         wrong = fo1(server, tmp_path, "model", "push", trained, "--repo", "not a name")
         nothing = fo1(server, tmp_path, "model", "push", tmp_path, "--repo", "team/tuned")
-    assert [done.returncode for done in (refused, wrong, nothing)] == [1, 2, 2]
+    gone = fo1(server, tmp_path, "model", "push", trained, "--repo", "team/tuned")
+    assert [done.returncode for done in (refused, gone, wrong, nothing)] == [1, 1, 2, 2]
     for done, text in (
         (refused, "the Hub did not take the checkpoint"),
+        (gone, "the Hub did not take the checkpoint: [Errno 111] Connection refused"),
         (wrong, "--repo not a name"),
         (nothing, "no "),
     ):

@@ -56,6 +56,7 @@ def alone(scenes, tmp_path_factory):
 
 
 WORKER = """
+import shutil
 import sys
 from pathlib import Path
 import torch
@@ -89,6 +90,17 @@ part = config.model_copy(update={"sharding": "optimizer", "lora_rank": 2, "auxil
 seen = []
 run.train([scenes], 2, "fo1-tiny", Path(out) / "adapted", part, seen.append)
 assert bool(seen) == (rank == 0)  # only the first worker reports
+# An image that the second worker alone cannot read: both must measure the same ones, or they wait for ever.
+own = Path(out) / f"scenes-{rank}"
+shutil.copytree(Path(scenes).parent, own)
+if rank == 1:
+    sorted(own.rglob("*.png"))[0].unlink()
+part = config.model_copy(update={"steps": 1, "sharding": "weights", "batch_images": 1, "measured_images": 4})
+run.train([str(own / Path(scenes).name)], 2, "fo1-tiny", Path(out) / "unread", part, seen.append)
+# Each worker meets one of the two images that are validated on.
+part = config.model_copy(update={"steps": 1, "batch_images": 4, "measured_images": 2})
+report = run.train([scenes], 1, "fo1-tiny", Path(out) / "met", part, validation=[scenes])
+assert report["left_out"] == 2
 stop = lambda: "SIGTERM" if rank == 1 else None
 report = run.train([scenes], 2, "fo1-tiny", Path(out) / "stopped", config, stop_requested=stop)
 assert (report["steps"], report["stopped"]) == (0, "SIGTERM")  # whichever worker was asked

@@ -1,0 +1,143 @@
+"""What a run says and keeps where it was disturbed: stopped in a measurement, killed, without its best."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fo1_data.errors import ConfigError, DatasetError
+from fo1_data.synthetic.gold import write_scenes
+from fo1_data.training.best_kept import load_kept
+from fo1_data.training.events import Event, Measured, RunBegun, StepDone
+from fo1_data.training.model_card import model_card
+from fo1_data.training.run import train
+from fo1_data.training.run_folder import write_settings
+from fo1_data.training.samples.held_out import open_sources
+from fo1_data.training.settings import TrainConfig
+
+CONFIG = TrainConfig(
+    steps=2, batch_images=1, questions_per_image=4, warmup_steps=0, decay_share=0, validate_every=1,
+    measured_images=2, validation_share=0.2, learning_rate=1e-3, threads=1, device="cpu",
+)  # fmt: skip
+OFTEN = CONFIG.model_copy(update={"save_every": 1})
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(write_scenes(tmp_path_factory.mktemp("scenes") / "corpus", 12, 70, (3, 4)))
+
+
+@pytest.fixture(scope="module")
+def whole(scenes: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "whole"
+    train([scenes], 1, "fo1-tiny", out, CONFIG)
+    return out
+
+
+def copy_of(run: Path, out: Path) -> Path:
+    return Path(shutil.copytree(run, out))
+
+
+def log_of(run: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run / "losses.jsonl").read_text().splitlines()]
+
+
+def after(number: int, kind: type[Event]) -> tuple[Callable[[Event], None], Callable[[], str | None]]:
+    """Watch a run, and request its stop from the given number of events of a kind on."""
+    seen: list[Event] = []
+
+    def watch(event: Event) -> None:
+        seen.extend([event] if isinstance(event, kind) else [])
+
+    return watch, lambda: "SIGTERM" if len(seen) >= number else None
+
+
+def test_a_stop_ends_a_measurement_and_the_resumed_run_makes_it(
+    scenes: str, whole: Path, tmp_path: Path
+) -> None:
+    watch, stop = after(1, StepDone)
+    report = train([scenes], 1, "fo1-tiny", tmp_path, CONFIG, watch, stop_requested=stop)
+    assert (report["steps"], report["stopped"]) == (1, "SIGTERM")
+    assert [line["step"] for line in log_of(tmp_path) if "training" in line] == [0]
+    report = train([scenes], 1, "fo1-tiny", tmp_path, CONFIG)
+    assert (report["steps"], report["resumed"]) == (2, True)
+    assert log_of(tmp_path) == log_of(whole)
+    assert (tmp_path / "best/model.safetensors").read_bytes() == (
+        whole / "best/model.safetensors"
+    ).read_bytes()
+
+
+def test_a_stop_in_the_first_measurement_comes_before_the_first_step(scenes: str, tmp_path: Path) -> None:
+    watch, stop = after(1, RunBegun)
+    report = train([scenes], 1, "fo1-tiny", tmp_path, CONFIG, watch, stop_requested=stop)
+    assert (report["steps"], report["stopped"], report["best"]) == (0, "SIGTERM", None)
+    assert not (tmp_path / "losses.jsonl").exists()
+
+
+def test_a_best_checkpoint_newer_than_the_state_stays_until_one_is_better(
+    scenes: str, whole: Path, tmp_path: Path
+) -> None:
+    """As after a kill: its steps are made again, but with `--steps 2` not all of them."""
+    out, events = copy_of(whole, tmp_path / "out"), list[Event]()
+    record = json.loads((out / "best/measured.json").read_text())
+    record = {"step": 9, "validation": {**record["validation"], "loss": 1e-6}}
+    record["validation"]["accuracy"] = dict.fromkeys(record["validation"]["accuracy"], 1.0)
+    (out / "best/measured.json").write_text(json.dumps(record))
+    (out / "best/model.safetensors").write_bytes(b"of step 9")
+    report = train([scenes], 1, "fo1-tiny", out, CONFIG.model_copy(update={"steps": 3}), events.append)
+    assert [event.is_best for event in events if isinstance(event, Measured)] == [False]
+    assert report["best"]["step"] == 9
+    assert (out / "best/model.safetensors").read_bytes() == b"of step 9"
+    (begun,) = (event for event in events if isinstance(event, RunBegun))
+    assert [text for text in begun.warnings if text.startswith("best/ is of step 9")]
+    assert "## Figures after step 9" in model_card(out / "best")
+
+
+def test_a_run_whose_best_checkpoint_was_deleted_ends_well_and_keeps_the_next(
+    scenes: str, whole: Path, tmp_path: Path
+) -> None:
+    out, deleted = tmp_path / "out", list[int]()
+
+    def delete(event: Event) -> None:
+        if isinstance(event, Measured) and event.step == 2:
+            shutil.rmtree(out / "best")
+            deleted.append(event.step)
+
+    report = train([scenes], 1, "fo1-tiny", out, CONFIG, delete)
+    assert (report["best"], deleted) == (None, [2])
+    report = train([scenes], 1, "fo1-tiny", out, CONFIG.model_copy(update={"steps": 3}))
+    assert report["best"]["step"] == 3
+    kept = load_kept(out)
+    assert kept is not None
+    assert kept.step == 3
+
+
+def test_validation_images_that_cannot_be_read_are_nothing_to_validate_on(tmp_path: Path) -> None:
+    scenes = write_scenes(tmp_path / "corpus", 12, 70, (3, 4))
+    _, validation = open_sources([str(scenes)], [], CONFIG)
+    assert validation is not None
+    for place in range(len(validation)):
+        (scenes.parent / str(validation.at(place).entry.uri)).write_bytes(b"no image")
+    events: list[Event] = []
+    once = CONFIG.model_copy(update={"steps": 1})
+    report = train([str(scenes)], 1, "fo1-tiny", tmp_path / "out", once, events.append)
+    (begun,) = (event for event in events if isinstance(event, RunBegun))
+    assert [text for text in begun.warnings if "there is nothing to validate on" in text]
+    assert (begun.validation_images, begun.measured_images, report["best"]) == (0, 0, None)
+    assert {event.validation for event in events if isinstance(event, Measured)} == {None}
+    named = tmp_path / "named.jsonl"
+    unread = [validation.at(place).entry for place in range(len(validation))]
+    named.write_text("".join(entry.model_dump_json(exclude_defaults=True) + "\n" for entry in unread))
+    with pytest.raises(DatasetError, match=r"--validation .*none could be read"):
+        train([str(scenes)], 1, "fo1-tiny", tmp_path / "out 2", once, validation=[str(named)])
+
+
+def test_a_resumed_run_is_validated_on_the_same_images(tmp_path: Path) -> None:
+    write_settings(tmp_path, 2, CONFIG, False, ["/corpora/a"])
+    write_settings(tmp_path, 2, CONFIG, True, ["/corpora/a"])
+    for other in (["/corpora/b"], []):
+        with pytest.raises(ConfigError, match="was started with validation"):
+            write_settings(tmp_path, 2, CONFIG, True, other)
