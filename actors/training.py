@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from actors.cluster import LOCAL, chosen_address, nodes, ray_for
 from fo1_data import errors
-from fo1_data.errors import ClusterError, Fo1Error, StorageError
+from fo1_data.errors import ClusterError, Fo1Error, StorageError, system_fault
+from fo1_data.plurals import counted
 from fo1_data.storage.addresses import normalise
 from fo1_data.storage.store import open_store
 from fo1_data.training.events import Event, StepDone, Watch, ignore
@@ -204,11 +205,14 @@ def _kill_for_test(settings: dict[str, Any], out: Path, rank: int, step: int) ->
 
 @contextmanager
 def _errors_for_the_driver(out: Path) -> Iterator[None]:
-    """Write an error of ours to `out`, because Ray only passes on its own wrapping of it."""
+    """Write an error of ours, or of the system, to `out`: Ray only passes on its own wrapping of it."""
     try:
         yield
     except Fo1Error as error:
         _write(out, _ERROR, {"kind": type(error).__name__, "message": str(error)})
+        raise
+    except OSError as error:
+        _write(out, _ERROR, {"kind": StorageError.__name__, "message": system_fault(error)})
         raise
 
 
@@ -243,8 +247,11 @@ def _refuse_if_too_large(workers: int, cpus: float, gpus: int) -> None:
     room = nodes()
     if gpus and sum(int(node.gpus) for node in room) < workers:
         raise ClusterError(
-            f"{workers} workers need a GPU each: the cluster has {sum(n.gpus for n in room):g}"
+            f"{counted(workers, 'worker needs', 'workers need')} a GPU each: the cluster has "
+            f"{sum(n.gpus for n in room):g}"
         )
     if sum(int(node.cpus // cpus) for node in room) < workers:
         total = sum(node.cpus for node in room)
-        raise ClusterError(f"{workers} workers of {cpus:g} CPU do not fit: the cluster has {total:g}")
+        raise ClusterError(
+            f"the cluster has {total:g} CPU: too few for {counted(workers, 'worker')} of {cpus:g}"
+        )

@@ -1,9 +1,11 @@
 """`fo1`: the entry point. Registers the commands; each imports heavy modules only when it runs."""
 
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer import Context
+from typer.core import TyperGroup
 
 from fo1_data.cli.backup import backup, restore
 from fo1_data.cli.bench.commands import app as bench_app
@@ -25,10 +27,23 @@ from fo1_data.cli.serve import serve
 from fo1_data.cli.train import train
 from fo1_data.cli.train_detector import train_detector
 from fo1_data.cli.version import print_version
-from fo1_data.errors import Fo1Error
+from fo1_data.errors import Fo1Error, system_fault
+
+
+class _Commands(TyperGroup):
+    """The commands. One that is interrupted says so: typer itself ends without a word."""
+
+    def invoke(self, ctx: Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            say("fo1: interrupted")
+            raise typer.Exit(130) from None
+
 
 app = typer.Typer(
     name="fo1",
+    cls=_Commands,
     help="Label the regions of an image corpus with VLM-FO1, review the labels, and train on them.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -71,9 +86,9 @@ def main() -> None:
     except Fo1Error as error:
         say(f"fo1: {error}")
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        say("fo1: interrupted")
-        sys.exit(130)
+    except OSError as error:
+        say(f"fo1: {system_fault(error)}")
+        sys.exit(1)
 
 
 if __name__ == "__main__":

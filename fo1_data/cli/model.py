@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from fo1_data.cli.output import JsonOption, emit
-from fo1_data.errors import ConfigError
+from fo1_data.storage.addresses import refuse_taken
 
 app = typer.Typer(help="Inspect, compare, merge and push checkpoints.", no_args_is_help=True)
 
@@ -92,7 +92,6 @@ def merge(
     """Join a model with what was trained from it and kept apart. The result loads as --model."""
     from fo1_data.training.apart import merge_apart
 
-    if out.exists() and any(out.iterdir()):
-        raise ConfigError(f"--out {out} is not empty: name a new folder")
+    refuse_taken(out)
     merge_apart(model, adapters, out)
     emit({"checkpoint": str(out)}, as_json, f"{out}: {model} with {adapters}")

@@ -36,8 +36,9 @@ def report(
 
     Of a folder of fo1 train: its curves, figures and settings.
     """
-    from fo1_data.reports.training_page import is_training_run, write_training_page
+    from fo1_data.reports.training_page import is_training_run, refuse_part_of_run, write_training_page
 
+    refuse_part_of_run(folder)
     if is_training_run(folder):
         num_steps = write_training_page(Path(folder), out)
         emit(

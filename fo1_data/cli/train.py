@@ -2,7 +2,9 @@
 
 import signal
 import sys
+from collections.abc import Callable
 from contextlib import redirect_stdout
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,6 +15,7 @@ from fo1_data.cli.output import JsonOption, emit, say
 from fo1_data.cli.training_lines import TrainingLines
 from fo1_data.errors import ConfigError
 from fo1_data.plurals import counted
+from fo1_data.runs.stopping import exit_code, stopping_on_sigterm
 from fo1_data.training.layout import BEST, PATIENCE
 
 
@@ -74,38 +77,35 @@ def train(
         refuse_unreadable(validate_on, split=None)
         if "://" not in model:
             find_checkpoint(model)
-    say(f"stage {stage} on {', '.join(datasets)}: loading {model}")
-    if workers is not None or address is not None:
-        from actors.training import train_on_ray
-
+    runs_on_ray = workers is not None or address is not None
+    if runs_on_ray:
         require_ray()
-        # Ray reports on its workers on standard output, which is only for the result.
-        with redirect_stdout(sys.stderr):
-            document = train_on_ray(
+    run: Callable[..., dict[str, Any]]
+    try:
+        # Ray, and what logs to services, write on standard output, which is only for the result.
+        with redirect_stdout(sys.stderr), stopping_on_sigterm():
+            say(f"stage {stage} on {', '.join(datasets)}: loading {model}")
+            if runs_on_ray:
+                from actors.training import train_on_ray
+
+                run = partial(train_on_ray, workers=workers or 1, address=address)
+            else:
+                from fo1_data.training.run import train as train_here
+
+                run = train_here
+            document = run(
                 datasets,
                 chosen_stage,
                 model,
                 out,
                 settings,
-                workers=workers or 1,
-                address=address,
                 watch=TrainingLines(),
                 validation=validate_on,
                 resume_from=resume_from,
             )
-    else:
-        from fo1_data.training.run import train as run
-
-        document = run(
-            datasets,
-            chosen_stage,
-            model,
-            out,
-            settings,
-            TrainingLines(),
-            validation=validate_on,
-            resume_from=resume_from,
-        )
+    except KeyboardInterrupt as stop:
+        say("fo1: stopped; run the same command again: it goes on from what was saved last")
+        raise typer.Exit(exit_code(stop)) from None
     code = _stop_code(document["stopped"] or "")
     if code is not None:
         saved = (
@@ -131,4 +131,7 @@ def _done(document: dict[str, Any]) -> str:
         text += "; stopped because no measurement was better than the best"
     if document["best"] is not None:
         text += f"; the best on validation images is that of step {document['best']['step']}, in {BEST}/"
+    if document["left_out"]:
+        images = counted(document["left_out"], "training image")
+        text += f"; {images} left out, because the same is validated on"
     return text

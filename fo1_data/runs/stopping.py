@@ -11,11 +11,17 @@ class Terminated(KeyboardInterrupt):
     """SIGTERM arrived."""
 
 
+def exit_code(stop: KeyboardInterrupt) -> int:
+    """The exit code of a command that a signal stopped, as shells give it."""
+    return 128 + (signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT)
+
+
 @contextmanager
 def stopping_on_sigterm() -> Iterator[None]:
     """Raise Terminated on SIGTERM inside the block. Outside the main thread, Python allows no handler.
 
-    Ray turns what a handler raises while Ray waits into a plain KeyboardInterrupt: it leaves as Terminated.
+    Ray turns what a handler raises while Ray waits into a plain KeyboardInterrupt, and its own handler, which
+    it sets when it starts, exits with the number of the signal: both leave as Terminated.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -34,6 +40,10 @@ def stopping_on_sigterm() -> Iterator[None]:
     except KeyboardInterrupt as interrupt:
         if is_terminated and not isinstance(interrupt, Terminated):
             raise Terminated from interrupt
+        raise
+    except SystemExit as ended:
+        if ended.code == signal.SIGTERM:
+            raise Terminated from ended
         raise
     finally:
         signal.signal(signal.SIGTERM, before)

@@ -199,3 +199,11 @@ def fsspec_file_system(address: str) -> tuple[Any, Any]:
     except ValueError as error:
         raise ConfigError(f"no file system for {address}: {error}") from error
     return file_system, path
+
+
+def refuse_taken(folder: Path) -> None:
+    """Raise ConfigError unless a local path is free for a new folder: not there, or an empty folder."""
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"{folder} is a file: name a new folder")
+    if folder.exists() and any(folder.iterdir()):
+        raise ConfigError(f"{folder} is not empty: name a new folder")

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from fo1_data.errors import ConfigError
 from fo1_data.model.mentions import join_mentions, mentions
+from fo1_data.storage.addresses import refuse_taken
 from fo1_data.synthetic.scenes import Scene, make_scene
 from fo1_data.synthetic.shapes import NAMES
 from fo1_data.synthetic.wording import (
@@ -65,8 +65,7 @@ def write_scenes(
     `num_objects`: the fewest and the most objects of a scene. `corruption`: 0 to 1, how much harder to see
     than in training the scenes may be. Raises ConfigError if the folder is not empty.
     """
-    if folder.exists() and any(folder.iterdir()):
-        raise ConfigError(f"{folder} is not empty: name a new folder for the scenes")
+    refuse_taken(folder)
     images = folder / "images"
     images.mkdir(parents=True)
     listing = folder / "annotations.jsonl"

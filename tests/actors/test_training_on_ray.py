@@ -3,6 +3,7 @@
 import json
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -97,3 +98,22 @@ def test_an_error_that_was_cut_off_while_it_was_written_is_no_error(tmp_path: Pa
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
     assert _worker_error(tmp_path) is None
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("command", ["train", "label"])
+def test_a_stop_while_ray_starts_is_told(tmp_path: Path, command: str) -> None:
+    scenes = write_scenes(tmp_path / "scenes", 2, 70, (3, 4))
+    options = ["--stage", "1", "--workers", "1"] if command == "train" else ["--labels", "brief_caption"]
+    line = [*(sys.executable, "-c", "from fo1_data.cli.main import main; main()"), command, str(scenes)]
+    line += [*options, "--out", str(tmp_path / "out")]
+    with subprocess.Popen(line, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        announced = "loading fo1-tiny" if command == "train" else "starting a local Ray"
+        while announced not in (told := process.stderr.readline()):
+            assert told, "it ended before Ray was started"
+        process.send_signal(signal.SIGTERM)
+        rest = process.stderr.read()
+    assert process.returncode == 143
+    assert "fo1: stopped" in rest
+    assert "Traceback" not in rest

@@ -1,0 +1,96 @@
+"""Places that cannot be written: one line and an exit code from every command, and no traceback."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from factories import make_dataset
+from typer.testing import CliRunner
+
+from fo1_data.cli.main import app, main
+from fo1_data.errors import StorageError
+from fo1_data.model.checkpoint import load_checkpoint
+from fo1_data.model.checkpoint_files import save_checkpoint
+from fo1_data.training.run_folder import write_state
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 64 KB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(place)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+        pytest.skip("no small disk: mounting one needs root")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+def run_main(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> tuple[int, str]:
+    """The exit code of a command and what it told."""
+    monkeypatch.setattr("sys.argv", ["fo1", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    code = ended.value.code
+    assert isinstance(code, int)
+    return code, capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["model", "merge", "fo1-tiny", "--adapters", "{folder}", "--out", "{file}"], 2),
+        (["scenes", "--count", "1", "--out", "{file}"], 2),
+        (["scenes", "--count", "1", "--out", "{file}/inside"], 1),
+        (["report", "{dataset}", "--out", "{file}/page.html"], 1),
+        (["dataset", "export", "{dataset}", "--format", "coco", "--out", "{file}/inside"], 1),
+        (["dataset", "split", "{dataset}", "--out", "{file}/inside"], 1),
+        (["train", "{dataset}", "--stage", "1", "--out", "{file}/inside"], 1),
+    ],
+    ids=lambda value: " ".join(value[:2]) if isinstance(value, list) else str(value),
+)
+def test_a_place_below_a_file_is_told_in_one_line(
+    arguments: list[str],
+    code: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    make_dataset(tmp_path / "d")
+    (tmp_path / "file").write_text("a file")
+    places = {"file": tmp_path / "file", "folder": tmp_path, "dataset": tmp_path / "d"}
+    ended, told = run_main([part.format(**places) for part in arguments], monkeypatch, capsys)
+    (line,) = [line for line in told.splitlines() if line.startswith("fo1: ")]
+    assert (ended, str(tmp_path / "file") in line) == (code, True), line
+    assert "Traceback" not in told
+
+
+def test_a_full_disk_is_told_in_one_line(
+    small_disk: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, told = run_main(["scenes", "--count", "40", "--out", str(small_disk / "s")], monkeypatch, capsys)
+    (line,) = [line for line in told.splitlines() if line.startswith("fo1: ")]
+    assert (code, "no space left" in line) == (1, True), line
+
+
+def test_a_checkpoint_that_does_not_fit_on_the_disk_leaves_no_part(small_disk: Path) -> None:
+    checkpoint = load_checkpoint("fo1-tiny")
+    out = small_disk / "out"
+    with pytest.raises((StorageError, OSError)):
+        save_checkpoint(checkpoint.model, checkpoint.folder, out)
+    (small_disk / "state").mkdir()
+    with pytest.raises((StorageError, OSError)):
+        write_state(small_disk / "state" / "training.pt", {"weights": dict(checkpoint.model.state_dict())})
+    assert not [path for path in small_disk.rglob("*") if path.name.endswith((".safetensors", ".pt"))]
+    assert not list(small_disk.rglob("*.partial"))
+
+
+def test_the_best_checkpoint_of_a_run_is_shown_by_the_page_of_the_run(tmp_path: Path) -> None:
+    (tmp_path / "run" / "best").mkdir(parents=True)
+    (tmp_path / "run" / "losses.jsonl").write_text("")
+    result = CliRunner().invoke(app, ["report", str(tmp_path / "run" / "best")])
+    assert f"fo1 report {tmp_path / 'run'} shows it" in str(result.exception)
