@@ -14,8 +14,8 @@ from fo1_data.cli.run_options import with_run_options
 from fo1_data.config import load_run
 from fo1_data.errors import ConfigError, RunError
 from fo1_data.plurals import counted
-from fo1_data.runs.rejected_inputs import count_reasons, frequent_reason, reasons_text
-from fo1_data.runs.stopping import Terminated
+from fo1_data.runs.rejected_inputs import count_reasons, frequent_reason, of_inputs, reasons_text
+from fo1_data.runs.stopping import exit_code, stopping_on_sigterm
 from schemas.dataset import Manifest
 from schemas.jobs import RunConfig
 
@@ -41,19 +41,21 @@ def label(
     seconds = round(time.monotonic() - started_s, 3)
     counts = manifest.counts
     sources = [source.model_dump(mode="json") for source in manifest.sources or []]
-    reasons = count_reasons(run.out) if counts.rejected else {}
+    all_reasons = count_reasons(run.out) if counts.rejected else {}
+    reasons = of_inputs(all_reasons)
     document = {
         "dataset": run.out,
         "counts": counts.model_dump(),
         "seconds": seconds,
         "sources": sources,
-        "rejected_by_reason": reasons,
+        "rejected_by_reason": all_reasons,
     }
     if manifest.model is not None and manifest.model.domain:
         say(f"{manifest.model.name} knows only {manifest.model.domain}")
     if counts.guessed_frames:
         say(guess_text(counts.guessed_frames))
-    emit(document, as_json, f"{run.out}: {_counts_text(manifest)} in {duration(seconds)}")
+    rejected = f"{counts.rejected:,} rejected" + (f" ({reasons_text(all_reasons)})" if all_reasons else "")
+    emit(document, as_json, f"{run.out}: {_counts_text(manifest)}, {rejected} in {duration(seconds)}")
     rejects = f"{run.out}/rejects.parquet"
     if reasons and not counts.images:
         raise RunError(f"no image of the corpus could be used: {reasons_text(reasons)}; see {rejects}")
@@ -70,15 +72,16 @@ def _label(run: RunConfig) -> Manifest:
     # Ray reports lost workers on standard output, which is only for the result.
     with redirect_stdout(sys.stderr), ProgressLines() as lines:
         try:
-            if run.address == IN_PROCESS:
-                return run_in_process(run, lines)
-            require_ray()
-            from actors.run import run_labelling
+            with stopping_on_sigterm():
+                if run.address == IN_PROCESS:
+                    return run_in_process(run, lines)
+                require_ray()
+                from actors.run import run_labelling
 
-            return run_labelling(run, lines)
+                return run_labelling(run, lines)
         except KeyboardInterrupt as stop:
             say("fo1: stopped; run the same command again to resume")
-            raise typer.Exit(143 if isinstance(stop, Terminated) else 130) from None
+            raise typer.Exit(exit_code(stop)) from None
 
 
 def guess_text(num_images: int) -> str:
@@ -100,6 +103,5 @@ def _counts_text(manifest: Manifest) -> str:
     counts = manifest.counts
     return (
         f"{counted(counts.images, 'image')}, {counted(counts.regions, 'region')}, "
-        f"{counted(counts.captions, 'caption')}, {counted(counts.groundings, 'grounding')}, "
-        f"{counts.rejected} rejected"
+        f"{counted(counts.captions, 'caption')}, {counted(counts.groundings, 'grounding')}"
     )

@@ -59,6 +59,7 @@ def _plan(run: RunConfig, num_checked: int | None, measures: bool) -> dict[str, 
     from fo1_data.runs.listing_clock import shown_listing
     from fo1_data.runs.plan import list_corpus, tiles_text
     from fo1_data.runs.preflight import check_files, estimate, to_document
+    from fo1_data.runs.unasked_kinds import unasked_kinds
 
     say("checking the settings and listing the corpus")
     unloadable = _unloadable(run)
@@ -92,7 +93,7 @@ def _plan(run: RunConfig, num_checked: int | None, measures: bool) -> dict[str, 
         say(line)
     if files.guessed_frames:
         say(guess_text(files.guessed_frames))
-    problems = _problems(document)
+    problems = [*_problems(document), *unasked_kinds(run, entries)]
     if unloadable is not None and not any(unloadable in problem for problem in problems):
         problems.insert(0, unloadable)
     if run.strict and planned.listing_rejects:
@@ -243,9 +244,9 @@ def _summary(document: dict[str, Any]) -> str:
     files, hours, cluster = document["files"], document["estimate"], document["cluster"]
     lines = [
         f"{counted(document['images'], 'image')} in {counted(document['shards'], 'shard')}, "
-        f"{document['not_listed']} not listed",
+        f"{document['not_listed']:,} not listed",
         *([document["tiles"]["text"]] if document["tiles"]["text"] else []),
-        f"{files['checked']} read: {files['bad']} bad, "
+        f"{counted(files['checked'], 'file')} read: {files['bad']:,} bad, "
         f"{counted(files['duplicate_files'], 'exact duplicate')}",
         *(f"  {count} x {reason}" for reason, count in files["bad_by_reason"].items()),
         f"about {counted(hours['regions'], 'region')}, {counted(hours['labels'], 'label')}",

@@ -10,7 +10,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
@@ -29,6 +29,7 @@ from fo1_data.corpus.tile_names import TileName
 from fo1_data.corpus.tile_reading import read_tile
 from fo1_data.errors import InputReject
 from fo1_data.plurals import counted
+from fo1_data.proposals.identity import is_boxes_file
 from fo1_data.runs.shard_labeller import limit_resources
 from fo1_data.storage.addresses import local_path
 from schemas.corpus import CorpusImage
@@ -45,7 +46,11 @@ _IMAGE_KINDS = {LabelKind.GROUNDED_CAPTION}
 
 
 class FileCheck(BaseModel):
-    """What reading the files found. `checked` files of `of` were read; the others are assumed to be alike."""
+    """What reading the files found. `checked` files of `of` were read; the others are assumed to be alike.
+
+    `regions`: the usable boxes that the corpus has for the good ones among them, each image once; None if it
+    has none for some.
+    """
 
     checked: int
     of: int
@@ -54,6 +59,7 @@ class FileCheck(BaseModel):
     bad_by_reason: dict[str, int]
     bad_examples: list[dict[str, str]]
     guessed_frames: int
+    regions: int | None
     duplicate_groups: int
     duplicate_files: int
     duplicate_examples: list[list[str]]
@@ -97,17 +103,20 @@ def check_files(entries: Sequence[CorpusImage], config: RunConfig, at_most: int 
     limits = InputLimits(config.max_pixels, config.max_bytes, config.download_timeout_s)
     rejects: list[Reject] = []
     places_of: dict[str, list[str]] = defaultdict(list)
-    total_bytes = guessed_frames = 0
+    total_bytes = guessed_frames = regions = 0
+    all_have_boxes = True
     with ThreadPoolExecutor(THREADS, thread_name_prefix="check") as pool:
         results = pool.map(lambda entry: _check_file(entry, config, limits), chosen)
         for entry, result in zip(chosen, results, strict=True):
             if isinstance(result, Reject):
                 rejects.append(result)
                 continue
-            image_id, num_bytes, is_guess = result
-            guessed_frames += is_guess
-            places_of[image_id].append(entry.name)
-            total_bytes += num_bytes
+            guessed_frames += result.guesses_frame
+            if result.image_id not in places_of:
+                regions += result.num_boxes or 0
+                all_have_boxes = all_have_boxes and result.num_boxes is not None
+            places_of[result.image_id].append(entry.name)
+            total_bytes += result.num_bytes
     duplicates = [names for names in places_of.values() if len(names) > 1]
     return FileCheck(
         checked=len(chosen),
@@ -117,14 +126,24 @@ def check_files(entries: Sequence[CorpusImage], config: RunConfig, at_most: int 
         bad_by_reason=dict(Counter(f"{reject.stage.value}: {reject.reason}" for reject in rejects)),
         bad_examples=[{"uri": r.uri, "reason": r.reason, "message": r.message} for r in rejects[:EXAMPLES]],
         guessed_frames=guessed_frames,
+        regions=regions if places_of and all_have_boxes else None,
         duplicate_groups=len(duplicates),
         duplicate_files=sum(len(names) - 1 for names in duplicates),
         duplicate_examples=duplicates[:EXAMPLES],
     )
 
 
-def _check_file(entry: CorpusImage, config: RunConfig, limits: InputLimits) -> tuple[str, int, bool] | Reject:
-    """Id, bytes, and whether the frame of the boxes is a guess; or the reject that labelling would give."""
+class _GoodFile(NamedTuple):
+    """An image that can be labelled. `num_boxes`: its usable ones; None if the corpus lists none for it."""
+
+    image_id: str
+    num_bytes: int
+    guesses_frame: bool
+    num_boxes: int | None
+
+
+def _check_file(entry: CorpusImage, config: RunConfig, limits: InputLimits) -> _GoodFile | Reject:
+    """What the file holds, or the reject that labelling would give."""
     try:
         if config.tile_side_px is not None and not must_embed(entry):
             frame = frame_of(entry, limits)
@@ -138,12 +157,13 @@ def _check_file(entry: CorpusImage, config: RunConfig, limits: InputLimits) -> t
         return reject_from(entry, error)
     oriented, rejects = oriented_entry(entry, image, config.box_frame)
     other_size = next((reject for reject in rejects if reject.reason == OTHER_SIZE), None)
-    return other_size or (image.image_id, len(data), FRAME_GUESS in (oriented.meta or {}))
+    num_boxes = None if oriented.regions is None else len(oriented.regions)
+    return other_size or _GoodFile(image.image_id, len(data), FRAME_GUESS in (oriented.meta or {}), num_boxes)
 
 
 def _check_tile(
     entry: CorpusImage, frame: ImageFrame, grid: TileGrid, config: RunConfig, limits: InputLimits
-) -> tuple[str, int, bool] | Reject:
+) -> _GoodFile | Reject:
     """`_check_file` of an image that is labelled in tiles: the one in its middle is read."""
     name = TileName(grid.window((grid.columns // 2, grid.rows // 2)), grid.tile_px, grid.overlap_px)
     image_id = read_tile(name.of(entry), name, limits, Rendering.of_run(config)).image.image_id
@@ -151,7 +171,8 @@ def _check_tile(
     other_size = next((reject for reject in rejects if reject.reason == OTHER_SIZE), None)
     path = local_path(entry.uri) if entry.inner is None else None
     num_bytes = path.stat().st_size if path is not None else 0
-    return other_size or (image_id, num_bytes, FRAME_GUESS in (oriented.meta or {}))
+    num_boxes = None if oriented.regions is None else len(oriented.regions)
+    return other_size or _GoodFile(image_id, num_bytes, FRAME_GUESS in (oriented.meta or {}), num_boxes)
 
 
 def try_detectors(config: RunConfig) -> None:
@@ -210,16 +231,20 @@ def estimate(
     num_images = round(len(entries) * share_good)
     good = num_images if num_units is None else round(num_units * share_good)
     unit = "image" if num_units is None else "tile"
+    of_corpus = _boxes_of_corpus(files, config)
     if measured is not None:
         regions = good * measured.regions / measured.images
         labels = good * measured.labels / measured.images
+        if of_corpus is not None:  # known, where the measured images are only a few
+            labels = of_corpus * measured.labels / measured.regions if measured.regions else labels
+            regions = of_corpus
         seconds = good * measured.seconds / measured.images
         assumptions.append(
             f"{measured.images / measured.seconds:.2f} {unit}s/s for one labeller: measured on "
             f"{counted(measured.images, unit)} on {measured.device}"
         )
     else:
-        regions = good * _regions_per_image(entries, assumptions)
+        regions = of_corpus if of_corpus is not None else good * _regions_per_image(entries, assumptions)
         labels = regions * sum(kind.per_region for kind in config.labels)
         labels += num_images * len(set(config.labels) & _IMAGE_KINDS)
         seconds = regions / ASSUMED_REGIONS_PER_S
@@ -243,6 +268,14 @@ def estimate(
         review_hours_as_set=round(review_hours * _share_reviewed(labels, num_images, config, assumptions), 4),
         assumptions=assumptions,
     )
+
+
+def _boxes_of_corpus(files: FileCheck, config: RunConfig) -> float | None:
+    """How many boxes a run will label if they are all the corpus' own; None if a detector finds them."""
+    takes_own = config.proposals in ("auto", "corpus") or is_boxes_file(config.proposals)
+    if files.regions is None or not takes_own:
+        return None
+    return files.regions * files.of / max(1, files.checked)
 
 
 def _regions_per_image(entries: EntryList, assumptions: list[str]) -> float:

@@ -1,4 +1,4 @@
-"""Why inputs of a finished run gave no label: counts by reason. Boxes that were rejected are not counted."""
+"""Why inputs and boxes of a finished run gave no label: counts by reason."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -10,16 +10,20 @@ _NUM_NAMED = 5
 
 
 def count_reasons(out: str) -> dict[str, int]:
-    """`stage: reason` to the number of rejected inputs of the dataset at `out`, the most frequent first."""
+    """`stage: reason` to the number of rejects of the dataset at `out`, the most frequent first."""
     from fo1_data.dataset.reader import (
         open_dataset,
     )  # imports Arrow, which the help of a command does not use
 
-    rejects = open_dataset(out).rejects()
-    reasons = (
-        f"{reject.stage}: {reject.reason}" for reject in rejects if reject.stage is not RejectStage.BOX
-    )
+    reasons = (f"{reject.stage}: {reject.reason}" for reject in open_dataset(out).rejects())
     return dict(Counter(reasons).most_common())
+
+
+def of_inputs(reasons: Mapping[str, int]) -> dict[str, int]:
+    """The reasons of whole inputs, without those of single boxes, whose image has a row."""
+    return {
+        reason: number for reason, number in reasons.items() if not reason.startswith(f"{RejectStage.BOX}:")
+    }
 
 
 def reasons_text(reasons: Mapping[str, int]) -> str:

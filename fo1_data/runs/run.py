@@ -14,6 +14,7 @@ from fo1_data.runs.early_checks import ModelChecks, UncheckedModels, check_befor
 from fo1_data.runs.listing_clock import shown_listing
 from fo1_data.runs.plan import nothing_to_replay, plan_run, tiles_text
 from fo1_data.runs.stopping import stopping_on_sigterm
+from fo1_data.runs.unasked_kinds import unasked_kinds
 from fo1_data.runs.watcher import Unwatched, Watcher
 from schemas.dataset import Manifest
 from schemas.jobs import RunConfig
@@ -57,6 +58,8 @@ def label_corpus(
     if finished is not None:
         watcher.note(f"{config.out} is finished: nothing is left to label")
         return finished
+    for sentence in unasked_kinds(config, planned.shards.entries):
+        watcher.note(f"fo1: {sentence}")
     watcher.note(
         f"{counted(planned.num_images, 'image')}{tiles_text(planned)} in "
         f"{counted(len(planned.shards), 'shard')}; {starting}"

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from PIL import Image
+
 from fo1_data.runs.rejected_inputs import frequent_reason, reasons_text
 
 
@@ -34,3 +36,15 @@ def test_a_reason_of_over_half_of_the_inputs_is_named() -> None:
     assert frequent_reason(reasons, 4) == ("6 of 11 inputs were rejected for one reason (fetch: not_found)")
     assert frequent_reason({}, 4) is None
     assert reasons_text(reasons) == "6 x fetch: not_found, 1 x decode: truncated"
+
+
+def test_the_end_names_the_reason_of_every_reject_and_a_kind_that_asks_nothing(tmp_path: Path) -> None:
+    """Also of a box: its image is labelled."""
+    Image.new("RGB", (80, 60), "navy").save(tmp_path / "a.png")
+    regions = [{"box_xyxy": box} for box in ([5, 5, 40, 40], [50, 30, 50, 30])]
+    (tmp_path / "a.jsonl").write_text(json.dumps({"image": "a.png", "regions": regions}) + "\n")
+    options = ["--labels", "ground", "--address", "in-process"]
+    done = fo1("label", tmp_path / "a.jsonl", "--out", tmp_path / "out", *options)
+    assert done.returncode == 0, done.stderr
+    assert ", 1 rejected (1 x box: no_area) in " in done.stdout
+    assert "fo1: ground asks nothing: the corpus has no phrases" in done.stderr

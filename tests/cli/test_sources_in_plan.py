@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from fo1_data.cli.main import app
@@ -40,3 +42,44 @@ def test_a_guessed_frame_is_told() -> None:
 def test_a_size_that_does_not_fit_is_a_bad_file() -> None:
     _, document, _ = plan(CASES / "coco-size-before-shrinking" / "input" / "ann.json")
     assert document["files"]["bad_by_reason"] == {"box: other_size": 1}  # type: ignore[index]
+
+
+def corpus_of(folder: Path, **members: object) -> Path:
+    """Three images of one box each and one without area; the third is a copy of the first."""
+    lines = []
+    for number, colour in enumerate(("navy", "gold", "navy")):
+        Image.new("RGB", (80, 60), colour).save(folder / f"{number}.png")
+        boxes = [[5, 5, 40, 40], [50, 30, 50, 30]]
+        regions = [{"box_xyxy": box} for box in boxes]
+        lines.append(json.dumps({"image": f"{number}.png", "regions": regions, **members}))
+    (folder / "a.jsonl").write_text("\n".join(lines))
+    return folder / "a.jsonl"
+
+
+def test_boxes_of_the_corpus_are_counted_as_a_run_will_label_them(tmp_path: Path) -> None:
+    _, document, _ = plan(corpus_of(tmp_path), "--labels", "brief_caption")
+    assert document["estimate"]["regions"] == document["estimate"]["labels"] == 2  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("options", "members", "told"),
+    [
+        (["ground"], {}, "ground asks nothing"),
+        (["ground"], {"phrases": [{"text": "card"}]}, None),
+        (["visual_example"], {}, "visual_example asks nothing"),
+        (["detect,count", "--vocabulary", "@corpus"], {}, "detect and count ask nothing"),
+        (["count", "--vocabulary", "@corpus"], {"counts": [{"text": "card", "count": 1}]}, None),
+        (["count", "--vocabulary", "@corpus,dog"], {}, None),
+    ],
+)
+def test_a_kind_that_asks_nothing_is_a_problem(
+    options: list[str], members: dict[str, object], told: str | None, tmp_path: Path
+) -> None:
+    exit_code, document, _ = plan(corpus_of(tmp_path, **members), "--labels", *options)
+    problems = document["problems"]
+    assert isinstance(problems, list)
+    if told is None:
+        assert (exit_code, problems) == (0, [])
+    else:
+        assert exit_code == 1
+        assert [problem for problem in problems if problem.startswith(told)] == problems

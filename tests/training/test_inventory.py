@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from factories import make_dataset, make_row
 from PIL import Image
 
 from fo1_data.errors import ConfigError
@@ -17,6 +18,7 @@ from fo1_data.training.samples.inventory import take_inventory
 from fo1_data.training.samples.negatives import PhraseBook
 from fo1_data.training.samples.source import open_source
 from fo1_data.training.settings import TrainConfig
+from schemas.labels import Source
 
 
 def corpus(folder: Path, labels: Sequence[str], phrases: Sequence[dict[str, Any]] = ()) -> str:
@@ -92,3 +94,21 @@ def test_weights_show_a_source_more_often_and_leave_kinds_out(tmp_path: Path) ->
     kinds = {question.answer_kind for image in batches.of_step(0) for question in image.questions}
     assert kinds >= {AnswerKind.PHRASE}
     assert AnswerKind.CAPTION not in kinds
+
+
+def test_labels_that_are_all_a_models_own_are_told_of(tmp_path: Path) -> None:
+    """One label of a person or of the corpus is enough to teach something else."""
+
+    def warnings(name: str, source: Source = Source.MODEL, gold: str | None = None) -> list[str]:
+        rows = [make_row(seed, folder=tmp_path / "images") for seed in range(3)]
+        rows[0].regions[0].labels[0].source = source
+        if gold is not None:
+            rows[0].regions[1].brief_caption, rows[0].regions[1].labels = None, []
+            rows[0].regions[1].source_caption = gold
+        make_dataset(tmp_path / name, rows)
+        return take_inventory(open_source([str(tmp_path / name)]), TrainConfig()).warnings
+
+    (text,) = warnings("model")
+    assert text.startswith("all labels are a model's own")
+    assert warnings("person", source=Source.HUMAN) == []
+    assert warnings("gold", gold="a card") == []

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 from fo1_data.storage.addresses import normalise
 from fo1_data.training.events import AnswerKind, SourceLabels
+from fo1_data.training.samples.open_examples import TrainingExample
 from fo1_data.training.samples.source import ExampleSource
 from fo1_data.training.settings import TrainConfig
 from schemas.corpus import CorpusImage
+from schemas.labels import LabelKind
 
 # Of each source: a larger one is judged by its first groups.
 _MAX_IMAGES = 2_000
@@ -39,6 +41,7 @@ def take_inventory(source: ExampleSource, config: TrainConfig) -> Inventory:
     weights = config.source_weights
     by_address: dict[str, SourceLabels] = {}
     answers: dict[AnswerKind, Counter[str]] = {kind: Counter() for kind in AnswerKind}
+    has_gold = False
     for group in source.groups:
         labels = by_address.setdefault(
             group.address, SourceLabels(group.address, weight=weights.get(normalise(group.address), 1.0))
@@ -48,6 +51,7 @@ def take_inventory(source: ExampleSource, config: TrainConfig) -> Inventory:
         counted = usable[: _MAX_IMAGES - labels.counted_images]
         examples = group.load_without_pixels() if counted else []
         for example in (examples[index] for index in counted):
+            has_gold = has_gold or _has_gold(example, config.labels_as_captions)
             texts = _answers(example.entry, config.labels_as_captions)
             labels.counted_images += 1
             labels.by_people += sum(trust.human for trust in example.trust.values())
@@ -56,7 +60,32 @@ def take_inventory(source: ExampleSource, config: TrainConfig) -> Inventory:
                 answers[kind].update(of_kind)
     inventory = Inventory(list(by_address.values()), [])
     inventory.warnings += _warnings(inventory.labels, answers)
+    by_people = sum(labels.by_people for labels in inventory.sources)
+    if inventory.labels and not by_people and not has_gold:
+        inventory.warnings.append(
+            "all labels are a model's own, none is of a person or of a corpus: the training repeats them, "
+            "also where they are wrong; let people correct some (fo1 review push), or add gold"
+        )
     return inventory
+
+
+def _has_gold(example: TrainingExample, labels_as_captions: bool) -> bool:
+    """Whether the corpus itself gives one of the image's labels: no trust is written down for it."""
+    entry, trust = example.entry, example.trust
+    return (
+        any(
+            (region.caption and (LabelKind.BRIEF_CAPTION, index, None) not in trust)
+            or (region.label and not region.caption and labels_as_captions)
+            or (region.detailed_caption and (LabelKind.DETAILED_CAPTION, index, None) not in trust)
+            or (region.text and (LabelKind.OCR, index, None) not in trust)
+            for index, region in enumerate(entry.regions or [])
+        )
+        or any(
+            phrase.region_indices is not None and (LabelKind.GROUND, None, phrase.text) not in trust
+            for phrase in entry.phrases
+        )
+        or any((LabelKind.ASK, answer.region_index, answer.question) not in trust for answer in entry.answers)
+    )
 
 
 def _answers(entry: CorpusImage, labels_as_captions: bool) -> dict[AnswerKind, Sequence[str]]:
