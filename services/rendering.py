@@ -50,6 +50,7 @@ class Pages:
             lstrip_blocks=True,
         )
         self._environment.filters.update(number=number, ago=ago, percent=percent, duration=duration)
+        self._environment.filters["counted"] = counted
         self._environment.filters.update(path=path, asked=asked, own_reasons=own_reasons)
         self._environment.filters["region_number"] = lambda region_id, numbers: str(
             numbers.get(region_id, "?")
@@ -71,6 +72,11 @@ def number(value: float | None) -> str:
     if value is None:
         return "–"
     return f"{value:,.0f}".replace(",", "\u2009")
+
+
+def counted(value: float | None, noun: str) -> str:
+    """Format 1 and `image` as 1 image, 12345 as 12 345 images; None as a dash."""
+    return f"{number(value)} {noun if value == 1 else noun + 's'}"
 
 
 def percent(value: float | None, digits: int = 0) -> str:

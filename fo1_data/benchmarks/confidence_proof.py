@@ -35,6 +35,7 @@ from fo1_data.evaluation.confidences import score_confidences
 from fo1_data.judging.correctness import judge_pairs
 from fo1_data.judging.matching import Pair, pair_rows
 from fo1_data.judging.texts import CaptionMatch
+from fo1_data.plurals import counted
 from fo1_data.runs.in_process import run_in_process
 from fo1_data.synthetic.corruption import corrupt, draw_severity
 from fo1_data.synthetic.gold import write_scenes
@@ -184,9 +185,11 @@ def _frequent_labels(gold: Sequence[CorpusImage], most: int = 9) -> list[str]:
 
 
 def _tables(name: str, document: dict[str, Any]) -> str:
-    lines = [f"\n## {name}: {document['images']} images"]
+    lines = [f"\n## {name}: {counted(document['images'], 'image')}"]
     for kind, figures in document["kinds"].items():
-        lines.append(f"\n### {kind}: {figures['labels']} labels, {100 * figures['error']:.1f} % wrong")
+        lines.append(
+            f"\n### {kind}: {counted(figures['labels'], 'label')}, {100 * figures['error']:.1f} % wrong"
+        )
         if "note" in figures:
             rules = [f"- at {error}: {reason}" for error, reason in figures["rules"].items()]
             lines += [str(figures["note"]), *rules]

@@ -30,6 +30,7 @@ from fo1_data.benchmarks.workload import Workload
 from fo1_data.model.checkpoint import Checkpoint
 from fo1_data.model.engine.engine import Fo1Engine
 from fo1_data.model.engine.step_graphs import Graphs
+from fo1_data.plurals import counted
 
 # Forms of the engine: the name of its figures in the document, and its options.
 ENGINE: dict[str, dict[str, Any]] = {"engine": {}}
@@ -118,7 +119,8 @@ class EngineBench:
 
     def _measure_engine(self, name: str, engine: Fo1Engine) -> StagedRun:
         """A form of the engine over all images, by stages, with its shares of the device's limits."""
-        self.report(f"{name}: {len(self.workload.images)} images, {self.workload.num_regions} regions")
+        images = counted(len(self.workload.images), "image")
+        self.report(f"{name}: {images}, {counted(self.workload.num_regions, 'region')}")
         run = run_in_stages(engine, self.workload)
         stages = run.stages
         if self._fits(f"{name}, stages", 8 * run.seconds):
@@ -140,7 +142,7 @@ class EngineBench:
 
     def _measure_loop(self, run: StagedRun) -> None:
         """The plain loop, for a minute or a quarter of the time left; at least one question."""
-        self.report(f"plain loop: at most {self.loop_images} images")
+        self.report(f"plain loop: at most {counted(self.loop_images, 'image')}")
         timing = time_way(
             self.checkpoint, loop_parts(self.checkpoint, self._few), min(60.0, self._left_s / 4)
         )
@@ -162,7 +164,9 @@ class EngineBench:
             for name, timings in turns.items():
                 if len(timings) > number or not self._fits_turn(name, timings):
                     continue
-                self.report(f"{name}: {self.loop_images} images, turn {number + 1} of {self.rounds}")
+                self.report(
+                    f"{name}: {counted(self.loop_images, 'image')}, turn {number + 1} of {self.rounds}"
+                )
                 timings.append(time_way(self.checkpoint, self._parts(name), self._left_s))
                 self._compare(turns)
                 self.save(self.document)

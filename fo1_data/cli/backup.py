@@ -8,6 +8,7 @@ import typer
 
 from fo1_data.cli.output import JsonOption, emit
 from fo1_data.cli.service_database import with_database
+from fo1_data.plurals import counted
 
 if TYPE_CHECKING:
     from services.database.backup import BackupSummary
@@ -54,6 +55,6 @@ def _document(file: Path, summary: "BackupSummary") -> dict[str, Any]:
 
 
 def _rows_text(summary: "BackupSummary") -> str:
-    return f"{sum(summary.rows.values())} rows of {len(summary.rows)} tables" + (
+    return f"{counted(sum(summary.rows.values()), 'row')} of {counted(len(summary.rows), 'table')}" + (
         " and the secret" if summary.has_secret else " (FO1_SECRET_KEY is kept by you)"
     )

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from fo1_data.cli.output import JsonOption, emit, say
+from fo1_data.plurals import counted
 
 # Lines of changes in one image that `diff` prints.
 MOST_CHANGES = 10
@@ -58,7 +59,6 @@ def merge(
     """Make the next version with the corrections of people. Merging twice or in parts gives the same rows."""
     from fo1_data.dataset.corrections.sources import read_corrections, read_followed, reviews_read_whole
     from fo1_data.dataset.versions.merge import merge_corrections
-    from fo1_data.plurals import counted
 
     if corrections == "service":
         listed, reviews = read_followed(folder)
@@ -266,7 +266,7 @@ def split(
     shares = {"validation": validation_share, "test": test_share}
     report = split_dataset(folder, out, shares, max_distance=max_distance, seed=seed)
     if report.unread:
-        say(f"{report.unread} images could not be read and were not compared")
+        say(f"{counted(report.unread, 'image')} could not be read: compared without")
     document = {
         "dataset": out,
         "version": report.manifest.version,

@@ -193,9 +193,9 @@ def review_text(review: dict[str, Any]) -> str:
         lines.append(f"fields       changed in the project's settings: {', '.join(review['changed_fields'])}")
     lines += _aside_lines(review)
     for control, number in review["ignored"].items():
-        lines.append(f"not read     {control}, an added control, in {number} annotations")
+        lines.append(f"not read     {control}, an added control, in {counted(number, 'annotation')}")
     if review["honeypots"]:
-        lines.append(f"honeypots    {review['honeypots']} tasks whose answer is known")
+        lines.append(f"honeypots    {counted(review['honeypots'], 'task')} whose answer is known")
     lines += [_annotator_text(figures) for figures in review["annotators"]]
     if review["held_back"]:
         images = counted(review["held_back"], "image waits", "images wait")

@@ -6,6 +6,7 @@ import typer
 
 from fo1_data.cli.output import JsonOption, emit, say
 from fo1_data.cli.run_options import with_run_options
+from fo1_data.plurals import counted
 
 _ROUTING = ("max_error", "confidence_level", "review_budget", "audit", "whole_images", "seed")
 
@@ -75,7 +76,8 @@ def _show_curve(
     if calibration is None:
         raise ConfigError("--curve needs --calibration (made by fo1 calibrate)")
     found = routing_curve(dataset, calibration, confidence_level, force)
-    lines = [f"{dataset}: {found.labels} open labels in {found.rows_read} of {found.rows_total} images"]
+    images = counted(found.rows_total, "image")
+    lines = [f"{dataset}: {counted(found.labels, 'open label')} in {found.rows_read} of {images}"]
     for point in found.points:
         expected = "" if point.expected_error is None else f", expected error {point.expected_error:.2%}"
         lines.append(f"  error at most {point.max_error:.1%}: accepts {point.accepted_share:.1%}{expected}")

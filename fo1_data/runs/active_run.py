@@ -50,7 +50,8 @@ class ActiveRun:
         self.groups, limits = dataset.plan_groups(len(planned.shards), chosen)
         if limits != chosen:
             watcher.note(
-                f"files keep the limits of the run's start: {limits.rows} rows, {limits.row_bytes} bytes"
+                f"files keep the limits of the run's start: {counted(limits.rows, 'row')}, "
+                f"{counted(limits.row_bytes, 'byte')}"
             )
         reports = [done[shard_id] for shard_id in planned.shards.ids() if shard_id in done]
         self.meter = ProgressMeter(planned.shards, reports, len(planned.listing_rejects))

@@ -18,6 +18,7 @@ import typer
 from fo1_data.cli.bench.history import HistoryOption, emit_figures
 from fo1_data.cli.output import JsonOption, say
 from fo1_data.errors import RunError
+from fo1_data.plurals import counted
 
 
 def pipeline(
@@ -79,7 +80,7 @@ def _text(document: dict[str, Any]) -> str:
             f"and {ray['model_start_s']:.1f} s to start labeller and model)",
             f"in one process: {in_process['images_per_s']:.2f} images/s "
             f"(without {in_process['model_start_s']:.1f} s to load the model)",
-            f"overhead: {document['overhead']:.1%} on {document['images']} images",
+            f"overhead: {document['overhead']:.1%} on {counted(document['images'], 'image')}",
         ]
     )
 

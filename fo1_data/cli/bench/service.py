@@ -9,6 +9,7 @@ import typer
 
 from fo1_data.cli.bench.history import HistoryOption, emit_figures
 from fo1_data.cli.output import JsonOption, say
+from fo1_data.plurals import counted
 
 
 def service(
@@ -42,7 +43,7 @@ def service(
     from services.benchmarks.listing import listing_summary, make_bench_app, measure_listing
     from services.benchmarks.review_round_trip import measure_reviews, review_summary
 
-    say(f"filling the database with {regions} regions")
+    say(f"filling the database with {counted(regions, 'region')}")
     with tempfile.TemporaryDirectory(prefix="fo1-bench-") as home:
         app = make_bench_app(Path(home), database)
 

@@ -37,6 +37,7 @@ from fo1_data.corpus.listing import Found, Item, Piece, PlainImage, Refused
 from fo1_data.corpus.listing_progress import ListingProgress
 from fo1_data.corpus.places import listing_reject, walk
 from fo1_data.errors import CorpusError
+from fo1_data.plurals import counted
 from fo1_data.storage.addresses import base_name, parent, suffix_of
 from fo1_data.storage.streams import open_stream
 from schemas.images import Reject
@@ -288,6 +289,9 @@ def _unread(folder: str, addresses: list[str]) -> Iterator[Item]:
     for files in by_suffix.values():
         names = ", ".join(address.removeprefix(f"{folder.rstrip('/')}/") for address in files[:_MOST_NAMES])
         more = f" and {len(files) - _MOST_NAMES} more" if len(files) > _MOST_NAMES else ""
-        message = f"{len(files)} files look like annotations and are of no known form: {names}{more}"
+        alike = counted(
+            len(files), "file looks like annotations and is", "files look like annotations and are"
+        )
+        message = f"{alike} of no known form: {names}{more}"
         yield Found(folder, {ContentKind.SIDECARS: len(files)})
         yield Refused(folder, {ContentKind.SIDECARS: len(files)}, listing_reject(files[0], NOT_READ, message))

@@ -12,6 +12,7 @@ from fo1_data.corpus.forms.record_fields import keep_region_meta, validation_tex
 from fo1_data.corpus.forms.shapes import BoxXyxy
 from fo1_data.corpus.listing import Found, Item, Piece, Refused
 from fo1_data.corpus.places import listing_reject
+from fo1_data.plurals import counted
 from schemas.corpus import CorpusImage, CorpusRegion
 from schemas.images import Reject
 from schemas.sources import ContentKind
@@ -115,7 +116,7 @@ def items_of_image(
 
 def _not_found(image: AnnotatedImage, found: list[str]) -> Reject:
     name = image.names[0] if image.names else "no name"
-    what = f" ({len(image.regions or [])} boxes)" if image.regions else ""
+    what = f" ({counted(len(image.regions), 'box', 'boxes')})" if image.regions else ""
     if found:
         message = f"{image.where} names {name}{what}, which may be any of {', '.join(found[:3])}"
         return listing_reject(image.where, "ambiguous_image", message)

@@ -20,6 +20,7 @@ from fo1_data.corpus.forms.yolo_lines import NotShares, region_of_line
 from fo1_data.corpus.listing import Found, Item, Piece, Refused
 from fo1_data.corpus.places import ImagePlaces, kind_of, listing_reject, walk
 from fo1_data.errors import CorpusError
+from fo1_data.plurals import counted
 from fo1_data.storage.addresses import base_name, join, parent, suffix_of
 from fo1_data.storage.streams import one_line, read_whole
 from schemas.corpus import CorpusImage, CorpusRegion
@@ -108,7 +109,8 @@ def _without_image(source: str, folders: Iterable[str], images: Iterable[str]) -
                 yield Refused(source, {}, item)
             elif suffix_of(item) == ".txt" and base_name(item) not in CLASS_FILES and item not in known:
                 counts = Counter({ContentKind.SIDECARS: 1, ContentKind.BOXES: len(_lines(_read(item)))})
-                message = f"{item}: {counts[ContentKind.BOXES]} boxes of an image that is not there"
+                boxes = counted(counts[ContentKind.BOXES], "box", "boxes")
+                message = f"{item}: {boxes} of an image that is not there"
                 yield Found(source, counts)
                 yield Refused(source, counts, listing_reject(item, "no_image", message))
 
