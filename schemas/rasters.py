@@ -17,7 +17,8 @@ class RasterRecord(BaseModel):
     value of the alpha band that is opaque. `white_is_zero`: small values are light. `nodata`: as text, since
     it may be NaN. `crs`: `EPSG:N`, or WKT where there is no such code. `transform`: a, b, c, d, e, f of
     x = a * column + b * row + c, y = d * column + e * row + f for pixel corners of the upright image.
-    `transform_from`: `file`, or `gcps` if it is fitted to control points, with the largest `gcp_error_px`.
+    `transform_from`: `file`, `world_file`, or `gcps` if it is fitted to control points, with the largest
+    `gcp_error_px`.
     """
 
     model_config = ConfigDict(extra="ignore")

@@ -18,20 +18,19 @@ from fo1_data.storage.downloads import download
 _TIFF_SIDECARS = (".msk", ".ovr")
 _SIDECARS = (*_TIFF_SIDECARS, ".aux.xml")
 _WORLD_FILES = (".tfw", ".tifw", ".j2w", ".jp2w", ".wld")
+RASTER_SUFFIXES = (".tif", ".tiff", ".jp2", ".j2k", ".jpx", ".jpf")
 MAIN = "raster"
 _MOST_BYTES = 64 * 2**20
 
 
-def is_sidecar_name(name: str) -> bool:
-    """Whether a file with this name belongs to the raster that has the rest of the name."""
-    return name.lower().endswith((*_SIDECARS, *_WORLD_FILES))
+def owner_name(name: str) -> str | None:
+    """The name of the raster that a sidecar belongs to: `a.tif` for `a.tif.msk`; for `a.tfw` the stem `a`.
 
-
-def owner_names(name: str) -> list[str]:
-    """What the raster of a sidecar may be called: `a.tif` for `a.tif.msk`; for `a.tfw` the stem `a`."""
+    None for the names of other files.
+    """
     lower = name.lower()
     suffix = next((suffix for suffix in (*_SIDECARS, *_WORLD_FILES) if lower.endswith(suffix)), None)
-    return [] if suffix is None else [name[: -len(suffix)]]
+    return None if suffix is None else name[: -len(suffix)]
 
 
 def read_sidecars(address: str, timeout_s: float) -> dict[str, bytes]:
@@ -76,10 +75,9 @@ class RasterFiles:
 
     def __init__(self, main: bytes | IO[bytes], sidecars: Mapping[str, bytes], folder: str) -> None:
         self._main, self.path = main, posixpath.join(folder, MAIN + ".tif")
-        self._sidecars = {
-            (MAIN if ending in _WORLD_FILES else MAIN + ".tif") + ending: data
-            for ending, data in sidecars.items()
-        }
+        self._sidecars = {MAIN + ".tif" + name: data for name, data in sidecars.items() if name in _SIDECARS}
+        # GDAL finds these as well, but reads no line of a file that rasterio opens for it.
+        self.world = next((data for name, data in sidecars.items() if name in _WORLD_FILES), None)
         self.fault: InputReject | None = None
 
     def open(self, path: str, mode: str = "rb", **_: Any) -> Any:

@@ -11,13 +11,18 @@ import numpy as np
 from schemas.rasters import AffineSix
 
 
-def place_of(dataset: Any, orientation: int) -> dict[str, Any]:
-    """The fields of a `RasterRecord` that say where an open rasterio dataset lies."""
+def place_of(dataset: Any, orientation: int, world: bytes | None = None) -> dict[str, Any]:
+    """The fields of a `RasterRecord` that say where an open rasterio dataset lies.
+
+    world: the world file beside it, which counts where the file itself says nothing.
+    """
     points, points_crs = dataset.gcps
     place: dict[str, Any]
     if not dataset.transform.is_identity:
         stored, place = six_of(dataset.transform), {"transform_from": "file"}
         crs = dataset.crs
+    elif (from_world := _world_transform(world)) is not None:
+        stored, place, crs = from_world, {"transform_from": "world_file"}, dataset.crs
     elif len(points) >= 3:
         stored, error_px = _fit_points(points)
         place = {"transform_from": "gcps", "gcp_error_px": error_px}
@@ -26,6 +31,15 @@ def place_of(dataset: Any, orientation: int) -> dict[str, Any]:
         return {"crs": crs_text(dataset.crs)}
     upright = upright_transform(stored, (dataset.width, dataset.height), orientation)
     return {"crs": crs_text(crs), "transform": upright, **place}
+
+
+def _world_transform(world: bytes | None) -> AffineSix | None:
+    """The transform of a world file: six lines (a, d, b, e, x and y of the first pixel's centre)."""
+    try:
+        a, d, b, e, x, y = map(float, (world or b"").split()[:6])
+    except ValueError:
+        return None
+    return (a, b, x - (a + b) / 2, d, e, y - (d + e) / 2)
 
 
 def crs_text(crs: Any) -> str | None:

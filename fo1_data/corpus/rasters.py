@@ -121,7 +121,7 @@ class RasterImage:
             raise _reject("complex_values", "its values are complex numbers: make a raster of amplitudes")
         is_inverted = dataset.tags(ns="IMAGE_STRUCTURE").get("MINISWHITE") == "YES"
         self._inverted = is_inverted and self._shown.palette is None and len(self._shown.numbers) == 1
-        place = place_of(dataset, self.orientation)
+        place = place_of(dataset, self.orientation, self._files.world)
         self._stretch, self.place = rendering.stretch, place
         self._record = recorded.model_copy(update=place) if recorded is not None else None
 

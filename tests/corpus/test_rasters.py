@@ -25,10 +25,12 @@ from fo1_data.corpus.raster_kind import raster_trait
 from fo1_data.corpus.raster_place import upright_transform
 from fo1_data.corpus.raster_stretch import band_limits, to_levels
 from fo1_data.corpus.rasters import open_raster
+from fo1_data.corpus.readers import load_listing
 from fo1_data.corpus.rendering import Rendering
 from fo1_data.errors import InputReject
 from schemas.corpus import CorpusImage
 from schemas.jobs import RunConfig
+from schemas.sources import ContentKind
 
 LIMITS = InputLimits()
 SHARED = Path(__file__).parents[3] / "shared" / "domain-data" / "geo"
@@ -432,6 +434,7 @@ def test_a_raster_outlives_the_thread_that_opened_it(tmp_path: Path) -> None:
 import gc, threading
 from fo1_data.corpus.images import InputLimits
 from fo1_data.corpus.rasters import open_raster
+from fo1_data.corpus.readers import load_listing
 from fo1_data.corpus.rendering import Rendering
 opened = []
 for _ in range(20):
@@ -449,3 +452,26 @@ print("well")
 """
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=100)
     assert (ended.returncode, ended.stdout) == (0, "well\n"), ended.stderr
+
+
+def test_sidecars_of_rasters_are_no_images(tmp_path: Path) -> None:
+    """Masks and world files lie beside their rasters; they are counted, and lost without a raster."""
+    for name in ("a.tif", "a.tif.msk", "a.tif.aux.xml", "b.tif", "b.tfw", "c.tfw"):
+        (tmp_path / name).write_bytes(b"x")
+    listing = load_listing(str(tmp_path))
+    names = [Path(entry.uri).name for entry in listing.entries]
+    assert names == ["a.tif", "b.tif", "c.tfw"]
+    assert listing.rejects == []
+    [source] = listing.sources
+    assert source.found == source.attached
+    assert source.attached[ContentKind.SIDECARS] == 3
+    assert source.attached[ContentKind.IMAGES] == 3
+
+
+def test_a_world_file_gives_the_transform(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    data = write_raster(path, np.full((3, 6, 8), 70, dtype="uint8"), crs=None, transform=None)
+    (tmp_path / "a.tfw").write_text("2\n0\n0\n-2\n101\n199\n")
+    image = decode_image(data, LIMITS, sidecars=sidecars_of(CorpusImage(uri=str(path)), data, LIMITS))
+    assert image.meta is not None
+    assert image.meta["raster"]["transform"] == [2, 0, 100, 0, -2, 200]

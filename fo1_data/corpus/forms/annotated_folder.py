@@ -12,7 +12,7 @@ The images come in the order of their addresses. Holds all that the files say in
 
 import heapq
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -36,10 +36,12 @@ from fo1_data.corpus.forms.yolo import CLASS_FILES, YAML_NAMES, class_names_of, 
 from fo1_data.corpus.listing import Found, Item, Piece, PlainImage, Refused
 from fo1_data.corpus.listing_progress import ListingProgress
 from fo1_data.corpus.places import listing_reject, walk
+from fo1_data.corpus.raster_files import RASTER_SUFFIXES, owner_name
 from fo1_data.errors import CorpusError
 from fo1_data.plurals import counted
 from fo1_data.storage.addresses import base_name, parent, suffix_of
 from fo1_data.storage.streams import open_stream
+from schemas.corpus import CorpusImage
 from schemas.images import Reject
 from schemas.sources import ContentKind
 
@@ -107,6 +109,9 @@ def read_annotated_folder(address: str, progress: ListingProgress) -> Iterator[I
     for reject in folder.rejects:
         yield Refused(address, {}, reject)
     by_image: dict[str, list[Item]] = defaultdict(list)
+    for image, num_sidecars in _take_raster_sidecars(folder).items():
+        contents = {ContentKind.IMAGES: 1, ContentKind.SIDECARS: num_sidecars}
+        by_image[image] += [Found(address, contents), Piece(address, CorpusImage(uri=image), num_sidecars)]
     unread: list[str] = []
     not_annotations: list[str] = []
     num_read = 0
@@ -165,6 +170,18 @@ def _list_folder(address: str, progress: ListingProgress) -> _Folder:
         if suffix_of(item) == ".csv":
             folder.classes |= load_class_list(item)
     return folder
+
+
+def _take_raster_sidecars(folder: _Folder) -> Counter[str]:
+    """Take masks, overviews, world files and statistics of rasters out of the files; how many each has."""
+    owner_of = {image: image for image in folder.images if suffix_of(image) in RASTER_SUFFIXES}
+    owner_of |= {image[: -len(suffix_of(image))]: image for image in list(owner_of)}
+    counts: Counter[str] = Counter()
+    for files in (folder.others, folder.annotations):
+        owners = {file: owner_of.get(owner_name(file) or "") for file in files}
+        files[:] = [file for file in files if owners[file] is None]
+        counts.update(owner for owner in owners.values() if owner is not None)
+    return counts
 
 
 def _walk_order(folder: str) -> Callable[[str], tuple[list[str], str]]:
