@@ -54,10 +54,15 @@ class Fo1Model(nn.Module):
     def dtype(self) -> torch.dtype:
         return self.language_model.norm.weight.dtype
 
+    @property
+    def head_VD(self) -> Tensor:
+        """The weight that turns decoder states after the final norm into logits, (V, D)."""
+        head = self.language_model.embed_tokens if self.config.text.tie_word_embeddings else self.lm_head
+        return head.weight
+
     def logits(self, states: Tensor) -> Tensor:
         """Decoder states (..., D) after the final norm to logits (..., V) in the model's dtype."""
-        head = self.language_model.embed_tokens if self.config.text.tie_word_embeddings else self.lm_head
-        return nn.functional.linear(states, head.weight)
+        return nn.functional.linear(states, self.head_VD)
 
     def embed_tokens(self, ids: Tensor) -> Tensor:
         """Token ids (...) to embeddings (..., D)."""

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear, rms_norm
 
 from fo1_data.model.decoder import Decoder
+from fo1_data.model.engine.wide_product import wide_product
 from fo1_data.model.layers import ACTIVATIONS
 
 # (layer index, queries (U, A, E), keys and values (T, 2, K, E)) -> attended values (U, A * E)
@@ -111,7 +112,7 @@ class FusedDecoder:
     def _finish(self, layer: _Layer, states: Tensor, attended: Tensor) -> Tensor:
         """The states (U, D) after a layer, from those before it and the attended values (U, A * E)."""
         states = torch.addmm(states, attended, layer.output.t())
-        gate, up = linear(self._normed(states, layer.inner_norm_D), layer.gate_up).chunk(2, dim=-1)
+        gate, up = wide_product(self._normed(states, layer.inner_norm_D), layer.gate_up).chunk(2, dim=-1)
         return torch.addmm(states, self._activate(gate) * up, layer.down.t())
 
     def _normed(self, states: Tensor, weight: Tensor) -> Tensor:

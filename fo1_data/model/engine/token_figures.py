@@ -9,6 +9,7 @@ Shapes: N states, D language model width, V vocabulary, C further tokens of inte
 import torch
 from torch import Tensor
 
+from fo1_data.model.engine.wide_product import wide_product
 from fo1_data.model.modeling import Fo1Model
 
 # Columns of the figures before the log-probabilities of further tokens.
@@ -36,7 +37,9 @@ class TokenFigures:
         for begin in range(0, len(states_ND), self._max_rows):
             rows = slice(begin, begin + self._max_rows)
             forced = None if forced_N is None else forced_N[rows]
-            parts.append(_measure(self._model.logits(states_ND[rows]), columns_NC[rows], forced))
+            parts.append(
+                _measure(wide_product(states_ND[rows], self._model.head_VD), columns_NC[rows], forced)
+            )
         if len(parts) == 1:
             return parts[0]
         tokens, figures = zip(*parts, strict=True)
