@@ -3,7 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-_PEERS = {"shared_prefix": "`generate` on a shared prefix", "left_padded": "`generate`, left-padded"}
+_PEERS = {
+    "shared_prefix": "`generate` on a shared prefix",
+    "left_padded": "`generate`, left-padded",
+    "shared_prefix_own_towers": "`generate` on a shared prefix, its own towers",
+}
 _SHARES = ("encode", "prefill", "decode", "all", "decode_bandwidth")
 
 

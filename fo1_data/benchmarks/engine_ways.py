@@ -8,6 +8,7 @@ pixels and end with token ids.
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy.typing as npt
@@ -16,6 +17,7 @@ from PIL import Image
 from fo1_data.benchmarks.device_limits import work_clock_s
 from fo1_data.benchmarks.plain_loop import answer_alone
 from fo1_data.benchmarks.transformers_generate import generate_left_padded, generate_on_shared_prefix
+from fo1_data.benchmarks.transformers_towers import encode_by_transformers
 from fo1_data.benchmarks.workload import Workload
 from fo1_data.model.checkpoint import Checkpoint
 from fo1_data.model.engine.engine import Fo1Engine
@@ -27,7 +29,11 @@ Generate = Callable[[Checkpoint, Image.Image, npt.NDArray[Any], list[str], int],
 PEERS: dict[str, Generate] = {
     "shared_prefix": generate_on_shared_prefix,
     "left_padded": generate_left_padded,
+    # With the towers of transformers too, as without this project.
+    "shared_prefix_own_towers": partial(generate_on_shared_prefix, encode=encode_by_transformers),
 }
+
+SHARED_PREFIX_PEERS = ("shared_prefix", "shared_prefix_own_towers")
 
 
 @dataclass

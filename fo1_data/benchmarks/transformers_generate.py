@@ -2,7 +2,7 @@
 
 Both ways encode an image once and answer all questions about it in one greedy call. With a shared prefix,
 the prompt up to the question is prefilled once, and its cache is repeated for the questions. Left-padded, all
-prompts run whole.
+prompts run whole. The image is encoded by the model's own towers, or by those of another `Encode`.
 
 Shapes: n questions, P tokens of the prefix, Q tokens of the longest question, L tokens of a row so far.
 """
@@ -20,13 +20,22 @@ from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from fo1_data.benchmarks.transformers_decoder import transformers_decoder
 from fo1_data.model.checkpoint import Checkpoint
-from fo1_data.model.modeling import Fo1Model
+from fo1_data.model.modeling import Fo1Model, ImageFeatures
+from fo1_data.model.processing import PreparedImage
 from fo1_data.model.region_fusion import PromptEmbeds, embed_prompt
 from fo1_data.model.rotary import text_positions
+
+# How an image becomes what the language model reads.
+Encode = Callable[[Fo1Model, PreparedImage], ImageFeatures]
 
 # What `generate` calls the cache: `cache` since transformers 5.24.
 _STEP_PARAMETERS = inspect.signature(GenerationMixin.prepare_inputs_for_generation).parameters
 _CACHE = "cache" if "cache" in _STEP_PARAMETERS else "past_key_values"
+
+
+def encode_by_model(model: Fo1Model, image: PreparedImage) -> ImageFeatures:
+    """As the engine encodes an image."""
+    return model.encode_images([image])[0]
 
 
 @torch.inference_mode()
@@ -36,9 +45,10 @@ def generate_on_shared_prefix(
     boxes_xyxy: npt.NDArray[Any],
     questions: Sequence[str],
     max_new_tokens: int,
+    encode: Encode = encode_by_model,
 ) -> list[list[int]]:
     """Greedy token ids of each question. boxes_xyxy: (R, 4), at most 100 boxes."""
-    prompt = _prompt(checkpoint, image, boxes_xyxy)
+    prompt = _prompt(checkpoint, image, boxes_xyxy, encode)
     cache = DynamicCache()
     transformers_decoder(checkpoint.model)(
         None, None, prompt.positions[:, None].to(checkpoint.model.device), cache,
@@ -66,9 +76,10 @@ def generate_left_padded(
     boxes_xyxy: npt.NDArray[Any],
     questions: Sequence[str],
     max_new_tokens: int,
+    encode: Encode = encode_by_model,
 ) -> list[list[int]]:
     """Greedy token ids of each question. boxes_xyxy: (R, 4), at most 100 boxes."""
-    prompt = _prompt(checkpoint, image, boxes_xyxy)
+    prompt = _prompt(checkpoint, image, boxes_xyxy, encode)
     tails_nQ, mask_nQ = _pad_left([checkpoint.tokenizer.tail_ids(question) for question in questions])
     tails_nQD = checkpoint.model.embed_tokens(tails_nQ.to(checkpoint.model.device))
     longest = tails_nQ.shape[1]
@@ -87,9 +98,11 @@ def generate_left_padded(
     )
 
 
-def _prompt(checkpoint: Checkpoint, image: Image.Image, boxes_xyxy: npt.NDArray[Any]) -> PromptEmbeds:
+def _prompt(
+    checkpoint: Checkpoint, image: Image.Image, boxes_xyxy: npt.NDArray[Any], encode: Encode
+) -> PromptEmbeds:
     prepared = checkpoint.processor.prepare(image, boxes_xyxy)
-    features = checkpoint.model.encode_images([prepared])[0]
+    features = encode(checkpoint.model, prepared)
     ids = checkpoint.tokenizer.prefix_ids(len(boxes_xyxy), has_image=True)
     return embed_prompt(checkpoint.model, ids, features, prepared.grid_hw)
 

@@ -118,11 +118,11 @@ class RegionEncoder(nn.Module):
         """The primary part of each box's feature, (B, R, Y) float32, from the maps of `pyramid`."""
         bins = self.region.roi_output_size
         pooled = []
-        for map_BCHW, cells_per_patch in zip(maps, self._cells_per_patch(len(maps)), strict=True):
+        for map_BCHW, cells_per_patch in zip(maps, self.cells_per_patch(len(maps)), strict=True):
             pooled.append(pool_boxes(map_BCHW, vt_boxes_BR4, cells_per_patch / self.patch_px, bins))
         return torch.cat(pooled, dim=-1)
 
-    def _cells_per_patch(self, num_maps: int) -> list[float]:
+    def cells_per_patch(self, num_maps: int) -> list[float]:
         """For each primary map, its cells per ViT patch along a side."""
         return [4.0, 2.0, 1.0, 0.5] if self.region.use_simple_fpn else [1.0] * num_maps
 

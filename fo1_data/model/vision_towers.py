@@ -45,7 +45,7 @@ def encode_primary(
         for states_UC in states
     ]
     return [
-        PrimaryFeatures(embeds[image], [_to_map(level[image], grid_hw, merge) for level in maps])
+        PrimaryFeatures(embeds[image], [to_map(level[image], grid_hw, merge) for level in maps])
         for image, grid_hw in enumerate(grids_hw)
     ]
 
@@ -57,7 +57,7 @@ def _in_raster_order(tokens: Tensor, order_M: Tensor) -> Tensor:
     return raster
 
 
-def _to_map(blocks: Tensor, grid_hw: tuple[int, int], merge: int) -> Tensor:
+def to_map(blocks: Tensor, grid_hw: tuple[int, int], merge: int) -> Tensor:
     """The patches (T, merge^2, C) of an image's tokens in raster order as a map (1, C, H, W)."""
     rows, columns = grid_hw
     grid = blocks.view(rows // merge, columns // merge, merge, merge, -1)

@@ -10,10 +10,14 @@ from random_checkpoint import OVERRIDES, raw_config
 from typer.testing import CliRunner
 
 from fo1_data.benchmarks.engine_speed import EngineBench
+from fo1_data.benchmarks.engine_ways import PEERS
+from fo1_data.benchmarks.transformers_towers import encode_by_transformers
 from fo1_data.benchmarks.workload import make_workload
 from fo1_data.cli.main import app
 from fo1_data.errors import ConfigError
 from fo1_data.model import presets
+from fo1_data.model.checkpoint import load_checkpoint
+from fo1_data.model.checkpoint_folder import BUNDLED
 from fo1_data.model.configuration import parse_config
 from schemas.labels import LabelKind
 
@@ -32,9 +36,22 @@ def test_random_weights_are_measured_with_equal_answers() -> None:
         document["engine"]["regions_per_s"] / document["loop"]["regions_per_s"]
     )
     assert document["peers_equal"]
-    assert min(document["ratio_shared_prefix"], document["ratio_left_padded"]) > 0
+    assert all(document[f"ratio_{peer}"] > 0 for peer in PEERS)
     assert document["skipped"] == {}
     assert messages
+
+
+def test_the_towers_of_transformers_give_the_same_features() -> None:
+    checkpoint = load_checkpoint(BUNDLED, device=torch.device("cpu"))
+    ((image, boxes),) = make_workload(1, 5, [LabelKind.BRIEF_CAPTION], 1, seed=2).images
+    prepared = checkpoint.processor.prepare(image, boxes)
+
+    with torch.inference_mode():
+        theirs = encode_by_transformers(checkpoint.model, prepared)
+        (ours,) = checkpoint.model.encode_images([prepared])
+
+    torch.testing.assert_close(theirs.image_embeds, ours.image_embeds, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(theirs.region_embeds, ours.region_embeds, atol=1e-4, rtol=1e-4)
 
 
 def test_the_preset_has_the_released_size() -> None:
@@ -67,6 +84,7 @@ def test_the_table_of_the_gpu_is_written_within_its_time_and_names_what_did_not_
         "engine eager",
         "`generate` on a shared prefix",
         "`generate`, left-padded",
+        "`generate` on a shared prefix, its own towers",
     } <= ways
     assert "100 times the loop" in table.read_text("utf-8")
     # The plain loop over so much takes many times a second on any machine.

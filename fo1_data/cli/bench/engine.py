@@ -127,7 +127,8 @@ def engine(
 def _text(document: dict[str, Any]) -> str:
     ratios = {
         "transformers' generate on a shared prefix": document.get("ratio_shared_prefix"),
-        "the same left-padded": document.get("ratio_left_padded"),
+        "the same with transformers' towers": document.get("ratio_shared_prefix_own_towers"),
+        "generate left-padded": document.get("ratio_left_padded"),
         "one thread, with two": document.get("ratio_two_threads"),
     }
     parts = [f"{ratio:.2f} times {other}" for other, ratio in ratios.items() if ratio is not None]
