@@ -4,7 +4,6 @@ import sys
 from typing import Annotated, Any
 
 import typer
-from typer import Context
 from typer.core import TyperGroup
 
 from fo1_data.cli.backup import backup, restore
@@ -33,7 +32,7 @@ from fo1_data.errors import Fo1Error, system_fault
 class _Commands(TyperGroup):
     """The commands. One that is interrupted says so: typer itself ends without a word."""
 
-    def invoke(self, ctx: Context) -> Any:
+    def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
