@@ -5,75 +5,18 @@ Each field is described once, here. `fo1 label --help`, the OpenAPI text of `POS
 description, after `Default:`, says what that means.
 """
 
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
-from pydantic.fields import FieldInfo
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from schemas.dicom_windows import parse_window
 from schemas.labels import LabelKind
+from schemas.setting_marks import Setting, SettingGroup, setting_of
+from schemas.setting_values import Actors, Bands, Kinds, SecondQuestion, SecondQuestions, TilePx, Words
 
 DEFAULT_LABELS = [LabelKind.BRIEF_CAPTION, LabelKind.GROUNDED_CAPTION]
 DEFAULT_TILE_OVERLAP = 0.3
 LEAST_TILE_PX, MOST_TILE_PX = 64, 8192
-
-
-class SettingGroup(StrEnum):
-    """The heading that a setting stands under in the help and in the documentation."""
-
-    LABELS = "What is labelled"
-    REVIEW = "Confidence and review"
-    PLACEMENT = "Where it runs"
-    LIMITS = "Inputs and limits"
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What a setting is besides its type, default and description. A mark on a field of `RunConfig`.
-
-    `group`: its heading; None: it stands first, without one. `changes_rows`: False if it changes only how
-    fast a run is, where it goes or what it reports; the fingerprint of a run leaves such settings out.
-    """
-
-    group: SettingGroup | None = None
-    changes_rows: bool = True
-
-
-def setting_of(field: FieldInfo) -> Setting:
-    """The mark of a field; a field without one has the defaults of `Setting`."""
-    return next((mark for mark in field.metadata if isinstance(mark, Setting)), Setting())
-
-
-def _split_commas(value: object) -> object:
-    if isinstance(value, str):
-        return [part.strip() for part in value.split(",") if part.strip()]
-    return value
-
-
-def _none_is_empty(value: object) -> object:
-    return [] if value == "none" else _split_commas(value)
-
-
-class SecondQuestion(StrEnum):
-    """A follow-up question about a label that looks unsure.
-
-    `ASK_BACK`: does the caption find its region again? `ABSENCE`: is the phrase in the image at all?
-    `BLIND`: how likely is the caption without sight of its region?
-    """
-
-    ASK_BACK = "ask_back"
-    ABSENCE = "absence"
-    BLIND = "blind"
-
-
-Bands = Annotated[list[int], BeforeValidator(_split_commas)]
-Words = Annotated[list[str], BeforeValidator(_split_commas)]
-Actors = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, int) else value)]
-TilePx = Annotated[str | None, BeforeValidator(lambda value: str(value) if isinstance(value, int) else value)]
-Kinds = Annotated[list[LabelKind], BeforeValidator(_split_commas)]
-SecondQuestions = Annotated[list[SecondQuestion], BeforeValidator(_none_is_empty)]
 
 _LABELS = Setting(SettingGroup.LABELS)
 _REVIEW = Setting(SettingGroup.REVIEW)

@@ -28,8 +28,9 @@ from fo1_data.synthetic.gold import gold_of
 from fo1_data.synthetic.scenes import make_scene
 from schemas.corpus import CorpusImage
 from schemas.images import EncodedImage, ImageRow
-from schemas.jobs import RunConfig, SecondQuestion
+from schemas.jobs import RunConfig
 from schemas.labels import LabelKind
+from schemas.setting_values import SecondQuestion
 
 _DEFAULTS = RunConfig(corpus="-", out="-")
 

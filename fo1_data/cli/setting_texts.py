@@ -15,7 +15,7 @@ import annotated_types
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
-from schemas.jobs import setting_of
+from schemas.setting_marks import setting_of
 
 _KIND_NAMES = {
     int: "integer",

@@ -23,8 +23,8 @@ from fo1_data.model.engine.generation import Generation
 from fo1_data.model.engine.questions import OpenImage, Question
 from fo1_data.model.prompts import PromptTokenizer, question_text
 from fo1_data.model.reserved_tokens import clean_phrase
-from schemas.jobs import SecondQuestion
 from schemas.labels import Label, LabelKind
+from schemas.setting_values import SecondQuestion
 
 _PHRASE_KINDS = (LabelKind.GROUND, LabelKind.DETECT, LabelKind.COUNT, LabelKind.GROUNDED_CAPTION)
 # If a caption fits many regions, this many are enough to see that it does.

@@ -7,7 +7,8 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from schemas.jobs import RunConfig, SettingGroup, setting_of
+from schemas.jobs import RunConfig
+from schemas.setting_marks import SettingGroup, setting_of
 
 # The service's own cluster runs the jobs.
 _LEFT_OUT = ("address", "object_store_bytes")

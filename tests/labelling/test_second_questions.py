@@ -12,8 +12,9 @@ from fo1_data.synthetic.gold import gold_of
 from fo1_data.synthetic.scenes import make_scene
 from schemas.corpus import CorpusImage
 from schemas.images import ImageRow
-from schemas.jobs import RunConfig, SecondQuestion
+from schemas.jobs import RunConfig
 from schemas.labels import Label, LabelKind
+from schemas.setting_values import SecondQuestion
 
 ASKED_BY = {
     SecondQuestion.ASK_BACK: {"ask_back_hit", "ask_back_others", "ask_back_probability"},

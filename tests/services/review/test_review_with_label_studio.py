@@ -1,30 +1,23 @@
 """The round trip with a real Label Studio: push, annotate, hear or pull, correct, merge."""
 
-import io
 import json
 import os
-import socket
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from conftest import Pair
-from factories import make_dataset, make_image, make_row
-from PIL import Image
+from factories import make_dataset
 from review_bench import make_review_dataset, review_rows
 from review_samples import asked_row, edited, older_config
+from reviewed_datasets import merge_reviewed, problems_by_label_studio
 
-from fo1_data.dataset.reader import open_dataset
 from fo1_data.dataset.versions.compare import compare_datasets
-from schemas.labels import Decision, LabelKind, Source
+from schemas.labels import LabelKind, Source
 from services.label_studio.labelling_config import CONFIG
-from services.label_studio.server import LabelStudioServer, install
 from services.label_studio.shown_from_rows import shown_image
 
 pytestmark = pytest.mark.timeout(600)
@@ -44,7 +37,7 @@ def test_a_review_from_push_to_merge(pair: Pair, tmp_path: Path) -> None:
     ]
     project = pair.ls.get(f"/api/projects/{review['project_id']}").json()
     assert project["model_version"] == review["model_version"] == tasks[0]["predictions"][0]["model_version"]
-    assert _problems_by_label_studio(tasks) == []
+    assert problems_by_label_studio(tasks) == []
     picture = httpx.get(tasks[0]["data"]["image"])
     assert picture.headers["content-type"].startswith("image/")
 
@@ -80,7 +73,7 @@ def test_a_review_from_push_to_merge(pair: Pair, tmp_path: Path) -> None:
     assert of_row["recaptioned"]["after"]["text"] == "a corrected caption"
     assert of_row["moved"]["annotator"] == pair.label_studio.username
     assert {entry["action"] for entry in first if entry["image_id"] == rows[1].image_id} == {"verdict"}
-    merged = _merge(pair, dataset, "service", tmp_path / "merged")
+    merged = merge_reviewed(pair, dataset, "service", tmp_path / "merged")
     assert merged[row.image_id].regions[0].brief_caption == "a corrected caption"
     assert len(merged[row.image_id].regions) == 2
     assert merged[row.image_id].regions[1].box_source is Source.HUMAN
@@ -95,41 +88,8 @@ def test_a_review_from_push_to_merge(pair: Pair, tmp_path: Path) -> None:
     pair.ls.patch(f"/api/annotations/{confirmed['id']}/", json=skipped).raise_for_status()
     pair.api.post(f"/v1/reviews/{review['id']}/pull").raise_for_status()
     assert {entry["action"] for entry in pair.corrections(review["id"])} == {"withdrawn"}
-    _merge(pair, tmp_path / "merged", "service", tmp_path / "next")
+    merge_reviewed(pair, tmp_path / "merged", "service", tmp_path / "next")
     assert compare_datasets(str(tmp_path / "next"), str(dataset)).is_empty
-
-
-def test_a_large_image_is_reviewed_in_views_and_corrected_in_its_own_pixels(
-    pair: Pair, tmp_path: Path
-) -> None:
-    boxes = [(100.0, 10.0, 140.0, 50.0), (5000.0, 12.0, 5040.0, 52.0)]
-    row = make_row(1, width=6000, height=64, boxes=boxes, folder=tmp_path / "images")
-    make_dataset(tmp_path / "dataset", [row])
-    review = pair.push(tmp_path / "dataset")
-    tasks = {task["data"]["image"].partition("view=")[2]: task for task in pair.tasks(review["project_id"])}
-
-    assert set(tasks) == {"36,0,205,64", "4936,0,5105,64", "0,0,6000,64"}
-    assert _problems_by_label_studio(list(tasks.values())) == []
-    task = tasks["4936,0,5105,64"]
-    with Image.open(io.BytesIO(httpx.get(task["data"]["image"]).raise_for_status().content)) as view:
-        whole = make_image(1, 6000, 64, boxes)
-        assert view.convert("RGB").tobytes() == whole.crop((4936, 0, 5105, 64)).tobytes()
-    with Image.open(io.BytesIO(httpx.get(tasks["0,0,6000,64"]["data"]["image"]).content)) as view:
-        assert view.width == 2048
-    result = task["predictions"][0]["result"]
-    for entry in result:
-        if "x" in entry["value"]:
-            entry["value"]["x"] += 10 / 169 * 100
-    pair.annotate(task["id"], result)
-    untouched = tasks["36,0,205,64"]
-    pair.annotate(untouched["id"], untouched["predictions"][0]["result"])
-    pair.await_review(review["id"], annotations={"submitted": 2})
-    merged = _merge(pair, tmp_path / "dataset", "service", tmp_path / "merged")[row.image_id]
-    assert merged.regions[0].box_xyxy == row.regions[0].box_xyxy
-    assert [label.annotator for label in merged.regions[0].labels] == [pair.label_studio.username]
-    assert merged.regions[1].box_xyxy == pytest.approx((5010, 12, 5050, 52), abs=0.01)
-    refused = pair.api.get(f"/v1/images/{row.image_id}", params={"view": "5990,0,6001,64"})
-    assert (refused.status_code, "6000 x 64" in refused.text) == (422, True)
 
 
 def test_answers_and_examples_from_push_to_merge(pair: Pair, tmp_path: Path) -> None:
@@ -148,7 +108,7 @@ def test_answers_and_examples_from_push_to_merge(pair: Pair, tmp_path: Path) -> 
     assert 'name="answers"' in pair.ls.get(project).json()["label_config"]
 
     tasks = {task["data"]["image_id"]: task for task in pair.tasks(review["project_id"])}
-    assert _problems_by_label_studio(list(tasks.values())) == []
+    assert problems_by_label_studio(list(tasks.values())) == []
     row = rows[1]
     first, second, third = row.regions
     result = tasks[row.image_id]["predictions"][0]["result"]
@@ -176,7 +136,7 @@ def test_answers_and_examples_from_push_to_merge(pair: Pair, tmp_path: Path) -> 
     pair.annotate(tasks[row.image_id]["id"], result)
     pair.await_review(review["id"], annotations={"submitted": 2})
 
-    merged = _merge(pair, dataset, "service", tmp_path / "merged")[row.image_id]
+    merged = merge_reviewed(pair, dataset, "service", tmp_path / "merged")[row.image_id]
     told = [(answer.question, answer.region_id, answer.answer) for answer in merged.answers]
     assert told == [
         ("How many shapes?", None, "three"),
@@ -270,100 +230,6 @@ def test_label_studio_asks_the_model_while_people_annotate(pair: Pair, tmp_path:
     assert (review["error"], backend["state"]) == (None, "CO")
 
 
-@pytest.fixture
-def serve(pair: Pair, tmp_path: Path) -> Iterator["Serve"]:
-    """A service of its own beside the same Label Studio, not started yet."""
-    one = Serve(tmp_path, pair.label_studio)
-    yield one
-    one.kill()
-    one.api.close()
-
-
-def test_a_thousand_tasks_by_a_service_that_is_killed(pair: Pair, serve: "Serve", tmp_path: Path) -> None:
-    """`fo1 serve` dies while it pushes and pulls: all is in Label Studio once, and comes back once."""
-    rows = [make_row(seed, 2, decisions=[Decision.REVIEW] * 2) for seed in range(1000)]
-    make_dataset(tmp_path / "many", rows, rows_a_shard=250)
-    serve.start()
-    asked = serve.api.post("/v1/reviews", json={"dataset": str(tmp_path / "many")}).raise_for_status().json()
-    page = f"/v1/reviews/{asked['id']}"
-    for sent in (100, 500):
-        pair.until(lambda: serve.get(page)["items"].get("sent", 0), sent.__le__)
-        serve.kill()
-        serve.start()
-    review = pair.until(lambda: serve.get(page), lambda review: review["state"] == "open")
-
-    assert review["items"] == {"total": 1000, "sent": 1000}
-    tasks = pair.tasks(review["project_id"], include="id,data")
-    assert len({task["data"]["fo1_key"] for task in tasks}) == len(tasks) == 1000
-    chosen = {row.image_id: row for row in rows[::16]}
-    for task in tasks:
-        row = chosen.get(task["data"]["image_id"])
-        if row is not None:
-            pair.annotate(task["id"], edited(shown_image(row), a="seen"))
-    with ThreadPoolExecutor(1) as pool:
-        pull = pool.submit(serve.api.post, f"{page}/pull")
-        pair.until(lambda: serve.get(page)["annotations"].get("submitted", 0), (1).__le__)
-        serve.kill()
-        assert pull.exception() is not None or len(chosen) == pull.result().json()["reviewed"]
-    serve.start()
-    pulled = serve.api.post(f"{page}/pull").raise_for_status().json()
-    assert (pulled["annotations"], pulled["reviewed"]) == ({"submitted": len(chosen)}, len(chosen))
-    assert pulled["corrections"]["recaptioned"] == len(chosen)
-
-
-class Serve:
-    """`fo1 serve` as a process of its own, on a home that outlives it."""
-
-    def __init__(self, folder: Path, label_studio: LabelStudioServer) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self._port = int(probe.getsockname()[1])
-        self._log = folder / "serve.log"
-        self.api = httpx.Client(base_url=f"http://127.0.0.1:{self._port}", timeout=120)
-        self._environment = {
-            **os.environ,
-            "FO1_HOME": str(folder / "home"),
-            "FO1_STORAGE_ROOTS": json.dumps([str(folder)]),
-            "FO1_LABEL_STUDIO_URL": label_studio.url,
-            "FO1_LABEL_STUDIO_TOKEN": label_studio.token,
-            "FO1_REVIEW_PULL_EVERY_S": "0",
-        }
-
-    def start(self) -> None:
-        """Start it, and wait until it answers; the first start tells the key."""
-        command = [sys.executable, "-m", "fo1_data.cli.main", "serve", "--port", str(self._port), "--json"]
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                command, env=self._environment, stdout=subprocess.PIPE, stderr=log, text=True
-            )
-        assert self._process.stdout is not None
-        document = ""
-        while not document.rstrip().endswith("}"):
-            line = self._process.stdout.readline()
-            assert line, self._log.read_text()
-            document += line
-        if key := json.loads(document)["admin_key"]:
-            self.api.headers["Authorization"] = f"Bearer {key}"
-        self.get("/healthz")
-
-    def kill(self) -> None:
-        """End it without a word."""
-        self._process.kill()
-        self._process.wait()
-        if self._process.stdout is not None:
-            self._process.stdout.close()
-
-    def get(self, path: str) -> dict[str, Any]:
-        """A document of it, asked for until it listens."""
-        for _ in range(600):
-            try:
-                found: dict[str, Any] = self.api.get(path).raise_for_status().json()
-                return found
-            except httpx.ConnectError:
-                time.sleep(0.1)
-        raise AssertionError("fo1 serve does not listen")
-
-
 def test_webhooks_need_their_secret(pair: Pair, tmp_path: Path) -> None:
     dataset, _ = make_review_dataset(tmp_path, 1)
     review = pair.push(dataset)
@@ -398,35 +264,3 @@ def test_the_commands(pair: Pair, tmp_path: Path) -> None:
     assert fo1("status", str(dataset))[0]["reviewed"] == 1
     assert "FO1_API_KEY" in fo1("status", str(dataset), expect=2, FO1_API_KEY="fo1_wrong")[1]
     assert "does not answer" in fo1("pull", str(dataset), expect=1, FO1_SERVICE_URL="http://127.0.0.1:9")[1]
-
-
-def _problems_by_label_studio(tasks: list[dict[str, Any]]) -> list[str]:
-    """What the judgement of Label Studio's own package has against the predictions."""
-    code = (
-        "import json, sys; from label_studio_sdk.label_interface import LabelInterface\n"
-        "given = json.load(sys.stdin); face = LabelInterface(given['config'])\n"
-        "print(json.dumps([e for p in given['predictions']"
-        " for e in face.validate_prediction(p, return_errors=True) or []]))"
-    )
-    predictions = [
-        {name: entry[name] for name in ("model_version", "score", "result")}
-        for task in tasks
-        for entry in task["predictions"]
-    ]
-    done = subprocess.run(
-        [str(install().with_name("python")), "-c", code],
-        input=json.dumps({"config": CONFIG, "predictions": predictions}),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    found: list[str] = json.loads(done.stdout.splitlines()[-1])
-    return found
-
-
-def _merge(pair: Pair, dataset: Path, corrections: str, out: Path) -> dict[str, Any]:
-    environment = {**os.environ, "FO1_SERVICE_URL": pair.url, "FO1_API_KEY": pair.key}
-    command = [sys.executable, "-m", "fo1_data.cli.main", "dataset", "merge", str(dataset)]
-    command += ["--corrections", corrections, "--out", str(out)]
-    subprocess.run(command, check=True, capture_output=True, env=environment)
-    return {row.image_id: row for row in open_dataset(str(out)).rows()}
