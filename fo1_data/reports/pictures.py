@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from PIL import Image
 
 from fo1_data.corpus.images import InputLimits
-from fo1_data.corpus.rendering import Rendering
-from fo1_data.corpus.windows import open_windows
-from fo1_data.dataset.pixels import decode_row, entries_of, image_bytes
+from fo1_data.dataset.pixels import decode_row, image_bytes
+from fo1_data.dataset.row_windows import open_row
 from fo1_data.errors import DatasetError, InputReject
 from fo1_data.evaluation.faults import Faults
 from fo1_data.masks import decode_mask, outline_path
@@ -164,12 +163,10 @@ def picture_of(row: ImageRow, limits: InputLimits, faults: Faults | None = None)
 
 def _pixels(row: ImageRow, limits: InputLimits) -> Image.Image:
     """The picture of a row, at least of the size of a thumbnail. One that is too large to decode is read by
-    windows, and not checked by hash."""
+    windows."""
     if row.image.bytes is not None or row.width * row.height <= limits.max_pixels:
         return decode_row(row, image_bytes(row, limits), limits).rgb
-    with open_windows(entries_of(row.uri)[0], limits, Rendering.of_row(row.meta)) as windows:
-        if windows.image_wh != (row.width, row.height):
-            raise DatasetError(f"{row.uri} holds another image now than the one that was labelled")
+    with open_row(row, limits) as windows:
         return windows.read((0, 0, row.width, row.height), THUMBNAIL_PX).rgb
 
 

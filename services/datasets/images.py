@@ -20,17 +20,18 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from fo1_data.boxes import WindowXyxy
-from fo1_data.corpus.images import InputLimits, decode_rgb
-from fo1_data.corpus.rendering import Rendering, raster_record
-from fo1_data.corpus.windows import DecodedWindows, WindowedImage, open_windows
-from fo1_data.dataset.pixels import decode_row, entries_of, image_bytes, suffix_of_bytes
+from fo1_data.corpus.images import InputLimits
+from fo1_data.corpus.rendering import raster_record
+from fo1_data.corpus.windows import WindowedImage
+from fo1_data.dataset.pixels import decode_row, image_bytes, suffix_of_bytes
 from fo1_data.dataset.reader import data_files
+from fo1_data.dataset.row_windows import open_row
 from fo1_data.errors import DatasetError, InputReject
 from fo1_data.storage.addresses import is_web, suffix_of
 from fo1_data.storage.reach import public_only
 from fo1_data.storage.store import open_store
 from schemas.dataset import Manifest
-from schemas.images import EncodedImage, ImageRow
+from schemas.images import EncodedImage, ImageRow, RejectStage
 from schemas.rasters import RASTER_KEY, RasterRecord
 from services.problems import Problem
 from services.settings import open_private
@@ -101,8 +102,7 @@ class ImageShelf:
             cached = self._cached_at(name, width)
             with suppress(OSError):
                 return _served(cached.read_bytes(), name, width)
-        meta = None if record is None else json.dumps({RASTER_KEY: record.model_dump(mode="json")})
-        row = _row_of(place.image_id, _allowed(place, roots), meta)
+        row = _row_of(place.image_id, _allowed(place, roots), _meta_of(record))
         encoded = self._encode(row, data, width)
         self._cache(cached, encoded)
         return _served(encoded, name, width)
@@ -131,17 +131,17 @@ class ImageShelf:
         view_xyxy: WindowXyxy,
     ) -> Image.Image:
         embedded = _embedded(place, manifest)
+        allowed = _allowed(place, roots)
+        if embedded is None and not allowed:
+            raise Problem(403, "the image is outside the storage roots of this service")
+        row = _row_of(place.image_id, allowed, _meta_of(record))
+        row.image.bytes = embedded
         try:
-            if embedded is not None:
-                return _cut(DecodedWindows(decode_rgb(embedded, self._limits, place.image_id)), view_xyxy)
-            allowed = _allowed(place, roots)
-            if not allowed:
-                raise Problem(403, "the image is outside the storage roots of this service")
-            with public_only(not self._private_addresses):
-                entry = entries_of(allowed[0])[0]
-                with open_windows(entry, self._limits, Rendering(raster=record)) as windows:
-                    return _cut(windows, view_xyxy)
+            with public_only(not self._private_addresses), open_row(row, self._limits) as windows:
+                return _cut(windows, view_xyxy)
         except InputReject as error:
+            if error.stage is RejectStage.FETCH:
+                raise Problem(404, error.message) from None
             raise Problem(422, f"the image cannot be decoded: {error.message}") from None
 
     def _cached_at(self, name: str, width: int | None) -> Path:
@@ -195,6 +195,11 @@ def _name_of(place: ImagePlace, record: RasterRecord | None) -> str:
     if record is None:
         return place.image_id
     return f"{place.image_id[:16]}-{hashlib.sha256(record.model_dump_json().encode()).hexdigest()[:16]}"
+
+
+def _meta_of(record: RasterRecord | None) -> str | None:
+    """Return the `meta` of a row that has this record."""
+    return None if record is None else json.dumps({RASTER_KEY: record.model_dump(mode="json")})
 
 
 def _cut(windows: WindowedImage, view_xyxy: WindowXyxy) -> Image.Image:

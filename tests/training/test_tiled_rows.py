@@ -9,6 +9,7 @@ import pytest
 from factories import make_count, make_dataset, make_image, make_row
 
 from fo1_data.corpus.images import InputLimits
+from fo1_data.errors import InputReject
 from fo1_data.training.samples.open_examples import TrainingExample, open_cached, open_example
 from fo1_data.training.samples.source import open_source
 from schemas.images import ImageRow
@@ -91,3 +92,11 @@ def test_features_of_tiles_are_kept_apart(tmp_path: Path) -> None:
         assert np.asarray(image.rgb).any()
     assert sorted(asked) == sorted(part.image_id or "" for part in parts)
     assert len(set(asked)) == len(parts)
+
+
+def test_a_file_that_has_changed_is_not_trained_on(tmp_path: Path) -> None:
+    parts = [part for part in examples_of(tmp_path, tiled_row(tmp_path)) if part.window_xyxy is not None]
+    make_image(3, WIDTH, HEIGHT, BOXES).save(tmp_path / "images" / "00001.png")
+
+    with pytest.raises(InputReject, match="holds another image now"):
+        open_example(parts[0], InputLimits())

@@ -17,14 +17,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fo1_data.boxes import Boxes, WindowXyxy, as_boxes
-from fo1_data.corpus.images import DecodedImage, InputLimits, decode_rgb
-from fo1_data.corpus.rendering import Rendering
+from fo1_data.corpus.images import DecodedImage, InputLimits
 from fo1_data.corpus.tile_grid import TileGrid
-from fo1_data.corpus.windows import DecodedWindows, WindowedImage, open_windows
-from fo1_data.dataset.pixels import entries_of
+from fo1_data.dataset.row_windows import open_row
 from fo1_data.dataset.united_tiles import TILES_KEY
-from fo1_data.errors import InputReject
-from schemas.images import Count, Grounding, ImageRow, RejectStage
+from schemas.images import Count, Grounding, ImageRow
 from schemas.labels import LabelKind
 from schemas.regions import Box
 
@@ -91,12 +88,9 @@ def cut_row(row: ImageRow, grid: TileGrid, window_xyxy: WindowXyxy) -> ImageRow:
 def read_window(row: ImageRow, window_xyxy: WindowXyxy, limits: InputLimits) -> DecodedImage:
     """The pixels of a window of a row's image, with an id of their own; a large one is shrunk to WHOLE_PX.
 
-    Raises InputReject if they cannot be read or the image has another size than when it was labelled.
+    Raises InputReject if they cannot be read or the file is not the one that was labelled.
     """
-    with _open(row, limits) as windows:
-        if windows.image_wh[0] < window_xyxy[2] or windows.image_wh[1] < window_xyxy[3]:
-            width, height = windows.image_wh
-            raise InputReject(RejectStage.FETCH, "not_found", f"{row.uri} is now {width} x {height} pixels")
+    with open_row(row, limits) as windows:
         rgb = windows.read(window_xyxy, WHOLE_PX).rgb
     return DecodedImage(window_id(row.image_id, window_xyxy), rgb, rgb.width, rgb.height, 1, rgb.size)
 
@@ -105,12 +99,6 @@ def read_window(row: ImageRow, window_xyxy: WindowXyxy, limits: InputLimits) -> 
 def window_id(image_id: str, window_xyxy: WindowXyxy) -> str:
     """An id of a window's pixels, 64 hex digits."""
     return hashlib.sha256(f"{image_id} {window_xyxy}".encode()).hexdigest()
-
-
-def _open(row: ImageRow, limits: InputLimits) -> WindowedImage:
-    if row.image.bytes is not None:
-        return DecodedWindows(decode_rgb(row.image.bytes, limits, row.image_id))
-    return open_windows(entries_of(row.uri)[0], limits, Rendering.of_row(row.meta))
 
 
 def _windows_of_boxes(grid: TileGrid, boxes_xyxy: Boxes) -> Sequence[WindowXyxy]:

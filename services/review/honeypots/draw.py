@@ -20,6 +20,7 @@ from schemas.reviews import ReviewOptions
 from services.label_studio.shown import ShownImage
 from services.label_studio.shown_from_rows import shown_image
 from services.review.honeypots.known import KnownAnswers, known_by_gold, known_by_people
+from services.review.outbox.parts import is_divided
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,9 @@ class HoneypotSource:
         self._asked_only = options.asked_only
 
     def find(self, row: ImageRow) -> Honeypot | None:
-        """The honeypot of a row; None if nothing of it is known."""
+        """The honeypot of a row; None if nothing of it is known, or it is too large for one item."""
+        if is_divided(row):
+            return None
         if self._gold is not None:
             shown = shown_image(row, blind=True)
             known = known_by_gold(row, shown, self._gold)

@@ -36,9 +36,14 @@ class RowPart:
     view_xyxy: View | None = None
 
 
+def is_divided(row: ImageRow) -> bool:
+    """Return whether an image is too large to be shown in one item."""
+    return max(row.width, row.height) > MOST_SHOWN_PX or len(row.regions) > MOST_REGIONS
+
+
 def parts_of(row: ImageRow) -> Iterator[RowPart]:
     """Yield the parts of a row: the row itself unless the image is large."""
-    if max(row.width, row.height) <= MOST_SHOWN_PX and len(row.regions) <= MOST_REGIONS:
+    if not is_divided(row):
         yield RowPart(row)
         return
     small = [region for region in row.regions if _long_side(region) <= PART_PX]
