@@ -17,6 +17,7 @@ from running_service import make_settings, run_app
 from sqlalchemy import select
 
 from fo1_data.cli.review import review_text
+from fo1_data.dataset.reader import open_dataset
 from fo1_data.dataset.versions.merge import merge_corrections
 from fo1_data.errors import ConfigError
 from schemas.corrections import Correction, CorrectionAction
@@ -29,6 +30,7 @@ from services.label_studio.convert import result_of
 from services.label_studio.shown import ShownImage, unpack
 from services.label_studio.shown_from_rows import shown_image
 from services.problems import Problem
+from services.review.honeypots.draw import HoneypotSource
 from services.review.honeypots.known import KnownAnswers, KnownText, score_annotation, unpack_known
 from services.review.honeypots.standing import AnnotatorFigures, interval
 from services.review.outbox.plan import plan_items
@@ -265,6 +267,17 @@ async def test_options_stay_unless_a_push_names_others(
     async with pushed(home / "other", dataset[0], None, honeypots=None) as (bench, _):
         with pytest.raises(Problem, match="blind"):
             await bench.ask_again(dataset[0], honeypots=0.1, honeypot_gold=str(gold))
+
+
+def test_an_image_that_is_reviewed_in_parts_is_no_honeypot(
+    dataset: tuple[Path, list[ImageRow]], gold: Path
+) -> None:
+    options = ReviewOptions(honeypots=0.2, honeypot_gold=str(gold), blind=True)
+    source = HoneypotSource(open_dataset(str(dataset[0])), options)
+    known = [row for row in dataset[1] if source.find(row) is not None]
+
+    assert known
+    assert all(source.find(row.model_copy(update={"width": 20_000})) is None for row in known)
 
 
 def test_honeypots_need_known_answers_and_a_blind_review(dataset: tuple[Path, list[ImageRow]]) -> None:
