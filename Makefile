@@ -88,7 +88,7 @@ format: $(READY) ## Format and fix what can be fixed
 
 lock: ## Resolve requirements.txt anew from pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header \
-		--extra all --group dev --group docs pyproject.toml --output-file requirements.txt
+		--extra all --extra tracks --group dev --group docs pyproject.toml --output-file requirements.txt
 
 # The quick tests on the lowest and the newest versions that pyproject.toml allows, in environments of their own.
 lowest: RESOLUTION := lowest-direct
@@ -96,7 +96,7 @@ newest: RESOLUTION := highest
 lowest newest: $(READY) ## Run the quick tests on the lowest, or the newest, versions allowed
 	$(BIN)/uv venv --quiet --clear --python $(PYTHON) .venv-$@
 	$(BIN)/uv pip compile --quiet --no-header --python .venv-$@/bin/python --resolution $(RESOLUTION) \
-		--extra all --group dev pyproject.toml --output-file .venv-$@/requirements.txt
+		--extra all --extra tracks --group dev pyproject.toml --output-file .venv-$@/requirements.txt
 	$(BIN)/uv pip install --quiet --python .venv-$@/bin/python --requirement .venv-$@/requirements.txt
 	$(BIN)/uv pip install --quiet --python .venv-$@/bin/python --no-deps --editable .
 	.venv-$@/bin/python -m pytest $(QUICK)
