@@ -1,12 +1,14 @@
 """What a corpus says of an image, before labelling. Gold has the same form."""
 
+import math
+from itertools import pairwise
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, model_validator
 
 from schemas.labels import MOST_COUNT
 from schemas.plain_json import plain_json
-from schemas.regions import Box
+from schemas.regions import Box, MaskRle
 
 # Begins an address that stands for one that must not be written.
 HIDDEN = "hidden:"
@@ -70,12 +72,80 @@ class CorpusExample(BaseModel):
     region_indices: list[int]
 
 
+class GivenTrack(BaseModel):
+    """One thing that a source follows through a video; in gold, what a tracker should find.
+
+    `frames`: numbers from 0 in the order of showing, ascending. `boxes_xyxy`, `scores` and `masks` have an
+    item for each of them; boxes in pixels of the frame as shown, masks of the whole frame. `label`: its
+    class. Raises ValueError if lengths differ, frames do not ascend or a box is not finite.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    id: str
+    frames: list[int] = Field(min_length=1)
+    boxes_xyxy: list[Box]
+    scores: list[float | None] | None = None
+    masks: list[MaskRle | None] | None = None
+    label: str | None = None
+    caption: str | None = None
+    meta: Annotated[dict[str, Any] | None, BeforeValidator(plain_json)] = None
+
+    @model_validator(mode="after")
+    def _fit(self) -> "GivenTrack":
+        numbers = self.frames
+        for name in ("boxes_xyxy", "scores", "masks"):
+            values = getattr(self, name)
+            if values is not None and len(values) != len(numbers):
+                raise ValueError(f"track {self.id}: {len(values)} {name} for {len(numbers)} frames")
+        if numbers[0] < 0 or any(one >= other for one, other in pairwise(numbers)):
+            raise ValueError(f"track {self.id}: its frames are not numbers from 0 that ascend")
+        if not all(math.isfinite(value) for box in self.boxes_xyxy for value in box):
+            raise ValueError(f"track {self.id}: a box of it is not finite")
+        return self
+
+
+class GivenVideo(BaseModel):
+    """A video as a file of tracks tells of it. `video`: its name there, which need not be an address.
+
+    `width`, `height`: of the frame as shown, in pixels. `first_number`: what the source calls the first
+    frame; `GivenTrack.frames` begin at 0 whatever it is. `frame_files`: the images of its frames, in order,
+    as the source names them; null if it names none. `tracks`: null if the source has none (an empty list: it
+    says that nothing is there).
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    video: str
+    width: int | None = None
+    height: int | None = None
+    fps: float | None = None
+    num_frames: int | None = None
+    first_number: Literal[0, 1] = 0
+    frame_files: list[str] | None = None
+    tracks: list[GivenTrack] | None = None
+    meta: Annotated[dict[str, Any] | None, BeforeValidator(plain_json)] = None
+
+
+class FrameFiles(BaseModel):
+    """A video that is kept as images: the addresses of its frames in order, and frames a second if known."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    addresses: list[str] = Field(min_length=1)
+    fps: float | None = None
+
+
 class Origin(NamedTuple):
     """Where an image really is; see the fields of `CorpusImage` of the same names."""
 
     uri: str
     inner: str | None = None
     inner_span: tuple[int, int] | None = None
+
+
+def _is_none(value: object) -> bool:
+    return value is None
 
 
 class CorpusImage(BaseModel):
@@ -87,6 +157,9 @@ class CorpusImage(BaseModel):
     null if the corpus has no boxes for the image (an empty list: it says there are none).
     `caption_phrases`: phrases of the caption with the regions they name, in the order of the caption.
     `box_unit` is `share` if the boxes are parts of the frame's width and height (YOLO).
+    `tracks` are those of a video, null if they are not given. `frame_files`: the entry is a video kept as
+    images, and `uri` the folder (or the file that lists them) which names it. JSON leaves both out where they
+    are null, so that what depends on the JSON of other entries (ids of shards) stays as it was.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -106,6 +179,8 @@ class CorpusImage(BaseModel):
     answers: list[CorpusAnswer] = Field(default_factory=list)
     examples: list[CorpusExample] = Field(default_factory=list)
     meta: Annotated[dict[str, Any] | None, BeforeValidator(plain_json)] = None
+    tracks: list[GivenTrack] | None = Field(default=None, exclude_if=_is_none)
+    frame_files: FrameFiles | None = Field(default=None, exclude_if=_is_none)
 
     # Of an image whose address must not be written anywhere: no JSON of the entry has it.
     _origin: Origin | None = PrivateAttr(default=None)

@@ -6,7 +6,10 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 
 class ContentKind(StrEnum):
-    """What is counted in a source. `SIDECARS`: files that belong to one image (label files, texts)."""
+    """What is counted in a source. `SIDECARS`: files that belong to one image (label files, texts).
+
+    `BOXES` includes the boxes of `TRACKS`, one for each frame of a track.
+    """
 
     IMAGES = "images"
     BOXES = "boxes"
@@ -16,6 +19,7 @@ class ContentKind(StrEnum):
     COUNTS = "counts"
     ANSWERS = "answers"
     SIDECARS = "sidecars"
+    TRACKS = "tracks"
 
 
 Tally = dict[ContentKind, int]

@@ -117,15 +117,19 @@ def contents_of(entry: CorpusImage) -> Counter[ContentKind]:
     """How much of each kind an entry holds, sidecars left out. A region's caption and text count each."""
     regions = entry.regions or []
     captions = [text for region in regions for text in (region.caption, region.detailed_caption) if text]
+    tracks = entry.tracks or []
     return Counter(
         {
             ContentKind.IMAGES: 1,
-            ContentKind.BOXES: len(regions),
-            ContentKind.CAPTIONS: len(captions) + len(captions_of(entry)),
+            ContentKind.BOXES: len(regions) + sum(len(track.frames) for track in tracks),
+            ContentKind.CAPTIONS: len(captions)
+            + len(captions_of(entry))
+            + sum(track.caption is not None for track in tracks),
             ContentKind.PHRASES: len(entry.phrases) + len(entry.caption_phrases),
             ContentKind.TEXTS: sum(region.text is not None for region in regions),
             ContentKind.COUNTS: len(entry.counts),
             ContentKind.ANSWERS: len(entry.answers),
+            ContentKind.TRACKS: len(tracks),
         }
     )
 

@@ -22,7 +22,7 @@ def reject_from(entry: CorpusImage, error: InputReject) -> Reject:
     )
 
 
-_ANNOTATIONS = {"regions", "caption", "caption_phrases", "phrases", "counts", "answers", "examples"}
+_ANNOTATIONS = {"regions", "caption", "caption_phrases", "phrases", "counts", "answers", "examples", "tracks"}
 
 
 def unused_annotations(entry: CorpusImage, first: CorpusImage | None) -> list[Reject]:

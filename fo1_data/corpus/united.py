@@ -9,7 +9,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from schemas.corpus import CorpusAnswer, CorpusCount, CorpusExample, CorpusImage, CorpusPhrase, CorpusRegion
+from schemas.corpus import (
+    CorpusAnswer,
+    CorpusCount,
+    CorpusExample,
+    CorpusImage,
+    CorpusPhrase,
+    CorpusRegion,
+    GivenTrack,
+)
 from schemas.sources import ContentKind
 
 _REGION_TEXTS = ("label", "caption", "detailed_caption", "text")
@@ -66,6 +74,8 @@ def unite(first: CorpusImage, second: CorpusImage) -> tuple[CorpusImage, list[Co
             "phrases": phrases,
             "counts": _unite_counts(union),
             "answers": _unite_answers(union),
+            "tracks": _unite_tracks(union),
+            "frame_files": first.frame_files or second.frame_files,
             "examples": [*first.examples, *_moved_examples(union)],
             "meta": meta or None,
         }
@@ -205,6 +215,20 @@ def _unite_answers(union: _Union) -> list[CorpusAnswer]:
             message = f"two sources answer {answer.question!r} differently"
             union.contradictions.append(Contradiction({ContentKind.ANSWERS: 1}, message))
     return list(answers.values())
+
+
+def _unite_tracks(union: _Union) -> list[GivenTrack] | None:
+    if union.first.tracks is None or union.second.tracks is None:
+        return union.second.tracks if union.first.tracks is None else union.first.tracks
+    tracks = {track.id: track for track in union.first.tracks}
+    for track in union.second.tracks:
+        if tracks.setdefault(track.id, track) != track:
+            counts = {ContentKind.TRACKS: 1, ContentKind.BOXES: len(track.frames)}
+            if track.caption is not None:
+                counts[ContentKind.CAPTIONS] = 1
+            message = f"two sources differ on track {track.id!r}"
+            union.contradictions.append(Contradiction(counts, message))
+    return list(tracks.values())
 
 
 def _moved_examples(union: _Union) -> list[CorpusExample]:
