@@ -16,6 +16,8 @@ from schemas.setting_values import Actors, Bands, Kinds, SecondQuestion, SecondQ
 
 DEFAULT_LABELS = [LabelKind.BRIEF_CAPTION, LabelKind.GROUNDED_CAPTION]
 DEFAULT_TILE_OVERLAP = 0.3
+NO_TRACKER = "none"
+DEFAULT_FRAME_EVERY_S = 1.0
 LEAST_TILE_PX, MOST_TILE_PX = 64, 8192
 
 _LABELS = Setting(SettingGroup.LABELS)
@@ -185,8 +187,23 @@ class RunConfig(BaseModel):
     limit: Annotated[int | None, _LIMITS] = Field(
         default=None, ge=1, description="Label only the first N images. Default: all."
     )
-    frame_every_s: Annotated[float, _LIMITS] = Field(
-        default=1.0, ge=0.001, description="Time between the frames that are read from a video, in seconds."
+    tracker: Annotated[str | None, _LIMITS] = Field(
+        default=None,
+        description="What follows things through the frames of a video, so that a thing is captioned once: "
+        "`bytetrack`, `sort`, `ocsort`, `botsort` or `cbiou`, or `none`: frames are images of their own. "
+        "Default: `none`.",
+    )
+    track_every: Annotated[int, _LIMITS] = Field(
+        default=1,
+        ge=1,
+        description="Find boxes on every so many frames of a video that is tracked. Things should overlap "
+        "themselves from one such frame to the next.",
+    )
+    frame_every_s: Annotated[float | None, _LIMITS] = Field(
+        default=None,
+        ge=0.001,
+        description="Time between the frames that are read from a video as images of their own, in seconds. "
+        "Default: 1 without a tracker.",
     )
     window: Annotated[str | None, _LIMITS] = Field(
         default=None,
@@ -339,6 +356,12 @@ class RunConfig(BaseModel):
                 raise ValueError("stretch is two percentiles from 0 to 100, the lower one first: 2,98")
         if self.tile_side_px is not None and not LEAST_TILE_PX <= self.tile_side_px <= MOST_TILE_PX:
             raise ValueError(f"tile_px must be auto, or from {LEAST_TILE_PX} to {MOST_TILE_PX}")
+        if self.tracker_name is not None and self.frame_every_s is not None:
+            raise ValueError(
+                "frame_every_s is for frames without a tracker: leave it out, or set tracker to none"
+            )
+        if self.tracker_name is None and self.track_every != 1:
+            raise ValueError("track_every needs a tracker")
         if self.window is not None:
             parse_window(self.window)
         if self.validation_share + self.test_share > 1:
@@ -355,6 +378,18 @@ class RunConfig(BaseModel):
         """The least overlap of tiles in pixels; 0 without tiles."""
         share = DEFAULT_TILE_OVERLAP if self.tile_overlap is None else self.tile_overlap
         return round((self.tile_side_px or 0) * share)
+
+    @property
+    def tracker_name(self) -> str | None:
+        """The tracker of videos; None: their frames are images of their own."""
+        if self.tracker is None:
+            return None
+        return None if self.tracker == NO_TRACKER else self.tracker
+
+    @property
+    def frame_step_s(self) -> float | None:
+        """The time between the frames of a video that are listed, in seconds; None: it is tracked."""
+        return None if self.tracker_name is not None else self.frame_every_s or DEFAULT_FRAME_EVERY_S
 
     @property
     def actor_range(self) -> tuple[int, int]:

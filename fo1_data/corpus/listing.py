@@ -102,14 +102,15 @@ class WantedImages:
 class Listing:
     """The images of a corpus in order, what could not be listed, and the account of every source.
 
-    has_dicom: whether DICOM files were found. is_hidden: whether addresses are replaced by others that say
-    nothing; see `hiding`.
+    has_dicom: whether DICOM files were found. has_videos: whether any entry is a whole video. is_hidden:
+    whether addresses are replaced by others that say nothing; see `hiding`.
     """
 
     entries: Sequence[CorpusImage] = field(default_factory=EntryList)
     rejects: list[Reject] = field(default_factory=list)
     sources: list[SourceCounts] = field(default_factory=list)
     has_dicom: bool = False
+    has_videos: bool = False
     is_hidden: bool = False
 
 

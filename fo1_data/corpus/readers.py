@@ -8,7 +8,7 @@ images themselves.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import chain
 
 from PIL import Image
@@ -77,23 +77,26 @@ _FORMS = (
 def load_listing(
     corpus: str,
     limit: int | None = None,
-    frame_every_s: float = 1.0,
+    frame_every_s: float | None = 1.0,
     progress: ListingProgress | None = None,
     dicom: DicomSettings = DicomSettings(),
     max_bytes: int = MAX_BYTES,
 ) -> Listing:
     """The images of a corpus in a fixed order, what cannot be listed, and the account of every source.
 
-    At most `limit` images; nothing is read beyond them. A video gives an image for each of its frames,
-    `frame_every_s` apart, a DICOM file one for each of its frames; `max_bytes`: of a DICOM file. The
-    addresses of a corpus with DICOM files are hidden (see `hiding`), unless `dicom` keeps them. Raises
-    CorpusError if there is no corpus, if it names nothing, or if it has only videos or DICOM files and
-    nothing that reads them is installed. `progress` is kept up to date meanwhile.
+    At most `limit` images; nothing is read beyond them. A video gives an image for each of its frames that
+    are `frame_every_s` apart, or if that is None stays one entry, to be tracked; a DICOM file gives one for
+    each of its frames; `max_bytes`: of a DICOM file. The addresses of a corpus with DICOM files are hidden
+    (see `hiding`), unless `dicom` keeps them. Raises CorpusError if there is no corpus, if it names nothing,
+    or if it has only videos or DICOM files and nothing that reads them is installed. `progress` is kept up
+    to date meanwhile.
     """
     progress, wanted = progress or ListingProgress(), WantedImages()
     frames = DicomFrames(dicom, max_bytes)
-    items = _with_frames(read_items(corpus, progress, wanted, frames), frame_every_s, frames)
-    listing = replace(gather(items, limit, progress, wanted), has_dicom=frames.found)
+    videos = _Videos(frame_every_s)
+    items = _with_frames(read_items(corpus, progress, wanted, frames), videos, frames)
+    listing = gather(items, limit, progress, wanted)
+    listing = replace(listing, has_dicom=frames.found, has_videos=videos.found_whole)
     if not listing.entries and not listing.rejects:
         raise CorpusError(f"{corpus} names no image")
     no_decoder = next(
@@ -119,25 +122,60 @@ def load_gold(gold: str, with_model_labels: bool = False) -> Listing:
     return gather(read_own_dataset(folder, manifest, with_model_labels=True))
 
 
-def _with_frames(items: Items, every_s: float, dicom: DicomFrames) -> Items:
+@dataclass
+class _Videos:
+    """How videos are listed: a frame every `every_s` seconds, or if that is None as they are.
+
+    found_whole: whether a video was listed as it is.
+    """
+
+    every_s: float | None
+    found_whole: bool = False
+
+    def list(self, item: PlainImage | Piece) -> Items:
+        if self.every_s is None:
+            self.found_whole = True
+            yield from _whole_video(item)
+            return
+        if isinstance(item, PlainImage):
+            yield Found(item.source, ONE_IMAGE)
+            item = Piece(item.source, CorpusImage(uri=item.uri))
+        yield from _frames(item, list_frames(item.entry, self.every_s))
+
+
+def _whole_video(item: PlainImage | Piece) -> Items:
+    """A video that is tracked: what its source says of an image as a whole is not of its frames."""
+    if isinstance(item, PlainImage):
+        yield item
+        return
+    entry = item.entry
+    kept = CorpusImage(uri=entry.uri, id=entry.id, phrases=entry.phrases, meta=entry.meta)
+    lost = contents_of(entry) - contents_of(kept)
+    if lost:
+        message = f"{entry.uri}: what a source says of all frames together is not read"
+        yield Refused(item.source, lost, listing_reject(entry.uri, "labels_of_video", message))
+    yield replace(item, entry=kept)
+
+
+def _with_frames(items: Items, videos: _Videos, dicom: DicomFrames) -> Items:
     """The items, with the frames of videos and of DICOM files in place of the files."""
     for item in items:
         if not isinstance(item, PlainImage | Piece) or (isinstance(item, Piece) and item.entry.inner):
             yield item
             continue
         address = item.uri if isinstance(item, PlainImage) else item.entry.uri
-        is_clip = is_video(address)
-        if not is_clip and not dicom.takes(address):
+        if is_video(address):
+            yield from videos.list(item)
+        elif not dicom.takes(address):
             yield item
-            continue
-        if isinstance(item, PlainImage):
-            if not is_clip and dicom.is_directory(address):
-                # An index of files that are listed by themselves.
-                yield Note(item.source, "a DICOMDIR was left out: the files beside it are listed")
-                continue
-            yield Found(item.source, ONE_IMAGE)
-            item = Piece(item.source, CorpusImage(uri=address))
-        yield from _frames(item, list_frames(item.entry, every_s) if is_clip else dicom.list(item.entry))
+        elif isinstance(item, PlainImage) and dicom.is_directory(address):
+            # An index of files that are listed by themselves.
+            yield Note(item.source, "a DICOMDIR was left out: the files beside it are listed")
+        else:
+            if isinstance(item, PlainImage):
+                yield Found(item.source, ONE_IMAGE)
+                item = Piece(item.source, CorpusImage(uri=address))
+            yield from _frames(item, dicom.list(item.entry))
 
 
 def _frames(item: Piece, frames: Iterator[CorpusImage | Reject]) -> Items:

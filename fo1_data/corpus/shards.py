@@ -94,12 +94,16 @@ class _Shards(Collection[Shard]):
 
 
 def plan_shards(
-    entries: Iterable[CorpusImage], shard_size: int, group_sizes: Iterable[int] | None = None
+    entries: Iterable[CorpusImage],
+    shard_size: int,
+    group_sizes: Iterable[int] | None = None,
+    alone: Container[int] = (),
 ) -> ShardPlan:
     """Divide entries, in their order, into shards of at most `shard_size`.
 
     group_sizes: how many entries follow each other that stay together; a larger group is a shard of its own.
-    Without it every entry is a group, so that only the last shard may have fewer.
+    Without it every entry is a group, so that only the last shard may have fewer. alone: the numbers of
+    groups that are shards of their own.
     """
     if shard_size < 1:
         raise ValueError(f"shard_size must be at least 1, not {shard_size}")
@@ -107,7 +111,7 @@ def plan_shards(
     listing = hashlib.sha256()
     ids, ends = array("Q"), array("Q")
     documents = kept.documents()
-    for size in _shard_sizes(len(kept), shard_size, group_sizes):
+    for size in _shard_sizes(len(kept), shard_size, group_sizes, alone):
         parts = b"".join(map(_with_length, islice(documents, size)))
         listing.update(parts)
         ids.append(_number_of(hashlib.sha256(parts).digest()))
@@ -117,17 +121,22 @@ def plan_shards(
     return ShardPlan(kept, ends, ids, listing.hexdigest())
 
 
-def _shard_sizes(num_entries: int, shard_size: int, group_sizes: Iterable[int] | None) -> Iterator[int]:
+def _shard_sizes(
+    num_entries: int, shard_size: int, group_sizes: Iterable[int] | None, alone: Container[int]
+) -> Iterator[int]:
     """How many entries each shard has."""
     if group_sizes is None:
         yield from (min(shard_size, num_entries - start) for start in range(0, num_entries, shard_size))
         return
     size = 0
-    for group in group_sizes:
-        if size and size + group > shard_size:
+    for number, group in enumerate(group_sizes):
+        if size and (size + group > shard_size or number in alone):
             yield size
             size = 0
         size += group
+        if number in alone:
+            yield size
+            size = 0
     if size:
         yield size
 

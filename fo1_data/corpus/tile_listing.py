@@ -28,6 +28,7 @@ from fo1_data.corpus.images import ImageFrame, InputLimits, read_frame
 from fo1_data.corpus.rendering import Rendering
 from fo1_data.corpus.tile_grid import TileGrid
 from fo1_data.corpus.tile_names import TileName
+from fo1_data.corpus.tracked_videos import is_tracked
 from fo1_data.corpus.windows import open_windows
 from fo1_data.errors import InputReject
 from fo1_data.storage.addresses import local_path
@@ -145,7 +146,7 @@ def _with_frames(
 
 
 def _find_frame(image: CorpusImage, limits: InputLimits) -> ImageFrame | None:
-    if must_embed(image):  # a row of it holds the picture: it is not cut
+    if must_embed(image) or is_tracked(image):  # a row of it holds the picture: it is not cut
         return None
     try:
         return frame_of(image, limits)

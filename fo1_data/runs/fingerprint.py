@@ -18,36 +18,41 @@ from fo1_data.proposals.identity import detector_digest
 from fo1_data.storage.addresses import normalise
 from fo1_data.storage.streams import read_whole
 from schemas.dataset import SCHEMA_VERSION
-from schemas.jobs import NOT_IN_FINGERPRINT, RunConfig
+from schemas.jobs import DEFAULT_FRAME_EVERY_S, NOT_IN_FINGERPRINT, RunConfig
 
 # Stand for files or folders: their contents count, not their addresses.
 _BY_CONTENT = ("model", "proposals", "masks", "phrases", "calibration", "parent", "corpus")
 # Change nothing where the corpus has no DICOM file.
 _DICOM = ("window", "allow_burned_in_text", "keep_dicom_paths", "dicom_max_frames")
 DECODERS = "dicom_decoders"
+_VIDEO = ("tracker", "track_every", "frame_every_s")
+TRACKER = "tracker"
 
 
 @dataclass(frozen=True)
 class ListedCorpus:
     """What rows depend on of a listed corpus: SHA-256 (hex) of the listing, whether its addresses are hidden,
-    and the packages that decode its DICOM files, with their versions (none: it has no such file)."""
+    the packages that decode its DICOM files, with their versions (none: it has no such file), and whether it
+    has videos that are tracked."""
 
     sha256: str
     is_hidden: bool = False
     dicom_decoders: Sequence[str] = ()
+    has_tracks: bool = False
 
 
 def run_fingerprint(
     config: RunConfig, identity: LabellerIdentity | PreliminaryIdentity, corpus: ListedCorpus
 ) -> dict[str, Any]:
     """Names to values, JSON-able. Raises ConfigError where a side file cannot be read."""
-    left_out = {*NOT_IN_FINGERPRINT, *_BY_CONTENT, *(() if corpus.dicom_decoders else _DICOM)}
+    left_out = {*NOT_IN_FINGERPRINT, *_BY_CONTENT, *_VIDEO, *(() if corpus.dicom_decoders else _DICOM)}
     settings = config.model_dump(mode="json", exclude=left_out)
     decoders = {DECODERS: list(corpus.dicom_decoders)} if corpus.dicom_decoders else {}
     return {
         **settings,
         "schema_version": SCHEMA_VERSION,
         **decoders,
+        **_video_entries(config, corpus),
         "listing_sha256": corpus.sha256,
         "corpus_name": corpus_name(config, corpus.is_hidden),
         "model_sha256": identity.model_sha256,
@@ -60,6 +65,13 @@ def run_fingerprint(
         "calibration_sha256": content_sha256(config.calibration),
         "parent_manifest_sha256": content_sha256(f"{config.parent}/manifest.json" if config.parent else None),
     }
+
+
+def _video_entries(config: RunConfig, corpus: ListedCorpus) -> dict[str, Any]:
+    """What rows of videos depend on. Without tracks as in versions that knew no tracker."""
+    if corpus.has_tracks:
+        return {TRACKER: config.tracker_name, "track_every": config.track_every}
+    return {"frame_every_s": config.frame_every_s or DEFAULT_FRAME_EVERY_S}
 
 
 def preliminary_fingerprint(

@@ -15,6 +15,7 @@ from fo1_data.corpus.listing_progress import ListingProgress
 from fo1_data.corpus.readers import load_listing
 from fo1_data.corpus.shards import ShardPlan, plan_shards
 from fo1_data.corpus.tile_listing import TileSettings, tile_listing
+from fo1_data.corpus.tracked_videos import group_videos, is_tracked
 from fo1_data.dataset.lease import refuse_held
 from fo1_data.dataset.manifest import find_manifest, read_manifest
 from fo1_data.dataset.replay import replay_entries
@@ -26,6 +27,7 @@ from fo1_data.proposals.identity import is_boxes_file
 from fo1_data.runs.fingerprint import DECODERS, ListedCorpus
 from fo1_data.runs.tile_choice import TileChoice, choose_tiles
 from fo1_data.storage.store import open_store
+from fo1_data.tracking.names import check_tracker
 from schemas.corpus import NOT_KEPT
 from schemas.dataset import Manifest
 from schemas.images import Reject
@@ -42,7 +44,8 @@ class PlannedRun:
 
     `images`: as they were listed; the shards have tiles in place of the `num_cut` images that were cut.
     `config`: the settings, with what `auto` came to, and `choice` why. is_hidden: whether no address of the
-    corpus may be written; see `corpus.hiding`. has_dicom: whether the corpus has DICOM files.
+    corpus may be written; see `corpus.hiding`. has_dicom: whether the corpus has DICOM files. `num_videos`:
+    those of the entries that are tracked.
     """
 
     config: RunConfig
@@ -54,12 +57,15 @@ class PlannedRun:
     choice: TileChoice | None = None
     is_hidden: bool = False
     has_dicom: bool = False
+    num_videos: int = 0
 
     @property
     def corpus(self) -> ListedCorpus:
         """The corpus as the run's fingerprint has it."""
         decoders = decoder_versions() if self.has_dicom else ()
-        return ListedCorpus(self.shards.listing_sha256, self.is_hidden, decoders)
+        return ListedCorpus(
+            self.shards.listing_sha256, self.is_hidden, decoders, has_tracks=self.num_videos > 0
+        )
 
     @property
     def num_images(self) -> int:
@@ -88,6 +94,8 @@ def list_corpus(config: RunConfig, progress: ListingProgress | None = None) -> P
     """List the corpus and cut it into shards. Raises CorpusError, and ConfigError for an unusable setting."""
     refuse_unknown_words(config)
     read_phrases(config.phrases)
+    if config.tracker is not None and config.tracker_name is not None:
+        check_tracker(config.tracker_name)
     if config.calibration is not None:
         read_calibration(config.calibration)
     listing = _load_listing(config, progress)
@@ -99,28 +107,41 @@ def list_corpus(config: RunConfig, progress: ListingProgress | None = None) -> P
         if listing.is_hidden:
             rejects, sources = hide_words(rejects, sources)
     entries = entries if isinstance(entries, EntryList) else EntryList(entries)
-    planned = _cut(config, entries, rejects, sources)
+    if listing.has_videos and config.tracker_name is not None:
+        check_tracker(config.tracker_name)
+    planned = _cut(config, entries, rejects, sources, has_videos=listing.has_videos)
     return replace(planned, is_hidden=listing.is_hidden, has_dicom=listing.has_dicom)
 
 
 def _cut(
-    config: RunConfig, images: EntryList, rejects: list[Reject], sources: list[SourceCounts]
+    config: RunConfig,
+    images: EntryList,
+    rejects: list[Reject],
+    sources: list[SourceCounts],
+    *,
+    has_videos: bool,
 ) -> PlannedRun:
-    """The run that labels these images, those that are larger than a tile in tiles."""
+    """The run that labels these images, those that are larger than a tile in tiles, and videos each alone."""
     choice = None
     if config.tile_px == "auto":
         choice = choose_tiles(images, config)
         tile_px = str(choice.tile_px) if choice.tile_px is not None else None
         config = config.model_copy(update={"tile_px": tile_px})
-    if config.tile_side_px is None:
-        shards = plan_shards(images, config.shard_size)
-        return PlannedRun(config, images, shards, rejects, sources, choice=choice)
-    given = {"auto": None, "corpus": True}.get(config.proposals, is_boxes_file(config.proposals))
-    settings = TileSettings(config.tile_side_px, config.overlap_px, config.box_frame, given)
-    limits = InputLimits(config.max_pixels, config.max_bytes, config.download_timeout_s)
-    tiled = tile_listing(images, settings, limits)
-    shards = plan_shards(tiled.entries, config.shard_size, tiled.group_sizes)
-    return PlannedRun(config, images, shards, [*rejects, *tiled.rejects], sources, tiled.num_cut, choice)
+    entries, group_sizes, num_cut = images, None, 0
+    if config.tile_side_px is not None:
+        limits = InputLimits(config.max_pixels, config.max_bytes, config.download_timeout_s)
+        given = {"auto": None, "corpus": True}.get(config.proposals, is_boxes_file(config.proposals))
+        settings = TileSettings(config.tile_side_px, config.overlap_px, config.box_frame, given)
+        tiled = tile_listing(images, settings, limits)
+        entries, group_sizes, num_cut = tiled.entries, tiled.group_sizes, tiled.num_cut
+        rejects = [*rejects, *tiled.rejects]
+    num_videos, alone = 0, frozenset[int]()
+    if has_videos:
+        grouped = group_videos(entries, group_sizes, config.download_timeout_s)
+        entries, group_sizes, alone = grouped.entries, grouped.group_sizes, frozenset(grouped.alone)
+        num_videos = sum(group_sizes[number] for number in alone)
+    shards = plan_shards(entries, config.shard_size, group_sizes, alone)
+    return PlannedRun(config, images, shards, rejects, sources, num_cut, choice, num_videos=num_videos)
 
 
 def tiles_text(planned: PlannedRun) -> str:
@@ -135,7 +156,7 @@ def _load_listing(config: RunConfig, progress: ListingProgress | None = None) ->
     return load_listing(
         config.corpus,
         config.limit,
-        config.frame_every_s,
+        config.frame_step_s,
         progress,
         dicom_settings(config),
         config.max_bytes,
@@ -152,7 +173,8 @@ def _rejects_again(config: RunConfig) -> PlannedRun:
             entry.hidden_as(entry.uri, entry.inner, origins.get(entry.name)) if entry.is_hidden else entry
             for entry in entries
         ]
-    planned = _cut(config, EntryList(entries), [], [])
+    has_videos = any(map(is_tracked, entries))
+    planned = _cut(config, EntryList(entries), [], [], has_videos=has_videos)
     return replace(planned, is_hidden=before.get("corpus_name") == NOT_KEPT, has_dicom=DECODERS in before)
 
 

@@ -21,6 +21,7 @@ from fo1_data.corpus.rendering import Rendering
 from fo1_data.corpus.tile_grid import TileGrid
 from fo1_data.corpus.tile_listing import frame_of
 from fo1_data.corpus.tile_reading import WHOLE_PX
+from fo1_data.corpus.tracked_videos import is_tracked
 from fo1_data.corpus.windows import WindowedImage, open_windows
 from fo1_data.errors import InputReject
 from fo1_data.labelling.word_lists import read_phrases, sought_words
@@ -135,6 +136,8 @@ def _sized(
     sized = []
     for place in places:
         image = images[place]
+        if is_tracked(image):
+            continue
         try:
             frame = frame_of(image, limits)
         except InputReject:
