@@ -10,7 +10,7 @@ from fo1_data.corpus.dicom.settings import DicomSettings
 from fo1_data.corpus.frame_names import number_of_frame
 from fo1_data.corpus.images import InputLimits
 from fo1_data.corpus.parquet_images import is_parquet_row, read_parquet_image
-from fo1_data.corpus.videos import is_video, read_frame
+from fo1_data.corpus.video.listing import is_video, read_frame
 from fo1_data.errors import InputReject
 from fo1_data.storage.downloads import download
 from schemas.corpus import CorpusImage

@@ -25,7 +25,7 @@ from fo1_data.corpus.listing_progress import ListingProgress
 from fo1_data.corpus.pieces import Pieces
 from fo1_data.corpus.places import listing_reject
 from fo1_data.corpus.united import captions_of
-from fo1_data.corpus.videos import is_video
+from fo1_data.corpus.video.listing import is_video
 from schemas.corpus import CorpusImage
 from schemas.images import Reject
 from schemas.sources import ContentKind, SourceCounts

@@ -41,7 +41,7 @@ from fo1_data.corpus.listing import (
 )
 from fo1_data.corpus.listing_progress import ListingProgress
 from fo1_data.corpus.places import children, expand, is_pattern, join_verbatim, kind_of, listing_reject
-from fo1_data.corpus.videos import NO_DECODER, is_video, list_frames
+from fo1_data.corpus.video.listing import NO_DECODER, is_video, list_frames
 from fo1_data.errors import ConfigError, CorpusError
 from fo1_data.storage.addresses import is_web, join, normalise, suffix_of
 from fo1_data.storage.streams import one_line

@@ -15,7 +15,7 @@ from typing import Protocol
 from PIL import Image
 
 from fo1_data.corpus.places import ImagePlaces, kind_of
-from fo1_data.corpus.videos import is_video
+from fo1_data.corpus.video.listing import is_video
 from fo1_data.storage.addresses import (
     base_name,
     join,
