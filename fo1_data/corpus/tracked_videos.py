@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from fo1_data.corpus.entry_list import EntryList, record_to_entry
-from fo1_data.corpus.videos import is_video
+from fo1_data.corpus.video.listing import is_video
 from fo1_data.errors import CorpusError, InputReject
 from fo1_data.storage.addresses import local_path
 from fo1_data.storage.downloads import remote_size
