@@ -61,11 +61,11 @@ class ModelInfo(BaseModel):
 
 
 class Counts(BaseModel):
-    """Totals of a dataset. `captions`: of models and people; the last four: labels by decision.
+    """Totals of a dataset. `captions`: of models and people; the last four: labels of rows by decision.
 
     `guessed_frames`: images whose boxes are in a frame that was guessed. `corpus_boxes`, `model_boxes`,
-    `human_boxes`: regions by where their box came from; older versions did not count them. All four are not
-    written if 0.
+    `human_boxes`: regions by where their box came from; older versions did not count them. `videos`,
+    `tracks`: rows of the two tables beside the images. All six are not written if 0.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -81,6 +81,8 @@ class Counts(BaseModel):
     corpus_boxes: int = 0
     model_boxes: int = 0
     human_boxes: int = 0
+    videos: int = 0
+    tracks: int = 0
     accepted: int = 0
     audit: int = 0
     unreviewed: int = 0
@@ -104,11 +106,16 @@ class Counts(BaseModel):
         return self.regions == self.corpus_boxes + self.model_boxes + self.human_boxes
 
 
-_LEFT_OUT_IF_ZERO = frozenset({"guessed_frames", "corpus_boxes", "model_boxes", "human_boxes"})
+_LEFT_OUT_IF_ZERO = frozenset(
+    {"guessed_frames", "corpus_boxes", "model_boxes", "human_boxes", "videos", "tracks"}
+)
 
 
 class Duplicate(BaseModel):
-    """An image found at several addresses; the row of `kept` has all of them in `uris`."""
+    """An image found at several addresses; the row of `kept` has all of them in `uris`.
+
+    Of a video, `image_id` is its `video_id`.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -205,9 +212,9 @@ class ShardFile(BaseModel):
 class ShardReport(BaseModel):
     """The result of one try of a shard: all that is sent back to the driver.
 
-    `rejects` is the file of its rejects (`split` null), null if there are none. `seconds` is
-    wall time from the shard's start to its last file. `row_bytes`: about how many bytes its rows take in
-    memory; 0 if it was written by a version that did not count them.
+    `rejects`, `videos`, `tracks`: the files of its rejects, videos and tracks (`split` null), null if there
+    are none. `seconds` is wall time from the shard's start to its last file. `row_bytes`: about how many
+    bytes its rows take in memory; 0 if it was written by a version that did not count them.
     """
 
     model_config = ConfigDict(extra="ignore")
@@ -217,9 +224,17 @@ class ShardReport(BaseModel):
     try_id: str
     files: list[ShardFile]
     rejects: ShardFile | None = None
+    videos: ShardFile | None = None
+    tracks: ShardFile | None = None
     counts: Counts
     seconds: float = 0.0
     row_bytes: int = 0
+
+    @property
+    def all_files(self) -> list[ShardFile]:
+        """Every file of the try."""
+        others = (self.rejects, self.videos, self.tracks)
+        return [*self.files, *(file for file in others if file is not None)]
 
 
 class FileLimits(BaseModel):
@@ -234,7 +249,8 @@ class FileLimits(BaseModel):
 class GroupReport(BaseModel):
     """The marker of a group of shards whose files were gathered: the files of the try that counts.
 
-    The group holds the shards with the indices `first_index` to `last_index`. `rejects`: as of a shard.
+    The group holds the shards with the indices `first_index` to `last_index`. `rejects`, `videos`, `tracks`:
+    as of a shard.
     """
 
     model_config = ConfigDict(extra="ignore")
@@ -244,6 +260,8 @@ class GroupReport(BaseModel):
     try_id: str
     files: list[ShardFile]
     rejects: ShardFile | None = None
+    videos: ShardFile | None = None
+    tracks: ShardFile | None = None
 
 
 class ShardImage(BaseModel):

@@ -13,13 +13,16 @@ import pyarrow as pa
 from pydantic import ValidationError
 
 from fo1_data.dataset.done_shards import READERS, read_report
-from fo1_data.dataset.layout import group_folder, group_marker, group_markers
+from fo1_data.dataset.layout import REJECTS, TRACKS, VIDEOS, group_folder, group_marker, group_markers
 from fo1_data.dataset.shard_groups import ShardGroup
 from fo1_data.dataset.table_files import read_tables, write_tables
 from fo1_data.errors import StorageError
 from fo1_data.storage.store import Store
 from schemas.dataset import GroupReport, ShardFile, ShardReport
 from schemas.parquet import IMAGE_SCHEMA, REJECT_SCHEMA
+from schemas.tracks import TRACK_SCHEMA, VIDEO_SCHEMA
+
+_SCHEMAS = {REJECTS: REJECT_SCHEMA, VIDEOS: VIDEO_SCHEMA, TRACKS: TRACK_SCHEMA}
 
 
 def gather_group(store: Store, run: str, group: ShardGroup, try_id: str) -> GroupReport:
@@ -74,7 +77,6 @@ def _write_files(store: Store, reports: Sequence[ShardReport], folder: str, try_
     for report in reports:
         for file in report.files:
             by_split.setdefault(str(file.split), []).append(file)
-    rejects = [report.rejects for report in reports if report.rejects is not None]
     return GroupReport(
         first_index=reports[0].index,
         last_index=reports[-1].index,
@@ -83,8 +85,17 @@ def _write_files(store: Store, reports: Sequence[ShardReport], folder: str, try_
             _join(store, files, f"{folder}/{split}.parquet", IMAGE_SCHEMA, split)
             for split, files in sorted(by_split.items())
         ],
-        rejects=_join(store, rejects, f"{folder}/rejects.parquet", REJECT_SCHEMA, None) if rejects else None,
+        rejects=_join_present(store, [report.rejects for report in reports], folder, REJECTS),
+        videos=_join_present(store, [report.videos for report in reports], folder, VIDEOS),
+        tracks=_join_present(store, [report.tracks for report in reports], folder, TRACKS),
     )
+
+
+def _join_present(
+    store: Store, files: Sequence[ShardFile | None], folder: str, table: str
+) -> ShardFile | None:
+    present = [file for file in files if file is not None]
+    return _join(store, present, f"{folder}/{table}", _SCHEMAS[table], None) if present else None
 
 
 def _join(
@@ -94,12 +105,7 @@ def _join(
 
 
 def _delete_files(store: Store, reports: Sequence[ShardReport]) -> None:
-    folders = {
-        file.path.rpartition("/")[0]
-        for report in reports
-        for file in (*report.files, report.rejects)
-        if file is not None
-    }
+    folders = {file.path.rpartition("/")[0] for report in reports for file in report.all_files}
     with ThreadPoolExecutor(READERS) as pool:
         list(pool.map(store.delete_folder, sorted(folders)))
 

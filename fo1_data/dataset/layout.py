@@ -1,6 +1,6 @@
 """The names inside a dataset's folder, relative to it; and the version of the code that writes there.
 
-data/<split>-NNNNN.parquet  rejects.parquet  manifest.json  README.md
+data/<split>-NNNNN.parquet  rejects.parquet  videos.parquet  tracks.parquet  manifest.json  README.md
 .run/  what a run in work keeps; a replay of rejects has a run folder of its own below it
 """
 
@@ -9,6 +9,8 @@ from importlib.metadata import PackageNotFoundError, version
 
 MANIFEST = "manifest.json"
 REJECTS = "rejects.parquet"
+VIDEOS = "videos.parquet"
+TRACKS = "tracks.parquet"
 CARD = "README.md"
 RUN = ".run"
 LEASES = f"{RUN}/lease"
@@ -28,6 +30,17 @@ def split_and_index(path: str) -> tuple[str, int] | None:
     """The split and shard index that a data file's path names; None for other files."""
     match = _DATA_FILE.fullmatch(path)
     return (match["split"], int(match["index"])) if match else None
+
+
+def older_name(path: str, version: str) -> str:
+    """The name of a table beside `data/`, such as `TRACKS`, of an earlier version in the same folder."""
+    return f"{path.removesuffix('.parquet')}.{version}.parquet"
+
+
+def is_table(path: str, table: str) -> bool:
+    """Whether `path` is the file of `table` (`REJECTS`, `VIDEOS`, `TRACKS`) of some version of a folder."""
+    stem = table.removesuffix(".parquet")
+    return path == table or re.fullmatch(rf"{stem}\.[^/]+\.parquet", path) is not None
 
 
 def fingerprint_file(run: str) -> str:

@@ -19,6 +19,7 @@ from fo1_data.dataset.items import Items, labels_of
 from fo1_data.dataset.rows import rejects_to_table, rows_to_table
 from schemas.images import ImageRow, Reject
 from schemas.parquet import IMAGE_SCHEMA, REJECT_SCHEMA
+from schemas.tracks import TRACK_SCHEMA, VIDEO_SCHEMA
 
 ROW_GROUP_ROWS = 1_000
 ROW_GROUP_BYTES = 64 * 2**20
@@ -28,7 +29,7 @@ _NO_BYTES = to_scalar(0, pa.int32())
 _REPEATED_ENDS = (
     "corpus", "split", "kind", "decision", "source", "box_source", "source_label", "annotator",
     "annotated_at", "name", "reasons.list.element", "phrase", "question", "brief_caption", "text", "answer",
-    "orientation",
+    "orientation", "video_id",
 )  # fmt: skip
 
 
@@ -54,9 +55,18 @@ def leaf_columns(schema: pa.Schema) -> list[str]:
     return [path for field in schema for path in _leaves(field.type, field.name)]
 
 
-DICTIONARY_COLUMNS = [path for path in leaf_columns(IMAGE_SCHEMA) if _is_repeated(path)]
 _NO_STATISTICS = ("image.bytes", "regions.list.element.mask_rle.counts")
-STATISTICS_COLUMNS = [path for path in leaf_columns(IMAGE_SCHEMA) if path not in _NO_STATISTICS]
+
+
+def _column_options(schema: pa.Schema) -> dict[str, Any]:
+    paths = leaf_columns(schema)
+    return {
+        "use_dictionary": [path for path in paths if _is_repeated(path)],
+        "write_statistics": [path for path in paths if path not in _NO_STATISTICS],
+    }
+
+
+_COLUMN_OPTIONS = [(schema, _column_options(schema)) for schema in (IMAGE_SCHEMA, VIDEO_SCHEMA, TRACK_SCHEMA)]
 
 
 def row_bytes(row: ImageRow) -> int:
@@ -107,12 +117,8 @@ def row_group_sizes(rows: Sequence[ImageRow]) -> list[int]:
 
 
 def parquet_writer(sink: Any, schema: pa.Schema) -> pq.ParquetWriter:
-    """A writer of rows (`IMAGE_SCHEMA`) or rejects (`REJECT_SCHEMA`) to an open file."""
-    columns: dict[str, Any] = (
-        {"use_dictionary": DICTIONARY_COLUMNS, "write_statistics": STATISTICS_COLUMNS}
-        if schema is IMAGE_SCHEMA
-        else {}
-    )
+    """A writer of rows (`IMAGE_SCHEMA`), rejects, videos or tracks, by their schema, to an open file."""
+    columns = next((options for known, options in _COLUMN_OPTIONS if schema is known), {})
     return pq.ParquetWriter(sink, schema, compression="zstd", write_page_index=True, **columns)
 
 

@@ -1,4 +1,4 @@
-"""A finished dataset, read: its manifest, its rows one at a time, its rejects.
+"""A finished dataset, read: its manifest, its rows one at a time, its rejects, its videos and tracks.
 
 Only the files that the manifest lists are read, in its order. Streaming: one batch of rows is held
 at a time. Does not check hashes; that is `validate`.
@@ -12,13 +12,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fo1_data.dataset.history import CorrectionHistory, read_history
-from fo1_data.dataset.layout import split_and_index
+from fo1_data.dataset.layout import REJECTS, TRACKS, VIDEOS, is_table, split_and_index
 from fo1_data.dataset.manifest import read_manifest
 from fo1_data.dataset.rows import record_to_row, table_to_rejects
+from fo1_data.dataset.tracks_table import table_to_tracks, table_to_videos
 from fo1_data.errors import DatasetError
 from fo1_data.storage.store import Store, open_store
 from schemas.dataset import Manifest, ManifestFile
 from schemas.images import ImageRow, Reject
+from schemas.tracks import Track, VideoRow
 
 BATCH_ROWS = 64
 
@@ -49,10 +51,24 @@ class Dataset:
 
     def rejects(self) -> Iterator[Reject]:
         """Every input or box that gave no label."""
+        for batch in self.batches_of(REJECTS):
+            yield from table_to_rejects(batch)
+
+    def videos(self) -> Iterator[VideoRow]:
+        """Every video whose things were followed, in batches."""
+        for batch in self.batches_of(VIDEOS):
+            yield from table_to_videos(batch)
+
+    def tracks(self) -> Iterator[Track]:
+        """Every track, in the order of the videos, in batches. `region.track_id` names one."""
+        for batch in self.batches_of(TRACKS):
+            yield from table_to_tracks(batch)
+
+    def batches_of(self, table: str, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """The rows of `REJECTS`, `VIDEOS` or `TRACKS` in batches; none if the version has no such table."""
         for file in self.manifest.files:
-            if file.path.startswith("rejects"):
-                for batch in _batches(self.store, file.path, None):
-                    yield from table_to_rejects(batch)
+            if is_table(file.path, table):
+                yield from _batches(self.store, file.path, list(columns) if columns is not None else None)
 
     def history(self) -> CorrectionHistory:
         """The corrections that were merged into this version and those before it."""

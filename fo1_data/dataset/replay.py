@@ -1,22 +1,25 @@
 """Trying the rejects of a finished dataset again: which rejects, and how the old version is kept.
 
 Versions are immutable, so a replay adds data files and never rewrites one. The version it starts
-from stays readable as `manifest.<version>.json`, its rejects as `rejects.<version>.parquet`. A
+from stays readable as `manifest.<version>.json`, its rejects as `rejects.<version>.parquet`; so do its videos
+and tracks. A
 reject is tried again when it is of a whole input and carries its corpus entry; rejected boxes and
 lines that could not be listed stay as they are.
 """
 
 from pydantic import ValidationError
 
-from fo1_data.dataset.layout import REJECTS, RUN
+from fo1_data.dataset.layout import REJECTS, RUN, TRACKS, VIDEOS, is_table, older_name
 from fo1_data.dataset.manifest import dump_json, read_manifest, write_manifest
 from fo1_data.dataset.reader import column_values
 from fo1_data.dataset.stored_rows import load_rejects
 from fo1_data.errors import DatasetError
 from fo1_data.storage.store import Store, open_store
 from schemas.corpus import CorpusImage
-from schemas.dataset import Manifest
+from schemas.dataset import Manifest, ManifestFile
 from schemas.images import Reject, RejectStage
+
+_COPIED_BYTES = 2**22
 
 
 def replay_entries(out: str) -> list[CorpusImage]:
@@ -45,7 +48,7 @@ def replay_folder(version: str) -> str:
 
 def rejects_file(manifest: Manifest) -> str:
     """The file that holds a version's rejects."""
-    paths = [file.path for file in manifest.files if file.path.startswith("rejects")]
+    paths = [file.path for file in manifest.files if is_table(file.path, REJECTS)]
     return paths[0] if paths else REJECTS
 
 
@@ -64,14 +67,18 @@ def present_images(store: Store, manifest: Manifest) -> dict[str, str]:
 
 def keep_version(store: Store, manifest: Manifest) -> Manifest:
     """Keep a version beside the next one and return its manifest. After every step its files are there."""
-    kept_path = f"rejects.{manifest.version}.parquet"
-    if rejects_file(manifest) != kept_path:
-        store.write_bytes(kept_path, store.read_bytes(rejects_file(manifest)))
-        files = [
-            file.model_copy(update={"path": kept_path}) if file.path == rejects_file(manifest) else file
-            for file in manifest.files
-        ]
-        manifest = manifest.model_copy(update={"files": files})
+    files = [_keep_table(store, file, manifest.version) for file in manifest.files]
+    manifest = manifest.model_copy(update={"files": files})
     store.write_bytes(f"manifest.{manifest.version}.json", dump_json(manifest.model_dump(mode="json")))
     write_manifest(store, manifest)
     return manifest
+
+
+def _keep_table(store: Store, file: ManifestFile, version: str) -> ManifestFile:
+    """A file that the next version writes anew, kept under a name of its own; any other file as it is."""
+    if file.path not in (REJECTS, VIDEOS, TRACKS):
+        return file
+    kept_path = older_name(file.path, version)
+    with store.open_input(file.path) as source:
+        store.write_chunks(kept_path, iter(lambda: source.read(_COPIED_BYTES), b""))
+    return file.model_copy(update={"path": kept_path})

@@ -9,11 +9,19 @@ from collections.abc import Sequence
 
 from fo1_data.dataset.card import dataset_card
 from fo1_data.dataset.history import CorrectionHistory, write_history
-from fo1_data.dataset.layout import CARD, code_version, data_file, split_and_index
+from fo1_data.dataset.layout import (
+    CARD,
+    REJECTS,
+    TRACKS,
+    VIDEOS,
+    code_version,
+    data_file,
+    split_and_index,
+)
 from fo1_data.dataset.manifest import lineage, now, write_manifest
 from fo1_data.dataset.stored_rows import write_rejects, write_rows
 from fo1_data.storage.store import Store
-from schemas.dataset import SCHEMA_VERSION, Manifest
+from schemas.dataset import SCHEMA_VERSION, Manifest, ManifestFile
 from schemas.images import Reject
 
 
@@ -27,9 +35,9 @@ def seal_version(
     """End a version and return its manifest.
 
     `draft`: the manifest with the files that are in place and the counts of their rows; without a data
-    file an empty one is written. Time, code version, schema version and the number of rejects are set
-    here. `history`: the corrections of the version's images, to be written. `parent`: the version that
-    this one was made from.
+    file an empty one is written. Time, code version, schema version and the numbers of rejects, videos and
+    tracks are set here. `history`: the corrections of the version's images, to be written. `parent`: the
+    version that this one was made from.
     """
     files = list(draft.files)
     if not any(split_and_index(file.path) for file in files):
@@ -43,10 +51,17 @@ def seal_version(
             "created_at": now(),
             "code_version": code_version(),
             "files": files,
-            "counts": draft.counts.model_copy(update={"rejected": len(rejects)}),
+            "counts": draft.counts.model_copy(update=_rows_of_tables(files)),
             **(lineage(parent) if parent is not None else {}),
         }
     )
     store.write_bytes(CARD, dataset_card(manifest).encode())
     write_manifest(store, manifest)
     return manifest
+
+
+def _rows_of_tables(files: Sequence[ManifestFile]) -> dict[str, int]:
+    """The counts that are rows of the tables beside `data/`."""
+    rows = {file.path: file.num_rows for file in files}
+    tables = {"rejected": REJECTS, "videos": VIDEOS, "tracks": TRACKS}
+    return {name: rows.get(path, 0) for name, path in tables.items()}

@@ -16,7 +16,7 @@ from fo1_data.corpus.tile_names import image_of_tile, tile_name
 from fo1_data.dataset.arrow_columns import to_array
 from fo1_data.dataset.counting import count_batch, count_rows
 from fo1_data.dataset.done_shards import read_report
-from fo1_data.dataset.layout import RUN, marker, try_folder
+from fo1_data.dataset.layout import REJECTS, RUN, TRACKS, VIDEOS, marker, try_folder
 from fo1_data.dataset.parquet_files import (
     bytes_of_rows,
     encode_batches,
@@ -26,11 +26,14 @@ from fo1_data.dataset.parquet_files import (
     row_group_sizes,
 )
 from fo1_data.dataset.rows import merge_duplicates
+from fo1_data.dataset.table_files import write_tables
+from fo1_data.dataset.tracks_table import merge_tracks, merge_videos, tracks_to_table, videos_to_table
 from fo1_data.errors import StorageError
 from fo1_data.storage.store import Store, open_store
 from schemas.corpus import CorpusImage, Shard
 from schemas.dataset import SCHEMA_REVISION, Counts, ShardFile, ShardImage, ShardMarker, ShardReport
 from schemas.images import ImageRow, Reject
+from schemas.tracks import TRACK_SCHEMA, VIDEO_SCHEMA, Track, VideoRow
 
 
 @dataclass(frozen=True)
@@ -49,14 +52,16 @@ def write_shard(
     try_id: str,
     options: WriteOptions | None = None,
     seconds: float = 0.0,
+    tracks: Sequence[Track] = (),
+    videos: Sequence[VideoRow] = (),
 ) -> ShardReport:
     """Write the rows and rejects of a try of `shard` under `out`, and mark the shard done.
 
-    `try_id` is unique to the try. Rows with equal bytes become one. Returns the report of the try
-    that counts: this one, or an earlier one. Raises StorageError if the store is full or lost;
-    then no marker is there and the shard is tried again.
+    `try_id` is unique to the try. Rows with equal bytes become one; so do equal videos, and tracks with one
+    id. Returns the report of the try that counts: this one, or an earlier one. Raises StorageError if the
+    store is full or lost; then no marker is there and the shard is tried again.
     """
-    rows = merge_duplicates(rows)
+    rows, tracks, videos = merge_duplicates(rows), merge_tracks(tracks), merge_videos(videos)
     encoded = {
         split: (encode_rows(of_split), row_group_sizes(of_split))
         for split, of_split in sorted(_by_split(rows).items())
@@ -64,8 +69,10 @@ def write_shard(
     content = _Content(
         encoded,
         [(row.image_id, row.uri, row.uris) for row in rows],
-        count_rows(rows, rejected=len(rejects)),
+        count_rows(rows, len(rejects)) + Counts(tracks=len(tracks), videos=len(videos)),
         sum(map(row_bytes, rows)),
+        tracks_to_table(tracks) if tracks else None,
+        videos_to_table(videos) if videos else None,
     )
     return _write_try(open_store(out), shard, content, rejects, try_id, options or WriteOptions(), seconds)
 
@@ -98,12 +105,14 @@ def write_shard_batches(
 @dataclass(frozen=True)
 class _Content:
     """What a try writes. encoded: a file and its `row_group_rows` for each split; names: id, address and
-    addresses of each row."""
+    addresses of each row; tracks, videos: None if there are none."""
 
     encoded: dict[str, tuple[bytes, list[int]]]
     names: Sequence[tuple[str, str, list[str]]]
     counts: Counts
     row_bytes: int
+    tracks: pa.Table | None = None
+    videos: pa.Table | None = None
 
 
 def _write_try(
@@ -126,9 +135,7 @@ def _write_try(
     ]
     reject_file = None
     if rejects:
-        reject_file = _write(
-            store, f"{folder}/rejects.parquet", encode_rejects(rejects), None, [len(rejects)]
-        )
+        reject_file = _write(store, f"{folder}/{REJECTS}", encode_rejects(rejects), None, [len(rejects)])
     annotations = _annotations(shard.images)
     images = [
         ShardImage(image_id=image_id, uris=uris, annotations_sha256=annotations.get(uri))
@@ -140,6 +147,8 @@ def _write_try(
         try_id=try_id,
         files=files,
         rejects=reject_file,
+        videos=_write_table(store, f"{folder}/{VIDEOS}", VIDEO_SCHEMA, content.videos),
+        tracks=_write_table(store, f"{folder}/{TRACKS}", TRACK_SCHEMA, content.tracks),
         images=images,
         counts=content.counts,
         seconds=seconds,
@@ -197,14 +206,17 @@ def _write(store: Store, path: str, data: bytes, split: str | None, row_group_ro
     )
 
 
+def _write_table(store: Store, path: str, schema: pa.Schema, table: pa.Table | None) -> ShardFile | None:
+    return write_tables(store, path, schema, [table], None) if table is not None else None
+
+
 def _claim(store: Store, marker_of_try: ShardMarker, run: str) -> ShardReport:
     """Mark the shard done by this try, or delete this try and return the report of the first."""
     path = marker(run, marker_of_try.shard_id)
     if store.create_exclusive(path, marker_of_try.model_dump_json().encode()):
         return ShardReport.model_validate(marker_of_try.model_dump(exclude={"images"}))
-    for file in (*marker_of_try.files, marker_of_try.rejects):
-        if file is not None:
-            store.delete(file.path)
+    for file in marker_of_try.all_files:
+        store.delete(file.path)
     winner = read_report(store, run, marker_of_try.shard_id)
     if winner is None:
         raise StorageError(f"{store.address(path)} was there and is gone: another program writes here")

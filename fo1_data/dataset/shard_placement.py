@@ -55,14 +55,18 @@ class _Span:
 class PlacedFiles:
     """The files of a shard, or of a group of shards that was gathered, that go to `data/` under one index.
 
-    `counts`: of all rows before any change. `spans`: for each file, its rows by shard.
+    `counts`: of all rows before any change. `spans`: for each file, its rows by shard. `members`: the shards,
+    in order.
     """
 
     index: int
     files: list[ShardFile]
     rejects: ShardFile | None
+    videos: ShardFile | None
+    tracks: ShardFile | None
     counts: Counts
     spans: list[list[_Span]]
+    members: Sequence[ShardReport]
 
     @property
     def is_changed(self) -> bool:
@@ -86,7 +90,7 @@ def plan_placement(
         while stop < len(reports) and reports[stop].index <= last_index:
             stop += 1
         members = reports[start:stop]
-        files, rejects = (group.files, group.rejects) if group else (first.files, first.rejects)
+        content = group or first
         spans = [
             [
                 _Span(file.num_rows, changes.get(member.shard_id))
@@ -94,10 +98,11 @@ def plan_placement(
                 for file in member.files
                 if file.split == placed.split
             ]
-            for placed in files
+            for placed in content.files
         ]
         counts = sum((member.counts for member in members), Counts())
-        planned.append(PlacedFiles(first.index, files, rejects, counts, spans))
+        tables = (content.rejects, content.videos, content.tracks)
+        planned.append(PlacedFiles(first.index, content.files, *tables, counts, spans, members))
         start = stop
     return planned
 

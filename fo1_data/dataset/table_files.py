@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from fo1_data.dataset.added_members import complete
 from fo1_data.dataset.parquet_files import ROW_GROUP_BYTES, ROW_GROUP_ROWS, bytes_of_rows, parquet_writer
 from fo1_data.dataset.prefetch import map_ahead
+from fo1_data.dataset.tracks_table import bytes_of_tracks
 from fo1_data.errors import StorageError
 from fo1_data.storage.store import Store
 from schemas.dataset import SCHEMA_REVISION, ShardFile
@@ -116,7 +117,9 @@ def _current(table: pa.Table, file: ShardFile) -> pa.Table:
 
 
 def _row_sizes(table: pa.Table) -> npt.NDArray[np.int64]:
-    """(rows,) about the bytes of each row; those of rejects are not counted."""
+    """(rows,) about the bytes of each row; those of rejects and videos are not counted."""
+    if "boxes_xyxy" in table.column_names:
+        return bytes_of_tracks(table)
     if "image" not in table.column_names:
         return np.zeros(table.num_rows, dtype=np.int64)
     empty: list[npt.NDArray[np.int64]] = [np.zeros(0, dtype=np.int64)]

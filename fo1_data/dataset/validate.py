@@ -14,7 +14,7 @@ import pyarrow as pa
 from fo1_data.dataset.arrow_columns import numpy_to_array
 from fo1_data.dataset.counting import count_batch, count_row
 from fo1_data.dataset.history import is_history_file
-from fo1_data.dataset.layout import REJECTS, split_and_index
+from fo1_data.dataset.layout import REJECTS, TRACKS, VIDEOS, is_table, split_and_index
 from fo1_data.dataset.reader import Dataset, open_dataset
 from fo1_data.dataset.row_batches import read_batches
 from fo1_data.dataset.row_checks import doubtful_rows
@@ -144,9 +144,9 @@ def _file_problems(dataset: Dataset, file: ManifestFile) -> Iterator[str]:
         yield f"{file.path}: {num_bytes} bytes, the manifest says {file.num_bytes}"
     elif digest.hexdigest() != file.sha256:
         yield f"{file.path}: its SHA-256 is not the manifest's: the file was changed or damaged"
-    other_file = file.path.startswith("rejects") or is_history_file(file.path)
-    if split_and_index(file.path) is None and not other_file:
-        yield f"{file.path}: neither a data file nor the rejects"
+    is_known = any(is_table(file.path, table) for table in (REJECTS, VIDEOS, TRACKS))
+    if split_and_index(file.path) is None and not is_known and not is_history_file(file.path):
+        yield f"{file.path}: neither a data file nor a table of rejects, videos or tracks"
 
 
 def _unlisted(dataset: Dataset) -> Iterator[str]:

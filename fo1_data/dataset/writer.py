@@ -33,6 +33,7 @@ from fo1_data.dataset.manifest import (
     now,
     read_json,
 )
+from fo1_data.dataset.placed_tracks import place_tracks
 from fo1_data.dataset.prefetch import map_ahead
 from fo1_data.dataset.replay import keep_version, kept_rejects, present_images, replay_folder
 from fo1_data.dataset.seal import seal_version
@@ -57,6 +58,7 @@ from schemas.dataset import (
 )
 from schemas.images import ImageRow, Reject
 from schemas.sources import SourceCounts
+from schemas.tracks import Track, VideoRow
 
 __all__ = ["DatasetRun", "WriteOptions", "open_run", "write_shard"]
 
@@ -163,9 +165,12 @@ class DatasetRun:
         rejects: Sequence[Reject],
         try_id: str,
         seconds: float = 0.0,
+        tracks: Sequence[Track] = (),
+        videos: Sequence[VideoRow] = (),
     ) -> ShardReport:
         """`write_shard` into this run, in this process."""
-        return write_shard(self.out, shard, rows, rejects, try_id, self.write_options, seconds)
+        options = self.write_options
+        return write_shard(self.out, shard, rows, rejects, try_id, options, seconds, tracks, videos)
 
     def plan_groups(self, num_shards: int, limits: FileLimits) -> tuple[GroupPlan, FileLimits]:
         """Which of the run's shards are gathered into which files, those done so far included.
@@ -240,6 +245,8 @@ class DatasetRun:
         elif history is not None:
             image_ids = frozenset(image_id for shard in done for image_id in shard.ids())
             history = history.only(image_ids.__contains__)
+        tracks = place_tracks(self.store, planned, replayed)
+        files += tracks.files
         source = replayed or parent
         draft = Manifest(
             name=name,
@@ -252,7 +259,7 @@ class DatasetRun:
             proposer=proposer,
             calibration_sha256=calibration_sha256,
             files=files,
-            duplicates=[*(replayed.duplicates if replayed else []), *duplicates.listed],
+            duplicates=[*(replayed.duplicates if replayed else []), *duplicates.listed, *tracks.duplicates],
             counts=counts,
             code_version=layout.code_version(),
             routing=dict(routing) if routing else None,
