@@ -125,4 +125,5 @@ def _ends_early(video: VideoStream, num_packets: int, times: FrameTimes) -> bool
         return num_packets < len(video.stream.index_entries)
     if len(video.container.streams) > 1 or video.container.duration is None:
         return False  # another stream may be the longer one
-    return float(video.container.duration) / 1e6 > times.duration_s + _LENGTH_SLACK_S
+    end_s = float(times.timestamp_of(0) * video.tick_s) + times.duration_s
+    return float(video.container.duration) / 1e6 > end_s + _LENGTH_SLACK_S
