@@ -16,6 +16,7 @@ from PIL import Image
 from fo1_data.corpus.dicom.files import NO_READER
 from fo1_data.corpus.dicom.listing import DicomFrames
 from fo1_data.corpus.dicom.settings import DicomSettings
+from fo1_data.corpus.entry_list import EntryList
 from fo1_data.corpus.forms.annotated_folder import read_annotated_folder, unread_beside_yolo
 from fo1_data.corpus.forms.annotation_files import read_csv, read_json, read_xml
 from fo1_data.corpus.forms.annotations import read_annotations
@@ -41,7 +42,9 @@ from fo1_data.corpus.listing import (
 )
 from fo1_data.corpus.listing_progress import ListingProgress
 from fo1_data.corpus.places import children, expand, is_pattern, join_verbatim, kind_of, listing_reject
+from fo1_data.corpus.tracked_videos import is_tracked
 from fo1_data.corpus.video.listing import NO_DECODER, is_video, list_frames
+from fo1_data.corpus.video.sequence_frames import frames_of_sequence
 from fo1_data.errors import ConfigError, CorpusError
 from fo1_data.storage.addresses import is_web, join, normalise, suffix_of
 from fo1_data.storage.streams import one_line
@@ -81,6 +84,8 @@ def load_listing(
     progress: ListingProgress | None = None,
     dicom: DicomSettings = DicomSettings(),
     max_bytes: int = MAX_BYTES,
+    *,
+    is_gold: bool = False,
 ) -> Listing:
     """The images of a corpus in a fixed order, what cannot be listed, and the account of every source.
 
@@ -89,11 +94,11 @@ def load_listing(
     each of its frames; `max_bytes`: of a DICOM file. The addresses of a corpus with DICOM files are hidden
     (see `hiding`), unless `dicom` keeps them. Raises CorpusError if there is no corpus, if it names nothing,
     or if it has only videos or DICOM files and nothing that reads them is installed. `progress` is kept up
-    to date meanwhile.
+    to date meanwhile. `is_gold`: videos that are kept as images are listed as their images.
     """
     progress, wanted = progress or ListingProgress(), WantedImages()
     frames = DicomFrames(dicom, max_bytes)
-    videos = _Videos(frame_every_s)
+    videos = _Videos(frame_every_s, keeps_sequences=frame_every_s is None and not is_gold)
     items = _with_frames(read_items(corpus, progress, wanted, frames), videos, frames)
     listing = gather(items, limit, progress, wanted)
     listing = replace(listing, has_dicom=frames.found, has_videos=videos.found_whole)
@@ -114,7 +119,7 @@ def load_gold(gold: str, with_model_labels: bool = False) -> Listing:
     Raises CorpusError as `load_listing` does, ConfigError if gold has no labels of a model to take.
     """
     if not with_model_labels:
-        return load_listing(gold, dicom=_GOLD_DICOM)
+        return _without_videos(load_listing(gold, frame_every_s=None, dicom=_GOLD_DICOM, is_gold=True))
     folder = normalise(gold)
     manifest = load_own_manifest(folder)
     if manifest is None:
@@ -122,14 +127,23 @@ def load_gold(gold: str, with_model_labels: bool = False) -> Listing:
     return gather(read_own_dataset(folder, manifest, with_model_labels=True))
 
 
+def _without_videos(listing: Listing) -> Listing:
+    """The listing without whole videos: their tracks are read by `forms.track_files`."""
+    if not listing.has_videos:
+        return listing
+    return replace(listing, entries=EntryList(entry for entry in listing.entries if not is_tracked(entry)))
+
+
 @dataclass
 class _Videos:
     """How videos are listed: a frame every `every_s` seconds, or if that is None as they are.
 
+    keeps_sequences: whether a video that is kept as images is listed as one, and not as its images.
     found_whole: whether a video was listed as it is.
     """
 
     every_s: float | None
+    keeps_sequences: bool
     found_whole: bool = False
 
     def list(self, item: PlainImage | Piece) -> Items:
@@ -142,6 +156,18 @@ class _Videos:
             item = Piece(item.source, CorpusImage(uri=item.uri))
         yield from _frames(item, list_frames(item.entry, self.every_s))
 
+    def list_sequence(self, item: Piece) -> Items:
+        """A video that is kept as images; as images, what they say is counted by image."""
+        if self.keeps_sequences:
+            self.found_whole = True
+            yield item
+            return
+        by_video = contents_of(item.entry)
+        yield Found(item.source, {kind: -count for kind, count in by_video.items()})
+        for frame in frames_of_sequence(item.entry):
+            yield Found(item.source, contents_of(frame))
+            yield replace(item, entry=frame)
+
 
 def _whole_video(item: PlainImage | Piece) -> Items:
     """A video that is tracked: what its source says of an image as a whole is not of its frames."""
@@ -149,7 +175,8 @@ def _whole_video(item: PlainImage | Piece) -> Items:
         yield item
         return
     entry = item.entry
-    kept = CorpusImage(uri=entry.uri, id=entry.id, phrases=entry.phrases, meta=entry.meta)
+    fields = entry.model_dump(include={"uri", "id", "width", "height", "phrases", "meta"})
+    kept = CorpusImage(**fields, tracks=entry.tracks)
     lost = contents_of(entry) - contents_of(kept)
     if lost:
         message = f"{entry.uri}: what a source says of all frames together is not read"
@@ -160,6 +187,9 @@ def _whole_video(item: PlainImage | Piece) -> Items:
 def _with_frames(items: Items, videos: _Videos, dicom: DicomFrames) -> Items:
     """The items, with the frames of videos and of DICOM files in place of the files."""
     for item in items:
+        if isinstance(item, Piece) and item.entry.frame_files is not None:
+            yield from videos.list_sequence(item)
+            continue
         if not isinstance(item, PlainImage | Piece) or (isinstance(item, Piece) and item.entry.inner):
             yield item
             continue

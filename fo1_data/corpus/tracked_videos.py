@@ -1,8 +1,8 @@
 """Videos that are tracked: entries of a corpus that are whole videos, each a shard of its own.
 
-An entry is tracked if it names a video and no frame of it, or if its source gives tracks. Videos of equal
-bytes are put into one shard, so that they are labelled once. Reads sizes, and the bytes of videos of equal
-size; decodes nothing.
+An entry is tracked if it names a video and no frame of it, or if it is a video that is kept as images. Videos
+of equal bytes are put into one shard, so that they are labelled once. Reads sizes, and the bytes of videos of
+equal size; decodes nothing.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ _THREADS = 16
 def is_tracked(entry: CorpusImage) -> bool:
     """Whether the entry is a whole video."""
     origin = entry.origin
-    return origin.inner is None and is_video(origin.uri)
+    return entry.frame_files is not None or (origin.inner is None and is_video(origin.uri))
 
 
 @dataclass
@@ -94,8 +94,10 @@ def _equal_videos(entries: EntryList, timeout_s: float) -> dict[int, list[int]]:
 
 
 def _size(entry: CorpusImage, timeout_s: float) -> int | None:
-    """The length of a video in bytes; None or 0 if its store does not tell it."""
+    """The length of a video in bytes; None or 0 if its store does not tell it, or if it is kept as images."""
     address = entry.origin.uri
+    if entry.frame_files is not None:
+        return None
     try:
         path = local_path(address)
         return path.stat().st_size if path is not None else remote_size(address, timeout_s)[0]
@@ -104,9 +106,19 @@ def _size(entry: CorpusImage, timeout_s: float) -> int | None:
 
 
 def video_id_of(entry: CorpusImage) -> str:
-    """SHA-256 (hex) of the bytes of a video. Raises OSError, ValueError or CorpusError."""
+    """SHA-256 (hex) of the bytes of a video. Raises OSError, ValueError or CorpusError.
+
+    Of a video that is kept as images: of the SHA-256 of each of them, in order.
+    """
+    if entry.frame_files is None:
+        return _digest(entry.origin.uri).hex()
+    digests = (_digest(address) for address in entry.frame_files.addresses)
+    return hashlib.sha256(b"".join(digests)).hexdigest()
+
+
+def _digest(address: str) -> bytes:
     digest = hashlib.sha256()
-    with open_stream(entry.origin.uri) as file:
+    with open_stream(address) as file:
         while chunk := file.read(_CHUNK_BYTES):
             digest.update(chunk)
-    return digest.hexdigest()
+    return digest.digest()

@@ -9,6 +9,10 @@ from fo1_data.corpus.video.frame_sequence import FrameSequence, numbered_images
 from fo1_data.corpus.video.streams import require_decoder
 from fo1_data.corpus.video.video import Video
 from fo1_data.errors import ConfigError
+from schemas.corpus import CorpusImage
+
+# Frames a second of images whose source tells no rate.
+ASSUMED_FPS = 25.0
 
 
 @contextmanager
@@ -25,3 +29,16 @@ def open_video(address: str, fps: float | None = None) -> Iterator[Video]:
     if fps is None:
         raise ConfigError(f"{address} is a folder of images: say how many are shown a second")
     yield FrameSequence(address, numbered_images(address), fps)
+
+
+@contextmanager
+def open_entry(entry: CorpusImage) -> Iterator[Video]:
+    """Open the video that an entry is. One that is kept as images has `ASSUMED_FPS` if no rate is told.
+
+    Raises as `open_video`.
+    """
+    if entry.frame_files is None:
+        with open_video(entry.origin.uri) as video:
+            yield video
+        return
+    yield FrameSequence(entry.name, entry.frame_files.addresses, entry.frame_files.fps or ASSUMED_FPS)
