@@ -27,6 +27,7 @@ from fo1_data.benchmarks.engine_ways import (
 )
 from fo1_data.benchmarks.engine_work import shares_of_limits, work_of
 from fo1_data.benchmarks.history import this_machine
+from fo1_data.benchmarks.operations import windowed
 from fo1_data.benchmarks.workload import Workload
 from fo1_data.model.checkpoint import Checkpoint
 from fo1_data.model.engine.engine import Fo1Engine
@@ -64,6 +65,7 @@ class EngineBench:
     document: dict[str, Any] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
+        windowed(self.checkpoint.config)
         self._ends_s = time.perf_counter() + self.seconds
         self._few = replace(self.workload, images=self.workload.images[: self.loop_images])
         self._device, self._dtype = self.checkpoint.model.device, self.checkpoint.model.dtype

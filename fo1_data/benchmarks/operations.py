@@ -13,11 +13,14 @@ model width.
 
 from itertools import pairwise
 
-from fo1_data.model.configuration import AuxiliaryConfig, Fo1Config, TextConfig, VisionConfig
+from fo1_data.errors import ConfigError
+from fo1_data.model.bases.base import TextConfig
+from fo1_data.model.bases.qwen2_5_vl import WindowedVisionConfig
+from fo1_data.model.configuration import AuxiliaryConfig, Fo1Config
 
 
-def vit_operations(config: VisionConfig, grid_hw: tuple[int, int]) -> int:
-    """Operations of the ViT and its merger on a grid of patches.
+def vit_operations(config: WindowedVisionConfig, grid_hw: tuple[int, int]) -> int:
+    """Operations of Qwen2.5-VL's ViT and its merger on a grid of patches.
 
     A block: 2 U C (4 C + 3 F) for its weights (F inside the gated feed-forward part), and 4 C times the sum
     over its windows of their squared number of patches. Merger: J = 4 C inputs, 2 (U / 4) J (J + D).
@@ -42,6 +45,20 @@ def vit_operations(config: VisionConfig, grid_hw: tuple[int, int]) -> int:
 def _sum_of_squares(length: int, side: int) -> int:
     """The sum of the squared sizes of the pieces, when `length` is cut into pieces of `side` and a rest."""
     return length // side * side**2 + (length % side) ** 2
+
+
+def windowed(config: Fo1Config) -> WindowedVisionConfig:
+    """The settings of the vision tower. Raises ConfigError if it is not Qwen2.5-VL's.
+
+    So a measurement ends before it begins, where it has nothing to compare with.
+    """
+    vision = config.vision
+    if not isinstance(vision, WindowedVisionConfig):
+        raise ConfigError(
+            "fo1 bench engine compares with transformers' Qwen2.5-VL; the base here is "
+            f"{config.base.base_type}"
+        )
+    return vision
 
 
 def davit_operations(config: AuxiliaryConfig, image_hw: tuple[int, int]) -> int:
@@ -96,7 +113,7 @@ def region_operations(
             total += 2 * height_width[0] * height_width[1] * (channels_in + 9 * channels) * channels
             maps.append((channels, *height_width))
     else:
-        maps += [(width, rows, columns)] * len(config.vision.fullatt_block_indexes)
+        maps += [(width, rows, columns)] * config.vision.num_maps
     total += sum(2 * num_regions * channels * (h + 1) * w for channels, h, w in maps)
     num_tokens = rows * columns // config.vision.spatial_merge_size**2
     projections = (
@@ -118,7 +135,7 @@ def encoder_operations(
 
     grid_hw: rows and columns of the ViT's patches. image_hw: the auxiliary image in pixels.
     """
-    total = vit_operations(config.vision, grid_hw)
+    total = vit_operations(windowed(config), grid_hw)
     if num_regions:
         total += davit_operations(config.auxiliary, image_hw)
         total += region_operations(config, grid_hw, image_hw, num_regions)

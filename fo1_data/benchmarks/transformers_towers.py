@@ -19,11 +19,11 @@ from transformers.models.florence2.modeling_florence2 import Florence2VisionBack
 from transformers.models.qwen2_5_vl.configuration_qwen2_5_vl import Qwen2_5_VLVisionConfig
 from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import Qwen2_5_VisionTransformerPretrainedModel
 
+from fo1_data.benchmarks.operations import windowed
+from fo1_data.model.bases.vision_tower import to_map
 from fo1_data.model.modeling import Fo1Model, ImageFeatures
 from fo1_data.model.processing import PreparedImage
 from fo1_data.model.region_encoder import AUXILIARY_STRIDE_PX
-from fo1_data.model.vision_towers import to_map
-from fo1_data.model.vit import window_order
 
 
 def encode_by_transformers(model: Fo1Model, image: PreparedImage) -> ImageFeatures:
@@ -36,7 +36,7 @@ def encode_by_transformers(model: Fo1Model, image: PreparedImage) -> ImageFeatur
         grid_thw=torch.tensor([[1, rows, columns]], device=device),
         output_hidden_states=True,
     )
-    last = model.config.vision.fullatt_block_indexes[-1]
+    last = windowed(model.config).fullatt_block_indexes[-1]
     map_1CHW = _map_of(model, out.hidden_states[last + 1], image.grid_hw)
     levels, hidden = [], image.resized.auxiliary.to(device).to(dtype)[None]
     for conv, blocks in zip(davit.convs, davit.blocks, strict=True):
@@ -52,10 +52,8 @@ def encode_by_transformers(model: Fo1Model, image: PreparedImage) -> ImageFeatur
 
 def _map_of(model: Fo1Model, states_UC: Tensor, grid_hw: tuple[int, int]) -> Tensor:
     """Patches in the order of the ViT's windows as a map (1, C, H, W)."""
-    vision = model.config.vision
-    merge = vision.spatial_merge_size
-    side = vision.window_size // vision.patch_size // merge
-    order = torch.from_numpy(window_order(grid_hw[0] // merge, grid_hw[1] // merge, side))
+    merge = model.config.vision.spatial_merge_size
+    order = torch.from_numpy(model.vision_tower.reference_order(grid_hw))
     blocks = states_UC.view(len(order), merge**2, -1)
     raster = torch.empty_like(blocks)
     raster[order.to(blocks.device)] = blocks
@@ -91,7 +89,7 @@ def _pool(map_1CHW: Tensor, boxes_R4: Tensor, scale: float, model: Fo1Model) -> 
 @lru_cache(maxsize=1)
 def _towers(model: Fo1Model) -> tuple[Any, Any]:
     """The ViT and DaViT of a model as transformers' classes, with the same weights, not copies."""
-    vision, auxiliary = model.config.vision, model.config.auxiliary
+    vision, auxiliary = windowed(model.config), model.config.auxiliary
     names = ["depth", "hidden_size", "intermediate_size", "num_heads", "out_hidden_size", "window_size"]
     names += ["patch_size", "spatial_merge_size", "temporal_patch_size", "in_channels", "hidden_act"]
     settings: dict[str, Any] = {name: getattr(vision, name) for name in names}

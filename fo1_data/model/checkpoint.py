@@ -42,7 +42,7 @@ def load_checkpoint(
     fill_model(model, folder, torch.device(device), dtype)
     # Channels last in memory: the same numbers, and convolutions are a quarter faster on CPUs.
     nn.Module.to(model.vision_tower_aux, memory_format=torch.channels_last)
-    tokenizer = load_tokenizer(folder, config.region.num_region_tokens)
+    tokenizer = load_tokenizer(folder, config.region.num_region_tokens, config.base.markup)
     return Checkpoint(name, folder, model.eval(), tokenizer, ImageProcessor(folder, config))
 
 

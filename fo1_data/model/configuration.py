@@ -1,8 +1,9 @@
 """The configuration of a VLM-FO1 checkpoint, read from its folder and checked.
 
-In `config.json`, the settings of the language model are at the top level, those of the ViT under
-`vision_config`, and those of the region encoder at the top level as `mm_*`. The released file has no
-dimensions of the auxiliary tower: the default is DaViT-large, and `tiny_overrides.json` may change it.
+In `config.json`, the settings of the language model and the vision tower lie where the family of the base has
+them (in the released one at the top level and under `vision_config`), and those of the region encoder at the
+top level as `mm_*`. The released file has no dimensions of the auxiliary tower: the default is DaViT-large,
+and `tiny_overrides.json` may change it.
 Imports neither torch nor transformers.
 """
 
@@ -12,50 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from fo1_data.errors import CheckpointError
-
-_ARCHITECTURE = "OmChatQwen25VLForCausalLM"
-
-
-@dataclass(frozen=True)
-class TextConfig:
-    """Qwen2.5's decoder. mrope_section: the rotary frequencies of a head for time, height and width."""
-
-    hidden_size: int
-    intermediate_size: int
-    num_hidden_layers: int
-    num_attention_heads: int
-    num_key_value_heads: int
-    vocab_size: int
-    mrope_section: tuple[int, ...]
-    rms_norm_eps: float = 1e-6
-    rope_theta: float = 1e6
-    hidden_act: str = "silu"
-    max_position_embeddings: int = 128000
-    tie_word_embeddings: bool = True
-    pad_token_id: int | None = None
-
-    @property
-    def head_dim(self) -> int:
-        return self.hidden_size // self.num_attention_heads
-
-
-@dataclass(frozen=True)
-class VisionConfig:
-    """Qwen2.5-VL's ViT. `window_size` and `patch_size` are sides in pixels of the resized image."""
-
-    depth: int
-    hidden_size: int
-    intermediate_size: int
-    num_heads: int
-    out_hidden_size: int
-    fullatt_block_indexes: tuple[int, ...]
-    window_size: int = 112
-    patch_size: int = 14
-    spatial_merge_size: int = 2
-    temporal_patch_size: int = 2
-    in_channels: int = 3
-    hidden_act: str = "silu"
-    tokens_per_second: int = 2
+from fo1_data.model.bases.base import BaseFamily, TextConfig, VisionConfig, pick
+from fo1_data.model.bases.families import FAMILIES, RELEASED, family_of_base, family_of_checkpoint
 
 
 @dataclass(frozen=True)
@@ -97,6 +56,7 @@ class Fo1Config:
     vision: VisionConfig
     auxiliary: AuxiliaryConfig
     region: RegionConfig
+    base: BaseFamily = RELEASED
     long_edge_limit_px: int = 2048
     licence: str | None = None
     raw: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
@@ -109,10 +69,10 @@ class Fo1Config:
 
     @property
     def primary_width(self) -> int:
-        """Channels of the primary part, from the four pyramid levels or from all full-attention ViT maps."""
+        """Channels of the primary part, from the four pyramid levels or from all maps of the vision tower."""
         if self.region.use_simple_fpn:
             return 4 * self.region.fpn_channels
-        return len(self.vision.fullatt_block_indexes) * self.vision.hidden_size
+        return self.vision.num_maps * self.vision.hidden_size
 
     @property
     def region_width(self) -> int:
@@ -136,17 +96,14 @@ def parse_config(
 ) -> Fo1Config:
     """Build and check a configuration from the contents of its files; `where` starts every error message."""
     overrides = overrides or {}
-    if _ARCHITECTURE not in raw.get("architectures", [_ARCHITECTURE]):
-        architectures = ", ".join(map(str, raw["architectures"])) or "none"
-        raise CheckpointError(
-            f"{where}: not a VLM-FO1 checkpoint (architecture {architectures}; expected {_ARCHITECTURE})"
-        )
+    base = _family(raw, where)
     try:
         config = Fo1Config(
-            text=_text(raw),
-            vision=_pick(VisionConfig, raw["vision_config"]),
-            auxiliary=_pick(AuxiliaryConfig, overrides),
+            text=base.read_text(raw),
+            vision=base.read_vision(raw),
+            auxiliary=pick(AuxiliaryConfig, overrides),
             region=_region(raw, overrides),
+            base=base,
             long_edge_limit_px=int(raw.get("fo1_long_edge_limit_px", 2048)),
             licence=raw.get("license"),
             raw=raw,
@@ -174,18 +131,23 @@ def _read_json(path: Path, *, required: bool) -> dict[str, Any]:
     return document
 
 
-def _pick(kind: Any, values: dict[str, Any]) -> Any:
-    """Build a dataclass from the keys that are its fields; lists become tuples."""
-    fields = {name: values[name] for name in kind.__dataclass_fields__ if name in values}
-    return kind(**{name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()})
-
-
-def _text(raw: dict[str, Any]) -> TextConfig:
-    rope = raw.get("rope_scaling") or raw.get("rope_parameters") or {}
-    values = {**raw, "mrope_section": rope["mrope_section"]}
-    if "rope_theta" not in raw and "rope_theta" in rope:
-        values["rope_theta"] = rope["rope_theta"]
-    return _pick(TextConfig, values)
+def _family(raw: dict[str, Any], where: str) -> BaseFamily:
+    """The family of the base. Raises CheckpointError if this is the configuration of no VLM-FO1."""
+    model_type = raw.get("model_type", RELEASED.checkpoint_type)
+    if family_of_base(model_type) is not None:
+        raise CheckpointError(
+            f"{where}: a base without regions ({model_type}); `fo1 model attach` makes a VLM-FO1 of it"
+        )
+    family = family_of_checkpoint(model_type)
+    architectures = raw.get("architectures") or []
+    if family is None or (architectures and family.architecture not in architectures):
+        known = ", ".join(family.checkpoint_type for family in FAMILIES)
+        named = ", ".join(map(str, architectures)) or "none"
+        raise CheckpointError(
+            f"{where}: not a VLM-FO1 checkpoint (model_type {model_type}, architecture {named}; "
+            f"known model types: {known})"
+        )
+    return family
 
 
 def _region(raw: dict[str, Any], overrides: dict[str, Any]) -> RegionConfig:

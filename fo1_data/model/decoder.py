@@ -1,24 +1,57 @@
-"""The language model: Qwen2.5's decoder (arXiv 2412.15115), with the attention left to the caller.
+"""The language model of every base: a decoder as Qwen's (arXiv 2412.15115), attention left to the caller.
 
 So the engine can store keys and values where it likes, and attend to a prefix that many questions share.
-The names of the weights are the released ones.
+The names of the weights are those of the bases.
 
 Shapes: `...` tokens in any leading shape, D language model width, A query heads, K key-value heads, E head
-width.
+width, G layers that take deep features, N tokens that get them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from fo1_data.model.configuration import TextConfig
+from fo1_data.model.bases.base import TextConfig
 from fo1_data.model.layers import GatedFeedForward, RMSNorm, initialise
 from fo1_data.model.rotary import rotate
 
 # (layer index, queries (..., A, E), keys (..., K, E), values (..., K, E)) -> attended values (..., A, E)
 Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class DeepFeatures:
+    """What the first G layers add to their output at some tokens (DeepStack, arXiv 2406.04334).
+
+    rows_N: these tokens, as indices of the flattened leading shape. values_GND: for each layer.
+    """
+
+    rows_N: Tensor
+    values_GND: Tensor
+
+    def add(self, layer: int, states: Tensor) -> Tensor:
+        """The states (..., D) after a layer with its features added."""
+        if layer >= len(self.values_GND):
+            return states
+        values_ND = self.values_GND[layer].to(states.dtype)
+        return states.flatten(0, -2).index_add(0, self.rows_N, values_ND).view_as(states)
+
+    def moved(self, num_rows: int) -> "DeepFeatures":
+        """The same features, so many tokens further on."""
+        return DeepFeatures(self.rows_N + num_rows, self.values_GND)
+
+
+def join_deep(parts: Sequence[DeepFeatures | None], stride: int) -> DeepFeatures | None:
+    """The features of sequences of `stride` tokens each, one behind the other; None if there are none."""
+    found = [deep.moved(number * stride) for number, deep in enumerate(parts) if deep is not None]
+    if not found:
+        return None
+    return DeepFeatures(
+        torch.cat([deep.rows_N for deep in found]), torch.cat([deep.values_GND for deep in found], dim=1)
+    )
 
 
 class Decoder(nn.Module):
@@ -34,12 +67,19 @@ class Decoder(nn.Module):
         self.apply(initialise)
 
     def forward(
-        self, embeds: Tensor, cos: Tensor, sin: Tensor, attend: Attend, *, recompute: bool = False
+        self,
+        embeds: Tensor,
+        cos: Tensor,
+        sin: Tensor,
+        attend: Attend,
+        *,
+        deep: DeepFeatures | None = None,
+        recompute: bool = False,
     ) -> Tensor:
         """Run all layers over embeds (..., D); returns the states (..., D) after the final norm.
 
-        cos, sin: rotation tables (..., E). recompute: keep only each layer's input, and run the layer again
-        in the backward pass (training).
+        cos, sin: rotation tables (..., E). deep: features to add after layers. recompute: keep only
+        each layer's input, and run the layer again in the backward pass (training).
         """
         states = embeds
         cos, sin = cos.unsqueeze(-2).to(states.dtype), sin.unsqueeze(-2).to(states.dtype)
@@ -48,6 +88,8 @@ class Decoder(nn.Module):
                 states = checkpoint(layer, index, states, cos, sin, attend, use_reentrant=False)
             else:
                 states = layer(index, states, cos, sin, attend)
+            if deep is not None:
+                states = deep.add(index, states)
         return self.norm(states)
 
 
@@ -78,9 +120,13 @@ class DecoderAttention(nn.Module):
         query_width, key_width = (
             heads * config.head_dim for heads in (config.num_attention_heads, config.num_key_value_heads)
         )
-        self.q_proj = nn.Linear(config.hidden_size, query_width)
-        self.k_proj = nn.Linear(config.hidden_size, key_width)
-        self.v_proj = nn.Linear(config.hidden_size, key_width)
+        self.q_proj = nn.Linear(config.hidden_size, query_width, bias=config.has_qkv_bias)
+        self.k_proj = nn.Linear(config.hidden_size, key_width, bias=config.has_qkv_bias)
+        self.v_proj = nn.Linear(config.hidden_size, key_width, bias=config.has_qkv_bias)
+        if config.norms_heads:
+            self.q_norm = RMSNorm(config.head_dim, eps=config.rms_norm_eps)
+            self.k_norm = RMSNorm(config.head_dim, eps=config.rms_norm_eps)
+        self.norms_heads = config.norms_heads
         self.o_proj = nn.Linear(query_width, config.hidden_size, bias=False)
 
     def forward(self, index: int, normed: Tensor, cos: Tensor, sin: Tensor, attend: Attend) -> Tensor:
@@ -88,5 +134,7 @@ class DecoderAttention(nn.Module):
             project(normed).unflatten(-1, (-1, self.head_dim))
             for project in (self.q_proj, self.k_proj, self.v_proj)
         )
+        if self.norms_heads:
+            queries, keys = self.q_norm(queries), self.k_norm(keys)
         attended = attend(index, rotate(queries, cos, sin), rotate(keys, cos, sin), values)
         return self.o_proj(attended.flatten(-2))

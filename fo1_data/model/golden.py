@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from fo1_data.errors import CheckpointError
+from fo1_data.model.bases.vision_tower import PrimaryFeatures
 from fo1_data.model.checkpoint import Checkpoint, load_checkpoint
 from fo1_data.model.engine.engine import Fo1Engine
 from fo1_data.model.engine.questions import Question
@@ -24,8 +25,6 @@ from fo1_data.model.prefix_states import prompt_states
 from fo1_data.model.processing import PreparedImage
 from fo1_data.model.region_encoder import RegionEncoder
 from fo1_data.model.region_fusion import embed_prompt
-from fo1_data.model.vision_towers import PrimaryFeatures, encode_primary
-from fo1_data.model.vit import window_order
 
 
 @torch.inference_mode()
@@ -71,10 +70,10 @@ def _check_stages(comparison: TensorComparison, checkpoint: Checkpoint, prepared
     check("aux_image", prepared.aux_image)
     check("aux_boxes", prepared.aux_boxes)
     check("vt_boxes", prepared.vt_boxes)
-    primary = encode_primary(model.vision_tower, prepared.pixel_values, [prepared.grid_hw], all_maps=True)[0]
+    primary = model.vision_tower.encode(prepared.pixel_values, [prepared.grid_hw], all_maps=True)[0]
     for level, features in enumerate(primary.maps):
         check(f"vit_level{level}", features)
-    check("vit_merger_window_order", primary.image_embeds[_window_order(model, prepared.grid_hw)])
+    check("vit_merger_window_order", primary.image_embeds[_reference_order(model, prepared.grid_hw)])
     check("image_embeds", model.image_projector(primary.image_embeds))
     levels = model.vision_tower_aux(prepared.aux_image[None])
     for level, features in enumerate(levels):
@@ -83,12 +82,9 @@ def _check_stages(comparison: TensorComparison, checkpoint: Checkpoint, prepared
         _check_regions(comparison, model.region_encoder, levels, primary, prepared)
 
 
-def _window_order(model: Fo1Model, grid_hw: tuple[int, int]) -> Tensor:
-    """Raster index of each image token in the reference's order: window by window."""
-    vision = model.config.vision
-    rows, columns = (side // vision.spatial_merge_size for side in grid_hw)
-    window = vision.window_size // vision.patch_size // vision.spatial_merge_size
-    return torch.from_numpy(window_order(rows, columns, window))
+def _reference_order(model: Fo1Model, grid_hw: tuple[int, int]) -> Tensor:
+    """Raster index of each image token in the reference's order."""
+    return torch.from_numpy(model.vision_tower.reference_order(grid_hw))
 
 
 def _check_regions(

@@ -17,7 +17,6 @@ from fo1_data.model.prefix_states import prompt_states
 from fo1_data.model.processing import PreparedImage
 from fo1_data.model.region_encoder import RegionEncoder
 from fo1_data.model.region_fusion import embed_prompt
-from fo1_data.model.vision_towers import encode_primary
 
 
 def compare_variants(checkpoint: Checkpoint, path: Path) -> dict[str, Any]:
@@ -64,7 +63,7 @@ def _shallow_copy(model: torch.nn.Module) -> Any:
 
 def _check_variant(comparison: TensorComparison, checkpoint: Checkpoint, case: GoldenCase) -> None:
     model, prepared = checkpoint.model, case.prepare(checkpoint)
-    primary = encode_primary(model.vision_tower, prepared.pixel_values, [prepared.grid_hw], all_maps=True)[0]
+    primary = model.vision_tower.encode(prepared.pixel_values, [prepared.grid_hw], all_maps=True)[0]
     levels = model.vision_tower_aux(prepared.aux_image[None])
     features = model.region_encoder(levels, primary.maps, prepared.aux_boxes[None], prepared.vt_boxes[None])
     comparison.check("region_features", features[0])

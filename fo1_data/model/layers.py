@@ -4,6 +4,7 @@ Shapes: `...` tokens in any leading shape, C channels, F channels inside a feed-
 """
 
 from collections.abc import Callable
+from functools import partial
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -12,6 +13,7 @@ _INITIAL_STD = 0.02
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "silu": functional.silu,
     "gelu": functional.gelu,
+    "gelu_pytorch_tanh": partial(functional.gelu, approximate="tanh"),
     "relu": functional.relu,
 }
 

@@ -1,7 +1,7 @@
 """VLM-FO1: two vision encoders, the hybrid region encoder, and a language model that reads regions.
 
 Shapes: B images of one size, R regions of an image, T image tokens of an image, D language model width,
-V vocabulary, F channels of a region feature, C x H x W a feature map.
+V vocabulary, F channels of a region feature, C x H x W a feature map, G layers that take deep features.
 """
 
 from dataclasses import dataclass
@@ -9,25 +9,28 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from fo1_data.model.bases.vision_tower import group_by_size
 from fo1_data.model.configuration import Fo1Config
 from fo1_data.model.davit import DaViT
 from fo1_data.model.decoder import Decoder
 from fo1_data.model.processing import PreparedImage
 from fo1_data.model.region_encoder import RegionEncoder
-from fo1_data.model.vision_towers import encode_primary, group_by_size
-from fo1_data.model.vit import VisionTransformer
 
 
 @dataclass(frozen=True)
 class ImageFeatures:
-    """An image as the language model reads it: image_embeds (T, D) and region_embeds (R, D)."""
+    """An image as the language model reads it: image_embeds (T, D) and region_embeds (R, D).
+
+    deep_GTD: what its first G layers add at the image's tokens; None: nothing.
+    """
 
     image_embeds: Tensor
     region_embeds: Tensor
+    deep_GTD: Tensor | None = None
 
     def chunk(self, start: int, stop: int) -> "ImageFeatures":
         """The same image with only the regions from `start` up to `stop`."""
-        return ImageFeatures(self.image_embeds, self.region_embeds[start:stop])
+        return ImageFeatures(self.image_embeds, self.region_embeds[start:stop], self.deep_GTD)
 
 
 class Fo1Model(nn.Module):
@@ -37,7 +40,7 @@ class Fo1Model(nn.Module):
         super().__init__()
         self.config = config
         width = config.text.hidden_size
-        self.vision_tower = VisionTransformer(config.vision)
+        self.vision_tower = config.base.build_tower(config.vision)
         self.vision_tower_aux = DaViT(config.auxiliary)
         self.region_encoder = RegionEncoder(config)
         self.image_projector = _projector(config.region.projector_type, config.vision.out_hidden_size, width)
@@ -71,16 +74,13 @@ class Fo1Model(nn.Module):
     def encode_images(self, images: list[PreparedImage]) -> list[ImageFeatures]:
         """Encode images of any sizes, with any number of boxes, to what the language model reads.
 
-        The ViT takes all images as one packed sequence; DaViT and the region encoder take the images of
-        one size together.
+        The base's tower takes all images as one packed sequence; DaViT and the region encoder take the
+        images of one size together.
         """
         device, dtype = self.device, self.dtype
         pixels = torch.cat([image.patches_on(device).to(dtype) for image in images])
-        primary = encode_primary(
-            self.vision_tower,
-            pixels,
-            [image.grid_hw for image in images],
-            all_maps=not self.config.region.use_simple_fpn,
+        primary = self.vision_tower.encode(
+            pixels, [image.grid_hw for image in images], all_maps=not self.config.region.use_simple_fpn
         )
         no_regions = torch.empty(0, self.config.text.hidden_size, device=device, dtype=dtype)
         regions = [no_regions] * len(images)
@@ -95,7 +95,7 @@ class Fo1Model(nn.Module):
             for index, embeds_RD in zip(indices, embeds, strict=True):
                 regions[index] = embeds_RD
         return [
-            ImageFeatures(self.image_projector(image.image_embeds), embeds_RD)
+            ImageFeatures(self.image_projector(image.image_embeds), embeds_RD, image.deep_GTD)
             for image, embeds_RD in zip(primary, regions, strict=True)
         ]
 

@@ -20,5 +20,5 @@ def prompt_states(model: Fo1Model, prompt: PromptEmbeds) -> Tensor:
         attended = scaled_dot_product_attention(queries, keys, values, is_causal=True, enable_gqa=True)
         return attended[0].transpose(0, 1)
 
-    states_PD: Tensor = model.language_model(prompt.embeds, *tables, attend)
+    states_PD: Tensor = model.language_model(prompt.embeds, *tables, attend, deep=prompt.deep)
     return states_PD

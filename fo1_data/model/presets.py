@@ -11,56 +11,57 @@ import torch
 from fo1_data.errors import ConfigError
 from fo1_data.model.checkpoint import Checkpoint
 from fo1_data.model.checkpoint_folder import BUNDLED, find_checkpoint
-from fo1_data.model.configuration import AuxiliaryConfig, Fo1Config, RegionConfig, TextConfig, VisionConfig
+from fo1_data.model.configuration import Fo1Config, parse_config
 from fo1_data.model.model_weights import empty_model
 from fo1_data.model.processing import ImageProcessor
 from fo1_data.model.prompts import load_tokenizer
 
 PRESETS = {
-    "vlm-fo1-3b": Fo1Config(
-        text=TextConfig(
-            hidden_size=2048,
-            intermediate_size=11008,
-            num_hidden_layers=36,
-            num_attention_heads=16,
-            num_key_value_heads=2,
-            vocab_size=151936,
-            mrope_section=(16, 24, 24),
-        ),
-        vision=VisionConfig(
-            depth=32,
-            hidden_size=1280,
-            intermediate_size=3420,
-            num_heads=16,
-            out_hidden_size=2048,
-            fullatt_block_indexes=(7, 15, 23, 31),
-        ),
-        auxiliary=AuxiliaryConfig(),
-        region=RegionConfig(),
+    "vlm-fo1-3b": parse_config(
+        {
+            "hidden_size": 2048,
+            "intermediate_size": 11008,
+            "num_hidden_layers": 36,
+            "num_attention_heads": 16,
+            "num_key_value_heads": 2,
+            "vocab_size": 151936,
+            "rope_scaling": {"mrope_section": [16, 24, 24]},
+            "vision_config": {
+                "depth": 32,
+                "hidden_size": 1280,
+                "intermediate_size": 3420,
+                "num_heads": 16,
+                "out_hidden_size": 2048,
+                "fullatt_block_indexes": [7, 15, 23, 31],
+            },
+        }
     ),
     # For trying commands out on a CPU: a few seconds.
-    "small": Fo1Config(
-        text=TextConfig(
-            hidden_size=64,
-            intermediate_size=128,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            num_key_value_heads=2,
-            vocab_size=1024,
-            mrope_section=(4, 2, 2),
-        ),
-        vision=VisionConfig(
-            depth=2,
-            hidden_size=32,
-            intermediate_size=64,
-            num_heads=2,
-            out_hidden_size=64,
-            fullatt_block_indexes=(1,),
-        ),
-        auxiliary=AuxiliaryConfig(
-            dim_embed=(16, 16, 32, 32), depths=(1, 1, 1, 1), num_heads=(2, 2, 2, 2), num_groups=(2, 2, 2, 2)
-        ),
-        region=RegionConfig(fpn_channels=16),
+    "small": parse_config(
+        {
+            "hidden_size": 64,
+            "intermediate_size": 128,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 2,
+            "vocab_size": 1024,
+            "rope_scaling": {"mrope_section": [4, 2, 2]},
+            "vision_config": {
+                "depth": 2,
+                "hidden_size": 32,
+                "intermediate_size": 64,
+                "num_heads": 2,
+                "out_hidden_size": 64,
+                "fullatt_block_indexes": [1],
+            },
+        },
+        {
+            "dim_embed": [16, 16, 32, 32],
+            "depths": [1, 1, 1, 1],
+            "num_heads": [2, 2, 2, 2],
+            "num_groups": [2, 2, 2, 2],
+            "fpn_channels": 16,
+        },
     ),
 }
 _STD = 0.02
@@ -89,7 +90,7 @@ def random_checkpoint(
         name=name,
         folder=folder,
         model=model.eval(),
-        tokenizer=load_tokenizer(folder, config.region.num_region_tokens),
+        tokenizer=load_tokenizer(folder, config.region.num_region_tokens, config.base.markup),
         processor=ImageProcessor(None, replace(config, raw={})),
     )
 

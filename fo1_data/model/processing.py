@@ -106,25 +106,19 @@ class PreparedImage:
         return patches_U3P[:, :, None].expand(-1, -1, self.resized.frames, -1).flatten(1)
 
 
-# What a `preprocessor_config.json` without these keys means: Qwen2-VL's own values.
-_CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
-_CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
-_MIN_PIXELS, _MAX_PIXELS = 56 * 56, 28 * 28 * 1280
-
-
 class ImageProcessor:
     """Resizes, normalises and patches images as `preprocessor_config.json` says. Thread-safe.
 
-    folder: where that file is, or None for Qwen2-VL's own values. Raises CheckpointError if the file is
-    missing or is not JSON.
+    folder: where that file is, or None for the values of the base's family. Raises CheckpointError
+    if the file is missing or is not JSON.
     """
 
     def __init__(self, folder: str | Path | None, config: Fo1Config) -> None:
         settings = {} if folder is None else _load_settings(Path(folder) / "preprocessor_config.json")
-        size = settings.get("size") or {}
-        self._min_pixels = settings.get("min_pixels") or size.get("shortest_edge") or _MIN_PIXELS
-        self._max_pixels = settings.get("max_pixels") or size.get("longest_edge") or _MAX_PIXELS
-        mean, std = settings.get("image_mean") or _CLIP_MEAN, settings.get("image_std") or _CLIP_STD
+        size, default = settings.get("size") or {}, config.base.images
+        self._min_pixels = settings.get("min_pixels") or size.get("shortest_edge") or default.min_pixels
+        self._max_pixels = settings.get("max_pixels") or size.get("longest_edge") or default.max_pixels
+        mean, std = settings.get("image_mean") or default.mean, settings.get("image_std") or default.std
         self._primary_table = _normalising_table(mean, std)
         self._auxiliary_table = _normalising_table(_IMAGENET_MEAN, _IMAGENET_STD)
         self._long_edge_px = config.long_edge_limit_px

@@ -15,6 +15,8 @@ from pathlib import Path
 from tokenizers import Tokenizer
 
 from fo1_data.errors import CheckpointError
+from fo1_data.model.bases.base import ChatMarkup
+from fo1_data.model.bases.families import RELEASED
 from fo1_data.model.reserved_tokens import clean_phrase
 from fo1_data.model.tokenizer_files import read_tokenizer
 from schemas.labels import LabelKind
@@ -26,9 +28,6 @@ IMAGE_PLACEHOLDER = -200
 REGION_PLACEHOLDER = -300
 
 _CACHED_PIECES = 4096
-
-_SYSTEM = "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user"
-_TURN_END = "<|im_end|>\n<|im_start|>assistant\n"
 
 _TEMPLATES = {
     LabelKind.BRIEF_CAPTION: "Provide a brief description for {region}.",
@@ -82,12 +81,17 @@ class SpecialIds:
 
 
 class PromptTokenizer:
-    """Builds prompts with the checkpoint's tokenizer, and decodes answers."""
+    """Builds prompts with the checkpoint's tokenizer, in the markup of its base, and decodes answers."""
 
-    def __init__(self, tokenizer: Tokenizer, num_region_tokens: int = MAX_REGIONS) -> None:
-        self._tokenizer = tokenizer
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        num_region_tokens: int = MAX_REGIONS,
+        markup: ChatMarkup = RELEASED.markup,
+    ) -> None:
+        self._tokenizer, self._turn_end = tokenizer, markup.turn_end
         self.special = SpecialIds(
-            end_of_turn=self.token_id("<|im_end|>"),
+            end_of_turn=self.token_id(markup.end_of_turn),
             regions=tuple(self.token_id(f"<region{i}>") for i in range(num_region_tokens)),
             objects_open=self.token_id("<objects>"),
             objects_close=self.token_id("</objects>"),
@@ -97,10 +101,10 @@ class PromptTokenizer:
         # Most questions differ in their region alone.
         self._piece_ids = lru_cache(maxsize=_CACHED_PIECES)(self._encode)
         self._lengths: dict[int, int | None] = {}
-        self._before_image = self._encode(f"{_SYSTEM}\n<|vision_start|>")
-        self._after_image = self._encode("<|vision_end|>")
+        self._before_image = self._encode(markup.before_image)
+        self._after_image = self._encode(markup.after_image)
         self._newline = self._encode("\n")
-        self._text_only = self._encode(_SYSTEM)
+        self._text_only = self._encode(markup.text_only)
 
     def _encode(self, text: str) -> list[int]:
         ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
@@ -120,7 +124,7 @@ class PromptTokenizer:
     def tail_ids(self, question: str) -> list[int]:
         """Ids of a question, up to and with the markup that starts the answer."""
         # The tokenizer cuts a text at region tokens, so the pieces between them have ids of their own.
-        pieces = self._region_token.split(f"\n{question}{_TURN_END}")
+        pieces = self._region_token.split(f"\n{question}{self._turn_end}")
         return [token for piece in pieces for token in self._piece_ids(piece)]
 
     def decode(self, ids: list[int]) -> str:
@@ -154,6 +158,8 @@ class PromptTokenizer:
         return tuple(self._encode(text))
 
 
-def load_tokenizer(folder: str | Path, num_region_tokens: int = MAX_REGIONS) -> PromptTokenizer:
+def load_tokenizer(
+    folder: str | Path, num_region_tokens: int = MAX_REGIONS, markup: ChatMarkup = RELEASED.markup
+) -> PromptTokenizer:
     """Load the tokenizer of a checkpoint folder. Raises CheckpointError if files or tokens are missing."""
-    return PromptTokenizer(read_tokenizer(Path(folder)), num_region_tokens)
+    return PromptTokenizer(read_tokenizer(Path(folder)), num_region_tokens, markup)

@@ -10,6 +10,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from fo1_data.model.decoder import DeepFeatures
 from fo1_data.model.modeling import Fo1Model, ImageFeatures
 from fo1_data.model.prompts import IMAGE_PLACEHOLDER, REGION_PLACEHOLDER
 from fo1_data.model.rotary import image_positions, text_positions
@@ -20,12 +21,14 @@ class PromptEmbeds:
     """A prompt as embeddings.
 
     embeds: (P, D) in the model's dtype. positions: (3, P) int64, on the CPU. region_places: for each
-    region, the row of `embeds` that holds its feature.
+    region, the row of `embeds` that holds its feature. deep: what the first layers add at the image's rows;
+    None: nothing.
     """
 
     embeds: Tensor
     positions: Tensor
     region_places: tuple[int, ...] = ()
+    deep: DeepFeatures | None = None
 
     @cached_property
     def next_position(self) -> int:
@@ -56,6 +59,7 @@ def embed_prompt(
     text_ids: list[int] = []
     region_places: list[int] = []
     next_position, num_rows = 0, 0
+    deep: DeepFeatures | None = None
 
     def append(rows_ND: Tensor, positions_3N: Tensor, advance: int) -> None:
         nonlocal next_position, num_rows
@@ -75,6 +79,9 @@ def embed_prompt(
             append_text()
             rows, columns = grid_hw[0] // merge, grid_hw[1] // merge
             positions_3T = image_positions(next_position, rows, columns)
+            if features.deep_GTD is not None:
+                image_rows = torch.arange(num_rows, num_rows + rows * columns, device=device)
+                deep = DeepFeatures(image_rows, features.deep_GTD)
             append(features.image_embeds, positions_3T, max(rows, columns))
         elif token == REGION_PLACEHOLDER and features is not None:
             append_text()
@@ -84,4 +91,4 @@ def embed_prompt(
         else:
             text_ids.append(token)
     append_text()
-    return PromptEmbeds(torch.cat(embeds), torch.cat(positions, dim=1), tuple(region_places))
+    return PromptEmbeds(torch.cat(embeds), torch.cat(positions, dim=1), tuple(region_places), deep)

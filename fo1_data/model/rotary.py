@@ -1,4 +1,4 @@
-"""Multimodal rotary positions (M-RoPE) of Qwen2.5-VL: the positions of a prompt, and the rotation.
+"""Multimodal rotary positions (M-RoPE) of Qwen-VL: the positions of a prompt, and the rotation.
 
 A position has three axes: time, height, width. Each text token advances all three by 1. The tokens of an
 image share the time position and take their row and column; the text behind it continues from the largest
@@ -10,7 +10,7 @@ Shapes: N tokens, 3 position axes, E head width, `...` any leading shape.
 import torch
 from torch import Tensor
 
-from fo1_data.model.configuration import TextConfig
+from fo1_data.model.bases.base import TextConfig
 
 
 def image_positions(start: int, rows: int, columns: int) -> Tensor:
@@ -35,14 +35,25 @@ def rotary_frequencies(config: TextConfig) -> Tensor:
 def cos_sin(positions_3N: Tensor, config: TextConfig) -> tuple[Tensor, Tensor]:
     """Rotation tables of positions: the cosines and the sines, each (N, E) float32.
 
-    The frequencies of a head belong to time, height and width in the numbers of `config.mrope_section`.
+    The frequencies of a head belong to time, height and width in the numbers of `config.mrope_section`, one
+    axis after the other. Interleaved, they are height's at 1, 4, 7, ... and width's at 2, 5, 8, ..., until
+    the number of each is reached, and time's elsewhere (Qwen3-VL, arXiv 2511.21631).
     """
     frequencies = rotary_frequencies(config).to(positions_3N.device, non_blocking=True)
     angles = positions_3N[..., None].float() * frequencies
-    # On the CPU, because the length of the result depends on values: the host would wait for a GPU.
-    axis_of = torch.repeat_interleave(torch.arange(3), torch.tensor(config.mrope_section))
-    axis_of = axis_of.to(angles.device, non_blocking=True)
+    axis_of = _axes(config).to(angles.device, non_blocking=True)
     return _tables_of(angles.gather(0, axis_of.expand(1, angles.shape[1], -1)).squeeze(0))
+
+
+def _axes(config: TextConfig) -> Tensor:
+    """(E / 2,) int64: the axis of each frequency, 0 time, 1 height, 2 width."""
+    if not config.is_interleaved:
+        # On the CPU, because the length of the result depends on values: the host would wait for a GPU.
+        return torch.repeat_interleave(torch.arange(3), torch.tensor(config.mrope_section))
+    axis_of = torch.zeros(config.head_dim // 2, dtype=torch.long)
+    for axis in (1, 2):
+        axis_of[axis : 3 * config.mrope_section[axis] : 3] = axis
+    return axis_of
 
 
 def text_cos_sin(positions_N: Tensor, frequencies: Tensor) -> tuple[Tensor, Tensor]:

@@ -124,7 +124,7 @@ class FeatureCache:
         maps, levels = (
             [tensors[name] for name in names if name.startswith(part)] for part in ("map", "level")
         )
-        return CachedImage(shape, FrozenFeatures(tensors["image"], maps, levels))
+        return CachedImage(shape, FrozenFeatures(tensors["image"], maps, levels, tensors.get("deep")))
 
     def keep(self, image_id: str, image: CachedImage) -> None:
         """Keep the features of an image if there is room, until a write fails."""
@@ -151,6 +151,8 @@ class FeatureCache:
         tensors = {"image": features.image_embeds}
         tensors |= {f"map{number}": tensor for number, tensor in enumerate(features.maps)}
         tensors |= {f"level{number}": tensor for number, tensor in enumerate(features.levels)}
+        if features.deep_GTD is not None:
+            tensors["deep"] = features.deep_GTD
         whole = {name: tensor.contiguous().cpu() for name, tensor in tensors.items()}
         partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
         path.parent.mkdir(exist_ok=True)  # another run may have deleted it to make room

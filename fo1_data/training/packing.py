@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from fo1_data.model.decoder import DeepFeatures, join_deep
 from fo1_data.model.modeling import Fo1Model
 from fo1_data.model.prompts import PromptTokenizer
 from fo1_data.model.region_fusion import PromptEmbeds
@@ -83,7 +84,8 @@ class PackedBatch:
     """Sequences of several images, padded at the end to the longest length L.
 
     positions: M-RoPE positions (time, row, column); visible: bool, which tokens (last axis) each token
-    attends to; prefix_lengths: of each image; weights: float32 loss weights.
+    attends to; prefix_lengths: of each image; weights: float32 loss weights; deep: what the first layers add
+    at the images' tokens.
     """
 
     embeds_BLD: Tensor
@@ -92,6 +94,7 @@ class PackedBatch:
     targets_BL: Tensor
     prefix_lengths: list[int]
     weights_BL: Tensor
+    deep: DeepFeatures | None = None
 
 
 def pack_batch(
@@ -121,6 +124,7 @@ def pack_batch(
         targets_BL=torch.stack(targets).to(model.device),
         prefix_lengths=[len(prefix.embeds) for prefix in prefixes],
         weights_BL=torch.stack(weights).to(model.device),
+        deep=join_deep([prefix.deep for prefix in prefixes], longest),
     )
 
 
@@ -164,7 +168,9 @@ def decode_packed(
         return attended.transpose(1, 2)
 
     tables = (cos.view(num_images, length, -1), sin.view(num_images, length, -1))
-    states: Tensor = model.language_model(batch.embeds_BLD, *tables, attend, recompute=recompute)
+    states: Tensor = model.language_model(
+        batch.embeds_BLD, *tables, attend, deep=batch.deep, recompute=recompute
+    )
     return states
 
 

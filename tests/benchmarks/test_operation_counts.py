@@ -23,8 +23,10 @@ from fo1_data.benchmarks.operations import (
     weights_read_by_step,
 )
 from fo1_data.benchmarks.workload import make_workload
+from fo1_data.model.bases.base import TextConfig
+from fo1_data.model.bases.qwen2_5_vl import WindowedVisionConfig
 from fo1_data.model.checkpoint import load_checkpoint
-from fo1_data.model.configuration import AuxiliaryConfig, Fo1Config, RegionConfig, TextConfig, VisionConfig
+from fo1_data.model.configuration import AuxiliaryConfig, Fo1Config, RegionConfig
 from fo1_data.model.engine.engine import Fo1Engine
 from schemas.labels import LabelKind
 
@@ -39,7 +41,7 @@ TEXT = TextConfig(
     mrope_section=(1, 0, 0),
 )
 # Windows of 4 x 4 patches in the first block, the whole image in the second.
-VISION = VisionConfig(
+VISION = WindowedVisionConfig(
     depth=2,
     hidden_size=4,
     intermediate_size=6,

@@ -19,7 +19,6 @@ from fo1_data.model.checkpoint_files import save_checkpoint
 from fo1_data.model.configuration import load_config
 from fo1_data.model.modeling import Fo1Model
 from fo1_data.model.processing import ImageProcessor, PreparedImage
-from fo1_data.model.vision_towers import encode_primary
 from fo1_data.synthetic.scenes import make_scene
 from fo1_data.training.samples.augmentation import jitter_boxes
 from fo1_data.training.settings import TrainConfig
@@ -87,7 +86,7 @@ def primary_features(model: Fo1Model, images: list[PreparedImage]) -> Tensor:
     """Normed ViT pyramid features (R, Cv) of all boxes in order; the images have one size."""
     pixels = torch.cat([image.pixel_values for image in images])
     grids_hw = [image.grid_hw for image in images]
-    primary = encode_primary(model.vision_tower, pixels, grids_hw, all_maps=False)
+    primary = model.vision_tower.encode(pixels, grids_hw, all_maps=False)
     maps = [torch.cat(level) for level in zip(*(features.maps for features in primary), strict=True)]
     encoder, boxes = model.region_encoder, [image.vt_boxes for image in images]
     pooled = encoder.pool_primary(encoder.pyramid(maps), pad_sequence(boxes, batch_first=True))

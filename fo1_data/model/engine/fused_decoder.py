@@ -1,4 +1,4 @@
-"""Qwen2.5's decoder for inference, with fewer and larger products than the modules it is made of.
+"""The decoder for inference, with fewer and larger products than the modules it is made of.
 
 The queries, keys and values of a layer are one product, as are its gate and up projections. The weights are
 the modules' own: their parameters become views of the joined weights, which take no further memory.
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear, rms_norm
 
-from fo1_data.model.decoder import Decoder
+from fo1_data.model.decoder import Decoder, DeepFeatures
 from fo1_data.model.engine.wide_product import wide_product
 from fo1_data.model.layers import ACTIVATIONS
 
@@ -25,11 +25,15 @@ Attend = Callable[[int, Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class _Layer:
-    """The weights of a layer. qkv: ((A + 2 * K) * E, D). gate_up: (2 * F, D)."""
+    """The weights of a layer. qkv: ((A + 2 * K) * E, D). gate_up: (2 * F, D).
+
+    head_norms: (A + K, E), the weight of each query's and key's norm; None: they have no norms.
+    """
 
     input_norm_D: Tensor
     qkv: Tensor
-    qkv_bias: Tensor
+    qkv_bias: Tensor | None
+    head_norms: Tensor | None
     output: Tensor
     inner_norm_D: Tensor
     gate_up: Tensor
@@ -77,8 +81,18 @@ class FusedDecoder:
             states = self._finish(layer, states, attend(index, queries, keys_values))
         return self._normed(states, self._norm)
 
-    def run_keys(self, embeds_TD: Tensor, cos_TE: Tensor, sin_TE: Tensor, attend: Attend) -> None:
-        """Run until `attend` has received the keys and values of the last layer: all that a prefix needs."""
+    def run_keys(
+        self,
+        embeds_TD: Tensor,
+        cos_TE: Tensor,
+        sin_TE: Tensor,
+        attend: Attend,
+        deep: DeepFeatures | None = None,
+    ) -> None:
+        """Run until `attend` has received the keys and values of the last layer: all that a prefix needs.
+
+        deep: what the first layers add to their output.
+        """
         states = embeds_TD
         tables = _tables(cos_TE, sin_TE, states.dtype)
         for index, layer in enumerate(self._layers):
@@ -86,25 +100,36 @@ class FusedDecoder:
             attended = attend(index, queries, keys_values)
             if layer is not self._layers[-1]:
                 states = self._finish(layer, states, attended)
+                if deep is not None:
+                    states = deep.add(index, states)
 
     def _project(self, layer: _Layer, normed: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
         """Queries (T, A, E) and keys (T, K, E), both rotated, the keys with the values as (T, 2, K, E)."""
         heads = self._heads(normed, layer.qkv, layer.qkv_bias)
-        _rotate(heads[:, : self._num_queries + self._num_keys], cos, sin)
+        _rotate(self._norm_heads(heads[:, : self._num_queries + self._num_keys], layer.head_norms), cos, sin)
         return heads[:, : self._num_queries], self._paired(heads[:, self._num_queries :])
 
     def _queries(self, layer: _Layer, normed: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         end = self._num_queries * self._head_dim
-        return _rotate(self._heads(normed, layer.qkv[:end], layer.qkv_bias[:end]), cos, sin)
+        heads = self._heads(normed, layer.qkv[:end], _part(layer.qkv_bias, slice(end)))
+        norms = _part(layer.head_norms, slice(self._num_queries))
+        return _rotate(self._norm_heads(heads, norms), cos, sin)
 
     def _keys_values(self, layer: _Layer, normed: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         start = self._num_queries * self._head_dim
-        heads = self._heads(normed, layer.qkv[start:], layer.qkv_bias[start:])
-        _rotate(heads[:, : self._num_keys], cos, sin)
+        heads = self._heads(normed, layer.qkv[start:], _part(layer.qkv_bias, slice(start, None)))
+        norms = _part(layer.head_norms, slice(self._num_queries, None))
+        _rotate(self._norm_heads(heads[:, : self._num_keys], norms), cos, sin)
         return self._paired(heads)
 
-    def _heads(self, normed: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    def _heads(self, normed: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         return linear(normed, weight, bias).view(len(normed), -1, self._head_dim)
+
+    def _norm_heads(self, heads: Tensor, norms: Tensor | None) -> Tensor:
+        """Norm heads (T, heads, E) in place, each by its weight; as they are if there are no norms."""
+        if norms is None:
+            return heads
+        return heads.copy_(rms_norm(heads, (self._head_dim,), None, self._epsilon).mul_(norms))
 
     def _paired(self, heads: Tensor) -> Tensor:
         return heads.unflatten(1, (2, self._num_keys))
@@ -133,13 +158,33 @@ def _rotate(states: Tensor, cos: Tensor, signed_sin: Tensor) -> Tensor:
     return states.mul_(cos).addcmul_(swapped, signed_sin)
 
 
+def _part(values: Tensor | None, rows: slice) -> Tensor | None:
+    return None if values is None else values[rows]
+
+
+def _head_norms(attention: Any) -> Tensor | None:
+    """The weights (A + K, E) of the norms of queries and keys; None if they have none."""
+    if not attention.norms_heads:
+        return None
+    queries, keys = (
+        norm.weight.detach().expand(projection.out_features // attention.head_dim, -1)
+        for norm, projection in ((attention.q_norm, attention.q_proj), (attention.k_norm, attention.k_proj))
+    )
+    return torch.cat((queries, keys))
+
+
 def _fuse(layer: Any) -> _Layer:
     attention, mlp = layer.self_attn, layer.mlp
     projections = attention.q_proj, attention.k_proj, attention.v_proj
     return _Layer(
         input_norm_D=layer.input_layernorm.weight,
         qkv=_joined([projection.weight for projection in projections]),
-        qkv_bias=_joined([projection.bias for projection in projections]),
+        qkv_bias=(
+            None
+            if attention.q_proj.bias is None
+            else _joined([projection.bias for projection in projections])
+        ),
+        head_norms=_head_norms(attention),
         output=attention.o_proj.weight,
         inner_norm_D=layer.post_attention_layernorm.weight,
         gate_up=_joined([mlp.gate_proj.weight, mlp.up_proj.weight]),

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
+from fo1_data.model.decoder import join_deep
 from fo1_data.model.engine.fused_decoder import FusedDecoder
 from fo1_data.model.engine.memory import MemoryBudget
 from fo1_data.model.engine.shapes import Shapes
@@ -62,7 +63,10 @@ class PrefixCache:
             2 * text.num_hidden_layers * text.num_key_value_heads * text.head_dim * bytes_per_value
         )
         heads = text.num_attention_heads + 2 * text.num_key_value_heads
-        widths = 4 * text.hidden_size + 2 * heads * text.head_dim + 4 * text.intermediate_size
+        layers_with_deep = model.config.vision.num_deep
+        widths = (
+            (4 + layers_with_deep) * text.hidden_size + 2 * heads * text.head_dim + 4 * text.intermediate_size
+        )
         self._max_pass_tokens = budget.decoder_pass // (self.bytes_per_token + widths * bytes_per_value)
 
     def drop(self, number: int) -> None:
@@ -164,7 +168,8 @@ class PrefixCache:
             )
             return attended.transpose(1, 2).flatten(2).flatten(0, 1)
 
-        self._decoder.run_keys(embeds_BPD.flatten(0, 1), cos_TE, sin_TE, attend)
+        deep = join_deep([prompt.deep for prompt in prompts], longest)
+        self._decoder.run_keys(embeds_BPD.flatten(0, 1), cos_TE, sin_TE, attend, deep)
         return prefilled
 
 

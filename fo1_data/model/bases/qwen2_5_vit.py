@@ -18,7 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear, scaled_dot_product_attention
 
-from fo1_data.model.configuration import VisionConfig
+from fo1_data.model.bases.qwen2_5_vl import WindowedVisionConfig
+from fo1_data.model.bases.vision_tower import PrimaryFeatures, VisionTower, in_raster_order, to_map
 from fo1_data.model.layers import GatedFeedForward, RMSNorm, initialise
 from fo1_data.model.rotary import rotate
 
@@ -51,12 +52,11 @@ class PatchLayout:
     sin: Tensor
 
 
-class VisionTransformer(nn.Module):
+class VisionTransformer(VisionTower):
     """Qwen2.5-VL's ViT with its merger of 2 x 2 patches; the names of the weights are the released ones."""
 
-    def __init__(self, config: VisionConfig) -> None:
-        super().__init__()
-        self.config = config
+    def __init__(self, config: WindowedVisionConfig) -> None:
+        super().__init__(config)
         self.patch_embed = _PatchEmbedding(config)
         self.blocks = nn.ModuleList([_Block(config) for _ in range(config.depth)])
         self.merger = _Merger(config)
@@ -76,6 +76,33 @@ class VisionTransformer(nn.Module):
             if index in kept_blocks:
                 kept[index] = states_UC
         return self.merger(states_UC), [kept[index] for index in kept_blocks]
+
+    def encode(
+        self, pixels_UP: Tensor, grids_hw: Sequence[tuple[int, int]], *, all_maps: bool
+    ) -> list[PrimaryFeatures]:
+        """As `VisionTower.encode`. The maps are those after the full-attention blocks, in block order."""
+        blocks = list(self.config.fullatt_block_indexes)
+        layout = self.layout(grids_hw, pixels_UP.device)
+        embeds_MD, states = self(pixels_UP, layout, blocks if all_maps else blocks[-1:])
+        merge = self.config.spatial_merge_size
+        num_tokens = [rows * columns // merge**2 for rows, columns in grids_hw]
+        embeds = in_raster_order(embeds_MD, layout.order_M).split(num_tokens)
+        maps = [
+            in_raster_order(states_UC.view(-1, merge**2, states_UC.shape[-1]), layout.order_M).split(
+                num_tokens
+            )
+            for states_UC in states
+        ]
+        return [
+            PrimaryFeatures(embeds[image], [to_map(level[image], grid_hw, merge) for level in maps])
+            for image, grid_hw in enumerate(grids_hw)
+        ]
+
+    def reference_order(self, grid_hw: tuple[int, int]) -> npt.NDArray[np.int64]:
+        """Window by window."""
+        merge = self.config.spatial_merge_size
+        window = self.config.window_size // self.config.patch_size // merge
+        return window_order(grid_hw[0] // merge, grid_hw[1] // merge, window)
 
     def layout(self, grids_hw: Sequence[tuple[int, int]], device: torch.device) -> PatchLayout:
         """Arrange the patches of images by window. grids_hw: rows and columns of each image's patch grid."""
@@ -113,7 +140,7 @@ class VisionTransformer(nn.Module):
 class _PatchEmbedding(nn.Module):
     """The convolution over single patches as one product, which takes a quarter of the time on a CPU."""
 
-    def __init__(self, config: VisionConfig) -> None:
+    def __init__(self, config: WindowedVisionConfig) -> None:
         super().__init__()
         kernel = (config.temporal_patch_size, config.patch_size, config.patch_size)
         self.proj = nn.Conv3d(config.in_channels, config.hidden_size, kernel, stride=kernel, bias=False)
@@ -123,7 +150,7 @@ class _PatchEmbedding(nn.Module):
 
 
 class _Block(nn.Module):
-    def __init__(self, config: VisionConfig) -> None:
+    def __init__(self, config: WindowedVisionConfig) -> None:
         super().__init__()
         self.norm1 = RMSNorm(config.hidden_size, eps=_EPSILON)
         self.norm2 = RMSNorm(config.hidden_size, eps=_EPSILON)
@@ -138,7 +165,7 @@ class _Block(nn.Module):
 
 
 class _Attention(nn.Module):
-    def __init__(self, config: VisionConfig) -> None:
+    def __init__(self, config: WindowedVisionConfig) -> None:
         super().__init__()
         self.num_heads = config.num_heads
         self.qkv = nn.Linear(config.hidden_size, 3 * config.hidden_size)
@@ -167,7 +194,7 @@ def _attend(queries_UAE: Tensor, keys_UAE: Tensor, values_UAE: Tensor, span: Win
 class _Merger(nn.Module):
     """Turns the 2 x 2 patches of each image token into one vector of the language model's width."""
 
-    def __init__(self, config: VisionConfig) -> None:
+    def __init__(self, config: WindowedVisionConfig) -> None:
         super().__init__()
         joined = config.hidden_size * config.spatial_merge_size**2
         self.ln_q = RMSNorm(config.hidden_size, eps=_EPSILON)
