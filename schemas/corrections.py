@@ -1,8 +1,27 @@
 """Corrections: the changes that people made in a review, each with the value that it replaces.
 
 A correction names its target as the reviewed dataset names it; `before` is the old value, `after` the right
-one. Boxes: absolute pixels of the EXIF-oriented image, x_min y_min x_max y_max. A file of corrections is JSON
-Lines, one correction per line. This module applies nothing: that is merging.
+one. Boxes: absolute pixels of the EXIF-oriented image, or of the frame as shown, x_min y_min x_max y_max. A
+file of corrections is JSON Lines, one correction per line. This module applies nothing: that is merging.
+
+A correction with `track_id` and without `region_id` is about a track of a video; `image_id` is the video's
+`video_id`. Frames count from 0 in the order of showing. What people do to a track, and what a merge makes of
+it:
+
+- `RECAPTIONED` (`kind`, `after.text`), `VERDICT` (`kind`, `right`; of a phrase or question with `subject`),
+  `ANSWERED` (`subject`, `after.text`), `RENAMED` (`after.text`): the track's label, and the same label of the
+  track's region in every keyframe, unless a person has said something about that one.
+- `MOVED`, `ADDED` (`frame`, `after.box_xyxy`): the track's box in this frame is this one; in a keyframe the
+  region moves with it. `ADDED` with a `track_id` that the dataset does not have begins a track that a person
+  has drawn, called `{first 16 of video_id}/p...`; further frames of it are `ADDED` too.
+- `DELETED` with `frame`: the thing is not seen in this frame. Without: there is no such thing, so the track
+  goes, and its regions in the keyframes.
+- `SPLIT` (`frame`): from this frame on it is another thing, the track `split_track_id(track_id, frame)`;
+  before it the id stays. A correction that names a frame finds the part which holds the frame by either id;
+  others of the same review say by the id which part they mean. Labels of both parts are stale.
+- `JOINED` (`after.track_id`): the track is a part of that one, in the same shot. Where both have a box, that
+  of `after.track_id` stays. Labels in which the two differ are stale.
+- `WITHDRAWN`: nothing that the review said of the video (`image_id`) counts any more.
 """
 
 import hashlib
@@ -26,8 +45,9 @@ class CorrectionAction(StrEnum):
     region's box. `RENAMED`: changed the class of a region (`before.text`, `after.text`). `RECAPTIONED`:
     changed the text of a region's label of `kind` (`ocr` too), or of the whole image if `region_id` is null.
     `REGROUNDED`: changed which regions the phrase `subject` names. `RECOUNTED`: changed how many `subject`
-    there are. `ANSWERED`: changed the answer to the question `subject`. `WITHDRAWN`: nothing that the review
-    said of the image counts any more, because its annotations were deleted or skipped.
+    there are. `ANSWERED`: changed the answer to the question `subject`. `SPLIT`, `JOINED`: cut a track in
+    two, or made one of two. `WITHDRAWN`: nothing that the review said of the image counts any more, because
+    its annotations were deleted or skipped.
     """
 
     VERDICT = "verdict"
@@ -39,6 +59,8 @@ class CorrectionAction(StrEnum):
     REGROUNDED = "regrounded"
     RECOUNTED = "recounted"
     ANSWERED = "answered"
+    SPLIT = "split"
+    JOINED = "joined"
     WITHDRAWN = "withdrawn"
 
 
@@ -58,6 +80,7 @@ class CorrectionValue(BaseModel):
     text: str | None = None
     region_ids: list[str] | None = None
     count: int | None = Field(default=None, ge=0, le=MOST_COUNT)
+    track_id: str | None = None
 
     @field_validator("box_xyxy")
     @classmethod
@@ -67,8 +90,8 @@ class CorrectionValue(BaseModel):
         return box
 
 
-# The part of a large image in an annotation's key: pixels, as `annotation_key` writes them.
-_PART = re.compile(r"@\d+-\d+-\d+-\d+$")
+# The part of a large image (pixels) or of a long video (frames) in a key that `annotation_key` writes.
+_PART = re.compile(r"@\d+-\d+(-\d+-\d+)?$")
 
 _NEEDS_AFTER: dict[CorrectionAction, str] = {
     CorrectionAction.MOVED: "box_xyxy",
@@ -78,6 +101,7 @@ _NEEDS_AFTER: dict[CorrectionAction, str] = {
     CorrectionAction.REGROUNDED: "region_ids",
     CorrectionAction.RECOUNTED: "count",
     CorrectionAction.ANSWERED: "text",
+    CorrectionAction.JOINED: "track_id",
 }
 _NEEDS_REGION = (CorrectionAction.MOVED, CorrectionAction.DELETED, CorrectionAction.RENAMED)
 _NEEDS_SUBJECT = (CorrectionAction.REGROUNDED, CorrectionAction.RECOUNTED, CorrectionAction.ANSWERED)
@@ -87,7 +111,17 @@ _KIND_OF_ACTION = {
     CorrectionAction.RECOUNTED: LabelKind.COUNT,
     CorrectionAction.ANSWERED: LabelKind.ASK,
 }
-_BOXES_FIRST = {CorrectionAction.ADDED: 0, CorrectionAction.MOVED: 1}
+_NEEDS_FRAME = (CorrectionAction.MOVED, CorrectionAction.ADDED, CorrectionAction.SPLIT)
+_OF_TRACKS_ONLY = (CorrectionAction.SPLIT, CorrectionAction.JOINED)
+# Members that were added to corrections later: the id of a correction without them stays the same.
+_ADDED_MEMBERS = ("track_id", "frame", "time_s")
+# What comes first within a submission, so that what is said of a new box or part finds it.
+_RANKS = {
+    CorrectionAction.SPLIT: 0,
+    CorrectionAction.JOINED: 1,
+    CorrectionAction.ADDED: 2,
+    CorrectionAction.MOVED: 3,
+}
 # A verdict on these kinds needs the phrase or question as its subject. A verdict on `grounded_caption`
 # without a subject is about the image's caption.
 _KINDS_WITH_SUBJECT = (
@@ -102,10 +136,13 @@ _KINDS_WITH_SUBJECT = (
 class Correction(BaseModel):
     """One change by one person.
 
+    `image_id`: the image's id; of a correction of a track, its video's.
     `region_id`: the region's id in the reviewed dataset. Null for an added region, unless its box equals that
     of another region: then its new, numbered id. The new id of a moved region follows from `after.box_xyxy`;
     other corrections of the same review may name the region by its old or its new id (`new_region_id`), but
     only by its old id if another region has the new box too.
+    `track_id`, `frame`: see the module; `time_s`: the frame's time in the video, where it is known. With both
+    `region_id` and `track_id` a correction says of a region what was said of its track; files hold none.
     `kind`: the kind of the label; null if the change is about the box (`MOVED`, `ADDED`, `DELETED`,
     `RENAMED`).
     `subject`: the phrase of a grounding or count, the question of an answer.
@@ -123,6 +160,9 @@ class Correction(BaseModel):
     image_id: str
     action: CorrectionAction
     region_id: str | None = None
+    track_id: str | None = None
+    frame: int | None = Field(default=None, ge=0)
+    time_s: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     kind: LabelKind | None = None
     subject: str | None = None
     right: bool | None = None
@@ -154,8 +194,14 @@ class Correction(BaseModel):
         needed = _NEEDS_AFTER.get(self.action)
         if needed is not None and getattr(self.after, needed, None) is None:
             raise ValueError(f"{self.action} needs after.{needed}")
-        if self.action in _NEEDS_REGION and self.region_id is None:
+        if self.action in _NEEDS_REGION and self.region_id is None and self.track_id is None:
             raise ValueError(f"{self.action} needs region_id")
+        if self.action in _OF_TRACKS_ONLY and self.track_id is None:
+            raise ValueError(f"{self.action} needs track_id")
+        if self.is_of_track and self.action in _NEEDS_FRAME and self.frame is None:
+            raise ValueError(f"{self.action} of a track needs frame")
+        if self.track_id is None and self.frame is not None:
+            raise ValueError("frame needs track_id")
         if self.action in _NEEDS_SUBJECT and self.subject is None:
             raise ValueError(f"{self.action} needs subject")
         if self.action in _NEEDS_KIND and self.kind is None:
@@ -171,6 +217,11 @@ class Correction(BaseModel):
         ):
             raise ValueError(f"verdict on {self.kind} needs subject")
         return self
+
+    @property
+    def is_of_track(self) -> bool:
+        """Whether it is about a track of a video, and not about an image."""
+        return self.track_id is not None and self.region_id is None
 
     @property
     def new_region_id(self) -> str | None:
@@ -196,26 +247,42 @@ class Correction(BaseModel):
     @property
     def correction_id(self) -> str:
         """The id of the correction: 32 hex digits, the same for the same content, whatever its `as_of`."""
-        content = json.dumps(self.model_dump(mode="json", exclude={"as_of"}), sort_keys=True)
-        return hashlib.sha256(content.encode()).hexdigest()[:32]
+        document = self.model_dump(mode="json", exclude={"as_of"})
+        for part in (document, document["before"] or {}, document["after"] or {}):
+            for name in _ADDED_MEMBERS:
+                if name in part and part[name] is None:
+                    del part[name]
+        return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:32]
 
     @property
-    def order(self) -> tuple[bool, str, str, int, str]:
+    def order(self) -> tuple[bool, bool, str, str, int, str]:
         """The key by which corrections of the same target are sorted: the last one counts.
 
         It does not depend on when they were merged. Within a submission boxes come first, so that
-        corrections about a new box find it.
+        corrections about a new box find it. What is said of a region itself counts before what is said of its
+        track; of boxes, whatever was said last.
         """
-        rank = _BOXES_FIRST.get(self.action, len(_BOXES_FIRST))
-        return (self.ground_truth, self.at, self.annotation_key, rank, self.correction_id)
+        rank = _RANKS.get(self.action, len(_RANKS))
+        of_track = self.track_id is not None and self.region_id is not None and not self._is_of_box
+        return (not of_track, self.ground_truth, self.at, self.annotation_key, rank, self.correction_id)
+
+    @property
+    def _is_of_box(self) -> bool:
+        return self.action in (CorrectionAction.MOVED, CorrectionAction.ADDED, CorrectionAction.DELETED)
 
 
 def annotation_key(review_key: str, part: str, number: int) -> str:
     """Return the key of an annotation of a review. `part`: the part of a large image; empty: whole images.
 
-    Each part is a statement of its own: what is said of one part leaves the others as they are.
+    Of a long video, the part is `FIRST-LAST` of its frames. Each part is a statement of its own: what is said
+    of one part leaves the others as they are.
     """
     return f"{review_key}@{part}/{number}" if part else f"{review_key}/{number}"
+
+
+def split_track_id(track_id: str, frame: int) -> str:
+    """The id of the part of a track that begins at `frame`; the same whichever part of the track is cut."""
+    return f"{track_id.partition('@')[0]}@{frame}"
 
 
 def correction_line(correction: Correction) -> str:

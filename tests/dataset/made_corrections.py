@@ -18,6 +18,8 @@ TEXTS = st.sampled_from(["red square", "a whale", "", "zebra", "a\u2028b", "\u00
 TIMES = st.sampled_from([f"2026-11-2{day}T10:00:00Z" for day in range(1, 6)])
 CORNERS = st.sampled_from([0.0, 3.3, 7.0, 12.4, 20.0])
 
+OF_TRACKS = (CorrectionAction.SPLIT, CorrectionAction.JOINED)
+
 
 @st.composite
 def corrections_of(draw, row):
@@ -28,7 +30,7 @@ def corrections_of(draw, row):
     names = st.sampled_from(
         [*(region.region_id for region in row.regions), drawn, numbered_id(drawn, 2), "nobody/1-2-3-4"]
     )
-    action = draw(st.sampled_from(list(CorrectionAction)))
+    action = draw(st.sampled_from([action for action in CorrectionAction if action not in OF_TRACKS]))
     fields = {
         "at": draw(TIMES),
         "annotation_key": draw(st.sampled_from(["", "a", "b", "review/1", "review/2"])),

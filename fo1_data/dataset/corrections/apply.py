@@ -31,14 +31,14 @@ class Applied:
 def apply_corrections(
     row: ImageRow, corrections: Iterable[Correction], since: Collection[Correction] | None = None
 ) -> Applied:
-    """The row as people have corrected it; corrections of other images are ignored.
+    """The row as people have corrected it; corrections of other images and of tracks are ignored.
 
     `since`: the row holds the other corrections already, so only these and what comes after them is applied.
     """
     of_row = {
         correction.correction_id: correction
         for correction in corrections
-        if correction.image_id == row.image_id
+        if correction.image_id == row.image_id and not correction.is_of_track
     }
     ordered = in_order(of_row.values())
     work = _CorrectedRow(row, ordered)
