@@ -14,6 +14,9 @@ from schemas.labels import Decision, Label, LabelKind, Source
 from schemas.parquet import BOX, LABEL, PROVENANCE
 from schemas.regions import Box
 
+# A reason: the keyframes of a track do not say the same.
+TRACK_DISAGREES = "its keyframes disagree"
+
 
 class Keyframe(BaseModel):
     """A frame that the model looked at, which is the row `image_id` of the dataset."""
@@ -86,8 +89,10 @@ class Track(BaseModel):
     an item for each frame in which the thing was found, in order; what lies between two of them that are not
     neighbours (`track_every` apart) is a gap. `scores`: 0 to 1, null for boxes that were given.
     `keyframes`: those of the video that show the track. `source_label`: what the source of the boxes calls
-    the thing. `labels`: one for each kind of caption, whose signal `track_agreement` is the share of the
-    keyframes' weight that says the same. `decision`: the strictest of the track's labels.
+    the thing; `source_id`, `source_caption`: the id and the caption that came with a given track. `labels`:
+    one for each kind of caption, whose signal `track_agreement` is the share of the keyframes' weight that
+    says the same; where they disagree, `TRACK_DISAGREES` is among its reasons. `decision`: the strictest of
+    the track's labels.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -105,6 +110,8 @@ class Track(BaseModel):
     keyframes: list[Keyframe] = []
     box_source: Source = Source.MODEL
     source_label: str | None = None
+    source_id: str | None = None
+    source_caption: str | None = None
     brief_caption: str | None = None
     detailed_caption: str | None = None
     text: str | None = None
@@ -151,6 +158,8 @@ TRACK_SCHEMA = pa.schema(
         ("keyframes", pa.list_(_KEYFRAME)),
         ("box_source", pa.string()),
         ("source_label", pa.string()),
+        ("source_id", pa.string()),
+        ("source_caption", pa.string()),
         ("brief_caption", pa.string()),
         ("detailed_caption", pa.string()),
         ("text", pa.string()),

@@ -25,6 +25,7 @@ REASON_TEXTS: dict[str, str] = {
     "caption_agreement": "a named region's caption disagrees",
     "caption_elsewhere": "another region's caption fits better",
     "captions_left_out": "other regions' captions say it too",
+    "track_agreement": "other frames of the track say something else",
     "ask_back_hit": "asked back, it was not found",
     "ask_back_others": "asked back, other regions were found",
     "ask_back_probability": "asked back, unsure of this region",

@@ -69,6 +69,11 @@ SIGNALS: dict[str, SignalSpec] = {
     "captions_left_out": SignalSpec(
         0, _COUNT, "regions", -1, "unnamed regions whose captions contain all of the phrase's words"
     ),
+    # A thing in a video, of which several frames were asked.
+    "track_agreement": SignalSpec(
+        0, 1, "share", 1, "the share of the keyframes' weight that says the same of the thing"
+    ),
+    "track_keyframes": SignalSpec(0, _COUNT, "frames", 0, "keyframes that were asked about the thing"),
     # Second questions.
     "ask_back_hit": SignalSpec(0, 1, "no or yes", 1, "detecting the caption's text returns its region"),
     "ask_back_others": SignalSpec(
