@@ -3,7 +3,7 @@
 The result of a step is the JSON that its command printed. It is stored in `steps/NAME.json` with the seconds
 it took and its arguments (files by their digests). If a step was run with other arguments before, it is
 refused, so that no run mixes the settings of two. The output of an interrupted step is removed before the
-step runs again, except for `fo1 label` and `fo1 train`, which resume.
+step runs again, except for `fo1 label` and the trainings, which resume.
 """
 
 import fcntl
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 FO1 = Path(sys.executable).with_name("fo1")
-_RESUMING = ("label", "train")
+_RESUMING = ("label", "train", "train-detector")
 
 
 class StepError(RuntimeError):

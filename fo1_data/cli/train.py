@@ -1,6 +1,5 @@
 """`fo1 train`: fine-tunes a checkpoint on datasets. The same command again resumes the training."""
 
-import signal
 import sys
 from collections.abc import Callable
 from contextlib import redirect_stdout
@@ -12,10 +11,10 @@ import typer
 
 from fo1_data.cli.label import require_ray
 from fo1_data.cli.output import JsonOption, emit, say
+from fo1_data.cli.stopped_training import ended_by_signals, exit_if_stopped
 from fo1_data.cli.training_lines import TrainingLines
 from fo1_data.errors import ConfigError
 from fo1_data.plurals import counted
-from fo1_data.runs.stopping import exit_code, stopping_on_sigterm
 from fo1_data.training.layout import BEST, PATIENCE
 
 
@@ -81,44 +80,29 @@ def train(
     if runs_on_ray:
         require_ray()
     run: Callable[..., dict[str, Any]]
-    try:
-        # Ray, and what logs to services, write on standard output, which is only for the result.
-        with redirect_stdout(sys.stderr), stopping_on_sigterm():
-            say(f"stage {stage} on {', '.join(datasets)}: loading {model}")
-            if runs_on_ray:
-                from actors.training import train_on_ray
+    # Ray, and what logs to services, write on standard output, which is only for the result.
+    with redirect_stdout(sys.stderr), ended_by_signals():
+        say(f"stage {stage} on {', '.join(datasets)}: loading {model}")
+        if runs_on_ray:
+            from actors.training import train_on_ray
 
-                run = partial(train_on_ray, workers=workers or 1, address=address)
-            else:
-                from fo1_data.training.run import train as train_here
+            run = partial(train_on_ray, workers=workers or 1, address=address)
+        else:
+            from fo1_data.training.run import train as train_here
 
-                run = train_here
-            document = run(
-                datasets,
-                chosen_stage,
-                model,
-                out,
-                settings,
-                watch=TrainingLines(),
-                validation=validate_on,
-                resume_from=resume_from,
-            )
-    except KeyboardInterrupt as stop:
-        say("fo1: stopped; run the same command again: it goes on from what was saved last")
-        raise typer.Exit(exit_code(stop)) from None
-    code = _stop_code(document["stopped"] or "")
-    if code is not None:
-        saved = (
-            f" at step {document['steps']}, saved in {out}" if document["steps"] else " before the first step"
+            run = train_here
+        document = run(
+            datasets,
+            chosen_stage,
+            model,
+            out,
+            settings,
+            watch=TrainingLines(),
+            validation=validate_on,
+            resume_from=resume_from,
         )
-        say(f"fo1: stopped{saved}; run the same command again to resume")
-        raise typer.Exit(code)
+        exit_if_stopped(document, out)
     emit(document, as_json, f"{out}: {_done(document)}")
-
-
-def _stop_code(stopped: str) -> int | None:
-    """The exit code of a run that a signal stopped; None if it stopped for another reason."""
-    return 128 + signal.Signals[stopped] if stopped in signal.Signals.__members__ else None
 
 
 def _done(document: dict[str, Any]) -> str:

@@ -6,7 +6,9 @@ from typing import Annotated
 import typer
 
 from fo1_data.cli.output import JsonOption, emit, say
+from fo1_data.cli.stopped_training import ended_by_signals, exit_if_stopped
 from fo1_data.training.detection.settings import DetectorConfig
+from schemas.jobs import LEAST_TILE_PX, MOST_TILE_PX
 
 _DEFAULTS = DetectorConfig()
 
@@ -15,7 +17,7 @@ def train_detector(
     datasets: Annotated[
         list[str], typer.Argument(help="Datasets, or corpora with boxes of everything: folders or URLs.")
     ],
-    out: Annotated[Path, typer.Option(help="New folder of the detector; --proposals takes it.")],
+    out: Annotated[Path, typer.Option(help="Folder of the detector; --proposals takes it.")],
     detector: Annotated[
         str, typer.Option(help="Detector to begin with: fo1-tiny, or a folder of this command.")
     ] = "fo1-tiny",
@@ -36,6 +38,15 @@ def train_detector(
         float,
         typer.Option(min=0, max=0.99, help="Share of the images to hold out for validation, as for train."),
     ] = _DEFAULTS.validation_share,
+    tile_px: Annotated[
+        int | None,
+        typer.Option(
+            min=LEAST_TILE_PX,
+            max=MOST_TILE_PX,
+            help="Show images that are larger in overlapping tiles of so many pixels a side. Rows that were "
+            "labelled in tiles are shown so anyway.",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of every random draw.")] = _DEFAULTS.seed,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads. Default: torch's choice.")] = None,
     device: Annotated[
@@ -43,7 +54,7 @@ def train_detector(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Train the detector to find the things of your images, whatever they are called."""
+    """Train the detector to find the things of your images. Run the same command again to resume it."""
     from fo1_data.training.detection.run import train_detector as run
 
     config = DetectorConfig(
@@ -51,11 +62,14 @@ def train_detector(
         batch_images=batch_images,
         learning_rate=learning_rate,
         validation_share=validation_share,
+        tile_px=tile_px,
         seed=seed,
         threads=threads,
         device=device,
     )
-    document = run(datasets, out, config, detector, validation or [], test or [], say)
+    with ended_by_signals():
+        document = run(datasets, out, config, detector, validation or [], test or [], say)
+        exit_if_stopped(document, out)
     before, best = document["before"], document["best"]
     emit(
         document,

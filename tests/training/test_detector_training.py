@@ -19,8 +19,9 @@ from fo1_data.proposals.load import load_proposer
 from fo1_data.synthetic.scenes import make_scene
 from fo1_data.training.detection.measuring import Found, count_hits
 from fo1_data.training.detection.run import train_detector
-from fo1_data.training.detection.samples import BoxedImage, boxes_are_known, vary
+from fo1_data.training.detection.samples import BoxedImage, vary
 from fo1_data.training.detection.settings import DetectorConfig
+from fo1_data.training.detection.views import boxes_are_known
 from fo1_data.training.samples.open_examples import row_to_example
 from schemas.labels import Decision, Source
 
@@ -56,6 +57,7 @@ def test_it_learns_boxes_and_the_result_is_a_source_of_boxes(tmp_path: Path) -> 
     done, said = json.loads(ended.stdout), ended.stderr.splitlines()
 
     assert done["images"] + done["validation_images"] == 24
+    assert (done["steps"], done["resumed"], done["stopped"], done["left_out"]) == (40, False, None, {})
     assert done["best"]["recall"] > done["before"]["recall"] + 0.2
     assert done["test"]["recall"] > done["test_before"]["recall"] + 0.2
     assert [line for line in said if "the best so far" in line][-1].startswith(
@@ -69,7 +71,7 @@ def test_it_learns_boxes_and_the_result_is_a_source_of_boxes(tmp_path: Path) -> 
     (bundled,) = load_proposer("fo1-tiny").propose([scene], [])
     widths = [np.median(boxes[:, 2] - boxes[:, 0]) for boxes in (own.boxes_xyxy, bundled.boxes_xyxy)]
     assert widths[0] > 1.2 * widths[1]
-    with pytest.raises(ConfigError, match="is not empty"):
+    with pytest.raises(ConfigError, match="was started with steps 40, not 1: use the same, or another --out"):
         train_detector([corpus], tmp_path / "detector", CONFIG)
     (tmp_path / "detector" / "model.safetensors").write_bytes(b"cut")
     with pytest.raises(CheckpointError, match="does not load"):
@@ -79,6 +81,11 @@ def test_it_learns_boxes_and_the_result_is_a_source_of_boxes(tmp_path: Path) -> 
 def test_a_detector_of_another_kind_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="neither fo1-tiny nor a folder of"):
         train_detector(["any"], tmp_path / "out", CONFIG, detector=str(tmp_path))
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(ConfigError, match="is not empty, and holds no run to resume"):
+        train_detector(["any"], tmp_path, CONFIG)
+    with pytest.raises(ConfigError, match="is a file: name a folder"):
+        train_detector(["any"], tmp_path / "notes.txt", CONFIG)
 
 
 def test_boxes_of_a_detector_count_once_somebody_answers_for_them() -> None:

@@ -4,7 +4,7 @@ A box counts as found if a detection overlaps it by an IoU of 0.5 or more, each 
 detections are those that labelling would keep.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy as np
 from fo1_data.boxes import Boxes, iou_matrix
 from fo1_data.proposals.detector_boxes import DetectorBoxes
 from fo1_data.proposals.tiny_detector import TinyDetector
-from fo1_data.training.detection.samples import BoxedImage
+from fo1_data.training.detection.samples import BoxedImages
 
 FOUND_IOU = 0.5
 _WELL_FOUND_IOU = 0.75
@@ -23,13 +23,14 @@ _MAX_PROPOSALS = 100
 class Found:
     """Numbers of boxes of some images: `known`, `detected`, and `hits`, detected ones that are known.
 
-    `hits_75`: those with an overlap of 0.75 or more.
+    `hits_75`: those with an overlap of 0.75 or more; `images`: how many images were read.
     """
 
     known: int
     detected: int
     hits: int
     hits_75: int = 0
+    images: int = 0
 
     @property
     def recall(self) -> float:
@@ -59,20 +60,32 @@ class Found:
         return {**{name: round(share, 4) for name, share in shares.items()}, "boxes": self.known}
 
 
-def count_found(detector: TinyDetector, images: Iterable[BoxedImage | None]) -> Found:
-    """The detector's figures on some images; those that are None are left out."""
+def count_found(
+    detector: TinyDetector,
+    images: BoxedImages,
+    numbers: Iterable[int],
+    request: Callable[[], str | None] = lambda: None,
+) -> Found | str:
+    """The detector's figures on the views with some numbers; those that cannot be read are left out.
+
+    `request`: asked before each image; a name ends the measurement, and is returned.
+    """
     proposer = DetectorBoxes("detector", detector, None, None, _MAX_PROPOSALS)
-    known = detected = hits = hits_75 = 0
-    for image in images:
+    num_images = known = detected = hits = hits_75 = 0
+    for number in numbers:
+        if (stopped := request()) is not None:
+            return stopped
+        image = images.as_it_is(number)
         if image is None:
             continue
         (proposals,) = proposer.propose([image.rgb], [])
         kept = proposals.boxes_xyxy
+        num_images += 1
         known += len(image.boxes_xyxy)
         detected += len(kept)
         hits += count_hits(kept, image.boxes_xyxy)
         hits_75 += count_hits(kept, image.boxes_xyxy, _WELL_FOUND_IOU)
-    return Found(known, detected, hits, hits_75)
+    return Found(known, detected, hits, hits_75, num_images)
 
 
 def count_hits(detections: Boxes, boxes: Boxes, least_iou: float = FOUND_IOU) -> int:

@@ -1,31 +1,40 @@
-"""What the detector learns from: images of which every box is known, in varied views.
+"""What the detector learns from: images of which every box is known, whole or in tiles, in varied views."""
 
-A box of a corpus or of a person is known, and one of a detector whose label a person gave or confirmed, or
-which was accepted. An image with any other box is left out, because nobody knows what it shows and what else
-is there.
-"""
-
+from collections.abc import Collection
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from PIL import Image, ImageOps
 
-from fo1_data.boxes import Boxes, as_boxes, scale_boxes
-from fo1_data.corpus.images import InputLimits
-from fo1_data.dataset.human_labels import is_locked
+from fo1_data.boxes import Boxes, WindowXyxy, as_boxes, scale_boxes
 from fo1_data.errors import DatasetError, InputReject
+from fo1_data.plurals import counted
+from fo1_data.training.detection.views import (
+    LIMITS,
+    LeftOut,
+    View,
+    boxes_of_row,
+    boxes_within,
+    survey,
+)
 from fo1_data.training.samples.augmentation import relight
-from fo1_data.training.samples.open_examples import TrainingExample, open_example
+from fo1_data.training.samples.open_examples import open_example
 from fo1_data.training.samples.source import ExampleSource
-from schemas.labels import Decision, Source
-from schemas.regions import Region
+from fo1_data.training.samples.tiled_rows import read_window
+from schemas.images import ImageRow
 
-_LIMITS = InputLimits()
-_SETTLED = (Decision.ACCEPT, Decision.AUDIT)
 _MIRRORED_SHARE = 0.5
 # Of the image's sides, to learn things of other sizes too.
 _SMALLEST, _LARGEST = 0.8, 1.25
 _LIGHT_JITTER = 0.2
+# Decoded images whose tiles are shown one after another.
+_MOST_HELD = 2
+_REASONS = {
+    LeftOut.BOXES: "not every box is of the corpus, of a person, or accepted: review them first",
+    LeftOut.SHARED: "the same is validated or tested on",
+    LeftOut.UNREADABLE: "it cannot be read",
+}
 
 
 @dataclass(frozen=True)
@@ -37,31 +46,67 @@ class BoxedImage:
 
 
 class BoxedImages:
-    """The images of a source of which every box is known. `left_out`: how many others there are."""
+    """The views of those images of a source of which every box is known. `len`: how many views.
 
-    def __init__(self, source: ExampleSource, seed: int = 0) -> None:
+    `tile_px`: cut images that are larger; `excluded`: ids of images that are not used; `purpose`: what they
+    are for, in messages. `found`: the images behind the views, and how many others there are; `unread`: views
+    that could not be read. Raises DatasetError if no image is left.
+    """
+
+    def __init__(
+        self,
+        source: ExampleSource,
+        seed: int = 0,
+        tile_px: int | None = None,
+        excluded: Collection[str] = (),
+        purpose: str = "train on",
+    ) -> None:
         self._source, self._seed = source, seed
-        order = source.order_of(0)
-        self._places = [place for place in range(len(order)) if boxes_are_known(source.at(place))]
-        self.left_out = len(order) - len(self._places)
-        if not self._places:
-            raise DatasetError(
-                "no image of which every box is of the corpus, of a person, or accepted: review some first"
-            )
+        self.found = survey(source, tile_px, excluded)
+        self.unread = set[int]()
+        self._open = lru_cache(_MOST_HELD)(self._open_image)
+        if not self.found.views:
+            raise DatasetError(f"no image to {purpose}: {'; '.join(self.left_out())}")
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self.found.views)
+
+    def left_out(self) -> list[str]:
+        """How many images are left out, and why, in words."""
+        counts = self.found.left_out.items()
+        return [f"{counted(number, 'image')} left out: {_REASONS[reason]}" for reason, number in counts]
+
+    def sample(self, most: int) -> list[int]:
+        """The numbers of at most `most` views, drawn by the seed from all, in order."""
+        drawn = np.random.default_rng(self._seed).permutation(len(self))[:most]
+        return sorted(drawn.tolist())
 
     def as_it_is(self, number: int) -> BoxedImage | None:
-        """An image by its number; None if it cannot be read."""
+        """A view by its number; None if it cannot be read."""
         try:
-            image, entry = open_example(self._source.at(self._places[number]), _LIMITS)
+            return self._read(self.found.views[number])
         except InputReject:
+            self.unread.add(number)
             return None
+
+    def _read(self, view: View) -> BoxedImage:
+        """The pixels and boxes of a view. Raises InputReject."""
+        window = view.window_xyxy
+        if window is None:
+            return self._open(view.place)
+        row = self._source.at(view.place).whole_row
+        if row is not None:
+            return _read_tile(row, window)
+        whole = self._open(view.place)
+        return BoxedImage(whole.rgb.crop(window), boxes_within(whole.boxes_xyxy, window))
+
+    def _open_image(self, place: int) -> BoxedImage:
+        """The whole image at a place. Raises InputReject."""
+        image, entry = open_example(self._source.at(place), LIMITS)
         return BoxedImage(image.rgb, as_boxes([region.box_xyxy for region in entry.regions or []]))
 
     def varied(self, draw: int) -> BoxedImage | None:
-        """An image of the endless series of shuffled epochs, mirrored, scaled and relit at random.
+        """A view of the endless series of shuffled epochs, mirrored, scaled and relit at random.
 
         All random draws depend only on the seed and `draw`.
         """
@@ -71,14 +116,12 @@ class BoxedImages:
         return None if image is None else vary(image, np.random.default_rng([self._seed, epoch, rest]))
 
 
-def boxes_are_known(example: TrainingExample) -> bool:
-    """Whether every box of an image is known; see the module docstring. Gold's are."""
-    return example.row is None or all(map(_is_known, example.row.regions))
-
-
-def _is_known(region: Region) -> bool:
-    settled = region.decision in _SETTLED or any(map(is_locked, region.labels))
-    return region.box_source is not Source.MODEL or settled
+def _read_tile(row: ImageRow, window_xyxy: WindowXyxy) -> BoxedImage:
+    """A part of a row's image, shrunk if it is large. Raises InputReject."""
+    rgb = read_window(row, window_xyxy, LIMITS).rgb
+    x, y, right, bottom = window_xyxy
+    boxes = boxes_within(boxes_of_row(row), window_xyxy)
+    return BoxedImage(rgb, scale_boxes(boxes, (right - x, bottom - y), rgb.size))
 
 
 def vary(image: BoxedImage, rng: np.random.Generator) -> BoxedImage:

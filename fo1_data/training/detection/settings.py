@@ -1,6 +1,7 @@
 """The settings of `fo1 train-detector`. Imports no torch."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -14,6 +15,11 @@ class DetectorConfig:
     batch_images: int = 4
     learning_rate: float = 1e-3
     validation_share: float = 0.1
+    tile_px: int | None = None
     seed: int = 0
     threads: int | None = None
     device: str | None = None
+
+    def deciding(self) -> dict[str, Any]:
+        """The settings that a resumed run must have too: all but where it computes."""
+        return {name: value for name, value in asdict(self).items() if name not in ("threads", "device")}

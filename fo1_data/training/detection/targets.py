@@ -44,13 +44,15 @@ def make_targets(
 
 
 def detection_loss(output_B5HW: Tensor, heat_BHW: Tensor, cells_N3: Tensor, boxes_N4: Tensor) -> Tensor:
-    """Penalty-reduced focal loss of the centres plus twice the generalised IoU loss of the boxes."""
+    """Penalty-reduced focal loss of the centres plus twice the generalised IoU loss of the boxes, if any."""
     logits = output_B5HW[:, 0]
     is_centre = (heat_BHW > 0.999).float()
     score = logits.sigmoid()
     positive = is_centre * (1 - score) ** 2 * functional.logsigmoid(logits)
     negative = (1 - is_centre) * (1 - heat_BHW) ** 4 * score**2 * functional.logsigmoid(-logits)
     focal = -(positive + negative).sum() / is_centre.sum().clamp(min=1)
+    if not len(cells_N3):
+        return focal
     image, row, column = cells_N3.T
     distances = output_B5HW[image, 1:, row, column].clamp(-4, 5).exp()
     x, y = (column + 0.5)[:, None], (row + 0.5)[:, None]

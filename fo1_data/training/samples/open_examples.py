@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from fo1_data.boxes import WindowXyxy
-from fo1_data.corpus.decoding import decode_image, sidecars_of
+from fo1_data.corpus.decoding import decode_image, read_image_wh, sidecars_of
 from fo1_data.corpus.entry_bytes import read_bytes
 from fo1_data.corpus.frames import BoxFrame, oriented_entry
 from fo1_data.corpus.images import DecodedImage, InputLimits, image_id_of
@@ -38,6 +38,7 @@ class TrainingExample:
     """An image to train on, with gold in `box_frame`. `row`: its dataset row, if it comes from a dataset.
 
     `window_xyxy`: the part of the row's image that the example is, in whole pixels; None: all of it.
+    `whole_row`: the row before it was cut to that part; `row` if it was not.
     `trust`: by label key, whose positions are region indices; a label without an entry is gold.
     """
 
@@ -46,6 +47,7 @@ class TrainingExample:
     row: ImageRow | None = None
     window_xyxy: WindowXyxy | None = None
     trust: Mapping[LabelKey, LabelTrust] = field(default_factory=dict)
+    whole_row: ImageRow | None = None
 
     @property
     def image_id(self) -> str | None:
@@ -72,7 +74,19 @@ def row_to_example(row: ImageRow, window_xyxy: WindowXyxy | None = None) -> Trai
     grid = grid_of(row.meta, (row.width, row.height)) if window_xyxy is not None else None
     part = row if grid is None or window_xyxy is None else cut_row(row, grid, window_xyxy)
     gold, trust = row_to_gold(part)
-    return TrainingExample(gold, "oriented", part, window_xyxy, trust)
+    return TrainingExample(gold, "oriented", part, window_xyxy, trust, row)
+
+
+def read_content(example: TrainingExample, limits: InputLimits) -> tuple[str, tuple[int, int]]:
+    """The id of the image that an example is, or is a part of, and that image's upright size.
+
+    Of a corpus' image the bytes are read; no pixels are decoded. Raises InputReject.
+    """
+    row = example.whole_row
+    if row is not None:
+        return row.image_id, (row.width, row.height)
+    data = _read_image(example, limits)
+    return image_id_of(data), read_image_wh(data, limits)
 
 
 def open_example(example: TrainingExample, limits: InputLimits) -> tuple[DecodedImage, CorpusImage]:

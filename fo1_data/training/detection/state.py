@@ -1,0 +1,69 @@
+"""What an interrupted training of the detector resumes from: its weights, optimiser, step and figures."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from fo1_data.errors import ConfigError
+from fo1_data.training.detection.measuring import Found
+from fo1_data.training.layout import STATE
+from fo1_data.training.run_folder import load_state, write_state
+
+
+class DetectorState:
+    """The state in a run's folder. `made_from`: what decides the run; a run of anything else is refused."""
+
+    def __init__(self, folder: Path, made_from: dict[str, Any]) -> None:
+        self._folder, self._made_from = folder, made_from
+
+    def load(self) -> dict[str, Any] | None:
+        """What `save` was given, by name; None if there is nothing.
+
+        Raises ConfigError if the run in the folder was made from something else, CheckpointError if the state
+        is damaged.
+        """
+        state = load_state(self._folder / STATE)
+        if state is None:
+            return None
+        for name, value in self._made_from.items():
+            before = state["made_from"].get(name)
+            if before != value:
+                old, new = json.dumps(before), json.dumps(value)
+                raise ConfigError(
+                    f"{self._folder} was started with {name} {old}, not {new}: use the same, or another --out"
+                )
+        measured = [(step, Found(**figures)) for step, figures in state["measured"]]
+        return {**state, "measured": measured}
+
+    def save(
+        self,
+        step: int,
+        weights: dict[str, Tensor],
+        best_weights: dict[str, Tensor],
+        optimiser: dict[str, Any],
+        measured: list[tuple[int, Found]],
+    ) -> None:
+        """Write the state; it appears whole or not at all. Raises StorageError if it cannot be written."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        state = {
+            "made_from": self._made_from,
+            "step": step,
+            "weights": weights,
+            "best_weights": best_weights,
+            "optimiser": optimiser,
+            "measured": [(at_step, asdict(found)) for at_step, found in measured],
+        }
+        write_state(self._folder / STATE, state)
+
+
+def refuse_other_folder(folder: Path) -> None:
+    """Raise ConfigError if a run can neither begin nor resume in a folder."""
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"--out {folder} is a file: name a folder")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / STATE).is_file():
+        raise ConfigError(
+            f"--out {folder} is not empty, and holds no run to resume ({STATE}): name a new folder"
+        )
