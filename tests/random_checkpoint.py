@@ -27,7 +27,7 @@ _SPECIAL = [
 ]
 
 
-def _byte_alphabet() -> list[str]:
+def byte_alphabet() -> list[str]:
     """The printable stand-ins of byte-level BPE, one per byte (GPT-2's table)."""
     kept = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
     rest = [byte for byte in range(256) if byte not in kept]
@@ -80,7 +80,7 @@ def write_random_checkpoint(folder: Path, seed: int = 0, spread: float = 0.3, **
     """A whole checkpoint folder: weights, configuration, tokenizer, preprocessing."""
     folder.mkdir(parents=True, exist_ok=True)
     raw = raw_config(**changes)
-    vocabulary = {token: index for index, token in enumerate(_byte_alphabet())}
+    vocabulary = {token: index for index, token in enumerate(byte_alphabet())}
     added = {
         str(256 + index): {
             "content": token,

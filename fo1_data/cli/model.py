@@ -1,4 +1,4 @@
-"""`fo1 model`: inspects a checkpoint, compares it with a reference, merges adapters, pushes to the Hub."""
+"""`fo1 model`: inspects and compares checkpoints, attaches regions to a base, merges adapters, pushes."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,7 +8,7 @@ import typer
 from fo1_data.cli.output import JsonOption, emit
 from fo1_data.storage.addresses import refuse_taken
 
-app = typer.Typer(help="Inspect, compare, merge and push checkpoints.", no_args_is_help=True)
+app = typer.Typer(help="Inspect, compare, attach, merge and push checkpoints.", no_args_is_help=True)
 
 ModelArgument = Annotated[
     str, typer.Argument(help="A folder in the layout of VLM-FO1, a hub id, or fo1-tiny.")
@@ -28,6 +28,11 @@ def info(model: ModelArgument = "fo1-tiny", as_json: JsonOption = False) -> None
         *(f"  {part:18} {count / 1e6:9.3f} M" for part, count in document["parts"].items()),
         f"  region features of {document['region_width']}, {document['regions_a_prompt']} regions a prompt",
         f"  sha256 {document['sha256']}",
+        *(
+            f"  {source['name']} ({source['model_type']}, licence {source['licence'] or 'not stated'}): "
+            f"{len(source['changed'])} of {source['weights']} weights changed since it was attached"
+            for source in document["sources"]
+        ),
         "all weights fit" if fits else "weights that do not fit:",
         *(
             f"  {what}: {name}"
@@ -62,6 +67,33 @@ def verify(
     emit(document, as_json, "\n".join(lines))
     if not document["ok"]:
         raise typer.Exit(1)
+
+
+@app.command()
+def attach(
+    base: Annotated[
+        str, typer.Option(help="Pre-trained VLM: a folder or a hub id. docs/plug-and-play.md lists families.")
+    ],
+    aux: Annotated[str, typer.Option(help="DaViT: a checkpoint of Florence-2 or VLM-FO1, or fo1-tiny.")],
+    out: Annotated[Path, typer.Option(help="New folder of the checkpoint; train it before labelling.")],
+    licence: Annotated[
+        str | None, typer.Option(help="Licence of the base. Default: what its files state.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the weights that are new.")] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Make an untrained VLM-FO1 of a pre-trained VLM: new tokens and a region path, every weight kept."""
+    from fo1_data.model.attaching.attach import attach as attach_regions
+
+    refuse_taken(out)
+    record = attach_regions(base, aux, out, licence=licence, seed=seed)
+    kept = len(record.base.sha256) + len(record.auxiliary.sha256)
+    emit(
+        {"checkpoint": str(out), "licence": record.licence, "weights_kept": kept},
+        as_json,
+        f"{out}: {base} with regions, {kept} weights kept; licence {record.licence}\n"
+        f"next: fo1 train DATA --stage 1 --model {out} --out TRAINED",
+    )
 
 
 @app.command()

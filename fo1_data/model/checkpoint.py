@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from fo1_data.model.checkpoint_files import read_shapes
+from fo1_data.model.attaching.base_record import changed_weights, read_base_record
+from fo1_data.model.checkpoint_files import read_shapes, read_tensors
 from fo1_data.model.checkpoint_folder import checkpoint_sha256, find_checkpoint
 from fo1_data.model.configuration import Fo1Config, load_config
 from fo1_data.model.model_weights import empty_model, fill_model
@@ -60,12 +61,32 @@ def describe(name: str) -> dict[str, Any]:
         "name": name,
         "folder": str(folder),
         "sha256": checkpoint_sha256(folder),
+        "base": config.base.base_type,
         "licence": config.licence,
         "parameters": sum(parts.values()),
         "parts": parts,
         "region_width": config.region_width,
         "regions_a_prompt": config.region.num_region_tokens,
+        "sources": _sources(folder),
         "missing": sorted(set(expected) - set(stored)),
         "unexpected": sorted(set(stored) - set(expected)),
         "wrong_shape": sorted(k for k in set(stored) & set(expected) if stored[k] != expected[k]),
     }
+
+
+def _sources(folder: Path) -> list[dict[str, Any]]:
+    """Of a checkpoint that `fo1 model attach` began: its base and auxiliary tower, and which of their weights
+    are not what they were."""
+    record = read_base_record(folder)
+    if record is None:
+        return []
+    return [
+        {
+            "name": source.name,
+            "model_type": source.model_type,
+            "licence": source.licence,
+            "weights": len(source.sha256),
+            "changed": changed_weights(source, read_tensors(folder, torch.device("cpu"))),
+        }
+        for source in (record.base, record.auxiliary)
+    ]

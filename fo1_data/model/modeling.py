@@ -44,7 +44,7 @@ class Fo1Model(nn.Module):
         self.vision_tower_aux = DaViT(config.auxiliary)
         self.region_encoder = RegionEncoder(config)
         self.image_projector = _projector(config.region.projector_type, config.vision.out_hidden_size, width)
-        self.region_projector = _projector(config.region.projector_aux_type, config.region_width, width)
+        self.region_projector = region_projector(config)
         self.language_model = Decoder(config.text)
         if not config.text.tie_word_embeddings:
             self.lm_head = nn.Linear(width, config.text.vocab_size, bias=False)
@@ -115,6 +115,11 @@ class Fo1Model(nn.Module):
             features_RF[: len(image.aux_boxes)]
             for features_RF, image in zip(features_BRF, images, strict=True)
         ]
+
+
+def region_projector(config: Fo1Config) -> nn.Module:
+    """A new projector of region features to the width of the language model."""
+    return _projector(config.region.projector_aux_type, config.region_width, config.text.hidden_size)
 
 
 def _projector(kind: str, width_in: int, width_out: int) -> nn.Module:

@@ -38,8 +38,13 @@ def to_ours(name: str) -> str | None:
     for theirs, ours in _PREFIXES:
         if name.startswith(theirs):
             rest = name[len(theirs) :]
-            return ours + (_rewrite(rest, _DAVIT_TO_OURS) if ours == "vision_tower_aux." else rest)
+            return ours + (davit_to_ours(rest) if ours == "vision_tower_aux." else rest)
     return None
+
+
+def davit_to_ours(name: str) -> str:
+    """The name of a weight within DaViT, in the reference's or in transformers' form, to this package's."""
+    return _rewrite(name, _DAVIT_TO_OURS)
 
 
 def to_released(name: str) -> str:

@@ -12,8 +12,9 @@ from PIL import Image
 
 from fo1_data.boxes import Boxes, as_boxes
 from fo1_data.errors import CheckpointError
+from fo1_data.model.licences import licence_of
 from fo1_data.proposals.detectors.forward import LoadedCheckpoint
-from fo1_data.proposals.detectors.loading import licence_of, load_parts, weights_sha256
+from fo1_data.proposals.detectors.loading import load_parts, weights_sha256
 from fo1_data.proposals.detectors.probe import probe_picture, reason_of
 from fo1_data.proposals.detectors.sam3 import full_mask
 from fo1_data.proposals.identity import find_detector

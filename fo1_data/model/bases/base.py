@@ -6,12 +6,16 @@ keys, are fields of `TextConfig`, so that one decoder and one engine run them al
 transformers.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fo1_data.model.bases.vision_tower import VisionTower
+
+
+_SPECIAL = re.compile(r"<\|[^|<>]*\|>|</?s>")
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,12 @@ class ChatMarkup:
     turn_end: str
     end_of_turn: str
 
+    @property
+    def tokens(self) -> list[str]:
+        """The special tokens of this markup."""
+        whole = self.before_image + self.after_image + self.text_only + self.turn_end
+        return list(dict.fromkeys([*_SPECIAL.findall(whole), self.end_of_turn]))
+
 
 @dataclass(frozen=True)
 class ImageDefaults:
@@ -107,8 +117,9 @@ class BaseFamily:
     base_type: the `model_type` of its own checkpoints; checkpoint_type, architecture: those of a VLM-FO1 of
     it. read_text, read_vision: from the contents of a VLM-FO1's `config.json`; KeyError or TypeError where a
     setting is missing. build_tower: a new vision tower. weight_prefixes: from the start of the name of one of
-    its own weights to the name in `Fo1Model`; the first that fits counts. to_checkpoint_config: the contents
-    of its own `config.json` to those of a VLM-FO1's, without regions.
+    its own weights to the name in `Fo1Model`; the first that fits counts. unused_prefixes: of weights that
+    its checkpoints have and its own code does not use. to_checkpoint_config: the contents of its own
+    `config.json` to those of a VLM-FO1's, without regions.
     """
 
     base_type: str
@@ -121,6 +132,7 @@ class BaseFamily:
     images: ImageDefaults
     weight_prefixes: tuple[tuple[str, str], ...]
     to_checkpoint_config: Callable[[Mapping[str, Any]], dict[str, Any]]
+    unused_prefixes: tuple[str, ...] = ()
 
 
 def pick(kind: Any, values: Mapping[str, Any], **renamed: str) -> Any:
@@ -134,8 +146,14 @@ def pick(kind: Any, values: Mapping[str, Any], **renamed: str) -> Any:
 
 
 def rope_of(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The `mrope_section` and, where it is stated, the `rope_theta` of a language model's settings."""
+    """The `mrope_section` and, where it is stated, the `rope_theta` of a language model's settings.
+
+    Raises KeyError without sections, TypeError if positions are scaled.
+    """
     rope = values.get("rope_scaling") or values.get("rope_parameters") or {}
+    kind = rope.get("rope_type", rope.get("type", "default"))
+    if kind not in ("default", "mrope"):
+        raise TypeError(f"rotary positions of type {kind}; supported: default")
     found = {"mrope_section": rope["mrope_section"]}
     theta = values.get("rope_theta", rope.get("rope_theta"))
     return found if theta is None else found | {"rope_theta": theta}

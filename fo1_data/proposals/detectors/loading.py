@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
 from fo1_data.errors import CheckpointError
+from fo1_data.model.licences import licence_of
 from fo1_data.proposals.detections import Detector
 from fo1_data.proposals.detectors.closed_set import ClosedSetDetector
 from fo1_data.proposals.detectors.florence import MODEL_TYPE as FLORENCE
@@ -101,25 +101,6 @@ def _complete_size(processor: Any) -> None:
     longest = size.get("longest_edge")
     if longest and not any(value for key, value in size.items() if key != "longest_edge"):
         images.size = type(images.size)(shortest_edge=longest, longest_edge=longest)
-
-
-def licence_of(folder: Path) -> str | None:
-    """The licence that a checkpoint's model card or configuration names; None if neither names one."""
-    card = folder / "README.md"
-    if card.is_file():
-        front_matter = re.match(r"^---\s*\n(.*?)\n---", card.read_text("utf-8", "replace"), re.DOTALL)
-        if front_matter:
-            try:
-                metadata = yaml.safe_load(front_matter.group(1))
-            except yaml.YAMLError:
-                metadata = None
-            licence = metadata.get("license") if isinstance(metadata, dict) else None
-            if isinstance(licence, str):
-                name = metadata.get("license_name")
-                return str(name) if licence == "other" and name else licence
-    config = folder / "config.json"
-    licence = yaml.safe_load(config.read_text("utf-8")).get("license") if config.is_file() else None
-    return licence if isinstance(licence, str) else None
 
 
 def weights_sha256(folder: Path, words: list[str] | None) -> str:

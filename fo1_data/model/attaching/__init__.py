@@ -1,0 +1,1 @@
+"""Makes an untrained VLM-FO1 of a base and an auxiliary tower."""
