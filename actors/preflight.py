@@ -10,6 +10,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actors.cluster import LOCAL, chosen_address, need_of, nodes, ray_for
 from fo1_data.model.node_cache import find_problem
+from fo1_data.opinions.load import is_server
 from schemas.jobs import RunConfig
 
 ANSWER_WITHIN_S = 60.0
@@ -25,7 +26,8 @@ def check_cluster(config: RunConfig) -> dict[str, Any]:
         room = nodes()
         need = need_of(config, room)
         fits = sum(need.fits(node) for node in room)
-        models = [config.model, config.proposals, *([config.masks] if config.masks else [])]
+        named = (config.model, config.proposals, config.masks, config.second_opinion)
+        models = [name for name in named if name is not None and not is_server(name)]
         answers = [_ask(node.node_id, models) for node in room]
         return {
             "address": "local" if chosen_address(config) == LOCAL else chosen_address(config),

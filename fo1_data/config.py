@@ -18,7 +18,7 @@ from schemas.jobs import RunConfig
 # Settings whose value is a path unless it is a URL.
 _PATHS = ("corpus", "out", "phrases", "calibration", "parent")
 # Settings whose value may also be a hub id or the name of something bundled.
-_PATHS_OR_NAMES = ("model", "proposals", "masks")
+_PATHS_OR_NAMES = ("model", "proposals", "masks", "second_opinion")
 
 
 def load_run(path: str | None = None, overrides: Mapping[str, Any] | None = None) -> RunConfig:

@@ -96,6 +96,14 @@ class RunConfig(BaseModel):
         "least sure part is below this. 0: never, 1: always.",
     )
 
+    second_opinion: Annotated[str | None, _REVIEW] = Field(
+        default=None,
+        description="Another vision-language model that is asked about the regions of unsure labels: the "
+        "folder or hub id of a checkpoint that transformers or this project loads, or the address of an "
+        "OpenAI-compatible server, `http://HOST/v1#MODEL`, which is sent crops of the images (its key: "
+        "FO1_SECOND_OPINION_KEY). How far it agrees is a signal of the label. Default: none.",
+    )
+
     calibration: Annotated[str | None, _REVIEW] = Field(
         default=None,
         description="Calibration file made by `fo1 calibrate`. Default: none, so labels get no confidence.",

@@ -12,7 +12,7 @@ from fo1_data.cli.output import JsonOption, emit, say
 from fo1_data.cli.progress_lines import ProgressLines
 from fo1_data.cli.run_options import with_run_options
 from fo1_data.config import load_run
-from fo1_data.errors import ClusterError, UsageError
+from fo1_data.errors import ClusterError, RunError, UsageError
 from fo1_data.plurals import counted
 from schemas.corpus import NOT_KEPT
 from schemas.jobs import RunConfig
@@ -140,6 +140,7 @@ def _unloadable(run: RunConfig) -> str | None:
     """Why the model, the boxes or the device of a run on this machine cannot be used, or None."""
     from actors.cluster import LOCAL, chosen_address
     from fo1_data.labelling.model_files import ModelFiles
+    from fo1_data.opinions.load import is_server, load_second_model
     from fo1_data.proposals.identity import is_detector
     from fo1_data.runs.in_process import IN_PROCESS
     from fo1_data.runs.preflight import try_detectors
@@ -151,7 +152,9 @@ def _unloadable(run: RunConfig) -> str | None:
         if loads_here and checkpoints:
             say(f"trying {' and '.join(checkpoints)} on an image")
             try_detectors(run)
-    except UsageError as error:
+        if run.second_opinion is not None and is_server(run.second_opinion):
+            load_second_model(run.second_opinion)
+    except (UsageError, RunError) as error:
         return str(error)
     return None
 

@@ -50,6 +50,13 @@ def agreement_signals(
     }
 
 
+def shared_words(phrase: str, answer: str) -> float | None:
+    """The share of the phrase's head words that another description of the same thing holds; None if it has
+    no head words."""
+    head = head_words(phrase)
+    return len(head & _words(answer)) / len(head) if head else None
+
+
 def head_words(phrase: str) -> frozenset[str]:
     """The words for the phrase's main object: singular, without articles and without the words that
     follow a relation ("left of ...")."""

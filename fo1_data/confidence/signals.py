@@ -95,6 +95,14 @@ SIGNALS: dict[str, SignalSpec] = {
     "blind_drop": SignalSpec(
         FLOOR, -FLOOR, "nats a token", 1, "the caption's loss of log-probability with its region hidden"
     ),
+    # Another model, if the run has one.
+    "second_opinion": SignalSpec(
+        0,
+        1,
+        "share of words",
+        1,
+        "how far a second model, asked about the region, says the same; of several regions, the smallest",
+    ),
     # For a varied review, never for trust: a fixed random projection of the region's feature.
     **{name: SignalSpec(FLOOR, -FLOOR, "-", 0, "a coordinate of the region's look") for name in FEATURES},
 }

@@ -20,11 +20,13 @@ from fo1_data.labelling.loading import LoadedModels, load_models
 from fo1_data.labelling.questions import QuestionPlan
 from fo1_data.labelling.reading import CarriedImage, EntryReader, ReadImage
 from fo1_data.labelling.rows import make_regions
+from fo1_data.labelling.second_opinions import LabelledImage, SecondOpinions
 from fo1_data.labelling.second_questions import SecondRound
 from fo1_data.labelling.stale_regions import relabel_stale_regions
 from fo1_data.labelling.word_lists import read_phrases, refuse_unknown_words, sought_words, vocabulary_of
 from fo1_data.labelling.work_done import WorkTracker
 from fo1_data.model.reserved_tokens import clean_phrase
+from fo1_data.opinions.load import load_second_model
 from fo1_data.proposals.corpus_boxes import proposer_of
 from fo1_data.proposals.proposer import Proposals
 from schemas.corpus import CorpusImage
@@ -62,6 +64,7 @@ class ImageLabeller:
         self._starter = ImageStarter(models.engine, models.proposer, config)
         self._batches = BatchesAhead(reader.read, self._starter, models.engine, config.batch_images)
         self._second_round = SecondRound(frozenset(config.second_questions), config.unsure_below)
+        self._opinions = _load_opinions(config)
 
     def attach_boxes(self, entries: list[CorpusImage]) -> list[CorpusImage]:
         """The entries with the boxes of a file (`--proposals FILE`); unchanged for any other proposer."""
@@ -182,6 +185,13 @@ class ImageLabeller:
             self._second_round.ask(self._engine, list(zip(opened, evidence, strict=True)))
         finally:
             self._engine.close(opened)
+        if self._opinions is not None:
+            self._opinions.ask(
+                [
+                    LabelledImage(image.image.rgb, request.row, labels)
+                    for image, request, labels in zip(started.images, requests, evidence, strict=True)
+                ]
+            )
         for image, request in zip(started.images, requests, strict=True):
             self._add_masks(image, request.row)
         return {
@@ -236,6 +246,15 @@ class ImageLabeller:
                 labelled_at=datetime.now(UTC).isoformat(timespec="seconds"),
             ),
         )
+
+
+def _load_opinions(config: RunConfig) -> SecondOpinions | None:
+    if config.second_opinion is None:
+        return None
+    model = load_second_model(
+        config.second_opinion, device=config.device, dtype=config.dtype, engine_bytes=config.engine_bytes
+    )
+    return SecondOpinions(model, config.unsure_below)
 
 
 def licence_of_row(identity: LabellerIdentity, *, is_detected: bool) -> str | None:

@@ -21,7 +21,16 @@ from schemas.dataset import SCHEMA_VERSION
 from schemas.jobs import DEFAULT_FRAME_EVERY_S, NOT_IN_FINGERPRINT, RunConfig
 
 # Stand for files or folders: their contents count, not their addresses.
-_BY_CONTENT = ("model", "proposals", "masks", "phrases", "calibration", "parent", "corpus")
+_BY_CONTENT = (
+    "model",
+    "proposals",
+    "masks",
+    "second_opinion",
+    "phrases",
+    "calibration",
+    "parent",
+    "corpus",
+)
 # Change nothing where the corpus has no DICOM file.
 _DICOM = ("window", "allow_burned_in_text", "keep_dicom_paths", "dicom_max_frames")
 DECODERS = "dicom_decoders"
@@ -60,7 +69,8 @@ def run_fingerprint(
         "proposer_sha256": identity.proposer_sha256,
         "prompts_version": identity.prompts_version,
         "dtype": identity.dtype,
-        "masks_sha256": masks_sha256(config.masks),
+        "masks_sha256": named_sha256(config.masks),
+        "second_opinion_sha256": named_sha256(config.second_opinion),
         "phrases_sha256": content_sha256(config.phrases),
         "calibration_sha256": content_sha256(config.calibration),
         "parent_manifest_sha256": content_sha256(f"{config.parent}/manifest.json" if config.parent else None),
@@ -82,8 +92,8 @@ def preliminary_fingerprint(
     return {name: value for name, value in document.items() if value is not None or name not in LATE_ENTRIES}
 
 
-def masks_sha256(spec: str | None) -> str | None:
-    """SHA-256 (hex) of the checkpoint of masks, or of its name where this machine has no such folder."""
+def named_sha256(spec: str | None) -> str | None:
+    """SHA-256 (hex) of the checkpoint of masks or of the second opinion; of its name if it is not here."""
     if spec is None:
         return None
     folder = Path(spec).expanduser()

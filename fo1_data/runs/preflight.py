@@ -255,6 +255,11 @@ def estimate(
         assumptions.append(f"bad files and duplicates as in the {counted(files.checked, 'file')} read")
     hours = seconds / 3600
     review_hours = labels * REVIEW_S_PER_LABEL / 3600
+    if config.second_opinion is not None:
+        assumptions.append(
+            f"a second opinion of up to {counted(round(regions), 'region')}, those whose labels are unsure: "
+            "its time is not counted"
+        )
     assumptions.append(f"{REVIEW_S_PER_LABEL:g} s of a person's time per label")
     return CostEstimate(
         images=num_images,

@@ -229,10 +229,15 @@ class ShardLabeller:
 
     def _local_config(self) -> RunConfig:
         from fo1_data.model.node_cache import local_model
+        from fo1_data.opinions.load import is_server
 
         config, copy = self._settings.config, self._settings.copy_models
-        names = {key: getattr(config, key) for key in ("model", "proposals", "masks")}
-        local = {key: local_model(name, copy) for key, name in names.items() if name is not None}
+        names = {key: getattr(config, key) for key in ("model", "proposals", "masks", "second_opinion")}
+        local = {
+            key: local_model(name, copy)
+            for key, name in names.items()
+            if name is not None and not is_server(name)
+        }
         return config.model_copy(update=local)
 
     def _kill_for_test(self, entries: Sequence[CorpusImage]) -> None:

@@ -118,6 +118,8 @@ def _findings(config: RunConfig, roots: StorageRoots, checked: dict[str, Any]) -
         yield from _model("proposals", config.proposals, roots, checked)
     if config.masks is not None:
         yield from _model("masks", config.masks, roots, checked)
+    if config.second_opinion is not None:
+        yield from _second_opinion(config.second_opinion, roots, checked)
     try:
         if "phrases" in checked:
             read_phrases(checked["phrases"])
@@ -125,6 +127,14 @@ def _findings(config: RunConfig, roots: StorageRoots, checked: dict[str, Any]) -
             read_calibration(checked["calibration"])
     except UsageError as error:
         yield Finding("", http_message(str(error)))
+
+
+def _second_opinion(spec: str, roots: StorageRoots, checked: dict[str, Any]) -> Iterator[Finding]:
+    if is_web(spec):
+        message = "a job sends no pictures to a server: name a checkpoint, or label by `fo1 label`"
+        yield Finding("second_opinion", message, FORBIDDEN)
+    elif spec != BUNDLED:
+        yield from _model("second_opinion", spec, roots, checked)
 
 
 def _places(config: RunConfig, roots: StorageRoots, checked: dict[str, Any]) -> Iterator[Finding]:

@@ -1,0 +1,1 @@
+"""What other vision-language models say of regions, as evidence for or against labels."""
