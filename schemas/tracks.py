@@ -42,6 +42,7 @@ class VideoRow(BaseModel):
 
     `video_id`: SHA-256 of its bytes (hex). `fps`: frames divided by duration, also if the rate varies.
     `duration_s`: until the last frame ends. `width`, `height`: of the frame as shown, in pixels.
+    `dropped_boxes`: of a detector that belong to no track, because nothing followed them in a second frame.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -59,6 +60,7 @@ class VideoRow(BaseModel):
     constant_rate: bool
     shots: list[Shot] = []
     keyframes: list[Keyframe] = []
+    dropped_boxes: int = 0
     provenance: Provenance = Provenance()
 
 
@@ -139,6 +141,7 @@ VIDEO_SCHEMA = pa.schema(
         ("constant_rate", pa.bool_()),
         ("shots", pa.list_(_SPAN)),
         ("keyframes", pa.list_(_KEYFRAME)),
+        ("dropped_boxes", pa.int32()),
         ("provenance", PROVENANCE),
     ]
 )

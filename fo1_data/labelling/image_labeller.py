@@ -5,9 +5,9 @@ several cores compute (`batches_ahead`). An image that cannot be used is a rejec
 with equal bytes are labelled once. Does not write anything.
 """
 
-import os
 from collections.abc import Sequence
-from datetime import UTC, datetime
+
+from PIL import Image
 
 from fo1_data.boxes import as_boxes
 from fo1_data.config import corpus_name
@@ -15,8 +15,9 @@ from fo1_data.corpus.rejects import reject_from, unused_annotations
 from fo1_data.errors import InputReject
 from fo1_data.labelling.asking import RowQuestions, fill_rows
 from fo1_data.labelling.batches_ahead import BatchesAhead, ImageStarter, StartedBatch, StartedImages
-from fo1_data.labelling.identity import LabellerIdentity
+from fo1_data.labelling.held_images import HeldImage, HeldImages
 from fo1_data.labelling.loading import LoadedModels, load_models
+from fo1_data.labelling.provenance import make_provenance
 from fo1_data.labelling.questions import QuestionPlan
 from fo1_data.labelling.reading import CarriedImage, EntryReader, ReadImage
 from fo1_data.labelling.rows import make_regions
@@ -27,10 +28,10 @@ from fo1_data.labelling.word_lists import read_phrases, refuse_unknown_words, so
 from fo1_data.labelling.work_done import WorkTracker
 from fo1_data.model.reserved_tokens import clean_phrase
 from fo1_data.opinions.load import load_second_model
-from fo1_data.proposals.corpus_boxes import proposer_of
+from fo1_data.proposals.held_boxes import HeldBoxes
 from fo1_data.proposals.proposer import Proposals
 from schemas.corpus import CorpusImage
-from schemas.images import EncodedImage, ImageRow, Provenance, Reject, RejectStage
+from schemas.images import EncodedImage, ImageRow, Reject, RejectStage
 from schemas.jobs import RunConfig
 from schemas.labels import LabelKind
 
@@ -60,8 +61,10 @@ class ImageLabeller:
         )
         self._masks = models.masks
         self._engine, self._proposer, self.identity = models.engine, models.proposer, models.identity
-        reader = EntryReader(config, models.engine.checkpoint.processor.resize)
-        self._starter = ImageStarter(models.engine, models.proposer, config)
+        self._held = HeldImages()
+        reader = EntryReader(config, models.engine.checkpoint.processor.resize, self._held.encoded)
+        boxes = HeldBoxes(models.proposer, self._held.proposals)
+        self._starter = ImageStarter(models.engine, boxes, config)
         self._batches = BatchesAhead(reader.read, self._starter, models.engine, config.batch_images)
         self._second_round = SecondRound(frozenset(config.second_questions), config.unsure_below)
         self._opinions = _load_opinions(config)
@@ -76,6 +79,17 @@ class ImageLabeller:
         Any thread may call it. At most two lists are held.
         """
         self._batches.announce(entries)
+
+    def propose(self, images: list[Image.Image], entries: list[CorpusImage]) -> list[Proposals]:
+        """The boxes of upright RGB images that are not labelled, such as most frames of a video."""
+        return self._proposer.propose(images, entries)
+
+    def label_held(
+        self, images: Sequence[HeldImage], tracker: WorkTracker
+    ) -> tuple[list[ImageRow], list[Reject]]:
+        """`label_entries` of images whose bytes and boxes are at hand."""
+        with self._held.holding(images):
+            return self.label_entries([image.entry for image in images], tracker)
 
     def label_entries(
         self, entries: list[CorpusImage], tracker: WorkTracker | None = None
@@ -236,15 +250,7 @@ class ImageLabeller:
             height=decoded.height,
             orientation=decoded.orientation,
             regions=make_regions(decoded, proposals),
-            provenance=Provenance(
-                job_id=os.environ.get("FO1_JOB_ID"),
-                model=self.identity.model_name,
-                model_sha256=self.identity.model_sha256,
-                proposer=proposer_of(self.identity.proposer_name, image.entry),
-                prompts_version=self.identity.prompts_version,
-                licence=licence_of_row(self.identity, is_detected=proposals.regions is None),
-                labelled_at=datetime.now(UTC).isoformat(timespec="seconds"),
-            ),
+            provenance=make_provenance(self.identity, image.entry, is_detected=proposals.regions is None),
         )
 
 
@@ -255,16 +261,6 @@ def _load_opinions(config: RunConfig) -> SecondOpinions | None:
         config.second_opinion, device=config.device, dtype=config.dtype, engine_bytes=config.engine_bytes
     )
     return SecondOpinions(model, config.unsure_below)
-
-
-def licence_of_row(identity: LabellerIdentity, *, is_detected: bool) -> str | None:
-    """The licence of the model's weights, and where they are others, those of the boxes and the masks."""
-    licences = [identity.model_licence]
-    if is_detected and identity.proposer_licence not in (None, identity.model_licence):
-        licences.append(f"boxes: {identity.proposer_licence}")
-    if identity.masks_licence not in (None, identity.model_licence):
-        licences.append(f"masks: {identity.masks_licence}")
-    return "; ".join(licence for licence in licences if licence) or None
 
 
 def phrase_rejects(entry: CorpusImage) -> list[Reject]:

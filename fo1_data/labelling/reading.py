@@ -4,14 +4,14 @@ An image whose row is carried over from a parent dataset is decoded only if the
 model has to look at it again. An input that cannot be used becomes a reject.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from PIL import Image
 
 from fo1_data.corpus.decoding import decode_image, sidecars_of
 from fo1_data.corpus.dicom.settings import dicom_settings
-from fo1_data.corpus.entry_bytes import must_embed, read_bytes, read_encoded
+from fo1_data.corpus.entry_bytes import EncodedEntry, must_embed, read_bytes, read_encoded
 from fo1_data.corpus.frames import OTHER_SIZE, oriented_entry
 from fo1_data.corpus.images import DecodedImage, InputLimits
 from fo1_data.corpus.rejects import reject_from
@@ -85,8 +85,17 @@ class ReadResult:
 class EntryReader:
     """Reads entries under the settings of a run. resize: brings an image to the sizes of the towers."""
 
-    def __init__(self, config: RunConfig, resize: Callable[[Image.Image], ResizedImage]) -> None:
-        """Open the parent dataset, if there is one. Raises DatasetError."""
+    def __init__(
+        self,
+        config: RunConfig,
+        resize: Callable[[Image.Image], ResizedImage],
+        held: Mapping[str, bytes] | None = None,
+    ) -> None:
+        """Open the parent dataset, if there is one. Raises DatasetError.
+
+        held: the bytes of images that were read before, by the names of their entries; it may change.
+        """
+        self._held: Mapping[str, bytes] = {} if held is None else held
         self._config, self._resize = config, resize
         self._limits = InputLimits(config.max_pixels, config.max_bytes, config.download_timeout_s)
         self._rendering, self._dicom = Rendering.of_run(config), dicom_settings(config)
@@ -102,10 +111,12 @@ class EntryReader:
         if name is not None:
             return self._read_tile(entry, name, before_pixels)
         try:
-            encoded = read_encoded(entry, self._limits, self._dicom)
+            held = self._held.get(entry.name)
+            encoded = EncodedEntry(held) if held else read_encoded(entry, self._limits, self._dicom)
             data = encoded.data
             embedded = data if self._config.embed_images or must_embed(entry) else None
-            row = self._parent.find(entry, data, must_embed(entry)) if self._parent is not None else None
+            parent = None if held else self._parent
+            row = parent.find(entry, data, must_embed(entry)) if parent is not None else None
             if row is not None and not has_stale_regions(row, self._config.labels):
                 return ReadResult(CarriedImage(entry, row, None), num_bytes=len(data))
             sidecars = sidecars_of(entry, data, self._limits)

@@ -64,6 +64,7 @@ def make_regions(image: DecodedImage, proposals: Proposals) -> list[Region]:
                 source_caption=source.caption if source else None,
                 labels=_corpus_labels(source) if source else [],
                 mask_rle=proposals.masks[index] if proposals.masks is not None else None,
+                track_id=proposals.track_ids[index] if proposals.track_ids is not None else None,
             )
         )
     return regions

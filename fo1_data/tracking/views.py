@@ -36,13 +36,17 @@ class Views(NamedTuple):
 
 def measure_views(image: Image.Image, boxes_xyxy: Boxes) -> Views:
     """The views of the boxes (N, 4) of a frame."""
-    width, height = image.size
-    boxes = clip_boxes(boxes_xyxy, (width, height))
-    edges = np.array([0, 0, width, height], np.float32)
-    cut = (np.abs(boxes - edges) <= _EDGE_PX).any(axis=1)
+    boxes = clip_boxes(boxes_xyxy, image.size)
     grey = np.asarray(image.convert("L"))
-    sharpness = [_sharpness(grey, box) for box in boxes]
-    return Views(areas(boxes), np.array(sharpness, np.float32), cut.astype(np.float32), _covered(boxes))
+    sharpness = np.array([_sharpness(grey, box) for box in boxes], np.float32)
+    return views_of_boxes(boxes, image.size)._replace(sharpness=sharpness)
+
+
+def views_of_boxes(boxes_xyxy: Boxes, image_wh: tuple[int, int]) -> Views:
+    """What boxes (N, 4) tell without pixels; their sharpness counts as 1."""
+    edges = np.array([0, 0, *image_wh], np.float32)
+    cut = (np.abs(boxes_xyxy - edges) <= _EDGE_PX).any(axis=1).astype(np.float32)
+    return Views(areas(boxes_xyxy), np.ones(len(cut), np.float32), cut, _covered(boxes_xyxy))
 
 
 def _sharpness(grey: npt.NDArray[np.uint8], box: Floats) -> float:
