@@ -21,7 +21,10 @@ from fo1_data.corpus.forms.annotated_folder import read_annotated_folder, unread
 from fo1_data.corpus.forms.annotation_files import read_csv, read_json, read_xml
 from fo1_data.corpus.forms.annotations import read_annotations
 from fo1_data.corpus.forms.folder import ONE_IMAGE, read_files
+from fo1_data.corpus.forms.mot_lines import is_mot_text
 from fo1_data.corpus.forms.own_dataset import MANIFEST, load_own_manifest, read_own_dataset
+from fo1_data.corpus.forms.track_files import is_track_lines
+from fo1_data.corpus.forms.track_items import items_of_mot_text, items_of_track_lines
 from fo1_data.corpus.forms.uri_list import read_parquet_list, read_text_list
 from fo1_data.corpus.forms.voc import is_voc, read_voc_folder
 from fo1_data.corpus.forms.webdataset import read_webdataset
@@ -58,22 +61,34 @@ Items = Iterator[Item]
 _GOLD_DICOM = DicomSettings(allow_burned_in_text=True)
 ANNOTATIONS_NAME = "annotations.jsonl"
 _TARS = (".tar", ".tar.gz", ".tgz")
+
+
+def _read_text(address: str) -> Items:
+    return items_of_mot_text(address) if is_mot_text(address) else read_text_list(address)
+
+
+def _read_records(address: str, wanted: WantedImages | None = None) -> Items:
+    is_tracks = is_track_lines(address)
+    return items_of_track_lines(address) if is_tracks else read_annotations(address, wanted=wanted)
+
+
 # Lists whose records can say more of an image that an earlier one named.
 _RECORD_LISTS: dict[str, Callable[..., Items]] = {
-    ".jsonl": read_annotations,
-    ".ndjson": read_annotations,
+    ".jsonl": _read_records,
+    ".ndjson": _read_records,
     ".parquet": read_parquet_list,
     ".json": read_json,
 }
 _LISTS = {
-    ".txt": read_text_list,
+    ".txt": _read_text,
     ".csv": read_csv,
     ".yaml": read_yolo_yaml,
     ".yml": read_yolo_yaml,
 }
 _FORMS = (
     "a folder, a glob, a .txt, .jsonl or .parquet list, COCO .json, Pascal VOC .xml, "
-    "a YOLO data.yaml, the .json, .xml or .csv of a labelling tool, WebDataset .tar files, videos or DICOM"
+    "a YOLO data.yaml, the .json, .xml or .csv of a labelling tool, tracks of MOT challenge, YouTube-VIS or "
+    "tracks.jsonl, WebDataset .tar files, videos or DICOM"
 )
 
 
@@ -109,7 +124,14 @@ def load_listing(
     )
     if no_decoder is not None and not listing.entries:
         raise CorpusError(no_decoder.message)
-    return hide_listing(listing) if frames.found and not dicom.keep_paths else listing
+    if not frames.found or dicom.keep_paths:
+        return listing
+    if listing.has_videos and any(entry.frame_files for entry in listing.entries):
+        raise CorpusError(
+            f"{corpus} has DICOM files, so no address in it is kept, and videos that are kept as images, "
+            "which are found by addresses: label them apart (or --keep-dicom-paths, or --tracker none)"
+        )
+    return hide_listing(listing)
 
 
 def load_gold(gold: str, with_model_labels: bool = False) -> Listing:
@@ -306,5 +328,7 @@ def _read_folder_form(folder: str, progress: ListingProgress, wanted: WantedImag
     if xml and not folders and len(xml) == len(visible) and is_voc(xml[0]):
         return read_voc_folder(folder, xml)
     if not folders and visible and all(name.lower().endswith(".txt") for name in visible):
+        if all(is_mot_text(join_verbatim(folder, name)) for name in visible):
+            return chain.from_iterable(items_of_mot_text(join_verbatim(folder, name)) for name in visible)
         return read_yolo_folder(folder)
     return read_annotated_folder(folder, progress)

@@ -3,9 +3,9 @@
 Every annotation file in it is recognised by its contents (see `annotation_files`), every image is listed, and
 what several files say of an image is united. Label files that share an image's name (YOLO's text files, VOC's
 XML) belong to the image of that name whose folder is most alike; a text beside an image that is no label file
-is its caption. An image that no file names is listed
-without a word on its boxes. A file that looks like annotations and that nothing reads is a reject
-(`annotations_not_read`).
+is its caption. An image that no file names is listed without a word on its boxes; the frames of a video that
+is kept as images are listed as that video. A file that looks like annotations and that nothing reads is a
+reject (`annotations_not_read`).
 
 The images come in the order of their addresses. Holds all that the files say in memory.
 """
@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import PurePosixPath
 
-from fo1_data.corpus.forms import caption_text
+from fo1_data.corpus.forms import caption_text, mot
 from fo1_data.corpus.forms.annotation_files import (
     csv_columns,
     is_cvat,
@@ -30,7 +30,9 @@ from fo1_data.corpus.forms.annotation_files import (
 from fo1_data.corpus.forms.cvat import read_cvat
 from fo1_data.corpus.forms.folder import plain_image
 from fo1_data.corpus.forms.image_lookup import FolderImages, FolderPlaces, has_image_suffix
+from fo1_data.corpus.forms.mot_lines import is_mot_text
 from fo1_data.corpus.forms.open_images import is_image_list
+from fo1_data.corpus.forms.track_items import items_of_mot_text
 from fo1_data.corpus.forms.voc import is_voc, read_voc
 from fo1_data.corpus.forms.yolo import CLASS_FILES, YAML_NAMES, class_names_of, image_items, is_yolo_text
 from fo1_data.corpus.listing import Found, Item, Piece, PlainImage, Refused
@@ -85,6 +87,7 @@ _IMAGE_NAME = re.compile(rb"[\w\-]\.(?:jpe?g|png|webp|bmp|tiff?|avif)\b", re.IGN
 class _Folder:
     """The files of a folder by kind.
 
+    `sequences`: folders of videos that are kept as images. `framed`: images that are frames of a video.
     `classes`: names of Open Images' classes by id. `yolo_names`: by folder of label files, the names of the
     classes by number and whether labels have key points.
     """
@@ -94,6 +97,8 @@ class _Folder:
     annotations: list[str] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
     rejects: list[Reject] = field(default_factory=list)
+    sequences: list[str] = field(default_factory=list)
+    framed: set[str] = field(default_factory=set)
     classes: dict[str, str] = field(default_factory=dict)
     yolo_names: dict[str, tuple[dict[int, str], bool]] = field(default_factory=dict)
 
@@ -116,12 +121,15 @@ def read_annotated_folder(address: str, progress: ListingProgress) -> Iterator[I
     not_annotations: list[str] = []
     num_read = 0
     loose: list[Item] = []
+    for sequence in folder.sequences:
+        num_read += 1
+        loose += _by_image(_items_of_sequence(sequence, folder), by_image, folder.framed)
     for group in _groups(folder):
         items = _items(group, folder)
         progress.annotation_files_read += len(group)
         if items is not None:
             num_read += 1
-            loose += _by_image(items, by_image)
+            loose += _by_image(items, by_image, folder.framed)
         elif _looks_like_annotations(group[0], folder):
             unread += group
         else:
@@ -137,7 +145,10 @@ def read_annotated_folder(address: str, progress: ListingProgress) -> Iterator[I
         images = heapq.merge(images, sorted(others, key=order), key=order)
     for image in images:
         items_of_image = by_image.pop(image, None)
-        yield from _found_first(items_of_image) if items_of_image else [plain_image(address, image)]
+        if items_of_image:
+            yield from _found_first(items_of_image)
+        elif image not in folder.framed:
+            yield plain_image(address, image)
     for items_elsewhere in by_image.values():
         yield from _found_first(items_elsewhere)
 
@@ -166,10 +177,33 @@ def _list_folder(address: str, progress: ListingProgress) -> _Folder:
             folder.annotations.append(item)
         else:
             folder.others.append(item)
+    _take_sequences(folder)
     for item in folder.annotations:
         if suffix_of(item) == ".csv":
             folder.classes |= load_class_list(item)
     return folder
+
+
+def _take_sequences(folder: _Folder) -> None:
+    """Take the files of sequences of MOT challenge out of the annotations, but not their images."""
+    places = [parent(item) for item in folder.others if base_name(item) == mot.INFO]
+    places += [parent(parent(item)) for item in folder.annotations if item.endswith("/gt/gt.txt")]
+    folder.sequences = list(dict.fromkeys(places))
+    taken = {f"{place}/{name}" for place in folder.sequences for name in mot.FILES}
+    for files in (folder.others, folder.annotations):
+        files[:] = [file for file in files if file not in taken]
+
+
+def _items_of_sequence(sequence: str, folder: _Folder) -> Iterable[Item]:
+    try:
+        return list(mot.read_sequence(sequence))
+    except CorpusError as error:
+        return _unreadable(sequence, folder, error)
+
+
+def _unreadable(address: str, folder: _Folder, error: CorpusError) -> list[Item]:
+    reject = listing_reject(address, "unreadable", str(error))
+    return [Found(folder.address, _ONE_FILE), Refused(folder.address, _ONE_FILE, reject)]
 
 
 def _take_raster_sidecars(folder: _Folder) -> Counter[str]:
@@ -233,12 +267,13 @@ def _items(group: list[str], folder: _Folder) -> Iterable[Item] | None:
             return list(read_cvat(address, folder.lookup))
         if suffix == ".xml" and is_voc(address):
             return read_voc(group, lambda xml: FolderPlaces(folder.lookup, xml))
+        if base_name(address) in mot.TEXTS and is_mot_text(address):
+            return list(items_of_mot_text(address))
         if suffix == ".txt" and is_yolo_text(address):
             return _yolo_items(address, folder)
         return _caption_items(address, folder) if suffix in (".txt", caption_text.SUFFIX) else None
     except CorpusError as error:
-        reject = listing_reject(address, "unreadable", str(error))
-        return [Found(folder.address, _ONE_FILE), Refused(folder.address, _ONE_FILE, reject)]
+        return _unreadable(address, folder, error)
 
 
 def _image_of(label_file: str, folder: _Folder) -> list[str]:
@@ -269,11 +304,16 @@ def _caption_items(address: str, folder: _Folder) -> Iterator[Item] | None:
     return caption_text.items_of_caption(address, images[0]) if len(images) == 1 else None
 
 
-def _by_image(items: Iterable[Item], by_image: dict[str, list[Item]]) -> list[Item]:
-    """Put what comes before each piece to it, under the name of its image; return the rest."""
+def _by_image(items: Iterable[Item], by_image: dict[str, list[Item]], framed: set[str]) -> list[Item]:
+    """Put what comes before each piece to it, under the name of its image; return the rest.
+
+    framed: gets the images that are frames of a video.
+    """
     pending: list[Item] = []
     for item in items:
         pending.append(item)
+        if isinstance(item, Piece) and item.entry.frame_files is not None:
+            framed.update(item.entry.frame_files.addresses)
         if isinstance(item, Piece | PlainImage):
             by_image[item.entry.name if isinstance(item, Piece) else item.uri] += pending
             pending = []

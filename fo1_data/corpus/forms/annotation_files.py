@@ -1,9 +1,10 @@
 """The annotation files of labelling tools, recognised by their contents whatever their names are.
 
-.json           COCO, Label Studio (JSON, JSON-MIN), LabelMe, VIA, Datumaro
+.json           COCO, also with tracks, YouTube-VIS, Label Studio (JSON, JSON-MIN), LabelMe, VIA, Datumaro
 .xml            CVAT for images, Pascal VOC
 .csv            VIA, Open Images, a Hugging Face `metadata.csv`
-.jsonl .parquet records with the name of an image (a Hugging Face `metadata.jsonl`), or with its bytes
+.jsonl .parquet records with the name of an image (a Hugging Face `metadata.jsonl`), or with its bytes;
+                videos with their tracks
 """
 
 import csv
@@ -20,6 +21,8 @@ from fo1_data.corpus.forms.coco import is_coco_json, read_coco_json
 from fo1_data.corpus.forms.cvat import read_cvat
 from fo1_data.corpus.forms.image_lookup import FolderImages, FolderPlaces, ImageLookup, NearbyImages
 from fo1_data.corpus.forms.record_fields import NAME_KEYS, name_key_of
+from fo1_data.corpus.forms.track_items import items_of_track_json, items_of_track_lines
+from fo1_data.corpus.forms.track_lines import is_track_record
 from fo1_data.corpus.forms.uri_list import has_image_column, read_parquet_list
 from fo1_data.corpus.forms.voc import read_voc
 from fo1_data.corpus.listing import Item, WantedImages
@@ -50,6 +53,8 @@ def items_of_json_file(address: str, lookup: FolderImages) -> Iterator[Item] | N
     """The items of a JSON file in a folder; None if it is of no known form. Raises CorpusError."""
     document = parse_json(address)
     items = items_of_json(document, address, lookup)
+    if items is None:
+        items = items_of_track_json(document, address, FolderPlaces(lookup, address))
     if items is None and is_coco_json(document):
         return read_coco_json(document, address, FolderPlaces(lookup, address))
     return items
@@ -59,6 +64,7 @@ def read_json(address: str, wanted: WantedImages | None = None) -> Iterator[Item
     """The contents of a JSON file that is given alone. `wanted`: records of other images may be left out."""
     document = parse_json(address)
     items = items_of_json(document, address, NearbyImages())
+    items = items_of_track_json(document, address) if items is None else items
     yield from items if items is not None else read_coco_json(document, address, wanted=wanted)
 
 
@@ -96,6 +102,8 @@ def items_of_records(address: str, places: ImagePlaces) -> Iterator[Item] | None
         record = json.loads(first_line(address, _RECORD_BYTES))
     except (ValueError, RecursionError):
         return None
+    if is_track_record(record):
+        return items_of_track_lines(address, places)
     is_known = isinstance(record, dict) and (name_key_of(record) or is_benchmark_record(record))
     return read_annotations(address, places) if is_known else None
 

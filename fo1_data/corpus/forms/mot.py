@@ -24,6 +24,9 @@ from schemas.corpus import FrameFiles, GivenVideo
 from schemas.sources import ContentKind
 
 INFO = "seqinfo.ini"
+# The files of a sequence that are read for it, and the names of texts that are known wherever they are.
+FILES = (INFO, "gt/gt.txt", "gt/labels.txt", "det/det.txt")
+TEXTS = ("gt.txt", "det.txt", "test.txt")
 _GOLD = "gt.txt"
 _FRAMES = "img1"
 
@@ -47,7 +50,7 @@ def sequence_of(address: str) -> str:
 def _video_name(address: str, folder: str) -> str:
     """The name of the sequence: of its folder for `gt.txt`, `det.txt` and `test.txt`, else of the file."""
     name = base_name(address)
-    return base_name(folder) if name in (_GOLD, "det.txt", "test.txt") else name.rpartition(".")[0]
+    return base_name(folder) if name in TEXTS else name.rpartition(".")[0]
 
 
 def _info(folder: str, name: str) -> GivenVideo:

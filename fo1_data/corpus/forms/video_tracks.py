@@ -118,10 +118,16 @@ def counts_of_tracks(tracks: list[GivenTrack]) -> Counter[ContentKind]:
 
 
 def items_of_video(
-    source: str, read: ReadVideo, uri: str | None, frames: FrameFiles | None = None, inner: str | None = None
+    source: str,
+    read: ReadVideo,
+    uri: str | None,
+    frames: FrameFiles | None = None,
+    inner: str | None = None,
+    missing: str | None = None,
 ) -> Iterator[Item]:
     """A video as items of a listing. `uri`: of its file, or of the folder of `frames`; None if it is not
-    there: then all that is said of it is refused (`no_video`).
+    there: then all that is said of it is refused (`no_video`). missing: the frame that was looked for in
+    vain.
     """
     video = read.video
     yield Found(source, read.found + Counter({ContentKind.IMAGES: 1}))
@@ -129,8 +135,10 @@ def items_of_video(
         yield fault.refused(source)
     if uri is None:
         counts = {**counts_of_tracks(video.tracks or []), ContentKind.IMAGES: 1}
-        message = f"there are tracks of {video.video}, and neither its frames nor its file is there"
-        yield Fault(source, "no_video", message, counts).refused(source)
+        gone = "neither its frames nor its file is" if missing is None else f"its frame {missing} is not"
+        yield Fault(
+            source, "no_video", f"there are tracks of {video.video}, and {gone} there", counts
+        ).refused(source)
         return
     entry = CorpusImage(
         uri=uri,
