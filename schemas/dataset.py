@@ -297,6 +297,7 @@ class RunProgress(BaseModel):
 
     `images` and `regions` include those labelled in shards that are still in work. `images_read_ahead`:
     read and decoded, and not labelled yet. `answers_in_work`: questions answered in the shards in work.
+    Where images are labelled in tiles, a tile counts as an image: `tiles_total` of `images_total` are tiles.
     `job_id`: the service's job whose driver wrote it; null: a run from the command line.
     """
 
@@ -305,6 +306,7 @@ class RunProgress(BaseModel):
     state: RunState = RunState.RUNNING
     images: int = 0
     images_total: int | None = None
+    tiles_total: int = 0
     shards: int = 0
     shards_total: int | None = None
     rejected: int = 0

@@ -94,10 +94,11 @@ class _Figures(ProgressColumn):
 
 
 def figures(progress: RunProgress) -> str:
-    """The figures in one line: images done and in total, rates, decisions, rejects, time left."""
-    parts = [f"{progress.images}/{counted(progress.images_total or 0, 'image')}"]
+    """The figures in one line: images or tiles done and in total, rates, decisions, rejects, time left."""
+    noun = "tile" if progress.tiles_total else "image"
+    parts = [f"{progress.images:,}/{counted(progress.images_total or 0, noun)}"]
     if progress.images_per_s is not None:
-        parts.append(f"{progress.images_per_s:.1f} images/s")
+        parts.append(f"{progress.images_per_s:.1f} {noun}s/s")
     if progress.regions_per_s is not None:
         parts.append(f"{progress.regions_per_s:.0f} regions/s")
     if progress.accepted or progress.audit or progress.unreviewed or progress.review:
@@ -108,7 +109,7 @@ def figures(progress: RunProgress) -> str:
     parts.append(f"{progress.rejected} rejected")
     if progress.images_read_ahead or progress.answers_in_work:
         parts.append(
-            f"in work: {counted(progress.images_read_ahead, 'image')}, "
+            f"in work: {counted(progress.images_read_ahead, noun)}, "
             f"{counted(progress.answers_in_work, 'answer')}"
         )
     if progress.seconds_left:

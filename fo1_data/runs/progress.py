@@ -14,11 +14,21 @@ from schemas.dataset import Counts, RunProgress, RunState, ShardReport
 
 
 class ProgressMeter:
-    """Adds up shard reports. The clock of the rates starts with `start_clock`, once a labeller is ready."""
+    """Adds up shard reports. The clock of the rates starts with `start_clock`, once a labeller is ready.
 
-    def __init__(self, shards: ShardPlan, done: Iterable[ShardReport], listing_rejects: int = 0) -> None:
+    tiles_total: how many entries of the shards are tiles of images.
+    """
+
+    def __init__(
+        self,
+        shards: ShardPlan,
+        done: Iterable[ShardReport],
+        listing_rejects: int = 0,
+        tiles_total: int = 0,
+    ) -> None:
         self._shards = shards
         self._images_total = len(shards.entries)
+        self._tiles_total = tiles_total
         self._listing_rejects = listing_rejects
         self._counts = Counts()
         self._images_done = self._shards_done = self._own_images = self._own_regions = 0
@@ -51,6 +61,7 @@ class ProgressMeter:
             state=state,
             images=images,
             images_total=self._images_total,
+            tiles_total=self._tiles_total,
             shards=self._shards_done,
             shards_total=len(self._shards),
             rejected=self._counts.rejected + self._listing_rejects,

@@ -13,13 +13,15 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from fo1_data.cli.progress_lines import figures
 from fo1_data.dataset.reader import open_dataset
 from fo1_data.dataset.validate import validate_dataset
 from fo1_data.runs.in_process import run_in_process
 from fo1_data.runs.shard_work import Assemble, LabelPiece, LabelWhole, ShardWork
 from fo1_data.runs.tile_steps import TILES_A_STEP, plan_steps
+from fo1_data.runs.watcher import Unwatched
 from schemas.corpus import CorpusImage, Shard
-from schemas.dataset import Manifest
+from schemas.dataset import Manifest, RunProgress
 from schemas.jobs import RunConfig
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -169,3 +171,19 @@ def test_a_shard_larger_than_a_piece_is_handed_out_in_pieces() -> None:
     assemble = work.take()
     assert isinstance(assemble, Assemble)
     assert assemble.pieces == ("0-4", "4-8", "8-10")
+
+
+def test_progress_of_images_in_tiles_counts_tiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    draw_spots(tmp_path / "one.png")
+    shown: list[RunProgress] = []
+
+    class Shows(Unwatched):
+        def show(self, progress: RunProgress) -> None:
+            shown.append(progress)
+
+    monkeypatch.setenv("TILE_LOG", str(tmp_path / "log"))
+    run_in_process(config_of(tmp_path / "one.png", tmp_path / "out"), Shows(), FACTORY)
+    assert (shown[-1].images, shown[-1].images_total, shown[-1].tiles_total) == (36, 36, 36)
+    assert figures(shown[-1]).startswith("36/36 tiles · ")
+    without = shown[-1].model_copy(update={"tiles_total": 0})
+    assert figures(without).startswith("36/36 images · ")

@@ -40,8 +40,10 @@ async def log_in(service: Running, scope: str = "admin") -> AsyncIterator[httpx.
         yield client
 
 
-async def a_job(service: Running, folder: Path, state: JobState, error: str | None = None) -> Job:
-    """A job that has come to a state."""
+async def a_job(
+    service: Running, folder: Path, state: JobState, error: str | None = None, tiles: int = 0
+) -> Job:
+    """A job that has come to a state. tiles: how many of its nine images are tiles."""
     async with service.context.database.writing() as session:
         config = RunConfig(corpus=str(folder), out=str(folder / f"out-{state}"))
         job = await job_service.create(session, config, "somebody")
@@ -49,6 +51,7 @@ async def a_job(service: Running, folder: Path, state: JobState, error: str | No
             progress = {
                 "images": 3,
                 "images_total": 9,
+                "tiles_total": tiles,
                 "regions": 20,
                 "seconds_left": 61.0,
                 "state": "running",
@@ -78,6 +81,10 @@ async def test_pages_show_what_there_is(tmp_path: Path, home: Path) -> None:
         jobs = (await client.get("/")).text
         assert "no corpus at &lt;b&gt;here&lt;/b&gt;" in jobs
         assert '<progress max="9" value="3"' in jobs
+        assert "3 of 9 images" in jobs
+        in_tiles = await a_job(service, tmp_path / "large", JobState.RUNNING, tiles=9)
+        assert "3 of 9 tiles" in (await client.get("/")).text
+        assert "images of 9" not in (await client.get(f"/jobs/{in_tiles.id}")).text
         async with service.context.database.writing() as session:
             for at in range(1100):  # a long job; its end is what people look for
                 job_repository.add_event(session, failed, "progress", {"images": at})
