@@ -10,6 +10,7 @@ from fo1_data.confidence.calibration import fit_kind
 from fo1_data.confidence.calibration_match import origin_of
 from fo1_data.confidence.judged_kind import ReadSignals, by_kind, own_signals
 from fo1_data.confidence.stored_signals import StoredSignals
+from fo1_data.dataset.collection import without_collection
 from fo1_data.dataset.label_parts import label_parts
 from fo1_data.dataset.light_rows import light_rows
 from fo1_data.dataset.manifest import now
@@ -40,7 +41,13 @@ def calibrate_dataset(
     project whose model's labels count as gold too; ConfigError if it is none. Raises CalibrationError if gold
     judges no label, DatasetError if the dataset cannot be read, CorpusError if gold cannot be read.
     """
-    dataset = open_dataset(address)
+    with without_collection():
+        return _calibrate(open_dataset(address), address, gold, how, seed, gold_with_model_labels)
+
+
+def _calibrate(
+    dataset: Dataset, address: str, gold: str, how: CaptionMatch, seed: int, gold_with_model_labels: bool
+) -> Calibration:
     corrections = None if gold_with_model_labels else read_corrections(gold)
     sent_kinds: set[LabelKind] = set()
     num_images = dataset.manifest.counts.images

@@ -86,6 +86,16 @@ class SignalTable:
         """The names of the signals that are about trust and that a label has, sorted."""
         return sorted(filter(_is_trust, {self.names[code] for code in np.unique(self.codes).tolist()}))
 
+    def by_label(self) -> list[dict[str, float]]:
+        """The signals of each label that are about trust."""
+        tables: list[dict[str, float]] = [{} for _ in range(self.num_labels)]
+        trusted = np.array([_is_trust(name) for name in self.names], np.bool_)
+        kept = trusted[self.codes] if self.names else np.zeros(0, np.bool_)
+        columns = (self.owners[kept].tolist(), self.codes[kept].tolist(), self.values[kept].tolist())
+        for owner, code, value in zip(*columns, strict=True):
+            tables[owner][self.names[code]] = value
+        return tables
+
     def of_label(self, label: int) -> Mapping[str, float]:
         """The signals of one label that are about trust."""
         start, end = np.searchsorted(self.owners, (label, label + 1)).tolist()

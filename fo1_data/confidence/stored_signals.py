@@ -31,12 +31,12 @@ class StoredSignals:
         for file in self._dataset.data_files():
             for every in light_batches(self._dataset.store, file.path, _names_or_gives_signals):
                 batch = every.filter(pc.is_in(every["image_id"], value_set=image_ids))
-                signals = signals_of_batch(batch)
+                signals = signals_of_batch(batch).by_label()
                 from_corpus = LabelColumns(batch, corpus_too=True).is_from(Source.CORPUS).tolist()
                 keys = LabelNames(batch).keys().to_pylist()
-                for place, (key, skipped) in enumerate(zip(keys, from_corpus, strict=True)):
+                for key, skipped, table in zip(keys, from_corpus, signals, strict=True):
                     if key in tables and not skipped:
-                        tables[key].update(signals.of_label(place))
+                        tables[key].update(table)
         return [tables[part.key] for part in parts]
 
 

@@ -162,10 +162,11 @@ def _orient_regions(
     boxes = clip_boxes(boxes, (image.width, image.height))
     is_usable = is_finite & have_area(boxes)
     regions, rejects, kept = [], [], []
+    corners = boxes.tolist()
     for index, region in enumerate(entry.regions or []):
         if is_usable[index]:
-            box = tuple(boxes[index].tolist())
-            regions.append(region.model_copy(update={"box_xyxy": box}))
+            box = tuple(corners[index])
+            regions.append(region if box == region.box_xyxy else region.model_copy(update={"box_xyxy": box}))
             kept.append(index)
             continue
         reason = "outside" if has_area[index] else "no_area" if is_finite[index] else "not_finite"
@@ -201,6 +202,8 @@ def _remap_phrase(phrase: CorpusPhrase, new_index: dict[int, int]) -> CorpusPhra
     if not phrase.region_indices:
         return phrase
     indices = [new_index[index] for index in phrase.region_indices if index in new_index]
+    if indices == phrase.region_indices:
+        return phrase
     return phrase.model_copy(update={"region_indices": indices or None})
 
 

@@ -4,10 +4,8 @@ Nothing is validated: `row_form.irregular_rows` has to call every row regular. C
 default of their field. Does no input or output.
 """
 
-import gc
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from copy import copy
 from enum import StrEnum
 from itertools import repeat
@@ -20,6 +18,7 @@ import pyarrow.compute as pc
 from pydantic import BaseModel
 
 from fo1_data.dataset.arrow_columns import array_to_numpy
+from fo1_data.dataset.collection import without_collection
 from schemas.images import ImageRow
 
 # The Python values of a column, one for each place.
@@ -33,26 +32,14 @@ _SET_ATTRIBUTES = tuple(vars(BaseModel)[name].__set__ for name in BaseModel.__sl
 
 def columns_to_rows(batch: pa.RecordBatch) -> list[ImageRow]:
     """The rows of a batch of regular rows, in order; it may lack columns, also of its structs."""
-    with _no_collection():
+    with without_collection():
         return _ROWS(batch.to_struct_array())
 
 
 def columns_to_structs(array: pa.StructArray, model: type[Struct]) -> list[Struct]:
     """The values of a column of structs, none of them null, as instances of their model."""
-    with _no_collection():
+    with without_collection():
         return _model_converter(model)(array)
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """Without the garbage collector, which would look at the many new objects again and again."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def _instances(model: type[BaseModel], columns: list[list[Any]], num: int) -> list[Any]:

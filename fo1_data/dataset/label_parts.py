@@ -7,6 +7,7 @@ or regions, so a seeded draw always chooses the same labels.
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 from schemas.images import Answer, Count, Grounding, ImageRow
 from schemas.labels import Label, LabelKind, Source
@@ -46,7 +47,7 @@ class LabelPart:
             return [self.part.region_id] if self.part.region_id else []
         return list(self.part.region_ids) if self.part is not None else []
 
-    @property
+    @cached_property
     def key(self) -> str:
         """Names the label among all labels of all images."""
         about = self.region.region_id if self.region is not None else self.subject

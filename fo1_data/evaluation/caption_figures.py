@@ -7,7 +7,7 @@ references of all images, clipped, with a Gaussian penalty on length, times 10.
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from fo1_data.judging.words import words_of
 
@@ -40,8 +40,10 @@ def cider(captions: Sequence[str], references: Sequence[Sequence[str]]) -> float
     num_images = Counter[Ngram]()
     for group in counted:
         num_images.update({ngram for counts in group for ngram in counts})
+    log_images = math.log(len(captions))
+    rarity = {ngram: log_images - math.log(num) for ngram, num in num_images.items()}
     scores = [
-        _cider_of(_ngrams(words_of(caption)), group, num_images, math.log(len(captions)))
+        _cider_of(_ngrams(words_of(caption)), group, rarity, log_images)
         for caption, group in zip(captions, counted, strict=True)
     ]
     return sum(scores) / len(scores)
@@ -56,18 +58,22 @@ def _ngrams(words: list[str]) -> Counter[Ngram]:
 def _cider_of(
     caption: Counter[Ngram],
     references: Sequence[Counter[Ngram]],
-    num_images: Counter[Ngram],
+    rarity: Mapping[Ngram, float],
     log_images: float,
 ) -> float:
-    """CIDEr-D of one caption. `num_images`: in how many images' references each n-gram occurs."""
+    """CIDEr-D of one caption.
+
+    `rarity`: the logarithm of the number of images over that of those whose references have the n-gram;
+    `log_images` for one that none has.
+    """
     total = 0.0
+    every_ours = _weighted(caption, rarity, log_images)
     for reference in references:
-        gap = sum(caption[ngram] for ngram in caption if len(ngram) == 1)
-        gap -= sum(reference[ngram] for ngram in reference if len(ngram) == 1)
+        gap = sum(count for ngram, count in caption.items() if len(ngram) == 1)
+        gap -= sum(count for ngram, count in reference.items() if len(ngram) == 1)
         penalty = math.exp(-(gap**2) / (2 * SIGMA**2))
         similarity = 0.0
-        for n in range(1, MAX_N + 1):
-            ours, theirs = (_weighted(counts, n, num_images, log_images) for counts in (caption, reference))
+        for ours, theirs in zip(every_ours, _weighted(reference, rarity, log_images), strict=True):
             norm = math.hypot(*ours.values()) * math.hypot(*theirs.values())
             if norm:
                 shared = sum(
@@ -81,11 +87,10 @@ def _cider_of(
 
 
 def _weighted(
-    counts: Counter[Ngram], n: int, num_images: Counter[Ngram], log_images: float
-) -> dict[Ngram, float]:
-    """The TF-IDF weights of the n-grams of length `n`."""
-    return {
-        ngram: count * (log_images - math.log(max(1, num_images[ngram])))
-        for ngram, count in counts.items()
-        if len(ngram) == n
-    }
+    counts: Counter[Ngram], rarity: Mapping[Ngram, float], log_images: float
+) -> list[dict[Ngram, float]]:
+    """The TF-IDF weights of the n-grams of each length from 1 to MAX_N."""
+    by_length: list[dict[Ngram, float]] = [{} for _ in range(MAX_N)]
+    for ngram, count in counts.items():
+        by_length[len(ngram) - 1][ngram] = count * rarity.get(ngram, log_images)
+    return by_length

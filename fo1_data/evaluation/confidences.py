@@ -146,8 +146,10 @@ def _kind_figures(arrays: JudgedKind, judged: Sequence[Judged]) -> dict[str, Any
     if len(set(arrays.image_ids)) < 2:
         return document | {"note": "one image: signals are compared out of fold by image"}
     alone = {}
-    for name in signal_names(arrays.tables):
-        trust = _trust_by(name, arrays)
+    names = signal_names(arrays.tables)
+    matrix = signal_matrix(arrays.tables, names)
+    for name, raw in zip(names, matrix.T, strict=True):
+        trust = _trust_by(name, raw, arrays.right)
         alone[name] = order_figures(trust, right, probability_of(trust, arrays))
     together = out_of_fold_probability(arrays)
     return document | {
@@ -157,16 +159,15 @@ def _kind_figures(arrays: JudgedKind, judged: Sequence[Judged]) -> dict[str, Any
     }
 
 
-def _trust_by(name: str, judged: JudgedKind) -> Values:
-    """(labels,) one signal as a trust score: more means more trust, and the median replaces missing values.
+def _trust_by(name: str, raw: Values, is_right: npt.NDArray[np.bool_]) -> Values:
+    """(labels,) one signal, `raw`, as a trust score: the median replaces missing values.
 
     The sign of a signal without a direction is the one that ranks these labels better.
     """
-    raw = signal_matrix(judged.tables, [name])[:, 0]
     direction = SIGNALS[name].direction if name in SIGNALS else 0
     if not direction:
         present = ~np.isnan(raw)
-        rate = auroc(raw[present], judged.right[present].astype(np.float64))
+        rate = auroc(raw[present], is_right[present].astype(np.float64))
         direction = -1 if rate is not None and rate < 0.5 else 1
     fill = np.nanmedian(raw) if not np.isnan(raw).all() else 0.0
     trust: Values = direction * np.where(np.isnan(raw), fill, raw)

@@ -101,7 +101,7 @@ def score_groundings(pairs: Sequence[Pair]) -> dict[str, object]:
                     counts = parts.setdefault(grounding.kind.value, GroundingCounts())
                     counts.add(named_regions(pair, grounding.region_ids), alike)
                 continue
-            expected = gold_regions(pair.gold, grounding.phrase)
+            expected = gold_regions(pair, grounding.phrase)
             if expected is None:
                 continue
             named = named_regions(pair, grounding.region_ids)

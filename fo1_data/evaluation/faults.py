@@ -113,7 +113,7 @@ def _captions_with_references(
 def _judge_phrases(pair: Pair, faults: Faults) -> None:
     index_of_gold = {gold: pair.row.regions[position].index for gold, position in pair.region_of.items()}
     for grounding in pair.row.groundings:
-        expected = gold_regions(pair.gold, grounding.phrase)
+        expected = gold_regions(pair, grounding.phrase)
         if expected is None or grounding.kind is LabelKind.VISUAL_EXAMPLE:
             continue
         faults.num_judged += 1

@@ -9,17 +9,15 @@ are in pixels of the EXIF-oriented image.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from fo1_data.boxes import as_boxes, iou_matrix
 from fo1_data.judging.matching import Pair
 from fo1_data.judging.phrases import gold_regions
 from schemas.labels import LabelKind
 
-THRESHOLDS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
+# In float32, as overlaps are: an IoU of 0.7 reaches 0.7.
+THRESHOLDS = tuple(float(np.float32(round(0.5 + 0.05 * step, 2))) for step in range(10))
 
 
 @dataclass
@@ -58,7 +56,7 @@ def score_phrases(pairs: Sequence[Pair]) -> dict[str, object]:
     for pair in pairs:
         kinds = (pair.gold.meta or {}).get("phrase_kinds") or {}
         for part in pair.row.groundings:
-            expected = gold_regions(pair.gold, part.phrase)
+            expected = gold_regions(pair, part.phrase)
             if expected is None or part.kind not in (LabelKind.GROUND, LabelKind.DETECT):
                 continue
             overlaps = _overlaps(pair, part.region_ids, sorted(int(index) for index in expected))
@@ -69,39 +67,48 @@ def score_phrases(pairs: Sequence[Pair]) -> dict[str, object]:
     return {**whole.document(), **({"by_kind": by_kind} if by_kind else {})}
 
 
-def _overlaps(pair: Pair, region_ids: Sequence[str], expected: Sequence[int]) -> npt.NDArray[Any]:
-    """(gold, predicted) IoU of the boxes of one phrase. `expected`: indices of gold regions."""
-    boxes = {region.region_id: region.box_xyxy for region in pair.row.regions}
-    predicted = as_boxes([boxes[region_id] for region_id in region_ids if region_id in boxes])
-    gold = pair.gold.regions or []
-    return iou_matrix(as_boxes([gold[index].box_xyxy for index in expected]), predicted)
+@dataclass(frozen=True)
+class _PhraseOverlaps:
+    """`of_gold[g][p]`: the IoU of a phrase's gold box g with its predicted box p, of so many."""
+
+    of_gold: list[list[float]]
+    num_predicted: int
 
 
-def _add(figures: PhraseFigures, overlaps: npt.NDArray[Any]) -> None:
-    num_gold, num_predicted = overlaps.shape
-    if num_gold == 0:
-        figures.rejected.append(num_predicted == 0)
+def _overlaps(pair: Pair, region_ids: Sequence[str], expected: Sequence[int]) -> _PhraseOverlaps:
+    """The IoU of the boxes of one phrase. `expected`: indices of gold regions."""
+    places = pair.region_places
+    predicted = [places[region_id] for region_id in region_ids if region_id in places]
+    of_gold = [[float(pair.overlaps[place, gold]) for place in predicted] for gold in expected]
+    return _PhraseOverlaps(of_gold, len(predicted))
+
+
+def _add(figures: PhraseFigures, overlaps: _PhraseOverlaps) -> None:
+    if not overlaps.of_gold:
+        figures.rejected.append(overlaps.num_predicted == 0)
         return
-    if num_gold == 1:
-        figures.single_right.append(num_predicted > 0 and bool(overlaps[0, 0] >= 0.5))
+    if len(overlaps.of_gold) == 1:
+        figures.single_right.append(overlaps.num_predicted > 0 and overlaps.of_gold[0][0] >= 0.5)
     by_threshold = [_figures_at(threshold, overlaps) for threshold in THRESHOLDS]
     figures.at_50.append(by_threshold[0])
-    recall, precision, density_f1 = np.array(by_threshold).mean(axis=0).tolist()
+    recall, precision, density_f1 = (
+        sum(values) / len(THRESHOLDS) for values in zip(*by_threshold, strict=True)
+    )
     figures.over_all.append((recall, precision, density_f1))
 
 
-def _figures_at(threshold: float, overlaps: npt.NDArray[Any]) -> tuple[float, float, float]:
+def _figures_at(threshold: float, overlaps: _PhraseOverlaps) -> tuple[float, float, float]:
     """Recall, precision and DensityF1 of one phrase at one IoU threshold."""
-    num_gold, num_predicted = overlaps.shape
+    num_gold, num_predicted = len(overlaps.of_gold), overlaps.num_predicted
     if num_predicted == 0:
         return 0.0, 0.0, 0.0
-    unused = overlaps.copy()
+    unused = list(range(num_predicted))
     hits = 0
-    for gold in range(num_gold):
-        best = int(unused[gold].argmax())
-        if unused[gold, best] >= threshold:
+    for of_gold in overlaps.of_gold:
+        best = max(unused, key=of_gold.__getitem__, default=None)  # the first of equal ones
+        if best is not None and of_gold[best] >= threshold:
             hits += 1
-            unused[:, best] = -1
+            unused.remove(best)
     recall, precision = hits / num_gold, hits / num_predicted
     f1 = 2 * recall * precision / (recall + precision) if hits else 0.0
     return recall, precision, f1 * min(1.0, num_gold / num_predicted)

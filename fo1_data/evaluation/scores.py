@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from fo1_data.confidence.judged_kind import ReadSignals, own_signals
 from fo1_data.corpus.frames import BoxFrame
+from fo1_data.dataset.collection import without_collection
 from fo1_data.errors import UsageError
 from fo1_data.evaluation.answers import score_answers
 from fo1_data.evaluation.captions import score_captions, score_texts
@@ -32,7 +33,18 @@ def evaluate(
     `read_signals`: where the signals of labels come from if `rows` are light ones.
     Raises UsageError if no row has gold.
     """
-    gold = list(gold)
+    with without_collection():
+        return _evaluate(rows, list(gold), caption_match, box_frame, rejects, read_signals)
+
+
+def _evaluate(
+    rows: Iterable[ImageRow],
+    gold: list[CorpusImage],
+    caption_match: CaptionMatch,
+    box_frame: BoxFrame,
+    rejects: Iterable[Reject],
+    read_signals: ReadSignals,
+) -> dict[str, object]:
     index = GoldIndex(gold, box_frame)
     every = [index.pair(row) for row in rows]
     pairs = [pair for pair in every if pair is not None]

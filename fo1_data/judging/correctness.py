@@ -15,7 +15,7 @@ figures of error count it as wrong, since a label must not leave the count becau
 `fo1_data.evaluation` uses the same matching.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from fo1_data.dataset.label_parts import LabelPart, label_parts
@@ -55,7 +55,9 @@ def judge_pairs(pairs: Iterable[Pair], how: CaptionMatch) -> list[Judged]:
 
 def _judge_pair(pair: Pair, how: CaptionMatch) -> list[Judged]:
     parts = [part for part in label_parts(pair.row) if part.label.source is Source.MODEL]
-    verdicts = [judge(pair, part, how) for part in parts]
+    # Regions with equal boxes have equal ids.
+    places = {id(region): place for place, region in enumerate(pair.row.regions)}
+    verdicts = [judge(pair, part, how, places) for part in parts]
     judged_kinds = {part.kind for part, right in zip(parts, verdicts, strict=True) if right is not None}
     judged_kinds |= _text_kinds_of(pair.gold)
     return [
@@ -76,23 +78,25 @@ def _text_kinds_of(gold: CorpusImage) -> set[LabelKind]:
     return {kind for kind, present in has_text.items() if present or not gold.regions}
 
 
-def judge(pair: Pair, part: LabelPart, how: CaptionMatch) -> bool | None:
-    """Whether a label of the pair's row is right; None if gold does not say."""
+def judge(pair: Pair, part: LabelPart, how: CaptionMatch, places: Mapping[int, int]) -> bool | None:
+    """Whether a label of the pair's row is right; None if gold does not say.
+
+    `places`: index of each region of the row by the `id` of the object.
+    """
     if part.region is not None:
-        gold = _gold_region(pair, part)
+        gold = _gold_region(pair, places[id(part.region)])
         return None if gold is None else _text_right(part.kind, part.label.text, gold, how)
     if isinstance(part.part, Count):
         gold_counts = {count.text.casefold(): count.count for count in pair.gold.counts}
         number = gold_counts.get(part.subject.casefold())
         return None if number is None else part.part.count == number
     if isinstance(part.part, Grounding) and part.kind is not LabelKind.VISUAL_EXAMPLE:
-        expected = gold_regions(pair.gold, part.subject)
+        expected = gold_regions(pair, part.subject)
         return None if expected is None else named_regions(pair, part.part.region_ids) == expected
     return None
 
 
-def _gold_region(pair: Pair, part: LabelPart) -> CorpusRegion | None:
-    index = next(index for index, region in enumerate(pair.row.regions) if region is part.region)
+def _gold_region(pair: Pair, index: int) -> CorpusRegion | None:
     place = pair.gold_of[index]
     if place is None and pair.overlaps.shape[1]:
         nearest = int(pair.overlaps[index].argmax())

@@ -7,19 +7,20 @@ first, each used once; of equal boxes those that agree best in what they say.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import takewhile
 from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from fo1_data.boxes import as_boxes, iou_matrix
 from fo1_data.corpus.frames import BoxFrame, oriented_entry
-from fo1_data.corpus.images import DecodedImage
+from fo1_data.corpus.images import ImageFrame
 from fo1_data.judging.equal_boxes import agreement_of
-from schemas.corpus import CorpusImage
+from fo1_data.judging.words import words_of
+from schemas.corpus import CorpusImage, CorpusPhrase
 from schemas.images import ImageRow
 from schemas.labels import Source
 
@@ -40,6 +41,24 @@ class Pair:
     gold: CorpusImage
     gold_of: list[int | None]
     overlaps: npt.NDArray[Any]
+
+    @cached_property
+    def region_places(self) -> dict[str, int]:
+        """Index of the row's region by region id; of regions with equal boxes the last."""
+        return {region.region_id: index for index, region in enumerate(self.row.regions)}
+
+    @cached_property
+    def gold_phrases(self) -> dict[str, CorpusPhrase]:
+        """Gold's phrases by text without case, of equal ones the first."""
+        return {phrase.text.casefold(): phrase for phrase in reversed(self.gold.phrases)}
+
+    @cached_property
+    def gold_words(self) -> list[set[str]]:
+        """The words of the label and caption of each gold region; empty if none has any text."""
+        regions = self.gold.regions or []
+        if not any(region.label or region.caption for region in regions):
+            return []
+        return [set(words_of(f"{region.label or ''} {region.caption or ''}")) for region in regions]
 
     @property
     def region_of(self) -> dict[int, int]:
@@ -126,8 +145,7 @@ def make_pair(row: ImageRow, entry: CorpusImage, box_frame: BoxFrame = "auto") -
     """A row and its gold, in one frame, with their regions matched."""
     turned = row.orientation >= 5
     stored_wh = (row.height, row.width) if turned else (row.width, row.height)
-    no_pixels = Image.new("RGB", (1, 1))
-    image = DecodedImage(row.image_id, no_pixels, row.width, row.height, row.orientation, stored_wh)
+    image = ImageFrame(row.width, row.height, row.orientation, stored_wh, row.image_id)
     gold, _ = oriented_entry(entry, image, box_frame)
     boxes = as_boxes([region.box_xyxy for region in row.regions])
     true = as_boxes([region.box_xyxy for region in gold.regions or []])

@@ -8,24 +8,21 @@ from collections.abc import Sequence
 
 from fo1_data.judging.matching import Pair
 from fo1_data.judging.words import words_of
-from schemas.corpus import CorpusImage
 
 
-def gold_regions(gold: CorpusImage, phrase: str) -> set[int | str] | None:
+def gold_regions(pair: Pair, phrase: str) -> set[int | str] | None:
     """The gold regions that a phrase names: as gold lists them, else those with all its words.
 
     The words of a region are those of its label and caption. None if gold does not say: a phrase without
     indices, or an image whose regions have no words.
     """
-    for entry in gold.phrases:
-        if entry.text.casefold() == phrase.casefold():
-            return None if entry.region_indices is None else set(entry.region_indices)
-    regions = gold.regions or []
-    if not any(region.label or region.caption for region in regions):
+    listed = pair.gold_phrases.get(phrase.casefold())
+    if listed is not None:
+        return None if listed.region_indices is None else set(listed.region_indices)
+    if not pair.gold_words:
         return None
     words = set(words_of(phrase)) - {"object"}
-    words_by_region = [set(words_of(f"{region.label or ''} {region.caption or ''}")) for region in regions]
-    return {index for index, region_words in enumerate(words_by_region) if words <= region_words}
+    return {index for index, region_words in enumerate(pair.gold_words) if words <= region_words}
 
 
 def same_label_regions(pair: Pair, example_id: str) -> set[int | str] | None:
@@ -51,9 +48,9 @@ def same_label_regions(pair: Pair, example_id: str) -> set[int | str] | None:
 
 def named_regions(pair: Pair, region_ids: Sequence[str]) -> set[int | str]:
     """Gold indices of the named regions; a region that matches no gold region stays a region id."""
-    place = {region.region_id: gold for region, gold in zip(pair.row.regions, pair.gold_of, strict=True)}
     named: set[int | str] = set()
     for region_id in region_ids:
-        gold = place.get(region_id)
+        place = pair.region_places.get(region_id)
+        gold = None if place is None else pair.gold_of[place]
         named.add(region_id if gold is None else gold)
     return named
