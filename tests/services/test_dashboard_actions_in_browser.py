@@ -41,6 +41,7 @@ def test_a_person_works_in_the_browser(tmp_path: Path, home: Path) -> None:
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.on("dialog", lambda dialog: dialog.accept())
         page.goto(url)
+        expect(page.locator("[name=key]")).to_be_focused()
         page.keyboard.type(key)
         page.keyboard.press("Enter")
         # Plan a job, then start it.
@@ -58,6 +59,7 @@ def test_a_person_works_in_the_browser(tmp_path: Path, home: Path) -> None:
         page.get_by_role("link", name="Delete").click()
         expect(page.get_by_text("Its folder stays as it is")).to_be_visible()
         page.get_by_role("button", name="Delete the job").click()
+        expect(page).to_have_url(f"{url}/")  # a page that is opened before would cut the deletion off
         page.goto(f"{url}/?state=failed")
         expect(page.locator("a.row")).to_have_count(0)
         # Merge the corrections of the review, then compare the two versions.

@@ -103,6 +103,8 @@ def test_answers_and_examples_from_push_to_merge(pair: Pair, tmp_path: Path) -> 
     old = {"label_config": older_config(CONFIG)}
     without = [entry for entry in task["predictions"][0]["result"] if entry["from_name"] != "answers"]
     pair.annotate(task["id"], without)
+    # Read before the field is gone: what is read while a field is missing is set aside.
+    pair.await_review(review["id"], annotations={"submitted": 1})
     pair.ls.patch(project, json=old).raise_for_status()
     assert pair.push(dataset, limit=2)["items"] == {"total": 2, "sent": 2}
     assert 'name="answers"' in pair.ls.get(project).json()["label_config"]
