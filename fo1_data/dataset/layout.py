@@ -85,6 +85,11 @@ def tile_steps(run: str, shard_id: str) -> str:
     return f"{run}/tiles/{shard_id}"
 
 
+def video_steps(run: str, shard_id: str) -> str:
+    """Where the labelled shots of a video lie until its shard is written."""
+    return f"{run}/videos/{shard_id}"
+
+
 def tries(run: str) -> str:
     return f"{run}/tries"
 

@@ -6,12 +6,15 @@ from dataclasses import dataclass, field, replace
 
 @dataclass
 class WorkDone:
-    """Counts. images_read: entries read and decoded, or rejected; images: those that are labelled too."""
+    """Counts. images_read: entries read and decoded, or rejected; images: those that are labelled too.
+    frames, shots: of videos that are tracked."""
 
     images_read: int = 0
     images: int = 0
     regions: int = 0
     answers: int = 0
+    frames: int = 0
+    shots: int = 0
 
     def __add__(self, other: "WorkDone") -> "WorkDone":
         return WorkDone(
@@ -19,6 +22,8 @@ class WorkDone:
             self.images + other.images,
             self.regions + other.regions,
             self.answers + other.answers,
+            self.frames + other.frames,
+            self.shots + other.shots,
         )
 
 
@@ -45,6 +50,27 @@ class WorkTracker:
         self.done.regions += num_regions
         self.on_change()
 
+    def frame_seen(self) -> None:
+        """A frame of a video was decoded and looked at."""
+        self.done.frames += 1
+        self.on_change()
+
+    def shots_done(self, num_shots: int = 1) -> None:
+        """Shots of a video are labelled and stored."""
+        self.done.shots += num_shots
+        self.on_change()
+
     def copy(self) -> WorkDone:
         """The counts now."""
         return replace(self.done)
+
+
+class VideoTracker(WorkTracker):
+    """Counts the work on a video, whose keyframes are not images of the corpus."""
+
+    def image_read(self) -> None:
+        self.on_change()
+
+    def labelled(self, num_regions: int) -> None:
+        self.done.regions += num_regions
+        self.on_change()

@@ -3,7 +3,8 @@
 A shard is normally labelled whole and written at once, with its marker. If that killed its process, its
 pieces are labelled separately: the rows of each go to a file of its own among the run's tries, and
 `assemble_shard` writes the shard from these files. A shard with tiles is labelled in steps, which are stored
-(`tile_steps`), and may be labelled in pieces from the start. Pixels enter and leave through storage only.
+(`tile_steps`), and may be labelled in pieces from the start; so is a video, whose steps are its shots
+(`video_steps`). Pixels enter and leave through storage only.
 """
 
 import ctypes
@@ -20,15 +21,19 @@ from typing import TYPE_CHECKING, Protocol
 from pydantic import BaseModel
 
 from fo1_data.corpus.rejects import reject_of
+from fo1_data.corpus.tracked_videos import is_tracked
 from fo1_data.dataset.gather import gather_group
-from fo1_data.dataset.layout import tile_steps, tries
+from fo1_data.dataset.layout import tile_steps, tries, video_steps
 from fo1_data.dataset.shard_files import WriteOptions, write_shard, write_shard_batches
 from fo1_data.dataset.shard_groups import ShardGroup
 from fo1_data.dataset.tile_shards import unite_shard
 from fo1_data.errors import Fo1Error
 from fo1_data.labelling.identity import LabellerIdentity
-from fo1_data.labelling.work_done import WorkDone, WorkTracker
+from fo1_data.labelling.video_labeller import LabelsFrames
+from fo1_data.labelling.work_done import VideoTracker, WorkDone, WorkTracker
 from fo1_data.runs.tile_steps import has_tiles, stored_steps
+from fo1_data.runs.video_steps import VideoSteps
+from fo1_data.runs.video_work import LabelledVideo, label_video
 from fo1_data.storage.store import open_store
 from schemas.corpus import CorpusImage, Shard
 from schemas.dataset import GroupReport, ShardReport
@@ -42,11 +47,8 @@ _M_ARENA_MAX = -8  # of glibc's malloc.h
 IMAGE_LABELLER = "fo1_data.labelling.image_labeller:ImageLabeller"
 
 
-class LabelsImages(Protocol):
+class LabelsImages(LabelsFrames, Protocol):
     """Labels images in one process: `labelling.image_labeller.ImageLabeller`, or a quick one in tests."""
-
-    @property
-    def identity(self) -> LabellerIdentity: ...
 
     def label_entries(
         self, entries: list[CorpusImage], tracker: WorkTracker
@@ -103,7 +105,7 @@ class ShardLabeller:
 
         It leaves nothing behind if it is never labelled.
         """
-        if self._images is not None and not has_tiles(shard):
+        if self._images is not None and not has_tiles(shard) and not is_video_shard(shard):
             self._announced.append(shard)
             self._images.read_ahead(shard.images)
 
@@ -113,6 +115,8 @@ class ShardLabeller:
         if has_tiles(shard):
             self._label_steps(shard, shard.images, 0, try_id, options)
             return self._write_steps(shard, [(0, len(shard.images))], [], try_id, options, started_s)
+        if is_video_shard(shard):
+            return self._label_video(shard, try_id, options, started_s)
         announced = (other for other in list(self._announced) if other.shard_id == shard.shard_id)
         shard = next(announced, shard)  # the very list that is being read
         rows, rejects = self._label(shard.images, try_id)
@@ -126,6 +130,9 @@ class ShardLabeller:
         """
         if has_tiles(shard):
             self._label_steps(shard, shard.images, start, try_id, options)
+            return f"{start}-{stop}"
+        if is_video_shard(shard):
+            self._label_shots(shard, try_id, options)
             return f"{start}-{stop}"
         rows, rejects = self._label(shard.images, try_id)
         path = f"{tries(options.run)}/pieces/{shard.shard_id}/{start}-{stop}-{try_id}.json"
@@ -143,6 +150,8 @@ class ShardLabeller:
             spans = [tuple(map(int, piece.split("-"))) for piece in pieces if isinstance(piece, str)]
             lost = [piece for piece in pieces if isinstance(piece, Reject)]
             return self._write_steps(shard, spans, lost, try_id, options, started_s)
+        if is_video_shard(shard) and not any(isinstance(piece, Reject) for piece in pieces):
+            return self._label_video(shard, try_id, options, started_s)
         rows: list[ImageRow] = []
         rejects: list[Reject] = []
         for piece in pieces:
@@ -197,6 +206,24 @@ class ShardLabeller:
             store.url, shard, united.batches, united.rejects, try_id, options, seconds
         )
         store.delete_folder(tile_steps(options.run, shard.shard_id))
+        return report
+
+    def _label_shots(self, shard: Shard, try_id: str, options: WriteOptions) -> LabelledVideo:
+        """Label the shots of a video that are not stored yet."""
+        self._tracker, self._try_id = VideoTracker(on_change=self._on_change), try_id
+        self._kill_for_test(shard.images)
+        steps = VideoSteps(open_store(self._settings.config.out), options.run, shard.shard_id)
+        images = self._image_labeller()
+        return label_video(shard, images, self._settings.config, steps, self._route, self._tracker)
+
+    def _label_video(self, shard: Shard, try_id: str, options: WriteOptions, started_s: float) -> ShardReport:
+        store = open_store(self._settings.config.out)
+        whole = self._label_shots(shard, try_id, options)
+        seconds = time.perf_counter() - started_s
+        report = write_shard(
+            store.url, shard, whole.rows, whole.rejects, try_id, options, seconds, whole.tracks, whole.videos
+        )
+        store.delete_folder(video_steps(options.run, shard.shard_id))
         return report
 
     def _label(self, entries: list[CorpusImage], try_id: str) -> tuple[list[ImageRow], list[Reject]]:
@@ -262,6 +289,11 @@ def limit_resources(cpus: float) -> None:
         libc.mallopt(_M_ARENA_MAX, 2)
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+
+
+def is_video_shard(shard: Shard) -> bool:
+    """Whether the shard is a video that is tracked."""
+    return is_tracked(shard.images[0])
 
 
 def label_or_halve(

@@ -32,8 +32,8 @@ class FollowedThing:
     views: Views
     label: str | None = None
 
-    def spans(self, every: int) -> list[tuple[int, int]]:
-        """The gaps, as first and last frame in which it was not found; frames are looked at `every` apart."""
+    def gaps(self, every: int) -> list[tuple[int, int]]:
+        """First and last frame of each span in which it was not found. every: between frames looked at."""
         behind = np.flatnonzero(np.diff(self.frames) > every)
         return [(int(self.frames[place]) + 1, int(self.frames[place + 1]) - 1) for place in behind]
 
