@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from made_corrections import correct, corrections_of
 
 from fo1_data.dataset.corrections.apply import apply_corrections
+from fo1_data.dataset.corrections.latest import latest
 from fo1_data.dataset.corrections.routed_like import routed_like
 from fo1_data.dataset.corrections.sources import read_corrections
 from fo1_data.dataset.human_labels import is_locked, is_stale
@@ -217,3 +218,14 @@ def test_what_a_review_no_longer_says_is_taken_back(tmp_path):
     merge_corrections(str(tmp_path / "v3"), [], str(tmp_path / "v4"), reviews=["review"])
     assert compare_datasets(str(tmp_path / "v4"), str(tmp_path / "v1")).is_empty
     assert validate_dataset(str(tmp_path / "v4")) == []
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_what_counts_does_not_depend_on_the_parts_in_which_it_came(data):
+    changes = [data.draw(corrections_of(row)) for row in (make_row(0), make_row(1)) for _ in range(3)]
+    cut = data.draw(st.integers(0, len(changes)))
+    in_parts = latest([*latest(changes[:cut]), *changes[cut:]])
+    assert {change.correction_id for change in in_parts} == {
+        change.correction_id for change in latest(changes)
+    }

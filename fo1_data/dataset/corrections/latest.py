@@ -23,14 +23,15 @@ def latest(corrections: Iterable[Correction]) -> list[Correction]:
         for correction in listed
         if not correction.review or (correction.as_of or "") == as_of[correction.statement]
     ]
-    submitted: dict[str, str] = {}
+    submitted: dict[tuple[str, str], str] = {}
     for correction in stated:
-        key = correction.annotation_key
+        key = correction.annotation_key, correction.image_id
         submitted[key] = max(correction.at, submitted.get(key, ""))
     return [
         correction
         for correction in stated
-        if not correction.annotation_key or correction.at == submitted[correction.annotation_key]
+        if not correction.annotation_key
+        or correction.at == submitted[correction.annotation_key, correction.image_id]
     ]
 
 
