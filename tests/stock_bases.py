@@ -34,6 +34,9 @@ _SPECIAL = [
     "<|image_pad|>",
 ]
 
+_PADDLE_SPECIAL = ["<unk>", "<|begin_of_sentence|>", "</s>", "<|IMAGE_START|>", "<|IMAGE_END|>"]
+_PADDLE_SPECIAL += ["<|IMAGE_PLACEHOLDER|>"]
+
 
 def _config(kind: Any, settings: dict[str, Any], names: list[str], **options: Any) -> Any:
     ids = {name: 256 + place for place, name in enumerate(names)}
@@ -93,6 +96,26 @@ def _qwen3_vl() -> Any:
     return transformers.Qwen3VLForConditionalGeneration(config)
 
 
+def _paddleocr_vl() -> Any:
+    rope = {**_ROPE, "mrope_section": [4, 2, 2]}
+    text = {**_TEXT, "vocab_size": 256 + len(_PADDLE_SPECIAL), "head_dim": 16, "rope_parameters": rope}
+    vision = {
+        "num_hidden_layers": 2,
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "num_attention_heads": 2,
+        "image_size": 84,
+        "patch_size": 14,
+    }
+    config = _config(
+        transformers.PaddleOCRVLConfig,
+        {"text_config": text, "vision_config": vision},
+        _PADDLE_SPECIAL,
+        tie_word_embeddings=False,
+    )
+    return transformers.PaddleOCRVLForConditionalGeneration(config)
+
+
 # The model, the special tokens of its tokenizer, and its settings of images, by family.
 BASES: dict[str, tuple[Callable[[], Any], list[str], dict[str, Any]]] = {
     "qwen2_5_vl": (
@@ -113,6 +136,16 @@ BASES: dict[str, tuple[Callable[[], Any], list[str], dict[str, Any]]] = {
             "size": {"shortest_edge": 4096, "longest_edge": 65536},
             "image_mean": [0.5, 0.5, 0.5],
             "image_std": [0.5, 0.5, 0.5],
+        },
+    ),
+    "paddleocr_vl": (
+        _paddleocr_vl,
+        _PADDLE_SPECIAL,
+        {
+            "image_processor_type": "PaddleOCRVLImageProcessor",
+            "patch_size": 14,
+            "temporal_patch_size": 1,
+            "size": {"shortest_edge": 3136, "longest_edge": 50176},
         },
     ),
 }
@@ -151,7 +184,9 @@ class StockModel:
 
     def __init__(self, folder: Path) -> None:
         self.model = transformers.AutoModelForImageTextToText.from_pretrained(folder).eval()
-        self.images = transformers.Qwen2VLImageProcessorPil.from_pretrained(folder)
+        settings = json.loads((folder / "preprocessor_config.json").read_text())
+        processor = getattr(transformers, f"{settings['image_processor_type']}Pil")
+        self.images = processor.from_pretrained(folder)
 
     @torch.no_grad()
     def logits(self, ids: list[int], image: Image.Image | None) -> Tensor:
@@ -169,6 +204,16 @@ class StockModel:
         )
         whole = self.model.generate(**inputs, generation_config=settings)[0]
         return whole[inputs["input_ids"].shape[1] :].tolist()
+
+    def patches(self, image: Image.Image) -> tuple[list[int], Tensor]:
+        """The grid, and the patches (U, values) with those of each image token together."""
+        prepared = self.images(images=image, return_tensors="pt")
+        _, rows, columns = grid = prepared["image_grid_thw"][0].tolist()
+        pixels = prepared["pixel_values"].flatten(1)
+        if prepared["pixel_values"].ndim > 2:  # in raster order
+            order = torch.arange(rows * columns).view(rows // 2, 2, columns // 2, 2).transpose(1, 2)
+            pixels = pixels[order.flatten()]
+        return grid, pixels
 
     def _inputs(self, ids: list[int], image: Image.Image | None) -> dict[str, Tensor]:
         if image is None:

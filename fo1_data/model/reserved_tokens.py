@@ -8,7 +8,7 @@ readable, with a `_` that breaks them.
 
 import re
 
-_NAMES = r"ground|objects|think|answer|image|video|audio|regionfeat|region\d+|tool_call|tool_response"
+_NAMES = r"ground|objects|think|answer|image|video|audio|regionfeat|region\d+|tool_call|tool_response|s"
 _RESERVED = re.compile(rf"<\|[^|<>]*\|>|</?(?:{_NAMES})>")
 _OPENING = re.compile(rf"<(?=\|[^|<>]*\|>|/?(?:{_NAMES})>)")
 

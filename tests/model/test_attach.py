@@ -140,7 +140,7 @@ def test_davit_of_florence_is_taken(base: Path, tmp_path: Path, flat: bool) -> N
         ("qwen4_exp", "linear attention"),
         ("lfm2_vl", "convolutions"),
         ("internvl", "tiles"),
-        ("llama", "not a base that is known here; known: qwen2_5_vl, qwen3_vl"),
+        ("llama", "not a base that is known here; known: qwen2_5_vl, qwen3_vl, paddleocr_vl"),
     ],
 )
 def test_other_families_are_refused_with_the_reason(tmp_path: Path, model_type: str, message: str) -> None:

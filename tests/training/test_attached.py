@@ -45,7 +45,7 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_scenes(tmp_path_factory.mktemp("scenes") / "corpus", 4, 70, (2, 3))
 
 
-@pytest.fixture(scope="module", params=["qwen3_vl"])
+@pytest.fixture(scope="module", params=["qwen3_vl", "paddleocr_vl"])
 def untrained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp(request.param)
     base = write_stock_base(request.param, folder / "base")

@@ -4,10 +4,11 @@ Imports neither torch nor transformers.
 """
 
 from fo1_data.model.bases.base import BaseFamily
+from fo1_data.model.bases.paddleocr_vl import PADDLEOCR_VL
 from fo1_data.model.bases.qwen2_5_vl import QWEN2_5_VL
 from fo1_data.model.bases.qwen3_vl import QWEN3_VL
 
-FAMILIES: tuple[BaseFamily, ...] = (QWEN2_5_VL, QWEN3_VL)
+FAMILIES: tuple[BaseFamily, ...] = (QWEN2_5_VL, QWEN3_VL, PADDLEOCR_VL)
 # The family of the released VLM-FO1: of configurations that name none.
 RELEASED = QWEN2_5_VL
 
