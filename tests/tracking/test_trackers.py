@@ -47,7 +47,7 @@ def test_a_thing_that_is_out_of_sight_for_a_moment_is_one_track_with_a_gap(name:
     frames = [[box(100, 10), *([] if 8 <= n < 12 else [box(10, 200)])] for n in range(24)]
     found = follow(name, frames).finish()
     assert len(found.things) == 2
-    assert found.things[1].spans(1) == [(8, 11)]
+    assert found.things[1].gaps(1) == [(8, 11)]
 
 
 @pytest.mark.parametrize("name", TRACKER_NAMES)
