@@ -35,20 +35,56 @@ GoldWithModelLabels = Annotated[
 
 
 def evaluate(
-    dataset: Annotated[str, typer.Argument(help="Folder or URL of a finished dataset.")],
-    gold: Annotated[str, typer.Option(help="A corpus with gold, such as an annotations.jsonl.")],
+    dataset: Annotated[
+        str,
+        typer.Argument(help="Folder or URL of a finished dataset, or a file of tracks (MOT, YouTube-VIS)."),
+    ],
+    gold: Annotated[
+        str, typer.Option(help="A corpus with gold, such as an annotations.jsonl or a tracks.jsonl.")
+    ],
     caption_match: Annotated[Match, typer.Option(help=MATCH_HELP)] = Match.EXACT,
     gold_with_model_labels: GoldWithModelLabels = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare a dataset with gold: proposals, captions, groundings, counts, texts and confidence."""
+    """Compare a dataset with gold: proposals, captions, groundings, counts, texts, confidence and tracks."""
+    from fo1_data.cli.evaluate_tracks import compare_dataset, compare_files, is_dataset, read_tracks
+    from fo1_data.dataset.reader import open_dataset
+
+    if not is_dataset(dataset) and (tracks := read_tracks(dataset, is_gold=False)):
+        emit(compare_files(tracks, dataset, gold, caption_match.value), as_json)
+        return
+    labelled = open_dataset(dataset)
+    gold_tracks = None if gold_with_model_labels else read_tracks(gold, is_gold=True)
+    document: dict[str, Any] = {}
+    if gold_tracks is not None:
+        document = compare_dataset(labelled, gold_tracks, caption_match.value)
+    if document:
+        figures = _score_images_if_any(labelled, gold, caption_match)
+    else:
+        entries = read_gold(gold, labelled, gold_with_model_labels)
+        figures = _score_images(labelled, entries, caption_match)
+    emit({**figures, **document}, as_json)
+
+
+def _score_images_if_any(labelled: "Dataset", gold: str, caption_match: Match) -> dict[str, Any]:
+    """The figures of images beside those of tracks; none if gold has no image, or none of the dataset's."""
+    from fo1_data.errors import CorpusError, UsageError
+
+    try:
+        entries = read_gold(gold, labelled, passed_over=("no_video",))
+        return _score_images(labelled, entries, caption_match) if entries else {}
+    except (CorpusError, UsageError) as error:
+        say(f"only tracks are compared: {error}")
+        return {}
+
+
+def _score_images(
+    labelled: "Dataset", entries: "Sequence[CorpusImage]", caption_match: Match
+) -> dict[str, Any]:
     from fo1_data.confidence.stored_signals import StoredSignals
     from fo1_data.dataset.light_rows import light_rows
-    from fo1_data.dataset.reader import open_dataset
     from fo1_data.evaluation.scores import evaluate as score
 
-    labelled = open_dataset(dataset)
-    entries = read_gold(gold, labelled, gold_with_model_labels)
     document = score(
         light_rows(labelled, pixels=False),
         entries,
@@ -59,7 +95,7 @@ def evaluate(
     covered: Any = document["gold"]
     say(f"gold covers {covered['with_gold']} of the dataset's {counted(covered['images'], 'image')}")
     report_missing(document["missing"])
-    emit(document, as_json)
+    return document
 
 
 def report_missing(missing: Any) -> None:
@@ -75,8 +111,13 @@ def report_missing(missing: Any) -> None:
             say(f"  {part}: {lines}")
 
 
-def read_gold(gold: str, dataset: "Dataset", with_model_labels: bool = False) -> "Sequence[CorpusImage]":
-    """The gold of a dataset's images; what is not read of it, and why, goes to standard error."""
+def read_gold(
+    gold: str, dataset: "Dataset", with_model_labels: bool = False, passed_over: "Sequence[str]" = ()
+) -> "Sequence[CorpusImage]":
+    """The gold of a dataset's images; what is not read of it, and why, goes to standard error.
+
+    passed_over: reasons of rejects that are not told.
+    """
     from fo1_data.judging.gold_files import load_gold_of
 
     if with_model_labels:
@@ -85,9 +126,10 @@ def read_gold(gold: str, dataset: "Dataset", with_model_labels: bool = False) ->
     for source in listing.sources:
         for note in source.notes:
             say(f"{source.source}: {note}")
-    if listing.rejects:
-        say(f"{counted(len(listing.rejects), 'part')} of the gold left out: not readable, the first of them:")
-        say(f"  {listing.rejects[0].message}")
+    rejects = [reject for reject in listing.rejects if reject.reason not in passed_over]
+    if rejects:
+        say(f"{counted(len(rejects), 'part')} of the gold left out: not readable, the first of them:")
+        say(f"  {rejects[0].message}")
     return listing.entries
 
 
