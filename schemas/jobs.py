@@ -16,7 +16,7 @@ from schemas.setting_values import Actors, Bands, Kinds, SecondQuestion, SecondQ
 
 DEFAULT_LABELS = [LabelKind.BRIEF_CAPTION, LabelKind.GROUNDED_CAPTION]
 DEFAULT_TILE_OVERLAP = 0.3
-NO_TRACKER = "none"
+DEFAULT_TRACKER, NO_TRACKER = "bytetrack", "none"
 DEFAULT_FRAME_EVERY_S = 1.0
 LEAST_TILE_PX, MOST_TILE_PX = 64, 8192
 
@@ -199,7 +199,7 @@ class RunConfig(BaseModel):
         default=None,
         description="What follows things through the frames of a video, so that a thing is captioned once: "
         "`bytetrack`, `sort`, `ocsort`, `botsort` or `cbiou`, or `none`: frames are images of their own. "
-        "Default: `none`.",
+        "Default: `bytetrack`, or `none` if `frame_every_s` is set.",
     )
     track_every: Annotated[int, _LIMITS] = Field(
         default=1,
@@ -391,7 +391,7 @@ class RunConfig(BaseModel):
     def tracker_name(self) -> str | None:
         """The tracker of videos; None: their frames are images of their own."""
         if self.tracker is None:
-            return None
+            return DEFAULT_TRACKER if self.frame_every_s is None else None
         return None if self.tracker == NO_TRACKER else self.tracker
 
     @property

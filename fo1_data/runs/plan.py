@@ -99,6 +99,8 @@ def list_corpus(config: RunConfig, progress: ListingProgress | None = None) -> P
     if config.calibration is not None:
         read_calibration(config.calibration)
     listing = _load_listing(config, progress)
+    if listing.has_videos:
+        _check_tracking(config)
     entries, rejects, sources = listing.entries, listing.rejects, listing.sources
     if is_boxes_file(config.proposals):
         boxes = load_boxes_file(config.proposals)
@@ -107,10 +109,23 @@ def list_corpus(config: RunConfig, progress: ListingProgress | None = None) -> P
         if listing.is_hidden:
             rejects, sources = hide_words(rejects, sources)
     entries = entries if isinstance(entries, EntryList) else EntryList(entries)
-    if listing.has_videos and config.tracker_name is not None:
-        check_tracker(config.tracker_name)
     planned = _cut(config, entries, rejects, sources, has_videos=listing.has_videos)
     return replace(planned, is_hidden=listing.is_hidden, has_dicom=listing.has_dicom)
+
+
+def _check_tracking(config: RunConfig) -> None:
+    """Raise ConfigError if the settings do not suit videos that are tracked."""
+    if config.tracker_name is not None:
+        check_tracker(config.tracker_name)
+    if is_boxes_file(config.proposals):
+        raise ConfigError(
+            "a file of boxes is not followed through videos: give their tracks as the corpus, "
+            "take a detector, or label single frames with --tracker none"
+        )
+    if config.parent is not None:
+        raise ConfigError(
+            "--parent takes over no tracks: name only new videos, or label single frames with --tracker none"
+        )
 
 
 def _cut(

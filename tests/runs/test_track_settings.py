@@ -65,11 +65,24 @@ def test_the_fingerprint_has_what_videos_depend_on_and_only_where_there_are_any(
     assert entries(False, frame_every_s=0.5) == {"frame_every_s": 0.5}
 
 
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"proposals": "boxes.jsonl"}, "not followed through videos"),
+        ({"parent": "old"}, "takes over no tracks"),
+    ],
+)
+def test_what_does_not_suit_videos_is_refused(tmp_path: Path, settings: dict[str, str], told: str) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"clip")
+    with pytest.raises(ConfigError, match=told):
+        list_corpus(config(tmp_path, **settings))
+
+
 def test_a_run_knows_its_videos(tmp_path: Path) -> None:
     for name in ("a.mp4", "b.mp4"):
         (tmp_path / name).write_bytes(b"the same clip")
     (tmp_path / "c.png").write_bytes(b"an image")
-    planned = list_corpus(config(tmp_path, tracker="bytetrack"))
+    planned = list_corpus(config(tmp_path))
     assert planned.num_videos == 2
     assert [len(shard.images) for shard in planned.shards] == [2, 1]
     assert list_corpus(config(tmp_path, tracker="none")).num_videos == 0
