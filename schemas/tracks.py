@@ -122,6 +122,11 @@ class Track(BaseModel):
     answers: list[TrackAnswer] = []
     decision: Decision | None = None
 
+    def all_labels(self) -> list[Label]:
+        """The labels of captions, phrases and answers."""
+        parts: list[TrackPhrase | TrackAnswer] = [*self.phrases, *self.answers]
+        return [*self.labels, *(part.label for part in parts)]
+
 
 _KEYFRAME = pa.struct([("frame", pa.int32()), ("time_s", pa.float64()), ("image_id", pa.string())])
 _SPAN = pa.struct([("first_frame", pa.int32()), ("last_frame", pa.int32())])

@@ -49,7 +49,7 @@ def make_clip(
             1000 * seed + frame,
             boxes=[of_track[frame] for of_track in boxes],
             decisions=[decision] * num_tracks,
-            uri=f"{uri}#frame@{frame}",
+            uri=f"{uri}::frame@{frame}",
             embed=embed,
             groundings=[],
             meta=json.dumps({"video": uri, "video_id": video_id, "frame": frame, "time_s": frame / FPS}),

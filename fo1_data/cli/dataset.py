@@ -287,22 +287,25 @@ def remove(
         typer.Option(
             "--image-id",
             metavar="IMAGE",
-            help="The image to remove: its id (SHA-256, hex), or its path or file name.",
+            help="The image or video to remove: its id (SHA-256, hex), or its path or file name.",
         ),
     ],
     as_json: JsonOption = False,
 ) -> None:
-    """Make the next version, without one image. The present version keeps it."""
-    from fo1_data.dataset.versions.remove import find_image, remove_image
+    """Make the next version, without one image or one video with its tracks. The present version keeps it."""
+    from fo1_data.dataset.versions.remove import find_image, remove_image, remove_video
 
     image = find_image(folder, image_id)
-    manifest = remove_image(folder, image.image_id, out)
+    if image.keyframes is not None:
+        manifest = remove_video(folder, image, out)
+    else:
+        manifest = remove_image(folder, image.image_id, out)
     say(f"removed {image.text}")
     say(f"{out} is version {manifest.version}; {folder} still has the image: delete that folder to erase it")
     document = {
         "dataset": out,
         "version": manifest.version,
-        "removed": {"image_id": image.image_id, "files": image.files, "regions": image.num_regions},
+        "removed": image.described(),
         "counts": manifest.counts.model_dump(),
     }
     emit(document, as_json)

@@ -58,6 +58,7 @@ def route_dataset(
     routing = router.manifest_entry(warning) | ({"calibration": calibration} if calibration else {})
     routing |= {"effort": effort.counts()} if settings.decides else {}
     more = {"routing": routing, "calibration_sha256": sha256}
+    writer.share_tables(dataset.store)
     manifest = writer.seal(
         next_version(dataset.manifest.version),
         list(dataset.rejects()),

@@ -1,7 +1,8 @@
 """A version made from another version: rows added, or files taken over or replaced; sealed last.
 
-Files are named and numbered per split, 256 MiB of rows each. A folder where the same step was
-interrupted is begun again; any other folder that is not empty is refused. Does not choose the rows.
+Videos and tracks are taken over, or written anew by `video_tables`. Files are named and numbered per split,
+256 MiB of rows each. A folder where the same step was interrupted is begun again; any other folder that is
+not empty is refused. Does not choose the rows.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,13 +14,14 @@ import pyarrow as pa
 
 from fo1_data.dataset.counting import count_batch, count_rows
 from fo1_data.dataset.history import CorrectionHistory
-from fo1_data.dataset.layout import RUN, data_file
+from fo1_data.dataset.layout import RUN, TRACKS, VIDEOS, data_file
 from fo1_data.dataset.manifest import dump_json, fingerprint_digest, lineage, read_json
 from fo1_data.dataset.parquet_files import bytes_of_rows, encode_batches, row_bytes
 from fo1_data.dataset.reader import Dataset
 from fo1_data.dataset.row_batches import BATCH_ROWS, regular_batches, rows_to_batch
 from fo1_data.dataset.seal import seal_version
 from fo1_data.dataset.stored_rows import write_file
+from fo1_data.dataset.table_files import write_tables
 from fo1_data.errors import DatasetError
 from fo1_data.storage.store import Store, open_store
 from schemas.dataset import SCHEMA_REVISION, SCHEMA_VERSION, Counts, Duplicate, Manifest, ManifestFile
@@ -113,6 +115,26 @@ class VersionWriter:
         They are not counted here.
         """
         self.put(path, *encode_batches(batches))
+
+    def share_tables(self, origin: Store) -> None:
+        """Take the videos and tracks over as they are."""
+        for table in (VIDEOS, TRACKS):
+            self.share_table(origin, table)
+
+    def share_table(self, origin: Store, table: str) -> None:
+        """Take `VIDEOS` or `TRACKS` over as it is, if the source has it."""
+        for file in self.source.files:
+            if file.path == table:
+                self._store.take_over(origin, table)
+                self._files.append(file)
+
+    def write_table(self, table: str, schema: pa.Schema, rows: Iterable[pa.Table]) -> None:
+        """Write `VIDEOS` or `TRACKS`; no rows: no file."""
+        written = write_tables(self._store, table, schema, rows, None)
+        if written.num_rows:
+            self._files.append(ManifestFile(**written.model_dump(exclude={"split", "schema_revision"})))
+        else:
+            self._store.delete(table)
 
     def put(self, path: str, data: bytes, row_group_rows: list[int], counts: Counts | None = None) -> None:
         """Write the data file `path` as of `encode_batches`. `counts`: of its rows, if not counted yet."""

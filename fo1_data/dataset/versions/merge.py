@@ -79,6 +79,7 @@ def merge_corrections(
     merged |= {"withdrawn": num_withdrawn} if (num_withdrawn := _num_unsaid(gone, new)) else {}
     merged |= {"unmatched": len(history.effective()) - len(kept.effective())}
     merged |= {"files_rewritten": len(dataset.data_files()) - num_shared, "files_shared": num_shared}
+    writer.share_tables(dataset.store)
     manifest = writer.seal(
         next_version(dataset.manifest.version),
         list(dataset.rejects()),

@@ -6,7 +6,7 @@ left out. `accepted` keeps accepted labels and labels of people. Unreviewed labe
 calibration behind them, see `Label.is_unreviewed`) are published only if `include_unreviewed` asks for them.
 An image's caption is kept if a person wrote or confirmed it, if it came with the corpus and no model was
 asked for one, or if every phrase grounded in a model's caption is kept. Boxes always stay, because answers
-name them by their place in the list.
+name them by their place in the list. Videos and tracks are published too: see `published_tracks`.
 """
 
 from collections import deque
@@ -25,6 +25,7 @@ from fo1_data.dataset.pixels import with_bytes
 from fo1_data.dataset.reader import open_dataset
 from fo1_data.dataset.row_batches import regular_batches, replace_rows, rows_to_batch
 from fo1_data.dataset.versions.derive import VersionWriter
+from fo1_data.dataset.versions.published_tracks import PublishedTracks
 from schemas.dataset import Manifest
 from schemas.images import ImageRow
 from schemas.labels import Label, LabelKind, strictest
@@ -62,6 +63,7 @@ def publish(
         step["include_unreviewed"] = True
     keeps = label_filter(only_accepted, include_unreviewed)
     writer = VersionWriter(out, dataset.manifest, step, dataset.store.url)
+    tracks = PublishedTracks(dataset, keeps, only_labelled=only_accepted)
     published: set[str] = set()
     num_left_out = 0
     model_captions = LabelKind.GROUNDED_CAPTION in (dataset.manifest.config.get("labels") or ())
@@ -81,12 +83,13 @@ def publish(
                     continue
                 rows = columns_to_rows(batch)
                 parts = (accepted_part(row, model_captions, include_unreviewed) for row in rows)
-                if kept := [part for part in parts if part is not None]:
+                if kept := [tracks.row(part) for part in parts if part is not None]:
                     yield rows_to_batch(kept)
 
     for batch in _with_pixels(kept_batches(), limits or InputLimits()):
         published.update(batch["image_id"].to_pylist())
         writer.add_batch(batch)
+    tracks.write(writer, published)
     manifest = writer.seal(dataset.manifest.version, history=dataset.history().only(published.__contains__))
     return Published(manifest, num_left_out)
 

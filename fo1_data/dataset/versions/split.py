@@ -61,6 +61,7 @@ def split_dataset(
     writer = VersionWriter(out, dataset.manifest, step, dataset.store.url)
     for row, split in zip(dataset.rows(), split_of, strict=True):
         writer.add(row.model_copy(update={"split": split}))
+    writer.share_tables(dataset.store)
     manifest = writer.seal(
         next_version(dataset.manifest.version),
         list(dataset.rejects()),
