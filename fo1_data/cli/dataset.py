@@ -140,8 +140,8 @@ def export(
         str,
         typer.Option(
             "--format",
-            help="One of coco, dicom-sr, geojson, geoparquet, messages, preferences (answers that people "
-            "changed), webdataset, yolo.",
+            help="One of coco, dicom-sr, geojson, geoparquet, messages, mot (tracks), preferences (answers "
+            "that people changed), webdataset, yolo, youtube-vis (tracks).",
         ),
     ],
     profile: Annotated[
@@ -149,7 +149,11 @@ def export(
         typer.Option(help="Trainer that messages are for: trl (the default), ms-swift or llama-factory."),
     ] = None,
     copy_images: Annotated[
-        bool, typer.Option("--copy-images", help="Write the images beside the JSON of coco; other forms do.")
+        bool,
+        typer.Option(
+            "--copy-images",
+            help="Write the images of coco, or the frames of mot and youtube-vis; other forms do.",
+        ),
     ] = False,
     file_names: Annotated[
         str | None,
@@ -190,6 +194,9 @@ def export(
         image_root=image_root,
         dicom_files=dicom_files,
     )
+    if num := written.get("captions_left_out"):
+        tracks = counted(num, "track")
+        say(f"{form} holds no captions: those of {tracks} are left out (youtube-vis holds them)")
     emit({"out": out, "format": form, **written}, as_json)
 
 

@@ -4,8 +4,11 @@ A track's caption is its brief caption, its label what the source of its boxes c
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import groupby
 
+from fo1_data.dataset.reader import Dataset
+from fo1_data.errors import DatasetError
 from schemas.corpus import GivenTrack, GivenVideo
 from schemas.tracks import Track, VideoRow
 
@@ -38,3 +41,22 @@ def given_videos(videos: Iterable[VideoRow], tracks: Iterable[Track]) -> list[Gi
         )
         for video in videos
     ]
+
+
+def iterate_videos(dataset: Dataset) -> Iterator[tuple[VideoRow, GivenVideo]]:
+    """Each video of a dataset with its tracks; those of one video are in memory.
+
+    Raises DatasetError if the tracks are not in the order of the videos.
+    """
+    groups = groupby(dataset.tracks(), key=lambda track: track.video_id)
+    group = next(groups, None)
+    for video in dataset.videos():
+        tracks: list[Track] = []
+        if group is not None and group[0] == video.video_id:
+            tracks = list(group[1])
+            group = next(groups, None)
+        yield video, given_videos([video], tracks)[0]
+    if group is not None:
+        raise DatasetError(
+            f"tracks of video {group[0]} are not in the order of the videos: run `dataset validate`"
+        )

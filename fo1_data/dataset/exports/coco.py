@@ -8,15 +8,13 @@ and counts stay with their image as extra keys that COCO tools pass over. A regi
 annotation a class.
 """
 
-import json
-import tempfile
 from collections.abc import Iterator
-from functools import partial
-from typing import IO, Any
+from typing import Any
 
 from fo1_data.corpus.images import InputLimits
 from fo1_data.dataset.card import splits_of
 from fo1_data.dataset.exports.categories import class_names, region_classes
+from fo1_data.dataset.exports.json_lists import JsonList, json_bytes
 from fo1_data.dataset.exports.names import names_of
 from fo1_data.dataset.exports.places import absolute_address
 from fo1_data.dataset.light_rows import light_rows
@@ -28,11 +26,6 @@ from fo1_data.storage.store import Store
 from schemas.dataset import Manifest
 from schemas.images import ImageRow
 from schemas.regions import Region
-
-_CHUNK_BYTES = 2**20
-# The list of a large split is kept on disk while it is made.
-_items = partial(tempfile.SpooledTemporaryFile, 64 * 2**20)
-_Items = IO[bytes]
 
 
 def export_coco(
@@ -58,37 +51,21 @@ def export_coco(
 
     num_images = num_annotations = 0
     for split in splits_of(dataset.manifest.files):
-        with _items() as images, _items() as annotations:
+        with JsonList() as images, JsonList() as annotations:
             for row in map(without_stale, light_rows(dataset, split, pixels=copy_images)):
                 num_images += 1
-                _append(images, _image(row, num_images, file_name_of(row, split)))
+                images.append(_image(row, num_images, file_name_of(row, split)))
                 for annotation in _annotations(row, category_ids):
                     num_annotations += 1
                     ids = {"id": num_annotations, "image_id": num_images}
-                    _append(annotations, {**ids, **annotation})
+                    annotations.append({**ids, **annotation})
             document = _document(dataset.manifest, split, images, annotations, category_ids)
             store.write_chunks(f"{split}.json", document)
     return {"images": num_images, "annotations": num_annotations, "categories": len(names)}
 
 
-def _append(items: _Items, item: dict[str, Any]) -> None:
-    """Add an item at the end of a JSON list that is being written."""
-    items.write((b", " if items.tell() else b"[") + _json(item))
-
-
-def _list_chunks(items: _Items) -> Iterator[bytes]:
-    """The whole list, in pieces."""
-    items.write(b"]" if items.tell() else b"[]")
-    items.seek(0)
-    yield from iter(lambda: items.read(_CHUNK_BYTES), b"")
-
-
-def _json(value: Any) -> bytes:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
-
-
 def _document(
-    manifest: Manifest, split: str, images: _Items, annotations: _Items, category_ids: dict[str, int]
+    manifest: Manifest, split: str, images: JsonList, annotations: JsonList, category_ids: dict[str, int]
 ) -> Iterator[bytes]:
     """The JSON document of a split, in pieces."""
     info = {
@@ -97,11 +74,11 @@ def _document(
         "model_licence": manifest.model.licence if manifest.model else None,
     }
     categories = [{"id": number, "name": name} for name, number in category_ids.items()]
-    yield b'{"info": ' + _json(info) + b', "licenses": [], "images": '
-    yield from _list_chunks(images)
+    yield b'{"info": ' + json_bytes(info) + b', "licenses": [], "images": '
+    yield from images.chunks()
     yield b', "annotations": '
-    yield from _list_chunks(annotations)
-    yield b', "categories": ' + _json(categories) + b"}"
+    yield from annotations.chunks()
+    yield b', "categories": ' + json_bytes(categories) + b"}"
 
 
 def _image(row: ImageRow, image_id: int, file_name: str) -> dict[str, Any]:

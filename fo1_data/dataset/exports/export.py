@@ -12,10 +12,12 @@ from fo1_data.dataset.exports.coco import export_coco
 from fo1_data.dataset.exports.dicom_sr import export_dicom_sr
 from fo1_data.dataset.exports.geo import export_geojson, export_geoparquet
 from fo1_data.dataset.exports.messages import Profile, export_messages
+from fo1_data.dataset.exports.mot import export_mot
 from fo1_data.dataset.exports.places import image_prefix
 from fo1_data.dataset.exports.preferences import export_preferences
 from fo1_data.dataset.exports.webdataset import export_webdataset
 from fo1_data.dataset.exports.yolo import export_yolo
+from fo1_data.dataset.exports.youtube_vis import export_youtube_vis
 from fo1_data.dataset.reader import Dataset, open_dataset
 from fo1_data.errors import ConfigError, DatasetError
 from fo1_data.storage.store import open_store
@@ -28,9 +30,11 @@ FORMATS = (
     "geojson",
     "geoparquet",
     "messages",
+    "mot",
     "preferences",
     "webdataset",
     "yolo",
+    "youtube-vis",
 )
 
 
@@ -47,11 +51,11 @@ def export_dataset(
 ) -> dict[str, int]:
     """Write the dataset at `address` in `form` into the empty folder `out`; returns what was written.
 
-    `profile`: the trainer of `messages`, by default the first. `copy_images` and `file_names` (`absolute` or
-    `relative`): of `coco`; the other forms always copy. `image_root`: where a trainer finds the folder `out`,
-    for `messages` and `preferences`. `dicom_files`: the folder of the labelled files, for `dicom-sr`.
-    Raises ConfigError for an unknown format or profile, DatasetError if the dataset or an image that the
-    format needs cannot be read, or if the folder is not empty.
+    `profile`: the trainer of `messages`, by default the first. `copy_images`: of `coco`, `mot` and
+    `youtube-vis`; other forms always copy. `file_names` (`absolute` or `relative`): of `coco`. `image_root`:
+    where a trainer finds the folder `out`, for `messages` and `preferences`. `dicom_files`: the folder of the
+    labelled files, for `dicom-sr`. Raises ConfigError for an unknown format or profile, DatasetError if the
+    dataset or an image that the format needs cannot be read, or if the folder is not empty.
     """
     if form not in FORMATS:
         raise ConfigError(f"no export format {form!r}: take one of {', '.join(FORMATS)}")
@@ -76,6 +80,8 @@ def export_dataset(
         "geojson": lambda dataset: export_geojson(dataset, store),
         "geoparquet": lambda dataset: export_geoparquet(dataset, store),
         "messages": lambda dataset: export_messages(dataset, store, limits, profile or PROFILES[0], prefix),
+        "mot": lambda dataset: export_mot(dataset, store, copy_images=copy_images),
+        "youtube-vis": lambda dataset: export_youtube_vis(dataset, store, copy_images=copy_images),
         "yolo": lambda dataset: export_yolo(dataset, store, limits),
         "preferences": lambda dataset: export_preferences(dataset, store, limits, prefix),
         "webdataset": lambda dataset: export_webdataset(dataset, store, limits),
