@@ -5,9 +5,14 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import ray
+
+from actors.cluster import ray_for
+from schemas.jobs import RunConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 NEEDS_SERVICE = re.compile(r"^fo1 review |--corrections service")
@@ -46,12 +51,19 @@ def test_every_option_named_in_prose_exists() -> None:
         assert option in known, option
 
 
+@pytest.fixture
+def ray_address() -> Iterator[str]:
+    """A Ray for all commands: that each starts its own is tested beside the commands."""
+    with ray_for(RunConfig(corpus="-", out="-", actors="2")):
+        yield ray.get_runtime_context().gcs_address
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_its_commands_run_as_written(tmp_path: Path) -> None:
-    """What `make demo` makes, then every `fo1` line of the README in order."""
+def test_its_commands_run_as_written(tmp_path: Path, ray_address: str) -> None:
+    """What `make demo` makes, then every `fo1` line of the README in order, on one Ray."""
     fo1 = [sys.executable, "-m", "fo1_data.cli.main"]
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HOME": str(tmp_path / "hub")}
+    env = {**os.environ, "HF_HOME": str(tmp_path / "hub"), "RAY_ADDRESS": ray_address}
 
     def run(arguments: list[str]) -> None:
         done = subprocess.run([*fo1, *arguments], cwd=tmp_path, capture_output=True, text=True, env=env)

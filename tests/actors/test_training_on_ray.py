@@ -1,6 +1,7 @@
 """Training on Ray Train: two workers, one of them lost on the way, and the losses of an undisturbed run."""
 
 import json
+import os
 import resource
 import shutil
 import signal
@@ -9,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import ray
 
 from actors.training import TEST_KILL_AT, _errors_for_the_driver, _train_worker, _worker_error, train_on_ray
 from fo1_data.dataset.versions.lineage import trace
@@ -30,6 +32,7 @@ def losses(folder: Path) -> list[float]:
     return [line["loss"] for line in lines if "loss" in line]
 
 
+@pytest.mark.usefixtures("ray_here")
 @pytest.mark.timeout(600)
 def test_a_lost_worker_costs_no_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
@@ -58,6 +61,7 @@ def test_a_lost_worker_costs_no_step(tmp_path: Path, monkeypatch: pytest.MonkeyP
         assert trace(str(tmp_path / name), with_images=True)["num_images"] == 3
 
 
+@pytest.mark.usefixtures("ray_here")
 @pytest.mark.timeout(300)
 def test_the_command_tells_of_each_step_and_of_a_run_that_is_done_already(tmp_path: Path) -> None:
     scenes = write_scenes(tmp_path / "scenes", 2, 70, (3, 4))
@@ -68,7 +72,11 @@ def test_the_command_tells_of_each_step_and_of_a_run_that_is_done_already(tmp_pa
         *("train", str(scenes), "--stage", "1", "--steps", "2", "--config", str(quick), "--workers", "1"),
         *("--out", str(tmp_path / "out")),
     ]
-    first, again = (subprocess.run(command, capture_output=True, text=True, check=False) for _ in range(2))
+    environment = {**os.environ, "RAY_ADDRESS": ray.get_runtime_context().gcs_address}
+    first, again = (
+        subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+        for _ in range(2)
+    )
     assert (first.returncode, again.returncode) == (0, 0), first.stderr + again.stderr
     first_loss, second_loss = losses(tmp_path / "out")
     for step, loss in enumerate((first_loss, second_loss), start=1):
