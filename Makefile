@@ -7,6 +7,7 @@ DEMO := demo
 SCENES ?= 48
 TESTERS ?= 2
 EXAMPLES ?= 50
+COMPILE ?= --compile-bytecode
 BENCH_HISTORY ?= docs/bench-history.jsonl
 BENCH_PYTHON ?= $(BIN)/python
 BENCH_PRESET ?= vlm-fo1-3b
@@ -28,7 +29,7 @@ $(READY): requirements.txt pyproject.toml
 	@echo "making $(VENV): two to four minutes the first time"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip install --compile-bytecode --python $(BIN)/python --requirement requirements.txt
+	$(BIN)/uv pip install $(COMPILE) --python $(BIN)/python --requirement requirements.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $@
 
