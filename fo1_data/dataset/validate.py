@@ -1,11 +1,11 @@
-"""Checks a finished dataset against its manifest: the bytes of every file, the sense of every row.
+"""Checks a finished dataset against its manifest: the bytes of every file, the sense of every row and track.
 
 Each problem is one line: the file, the image if it is about one, and what is wrong. A file with other
 bytes than listed is still checked if it can be read. Changes nothing.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,8 @@ from fo1_data.dataset.row_checks import doubtful_rows
 from fo1_data.dataset.row_form import has_columns_of_rows
 from fo1_data.dataset.row_problems import row_problems
 from fo1_data.dataset.rows import record_to_row
+from fo1_data.dataset.track_checks import table_problems
+from fo1_data.dataset.tracked_regions import KeyedBoxes
 from fo1_data.errors import DatasetError
 from schemas.dataset import Counts, ManifestFile
 
@@ -53,11 +55,18 @@ def _problems(dataset: Dataset) -> Iterator[str]:
     for file in dataset.data_files():
         yield from rows.problems(file)
     counts, whole = rows.counts, rows.whole
-    try:
-        counts = counts.model_copy(update={"rejected": sum(1 for _ in dataset.rejects())})
-    except _UNREADABLE as error:
-        whole = False
-        yield f"{REJECTS}: cannot be read: {' '.join(str(error).split())[:300]}"
+    for name, table in (("rejected", REJECTS), ("videos", VIDEOS), ("tracks", TRACKS)):
+        try:
+            num_rows = sum(batch.num_rows for batch in dataset.batches_of(table))
+            counts = counts.model_copy(update={name: num_rows})
+        except _UNREADABLE as error:
+            whole = False
+            yield f"{table}: cannot be read: {' '.join(str(error).split())[:300]}"
+    if whole:
+        try:
+            yield from table_problems(dataset, rows.image_ids, rows.tracked)
+        except _UNREADABLE as error:
+            yield f"{TRACKS}: cannot be checked: {' '.join(str(error).split())[:300]}"
     if whole:
         yield from _count_problems(dataset.manifest.counts, counts)
 
@@ -65,7 +74,8 @@ def _problems(dataset: Dataset) -> Iterator[str]:
 class _Rows:
     """Checks the rows of files, one file after another.
 
-    `counts`: of the rows so far. `whole`: every file could be read to its end.
+    `counts`: of the rows so far. `whole`: every file could be read to its end. `tracked`: the regions that
+    name a track.
     """
 
     def __init__(self, dataset: Dataset) -> None:
@@ -73,6 +83,12 @@ class _Rows:
         self._seen: dict[str, str] = {}
         self.counts = Counts()
         self.whole = True
+        self.tracked = KeyedBoxes()
+
+    @property
+    def image_ids(self) -> Container[str]:
+        """The images of the rows so far."""
+        return self._seen.keys()
 
     def problems(self, file: ManifestFile) -> Iterator[str]:
         """The problems of the rows of one file, in their order."""
@@ -104,6 +120,7 @@ class _Rows:
             if image_id in self._seen:
                 yield f"{where}: also a row of {self._seen[image_id]}"
             self._seen[image_id] = file.path
+        self.tracked.see(batch)
         if len(sound):
             self.counts += count_batch(sound)
 
