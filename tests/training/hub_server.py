@@ -17,6 +17,9 @@ _RESOLVE = re.compile(r"/(?P<repo>[^/]+/[^/]+)/resolve/(?P<revision>[^/]+)/(?P<p
 class HubServer(ThreadingHTTPServer):
     """`files`: of each repository, by path; `objects`: large files by SHA-256; `private`: repositories."""
 
+    # The client opens many connections at once: of those that find no place, each waits for seconds.
+    request_queue_size = 128
+
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.files: dict[str, dict[str, bytes]] = {}

@@ -2,13 +2,14 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hub_server import TOKEN, HubServer, hub_server
+from hub_server import TOKEN, hub_server
 
 from fo1_data.errors import CheckpointError
 from fo1_data.synthetic.gold import write_scenes
@@ -30,13 +31,14 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "tuned"
 
 
-def fo1(
-    server: HubServer, home: Path, *arguments: object, token: str = TOKEN
-) -> subprocess.CompletedProcess[str]:
+def fo1(url: str, home: Path, *arguments: object, token: str = TOKEN) -> subprocess.CompletedProcess[str]:
     environment = {
-        **os.environ, "HF_ENDPOINT": server.url, "HF_HOME": str(home), "HF_TOKEN": token,
+        **os.environ, "HF_ENDPOINT": url, "HF_HOME": str(home), "HF_TOKEN": token,
         "HF_HUB_DISABLE_XET": "1",
         "HF_HUB_OFFLINE": "0",
+        # The client gives up after 10 s by default, which a busy machine takes.
+        "HF_HUB_ETAG_TIMEOUT": "120",
+        "HF_HUB_DOWNLOAD_TIMEOUT": "120",
         "OMP_NUM_THREADS": "1",
     }  # fmt: skip
     command = [sys.executable, "-c", "from fo1_data.cli.main import main; main()", *map(str, arguments)]
@@ -57,7 +59,7 @@ def test_a_card_says_data_figures_settings_and_licence(trained: Path) -> None:
 def test_a_pushed_checkpoint_loads_by_its_name(trained: Path, tmp_path: Path) -> None:
     with hub_server() as server:
         pushed = fo1(
-            server, tmp_path, "model", "push", trained, "--repo", "team/tuned", "--private", "--json"
+            server.url, tmp_path, "model", "push", trained, "--repo", "team/tuned", "--private", "--json"
         )
         assert pushed.returncode == 0, pushed.stderr
         document: dict[str, Any] = json.loads(pushed.stdout)
@@ -71,17 +73,22 @@ def test_a_pushed_checkpoint_loads_by_its_name(trained: Path, tmp_path: Path) ->
         assert not [
             name for name, data in files.items() if private in data or "/" in name or name == "training.pt"
         ]
-        info = fo1(server, tmp_path, "model", "info", "team/tuned", "--json")
+        info = fo1(server.url, tmp_path, "model", "info", "team/tuned", "--json")
         assert info.returncode == 0, info.stderr
         assert json.loads(info.stdout)["missing"] == []
 
 
 def test_what_cannot_be_pushed_is_one_line(trained: Path, tmp_path: Path) -> None:
     with hub_server() as server:
-        refused = fo1(server, tmp_path, "model", "push", trained, "--repo", "team/tuned", token="hf_other")
-        wrong = fo1(server, tmp_path, "model", "push", trained, "--repo", "not a name")
-        nothing = fo1(server, tmp_path, "model", "push", tmp_path, "--repo", "team/tuned")
-    gone = fo1(server, tmp_path, "model", "push", trained, "--repo", "team/tuned")
+        refused = fo1(
+            server.url, tmp_path, "model", "push", trained, "--repo", "team/tuned", token="hf_other"
+        )
+        wrong = fo1(server.url, tmp_path, "model", "push", trained, "--repo", "not a name")
+        nothing = fo1(server.url, tmp_path, "model", "push", tmp_path, "--repo", "team/tuned")
+    with socket.socket() as bound:  # nobody listens, and nobody else gets its port
+        bound.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{bound.getsockname()[1]}"
+        gone = fo1(url, tmp_path, "model", "push", trained, "--repo", "team/tuned")
     assert [done.returncode for done in (refused, gone, wrong, nothing)] == [1, 1, 2, 2]
     for done, text in (
         (refused, "the Hub did not take the checkpoint"),
