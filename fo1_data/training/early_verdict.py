@@ -1,5 +1,7 @@
 """What the first measurements of a run say about its end: whether it learns, and if not, why."""
 
+from dataclasses import replace
+
 from fo1_data.training.events import AnswerKind, Measured, Outlook, SampleFigures
 
 # A kind with fewer questions says nothing.
@@ -9,6 +11,23 @@ _HARDLY = 0.02
 _GUESSED = 0.95
 # Loss that has fallen by less than this part has hardly fallen.
 _FALLEN = 0.1
+
+
+class EarlyVerdict:
+    """Gives the verdict with the first measurement after a tenth of the steps, if there was one before."""
+
+    def __init__(self) -> None:
+        self._first: Measured | None = None
+        self._is_given = False
+
+    def added_to(self, measured: Measured, steps: int, outlook: Outlook | None) -> Measured:
+        """The measurement of a run of `steps` steps, with the verdict when it is time for it."""
+        if self._first is None:
+            self._first = measured if measured.step == 0 else None
+        elif not self._is_given and measured.step >= steps / 10:
+            self._is_given = True
+            return replace(measured, verdict=early_verdict(self._first, measured, outlook))
+        return measured
 
 
 def early_verdict(first: Measured, now: Measured, outlook: Outlook | None) -> str:

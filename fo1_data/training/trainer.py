@@ -37,7 +37,8 @@ _CPU_CACHE_GIB = 10.0
 class Trainer:
     """A checkpoint, its trained weights, and the optimiser.
 
-    `step_figures`: of the last step, for the log; `num_tokens`: how many tokens were decoded so far.
+    `step_figures`: of the last step, for the log; `num_tokens`: how many tokens were decoded so far; `met`:
+    ids of the training images met that are not used, also before the run was resumed.
     """
 
     def __init__(self, checkpoint: Checkpoint, stage: Stage, config: TrainConfig) -> None:
@@ -53,6 +54,7 @@ class Trainer:
         self.step_number = 0
         self.step_figures: dict[str, float] = {}
         self.num_tokens = 0
+        self.met = set[str]()
 
     def _open_cache(self) -> FeatureCache | None:
         """The cache of the frozen towers' features, if it is on and images look the same each time."""
@@ -121,8 +123,10 @@ class Trainer:
         device = self.model.device
         own_weight = sum(image.packed.total for image in images)
         total = self.workers.sum_of(torch.tensor(own_weight, dtype=torch.float32, device=device))
+        rate = self.optimiser.param_groups[0]["lr"]
         if not total:  # no worker has an image: no update, not even by momentum
             self.step_number += 1
+            self.step_figures = {"learning_rate": rate, "gradient_norm": 0.0}
             return 0.0
         summed = torch.zeros((), device=device)
         for piece in self._pieces(images):
@@ -134,11 +138,14 @@ class Trainer:
             raise RunError(f"the loss is {mean} at step {self.step_number}: lower learning_rate")
         self.workers.sum_gradients([weight for weight in self.trained.values() if not is_sharded(weight)])
         norm = clip_gradients(self.trained.values(), self.config.clip_norm, self.workers)
-        rate = self.optimiser.param_groups[0]["lr"]
         self.step_figures = {"learning_rate": rate, "gradient_norm": round(norm.item(), 6)}
         self.optimiser.step()
         self.step_number += 1
         return mean
+
+    def all_met(self) -> set[str]:
+        """What `met` is on any worker; all of them must call it."""
+        return set[str]().union(*self.workers.values_of(self.met))
 
     def _pieces(self, images: Sequence[TrainingImage]) -> list[Sequence[TrainingImage]]:
         """The pieces of a step; with a sharded decoder all workers get equally many, by blank ones."""
@@ -169,8 +176,9 @@ class Trainer:
         adapters = {name: weight for name, weight in self.trained.items() if is_adapter(name)}
         trained = {**weights, **gather(adapters, keep=is_first)}
         optimiser = gather(self.optimiser.state_dict(), keep=is_first) if takes_part else {}
+        met = self.all_met()
         if is_first:
-            self._write(folder, weights, trained, optimiser)
+            self._write(folder, weights, trained, optimiser, met)
         self.workers.wait()
 
     def _write(
@@ -179,6 +187,7 @@ class Trainer:
         weights: dict[str, Tensor],
         trained: dict[str, Tensor],
         optimiser: dict[str, Any],
+        met: set[str],
     ) -> None:
         save_weights(weights, self.checkpoint.folder, folder)
         state = {
@@ -186,6 +195,7 @@ class Trainer:
             "optimiser": optimiser,
             "step": self.step_number,
             "torch_rng": torch.get_rng_state(),
+            "met": sorted(met),
         }
         write_state(folder / STATE, state)
 
@@ -201,6 +211,7 @@ class Trainer:
             raise ConfigError(f"{folder} has a run that trained other weights: use another --out")
         self._load(state, self.trained)
         load_optimiser(self.optimiser, state["optimiser"])
+        self.met.update(state.get("met", ()))
         return True
 
     def go_on_from(self, folder: Path) -> None:

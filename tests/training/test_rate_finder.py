@@ -9,6 +9,7 @@ import torch
 from fo1_data.errors import RunError
 from fo1_data.model.checkpoint import load_checkpoint
 from fo1_data.synthetic.gold import write_scenes
+from fo1_data.training.events import Event, Notice
 from fo1_data.training.rate_finder import chosen_rate, find_learning_rate
 from fo1_data.training.run import train
 from fo1_data.training.run_folder import load_settings
@@ -38,7 +39,7 @@ def test_a_long_run_without_a_learning_rate_searches_it() -> None:
     assert sent.searches_learning_rate
 
 
-def test_a_search_can_be_stopped_and_one_that_nobody_asked_for_may_fail(tmp_path: Path) -> None:
+def test_a_search_can_be_stopped_and_a_run_goes_on_where_it_finds_nothing(tmp_path: Path) -> None:
     scenes = write_scenes(tmp_path / "scenes", 2, 70, (3, 4))
     report = train(
         [str(scenes)], 1, "fo1-tiny", tmp_path / "stopped", CONFIG, stop_requested=lambda: "SIGINT"
@@ -46,8 +47,11 @@ def test_a_search_can_be_stopped_and_one_that_nobody_asked_for_may_fail(tmp_path
     assert (report["steps"], report["stopped"]) == (0, "SIGINT")
     assert not (tmp_path / "stopped" / "training.pt").exists()
     # The bundled model knows the scenes: no rate lowers the loss.
-    with pytest.raises(RunError, match="set learning_rate"):
-        train([str(scenes)], 1, "fo1-tiny", tmp_path / "asked", CONFIG)
+    events: list[Event] = []
+    train([str(scenes)], 1, "fo1-tiny", tmp_path / "asked", CONFIG, events.append)
+    (notice,) = [event.text for event in events if isinstance(event, Notice)]
+    assert notice.startswith("no learning rate lowers the loss, so the run takes 0.0002: ")
+    assert load_settings(tmp_path / "asked")["learning_rate"] == 2e-4
     default = TrainConfig(
         **CONFIG.model_dump(exclude={"find_learning_rate", "steps", "learning_rate"}), steps=400
     )

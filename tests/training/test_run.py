@@ -19,6 +19,7 @@ from fo1_data.training.events import Event, Measured, StepDone
 from fo1_data.training.loggers import refuse_missing_loggers
 from fo1_data.training.run import train
 from fo1_data.training.run_folder import write_settings
+from fo1_data.training.samples.held_out import open_sources
 from fo1_data.training.settings import LoggerName, TrainConfig, load_train_config
 
 CONFIG = TrainConfig(
@@ -140,6 +141,22 @@ def test_a_validation_image_found_among_the_training_images_is_not_trained_on(
     report = train([scenes], 1, "fo1-tiny", tmp_path / "out", config, validation=[str(copies)])
     assert report["left_out"] == 12
     assert report["images"] == 16
+    again = train([scenes], 1, "fo1-tiny", tmp_path / "out", config, validation=[str(copies)])
+    assert (again["resumed"], again["left_out"]) == (True, 12), "also what was met before the run was resumed"
+
+
+def test_a_step_without_an_image_that_can_be_read_is_a_step(tmp_path: Path) -> None:
+    corpus = write_scenes(tmp_path / "corpus", 3, 70, (3, 4))
+    config = CONFIG.model_copy(
+        update={"steps": 2, "batch_images": 1, "validation_share": 0, "measured_images": 0}
+    )
+    source, _ = open_sources([str(corpus)], [], config)
+    (corpus.parent / str(source.at(0).entry.uri)).write_bytes(b"no image")
+    report = train([str(corpus)], 1, "fo1-tiny", tmp_path / "out", config)
+    assert report["steps"] == 2
+    first, second = log_of(tmp_path / "out")
+    assert (first["loss"], first["gradient_norm"]) == (0, 0)
+    assert second["gradient_norm"] > 0
 
 
 @pytest.mark.timeout(300)

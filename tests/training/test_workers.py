@@ -61,7 +61,7 @@ import sys
 from pathlib import Path
 import torch
 from torch import distributed
-from fo1_data.training import run, trainer
+from fo1_data.training import run, run_steps, trainer
 from fo1_data.training.settings import TrainConfig
 from fo1_data.training.sharding import is_sharded
 rank, rendezvous, out, scenes, config = int(sys.argv[1]), *sys.argv[2:]
@@ -72,7 +72,7 @@ class Trainer(trainer.Trainer):
     def __init__(self, *arguments):
         super().__init__(*arguments)
         trainers.append(self)
-run.Trainer = Trainer
+run_steps.Trainer = Trainer
 for sharding in ("optimizer", "weights"):
     for steps in (1, 2):
         part = config.model_copy(update={"steps": steps, "sharding": sharding})

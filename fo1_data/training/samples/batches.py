@@ -62,7 +62,7 @@ class Batches:
 
     `book`: absent phrases to ask for; `rare`: regions to paste; `distractors`: boxes to show besides the
     labelled ones; `workers`: the workers that share each step. None turns each of them off. `left_out`: ids
-    of images that are not used, wherever their bytes are; `met`: those of them met so far.
+    of images that are not used, wherever their bytes are; `met`: takes those of them that are met.
     """
 
     def __init__(
@@ -76,10 +76,10 @@ class Batches:
         workers: Workers | None = None,
         left_out: Collection[str] = (),
         cache: FeatureCache | None = None,
+        met: set[str] | None = None,
     ) -> None:
         self._cache = cache
-        self._left_out = left_out
-        self.met: set[str] = set()
+        self._left_out, self._met = left_out, set() if met is None else met
         self._source, self._checkpoint, self._config = source, checkpoint, config
         self._book, self._rare, self._distractors = book, rare, distractors
         self._workers = workers
@@ -111,7 +111,7 @@ class Batches:
         except InputReject:
             return None
         if image.image_id in self._left_out:
-            self.met.add(image.image_id)
+            self._met.add(image.image_id)
             return None
         labels = with_labels_as_captions(view.labels) if config.labels_as_captions else view.labels
         labels = with_names_as_phrases(labels) if config.names_as_phrases else labels
