@@ -88,7 +88,8 @@ class Chats:
         family = family_of_base("qwen3_vl")
         assert family is not None
         self._markup = family.markup
-        self.image_id, self.pad_id = (self._tokenizer.token_to_id(name) for name in ("<|image_pad|>", _PAD))
+        self.image_id: int = self._tokenizer.token_to_id("<|image_pad|>")
+        self.pad_id: int = self._tokenizer.token_to_id(_PAD)
 
     def draw(self, rng: np.random.Generator) -> Chat:
         """Half about one image, a quarter about several, a quarter in plain text."""
@@ -127,7 +128,7 @@ class Chats:
             inputs |= {
                 "pixel_values": pixels[images].flatten(0, 1),
                 "image_grid_thw": torch.tensor([[1, _GRID, _GRID]] * len(images)),
-                "mm_token_type_ids": (ids_BL == self.image_id).int(),
+                "mm_token_type_ids": ids_BL.eq(self.image_id).int(),
             }
         return inputs
 
@@ -178,7 +179,8 @@ def tiny_model(folder: Path, seed: int) -> Any:
     names |= {"vision_start_token_id": "<|vision_start|>", "vision_end_token_id": "<|vision_end|>"}
     ids = {name: tokenizer.token_to_id(token) for name, token in names.items()}
     torch.manual_seed(seed)
-    config = Qwen3VLConfig(text_config=text, vision_config=vision, tie_word_embeddings=True, **ids)
+    kind: Any = Qwen3VLConfig
+    config = kind(text_config=text, vision_config=vision, tie_word_embeddings=True, **ids)
     return Qwen3VLForConditionalGeneration(config)
 
 

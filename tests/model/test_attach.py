@@ -12,8 +12,9 @@ from transformers import Florence2VisionConfig
 from transformers.models.florence2.modeling_florence2 import Florence2VisionBackbone
 from typer.testing import CliRunner
 
+from fo1_data.benchmarks.operations import windowed
 from fo1_data.cli.main import app
-from fo1_data.errors import CheckpointError
+from fo1_data.errors import CheckpointError, ConfigError
 from fo1_data.model.attaching.attach import attach
 from fo1_data.model.attaching.base_record import BASE_RECORD
 from fo1_data.model.attaching.region_tokens import REGION_TOKENS, extended_rows
@@ -193,6 +194,11 @@ def test_a_base_that_cannot_be_read_is_refused(
         attach(str(copy), BUNDLED, tmp_path / "out")
     assert "\n" not in str(refusal.value)
     assert [path.name for path in tmp_path.iterdir()] == ["copy"]
+
+
+def test_what_is_measured_against_another_family_is_refused(attached: Path) -> None:
+    with pytest.raises(ConfigError, match="Qwen2.5-VL; the base here is qwen3_vl"):
+        windowed(load_checkpoint(str(attached)).config)
 
 
 def test_an_existing_folder_is_not_written_to(base: Path, attached: Path) -> None:

@@ -81,5 +81,5 @@ def changed_weights(source: SourceWeights, tensors: Iterable[tuple[str, Tensor]]
 def _sha256(tensor: Tensor) -> str:
     digest = hashlib.sha256(str(list(tensor.shape)).encode())
     values = tensor.detach().cpu().to(torch.float32).contiguous()
-    digest.update(values.view(-1).view(torch.uint8).numpy())
+    digest.update(values.view(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
