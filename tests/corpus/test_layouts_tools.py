@@ -260,10 +260,15 @@ def test_cvat_half_a_file_and_tracks(tmp_path: Path) -> None:
     (tmp_path / "tracks.xml").write_text(tracks)
     listing = listing_of(tmp_path)
     assert [len(entry.regions or []) for entry in listing.entries] == [6, 0]
-    assert {reject.reason for reject in listing.rejects} == {"not_a_box", "bad_xml", "tracks_not_read"}
+    assert {reject.reason for reject in listing.rejects} == {
+        "not_a_box",
+        "bad_xml",
+        "no_such_frame",
+        "no_video",
+    }
     assert {source.source.rpartition("/")[2]: dict(source.rejected) for source in listing.sources}[
         "tracks.xml"
-    ] == {"boxes": 2}
+    ] == {"boxes": 2, "images": 1}
 
 
 def test_datumaro(tmp_path: Path) -> None:

@@ -405,3 +405,33 @@ def test_given_tracks_hold_together() -> None:
 )
 def test_segmentations_that_cannot_be_filled_are_no_masks(segmentation: Any) -> None:
     assert mask_of_segmentation(segmentation, HEIGHT, WIDTH) is None
+
+
+CVAT = """<annotations><meta><task><id>4</id><size>9</size><source>yard.mp4</source>
+<original_size><width>64</width><height>48</height></original_size></task></meta>
+<track id="3" label="cat">
+<box frame="0" keyframe="1" outside="0" xtl="1" ytl="2" xbr="11" ybr="12">
+<attribute name="caption">grey cat</attribute></box>
+<box frame="1" keyframe="0" outside="0" xtl="2" ytl="2" xbr="12" ybr="12">
+<attribute name="caption">grey cat</attribute><attribute name="pose">lying</attribute></box>
+<box frame="2" keyframe="1" outside="1" xtl="3" ytl="2" xbr="13" ybr="12"></box>
+<polygon frame="5" keyframe="1" outside="0" points="3,2;13,2;13,12"></polygon>
+<box frame="6" keyframe="1" outside="0" xtl="3" ytl="2" xbr="3" ybr="12"></box>
+</track></annotations>"""
+
+
+def test_tracks_of_cvat_are_those_of_its_video(tmp_path: Path) -> None:
+    (tmp_path / "yard.mp4").write_bytes(b"not opened")
+    (tmp_path / "annotations.xml").write_text(CVAT)
+    for corpus in (tmp_path, tmp_path / "annotations.xml"):
+        listing = tracked(corpus)
+        entry = only(listing)
+        (track,) = entry.tracks or []
+        assert (track.id, track.label, track.caption, track.frames) == ("3", "cat", "grey cat", [0, 1, 5])
+        assert track.boxes_xyxy[2] == (3, 2, 13, 12)
+        assert entry.uri == f"{tmp_path}/yard.mp4"
+        assert reasons(listing) == ["not_a_box"]
+        assert found(listing, ContentKind.BOXES) == (4, 3, 1)
+    file = read_track_file(str(tmp_path / "annotations.xml"), is_gold=True)
+    assert file is not None
+    assert [video.video for video in file.videos] == ["yard.mp4"]

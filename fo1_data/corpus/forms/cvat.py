@@ -1,9 +1,10 @@
-"""CVAT for images 1.1: one XML file with an `image` element for each image, and its shapes.
+"""CVAT for images 1.1: one XML file with an `image` element for each image, and its shapes; and its tracks.
 
 Boxes: pixels of the declared size. A turned box gives the upright box around it, with its `rotation` in
 `meta`; a polygon, line, ellipse, mask, cuboid or skeleton the box around it; a single point none. Attributes
 named `caption`, `description`, `text` or `transcription` are taken as such, other ones are kept in `meta`,
-as are `tag` elements of the image. The file is read as a stream. Tracks of videos are not read.
+as are `tag` elements of the image. The file is read as a stream; for
+tracks of videos see `cvat_tracks`.
 """
 
 from collections.abc import Iterator
@@ -11,30 +12,24 @@ from typing import Any
 from xml.etree import ElementTree
 
 from fo1_data.corpus.forms.annotated_image import AnnotatedImage, items_of_image
+from fo1_data.corpus.forms.cvat_shapes import SHAPES, box_of_shape
+from fo1_data.corpus.forms.cvat_tracks import CvatTracks
 from fo1_data.corpus.forms.image_lookup import ImageLookup
 from fo1_data.corpus.forms.record_fields import text_of
-from fo1_data.corpus.forms.shapes import (
-    BoxXyxy,
-    box_around,
-    box_of_ellipse,
-    box_of_xywh,
-    numbers,
-    texts_of_attributes,
-    turned_box,
-)
-from fo1_data.corpus.listing import Found, Item, Refused
+from fo1_data.corpus.forms.shapes import texts_of_attributes
+from fo1_data.corpus.forms.video_tracks import ReadVideo, items_of_video
+from fo1_data.corpus.listing import Item, Refused
 from fo1_data.corpus.places import listing_reject
-from fo1_data.plurals import counted
+from fo1_data.corpus.video.listing import is_video
+from fo1_data.errors import CorpusError
 from fo1_data.storage.streams import one_line, open_stream
-from schemas.sources import ContentKind
 
-_SHAPES = ("box", "polygon", "polyline", "points", "ellipse", "mask", "cuboid", "skeleton")
 _META = ("occluded", "z_order", "rotation", "group_id", "source")
 
 
 def read_cvat(address: str, lookup: ImageLookup) -> Iterator[Item]:
-    """The images of a CVAT file, in its order; tracks, and a fault in the file, are refused."""
-    number = tracks = 0
+    """The images of a CVAT file, in its order, then its videos; a fault in the file is refused."""
+    number, tracks = 0, CvatTracks(address)
     try:
         with open_stream(address) as stream:
             for _, element in ElementTree.iterparse(stream):
@@ -44,18 +39,37 @@ def read_cvat(address: str, lookup: ImageLookup) -> Iterator[Item]:
                     )
                     number += 1
                 elif element.tag == "track":
-                    tracks += len(element)
+                    tracks.add(element)
+                elif element.tag == "meta":
+                    tracks.read_meta(element)
                 if element.tag in ("image", "track", "meta"):
                     element.clear()
     except ElementTree.ParseError as error:
         message = f"{address} is not XML from image {number} on: {one_line(error)}"
         yield Refused(address, {}, listing_reject(address, "bad_xml", message))
-    if tracks:
-        counts = {ContentKind.BOXES: tracks}
-        yield Found(address, counts)
-        boxes = counted(tracks, "box", "boxes")
-        message = f"{address}: {boxes} of tracks in videos not read; export them as images"
-        yield Refused(address, counts, listing_reject(address, "tracks_not_read", message))
+    for read in tracks.videos():
+        found = lookup.look(read.video.video, address)
+        if len(found) == 1 and is_video(found[0]):
+            yield from items_of_video(address, read, found[0])
+        else:
+            yield from items_of_video(address, read, None)
+
+
+def read_cvat_tracks(address: str) -> list[ReadVideo]:
+    """The videos of a CVAT file with their tracks. Raises CorpusError if it is not XML."""
+    tracks = CvatTracks(address)
+    try:
+        with open_stream(address) as stream:
+            for _, element in ElementTree.iterparse(stream):
+                if element.tag == "track":
+                    tracks.add(element)
+                elif element.tag == "meta":
+                    tracks.read_meta(element)
+                if element.tag in ("image", "track", "meta"):
+                    element.clear()
+    except ElementTree.ParseError as error:
+        raise CorpusError(f"{address} is not XML: {one_line(error)}") from error
+    return tracks.videos()
 
 
 def _items(address: str, where: str, element: ElementTree.Element, lookup: ImageLookup) -> Iterator[Item]:
@@ -71,37 +85,13 @@ def _items(address: str, where: str, element: ElementTree.Element, lookup: Image
         regions=[],
         meta={key: value for key, value in (("subset", subset), ("tags", tags)) if value},
     )
-    shapes = [child for child in element if child.tag in _SHAPES]
+    shapes = [child for child in element if child.tag in SHAPES]
     for shape in shapes:
         attributes = {str(item.get("name")): item.text for item in shape.findall("attribute")}
         label = text_of(shape.get("label"))
         texts, other = texts_of_attributes({**attributes, "label": label} if label else attributes)
         meta: dict[str, Any] = {key: value for key in _META if (value := shape.get(key)) not in (None, "0")}
-        image.add_shape(_box(shape), shape.tag, texts, {"shape": shape.tag, **meta, "attributes": other})
+        image.add_shape(
+            box_of_shape(shape), shape.tag, texts, {"shape": shape.tag, **meta, "attributes": other}
+        )
     yield from items_of_image(address, image, lookup, len(shapes))
-
-
-def _box(shape: ElementTree.Element) -> BoxXyxy | None:
-    if shape.tag == "box":
-        corners = _numbers(shape, ("xtl", "ytl", "xbr", "ybr"))
-        angle = _numbers(shape, ("rotation",)) or [0.0]
-        if corners is None:
-            return None
-        left, top, right, bottom = corners
-        return turned_box((left, top, right, bottom), angle[0], ((left + right) / 2, (top + bottom) / 2))
-    if shape.tag == "ellipse":
-        values = _numbers(shape, ("cx", "cy", "rx", "ry"))
-        angle = _numbers(shape, ("rotation",)) or [0.0]
-        return box_of_ellipse((values[0], values[1]), (values[2], values[3]), angle[0]) if values else None
-    if shape.tag == "mask":
-        return box_of_xywh([shape.get(key) for key in ("left", "top", "width", "height")])
-    if shape.tag == "cuboid":
-        corner_names = [name.removeprefix("x") for name in shape.attrib if name.startswith("x")]
-        return box_around((shape.get(f"x{name}"), shape.get(f"y{name}")) for name in corner_names)
-    parts = [shape] if shape.tag != "skeleton" else shape.findall("points")
-    points = [point for part in parts for point in (part.get("points") or "").split(";") if point]
-    return box_around(point.split(",") for point in points)
-
-
-def _numbers(shape: ElementTree.Element, names: tuple[str, ...]) -> list[float] | None:
-    return numbers(shape.get(name) for name in names)

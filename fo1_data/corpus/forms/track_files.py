@@ -1,14 +1,16 @@
 """Tracks without their videos: files and folders of tracks, to be compared or converted.
 
 MOT challenge (a text, a sequence, a folder of sequences or of `SEQ.txt`), JSON in the style of YouTube-VIS,
-COCO JSON with tracks, `tracks.jsonl`, or a folder that holds one of the last three. No video is looked for.
+COCO JSON with tracks, `tracks.jsonl`, CVAT's XML, or a folder that holds one of the last three. No video is
+looked for.
 """
 
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from fo1_data.corpus.forms.annotation_files import parse_json
+from fo1_data.corpus.forms.annotation_files import is_cvat, parse_json
+from fo1_data.corpus.forms.cvat import read_cvat_tracks
 from fo1_data.corpus.forms.mot import is_sequence, read_mot_text, sequences_below
 from fo1_data.corpus.forms.mot_lines import is_mot_text
 from fo1_data.corpus.forms.track_items import Reads, tracks_of_json
@@ -66,6 +68,8 @@ def _of_file(address: str, *, is_gold: bool) -> Reads | None:
         return [read_mot_text(address, is_gold=is_gold)]
     if suffix in (".jsonl", ".ndjson") and is_track_lines(address):
         return read_track_lines(address)
+    if suffix == ".xml" and is_cvat(address):
+        return read_cvat_tracks(address) or None
     return tracks_of_json(parse_json(address), address) if suffix == ".json" else None
 
 
