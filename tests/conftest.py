@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-# As many processes run as there are cores. With more threads than that, threads of OpenMP wait for one another in
-# loops: training takes 2.2 times the processor time.
+# As many processes run as there are cores. More threads of OpenMP wait for one another in loops: the
+# tests of the trainer took 8 times the processor time.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
