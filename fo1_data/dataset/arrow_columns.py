@@ -100,6 +100,15 @@ def with_items(lists: pa.ListArray, items: pa.Array) -> pa.ListArray:
     return pa.Array.from_buffers(lists.type, len(lists), [None, pa.py_buffer(ends)], 0, children=[items])
 
 
+def filtered_items(lists: pa.ListArray, keep: npt.NDArray[np.bool_]) -> pa.ListArray:
+    """The lists, none of them null, with the items at which `keep`, (items of all lists,), is true."""
+    owners = array_to_numpy(pc.list_parent_indices(lists))
+    ends = np.zeros(len(lists) + 1, np.int32)
+    np.cumsum(np.bincount(owners[keep], minlength=len(lists)), out=ends[1:])
+    items = pc.list_flatten(lists).filter(numpy_to_array(keep))
+    return pa.Array.from_buffers(lists.type, len(lists), [None, pa.py_buffer(ends)], 0, children=[items])
+
+
 def array_to_numpy(array: pa.Array) -> npt.NDArray[Any]:
     """Numbers or booleans (N,), none of them null."""
     if pa.types.is_boolean(array.type):

@@ -7,6 +7,7 @@ The same statements as those of `Label` and `ImageRow.answered_labels`, about al
 from collections.abc import Sequence
 from enum import StrEnum
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +37,10 @@ class LabelColumns:
         self._parts = every if corpus_too else [_without_corpus(labels) for labels in every]
         self.num_rows = batch.num_rows
         self.rows: Rows = np.concatenate([labels.rows for labels in self._parts])
+
+    def by_part(self, values: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
+        """(labels,) values as those of the labels of regions, groundings, counts and answers."""
+        return np.split(values, np.cumsum([len(labels) for labels in self._parts])[:-1])
 
     def column(self, name: str) -> pa.Array:
         """A member of the labels."""

@@ -1,6 +1,7 @@
 """A corrected row holds what people said of it, whatever the order they said it in."""
 
 import pytest
+from accepted_parts import accepted_part
 from factories import make_count, make_label, make_row
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,7 +12,6 @@ from fo1_data.dataset.human_labels import is_locked, is_stale
 from fo1_data.dataset.row_problems import row_problems
 from fo1_data.dataset.rows import rows_to_table, table_to_rows
 from fo1_data.dataset.versions.compare import differing_columns
-from fo1_data.dataset.versions.publish import accepted_part
 from schemas.images import Grounding
 from schemas.labels import Decision, LabelKind, Source
 

@@ -5,6 +5,7 @@ import io
 from pathlib import Path
 
 import pytest
+from accepted_parts import accepted_part
 from factories import make_dataset, make_label, make_reject, make_row
 from PIL import Image
 
@@ -12,7 +13,7 @@ from fo1_data.dataset.reader import open_dataset
 from fo1_data.dataset.validate import validate_dataset
 from fo1_data.dataset.versions.compare import compare_datasets
 from fo1_data.dataset.versions.derive import VersionWriter
-from fo1_data.dataset.versions.publish import accepted_part, publish
+from fo1_data.dataset.versions.publish import publish
 from fo1_data.dataset.versions.remove import remove_image
 from fo1_data.errors import DatasetError
 from schemas.images import Provenance

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import pytest
+from accepted_parts import accepted_part
 from factories import make_count, make_label, make_row
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,7 +14,6 @@ from fo1_data.dataset.corrections.apply import apply_corrections
 from fo1_data.dataset.exports.messages import image_turns
 from fo1_data.dataset.human_labels import is_locked, is_stale
 from fo1_data.dataset.versions.compare import differing_columns
-from fo1_data.dataset.versions.publish import accepted_part
 from schemas.corrections import Correction
 from schemas.images import Count, Grounding, ImageRow
 from schemas.labels import Decision, LabelKind, Source

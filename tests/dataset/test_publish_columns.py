@@ -4,16 +4,19 @@ import hashlib
 from collections.abc import Sequence
 
 import pytest
+from accepted_parts import accepted_part
 from factories import make_dataset, make_row
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from routed_labels import ROUTED_ROWS
 
+from fo1_data.dataset.columns_to_rows import columns_to_rows
 from fo1_data.dataset.parquet_files import encode_rows
 from fo1_data.dataset.reader import open_dataset
 from fo1_data.dataset.row_batches import rows_to_batch
+from fo1_data.dataset.versions.accepted_columns import accepted_rows
 from fo1_data.dataset.versions.derive import VersionWriter
-from fo1_data.dataset.versions.publish import accepted_part, kept_part, label_filter, publish
+from fo1_data.dataset.versions.publish import kept_part, label_filter, publish
 from schemas.images import EncodedImage, ImageRow
 
 PLAIN = [make_row(seed, 1, embed=True) for seed in range(3)]
@@ -56,6 +59,16 @@ def test_published_rows_are_those_that_records_give(
     )
     assert bool(files) == bool(expected)
     assert published.unreviewed_left_out == num_left_out
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.lists(ROUTED_ROWS, min_size=1, max_size=4), st.booleans(), st.booleans())
+def test_a_caption_of_a_model_stays_with_its_phrases(
+    rows: list[ImageRow], model_captions: bool, include_unreviewed: bool
+) -> None:
+    options = (model_captions, include_unreviewed)
+    kept = [part for row in rows if (part := accepted_part(row, *options)) is not None]
+    assert columns_to_rows(accepted_rows(rows_to_batch(rows), *options)) == kept
 
 
 @settings(max_examples=10, deadline=None)

@@ -23,7 +23,8 @@ from fo1_data.dataset.human_labels import is_stale
 from fo1_data.dataset.label_columns import LabelColumns
 from fo1_data.dataset.pixels import with_bytes
 from fo1_data.dataset.reader import open_dataset
-from fo1_data.dataset.row_batches import regular_batches, replace_rows, rows_to_batch
+from fo1_data.dataset.row_batches import regular_batches, replace_rows
+from fo1_data.dataset.versions.accepted_columns import accepted_rows
 from fo1_data.dataset.versions.derive import VersionWriter
 from fo1_data.dataset.versions.published_tracks import PublishedTracks
 from schemas.dataset import Manifest
@@ -81,10 +82,8 @@ def publish(
                     kept_rows = [kept_part(row, keeps) for row in rows]
                     yield replace_rows(batch, dict(zip(places.tolist(), kept_rows, strict=True)))
                     continue
-                rows = columns_to_rows(batch)
-                parts = (accepted_part(row, model_captions, include_unreviewed) for row in rows)
-                if kept := [tracks.row(part) for part in parts if part is not None]:
-                    yield rows_to_batch(kept)
+                if (kept := accepted_rows(batch, model_captions, include_unreviewed)).num_rows:
+                    yield kept
 
     for batch in _with_pixels(kept_batches(), limits or InputLimits()):
         published.update(batch["image_id"].to_pylist())
@@ -124,14 +123,6 @@ def label_filter(only_accepted: bool, include_unreviewed: bool) -> LabelFilter:
     return keeps
 
 
-def accepted_part(
-    row: ImageRow, model_captions: bool = False, include_unreviewed: bool = False
-) -> ImageRow | None:
-    """The row with its accepted labels only; None if it has none."""
-    kept = kept_part(row, label_filter(True, include_unreviewed), model_captions)
-    return kept if _says_something(kept) else None
-
-
 def without_stale(row: ImageRow) -> ImageRow:
     """The row without the labels whose boxes were changed since they were given."""
     if not any(is_stale(label) for label in row.all_labels()):
@@ -139,7 +130,7 @@ def without_stale(row: ImageRow) -> ImageRow:
     return kept_part(row, lambda label: not is_stale(label)).model_copy(update={"caption": row.caption})
 
 
-def kept_part(row: ImageRow, keeps: LabelFilter, model_captions: bool = False) -> ImageRow:
+def kept_part(row: ImageRow, keeps: LabelFilter) -> ImageRow:
     """The row with the labels that `keeps` keeps."""
     kept = row.model_copy(
         update={
@@ -147,21 +138,17 @@ def kept_part(row: ImageRow, keeps: LabelFilter, model_captions: bool = False) -
             "groundings": [part for part in row.groundings if keeps(part.label)],
             "counts": [part for part in row.counts if keeps(part.label)],
             "answers": [part for part in row.answers if keeps(part.label)],
-            "caption": row.caption if _keeps_caption(row, keeps, model_captions) else None,
+            "caption": row.caption if _keeps_caption(row, keeps) else None,
         }
     )
     return kept.model_copy(update={"decision": strictest(label.decision for label in kept.all_labels())})
 
 
-def _says_something(row: ImageRow) -> bool:
-    return bool(row.all_labels()) or bool(row.caption and row.caption_label)
-
-
-def _keeps_caption(row: ImageRow, keeps: LabelFilter, model_captions: bool) -> bool:
+def _keeps_caption(row: ImageRow, keeps: LabelFilter) -> bool:
     if row.caption_label is not None:
         return True
     grounded = [part.label for part in row.groundings if part.kind is LabelKind.GROUNDED_CAPTION]
-    return all(map(keeps, grounded)) if grounded else not model_captions
+    return all(map(keeps, grounded))
 
 
 def _kept_region(region: Region, keeps: LabelFilter) -> Region:
