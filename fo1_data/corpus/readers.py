@@ -8,7 +8,7 @@ images themselves.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain
 
 from PIL import Image
@@ -20,7 +20,7 @@ from fo1_data.corpus.entry_list import EntryList
 from fo1_data.corpus.forms.annotated_folder import read_annotated_folder, unread_beside_yolo
 from fo1_data.corpus.forms.annotation_files import read_csv, read_json, read_xml
 from fo1_data.corpus.forms.annotations import read_annotations
-from fo1_data.corpus.forms.folder import ONE_IMAGE, read_files
+from fo1_data.corpus.forms.folder import read_files
 from fo1_data.corpus.forms.mot_lines import is_mot_text
 from fo1_data.corpus.forms.own_dataset import MANIFEST, load_own_manifest, read_own_dataset
 from fo1_data.corpus.forms.track_files import is_track_lines
@@ -29,31 +29,22 @@ from fo1_data.corpus.forms.uri_list import read_parquet_list, read_text_list
 from fo1_data.corpus.forms.voc import is_voc, read_voc_folder
 from fo1_data.corpus.forms.webdataset import read_webdataset
 from fo1_data.corpus.forms.yolo import is_yolo_folder, read_yolo_folder, read_yolo_yaml
+from fo1_data.corpus.frame_listing import ListedVideos, with_frames
 from fo1_data.corpus.hiding import hide_listing
 from fo1_data.corpus.images import MAX_BYTES
 from fo1_data.corpus.listing import (
-    Found,
     Item,
     Listing,
-    Note,
-    Piece,
-    PlainImage,
-    Refused,
     WantedImages,
-    contents_of,
     gather,
 )
 from fo1_data.corpus.listing_progress import ListingProgress
-from fo1_data.corpus.places import children, expand, is_pattern, join_verbatim, kind_of, listing_reject
+from fo1_data.corpus.places import children, expand, is_pattern, join_verbatim, kind_of
 from fo1_data.corpus.tracked_videos import is_tracked
-from fo1_data.corpus.video.listing import NO_DECODER, is_video, list_frames
-from fo1_data.corpus.video.sequence_frames import frames_of_sequence
+from fo1_data.corpus.video.listing import NO_DECODER, is_video
 from fo1_data.errors import ConfigError, CorpusError
 from fo1_data.storage.addresses import is_web, join, normalise, suffix_of
 from fo1_data.storage.streams import one_line
-from schemas.corpus import CorpusImage
-from schemas.images import Reject
-from schemas.sources import ContentKind
 
 Items = Iterator[Item]
 
@@ -113,8 +104,8 @@ def load_listing(
     """
     progress, wanted = progress or ListingProgress(), WantedImages()
     frames = DicomFrames(dicom, max_bytes)
-    videos = _Videos(frame_every_s, keeps_sequences=frame_every_s is None and not is_gold)
-    items = _with_frames(read_items(corpus, progress, wanted, frames), videos, frames)
+    videos = ListedVideos(frame_every_s, keeps_sequences=frame_every_s is None and not is_gold)
+    items = with_frames(read_items(corpus, progress, wanted, frames), videos, frames)
     listing = gather(items, limit, progress, wanted)
     listing = replace(listing, has_dicom=frames.found, has_videos=videos.found_whole)
     if not listing.entries and not listing.rejects:
@@ -154,103 +145,6 @@ def _without_videos(listing: Listing) -> Listing:
     if not listing.has_videos:
         return listing
     return replace(listing, entries=EntryList(entry for entry in listing.entries if not is_tracked(entry)))
-
-
-@dataclass
-class _Videos:
-    """How videos are listed: a frame every `every_s` seconds, or if that is None as they are.
-
-    keeps_sequences: whether a video that is kept as images is listed as one, and not as its images.
-    found_whole: whether a video was listed as it is.
-    """
-
-    every_s: float | None
-    keeps_sequences: bool
-    found_whole: bool = False
-
-    def list(self, item: PlainImage | Piece) -> Items:
-        if self.every_s is None:
-            self.found_whole = True
-            yield from _whole_video(item)
-            return
-        if isinstance(item, PlainImage):
-            yield Found(item.source, ONE_IMAGE)
-            item = Piece(item.source, CorpusImage(uri=item.uri))
-        yield from _frames(item, list_frames(item.entry, self.every_s))
-
-    def list_sequence(self, item: Piece) -> Items:
-        """A video that is kept as images; as images, what they say is counted by image."""
-        if self.keeps_sequences:
-            self.found_whole = True
-            yield item
-            return
-        by_video = contents_of(item.entry)
-        yield Found(item.source, {kind: -count for kind, count in by_video.items()})
-        for frame in frames_of_sequence(item.entry):
-            yield Found(item.source, contents_of(frame))
-            yield replace(item, entry=frame)
-
-
-def _whole_video(item: PlainImage | Piece) -> Items:
-    """A video that is tracked: what its source says of an image as a whole is not of its frames."""
-    if isinstance(item, PlainImage):
-        yield item
-        return
-    entry = item.entry
-    fields = entry.model_dump(include={"uri", "id", "width", "height", "phrases", "meta"})
-    kept = CorpusImage(**fields, tracks=entry.tracks)
-    lost = contents_of(entry) - contents_of(kept)
-    if lost:
-        message = f"{entry.uri}: what a source says of all frames together is not read"
-        yield Refused(item.source, lost, listing_reject(entry.uri, "labels_of_video", message))
-    yield replace(item, entry=kept)
-
-
-def _with_frames(items: Items, videos: _Videos, dicom: DicomFrames) -> Items:
-    """The items, with the frames of videos and of DICOM files in place of the files."""
-    for item in items:
-        if isinstance(item, Piece) and item.entry.frame_files is not None:
-            yield from videos.list_sequence(item)
-            continue
-        if not isinstance(item, PlainImage | Piece) or (isinstance(item, Piece) and item.entry.inner):
-            yield item
-            continue
-        address = item.uri if isinstance(item, PlainImage) else item.entry.uri
-        if is_video(address):
-            yield from videos.list(item)
-        elif not dicom.takes(address):
-            yield item
-        elif isinstance(item, PlainImage) and dicom.is_directory(address):
-            # An index of files that are listed by themselves.
-            yield Note(item.source, "a DICOMDIR was left out: the files beside it are listed")
-        else:
-            if isinstance(item, PlainImage):
-                yield Found(item.source, ONE_IMAGE)
-                item = Piece(item.source, CorpusImage(uri=address))
-            yield from _frames(item, dicom.list(item.entry))
-
-
-def _frames(item: Piece, frames: Iterator[CorpusImage | Reject]) -> Items:
-    """The frames of a file, with what its source says of it: of the one frame, or of several in `meta`."""
-    contents = contents_of(item.entry)
-    first = next(frames, None)
-    second = next(frames, None)
-    if second is None and isinstance(first, CorpusImage) and not is_video(first.uri):
-        yield Piece(item.source, first, item.sidecars, item.may_repeat)
-        return
-    frames = chain((frame for frame in (first, second) if frame is not None), frames)
-    for number, frame in enumerate(frames):
-        if isinstance(frame, Reject):
-            yield Refused(item.source, contents, frame)
-            return
-        if number > 0:
-            yield Found(item.source, {ContentKind.IMAGES: 1})
-        elif contents.total() > 1:
-            contents[ContentKind.IMAGES] = 0
-            message = f"{item.entry.uri}: what a source says of all frames together is not read"
-            yield Refused(item.source, +contents, listing_reject(item.entry.uri, "labels_of_video", message))
-        bare = CorpusImage(uri=frame.uri, inner=frame.inner, meta=frame.meta)
-        yield Piece(item.source, bare, item.sidecars if number == 0 else 0)
 
 
 def read_items(

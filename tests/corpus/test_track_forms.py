@@ -176,6 +176,16 @@ def test_a_broken_seqinfo_is_a_reject(tmp_path: Path) -> None:
     assert reasons(tracked(tmp_path)) == ["unreadable"]
 
 
+def test_a_gt_txt_of_another_form_is_no_sequence(tmp_path: Path) -> None:
+    names = write_frames(tmp_path / "img1", 2)
+    (tmp_path / "gt").mkdir()
+    (tmp_path / "gt/gt.txt").write_text("".join(f"{name}, some words\n" for name in names))
+    listing = tracked(tmp_path)
+    assert len(listing.entries) == 2
+    assert reasons(listing) == ["annotations_not_read"]
+    assert read_track_file(str(tmp_path), is_gold=True) is None
+
+
 def test_text_of_mot_alone_is_a_corpus(tmp_path: Path) -> None:
     write_sequence(tmp_path, GOLD_LINES)
     assert only(tracked(tmp_path / "gt/gt.txt")).uri == f"{tmp_path}/img1"

@@ -12,10 +12,9 @@ The images come in the order of their addresses. Holds all that the files say in
 
 import heapq
 import re
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import PurePosixPath
 
 from fo1_data.corpus.forms import caption_text, mot
@@ -29,7 +28,15 @@ from fo1_data.corpus.forms.annotation_files import (
 )
 from fo1_data.corpus.forms.cvat import read_cvat
 from fo1_data.corpus.forms.folder import plain_image
-from fo1_data.corpus.forms.image_lookup import FolderImages, FolderPlaces, has_image_suffix
+from fo1_data.corpus.forms.folder_files import (
+    OTHER_ANNOTATIONS,
+    FolderFiles,
+    is_companion,
+    list_folder_files,
+    take_raster_sidecars,
+    walk_order,
+)
+from fo1_data.corpus.forms.image_lookup import FolderPlaces, has_image_suffix
 from fo1_data.corpus.forms.mot_lines import is_mot_text
 from fo1_data.corpus.forms.open_images import is_image_list
 from fo1_data.corpus.forms.track_items import items_of_mot_text
@@ -37,45 +44,15 @@ from fo1_data.corpus.forms.voc import is_voc, read_voc
 from fo1_data.corpus.forms.yolo import CLASS_FILES, YAML_NAMES, class_names_of, image_items, is_yolo_text
 from fo1_data.corpus.listing import Found, Item, Piece, PlainImage, Refused
 from fo1_data.corpus.listing_progress import ListingProgress
-from fo1_data.corpus.places import listing_reject, walk
-from fo1_data.corpus.raster_files import RASTER_SUFFIXES, owner_name
+from fo1_data.corpus.places import listing_reject
 from fo1_data.errors import CorpusError
 from fo1_data.plurals import counted
 from fo1_data.storage.addresses import base_name, parent, suffix_of
 from fo1_data.storage.streams import open_stream
 from schemas.corpus import CorpusImage
-from schemas.images import Reject
 from schemas.sources import ContentKind
 
 NOT_READ = "annotations_not_read"
-_ANNOTATIONS = (
-    ".json",
-    ".jsonl",
-    ".ndjson",
-    ".xml",
-    ".csv",
-    ".parquet",
-    ".txt",
-    ".tsv",
-    ".yaml",
-    ".yml",
-    caption_text.SUFFIX,
-)
-# Annotations in forms that nothing here reads.
-_OTHER_ANNOTATIONS = (".mat", ".datum", ".tfrecord", ".record", ".arrow")
-# Files that come with annotations and are neither these nor images.
-_COMPANIONS = (
-    ".data",
-    ".names",
-    ".meta",
-    ".md",
-    ".html",
-    ".cfg",
-    ".pbtxt",
-    ".gitattributes",
-    ".license",
-    ".py",
-)
 _ONE_FILE = {ContentKind.SIDECARS: 1}
 # How much of a file is searched for names of images, and how many files a reject names.
 _SEARCHED_BYTES = 2**20
@@ -83,38 +60,13 @@ _MOST_NAMES = 20
 _IMAGE_NAME = re.compile(rb"[\w\-]\.(?:jpe?g|png|webp|bmp|tiff?|avif)\b", re.IGNORECASE)
 
 
-@dataclass
-class _Folder:
-    """The files of a folder by kind.
-
-    `sequences`: folders of videos that are kept as images. `framed`: images that are frames of a video.
-    `classes`: names of Open Images' classes by id. `yolo_names`: by folder of label files, the names of the
-    classes by number and whether labels have key points.
-    """
-
-    address: str
-    images: list[str] = field(default_factory=list)
-    annotations: list[str] = field(default_factory=list)
-    others: list[str] = field(default_factory=list)
-    rejects: list[Reject] = field(default_factory=list)
-    sequences: list[str] = field(default_factory=list)
-    framed: set[str] = field(default_factory=set)
-    classes: dict[str, str] = field(default_factory=dict)
-    yolo_names: dict[str, tuple[dict[int, str], bool]] = field(default_factory=dict)
-
-    @cached_property
-    def lookup(self) -> FolderImages:
-        """The images by name, for the annotation files."""
-        return FolderImages([*self.images, *self.others])
-
-
 def read_annotated_folder(address: str, progress: ListingProgress) -> Iterator[Item]:
     """The images of a folder with what its annotation files say; without any, its plain files."""
-    folder = _list_folder(address, progress)
+    folder = list_folder_files(address, progress)
     for reject in folder.rejects:
         yield Refused(address, {}, reject)
     by_image: dict[str, list[Item]] = defaultdict(list)
-    for image, num_sidecars in _take_raster_sidecars(folder).items():
+    for image, num_sidecars in take_raster_sidecars(folder).items():
         contents = {ContentKind.IMAGES: 1, ContentKind.SIDECARS: num_sidecars}
         by_image[image] += [Found(address, contents), Piece(address, CorpusImage(uri=image), num_sidecars)]
     unread: list[str] = []
@@ -138,8 +90,8 @@ def read_annotated_folder(address: str, progress: ListingProgress) -> Iterator[I
     yield from _unread(address, unread)
     others = [*folder.others, *not_annotations]
     if num_read:
-        others = [item for item in folder.others if item in by_image or not _is_companion(item)]
-    order = _walk_order(address)
+        others = [item for item in folder.others if item in by_image or not is_companion(item)]
+    order = walk_order(address)
     images: Iterable[str] = folder.images
     if others:
         images = heapq.merge(images, sorted(others, key=order), key=order)
@@ -155,79 +107,24 @@ def read_annotated_folder(address: str, progress: ListingProgress) -> Iterator[I
 
 def unread_beside_yolo(address: str) -> Iterator[Item]:
     """A reject for the files below a YOLO folder that look like annotations of another form."""
-    folder = _list_folder(address, ListingProgress())
+    folder = list_folder_files(address, ListingProgress())
     others = [item for item in folder.annotations if suffix_of(item) not in (".txt", ".yaml", ".yml")]
     yield from _unread(address, [item for item in others if _looks_like_annotations(item, folder)])
 
 
-def _is_companion(address: str) -> bool:
-    name = base_name(address).lower()
-    return name.endswith(_COMPANIONS) or name in ("readme", "license", "licence", ".ds_store")
-
-
-def _list_folder(address: str, progress: ListingProgress) -> _Folder:
-    folder = _Folder(address)
-    for item in walk(address):
-        progress.files_found += 1
-        if isinstance(item, Reject):
-            folder.rejects.append(item)
-        elif has_image_suffix(base_name(item)):
-            folder.images.append(item)
-        elif suffix_of(item) in (*_ANNOTATIONS, *_OTHER_ANNOTATIONS):
-            folder.annotations.append(item)
-        else:
-            folder.others.append(item)
-    _take_sequences(folder)
-    for item in folder.annotations:
-        if suffix_of(item) == ".csv":
-            folder.classes |= load_class_list(item)
-    return folder
-
-
-def _take_sequences(folder: _Folder) -> None:
-    """Take the files of sequences of MOT challenge out of the annotations, but not their images."""
-    places = [parent(item) for item in folder.others if base_name(item) == mot.INFO]
-    places += [parent(parent(item)) for item in folder.annotations if item.endswith("/gt/gt.txt")]
-    folder.sequences = list(dict.fromkeys(places))
-    taken = {f"{place}/{name}" for place in folder.sequences for name in mot.FILES}
-    for files in (folder.others, folder.annotations):
-        files[:] = [file for file in files if file not in taken]
-
-
-def _items_of_sequence(sequence: str, folder: _Folder) -> Iterable[Item]:
+def _items_of_sequence(sequence: str, folder: FolderFiles) -> Iterable[Item]:
     try:
         return list(mot.read_sequence(sequence))
     except CorpusError as error:
         return _unreadable(sequence, folder, error)
 
 
-def _unreadable(address: str, folder: _Folder, error: CorpusError) -> list[Item]:
+def _unreadable(address: str, folder: FolderFiles, error: CorpusError) -> list[Item]:
     reject = listing_reject(address, "unreadable", str(error))
     return [Found(folder.address, _ONE_FILE), Refused(folder.address, _ONE_FILE, reject)]
 
 
-def _take_raster_sidecars(folder: _Folder) -> Counter[str]:
-    """Take masks, overviews, world files and statistics of rasters out of the files; how many each has."""
-    owner_of = {image: image for image in folder.images if suffix_of(image) in RASTER_SUFFIXES}
-    owner_of |= {image[: -len(suffix_of(image))]: image for image in list(owner_of)}
-    counts: Counter[str] = Counter()
-    for files in (folder.others, folder.annotations):
-        owners = {file: owner_of.get(owner_name(file) or "") for file in files}
-        files[:] = [file for file in files if owners[file] is None]
-        counts.update(owner for owner in owners.values() if owner is not None)
-    return counts
-
-
-def _walk_order(folder: str) -> Callable[[str], tuple[list[str], str]]:
-    """The order of `walk`: the files of a folder before those of its folders."""
-
-    def key(address: str) -> tuple[list[str], str]:
-        return parent(address).removeprefix(folder).split("/"), base_name(address)
-
-    return key
-
-
-def _groups(folder: _Folder) -> Iterator[list[str]]:
+def _groups(folder: FolderFiles) -> Iterator[list[str]]:
     """The annotation files: those of VOC in a folder together, because they are read together."""
     xml: dict[str, list[str]] = defaultdict(list)
     for address in folder.annotations:
@@ -253,7 +150,7 @@ def _is_part(address: str) -> bool:
     return bool(lines) and all(has_image_suffix(line.decode("utf-8", "replace")) for line in lines[:100])
 
 
-def _items(group: list[str], folder: _Folder) -> Iterable[Item] | None:
+def _items(group: list[str], folder: FolderFiles) -> Iterable[Item] | None:
     """What a file says, by the reader of its form; None if none reads it."""
     address, suffix = group[0], suffix_of(group[0])
     try:
@@ -276,12 +173,12 @@ def _items(group: list[str], folder: _Folder) -> Iterable[Item] | None:
         return _unreadable(address, folder, error)
 
 
-def _image_of(label_file: str, folder: _Folder) -> list[str]:
+def _image_of(label_file: str, folder: FolderFiles) -> list[str]:
     stem = label_file.removesuffix(suffix_of(label_file))
     return folder.lookup.look(stem.replace("/labels/", "/images/"), label_file)
 
 
-def _yolo_items(address: str, folder: _Folder) -> Iterator[Item] | None:
+def _yolo_items(address: str, folder: FolderFiles) -> Iterator[Item] | None:
     """What a YOLO label file says of the image of its name."""
     images = _image_of(address, folder)
     if not images and base_name(parent(address)) != "labels":
@@ -298,7 +195,7 @@ def _yolo_items(address: str, folder: _Folder) -> Iterator[Item] | None:
     return iter(refused)
 
 
-def _caption_items(address: str, folder: _Folder) -> Iterator[Item] | None:
+def _caption_items(address: str, folder: FolderFiles) -> Iterator[Item] | None:
     """What a text says of the one image of its name beside it; None if there is none, or no text."""
     images = [image for image in _image_of(address, folder) if parent(image) == parent(address)]
     return caption_text.items_of_caption(address, images[0]) if len(images) == 1 else None
@@ -326,9 +223,9 @@ def _found_first(items: list[Item]) -> list[Item]:
     return sorted(whole, key=lambda item: not isinstance(item, Found))
 
 
-def _looks_like_annotations(address: str, folder: _Folder) -> bool:
+def _looks_like_annotations(address: str, folder: FolderFiles) -> bool:
     """Whether a file has an image's name, or names images and says more of them."""
-    if suffix_of(address) in _OTHER_ANNOTATIONS:
+    if suffix_of(address) in OTHER_ANNOTATIONS:
         return True
     stem = PurePosixPath(base_name(address)).stem
     beside = (image for image in folder.lookup.look(stem, address) if parent(image) == parent(address))

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from fo1_data.corpus.forms.annotation_files import is_cvat, parse_json
 from fo1_data.corpus.forms.cvat import read_cvat_tracks
-from fo1_data.corpus.forms.mot import is_sequence, read_mot_text, sequences_below
+from fo1_data.corpus.forms.mot import INFO, is_sequence, read_mot_text, sequences_below
 from fo1_data.corpus.forms.mot_lines import is_mot_text
 from fo1_data.corpus.forms.track_items import Reads, tracks_of_json
 from fo1_data.corpus.forms.track_lines import NAME, is_track_record, read_track_lines
@@ -109,5 +109,5 @@ def _sequences(folder: str, names: list[str]) -> Iterator[str]:
         below += sequences_below(split, children(split)[1])
     for sequence in below:
         text = join(sequence, "gt/gt.txt")
-        if kind_of(text) == "file":
+        if kind_of(text) == "file" and (kind_of(join(sequence, INFO)) == "file" or is_mot_text(text)):
             yield text
