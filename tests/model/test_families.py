@@ -135,3 +135,10 @@ def test_prefixes_stay_within_the_bound_and_are_prefilled_again(attached: Checkp
     assert small._cache.num_bytes <= small.budget.prefix_cache < large._cache.num_bytes
     assert answers[0] == answers[1]
     assert answers[0][0] == answers[0][1]
+
+
+def test_bfloat16_answers(attached: Checkpoint) -> None:
+    engine = Fo1Engine(load_checkpoint(attached.name, dtype=torch.bfloat16))
+    opened = engine.open([(image, BOXES) for image in IMAGES[1:]])
+    answers = engine.ask([Question(image, "Why?", max_new_tokens=4) for image in opened])
+    assert all(np.isfinite(answer.logprobs).all() for answer in answers)
