@@ -27,10 +27,12 @@ from fo1_data.corpus.tile_grid import TileGrid
 from fo1_data.corpus.tile_listing import frame_of
 from fo1_data.corpus.tile_names import TileName
 from fo1_data.corpus.tile_reading import read_tile
+from fo1_data.corpus.tracked_videos import is_tracked
 from fo1_data.errors import InputReject
 from fo1_data.plurals import counted
 from fo1_data.proposals.identity import is_boxes_file
 from fo1_data.runs.shard_labeller import limit_resources
+from fo1_data.runs.video_check import check_video
 from fo1_data.storage.addresses import local_path
 from schemas.corpus import CorpusImage
 from schemas.images import Reject
@@ -94,7 +96,7 @@ class CostEstimate(BaseModel):
 def check_files(entries: Sequence[CorpusImage], config: RunConfig, at_most: int | None) -> FileCheck:
     """Read and decode the entries, or a seeded sample of `at_most`; count bad files and duplicates.
 
-    Of an image that is labelled in tiles one tile is read.
+    Of an image that is labelled in tiles one tile is read, of a video that is tracked the first frame.
     """
     chosen: Sequence[CorpusImage] = entries
     if at_most is not None and len(entries) > at_most:
@@ -145,6 +147,9 @@ class _GoodFile(NamedTuple):
 def _check_file(entry: CorpusImage, config: RunConfig, limits: InputLimits) -> _GoodFile | Reject:
     """What the file holds, or the reject that labelling would give."""
     try:
+        if is_tracked(entry):
+            video_id, num_bytes, num_boxes = check_video(entry)
+            return _GoodFile(video_id, num_bytes, guesses_frame=False, num_boxes=num_boxes)
         if config.tile_side_px is not None and not must_embed(entry):
             frame = frame_of(entry, limits)
             grid = TileGrid((frame.width, frame.height), config.tile_side_px, config.overlap_px)
