@@ -1,8 +1,8 @@
 """A tiny base shaped like Qwen3-VL, trained from nothing: what docs/plug-and-play.md attaches regions to.
 
 `python -m tools.tiny_base FOLDER` writes it as transformers does, with a `curve.jsonl` of its training. It
-learns to describe single objects of generated scenes, as one image or as one of several with letters, and to
-look up a description by its letter in plain text. It sees no regions and no boxes. The network is
+learns to look up one of up to four descriptions by its letter, in plain text, and by `--image-share` to
+describe the one object of a generated scene. It sees no regions and no boxes. The network is
 transformers' own class; the words are those of fo1-tiny's tokenizer.
 
 Shapes: B chats, L tokens of the longest.
@@ -91,20 +91,20 @@ class Chats:
         self.image_id: int = self._tokenizer.token_to_id("<|image_pad|>")
         self.pad_id: int = self._tokenizer.token_to_id(_PAD)
 
-    def draw(self, rng: np.random.Generator) -> Chat:
-        """Half about one image, a quarter about several, a quarter in plain text."""
-        kind = rng.random()
-        if kind < 0.5:
+    def draw(self, rng: np.random.Generator, image_share: float) -> Chat:
+        """About one image, by the share given; otherwise a list in plain text."""
+        if rng.random() < image_share:
             number = int(rng.integers(len(self._captions)))
             return self._chat(f"{_IMAGE}\n{QUESTION}", self._captions[number], [number])
-        count = int(rng.integers(2, 6))
+        count = int(rng.integers(1, 5))
         numbers = [int(number) for number in rng.integers(len(self._captions), size=count)]
         letters = rng.permutation(list(_LETTERS))[:count]
         asked = int(rng.integers(count))
-        shown = [_IMAGE if kind < 0.75 else f" {self._captions[number]}" for number in numbers]
-        listed = "".join(letter + item for letter, item in zip(letters, shown, strict=True))
+        listed = "".join(
+            f"{letter} {self._captions[number]}" for letter, number in zip(letters, numbers, strict=True)
+        )
         question = f"{listed}\nProvide a brief description for {letters[asked]}."
-        return self._chat(question, self._captions[numbers[asked]], numbers if kind < 0.75 else [])
+        return self._chat(question, self._captions[numbers[asked]], [])
 
     def _chat(self, question: str, answer: str, images: list[int]) -> Chat:
         whole = self._markup.text_only + "\n" + question + self._markup.turn_end
@@ -191,12 +191,14 @@ def shares_right(model: Any, chats: Chats, drawn: list[Chat], pixels: Tensor) ->
         inputs = chats.batch([chat], pixels)
         with torch.no_grad():
             best = model(**inputs).logits[0, len(chat.ids) - 1 : -1].argmax(-1).tolist()
-        kind = {0: "text", 1: "image"}.get(len(chat.images), "images")
+        kind = "image" if chat.images else "text"
         right.setdefault(kind, []).append(best == chat.answer_ids)
     return {kind: round(float(np.mean(values)), 3) for kind, values in sorted(right.items())}
 
 
-def train(folder: Path, minutes: float, pictures: int, batch: int, rate: float, seed: int) -> None:
+def train(
+    folder: Path, minutes: float, pictures: int, batch: int, rate: float, image_share: float, seed: int
+) -> None:
     """Train for so long by the processor's clock; the base is written with each line of the curve."""
     folder.mkdir(parents=True)
     write_tokenizer(folder)
@@ -207,14 +209,14 @@ def train(folder: Path, minutes: float, pictures: int, batch: int, rate: float, 
     )
     chats, others = (Chats(folder, [caption for _, caption in part]) for part in (shown, held_out))
     test_rng, rng = np.random.default_rng(1), np.random.default_rng(seed)
-    tested = [others.draw(test_rng) for _ in range(120)]
+    tested = [others.draw(test_rng, image_share) for _ in range(120)]
     model = tiny_model(folder, seed).train()
     optimiser = MuonAdamW(split_parameters(model.named_parameters(), _NOT_MUON), rate)
     began, step, losses = time.process_time(), 0, []
     while (elapsed := (time.process_time() - began) / 60) < minutes:
         for group in optimiser.param_groups:
             group["lr"] = rate * min(1, (step + 1) / 60, (1 - elapsed / minutes) / 0.4)
-        loss = model(**chats.batch([chats.draw(rng) for _ in range(batch)], pixels)).loss
+        loss = model(**chats.batch([chats.draw(rng, image_share) for _ in range(batch)], pixels)).loss
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 2.0)
@@ -237,9 +239,10 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--minutes", type=float, default=5, help="of processor time")
-    parser.add_argument("--pictures", type=int, default=4000)
+    parser.add_argument("--pictures", type=int, default=2000)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--rate", type=float, default=2e-3)
+    parser.add_argument("--image-share", type=float, default=0.0)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
-    train(given.folder, given.minutes, given.pictures, given.batch, given.rate, given.seed)
+    train(given.folder, given.minutes, given.pictures, given.batch, given.rate, given.image_share, given.seed)

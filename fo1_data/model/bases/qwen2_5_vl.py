@@ -40,6 +40,8 @@ def _build_tower(config: WindowedVisionConfig) -> "VisionTower":
 
 
 def _read_text(raw: Mapping[str, Any]) -> TextConfig:
+    if raw.get("use_sliding_window"):
+        raise TypeError("use_sliding_window is true; supported: false")
     text: TextConfig = pick(TextConfig, {**raw, **rope_of(raw)})
     return text
 
