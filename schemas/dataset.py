@@ -298,6 +298,8 @@ class RunProgress(BaseModel):
     `images` and `regions` include those labelled in shards that are still in work. `images_read_ahead`:
     read and decoded, and not labelled yet. `answers_in_work`: questions answered in the shards in work.
     Where images are labelled in tiles, a tile counts as an image: `tiles_total` of `images_total` are tiles.
+    So does a video that is tracked: `videos_total` of them are videos; `tracks`: of finished ones,
+    `frames_in_work`, `shots_in_work`: seen of the others.
     `job_id`: the service's job whose driver wrote it; null: a run from the command line.
     """
 
@@ -307,6 +309,10 @@ class RunProgress(BaseModel):
     images: int = 0
     images_total: int | None = None
     tiles_total: int = 0
+    videos_total: int = 0
+    tracks: int = 0
+    frames_in_work: int = 0
+    shots_in_work: int = 0
     shards: int = 0
     shards_total: int | None = None
     rejected: int = 0

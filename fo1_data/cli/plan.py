@@ -57,7 +57,7 @@ def plan(
 def _plan(run: RunConfig, num_checked: int | None, measures: bool) -> dict[str, Any]:
     from fo1_data.corpus.source_lines import source_lines
     from fo1_data.runs.listing_clock import shown_listing
-    from fo1_data.runs.plan import list_corpus, tiles_text
+    from fo1_data.runs.plan import images_text, list_corpus
     from fo1_data.runs.preflight import check_files, estimate, to_document
     from fo1_data.runs.unasked_kinds import unasked_kinds
 
@@ -66,7 +66,7 @@ def _plan(run: RunConfig, num_checked: int | None, measures: bool) -> dict[str, 
     with ProgressLines() as lines, shown_listing(lines.show_listing) as progress:
         planned = list_corpus(run, progress)
     entries, units, run = planned.images, planned.shards.entries, planned.config
-    text = f"{counted(len(entries), 'image')}{tiles_text(planned)} in {counted(len(planned.shards), 'shard')}"
+    text = f"{images_text(planned)} in {counted(len(planned.shards), 'shard')}"
     say(f"{text}; reading files")
     files = check_files(entries, run, num_checked)
     cluster = _cluster(run)

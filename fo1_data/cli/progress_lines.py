@@ -94,10 +94,14 @@ class _Figures(ProgressColumn):
 
 
 def figures(progress: RunProgress) -> str:
-    """The figures in one line: images or tiles done and in total, rates, decisions, rejects, time left."""
-    noun = "tile" if progress.tiles_total else "image"
+    """The figures in one line: what is done and in total, rates, decisions, rejects, time left.
+
+    What is counted are images, tiles of them, or videos.
+    """
+    all_videos = progress.videos_total > 0 and progress.videos_total == progress.images_total
+    noun = "tile" if progress.tiles_total else "video" if all_videos else "image"
     parts = [f"{progress.images:,}/{counted(progress.images_total or 0, noun)}"]
-    if progress.images_per_s is not None:
+    if progress.images_per_s is not None and not all_videos:
         parts.append(f"{progress.images_per_s:.1f} {noun}s/s")
     if progress.regions_per_s is not None:
         parts.append(f"{progress.regions_per_s:.0f} regions/s")
@@ -106,8 +110,14 @@ def figures(progress: RunProgress) -> str:
         parts += [f"{progress.unreviewed} unreviewed"] if progress.unreviewed else []
     else:
         parts.append(counted(progress.regions, "region"))
+    if progress.videos_total:
+        parts.append(counted(progress.tracks, "track"))
     parts.append(f"{progress.rejected} rejected")
-    if progress.images_read_ahead or progress.answers_in_work:
+    if progress.frames_in_work:
+        shots = f"{counted(progress.shots_in_work, 'shot')} labelled"
+        answers = counted(progress.answers_in_work, "answer")
+        parts.append(f"in work: {counted(progress.frames_in_work, 'frame')}, {shots}, {answers}")
+    elif progress.images_read_ahead or progress.answers_in_work:
         parts.append(
             f"in work: {counted(progress.images_read_ahead, noun)}, "
             f"{counted(progress.answers_in_work, 'answer')}"

@@ -54,7 +54,9 @@ class ActiveRun:
                 f"{counted(limits.row_bytes, 'byte')}"
             )
         reports = [done[shard_id] for shard_id in planned.shards.ids() if shard_id in done]
-        self.meter = ProgressMeter(planned.shards, reports, len(planned.listing_rejects), planned.num_tiles)
+        self.meter = ProgressMeter(
+            planned.shards, reports, len(planned.listing_rejects), planned.num_tiles, planned.num_videos
+        )
         for line in source_lines(planned.sources):
             watcher.note(line)
         self._written_s = self._ticked_s = float("-inf")

@@ -159,6 +159,15 @@ def _cut(
     return PlannedRun(config, images, shards, rejects, sources, num_cut, choice, num_videos=num_videos)
 
 
+def images_text(planned: PlannedRun) -> str:
+    """How many images there are, how many of them are cut, and how many are videos, for a message."""
+    num_images = planned.num_images - planned.num_videos
+    videos = f"{counted(planned.num_videos, 'video')} to track" if planned.num_videos else ""
+    if not num_images and videos:
+        return videos
+    return f"{counted(num_images, 'image')}{tiles_text(planned)}{' and ' if videos else ''}{videos}"
+
+
 def tiles_text(planned: PlannedRun) -> str:
     """How many images are cut, for a message; nothing if none is."""
     if not planned.num_cut:

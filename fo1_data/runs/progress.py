@@ -16,7 +16,7 @@ from schemas.dataset import Counts, RunProgress, RunState, ShardReport
 class ProgressMeter:
     """Adds up shard reports. The clock of the rates starts with `start_clock`, once a labeller is ready.
 
-    tiles_total: how many entries of the shards are tiles of images.
+    tiles_total, videos_total: how many entries of the shards are tiles of images, and tracked videos.
     """
 
     def __init__(
@@ -25,10 +25,11 @@ class ProgressMeter:
         done: Iterable[ShardReport],
         listing_rejects: int = 0,
         tiles_total: int = 0,
+        videos_total: int = 0,
     ) -> None:
         self._shards = shards
         self._images_total = len(shards.entries)
-        self._tiles_total = tiles_total
+        self._tiles_total, self._videos_total = tiles_total, videos_total
         self._listing_rejects = listing_rejects
         self._counts = Counts()
         self._images_done = self._shards_done = self._own_images = self._own_regions = 0
@@ -62,6 +63,10 @@ class ProgressMeter:
             images=images,
             images_total=self._images_total,
             tiles_total=self._tiles_total,
+            videos_total=self._videos_total,
+            tracks=self._counts.tracks,
+            frames_in_work=self.inside.frames,
+            shots_in_work=self.inside.shots,
             shards=self._shards_done,
             shards_total=len(self._shards),
             rejected=self._counts.rejected + self._listing_rejects,

@@ -12,7 +12,7 @@ from fo1_data.plurals import counted
 from fo1_data.runs.active_run import ActiveRun, open_planned, work_on
 from fo1_data.runs.early_checks import ModelChecks, UncheckedModels, check_before_loading
 from fo1_data.runs.listing_clock import shown_listing
-from fo1_data.runs.plan import nothing_to_replay, plan_run, tiles_text
+from fo1_data.runs.plan import images_text, nothing_to_replay, plan_run
 from fo1_data.runs.stopping import stopping_on_sigterm
 from fo1_data.runs.unasked_kinds import unasked_kinds
 from fo1_data.runs.watcher import Unwatched, Watcher
@@ -60,10 +60,7 @@ def label_corpus(
         return finished
     for sentence in unasked_kinds(config, planned.shards.entries):
         watcher.note(f"fo1: {sentence}")
-    watcher.note(
-        f"{counted(planned.num_images, 'image')}{tiles_text(planned)} in "
-        f"{counted(len(planned.shards), 'shard')}; {starting}"
-    )
+    watcher.note(f"{images_text(planned)} in {counted(len(planned.shards), 'shard')}; {starting}")
     watcher.reached("listed")
     # Ray installs a handler of its own when it starts: ours comes after.
     with labellers as started, stopping_on_sigterm():

@@ -18,6 +18,10 @@ from fo1_data.boxes import Boxes, as_boxes
 from fo1_data.tracking.names import check_tracker
 
 NOTHING = -1
+# The package's own scores (0.7 and 0.6) are those of a detector of people in streets. A box of less than the
+# first begins no track, one of less than the second only continues one.
+_BEGINS = {"track_activation_threshold": 0.4}
+_SURE = {"high_conf_det_threshold": 0.3}
 
 
 class Tracker(Protocol):
@@ -42,15 +46,15 @@ def load_tracker(name: str, fps: float) -> Tracker:
     check_tracker(name)
     import trackers
 
-    classes = {
-        "bytetrack": trackers.ByteTrackTracker,
-        "sort": trackers.SORTTracker,
-        "ocsort": trackers.OCSORTTracker,
-        "botsort": trackers.BoTSORTTracker,
-        "cbiou": trackers.CBIoUTracker,
+    classes: dict[str, tuple[Any, dict[str, Any]]] = {
+        "bytetrack": (trackers.ByteTrackTracker, _BEGINS | _SURE),
+        "sort": (trackers.SORTTracker, _BEGINS),
+        "ocsort": (trackers.OCSORTTracker, _SURE),
+        "botsort": (trackers.BoTSORTTracker, _BEGINS | _SURE | {"enable_cmc": False}),
+        "cbiou": (trackers.CBIoUTracker, _BEGINS | _SURE),
     }
-    more = {"enable_cmc": False} if name == "botsort" else {}
-    return _NotingTracker(classes[name], frame_rate=fps, **more)
+    tracker_class, settings = classes[name]
+    return _NotingTracker(tracker_class, frame_rate=fps, **settings)
 
 
 class _NotingTracker:

@@ -28,7 +28,11 @@ def job_words(job: Job) -> JobWords:
     images, rejected = int(counts.get("images") or 0), int(counts.get("rejected") or 0)
     if state is JobState.CANCELLED:
         progress = job.progress or {}
-        total = None if progress.get("tiles_total") else progress.get("images_total")
+        total = (
+            None
+            if progress.get("tiles_total") or progress.get("videos_total")
+            else progress.get("images_total")
+        )
         of_total = f" of {total}" if total else ""
         done = f" after {images}{of_total} images" if images else " before any image was labelled"
         return JobWords(state.value, state.value, f"Cancelled{done}; resume continues it.")

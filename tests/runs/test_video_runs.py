@@ -14,13 +14,15 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from fo1_data.cli.progress_lines import figures
 from fo1_data.corpus.entry_bytes import read_bytes
 from fo1_data.corpus.images import InputLimits
 from fo1_data.dataset.reader import open_dataset
 from fo1_data.dataset.validate import validate_dataset
 from fo1_data.runs.in_process import run_in_process
+from fo1_data.runs.watcher import Unwatched
 from schemas.corpus import CorpusImage
-from schemas.dataset import Manifest
+from schemas.dataset import Manifest, RunProgress
 from schemas.jobs import RunConfig
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -167,6 +169,33 @@ def test_a_run_that_is_killed_between_shots_goes_on_at_the_next_one(
         assert table(tmp_path / "out", name) == table(tmp_path / "whole", name)
     assert rows_of(tmp_path / "out") == rows_of(tmp_path / "whole")
     assert not list((tmp_path / "out" / ".run").glob("videos/*/*"))
+
+
+class Shown(Unwatched):
+    """Keeps what a run shows."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.notes: list[str] = []
+
+    def show(self, progress: RunProgress) -> None:
+        self.lines.append(figures(progress))
+
+    def note(self, message: str) -> None:
+        self.notes.append(message)
+
+
+def test_progress_speaks_of_videos_frames_and_shots(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VIDEO_LOG", str(tmp_path / "log"))
+    monkeypatch.setattr("fo1_data.runs.active_run._TICK_EVERY_S", 0.0)
+    shown = Shown()
+    run_in_process(config_of(clip, tmp_path / "out"), shown, FACTORY)
+    assert any(note.startswith("1 video to track in 1 shard") for note in shown.notes)
+    assert "in work: 18 frames, 1 shot labelled" in " ".join(shown.lines)
+    assert shown.lines[-1].startswith("1/1 video · ")
+    assert f"{2 * NUM_SHOTS} tracks" in shown.lines[-1]
 
 
 def test_equal_videos_are_labelled_once(tmp_path: Path, run: Callable[[RunConfig], Manifest]) -> None:
