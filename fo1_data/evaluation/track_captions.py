@@ -8,13 +8,12 @@ gold track with a caption (or a label) that no track matches, or whose match has
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
+from fo1_data.evaluation.track_scores import sequence_data
 from fo1_data.judging.matching import MATCH_IOU, share
 from fo1_data.judging.texts import CaptionMatch, says
 from schemas.corpus import GivenTrack
 
-Floats = npt.NDArray[np.float64]
 Sides = tuple[Sequence[GivenTrack], Sequence[GivenTrack]]
 
 
@@ -46,30 +45,14 @@ def match_tracks(predicted: Sequence[GivenTrack], gold: Sequence[GivenTrack]) ->
     """For each gold track that has a match, the number of the predicted one."""
     from scipy.optimize import linear_sum_assignment  # comes with the extra `tracks`
 
-    shared = np.zeros((len(gold), len(predicted)))
-    for row, gold_track in enumerate(gold):
-        for column, track in enumerate(predicted):
-            overlaps = _overlaps(gold_track, track)
-            if overlaps.size and overlaps.mean() >= MATCH_IOU:
-                shared[row, column] = (overlaps >= MATCH_IOU).sum()
-    rows, columns = linear_sum_assignment(-shared)
-    return {
-        int(row): int(column) for row, column in zip(rows, columns, strict=True) if shared[row, column] > 0
-    }
-
-
-def _overlaps(one: GivenTrack, other: GivenTrack) -> Floats:
-    """The IoU in each frame that both tracks have."""
-    _, places, other_places = np.intersect1d(one.frames, other.frames, return_indices=True)
-    boxes = np.asarray(one.boxes_xyxy, np.float64)[places]
-    others = np.asarray(other.boxes_xyxy, np.float64)[other_places]
-    low, high = np.maximum(boxes[:, :2], others[:, :2]), np.minimum(boxes[:, 2:], others[:, 2:])
-    shared = np.maximum(high - low, 0).prod(axis=1)
-    union = _areas(boxes) + _areas(others) - shared
-    ious: Floats = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
-    return ious
-
-
-def _areas(boxes_xyxy: Floats) -> Floats:
-    areas: Floats = (boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]).prod(axis=1)
-    return areas
+    data = sequence_data(predicted, gold)
+    shared, overlap, near = (np.zeros((len(gold), len(predicted))) for _ in range(3))
+    frames = zip(data["gt_ids"], data["tracker_ids"], data["similarity_scores"], strict=True)
+    for rows, columns, ious in frames:
+        place = np.ix_(rows, columns)
+        shared[place] += 1
+        overlap[place] += ious
+        near[place] += ious >= MATCH_IOU
+    near[overlap < MATCH_IOU * shared] = 0
+    rows, columns = linear_sum_assignment(-near)
+    return {int(row): int(column) for row, column in zip(rows, columns, strict=True) if near[row, column] > 0}
