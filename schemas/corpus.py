@@ -106,7 +106,8 @@ class GivenTrack(BaseModel):
 
 
 class GivenVideo(BaseModel):
-    """A video as a file of tracks tells of it. `video`: its name there, which need not be an address.
+    """A video as a file of tracks tells of it. `video`: its name there, which need not be an address; `id`:
+    what the file's annotations call it, if that is not its name.
 
     `width`, `height`: of the frame as shown, in pixels. `first_number`: what the source calls the first
     frame; `GivenTrack.frames` begin at 0 whatever it is. `frame_files`: the images of its frames, in order,
@@ -117,6 +118,7 @@ class GivenVideo(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     video: str
+    id: str | None = None
     width: int | None = None
     height: int | None = None
     fps: float | None = None

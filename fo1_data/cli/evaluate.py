@@ -47,31 +47,39 @@ def evaluate(
     as_json: JsonOption = False,
 ) -> None:
     """Compare a dataset with gold: proposals, captions, groundings, counts, texts, confidence and tracks."""
-    from fo1_data.cli.evaluate_tracks import compare_dataset, compare_files, is_dataset, read_tracks
+    from fo1_data.cli.evaluate_tracks import (
+        compare_dataset,
+        compare_files,
+        is_dataset,
+        read_gold_tracks,
+        read_tracks,
+    )
     from fo1_data.dataset.reader import open_dataset
 
     if not is_dataset(dataset) and (tracks := read_tracks(dataset, is_gold=False)):
         emit(compare_files(tracks, dataset, gold, caption_match.value), as_json)
         return
     labelled = open_dataset(dataset)
-    gold_tracks = None if gold_with_model_labels else read_tracks(gold, is_gold=True)
+    gold_tracks = read_gold_tracks(gold, with_model_labels=gold_with_model_labels)
     document: dict[str, Any] = {}
     if gold_tracks is not None:
         document = compare_dataset(labelled, gold_tracks, caption_match.value)
     if document:
-        figures = _score_images_if_any(labelled, gold, caption_match)
+        figures = _score_images_if_any(labelled, gold, caption_match, gold_with_model_labels)
     else:
         entries = read_gold(gold, labelled, gold_with_model_labels)
         figures = _score_images(labelled, entries, caption_match)
     emit({**figures, **document}, as_json)
 
 
-def _score_images_if_any(labelled: "Dataset", gold: str, caption_match: Match) -> dict[str, Any]:
+def _score_images_if_any(
+    labelled: "Dataset", gold: str, caption_match: Match, with_model_labels: bool
+) -> dict[str, Any]:
     """The figures of images beside those of tracks; none if gold has no image, or none of the dataset's."""
     from fo1_data.errors import CorpusError, UsageError
 
     try:
-        entries = read_gold(gold, labelled, passed_over=("no_video",))
+        entries = read_gold(gold, labelled, with_model_labels, passed_over=("no_video",))
         return _score_images(labelled, entries, caption_match) if entries else {}
     except (CorpusError, UsageError) as error:
         say(f"only tracks are compared: {error}")

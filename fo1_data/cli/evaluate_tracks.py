@@ -37,12 +37,27 @@ def read_tracks(source: str, *, is_gold: bool) -> "TrackFile | None":
     return file
 
 
+def read_gold_tracks(gold: str, *, with_model_labels: bool) -> "TrackFile | None":
+    """The tracks of gold. Of a dataset those that its corpus gave or people drew, with the captions that
+    people wrote or confirmed; `with_model_labels`: all of them.
+    """
+    if not is_dataset(gold):
+        return None if with_model_labels else read_tracks(gold, is_gold=True)
+    from fo1_data.corpus.forms.track_files import TrackFile
+    from fo1_data.dataset.given_videos import given_videos, gold_tracks
+    from fo1_data.dataset.reader import open_dataset
+
+    dataset = open_dataset(gold)
+    tracks = list(dataset.tracks() if with_model_labels else gold_tracks(dataset.tracks()))
+    return TrackFile(given_videos(dataset.videos(), tracks)) if tracks else None
+
+
 def compare_files(predicted: "TrackFile", source: str, gold: str, how: "CaptionMatch") -> dict[str, Any]:
     """The figures of a file of tracks. Raises ConfigError if gold is none."""
     from fo1_data.errors import ConfigError
     from fo1_data.evaluation.tracks import score_tracks
 
-    gold_file = read_tracks(gold, is_gold=True)
+    gold_file = read_gold_tracks(gold, with_model_labels=False)
     if gold_file is None:
         raise ConfigError(
             f"{source} is a file of tracks and --gold {gold} is none: name MOT challenge (gt.txt), "

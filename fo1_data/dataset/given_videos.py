@@ -7,9 +7,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 
+from fo1_data.dataset.human_labels import is_vouched_for
 from fo1_data.dataset.reader import Dataset
 from fo1_data.errors import DatasetError
 from schemas.corpus import GivenTrack, GivenVideo
+from schemas.labels import LabelKind, Source
 from schemas.tracks import Track, VideoRow
 
 
@@ -41,6 +43,19 @@ def given_videos(videos: Iterable[VideoRow], tracks: Iterable[Track]) -> list[Gi
         )
         for video in videos
     ]
+
+
+def gold_tracks(tracks: Iterable[Track]) -> Iterator[Track]:
+    """The tracks whose boxes the corpus gave or people drew, and those of which a person confirmed a label.
+
+    A caption stays only if a person wrote or confirmed it.
+    """
+    for track in tracks:
+        vouched_for = {label.kind for label in track.labels if is_vouched_for(label)}
+        if track.box_source is Source.MODEL and not vouched_for:
+            continue
+        is_known = LabelKind.BRIEF_CAPTION in vouched_for
+        yield track if is_known else track.model_copy(update={"brief_caption": None})
 
 
 def iterate_videos(dataset: Dataset) -> Iterator[tuple[VideoRow, GivenVideo]]:

@@ -33,8 +33,8 @@ def score_tracks(
         raise UsageError("the gold has no tracks")
     metrics = load_metrics()
     others = names_of or {}
-    names = [[video.video, *others.get(video.video, ())] for video in predicted]
-    pairs = pair_videos(names, [[video.video] for video in gold])
+    names = [[*_names(video), *others.get(video.video, ())] for video in predicted]
+    pairs = pair_videos(names, [_names(video) for video in gold])
     if not pairs:
         shown = f"{gold[0].video} and {predicted[0].video}" if predicted else "nothing was predicted"
         raise UsageError(f"no video of the gold is among those to compare (the first ones: {shown})")
@@ -57,6 +57,10 @@ def score_tracks(
         unpaired = [video.tracks or [] for number, video in enumerate(gold) if number not in pairs]
         document["missing"] = _missing(metrics, list(results.values()), unpaired)
     return document
+
+
+def _names(video: GivenVideo) -> list[str]:
+    return [video.video] if video.id is None else [video.video, video.id]
 
 
 def _missing(

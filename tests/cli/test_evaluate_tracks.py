@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from fo1_data.cli.main import app
 from fo1_data.corpus.forms.track_lines import lines_of
 from fo1_data.dataset.given_videos import given_videos
+from fo1_data.dataset.human_labels import confirmed
 from fo1_data.dataset.writer import open_run
 from fo1_data.errors import ConfigError, UsageError
 
@@ -78,6 +79,31 @@ def test_a_dataset_is_compared_with_the_tracks_of_gold(tmp_path: Path) -> None:
     assert (figures["hota"], figures["captions"]["right"], figures["num_videos"]) == (1.0, 1.0, 2)
     assert figures["missing"]["videos"] == 1
     assert "only tracks" not in result.stderr
+
+
+def test_a_dataset_is_gold_by_what_people_said_or_with_its_model_labels(tmp_path: Path) -> None:
+    (clip,) = _clips(1)
+    dataset = _write_dataset(tmp_path / "d", [clip])
+    first, second = clip.tracks
+    label = confirmed(first.labels[0], "ann", "2026-01-01T00:00:00Z")
+    told = Clip(clip.video, [first.model_copy(update={"labels": [label]}), second], clip.rows)
+    gold = _write_dataset(tmp_path / "gold", [told])
+    figures = json.loads(run(dataset, "--gold", gold, "--json").stdout)["tracks"]
+    assert (figures["num_gold_tracks"], figures["captions"]["right"]) == (1, 1.0)
+    whole = run(dataset, "--gold", gold, "--gold-with-model-labels", "--json")
+    assert json.loads(whole.stdout)["tracks"]["num_gold_tracks"] == 2
+
+
+def test_results_of_youtube_vis_belong_to_the_videos_of_gold_by_their_ids(tmp_path: Path) -> None:
+    boxes = [[1, 1, 5, 5], None, [3, 1, 5, 5]]
+    videos = [{"id": n, "file_names": [f"{n}0/{m}.jpg" for m in range(3)], "length": 3} for n in (7, 8)]
+    annotations = [{"id": n, "video_id": n, "category_id": 1, "bboxes": boxes} for n in (7, 8)]
+    gold, results = tmp_path / "gold.json", tmp_path / "results.json"
+    gold.write_text(json.dumps({"videos": videos, "annotations": annotations, "categories": []}))
+    predicted = [{"video_id": 8, "score": 0.5, "category_id": 1, "bboxes": boxes}]
+    results.write_text(json.dumps(predicted))
+    figures = json.loads(run(results, "--gold", gold, "--json").stdout)["tracks"]
+    assert (figures["hota"], figures["num_videos"], figures["missing"]["videos"]) == (1.0, 1, 1)
 
 
 def test_a_dataset_without_videos_is_told_so(tmp_path: Path) -> None:

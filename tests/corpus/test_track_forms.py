@@ -222,6 +222,15 @@ def test_youtube_vis_is_read_alone_and_in_its_folder(tmp_path: Path, corpus: str
     assert found(listing, ContentKind.CAPTIONS) == (1, 1, 0)
 
 
+def test_segmentations_that_are_no_masks_are_told(tmp_path: Path) -> None:
+    corpus = _youtube_vis(tmp_path)
+    document = json.loads(corpus.read_text())
+    document["annotations"][0]["segmentations"][0] = [[1, 2, 3]]
+    write_json(corpus, document)
+    (source,) = tracked(corpus).sources
+    assert source.notes == ["1 segmentation is no mask that can be read; only boxes are kept"]
+
+
 def test_a_frame_that_is_not_there_is_named(tmp_path: Path) -> None:
     corpus = _youtube_vis(tmp_path)
     (tmp_path / "JPEGImages/clip/00001.jpg").unlink()

@@ -14,7 +14,7 @@ from typing import Any
 from fo1_data.corpus.forms.coco import box_of_annotation, count_annotation
 from fo1_data.corpus.forms.record_fields import id_of, objects_of, text_of, whole_number
 from fo1_data.corpus.forms.segmentation_masks import mask_of_segmentation
-from fo1_data.corpus.forms.video_tracks import Fault, ReadVideo, TrackBoxes
+from fo1_data.corpus.forms.video_tracks import Fault, ReadVideo, TrackBoxes, mask_notes
 from schemas.corpus import GivenVideo
 from schemas.sources import ContentKind
 
@@ -81,10 +81,12 @@ def _read(
     files = [image["file_name"] for image in images]
     boxes, faults, found = TrackBoxes(len(images)), [], Counter[ContentKind]()
     fields: dict[str, dict[str, Any]] = {}
+    num_segmentations = 0
     for frame, image in enumerate(images):
         for where, annotation in by_image.pop(id_of(image.get("id")), []):
             counts = _count(annotation)
             found += counts
+            num_segmentations += bool(annotation.get("segmentation"))
             fault = _add(boxes, frame, annotation, (height, width))
             track_id = _track_id(annotation)
             if fault is not None or track_id is None:
@@ -102,6 +104,7 @@ def _read(
     tracks = boxes.tracks(fields)
     video = GivenVideo(
         video=text_of(record.get("name")) or files[0].rpartition("/")[0] or str(record.get("id")),
+        id=id_of(record.get("id")),
         width=width,
         height=height,
         fps=float(fps) if isinstance(fps, int | float) and 0 < fps < float("inf") else None,
@@ -109,7 +112,9 @@ def _read(
         frame_files=files,
         tracks=tracks,
     )
-    return ReadVideo(video, found + Counter({ContentKind.TRACKS: len(tracks)}), faults)
+    num_masks = sum(mask is not None for track in tracks for mask in track.masks or [])
+    notes = mask_notes(num_segmentations - num_masks)
+    return ReadVideo(video, found + Counter({ContentKind.TRACKS: len(tracks)}), faults, notes)
 
 
 def _count(annotation: Record) -> Counter[ContentKind]:

@@ -1,6 +1,6 @@
 """Tracks without their videos: files and folders of tracks, to be compared or converted.
 
-MOT challenge (a text, a sequence, a folder of sequences or of `SEQ.txt`), JSON in the style of YouTube-VIS,
+MOT challenge (a text, a sequence, a folder of sequences or of `SEQ.txt`), YouTube-VIS's JSON and results,
 COCO JSON with tracks, `tracks.jsonl`, CVAT's XML, or a folder that holds one of the last three. No video is
 looked for.
 """
@@ -16,6 +16,7 @@ from fo1_data.corpus.forms.mot_lines import is_mot_text
 from fo1_data.corpus.forms.track_items import Reads, tracks_of_json
 from fo1_data.corpus.forms.track_lines import NAME, is_track_record, read_track_lines
 from fo1_data.corpus.forms.video_tracks import ReadVideo
+from fo1_data.corpus.forms.youtube_vis import is_youtube_vis_results, read_youtube_vis_results
 from fo1_data.corpus.places import children, join_verbatim, kind_of
 from fo1_data.errors import CorpusError
 from fo1_data.storage.addresses import join, normalise, suffix_of
@@ -70,7 +71,12 @@ def _of_file(address: str, *, is_gold: bool) -> Reads | None:
         return read_track_lines(address)
     if suffix == ".xml" and is_cvat(address):
         return read_cvat_tracks(address) or None
-    return tracks_of_json(parse_json(address), address) if suffix == ".json" else None
+    if suffix != ".json":
+        return None
+    document = parse_json(address)
+    if is_youtube_vis_results(document):
+        return read_youtube_vis_results(document, address)
+    return tracks_of_json(document, address)
 
 
 def is_track_lines(address: str) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 
 from fo1_data.corpus.listing import Found, Item, Piece, Refused
 from fo1_data.corpus.places import listing_reject
+from fo1_data.plurals import counted
 from schemas.corpus import CorpusImage, FrameFiles, GivenTrack, GivenVideo
 from schemas.regions import Box, MaskRle
 from schemas.sources import ContentKind
@@ -104,6 +105,14 @@ class TrackBoxes:
             meta=meta or None,
             **fields,
         )
+
+
+def mask_notes(num_unread: int) -> list[str]:
+    """What is said of segmentations that are no masks; nothing if there are none."""
+    if not num_unread:
+        return []
+    segmentations = counted(num_unread, "segmentation is no mask", "segmentations are no masks")
+    return [f"{segmentations} that can be read; only boxes are kept"]
 
 
 def counts_of_tracks(tracks: list[GivenTrack]) -> Counter[ContentKind]:

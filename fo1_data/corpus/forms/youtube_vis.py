@@ -14,8 +14,8 @@ from fo1_data.corpus.forms.coco import box_of_annotation
 from fo1_data.corpus.forms.record_fields import id_of, objects_of, text_of, whole_number
 from fo1_data.corpus.forms.segmentation_masks import mask_of_segmentation
 from fo1_data.corpus.forms.video_places import frames_of_file_names
-from fo1_data.corpus.forms.video_tracks import Fault, ReadVideo, TrackBoxes
-from schemas.corpus import GivenVideo
+from fo1_data.corpus.forms.video_tracks import Fault, ReadVideo, TrackBoxes, mask_notes
+from schemas.corpus import GivenTrack, GivenVideo
 from schemas.sources import ContentKind
 
 Annotation = dict[str, Any]
@@ -57,6 +57,28 @@ def read_youtube_vis(document: dict[str, Any], address: str) -> Iterator[ReadVid
         yield Fault(rest[0][0], "unknown_video", message, dict(counts))
 
 
+def is_youtube_vis_results(document: Any) -> bool:
+    """Whether a JSON document is a list of predicted tracks, each of a video that another file lists."""
+    first = document[0] if isinstance(document, list) and document else None
+    keys = first.keys() if isinstance(first, dict) else set()
+    return "video_id" in keys and bool({"bboxes", "segmentations"} & keys)
+
+
+def read_youtube_vis_results(document: list[Any], address: str) -> Iterator[ReadVideo | Fault]:
+    """The videos of a list of predicted tracks, each named by its id; a category by its number."""
+    by_video: dict[str, list[tuple[str, Annotation]]] = defaultdict(list)
+    for number, annotation in enumerate(document):
+        where = f"{address}#{number}"
+        video_id = id_of(annotation.get("video_id")) if isinstance(annotation, dict) else None
+        if video_id is None:
+            yield Fault(where, "bad_record", "is no track of a video", {ContentKind.TRACKS: 1})
+        else:
+            by_video[video_id].append((where, {"track_id": number, **annotation}))
+    for video_id, annotations in by_video.items():
+        video = GivenVideo(video=video_id, id=video_id)
+        yield _read(video, annotations, {}, has_tracks=True)
+
+
 def _video(record: dict[str, Any]) -> GivenVideo | None:
     frames = frames_of_file_names(record.get("file_names"))
     names = record.get("file_names")
@@ -68,6 +90,7 @@ def _video(record: dict[str, Any]) -> GivenVideo | None:
     fps = record.get("fps")
     return GivenVideo(
         video=name or folder or str(id_of(record.get("id"))),
+        id=id_of(record.get("id")),
         width=whole_number(record.get("width")),
         height=whole_number(record.get("height")),
         fps=float(fps) if isinstance(fps, int | float) and 0 < fps < float("inf") else None,
@@ -114,7 +137,16 @@ def _read(
         ids.add(track_id)
         tracks += read
         faults += own_faults
-    return ReadVideo(video.model_copy(update={"tracks": tracks if has_tracks else None}), found, faults)
+    notes = mask_notes(_num_unread(annotations, tracks))
+    return ReadVideo(
+        video.model_copy(update={"tracks": tracks if has_tracks else None}), found, faults, notes
+    )
+
+
+def _num_unread(annotations: list[tuple[str, Annotation]], tracks: list[GivenTrack]) -> int:
+    """How many segmentations gave no mask, those of refused boxes too."""
+    num = sum(bool(one) for _, annotation in annotations for one in _items(annotation.get("segmentations")))
+    return num - sum(mask is not None for track in tracks for mask in track.masks or [])
 
 
 def _fields(annotation: Annotation, names: dict[str | None, str | None]) -> dict[str, Any]:
