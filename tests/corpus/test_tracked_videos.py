@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fo1_data.corpus.entry_list import EntryList
@@ -32,6 +32,7 @@ def test_what_a_source_says_of_a_whole_video_is_a_reject(tmp_path: Path) -> None
     assert [phrase.text for phrase in listing.entries[0].phrases] == ["a dog"]
 
 
+@settings(deadline=None, max_examples=40)
 @given(st.lists(st.sampled_from(["image", "A", "B", "C"]), max_size=12), st.integers(1, 4))
 def test_equal_videos_share_a_shard_and_nothing_else_does(
     tmp_path_factory: object, kinds: list[str], shard_size: int
