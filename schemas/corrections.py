@@ -20,7 +20,8 @@ it:
   before it the id stays. A correction that names a frame finds the part which holds the frame by either id;
   others of the same review say by the id which part they mean. Labels of both parts are stale.
 - `JOINED` (`after.track_id`): the track is a part of that one, in the same shot. Where both have a box, that
-  of `after.track_id` stays. Labels in which the two differ are stale.
+  of `after.track_id` stays, unless the frame is a keyframe of the other alone; in a keyframe of both, the
+  other region goes. Labels in which the two differ are stale.
 - `WITHDRAWN`: nothing that the review said of the video (`image_id`) counts any more.
 """
 

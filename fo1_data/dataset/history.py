@@ -2,9 +2,10 @@
 
     corrections/corrections.jsonl    the corrections merged into this version and those before it that count
     corrections/originals.parquet    the corrected rows as they were before, without pixels
+    corrections/tracks.parquet       the tracks of corrected videos as they were before
 
 A later merge starts from the originals, so that corrections may come in any order and in any number of
-parts, and training can use each row before and after. The manifest lists both files.
+parts, and training can use each row before and after. The manifest lists the files.
 """
 
 import io
@@ -16,23 +17,31 @@ import pyarrow.parquet as pq
 from fo1_data.dataset.corrections.latest import followed, latest
 from fo1_data.dataset.rows import table_to_rows
 from fo1_data.dataset.stored_rows import write_file, write_rows
+from fo1_data.dataset.table_files import write_tables
+from fo1_data.dataset.tracks_table import table_to_tracks, tracks_to_table
 from fo1_data.errors import DatasetError
 from fo1_data.storage.store import Store
 from schemas.corrections import Correction, CorrectionAction, correction_line, parse_corrections
 from schemas.dataset import ManifestFile
 from schemas.images import EncodedImage, ImageRow
+from schemas.tracks import TRACK_SCHEMA, Track
 
 FOLDER = "corrections"
 CORRECTIONS = f"{FOLDER}/corrections.jsonl"
 ORIGINALS = f"{FOLDER}/originals.parquet"
+TRACK_ORIGINALS = f"{FOLDER}/tracks.parquet"
 
 
 @dataclass
 class CorrectionHistory:
-    """The corrections of a dataset by their id, and the rows they were made on by image id."""
+    """The corrections of a dataset by their id, and the rows they were made on by image id.
+
+    `track_originals`: the tracks they were made on, all of a video, by its id.
+    """
 
     corrections: dict[str, Correction] = field(default_factory=dict)
     originals: dict[str, ImageRow] = field(default_factory=dict)
+    track_originals: dict[str, list[Track]] = field(default_factory=dict)
 
     def add(self, corrections: Iterable[Correction]) -> None:
         """Add corrections; those that no longer count are left out."""
@@ -59,21 +68,42 @@ class CorrectionHistory:
 
     def by_image(self) -> dict[str, list[Correction]]:
         """The effective corrections of each image."""
-        by_image: dict[str, list[Correction]] = {}
+        return self._grouped(of_tracks=False)
+
+    def by_video(self) -> dict[str, list[Correction]]:
+        """The effective corrections of the tracks of each video."""
+        return self._grouped(of_tracks=True)
+
+    def _grouped(self, *, of_tracks: bool) -> dict[str, list[Correction]]:
+        grouped: dict[str, list[Correction]] = {}
         for correction in self.effective().values():
-            by_image.setdefault(correction.image_id, []).append(correction)
-        return by_image
+            if correction.is_of_track is of_tracks:
+                grouped.setdefault(correction.image_id, []).append(correction)
+        return grouped
 
     def keep_original(self, row: ImageRow) -> None:
         """Keep a row as it is before its corrections, without pixels."""
         self.originals[row.image_id] = without_pixels(row)
 
     def only(self, keep: Callable[[str], bool]) -> "CorrectionHistory":
-        """The history of the images whose id `keep` accepts."""
+        """The history of the images and videos whose id `keep` accepts."""
         return CorrectionHistory(
             {name: correction for name, correction in self.corrections.items() if keep(correction.image_id)},
             {image_id: row for image_id, row in self.originals.items() if keep(image_id)},
+            {video_id: tracks for video_id, tracks in self.track_originals.items() if keep(video_id)},
         )
+
+    def without(self, gone: Collection[str]) -> "CorrectionHistory":
+        """The history without these images and videos; its tracks have no keyframe of them."""
+        kept = self.only(lambda name: name not in gone)
+        for video_id, tracks in kept.track_originals.items():
+            kept.track_originals[video_id] = [
+                track.model_copy(
+                    update={"keyframes": [one for one in track.keyframes if one.image_id not in gone]}
+                )
+                for track in tracks
+            ]
+        return kept
 
 
 def without_pixels(row: ImageRow) -> ImageRow:
@@ -91,6 +121,9 @@ def read_history(store: Store, files: Sequence[ManifestFile]) -> CorrectionHisto
         if ORIGINALS in listed:
             for row in table_to_rows(pq.read_table(io.BytesIO(store.read_bytes(ORIGINALS)))):
                 history.originals[row.image_id] = row
+        if TRACK_ORIGINALS in listed:
+            for track in table_to_tracks(pq.read_table(io.BytesIO(store.read_bytes(TRACK_ORIGINALS)))):
+                history.track_originals.setdefault(track.video_id, []).append(track)
     except (FileNotFoundError, ValueError) as error:
         raise DatasetError(f"{store.address(FOLDER)} cannot be read: {error}") from error
     return history
@@ -105,12 +138,17 @@ def write_history(store: Store, history: CorrectionHistory) -> list[ManifestFile
     )
     lines = "".join(f"{correction_line(correction)}\n" for correction in ordered)
     originals = [history.originals[image_id] for image_id in sorted(history.originals)]
-    return [
+    files = [
         write_file(store, CORRECTIONS, lines.encode(), len(ordered)),
         write_rows(store, ORIGINALS, originals),
     ]
+    if history.track_originals:
+        tracks = (tracks_to_table(history.track_originals[name]) for name in sorted(history.track_originals))
+        written = write_tables(store, TRACK_ORIGINALS, TRACK_SCHEMA, tracks, None)
+        files.append(ManifestFile(**written.model_dump(exclude={"split", "schema_revision"})))
+    return files
 
 
 def is_history_file(path: str) -> bool:
     """True if the path is a file of this module."""
-    return path in (CORRECTIONS, ORIGINALS)
+    return path in (CORRECTIONS, ORIGINALS, TRACK_ORIGINALS)

@@ -9,23 +9,25 @@ longer count in their review are withdrawn: the rows are as if they had never be
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import pyarrow as pa
 
 from fo1_data.dataset.arrow_columns import numpy_to_array, to_array
-from fo1_data.dataset.corrections.apply import apply_corrections
 from fo1_data.dataset.corrections.routed_like import routed_like
+from fo1_data.dataset.corrections.track_rows import apply_with_tracks
 from fo1_data.dataset.counting import count_rows
 from fo1_data.dataset.history import CorrectionHistory
+from fo1_data.dataset.layout import VIDEOS
 from fo1_data.dataset.manifest import next_version
-from fo1_data.dataset.reader import open_dataset
+from fo1_data.dataset.reader import Dataset, open_dataset
 from fo1_data.dataset.row_batches import files_of, places_of, regular_batches, replace_rows
 from fo1_data.dataset.rows import table_to_rows
 from fo1_data.dataset.versions.compare import differing_columns
 from fo1_data.dataset.versions.derive import VersionWriter, counts_of
+from fo1_data.dataset.versions.merge_tracks import TrackMerging
 from fo1_data.errors import DatasetError
 from schemas.corrections import Correction, CorrectionAction
 from schemas.dataset import Counts, Manifest
@@ -51,20 +53,24 @@ def merge_corrections(
     """
     dataset = open_dataset(address)
     history = dataset.history()
-    before = CorrectionHistory(dict(history.corrections), dict(history.originals))
+    before = CorrectionHistory(
+        dict(history.corrections), dict(history.originals), dict(history.track_originals)
+    )
     listed = list(corrections)
     history.follow(listed, reviews, datetime.now(UTC).isoformat())
     new = _minus(history, before)
     gone = _minus(before, history)
-    image_ids = to_array(sorted({change.image_id for change in [*listed, *gone]}), pa.string())
+    tracks = TrackMerging(dataset, before, history, {change.correction_id for change in new})
+    named = {change.image_id for change in [*listed, *gone]}
+    image_ids = to_array(sorted(named | tracks.image_ids), pa.string())
     touched = files_of(dataset, image_ids)
-    if listed and not touched:
+    if listed and not touched and not _has_video(dataset, named):
         raise DatasetError(
-            f"none of the {len(listed)} corrections is of an image of {dataset.store.url}: "
+            f"none of the {len(listed)} corrections is of an image or video of {dataset.store.url}: "
             "they belong to another dataset"
         )
     writer = VersionWriter(out, dataset.manifest, {"merge": _digest([*new, *gone])}, dataset.store.url)
-    merging = _Merging(before, history, new, {correction.image_id for correction in gone})
+    merging = _Merging(before, history, new, {correction.image_id for correction in gone}, tracks)
     num_shared = 0
     for file in dataset.data_files():
         if file.path in touched:
@@ -72,14 +78,21 @@ def merge_corrections(
             writer.rewrite(file.path, (merging.merged(batch, image_ids) for batch in batches))
         else:
             num_shared += writer.share(dataset.store, file)
-    in_dataset = merging.image_ids | {correction.image_id for correction in before.corrections.values()}
+    of_tracks = tracks.write(writer)
+    in_dataset = (
+        merging.image_ids
+        | {*tracks.video_ids}
+        | {correction.image_id for correction in before.corrections.values()}
+    )
     kept = history.only(in_dataset.__contains__)
     num_listed = sum(correction.action is not CorrectionAction.WITHDRAWN for correction in listed)
-    merged = {"corrections": num_listed, "new": len(new), "images": merging.num_changed, **merging.effects}
+    merged = {"corrections": num_listed, "new": len(new), "images": merging.num_changed}
+    effects = Counter(merging.effects)
+    effects.update(of_tracks)
+    merged |= {name: effects[name] for name in sorted(effects)}
     merged |= {"withdrawn": num_withdrawn} if (num_withdrawn := _num_unsaid(gone, new)) else {}
     merged |= {"unmatched": len(history.effective()) - len(kept.effective())}
     merged |= {"files_rewritten": len(dataset.data_files()) - num_shared, "files_shared": num_shared}
-    writer.share_tables(dataset.store)
     manifest = writer.seal(
         next_version(dataset.manifest.version),
         list(dataset.rejects()),
@@ -105,11 +118,12 @@ class _Merging:
         history: CorrectionHistory,
         new: Iterable[Correction],
         begun_again: Collection[str],
+        tracks: TrackMerging,
     ) -> None:
         self._originals = before.originals
         self._earlier, self._all = before.by_image(), history.by_image()
         self._history, self._new = history, {correction.correction_id for correction in new}
-        self._begun_again = begun_again
+        self._begun_again, self._tracks = begun_again, tracks
         self._effects: Counter[str] = Counter()
         self.image_ids: set[str] = set()
         self.old_counts, self.new_counts, self.num_changed = Counts(), Counts(), 0
@@ -133,11 +147,13 @@ class _Merging:
         """The corrected row, its pixels and addresses as they are now."""
         first, base, since = self._base_rows(row)
         self.image_ids.add(row.image_id)
-        if row.image_id in self._all:
+        if row.image_id in self._all or self._tracks.after.speaks_of(row.image_id):
             self._history.keep_original(first)
         else:
             self._history.originals.pop(row.image_id, None)
-        applied = apply_corrections(base, self._all.get(row.image_id, []), since)
+        said, of_tracks = self._all.get(row.image_id, []), self._tracks.after
+        applied = apply_with_tracks(base, said, of_tracks.of(row.image_id), of_tracks.names, since)
+        self._tracks.see(first, applied.row)
         self._effects.update(
             correction.action.value for correction in applied.done if correction.correction_id in self._new
         )
@@ -146,8 +162,8 @@ class _Merging:
         )
         return applied.row
 
-    def _base_rows(self, row: ImageRow) -> tuple[ImageRow, ImageRow, list[Correction] | None]:
-        """The row before any correction, the row that corrections are applied to, and which are applied.
+    def _base_rows(self, row: ImageRow) -> tuple[ImageRow, ImageRow, Container[str] | None]:
+        """The row before any correction, the row that corrections are applied to, and ids of those applied.
 
         The rows are the same and all are applied, unless the row was labelled again since: then new ones are
         applied to that row, which holds the earlier ones, so all of these must still count.
@@ -156,14 +172,20 @@ class _Merging:
         if first is None:
             return row, row, None
         first = first.model_copy(update={"image": row.image, "uri": row.uri, "uris": row.uris})
-        earlier = self._earlier.get(row.image_id, [])
+        earlier, of_tracks = self._earlier.get(row.image_id, []), self._tracks.before
         for base in (first, routed_like(first, row, earlier)):
-            if not differing_columns(apply_corrections(base, earlier).row, row):
+            applied = apply_with_tracks(base, earlier, of_tracks.of(row.image_id), of_tracks.names)
+            if not differing_columns(applied.row, row):
                 return base, base, None
         if row.image_id in self._begun_again:
             return first, routed_like(first, row, earlier), None
-        of_image = self._all.get(row.image_id, [])
-        return first, row, [part for part in of_image if part.correction_id in self._new]
+        return first, row, self._new
+
+
+def _has_video(dataset: Dataset, ids: Collection[str]) -> bool:
+    """Whether one of these is the id of a video."""
+    batches = dataset.batches_of(VIDEOS, ["video_id"])
+    return any(video_id in ids for batch in batches for video_id in batch["video_id"].to_pylist())
 
 
 def _minus(history: CorrectionHistory, other: CorrectionHistory) -> list[Correction]:

@@ -89,7 +89,9 @@ def publish(
         published.update(batch["image_id"].to_pylist())
         writer.add_batch(batch)
     tracks.write(writer, published)
-    manifest = writer.seal(dataset.manifest.version, history=dataset.history().only(published.__contains__))
+    manifest = writer.seal(
+        dataset.manifest.version, history=dataset.history().only((published | tracks.video_ids).__contains__)
+    )
     return Published(manifest, num_left_out)
 
 

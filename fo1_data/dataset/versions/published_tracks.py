@@ -25,8 +25,14 @@ class PublishedTracks:
         self._dataset, self._keeps, self._only_labelled = dataset, keeps, only_labelled
         self._left_out: set[str] = set()
         self._videos: set[str] = set()
+        self._published: set[str] = set()
         if only_labelled:
             self._find_labelled()
+
+    @property
+    def video_ids(self) -> set[str]:
+        """The videos that have been published."""
+        return self._published
 
     def row(self, row: ImageRow) -> ImageRow:
         """The row, whose regions name no track that is left out."""
@@ -54,6 +60,7 @@ class PublishedTracks:
             keyframes = kept(video.keyframes)
             if self._only_labelled and not keyframes and video.video_id not in self._videos:
                 return None
+            self._published.add(video.video_id)
             return video.model_copy(update={"keyframes": keyframes})
 
         rewrite_videos(writer, self._dataset, every_row, kept_video)

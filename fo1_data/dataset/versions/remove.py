@@ -158,7 +158,7 @@ def _remove(address: str, image: ImageToRemove, out: str) -> Manifest:
         next_version(dataset.manifest.version),
         [reject for reject in rejects if not is_of_image(reject)],
         [entry for entry in dataset.manifest.duplicates if entry.image_id not in gone],
-        history=dataset.history().only(lambda other_id: other_id not in gone),
+        history=dataset.history().without(gone),
         base_counts=counts_of(dataset) - sum(removed, Counts()),
     )
 
