@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -85,7 +86,7 @@ def attach(base: str, aux: str, out: Path, *, licence: str | None = None, seed: 
         if out.exists():
             out.rmdir()
         partial.replace(out)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         raise StorageError(f"{out}: cannot be written: {error}") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
