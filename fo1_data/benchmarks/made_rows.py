@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from schemas.corpus import CorpusImage, CorpusRegion, Shard
 from schemas.corrections import Correction, CorrectionAction, CorrectionValue
 from schemas.dataset import FileLimits
 from schemas.images import EncodedImage, Grounding, ImageRow
-from schemas.labels import Label, LabelKind, Signal, Source
+from schemas.labels import Decision, Label, LabelKind, Signal, Source
 from schemas.regions import Region, make_region_id
 
 _NUM_REGIONS = 3
@@ -23,7 +24,11 @@ _WORDS = ("red", "green", "blue", "small", "large", "round", "square", "cup", "c
 
 
 def make_row(number: int, pixels: bytes | None = None) -> ImageRow:
-    """A row of three regions with a caption and signals each, and a grounded phrase; always the same."""
+    """A row of three regions with a caption and signals each, and a grounded phrase; always the same.
+
+    With pixels it is a row of a training set: its captions are accepted, its phrase is not.
+    """
+    decision = None if pixels is None else Decision.ACCEPT
     image_id = hashlib.sha256(str(number).encode()).hexdigest()
     draw = np.random.default_rng(number)
     uri = f"s3://bucket/images/{number:09d}.jpg"
@@ -41,7 +46,15 @@ def make_row(number: int, pixels: bytes | None = None) -> ImageRow:
                 objectness=0.5,
                 box_source=Source.MODEL,
                 brief_caption=caption,
-                labels=[Label(kind=LabelKind.BRIEF_CAPTION, text=caption, confidence=0.8, signals=signals)],
+                labels=[
+                    Label(
+                        kind=LabelKind.BRIEF_CAPTION,
+                        text=caption,
+                        confidence=0.8,
+                        signals=signals,
+                        decision=decision,
+                    )
+                ],
             )
         )
     phrase = regions[0].brief_caption or ""
@@ -107,6 +120,22 @@ def make_gold(num_rows: int) -> list[CorpusImage]:
         )
         for row in map(make_row, range(num_rows))
     ]
+
+
+def write_gold(num_rows: int, folder: Path) -> str:
+    """Gold as a file: it agrees with the captions of all regions but the second of each image."""
+    lines = []
+    for number in range(num_rows):
+        row = make_row(number)
+        regions = [
+            {"box_xyxy": region.box_xyxy, "caption": region.brief_caption if region.index != 1 else "another"}
+            for region in row.regions
+        ]
+        line = {"image": row.uri, "width": row.width, "height": row.height, "regions": regions}
+        lines.append(json.dumps(line) + "\n")
+    path = folder / "annotations.jsonl"
+    path.write_text("".join(lines))
+    return str(path)
 
 
 def make_corrections(num_rows: int, rows_a_file: int) -> Iterator[Correction]:

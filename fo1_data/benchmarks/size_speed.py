@@ -18,8 +18,10 @@ from fo1_data.benchmarks.made_rows import (
     make_gold,
     make_pixels,
     seal,
+    write_gold,
     write_shards,
 )
+from fo1_data.confidence.calibrate_dataset import calibrate_dataset
 from fo1_data.confidence.route_dataset import route_dataset
 from fo1_data.confidence.stored_signals import StoredSignals
 from fo1_data.dataset.exports.export import export_dataset
@@ -27,6 +29,7 @@ from fo1_data.dataset.light_rows import light_rows
 from fo1_data.dataset.reader import open_dataset
 from fo1_data.dataset.validate import validate_dataset
 from fo1_data.dataset.versions.merge import merge_corrections
+from fo1_data.dataset.versions.publish import publish
 from fo1_data.evaluation.scores import evaluate
 from fo1_data.reports.page import write_report
 from fo1_data.runs.plan import plan_run
@@ -122,6 +125,27 @@ def _evaluate(given: Input) -> Prepared:
     return Prepared(lambda: evaluate(rows, gold, read_signals=signals), given.rows)
 
 
+def _calibrate(given: Input) -> Prepared:
+    gold = write_gold(given.rows, given.folder)
+    return Prepared(lambda: calibrate_dataset(given.dataset, gold), given.rows)
+
+
+def _with_pixels(work: Callable[[str, str], object]) -> Callable[[Input], Prepared]:
+    """Work on a dataset with embedded pixels, given with the place to write to."""
+
+    def prepare(given: Input) -> Prepared:
+        folder = given.folder / "with-pixels"
+        write_shards(folder, given.rows, _ROWS_A_FILE, pixels=make_pixels())
+        seal(folder, given.rows)
+        return Prepared(lambda: work(str(folder), given.out), given.rows)
+
+    return prepare
+
+
+def _export(form: str) -> Callable[[Input], Prepared]:
+    return _with_pixels(lambda dataset, out: export_dataset(dataset, form, out))
+
+
 def _on_rows(work: Callable[[Input], object]) -> Callable[[Input], Prepared]:
     return lambda given: Prepared(lambda: work(given), given.rows)
 
@@ -137,8 +161,15 @@ MEASURES = (
     Measure("merge", "row", 150, _merge),
     Measure("report", "row", 75, _on_rows(lambda given: write_report(given.dataset, given.out, 0))),
     Measure("evaluate", "row", None, _evaluate),
+    Measure("calibrate", "row", None, _calibrate),
     Measure("route", "row", None, _on_rows(lambda given: route_dataset(given.dataset, given.out, _ROUTING))),
     Measure("export", "row", None, _on_rows(lambda given: export_dataset(given.dataset, "coco", given.out))),
+    Measure("messages", "row", None, _export("messages")),
+    Measure("yolo", "row", None, _export("yolo")),
+    Measure("webdataset", "row", None, _export("webdataset")),
+    Measure(
+        "publish", "row", None, _with_pixels(lambda dataset, out: publish(dataset, out, only_accepted=True))
+    ),
 )
 
 

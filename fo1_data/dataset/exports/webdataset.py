@@ -8,6 +8,7 @@ import tarfile
 
 from fo1_data.corpus.images import InputLimits
 from fo1_data.dataset.card import splits_of
+from fo1_data.dataset.light_rows import light_rows
 from fo1_data.dataset.pixels import suffix_of_bytes, with_bytes
 from fo1_data.dataset.reader import Dataset
 from fo1_data.dataset.versions.publish import without_stale
@@ -24,7 +25,8 @@ def export_webdataset(dataset: Dataset, store: Store, limits: InputLimits) -> di
     for split in splits_of(dataset.manifest.files):
         pending: list[tuple[ImageRow, bytes]] = []
         number = pending_bytes = 0
-        for row, data in with_bytes(map(without_stale, dataset.rows(split)), limits):
+        rows = map(without_stale, light_rows(dataset, split, signals=True))
+        for row, data in with_bytes(rows, limits):
             pending.append((row, data))
             pending_bytes += len(data)
             if len(pending) == IMAGES_PER_TAR or pending_bytes >= BYTES_PER_TAR:
