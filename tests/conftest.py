@@ -50,7 +50,10 @@ TOGETHER = {
         "test_review_with_label_studio.py",
     },
     "readme": {"test_readme.py"},
+    "stand-in": {"test_stand_in_device.py"},
     "recipe": {"test_recipe.py"},
+    "package": {"test_package.py"},
+    "api": {"test_public_api.py"},
 }
 
 # Files that `make quick` leaves out, besides those of the groups and tests marked `slow`: they train, start
@@ -72,8 +75,6 @@ SLOW = {
     "test_export_for_trl.py",
     "test_killed_writer.py",
     "test_locked_rows.py",
-    "test_package.py",
-    "test_public_api.py",
     "test_reading.py",
     "test_real_corpora.py",
     "test_report_in_browser.py",
@@ -81,7 +82,6 @@ SLOW = {
     "test_route_commands.py",
     "test_schemathesis.py",
     "test_second_questions.py",
-    "test_stand_in_device.py",
     "test_storage.py",
     "test_stores.py",
     "test_trainer.py",

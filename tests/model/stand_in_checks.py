@@ -291,7 +291,7 @@ def test_training_steps_are_those_of_the_cpu(log: Log, tmp_path: Path, settings:
     for device in (DEVICE, "cpu"):
         config = TrainConfig(
             steps=2, batch_images=2, questions_per_image=3, warmup_steps=0, decay_share=0, threads=1,
-            device=device, **settings,
+            measured_images=2, device=device, **settings,
         )  # fmt: skip
         train([scenes], stage, "fo1-tiny", tmp_path / device, config)
         lines = (tmp_path / device / "losses.jsonl").read_text().splitlines()
