@@ -1,18 +1,15 @@
 """Figures of labelling in tiles: what is found in a mosaic of scenes, how time grows, and memory.
 
-    python -m fo1_data.benchmarks.tile_figures mosaic|growth|uniting|memory [--seed N] [--work DIR]
+    python -m fo1_data.benchmarks.tile_figures mosaic|growth|uniting|memory|resume [--seed N] [--work DIR]
 
 `mosaic`: 8 x 8 generated scenes on one canvas of 2,688 px, labelled as a whole, in tiles of a given size and
 of the size that `auto` takes; beside them, the same scenes labelled one by one. `growth`: processor time at
-1 to 64 times the area. `uniting`: that of uniting boxes alone. `memory`: the highest resident memory of a
-process that labels an image of 20,000 x 20,000 pixels (1.2 GB). Prints JSON.
+1 to 64 times the area. `uniting`: that of uniting boxes alone. `memory` and `resume`: see
+`fo1_data.benchmarks.large_image`. Prints JSON.
 """
 
 import argparse
 import json
-import resource
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -23,6 +20,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from PIL import Image
 
+from fo1_data.benchmarks.large_image import SCENE_PX, measure_memory, measure_resume
 from fo1_data.boxes import Boxes, as_boxes, iou_matrix
 from fo1_data.corpus.tile_grid import Places, TileGrid
 from fo1_data.corpus.tile_ownership import stays_in_tile
@@ -35,15 +33,13 @@ from fo1_data.synthetic.shapes import COLOURS, FILLS, NAMES, SIZES
 from fo1_data.synthetic.wording import Phrase
 from schemas.jobs import DEFAULT_TILE_OVERLAP, RunConfig
 
-SCENE_PX = 336
 _NUM_PHRASES = 24
-_LARGE_PX = 20_000
 
 
 def main() -> None:
     """Measure one part and print it."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("part", choices=["mosaic", "growth", "uniting", "memory"])
+    parser.add_argument("part", choices=["mosaic", "growth", "uniting", "memory", "resume"])
     parser.add_argument("--seed", type=int, default=5_000_000, help="seed of the first scene")
     parser.add_argument("--work", type=Path, help="folder for images and datasets (default: a temporary one)")
     parser.add_argument("--tile-px", default="320")
@@ -53,6 +49,7 @@ def main() -> None:
         "growth": measure_growth,
         "uniting": measure_uniting,
         "memory": measure_memory,
+        "resume": measure_resume,
     }
     part = parts[arguments.part]
     with tempfile.TemporaryDirectory() as temporary:
@@ -251,45 +248,6 @@ def _seen(grid: TileGrid, things: Boxes, draw: np.random.Generator) -> tuple[Box
         boxes.append(found)
         places += [place] * len(found)
     return np.concatenate(boxes), np.array(places, np.int64).reshape(-1, 2)
-
-
-def measure_memory(folder: Path, seed: int, tile_px: str) -> dict[str, Any]:
-    """Label a TIFF of 20,000 x 20,000 pixels in a process of its own."""
-    path = folder / "large.tif"
-    _draw_large(path, seed)
-    command = [sys.executable, "-m", "fo1_data.cli.main", "label", str(path), "--out", str(folder / "large")]
-    command += ["--address", "in-process", "--tile-px", tile_px, "--labels", "brief_caption"]
-    started_s = time.monotonic()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    row = _rows_of(folder / "large")[0]
-    return {
-        "file_bytes": path.stat().st_size,
-        "tiles": json.loads(row["meta"])["tiles"],
-        "regions": len(row["regions"]),
-        "resident_gb": round(used.ru_maxrss * 1024 / 1e9, 3),
-        "processor_s": round(used.ru_utime + used.ru_stime, 1),
-        "wall_s": round(time.monotonic() - started_s, 1),
-    }
-
-
-def _draw_large(path: Path, seed: int) -> None:
-    """Blocks of 2 x 2 scenes on grey, 12 scenes apart, as an uncompressed TIFF written strip by strip."""
-    import rasterio
-    from rasterio.windows import Window
-
-    scenes = [np.asarray(scene.image).transpose(2, 0, 1) for scene in make_scenes(5, seed)]
-    grey = np.full_like(scenes[0], 90)
-    draw = np.random.default_rng(seed)
-    profile = {"driver": "GTiff", "count": 3, "dtype": "uint8", "photometric": "RGB"}
-    with rasterio.open(path, "w", width=_LARGE_PX, height=_LARGE_PX, **profile) as file:
-        cells = -(-_LARGE_PX // SCENE_PX)
-        for top in range(0, _LARGE_PX, SCENE_PX):
-            height = min(SCENE_PX, _LARGE_PX - top)
-            has_scenes = [top // SCENE_PX % 12 < 2 and cell % 12 < 2 for cell in range(cells)]
-            row = [scenes[draw.integers(len(scenes))] if has else grey for has in has_scenes]
-            pixels = np.concatenate(row, axis=2)[:, :height, :_LARGE_PX]
-            file.write(pixels, window=Window(0, top, _LARGE_PX, height))
 
 
 if __name__ == "__main__":
