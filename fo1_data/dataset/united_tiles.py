@@ -2,12 +2,12 @@
 
 Regions are united by `fo1_data.corpus.tile_twins`. A phrase that tiles were asked about names the regions of
 all tiles; its label is the most doubtful that a tile with regions gave. A count is the number of the regions
-that it names, so that what two tiles show counts once. All that is of the image itself, its caption above
-all, comes from the row of the whole image. Rows are of `IMAGE_SCHEMA`.
+that it names and that their captions do not contradict (`counted_regions`), so that what two tiles show
+counts once. All that is of the image itself, its caption above all, comes from the row of the whole image.
+Rows are of `IMAGE_SCHEMA`.
 """
 
 import json
-from collections import defaultdict
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
@@ -22,7 +22,9 @@ from fo1_data.corpus.tile_grid import TileGrid
 from fo1_data.corpus.tile_names import image_of_tile, tile_name
 from fo1_data.corpus.tile_twins import WHOLE, UnitedBoxes, unite_boxes
 from fo1_data.dataset.arrow_columns import array_to_numpy, numpy_to_array, to_array
+from fo1_data.dataset.counted_regions import CaptionCheck
 from fo1_data.dataset.items import Items
+from fo1_data.dataset.united_phrases import UnitedPhrases
 from schemas.corpus import CorpusImage
 from schemas.labels import Decision, LabelKind, Source, strictest
 from schemas.parquet import ANSWER, BOX, COUNT, GROUNDING, IMAGE_SCHEMA, REGION
@@ -33,9 +35,8 @@ TILE_STATE = "tile_state"
 TILES_KEY = "tiles"
 EMPTY, CARRIED = "empty", "carried"
 
+_CAPTIONS = ("brief_caption", "detailed_caption")
 _UNITED_KINDS = (LabelKind.DETECT, LabelKind.GROUND)
-_LEAST_SURE = "logprob_min"
-_STRICTNESS = {decision.value: place for place, decision in enumerate(Decision)}
 
 
 def unite_tiles(rows: pa.RecordBatch, entries: Sequence[CorpusImage]) -> pa.RecordBatch:
@@ -58,6 +59,9 @@ class _Tiles:
         image_wh = (rows["width"][last].as_py(), rows["height"][last].as_py())
         self._grid = TileGrid(image_wh, whole.tile_px, whole.overlap_px)
         self._regions = self._items["regions"].each
+        self._num_regions = np.bincount(self._regions.rows, minlength=rows.num_rows)
+        # How many regions were named by a count's phrase and do not count, because captions contradict it.
+        self._contradicted: dict[str, int] = {}
 
     def row(self) -> pa.RecordBatch:
         whole = self._rows.slice(self._rows.num_rows - 1)
@@ -66,11 +70,11 @@ class _Tiles:
         if CARRIED in states:
             return _with_columns(whole, self._addresses(whole, uris))
         columns = self._addresses(whole, uris)
-        columns["meta"] = self._meta(whole, states.count(EMPTY))
         columns["regions"] = _one_list(self._new_regions(), REGION)
         columns["groundings"] = _one_list(self._groundings(), GROUNDING)
         columns["counts"] = _one_list(self._counts(), COUNT)
         columns["answers"] = _one_list(self._answers(), ANSWER)
+        columns["meta"] = self._meta(whole, states.count(EMPTY))
         united = _with_columns(whole, columns)
         return _with_columns(united, {"decision": to_array([_decision(united)], pa.string())})
 
@@ -102,6 +106,8 @@ class _Tiles:
             "rows": self._grid.rows,
             "empty": num_empty,
         }
+        if self._contradicted:
+            meta[TILES_KEY]["contradicted"] = self._contradicted
         return to_array([json.dumps(meta, ensure_ascii=False, sort_keys=True)], pa.string())
 
     @cached_property
@@ -166,7 +172,9 @@ class _Tiles:
     def _groundings(self) -> pa.Array:
         parts = self._items["groundings"].each
         kinds = parts["kind"].values.to_pylist()
-        united = _Phrases(self, parts, [kind in _UNITED_KINDS for kind in kinds])
+        united = UnitedPhrases(
+            parts, self._num_regions, self._named, [kind in _UNITED_KINDS for kind in kinds]
+        )
         records = united.records()
         records += [
             {**record, "region_ids": self._named(record["region_ids"])}
@@ -185,11 +193,29 @@ class _Tiles:
         return new is not None
 
     def _counts(self) -> pa.Array:
-        records = _Phrases(self, self._items["counts"].each).records()
+        united = UnitedPhrases(self._items["counts"].each, self._num_regions, self._named)
+        namings = list(united.namings())
+        check = CaptionCheck(self._captions() if namings else {}, namings)
+        records = united.records()
         for record in records:
+            named = record["region_ids"]
+            record["region_ids"] = check.agreeing(named, record["phrase"])
             record["count"] = len(record["region_ids"])
             record["label"]["text"] = str(record["count"])
+            if len(named) > record["count"]:
+                self._contradicted[record["phrase"]] = len(named) - record["count"]
         return to_array(records, COUNT)
+
+    def _captions(self) -> dict[str, str]:
+        """All captions of each region, by the id in its tile and that in the image."""
+        texts = [self._regions[name].values.to_pylist() for name in _CAPTIONS]
+        captions: dict[str, str] = {}
+        for old, *of_region in zip(self._regions["region_id"].values.to_pylist(), *texts, strict=True):
+            said = [text for text in of_region if text is not None]
+            if said:
+                captions[old] = " ".join(said)
+                captions.setdefault(self._new_ids.get(old, old), captions[old])
+        return captions
 
     def _answers(self) -> pa.Array:
         records = self._items["answers"].each.values.to_pylist()
@@ -201,59 +227,6 @@ class _Tiles:
                 record["region_id"] = self._new_ids[record["region_id"]]
             kept.append(record)
         return to_array(kept, ANSWER)
-
-
-class _Phrases:
-    """Groundings or counts of all tiles, those of one kind and phrase as one."""
-
-    def __init__(self, tiles: _Tiles, parts: Items, is_united: Sequence[bool] | None = None) -> None:
-        self._tiles, self._parts = tiles, parts
-        flags = np.ones(len(parts), np.bool_) if is_united is None else np.array(is_united, np.bool_)
-        self._places, self._others = np.flatnonzero(flags), np.flatnonzero(~flags)
-
-    def others(self) -> list[dict[str, Any]]:
-        """Those that stay apart, as records."""
-        records: list[dict[str, Any]] = self._parts.at(self._others).to_pylist()
-        return records
-
-    def records(self) -> list[dict[str, Any]]:
-        """A record for each kind and phrase, with the regions of all tiles and the most doubtful label."""
-        kinds = self._parts["label"]["kind"].values.to_pylist()
-        phrases = self._parts["phrase"].values.to_pylist()
-        named: dict[int, list[str]] = defaultdict(list)
-        ids = self._parts["region_ids"]
-        for place, region_id in zip(ids.owners.tolist(), ids.each.values.to_pylist(), strict=True):
-            named[place].append(region_id)
-        groups: dict[tuple[str, str], list[int]] = defaultdict(list)
-        for place in self._places.tolist():
-            groups[kinds[place], phrases[place]].append(place)
-        doubts = self._doubts()
-        records = []
-        for places in groups.values():
-            chosen = min(places, key=lambda place: doubts[place])
-            record = self._parts.values[chosen].as_py()
-            all_named = [region_id for place in places for region_id in named[place]]
-            record["region_ids"] = self._tiles._named(all_named)
-            records.append(record)
-        return records
-
-    def _doubts(self) -> list[tuple[bool, int, float, float]]:
-        """What orders labels, the most doubtful first: those of tiles with regions, then the stricter
-        decision, the lower confidence, and the less sure token."""
-        labels = self._parts["label"]
-        signals = labels["signals"]
-        least = np.zeros(len(labels))
-        is_least = array_to_numpy(pc.equal(signals.each["name"].values, _LEAST_SURE))
-        values = signals.each["value"].values.to_pylist()
-        for owner, place in zip(
-            signals.owners[is_least].tolist(), np.flatnonzero(is_least).tolist(), strict=True
-        ):
-            least[owner] = values[place]
-        num_regions = np.bincount(self._tiles._regions.rows, minlength=self._tiles._rows.num_rows)
-        has_none = num_regions[self._parts.rows] == 0
-        decisions = [-_STRICTNESS.get(value, -1) for value in labels["decision"].values.to_pylist()]
-        confidences = [2.0 if value is None else value for value in labels["confidence"].values.to_pylist()]
-        return list(zip(has_none.tolist(), decisions, confidences, least.tolist(), strict=True))
 
 
 def _without_tile(name: str) -> str:

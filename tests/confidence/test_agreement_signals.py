@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fo1_data.confidence.agreement_signals import agreement_signals, head_words
+from fo1_data.confidence.agreement_signals import agreement_signals
 from fo1_data.confidence.signals import SIGNALS, as_signals
+from fo1_data.dataset.phrase_words import head_words
 
 words = st.text(alphabet="ab s,’é1_", max_size=12)
 
