@@ -4,7 +4,6 @@ A scene is an image with its objects. Boxes are `xyxy` in whole pixels of the im
 in `wording`; the gold of a scene, and a corpus of scenes on disk, are in `gold`.
 """
 
-import string
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,19 +13,8 @@ from PIL import Image
 from fo1_data.synthetic.backgrounds import KINDS, TONES, degrade, draw_background
 from fo1_data.synthetic.corruption import add_texture, corrupt, draw_severity
 from fo1_data.synthetic.layout import BoxPx, draw_canvas, find_place, intersection_px, next_in_tower
-from fo1_data.synthetic.shapes import (
-    COLOURS,
-    SHAPES,
-    SIZE_RANGE_PX,
-    SIZES,
-    TEXT,
-    allowed_fills,
-    draw_colour,
-    shape_mask,
-    text_mask,
-)
-
-_LETTERS = string.ascii_uppercase + string.digits
+from fo1_data.synthetic.shapes import SIZE_RANGE_PX, SIZES, draw_colour
+from fo1_data.synthetic.sketches import Sketch, draw_palette, draw_sketch, sketch_of
 
 
 @dataclass(frozen=True)
@@ -51,18 +39,6 @@ class Scene:
     distractors_xyxy: list[BoxPx]
 
 
-@dataclass(frozen=True)
-class _Sketch:
-    """An object without a position yet; `mask` (mode L) is its drawing."""
-
-    shape: str
-    colour: str
-    fill: str
-    size: str
-    text: str | None
-    mask: Image.Image
-
-
 def make_scene(
     seed: int,
     num_objects: tuple[int, int] = (5, 20),
@@ -81,8 +57,8 @@ def make_scene(
     count = int(rng.integers(num_objects[0], num_objects[1] + 1))
     tone = str(rng.choice(list(TONES), p=[0.4, 0.15, 0.2, 0.25]))
     kind = str(rng.choice(KINDS))
-    palette = _palette(TONES[tone][1], rng)
-    sketches = [_sketch(palette, count, rng) for _ in range(count)]
+    palette = draw_palette(TONES[tone][1], rng)
+    sketches = [draw_sketch(palette, count, rng) for _ in range(count)]
     area = float(sum(sketch.mask.width * sketch.mask.height for sketch in sketches))
     canvas = canvas_wh or draw_canvas(area, count, rng)
     pixels = draw_background(canvas, tone, kind, rng)
@@ -101,39 +77,8 @@ def make_scene(
     )
 
 
-def _palette(invisible: frozenset[str], rng: np.random.Generator) -> list[str]:
-    """The colours of a scene. Some scenes have few, so that other attributes must distinguish objects."""
-    colours = [name for name in COLOURS if name not in invisible]
-    rng.shuffle(colours)
-    return colours[: int(rng.integers(2, len(colours) + 1))]
-
-
-def _sketch(palette: Sequence[str], count: int, rng: np.random.Generator) -> _Sketch:
-    shares = [0.3, 0.45, 0.25] if count <= 30 else [0.5, 0.46, 0.04]
-    size = str(rng.choice(SIZES, p=shares))
-    shape = str(rng.choice(SHAPES))
-    if size != "small" and rng.random() < 0.08:
-        shape = TEXT
-    return _draw_sketch(shape, str(rng.choice(list(palette))), size, rng)
-
-
-def _draw_sketch(shape: str, colour: str, size: str, rng: np.random.Generator) -> _Sketch:
-    low, high = SIZE_RANGE_PX[size]
-    side = int(rng.integers(low, high + 1))
-    if shape == TEXT:
-        text = "".join(rng.choice(list(_LETTERS), int(rng.integers(1, 4))))
-        return _Sketch(shape, colour, "solid", size, text, text_mask(text, side))
-    fills = allowed_fills(shape, size)
-    fill = "solid" if rng.random() < 0.4 else str(rng.choice(fills))
-    mask = shape_mask(shape, fill, side, rng)
-    if max(mask.size) < low - 2:
-        # A missing stripe or row of dots at the border made the mask too small for its named size.
-        fill, mask = "solid", shape_mask(shape, "solid", side, rng)
-    return _Sketch(shape, colour, fill, size, None, mask)
-
-
 def _place(
-    background: Image.Image, sketches: list[_Sketch], palette: Sequence[str], rng: np.random.Generator
+    background: Image.Image, sketches: list[Sketch], palette: Sequence[str], rng: np.random.Generator
 ) -> list[SceneObject]:
     """Paste the sketches onto `background` at free positions, the largest first; returns the placed ones."""
     taken: list[BoxPx] = []
@@ -143,7 +88,7 @@ def _place(
         box = None
         drawn = sketch
         if towers and placed and placed[-1].shape == "square" and rng.random() < 0.8:
-            drawn = _draw_sketch("square", str(rng.choice(list(palette))), placed[-1].size, rng)
+            drawn = sketch_of("square", str(rng.choice(list(palette))), placed[-1].size, rng)
             box = next_in_tower(placed[-1].box_xyxy, drawn.mask.size, background.size, taken)
         if box is None:
             drawn = sketch
@@ -155,7 +100,7 @@ def _place(
         taken.append(box)
         placed.append(SceneObject(drawn.shape, drawn.colour, drawn.fill, drawn.size, box, drawn.text))
     if not placed:
-        return _place(background, [_draw_sketch("circle", palette[0], "small", rng)], palette, rng)
+        return _place(background, [sketch_of("circle", palette[0], "small", rng)], palette, rng)
     return placed
 
 
