@@ -1,7 +1,8 @@
 """`fo1 route`: decides a finished dataset again and writes the result as its next version.
 
 Nothing is labelled again. Rows are read once to plan a review budget (if there is one) and once to decide.
-A file is rewritten only if one of its rows changed. Pixels outside the dataset are not read.
+Tracks are decided as rows are, by `route_tracks`. A file is rewritten only if one of its rows changed. Pixels
+outside the dataset are not read.
 """
 
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from fo1_data.confidence.budget_pass import BudgetPass
 from fo1_data.confidence.calibration_file import read_calibration
 from fo1_data.confidence.calibration_match import check_match, origin_of
 from fo1_data.confidence.review_cost import ReviewEffort
+from fo1_data.confidence.route_tracks import write_routed_tracks
 from fo1_data.confidence.routed_batch import Routed, RoutedBatch
 from fo1_data.confidence.routing import Router
 from fo1_data.dataset.counting import count_batch
@@ -58,7 +60,7 @@ def route_dataset(
     routing = router.manifest_entry(warning) | ({"calibration": calibration} if calibration else {})
     routing |= {"effort": effort.counts()} if settings.decides else {}
     more = {"routing": routing, "calibration_sha256": sha256}
-    writer.share_tables(dataset.store)
+    write_routed_tracks(writer, dataset, router)
     manifest = writer.seal(
         next_version(dataset.manifest.version),
         list(dataset.rejects()),

@@ -54,6 +54,18 @@ def rewrite_tracks(
     _rewrite(writer, dataset, TRACKS, touches, changed)
 
 
+def replace_tracks(
+    writer: VersionWriter, dataset: Dataset, change: Callable[[list[Track]], list[Track]]
+) -> None:
+    """Write all tracks with `change` made to those of each batch; they are taken over if it changes none."""
+    batches = (list(table_to_tracks(batch)) for batch in dataset.batches_of(TRACKS))
+    if all(change(tracks) == tracks for tracks in batches):
+        writer.share_table(dataset.store, TRACKS)
+        return
+    changed = (change(list(table_to_tracks(batch))) for batch in dataset.batches_of(TRACKS))
+    writer.write_table(TRACKS, TRACK_SCHEMA, map(tracks_to_table, changed))
+
+
 def rows_with_keyframes(batch: pa.RecordBatch, image_ids: pa.StringArray) -> npt.NDArray[np.bool_]:
     """True (N,) for the videos or tracks with a keyframe that is one of these images."""
     keyframes = Items.of(batch.select(["keyframes"]))["keyframes"].each["image_id"]
