@@ -94,7 +94,7 @@ def _towers(model: Fo1Model) -> tuple[Any, Any]:
     names += ["patch_size", "spatial_merge_size", "temporal_patch_size", "in_channels", "hidden_act"]
     settings: dict[str, Any] = {name: getattr(vision, name) for name in names}
     settings["fullatt_block_indexes"] = list(vision.fullatt_block_indexes)
-    vit_config = Qwen2_5_VLVisionConfig(**settings, tokens_per_second=vision.tokens_per_second)
+    vit_config = Qwen2_5_VLVisionConfig(**settings)
     names = ["depths", "num_heads", "num_groups"]
     names += ["patch_size", "patch_stride", "patch_padding", "patch_prenorm"]
     settings = {name: list(getattr(auxiliary, name)) for name in names}
