@@ -65,12 +65,13 @@ def tracks(draw: st.DrawFn) -> list[GivenTrack]:
         frames = sorted(draw(st.sets(st.integers(0, NUM_FRAMES - 1), min_size=1)))
         corners = [(draw(coordinates), draw(coordinates)) for _ in frames]
         sides = [(draw(st.floats(0.5, 50)), draw(st.floats(0.5, 50))) for _ in frames]
+        scores: list[float | None] = [0.5] * len(frames)
         drawn.append(
             GivenTrack(
                 id=f"t{number}",
                 frames=frames,
                 boxes_xyxy=[(x, y, x + w, y + h) for (x, y), (w, h) in zip(corners, sides, strict=True)],
-                scores=draw(st.none() | st.just([0.5] * len(frames))),
+                scores=draw(st.none() | st.just(scores)),
                 label=draw(st.sampled_from(["dog", "red car", None])),
                 caption=draw(st.sampled_from(["a dog", "ein Auto, \u00fcbergro\u00df", None])),
             )
