@@ -206,7 +206,10 @@ def diff(
     second: Annotated[str, typer.Argument(metavar="B", help="Folder or URL of another one.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Compare two datasets image by image. Ignores provenance, and differences of scores up to 1e-4."""
+    """Compare two datasets image by image, and track by track. Ignores provenance, and differences of scores
+    up to 1e-4."""
+    from dataclasses import asdict
+
     from fo1_data.dataset.versions.compare import compare_datasets
 
     difference = compare_datasets(first, second)
@@ -227,6 +230,12 @@ def diff(
         "files": difference.files,
         "merged": difference.merged,
     }
+    tables = {
+        name: table
+        for name, table in (("videos", difference.videos), ("tracks", difference.tracks))
+        if table.equal or not table.is_empty
+    }
+    document |= {name: asdict(table) for name, table in tables.items()}
     lines = [f"- {difference.files[image_id]}" for image_id in difference.only_a]
     lines += [f"+ {difference.files[image_id]}" for image_id in difference.only_b]
     for image_id in difference.changed:
@@ -242,6 +251,12 @@ def diff(
     lines.append(
         f"{counts}, {len(difference.only_a)} only in {first}, {len(difference.only_b)} only in {second}"
     )
+    for name, table in tables.items():
+        lines += [f"- {name[:-1]} {part}" for part in table.only_a]
+        lines += [f"+ {name[:-1]} {part}" for part in table.only_b]
+        lines += [f"~ {name[:-1]} {part}: {'; '.join(changes)}" for part, changes in table.changed.items()]
+        counts = f"{name}: {table.equal} equal, {len(table.changed)} changed"
+        lines.append(f"{counts}, {len(table.only_a)} only in {first}, {len(table.only_b)} only in {second}")
     emit(document, as_json, "\n".join(lines))
 
 

@@ -12,8 +12,9 @@ from schemas.dataset import Manifest, ManifestFile
 
 _COUNT_NAMES = {
     "images": "images", "regions": "regions", "captions": "region captions", "groundings": "groundings",
-    "counts": "counts", "answers": "answers", "rejected": "inputs rejected", "accepted": "labels accepted",
-    "audit": "labels drawn for the audit", "review": "labels for review", "unreviewed": "labels unreviewed",
+    "counts": "counts", "answers": "answers", "videos": "videos", "tracks": "tracks",
+    "rejected": "inputs rejected", "accepted": "labels accepted", "audit": "labels drawn for the audit",
+    "review": "labels for review", "unreviewed": "labels unreviewed",
 }  # fmt: skip
 
 
@@ -42,7 +43,7 @@ def dataset_card(manifest: Manifest) -> str:
     lines += ["---", "", f"# {_plain(manifest.name)}, version {manifest.version}", ""]
     lines += ["| | |", "| --- | --- |"]
     counts = manifest.counts.model_dump()
-    lines += [f"| {text} | {counts[key]:,} |" for key, text in _COUNT_NAMES.items() if counts[key]]
+    lines += [f"| {text} | {counts[key]:,} |" for key, text in _COUNT_NAMES.items() if counts.get(key)]
     lines += [f"| {key} | {_plain(value)} |" for key, value in _origin(manifest).items() if value]
     if manifest.counts.unreviewed:
         lines += ["", f"Unreviewed: {UNREVIEWED_MEANS}."]
@@ -59,6 +60,12 @@ def dataset_card(manifest: Manifest) -> str:
         "```",
         "",
     ]
+    if manifest.counts.tracks:
+        lines += [
+            "`tracks.parquet` has a row for each thing that was followed through a shot of a video, with its "
+            "box in every frame; `videos.parquet` the videos. `track_id` of a region names its track.",
+            "",
+        ]
     return "\n".join(lines)
 
 

@@ -1,14 +1,17 @@
 """Versions of a dataset with tracks: what each step does to the tables of videos and tracks."""
 
+import json
 from pathlib import Path
 
 import pytest
 from factories import make_reject, make_shard
 from made_up_tracks import Clip, make_clip
 
+from fo1_data.dataset.exports.export import export_dataset
 from fo1_data.dataset.layout import TRACKS, VIDEOS
 from fo1_data.dataset.reader import open_dataset
 from fo1_data.dataset.validate import validate_dataset
+from fo1_data.dataset.versions.compare import compare_datasets
 from fo1_data.dataset.versions.publish import publish
 from fo1_data.dataset.versions.remove import find_image, remove_image, remove_video
 from fo1_data.dataset.versions.split import split_dataset
@@ -101,3 +104,36 @@ def test_of_accepted_tracks_only_those_with_an_accepted_label_are_published(tmp_
     assert (manifest.counts.videos, manifest.counts.tracks) == (1, 1)
     named = [[region.track_id for region in row.regions] for row in open_dataset(str(tmp_path / "e")).rows()]
     assert named == [[accepted.tracks[0].track_id, None]] * 2
+
+
+def test_coco_has_videos_and_the_numbers_of_tracks(tmp_path: Path) -> None:
+    clips = [make_clip(0), make_clip(1)]
+    source = write(tmp_path / "d", clips)
+    export_dataset(source, "coco", str(tmp_path / "coco"))
+    document = json.loads((tmp_path / "coco" / "train.json").read_text())
+    assert [(video["id"], video["name"], video["length"]) for video in document["videos"]] == [
+        (number, clip.video.uri, 30) for number, clip in enumerate(clips, start=1)
+    ]
+    assert [(image["video_id"], image["frame_id"]) for image in document["images"]] == [
+        (1, 2), (1, 12), (2, 2), (2, 12),
+    ]  # fmt: skip
+    named = {(one["track_id"], one["track"]) for one in document["annotations"]}
+    tracks = [track.track_id for clip in clips for track in clip.tracks]
+    assert named == set(enumerate(tracks, start=1))
+
+
+def test_the_difference_of_two_datasets_names_tracks(tmp_path: Path) -> None:
+    clip = make_clip(0, num_tracks=3)
+    source = write(tmp_path / "d", [clip])
+    first, second, third = clip.tracks
+    moved = [*first.boxes_xyxy[:4], (1.0, 1.0, 2.0, 2.0), *first.boxes_xyxy[5:]]
+    changed = first.model_copy(update={"brief_caption": "a cup", "boxes_xyxy": moved})
+    more = third.model_copy(update={"track_id": f"{third.track_id}x"})
+    other = write(tmp_path / "e", [Clip(clip.video, [changed, second, more], clip.rows)])
+    found = compare_datasets(source, other)
+    assert found.tracks.changed == {
+        first.track_id: ["brief caption 'red square' -> 'a cup'", "boxes: 1 moved"]
+    }
+    assert (found.tracks.only_a, found.tracks.only_b) == ([third.track_id], [more.track_id])
+    assert (found.tracks.equal, found.videos.equal, found.equal, found.is_empty) == (1, 1, 2, False)
+    assert compare_datasets(source, source).is_empty

@@ -18,6 +18,7 @@ from fo1_data.dataset.reader import image_ids_of, open_dataset
 from fo1_data.dataset.row_batches import read_batches
 from fo1_data.dataset.row_index import COLUMNS, RowIndex
 from fo1_data.dataset.rows import table_to_rows
+from fo1_data.dataset.versions.compare_tracks import TableDifference, compare_tables
 from fo1_data.dataset.versions.equal_rows import TOLERANCE, differing_rows
 from schemas.images import ImageRow
 from schemas.regions import Region
@@ -30,7 +31,7 @@ class Difference:
     `files`: the addresses of the images that are not equal, by image id. `changes`: what differs in an image
     that both have, in words. `regions`: of an image whose regions differ, the ids that were `added`,
     `removed` and `relabelled`.
-    `merged`: `merged` of the second dataset's manifest.
+    `merged`: `merged` of the second dataset's manifest. `videos`, `tracks`: the differences of these tables.
     """
 
     only_a: list[str] = field(default_factory=list)
@@ -41,14 +42,17 @@ class Difference:
     merged: dict[str, int] | None = None
     files: dict[str, str] = field(default_factory=dict)
     changes: dict[str, list[str]] = field(default_factory=dict)
+    videos: TableDifference = field(default_factory=TableDifference)
+    tracks: TableDifference = field(default_factory=TableDifference)
 
     @property
     def is_empty(self) -> bool:
-        return not (self.only_a or self.only_b or self.changed)
+        rows_differ = bool(self.only_a or self.only_b or self.changed)
+        return not rows_differ and self.videos.is_empty and self.tracks.is_empty
 
 
 def compare_datasets(address_a: str, address_b: str) -> Difference:
-    """The difference between two finished datasets; the order of rows does not matter."""
+    """The difference between two finished datasets; the order of rows and tracks does not matter."""
     dataset_a, dataset_b = open_dataset(address_a), open_dataset(address_b)
     index_b = RowIndex(dataset_b)
     difference, seen = Difference(merged=dataset_b.manifest.merged), set[str]()
@@ -66,6 +70,7 @@ def compare_datasets(address_a: str, address_b: str) -> Difference:
     for image_id in difference.only_b:
         added = index_b.row(image_id)
         difference.files[image_id] = added.uri if added is not None else image_id
+    difference.videos, difference.tracks = compare_tables(dataset_a, dataset_b, _is_same)
     return difference
 
 

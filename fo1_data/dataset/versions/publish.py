@@ -83,7 +83,7 @@ def publish(
                     yield replace_rows(batch, dict(zip(places.tolist(), kept_rows, strict=True)))
                     continue
                 if (kept := accepted_rows(batch, model_captions, include_unreviewed)).num_rows:
-                    yield kept
+                    yield tracks.batch(kept)
 
     for batch in _with_pixels(kept_batches(), limits or InputLimits()):
         published.update(batch["image_id"].to_pylist())

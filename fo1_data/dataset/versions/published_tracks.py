@@ -6,11 +6,15 @@ regions name no track that is left out. Reads the labels of all tracks twice; ho
 
 from collections.abc import Callable, Iterator
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from fo1_data.dataset.arrow_columns import array_to_numpy, to_array, with_items, with_members
+from fo1_data.dataset.items import Items
 from fo1_data.dataset.layout import TRACKS
 from fo1_data.dataset.reader import Dataset
 from fo1_data.dataset.versions.derive import VersionWriter
 from fo1_data.dataset.versions.video_tables import every_row, rewrite_tracks, rewrite_videos
-from schemas.images import ImageRow
 from schemas.labels import Label, strictest
 from schemas.regions import TEXT_COLUMNS
 from schemas.tracks import Keyframe, Track, VideoRow
@@ -34,15 +38,17 @@ class PublishedTracks:
         """The videos that have been published."""
         return self._published
 
-    def row(self, row: ImageRow) -> ImageRow:
-        """The row, whose regions name no track that is left out."""
-        if not any(region.track_id in self._left_out for region in row.regions):
-            return row
-        regions = [
-            region.model_copy(update={"track_id": None}) if region.track_id in self._left_out else region
-            for region in row.regions
-        ]
-        return row.model_copy(update={"regions": regions})
+    def batch(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """Rows of `IMAGE_SCHEMA`, whose regions name no track that is left out."""
+        regions = Items.of(batch.select(["regions"]))["regions"].each
+        named = regions["track_id"].values
+        is_gone = pc.is_in(named, value_set=to_array(sorted(self._left_out), pa.string()))
+        if not array_to_numpy(is_gone).any():
+            return batch
+        left = pc.if_else(is_gone, pa.nulls(len(named), pa.string()), named)
+        lists = with_items(batch["regions"], with_members(regions.values, {"track_id": left}))
+        place = batch.schema.get_field_index("regions")
+        return batch.set_column(place, batch.schema.field(place), lists)
 
     def write(self, writer: VersionWriter, image_ids: set[str]) -> None:
         """Write both tables. `image_ids`: of all images that are published."""
