@@ -182,7 +182,7 @@ def test_a_layer_of_a_decoding_step_takes_at_most_25_kernels(
     def kernels(num_layers: int) -> Counter[str]:
         folder = write_random_checkpoint(tmp_path / str(num_layers), num_hidden_layers=num_layers)
         engine = Fo1Engine(load_checkpoint(str(folder), device=DEVICE, dtype=dtype))
-        opened = engine.open(PICTURES[:2])
+        opened = engine.open(PICTURES[:1])
         ask_for(engine, opened, 8)
         log.kernels.clear()
         ask_for(engine, opened, 8)
@@ -281,19 +281,21 @@ def test_detectors_propose_as_on_the_cpu(log: Log, tmp_path: Path, write) -> Non
 
 @pytest.mark.parametrize(
     "settings",
-    [{"stage": 1}, {"stage": 2, "gradient_checkpointing": True}],
+    [{"stage": 1, "measured_images": 2}, {"stage": 2, "gradient_checkpointing": True, "measured_images": 0}],
     ids=["stage 1", "stage 2, recomputing"],
 )
-def test_training_steps_are_those_of_the_cpu(log: Log, tmp_path: Path, settings: dict[str, object]) -> None:
+def test_training_steps_are_those_of_the_cpu(
+    log: Log, tmp_path: Path, random_folder: Path, settings: dict[str, object]
+) -> None:
     scenes = str(write_scenes(tmp_path / "scenes", 3, 70, (3, 4)))
     stage = settings.pop("stage")
     losses = {}
     for device in (DEVICE, "cpu"):
         config = TrainConfig(
             steps=2, batch_images=2, questions_per_image=3, warmup_steps=0, decay_share=0, threads=1,
-            measured_images=2, device=device, **settings,
+            device=device, **settings,
         )  # fmt: skip
-        train([scenes], stage, "fo1-tiny", tmp_path / device, config)
+        train([scenes], stage, str(random_folder), tmp_path / device, config)
         lines = (tmp_path / device / "losses.jsonl").read_text().splitlines()
         losses[device] = [line["loss"] for line in map(json.loads, lines) if "loss" in line]
     assert losses[DEVICE] == pytest.approx(losses["cpu"], rel=1e-4)
