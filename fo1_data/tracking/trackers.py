@@ -20,8 +20,8 @@ from fo1_data.tracking.names import check_tracker
 NOTHING = -1
 # The package's own scores (0.7 and 0.6) are those of a detector of people in streets. A box of less than the
 # first begins no track, one of less than the second only continues one.
-_BEGINS = {"track_activation_threshold": 0.4}
-_SURE = {"high_conf_det_threshold": 0.3}
+_BEGINS = {"track_activation_threshold": 0.5}
+_SURE = {"high_conf_det_threshold": 0.4}
 
 
 class Tracker(Protocol):
