@@ -6,8 +6,7 @@ group; the heaviest group gives the text, in the wording of its heaviest look, w
 `track_agreement` is the group's share of all weight. A phrase that names the thing is kept if at least half
 of the weight of the looks that could have named it does.
 
-The confidence of an agreed label, where the looks have confidences, is `track_agreement` times the mean of
-the group's confidences by weight: no more than any of them would have alone, less where looks disagree.
+Confidences and decisions are given to the agreed labels by `fo1_data.confidence.route_tracks`.
 """
 
 import math
@@ -17,7 +16,7 @@ from dataclasses import dataclass
 from fo1_data.confidence.signals import as_signals
 from fo1_data.judging.words import words_of
 from schemas.images import ImageRow
-from schemas.labels import Decision, Label, LabelKind, Source, strictest
+from schemas.labels import Label, LabelKind, Source
 from schemas.regions import TEXT_COLUMNS, Region
 from schemas.tracks import TRACK_DISAGREES, Track, TrackAnswer, TrackPhrase
 
@@ -51,23 +50,18 @@ class _Said:
     weight: float
 
 
-def agree(track: Track, looks: Sequence[Look], *, is_routed: bool) -> None:
-    """Fill a track's texts, labels, phrases, answers and decision from its looks.
-
-    is_routed: the labels of the looks were routed; then what disagrees is for people.
-    """
+def agree(track: Track, looks: Sequence[Look]) -> None:
+    """Fill a track's texts, labels, phrases and answers from its looks."""
     for kind, column in TEXT_COLUMNS.items():
         said = [
             _said(look, label, label.text) for look in looks for label in _model_labels(look.region, kind)
         ]
         if said:
-            text, label = _agreed(said, is_routed)
+            text, label = _agreed(said)
             setattr(track, column, text)
             track.labels.append(label)
-    track.phrases = _phrases(looks, is_routed)
-    track.answers = _answers(looks, is_routed)
-    parts: list[TrackPhrase | TrackAnswer] = [*track.phrases, *track.answers]
-    track.decision = strictest(label.decision for label in (*track.labels, *(part.label for part in parts)))
+    track.phrases = _phrases(looks)
+    track.answers = _answers(looks)
 
 
 def _model_labels(region: Region, kind: LabelKind) -> list[Label]:
@@ -84,7 +78,7 @@ def _key(text: str) -> str:
     return " ".join(words_of(text))
 
 
-def _agreed(said: Sequence[_Said], is_routed: bool) -> tuple[str, Label]:
+def _agreed(said: Sequence[_Said]) -> tuple[str, Label]:
     """The text of the heaviest group, the first of equal ones, and its label."""
     groups: dict[str, list[_Said]] = {}
     for one in said:
@@ -95,34 +89,23 @@ def _agreed(said: Sequence[_Said], is_routed: bool) -> tuple[str, Label]:
     nearly = bool(others) and weights[others[0]] >= _NEARLY * weights[first]
     best = max(groups[first], key=lambda one: one.weight)
     disagrees = share < _LEAST_AGREEMENT or nearly
-    return best.text, _label(best, groups[first], share, len(said), is_routed, disagrees)
+    return best.text, _label(best, share, len(said), disagrees)
 
 
-def _label(
-    best: _Said, group: Sequence[_Said], share: float, num_looks: int, is_routed: bool, disagrees: bool
-) -> Label:
-    """The label of a group of looks that say the same."""
-    decision = strictest(one.label.decision for one in group)
+def _label(best: _Said, share: float, num_looks: int, disagrees: bool) -> Label:
+    """The label of what a share of the looks says, by the best of them."""
     values = {"track_agreement": share, "track_keyframes": float(num_looks)}
     return best.label.model_copy(
         update={
-            "confidence": _confidence(group, share),
+            "confidence": None,
+            "decision": None,
             "signals": [*best.label.signals, *as_signals(values)],
-            "decision": Decision.REVIEW if disagrees and is_routed else decision,
-            "reasons": [*best.label.reasons, *([TRACK_DISAGREES] if disagrees else [])],
+            "reasons": [TRACK_DISAGREES] if disagrees else [],
         }
     )
 
 
-def _confidence(group: Sequence[_Said], share: float) -> float | None:
-    known = [(one.weight, one.label.confidence) for one in group if one.label.confidence is not None]
-    if not known:
-        return None
-    total = math.fsum(weight for weight, _ in known)
-    return share * math.fsum(weight * confidence for weight, confidence in known) / total
-
-
-def _phrases(looks: Sequence[Look], is_routed: bool) -> list[TrackPhrase]:
+def _phrases(looks: Sequence[Look]) -> list[TrackPhrase]:
     """The phrases that name the thing in most of the looks at it, the heaviest of a kind first."""
     phrases = []
     for kind in _NAMING:
@@ -138,7 +121,7 @@ def _phrases(looks: Sequence[Look], is_routed: bool) -> list[TrackPhrase]:
             if share >= _LEAST_AGREEMENT:
                 best = max(named[key], key=lambda one: one.weight)
                 nearly = 1 - share >= _NEARLY * share
-                label = _label(best, named[key], share, len(asked), is_routed, nearly)
+                label = _label(best, share, len(asked), nearly)
                 phrases.append(TrackPhrase(phrase=best.text, kind=kind, label=label))
     return phrases
 
@@ -154,7 +137,7 @@ def _names_of(look: Look, kind: LabelKind) -> list[_Said]:
     return list(said.values())
 
 
-def _answers(looks: Sequence[Look], is_routed: bool) -> list[TrackAnswer]:
+def _answers(looks: Sequence[Look]) -> list[TrackAnswer]:
     """The answer to each question that was asked about the thing."""
     by_question: dict[str, list[_Said]] = {}
     for look in looks:
@@ -162,7 +145,7 @@ def _answers(looks: Sequence[Look], is_routed: bool) -> list[TrackAnswer]:
             if answer.region_id == look.region.region_id and answer.label.source is not Source.CORPUS:
                 said = _said(look, answer.label, answer.answer)
                 by_question.setdefault(answer.question, []).append(said)
-    agreed = {question: _agreed(said, is_routed) for question, said in by_question.items()}
+    agreed = {question: _agreed(said) for question, said in by_question.items()}
     return [
         TrackAnswer(question=question, answer=text, label=label) for question, (text, label) in agreed.items()
     ]

@@ -6,7 +6,7 @@ as shown. Writes nothing; see `fo1_data.runs.video_steps`.
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
@@ -34,7 +34,7 @@ from fo1_data.proposals.proposer import Proposals
 from fo1_data.tracking.keyframes import choose_keyframes, view_quality
 from fo1_data.tracking.trackers import load_tracker
 from schemas.corpus import CorpusImage
-from schemas.images import ImageRow, Reject, RejectStage
+from schemas.images import ImageRow, Provenance, Reject, RejectStage
 from schemas.jobs import RunConfig
 from schemas.labels import Source
 from schemas.tracks import Keyframe, Shot, Track, VideoRow
@@ -57,6 +57,14 @@ class LabelsFrames(Protocol):
     def label_held(
         self, images: Sequence[HeldImage], tracker: WorkTracker
     ) -> tuple[list[ImageRow], list[Reject]]: ...
+
+
+class RoutesShots(Protocol):
+    """Gives labels their confidences and decisions, in place or as new tracks."""
+
+    def route_rows(self, rows: list[ImageRow]) -> None: ...
+
+    def route_tracks(self, tracks: list[Track], provenance: Provenance) -> list[Track]: ...
 
 
 class ShotLabels(BaseModel):
@@ -130,10 +138,8 @@ class VideoLabeller:
             return
         yield from follow_shots(self._video, self._following(tracker), first, number)
 
-    def label(
-        self, shot: FoundShot, route: Callable[[list[ImageRow]], None], tracker: WorkTracker
-    ) -> LabelledShot:
-        """Label a shot. route: gives rows their confidences and decisions. Raises InputReject."""
+    def label(self, shot: FoundShot, routes: RoutesShots, tracker: WorkTracker) -> LabelledShot:
+        """Label a shot. Raises InputReject."""
         ids = [self._track_id(shot, number) for number in range(len(shot.things))]
         labels = ShotLabels(
             number=shot.number,
@@ -155,9 +161,10 @@ class VideoLabeller:
             by_name = {name: row for row in labelled for name in row.uris}
             rows |= {n: by_name[image.entry.name] for n, image in held.items() if image.entry.name in by_name}
         unique = list({row.image_id: row for row in rows.values()}.values())
-        route(unique)
+        routes.route_rows(unique)
         labels.keyframes = [self._keyframe(number, row) for number, row in sorted(rows.items())]
-        labels.tracks = [self._track(shot, number, rows) for number in range(len(ids))]
+        tracks = [self._track(shot, number, rows) for number in range(len(ids))]
+        labels.tracks = routes.route_tracks(tracks, self._provenance())
         return LabelledShot(labels, unique)
 
     def row(self, shots: Iterable[ShotLabels]) -> VideoRow:
@@ -179,12 +186,13 @@ class VideoLabeller:
             shots=[Shot(first_frame=shot.first, last_frame=shot.last) for shot in known],
             keyframes=[keyframe for shot in known for keyframe in shot.keyframes],
             dropped_boxes=sum(shot.dropped_boxes for shot in known),
-            provenance=make_provenance(
-                self._labeller.identity,
-                entry if entry.tracks is None else CorpusImage(uri=entry.uri, regions=[]),
-                is_detected=entry.tracks is None,
-            ),
+            provenance=self._provenance(),
         )
+
+    def _provenance(self) -> Provenance:
+        is_detected = self._entry.tracks is None
+        boxed = CorpusImage(uri=self._entry.uri, regions=None if is_detected else [])
+        return make_provenance(self._labeller.identity, boxed, is_detected=is_detected)
 
     def fault(self) -> list[Reject]:
         """The reject of what of the file cannot be read; none if all can."""
@@ -261,7 +269,7 @@ class VideoLabeller:
             source_id=given.id if given else None,
             source_caption=given.caption if given else None,
         )
-        agree(track, list(looks.values()), is_routed=any(look.region.decision for look in looks.values()))
+        agree(track, list(looks.values()))
         return track
 
     def _track_id(self, shot: FoundShot, number: int) -> str:

@@ -37,8 +37,9 @@ from fo1_data.runs.video_work import LabelledVideo, label_video
 from fo1_data.storage.store import open_store
 from schemas.corpus import CorpusImage, Shard
 from schemas.dataset import GroupReport, ShardReport
-from schemas.images import ImageRow, Reject, RejectStage
+from schemas.images import ImageRow, Provenance, Reject, RejectStage
 from schemas.jobs import RunConfig
+from schemas.tracks import Track
 
 if TYPE_CHECKING:
     from fo1_data.confidence.routing import Router
@@ -214,7 +215,7 @@ class ShardLabeller:
         self._kill_for_test(shard.images)
         steps = VideoSteps(open_store(self._settings.config.out), options.run, shard.shard_id)
         images = self._image_labeller()
-        return label_video(shard, images, self._settings.config, steps, self._route, self._tracker)
+        return label_video(shard, images, self._settings.config, steps, self, self._tracker)
 
     def _label_video(self, shard: Shard, try_id: str, options: WriteOptions, started_s: float) -> ShardReport:
         store = open_store(self._settings.config.out)
@@ -233,18 +234,32 @@ class ShardLabeller:
     def _label_tracked(self, entries: list[CorpusImage]) -> tuple[list[ImageRow], list[Reject]]:
         self._kill_for_test(entries)
         rows, rejects = label_or_halve(self._image_labeller(), entries, self._tracker)
-        self._route(rows)
+        self.route_rows(rows)
         return rows, rejects
 
-    def _route(self, rows: list[ImageRow]) -> None:
+    def route_rows(self, rows: list[ImageRow]) -> None:
         """Give labels their confidences, and the decisions that need no other row."""
-        from fo1_data.runs.routing import make_router, route_in_shard, routes
+        from fo1_data.runs.routing import route_in_shard
 
-        config = self._settings.config
-        if routes(config):
-            if self._router is None:
-                self._router, _ = make_router(config, self._image_labeller().identity)
-            route_in_shard(self._router, rows)
+        if (router := self._find_router()) is not None:
+            route_in_shard(router, rows)
+
+    def route_tracks(self, tracks: list[Track], provenance: Provenance) -> list[Track]:
+        """The tracks of a video with their confidences and decisions. provenance: of the video."""
+        from fo1_data.confidence.route_tracks import route_tracks
+
+        router = self._find_router()
+        if router is None or not tracks:
+            return tracks
+        return route_tracks(router, tracks, {tracks[0].video_id: provenance})
+
+    def _find_router(self) -> "Router | None":
+        """The router of the run; None if it gives neither confidences nor decisions."""
+        from fo1_data.runs.routing import make_router, routes
+
+        if self._router is None and routes(self._settings.config):
+            self._router, _ = make_router(self._settings.config, self._image_labeller().identity)
+        return self._router
 
     def _image_labeller(self) -> LabelsImages:
         if self._images is None:

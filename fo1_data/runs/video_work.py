@@ -1,11 +1,10 @@
 """The work on a shard that is a video: its shots in steps, then the shard from the steps."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from fo1_data.corpus.rejects import reject_from, unused_annotations
 from fo1_data.errors import InputReject
-from fo1_data.labelling.video_labeller import LabelsFrames, VideoLabeller, open_tracked
+from fo1_data.labelling.video_labeller import LabelsFrames, RoutesShots, VideoLabeller, open_tracked
 from fo1_data.labelling.work_done import WorkTracker
 from fo1_data.runs.video_steps import VideoSteps
 from schemas.corpus import Shard
@@ -29,7 +28,7 @@ def label_video(
     labeller: LabelsFrames,
     config: RunConfig,
     steps: VideoSteps,
-    route: Callable[[list[ImageRow]], None],
+    routes: RoutesShots,
     tracker: WorkTracker,
 ) -> LabelledVideo:
     """Label the shots of a shard's video that are not stored yet, and read all of them.
@@ -44,7 +43,7 @@ def label_video(
             tracker.shots_done(len(done))
             first = done[-1].last + 1 if done else 0
             for shot in work.shots(first, len(done), tracker):
-                steps.write(work.label(shot, route, tracker))
+                steps.write(work.label(shot, routes, tracker))
                 tracker.shots_done()
             return _read(work, steps, [reject for e in equal for reject in unused_annotations(e, entry)])
     except InputReject as error:

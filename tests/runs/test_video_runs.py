@@ -171,6 +171,14 @@ def test_a_run_that_is_killed_between_shots_goes_on_at_the_next_one(
     assert not list((tmp_path / "out" / ".run").glob("videos/*/*"))
 
 
+def test_labels_of_tracks_are_routed_as_those_of_rows(
+    clip: Path, tmp_path: Path, run: Callable[[RunConfig], Manifest]
+) -> None:
+    run(config_of(clip, tmp_path / "out", audit=1.0))
+    assert {track["decision"] for track in table(tmp_path / "out", "tracks")} == {"audit"}
+    assert {region["decision"] for row in rows_of(tmp_path / "out") for region in row["regions"]} == {"audit"}
+
+
 class Shown(Unwatched):
     """Keeps what a run shows."""
 
