@@ -1,9 +1,10 @@
 """`fo1 report`: a dataset as one self-contained HTML page.
 
-The page shows images with their boxes beside their captions, distributions, and the rejects with their
-reasons. It fetches nothing: thumbnails are data URIs, and boxes are SVG in pixels of the EXIF-oriented image,
-drawn over the thumbnail so that they stay sharp. The choice of images depends on the dataset alone. Every
-text is escaped, and a content security policy allows no other script.
+The page shows images with their boxes beside their captions, tracks as strips of their keyframes,
+distributions, and the rejects with their reasons. It fetches nothing: pictures are data URIs, and boxes are
+SVG in pixels of the EXIF-oriented image, drawn over the thumbnail so that they stay sharp. The choice of
+images and tracks depends on the dataset alone. Every text is escaped, and a content security policy allows no
+other script.
 """
 
 import json
@@ -21,6 +22,7 @@ from fo1_data.reports.html import page_asset, page_environment, page_policy
 from fo1_data.reports.pictures import Picture, picture_of
 from fo1_data.reports.row_summary import Judge, summarise_rows
 from fo1_data.reports.statistics import CONFIDENCE_BINS, SIZE_BINS, RejectGroups, Statistics
+from fo1_data.reports.track_strips import MOST_TRACKS, track_strips
 from fo1_data.reports.trust import LabelJudge, TrustFigures, seconds_per_label, trust_cards
 from fo1_data.storage.addresses import base_name, normalise, parent
 from fo1_data.storage.store import open_store
@@ -83,6 +85,7 @@ def render_report(
         trust_charts=trust.charts(),
         rules=_rules(dataset, trust),
         images=images,
+        strips=track_strips(dataset, limits, MOST_TRACKS if num_images else 0),
         choices=_choices(images),
         rejects=rejects.by_count(),
         style=Markup(style),
@@ -116,6 +119,8 @@ def _cards(counts: Counts) -> list[tuple[str, str, str]]:
         (counts.groundings, "grounding", ""),
         (counts.counts, "count", ""),
         (counts.answers, "answer", ""),
+        (counts.videos, "video", ""),
+        (counts.tracks, "track", ""),
         (counts.rejected, "reject", "bad"),
     ]
     shown = [part for place, part in enumerate(parts) if part[0] or place < 2]
