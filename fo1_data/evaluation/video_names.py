@@ -7,10 +7,14 @@ has (`img1`, `gt`); a name that fits several equally well is paired with none.
 
 import re
 from collections.abc import Sequence
-from pathlib import PurePosixPath
+
+from fo1_data.corpus.video.listing import SUFFIXES
+from fo1_data.storage.addresses import suffix_of_name
 
 # Parts of a path that tell no video from another.
 _COMMON = frozenset({"img1", "gt", "det", "gt.txt", "det.txt", "test.txt"})
+# What a name may end in without being another one.
+_SUFFIXES = frozenset({*SUFFIXES, ".txt", ".json"})
 _SEPARATOR = re.compile(r"[/\\]+")
 
 
@@ -37,7 +41,8 @@ def pair_videos(predicted: Sequence[Sequence[str]], gold: Sequence[Sequence[str]
 def _parts(name: str) -> tuple[str, ...]:
     parts = [part for part in _SEPARATOR.split(name) if part and part not in _COMMON]
     if parts:
-        parts[-1] = PurePosixPath(parts[-1]).stem
+        suffix = suffix_of_name(parts[-1])
+        parts[-1] = parts[-1][: -len(suffix)] if suffix in _SUFFIXES else parts[-1]
     return tuple(parts)
 
 
