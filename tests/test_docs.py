@@ -7,11 +7,14 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from factories import make_dataset, make_row
+from factories import make_dataset, make_row, make_shard
+from made_up_tracks import make_clip
 
 from fo1_data.dataset.exports.export import FORMATS, PROFILES, export_dataset
 from fo1_data.dataset.versions.publish import publish
+from fo1_data.dataset.writer import open_run
 from schemas.parquet import IMAGE_SCHEMA, LABEL, REJECT_SCHEMA
+from schemas.tracks import TRACK_SCHEMA, VIDEO_SCHEMA
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 DATASET_PAGE = (DOCS / "dataset.md").read_text(encoding="utf-8")
@@ -51,22 +54,32 @@ def _documented(text: str) -> dict[str, str]:
 
 
 def test_every_column_is_documented_with_its_type() -> None:
-    rows_part, rejects_part = DATASET_PAGE.split("## Rejects")
+    rows_part, others = DATASET_PAGE.split("## Rejects")
+    rejects_part, tables = others.split("## Loading")[0].split("## Videos and tracks")
     columns = [column for field in IMAGE_SCHEMA for column in _columns(field.name, field.type)]
     assert _documented(rows_part) == dict([*columns, *_fields("LABEL", LABEL)])
-    assert _documented(rejects_part.split("## Loading")[0]) == {
-        field.name: _type_name(field.type) for field in REJECT_SCHEMA
-    }
+    assert _documented(rejects_part) == {field.name: _type_name(field.type) for field in REJECT_SCHEMA}
+    videos, tracks = tables.split("### `tracks.parquet`")
+    for text, schema in ((videos, VIDEO_SCHEMA), (tracks, TRACK_SCHEMA)):
+        nested = (column for field in schema for column in _columns(field.name, field.type))
+        assert _documented(text) == {
+            name: kind for name, kind in nested if not name.startswith("provenance.")
+        }
 
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with `runs/published` in it; one row has no region."""
+    """A folder with `runs/published` in it, of which one row has no region, and `runs/tracked`."""
     folder = tmp_path_factory.mktemp("docs")
     rows = [make_row(seed, folder=folder / "images", num_regions=seed % 3 + 1) for seed in range(6)]
     rows[1].regions, rows[1].groundings = [], []
     make_dataset(folder / "runs" / "first", rows)
     publish(str(folder / "runs" / "first"), str(folder / "runs" / "published"))
+    clips = [make_clip(0), make_clip(1)]
+    run = open_run(str(folder / "runs" / "tracked"), {}, {})
+    for index, clip in enumerate(clips):
+        run.write_shard(make_shard(index), clip.rows, [], "t", tracks=clip.tracks, videos=[clip.video])
+    run.seal("tracked")
     for form, profile in re.findall(r"runs/published --format (\w+)(?: --profile (\S+))?", EXPORTS_PAGE):
         out = folder / "exports" / (profile or form)
         export_dataset(str(folder / "runs" / "published"), form, str(out), profile or None)
@@ -90,6 +103,10 @@ def test_an_example_runs(code: str, published: Path, tmp_path: Path, monkeypatch
         assert [tuple(boxes.shape[1:]) for boxes in batch["boxes_xyxy"]] == [(4,)] * 4
     if "boxes_xyxy" in names:
         assert len(names["boxes_xyxy"]) == 10  # type: ignore[arg-type]
+    if "over_time" in names:
+        assert len(names["over_time"]) == 2 * (20 + 17)  # type: ignore[arg-type]
+    if "looks" in names:
+        assert len(names["looks"]) == 8  # type: ignore[arg-type]
 
 
 def test_every_export_is_explained() -> None:
