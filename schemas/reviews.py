@@ -149,6 +149,18 @@ class ReviewOptions(BaseModel):
         "their accuracy on honeypots lies below this. Null: as the review is, else nobody's.",
     )
 
+    tracks: bool = Field(
+        default=False,
+        description="Review the tracks of the dataset's videos instead of its images, in a project of their "
+        "own. Not with `live`, `honeypots` or `only`.",
+    )
+
+    @model_validator(mode="after")
+    def _tracks_stand_alone(self) -> Self:
+        if self.tracks and (self.live or self.honeypots or self.only is not None):
+            raise ValueError("a review of tracks cannot be live, have honeypots or be of a selection")
+        return self
+
     @model_validator(mode="after")
     def _honeypots_are_blind(self) -> Self:
         if self.honeypots and self.blind is False:

@@ -20,6 +20,7 @@ from services.api import (
     predict,
     reviews,
     samples,
+    videos,
     webhooks,
 )
 from services.api.dependencies import admit
@@ -49,6 +50,7 @@ from services.datasets.grants import Grants
 from services.datasets.images import ImageShelf
 from services.datasets.indexer import Indexer
 from services.datasets.project_roots import ProjectRoots
+from services.datasets.videos import VideoShelf
 from services.jobs.cluster import Cluster
 from services.jobs.event_streams import JobEvents
 from services.jobs.reconciler import Reconciler
@@ -72,7 +74,20 @@ from services.settings import Settings
 # Before the pages: /jobs/new is not the page of a job.
 _ACTIONS = (job_actions, dataset_actions, review_actions, key_actions, operation_pages)
 # First what is asked for most: routes are tried one after the other.
-_API = (samples, health, jobs, datasets, images, reviews, webhooks, predict, operations, keys, ml_backend)
+_API = (
+    samples,
+    health,
+    jobs,
+    datasets,
+    images,
+    videos,
+    reviews,
+    webhooks,
+    predict,
+    operations,
+    keys,
+    ml_backend,
+)
 _PAGES = (
     login,
     *_ACTIONS,
@@ -167,6 +182,7 @@ def make_context(settings: Settings) -> Context:
         sessions=Sessions(settings.secret, settings.session_hours),
         pages=Pages(),
         images=ImageShelf(settings.home / "cache" / "images", limits, settings.allow_private_addresses),
+        videos=VideoShelf(settings.home / "cache" / "videos", settings.allow_private_addresses),
     )
 
 

@@ -12,6 +12,7 @@ from services.datasets.images import ImageShelf
 from services.datasets.indexer import Indexer
 from services.datasets.page_cache import PageCache
 from services.datasets.project_roots import ProjectRoots
+from services.datasets.videos import VideoShelf
 from services.jobs.cluster import Cluster
 from services.jobs.event_streams import JobEvents
 from services.jobs.reconciler import Reconciler
@@ -45,6 +46,7 @@ class Context:
     signer: UrlSigner
     grants: Grants
     images: ImageShelf
+    videos: VideoShelf
     predictions: Predictions
     operations: OperationRunner
     sessions: Sessions

@@ -76,6 +76,9 @@ def push(
             "honeypots is surely below this.",
         ),
     ] = None,
+    tracks: Annotated[
+        bool, typer.Option("--tracks", help="Review the tracks of videos, in a project of their own.")
+    ] = False,
     wait: Annotated[
         bool, typer.Option("--wait/--no-wait", help="Wait until everything is in Label Studio.")
     ] = True,
@@ -91,6 +94,8 @@ def push(
     unknown = [name for name in lane or [] if name not in list(Lane)]
     if unknown:
         raise ConfigError(f"--lane {unknown[0]}: must be review or audit")
+    if tracks and (live or honeypots):
+        raise ConfigError("--tracks: a review of tracks cannot be live or have honeypots")
     if honeypots and blind is False:
         raise ConfigError("--honeypots needs a blind review: leave --no-blind out")
     options = ReviewOptions(
@@ -103,6 +108,7 @@ def push(
         honeypots=honeypots,
         honeypot_gold=gold,
         hold_below=hold_below,
+        tracks=tracks,
     )
     with ServiceClient() as service:
         review = service.push(folder, title, options)

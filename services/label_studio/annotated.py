@@ -30,7 +30,8 @@ from services.label_studio.labelling_config import (
     WRONG,
 )
 from services.label_studio.shapes import shape_to_box
-from services.label_studio.shown import ShownImage
+from services.label_studio.shown import ShownClip, ShownImage
+from services.label_studio.video_results import shown_boxes
 
 _KIND_OF_FIELD = {name: kind for kind, name in TEXT_FIELDS.items()}
 _OF_IMAGE = (CAPTION, COUNTS, ANSWERS, COMMENT)
@@ -45,9 +46,11 @@ class AnnotatedRegion:
     """A region of an annotation. `phrases`: aliases of the phrases that name it.
 
     `label`: a class that somebody gave it with a control or label of their own; None: none.
+    `boxes`: of a track: the box of each frame of the clip that shows it; `box_xyxy` is the first.
     """
 
     box_xyxy: Box
+    boxes: dict[int, Box] = field(default_factory=dict)
     texts: dict[LabelKind, str] = field(default_factory=dict)
     verdict: bool | None = None
     phrases: frozenset[str] = frozenset()
@@ -125,6 +128,9 @@ class _Parser:
 
     def add_shape(self, entry: Mapping[str, Any]) -> None:
         """Add the box of an entry with a shape."""
+        if self._shown.clip is not None:
+            self._add_track(entry, self._shown.clip)
+            return
         kind = str(entry.get("type"))
         is_ours = entry.get("from_name") in _CONTROLS
         if entry.get("from_name") == BOX or (not is_ours and kind.removesuffix("labels") in _SHAPES):
@@ -136,6 +142,17 @@ class _Parser:
                 self._miss(entry, "the box of")
         elif not is_ours and kind != "labels":
             self.annotated.ignored.append(f"{entry.get('from_name') or 'a result'} ({kind})")
+
+    def _add_track(self, entry: Mapping[str, Any], clip: ShownClip) -> None:
+        if str(entry.get("type")) == "videorectangle":
+            boxes = shown_boxes(_value(entry), clip.num_frames, self._shown.picture_wh)
+            if boxes:
+                region = AnnotatedRegion(next(iter(boxes.values())), boxes)
+                self.annotated.regions.setdefault(entry["id"], region)
+            else:
+                self._miss(entry, "the key frames of")
+        elif entry.get("from_name") not in _CONTROLS and entry.get("type") != "labels":
+            self.annotated.ignored.append(f"{entry.get('from_name') or 'a result'} ({entry.get('type')})")
 
     def add_entry(self, entry: Mapping[str, Any]) -> None:
         """Add what an entry says, once all boxes are there."""
@@ -149,7 +166,7 @@ class _Parser:
         elif region is None:
             return
         elif name == BOX or (name not in _CONTROLS and str(entry.get("type")).endswith("labels")):
-            labels = value.get(str(entry.get("type")))
+            labels = value.get("labels" if self._shown.clip is not None else str(entry.get("type")))
             chosen = (
                 [str(label) for label in labels if label not in OWN_LABELS]
                 if isinstance(labels, list)

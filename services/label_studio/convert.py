@@ -22,10 +22,19 @@ from services.label_studio.labelling_config import (
     LABEL,
     PHRASES,
     TEXT_FIELDS,
+    VIDEO,
 )
 from services.label_studio.shapes import box_to_percent
-from services.label_studio.shown import ShownImage, ShownPhrase, ShownRegion, box_words, shortened
+from services.label_studio.shown import (
+    ShownClip,
+    ShownImage,
+    ShownPhrase,
+    ShownRegion,
+    box_words,
+    shortened,
+)
 from services.label_studio.task_lists import KEY
+from services.label_studio.video_results import track_value
 
 
 def phrase_aliases(shown: ShownImage) -> list[str]:
@@ -33,17 +42,22 @@ def phrase_aliases(shown: ShownImage) -> list[str]:
     return [f"p{index}" for index in range(len(shown.phrases))]
 
 
-def ls_task(shown: ShownImage, fo1_key: str, image_url: str, model_version: str) -> dict[str, Any]:
-    """Return the LsTask of one item: its data, and one prediction with everything that is shown."""
-    data = {
-        "image": image_url,
+def ls_task(shown: ShownImage, fo1_key: str, url: str, model_version: str) -> dict[str, Any]:
+    """Return the LsTask of one item: its data, and one prediction with everything that is shown.
+
+    url: the address of the image, or of the video, that a browser loads.
+    """
+    data: dict[str, Any] = {
         KEY: fo1_key,
         "image_id": shown.image_id,
         "title": shown.title,
         "why": _why(shown),
         "phrases": phrase_choices(shown),
-        CLOSEUPS: closeups_html(shown, image_url),
     }
+    if shown.clip is not None:
+        data |= {"video": url, "fps": shown.clip.fps}
+    else:
+        data |= {"image": url, CLOSEUPS: closeups_html(shown, url)}
     score = min(max(shown.score, 0.0), 1.0)
     prediction = {"model_version": model_version, "score": score, "result": result_of(shown)}
     return {"data": data, "predictions": [prediction]}
@@ -68,6 +82,8 @@ def result_of(shown: ShownImage) -> list[dict[str, Any]]:
 
 
 def _region_results(shown: ShownImage, region: ShownRegion, phrases: list[str]) -> list[dict[str, Any]]:
+    if shown.clip is not None and region.track is not None:
+        return _track_results(shown.clip, shown.picture_wh, region)
     width, height = shown.picture_wh
     box_value = box_to_percent(shown.in_picture(region.box_xyxy), width, height) | {"rotation": 0}
     frame = {"original_width": width, "original_height": height, "image_rotation": 0}
@@ -78,10 +94,7 @@ def _region_results(shown: ShownImage, region: ShownRegion, phrases: list[str]) 
         "type": "rectanglelabels",
         "value": {**box_value, "rectanglelabels": [DOUBTFUL_LABEL if region.doubtful else LABEL]},
     }
-    details = [f"detector: {shortened(region.detector_label)}"] if region.detector_label else []
-    if details or region.reasons:
-        box["meta"] = {"text": "\n".join([*details, *region.reasons])}
-    results = [box]
+    results = [box | _meta(region)]
     for kind, text in region.texts.items():
         if text:
             value = {**box_value, "text": [text]}
@@ -90,6 +103,28 @@ def _region_results(shown: ShownImage, region: ShownRegion, phrases: list[str]) 
         value = {**box_value, "choices": phrases}
         results.append({**common, "from_name": PHRASES, "type": "choices", "value": value})
     return results
+
+
+def _track_results(clip: ShownClip, picture_wh: tuple[int, int], region: ShownRegion) -> list[dict[str, Any]]:
+    """The results of a track: its key frames, and its texts."""
+    assert region.track is not None
+    value = track_value(region.track, clip, picture_wh)
+    common = {"id": region.mark, "to_name": VIDEO}
+    labels = [DOUBTFUL_LABEL if region.doubtful else LABEL]
+    box = {**common, "from_name": BOX, "type": "videorectangle", "value": value | {"labels": labels}}
+    texts = [
+        {**common, "from_name": TEXT_FIELDS[kind], "type": "textarea", "value": {"text": [text]}}
+        for kind, text in region.texts.items()
+        if text
+    ]
+    return [box | _meta(region), *texts]
+
+
+def _meta(region: ShownRegion) -> dict[str, Any]:
+    """Why a box is doubtful, and what a detector calls it."""
+    details = [f"detector: {shortened(region.detector_label)}"] if region.detector_label else []
+    lines = [*details, *region.reasons]
+    return {"meta": {"text": "\n".join(lines)}} if lines else {}
 
 
 def _image_result(result_id: str, name: str, entries: list[str]) -> dict[str, Any]:

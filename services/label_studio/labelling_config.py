@@ -17,7 +17,7 @@ from services.label_studio.labelling_styles import DOUBTFUL_COLOUR, SETTLED_COLO
 # Labels of a box. They say how sure the model was and nothing about what the box holds.
 LABEL, DOUBTFUL_LABEL = "region", "unsure"
 OWN_LABELS = frozenset({LABEL, DOUBTFUL_LABEL})
-BOX, VERDICT, PHRASES, CAPTION, COUNTS, ANSWERS, COMMENT, IMAGE = (
+BOX, VERDICT, PHRASES, CAPTION, COUNTS, ANSWERS, COMMENT, IMAGE, VIDEO = (
     "box",
     "verdict",
     "phrases",
@@ -26,6 +26,7 @@ BOX, VERDICT, PHRASES, CAPTION, COUNTS, ANSWERS, COMMENT, IMAGE = (
     "answers",
     "comment",
     "image",
+    "video",
 )
 TEXT_FIELDS = {
     LabelKind.BRIEF_CAPTION: "brief_caption",

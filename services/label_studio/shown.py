@@ -22,11 +22,32 @@ UNKNOWN_CONFIDENCE = 0.5
 _MAX_WORDS_CHARACTERS = 40
 
 
+class ShownTrack(BaseModel):
+    """The boxes of a thing in the frames of a clip, in order. Frames that are at most `every` apart are
+    neighbours; others have a gap between them, in which nothing is shown."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    frames: list[int]
+    boxes_xyxy: list[Box]
+    every: int = 1
+
+
+class ShownClip(BaseModel):
+    """A video as it is played: at a constant rate, in frames that count from 0."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    num_frames: int
+    fps: float
+    duration_s: float
+
+
 class ShownRegion(BaseModel):
     """A box with its texts by label kind (`""`: the model was asked and answered no text).
 
     `source_label`: its class in the corpus. `detector_label`: what the detector calls it. `doubtful`: drawn
-    so that it stands out.
+    so that it stands out. Of a video it is a track: `region_id` is the track's id, `box_xyxy` its first box.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -39,6 +60,7 @@ class ShownRegion(BaseModel):
     detector_label: str | None = None
     reasons: list[str] = []
     doubtful: bool = False
+    track: ShownTrack | None = None
 
 
 class ShownPhrase(BaseModel):
@@ -80,6 +102,7 @@ class ShownAnswer(BaseModel):
 class ShownImage(BaseModel):
     """One image as a reviewer sees it. `reasons`: of the labels of the whole image.
 
+    `clip`: it is a video, `image_id` is the video's id, and the regions are tracks.
     `view_xyxy`: the rectangle of a large image that is shown, in whole pixels; null: the whole image. Boxes
     are in the frame of the image all the same.
     """
@@ -90,6 +113,7 @@ class ShownImage(BaseModel):
     width: int
     height: int
     view_xyxy: tuple[int, int, int, int] | None = None
+    clip: ShownClip | None = None
     title: str
     regions: list[ShownRegion] = []
     phrases: list[ShownPhrase] = []

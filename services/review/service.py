@@ -40,6 +40,8 @@ def make_worker(settings: Settings, database: Database, signer: UrlSigner) -> Re
 
     async def image_urls(review: Review) -> Callable[[str], str]:
         grant = review.image_grant_id or ""
+        if review.options.tracks:
+            return lambda video_id: signer.video_url(video_id, grant)
         return lambda image_id: signer.url(image_id, grant)
 
     def webhook(review_id: str) -> tuple[str, str]:
@@ -76,7 +78,7 @@ async def request_push(
     assert settings.label_studio_url is not None
     if options.only is not None and record.state != DatasetState.READY:
         raise Problem(409, "a selection needs the dataset's index: try again when that is done")
-    key = await review_key(session, record)
+    key = await review_key(session, record, tracks=options.tracks)
     await lock_name(session, f"review {key}")
     existing = await repository.review_by_key(session, key, settings.label_studio_url)
     review = await repository.lock_review(session, existing.id) if existing is not None else None
@@ -100,12 +102,16 @@ async def request_push(
     return review
 
 
-async def review_key(session: AsyncSession, record: DatasetRecord) -> str:
-    """Return the key of a dataset's review: of its content, and of its project unless it is the default."""
+async def review_key(session: AsyncSession, record: DatasetRecord, *, tracks: bool = False) -> str:
+    """Return the key of a dataset's review: of its content, and of its project unless it is the default.
+
+    tracks: of the review of its tracks, beside that of its images.
+    """
     project = await get_project(session, record.project_id)
-    if project is None or project.id == DEFAULT_PROJECT:
-        return record.manifest_sha256[:16]
-    return hashlib.sha256(f"{project.name} {record.manifest_sha256}".encode()).hexdigest()[:16]
+    named = record.manifest_sha256
+    if project is not None and project.id != DEFAULT_PROJECT:
+        named = hashlib.sha256(f"{project.name} {named}".encode()).hexdigest()
+    return hashlib.sha256(f"tracks {named}".encode()).hexdigest()[:16] if tracks else named[:16]
 
 
 async def _has_other_grants(session: AsyncSession, review: Review) -> bool:

@@ -23,6 +23,10 @@ class UrlSigner:
         """Return the absolute URL of an image under a grant, valid for `days` and the rest of the day."""
         return f"{self.base_url}{self.path(image_id, grant_id, now_s)}"
 
+    def video_url(self, video_id: str, grant_id: str, now_s: float | None = None) -> str:
+        """Return the absolute URL of a video under a grant, as `url` of an image."""
+        return self.url(video_id, grant_id, now_s).replace("/v1/images/", "/v1/videos/", 1)
+
     def path(self, image_id: str, grant_id: str, now_s: float | None = None) -> str:
         """Return the URL without scheme and host."""
         return self.paths(grant_id, now_s)(image_id)

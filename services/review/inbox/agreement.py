@@ -111,9 +111,17 @@ def agreement(a: ParsedAnnotation, b: ParsedAnnotation) -> float:
 def _region_agreement(a: AnnotatedRegion, b: AnnotatedRegion) -> float:
     kinds = a.texts.keys() | b.texts.keys()
     parts = [normalised(a.texts.get(kind)) == normalised(b.texts.get(kind)) for kind in kinds]
-    parts += [iou(a.box_xyxy, b.box_xyxy) >= SAME_IOU, a.phrases == b.phrases]
+    parts += [_same_places(a, b), a.phrases == b.phrases]
     parts += [(a.verdict is not False) == (b.verdict is not False)]
     return sum(parts) / len(parts)
+
+
+def _same_places(a: AnnotatedRegion, b: AnnotatedRegion) -> bool:
+    """Whether two boxes, or those of two tracks in each frame, are equal."""
+    if a.boxes.keys() != b.boxes.keys():
+        return False
+    pairs = [(a.boxes[frame], b.boxes[frame]) for frame in a.boxes] or [(a.box_xyxy, b.box_xyxy)]
+    return all(iou(first, second) >= SAME_IOU for first, second in pairs)
 
 
 def _matched(

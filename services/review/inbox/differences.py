@@ -14,14 +14,13 @@ from typing import Any
 
 from schemas.corrections import Correction, CorrectionAction, CorrectionValue, Lane
 from schemas.labels import LabelKind
-from schemas.regions import Box, make_region_id, number_equal_ids
+from schemas.regions import make_region_id, number_equal_ids
 from services.label_studio.annotated import AnnotatedRegion, ParsedAnnotation
 from services.label_studio.convert import phrase_aliases
 from services.label_studio.counts import counts_text, parse_counts
 from services.label_studio.shown import ShownCount, ShownImage, ShownRegion
-
-# Browsers compute in percent: an unmoved box comes back with a far smaller error, a moved one with a larger.
-STILL_PX = 0.01
+from services.review.inbox.boxes import is_still
+from services.review.inbox.track_differences import TrackComparison
 
 
 @dataclass(frozen=True)
@@ -55,6 +54,7 @@ class _Comparison:
 
     def __init__(self, shown: ShownImage, annotated: ParsedAnnotation, submission: Submission) -> None:
         self._shown, self._annotated, self._submission = shown, annotated, submission
+        self._tracks = TrackComparison(shown, annotated) if shown.clip is not None else None
         self._shown_regions = {region.mark: region for region in shown.regions}
         self._ids = self._region_ids()
         self._in_phrases = {mark for part in shown.phrases for mark in part.marks}
@@ -66,6 +66,16 @@ class _Comparison:
 
     def boxes(self) -> Iterator[Correction]:
         """Yield regions moved, deleted and added."""
+        if self._tracks is not None:
+            for change in self._tracks.changes(self._deleted):
+                yield self._correction(
+                    change.action,
+                    region_id=change.track_id,
+                    frame=change.frame,
+                    before=change.before,
+                    after=change.after,
+                )
+            return
         for mark, region in self._shown_regions.items():
             annotated = self._annotated.regions.get(mark)
             before = CorrectionValue(box_xyxy=region.box_xyxy)
@@ -234,6 +244,8 @@ class _Comparison:
             return False
         if any(part.mark == mark for part in self._shown.answers):
             return False
+        if self._tracks is not None:
+            return not any(change.track_id == region.region_id for change in self._tracks.changes(set()))
         return is_still(region.box_xyxy, annotated.box_xyxy)
 
     def _unchanged_texts(self, region: ShownRegion, changed: list[LabelKind]) -> Iterator[Correction]:
@@ -251,6 +263,8 @@ class _Comparison:
 
     def _region_ids(self) -> dict[str, str]:
         """Return the id of every region by mark: those that were shown keep theirs, moved or not."""
+        if self._tracks is not None:
+            return self._tracks.track_ids()
         added = {
             mark: self._base_id(region)
             for mark, region in self._annotated.regions.items()
@@ -266,6 +280,8 @@ class _Comparison:
 
     def _correction(self, action: CorrectionAction, **fields: Any) -> Correction:
         submission = self._submission
+        if self._tracks is not None:
+            fields["track_id"] = fields.pop("region_id", None)
         return Correction(
             image_id=self._shown.image_id,
             action=action,
@@ -292,8 +308,3 @@ def is_same(before: str, after: str) -> bool:
         return True
     lines = before.splitlines()
     return after.strip() in {join.join(lines).strip() for join in ("\n", " ", "")}
-
-
-def is_still(a: Box, b: Box) -> bool:
-    """Return whether two boxes are equal to within STILL_PX on every side."""
-    return all(abs(first - second) <= STILL_PX for first, second in zip(a, b, strict=True))

@@ -4,7 +4,8 @@ Of a routed dataset these are the review and audit lanes; of an unrouted one all
 is accepted. The review lane shows reasons and scores unless the review is blind, so that in a blind review
 nobody can tell which images the audit drew. With `asked_only`, all boxes of an image are shown, but only
 the answers that routing sent to people or drew for the audit. Honeypots look like images of the audit.
-Large images are divided into parts, each an item of its own (`parts`).
+Large images are divided into parts, each an item of its own (`parts`). A review of tracks has videos for
+items (`track_parts`).
 Streams: holds one batch of rows at a time. Reads the dataset, writes nothing.
 """
 
@@ -24,6 +25,7 @@ from services.label_studio.shown import ShownImage, num_labels_of
 from services.label_studio.shown_from_rows import doubt_of, only_asked, shown_image
 from services.review.honeypots.draw import HoneypotSource, draw_honeypots
 from services.review.outbox.parts import RowPart, parts_of
+from services.review.outbox.track_parts import video_parts
 
 BATCH_ITEMS = 100
 
@@ -65,6 +67,9 @@ def _items(
     selected: Collection[str] | None,
 ) -> Iterator[dict[str, Any]]:
     routed = is_routed(dataset)
+    if options.tracks:
+        yield from _track_items(dataset, routed, review_id, review_key, options, selected)
+        return
     source = HoneypotSource(dataset, options) if options.honeypots else None
     drawn: Collection[str] = ()
     if source is not None:
@@ -86,6 +91,23 @@ def _items(
                 shown = shown_image(asked, blind=lane is Lane.AUDIT or bool(options.blind))
                 shown.view_xyxy = part.view_xyxy
                 yield _item(shown, replace(part, row=asked), review_id, review_key, lane)
+
+
+def _track_items(
+    dataset: Dataset,
+    routed: bool,
+    review_id: str,
+    review_key: str,
+    options: ReviewOptions,
+    selected: Collection[str] | None,
+) -> Iterator[dict[str, Any]]:
+    for part in video_parts(dataset):
+        pushed = _pushed(part.row(), routed, options, selected)
+        if pushed is not None:
+            asked, lane = pushed
+            shown = shown_image(asked, blind=lane is Lane.AUDIT or bool(options.blind))
+            part.add_boxes(shown)
+            yield _item(shown, RowPart(asked, part.name), review_id, review_key, lane)
 
 
 def _pushed(

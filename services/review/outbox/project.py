@@ -23,6 +23,8 @@ from services.label_studio.labelling_config import (
     with_fields,
 )
 from services.label_studio.shown import fields_of, unpack
+from services.label_studio.video_config import INSTRUCTION as VIDEO_INSTRUCTION
+from services.label_studio.video_config import video_config, with_video_fields
 from services.review import item_repository, repository
 from services.review.item_repository import ITEMS_PER_STATEMENT
 
@@ -37,10 +39,11 @@ async def set_up_project(
     `webhook`: address and secret, or None to register no webhook. Raises LabelStudioError.
     """
     marker = f"fo1-review:{review.key}"
-    config = label_config(await _fields(database, review))
+    fields_of_review = await _fields(database, review)
+    config = video_config(fields_of_review) if review.options.tracks else label_config(fields_of_review)
     fields: dict[str, Any] = {
         "label_config": live_config(config) if review.options.live else config,
-        "expert_instruction": INSTRUCTION,
+        "expert_instruction": VIDEO_INSTRUCTION if review.options.tracks else INSTRUCTION,
         "show_instruction": False,
         "show_collab_predictions": True,
         "sampling": "Sequential sampling",
@@ -74,11 +77,12 @@ async def add_missing_fields(
     """Add the fields that new items need and the project lacks; everything else stays."""
     config = await client.label_config(project_id)
     fields = await _fields(database, review, ItemState.WAITING)
-    complete = with_fields(config, fields)
+    add = with_video_fields if review.options.tracks else with_fields
+    complete = add(config, fields)
     if complete != config:
         await client.update_project(project_id, label_config=complete)
     if review.label_config is not None:
-        pushed = with_fields(review.label_config, fields)
+        pushed = add(review.label_config, fields)
         async with database.writing() as session:
             await repository.set_review(session, review.id, label_config=pushed)
 

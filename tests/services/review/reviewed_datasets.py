@@ -14,7 +14,7 @@ from services.label_studio.labelling_config import CONFIG
 from services.label_studio.server import install
 
 
-def problems_by_label_studio(tasks: list[dict[str, Any]]) -> list[str]:
+def problems_by_label_studio(tasks: list[dict[str, Any]], config: str = CONFIG) -> list[str]:
     """What the judgement of Label Studio's own package has against the predictions."""
     code = (
         "import json, sys; from label_studio_sdk.label_interface import LabelInterface\n"
@@ -29,7 +29,7 @@ def problems_by_label_studio(tasks: list[dict[str, Any]]) -> list[str]:
     ]
     done = subprocess.run(
         [str(install().with_name("python")), "-c", code],
-        input=json.dumps({"config": CONFIG, "predictions": predictions}),
+        input=json.dumps({"config": config, "predictions": predictions}),
         capture_output=True,
         text=True,
         check=True,

@@ -21,7 +21,7 @@ from fo1_data.dataset.reader import open_dataset
 from schemas.images import EncodedImage, ImageRow
 from schemas.labels import Decision, Label, LabelKind, Source
 from schemas.regions import Region, make_region_id
-from services.review.inbox.differences import STILL_PX
+from services.review.inbox.boxes import STILL_PX
 
 pytestmark = pytest.mark.timeout(600)
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

@@ -1,0 +1,75 @@
+"""The labelling configuration of a review of tracks: a video with key frames, and per track its texts.
+
+The names are those of `labelling_config` where they mean the same. Label Studio takes the rate of the video
+from the LsTask (`$fps`), so that its frames are those of the dataset.
+"""
+
+from collections.abc import Collection
+
+from services.label_studio.labelling_config import (
+    BOX,
+    COMMENT,
+    DOUBTFUL_LABEL,
+    LABEL,
+    RIGHT,
+    TEXT_FIELDS,
+    VERDICT,
+    VIDEO,
+    WRONG,
+    control_names,
+)
+from services.label_studio.labelling_styles import DOUBTFUL_COLOUR, SETTLED_COLOUR
+
+TRACK_LABEL = "track_label"
+_OF_TRACK = f'toName="{VIDEO}" perRegion="true"'
+_PLACEHOLDERS = dict(
+    zip(TEXT_FIELDS.values(), ("a short caption", "a detailed caption", "the text on it"), strict=True)
+)
+
+INSTRUCTION = (
+    "Play the video and compare each track with its caption: choose it in the list, its caption stands "
+    "below. Correct a caption; move a box in the frame where it does not fit; delete a track if there is no "
+    "such thing. Where a track goes over to another thing, end it in the last frame that is right (switch "
+    "the track off there) and draw a new one from the next frame on. What you leave unchanged counts as "
+    "right. If you cannot say what is right, mark the track as wrong. Submit when all tracks are correct."
+)
+
+
+def video_config(fields: Collection[str]) -> str:
+    """Return the labelling configuration with these text fields (of `TEXT_FIELDS`)."""
+    texts = "".join(_text_field(name) for name in TEXT_FIELDS.values() if name in fields)
+    return f"""<View>
+  <Labels name="{TRACK_LABEL}" toName="{VIDEO}">
+    <Label value="{LABEL}" background="{SETTLED_COLOUR}" selected="true" hotkey="1"/>
+    <Label value="{DOUBTFUL_LABEL}" background="{DOUBTFUL_COLOUR}" hotkey="2"/>
+  </Labels>
+  <Video name="{VIDEO}" value="$video" framerate="$fps" timelineHeight="120"/>
+  <VideoRectangle name="{BOX}" toName="{VIDEO}" canRotate="false"/>
+  <View visibleWhen="region-selected">
+{texts}      <Choices name="{VERDICT}" {_OF_TRACK} choice="single-radio" showInline="true">
+        <Choice value="{RIGHT}" hotkey="8"/>
+        <Choice value="{WRONG}" hotkey="9"/>
+      </Choices>
+  </View>
+  <Collapse accordion="false">
+    <Panel value="Why this video is here"><Header value="$why" size="6"/></Panel>
+    <Panel value="Comment">
+      <TextArea name="{COMMENT}" toName="{VIDEO}" editable="true" maxSubmissions="1" rows="1"/>
+    </Panel>
+  </Collapse>
+</View>"""
+
+
+def with_video_fields(config: str, fields: Collection[str]) -> str:
+    """Return the configuration with those of these text fields that it lacks; everything else stays."""
+    for name in sorted(frozenset(fields) & frozenset(TEXT_FIELDS.values()) - control_names(config)):
+        before, end, after = config.rpartition("</View>")
+        config = f'{before}  <View visibleWhen="region-selected">\n{_text_field(name)}  </View>\n{end}{after}'
+    return config
+
+
+def _text_field(name: str) -> str:
+    return (
+        f'      <TextArea name="{name}" {_OF_TRACK} editable="true" maxSubmissions="1" rows="2"\n'
+        f'        placeholder="{_PLACEHOLDERS[name]}"/>\n'
+    )
