@@ -6,7 +6,6 @@ on disk, up to CACHE_BYTES. Reads storage and encodes: call its methods in threa
 
 import os
 import threading
-import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -61,12 +60,7 @@ class VideoShelf:
             with self._making:
                 if not copy.is_file():
                     copy.parent.mkdir(parents=True, exist_ok=True)
-                    unfinished = copy.with_name(f".{uuid.uuid4().hex}.mp4")
-                    try:
-                        write_browser_copy(video, unfinished)
-                        unfinished.replace(copy)
-                    finally:
-                        unfinished.unlink(missing_ok=True)
+                    write_browser_copy(video, copy)
                     self._prune(copy)
             return copy
 

@@ -1,25 +1,27 @@
 """A copy of a video that browsers play frame by frame: H.264 at a constant rate.
 
 Frame n of the copy is frame n of the video, each shown for 1 / `copy_rate`: where the rate of the video
-varies, times differ, numbers do not. A side that is odd gets a black pixel more, right or below: boxes in
-pixels stay as they are. A frame that is damaged is shown as the one before it.
+varies, times differ, numbers do not. The picture is upright and not scaled; an odd width or height gets one
+column at the right, or one row at the bottom, that repeats the last one: boxes in pixels stay as they are. A
+frame that is damaged is shown as the one before it, at the beginning as the one after it. Sound is left out.
 """
 
+import uuid
 from fractions import Fraction
 from pathlib import Path
 
 from PIL import Image
 
 from fo1_data.corpus.video.encoding import h264_file
-from fo1_data.corpus.video.streams import open_stream
+from fo1_data.corpus.video.streams import bad_video, open_stream
 from fo1_data.corpus.video.video import Video, VideoInfo
 
 _CRF = 20
 
 
 def copy_rate(fps: float) -> Fraction:
-    """The rate of the copy of a video with so many frames a second."""
-    return Fraction(fps).limit_denominator(1001)
+    """The rate of the copy of a video with so many frames a second; 1 if its frames have no times."""
+    return Fraction(fps or 1.0).limit_denominator(1001)
 
 
 def copy_wh(width: int, height: int) -> tuple[int, int]:
@@ -43,24 +45,38 @@ def is_played_as_numbered(uri: str, info: VideoInfo) -> bool:
         )
 
 
-def write_browser_copy(video: Video, path: Path) -> None:
-    """Write the copy of a video. Raises ConfigError without PyAV, InputReject if a frame cannot be read."""
+def write_browser_copy(video: Video, out: Path) -> None:
+    """Write the copy of a video to `out`, a local path, which appears when it is whole.
+
+    Holds a few frames in memory. Raises InputReject if no frame can be read, ConfigError without PyAV.
+    """
     info = video.info
-    rate = copy_rate(info.fps)
-    with h264_file(path, copy_wh(info.width, info.height), rate, _CRF, max(1, round(rate))) as copy:
-        picture = Image.new("RGB", copy_wh(info.width, info.height))
-        for frame in video.frames():
-            while copy.num_frames < frame.number:
-                copy.add(picture)
-            picture = _padded(frame.image, copy_wh(info.width, info.height))
-            copy.add(picture)
-        while copy.num_frames < info.num_frames:
-            copy.add(picture)
+    size, rate = copy_wh(info.width, info.height), copy_rate(info.fps)
+    part = out.with_name(f".{out.name}.{uuid.uuid4().hex}.part")
+    try:
+        with h264_file(part, size, rate, _CRF, max(1, round(rate))) as copy:
+            shown: Image.Image | None = None
+            for frame in video.frames():
+                image = _padded(frame.image, size)
+                while copy.num_frames < frame.number:
+                    copy.add(shown or image)
+                shown = image
+                copy.add(image)
+            if shown is None:
+                raise bad_video(video.uri, "not one frame can be decoded")
+            while copy.num_frames < info.num_frames:
+                copy.add(shown)
+        part.replace(out)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _padded(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """The image with its last column and row repeated up to `size`, which is at most one pixel larger."""
     if image.size == size:
         return image
     padded = Image.new("RGB", size)
-    padded.paste(image, (0, 0))
+    right, bottom = size[0] - image.width, size[1] - image.height
+    for offset in ((right, bottom), (right, 0), (0, bottom), (0, 0)):
+        padded.paste(image, offset)
     return padded
