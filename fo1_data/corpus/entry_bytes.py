@@ -5,15 +5,22 @@ from dataclasses import dataclass
 from typing import Any
 
 from fo1_data.corpus.archives import read_member
+from fo1_data.corpus.dicom.files import has_dicom_magic, refused
 from fo1_data.corpus.dicom.frames import read_dicom_frame
 from fo1_data.corpus.dicom.settings import DicomSettings
 from fo1_data.corpus.frame_names import number_of_frame
 from fo1_data.corpus.images import InputLimits
 from fo1_data.corpus.parquet_images import is_parquet_row, read_parquet_image
+from fo1_data.corpus.rejects import NAMED_OTHERWISE
 from fo1_data.corpus.video.listing import is_video, read_frame
 from fo1_data.errors import InputReject
 from fo1_data.storage.downloads import download
 from schemas.corpus import CorpusImage
+
+_NAMED_OTHERWISE = (
+    "a DICOM file under the name of another kind of image, or in an archive, is not read: unpack it, and "
+    "give it the suffix .dcm or none"
+)
 
 
 @dataclass(frozen=True)
@@ -35,7 +42,10 @@ def read_encoded(
     if number_of_frame(origin.inner) is not None:
         return EncodedEntry(*read_dicom_frame(entry, limits, dicom))
     if not entry.is_hidden:
-        return EncodedEntry(_read(entry, limits))
+        data = _read(entry, limits)
+        if has_dicom_magic(data):
+            raise refused(NAMED_OTHERWISE, _NAMED_OTHERWISE)
+        return EncodedEntry(data)
     try:
         return EncodedEntry(_read(CorpusImage(**origin._asdict()), limits))
     except InputReject as error:

@@ -196,7 +196,7 @@ def _read_file_form(address: str, wanted: WantedImages | None, dicom: DicomFrame
         return read_webdataset([address])
     if suffix == ".xml":
         return read_xml([address])
-    if not is_video(address) and dicom.takes(address):
+    if not is_video(address) and dicom.takes(address, whatever_name=True):
         return dicom.read_directory(address) if dicom.is_directory(address) else read_files([address])
     if suffix and suffix not in Image.registered_extensions() and not is_video(address):
         raise CorpusError(f"{address} is not a corpus: looked for {_FORMS}, or an image")

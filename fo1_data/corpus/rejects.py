@@ -3,14 +3,27 @@
 import hashlib
 import json
 
+from fo1_data.corpus.hidden_addresses import hidden_address
 from fo1_data.errors import InputReject
 from fo1_data.storage.addresses import base_name
 from schemas.corpus import CorpusImage
 from schemas.images import Reject, RejectStage
 
+# A file that is DICOM by its contents and was listed as something else.
+NAMED_OTHERWISE = "dicom_named_otherwise"
+
 
 def reject_from(entry: CorpusImage, error: InputReject) -> Reject:
-    """The reject row of an input that cannot be used. Its words do not name a hidden file."""
+    """The reject row of an input that cannot be used. Its words do not name a hidden file, nor a DICOM file
+    that was found under another name."""
+    if error.reason == NAMED_OTHERWISE:
+        return Reject(
+            uri=hidden_address(entry.name),
+            stage=error.stage,
+            reason=error.reason,
+            message=error.message,
+            replayable=error.replayable,
+        )
     tells = entry.is_hidden and base_name(entry.origin.uri) in error.message
     return Reject(
         uri=entry.name,

@@ -16,9 +16,9 @@ from fo1_data.dataset.phrase_words import head_words, words_of
 
 # An answer is sure if its least sure token has this log-probability.
 SURE_LOGPROB = math.log(0.9)
-# A word is told by so many regions or more, of which at most one in twenty lacks it.
+# A word is told by so many regions or more, of which at most one in ten lacks it.
 LEAST_REGIONS = 8
-_TOLD_SHARE = 0.95
+_TOLD_SHARE = 0.9
 
 
 @dataclass(frozen=True)

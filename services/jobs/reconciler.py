@@ -17,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from fo1_data.errors import Fo1Error
 from fo1_data.storage.reach import PUBLIC_ONLY, ROOTS
+from schemas.corpus import NOT_KEPT
 from schemas.dataset import Manifest, RunState
 from schemas.jobs import RunConfig
 from services.background import Loop
@@ -207,6 +208,7 @@ class Reconciler:
             if verdict.state is JobState.SUCCEEDED and manifest is not None:
                 record = await registry.register(session, job.out, manifest, job.project_id, job.created_by)
                 news |= {"counts": manifest.counts.model_dump(mode="json"), "dataset_id": record.id}
+                news["hides_corpus"] = manifest.config.get("corpus") == NOT_KEPT
             await service.apply_news(session, job, JobNews(**news))
 
 

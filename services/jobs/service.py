@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from schemas.corpus import NOT_KEPT
 from schemas.jobs import RunConfig
 from services.database.locks import lock_name
 from services.database.models import DEFAULT_PROJECT, Job, utc_now
@@ -16,7 +17,10 @@ from services.problems import Problem
 
 @dataclass(frozen=True)
 class JobNews:
-    """News of a job: its state, why it waits (None: it does not), and which other fields are known."""
+    """News of a job: its state, why it waits (None: it does not), and which other fields are known.
+
+    hides_corpus: the finished dataset keeps no address of its corpus, so the job keeps none either.
+    """
 
     state: JobState
     error: str | None = None
@@ -24,6 +28,7 @@ class JobNews:
     counts: dict[str, Any] | None = None
     dataset_id: str | None = None
     waits_for: str | None = None
+    hides_corpus: bool = False
 
 
 async def create(
@@ -109,6 +114,8 @@ async def apply_news(session: AsyncSession, job: Job, news: JobNews) -> None:
         job.dataset_id = news.dataset_id
     if news.counts is not None:
         job.counts = news.counts
+    if news.hides_corpus:
+        job.config = {**job.config, "corpus": NOT_KEPT}
     if news.progress is not None and _has_advanced(job.progress, news.progress):
         job.progress = news.progress
         repository.add_event(session, job, "progress", news.progress)

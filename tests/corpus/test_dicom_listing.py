@@ -10,12 +10,13 @@ import pytest
 from dicom_files import ROOTS, WITH_TEXT, dicom_path, write_dicom
 from factories import encode, make_image
 
-from fo1_data.corpus import hiding
+from fo1_data.corpus import hidden_addresses
 from fo1_data.corpus.dicom.burned_in import why_text_is_possible
 from fo1_data.corpus.dicom.files import load_pydicom
 from fo1_data.corpus.dicom.settings import DicomSettings
 from fo1_data.corpus.entry_bytes import read_encoded
 from fo1_data.corpus.entry_list import EntryList
+from fo1_data.corpus.hiding import hide_entry
 from fo1_data.corpus.images import InputLimits
 from fo1_data.corpus.readers import load_gold, load_listing
 from fo1_data.errors import ConfigError, CorpusError, InputReject
@@ -74,7 +75,7 @@ def test_another_key_gives_other_addresses(corpus, tmp_path, monkeypatch):
     other = load_listing(str(corpus)).entries[0]
     assert one.uri != other.uri
     assert one.meta["dicom"]["series"] != other.meta["dicom"]["series"]
-    assert (tmp_path / "other" / hiding.KEY_FILE).stat().st_mode & 0o077 == 0
+    assert (tmp_path / "other" / hidden_addresses.KEY_FILE).stat().st_mode & 0o077 == 0
 
 
 def test_a_key_that_cannot_be_kept_is_an_error_of_the_configuration(corpus, tmp_path, monkeypatch):
@@ -93,9 +94,7 @@ def test_addresses_are_kept_where_that_is_asked_for(corpus):
 
 
 def test_a_hidden_place_stays_out_of_every_json_and_survives_the_list_of_entries(tmp_path):
-    entry = hiding.hide_entry(
-        CorpusImage(uri="/data/a\tb\n/Doe.dcm", inner="frame@2", meta={"file": "Doe.dcm"})
-    )
+    entry = hide_entry(CorpusImage(uri="/data/a\tb\n/Doe.dcm", inner="frame@2", meta={"file": "Doe.dcm"}))
     kept = EntryList([entry, CorpusImage(uri="/x/plain.png")])
     assert kept[0] == entry
     assert kept[0].origin == ("/data/a\tb\n/Doe.dcm", "frame@2", None)

@@ -1,5 +1,6 @@
 """Regions on the map: out as GeoParquet and GeoJSON, and back in as boxes and as gold."""
 
+import csv
 import json
 from pathlib import Path
 
@@ -16,6 +17,8 @@ import geopandas
 from raster_samples import UTM, write_raster
 from rasterio.transform import Affine
 
+from fo1_data.corpus.decoding import decode_image
+from fo1_data.corpus.images import InputLimits
 from fo1_data.corpus.map_frames import MapFrame
 from fo1_data.corpus.vector_files import Features
 from fo1_data.dataset.exports.antimeridian import polygons_of_ring
@@ -29,6 +32,7 @@ from schemas.corpus import CorpusImage
 from schemas.images import ImageRow
 from schemas.sources import ContentKind
 
+SHARED = Path(__file__).parents[3] / "shared" / "domain-data" / "geo"
 TRANSFORMS = {
     "north up": Affine(0.1, 0, 404_211.9, 0, -0.1, 3_285_142.9),
     "rotated": Affine.translation(404_211.9, 3_285_142.9) @ Affine.rotation(37) @ Affine.scale(0.1, -0.1),
@@ -210,3 +214,31 @@ def test_features_are_read_once_for_all_images() -> None:
 
     features = Features(shapely.points([[1.0, 2.0]]), UTM, [{}])
     assert features.by_image == {}
+
+
+@pytest.mark.skipif(not (SHARED / "OSBS_029.csv").exists(), reason="the shared rasters are not here")
+@pytest.mark.parametrize("form", ["geoparquet", "geojson"])
+def test_the_trees_of_a_photograph_from_the_air_go_to_a_map_and_back(tmp_path: Path, form: str) -> None:
+    path = SHARED / "OSBS_029.tif"
+    with (SHARED / "OSBS_029.csv").open() as lines:
+        trees = list(csv.DictReader(lines))
+    corners = [tuple(float(tree[name]) for name in ("xmin", "ymin", "xmax", "ymax")) for tree in trees]
+    assert len(corners) == 61
+    photograph = decode_image(path.read_bytes(), InputLimits())
+    regions = [
+        make_region(photograph.image_id, index, box).model_copy(update={"source_label": "Tree"})
+        for index, box in enumerate(corners)
+    ]
+    row = make_row(0, num_regions=0).model_copy(
+        update={"image_id": photograph.image_id, "uri": str(path), "uris": [str(path)],
+                "width": photograph.width, "height": photograph.height, "regions": regions,
+                "meta": json.dumps(photograph.meta)}
+    )  # fmt: skip
+    file = export(tmp_path, [row], form)
+    if form == "geoparquet":
+        assert geopandas.read_parquet(file).crs.to_string() == UTM
+    entries, rejects, _ = load_boxes_file(str(file)).pair_with([CorpusImage(uri=row.uri)])
+    got = entries[0].regions or []
+    assert rejects == []
+    assert {region.label for region in got} == {"Tree"}
+    assert np.abs(np.array([region.box_xyxy for region in got]) - np.array(corners)).max() < 0.01

@@ -10,22 +10,24 @@ from pathlib import Path
 
 import httpx
 import pytest
+from factories import make_dataset, make_row
 from hypothesis import given
 from hypothesis import strategies as st
 from running_service import make_settings, run_app
 from sqlalchemy import update
 
 from fo1_data.errors import ClusterError
+from schemas.corpus import NOT_KEPT
 from schemas.dataset import RunProgress
 from schemas.jobs import RunConfig
 from services.database.models import Job, utc_now
 from services.jobs import service as job_service
 from services.jobs.ray_jobs import DriverState, RayJobs, RayUnreachable, driver_command, driver_files
-from services.jobs.run_folder import FolderNews
+from services.jobs.run_folder import FolderNews, read_finished
 from services.jobs.run_settings import to_toml
 from services.jobs.service import JobNews
 from services.jobs.states import TRANSITIONS, JobState, may_become
-from services.jobs.verdict import Facts, judge_job
+from services.jobs.verdict import Facts, Verdict, judge_job
 
 LOST_S = 20.0
 SILENT = FolderNews(None, None)
@@ -236,3 +238,24 @@ async def test_settings_travel_in_a_file_whatever_they_hold(words: list[str]) ->
     assert body["entrypoint"] == "python -m fo1_data.cli.main label --config run.toml --json"
     with zipfile.ZipFile(io.BytesIO(upload.content)) as package:
         assert tomllib.loads(package.read("run.toml").decode()) == settings
+
+
+async def test_a_job_forgets_the_address_of_a_hidden_corpus_once_it_has_succeeded(
+    tmp_path: Path, home: Path
+) -> None:
+    """A failed job keeps it, because it is resumed by it."""
+    settings = make_settings(home, reconcile_every_s=600)
+    async with run_app(settings) as service:
+        for end in (JobState.FAILED, JobState.SUCCEEDED):
+            out = str(tmp_path / end)
+            make_dataset(Path(out), [make_row()])
+            manifest = read_finished(out)
+            assert manifest is not None
+            hidden = manifest.model_copy(update={"config": manifest.config | {"corpus": NOT_KEPT}})
+            async with service.context.database.writing() as session:
+                job = await job_service.create(session, RunConfig(corpus="/Doe", out=out), "somebody")
+                await job_service.apply_news(session, job, JobNews(JobState.RUNNING))
+            await service.context.reconciler._store(job, BASE, Verdict(end), hidden, None)
+            answer = (await service.client.get(f"/v1/jobs/{job.id}")).json()
+            assert answer["state"] == end
+            assert answer["config"]["corpus"] == ("/Doe" if end is JobState.FAILED else NOT_KEPT)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from fo1_data.corpus.dicom.files import load_pydicom, open_dicom, read_header, refused, without_quotes
-from fo1_data.corpus.hiding import hidden_address
+from fo1_data.corpus.hidden_addresses import hidden_address
 from fo1_data.corpus.listing import Found, Item, PlainImage, Refused
 from fo1_data.corpus.places import kind_of, listing_reject
 from fo1_data.errors import ConfigError, CorpusError, InputReject

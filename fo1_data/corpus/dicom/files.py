@@ -87,16 +87,21 @@ def may_be_dicom(address: str) -> bool:
     return suffix in SUFFIXES or suffix not in Image.registered_extensions()
 
 
-def is_dicom(address: str) -> bool:
+def has_dicom_magic(data: bytes) -> bool:
+    """Whether bytes begin as a DICOM file does."""
+    return data[_MAGIC_AT : _MAGIC_AT + 4] == _MAGIC
+
+
+def is_dicom(address: str, whatever_name: bool = False) -> bool:
     """Whether a file is DICOM: by its first bytes, or by its name where they are missing.
 
-    A file with the suffix of another kind of image is not opened.
+    A file with the suffix of another kind of image is opened only for `whatever_name`.
     """
-    if not may_be_dicom(address):
+    if not (whatever_name or may_be_dicom(address)):
         return False
     head = _head(address)
     named = suffix_of(address).lower() in SUFFIXES
-    return head[_MAGIC_AT : _MAGIC_AT + 4] == _MAGIC or (named and bool(head))
+    return has_dicom_magic(head) or (named and bool(head))
 
 
 def is_directory(address: str) -> bool:

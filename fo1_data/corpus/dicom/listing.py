@@ -19,7 +19,7 @@ from fo1_data.corpus.dicom.files import (
 )
 from fo1_data.corpus.dicom.settings import DicomSettings
 from fo1_data.corpus.frame_names import frame_of_number
-from fo1_data.corpus.hiding import hidden_address, keyed_hash
+from fo1_data.corpus.hidden_addresses import hidden_address, keyed_hash
 from fo1_data.corpus.listing import Item
 from fo1_data.corpus.places import listing_reject
 from fo1_data.errors import ConfigError, CorpusError, InputReject
@@ -39,11 +39,14 @@ class DicomFrames:
 
     def __init__(self, settings: DicomSettings, max_bytes: int) -> None:
         self.found = False
+        self._taken: set[str] = set()
         self._settings, self._max_bytes = settings, max_bytes
 
-    def takes(self, address: str) -> bool:
-        """Whether a file is DICOM."""
-        is_found = is_dicom(address)
+    def takes(self, address: str, whatever_name: bool = False) -> bool:
+        """Whether a file is DICOM; see `is_dicom`. What was taken once, whatever its name, is taken again."""
+        is_found = address in self._taken or is_dicom(address, whatever_name)
+        if is_found and whatever_name:
+            self._taken.add(address)
         self.found = self.found or is_found
         return is_found
 
