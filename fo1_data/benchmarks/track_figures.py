@@ -85,10 +85,10 @@ def _label(videos: Sequence[Path], out: Path, settings: dict[str, Any]) -> dict[
 
 
 def _calls(dataset: Path, videos: Sequence[Path]) -> dict[str, float]:
-    """The calls of the model for these videos: a row had its prefix opened, a region one question."""
+    """The calls of the model for these videos: a row had its prefix opened, a caption was one question."""
     names = tuple(map(str, videos))
     rows = [row for row in open_dataset(str(dataset)).rows() if row.uri.startswith(names)]
-    return {"prefixes": len(rows), "questions": sum(len(row.regions) for row in rows)}
+    return {"prefixes": len(rows), "questions": sum(len(row.answered_labels()) for row in rows)}
 
 
 if __name__ == "__main__":

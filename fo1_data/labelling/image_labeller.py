@@ -7,6 +7,7 @@ with equal bytes are labelled once. Does not write anything.
 
 from collections.abc import Sequence
 
+import numpy as np
 from PIL import Image
 
 from fo1_data.boxes import as_boxes
@@ -189,7 +190,7 @@ class ImageLabeller:
                     self._new_row(image, proposals),
                     image.entry,
                     open_image,
-                    self._plan(image, marked, len(proposals.boxes_xyxy)).of(open_image),
+                    self._plan(image, marked, proposals).of(open_image),
                 )
                 for image, proposals, open_image, marked in zip(
                     started.images, started.proposals, opened, started.examples, strict=True
@@ -222,10 +223,10 @@ class ImageLabeller:
             for region, mask in zip(regions, masks, strict=True):
                 region.mask_rle = mask
 
-    def _plan(self, image: ReadImage, examples: Sequence[int], num_regions: int) -> QuestionPlan:
+    def _plan(self, image: ReadImage, examples: Sequence[int], proposals: Proposals) -> QuestionPlan:
         kinds: Sequence[LabelKind] = self._config.labels
         if image.tile is not None:
-            kinds = image.tile.kinds(kinds, self._config.question, num_regions)
+            kinds = image.tile.kinds(kinds, self._config.question, len(proposals.boxes_xyxy))
         return QuestionPlan(
             kinds,
             vocabulary=vocabulary_of(image.entry, self._config),
@@ -233,6 +234,7 @@ class ImageLabeller:
             examples=examples,
             question=self._config.question,
             max_new_tokens=self._config.max_new_tokens,
+            asked=None if proposals.asked is None else np.flatnonzero(proposals.asked).tolist(),
         )
 
     def _new_row(self, image: ReadImage, proposals: Proposals) -> ImageRow:

@@ -1,6 +1,6 @@
 """A keyframe as an image to label: its entry, its bytes, and the boxes of the tracks in it."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,8 +24,18 @@ class KeyframeMaker:
     entry: CorpusImage
     video_id: str
 
-    def make(self, frame: VideoFrame, place: FramePlace, shot: FoundShot, ids: Sequence[str]) -> HeldImage:
-        """A frame with the boxes of the things of its shot that it shows. ids: of all things of the shot."""
+    def make(
+        self,
+        frame: VideoFrame,
+        place: FramePlace,
+        shot: FoundShot,
+        ids: Sequence[str],
+        looks: Sequence[Collection[int]],
+    ) -> HeldImage:
+        """A frame with the boxes of the things of its shot that it shows.
+
+        ids, looks: of all things of the shot, their ids and the frames in which they are asked about.
+        """
         shown = []
         for number, thing in enumerate(shot.things):
             at = int(np.searchsorted(thing.frames, frame.number))
@@ -35,16 +45,17 @@ class KeyframeMaker:
                     shown.append((number, at, box[0]))
         boxes = as_boxes([box for _, _, box in shown])
         track_ids = [ids[number] for number, _, _ in shown]
+        asked = [frame.number in looks[number] for number, _, _ in shown]
         if self.entry.tracks is not None:
             given = [(self.entry.tracks[number], at) for number, at, _ in shown]
             regions = [_region(track, box) for (track, _), box in zip(given, boxes.tolist(), strict=True)]
             masks = [track.masks[at] if track.masks is not None else None for track, at in given]
-            proposals = Proposals(boxes, None, regions, None, masks, track_ids)
+            proposals = Proposals(boxes, None, regions, None, masks, track_ids, asked)
         else:
             regions = None
             scores = np.array([shot.things[number].scores[at] for number, at, _ in shown], np.float32)
             labels = [shot.things[number].label for number, _, _ in shown]
-            proposals = Proposals(boxes, scores, None, labels, None, track_ids)
+            proposals = Proposals(boxes, scores, None, labels, None, track_ids, asked)
         entry = self._entry(place, self._meta(frame, shot), regions)
         return HeldImage(entry, png_of(frame.image), proposals)
 

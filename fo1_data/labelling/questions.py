@@ -34,7 +34,8 @@ class QuestionPlan:
 
     vocabulary: words to detect and count. phrases: phrases to ground. examples: indices of the regions to
     find more of; each is compared with the boxes of its own chunk. question: the user's own, asked about
-    every region if it holds `{region}`, else once.
+    every region if it holds `{region}`, else once. asked: the regions that questions about single regions are
+    asked of; None: all.
     """
 
     kinds: Sequence[LabelKind]
@@ -43,13 +44,14 @@ class QuestionPlan:
     examples: Sequence[int] = ()
     question: str | None = None
     max_new_tokens: int = 256
+    asked: Sequence[int] | None = None
 
     def of(self, image: OpenImage) -> list[LabelQuestion]:
         """All questions about the image, in the order of `kinds`; repeated phrases are asked once."""
         questions: list[LabelQuestion] = []
         for kind in self.kinds:
             if kind.per_region:
-                questions += self._of_regions(kind, image, range(image.num_regions))
+                questions += self._of_regions(kind, image, self._asked(image))
             elif kind is LabelKind.GROUNDED_CAPTION:
                 questions += self._of_chunks(kind, image, question_text(kind))
             elif kind is LabelKind.VISUAL_EXAMPLE:
@@ -87,10 +89,13 @@ class QuestionPlan:
         if not asks_of_regions(question):
             yield LabelQuestion(LabelKind.ASK, self._ask(image, own_question(question)), phrase=question)
             return
-        for region in range(image.num_regions):
+        for region in self._asked(image):
             chunk, index = image.locate(region)
             asked = self._ask(image, own_question(question, region=index), chunk)
             yield LabelQuestion(LabelKind.ASK, asked, region, question)
+
+    def _asked(self, image: OpenImage) -> Sequence[int]:
+        return range(image.num_regions) if self.asked is None else self.asked
 
     def _ask(self, image: OpenImage, text: str, chunk: int = 0) -> Question:
         return Question(image, text, chunk, self.max_new_tokens)

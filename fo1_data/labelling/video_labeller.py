@@ -31,7 +31,7 @@ from fo1_data.labelling.shot_following import Following, FoundShot, follow_shots
 from fo1_data.labelling.track_agreement import Look, agree
 from fo1_data.labelling.work_done import WorkTracker
 from fo1_data.proposals.proposer import Proposals
-from fo1_data.tracking.keyframes import choose_keyframes, view_quality
+from fo1_data.tracking.keyframes import choose_keyframes, choose_looks, view_quality
 from fo1_data.tracking.trackers import load_tracker
 from schemas.corpus import CorpusImage
 from schemas.images import ImageRow, Provenance, Reject, RejectStage
@@ -148,12 +148,16 @@ class VideoLabeller:
             dropped_boxes=shot.num_dropped,
             rejects=[self._missing(first, last) for first, last in runs_of(shot.missing)],
         )
-        chosen = choose_keyframes(shot.things, apart=max(1, round(self._fps * _APART_S)))
+        apart = max(1, round(self._fps * _APART_S))
+        chosen = choose_keyframes(shot.things, apart)
+        looks = choose_looks(shot.things, chosen, apart)
         rows: dict[int, ImageRow] = {}
         for start in range(0, len(chosen), _HELD_FRAMES):
             numbers = chosen[start : start + _HELD_FRAMES]
             held = {
-                frame.number: self._keyframes.make(frame, self._video.place_of(frame.number), shot, ids)
+                frame.number: self._keyframes.make(
+                    frame, self._video.place_of(frame.number), shot, ids, looks
+                )
                 for frame in self._video.frames_at(numbers)
             }
             labelled, rejects = self._labeller.label_held(list(held.values()), tracker)

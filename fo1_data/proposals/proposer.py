@@ -23,7 +23,8 @@ class Proposals:
     `boxes_xyxy`: (N, 4) float32. `objectness`: (N,) float32, 0 to 1; None for boxes of the corpus or of a
     file. `regions`: the corpus' region of each box; None for detections. `labels`: the detector's name of
     each box; None where it names nothing. `masks`: of each box, in pixels of the image; None without masks.
-    `track_ids`: the thing in a video that each box shows; None for images that are of no video.
+    `track_ids`: the thing in a video that each box shows; None for images that are of no video. `asked`:
+    whether questions about single boxes are asked of each; None: of all.
     """
 
     boxes_xyxy: npt.NDArray[np.float32]
@@ -32,6 +33,7 @@ class Proposals:
     labels: list[str | None] | None = None
     masks: list[MaskRle | None] | None = None
     track_ids: list[str] | None = None
+    asked: list[bool] | None = None
 
     def take(self, places: npt.NDArray[np.intp]) -> "Proposals":
         """The proposals at these places, in their order."""
@@ -40,7 +42,9 @@ class Proposals:
             return None if values is None else [values[place] for place in places]
 
         objectness = None if self.objectness is None else self.objectness[places]
-        of_box = [chosen(values) for values in (self.regions, self.labels, self.masks, self.track_ids)]
+        of_box = [
+            chosen(values) for values in (self.regions, self.labels, self.masks, self.track_ids, self.asked)
+        ]
         return Proposals(self.boxes_xyxy[places], objectness, *of_box)
 
 

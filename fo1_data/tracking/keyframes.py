@@ -79,6 +79,27 @@ def choose_keyframes(
     return sorted(chosen)
 
 
+def choose_looks(
+    things: Sequence[FollowedThing], keyframes: Sequence[int], apart: int, most: int = KEYFRAMES_A_TRACK
+) -> list[list[int]]:
+    """The keyframes in which each thing is asked about, ascending: those that add most, `most` at most.
+
+    Every keyframe shows all its things; only so many questions are worth their cost.
+    """
+    chosen = []
+    for thing in things:
+        quality = dict(zip(thing.frames.tolist(), view_quality(thing.views).tolist(), strict=True))
+        waiting = [frame for frame in keyframes if frame in quality]
+        looks = _Looks(apart, _WORTH[:most])
+        while waiting and len(looks.frames) < most:
+            # The best view first: of the rest, the clearest that is not of the same moment.
+            best = max(waiting, key=lambda frame: (looks.gain(frame, quality[frame]), -frame))
+            looks.add(best, quality[best])
+            waiting.remove(best)
+        chosen.append(sorted(looks.frames))
+    return chosen
+
+
 def _candidates(quality: Floats) -> list[int]:
     """The places of the best view, and of the best one in each part of the time."""
     bounds = np.linspace(0, len(quality), min(_PARTS, len(quality)) + 1).astype(int)

@@ -85,7 +85,10 @@ def _row(image: HeldImage) -> ImageRow:
         regions=make_regions(decoded, image.proposals),
     )
     pixels = np.asarray(decoded.rgb)
+    asked = image.proposals.asked
     for region in row.regions:
+        if asked is not None and not asked[region.index]:
+            continue
         x_min, y_min, x_max, y_max = map(int, region.box_xyxy)
         channel = int(pixels[(y_min + y_max) // 2, (x_min + x_max) // 2].argmax())
         region.brief_caption = ("red", "green", "blue")[channel]

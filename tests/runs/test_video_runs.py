@@ -122,7 +122,7 @@ def test_things_are_followed_through_each_shot_and_captioned_once(
         assert track["brief_caption"] == ("red", "green", "blue")[(shot + number) % 3]
         signals = {signal["name"]: signal["value"] for signal in track["labels"][0]["signals"]}
         assert signals["track_agreement"] == 1
-        assert signals["track_keyframes"] == len(track["keyframes"]) >= 1
+        assert 1 <= signals["track_keyframes"] <= min(3, len(track["keyframes"]))
         assert (track["box_source"], track["source_label"]) == ("model", "square")
         for keyframe in track["keyframes"]:
             row = rows[keyframe["image_id"]]

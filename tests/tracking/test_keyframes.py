@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 
 from fo1_data.boxes import as_boxes
-from fo1_data.tracking.keyframes import KEYFRAMES_A_TRACK, choose_keyframes, view_quality
+from fo1_data.tracking.keyframes import KEYFRAMES_A_TRACK, choose_keyframes, choose_looks, view_quality
 from fo1_data.tracking.shot_tracks import FollowedThing
 from fo1_data.tracking.views import Views, measure_views
 
@@ -47,6 +47,19 @@ def test_each_thing_is_seen_nearly_as_well_as_it_can_be(things: list[FollowedThi
         assert max(seen) > 0.74  # of its best
     assert len(chosen) <= KEYFRAMES_A_TRACK * len(things)
     assert all(any(frame in thing.frames for thing in things) for frame in chosen)
+
+
+@settings(max_examples=60, deadline=None)
+@given(THINGS)
+def test_each_thing_is_asked_about_in_a_few_of_the_frames_that_show_it(things: list[FollowedThing]) -> None:
+    chosen = choose_keyframes(things, APART)
+    for thing, looks in zip(things, choose_looks(things, chosen, APART), strict=True):
+        shown = [frame for frame in chosen if frame in thing.frames]
+        assert 1 <= len(looks) <= KEYFRAMES_A_TRACK
+        assert len(looks) == min(len(shown), KEYFRAMES_A_TRACK)
+        assert looks == sorted(set(looks) & set(shown))
+        quality = dict(zip(thing.frames.tolist(), view_quality(thing.views).tolist(), strict=True))
+        assert max(quality[frame] for frame in looks) == max(quality[frame] for frame in shown)
 
 
 @settings(max_examples=50, deadline=None)
