@@ -1,7 +1,7 @@
 """Which regions count: captions contradict a phrase only by words that they tell."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fo1_data.dataset.counted_regions import LEAST_REGIONS, CaptionCheck, Naming
@@ -57,7 +57,7 @@ def test_a_region_without_a_caption_counts() -> None:
 _things = st.lists(st.tuples(st.sampled_from(COLOURS), st.sampled_from(SHAPES)), max_size=40)
 
 
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(_things, st.lists(st.tuples(st.sampled_from(COLOURS), st.booleans()), max_size=12))
 def test_only_named_regions_count_and_right_ones_always(
     things: list[tuple[str, str]], asked: list[tuple[str, bool]]
