@@ -282,7 +282,8 @@ def split(
     seed: Annotated[int, typer.Option(min=0, help="Seed of the draw among equals.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Make the next version with new splits: near-duplicates together, rare labels in every split."""
+    """Make the next version with new splits: near-duplicates and frames of a video together, rare labels in
+    every split."""
     from fo1_data.dataset.versions.split import split_dataset
 
     shares = {"validation": validation_share, "test": test_share}
@@ -323,7 +324,8 @@ def remove(
     else:
         manifest = remove_image(folder, image.image_id, out)
     say(f"removed {image.text}")
-    say(f"{out} is version {manifest.version}; {folder} still has the image: delete that folder to erase it")
+    what = "image" if image.keyframes is None else "video"
+    say(f"{out} is version {manifest.version}; {folder} still has the {what}: delete that folder to erase it")
     document = {
         "dataset": out,
         "version": manifest.version,

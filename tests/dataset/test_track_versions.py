@@ -137,3 +137,13 @@ def test_the_difference_of_two_datasets_names_tracks(tmp_path: Path) -> None:
     assert (found.tracks.only_a, found.tracks.only_b) == ([third.track_id], [more.track_id])
     assert (found.tracks.equal, found.videos.equal, found.equal, found.is_empty) == (1, 1, 2, False)
     assert compare_datasets(source, source).is_empty
+
+
+def test_keyframes_of_a_video_stay_in_one_split(tmp_path: Path) -> None:
+    clips = [make_clip(seed, keyframes=(1, 4, 9, 15)) for seed in range(6)]
+    source = write(tmp_path / "d", clips)
+    split_dataset(source, str(tmp_path / "e"), {"test": 0.4}, max_distance=-1)
+    split_of = {row.image_id: row.split for row in open_dataset(str(tmp_path / "e")).rows()}
+    splits = [{split_of[row.image_id] for row in clip.rows} for clip in clips]
+    assert [len(of_clip) for of_clip in splits] == [1] * 6
+    assert set().union(*splits) == {"train", "test"}

@@ -22,8 +22,12 @@ def difference_hash(image: Image.Image) -> int:
     return int.from_bytes(bits.tobytes(), "big")
 
 
-def group_alike(hashes: Sequence[int | None], max_distance: int) -> list[int]:
+def group_alike(
+    hashes: Sequence[int | None], max_distance: int, videos: Sequence[str | None] = ()
+) -> list[int]:
     """The group of each hash, named by the place of its first member; None is a group of its own.
+
+    `videos`: of each hash the video that it is a frame of; frames of one video are in one group.
 
     Two hashes that differ in at most `max_distance` bits are in one group, and so are all that are linked by
     such pairs. Hashes that are this close agree in at least one of `max_distance` + 1 bands of bits, so only
@@ -44,6 +48,10 @@ def group_alike(hashes: Sequence[int | None], max_distance: int) -> list[int]:
                 if (value ^ other).bit_count() <= max_distance:
                     groups.join(other_place, place)
             alike[value] = place
+    first_frames: dict[str, int] = {}
+    for place, video in enumerate(videos):
+        if video is not None:
+            groups.join(first_frames.setdefault(video, place), place)
     return [groups.first(place) for place in range(len(hashes))]
 
 

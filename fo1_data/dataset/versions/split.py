@@ -1,4 +1,5 @@
-"""The next version with new splits: by image, near-duplicates together, rare labels in every split.
+"""The next version with new splits: by image, near-duplicates and keyframes of a video together, rare labels
+in every split.
 
 Labels are spread by iterative stratification (K. Sechidis, G. Tsoumakas, I. Vlahavas, "On the Stratification
 of Multi-Label Data", ECML PKDD 2011): the rarest label first, each of its groups of images to the split that
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fo1_data.corpus.images import InputLimits
+from fo1_data.dataset.layout import VIDEOS
 from fo1_data.dataset.manifest import next_version
 from fo1_data.dataset.pixels import decode_row, image_bytes
 from fo1_data.dataset.reader import open_dataset
@@ -30,7 +32,7 @@ class SplitReport:
     """A version with new splits.
 
     `images`: of each split; `labels`: how often the label of each name occurs in it; `groups`: how many
-    groups of several near-duplicates there are; `unread`: images that could not be compared.
+    groups of several images that stay together there are; `unread`: images that could not be compared.
     """
 
     manifest: Manifest
@@ -51,11 +53,18 @@ def split_dataset(
     """
     shares = _with_train(shares)
     dataset = open_dataset(address)
-    hashes, names = [], []
+    hashes, names, videos = [], [], []
+    video_of = {
+        keyframe["image_id"]: record["video_id"]
+        for batch in dataset.batches_of(VIDEOS, ["video_id", "keyframes"])
+        for record in batch.to_pylist()
+        for keyframe in record["keyframes"]
+    }
     for row in dataset.rows():
+        videos.append(video_of.get(row.image_id))
         hashes.append(_hash_of(row) if max_distance >= 0 else None)
         names.append(_names_of(row))
-    groups = group_alike(hashes, max(0, max_distance))
+    groups = group_alike(hashes, max(0, max_distance), videos)
     split_of = assign_splits(groups, names, shares, seed)
     step = {"split": {"shares": shares, "max_distance": max_distance, "seed": seed}}
     writer = VersionWriter(out, dataset.manifest, step, dataset.store.url)
