@@ -35,8 +35,8 @@ LEAST_BOXES = 5
 _SOLID = 64
 _LONG_EDGE_PX, _ASPECTS = (280, 337), (4 / 3, 3 / 2, 16 / 9)
 # Most things can be seen whole most of the time, as in the scenes that the bundled detector knows. Of so many
-# paths the first is taken on which few enough of the frames show the thing over or under another one (which it
-# meets on purpose, or not), or cut by the edge; if there is none, the thing is left out.
+# paths the first is taken on which few enough frames show the thing over or under another one (that it meets
+# on purpose, or not), or cut by the edge; if there is none, the thing is left out.
 _TRIES, _SHARED = 80, 0.02
 _MOST_MET, _MOST_TOUCHED, _MOST_CUT = 0.2, 0.02, 0.2
 # How many of the things meet another one on their way.
@@ -188,7 +188,7 @@ def _draw_shot(
 
 def _draw_sketch(palette: Sequence[str], rng: np.random.Generator) -> Sketch:
     size = str(rng.choice(list(_SIZE_SHARES), p=list(_SIZE_SHARES.values())))
-    shape = TEXT if size != "small" and rng.random() < 0.08 else str(rng.choice(SHAPES))
+    shape = TEXT if size != "small" and rng.random() < 0.05 else str(rng.choice(SHAPES))
     return sketch_of(shape, str(rng.choice(list(palette))), size, rng)
 
 
