@@ -14,6 +14,7 @@ decisions are dropped: publish what was accepted first.
 
 import json
 import math
+from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
@@ -53,14 +54,21 @@ def export_messages(
     samples = turns = 0
     names = names_of(dataset)
     splits = splits_of(dataset.manifest.files)
+    said: deque[list[Turn]] = deque()  # of the rows whose images are fetched ahead
+
+    def rows_that_speak(split: str) -> Iterator[ImageRow]:
+        for row in light_rows(dataset, split):
+            if turns_of_row := list(image_turns(row)):
+                said.append(turns_of_row)
+                yield row
+
     for split in splits:
         lines = []
-        rows = (row for row in light_rows(dataset, split) if any(True for _ in image_turns(row)))
-        for row, stored in with_bytes(rows, limits):
+        for row, stored in with_bytes(rows_that_speak(split), limits):
             data = upright(row, stored, limits)
             path = f"images/{names.stem(row, 'images')}.{suffix_of_bytes(data)}"
             store.write_bytes(path, data)
-            turns_of_row = list(image_turns(row))
+            turns_of_row = said.popleft()
             lines.append(json.dumps(_sample(turns_of_row, image_root + path, profile), ensure_ascii=False))
             samples, turns = samples + 1, turns + len(turns_of_row)
         store.write_bytes(f"{split}.jsonl", "".join(f"{line}\n" for line in lines).encode())
