@@ -42,6 +42,11 @@ def apply_with_tracks(
     return Applied(applied.row.model_copy(update={"regions": regions}), applied.done, applied.left_out)
 
 
+def said_of_regions(row: ImageRow, statements: Iterable[Statement]) -> list[Correction]:
+    """The corrections of regions that follow from those of their tracks."""
+    return [correction for _, correction in _of_regions(row, statements)]
+
+
 def _of_regions(row: ImageRow, statements: Iterable[Statement]) -> Iterator[tuple[str, Correction]]:
     """The corrections of regions that follow from those of their tracks, each with the id of its source.
 

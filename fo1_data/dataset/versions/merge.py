@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from fo1_data.dataset.arrow_columns import numpy_to_array, to_array
 from fo1_data.dataset.corrections.routed_like import routed_like
-from fo1_data.dataset.corrections.track_rows import apply_with_tracks
+from fo1_data.dataset.corrections.track_rows import apply_with_tracks, said_of_regions
 from fo1_data.dataset.counting import count_rows
 from fo1_data.dataset.history import CorrectionHistory
 from fo1_data.dataset.layout import VIDEOS
@@ -70,7 +70,10 @@ def merge_corrections(
             "they belong to another dataset"
         )
     writer = VersionWriter(out, dataset.manifest, {"merge": _digest([*new, *gone])}, dataset.store.url)
-    merging = _Merging(before, history, new, {correction.image_id for correction in gone}, tracks)
+    begun_again = {correction.image_id for correction in gone if not correction.is_of_track}
+    if any(correction.is_of_track for correction in gone):
+        begun_again |= tracks.image_ids
+    merging = _Merging(before, history, new, begun_again, tracks)
     num_shared = 0
     for file in dataset.data_files():
         if file.path in touched:
@@ -173,12 +176,13 @@ class _Merging:
             return row, row, None
         first = first.model_copy(update={"image": row.image, "uri": row.uri, "uris": row.uris})
         earlier, of_tracks = self._earlier.get(row.image_id, []), self._tracks.before
-        for base in (first, routed_like(first, row, earlier)):
+        routed = routed_like(first, row, [*earlier, *said_of_regions(first, of_tracks.of(row.image_id))])
+        for base in (first, routed):
             applied = apply_with_tracks(base, earlier, of_tracks.of(row.image_id), of_tracks.names)
             if not differing_columns(applied.row, row):
                 return base, base, None
         if row.image_id in self._begun_again:
-            return first, routed_like(first, row, earlier), None
+            return first, routed, None
         return first, row, self._new
 
 
