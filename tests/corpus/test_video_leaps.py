@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 pytest.importorskip("av")
 
 from clip_samples import number_shown, write_clip, x264
+from counting_server import counting_server
 
 from fo1_data.corpus.video.container_video import ContainerVideo
 from fo1_data.corpus.video.opening import open_video
@@ -134,3 +135,11 @@ def test_several_passes_at_once(tmp_path):
     assert [(number_shown(a.image), number_shown(b.image)) for a, b in pairs] == [
         (n, n + 50) for n in range(10)
     ]
+
+
+def test_a_video_of_the_web_is_loaded_once(tmp_path):
+    write_clip(tmp_path / "a.mp4", 60, options=x264(10, 2))
+    with counting_server(tmp_path) as server, open_video(f"{server.url}/a.mp4") as video:
+        assert number_shown(video.frame(55).image) == 55
+        assert [number_shown(frame.image) for frame in video.frames(3, 5)] == [3, 4, 5]
+        assert sum(server.requests.values()) == 1

@@ -5,6 +5,8 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
+import pyarrow as pa
+
 from fo1_data.corpus.frame_names import frame_of_video
 from fo1_data.corpus.video.frame_index import FrameIndex, index_file
 from fo1_data.corpus.video.streams import VideoStream, bad_video, no_such_frame, open_stream, upright
@@ -15,15 +17,19 @@ _LEAP = 48
 
 
 class ContainerVideo:
-    """A video file. Its index is made when it is first needed; every pass opens the file anew."""
+    """A video file. Its index is made when it is first needed; every pass opens the file anew.
+
+    A file of the web is loaded once, whole.
+    """
 
     def __init__(self, uri: str) -> None:
         self.uri = uri
         self.num_undecodable = 0
+        self._held: list[pa.Buffer] = []
 
     @cached_property
     def _index(self) -> FrameIndex:
-        return index_file(self.uri)
+        return index_file(self.uri, self._held)
 
     @cached_property
     def info(self) -> VideoInfo:
@@ -46,7 +52,7 @@ class ContainerVideo:
     def frames_at(self, numbers: Sequence[int]) -> Iterator[VideoFrame]:
         if any(later <= earlier for earlier, later in pairwise(numbers)):
             raise ValueError("the numbers of frames must ascend")
-        with open_stream(self.uri) as video:
+        with open_stream(self.uri, self._held) as video:
             reader = _Reader(video, self._index)
             for number in numbers:
                 time_s = self.time_of(number)

@@ -10,6 +10,7 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import NamedTuple
 
+import pyarrow as pa
 from PIL import Image
 
 from fo1_data.corpus.video.frame_times import FrameTimes
@@ -49,9 +50,9 @@ class FrameIndex:
         return (height, width) if self.turn in _SIDEWAYS else (width, height)
 
 
-def index_file(address: str) -> FrameIndex:
-    """Index a video file. Raises ConfigError without PyAV, InputReject if no frame can be decoded."""
-    with open_stream(address) as video:
+def index_file(address: str, held: list[pa.Buffer] | None = None) -> FrameIndex:
+    """Index a video file. held: as of `open_stream`, whose errors it raises; InputReject without a frame."""
+    with open_stream(address, held) as video:
         first = next(video.pictures(), None)
         if first is None:
             raise bad_video(address, "not one frame can be decoded")

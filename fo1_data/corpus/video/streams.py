@@ -11,9 +11,11 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from PIL import Image
 
 from fo1_data.errors import ConfigError, CorpusError, InputReject
+from fo1_data.storage.addresses import is_web
 from fo1_data.storage.streams import one_line, open_seekable
 from schemas.images import RejectStage
 
@@ -156,8 +158,10 @@ def require_decoder(address: str) -> None:
 
 
 @contextmanager
-def open_stream(address: str) -> Iterator[VideoStream]:
+def open_stream(address: str, held: list[pa.Buffer] | None = None) -> Iterator[VideoStream]:
     """Open the video stream of a file.
+
+    held: where a file of the web, which is loaded whole, is kept for the next time; empty before the first.
 
     Raises ConfigError without PyAV, InputReject (stage `fetch`) if the file is no video that can be read,
     also for faults of reading while it is open.
@@ -166,12 +170,22 @@ def open_stream(address: str) -> Iterator[VideoStream]:
     import av
 
     try:
-        with open_seekable(address) as file:
+        with _open_file(address, held) as file:
             video = VideoStream(file)
             with closing(video):
                 yield video
     except (OSError, ValueError, CorpusError, av.FFmpegError) as error:
         raise bad_video(address, error) from error
+
+
+def _open_file(address: str, held: list[pa.Buffer] | None) -> pa.NativeFile:
+    if held:
+        return pa.BufferReader(held[0])
+    file = open_seekable(address)
+    if held is None or not is_web(address):
+        return file
+    held.append(file.read_buffer())
+    return pa.BufferReader(held[0])
 
 
 def turn_of(picture: Any) -> Image.Transpose | None:
