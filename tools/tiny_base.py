@@ -21,11 +21,15 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.nn.functional import cross_entropy
 from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration
 
 from fo1_data.model.attaching.region_tokens import REGION_TOKENS
 from fo1_data.model.bases.families import family_of_base
+from fo1_data.model.checkpoint import load_checkpoint
 from fo1_data.model.checkpoint_folder import BUNDLED, find_checkpoint
+from fo1_data.model.prefix_states import prompt_states
+from fo1_data.model.region_fusion import embed_prompt
 from fo1_data.model.tokenizer_files import read_tokenizer
 from fo1_data.synthetic.scenes import make_scene
 from fo1_data.synthetic.wording import brief_caption
@@ -36,6 +40,7 @@ QUESTION = "Provide a brief description for this image."
 _LETTERS = string.ascii_uppercase
 _PATCH, _MERGE, _PAD = 16, 2, "<|endoftext|>"
 _GRID = SIDE_PX // _PATCH
+_HELD_OUT_SEED = 600_000_000
 _IGNORED, _EVERY = -100, 100
 _NOT_MUON = ("embed_tokens", "pos_embed")
 _NOT_OF_A_BASE = {*REGION_TOKENS, "<think>", "</think>", "<regionfeat>"}
@@ -203,7 +208,7 @@ def train(
     folder.mkdir(parents=True)
     write_tokenizer(folder)
     shown = single_objects(pictures, 500_000_000)
-    held_out = single_objects(120, 600_000_000)
+    held_out = single_objects(120, _HELD_OUT_SEED)
     pixels, other_pixels = (
         torch.stack([patches_of(image) for image, _ in part]) for part in (shown, held_out)
     )
@@ -235,6 +240,30 @@ def train(
     model.save_pretrained(folder)
 
 
+@torch.inference_mode()
+def compare(base: Path, checkpoints: list[str]) -> None:
+    """Print how checkpoints answer 200 of the base's chats in plain text.
+
+    nats: of an answer token. right: share of answers whose every token is the most probable one. same: share
+    of answers equal to the first checkpoint's.
+    """
+    rng = np.random.default_rng(7)
+    chats = Chats(base, [caption for _, caption in single_objects(200, _HELD_OUT_SEED)])
+    drawn, first = [chats.draw(rng, 0.0) for _ in range(200)], None
+    for name in checkpoints:
+        model, losses, answers = load_checkpoint(name).model, [], []
+        for chat in drawn:
+            prompt = embed_prompt(model, chat.ids + chat.answer_ids[:-1], None, None)
+            logits_NV = model.logits(prompt_states(model, prompt))[len(chat.ids) - 1 :]
+            losses.append(cross_entropy(logits_NV, torch.tensor(chat.answer_ids), reduction="none"))
+            answers.append(logits_NV.argmax(-1).tolist())
+        first = first or answers
+        right = np.mean([found == chat.answer_ids for found, chat in zip(answers, drawn, strict=True)])
+        same = np.mean([found == other for found, other in zip(answers, first, strict=True)])
+        nats = float(torch.cat(losses).mean())
+        print(json.dumps({"model": name, "nats": round(nats, 4), "right": right, "same": same}), flush=True)
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
@@ -244,5 +273,9 @@ if __name__ == "__main__":
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--image-share", type=float, default=0.0)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--compare", nargs="+", help="compare checkpoints on chats, in place of training")
     given = parser.parse_args()
+    if given.compare:
+        compare(given.folder, given.compare)
+        raise SystemExit
     train(given.folder, given.minutes, given.pictures, given.batch, given.rate, given.image_share, given.seed)
