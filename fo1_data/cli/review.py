@@ -114,6 +114,7 @@ def push(
         review = service.push(folder, title, options)
         if wait:
             review = service.wait(review["id"], timeout_s, _Progress())
+    review["phrases_not_asked"] = _phrases_not_asked(folder)
     emit(review, as_json, review_text(review))
 
 
@@ -166,6 +167,18 @@ def take_in(
     emit(review, as_json, f"{review['taken_in']} annotations taken in\n{review_text(review)}")
 
 
+def _phrases_not_asked(folder: str) -> int | None:
+    """How many phrases name more boxes than an LsTask shows; None if the dataset cannot be read from here."""
+    from fo1_data.dataset.crowded_phrases import num_crowded_phrases
+    from fo1_data.errors import Fo1Error
+    from services.review.outbox.parts import MOST_REGIONS
+
+    try:
+        return num_crowded_phrases(folder, MOST_REGIONS)
+    except (Fo1Error, OSError):
+        return None
+
+
 class _Progress:
     """Prints how far a push is, whenever that changes."""
 
@@ -193,6 +206,9 @@ def review_text(review: dict[str, Any]) -> str:
     ]
     if effort := review.get("effort"):
         lines.insert(3, f"effort       {_effort_text(effort)}")
+    if not_asked := review.get("phrases_not_asked"):
+        why = "too many boxes for one task; they keep their decisions"
+        lines.append(f"not asked    {counted(not_asked, 'phrase')}: {why}")
     if items.get("refused"):
         lines.append(f"refused      {items['refused']} by Label Studio")
     if review["changed_fields"]:
