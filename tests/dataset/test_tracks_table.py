@@ -1,5 +1,6 @@
 """Videos and tracks of shards: written, gathered, sealed, replayed, and read back equal."""
 
+import shutil
 from pathlib import Path
 
 import duckdb
@@ -133,17 +134,21 @@ def test_a_replay_adds_the_videos_that_failed_and_keeps_the_tables_of_the_versio
 
 def test_a_death_at_any_step_of_a_replay_loses_no_track(tmp_path: Path) -> None:
     """The process dies before each of its writes in turn; what is left is gone on with."""
+    begun = tmp_path / "begun"
+    begin(begun).seal("made-up")
+    for index, clip in enumerate(FEW):
+        write(begin(begun, replay=True), index, clip)
     deadly = 0
     while True:
         deadly += 1
         out = tmp_path / str(deadly)
-        begin(out).seal("made-up")
+        shutil.copytree(begun, out)
         run = begin(out, replay=True)
         run.store = DyingStore(out, deadly)
         try:
-            _write_and_seal(run)
+            _gather_and_seal(run)
         except Crash:
-            manifest = _write_and_seal(begin(out, replay=True), "again")
+            manifest = _gather_and_seal(begin(out, replay=True), "again")
             assert content(out) == ([clip.video for clip in FEW], [clip.tracks[0] for clip in FEW])
             assert (manifest.counts.videos, manifest.counts.tracks) == (2, 2)
             continue
@@ -151,9 +156,7 @@ def test_a_death_at_any_step_of_a_replay_loses_no_track(tmp_path: Path) -> None:
     assert deadly > 4
 
 
-def _write_and_seal(run: DatasetRun, try_id: str = "t") -> Manifest:
-    for index, clip in enumerate(FEW):
-        write(run, index, clip, try_id)
+def _gather_and_seal(run: DatasetRun, try_id: str = "t") -> Manifest:
     for group in run.plan_groups(len(FEW), FileLimits())[0].take_ready():
         run.gather(group, try_id)
     return run.seal("made-up")
