@@ -40,7 +40,7 @@ def make_clip(
 
     Track 1 has a gap, frames 5 to 7. `decision`: of every label. `fields` replace columns of the video.
     """
-    video_id = hashlib.sha256(f"clip {seed}".encode()).hexdigest()
+    video_id = fields.get("video_id") or hashlib.sha256(f"clip {seed}".encode()).hexdigest()
     uri = fields.get("uri", f"memory://clips/{seed:03d}.mp4")
     boxes = [_path(number, num_frames) for number in range(num_tracks)]
     rows = []

@@ -1,6 +1,5 @@
 """`/v1/videos/{video_id}`: a video that browsers play, by signed URL, with ranges and CORS."""
 
-import asyncio
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
@@ -47,7 +46,7 @@ async def get_video(
     if record is None:
         raise Problem(404, "no registered dataset holds this video")
     roots = await context.project_roots.of(record.project_id)
-    path = await asyncio.to_thread(context.videos.file_of, record.address, video_id, roots)
+    path = await context.videos.file_of(record.address, video_id, roots)
     headers = {
         "Cache-Control": "private, max-age=86400",
         "Content-Security-Policy": "default-src 'none'; sandbox",
