@@ -4,7 +4,8 @@ A box counts as found if a detection overlaps it by an IoU of 0.5 or more, each 
 detections are those that labelling would keep.
 """
 
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,7 @@ from fo1_data.training.detection.samples import BoxedImages
 FOUND_IOU = 0.5
 _WELL_FOUND_IOU = 0.75
 _MAX_PROPOSALS = 100
+_SAY_EVERY_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -63,16 +65,22 @@ class Found:
 def count_found(
     detector: TinyDetector,
     images: BoxedImages,
-    numbers: Iterable[int],
+    numbers: Sequence[int],
     request: Callable[[], str | None] = lambda: None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> Found | str:
     """The detector's figures on the views with some numbers; those that cannot be read are left out.
 
-    `request`: asked before each image; a name ends the measurement, and is returned.
+    `request`: asked before each image; a name ends the measurement, and is returned. `say`: told how far it
+    is, every ten seconds.
     """
     proposer = DetectorBoxes("detector", detector, None, None, _MAX_PROPOSALS)
     num_images = known = detected = hits = hits_75 = 0
-    for number in numbers:
+    said_s = time.monotonic()
+    for place, number in enumerate(numbers):
+        if time.monotonic() - said_s >= _SAY_EVERY_S:
+            said_s = time.monotonic()
+            say(f"measuring: {place} of {len(numbers)}")
         if (stopped := request()) is not None:
             return stopped
         image = images.as_it_is(number)

@@ -135,6 +135,8 @@ class DetectorData:
         held_out = sizes["validation_images"]
         line += f", {held_out:,} to validate on" if held_out else ", none to validate on"
         lines = [line, *self.train.left_out()]
+        if not held_out:
+            lines.append("the weights to keep are chosen by training images: name others with --validation")
         if found.num_shrunk:
             lines.append(
                 f"{counted(found.num_shrunk, 'image')} over {LARGE_PX:,} px: shown shrunk to "
@@ -176,7 +178,11 @@ def _measure_on_test(
     for name, weights in of_weights.items():
         say(f"measuring {weights} on {counted(images.found.num_images, 'test image')}")
         found = count_found(
-            load_tiny_detector(choose_device(config.device), weights), images, range(len(images)), request
+            load_tiny_detector(choose_device(config.device), weights),
+            images,
+            range(len(images)),
+            request,
+            say,
         )
         if isinstance(found, str):
             return found

@@ -138,7 +138,7 @@ class DetectorSteps:
         if not is_due or any(at_step == step for at_step, _ in self.measured):
             return None
         self._network.eval()
-        found = count_found(self._detector, self._measured_on, self._measured_views, request)
+        found = count_found(self._detector, self._measured_on, self._measured_views, request, say)
         if isinstance(found, str):
             return found
         if not found.images:
