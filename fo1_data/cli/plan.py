@@ -55,11 +55,14 @@ def plan(
 
 
 def _plan(run: RunConfig, num_checked: int | None, measures: bool) -> dict[str, Any]:
+    from fo1_data.corpus.entry_list import EntryList
     from fo1_data.corpus.source_lines import source_lines
+    from fo1_data.corpus.tracked_videos import is_tracked
     from fo1_data.runs.listing_clock import shown_listing
     from fo1_data.runs.plan import images_text, list_corpus
     from fo1_data.runs.preflight import check_files, estimate, to_document
     from fo1_data.runs.unasked_kinds import unasked_kinds
+    from fo1_data.runs.video_cost import cost_of_videos
 
     say("checking the settings and listing the corpus")
     unloadable = _unloadable(run)
@@ -71,7 +74,9 @@ def _plan(run: RunConfig, num_checked: int | None, measures: bool) -> dict[str, 
     files = check_files(entries, run, num_checked)
     cluster = _cluster(run)
     can_measure = measures and bool(entries) and unloadable is None
-    sample = _measure(run, units) if can_measure else None
+    videos = cost_of_videos(entries, run) if planned.num_videos else None
+    images = EntryList(entry for entry in units if not is_tracked(entry)) if planned.num_videos else units
+    sample = _measure(run, images) if can_measure and images else None
     tiles = _tiles(run, planned, can_measure)
     num_units = len(units) if planned.num_cut else None
     gpus = cluster.get("each_takes", {}).get("gpus", run.gpus_per_actor or 0.0)
@@ -85,7 +90,8 @@ def _plan(run: RunConfig, num_checked: int | None, measures: bool) -> dict[str, 
         "tiles": tiles,
         "files": to_document(files),
         "measured": to_document(sample),
-        "estimate": to_document(estimate(entries, files, sample, run, gpus, num_units)),
+        "videos": videos.model_dump() | {"text": str(videos)} if videos is not None else None,
+        "estimate": to_document(estimate(entries, files, sample, run, gpus, num_units, videos)),
         "cluster": cluster,
         "label_studio": label_studio,
     }
@@ -249,6 +255,7 @@ def _summary(document: dict[str, Any]) -> str:
         f"{counted(document['images'], 'image')} in {counted(document['shards'], 'shard')}, "
         f"{document['not_listed']:,} not listed",
         *([document["tiles"]["text"]] if document["tiles"]["text"] else []),
+        *([document["videos"]["text"]] if document["videos"] is not None else []),
         f"{counted(files['checked'], 'file')} read: {files['bad']:,} bad, "
         f"{counted(files['duplicate_files'], 'exact duplicate')}",
         *(f"  {count} x {reason}" for reason, count in files["bad_by_reason"].items()),

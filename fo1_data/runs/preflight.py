@@ -33,6 +33,7 @@ from fo1_data.plurals import counted
 from fo1_data.proposals.identity import is_boxes_file
 from fo1_data.runs.shard_labeller import limit_resources
 from fo1_data.runs.video_check import check_video
+from fo1_data.runs.video_cost import ASSUMED_THINGS, ASSUMED_TRACK_S, VideoCost
 from fo1_data.storage.addresses import local_path
 from schemas.corpus import CorpusImage
 from schemas.images import Reject
@@ -228,15 +229,17 @@ def estimate(
     config: RunConfig,
     gpus: float,
     num_units: int | None = None,
+    videos: VideoCost | None = None,
 ) -> CostEstimate:
     """Hours of labelling and review. gpus: GPUs per labeller. num_units: images and tiles that are labelled,
-    if images are cut into tiles; `measured` is then of such."""
+    if images are cut into tiles; `measured` is then of such. videos: those among the entries."""
     assumptions: list[str] = []
     share_good = 1 - (files.bad + files.duplicate_files) / max(1, files.checked)
-    num_images = round(len(entries) * share_good)
-    good = num_images if num_units is None else round(num_units * share_good)
+    num_videos = videos.videos if videos is not None else 0
+    num_images = round((len(entries) - num_videos) * share_good)
+    good = num_images if num_units is None else round((num_units - num_videos) * share_good)
     unit = "image" if num_units is None else "tile"
-    of_corpus = _boxes_of_corpus(files, config)
+    of_corpus = _boxes_of_corpus(files, config) if videos is None else None
     if measured is not None:
         regions = good * measured.regions / measured.images
         labels = good * measured.labels / measured.images
@@ -255,6 +258,14 @@ def estimate(
         seconds = regions / ASSUMED_REGIONS_PER_S
         assumptions.append(
             f"{ASSUMED_REGIONS_PER_S:g} regions/s for one labeller: assumed, for a 3B model on one GPU"
+        )
+    if videos is not None:
+        one_s = measured.seconds / max(1, measured.regions) if measured else 1 / ASSUMED_REGIONS_PER_S
+        labels, seconds = labels + videos.questions, seconds + videos.questions * one_s
+        regions += videos.questions / max(1, sum(kind.per_region for kind in config.labels))
+        assumptions.append(
+            f"videos: {ASSUMED_THINGS:g} things in sight, each for {ASSUMED_TRACK_S:g} s, where no tracks are "
+            "given: assumed; decoding and the detector's time are not counted"
         )
     if files.checked < files.of:
         assumptions.append(f"bad files and duplicates as in the {counted(files.checked, 'file')} read")
