@@ -264,8 +264,8 @@ def estimate(
         labels, seconds = labels + videos.questions, seconds + videos.questions * one_s
         regions += videos.questions / max(1, sum(kind.per_region for kind in config.labels))
         assumptions.append(
-            f"videos: {ASSUMED_THINGS:g} things in sight, each for {ASSUMED_TRACK_S:g} s, where no tracks are "
-            "given: assumed; decoding and the detector's time are not counted"
+            f"videos: {ASSUMED_THINGS:g} things in sight, each for {ASSUMED_TRACK_S:g} s: assumed where no "
+            "tracks are given; decoding and the detector's time are not counted"
         )
     if files.checked < files.of:
         assumptions.append(f"bad files and duplicates as in the {counted(files.checked, 'file')} read")

@@ -35,8 +35,8 @@ class VideoCost(BaseModel):
 
     def __str__(self) -> str:
         return (
-            f"{counted(self.videos, 'video')}: about {self.frames:,} frames ({self.seconds / 60:.1f} min): {self.detector_frames:,} for the "
-            f"detector, {self.questions:,} questions to the model "
+            f"{counted(self.videos, 'video')}: about {self.frames:,} frames ({self.seconds / 60:.1f} min), "
+            f"{self.detector_frames:,} for the detector, {self.questions:,} questions to the model "
             f"(captioning every frame: {self.questions_of_every_frame:,})"
         )
 

@@ -33,7 +33,7 @@ def test_frames_are_counted_and_questions_are_far_fewer_than_for_every_frame(tmp
     assert (cost.videos, cost.frames, cost.detector_frames) == (1, 100, 25)
     assert cost.seconds == pytest.approx(10)
     assert 0 < cost.questions < cost.questions_of_every_frame / 10
-    assert "100 frames (0.2 min): 25 for the detector" in str(cost)
+    assert "100 frames (0.2 min), 25 for the detector" in str(cost)
 
 
 def test_tracks_that_are_given_are_counted(tmp_path: Path) -> None:
