@@ -44,6 +44,7 @@ _APART_S = 0.4
 # Keyframes whose pixels are held at once.
 _HELD_FRAMES = 16
 _LEAST_FPS = 1.0
+_TAKE_TRACKS = ("auto", "corpus")
 
 
 class LabelsFrames(Protocol):
@@ -117,6 +118,8 @@ class VideoLabeller:
         config: RunConfig,
         equal: Sequence[CorpusImage] = (),
     ) -> None:
+        if config.proposals not in _TAKE_TRACKS:  # a detector takes the place of what the corpus says
+            entry = entry.model_copy(update={"tracks": None})
         self._entry, self._video, self._labeller, self._config = entry, video, labeller, config
         self._equal, self._info = equal, video.info
         if config.proposals == "corpus" and entry.tracks is None:
@@ -132,7 +135,7 @@ class VideoLabeller:
         """The shots from frame `first` on, which begins shot `number`. Raises InputReject."""
         if first >= self._info.num_frames:
             return
-        if self._entry.tracks is not None and self._config.proposals in ("auto", "corpus"):
+        if self._entry.tracks is not None:
             info = self._info
             yield given_shot(self._entry.tracks, (info.width, info.height), info.num_frames)
             return

@@ -61,7 +61,7 @@ def _cost_of(entry: CorpusImage, config: RunConfig) -> VideoCost | None:
     except (InputReject, ConfigError):
         return None
     num_kinds = sum(kind.per_region for kind in config.labels)
-    if entry.tracks is not None:
+    if entry.tracks is not None and config.proposals in ("auto", "corpus"):
         looks = sum(min(len(track.frames), KEYFRAMES_A_TRACK) for track in entry.tracks)
         boxes, looked_at = sum(len(track.frames) for track in entry.tracks), 0
     else:

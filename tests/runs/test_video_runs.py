@@ -257,3 +257,14 @@ def test_tracks_that_are_given_take_the_place_of_detector_and_tracker(
     assert row["scores"] == [None] * 8
     regions = [region for image in rows_of(tmp_path / "out") for region in image["regions"]]
     assert {region["source_caption"] for region in regions} == {"a red van"}
+
+
+def test_a_detector_that_is_named_takes_the_place_of_given_tracks(
+    clip: Path, tmp_path: Path, run: Callable[[RunConfig], Manifest]
+) -> None:
+    track = {"id": "van-7", "frames": [0], "boxes_xyxy": [[0, 0, 9, 9]]}
+    (tmp_path / "tracks.jsonl").write_text(json.dumps({"video": str(clip), "tracks": [track]}) + "\n")
+    run(config_of(tmp_path / "tracks.jsonl", tmp_path / "out", proposals="fo1-tiny"))
+    tracks = table(tmp_path / "out", "tracks")
+    assert len(tracks) == 2 * NUM_SHOTS
+    assert {row["source_id"] for row in tracks} == {None}
