@@ -75,21 +75,30 @@ class Decoder(nn.Module):
         *,
         deep: DeepFeatures | None = None,
         recompute: bool = False,
+        wanted_BN: Tensor | None = None,
     ) -> Tensor:
         """Run all layers over embeds (..., D); returns the states (..., D) after the final norm.
 
         cos, sin: rotation tables (..., E). deep: features to add after layers. recompute: keep only
-        each layer's input, and run the layer again in the backward pass (training).
+        each layer's input, and run the layer again in the backward pass (training). wanted_BN: of embeds
+        (B, L, D), the tokens whose states are wanted, (B, N, D): the last layer computes no others, and its
+        `attend` is given their queries alone.
         """
         states = embeds
         cos, sin = cos.unsqueeze(-2).to(states.dtype), sin.unsqueeze(-2).to(states.dtype)
+        last = len(self.layers) - 1
+        # Deep features of the last layer name their tokens among all.
+        early = deep is not None and len(deep.values_GND) > last
         for index, layer in enumerate(self.layers):
+            wanted = wanted_BN if index == last and not early else None
             if recompute:
-                states = checkpoint(layer, index, states, cos, sin, attend, use_reentrant=False)
+                states = checkpoint(layer, index, states, cos, sin, attend, wanted, use_reentrant=False)
             else:
-                states = layer(index, states, cos, sin, attend)
+                states = layer(index, states, cos, sin, attend, wanted)
             if deep is not None:
                 states = deep.add(index, states)
+        if wanted_BN is not None and early:
+            states = take_tokens(states, wanted_BN)
         return self.norm(states)
 
 
@@ -105,9 +114,18 @@ class DecoderLayer(nn.Module):
         self.input_layernorm = RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
         self.post_attention_layernorm = RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
 
-    def forward(self, index: int, states: Tensor, cos: Tensor, sin: Tensor, attend: Attend) -> Tensor:
-        """cos, sin: (..., 1, E)."""
-        states = states + self.self_attn(index, self.input_layernorm(states), cos, sin, attend)
+    def forward(
+        self,
+        index: int,
+        states: Tensor,
+        cos: Tensor,
+        sin: Tensor,
+        attend: Attend,
+        wanted_BN: Tensor | None = None,
+    ) -> Tensor:
+        """cos, sin: (..., 1, E). wanted_BN: the tokens of states (B, L, D) to return, (B, N, D)."""
+        attended = self.self_attn(index, self.input_layernorm(states), cos, sin, attend, wanted_BN)
+        states = (states if wanted_BN is None else take_tokens(states, wanted_BN)) + attended
         return states + self.mlp(self.post_attention_layernorm(states))
 
 
@@ -129,12 +147,29 @@ class DecoderAttention(nn.Module):
         self.norms_heads = config.norms_heads
         self.o_proj = nn.Linear(query_width, config.hidden_size, bias=False)
 
-    def forward(self, index: int, normed: Tensor, cos: Tensor, sin: Tensor, attend: Attend) -> Tensor:
-        queries, keys, values = (
-            project(normed).unflatten(-1, (-1, self.head_dim))
-            for project in (self.q_proj, self.k_proj, self.v_proj)
+    def forward(
+        self,
+        index: int,
+        normed: Tensor,
+        cos: Tensor,
+        sin: Tensor,
+        attend: Attend,
+        wanted_BN: Tensor | None = None,
+    ) -> Tensor:
+        asking, query_cos, query_sin = normed, cos, sin
+        if wanted_BN is not None:
+            asking = take_tokens(normed, wanted_BN)
+            query_cos, query_sin = (take_tokens(table, wanted_BN) for table in (cos, sin))
+        queries = self.q_proj(asking).unflatten(-1, (-1, self.head_dim))
+        keys, values = (
+            project(normed).unflatten(-1, (-1, self.head_dim)) for project in (self.k_proj, self.v_proj)
         )
         if self.norms_heads:
             queries, keys = self.q_norm(queries), self.k_norm(keys)
-        attended = attend(index, rotate(queries, cos, sin), rotate(keys, cos, sin), values)
+        attended = attend(index, rotate(queries, query_cos, query_sin), rotate(keys, cos, sin), values)
         return self.o_proj(attended.flatten(-2))
+
+
+def take_tokens(values: Tensor, places_BN: Tensor) -> Tensor:
+    """The values (B, N, ...) at some places of each sequence, of values (B, L, ...)."""
+    return values[torch.arange(len(values), device=values.device)[:, None], places_BN]

@@ -69,6 +69,9 @@ class SimplePyramid(nn.Module):
         )
 
     def forward(self, map_BCHW: Tensor) -> list[Tensor]:
+        if map_BCHW.device.type == "cpu":
+            # As the norms leave the maps: no convolution reorders its input. The results are the same.
+            map_BCHW = map_BCHW.contiguous(memory_format=torch.channels_last)
         return [level(map_BCHW) for level in (self.simfp_1, self.simfp_2, self.simfp_3, self.simfp_4)]
 
 

@@ -139,9 +139,8 @@ class _Answers:
 @torch.no_grad()
 def _answers(trainer: Trainer, image: TrainingImage) -> _Answers:
     states, batch = trainer.decode([image])
-    is_answer_L = batch.targets_BL[0] != IGNORED
-    targets = batch.targets_BL[0][is_answer_L]
-    logits = trainer.model.logits(states[0][is_answer_L]).float()
+    targets = batch.targets_BL[batch.targets_BL != IGNORED]
+    logits = trainer.model.logits(states).float()
     loss = functional.cross_entropy(logits, targets, reduction="sum")
     is_right = (logits.argmax(-1) == targets).cpu()
     owners = image.packed.owner[image.packed.targets != IGNORED]

@@ -19,10 +19,12 @@ def make_optimiser(
     """AdamW; with `sharding = "optimizer"` each worker keeps only its part of the state (ZeRO stage 1)."""
     groups = _groups(trained, config.weight_decay)
     settings: dict[str, Any] = {"lr": config.learning_rate, "betas": (0.9, 0.98)}
-    if config.sharding == "weights" and workers.num > 1:
-        settings["foreach"] = False  # one call cannot mix whole and sharded weights
     if config.sharding == "optimizer" and workers.num > 1:
         return ZeroRedundancyOptimizer(groups, optimizer_class=torch.optim.AdamW, **settings)
+    if config.sharding == "weights" and workers.num > 1:
+        settings["foreach"] = False  # one call cannot mix whole and sharded weights
+    elif all(parameter.device.type == "cpu" for parameter in trained.values()):
+        settings["fused"] = True  # a quarter of the time of many calls
     return torch.optim.AdamW(groups, **settings)
 
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from fo1_data.model.decoder import DeepFeatures, join_deep
+from fo1_data.model.decoder import DeepFeatures, join_deep, take_tokens
 from fo1_data.model.modeling import Fo1Model
 from fo1_data.model.prompts import PromptTokenizer
 from fo1_data.model.region_fusion import PromptEmbeds
@@ -155,23 +155,50 @@ def decode_packed(
 
     `recompute`: compute activations again in the backward pass (less memory, more time).
     """
+    return _decode(model, batch, observer, recompute, None)
+
+
+def _decode(
+    model: Fo1Model,
+    batch: PackedBatch,
+    observer: AttentionObserver | None,
+    recompute: bool,
+    wanted_BN: Tensor | None,
+) -> Tensor:
     num_images, length = batch.embeds_BLD.shape[:2]
     cos, sin = cos_sin(batch.positions_3BL.flatten(1), model.config.text)
-    mask = batch.visible_BLL[:, None]
+    # What is added to the scores, once for all layers.
+    hidden_BLL = torch.zeros_like(batch.visible_BLL, dtype=batch.embeds_BLD.dtype)
+    hidden_BLL.masked_fill_(~batch.visible_BLL, float("-inf"))
 
     def attend(layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         queries, keys, values = (part.transpose(1, 2) for part in (queries, keys, values))
         if observer is not None:
             observer.attention(layer, queries, keys, batch.visible_BLL)
+        mask = hidden_BLL
+        if wanted_BN is not None and queries.shape[2] != length:
+            mask = take_tokens(hidden_BLL, wanted_BN)
         grouped = queries.shape[1] != keys.shape[1]
-        attended = functional.scaled_dot_product_attention(queries, keys, values, mask, enable_gqa=grouped)
+        attended = functional.scaled_dot_product_attention(
+            queries, keys, values, mask[:, None], enable_gqa=grouped
+        )
         return attended.transpose(1, 2)
 
     tables = (cos.view(num_images, length, -1), sin.view(num_images, length, -1))
     states: Tensor = model.language_model(
-        batch.embeds_BLD, *tables, attend, deep=batch.deep, recompute=recompute
+        batch.embeds_BLD, *tables, attend, deep=batch.deep, recompute=recompute, wanted_BN=wanted_BN
     )
     return states
+
+
+def decode_answers(model: Fo1Model, batch: PackedBatch, recompute: bool = False) -> Tensor:
+    """As `decode_packed`, but only the states of the answers' tokens, (N, D), in the order of the batch."""
+    is_answer_BL = batch.targets_BL != IGNORED
+    counts_B = is_answer_BL.sum(1)
+    # Sequences with fewer answers ask for other tokens too.
+    places_BN = is_answer_BL.int().argsort(dim=1, descending=True, stable=True)[:, : int(counts_B.max())]
+    states_BND = _decode(model, batch, None, recompute, places_BN)
+    return states_BND[torch.arange(places_BN.shape[1], device=counts_B.device) < counts_B[:, None]]
 
 
 def answer_loss(
@@ -184,10 +211,11 @@ def answer_loss(
     """Sum of the weighted cross-entropies of all answer tokens of a batch, and the sum of their weights.
 
     The weight of a target is its token's (`weights_V`) times its position's (`weights_BL`); None: all 1.
+    states: of all tokens (B, L, D), or of the answers' alone, as of `decode_answers`.
     """
     is_answer = targets_BL != IGNORED
     targets = targets_BL[is_answer]
-    logits = model.logits(states_BLD[is_answer]).float()
+    logits = model.logits(states_BLD[is_answer] if states_BLD.dim() == 3 else states_BLD).float()
     weights = weights_V[targets] if weights_V is not None else torch.ones(len(targets)).to(logits)
     if weights_BL is not None:
         weights = weights * weights_BL[is_answer].to(weights)

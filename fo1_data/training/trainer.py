@@ -22,7 +22,7 @@ from fo1_data.training.adapters import is_adapter, merged_weights
 from fo1_data.training.feature_cache import CachedImage, FeatureCache, num_frozen_stages
 from fo1_data.training.layout import STATE
 from fo1_data.training.optimiser import clip_gradients, make_optimiser, scheduled_rate
-from fo1_data.training.packing import PackedBatch, answer_loss, decode_packed, pack_batch
+from fo1_data.training.packing import PackedBatch, answer_loss, decode_answers, pack_batch
 from fo1_data.training.run_folder import load_state, write_state
 from fo1_data.training.samples.batches import TrainingImage, blank_image, split_batch
 from fo1_data.training.settings import Stage, TrainConfig
@@ -80,7 +80,7 @@ class Trainer:
         return answer_loss(self.model, states, batch.targets_BL, weights_BL=batch.weights_BL)[0]
 
     def decode(self, images: Sequence[TrainingImage]) -> tuple[Tensor, PackedBatch]:
-        """The decoder's states (B, L, D) of the images' prompts and questions, and what was packed."""
+        """The decoder's states (N, D) of the tokens of all answers, and what was packed."""
         tokenizer = self.checkpoint.tokenizer
         prefixes = []
         encoded_images = self._encode(images)
@@ -89,7 +89,7 @@ class Trainer:
             prefixes.append(embed_prompt(self.model, ids, encoded, image.prepared.grid_hw))
         batch = pack_batch(self.model, prefixes, [image.packed for image in images])
         self.num_tokens += batch.embeds_BLD.shape[0] * batch.embeds_BLD.shape[1]
-        return decode_packed(self.model, batch, recompute=self.config.gradient_checkpointing), batch
+        return decode_answers(self.model, batch, recompute=self.config.gradient_checkpointing), batch
 
     def _encode(self, images: Sequence[TrainingImage]) -> list[ImageFeatures]:
         """What the language model reads of each image."""
