@@ -93,8 +93,12 @@ class Chats:
         family = family_of_base("qwen3_vl")
         assert family is not None
         self._markup = family.markup
-        self.image_id: int = self._tokenizer.token_to_id("<|image_pad|>")
-        self.pad_id: int = self._tokenizer.token_to_id(_PAD)
+        self.image_id, self.pad_id = (self._id_of(token) for token in ("<|image_pad|>", _PAD))
+
+    def _id_of(self, token: str) -> int:
+        number: int | None = self._tokenizer.token_to_id(token)
+        assert number is not None
+        return number
 
     def draw(self, rng: np.random.Generator, image_share: float) -> Chat:
         """About one image, by the share given; otherwise a list in plain text."""

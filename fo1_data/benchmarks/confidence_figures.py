@@ -204,7 +204,7 @@ def absent_phrases(pairs: Sequence[Pair], seed: int) -> dict[str, Any]:
         for pair in pairs
         for part in pair.row.groundings
         if part.kind in (LabelKind.GROUND, LabelKind.DETECT)
-        and (expected := gold_regions(pair.gold, part.phrase)) is not None
+        and (expected := gold_regions(pair, part.phrase)) is not None
     ]
     present = np.array([is_present for _, is_present, _, _ in phrases], dtype=bool)
     named = np.array([is_named for _, _, is_named, _ in phrases], dtype=bool)
