@@ -18,6 +18,7 @@ from fo1_data.corpus.video.video import Video, VideoFrame
 from fo1_data.errors import InputReject
 from fo1_data.proposals.proposer import Proposals
 from fo1_data.tracking.shot_tracks import FollowedThing, ShotTracks
+from fo1_data.tracking.smoothing import smooth
 from fo1_data.tracking.trackers import Tracker
 from fo1_data.tracking.views import measure_views
 
@@ -121,9 +122,8 @@ class _Shot:
         self._skip_to(last + 1)
         self._look()
         found = self._tracks.finish()
-        return FoundShot(
-            self._number, self._first, last, found.things, self._missing, num_dropped=found.num_dropped
-        )
+        things = [smooth(thing, self._following.every) for thing in found.things]
+        return FoundShot(self._number, self._first, last, things, self._missing, found.num_dropped)
 
     def _skip_to(self, number: int) -> None:
         self._missing += range(self._next, number)
