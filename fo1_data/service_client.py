@@ -65,15 +65,32 @@ class ServiceClient:
         """Return a review."""
         return self._request("GET", f"/v1/reviews/{review_id}")
 
-    def find(self, dataset: str) -> dict[str, Any]:
-        """Return the newest review of a dataset, or the review of this id. Raises UsageError if none is."""
+    def find(self, dataset: str, *, tracks: bool = False) -> dict[str, Any]:
+        """Return the newest review of a dataset, or the review of this id. Raises UsageError if none is.
+
+        tracks: that of its tracks; else that of its images.
+        """
         if dataset.startswith("rev_"):
             return self.get(dataset)
-        parameters = {"dataset": _dataset_address(dataset), "limit": 1}
-        reviews: list[dict[str, Any]] = self._request("GET", "/v1/reviews", params=parameters)["items"]
-        if not reviews:
-            raise UsageError(f"{dataset} was not pushed to this service: fo1 review push {dataset}")
-        return reviews[0]
+        review = self.newest(dataset, tracks=tracks)
+        if review is None:
+            option = " --tracks" if tracks else ""
+            what = f"the tracks of {dataset} were" if tracks else f"{dataset} was"
+            raise UsageError(f"{what} not pushed to this service: fo1 review push {dataset}{option}")
+        return review
+
+    def newest(self, dataset: str, *, tracks: bool) -> dict[str, Any] | None:
+        """Return the newest review of a dataset's tracks, or of its images; None if the service has none."""
+        parameters: dict[str, Any] = {"dataset": _dataset_address(dataset), "limit": 100}
+        while True:
+            page = self._request("GET", "/v1/reviews", params=parameters)
+            for review in page["items"]:
+                if review.get("tracks", False) is tracks:
+                    found: dict[str, Any] = review
+                    return found
+            if page.get("next_cursor") is None:
+                return None
+            parameters["cursor"] = page["next_cursor"]
 
     def by_keys(self, keys: Collection[str]) -> dict[str, dict[str, Any]]:
         """Return the newest review of each of these keys that the service has."""

@@ -19,6 +19,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 REASONS = [reason.value for reason in AsideReason if reason is not AsideReason.UNREADABLE]
+OfTracks = Annotated[
+    bool, typer.Option("--tracks", help="The newest review of the tracks of videos, not that of the images.")
+]
 Folder = Annotated[str, typer.Argument(metavar="DIR", help="A finished dataset: its folder, URL or id.")]
 
 
@@ -119,24 +122,24 @@ def push(
 
 
 @app.command()
-def pull(folder: Folder, as_json: JsonOption = False) -> None:
+def pull(folder: Folder, tracks: OfTracks = False, as_json: JsonOption = False) -> None:
     """Pull all annotations since the last pull."""
     from fo1_data.service_client import ServiceClient
 
     with ServiceClient() as service:
-        review = service.pull(service.find(folder)["id"])
+        review = service.pull(service.find(folder, tracks=tracks)["id"])
     pulled = review["pulled"]
     news = f"{pulled['created']} new, {pulled['updated']} changed, {pulled['deleted']} deleted annotations"
     emit(review, as_json, f"{news}\n{review_text(review)}")
 
 
 @app.command()
-def status(folder: Folder, as_json: JsonOption = False) -> None:
+def status(folder: Folder, tracks: OfTracks = False, as_json: JsonOption = False) -> None:
     """Show how far the review of a dataset is."""
     from fo1_data.service_client import ServiceClient
 
     with ServiceClient() as service:
-        review = service.find(folder)
+        review = service.find(folder, tracks=tracks)
     emit(review, as_json, review_text(review))
 
 
@@ -151,6 +154,7 @@ def take_in(
         str | None,
         typer.Option("--reason", help="All set aside for this reason: " + ", ".join(REASONS) + "."),
     ] = None,
+    tracks: OfTracks = False,
     as_json: JsonOption = False,
 ) -> None:
     """Believe annotations that were set aside, after a look at them in Label Studio."""
@@ -162,7 +166,7 @@ def take_in(
     if reason is not None and reason not in REASONS:
         raise UsageError(f"--reason {reason}: must be one of {', '.join(REASONS)}")
     with ServiceClient() as service:
-        review_id = service.find(folder)["id"]
+        review_id = service.find(folder, tracks=tracks)["id"]
         review = service.take_in(review_id, annotation, AsideReason(reason) if reason else None)
     emit(review, as_json, f"{review['taken_in']} annotations taken in\n{review_text(review)}")
 

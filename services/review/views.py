@@ -48,7 +48,8 @@ class Effort(BaseModel):
 class ReviewView(BaseModel):
     """A review. `state`: `preparing`, `pushing`, `open` (all items are in Label Studio), `failed`.
 
-    `items`: number of items by state (`waiting`, `sending`, `sent`, `refused`, `gone`). `lanes`: by lane.
+    `tracks`: its items are videos, its corrections are of tracks. `items`: number of items by state
+    (`waiting`, `sending`, `sent`, `refused`, `gone`). `lanes`: by lane.
     `annotations`: by state (`submitted`, `cancelled`, `deleted`, `set_aside`, `unreadable`). `corrections`:
     of the chosen annotations, by action. `agreement`: mean over items with several annotators.
     `seconds_per_item`: mean time of an annotation. `set_aside`: the latest annotations set aside, unreadable
@@ -71,6 +72,7 @@ class ReviewView(BaseModel):
     project_id: int | None
     project_url: str | None
     model_version: str
+    tracks: bool
     items: dict[str, int]
     lanes: dict[str, int]
     annotations: dict[str, int]
@@ -132,6 +134,7 @@ async def view_of(session: AsyncSession, review: Review) -> ReviewView:
         **{name: getattr(review, name) for name in (*columns, "created_at", "pulled_at", "created_by")},
         dataset=review.dataset_id,
         address=review.dataset,
+        tracks=review.options.tracks,
         project_url=f"{review.label_studio_url}/projects/{project}/" if project is not None else None,
         items=items,
         lanes=lanes,

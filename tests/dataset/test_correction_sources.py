@@ -13,10 +13,11 @@ from made_corrections import correct
 from typer.testing import CliRunner
 
 from fo1_data.cli.main import app
-from fo1_data.dataset.corrections.sources import read_corrections
+from fo1_data.dataset.corrections.sources import read_corrections, read_followed
 from fo1_data.dataset.versions.compare import compare_datasets
 from fo1_data.dataset.versions.merge import merge_corrections
 from fo1_data.errors import ConfigError, RunError, UsageError
+from fo1_data.service_client import ServiceClient
 from schemas.corrections import Correction, CorrectionAction, correction_line, parse_corrections
 
 AT = "2026-11-24T10:00:00Z"
@@ -91,6 +92,57 @@ def test_service_follows_the_reviews_that_were_merged_before(
     assert json.loads(result.stdout)["merged"]["withdrawn"] == 1
     assert compare_datasets(str(tmp_path / "v1"), str(tmp_path / "v3")).is_empty
     assert isinstance(unknown.exception, UsageError)
+
+
+class OfBothKinds(BaseHTTPRequestHandler):
+    """Has reviews of a dataset's images and of its tracks, two of each, newest first, one a page."""
+
+    REVIEWS = tuple(
+        {"id": f"rev_{n}", "key": f"{n}" * 4, "tracks": tracks, "address": "d"}
+        for n, tracks in ((4, True), (3, True), (2, False), (1, False))
+    )
+
+    def do_GET(self) -> None:
+        url = urlsplit(self.path)
+        query = {name: values[0] for name, values in parse_qs(url.query).items()}
+        place = int(query.get("cursor", "0"))
+        document: dict[str, object] = {"items": [], "next_cursor": None}
+        if url.path == "/v1/reviews" and "key" not in query and "both" in query["dataset"]:
+            following = str(place + 1) if place + 1 < len(self.REVIEWS) else None
+            document = {"items": [self.REVIEWS[place]], "next_cursor": following}
+        elif url.path.endswith("/corrections"):
+            number = int(url.path.split("/")[3].removeprefix("rev_"))
+            change = CHANGES[0].model_copy(update={"region_id": f"r{number}"})
+            document["items"] = [change.model_dump(mode="json")]
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps(document).encode())
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""
+
+
+def test_the_newest_reviews_of_images_and_of_tracks_are_found_and_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("both", "neither"):
+        make_dataset(tmp_path / name, [make_row(1)])
+    with ThreadingHTTPServer(("127.0.0.1", 0), OfBothKinds) as server:
+        serving = threading.Thread(target=server.serve_forever, args=(0.01,))
+        serving.start()
+        monkeypatch.setenv("FO1_SERVICE_URL", f"http://127.0.0.1:{server.server_address[1]}")
+        monkeypatch.setenv("FO1_API_KEY", "secret")
+        with ServiceClient() as client:
+            found = [client.find(str(tmp_path / "both"), tracks=tracks)["id"] for tracks in (False, True)]
+            with pytest.raises(UsageError, match="review push .*neither --tracks$"):
+                client.find(str(tmp_path / "neither"), tracks=True)
+        followed, keys = read_followed(str(tmp_path / "both"))
+        with pytest.raises(UsageError, match="was not pushed"):
+            read_followed(str(tmp_path / "neither"))
+        server.shutdown()
+        serving.join()
+    assert found == ["rev_2", "rev_4"]
+    assert ({change.region_id for change in followed}, keys) == ({"r2", "r4"}, {"2222", "4444"})
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import ValidationError
 
 from fo1_data.dataset.reader import open_dataset
-from fo1_data.errors import ConfigError, CorpusError, DatasetError, UsageError
+from fo1_data.errors import ConfigError, CorpusError, DatasetError
 from fo1_data.service_client import ServiceClient, corrections_address, read_corrections_at
 from fo1_data.storage.addresses import is_web, normalise
 from fo1_data.storage.streams import read_whole
@@ -29,18 +29,17 @@ def read_corrections(source: str) -> list[Correction]:
 def read_followed(dataset: str) -> tuple[list[Correction], set[str]]:
     """Return all that counts now in the reviews that a dataset follows, and the keys of these reviews.
 
-    They are the newest review of the dataset, and those whose corrections were merged into it, as far as the
-    service at `FO1_SERVICE_URL` has them. Raises UsageError if it has none of them, ConfigError, RunError.
+    They are the newest reviews of the dataset's images and of its tracks, and those whose corrections were
+    merged into it, as far as the service at `FO1_SERVICE_URL` has them. Raises UsageError if it has none of
+    them, ConfigError, RunError.
     """
     merged = open_dataset(dataset).history().corrections.values()
     with ServiceClient() as service:
         reviews = service.by_keys({correction.review for correction in merged} - {""})
-        try:
-            newest = service.find(dataset)
-            reviews[str(newest["key"])] = newest
-        except UsageError:
-            if not reviews:
-                raise
+        newest = [service.newest(dataset, tracks=tracks) for tracks in (False, True)]
+        reviews |= {str(review["key"]): review for review in newest if review is not None}
+        if not reviews:
+            service.find(dataset)
     listed = [
         correction for review in reviews.values() for correction in read_corrections(f"review:{review['id']}")
     ]
