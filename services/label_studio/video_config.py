@@ -18,45 +18,59 @@ from services.label_studio.labelling_config import (
     WRONG,
     control_names,
 )
-from services.label_studio.labelling_styles import DOUBTFUL_COLOUR, SETTLED_COLOUR
+from services.label_studio.labelling_styles import DOUBTFUL_COLOUR, SETTLED_COLOUR, STYLES
 
 TRACK_LABEL = "track_label"
 _OF_TRACK = f'toName="{VIDEO}" perRegion="true"'
 _PLACEHOLDERS = dict(
     zip(TEXT_FIELDS.values(), ("a short caption", "a detailed caption", "the text on it"), strict=True)
 )
+# The video takes the height of the window that its timeline leaves.
+_VIDEO_STYLES = """.fo1-image .lsf-video__main {height: calc(100vh - 420px) !important; min-height: 240px}
+.fo1-image .lsf-object {padding-right: 0 !important}
+"""
 
 INSTRUCTION = (
-    "Play the video and compare each track with its caption: choose it in the list, its caption stands "
-    "below. Correct a caption; move a box in the frame where it does not fit; delete a track if there is no "
-    "such thing. Where a track goes over to another thing, end it in the last frame that is right (switch "
-    "the track off there) and draw a new one from the next frame on. What you leave unchanged counts as "
-    "right. If you cannot say what is right, mark the track as wrong. Submit when all tracks are correct."
+    "Play the video and compare each track with its caption in the list. Correct a caption; move a box in "
+    "the frame where it does not fit; delete a track if there is no such thing. Where a track goes over to "
+    "another thing, end it in the last frame that is right (switch the track off there) and draw a new one "
+    "from the next frame on. What you leave unchanged counts as right. If you cannot say what is right, mark "
+    "the track as wrong. Submit when all tracks are correct."
 )
 
 
 def video_config(fields: Collection[str]) -> str:
-    """Return the labelling configuration with these text fields (of `TEXT_FIELDS`)."""
-    texts = "".join(_text_field(name) for name in TEXT_FIELDS.values() if name in fields)
-    return f"""<View>
-  <Labels name="{TRACK_LABEL}" toName="{VIDEO}">
-    <Label value="{LABEL}" background="{SETTLED_COLOUR}" selected="true" hotkey="1"/>
-    <Label value="{DOUBTFUL_LABEL}" background="{DOUBTFUL_COLOUR}" hotkey="2"/>
-  </Labels>
-  <Video name="{VIDEO}" value="$video" framerate="$fps" timelineHeight="120"/>
-  <VideoRectangle name="{BOX}" toName="{VIDEO}" canRotate="false"/>
-  <View visibleWhen="region-selected">
-{texts}      <Choices name="{VERDICT}" {_OF_TRACK} choice="single-radio" showInline="true">
+    """Return the labelling configuration with these text fields (of `TEXT_FIELDS`).
+
+    The first of them is edited in the list of tracks, the others once a track is chosen.
+    """
+    names = [name for name in TEXT_FIELDS.values() if name in fields]
+    listed = "".join(_text_field(name, ' displayMode="region-list"') for name in names[:1])
+    others = "".join(_text_field(name) for name in names[1:])
+    return f"""<View className="fo1">
+  <Style>{STYLES}{_VIDEO_STYLES}</Style>
+  <View className="fo1-image">
+    <Video name="{VIDEO}" value="$video" framerate="$fps" timelineHeight="150"/>
+    <VideoRectangle name="{BOX}" toName="{VIDEO}" canRotate="false"/>
+{listed}  </View>
+  <View className="fo1-side">
+    <Labels name="{TRACK_LABEL}" toName="{VIDEO}">
+      <Label value="{LABEL}" html="settled" background="{SETTLED_COLOUR}" selected="true" hotkey="1"/>
+      <Label value="{DOUBTFUL_LABEL}" background="{DOUBTFUL_COLOUR}" hotkey="2"/>
+    </Labels>
+    <View visibleWhen="region-selected">
+      <Choices name="{VERDICT}" {_OF_TRACK} choice="single-radio" showInline="true">
         <Choice value="{RIGHT}" hotkey="8"/>
         <Choice value="{WRONG}" hotkey="9"/>
       </Choices>
+{others}    </View>
+    <Collapse accordion="false">
+      <Panel value="Why this video is here"><Header value="$why" size="6"/></Panel>
+      <Panel value="Comment">
+        <TextArea name="{COMMENT}" toName="{VIDEO}" editable="true" maxSubmissions="1" rows="1"/>
+      </Panel>
+    </Collapse>
   </View>
-  <Collapse accordion="false">
-    <Panel value="Why this video is here"><Header value="$why" size="6"/></Panel>
-    <Panel value="Comment">
-      <TextArea name="{COMMENT}" toName="{VIDEO}" editable="true" maxSubmissions="1" rows="1"/>
-    </Panel>
-  </Collapse>
 </View>"""
 
 
@@ -68,8 +82,8 @@ def with_video_fields(config: str, fields: Collection[str]) -> str:
     return config
 
 
-def _text_field(name: str) -> str:
+def _text_field(name: str, more: str = "") -> str:
     return (
-        f'      <TextArea name="{name}" {_OF_TRACK} editable="true" maxSubmissions="1" rows="2"\n'
+        f'      <TextArea name="{name}" {_OF_TRACK} editable="true" maxSubmissions="1" rows="1"{more}\n'
         f'        placeholder="{_PLACEHOLDERS[name]}"/>\n'
     )

@@ -24,7 +24,7 @@ def track_value(track: ShownTrack, clip: ShownClip, picture_wh: tuple[int, int])
         following = track.frames[place + 1] if place + 1 < len(track.frames) else None
         key = {
             "frame": frame + 1,
-            "time": frame / clip.fps,
+            "time": (frame + 1) / clip.fps,  # as Label Studio writes it: the number by the rate
             "enabled": following is not None and following - frame <= track.every,
             "rotation": 0,
         }

@@ -22,7 +22,10 @@ MOST_TRACKS, MOST_KEY_FRAMES = 60, 12_000
 
 @dataclass(frozen=True)
 class VideoPart:
-    """Some tracks of a video, for one item. `name`: frames FIRST-LAST; empty if these are all tracks."""
+    """Some tracks of a video, for one item.
+
+    `name`: its number from 1, and frames FIRST-LAST of its tracks; empty if these are all tracks.
+    """
 
     video: VideoRow
     tracks: Sequence[Track]
@@ -72,9 +75,9 @@ def parts_of_video(video: VideoRow, tracks: Iterable[Track]) -> Iterator[VideoPa
             num_boxes = 0
         groups[-1].append(track)
         num_boxes += len(track.frames)
-    for group in groups:
+    for number, group in enumerate(groups, start=1):
         first, last = group[0].first_frame, max(track.last_frame for track in group)
-        yield VideoPart(video, group, f"{first}-{last}" if len(groups) > 1 else "")
+        yield VideoPart(video, group, f"{number}-{first}-{last}" if len(groups) > 1 else "")
 
 
 def _region(index: int, track: Track) -> Region:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import socket
 import subprocess
 import threading
@@ -15,6 +16,7 @@ from typing import Any
 import httpx
 import pytest
 import uvicorn
+from playwright.sync_api import Browser, Page, sync_playwright
 from running_service import make_settings
 
 from fo1_data.errors import RunError
@@ -28,6 +30,8 @@ from services.label_studio.server import USERNAME, LabelStudioServer, install, s
 from services.security.keys import Scope, create_key
 
 TOKEN = "f" * 40
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+SECONDS = 1000.0
 
 
 @dataclass
@@ -203,3 +207,29 @@ async def _make_key(settings: Any) -> str:
         key = (await create_key(session, [Scope.ADMIN])).key
     await database.dispose()
     return key
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    if CHROMIUM is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("Chromium is absent: CI installs it first")
+        pytest.skip("Chromium is absent: no reviewer's browser")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def page(browser: Browser, pair: Pair) -> Iterator[Page]:
+    """A page in which the reviewer is logged in."""
+    page = browser.new_page(viewport={"width": 1500, "height": 950})
+    page.set_default_timeout(40 * SECONDS)
+    page.goto(f"{pair.label_studio.url}/user/login/")
+    page.fill("input[name=email]", pair.label_studio.username)
+    page.fill("input[name=password]", pair.label_studio.password)
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"{pair.label_studio.url}/")
+    yield page
+    page.close()

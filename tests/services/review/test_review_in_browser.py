@@ -1,10 +1,7 @@
 """A reviewer's browser: what is drawn is what was meant; what is edited arrives as corrections."""
 
 import io
-import os
 import re
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +9,7 @@ import pytest
 from conftest import Pair
 from factories import make_dataset
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 from review_bench import make_review_dataset, review_rows
 from review_samples import asked_row
 
@@ -24,35 +21,7 @@ from schemas.regions import Region, make_region_id
 from services.review.inbox.boxes import STILL_PX
 
 pytestmark = pytest.mark.timeout(600)
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-SECONDS = 1000.0
 PATCH = (10.0, 5.0, 40.0, 25.0)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if CHROMIUM is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("Chromium is absent: CI installs it first")
-        pytest.skip("Chromium is absent: no reviewer's browser")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
-def page(browser: Browser, pair: Pair) -> Iterator[Page]:
-    """A page in which the reviewer is logged in."""
-    page = browser.new_page(viewport={"width": 1500, "height": 950})
-    page.set_default_timeout(40 * SECONDS)
-    page.goto(f"{pair.label_studio.url}/user/login/")
-    page.fill("input[name=email]", pair.label_studio.username)
-    page.fill("input[name=password]", pair.label_studio.password)
-    page.keyboard.press("Enter")
-    page.wait_for_url(f"{pair.label_studio.url}/")
-    yield page
-    page.close()
 
 
 def open_task(page: Page, pair: Pair, project_id: int, task_id: int) -> None:

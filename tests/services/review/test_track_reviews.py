@@ -192,8 +192,10 @@ def test_long_videos_are_divided_by_time(monkeypatch: pytest.MonkeyPatch) -> Non
         for n in (3, 9)
         for track in CLIP.tracks[:1]
     ]
+    at_once = [CLIP.tracks[0].model_copy(update={"track_id": f"t{n}"}) for n in range(5)]
+    assert len({part.name for part in parts_of_video(CLIP.video, at_once)}) == 3
     found = list(parts_of_video(CLIP.video, [*later, *CLIP.tracks]))
-    assert [(part.name, len(part.tracks)) for part in found] == [("0-19", 2), ("3-14", 2)]
+    assert [(part.name, len(part.tracks)) for part in found] == [("1-0-19", 2), ("2-3-14", 2)]
 
 
 def test_frames_that_were_skipped_between_detections_are_shown_on_the_way() -> None:

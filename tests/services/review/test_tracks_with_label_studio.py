@@ -1,6 +1,7 @@
 """Tracks of a video in a real Label Studio: out, in, and merged."""
 
 import copy
+import hashlib
 import io
 from fractions import Fraction
 from pathlib import Path
@@ -14,6 +15,7 @@ from conftest import Pair
 from factories import make_shard
 from made_up_tracks import FPS, Clip, make_clip
 from PIL import Image
+from playwright.sync_api import Page, expect
 from reviewed_datasets import merge_reviewed, problems_by_label_studio
 
 from fo1_data.corpus.video.encoding import h264_file
@@ -23,6 +25,9 @@ from schemas.corrections import split_track_id
 from services.label_studio.video_config import video_config
 
 pytestmark = pytest.mark.timeout(600)
+
+
+VIDEO_TAG = "[...Htx.annotationStore.selected.names.values()].find(tag => tag.type == 'video')"
 
 
 def shade(frame: int) -> tuple[int, int, int]:
@@ -41,15 +46,22 @@ def write_dataset(out: Path, clip: Clip) -> None:
     run.seal("made-up")
 
 
-@pytest.fixture(scope="module")
-def reviewed(pair: Pair, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Clip, dict[str, Any]]:
-    folder = tmp_path_factory.mktemp("tracks")
-    clips = folder / "clips"
-    clips.mkdir()
-    clip = make_clip(7, num_tracks=3, uri=str(clips / "shop.mp4"))
-    write_video(clips / "shop.mp4", clip)
+def make_reviewed(
+    pair: Pair, folder: Path, wh: tuple[int, int] = (64, 48)
+) -> tuple[Path, Clip, dict[str, Any]]:
+    """A dataset with a video of three tracks, and its review in Label Studio."""
+    path = folder / "clips" / "shop.mp4"
+    path.parent.mkdir()
+    write_video(path, make_clip(7), wh)
+    video_id = hashlib.sha256(path.read_bytes()).hexdigest()
+    clip = make_clip(7, num_tracks=3, uri=str(path), video_id=video_id, width=wh[0], height=wh[1])
     write_dataset(folder / "dataset", clip)
     return folder / "dataset", clip, pair.push(folder / "dataset", tracks=True)
+
+
+@pytest.fixture(scope="module")
+def reviewed(pair: Pair, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Clip, dict[str, Any]]:
+    return make_reviewed(pair, tmp_path_factory.mktemp("tracks"))
 
 
 def results_of(task: dict[str, Any], mark: str) -> dict[str, dict[str, Any]]:
@@ -96,3 +108,56 @@ def test_tracks_go_out_whole_and_corrections_come_back(
     assert merged[first].boxes_xyxy[5] == pytest.approx(clip.tracks[0].boxes_xyxy[5], abs=0.01)
     assert merged[third].last_frame == 8
     assert merged[split_track_id(third, 9)].first_frame == 9
+
+
+def test_what_a_browser_submits_of_tracks_is_what_was_edited(pair: Pair, page: Page, tmp_path: Path) -> None:
+    """Its own rounding, times and frame counts are in the loop: no box of any frame changes."""
+    _, clip, review = make_reviewed(pair, tmp_path, (640, 480))
+    (task,) = pair.tasks(review["project_id"])
+    page.goto(f"{pair.label_studio.url}/projects/{review['project_id']}/data?task={task['id']}")
+    page.wait_for_function(
+        "n => window.Htx?.annotationStore?.selected?.regionStore.regions.length == n"
+        " && document.querySelector('video')?.readyState >= 2",
+        arg=len(clip.tracks),
+    )
+    captions = page.locator(".lsf-outliner-item textarea, .lsf-outliner-item input")
+    expect(captions).to_have_count(len(clip.tracks))
+    assert [field.input_value() for field in captions.all()] == [t.brief_caption for t in clip.tracks]
+    seen = settled_picture(page)
+    rows, columns = np.nonzero(np.abs(seen - seen[400, 560]).max(axis=2) < 8)
+    assert np.ptp(columns) >= 600
+    assert np.ptp(rows) >= 440
+    assert frame_in(seen) == 0
+    page.locator(".lsf-outliner-item__index").nth(1).click()
+    page.locator(".lsf-video-segmentation").press("Alt+ArrowRight")
+    page.wait_for_function(f"{VIDEO_TAG}.frame > 1")
+    frame = page.evaluate(f"{VIDEO_TAG}.frame") - 1
+    pair.until(lambda: frame_in(settled_picture(page)), lambda number: number == frame, 20)
+
+    captions.first.fill("a caption by hand")
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="submit", exact=False).first.click()
+    pair.await_review(review["id"], annotations={"submitted": 1})
+    found = pair.corrections(review["id"])
+    edited = [part for part in found if part["action"] != "verdict"]
+    assert [(part["action"], part["track_id"], part["after"]["text"]) for part in edited] == [
+        ("recaptioned", clip.tracks[0].track_id, "a caption by hand")
+    ]
+    assert {part["track_id"] for part in found if part.get("right")} == {t.track_id for t in clip.tracks[1:]}
+
+
+def settled_picture(page: Page) -> Any:
+    """What the page shows as (height, width, 3), once two pictures of it are equal."""
+    last = b""
+    for _ in range(40):
+        shot = page.screenshot()
+        if shot == last:
+            break
+        last = shot
+        page.wait_for_timeout(250)
+    return np.asarray(Image.open(io.BytesIO(last)).convert("RGB")).astype(int)
+
+
+def frame_in(picture: Any) -> int:
+    """The frame of `write_video` whose colour is nearest to that in the middle of the video."""
+    return int(np.argmin([np.abs(picture[400, 560] - shade(frame)).sum() for frame in range(30)]))
