@@ -17,6 +17,7 @@ from typing import Any
 from fo1_data.confidence.review_cost import is_for_people
 from fo1_data.dataset.light_rows import light_rows
 from fo1_data.dataset.reader import Dataset, column_values, open_dataset
+from fo1_data.errors import DatasetError
 from schemas.corrections import Lane
 from schemas.images import ImageRow
 from schemas.labels import Decision
@@ -52,8 +53,11 @@ def plan_items(
     """Yield the items of a dataset in batches, each as columns of `ReviewItem`. Blocking: use a thread.
 
     `selected`: ids of the images to push, in whatever lane; None: all images of the lanes.
+    Raises DatasetError if tracks are to be reviewed and the dataset has none.
     """
     dataset = open_dataset(address)
+    if options.tracks and next(dataset.tracks(), None) is None:
+        raise DatasetError(f"{address} has no tracks to review: fo1 label makes them of videos")
     items = _items(dataset, review_id, review_key, options, selected)
     while batch := list(islice(items, BATCH_ITEMS)):
         yield batch

@@ -3,15 +3,19 @@
 import copy
 from collections.abc import Sequence
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
+from factories import make_dataset, make_row
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_up_tracks import make_clip
 
+from fo1_data.errors import DatasetError
 from schemas.corrections import Correction, split_track_id
 from schemas.regions import Box
+from schemas.reviews import ReviewOptions
 from schemas.tracks import Shot
 from services.label_studio.annotated import parse_result
 from services.label_studio.convert import ls_task, result_of
@@ -23,6 +27,7 @@ from services.label_studio.video_config import video_config, with_video_fields
 from services.label_studio.video_results import filled_boxes, shown_boxes, track_value
 from services.review.inbox.differences import Submission, corrections_of
 from services.review.outbox import track_parts
+from services.review.outbox.plan import plan_items
 from services.review.outbox.track_parts import parts_of_video
 
 CLIP = make_clip(0)
@@ -215,3 +220,9 @@ def test_frames_that_were_skipped_between_detections_are_shown_on_the_way() -> N
     assert shown.regions[0].track is not None
     assert sorted(filled_boxes(shown.regions[0].track)) == [*range(9), 16]
     assert changes(said(shown, result_of(shown))) == []
+
+
+def test_a_dataset_without_tracks_has_none_to_review(tmp_path: Path) -> None:
+    make_dataset(tmp_path / "d", [make_row(1)])
+    with pytest.raises(DatasetError, match="has no tracks to review"):
+        next(plan_items(str(tmp_path / "d"), "rev_1", "aa", ReviewOptions(tracks=True)))
