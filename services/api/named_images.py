@@ -23,6 +23,7 @@ from services.storage_roots import OutsideRoots, StorageRoots
 _IMAGE_ID = re.compile(r"[0-9a-f]{64}")
 _DATA_URL = re.compile(r"data:image/[\w.+-]+;base64,")
 _OUR_URL = re.compile(r"/v1/images/([0-9a-f]{64})(?:\?|$)")
+_VIEW = re.compile(r"[?&]view=(\d{1,7}),(\d{1,7}),(\d{1,7}),(\d{1,7})(?:&|$)")
 
 
 @dataclass(frozen=True)
@@ -40,13 +41,15 @@ class NamedImage:
 async def find_image(context: Context, project_id: str, name: str) -> NamedImage:
     """Return the image of an id, one of our URLs, base64 (a data URL too), or a path or URL.
 
-    An id or URL is of an image in a dataset of the project, a path is within the project's storage roots.
+    An id or URL is of an image in a dataset of the project, a path is within the project's storage roots. The
+    URL of a view of a large image names that picture alone, as it is shown.
 
     Raises a Problem: 403, 404 or 422.
     """
     our_url = _OUR_URL.search(name) if len(name) < 4000 else None
     if _IMAGE_ID.fullmatch(name) or our_url is not None:
-        return await _registered(context, project_id, our_url[1] if our_url is not None else name)
+        view = _VIEW.search(name) if our_url is not None else None
+        return await _registered(context, project_id, our_url[1] if our_url is not None else name, view)
     if _DATA_URL.match(name):
         return _from_base64(name.partition(",")[2])
     # The base64 of a JPEG starts with /9.
@@ -56,7 +59,9 @@ async def find_image(context: Context, project_id: str, name: str) -> NamedImage
     return _from_base64(name)
 
 
-async def _registered(context: Context, project_id: str, image_id: str) -> NamedImage:
+async def _registered(
+    context: Context, project_id: str, image_id: str, view: re.Match[str] | None
+) -> NamedImage:
     # Checked here and not in `fetch`: the Predictor may still have an image that another project asked about.
     async with context.database.reading() as session:
         record = await repository.dataset_with_image(session, project_id, image_id)
@@ -65,6 +70,13 @@ async def _registered(context: Context, project_id: str, image_id: str) -> Named
             raise Problem(404, "image: no registered dataset has this image")
         place = await service.image_place(session, record, sample)
     manifest = Manifest.model_validate(record.manifest)
+    if view is not None:
+        x_min, y_min, x_max, y_max = map(int, view.groups())
+        roots = await context.project_roots.of(project_id)
+        served = await asyncio.to_thread(
+            context.images.serve_view, place, manifest, roots, (x_min, y_min, x_max, y_max)
+        )
+        return _from_bytes(served.data)
 
     async def fetch() -> bytes:
         roots = await context.project_roots.of(project_id)

@@ -2,14 +2,17 @@
 
 import base64
 import hashlib
+import io
 import json
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from factories import encode, make_image
+from factories import encode, make_dataset, make_image, make_row
+from PIL import Image
 from running_service import Running, make_settings, run_app
+from test_datasets_api import registered
 
 from fo1_data.labelling.live import LiveLabeller, LiveProblem
 from schemas.labels import LabelKind
@@ -206,6 +209,34 @@ async def test_label_studio_gets_captions_for_what_was_drawn(home: Path) -> None
         assert (answer.json()["results"][0]["result"], len(fake.asked)) == ([], asked)
         wrong = await service.client.post("/ml/predict", json=body, auth=("x", "wrong"))
         assert wrong.status_code == 401
+
+
+async def test_what_was_drawn_in_a_view_of_a_large_image_is_asked_of_the_view(
+    home: Path, tmp_path: Path
+) -> None:
+    boxes = [(100.0, 10.0, 140.0, 50.0), (5000.0, 12.0, 5040.0, 52.0)]
+    row = make_row(1, width=6000, height=64, boxes=boxes, folder=tmp_path / "images")
+    make_dataset(tmp_path / "dataset", [row])
+    settings = make_settings(home, predict_url="http://predictor.test/predict", storage_roots=[str(tmp_path)])
+    async with run_app(settings) as service:
+        fake = with_fake(service)
+        await registered(service, tmp_path / "dataset")
+        url = f"http://here/v1/images/{row.image_id}?grant=g&view=4936,0,5105,64"
+        drawn = {"x": 25.0, "y": 50.0, "width": 25.0, "height": 25.0, "rotation": 0}
+        body = {
+            "tasks": [{"id": 7, "data": {"image": url}}],
+            "label_config": CONFIG,
+            "params": {"context": {"result": [{"type": "rectanglelabels", "value": drawn}]}},
+        }
+        password = httpx.BasicAuth("label-studio", service.keys["review"])
+        answer = await service.client.post("/ml/predict", json=body, auth=password)
+        assert answer.status_code == 200, answer.text
+    asked = fake.asked[-1]
+    assert asked.boxes_xyxy == [(42.25, 32.0, 84.5, 48.0)]
+    assert asked.image_base64 is not None
+    with Image.open(io.BytesIO(base64.b64decode(asked.image_base64))) as view:
+        whole = make_image(1, 6000, 64, boxes)
+        assert view.convert("RGB").tobytes() == whole.crop((4936, 0, 5105, 64)).tobytes()
 
 
 def test_what_label_studio_sends_is_not_trusted() -> None:

@@ -83,12 +83,7 @@ def leaks(folder, words):
     }
 
 
-@pytest.mark.parametrize("allowed", [True, False])
-def test_no_artefact_names_a_patient(corpus, tmp_path, capfd, allowed):
-    words = secrets(corpus)
-    assert {"US1_UNCR", "19500102", "General Hospital of Nowhere", "MRN-4711"} <= words
-    assert len(words) > 40
-    out = tmp_path / "made" / "dataset"
+def label(corpus, out, allowed=True):
     config = RunConfig(
         corpus=str(corpus),
         out=str(out),
@@ -99,6 +94,15 @@ def test_no_artefact_names_a_patient(corpus, tmp_path, capfd, allowed):
         allow_burned_in_text=allowed,
     )
     run_in_process(config)
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_no_artefact_names_a_patient(corpus, tmp_path, capfd, allowed):
+    words = secrets(corpus)
+    assert {"US1_UNCR", "19500102", "General Hospital of Nowhere", "MRN-4711"} <= words
+    assert len(words) > 40
+    out = tmp_path / "made" / "dataset"
+    label(corpus, out, allowed)
     dataset = open_dataset(str(out))
     rows = list(dataset.rows())
     assert len(rows) == 1 + allowed
@@ -123,3 +127,24 @@ async def review(tmp_path, out, rows):
         assert fake.tasks
         held = {"projects": fake.projects, "tasks": fake.tasks}
         (tmp_path / "made" / "label-studio.json").write_text(json.dumps(held, default=str))
+
+
+@pytest.mark.timeout(600)
+def test_exports_of_a_real_label_studio_name_no_patient(corpus, pair, tmp_path):
+    out = tmp_path / "dataset"
+    label(corpus, out)
+    review = pair.push(out)
+    tasks = pair.tasks(review["project_id"])
+    assert len(tasks) == 2
+    for task in tasks:
+        pair.annotate(task["id"], task["predictions"][0]["result"])
+    project = f"/api/projects/{review['project_id']}"
+    exported = tmp_path / "exported"
+    exported.mkdir()
+    (exported / "project.json").write_bytes(pair.ls.get(project).raise_for_status().content)
+    for form in ("JSON", "JSON_MIN", "CSV"):
+        answer = pair.ls.get(f"{project}/export", params={"exportType": form}).raise_for_status()
+        assert answer.content
+        (exported / form).write_bytes(answer.content)
+    assert all(len(task["annotations"]) == 1 for task in json.loads((exported / "JSON").read_bytes()))
+    assert leaks(exported, secrets(corpus)) == set()
