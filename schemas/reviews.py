@@ -174,6 +174,7 @@ class ReviewOptions(BaseModel):
     )
 
     def stored(self) -> dict[str, Any]:
-        """Return the options as JSON for the database: without those that are null by default."""
+        """Return the options as JSON for the database, without those that nobody chose."""
         unset = {name for name in (*LEFT_OPEN, "only") if getattr(self, name) is None}
+        unset |= set() if self.tracks else {"tracks"}
         return self.model_dump(mode="json", exclude=unset)

@@ -31,6 +31,7 @@ REASON_TEXTS: dict[str, str] = {
     "ask_back_probability": "asked back, unsure of this region",
     "absence_agreement": "it may be absent",
     "blind_drop": "it hardly depends on the picture",
+    "second_opinion": "a second model says something else",
 }
 # For a phrase that was answered as absent, the doubt is the opposite.
 _TEXTS_IF_ABSENT = {"absence_agreement": "it may be present after all"}

@@ -32,7 +32,8 @@ _MOST_FRAMES = 2**31
 def table_problems(dataset: Dataset, image_ids: Container[str], regions: KeyedBoxes) -> Iterator[str]:
     """The problems of videos and tracks, and of the regions that name one. `image_ids`: of all rows.
 
-    Raises DatasetError if a table cannot be read, and what Arrow raises.
+    In a dataset without videos, regions may name tracks that only their source knows. Raises DatasetError if
+    a table cannot be read, and what Arrow raises.
     """
     videos = _Videos(image_ids)
     for batch in dataset.batches_of(VIDEOS):
@@ -42,7 +43,8 @@ def table_problems(dataset: Dataset, image_ids: Container[str], regions: KeyedBo
     for batch in dataset.batches_of(TRACKS):
         _check_columns(batch, TRACK_SCHEMA, TRACKS)
         yield from (f"{TRACKS}: {problem}" for problem in tracks.problems(batch))
-    yield from region_problems(regions, tracks.keyframes, to_array(list(tracks.seen), pa.string()))
+    if videos.sizes:
+        yield from region_problems(regions, tracks.keyframes, to_array(list(tracks.seen), pa.string()))
 
 
 class _Videos:

@@ -99,8 +99,10 @@ def test_version_1_is_published_with_what_people_said(tmp_path, rows):
     assert published[0].regions[0].brief_caption is None
 
 
-# The others need coordinates or DICOM files, which version 1 knew nothing of.
-@pytest.mark.parametrize("form", sorted(set(FORMATS) - {"dicom-sr", "geojson", "geoparquet"}))
+# The others need coordinates, DICOM files or videos, which version 1 knew nothing of.
+@pytest.mark.parametrize(
+    "form", sorted(set(FORMATS) - {"dicom-sr", "geojson", "geoparquet", "mot", "youtube-vis"})
+)
 def test_version_1_is_exported_as_version_2_is(tmp_path, form):
     merge_corrections(STORED, [], str(tmp_path / "v2"))
     # Image paths below the export's folder, so that two exports can be equal.

@@ -31,6 +31,8 @@ NEEDS: dict[tuple[str, str], Scope | tuple[Scope, ...]] = {
     ("POST", "/v1/datasets/{dataset_id}/revoke-image-urls"): Scope.ADMIN,
     ("GET", "/v1/images/{image_id}"): Scope.READ,
     ("HEAD", "/v1/images/{image_id}"): Scope.READ,
+    ("GET", "/v1/videos/{video_id}"): Scope.READ,
+    ("HEAD", "/v1/videos/{video_id}"): Scope.READ,
     ("POST", "/v1/reviews"): Scope.REVIEW,
     ("GET", "/v1/reviews"): Scope.READ,
     ("GET", "/v1/reviews/{review_id}"): Scope.READ,
@@ -63,6 +65,7 @@ OPEN = {
 VALUES = {
     "job_id": "job_0",
     "dataset_id": "ds_0",
+    "video_id": "0" * 64,
     "image_id": "0" * 64,
     "review_id": "rev_0",
     "key_id": "0" * 12,

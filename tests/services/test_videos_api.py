@@ -95,18 +95,21 @@ async def test_links_are_ours_alone_and_can_be_revoked(tmp_path: Path, home: Pat
         forged = url[:-1] + ("0" if url[-1] != "0" else "1")
         for wrong in (
             forged,
-            url.partition("?")[0],
             other.replace(ids[1], ids[0]),
             url.replace("expires=", "expires=9"),
             url.replace("grant=", "grant=x"),
         ):
             assert (await service.client.get(wrong)).status_code == 403, wrong
+        bare = url.partition("?")[0]
+        assert (await service.client.get(bare, headers={"Authorization": ""})).status_code == 401
+        dataset_id = (await service.client.get("/v1/datasets")).json()["items"][0]["id"]
+        by_key = [await service.client.get(bare, params={"dataset": name}) for name in ("", dataset_id)]
+        assert [answer.status_code for answer in by_key] == [404, 200]
         image = url.replace("/v1/videos/", "/v1/images/")
         assert (await service.client.get(image, headers=NO_KEY)).status_code == 404
         for origin, allowed in (("http://label.test:8080", True), ("http://evil.test", False)):
             answer = await service.client.get(url, headers={**NO_KEY, "Origin": origin})
             assert answer.headers.get("access-control-allow-origin") == (origin if allowed else None)
-        dataset_id = (await service.client.get("/v1/datasets")).json()["items"][0]["id"]
         await service.client.post(f"/v1/datasets/{dataset_id}/revoke-image-urls")
         assert (await service.client.get(url)).status_code == 403
 
