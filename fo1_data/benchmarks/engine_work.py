@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from fo1_data.benchmarks.operations import decoder_operations, encoder_operations, weights_read_by_step
 from fo1_data.benchmarks.workload import Workload
-from fo1_data.model.bases.base import TextConfig
+from fo1_data.model.bases.family import TextConfig
 from fo1_data.model.checkpoint import Checkpoint
 from fo1_data.model.processing import PreparedImage
 from fo1_data.model.prompts import question_text

@@ -14,7 +14,7 @@ model width.
 from itertools import pairwise
 
 from fo1_data.errors import ConfigError
-from fo1_data.model.bases.base import TextConfig
+from fo1_data.model.bases.family import TextConfig
 from fo1_data.model.bases.qwen2_5_vl import WindowedVisionConfig
 from fo1_data.model.configuration import AuxiliaryConfig, Fo1Config
 

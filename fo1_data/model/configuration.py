@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from fo1_data.errors import CheckpointError
-from fo1_data.model.bases.base import BaseFamily, TextConfig, VisionConfig, pick
 from fo1_data.model.bases.families import FAMILIES, RELEASED, family_of_base, family_of_checkpoint
+from fo1_data.model.bases.family import BaseFamily, TextConfig, VisionConfig, pick
 
 
 @dataclass(frozen=True)

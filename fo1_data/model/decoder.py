@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from fo1_data.model.bases.base import TextConfig
+from fo1_data.model.bases.family import TextConfig
 from fo1_data.model.layers import GatedFeedForward, RMSNorm, initialise
 from fo1_data.model.rotary import rotate
 

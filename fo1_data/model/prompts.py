@@ -15,8 +15,8 @@ from pathlib import Path
 from tokenizers import Tokenizer
 
 from fo1_data.errors import CheckpointError
-from fo1_data.model.bases.base import ChatMarkup
 from fo1_data.model.bases.families import RELEASED
+from fo1_data.model.bases.family import ChatMarkup
 from fo1_data.model.reserved_tokens import clean_phrase
 from fo1_data.model.tokenizer_files import read_tokenizer
 from schemas.labels import LabelKind

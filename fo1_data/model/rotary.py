@@ -10,7 +10,7 @@ Shapes: N tokens, 3 position axes, E head width, `...` any leading shape.
 import torch
 from torch import Tensor
 
-from fo1_data.model.bases.base import TextConfig
+from fo1_data.model.bases.family import TextConfig
 
 
 def image_positions(start: int, rows: int, columns: int) -> Tensor:

@@ -23,7 +23,7 @@ from fo1_data.benchmarks.operations import (
     weights_read_by_step,
 )
 from fo1_data.benchmarks.workload import make_workload
-from fo1_data.model.bases.base import TextConfig
+from fo1_data.model.bases.family import TextConfig
 from fo1_data.model.bases.qwen2_5_vl import WindowedVisionConfig
 from fo1_data.model.checkpoint import load_checkpoint
 from fo1_data.model.configuration import AuxiliaryConfig, Fo1Config, RegionConfig

@@ -62,14 +62,14 @@ def test_no_other_module_names_a_family() -> None:
 def test_only_the_list_of_families_imports_their_modules() -> None:
     own = {file.stem for file in BASES.glob("*.py")} - {
         "__init__",
-        "base",
+        "family",
         "families",
         "vision_tower",
         "full_attention",
     }
     importing = {
         file.name
-        for file in [*modules_outside_the_bases(), BASES / "base.py", BASES / "vision_tower.py"]
+        for file in [*modules_outside_the_bases(), BASES / "family.py", BASES / "vision_tower.py"]
         for module in strings_and_imports(file)
         if module.startswith("fo1_data.model.bases.") and module.rpartition(".")[2] in own
     }

@@ -19,8 +19,8 @@ from fo1_data.errors import CheckpointError, StorageError
 from fo1_data.model.attaching.auxiliary_source import AuxiliarySource, read_auxiliary
 from fo1_data.model.attaching.base_record import BaseRecord, SourceWeights
 from fo1_data.model.attaching.region_tokens import extend_tokenizer, extended_rows, num_rows_with_regions
-from fo1_data.model.bases.base import BaseFamily
 from fo1_data.model.bases.families import family_of_base, why_refused
+from fo1_data.model.bases.family import BaseFamily
 from fo1_data.model.checkpoint_files import read_tensors
 from fo1_data.model.checkpoint_folder import SINGLE_FILE, find_checkpoint
 from fo1_data.model.configuration import Fo1Config, load_config, parse_config

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from fo1_data.errors import CheckpointError
-from fo1_data.model.bases.base import pick
+from fo1_data.model.bases.family import pick
 from fo1_data.model.checkpoint_files import read_tensors
 from fo1_data.model.configuration import AuxiliaryConfig, load_config
 from fo1_data.model.licences import licence_of

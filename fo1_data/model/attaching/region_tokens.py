@@ -14,7 +14,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from fo1_data.errors import CheckpointError
-from fo1_data.model.bases.base import ChatMarkup
+from fo1_data.model.bases.family import ChatMarkup
 from fo1_data.model.prompts import MAX_REGIONS
 from fo1_data.model.tokenizer_files import read_tokenizer
 

@@ -3,7 +3,7 @@
 Imports neither torch nor transformers.
 """
 
-from fo1_data.model.bases.base import BaseFamily
+from fo1_data.model.bases.family import BaseFamily
 from fo1_data.model.bases.paddleocr_vl import PADDLEOCR_VL
 from fo1_data.model.bases.qwen2_5_vl import QWEN2_5_VL
 from fo1_data.model.bases.qwen3_vl import QWEN3_VL

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fo1_data.model.bases.base import (
+from fo1_data.model.bases.family import (
     BaseFamily,
     ChatMarkup,
     ImageDefaults,

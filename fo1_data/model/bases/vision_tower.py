@@ -4,6 +4,7 @@ Shapes: U patches of all images of a call together, P values of a patch, T image
 language model width, C channels, H x W the patch grid of an image, G layers that take deep features.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,7 +28,7 @@ class PrimaryFeatures:
     deep_GTD: Tensor | None = None
 
 
-class VisionTower(nn.Module):
+class VisionTower(nn.Module, ABC):
     """A family's vision tower. Its weights have the names of the family's own checkpoints.
 
     Patches come in the order of `ImageProcessor.prepare`: image tokens in raster order, each of them
@@ -38,6 +39,7 @@ class VisionTower(nn.Module):
         super().__init__()
         self.config = config
 
+    @abstractmethod
     def encode(
         self, pixels_UP: Tensor, grids_hw: Sequence[tuple[int, int]], *, all_maps: bool
     ) -> list[PrimaryFeatures]:
@@ -46,7 +48,6 @@ class VisionTower(nn.Module):
         grids_hw: rows and columns of each image's patch grid. all_maps: keep every map that the tower has,
         which regions need if the checkpoint has no pyramid; otherwise only the last.
         """
-        raise NotImplementedError
 
     def reference_order(self, grid_hw: tuple[int, int]) -> npt.NDArray[np.int64]:
         """The raster index of each image token, in the order in which the family's own code has them."""

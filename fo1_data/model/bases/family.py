@@ -1,4 +1,4 @@
-"""The interface of a base: all that this project needs to know about a family of pre-trained VLMs.
+"""A family of bases: all that this project needs to know about pre-trained VLMs of one kind.
 
 A family says how its configuration is read, how its chats are written, how images are prepared, which vision
 tower reads them, and what its weights are called. Options that families share, such as norms of queries and
