@@ -15,6 +15,8 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# A process keeps the first token that its Ray was given, and refuses to start one with another token.
+os.environ.setdefault("RAY_AUTH_TOKEN", "0" * 64)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -35,10 +37,13 @@ TOGETHER = {
         "test_gpu_shares.py",
         "test_jobs_on_ray.py",
         "test_label_command.py",
+        "test_pieces_on_ray.py",
+        "test_progress_inside_shards.py",
         "test_reading_speed.py",
         "test_runs_on_ray.py",
         "test_several_nodes.py",
         "test_training_on_ray.py",
+        "test_videos_on_ray.py",
         "test_two_services.py",
     },
     "label-studio": {

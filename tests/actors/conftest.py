@@ -29,7 +29,7 @@ def workers_find_the_quick_labeller() -> Iterator[None]:
     """Workers and subprocesses take their path from the environment of the process that starts them."""
     before = dict(os.environ)
     path = os.pathsep.join([str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])])
-    os.environ.update(PYTHONPATH=path, QUICK_IMAGE_S=IMAGE_S, OMP_NUM_THREADS="1", RAY_AUTH_TOKEN="0" * 64)
+    os.environ.update(PYTHONPATH=path, QUICK_IMAGE_S=IMAGE_S, OMP_NUM_THREADS="1")
     yield
     os.environ.clear()
     os.environ.update(before)

@@ -1,5 +1,8 @@
 """A local Ray that a busy machine could not start in time is started again; what else goes wrong is told."""
 
+import os
+from pathlib import Path
+
 import pytest
 import ray
 
@@ -41,3 +44,17 @@ def test_what_does_not_pass_is_told_at_once(starts: list[Exception | None]) -> N
     starts.append(ValueError("no such option"))
     with pytest.raises(ClusterError, match="no such option"), ray_for(CONFIG):
         pass
+
+
+def test_a_run_has_a_token_of_its_own_unless_the_user_has_one(
+    starts: list[Exception | None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "of the user")
+    starts += [None, None]
+    with ray_for(CONFIG):
+        assert os.environ["RAY_AUTH_TOKEN"] == "of the user"
+    monkeypatch.delenv("RAY_AUTH_TOKEN")
+    with ray_for(CONFIG):
+        assert len(bytes.fromhex(os.environ["RAY_AUTH_TOKEN"])) == 32
+    assert not [*tmp_path.rglob("auth_token")]

@@ -9,12 +9,14 @@ from typing import Any
 import httpx
 import pytest
 from alembic import command
+from clip_samples import write_clip, x264
 from factories import make_dataset
 from running_service import Running, make_settings, run_app
 from sqlalchemy import Connection, text
 from test_dashboard import token_of
-from test_datasets_api import registered, varied_dataset
+from test_datasets_api import registered
 from test_keys_and_scopes import NEEDS, routes_of
+from test_videos_api import write_dataset
 
 from fo1_data.cli.main import main
 from schemas.jobs import RunConfig
@@ -45,11 +47,18 @@ class Neighbours:
         return await self.service.client.request(method, url, headers=headers, **more)
 
 
+def url_of(path: str, ids: dict[str, str]) -> str:
+    """The path with its ids; a video is found by a key only with the dataset that holds it."""
+    query = "?dataset={dataset_id}" if "{video_id}" in path else ""
+    return (path + query).format(**ids)
+
+
 @asynccontextmanager
 async def neighbours(tmp_path: Path, database_url: str | None = None) -> AsyncIterator[Neighbours]:
     """Two projects, of which the first has a dataset, a job and a review. Nothing answers outside."""
     nowhere = "http://127.0.0.1:9"
-    varied_dataset(tmp_path / "ours")
+    clip = write_clip(tmp_path / "clip.mp4", 20, options=x264(10, 2))
+    [video_id] = write_dataset(tmp_path / "ours", clip, embed=True)
     settings = make_settings(
         tmp_path / "home",
         database_url=database_url,
@@ -84,6 +93,7 @@ async def neighbours(tmp_path: Path, database_url: str | None = None) -> AsyncIt
             "review_id": review.id,
             "operation_id": operation.id,
             "image_id": items[0]["image_id"],
+            "video_id": video_id,
             "key_id": keys[0][Scope.READ].split("_")[1],
         }
         yield Neighbours(service, ids, *keys)
@@ -94,7 +104,7 @@ async def test_no_key_of_another_project_finds_anything(tmp_path: Path, database
         with_ids = [(method, path) for method, path in NEEDS if "{" in path]
         assert len(with_ids) >= 13
         for method, path in with_ids:
-            url = path.format(**both.ids)
+            url = url_of(path, both.ids)
             body = {"json": {}} if method == "POST" else {}
             for scope, key in both.theirs.items():
                 answer = await both.ask(key, method, url, **body)
@@ -114,7 +124,7 @@ async def test_the_owner_finds_everything(tmp_path: Path) -> None:
     async with neighbours(tmp_path) as both:
         for method, path in NEEDS:
             if method == "GET" and not path.endswith("/events"):
-                url = path.format(**both.ids)
+                url = url_of(path, both.ids)
                 assert (await both.ask(both.ours[Scope.ADMIN], method, url)).status_code == 200, path
                 chosen = {PROJECT_HEADER: "ours"}
                 of_service = await both.ask(both.service.keys["admin"], method, url, headers=chosen)
