@@ -13,7 +13,7 @@ import signal
 import threading
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ray import serve
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -66,33 +66,42 @@ class Predictor:
         return await asyncio.to_thread(self._labeller.answer, requests)
 
 
-def deployment(model: str, device: str | None, cpus: float, gpus: float) -> Any:
-    """The application that Ray Serve runs."""
-    options = {"num_cpus": cpus, "num_gpus": gpus}
+class PredictorSettings(BaseModel):
+    """What a Predictor loads and reserves; also the `args` of the application in a Serve config file."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    model: str = "fo1-tiny"
+    device: str | None = None
+    # Live questions are rare and short compared with labelling, so they share its cores.
+    cpus: float = Field(default=0.1, ge=0)
+    gpus: float = Field(default=0.0, ge=0)
+
+
+def application(settings: PredictorSettings) -> Any:
+    """The application that Ray Serve runs; `actors.serving:application` in a Serve config file."""
+    options = {"num_cpus": settings.cpus, "num_gpus": settings.gpus}
     made: Any = serve.deployment(max_ongoing_requests=4 * MAX_BATCH, ray_actor_options=options)(Predictor)
-    return made.bind(model, device)
+    return made.bind(settings.model, settings.device)
 
 
 def main() -> None:
     """Deploy, and stay until SIGTERM or SIGINT; then take it down."""
     parser = argparse.ArgumentParser(description="Deploy live labelling on this cluster's Ray Serve.")
-    parser.add_argument("--model", default="fo1-tiny")
-    parser.add_argument("--device", default=None)
+    default = PredictorSettings()
+    parser.add_argument("--model", default=default.model)
+    parser.add_argument("--device", default=default.device)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000)
-    # Live questions are rare and short compared with labelling, so they share its cores.
-    parser.add_argument("--cpus", type=float, default=0.1)
-    parser.add_argument("--gpus", type=float, default=0.0, help="share of a GPU; 0: the CPU")
-    arguments = parser.parse_args()
+    parser.add_argument("--cpus", type=float, default=default.cpus)
+    parser.add_argument("--gpus", type=float, default=default.gpus, help="share of a GPU; 0: the CPU")
+    arguments = vars(parser.parse_args())
+    http_options = {name: arguments.pop(name) for name in ("host", "port")}
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
-    serve.start(http_options={"host": arguments.host, "port": arguments.port})
-    serve.run(
-        deployment(arguments.model, arguments.device, arguments.cpus, arguments.gpus),
-        name=APP_NAME,
-        route_prefix=ROUTE,
-    )
+    serve.start(http_options=http_options)
+    serve.run(application(PredictorSettings(**arguments)), name=APP_NAME, route_prefix=ROUTE)
     stopped.wait()
     serve.shutdown()  # type: ignore[no-untyped-call]
 
