@@ -17,6 +17,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError
 
 from fo1_data.errors import ConfigError
+from fo1_data.storage.addresses import is_web
 from services.logs import LogFormat, LogLevel
 
 DATABASE_FILE = "fo1.db"
@@ -105,6 +106,17 @@ class Settings(BaseSettings):
         default=False, description="Let jobs fetch images from private, loopback and link-local networks."
     )
 
+    second_opinion_servers: list[str] = Field(
+        default=[],
+        description="Addresses of the OpenAI-compatible servers that jobs may send crops of their images to, "
+        "for a second opinion, such as `http://vllm:8000/v1`; they may be in private networks. "
+        "Default: none.",
+    )
+    second_opinion_key: SecretStr | None = Field(
+        default=None,
+        description="Key for these servers, given to the drivers of the jobs that ask one. Default: none.",
+    )
+
     image_url_days: float = Field(
         default=90.0, gt=0, description="How long the signed URL of an image lasts, in days."
     )
@@ -185,6 +197,14 @@ class Settings(BaseSettings):
     @classmethod
     def _empty_is_absent(cls, value: str | None) -> str | None:
         return value.rstrip("/") or None if value else None
+
+    @field_validator("second_opinion_servers")
+    @classmethod
+    def _servers(cls, value: list[str]) -> list[str]:
+        for address in value:
+            if not is_web(address) or "#" in address:
+                raise ValueError(f"{address} is not the address of a server, such as http://vllm:8000/v1")
+        return [address.rstrip("/") for address in value]
 
     @cached_property
     def roots(self) -> tuple[str, ...]:

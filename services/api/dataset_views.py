@@ -32,6 +32,9 @@ class DatasetCounts(BaseModel):
     corpus_boxes: int = Field(default=0, description="Regions whose box came with the corpus.")
     model_boxes: int = Field(default=0, description="Regions whose box a model proposed.")
     human_boxes: int = Field(default=0, description="Regions whose box a person drew or moved.")
+    refused_opinions: int = Field(
+        default=0, description="Labels of which a second model gave no answer about a region."
+    )
     accepted: int = Field(default=0, description="Labels accepted without review.")
     audit: int = Field(default=0, description="Accepted labels that are drawn for the audit.")
     unreviewed: int = Field(default=0, description="Labels without a calibration, and that nobody decided.")

@@ -234,7 +234,7 @@ async def checked_run(body: JobRequest, context: Context, project_id: str) -> Ru
     """Return the completely checked settings. Holds no database session meanwhile."""
     roots = await context.project_roots.for_requests(project_id)
     settings = context.settings
-    checked = await asyncio.to_thread(check_config, body, roots)
+    checked = await asyncio.to_thread(check_config, body, roots, settings.second_opinion_servers)
     refuse_excess(checked, settings.max_actors_per_job, settings.min_cpus_per_actor)
     await _refuse_unplaceable(checked, context)
     return checked

@@ -5,7 +5,7 @@ Pydantic has checked types, ranges and unknown keys before. Reads files, so run 
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from fo1_data.errors import UsageError
 from fo1_data.labelling.word_lists import read_phrases
 from fo1_data.storage.addresses import is_web
 from schemas.jobs import RunConfig
+from services.jobs.opinion_servers import refusal
 from services.problems import Problem, field_errors, field_errors_text, http_message
 from services.storage_roots import OutsideRoots, StorageRoots
 
@@ -37,13 +38,14 @@ class Finding:
     status: int = 422
 
 
-def check_config(config: RunConfig, roots: StorageRoots) -> RunConfig:
+def check_config(config: RunConfig, roots: StorageRoots, opinion_servers: Sequence[str] = ()) -> RunConfig:
     """Return the settings with absolute places. Raises a Problem that names everything that is wrong.
 
-    Its status is 403 if a place is outside the storage roots, 404 if nothing is there, else 422.
+    `opinion_servers`: the servers that may be asked for a second opinion. The problem's status is 403 if a
+    place is outside the storage roots, 404 if nothing is there, else 422.
     """
     checked: dict[str, Any] = {}
-    findings = list(_findings(config, roots, checked))
+    findings = list(_findings(config, roots, opinion_servers, checked))
     if not findings:
         try:
             return RunConfig.model_validate({**config.model_dump(), **checked})
@@ -103,7 +105,9 @@ def _labellers_on(node: dict[str, float], cpus: float, gpus: float) -> int:
     return int(min(*limits, _MAX_LABELLERS) + 1e-9)
 
 
-def _findings(config: RunConfig, roots: StorageRoots, checked: dict[str, Any]) -> Iterator[Finding]:
+def _findings(
+    config: RunConfig, roots: StorageRoots, opinion_servers: Sequence[str], checked: dict[str, Any]
+) -> Iterator[Finding]:
     for field, value in config:
         parts = value if isinstance(value, list) else [value]
         if any("\0" in part for part in parts if isinstance(part, str)):
@@ -119,7 +123,7 @@ def _findings(config: RunConfig, roots: StorageRoots, checked: dict[str, Any]) -
     if config.masks is not None:
         yield from _model("masks", config.masks, roots, checked)
     if config.second_opinion is not None:
-        yield from _second_opinion(config.second_opinion, roots, checked)
+        yield from _second_opinion(config.second_opinion, roots, opinion_servers, checked)
     try:
         if "phrases" in checked:
             read_phrases(checked["phrases"])
@@ -129,10 +133,12 @@ def _findings(config: RunConfig, roots: StorageRoots, checked: dict[str, Any]) -
         yield Finding("", http_message(str(error)))
 
 
-def _second_opinion(spec: str, roots: StorageRoots, checked: dict[str, Any]) -> Iterator[Finding]:
+def _second_opinion(
+    spec: str, roots: StorageRoots, servers: Sequence[str], checked: dict[str, Any]
+) -> Iterator[Finding]:
     if is_web(spec):
-        message = "a job sends no pictures to a server: name a checkpoint, or label by `fo1 label`"
-        yield Finding("second_opinion", message, FORBIDDEN)
+        if (message := refusal(spec, servers)) is not None:
+            yield Finding("second_opinion", message, FORBIDDEN)
     elif spec != BUNDLED:
         yield from _model("second_opinion", spec, roots, checked)
 

@@ -26,7 +26,7 @@ from services.database.models import Job, utc_now
 from services.database.outages import outage_reason
 from services.datasets import registry
 from services.datasets.project_roots import ProjectRoots
-from services.jobs import repository, service
+from services.jobs import opinion_servers, repository, service
 from services.jobs.cluster import Cluster
 from services.jobs.ray_jobs import DriverState, RayJobs, RayUnreachable, driver_command, driver_files
 from services.jobs.run_folder import FolderNews, read_finished, read_news
@@ -186,7 +186,8 @@ class Reconciler:
         for name in ("HF_HUB_OFFLINE", "FO1_CACHE_DIR", "OMP_NUM_THREADS"):
             if name in os.environ:
                 variables[name] = os.environ[name]
-        return variables
+        config = RunConfig.model_validate(job.config)
+        return variables | opinion_servers.variables(config, self._settings)
 
     async def _store(
         self, seen: Job, facts: Facts, verdict: Verdict, manifest: Manifest | None, waits_for: str | None

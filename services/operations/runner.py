@@ -20,6 +20,7 @@ from services.datasets import registry
 from services.datasets import service as dataset_service
 from services.datasets.indexer import Indexer
 from services.datasets.project_roots import ProjectRoots
+from services.jobs import opinion_servers
 from services.jobs.ray_jobs import driver_files
 from services.operations import repository
 from services.operations.command import ONE_THREAD, Command, failure_text
@@ -107,13 +108,14 @@ class OperationRunner:
 
     async def _plan(self, operation: Operation, folder: Path) -> dict[str, Any]:
         """Check a run. Its place on the cluster was checked before; here it is checked without Ray."""
-        settings = RunConfig.model_validate(operation.request).model_dump(mode="json", exclude_defaults=True)
+        config = RunConfig.model_validate(operation.request)
+        settings = config.model_dump(mode="json", exclude_defaults=True)
         ((name, content),) = driver_files({**settings, "address": "in-process"}).items()
         await asyncio.to_thread((folder / name).write_bytes, content)
-        variables = {}
+        variables = opinion_servers.variables(config, self._settings)
         if self._settings.label_studio_url is not None:
             token = self._settings.label_studio_token
-            variables = {
+            variables |= {
                 "FO1_LABEL_STUDIO_URL": self._settings.label_studio_url,
                 "FO1_LABEL_STUDIO_TOKEN": token.get_secret_value() if token is not None else "",
             }

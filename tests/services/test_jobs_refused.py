@@ -9,10 +9,12 @@ from factories import make_dataset, make_row
 from running_service import Running, make_settings, run_app
 
 from fo1_data.dataset.lease import Lease
+from fo1_data.errors import ConfigError
 from fo1_data.runs.in_process import run_in_process
 from fo1_data.storage.store import open_store
 from schemas.jobs import RunConfig
 from services.jobs.check import refuse_unplaceable
+from services.jobs.opinion_servers import variables
 from services.problems import Problem
 
 HALF = "\\ud800"
@@ -119,3 +121,31 @@ def test_what_the_cluster_can_never_hold_is_told(settings: dict[str, Any], words
     with pytest.raises(Problem) as refused:
         refuse_unplaceable(config, nodes)
     assert words in refused.value.detail
+
+
+async def test_pictures_go_only_to_servers_that_the_operator_lists(tmp_path: Path, home: Path) -> None:
+    listed = {"second_opinion_servers": ["http://vllm:8000/v1/"], "second_opinion_key": "hidden"}
+    never = {"ray_address": "http://127.0.0.1:9", "reconcile_every_s": 600}
+    async with run_app(make_settings(home, **listed, **never)) as service:
+        for address in ("http://other/v1#tiny", "http://vllm:8000/v1@other#tiny", "http://vllm:8000"):
+            status, detail = await refusal(service, job_body(tmp_path, second_opinion=address))
+            assert (status, "one of http://vllm:8000/v1" in detail) == (403, True), (address, detail)
+        status, _ = await refusal(service, job_body(tmp_path, second_opinion="http://vllm:8000/v1#tiny"))
+        assert status == 201
+
+
+def test_only_runs_that_ask_a_listed_server_get_its_key(home: Path) -> None:
+    settings = make_settings(home, second_opinion_servers=["http://vllm/v1"], second_opinion_key="hidden")
+    asks, asks_nobody, asks_here = (
+        RunConfig(corpus="/c", out="/o", second_opinion=spec) for spec in ("http://vllm/v1#tiny", None, "/m")
+    )
+    assert variables(asks, settings) == {"FO1_SECOND_OPINION_KEY": "hidden"}
+    assert variables(asks_nobody, settings) == variables(asks_here, settings) == {}
+    with pytest.raises(ConfigError, match=r"\(none\): have the address added to FO1_SECOND_OPINION_SERVERS"):
+        variables(asks, make_settings(home, second_opinion_key="hidden"))
+
+
+@pytest.mark.parametrize("address", ["vllm:8000", "http://vllm/v1#tiny"])
+def test_a_server_of_the_settings_is_an_address(home: Path, address: str) -> None:
+    with pytest.raises(ValueError, match="is not the address of a server"):
+        make_settings(home, second_opinion_servers=[address])
