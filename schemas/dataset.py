@@ -65,7 +65,8 @@ class Counts(BaseModel):
 
     `guessed_frames`: images whose boxes are in a frame that was guessed. `corpus_boxes`, `model_boxes`,
     `human_boxes`: regions by where their box came from; older versions did not count them. `videos`,
-    `tracks`: rows of the two tables beside the images. All six are not written if 0.
+    `tracks`: rows of the two tables beside the images. `refused_opinions`: labels of which a second model
+    gave no answer about a region. All seven are not written if 0.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -83,6 +84,7 @@ class Counts(BaseModel):
     human_boxes: int = 0
     videos: int = 0
     tracks: int = 0
+    refused_opinions: int = 0
     accepted: int = 0
     audit: int = 0
     unreviewed: int = 0
@@ -107,7 +109,7 @@ class Counts(BaseModel):
 
 
 _LEFT_OUT_IF_ZERO = frozenset(
-    {"guessed_frames", "corpus_boxes", "model_boxes", "human_boxes", "videos", "tracks"}
+    {"guessed_frames", "corpus_boxes", "model_boxes", "human_boxes", "videos", "tracks", "refused_opinions"}
 )
 
 

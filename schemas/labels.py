@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict
 
 # The largest count that a dataset's column (int32) holds.
 MOST_COUNT = 2**31 - 1
+# The signal of a label of which a second model gave no answer about a region.
+OPINION_REFUSED = "second_opinion_refused"
 
 
 class LabelKind(StrEnum):

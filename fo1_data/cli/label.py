@@ -54,6 +54,8 @@ def label(
         say(f"{manifest.model.name} knows only {manifest.model.domain}")
     if counts.guessed_frames:
         say(guess_text(counts.guessed_frames))
+    if counts.refused_opinions:
+        say(refused_text(counts.refused_opinions))
     rejected = f"{counts.rejected:,} rejected" + (f" ({reasons_text(all_reasons)})" if all_reasons else "")
     emit(document, as_json, f"{run.out}: {_counts_text(manifest)}, {rejected} in {duration(seconds)}")
     rejects = f"{run.out}/rejects.parquet"
@@ -90,6 +92,14 @@ def guess_text(num_images: int) -> str:
     return (
         f"{images} turned or mirrored and nothing tells the frame of their boxes: shares (YOLO) were taken "
         "as of the picture as shown, pixels as of the picture as stored (--box-frame sets it)"
+    )
+
+
+def refused_text(num_labels: int) -> str:
+    """What to say of labels whose pictures the second model gave no answer to."""
+    return (
+        f"the second opinion gave no answer about regions of {counted(num_labels, 'label')} "
+        "(signal second_opinion_refused): does the model take pictures, and as large as these?"
     )
 
 

@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from schemas.labels import Signal
+from schemas.labels import OPINION_REFUSED, Signal
 
 # Replaces minus infinity, because a signal is finite for every input.
 FLOOR = -100.0
@@ -102,6 +102,9 @@ SIGNALS: dict[str, SignalSpec] = {
         "share of words",
         1,
         "how far a second model, asked about the region, says the same; of several regions, the smallest",
+    ),
+    OPINION_REFUSED: SignalSpec(
+        0, _COUNT, "pictures", 0, "pictures of its regions that the second model gave no answer to"
     ),
     # For a varied review, never for trust: a fixed random projection of the region's feature.
     **{name: SignalSpec(FLOOR, -FLOOR, "-", 0, "a coordinate of the region's look") for name in FEATURES},

@@ -12,7 +12,7 @@ from fo1_data.dataset.items import Items, labels_of
 from fo1_data.dataset.version_1 import is_version_1, split_meta
 from schemas.dataset import Counts, Manifest
 from schemas.images import ImageRow
-from schemas.labels import Decision, LabelKind, Source
+from schemas.labels import OPINION_REFUSED, Decision, LabelKind, Source
 
 UNREVIEWED_MEANS = (
     "no calibration stands behind these labels and no person was asked, so they are not accepted: "
@@ -39,6 +39,7 @@ def count_row(row: ImageRow) -> Counts:
         corpus_boxes=box_sources.count(Source.CORPUS),
         model_boxes=box_sources.count(Source.MODEL),
         human_boxes=box_sources.count(Source.HUMAN),
+        refused_opinions=[signal.name for label in labels for signal in label.signals].count(OPINION_REFUSED),
         accepted=decisions.count(Decision.ACCEPT),
         audit=decisions.count(Decision.AUDIT),
         unreviewed=decisions.count(Decision.UNREVIEWED),
@@ -52,6 +53,9 @@ def count_batch(batch: pa.RecordBatch) -> Counts:
     kinds, decisions = (
         _occurrences(_of_answered(labels, name) for labels in labels_of(row)) for name in ("kind", "decision")
     )
+    signals = _occurrences(
+        pc.struct_field(pc.list_flatten(_of_answered(labels, "signals")), "name") for labels in labels_of(row)
+    )
     box_sources = _occurrences([row["regions"].each["box_source"].values])
     return Counts(
         images=len(row),
@@ -64,6 +68,7 @@ def count_batch(batch: pa.RecordBatch) -> Counts:
         corpus_boxes=box_sources[Source.CORPUS],
         model_boxes=box_sources[Source.MODEL],
         human_boxes=box_sources[Source.HUMAN],
+        refused_opinions=signals[OPINION_REFUSED],
         accepted=decisions[Decision.ACCEPT],
         audit=decisions[Decision.AUDIT],
         unreviewed=decisions[Decision.UNREVIEWED],

@@ -2,7 +2,7 @@
 
 Each such region is asked once for each kind of answer that its labels need: captions and phrases are compared
 with a short caption of the second model, texts with the text that it reads. The labels themselves stay as
-they are.
+they are. How many of its pictures the second model gave no answer to is the signal `second_opinion_refused`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,7 +17,7 @@ from fo1_data.judging.words import edit_distance
 from fo1_data.labelling.rows import LabelEvidence
 from fo1_data.opinions.regions import RegionQuestion, SecondModel
 from schemas.images import ImageRow
-from schemas.labels import LabelKind
+from schemas.labels import OPINION_REFUSED, LabelKind
 
 _PHRASE_KINDS = (LabelKind.GROUND, LabelKind.DETECT, LabelKind.COUNT, LabelKind.GROUNDED_CAPTION)
 # Of a phrase that names more regions, the first ones are asked about.
@@ -58,9 +58,10 @@ class SecondOpinions:
                 given = [answers[places[number, region_kind]] for region_kind in _needed(evidence)]
                 agreements = [_agreement(evidence, answer) for answer in given if answer is not None]
                 known = [agreement for agreement in agreements if agreement is not None]
-                if known:
-                    signals = as_signals({"second_opinion": min(known)})
-                    evidence.label.signals = [*evidence.label.signals, *signals]
+                told = {"second_opinion": min(known)} if known else {}
+                if num_refused := given.count(None):
+                    told[OPINION_REFUSED] = num_refused
+                evidence.label.signals = [*evidence.label.signals, *as_signals(told)]
 
     def _unsure(self, labelled: LabelledImage) -> Iterator[LabelEvidence]:
         for evidence in labelled.labels:

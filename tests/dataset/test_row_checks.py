@@ -27,6 +27,7 @@ from fo1_data.dataset.validate import validate_dataset
 from fo1_data.dataset.version_1 import VERSION_1_SCHEMA
 from fo1_data.errors import DatasetError
 from schemas.dataset import Counts
+from schemas.labels import OPINION_REFUSED, Signal, Source
 from schemas.parquet import IMAGE_SCHEMA
 
 SCHEMAS = {"version 1": VERSION_1_SCHEMA, "version 2": IMAGE_SCHEMA}
@@ -89,6 +90,18 @@ def test_a_guess_that_version_1_only_quotes_is_not_counted() -> None:
     records = [full_row(meta=meta and json.dumps(meta)).model_dump() for meta in metas]
     assert count_batch(batch_of(records, VERSION_1_SCHEMA)).guessed_frames == 1
     assert count_batch(batch_of(records, IMAGE_SCHEMA)).guessed_frames == 2
+
+
+def test_labels_without_the_answer_of_a_second_model_are_counted() -> None:
+    row = full_row()
+    refused = Signal(name=OPINION_REFUSED, value=2)
+    labels = row.all_labels()
+    for label in labels[:3]:
+        label.signals = [*label.signals, refused]
+    assert (
+        count_row(row).refused_opinions == sum(label.source is not Source.CORPUS for label in labels[:3]) > 0
+    )
+    assert count_batch(batch_of([row.model_dump()], IMAGE_SCHEMA)) == count_row(row)
 
 
 def row_by_row(dataset: Dataset) -> Iterator[str]:

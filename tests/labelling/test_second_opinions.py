@@ -1,11 +1,15 @@
 """A second model's answers: they add one signal to unsure labels and change nothing else."""
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from fo1_data.cli.main import app
+from fo1_data.dataset.counting import count_rows
 from fo1_data.errors import CheckpointError
 from fo1_data.labelling.image_labeller import ImageLabeller
 from fo1_data.labelling.model_files import ModelFiles
@@ -44,8 +48,12 @@ def _rows(labeller: ImageLabeller, entries: Sequence[CorpusImage]) -> list[Image
     return rows
 
 
+def _signal(label: Label, name: str) -> float | None:
+    return next((signal.value for signal in label.signals if signal.name == name), None)
+
+
 def _opinion(label: Label) -> float | None:
-    return next((s.value for s in label.signals if s.name == "second_opinion"), None)
+    return _signal(label, "second_opinion")
 
 
 def _without_opinions(rows: Sequence[ImageRow]) -> list[dict[str, object]]:
@@ -90,11 +98,26 @@ def test_only_labels_that_are_unsure_are_asked_about_and_each_region_once(
     assert all(_opinion(grounding.label) is None for grounding in absent)
 
 
-def test_a_region_without_an_answer_has_no_signal(entries: list[CorpusImage]) -> None:
-    with chat_server(lambda *_: None) as server:
-        rows = _rows(_labeller(second_opinion=f"{server.url}#tiny"), entries)
-        assert server.asked > 0
-    assert all(_opinion(label) is None for row in rows for label in row.answered_labels())
+def test_a_region_without_an_answer_has_no_opinion_and_is_counted(entries: list[CorpusImage]) -> None:
+    with chat_server(lambda *_: "purple elephant") as server:
+        server.refusals += [200, 400]
+        rows = _rows(_labeller(second_opinion=f"{server.url}#tiny", labels="brief_caption"), entries)
+    labels = [label for row in rows for label in row.answered_labels()]
+    assert [_opinion(label) is None for label in labels].count(True) == 1
+    assert [_signal(label, "second_opinion_refused") for label in labels if _opinion(label) is None] == [1.0]
+    assert count_rows(rows).refused_opinions == 1
+
+
+def test_a_run_says_how_many_labels_have_no_opinion(entries: list[CorpusImage], tmp_path: Path) -> None:
+    corpus = tmp_path / "annotations.jsonl"
+    corpus.write_text(json.dumps({"image": entries[0].uri, "regions": [{"box_xyxy": [9, 9, 99, 99]}]}))
+    with chat_server(lambda *_: "never") as server:
+        server.refusals += [422]
+        arguments = ["label", str(corpus), "--out", str(tmp_path / "out"), "--labels", "brief_caption"]
+        arguments += ["--second-opinion", f"{server.url}#tiny", "--unsure-below", "1"]
+        result = CliRunner().invoke(app, [*arguments, "--address", "in-process", "--json"])
+    assert json.loads(result.stdout)["counts"]["refused_opinions"] == 1
+    assert "the second opinion gave no answer about regions of 1 label" in result.stderr
 
 
 def test_what_is_no_model_is_refused_before_anything_is_loaded(tmp_path: Path) -> None:
