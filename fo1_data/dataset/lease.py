@@ -3,8 +3,9 @@
 Leases are numbered files in `.run/lease/`, each made with create-if-absent; the highest number is valid.
 A stale lease is taken over by making the next number, which only one of two drivers can do, on file
 systems and object stores alike. A lease is stale if its holder died on this host, if it was released, or
-if its heartbeat is older than `stale_after_s` (seconds; the clocks of hosts must agree within that). It
-guards against mistakes, not attacks: late writes are harmless because of the markers (`shard_files`).
+if its heartbeat is more than `stale_after_s` (seconds) from now: in the past or, by a clock that was ahead,
+in the future. So the clocks of hosts must agree within that. It guards against mistakes, not attacks: late
+writes are harmless because of the markers (`shard_files`).
 """
 
 import os
@@ -24,6 +25,7 @@ from fo1_data.errors import LeaseError, StorageError
 from fo1_data.storage.store import Store
 
 STALE_AFTER_S = 60.0
+_ENDED = "ZX"  # states of a process in /proc: zombie, dead
 
 
 class LeaseRecord(BaseModel):
@@ -47,9 +49,14 @@ def this_host() -> str:
 
 
 def process_started(pid: int) -> str | None:
-    """Start time of `pid` (clock ticks since boot); None if it is gone or the system does not tell."""
+    """Start time of `pid` (clock ticks since boot); None if it is gone or the system does not tell.
+
+    A process that ended and that its parent has not reaped is gone: where a container's first process is no
+    init, it keeps its pid for as long as the container runs.
+    """
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return fields[19] if fields[0] not in _ENDED else None
     except (OSError, IndexError):
         return None
 
@@ -66,7 +73,7 @@ def _is_alive(pid: int) -> bool:
 
 def is_stale(record: LeaseRecord, now: float, stale_after_s: float = STALE_AFTER_S) -> bool:
     """Whether no driver works under this lease any more."""
-    if record.released or now - record.heartbeat > stale_after_s:
+    if record.released or abs(now - record.heartbeat) > stale_after_s:
         return True
     if record.host != this_host():
         return False

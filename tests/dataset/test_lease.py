@@ -1,5 +1,6 @@
 """One driver at a time: refused while it lives, taken over when it is gone, by one taker only."""
 
+import os
 import subprocess
 import sys
 import threading
@@ -50,10 +51,25 @@ def test_the_lease_of_a_killed_process_is_free_at_once(tmp_path: Path) -> None:
             lease.check()
 
 
+def test_the_lease_of_a_killed_process_that_nobody_reaped_is_free_at_once(tmp_path: Path) -> None:
+    """As in a container whose first process is no init: the dead driver keeps its pid and start time."""
+    store = open_store(str(tmp_path))
+    command = [sys.executable, "-c", HOLDER, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        holder.kill()
+        os.waitid(os.P_PID, holder.pid, os.WEXITED | os.WNOWAIT)
+        assert process_started(holder.pid) is None
+        with Lease(store) as lease:
+            lease.check()
+
+
 def test_what_makes_a_lease_stale() -> None:
     now = time.time()
     assert not is_stale(record(), now)
     assert is_stale(record(), now + 61)
+    assert is_stale(record(heartbeat=now + 3600), now)  # of a host whose clock was ahead
     assert is_stale(record(released=True), now)
     assert not is_stale(record(), now + 61, stale_after_s=100)
     assert is_stale(record(host=this_host(), pid=1, process_started="another process of that number"), now)
