@@ -8,7 +8,7 @@ from typing import Any
 
 import ray
 
-from actors.placement import hide_unreserved_gpus
+from actors.placement import Place, hide_unreserved_gpus, this_place
 from fo1_data.dataset.shard_files import WriteOptions
 from fo1_data.dataset.shard_groups import ShardGroup
 from fo1_data.labelling.identity import LabellerIdentity
@@ -28,9 +28,9 @@ class Labeller:
         hide_unreserved_gpus()
         self._shards = ShardLabeller(settings)
 
-    def place(self) -> str:
-        """The id of the node that this labeller runs on. An answer means that it has been placed."""
-        return str(ray.get_runtime_context().get_node_id())
+    def place(self) -> Place:
+        """Where this labeller runs. An answer means that it has been placed."""
+        return this_place()
 
     def load(self) -> LabellerIdentity:
         """Load the model and return the labeller's identity."""

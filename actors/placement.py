@@ -4,7 +4,7 @@ Call these in the constructor of an actor, before it loads a model.
 """
 
 import os
-from typing import Any
+from typing import Any, NamedTuple
 
 import grpc  # type: ignore[import-untyped]
 import ray
@@ -12,6 +12,19 @@ from ray.util import get_node_ip_address
 
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
 _EVERYWHERE = "[::]:"
+
+
+class Place(NamedTuple):
+    """The node that a process runs on, and its address."""
+
+    node_id: str
+    address: str
+
+
+def this_place() -> Place:
+    """Where this process runs."""
+    address = get_node_ip_address()  # type: ignore[no-untyped-call]
+    return Place(ray.get_runtime_context().get_node_id(), address)
 
 
 def hide_unreserved_gpus() -> None:

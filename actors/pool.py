@@ -2,14 +2,15 @@
 
 The pool holds between MIN and MAX labellers. A requested labeller without room waits for it, which makes
 an autoscaling cluster grow. A lost labeller is replaced with a new one and its work goes back to
-`ShardWork`, which counts the loss. Decides nothing about shards.
+`ShardWork`, which counts the loss. When nothing waits, what is overdue (`WorkTimes`) is given to a second
+labeller too: a host may be slow, or out of reach long before Ray takes it for dead. The first that is done
+counts, and the other is released. Decides nothing about shards.
 """
 
-import re
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, replace
 from typing import Any
 
 import ray
@@ -17,12 +18,15 @@ from ray.exceptions import RayError, RayTaskError, RuntimeEnvSetupError, Unseria
 
 from actors.cluster import Need, nodes
 from actors.labeller import LabellerActor
+from actors.losses import LabellerError, first_line, loss_of, own_line, with_type
+from actors.slots import Slot, call_for
 from fo1_data.dataset.shard_files import WriteOptions
 from fo1_data.errors import ClusterError, Fo1Error
 from fo1_data.labelling.identity import LabellerIdentity
 from fo1_data.labelling.work_done import WorkDone
 from fo1_data.runs.shard_labeller import LabellerSettings, is_device_lost
-from fo1_data.runs.shard_work import Answer, Assemble, Gather, LabelPiece, LabelWhole, ShardWork, Work
+from fo1_data.runs.shard_work import Answer, Assemble, LabelWhole, ShardWork, Work, new_try
+from fo1_data.runs.work_times import WorkTimes
 from schemas.corpus import Shard
 from schemas.dataset import ShardReport
 
@@ -30,31 +34,6 @@ WAIT_S = 1.0
 # If so many labellers in a row died while loading, the model does not fit and retrying does not help.
 MAX_LOST_LOADING = 10
 NOTE_WAITING_AFTER_S = 60.0
-
-
-# In the text of a traceback, the line of the exception: `package.module.Name: message`.
-_EXCEPTION_LINE = re.compile(r"(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:: .*)?")
-
-
-class LabellerError(Exception):
-    """An exception of a labeller that Ray could not transport: its type and message, in one line."""
-
-
-@dataclass
-class _Slot:
-    """A labeller. ref: its pending call, None while it is idle. doing: placing, loading, working or idle.
-    ahead: the shard that it reads while it labels another; no try of that has begun.
-
-    done_ref: the pending question for what is done of its work; done: the last answer.
-    """
-
-    actor: Any
-    ref: Any
-    doing: str
-    work: Work | None = None
-    ahead: LabelWhole | None = None
-    done_ref: Any = None
-    done: WorkDone = field(default_factory=WorkDone)
 
 
 class LabellerPool:
@@ -75,7 +54,8 @@ class LabellerPool:
         self._settings, self._need, self._note = settings, need, note
         self._least, self._most = least, most
         self._placement_timeout_s = placement_timeout_s
-        self._slots: list[_Slot] = []
+        self._slots: list[Slot] = []
+        self._times = WorkTimes()
         self._lost_loading = 0
         self._identity: LabellerIdentity | None = None
         self._find_report: Callable[[Shard], ShardReport | None] = lambda shard: None
@@ -117,13 +97,14 @@ class LabellerPool:
             self._resize(work)
             for slot in self._slots:
                 if slot.doing == "idle" and (item := self._next_item(slot, work)) is not None:
-                    slot.doing, slot.work, slot.ref = "working", item, _call(slot.actor, item, options)
+                    slot.doing, slot.work, slot.ref = "working", item, call_for(slot.actor, item, options)
+                    slot.started_s = time.monotonic()
             self._read_ahead(work)
             self._settle_ready(work)
             add_inside(self._done_inside())
             tick()
 
-    def _next_item(self, slot: _Slot, work: ShardWork) -> Work | None:
+    def _next_item(self, slot: Slot, work: ShardWork) -> Work | None:
         """What an idle labeller does next: what it has read ahead, what waits, or what another has ahead."""
         item: Work | None = slot.ahead or work.take()
         if item is None:
@@ -131,7 +112,27 @@ class LabellerPool:
             if other is not None:
                 item, other.ahead = other.ahead, None
         slot.ahead = None
-        return item
+        return item or self._second_try(slot)
+
+    def _second_try(self, slot: Slot) -> Work | None:
+        """Work that is overdue at another labeller, for this idle one to try too."""
+        other = next(iter(self._overdue()), None)
+        if other is None:
+            return None
+        assert isinstance(other.work, LabelWhole)
+        slot.second, other.second = other, slot
+        self._note(f"shard {other.work.shard.index} is overdue at {other}: another labeller tries it too")
+        return replace(other.work, try_id=new_try())
+
+    def _overdue(self) -> list[Slot]:
+        """The labellers whose work takes too long and is tried by no other."""
+        now_s = time.monotonic()
+        working = [slot for slot in self._slots if slot.work is not None and slot.second is None]
+        return [
+            slot
+            for slot in working
+            if slot.work is not None and self._times.is_overdue(slot.work, now_s - slot.started_s)
+        ]
 
     def _read_ahead(self, work: ShardWork) -> None:
         """Give each labeller that labels a whole shard the next one to read, if it may be read beside it."""
@@ -147,7 +148,8 @@ class LabellerPool:
         """What the labellers at work have done of it, by their last answers; asks again and does not wait."""
         total = WorkDone()
         for slot in self._slots:
-            if slot.doing != "working" or slot.work is None:
+            is_counted = slot.second is None or slot.started_s < slot.second.started_s
+            if slot.doing != "working" or slot.work is None or not is_counted:
                 slot.done_ref = None
                 continue
             if slot.done_ref is None:
@@ -187,20 +189,22 @@ class LabellerPool:
         while len(self._slots) < num_labellers:
             options = {"num_cpus": self._need.cpus, "num_gpus": self._need.gpus}
             actor = LabellerActor.options(**options).remote(self._settings)
-            self._slots.append(_Slot(actor, actor.place.remote(), "placing"))
+            self._slots.append(Slot(actor, actor.place.remote(), "placing"))
 
     def _resize(self, work: ShardWork) -> None:
         busy = sum(slot.doing == "working" for slot in self._slots)
-        if waiting := work.waiting + sum(slot.ahead is not None for slot in self._slots):
+        ahead = sum(slot.ahead is not None for slot in self._slots)
+        if waiting := work.waiting + ahead + len(self._overdue()):
             self._grow(min(self._most, max(self._least, busy + waiting)))
             return
         idle = [slot for slot in self._slots if slot.doing == "idle"]
         for slot in idle[1:]:  # one stays for work that a loss may bring back
             self._drop(slot)
 
-    def _drop(self, slot: _Slot) -> None:
+    def _drop(self, slot: Slot) -> None:
         ray.kill(slot.actor)
         self._slots.remove(slot)
+        slot.work_alone()
 
     def _settle_ready(self, work: ShardWork | None) -> None:
         pending = {slot.ref: slot for slot in self._slots if slot.ref is not None}
@@ -211,39 +215,48 @@ class LabellerPool:
         for ref in ready:
             self._settle(pending[ref], work)
 
-    def _settle(self, slot: _Slot, work: ShardWork | None) -> None:
+    def _settle(self, slot: Slot, work: ShardWork | None) -> None:
         try:
             answer = ray.get(slot.ref)
         except RuntimeEnvSetupError as error:
             raise ClusterError(
-                f"a node cannot set up the packages of fo1-data: {_first_line(error)}"
+                f"a node cannot set up the packages of fo1-data: {first_line(error)}"
             ) from error
         except RayTaskError as error:
             has_cause = isinstance(error.cause, Exception) and not isinstance(error.cause, RayError)
-            self._raised(slot, work, error.cause if has_cause else LabellerError(_own_line(error)))
+            self._raised(slot, work, error.cause if has_cause else LabellerError(own_line(error)))
         except UnserializableException as error:
-            self._raised(slot, work, LabellerError(_own_line(error)))
+            self._raised(slot, work, LabellerError(own_line(error)))
         except RayError as error:
             self._lost(slot, work, error)
         else:
             self._answered(slot, work, answer)
 
-    def _answered(self, slot: _Slot, work: ShardWork | None, answer: Any) -> None:
+    def _answered(self, slot: Slot, work: ShardWork | None, answer: Any) -> None:
         if slot.doing == "placing":
-            slot.doing, slot.ref = "loading", slot.actor.load.remote()
+            slot.place, slot.doing, slot.ref = answer, "loading", slot.actor.load.remote()
             return
         if slot.doing == "loading":
             self._check_same_model(answer)
             self._lost_loading = 0
         elif work is not None and slot.work is not None:
-            self._complete(work, slot.work, answer)
+            self._times.add(slot.work, time.monotonic() - slot.started_s)
+            self._complete(slot.work, work, answer)
             slot.work = None
+            if slot.second is not None:
+                self._release(slot.second, work)
         slot.doing, slot.ref = "idle", None
 
-    def _complete(self, work: ShardWork, item: Work, answer: Answer) -> None:
+    def _complete(self, item: Work, work: ShardWork, answer: Answer) -> None:
         work.done(item, answer)
         if isinstance(answer, ShardReport):
             self._on_report(answer)
+
+    def _release(self, slot: Slot, work: ShardWork) -> None:
+        """Drop a labeller whose work is settled elsewhere; what it has read ahead goes back."""
+        self._drop(slot)
+        if slot.ahead is not None:
+            work.give_back(slot.ahead, alone=False)
 
     def _check_same_model(self, identity: LabellerIdentity) -> None:
         if self._identity is None:
@@ -253,66 +266,43 @@ class LabellerPool:
             differing = [f"{key}: {ours[key]}, {theirs[key]}" for key in ours if ours[key] != theirs[key]]
             raise ClusterError(f"the nodes would label differently: {'; '.join(differing)}")
 
-    def _raised(self, slot: _Slot, work: ShardWork | None, error: Exception) -> None:
+    def _raised(self, slot: Slot, work: ShardWork | None, error: Exception) -> None:
         """A call raised an exception; the labeller itself is alive."""
         if isinstance(error, Fo1Error):
             raise error
         if slot.work is None or work is None:
-            raise ClusterError(f"a labeller cannot load the model: {_with_type(error)}")
+            raise ClusterError(f"a labeller cannot load the model: {with_type(error)}")
         item, slot.work = slot.work, None
-        work.lost(item, _with_type(error))
+        if slot.second is None:
+            work.lost(item, with_type(error))
+        else:
+            slot.work_alone()
         slot.doing, slot.ref = "idle", None
         if is_device_lost(error):
-            self._drop(slot)
-            if slot.ahead is not None:
-                work.give_back(slot.ahead, alone=False)
+            self._release(slot, work)
 
-    def _lost(self, slot: _Slot, work: ShardWork | None, error: Exception) -> None:
+    def _lost(self, slot: Slot, work: ShardWork | None, error: RayError) -> None:
+        other = slot.second
         self._drop(slot)
-        if slot.work is not None and work is not None:
-            item = slot.work
-            report = self._find_report(item.shard) if isinstance(item, LabelWhole | Assemble) else None
-            if report is not None:
-                self._complete(work, item, report)
-                if slot.ahead is not None:
-                    work.give_back(slot.ahead, alone=True)
-                return
-            work.lost(item, "its process died", slot.ahead)
-            self._note(f"lost a labeller ({_first_line(error)}); its work is tried again")
+        if work is None or slot.work is None:
+            self._lost_loading += 1
+            if self._lost_loading >= MAX_LOST_LOADING:
+                raise ClusterError(
+                    f"{self._lost_loading} labellers in a row died while loading the model: "
+                    f"{first_line(error)}"
+                )
             return
-        self._lost_loading += 1
-        if self._lost_loading >= MAX_LOST_LOADING:
-            raise ClusterError(
-                f"{self._lost_loading} labellers in a row died while loading the model: {_first_line(error)}"
-            )
-
-
-def _call(actor: Any, work: Work, options: WriteOptions) -> Any:
-    match work:
-        case LabelWhole(shard, try_id):
-            return actor.label_shard.remote(shard, try_id, options)
-        case LabelPiece(shard, try_id, start, stop):
-            piece = shard.model_copy(update={"images": shard.images[start:stop]})
-            return actor.label_piece.remote(piece, start, stop, try_id, options)
-        case Assemble(shard, try_id, pieces):
-            return actor.assemble_shard.remote(shard, list(pieces), try_id, options)
-        case Gather(group, try_id):
-            return actor.gather_shards.remote(group, try_id, options)
-
-
-def _first_line(error: BaseException) -> str:
-    """The first line of a Ray exception, whose messages have many."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__)[:300]
-
-
-def _with_type(error: Exception) -> str:
-    name = "" if isinstance(error, LabellerError) else f"{type(error).__name__}: "
-    return f"{name}{_first_line(error)}"
-
-
-def _own_line(error: BaseException) -> str:
-    """The line of the labeller's own exception in the text of Ray's, which ends with a traceback."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    found = next((line for line in reversed(lines) if _EXCEPTION_LINE.fullmatch(line)), lines[-1])
-    return found[:300]
+        item, ahead = slot.work, slot.ahead
+        report = self._find_report(item.shard) if isinstance(item, LabelWhole | Assemble) else None
+        loss = loss_of(error, slot.place.node_id if slot.place else None)
+        if report is None:
+            self._note(f"lost {slot}, {loss.why}; its work {'goes on' if other else 'is tried again'}")
+        if report is None and other is None:
+            (work.interrupted if loss.with_host else work.lost)(item, loss.why, ahead)
+            return
+        if ahead is not None:
+            work.give_back(ahead, alone=ahead.alone or not loss.with_host)
+        if report is not None:
+            self._complete(item, work, report)
+            if other is not None:
+                self._release(other, work)

@@ -4,14 +4,15 @@ A shard is first labelled whole, unless it is larger than `piece_size`, as an im
 its pieces are handed out from the start. If that loses its worker, the shard is cut in halves, and these in
 halves again. A single image may lose its worker `max_tries` times, then it becomes a reject (stage `worker`,
 replayable). A labeller may read a whole shard ahead while it labels another: a loss then proves nothing about
-either, so each is labelled alone before it counts against an image. When every piece of a cut shard is
+either, so each is labelled alone before it counts against an image. A worker that was lost with its host
+proves nothing at all: its work goes to another as it is (`interrupted`). When every piece of a cut shard is
 settled, the shard is assembled. When all shards of a group are done, their files are gathered. Every
 repetition is counted, so the work always ends. Pure bookkeeping:
 starts nothing.
 """
 
 import uuid
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 
@@ -24,6 +25,8 @@ from schemas.images import Reject, RejectStage
 
 # How often workers may be lost in writing the files of a shard, or of a group of shards.
 MAX_WRITES = 5
+# How often work may lose its host. Spot machines are taken now and then; more looks like its own fault.
+MAX_INTERRUPTIONS = 10
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,7 @@ class ShardWork:
         self._queue: deque[Work] = deque()  # what comes before the untouched shards
         self._cut: dict[str, _CutShard] = {}
         self._out = 0
+        self._interruptions: Counter[str] = Counter()
         self.losses = 0
         self._gather_ready()
 
@@ -173,6 +177,21 @@ class ShardWork:
             self._cut[work.shard.shard_id] = _CutShard(open_pieces=1)
             self._lost_piece(LabelPiece(work.shard, work.try_id, 0, len(work.shard.images)), why)
 
+    def interrupted(self, work: Work, why: str, ahead: LabelWhole | None = None) -> None:
+        """The worker of `work` was lost with its host: another tries it, and `ahead`, as if it had not begun.
+
+        The eleventh time counts as `lost`.
+        """
+        name = _name(work)
+        self._interruptions[name] += 1
+        if self._interruptions[name] > MAX_INTERRUPTIONS:
+            self.lost(work, why, ahead)
+            return
+        self._out -= 1
+        if ahead is not None:
+            self.give_back(ahead, alone=ahead.alone)
+        self._queue.appendleft(replace(work, try_id=new_try()))
+
     def _fill(self) -> None:
         """Put the work of the next untouched shard into an empty queue."""
         if self._queue or not self._num_untouched:
@@ -214,6 +233,17 @@ class ShardWork:
             del self._cut[piece.shard.shard_id]
             pieces = tuple(cut.settled[start] for start in sorted(cut.settled))
             self._queue.appendleft(Assemble(piece.shard, new_try(), pieces))
+
+
+def _name(work: Work) -> str:
+    """What work is about; equal for all tries of it."""
+    match work:
+        case Gather(group):
+            return f"group {group.first_index}"
+        case LabelPiece(shard, _, start, stop):
+            return f"{shard.shard_id} {start}-{stop}"
+        case LabelWhole(shard) | Assemble(shard):
+            return shard.shard_id
 
 
 def new_try() -> str:

@@ -102,7 +102,25 @@ def test_killing_all_labellers_at_once_changes_nothing(
 
     watcher = Watching()
     run_while(settings(small_corpus, out), threading.Thread(target=kill_all), watcher)
-    assert any("lost a labeller" in note for note in watcher.notes)
+    assert any("lost the labeller on" in note for note in watcher.notes)
+    assert comparable(out) == comparable(undisturbed)
+
+
+def test_a_labeller_that_stands_still_does_not_hold_up_the_run(
+    small_corpus: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    out, stopped = tmp_path / "out", []
+
+    def stop_one() -> None:
+        wait_until(lambda: done_markers(out) >= 4 and len(labeller_processes()) == 2)
+        stopped.append(labeller_processes()[0])
+        stopped[0].suspend()
+
+    watcher = Watching()
+    run_while(settings(small_corpus, out), threading.Thread(target=stop_one), watcher)
+    stopped[0].wait(20)  # its work is done by the other: it is released
+    assert any("is overdue at the labeller on" in note for note in watcher.notes)
+    assert not any("lost the labeller" in note for note in watcher.notes)
     assert comparable(out) == comparable(undisturbed)
 
 
@@ -138,7 +156,7 @@ def test_an_image_that_kills_its_reader_ahead_takes_no_other_with_it(
     watcher = Watching()
     config = settings(tmp_path / "corpus", tmp_path / "out", shard_size=1, actors="1", max_tries=1)
     run_labelling(config, watcher, FACTORY)
-    assert any("lost a labeller" in note for note in watcher.notes)
+    assert any("lost the labeller on" in note for note in watcher.notes)
     assert rejected(tmp_path / "out") == []
     uris = {uri for row in comparable(tmp_path / "out") for uri in row["uris"]}
     assert {Path(uri).name for uri in uris} == set(names)

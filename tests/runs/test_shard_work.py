@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from fo1_data.dataset.shard_groups import GroupPlan
 from fo1_data.errors import ClusterError
-from fo1_data.runs.shard_work import Assemble, Gather, LabelPiece, LabelWhole, ShardWork
+from fo1_data.runs.shard_work import MAX_INTERRUPTIONS, Assemble, Gather, LabelPiece, LabelWhole, ShardWork
 from schemas.corpus import Shard
 from schemas.dataset import Counts, FileLimits, GroupReport, ShardReport
 from schemas.images import Reject, RejectStage
@@ -77,6 +77,38 @@ def test_every_image_is_settled_once(
     assert work.finished
     assert set(rejected) == poison
     assert labelled + rejected == Counter(names)
+
+
+@given(taken=st.lists(st.booleans(), max_size=MAX_INTERRUPTIONS), max_tries=st.integers(1, 3))
+def test_work_whose_host_was_lost_goes_to_another_as_it_is(taken: list[bool], max_tries: int) -> None:
+    shards = [shard_of(0, 4), shard_of(1, 1), shard_of(2, 3)]
+    work = ShardWork(shards, max_tries)
+    tries: set[str] = set()
+    done: list[int] = []
+    is_taken = iter(taken)
+    while (item := work.take()) is not None:
+        assert isinstance(item, LabelWhole)
+        assert item.try_id not in tries
+        tries.add(item.try_id)
+        if next(is_taken, False):
+            work.interrupted(item, "its host is gone", work.take_ahead())
+            continue
+        done.append(item.shard.index)
+        work.done(item)
+    assert work.finished
+    assert sorted(done) == [0, 1, 2]
+
+
+def test_work_that_loses_every_host_ends_in_the_rejects() -> None:
+    work = ShardWork([shard_of(0, 1)], max_tries=3)
+    for _ in range(2 + MAX_INTERRUPTIONS + 1):
+        item = work.take()
+        assert isinstance(item, LabelWhole | LabelPiece)
+        work.interrupted(item, "its host is gone")
+    while isinstance(item := work.take(), LabelPiece):
+        work.interrupted(item, "its host is gone")
+    assert isinstance(item, Assemble)
+    assert isinstance(item.pieces[0], Reject)
 
 
 def test_groups_are_gathered_between_the_shards_and_again_when_lost() -> None:
