@@ -29,6 +29,10 @@ def train_detector(
         list[str] | None,
         typer.Option(help="Dataset or corpus to measure the result on; nothing is chosen by it."),
     ] = None,
+    resume_from: Annotated[
+        Path | None,
+        typer.Option(help="Folder of a run to go on from, into --out: its weights, optimiser and step."),
+    ] = None,
     steps: Annotated[int, typer.Option(min=1, help="Optimiser steps.")] = _DEFAULTS.steps,
     batch_images: Annotated[int, typer.Option(min=1, help="Images per step.")] = _DEFAULTS.batch_images,
     learning_rate: Annotated[
@@ -68,7 +72,9 @@ def train_detector(
         device=device,
     )
     with ended_by_signals():
-        document = run(datasets, out, config, detector, validation or [], test or [], say)
+        document = run(
+            datasets, out, config, detector, validation or [], test or [], say, resume_from=resume_from
+        )
         exit_if_stopped(document, out)
     before, best = document["before"], document["best"]
     emit(

@@ -1,8 +1,10 @@
 """A training of the detector that was stopped or lost goes on where it was, and gives the same weights."""
 
+import json
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +95,25 @@ def test_a_stop_while_it_tests_loses_no_step(scenes: str, tmp_path: Path) -> Non
     ended = train_detector([scenes], out, short, test=[test])
     assert (ended["resumed"], ended["stopped"]) == (True, None)
     assert ended["test"]["boxes"] == ended["test_before"]["boxes"] > 0
+
+
+def test_a_new_run_goes_on_from_another_one(scenes: str, tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    short = replace(CONFIG, steps=3)
+    done = train_detector([scenes], first, short)
+    with pytest.raises(ConfigError, match="has made 3 steps: give more than that by --steps"):
+        train_detector([scenes], second, short, resume_from=first)
+    said: list[str] = []
+    gone_on = train_detector([scenes], second, replace(CONFIG, steps=5), say=said.append, resume_from=first)
+    assert "resuming at step 3 of 5" in said
+    assert (gone_on["steps"], gone_on["resumed"]) == (5, False)
+    last = next(line for line in said if line.startswith("step 3 of 5: finds"))
+    assert f"of {done['best']['boxes']} boxes" in last, "measured anew, before the first step"
+    assert json.loads((second / "config.json").read_text())["base"] == str(first)
+    again = train_detector([scenes], second, replace(CONFIG, steps=5), resume_from=first)
+    assert (again["steps"], again["resumed"]) == (5, True)
+    with pytest.raises(ConfigError, match="holds no state of a run of train-detector"):
+        train_detector([scenes], tmp_path / "third", CONFIG, resume_from=tmp_path)
 
 
 def test_a_run_of_other_data_or_settings_is_refused_and_so_is_a_damaged_state(

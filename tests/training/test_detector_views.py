@@ -122,6 +122,21 @@ def test_nothing_left_to_train_on_is_one_line(tmp_path: Path) -> None:
         train_detector([corpus], tmp_path / "out", CONFIG, validation=[corpus], test=[corpus])
 
 
+def test_an_epoch_shows_every_box_and_few_tiles_without_any(tmp_path: Path) -> None:
+    folder = tmp_path / "large"
+    folder.mkdir()
+    make_image(1, WIDTH, HEIGHT, BOXES[:1]).save(folder / "1.png")
+    line = {"image": "1.png", "regions": [{"box_xyxy": list(BOXES[0])}]}
+    (folder / "annotations.jsonl").write_text(json.dumps(line) + "\n")
+    images = BoxedImages(open_source([str(folder / "annotations.jsonl")]), tile_px=TILE_PX)
+    boxed = [number for number, view in enumerate(shown(images)) if len(view.boxes_xyxy)]
+    assert (len(boxed), images.num_empty) == (1, len(images) - 1)
+    drawn = [images.varied(draw) for draw in range(3 * images.epoch_views)]
+    assert sorted(len(view.boxes_xyxy) for view in drawn if view is not None) == [0] * 3 + [1] * 3
+    assert boxed[0] in images.sample(200)
+    assert len(images.sample(200)) == images.epoch_views == 2
+
+
 def test_a_view_without_boxes_teaches_that_there_is_nothing(tmp_path: Path) -> None:
     import torch
 

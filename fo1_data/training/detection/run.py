@@ -30,9 +30,10 @@ from fo1_data.storage.addresses import normalise
 from fo1_data.training.detection.measuring import count_found
 from fo1_data.training.detection.samples import BoxedImages
 from fo1_data.training.detection.settings import DetectorConfig
-from fo1_data.training.detection.state import DetectorState, refuse_other_folder
+from fo1_data.training.detection.state import DetectorState, load_other, refuse_other_folder
 from fo1_data.training.detection.steps import DetectorSteps
 from fo1_data.training.detection.views import LARGE_PX
+from fo1_data.training.layout import STATE
 from fo1_data.training.samples.held_out import open_sources
 from fo1_data.training.samples.source import list_groups, source_of
 from fo1_data.training.settings import TrainConfig
@@ -50,16 +51,22 @@ def train_detector(
     test: Sequence[str] = (),
     say: Callable[[str], None] = lambda line: None,
     stop_requested: Callable[[], str | None] = lambda: None,
+    *,
+    resume_from: Path | None = None,
 ) -> dict[str, Any]:
     """Train a detector and write it to the folder `out`, resuming a run in it; returns what the run did.
 
-    `detector`: `fo1-tiny` or the folder of an earlier run. `test`: datasets and corpora to measure the first
-    and the kept weights on; nothing is chosen by them. `stop_requested`: asked before each step and each
-    image to measure; a name ends the run there, saved, as SIGINT and SIGTERM do. Raises ConfigError if `out`
-    holds something else, CheckpointError, DatasetError or CorpusError for what cannot be read, RunError if
-    the loss is not finite.
+    `detector`: `fo1-tiny` or the folder of an earlier run. `resume_from`: the folder of another run, whose
+    weights, optimiser and step a new run in `out` begins with. `test`: datasets and corpora to measure
+    `detector` and the kept weights on; nothing is chosen by them. `stop_requested`: asked before each step
+    and each image to measure; a name ends the run there, saved, as SIGINT and SIGTERM do. Raises ConfigError
+    if `out` holds something else or `resume_from` no run with steps left, CheckpointError, DatasetError or
+    CorpusError for what cannot be read, RunError if the loss is not finite.
     """
     refuse_other_folder(out)
+    other = None
+    if resume_from is not None and not (out / STATE).is_file():
+        other = load_other(resume_from, config.steps)
     weights = tiny_detector_weights(detector)
     if weights is None:
         raise ConfigError(f"--detector {detector}: neither fo1-tiny nor a folder of `fo1 train-detector`")
@@ -76,9 +83,10 @@ def train_detector(
     }
     for line in data.lines():
         say(line)
-    steps = DetectorSteps(first, data.train, data.measured, config, DetectorState(out, made_from))
+    steps = DetectorSteps(first, data.train, data.measured, config, DetectorState(out, made_from), other)
     if steps.number:
         say(f"resuming at step {steps.number} of {config.steps}")
+    say(f"{config.steps} steps show each view about {steps.passes:.3g} times")
     tests: dict[str, Figures] = {}
     with stop_signals() as signal_received:
 
@@ -87,7 +95,8 @@ def train_detector(
 
         stopped = steps.train(say, request)
         if stopped is None:
-            history = {"base": detector, "trained_on": list(addresses), "step": steps.best[0]}
+            base = detector if resume_from is None else str(resume_from)
+            history = {"base": base, "trained_on": list(addresses), "step": steps.best[0]}
             save_detector(steps.best_weights, out, history)
         if stopped is None and data.test is not None:
             of_weights = {"test_before": weights, "test": out / DETECTOR_WEIGHTS}
@@ -131,7 +140,8 @@ class DetectorData:
         """What a person must know of them before the first step."""
         sizes, found = self.sizes(), self.train.found
         line = f"{counted(sizes['images'], 'image')} to train on"
-        line += f" in {len(self.train):,} views" if len(self.train) > sizes["images"] else ""
+        if len(self.train) > sizes["images"]:
+            line += f" in {len(self.train):,} views, {self.train.num_empty:,} of them without a box"
         held_out = sizes["validation_images"]
         line += f", {held_out:,} to validate on" if held_out else ", none to validate on"
         lines = [line, *self.train.left_out()]

@@ -1,10 +1,12 @@
 """What the detector learns from: images of which every box is known, whole or in tiles, in varied views."""
 
+import math
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image, ImageOps
 
 from fo1_data.boxes import Boxes, WindowXyxy, as_boxes, scale_boxes
@@ -28,6 +30,8 @@ _MIRRORED_SHARE = 0.5
 # Of the image's sides, to learn things of other sizes too.
 _SMALLEST, _LARGEST = 0.8, 1.25
 _LIGHT_JITTER = 0.2
+# Views without boxes in an epoch, as a part of those with boxes: most tiles of a large image show nothing.
+_EMPTY_SHARE = 1 / 3
 # Decoded images whose tiles are shown one after another.
 _MOST_HELD = 2
 _REASONS = {
@@ -65,6 +69,7 @@ class BoxedImages:
         self.found = survey(source, tile_px, excluded)
         self.unread = set[int]()
         self._open = lru_cache(_MOST_HELD)(self._open_image)
+        self._are_empty = np.array([view.is_empty for view in self.found.views], bool)
         if not self.found.views:
             raise DatasetError(f"no image to {purpose}: {'; '.join(self.left_out())}")
 
@@ -76,10 +81,27 @@ class BoxedImages:
         counts = self.found.left_out.items()
         return [f"{counted(number, 'image')} left out: {_REASONS[reason]}" for reason, number in counts]
 
+    @property
+    def num_empty(self) -> int:
+        """How many views show no box."""
+        return int(self._are_empty.sum())
+
+    @property
+    def epoch_views(self) -> int:
+        """How many views an epoch shows: all that have a box, and a third as many others at most."""
+        num_boxed = len(self) - self.num_empty
+        return num_boxed + min(self.num_empty, math.ceil(_EMPTY_SHARE * max(1, num_boxed)))
+
     def sample(self, most: int) -> list[int]:
-        """The numbers of at most `most` views, drawn by the seed from all, in order."""
-        drawn = np.random.default_rng(self._seed).permutation(len(self))[:most]
-        return sorted(drawn.tolist())
+        """The numbers of at most `most` views, drawn by the seed from those of an epoch, in order."""
+        return sorted(self._drawn(np.random.default_rng(self._seed))[:most].tolist())
+
+    def _drawn(self, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+        """The numbers of the views of an epoch, shuffled; which of the empty ones, is drawn."""
+        numbers = rng.permutation(len(self))
+        are_empty = self._are_empty[numbers]
+        most_empty = self.epoch_views - (len(self) - self.num_empty)
+        return numbers[~(are_empty & (np.cumsum(are_empty) > most_empty))]
 
     def as_it_is(self, number: int) -> BoxedImage | None:
         """A view by its number; None if it cannot be read."""
@@ -110,8 +132,8 @@ class BoxedImages:
 
         All random draws depend only on the seed and `draw`.
         """
-        epoch, rest = divmod(draw, len(self))
-        number = int(np.random.default_rng([self._seed, epoch]).permutation(len(self))[rest])
+        epoch, rest = divmod(draw, self.epoch_views)
+        number = int(self._drawn(np.random.default_rng([self._seed, epoch]))[rest])
         image = self.as_it_is(number)
         return None if image is None else vary(image, np.random.default_rng([self._seed, epoch, rest]))
 

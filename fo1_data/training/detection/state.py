@@ -33,7 +33,8 @@ class DetectorState:
             if before != value:
                 old, new = json.dumps(before), json.dumps(value)
                 raise ConfigError(
-                    f"{self._folder} was started with {name} {old}, not {new}: use the same, or another --out"
+                    f"{self._folder} was started with {name} {old}, not {new}: use the same, or another "
+                    "--out that goes on from it (--resume-from)"
                 )
         measured = [(step, Found(**figures)) for step, figures in state["measured"]]
         return {**state, "measured": measured}
@@ -57,6 +58,25 @@ class DetectorState:
             "measured": [(at_step, asdict(found)) for at_step, found in measured],
         }
         write_state(self._folder / STATE, state)
+
+
+def load_other(folder: Path, steps: int) -> dict[str, Any]:
+    """The state of the run in a folder, for another run to go on from up to `steps`.
+
+    Raises ConfigError if there is none of a detector, or none with steps left; CheckpointError if it is
+    damaged.
+    """
+    state = load_state(folder / STATE)
+    if state is None or "best_weights" not in state:
+        raise ConfigError(
+            f"--resume-from {folder}: holds no state of a run of train-detector ({STATE}); weights alone are "
+            "taken by --detector"
+        )
+    if state["step"] >= steps:
+        raise ConfigError(
+            f"--resume-from {folder} has made {state['step']} steps: give more than that by --steps"
+        )
+    return state
 
 
 def refuse_other_folder(folder: Path) -> None:

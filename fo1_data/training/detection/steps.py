@@ -9,6 +9,7 @@ from torch import Tensor
 
 from fo1_data.errors import RunError
 from fo1_data.proposals.tiny_detector import STRIDE_PX, TinyDetector, to_input
+from fo1_data.training.detection.early_verdict import early_verdict
 from fo1_data.training.detection.measuring import Found, count_found
 from fo1_data.training.detection.samples import BoxedImage, BoxedImages
 from fo1_data.training.detection.settings import DetectorConfig
@@ -19,9 +20,9 @@ from fo1_data.training.settings import TrainConfig
 
 _WEIGHT_DECAY, _CLIP_NORM = 0.01, 5.0
 _WARMUP_STEPS, _DECAY_SHARE = 20, 0.4
-_MEASUREMENTS = 8
-# So many views tell enough; all of a large validation set would take longer than the training.
-_MAX_MEASURED = 200
+_MEASUREMENTS = 10
+# So many views tell enough; in a short run fewer, or measuring would take longer than the training.
+_FEWEST_MEASURED, _MAX_MEASURED = 32, 200
 _SAVE_EVERY = 50
 _SAY_EVERY_S = 10.0
 
@@ -30,7 +31,9 @@ class DetectorSteps:
     """The steps of a run, from the state in its folder if there is one.
 
     `number`: of steps made; `resumed`: whether a state was found; `measured`: the figures with their steps;
-    `best_weights`: those to keep, on the CPU. Raises as `DetectorState.load`.
+    `best_weights`: those to keep, on the CPU; `passes`: how often the whole run shows each view. Without a
+    state of its own a run goes on from the state `other` of another, measured anew. Raises as
+    `DetectorState.load`.
     """
 
     def __init__(
@@ -40,10 +43,14 @@ class DetectorSteps:
         measured_on: BoxedImages,
         config: DetectorConfig,
         state: DetectorState,
+        other: dict[str, Any] | None = None,
     ) -> None:
         self._detector, self._network = detector, detector.network
         self._images, self._measured_on, self._config, self._state = images, measured_on, config, state
-        self._measured_views = measured_on.sample(_MAX_MEASURED)
+        num_shown = config.steps * config.batch_images
+        most_measured = min(max(_FEWEST_MEASURED, num_shown // _MEASUREMENTS), _MAX_MEASURED)
+        self._measured_views = measured_on.sample(most_measured)
+        self.passes = num_shown / images.epoch_views
         # The schedule is that of any training here.
         self._schedule = TrainConfig(
             steps=config.steps,
@@ -61,12 +68,15 @@ class DetectorSteps:
         self.resumed = earlier is not None
         if earlier is not None:
             self._take(earlier)
+            self.measured, self.best_weights = earlier["measured"], earlier["best_weights"]
+        elif other is not None:
+            self._take(other)
 
     def _take(self, earlier: dict[str, Any]) -> None:
-        self.number, self.measured = earlier["step"], earlier["measured"]
-        self.best_weights = earlier["best_weights"]
+        self.number = earlier["step"]
         self._network.load_state_dict(earlier["weights"])
         self._optimiser.load_state_dict(earlier["optimiser"])
+        self.best_weights = earlier["weights"]
 
     @property
     def best(self) -> tuple[int, Found]:
@@ -134,7 +144,7 @@ class DetectorSteps:
         Raises RunError if no image to measure can be read.
         """
         step, steps = self.number, self._config.steps
-        is_due = step % max(1, steps // _MEASUREMENTS) == 0 or step == steps
+        is_due = step % max(1, steps // _MEASUREMENTS) == 0 or step == steps or not self.measured
         if not is_due or any(at_step == step for at_step, _ in self.measured):
             return None
         self._network.eval()
@@ -151,6 +161,8 @@ class DetectorSteps:
             f"step {step} of {steps}: finds {found.recall:.2f} of {found.known} boxes, "
             f"{found.precision:.2f} of its boxes are right" + (", the best so far" if is_best else "")
         )
+        if len(self.measured) == 2:
+            say(early_verdict(self.measured[0][1], found, self.passes))
         return None
 
 

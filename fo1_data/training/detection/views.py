@@ -45,10 +45,14 @@ class LeftOut(StrEnum):
 
 @dataclass(frozen=True)
 class View:
-    """A part of the image at a place of a source's first epoch; `window_xyxy` None: all of it."""
+    """A part of the image at a place of a source's first epoch; `window_xyxy` None: all of it.
+
+    `is_empty`: it shows no box.
+    """
 
     place: int
     window_xyxy: WindowXyxy | None = None
+    is_empty: bool = False
 
 
 @dataclass
@@ -87,14 +91,14 @@ def survey(source: ExampleSource, tile_px: int | None = None, excluded: Collecti
                 continue  # another part of a row whose views are all there
             cut_rows.add(image_id)
         try:
-            windows = _windows(example, image_wh, tile_px)
+            views = _views(place, example, image_wh, tile_px)
         except InputReject:
             found.left_out[LeftOut.UNREADABLE] += 1
             continue
         found.ids.add(image_id)
         found.num_images += 1
-        found.num_shrunk += windows == [None] and max(image_wh) > LARGE_PX
-        found.views += [View(place, window) for window in windows]
+        found.num_shrunk += views == [View(place)] and max(image_wh) > LARGE_PX
+        found.views += views
     return found
 
 
@@ -118,9 +122,9 @@ def _contents(
     return map_ahead(read, examples, _READERS)
 
 
-def _windows(
-    example: TrainingExample, image_wh: tuple[int, int], tile_px: int | None
-) -> list[WindowXyxy | None]:
+def _views(
+    place: int, example: TrainingExample, image_wh: tuple[int, int], tile_px: int | None
+) -> list[View]:
     """What shows an image: itself, or its tiles, and itself too if a box is whole in no tile."""
     row = example.whole_row
     grid = grid_of(row.meta, image_wh) if row is not None and example.window_xyxy is not None else None
@@ -131,10 +135,11 @@ def _windows(
         _, entry = open_example(example, LIMITS)
         boxes = as_boxes([region.box_xyxy for region in entry.regions or []])
     if grid is None:
-        return [None]
+        return [View(place)]
     whole = (0, 0, *image_wh)
     shows_whole = whole in windows_of(grid, boxes)
-    return [*map(grid.window, grid.places()), *([whole] if shows_whole else [])]
+    windows = [*map(grid.window, grid.places()), *([whole] if shows_whole else [])]
+    return [View(place, window, not len(boxes_within(boxes, window))) for window in windows]
 
 
 def boxes_of_row(row: ImageRow) -> Boxes:
