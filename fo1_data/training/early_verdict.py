@@ -43,7 +43,7 @@ def early_verdict(first: Measured, now: Measured, outlook: Outlook | None) -> st
         return "too few questions are measured to say whether it learns: set measured_images higher"
     better = [kind for kind in _judged(unseen) if _gain(unseen, kind) > _HARDLY]
     if better:
-        return f"it learns: {', '.join(better)} better than by guessing"
+        return _of_better(first.validation or first.training, unseen, better)
     fallen = 1 - now.training.loss / first.training.loss if first.training.loss else 0.0
     head = f"no better than guessing yet, the loss on training images fell from {first.training.loss:.2f} to "
     head += f"{now.training.loss:.2f}: "
@@ -56,6 +56,22 @@ def early_verdict(first: Measured, now: Measured, outlook: Outlook | None) -> st
     ):
         return head + "it learns its training images, not others; more images would help most"
     return head + "it learns, but needs more steps"
+
+
+def _of_better(first: SampleFigures, now: SampleFigures, better: list[AnswerKind]) -> str:
+    """What the kinds say that are better than guessing: the model may have been so before."""
+    rises = {kind: now.accuracy[kind] - first.accuracy.get(kind, 0.0) for kind in better}
+    if learned := [kind for kind in better if rises[kind] > _HARDLY]:
+        return f"it learns: {', '.join(learned)} better than by guessing"
+    if worse := [kind for kind in better if rises[kind] < -_HARDLY]:
+        return (
+            f"{', '.join(worse)} worse than before the first step, though better than by guessing: set a "
+            "lower learning_rate"
+        )
+    return (
+        f"{', '.join(better)} as good as before the first step, and better than by guessing: the model knows "
+        "much of this already"
+    )
 
 
 def _judged(figures: SampleFigures) -> list[AnswerKind]:

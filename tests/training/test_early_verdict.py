@@ -1,8 +1,10 @@
 """What a person is told after a tenth of a run."""
 
+from dataclasses import replace
+
 import pytest
 
-from fo1_data.training.early_verdict import early_verdict
+from fo1_data.training.early_verdict import EarlyVerdict, early_verdict
 from fo1_data.training.events import AnswerKind, Measured, Outlook, SampleFigures
 
 
@@ -37,6 +39,26 @@ def test_it_says_whether_the_run_learns_and_why_not(
     now: Measured, outlook: Outlook | None, words: str
 ) -> None:
     assert words in early_verdict(FIRST, now, outlook)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        (0.8, 0.9, "it learns: caption better than by guessing"),
+        (0.9, 0.7, "caption worse than before the first step, though better than by guessing"),
+        (0.9, 0.9, "caption as good as before the first step"),
+    ],
+)
+def test_what_the_model_knew_before_is_not_learned(before: float, after: float, words: str) -> None:
+    assert words in early_verdict(measured(1.0, before, before), measured(0.5, after, after), SHARP)
+
+
+def test_the_verdict_comes_once_with_the_first_measurement_after_a_tenth() -> None:
+    verdict, now = EarlyVerdict(), measured(1.0, 0.8, 0.7)
+    told = [
+        verdict.added_to(replace(now, step=step), 100, SHARP).verdict is not None for step in (0, 4, 12, 20)
+    ]
+    assert told == [False, False, True, False]
 
 
 def test_a_kind_that_can_be_guessed_does_not_hide_one_that_can_be_learned() -> None:
