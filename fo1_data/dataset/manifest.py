@@ -77,6 +77,16 @@ def write_manifest(store: Store, manifest: Manifest) -> None:
     store.write_bytes(MANIFEST, dump_json(manifest.model_dump(mode="json")))
 
 
+def write_first_manifest(store: Store, manifest: Manifest) -> Manifest:
+    """Write the manifest of a folder that has none, and return the one that counts.
+
+    A driver that stood still is not the only one to end its run: the first manifest stays.
+    """
+    if store.create_exclusive(MANIFEST, dump_json(manifest.model_dump(mode="json"))):
+        return manifest
+    return read_manifest(store)
+
+
 def now() -> str:
     """The time as manifests write it: UTC, to the second."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -18,7 +18,7 @@ from fo1_data.dataset.layout import (
     data_file,
     split_and_index,
 )
-from fo1_data.dataset.manifest import lineage, now, write_manifest
+from fo1_data.dataset.manifest import lineage, now, write_first_manifest, write_manifest
 from fo1_data.dataset.stored_rows import write_rejects, write_rows
 from fo1_data.storage.store import Store
 from schemas.dataset import SCHEMA_VERSION, Manifest, ManifestFile
@@ -31,13 +31,15 @@ def seal_version(
     rejects: Sequence[Reject],
     history: CorrectionHistory | None = None,
     parent: Manifest | None = None,
+    *,
+    replaces: bool = False,
 ) -> Manifest:
-    """End a version and return its manifest.
+    """End a version and return its manifest, or that of the driver that ended it meanwhile.
 
     `draft`: the manifest with the files that are in place and the counts of their rows; without a data
     file an empty one is written. Time, code version, schema version and the numbers of rejects, videos and
     tracks are set here. `history`: the corrections of the version's images, to be written. `parent`: the
-    version that this one was made from.
+    version that this one was made from. `replaces`: it takes the place of a version in the same folder.
     """
     files = list(draft.files)
     if not any(split_and_index(file.path) for file in files):
@@ -56,6 +58,8 @@ def seal_version(
         }
     )
     store.write_bytes(CARD, dataset_card(manifest).encode())
+    if not replaces:
+        return write_first_manifest(store, manifest)
     write_manifest(store, manifest)
     return manifest
 

@@ -216,7 +216,8 @@ class DatasetRun:
         `sources`: the account of its sources.
         `parent`: the version that rows were carried over from. `decider`: decides rows if that needs all
         of them. `routing`: the manifest's entry on it. `history`: the corrections of `parent`; those of
-        images that are in this dataset are kept.
+        images that are in this dataset are kept. If another driver ended the run meanwhile, its manifest is
+        returned and nothing more is written.
         Raises DatasetError if a shard of `shard_ids` is not done, LeaseError if `lease` was lost.
         """
         done = self._done.update()
@@ -238,6 +239,9 @@ class DatasetRun:
         rejects = [*listing_rejects, *self._rejects(planned), *duplicates.rejects]
         if lease is not None:
             lease.check()
+        if (newer := self._newer_manifest()) is not None:
+            self.manifest = newer
+            return newer
         replayed = keep_version(self.store, self.replayed) if self.replayed is not None else None
         if replayed is not None:
             files += [file for file in replayed.files if is_history_file(file.path)]
@@ -265,9 +269,17 @@ class DatasetRun:
             routing=dict(routing) if routing else None,
             sources=list(sources) or (replayed.sources if replayed is not None else None),
         )
-        self.manifest = seal_version(self.store, draft, rejects, history, source)
+        self.manifest = seal_version(
+            self.store, draft, rejects, history, source, replaces=replayed is not None
+        )
         clear_tries(self.store, self.write_options.run)
         return self.manifest
+
+    def _newer_manifest(self) -> Manifest | None:
+        """The manifest of a driver that ended this run while this one stood still."""
+        found = find_manifest(self.store)
+        begun_from = self.replayed.version if self.replayed is not None else None
+        return found if found is not None and found.version != begun_from else None
 
     def _images_of(self, shard_id: str) -> list[ShardImage]:
         return read_images(self.store, self.write_options.run, shard_id)

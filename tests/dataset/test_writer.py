@@ -13,6 +13,7 @@ from factories import make_reject, make_row, make_shard
 from fo1_data.dataset.manifest import find_manifest
 from fo1_data.dataset.reader import open_dataset
 from fo1_data.dataset.replay import replay_entries
+from fo1_data.dataset.validate import validate_dataset
 from fo1_data.dataset.writer import DatasetRun, open_run, write_shard
 from fo1_data.errors import DatasetError, FingerprintError
 from fo1_data.storage.store import Store
@@ -204,6 +205,10 @@ class CrashingStore(Store):
         with super().open_output(path) as file:
             yield file
 
+    def create_exclusive(self, path: str, data: bytes) -> bool:
+        self._count()
+        return super().create_exclusive(path, data)
+
     def place(self, source: str, target: str) -> None:
         self._count()
         super().place(source, target)
@@ -275,6 +280,55 @@ def test_a_replay_adds_a_version_and_leaves_the_old_one_as_it_was(tmp_path: Path
     for file in kept.files:
         assert hashlib.sha256((out / file.path).read_bytes()).hexdigest() == file.sha256
     assert begin(out).manifest == new
+
+
+class SleepyStore(Store):
+    """A store of a driver that stands still before it writes `moment`, for as long as `meanwhile` takes."""
+
+    def __init__(self, out: Path, moment: str, meanwhile: Callable[[], object]) -> None:
+        super().__init__(str(out))
+        self._moment, self._meanwhile = moment, meanwhile
+
+    def _stand_still(self, path: str) -> None:
+        if path == self._moment:
+            self._moment = ""
+            self._meanwhile()
+
+    @contextmanager
+    def open_output(self, path: str) -> Iterator[BinaryIO]:
+        self._stand_still(path)
+        with super().open_output(path) as file:
+            yield file
+
+    def create_exclusive(self, path: str, data: bytes) -> bool:
+        self._stand_still(path)
+        return super().create_exclusive(path, data)
+
+    def place(self, source: str, target: str) -> None:
+        self._stand_still(target)
+        super().place(source, target)
+
+
+@pytest.mark.parametrize("moment", ["data/train-00000.parquet", "manifest.json"])
+def test_a_driver_that_slept_while_others_went_on_takes_nothing_back(tmp_path: Path, moment: str) -> None:
+    """Stopped in its last step, it loses its lease; another ends the run and tries its rejects again."""
+    out = tmp_path / "d"
+
+    def others_go_on() -> None:
+        begin(out).seal("made-up", MODEL, "fo1-tiny")
+        replay = open_run(str(out), FINGERPRINT, {}, replay=True)
+        replay.write_shard(make_shard(), [make_row(99, uri="broken")], [], "r")
+        replay.seal("made-up", MODEL, "fo1-tiny")
+
+    run = begin(out)
+    run.write_shard(make_shard(), [make_row(1)], [make_reject("broken")], "t")
+    run.store = SleepyStore(out, moment, others_go_on)
+    assert run.seal("made-up", MODEL, "fo1-tiny").version == "2"
+
+    dataset = open_dataset(str(out))
+    assert [row.uri for row in dataset.rows()][-1] == "broken"
+    assert (dataset.manifest.version, list(dataset.rejects())) == ("2", [])
+    assert validate_dataset(str(out)) == []
 
 
 def test_a_replay_keeps_the_rejects_that_are_not_tried_again(tmp_path: Path) -> None:
