@@ -12,7 +12,16 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from schemas.dicom_windows import parse_window
 from schemas.labels import LabelKind
 from schemas.setting_marks import Setting, SettingGroup, setting_of
-from schemas.setting_values import Actors, Bands, Kinds, SecondQuestion, SecondQuestions, TilePx, Words
+from schemas.setting_values import (
+    Actors,
+    Bands,
+    Kinds,
+    OpinionView,
+    SecondQuestion,
+    SecondQuestions,
+    TilePx,
+    Words,
+)
 
 DEFAULT_LABELS = [LabelKind.BRIEF_CAPTION, LabelKind.GROUNDED_CAPTION]
 DEFAULT_TILE_OVERLAP = 0.3
@@ -102,6 +111,13 @@ class RunConfig(BaseModel):
         "folder or hub id of a checkpoint that transformers or this project loads, or the address of an "
         "OpenAI-compatible server, `http://HOST/v1#MODEL`, which is sent crops of the images (its key: "
         "FO1_SECOND_OPINION_KEY). How far it agrees is a signal of the label. Default: none.",
+    )
+    second_opinion_view: Annotated[OpinionView, _REVIEW] = Field(
+        default=OpinionView.CROP,
+        description="What that model is shown of a region: a `crop` of it, or the whole image and its `box` "
+        "in numbers, which checkpoints of Qwen2.5-VL (pixels of the image as they see it) and Qwen3-VL "
+        "(thousandths) were taught to read. A VLM-FO1 checkpoint is asked by region tokens, a server always "
+        "about a crop.",
     )
 
     calibration: Annotated[str | None, _REVIEW] = Field(
@@ -352,6 +368,8 @@ class RunConfig(BaseModel):
             raise ValueError("labels detect and count need a vocabulary, such as cat,dog")
         if LabelKind.ASK in kinds and not self.question:
             raise ValueError("label ask needs a question")
+        if self.second_opinion_view is OpinionView.BOX and self.second_opinion is None:
+            raise ValueError("second_opinion_view needs a second_opinion")
         if self.max_error is not None and self.calibration is None:
             raise ValueError("max_error needs a calibration (a file made by fo1 calibrate)")
         if len(self.bands) not in (0, 1, 3) or any(band < 1 for band in self.bands):

@@ -30,6 +30,13 @@ class SecondQuestion(StrEnum):
     BLIND = "blind"
 
 
+class OpinionView(StrEnum):
+    """What a second model is shown of a region: a crop of it, or the whole image and its box in numbers."""
+
+    CROP = "crop"
+    BOX = "box"
+
+
 Bands = Annotated[list[int], BeforeValidator(_split_commas)]
 Words = Annotated[list[str], BeforeValidator(_split_commas)]
 Actors = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, int) else value)]

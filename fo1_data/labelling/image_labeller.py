@@ -260,7 +260,11 @@ def _load_opinions(config: RunConfig) -> SecondOpinions | None:
     if config.second_opinion is None:
         return None
     model = load_second_model(
-        config.second_opinion, device=config.device, dtype=config.dtype, engine_bytes=config.engine_bytes
+        config.second_opinion,
+        view=config.second_opinion_view,
+        device=config.device,
+        dtype=config.dtype,
+        engine_bytes=config.engine_bytes,
     )
     return SecondOpinions(model, config.unsure_below)
 

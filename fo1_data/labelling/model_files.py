@@ -13,7 +13,7 @@ from fo1_data.model.checkpoint_folder import BUNDLED, checkpoint_sha256, find_ch
 from fo1_data.model.configuration import load_config
 from fo1_data.model.node_cache import find_problem, source_version
 from fo1_data.model.prompts_version import PROMPTS_VERSION
-from fo1_data.opinions.load import is_server, knows_regions
+from fo1_data.opinions.load import check_second_model
 from fo1_data.proposals.identity import (
     detector_digest,
     detector_folder,
@@ -51,9 +51,8 @@ class ModelFiles:
         identify_proposer(self._config.proposals)
         if self._config.masks is not None:
             detector_folder(self._config.masks, "--masks")
-        second = self._config.second_opinion
-        if second is not None and not is_server(second):
-            knows_regions(second)
+        if self._config.second_opinion is not None:
+            check_second_model(self._config.second_opinion, self._config.second_opinion_view)
 
     def versions(self) -> dict[str, str]:
         """The versions of what only loading identifies, by setting: a model at a URL, a detector."""

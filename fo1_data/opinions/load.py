@@ -2,12 +2,16 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
-from fo1_data.errors import CheckpointError
+from fo1_data.errors import CheckpointError, ConfigError
 from fo1_data.model.checkpoint_folder import BUNDLED
+from fo1_data.opinions.box_frames import box_frame_of
 from fo1_data.opinions.regions import SecondModel
+from schemas.setting_values import OpinionView
 
 _REGION_SETTING = "mm_num_region_tokens"
+_NO_BOXES = "--second-opinion-view box"
 
 
 def is_server(spec: str) -> bool:
@@ -16,13 +20,19 @@ def is_server(spec: str) -> bool:
 
 
 def load_second_model(
-    spec: str, *, device: str | None = None, dtype: str | None = None, engine_bytes: int | None = None
+    spec: str,
+    *,
+    view: OpinionView = OpinionView.CROP,
+    device: str | None = None,
+    dtype: str | None = None,
+    engine_bytes: int | None = None,
 ) -> SecondModel:
     """spec: the address of an OpenAI-compatible server (`http://HOST/v1#MODEL`), a VLM-FO1 checkpoint, or one
     that transformers loads for images and text: a folder or a hub id.
 
-    device, dtype, engine_bytes: as of a run. Raises CheckpointError, ConfigError, RunError.
+    view, device, dtype, engine_bytes: as of a run. Raises CheckpointError, ConfigError, RunError.
     """
+    check_second_model(spec, view)
     if is_server(spec):
         from fo1_data.opinions.server import ServerModel
 
@@ -37,7 +47,20 @@ def load_second_model(
         return RegionModel(spec, torch_device, torch_dtype, engine_bytes)
     from fo1_data.opinions.stock_model import StockModel
 
-    return StockModel(spec, torch_device, torch_dtype)
+    return StockModel(spec, torch_device, torch_dtype, view)
+
+
+def check_second_model(spec: str, view: OpinionView) -> None:
+    """Raise CheckpointError or ConfigError for what can be seen without loading it."""
+    wants_box = view is OpinionView.BOX
+    if is_server(spec):
+        if wants_box:
+            raise ConfigError(f"{_NO_BOXES}: a server does not say how its model reads boxes; leave it out")
+    elif knows_regions(spec):
+        if wants_box:
+            raise ConfigError(f"{_NO_BOXES}: {spec} is a VLM-FO1, which has region tokens; leave it out")
+    elif wants_box and Path(spec).expanduser().is_dir():
+        box_frame_of(spec, str(_config_of(spec).get("model_type")))
 
 
 def knows_regions(spec: str) -> bool:
@@ -54,8 +77,12 @@ def knows_regions(spec: str) -> bool:
                 f"--second-opinion {spec}: it is neither a folder, nor a hub id, nor the address of a server"
             )
         return False
+    return _REGION_SETTING in _config_of(spec)
+
+
+def _config_of(spec: str) -> dict[str, Any]:
     try:
-        config = json.loads((folder / "config.json").read_text("utf-8"))
+        config = json.loads((Path(spec).expanduser() / "config.json").read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise CheckpointError(f"--second-opinion {spec}: it has no readable config.json") from error
-    return isinstance(config, dict) and _REGION_SETTING in config
+    return config if isinstance(config, dict) else {}

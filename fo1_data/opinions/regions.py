@@ -1,7 +1,7 @@
 """A region as a second model is asked about it, and what such a model is.
 
 A stock vision-language model knows no region tokens: it is shown a crop of the region with some of what lies
-around it, in the image's own pixels. Does not load anything.
+around it, in the image's own pixels, or the whole image and the box in numbers. Does not load anything.
 """
 
 from collections.abc import Sequence
@@ -24,6 +24,17 @@ INSTRUCTIONS = {
         "Read the text in this picture. Answer with the text alone, or with nothing if there is none."
     ),
 }
+# The same of a region in a picture of all. `{box}`: its corners, as the model writes boxes.
+BOX_INSTRUCTIONS = {
+    LabelKind.BRIEF_CAPTION: (
+        'What is the object at {{"bbox_2d": {box}}} in this picture? Answer with a short noun phrase and its '
+        "most visible attribute, such as: red car. Answer with the phrase alone."
+    ),
+    LabelKind.OCR: (
+        'Read the text at {{"bbox_2d": {box}}} in this picture. Answer with the text alone, or with nothing '
+        "if there is none."
+    ),
+}
 # The share of a box's sides that is shown around it; the smallest and the largest side of an enlarged crop.
 _MARGIN = 0.1
 _SMALLEST_PX, _LARGEST_PX = 56, 1024
@@ -44,6 +55,16 @@ class SecondModel(Protocol):
     def answer(self, questions: Sequence[RegionQuestion]) -> list[str | None]:
         """An answer for each question, in order; None where the model gave none. Raises RunError."""
         ...
+
+
+def box_instruction(question: RegionQuestion, frame_wh: tuple[int, int]) -> str:
+    """The text of a question about the whole image. frame_wh: of the frame in which the model reads boxes."""
+    scales = [frame / side for frame, side in zip(frame_wh, question.image.size, strict=True)] * 2
+    corners = [
+        min(max(round(value * scale), 0), limit)
+        for value, scale, limit in zip(question.box_xyxy, scales, [*frame_wh, *frame_wh], strict=True)
+    ]
+    return BOX_INSTRUCTIONS[question.kind].format(box=corners)
 
 
 def crop_of(question: RegionQuestion) -> Image.Image:

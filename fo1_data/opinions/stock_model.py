@@ -1,4 +1,4 @@
-"""A stock vision-language model of transformers as second model: greedy answers about crops, in batches.
+"""A stock vision-language model of transformers as second model: greedy answers about pictures, in batches.
 
 The class comes with the checkpoint; code of a checkpoint is not run.
 """
@@ -7,18 +7,29 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from PIL import Image
 
 from fo1_data.errors import CheckpointError
-from fo1_data.opinions.regions import INSTRUCTIONS, RegionQuestion, crop_of
+from fo1_data.opinions.box_frames import box_frame_of
+from fo1_data.opinions.regions import INSTRUCTIONS, RegionQuestion, box_instruction, crop_of
+from schemas.setting_values import OpinionView
 
 _BATCH = 8
+# Questions whose pictures are in memory at once.
+_MOST_WAITING = 64
 _MAX_TOKENS = 32
+_Tensors = dict[str, torch.Tensor]
 
 
 class StockModel:
-    """A checkpoint that transformers loads for images and text. Raises CheckpointError."""
+    """A checkpoint that transformers loads for images and text, and what it is shown of regions.
 
-    def __init__(self, spec: str, device: torch.device, dtype: torch.dtype) -> None:
+    Raises CheckpointError, and ConfigError if it is not known how it reads boxes and it is to be shown them.
+    """
+
+    def __init__(
+        self, spec: str, device: torch.device, dtype: torch.dtype, view: OpinionView = OpinionView.CROP
+    ) -> None:
         from transformers import AutoModelForImageTextToText, AutoProcessor
 
         try:
@@ -30,32 +41,47 @@ class StockModel:
         self._model = model.to(device).eval()
         if not getattr(self._processor, "chat_template", None):
             raise CheckpointError(f"{spec} has no chat template: it cannot be asked about a picture")
+        self._box_frame = box_frame_of(spec, model.config.model_type) if view is OpinionView.BOX else None
 
     @torch.inference_mode()
     def answer(self, questions: Sequence[RegionQuestion]) -> list[str | None]:
-        """See `SecondModel.answer`. Only crops of like shapes share a batch: padding would change answers."""
-        alike: dict[tuple[object, ...], list[int]] = {}
-        inputs = [self._inputs(question) for question in questions]
-        for place, tensors in enumerate(inputs):
-            alike.setdefault(tuple((name, tensor.shape) for name, tensor in tensors.items()), []).append(
-                place
-            )
+        """See `SecondModel.answer`. Only inputs of like shapes share a batch: padding changes answers."""
         answers: list[str | None] = [None] * len(questions)
-        for places in alike.values():
-            for start in range(0, len(places), _BATCH):
-                batch = places[start : start + _BATCH]
-                for place, text in zip(batch, self._generate([inputs[p] for p in batch]), strict=True):
-                    answers[place] = text
+        for start in range(0, len(questions), _MOST_WAITING):
+            alike: dict[tuple[object, ...], list[tuple[int, _Tensors]]] = {}
+            for place, question in enumerate(questions[start : start + _MOST_WAITING], start=start):
+                tensors = self._inputs(question)
+                shapes = tuple((name, tensor.shape) for name, tensor in tensors.items())
+                alike.setdefault(shapes, []).append((place, tensors))
+            for asked in alike.values():
+                for first in range(0, len(asked), _BATCH):
+                    places, inputs = zip(*asked[first : first + _BATCH], strict=True)
+                    for place, text in zip(places, self._generate(inputs), strict=True):
+                        answers[place] = text
         return answers
 
-    def _inputs(self, question: RegionQuestion) -> dict[str, torch.Tensor]:
-        content = [{"type": "image"}, {"type": "text", "text": INSTRUCTIONS[question.kind]}]
+    def picture_and_text(self, question: RegionQuestion) -> tuple[Image.Image, str]:
+        """What the model is shown, and the words that it is asked."""
+        if self._box_frame is None:
+            return crop_of(question), INSTRUCTIONS[question.kind]
+        frame_wh = self._box_frame(self._resized_wh(question.image))
+        return question.image, box_instruction(question, frame_wh)
+
+    def _resized_wh(self, image: Image.Image) -> tuple[int, int]:
+        """Width and height in pixels of an image as the model sees it."""
+        images = self._processor.image_processor
+        _, rows, columns = images(images=[image], return_tensors="pt")["image_grid_thw"][0].tolist()
+        return columns * images.patch_size, rows * images.patch_size
+
+    def _inputs(self, question: RegionQuestion) -> _Tensors:
+        picture, words = self.picture_and_text(question)
+        content = [{"type": "image"}, {"type": "text", "text": words}]
         text = self._processor.apply_chat_template(
             [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
         )
-        return dict(self._processor(text=[text], images=[[crop_of(question)]], return_tensors="pt"))
+        return dict(self._processor(text=[text], images=[[picture]], return_tensors="pt"))
 
-    def _generate(self, inputs: Sequence[dict[str, torch.Tensor]]) -> list[str]:
+    def _generate(self, inputs: Sequence[_Tensors]) -> list[str]:
         """The answers to questions whose tensors have the same shapes."""
         dtype, device = self._model.dtype, self._model.device
         joined = {name: torch.cat([each[name] for each in inputs]).to(device) for name in inputs[0]}

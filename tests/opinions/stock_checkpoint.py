@@ -14,7 +14,7 @@ from transformers import (
 
 from fo1_data.model.checkpoint_folder import find_checkpoint
 
-_TEMPLATE = (
+TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
     "{% for part in message['content'] %}{% if part['type'] == 'image' %}"
     "<|vision_start|><|image_pad|><|vision_end|>{% else %}{{ part['text'] }}{% endif %}{% endfor %}"
@@ -37,7 +37,7 @@ def save_stock_checkpoint(folder: Path) -> Path:
     tokenizer.pad_token = tokenizer.eos_token
     images = Qwen2VLImageProcessorPil(min_pixels=28 * 28, max_pixels=112 * 112)
     videos = transformers.Qwen2VLVideoProcessor()
-    processor = Qwen2_5_VLProcessor(images, tokenizer, videos, chat_template=_TEMPLATE)
+    processor = Qwen2_5_VLProcessor(images, tokenizer, videos, chat_template=TEMPLATE)
     ids = {name: tokenizer.convert_tokens_to_ids(f"<|{name}|>") for name in ("image_pad", "video_pad")}
     config = Qwen2_5_VLConfig(
         text_config={

@@ -6,15 +6,17 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+from stock_bases import write_stock_base
 
-from fo1_data.errors import CheckpointError
-from fo1_data.opinions.load import load_second_model
+from fo1_data.errors import CheckpointError, ConfigError
+from fo1_data.opinions.load import check_second_model, load_second_model
 from fo1_data.opinions.region_model import RegionModel
 from fo1_data.opinions.regions import RegionQuestion
 from fo1_data.opinions.stock_model import StockModel
 from fo1_data.synthetic.scenes import make_scene
 from schemas.labels import LabelKind
-from tests.opinions.stock_checkpoint import save_stock_checkpoint
+from schemas.setting_values import OpinionView
+from tests.opinions.stock_checkpoint import TEMPLATE, save_stock_checkpoint
 
 CPU = torch.device("cpu")
 
@@ -46,6 +48,57 @@ def test_a_stock_model_without_a_template_is_refused(stock: Path, tmp_path: Path
             (bare / path.name).symlink_to(path)
     with pytest.raises(CheckpointError, match="no chat template"):
         load_second_model(str(bare), device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("family", "box"),
+    [
+        # 400 x 300 px become 252 x 168 px, and thousandths of either side.
+        ("qwen2_5_vl", [25, 17, 126, 168]),
+        ("qwen3_vl", [100, 100, 500, 1000]),
+    ],
+)
+def test_a_family_is_asked_about_boxes_in_the_numbers_it_was_taught(
+    family: str, box: list[int], tmp_path: Path
+) -> None:
+    folder = write_stock_base(family, tmp_path / "base")
+    (folder / "chat_template.jinja").write_text(TEMPLATE)
+    (folder / "video_preprocessor_config.json").write_text(
+        '{"video_processor_type": "Qwen2VLVideoProcessor"}'
+    )
+    model = load_second_model(str(folder), view=OpinionView.BOX, device="cpu")
+    assert isinstance(model, StockModel)
+    image = Image.radial_gradient("L").convert("RGB").resize((400, 300))
+    asked = [
+        RegionQuestion(image, corners, kind)
+        for corners in ((40.0, 30.0, 200.0, 320.0), (0.0, 0.0, 90.0, 80.0))
+        for kind in (LabelKind.BRIEF_CAPTION, LabelKind.OCR)
+    ]
+    for question in asked[:2]:
+        picture, text = model.picture_and_text(question)
+        assert picture is image
+        assert f'{{"bbox_2d": {box}}}' in text
+    assert model.answer(asked) == [model.answer([question])[0] for question in asked]
+
+
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [
+        (
+            {"model_type": "paddleocr_vl"},
+            "how paddleocr_vl .* reads boxes is not known; known: qwen2_5_vl, qwen3_vl",
+        ),
+        ({"model_type": "x", "mm_num_region_tokens": 100}, "is a VLM-FO1, which has region tokens"),
+        (None, "a server does not say how its model reads boxes"),
+    ],
+)
+def test_boxes_are_not_told_to_a_model_that_reads_them_in_no_known_way(
+    config: dict[str, object] | None, reason: str, tmp_path: Path
+) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    spec = "http://127.0.0.1:9/v1#tiny" if config is None else str(tmp_path)
+    with pytest.raises(ConfigError, match=reason):
+        check_second_model(spec, OpinionView.BOX)
 
 
 def test_a_model_that_knows_regions_is_asked_by_region_tokens() -> None:

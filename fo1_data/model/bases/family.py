@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from fo1_data.model.bases.vision_tower import VisionTower
 
 
+# From the width and height of an image as the model sees it, in pixels, to those of the frame in which the
+# model was taught to read and write boxes.
+BoxFrame = Callable[[tuple[int, int]], tuple[int, int]]
 _SPECIAL = re.compile(r"<\|[^|<>]*\|>|</?s>")
 
 
@@ -119,7 +122,8 @@ class BaseFamily:
     setting is missing. build_tower: a new vision tower. weight_prefixes: from the start of the name of one of
     its own weights to the name in `Fo1Model`; the first that fits counts. unused_prefixes: of weights that
     its checkpoints have and its own code does not use. to_checkpoint_config: the contents of its own
-    `config.json` to those of a VLM-FO1's, without regions.
+    `config.json` to those of a VLM-FO1's, without regions. box_frame: of boxes in its own texts; None: it was
+    not taught any.
     """
 
     base_type: str
@@ -133,6 +137,17 @@ class BaseFamily:
     weight_prefixes: tuple[tuple[str, str], ...]
     to_checkpoint_config: Callable[[Mapping[str, Any]], dict[str, Any]]
     unused_prefixes: tuple[str, ...] = ()
+    box_frame: BoxFrame | None = None
+
+
+def resized_pixels(resized_wh: tuple[int, int]) -> tuple[int, int]:
+    """The box frame of absolute pixels of the resized image."""
+    return resized_wh
+
+
+def thousandths(resized_wh: tuple[int, int]) -> tuple[int, int]:
+    """The box frame of thousandths of either side."""
+    return 1000, 1000
 
 
 def pick(kind: Any, values: Mapping[str, Any], **renamed: str) -> Any:

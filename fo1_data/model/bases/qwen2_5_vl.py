@@ -11,6 +11,7 @@ from fo1_data.model.bases.family import (
     TextConfig,
     VisionConfig,
     pick,
+    resized_pixels,
     rope_of,
 )
 
@@ -85,4 +86,5 @@ QWEN2_5_VL = BaseFamily(
         ("lm_head.", "lm_head."),
     ),
     to_checkpoint_config=_to_checkpoint_config,
+    box_frame=resized_pixels,
 )

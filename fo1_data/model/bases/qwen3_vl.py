@@ -16,6 +16,7 @@ from fo1_data.model.bases.family import (
     VisionConfig,
     pick,
     rope_of,
+    thousandths,
 )
 
 if TYPE_CHECKING:
@@ -86,4 +87,5 @@ QWEN3_VL = BaseFamily(
         ("lm_head.", "lm_head."),
     ),
     to_checkpoint_config=dict,
+    box_frame=thousandths,
 )
