@@ -5,6 +5,7 @@ from made_up_labels import made_kind, made_row
 
 from fo1_data.benchmarks.confidence_figures import absent_phrases, check_guarantee, compare_orders
 from fo1_data.benchmarks.confidence_proof import transfer
+from fo1_data.benchmarks.second_opinion import worth
 from fo1_data.judging.matching import Pair, make_pair
 from schemas.corpus import CorpusImage, CorpusPhrase, CorpusRegion
 from schemas.labels import LabelKind, Signal
@@ -24,6 +25,21 @@ def test_rankings_are_compared_on_labels_that_the_fit_has_not_seen() -> None:
 def test_signals_without_information_gain_nothing() -> None:
     figures = compare_orders(made_kind(num_images=100, error=0.3), seed=0, num_resamples=40)
     assert figures["aurc_gain"] == pytest.approx(0, abs=0.02)
+
+
+def test_a_second_model_is_worth_what_its_signal_adds() -> None:
+    judged = made_kind(num_images=100, error=0.3)
+    for table, right in zip(judged.tables, judged.right, strict=True):
+        table["second_opinion"] = float(right)
+    figures = worth(judged, seed=0, goal=0.02, num_resamples=40)
+    for cost in ("aurc", "reviewed"):
+        low, high = figures[cost]["gain_95"]
+        assert 0 < low <= figures[cost]["gain"] <= high
+        assert figures[cost]["with"] < figures[cost]["without"]
+    assert (figures["error_where_it_agrees"], figures["error_where_not"]) == (0, 1)
+    for table in judged.tables:
+        table["second_opinion"] = 1.0
+    assert worth(judged, seed=0, goal=0.02, num_resamples=40)["aurc"]["gain"] == 0
 
 
 def test_a_guarantee_is_counted_over_splits() -> None:
