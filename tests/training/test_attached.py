@@ -1,5 +1,6 @@
 """A base with regions through the commands: train in both stages, resume, label, calibrate."""
 
+import base64
 import json
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,14 @@ from typer.testing import CliRunner
 
 from fo1_data.cli.main import app
 from fo1_data.dataset.reader import open_dataset
+from fo1_data.labelling.live import LiveLabeller
 from fo1_data.model.attaching.attach import attach
 from fo1_data.model.checkpoint import describe, load_checkpoint
 from fo1_data.model.checkpoint_folder import BUNDLED
 from fo1_data.model.engine.engine import Fo1Engine
 from fo1_data.model.engine.questions import Question
 from fo1_data.synthetic.gold import write_scenes
+from schemas.live import LiveAnswer, LiveRequest
 
 SETTINGS = """
 batch_images = 1
@@ -51,11 +54,14 @@ def untrained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     base = write_stock_base(request.param, folder / "base")
     attach(str(base), BUNDLED, folder / "untrained")
     (folder / "settings.toml").write_text(SETTINGS)
+    (folder / "adapters.toml").write_text(f"{SETTINGS}lora_rank = 2\nkeep_apart = true\n")
     return folder / "untrained"
 
 
-def train(scenes: Path, model: Path, out: Path, stage: int, steps: int) -> dict[str, Any]:
-    options = ["--config", model.parent / "settings.toml", "--steps", steps, "--model", model, "--out", out]
+def train(
+    scenes: Path, model: Path, out: Path, stage: int, steps: int, settings: str = "settings.toml"
+) -> dict[str, Any]:
+    options = ["--config", model.parent / settings, "--steps", steps, "--model", model, "--out", out]
     return fo1("train", scenes, "--stage", stage, *options)
 
 
@@ -126,3 +132,40 @@ def test_stage_2_and_then_labels_with_both_licences_and_a_calibration(
     gold.write_text("\n".join(map(json.dumps, lines)))
     document = fo1("calibrate", tmp_path / "run", "--gold", gold, "--out", tmp_path / "calibration.json")
     assert document["kinds"]["brief_caption"]["labels"] > 0
+
+
+def test_adapters_merge_to_the_checkpoint_of_their_run(scenes: Path, stage_1: Path, tmp_path: Path) -> None:
+    out, merged = tmp_path / "out", tmp_path / "merged"
+    train(scenes, stage_1, out, 2, 2, "adapters.toml")
+    fo1("model", "merge", stage_1, "--adapters", out / "apart", "--out", merged)
+    of_run, of_merge = (
+        dict(load_checkpoint(str(folder)).model.named_parameters()) for folder in (out, merged)
+    )
+    for name, weight in of_run.items():
+        assert torch.allclose(weight, of_merge[name], atol=1e-6), name
+    assert describe(str(out))["sources"] == describe(str(merged))["sources"]
+    assert describe(str(out))["sources"][0]["changed"]
+
+
+def test_live_answers_are_those_of_a_run(scenes: Path, stage_1: Path, tmp_path: Path) -> None:
+    options = ["--model", stage_1, "--proposals", "corpus", "--labels", "brief_caption", "--limit", 1]
+    fo1(
+        "label",
+        scenes,
+        "--out",
+        tmp_path / "run",
+        "--max-new-tokens",
+        64,
+        "--address",
+        "in-process",
+        *options,
+    )
+    (row,) = open_dataset(str(tmp_path / "run")).rows()
+    request = LiveRequest(
+        image_id=row.image_id,
+        image_base64=base64.b64encode(Path(row.uri).read_bytes()).decode(),
+        boxes_xyxy=[region.box_xyxy for region in row.regions],
+    )
+    (answer,) = LiveLabeller(str(stage_1)).answer([request])
+    assert isinstance(answer, LiveAnswer), answer
+    assert [region.brief_caption for region in answer.regions] == [r.brief_caption for r in row.regions]
