@@ -51,6 +51,15 @@ def train_detector(
             "labelled in tiles are shown so anyway.",
         ),
     ] = None,
+    long_edge_px: Annotated[
+        int | None,
+        typer.Option(
+            min=64,
+            max=2048,
+            help="Shrink larger images and tiles to so many pixels on the long edge, here and in labelling. "
+            "Default: by the size of the boxes, so that it sees most of them whole.",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of every random draw.")] = _DEFAULTS.seed,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads. Default: torch's choice.")] = None,
     device: Annotated[
@@ -67,6 +76,7 @@ def train_detector(
         learning_rate=learning_rate,
         validation_share=validation_share,
         tile_px=tile_px,
+        long_edge_px=long_edge_px,
         seed=seed,
         threads=threads,
         device=device,

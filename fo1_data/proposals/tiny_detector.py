@@ -2,7 +2,8 @@
 
 A small convolutional network with an output at every fourth pixel: the score of an object's centre and the
 distances to the object's four sides. The bundled weights were trained on generated scenes only, so they find
-little in photographs; `fo1 train-detector` trains them on. An image is shrunk to a long edge of 512 px first.
+little in photographs; `fo1 train-detector` trains them on. An image is shrunk to a long edge of 512 px first,
+or to that with which the weights were trained, which their file records.
 Boxes are `xyxy` in pixels of the given image. The detector applies NMS at IoU 0.8; a stricter NMS is left to
 the caller.
 """
@@ -14,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
@@ -25,6 +26,8 @@ from fo1_data.proposals.identity import TINY_LICENCE, TINY_WEIGHTS
 
 STRIDE_PX = 4
 LONG_EDGE_MAX_PX = 512
+# Of the weights file: its long edge, where it is another.
+LONG_EDGE_KEY = "long_edge_max_px"
 _PAD_TO_PX = 16
 # Lower scores are never returned, whatever score floor the caller sets.
 _MIN_SCORE = 0.02
@@ -80,11 +83,11 @@ class CenterNetwork(nn.Module):
         return self.head(quarter + deep)
 
 
-def to_input(image: Image.Image) -> tuple[Tensor, float]:
+def to_input(image: Image.Image, long_edge_max_px: int = LONG_EDGE_MAX_PX) -> tuple[Tensor, float]:
     """The network's input for an image, (1, 3, H, W), and the factor from input pixels to image pixels."""
     long_edge = max(image.size)
-    if long_edge > LONG_EDGE_MAX_PX:
-        factor = LONG_EDGE_MAX_PX / long_edge
+    if long_edge > long_edge_max_px:
+        factor = long_edge_max_px / long_edge
         size = (max(1, round(image.width * factor)), max(1, round(image.height * factor)))
         image = image.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
     pixels = (
@@ -92,7 +95,7 @@ def to_input(image: Image.Image) -> tuple[Tensor, float]:
     )
     bottom, right = (-side % _PAD_TO_PX for side in pixels.shape[-2:])
     padded = functional.pad(pixels, (0, right, 0, bottom), mode="replicate")
-    return padded, max(1.0, long_edge / LONG_EDGE_MAX_PX)
+    return padded, max(1.0, long_edge / long_edge_max_px)
 
 
 def decode(output_5HW: Tensor, min_score: float = _MIN_SCORE) -> tuple[Tensor, Tensor]:
@@ -111,15 +114,25 @@ def decode(output_5HW: Tensor, min_score: float = _MIN_SCORE) -> tuple[Tensor, T
 
 
 class TinyDetector:
-    """The bundled detector on a device. `sha256` is the hash of its weights file."""
+    """The bundled detector on a device, or one trained from it.
+
+    `sha256`: the hash of its weights file; `long_edge_max_px`: to which it shrinks larger images.
+    """
 
     licence: str | None = TINY_LICENCE
     default_score_floor = 0.2
     default_nms_iou = 0.6
 
-    def __init__(self, network: CenterNetwork, sha256: str, device: torch.device) -> None:
+    def __init__(
+        self,
+        network: CenterNetwork,
+        sha256: str,
+        device: torch.device,
+        long_edge_max_px: int = LONG_EDGE_MAX_PX,
+    ) -> None:
         self.network = network.to(device).eval()
         self.sha256 = sha256
+        self.long_edge_max_px = long_edge_max_px
         self._device = device
 
     @torch.inference_mode()
@@ -130,7 +143,7 @@ class TinyDetector:
     def _detect(self, image: Image.Image) -> Detections:
         from torchvision.ops import nms  # imports torch's compiler: not before the first detection
 
-        pixels, factor = to_input(image)
+        pixels, factor = to_input(image, self.long_edge_max_px)
         boxes, scores = decode(self.network(pixels.to(self._device))[0].float().cpu())
         sides = torch.tensor([*image.size, *image.size], dtype=torch.float32)
         boxes = torch.minimum((boxes * factor).clamp(min=0), sides)
@@ -149,8 +162,10 @@ def load_tiny_detector(device: str | torch.device = "cpu", weights: Path = TINY_
         data = weights.read_bytes()
         network = CenterNetwork()
         network.load_state_dict({name: tensor.float() for name, tensor in load_file(weights).items()})
-    except (OSError, RuntimeError, SafetensorError) as error:
+        with safe_open(weights, "pt") as file:
+            long_edge_max_px = int((file.metadata() or {}).get(LONG_EDGE_KEY, LONG_EDGE_MAX_PX))
+    except (OSError, RuntimeError, ValueError, SafetensorError) as error:
         reason = str(error).splitlines()[0]
         remedy = "; reinstall" if weights == TINY_WEIGHTS else ""
         raise CheckpointError(f"the detector does not load from {weights}: {reason}{remedy}") from error
-    return TinyDetector(network, hashlib.sha256(data).hexdigest(), torch.device(device))
+    return TinyDetector(network, hashlib.sha256(data).hexdigest(), torch.device(device), long_edge_max_px)

@@ -16,6 +16,7 @@ from fo1_data.cli.main import app
 from fo1_data.errors import CheckpointError, ConfigError
 from fo1_data.proposals.identity import identify_proposer
 from fo1_data.proposals.load import load_proposer
+from fo1_data.proposals.tiny_detector import load_tiny_detector
 from fo1_data.synthetic.scenes import make_scene
 from fo1_data.training.detection.measuring import Found, count_hits
 from fo1_data.training.detection.run import train_detector
@@ -63,6 +64,8 @@ def test_it_learns_boxes_and_the_result_is_a_source_of_boxes(tmp_path: Path) -> 
     assert [line for line in said if "the best so far" in line][-1].startswith(
         f"step {done['best']['step']} "
     )
+    seen = load_tiny_detector("cpu", tmp_path / "detector" / "model.safetensors").long_edge_max_px
+    assert seen == done["long_edge_px"] < 512
     proposer = load_proposer(str(tmp_path / "detector"))
     assert proposer.detects
     assert identify_proposer(str(tmp_path / "detector")).name == proposer.name
@@ -112,7 +115,7 @@ def test_boxes_move_with_what_they_show(width: int, height: int, seed: int) -> N
     box = (2, 3, width // 2, height - 4)
     rgb.paste("white", box)
 
-    varied = vary(BoxedImage(rgb, as_boxes([box])), np.random.default_rng(seed))
+    varied = vary(BoxedImage(rgb, as_boxes([box])), np.random.default_rng(seed), 512)
 
     bright = np.asarray(varied.rgb.convert("L")) > 100
     rows, columns = bright.any(axis=1).nonzero()[0], bright.any(axis=0).nonzero()[0]

@@ -37,7 +37,7 @@ def test_it_says_whether_the_detector_learns_and_why_not(now: Found, passes: flo
 class Unsure:
     """Finds the box at the left, less surely the one at the right, and something between them."""
 
-    default_score_floor, default_nms_iou = 0.2, 0.6
+    default_score_floor, default_nms_iou, long_edge_max_px = 0.2, 0.6, 512
 
     def detect(self, images: list[Image.Image]) -> list[Detections]:
         boxes = as_boxes([(0, 0, 40, 40), (100, 0, 140, 40), (60, 50, 80, 90)])

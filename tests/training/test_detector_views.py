@@ -15,6 +15,7 @@ from fo1_data.boxes import as_boxes
 from fo1_data.errors import DatasetError
 from fo1_data.training.detection.run import train_detector
 from fo1_data.training.detection.samples import BoxedImage, BoxedImages
+from fo1_data.training.detection.seen_size import fitting_long_edge_px
 from fo1_data.training.detection.settings import DetectorConfig
 from fo1_data.training.detection.targets import detection_loss, make_targets
 from fo1_data.training.detection.views import boxes_within
@@ -131,10 +132,25 @@ def test_an_epoch_shows_every_box_and_few_tiles_without_any(tmp_path: Path) -> N
     images = BoxedImages(open_source([str(folder / "annotations.jsonl")]), tile_px=TILE_PX)
     boxed = [number for number, view in enumerate(shown(images)) if len(view.boxes_xyxy)]
     assert (len(boxed), images.num_empty) == (1, len(images) - 1)
-    drawn = [images.varied(draw) for draw in range(3 * images.epoch_views)]
+    drawn = [images.varied(draw, 512) for draw in range(3 * images.epoch_views)]
     assert sorted(len(view.boxes_xyxy) for view in drawn if view is not None) == [0] * 3 + [1] * 3
     assert boxed[0] in images.sample(200)
     assert len(images.sample(200)) == images.epoch_views == 2
+
+
+@pytest.mark.parametrize(("side", "expected"), [(20, 512), (100, 240), (240, 128)])
+def test_large_things_are_seen_smaller(tmp_path: Path, side: int, expected: int) -> None:
+    folder = tmp_path / "things"
+    folder.mkdir()
+    make_image(1, 80, 256, [(4, 4, 4 + min(side, 60), 4 + side)]).save(folder / "1.png")
+    line = {"image": "1.png", "regions": [{"box_xyxy": [4, 4, 4 + min(side, 60), 4 + side]}]}
+    (folder / "annotations.jsonl").write_text(json.dumps(line) + "\n")
+    images = BoxedImages(open_source([str(folder / "annotations.jsonl")]))
+    assert fitting_long_edge_px(images) == expected
+    varied = images.varied(0, 128)
+    assert varied is not None
+    assert 0.8 * 128 - 1 <= max(varied.rgb.size) <= 1.25 * 128 + 1
+    assert abs((varied.boxes_xyxy[0, 3] - varied.boxes_xyxy[0, 1]) / varied.rgb.height - side / 256) < 1e-3
 
 
 def test_a_view_without_boxes_teaches_that_there_is_nothing(tmp_path: Path) -> None:

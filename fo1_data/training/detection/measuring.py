@@ -14,7 +14,7 @@ import numpy as np
 from fo1_data.boxes import Boxes, iou_matrix
 from fo1_data.proposals.detections import Scores
 from fo1_data.proposals.detector_boxes import select_boxes
-from fo1_data.proposals.tiny_detector import LONG_EDGE_MAX_PX, STRIDE_PX, TinyDetector
+from fo1_data.proposals.tiny_detector import STRIDE_PX, TinyDetector
 from fo1_data.training.detection.samples import BoxedImage, BoxedImages
 
 FOUND_IOU = 0.5
@@ -131,7 +131,7 @@ def _judged(detector: TinyDetector, image: BoxedImage) -> _Judged:
     (found,) = detector.detect([image.rgb])
     kept = select_boxes(found, image.rgb.size, 0.0, detector.default_nms_iou, max_proposals=len(found.scores))
     boxes = image.boxes_xyxy
-    shrunk_by = max(1.0, max(image.rgb.size) / LONG_EDGE_MAX_PX)
+    shrunk_by = max(1.0, max(image.rgb.size) / detector.long_edge_max_px)
     sides = (boxes[:, 2:] - boxes[:, :2]).min(axis=1)
     tiny = int((sides < _TINY_PX * shrunk_by).sum())
     return _Judged(boxes, kept.boxes_xyxy, np.asarray(kept.objectness, np.float32), tiny)

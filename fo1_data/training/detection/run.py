@@ -25,10 +25,11 @@ from fo1_data.proposals.identity import (
     TINY_KIND,
     tiny_detector_weights,
 )
-from fo1_data.proposals.tiny_detector import LONG_EDGE_MAX_PX, load_tiny_detector
+from fo1_data.proposals.tiny_detector import LONG_EDGE_KEY, LONG_EDGE_MAX_PX, load_tiny_detector
 from fo1_data.storage.addresses import normalise
 from fo1_data.training.detection.measuring import count_found
 from fo1_data.training.detection.samples import BoxedImages
+from fo1_data.training.detection.seen_size import fitting_long_edge_px
 from fo1_data.training.detection.settings import DetectorConfig
 from fo1_data.training.detection.state import DetectorState, load_other, refuse_other_folder
 from fo1_data.training.detection.steps import DetectorSteps
@@ -74,14 +75,16 @@ def train_detector(
         torch.set_num_threads(config.threads)
     first = load_tiny_detector(choose_device(config.device), weights)
     data = open_images(addresses, validation, test, config)
+    first.long_edge_max_px = config.long_edge_px or fitting_long_edge_px(data.train)
     made_from = {
         **config.deciding(),
+        "long_edge_px": first.long_edge_max_px,
         "detector_sha256": first.sha256,
         "data": sorted(map(normalise, addresses)),
         "validation": sorted(map(normalise, validation)),
         **data.sizes(),
     }
-    for line in data.lines():
+    for line in data.lines(first.long_edge_max_px):
         say(line)
     steps = DetectorSteps(first, data.train, data.measured, config, DetectorState(out, made_from), other)
     if steps.number:
@@ -97,7 +100,7 @@ def train_detector(
         if stopped is None:
             base = detector if resume_from is None else str(resume_from)
             history = {"base": base, "trained_on": list(addresses), "step": steps.best[0]}
-            save_detector(steps.best_weights, out, history)
+            save_detector(steps.best_weights, out, history, first.long_edge_max_px)
         if stopped is None and data.test is not None:
             of_weights = {"test_before": weights, "test": out / DETECTOR_WEIGHTS}
             stopped = _measure_on_test(data.test, of_weights, config, tests, say, request)
@@ -109,6 +112,7 @@ def train_detector(
         "stopped": stopped,
         **data.sizes(),
         "views": len(data.train),
+        "long_edge_px": first.long_edge_max_px,
         "left_out": {str(reason): number for reason, number in data.train.found.left_out.items()},
         "unread_views": len(data.train.unread),
         "before": steps.measured[0][1].document() if steps.measured else None,
@@ -136,8 +140,8 @@ class DetectorData:
         held_out = self.validation.found.num_images if self.validation is not None else 0
         return {"images": self.train.found.num_images, "validation_images": held_out}
 
-    def lines(self) -> list[str]:
-        """What a person must know of them before the first step."""
+    def lines(self, long_edge_px: int) -> list[str]:
+        """What a person must know of them before the first step; `long_edge_px`: what they are shrunk to."""
         sizes, found = self.sizes(), self.train.found
         line = f"{counted(sizes['images'], 'image')} to train on"
         if len(self.train) > sizes["images"]:
@@ -150,8 +154,10 @@ class DetectorData:
         if found.num_shrunk:
             lines.append(
                 f"{counted(found.num_shrunk, 'image')} over {LARGE_PX:,} px: shown shrunk to "
-                f"{LONG_EDGE_MAX_PX} px, as labelling whole images shows them; --tile-px shows their tiles"
+                f"{long_edge_px} px, as labelling whole images shows them; --tile-px shows their tiles"
             )
+        if long_edge_px < LONG_EDGE_MAX_PX:
+            lines.append(f"images are shrunk to {long_edge_px} px, so that it sees most boxes whole")
         return lines
 
 
@@ -200,9 +206,12 @@ def _measure_on_test(
     return None
 
 
-def save_detector(weights: dict[str, Tensor], folder: Path, history: dict[str, Any]) -> None:
+def save_detector(
+    weights: dict[str, Tensor], folder: Path, history: dict[str, Any], long_edge_px: int
+) -> None:
     """Write the folder of a detector, its configuration last: with it the folder is whole."""
     folder.mkdir(parents=True, exist_ok=True)
-    save_file({name: weight.contiguous() for name, weight in weights.items()}, folder / DETECTOR_WEIGHTS)
+    whole = {name: weight.contiguous() for name, weight in weights.items()}
+    save_file(whole, folder / DETECTOR_WEIGHTS, {LONG_EDGE_KEY: str(long_edge_px)})
     document = {"model_type": TINY_KIND, **history}
     (folder / DETECTOR_CONFIG).write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")

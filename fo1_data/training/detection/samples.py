@@ -28,7 +28,7 @@ from schemas.images import ImageRow
 
 _MIRRORED_SHARE = 0.5
 # Of the image's sides, to learn things of other sizes too.
-_SMALLEST, _LARGEST = 0.8, 1.25
+_SMALLEST, LARGEST = 0.8, 1.25
 _LIGHT_JITTER = 0.2
 # Views without boxes in an epoch, as a part of those with boxes: most tiles of a large image show nothing.
 _EMPTY_SHARE = 1 / 3
@@ -127,15 +127,16 @@ class BoxedImages:
         image, entry = open_example(self._source.at(place), LIMITS)
         return BoxedImage(image.rgb, as_boxes([region.box_xyxy for region in entry.regions or []]))
 
-    def varied(self, draw: int) -> BoxedImage | None:
-        """A view of the endless series of shuffled epochs, mirrored, scaled and relit at random.
+    def varied(self, draw: int, long_edge_max_px: int) -> BoxedImage | None:
+        """A view of the endless series of shuffled epochs, mirrored, scaled and relit at random; see `vary`.
 
         All random draws depend only on the seed and `draw`.
         """
         epoch, rest = divmod(draw, self.epoch_views)
         number = int(self._drawn(np.random.default_rng([self._seed, epoch]))[rest])
         image = self.as_it_is(number)
-        return None if image is None else vary(image, np.random.default_rng([self._seed, epoch, rest]))
+        rng = np.random.default_rng([self._seed, epoch, rest])
+        return None if image is None else vary(image, rng, long_edge_max_px)
 
 
 def _read_tile(row: ImageRow, window_xyxy: WindowXyxy) -> BoxedImage:
@@ -146,13 +147,17 @@ def _read_tile(row: ImageRow, window_xyxy: WindowXyxy) -> BoxedImage:
     return BoxedImage(rgb, scale_boxes(boxes, (right - x, bottom - y), rgb.size))
 
 
-def vary(image: BoxedImage, rng: np.random.Generator) -> BoxedImage:
-    """Mirror, scale and relight an image at random; the boxes move with it."""
+def vary(image: BoxedImage, rng: np.random.Generator, long_edge_max_px: int) -> BoxedImage:
+    """Mirror, scale and relight an image at random; the boxes move with it.
+
+    `long_edge_max_px`: to which a larger image is shrunk before it is scaled, by at most `LARGEST`.
+    """
     rgb, boxes = image.rgb, image.boxes_xyxy
     if rng.random() < _MIRRORED_SHARE:
         rgb = ImageOps.mirror(rgb)
         boxes = np.stack([rgb.width - boxes[:, 2], boxes[:, 1], rgb.width - boxes[:, 0], boxes[:, 3]], axis=1)
-    scale = float(np.exp(rng.uniform(np.log(_SMALLEST), np.log(_LARGEST))))
+    scale = float(np.exp(rng.uniform(np.log(_SMALLEST), np.log(LARGEST))))
+    scale *= min(1.0, long_edge_max_px / max(rgb.size))
     width, height = (max(1, round(side * scale)) for side in rgb.size)
     scaled = scale_boxes(boxes, rgb.size, (width, height))
     resized = rgb.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2.0)

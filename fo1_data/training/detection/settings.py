@@ -16,6 +16,7 @@ class DetectorConfig:
     learning_rate: float = 1e-3
     validation_share: float = 0.1
     tile_px: int | None = None
+    long_edge_px: int | None = None
     seed: int = 0
     threads: int | None = None
     device: str | None = None

@@ -1,5 +1,6 @@
 """The steps of a training of the detector, its measurements, and the weights to keep."""
 
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +12,7 @@ from fo1_data.errors import RunError
 from fo1_data.proposals.tiny_detector import STRIDE_PX, TinyDetector, to_input
 from fo1_data.training.detection.early_verdict import early_verdict
 from fo1_data.training.detection.measuring import Found, count_found
-from fo1_data.training.detection.samples import BoxedImage, BoxedImages
+from fo1_data.training.detection.samples import LARGEST, BoxedImage, BoxedImages
 from fo1_data.training.detection.settings import DetectorConfig
 from fo1_data.training.detection.state import DetectorState
 from fo1_data.training.detection.targets import detection_loss, make_targets
@@ -21,7 +22,7 @@ from fo1_data.training.settings import TrainConfig
 _WEIGHT_DECAY, _CLIP_NORM = 0.01, 5.0
 _WARMUP_STEPS, _DECAY_SHARE = 20, 0.4
 _MEASUREMENTS = 10
-# So many views tell enough; in a short run fewer, or measuring would take longer than the training.
+# So many views tell enough; a short run measures a fifth of those that it shows, or it would mostly measure.
 _FEWEST_MEASURED, _MAX_MEASURED = 32, 200
 _SAVE_EVERY = 50
 _SAY_EVERY_S = 10.0
@@ -48,7 +49,7 @@ class DetectorSteps:
         self._detector, self._network = detector, detector.network
         self._images, self._measured_on, self._config, self._state = images, measured_on, config, state
         num_shown = config.steps * config.batch_images
-        most_measured = min(max(_FEWEST_MEASURED, num_shown // _MEASUREMENTS), _MAX_MEASURED)
+        most_measured = min(max(_FEWEST_MEASURED, num_shown // 5), _MAX_MEASURED)
         self._measured_views = measured_on.sample(most_measured)
         self.passes = num_shown / images.epoch_views
         # The schedule is that of any training here.
@@ -113,7 +114,8 @@ class DetectorSteps:
         for group in self._optimiser.param_groups:
             group["lr"] = scheduled_rate(self.number, self._schedule)
         self._optimiser.zero_grad(set_to_none=True)
-        drawn = map(self._images.varied, range(self.number * size, (self.number + 1) * size))
+        draws = range(self.number * size, (self.number + 1) * size)
+        drawn = (self._images.varied(draw, self._detector.long_edge_max_px) for draw in draws)
         batch = [image for image in drawn if image is not None]
         total = 0.0
         for image in batch:
@@ -128,7 +130,7 @@ class DetectorSteps:
         return total
 
     def _loss(self, image: BoxedImage) -> Tensor:
-        pixels, factor = to_input(image.rgb)
+        pixels, factor = to_input(image.rgb, math.ceil(LARGEST * self._detector.long_edge_max_px))
         boxes = image.boxes_xyxy / factor
         height, width = (side // STRIDE_PX for side in pixels.shape[-2:])
         heat, positives = make_targets(boxes, (width, height))
