@@ -6,7 +6,7 @@ at any moment and the same run started again.
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING
 
 from actors.cluster import LOCAL, chosen_address, need_of, nodes, ray_for, refuse_unreachable
@@ -53,7 +53,11 @@ def run_labelling(
     starting = "starting a local Ray" if address == LOCAL else f"connecting to Ray at {address}"
     refuse_unreachable(address)
     model_checks = ModelFiles(config, loads_here=address == LOCAL) if factory == IMAGE_LABELLER else None
-    return label_corpus(config, _labellers_on_ray(config, watcher, factory), starting, watcher, model_checks)
+
+    def start(planned: RunConfig) -> AbstractContextManager[_PooledLabellers]:
+        return _labellers_on_ray(planned, watcher, factory)
+
+    return label_corpus(config, start, starting, watcher, model_checks)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ kills the process ends the run; the same command resumes it.
 """
 
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from itertools import chain, pairwise
 
 from fo1_data.labelling.identity import LabellerIdentity
@@ -57,6 +57,9 @@ def run_in_process(
 
     factory: "module:class" that makes the image labeller. Raises as `label_corpus` does.
     """
-    labeller = _OwnLabeller(LabellerSettings(config, factory))
     model_checks = ModelFiles(config, loads_here=True) if factory == IMAGE_LABELLER else None
-    return label_corpus(config, nullcontext(labeller), "loading the model", watcher, model_checks)
+
+    def start(planned: RunConfig) -> AbstractContextManager[_OwnLabeller]:
+        return nullcontext(_OwnLabeller(LabellerSettings(planned, factory)))
+
+    return label_corpus(config, start, "loading the model", watcher, model_checks)

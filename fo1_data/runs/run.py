@@ -4,6 +4,7 @@ The order of a run stands here once; where its labellers are (in this process, o
 caller's choice. Whatever ends a run early, the same call resumes it.
 """
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -34,16 +35,17 @@ class Labellers(Protocol):
 
 def label_corpus(
     config: RunConfig,
-    labellers: AbstractContextManager[Labellers],
+    start: Callable[[RunConfig], AbstractContextManager[Labellers]],
     starting: str,
     watcher: Watcher | None = None,
     model_checks: ModelChecks | None = None,
 ) -> Manifest:
     """Label `config.corpus` into `config.out` and return the manifest of the finished dataset.
 
-    labellers: entered once the corpus is listed, left when the run ends. starting: what entering and
-    loading them does, for a person. model_checks: what is known of them before that. Raises the errors of
-    `fo1_data.errors`, KeyboardInterrupt on Ctrl-C and its subclass Terminated on SIGTERM.
+    start: gives the labellers for the settings as planned; they are entered once the corpus is listed, left
+    when the run ends. starting: what entering and loading them does, for a person. model_checks: what is
+    known of them before that. Raises the errors of `fo1_data.errors`, KeyboardInterrupt on Ctrl-C and its
+    subclass Terminated on SIGTERM.
     """
     watcher = watcher or Unwatched()
     model_checks = model_checks or UncheckedModels()
@@ -63,7 +65,7 @@ def label_corpus(
     watcher.note(f"{images_text(planned)} in {counted(len(planned.shards), 'shard')}; {starting}")
     watcher.reached("listed")
     # Ray installs a handler of its own when it starts: ours comes after.
-    with labellers as started, stopping_on_sigterm():
+    with start(config) as started, stopping_on_sigterm():
         versions = model_checks.versions()
         identity = started.load()
         watcher.reached("model_loaded")
