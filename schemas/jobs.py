@@ -214,8 +214,9 @@ class RunConfig(BaseModel):
     tracker: Annotated[str | None, _LIMITS] = Field(
         default=None,
         description="What follows things through the frames of a video, so that a thing is captioned once: "
-        "`bytetrack`, `sort`, `ocsort`, `botsort` or `cbiou`, or `none`: frames are images of their own. "
-        "Default: `bytetrack`, or `none` if `frame_every_s` is set.",
+        "`bytetrack`, `sort`, `ocsort`, `botsort` or `cbiou`; `sam3`, which needs SAM 3 with its tracker as "
+        "`proposals`; or `none`: frames are images of their own. Default: `bytetrack`, `sam3` if `proposals` "
+        "is that, or `none` if `frame_every_s` is set.",
     )
     track_every: Annotated[int, _LIMITS] = Field(
         default=1,

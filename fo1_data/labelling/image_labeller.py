@@ -31,6 +31,8 @@ from fo1_data.model.reserved_tokens import clean_phrase
 from fo1_data.opinions.load import load_second_model
 from fo1_data.proposals.held_boxes import HeldBoxes
 from fo1_data.proposals.proposer import Proposals
+from fo1_data.proposals.video_boxes import FollowedShot
+from fo1_data.tracking.names import SAM3
 from schemas.corpus import CorpusImage
 from schemas.images import EncodedImage, ImageRow, Reject, RejectStage
 from schemas.jobs import RunConfig
@@ -59,8 +61,9 @@ class ImageLabeller:
             max_proposals=config.max_proposals,
             words=sought_words(config, self._phrases),
             masks=config.masks,
+            follows_videos=config.tracker == SAM3,
         )
-        self._masks = models.masks
+        self._masks, self._video_boxes = models.masks, models.video_boxes
         self._engine, self._proposer, self.identity = models.engine, models.proposer, models.identity
         self._held = HeldImages()
         reader = EntryReader(config, models.engine.checkpoint.processor.resize, self._held.encoded)
@@ -84,6 +87,11 @@ class ImageLabeller:
     def propose(self, images: list[Image.Image], entries: list[CorpusImage]) -> list[Proposals]:
         """The boxes of upright RGB images that are not labelled, such as most frames of a video."""
         return self._proposer.propose(images, entries)
+
+    def follow(self, video: CorpusImage) -> FollowedShot:
+        """Begin with a shot of a video, whose things the proposer follows by itself (`--tracker sam3`)."""
+        assert self._video_boxes is not None
+        return self._video_boxes.follow(video)
 
     def label_held(
         self, images: Sequence[HeldImage], tracker: WorkTracker

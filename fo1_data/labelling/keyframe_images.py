@@ -55,7 +55,9 @@ class KeyframeMaker:
             regions = None
             scores = np.array([shot.things[number].scores[at] for number, at, _ in shown], np.float32)
             labels = [shot.things[number].label for number, _, _ in shown]
-            proposals = Proposals(boxes, scores, None, labels, None, track_ids, asked)
+            found = [(shot.things[number].masks, at) for number, at, _ in shown]
+            masks = [of_thing[at] if of_thing is not None else None for of_thing, at in found]
+            proposals = Proposals(boxes, scores, None, labels, masks, track_ids, asked)
         entry = self._entry(place, self._meta(frame, shot), regions)
         return HeldImage(entry, png_of(frame.image), proposals)
 

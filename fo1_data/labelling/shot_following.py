@@ -1,28 +1,20 @@
-"""The first pass over a video: finds shots, and in each shot follows the things that a detector finds.
+"""The first pass over a video: finds shots, and follows the things in each of them.
 
-Frames are streamed; of each, boxes and a few numbers are kept, never pixels. Every frame is looked at for
-cuts, every `track_every`-th of a shot for boxes. A tracker is of one shot, so that a pass that begins with a
-shot finds what a pass over the whole video finds. Boxes are in pixels of the frame.
+Frames are streamed and no pixels are kept. Every frame is looked at for cuts, every `track_every`-th of a
+shot for boxes. What follows things is of one shot, so that a pass that begins with a shot finds what a pass
+over the whole video finds. Boxes are in pixels of the frame.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-import numpy as np
-from PIL import Image
-
 from fo1_data.corpus.video.frame_sequence import FrameSequence
 from fo1_data.corpus.video.streams import bad_video
 from fo1_data.corpus.video.video import Video, VideoFrame
 from fo1_data.errors import InputReject
-from fo1_data.proposals.proposer import Proposals
-from fo1_data.tracking.shot_tracks import FollowedThing, ShotTracks
-from fo1_data.tracking.smoothing import smooth
-from fo1_data.tracking.trackers import Tracker
-from fo1_data.tracking.views import measure_views
-
-Detect = Callable[[list[Image.Image]], list[Proposals]]
+from fo1_data.labelling.shot_followers import ShotFollower
+from fo1_data.tracking.shot_tracks import FollowedThing
 
 
 class MarkedFrame(Protocol):
@@ -52,15 +44,13 @@ class FoundShot:
 
 @dataclass(frozen=True)
 class Following:
-    """How shots are followed. mark: says of frames, in order, which begin a shot; what it says after a cut
-    does not depend on what lies before. batch: frames that the detector is given at once. on_frame: called
-    for each frame."""
+    """How shots are followed. begin: what follows the things of a new shot. mark: says of frames, in order,
+    which begin a shot; what it says after a cut does not depend on what lies before. every: between the
+    frames of a shot that are looked at. on_frame: called for each frame."""
 
-    detect: Detect
-    new_tracker: Callable[[], Tracker]
+    begin: Callable[[], ShotFollower]
     mark: Callable[[Iterable[VideoFrame]], Iterator[MarkedFrame]]
     every: int = 1
-    batch: int = 8
     on_frame: Callable[[], None] = lambda: None
 
 
@@ -76,7 +66,7 @@ def follow_shots(video: Video, following: Following, first: int = 0, number: int
         if shot is not None and marked.begins_shot:
             yield shot.finish(frame.number - 1)
             number, first, shot = number + 1, frame.number, None
-        shot = shot or _Shot(following, number, first, video.info.constant_rate)
+        shot = shot or _Shot(following, number, first)
         shot.add(frame)
     if shot is None:
         raise bad_video(video.uri, f"no frame from {first} on can be decoded")
@@ -100,11 +90,9 @@ def _readable(video: Video, first: int) -> Iterator[VideoFrame]:
 class _Shot:
     """A shot that is followed."""
 
-    def __init__(self, following: Following, number: int, first: int, constant_rate: bool) -> None:
-        self._following, self._number, self._first = following, number, first
-        self._constant_rate = constant_rate
-        self._tracks = ShotTracks(following.new_tracker())
-        self._waiting: list[VideoFrame] = []
+    def __init__(self, following: Following, number: int, first: int) -> None:
+        self._every, self._number, self._first = following.every, number, first
+        self._follower = following.begin()
         self._missing: list[int] = []
         self._next = first
 
@@ -112,37 +100,17 @@ class _Shot:
         """The next frame that could be decoded."""
         self._skip_to(frame.number)
         self._next = frame.number + 1
-        if (frame.number - self._first) % self._following.every == 0:
-            self._waiting.append(frame)
-        if len(self._waiting) >= self._following.batch:
-            self._look()
+        if (frame.number - self._first) % self._every == 0:
+            self._follower.add(frame)
 
     def finish(self, last: int) -> FoundShot:
         """The shot, which ends with the frame `last`."""
         self._skip_to(last + 1)
-        self._look()
-        found = self._tracks.finish()
-        things = [smooth(thing, self._following.every) for thing in found.things]
-        return FoundShot(self._number, self._first, last, things, self._missing, found.num_dropped)
+        found = self._follower.finish()
+        return FoundShot(self._number, self._first, last, found.things, self._missing, found.num_dropped)
 
     def _skip_to(self, number: int) -> None:
         self._missing += range(self._next, number)
-
-    def _look(self) -> None:
-        """Find and follow the boxes of the frames that wait."""
-        images = [frame.image for frame in self._waiting]
-        found = self._following.detect(images) if images else []
-        for frame, proposals in zip(self._waiting, found, strict=True):
-            boxes, scores = proposals.boxes_xyxy, proposals.objectness
-            self._tracks.add(
-                frame.number,
-                boxes,
-                np.ones(len(boxes), np.float32) if scores is None else scores,
-                measure_views(frame.image, boxes),
-                proposals.labels,
-                None if self._constant_rate else frame.time_s,
-            )
-        self._waiting.clear()
 
 
 def runs_of(numbers: Sequence[int]) -> list[tuple[int, int]]:

@@ -27,12 +27,16 @@ from fo1_data.labelling.held_images import HeldImage
 from fo1_data.labelling.identity import LabellerIdentity
 from fo1_data.labelling.keyframe_images import KeyframeMaker
 from fo1_data.labelling.provenance import make_provenance
+from fo1_data.labelling.shot_followers import DetectedThings, ModelledThings, ShotFollower
 from fo1_data.labelling.shot_following import Following, FoundShot, follow_shots, runs_of
 from fo1_data.labelling.track_agreement import Look, agree
 from fo1_data.labelling.work_done import WorkTracker
 from fo1_data.proposals.proposer import Proposals
+from fo1_data.proposals.video_boxes import FollowedShot
 from fo1_data.tracking.keyframes import choose_keyframes, choose_looks, view_quality
+from fo1_data.tracking.names import SAM3
 from fo1_data.tracking.trackers import load_tracker
+from fo1_data.tracking.twins import DEFAULT_TWIN_IOU
 from schemas.corpus import CorpusImage
 from schemas.images import ImageRow, Provenance, Reject, RejectStage
 from schemas.jobs import RunConfig
@@ -54,6 +58,8 @@ class LabelsFrames(Protocol):
     def identity(self) -> LabellerIdentity: ...
 
     def propose(self, images: list[Image.Image], entries: list[CorpusImage]) -> list[Proposals]: ...
+
+    def follow(self, video: CorpusImage) -> FollowedShot: ...
 
     def label_held(
         self, images: Sequence[HeldImage], tracker: WorkTracker
@@ -223,14 +229,15 @@ class VideoLabeller:
         def detect(images: list[Image.Image]) -> list[Proposals]:
             return self._labeller.propose(images, [asked] * len(images))
 
-        return Following(
-            detect,
-            lambda: load_tracker(name, self._fps / every),
-            mark_shots,
-            every,
-            config.batch_images,
-            tracker.frame_seen,
-        )
+        def begin() -> ShotFollower:
+            if name == SAM3:
+                twin_iou = DEFAULT_TWIN_IOU if config.nms_iou is None else config.nms_iou
+                return ModelledThings(self._labeller.follow(asked), twin_iou)
+            followed = load_tracker(name, self._fps / every)
+            steady = self._info.constant_rate
+            return DetectedThings(detect, followed, every, config.batch_images, constant_rate=steady)
+
+        return Following(begin, mark_shots, every, tracker.frame_seen)
 
     def _missing(self, first: int, last: int) -> Reject:
         """The reject of frames that cannot be decoded."""

@@ -22,6 +22,8 @@ DETECTOR_CONFIG, DETECTOR_WEIGHTS = "config.json", "model.safetensors"
 TINY_KIND = "fo1-tiny-detector"
 TINY_LICENCE = "Apache-2.0"
 BUNDLED_DETECTOR = "fo1-tiny"
+# SAM 3 with its tracker, as it is released.
+SAM3_VIDEO = "sam3_video"
 _HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "README.md"]
 _HUB_ID = re.compile(r"^[\w.-]+(/[\w.-]+)?$")
 
@@ -94,6 +96,28 @@ def find_detector(spec: str, option: str = "--proposals") -> Path:
         # The hub's client raises its own errors and those of requests and httpx.
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         raise CheckpointError(f"{option} {spec} cannot be loaded from the hub: {reason}") from error
+
+
+def model_type_of(spec: str) -> str | None:
+    """The kind of model at a detector's folder or hub id, as its configuration names it; None if it does not.
+
+    Only the configuration is fetched of a hub id. Raises CheckpointError where it cannot be read.
+    """
+    folder = detector_folder(spec)
+    try:
+        file = folder / "config.json" if folder is not None else _config_from_hub(spec)
+        config = json.loads(file.read_text("utf-8"))
+    except Exception as error:
+        # The hub's client raises its own errors and those of requests and httpx.
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        raise CheckpointError(f"--proposals {spec}: its config.json cannot be read: {reason}") from error
+    return config.get("model_type") if isinstance(config, dict) else None
+
+
+def _config_from_hub(spec: str) -> Path:
+    from huggingface_hub import hf_hub_download
+
+    return Path(hf_hub_download(spec, "config.json"))
 
 
 def detector_digest(folder: Path) -> "hashlib._Hash":

@@ -8,6 +8,26 @@ from fo1_data.proposals.detector_boxes import DetectorBoxes
 from fo1_data.proposals.identity import BUNDLED_DETECTOR, is_boxes_file, tiny_detector_weights
 from fo1_data.proposals.proposer import Proposer
 from fo1_data.proposals.sought_words import SoughtWords
+from fo1_data.proposals.video_boxes import VideoBoxes
+
+
+def load_video_boxes(
+    spec: str,
+    *,
+    device: Any = None,
+    score_floor: float | None = None,
+    nms_iou: float | None = None,
+    max_proposals: int = 100,
+    words: SoughtWords | None = None,
+) -> VideoBoxes:
+    """The proposer at a checkpoint of SAM 3 with its tracker, which follows things through videos too.
+
+    Raises CheckpointError or ConfigError, each with a message of one line.
+    """
+    from fo1_data.proposals.detectors.sam3_video import load_sam3_video
+
+    detector = load_sam3_video(spec, device=device, words=words, score_floor=score_floor, nms_iou=nms_iou)
+    return VideoBoxes(spec, detector, score_floor, nms_iou, max_proposals, words)
 
 
 def load_proposer(

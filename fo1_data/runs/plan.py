@@ -19,15 +19,15 @@ from fo1_data.corpus.tracked_videos import group_videos, is_tracked
 from fo1_data.dataset.lease import refuse_held
 from fo1_data.dataset.manifest import find_manifest, read_manifest
 from fo1_data.dataset.replay import replay_entries
-from fo1_data.errors import ConfigError, StorageError
+from fo1_data.errors import CheckpointError, ConfigError, StorageError
 from fo1_data.labelling.word_lists import read_phrases, refuse_unknown_words
 from fo1_data.plurals import counted
 from fo1_data.proposals.boxes_files import load_boxes_file
-from fo1_data.proposals.identity import is_boxes_file
+from fo1_data.proposals.identity import SAM3_VIDEO, is_boxes_file, is_detector, model_type_of
 from fo1_data.runs.fingerprint import DECODERS, ListedCorpus
 from fo1_data.runs.tile_choice import TileChoice, choose_tiles
 from fo1_data.storage.store import open_store
-from fo1_data.tracking.names import check_tracker
+from fo1_data.tracking.names import SAM3, check_tracker
 from schemas.corpus import NOT_KEPT
 from schemas.dataset import Manifest
 from schemas.images import Reject
@@ -100,6 +100,7 @@ def list_corpus(config: RunConfig, progress: ListingProgress | None = None) -> P
         read_calibration(config.calibration)
     listing = _load_listing(config, progress)
     if listing.has_videos:
+        config = _with_tracker(config)
         _check_tracking(config)
     entries, rejects, sources = listing.entries, listing.rejects, listing.sources
     if is_boxes_file(config.proposals):
@@ -113,10 +114,26 @@ def list_corpus(config: RunConfig, progress: ListingProgress | None = None) -> P
     return replace(planned, is_hidden=listing.is_hidden, has_dicom=listing.has_dicom)
 
 
+def _with_tracker(config: RunConfig) -> RunConfig:
+    """The settings with SAM 3 as the tracker if they name none and it finds the boxes; otherwise as they are.
+
+    Raises CheckpointError for a detector that cannot be read here.
+    """
+    if config.tracker is not None or config.tracker_name is None or not is_detector(config.proposals):
+        return config
+    try:
+        follows_itself = model_type_of(config.proposals) == SAM3_VIDEO
+    except CheckpointError as error:
+        raise CheckpointError(f"{error} (with --tracker NAME only the labellers read it)") from error
+    return config.model_copy(update={"tracker": SAM3}) if follows_itself else config
+
+
 def _check_tracking(config: RunConfig) -> None:
     """Raise ConfigError if the settings do not suit videos that are tracked."""
     if config.tracker_name is not None:
         check_tracker(config.tracker_name)
+    if config.tracker == SAM3 and not is_detector(config.proposals):
+        raise ConfigError("--tracker sam3 needs a checkpoint of SAM 3 with its tracker as --proposals")
     if is_boxes_file(config.proposals):
         raise ConfigError(
             "a file of boxes is not followed through videos: give their tracks as the corpus, "
@@ -198,6 +215,7 @@ def _rejects_again(config: RunConfig) -> PlannedRun:
             for entry in entries
         ]
     has_videos = any(map(is_tracked, entries))
+    config = _with_tracker(config) if has_videos else config
     planned = _cut(config, EntryList(entries), [], [], has_videos=has_videos)
     return replace(planned, is_hidden=before.get("corpus_name") == NOT_KEPT, has_dicom=DECODERS in before)
 

@@ -35,6 +35,7 @@ from fo1_data.runs.shard_labeller import limit_resources
 from fo1_data.runs.video_check import check_video
 from fo1_data.runs.video_cost import ASSUMED_THINGS, ASSUMED_TRACK_S, VideoCost
 from fo1_data.storage.addresses import local_path
+from fo1_data.tracking.names import SAM3
 from schemas.corpus import CorpusImage
 from schemas.images import Reject
 from schemas.jobs import RunConfig
@@ -187,9 +188,10 @@ def try_detectors(config: RunConfig) -> None:
     Raises CheckpointError or ConfigError.
     """
     from fo1_data.labelling.word_lists import read_phrases, sought_words
-    from fo1_data.proposals.load import load_proposer
+    from fo1_data.proposals.load import load_proposer, load_video_boxes
 
-    load_proposer(config.proposals, words=sought_words(config, read_phrases(config.phrases)))
+    load = load_video_boxes if config.tracker == SAM3 else load_proposer
+    load(config.proposals, words=sought_words(config, read_phrases(config.phrases)))
     if config.masks is not None:
         from fo1_data.proposals.box_masks import load_box_masks
 

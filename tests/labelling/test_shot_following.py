@@ -13,6 +13,7 @@ from PIL import Image
 from fo1_data.boxes import as_boxes
 from fo1_data.corpus.video.video import FramePlace, VideoFrame, VideoInfo
 from fo1_data.errors import InputReject
+from fo1_data.labelling.shot_followers import DetectedThings
 from fo1_data.labelling.shot_following import Following, follow_shots, runs_of
 from fo1_data.proposals.proposer import Proposals
 from fo1_data.tracking.trackers import load_tracker
@@ -68,8 +69,10 @@ def follow(
     def detect(images: list[Image.Image]) -> list[Proposals]:
         return [Proposals(as_boxes([(5, 5, 30, 30)]), np.array([0.9], np.float32)) for _ in images]
 
-    following = Following(detect, lambda: load_tracker("bytetrack", FPS), mark, every, batch=3)
-    return list(follow_shots(video, following, first, number))
+    def begin() -> DetectedThings:
+        return DetectedThings(detect, load_tracker("bytetrack", FPS), every, batch=3, constant_rate=True)
+
+    return list(follow_shots(video, Following(begin, mark, every), first, number))
 
 
 @settings(deadline=None)

@@ -1,5 +1,5 @@
 """A labeller of moving squares for tests of everything around it: bright squares are the boxes, and a
-caption is the colour of the middle of a box.
+caption is the colour of the middle of a box. It follows squares of one colour by itself where it is asked to.
 
 VIDEO_LOG names a file that gets a line for each keyframe that is labelled. VIDEO_KILL_AT kills the process
 with SIGKILL at the call to label keyframes that has this number.
@@ -8,6 +8,7 @@ with SIGKILL at the call to label keyframes that has this number.
 import os
 import signal
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,11 +21,13 @@ from fo1_data.labelling.held_images import HeldImage
 from fo1_data.labelling.identity import LabellerIdentity
 from fo1_data.labelling.rows import make_regions
 from fo1_data.labelling.work_done import WorkTracker
+from fo1_data.masks import encode_mask
 from fo1_data.proposals.proposer import Proposals
 from schemas.corpus import CorpusImage
 from schemas.images import EncodedImage, ImageRow, Reject
 from schemas.jobs import RunConfig
 from schemas.labels import Label, LabelKind, Signal
+from schemas.regions import MaskRle
 
 FACTORY = "square_labeller:SquareLabeller"
 
@@ -48,6 +51,9 @@ class SquareLabeller:
     def propose(self, images: list[Image.Image], entries: list[CorpusImage]) -> list[Proposals]:
         return [_squares(image) for image in images]
 
+    def follow(self, video: CorpusImage) -> "ColouredShot":
+        return ColouredShot()
+
     def label_held(
         self, images: Sequence[HeldImage], tracker: WorkTracker
     ) -> tuple[list[ImageRow], list[Reject]]:
@@ -57,6 +63,29 @@ class SquareLabeller:
         with Path(os.environ["VIDEO_LOG"]).open("a") as log:
             log.writelines(f"{image.entry.name}\n" for image in images)
         return [_row(image) for image in images], []
+
+
+class ColouredShot:
+    """A shot of a model of videos: a thing is all squares of one colour. Frames are settled late."""
+
+    def __init__(self) -> None:
+        self._seen: list[Proposals] = []
+
+    def look(self, image: Image.Image) -> list[Proposals]:
+        found = _squares(image)
+        pixels = np.asarray(image)
+        corners = [tuple(map(int, box)) for box in found.boxes_xyxy]
+        numbers = [str(pixels[y_min, x_min].argmax()) for x_min, y_min, _, _ in corners]
+        masks: list[MaskRle | None] = []
+        for x_min, y_min, x_max, y_max in corners:
+            mask = np.zeros(pixels.shape[:2], bool)
+            mask[y_min:y_max, x_min:x_max] = True
+            masks.append(encode_mask(mask))
+        self._seen.append(replace(found, masks=masks, track_ids=numbers))
+        return [self._seen.pop(0)] if len(self._seen) > 3 else []
+
+    def finish(self) -> list[Proposals]:
+        return self._seen
 
 
 def _squares(image: Image.Image) -> Proposals:

@@ -19,11 +19,13 @@ from fo1_data.corpus.entry_bytes import read_bytes
 from fo1_data.corpus.images import InputLimits
 from fo1_data.dataset.reader import open_dataset
 from fo1_data.dataset.validate import validate_dataset
+from fo1_data.masks import mask_area
 from fo1_data.runs.in_process import run_in_process
 from fo1_data.runs.watcher import Unwatched
 from schemas.corpus import CorpusImage
 from schemas.dataset import Manifest, RunProgress
 from schemas.jobs import RunConfig
+from schemas.regions import MaskRle
 
 sys.path.insert(0, str(Path(__file__).parent))
 from square_labeller import FACTORY
@@ -99,11 +101,25 @@ def rows_of(out: Path) -> list[dict[str, Any]]:
     )
 
 
+@pytest.fixture(scope="module")
+def sam3(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What tells that a checkpoint is SAM 3 with its tracker; the labeller of squares loads no weights."""
+    folder = tmp_path_factory.mktemp("sam3")
+    (folder / "config.json").write_text('{"model_type": "sam3_video"}')
+    return folder
+
+
+@pytest.fixture(params=["bytetrack", "sam3"])
+def followed(request: pytest.FixtureRequest, sam3: Path) -> dict[str, Any]:
+    """Settings by which the things of a video are followed; the second by what the checkpoint is."""
+    return {"tracker": None, "proposals": str(sam3)} if request.param == "sam3" else {}
+
+
 def test_things_are_followed_through_each_shot_and_captioned_once(
-    clip: Path, tmp_path: Path, run: Callable[[RunConfig], Manifest]
+    clip: Path, tmp_path: Path, run: Callable[[RunConfig], Manifest], followed: dict[str, Any]
 ) -> None:
     out = tmp_path / "out"
-    manifest = run(config_of(clip, out))
+    manifest = run(config_of(clip, out, **followed))
     assert (manifest.counts.videos, manifest.counts.tracks) == (1, 2 * NUM_SHOTS)
     assert not list(open_dataset(str(out)).rejects())
     (video,) = table(out, "videos")
@@ -127,6 +143,10 @@ def test_things_are_followed_through_each_shot_and_captioned_once(
             row = rows[keyframe["image_id"]]
             assert track["track_id"] in [region["track_id"] for region in row["regions"]]
             assert {region["box_source"] for region in row["regions"]} == {"model"}
+            for region in row["regions"]:
+                assert (region["mask_rle"] is not None) == bool(followed)
+                if followed:
+                    assert mask_area(MaskRle.model_validate(region["mask_rle"])) == SIDE * SIDE
     assert len(rows) < SHOT_FRAMES * NUM_SHOTS / 3
 
 
@@ -146,9 +166,13 @@ def test_a_keyframe_is_a_row_that_its_address_alone_reads_again(
 
 
 def test_a_run_that_is_killed_between_shots_goes_on_at_the_next_one(
-    clip: Path, tmp_path: Path, run: Callable[[RunConfig], Manifest], monkeypatch: pytest.MonkeyPatch
+    clip: Path,
+    tmp_path: Path,
+    run: Callable[[RunConfig], Manifest],
+    monkeypatch: pytest.MonkeyPatch,
+    followed: dict[str, Any],
 ) -> None:
-    given = config_of(clip, tmp_path / "out").model_dump_json(exclude_defaults=True)
+    given = config_of(clip, tmp_path / "out", **followed).model_dump_json(exclude_defaults=True)
     killed = subprocess.run(
         [sys.executable, "-c", RUN, str(Path(__file__).parent), given],
         env={**os.environ, "VIDEO_KILL_AT": "2"},
@@ -157,12 +181,12 @@ def test_a_run_that_is_killed_between_shots_goes_on_at_the_next_one(
     )
     assert killed.returncode == -signal.SIGKILL
     before = (tmp_path / "log").read_text().splitlines()
-    run(config_of(clip, tmp_path / "out"))
+    run(config_of(clip, tmp_path / "out", **followed))
     labelled = (tmp_path / "log").read_text().splitlines()
     assert before
     assert len(set(labelled)) == len(labelled), "a keyframe was labelled twice"
     monkeypatch.setenv("VIDEO_LOG", str(tmp_path / "whole.log"))
-    run(config_of(clip, tmp_path / "whole"))
+    run(config_of(clip, tmp_path / "whole", **followed))
     assert labelled == (tmp_path / "whole.log").read_text().splitlines()
     for name in ("tracks", "videos"):
         assert table(tmp_path / "out", name) == table(tmp_path / "whole", name)

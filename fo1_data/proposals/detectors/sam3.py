@@ -16,9 +16,10 @@ from fo1_data.masks import encode_mask
 from fo1_data.proposals.detections import Detections, unite
 from fo1_data.proposals.detectors.forward import LoadedCheckpoint
 from fo1_data.proposals.detectors.prompts import cut_to_fit, refuse_long_words
+from fo1_data.proposals.identity import SAM3_VIDEO
 from schemas.regions import MaskRle
 
-MODEL_TYPES = ("sam3", "sam3_video")
+MODEL_TYPES = ("sam3", SAM3_VIDEO)
 # What the released model's own demonstration shows; its other queries found nothing.
 _SCORE_FLOOR = 0.3
 # Lower scores are never returned, whatever score floor the caller sets: each keeps its mask in memory.
