@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from schemas.regions import MaskRle
+from schemas.regions import Box, MaskRle
 
 Mask = npt.NDArray[np.bool_]
 
@@ -29,11 +29,35 @@ def decode_mask(rle: MaskRle) -> Mask:
     return decoded.astype(bool)
 
 
+def is_mask_of(rle: MaskRle, image_wh: tuple[int, int]) -> bool:
+    """Whether these run lengths are a mask of an image of this size, and it has pixels."""
+    try:
+        return rle.size == [image_wh[1], image_wh[0]] and bool(decode_mask(rle).any())
+    except ValueError:
+        return False
+
+
 def mask_area(rle: MaskRle) -> int:
     """How many pixels a mask has."""
     from faster_coco_eval.core import mask as coco
 
     return int(coco.area({"size": rle.size, "counts": rle.counts.encode("ascii")}))
+
+
+def mask_box(rle: MaskRle) -> Box:
+    """The box around a mask's pixels, in pixels; of an empty mask it has no area."""
+    from faster_coco_eval.core import mask as coco
+
+    x, y, width, height = coco.toBbox({"size": rle.size, "counts": rle.counts.encode("ascii")}).tolist()
+    return x, y, x + width, y + height
+
+
+def mask_iou(a: MaskRle, b: MaskRle) -> float:
+    """The intersection over union of two masks of one image."""
+    from faster_coco_eval.core import mask as coco
+
+    first, second = ({"size": rle.size, "counts": rle.counts.encode("ascii")} for rle in (a, b))
+    return float(coco.iou([first], [second], [0])[0][0])
 
 
 def place_mask(rle: MaskRle, window_xyxy: tuple[int, int, int, int], image_wh: tuple[int, int]) -> MaskRle:

@@ -36,19 +36,20 @@ from math import isfinite
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from schemas.labels import MOST_COUNT, LabelKind
-from schemas.regions import Box, make_region_id
+from schemas.regions import Box, MaskRle, make_region_id
 
 
 class CorrectionAction(StrEnum):
     """What a person did.
 
     `VERDICT`: called a label right or wrong, without changing it. `MOVED`, `ADDED`, `DELETED`: changed a
-    region's box. `RENAMED`: changed the class of a region (`before.text`, `after.text`). `RECAPTIONED`:
-    changed the text of a region's label of `kind` (`ocr` too), or of the whole image if `region_id` is null.
-    `REGROUNDED`: changed which regions the phrase `subject` names. `RECOUNTED`: changed how many `subject`
-    there are. `ANSWERED`: changed the answer to the question `subject`. `SPLIT`, `JOINED`: cut a track in
-    two, or made one of two. `WITHDRAWN`: nothing that the review said of the image counts any more, because
-    its annotations were deleted or skipped.
+    region's box, or its mask (`mask_rle`) with the box around it. `RENAMED`: changed the class of a
+    region (`before.text`, `after.text`). `RECAPTIONED`: changed the text of a region's label of `kind`
+    (`ocr` too), or of the whole image if `region_id` is null. `REGROUNDED`: changed which regions the
+    phrase `subject` names. `RECOUNTED`: changed how many `subject` there are. `ANSWERED`: changed the
+    answer to the question `subject`. `SPLIT`, `JOINED`: cut a track in two, or made one of two.
+    `WITHDRAWN`: nothing that the review said of the image counts any more, because its annotations were
+    deleted or skipped.
     """
 
     VERDICT = "verdict"
@@ -73,7 +74,7 @@ class Lane(StrEnum):
 
 
 class CorrectionValue(BaseModel):
-    """The old or the new value of a change: only the field that the action is about is set."""
+    """The old or the new value of a change: only what the action is about is set. A mask comes with a box."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -82,6 +83,7 @@ class CorrectionValue(BaseModel):
     region_ids: list[str] | None = None
     count: int | None = Field(default=None, ge=0, le=MOST_COUNT)
     track_id: str | None = None
+    mask_rle: MaskRle | None = None
 
     @field_validator("box_xyxy")
     @classmethod
@@ -115,7 +117,7 @@ _KIND_OF_ACTION = {
 _NEEDS_FRAME = (CorrectionAction.MOVED, CorrectionAction.ADDED, CorrectionAction.SPLIT)
 _OF_TRACKS_ONLY = (CorrectionAction.SPLIT, CorrectionAction.JOINED)
 # Members that were added to corrections later: the id of a correction without them stays the same.
-_ADDED_MEMBERS = ("track_id", "frame", "time_s")
+_ADDED_MEMBERS = ("track_id", "frame", "time_s", "mask_rle")
 # What comes first within a submission, so that what is said of a new box or part finds it.
 _RANKS = {
     CorrectionAction.SPLIT: 0,

@@ -155,10 +155,18 @@ class ReviewOptions(BaseModel):
         "own. Not with `live`, `honeypots` or `only`.",
     )
 
+    masks: bool = Field(
+        default=False,
+        description="Show regions that have a mask as the mask, to be painted over, in place of their box. "
+        "Images that are reviewed in parts show boxes. Not with `tracks`.",
+    )
+
     @model_validator(mode="after")
     def _tracks_stand_alone(self) -> Self:
-        if self.tracks and (self.live or self.honeypots or self.only is not None):
-            raise ValueError("a review of tracks cannot be live, have honeypots or be of a selection")
+        if self.tracks and (self.live or self.honeypots or self.masks or self.only is not None):
+            raise ValueError(
+                "a review of tracks cannot be live, have honeypots or masks, or be of a selection"
+            )
         return self
 
     @model_validator(mode="after")
@@ -176,5 +184,5 @@ class ReviewOptions(BaseModel):
     def stored(self) -> dict[str, Any]:
         """Return the options as JSON for the database, without those that nobody chose."""
         unset = {name for name in (*LEFT_OPEN, "only") if getattr(self, name) is None}
-        unset |= set() if self.tracks else {"tracks"}
+        unset |= {name for name in ("tracks", "masks") if not getattr(self, name)}
         return self.model_dump(mode="json", exclude=unset)

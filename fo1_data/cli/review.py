@@ -82,6 +82,9 @@ def push(
     tracks: Annotated[
         bool, typer.Option("--tracks", help="Review the tracks of videos, in a project of their own.")
     ] = False,
+    masks: Annotated[
+        bool, typer.Option("--masks", help="Show regions that have a mask as it, to be painted over.")
+    ] = False,
     wait: Annotated[
         bool, typer.Option("--wait/--no-wait", help="Wait until everything is in Label Studio.")
     ] = True,
@@ -97,8 +100,8 @@ def push(
     unknown = [name for name in lane or [] if name not in list(Lane)]
     if unknown:
         raise ConfigError(f"--lane {unknown[0]}: must be review or audit")
-    if tracks and (live or honeypots):
-        raise ConfigError("--tracks: a review of tracks cannot be live or have honeypots")
+    if tracks and (live or honeypots or masks):
+        raise ConfigError("--tracks: a review of tracks cannot be live or have honeypots or masks")
     if honeypots and blind is False:
         raise ConfigError("--honeypots needs a blind review: leave --no-blind out")
     options = ReviewOptions(
@@ -112,6 +115,7 @@ def push(
         honeypot_gold=gold,
         hold_below=hold_below,
         tracks=tracks,
+        masks=masks,
     )
     with ServiceClient() as service:
         review = service.push(folder, title, options)

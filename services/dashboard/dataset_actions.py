@@ -131,7 +131,7 @@ async def push_review(
     sent = await request.form()
     given: dict[str, Any] = {"lanes": sent.getlist("lanes")}
     given |= {name: sent[name] for name in ("limit", "annotators") if sent.get(name)}
-    given |= {name: True for name in ("blind", "live", "asked_only", "tracks") if sent.get(name)}
+    given |= {name: True for name in ("blind", "live", "asked_only", "masks", "tracks") if sent.get(name)}
     if form.shown().keys() - {"order"}:
         given["only"] = _selection(form)
     try:

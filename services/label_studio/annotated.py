@@ -10,9 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from fo1_data.masks import mask_box
 from schemas.labels import LabelKind
-from schemas.regions import Box, numbered_id
+from schemas.regions import Box, MaskRle, numbered_id
 from services.label_studio.answers import parse_answers
+from services.label_studio.brushes import painted_mask
 from services.label_studio.convert import phrase_choices
 from services.label_studio.counts import counts_text, parse_counts
 from services.label_studio.labelling_config import (
@@ -22,6 +24,7 @@ from services.label_studio.labelling_config import (
     COMMENT,
     COUNTS,
     FIND,
+    MASK,
     OWN_LABELS,
     PHRASES,
     RIGHT,
@@ -36,7 +39,7 @@ from services.label_studio.video_results import shown_boxes
 _KIND_OF_FIELD = {name: kind for kind, name in TEXT_FIELDS.items()}
 _OF_IMAGE = (CAPTION, COUNTS, ANSWERS, COMMENT)
 _OF_REGION = (VERDICT, PHRASES, *_KIND_OF_FIELD)
-_CONTROLS = {BOX, FIND, *_OF_IMAGE, *_OF_REGION}
+_CONTROLS = {BOX, MASK, FIND, *_OF_IMAGE, *_OF_REGION}
 _SHAPES = ("rectangle", "polygon", "ellipse")
 _MAX_SHORT = 60
 
@@ -46,6 +49,7 @@ class AnnotatedRegion:
     """A region of an annotation. `phrases`: aliases of the phrases that name it.
 
     `label`: a class that somebody gave it with a control or label of their own; None: none.
+    `mask_rle`: its pixels in the picture, if it is a mask; `box_xyxy` is around them.
     `boxes`: of a track: the box of each frame of the clip that shows it; `box_xyxy` is the first.
     """
 
@@ -55,6 +59,7 @@ class AnnotatedRegion:
     verdict: bool | None = None
     phrases: frozenset[str] = frozenset()
     label: str | None = None
+    mask_rle: MaskRle | None = None
 
 
 @dataclass
@@ -131,6 +136,9 @@ class _Parser:
         if self._shown.clip is not None:
             self._add_track(entry, self._shown.clip)
             return
+        if entry.get("from_name") == MASK:
+            self._add_mask(entry)
+            return
         kind = str(entry.get("type"))
         is_ours = entry.get("from_name") in _CONTROLS
         if entry.get("from_name") == BOX or (not is_ours and kind.removesuffix("labels") in _SHAPES):
@@ -142,6 +150,14 @@ class _Parser:
                 self._miss(entry, "the box of")
         elif not is_ours and kind != "labels":
             self.annotated.ignored.append(f"{entry.get('from_name') or 'a result'} ({kind})")
+
+    def _add_mask(self, entry: Mapping[str, Any]) -> None:
+        mask = painted_mask(_value(entry), self._shown.picture_wh)
+        if mask is None:
+            self._miss(entry, "the mask (nothing is painted, or not in this image) of")
+            return
+        box = self._shown.in_image(mask_box(mask))
+        self.annotated.regions.setdefault(entry["id"], AnnotatedRegion(box, mask_rle=mask))
 
     def _add_track(self, entry: Mapping[str, Any], clip: ShownClip) -> None:
         if str(entry.get("type")) == "videorectangle":
@@ -165,7 +181,7 @@ class _Parser:
             self._miss(entry, f"{name} without a box, of")
         elif region is None:
             return
-        elif name == BOX or (name not in _CONTROLS and str(entry.get("type")).endswith("labels")):
+        elif name in (BOX, MASK) or (name not in _CONTROLS and str(entry.get("type")).endswith("labels")):
             labels = value.get("labels" if self._shown.clip is not None else str(entry.get("type")))
             chosen = (
                 [str(label) for label in labels if label not in OWN_LABELS]

@@ -1,6 +1,6 @@
 """Converts what is shown to Label Studio: LsTasks with their predictions.
 
-Box, texts, phrases and verdict of a region share one result id: its `mark`. Pure functions.
+The shape, texts, phrases and verdict of a region share one result id: its `mark`. Pure functions.
 """
 
 from collections import Counter
@@ -9,6 +9,7 @@ from typing import Any
 
 from fo1_data.plurals import counted
 from services.label_studio.answers import answer_entries
+from services.label_studio.brushes import brush_value
 from services.label_studio.closeups import closeups_html
 from services.label_studio.counts import counts_text
 from services.label_studio.labelling_config import (
@@ -20,6 +21,7 @@ from services.label_studio.labelling_config import (
     DOUBTFUL_LABEL,
     IMAGE,
     LABEL,
+    MASK,
     PHRASES,
     TEXT_FIELDS,
     VIDEO,
@@ -85,22 +87,24 @@ def _region_results(shown: ShownImage, region: ShownRegion, phrases: list[str]) 
     if shown.clip is not None and region.track is not None:
         return _track_results(shown.clip, shown.picture_wh, region)
     width, height = shown.picture_wh
-    box_value = box_to_percent(shown.in_picture(region.box_xyxy), width, height) | {"rotation": 0}
+    labels = [DOUBTFUL_LABEL if region.doubtful else LABEL]
     frame = {"original_width": width, "original_height": height, "image_rotation": 0}
     common = {"id": region.mark, "to_name": IMAGE, **frame}
-    box: dict[str, Any] = {
-        **common,
-        "from_name": BOX,
-        "type": "rectanglelabels",
-        "value": {**box_value, "rectanglelabels": [DOUBTFUL_LABEL if region.doubtful else LABEL]},
-    }
-    results = [box | _meta(region)]
+    place: dict[str, Any] = {}
+    if region.mask_rle is not None:
+        value = brush_value(region.mask_rle) | {"brushlabels": labels}
+        shape = {**common, "from_name": MASK, "type": "brushlabels", "value": value}
+    else:
+        place = box_to_percent(shown.in_picture(region.box_xyxy), width, height) | {"rotation": 0}
+        value = {**place, "rectanglelabels": labels}
+        shape = {**common, "from_name": BOX, "type": "rectanglelabels", "value": value}
+    results = [shape | _meta(region)]
     for kind, text in region.texts.items():
         if text:
-            value = {**box_value, "text": [text]}
+            value = {**place, "text": [text]}
             results.append({**common, "from_name": TEXT_FIELDS[kind], "type": "textarea", "value": value})
     if phrases:
-        value = {**box_value, "choices": phrases}
+        value = {**place, "choices": phrases}
         results.append({**common, "from_name": PHRASES, "type": "choices", "value": value})
     return results
 

@@ -13,13 +13,14 @@ from services.label_studio.labelling_config import (
     BOX,
     CAPTION,
     COUNTS,
+    MASK,
     PHRASES,
     TEXT_FIELDS,
     VERDICT,
 )
 from services.label_studio.shown import ShownImage, fields_of
 
-_FIELDS = (BOX, VERDICT, PHRASES, CAPTION, COUNTS, ANSWERS, *TEXT_FIELDS.values())
+_FIELDS = (BOX, MASK, VERDICT, PHRASES, CAPTION, COUNTS, ANSWERS, *TEXT_FIELDS.values())
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class ProjectFields:
     def changed(self) -> frozenset[str]:
         """Return the names of fields that are gone or can no longer hold what the pushed ones could."""
         if self.pushed is None:
-            return frozenset(name for name in _FIELDS if name != ANSWERS and name not in self.present)
+            return frozenset(name for name in _FIELDS if name not in (ANSWERS, MASK, *self.present))
         missing = Field("")
         pushed = {name: part for name, part in self.pushed.items() if name in _FIELDS}
         return frozenset(

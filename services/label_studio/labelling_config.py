@@ -1,15 +1,15 @@
 """The labelling configuration of a review's project in Label Studio, and the names of its controls.
 
-Per region: a box with a caption (in the list of regions), a verdict, and the phrases that mean it. For the
-whole image: its caption, its counts (one per line, `phrase = number`), the answers to free questions (one
-entry each, below its question) and a comment. A project has only the fields that its images need. The
-phrases to tick come with each LsTask (`$phrases`). For live labelling, boxes are drawn smart, and there is a
-field for a phrase whose regions the model finds (`FIND`): with Label Studio's Auto-Annotation on, both are
-sent to our `/ml`.
+Per region: a box, or a mask, with a caption (in the list of regions), a verdict, and the phrases that mean
+it. For the whole image: its caption, its counts (one per line, `phrase = number`), the answers to free
+questions (one entry each, below its question) and a comment. A project has only the fields that its images
+need. The phrases to tick come with each LsTask (`$phrases`). For live labelling, boxes are drawn smart, and
+there is a field for a phrase whose regions the model finds (`FIND`): with Label Studio's Auto-Annotation on,
+both are sent to our `/ml`.
 """
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from schemas.labels import LabelKind
 from services.label_studio.labelling_styles import DOUBTFUL_COLOUR, SETTLED_COLOUR, STYLES
@@ -17,8 +17,9 @@ from services.label_studio.labelling_styles import DOUBTFUL_COLOUR, SETTLED_COLO
 # Labels of a box. They say how sure the model was and nothing about what the box holds.
 LABEL, DOUBTFUL_LABEL = "region", "unsure"
 OWN_LABELS = frozenset({LABEL, DOUBTFUL_LABEL})
-BOX, VERDICT, PHRASES, CAPTION, COUNTS, ANSWERS, COMMENT, IMAGE, VIDEO = (
+BOX, MASK, VERDICT, PHRASES, CAPTION, COUNTS, ANSWERS, COMMENT, IMAGE, VIDEO = (
     "box",
+    "region_mask",
     "verdict",
     "phrases",
     "image_caption",
@@ -64,17 +65,24 @@ _IMAGE_FIELDS = {
     <TextArea name="{ANSWERS}" {_OF_IMAGE} rows="2"/>
 """,
 }
+# Brushes have the labels of boxes; what is painted while a region is chosen becomes a part of it.
+_MASK_FIELD = f"""    <BrushLabels name="{MASK}" toName="{IMAGE}" opacity="0.4">
+      <Label value="{LABEL}" html="settled mask" background="{SETTLED_COLOUR}" hotkey="3"/>
+      <Label value="{DOUBTFUL_LABEL}" html="unsure mask" background="{DOUBTFUL_COLOUR}" hotkey="4"/>
+    </BrushLabels>
+"""
 _FIND_FIELD = f"""    <Header value="Find what a phrase means (Auto-Annotation on)" size="6"/>
     <TextArea name="{FIND}" {_OF_IMAGE} rows="1" showSubmitButton="true" placeholder="a phrase"/>
 """
 # The fields that a project has only if its images need them.
-FIELDS = frozenset({PHRASES, *TEXT_FIELDS.values(), *_IMAGE_FIELDS})
+FIELDS = frozenset({MASK, PHRASES, *TEXT_FIELDS.values(), *_IMAGE_FIELDS})
 _KEYS = (
     "Alt+. next box, Enter its caption",
     "1 settled, 9 wrong, Backspace delete",
     "Ctrl+wheel zoom, drag a new box",
     "Ctrl+Enter submit",
 )
+_MASK_KEYS = ("B paints the chosen mask, E erases",)
 
 
 def label_config(fields: Collection[str]) -> str:
@@ -91,11 +99,12 @@ def label_config(fields: Collection[str]) -> str:
       <Label value="{LABEL}" html="settled" background="{SETTLED_COLOUR}" selected="true" hotkey="1"/>
       <Label value="{DOUBTFUL_LABEL}" background="{DOUBTFUL_COLOUR}" hotkey="2"/>
     </RectangleLabels>
-    <Collapse><Panel value="close-ups" open="true"><View className="fo1-closeups">
+{_MASK_FIELD if MASK in fields else ""}    <Collapse><Panel value="close-ups" open="true">
+    <View className="fo1-closeups">
       <HyperText name="{CLOSEUPS}" value="${CLOSEUPS}" inline="true"/>
     </View></Panel></Collapse>
     <View visibleWhen="no-region-selected" className="fo1-keys">
-{_headers(_KEYS)}    </View>
+{_headers(_KEYS + (_MASK_KEYS if MASK in fields else ()))}    </View>
     <View visibleWhen="region-selected">
       <Choices name="{VERDICT}" toName="{IMAGE}" perRegion="true" choice="single-radio" showInline="true">
         <Choice value="{RIGHT}" hotkey="8"/>
@@ -110,7 +119,7 @@ def label_config(fields: Collection[str]) -> str:
 </View>"""
 
 
-def _headers(lines: Collection[str]) -> str:
+def _headers(lines: Iterable[str]) -> str:
     return "".join(f'      <Header value="{line}" size="6"/>\n' for line in lines)
 
 
@@ -139,7 +148,9 @@ def control_names(config: str) -> frozenset[str]:
 def with_fields(config: str, fields: Collection[str]) -> str:
     """Return the configuration with those of these `FIELDS` that it lacks; everything else stays."""
     for name in sorted(frozenset(fields) - control_names(config)):
-        if name in _IMAGE_FIELDS:
+        if name == MASK:
+            config = _with_last(config, _MASK_FIELD)
+        elif name in _IMAGE_FIELDS:
             config = _with_last(config, _IMAGE_FIELDS[name])
         else:
             field = _PHRASES_FIELD if name == PHRASES else _text_field(name, "      ")

@@ -13,8 +13,8 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from schemas.labels import LabelKind
-from schemas.regions import Box, number_equal_ids
-from services.label_studio.labelling_config import ANSWERS, CAPTION, COUNTS, PHRASES, TEXT_FIELDS
+from schemas.regions import Box, MaskRle, number_equal_ids
+from services.label_studio.labelling_config import ANSWERS, BOX, CAPTION, COUNTS, MASK, PHRASES, TEXT_FIELDS
 
 # The box, in a question about one.
 REGION = "{region}"
@@ -47,7 +47,8 @@ class ShownRegion(BaseModel):
     """A box with its texts by label kind (`""`: the model was asked and answered no text).
 
     `source_label`: its class in the corpus. `detector_label`: what the detector calls it. `doubtful`: drawn
-    so that it stands out. Of a video it is a track: `region_id` is the track's id, `box_xyxy` its first box.
+    so that it stands out. `mask_rle`: its pixels, shown in place of the box. Of a video it is a track:
+    `region_id` is the track's id, `box_xyxy` its first box.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -60,7 +61,13 @@ class ShownRegion(BaseModel):
     detector_label: str | None = None
     reasons: list[str] = []
     doubtful: bool = False
+    mask_rle: MaskRle | None = None
     track: ShownTrack | None = None
+
+    @property
+    def shape_field(self) -> str:
+        """The name of the field that holds its shape."""
+        return BOX if self.mask_rle is None else MASK
 
 
 class ShownPhrase(BaseModel):
@@ -193,6 +200,7 @@ def fields_of(shown: ShownImage) -> set[str]:
     """Return the names of the fields of a project that show this image whole."""
     fields = {TEXT_FIELDS[kind] for region in shown.regions for kind in region.texts}
     parts = {PHRASES: shown.phrases, CAPTION: shown.caption, COUNTS: shown.counts, ANSWERS: shown.answers}
+    fields |= {MASK for region in shown.regions if region.mask_rle is not None}
     return fields | {name for name, part in parts.items() if part}
 
 

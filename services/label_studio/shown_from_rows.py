@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from fo1_data.confidence.reasons import MOST_REASONS
 from fo1_data.confidence.review_cost import is_for_people
 from fo1_data.confidence.routing import BEYOND_BUDGET
+from fo1_data.masks import is_mask_of
 from schemas.images import Answer, ImageRow
 from schemas.labels import Decision, Label, LabelKind, Source
 from schemas.regions import TEXT_COLUMNS, Region
@@ -46,10 +47,15 @@ def only_asked(row: ImageRow) -> ImageRow:
     return row.model_copy(update=parts)
 
 
-def shown_image(row: ImageRow, blind: bool = False) -> ShownImage:
-    """Return what is shown of `row`. `blind`: without reasons and score, so that they influence nobody."""
+def shown_image(row: ImageRow, blind: bool = False, masks: bool = False) -> ShownImage:
+    """Return what is shown of `row`. `blind`: without reasons and score, so that they influence nobody.
+
+    `masks`: regions that have a mask are shown as it, not as their box.
+    """
     doubtful = [] if blind else _doubtful_labels(row)
     regions = _shown_regions(row, doubtful, blind)
+    if masks:
+        _show_masks(regions, row)
     marks = {region.mark for region in regions}
     shown = ShownImage(
         image_id=row.image_id,
@@ -130,6 +136,15 @@ def _shown_regions(row: ImageRow, doubtful: Sequence[Label], blind: bool) -> lis
         )
         for region in regions
     ]
+
+
+def _show_masks(regions: Iterable[ShownRegion], row: ImageRow) -> None:
+    """Give regions their masks. One that is empty, or cannot be read, can be neither seen nor painted."""
+    masks = {region.region_id: region.mask_rle for region in row.regions}
+    for region in regions:
+        mask_rle = masks[region.region_id]
+        if mask_rle is not None and is_mask_of(mask_rle, (row.width, row.height)):
+            region.mask_rle = mask_rle
 
 
 def _lowest_confidence(region: Region) -> float:

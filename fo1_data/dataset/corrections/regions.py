@@ -7,10 +7,11 @@ name, wherever people move it. Boxes: absolute pixels of the EXIF-oriented image
 from fo1_data.boxes import as_boxes, clip_boxes, have_area, iou_matrix
 from fo1_data.dataset.corrections.region_names import RegionNames
 from fo1_data.dataset.human_labels import confirmed, human_label, made_stale
+from fo1_data.masks import is_mask_of
 from schemas.corrections import Correction
 from schemas.images import ImageRow
 from schemas.labels import Label, LabelKind, Source, strictest
-from schemas.regions import TEXT_COLUMNS, Box, Region
+from schemas.regions import TEXT_COLUMNS, Box, MaskRle, Region
 
 # A region that is moved so that the IoU of its boxes is below this is another region.
 SAME_REGION_IOU = 0.5
@@ -38,29 +39,26 @@ class CorrectedRegions:
 
         What a person wrote or confirmed becomes stale only if the region is where it is another one.
         """
-        name = self._names.name(correction.region_id)
-        box = self._inside(correction)
-        if name is None or name not in self._regions or box is None:
+        name, shape = self._names.name(correction.region_id), self._shape(correction)
+        if name is None or name not in self._regions or shape is None:
             return False
         region = self._regions[name]
-        if _same_box(region.box_xyxy, box) and region.box_source is Source.HUMAN:
+        moved = region.model_copy(update=_of_a_person(region, *shape))
+        if moved == region:
             return True
-        is_another = is_another_box(region.box_xyxy, box)
-        labels = [made_stale(label, locked_too=is_another) for label in region.labels]
-        update = {**_of_a_person(region, box), "labels": labels}
-        self._regions[name] = region.model_copy(update=update)
+        is_another = is_another_box(region.box_xyxy, moved.box_xyxy)
+        moved.labels = [made_stale(label, locked_too=is_another) for label in region.labels]
+        self._regions[name] = moved
         return True
 
     def add(self, correction: Correction) -> bool:
         """Add a region that a person drew."""
-        name, box = self._names.name(correction.new_region_id), self._inside(correction)
-        if name is None or box is None:
+        name, shape = self._names.name(correction.new_region_id), self._shape(correction)
+        if name is None or shape is None:
             return False
-        old = self._regions.get(name)
-        if old is None:
-            self._regions[name] = Region(region_id=name, index=0, box_xyxy=box, box_source=Source.HUMAN)
-        else:
-            self._regions[name] = old.model_copy(update=_of_a_person(old, box))
+        new = Region(region_id=name, index=0, box_xyxy=shape[0], box_source=Source.HUMAN)
+        old = self._regions.get(name, new)
+        self._regions[name] = old.model_copy(update=_of_a_person(old, *shape))
         return True
 
     def delete(self, correction: Correction) -> bool:
@@ -111,15 +109,21 @@ class CorrectedRegions:
             regions.append(region.model_copy(update=update))
         return regions, ids
 
-    def _inside(self, correction: Correction) -> Box | None:
-        """The new box as it is stored: clipped, float32; None if no part of it is inside the image."""
+    def _shape(self, correction: Correction) -> tuple[Box, MaskRle | None] | None:
+        """The new box as it is stored (clipped, float32) and the new mask, if it has one.
+
+        None if no part of the box is inside the image, or the mask is not of this image.
+        """
         if correction.after is None or correction.after.box_xyxy is None:
             return None
         box = clip_boxes(as_boxes([correction.after.box_xyxy]), (self._row.width, self._row.height))
         if not have_area(box)[0]:
             return None
         x_min, y_min, x_max, y_max = box[0].tolist()
-        return x_min, y_min, x_max, y_max
+        mask = correction.after.mask_rle
+        if mask is not None and not is_mask_of(mask, (self._row.width, self._row.height)):
+            return None
+        return (x_min, y_min, x_max, y_max), mask
 
     def _set_text(self, name: str, kind: LabelKind, label: Label | None) -> None:
         region = self._regions[name]
@@ -131,14 +135,18 @@ class CorrectedRegions:
         self._regions[name] = region.model_copy(update=update)
 
 
-def _of_a_person(region: Region, box: Box) -> dict[str, object]:
-    """What a box that a person drew changes of a region. A detector's name and a mask were of the old box."""
+def _of_a_person(region: Region, box: Box, mask: MaskRle | None) -> dict[str, object]:
+    """What a box that a person drew, or a mask with its box, changes of a region.
+
+    A detector's name and a mask that was there were of the old box.
+    """
+    kept = region.mask_rle if _same_box(region.box_xyxy, box) else None
     return {
         "box_xyxy": box,
         "box_source": Source.HUMAN,
         "objectness": None,
         "source_label": region.corpus_label,
-        "mask_rle": region.mask_rle if _same_box(region.box_xyxy, box) else None,
+        "mask_rle": mask or kept,
     }
 
 

@@ -38,17 +38,17 @@ class HoneypotSource:
         gold = options.honeypot_gold
         self._gold = GoldIndex(load_gold(gold).entries) if gold is not None else None
         self._originals = dataset.history().originals if gold is None else {}
-        self._asked_only = options.asked_only
+        self._asked_only, self._masks = options.asked_only, options.masks
 
     def find(self, row: ImageRow) -> Honeypot | None:
         """The honeypot of a row; None if nothing of it is known, or it is too large for one item."""
         if is_divided(row):
             return None
         if self._gold is not None:
-            shown = shown_image(row, blind=True)
+            shown = shown_image(row, blind=True, masks=self._masks)
             known = known_by_gold(row, shown, self._gold)
         elif row.image_id in self._originals:
-            shown = shown_image(self._originals[row.image_id], blind=True)
+            shown = shown_image(self._originals[row.image_id], blind=True, masks=self._masks)
             known = known_by_people(row, shown)
         else:
             return None

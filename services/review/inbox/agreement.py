@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal
 
+from fo1_data.masks import mask_iou
 from schemas.regions import Box
 from services.label_studio.annotated import AnnotatedRegion, ParsedAnnotation
 
@@ -117,9 +118,11 @@ def _region_agreement(a: AnnotatedRegion, b: AnnotatedRegion) -> float:
 
 
 def _same_places(a: AnnotatedRegion, b: AnnotatedRegion) -> bool:
-    """Whether two boxes, or those of two tracks in each frame, are equal."""
+    """Whether two boxes, two masks, or the boxes of two tracks in each frame, are equal."""
     if a.boxes.keys() != b.boxes.keys():
         return False
+    if a.mask_rle is not None and b.mask_rle is not None:
+        return mask_iou(a.mask_rle, b.mask_rle) >= SAME_IOU
     pairs = [(a.boxes[frame], b.boxes[frame]) for frame in a.boxes] or [(a.box_xyxy, b.box_xyxy)]
     return all(iou(first, second) >= SAME_IOU for first, second in pairs)
 

@@ -20,7 +20,7 @@ from schemas.reviews import AnnotationState, AsideReason
 from services.database.models import utc_now
 from services.database.review_tables import Review, ReviewedAnnotation, ReviewItem
 from services.label_studio.annotated import ParsedAnnotation, parse_result
-from services.label_studio.labelling_config import BOX, VERDICT
+from services.label_studio.labelling_config import BOX, MASK, VERDICT
 from services.label_studio.shown import ShownImage, unpack
 from services.review import correction_repository
 from services.review.inbox.belief import Origin, believed_corrections, doubt_about, effects_of
@@ -173,7 +173,7 @@ def _judge(
     comment: str | None,
 ) -> AnnotationOutcome:
     marks = {region.mark for region in shown.regions}
-    in_result = annotated.fields if annotated.ids & marks else annotated.fields - {BOX}
+    in_result = annotated.fields if annotated.ids & marks else annotated.fields - {BOX, MASK}
     changed = sorted(origin.fields.changed_of(shown, in_result))
     corrections = believed_corrections(shown, annotated, submission, changed)
     outcome = AnnotationOutcome(

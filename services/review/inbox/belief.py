@@ -15,7 +15,7 @@ from schemas.reviews import AsideReason
 from services.label_studio.annotated import ParsedAnnotation
 from services.label_studio.convert import result_of
 from services.label_studio.fields import ProjectFields
-from services.label_studio.labelling_config import ANSWERS, BOX, TEXT_FIELDS
+from services.label_studio.labelling_config import ANSWERS, TEXT_FIELDS
 from services.label_studio.shown import ShownImage, without_fields
 from services.review.inbox.differences import Submission, corrections_of
 
@@ -102,7 +102,8 @@ def believed_corrections(
 ) -> list[Correction]:
     """Return what an annotation says, where changed fields and parts that cannot be read say nothing."""
     silent = (set(changed_fields) - annotated.fields) | annotated.fields_not_read
-    absent = {region.mark for region in shown.regions} - annotated.regions.keys() if BOX in silent else set()
+    silent_marks = {region.mark for region in shown.regions if region.shape_field in silent}
+    absent = silent_marks - annotated.regions.keys()
     # A "wrong" was perhaps meant for a text that is not there to be read.
     unclear = {
         region.mark for region in shown.regions if any(TEXT_FIELDS[kind] in silent for kind in region.texts)

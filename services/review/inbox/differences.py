@@ -5,7 +5,8 @@ confirmed (`verdict`, right). If a region is called wrong and all its texts and 
 of them is wrong. If it has none, it is wrong under the phrases that name it; if no phrase names it either,
 the box itself is wrong: deleted. A deleted line of the counts is a wrong count; an emptied or deleted answer
 is a wrong answer. A deleted region gets no other corrections, nor do phrases that use it as their example.
-Boxes: pixels of the EXIF-oriented image. Pure functions.
+A mask that was painted over is moved: its new box is around it. Boxes: pixels of the EXIF-oriented image.
+Pure functions.
 """
 
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from schemas.corrections import Correction, CorrectionAction, CorrectionValue, L
 from schemas.labels import LabelKind
 from schemas.regions import make_region_id, number_equal_ids
 from services.label_studio.annotated import AnnotatedRegion, ParsedAnnotation
+from services.label_studio.brushes import is_same_mask
 from services.label_studio.convert import phrase_aliases
 from services.label_studio.counts import counts_text, parse_counts
 from services.label_studio.shown import ShownCount, ShownImage, ShownRegion
@@ -78,21 +80,21 @@ class _Comparison:
             return
         for mark, region in self._shown_regions.items():
             annotated = self._annotated.regions.get(mark)
-            before = CorrectionValue(box_xyxy=region.box_xyxy)
+            before = CorrectionValue(box_xyxy=region.box_xyxy, mask_rle=region.mask_rle)
             if mark in self._annotated.marks_not_read:
                 continue
             if annotated is None or mark in self._deleted:
                 yield self._correction(CorrectionAction.DELETED, region_id=region.region_id, before=before)
-            elif not is_still(region.box_xyxy, annotated.box_xyxy):
+            elif not _is_unmoved(region, annotated):
                 yield self._correction(
                     CorrectionAction.MOVED,
                     region_id=region.region_id,
                     before=before,
-                    after=CorrectionValue(box_xyxy=annotated.box_xyxy),
+                    after=_shape(annotated),
                 )
         for mark, added in self._annotated.regions.items():
             if mark not in self._shown_regions:
-                after = CorrectionValue(box_xyxy=added.box_xyxy)
+                after = _shape(added)
                 # The id follows from the box, unless another region has that box.
                 region_id = None if self._ids[mark] == self._base_id(added) else self._ids[mark]
                 yield self._correction(CorrectionAction.ADDED, region_id=region_id, after=after)
@@ -246,7 +248,7 @@ class _Comparison:
             return False
         if self._tracks is not None:
             return not any(change.track_id == region.region_id for change in self._tracks.changes(set()))
-        return is_still(region.box_xyxy, annotated.box_xyxy)
+        return _is_unmoved(region, annotated)
 
     def _unchanged_texts(self, region: ShownRegion, changed: list[LabelKind]) -> Iterator[Correction]:
         """Yield verdicts on the texts that were left unchanged."""
@@ -293,6 +295,17 @@ class _Comparison:
             ground_truth=submission.ground_truth,
             **fields,
         )
+
+
+def _is_unmoved(region: ShownRegion, annotated: AnnotatedRegion) -> bool:
+    """Return whether a region has the box, or the mask, that was shown."""
+    if region.mask_rle is not None:
+        return is_same_mask(region.mask_rle, annotated.mask_rle)
+    return is_still(region.box_xyxy, annotated.box_xyxy)
+
+
+def _shape(annotated: AnnotatedRegion) -> CorrectionValue:
+    return CorrectionValue(box_xyxy=annotated.box_xyxy, mask_rle=annotated.mask_rle)
 
 
 def _count_value(part: ShownCount) -> CorrectionValue:

@@ -53,14 +53,21 @@ def plan_items(
     """Yield the items of a dataset in batches, each as columns of `ReviewItem`. Blocking: use a thread.
 
     `selected`: ids of the images to push, in whatever lane; None: all images of the lanes.
-    Raises DatasetError if tracks are to be reviewed and the dataset has none.
+    Raises DatasetError if tracks or masks are to be reviewed and the dataset has none.
     """
     dataset = open_dataset(address)
     if options.tracks and next(dataset.tracks(), None) is None:
         raise DatasetError(f"{address} has no tracks to review: fo1 label makes them of videos")
+    if options.masks and not _has_masks(dataset):
+        raise DatasetError(f"{address} has no masks to review: fo1 label --masks CHECKPOINT makes them")
     items = _items(dataset, review_id, review_key, options, selected)
     while batch := list(islice(items, BATCH_ITEMS)):
         yield batch
+
+
+def _has_masks(dataset: Dataset) -> bool:
+    rows = light_rows(dataset, pixels=False)
+    return any(region.mask_rle is not None for row in rows for region in row.regions)
 
 
 def _items(
@@ -92,7 +99,8 @@ def _items(
             pushed = _pushed(part.row, routed, options, selected)
             if pushed is not None:
                 asked, lane = pushed
-                shown = shown_image(asked, blind=lane is Lane.AUDIT or bool(options.blind))
+                masks = options.masks and part.view_xyxy is None
+                shown = shown_image(asked, blind=lane is Lane.AUDIT or bool(options.blind), masks=masks)
                 shown.view_xyxy = part.view_xyxy
                 yield _item(shown, replace(part, row=asked), review_id, review_key, lane)
 

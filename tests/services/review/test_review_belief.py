@@ -93,7 +93,7 @@ def test_fields_that_hold_nothing_of_an_image_do_not_matter(shown: ShownImage) -
         ('name="brief_caption"', 'name="short"', {"brief_caption"}),
         ('<Choice value="wrong"', '<Choice value="incorrect"', {"verdict"}),
         ('<Choice value="wrong"', '<Choice value="perhaps"/><Choice value="wrong"', set()),
-        ('<Label value="region"', '<Label value="thing"', {"box"}),
+        ('<Label value="region"', '<Label value="thing"', {"box", "region_mask"}),
         ('<RectangleLabels name="box"', '<PolygonLabels name="box"', {"box"}),
         ("</View>", "</Viev>", set(PUSHED) - {"comment"}),
     ],
