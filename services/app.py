@@ -26,6 +26,7 @@ from services.api import (
 from services.api.dependencies import admit
 from services.api.documented import complete_openapi
 from services.background import Loop, running
+from services.cache_leftovers import sweep_cache
 from services.context import Context
 from services.dashboard import (
     dataset_actions,
@@ -109,6 +110,7 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await migrate(context.database)
+        await asyncio.to_thread(sweep_cache, settings.home / "cache")
         if settings.predict_at_start:
             context.predictions.prepare()
         try:

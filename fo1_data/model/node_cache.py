@@ -22,6 +22,7 @@ from pyarrow import fs as pafs
 from fo1_data.errors import CheckpointError, ConfigError
 from fo1_data.storage.addresses import file_system
 
+_PART = "part-"
 _RECORD = "fetched.json"
 _CHUNK_BYTES = 8 * 2**20
 
@@ -80,6 +81,8 @@ def local_copy(source: str, root: Path | None = None) -> Path:
                 shutil.rmtree(target)
             if not target.is_dir():
                 target.parent.mkdir(exist_ok=True)
+                for left in target.parent.glob(f"{_PART}*"):  # by a process that was killed
+                    shutil.rmtree(left)
                 _fetch(source, listing, target)
             return target
     except OSError as error:
@@ -117,7 +120,7 @@ def _list_source(source: str) -> dict[str, list[str]]:
 
 def _fetch(source: str, names: Iterable[str], target: Path) -> None:
     files, top = file_system(source)
-    part = Path(tempfile.mkdtemp(prefix="part-", dir=target.parent))
+    part = Path(tempfile.mkdtemp(prefix=_PART, dir=target.parent))
     try:
         hashes = {}
         for name in names:

@@ -62,7 +62,7 @@ class RoutingCurves:
         roots = await self._roots.addresses(record.project_id)
         public_only = not self._settings.allow_private_addresses
         async with self._slots:
-            with TemporaryDirectory(dir=self._folder) as folder:
+            with TemporaryDirectory(dir=self._folder, prefix=".") as folder:
                 document = await Command(arguments, Path(folder), roots, public_only).run(ONE_THREAD)
                 written = Path(folder) / file.name
                 await asyncio.to_thread(written.write_text, json.dumps(document))

@@ -1,5 +1,6 @@
 """A model's local copy: fetched once, whole, checked at every use."""
 
+import shutil
 import threading
 from pathlib import Path
 
@@ -32,6 +33,16 @@ def test_it_is_fetched_once_and_again_where_it_was_damaged(source: Path, tmp_pat
     assert (copy / "config.json").stat().st_ino == before
     (copy / "config.json").write_text("[]")
     assert (local_copy(str(source), tmp_path / "cache") / "config.json").read_text() == "{}"
+
+
+def test_what_a_killed_process_left_half_fetched_goes(source: Path, tmp_path: Path) -> None:
+    copy = local_copy(str(source), tmp_path)
+    half = copy.parent / "part-killed"
+    half.mkdir()
+    (half / "model.safetensors").write_bytes(b"half")
+    shutil.rmtree(copy)
+    assert local_copy(str(source), tmp_path) == copy
+    assert list(copy.parent.iterdir()) == [copy]
 
 
 def test_another_version_at_the_source_is_another_copy(source: Path, tmp_path: Path) -> None:

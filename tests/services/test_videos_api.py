@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import io
+import os
 import re
 from fractions import Fraction
 from pathlib import Path
@@ -214,3 +215,21 @@ async def test_copies_that_were_not_used_for_longest_make_room(
         assert (await service.client.get(urls[2])).status_code == 200
         assert {path.stem for path in home.glob("cache/videos/*/*")} == {ids[0], ids[2]}
         assert numbers_in((await service.client.get(urls[1])).content) == [0, 1, 2, 3]
+
+
+async def test_what_a_killed_service_left_unfinished_in_its_cache_goes_at_the_next_start(home: Path) -> None:
+    cache = home / "cache"
+    left = [
+        cache / "videos" / "ab" / ".ab12.mp4.0f.part",
+        cache / "images" / "cd" / ".0123abcd",
+        cache / "curves" / ".x1" / "plan.json",
+    ]
+    kept = [cache / "images" / "cd" / "cd34-320", cache / "videos" / "ab" / ".just-now.mp4.1e.part"]
+    for file in (*left, *kept):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"half")
+    for old in (*left, left[2].parent, kept[0]):
+        os.utime(old, (1e9, 1e9))
+    async with run_app(make_settings(home)):
+        assert not any(path.exists() for path in (*left, left[2].parent))
+        assert all(path.exists() for path in kept)
