@@ -66,6 +66,7 @@ from services.predictions.service import Predictions
 from services.problems import install_problems
 from services.rendering import Pages
 from services.review.service import make_worker
+from services.review.video_copies import VideoCopies
 from services.security.failure_limit import FailureLimit
 from services.security.request_limits import BodyLimit, SecurityHeaders
 from services.security.sessions import Sessions
@@ -122,6 +123,7 @@ def create_app(settings: Settings) -> FastAPI:
             await context.curves.close()
             await context.cluster.close()
             await context.predictions.close()
+            await context.video_copies.close()
             if context.reviews is not None:
                 await context.reviews.close()
             await context.database.dispose()
@@ -164,6 +166,8 @@ def make_context(settings: Settings) -> Context:
     indexer = Indexer(database, metrics)
     limits = InputLimits(max_pixels=settings.max_image_pixels)
     signer = UrlSigner(settings.secret, settings.base_url, settings.image_url_days)
+    videos = VideoShelf(settings.home / "cache" / "videos", settings.allow_private_addresses)
+    copies = VideoCopies(database, roots, videos)
     return Context(
         settings=settings,
         database=database,
@@ -178,13 +182,14 @@ def make_context(settings: Settings) -> Context:
         operations=OperationRunner(settings, database, roots, indexer),
         events=events,
         signer=signer,
-        reviews=make_worker(settings, database, signer),
+        reviews=make_worker(settings, database, signer, copies),
         grants=Grants(database),
         predictions=Predictions(PredictorDeployment(settings, cluster)),
         sessions=Sessions(settings.secret, settings.session_hours),
         pages=Pages(),
         images=ImageShelf(settings.home / "cache" / "images", limits, settings.allow_private_addresses),
-        videos=VideoShelf(settings.home / "cache" / "videos", settings.allow_private_addresses),
+        videos=videos,
+        video_copies=copies,
     )
 
 

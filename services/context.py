@@ -21,6 +21,7 @@ from services.operations.routing_curves import RoutingCurves
 from services.operations.runner import OperationRunner
 from services.predictions.service import Predictions
 from services.rendering import Pages
+from services.review.video_copies import VideoCopies
 from services.review.worker import ReviewWorker
 from services.security.failure_limit import FailureLimit
 from services.security.sessions import Sessions
@@ -47,6 +48,7 @@ class Context:
     grants: Grants
     images: ImageShelf
     videos: VideoShelf
+    video_copies: VideoCopies
     predictions: Predictions
     operations: OperationRunner
     sessions: Sessions

@@ -213,10 +213,12 @@ def review_text(review: dict[str, Any]) -> str:
         "corrections  " + (", ".join(f"{n} {action}" for action, n in sorted(corrections.items())) or "none"),
     ]
     if effort := review.get("effort"):
-        lines.insert(3, f"effort       {_effort_text(effort)}")
+        lines.insert(3, f"effort       {_effort_text(effort, 'video' if review['tracks'] else 'image')}")
     if not_asked := review.get("phrases_not_asked"):
         why = "too many boxes for one task; they keep their decisions"
         lines.append(f"not asked    {counted(not_asked, 'phrase')}: {why}")
+    if videos := review.get("videos"):
+        lines.append(f"videos       {_videos_text(videos)}")
     if items.get("refused"):
         lines.append(f"refused      {items['refused']} by Label Studio")
     if review["changed_fields"]:
@@ -239,10 +241,15 @@ def review_text(review: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _effort_text(effort: dict[str, Any]) -> str:
+def _effort_text(effort: dict[str, Any], of: str) -> str:
     people = f", {effort['annotators']} people each" if effort["annotators"] > 1 else ""
-    images, labels = counted(effort["images"], "image"), counted(effort["labels"], "label")
-    return f"{images} with {labels}{people}: about {counted(math.ceil(effort['minutes']), 'minute')} in all"
+    items, labels = counted(effort["images"], of), counted(effort["labels"], "label")
+    return f"{items} with {labels}{people}: about {counted(math.ceil(effort['minutes']), 'minute')} in all"
+
+
+def _videos_text(videos: dict[str, Any]) -> str:
+    failed = f", {videos['failed']} cannot be shown: see the service's log" if videos["failed"] else ""
+    return f"{videos['ready']} of {videos['total']} ready to play{failed}"
 
 
 def _aside_lines(review: dict[str, Any]) -> list[str]:

@@ -104,7 +104,7 @@ async def push_review(
             review = await service.request_push(
                 session, context.settings, record, body.title, options, caller.key_id
             )
-            return await view_of(session, review)
+            return await view_of(session, review, context.video_copies)
 
         answer = await answer_once(session, caller, request, key, body, create)
     context.indexer.wake()
@@ -134,6 +134,7 @@ async def _record(session: AsyncSession, caller: Caller, dataset: str, folder: A
 @router.get("")
 async def list_reviews(
     caller: Reader,
+    context: InContext,
     session: ReadSession,
     limit: Limit = 20,
     cursor: Cursor = None,
@@ -151,14 +152,17 @@ async def list_reviews(
     before = after[0] if after else None
     rows = await repository.list_reviews(session, caller.project_id, dataset, before, limit + 1, key)
     page, more = cut(list(rows), limit)
-    items = [await view_of(session, review) for review in page]
+    items = [await view_of(session, review, context.video_copies) for review in page]
     return Page(items=items, next_cursor=cursor_of(page[-1].id) if more else None)
 
 
 @router.get("/{review_id}", responses=NOT_FOUND)
-async def get_review(caller: Reader, session: ReadSession, review_id: ReviewId) -> ReviewView:
+async def get_review(
+    caller: Reader, context: InContext, session: ReadSession, review_id: ReviewId
+) -> ReviewView:
     """A review with its progress."""
-    return await view_of(session, await service.get_review(session, caller.project_id, review_id))
+    review = await service.get_review(session, caller.project_id, review_id)
+    return await view_of(session, review, context.video_copies)
 
 
 @router.post("/{review_id}/pull", responses={**CONFLICT, **NOT_FOUND, **UPSTREAM})
@@ -171,7 +175,8 @@ async def pull_review(caller: Reviewer, context: InContext, review_id: ReviewId)
     except LabelStudioError as error:
         raise Problem(503, str(error)) from None
     async with context.database.reading() as session:
-        view = await view_of(session, await service.get_review(session, caller.project_id, review_id))
+        review = await service.get_review(session, caller.project_id, review_id)
+        view = await view_of(session, review, context.video_copies)
     return PullView(**view.model_dump(), pulled=summary.figures())
 
 

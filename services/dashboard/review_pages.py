@@ -25,7 +25,7 @@ _SET_ASIDE = 200
 async def reviews_page(visitor: InVisitor, context: InContext, session: ReadSession) -> Response:
     """Reviews with their progress."""
     reviews = await repository.list_reviews(session, visitor.project_id, None, None, _REVIEWS)
-    views = [(await view_of(session, review)).model_dump() for review in reviews]
+    views = [(await view_of(session, review, context.video_copies)).model_dump() for review in reviews]
     names = await key_names(session, {review.created_by or "" for review in reviews})
     return render_page(context, visitor, "Reviews", "reviews.html", reviews=views, names=names)
 

@@ -62,6 +62,10 @@ class VideoShelf:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._maker, self._copy_of, found, video_id)
 
+    def is_copy(self, path: Path) -> bool:
+        """Return whether a file to serve is a copy of the shelf's own."""
+        return self._folder in path.parents
+
     def _find(self, dataset_address: str, video_id: str, roots: StorageRoots) -> Path | CorpusImage:
         """The file to serve, or the video of which a copy must be made."""
         video = self._row(dataset_address, video_id)

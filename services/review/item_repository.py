@@ -50,6 +50,13 @@ async def order_items(session: AsyncSession, review_id: str, max_items: int | No
         await session.execute(delete(ReviewItem).where(*waiting, surplus))
 
 
+async def image_ids(session: AsyncSession, review_id: str) -> list[str]:
+    """Return the ids of a review's images or videos, each once, in the order in which people see them."""
+    query = select(ReviewItem.image_id).where(ReviewItem.review_id == review_id)
+    query = query.group_by(ReviewItem.image_id).order_by(func.min(ReviewItem.position))
+    return list(await session.scalars(query))
+
+
 def interleave(first: Sequence[int], second: Sequence[int]) -> list[int]:
     """Merge two lists: each keeps its order and is spread evenly over the result."""
     keyed = [((i + 0.5) / len(first), 0, number) for i, number in enumerate(first)]

@@ -24,6 +24,7 @@ from services.review import delivery_repository, item_repository, repository
 from services.review.inbox.deliveries import parse_webhook
 from services.review.live import LiveBackend
 from services.review.outbox.push import Push
+from services.review.video_copies import VideoCopies
 from services.review.worker import ReviewWorker
 from services.security.projects import get_project
 from services.security.signing import UrlSigner
@@ -32,7 +33,9 @@ from services.settings import Settings
 GRANT_PURPOSE = "review"
 
 
-def make_worker(settings: Settings, database: Database, signer: UrlSigner) -> ReviewWorker | None:
+def make_worker(
+    settings: Settings, database: Database, signer: UrlSigner, copies: VideoCopies
+) -> ReviewWorker | None:
     """Return the worker on reviews in the configured Label Studio; None if none is configured."""
     if settings.label_studio_url is None or settings.label_studio_token is None:
         return None
@@ -47,7 +50,8 @@ def make_worker(settings: Settings, database: Database, signer: UrlSigner) -> Re
     def webhook(review_id: str) -> tuple[str, str]:
         return f"{settings.base_url}/v1/webhooks/label-studio", webhook_secret(settings, review_id)
 
-    push = Push(database, client, image_urls, webhook, live=LiveBackend(client, settings))
+    live = LiveBackend(client, settings)
+    push = Push(database, client, image_urls, webhook, live=live, copies=copies)
     return ReviewWorker(database, client, push, pull_every_s=settings.review_pull_every_s)
 
 
@@ -174,7 +178,7 @@ async def _create(
         key=key,
         dataset_id=record.id,
         dataset=record.address,
-        title=(title or f"{record.name} {record.version[:12]}")[:50].ljust(3),
+        title=(title or _default_title(record, tracks=options.tracks))[:50].ljust(3),
         label_studio_url=label_studio_url,
         image_grant_id=grant.id,
         model_version=model_version(record),
@@ -188,6 +192,12 @@ async def _create(
     session.add(review)
     await session.flush()
     return review
+
+
+def _default_title(record: DatasetRecord, *, tracks: bool) -> str:
+    """Return the name and version of a dataset; beside the review of its images, that of tracks says so."""
+    name = f"{record.name} {record.version[:12]}"
+    return f"tracks of {name}" if tracks else name
 
 
 def model_version(record: DatasetRecord) -> str:

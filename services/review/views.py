@@ -11,6 +11,7 @@ from services.database.review_tables import Review, ReviewedAnnotation, ReviewIt
 from services.review import annotation_repository, correction_repository, item_repository
 from services.review.honeypots import standing
 from services.review.honeypots.standing import AnnotatorFigures
+from services.review.video_copies import VideoCopies, VideosReady
 
 _MAX_SET_ASIDE = 10
 
@@ -58,7 +59,8 @@ class ReviewView(BaseModel):
     `annotation_key` of its corrections begins with. `created_by`: the id of a key. `honeypots`: how many
     tasks have a known answer. `annotators`: how accurate everybody is on them. `held_back`: images that wait
     for a second reader, because only annotators below the review's bound have annotated them. `effort`: null
-    if an older version has pushed some of the images.
+    if an older version has pushed some of the images. `videos`: of a review of tracks: how many of them play
+    at once; null if the service has begun to make none ready since it was started.
     """
 
     id: str
@@ -88,6 +90,7 @@ class ReviewView(BaseModel):
     annotators: list[AnnotatorFigures]
     held_back: int
     effort: Effort | None
+    videos: VideosReady | None = None
     created_at: datetime
     pulled_at: datetime | None
 
@@ -108,8 +111,8 @@ def set_aside_view(review: Review, row: ReviewedAnnotation, item: ReviewItem) ->
     )
 
 
-async def view_of(session: AsyncSession, review: Review) -> ReviewView:
-    """Return the view of a review with its figures."""
+async def view_of(session: AsyncSession, review: Review, copies: VideoCopies | None = None) -> ReviewView:
+    """Return the view of a review with its figures. `copies`: knows which of its videos are ready."""
     counts = await item_repository.count_items(session, review.id)
     items: dict[str, int] = {"total": 0}
     lanes: dict[str, int] = {}
@@ -150,6 +153,7 @@ async def view_of(session: AsyncSession, review: Review) -> ReviewView:
         annotators=annotators,
         held_back=await standing.count_held_back(session, review, held),
         effort=await _effort(session, review),
+        videos=copies.ready(review.id) if copies is not None else None,
     )
 
 

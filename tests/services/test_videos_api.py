@@ -21,6 +21,7 @@ from PIL import Image
 from running_service import Running, make_settings, run_app
 from test_datasets_api import registered
 
+from fo1_data.cli.review import review_text
 from fo1_data.corpus.tracked_videos import video_id_of
 from fo1_data.dataset.writer import open_run
 from schemas.corpus import CorpusImage
@@ -233,3 +234,23 @@ async def test_what_a_killed_service_left_unfinished_in_its_cache_goes_at_the_ne
     async with run_app(make_settings(home)):
         assert not any(path.exists() for path in (*left, left[2].parent))
         assert all(path.exists() for path in kept)
+
+
+async def test_copies_for_a_review_are_made_at_its_push(tmp_path: Path, home: Path) -> None:
+    """Before anybody asks for one, and whether or not Label Studio answers."""
+    paths = [write_clip(tmp_path / f"{num}.avi", num, codec="mpeg4") for num in (3, 4, 5)]
+    ids = write_dataset(tmp_path / "ds", *paths)
+    paths[2].unlink()
+    settings = make_settings(home, label_studio_url="http://127.0.0.1:9", label_studio_token="t" * 20)
+    async with run_app(settings) as service:
+        body = {"dataset": str(tmp_path / "ds"), "tracks": True}
+        review = (await service.client.post("/v1/reviews", json=body)).raise_for_status().json()
+        done = {"total": 3, "ready": 2, "failed": 1}
+        async with asyncio.timeout(60):
+            while review["videos"] != done:
+                await asyncio.sleep(0.02)
+                review = (await service.client.get(f"/v1/reviews/{review['id']}")).json()
+        assert {path.stem for path in home.glob("cache/videos/*/*")} == set(ids[:2])
+        shown = review_text(review)
+        assert "videos       2 of 3 ready to play, 1 cannot be shown" in shown
+        assert "3 videos with" in shown

@@ -30,6 +30,7 @@ from services.review.outbox.holder import LEASE_S, Holder
 from services.review.outbox.plan import plan_items
 from services.review.outbox.project import add_missing_fields, set_up_project
 from services.review.selection import selected_images
+from services.review.video_copies import VideoCopies
 
 MAX_ITEMS = 100
 MAX_RENEWED = 20
@@ -44,7 +45,8 @@ class Push:
 
     `image_urls`: maps a review to its function from an image id to the address that a browser loads.
     `webhook`: maps a review id to the address and secret of its webhook (None: register no webhook).
-    `live`: connects the projects of live reviews (None: never). `batch_items`: items per request.
+    `live`: connects the projects of live reviews (None: never). `copies`: makes videos ready for browsers
+    (None: when they are first asked for). `batch_items`: items per request.
     """
 
     def __init__(
@@ -56,11 +58,12 @@ class Push:
         holder: Holder | None = None,
         batch_items: int = MAX_ITEMS,
         live: LiveBackend | None = None,
+        copies: VideoCopies | None = None,
     ) -> None:
         self._database, self._client = database, client
         self._image_urls, self._webhook, self._live = image_urls, webhook, live
         self._holder = holder or Holder()
-        self._batch_items = batch_items
+        self._batch_items, self._copies = batch_items, copies
 
     async def run(self, review_id: str) -> None:
         """Step until nothing is left to do. Raises LabelStudioError, DatasetError."""
@@ -123,6 +126,8 @@ class Push:
             # If the options have changed in the meantime, the next step prepares once more.
             if fresh is not None and fresh.options == review.options:
                 await repository.set_review(session, review.id, state=ReviewState.PUSHING, error=None)
+        if self._copies is not None and review.options.tracks:
+            self._copies.begin(review)
 
     async def _find_unconfirmed(self, review: Review) -> bool:
         """Look up items whose insert has an unknown result; True if there were any."""
