@@ -123,6 +123,10 @@ class RejectStage(StrEnum):
     WORKER = "worker"
 
 
+# What a corpus itself says is not to be read, such as boxes that are not scored: no fault (`--strict`).
+IGNORED = "ignored"
+
+
 class Reject(BaseModel):
     """One input, or one box of it, that gave no label, and why.
 

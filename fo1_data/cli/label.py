@@ -14,7 +14,13 @@ from fo1_data.cli.run_options import with_run_options
 from fo1_data.config import load_run
 from fo1_data.errors import ConfigError, RunError
 from fo1_data.plurals import counted
-from fo1_data.runs.rejected_inputs import count_reasons, frequent_reason, of_inputs, reasons_text
+from fo1_data.runs.rejected_inputs import (
+    count_reasons,
+    frequent_reason,
+    num_faults,
+    of_inputs,
+    reasons_text,
+)
 from fo1_data.runs.stopping import exit_code, stopping_on_sigterm
 from schemas.dataset import Manifest
 from schemas.jobs import RunConfig
@@ -63,8 +69,8 @@ def label(
         raise RunError(f"no image of the corpus could be used: {reasons_text(reasons)}; see {rejects}")
     if (sentence := frequent_reason(reasons, counts.images)) is not None:
         say(f"fo1: {sentence}: see {rejects}")
-    if run.strict and counts.rejected:
-        say(f"fo1: {counted(counts.rejected, 'input')} rejected (--strict): see {rejects}")
+    if run.strict and (faults := num_faults(all_reasons)):
+        say(f"fo1: {counted(faults, 'input')} rejected (--strict): see {rejects}")
         raise typer.Exit(1)
 
 

@@ -15,6 +15,7 @@ from fo1_data.config import load_run
 from fo1_data.errors import ClusterError, RunError, UsageError
 from fo1_data.plurals import counted
 from schemas.corpus import NOT_KEPT
+from schemas.images import IGNORED
 from schemas.jobs import RunConfig
 
 if TYPE_CHECKING:
@@ -102,8 +103,9 @@ def _plan(run: RunConfig, num_checked: int | None, measures: bool) -> dict[str, 
     problems = [*_problems(document), *unasked_kinds(run, entries)]
     if unloadable is not None and not any(unloadable in problem for problem in problems):
         problems.insert(0, unloadable)
-    if run.strict and planned.listing_rejects:
-        problems.append(f"{counted(len(planned.listing_rejects), 'part')} of the corpus rejected (--strict)")
+    faults = [reject for reject in planned.listing_rejects if reject.reason != IGNORED]
+    if run.strict and faults:
+        problems.append(f"{counted(len(faults), 'part')} of the corpus rejected (--strict)")
     return {**document, "problems": problems}
 
 

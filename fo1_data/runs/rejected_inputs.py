@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from fo1_data.plurals import counted
-from schemas.images import RejectStage
+from schemas.images import IGNORED, RejectStage
 
 _NUM_NAMED = 5
 
@@ -24,6 +24,11 @@ def of_inputs(reasons: Mapping[str, int]) -> dict[str, int]:
     return {
         reason: number for reason, number in reasons.items() if not reason.startswith(f"{RejectStage.BOX}:")
     }
+
+
+def num_faults(reasons: Mapping[str, int]) -> int:
+    """How many rejects are faults: all but what a corpus itself says is not to be read."""
+    return sum(reasons.values()) - reasons.get(f"{RejectStage.LISTING}: {IGNORED}", 0)
 
 
 def reasons_text(reasons: Mapping[str, int]) -> str:

@@ -33,6 +33,28 @@ def test_sources_and_rejects_are_told() -> None:
     assert (exit_code, document["problems"]) == (1, ["1 part of the corpus rejected (--strict)"])
 
 
+def test_what_a_corpus_itself_leaves_out_is_no_fault(tmp_path: Path) -> None:
+    """A sequence as MOT17 publishes it: boxes that are not scored, and detections of no track."""
+    sequence = tmp_path / "MOT17-02"
+    for name, text in (
+        ("seqinfo.ini", "[Sequence]\nname=MOT17-02\nframeRate=30\nseqLength=2\nimWidth=64\nimHeight=48\n"),
+        ("gt/gt.txt", "1,1,5,5,20,20,1,1,1\n2,1,6,5,20,20,1,1,1\n1,2,30,5,9,9,0,8,1\n"),
+        ("det/det.txt", "1,-1,5,5,20,20,0.9\n2,-1,5,5,20,20,0\n"),
+    ):
+        (sequence / name).parent.mkdir(parents=True, exist_ok=True)
+        (sequence / name).write_text(text)
+    (sequence / "img1").mkdir()
+    for number in (1, 2):
+        Image.new("RGB", (64, 48)).save(sequence / "img1" / f"{number:06d}.jpg")
+    exit_code, document, told = plan(tmp_path, "--strict")
+    assert (exit_code, document["problems"]) == (0, [])
+    assert "2 detections of no track are not read" in told
+    assert "1 box of confidence 0" in told
+    (sequence / "gt/gt.txt").write_text("1,1,5,5,20,20,1,1,1\nno line\n")
+    exit_code, document, _ = plan(tmp_path, "--strict")
+    assert (exit_code, document["problems"]) == (1, ["1 part of the corpus rejected (--strict)"])
+
+
 def test_a_guessed_frame_is_told() -> None:
     _, document, told = plan(CASES / "yolo-turned-photograph" / "input")
     assert document["files"]["guessed_frames"] == 1  # type: ignore[index]

@@ -2,8 +2,8 @@
 
 `gt/labels.txt` (CVAT's, a name a line) names the classes; without it they are those of MOT17. What
 `mot_lines` says of the lines holds here. A text of the form may stand alone (`gt.txt`, `SEQ.txt` of a
-tracker): its name, or that of its sequence, is the video's. Detections (`det.txt`) belong to no track and are
-refused (`no_identity`).
+tracker): its name, or that of its sequence, is the video's. The detections of a sequence (`det/det.txt`)
+belong to no track and are left out (`ignored`).
 """
 
 import configparser
@@ -21,6 +21,7 @@ from fo1_data.plurals import counted
 from fo1_data.storage.addresses import base_name, join, parent
 from fo1_data.storage.streams import one_line, open_stream, read_whole
 from schemas.corpus import FrameFiles, GivenVideo
+from schemas.images import IGNORED
 from schemas.sources import ContentKind
 
 INFO = "seqinfo.ini"
@@ -122,7 +123,7 @@ def _detections(address: str) -> Iterator[Item]:
     counts = {ContentKind.BOXES: count}
     yield Found(address, counts)
     message = f"{counted(count, 'detection')} of no track are not read"
-    yield Fault(address, "no_identity", message, counts).refused(address)
+    yield Fault(address, IGNORED, message, counts).refused(address)
 
 
 def _frames(folder: str, video: GivenVideo) -> tuple[FrameFiles | None, Fault | None]:

@@ -18,6 +18,7 @@ from fo1_data.corpus.forms.video_tracks import ONE_BOX, Fault, ReadVideo, TrackB
 from fo1_data.plurals import counted
 from fo1_data.storage.streams import open_stream
 from schemas.corpus import GivenVideo
+from schemas.images import IGNORED
 from schemas.regions import Box
 from schemas.sources import ContentKind
 
@@ -123,7 +124,7 @@ def read_mot_lines(
             fault = ("bad_line", str(error))
         else:
             if line.track_id < 0 or (is_gold and line.confidence == 0):
-                left_out["no_identity" if line.track_id < 0 else "ignored"] += 1
+                left_out["no_identity" if line.track_id < 0 else IGNORED] += 1
                 continue
             fault = _add(boxes, line, is_gold=is_gold)
             if fault is None and line.class_id is not None:
@@ -163,7 +164,7 @@ def _add(boxes: TrackBoxes, line: MotLine, *, is_gold: bool) -> tuple[str, str] 
 def _left_out(address: str, reason: str, count: int) -> Fault:
     boxes = counted(count, "box", "boxes")
     message = {
-        "ignored": f"{boxes} of confidence 0, which are not to be scored",
+        IGNORED: f"{boxes} of confidence 0, which are not to be scored",
         "no_identity": f"{boxes} without an id, which belong to no track",
     }[reason]
     return Fault(address, reason, message, {ContentKind.BOXES: count})
