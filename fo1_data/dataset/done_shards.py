@@ -84,6 +84,22 @@ def read_images(store: Store, run: str, shard_id: str) -> list[ShardImage]:
         raise StorageError(f"{store.address(path)} is gone: run again") from error
 
 
+def damaged_file(store: Store, path: str) -> StorageError:
+    """The error for a damaged file of a try: what to delete so that the same command makes it anew.
+
+    A file that was gathered holds many shards, whose own files are gone.
+    """
+    run = path.partition("/tries/")[0]
+    found = (
+        marker(run, done.report.shard_id)
+        for done in DoneShards(store, run).update()
+        if path in (file.path for file in done.report.all_files)
+    )
+    name = next(found, None)
+    what = store.address(name) if name is not None else "the dataset's folder"
+    return StorageError(f"{store.address(path)} is damaged: delete {what} and run again")
+
+
 def _read_marker(store: Store, path: str, parse: Callable[[bytes], Parsed]) -> Parsed:
     data = store.read_bytes(path)
     try:

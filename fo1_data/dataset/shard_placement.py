@@ -17,7 +17,7 @@ from fo1_data.dataset.duplicates import Changes
 from fo1_data.dataset.layout import data_file
 from fo1_data.dataset.prefetch import map_ahead
 from fo1_data.dataset.rows import rows_to_table, table_to_rows
-from fo1_data.dataset.table_files import is_current, read_tables, write_tables
+from fo1_data.dataset.table_files import is_current, read_tables, refuse_damaged, write_tables
 from fo1_data.errors import StorageError
 from fo1_data.storage.store import Store
 from schemas.dataset import Counts, GroupReport, ManifestFile, ShardFile, ShardReport
@@ -208,6 +208,7 @@ def _move(store: Store, file: ShardFile, index: int) -> ManifestFile:
     if not is_current(file):
         return _listed(write_tables(store, target, IMAGE_SCHEMA, _tables(store, file), file.split), target)
     try:
+        refuse_damaged(store, file)
         store.place(file.path, target)
     except FileNotFoundError as error:
         # An earlier attempt may have moved it and stopped before the manifest.

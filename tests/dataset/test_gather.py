@@ -1,5 +1,6 @@
 """Files of shards gathered into few files: the same rows in the same order, whatever happens meanwhile."""
 
+import json
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -250,3 +251,50 @@ def test_a_replay_gathers_its_own_shards(tmp_path: Path) -> None:
     assert [f.path for f in manifest.files if f.path.startswith("data/")][-1] == "data/train-00006.parquet"
     assert [row.uri for row in open_dataset(str(out)).rows()][-2:] == ["broken-1", "broken-2"]
     assert validate_dataset(str(out)) == []
+
+
+def damage(path: Path) -> None:
+    """Change a byte in the middle, as a bad disk does: a caption, whose length stays."""
+    data = bytearray(path.read_bytes())
+    data[len(data) // 3] ^= 0x20
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("is_gathered", [True, False])
+def test_a_damaged_file_of_a_shard_is_named_with_the_marker_to_delete(
+    tmp_path: Path, gathered: Path, ungathered: Path, is_gathered: bool
+) -> None:
+    out = tmp_path / "d"
+    begin(out)
+    report = next(report for report in [write(out, shard) for shard in range(6)] if report.index == 4)
+    damage(out / report.files[0].path)
+    with pytest.raises(StorageError, match=r"is damaged: delete .*/shards/.*\.json and run again") as caught:
+        if is_gathered:
+            for group in ready_groups(out):
+                begin(out).gather(group, "t")
+        begin(out).seal("made-up")
+    marker = Path(str(caught.value).split("delete ")[1].split()[0])
+    assert json.loads(marker.read_text())["shard_id"] == report.shard_id
+
+    marker.unlink()
+    write(out, 4, "again")
+    if is_gathered:
+        for group in ready_groups(out):
+            begin(out).gather(group, "again")
+    manifest = begin(out).seal("made-up")
+    expected = begin(gathered if is_gathered else ungathered).manifest
+    assert expected is not None
+    assert files_of(manifest) == files_of(expected)
+    assert validate_dataset(str(out)) == []
+
+
+def test_a_damaged_gathered_file_ends_in_no_dataset(tmp_path: Path) -> None:
+    out = tmp_path / "d"
+    begin(out)
+    for shard in range(6):
+        write(out, shard)
+    group = begin(out).gather(ready_groups(out)[0], "t")
+    damage(out / group.files[0].path)
+    with pytest.raises(StorageError, match=r"is damaged: delete the dataset's folder and run again"):
+        begin(out).seal("made-up")
+    assert not (out / "manifest.json").exists()
