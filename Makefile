@@ -8,6 +8,9 @@ SCENES ?= 48
 TESTERS ?= 2
 EXAMPLES ?= 50
 COMPILE ?= --compile-bytecode
+FAULTS ?= 100
+SEED ?= 0
+FAULTS_FOLDER ?= faults
 BENCH_HISTORY ?= docs/bench-history.jsonl
 BENCH_PYTHON ?= $(BIN)/python
 BENCH_PRESET ?= vlm-fo1-3b
@@ -17,7 +20,7 @@ QUICK = -m "not slow" -n $(TESTERS) --dist loadscope --no-loadscope-reorder
 
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help setup demo serve label-studio test quick fuzz bench bench-gpu check docs format lock lowest newest clean
+.PHONY: help setup demo serve label-studio test quick fuzz faults bench bench-gpu check docs format lock lowest newest clean
 help: ## Show this list
 	@grep -hE '^[a-z -]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
@@ -58,6 +61,10 @@ quick: $(READY) ## Run the tests to run at every change: every package, in under
 
 fuzz: $(READY) ## Fuzz the HTTP API of a fresh service, stateful too, EXAMPLES a test (about half an hour)
 	$(BIN)/python tests/services/fuzz_service.py --max-examples $(EXAMPLES)
+
+faults: $(READY) ## Kill, stop, starve and damage labelling runs until FAULTS faults were done; goes on where it stopped
+	PYTHONPATH=$(CURDIR):$(CURDIR)/tests/actors:$(CURDIR)/tests/services:$(CURDIR)/tests/services/review:$(CURDIR)/tests \
+		$(BIN)/python tests/faults/inject.py --faults $(FAULTS) --seed $(SEED) --folder $(FAULTS_FOLDER)
 
 bench: $(READY) ## Measure engine, Ray, reader and sizes (about 6 minutes), and compare with the last time
 	$(BIN)/fo1 bench engine --images 8 --loop-images 2 --threads 1 --history $(BENCH_HISTORY)
@@ -103,4 +110,4 @@ lowest newest: $(READY) ## Run the quick tests on the lowest, or the newest, ver
 	.venv-$@/bin/python -m pytest $(QUICK)
 
 clean: ## Remove what demo and tests leave
-	rm -rf $(DEMO) site .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(DEMO) $(FAULTS_FOLDER) site .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,73 @@
+"""Processes that begin with everything imported: forks of one that did nothing else."""
+
+import multiprocessing
+import os
+import tempfile
+import traceback
+from collections.abc import Callable
+from multiprocessing import forkserver
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+_CONTEXT: Any = multiprocessing.get_context("forkserver")
+_CONTEXT.set_forkserver_preload(["label_driver"])
+
+
+def begin_forking(environment: dict[str, str]) -> None:
+    """Start the process that is forked. environment: what must be set before a program begins."""
+    before = dict(os.environ)
+    os.environ.update(environment)
+    forkserver.ensure_running()
+    os.environ.clear()
+    os.environ.update(before)
+
+
+class Forked:
+    """`function(*arguments)` in a process of its own; it looks like a `Popen` to those who wait for it."""
+
+    def __init__(
+        self, function: Callable[..., None], arguments: tuple[Any, ...], environment: dict[str, str]
+    ):
+        self._log = Path(tempfile.mkstemp(prefix="fo1-driver-")[1])
+        call = (str(self._log), environment, function, arguments)
+        self._process: BaseProcess = _CONTEXT.Process(target=_run, args=call, daemon=True)
+        self._process.start()
+
+    @property
+    def pid(self) -> int:
+        assert self._process.pid is not None
+        return self._process.pid
+
+    @property
+    def returncode(self) -> int | None:
+        return self._process.exitcode
+
+    def poll(self) -> int | None:
+        return self._process.exitcode
+
+    def kill(self) -> None:
+        self._process.kill()
+
+    def end(self, timeout_s: float) -> str | None:
+        """What it told, once it has ended; None if it has not after `timeout_s`."""
+        self._process.join(timeout_s)
+        if self._process.exitcode is None:
+            return None
+        told = self._log.read_text()
+        self._log.unlink()
+        return told
+
+
+def _run(
+    log: str, environment: dict[str, str], function: Callable[..., None], arguments: tuple[Any, ...]
+) -> None:
+    os.environ.update(environment)
+    with Path(log).open("wb", buffering=0) as told:
+        os.dup2(told.fileno(), 1)
+        os.dup2(told.fileno(), 2)
+    try:
+        function(*arguments)
+    except Exception:
+        traceback.print_exc()
+        os._exit(70)
