@@ -11,6 +11,7 @@ import importlib
 import logging
 import math
 import os
+import re
 import secrets
 import socket
 import sys
@@ -33,6 +34,9 @@ CONNECT_TRIES = 3
 _REFUSED_TOKEN = "InvalidAuthToken"
 _HTTP2_SETTINGS = b"\x04"
 _HTTP2_START = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + _HTTP2_SETTINGS + bytes(5)
+
+# How labellers log and trace; not the headers of a collector, which hold its key: set those on the nodes.
+_WATCHED = re.compile("FO1_LOG_(LEVEL|FORMAT)|OTEL_(?!.*HEADERS).*")
 
 
 @dataclass(frozen=True)
@@ -191,7 +195,8 @@ def _connect(address: str) -> None:
 
 def _runtime_env() -> dict[str, Any]:
     folders = [str(Path(str(importlib.import_module(name).__file__)).parent) for name in PACKAGES]
-    return {"py_modules": folders, "excludes": ["**/__pycache__"]}
+    asked = {name: value for name, value in os.environ.items() if _WATCHED.fullmatch(name)}
+    return {"py_modules": folders, "excludes": ["**/__pycache__"], "env_vars": asked}
 
 
 def _prepare_environment() -> None:

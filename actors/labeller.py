@@ -4,6 +4,7 @@ Pixels, rows and weights never pass through Ray: the actor reads and writes its 
 """
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import ray
@@ -13,6 +14,7 @@ from fo1_data.dataset.shard_files import WriteOptions
 from fo1_data.dataset.shard_groups import ShardGroup
 from fo1_data.labelling.identity import LabellerIdentity
 from fo1_data.labelling.work_done import WorkDone
+from fo1_data.logs import log_if_asked
 from fo1_data.runs.shard_labeller import LabellerSettings, ShardLabeller
 from schemas.corpus import Shard
 from schemas.dataset import GroupReport, ShardReport
@@ -26,6 +28,8 @@ class Labeller:
 
     def __init__(self, settings: LabellerSettings) -> None:
         hide_unreserved_gpus()
+        self._log = ExitStack()
+        self._log.enter_context(log_if_asked())
         self._shards = ShardLabeller(settings)
 
     def place(self) -> Place:

@@ -57,7 +57,6 @@ from services.jobs.event_streams import JobEvents
 from services.jobs.reconciler import Reconciler
 from services.jobs.repository import count_by_state
 from services.jobs.states import ACTIVE
-from services.logs import RequestLog
 from services.metrics import Metrics, RequestMetrics
 from services.operations.routing_curves import RoutingCurves
 from services.operations.runner import OperationRunner
@@ -65,6 +64,7 @@ from services.predictions.deployment import PredictorDeployment
 from services.predictions.service import Predictions
 from services.problems import install_problems
 from services.rendering import Pages
+from services.request_log import RequestLog
 from services.review.service import make_worker
 from services.review.video_copies import VideoCopies
 from services.security.failure_limit import FailureLimit

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 import uvicorn
 from fastapi import FastAPI
 
+from fo1_data.logs import logging_to_stderr
 from services.context import Context
-from services.logs import logging_to_stderr
 from services.security.connections import ConnectionGuard, ConnectionLimits
 from services.settings import Settings
 

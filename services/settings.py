@@ -17,8 +17,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError
 
 from fo1_data.errors import ConfigError
+from fo1_data.logs import LogFormat, LogLevel
 from fo1_data.storage.addresses import is_web
-from services.logs import LogFormat, LogLevel
 
 DATABASE_FILE = "fo1.db"
 SECRET_FILE = "secret.key"

@@ -13,6 +13,7 @@ from fo1_data.cli.progress_lines import ProgressLines, duration
 from fo1_data.cli.run_options import with_run_options
 from fo1_data.config import load_run
 from fo1_data.errors import ConfigError, RunError
+from fo1_data.logs import log_if_asked
 from fo1_data.plurals import counted
 from fo1_data.runs.rejected_inputs import (
     count_reasons,
@@ -78,7 +79,7 @@ def _label(run: RunConfig) -> Manifest:
     from fo1_data.runs.in_process import IN_PROCESS, run_in_process
 
     # Ray reports lost workers on standard output, which is only for the result.
-    with redirect_stdout(sys.stderr), ProgressLines() as lines:
+    with redirect_stdout(sys.stderr), log_if_asked(), ProgressLines() as lines:
         try:
             with stopping_on_sigterm():
                 if run.address == IN_PROCESS:

@@ -34,6 +34,7 @@ from fo1_data.labelling.work_done import VideoTracker, WorkDone, WorkTracker
 from fo1_data.runs.tile_steps import has_tiles, stored_steps
 from fo1_data.runs.video_steps import VideoSteps
 from fo1_data.runs.video_work import LabelledVideo, label_video
+from fo1_data.runs.work_log import log_rejects, work_on
 from fo1_data.storage.store import open_store
 from schemas.corpus import CorpusImage, Shard
 from schemas.dataset import GroupReport, ShardReport
@@ -112,6 +113,10 @@ class ShardLabeller:
 
     def label_shard(self, shard: Shard, try_id: str, options: WriteOptions) -> ShardReport:
         """Label every image of the shard and write it. Raises StorageError."""
+        with work_on("label_shard", options.run, shard.shard_id, try_id):
+            return self._label_whole(shard, try_id, options)
+
+    def _label_whole(self, shard: Shard, try_id: str, options: WriteOptions) -> ShardReport:
         started_s = time.perf_counter()
         if has_tiles(shard):
             self._label_steps(shard, shard.images, 0, try_id, options)
@@ -129,6 +134,10 @@ class ShardLabeller:
 
         shard: with these images alone. The rows of tiles are in steps: `START-STOP` is returned for them.
         """
+        with work_on("label_piece", options.run, shard.shard_id, try_id):
+            return self._label_part(shard, start, stop, try_id, options)
+
+    def _label_part(self, shard: Shard, start: int, stop: int, try_id: str, options: WriteOptions) -> str:
         if has_tiles(shard):
             self._label_steps(shard, shard.images, start, try_id, options)
             return f"{start}-{stop}"
@@ -145,6 +154,12 @@ class ShardLabeller:
         self, shard: Shard, pieces: Sequence[str | Reject], try_id: str, options: WriteOptions
     ) -> ShardReport:
         """Write the shard from its pieces, in the order of its images. Raises StorageError."""
+        with work_on("assemble_shard", options.run, shard.shard_id, try_id):
+            return self._assemble(shard, pieces, try_id, options)
+
+    def _assemble(
+        self, shard: Shard, pieces: Sequence[str | Reject], try_id: str, options: WriteOptions
+    ) -> ShardReport:
         started_s = time.perf_counter()
         store = open_store(self._settings.config.out)
         if has_tiles(shard):
@@ -234,6 +249,7 @@ class ShardLabeller:
     def _label_tracked(self, entries: list[CorpusImage]) -> tuple[list[ImageRow], list[Reject]]:
         self._kill_for_test(entries)
         rows, rejects = label_or_halve(self._image_labeller(), entries, self._tracker)
+        log_rejects(rejects)
         self.route_rows(rows)
         return rows, rejects
 

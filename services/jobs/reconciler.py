@@ -16,6 +16,7 @@ from typing import Any
 from sqlalchemy.exc import SQLAlchemyError
 
 from fo1_data.errors import Fo1Error
+from fo1_data.logs import about
 from fo1_data.storage.reach import PUBLIC_ONLY, ROOTS
 from schemas.corpus import NOT_KEPT
 from schemas.dataset import Manifest, RunState
@@ -34,7 +35,6 @@ from services.jobs.service import JobNews
 from services.jobs.states import JobState
 from services.jobs.verdict import Facts, Verdict, judge_job
 from services.jobs.waiting import reason_to_wait
-from services.logs import about
 from services.metrics import Metrics
 from services.settings import Settings
 

@@ -13,6 +13,8 @@ from typing import Any
 from sqlalchemy.exc import InterfaceError, OperationalError
 
 from fo1_data.errors import Fo1Error
+from fo1_data.logs import about
+from fo1_data.traces import span
 from schemas.reviews import ReviewState
 from services.background import Loop
 from services.database.engine import Database
@@ -20,7 +22,6 @@ from services.database.models import utc_now
 from services.database.review_tables import Review
 from services.label_studio.client import LabelStudio
 from services.label_studio.connection import LabelStudioError, LabelStudioGone
-from services.logs import about
 from services.review import repository
 from services.review.inbox.deliveries import Inbox
 from services.review.inbox.ls_tasks import PullSummary
@@ -84,7 +85,8 @@ class ReviewWorker:
     async def pull(self, review_id: str) -> PullSummary:
         """Pull a review now. Raises LabelStudioError."""
         async with self._pull_lock(review_id):
-            return await self._pull.pull_changes(review_id)
+            with span("pull_review", {"fo1.review": review_id}):
+                return await self._pull.pull_changes(review_id)
 
     async def _step_review(self, review: Review) -> bool:
         with about(review=review.id):
@@ -98,7 +100,8 @@ class ReviewWorker:
             async with self._pull_lock(review.id):
                 busy |= await self._inbox.process(review.id)
                 if self._is_pull_due(review):
-                    await self._pull.pull_changes(review.id)
+                    with span("pull_review", {"fo1.review": review.id}):
+                        await self._pull.pull_changes(review.id)
             if (failure := self._failures.pop(review.id, None)) is not None:
                 async with self._database.writing() as session:
                     await repository.clear_error(session, review.id, failure.error)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from running_service import make_settings, run_app
 
-from services.logs import LogFormat, LogLevel, about, logging_to_stderr
+from fo1_data.logs import LogFormat, LogLevel, about, logging_to_stderr
 
 LOG = logging.getLogger("fo1.service")
 

@@ -14,6 +14,7 @@ import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+from fo1_data.traces import span
 from schemas.reviews import ItemState, ReviewState
 from services.database.engine import Database
 from services.database.models import utc_now
@@ -80,6 +81,10 @@ class Push:
         review = await self._take_lease(review_id)
         if review is None or review.state in _ENDED:
             return False
+        with span("push_review", {"fo1.review": review.id, "fo1.state": review.state}):
+            return await self._advance(review)
+
+    async def _advance(self, review: Review) -> bool:
         if review.state == ReviewState.PREPARING:
             await self._prepare(review)
         elif review.project_id is None:

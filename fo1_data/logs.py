@@ -1,27 +1,25 @@
-"""The service's log: one line a record on standard error, as text or as JSON, and a line for each request.
+"""The log of a process: one line a record on standard error, as text or as JSON.
 
-A record has time (UTC), level, logger and message, and what it is about: request, job, review, dataset, key.
+A record has time (UTC), level, logger and message, and what it is about: request, job, run, shard, image,
+review, dataset, key.
 """
 
 import json
 import logging
-import re
-import secrets
+import os
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from fo1_data.errors import ConfigError
 
+_Choice = TypeVar("_Choice", "LogFormat", "LogLevel")
 _ABOUT: ContextVar[dict[str, Any] | None] = ContextVar("fo1_log_about", default=None)
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_OFTEN = ("/healthz", "/readyz", "/metrics", "/static/")
-_access = logging.getLogger("fo1.access")
+LEVEL, FORMAT = "FO1_LOG_LEVEL", "FO1_LOG_FORMAT"
 
 
 class LogFormat(StrEnum):
@@ -50,12 +48,6 @@ def about(**fields: Any) -> Iterator[None]:
         _ABOUT.reset(token)
 
 
-def request_id() -> str | None:
-    """Return the id of the request that is being answered, or None."""
-    found: str | None = (_ABOUT.get() or {}).get("request")
-    return found
-
-
 @contextmanager
 def logging_to_stderr(log_format: LogFormat, level: LogLevel) -> Iterator[None]:
     """Write the log of this process during a `with` block; other libraries' records from WARNING up."""
@@ -72,56 +64,26 @@ def logging_to_stderr(log_format: LogFormat, level: LogLevel) -> Iterator[None]:
         own.setLevel(level_before)
 
 
-class RequestLog:
-    """Gives each request an id (`X-Request-Id`: the sender's, else a new one) and writes a line about it."""
+@contextmanager
+def log_if_asked() -> Iterator[None]:
+    """Write the log during a `with` block if FO1_LOG_LEVEL or FO1_LOG_FORMAT is set, else none.
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        started_s = time.perf_counter()
-        identifier = _id_of(scope)
-        answer = {"status": 0, "bytes": 0}
-
-        async def send_with_id(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                answer["status"] = message["status"]
-                message["headers"] = [*message.get("headers", ()), (b"x-request-id", identifier.encode())]
-            else:
-                answer["bytes"] += len(message.get("body", b""))
-            await send(message)
-
-        with about(request=identifier):
-            try:
-                await self._app(scope, receive, send_with_id)
-            finally:
-                level = logging.DEBUG if scope["path"].startswith(_OFTEN) else logging.INFO
-                if _access.isEnabledFor(level):
-                    seconds = time.perf_counter() - started_s
-                    _access.log(level, *_line(scope, answer, seconds), extra={"about": _fields(scope)})
+    Raises ConfigError if one of them is none of the known values.
+    """
+    if not (LEVEL in os.environ or FORMAT in os.environ):
+        yield
+        return
+    log_format = _chosen(FORMAT, LogFormat, LogFormat.TEXT)
+    with logging_to_stderr(log_format, _chosen(LEVEL, LogLevel, LogLevel.INFO)):
+        yield
 
 
-def _id_of(scope: Scope) -> str:
-    for name, value in scope["headers"]:
-        if name == b"x-request-id" and _REQUEST_ID.fullmatch(value.decode("latin-1")):
-            return str(value.decode())
-    return secrets.token_hex(8)
-
-
-def _line(scope: Scope, answer: dict[str, int], seconds: float) -> tuple[Any, ...]:
-    path = scope.get("raw_path", b"").decode("ascii", "replace")  # still quoted: no line break in it
-    values = (scope["method"], path, answer["status"], 1000 * seconds, answer["bytes"])
-    return ("%s %s %d %.1f ms %d bytes", *values)
-
-
-def _fields(scope: Scope) -> dict[str, Any]:
-    """Return what a request is about, without its query, which may hold a signature."""
-    fields = {name.removesuffix("_id"): value for name, value in scope.get("path_params", {}).items()}
-    client, key = scope.get("client"), scope.get("fo1_key")
-    return fields | ({"key": key} if key else {}) | ({"client": client[0]} if client else {})
+def _chosen(name: str, kind: type[_Choice], default: _Choice) -> _Choice:
+    value = os.environ.get(name) or default
+    try:
+        return kind(value.lower())
+    except ValueError:
+        raise ConfigError(f"{name} is {value!r}: choose one of {', '.join(kind)}") from None
 
 
 class _StderrHandler(logging.StreamHandler):  # type: ignore[type-arg]
