@@ -1,7 +1,7 @@
 """`fo1 train-detector`: fine-tunes the bundled detector on known boxes."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -86,10 +86,14 @@ def train_detector(
             datasets, out, config, detector, validation or [], test or [], say, resume_from=resume_from
         )
         exit_if_stopped(document, out)
-    before, best = document["before"], document["best"]
-    emit(
-        document,
-        as_json,
-        f"{out}: finds {best['recall']:.2f} of the boxes ({before['recall']:.2f} before), "
-        f"{best['precision']:.2f} of its own are right ({before['precision']:.2f} before)",
+    text = f"{out}: {_found(document['before'], document['best'])}"
+    if document["test"] is not None:
+        text += f"; on test images it {_found(document['test_before'], document['test'])}"
+    emit(document, as_json, text)
+
+
+def _found(before: dict[str, Any], now: dict[str, Any]) -> str:
+    return (
+        f"finds {now['recall']:.2f} of the boxes ({before['recall']:.2f} before), "
+        f"{now['precision']:.2f} of its own are right ({before['precision']:.2f} before)"
     )
