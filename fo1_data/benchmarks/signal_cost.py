@@ -149,6 +149,7 @@ def _label(
                 _row(image),
                 image.entry,
                 open_image,
+                image.decoded.rgb,
                 QuestionPlan(kinds, phrases=[phrase.text for phrase in image.entry.phrases]).of(open_image),
             )
             for image, open_image in zip(images, opened, strict=True)

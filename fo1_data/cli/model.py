@@ -27,6 +27,7 @@ def info(model: ModelArgument = "fo1-tiny", as_json: JsonOption = False) -> None
         f"licence {document['licence'] or 'not stated'}",
         *(f"  {part:18} {count / 1e6:9.3f} M" for part, count in document["parts"].items()),
         f"  region features of {document['region_width']}, {document['regions_a_prompt']} regions a prompt",
+        f"  reads texts from {_how_texts_are_read(document['ocr_crop_min_pixels'])}",
         f"  sha256 {document['sha256']}",
         *(
             f"  {source['name']} ({source['model_type']}, licence {source['licence'] or 'not stated'}): "
@@ -43,6 +44,12 @@ def info(model: ModelArgument = "fo1-tiny", as_json: JsonOption = False) -> None
     emit(document, as_json, "\n".join(lines))
     if not fits:
         raise typer.Exit(1)
+
+
+def _how_texts_are_read(crop_min_pixels: int | None) -> str:
+    if crop_min_pixels is None:
+        return "region features"
+    return f"crops of their boxes, of at least {crop_min_pixels} pixels"
 
 
 @app.command()

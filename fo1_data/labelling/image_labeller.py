@@ -198,6 +198,7 @@ class ImageLabeller:
                     self._new_row(image, proposals),
                     image.entry,
                     open_image,
+                    image.image.rgb,
                     self._plan(image, marked, proposals).of(open_image),
                 )
                 for image, proposals, open_image, marked in zip(

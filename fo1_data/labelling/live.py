@@ -88,7 +88,11 @@ class LiveLabeller:
             self._engine,
             [
                 RowQuestions(
-                    row, CorpusImage(uri=row.uri), entry.open_image, _plan(entry.request).of(entry.open_image)
+                    row,
+                    CorpusImage(uri=row.uri),
+                    entry.open_image,
+                    entry.image.rgb,
+                    _plan(entry.request).of(entry.open_image),
                 )
                 for row, entry in zip(rows, answerable, strict=True)
             ],

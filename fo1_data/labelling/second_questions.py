@@ -18,6 +18,7 @@ from fo1_data.confidence.second_signals import absence_signals, ask_back_signals
 from fo1_data.confidence.signals import as_signals
 from fo1_data.labelling.rows import LabelEvidence
 from fo1_data.model.choice_question import CHOICES, LETTERS, choice_question
+from fo1_data.model.engine.crop_reading import reads_crops
 from fo1_data.model.engine.engine import Fo1Engine
 from fo1_data.model.engine.generation import Generation
 from fo1_data.model.engine.questions import OpenImage, Question
@@ -40,14 +41,14 @@ class SecondRound:
 
     def ask(self, engine: Fo1Engine, labelled: Sequence[tuple[OpenImage, Sequence[LabelEvidence]]]) -> None:
         """Ask about the labels of all these images at once and add the resulting signals to the labels."""
-        tokenizer = engine.checkpoint.tokenizer
-        checks = [check for image, labels in labelled for check in self._plan(image, labels, tokenizer)]
+        checks = [check for image, labels in labelled for check in self._plan(engine, image, labels)]
         for kind in (_AskBack, _Absence, _Blind):
             _ask_all(engine, [check for check in checks if isinstance(check, kind)])
 
     def _plan(
-        self, image: OpenImage, labels: Sequence[LabelEvidence], tokenizer: PromptTokenizer
+        self, engine: Fo1Engine, image: OpenImage, labels: Sequence[LabelEvidence]
     ) -> Iterator["_Check"]:
+        tokenizer = engine.checkpoint.tokenizer
         for evidence in labels:
             if not is_unsure({signal.name: signal.value for signal in evidence.label.signals}, self.below):
                 continue
@@ -56,7 +57,9 @@ class SecondRound:
             is_brief = kind is LabelKind.BRIEF_CAPTION and clean_phrase(text)
             if SecondQuestion.ASK_BACK in self.requested and is_brief:
                 yield _AskBack.of(image, evidence, labels, tokenizer)
-            if SecondQuestion.BLIND in self.requested and kind.per_region and _has_content(evidence):
+            # What was read from a crop was read without a region feature.
+            has_feature = kind.per_region and not reads_crops(engine, kind)
+            if SecondQuestion.BLIND in self.requested and has_feature and _has_content(evidence):
                 yield _Blind.of(image, evidence)
             if SecondQuestion.ABSENCE in self.requested and kind in _PHRASE_KINDS:
                 yield _Absence.of(image, evidence, tokenizer)

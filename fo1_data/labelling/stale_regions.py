@@ -46,7 +46,7 @@ def relabel_stale_regions(
             *_questions_of_phrases(opened[0], plan, fresh),
         ]
         _forget_stale(fresh, waiting, plan.kinds)
-        fill_rows(engine, [RowQuestions(fresh, CorpusImage(uri=row.uri), opened[0], questions)])
+        fill_rows(engine, [RowQuestions(fresh, CorpusImage(uri=row.uri), opened[0], image.rgb, questions)])
     finally:
         engine.close(opened)
     fresh.caption, fresh.source_caption, fresh.meta = row.caption, row.source_caption, row.meta

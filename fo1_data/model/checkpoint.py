@@ -1,6 +1,7 @@
 """Loads and describes checkpoints in the released VLM-FO1 layout; `checkpoint_folder` finds their folders."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,17 @@ from fo1_data.model.weight_names import to_released
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A loaded model, with the processor of its images and the tokenizer of its text."""
+    """A loaded model, with the processor of its images and the tokenizer of its text.
+
+    settings: of its configuration that are not those of `config.json` in its folder.
+    """
 
     name: str
     folder: Path
     model: Fo1Model
     tokenizer: PromptTokenizer
     processor: ImageProcessor
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def config(self) -> Fo1Config:
@@ -34,17 +39,24 @@ class Checkpoint:
 
 
 def load_checkpoint(
-    name: str, *, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
+    name: str,
+    *,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype = torch.float32,
+    settings: Mapping[str, Any] | None = None,
 ) -> Checkpoint:
-    """Load model, tokenizer and processor. Raises CheckpointError with what is missing or does not fit."""
-    folder = find_checkpoint(name)
-    config = load_config(folder)
+    """Load model, tokenizer and processor. `settings`: take the place of those of its `config.json`.
+
+    Raises CheckpointError with what is missing or does not fit.
+    """
+    folder, settings = find_checkpoint(name), settings or {}
+    config = load_config(folder, settings)
     model = empty_model(config)
     fill_model(model, folder, torch.device(device), dtype)
     # Channels last in memory: the same numbers, and convolutions are a quarter faster on CPUs.
     nn.Module.to(model.vision_tower_aux, memory_format=torch.channels_last)
     tokenizer = load_tokenizer(folder, config.region.num_region_tokens, config.base.markup)
-    return Checkpoint(name, folder, model.eval(), tokenizer, ImageProcessor(folder, config))
+    return Checkpoint(name, folder, model.eval(), tokenizer, ImageProcessor(folder, config), settings)
 
 
 def describe(name: str) -> dict[str, Any]:
@@ -66,6 +78,7 @@ def describe(name: str) -> dict[str, Any]:
         "parameters": sum(parts.values()),
         "parts": parts,
         "region_width": config.region_width,
+        "ocr_crop_min_pixels": config.ocr_crop_min_pixels,
         "regions_a_prompt": config.region.num_region_tokens,
         "sources": _sources(folder),
         "missing": sorted(set(expected) - set(stored)),

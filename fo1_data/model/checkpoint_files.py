@@ -1,8 +1,10 @@
 """The files of a checkpoint folder in the released VLM-FO1 layout: reads and writes them."""
 
+import json
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -38,15 +40,27 @@ def read_shapes(folder: Path) -> dict[str, list[int]]:
     return shapes
 
 
-def save_checkpoint(model: Fo1Model, source: Path, folder: Path, *, dtype: torch.dtype | None = None) -> None:
-    """Write a model in the released layout: a single safetensors file, and the other files of `source`."""
+def save_checkpoint(
+    model: Fo1Model,
+    source: Path,
+    folder: Path,
+    *,
+    dtype: torch.dtype | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> None:
+    """Write a model in the released layout: a single safetensors file, and the other files of `source`.
+
+    `settings`: go into its `config.json`.
+    """
     tensors = {name: value.detach().cpu() for name, value in model.named_parameters()}
     if dtype is not None:
         tensors = {name: value.to(dtype) for name, value in tensors.items()}
-    save_weights(tensors, source, folder)
+    save_weights(tensors, source, folder, settings)
 
 
-def save_weights(weights: Mapping[str, Tensor], source: Path, folder: Path) -> None:
+def save_weights(
+    weights: Mapping[str, Tensor], source: Path, folder: Path, settings: Mapping[str, Any] | None = None
+) -> None:
     """As `save_checkpoint`, for weights by the names of the model's parameters.
 
     Raises StorageError or OSError if the folder cannot be written.
@@ -56,6 +70,8 @@ def save_weights(weights: Mapping[str, Tensor], source: Path, folder: Path) -> N
         is_excluded = path.name.endswith(".index.json") or path.name in _TRAINING_RECORDS
         if path.is_file() and path.suffix in {".json", ".txt"} and not is_excluded:
             shutil.copyfile(path, folder / path.name)
+    if settings:
+        _add_settings(folder / "config.json", settings)
     tensors = {to_released(name): value.contiguous() for name, value in weights.items()}
     partial = folder / f"{SINGLE_FILE}.partial"
     try:
@@ -64,3 +80,11 @@ def save_weights(weights: Mapping[str, Tensor], source: Path, folder: Path) -> N
         partial.unlink(missing_ok=True)
         raise StorageError(f"{folder / SINGLE_FILE} cannot be written: {error}") from None
     partial.replace(folder / SINGLE_FILE)
+
+
+def _add_settings(path: Path, settings: Mapping[str, Any]) -> None:
+    """Set values of a `config.json`."""
+    document = {**json.loads(path.read_text("utf-8")), **settings}
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    partial.replace(path)

@@ -8,6 +8,7 @@ Imports neither torch nor transformers.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ from typing import Any
 from fo1_data.errors import CheckpointError
 from fo1_data.model.bases.families import FAMILIES, RELEASED, family_of_base, family_of_checkpoint
 from fo1_data.model.bases.family import BaseFamily, TextConfig, VisionConfig, pick
+
+# In `config.json` of a checkpoint that reads texts from crops.
+OCR_CROP_MIN_PIXELS = "fo1_ocr_crop_min_pixels"
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,11 @@ class RegionConfig:
 
 @dataclass(frozen=True)
 class Fo1Config:
-    """The whole configuration. raw, raw_overrides: contents of `config.json` and `tiny_overrides.json`."""
+    """The whole configuration. raw, raw_overrides: contents of `config.json` and `tiny_overrides.json`.
+
+    ocr_crop_min_pixels: texts are read from crops of their boxes, enlarged to this area in pixels; None:
+    from region features, as the released model does.
+    """
 
     text: TextConfig
     vision: VisionConfig
@@ -59,6 +67,7 @@ class Fo1Config:
     base: BaseFamily = RELEASED
     long_edge_limit_px: int = 2048
     licence: str | None = None
+    ocr_crop_min_pixels: int | None = None
     raw: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
     raw_overrides: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
@@ -80,13 +89,13 @@ class Fo1Config:
         return self.auxiliary_width + self.primary_width
 
 
-def load_config(folder: str | Path) -> Fo1Config:
-    """Read and check a checkpoint's configuration.
+def load_config(folder: str | Path, settings: Mapping[str, Any] | None = None) -> Fo1Config:
+    """Read and check a checkpoint's configuration. `settings`: take the place of those of `config.json`.
 
     Raises CheckpointError if a file is missing, is not JSON, or describes another kind of model.
     """
     folder = Path(folder)
-    raw = _read_json(folder / "config.json", required=True)
+    raw = {**_read_json(folder / "config.json", required=True), **(settings or {})}
     overrides = _read_json(folder / "tiny_overrides.json", required=False)
     return parse_config(raw, overrides, str(folder))
 
@@ -106,6 +115,7 @@ def parse_config(
             base=base,
             long_edge_limit_px=int(raw.get("fo1_long_edge_limit_px", 2048)),
             licence=raw.get("license"),
+            ocr_crop_min_pixels=raw.get(OCR_CROP_MIN_PIXELS),
             raw=raw,
             raw_overrides=overrides,
         )
@@ -169,7 +179,9 @@ def _region(raw: dict[str, Any], overrides: dict[str, Any]) -> RegionConfig:
 
 
 def _check(config: Fo1Config, raw: dict[str, Any], where: str) -> None:
-    region, text = config.region, config.text
+    region, text, crop_pixels = config.region, config.text, config.ocr_crop_min_pixels
+    if crop_pixels is not None and not (isinstance(crop_pixels, int) and crop_pixels > 0):
+        raise CheckpointError(f"{where}: {OCR_CROP_MIN_PIXELS} is {crop_pixels!r}, not a number of pixels")
     allowed = {
         "mm_pos_embedding_strategy": (
             region.pos_embedding_strategy,

@@ -30,6 +30,8 @@ _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_STD = (0.229, 0.224, 0.225)
 _SHORTEST_PX = 28
 _LONGEST_ASPECT = 200
+_LONGEST_CROP_ASPECT = 100
+_MARGIN_SHARE, _LEAST_MARGIN_PX = 0.1, 2.0
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,7 @@ class ImageProcessor:
         mean, std = settings.get("image_mean") or default.mean, settings.get("image_std") or default.std
         self._primary_table = _normalising_table(mean, std)
         self._auxiliary_table = _normalising_table(_IMAGENET_MEAN, _IMAGENET_STD)
+        self._crop_min_pixels = config.ocr_crop_min_pixels
         self._long_edge_px = config.long_edge_limit_px
         self._patch_px, self._merge = config.vision.patch_size, config.vision.spatial_merge_size
         self._frames = config.vision.temporal_patch_size
@@ -151,6 +154,22 @@ class ImageProcessor:
             scale_xy,
         )
 
+    def prepare_crop(self, image: Image.Image, box_xyxy: Sequence[float]) -> PreparedImage:
+        """Prepare what a box of an RGB image shows, at its own resolution and without boxes, to be read.
+
+        A small crop is enlarged to the area that the checkpoint's configuration asks for.
+        """
+        crop = crop_with_margin(image, box_xyxy)
+        enlarged = max(
+            1.0,
+            math.sqrt((self._crop_min_pixels or 0) / (crop.width * crop.height)),
+            _SHORTEST_PX / min(crop.size),
+        )
+        if enlarged > 1:
+            wh = round(crop.width * enlarged), round(crop.height * enlarged)
+            crop = crop.resize(wh, Image.Resampling.BICUBIC)
+        return self.place_boxes(self.resize(crop), np.empty((0, 4), dtype=np.float32))
+
     def place_boxes(self, resized: ResizedImage, boxes_xyxy: np.ndarray) -> PreparedImage:
         """The part of `prepare` that follows `resize`."""
         boxes_R4 = torch.as_tensor(np.asarray(boxes_xyxy, dtype=np.float32).reshape(-1, 4))
@@ -169,6 +188,25 @@ class ImageProcessor:
         blocks = height // patch // merge, width // patch // merge
         pixels = np.asarray(image).reshape(blocks[0], merge, patch, blocks[1], merge, patch, 3)
         return np.ascontiguousarray(pixels.transpose(6, 0, 3, 1, 4, 2, 5)).reshape(3, -1, patch * patch)
+
+
+def crop_with_margin(image: Image.Image, box_xyxy: Sequence[float]) -> Image.Image:
+    """The pixels of a box and a little around it: a tenth of its shorter side, at least 2 px.
+
+    The crop lies within the image, also where the box does not. No side is under a hundredth of the other.
+    """
+    left, right = crop_span(box_xyxy, 0, image.width)
+    top, bottom = crop_span(box_xyxy, 1, image.height)
+    return image.crop((left, top, right, bottom))
+
+
+def crop_span(box_xyxy: Sequence[float], axis: int, side: int) -> tuple[int, int]:
+    """The first pixel of a box's crop along an axis (0: x) of an image of this side, and the one behind."""
+    sides = box_xyxy[2] - box_xyxy[0], box_xyxy[3] - box_xyxy[1]
+    margin = max(_LEAST_MARGIN_PX, _MARGIN_SHARE * min(sides))
+    missing = max(0.0, max(sides) / _LONGEST_CROP_ASPECT - (sides[axis] + 2 * margin)) / 2
+    first = min(max(0, math.floor(box_xyxy[axis] - margin - missing)), side - 1)
+    return first, max(first + 1, min(side, math.ceil(box_xyxy[axis + 2] + margin + missing)))
 
 
 def limit_size(image: Image.Image, long_edge_px: int) -> tuple[Image.Image, tuple[float, float]]:

@@ -48,6 +48,9 @@ _TEMPLATES = {
     ),
 }
 
+# Asked about a crop of a text's box, by a checkpoint that reads texts so.
+CROP_QUESTION = "Please provide the ocr results in the image."
+
 # Stands for a region in a user's question.
 REGION_PLACE = "{region}"
 _BEFORE_MARK = re.compile(r" ([?.,;:!])")

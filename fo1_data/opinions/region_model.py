@@ -1,4 +1,5 @@
-"""Another VLM-FO1 checkpoint as second model: the same questions, answered from region tokens."""
+"""Another VLM-FO1 checkpoint as second model: the same questions, answered from region tokens, or texts
+from crops where it reads them so."""
 
 from collections.abc import Sequence
 
@@ -7,6 +8,7 @@ import torch
 
 from fo1_data.boxes import as_boxes
 from fo1_data.model.checkpoint import load_checkpoint
+from fo1_data.model.engine.crop_reading import CropQuestion, ask_all, reads_crops
 from fo1_data.model.engine.engine import Fo1Engine
 from fo1_data.model.engine.questions import Question
 from fo1_data.model.parsing import parse_caption
@@ -42,11 +44,14 @@ class RegionModel:
         try:
             (image,) = opened
             places = [image.locate(region) for region in range(len(questions))]
-            generations = self._engine.ask(
+            generations = ask_all(
+                self._engine,
                 [
-                    Question(image, question_text(question.kind, region=index), chunk, _MAX_TOKENS)
+                    CropQuestion(question.image, question.box_xyxy, _MAX_TOKENS)
+                    if reads_crops(self._engine, question.kind)
+                    else Question(image, question_text(question.kind, region=index), chunk, _MAX_TOKENS)
                     for question, (chunk, index) in zip(questions, places, strict=True)
-                ]
+                ],
             )
         finally:
             self._engine.close(opened)

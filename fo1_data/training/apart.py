@@ -26,10 +26,17 @@ _A, _B = ".lora_A.default.weight", ".lora_B.default.weight"
 _ROWS = ("language_model.embed_tokens.weight", "lm_head.weight")
 
 
-def save_apart(folder: Path, trained: Mapping[str, Tensor], rows: list[int], base: Mapping[str, str]) -> None:
+def save_apart(
+    folder: Path,
+    trained: Mapping[str, Tensor],
+    rows: list[int],
+    base: Mapping[str, str],
+    settings: Mapping[str, Any],
+) -> None:
     """Write trained weights by the names of the model's parameters.
 
     `rows`: of the embeddings, those that train. `base`: name and SHA-256 of the model that it began from.
+    `settings`: of the configuration that are not the base's.
     """
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {
@@ -39,7 +46,7 @@ def save_apart(folder: Path, trained: Mapping[str, Tensor], rows: list[int], bas
     partial = folder / f"{WEIGHTS}.partial"
     save_file(tensors, partial)
     partial.replace(folder / WEIGHTS)
-    record = {"base": dict(base), "rows": rows}
+    record = {"base": dict(base), "rows": rows, "settings": dict(settings)}
     (folder / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
@@ -49,7 +56,7 @@ def merge_apart(base: str, folder: Path, out: Path) -> None:
     Raises CheckpointError if a file is missing or damaged, ConfigError if it was trained from another base.
     """
     record, tensors = _read(folder)
-    checkpoint = load_checkpoint(base)
+    checkpoint = load_checkpoint(base, settings=record.get("settings"))
     digest = checkpoint_sha256(checkpoint.folder)
     if digest != record["base"]["sha256"]:
         raise ConfigError(
@@ -65,7 +72,7 @@ def merge_apart(base: str, folder: Path, out: Path) -> None:
                 parameters[f"{owner}.weight"].add_(tensors[owner + _B] @ value, alpha=ADAPTER_SCALE)
             elif not is_adapter(name):
                 parameters[base_name(name)].copy_(value)
-    save_checkpoint(checkpoint.model, checkpoint.folder, out)
+    save_checkpoint(checkpoint.model, checkpoint.folder, out, settings=checkpoint.settings)
 
 
 def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:

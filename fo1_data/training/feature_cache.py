@@ -169,10 +169,11 @@ class FeatureCache:
 
 
 def num_frozen_stages(trained: Iterable[str], num_stages: int) -> int:
-    """How many of DaViT's first stages have no weight among the trained ones."""
-    stages = [
-        int(name.split(".")[2]) for name in trained if name.startswith(("vision_tower_aux.", "vision_tower."))
-    ]
+    """How many of DaViT's first stages have no trained weight; 0 if the base's tower has one."""
+    names = list(trained)
+    if any(name.startswith("vision_tower.") for name in names):
+        return 0
+    stages = [int(name.split(".")[2]) for name in names if name.startswith("vision_tower_aux.")]
     return min(stages, default=num_stages)
 
 

@@ -58,25 +58,26 @@ class MeasuredSample:
         self._batches = Batches(
             source, trainer.checkpoint, fixed, book, distractors=distractors, cache=trainer.cache
         )
-        images = self._first_images(min(config.measured_images, len(source)), len(source))
-        self._places = list(images)
-        self.image_ids = frozenset(image.image_id for image in images.values() if image.image_id is not None)
-        self.questions = [question for image in images.values() for question in image.questions]
+        found = self._first_images(min(config.measured_images, len(source)), len(source))
+        self._places = list(found)
+        images = [image for images in found.values() for image in images]
+        self.image_ids = frozenset(image.image_id for image in images if image.image_id is not None)
+        self.questions = [question for image in images for question in image.questions]
 
     def __len__(self) -> int:
         return len(self._places)
 
-    def _first_images(self, number: int, num_places: int) -> dict[int, TrainingImage]:
+    def _first_images(self, number: int, num_places: int) -> dict[int, list[TrainingImage]]:
         """The first `number` images that all workers can read and that have a question, by their place."""
-        images: dict[int, TrainingImage] = {}
+        images: dict[int, list[TrainingImage]] = {}
         for place in range(min(_MOST_TRIED * number, num_places)):
             if len(images) == number:
                 break
-            if (image := self._batches.image_at(place)) is not None:
-                images[place] = image
+            if found := self._batches.images_at(place):
+                images[place] = found
         # All must agree on what is measured: they wait for each other in every pass.
         common = set.intersection(*map(set, self._trainer.workers.values_of(list(images))))
-        return {place: image for place, image in images.items() if place in common}
+        return {place: found for place, found in images.items() if place in common}
 
     def measure(
         self, guesses: "Guesses", must_stop: Callable[[], bool] = lambda: False
@@ -108,19 +109,20 @@ class MeasuredSample:
             guess=guessed,
         )
 
-    def image(self, number: int) -> TrainingImage | None:
-        """An image with its questions, by its number in the sample; None past the last."""
-        return self._batches.image_at(self._places[number]) if number < len(self._places) else None
+    def images(self, number: int) -> list[TrainingImage]:
+        """An image and its crops with their questions, by its number in the sample; none past the last."""
+        return self._batches.images_at(self._places[number]) if number < len(self._places) else []
 
     def _sums(self, number: int, kinds: list[AnswerKind]) -> torch.Tensor:
         """Loss, its weight, right answers by kind and questions by kind of one image; zeros past the last."""
-        image = self.image(number)
+        images = self.images(number)
         sums = torch.zeros(2 + 2 * len(kinds), dtype=torch.float64)
-        result = _answers(self._trainer, image or blank_image(self._trainer.checkpoint))
-        if image is None:
+        result = _answers(self._trainer, images or [blank_image(self._trainer.checkpoint)])
+        if not images:
             return sums
         sums[0], sums[1] = result.loss, result.num_tokens
-        for question, is_right in zip(image.questions, result.is_right, strict=True):
+        questions = [question for image in images for question in image.questions]
+        for question, is_right in zip(questions, result.is_right, strict=True):
             place = 2 + kinds.index(question.answer_kind)
             sums[place] += is_right
             sums[place + len(kinds)] += 1
@@ -137,14 +139,19 @@ class _Answers:
 
 
 @torch.no_grad()
-def _answers(trainer: Trainer, image: TrainingImage) -> _Answers:
-    states, batch = trainer.decode([image])
+def _answers(trainer: Trainer, images: Sequence[TrainingImage]) -> _Answers:
+    """All questions about some images, in their order."""
+    states, batch = trainer.decode(images)
     targets = batch.targets_BL[batch.targets_BL != IGNORED]
     logits = trainer.model.logits(states).float()
     loss = functional.cross_entropy(logits, targets, reduction="sum")
     is_right = (logits.argmax(-1) == targets).cpu()
-    owners = image.packed.owner[image.packed.targets != IGNORED]
-    num_questions = int(owners.max()) + 1
+    parts: list[torch.Tensor] = []
+    num_questions = 0
+    for image in images:
+        parts.append(image.packed.owner[image.packed.targets != IGNORED] + num_questions)
+        num_questions += int(image.packed.owner.max()) + 1
+    owners = torch.cat(parts)
     num_right = torch.bincount(owners[is_right], minlength=num_questions)
     num_tokens = torch.bincount(owners, minlength=num_questions)
     return _Answers(loss.item(), len(targets), (num_right == num_tokens).tolist())

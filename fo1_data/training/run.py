@@ -54,7 +54,12 @@ def train(
         steps = math.ceil(config.epochs * len(source) / config.batch_images)
         config = config.model_copy(update={"steps": max(1, steps)})
     first = model if resume_from is None else str(resume_from)
-    checkpoint = load_checkpoint(first, device=choose_device(config.device), dtype=torch.float32)
+    checkpoint = load_checkpoint(
+        first,
+        device=choose_device(config.device),
+        dtype=torch.float32,
+        settings=config.checkpoint_settings,
+    )
     run = Run(source, validation_source, checkpoint, stage, out, config, watch, validation)
     run.resume(addresses, first, resume_from)
     return run.train(stop_requested)

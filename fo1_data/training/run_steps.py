@@ -247,7 +247,7 @@ class Run:
         checkpoint = self._trainer.checkpoint
         base = {"name": self._model, "sha256": checkpoint_sha256(checkpoint.folder)}
         rows = new_token_ids(checkpoint.tokenizer)
-        save_apart(self._out / APART, self._trainer.trained, rows, base)
+        save_apart(self._out / APART, self._trainer.trained, rows, base, checkpoint.settings)
 
     def _report(self, stopped: str | None) -> dict[str, Any]:
         trainer, losses, best = self._trainer, self._losses, load_kept(self._out)

@@ -6,11 +6,12 @@ Each field is described once, here: the command line's help and `docs/settings.m
 import tomllib
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from fo1_data.errors import ConfigError
+from fo1_data.model.configuration import OCR_CROP_MIN_PIXELS
 from fo1_data.storage.addresses import normalise
 from fo1_data.training.events import AnswerKind
 
@@ -72,6 +73,17 @@ class TrainConfig(BaseModel):
         default=("convs.2.", "blocks.2.", "convs.3.", "blocks.3."),
         description="Weights of the auxiliary encoder that stage 2 trains: prefixes of their names as in "
         "`fo1 model info`, without `vision_tower_aux.`.",
+    )
+    primary_parts: tuple[str, ...] = Field(
+        default=(),
+        description="Weights of the base's vision tower that stage 2 trains: prefixes of their names as in "
+        "`fo1 model info`, without `vision_tower.`. Default: none.",
+    )
+    ocr_crop_min_pixels: int | None = Field(
+        default=None,
+        ge=1,
+        description="Read texts from crops of their boxes, at their own resolution but enlarged to this "
+        "area in pixels; the checkpoint then labels so too. Default: as the checkpoint does.",
     )
     lora_rank: int = Field(
         default=0,
@@ -256,6 +268,13 @@ class TrainConfig(BaseModel):
         if self.find_learning_rate is not None:
             return self.find_learning_rate
         return self.steps >= _STEPS_WORTH_A_SEARCH and "learning_rate" not in self.model_fields_set
+
+    @property
+    def checkpoint_settings(self) -> dict[str, Any]:
+        """What the run changes in the configuration of its checkpoint."""
+        if self.ocr_crop_min_pixels is None:
+            return {}
+        return {OCR_CROP_MIN_PIXELS: self.ocr_crop_min_pixels}
 
     @property
     def changes_pixels(self) -> bool:

@@ -3,8 +3,10 @@
 Stage 1, region-language alignment: the region encoder, the projectors, and the embeddings of the tokens
 that VLM-FO1 adds (region indices and grounding marks); everything else is frozen. Stage 2, perception
 instruction tuning: also the language model with all its embeddings, or adapters of it, and chosen parts of
-the auxiliary encoder. (VLM-FO1, arXiv 2509.25916, section 4.)
+both encoders. (VLM-FO1, arXiv 2509.25916, section 4.)
 """
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -34,7 +36,8 @@ def choose_parameters(
         raise ConfigError("lora_rank is for stage 2: stage 1 does not train the language model")
     prefixes: tuple[str, ...] = _STAGE_1
     if stage == 2:
-        prefixes += _auxiliary_prefixes(model, config)
+        prefixes += _tower_prefixes(model, "vision_tower_aux.", config.auxiliary_parts, "auxiliary_parts")
+        prefixes += _tower_prefixes(model, "vision_tower.", config.primary_parts, "primary_parts")
         if config.lora_rank:
             add_adapters(model.language_model, config.lora_rank)
         else:
@@ -60,13 +63,13 @@ def is_decayed(name: str, parameter: nn.Parameter) -> bool:
     return parameter.ndim > 1 and name not in (_EMBEDDINGS, _HEAD)
 
 
-def _auxiliary_prefixes(model: Fo1Model, config: TrainConfig) -> tuple[str, ...]:
-    names = [name for name, _ in model.named_parameters() if name.startswith("vision_tower_aux.")]
-    parts = tuple(f"vision_tower_aux.{part}" for part in config.auxiliary_parts)
-    for part in parts:
-        if not any(name.startswith(part) for name in names):
-            raise ConfigError(f"auxiliary_parts: no weight of the auxiliary encoder starts with {part}")
-    return parts
+def _tower_prefixes(model: Fo1Model, tower: str, parts: Sequence[str], setting: str) -> tuple[str, ...]:
+    """The starts of the names of the parts of a tower. Raises ConfigError if one of them names no weight."""
+    prefixes = tuple(f"{tower}{part}" for part in parts)
+    for prefix in prefixes:
+        if not any(name.startswith(prefix) for name, _ in model.named_parameters()):
+            raise ConfigError(f"{setting}: no weight of this encoder starts with {prefix}")
+    return prefixes
 
 
 def _train_rows(weight: Tensor, rows: Tensor) -> None:

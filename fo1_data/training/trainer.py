@@ -92,20 +92,28 @@ class Trainer:
         return decode_answers(self.model, batch, recompute=self.config.gradient_checkpointing), batch
 
     def _encode(self, images: Sequence[TrainingImage]) -> list[ImageFeatures]:
-        """What the language model reads of each image."""
-        if self.cache is None:
-            return self.model.encode_images([image.prepared for image in images])
-        encoded = []
-        for image in images:
-            frozen = image.frozen
-            if frozen is None:
-                # In full precision whatever the run's: other runs read it too.
-                with torch.autocast(self.model.device.type, enabled=False):
-                    frozen = run_frozen(self.model, image.prepared, self.cache.num_stages)
-                if image.shape is not None and image.image_id is not None:
-                    self.cache.keep(image.image_id, CachedImage(image.shape, frozen))
-            encoded.append(finish(self.model, frozen, image.prepared))
-        return encoded
+        """What the language model reads of each image. Crops are not cached, and encoded together."""
+        are_cached = [self.cache is not None and len(image.prepared.aux_boxes) > 0 for image in images]
+        others = [
+            image.prepared for image, is_cached in zip(images, are_cached, strict=True) if not is_cached
+        ]
+        encoded = iter(self.model.encode_images(others) if others else [])
+        return [
+            self._encode_cached(image) if is_cached else next(encoded)
+            for image, is_cached in zip(images, are_cached, strict=True)
+        ]
+
+    def _encode_cached(self, image: TrainingImage) -> ImageFeatures:
+        """Of an image whose frozen features are in the cache, or are put there."""
+        assert self.cache is not None
+        frozen = image.frozen
+        if frozen is None:
+            # In full precision whatever the run's: other runs read it too.
+            with torch.autocast(self.model.device.type, enabled=False):
+                frozen = run_frozen(self.model, image.prepared, self.cache.num_stages)
+            if image.shape is not None and image.image_id is not None:
+                self.cache.keep(image.image_id, CachedImage(image.shape, frozen))
+        return finish(self.model, frozen, image.prepared)
 
     def begin_again(self) -> None:
         """Forget the steps made so far, but not what they did to the weights."""
@@ -159,7 +167,7 @@ class Trainer:
         """Write the checkpoint alone; all workers must call it, the first one writes."""
         weights = gather(merged_weights(self.model), keep=self.workers.is_first)
         if self.workers.is_first:
-            save_weights(weights, self.checkpoint.folder, folder)
+            self._save_weights(weights, folder)
         self.workers.wait()
 
     def save(self, folder: Path) -> None:
@@ -181,6 +189,9 @@ class Trainer:
             self._write(folder, weights, trained, optimiser, met)
         self.workers.wait()
 
+    def _save_weights(self, weights: dict[str, Tensor], folder: Path) -> None:
+        save_weights(weights, self.checkpoint.folder, folder, self.checkpoint.settings)
+
     def _write(
         self,
         folder: Path,
@@ -189,7 +200,7 @@ class Trainer:
         optimiser: dict[str, Any],
         met: set[str],
     ) -> None:
-        save_weights(weights, self.checkpoint.folder, folder)
+        self._save_weights(weights, folder)
         state = {
             "weights": {name: trained[name] for name in self.trained},
             "optimiser": optimiser,

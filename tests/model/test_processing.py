@@ -9,7 +9,7 @@ from transformers import Qwen2VLImageProcessorPil
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
 
 from fo1_data.model.checkpoint import Checkpoint
-from fo1_data.model.processing import fit_to_grid, limit_size
+from fo1_data.model.processing import crop_with_margin, fit_to_grid, limit_size
 
 
 @settings(deadline=None, max_examples=40)
@@ -72,3 +72,17 @@ def test_the_grid_is_that_of_the_reference_processor(width: int, height: int, ma
     assume(max(width, height) <= 200 * min(width, height))
     rows, columns = smart_resize(height, width, 28, 3136, max_pixels)
     assert fit_to_grid(width, height, 28, 3136, max_pixels) == (columns, rows)
+
+
+@given(
+    wh=st.tuples(st.integers(1, 300), st.integers(1, 300)),
+    box=st.tuples(*[st.floats(-20, 320, width=32)] * 4),
+)
+def test_a_crop_lies_within_the_image_and_is_never_empty(
+    wh: tuple[int, int], box: tuple[float, float, float, float]
+) -> None:
+    x_min, x_max = sorted((box[0], box[2]))
+    y_min, y_max = sorted((box[1], box[3]))
+    crop = crop_with_margin(Image.new("RGB", wh), (x_min, y_min, x_max, y_max))
+    assert 1 <= crop.width <= wh[0]
+    assert 1 <= crop.height <= wh[1]

@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 
 import pytest
 
@@ -39,7 +40,7 @@ def test_an_answer_is_right_if_the_engine_gives_it_token_for_token(sample: Measu
     engine = Fo1Engine(load_checkpoint("fo1-tiny"))
     tokenizer = engine.checkpoint.tokenizer
     right, asked = Counter[AnswerKind](), Counter[AnswerKind]()
-    for image in filter(None, map(sample.image, range(len(sample)))):
+    for image in chain.from_iterable(map(sample.images, range(len(sample)))):
         (opened,) = engine.open_prepared([image.prepared])
         given = engine.ask(
             [Question(opened, question.text, max_new_tokens=64) for question in image.questions]
@@ -70,7 +71,7 @@ def test_a_run_with_distractors_is_measured_with_them_in_mixed_order(source: Exa
     few = ExampleSource([replace(group, load=partial(_first_regions, group)) for group in source.groups])
     plain = MeasuredSample(trainer, few, config, None)
     mixed = MeasuredSample(trainer, few, config, None, load_distractors(config))
-    boxes = [[len(image.prepared.aux_boxes) for image in map(sample.image, range(4)) if image is not None]
+    boxes = [[len(image.prepared.aux_boxes) for number in range(4) for image in sample.images(number)]
              for sample in (plain, mixed, mixed)]  # fmt: skip
     assert all(number > one for one, number in zip(*boxes[:2], strict=True))
     assert boxes[1] == boxes[2]

@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 
 import numpy as np
 from PIL import Image
@@ -12,6 +13,7 @@ from fo1_data.errors import InputReject, RunError
 from fo1_data.model.checkpoint import Checkpoint
 from fo1_data.model.frozen_towers import FrozenFeatures
 from fo1_data.model.processing import PreparedImage
+from fo1_data.model.prompts import CROP_QUESTION
 from fo1_data.training.feature_cache import CachedImage, FeatureCache, ImageShape
 from fo1_data.training.packing import PackedQuestions, pack_questions
 from fo1_data.training.samples.augmentation import augment
@@ -43,7 +45,7 @@ LIMITS = InputLimits()
 
 @dataclass(frozen=True)
 class TrainingImage:
-    """An image of a batch, ready for the model, with its questions.
+    """An image of a batch, or a crop of one, ready for the model, with its questions.
 
     `frozen`: the features of the towers that do not train, if they are known; else `shape`: what is kept with
     them, if they are to be kept.
@@ -83,6 +85,7 @@ class Batches:
         self._source, self._checkpoint, self._config = source, checkpoint, config
         self._book, self._rare, self._distractors = book, rare, distractors
         self._workers = workers
+        self._reads_crops = checkpoint.config.ocr_crop_min_pixels is not None
 
     def of_step(self, step: int) -> list[TrainingImage]:
         """This worker's images of a step; an image that cannot be used is left out.
@@ -92,41 +95,58 @@ class Batches:
         first = step * self._config.batch_images
         places = range(first, first + self._config.batch_images)
         own = self._workers.share_of(places) if self._workers is not None else list(places)
-        images = [image for image in map(self.image_at, own) if image is not None]
-        if not images and own and step == 0 and not any(map(self.image_at, range(len(self._source)))):
+        images = list(chain.from_iterable(map(self.images_at, own)))
+        if not images and own and step == 0 and not any(map(self.images_at, range(len(self._source)))):
             raise RunError(
                 "no image could be read and had a question: check the dataset with fo1 dataset validate"
             )
         return images
 
-    def image_at(self, place: int) -> TrainingImage | None:
-        """The image at a place of the endless series; None if it cannot be read or no question can be made.
+    def images_at(self, place: int) -> list[TrainingImage]:
+        """The image at a place of the endless series; none if it cannot be read or no question can be made.
 
-        All random draws depend only on the seed and the place.
+        Where the checkpoint reads texts from crops, each text is an image of its own behind it, or in its
+        place if nothing else is asked. All random draws depend only on the seed and the place.
         """
         config = self._config
         rng = np.random.default_rng([config.seed, place])
         try:
             image, cached, view = self._view(self._source.at(place), rng)
         except InputReject:
-            return None
+            return []
         if image.image_id in self._left_out:
             self._met.add(image.image_id)
-            return None
+            return []
         labels = with_labels_as_captions(view.labels) if config.labels_as_captions else view.labels
         labels = with_names_as_phrases(labels) if config.names_as_phrases else labels
         share = config.negative_share if self._book is not None else None
         indices = list(range(len(view.boxes_xyxy)))
         drawn = draw_questions(labels, indices, rng, config.questions_per_image, share)
         weighted = [(question, loss_weight(question, labels, config)) for question in drawn]
-        questions = [question for question, weight in weighted if weight]
-        if not questions:
-            return None
+        asked = [(question, weight) for question, weight in weighted if weight]
+        shown = [(question, weight) for question, weight in asked if not self._is_crop(question)]
+        images = [
+            self._crop(image, view, question, weight) for question, weight in asked if self._is_crop(question)
+        ]
+        if shown:
+            images.insert(0, self._image(image, cached, view, shown))
+        return images
+
+    def _is_crop(self, question: TrainingQuestion) -> bool:
+        return question.kind is LabelKind.OCR and self._reads_crops
+
+    def _image(
+        self,
+        image: DecodedImage,
+        cached: CachedImage | None,
+        view: PromptView,
+        weighted: Sequence[tuple[TrainingQuestion, float]],
+    ) -> TrainingImage:
         processor = self._checkpoint.processor
         resized = cached.shape.resized() if cached is not None else processor.resize(view.rgb)
         prepared = processor.place_boxes(resized, view.boxes_xyxy)
-        weights = [weight for _, weight in weighted if weight]
-        packed = pack_questions(self._checkpoint.tokenizer, questions, weights)
+        questions = [question for question, _ in weighted]
+        packed = pack_questions(self._checkpoint.tokenizer, questions, [weight for _, weight in weighted])
         return TrainingImage(
             prepared,
             packed,
@@ -135,6 +155,16 @@ class Batches:
             frozen=cached.features if cached is not None else None,
             shape=ImageShape.of(image, prepared) if self._cache is not None and cached is None else None,
         )
+
+    def _crop(
+        self, image: DecodedImage, view: PromptView, question: TrainingQuestion, weight: float
+    ) -> TrainingImage:
+        """A text's box alone, as the engine reads it."""
+        assert question.subject is not None
+        prepared = self._checkpoint.processor.prepare_crop(view.rgb, view.boxes_xyxy[question.subject])
+        asked = [replace(question, text=CROP_QUESTION)]
+        packed = pack_questions(self._checkpoint.tokenizer, asked, [weight])
+        return TrainingImage(prepared, packed, asked, image.image_id)
 
     def _view(
         self, example: TrainingExample, rng: np.random.Generator
@@ -147,6 +177,8 @@ class Batches:
         """
         config = self._config
         find = self._cache.find if self._cache is not None else None
+        if self._reads_crops and any(region.text for region in example.entry.regions or []):
+            find = None  # crops need the pixels
         image, cached, entry = open_cached(example, LIMITS, find)
         rgb, trust = image.rgb, example.trust
         if self._rare is not None and rng.random() < config.paste_share:
