@@ -75,11 +75,11 @@ def result_of(shown: ShownImage) -> list[dict[str, Any]]:
         ]
         results += _region_results(shown, region, phrases)
     if shown.caption:
-        results.append(_image_result("caption", CAPTION, [shown.caption]))
+        results.append(_whole_result(shown, "caption", CAPTION, [shown.caption]))
     if shown.counts:
-        results.append(_image_result("counts", COUNTS, [counts_text(shown.counts)]))
+        results.append(_whole_result(shown, "counts", COUNTS, [counts_text(shown.counts)]))
     if shown.answers:
-        results.append(_image_result("answers", ANSWERS, answer_entries(shown)))
+        results.append(_whole_result(shown, "answers", ANSWERS, answer_entries(shown)))
     return results
 
 
@@ -131,9 +131,11 @@ def _meta(region: ShownRegion) -> dict[str, Any]:
     return {"meta": {"text": "\n".join(lines)}} if lines else {}
 
 
-def _image_result(result_id: str, name: str, entries: list[str]) -> dict[str, Any]:
+def _whole_result(shown: ShownImage, result_id: str, name: str, entries: list[str]) -> dict[str, Any]:
+    """A result about the whole image or video."""
+    to_name = IMAGE if shown.clip is None else VIDEO
     value = {"text": entries}
-    return {"id": result_id, "to_name": IMAGE, "from_name": name, "type": "textarea", "value": value}
+    return {"id": result_id, "to_name": to_name, "from_name": name, "type": "textarea", "value": value}
 
 
 def phrase_choices(shown: ShownImage) -> list[dict[str, str]]:

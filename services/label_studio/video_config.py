@@ -1,12 +1,14 @@
 """The labelling configuration of a review of tracks: a video with key frames, and per track its texts.
 
-The names are those of `labelling_config` where they mean the same. Label Studio takes the rate of the video
+The names are those of `labelling_config` where they mean the same. Answers to free questions stand beside the
+video, one entry each. Label Studio takes the rate of the video
 from the LsTask (`$fps`), so that its frames are those of the dataset.
 """
 
 from collections.abc import Collection
 
 from services.label_studio.labelling_config import (
+    ANSWERS,
     BOX,
     COMMENT,
     DOUBTFUL_LABEL,
@@ -25,6 +27,9 @@ _OF_TRACK = f'toName="{VIDEO}" perRegion="true"'
 _PLACEHOLDERS = dict(
     zip(TEXT_FIELDS.values(), ("a short caption", "a detailed caption", "the text on it"), strict=True)
 )
+_ANSWERS_FIELD = f"""    <Header value="Questions: change the answer below each" size="6"/>
+    <TextArea name="{ANSWERS}" toName="{VIDEO}" editable="true" maxSubmissions="1" rows="2"/>
+"""
 # The video takes the height of the window that its timeline leaves.
 _VIDEO_STYLES = """.fo1-image .lsf-video__main {height: calc(100vh - 420px) !important; min-height: 240px}
 .fo1-image .lsf-object {padding-right: 0 !important}
@@ -40,9 +45,9 @@ INSTRUCTION = (
 
 
 def video_config(fields: Collection[str]) -> str:
-    """Return the labelling configuration with these text fields (of `TEXT_FIELDS`).
+    """Return the labelling configuration with these fields (of `TEXT_FIELDS`, and the answers).
 
-    The first of them is edited in the list of tracks, the others once a track is chosen.
+    The first text is edited in the list of tracks, the others once a track is chosen.
     """
     names = [name for name in TEXT_FIELDS.values() if name in fields]
     listed = "".join(_text_field(name, ' displayMode="region-list"') for name in names[:1])
@@ -64,7 +69,7 @@ def video_config(fields: Collection[str]) -> str:
         <Choice value="{WRONG}" hotkey="9"/>
       </Choices>
 {others}    </View>
-    <Collapse accordion="false">
+{_ANSWERS_FIELD if ANSWERS in fields else ""}    <Collapse accordion="false">
       <Panel value="Why this video is here"><Header value="$why" size="6"/></Panel>
       <Panel value="Comment">
         <TextArea name="{COMMENT}" toName="{VIDEO}" editable="true" maxSubmissions="1" rows="1"/>
@@ -75,11 +80,16 @@ def video_config(fields: Collection[str]) -> str:
 
 
 def with_video_fields(config: str, fields: Collection[str]) -> str:
-    """Return the configuration with those of these text fields that it lacks; everything else stays."""
-    for name in sorted(frozenset(fields) & frozenset(TEXT_FIELDS.values()) - control_names(config)):
+    """Return the configuration with those of these fields that it lacks; everything else stays."""
+    for name in sorted(frozenset(fields) & {ANSWERS, *TEXT_FIELDS.values()} - control_names(config)):
         before, end, after = config.rpartition("</View>")
-        config = f'{before}  <View visibleWhen="region-selected">\n{_text_field(name)}  </View>\n{end}{after}'
+        field = _ANSWERS_FIELD if name == ANSWERS else _shown_with_track(_text_field(name))
+        config = f"{before}{field}{end}{after}"
     return config
+
+
+def _shown_with_track(field: str) -> str:
+    return f'  <View visibleWhen="region-selected">\n{field}  </View>\n'
 
 
 def _text_field(name: str, more: str = "") -> str:

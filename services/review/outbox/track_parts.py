@@ -2,8 +2,8 @@
 
 A video with more than MOST_TRACKS tracks, or with more than MOST_KEY_FRAMES boxes in them, is divided by
 time: the tracks of an item begin one after another, and the video is shown whole. To be shown, a track is a
-region of an image row: its id, its first box, its texts and labels. Phrases and answers of tracks are not
-shown. Pure functions.
+region of an image row: its id, its first box, its texts and labels; what was answered about it is an answer
+of the row. Phrases of tracks are not shown. Pure functions.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,7 +12,7 @@ from itertools import groupby
 
 from fo1_data.corpus.video.browser_copy import copy_rate, copy_wh
 from fo1_data.dataset.reader import Dataset
-from schemas.images import EncodedImage, ImageRow
+from schemas.images import Answer, EncodedImage, ImageRow
 from schemas.regions import Region
 from schemas.tracks import Track, VideoRow
 from services.label_studio.shown import ShownClip, ShownImage, ShownTrack
@@ -43,6 +43,7 @@ class VideoPart:
             width=self.video.width,
             height=self.video.height,
             regions=[_region(index, track) for index, track in enumerate(self.tracks)],
+            answers=[answer for track in self.tracks for answer in _answers(track)],
             provenance=self.video.provenance,
         )
 
@@ -95,6 +96,13 @@ def _region(index: int, track: Track) -> Region:
         labels=track.labels,
         track_id=track.track_id,
     )
+
+
+def _answers(track: Track) -> list[Answer]:
+    return [
+        Answer(question=part.question, region_id=track.track_id, answer=part.answer, label=part.label)
+        for part in track.answers
+    ]
 
 
 def _step_of(track: Track) -> int:

@@ -1,6 +1,7 @@
 """Reviews of tracks without a server: what is shown of a video, and what an annotation of it says."""
 
 import copy
+import json
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -12,11 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_up_tracks import make_clip
 
+from fo1_data.dataset.corrections.track_labels import answered
 from fo1_data.errors import DatasetError
 from schemas.corrections import Correction, split_track_id
+from schemas.labels import Decision, Label, LabelKind
 from schemas.regions import Box
 from schemas.reviews import ReviewOptions
-from schemas.tracks import Shot
+from schemas.tracks import Shot, TrackAnswer
 from services.label_studio.annotated import parse_result
 from services.label_studio.convert import ls_task, result_of
 from services.label_studio.fields import parse_fields
@@ -62,6 +65,37 @@ def test_what_was_left_untouched_is_confirmed_and_nothing_else() -> None:
         ("verdict", SECOND, None, True),
     ]
     assert {part.image_id for part in found} == {CLIP.video.video_id}
+
+
+def test_answers_about_tracks_are_confirmed_changed_and_emptied() -> None:
+    label = Label(kind=LabelKind.ASK, text="red", decision=Decision.REVIEW)
+    questions = [("What colour is {region}?", "red"), ("Does it move?", "yes"), ("Is it {region}?", "no")]
+    answers = [TrackAnswer(question=question, answer=text, label=label) for question, text in questions]
+    tracks = [CLIP.tracks[0].model_copy(update={"answers": answers}), CLIP.tracks[1]]
+    (part,) = parts_of_video(CLIP.video, tracks)
+    shown = shown_image(part.row())
+    part.add_boxes(shown)
+    result = json.loads(json.dumps(result_of(shown)))
+    field = entry(result, "answers", "textarea")
+    assert (field["to_name"], field["from_name"] in control_names(video_config(fields_of(shown)))) == (
+        "video",
+        True,
+    )
+    untouched = said(shown, result)
+    assert {(part.action, part.right) for part in untouched} == {("verdict", True)}
+    assert [part.subject for part in untouched if part.kind is LabelKind.ASK] == [q for q, _ in questions]
+
+    entries = field["value"]["text"]
+    entries[0] = entries[0].replace("\nred", "\nblue")
+    del entries[1]
+    about = {part.subject: part for part in said(shown, result) if part.kind is LabelKind.ASK}
+    first, second, third = (about[question] for question, _ in questions)
+    assert (first.action, first.after and first.after.text) == ("answered", "blue")
+    assert (second.right, third.right) == (False, True)
+    assert {part.track_id for part in about.values()} == {FIRST}
+    corrected = answered(tracks[0], first)
+    assert corrected is not None
+    assert [answer.answer for answer in corrected.answers] == ["blue", "yes", "no"]
 
 
 def test_key_frames_have_all_numbers_and_end_at_gaps() -> None:
