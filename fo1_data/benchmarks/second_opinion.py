@@ -1,14 +1,15 @@
 """`python -m fo1_data.benchmarks.second_opinion DATASET --gold G`: what a second model is worth.
 
 DATASET was labelled with `--second-opinion` (and `--unsure-below 1`, so that every label has the signal).
-Each kind of label is calibrated twice, with the second model's signals and without them, each half of the
-images by a fit on the other; both are measured on the same labels. Prints JSON: AURC and the share of labels
-that people review until at most `--goal` of all are wrong, what the signals gain of both, and the 95 %
-interval of the gain by a bootstrap of whole images.
+Each kind of label is calibrated with the second model's signals and without them, beside all other signals
+and beside the log-probability alone, each half of the images by a fit on the other; both are measured on the
+same labels. Prints JSON: AURC and the share of labels that people review until at most `--goal` of all are
+wrong, what the second model gains of both, and the 95 % interval of the gain by a bootstrap of whole images.
 """
 
 import argparse
 import json
+from collections.abc import Set
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -23,6 +24,7 @@ from fo1_data.benchmarks.confidence_figures import (
     cross_fitted,
     paired_gain,
 )
+from fo1_data.confidence.calibration import LOG_PROBABILITY
 from fo1_data.confidence.judged_kind import JudgedKind, by_kind
 from fo1_data.confidence.risk_figures import aurc, auroc, reviewed_until
 from fo1_data.corpus.readers import load_listing
@@ -30,8 +32,10 @@ from fo1_data.dataset.reader import open_dataset
 from fo1_data.evaluation.confidences import GOAL
 from fo1_data.judging.correctness import judge_pairs
 from fo1_data.judging.matching import pair_rows
+from schemas.labels import OPINION_REFUSED
 
 OPINION = "second_opinion"
+OPINIONS = frozenset({OPINION, OPINION_REFUSED})
 _MIN_LABELS_PER_SIDE = 20
 
 
@@ -56,21 +60,38 @@ def worth(judged: JudgedKind, seed: int, goal: float, num_resamples: int) -> dic
         "error": round(num_wrong / len(judged.right), 4),
         **_signal_alone(judged),
     }
+    costs: dict[str, Cost] = {"aurc": aurc_cost, "reviewed": partial(reviewed_until, goal=goal)}
     if min(num_wrong, len(judged.right) - num_wrong) < _MIN_LABELS_PER_SIDE:
         return figures | {"note": f"fewer than {_MIN_LABELS_PER_SIDE} right or wrong labels: not fitted"}
-    with_it, half = cross_fitted(judged, seed)
-    without, _ = cross_fitted(_without_opinion(judged), seed)
-    costs: dict[str, Cost] = {"aurc": aurc_cost, "reviewed": partial(reviewed_until, goal=goal)}
-    right = judged.right.astype(np.float64)
-    for name, cost in costs.items():
-        gain, interval = paired_gain(cost, with_it, without, judged, half, seed, num_resamples)
-        figures[name] = {
-            "without": _mean_of_halves(cost, without, right, half),
-            "with": _mean_of_halves(cost, with_it, right, half),
-            "gain": gain,
-            "gain_95": interval,
+    others = {name for table in judged.tables for name in table if name not in OPINIONS}
+    for beside, names in (("all_signals", others), ("log_probability", {LOG_PROBABILITY})):
+        with_it, half = cross_fitted(_only(judged, names | OPINIONS), seed)
+        without, _ = cross_fitted(_only(judged, names), seed)
+        figures[f"beside_{beside}"] = {
+            name: _gain(cost, with_it, without, judged, half, seed, num_resamples)
+            for name, cost in costs.items()
         }
     return figures
+
+
+def _gain(
+    cost: Cost,
+    with_it: Values,
+    without: Values,
+    judged: JudgedKind,
+    half: Flags,
+    seed: int,
+    num_resamples: int,
+) -> dict[str, Any]:
+    """What an order of labels costs with the second model and without it, and the difference."""
+    right = judged.right.astype(np.float64)
+    gain, interval = paired_gain(cost, with_it, without, judged, half, seed, num_resamples)
+    return {
+        "without": _mean_of_halves(cost, without, right, half),
+        "with": _mean_of_halves(cost, with_it, right, half),
+        "gain": gain,
+        "gain_95": interval,
+    }
 
 
 def _signal_alone(judged: JudgedKind) -> dict[str, Any]:
@@ -96,11 +117,9 @@ def _mean_of_halves(cost: Cost, order: Values, right: Values, half: Flags) -> fl
     return round(float(np.mean([cost(order[part], right[part]) for part in (half, ~half)])), 6)
 
 
-def _without_opinion(judged: JudgedKind) -> JudgedKind:
-    tables = [
-        {name: value for name, value in table.items() if not name.startswith(OPINION)}
-        for table in judged.tables
-    ]
+def _only(judged: JudgedKind, names: Set[str]) -> JudgedKind:
+    """The labels with these signals alone."""
+    tables = [{name: table[name] for name in names if name in table} for table in judged.tables]
     return replace(judged, tables=tables)
 
 

@@ -1,5 +1,7 @@
 """The figures of the confidence benchmark on made-up labels: gain, guarantee and review effort."""
 
+from itertools import product
+
 import pytest
 from made_up_labels import made_kind, made_row
 
@@ -32,14 +34,15 @@ def test_a_second_model_is_worth_what_its_signal_adds() -> None:
     for table, right in zip(judged.tables, judged.right, strict=True):
         table["second_opinion"] = float(right)
     figures = worth(judged, seed=0, goal=0.02, num_resamples=40)
-    for cost in ("aurc", "reviewed"):
-        low, high = figures[cost]["gain_95"]
-        assert 0 < low <= figures[cost]["gain"] <= high
-        assert figures[cost]["with"] < figures[cost]["without"]
+    for beside, cost in product(("all_signals", "log_probability"), ("aurc", "reviewed")):
+        gained = figures[f"beside_{beside}"][cost]
+        low, high = gained["gain_95"]
+        assert 0 < low <= gained["gain"] <= high
+        assert gained["with"] < gained["without"]
     assert (figures["error_where_it_agrees"], figures["error_where_not"]) == (0, 1)
     for table in judged.tables:
         table["second_opinion"] = 1.0
-    assert worth(judged, seed=0, goal=0.02, num_resamples=40)["aurc"]["gain"] == 0
+    assert worth(judged, seed=0, goal=0.02, num_resamples=40)["beside_all_signals"]["aurc"]["gain"] == 0
 
 
 def test_a_guarantee_is_counted_over_splits() -> None:
