@@ -66,10 +66,10 @@ def _plan(run: RunConfig, num_checked: int | None, measures: bool) -> dict[str, 
     from fo1_data.runs.video_cost import cost_of_videos
 
     say("checking the settings and listing the corpus")
-    unloadable = _unloadable(run)
     with ProgressLines() as lines, shown_listing(lines.show_listing) as progress:
         planned = list_corpus(run, progress)
     entries, units, run = planned.images, planned.shards.entries, planned.config
+    unloadable = _unloadable(run)
     text = f"{images_text(planned)} in {counted(len(planned.shards), 'shard')}"
     say(f"{text}; reading files")
     files = check_files(entries, run, num_checked)

@@ -19,9 +19,13 @@ from PIL import Image
 from random_detectors import write_rt_detr
 from safetensors.torch import load_file, save_file
 from segmenters import SAM3_SIDE_PX, write_sam3, write_sam3_video
+from typer.testing import CliRunner
 
 from fo1_data.boxes import as_boxes, iou_matrix
+from fo1_data.cli.main import app
 from fo1_data.corpus.video.video import VideoFrame
+from fo1_data.dataset.reader import open_dataset
+from fo1_data.dataset.validate import validate_dataset
 from fo1_data.errors import CheckpointError, ConfigError
 from fo1_data.labelling.shot_followers import ModelledThings
 from fo1_data.masks import decode_mask, mask_area
@@ -30,10 +34,12 @@ from fo1_data.proposals.detectors.sam3_video import Sam3Shot, Sam3Video, load_sa
 from fo1_data.proposals.load import load_proposer, load_video_boxes
 from fo1_data.proposals.proposer import Proposals
 from fo1_data.proposals.sought_words import SoughtWords
+from fo1_data.runs.in_process import run_in_process
 from fo1_data.tracking.shot_tracks import FollowedThing, ShotThings
 from fo1_data.tracking.twins import drop_twins
 from fo1_data.tracking.views import Views
 from schemas.corpus import CorpusImage, CorpusPhrase
+from schemas.jobs import RunConfig
 from schemas.regions import MaskRle
 
 WH = (64, 48)
@@ -199,7 +205,20 @@ def test_a_detector_without_a_tracker_is_refused(write: Any, told: str, tmp_path
     assert "\n" not in str(caught.value)
 
 
-def test_what_would_fail_in_every_video_is_told_at_load(checkpoint: Path, tmp_path: Path) -> None:
+def write_clip(path: Path) -> Path:
+    av = pytest.importorskip("av")
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264rgb", rate=10, options={"qp": "0"})
+        stream.width, stream.height, stream.pix_fmt = *WH, "rgb24"
+        for image in FRAMES[:8]:
+            container.mux(stream.encode(av.VideoFrame.from_image(image)))
+        container.mux(stream.encode())
+    return path
+
+
+def test_what_would_fail_in_every_video_is_told_at_load_and_by_the_plan(
+    checkpoint: Path, tmp_path: Path
+) -> None:
     folder = tmp_path / "broken"
     folder.mkdir()
     for file in checkpoint.iterdir():
@@ -220,6 +239,10 @@ def test_what_would_fail_in_every_video_is_told_at_load(checkpoint: Path, tmp_pa
     with pytest.raises(CheckpointError, match="can follow nothing in any video") as caught:
         load_sam3_video(str(folder))
     assert "\n" not in str(caught.value)
+    clip = write_clip(tmp_path / "clip.mkv")
+    options = ["--address", "in-process", "--no-measure", "--json", "--proposals", str(folder)]
+    planned = CliRunner().invoke(app, ["plan", str(clip), *options])
+    assert (planned.exit_code, json.loads(planned.stdout)["problems"]) == (1, [str(caught.value)])
 
 
 # --- made outputs
@@ -314,20 +337,8 @@ def test_twins_are_dropped_whole_and_what_stays_is_apart(made: list[tuple[int, i
 
 
 def test_a_run_follows_what_its_checkpoint_follows(checkpoint: Path, tmp_path: Path) -> None:
-    av = pytest.importorskip("av")
-    from fo1_data.dataset.reader import open_dataset
-    from fo1_data.dataset.validate import validate_dataset
-    from fo1_data.runs.in_process import run_in_process
-    from schemas.jobs import RunConfig
-
-    with av.open(str(tmp_path / "clip.mkv"), "w") as container:
-        stream = container.add_stream("libx264rgb", rate=10, options={"qp": "0"})
-        stream.width, stream.height, stream.pix_fmt = *WH, "rgb24"
-        for image in FRAMES[:8]:
-            container.mux(stream.encode(av.VideoFrame.from_image(image)))
-        container.mux(stream.encode())
     config = RunConfig(
-        corpus=str(tmp_path / "clip.mkv"), out=str(tmp_path / "d"), labels=["brief_caption"],
+        corpus=str(write_clip(tmp_path / "clip.mkv")), out=str(tmp_path / "d"), labels=["brief_caption"],
         proposals=str(checkpoint), vocabulary=["cat"], second_questions=[],
     )  # fmt: skip
     manifest = run_in_process(config)
