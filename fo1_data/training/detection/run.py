@@ -78,11 +78,11 @@ def train_detector(
     first.long_edge_max_px = config.long_edge_px or fitting_long_edge_px(data.train)
     made_from = {
         **config.deciding(),
-        "long_edge_px": first.long_edge_max_px,
         "detector_sha256": first.sha256,
         "data": sorted(map(normalise, addresses)),
         "validation": sorted(map(normalise, validation)),
         **data.sizes(),
+        "long_edge_px": first.long_edge_max_px,
     }
     for line in data.lines(first.long_edge_max_px):
         say(line)

@@ -22,5 +22,9 @@ class DetectorConfig:
     device: str | None = None
 
     def deciding(self) -> dict[str, Any]:
-        """The settings that a resumed run must have too: all but where it computes."""
-        return {name: value for name, value in asdict(self).items() if name not in ("threads", "device")}
+        """The settings that a resumed run must have too: not where it computes.
+
+        The long edge is not among them: the run finds it if it is not given.
+        """
+        others = ("threads", "device", "long_edge_px")
+        return {name: value for name, value in asdict(self).items() if name not in others}
