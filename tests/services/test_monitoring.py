@@ -1,4 +1,4 @@
-"""Alerts and dashboard: of metrics that exist, taken by a real Prometheus, with a part of the runbook each."""
+"""Alerts and dashboard: of metrics that exist, taken by a real Prometheus, with their part of the runbook."""
 
 import json
 import os
