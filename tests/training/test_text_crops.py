@@ -3,8 +3,10 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from random_checkpoint import write_random_checkpoint
 
 from fo1_data.model.checkpoint import load_checkpoint
@@ -16,13 +18,16 @@ from fo1_data.synthetic.gold import write_scenes
 from fo1_data.synthetic.snippets import write_snippets
 from fo1_data.training.apart import merge_apart
 from fo1_data.training.events import AnswerKind
+from fo1_data.training.feature_cache import FeatureCache
 from fo1_data.training.layout import APART
 from fo1_data.training.measuring import Guesses, MeasuredSample
 from fo1_data.training.run import train
 from fo1_data.training.samples.batches import Batches
-from fo1_data.training.samples.source import open_source
+from fo1_data.training.samples.open_examples import TrainingExample
+from fo1_data.training.samples.source import ExampleSource, Group, open_source
 from fo1_data.training.settings import TrainConfig
 from fo1_data.training.trainer import Trainer
+from schemas.corpus import CorpusImage, CorpusRegion
 from schemas.labels import LabelKind
 
 QUICK = TrainConfig(
@@ -59,6 +64,26 @@ def test_each_text_is_shown_as_a_crop_beside_the_image_with_its_other_questions(
     }
     alone = Batches(open_source([texts]), checkpoint, config).of_step(0)
     assert all(not len(image.prepared.aux_boxes) for image in alone)
+
+
+def test_crops_have_their_pixels_although_the_image_is_cached(model: str, tmp_path: Path) -> None:
+    """Also where a box has no letters: its text is empty, and known."""
+    pixels = np.random.default_rng(0).integers(0, 255, (60, 90, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    region = CorpusRegion(box_xyxy=(5, 5, 60, 30), caption="a sign", text="")
+    examples = [TrainingExample(CorpusImage(uri=str(tmp_path / "a.png"), regions=[region]))]
+    source = ExampleSource([Group(np.array([0]), lambda: examples, lambda: examples, lambda: ["a"])])
+    config = QUICK.model_copy(update={"batch_images": 1, "primary_parts": (), "feature_cache_gib": 0})
+    trainer = Trainer(load_checkpoint(model, settings=config.checkpoint_settings), 1, config)
+    trainer.cache = FeatureCache(trainer.checkpoint, 4, 2**20, tmp_path / "cache")
+    batches = Batches(source, trainer.checkpoint, config, cache=trainer.cache)
+    image, crop = batches.of_step(0)
+    trainer.step([image, crop])
+    again, crop_again = batches.of_step(0)
+    assert trainer.cache.find(image.image_id or "") is not None
+    assert torch.equal(crop.prepared.pixel_values, crop_again.prepared.pixel_values)
+    assert crop_again.prepared.pixel_values.std() > 0.1
+    assert len(again.questions) == 1
 
 
 def test_an_answer_about_a_crop_is_measured_as_the_engine_gives_it(texts: str) -> None:

@@ -177,7 +177,7 @@ class Batches:
         """
         config = self._config
         find = self._cache.find if self._cache is not None else None
-        if self._reads_crops and any(region.text for region in example.entry.regions or []):
+        if self._reads_crops and any(region.text is not None for region in example.entry.regions or []):
             find = None  # crops need the pixels
         image, cached, entry = open_cached(example, LIMITS, find)
         rgb, trust = image.rgb, example.trust
