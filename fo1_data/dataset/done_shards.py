@@ -1,70 +1,171 @@
 """The shards of a run that are done, by their markers: each marker is read once in the life of a process.
 
-Of the images of a shard only the ids are held, 32 bytes each, and which have several addresses: enough to
-find equal images in different shards. Their addresses are read again for those.
+What a marker says is kept in a temporary database, which SQLite holds in memory only while it is small, and
+the ids of its images in `ImageIds`: memory does not grow with the run. The addresses of images are read again
+for those that occur twice.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import sqlite3
+import tempfile
+import weakref
+from array import array
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import TypeVar
 
 from pydantic import ValidationError
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
+from fo1_data.dataset.image_ids import BLOCK_IDS, ID_BYTES, ImageIds, half_of
 from fo1_data.dataset.layout import marker, markers
+from fo1_data.dataset.prefetch import map_ahead
 from fo1_data.errors import StorageError
 from fo1_data.storage.store import Store
-from schemas.dataset import ShardImage, ShardMarker, ShardReport
+from schemas.dataset import ShardImage, ShardReport
 
 READERS = 16
-ID_BYTES = 32
 _MARKERS_A_TASK = 64
+_TABLE = """
+    pragma journal_mode = off; pragma synchronous = off; pragma temp_store = file; pragma cache_size = -16384;
+    create table shard (number integer primary key, shard_id text unique, place integer, report blob);
+    create index by_place on shard (place, number);
+"""
 
 Parsed = TypeVar("Parsed")
+Entry = TypeVar("Entry")
 
 
 @dataclass(frozen=True)
-class DoneShard:
-    """A shard that is done. `image_ids`: the SHA-256 of its images, 32 bytes each, in the order of its rows.
+class Occurrence:
+    """An image of a shard, at a place in it."""
 
-    `several`: positions of the images that have several addresses.
-    """
+    index: int
+    shard_id: str
+    place: int
+    image: ShardImage
 
-    report: ShardReport
+
+@dataclass(frozen=True)
+class _DoneShard:
+    """What is kept of a marker: `report` as JSON; `image_ids`: the SHA-256 of its images, one after another;
+    `several`: the first 64 bits of those that have several addresses."""
+
+    shard_id: str
+    index: int
+    report: bytes
     image_ids: bytes
-    several: frozenset[int] = frozenset()
-
-    def ids(self) -> Iterator[str]:
-        """The ids of its images, in hex."""
-        for start in range(0, len(self.image_ids), ID_BYTES):
-            yield self.image_ids[start : start + ID_BYTES].hex()
+    several: Sequence[int]
 
 
-class DoneShards:
-    """The done shards of the run in the folder `run` of a store; `update` reads the markers that are new."""
+class DoneShards(Mapping[str, ShardReport]):
+    """The done shards of the run in the folder `run` of a store: reports by shard id, by their index.
+
+    `load` reads the markers once, `update` those that are new since.
+    """
 
     def __init__(self, store: Store, run: str) -> None:
         self._store, self._run = store, run
-        self._by_path: dict[str, DoneShard] = {}
+        self._is_loaded = False
+        self._database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+        weakref.finalize(self, self._database.close)  # in any thread
+        self._database.executescript(_TABLE)
+        self._ids = ImageIds()
+        self._several = array("Q"), array("Q")  # halves, and the numbers of their shards
 
-    def update(self) -> list[DoneShard]:
-        """All shards that are done now, by index. Raises StorageError if a marker is damaged."""
-        found = self._store.list(markers(self._run))
-        new = [path for path in found if path.endswith(".json") and path not in self._by_path]
+    def load(self) -> None:
+        """Read the markers, unless that was done before. Raises StorageError as `update`."""
+        if not self._is_loaded:
+            self.update()
+
+    def update(self) -> None:
+        """Read the markers that are new. Raises StorageError if one is damaged or there is no room."""
+        found = (path for path in self._store.list(markers(self._run)) if path.endswith(".json"))
+        new = [path for path in found if _shard_id(path) not in self]
         tasks = [new[start : start + _MARKERS_A_TASK] for start in range(0, len(new), _MARKERS_A_TASK)]
-        with ThreadPoolExecutor(READERS) as pool:
-            for paths, shards in zip(tasks, pool.map(self._read, tasks), strict=True):
-                self._by_path.update(zip(paths, shards, strict=True))
-        return sorted(self._by_path.values(), key=lambda shard: shard.report.index)
+        with _room():
+            for shards in map_ahead(self._read, tasks, READERS):
+                self._database.execute("begin")
+                for shard in shards:
+                    self._keep(shard)
+                self._database.execute("commit")
+        self._is_loaded = True
 
-    def _read(self, paths: Sequence[str]) -> list[DoneShard]:
+    def _read(self, paths: Sequence[str]) -> list[_DoneShard]:
         return [_read_marker(self._store, path, _parse_done) for path in paths]
 
+    def _keep(self, shard: _DoneShard) -> None:
+        values = (shard.shard_id, shard.index, shard.report)
+        number = self._database.execute("insert into shard values (null, ?, ?, ?)", values).lastrowid
+        assert number is not None
+        self._ids.add(shard.image_ids, number)
+        self._several[0].extend(shard.several)
+        self._several[1].extend([number] * len(shard.several))
 
-def shard_to_done(shard: ShardMarker) -> DoneShard:
-    """What is held of a marker."""
-    return _parse_done(shard.model_dump_json().encode())
+    def __len__(self) -> int:
+        return int(self._database.execute("select count(*) from shard").fetchone()[0])
+
+    def __iter__(self) -> Iterator[str]:
+        return (row[0] for row in self._database.execute("select shard_id from shard order by place, number"))
+
+    def __contains__(self, shard_id: object) -> bool:
+        query = "select 1 from shard where shard_id = ?"
+        return self._database.execute(query, (shard_id,)).fetchone() is not None
+
+    def __getitem__(self, shard_id: str) -> ShardReport:
+        row = self._database.execute("select report from shard where shard_id = ?", (shard_id,)).fetchone()
+        if row is None:
+            raise KeyError(shard_id)
+        return ShardReport.model_validate_json(row[0])
+
+    def reports(self) -> Iterator[ShardReport]:
+        """All reports, by the index of their shard."""
+        rows = self._database.execute("select report from shard order by place, number")
+        return (ShardReport.model_validate_json(row[0]) for row in rows)
+
+    def among(self, images: Iterable[tuple[str, Entry]]) -> dict[str, Entry]:
+        """Of images, each an id and anything, those that a shard holds, by the first 64 bits of their ids."""
+        found: dict[str, Entry] = {}
+        source = iter(images)
+        while batch := list(islice(source, BLOCK_IDS)):
+            held = {half for half, _ in self._ids.shards_of(half_of(image_id) for image_id, _ in batch)}
+            found.update(pair for pair in batch if half_of(pair[0]) in held)
+        return found
+
+    def repeated_images(self, present: Collection[str] = ()) -> dict[str, list[Occurrence]]:
+        """The images that are in several shards, have several addresses or are among the ids `present`.
+
+        Each with all its occurrences, in the order of the shards' indexes. Reads the markers of their shards.
+        Memory grows with what is returned.
+        """
+        halves, numbers = set(self._several[0]), set(self._several[1])
+        for half, shards in chain(self._ids.repeated(), self._ids.shards_of(map(half_of, present))):
+            halves.add(half)
+            numbers.update(shards)
+        rows = self._database.execute("select number, place, shard_id from shard order by place, number")
+        shards = ((index, shard_id) for number, index, shard_id in rows if number in numbers)
+        found: dict[str, list[Occurrence]] = {}
+        for occurrences in map_ahead(lambda shard: self._read_images(*shard, halves), shards, READERS):
+            for occurrence in occurrences:
+                found.setdefault(occurrence.image.image_id, []).append(occurrence)
+        return {
+            image_id: occurrences
+            for image_id, occurrences in found.items()
+            if len(occurrences) > 1 or len(occurrences[0].image.uris) > 1 or image_id in present
+        }
+
+    def _read_images(self, index: int, shard_id: str, halves: Container[int]) -> list[Occurrence]:
+        path = marker(self._run, shard_id)
+        try:
+            images = _read_marker(self._store, path, lambda data: from_json(data)["images"])
+        except FileNotFoundError as error:
+            raise StorageError(f"{self._store.address(path)} is gone: run again") from error
+        return [
+            Occurrence(index, shard_id, place, ShardImage.model_validate(image))
+            for place, image in enumerate(images)
+            if half_of(image["image_id"]) in halves
+        ]
 
 
 def read_report(store: Store, run: str, shard_id: str) -> ShardReport | None:
@@ -75,13 +176,8 @@ def read_report(store: Store, run: str, shard_id: str) -> ShardReport | None:
         return None
 
 
-def read_images(store: Store, run: str, shard_id: str) -> list[ShardImage]:
-    """The images of a shard that is done."""
-    path = marker(run, shard_id)
-    try:
-        return _read_marker(store, path, ShardMarker.model_validate_json).images
-    except FileNotFoundError as error:
-        raise StorageError(f"{store.address(path)} is gone: run again") from error
+def _shard_id(path: str) -> str:
+    return path.rpartition("/")[2].removesuffix(".json")
 
 
 def damaged_file(store: Store, path: str) -> StorageError:
@@ -90,10 +186,12 @@ def damaged_file(store: Store, path: str) -> StorageError:
     A file that was gathered holds many shards, whose own files are gone.
     """
     run = path.partition("/tries/")[0]
+    done = DoneShards(store, run)
+    done.update()
     found = (
-        marker(run, done.report.shard_id)
-        for done in DoneShards(store, run).update()
-        if path in (file.path for file in done.report.all_files)
+        marker(run, report.shard_id)
+        for report in done.reports()
+        if path in (file.path for file in report.all_files)
     )
     name = next(found, None)
     what = store.address(name) if name is not None else "the dataset's folder"
@@ -108,11 +206,24 @@ def _read_marker(store: Store, path: str, parse: Callable[[bytes], Parsed]) -> P
         raise StorageError(f"{store.address(path)} is damaged: delete it and run again") from error
 
 
-def _parse_done(data: bytes) -> DoneShard:
+def _parse_done(data: bytes) -> _DoneShard:
     document = from_json(data)
     images = document.pop("images")
     image_ids = bytes.fromhex("".join([image["image_id"] for image in images]))
     if len(image_ids) != ID_BYTES * len(images):
         raise ValueError("an id that is no SHA-256")
-    several = frozenset(place for place, image in enumerate(images) if len(image["uris"]) > 1)
-    return DoneShard(ShardReport.model_validate(document), image_ids, several)
+    several = [half_of(image["image_id"]) for image in images if len(image["uris"]) > 1]
+    report = ShardReport.model_validate(document)
+    return _DoneShard(report.shard_id, report.index, to_json(document), image_ids, several)
+
+
+@contextmanager
+def _room() -> Iterator[None]:
+    """What to do if the disk of the temporary database is full."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        place = tempfile.gettempdir()
+        raise StorageError(
+            f"no room for what the shards report in {place}: {error} (TMPDIR names another folder)"
+        ) from error

@@ -81,6 +81,10 @@ class CorrectionHistory:
                 grouped.setdefault(correction.image_id, []).append(correction)
         return grouped
 
+    def ids(self) -> set[str]:
+        """The images and videos that the corrections are about."""
+        return {correction.image_id for correction in self.corrections.values()}
+
     def keep_original(self, row: ImageRow) -> None:
         """Keep a row as it is before its corrections, without pixels."""
         self.originals[row.image_id] = without_pixels(row)

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from fo1_data.dataset.arrow_columns import to_array
 from fo1_data.dataset.layout import TRACKS, VIDEOS, is_table
-from fo1_data.dataset.shard_placement import PlacedFiles
+from fo1_data.dataset.shard_placement import PlacedFiles, PlacedTable
 from fo1_data.dataset.table_files import read_tables, write_tables
 from fo1_data.errors import StorageError
 from fo1_data.storage.store import Store
@@ -41,7 +41,10 @@ def place_tracks(
 
     Raises StorageError if a file of a shard is gone.
     """
-    sources = {table: [*_of_earlier(earlier, table), *_of_shards(planned, table)] for table in _SCHEMAS}
+    shards = {
+        table: [placed.tables[table] for placed in planned if table in placed.tables] for table in _SCHEMAS
+    }
+    sources = {table: [*_of_earlier(earlier, table), *shards[table]] for table in _SCHEMAS}
     if not any(sources.values()):
         return PlacedTracks()
     videos = _Videos()
@@ -99,17 +102,9 @@ class _Videos:
         ]
 
 
-@dataclass(frozen=True)
-class _Source:
-    """A file, and how many of its rows are of which shard, by index."""
-
-    file: ShardFile
-    shards: list[tuple[int, int]]
-
-
-def _of_earlier(earlier: Manifest | None, table: str) -> list[_Source]:
+def _of_earlier(earlier: Manifest | None, table: str) -> list[PlacedTable]:
     files = [file for file in earlier.files if is_table(file.path, table)] if earlier is not None else []
-    return [_Source(_as_shard_file(file), [(_EARLIER, file.num_rows)]) for file in files]
+    return [PlacedTable(_as_shard_file(file), [(_EARLIER, file.num_rows)]) for file in files]
 
 
 def _as_shard_file(file: ManifestFile) -> ShardFile:
@@ -118,21 +113,10 @@ def _as_shard_file(file: ManifestFile) -> ShardFile:
     )
 
 
-def _of_shards(planned: Sequence[PlacedFiles], table: str) -> Iterator[_Source]:
-    for placed in planned:
-        file = placed.videos if table == VIDEOS else placed.tracks
-        if file is not None:
-            sizes = [
-                (member.index, member.videos if table == VIDEOS else member.tracks)
-                for member in placed.members
-            ]
-            yield _Source(file, [(index, of.num_rows) for index, of in sizes if of is not None])
-
-
-def _pieces(store: Store, sources: Iterable[_Source]) -> _Pieces:
+def _pieces(store: Store, sources: Iterable[PlacedTable]) -> _Pieces:
     """The rows of all files, cut where those of a shard end."""
     for source in sources:
-        left = list(source.shards)
+        left = list(source.num_rows)
         try:
             for rows in read_tables(store, [source.file]):
                 start = 0

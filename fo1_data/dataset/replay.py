@@ -7,10 +7,12 @@ reject is tried again when it is of a whole input and carries its corpus entry; 
 lines that could not be listed stay as they are.
 """
 
+from collections.abc import Iterator
+
 from pydantic import ValidationError
 
 from fo1_data.dataset.layout import REJECTS, RUN, TRACKS, VIDEOS, is_table, older_name
-from fo1_data.dataset.manifest import dump_json, read_manifest, write_manifest
+from fo1_data.dataset.manifest import read_manifest, write_manifest
 from fo1_data.dataset.reader import column_values
 from fo1_data.dataset.stored_rows import load_rejects
 from fo1_data.errors import DatasetError
@@ -59,17 +61,17 @@ def kept_rejects(store: Store, manifest: Manifest) -> list[Reject]:
     return [reject for reject in rejects if not is_tried_again(reject) and reject.uri not in again]
 
 
-def present_images(store: Store, manifest: Manifest) -> dict[str, str]:
-    """The images of a version: image id -> uri."""
-    pairs = column_values(store, manifest, ["image_id", "uri"])
-    return {record["image_id"]: record["uri"] for record in pairs}
+def image_uris(store: Store, manifest: Manifest) -> Iterator[tuple[str, str]]:
+    """The id and the address of each image of a version."""
+    for record in column_values(store, manifest, ["image_id", "uri"]):
+        yield record["image_id"], record["uri"]
 
 
 def keep_version(store: Store, manifest: Manifest) -> Manifest:
     """Keep a version beside the next one and return its manifest. After every step its files are there."""
     files = [_keep_table(store, file, manifest.version) for file in manifest.files]
     manifest = manifest.model_copy(update={"files": files})
-    store.write_bytes(f"manifest.{manifest.version}.json", dump_json(manifest.model_dump(mode="json")))
+    write_manifest(store, manifest, f"manifest.{manifest.version}.json")
     write_manifest(store, manifest)
     return manifest
 

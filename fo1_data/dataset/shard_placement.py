@@ -3,20 +3,20 @@
 Safe to repeat after a crash at any point. A file without changes is moved (one of an
 older schema is written anew); if an earlier attempt moved
 it, it is found at its target. A file whose rows change (a duplicate in another shard, a decision) is
-written anew from the try that counts, row group by row group. Memory: the row groups of a few such files.
+written anew from the try that counts, row group by row group. Memory: the row groups of a few such files, and
+some kilobytes for each file.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import pyarrow as pa
 
 from fo1_data.dataset.counting import count_batch
 from fo1_data.dataset.duplicates import Changes
-from fo1_data.dataset.layout import data_file
+from fo1_data.dataset.layout import REJECTS, TRACKS, VIDEOS, data_file
 from fo1_data.dataset.prefetch import map_ahead
-from fo1_data.dataset.rows import rows_to_table, table_to_rows
 from fo1_data.dataset.table_files import is_current, read_tables, refuse_damaged, write_tables
 from fo1_data.errors import StorageError
 from fo1_data.storage.store import Store
@@ -26,6 +26,11 @@ from schemas.parquet import IMAGE_SCHEMA
 NUM_MOVERS = 8
 
 Placed = tuple[list[ManifestFile], Counts]
+_TABLES: dict[str, Callable[[GroupReport | ShardReport], ShardFile | None]] = {
+    REJECTS: lambda content: content.rejects,
+    VIDEOS: lambda content: content.videos,
+    TRACKS: lambda content: content.tracks,
+}
 
 
 class Decided(Protocol):
@@ -45,28 +50,33 @@ class Decider(Protocol):
 
 @dataclass(frozen=True)
 class _Span:
-    """Neighbouring rows of a file that are of one shard, and the changes of that shard."""
+    """Neighbouring rows of a file: those of a shard with its changes, or those of shards without changes."""
 
     num_rows: int
     changes: Changes | None
 
 
 @dataclass(frozen=True)
+class PlacedTable:
+    """A file of rejects, videos or tracks. `num_rows`: how many of its rows each shard has, by its index."""
+
+    file: ShardFile
+    num_rows: Sequence[tuple[int, int]]
+
+
+@dataclass(frozen=True)
 class PlacedFiles:
     """The files of a shard, or of a group of shards that was gathered, that go to `data/` under one index.
 
-    `counts`: of all rows before any change. `spans`: for each file, its rows by shard. `members`: the shards,
-    in order.
+    `counts`: of all rows before any change. `spans`: for each file, its rows by shard. `tables`: the other
+    files, by `REJECTS`, `VIDEOS` and `TRACKS`.
     """
 
     index: int
     files: list[ShardFile]
-    rejects: ShardFile | None
-    videos: ShardFile | None
-    tracks: ShardFile | None
     counts: Counts
     spans: list[list[_Span]]
-    members: Sequence[ShardReport]
+    tables: dict[str, PlacedTable] = field(default_factory=dict)
 
     @property
     def is_changed(self) -> bool:
@@ -74,37 +84,62 @@ class PlacedFiles:
 
 
 def plan_placement(
-    reports: Sequence[ShardReport], groups: Mapping[int, GroupReport], changes: Mapping[str, Changes]
+    reports: Iterable[ShardReport], groups: Mapping[int, GroupReport], changes: Mapping[str, Changes]
 ) -> list[PlacedFiles]:
     """What goes to `data/`: the gathered files of each group, and the files of shards that are in none.
 
-    reports: in the order of their index. groups: by first index. changes: by shard id.
+    reports: in the order of their index; those of a group are held at a time. groups: by first index.
+    changes: by shard id.
     """
-    planned = []
-    start = 0
-    while start < len(reports):
-        first = reports[start]
-        group = groups.get(first.index)
-        last_index = group.last_index if group is not None else first.index
-        stop = start + 1
-        while stop < len(reports) and reports[stop].index <= last_index:
-            stop += 1
-        members = reports[start:stop]
-        content = group or first
-        spans = [
-            [
-                _Span(file.num_rows, changes.get(member.shard_id))
-                for member in members
-                for file in member.files
-                if file.split == placed.split
-            ]
-            for placed in content.files
-        ]
-        counts = sum((member.counts for member in members), Counts())
-        tables = (content.rejects, content.videos, content.tracks)
-        planned.append(PlacedFiles(first.index, content.files, *tables, counts, spans, members))
-        start = stop
-    return planned
+    return [_placed(group or members[0], members, changes) for group, members in _by_group(reports, groups)]
+
+
+def _by_group(
+    reports: Iterable[ShardReport], groups: Mapping[int, GroupReport]
+) -> Iterator[tuple[GroupReport | None, list[ShardReport]]]:
+    """The shards of each group, and those that are in none one by one."""
+    group: GroupReport | None = None
+    members: list[ShardReport] = []
+    for report in reports:
+        if members and not (group is not None and report.index <= group.last_index):
+            yield group, members
+            members = []
+        if not members:
+            group = groups.get(report.index)
+        members.append(report)
+    if members:
+        yield group, members
+
+
+def _placed(
+    content: GroupReport | ShardReport, members: Sequence[ShardReport], changes: Mapping[str, Changes]
+) -> PlacedFiles:
+    spans = [
+        _merged(
+            _Span(file.num_rows, changes.get(member.shard_id))
+            for member in members
+            for file in member.files
+            if file.split == placed.split
+        )
+        for placed in content.files
+    ]
+    tables = {
+        name: PlacedTable(file, [(member.index, of.num_rows) for member in members if (of := get(member))])
+        for name, get in _TABLES.items()
+        if (file := get(content))
+    }
+    counts = sum((member.counts for member in members), Counts())
+    return PlacedFiles(members[0].index, content.files, counts, spans, tables)
+
+
+def _merged(spans: Iterable[_Span]) -> list[_Span]:
+    """Neighbours without changes as one."""
+    merged: list[_Span] = []
+    for span in spans:
+        if merged and merged[-1].changes is None and span.changes is None:
+            span = _Span(merged.pop().num_rows + span.num_rows, None)
+        merged.append(span)
+    return merged
 
 
 def place_all(
@@ -172,10 +207,7 @@ def _by_span(tables: Iterator[pa.Table], spans: Sequence[_Span]) -> Iterator[tup
     """The tables, cut where the changes of their rows begin and end."""
     ends: list[tuple[int, Changes | None]] = []
     for span in spans:
-        end = (ends[-1][0] if ends else 0) + span.num_rows
-        if ends and ends[-1][1] is None and span.changes is None:
-            ends.pop()
-        ends.append((end, span.changes))
+        ends.append(((ends[-1][0] if ends else 0) + span.num_rows, span.changes))
     at = first_row = 0
     for table in tables:
         start = 0
@@ -189,7 +221,7 @@ def _by_span(tables: Iterator[pa.Table], spans: Sequence[_Span]) -> Iterator[tup
 
 
 def _changed(table: pa.Table, changes: Changes | None) -> pa.Table:
-    return table if changes is None else rows_to_table(changes.apply(table_to_rows(table)))
+    return table if changes is None else changes.apply(table)
 
 
 def _count(table: pa.Table) -> Counts:

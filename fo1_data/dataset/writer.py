@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from fo1_data.dataset import layout
-from fo1_data.dataset.done_shards import DoneShards, read_images
+from fo1_data.dataset.done_shards import DoneShards
 from fo1_data.dataset.duplicates import find_duplicates
 from fo1_data.dataset.gather import gather_group, read_groups
 from fo1_data.dataset.history import CorrectionHistory, is_history_file
@@ -35,7 +35,7 @@ from fo1_data.dataset.manifest import (
 )
 from fo1_data.dataset.placed_tracks import place_tracks
 from fo1_data.dataset.prefetch import map_ahead
-from fo1_data.dataset.replay import keep_version, kept_rejects, present_images, replay_folder
+from fo1_data.dataset.replay import image_uris, keep_version, kept_rejects, replay_folder
 from fo1_data.dataset.seal import seal_version
 from fo1_data.dataset.shard_files import WriteOptions, write_shard
 from fo1_data.dataset.shard_groups import GroupPlan, ShardGroup
@@ -53,7 +53,6 @@ from schemas.dataset import (
     ManifestFile,
     ModelInfo,
     RunProgress,
-    ShardImage,
     ShardReport,
 )
 from schemas.images import ImageRow, Reject
@@ -154,9 +153,11 @@ class DatasetRun:
         """Keep other drivers out during a `with` block. Raises LeaseError if another driver holds it."""
         return Lease(self.store, stale_after_s)
 
-    def done_shards(self) -> dict[str, ShardReport]:
-        """The reports of the shards that are done, by shard id, in the order of their index."""
-        return {shard.report.shard_id: shard.report for shard in self._done.update()}
+    def done_shards(self) -> DoneShards:
+        """The shards that were done at the first call or later: reports by shard id, in the order of their
+        index."""
+        self._done.load()
+        return self._done
 
     def write_shard(
         self,
@@ -181,8 +182,9 @@ class DatasetRun:
         self.store.create_exclusive(layout.file_limits(run), dump_json(limits.model_dump()))
         limits = FileLimits.model_validate(read_json(self.store, layout.file_limits(run)))
         plan = GroupPlan(range(first, first + num_shards), limits, read_groups(self.store, run))
-        for shard in self._done.update():
-            plan.add(shard.report)
+        self._done.update()
+        for report in self._done.reports():
+            plan.add(report)
         return plan, limits
 
     def gather(self, group: ShardGroup, try_id: str) -> GroupReport:
@@ -220,19 +222,17 @@ class DatasetRun:
         returned and nothing more is written.
         Raises DatasetError if a shard of `shard_ids` is not done, LeaseError if `lease` was lost.
         """
-        done = self._done.update()
-        reports = [shard.report for shard in done]
-        if shard_ids is not None and (
-            missing := sorted(set(shard_ids) - {report.shard_id for report in reports})
-        ):
+        self._done.update()
+        missing = sorted(shard_id for shard_id in shard_ids or () if shard_id not in self._done)
+        if missing:
             raise DatasetError(
                 f"{self.out}: {counted(len(missing), 'shard')} not done, {missing[0]} first: run again"
             )
-        present = present_images(self.store, self.replayed) if self.replayed else {}
-        duplicates = find_duplicates(done, self._images_of, present)
+        present = self._done.among(image_uris(self.store, self.replayed)) if self.replayed else {}
+        duplicates = find_duplicates(self._done.repeated_images(present), present)
         files, counts = list(_data_files(self.replayed)), _counts(self.replayed)
         groups = read_groups(self.store, self.write_options.run)
-        planned = plan_placement(reports, groups, duplicates.changes)
+        planned = plan_placement(self._done.reports(), groups, duplicates.changes)
         for placed_files, placed_counts in place_all(self.store, planned, decider):
             files += placed_files
             counts += placed_counts
@@ -247,8 +247,7 @@ class DatasetRun:
             files += [file for file in replayed.files if is_history_file(file.path)]
             history = None
         elif history is not None:
-            image_ids = frozenset(image_id for shard in done for image_id in shard.ids())
-            history = history.only(image_ids.__contains__)
+            history = history.only(self._done.among((name, None) for name in history.ids()).__contains__)
         tracks = place_tracks(self.store, planned, replayed)
         files += tracks.files
         source = replayed or parent
@@ -281,12 +280,11 @@ class DatasetRun:
         begun_from = self.replayed.version if self.replayed is not None else None
         return found if found is not None and found.version != begun_from else None
 
-    def _images_of(self, shard_id: str) -> list[ShardImage]:
-        return read_images(self.store, self.write_options.run, shard_id)
-
     def _rejects(self, planned: Sequence[PlacedFiles]) -> list[Reject]:
         kept = kept_rejects(self.store, self.replayed) if self.replayed else []
-        paths = [placed.rejects.path for placed in planned if placed.rejects is not None]
+        paths = [
+            placed.tables[layout.REJECTS].file.path for placed in planned if layout.REJECTS in placed.tables
+        ]
         loaded = map_ahead(lambda path: load_rejects(self.store, path), paths, NUM_MOVERS)
         return kept + [reject for rejects in loaded for reject in rejects]
 

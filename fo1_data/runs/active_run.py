@@ -44,24 +44,26 @@ class ActiveRun:
     ) -> None:
         self.dataset = dataset
         self._config, self._planned, self._lease, self._watcher = config, planned, lease, watcher
-        done = dataset.done_shards()
-        self.todo = planned.shards.without(done)
         chosen = FileLimits(rows=config.file_rows, row_bytes=config.file_bytes)
         self.groups, limits = dataset.plan_groups(len(planned.shards), chosen)
+        done = dataset.done_shards()
+        self.todo = planned.shards.without(done)
         if limits != chosen:
             watcher.note(
                 f"files keep the limits of the run's start: {counted(limits.rows, 'row')}, "
                 f"{counted(limits.row_bytes, 'byte')}"
             )
-        reports = [done[shard_id] for shard_id in planned.shards.ids() if shard_id in done]
+        known = (
+            report for report in done.reports() if planned.shards.num_images(report.shard_id) is not None
+        )
         self.meter = ProgressMeter(
-            planned.shards, reports, len(planned.listing_rejects), planned.num_tiles, planned.num_videos
+            planned.shards, known, len(planned.listing_rejects), planned.num_tiles, planned.num_videos
         )
         for line in source_lines(planned.sources):
             watcher.note(line)
         self._written_s = self._ticked_s = float("-inf")
-        if reports:
-            watcher.note(f"resuming: {len(reports)} of {counted(len(planned.shards), 'shard')} done")
+        if num_done := self.meter.snapshot().shards:
+            watcher.note(f"resuming: {num_done} of {counted(len(planned.shards), 'shard')} done")
 
     def add(self, report: ShardReport) -> None:
         """Count a finished shard and show the progress."""
