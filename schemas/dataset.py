@@ -8,6 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler
 from schemas.sources import SourceCounts
 
 SCHEMA_VERSION = 2
+# Of a manifest whose lists lie in parts; the rows are of `SCHEMA_VERSION`.
+IN_PARTS_VERSION = 3
+FILES_PART, DUPLICATES_PART = "manifest/files-", "manifest/duplicates-"
 # How often members that may be null were added to the version.
 SCHEMA_REVISION = 1
 
@@ -127,7 +130,12 @@ class Duplicate(BaseModel):
 
 
 class Manifest(BaseModel):
-    """`manifest.json` of a dataset version. Members of a newer minor version are kept as they are read."""
+    """`manifest.json` of a dataset version. Members of a newer minor version are kept as they are read.
+
+    With more than 10,000 files or 100,000 duplicates its `schema_version` is 3, `files` names the parts of
+    both lists (`manifest/files-*.jsonl`, `manifest/duplicates-*.jsonl`, an entry a line), and `duplicates` is
+    empty.
+    """
 
     model_config = ConfigDict(extra="allow", protected_namespaces=())
 

@@ -1,4 +1,4 @@
-"""`manifest.json`: read and written; and the differences between two fingerprints.
+"""The manifest of a dataset: read and written; and the differences between two fingerprints.
 
 A manifest of a newer schema version is refused; unknown members are kept. Does not check the files that a
 manifest lists: that is `validate`.
@@ -13,10 +13,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from fo1_data.dataset.layout import MANIFEST, RUN, fingerprint_file
+from fo1_data.dataset.manifest_parts import ListLimits, load_whole, stored_form
 from fo1_data.dataset.rows import first_problem
 from fo1_data.errors import DatasetError, FingerprintError
 from fo1_data.storage.store import Store
-from schemas.dataset import SCHEMA_VERSION, Manifest
+from schemas.dataset import IN_PARTS_VERSION, Manifest
 
 # Entries of a fingerprint for the listing of the corpus. A replay lists rejects instead of the corpus.
 LISTING_ENTRIES = frozenset({"listing", "listing_sha256"})
@@ -51,12 +52,14 @@ def find_manifest(store: Store) -> Manifest | None:
     try:
         document = json.loads(data)
         version = document.get("schema_version")
-        if not isinstance(version, int) or version > SCHEMA_VERSION:
+        if not isinstance(version, int) or version > IN_PARTS_VERSION:
             raise DatasetError(
-                f"{store.address(MANIFEST)} has schema version {version}, newer than {SCHEMA_VERSION}: "
+                f"{store.address(MANIFEST)} has schema version {version}, newer than {IN_PARTS_VERSION}: "
                 "use a newer fo1-data"
             )
-        return Manifest.model_validate(document)
+        return Manifest.model_validate(load_whole(store.read_bytes, document))
+    except FileNotFoundError as error:
+        raise DatasetError(f"{error.filename or error} is missing though the manifest lists it") from error
     except (ValueError, AttributeError) as error:
         reason = first_problem(error) if isinstance(error, ValidationError) else str(error)
         raise DatasetError(f"{store.address(MANIFEST)} is no manifest: {reason}") from error
@@ -72,9 +75,17 @@ def read_manifest(store: Store) -> Manifest:
     raise DatasetError(f"{store.url} is no dataset: it has no {MANIFEST}")
 
 
-def write_manifest(store: Store, manifest: Manifest) -> None:
-    """Write the manifest, whole or not at all: from here on the version is complete."""
-    store.write_bytes(MANIFEST, dump_json(manifest.model_dump(mode="json")))
+def write_manifest(
+    store: Store, manifest: Manifest, path: str = MANIFEST, limits: ListLimits = ListLimits()
+) -> None:
+    """Write the manifest, whole or not at all: from here on the version is complete.
+
+    limits: of its lists; longer ones are written in parts before it.
+    """
+    document, parts = stored_form(manifest, limits)
+    for part in parts:
+        store.write_bytes(part.file.path, part.data)
+    store.write_bytes(path, dump_json(document))
 
 
 def write_first_manifest(store: Store, manifest: Manifest) -> Manifest:
@@ -97,10 +108,14 @@ def next_version(version: str) -> str:
     return str(int(version) + 1) if version.isdigit() else f"{version}.1"
 
 
+def manifest_digest(manifest: Manifest) -> str:
+    """SHA-256 (hex) of `manifest.json`."""
+    return hashlib.sha256(dump_json(stored_form(manifest)[0])).hexdigest()
+
+
 def lineage(parent: Manifest) -> dict[str, str]:
     """The members of a manifest that name its parent."""
-    digest = hashlib.sha256(dump_json(parent.model_dump(mode="json"))).hexdigest()
-    return {"parent": f"{parent.name}@{parent.version}", "parent_sha256": digest}
+    return {"parent": f"{parent.name}@{parent.version}", "parent_sha256": manifest_digest(parent)}
 
 
 def fingerprint_digest(document: Mapping[str, Any]) -> str:

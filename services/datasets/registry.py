@@ -1,11 +1,9 @@
 """Registers datasets by their folder, each finished version once, and grants access to their images."""
 
-import hashlib
-
 from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from fo1_data.dataset.manifest import dump_json
+from fo1_data.dataset.manifest import manifest_digest
 from schemas.dataset import Manifest
 from services.database.locks import lock_name
 from services.database.models import (
@@ -36,7 +34,7 @@ async def register(
     One that waits to be indexed again is tried at once.
     """
     document = manifest.model_dump(mode="json")
-    manifest_sha256 = hashlib.sha256(dump_json(document)).hexdigest()
+    manifest_sha256 = manifest_digest(manifest)
     await lock_name(session, f"dataset {address}")
     existing = await repository.find_by_address(session, project_id, address, manifest_sha256)
     if existing is not None:

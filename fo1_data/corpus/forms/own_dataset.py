@@ -28,6 +28,7 @@ from fo1_data.errors import CorpusError
 from fo1_data.storage.addresses import join
 from fo1_data.storage.streams import one_line, open_seekable, read_whole
 from schemas.corpus import CorpusAnswer, CorpusCount, CorpusImage, CorpusPhrase, CorpusRegion
+from schemas.dataset import FILES_PART
 from schemas.labels import LabelKind, Source
 from schemas.sources import ContentKind
 
@@ -56,7 +57,7 @@ def read_own_dataset(folder: str, manifest: Row, with_model_labels: bool = False
     is_boxed = config.get("proposals") == "corpus"
     asks_caption = LabelKind.GROUNDED_CAPTION.value in (config.get("labels") or ())
     left_out: Counter[str] = Counter()
-    for file in manifest["files"]:
+    for file in _files(folder, manifest["files"]):
         if file["path"].startswith("data/"):
             for where, row, inner in _rows(join(folder, file["path"])):
                 reader = _RowReader(row, with_model_labels, is_boxed, asks_caption, left_out)
@@ -64,6 +65,15 @@ def read_own_dataset(folder: str, manifest: Row, with_model_labels: bool = False
     if +left_out:
         parts = ", ".join(f"{count} {kind}" for kind, count in sorted((+left_out).items()))
         yield Note(folder, f"{parts} of a model are left out: no person wrote or confirmed them")
+
+
+def _files(folder: str, listed: Iterable[Row]) -> Iterator[Row]:
+    """The files that a manifest lists, also those that it lists in parts."""
+    for file in listed:
+        if file["path"].startswith(FILES_PART):
+            yield from map(json.loads, read_whole(join(folder, file["path"])).splitlines())
+        else:
+            yield file
 
 
 def _rows(address: str) -> Iterator[tuple[str, Row, tuple[str, str] | None]]:
