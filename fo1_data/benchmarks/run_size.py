@@ -4,8 +4,8 @@
 
 lists a made-up list of addresses, writes the markers that the labellers of the run would have left, and
 prints processor seconds, wall seconds and the largest resident memory of each step; each size in a process of
-its own. All that is timed is the code of a run. Shards have `IMAGES_A_SHARD` images; their Parquet files are
-empty. As in a run, the files of shards are gathered; `--ungathered`: they are three for each shard.
+its own. All that is timed is the code of a run. Shards have `--shard-size` images, by default 100; files
+are empty. As in a run, the files of shards are gathered; `--ungathered`: they are three for each shard.
 `--repeated`: the share of images whose bytes lie in two shards. FOLDER is emptied. Linux only.
 """
 
@@ -39,7 +39,6 @@ from schemas.dataset import (
 from schemas.jobs import RunConfig
 
 SPLITS = ("test", "train", "validation")
-IMAGES_A_SHARD = 100
 _ADDRESS = "s3://bucket/images/{:09d}.jpg"
 _IDENTITY = LabellerIdentity(
     model_name="made-up",
@@ -53,9 +52,9 @@ _IDENTITY = LabellerIdentity(
 )
 
 
-def run_config(folder: Path) -> RunConfig:
+def run_config(folder: Path, shard_size: int) -> RunConfig:
     """The settings of the run in `folder`, whose corpus is a text list of addresses."""
-    return RunConfig(corpus=str(folder / "addresses.txt"), out=str(folder / "out"), shard_size=IMAGES_A_SHARD)
+    return RunConfig(corpus=str(folder / "addresses.txt"), out=str(folder / "out"), shard_size=shard_size)
 
 
 def write_addresses(folder: Path, num_images: int) -> None:
@@ -71,12 +70,12 @@ def make_up_markers(out: Path, planned: PlannedRun, repeated: float, is_gathered
         files = _files(out, try_folder(RUN, index, "t"), exist=not is_gathered)
         (out / marker(RUN, shard_id)).write_text(_marker(planned, index, shard_id, files, repeated))
     if is_gathered:
-        _make_up_groups(out, len(planned.shards))
+        _make_up_groups(out, len(planned.shards), planned.config.shard_size)
 
 
-def _make_up_groups(out: Path, num_shards: int) -> None:
+def _make_up_groups(out: Path, num_shards: int, shard_size: int) -> None:
     (out / group_marker(RUN, 0)).parent.mkdir(parents=True)
-    size = FileLimits().rows // IMAGES_A_SHARD
+    size = FileLimits().rows // shard_size
     for first in range(0, num_shards, size):
         group = GroupReport(
             first_index=first,
@@ -117,7 +116,8 @@ def _marker(planned: PlannedRun, index: int, shard_id: str, files: list[ShardFil
     every = round(1 / repeated) if repeated else 0
     num_images = planned.shards.num_images(shard_id) or 0
     images = []
-    for place in range(index * IMAGES_A_SHARD, index * IMAGES_A_SHARD + num_images):
+    start = index * planned.config.shard_size
+    for place in range(start, start + num_images):
         number = place // 2 if every and place % every == every // 2 else place
         digest = hashlib.sha256(str(number).encode()).hexdigest()
         images.append(
@@ -136,9 +136,9 @@ def _marker(planned: PlannedRun, index: int, shard_id: str, files: list[ShardFil
     return done.model_dump_json().replace('"images":[]', f'"images":[{",".join(images)}]')
 
 
-def measure(folder: Path, repeated: float, is_gathered: bool) -> Iterator[dict[str, Any]]:
+def measure(folder: Path, shard_size: int, repeated: float, is_gathered: bool) -> Iterator[dict[str, Any]]:
     """The figures of each step of the run in `folder`."""
-    config = run_config(folder)
+    config = run_config(folder, shard_size)
     with _measured("plan") as figures:
         planned = plan_run(config)
     yield figures | {"shards": len(planned.shards)}
@@ -177,20 +177,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("images", type=int, nargs="+")
+    parser.add_argument("--shard-size", type=int, default=100)
     parser.add_argument("--repeated", type=float, default=0.0)
     parser.add_argument("--ungathered", action="store_true")
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     for num_images in given.images:
         if not given.here:
-            rest = [argument for argument in sys.argv[2:] if argument not in map(str, given.images)]
-            command = [sys.executable, "-m", str(__spec__.name), str(given.folder), str(num_images), *rest]
-            subprocess.run([*command, "--here"], check=True)
+            command = [sys.executable, "-m", str(__spec__.name), str(given.folder), str(num_images), "--here"]
+            options = ["--shard-size", str(given.shard_size), "--repeated", str(given.repeated)]
+            flags = ["--ungathered"] if given.ungathered else []
+            subprocess.run([*command, *options, *flags], check=True)
             continue
         shutil.rmtree(given.folder, ignore_errors=True)
         given.folder.mkdir(parents=True)
         write_addresses(given.folder, num_images)
-        for figures in measure(given.folder, given.repeated, not given.ungathered):
+        for figures in measure(given.folder, given.shard_size, given.repeated, not given.ungathered):
             print(json.dumps({"images": num_images, **figures}), flush=True)
         shutil.rmtree(given.folder)
 
