@@ -120,7 +120,8 @@ class _Rows:
             if image_id in self._seen:
                 yield f"{where}: also a row of {self._seen[image_id]}"
             self._seen[image_id] = file.path
-        self.tracked.see(batch)
+        if has_columns_of_rows(batch.schema):
+            self.tracked.see(batch)
         if len(sound):
             self.counts += count_batch(sound)
 
