@@ -140,9 +140,9 @@ class DoneShards(Mapping[str, ShardReport]):
         Memory grows with what is returned.
         """
         halves, numbers = set(self._several[0]), set(self._several[1])
-        for half, shards in chain(self._ids.repeated(), self._ids.shards_of(map(half_of, present))):
+        for half, of_half in chain(self._ids.repeated(), self._ids.shards_of(map(half_of, present))):
             halves.add(half)
-            numbers.update(shards)
+            numbers.update(of_half)
         rows = self._database.execute("select number, place, shard_id from shard order by place, number")
         shards = ((index, shard_id) for number, index, shard_id in rows if number in numbers)
         found: dict[str, list[Occurrence]] = {}

@@ -58,7 +58,8 @@ def find_duplicates(
     present = present or {}
     found = Duplicates()
     lost: list[tuple[int, Reject]] = []
-    for image_id, occurrences in sorted(repeated.items(), key=lambda pair: _noticed(*pair, present)):
+    noticed = sorted(repeated.items(), key=lambda pair: _noticed(pair[0], pair[1], present))
+    for image_id, occurrences in noticed:
         first = occurrences[0]
         is_present = image_id in present
         dropped = occurrences if is_present else occurrences[1:]
