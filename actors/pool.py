@@ -34,6 +34,8 @@ WAIT_S = 1.0
 # If so many labellers in a row died while loading, the model does not fit and retrying does not help.
 MAX_LOST_LOADING = 10
 NOTE_WAITING_AFTER_S = 60.0
+# A question for what is done of the work in hand costs the driver about as much as a shard does.
+ASK_EVERY_S = 1.0
 
 
 class LabellerPool:
@@ -56,6 +58,7 @@ class LabellerPool:
         self._placement_timeout_s = placement_timeout_s
         self._slots: list[Slot] = []
         self._times = WorkTimes()
+        self._asked_s = float("-inf")
         self._lost_loading = 0
         self._identity: LabellerIdentity | None = None
         self._find_report: Callable[[Shard], ShardReport | None] = lambda shard: None
@@ -98,7 +101,7 @@ class LabellerPool:
             for slot in self._slots:
                 if slot.doing == "idle" and (item := self._next_item(slot, work)) is not None:
                     slot.doing, slot.work, slot.ref = "working", item, call_for(slot.actor, item, options)
-                    slot.started_s = time.monotonic()
+                    slot.started_s, slot.done = time.monotonic(), WorkDone()
             self._read_ahead(work)
             self._settle_ready(work)
             add_inside(self._done_inside())
@@ -145,27 +148,36 @@ class LabellerPool:
                 slot.actor.read_ahead.remote(slot.ahead.shard)
 
     def _done_inside(self) -> WorkDone:
-        """What the labellers at work have done of it, by their last answers; asks again and does not wait."""
-        total = WorkDone()
-        for slot in self._slots:
-            is_counted = slot.second is None or slot.started_s < slot.second.started_s
-            if slot.doing != "working" or slot.work is None or not is_counted:
-                slot.done_ref = None
-                continue
+        """What the labellers at work have done of it, by their last answers."""
+        counted = [
+            slot
+            for slot in self._slots
+            if slot.work is not None and (slot.second is None or slot.started_s < slot.second.started_s)
+        ]
+        if time.monotonic() - self._asked_s >= ASK_EVERY_S:
+            self._asked_s = time.monotonic()
+            self._ask(counted)
+        return sum((slot.done for slot in counted), WorkDone())
+
+    def _ask(self, slots: list[Slot]) -> None:
+        """Take the answers to what is done of work that are there, and ask again; does not wait."""
+        pending = {slot.done_ref: slot for slot in slots if slot.done_ref is not None}
+        answered = ray.wait(list(pending), num_returns=len(pending), timeout=0)[0] if pending else []
+        for ref in answered:
+            slot = pending[ref]
+            slot.done_ref = None
+            with suppress(RayError):  # a lost labeller is settled with its work
+                try_id, done = ray.get(ref)
+                if slot.work is not None and try_id == slot.work.try_id:
+                    slot.done = done
+        for slot in slots:
             if slot.done_ref is None:
-                slot.done, slot.done_ref = WorkDone(), slot.actor.work_done.remote()
-            elif ray.wait([slot.done_ref], timeout=0)[0]:
-                with suppress(RayError):  # a lost labeller is settled with its work
-                    try_id, done = ray.get(slot.done_ref)
-                    slot.done = done if try_id == slot.work.try_id else WorkDone()
                 slot.done_ref = slot.actor.work_done.remote()
-            total += slot.done
-        return total
 
     def stop(self) -> None:
         """Kill every labeller, so that none writes after this."""
         for slot in self._slots:
-            ray.kill(slot.actor)
+            self._kill(slot.actor)
         self._slots.clear()
 
     def _await_room(self) -> None:
@@ -187,9 +199,15 @@ class LabellerPool:
 
     def _grow(self, num_labellers: int) -> None:
         while len(self._slots) < num_labellers:
-            options = {"num_cpus": self._need.cpus, "num_gpus": self._need.gpus}
-            actor = LabellerActor.options(**options).remote(self._settings)
+            actor = self._new_actor()
             self._slots.append(Slot(actor, actor.place.remote(), "placing"))
+
+    def _new_actor(self) -> Any:
+        options = {"num_cpus": self._need.cpus, "num_gpus": self._need.gpus}
+        return LabellerActor.options(**options).remote(self._settings)
+
+    def _kill(self, actor: Any) -> None:
+        ray.kill(actor)
 
     def _resize(self, work: ShardWork) -> None:
         busy = sum(slot.doing == "working" for slot in self._slots)
@@ -202,7 +220,7 @@ class LabellerPool:
             self._drop(slot)
 
     def _drop(self, slot: Slot) -> None:
-        ray.kill(slot.actor)
+        self._kill(slot.actor)
         self._slots.remove(slot)
         slot.work_alone()
 

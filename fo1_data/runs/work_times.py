@@ -23,18 +23,25 @@ class WorkTimes:
 
     def __init__(self) -> None:
         self._per_image: deque[float] = deque(maxlen=_REMEMBERED)
+        self._usual: float | None = None  # the median, once it was asked for
 
     def add(self, work: Work, seconds: float) -> None:
         """Count a work item that was done."""
         if _is_compared(work):
             self._per_image.append(seconds / len(work.shard.images))
+            self._usual = None
 
     def is_overdue(self, work: Work, seconds: float) -> bool:
-        """Whether work that has taken `seconds` takes much longer than others did."""
-        if not _is_compared(work) or len(self._per_image) < _LEAST_SHARDS:
+        """Whether work that has taken `seconds` takes much longer than others did.
+
+        A driver asks this of all its labellers again and again: what costs most is looked at last.
+        """
+        if seconds <= _LEAST_S or not isinstance(work, LabelWhole) or len(self._per_image) < _LEAST_SHARDS:
             return False
-        usual_s = median(self._per_image) * len(work.shard.images)
-        return seconds > max(_LEAST_S, OVERDUE_FACTOR * usual_s)
+        if self._usual is None:
+            self._usual = median(self._per_image)
+        is_late = seconds > OVERDUE_FACTOR * self._usual * len(work.shard.images)
+        return is_late and _is_compared(work)
 
 
 def _is_compared(work: Work) -> TypeGuard[LabelWhole]:
