@@ -82,20 +82,25 @@ def write_manifest(
 
     limits: of its lists; longer ones are written in parts before it.
     """
-    document, parts = stored_form(manifest, limits)
-    for part in parts:
-        store.write_bytes(part.file.path, part.data)
-    store.write_bytes(path, dump_json(document))
+    store.write_bytes(path, _write_parts(store, manifest, limits))
 
 
-def write_first_manifest(store: Store, manifest: Manifest) -> Manifest:
-    """Write the manifest of a folder that has none, and return the one that counts.
+def write_first_manifest(store: Store, manifest: Manifest, limits: ListLimits = ListLimits()) -> Manifest:
+    """Write the manifest of a folder that has none, and return the one that counts. limits: as above.
 
     A driver that stood still is not the only one to end its run: the first manifest stays.
     """
-    if store.create_exclusive(MANIFEST, dump_json(manifest.model_dump(mode="json"))):
+    if store.create_exclusive(MANIFEST, _write_parts(store, manifest, limits)):
         return manifest
     return read_manifest(store)
+
+
+def _write_parts(store: Store, manifest: Manifest, limits: ListLimits) -> bytes:
+    """Write the parts of a long manifest; returns the content of the manifest itself."""
+    document, parts = stored_form(manifest, limits)
+    for part in parts:
+        store.write_bytes(part.file.path, part.data)
+    return dump_json(document)
 
 
 def now() -> str:

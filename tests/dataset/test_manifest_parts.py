@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fo1_data.corpus.readers import load_listing
-from fo1_data.dataset.manifest import dump_json, find_manifest, write_manifest
+from fo1_data.dataset.manifest import dump_json, find_manifest, write_first_manifest, write_manifest
 from fo1_data.dataset.manifest_parts import ListLimits, load_whole, stored_form
 from fo1_data.dataset.reader import open_dataset
 from fo1_data.dataset.validate import validate_dataset
@@ -78,6 +78,14 @@ def test_readers_see_no_difference(tmp_path: Path) -> None:
     assert validate_dataset(str(tmp_path / "d")) == []
     remove_image(str(tmp_path / "d"), rows[0].image_id, str(tmp_path / "e"))
     assert list(open_dataset(str(tmp_path / "e")).rows()) == rows[1:]
+
+
+def test_the_first_of_two_manifests_stays(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path / "d"))
+    first, late = manifest_of(3, 2), manifest_of(2, 3)
+    assert write_first_manifest(store, first, IN_PARTS) == first
+    assert write_first_manifest(store, late, IN_PARTS) == first
+    assert find_manifest(store) == first
 
 
 @pytest.mark.parametrize(
