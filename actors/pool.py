@@ -177,7 +177,7 @@ class LabellerPool:
     def stop(self) -> None:
         """Kill every labeller, so that none writes after this."""
         for slot in self._slots:
-            self._kill(slot.actor)
+            ray.kill(slot.actor)
         self._slots.clear()
 
     def _await_room(self) -> None:
@@ -206,9 +206,6 @@ class LabellerPool:
         options = {"num_cpus": self._need.cpus, "num_gpus": self._need.gpus}
         return LabellerActor.options(**options).remote(self._settings)
 
-    def _kill(self, actor: Any) -> None:
-        ray.kill(actor)
-
     def _resize(self, work: ShardWork) -> None:
         busy = sum(slot.doing == "working" for slot in self._slots)
         ahead = sum(slot.ahead is not None for slot in self._slots)
@@ -220,7 +217,7 @@ class LabellerPool:
             self._drop(slot)
 
     def _drop(self, slot: Slot) -> None:
-        self._kill(slot.actor)
+        ray.kill(slot.actor)
         self._slots.remove(slot)
         slot.work_alone()
 

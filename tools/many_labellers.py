@@ -1,24 +1,26 @@
-"""What a cluster's labellers ask of one driver: its processor time a shard, from 1 to 1,000 labellers.
+"""How long a thousand labellers wait for one driver: its loop in simulated time, from 1 to 1,000 labellers.
 
-    python -m tools.many_labellers 1 10 100 1000 [--shard-s 60] [--shards-each 3]
+    python -m tools.many_labellers 1 10 100 1000 [--shard-s 20] [--shards-each 10] [--call-us 200]
 
-The driver is that of a run: `actors.pool` with its queue of work, on a local Ray. A labeller is no process of
-its own: each of `HOSTS` Ray actors plays many. It sleeps `--shard-s` seconds for a shard and answers; calls,
-answers and waiting go through Ray as on a cluster. Printed are the share of the time that labellers work, by
-the clock, and the processor seconds of the driver: on a machine that others use trust those.
+The driver is that of a run: `actors.pool` with its queue of work. In place of Ray stands a simulation in this
+process: a labeller answers `--shard-s` seconds (a tenth more or less) after it was given a shard. The clock
+moves by the processor time that the driver takes, by `--call-us` for each call, answer or wait of Ray (an
+assumption), and to the next answer when the driver waits. So the figures do not depend on what else the
+machine does, and a cluster's network and Ray's own processes are not in them.
 """
 
 import argparse
-import asyncio
 import json
+import pickle
+import random
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from heapq import nsmallest
 from typing import Any
 
-import ray
-
-from actors.cluster import LOCAL, Need, ray_for
-from actors.placement import Place, this_place
+import actors.pool
+from actors.cluster import Need
+from actors.placement import Place
 from actors.pool import LabellerPool
 from fo1_data.dataset.shard_files import WriteOptions
 from fo1_data.labelling.identity import LabellerIdentity
@@ -26,99 +28,145 @@ from fo1_data.labelling.work_done import WorkDone
 from fo1_data.runs.shard_labeller import LabellerSettings
 from fo1_data.runs.shard_work import ShardWork
 from schemas.corpus import CorpusImage, Shard
-from schemas.dataset import Counts, ShardFile, ShardReport
+from schemas.dataset import Counts, ShardReport
 from schemas.jobs import RunConfig
 
-HOSTS = 4
 IMAGES_A_SHARD = 100
-_CONFIG = RunConfig(corpus="made-up", out="made-up", address=LOCAL)
-_SPLITS = ("test", "train", "validation")
 _IDENTITY = LabellerIdentity("made-up", "0", None, "corpus", "0", None, "0", "float32")
 
 
-@ray.remote(num_cpus=0, max_concurrency=2_000)
-class _Host:
-    """Plays labellers: each of its calls is that of one of them."""
+class Clock:
+    """Simulated seconds: the processor time of this process, and what was skipped."""
 
-    def __init__(self, shard_s: float) -> None:
-        self._shard_s = shard_s
+    def __init__(self) -> None:
+        self._skipped_s = -time.process_time()
 
-    async def place(self) -> Place:
-        return this_place()
+    def monotonic(self) -> float:
+        """The time now, under the name that `time` has for it."""
+        return time.process_time() + self._skipped_s
 
-    async def load(self) -> LabellerIdentity:
-        return _IDENTITY
+    def skip(self, seconds: float) -> None:
+        """Let time pass in which the driver does nothing, or what is not simulated."""
+        self._skipped_s += max(seconds, 0.0)
 
-    async def work_done(self) -> tuple[str, WorkDone]:
-        return "", WorkDone()
 
-    async def read_ahead(self, shard: Shard) -> None:
-        pass
+@dataclass(eq=False)
+class _Ref:
+    ready_s: float
+    value: Any
 
-    async def label_shard(self, shard: Shard, try_id: str, options: WriteOptions) -> ShardReport:
-        await asyncio.sleep(self._shard_s)
-        files = [
-            ShardFile(
-                split=split, path=f"{try_id}/{split}.parquet", num_rows=33, num_bytes=1, sha256="0" * 64
-            )
-            for split in _SPLITS
-        ]
-        return ShardReport(
-            shard_id=shard.shard_id, index=shard.index, try_id=try_id, files=files, counts=Counts(images=100)
+
+class SimulatedRay:
+    """What a pool asks of Ray."""
+
+    def __init__(self, clock: Clock, call_s: float) -> None:
+        self.clock, self.call_s = clock, call_s
+
+    def wait(
+        self, refs: list[_Ref], num_returns: int = 1, timeout: float = 0.0
+    ) -> tuple[list[_Ref], list[_Ref]]:
+        self.clock.skip(self.call_s)
+        now_s = self.clock.monotonic()
+        last_s = nsmallest(num_returns, (ref.ready_s for ref in refs))[-1]
+        self.clock.skip(min(last_s - now_s, timeout))
+        now_s = max(now_s, min(last_s, now_s + timeout))
+        ready = [ref for ref in refs if ref.ready_s <= now_s][:num_returns]
+        chosen = set(map(id, ready))
+        return ready, [ref for ref in refs if id(ref) not in chosen]
+
+    def get(self, ref: _Ref) -> Any:
+        self.clock.skip(self.call_s)
+        return ref.value
+
+    def kill(self, actor: Any) -> None:
+        """Nothing is left of a simulated labeller."""
+
+
+@dataclass
+class _Labeller:
+    """A labeller. idle_s: how long it had no shard between two shards; done: how many it was given."""
+
+    ray: SimulatedRay
+    shard_s: float
+    draw: random.Random
+    idle_s: float = 0.0
+    worked_s: float = 0.0
+    free_s: float | None = field(default=None)
+
+    def __getattr__(self, name: str) -> "_Call":
+        return _Call(self, name)
+
+    def answer(self, name: str, args: tuple[Any, ...]) -> _Ref:
+        pickle.dumps(args)  # as Ray does
+        self.ray.clock.skip(self.ray.call_s)
+        now_s = self.ray.clock.monotonic()
+        if name != "label_shard":
+            values = {"place": Place("node", "address"), "load": _IDENTITY, "work_done": ("", WorkDone())}
+            return _Ref(now_s + 0.001, values.get(name))
+        if self.free_s is not None:
+            self.idle_s += now_s - self.free_s
+        takes_s = self.shard_s * self.draw.uniform(0.9, 1.1)
+        self.worked_s += takes_s
+        self.free_s = now_s + takes_s
+        shard, try_id, _ = args
+        report = ShardReport(
+            shard_id=shard.shard_id, index=shard.index, try_id=try_id, files=[], counts=Counts(images=100)
         )
+        return _Ref(self.free_s, report)
 
 
 @dataclass(frozen=True)
-class _Played:
-    """The handle of a labeller that a host plays."""
+class _Call:
+    labeller: _Labeller
+    name: str
 
-    host: Any
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.host, name)
-
-
-class _PlayedPool(LabellerPool):
-    """A pool whose labellers are played by `hosts`."""
-
-    def __init__(self, hosts: list[Any], num_labellers: int) -> None:
-        settings = LabellerSettings(_CONFIG)
-        super().__init__(settings, Need(0.0001, 0), num_labellers, num_labellers, 0.0, print)
-        self._hosts, self._num_played = hosts, 0
-
-    def _new_actor(self) -> Any:
-        self._num_played += 1
-        return _Played(self._hosts[self._num_played % len(self._hosts)])
-
-    def _kill(self, actor: Any) -> None:
-        """The host plays others too."""
+    def remote(self, *args: Any) -> _Ref:
+        return self.labeller.answer(self.name, args)
 
 
-def measure(num_labellers: int, shard_s: float, shards_each: int) -> dict[str, float]:
-    """The driver's figures for a run of so many labellers, once all of them have loaded."""
-    hosts = [_Host.remote(shard_s) for _ in range(min(HOSTS, num_labellers))]
-    pool = _PlayedPool(hosts, num_labellers)
+class _Pool(LabellerPool):
+    """A pool of simulated labellers, for which there is always room."""
+
+    def __init__(self, ray: SimulatedRay, shard_s: float, num_labellers: int) -> None:
+        settings = LabellerSettings(RunConfig(corpus="made-up", out="made-up"))
+        super().__init__(settings, Need(1, 1), num_labellers, num_labellers, 0.0, print)
+        self.labellers: list[_Labeller] = []
+        self._ray, self._shard_s, self._draw = ray, shard_s, random.Random(0)
+
+    def _await_room(self) -> None:
+        pass
+
+    def _new_actor(self) -> _Labeller:
+        self.labellers.append(_Labeller(self._ray, self._shard_s, self._draw))
+        return self.labellers[-1]
+
+
+def measure(num_labellers: int, shard_s: float, shards_each: int, call_us: float) -> dict[str, float]:
+    """The share of their time that the labellers work, and what the driver does meanwhile."""
+    clock = Clock()
+    ray = SimulatedRay(clock, call_us / 1e6)
+    actors.pool.ray, actors.pool.time = ray, clock  # type: ignore[assignment, attr-defined]
+    pool = _Pool(ray, shard_s, num_labellers)
     pool.start()
-    shards = [_shard(number) for number in range(num_labellers * shards_each)]
-    seconds, clock_s, loops = time.process_time(), time.monotonic(), 0
+    work = ShardWork([_shard(number) for number in range(num_labellers * shards_each)], 1)
+    num_loops = 0
 
     def count() -> None:
-        nonlocal loops
-        loops += 1
+        nonlocal num_loops
+        num_loops += 1
 
-    pool.run(ShardWork(shards, 1), WriteOptions(), lambda report: None, count, lambda shard: None)
-    seconds, clock_s = time.process_time() - seconds, time.monotonic() - clock_s
-    for host in hosts:
-        ray.kill(host)
+    started_s, processor_s = clock.monotonic(), time.process_time()
+    pool.run(work, WriteOptions(), lambda report: None, count, lambda shard: None)
+    worked_s = sum(labeller.worked_s for labeller in pool.labellers)
+    idle_s = sum(labeller.idle_s for labeller in pool.labellers)
     return {
         "labellers": num_labellers,
         "shard_s": shard_s,
-        "shards": len(shards),
-        "working": round(shards_each * shard_s / clock_s, 3),
-        "driver_ms_a_shard": round(1e3 * seconds / len(shards), 2),
-        "driver_share_of_a_core": round(seconds / clock_s, 3),
-        "loops": loops,
-        "driver_ms_a_loop": round(1e3 * seconds / loops, 2),
+        "shards": num_labellers * shards_each,
+        "working": round(worked_s / (worked_s + idle_s), 4),
+        "driver_ms_a_loop": round(1e3 * (time.process_time() - processor_s) / num_loops, 2),
+        "loops": num_loops,
+        "simulated_s": round(clock.monotonic() - started_s, 1),
     }
 
 
@@ -133,12 +181,13 @@ def main() -> None:
     """Measure the numbers of labellers that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("labellers", type=int, nargs="+")
-    parser.add_argument("--shard-s", type=float, default=60.0)
-    parser.add_argument("--shards-each", type=int, default=3)
+    parser.add_argument("--shard-s", type=float, default=20.0)
+    parser.add_argument("--shards-each", type=int, default=10)
+    parser.add_argument("--call-us", type=float, default=200.0)
     given = parser.parse_args()
-    with ray_for(_CONFIG):
-        for num_labellers in given.labellers:
-            print(json.dumps(measure(num_labellers, given.shard_s, given.shards_each)), flush=True)
+    for num_labellers in given.labellers:
+        figures = measure(num_labellers, given.shard_s, given.shards_each, given.call_us)
+        print(json.dumps(figures), flush=True)
 
 
 if __name__ == "__main__":
