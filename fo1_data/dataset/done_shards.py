@@ -93,7 +93,13 @@ class DoneShards(Mapping[str, ShardReport]):
         self._is_loaded = True
 
     def _read(self, paths: Sequence[str]) -> list[_DoneShard]:
-        return [_read_marker(self._store, path, _parse_done) for path in paths]
+        shards = [_read_marker(self._store, path, _parse_done) for path in paths]
+        for path, shard in zip(paths, shards, strict=True):
+            if shard.shard_id != _shard_id(path):
+                raise StorageError(
+                    f"{self._store.address(path)} is of another shard: delete it and run again"
+                )
+        return shards
 
     def _keep(self, shard: _DoneShard) -> None:
         values = (shard.shard_id, shard.index, shard.report)

@@ -12,6 +12,7 @@ from fo1_data.dataset.done_shards import DoneShards
 from fo1_data.dataset.duplicates import Changes, Duplicates, find_duplicates
 from fo1_data.dataset.image_ids import ImageIds
 from fo1_data.dataset.layout import RUN, marker
+from fo1_data.errors import StorageError
 from fo1_data.storage.store import open_store
 from schemas.dataset import Counts, ShardImage, ShardMarker
 
@@ -101,6 +102,16 @@ def test_ids_on_disk_are_found_as_in_memory(shards: list[list[int]], block_ids: 
     assert repeated == {half: numbers for half, numbers in places.items() if len(numbers) > 1}
     wanted = list(places)[::2]
     assert {half: sorted(n) for half, n in ids.shards_of([*wanted, 5])} == {h: places[h] for h in wanted}
+
+
+def test_a_copied_marker_is_refused(tmp_path: Path) -> None:
+    done = ShardMarker(shard_id="s0", index=0, try_id="t", files=[], counts=Counts(), images=[])
+    for name in ("s0", "s0 (copy)"):
+        path = tmp_path / marker(RUN, name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(done.model_dump_json())
+    with pytest.raises(StorageError, match=r"s0 \(copy\).json is of another shard: delete it"):
+        DoneShards(open_store(str(tmp_path)), RUN).update()
 
 
 @pytest.mark.parametrize("text", ["not hex at all, ever", ""])

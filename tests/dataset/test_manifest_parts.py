@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from factories import make_dataset
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fo1_data.corpus.readers import load_listing
@@ -51,6 +51,7 @@ def manifest_of(num_files: int, num_duplicates: int) -> Manifest:
     )
 
 
+@settings(deadline=None)
 @given(st.integers(0, 5), st.integers(0, 5), st.integers(0, 5), st.integers(1, 3))
 def test_what_is_written_is_read(num_files: int, num_duplicates: int, most: int, a_part: int) -> None:
     manifest = manifest_of(num_files, num_duplicates)
