@@ -16,7 +16,7 @@ from record import Segment
 from fo1_data.runs.in_process import IN_PROCESS
 
 NUM_IMAGES = 40
-FAULTS_A_SEGMENT = 20
+FAULTS_A_SEGMENT = 60
 AN_HOUR_S = 3600
 SPAWNED = 0.15  # the share of drivers that are programs of their own where that is not needed
 
