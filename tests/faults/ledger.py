@@ -45,7 +45,10 @@ def check_labelled(corpus: Path, out: str, undisturbed: str) -> Findings:
     inputs = {path.name for path in corpus.iterdir() if path.suffix == ".png"}
     findings.once(inputs, in_rows + rejected)
     explained = {Path(reject.uri).name for reject in rejects if reject.replayable}
-    for expected in comparable(undisturbed):
+    calm = comparable(undisturbed)
+    if len(calm) < len(inputs) / 2:
+        findings.invalid.append("the undisturbed run has no rows to compare with")
+    for expected in calm:
         name = Path(expected["uri"]).name
         row = rows.pop(expected["image_id"], None)
         if row is None and name not in explained:

@@ -36,8 +36,9 @@ from schemas.images import ImageRow
 from services.label_studio.shown_from_rows import shown_image
 
 NUM_IMAGES = 24
-FAULTS_A_SEGMENT = 30
-FAILING = 0.05  # the share of requests to Label Studio that fail while there are faults
+FAULTS_A_SEGMENT = 40
+PROCESSES = 0.5  # the share of a segment's faults that processes take
+FAILING = 0.1  # the share of requests to Label Studio that fail while there are faults
 ENDS_WITHIN_S = 300.0
 _STUDIO = {
     "refuse": "Label Studio away",
@@ -186,7 +187,7 @@ class _ReviewHarm:
     ) -> None:
         self._service, self._postgres, self._segment = service, postgres, segment
         self._chance, self._wanted, self._stop_s = chance, wanted, stop_s
-        self._over = threading.Event()
+        self._over, self._num_hurt = threading.Event(), 0
 
     def during(self, work: Callable[[], Any]) -> Any:
         """Do the work, and harm beside it."""
@@ -227,7 +228,7 @@ class _ReviewHarm:
 
     def _go_on(self) -> None:
         while not self._over.wait(self._chance.uniform(0.3, 4.0)):
-            if self._segment.num_injected >= self._wanted:
+            if self._num_hurt >= self._wanted * PROCESSES:
                 return
             process = self._service.process
             if process is None or process.poll() is not None:
@@ -242,6 +243,7 @@ class _ReviewHarm:
                 )
             )
             if hurt():
+                self._num_hurt += 1
                 self._segment.injected[kind] += 1
 
     def _seconds(self) -> float:

@@ -78,17 +78,15 @@ class StoreLabelling:
             time.sleep(chance.uniform(0.5, 4.0))
             if driver.poll() is not None or segment.num_injected >= wanted:
                 return
-            kind = chance.choice(
-                ("driver killed", "driver stopped", "second driver", "clock jumped an hour", "")
+            kind, harm = chance.choice(
+                (
+                    ("driver killed", lambda: kill(process)),
+                    ("driver stopped", lambda: hold(process, self._stop_s or chance.uniform(0.2, 1.5))),
+                    ("second driver", lambda: run.end(run.start()) is not None),
+                    ("clock jumped an hour", lambda: self._clock.jump(chance.choice((-1, 1)) * AN_HOUR_S)),
+                )
             )
-            done = {
-                "driver killed": lambda: kill(process),
-                "driver stopped": lambda: hold(process, self._stop_s or chance.uniform(0.2, 1.5)),
-                "second driver": lambda: run.end(run.start()) is not None,
-                "clock jumped an hour": lambda: self._clock.jump(chance.choice((-1, 1)) * AN_HOUR_S),
-                "": lambda: False,
-            }[kind]()
-            if done:
+            if harm():
                 segment.injected[kind] += 1
 
 
