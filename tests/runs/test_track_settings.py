@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from fo1_data.config import load_run
-from fo1_data.errors import ConfigError
+from fo1_data.errors import CheckpointError, ConfigError
 from fo1_data.labelling.identity import PreliminaryIdentity
 from fo1_data.runs.fingerprint import ListedCorpus, run_fingerprint
 from fo1_data.runs.plan import list_corpus
@@ -70,12 +70,30 @@ def test_the_fingerprint_has_what_videos_depend_on_and_only_where_there_are_any(
     [
         ({"proposals": "boxes.jsonl"}, "not followed through videos"),
         ({"parent": "old"}, "takes over no tracks"),
+        ({"tracker": "sam3"}, "--tracker sam3 needs a checkpoint of SAM 3 with its tracker"),
+        ({"proposals": "no such!"}, r"neither auto, .* \(with --tracker NAME only the labellers read it\)"),
     ],
 )
 def test_what_does_not_suit_videos_is_refused(tmp_path: Path, settings: dict[str, str], told: str) -> None:
     (tmp_path / "a.mp4").write_bytes(b"clip")
-    with pytest.raises(ConfigError, match=told):
+    with pytest.raises((ConfigError, CheckpointError), match=told) as caught:
         list_corpus(config(tmp_path, **settings))
+    assert "\n" not in str(caught.value)
+
+
+def test_the_checkpoint_says_what_follows_unless_the_settings_do(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"clip")
+
+    def tracker(model_type: str, **settings: Any) -> str | None:
+        folder = tmp_path / model_type
+        folder.mkdir(exist_ok=True)
+        (folder / "config.json").write_text(f'{{"model_type": "{model_type}"}}')
+        return list_corpus(config(tmp_path, proposals=str(folder), **settings)).config.tracker_name
+
+    assert tracker("sam3_video") == "sam3"
+    assert tracker("sam3_video", tracker="sort") == "sort"
+    assert tracker("sam3_video", tracker="none") is None
+    assert tracker("sam3") == tracker("rt_detr") == "bytetrack"
 
 
 def test_a_run_knows_its_videos(tmp_path: Path) -> None:
