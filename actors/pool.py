@@ -25,7 +25,7 @@ from fo1_data.errors import ClusterError, Fo1Error
 from fo1_data.labelling.identity import LabellerIdentity
 from fo1_data.labelling.work_done import WorkDone
 from fo1_data.runs.shard_labeller import LabellerSettings, is_device_lost
-from fo1_data.runs.shard_work import Answer, Assemble, LabelWhole, ShardWork, Work, new_try
+from fo1_data.runs.shard_work import Answer, Assemble, LabelPiece, LabelWhole, ShardWork, Work, new_try
 from fo1_data.runs.work_times import WorkTimes
 from schemas.corpus import Shard
 from schemas.dataset import ShardReport
@@ -87,15 +87,16 @@ class LabellerPool:
         on_report: Callable[[ShardReport], None],
         tick: Callable[[], None],
         find_report: Callable[[Shard], ShardReport | None],
+        count_steps: Callable[[Shard], int],
         add_inside: Callable[[WorkDone], None] = lambda done: None,
     ) -> None:
         """Do all of `work`. Raises ClusterError, and errors of the run that a labeller reports.
 
         add_inside: gets what is done of all work in hand.
         find_report: looks up whether a shard is done in the dataset's folder; its labeller may be lost after
-        it marked the shard and before its answer arrives.
+        it marked the shard and before its answer arrives. count_steps: looks up how much of it is stored.
         """
-        self._find_report, self._on_report = find_report, on_report
+        self._find_report, self._count_steps, self._on_report = find_report, count_steps, on_report
         while not work.finished:
             self._resize(work)
             for slot in self._slots:
@@ -289,12 +290,15 @@ class LabellerPool:
             raise ClusterError(f"a labeller cannot load the model: {with_type(error)}")
         item, slot.work = slot.work, None
         if slot.second is None:
-            work.lost(item, with_type(error))
+            work.lost(item, with_type(error), num_steps=self._steps_of(item))
         else:
             slot.work_alone()
         slot.doing, slot.ref = "idle", None
         if is_device_lost(error):
             self._release(slot, work)
+
+    def _steps_of(self, item: Work) -> int:
+        return self._count_steps(item.shard) if isinstance(item, LabelWhole | LabelPiece) else 0
 
     def _lost(self, slot: Slot, work: ShardWork | None, error: RayError) -> None:
         other = slot.second
@@ -313,7 +317,8 @@ class LabellerPool:
         if report is None:
             self._note(f"lost {slot}, {loss.why}; its work {'goes on' if other else 'is tried again'}")
         if report is None and other is None:
-            (work.interrupted if loss.with_host else work.lost)(item, loss.why, ahead)
+            tell = work.interrupted if loss.with_host else work.lost
+            tell(item, loss.why, ahead, num_steps=self._steps_of(item))
             return
         if ahead is not None:
             work.give_back(ahead, alone=ahead.alone or not loss.with_host)

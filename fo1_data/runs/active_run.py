@@ -9,6 +9,7 @@ from typing import Any
 from fo1_data.confidence.budget_pass import BudgetPass
 from fo1_data.config import resolved
 from fo1_data.corpus.source_lines import source_lines
+from fo1_data.corpus.tracked_videos import is_tracked
 from fo1_data.dataset.done_shards import read_report
 from fo1_data.dataset.lease import Lease
 from fo1_data.dataset.listing_record import record_listing
@@ -23,6 +24,7 @@ from fo1_data.runs.fingerprint import content_sha256, run_fingerprint
 from fo1_data.runs.plan import PlannedRun
 from fo1_data.runs.progress import ProgressMeter
 from fo1_data.runs.routing import make_router, routes
+from fo1_data.runs.video_steps import VideoSteps
 from fo1_data.runs.watcher import Watcher
 from schemas.corpus import Shard
 from schemas.dataset import Counts, FileLimits, Manifest, ModelInfo, RunState, ShardReport
@@ -80,6 +82,12 @@ class ActiveRun:
     def find_report(self, shard: Shard) -> ShardReport | None:
         """The report of a shard that is done in the dataset's folder, or None."""
         return read_report(self.dataset.store, self.dataset.write_options.run, shard.shard_id)
+
+    def count_steps(self, shard: Shard) -> int:
+        """How many shots of a shard that is a video are stored; 0 for any other."""
+        if not is_tracked(shard.images[0]):
+            return 0
+        return len(VideoSteps(self.dataset.store, self.dataset.write_options.run, shard.shard_id).done())
 
     def tick(self) -> None:
         """Show the progress; every `PROGRESS_EVERY_S` also write it to the folder and check the lease."""

@@ -3,12 +3,12 @@
 A shard is first labelled whole, unless it is larger than `piece_size`, as an image of many tiles may be: then
 its pieces are handed out from the start. If that loses its worker, the shard is cut in halves, and these in
 halves again. A single image may lose its worker `max_tries` times, then it becomes a reject (stage `worker`,
-replayable). A labeller may read a whole shard ahead while it labels another: a loss then proves nothing about
-either, so each is labelled alone before it counts against an image. A worker that was lost with its host
-proves nothing at all: its work goes to another as it is (`interrupted`). When every piece of a cut shard is
-settled, the shard is assembled. When all shards of a group are done, their files are gathered. Every
-repetition is counted, so the work always ends. Pure bookkeeping:
-starts nothing.
+replayable); a video as often in one shot, because the shots that it has stored are progress. A labeller may
+read a whole shard ahead while it labels another: a loss then proves nothing about either, so each is labelled
+alone before it counts against an image. A worker that was lost with its host proves nothing at all: its work
+goes to another as it is (`interrupted`). When every piece of a cut shard is settled, the shard is assembled.
+When all shards of a group are done, their files are gathered. Every repetition is counted, so the work always
+ends. Pure bookkeeping: starts nothing.
 """
 
 import uuid
@@ -40,13 +40,15 @@ class LabelWhole:
 
 @dataclass(frozen=True)
 class LabelPiece:
-    """Label the images `start` to `stop` of a cut shard. losses: workers lost on this piece so far."""
+    """Label the images `start` to `stop` of a cut shard. losses: workers lost on it since it last came on.
+    num_steps: how many shots of its video were stored by then."""
 
     shard: Shard
     try_id: str
     start: int
     stop: int
     losses: int = 0
+    num_steps: int = 0
 
 
 @dataclass(frozen=True)
@@ -146,10 +148,11 @@ class ShardWork:
             self._groups.add(answer)
             self._gather_ready()
 
-    def lost(self, work: Work, why: str, ahead: LabelWhole | None = None) -> None:
+    def lost(self, work: Work, why: str, ahead: LabelWhole | None = None, *, num_steps: int = 0) -> None:
         """The worker of `work` was lost, which had begun to read `ahead`.
 
-        Raises ClusterError if writing a shard keeps losing workers.
+        num_steps: how many shots of its video are stored. Raises ClusterError if writing a shard keeps losing
+        workers.
         """
         self._out -= 1
         self.losses += 1
@@ -172,12 +175,14 @@ class ShardWork:
                 )
             self._queue.appendleft(Gather(work.group, new_try(), work.losses + 1))
         elif isinstance(work, LabelPiece):
-            self._lost_piece(work, why)
+            self._lost_piece(work, why, num_steps)
         else:
             self._cut[work.shard.shard_id] = _CutShard(open_pieces=1)
-            self._lost_piece(LabelPiece(work.shard, work.try_id, 0, len(work.shard.images)), why)
+            self._lost_piece(LabelPiece(work.shard, work.try_id, 0, len(work.shard.images)), why, num_steps)
 
-    def interrupted(self, work: Work, why: str, ahead: LabelWhole | None = None) -> None:
+    def interrupted(
+        self, work: Work, why: str, ahead: LabelWhole | None = None, *, num_steps: int = 0
+    ) -> None:
         """The worker of `work` was lost with its host: another tries it, and `ahead`, as if it had not begun.
 
         The eleventh time counts as `lost`.
@@ -185,7 +190,7 @@ class ShardWork:
         name = _name(work)
         self._interruptions[name] += 1
         if self._interruptions[name] > MAX_INTERRUPTIONS:
-            self.lost(work, why, ahead)
+            self.lost(work, why, ahead, num_steps=num_steps)
             return
         self._out -= 1
         if ahead is not None:
@@ -210,19 +215,21 @@ class ShardWork:
         for group in self._groups.take_ready() if self._groups is not None else ():
             self._queue.appendleft(Gather(group, new_try()))
 
-    def _lost_piece(self, piece: LabelPiece, why: str) -> None:
+    def _lost_piece(self, piece: LabelPiece, why: str, num_steps: int) -> None:
         length = piece.stop - piece.start
         if length > 1:
             middle = piece.start + length // 2
             self._cut[piece.shard.shard_id].open_pieces += 1
             self._queue.appendleft(LabelPiece(piece.shard, new_try(), middle, piece.stop))
             self._queue.appendleft(LabelPiece(piece.shard, new_try(), piece.start, middle))
-        elif piece.losses + 1 < self._max_tries:
-            again = LabelPiece(piece.shard, new_try(), piece.start, piece.stop, piece.losses + 1)
+            return
+        losses = 1 if num_steps > piece.num_steps else piece.losses + 1
+        if losses < self._max_tries:
+            again = LabelPiece(piece.shard, new_try(), piece.start, piece.stop, losses, num_steps)
             self._queue.appendleft(again)
         else:
             entry = piece.shard.images[piece.start]
-            message = f"killed its worker {piece.losses + 1} times: {why}"
+            message = f"killed its worker {losses} times: {why}"
             self._settle(piece, reject_of(entry, RejectStage.WORKER, "worker_lost", message))
 
     def _settle(self, piece: LabelPiece, outcome: str | Reject) -> None:

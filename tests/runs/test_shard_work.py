@@ -156,6 +156,21 @@ def test_an_image_alone_may_lose_its_worker_as_often_as_set() -> None:
     assert isinstance(last.pieces[0], Reject)
 
 
+def test_a_video_whose_shots_go_on_is_not_given_up() -> None:
+    """Each try stores another shot before its worker is lost; only losses without progress count together."""
+    work = ShardWork([shard_of(0, 1)], max_tries=3)
+    for num_steps in (1, 2, 3, 4, 5, 5, 5):
+        item = work.take()
+        assert not isinstance(item, Assemble)
+        assert item is not None
+        work.lost(item, "its process died", num_steps=num_steps)
+    last = work.take()
+    assert isinstance(last, Assemble)
+    (reject,) = last.pieces
+    assert isinstance(reject, Reject)
+    assert reject.message.startswith("killed its worker 3 times")
+
+
 def test_writing_that_never_succeeds_ends_the_run() -> None:
     work = ShardWork([shard_of(0, 1)], max_tries=1)
     first = work.take()
