@@ -19,9 +19,11 @@ from ray.exceptions import RayError, RayTaskError, RuntimeEnvSetupError, Unseria
 from actors.cluster import Need, nodes
 from actors.labeller import LabellerActor
 from actors.losses import LabellerError, first_line, loss_of, own_line, with_type
+from actors.room import no_room_text
 from actors.slots import Slot, call_for
+from actors.store_faults import StoreFaults
 from fo1_data.dataset.shard_files import WriteOptions
-from fo1_data.errors import ClusterError, Fo1Error
+from fo1_data.errors import ClusterError, Fo1Error, StorageError
 from fo1_data.labelling.identity import LabellerIdentity
 from fo1_data.labelling.work_done import WorkDone
 from fo1_data.runs.shard_labeller import LabellerSettings, is_device_lost
@@ -59,6 +61,7 @@ class LabellerPool:
         self._slots: list[Slot] = []
         self._times = WorkTimes()
         self._asked_s = float("-inf")
+        self._store_faults = StoreFaults()
         self._lost_loading = 0
         self._identity: LabellerIdentity | None = None
         self._find_report: Callable[[Shard], ShardReport | None] = lambda shard: None
@@ -188,15 +191,8 @@ class LabellerPool:
             if self._placement_timeout_s:
                 self._grow(self._least)
             if time.monotonic() >= deadline_s:
-                raise ClusterError(self._no_room(room))
+                raise ClusterError(no_room_text(self._need, self._least, room))
             time.sleep(WAIT_S)
-
-    def _no_room(self, room: int) -> str:
-        sizes = ", ".join(f"{node.address}: {node.cpus:g} CPU, {node.gpus:g} GPU" for node in nodes())
-        return (
-            f"the cluster can hold {room} of the {self._least} labellers requested, each with {self._need} "
-            f"({sizes}): lower --actors, --cpus-per-actor or --gpus-per-actor"
-        )
 
     def _grow(self, num_labellers: int) -> None:
         while len(self._slots) < num_labellers:
@@ -257,6 +253,7 @@ class LabellerPool:
             self._lost_loading = 0
         elif work is not None and slot.work is not None:
             self._times.add(slot.work, time.monotonic() - slot.started_s)
+            self._store_faults.reached(slot.host)
             self._complete(slot.work, work, answer)
             slot.work = None
             if slot.second is not None:
@@ -284,10 +281,15 @@ class LabellerPool:
 
     def _raised(self, slot: Slot, work: ShardWork | None, error: Exception) -> None:
         """A call raised an exception; the labeller itself is alive."""
-        if isinstance(error, Fo1Error):
+        hosts = {other.host for other in self._slots if other.host}
+        is_of_host = isinstance(error, StorageError) and self._store_faults.is_of_one_host(slot.host, hosts)
+        if isinstance(error, Fo1Error) and not (is_of_host and slot.work is not None):
             raise error
         if slot.work is None or work is None:
             raise ClusterError(f"a labeller cannot load the model: {with_type(error)}")
+        if is_of_host:
+            self._leave_host(slot, slot.work, work, error)
+            return
         item, slot.work = slot.work, None
         if slot.second is None:
             work.lost(item, with_type(error), num_steps=self._steps_of(item))
@@ -299,6 +301,14 @@ class LabellerPool:
 
     def _steps_of(self, item: Work) -> int:
         return self._count_steps(item.shard) if isinstance(item, LabelWhole | LabelPiece) else 0
+
+    def _leave_host(self, slot: Slot, item: Work, work: ShardWork, error: Exception) -> None:
+        """Give the work of a labeller whose host does not reach the store to another."""
+        other = slot.second
+        self._release(slot, work)
+        self._note(f"{slot} does not reach the store, its work goes to another: {first_line(error)}")
+        if other is None:
+            work.interrupted(item, first_line(error), num_steps=self._steps_of(item))
 
     def _lost(self, slot: Slot, work: ShardWork | None, error: RayError) -> None:
         other = slot.second

@@ -35,8 +35,13 @@ class Slot:
             self.second.second = None
             self.second = None
 
+    @property
+    def host(self) -> str:
+        """The address of the host that it runs on; empty before it is placed."""
+        return self.place.address if self.place is not None else ""
+
     def __str__(self) -> str:
-        return "a labeller" if self.place is None else f"the labeller on {self.place.address}"
+        return f"the labeller on {self.host}" if self.host else "a labeller"
 
 
 def call_for(actor: Any, work: Work, options: WriteOptions) -> Any:

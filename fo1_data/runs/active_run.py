@@ -11,7 +11,7 @@ from fo1_data.config import resolved
 from fo1_data.corpus.source_lines import source_lines
 from fo1_data.corpus.tracked_videos import is_tracked
 from fo1_data.dataset.done_shards import read_report
-from fo1_data.dataset.lease import Lease
+from fo1_data.dataset.lease import STALE_AFTER_S, Lease
 from fo1_data.dataset.listing_record import record_listing
 from fo1_data.dataset.reader import column_values, open_dataset
 from fo1_data.dataset.weights_record import LoadedSource, record_weights
@@ -27,12 +27,14 @@ from fo1_data.runs.routing import make_router, routes
 from fo1_data.runs.video_steps import VideoSteps
 from fo1_data.runs.watcher import Watcher
 from schemas.corpus import Shard
-from schemas.dataset import Counts, FileLimits, Manifest, ModelInfo, RunState, ShardReport
+from schemas.dataset import Counts, FileLimits, Manifest, ModelInfo, RunProgress, RunState, ShardReport
 from schemas.jobs import RunConfig
 from schemas.labels import Decision
 
 PROGRESS_EVERY_S = 2.0
 _TICK_EVERY_S = 0.5
+# How long the store may fail the driver. Another driver takes the lease only when it is twice as old.
+_PATIENCE_S = STALE_AFTER_S / 2
 
 
 class ActiveRun:
@@ -64,6 +66,7 @@ class ActiveRun:
         for line in source_lines(planned.sources):
             watcher.note(line)
         self._written_s = self._ticked_s = float("-inf")
+        self._failing_since_s: float | None = None
         if num_done := self.meter.snapshot().shards:
             watcher.note(f"resuming: {num_done} of {counted(len(planned.shards), 'shard')} done")
 
@@ -96,8 +99,21 @@ class ActiveRun:
         self._watcher.show(progress)
         if time.monotonic() - self._written_s >= PROGRESS_EVERY_S:
             self._written_s = time.monotonic()
+            self._write(progress)
+
+    def _write(self, progress: RunProgress) -> None:
+        """Check the lease and write the progress. A store that fails is tried again for `_PATIENCE_S`."""
+        try:
             self._lease.check()
             self.dataset.write_progress(progress)
+        except StorageError as error:
+            if self._failing_since_s is None:
+                self._failing_since_s = time.monotonic()
+                self._watcher.note(f"{error}; the run goes on, and tries again for {_PATIENCE_S:g} s")
+            elif time.monotonic() - self._failing_since_s > _PATIENCE_S:
+                raise
+        else:
+            self._failing_since_s = None
 
     def finish(self, identity: LabellerIdentity) -> Manifest:
         """Complete the dataset and return its manifest. A review budget is spent here, over all rows."""
