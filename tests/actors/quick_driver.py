@@ -12,12 +12,23 @@ from fo1_data.errors import Fo1Error
 from fo1_data.runs.stopping import Terminated
 
 
-def main(corpus: str, out: str, model: str = "fo1-tiny", seed: int = 0) -> None:
+def main(
+    corpus: str,
+    out: str,
+    model: str = "fo1-tiny",
+    seed: int = 0,
+    actors: str = "2",
+    shard_size: int = 4,
+    max_tries: int = 3,
+    gpus_per_actor: float | None = None,
+    placement_timeout_s: float = 60.0,
+) -> None:
     run = load_run(
         None,
         {
-            "corpus": corpus, "out": out, "model": model, "seed": seed, "shard_size": 4, "actors": "2",
-            "file_rows": 10,
+            "corpus": corpus, "out": out, "model": model, "seed": seed, "shard_size": shard_size,
+            "max_tries": max_tries, "actors": actors, "file_rows": 10, "gpus_per_actor": gpus_per_actor,
+            "placement_timeout_s": placement_timeout_s,
         },
     )  # fmt: skip
     try:
