@@ -156,7 +156,7 @@ def measure(num_labellers: int, shard_s: float, shards_each: int, call_us: float
         num_loops += 1
 
     started_s, processor_s = clock.monotonic(), time.process_time()
-    pool.run(work, WriteOptions(), lambda report: None, count, lambda shard: None)
+    pool.run(work, WriteOptions(), lambda report: None, count, lambda shard: None, lambda shard: 0)
     worked_s = sum(labeller.worked_s for labeller in pool.labellers)
     idle_s = sum(labeller.idle_s for labeller in pool.labellers)
     return {
