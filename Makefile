@@ -5,8 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO := demo
 SCENES ?= 48
-# On two cores: tests wait for servers and other processes 40 % of their time.
-TESTERS ?= 3
+TESTERS ?= 2
 EXAMPLES ?= 50
 COMPILE ?= --compile-bytecode
 FAULTS ?= 100

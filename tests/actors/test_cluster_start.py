@@ -50,6 +50,8 @@ def test_a_run_has_a_token_of_its_own_unless_the_user_has_one(
     starts: list[Exception | None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("RAY_AUTH_TOKEN", "of the user")
     starts += [None, None]
     with ray_for(CONFIG):

@@ -34,7 +34,7 @@ LEAST = 5
 def corpus(tmp_path, monkeypatch):
     """An ultrasound, a truncated image and a small CT in a folder with a patient's name."""
     monkeypatch.setenv("FO1_HOME", str(tmp_path / "home"))
-    folder = tmp_path / "Doe^Jane 4711" / "study-of-Jane"
+    folder = tmp_path / "Doe^Jane Xanthippe" / "study-of-Jane"
     folder.mkdir(parents=True)
     shutil.copy(dicom_path("US1_UNCR.dcm"), folder / "US1_UNCR.dcm")
     shutil.copy(dicom_path("MR_truncated.dcm"), folder / "Jane-knee")
@@ -52,10 +52,10 @@ def secrets(folder):
         for element in pydicom.dcmread(path, stop_before_pixels=True).iterall():
             values = element.value if element.VM > 1 else [element.value]
             found |= {str(value) for value in values if isinstance(value, str | pydicom.valuerep.PersonName)}
-    found |= {folder.name, folder.parent.name, "Jane", "4711", "Doe^"}
+    found |= {folder.name, folder.parent.name, "Jane", "Xanthippe", "Doe^"}
     plain = {text.strip() for text in found} - COMMON
     told = {text for text in plain if set(text) - set("0.-+ ")}
-    return {text for text in told if len(text) >= LEAST or text in ("Jane", "4711", "Doe^")}
+    return {text for text in told if len(text) >= LEAST or text in ("Jane", "Xanthippe", "Doe^")}
 
 
 def texts_of(folder: Path):
