@@ -47,6 +47,7 @@ TOGETHER = {
         "test_two_services.py",
     },
     "label-studio": {
+        "test_dicom_says_nothing.py",
         "test_honeypots_with_label_studio.py",
         "test_killed_service_with_label_studio.py",
         "test_large_images_with_label_studio.py",
