@@ -162,7 +162,7 @@ def test_a_step_without_an_image_that_can_be_read_is_a_step(tmp_path: Path) -> N
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     ("number", "options"),
-    [(signal.SIGINT, []), (signal.SIGTERM, []), (signal.SIGTERM, ["--workers", "1"])],
+    [(signal.SIGINT, []), (signal.SIGTERM, []), (signal.SIGTERM, ["--workers", "2"])],
     ids=["SIGINT", "SIGTERM", "SIGTERM on Ray"],
 )
 def test_a_signal_saves_and_says_where_the_run_stopped(
