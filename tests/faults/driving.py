@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -101,7 +100,7 @@ class LabellingRun:
             open_store(store).delete(name)
             self.stories.append(f"deleted as told: {name}")
         elif _BEGIN_ANEW.search(told):
-            shutil.rmtree(self.out)
+            open_store(self.out).delete_folder("")
             self.stories.append(f"begun anew as told: {_last(told)}")
         elif driver.returncode != -9 and driver.returncode:
             self.stories.append(_last(told))
