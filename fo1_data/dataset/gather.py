@@ -123,5 +123,8 @@ def _winner(store: Store, path: str, error: FileNotFoundError | None = None) -> 
     winner = _read_group(store, path)
     if winner is None:
         gone = f"{error.filename or error}" if error else store.address(path)
-        raise StorageError(f"{gone} was there and is gone: another program writes here") from error
+        raise StorageError(
+            f"{gone} was there and is gone: another program writes here, or the marker in .run/shards that "
+            "names this file is damaged: then delete that marker and run again"
+        ) from error
     return winner
