@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from pydantic_core import from_json, to_json
 
 from fo1_data.dataset.image_ids import BLOCK_IDS, ID_BYTES, ImageIds, half_of
-from fo1_data.dataset.layout import marker, markers
+from fo1_data.dataset.layout import marker, markers, try_folder
 from fo1_data.dataset.prefetch import map_ahead
 from fo1_data.errors import StorageError
 from fo1_data.storage.store import Store
@@ -93,13 +93,16 @@ class DoneShards(Mapping[str, ShardReport]):
         self._is_loaded = True
 
     def _read(self, paths: Sequence[str]) -> list[_DoneShard]:
-        shards = [_read_marker(self._store, path, _parse_done) for path in paths]
+        shards = [_read_marker(self._store, path, self._parse) for path in paths]
         for path, shard in zip(paths, shards, strict=True):
             if shard.shard_id != _shard_id(path):
                 raise StorageError(
                     f"{self._store.address(path)} is of another shard: delete it and run again"
                 )
         return shards
+
+    def _parse(self, data: bytes) -> _DoneShard:
+        return _parse_done(data, self._run)
 
     def _keep(self, shard: _DoneShard) -> None:
         values = (shard.shard_id, shard.index, shard.report)
@@ -212,7 +215,7 @@ def _read_marker(store: Store, path: str, parse: Callable[[bytes], Parsed]) -> P
         raise StorageError(f"{store.address(path)} is damaged: delete it and run again") from error
 
 
-def _parse_done(data: bytes) -> _DoneShard:
+def _parse_done(data: bytes, run: str) -> _DoneShard:
     document = from_json(data)
     images = document.pop("images")
     image_ids = bytes.fromhex("".join([image["image_id"] for image in images]))
@@ -220,6 +223,9 @@ def _parse_done(data: bytes) -> _DoneShard:
         raise ValueError("an id that is no SHA-256")
     several = [half_of(image["image_id"]) for image in images if len(image["uris"]) > 1]
     report = ShardReport.model_validate(document)
+    folder = try_folder(run, report.index, report.try_id)
+    if any(file.path.rpartition("/")[0] != folder for file in report.all_files):
+        raise ValueError("a file outside the folder of its try")
     return _DoneShard(report.shard_id, report.index, to_json(document), image_ids, several)
 
 

@@ -288,6 +288,28 @@ def test_a_damaged_file_of_a_shard_is_named_with_the_marker_to_delete(
     assert validate_dataset(str(out)) == []
 
 
+def test_a_marker_that_names_a_file_elsewhere_is_damaged(tmp_path: Path, ungathered: Path) -> None:
+    """One changed byte in a path leaves the marker readable."""
+    out = tmp_path / "d"
+    begin(out)
+    report = [write(out, shard) for shard in range(6)][2]
+    (marker,) = [
+        path
+        for path in (out / ".run" / "shards").glob("*.json")
+        if json.loads(path.read_text())["shard_id"] == report.shard_id
+    ]
+    folder = report.files[0].path.rpartition("/")[0]
+    marker.write_text(marker.read_text().replace(folder, folder.replace("tries", "tsies")))
+    with pytest.raises(StorageError, match=rf"{marker.name} is damaged: delete it and run again"):
+        begin(out).seal("made-up")
+
+    marker.unlink()
+    write(out, 2, "again")
+    expected = begin(ungathered).manifest
+    assert expected is not None
+    assert files_of(begin(out).seal("made-up")) == files_of(expected)
+
+
 def test_a_damaged_gathered_file_ends_in_no_dataset(tmp_path: Path) -> None:
     out = tmp_path / "d"
     begin(out)
