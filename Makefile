@@ -11,6 +11,8 @@ COMPILE ?= --compile-bytecode
 FAULTS ?= 100
 SEED ?= 0
 FAULTS_FOLDER ?= faults
+FUZZ ?= 10000
+FUZZ_FOLDER ?= fuzz
 BENCH_HISTORY ?= docs/bench-history.jsonl
 BENCH_PYTHON ?= $(BIN)/python
 BENCH_PRESET ?= vlm-fo1-3b
@@ -20,7 +22,7 @@ QUICK = -m "not slow" -n $(TESTERS) --dist loadscope --no-loadscope-reorder
 
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help setup demo serve label-studio test quick fuzz faults bench bench-gpu check docs format lock lowest newest clean
+.PHONY: help setup demo serve label-studio test quick fuzz fuzz-http faults bench bench-gpu check docs format lock lowest newest clean
 help: ## Show this list
 	@grep -hE '^[a-z -]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
@@ -59,7 +61,11 @@ test: $(READY) ## Run every test that needs no GPU
 quick: $(READY) ## Run the tests to run at every change: every package, in under two minutes on two cores
 	$(BIN)/python -m pytest $(QUICK)
 
-fuzz: $(READY) ## Fuzz the HTTP API of a fresh service, stateful too, EXAMPLES a test (about half an hour)
+fuzz: $(READY) ## FUZZ odd inputs for everything that reads what others wrote; goes on where it stopped
+	PYTHONPATH=$(CURDIR):$(CURDIR)/tests/services:$(CURDIR)/tests \
+		$(BIN)/python tests/fuzz/fuzz.py --inputs $(FUZZ) --seed $(SEED) --folder $(FUZZ_FOLDER)
+
+fuzz-http: $(READY) ## Schemathesis on the HTTP API of a fresh service, EXAMPLES a test (about half an hour)
 	$(BIN)/python tests/services/fuzz_service.py --max-examples $(EXAMPLES)
 
 faults: $(READY) ## Kill, stop, starve and damage labelling runs until FAULTS faults were done; goes on where it stopped
@@ -110,4 +116,4 @@ lowest newest: $(READY) ## Run the quick tests on the lowest, or the newest, ver
 	.venv-$@/bin/python -m pytest $(QUICK)
 
 clean: ## Remove what demo and tests leave
-	rm -rf $(DEMO) $(FAULTS_FOLDER) site .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(DEMO) $(FAULTS_FOLDER) $(FUZZ_FOLDER) site .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

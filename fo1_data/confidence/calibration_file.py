@@ -41,7 +41,7 @@ def read_calibration(address: str) -> tuple[Calibration, str]:
         if isinstance(version, int) and version > CALIBRATION_VERSION:
             raise CalibrationError(f"{address} has version {version}: use a newer fo1-data")
         return Calibration.model_validate(document), hashlib.sha256(data).hexdigest()
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         reason = _first_problem(error) if isinstance(error, ValidationError) else str(error).splitlines()[0]
         raise CalibrationError(
             f"{address} is not a calibration (make one with fo1 calibrate): {reason}"

@@ -36,7 +36,7 @@ def read_json(store: Store, path: str) -> dict[str, Any]:
     """A JSON object of the store. Raises FileNotFoundError, and DatasetError if it is not an object."""
     try:
         document = json.loads(store.read_bytes(path))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DatasetError(f"{store.address(path)} is damaged: {error}") from error
     if not isinstance(document, dict):
         raise DatasetError(f"{store.address(path)} is damaged: not an object")
@@ -60,7 +60,7 @@ def find_manifest(store: Store) -> Manifest | None:
         return Manifest.model_validate(load_whole(store.read_bytes, document))
     except FileNotFoundError as error:
         raise DatasetError(f"{error.filename or error} is missing though the manifest lists it") from error
-    except (ValueError, AttributeError) as error:
+    except (ValueError, AttributeError, RecursionError) as error:
         reason = first_problem(error) if isinstance(error, ValidationError) else str(error)
         raise DatasetError(f"{store.address(MANIFEST)} is no manifest: {reason}") from error
 

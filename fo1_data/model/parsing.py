@@ -40,7 +40,9 @@ class Grounded:
 
 def parse_caption(answer: str) -> str:
     """A caption: the answer without markup, with single spaces."""
-    return " ".join(_TAGS.sub(" ", answer).split())
+    while _TAGS.search(answer):  # what stood around a tag may make another one
+        answer = _TAGS.sub(" ", answer)
+    return " ".join(answer.split())
 
 
 def parse_grounded(answer: str, num_regions: int) -> Grounded:
@@ -61,7 +63,7 @@ def parse_count(answer: str, phrase: str, num_regions: int) -> tuple[int, Span]:
     """The last number of an answer, and its regions; without a number, the count of the regions."""
     span = parse_pointing(answer, phrase, num_regions)
     numbers = _NUMBER.findall(_TAGS.sub(" ", _OBJECTS.sub(" ", answer)))
-    return (min(int(numbers[-1]), MOST_COUNT) if numbers else len(span.indices)), span
+    return (_at_most(numbers[-1]) if numbers else len(span.indices)), span
 
 
 def parse_reasoned(answer: str) -> tuple[str, str | None]:
@@ -73,6 +75,12 @@ def parse_reasoned(answer: str) -> tuple[str, str | None]:
     reasoning = [" ".join(part.split()) for part in _THINK.findall(answer)]
     rest = _THINK.sub(" ", answer)
     return parse_caption(" ".join(_ANSWER.findall(rest)) or rest), " ".join(reasoning) or None
+
+
+def _at_most(digits: str) -> int:
+    """A number, at most `MOST_COUNT`; of many digits only some are read."""
+    digits = digits.lstrip("0") or "0"
+    return MOST_COUNT if len(digits) > len(str(MOST_COUNT)) else min(int(digits), MOST_COUNT)
 
 
 def _span(phrase: str, objects: str, num_regions: int) -> Span:

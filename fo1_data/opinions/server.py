@@ -84,10 +84,11 @@ class ServerModel:
 
     def _only_model(self) -> str:
         models = self._document(self._send("GET", "/models")).get("data")
-        names = [str(model.get("id")) for model in models] if isinstance(models, list) else []
+        listed = models if isinstance(models, list) else []
+        names = [str(model.get("id")) for model in listed if isinstance(model, dict)]
         if len(names) != 1:
-            listed = ", ".join(names[:5]) or "none"
-            raise ConfigError(f"{self._url} has these models: {listed}; name one: {self._url}#MODEL")
+            known = ", ".join(names[:5]) or "none"
+            raise ConfigError(f"{self._url} has these models: {known}; name one: {self._url}#MODEL")
         return names[0]
 
     def _send(self, method: str, path: str, body: object = None) -> httpx.Response:
@@ -128,7 +129,7 @@ class ServerModel:
     def _document(self, response: httpx.Response) -> dict[str, Any]:
         try:
             document = response.json()
-        except ValueError:
+        except (ValueError, RecursionError):
             document = None
         if not isinstance(document, dict):
             raise RunError(f"{self._url} answers no JSON object: is it OpenAI-compatible?")
@@ -138,7 +139,8 @@ class ServerModel:
 def _text_of(document: dict[str, Any]) -> str | None:
     """The first choice's text; None if it has none."""
     choices = document.get("choices")
-    message = choices[0].get("message") if isinstance(choices, list) and choices else None
+    first = choices[0] if isinstance(choices, list) and choices else None
+    message = first.get("message") if isinstance(first, dict) else None
     content = message.get("content") if isinstance(message, dict) else None
     return content.strip() if isinstance(content, str) else None
 

@@ -60,7 +60,11 @@ def _open_raw(address: str) -> Iterator[IO[bytes]]:
     check_place(address)
     path = local_path(address)
     if path is not None:
-        if not stat.S_ISREG(path.stat().st_mode):
+        try:
+            mode = path.stat().st_mode
+        except ValueError as error:  # a null character
+            raise CorpusError(f"cannot read {path_text(path)}: {one_line(error)}") from error
+        if not stat.S_ISREG(mode):
             raise CorpusError(f"{path_text(path)} is not a regular file")
         with path.open("rb") as file:
             yield file

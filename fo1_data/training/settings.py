@@ -315,7 +315,7 @@ def load_train_config(path: str | None, steps: int | None = None, epochs: float 
     if path is not None:
         try:
             settings = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
             raise ConfigError(f"--config {path}: cannot be read as TOML: {error}") from error
     if steps is not None and epochs is not None:
         raise ConfigError("--steps and --epochs both set the length of the run: give one of them")

@@ -38,6 +38,7 @@ from services.label_studio.video_results import shown_boxes
 
 _KIND_OF_FIELD = {name: kind for kind, name in TEXT_FIELDS.items()}
 _OF_IMAGE = (CAPTION, COUNTS, ANSWERS, COMMENT)
+_ATTRIBUTES = {CAPTION: "caption", COUNTS: "counts", COMMENT: "comment"}
 _OF_REGION = (VERDICT, PHRASES, *_KIND_OF_FIELD)
 _CONTROLS = {BOX, MASK, FIND, *_OF_IMAGE, *_OF_REGION}
 _SHAPES = ("rectangle", "polygon", "ellipse")
@@ -144,8 +145,7 @@ class _Parser:
         if entry.get("from_name") == BOX or (not is_ours and kind.removesuffix("labels") in _SHAPES):
             box = shape_to_box(_value(entry), *self._shown.picture_wh)
             if box is not None:
-                in_image = self._shown.in_image(box)
-                self.annotated.regions.setdefault(entry["id"], AnnotatedRegion(in_image))
+                self._add_region(entry, AnnotatedRegion(self._shown.in_image(box)))
             else:
                 self._miss(entry, "the box of")
         elif not is_ours and kind != "labels":
@@ -157,14 +157,19 @@ class _Parser:
             self._miss(entry, "the mask (nothing is painted, or not in this image) of")
             return
         box = self._shown.in_image(mask_box(mask))
-        self.annotated.regions.setdefault(entry["id"], AnnotatedRegion(box, mask_rle=mask))
+        self._add_region(entry, AnnotatedRegion(box, mask_rle=mask))
+
+    def _add_region(self, entry: Mapping[str, Any], region: AnnotatedRegion) -> None:
+        """Add a region; another shape of the same id cannot be read."""
+        earlier = self.annotated.regions.setdefault(entry["id"], region)
+        if earlier != region:
+            self._miss(entry, "a second shape of")
 
     def _add_track(self, entry: Mapping[str, Any], clip: ShownClip) -> None:
         if str(entry.get("type")) == "videorectangle":
             boxes = shown_boxes(_value(entry), clip.num_frames, self._shown.picture_wh)
             if boxes:
-                region = AnnotatedRegion(next(iter(boxes.values())), boxes)
-                self.annotated.regions.setdefault(entry["id"], region)
+                self._add_region(entry, AnnotatedRegion(next(iter(boxes.values())), boxes))
             else:
                 self._miss(entry, "the key frames of")
         elif entry.get("from_name") not in _CONTROLS and entry.get("type") != "labels":
@@ -180,21 +185,24 @@ class _Parser:
         if name in _OF_REGION and region is None:
             self._miss(entry, f"{name} without a box, of")
         elif region is None:
-            return
+            if name not in _CONTROLS and entry.get("type") == "labels":
+                self.annotated.ignored.append(f"{name} (labels without a shape)")
         elif name in (BOX, MASK) or (name not in _CONTROLS and str(entry.get("type")).endswith("labels")):
             labels = value.get("labels" if self._shown.clip is not None else str(entry.get("type")))
             chosen = (
-                [str(label) for label in labels if label not in OWN_LABELS]
+                [label for label in map(str, labels) if label not in OWN_LABELS]
                 if isinstance(labels, list)
                 else []
             )
-            region.label = chosen[-1] if chosen else region.label
+            for label in chosen:
+                if region.label not in (None, label):
+                    self.annotated.ignored.append(f"{name}: {region.label}, a second class of a box")
+                region.label = label
         elif name in _KIND_OF_FIELD:
             texts = _texts(value)
-            if texts is None:
-                self._miss(entry, f"{name} of")
-            else:
-                region.texts[_KIND_OF_FIELD[str(name)]] = "\n".join(texts)
+            text = "\n".join(texts or [])
+            if texts is None or region.texts.setdefault(_KIND_OF_FIELD[str(name)], text) != text:
+                self._miss(entry, f"{name} of" if texts is None else f"a second {name} of")
         elif name in (PHRASES, VERDICT):
             self._add_choices(entry, region)
 
@@ -206,13 +214,16 @@ class _Parser:
             self._miss(entry, f"{name} of")
         elif name == PHRASES:
             aliases = set(self._aliases.values())  # a phrase's text may equal another phrase's alias
-            names = [choice if choice in aliases else self._aliases.get(str(choice)) for choice in choices]
-            region.phrases = frozenset(alias for alias in names if alias is not None)
+            words = [str(choice) for choice in choices]
+            names = [word if word in aliases else self._aliases.get(word) for word in words]
+            region.phrases |= frozenset(alias for alias in names if alias is not None)
             if None in names:
                 self._miss(entry, "a phrase that was not shown, of")
         elif choices:
-            region.verdict = {RIGHT: True, WRONG: False}.get(str(choices[0]))
-            if region.verdict is None or len(choices) > 1:
+            verdict = {RIGHT: True, WRONG: False}.get(str(choices[0]))
+            is_other = region.verdict not in (None, verdict)
+            region.verdict = verdict
+            if verdict is None or len(choices) > 1 or is_other:
                 self._miss(entry, f"the verdict {', '.join(map(str, choices))} of")
 
     def _add_to_image(self, name: str, value: Mapping[str, Any]) -> None:
@@ -221,12 +232,11 @@ class _Parser:
             self._miss_field(name, f"{name} of the image")
         elif name == ANSWERS:
             self._answers += texts
-        elif name == CAPTION:
-            self.annotated.caption = "\n".join(texts)
-        elif name == COUNTS:
-            self.annotated.counts = "\n".join(texts)
         else:
-            self.annotated.comment = "\n".join(texts)
+            text = "\n".join(texts)
+            if getattr(self.annotated, _ATTRIBUTES[name]) not in (None, text):
+                self._miss_field(name, f"a second {name} of the image")
+            setattr(self.annotated, _ATTRIBUTES[name], text)
 
     def finish(self) -> ParsedAnnotation:
         """Return the annotation, with its answers and with the lines of its counts that cannot be read."""

@@ -1,4 +1,4 @@
-"""Schemathesis over the OpenAPI document, all checks: it finds nothing. `make fuzz` looks longer."""
+"""Schemathesis over the OpenAPI document, all checks: it finds nothing. `make fuzz-http` looks longer."""
 
 import subprocess
 from pathlib import Path

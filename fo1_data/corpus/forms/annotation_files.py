@@ -22,11 +22,12 @@ from fo1_data.corpus.forms.cvat import read_cvat
 from fo1_data.corpus.forms.image_lookup import FolderImages, FolderPlaces, ImageLookup, NearbyImages
 from fo1_data.corpus.forms.record_fields import NAME_KEYS, name_key_of
 from fo1_data.corpus.forms.track_items import items_of_track_json, items_of_track_lines
+from fo1_data.corpus.forms.track_lines import NAME as TRACKS_NAME
 from fo1_data.corpus.forms.track_lines import is_track_record
 from fo1_data.corpus.forms.uri_list import has_image_column, read_parquet_list
 from fo1_data.corpus.forms.voc import read_voc
-from fo1_data.corpus.listing import Item, WantedImages
-from fo1_data.corpus.places import ImagePlaces, children, join_verbatim
+from fo1_data.corpus.listing import Item, Refused, WantedImages
+from fo1_data.corpus.places import ImagePlaces, children, join_verbatim, listing_reject
 from fo1_data.errors import CorpusError
 from fo1_data.storage.addresses import base_name, is_web, parent, suffix_of
 from fo1_data.storage.streams import one_line, open_stream, read_whole
@@ -38,6 +39,8 @@ _JSON_FORMS: tuple[tuple[Callable[[Any], bool], Callable[[Any, str, ImageLookup]
     (via.is_via, via.read_via),
 )
 _HEAD_BYTES = 4096
+# Where the values of a row are kept that are more than its header names.
+_NOT_NAMED = "columns_without_a_name"
 _RECORD_BYTES = 2**24
 
 
@@ -101,8 +104,8 @@ def items_of_records(address: str, places: ImagePlaces) -> Iterator[Item] | None
     try:
         record = json.loads(first_line(address, _RECORD_BYTES))
     except (ValueError, RecursionError):
-        return None
-    if is_track_record(record):
+        record = None
+    if is_track_record(record) or base_name(address) == TRACKS_NAME:
         return items_of_track_lines(address, places)
     is_known = isinstance(record, dict) and (name_key_of(record) or is_benchmark_record(record))
     return read_annotations(address, places) if is_known else None
@@ -125,21 +128,25 @@ def items_of_csv(address: str, lookup: ImageLookup, classes: Mapping[str, str]) 
 
 def _records_of_csv(lines: Iterable[str], address: str, places: ImagePlaces) -> Iterator[Item]:
     """Rows as records; a value that is a JSON list or object is taken as such."""
-    for number, row in enumerate(csv.DictReader(lines)):
-        record = {key: _parse_value(value) for key, value in row.items() if key and value not in (None, "")}
+    for number, row in enumerate(csv.DictReader(lines, restkey=_NOT_NAMED)):
+        record = {
+            key: _parse_value(value) if isinstance(value, str) else value
+            for key, value in row.items()
+            if key and value not in (None, "")
+        }
         yield from items_of_record(record, address, f"{address}#{number}", places)
 
 
 def _parse_value(text: str) -> Any:
     try:
         return json.loads(text) if text[:1] in "[{" else text
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
 
 
 def csv_columns(address: str) -> list[str]:
     """The columns of a CSV file, by its first line."""
-    return next(csv.reader([first_line(address)]), [])
+    return open_images.fields_of_line(first_line(address))
 
 
 def first_line(address: str, most_bytes: int = _HEAD_BYTES) -> str:
@@ -172,7 +179,11 @@ def load_class_list(address: str) -> dict[str, str]:
 
 def _with_lines(address: str, read: Callable[[Any], Iterator[Item]]) -> Iterator[Item]:
     with _text_lines(address) as lines:
-        yield from read(lines)
+        try:
+            yield from read(lines)
+        except csv.Error as error:
+            message = f"{address} is not CSV up to its end: {one_line(error)}"
+            yield Refused(address, {}, listing_reject(address, "bad_csv", message))
 
 
 @contextmanager

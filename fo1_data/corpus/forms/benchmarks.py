@@ -21,6 +21,7 @@ from pydantic import ValidationError
 from fo1_data.corpus.forms.record_fields import NAME_KEYS, box_of, text_of, validation_text, whole_number
 from fo1_data.corpus.listing import Found, Item, Piece, Refused
 from fo1_data.corpus.places import ImagePlaces, listing_reject
+from fo1_data.plurals import counted
 from schemas.corpus import CorpusCount, CorpusImage, CorpusPhrase, CorpusRegion
 from schemas.sources import ContentKind
 
@@ -65,9 +66,13 @@ def read_records(records: Iterable[tuple[str, Any]], source: str, places: ImageP
             message = f"{where}: {validation_text(error)}"
             yield Refused(source, counts, listing_reject(where, "bad_record", message))
         else:
-            by_image.setdefault(entry.name, []).extend(
-                [Found(source, counts), Piece(source, entry, may_repeat=True)]
-            )
+            items = by_image.setdefault(entry.name, [])
+            items.append(Found(source, counts))
+            if unread := counts[ContentKind.PHRASES] - len(entry.phrases):
+                message = f"{where}: {counted(unread, 'expression is', 'expressions are')} no text"
+                reject = listing_reject(where, "bad_expression", message)
+                items.append(Refused(source, {ContentKind.PHRASES: unread}, reject))
+            items.append(Piece(source, entry, may_repeat=True))
     for items in by_image.values():
         yield from items
 
@@ -82,7 +87,8 @@ def _count(record: Any) -> Counter[ContentKind]:
         counts[ContentKind.PHRASES] = 1
     elif reader is _referring:
         counts[ContentKind.BOXES] = 1
-        counts[ContentKind.PHRASES] = len(phrases_of(record[_first(record, _EXPRESSIONS) or ""]))
+        expressions = record[_first(record, _EXPRESSIONS) or ""]
+        counts[ContentKind.PHRASES] = len(phrases_of(expressions)) + num_unread(expressions)
     elif reader is _counting:
         counts[ContentKind.COUNTS] = 1
     return counts
@@ -147,6 +153,12 @@ def phrases_of(value: Any) -> list[str]:
     values = value if isinstance(value, list) else [value]
     texts = (item.get("sent") or item.get("raw") if isinstance(item, dict) else item for item in values)
     return list(dict.fromkeys(str(text).strip() for text in texts if text and str(text).strip()))
+
+
+def num_unread(value: Any) -> int:
+    """How many objects stand among expressions that hold none."""
+    values = value if isinstance(value, list) else [value]
+    return sum(isinstance(item, dict) and bool(item) and not phrases_of(item) for item in values)
 
 
 def _counting(record: Record) -> dict[str, Any]:

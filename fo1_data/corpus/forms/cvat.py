@@ -24,6 +24,8 @@ from fo1_data.corpus.video.listing import is_video
 from fo1_data.errors import CorpusError
 from fo1_data.storage.streams import one_line, open_stream
 
+# Of an encoding that nobody knows, or that expat does not read.
+NOT_XML = (ElementTree.ParseError, LookupError, ValueError)
 _META = ("occluded", "z_order", "rotation", "group_id", "source")
 
 
@@ -44,7 +46,7 @@ def read_cvat(address: str, lookup: ImageLookup) -> Iterator[Item]:
                     tracks.read_meta(element)
                 if element.tag in ("image", "track", "meta"):
                     element.clear()
-    except ElementTree.ParseError as error:
+    except NOT_XML as error:
         message = f"{address} is not XML from image {number} on: {one_line(error)}"
         yield Refused(address, {}, listing_reject(address, "bad_xml", message))
     for read in tracks.videos():
@@ -67,7 +69,7 @@ def read_cvat_tracks(address: str) -> list[ReadVideo]:
                     tracks.read_meta(element)
                 if element.tag in ("image", "track", "meta"):
                     element.clear()
-    except ElementTree.ParseError as error:
+    except NOT_XML as error:
         raise CorpusError(f"{address} is not XML: {one_line(error)}") from error
     return tracks.videos()
 

@@ -66,6 +66,9 @@ def _items(
     )
     shapes = [part for part in annotations if part.get("type") not in _IMAGE_TYPES]
     image.captions = [str(part["caption"]) for part in annotations if part.get("caption")]
+    silent = [part for part in annotations if part.get("type") == "caption" and not part.get("caption")]
+    if silent:
+        image.meta["annotations"] = silent
     tags = [_label(part, names) for part in annotations if part.get("type") == "label"]
     if tags:
         image.meta["labels"] = tags

@@ -104,5 +104,5 @@ def at_rows(items: Iterable[Item], address: str) -> Iterator[Item]:
 def _features(schema: pa.Schema) -> Any:
     try:
         return json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))["info"]["features"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return {}

@@ -32,6 +32,8 @@ def _box_of_polygons(polygons: Any) -> Box | None:
 def _box_of_mask(mask: dict[str, Any]) -> Box | None:
     """Runs of zeros and ones in turn, down the columns of a mask of `size` height, width."""
     height = int(mask["size"][0])
+    if height < 1:
+        return None
     counts = mask["counts"]
     runs = counts if isinstance(counts, list) else _runs_of_text(counts)
     ends = np.cumsum(np.asarray(runs, dtype=np.int64))

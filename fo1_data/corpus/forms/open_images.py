@@ -23,8 +23,16 @@ def is_class_list(name: str, first_line: str) -> bool:
     """Whether a CSV file lists class names, by its name and first line."""
     is_named_so = "class-descriptions" in name or name == "classes.csv"
     is_header = first_line == "LabelName,DisplayName"
-    is_pair = len(next(csv.reader([first_line]), [])) == 2
+    is_pair = len(fields_of_line(first_line)) == 2
     return is_header or (is_pair and (is_named_so or first_line.startswith(("/m/", "/g/", "/t/"))))
+
+
+def fields_of_line(line: str) -> list[str]:
+    """The fields of one line of CSV; none if it is no CSV."""
+    try:
+        return next(csv.reader([line]), [])
+    except csv.Error:
+        return []
 
 
 def is_image_list(columns: Sequence[str]) -> bool:

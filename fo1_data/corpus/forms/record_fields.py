@@ -35,7 +35,8 @@ def name_key_of(record: dict[str, Any]) -> str | None:
 def fields_of_record(record: dict[str, Any], name_key: str | None = None) -> dict[str, Any]:
     """The fields of a CorpusImage in a record, except `uri`; other fields of the record go to `meta`.
 
-    `name_key`: the key that names the image; other names and addresses are kept in `meta`.
+    `name_key`: the key that names the image; other names and addresses are kept in `meta`. Raises ValueError
+    if `regions` is no list.
     """
     own_meta = record.get("meta")
     meta = dict(own_meta) if isinstance(own_meta, dict) else {} if own_meta is None else {"meta": own_meta}
@@ -52,8 +53,11 @@ def fields_of_record(record: dict[str, Any], name_key: str | None = None) -> dic
         "caption": first_captions[0] if first_captions else None,
         **{key: record.get(key) or [] for key in _LISTS},
     }
-    if record.get("regions") is not None:
-        pairs = [_region(region) for region in record["regions"]]
+    regions = record.get("regions")
+    if regions is not None:
+        if not isinstance(regions, list | tuple):
+            raise ValueError(f"regions is not a list: {str(regions)[:60]!r}")
+        pairs = [_region(region) for region in regions]
         fields["regions"] = [region for region, _ in pairs]
         keep_region_meta(meta, [rest for _, rest in pairs])
     return fields | {"meta": meta or None}

@@ -7,7 +7,7 @@ MDETR     images with `dataset_name` refcoco... and `caption`: it names all boxe
 from collections import Counter, defaultdict
 from typing import Any
 
-from fo1_data.corpus.forms.benchmarks import phrases_of
+from fo1_data.corpus.forms.benchmarks import num_unread, phrases_of
 from fo1_data.corpus.forms.record_fields import id_of, objects_of, text_of
 from fo1_data.corpus.listing import Found, Item, Refused
 from fo1_data.corpus.places import listing_reject
@@ -38,11 +38,14 @@ def expressions_of(document: dict[str, Any], address: str) -> tuple[Expressions,
         fields = ref if isinstance(ref, dict) else {}
         image_id, annotation_id = id_of(fields.get("image_id")), id_of(fields.get("ann_id"))
         texts = phrases_of(fields.get("sentences"))
+        unread = num_unread(fields.get("sentences"))
         if texts and annotation_id in image_of and image_of[annotation_id] == image_id:
             expressions[image_id] += [(text, annotation_id) for text in texts]
-            continue
+            if not unread:
+                continue
+            texts = []
         where = f"{address}#refs/{number}"
-        counts = Counter({ContentKind.PHRASES: max(len(texts), 1)})
+        counts = Counter({ContentKind.PHRASES: max(len(texts) + unread, 1)})
         message = f"{where} names no sentence, or no annotation with a box (ann_id) of its image (image_id)"
         faults += [
             Found(address, counts),

@@ -87,10 +87,14 @@ def texts_of_attributes(attributes: Mapping[str, Any]) -> tuple[dict[str, str | 
     return texts, rest
 
 
+def _ticked(key: Any, value: Any) -> str:
+    return str(key) if isinstance(value, bool | int | float) else f"{key}: {value}"
+
+
 def attribute_text(value: Any) -> str | None:
     """An attribute as text: of check boxes, the names of those that are ticked."""
     if isinstance(value, dict):
-        return ", ".join(str(key) for key, ticked in value.items() if ticked) or None
+        return ", ".join(_ticked(key, part) for key, part in value.items() if part) or None
     if isinstance(value, list):
         return ", ".join(str(item) for item in value) or None
     return text_of(value)

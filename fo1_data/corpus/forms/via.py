@@ -72,7 +72,7 @@ def read_via_csv(lines: Iterable[str], address: str, lookup: ImageLookup) -> Ite
 def _parse(text: str | None) -> Any:
     try:
         return json.loads(text) if text else {}
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
 
 

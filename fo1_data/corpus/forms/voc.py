@@ -113,7 +113,7 @@ def read_voc(
         yield Found(source, _ONE_FILE)
         try:
             root = _parse(address)
-        except ElementTree.ParseError as error:
+        except (ElementTree.ParseError, LookupError) as error:  # LookupError: of an unknown encoding
             reject = listing_reject(address, "bad_xml", f"{address} is not XML: {one_line(error)}")
         except InputReject as error:
             reject = listing_reject(address, error.reason, error.message)

@@ -144,7 +144,8 @@ def _pieces(sample: _Sample, address: str) -> Iterator[Item]:
     where = f"{address}::{sample.key}"
     record: dict[str, Any] = {}
     num_read = 0
-    for kind, data in sample.sidecars.items():
+    # The record first: what other sidecars say is added to it.
+    for kind, data in sorted(sample.sidecars.items(), key=lambda sidecar: sidecar[0] != "json"):
         try:
             _add_sidecar(record, kind, data)
             num_read += 1
