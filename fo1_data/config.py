@@ -31,7 +31,8 @@ def load_run(path: str | None = None, overrides: Mapping[str, Any] | None = None
     unknown = sorted(set(settings) - set(RunConfig.model_fields))
     if unknown:
         place = f" in {path}" if path else ""
-        raise ConfigError(f"unknown setting{place}: {', '.join(unknown)} (see fo1 label --help)")
+        names = " ".join(", ".join(unknown).split())
+        raise ConfigError(f"unknown setting{place}: {names} (see fo1 label --help)")
     try:
         return RunConfig.model_validate(_absolute(settings))
     except ValidationError as error:
@@ -75,7 +76,7 @@ def _one_line(error: ValidationError) -> str:
         if problem["type"] == "missing":
             message = "not given (give it as an argument or option, or in --config)"
         problems.append(f"{name}: {message}" if name else message)
-    return "; ".join(problems)
+    return " ".join("; ".join(problems).split())
 
 
 def corpus_name(config: RunConfig, is_hidden: bool = False) -> str:

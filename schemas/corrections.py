@@ -304,4 +304,5 @@ def parse_corrections(lines: Iterable[str]) -> Iterator[Correction]:
             first = error.errors(include_url=False)[0]
             place = ".".join(str(part) for part in first["loc"])
             message = first["msg"].removeprefix("Value error, ")
-            raise ValueError(f"line {number}: {place + ': ' if place else ''}{message}") from None
+            words = f"{place + ': ' if place else ''}{message}"
+            raise ValueError(f"line {number}: {' '.join(words.split())}") from None

@@ -51,4 +51,4 @@ def read_calibration(address: str) -> tuple[Calibration, str]:
 def _first_problem(error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
     field = ".".join(str(part) for part in first["loc"])
-    return f"{field}: {first['msg']}" if field else first["msg"]
+    return " ".join((f"{field}: {first['msg']}" if field else first["msg"]).split())

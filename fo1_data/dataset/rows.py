@@ -80,4 +80,4 @@ def with_uris(row: ImageRow, more: Iterable[str]) -> ImageRow:
 def first_problem(error: ValidationError) -> str:
     """The first problem of a validation error, in one line: field and message."""
     finding = error.errors(include_url=False, include_input=False)[0]
-    return f"{'.'.join(str(part) for part in finding['loc'])}: {finding['msg']}"
+    return " ".join(f"{'.'.join(str(part) for part in finding['loc'])}: {finding['msg']}".split())

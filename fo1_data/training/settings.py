@@ -329,4 +329,4 @@ def load_train_config(path: str | None, steps: int | None = None, epochs: float 
         name = ".".join(str(part) for part in first["loc"])
         setting = f"setting {name} of training" if name else "settings of training"
         message = str(first["msg"]).removeprefix("Value error, ")
-        raise ConfigError(f"{setting}: {message}") from None
+        raise ConfigError(" ".join(f"{setting}: {message}".split())) from None

@@ -132,19 +132,19 @@ def _check_account(listing: Listing) -> None:
 
 def _check_marks(listing: Listing, made: Made, texts: list[str]) -> None:
     """Each mark that was put in is in an entry, or so many contents were rejected."""
-    if not made.names_images():
-        return
+    if made.is_damaged or not made.names_images():
+        return  # nobody knows what the files say
     listed = marks_in([json.loads(text) for text in texts])
-    missing = [(record, marks - listed) for record, marks in made.put if marks - listed]
+    missing = {put for put in made.put if put.is_missing(listed)}
     of_images = sum(
         source.rejected.get(kind, 0)
         for source in listing.sources
         for kind in (ContentKind.IMAGES, ContentKind.SIDECARS)
     )
     refused = {
-        record for record, _ in Counter(record for record, _ in missing if record).most_common(of_images)
+        record for record, _ in Counter(put.record for put in missing if put.record).most_common(of_images)
     }
-    missing = [(record, marks) for record, marks in missing if record not in refused]
+    missing = {put for put in missing if put.record not in refused}
     lost = made.lines - sum(len(entry.regions or []) for entry in listing.entries)
     rejected = sum(
         count
@@ -155,7 +155,7 @@ def _check_marks(listing: Listing, made: Made, texts: list[str]) -> None:
     if max(len(missing), lost) <= rejected:
         return
     reasons = {reject.reason for reject in listing.rejects}
-    is_told = bool(reasons) if made.is_damaged else bool(reasons & _OF_FILES)
+    is_told = bool(reasons & _OF_FILES)
     words = [reject.message for reject in listing.rejects]
     check(is_told, f"{len(missing) or lost} are lost, {rejected} are rejected: {missing}", words)
 

@@ -22,10 +22,20 @@ _MARK = re.compile(r"zq\d+qz")
 
 
 class Put(NamedTuple):
-    """An annotation: the record that is refused as a whole with it, and its marks."""
+    """An annotation: the record that is refused as a whole with it, and its marks.
+
+    is_kept_whole: all of its marks must be listed; else one of them says that it is.
+    """
 
     record: str
-    marks: set[str]
+    marks: frozenset[str]
+    is_kept_whole: bool = False
+
+    def is_missing(self, listed: set[str]) -> bool:
+        """Whether it is not among the marks that are listed."""
+        if self.is_kept_whole:
+            return bool(self.marks - listed)
+        return bool(self.marks) and not self.marks & listed
 
 
 @dataclass
@@ -58,9 +68,9 @@ class Marks:
         return f"zq{self._num}qz"
 
 
-def marks_in(values: Iterable[Any]) -> set[str]:
+def marks_in(values: Iterable[Any]) -> frozenset[str]:
     """The marks in documents, in whatever texts."""
-    return {mark for value in values for text in texts_in(value) for mark in _MARK.findall(text)}
+    return frozenset(mark for value in values for text in texts_in(value) for mark in _MARK.findall(text))
 
 
 def some_images(chance: random.Random) -> list[str]:
@@ -141,7 +151,7 @@ def put_in_records(records: Iterable[Any]) -> list[Put]:
     for number, record in enumerate(records):
         for value in record.values() if isinstance(record, dict) else ():
             parts = value if isinstance(value, list) else [value]
-            put += [Put(str(number), marks_in([part])) for part in parts]
+            put += [Put(str(number), marks_in([part]), True) for part in parts]
     return put
 
 

@@ -109,7 +109,7 @@ def webdataset(chance: random.Random) -> tuple[str, Made]:
         for value in record[:1]:
             members.append((f"{key}.json", json.dumps(value, default=str).encode()))
         caption = marks.next()
-        put += [Put(str(number), {caption}), *put_in_records(record[:1])]
+        put += [Put(str(number), frozenset([caption])), *put_in_records(record[:1])]
         members.append((f"{key}.{chance.choice(('txt', 'caption'))}", caption.encode()))
         members.append((f"{key}.{chance.choice(('jpg', 'png', 'left.jpg'))}", b"not opened"))
     if chance.random() < 0.3:

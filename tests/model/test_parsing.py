@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fo1_data.model.parsing import parse_caption, parse_count, parse_grounded, parse_pointing, parse_reasoned
+from schemas.labels import MOST_COUNT
 
 PIECES = [
     "<ground>",
@@ -84,3 +85,13 @@ def test_any_answer_parses(answer: str, num_regions: int) -> None:
         assert span.out_of_range >= 0
     assert parse_count(answer, "x", num_regions)[0] >= 0
     parse_reasoned(answer)
+
+
+def test_a_number_of_thousands_of_digits_is_the_largest_count() -> None:
+    assert parse_count("9" * 5000, "star", 0)[0] == MOST_COUNT
+    assert parse_count("0" * 5000 + "7", "star", 0)[0] == 7
+
+
+def test_what_stands_around_a_tag_leaves_no_other_tag() -> None:
+    assert parse_caption("a <|<region0>cat|> b") == "a b"
+    assert parse_caption("<<ground>|x|>") == "< |x|>"

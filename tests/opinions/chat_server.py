@@ -16,11 +16,13 @@ Answer = Callable[[Image.Image, str], str | None]
 
 @dataclass
 class ChatServer:
-    """answer: what is said of a picture and a text. refusals: the statuses of the next requests."""
+    """answer: what is said of a picture and a text. refusals: the statuses of the next requests.
+    documents: what the next requests are answered with, as JSON."""
 
     answer: Answer
     models: list[str] = field(default_factory=lambda: ["tiny"])
     refusals: list[int] = field(default_factory=list)
+    documents: list[object] = field(default_factory=list)
     keys: list[str | None] = field(default_factory=list)
     asked: int = 0
     url: str = ""
@@ -47,8 +49,9 @@ def chat_server(answer: Answer) -> Iterator[ChatServer]:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             self._reply(server.document(body))
 
-        def _reply(self, document: dict[str, object]) -> None:
+        def _reply(self, document: object) -> None:
             with server.lock:
+                document = server.documents.pop(0) if server.documents else document
                 server.asked += self.command == "POST"
                 server.keys.append(self.headers.get("Authorization"))
                 status = server.refusals.pop(0) if server.refusals else 200

@@ -121,3 +121,20 @@ def test_crops_are_inside_the_image_and_large_enough(
 ) -> None:
     crop = crop_of(RegionQuestion(two_squares(), box, LabelKind.OCR))
     assert crop.size == pytest.approx(size, abs=4)
+
+
+ODD_ANSWERS = [{"choices": [None]}, {"choices": ["x"]}, {"choices": [[]]}, {"choices": [{"message": "x"}]}]
+
+
+@pytest.mark.parametrize("document", ODD_ANSWERS)
+def test_an_answer_of_another_form_is_none(server: ChatServer, document: object) -> None:
+    model = ServerModel(f"{server.url}#tiny")
+    server.documents.append(document)
+    assert model.answer(questions()[:1]) == [None]
+
+
+@pytest.mark.parametrize("document", [{"data": ["tiny"]}, {"data": [None]}, {"data": {}}])
+def test_models_of_another_form_are_none(server: ChatServer, document: object) -> None:
+    server.documents.append(document)
+    with pytest.raises(ConfigError, match="none; name one"):
+        ServerModel(server.url)

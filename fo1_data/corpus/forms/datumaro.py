@@ -16,7 +16,8 @@ from fo1_data.corpus.listing import Item
 from fo1_data.storage.addresses import base_name
 
 _IMAGE_TYPES = ("label", "caption")
-_META = ("attributes", "group", "z_order", "object_id")
+# Fields of a shape that are read, or can be made of what is; all others are kept in `meta`.
+_READ = ("id", "type", "label_id", "points", "bbox", "rle", "area")
 
 
 def is_datumaro(document: Any) -> bool:
@@ -74,7 +75,7 @@ def _items(
         image.meta["labels"] = tags
     for part in shapes:
         kind = str(part.get("type"))
-        meta = {key: part.get(key) for key in _META}
+        meta = {key: value for key, value in part.items() if key not in _READ}
         image.add_shape(_box(part), kind, {"label": _label(part, names)}, {"shape": kind, **meta})
     yield from items_of_image(address, image, lookup, len(shapes))
 

@@ -15,6 +15,9 @@ from fo1_data.corpus.forms.record_fields import text_of
 from fo1_data.corpus.forms.shapes import BoxXyxy, box_around, box_of_ellipse, numbers
 from fo1_data.corpus.listing import Item
 
+# Fields of a shape that are read, or (`mask`) hold a picture; all others are kept in `meta`.
+_READ = ("label", "description", "points", "shape_type", "mask")
+
 
 def is_labelme(document: Any) -> bool:
     """Whether a JSON document is LabelMe's."""
@@ -35,7 +38,7 @@ def read_labelme(document: dict[str, Any], address: str, lookup: ImageLookup) ->
         shape = item if isinstance(item, dict) else {}
         kind = str(shape.get("shape_type") or "polygon")
         texts = {"label": text_of(shape.get("label")), "caption": text_of(shape.get("description"))}
-        other = {key: shape.get(key) for key in ("group_id", "flags", "score")}
+        other = {key: value for key, value in shape.items() if key not in _READ}
         image.add_shape(_box(shape.get("points"), kind), kind, texts, {"shape": kind, **other})
     yield from items_of_image(address, image, lookup, len(document["shapes"]))
 

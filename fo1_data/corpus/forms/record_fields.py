@@ -23,7 +23,7 @@ def validation_text(error: Exception) -> str:
     """The first fault of a record, on one line."""
     if isinstance(error, ValidationError):
         first = error.errors()[0]
-        return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+        return " ".join(f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}".split())
     return one_line(error)
 
 

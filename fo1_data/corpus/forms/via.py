@@ -89,6 +89,9 @@ def _items(
         geometry = geometry if isinstance(geometry, dict) else {}
         described = shape.get("region_attributes")
         texts, other = texts_of_attributes(described if isinstance(described, dict) else {})
+        is_read = isinstance(described, dict) or described is None
+        read = ("shape_attributes", "region_attributes") if is_read else ("shape_attributes",)
+        other |= {key: value for key, value in shape.items() if key not in read}
         kind = str(geometry.get("name"))
         image.add_shape(_box(kind, geometry), kind, texts, {"shape": kind, **other})
     yield from items_of_image(address, image, lookup, len(shapes))
