@@ -23,7 +23,7 @@ from fo1_data.corpus.dicom.files import may_be_dicom
 from fo1_data.corpus.entry_list import EntryList
 from fo1_data.corpus.listing_progress import ListingProgress
 from fo1_data.corpus.pieces import Pieces
-from fo1_data.corpus.places import listing_reject
+from fo1_data.corpus.places import listing_reject, storable
 from fo1_data.corpus.united import captions_of
 from fo1_data.corpus.video.listing import is_video
 from schemas.corpus import CorpusImage
@@ -171,7 +171,7 @@ def gather(
         elif isinstance(item, Refused):
             account.reject(len(pieces), item.source, item.counts, item.reject)
         elif isinstance(item, Note):
-            account.notes[item.source].append(item.message)
+            account.notes[item.source].append(storable(item.message))
         else:
             contents = contents_of(item.entry)
             contents[ContentKind.SIDECARS] = item.sidecars

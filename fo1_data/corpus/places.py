@@ -36,7 +36,13 @@ _RANGE = re.compile(r"^(\d+)\.\.(\d+)$")
 
 def listing_reject(uri: str, reason: str, message: str) -> Reject:
     """The reject of something that cannot be listed."""
-    return Reject(uri=uri, stage=RejectStage.LISTING, reason=reason, message=message[:500], replayable=False)
+    uri, message = storable(uri), storable(message)[:500]
+    return Reject(uri=uri, stage=RejectStage.LISTING, reason=reason, message=message, replayable=False)
+
+
+def storable(text: str) -> str:
+    """The text with halves of surrogate pairs, which no file holds, spelled out."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def kind_of(address: str) -> str:

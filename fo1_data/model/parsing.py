@@ -72,9 +72,9 @@ def parse_reasoned(answer: str) -> tuple[str, str | None]:
     If the text outside of the reasoning has an `<answer>`, only this is the answer. Reasoning without an end
     leaves an empty answer.
     """
-    reasoning = [" ".join(part.split()) for part in _THINK.findall(answer)]
+    reasoning = " ".join(" ".join(_THINK.findall(answer)).split())
     rest = _THINK.sub(" ", answer)
-    return parse_caption(" ".join(_ANSWER.findall(rest)) or rest), " ".join(reasoning) or None
+    return parse_caption(" ".join(_ANSWER.findall(rest)) or rest), reasoning or None
 
 
 def _at_most(digits: str) -> int:

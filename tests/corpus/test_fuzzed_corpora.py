@@ -141,3 +141,75 @@ def test_json_that_is_nested_too_deeply_ends_no_listing(tmp_path: Path) -> None:
     deep = "[" * 5000 + "]" * 5000
     listing = listed(tmp_path, "metadata.csv", f'file_name,note\na.png,"{deep}"\n')
     assert (listing.entries[0].meta or {})["note"] == deep
+
+
+def test_annotations_of_datumaro_that_are_no_list_are_kept_as_they_are(tmp_path: Path) -> None:
+    item = {"id": "a", "annotations": {"note": "x"}, "image": {"path": "a.png"}}
+    listing = listed(tmp_path, "x.json", json.dumps({"categories": {}, "items": [item]}))
+    assert listing.entries[0].meta == {"annotations": {"note": "x"}}
+
+
+def test_an_annotation_of_coco_that_says_nothing_of_no_image_is_a_reject(tmp_path: Path) -> None:
+    document = {"images": [{"id": 1, "file_name": "a.png"}], "annotations": [{"value": {"image_id": 1}}]}
+    listing = listed(tmp_path, "x.json", json.dumps(document))
+    assert reasons(listing) == ["unknown_annotation"]
+
+
+@pytest.mark.parametrize("corpus", [None, ""])
+def test_a_name_with_half_a_surrogate_pair_names_no_image(tmp_path: Path, corpus: str | None) -> None:
+    document = {"imagePath": "a\ud800.png", "shapes": []}
+    listing = listed(tmp_path, "x.json", json.dumps(document), corpus)
+    assert reasons(listing) == ["no_such_image"]
+    assert all(reject.model_dump_json() for reject in listing.rejects)
+
+
+def test_a_declared_size_of_hundreds_of_digits_is_none(tmp_path: Path) -> None:
+    text = json.dumps({"image": "a.png", "width": 10**400, "height": 80, "regions": [BOX]})
+    assert listed(tmp_path, "list.jsonl", text).entries[0].width is None
+
+
+@pytest.mark.parametrize(
+    ("name", "document"),
+    [
+        ("x.json", {"imagePath": "a.png", "shapes": [{"points": [[1, 2], [3, 4]], "lebal": "cat"}]}),
+        (
+            "x.json",
+            {
+                "a": {
+                    "filename": "a.png",
+                    "regions": [
+                        {
+                            "shape_attributes": {"name": "rect", "x": 1, "y": 2, "width": 3, "height": 4},
+                            "lebal": "cat",
+                        }
+                    ],
+                }
+            },
+        ),
+        (
+            "x.json",
+            {
+                "categories": {},
+                "items": [
+                    {
+                        "id": "a",
+                        "annotations": [{"type": "bbox", "bbox": [1, 2, 3, 4], "lebal": "cat"}],
+                        "image": {"path": "a.png"},
+                    }
+                ],
+            },
+        ),
+    ],
+    ids=["LabelMe", "VIA", "Datumaro"],
+)
+def test_fields_of_a_shape_that_are_not_read_are_kept(tmp_path: Path, name: str, document: Any) -> None:
+    (entry,) = listed(tmp_path, name, json.dumps(document)).entries
+    assert (entry.meta or {})["region_meta"][0]["lebal"] == "cat"
+
+
+def test_a_note_with_half_a_surrogate_pair_can_be_stored(tmp_path: Path) -> None:
+    categories = [{"id": 1, "name": "cat"}, {"id": 1, "name": "\ud800"}]
+    document = {"images": [{"id": 1, "file_name": "a.png"}], "annotations": [], "categories": categories}
+    listing = listed(tmp_path, "x.json", json.dumps(document))
+    assert listing.sources[0].notes
+    assert all(source.model_dump_json() for source in listing.sources)

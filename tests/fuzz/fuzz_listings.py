@@ -47,6 +47,7 @@ _OF_FILES = {
     "broken_archive",
     "no_image_of_sidecar",
     "no_such_image",
+    "unknown_annotation",
     "unreadable",
     "unreadable_archive",
 }
@@ -118,6 +119,8 @@ def _check_account(listing: Listing) -> None:
             found, attached = source.found.get(kind, 0), source.attached.get(kind, 0)
             check(found == attached + source.rejected.get(kind, 0), kind, "of", source)
             check(attached >= 0, kind, "of", source)
+    for part in (*listing.rejects, *listing.sources):
+        part.model_dump_json()
     num_rejected = sum(sum(source.rejected.values()) for source in listing.sources)
     check(not num_rejected or bool(listing.rejects), "rejected without a reason")
     num_attached = sum(source.attached.get(ContentKind.BOXES, 0) for source in listing.sources)

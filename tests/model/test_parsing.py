@@ -92,6 +92,10 @@ def test_a_number_of_thousands_of_digits_is_the_largest_count() -> None:
     assert parse_count("0" * 5000 + "7", "star", 0)[0] == 7
 
 
+def test_empty_reasoning_leaves_no_space() -> None:
+    assert parse_reasoned("<think> </think><think>it is red</think>x") == ("x", "it is red")
+
+
 def test_what_stands_around_a_tag_leaves_no_other_tag() -> None:
     assert parse_caption("a <|<region0>cat|> b") == "a b"
     assert parse_caption("<<ground>|x|>") == "< |x|>"

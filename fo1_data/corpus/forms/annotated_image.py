@@ -83,7 +83,10 @@ def items_of_image(
     yield Found(source, counts)
     found: list[str] = []
     for name in image.names:
-        found = lookup.look(name, source)
+        try:
+            found = lookup.look(name, source)
+        except ValueError:  # half of a surrogate pair, which no file has in its name
+            found = []
         if found:
             break
     if len(found) != 1:

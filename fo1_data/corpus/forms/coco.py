@@ -34,6 +34,7 @@ from fo1_data.corpus.listing import Found, Item, Note, Piece, Refused, WantedIma
 from fo1_data.corpus.places import ImagePlaces, listing_reject
 from fo1_data.corpus.source_lines import counts_text
 from fo1_data.errors import CorpusError
+from fo1_data.plurals import counted
 from fo1_data.storage.addresses import base_name, join, parent
 from schemas.corpus import CorpusImage, CorpusPhrase, CorpusRegion
 from schemas.sources import ContentKind
@@ -193,6 +194,11 @@ def _orphans(contents: _Document) -> Iterator[Item]:
             orphans[image_id].update(count_annotation(annotation))
     for image_id, expressions in contents.expressions.items():
         orphans[image_id][ContentKind.PHRASES] += len(expressions)
+    silent = sum(not count_annotation(item).total() for group in contents.by_image.values() for item in group)
+    if silent:
+        alike = counted(silent, "annotation has", "annotations have")
+        message = f"{where}: {alike} no listed image, no box and no caption"
+        yield Refused(contents.address, {}, listing_reject(where, "unknown_annotation", message))
     orphans = {image_id: counts for image_id, counts in orphans.items() if counts.total()}
     for image_id, counts in list(orphans.items())[:_MOST_ORPHANS]:
         image = "no image" if image_id is None else f"image {image_id}, which is not listed"

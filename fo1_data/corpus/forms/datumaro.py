@@ -65,6 +65,8 @@ def _items(
     annotations = (
         [part if isinstance(part, dict) else {} for part in parts] if isinstance(parts, list) else []
     )
+    if parts and not isinstance(parts, list):
+        image.meta["annotations"] = parts
     shapes = [part for part in annotations if part.get("type") not in _IMAGE_TYPES]
     image.captions = [str(part["caption"]) for part in annotations if part.get("caption")]
     silent = [part for part in annotations if part.get("type") == "caption" and not part.get("caption")]
