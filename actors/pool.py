@@ -216,6 +216,7 @@ class LabellerPool:
     def _drop(self, slot: Slot) -> None:
         ray.kill(slot.actor)
         self._slots.remove(slot)
+        slot.ref = None
         slot.work_alone()
 
     def _settle_ready(self, work: ShardWork | None) -> None:
@@ -225,7 +226,8 @@ class LabellerPool:
         first, _ = ray.wait(list(pending), num_returns=1, timeout=WAIT_S)
         ready, _ = ray.wait(list(pending), num_returns=len(pending), timeout=0) if first else ([], [])
         for ref in ready:
-            self._settle(pending[ref], work)
+            if pending[ref].ref is ref:  # it was not released meanwhile, because another did its work
+                self._settle(pending[ref], work)
 
     def _settle(self, slot: Slot, work: ShardWork | None) -> None:
         try:

@@ -9,7 +9,7 @@ from fo1_data.labelling.work_done import WorkDone
 from fo1_data.runs.shard_work import Assemble, Gather, LabelPiece, LabelWhole, Work
 
 
-@dataclass
+@dataclass(eq=False)
 class Slot:
     """A labeller. ref: its pending call, None while it is idle. doing: placing, loading, working or idle.
     ahead: the shard that it reads while it labels another; no try of that has begun. place: where it runs.

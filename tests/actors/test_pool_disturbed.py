@@ -1,0 +1,183 @@
+"""A pool of simulated labellers that are slow, die and raise, and a driver that stands still: a shard is
+reported once. The same with a real Ray is in `test_runs_on_ray.py`."""
+
+from collections import Counter
+from itertools import chain, repeat
+from typing import Any
+
+import pytest
+from factories import make_shard
+from hypothesis import example, given
+from hypothesis import strategies as st
+from ray.exceptions import ActorDiedError, RayTaskError
+
+import actors.losses
+import actors.pool
+from actors.cluster import Need
+from actors.placement import Place
+from actors.pool import LabellerPool
+from fo1_data.dataset.shard_files import WriteOptions
+from fo1_data.labelling.identity import LabellerIdentity
+from fo1_data.labelling.work_done import WorkDone
+from fo1_data.runs.shard_labeller import LabellerSettings
+from fo1_data.runs.shard_work import ShardWork
+from schemas.corpus import Shard
+from schemas.dataset import Counts, ShardReport
+from schemas.jobs import RunConfig
+from tools.many_labellers import SimulatedRay
+
+IMAGES_A_SHARD = 2
+USUAL_S = 10.0
+MOST_ROUNDS = 2_000
+IDENTITY = LabellerIdentity("made-up", "0", None, "corpus", "0", None, "0", "float32")
+
+
+class StillClock:
+    """Seconds that pass only where they are skipped."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+    def skip(self, seconds: float) -> None:
+        self.now_s += max(seconds, 0.0)
+
+
+class FaultyRay(SimulatedRay):
+    """Answers may be exceptions; both nodes live."""
+
+    def get(self, ref: Any) -> Any:
+        value = super().get(ref)
+        if isinstance(value, Exception):
+            raise value
+        return value
+
+    def nodes(self) -> list[dict[str, Any]]:
+        return [{"NodeID": "0", "Alive": True}, {"NodeID": "1", "Alive": True}]
+
+
+class Ref:
+    def __init__(self, ready_s: float, value: Any) -> None:
+        self.ready_s, self.value = ready_s, value
+
+
+class Labeller:
+    """A labeller whose calls take as long, and end as, the world says."""
+
+    def __init__(self, world: "World", number: int) -> None:
+        self._world, self._number = world, number
+
+    def __getattr__(self, name: str) -> Any:
+        return Call(self, name)
+
+    def answer(self, name: str, args: tuple[Any, ...]) -> Ref:
+        world, now_s = self._world, self._world.clock.now_s
+        if name in ("place", "load", "work_done", "read_ahead"):
+            place = Place(str(self._number % 2), f"host-{self._number % 2}")
+            values = {"place": place, "load": IDENTITY, "work_done": ("", WorkDone())}
+            return Ref(now_s, values.get(name))
+        seconds, end = next(world.fates)
+        value: Any = f"{args[1]}-{args[2]}"
+        if name != "label_piece":
+            shard: Shard = args[0]
+            counts = Counts(images=len(shard.images))
+            value = ShardReport(
+                shard_id=shard.shard_id, index=shard.index, try_id="t", files=[], counts=counts
+            )
+        if name == "label_shard" and end in ("answers", "dies after its marker"):
+            world.marked.append((now_s + seconds, value))
+        if end.startswith("dies"):
+            value = ActorDiedError()
+        elif end == "raises" and name != "assemble_shard":
+            value = RayTaskError(name, "ValueError: no", ValueError("no"))
+        return Ref(now_s + seconds, value)
+
+
+class Call:
+    def __init__(self, labeller: Labeller, name: str) -> None:
+        self._labeller, self._name = labeller, name
+
+    def remote(self, *args: Any) -> Ref:
+        return self._labeller.answer(self._name, args)
+
+
+class World:
+    """What happens to the calls, in turn; and which shards have a marker from when on."""
+
+    def __init__(self, fates: list[tuple[float, str]]) -> None:
+        self.clock = StillClock()
+        self.fates = chain(fates, repeat((USUAL_S, "answers")))
+        self.marked: list[tuple[float, ShardReport]] = []
+
+    def find_report(self, shard: Shard) -> ShardReport | None:
+        now_s = self.clock.now_s
+        return next((r for s, r in self.marked if r.index == shard.index and s <= now_s), None)
+
+
+class Pool(LabellerPool):
+    """A pool of simulated labellers, for which there is always room."""
+
+    def __init__(self, world: World, num_labellers: int) -> None:
+        settings = LabellerSettings(RunConfig(corpus="made-up", out="made-up"))
+        super().__init__(settings, Need(1, 1), num_labellers, num_labellers, 0.0, lambda note: None)
+        self._world, self._num_made = world, 0
+
+    def _await_room(self) -> None:
+        pass
+
+    def _new_actor(self) -> Labeller:
+        self._num_made += 1
+        return Labeller(self._world, self._num_made)
+
+
+FATES = st.tuples(
+    st.sampled_from([USUAL_S / 2, USUAL_S, 3 * USUAL_S, 20 * USUAL_S]),
+    st.sampled_from(["answers", "answers", "answers", "dies", "dies after its marker", "raises"]),
+)
+
+# The last shard is overdue and tried twice: both tries end while the driver stands still.
+TRIED_TWICE = {"num_shards": 4, "num_labellers": 2, "pause_s": 15.0, "rounds_between": 35}
+
+
+@example(fates=[(USUAL_S, "answers")] * 3 + [(4 * USUAL_S, "answers")], **TRIED_TWICE)
+@example(fates=[(USUAL_S, "answers")] * 3 + [(4 * USUAL_S, "dies")], **TRIED_TWICE)
+@given(
+    num_shards=st.integers(1, 8),
+    num_labellers=st.integers(1, 3),
+    fates=st.lists(FATES, max_size=12),
+    pause_s=st.sampled_from([0.0, 15.0, 300.0]),
+    rounds_between=st.integers(1, 40),
+)
+def test_each_shard_is_reported_once_whatever_happens(
+    num_shards: int, num_labellers: int, fates: list[tuple[float, str]], pause_s: float, rounds_between: int
+) -> None:
+    world = World(fates)
+    images = [[f"memory://{index}/{place}.png" for place in range(IMAGES_A_SHARD)] for index in range(9)]
+    work = ShardWork([make_shard(index, images[index]) for index in range(num_shards)], max_tries=20)
+    reported: Counter[int] = Counter()
+    rounds = 0
+
+    def stand_still() -> None:
+        nonlocal rounds
+        rounds += 1
+        assert rounds < MOST_ROUNDS, "the run does not end"
+        world.clock.skip(0.0 if rounds % rounds_between else pause_s)
+
+    with pytest.MonkeyPatch.context() as patch:
+        ray = FaultyRay(world.clock, 0.0)
+        patch.setattr(actors.pool, "ray", ray)
+        patch.setattr(actors.losses, "ray", ray)
+        patch.setattr(actors.pool, "time", world.clock)
+        pool = Pool(world, num_labellers)
+        pool.start()
+        pool.run(
+            work,
+            WriteOptions(),
+            lambda report: reported.update([report.index]),
+            stand_still,
+            world.find_report,
+            lambda shard: 0,
+        )
+    assert reported == Counter(range(num_shards))
