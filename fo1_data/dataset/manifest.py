@@ -18,11 +18,13 @@ from fo1_data.dataset.rows import first_problem
 from fo1_data.errors import DatasetError, FingerprintError
 from fo1_data.storage.store import Store
 from schemas.dataset import IN_PARTS_VERSION, Manifest
+from schemas.jobs import RunConfig
 
 # Entries of a fingerprint for the listing of the corpus. A replay lists rejects instead of the corpus.
 LISTING_ENTRIES = frozenset({"listing", "listing_sha256"})
 # Entries that may be known only once the model is loaded.
 LATE_ENTRIES = frozenset({"model_sha256", "proposer", "proposer_sha256", "prompts_version", "dtype"})
+_DEFAULTS = RunConfig.model_construct(corpus="", out="").model_dump(mode="json", exclude={"corpus", "out"})
 _LONGEST_VALUE = 60
 _DIGEST_DIGITS = 12
 
@@ -138,8 +140,10 @@ def check_fingerprint(
 ) -> None:
     """Raise FingerprintError if entries differ; its message lists them as old -> new, in one line.
 
-    listing_change: what the listing of the corpus gained and lost, for the message.
+    A setting that `old` lacks, because its version did not know it, had its default. listing_change: what the
+    listing of the corpus gained and lost, for the message.
     """
+    old = {**{name: value for name, value in _DEFAULTS.items() if name in new}, **old}
     differing = sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
     settings = [name for name in differing if name not in LISTING_ENTRIES]
     parts = [_change(name, old.get(name), new.get(name)) for name in settings]
