@@ -62,10 +62,13 @@ def stored_form(
 def load_whole(read: Callable[[str], bytes], document: Document) -> Document:
     """The content of a manifest with the entries of its parts in their places.
 
-    read: gives the content of a part by its path. Raises DatasetError if a part is damaged.
+    read: gives the content of a part by its path. Raises DatasetError if a part is damaged, ValueError if the
+    parts are not named.
     """
     if document.get("schema_version") != IN_PARTS_VERSION:
         return document
+    if not isinstance(document.get("files"), list):
+        raise ValueError("files: the parts of its lists are missing")
     parts = [ManifestFile.model_validate(file) for file in document["files"]]
     return {
         **document,

@@ -15,7 +15,7 @@ from fo1_data.dataset.manifest_parts import ListLimits, load_whole, stored_form
 from fo1_data.dataset.reader import open_dataset
 from fo1_data.dataset.validate import validate_dataset
 from fo1_data.dataset.versions.remove import remove_image
-from fo1_data.errors import DatasetError
+from fo1_data.errors import CorpusError, DatasetError
 from fo1_data.storage.store import open_store
 from schemas.dataset import Counts, Duplicate, Manifest, ManifestFile
 
@@ -98,6 +98,27 @@ def test_a_lost_or_damaged_part_is_told(tmp_path: Path, damage: Callable[[Path],
     damage(part)
     with pytest.raises(DatasetError, match=f"{part.name}.*{told}"):
         open_dataset(str(tmp_path / "d"))
+
+
+@pytest.mark.parametrize("files", [None, 3, [3], [{}], [{"path": 3}], {"a": 1}])
+def test_a_manifest_without_its_list_is_one_line(tmp_path: Path, files: object) -> None:
+    make_dataset(tmp_path / "d")
+    path = in_parts(tmp_path / "d") / "manifest.json"
+    path.write_bytes(dump_json(json.loads(path.read_text()) | {"files": files}))
+    with pytest.raises(DatasetError, match=r"manifest\.json is no manifest: .*(files|valid|required)"):
+        open_dataset(str(tmp_path / "d"))
+    if files != [{"path": 3}]:
+        with pytest.raises(CorpusError, match=r"manifest\.json: its list of files cannot be read"):
+            load_listing(str(tmp_path / "d"))
+
+
+@pytest.mark.parametrize("line", [b"3", b"{", b"{}"])
+def test_a_part_that_is_no_list_is_one_line_to_who_lists_it(tmp_path: Path, line: bytes) -> None:
+    make_dataset(tmp_path / "d")
+    (part,) = (in_parts(tmp_path / "d") / "manifest").iterdir()
+    part.write_bytes(line)
+    with pytest.raises(CorpusError, match=r"manifest\.json: its list of files cannot be read"):
+        load_listing(str(tmp_path / "d"))
 
 
 def test_a_newer_manifest_is_refused(tmp_path: Path) -> None:

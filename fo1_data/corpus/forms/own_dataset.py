@@ -48,7 +48,8 @@ def load_own_manifest(folder: str) -> Row | None:
     except (ValueError, RecursionError, CorpusError):
         return None
     keys = {"schema_version", "fingerprint", "files", "version"}
-    return manifest if isinstance(manifest, dict) and keys <= manifest.keys() else None
+    is_ours = isinstance(manifest, dict) and keys <= manifest.keys()
+    return manifest if is_ours and isinstance(manifest.get("config") or {}, dict) else None
 
 
 def read_own_dataset(folder: str, manifest: Row, with_model_labels: bool = False) -> Iterator[Item]:
@@ -57,9 +58,9 @@ def read_own_dataset(folder: str, manifest: Row, with_model_labels: bool = False
     is_boxed = config.get("proposals") == "corpus"
     asks_caption = LabelKind.GROUNDED_CAPTION.value in (config.get("labels") or ())
     left_out: Counter[str] = Counter()
-    for file in _files(folder, manifest["files"]):
-        if file["path"].startswith("data/"):
-            for where, row, inner in _rows(join(folder, file["path"])):
+    for path in _paths(folder, manifest):
+        if path.startswith("data/"):
+            for where, row, inner in _rows(join(folder, path)):
                 reader = _RowReader(row, with_model_labels, is_boxed, asks_caption, left_out)
                 yield from _items(folder, where, reader, inner)
     if +left_out:
@@ -67,13 +68,20 @@ def read_own_dataset(folder: str, manifest: Row, with_model_labels: bool = False
         yield Note(folder, f"{parts} of a model are left out: no person wrote or confirmed them")
 
 
-def _files(folder: str, listed: Iterable[Row]) -> Iterator[Row]:
+def _paths(folder: str, manifest: Row) -> Iterator[str]:
     """The files that a manifest lists, also those that it lists in parts."""
-    for file in listed:
-        if file["path"].startswith(FILES_PART):
-            yield from map(json.loads, read_whole(join(folder, file["path"])).splitlines())
-        else:
-            yield file
+    try:
+        for file in manifest["files"]:
+            path = str(file["path"])
+            if path.startswith(FILES_PART):
+                for line in read_whole(join(folder, path)).splitlines():
+                    yield str(json.loads(line)["path"])
+            else:
+                yield path
+    except (ValueError, KeyError, TypeError) as error:
+        raise CorpusError(
+            f"{join(folder, MANIFEST)}: its list of files cannot be read: {one_line(error)}"
+        ) from error
 
 
 def _rows(address: str) -> Iterator[tuple[str, Row, tuple[str, str] | None]]:
