@@ -20,6 +20,8 @@ from fo1_data.errors import ConfigError
 _Choice = TypeVar("_Choice", "LogFormat", "LogLevel")
 _ABOUT: ContextVar[dict[str, Any] | None] = ContextVar("fo1_log_about", default=None)
 LEVEL, FORMAT = "FO1_LOG_LEVEL", "FO1_LOG_FORMAT"
+# Without any handler, Python itself would write warnings to standard error.
+logging.getLogger("fo1").addHandler(logging.NullHandler())
 
 
 class LogFormat(StrEnum):
@@ -66,11 +68,11 @@ def logging_to_stderr(log_format: LogFormat, level: LogLevel) -> Iterator[None]:
 
 @contextmanager
 def log_if_asked() -> Iterator[None]:
-    """Write the log during a `with` block if FO1_LOG_LEVEL or FO1_LOG_FORMAT is set, else none.
+    """Write the log during a `with` block if FO1_LOG_LEVEL or FO1_LOG_FORMAT is set and not empty.
 
     Raises ConfigError if one of them is none of the known values.
     """
-    if not (LEVEL in os.environ or FORMAT in os.environ):
+    if not (os.environ.get(LEVEL) or os.environ.get(FORMAT)):
         yield
         return
     log_format = _chosen(FORMAT, LogFormat, LogFormat.TEXT)

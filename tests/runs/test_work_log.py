@@ -37,10 +37,19 @@ def corpus(tmp_path: Path) -> Path:
     return folder
 
 
-def run(corpus: Path, **environment: str) -> str:
+FAILING_PROGRAM = """
+from contextlib import suppress
+from fo1_data.logs import log_if_asked
+from fo1_data.runs.work_log import work_on
+with log_if_asked(), suppress(ValueError), work_on("label_shard", "1", "2", "3"):
+    raise ValueError("no room")
+"""
+
+
+def run(corpus: Path, program: str = PROGRAM, **environment: str) -> str:
     """Label the corpus in a process of its own; what it wrote to standard error."""
     path = os.pathsep.join([str(QUICK_LABELLER), *filter(None, [os.environ.get("PYTHONPATH")])])
-    command = [sys.executable, "-c", PROGRAM, str(corpus), str(corpus.with_name("out"))]
+    command = [sys.executable, "-c", program, str(corpus), str(corpus.with_name("out"))]
     done = subprocess.run(
         command, env={**os.environ, "PYTHONPATH": path, **environment}, capture_output=True, text=True
     )
@@ -49,7 +58,12 @@ def run(corpus: Path, **environment: str) -> str:
 
 
 def test_nothing_is_said_unasked(corpus: Path) -> None:
-    assert run(corpus) == ""
+    assert run(corpus, FO1_LOG_FORMAT="") == ""
+
+
+def test_work_that_fails_is_said_only_if_asked(corpus: Path) -> None:
+    assert run(corpus, FAILING_PROGRAM) == ""
+    assert "label_shard: ValueError: no room" in run(corpus, FAILING_PROGRAM, FO1_LOG_LEVEL="warning")
 
 
 def test_a_record_names_its_run_shard_and_image(corpus: Path) -> None:
