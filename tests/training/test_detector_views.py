@@ -18,8 +18,10 @@ from fo1_data.training.detection.samples import BoxedImage, BoxedImages
 from fo1_data.training.detection.seen_size import fitting_long_edge_px
 from fo1_data.training.detection.settings import DetectorConfig
 from fo1_data.training.detection.targets import detection_loss, make_targets
-from fo1_data.training.detection.views import boxes_within
+from fo1_data.training.detection.views import LeftOut, boxes_within
+from fo1_data.training.samples.held_out import open_sources
 from fo1_data.training.samples.source import open_source
+from fo1_data.training.settings import TrainConfig
 from schemas.labels import Decision
 from schemas.regions import Box
 
@@ -113,6 +115,25 @@ def test_what_is_validated_or_tested_on_is_not_trained_on(tmp_path: Path) -> Non
     assert (done["images"], done["validation_images"]) == (2, 2)
     assert "3 images left out: the same is validated or tested on" in said
     assert "1 image left out: it cannot be read" in said
+
+
+def test_images_without_a_box_are_counted_as_left_out(tmp_path: Path) -> None:
+    corpus = Path(write_corpus(tmp_path / "corpus", range(14)))
+    bare = make_row(20, width=80, height=60, boxes=[], folder=tmp_path / "images")
+    make_dataset(tmp_path / "dataset", [bare, make_row(21, folder=tmp_path / "images")])
+    lines = corpus.read_text().splitlines()
+    corpus.write_text(
+        "\n".join([*lines[:12], *(line.partition(', "regions"')[0] + "}" for line in lines[12:])])
+    )
+    both = open_source([str(corpus), str(tmp_path / "dataset")])
+    assert both.num_without_box == 3
+    train, held_out = open_sources([str(corpus)], [], TrainConfig(validation_share=0.5))
+    assert held_out is not None
+    assert len(train) + len(held_out) == 12
+    images = BoxedImages(train)
+    assert images.found.left_out == {LeftOut.NO_BOX: 2}
+    assert images.left_out() == ["2 images left out: it has no box"]
+    assert BoxedImages(held_out).left_out() == []
 
 
 def test_nothing_left_to_train_on_is_one_line(tmp_path: Path) -> None:

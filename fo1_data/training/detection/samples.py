@@ -35,6 +35,7 @@ _EMPTY_SHARE = 1 / 3
 # Decoded images whose tiles are shown one after another.
 _MOST_HELD = 2
 _REASONS = {
+    LeftOut.NO_BOX: "it has no box",
     LeftOut.BOXES: "not every box is of the corpus, of a person, or accepted: review them first",
     LeftOut.SHARED: "the same is validated or tested on",
     LeftOut.UNREADABLE: "it cannot be read",

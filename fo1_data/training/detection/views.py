@@ -38,6 +38,7 @@ LARGE_PX = 1024
 class LeftOut(StrEnum):
     """Why an image is not used."""
 
+    NO_BOX = "without_box"
     BOXES = "boxes_not_known"
     SHARED = "also_validated_or_tested"
     UNREADABLE = "unreadable"
@@ -78,6 +79,8 @@ def survey(source: ExampleSource, tile_px: int | None = None, excluded: Collecti
     those to cut.
     """
     found, cut_rows = Survey(), set[str]()
+    if source.num_without_box:
+        found.left_out[LeftOut.NO_BOX] = source.num_without_box
     for place, example, content in _contents(source):
         if isinstance(content, LeftOut):
             found.left_out[content] += 1

@@ -67,5 +67,5 @@ def _divided(groups: Sequence[Group], share: float) -> tuple[Sequence[Group], Se
         drawn = [draw(_SEED, VALIDATION, keys[index]) for index in group.usable.tolist()]
         is_held_out = np.array(drawn, dtype=np.float64) < share
         kept.append(replace(group, usable=group.usable[~is_held_out]))
-        others.append(replace(group, usable=group.usable[is_held_out]))
+        others.append(replace(group, usable=group.usable[is_held_out], num_without_box=0))
     return kept, others

@@ -42,7 +42,8 @@ class Group:
     """Examples that are read together. `usable`: the positions of those that have a box.
 
     `load_without_pixels`: `load` without embedded images. `keys`: what names each example, used or not, for
-    good: its image's id or address. `address`: of the dataset or corpus.
+    good: its image's id or address. `address`: of the dataset or corpus. `num_without_box`: images, none of
+    them usable.
     """
 
     usable: np.ndarray
@@ -50,13 +51,20 @@ class Group:
     load_without_pixels: Callable[[], Sequence[TrainingExample]] = field(repr=False)
     keys: Callable[[], Sequence[str]] = field(repr=False)
     address: str = ""
+    num_without_box: int = 0
 
 
 class ExampleSource:
-    """Examples by their place in the endless series of epochs. `len`: the number of places in an epoch."""
+    """Examples by their place in the endless series of epochs. `len`: the number of places in an epoch.
 
-    def __init__(self, groups: list[Group], seed: int = 0, window_groups: int = 4) -> None:
+    `num_without_box`: images that are in none of them, because they have no box.
+    """
+
+    def __init__(
+        self, groups: list[Group], seed: int = 0, window_groups: int = 4, num_without_box: int = 0
+    ) -> None:
         self.groups, self._seed, self._window = groups, seed, window_groups
+        self.num_without_box = num_without_box
         # One more than a window, so that no group is read twice at a window's border.
         self._loaded = GroupCache(lambda group: self.groups[group].load(), window_groups + 1)
         self._order = lru_cache(maxsize=2)(self.order_of)
@@ -121,7 +129,10 @@ def source_of(
     """The source of some groups of `addresses`. Raises DatasetError if no image has a box."""
     if not any(len(group.usable) for group in groups):
         raise DatasetError(f"{', '.join(addresses)}: no image with a box to train on")
-    return ExampleSource([group for group in groups if len(group.usable)], seed, window_groups)
+    num_without_box = sum(group.num_without_box for group in groups)
+    return ExampleSource(
+        [group for group in groups if len(group.usable)], seed, window_groups, num_without_box
+    )
 
 
 def refuse_unreadable(addresses: Sequence[str], split: str | None = TRAIN) -> None:
@@ -159,7 +170,10 @@ def _entry_group(address: str, entries: Sequence[CorpusImage], folder_length: in
     def load() -> list[TrainingExample]:
         return [TrainingExample(entry) for entry in entries]
 
-    return Group(usable, load, load, lambda: [entry.name[folder_length:] for entry in entries], address)
+    def keys() -> list[str]:
+        return [entry.name[folder_length:] for entry in entries]
+
+    return Group(usable, load, load, keys, address, len(entries) - len(usable))
 
 
 def has_split(address: str, split: str) -> bool:
@@ -179,16 +193,17 @@ def _parquet_groups(address: str, split: str | None) -> list[Group]:
             partial(_RowExamples, row_group, parts, pixels=False),
             partial(_image_ids, row_group, parts),
             address,
+            num_without_box,
         )
-        for row_group, (usable, parts) in zip(row_groups, found, strict=True)
+        for row_group, (usable, parts, num_without_box) in zip(row_groups, found, strict=True)
     ]
 
 
 def _usable_rows(
     store: Store, row_groups: Sequence[RowGroup]
-) -> list[tuple[np.ndarray, list[RowPart] | None]]:
-    """For each row group of a file: the positions of the examples that have a box, and the examples if they
-    are not the rows themselves."""
+) -> list[tuple[np.ndarray, list[RowPart] | None, int]]:
+    """For each row group of a file: the positions of the examples that have a box, the examples if they are
+    not the rows themselves, and how many rows have no box."""
     with open_parquet(store, row_groups[0].path) as parquet:
         columns = [
             parquet.read_row_group(row_group.number, columns=[_BOX_COLUMN]).column("regions")
@@ -197,7 +212,11 @@ def _usable_rows(
         parts = [parts_of_group(parquet, row_group.number) for row_group in row_groups]
     lengths = [pc.fill_null(pc.list_value_length(column), 0).to_numpy() for column in columns]
     return [
-        (np.flatnonzero(length if part is None else length[[row for row, _ in part]]), part)
+        (
+            np.flatnonzero(length if part is None else length[[row for row, _ in part]]),
+            part,
+            int((length == 0).sum()),
+        )
         for length, part in zip(lengths, parts, strict=True)
     ]
 
