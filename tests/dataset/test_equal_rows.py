@@ -10,11 +10,13 @@ from factories import make_dataset, make_row
 
 from fo1_data.dataset.row_form import irregular_rows
 from fo1_data.dataset.rows import record_to_row
-from fo1_data.dataset.versions.compare import compare_datasets, differing_columns
+from fo1_data.dataset.versions.compare import compare_datasets, describe_changes, differing_columns
 from fo1_data.dataset.versions.equal_rows import differing_rows
+from fo1_data.masks import encode_mask
 from schemas.images import ImageRow
 from schemas.labels import Signal
 from schemas.parquet import IMAGE_SCHEMA
+from schemas.regions import MaskRle
 
 
 def test_every_change_of_a_row_is_a_difference() -> None:
@@ -45,6 +47,28 @@ def test_numbers_may_differ_by_a_little(by: float) -> None:
         for some in (rows, others)
     )
     assert differing_rows(*batches).tolist() == [False, not by <= 1e-4]
+
+
+def test_a_changed_mask_is_named() -> None:
+    masks = [encode_mask(np.arange(48 * 64).reshape(48, 64) < end) for end in (100, 200)]
+
+    def row_with(mask: MaskRle | None, **fields: object) -> ImageRow:
+        row = make_row(1)
+        row.regions[0] = row.regions[0].model_copy(update={"mask_rle": mask, **fields})
+        return row
+
+    def change(row: ImageRow, other: ImageRow) -> str:
+        (told,) = describe_changes(row, other, ["regions"])
+        return told.removeprefix("box 0 ").replace('"red square"', "it")
+
+    plain, first, second = row_with(None), row_with(masks[0]), row_with(masks[1])
+    assert change(first, second) == "it: another mask"
+    assert change(plain, first) == "it: a mask"
+    assert change(first, plain) == "it: no mask"
+    assert change(first, row_with(masks[0], objectness=0.1)) == "it: other labels, decisions or scores"
+    told = change(first, row_with(masks[1], objectness=0.1))
+    assert told == "it: another mask, other labels, decisions or scores"
+    assert change(first, row_with(masks[1], brief_caption="a ring")) == 'it -> "a ring", another mask'
 
 
 def test_datasets_are_compared_in_any_order_and_in_any_files(tmp_path: Path) -> None:

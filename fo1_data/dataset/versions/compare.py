@@ -138,11 +138,22 @@ def describe_changes(row: ImageRow, other: ImageRow, columns: Sequence[str]) -> 
         changes += [f"box {first[name].index} {_words(first[name])} is gone" for name in by_change["removed"]]
         changes += [f"box {second[name].index} {_words(second[name])} is new" for name in by_change["added"]]
         for name in by_change["relabelled"]:
-            was, now = _words(first[name]), _words(second[name])
-            change = f"{was} -> {now}" if was != now else f"{now}: other labels, decisions or scores"
-            changes.append(f"box {second[name].index} {change}")
+            changes.append(f"box {second[name].index} {_change(first[name], second[name])}")
     others = [name for name in columns if name not in ("caption", "regions")]
     return changes + ([f"columns {', '.join(others)}"] if others else [])
+
+
+def _change(region: Region, other: Region) -> str:
+    """What differs between two regions of one id, in words."""
+    was, now = _words(region), _words(other)
+    first, second = (some.model_dump(exclude={"index"}) for some in (region, other))
+    differing = {name for name in first if not _is_same(first[name], second[name])}
+    mask = "no mask" if other.mask_rle is None else "a mask" if region.mask_rle is None else "another mask"
+    told = [mask] if "mask_rle" in differing else []
+    if was != now:
+        return ", ".join([f"{was} -> {now}", *told])
+    told += ["other labels, decisions or scores"] if differing - {"mask_rle"} else []
+    return f"{now}: {', '.join(told)}"
 
 
 def _words(region: Region) -> str:
