@@ -17,11 +17,12 @@ from torch.nn import functional
 
 from fo1_data.training.events import AnswerKind, SampleFigures
 from fo1_data.training.packing import IGNORED
-from fo1_data.training.samples.batches import Batches, TrainingImage, blank_image
+from fo1_data.training.samples.batches import Batches, blank_image
 from fo1_data.training.samples.distractors import Distractors
 from fo1_data.training.samples.negatives import PhraseBook
 from fo1_data.training.samples.questions import TrainingQuestion
 from fo1_data.training.samples.source import ExampleSource
+from fo1_data.training.samples.training_image import TrainingImage
 from fo1_data.training.settings import TrainConfig
 from fo1_data.training.trainer import Trainer
 from schemas.labels import LabelKind

@@ -20,6 +20,7 @@ from fo1_data.model.device import choose_device
 from fo1_data.training.events import Watch, ignore
 from fo1_data.training.layout import STATE
 from fo1_data.training.run_steps import Run
+from fo1_data.training.samples.chats import read_chats
 from fo1_data.training.samples.held_out import open_sources
 from fo1_data.training.settings import Stage, TrainConfig
 
@@ -49,6 +50,7 @@ def train(
     torch.manual_seed(config.seed)
     if resume_from is not None and not (resume_from / STATE).is_file():
         raise ConfigError(f"--resume-from {resume_from}: holds no state of a run ({STATE})")
+    chats = read_chats(config.chats) if config.chats is not None else None
     source, validation_source = open_sources(addresses, validation, config)
     if config.epochs is not None:
         steps = math.ceil(config.epochs * len(source) / config.batch_images)
@@ -60,6 +62,6 @@ def train(
         dtype=torch.float32,
         settings=config.checkpoint_settings,
     )
-    run = Run(source, validation_source, checkpoint, stage, out, config, watch, validation)
+    run = Run(source, validation_source, checkpoint, stage, out, config, watch, validation, chats)
     run.resume(addresses, first, resume_from)
     return run.train(stop_requested)

@@ -25,6 +25,7 @@ from fo1_data.training.outlook import linear_outlook
 from fo1_data.training.rate_finder import find_learning_rate
 from fo1_data.training.run_folder import load_settings, write_settings
 from fo1_data.training.samples.batches import LIMITS, Batches
+from fo1_data.training.samples.chats import ChatDraws, ChatFile
 from fo1_data.training.samples.distractors import load_distractors
 from fo1_data.training.samples.inventory import take_inventory
 from fo1_data.training.samples.negatives import PhraseBook
@@ -50,10 +51,12 @@ class Run:
         config: TrainConfig,
         watch: Watch,
         validation_addresses: Sequence[str] = (),
+        chats: ChatFile | None = None,
     ) -> None:
         self._stage, self._out, self._config = stage, out, config
         self._validated_on = sorted(map(normalise, validation_addresses))
         self._source, self._num_images = source, len(source)
+        self._chats = chats
         self._inventory = take_inventory(source, config)
         if config.source_weights:
             source.weigh(config.source_weights)
@@ -66,6 +69,7 @@ class Run:
         self._validation = Validation(
             trainer, source, validation, config, book, distractors, validation_addresses
         )
+        draws = None if chats is None else ChatDraws(chats.chats, checkpoint, config, trainer.workers)
         self._batches = Batches(
             source,
             checkpoint,
@@ -77,6 +81,7 @@ class Run:
             left_out=self._validation.image_ids,
             cache=trainer.cache,
             met=trainer.met,
+            chats=draws,
         )
         self._resumed = False
         self._losses: list[float] = []
@@ -108,6 +113,8 @@ class Run:
             self._journal.log.truncate(trainer.step_number or -1)
             folder = trainer.checkpoint.folder
             inputs = describe_inputs(list(addresses), model, checkpoint_sha256(folder), folder)
+            if self._chats is not None:
+                inputs["chats"] = self._chats.identity
             write_lineage(out, inputs, resumed=self._resumed)
         trainer.workers.wait()
         self._measured_steps = {line["step"] for line in self._journal.log.lines() if "training" in line}

@@ -246,6 +246,15 @@ class TrainConfig(BaseModel):
         description="How often the images of a dataset or corpus are shown, by its address in the command: "
         "with twice the weight, twice as often. Others have 1; the smallest is shown once per epoch.",
     )
+    chats: str | None = Field(
+        default=None,
+        description="General questions to train beside the images, so that the language model forgets less: "
+        'a file of JSON lines, each `{"question": ..., "answer": ...}` and, if it is about a whole image, '
+        "its `image` (a path from the file's folder, or an address).",
+    )
+    chats_per_step: int = Field(
+        default=4, ge=1, description="So many of the `chats` in each step, over all workers."
+    )
     window_groups: int = Field(
         default=4, ge=1, description="Row groups that are held in memory and shuffled together."
     )
@@ -287,6 +296,11 @@ class TrainConfig(BaseModel):
             self.distractor_share,
         )
         return any(shares)
+
+    @field_validator("chats")
+    @classmethod
+    def _normalise_address(cls, address: str | None) -> str | None:
+        return address and normalise(address)
 
     @field_validator("source_weights")
     @classmethod

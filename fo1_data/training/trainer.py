@@ -17,6 +17,7 @@ from fo1_data.model.checkpoint import Checkpoint
 from fo1_data.model.checkpoint_files import save_weights
 from fo1_data.model.frozen_towers import finish, run_frozen
 from fo1_data.model.modeling import ImageFeatures
+from fo1_data.model.processing import PreparedImage
 from fo1_data.model.region_fusion import embed_prompt
 from fo1_data.training.adapters import is_adapter, merged_weights
 from fo1_data.training.feature_cache import CachedImage, FeatureCache, num_frozen_stages
@@ -24,7 +25,8 @@ from fo1_data.training.layout import STATE
 from fo1_data.training.optimiser import clip_gradients, make_optimiser, scheduled_rate
 from fo1_data.training.packing import PackedBatch, answer_loss, decode_answers, pack_batch
 from fo1_data.training.run_folder import load_state, write_state
-from fo1_data.training.samples.batches import TrainingImage, blank_image, split_batch
+from fo1_data.training.samples.batches import blank_image, split_batch
+from fo1_data.training.samples.training_image import TrainingImage
 from fo1_data.training.settings import Stage, TrainConfig
 from fo1_data.training.sharding import gather, is_sharded, load_optimiser, local_part, shard_decoder
 from fo1_data.training.stages import choose_parameters
@@ -85,35 +87,42 @@ class Trainer:
         prefixes = []
         encoded_images = self._encode(images)
         for image, encoded in zip(images, encoded_images, strict=True):
-            ids = tokenizer.prefix_ids(len(image.prepared.aux_boxes))
-            prefixes.append(embed_prompt(self.model, ids, encoded, image.prepared.grid_hw))
+            shown = image.prepared
+            num_regions = 0 if shown is None else len(shown.aux_boxes)
+            ids = tokenizer.prefix_ids(num_regions, has_image=shown is not None)
+            prefixes.append(embed_prompt(self.model, ids, encoded, None if shown is None else shown.grid_hw))
         batch = pack_batch(self.model, prefixes, [image.packed for image in images])
         self.num_tokens += batch.embeds_BLD.shape[0] * batch.embeds_BLD.shape[1]
         return decode_answers(self.model, batch, recompute=self.config.gradient_checkpointing), batch
 
-    def _encode(self, images: Sequence[TrainingImage]) -> list[ImageFeatures]:
-        """What the language model reads of each image. Crops are not cached, and encoded together."""
-        are_cached = [self.cache is not None and len(image.prepared.aux_boxes) > 0 for image in images]
-        others = [
-            image.prepared for image, is_cached in zip(images, are_cached, strict=True) if not is_cached
-        ]
-        encoded = iter(self.model.encode_images(others) if others else [])
-        return [
-            self._encode_cached(image) if is_cached else next(encoded)
-            for image, is_cached in zip(images, are_cached, strict=True)
-        ]
+    def _encode(self, images: Sequence[TrainingImage]) -> list[ImageFeatures | None]:
+        """What the language model reads of each image; None of a chat in text alone.
 
-    def _encode_cached(self, image: TrainingImage) -> ImageFeatures:
+        Images without regions, as crops are, are not cached, and encoded together.
+        """
+        shown = [image.prepared for image in images]
+        are_cached = [self.cache is not None and one is not None and len(one.aux_boxes) > 0 for one in shown]
+        others = [one for one, is_cached in zip(shown, are_cached, strict=True) if one and not is_cached]
+        encoded = iter(self.model.encode_images(others) if others else [])
+        found: list[ImageFeatures | None] = []
+        for image, is_cached in zip(images, are_cached, strict=True):
+            if image.prepared is None:
+                found.append(None)
+            else:
+                found.append(self._encode_cached(image, image.prepared) if is_cached else next(encoded))
+        return found
+
+    def _encode_cached(self, image: TrainingImage, prepared: PreparedImage) -> ImageFeatures:
         """Of an image whose frozen features are in the cache, or are put there."""
         assert self.cache is not None
         frozen = image.frozen
         if frozen is None:
             # In full precision whatever the run's: other runs read it too.
             with torch.autocast(self.model.device.type, enabled=False):
-                frozen = run_frozen(self.model, image.prepared, self.cache.num_stages)
+                frozen = run_frozen(self.model, prepared, self.cache.num_stages)
             if image.shape is not None and image.image_id is not None:
                 self.cache.keep(image.image_id, CachedImage(image.shape, frozen))
-        return finish(self.model, frozen, image.prepared)
+        return finish(self.model, frozen, prepared)
 
     def begin_again(self) -> None:
         """Forget the steps made so far, but not what they did to the weights."""

@@ -16,8 +16,9 @@ from fo1_data.synthetic.gold import write_scenes  # noqa: E402
 from fo1_data.training.optimiser import scheduled_rate  # noqa: E402
 from fo1_data.training.packing import IGNORED, answer_loss, decode_packed  # noqa: E402
 from fo1_data.training.run import train  # noqa: E402
-from fo1_data.training.samples.batches import Batches, TrainingImage  # noqa: E402
+from fo1_data.training.samples.batches import Batches  # noqa: E402
 from fo1_data.training.samples.source import open_source  # noqa: E402
+from fo1_data.training.samples.training_image import TrainingImage  # noqa: E402
 from fo1_data.training.settings import TrainConfig, load_train_config  # noqa: E402
 from fo1_data.training.stages import new_token_ids  # noqa: E402
 from fo1_data.training.trainer import Trainer  # noqa: E402

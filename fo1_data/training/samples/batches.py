@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain
 
 import numpy as np
@@ -11,12 +11,11 @@ from PIL import Image
 from fo1_data.corpus.images import DecodedImage, InputLimits
 from fo1_data.errors import InputReject, RunError
 from fo1_data.model.checkpoint import Checkpoint
-from fo1_data.model.frozen_towers import FrozenFeatures
-from fo1_data.model.processing import PreparedImage
 from fo1_data.model.prompts import CROP_QUESTION
 from fo1_data.training.feature_cache import CachedImage, FeatureCache, ImageShape
-from fo1_data.training.packing import PackedQuestions, pack_questions
+from fo1_data.training.packing import pack_questions
 from fo1_data.training.samples.augmentation import augment
+from fo1_data.training.samples.chats import ChatDraws
 from fo1_data.training.samples.distractors import Distractors, with_distractors
 from fo1_data.training.samples.negatives import PhraseBook
 from fo1_data.training.samples.open_examples import (
@@ -35,6 +34,7 @@ from fo1_data.training.samples.questions import (
 )
 from fo1_data.training.samples.rare_regions import RareRegions
 from fo1_data.training.samples.source import ExampleSource
+from fo1_data.training.samples.training_image import TrainingImage
 from fo1_data.training.settings import TrainConfig
 from fo1_data.training.workers import Workers
 from schemas.corpus import CorpusRegion
@@ -43,28 +43,13 @@ from schemas.labels import LabelKind
 LIMITS = InputLimits()
 
 
-@dataclass(frozen=True)
-class TrainingImage:
-    """An image of a batch, or a crop of one, ready for the model, with its questions.
-
-    `frozen`: the features of the towers that do not train, if they are known; else `shape`: what is kept with
-    them, if they are to be kept.
-    """
-
-    prepared: PreparedImage
-    packed: PackedQuestions
-    questions: Sequence[TrainingQuestion] = ()
-    image_id: str | None = None
-    frozen: FrozenFeatures | None = None
-    shape: ImageShape | None = None
-
-
 class Batches:
     """The steps of a run: examples of `source`, prepared for `checkpoint`.
 
     `book`: absent phrases to ask for; `rare`: regions to paste; `distractors`: boxes to show besides the
-    labelled ones; `workers`: the workers that share each step. None turns each of them off. `left_out`: ids
-    of images that are not used, wherever their bytes are; `met`: takes those of them that are met.
+    labelled ones; `workers`: the workers that share each step; `chats`: what each step shows beside its
+    images. None turns each of them off. `left_out`: ids of images that are not used, wherever their bytes
+    are; `met`: takes those of them that are met.
     """
 
     def __init__(
@@ -79,7 +64,9 @@ class Batches:
         left_out: Collection[str] = (),
         cache: FeatureCache | None = None,
         met: set[str] | None = None,
+        chats: ChatDraws | None = None,
     ) -> None:
+        self._chats = chats
         self._cache = cache
         self._left_out, self._met = left_out, set() if met is None else met
         self._source, self._checkpoint, self._config = source, checkpoint, config
@@ -88,7 +75,7 @@ class Batches:
         self._reads_crops = checkpoint.config.ocr_crop_min_pixels is not None
 
     def of_step(self, step: int) -> list[TrainingImage]:
-        """This worker's images of a step; an image that cannot be used is left out.
+        """This worker's images and chats of a step; an image that cannot be used is left out.
 
         Raises RunError at the first step if no image of the whole source can be used.
         """
@@ -100,7 +87,7 @@ class Batches:
             raise RunError(
                 "no image could be read and had a question: check the dataset with fo1 dataset validate"
             )
-        return images
+        return images if self._chats is None else [*images, *self._chats.of_step(step)]
 
     def images_at(self, place: int) -> list[TrainingImage]:
         """The image at a place of the endless series; none if it cannot be read or no question can be made.

@@ -1,0 +1,125 @@
+"""General questions that a run trains beside its images, so that the language model forgets less.
+
+A file of JSON lines: `{"question": ..., "answer": ...}`, and with an `image` about that whole image, by its
+path from the file's folder or its address. No chat shows regions.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from fo1_data.corpus.decoding import decode_image
+from fo1_data.corpus.images import InputLimits
+from fo1_data.errors import ConfigError, Fo1Error, InputReject
+from fo1_data.model.checkpoint import Checkpoint
+from fo1_data.model.reserved_tokens import without_reserved
+from fo1_data.storage.addresses import join, normalise, parent
+from fo1_data.storage.downloads import download
+from fo1_data.storage.streams import read_whole
+from fo1_data.training.packing import pack_questions
+from fo1_data.training.samples.questions import TrainingQuestion
+from fo1_data.training.samples.training_image import TrainingImage
+from fo1_data.training.settings import TrainConfig
+from fo1_data.training.workers import Workers
+from schemas.labels import LabelKind
+
+_LIMITS = InputLimits()
+# Apart from the draws of images, which begin with the same seed.
+_STREAM = 1
+
+
+class Chat(BaseModel):
+    """A question and its answer. image: the address of the image that they are about; None: of none."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    question: str = Field(min_length=1)
+    answer: str = Field(min_length=1)
+    image: str | None = Field(default=None, min_length=1)
+
+    def training_question(self) -> TrainingQuestion:
+        """Both texts without reserved tokens."""
+        return TrainingQuestion(without_reserved(self.question), without_reserved(self.answer), LabelKind.ASK)
+
+
+@dataclass(frozen=True)
+class ChatFile:
+    """The chats of a file, at least one. identity: its address and SHA-256, for the run's lineage."""
+
+    chats: Sequence[Chat]
+    identity: dict[str, Any]
+
+
+def read_chats(address: str) -> ChatFile:
+    """Read a file of chats. Raises ConfigError, with the number of the first line that is none."""
+    try:
+        data = read_whole(normalise(address))
+        lines = data.decode().split("\n")
+    except (OSError, Fo1Error, UnicodeDecodeError) as error:
+        raise ConfigError(f"chats {address}: cannot be read: {error}") from None
+    chats = [_chat(address, number, line) for number, line in enumerate(lines, 1) if line.strip()]
+    if not chats:
+        raise ConfigError(f"chats {address}: holds no chat")
+    return ChatFile(chats, {"address": normalise(address), "sha256": hashlib.sha256(data).hexdigest()})
+
+
+def _chat(address: str, number: int, line: str) -> Chat:
+    try:
+        chat = Chat.model_validate_json(line)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(map(str, first["loc"]))
+        raise ConfigError(
+            f"chats {address}: line {number}: {name or 'chat'}: {first['msg']}; "
+            'a chat is {"question": ..., "answer": ...}, and "image" if it is about one'
+        ) from None
+    if not chat.training_question().answer:
+        raise ConfigError(f"chats {address}: line {number}: the answer holds reserved tokens only")
+    image = chat.image and normalise(join(parent(normalise(address)), chat.image))
+    return chat.model_copy(update={"image": image})
+
+
+class ChatDraws:
+    """The chats of each step; they depend only on the seed and the step. `workers`: that share a step."""
+
+    def __init__(
+        self,
+        chats: Sequence[Chat],
+        checkpoint: Checkpoint,
+        config: TrainConfig,
+        workers: Workers | None = None,
+    ) -> None:
+        self._chats, self._checkpoint, self._config = chats, checkpoint, config
+        self._workers = workers
+
+    def of_step(self, step: int) -> list[TrainingImage]:
+        """This worker's chats of a step; one whose image cannot be read is left out."""
+        first = step * self._config.chats_per_step
+        places = range(first, first + self._config.chats_per_step)
+        own = self._workers.share_of(places) if self._workers is not None else places
+        shown = (self._shown(self._chats[self._number_at(place)]) for place in own)
+        return [image for image in shown if image is not None]
+
+    def _number_at(self, place: int) -> int:
+        """The chat at a place of the endless series of epochs, each in an order of its own."""
+        epoch, rest = divmod(place, len(self._chats))
+        order = np.random.default_rng([self._config.seed, epoch, _STREAM]).permutation(len(self._chats))
+        return int(order[rest])
+
+    def _shown(self, chat: Chat) -> TrainingImage | None:
+        prepared, image_id = None, None
+        if chat.image is not None:
+            try:
+                data = download(chat.image, max_bytes=_LIMITS.max_bytes, timeout_s=_LIMITS.download_timeout_s)
+                image = decode_image(data, _LIMITS)
+            except InputReject:
+                return None
+            boxes_R4 = np.zeros((0, 4), dtype=np.float32)
+            prepared, image_id = self._checkpoint.processor.prepare(image.rgb, boxes_R4), image.image_id
+        question = chat.training_question()
+        packed = pack_questions(self._checkpoint.tokenizer, [question])
+        return TrainingImage(prepared, packed, [question], image_id)
