@@ -1,0 +1,1 @@
+"""Tiny bases trained from nothing on plain text: what docs/plug-and-play.md attaches regions to."""

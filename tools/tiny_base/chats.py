@@ -1,0 +1,111 @@
+"""Chats in plain text in which something is looked up in a list.
+
+Shapes: B chats, L tokens of the longest.
+"""
+
+import re
+import string
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fo1_data.model.tokenizer_files import read_tokenizer
+from fo1_data.synthetic.scenes import make_scene
+from fo1_data.synthetic.wording import brief_caption
+from tools.tiny_base.models import markup_of
+
+IGNORED = -100
+_LETTERS = string.ascii_uppercase
+_WORD = re.compile("\u0120[a-z]{2,}")  # a token of a whole word, with the space before it
+_MOST_LETTERS, _MOST_WORDS, _TURNS = 4, 8, 4
+
+
+@dataclass(frozen=True)
+class Chat:
+    """ids: of the whole chat. answers: where each answer starts and ends among them."""
+
+    ids: list[int]
+    answers: list[tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A list in which each value stands behind its key."""
+
+    keys: Sequence[str]
+    values: Sequence[str]
+
+    def question(self, asked: int) -> str:
+        """What asks for one of the values."""
+        return f"Provide a brief description for {self.keys[asked]}."
+
+    def __str__(self) -> str:
+        return "\n".join(f" {key} {value}" for key, value in zip(self.keys, self.values, strict=True))
+
+
+def captions_from(count: int, first_seed: int) -> list[str]:
+    """Brief captions of as many generated objects."""
+    scenes = (make_scene(seed, (1, 1), (96, 96)) for seed in range(first_seed, first_seed + count))
+    return [brief_caption(scene.objects[0]) for scene in scenes]
+
+
+class Chats:
+    """Draws chats of a base whose tokenizer lies in the folder."""
+
+    def __init__(self, folder: Path, family: str, captions: list[str]) -> None:
+        self._tokenizer, self._markup, self._captions = read_tokenizer(folder), markup_of(family), captions
+        self._words = sorted({word for caption in captions for word in caption.split()})
+        words = {word[1:] for word in self._tokenizer.get_vocab() if _WORD.fullmatch(word)}
+        self._keys = sorted(words.difference(self._words))
+
+    def descriptions(self, rng: np.random.Generator) -> Listing:
+        """One to four descriptions, each behind a letter."""
+        count = int(rng.integers(1, _MOST_LETTERS + 1))
+        values = [self._captions[int(number)] for number in rng.integers(len(self._captions), size=count)]
+        return Listing(rng.permutation(list(_LETTERS))[:count].tolist(), values)
+
+    def words(self, rng: np.random.Generator, most: int = _MOST_WORDS) -> Listing:
+        """One word to `most`, each with one to three words of descriptions behind it."""
+        keys = rng.choice(self._keys, int(rng.integers(1, most + 1)), replace=False).tolist()
+        return Listing(keys, [" ".join(rng.choice(self._words, int(rng.integers(1, 4)))) for _ in keys])
+
+    def practice(self, rng: np.random.Generator, step: int) -> Chat:
+        """Half descriptions, half words, whose lists grow; every one is asked several times."""
+        if rng.random() < 0.5:
+            return self.chat(self.descriptions(rng), rng, _TURNS)
+        return self.chat(self.words(rng, min(_MOST_WORDS, 2 + step // 100)), rng, _TURNS)
+
+    def chat(self, listing: Listing, rng: np.random.Generator, turns: int = 1) -> Chat:
+        """A chat of some turns about a list, which stands in the first one."""
+        ids, answers = list[int](), list[tuple[int, int]]()
+        for turn in range(turns):
+            asked = int(rng.integers(len(listing.keys)))
+            shown = "" if turn else f"{listing}\n"
+            ids += self._ids(
+                f"{self._markup.text_only}\n{shown}{listing.question(asked)}{self._markup.turn_end}"
+            )
+            answer = self._ids(listing.values[asked] + self._markup.end_of_turn)
+            answers.append((len(ids), len(ids) + len(answer)))
+            ids += answer
+        return Chat(ids, answers)
+
+    def _ids(self, text: str) -> list[int]:
+        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
+        return ids
+
+
+def batch_of(chats: list[Chat]) -> dict[str, Tensor]:
+    """What a model of transformers takes: ids, labels and mask, each (B, L)."""
+    longest = max(len(chat.ids) for chat in chats)
+    ids_BL = torch.zeros((len(chats), longest), dtype=torch.long)
+    labels_BL, mask_BL = torch.full_like(ids_BL, IGNORED), torch.zeros_like(ids_BL)
+    for row, chat in enumerate(chats):
+        ids_BL[row, : len(chat.ids)] = torch.tensor(chat.ids)
+        mask_BL[row, : len(chat.ids)] = 1
+        for start, end in chat.answers:
+            labels_BL[row, start:end] = ids_BL[row, start:end]
+    return {"input_ids": ids_BL, "labels": labels_BL, "attention_mask": mask_BL}
