@@ -105,8 +105,8 @@ def test_an_example_runs(code: str, published: Path, tmp_path: Path, monkeypatch
         assert len(names["boxes_xyxy"]) == 10  # type: ignore[arg-type]
     if "over_time" in names:
         assert len(names["over_time"]) == 2 * (20 + 17)  # type: ignore[arg-type]
-    if "table" in names:
-        assert names["table"].schema.equals(IMAGE_SCHEMA)  # type: ignore[attr-defined]
+    if "both" in names:
+        assert names["both"].schema.equals(IMAGE_SCHEMA)  # type: ignore[attr-defined]
     if "looks" in names:
         assert len(names["looks"]) == 8  # type: ignore[arg-type]
 
