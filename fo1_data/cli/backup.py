@@ -9,6 +9,7 @@ import typer
 from fo1_data.cli.output import JsonOption, emit
 from fo1_data.cli.service_database import with_database
 from fo1_data.plurals import counted
+from fo1_data.runs.stopping import stopping_on_sigterm
 
 if TYPE_CHECKING:
     from services.database.backup import BackupSummary
@@ -47,7 +48,8 @@ def _with_file(
     from services.settings import load_settings
 
     settings = load_settings()
-    return with_database(settings, lambda database: work(database, settings, file))
+    with stopping_on_sigterm():  # so that no half of a file, which may hold the secret, is left
+        return with_database(settings, lambda database: work(database, settings, file))
 
 
 def _document(file: Path, summary: "BackupSummary") -> dict[str, Any]:

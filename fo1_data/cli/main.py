@@ -27,6 +27,7 @@ from fo1_data.cli.train import train
 from fo1_data.cli.train_detector import train_detector
 from fo1_data.cli.version import print_version
 from fo1_data.errors import Fo1Error, system_fault
+from fo1_data.runs.stopping import exit_code
 
 
 class _Commands(TyperGroup):
@@ -35,9 +36,9 @@ class _Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as stop:
             say("fo1: interrupted")
-            raise typer.Exit(130) from None
+            raise typer.Exit(exit_code(stop)) from None
 
 
 app = typer.Typer(

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import shutil
+import signal
 import stat
 import zipfile
 from pathlib import Path
@@ -13,6 +14,7 @@ from fake_label_studio import FakeLabelStudio
 from review_bench import Bench, make_review_dataset, open_bench
 from review_samples import edited
 from running_service import make_settings
+from sqlalchemy import Engine, event
 from typer.testing import CliRunner
 
 from fo1_data.cli.main import app
@@ -110,6 +112,28 @@ def test_the_commands_move_a_home_and_refuse_what_would_lose_something(tmp_path:
     assert (second / "secret.key").read_bytes() == b"s" * 64
     assert [one["id"] for one in fo1(second, "keys", "list")["keys"]] == [key["id"]]
     assert "is not empty" in fo1(second, "restore", str(file))
+
+
+def test_a_backup_that_is_stopped_leaves_nothing(tmp_path: Path) -> None:
+    home, safe = tmp_path / "home", tmp_path / "safe"
+    fo1(home, "keys", "create", "--scope", "read")
+    safe.mkdir()
+    begun: list[Path] = []
+
+    def stop(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+        if "FROM api_keys" in statement:
+            begun.extend(safe.iterdir())
+            signal.raise_signal(signal.SIGTERM)
+
+    event.listen(Engine, "before_cursor_execute", stop)
+    try:
+        environment = {"FO1_HOME": str(home), "FO1_DATABASE_URL": "", "FO1_SECRET_KEY": None}
+        result = CliRunner().invoke(app, ["backup", str(safe / "state.fo1")], env=environment)
+    finally:
+        event.remove(Engine, "before_cursor_execute", stop)
+    assert result.exit_code == 143, result.output
+    assert len(begun) == 1
+    assert list(safe.iterdir()) == []
 
 
 async def test_what_is_no_backup_of_this_version_restores_nothing(home: Path, tmp_path: Path) -> None:
