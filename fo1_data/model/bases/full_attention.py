@@ -9,10 +9,12 @@ learnt grid.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import torch
 from torch import Tensor
-from torch.nn.functional import scaled_dot_product_attention
+
+from fo1_data.model.bases.vision_tower import attend_in_spans
 
 _ROTARY_BASE = 10000.0
 
@@ -102,15 +104,5 @@ def attend_within_images(
 ) -> Tensor:
     """The attended values (U, A * E): every patch attends to all of its image. Images of one size that follow
     each other attend in one call."""
-    attended, start = [], 0
-    while lengths:
-        length = lengths[0]
-        count = next((i for i, other in enumerate(lengths) if other != length), len(lengths))
-        queries, keys, values = (
-            part[start : start + count * length].unflatten(0, (count, length)).transpose(1, 2)
-            for part in (queries_UAE, keys_UAE, values_UAE)
-        )
-        attended_NALE = scaled_dot_product_attention(queries, keys, values)
-        attended.append(attended_NALE.transpose(1, 2).reshape(count * length, -1))
-        start, lengths = start + count * length, lengths[count:]
-    return torch.cat(attended)
+    spans = [(len(list(members)), length) for length, members in groupby(lengths)]
+    return attend_in_spans(queries_UAE, keys_UAE, values_UAE, spans)

@@ -9,17 +9,25 @@ channels, D language model width, N windows of one shape, L patches of a window,
 the patch grid of an image.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear, scaled_dot_product_attention
+from torch.nn.functional import linear
 
 from fo1_data.model.bases.qwen2_5_vl import WindowedVisionConfig
-from fo1_data.model.bases.vision_tower import PrimaryFeatures, VisionTower, in_raster_order, to_map
+from fo1_data.model.bases.vision_tower import (
+    PrimaryFeatures,
+    VisionTower,
+    attend_in_spans,
+    in_raster_order,
+    to_map,
+)
 from fo1_data.model.layers import GatedFeedForward, RMSNorm, initialise
 from fo1_data.model.rotary import rotate
 
@@ -29,11 +37,15 @@ _ROTARY_BASE = 10000.0
 
 @dataclass(frozen=True)
 class Windows:
-    """Windows of one size that follow each other: from patch `start`, `count` times `length` patches."""
+    """Windows whose patches attend to each other.
 
-    start: int
-    count: int
-    length: int
+    spans: (count, length) of windows of equally many patches. order_U: the patches as these windows have
+    them, back_U: the places of the patches in that order; None: they are so already.
+    """
+
+    spans: list[tuple[int, int]]
+    order_U: Tensor | None = None
+    back_U: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -41,13 +53,12 @@ class PatchLayout:
     """How the patches of several images are arranged for the ViT.
 
     order_M: for each place, the raster index of its image token; images stay in order. images: each image as
-    one window, images of equally many patches together. windows: the windows of all images. cos, sin:
-    rotation tables (U, E) float32.
+    one window. windows: the windows of all images. cos, sin: rotation tables (U, E) float32.
     """
 
     order_M: Tensor
-    images: list[Windows]
-    windows: list[Windows]
+    images: Windows
+    windows: Windows
     cos: Tensor
     sin: Tensor
 
@@ -108,26 +119,19 @@ class VisionTransformer(VisionTower):
         """Arrange the patches of images by window. grids_hw: rows and columns of each image's patch grid."""
         merge, patch_px = self.config.spatial_merge_size, self.config.patch_size
         window = self.config.window_size // merge // patch_px
-        images: list[Windows] = []
-        orders, windows, places, token = [], [], [], 0
+        orders, places, token = [], [], 0
+        lengths: list[int] = []
         for rows, columns in grids_hw:
             grid = np.arange(rows * columns // merge**2).reshape(rows // merge, columns // merge)
-            start = token * merge**2
-            last = images[-1] if images else None
-            if last is not None and last.length == rows * columns:
-                images[-1] = Windows(last.start, last.count + 1, last.length)
-            else:
-                images.append(Windows(start, 1, rows * columns))
-            parts, image_windows = _by_window(grid, window)
-            for count, num_tokens in image_windows:
-                windows.append(Windows(start, count, num_tokens * merge**2))
-                start += count * num_tokens * merge**2
-            orders.append(parts + token)
-            places.append(_patch_places(parts, grid.shape[1], merge))
+            parts = _by_size(_windows_of(grid, window))
+            lengths += [part.size * merge**2 for part in parts]
+            orders.append(np.concatenate([part.ravel() for part in parts]) + token)
+            places.append(_patch_places(orders[-1] - token, grid.shape[1], merge))
             token += grid.size
         order_M = torch.from_numpy(np.concatenate(orders)).to(device, non_blocking=True)
         cos, sin = self._tables(torch.from_numpy(np.concatenate(places)).to(device, non_blocking=True))
-        return PatchLayout(order_M, images, windows, cos, sin)
+        images = _by_length([rows * columns for rows, columns in grids_hw], device)
+        return PatchLayout(order_M, images, _by_length(lengths, device), cos, sin)
 
     def _tables(self, places_U2: Tensor) -> tuple[Tensor, Tensor]:
         """Rotation tables (U, E): half of a head's angles follow the row, half the column."""
@@ -159,7 +163,7 @@ class _Block(nn.Module):
             config.hidden_size, config.intermediate_size, config.hidden_act, has_bias=True
         )
 
-    def forward(self, states_UC: Tensor, layout: PatchLayout, windows: list[Windows]) -> Tensor:
+    def forward(self, states_UC: Tensor, layout: PatchLayout, windows: Windows) -> Tensor:
         states_UC = states_UC + self.attn(self.norm1(states_UC), layout, windows)
         return states_UC + self.mlp(self.norm2(states_UC))
 
@@ -171,24 +175,17 @@ class _Attention(nn.Module):
         self.qkv = nn.Linear(config.hidden_size, 3 * config.hidden_size)
         self.proj = nn.Linear(config.hidden_size, config.hidden_size)
 
-    def forward(self, normed_UC: Tensor, layout: PatchLayout, windows: list[Windows]) -> Tensor:
+    def forward(self, normed_UC: Tensor, layout: PatchLayout, windows: Windows) -> Tensor:
         qkv_U3AE = self.qkv(normed_UC).view(len(normed_UC), 3, self.num_heads, -1)
         cos_U11E, sin_U11E = layout.cos[:, None, None], layout.sin[:, None, None]
         turned_U2AE = rotate(qkv_U3AE[:, :2].float(), cos_U11E, sin_U11E).to(normed_UC.dtype)
-        queries_UAE, keys_UAE = turned_U2AE.unbind(1)
-        attended = [_attend(queries_UAE, keys_UAE, qkv_U3AE[:, 2], span) for span in windows]
-        return self.proj(torch.cat(attended))
-
-
-def _attend(queries_UAE: Tensor, keys_UAE: Tensor, values_UAE: Tensor, span: Windows) -> Tensor:
-    """The attended values (N * L, C) of these windows."""
-    num_patches = span.count * span.length
-    queries, keys, values = (
-        part[span.start : span.start + num_patches].unflatten(0, (span.count, span.length)).transpose(1, 2)
-        for part in (queries_UAE, keys_UAE, values_UAE)
-    )
-    attended_NALE = scaled_dot_product_attention(queries, keys, values)
-    return attended_NALE.transpose(1, 2).reshape(num_patches, -1)
+        parts_UAE = [*turned_U2AE.unbind(1), qkv_U3AE.select(1, 2)]
+        if windows.order_U is not None:
+            parts_UAE = [part_UAE.index_select(0, windows.order_U) for part_UAE in parts_UAE]
+        attended_UC = attend_in_spans(*parts_UAE, windows.spans)
+        if windows.back_U is not None:
+            attended_UC = attended_UC.index_select(0, windows.back_U)
+        return self.proj(attended_UC)
 
 
 class _Merger(nn.Module):
@@ -217,15 +214,24 @@ def _windows_of(grid: npt.NDArray[np.int64], window: int) -> list[npt.NDArray[np
     return [grid[row : row + window, column : column + window] for row in rows for column in columns]
 
 
-def _by_window(
-    grid: npt.NDArray[np.int64], window: int
-) -> tuple[npt.NDArray[np.int64], list[tuple[int, int]]]:
-    """Token indices by window, windows of one size together, and the (number, size in tokens) of these."""
+def _by_size(parts: list[npt.NDArray[np.int64]]) -> list[npt.NDArray[np.int64]]:
+    """The windows of an image, those of one size together."""
     by_size: dict[int, list[npt.NDArray[np.int64]]] = {}
-    for part in _windows_of(grid, window):
-        by_size.setdefault(part.size, []).append(part.ravel())
-    order = np.concatenate([part for parts in by_size.values() for part in parts])
-    return order, [(len(parts), size) for size, parts in by_size.items()]
+    for part in parts:
+        by_size.setdefault(part.size, []).append(part)
+    return [part for members in by_size.values() for part in members]
+
+
+def _by_length(lengths: Sequence[int], device: torch.device) -> Windows:
+    """Windows of so many patches each, which follow each other; those of one length attend together."""
+    counts = Counter(lengths)
+    spans = [(count, length) for length, count in counts.items()]
+    if len(spans) == len(list(groupby(lengths))):
+        return Windows(spans)
+    patches = np.split(np.arange(sum(lengths)), np.cumsum(lengths)[:-1])
+    order = np.concatenate([part for length in counts for part in patches if len(part) == length])
+    tensors = (torch.from_numpy(part).to(device, non_blocking=True) for part in (order, order.argsort()))
+    return Windows(spans, *tensors)
 
 
 def _patch_places(order_T: npt.NDArray[np.int64], columns: int, merge: int) -> npt.NDArray[np.int64]:

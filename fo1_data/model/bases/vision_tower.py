@@ -1,7 +1,8 @@
 """The interface of a vision tower: several images in, and for each what regions and the language model need.
 
 Shapes: U patches of all images of a call together, P values of a patch, T image tokens of one image, D
-language model width, C channels, H x W the patch grid of an image, G layers that take deep features.
+language model width, C channels, H x W the patch grid of an image, G layers that take deep features, N
+windows of one size, L patches of a window, A heads, E head width.
 """
 
 from abc import ABC, abstractmethod
@@ -13,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,24 @@ def in_raster_order(tokens: Tensor, order_M: Tensor) -> Tensor:
     raster = torch.empty_like(tokens)
     raster[order_M] = tokens
     return raster
+
+
+def attend_in_spans(
+    queries_UAE: Tensor, keys_UAE: Tensor, values_UAE: Tensor, spans: Sequence[tuple[int, int]]
+) -> Tensor:
+    """The attended values (U, A * E), each patch attending to its window.
+
+    spans: (count, length) of neighbouring windows of equally many patches, which attend in one call.
+    """
+    # Split at once: the gradient of a slice is as large as the whole, and there may be many spans.
+    sizes = [count * length for count, length in spans]
+    parts = zip(*(part.split(sizes) for part in (queries_UAE, keys_UAE, values_UAE)), strict=True)
+    attended = []
+    for (count, length), span_parts in zip(spans, parts, strict=True):
+        queries, keys, values = (part.unflatten(0, (count, length)).transpose(1, 2) for part in span_parts)
+        attended_NALE = scaled_dot_product_attention(queries, keys, values)
+        attended.append(attended_NALE.transpose(1, 2).reshape(count * length, -1))
+    return torch.cat(attended)
 
 
 def group_by_size(sizes: Sequence[tuple[int, ...]]) -> dict[tuple[int, ...], list[int]]:
