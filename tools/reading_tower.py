@@ -31,7 +31,8 @@ from tools.fo1_tiny.muon import MuonAdamW, split_parameters
 _HELD_OUT_SEED = 900_000_000
 _NUM_TESTED, _TEXTS = 30, (4, 8)
 _EVERY_S = 24
-_JITTER = 0.1
+_JITTER, _VIEWS = 0.1, 2
+_WARMUP_STEPS, _LEAST_SHARE = 30, 0.002
 _BACKGROUND_WEIGHT, _PLACE_WEIGHT = 0.1, 0.25
 
 
@@ -108,6 +109,23 @@ def read(
     return characters, places, *targets
 
 
+class MeanWeights:
+    """A moving mean of weights: what is tested and saved, so that a run may end at any time."""
+
+    def __init__(self, weights: list[nn.Parameter]) -> None:
+        self._weights, self._means = weights, [weight.detach().clone() for weight in weights]
+
+    @torch.no_grad()
+    def update(self, share: float) -> None:
+        """share: of the present weights."""
+        torch._foreach_lerp_(self._means, self._weights, share)
+
+    def swap(self) -> None:
+        """Exchange weights and means; once more: as before."""
+        for number, weight in enumerate(self._weights):
+            self._means[number], weight.data = weight.data, self._means[number]
+
+
 @torch.no_grad()
 def shares_right(checkpoint: Checkpoint, reader: Reader, crops: list[ReadCrop]) -> dict[str, float]:
     """Of the columns that show a character: the shares whose character and place are the most probable."""
@@ -133,18 +151,17 @@ def train(checkpoint: Checkpoint, out: Path, minutes: float, batch: int, rate: f
         for seed in range(_HELD_OUT_SEED, _HELD_OUT_SEED + _NUM_TESTED)
         for text in texts_of(seed, held_out=True)
     ]
+    crops = [make_crop(checkpoint, *text, rng) for text in shown for _ in range(_VIEWS)]
     named = [*model.vision_tower.named_parameters(), *reader.named_parameters()]
     optimiser = MuonAdamW(split_parameters(named, ("linear.",)), rate)
     trained = [parameter for _, parameter in named]
+    mean = MeanWeights(trained)
     out.mkdir(parents=True)
     began, step, told_s = time.process_time(), 0, 0.0
     while (elapsed_s := time.process_time() - began) < 60 * minutes:
-        left = 1 - elapsed_s / 60 / minutes
         for group in optimiser.param_groups:
-            group["lr"] = rate * min(1, (step + 1) / 30, left / 0.4)
-        numbers = rng.choice(len(shown), batch, replace=False).tolist()
-        texts = [shown[number] for number in numbers]
-        drawn = [make_crop(checkpoint, image, snippet, rng) for image, snippet in texts]
+            group["lr"] = rate * min(1, (step + 1) / _WARMUP_STEPS)
+        drawn = [crops[number] for number in rng.choice(len(crops), batch, replace=False).tolist()]
         characters, places, right_characters, right_places = read(checkpoint, reader, drawn)
         weights = torch.where(right_characters > 0, 1.0, _BACKGROUND_WEIGHT)
         losses = cross_entropy(characters, right_characters, reduction="none")
@@ -155,13 +172,18 @@ def train(checkpoint: Checkpoint, out: Path, minutes: float, batch: int, rate: f
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
         optimiser.step()
         step += 1
+        mean.update(max(_LEAST_SHARE, 4 / (step + 4)))
         if elapsed_s - told_s > _EVERY_S:
             told_s = elapsed_s
+            mean.swap()
             figures = shares_right(checkpoint, reader, tested)
             line = {"step": step, "minutes": round(elapsed_s / 60, 2), "loss": round(float(loss.detach()), 3)}
             print(json.dumps({**line, **figures}), flush=True)
             with (out / "curve.jsonl").open("a") as file:
                 file.write(json.dumps({**line, **figures}) + "\n")
+            save_checkpoint(model, checkpoint.folder, out, settings=checkpoint.settings)
+            mean.swap()
+    mean.swap()
     save_checkpoint(model, checkpoint.folder, out, settings=checkpoint.settings)
 
 
@@ -169,11 +191,11 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("checkpoint")
     parser.add_argument("out", type=Path)
-    parser.add_argument("--minutes", type=float, default=4, help="of processor time")
-    parser.add_argument("--min-pixels", type=int, default=3136)
-    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--minutes", type=float, default=6, help="of processor time")
+    parser.add_argument("--min-pixels", type=int, default=6272)
+    parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--rate", type=float, default=2e-3)
-    parser.add_argument("--images", type=int, default=600)
+    parser.add_argument("--images", type=int, default=2000)
     given = parser.parse_args()
     loaded = load_checkpoint(given.checkpoint, settings={OCR_CROP_MIN_PIXELS: given.min_pixels})
     train(loaded, given.out, given.minutes, given.batch, given.rate, given.images)

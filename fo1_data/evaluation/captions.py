@@ -77,22 +77,41 @@ def score_texts(pairs: Sequence[Pair]) -> dict[str, object]:
     """Read texts: exact share, character and word error rate over matched regions for which gold has a text.
 
     A rate is the sum of all edit distances over the length of all gold texts; words are split at white space.
+    `by_length`: the same of the texts of so many characters, `1`, `2`, `3-4`, `5-8` and so on.
     """
-    exact = num = errors = length = word_errors = num_words = 0
-    for pair in pairs:
-        for region, place in zip(pair.row.regions, pair.gold_of, strict=True):
-            gold = pair.gold.regions[place].text if place is not None and pair.gold.regions else None
-            if gold is None or region.text is None:
-                continue
-            num += 1
-            exact += region.text.strip() == gold.strip()
-            errors += edit_distance(region.text.strip(), gold.strip())
-            length += len(gold.strip())
-            word_errors += edit_distance(region.text.split(), gold.split())
-            num_words += len(gold.split())
+    texts = [
+        (region.text.strip(), gold.strip())
+        for pair in pairs
+        for region, place in zip(pair.row.regions, pair.gold_of, strict=True)
+        if region.text is not None and (gold := _gold_text(pair, place)) is not None
+    ]
+    by_length: dict[str, list[tuple[str, str]]] = {}
+    for read, gold in sorted(texts, key=lambda text: len(text[1])):
+        by_length.setdefault(_length_name(len(gold)), []).append((read, gold))
     return {
-        "exact": share(exact, num),
-        "character_error_rate": share(errors, length),
-        "word_error_rate": share(word_errors, num_words),
-        "num": num,
+        **_text_figures(texts),
+        "by_length": {name: _text_figures(members) for name, members in by_length.items()},
+    }
+
+
+def _gold_text(pair: Pair, place: int | None) -> str | None:
+    return pair.gold.regions[place].text if place is not None and pair.gold.regions else None
+
+
+def _length_name(length: int) -> str:
+    """The range of lengths that a length lies in: up to a power of two."""
+    last = 1 << max(0, length - 1).bit_length()
+    first = last // 2 + 1
+    return str(last) if first >= last else f"{first}-{last}"
+
+
+def _text_figures(texts: Sequence[tuple[str, str]]) -> dict[str, object]:
+    """texts: what was read, and gold."""
+    errors = sum(edit_distance(read, gold) for read, gold in texts)
+    word_errors = sum(edit_distance(read.split(), gold.split()) for read, gold in texts)
+    return {
+        "exact": share(sum(read == gold for read, gold in texts), len(texts)),
+        "character_error_rate": share(errors, sum(len(gold) for _, gold in texts)),
+        "word_error_rate": share(word_errors, sum(len(gold.split()) for _, gold in texts)),
+        "num": len(texts),
     }

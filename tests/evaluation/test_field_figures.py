@@ -154,6 +154,19 @@ def test_word_and_character_errors(row):
     assert figures["character_error_rate"] == pytest.approx(1 / 9, abs=1e-6)
 
 
+def test_errors_of_texts_are_told_by_their_length(row):
+    gold = gold_of(row, ["x"] * 4)
+    read = row.model_copy(deep=True)
+    for region, gold_region, text in zip(read.regions, gold.regions, ("", "a", "bcd", "efgh"), strict=True):
+        gold_region.text, region.text = text, text.replace("b", "")
+    figures = score_texts([make_pair(read, gold)])
+    found = {
+        name: (part["num"], part["exact"], part["character_error_rate"])
+        for name, part in figures["by_length"].items()
+    }
+    assert found == {"1": (2, 1, 0), "3-4": (2, 0.5, pytest.approx(1 / 7, abs=1e-6))}
+
+
 def test_examples_and_answers_are_scored_by_gold(row):
     question = "What is {region}?"
     gold = gold_of(row, ["cat", "cat", "dog", "cat"])
