@@ -113,7 +113,8 @@ class MeanWeights:
     """A moving mean of weights: what is tested and saved, so that a run may end at any time."""
 
     def __init__(self, weights: list[nn.Parameter]) -> None:
-        self._weights, self._means = weights, [weight.detach().clone() for weight in weights]
+        self._weights: list[Tensor] = [*weights]
+        self._means: list[Tensor] = [weight.detach().clone() for weight in weights]
 
     @torch.no_grad()
     def update(self, share: float) -> None:

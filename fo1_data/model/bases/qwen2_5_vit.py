@@ -179,10 +179,11 @@ class _Attention(nn.Module):
         qkv_U3AE = self.qkv(normed_UC).view(len(normed_UC), 3, self.num_heads, -1)
         cos_U11E, sin_U11E = layout.cos[:, None, None], layout.sin[:, None, None]
         turned_U2AE = rotate(qkv_U3AE[:, :2].float(), cos_U11E, sin_U11E).to(normed_UC.dtype)
-        parts_UAE = [*turned_U2AE.unbind(1), qkv_U3AE.select(1, 2)]
-        if windows.order_U is not None:
-            parts_UAE = [part_UAE.index_select(0, windows.order_U) for part_UAE in parts_UAE]
-        attended_UC = attend_in_spans(*parts_UAE, windows.spans)
+        queries_UAE, keys_UAE, values_UAE = (
+            part_UAE if windows.order_U is None else part_UAE.index_select(0, windows.order_U)
+            for part_UAE in (*turned_U2AE.unbind(1), qkv_U3AE.select(1, 2))
+        )
+        attended_UC = attend_in_spans(queries_UAE, keys_UAE, values_UAE, windows.spans)
         if windows.back_U is not None:
             attended_UC = attended_UC.index_select(0, windows.back_U)
         return self.proj(attended_UC)
