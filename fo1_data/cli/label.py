@@ -23,6 +23,7 @@ from fo1_data.runs.rejected_inputs import (
     reasons_text,
 )
 from fo1_data.runs.stopping import exit_code, stopping_on_sigterm
+from fo1_data.traces import check_traces
 from schemas.dataset import Manifest
 from schemas.jobs import RunConfig
 
@@ -78,6 +79,7 @@ def label(
 def _label(run: RunConfig) -> Manifest:
     from fo1_data.runs.in_process import IN_PROCESS, run_in_process
 
+    check_traces()
     # Ray reports lost workers on standard output, which is only for the result.
     with redirect_stdout(sys.stderr), log_if_asked(), ProgressLines() as lines:
         try:

@@ -9,6 +9,7 @@ import typer
 from fo1_data.cli.output import JsonOption, emit, say
 from fo1_data.cli.service_database import in_database
 from fo1_data.errors import ConfigError, RunError
+from fo1_data.traces import check_traces
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -34,6 +35,7 @@ def serve(
 
     settings = load_settings(host=host, port=port)
     settings.check_exposure()
+    check_traces()
     listener = _listen(settings.host, settings.port)
     settings = settings.model_copy(update={"port": listener.getsockname()[1]})
     key = in_database(settings, first_key)

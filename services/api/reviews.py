@@ -202,7 +202,7 @@ async def list_set_aside(
 
 @router.post("/{review_id}/take-in", responses={**CONFLICT, **NOT_FOUND})
 async def take_in(
-    caller: Reviewer, session: WriteSession, review_id: ReviewId, body: TakeInRequest
+    caller: Reviewer, context: InContext, session: WriteSession, review_id: ReviewId, body: TakeInRequest
 ) -> TakenInView:
     """Believe annotations that were set aside, after a look at them in Label Studio."""
     review = await service.get_review(session, caller.project_id, review_id)
@@ -210,7 +210,7 @@ async def take_in(
         raise Problem(422, "give annotations or kind")
     number = await take_in_annotations(session, review, caller.key_id, body.annotations, body.kind)
     await session.flush()
-    view = await view_of(session, review)
+    view = await view_of(session, review, context.video_copies)
     return TakenInView(**view.model_dump(), taken_in=number)
 
 

@@ -13,6 +13,10 @@ from typing import Any
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from PIL import Image
+from typer.testing import CliRunner
+
+from fo1_data.cli.main import app
+from fo1_data.errors import ConfigError
 
 QUICK_LABELLER = Path(__file__).parents[1] / "actors"
 PROGRAM = """
@@ -120,3 +124,16 @@ def test_each_shard_is_a_span(corpus: Path, collector: Collector) -> None:
 def test_a_level_that_is_none_is_refused(corpus: Path) -> None:
     with pytest.raises(AssertionError, match="FO1_LOG_LEVEL is 'loud': choose one of debug, info"):
         run(corpus, FO1_LOG_LEVEL="loud")
+
+
+@pytest.mark.parametrize("command", [["label", "nowhere", "--out", "x"], ["serve", "--port", "0"]])
+def test_traces_without_their_packages_are_refused_at_the_start(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FO1_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
+    monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
+    result = CliRunner().invoke(app, command)
+    assert isinstance(result.exception, ConfigError)
+    assert 'pip install "fo1-data[traces]"' in str(result.exception)
