@@ -15,7 +15,7 @@ _ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT
 
 
 def check_traces() -> None:
-    """Raise ConfigError if traces are asked for and their packages are not installed. For the start of a run."""
+    """Raise ConfigError, at the start, if traces are asked for and their packages are not installed."""
     if _are_asked_for():
         _packages()
 

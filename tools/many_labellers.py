@@ -84,7 +84,8 @@ class SimulatedRay:
 
 @dataclass
 class _Labeller:
-    """A labeller. idle_s: how long it had no shard between two shards; done: how many it was given."""
+    """A labeller. worked_s: how long it had a shard; idle_s: how long it had none between two; free_s: when the
+    last one ends."""
 
     ray: SimulatedRay
     shard_s: float
