@@ -84,8 +84,8 @@ class SimulatedRay:
 
 @dataclass
 class _Labeller:
-    """A labeller. worked_s: how long it had a shard; idle_s: how long it had none between two; free_s: when the
-    last one ends."""
+    """A labeller. worked_s: how long it had a shard; idle_s: how long it had none between two shards; free_s:
+    when its shard ends."""
 
     ray: SimulatedRay
     shard_s: float
