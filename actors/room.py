@@ -6,6 +6,7 @@ second version, which KubeRay can start, keeps none there: nothing is said of it
 
 import json
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 from ray.experimental.internal_kv import _internal_kv_get
@@ -26,13 +27,20 @@ def no_room_text(need: Need, least: int, room: int) -> str:
 
 
 def growth_text(status: bytes | None) -> str:
-    """What keeps an autoscaling cluster from growing, by its state; empty if it says nothing."""
-    report: dict[str, Any] = json.loads(status or b"{}").get("autoscaler_report") or {}
+    """What keeps an autoscaling cluster from growing, by its state; empty if that tells nothing."""
+    try:
+        said = list(_reasons(json.loads(status or b"{}").get("autoscaler_report") or {}))
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return ""  # of another Ray: the form is its own affair
+    return f"; its autoscaler says: {', '.join(said)}" if said else ""
+
+
+def _reasons(report: dict[str, Any]) -> Iterator[str]:
     starting = Counter(kind for _, kind, _ in report.get("pending_nodes", []))
     starting.update(report.get("pending_launches", {}))
-    said = [f"{count} {kind} still starts (placement_timeout_s)" for kind, count in starting.items()]
+    for kind, count in starting.items():
+        yield f"{count} {kind} still starts (placement_timeout_s)"
     records = report.get("node_availability_summary", {}).get("node_availabilities", {})
     for kind, record in records.items():
         if (why := record["unavailable_node_information"]) is not None:
-            said.append(f"no {kind} to be had: {why['category']}, {why['description']}")
-    return f"; its autoscaler says: {', '.join(said)}" if said else ""
+            yield f"no {kind} to be had: {why['category']}, {why['description']}"

@@ -53,5 +53,6 @@ def fill_rows(engine: Fo1Engine, requests: Sequence[RowQuestions]) -> list[list[
 def _asked(engine: Fo1Engine, request: RowQuestions, question: LabelQuestion) -> Question | CropQuestion:
     if not reads_crops(engine, question.kind):
         return question.question
-    region = request.row.regions[question.region or 0]
-    return CropQuestion(request.rgb, region.box_xyxy, question.question.max_new_tokens)
+    assert question.region is not None  # a text is asked of a region
+    box = request.row.regions[question.region].box_xyxy
+    return CropQuestion(request.rgb, box, question.question.max_new_tokens)

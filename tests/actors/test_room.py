@@ -4,6 +4,7 @@ import json
 import time
 from dataclasses import asdict
 
+import pytest
 from ray.autoscaler._private.autoscaler import AutoscalerSummary
 from ray.autoscaler._private.node_provider_availability_tracker import NodeProviderAvailabilityTracker
 from ray.autoscaler.node_launch_exception import NodeLaunchException
@@ -45,3 +46,13 @@ def test_nodes_that_start_are_counted() -> None:
 def test_a_cluster_whose_size_is_fixed_says_nothing() -> None:
     assert growth_text(None) == ""
     assert growth_text(b'{"load_metrics_report": {}}') == ""
+
+
+@pytest.mark.parametrize(
+    "report",
+    [3, [1], {"pending_nodes": [["a"]]}, {"node_availability_summary": {"node_availabilities": {"gpu": {}}}}],
+)
+def test_a_state_of_another_form_says_nothing(report: object) -> None:
+    """A cluster without room is told of in any case, and not by a traceback."""
+    assert growth_text(json.dumps({"autoscaler_report": report}).encode()) == ""
+    assert growth_text(b"no json") == ""

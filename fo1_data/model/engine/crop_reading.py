@@ -1,7 +1,7 @@
 """Texts read from crops of their boxes, by a checkpoint whose configuration says so.
 
 Each crop is an open image of its own, at the image's resolution (`ImageProcessor.prepare_crop`), without
-regions: the language model reads it from the base's vision tower alone. A few crops are open at a time.
+regions: the language model reads it from the base's vision tower alone. At most 128 are open at a time.
 """
 
 from collections.abc import Sequence
