@@ -177,7 +177,8 @@ class Host:
         """Let the packets of the host pass that `cut` loses."""
         for side in Cut.BOTH.value:
             with suppress(subprocess.CalledProcessError):
-                ip("rule", "del", side, self.address, "blackhole", netns=self._router)
+                while True:  # a host that was cut off before its power was taken has two rules a side
+                    ip("rule", "del", side, self.address, "blackhole", netns=self._router)
 
     def kill(self) -> None:
         """Take the host's power: neither its processes nor its kernel send a farewell."""

@@ -3,7 +3,8 @@
     PYTHONPATH=. .venv/bin/python tests/hosts/run_scenarios.py [NAMES] [--images N] [--image-s S]
 
 Prints a table, and with --said what each run told a person. Exit code 1 if any rows differ. It takes two to
-four minutes a scenario. `hosts` says what it needs of the machine.
+four minutes a scenario. With --bundled
+the program's own model labels scenes. `hosts` says what it needs of the machine.
 """
 
 import json
@@ -30,13 +31,14 @@ def main(
     said: bool = False,
     json_file: Path | None = None,
     network: int = 0,
+    bundled: bool = False,
 ) -> None:
     if unknown := set(names or ()) - {scenario.name for scenario in SCENARIOS}:
         raise typer.BadParameter(f"no such scenario: {', '.join(sorted(unknown))}")
     chosen = [scenario for scenario in SCENARIOS if not names or scenario.name in names]
     outcomes: list[Outcome] = []
     for _, group in groupby(chosen, key=lambda scenario: scenario.state):
-        outcomes += _run(list(group), images, image_s, said, network)
+        outcomes += _run(list(group), images, image_s, said, network, bundled)
     if json_file is not None:
         json_file.write_text(json.dumps([asdict(outcome) for outcome in outcomes], indent=1))
     failed = [outcome.name for outcome in outcomes if not outcome.is_equal or outcome.problems]
@@ -45,7 +47,9 @@ def main(
         raise typer.Exit(1)
 
 
-def _run(scenarios: list[Scenario], images: int, image_s: float, said: bool, number: int) -> list[Outcome]:
+def _run(
+    scenarios: list[Scenario], images: int, image_s: float, said: bool, number: int, bundled: bool
+) -> list[Outcome]:
     outcomes = []
     with (
         TemporaryDirectory(prefix="fo1-hosts-", dir="/var/tmp") as disks,
@@ -53,7 +57,7 @@ def _run(scenarios: list[Scenario], images: int, image_s: float, said: bool, num
     ):
         store = StoreHost(network)
         ray = RayHosts(network, store, scenarios[0].state, image_s)
-        stage = Stage(network, store, ray, images)
+        stage = Stage(network, store, ray, images, bundled)
         ray.start_head()
         ray.start_workers(*WORKERS)
         reference = [] if scenarios[0].name == "undisturbed" else [SCENARIOS[0]]

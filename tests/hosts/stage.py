@@ -9,15 +9,18 @@ import io
 import sys
 import time
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from hosts import Network
 from PIL import Image
-from ray_hosts import BUCKET, QUICK, ROOT, Driver, RayHosts, StoreHost, wait_for
+from ray_hosts import BUCKET, QUICK, ROOT, SCRIPTS, Driver, RayHosts, StoreHost, wait_for
 from run_probes import comparable
 
 from fo1_data.dataset.reader import open_dataset
 from fo1_data.dataset.validate import validate_dataset
+from fo1_data.synthetic.gold import write_scenes
 
 WORKERS = ("a", "b", "c")
 SHARD_SIZE = 8
@@ -48,12 +51,19 @@ class Usual:
 
 
 class Stage:
-    """The cluster, its corpus, and the run in work."""
+    """The cluster, its corpus, and the run in work.
 
-    def __init__(self, network: Network, store: StoreHost, ray: RayHosts, num_images: int) -> None:
+    bundled: label generated scenes by `fo1 label` with its own model and detector, not by quick labellers.
+    """
+
+    def __init__(
+        self, network: Network, store: StoreHost, ray: RayHosts, num_images: int, bundled: bool = False
+    ) -> None:
         self.network, self.store, self.ray, self._num_images = network, store, ray, num_images
         self.usual: Usual | None = None
-        put_corpus(store, num_images)
+        self._bundled = bundled
+        put = put_scenes if bundled else put_corpus
+        put(store, num_images)
 
     def begin(self, name: str, driver_on: str = "head") -> None:
         """Start a run into a folder of its own."""
@@ -65,6 +75,8 @@ class Stage:
     def begin_again(self) -> None:
         """Start a driver with the command of the run."""
         command = [sys.executable, str(QUICK / "quick_driver.py"), CORPUS, self._out]
+        if self._bundled:
+            command = [str(SCRIPTS / "fo1"), "label", CORPUS, "--out", self._out]
         command += ["--actors", str(len(WORKERS)), "--shard-size", str(SHARD_SIZE)]
         settings = {**self.ray.settings, "PYTHONPATH": f"{ROOT}:{QUICK}", "RAY_ADDRESS": self.ray.address}
         self._drivers.append(Driver(self.network.host(self._driver_on), command, settings))
@@ -125,6 +137,15 @@ def put_corpus(store: StoreHost, num_images: int) -> None:
     """Put the corpus into the store."""
     for index in range(num_images):
         store.client.put_object(Bucket=BUCKET, Key=f"corpus/{index:04d}.png", Body=_picture(index))
+
+
+def put_scenes(store: StoreHost, num_images: int) -> None:
+    """Put a corpus of scenes that the bundled model has not seen into the store, without its captions."""
+    with TemporaryDirectory() as folder:
+        scenes = Path(folder) / "scenes"
+        write_scenes(scenes, num_images, seed=920_000_000, num_objects=(10, 10))
+        for file in (scenes / "images").iterdir():
+            store.client.put_object(Bucket=BUCKET, Key=f"corpus/{file.name}", Body=file.read_bytes())
 
 
 def _picture(index: int) -> bytes:
