@@ -18,12 +18,14 @@ class FaultyServer:
     """Serves `files` by path, or passes on to `behind`; `faults` are used up one for each GET of a body.
 
     `status`: 503. `slow`: half the body, then silence until `release` is set. `cut`: half, then a reset.
+    `unanswered`: so many of the next requests, of any kind, get no answer at all.
     """
 
     def __init__(self, behind: str | None = None) -> None:
         self.behind = urlsplit(behind) if behind else None
         self.files: dict[str, bytes] = {}
         self.faults: list[str] = []
+        self.unanswered = 0
         self.requests: list[tuple[str, str]] = []
         self.release = threading.Event()
         self.honours_ranges = True
@@ -59,6 +61,10 @@ def running(server: FaultyServer) -> Iterator[FaultyServer]:
 
         def handle_any(self) -> None:
             server.requests.append((self.command, self.path))
+            if server.unanswered > 0:
+                server.unanswered -= 1
+                self.close_connection = True
+                return
             fault = server.faults.pop(0) if server.faults and self.command == "GET" else None
             if fault == "status":
                 self.reply(503, {}, b"slow down")

@@ -35,6 +35,7 @@ from fo1_data.runs.tile_steps import has_tiles, stored_steps
 from fo1_data.runs.video_steps import VideoSteps
 from fo1_data.runs.video_work import LabelledVideo, label_video
 from fo1_data.runs.work_log import log_rejects, work_on
+from fo1_data.storage.downloads import wait_for_stores
 from fo1_data.storage.store import open_store
 from schemas.corpus import CorpusImage, Shard
 from schemas.dataset import GroupReport, ShardReport
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
     from fo1_data.confidence.routing import Router
 
 _M_ARENA_MAX = -8  # of glibc's malloc.h
+# Longer than Ray takes to notice that a host is cut off: its images are no rejects, another labels them.
+STORE_PATIENCE_S = 120.0
 IMAGE_LABELLER = "fo1_data.labelling.image_labeller:ImageLabeller"
 
 
@@ -280,6 +283,7 @@ class ShardLabeller:
     def _image_labeller(self) -> LabelsImages:
         if self._images is None:
             limit_resources(self._settings.config.cpus_per_actor)
+            wait_for_stores(STORE_PATIENCE_S)
             module, _, name = self._settings.factory.partition(":")
             factory = getattr(importlib.import_module(module), name)
             self._images = factory(self._local_config())

@@ -1,7 +1,8 @@
 """Reading of one file, local or remote, within limits of size and time.
 
 Temporary faults (an overloaded store, a slow or cut connection) are retried with growing pauses. A file that
-cannot be read is an `InputReject` of stage `fetch`, replayable if a later attempt may succeed. Sizes are in
+cannot be read is an `InputReject` of stage `fetch`, replayable if a later attempt may succeed. Where a store
+is away, as behind a cut network, a process waits for it first if `wait_for_stores` says so. Sizes are in
 bytes, times in seconds per attempt. Does not interpret the bytes.
 """
 
@@ -20,6 +21,7 @@ import httpx
 
 from fo1_data.errors import ConfigError, InputReject
 from fo1_data.storage.addresses import file_system, is_web, local_path
+from fo1_data.storage.outages import Outages
 from fo1_data.storage.reach import OutOfReach, check_place, web_client
 from schemas.images import RejectStage
 
@@ -29,12 +31,22 @@ _PIECE_BYTES = 2**20
 _TEMPORARY_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 _FORBIDDEN = ("ACCESS_DENIED", "ACCESS DENIED", "HTTP STATUS 403", "FORBIDDEN", "INVALID_ACCESS_KEY_ID")
 
+_outages = Outages()
+
 Span = tuple[int, int]
 _Read = TypeVar("_Read")
 
 
 class _TemporaryFault(Exception):
     """A fault that another attempt may not have."""
+
+
+def wait_for_stores(patience_s: float) -> None:
+    """Let downloads of this process wait so long for an object store that has answered and now does not.
+
+    Not for web servers: a list of addresses has many, and some are always gone.
+    """
+    _outages.patience_s = patience_s
 
 
 def download(address: str, *, max_bytes: int, timeout_s: float, span: Span | None = None) -> bytes:
@@ -52,14 +64,16 @@ def download(address: str, *, max_bytes: int, timeout_s: float, span: Span | Non
     path = local_path(address)
     if path is not None:
         return _read_local(path, max_bytes, span)
-    read = _read_web if is_web(address) else _read_object
-    return _retry(address, lambda: read(address, max_bytes, timeout_s, span))
+    if is_web(address):
+        return _retry(address, lambda: _read_web(address, max_bytes, timeout_s, span))
+    return _retry_patiently(address, lambda: _read_object(address, max_bytes, timeout_s, span))
 
 
 def remote_size(address: str, timeout_s: float) -> tuple[int, bool]:
     """The size of a remote file in bytes, and whether parts of it can be read. Raises InputReject."""
-    read = _web_size if is_web(address) else _object_size
-    return _retry(address, lambda: read(address, timeout_s))
+    if is_web(address):
+        return _retry(address, lambda: _web_size(address, timeout_s))
+    return _retry_patiently(address, lambda: _object_size(address, timeout_s))
 
 
 def reject(reason: str, message: str, replayable: bool = True) -> InputReject:
@@ -71,6 +85,35 @@ def too_large(address: str, num_bytes: int | None, max_bytes: int) -> InputRejec
     """The reject of a file over the size limit. `num_bytes` None: its size is not known."""
     size = "more" if num_bytes is None else f"{num_bytes} bytes"
     return reject("too_large", f"{address} has {size}, over the limit max_bytes = {max_bytes}", False)
+
+
+def _retry_patiently(address: str, read: Callable[[], _Read]) -> _Read:
+    """`_retry` in rounds: further ones while the store is away, and one more once it is back."""
+    store, tried_s = _store_of(address), 0.0
+    is_first, was_back = True, False
+
+    def try_once() -> _Read:
+        nonlocal tried_s
+        tried_s = time.monotonic()
+        return read()
+
+    while True:
+        began_s = time.monotonic()
+        try:
+            found = _retry(address, try_once)
+        except InputReject as fault:
+            is_temporary = fault.reason in ("timeout", "unreadable") and fault.replayable
+            if was_back or not (is_temporary and _outages.is_worth_waiting(store, tried_s)):
+                raise
+            was_back = not is_first and _outages.has_answered(store, began_s)
+            is_first = False
+        else:
+            _outages.answered(store)
+            return found
+
+
+def _store_of(address: str) -> str:
+    return "/".join(address.split("/", 3)[:3])
 
 
 def _retry(address: str, read: Callable[[], _Read]) -> _Read:
@@ -212,6 +255,7 @@ def _read_object(address: str, max_bytes: int, timeout_s: float, span: Span | No
     def read() -> bytes:
         with files.open_input_file(path) as file:
             size = file.size()
+            _outages.answered(_store_of(address))
             if span is None and size > max_bytes:
                 raise too_large(address, size, max_bytes)
             offset, length = span or (0, size)
@@ -223,6 +267,7 @@ def _read_object(address: str, max_bytes: int, timeout_s: float, span: Span | No
                 piece = file.read(min(_PIECE_BYTES * 8, length - len(data)))
                 if not piece:
                     raise _TemporaryFault(f"{len(data)} of {length} bytes arrived")
+                _outages.answered(_store_of(address))
                 data += piece
             return bytes(data)
 
