@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 QUICK = ROOT / "tests" / "actors"
 RAY_PORT, STORE_PORT, REDIS_PORT = 6379, 9000, 6380
 BUCKET = "fo1"
-STARTS = 4
+STARTS = 8
 OBJECT_STORE_BYTES = 100 * 2**20
 SCRIPTS = Path(sys.executable).parent
 

@@ -23,7 +23,7 @@ import typer
 import yaml
 from hosts import Host, Network
 from ray_hosts import BUCKET, QUICK, ROOT, Driver, HeadState, RayHosts, StoreHost
-from run_probes import comparable
+from run_probes import comparable, labeller_processes
 from stage import CORPUS, put_corpus
 
 HEAD_NODE = f"{'f' * 51}00000"
@@ -36,8 +36,10 @@ FAKE: dict[str, Any] = {
     "launch_multiple": True,
 }
 NONE_LEFT = {**FAKE, "type": "external", "module": "no_capacity.NoCapacity"}
-IMAGES, IMAGE_S, SHARD_SIZE, MOST = 48, 1.0, 4, 2
+IMAGES, IMAGE_S, SHARD_SIZE, MOST = 96, 1.0, 4, 2
 IDLE_MINUTES = 0.25
+GIVEN_BACK_WITHIN_S = 180
+LABELS_AFTER_S = 10  # a labeller that was placed has its model by then and is within a shard
 LAUNCHER_LISTS = (
     "cluster_synced_files",
     "rsync_exclude",
@@ -81,19 +83,21 @@ def _run(network: Network, name: str, provider: dict[str, Any], gpus: int) -> No
     settings = {**ray.settings, "PYTHONPATH": f"{ROOT}:{QUICK}", "RAY_ADDRESS": ray.address}
     driver = Driver(ray.head, command, settings)
     counts: list[tuple[float, int]] = []
-    taken = False
-    while not driver.ended or (counts and counts[-1][1]):
+    taken, placed_s = False, float("inf")
+    while not driver.ended or (counts[-1][1] and time.monotonic() < driver.ended_s + GIVEN_BACK_WITHIN_S):
         workers = _workers(ray.head)
         if not counts or counts[-1][1] != len(workers):
             counts.append((round(time.monotonic() - driver.started_s), len(workers)))
             print(f"  {counts[-1][0]:4d} s  {len(workers)} GPU workers", flush=True)
-        if len(workers) == MOST and not taken and store.keys("out/.run/shards/"):
+        is_placed = len(workers) == MOST and labeller_processes(workers[-1])
+        placed_s = min(placed_s, time.monotonic()) if is_placed else float("inf")
+        if not taken and time.monotonic() - placed_s > LABELS_AFTER_S:
             workers[-1].kill()
             taken = True
             print(f"  {time.monotonic() - driver.started_s:4.0f} s  one is taken", flush=True)
         time.sleep(0.5)
     code = driver.wait(10)
-    print(f"{name}: exit code {code}")
+    print(f"{name}: exit code {code}, {counts[-1][1]} GPU workers in the end")
     for at, line in driver.lines:
         print(f"  {at:6.1f} {line}")
     if code == 0:

@@ -123,13 +123,15 @@ SCENARIOS = (
     Scenario("cut-off", "a host is cut off, both ways", cut("cut-off", Cut.BOTH), repair="b"),
     Scenario("deaf", "a host hears nothing; what it sends arrives", cut("deaf", Cut.TO), repair="b"),
     Scenario("mute", "a host is not heard; it hears all", cut("mute", Cut.FROM), repair="b"),
-    Scenario("cut-and-back", "a host is cut off for 30 s", cut("cut-and-back", Cut.BOTH, 30), repair="b"),
+    Scenario("cut-and-back", "a host is cut off for 45 s", cut("cut-and-back", Cut.BOTH, 45), repair="b"),
     Scenario("killed", "a host loses its power", killed, repair="b"),
     Scenario("killed-and-back", "a host loses its power, boots and joins again", killed_and_back),
     Scenario("slow", "a host is ten times slower", slow, repair="c"),
     Scenario("storeless", "a host no longer reaches the store", storeless),
     Scenario("head-and-driver", "the head loses its power, with the driver", head_and_driver_lost),
-    Scenario("head-late", "the head loses its power; the driver, elsewhere, gives up", head_lost),
+    Scenario(
+        "head-late", "the head loses its power for longer than Ray waits; the driver is elsewhere", head_lost
+    ),
     Scenario("head", "the head loses its power and returns; the driver is elsewhere", head_back("head")),
     Scenario(
         "head-rocksdb",
