@@ -17,8 +17,8 @@ from fo1_data.logs import log_if_asked
 from fo1_data.plurals import counted
 from fo1_data.runs.rejected_inputs import (
     count_reasons,
+    faults,
     frequent_reason,
-    num_faults,
     of_inputs,
     reasons_text,
 )
@@ -69,10 +69,10 @@ def label(
     rejects = f"{run.out}/rejects.parquet"
     if reasons and not counts.images:
         raise RunError(f"no image of the corpus could be used: {reasons_text(reasons)}; see {rejects}")
-    if (sentence := frequent_reason(reasons, counts.images)) is not None:
+    if (sentence := frequent_reason(faults(reasons), counts.images)) is not None:
         say(f"fo1: {sentence}: see {rejects}")
-    if run.strict and (faults := num_faults(all_reasons)):
-        say(f"fo1: {counted(faults, 'input')} rejected (--strict): see {rejects}")
+    if run.strict and (num_faults := sum(faults(all_reasons).values())):
+        say(f"fo1: {counted(num_faults, 'input')} rejected (--strict): see {rejects}")
         raise typer.Exit(1)
 
 

@@ -7,6 +7,7 @@ from fo1_data.plurals import counted
 from schemas.images import IGNORED, RejectStage
 
 _NUM_NAMED = 5
+_NOT_TO_BE_READ = f"{RejectStage.LISTING}: {IGNORED}"
 
 
 def count_reasons(out: str) -> dict[str, int]:
@@ -26,9 +27,9 @@ def of_inputs(reasons: Mapping[str, int]) -> dict[str, int]:
     }
 
 
-def num_faults(reasons: Mapping[str, int]) -> int:
-    """How many rejects are faults: all but what a corpus itself says is not to be read."""
-    return sum(reasons.values()) - reasons.get(f"{RejectStage.LISTING}: {IGNORED}", 0)
+def faults(reasons: Mapping[str, int]) -> dict[str, int]:
+    """The reasons that are faults: all but that a corpus itself says that something is not to be read."""
+    return {reason: number for reason, number in reasons.items() if reason != _NOT_TO_BE_READ}
 
 
 def reasons_text(reasons: Mapping[str, int]) -> str:
