@@ -73,11 +73,15 @@ class Chats:
         keys = rng.choice(self._keys, int(rng.integers(1, most + 1)), replace=False).tolist()
         return Listing(keys, [" ".join(rng.choice(self._words, int(rng.integers(1, 4)))) for _ in keys])
 
-    def practice(self, rng: np.random.Generator, step: int) -> Chat:
-        """Half descriptions, half words, whose lists grow; every one is asked several times."""
+    def practice(self, rng: np.random.Generator, step: int | None) -> Chat:
+        """Half descriptions, half words, all asked several times; lists of words grow with the steps.
+
+        step: None: they have grown.
+        """
         if rng.random() < 0.5:
             return self.chat(self.descriptions(rng), rng, _TURNS)
-        return self.chat(self.words(rng, min(_MOST_WORDS, 2 + step // 100)), rng, _TURNS)
+        most = _MOST_WORDS if step is None else min(_MOST_WORDS, 2 + step // 100)
+        return self.chat(self.words(rng, most), rng, _TURNS)
 
     def chat(self, listing: Listing, rng: np.random.Generator, turns: int = 1) -> Chat:
         """A chat of some turns about a list, which stands in the first one."""

@@ -39,9 +39,10 @@ def train(
     batch: int,
     rate: float,
     seed: int,
+    start: Path | None = None,
     num_captions: int = _NUM_CAPTIONS,
 ) -> None:
-    """Train a new base; it is written with each line of the curve."""
+    """Train a base; it is written with each line of the curve. start: an earlier one to go on from."""
     folder.mkdir(parents=True)
     write_tokenizer(folder, family)
     chats = Chats(folder, family, captions_from(num_captions, PRACTICE_SEED))
@@ -51,13 +52,16 @@ def train(
         "descriptions": [held_out.chat(held_out.descriptions(test_rng), test_rng) for _ in range(120)],
         "words": [held_out.chat(held_out.words(test_rng), test_rng) for _ in range(120)],
     }
-    model = tiny_model(folder, family, seed).train()
+    model = tiny_model(folder, family, seed)
+    if start is not None:
+        model = type(model).from_pretrained(start)
+    model.train()
     optimiser = MuonAdamW(split_parameters(model.named_parameters(), _NOT_MUON), rate)
     began, losses = time.process_time(), list[float]()
     for step in range(steps):
         for group in optimiser.param_groups:
             group["lr"] = rate * min(1, (step + 1) / 60, (1 - step / steps) / 0.4)
-        loss = model(**batch_of([chats.practice(rng, step) for _ in range(batch)])).loss
+        loss = model(**batch_of([chats.practice(rng, None if start else step) for _ in range(batch)])).loss
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 2.0)
