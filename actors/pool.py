@@ -26,7 +26,8 @@ from fo1_data.dataset.shard_files import WriteOptions
 from fo1_data.errors import ClusterError, Fo1Error, StorageError
 from fo1_data.labelling.identity import LabellerIdentity
 from fo1_data.labelling.work_done import WorkDone
-from fo1_data.runs.shard_labeller import LabellerSettings, is_device_lost
+from fo1_data.runs.halving import is_device_lost
+from fo1_data.runs.shard_labeller import LabellerSettings
 from fo1_data.runs.shard_work import Answer, Assemble, LabelPiece, LabelWhole, ShardWork, Work, new_try
 from fo1_data.runs.work_times import WorkTimes
 from schemas.corpus import Shard

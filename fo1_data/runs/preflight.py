@@ -31,7 +31,7 @@ from fo1_data.corpus.tracked_videos import is_tracked
 from fo1_data.errors import InputReject
 from fo1_data.plurals import counted
 from fo1_data.proposals.identity import is_boxes_file
-from fo1_data.runs.shard_labeller import limit_resources
+from fo1_data.runs.resource_limits import limit_resources
 from fo1_data.runs.video_check import check_video
 from fo1_data.runs.video_cost import ASSUMED_THINGS, ASSUMED_TRACK_S, VideoCost
 from fo1_data.storage.addresses import local_path

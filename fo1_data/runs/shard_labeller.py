@@ -7,30 +7,27 @@ pieces are labelled separately: the rows of each go to a file of its own among t
 (`video_steps`). Pixels enter and leave through storage only.
 """
 
-import ctypes
 import importlib
 import os
 import signal
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
-from fo1_data.corpus.rejects import reject_of
 from fo1_data.corpus.tracked_videos import is_tracked
 from fo1_data.dataset.gather import gather_group
 from fo1_data.dataset.layout import tile_steps, tries, video_steps
 from fo1_data.dataset.shard_files import WriteOptions, write_shard, write_shard_batches
 from fo1_data.dataset.shard_groups import ShardGroup
 from fo1_data.dataset.tile_shards import unite_shard
-from fo1_data.errors import Fo1Error
 from fo1_data.labelling.identity import LabellerIdentity
-from fo1_data.labelling.video_labeller import LabelsFrames
 from fo1_data.labelling.work_done import VideoTracker, WorkDone, WorkTracker
+from fo1_data.runs.halving import LabelsImages, label_or_halve
+from fo1_data.runs.resource_limits import limit_resources
 from fo1_data.runs.tile_steps import has_tiles, stored_steps
 from fo1_data.runs.video_steps import VideoSteps
 from fo1_data.runs.video_work import LabelledVideo, label_video
@@ -39,27 +36,16 @@ from fo1_data.storage.downloads import wait_for_stores
 from fo1_data.storage.store import open_store
 from schemas.corpus import CorpusImage, Shard
 from schemas.dataset import GroupReport, ShardReport
-from schemas.images import ImageRow, Provenance, Reject, RejectStage
+from schemas.images import ImageRow, Provenance, Reject
 from schemas.jobs import RunConfig
 from schemas.tracks import Track
 
 if TYPE_CHECKING:
     from fo1_data.confidence.routing import Router
 
-_M_ARENA_MAX = -8  # of glibc's malloc.h
 # Longer than Ray takes to notice that a host is cut off: its images are no rejects, another labels them.
 STORE_PATIENCE_S = 120.0
 IMAGE_LABELLER = "fo1_data.labelling.image_labeller:ImageLabeller"
-
-
-class LabelsImages(LabelsFrames, Protocol):
-    """Labels images in one process: `labelling.image_labeller.ImageLabeller`, or a quick one in tests."""
-
-    def label_entries(
-        self, entries: list[CorpusImage], tracker: WorkTracker
-    ) -> tuple[list[ImageRow], list[Reject]]: ...
-
-    def read_ahead(self, entries: list[CorpusImage]) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -308,52 +294,6 @@ class ShardLabeller:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def limit_resources(cpus: float) -> None:
-    """Bound the threads and the memory of computing in this process. Call it before torch is imported.
-
-    Threads: as many as there are CPUs for this process; more would slow each other down. OMP_NUM_THREADS
-    takes precedence if it is set (Ray sets it to an actor's CPUs). Memory: oneDNN keeps 64 convolutions
-    instead of 1,024 (every size of an image needs some of its own), large tensors lie on huge pages, apart
-    from small objects, which would keep the memory between them from being used again, and the threads that
-    read share two of glibc's heaps.
-    """
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, round(cpus))))
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
-    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
-    if "MALLOC_ARENA_MAX" not in os.environ and hasattr(libc := ctypes.CDLL(None), "mallopt"):
-        libc.mallopt(_M_ARENA_MAX, 2)
-    if "torch" in sys.modules:
-        sys.modules["torch"].set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
-
-
 def is_video_shard(shard: Shard) -> bool:
     """Whether the shard is a video that is tracked."""
     return is_tracked(shard.images[0])
-
-
-def label_or_halve(
-    labeller: LabelsImages, entries: list[CorpusImage], tracker: WorkTracker
-) -> tuple[list[ImageRow], list[Reject]]:
-    """Label `entries`; if that raises, label halves, until the image that causes it becomes a reject.
-
-    Errors of the run rather than of an image (Fo1Error, a lost device) are raised.
-    """
-    done_before = tracker.copy()
-    try:
-        return labeller.label_entries(entries, tracker)
-    except Fo1Error:
-        raise
-    except Exception as error:
-        if is_device_lost(error):
-            raise
-        tracker.done = done_before
-        if len(entries) == 1:
-            return [], [reject_of(entries[0], RejectStage.LABEL, type(error).__name__, str(error))]
-    middle = len(entries) // 2
-    left, right = (label_or_halve(labeller, half, tracker) for half in (entries[:middle], entries[middle:]))
-    return left[0] + right[0], left[1] + right[1]
-
-
-def is_device_lost(error: Exception) -> bool:
-    """True if the process can no longer use its accelerator: every later image would fail too."""
-    return type(error).__name__ == "AcceleratorError" or "CUDA error" in str(error)

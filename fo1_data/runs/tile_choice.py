@@ -152,7 +152,7 @@ def _is_given(image: CorpusImage, config: RunConfig) -> bool:
 
 
 def _proposer(config: RunConfig) -> Proposer:
-    from fo1_data.runs.shard_labeller import limit_resources
+    from fo1_data.runs.resource_limits import limit_resources
 
     limit_resources(config.cpus_per_actor)
     from fo1_data.model.device import choose_device
