@@ -13,19 +13,17 @@ they were made, the manifest that the dataset is complete. Does not know how the
 """
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from fo1_data.dataset import layout
+from fo1_data.dataset.begun_run import begin_or_resume
 from fo1_data.dataset.done_shards import DoneShards
 from fo1_data.dataset.duplicates import find_duplicates
 from fo1_data.dataset.gather import gather_group, read_groups
 from fo1_data.dataset.history import CorrectionHistory, is_history_file
 from fo1_data.dataset.lease import STALE_AFTER_S, Lease
 from fo1_data.dataset.manifest import (
-    LATE_ENTRIES,
-    LISTING_ENTRIES,
-    check_fingerprint,
     dump_json,
     find_manifest,
     fingerprint_digest,
@@ -61,9 +59,6 @@ from schemas.tracks import Track, VideoRow
 
 __all__ = ["DatasetRun", "WriteOptions", "open_run", "write_shard"]
 
-# A dataset that is complete is not written again, whatever its schema version.
-SCHEMA_ENTRY = frozenset({"schema_version"})
-
 
 def open_run(
     out: str, fingerprint: Mapping[str, Any], config: Mapping[str, Any], *, replay: bool = False
@@ -80,41 +75,8 @@ def open_run(
     manifest = find_manifest(store)
     if manifest is None and replay:
         raise DatasetError(f"{store.url} is no finished dataset: there are no rejects to try again")
-    begun = read_begun(store, manifest)
-    if begun is None:
-        if manifest is not None or _holds_something(store):
-            raise DatasetError(f"{store.url} is not empty and no run of ours: name a new folder as --out")
-        store.create_exclusive(layout.fingerprint_file(layout.RUN), dump_json(dict(fingerprint)))
-        begun = read_json(store, layout.fingerprint_file(layout.RUN))
-    ignored = _ignored(manifest, replay)
-    check_fingerprint(store.url, _without(begun, ignored), _without(fingerprint, ignored))
+    begun = begin_or_resume(store, fingerprint, manifest, replay=replay)
     return DatasetRun(store, begun, config, manifest, replay)
-
-
-def check_begun(
-    store: Store, known: Mapping[str, Any], listing_change: Callable[[], str], *, replay: bool = False
-) -> Manifest | None:
-    """Compare the run in `store` with `known`, the entries of a fingerprint that are known already.
-
-    Returns the manifest if the dataset there is finished. Writes nothing. Raises FingerprintError, naming
-    every difference, and DatasetError if the folder holds something else.
-    """
-    manifest = find_manifest(store)
-    begun = read_begun(store, manifest)
-    if begun is None:
-        if manifest is not None or _holds_something(store):
-            raise DatasetError(f"{store.url} is not empty and no run of ours: name a new folder as --out")
-        return None
-    ignored = _ignored(manifest, replay)
-    comparable = {name: value for name, value in begun.items() if name in known or name not in LATE_ENTRIES}
-    check_fingerprint(
-        store.url,
-        _without(comparable, ignored),
-        _without(known, ignored),
-        is_finished=manifest is not None,
-        listing_change=listing_change,
-    )
-    return manifest
 
 
 class DatasetRun:
@@ -296,34 +258,6 @@ def clear_tries(store: Store, run: str) -> None:
     for folder in (local, local / "data") if local is not None else ():
         for unfinished in folder.glob(f"{UNFINISHED}*"):
             unfinished.unlink(missing_ok=True)
-
-
-def read_begun(store: Store, manifest: Manifest | None) -> dict[str, Any] | None:
-    """The fingerprint of the run that was begun in `store`, or None."""
-    try:
-        return read_json(store, layout.fingerprint_file(layout.RUN))
-    except FileNotFoundError:
-        return manifest.fingerprint_entries if manifest is not None else None
-
-
-def _holds_something(store: Store) -> bool:
-    local = store.local_path()
-    if local is None:
-        return bool(store.list())
-    if local.exists() and not local.is_dir():
-        return True
-    return local.is_dir() and any(path.name != layout.RUN for path in local.iterdir())
-
-
-def _ignored(manifest: Manifest | None, replay: bool) -> frozenset[str]:
-    """The entries of a fingerprint that may differ."""
-    if replay:
-        return LISTING_ENTRIES
-    return SCHEMA_ENTRY if manifest is not None else frozenset()
-
-
-def _without(document: Mapping[str, Any], names: frozenset[str]) -> dict[str, Any]:
-    return {name: value for name, value in document.items() if name not in names}
 
 
 def _data_files(manifest: Manifest | None) -> list[ManifestFile]:

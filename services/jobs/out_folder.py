@@ -1,9 +1,9 @@
 """What already lies in the folder that a job would write to. Reads storage: run it in a thread."""
 
+from fo1_data.dataset.begun_run import check_begun, read_begun
 from fo1_data.dataset.layout import MANIFEST
 from fo1_data.dataset.lease import refuse_held
 from fo1_data.dataset.manifest import find_manifest
-from fo1_data.dataset.writer import check_begun, read_begun
 from fo1_data.errors import Fo1Error, StorageError
 from fo1_data.labelling.identity import PreliminaryIdentity
 from fo1_data.runs.fingerprint import DECODERS, ListedCorpus, preliminary_fingerprint

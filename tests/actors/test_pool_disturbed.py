@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from factories import make_shard
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from ray.exceptions import ActorDiedError, RayTaskError
 
@@ -120,8 +120,8 @@ class Pool(LabellerPool):
     """A pool of simulated labellers, for which there is always room."""
 
     def __init__(self, world: World, num_labellers: int) -> None:
-        settings = LabellerSettings(RunConfig(corpus="made-up", out="made-up"))
-        super().__init__(settings, Need(1, 1), num_labellers, num_labellers, 0.0, lambda note: None)
+        made_up = LabellerSettings(RunConfig(corpus="made-up", out="made-up"))
+        super().__init__(made_up, Need(1, 1), num_labellers, num_labellers, 0.0, lambda note: None)
         self._world, self._num_made = world, 0
 
     def _await_room(self) -> None:
@@ -141,6 +141,7 @@ FATES = st.tuples(
 TRIED_TWICE = {"num_shards": 4, "num_labellers": 2, "pause_s": 15.0, "rounds_between": 35}
 
 
+@settings(deadline=None)
 @example(fates=[(USUAL_S, "answers")] * 3 + [(4 * USUAL_S, "answers")], **TRIED_TWICE)
 @example(fates=[(USUAL_S, "answers")] * 3 + [(4 * USUAL_S, "dies")], **TRIED_TWICE)
 @given(
