@@ -9,7 +9,6 @@ counts, and the other is released. Decides nothing about shards.
 
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -19,6 +18,8 @@ from ray.exceptions import RayError, RayTaskError, RuntimeEnvSetupError, Unseria
 from actors.cluster import Need, nodes
 from actors.labeller import LabellerActor
 from actors.losses import LabellerError, first_line, loss_of, own_line, with_type
+from actors.pooled_run import PooledRun
+from actors.progress import ProgressQuestions
 from actors.room import no_room_text
 from actors.slots import Slot, call_for
 from actors.store_faults import StoreFaults
@@ -30,15 +31,12 @@ from fo1_data.runs.halving import is_device_lost
 from fo1_data.runs.shard_labeller import LabellerSettings
 from fo1_data.runs.shard_work import Answer, Assemble, LabelPiece, LabelWhole, ShardWork, Work, new_try
 from fo1_data.runs.work_times import WorkTimes
-from schemas.corpus import Shard
 from schemas.dataset import ShardReport
 
 WAIT_S = 1.0
 # If so many labellers in a row died while loading, the model does not fit and retrying does not help.
 MAX_LOST_LOADING = 10
 NOTE_WAITING_AFTER_S = 60.0
-# A question for what is done of the work in hand costs the driver about as much as a shard does.
-ASK_EVERY_S = 1.0
 
 
 class LabellerPool:
@@ -61,12 +59,10 @@ class LabellerPool:
         self._placement_timeout_s = placement_timeout_s
         self._slots: list[Slot] = []
         self._times = WorkTimes()
-        self._asked_s = float("-inf")
+        self._progress = ProgressQuestions()
         self._store_faults = StoreFaults()
         self._lost_loading = 0
         self._identity: LabellerIdentity | None = None
-        self._find_report: Callable[[Shard], ShardReport | None] = lambda shard: None
-        self._on_report: Callable[[ShardReport], None] = lambda report: None
 
     def start(self) -> LabellerIdentity:
         """Request the least number of labellers, wait until one has loaded, and return its identity.
@@ -84,23 +80,9 @@ class LabellerPool:
                 is_noted = True
         return self._identity
 
-    def run(
-        self,
-        work: ShardWork,
-        options: WriteOptions,
-        on_report: Callable[[ShardReport], None],
-        tick: Callable[[], None],
-        find_report: Callable[[Shard], ShardReport | None],
-        count_steps: Callable[[Shard], int],
-        add_inside: Callable[[WorkDone], None] = lambda done: None,
-    ) -> None:
-        """Do all of `work`. Raises ClusterError, and errors of the run that a labeller reports.
-
-        add_inside: gets what is done of all work in hand.
-        find_report: looks up whether a shard is done in the dataset's folder; its labeller may be lost after
-        it marked the shard and before its answer arrives. count_steps: looks up how much of it is stored.
-        """
-        self._find_report, self._count_steps, self._on_report = find_report, count_steps, on_report
+    def run(self, work: ShardWork, options: WriteOptions, run: PooledRun) -> None:
+        """Do all of `work` for `run`. Raises ClusterError, and errors of the run that a labeller reports."""
+        self._run = run
         while not work.finished:
             self._resize(work)
             for slot in self._slots:
@@ -109,8 +91,8 @@ class LabellerPool:
                     slot.started_s, slot.done = time.monotonic(), WorkDone()
             self._read_ahead(work)
             self._settle_ready(work)
-            add_inside(self._done_inside())
-            tick()
+            run.add_inside(self._progress.done_inside(self._slots))
+            run.tick()
 
     def _next_item(self, slot: Slot, work: ShardWork) -> Work | None:
         """What an idle labeller does next: what it has read ahead, what waits, or what another has ahead."""
@@ -135,11 +117,12 @@ class LabellerPool:
     def _overdue(self) -> list[Slot]:
         """The labellers whose work takes too long and is tried by no other."""
         now_s = time.monotonic()
-        working = [slot for slot in self._slots if slot.work is not None and slot.second is None]
         return [
             slot
-            for slot in working
-            if slot.work is not None and self._times.is_overdue(slot.work, now_s - slot.started_s)
+            for slot in self._slots
+            if slot.work is not None
+            and slot.second is None
+            and self._times.is_overdue(slot.work, now_s - slot.started_s)
         ]
 
     def _read_ahead(self, work: ShardWork) -> None:
@@ -151,33 +134,6 @@ class LabellerPool:
                 if slot.ahead is None:
                     return
                 slot.actor.read_ahead.remote(slot.ahead.shard)
-
-    def _done_inside(self) -> WorkDone:
-        """What the labellers at work have done of it, by their last answers."""
-        counted = [
-            slot
-            for slot in self._slots
-            if slot.work is not None and (slot.second is None or slot.started_s < slot.second.started_s)
-        ]
-        if time.monotonic() - self._asked_s >= ASK_EVERY_S:
-            self._asked_s = time.monotonic()
-            self._ask(counted)
-        return sum((slot.done for slot in counted), WorkDone())
-
-    def _ask(self, slots: list[Slot]) -> None:
-        """Take the answers to what is done of work that are there, and ask again; does not wait."""
-        pending = {slot.done_ref: slot for slot in slots if slot.done_ref is not None}
-        answered = ray.wait(list(pending), num_returns=len(pending), timeout=0)[0] if pending else []
-        for ref in answered:
-            slot = pending[ref]
-            slot.done_ref = None
-            with suppress(RayError):  # a lost labeller is settled with its work
-                try_id, done = ray.get(ref)
-                if slot.work is not None and try_id == slot.work.try_id:
-                    slot.done = done
-        for slot in slots:
-            if slot.done_ref is None:
-                slot.done_ref = slot.actor.work_done.remote()
 
     def stop(self) -> None:
         """Kill every labeller, so that none writes after this."""
@@ -266,7 +222,7 @@ class LabellerPool:
     def _complete(self, item: Work, work: ShardWork, answer: Answer) -> None:
         work.done(item, answer)
         if isinstance(answer, ShardReport):
-            self._on_report(answer)
+            self._run.add(answer)
 
     def _release(self, slot: Slot, work: ShardWork) -> None:
         """Drop a labeller whose work is settled elsewhere; what it has read ahead goes back."""
@@ -303,7 +259,7 @@ class LabellerPool:
             self._release(slot, work)
 
     def _steps_of(self, item: Work) -> int:
-        return self._count_steps(item.shard) if isinstance(item, LabelWhole | LabelPiece) else 0
+        return self._run.count_steps(item.shard) if isinstance(item, LabelWhole | LabelPiece) else 0
 
     def _leave_host(self, slot: Slot, item: Work, work: ShardWork, error: Exception) -> None:
         """Give the work of a labeller whose host does not reach the store to another."""
@@ -325,7 +281,7 @@ class LabellerPool:
                 )
             return
         item, ahead = slot.work, slot.ahead
-        report = self._find_report(item.shard) if isinstance(item, LabelWhole | Assemble) else None
+        report = self._run.find_report(item.shard) if isinstance(item, LabelWhole | Assemble) else None
         loss = loss_of(error, slot.place.node_id if slot.place else None)
         if report is None:
             self._note(f"lost {slot}, {loss.why}; its work {'goes on' if other else 'is tried again'}")

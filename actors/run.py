@@ -37,8 +37,7 @@ class _PooledLabellers:
 
     def label(self, run: ActiveRun) -> None:
         work = ShardWork(run.todo, self._config.max_tries, run.groups, self._config.shard_size)
-        options = run.dataset.write_options
-        self._pool.run(work, options, run.add, run.tick, run.find_report, run.count_steps, run.add_inside)
+        self._pool.run(work, run.dataset.write_options, run)
 
 
 def run_labelling(

@@ -19,6 +19,7 @@ from heapq import nsmallest
 from typing import Any
 
 import actors.pool
+import actors.progress
 from actors.cluster import Need
 from actors.placement import Place
 from actors.pool import LabellerPool
@@ -142,22 +143,40 @@ class _Pool(LabellerPool):
         return self.labellers[-1]
 
 
+class _Run:
+    """A run that counts the loops of its driver."""
+
+    def __init__(self) -> None:
+        self.num_loops = 0
+
+    def add(self, report: ShardReport) -> None:
+        """Its dataset is not written."""
+
+    def add_inside(self, done: WorkDone) -> None:
+        """Its progress is not shown."""
+
+    def tick(self) -> None:
+        self.num_loops += 1
+
+    def find_report(self, shard: Shard) -> ShardReport | None:
+        return None
+
+    def count_steps(self, shard: Shard) -> int:
+        return 0
+
+
 def measure(num_labellers: int, shard_s: float, shards_each: int, call_us: float) -> dict[str, float]:
     """The share of their time that the labellers work, and what the driver does meanwhile."""
     clock = Clock()
     ray = SimulatedRay(clock, call_us / 1e6)
-    actors.pool.ray, actors.pool.time = ray, clock  # type: ignore[assignment, attr-defined]
+    for module in (actors.pool, actors.progress):
+        module.ray, module.time = ray, clock  # type: ignore[attr-defined]
     pool = _Pool(ray, shard_s, num_labellers)
     pool.start()
     work = ShardWork([_shard(number) for number in range(num_labellers * shards_each)], 1)
-    num_loops = 0
-
-    def count() -> None:
-        nonlocal num_loops
-        num_loops += 1
-
+    run = _Run()
     started_s, processor_s = clock.monotonic(), time.process_time()
-    pool.run(work, WriteOptions(), lambda report: None, count, lambda shard: None, lambda shard: 0)
+    pool.run(work, WriteOptions(), run)
     worked_s = sum(labeller.worked_s for labeller in pool.labellers)
     idle_s = sum(labeller.idle_s for labeller in pool.labellers)
     return {
@@ -165,8 +184,8 @@ def measure(num_labellers: int, shard_s: float, shards_each: int, call_us: float
         "shard_s": shard_s,
         "shards": num_labellers * shards_each,
         "working": round(worked_s / (worked_s + idle_s), 4),
-        "driver_ms_a_loop": round(1e3 * (time.process_time() - processor_s) / num_loops, 2),
-        "loops": num_loops,
+        "driver_ms_a_loop": round(1e3 * (time.process_time() - processor_s) / run.num_loops, 2),
+        "loops": run.num_loops,
         "simulated_s": round(clock.monotonic() - started_s, 1),
     }
 

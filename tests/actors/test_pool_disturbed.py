@@ -13,6 +13,7 @@ from ray.exceptions import ActorDiedError, RayTaskError
 
 import actors.losses
 import actors.pool
+import actors.progress
 from actors.cluster import Need
 from actors.placement import Place
 from actors.pool import LabellerPool
@@ -111,10 +112,6 @@ class World:
         self.fates = chain(fates, repeat((USUAL_S, "answers")))
         self.marked: list[tuple[float, ShardReport]] = []
 
-    def find_report(self, shard: Shard) -> ShardReport | None:
-        now_s = self.clock.now_s
-        return next((r for s, r in self.marked if r.index == shard.index and s <= now_s), None)
-
 
 class Pool(LabellerPool):
     """A pool of simulated labellers, for which there is always room."""
@@ -130,6 +127,34 @@ class Pool(LabellerPool):
     def _new_actor(self) -> Labeller:
         self._num_made += 1
         return Labeller(self._world, self._num_made)
+
+
+class Run:
+    """A run whose driver stands still every so many rounds. `reported`: the shards, by their index."""
+
+    def __init__(self, world: World, pause_s: float, rounds_between: int) -> None:
+        self._world, self._pause_s, self._rounds_between = world, pause_s, rounds_between
+        self._rounds = 0
+        self.reported: Counter[int] = Counter()
+
+    def add(self, report: ShardReport) -> None:
+        self.reported.update([report.index])
+
+    def add_inside(self, done: WorkDone) -> None:
+        pass
+
+    def tick(self) -> None:
+        self._rounds += 1
+        assert self._rounds < MOST_ROUNDS, "the run does not end"
+        self._world.clock.skip(0.0 if self._rounds % self._rounds_between else self._pause_s)
+
+    def find_report(self, shard: Shard) -> ShardReport | None:
+        now_s = self._world.clock.now_s
+        marked = self._world.marked
+        return next((r for s, r in marked if r.index == shard.index and s <= now_s), None)
+
+    def count_steps(self, shard: Shard) -> int:
+        return 0
 
 
 FATES = st.tuples(
@@ -157,28 +182,14 @@ def test_each_shard_is_reported_once_whatever_happens(
     world = World(fates)
     images = [[f"memory://{index}/{place}.png" for place in range(IMAGES_A_SHARD)] for index in range(9)]
     work = ShardWork([make_shard(index, images[index]) for index in range(num_shards)], max_tries=20)
-    reported: Counter[int] = Counter()
-    rounds = 0
-
-    def stand_still() -> None:
-        nonlocal rounds
-        rounds += 1
-        assert rounds < MOST_ROUNDS, "the run does not end"
-        world.clock.skip(0.0 if rounds % rounds_between else pause_s)
-
+    run = Run(world, pause_s, rounds_between)
     with pytest.MonkeyPatch.context() as patch:
         ray = FaultyRay(world.clock, 0.0)
-        patch.setattr(actors.pool, "ray", ray)
-        patch.setattr(actors.losses, "ray", ray)
-        patch.setattr(actors.pool, "time", world.clock)
+        for module in (actors.pool, actors.losses, actors.progress):
+            patch.setattr(module, "ray", ray)
+        for module in (actors.pool, actors.progress):
+            patch.setattr(module, "time", world.clock)
         pool = Pool(world, num_labellers)
         pool.start()
-        pool.run(
-            work,
-            WriteOptions(),
-            lambda report: reported.update([report.index]),
-            stand_still,
-            world.find_report,
-            lambda shard: 0,
-        )
-    assert reported == Counter(range(num_shards))
+        pool.run(work, WriteOptions(), run)
+    assert run.reported == Counter(range(num_shards))
