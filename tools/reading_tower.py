@@ -3,7 +3,8 @@
 `python -m tools.reading_tower CHECKPOINT OUT` trains on crops of generated texts, with a loss for each image
 token: the characters over its two columns of patches, and their places in the string. `fo1 train` with
 `ocr_crop_min_pixels` then teaches the language model to read these tokens (docs/training.md). `curve.jsonl`
-in OUT has the shares of held-out columns that are right.
+in OUT has the shares of held-out columns that are right. The weights that are tested and saved are a moving
+mean, every 24 seconds of the processor, so a run may be ended at any time.
 
 Shapes: M image tokens of a batch, D language model width, 2 columns of patches of a token.
 """
@@ -139,6 +140,15 @@ def shares_right(checkpoint: Checkpoint, reader: Reader, crops: list[ReadCrop]) 
     return {name: round(float(hit[shown].float().mean()), 3) for name, hit in hits.items()}
 
 
+def loss_of(checkpoint: Checkpoint, reader: Reader, crops: list[ReadCrop]) -> Tensor:
+    """The mean over columns of the cross-entropy of their characters, and a share of that of their places."""
+    characters, places, right_characters, right_places = read(checkpoint, reader, crops)
+    weights = torch.where(right_characters > 0, 1.0, _BACKGROUND_WEIGHT)
+    losses = cross_entropy(characters, right_characters, reduction="none")
+    losses = losses + _PLACE_WEIGHT * cross_entropy(places, right_places, reduction="none")
+    return (losses * weights).sum() / weights.sum()
+
+
 def train(checkpoint: Checkpoint, out: Path, minutes: float, batch: int, rate: float, images: int) -> None:
     """Train for so long by the processor's clock, on the texts of so many images again and again."""
     model = checkpoint.model
@@ -146,13 +156,17 @@ def train(checkpoint: Checkpoint, out: Path, minutes: float, batch: int, rate: f
     model.vision_tower.requires_grad_(True)
     torch.manual_seed(0)
     reader, rng = Reader(model.config.vision.out_hidden_size), np.random.default_rng(0)
-    shown = [text for seed in range(images) for text in texts_of(seed, held_out=False)]
+    crops = [
+        make_crop(checkpoint, *text, rng)
+        for seed in range(images)
+        for text in texts_of(seed, held_out=False)
+        for _ in range(_VIEWS)
+    ]
     tested = [
         make_crop(checkpoint, *text)
         for seed in range(_HELD_OUT_SEED, _HELD_OUT_SEED + _NUM_TESTED)
         for text in texts_of(seed, held_out=True)
     ]
-    crops = [make_crop(checkpoint, *text, rng) for text in shown for _ in range(_VIEWS)]
     named = [*model.vision_tower.named_parameters(), *reader.named_parameters()]
     optimiser = MuonAdamW(split_parameters(named, ("linear.",)), rate)
     trained = [parameter for _, parameter in named]
@@ -162,12 +176,8 @@ def train(checkpoint: Checkpoint, out: Path, minutes: float, batch: int, rate: f
     while (elapsed_s := time.process_time() - began) < 60 * minutes:
         for group in optimiser.param_groups:
             group["lr"] = rate * min(1, (step + 1) / _WARMUP_STEPS)
-        drawn = [crops[number] for number in rng.choice(len(crops), batch, replace=False).tolist()]
-        characters, places, right_characters, right_places = read(checkpoint, reader, drawn)
-        weights = torch.where(right_characters > 0, 1.0, _BACKGROUND_WEIGHT)
-        losses = cross_entropy(characters, right_characters, reduction="none")
-        losses = losses + _PLACE_WEIGHT * cross_entropy(places, right_places, reduction="none")
-        loss = (losses * weights).sum() / weights.sum()
+        drawn = rng.choice(len(crops), batch, replace=False).tolist()
+        loss = loss_of(checkpoint, reader, [crops[number] for number in drawn])
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
@@ -192,10 +202,10 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("checkpoint")
     parser.add_argument("out", type=Path)
-    parser.add_argument("--minutes", type=float, default=6, help="of processor time")
+    parser.add_argument("--minutes", type=float, default=12, help="of processor time")
     parser.add_argument("--min-pixels", type=int, default=6272)
     parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--rate", type=float, default=2e-3)
+    parser.add_argument("--rate", type=float, default=3e-3)
     parser.add_argument("--images", type=int, default=2000)
     given = parser.parse_args()
     loaded = load_checkpoint(given.checkpoint, settings={OCR_CROP_MIN_PIXELS: given.min_pixels})

@@ -9,7 +9,7 @@ from random_checkpoint import write_random_checkpoint
 from fo1_data.model.checkpoint import load_checkpoint
 from fo1_data.model.configuration import OCR_CROP_MIN_PIXELS
 from fo1_data.synthetic.snippets import CHARACTERS
-from tools.reading_tower import make_crop, texts_of, train
+from tools.reading_tower import MeanWeights, make_crop, texts_of, train
 
 
 def test_tokens_name_the_characters_of_the_string_in_order(tmp_path: Path) -> None:
@@ -40,3 +40,14 @@ def test_only_the_tower_changes(tmp_path: Path) -> None:
     }
     assert changed
     assert all(name.startswith("vision_tower.") for name in changed)
+
+
+def test_the_mean_of_weights_stands_in_for_them_until_exchanged_back() -> None:
+    weight = torch.nn.Parameter(torch.zeros(2))
+    mean = MeanWeights([weight])
+    weight.data.fill_(8)
+    mean.update(0.25)
+    mean.swap()
+    assert weight.tolist() == [2, 2]
+    mean.swap()
+    assert weight.tolist() == [8, 8]
