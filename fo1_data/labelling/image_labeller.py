@@ -22,13 +22,12 @@ from fo1_data.labelling.provenance import make_provenance
 from fo1_data.labelling.questions import QuestionPlan
 from fo1_data.labelling.reading import CarriedImage, EntryReader, ReadImage
 from fo1_data.labelling.rows import make_regions
-from fo1_data.labelling.second_opinions import LabelledImage, SecondOpinions
+from fo1_data.labelling.second_opinions import LabelledImage, load_opinions
 from fo1_data.labelling.second_questions import SecondRound
 from fo1_data.labelling.stale_regions import relabel_stale_regions
 from fo1_data.labelling.word_lists import read_phrases, refuse_unknown_words, sought_words, vocabulary_of
 from fo1_data.labelling.work_done import WorkTracker
 from fo1_data.model.reserved_tokens import clean_phrase
-from fo1_data.opinions.load import load_second_model
 from fo1_data.proposals.held_boxes import HeldBoxes
 from fo1_data.proposals.proposer import Proposals
 from fo1_data.proposals.video_boxes import FollowedShot
@@ -71,7 +70,7 @@ class ImageLabeller:
         self._starter = ImageStarter(models.engine, boxes, config)
         self._batches = BatchesAhead(reader.read, self._starter, models.engine, config.batch_images)
         self._second_round = SecondRound(frozenset(config.second_questions), config.unsure_below)
-        self._opinions = _load_opinions(config)
+        self._opinions = load_opinions(config)
 
     def attach_boxes(self, entries: list[CorpusImage]) -> list[CorpusImage]:
         """The entries with the boxes of a file (`--proposals FILE`); unchanged for any other proposer."""
@@ -263,19 +262,6 @@ class ImageLabeller:
             regions=make_regions(decoded, proposals),
             provenance=make_provenance(self.identity, image.entry, is_detected=proposals.regions is None),
         )
-
-
-def _load_opinions(config: RunConfig) -> SecondOpinions | None:
-    if config.second_opinion is None:
-        return None
-    model = load_second_model(
-        config.second_opinion,
-        view=config.second_opinion_view,
-        device=config.device,
-        dtype=config.dtype,
-        engine_bytes=config.engine_bytes,
-    )
-    return SecondOpinions(model, config.unsure_below)
 
 
 def phrase_rejects(entry: CorpusImage) -> list[Reject]:

@@ -15,8 +15,10 @@ from fo1_data.confidence.cascade import is_unsure
 from fo1_data.confidence.signals import as_signals
 from fo1_data.judging.words import edit_distance
 from fo1_data.labelling.rows import LabelEvidence
+from fo1_data.opinions.load import load_second_model
 from fo1_data.opinions.regions import RegionQuestion, SecondModel
 from schemas.images import ImageRow
+from schemas.jobs import RunConfig
 from schemas.labels import OPINION_REFUSED, LabelKind
 
 _PHRASE_KINDS = (LabelKind.GROUND, LabelKind.DETECT, LabelKind.COUNT, LabelKind.GROUNDED_CAPTION)
@@ -67,6 +69,20 @@ class SecondOpinions:
         for evidence in labelled.labels:
             if is_unsure({signal.name: signal.value for signal in evidence.label.signals}, self.below):
                 yield evidence
+
+
+def load_opinions(config: RunConfig) -> SecondOpinions | None:
+    """The second model that the settings name; None if they name none. Raises as `load_second_model`."""
+    if config.second_opinion is None:
+        return None
+    model = load_second_model(
+        config.second_opinion,
+        view=config.second_opinion_view,
+        device=config.device,
+        dtype=config.dtype,
+        engine_bytes=config.engine_bytes,
+    )
+    return SecondOpinions(model, config.unsure_below)
 
 
 def _needed(evidence: LabelEvidence) -> list[_RegionKind]:
