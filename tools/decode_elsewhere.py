@@ -1,6 +1,6 @@
 """Whether images should be decoded on CPU nodes: how long a GPU would wait for its own node to decode them.
 
-    python -m tools.decode_elsewhere [--gpu-s 0.5 0.1 0.05] [--cores 2 4 8]
+    python -m tools.decode_elsewhere [--gpu-s 0.5 0.1 0.02] [--cores 2 4 8] [--waiting-mp 25]
 
 Measures the processor seconds in which a labeller's reader reads, decodes and resizes a JPEG for VLM-FO1's
 towers. Then the read-ahead of a labeller runs with these seconds as pauses: a read holds one of the node's
@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from fo1_data.labelling.read_ahead import ReadAhead
+from fo1_data.labelling.read_ahead import MAX_WAITING_PIXELS, ReadAhead
 from fo1_data.labelling.reading import EntryReader, ReadImage, ReadResult
 from fo1_data.model.presets import PRESETS
 from fo1_data.model.processing import ImageProcessor
@@ -29,8 +29,8 @@ from fo1_data.synthetic.scenes import make_scene
 from schemas.corpus import CorpusImage
 from schemas.jobs import RunConfig
 
-SIDES = ((640, 480), (1600, 1200), (4000, 3000))
-TIMES, BATCH, BATCHES = 5, 8, 12
+SIDES = ("640x480", "1600x1200", "4000x3000")
+TIMES, BATCH, BATCHES = 5, 8, 6
 NOISE = 8.0
 
 
@@ -50,7 +50,7 @@ def measure_read(wh: tuple[int, int]) -> tuple[ReadResult, float]:
     return result, min(seconds)
 
 
-def share_at_work(result: ReadResult, read_s: float, cores: int, gpu_s: float) -> float:
+def share_at_work(result: ReadResult, read_s: float, cores: int, gpu_s: float, waiting_pixels: int) -> float:
     """The share of its time that a GPU works whose node decodes: from the first batch to the last."""
     assert isinstance(result.image, ReadImage)
     num_pixels, free = result.image.num_pixels, threading.Semaphore(cores)
@@ -62,15 +62,14 @@ def share_at_work(result: ReadResult, read_s: float, cores: int, gpu_s: float) -
         return result
 
     entries: Sequence[CorpusImage] = [CorpusImage(uri=str(number)) for number in range(BATCH * BATCHES)]
-    ahead = ReadAhead(read, BATCH)
+    ahead = ReadAhead(read, BATCH, waiting_pixels)
     reading = ahead.start(entries)
-    ahead.next_batch(reading)
-    started_s = time.monotonic()
-    time.sleep(gpu_s * BATCH)
-    while (batch := ahead.next_batch(reading)) is not None:
+    batch, started_s = ahead.next_batch(reading), time.monotonic()
+    while batch is not None:
         time.sleep(gpu_s * batch.num_entries)
+        batch = ahead.next_batch(reading)
     ahead.finish(reading)
-    return gpu_s * BATCH * BATCHES / (time.monotonic() - started_s)
+    return gpu_s * len(entries) / (time.monotonic() - started_s)
 
 
 def _jpeg(wh: tuple[int, int]) -> bytes:
@@ -85,17 +84,23 @@ def _jpeg(wh: tuple[int, int]) -> bytes:
 def main() -> None:
     """Print a line of JSON for each size, number of cores and time of the GPU."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--gpu-s", type=float, nargs="+", default=[0.5, 0.1, 0.05])
+    parser.add_argument("--gpu-s", type=float, nargs="+", default=[0.5, 0.1, 0.02])
     parser.add_argument("--cores", type=int, nargs="+", default=[2, 4, 8])
+    parser.add_argument("--waiting-mp", type=int, default=MAX_WAITING_PIXELS // 10**6, help="megapixels")
+    parser.add_argument("--sides", nargs="+", default=SIDES)
     given = parser.parse_args()
-    for wh in SIDES:
-        result, read_s = measure_read(wh)
+    for sides in given.sides:
+        width, height = map(int, sides.split("x"))
+        result, read_s = measure_read((width, height))
         for cores in given.cores:
             shares = {
-                f"gpu_{gpu_s}_s": round(share_at_work(result, read_s, cores, gpu_s), 3)
+                f"gpu_{gpu_s}_s": round(
+                    share_at_work(result, read_s, cores, gpu_s, given.waiting_mp * 10**6), 3
+                )
                 for gpu_s in given.gpu_s
             }
-            print(json.dumps({"wh": wh, "read_s": round(read_s, 3), "cores": cores, **shares}), flush=True)
+            figures = {"sides": sides, "read_s": round(read_s, 3), "cores": cores, **shares}
+            print(json.dumps(figures), flush=True)
 
 
 if __name__ == "__main__":

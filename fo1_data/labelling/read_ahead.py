@@ -20,7 +20,7 @@ from schemas.images import Reject
 
 MAX_THREADS = 64
 _MAX_BATCH_PIXELS = 50_000_000
-_MAX_WAITING_PIXELS = 25_000_000
+MAX_WAITING_PIXELS = 25_000_000
 _MAX_WAITING_BYTES = 256 << 20
 _MAX_ANNOUNCED = 2
 _MARGIN, _SPARE = 1.25, 2
@@ -63,13 +63,13 @@ class ReadAhead:
     """Reads the entries of the shard in work, then those that are announced.
 
     `announce` may be called from any thread, everything else from one thread. A batch has at most
-    `batch_images` images; it ends early once it holds many pixels.
+    `batch_images` images; it ends early once it holds many pixels. waiting_pixels: that are decoded and wait.
     """
 
-    def __init__(self, read: Read, batch_images: int) -> None:
+    def __init__(self, read: Read, batch_images: int, waiting_pixels: int = MAX_WAITING_PIXELS) -> None:
         self._read, self._batch_images = read, batch_images
         self._pool = ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="read")
-        self._gate = PixelGate(_MAX_WAITING_PIXELS)
+        self._gate = PixelGate(waiting_pixels)
         self._pace = _Pace()
         self._lock = threading.RLock()
         self._present: Reading | None = None

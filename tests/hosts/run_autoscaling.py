@@ -134,7 +134,7 @@ def _workers(head: Host) -> list[psutil.Process]:
     raylets = []
     for process in head.processes():
         with suppress(psutil.NoSuchProcess):
-            if process.name() == "raylet":
+            if process.name() == "raylet" and process.status() != psutil.STATUS_ZOMBIE:
                 raylets.append((process.create_time(), process.pid, process))
     return [process for _, _, process in sorted(raylets)[1:]]
 
