@@ -8,6 +8,7 @@ RAY_AUTH_TOKEN_PATH and RAY_ADDRESS are honoured. Labels nothing.
 """
 
 import importlib
+import json
 import logging
 import math
 import os
@@ -35,6 +36,8 @@ _REFUSED_TOKEN = "InvalidAuthToken"
 _HTTP2_SETTINGS = b"\x04"
 _HTTP2_START = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + _HTTP2_SETTINGS + bytes(5)
 
+# Of the driver of a job: Ray's own variable, with the job's settings.
+_JOB_CONFIG = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 # How labellers log and trace; not the headers of a collector, which hold its key: set those on the nodes.
 _WATCHED = re.compile("FO1_LOG_(LEVEL|FORMAT)|OTEL_(?!.*HEADERS).*")
 
@@ -178,7 +181,7 @@ def _connect(address: str) -> None:
     try:
         ray.init(
             address=address,
-            runtime_env=_runtime_env(),
+            runtime_env=runtime_env(),
             log_to_driver=False,
             logging_level=logging.ERROR,
         )
@@ -193,9 +196,17 @@ def _connect(address: str) -> None:
         ) from error
 
 
-def _runtime_env() -> dict[str, Any]:
+def runtime_env() -> dict[str, Any]:
+    """What the workers of a cluster get of this driver: the packages, and how they log and trace.
+
+    Of a driver that is a job of Ray's, the workers get the job's variables too; Ray refuses one given twice.
+    """
     folders = [str(Path(str(importlib.import_module(name).__file__)).parent) for name in PACKAGES]
-    asked = {name: value for name, value in os.environ.items() if _WATCHED.fullmatch(name)}
+    job = json.loads(os.environ.get(_JOB_CONFIG, "{}"))
+    of_job = (job.get("runtime_env") or {}).get("env_vars") or {}
+    asked = {
+        name: value for name, value in os.environ.items() if _WATCHED.fullmatch(name) and name not in of_job
+    }
     return {"py_modules": folders, "excludes": ["**/__pycache__"], "env_vars": asked}
 
 

@@ -1,12 +1,16 @@
 """A local Ray that a busy machine could not start in time is started again; what else goes wrong is told."""
 
+import json
 import os
 from pathlib import Path
 
 import pytest
 import ray
+from ray._private.runtime_env.constants import RAY_JOB_CONFIG_JSON_ENV_VAR
+from ray.job_config import JobConfig
+from ray.runtime_env.runtime_env import _merge_runtime_env
 
-from actors.cluster import STARTS, ray_for
+from actors.cluster import STARTS, ray_for, runtime_env
 from fo1_data.errors import ClusterError
 from schemas.jobs import RunConfig
 
@@ -60,3 +64,16 @@ def test_a_run_has_a_token_of_its_own_unless_the_user_has_one(
     with ray_for(CONFIG):
         assert len(bytes.fromhex(os.environ["RAY_AUTH_TOKEN"])) == 32
     assert not [*tmp_path.rglob("auth_token")]
+
+
+def test_a_job_may_say_how_its_workers_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray takes no variable that both the job and its driver give to the workers."""
+    given = {"FO1_LOG_FORMAT": "json", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"}
+    for name, value in {**given, "FO1_LOG_LEVEL": "debug", "OTEL_EXPORTER_OTLP_HEADERS": "key=k"}.items():
+        monkeypatch.setenv(name, value)
+    assert runtime_env()["env_vars"] == {**given, "FO1_LOG_LEVEL": "debug"}
+    job = {"runtime_env": {"env_vars": given}, "metadata": {}}
+    monkeypatch.setenv(RAY_JOB_CONFIG_JSON_ENV_VAR, json.dumps(job))
+    merged = _merge_runtime_env(JobConfig.from_json(job).runtime_env, runtime_env())
+    assert merged is not None
+    assert merged["env_vars"] == {**given, "FO1_LOG_LEVEL": "debug"}
