@@ -26,9 +26,12 @@ class Loss:
 def loss_of(error: RayError, node_id: str | None) -> Loss:
     """The loss that a failed call tells of. node_id: of the node that the labeller runs on, if it is known.
 
-    Ray says of a labeller that answers no longer, and whose end nobody reported, that it is unavailable.
+    Ray says of a labeller that answers no longer, and whose end nobody reported, that it is unavailable; on
+    the driver's own host, which is not out of reach, that is a process that died on a busy machine.
     """
     if isinstance(error, ActorUnavailableError):
+        if node_id == ray.get_runtime_context().get_node_id():
+            return Loss("its process answers no longer", with_host=False)
         return Loss("it is out of reach", with_host=True)
     if node_id is not None and not _is_alive(node_id):
         return Loss("Ray takes its host for dead", with_host=True)
