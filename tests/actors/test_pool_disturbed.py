@@ -21,7 +21,7 @@ from fo1_data.dataset.shard_files import WriteOptions
 from fo1_data.labelling.identity import LabellerIdentity
 from fo1_data.labelling.work_done import WorkDone
 from fo1_data.runs.shard_labeller import LabellerSettings
-from fo1_data.runs.shard_work import ShardWork
+from fo1_data.runs.shard_work import MAX_WRITES, ShardWork
 from schemas.corpus import Shard
 from schemas.dataset import Counts, ShardReport
 from schemas.jobs import RunConfig
@@ -80,6 +80,9 @@ class Labeller:
             values = {"place": place, "load": IDENTITY, "work_done": ("", WorkDone())}
             return Ref(now_s, values.get(name))
         seconds, end = next(world.fates)
+        if name == "assemble_shard":
+            world.num_writes += 1  # one that always loses its labeller ends the run
+            end = end if world.num_writes < MAX_WRITES else "answers"
         value: Any = f"{args[1]}-{args[2]}"
         if name != "label_piece":
             shard: Shard = args[0]
@@ -111,6 +114,7 @@ class World:
         self.clock = StillClock()
         self.fates = chain(fates, repeat((USUAL_S, "answers")))
         self.marked: list[tuple[float, ShardReport]] = []
+        self.num_writes = 0
 
 
 class Pool(LabellerPool):
