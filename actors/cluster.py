@@ -2,9 +2,8 @@
 
 A local Ray listens on loopback only, keeps its object store within `object_store_bytes` (reports and shard
 lists go through it, pixels never), opens no dashboard, does not need /dev/shm and writes no token into the
-home folder. On a
-cluster the four packages travel with the job's runtime environment. RAY_AUTH_MODE, RAY_AUTH_TOKEN,
-RAY_AUTH_TOKEN_PATH and RAY_ADDRESS are honoured. Labels nothing.
+home folder. On a cluster the four packages travel with the job's runtime environment. RAY_AUTH_MODE,
+RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH and RAY_ADDRESS are honoured. Labels nothing.
 """
 
 import importlib

@@ -2,9 +2,8 @@
 
 Versions are immutable, so a replay adds data files and never rewrites one. The version it starts
 from stays readable as `manifest.<version>.json`, its rejects as `rejects.<version>.parquet`; so do its videos
-and tracks. A
-reject is tried again when it is of a whole input and carries its corpus entry; rejected boxes and
-lines that could not be listed stay as they are.
+and tracks. A reject is tried again when it is of a whole input and carries its corpus entry; rejected boxes
+and lines that could not be listed stay as they are.
 """
 
 from collections.abc import Iterator

@@ -1,10 +1,9 @@
 """The files of finished shards, and of groups of them, brought to their places in `data/`.
 
-Safe to repeat after a crash at any point. A file without changes is moved (one of an
-older schema is written anew); if an earlier attempt moved
-it, it is found at its target. A file whose rows change (a duplicate in another shard, a decision) is
-written anew from the try that counts, row group by row group. Memory: the row groups of a few such files, and
-some kilobytes for each file.
+Safe to repeat after a crash at any point. A file without changes is moved (one of an older schema is written
+anew); if an earlier attempt moved it, it is found at its target. A file whose rows change (a duplicate in
+another shard, a decision) is written anew from the try that counts, row group by row group. Memory: the row
+groups of a few such files, and some kilobytes for each file.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

@@ -177,11 +177,11 @@ class DatasetRun:
         """Make the dataset of the shards that are done and return its manifest. Safe to repeat.
 
         `shard_ids`: all shards of the plan. `listing_rejects`: the rejects of the corpus' listing.
-        `sources`: the account of its sources.
-        `parent`: the version that rows were carried over from. `decider`: decides rows if that needs all
-        of them. `routing`: the manifest's entry on it. `history`: the corrections of `parent`; those of
-        images that are in this dataset are kept. If another driver ended the run meanwhile, its manifest is
-        returned and nothing more is written.
+        `sources`: the account of its sources. `parent`: the version that rows were carried over from.
+        `decider`: decides rows if that needs all of them. `routing`: the manifest's entry on it. `history`:
+        the corrections of `parent`; those of images that are in this dataset are kept.
+
+        If another driver ended the run meanwhile, its manifest is returned and nothing more is written.
         Raises DatasetError if a shard of `shard_ids` is not done, LeaseError if `lease` was lost.
         """
         self._done.update()

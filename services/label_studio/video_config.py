@@ -1,8 +1,8 @@
 """The labelling configuration of a review of tracks: a video with key frames, and per track its texts.
 
 The names are those of `labelling_config` where they mean the same. Answers to free questions stand beside the
-video, one entry each. Label Studio takes the rate of the video
-from the LsTask (`$fps`), so that its frames are those of the dataset.
+video, one entry each. Label Studio takes the rate of the video from the LsTask (`$fps`), so that its frames
+are those of the dataset.
 """
 
 from collections.abc import Collection

@@ -30,8 +30,8 @@ class Difference:
 
     `files`: the addresses of the images that are not equal, by image id. `changes`: what differs in an image
     that both have, in words. `regions`: of an image whose regions differ, the ids that were `added`,
-    `removed` and `relabelled`.
-    `merged`: `merged` of the second dataset's manifest. `videos`, `tracks`: the differences of these tables.
+    `removed` and `relabelled`. `merged`: `merged` of the second dataset's manifest. `videos`, `tracks`: the
+    differences of these tables.
     """
 
     only_a: list[str] = field(default_factory=list)
