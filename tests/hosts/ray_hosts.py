@@ -61,7 +61,9 @@ class StoreHost:
 
     def start_redis(self) -> str:
         """Start a Redis on the host of the store; returns its address."""
-        self.host.start(["redis-server", "--port", str(REDIS_PORT), "--protected-mode", "no"], {})
+        self.host.start(
+            ["redis-server", "--port", str(REDIS_PORT), "--protected-mode", "no", "--save", ""], {}
+        )
         wait_for(lambda: listens(self.host.address, REDIS_PORT), 30, "Redis")
         return f"{self.host.address}:{REDIS_PORT}"
 
