@@ -1,4 +1,4 @@
-"""The manifest of a dataset: read and written; and the differences between two fingerprints.
+"""The manifest of a dataset: read and written.
 
 A manifest of a newer schema version is refused; unknown members are kept. Does not check the files that a
 manifest lists: that is `validate`.
@@ -6,7 +6,7 @@ manifest lists: that is `validate`.
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,18 +15,9 @@ from pydantic import ValidationError
 from fo1_data.dataset.layout import MANIFEST, RUN, fingerprint_file
 from fo1_data.dataset.manifest_parts import ListLimits, load_whole, stored_form
 from fo1_data.dataset.rows import first_problem
-from fo1_data.errors import DatasetError, FingerprintError
+from fo1_data.errors import DatasetError
 from fo1_data.storage.store import Store
 from schemas.dataset import IN_PARTS_VERSION, Manifest
-from schemas.jobs import RunConfig
-
-# Entries of a fingerprint for the listing of the corpus. A replay lists rejects instead of the corpus.
-LISTING_ENTRIES = frozenset({"listing", "listing_sha256"})
-# Entries that may be known only once the model is loaded.
-LATE_ENTRIES = frozenset({"model_sha256", "proposer", "proposer_sha256", "prompts_version", "dtype"})
-_DEFAULTS = RunConfig.model_construct(corpus="", out="").model_dump(mode="json", exclude={"corpus", "out"})
-_LONGEST_VALUE = 60
-_DIGEST_DIGITS = 12
 
 
 def dump_json(document: Any) -> bytes:
@@ -128,53 +119,3 @@ def lineage(parent: Manifest) -> dict[str, str]:
 def fingerprint_digest(document: Mapping[str, Any]) -> str:
     """SHA-256 (hex) of a fingerprint document."""
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
-
-
-def check_fingerprint(
-    url: str,
-    old: Mapping[str, Any],
-    new: Mapping[str, Any],
-    *,
-    is_finished: bool = False,
-    listing_change: Callable[[], str] = lambda: "changed",
-) -> None:
-    """Raise FingerprintError if entries differ; its message lists them as old -> new, in one line.
-
-    A setting that `old` lacks, because its version did not know it, had its default. listing_change: what the
-    listing of the corpus gained and lost, for the message.
-    """
-    old = {**{name: value for name, value in _DEFAULTS.items() if name in new}, **old}
-    differing = sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
-    settings = [name for name in differing if name not in LISTING_ENTRIES]
-    parts = [_change(name, old.get(name), new.get(name)) for name in settings]
-    if len(settings) < len(differing):
-        parts.append(f"the listing of the corpus: {listing_change()}")
-    if settings:
-        raise FingerprintError(
-            f"{url} was begun under other settings ({'; '.join(parts)}): take another --out, or those"
-        )
-    if parts:
-        way_on = (
-            f"name a new --out with --parent {url} to label only what is new"
-            if is_finished
-            else "name a new --out, or list the same images to finish this run"
-        )
-        raise FingerprintError(f"{url} was begun with another corpus ({parts[0]}): {way_on}")
-
-
-def _change(name: str, old: Any, new: Any) -> str:
-    """A setting with both values; of long ones, the part in which they differ."""
-    before, after = (json.dumps(value, sort_keys=True, ensure_ascii=False) for value in (old, new))
-    if name.endswith("sha256"):
-        before, after = (f'{text[:_DIGEST_DIGITS]}…"' if len(text) > 64 else text for text in (before, after))
-    elif max(len(before), len(after)) > _LONGEST_VALUE:
-        pairs = enumerate(zip(before, after, strict=False))
-        first = next((place for place, (a, b) in pairs if a != b), min(len(before), len(after)))
-        start = max(0, first - _LONGEST_VALUE // 3)
-        before, after = (_part(text, start) for text in (before, after))
-    return f"{name}: {before} -> {after}"
-
-
-def _part(text: str, start: int) -> str:
-    stop = start + _LONGEST_VALUE
-    return f"{'…' if start else ''}{text[start:stop]}{'…' if len(text) > stop else ''}"

@@ -5,10 +5,10 @@ from typing import Protocol
 
 from fo1_data.confidence.calibration_file import read_calibration
 from fo1_data.confidence.calibration_match import LabelOrigin, check_match
-from fo1_data.dataset.begun_run import check_begun
+from fo1_data.dataset.begun_run import LATE_ENTRIES, check_begun
 from fo1_data.dataset.layout import RUN, fingerprint_file
 from fo1_data.dataset.listing_record import describe_change
-from fo1_data.dataset.manifest import LATE_ENTRIES, find_manifest
+from fo1_data.dataset.manifest import find_manifest
 from fo1_data.dataset.weights_record import LoadedSource, load_weights_record
 from fo1_data.labelling.identity import PreliminaryIdentity
 from fo1_data.runs.fingerprint import preliminary_fingerprint

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fo1_data.config import corpus_name
-from fo1_data.dataset.manifest import LATE_ENTRIES
+from fo1_data.dataset.begun_run import LATE_ENTRIES
 from fo1_data.labelling.identity import LabellerIdentity, PreliminaryIdentity
 from fo1_data.proposals.identity import detector_digest
 from fo1_data.storage.addresses import normalise

@@ -6,13 +6,9 @@ import pytest
 from factories import make_dataset
 
 from fo1_data.dataset.counting import boxes_from
-from fo1_data.dataset.manifest import check_fingerprint, find_manifest, lineage
-from fo1_data.errors import FingerprintError
-from fo1_data.labelling.identity import PreliminaryIdentity
-from fo1_data.runs.fingerprint import TRACKER, ListedCorpus, run_fingerprint
+from fo1_data.dataset.manifest import find_manifest, lineage
 from fo1_data.storage.store import open_store
 from schemas.dataset import Counts, Manifest, ModelInfo
-from schemas.jobs import RunConfig
 
 
 @pytest.mark.parametrize("member", [None, "a_member_of_a_newer_version"])
@@ -32,25 +28,6 @@ def test_a_manifest_is_written_as_it_was_read(tmp_path, member):
 
 def test_every_member_has_a_description():
     assert [name for name, field in Manifest.model_fields.items() if not field.description] == []
-
-
-def test_a_run_begun_before_a_setting_was_known_is_resumed_at_its_default() -> None:
-    """Whatever settings are added to runs, a run that was begun without them goes on."""
-    corpus = ListedCorpus("0" * 64, dicom_decoders=["pydicom 3"], has_tracks=True)
-    now = run_fingerprint(RunConfig(corpus="a", out="b"), PreliminaryIdentity(), corpus)
-    settings = [name for name in now if name in RunConfig.model_fields and name != TRACKER]
-    assert "second_opinion_view" in settings
-    for name in settings:
-        check_fingerprint("b", {key: value for key, value in now.items() if key != name}, now)
-
-
-def test_a_setting_that_a_run_did_not_know_counts_at_its_default() -> None:
-    with pytest.raises(FingerprintError, match=r'second_opinion_view: "crop" -> "box"'):
-        check_fingerprint("b", {}, {"second_opinion_view": "box"})
-    with pytest.raises(FingerprintError, match=r"min_side: null -> 3"):
-        check_fingerprint("b", {}, {"min_side": 3})
-    with pytest.raises(FingerprintError, match=r"track_every: 2 -> 1"):
-        check_fingerprint("b", {"track_every": 2}, {"track_every": 1})
 
 
 def test_the_origin_of_boxes_is_told_by_source() -> None:
