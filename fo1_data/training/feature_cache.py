@@ -10,7 +10,8 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable
+import zlib
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -32,7 +33,7 @@ from fo1_data.model.processing import NormalisedPixels, PreparedImage, ResizedIm
 
 _FOLDER = "features"
 # Changes with what is written, or with how images are prepared.
-_LAYOUT = 1
+_LAYOUT = 2
 _SUFFIX = ".safetensors"
 # A run claims the room it fills in so many parts.
 _CLAIMS = 16
@@ -113,13 +114,21 @@ class FeatureCache:
             self._is_full = True
 
     def find(self, image_id: str) -> CachedImage | None:
-        """The features of an image, if they are there and whole."""
+        """The features of an image, if they are there and whole; damaged ones make room for new ones."""
+        path = self._path(image_id)
         try:
-            with safe_open(self._path(image_id), framework="pt") as file:
+            with safe_open(path, framework="pt") as file:
                 names = sorted(file.keys())
                 tensors = {name: file.get_tensor(name) for name in names}
-                shape = _parse_shape(file.metadata()["shape"])
+                metadata = file.metadata()
+            if metadata["checksum"] != _checksum(tensors, metadata["shape"]):
+                raise ValueError("changed since it was written")
+            shape = _parse_shape(metadata["shape"])
+        except FileNotFoundError:
+            return None
         except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+            with suppress(OSError):
+                path.unlink()
             return None
         maps, levels = (
             [tensors[name] for name in names if name.startswith(part)] for part in ("map", "level")
@@ -157,7 +166,8 @@ class FeatureCache:
         partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
         path.parent.mkdir(exist_ok=True)  # another run may have deleted it to make room
         try:
-            save_file(whole, partial, metadata={"shape": json.dumps(asdict(image.shape))})
+            shape = json.dumps(asdict(image.shape))
+            save_file(whole, partial, metadata={"shape": shape, "checksum": _checksum(whole, shape)})
             partial.replace(path)
         finally:
             with suppress(OSError):
@@ -224,6 +234,15 @@ def _used_s(folder: Path) -> float:
         return folder.stat().st_mtime
     except FileNotFoundError:
         return 0.0
+
+
+def _checksum(tensors: Mapping[str, torch.Tensor], shape: str) -> str:
+    """CRC-32 of all that a file holds: safetensors has none of its own."""
+    checksum = zlib.crc32(shape.encode())
+    for name, tensor in sorted(tensors.items()):
+        checksum = zlib.crc32(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode(), checksum)
+        checksum = zlib.crc32(tensor.view(torch.uint8).numpy().data, checksum)
+    return f"{checksum:08x}"
 
 
 def _parse_shape(text: str) -> ImageShape:

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import torch
 
 from fo1_data.errors import CheckpointError, ConfigError, StorageError
-from fo1_data.training.layout import SETTINGS
+from fo1_data.training.layout import SETTINGS, STATE
 from fo1_data.training.settings import Stage, TrainConfig
 
 # Settings that a resumed run may change: its length and pace, and what does not change a step's result.
@@ -25,7 +26,8 @@ def write_settings(
 ) -> None:
     """Write the settings of a run. Raises ConfigError if a run that `resumes` had other ones before.
 
-    `validation`: the addresses that it is validated on, if they are named.
+    `validation`: the addresses that it is validated on, if they are named. Raises CheckpointError if the
+    settings of the resumed run are damaged.
     """
     path = folder / SETTINGS
     settings: dict[str, Any] = {
@@ -34,7 +36,7 @@ def write_settings(
         **config.model_dump(mode="json"),
     }
     if resumes and path.is_file():
-        for name, before in json.loads(path.read_text("utf-8")).items():
+        for name, before in load_settings(folder).items():
             if name in settings and name not in _CHANGEABLE and settings[name] != before:
                 old, new = json.dumps(before), json.dumps(settings[name])
                 raise ConfigError(
@@ -47,12 +49,18 @@ def write_settings(
 
 def load_settings(folder: Path) -> dict[str, Any]:
     """The settings of the run in a folder, with its stage. Raises CheckpointError if there are none."""
+    path = folder / SETTINGS
     try:
-        settings: dict[str, Any] = json.loads((folder / SETTINGS).read_text("utf-8"))
-    except (OSError, ValueError):
+        settings = json.loads(path.read_text("utf-8"))
+    except OSError:
         raise CheckpointError(
-            f"{folder}: no readable {SETTINGS}: it is not a folder of `fo1 train`"
+            f"{folder} has no {SETTINGS}, so its learning rate is not known: give the learning_rate that it "
+            f"had (--config), or delete {STATE} there to start again"
         ) from None
+    except ValueError as error:
+        raise CheckpointError(f"{path} is damaged ({error}): delete it and run again") from None
+    if not isinstance(settings, dict):
+        raise CheckpointError(f"{path} is damaged (not an object): delete it and run again")
     return settings
 
 
@@ -76,8 +84,16 @@ def load_state(path: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
+        _compare_checksums(path)
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
+    except (pickle.UnpicklingError, zipfile.BadZipFile, RuntimeError, EOFError, OSError, ValueError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise CheckpointError(f"{path} is damaged ({reason}): delete it to start again") from None
     return state
+
+
+def _compare_checksums(path: Path) -> None:
+    """Raise ValueError if a byte of an archive of torch has changed: torch reads it without a look."""
+    with zipfile.ZipFile(path) as archive:
+        if (name := archive.testzip()) is not None:
+            raise ValueError(f"{name} is not what was written")

@@ -24,14 +24,17 @@ class RunLog:
         """All lines but a last one that was cut off. Raises CheckpointError if another is damaged."""
         if not self._path.is_file():
             return []
-        texts = self._path.read_text("utf-8").splitlines()
+        texts = self._path.read_bytes().splitlines()
         lines = []
         for number, text in enumerate(texts, start=1):
             try:
-                lines.append(json.loads(text))
+                line = json.loads(text)
+                if not isinstance(line, dict) or not isinstance(line.get("step"), int):
+                    raise ValueError
+                lines.append(line)
             except ValueError:
                 if number < len(texts):
-                    raise CheckpointError(f"{self._path} is damaged in line {number}") from None
+                    raise self._damaged(f" in line {number}") from None
         return lines
 
     def truncate(self, step: int) -> None:
@@ -43,9 +46,15 @@ class RunLog:
             partial.replace(self._path)
 
     def validations(self) -> list[tuple[int, SampleFigures]]:
-        """The validations that the log holds with their steps, in order."""
-        return [
-            (line["step"], SampleFigures(**line["validation"]))
-            for line in self.lines()
-            if "validation" in line
-        ]
+        """The validations that the log holds with their steps, in order. Raises as `lines`."""
+        lines = [line for line in self.lines() if "validation" in line]
+        try:
+            return [(line["step"], SampleFigures(**line["validation"])) for line in lines]
+        except TypeError:
+            raise self._damaged(" in a validation") from None
+
+    def _damaged(self, where: str) -> CheckpointError:
+        return CheckpointError(
+            f"{self._path} is damaged{where}: delete it and run again (the figures so far are lost, the "
+            "weights are not)"
+        )

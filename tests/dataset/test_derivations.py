@@ -37,6 +37,29 @@ def test_a_file_holds_rows_up_to_its_size(tmp_path: Path) -> None:
     assert [row.image_id for row in open_dataset(str(tmp_path / "e")).rows()] == [r.image_id for r in rows]
 
 
+def test_a_step_begun_again_after_its_manifest_is_not_finished_meanwhile(tmp_path: Path) -> None:
+    """As after a kill between the last two writes."""
+    source, step = make_dataset(tmp_path / "d"), {"copy": "none"}
+    out = tmp_path / "e"
+    writer = VersionWriter(str(out), source, step)
+    begun = (out / ".run/derivation.json").read_bytes()
+    writer.seal(source.version)
+    (out / ".run/derivation.json").write_bytes(begun)
+    again = VersionWriter(str(out), source, step)
+    with pytest.raises(DatasetError):
+        open_dataset(str(out))
+    again.seal(source.version)
+    assert validate_dataset(str(out)) == []
+
+
+def test_a_step_whose_marker_is_damaged_says_what_to_delete(tmp_path: Path) -> None:
+    source = make_dataset(tmp_path / "d")
+    VersionWriter(str(tmp_path / "e"), source, {"copy": "none"})
+    (tmp_path / "e/.run/derivation.json").write_bytes(b'{"st')
+    with pytest.raises(DatasetError, match=f"is damaged.*; delete {tmp_path}/e and run again"):
+        VersionWriter(str(tmp_path / "e"), source, {"copy": "none"})
+
+
 def test_a_published_dataset_holds_the_very_bytes(tmp_path: Path) -> None:
     source = make_dataset(tmp_path / "d")
     manifest = publish(str(tmp_path / "d"), str(tmp_path / "pub")).manifest

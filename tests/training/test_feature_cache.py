@@ -96,6 +96,21 @@ def test_a_full_cache_takes_no_more_and_a_damaged_file_is_made_anew(scenes: Path
     assert all(image.frozen is None for image in batches.of_step(0))
 
 
+def test_features_with_a_changed_byte_are_made_anew(scenes: Path, cache_folder: Path) -> None:
+    checkpoint = load_checkpoint("fo1-tiny")
+    trainer = Trainer(checkpoint, 1, CONFIG)
+    batches = Batches(open_source([str(scenes)]), checkpoint, CONFIG, cache=trainer.cache)
+    trainer.step(batches.of_step(0))
+    for path in cache_folder.glob("*/*.safetensors"):
+        changed = bytearray(path.read_bytes())
+        changed[len(changed) // 2] ^= 1
+        path.write_bytes(changed)
+    again = batches.of_step(0)
+    assert all(image.frozen is None for image in again)
+    trainer.step(again)
+    assert all(image.frozen is not None for image in batches.of_step(0))
+
+
 def test_other_weights_have_other_features_and_the_oldest_make_room(
     tmp_path: Path, cache_folder: Path
 ) -> None:

@@ -2,19 +2,23 @@
 
 import json
 import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from fo1_data.errors import ConfigError, DatasetError
+from fo1_data.errors import CheckpointError, ConfigError, DatasetError, Fo1Error
 from fo1_data.synthetic.gold import write_scenes
 from fo1_data.training.best_kept import load_kept
 from fo1_data.training.events import Event, Measured, RunBegun, StepDone
 from fo1_data.training.model_card import model_card
 from fo1_data.training.run import train
-from fo1_data.training.run_folder import write_settings
+from fo1_data.training.run_folder import load_state, write_settings, write_state
 from fo1_data.training.samples.held_out import open_sources
 from fo1_data.training.settings import TrainConfig
 
@@ -133,6 +137,57 @@ def test_validation_images_that_cannot_be_read_are_nothing_to_validate_on(tmp_pa
     named.write_text("".join(entry.model_dump_json(exclude_defaults=True) + "\n" for entry in unread))
     with pytest.raises(DatasetError, match=r"--validation .*none could be read"):
         train([str(scenes)], 1, "fo1-tiny", tmp_path / "out 2", once, validation=[str(named)])
+
+
+@pytest.fixture(scope="module")
+def longer(scenes: str, whole: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = copy_of(whole, tmp_path_factory.mktemp("runs") / "longer")
+    train([scenes], 1, "fo1-tiny", out, CONFIG.model_copy(update={"steps": 3}))
+    return out
+
+
+@pytest.mark.parametrize("file", ["training.json", "lineage.json", "losses.jsonl", "training.pt"])
+def test_a_damaged_file_is_named_and_once_deleted_costs_no_weight(
+    file: str, scenes: str, whole: Path, longer: Path, tmp_path: Path
+) -> None:
+    out, config = copy_of(whole, tmp_path / "out"), CONFIG.model_copy(update={"steps": 3})
+    content = bytearray((out / file).read_bytes())
+    content[len(content) // 3] ^= 0x80
+    (out / file).write_bytes(content)
+    with pytest.raises(Fo1Error, match=rf"{file} is damaged.*delete it"):
+        train([scenes], 1, "fo1-tiny", out, config)
+    (out / file).unlink()
+    train([scenes], 1, "fo1-tiny", out, config)
+    assert (out / "model.safetensors").read_bytes() == (longer / "model.safetensors").read_bytes()
+
+
+@given(st.data())
+def test_a_state_with_changed_bytes_is_refused_or_the_same(data: st.DataObject) -> None:
+    state = {"weights": {"a": torch.arange(40.0)}, "step": 7, "met": ["x"]}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "training.pt"
+        write_state(path, state)
+        content = bytearray(path.read_bytes())
+        place = data.draw(st.integers(0, len(content) - 1))
+        content[place] ^= data.draw(st.integers(1, 255))
+        path.write_bytes(content)
+        try:
+            loaded = load_state(path)
+        except CheckpointError:
+            return
+    assert loaded is not None
+    assert torch.equal(loaded["weights"].pop("a"), torch.arange(40.0))
+    assert loaded == {"weights": {}, "step": 7, "met": ["x"]}
+
+
+def test_the_learning_rate_of_a_run_without_settings_is_asked_for(
+    scenes: str, whole: Path, tmp_path: Path
+) -> None:
+    out = copy_of(whole, tmp_path / "out")
+    (out / "training.json").unlink()
+    found = TrainConfig.model_validate(CONFIG.model_dump(exclude={"learning_rate"}, exclude_unset=True))
+    with pytest.raises(CheckpointError, match=r"has no training\.json.*give the learning_rate"):
+        train([scenes], 1, "fo1-tiny", out, found)
 
 
 def test_a_resumed_run_is_validated_on_the_same_images(tmp_path: Path) -> None:

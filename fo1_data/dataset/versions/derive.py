@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from fo1_data.dataset.counting import count_batch, count_rows
 from fo1_data.dataset.history import CorrectionHistory
-from fo1_data.dataset.layout import RUN, TRACKS, VIDEOS, data_file
+from fo1_data.dataset.layout import MANIFEST, RUN, TRACKS, VIDEOS, data_file
 from fo1_data.dataset.manifest import dump_json, fingerprint_digest, lineage, read_json
 from fo1_data.dataset.parquet_files import bytes_of_rows, encode_batches, row_bytes
 from fo1_data.dataset.reader import Dataset
@@ -44,7 +44,7 @@ class VersionWriter:
     """Writes a version of `source` into `out`. `step`: what is done, in JSON values.
 
     `address`: where `source` lies; it is kept in the manifest, so that the origin can be traced.
-    Raises DatasetError if `out` holds anything but the same step, interrupted.
+    Raises DatasetError if `out` holds anything but the same step, interrupted, or cannot tell of which step.
     """
 
     def __init__(
@@ -183,8 +183,11 @@ class VersionWriter:
             earlier = read_json(self._store, _STEP)
         except FileNotFoundError:
             earlier = {}
+        except DatasetError as error:
+            raise DatasetError(f"{error}; delete {self._store.url} and run again") from None
         if earlier != begun and (earlier or self._store.list()):
             raise DatasetError(f"{self._store.url} is not empty: name a new folder as --out")
+        self._store.delete(MANIFEST)  # first: it says that all is there
         for path in self._store.list("data"):
             self._store.delete(path)
         self._store.write_bytes(_STEP, dump_json(begun))

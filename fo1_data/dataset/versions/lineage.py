@@ -40,10 +40,13 @@ def describe_inputs(
 def write_lineage(folder: Path, document: dict[str, Any], *, resumed: bool = False) -> None:
     """Write the inputs of a training run beside its checkpoint; a resumed run adds to those it had.
 
-    Raises ConfigError if a resumed run began with another model.
+    Raises ConfigError if a resumed run began with another model, DatasetError if what it had is damaged.
     """
     store = open_store(str(folder))
-    earlier = read_json(store, LINEAGE) if resumed and store.exists(LINEAGE) else None
+    try:
+        earlier = read_json(store, LINEAGE) if resumed and store.exists(LINEAGE) else None
+    except DatasetError as error:
+        raise DatasetError(f"{error}; delete it and run again: it is written anew, of this command") from None
     if earlier is not None:
         if earlier.get("model_sha256") != document["model_sha256"]:
             raise ConfigError(
