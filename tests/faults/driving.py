@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -19,19 +20,19 @@ from fo1_data.storage.store import open_store, split_address
 HERE = Path(__file__).parent
 ENDS_WITHIN_S = 180.0
 MOST_STARTS = 40
-_DELETE = re.compile(r"^fo1: (\S+) is damaged: delete (it|/\S+|s3://\S+) and run again", re.MULTILINE)
+_DELETE = re.compile(r"^fo1: (\S+) is damaged.*?[:;] delete (it|/\S+|s3://\S+)", re.MULTILINE)
 _BEGIN_ANEW = re.compile(r"delete the dataset's folder")
 # A second driver, a killed one and a failed store end so; 2 is never right for settings that were accepted.
 _ENDS = {0, 1, -9}
 
 
 class Spawned(subprocess.Popen[bytes]):
-    """A driver as a program of its own, whose parent may leave it unreaped."""
+    """A program of its own, whose parent may leave it unreaped."""
 
-    def __init__(self, arguments: list[str], environment: dict[str, str]) -> None:
+    def __init__(self, command: list[str], environment: dict[str, str]) -> None:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115
         super().__init__(
-            [sys.executable, str(HERE / "label_driver.py"), *arguments],
+            command,
             env={**os.environ, **environment},
             stdout=self._log,
             stderr=self._log,
@@ -68,7 +69,7 @@ class LabellingRun:
         environment = {**self.environment, **environment}
         if address == IN_PROCESS and not spawned:
             return Forked(label, tuple(arguments), environment)
-        return Spawned(arguments, environment)
+        return Spawned([sys.executable, str(HERE / "label_driver.py"), *arguments], environment)
 
     def is_begun(self) -> bool:
         """Whether a driver holds or held the folder's lease."""
@@ -90,24 +91,36 @@ class LabellingRun:
         if told is None:
             driver.kill()
             told = driver.end(ENDS_WITHIN_S) or ""
-            self.stories.append(f"hung: {_last(told)}")
+            self.stories.append(f"hung: {last_line(told)}")
             return -9
         assert driver.returncode is not None
         if driver.returncode not in _ENDS or "Traceback" in told:
             self.stories.append(f"ended with {driver.returncode}: {told[-2000:]}")
-        if (damaged := _DELETE.search(told)) is not None:
-            store, name = split_address(damaged[1] if damaged[2] == "it" else damaged[2])
-            open_store(store).delete(name)
-            self.stories.append(f"deleted as told: {name}")
-        elif _BEGIN_ANEW.search(told):
-            open_store(self.out).delete_folder("")
-            self.stories.append(f"begun anew as told: {_last(told)}")
+        if (done := do_as_told(told, self.out)) is not None:
+            self.stories.append(done)
         elif driver.returncode != -9 and driver.returncode:
-            self.stories.append(_last(told))
+            self.stories.append(last_line(told))
             time.sleep(0.2)
         return driver.returncode
 
 
-def _last(told: str) -> str:
+def do_as_told(told: str, out: str) -> str | None:
+    """Delete what a message says is to be deleted; returns what was done, None if nothing was told."""
+    if (damaged := _DELETE.search(told)) is not None:
+        address = damaged[1] if damaged[2] == "it" else damaged[2]
+        if Path(address).is_dir():
+            shutil.rmtree(address)
+        else:
+            store, name = split_address(address)
+            open_store(store).delete(name)
+        return f"deleted as told: {address.removeprefix(out)}"
+    if _BEGIN_ANEW.search(told):
+        open_store(out).delete_folder("")
+        return f"begun anew as told: {last_line(told)}"
+    return None
+
+
+def last_line(told: str) -> str:
+    """The last line of a program that is an error, or just the last one."""
     lines = [line for line in told.splitlines() if line.startswith("fo1: ")] or told.splitlines()
     return lines[-1][:300] if lines else "(nothing)"

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 _CONTEXT: Any = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["label_driver"])
 
 
-def begin_forking(environment: dict[str, str]) -> None:
-    """Start the process that is forked. environment: what must be set before a program begins."""
+def begin_forking(environment: dict[str, str], modules: list[str]) -> None:
+    """Start the process that is forked, with `modules` imported. environment: set before it begins."""
+    _CONTEXT.set_forkserver_preload(modules)
     before = dict(os.environ)
     os.environ.update(environment)
     forkserver.ensure_running()

@@ -66,10 +66,10 @@ def damage(path: Path, chance: random.Random) -> bool:
 
 
 @contextmanager
-def small_disk(folder: Path) -> Iterator[Path | None]:
-    """A file system of a megabyte at `folder`; None where this process may not make one."""
+def small_disk(folder: Path, kib: int = SMALL_DISK_KIB) -> Iterator[Path | None]:
+    """A small file system at `folder`, by default of a megabyte; None where this process may not make one."""
     folder.mkdir(parents=True)
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={SMALL_DISK_KIB}k", "tmpfs", str(folder)]
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={kib}k", "tmpfs", str(folder)]
     if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode != 0:
         yield None
         return
@@ -82,9 +82,11 @@ def small_disk(folder: Path) -> Iterator[Path | None]:
 def fill(disk: Path, seconds: float) -> bool:
     """Take all room of a disk for a time."""
     ballast = disk / "ballast"
-    with suppress(OSError), ballast.open("wb", buffering=0) as file:
-        while True:
-            file.write(bytes(4096))
+    with ballast.open("wb", buffering=0) as file:
+        for size in (2**20, 4096):
+            with suppress(OSError):
+                while file.write(bytes(size)) == size:
+                    pass
     time.sleep(seconds)
     ballast.unlink(missing_ok=True)
     return True

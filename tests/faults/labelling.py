@@ -28,7 +28,6 @@ class Labelling:
     """
 
     def __init__(self, head: RayHead | None, clock: Clock, stop_s: float | None) -> None:
-        self.loop = "label on Ray" if head is not None else "label in one process"
         self._head, self._clock, self._stop_s = head, clock, stop_s
 
     def run(self, segment: Segment, chance: random.Random, folder: Path, limit: int) -> None:

@@ -3,15 +3,18 @@
 Looks only at what users have: the finished dataset. A reject that `--replay-rejects` would label is no loss.
 """
 
+import hashlib
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from made_corpus import annotations_of
 from run_probes import comparable
 
 from fo1_data.dataset.reader import open_dataset
 from fo1_data.dataset.validate import validate_dataset
+from schemas.dataset import Manifest
 
 
 @dataclass
@@ -25,6 +28,11 @@ class Findings:
 
     def __bool__(self) -> bool:
         return bool(self.lost or self.doubled or self.changed or self.invalid)
+
+    def add(self, other: "Findings") -> None:
+        """Add those of another step."""
+        for name, found in vars(other).items():
+            getattr(self, name).extend(found)
 
     def once(self, expected: set[str], found: Counter[str]) -> None:
         """Each expected name is there once."""
@@ -42,7 +50,7 @@ def check_labelled(corpus: Path, out: str, undisturbed: str) -> Findings:
     rejected = Counter(Path(reject.uri).name for reject in rejects)
     rows = {row["image_id"]: row for row in comparable(out)}
     in_rows = Counter(Path(uri).name for row in dataset.rows() for uri in row.uris)
-    inputs = {path.name for path in corpus.iterdir() if path.suffix == ".png"}
+    inputs = {path.name for path in corpus.rglob("*.png")}
     findings.once(inputs, in_rows + rejected)
     explained = {Path(reject.uri).name for reject in rejects if reject.replayable}
     calm = comparable(undisturbed)
@@ -56,9 +64,46 @@ def check_labelled(corpus: Path, out: str, undisturbed: str) -> Findings:
         elif row is not None and _without_rejected(expected, explained) != row:
             findings.changed.append(f"{name}: another row")
     findings.changed += [f"{row['uri']}: of bytes that no file has" for row in rows.values()]
-    if dataset.manifest.sources != open_dataset(undisturbed).manifest.sources:
-        findings.changed.append("the account of the sources")
+    _check_account(corpus, dataset.manifest, open_dataset(undisturbed).manifest, findings)
     return findings
+
+
+def check_rows(out: str, undisturbed: str, findings: Findings) -> None:
+    """Compare a version, and its account of the corpus, with the one that was made undisturbed."""
+    rows = {row["image_id"]: row for row in comparable(Path(out))}
+    calm = {row["image_id"]: row for row in comparable(Path(undisturbed))}
+    findings.once(set(calm), Counter(rows.keys()))
+    both = calm.keys() & rows.keys()
+    findings.changed += [f"{calm[name]['uri']}: another row" for name in both if calm[name] != rows[name]]
+    if open_dataset(out).manifest.sources != open_dataset(undisturbed).manifest.sources:
+        findings.changed.append("the account of the sources")
+
+
+def check_trained(out: Path, undisturbed: Path, findings: Findings) -> None:
+    """Compare the weights of a training, the last and the best ones, with those of an undisturbed one."""
+    for name in ("model.safetensors", "best/model.safetensors"):
+        if _sha256(out / name) != _sha256(undisturbed / name):
+            findings.changed.append(f"the weights of {name}")
+
+
+def _check_account(corpus: Path, manifest: Manifest, calm: Manifest, findings: Findings) -> None:
+    """Every annotation that the corpus has was found, and is attached or rejected."""
+    if manifest.sources != calm.sources:
+        findings.changed.append("the account of the sources")
+    found, accounted = Counter[str](), Counter[str]()
+    for source in manifest.sources or ():
+        found.update(source.found)
+        accounted.update(source.attached)
+        accounted.update(source.rejected)
+    truth = annotations_of(corpus)
+    if found != truth:
+        findings.lost.append(f"annotations: {dict(found)} were found, the corpus has {dict(truth)}")
+    if accounted != found:
+        findings.lost.append(f"annotations: {dict(found)} were found, {dict(accounted)} accounted for")
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "no file"
 
 
 def _without_rejected(row: dict[str, Any], rejected: set[str]) -> dict[str, Any]:

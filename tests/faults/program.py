@@ -11,16 +11,14 @@ import shutil
 import signal
 import time
 from pathlib import Path
-from typing import Annotated, Protocol
+from typing import Annotated
 
 import typer
 from forked import begin_forking
 from injectors import Clock
-from labelling import Labelling
+from loops import KINDS, Loop, Parts
 from ray_head import RayHead
 from record import Record, Segment
-from reviewing import Reviewing
-from storing import StoreLabelling
 
 from actors.head import LOOPBACK_ONLY
 
@@ -35,51 +33,39 @@ TESTS = [
 IMAGE_S = "0.3"
 
 
-class Loop(Protocol):
-    """A stretch of the loop that can be run under faults, again and again."""
-
-    loop: str
-
-    def run(self, segment: Segment, chance: random.Random, folder: Path, limit: int) -> None: ...
-
-
 def main(
     faults: Annotated[int, typer.Option(help="How many in all, those of earlier calls included.")] = 100,
     seed: Annotated[int, typer.Option()] = 0,
     folder: Annotated[Path, typer.Option(help="Keeps the record, and what went wrong.")] = Path("faults"),
     stop_s: Annotated[float | None, typer.Option(help="How long stopped processes stay so.")] = None,
     only: Annotated[str, typer.Option(help="Only loops with this word in their name.")] = "",
+    without: Annotated[str, typer.Option(help="No loops with this word.")] = "",
 ) -> None:
     """Inject faults until there were as many as wanted."""
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     os.environ.update(
         PYTHONPATH=os.pathsep.join([str(HERE.parents[1]), *map(str, TESTS)]),
-        QUICK_IMAGE_S=IMAGE_S,
+        QUICK_IMAGE_S=os.environ.get("QUICK_IMAGE_S", IMAGE_S),
         OMP_NUM_THREADS="1",
         RAY_AUTH_MODE="disabled",
         **LOOPBACK_ONLY,
     )
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     record = Record(folder)
-    head = RayHead(dict(os.environ))
     clock = Clock(folder / "clock")
-    begin_forking(clock.environment)
-    loops: list[tuple[int, Loop]] = [
-        (6, Labelling(None, clock, stop_s)),
-        (2, Labelling(head, clock, stop_s)),
-        (4, StoreLabelling(clock, stop_s)),
-        (2, Reviewing(stop_s)),
-    ]
-    chosen = [(weight, loop) for weight, loop in loops if only in loop.loop]
+    parts = Parts(clock, RayHead(dict(os.environ)), stop_s)
+    kinds = [kind for kind in KINDS if only in kind.name and not (without and without in kind.name)]
+    begin_forking(clock.environment, sorted({name for kind in kinds for name in kind.modules}))
     try:
         while record.num_injected < faults:
             number = len(record.segments)
             chance = random.Random(f"{seed}/{number}")
-            loop = chance.choices([loop for _, loop in chosen], [weight for weight, _ in chosen])[0]
-            run_segment(record, Segment(number, loop.loop), loop, chance, folder, faults)
+            kind = chance.choices(kinds, [kind.weight for kind in kinds])[0]
+            loop = kind.make(parts)
+            run_segment(record, Segment(number, kind.name), loop, chance, folder, faults)
     finally:
-        head.stop()
+        parts.stop()
     print(record.last_line())
     raise typer.Exit(1 if record.has_findings() else 0)
 

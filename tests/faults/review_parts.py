@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -62,15 +62,15 @@ def serving_fake(fake: FakeLabelStudio) -> Iterator[str]:
 
 
 class ServiceProcess:
-    """`fo1 serve` on a home that outlives it."""
+    """`fo1 serve` on a home in `folder` that outlives it. `roots`: where it may read."""
 
-    def __init__(self, folder: Path, database_url: str, label_studio_url: str) -> None:
+    def __init__(self, folder: Path, database_url: str, label_studio_url: str, roots: Sequence[Path]) -> None:
         self._port, self._log = free_port(), folder / "serve.log"
         self.api = httpx.Client(base_url=f"http://127.0.0.1:{self._port}", timeout=30)
         self._environment = {
             **os.environ,
             "FO1_HOME": str(folder / "home"),
-            "FO1_STORAGE_ROOTS": json.dumps([str(folder)]),
+            "FO1_STORAGE_ROOTS": json.dumps([*map(str, roots)]),
             "FO1_DATABASE_URL": database_url,
             "FO1_RAY_ADDRESS": "http://127.0.0.1:9",
             "FO1_LABEL_STUDIO_URL": label_studio_url,

@@ -28,8 +28,6 @@ _KEYS = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEF
 class StoreLabelling:
     """Segments of labelling into a bucket."""
 
-    loop = "label into a store"
-
     def __init__(self, clock: Clock, stop_s: float | None) -> None:
         self._clock, self._stop_s = clock, stop_s
 
