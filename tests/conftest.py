@@ -81,6 +81,7 @@ SLOW = {
     "test_evaluate_and_train_commands.py",
     "test_examples_and_questions.py",
     "test_export_for_trl.py",
+    "test_faults.py",
     "test_killed_writer.py",
     "test_locked_rows.py",
     "test_reading.py",

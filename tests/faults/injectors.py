@@ -104,6 +104,7 @@ class Clock:
                 "FAKETIME_TIMESTAMP_FILE": str(file),
                 "FAKETIME_NO_CACHE": "1",
                 "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+                "FAKETIME_FORCE_MONOTONIC_FIX": "0",  # with it, waits of threads end at once, again and again
             }
             if FAKETIME
             else {}

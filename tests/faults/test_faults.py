@@ -52,7 +52,7 @@ def test_what_is_lost_doubled_or_changed_is_found(tmp_path: Path) -> None:
     from made_corpus import make_corpus
 
     corpus = make_corpus(tmp_path / "corpus", random.Random(1), 8)
-    other = make_corpus(tmp_path / "other", random.Random(2), 8)
+    other = make_corpus(tmp_path / "other-corpus", random.Random(2), 8)
     for name, place in (("calm", corpus), ("same", corpus), ("other", other)):
         label(str(place), str(tmp_path / name), IN_PROCESS)
     calm = str(tmp_path / "calm")
