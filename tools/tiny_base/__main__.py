@@ -16,11 +16,10 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--family", choices=FAMILIES, default=FAMILIES[0])
-    parser.add_argument("--steps", type=int, default=1400)
+    parser.add_argument("--steps", type=int, default=800)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--start", type=Path, help="an earlier base of this family to go on from")
     parser.add_argument("--compare", nargs="+", help="compare checkpoints on chats, in place of training")
     parser.add_argument("--chats", type=Path, help="write chats to this file, in place of training")
     parser.add_argument("--count", type=int, default=1000, help="of these chats")
@@ -30,4 +29,4 @@ if __name__ == "__main__":
     elif given.chats:
         write_chats(given.folder, given.family, given.chats, given.count)
     else:
-        train(given.folder, given.family, given.steps, given.batch, given.rate, given.seed, given.start)
+        train(given.folder, given.family, given.steps, given.batch, given.rate, given.seed)

@@ -25,11 +25,27 @@ _MOST_LETTERS, _MOST_WORDS, _TURNS = 4, 8, 4
 
 
 @dataclass(frozen=True)
+class Look:
+    """Tokens from `start` to `end`, and the tokens from `first` to `last` that they should look at."""
+
+    start: int
+    end: int
+    first: int
+    last: int
+
+
+@dataclass(frozen=True)
 class Chat:
-    """ids: of the whole chat. answers: where each answer starts and ends among them."""
+    """ids: of the whole chat. answers: where each answer starts and ends among them.
+
+    keys: tokens of a value, or at which an answer is said, look at its key before them. values: tokens at
+    which an answer is said look at the value in the list.
+    """
 
     ids: list[int]
     answers: list[tuple[int, int]]
+    keys: list[Look]
+    values: list[Look]
 
 
 @dataclass(frozen=True)
@@ -73,29 +89,33 @@ class Chats:
         keys = rng.choice(self._keys, int(rng.integers(1, most + 1)), replace=False).tolist()
         return Listing(keys, [" ".join(rng.choice(self._words, int(rng.integers(1, 4)))) for _ in keys])
 
-    def practice(self, rng: np.random.Generator, step: int | None) -> Chat:
-        """Half descriptions, half words, all asked several times; lists of words grow with the steps.
-
-        step: None: they have grown.
-        """
+    def practice(self, rng: np.random.Generator, step: int) -> Chat:
+        """Half descriptions, half words, whose lists grow with the steps; several of each are asked for."""
         if rng.random() < 0.5:
             return self.chat(self.descriptions(rng), rng, _TURNS)
-        most = _MOST_WORDS if step is None else min(_MOST_WORDS, 2 + step // 100)
-        return self.chat(self.words(rng, most), rng, _TURNS)
+        return self.chat(self.words(rng, min(_MOST_WORDS, 2 + step // 50)), rng, _TURNS)
 
     def chat(self, listing: Listing, rng: np.random.Generator, turns: int = 1) -> Chat:
-        """A chat of some turns about a list, which stands in the first one."""
-        ids, answers = list[int](), list[tuple[int, int]]()
-        for turn in range(turns):
-            asked = int(rng.integers(len(listing.keys)))
-            shown = "" if turn else f"{listing}\n"
-            ids += self._ids(
-                f"{self._markup.text_only}\n{shown}{listing.question(asked)}{self._markup.turn_end}"
-            )
+        """A chat about a list, which stands in the first turn. Each turn asks for another value of it."""
+        ids, places = self._ids(f"{self._markup.text_only}\n"), list[tuple[int, int]]()
+        answers, keys, values = list[tuple[int, int]](), list[Look](), list[Look]()
+        for key, value in zip(listing.keys, listing.values, strict=True):
+            ids += self._ids(f" {key}")
+            start, end = len(ids), len(ids) + len(self._ids(f" {value}"))
+            places.append((start, end))
+            keys.append(Look(start, end, start - 1, start))
+            ids += self._ids(f" {value}\n")
+        for turn, asked in enumerate(rng.permutation(len(listing.keys))[:turns].tolist()):
+            begin = f"{self._markup.text_only}\n" if turn else ""
+            ids += self._ids(f"{begin}{listing.question(asked)}{self._markup.turn_end}")
             answer = self._ids(listing.values[asked] + self._markup.end_of_turn)
+            start, end = len(ids) - 1, len(ids) + len(answer) - 2  # the end of the turn needs no look
+            place = len(ids) - len(self._ids(f".{self._markup.turn_end}")) - 1
             answers.append((len(ids), len(ids) + len(answer)))
+            keys.append(Look(start, end, place, place + 1))
+            values.append(Look(start, end, *places[asked]))
             ids += answer
-        return Chat(ids, answers)
+        return Chat(ids, answers, keys, values)
 
     def _ids(self, text: str) -> list[int]:
         ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
@@ -113,3 +133,12 @@ def batch_of(chats: list[Chat]) -> dict[str, Tensor]:
         for start, end in chat.answers:
             labels_BL[row, start:end] = ids_BL[row, start:end]
     return {"input_ids": ids_BL, "labels": labels_BL, "attention_mask": mask_BL}
+
+
+def looks_of(looks: list[list[Look]], length: int) -> Tensor:
+    """(B, L, L) bool: what each token should look at. looks: of each chat."""
+    wanted_BLL = torch.zeros((len(looks), length, length), dtype=torch.bool)
+    for row, of_chat in enumerate(looks):
+        for look in of_chat:
+            wanted_BLL[row, look.start : look.end, look.first : look.last] = True
+    return wanted_BLL

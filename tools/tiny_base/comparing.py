@@ -51,6 +51,6 @@ def write_chats(base: Path, family: str, out: Path, count: int) -> None:
     with out.open("w", encoding="utf-8") as file:
         for _ in range(count):
             listing = chats.descriptions(rng)
-            asked = int(rng.integers(len(listing.keys)))
+            asked = int(rng.permutation(len(listing.keys))[0])
             chat = {"question": f"{listing}\n{listing.question(asked)}", "answer": listing.values[asked]}
             file.write(json.dumps(chat) + "\n")
