@@ -63,7 +63,7 @@ def main(
             chance = random.Random(f"{seed}/{number}")
             kind = chance.choices(kinds, [kind.weight for kind in kinds])[0]
             loop = kind.make(parts)
-            run_segment(record, Segment(number, kind.name), loop, chance, folder, faults)
+            run_segment(record, Segment(number, kind.name, stop_s=stop_s), loop, chance, folder, faults)
     finally:
         parts.stop()
     print(record.last_line())

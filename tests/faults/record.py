@@ -10,7 +10,10 @@ from ledger import Findings
 
 @dataclass
 class Segment:
-    """One stretch of the loop with its faults. injected: how many of each kind. stories: what was seen."""
+    """One stretch of the loop with its faults. injected: how many of each kind. stories: what was seen.
+
+    stop_s: how long stopped processes stayed so; None: a second or two at most.
+    """
 
     number: int
     loop: str
@@ -18,6 +21,7 @@ class Segment:
     findings: Findings = field(default_factory=Findings)
     stories: list[str] = field(default_factory=list)
     seconds: float = 0.0
+    stop_s: float | None = None
 
     @property
     def num_injected(self) -> int:
