@@ -50,6 +50,10 @@ def test_a_step_begun_again_after_its_manifest_is_not_finished_meanwhile(tmp_pat
         open_dataset(str(out))
     again.seal(source.version)
     assert validate_dataset(str(out)) == []
+    with pytest.raises(DatasetError, match="is not empty: this step has finished it already"):
+        VersionWriter(str(out), source, step)
+    with pytest.raises(DatasetError, match="is not empty: name a new folder"):
+        VersionWriter(str(out), source, {"copy": "all"})
 
 
 def test_a_step_whose_marker_is_damaged_says_what_to_delete(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import pyarrow as pa
 from fo1_data.dataset.counting import count_batch, count_rows
 from fo1_data.dataset.history import CorrectionHistory
 from fo1_data.dataset.layout import MANIFEST, RUN, TRACKS, VIDEOS, data_file
-from fo1_data.dataset.manifest import dump_json, fingerprint_digest, lineage, read_json
+from fo1_data.dataset.manifest import dump_json, find_manifest, fingerprint_digest, lineage, read_json
 from fo1_data.dataset.parquet_files import bytes_of_rows, encode_batches, row_bytes
 from fo1_data.dataset.reader import Dataset
 from fo1_data.dataset.row_batches import BATCH_ROWS, regular_batches, rows_to_batch
@@ -44,7 +44,7 @@ class VersionWriter:
     """Writes a version of `source` into `out`. `step`: what is done, in JSON values.
 
     `address`: where `source` lies; it is kept in the manifest, so that the origin can be traced.
-    Raises DatasetError if `out` holds anything but the same step, interrupted, or cannot tell of which step.
+    Raises DatasetError if `out` holds anything but the same step, interrupted: so also where it is finished.
     """
 
     def __init__(
@@ -186,11 +186,18 @@ class VersionWriter:
         except DatasetError as error:
             raise DatasetError(f"{error}; delete {self._store.url} and run again") from None
         if earlier != begun and (earlier or self._store.list()):
+            if not earlier and self._is_finished():
+                raise DatasetError(f"{self._store.url} is not empty: this step has finished it already")
             raise DatasetError(f"{self._store.url} is not empty: name a new folder as --out")
         self._store.delete(MANIFEST)  # first: it says that all is there
         for path in self._store.list("data"):
             self._store.delete(path)
         self._store.write_bytes(_STEP, dump_json(begun))
+
+    def _is_finished(self) -> bool:
+        """Whether the folder holds what this step makes of this source."""
+        made, of = find_manifest(self._store), lineage(self.source)
+        return made is not None and made.step == self._step and made.parent_sha256 == of["parent_sha256"]
 
     def _flush(self, split: str) -> None:
         rows = self._pending.pop(split, None)
