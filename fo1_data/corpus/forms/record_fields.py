@@ -116,12 +116,12 @@ def box_of(values: Any) -> tuple[float, float, float, float]:
 
 
 def whole_number(value: Any) -> int | None:
-    """A positive integer of 31 bits; None for anything else."""
+    """A positive integer of 63 bits; None for anything else."""
     try:
         number = int(value)
     except (TypeError, ValueError, OverflowError):
         return None
-    return number if 0 < number < 2**31 else None
+    return number if 0 < number < 2**63 else None
 
 
 def text_of(value: Any) -> str | None:
