@@ -1,6 +1,6 @@
 """Whether images should be decoded on CPU nodes: how long a GPU would wait for its own node to decode them.
 
-    python -m tools.decode_elsewhere [--gpu-s 0.5 0.1 0.02] [--cores 2 4 8] [--waiting-mp 25]
+    python -m tools.decode_elsewhere [--gpu-s 0.5 0.1 0.02] [--cores 2 4 8] [--waiting-mp 100]
 
 Measures the processor seconds in which a labeller's reader reads, decodes and resizes a JPEG for VLM-FO1's
 towers. Then the read-ahead of a labeller runs with these seconds as pauses: a read holds one of the node's
@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from fo1_data.labelling.read_ahead import MAX_WAITING_PIXELS, ReadAhead
+from fo1_data.labelling.read_ahead import MAX_WAITING_PIXELS_OF_GPU, ReadAhead
 from fo1_data.labelling.reading import EntryReader, ReadImage, ReadResult
 from fo1_data.model.presets import PRESETS
 from fo1_data.model.processing import ImageProcessor
@@ -86,7 +86,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--gpu-s", type=float, nargs="+", default=[0.5, 0.1, 0.02])
     parser.add_argument("--cores", type=int, nargs="+", default=[2, 4, 8])
-    parser.add_argument("--waiting-mp", type=int, default=MAX_WAITING_PIXELS // 10**6, help="megapixels")
+    parser.add_argument(
+        "--waiting-mp", type=int, default=MAX_WAITING_PIXELS_OF_GPU // 10**6, help="megapixels"
+    )
     parser.add_argument("--sides", nargs="+", default=SIDES)
     given = parser.parse_args()
     for sides in given.sides:

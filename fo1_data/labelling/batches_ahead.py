@@ -11,7 +11,14 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from fo1_data.labelling.examples import with_examples
-from fo1_data.labelling.read_ahead import Read, ReadAhead, ReadBatch, Reading
+from fo1_data.labelling.read_ahead import (
+    MAX_WAITING_PIXELS,
+    MAX_WAITING_PIXELS_OF_GPU,
+    Read,
+    ReadAhead,
+    ReadBatch,
+    Reading,
+)
 from fo1_data.labelling.reading import ReadImage
 from fo1_data.model.engine.encoding_threads import Encoding
 from fo1_data.model.engine.engine import Fo1Engine
@@ -83,7 +90,10 @@ class BatchesAhead:
     """The batches of the shard in work, and those after them."""
 
     def __init__(self, read: Read, starter: ImageStarter, engine: Fo1Engine, batch_images: int) -> None:
-        self._reads = ReadAhead(read, batch_images)
+        on_cpu = engine.checkpoint.model.device.type == "cpu"
+        self._reads = ReadAhead(
+            read, batch_images, MAX_WAITING_PIXELS if on_cpu else MAX_WAITING_PIXELS_OF_GPU
+        )
         self._starter, self._engine = starter, engine
         self._ahead: deque[tuple[Reading, StartedBatch]] = deque()
 

@@ -20,7 +20,9 @@ from schemas.images import Reject
 
 MAX_THREADS = 64
 _MAX_BATCH_PIXELS = 50_000_000
-MAX_WAITING_PIXELS = 25_000_000
+# Decoded pixels that wait. Beside a GPU two batches of photographs (0.3 GB), so that the next one is whole
+# when it is asked for (docs/clusters.md); a CPU takes seconds an image, so that two photographs are enough.
+MAX_WAITING_PIXELS, MAX_WAITING_PIXELS_OF_GPU = 25_000_000, 100_000_000
 _MAX_WAITING_BYTES = 256 << 20
 _MAX_ANNOUNCED = 2
 _MARGIN, _SPARE = 1.25, 2

@@ -11,7 +11,12 @@ from hypothesis import strategies as st
 
 from fo1_data.corpus.rejects import reject_of
 from fo1_data.labelling.pixel_gate import NotAwaited, PixelGate, Ticket
-from fo1_data.labelling.read_ahead import ReadAhead, Reading
+from fo1_data.labelling.read_ahead import (
+    MAX_WAITING_PIXELS,
+    MAX_WAITING_PIXELS_OF_GPU,
+    ReadAhead,
+    Reading,
+)
 from fo1_data.labelling.reading import ReadResult
 from schemas.corpus import CorpusImage
 from schemas.images import RejectStage
@@ -78,6 +83,30 @@ def test_an_announced_shard_is_read_while_another_is_in_work_and_not_again() -> 
     assert _names(ahead, reading) == ["a-0", "a-1", "a-2"]
     assert _names(ahead, ahead.start(second)) == ["b-0", "b-1", "b-2"]
     assert set(reader.reads.values()) == {1}
+
+
+@pytest.mark.parametrize(
+    ("waiting_pixels", "count"), [(MAX_WAITING_PIXELS, 2), (MAX_WAITING_PIXELS_OF_GPU, 4)]
+)
+def test_beside_a_gpu_a_whole_batch_of_photographs_is_decoded_before_it_is_asked_for(
+    waiting_pixels: int, count: int
+) -> None:
+    decoded, reader = threading.Semaphore(0), Reader(num_pixels=12_000_000)
+
+    def read(entry: CorpusImage, before_pixels: Callable[[int], None]) -> ReadResult:
+        result = reader.read(entry, before_pixels)
+        decoded.release()
+        return result
+
+    ahead = ReadAhead(read, batch_images=4, waiting_pixels=waiting_pixels)
+    reading = ahead.start(_entries("a", 12))
+    try:
+        for number in range(count):
+            assert decoded.acquire(timeout=60), f"only {number} are decoded"
+        if count < 4:
+            assert not decoded.acquire(timeout=0.2)
+    finally:
+        ahead.finish(reading)
 
 
 def test_what_reading_raises_comes_at_its_turn() -> None:
