@@ -213,3 +213,9 @@ def test_a_note_with_half_a_surrogate_pair_can_be_stored(tmp_path: Path) -> None
     listing = listed(tmp_path, "x.json", json.dumps(document))
     assert listing.sources[0].notes
     assert all(source.model_dump_json() for source in listing.sources)
+
+
+def test_annotations_of_youtube_vis_that_are_no_list_are_a_reject(tmp_path: Path) -> None:
+    document = {"videos": [{"id": 1, "file_names": ["v/0.png"]}], "annotations": {"video_id": 1}}
+    listing = listed(tmp_path, "x.json", json.dumps(document))
+    assert "x.json#annotations: is not a list" in " ".join(reject.message for reject in listing.rejects)

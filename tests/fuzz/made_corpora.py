@@ -54,7 +54,7 @@ class Made:
 
     def names_images(self) -> bool:
         """Whether a file names an image with its suffix: else nobody can know what it is about."""
-        return any(re.search(rb"\w\.(?:png|jpg|webp)", data) for data in self.files.values())
+        return any(re.search(rb"\w\.(?:png|jpg|webp)\\b", data) for data in self.files.values())
 
 
 class Marks:
@@ -145,11 +145,18 @@ def put_at(document: Any, *keys: str, record: str = "") -> Iterator[Put]:
         yield from put_at(document[keys[0]], *keys[1:], record=record)
 
 
+def _without_boxes(value: Any) -> Any:
+    """The value without what stands in place of numbers of a box: of that no text is kept."""
+    if isinstance(value, dict):
+        return {key: _without_boxes(part) for key, part in value.items() if key not in ("bbox", "box_xyxy")}
+    return [_without_boxes(part) for part in value] if isinstance(value, list) else value
+
+
 def put_in_records(records: Iterable[Any]) -> list[Put]:
     """What records of images say: each field, and of lists each item, is an annotation."""
     put = []
     for number, record in enumerate(records):
-        for value in record.values() if isinstance(record, dict) else ():
+        for value in _without_boxes(record).values() if isinstance(record, dict) else ():
             parts = value if isinstance(value, list) else [value]
             put += [Put(str(number), marks_in([part]), True) for part in parts]
     return put

@@ -44,6 +44,8 @@ def read_youtube_vis(document: dict[str, Any], address: str) -> Iterator[ReadVid
         else:
             yield Fault(where, "bad_record", "is not an object", {ContentKind.TRACKS: 1})
     has_tracks = isinstance(annotations, list)
+    if annotations is not None and not has_tracks:
+        yield Fault(f"{address}#annotations", "bad_record", "is not a list", {})
     for number, record in enumerate(document["videos"]):
         where = f"{address}#videos/{number}"
         video = _video(record) if isinstance(record, dict) else None
