@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from fo1_data.errors import CheckpointError, StorageError
-from fo1_data.model.checkpoint_folder import SINGLE_FILE, list_weight_files
+from fo1_data.model.checkpoint_folder import DOMAIN, MODEL_CARD, SINGLE_FILE, list_weight_files, model_domain
 from fo1_data.model.modeling import Fo1Model
 from fo1_data.model.weight_names import to_released
 
@@ -63,6 +63,7 @@ def save_weights(
 ) -> None:
     """As `save_checkpoint`, for weights by the names of the model's parameters.
 
+    What `source` says of the only pictures that it knows is left out: it is not so of other weights.
     Raises StorageError or OSError if the folder cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -71,7 +72,9 @@ def save_weights(
         if path.is_file() and path.suffix in {".json", ".txt"} and not is_excluded:
             shutil.copyfile(path, folder / path.name)
     if settings:
-        _add_settings(folder / "config.json", settings)
+        _rewrite(folder / "config.json", lambda document: {**document, **settings})
+    if model_domain(folder) is not None:
+        _rewrite(folder / MODEL_CARD, lambda card: {key: card[key] for key in card if key != DOMAIN})
     tensors = {to_released(name): value.contiguous() for name, value in weights.items()}
     partial = folder / f"{SINGLE_FILE}.partial"
     try:
@@ -82,9 +85,9 @@ def save_weights(
     partial.replace(folder / SINGLE_FILE)
 
 
-def _add_settings(path: Path, settings: Mapping[str, Any]) -> None:
-    """Set values of a `config.json`."""
-    document = {**json.loads(path.read_text("utf-8")), **settings}
+def _rewrite(path: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    """Change a JSON file, which is there whole before and after."""
+    document = change(json.loads(path.read_text("utf-8")))
     partial = path.with_name(f"{path.name}.partial")
     partial.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     partial.replace(path)

@@ -12,6 +12,7 @@ from fo1_data.errors import CheckpointError
 
 BUNDLED = "fo1-tiny"
 SINGLE_FILE = "model.safetensors"
+MODEL_CARD, DOMAIN = "model_card.json", "domain"
 _INDEX = "model.safetensors.index.json"
 _HASHED_FILES = (
     "config.json",
@@ -79,10 +80,10 @@ def model_domain(folder: Path) -> str | None:
     The card changes no output, so it is not hashed.
     """
     try:
-        card = json.loads((folder / "model_card.json").read_text("utf-8"))
+        card = json.loads((folder / MODEL_CARD).read_text("utf-8"))
     except (OSError, ValueError):
         return None
-    domain = card.get("domain") if isinstance(card, dict) else None
+    domain = card.get(DOMAIN) if isinstance(card, dict) else None
     return domain if isinstance(domain, str) else None
 
 

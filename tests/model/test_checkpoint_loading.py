@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from fo1_data.errors import CheckpointError
 from fo1_data.model.checkpoint import Checkpoint, describe, load_checkpoint
 from fo1_data.model.checkpoint_files import save_checkpoint
-from fo1_data.model.checkpoint_folder import checkpoint_sha256
+from fo1_data.model.checkpoint_folder import checkpoint_sha256, model_domain
 from fo1_data.model.weight_names import to_ours, to_released
 
 
@@ -104,6 +104,15 @@ def test_saving_and_loading_changes_no_weight(random_checkpoint: Checkpoint, tmp
     loaded = load_checkpoint(str(tmp_path / "saved")).model
     for name, parameter in random_checkpoint.model.named_parameters():
         assert torch.equal(parameter, loaded.get_parameter(name)), name
+
+
+def test_other_weights_are_not_said_to_know_what_their_source_knows(
+    random_checkpoint: Checkpoint, copied: Path, tmp_path: Path
+) -> None:
+    (copied / "model_card.json").write_text(json.dumps({"license": "MIT", "domain": "shapes"}))
+    save_checkpoint(random_checkpoint.model, copied, tmp_path / "trained")
+    assert (model_domain(copied), model_domain(tmp_path / "trained")) == ("shapes", None)
+    assert json.loads((tmp_path / "trained" / "model_card.json").read_text()) == {"license": "MIT"}
 
 
 def test_the_fingerprint_of_weights_sees_one_changed_number(copied: Path) -> None:
