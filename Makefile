@@ -68,7 +68,7 @@ fuzz: $(READY) ## FUZZ odd inputs for everything that reads what others wrote; g
 fuzz-http: $(READY) ## Schemathesis on the HTTP API of a fresh service, EXAMPLES a test (about half an hour)
 	$(BIN)/python tests/services/fuzz_service.py --max-examples $(EXAMPLES)
 
-faults: $(READY) ## Kill, stop, starve and damage labelling runs until FAULTS faults were done; goes on where it stopped
+faults: $(READY) ## Kill, stop, starve and damage the parts of the loop until FAULTS faults were done; goes on where it stopped
 	PYTHONPATH=$(CURDIR):$(CURDIR)/tests/actors:$(CURDIR)/tests/services:$(CURDIR)/tests/services/review:$(CURDIR)/tests \
 		$(BIN)/python tests/faults/inject.py --faults $(FAULTS) --seed $(SEED) --folder $(FAULTS_FOLDER)
 
