@@ -70,9 +70,10 @@ def check_labelled(corpus: Path, out: str, undisturbed: str) -> Findings:
 
 def check_rows(out: str, undisturbed: str, findings: Findings) -> None:
     """Compare a version, and its account of the corpus, with the one that was made undisturbed."""
-    rows = {row["image_id"]: row for row in comparable(Path(out))}
+    found = comparable(Path(out))
+    rows = {row["image_id"]: row for row in found}
     calm = {row["image_id"]: row for row in comparable(Path(undisturbed))}
-    findings.once(set(calm), Counter(rows.keys()))
+    findings.once(set(calm), Counter(row["image_id"] for row in found))
     both = calm.keys() & rows.keys()
     findings.changed += [f"{calm[name]['uri']}: another row" for name in both if calm[name] != rows[name]]
     if open_dataset(out).manifest.sources != open_dataset(undisturbed).manifest.sources:

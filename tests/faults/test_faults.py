@@ -46,9 +46,10 @@ def test_a_dozen_faults_in_one_process_cost_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("program")
-def test_what_is_lost_doubled_or_changed_is_found(tmp_path: Path) -> None:
+def test_what_is_lost_doubled_or_changed_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import ledger
     from label_driver import label
-    from ledger import check_labelled
+    from ledger import Findings, check_labelled, check_rows
     from made_corpus import make_corpus
 
     corpus = make_corpus(tmp_path / "corpus", random.Random(1), 8)
@@ -69,3 +70,11 @@ def test_what_is_lost_doubled_or_changed_is_found(tmp_path: Path) -> None:
         )
     (lost,) = check_labelled(corpus, str(tmp_path / "same"), calm).lost
     assert lost.startswith("annotations: ")
+
+    same = Findings()
+    check_rows(str(tmp_path / "same"), calm, same)
+    assert not same
+    read, doubled = ledger.comparable, Findings()
+    monkeypatch.setattr(ledger, "comparable", lambda out: [*read(out), read(out)[0]])
+    check_rows(str(tmp_path / "same"), calm, doubled)
+    assert doubled.doubled == [read(tmp_path / "same")[0]["image_id"]]
