@@ -104,9 +104,12 @@ def test_each_epoch_shows_every_chat_once_whatever_the_workers(
     assert Counter(shown) == dict.fromkeys(map(str, range(number)), epochs)
 
 
-def test_an_image_that_is_gone_is_left_out(tiny: Checkpoint, tmp_path: Path) -> None:
-    path = write_chats(tmp_path / "chats.jsonl", {"question": "A?", "answer": "b", "image": "gone.png"})
-    assert ChatDraws(read_chats(path).chats, tiny, CONFIG).of_step(0) == []
+def test_an_image_that_goes_while_a_run_goes_on_is_left_out(tiny: Checkpoint, tmp_path: Path) -> None:
+    path = write_chats(tmp_path / "chats.jsonl", {"question": "A?", "answer": "b", "image": "a.png"})
+    (tmp_path / "a.png").touch()
+    chats = read_chats(path).chats
+    (tmp_path / "a.png").unlink()
+    assert ChatDraws(chats, tiny, CONFIG).of_step(0) == []
 
 
 @pytest.mark.parametrize(
@@ -116,6 +119,7 @@ def test_an_image_that_is_gone_is_left_out(tiny: Checkpoint, tmp_path: Path) -> 
         ('{"question": "A?"}', "line 1: answer: Field required"),
         ('{"question": "A?", "answer": "b", "picture": "a.png"}', "line 1: picture"),
         ('{"question": "A?", "answer": "<|im_end|>"}', "line 1: the answer holds reserved tokens only"),
+        ('{"question": "A?", "answer": "b", "image": "a.png"}', "line 1: the image a.png is not there"),
         ("\n", "holds no chat"),
     ],
 )

@@ -17,7 +17,7 @@ from fo1_data.corpus.images import InputLimits
 from fo1_data.errors import ConfigError, Fo1Error, InputReject
 from fo1_data.model.checkpoint import Checkpoint
 from fo1_data.model.reserved_tokens import without_reserved
-from fo1_data.storage.addresses import join, normalise, parent
+from fo1_data.storage.addresses import join, local_path, normalise, parent
 from fo1_data.storage.downloads import download
 from fo1_data.storage.streams import read_whole
 from fo1_data.training.packing import pack_questions
@@ -55,7 +55,10 @@ class ChatFile:
 
 
 def read_chats(address: str) -> ChatFile:
-    """Read a file of chats. Raises ConfigError, with the number of the first line that is none."""
+    """Read a file of chats.
+
+    Raises ConfigError, with the number of the first line that is none or whose local image is not there.
+    """
     try:
         data = read_whole(normalise(address))
         lines = data.decode().split("\n")
@@ -79,7 +82,12 @@ def _chat(address: str, number: int, line: str) -> Chat:
         ) from None
     if not chat.training_question().answer:
         raise ConfigError(f"chats {address}: line {number}: the answer holds reserved tokens only")
-    image = chat.image and normalise(join(parent(normalise(address)), chat.image))
+    if chat.image is None:
+        return chat
+    image = normalise(join(parent(normalise(address)), chat.image))
+    path = local_path(image)
+    if path is not None and not path.is_file():
+        raise ConfigError(f"chats {address}: line {number}: the image {chat.image} is not there")
     return chat.model_copy(update={"image": image})
 
 
@@ -97,7 +105,7 @@ class ChatDraws:
         self._workers = workers
 
     def of_step(self, step: int) -> list[TrainingImage]:
-        """This worker's chats of a step; one whose image cannot be read is left out."""
+        """This worker's chats of a step; one whose image can be read no more is left out."""
         first = step * self._config.chats_per_step
         places = range(first, first + self._config.chats_per_step)
         own = self._workers.share_of(places) if self._workers is not None else places
