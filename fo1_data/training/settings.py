@@ -250,7 +250,7 @@ class TrainConfig(BaseModel):
         default=None,
         description="General questions to train beside the images, so that the language model forgets less: "
         'a file of JSON lines, each `{"question": ..., "answer": ...}` and, if it is about a whole image, '
-        "its `image` (a path from the file's folder, or an address).",
+        "its `image` (a path from the file's folder, or an address). Default: none.",
     )
     chats_per_step: int = Field(
         default=4, ge=1, description="So many of the `chats` in each step, over all workers."

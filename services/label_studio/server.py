@@ -8,7 +8,9 @@ of a data folder applies hundreds of migrations, for minutes on a busy machine: 
 """
 
 import argparse
+import http.client
 import os
+import random
 import secrets
 import shutil
 import signal
@@ -20,7 +22,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -29,6 +31,7 @@ from fo1_data.errors import RunError, UsageError
 
 VERSION = "1.23.2"
 DEFAULT_PORT = 8089
+OWN_PORTS = range(20_000, 32_000)
 USERNAME = "admin@localhost.local"
 START_TIMEOUT_S = 300.0
 NOTE_EVERY_S = 5.0
@@ -173,7 +176,7 @@ def is_up(url: str) -> bool:
     try:
         with urllib.request.urlopen(f"{url}/health", timeout=2.0) as answer:
             return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError):
+    except (urllib.error.URLError, http.client.HTTPException, OSError):
         return False
 
 
@@ -220,9 +223,12 @@ def _last_line(log: Path) -> str:
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A free port below those that the kernel gives to others while the migrations are applied."""
+    for port in random.sample(OWN_PORTS, len(OWN_PORTS)):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise RunError(f"no port from {OWN_PORTS.start} to {OWN_PORTS.stop - 1} is free: name one (--port)")
 
 
 def main() -> None:

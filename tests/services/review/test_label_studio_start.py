@@ -4,6 +4,7 @@ import re
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -70,3 +71,28 @@ def test_a_start_may_last_while_migrations_go_on(
 def test_a_start_that_stands_still_is_told(stand_in: LabelStudioServer, tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"neither answered nor applied a migration for 6 s \(2 are applied\)"):
         await_health(stand_in, tmp_path / "db", STILL_S, lambda message: None)
+
+
+def test_a_program_that_speaks_no_http_at_the_address_is_no_label_studio() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        answers = threading.Thread(target=_answer_once, args=(listener,))
+        answers.start()
+        assert not label_studio.is_up(f"http://127.0.0.1:{listener.getsockname()[1]}")
+        answers.join()
+
+
+def _answer_once(listener: socket.socket) -> None:
+    connection, _ = listener.accept()
+    with connection:
+        connection.recv(4096)
+        connection.sendall(b"220 ready\r\n")
+
+
+def test_the_port_is_none_that_the_kernel_gives_to_others() -> None:
+    ephemeral = Path("/proc/sys/net/ipv4/ip_local_port_range")
+    if not ephemeral.exists():
+        pytest.skip("the range is known on Linux alone")
+    port = label_studio._free_port()
+    assert port < int(ephemeral.read_text().split()[0])
+    with socket.create_server(("127.0.0.1", port)):
+        pass
