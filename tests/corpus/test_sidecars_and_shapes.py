@@ -1,6 +1,7 @@
 """Texts beside images, polygons of the old LabelMe, and masks of Label Studio's brush."""
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from layout_samples import boxes, listing_of, write
 
 from fo1_data.corpus.forms.brush_masks import box_of_brush
+from fo1_data.corpus.forms.shapes import box_of_ellipse, turned_box
 
 SHARES = "0 0.5 0.5 0.2 0.2\n"
 
@@ -113,3 +115,9 @@ def test_a_brush_of_an_export_is_a_region(tmp_path: Path) -> None:
     listing = listing_of(tmp_path)
     assert boxes(listing.entries[0]) == [(20, 20, 60, 60)]
     assert [region.label for region in listing.entries[0].regions or []] == ["cat"]
+
+
+@pytest.mark.parametrize("angle_deg", [math.inf, -math.inf, math.nan])
+def test_a_shape_turned_by_no_angle_has_no_box(angle_deg: float) -> None:
+    for box in turned_box((1, 2, 3, 4), angle_deg, (1, 2)), box_of_ellipse((5, 5), (2, 1), angle_deg):
+        assert all(map(math.isnan, box))

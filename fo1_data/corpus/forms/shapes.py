@@ -58,7 +58,7 @@ def turned_box(box: BoxXyxy, angle_deg: float, pivot: tuple[float, float]) -> Bo
     """The box around `box` turned about `pivot`."""
     if not angle_deg:
         return box
-    cos, sin = math.cos(math.radians(angle_deg)), math.sin(math.radians(angle_deg))
+    cos, sin = _cosine_and_sine(angle_deg)
     corners = [(x - pivot[0], y - pivot[1]) for x in box[::2] for y in box[1::2]]
     xs = [pivot[0] + x * cos - y * sin for x, y in corners]
     ys = [pivot[1] + x * sin + y * cos for x, y in corners]
@@ -67,9 +67,16 @@ def turned_box(box: BoxXyxy, angle_deg: float, pivot: tuple[float, float]) -> Bo
 
 def box_of_ellipse(centre: tuple[float, float], radii: tuple[float, float], angle_deg: float = 0) -> BoxXyxy:
     """The box around an ellipse turned about its centre."""
-    cos, sin = math.cos(math.radians(angle_deg)), math.sin(math.radians(angle_deg))
+    cos, sin = _cosine_and_sine(angle_deg)
     across, down = math.hypot(radii[0] * cos, radii[1] * sin), math.hypot(radii[0] * sin, radii[1] * cos)
     return centre[0] - across, centre[1] - down, centre[0] + across, centre[1] + down
+
+
+def _cosine_and_sine(angle_deg: float) -> tuple[float, float]:
+    """Not a number for an angle that is none, so that the box is none either."""
+    if not math.isfinite(angle_deg):
+        return math.nan, math.nan
+    return math.cos(math.radians(angle_deg)), math.sin(math.radians(angle_deg))
 
 
 def texts_of_attributes(attributes: Mapping[str, Any]) -> tuple[dict[str, str | None], dict[str, Any]]:
