@@ -82,7 +82,7 @@ def _frame_of(entry: CorpusImage, image: DecodedImage | ImageFrame, box_frame: B
         is_stored=box_frame == "stored" or (box_frame == "auto" and not shares),
         is_guess=box_frame == "auto" and image.orientation != 1,
     )
-    if entry.width is None or entry.height is None:
+    if not entry.width or not entry.height:  # a size of 0 says nothing
         return default
     declared = (entry.width, entry.height)
     if box_frame != "auto" and (shares or declared in (stored_wh, oriented_wh)):

@@ -64,6 +64,7 @@ def test_orienting_keeps_fractions_and_sizes(wh: tuple[int, int], orientation: i
         ((60, 40), "auto", True),
         ((40, 60), "auto", False),
         ((None, None), "auto", True),
+        ((60, 0), "auto", True),
         ((40, 60), "stored", True),
         ((60, 40), "oriented", False),
     ],

@@ -177,10 +177,11 @@ def _check_all_used(shown: ShownImage, result: list[Any], outcome: AnnotationOut
     boxes = {region.box_xyxy for region in annotated.regions.values()}
     known = marks_in([said, shown.model_dump(mode="json"), outcome.comment, outcome.ignored])
     for entry in result:
-        name, value = entry.get("from_name"), entry.get("value")
+        # What is ignored is named without null characters, which a database does not take.
+        name, value = str(entry.get("from_name")).replace("\0", ""), entry.get("value")
         value = value if isinstance(value, dict) else {}
         if (
-            any(str(part).startswith(str(name)[:90]) for part in outcome.ignored)
+            any(str(part).startswith(name[:90]) for part in outcome.ignored)
             or entry.get("type") == "relation"
         ):
             continue
