@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from layout_samples import boxes, listing_of, write
 
 from fo1_data.corpus.forms.brush_masks import box_of_brush
-from fo1_data.corpus.forms.shapes import box_of_ellipse, turned_box
+from fo1_data.corpus.forms.shapes import box_of_ellipse, number_of, rate_of, turned_box
 
 SHARES = "0 0.5 0.5 0.2 0.2\n"
 
@@ -121,3 +121,10 @@ def test_a_brush_of_an_export_is_a_region(tmp_path: Path) -> None:
 def test_a_shape_turned_by_no_angle_has_no_box(angle_deg: float) -> None:
     for box in turned_box((1, 2, 3, 4), angle_deg, (1, 2)), box_of_ellipse((5, 5), (2, 1), angle_deg):
         assert all(map(math.isnan, box))
+
+
+@pytest.mark.parametrize("value", [10**400, math.inf, math.nan, True, "3", None, [1]])
+def test_what_is_no_finite_number_is_no_score_and_no_rate(value: object) -> None:
+    assert number_of(value) is None
+    assert rate_of(value) is None
+    assert (number_of(-2), rate_of(-2), number_of(3), rate_of(3)) == (-2.0, None, 3.0, 3.0)

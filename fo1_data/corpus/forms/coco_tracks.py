@@ -14,6 +14,7 @@ from typing import Any
 from fo1_data.corpus.forms.coco import box_of_annotation, count_annotation
 from fo1_data.corpus.forms.record_fields import id_of, objects_of, text_of, whole_number
 from fo1_data.corpus.forms.segmentation_masks import mask_of_segmentation
+from fo1_data.corpus.forms.shapes import number_of, rate_of
 from fo1_data.corpus.forms.video_tracks import Fault, ReadVideo, TrackBoxes, mask_notes
 from schemas.corpus import GivenVideo
 from schemas.sources import ContentKind
@@ -107,7 +108,7 @@ def _read(
         id=id_of(record.get("id")),
         width=width,
         height=height,
-        fps=float(fps) if isinstance(fps, int | float) and 0 < fps < float("inf") else None,
+        fps=rate_of(fps),
         num_frames=len(images),
         frame_files=files,
         tracks=tracks,
@@ -146,6 +147,6 @@ def _add(
         track_id,
         frame,
         box_of_annotation(annotation),
-        score=float(score) if isinstance(score, int | float) else None,
+        score=number_of(score),
         mask=mask_of_segmentation(segmentation, *size_hw) if segmentation else None,
     )

@@ -26,6 +26,18 @@ def numbers(values: Any) -> list[float] | None:
     return result if all(math.isfinite(value) for value in result) else None
 
 
+def number_of(value: Any) -> float | None:
+    """The value as a finite number; None if it is no number (a text of one is none)."""
+    found = numbers([value]) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    return found[0] if found else None
+
+
+def rate_of(value: Any) -> float | None:
+    """The value as a number of frames a second; None if it is none."""
+    rate = number_of(value)
+    return rate if rate is not None and rate > 0 else None
+
+
 def box_around(points: Iterable[Any]) -> BoxXyxy | None:
     """The box around points (x, y)."""
     try:

@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from fo1_data.corpus.forms.record_fields import id_of, text_of, validation_text
+from fo1_data.corpus.forms.shapes import number_of
 from fo1_data.corpus.forms.video_tracks import Fault, ReadVideo, TrackBoxes
 from fo1_data.storage.streams import one_line, open_stream
 from schemas.corpus import GivenVideo
@@ -134,7 +135,7 @@ def _add_boxes(boxes: TrackBoxes, track_id: str, record: dict[str, Any], where: 
             fault = "not_a_box", "its box is not four numbers, or its mask no run lengths"
         else:
             at = frame if isinstance(frame, int) and not isinstance(frame, bool) else -1
-            value = float(score) if isinstance(score, int | float) else None
+            value = number_of(score)
             fault = boxes.add(track_id, at, (left, top, right, bottom), score=value, mask=rle)
         if fault is not None:
             faults.append(Fault(f"{where}/{number}", fault[0], fault[1], {ContentKind.BOXES: 1}))

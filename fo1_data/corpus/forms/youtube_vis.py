@@ -13,6 +13,7 @@ from typing import Any
 from fo1_data.corpus.forms.coco import box_of_annotation
 from fo1_data.corpus.forms.record_fields import id_of, objects_of, text_of, whole_number
 from fo1_data.corpus.forms.segmentation_masks import mask_of_segmentation
+from fo1_data.corpus.forms.shapes import number_of, rate_of
 from fo1_data.corpus.forms.video_places import frames_of_file_names
 from fo1_data.corpus.forms.video_tracks import Fault, ReadVideo, TrackBoxes, mask_notes
 from schemas.corpus import GivenTrack, GivenVideo
@@ -95,7 +96,7 @@ def _video(record: dict[str, Any]) -> GivenVideo | None:
         id=id_of(record.get("id")),
         width=whole_number(record.get("width")),
         height=whole_number(record.get("height")),
-        fps=float(fps) if isinstance(fps, int | float) and 0 < fps < float("inf") else None,
+        fps=rate_of(fps),
         num_frames=len(frames) if frames else whole_number(record.get("length")),
         frame_files=frames,
         meta={key: value for key, value in record.items() if key not in _NOT_KEPT} or None,
@@ -176,7 +177,7 @@ def _add_boxes(
             track_id,
             frame,
             box_of_annotation({"bbox": box, "segmentation": segmentation}),
-            score=_number(score if score is not None else annotation.get("score")),
+            score=number_of(score if score is not None else annotation.get("score")),
             mask=mask_of_segmentation(segmentation, video.height, video.width) if segmentation else None,
         )
         if fault is not None:
@@ -190,7 +191,3 @@ def _items(value: Any) -> list[Any]:
 
 def _at(items: list[Any], place: int) -> Any:
     return items[place] if place < len(items) else None
-
-
-def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
