@@ -241,7 +241,7 @@ class LabellerPool:
     def _raised(self, slot: Slot, work: ShardWork | None, error: Exception) -> None:
         """A call raised an exception; the labeller itself is alive."""
         hosts = {other.host for other in self._slots if other.host}
-        is_of_host = isinstance(error, StorageError) and self._store_faults.is_of_one_host(slot.host, hosts)
+        is_of_host = isinstance(error, StorageError) and self._store_faults.is_of_some_hosts(slot.host, hosts)
         if isinstance(error, Fo1Error) and not (is_of_host and slot.work is not None):
             raise error
         if slot.work is None or work is None:
@@ -262,10 +262,10 @@ class LabellerPool:
         return self._run.count_steps(item.shard) if isinstance(item, LabelWhole | LabelPiece) else 0
 
     def _leave_host(self, slot: Slot, item: Work, work: ShardWork, error: Exception) -> None:
-        """Give the work of a labeller whose host does not reach the store to another."""
+        """Give the work of a labeller whose host does not reach a store to another."""
         other = slot.second
         self._release(slot, work)
-        self._note(f"{slot} does not reach the store, its work goes to another: {first_line(error)}")
+        self._note(f"{slot} does not reach a store, its work goes to another: {first_line(error)}")
         if other is None:
             work.interrupted(item, first_line(error), num_steps=self._steps_of(item))
 

@@ -53,14 +53,16 @@ def run_labelling(
     refuse_unreachable(address)
     model_checks = ModelFiles(config, loads_here=address == LOCAL) if factory == IMAGE_LABELLER else None
 
-    def start(planned: RunConfig) -> AbstractContextManager[_PooledLabellers]:
-        return _labellers_on_ray(planned, watcher, factory)
+    def start(planned: RunConfig, witnesses: tuple[str, ...]) -> AbstractContextManager[_PooledLabellers]:
+        return _labellers_on_ray(planned, watcher, factory, witnesses)
 
     return label_corpus(config, start, starting, watcher, model_checks)
 
 
 @contextmanager
-def _labellers_on_ray(config: RunConfig, watcher: Watcher, factory: str) -> Iterator[_PooledLabellers]:
+def _labellers_on_ray(
+    config: RunConfig, watcher: Watcher, factory: str, witnesses: tuple[str, ...]
+) -> Iterator[_PooledLabellers]:
     """Ray and a pool of labellers on it, for the time of the block."""
     with ray_for(config):
         from actors.pool import LabellerPool  # it imports Ray
@@ -68,7 +70,11 @@ def _labellers_on_ray(config: RunConfig, watcher: Watcher, factory: str) -> Iter
         watcher.reached("ray_started")
         on_cluster = chosen_address(config) != LOCAL
         settings = LabellerSettings(
-            config, factory, copy_models=on_cluster, kill_on=os.environ.get(TEST_KILL_ON) or None
+            config,
+            factory,
+            copy_models=on_cluster,
+            kill_on=os.environ.get(TEST_KILL_ON) or None,
+            witnesses=witnesses,
         )
         least, most = config.actor_range
         timeout_s = config.placement_timeout_s if on_cluster else 0.0

@@ -1,19 +1,19 @@
-"""Whether a store fails for all hosts of a cluster, or for one alone, whose work another host can do."""
+"""Whether a store fails for all hosts of a cluster, or for some alone, whose work others can do."""
 
 from collections.abc import Set
 
 
 class StoreFaults:
-    """Which hosts found the store out of reach, and did not reach it since."""
+    """Which hosts found a store out of reach, and did not reach it since."""
 
     def __init__(self) -> None:
         self._hosts: set[str] = set()
 
     def reached(self, host: str) -> None:
-        """A host wrote to the store."""
+        """A host read from and wrote to the stores."""
         self._hosts.discard(host)
 
-    def is_of_one_host(self, host: str, others: Set[str]) -> bool:
-        """Count a fault; True if no other host had one, and `others` (addresses of hosts) has another."""
+    def is_of_some_hosts(self, host: str, others: Set[str]) -> bool:
+        """Count a fault; True if `others` (addresses of hosts) has one without a fault."""
         self._hosts.add(host)
-        return self._hosts == {host} and bool(others - {host})
+        return bool(others - self._hosts)

@@ -59,7 +59,7 @@ def run_in_process(
     """
     model_checks = ModelFiles(config, loads_here=True) if factory == IMAGE_LABELLER else None
 
-    def start(planned: RunConfig) -> AbstractContextManager[_OwnLabeller]:
-        return nullcontext(_OwnLabeller(LabellerSettings(planned, factory)))
+    def start(planned: RunConfig, witnesses: tuple[str, ...]) -> AbstractContextManager[_OwnLabeller]:
+        return nullcontext(_OwnLabeller(LabellerSettings(planned, factory, witnesses=witnesses)))
 
     return label_corpus(config, start, "loading the model", watcher, model_checks)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Protocol
 
+from fo1_data.corpus.unreached import witnesses_of
 from fo1_data.labelling.identity import LabellerIdentity
 from fo1_data.plurals import counted
 from fo1_data.runs.active_run import ActiveRun, open_planned, work_on
@@ -35,17 +36,18 @@ class Labellers(Protocol):
 
 def label_corpus(
     config: RunConfig,
-    start: Callable[[RunConfig], AbstractContextManager[Labellers]],
+    start: Callable[[RunConfig, tuple[str, ...]], AbstractContextManager[Labellers]],
     starting: str,
     watcher: Watcher | None = None,
     model_checks: ModelChecks | None = None,
 ) -> Manifest:
     """Label `config.corpus` into `config.out` and return the manifest of the finished dataset.
 
-    start: gives the labellers for the settings as planned; they are entered once the corpus is listed, left
-    when the run ends. starting: what entering and loading them does, for a person. model_checks: what is
-    known of them before that. Raises the errors of `fo1_data.errors`, KeyboardInterrupt on Ctrl-C and its
-    subclass Terminated on SIGTERM.
+    start: gives the labellers for the settings as planned and the witnesses of the corpus
+    (`fo1_data.corpus.unreached`); they are entered once the corpus is listed, left when the run ends.
+    starting: what entering and loading them does, for a person. model_checks: what is known of them before
+    that. Raises the errors of `fo1_data.errors`, KeyboardInterrupt on Ctrl-C and its subclass Terminated on
+    SIGTERM.
     """
     watcher = watcher or Unwatched()
     model_checks = model_checks or UncheckedModels()
@@ -65,7 +67,7 @@ def label_corpus(
     watcher.note(f"{images_text(planned)} in {counted(len(planned.shards), 'shard')}; {starting}")
     watcher.reached("listed")
     # Ray installs a handler of its own when it starts: ours comes after.
-    with start(config) as started, stopping_on_sigterm():
+    with start(config, witnesses_of(planned.shards.entries)) as started, stopping_on_sigterm():
         versions = model_checks.versions()
         identity = started.load()
         watcher.reached("model_loaded")

@@ -16,9 +16,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel
-
 from fo1_data.corpus.tracked_videos import is_tracked
+from fo1_data.corpus.unreached import refuse_unreached
 from fo1_data.dataset.gather import gather_group
 from fo1_data.dataset.layout import tile_steps, tries, video_steps
 from fo1_data.dataset.shard_files import WriteOptions, write_shard, write_shard_batches
@@ -27,6 +26,7 @@ from fo1_data.dataset.tile_shards import unite_shard
 from fo1_data.labelling.identity import LabellerIdentity
 from fo1_data.labelling.work_done import VideoTracker, WorkDone, WorkTracker
 from fo1_data.runs.halving import LabelsImages, label_or_halve
+from fo1_data.runs.piece_file import read_piece, write_piece
 from fo1_data.runs.resource_limits import limit_resources
 from fo1_data.runs.tile_steps import has_tiles, stored_steps
 from fo1_data.runs.video_steps import VideoSteps
@@ -54,20 +54,14 @@ class LabellerSettings:
 
     factory: "module:class" that makes the image labeller from the settings. copy_models: copy model and
     detector into the node's cache first. kill_on: a hook for tests (FO1_TEST_KILL_ON of a driver on Ray);
-    an image whose address contains it kills the process, every time.
+    an image whose address contains it kills the process. witnesses: see `fo1_data.corpus.unreached`.
     """
 
     config: RunConfig
     factory: str = IMAGE_LABELLER
     copy_models: bool = False
     kill_on: str | None = None
-
-
-class LabelledPiece(BaseModel):
-    """The rows and rejects of some images of a shard, as stored in the file of a piece."""
-
-    rows: list[ImageRow] = []
-    rejects: list[Reject] = []
+    witnesses: tuple[str, ...] = ()
 
 
 class ShardLabeller:
@@ -135,8 +129,7 @@ class ShardLabeller:
             return f"{start}-{stop}"
         rows, rejects = self._label(shard.images, try_id)
         path = f"{tries(options.run)}/pieces/{shard.shard_id}/{start}-{stop}-{try_id}.json"
-        content = LabelledPiece(rows=rows, rejects=rejects).model_dump_json()
-        open_store(self._settings.config.out).write_bytes(path, content.encode())
+        write_piece(open_store(self._settings.config.out), path, rows, rejects)
         return path
 
     def assemble_shard(
@@ -163,7 +156,7 @@ class ShardLabeller:
             if isinstance(piece, Reject):
                 rejects.append(piece)
             else:
-                content = LabelledPiece.model_validate_json(store.read_bytes(piece))
+                content = read_piece(store, piece)
                 rows += content.rows
                 rejects += content.rejects
         seconds = time.perf_counter() - started_s
@@ -219,7 +212,9 @@ class ShardLabeller:
         self._kill_for_test(shard.images)
         steps = VideoSteps(open_store(self._settings.config.out), options.run, shard.shard_id)
         images = self._image_labeller()
-        return label_video(shard, images, self._settings.config, steps, self, self._tracker)
+        whole = label_video(shard, images, self._settings.config, steps, self, self._tracker)
+        self._refuse_unreached(whole.rejects)
+        return whole
 
     def _label_video(self, shard: Shard, try_id: str, options: WriteOptions, started_s: float) -> ShardReport:
         store = open_store(self._settings.config.out)
@@ -238,9 +233,13 @@ class ShardLabeller:
     def _label_tracked(self, entries: list[CorpusImage]) -> tuple[list[ImageRow], list[Reject]]:
         self._kill_for_test(entries)
         rows, rejects = label_or_halve(self._image_labeller(), entries, self._tracker)
+        self._refuse_unreached(rejects)
         log_rejects(rejects)
         self.route_rows(rows)
         return rows, rejects
+
+    def _refuse_unreached(self, rejects: Sequence[Reject]) -> None:
+        refuse_unreached(rejects, self._settings.witnesses, self._settings.config.download_timeout_s)
 
     def route_rows(self, rows: list[ImageRow]) -> None:
         """Give labels their confidences, and the decisions that need no other row."""

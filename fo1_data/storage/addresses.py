@@ -61,6 +61,11 @@ def address_of(path: Path | str) -> str:
     return absolute
 
 
+def store_of(address: str) -> str:
+    """The bucket or the web server of a remote address, as a URL; empty for a local path."""
+    return "" if local_path(address) is not None else "/".join(address.split("/", 3)[:3])
+
+
 def normalise(address: str) -> str:
     """The normal form of an address: local paths absolute, without `file://` if the name allows it."""
     path = local_path(address)

@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 import httpx
 
 from fo1_data.errors import ConfigError, InputReject
-from fo1_data.storage.addresses import file_system, is_web, local_path
+from fo1_data.storage.addresses import file_system, is_web, local_path, store_of
 from fo1_data.storage.outages import Outages
 from fo1_data.storage.reach import OutOfReach, check_place, web_client
 from schemas.images import RejectStage
@@ -89,7 +89,7 @@ def too_large(address: str, num_bytes: int | None, max_bytes: int) -> InputRejec
 
 def _retry_patiently(address: str, read: Callable[[], _Read]) -> _Read:
     """`_retry` in rounds: further ones while the store is away, and one more once it is back."""
-    store, tried_s = _store_of(address), 0.0
+    store, tried_s = store_of(address), 0.0
     is_first, was_back = True, False
 
     def try_once() -> _Read:
@@ -112,10 +112,6 @@ def _retry_patiently(address: str, read: Callable[[], _Read]) -> _Read:
             return found
 
 
-def _store_of(address: str) -> str:
-    return "/".join(address.split("/", 3)[:3])
-
-
 def _retry(address: str, read: Callable[[], _Read]) -> _Read:
     pause_s = FIRST_PAUSE_S
     for tries_left in reversed(range(NUM_TRIES)):
@@ -125,7 +121,7 @@ def _retry(address: str, read: Callable[[], _Read]) -> _Read:
             if not tries_left:
                 raise reject("timeout", f"{address} did not arrive in time, {NUM_TRIES} times") from error
         except (_TemporaryFault, httpx.TransportError, OSError) as error:
-            final = _final_reject(address, error)
+            final = final_reject(address, error)
             if final is not None:
                 raise final from error
             if not tries_left:
@@ -137,7 +133,7 @@ def _retry(address: str, read: Callable[[], _Read]) -> _Read:
     raise AssertionError("the last try returns or raises")
 
 
-def _final_reject(address: str, error: Exception) -> InputReject | None:
+def final_reject(address: str, error: Exception) -> InputReject | None:
     """The reject of an error that an immediate retry would not change; None for other errors."""
     if isinstance(error, FileNotFoundError):
         return reject("not_found", f"{address} does not exist")
@@ -181,7 +177,7 @@ def path_text(path: Path) -> str:
 
 
 def _local_reject(path: Path, error: OSError | ValueError) -> InputReject:
-    final = _final_reject(path_text(path), error)
+    final = final_reject(path_text(path), error)
     if final is not None:
         return final
     code = error.errno if isinstance(error, OSError) else None
@@ -255,7 +251,7 @@ def _read_object(address: str, max_bytes: int, timeout_s: float, span: Span | No
     def read() -> bytes:
         with files.open_input_file(path) as file:
             size = file.size()
-            _outages.answered(_store_of(address))
+            _outages.answered(store_of(address))
             if span is None and size > max_bytes:
                 raise too_large(address, size, max_bytes)
             offset, length = span or (0, size)
@@ -267,7 +263,7 @@ def _read_object(address: str, max_bytes: int, timeout_s: float, span: Span | No
                 piece = file.read(min(_PIECE_BYTES * 8, length - len(data)))
                 if not piece:
                     raise _TemporaryFault(f"{len(data)} of {length} bytes arrived")
-                _outages.answered(_store_of(address))
+                _outages.answered(store_of(address))
                 data += piece
             return bytes(data)
 

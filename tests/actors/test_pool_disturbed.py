@@ -2,6 +2,7 @@
 reported once. The same with a real Ray is in `test_runs_on_ray.py`."""
 
 from collections import Counter
+from collections.abc import Set
 from itertools import chain, repeat
 from typing import Any
 
@@ -18,6 +19,7 @@ from actors.cluster import Need
 from actors.placement import Place
 from actors.pool import LabellerPool
 from fo1_data.dataset.shard_files import WriteOptions
+from fo1_data.errors import StorageError
 from fo1_data.labelling.identity import LabellerIdentity
 from fo1_data.labelling.work_done import WorkDone
 from fo1_data.runs.shard_labeller import LabellerSettings
@@ -79,6 +81,9 @@ class Labeller:
             place = Place(str(self._number % 2), f"host-{self._number % 2}")
             values = {"place": place, "load": IDENTITY, "work_done": ("", WorkDone())}
             return Ref(now_s, values.get(name))
+        if name == "label_shard" and self._number % 2 in world.storeless:
+            error = StorageError("nothing of the corpus can be fetched")
+            return Ref(now_s + USUAL_S, RayTaskError(name, str(error), error))
         seconds, end = next(world.fates)
         if name == "assemble_shard":
             world.num_writes += 1  # one that always loses its labeller ends the run
@@ -108,9 +113,13 @@ class Call:
 
 
 class World:
-    """What happens to the calls, in turn; and which shards have a marker from when on."""
+    """What happens to the calls, in turn; and which shards have a marker from when on.
 
-    def __init__(self, fates: list[tuple[float, str]]) -> None:
+    storeless: the hosts that do not reach the corpus.
+    """
+
+    def __init__(self, fates: list[tuple[float, str]], storeless: Set[int] = frozenset()) -> None:
+        self.storeless = storeless
         self.clock = StillClock()
         self.fates = chain(fates, repeat((USUAL_S, "answers")))
         self.marked: list[tuple[float, ShardReport]] = []
@@ -183,7 +192,24 @@ TRIED_TWICE = {"num_shards": 4, "num_labellers": 2, "pause_s": 15.0, "rounds_bet
 def test_each_shard_is_reported_once_whatever_happens(
     num_shards: int, num_labellers: int, fates: list[tuple[float, str]], pause_s: float, rounds_between: int
 ) -> None:
-    world = World(fates)
+    assert _run(World(fates), num_shards, num_labellers, pause_s, rounds_between) == Counter(
+        range(num_shards)
+    )
+
+
+def test_what_one_host_cannot_fetch_is_labelled_by_another() -> None:
+    assert _run(World([], storeless={0}), num_shards=8, num_labellers=3) == Counter(range(8))
+
+
+def test_a_run_ends_where_no_host_can_fetch_the_corpus() -> None:
+    with pytest.raises(StorageError, match="nothing of the corpus"):
+        _run(World([], storeless={0, 1}), num_shards=8, num_labellers=3)
+
+
+def _run(
+    world: World, num_shards: int, num_labellers: int, pause_s: float = 0.0, rounds_between: int = 1
+) -> Counter[int]:
+    """How often each shard is reported."""
     images = [[f"memory://{index}/{place}.png" for place in range(IMAGES_A_SHARD)] for index in range(9)]
     work = ShardWork([make_shard(index, images[index]) for index in range(num_shards)], max_tries=20)
     run = Run(world, pause_s, rounds_between)
@@ -196,4 +222,4 @@ def test_each_shard_is_reported_once_whatever_happens(
         pool = Pool(world, num_labellers)
         pool.start()
         pool.run(work, WriteOptions(), run)
-    assert run.reported == Counter(range(num_shards))
+    return run.reported

@@ -124,13 +124,14 @@ class RayHosts:
 class Driver:
     """A labelling run, as a process on a host. Times are seconds of this machine's monotonic clock.
 
-    lines: its output, each with the seconds since its start.
+    lines: its output, each with the seconds since its start; also in `driver.log` of the host's disk.
     """
 
     def __init__(self, host: Host, command: list[str], settings: dict[str, str]) -> None:
         self.lines: list[tuple[float, str]] = []
         self.started_s = time.monotonic()
         self.ended_s = float("inf")
+        self._log = (host.disk / "driver.log").open("a")
         self._process = host.start(command, settings, subprocess.PIPE)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -160,6 +161,7 @@ class Driver:
         for line in self._process.stdout:
             text = line.decode(errors="replace").rstrip()
             self.lines.append((time.monotonic() - self.started_s, text))
+            print(f"{self.lines[-1][0]:6.1f} {text}", file=self._log, flush=True)
         self.ended_s = time.monotonic()
 
 

@@ -3,16 +3,17 @@
     PYTHONPATH=. .venv/bin/python tests/hosts/run_scenarios.py [NAMES] [--images N] [--image-s S]
 
 Prints a table, and with --said what each run told a person. Exit code 1 if any rows differ. It takes two to
-four minutes a scenario. With --bundled
-the program's own model labels scenes. `hosts` says what it needs of the machine.
+four minutes a scenario. With --bundled the program's own model labels scenes. --keep FOLDER leaves the hosts'
+disks there, with Ray's logs. `hosts` says what it needs of the machine.
 """
 
 import json
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, mkdtemp
 from typing import Annotated
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "actors"))
@@ -32,13 +33,14 @@ def main(
     json_file: Path | None = None,
     network: int = 0,
     bundled: bool = False,
+    keep: Path | None = None,
 ) -> None:
     if unknown := set(names or ()) - {scenario.name for scenario in SCENARIOS}:
         raise typer.BadParameter(f"no such scenario: {', '.join(sorted(unknown))}")
     chosen = [scenario for scenario in SCENARIOS if not names or scenario.name in names]
     outcomes: list[Outcome] = []
     for _, group in groupby(chosen, key=lambda scenario: scenario.state):
-        outcomes += _run(list(group), images, image_s, said, network, bundled)
+        outcomes += _run(list(group), images, image_s, said, network, bundled, keep)
     if json_file is not None:
         json_file.write_text(json.dumps([asdict(outcome) for outcome in outcomes], indent=1))
     failed = [outcome.name for outcome in outcomes if not outcome.is_equal or outcome.problems]
@@ -48,11 +50,17 @@ def main(
 
 
 def _run(
-    scenarios: list[Scenario], images: int, image_s: float, said: bool, number: int, bundled: bool
+    scenarios: list[Scenario],
+    images: int,
+    image_s: float,
+    said: bool,
+    number: int,
+    bundled: bool,
+    keep: Path | None,
 ) -> list[Outcome]:
     outcomes = []
     with (
-        TemporaryDirectory(prefix="fo1-hosts-", dir="/var/tmp") as disks,
+        _disks(keep) as disks,
         Network(Path(disks), number) as network,
     ):
         store = StoreHost(network)
@@ -70,6 +78,13 @@ def _run(
                 network.host(scenario.repair).kill()
                 ray.start_workers(scenario.repair)
     return outcomes
+
+
+def _disks(keep: Path | None) -> AbstractContextManager[str]:
+    """A folder for the disks of the hosts."""
+    if keep is not None:
+        return nullcontext(mkdtemp(prefix="fo1-hosts-", dir=keep))
+    return TemporaryDirectory(prefix="fo1-hosts-", dir="/var/tmp")
 
 
 def _show(scenario: Scenario, outcome: Outcome, said: bool) -> None:
