@@ -78,11 +78,11 @@ class _Harm:
             "disk filled": (3, lambda driver: disk is not None and fill(disk, self._seconds())),
         }
         on_ray: dict[str, tuple[int, Callable[[Driver], bool]]] = {
-            "labeller killed": (8, lambda driver: self._labeller(kill)),
-            "labeller stopped": (6, lambda driver: self._labeller(self._hold)),
-            "labeller out of memory": (4, lambda driver: self._labeller(self._starve)),
-            "Ray head killed": (1, lambda driver: any(kill(part) for part in self._part())),
-            "Ray head stopped": (1, lambda driver: any(self._hold(part) for part in self._part())),
+            "labeller killed": (8, lambda driver: self._labeller(driver, kill)),
+            "labeller stopped": (6, lambda driver: self._labeller(driver, self._hold)),
+            "labeller out of memory": (4, lambda driver: self._labeller(driver, self._starve)),
+            "Ray head killed": (3, lambda driver: any(kill(part) for part in self._part())),
+            "Ray head stopped": (3, lambda driver: any(self._hold(part) for part in self._part())),
         }
         alone: dict[str, tuple[int, Callable[[Driver], bool]]] = {
             "driver out of memory": (3, lambda driver: self._starve(psutil.Process(driver.pid))),
@@ -116,9 +116,14 @@ class _Harm:
     def _starve(self, process: psutil.Process) -> bool:
         return starve(process, self._chance.uniform(0.1, 0.6))
 
-    def _labeller(self, hurt: Callable[[psutil.Process], bool]) -> bool:
-        found = self._head.labellers() if self._head is not None else []
-        return bool(found) and hurt(self._chance.choice(found))
+    def _labeller(self, driver: Driver, hurt: Callable[[psutil.Process], bool]) -> bool:
+        """One of the labellers, waited for: a driver that has begun needs seconds until it has them."""
+        assert self._head is not None
+        while not (found := self._head.labellers()):
+            if driver.poll() is not None:
+                return False
+            time.sleep(0.05)
+        return hurt(self._chance.choice(found))
 
     def _part(self) -> list[psutil.Process]:
         parts = self._head.parts() if self._head is not None else []

@@ -40,6 +40,7 @@ def main(
     stop_s: Annotated[float | None, typer.Option(help="How long stopped processes stay so.")] = None,
     only: Annotated[str, typer.Option(help="Only loops with this word in their name.")] = "",
     without: Annotated[str, typer.Option(help="No loops with this word.")] = "",
+    segments: Annotated[int | None, typer.Option(help="End this call after so many segments.")] = None,
 ) -> None:
     """Inject faults until there were as many as wanted."""
     folder = folder.resolve()
@@ -57,8 +58,9 @@ def main(
     parts = Parts(clock, RayHead(dict(os.environ)), stop_s)
     kinds = [kind for kind in KINDS if only in kind.name and not (without and without in kind.name)]
     begin_forking(clock.environment, sorted({name for kind in kinds for name in kind.modules}))
+    last = None if segments is None else len(record.segments) + segments
     try:
-        while record.num_injected < faults:
+        while record.num_injected < faults and len(record.segments) != last:
             number = len(record.segments)
             chance = random.Random(f"{seed}/{number}")
             kind = chance.choices(kinds, [kind.weight for kind in kinds])[0]

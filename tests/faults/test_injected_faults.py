@@ -43,6 +43,8 @@ def test_a_dozen_faults_in_one_process_cost_nothing(tmp_path: Path) -> None:
     assert int(last.split()[0]) >= NUM_FAULTS
     again = inject(tmp_path, "--faults", str(NUM_FAULTS))
     assert again.stdout.splitlines() == [last]
+    one_more = inject(tmp_path, "--faults", "1000", "--segments", "1")
+    assert len(one_more.stdout.splitlines()) == 2, one_more.stdout
 
 
 @pytest.mark.usefixtures("program")
