@@ -84,7 +84,7 @@ def load_state(path: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
-        _compare_checksums(path)
+        _check_archive(path)
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, zipfile.BadZipFile, RuntimeError, EOFError, OSError, ValueError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
@@ -92,8 +92,14 @@ def load_state(path: Path) -> dict[str, Any] | None:
     return state
 
 
-def _compare_checksums(path: Path) -> None:
-    """Raise ValueError if a byte of an archive of torch has changed: torch reads it without a look."""
+def _check_archive(path: Path) -> None:
+    """Raise ValueError if a byte of what an archive of torch holds has changed: torch reads it without a look.
+
+    It stores its files as they are. One that is marked as a folder it would read as memory of any content.
+    """
     with zipfile.ZipFile(path) as archive:
+        for file in archive.infolist():
+            if file.external_attr or file.compress_type != zipfile.ZIP_STORED:
+                raise ValueError(f"{file.filename} is not listed as it was written")
         if (name := archive.testzip()) is not None:
             raise ValueError(f"{name} is not what was written")

@@ -180,6 +180,22 @@ def test_a_state_with_changed_bytes_is_refused_or_the_same(data: st.DataObject) 
     assert loaded == {"weights": {}, "step": 7, "met": ["x"]}
 
 
+def test_a_state_whose_list_of_files_changed_is_refused_or_the_same(tmp_path: Path) -> None:
+    path, weights = tmp_path / "training.pt", torch.arange(40.0)
+    write_state(path, {"weights": weights})
+    content = path.read_bytes()
+    for bit in range(8 * content.index(b"PK\x01\x02"), 8 * len(content)):
+        changed = bytearray(content)
+        changed[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(changed)
+        try:
+            loaded = load_state(path)
+        except CheckpointError:
+            continue
+        assert loaded is not None
+        assert torch.equal(loaded["weights"], weights), bit
+
+
 def test_the_learning_rate_of_a_run_without_settings_is_asked_for(
     scenes: str, whole: Path, tmp_path: Path
 ) -> None:
