@@ -93,9 +93,9 @@ def load_state(path: Path) -> dict[str, Any] | None:
 
 
 def _check_archive(path: Path) -> None:
-    """Raise ValueError if a byte of what an archive of torch holds has changed: torch reads it without a look.
+    """Raise ValueError if a byte of an archive of torch has changed: torch reads it without a look.
 
-    It stores its files as they are. One that is marked as a folder it would read as memory of any content.
+    torch stores files as they are. For one that is marked as a folder it would give memory of any content.
     """
     with zipfile.ZipFile(path) as archive:
         for file in archive.infolist():
