@@ -11,6 +11,7 @@ import json
 import os
 import uuid
 import zipfile
+import zlib
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -30,6 +31,8 @@ FORMAT = 1
 _SUMMARY = "backup.json"
 _REVISIONS = "alembic_version"
 _ROWS_AT_ONCE = 500
+# What a zip raises whose bytes have changed, and what is in it.
+_NOT_WHOLE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, KeyError, ValueError)
 
 
 class BackupSummary(BaseModel):
@@ -82,12 +85,12 @@ async def restore_backup(database: Database, settings: Settings, path: Path) -> 
             key = package.read(SECRET_FILE) if summary.has_secret and settings.secret_key is None else None
             async with database.engine.execution_options(fo1_write=True).begin() as connection:
                 await connection.run_sync(_restore, package, summary, settings.home)
-            if key is not None:
-                with open_private(secret, "xb") as file:
-                    file.write(key)
+                if key is not None:
+                    with open_private(secret, "xb") as file:
+                        file.write(key)
     except FileNotFoundError:
         raise UsageError(f"no backup is at {path}") from None
-    except (zipfile.BadZipFile, KeyError, ValueError) as error:
+    except _NOT_WHOLE as error:
         raise UsageError(f"{path} is not a whole backup of fo1-data: {error}") from None
     return summary
 

@@ -20,12 +20,13 @@ from typer.testing import CliRunner
 from fo1_data.cli.main import app
 from fo1_data.errors import Fo1Error, UsageError
 from schemas.jobs import RunConfig
-from services.database.backup import restore_backup, write_backup
+from services.database.backup import BackupSummary, restore_backup, write_backup
 from services.database.engine import Database, open_database
 from services.database.migrate import migrate
 from services.database.models import Base
 from services.jobs import service as jobs
 from services.label_studio.shown_from_rows import shown_image
+from services.settings import Settings
 
 
 async def all_rows(database: Database) -> dict[str, list[str]]:
@@ -147,6 +148,10 @@ async def test_what_is_no_backup_of_this_version_restores_nothing(home: Path, tm
     files = {"text": b"no zip", "half": whole.read_bytes()[:-40]}
     with zipfile.ZipFile(whole) as package:
         members = {name: package.read(name) for name in package.namelist()}
+        start = package.getinfo("backup.json").header_offset + 30 + len("backup.json")
+    listed = whole.read_bytes().index(b"PK\x01\x02")
+    for name, place in (("bytes", start), ("method", listed + 10)):  # compressed data; how it is compressed
+        files[name] = whole.read_bytes()[:place] + b"\xff" + whole.read_bytes()[place + 1 :]
     newer = {**members, "backup.json": members["backup.json"].replace(b'"revision": "', b'"revision": "9')}
     short = {**members, "tables/jobs.jsonl": members["tables/jobs.jsonl"].splitlines(keepends=True)[0]}
     for name, changed in (("newer", newer), ("short", short)):
@@ -159,14 +164,38 @@ async def test_what_is_no_backup_of_this_version_restores_nothing(home: Path, tm
     words = {
         "text": "not a whole backup",
         "half": "not a whole backup",
+        "bytes": "not a whole backup",
+        "method": "not a whole backup",
         "newer": "is newer",
         "short": "0 of 1",
     }
     for name, message in {**words, "absent": "no backup is at"}.items():
-        empty = open_database(target)
         with pytest.raises(UsageError, match=message):
-            await restore_backup(empty, target, tmp_path / name)
-        await empty.dispose()
-    empty = open_database(target)
-    await restore_backup(empty, target, whole)
-    await empty.dispose()
+            await restored_into(target, tmp_path / name)
+    await restored_into(target, whole)
+
+
+async def test_a_restore_that_cannot_write_the_secret_restores_nothing(home: Path, tmp_path: Path) -> None:
+    settings = make_settings(home, secret_key=None)
+    database, file = open_database(settings), tmp_path / "state.fo1"
+    await migrate(database)
+    (home / "secret.key").write_bytes(b"s" * 64)
+    summary = await write_backup(database, settings, file)
+    await database.dispose()
+    target = make_settings(tmp_path / "target", secret_key=None)
+    secret = target.home / "secret.key"
+    target.home.mkdir()
+    secret.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(FileExistsError):
+        await restored_into(target, file)
+    secret.unlink()
+    assert await restored_into(target, file) == summary
+    assert secret.read_bytes() == b"s" * 64
+
+
+async def restored_into(target: Settings, file: Path) -> BackupSummary:
+    database = open_database(target)
+    try:
+        return await restore_backup(database, target, file)
+    finally:
+        await database.dispose()
