@@ -92,10 +92,23 @@ class InputReject(Exception):
         return f"{self.stage}: {self.reason}: {self.message}"
 
 
+def refuse_full_disk(error: Exception) -> None:
+    """Raise StorageError if `error` came of a full disk, which is no fault of what was asked for."""
+    if isinstance(error, StorageError) and _is_full(error.__cause__):
+        raise error
+    if _is_full(error):
+        assert isinstance(error, OSError)
+        raise StorageError(system_fault(error)) from error
+
+
+def _is_full(error: BaseException | None) -> bool:
+    return isinstance(error, OSError) and error.errno in FULL
+
+
 def system_fault(error: OSError) -> str:
     """What the operating system refused, in one line for a person."""
     where = f" at {error.filename}" if error.filename is not None else ""
-    if error.errno in FULL:
+    if _is_full(error):
         return f"no space left{where}: free some, then run the same command again"
     text = f"{error.strerror}{where}" if error.strerror else str(error) or type(error).__name__
     return " ".join(text.split())[:300]

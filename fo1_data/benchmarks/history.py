@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fo1_data.dataset.manifest import now
-from fo1_data.errors import ConfigError
+from fo1_data.errors import ConfigError, refuse_full_disk
 
 _CPU_INFO = Path("/proc/cpuinfo")
 
@@ -89,6 +89,7 @@ def append_entry(path: Path, entry: HistoryEntry) -> None:
         with path.open("a", encoding="utf-8") as file:
             file.write(entry.model_dump_json() + "\n")
     except OSError as error:
+        refuse_full_disk(error)
         raise ConfigError(f"--history {path}: cannot be written: {error}") from None
 
 

@@ -5,7 +5,7 @@ import json
 
 from pydantic import ValidationError
 
-from fo1_data.errors import CalibrationError, CorpusError, StorageError
+from fo1_data.errors import CalibrationError, CorpusError, StorageError, refuse_full_disk
 from fo1_data.storage.addresses import normalise
 from fo1_data.storage.store import open_store, split_address
 from fo1_data.storage.streams import read_whole
@@ -15,13 +15,14 @@ from schemas.calibration import CALIBRATION_VERSION, Calibration
 def write_calibration(calibration: Calibration, out: str) -> str:
     """Write a calibration to the path or URL `out`; returns the SHA-256 (hex) of the file.
 
-    Raises CalibrationError if it cannot be written.
+    Raises CalibrationError if it cannot be written, StorageError on a full disk.
     """
     data = (json.dumps(calibration.model_dump(mode="json"), sort_keys=True) + "\n").encode()
     folder, name = split_address(out)
     try:
         open_store(folder).write_bytes(name, data)
     except (OSError, StorageError) as error:
+        refuse_full_disk(error)
         raise CalibrationError(f"--out {out}: cannot be written: {error}") from None
     return hashlib.sha256(data).hexdigest()
 

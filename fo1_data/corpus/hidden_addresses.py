@@ -14,7 +14,7 @@ import tempfile
 from functools import lru_cache
 from pathlib import Path
 
-from fo1_data.errors import ConfigError
+from fo1_data.errors import ConfigError, refuse_full_disk
 from schemas.corpus import HIDDEN
 
 KEY_FILE = "dicom.key"
@@ -42,6 +42,7 @@ def _key(path: Path) -> bytes:
             _make_key(path)
         key = path.read_bytes()
     except OSError as error:
+        refuse_full_disk(error)
         raise ConfigError(
             f"the key of hidden addresses cannot be kept at {path}: {error.strerror or error} "
             "(FO1_HOME names another folder)"
@@ -54,9 +55,9 @@ def _key(path: Path) -> bytes:
 def _make_key(path: Path) -> None:
     """Write a key that only its owner can read; of several processes the first one's stays."""
     descriptor, name = tempfile.mkstemp(dir=path.parent)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(secrets.token_bytes(_KEY_BYTES))
     try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(secrets.token_bytes(_KEY_BYTES))
         os.link(name, path)
     except FileExistsError:
         pass

@@ -8,7 +8,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from fo1_data.errors import CheckpointError
+from fo1_data.errors import CheckpointError, refuse_full_disk
 
 BUNDLED = "fo1-tiny"
 SINGLE_FILE = "model.safetensors"
@@ -52,6 +52,7 @@ def _fetch_from_hub(name: str) -> Path:
     try:
         return Path(snapshot_download(name, allow_patterns=patterns))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        refuse_full_disk(error)
         raise CheckpointError(
             f"{name}: not a folder, and the hub does not provide it: {error}".splitlines()[0]
         ) from error

@@ -19,7 +19,7 @@ from typing import Any
 
 from pyarrow import fs as pafs
 
-from fo1_data.errors import CheckpointError, ConfigError
+from fo1_data.errors import CheckpointError, ConfigError, refuse_full_disk
 from fo1_data.storage.addresses import file_system
 
 _PART = "part-"
@@ -86,6 +86,7 @@ def local_copy(source: str, root: Path | None = None) -> Path:
                 _fetch(source, listing, target)
             return target
     except OSError as error:
+        refuse_full_disk(error)
         raise CheckpointError(
             f"cannot keep a copy of the model {source} under {models}: {error} (set FO1_CACHE_DIR)"
         ) from None
@@ -129,6 +130,7 @@ def _fetch(source: str, names: Iterable[str], target: Path) -> None:
                 with files.open_input_stream(f"{top.rstrip('/')}/{name}") as stream:
                     hashes[name] = _write(part / name, stream)
             except OSError as error:
+                refuse_full_disk(error)
                 raise CheckpointError(f"cannot copy {name} of {source}: {_first_line(error)}") from None
         (part / _RECORD).write_text(json.dumps({"source": source, "sha256": hashes}, indent=1))
         part.rename(target)
