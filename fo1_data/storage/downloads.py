@@ -88,14 +88,16 @@ def too_large(address: str, num_bytes: int | None, max_bytes: int) -> InputRejec
 
 
 def _retry_patiently(address: str, read: Callable[[], _Read]) -> _Read:
-    """`_retry` in rounds: further ones while the store is away, and one more once it is back."""
-    store, tried_s = store_of(address), 0.0
-    is_first, was_back = True, False
+    """`_retry` in rounds: further ones while the store is away, and a last one once it is back."""
+    store, tried_s, was_away, is_last = _store_of(address), 0.0, False, False
 
     def try_once() -> _Read:
-        nonlocal tried_s
+        nonlocal tried_s, was_away
         tried_s = time.monotonic()
-        return read()
+        try:
+            return read()
+        finally:
+            was_away = was_away or _outages.is_silent(store, tried_s)
 
     while True:
         began_s = time.monotonic()
@@ -103,10 +105,10 @@ def _retry_patiently(address: str, read: Callable[[], _Read]) -> _Read:
             found = _retry(address, try_once)
         except InputReject as fault:
             is_temporary = fault.reason in ("timeout", "unreadable") and fault.replayable
-            if was_back or not (is_temporary and _outages.is_worth_waiting(store, tried_s)):
+            is_back = was_away and _outages.has_answered(store, began_s)
+            if is_last or not is_temporary or not (is_back or _outages.is_worth_waiting(store, tried_s)):
                 raise
-            was_back = not is_first and _outages.has_answered(store, began_s)
-            is_first = False
+            is_last = is_back
         else:
             _outages.answered(store)
             return found

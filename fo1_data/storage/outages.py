@@ -22,7 +22,7 @@ class Outages:
         self._lock = threading.Lock()
 
     def answered(self, store: str) -> None:
-        """A store gave data, or said that it has none."""
+        """A store gave data, or the size of a file."""
         with self._lock:
             self._answered_s[store] = time.monotonic()
             self._silent_since_s.pop(store, None)
@@ -32,16 +32,24 @@ class Outages:
         with self._lock:
             return self._answered_s.get(store, float("-inf")) >= since_s
 
+    def is_silent(self, store: str, since_s: float) -> bool:
+        """Whether a store has answered before, and nothing since then. False if none is waited for."""
+        with self._lock:
+            return self._is_silent(store, since_s)
+
     def is_worth_waiting(self, store: str, tried_s: float) -> bool:
-        """True if a store is away, by a try from `tried_s` on, and was not waited for too long.
+        """True if a store is silent since a try of `tried_s`, and was not waited for too long.
 
         Its silence begins with the first try of this kind, and ends with an answer.
         """
         with self._lock:
-            answered_s = self._answered_s.get(store)
-            if not self.patience_s or answered_s is None or answered_s >= tried_s:
+            if not self._is_silent(store, tried_s):
                 return False
             if store not in self._silent_since_s:
                 self._silent_since_s[store] = tried_s
                 _log.warning("%s does not answer: waiting up to %g s", store, self.patience_s)
             return time.monotonic() - self._silent_since_s[store] < self.patience_s
+
+    def _is_silent(self, store: str, since_s: float) -> bool:
+        answered_s = self._answered_s.get(store)
+        return bool(self.patience_s) and answered_s is not None and answered_s < since_s

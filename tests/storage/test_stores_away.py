@@ -80,3 +80,27 @@ def test_a_file_that_fails_after_its_store_is_back_is_rejected(monkeypatch: pyte
     monkeypatch.setattr(downloads, "_read_object", fails)
     assert rejected("s3://bucket/a.jpg").reason == "unreadable"
     assert len(tries) == 3 * downloads.NUM_TRIES
+
+
+@pytest.mark.usefixtures("patient")
+@pytest.mark.parametrize("silent_tries", [2, 2 + downloads.NUM_TRIES])
+def test_a_file_whose_last_try_another_file_overtakes_is_tried_once_more(
+    silent_tries: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The try began while the store was away, and was not over when it came back."""
+    monkeypatch.setattr(downloads, "FIRST_PAUSE_S", 0.0)
+    watch, tries = Outages(patience_s=30.0), []
+    watch.answered("s3://bucket")
+    monkeypatch.setattr(downloads, "_outages", watch)
+
+    def read(address: str, *_: object) -> bytes:
+        tries.append(address)
+        if len(tries) <= silent_tries:
+            raise OSError("no answer")
+        if len(tries) == silent_tries + 1:
+            watch.answered("s3://bucket")
+            raise OSError("no answer")
+        return b"whole"
+
+    monkeypatch.setattr(downloads, "_read_object", read)
+    assert read_bytes(CorpusImage(uri="s3://bucket/a.jpg"), LIMITS) == b"whole"
