@@ -7,12 +7,15 @@ datasets are not in it.
 """
 
 import base64
+import fcntl
 import json
 import os
 import uuid
 import zipfile
 import zlib
+from contextlib import suppress
 from datetime import UTC, datetime
+from glob import escape
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any
@@ -31,6 +34,7 @@ FORMAT = 1
 _SUMMARY = "backup.json"
 _REVISIONS = "alembic_version"
 _ROWS_AT_ONCE = 500
+_PARTIAL = ".partial"
 # What a zip raises whose bytes have changed, and what is in it.
 _NOT_WHOLE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, KeyError, ValueError)
 
@@ -53,10 +57,11 @@ async def write_backup(database: Database, settings: Settings, path: Path) -> Ba
     if settings.database_url is None and not _is_begun(settings.home / DATABASE_FILE):
         raise UsageError(f"no service has been started with FO1_HOME {settings.home}")
     secret = settings.home / SECRET_FILE
-    written = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    written = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{_PARTIAL}")
     isolation = {} if database.is_sqlite else {"isolation_level": "REPEATABLE READ"}
     try:
         with open_private(written, "xb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
             async with database.engine.execution_options(**isolation).connect() as connection:
                 keeps_secret = settings.secret_key is None
                 summary = await connection.run_sync(_write, file, secret if keeps_secret else None)
@@ -68,7 +73,16 @@ async def write_backup(database: Database, settings: Settings, path: Path) -> Ba
             raise UsageError(f"{path} exists already: a backup never overwrites a file") from None
     finally:
         written.unlink(missing_ok=True)
+    _clear(path)
     return summary
+
+
+def _clear(path: Path) -> None:
+    """Delete what killed processes left of this backup, with the secret; a living one holds its lock."""
+    for left in path.parent.glob(f".{escape(path.name)}.*{_PARTIAL}"):
+        with suppress(OSError), left.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            left.unlink()
 
 
 async def restore_backup(database: Database, settings: Settings, path: Path) -> BackupSummary:

@@ -1,7 +1,10 @@
 """A backup, the loss of everything, a restore: the same rows are there, and a review goes on."""
 
 import asyncio
+import fcntl
 import json
+import multiprocessing
+import os
 import shutil
 import signal
 import stat
@@ -135,6 +138,38 @@ def test_a_backup_that_is_stopped_leaves_nothing(tmp_path: Path) -> None:
     assert result.exit_code == 143, result.output
     assert len(begun) == 1
     assert list(safe.iterdir()) == []
+
+
+def backup_killed_on_its_way(home: Path, file: Path) -> None:
+    """In a process of its own; it ends with its second table."""
+
+    def die(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+        if "FROM api_keys" in statement:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    event.listen(Engine, "before_cursor_execute", die)
+    fo1(home, "backup", str(file))
+
+
+def test_a_killed_backup_is_no_backup_and_goes_with_the_next_one(tmp_path: Path) -> None:
+    home, safe, target = tmp_path / "home", tmp_path / "safe", tmp_path / "target"
+    fo1(home, "keys", "create", "--scope", "read")
+    safe.mkdir()
+    file = safe / "state.fo1"
+    process = multiprocessing.get_context("spawn").Process(target=backup_killed_on_its_way, args=(home, file))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    (left,) = safe.iterdir()
+    assert left.name.startswith(".state.fo1.")
+    assert left.suffix == ".partial"
+    assert "is not a whole backup" in fo1(target, "restore", str(left))
+    of_another = safe / ".state.fo1.0.partial"
+    with of_another.open("wb") as being_written:
+        fcntl.flock(being_written, fcntl.LOCK_EX)
+        assert fo1(home, "backup", str(file))["rows"]["api_keys"] == 1
+        assert sorted(safe.iterdir()) == [of_another, file]
+    assert fo1(target, "restore", str(file))["rows"]["api_keys"] == 1
 
 
 async def test_what_is_no_backup_of_this_version_restores_nothing(home: Path, tmp_path: Path) -> None:
