@@ -143,7 +143,7 @@ class _Pool(LabellerPool):
         return self.labellers[-1]
 
 
-class _Run:
+class CountingRun:
     """A run that counts the loops of its driver."""
 
     def __init__(self) -> None:
@@ -173,8 +173,8 @@ def measure(num_labellers: int, shard_s: float, shards_each: int, call_us: float
         module.ray, module.time = ray, clock  # type: ignore[attr-defined]
     pool = _Pool(ray, shard_s, num_labellers)
     pool.start()
-    work = ShardWork([_shard(number) for number in range(num_labellers * shards_each)], 1)
-    run = _Run()
+    work = ShardWork([made_up_shard(number) for number in range(num_labellers * shards_each)], 1)
+    run = CountingRun()
     started_s, processor_s = clock.monotonic(), time.process_time()
     pool.run(work, WriteOptions(), run)
     worked_s = sum(labeller.worked_s for labeller in pool.labellers)
@@ -190,7 +190,8 @@ def measure(num_labellers: int, shard_s: float, shards_each: int, call_us: float
     }
 
 
-def _shard(number: int) -> Shard:
+def made_up_shard(number: int) -> Shard:
+    """A shard of images that nobody reads."""
     images = [
         CorpusImage(uri=f"s3://bucket/images/{number:09d}/{place:04d}.jpg") for place in range(IMAGES_A_SHARD)
     ]

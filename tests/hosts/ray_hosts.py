@@ -17,11 +17,13 @@ from pathlib import Path
 import boto3
 from hosts import Host, Network
 
-ROOT = Path(__file__).parents[2]
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
 QUICK = ROOT / "tests" / "actors"
 RAY_PORT, STORE_PORT, REDIS_PORT = 6379, 9000, 6380
 BUCKET = "fo1"
-STARTS = 8
+STARTS = 3
+PATIENCE = {"RAY_gcs_server_port_wait_time_s": "120"}
 OBJECT_STORE_BYTES = 100 * 2**20
 SCRIPTS = Path(sys.executable).parent
 
@@ -88,6 +90,7 @@ class RayHosts:
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": "0" * 64,
             "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_worker_niceness": "0",  # as on machines of their own: they wait for nothing else of this one
             "OMP_NUM_THREADS": "1",
             "PYTHONPATH": str(QUICK),
         }
@@ -102,6 +105,10 @@ class RayHosts:
         where = ["--head", f"--port={RAY_PORT}", "--include-dashboard=false", "--num-cpus=0"]
         self._start_ray(self.head, [*where, *more], {**self._head_settings, **settings})
 
+    def start_apart(self, host: Host) -> None:
+        """Start a Ray of its own on a host, outside the cluster."""
+        self._start_ray(host, ["--head", f"--port={RAY_PORT}", "--include-dashboard=false"], {})
+
     def start_workers(self, *names: str, **settings: str) -> None:
         """Start a worker of one CPU on each of the hosts, which are booted if they have no power."""
         where = [f"--address={self.address}", "--num-cpus=1"]
@@ -110,14 +117,15 @@ class RayHosts:
             self._start_ray(self._network.host(name), where, chosen)
 
     def _start_ray(self, host: Host, where: list[str], settings: dict[str, str]) -> None:
-        command = [str(SCRIPTS / "ray"), "start", f"--node-ip-address={host.address}", *where]
+        command = [sys.executable, str(HERE / "patient_ray.py"), "start", f"--node-ip-address={host.address}"]
+        command += where
         command += [f"--object-store-memory={OBJECT_STORE_BYTES}", "--disable-usage-stats"]
         log = host.disk / "ray.log"
         for _ in range(STARTS):
             host.boot()
-            if host.start(command, {**self.settings, **settings}, log.open("ab")).wait() == 0:
+            if host.start(command, {**self.settings, **PATIENCE, **settings}, log.open("ab")).wait() == 0:
                 return
-            host.kill()  # Ray waits 30 s for its own processes, which can be too short on a busy machine
+            host.kill()
         raise RuntimeError(f"ray start failed on {host.name}: {log.read_text()[-800:]}")
 
 

@@ -36,7 +36,7 @@ FAKE: dict[str, Any] = {
     "launch_multiple": True,
 }
 NONE_LEFT = {**FAKE, "type": "external", "module": "no_capacity.NoCapacity"}
-IMAGES, IMAGE_S, SHARD_SIZE, MOST = 96, 1.0, 4, 2
+IMAGES, IMAGE_S, SHARD_SIZE, MOST = 240, 1.0, 4, 2
 IDLE_MINUTES = 0.25
 GIVEN_BACK_WITHIN_S = 180
 LABELS_AFTER_S = 10  # a labeller that was placed has its model by then and is within a shard

@@ -73,6 +73,14 @@ def slow(stage: Stage) -> None:
     stage.changed("c", 1 / SLOWER)
 
 
+def bystander(stage: Stage) -> None:
+    """A host outside the cluster starts a Ray head: what the processors of this machine lose to a start."""
+    other = stage.network.host("other")
+    stage.begin("bystander", driver_on="a")
+    stage.wait_for_shards(DISTURBED_AT)
+    stage.ray.start_apart(other)
+
+
 def head_back(name: str) -> Callable[[Stage], None]:
     """The head loses its power and returns with its disk, within Ray's patience. The driver is on host a."""
 
@@ -133,6 +141,7 @@ SCENARIOS = (
     Scenario(
         "head-late", "the head loses its power for longer than Ray waits; the driver is elsewhere", head_lost
     ),
+    Scenario("bystander", "a host outside the cluster starts Ray; the driver is elsewhere", bystander),
     Scenario("head", "the head loses its power and returns; the driver is elsewhere", head_back("head")),
     Scenario(
         "head-rocksdb",
