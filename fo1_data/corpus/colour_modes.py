@@ -33,6 +33,11 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
+def is_plain(image: Image.Image) -> bool:
+    """Whether Pillow's own `convert("RGB")` gives the colours of `to_rgb`. The pixels need not be loaded."""
+    return image.mode not in (*_SIXTEEN_BIT, "I", "F") and not _has_transparency(image)
+
+
 def _has_transparency(image: Image.Image) -> bool:
     return image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info
 

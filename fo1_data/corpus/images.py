@@ -17,7 +17,7 @@ from typing import Any
 
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from fo1_data.corpus.colour_modes import to_rgb
+from fo1_data.corpus.colour_modes import is_plain, to_rgb
 from fo1_data.corpus.decoder_warnings import collected_warnings
 from fo1_data.corpus.png_header import without_png_pixels
 from fo1_data.errors import InputReject
@@ -142,6 +142,16 @@ def read_frame(data: bytes | mmap.mmap, limits: InputLimits | None = None) -> Im
         # Pillow has swapped width and height of a TIFF.
         upright, stored = (image.size, turned) if image.format == "TIFF" else (turned, image.size)
         return ImageFrame(*upright, orientation, stored)
+
+
+def has_plain_colours(data: bytes) -> bool:
+    """Whether Pillow's own `convert("RGB")`, as most programs use it, gives the colours of `decode_rgb`.
+
+    It does not for transparent images and for grey values of more than 8 bits. The pixels are not decoded.
+    Raises InputReject as `read_frame` does.
+    """
+    with _opening(data), Image.open(io.BytesIO(data), formats=_formats()) as image:
+        return is_plain(image)
 
 
 def _turned(stored_wh: tuple[int, int], orientation: int) -> tuple[int, int]:

@@ -6,10 +6,11 @@
 import hashlib
 import io
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from fo1_data.corpus.decoding import decode_image, sidecars_at
 from fo1_data.corpus.entry_bytes import read_bytes
-from fo1_data.corpus.images import DecodedImage, InputLimits
+from fo1_data.corpus.images import DecodedImage, InputLimits, has_plain_colours
 from fo1_data.corpus.rendering import Rendering
 from fo1_data.dataset.prefetch import map_ahead
 from fo1_data.errors import DatasetError, InputReject
@@ -17,6 +18,9 @@ from schemas.corpus import CorpusImage
 from schemas.images import ImageRow
 
 FETCHERS = 8
+
+_JPEG: dict[str, Any] = {"format": "JPEG", "quality": 95, "subsampling": 0}
+_PNG: dict[str, Any] = {"format": "PNG"}
 
 # The first bytes of encoded images, and the suffix that readers know them by.
 _SUFFIXES = {
@@ -89,20 +93,22 @@ def decode_row(row: ImageRow, data: bytes, limits: InputLimits) -> DecodedImage:
 
 
 def upright(row: ImageRow, data: bytes, limits: InputLimits) -> bytes:
-    """The image in the frame of the row's boxes, for other programs: `data`, or an upright JPEG if EXIF turns
-    the image, or a PNG of the picture that was labelled if the file is a raster.
+    """The picture that was labelled, in the frame of the row's boxes, encoded for other programs.
+
+    `data` itself where they see that picture in it; a JPEG of an image that EXIF turns; a PNG of a raster, and
+    of an image whose colours they see otherwise (`has_plain_colours`).
 
     Raises DatasetError if the image does not decode.
     """
-    is_raster = Rendering.of_row(row.meta).raster is not None
-    if row.orientation == 1 and not is_raster:
-        return data
-    buffer = io.BytesIO()
     try:
+        is_plain = Rendering.of_row(row.meta).raster is None and has_plain_colours(data)
+        if is_plain and row.orientation == 1:
+            return data
         rgb = decode_row(row, data, limits).rgb
-        rgb.save(buffer, **({"format": "PNG"} if is_raster else {"format": "JPEG", "quality": 95}))
     except InputReject as reject:
         raise DatasetError(f"image {row.image_id[:16]} does not decode: {reject.message}") from reject
+    buffer = io.BytesIO()
+    rgb.save(buffer, **(_JPEG if is_plain else _PNG))
     return buffer.getvalue()
 
 

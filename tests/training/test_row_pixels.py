@@ -10,6 +10,7 @@ from PIL import ExifTags, Image
 pytest.importorskip("torch")
 
 from fo1_data.corpus.images import InputLimits, decode_rgb, image_id_of
+from fo1_data.dataset.pixels import upright
 from fo1_data.training.samples.open_examples import open_example
 from fo1_data.training.samples.source import open_source
 from fo1_data.training.samples.stream import SampleStream
@@ -104,3 +105,14 @@ def test_a_stream_with_threads_resumes_and_stops_early(rows):
     stream.close()
     again = next(iter(SampleStream([str(folder)])))
     assert np.array_equal(first.image, again.image)
+
+
+def test_other_programs_see_in_a_copy_what_was_labelled(rows):
+    _, by_boxes = rows
+    kinds = images_of_every_kind()
+    assert len(kinds) == len(by_boxes)
+    for kind, (row, pixels) in zip(kinds, by_boxes.values(), strict=True):
+        copy = Image.open(io.BytesIO(upright(row, row.image.bytes, LIMITS)))
+        assert not copy.getexif().get(ExifTags.Base.Orientation)
+        seen = np.asarray(copy.convert("RGB")).astype(int)
+        assert np.abs(seen - pixels).mean() <= (0 if row.orientation == 1 else 6), kind
