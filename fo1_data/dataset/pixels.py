@@ -95,8 +95,8 @@ def decode_row(row: ImageRow, data: bytes, limits: InputLimits) -> DecodedImage:
 def upright(row: ImageRow, data: bytes, limits: InputLimits) -> bytes:
     """The picture that was labelled, in the frame of the row's boxes, encoded for other programs.
 
-    `data` itself where they see that picture in it; a JPEG of an image that EXIF turns; a PNG of a raster, and
-    of an image whose colours they see otherwise (`has_plain_colours`).
+    `data` itself where they see that picture in it; a JPEG of an image that EXIF turns; a PNG of a raster
+    and of an image whose colours they see otherwise (`has_plain_colours`).
 
     Raises DatasetError if the image does not decode.
     """
