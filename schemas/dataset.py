@@ -3,7 +3,14 @@
 from enum import StrEnum
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+)
 
 from schemas.sources import SourceCounts
 
@@ -31,6 +38,13 @@ class ManifestFile(BaseModel):
     sha256: str
     row_group_rows: list[int] | None = None
     schema_revision: int = 0
+
+    @field_validator("path")
+    @classmethod
+    def _is_within(cls, path: str) -> str:
+        if path.startswith("/") or ".." in path.split("/"):
+            raise ValueError(f"{path[:80]!a} lies outside the dataset's folder")
+        return path
 
     @model_serializer(mode="wrap")
     def _leave_out_absent(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:

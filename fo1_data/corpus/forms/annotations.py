@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from fo1_data.corpus.forms.benchmarks import is_benchmark_record, read_records
 from fo1_data.corpus.forms.hub_records import from_hub
+from fo1_data.corpus.forms.record_entry import entry_of_fields
 from fo1_data.corpus.forms.record_fields import (
     NAME_KEYS,
     count_record,
@@ -116,13 +117,15 @@ def items_of_record(
     try:
         name = _image_name(record, where)
         key = name_key_of(record)
-        entry = CorpusImage(uri=uri or places.find(name), **fields_of_record(record, key))
+        fields = {"uri": uri or places.find(name), **fields_of_record(record, key)}
+        entry, refused = entry_of_fields(fields, source, where)
     except _BadRecord as error:
         yield Refused(source, counts, listing_reject(where, error.reason, str(error)))
     except (ValidationError, ValueError, TypeError, OSError, RecursionError) as error:
         message = f"{where}: {validation_text(error)}"
         yield Refused(source, counts, listing_reject(where, "bad_record", message))
     else:
+        yield from refused
         yield from without_dangling(entry, source, where)
 
 

@@ -10,8 +10,8 @@ is the embedded one, else the one at the row's address. `meta` has the row's `im
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -38,7 +38,11 @@ _BATCH_ROWS = 64
 # The EXIF orientation that undoes each.
 _INVERSE = {6: 8, 8: 6}
 
+# What values of other types or places than ours raise.
+_BAD = (ValidationError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
+
 Row = dict[str, Any]
+Part = TypeVar("Part")
 
 
 def load_own_manifest(folder: str) -> Row | None:
@@ -56,7 +60,8 @@ def read_own_dataset(folder: str, manifest: Row, with_model_labels: bool = False
     """The images of a dataset in its order. Raises CorpusError if one of its files cannot be read."""
     config = manifest.get("config") or {}
     is_boxed = config.get("proposals") == "corpus"
-    asks_caption = LabelKind.GROUNDED_CAPTION.value in (config.get("labels") or ())
+    labels = config.get("labels")
+    asks_caption = isinstance(labels, list) and LabelKind.GROUNDED_CAPTION.value in labels
     left_out: Counter[str] = Counter()
     for path in _paths(folder, manifest):
         if path.startswith("data/"):
@@ -71,17 +76,22 @@ def read_own_dataset(folder: str, manifest: Row, with_model_labels: bool = False
 def _paths(folder: str, manifest: Row) -> Iterator[str]:
     """The files that a manifest lists, also those that it lists in parts."""
     try:
-        for file in manifest["files"]:
-            path = str(file["path"])
+        for path in map(_path_of, manifest["files"]):
             if path.startswith(FILES_PART):
-                for line in read_whole(join(folder, path)).splitlines():
-                    yield str(json.loads(line)["path"])
+                yield from map(_path_of, map(json.loads, read_whole(join(folder, path)).splitlines()))
             else:
                 yield path
-    except (ValueError, KeyError, TypeError) as error:
+    except _BAD as error:
         raise CorpusError(
-            f"{join(folder, MANIFEST)}: its list of files cannot be read: {one_line(error)}"
+            f"{join(folder, MANIFEST)}: its list of files cannot be read: {_fault(error)}"
         ) from error
+
+
+def _path_of(file: Row) -> str:
+    path = file["path"]
+    if not isinstance(path, str) or ".." in path.split("/"):
+        raise ValueError(f"{str(path)[:80]!a} is no file of the dataset")
+    return path
 
 
 def _rows(address: str) -> Iterator[tuple[str, Row, tuple[str, str] | None]]:
@@ -103,19 +113,35 @@ def _rows(address: str) -> Iterator[tuple[str, Row, tuple[str, str] | None]]:
 def _items(folder: str, where: str, reader: "_RowReader", inner: tuple[str, str] | None) -> Iterator[Item]:
     try:
         entry = reader.entry(inner)
-    except (ValidationError, ValueError, TypeError, KeyError) as error:
+    except _BAD as error:
         counts = {ContentKind.IMAGES: 1}
         yield Found(folder, counts)
-        yield Refused(
-            folder, counts, listing_reject(where, "bad_record", f"{where}: {validation_text(error)}")
-        )
+        message = f"{where}: {_fault(error)}"
+        yield Refused(folder, counts, listing_reject(where, "bad_record", message))
         return
-    yield Found(folder, contents_of(entry))
+    refused = Counter(fault.kind for fault in reader.faults)
+    yield Found(folder, contents_of(entry) + refused)
+    for kind, reason, text in reader.faults:
+        yield Refused(folder, {kind: 1}, listing_reject(entry.name, reason, f"{where}: {text}"))
     yield Piece(folder, entry)
 
 
+def _fault(error: Exception) -> str:
+    if isinstance(error, KeyError):
+        return f"it has no {one_line(error)}"
+    return validation_text(error)
+
+
+class _Fault(NamedTuple):
+    """A part of a row that is refused, and why."""
+
+    kind: ContentKind
+    reason: str
+    text: str
+
+
 class _RowReader:
-    """What of a row is kept. `left_out` counts what is not."""
+    """What of a row is kept. `left_out` counts what is not. `faults`: parts that cannot be read."""
 
     def __init__(
         self, row: Row, with_model_labels: bool, is_boxed: bool, asks_caption: bool, left_out: Counter[str]
@@ -125,18 +151,21 @@ class _RowReader:
         self._is_boxed = is_boxed
         self._asks_caption = asks_caption
         self._left_out = left_out
+        self.faults: list[_Fault] = []
 
     def entry(self, inner: tuple[str, str] | None) -> CorpusImage:
         """The row as an entry of a corpus."""
         row = self._row
-        groundings = self._kept(row["groundings"], "phrases")
-        answers = self._kept(row["answers"], "answers")
-        named = {region_id for part in groundings for region_id in part["region_ids"] or ()}
-        named |= {part["region_id"] for part in answers}
+        groundings = self._parts("groundings", ContentKind.PHRASES, _grounding)
+        answers = self._parts("answers", ContentKind.ANSWERS, _answer)
+        counts = self._parts("counts", ContentKind.COUNTS, _count)
+        named = {region_id for _, _, ids in groundings for region_id in ids}
+        named |= {region_id for _, region_id in answers}
         regions = [region for region in row["regions"] or () if self._keeps(region, named)]
         self._left_out["boxes"] += len(row["regions"] or ()) - len(regions)
         index_of = {region["region_id"]: index for index, region in enumerate(regions)}
-        phrases = [(part["kind"], self._phrase(part, index_of)) for part in groundings]
+        groundings = [part for part in groundings if self._is_of_row(part[1].text, part[2], index_of)]
+        phrases = [(kind, _naming(phrase, ids, index_of)) for kind, phrase, ids in groundings]
         meta = json.loads(row["meta"]) if row.get("meta") else {}
         meta |= {"image_id": row["image_id"], "uris": list(row["uris"] or [row["uri"]])}
         uri, member = inner if inner is not None else _place(row["uri"])
@@ -155,18 +184,11 @@ class _RowReader:
             caption=self._caption(),
             caption_phrases=[part for kind, part in phrases if kind == LabelKind.GROUNDED_CAPTION],
             phrases=_first_of_each(part for kind, part in phrases if kind != LabelKind.GROUNDED_CAPTION),
-            counts=[
-                CorpusCount(text=part["phrase"], count=part["count"])
-                for part in self._kept(row["counts"], "counts")
-            ],
+            counts=counts,
             answers=[
-                CorpusAnswer(
-                    question=part["question"],
-                    answer=part["answer"],
-                    reasoning=part["reasoning"],
-                    region_index=index_of[part["region_id"]] if part["region_id"] is not None else None,
-                )
-                for part in answers
+                answer.model_copy(update={"region_index": None if name is None else index_of[name]})
+                for answer, name in answers
+                if name is None or self._is_of_row(answer.question, [name], index_of, ContentKind.ANSWERS)
             ],
             meta=meta,
         )
@@ -176,11 +198,32 @@ class _RowReader:
             return False
         return self._all or label["source"] != Source.MODEL or label["annotator"] is not None
 
-    def _kept(self, parts: Iterable[Row] | None, kind: str) -> list[Row]:
-        parts = list(parts or ())
-        kept = [part for part in parts if self._is_kept(part["label"])]
-        self._left_out[kind] += len(parts) - len(kept)
-        return kept
+    def _parts(self, column: str, kind: ContentKind, read: Callable[[Row], Part]) -> list[Part]:
+        """What is kept of a column of lists; a part that cannot be read is a fault."""
+        parts = []
+        for number, part in enumerate(self._row[column] or ()):
+            try:
+                if self._is_kept(part["label"]):
+                    parts.append(read(part))
+                else:
+                    self._left_out[kind.value] += 1
+            except _BAD as error:
+                self.faults.append(_Fault(kind, "bad_part", f"{column}.{number}: {_fault(error)}"))
+        return parts
+
+    def _is_of_row(
+        self,
+        text: str,
+        ids: Iterable[str],
+        index_of: Mapping[str, int],
+        kind: ContentKind = ContentKind.PHRASES,
+    ) -> bool:
+        """Whether the row has the regions that a phrase or answer names; if not, it is a fault."""
+        unknown = [name for name in ids if name not in index_of]
+        if unknown:
+            message = f"{text!r} names regions that the row does not have: {', '.join(map(str, unknown))}"
+            self.faults.append(_Fault(kind, "unknown_region", message))
+        return not unknown
 
     def _keeps(self, region: Row, named: set[str | None]) -> bool:
         is_given = self._all or region["box_source"] != Source.MODEL or region["region_id"] in named
@@ -208,10 +251,6 @@ class _RowReader:
             text=texts.get(LabelKind.OCR),
         )
 
-    def _phrase(self, part: Row, index_of: dict[str, int]) -> CorpusPhrase:
-        ids = part["region_ids"] or ()
-        return CorpusPhrase(text=part["phrase"], region_indices=[index_of[i] for i in ids if i in index_of])
-
     def _caption(self) -> str | None:
         row = self._row
         if self._all or self._is_kept(row.get("caption_label")) or not self._asks_caption:
@@ -220,6 +259,23 @@ class _RowReader:
         if row["caption"] and row["caption"] != row.get("source_caption"):
             self._left_out["captions and texts"] += 1
         return row.get("source_caption")
+
+
+def _grounding(part: Row) -> tuple[str, CorpusPhrase, list[str]]:
+    return part["kind"], CorpusPhrase(text=part["phrase"]), list(part["region_ids"] or ())
+
+
+def _naming(phrase: CorpusPhrase, ids: list[str], index_of: Mapping[str, int]) -> CorpusPhrase:
+    return phrase.model_copy(update={"region_indices": [index_of[name] for name in ids]})
+
+
+def _answer(part: Row) -> tuple[CorpusAnswer, str | None]:
+    answer = CorpusAnswer(question=part["question"], answer=part["answer"], reasoning=part["reasoning"])
+    return answer, part["region_id"]
+
+
+def _count(part: Row) -> CorpusCount:
+    return CorpusCount(text=part["phrase"], count=part["count"])
 
 
 def _first_of_each(phrases: Iterable[CorpusPhrase]) -> list[CorpusPhrase]:

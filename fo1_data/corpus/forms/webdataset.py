@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from fo1_data.corpus.archives import BROKEN_TAR, StrictTarInfo, text_name
 from fo1_data.corpus.forms.annotations import without_dangling
 from fo1_data.corpus.forms.folder import ONE_IMAGE
+from fo1_data.corpus.forms.record_entry import entry_of_fields
 from fo1_data.corpus.forms.record_fields import count_record, fields_of_record, validation_text
 from fo1_data.corpus.listing import Found, Item, Piece, Refused
 from fo1_data.corpus.places import listing_reject
@@ -161,13 +162,14 @@ def _pieces(sample: _Sample, address: str) -> Iterator[Item]:
         try:
             own = fields_of_record(record)
             own["id"] = own["id"] or sample.key
-            entry = CorpusImage(**fields, **own)
+            entry, refused = entry_of_fields(fields | own, address, where)
         except (ValidationError, ValueError, TypeError, RecursionError) as error:
             labels = counts - Counter(ONE_IMAGE) + Counter({ContentKind.SIDECARS: num_sidecars})
             reject = listing_reject(f"{address}::{name}", "bad_sidecar", f"{where}: {validation_text(error)}")
             yield Refused(address, labels, reject)
             yield Piece(address, CorpusImage(**fields, id=sample.key))
         else:
+            yield from refused
             for item in without_dangling(entry, address, where):
                 yield Piece(address, item.entry, num_sidecars) if isinstance(item, Piece) else item
 
