@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,21 +24,27 @@ _TRAINING_RECORDS = ("lineage.json", "training.json", "measured.json", "loggers.
 def read_tensors(folder: Path, device: torch.device) -> Iterator[tuple[str, Tensor]]:
     """Every tensor of a checkpoint with its released name; one file is open at a time."""
     for path in list_weight_files(folder):
-        try:
-            with safe_open(path, framework="pt", device=str(device)) as file:
-                for name in file.keys():  # noqa: SIM118 (safe_open is not a mapping)
-                    yield name, file.get_tensor(name)
-        except (SafetensorError, OSError) as error:
-            raise CheckpointError(f"{path}: cannot be read: {error}") from error
+        with _open(path, device) as file:
+            for name in file.keys():  # noqa: SIM118 (safe_open is not a mapping)
+                yield name, file.get_tensor(name)
 
 
 def read_shapes(folder: Path) -> dict[str, list[int]]:
     """The shape of every tensor of a checkpoint by its released name, without reading the tensors."""
     shapes: dict[str, list[int]] = {}
     for path in list_weight_files(folder):
-        with safe_open(path, framework="pt") as file:
+        with _open(path, torch.device("cpu")) as file:
             shapes |= {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
     return shapes
+
+
+@contextmanager
+def _open(path: Path, device: torch.device) -> Iterator[Any]:
+    try:
+        with safe_open(path, framework="pt", device=str(device)) as file:
+            yield file
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path}: cannot be read: {error}") from error
 
 
 def save_checkpoint(

@@ -5,10 +5,10 @@ first fetches a local folder.
 """
 
 import hashlib
-import json
 from pathlib import Path
 
 from fo1_data.errors import CheckpointError, refuse_full_disk
+from fo1_data.storage.json_text import parse_json
 
 BUNDLED = "fo1-tiny"
 SINGLE_FILE = "model.safetensors"
@@ -61,11 +61,11 @@ def _fetch_from_hub(name: str) -> Path:
 def list_weight_files(folder: Path) -> list[Path]:
     """The safetensors files of a checkpoint: those that its index names, else the single file.
 
-    Raises CheckpointError if one of them is missing.
+    Raises CheckpointError if one of them is missing, or if the index is damaged.
     """
     index = folder / _INDEX
     if index.is_file():
-        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        names = _names_in(index)
     else:
         names = [SINGLE_FILE]
     files = [folder / name for name in names]
@@ -75,13 +75,25 @@ def list_weight_files(folder: Path) -> list[Path]:
     return files
 
 
+def _names_in(index: Path) -> list[str]:
+    """The names of the files in an index, which lie in its folder."""
+    try:
+        names = parse_json(index.read_text(encoding="utf-8"))["weight_map"].values()
+        if not names or any(name != Path(name).name for name in names):
+            raise ValueError("its weight_map names no files of this folder")
+        return sorted(set(names))
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise CheckpointError(f"{index}: not an index of weight files: {reason}") from None
+
+
 def model_domain(folder: Path) -> str | None:
     """The only pictures that the model knows, in words, as its `model_card.json` states; None without one.
 
     The card changes no output, so it is not hashed.
     """
     try:
-        card = json.loads((folder / MODEL_CARD).read_text("utf-8"))
+        card = parse_json((folder / MODEL_CARD).read_text("utf-8"))
     except (OSError, ValueError):
         return None
     domain = card.get(DOMAIN) if isinstance(card, dict) else None

@@ -7,7 +7,6 @@ and `tiny_overrides.json` may change it.
 Imports neither torch nor transformers.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +14,8 @@ from typing import Any
 
 from fo1_data.errors import CheckpointError
 from fo1_data.model.bases.families import FAMILIES, RELEASED, family_of_base, family_of_checkpoint
-from fo1_data.model.bases.family import BaseFamily, TextConfig, VisionConfig, pick
+from fo1_data.model.bases.family import BaseFamily, TextConfig, VisionConfig, check_values, pick
+from fo1_data.storage.json_text import parse_object
 
 # In `config.json` of a checkpoint that reads texts from crops.
 OCR_CROP_MIN_PIXELS = "fo1_ocr_crop_min_pixels"
@@ -106,6 +106,7 @@ def parse_config(
     """Build and check a configuration from the contents of its files; `where` starts every error message."""
     overrides = overrides or {}
     base = _family(raw, where)
+    licence = raw.get("license")
     try:
         config = Fo1Config(
             text=base.read_text(raw),
@@ -114,13 +115,16 @@ def parse_config(
             region=_region(raw, overrides),
             base=base,
             long_edge_limit_px=int(raw.get("fo1_long_edge_limit_px", 2048)),
-            licence=raw.get("license"),
+            licence=licence if isinstance(licence, str) else None,
             ocr_crop_min_pixels=raw.get(OCR_CROP_MIN_PIXELS),
             raw=raw,
             raw_overrides=overrides,
         )
-    except (KeyError, TypeError) as error:
-        raise CheckpointError(f"{where}: config.json lacks or misspells a setting: {error}") from error
+        for part in (config.text, config.vision, config.auxiliary, config.region):
+            check_values(part)
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        message = f"{where}: config.json lacks or misspells a setting: {_short(error)}"
+        raise CheckpointError(message) from error
     _check(config, raw, where)
     return config
 
@@ -133,23 +137,25 @@ def _read_json(path: Path, *, required: bool) -> dict[str, Any]:
             )
         return {}
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        return parse_object(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         raise CheckpointError(f"{path}: cannot be read as JSON: {error}") from error
-    if not isinstance(document, dict):
-        raise CheckpointError(f"{path}: expected a JSON object")
-    return document
+
+
+def _short(value: object) -> str:
+    return " ".join(str(value).split())[:200]
 
 
 def _family(raw: dict[str, Any], where: str) -> BaseFamily:
     """The family of the base. Raises CheckpointError if this is the configuration of no VLM-FO1."""
-    model_type = raw.get("model_type", RELEASED.checkpoint_type)
+    model_type = str(raw.get("model_type", RELEASED.checkpoint_type))
     if family_of_base(model_type) is not None:
         raise CheckpointError(
             f"{where}: a base without regions ({model_type}); `fo1 model attach` makes a VLM-FO1 of it"
         )
     family = family_of_checkpoint(model_type)
     architectures = raw.get("architectures") or []
+    architectures = architectures if isinstance(architectures, list) else [architectures]
     if family is None or (architectures and family.architecture not in architectures):
         known = ", ".join(family.checkpoint_type for family in FAMILIES)
         named = ", ".join(map(str, architectures)) or "none"
@@ -181,7 +187,8 @@ def _region(raw: dict[str, Any], overrides: dict[str, Any]) -> RegionConfig:
 def _check(config: Fo1Config, raw: dict[str, Any], where: str) -> None:
     region, text, crop_pixels = config.region, config.text, config.ocr_crop_min_pixels
     if crop_pixels is not None and not (isinstance(crop_pixels, int) and crop_pixels > 0):
-        raise CheckpointError(f"{where}: {OCR_CROP_MIN_PIXELS} is {crop_pixels!r}, not a number of pixels")
+        named = _short(repr(crop_pixels))
+        raise CheckpointError(f"{where}: {OCR_CROP_MIN_PIXELS} is {named}, not a number of pixels")
     allowed = {
         "mm_pos_embedding_strategy": (
             region.pos_embedding_strategy,
@@ -193,8 +200,9 @@ def _check(config: Fo1Config, raw: dict[str, Any], where: str) -> None:
         "aux_image_aspect_ratio": (raw.get("aux_image_aspect_ratio", "dynamic"), {"dynamic"}),
     }
     for name, (value, choices) in allowed.items():
-        if value not in choices:
-            raise CheckpointError(f"{where}: {name} is {value!r}; supported: {', '.join(sorted(choices))}")
+        if not isinstance(value, str) or value not in choices:
+            named = _short(repr(value))
+            raise CheckpointError(f"{where}: {name} is {named}; supported: {', '.join(sorted(choices))}")
     declared = raw.get("mm_region_hidden_size")
     if declared is not None and declared != config.region_width:
         raise CheckpointError(

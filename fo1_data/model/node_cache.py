@@ -21,6 +21,7 @@ from pyarrow import fs as pafs
 
 from fo1_data.errors import CheckpointError, ConfigError, refuse_full_disk
 from fo1_data.storage.addresses import file_system
+from fo1_data.storage.json_text import parse_object
 
 _PART = "part-"
 _RECORD = "fetched.json"
@@ -155,9 +156,9 @@ def _name_of(source: str) -> str:
 
 def _is_intact(folder: Path) -> bool:
     try:
-        hashes: dict[str, str] = json.loads((folder / _RECORD).read_text())["sha256"]
+        hashes = parse_object((folder / _RECORD).read_text())["sha256"]
         return all(_sha256(folder / name) == expected for name, expected in hashes.items())
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
 
 

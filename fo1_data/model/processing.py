@@ -10,7 +10,6 @@ x_min y_min x_max y_max.
 Shapes: R regions, U patches of the ViT of `patch` x `patch` pixels, H x W pixels of an image.
 """
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,6 +24,8 @@ from torch import Tensor
 
 from fo1_data.errors import CheckpointError
 from fo1_data.model.configuration import Fo1Config
+from fo1_data.storage.json_text import parse_object
+from fo1_data.storage.streams import one_line
 
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -117,11 +118,16 @@ class ImageProcessor:
 
     def __init__(self, folder: str | Path | None, config: Fo1Config) -> None:
         settings = {} if folder is None else _load_settings(Path(folder) / "preprocessor_config.json")
-        size, default = settings.get("size") or {}, config.base.images
-        self._min_pixels = settings.get("min_pixels") or size.get("shortest_edge") or default.min_pixels
-        self._max_pixels = settings.get("max_pixels") or size.get("longest_edge") or default.max_pixels
-        mean, std = settings.get("image_mean") or default.mean, settings.get("image_std") or default.std
-        self._primary_table = _normalising_table(mean, std)
+        default = config.base.images
+        try:
+            size = settings.get("size") or {}
+            low = settings.get("min_pixels") or size.get("shortest_edge") or default.min_pixels
+            high = settings.get("max_pixels") or size.get("longest_edge") or default.max_pixels
+            mean, std = settings.get("image_mean") or default.mean, settings.get("image_std") or default.std
+            self._min_pixels, self._max_pixels = _area(low), _area(high)
+            self._primary_table = _normalising_table(mean, std)
+        except (ValueError, TypeError, AttributeError, LookupError) as error:
+            raise CheckpointError(f"{folder}: preprocessor_config.json: {one_line(error)}") from None
         self._auxiliary_table = _normalising_table(_IMAGENET_MEAN, _IMAGENET_STD)
         self._crop_min_pixels = config.ocr_crop_min_pixels
         self._long_edge_px = config.long_edge_limit_px
@@ -254,16 +260,21 @@ def _load_settings(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise CheckpointError(f"{path.parent}: no preprocessor_config.json")
     try:
-        settings = json.loads(path.read_bytes())
+        return parse_object(path.read_bytes())
     except ValueError as error:
         raise CheckpointError(f"{path}: not JSON: {error}") from error
-    if not isinstance(settings, dict):
-        raise CheckpointError(f"{path}: not a JSON object")
-    return settings
+
+
+def _area(value: Any) -> int:
+    if type(value) is not int or value < 1:
+        raise ValueError(f"{str(value)[:60]!a} is no number of pixels")
+    return value
 
 
 def _normalising_table(mean: Sequence[float], std: Sequence[float]) -> npt.NDArray[np.float32]:
     """(3, 256) float32: what each value of each channel becomes, x / 255 less the mean over the deviation."""
     shares = (np.arange(256) * (1 / 255)).astype(np.float32)
     mean_3, std_3 = np.array(mean, dtype=np.float32), np.array(std, dtype=np.float32)
+    if mean_3.shape != (3,) or std_3.shape != (3,) or not (np.isfinite(mean_3).all() and (std_3 > 0).all()):
+        raise ValueError("image_mean and image_std need a number for each channel, deviations above 0")
     return (shares - mean_3[:, None]) / std_3[:, None]

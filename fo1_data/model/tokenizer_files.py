@@ -4,7 +4,6 @@ Reads `tokenizer.json`, or `vocab.json` with `merges.txt`, and the added tokens 
 `added_tokens.json`. transformers' `Qwen2Tokenizer` gives the same ids, but takes a second to import.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, normalizers, pre_
 from tokenizers.models import BPE
 
 from fo1_data.errors import CheckpointError
+from fo1_data.storage.json_text import parse_object
 
 # Where Qwen2 cuts a text before it pairs bytes: contractions, words, single digits, punctuation, line ends.
 _WORDS = (
@@ -62,7 +62,4 @@ def _read_added_tokens(folder: Path) -> dict[int, AddedToken]:
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    document = json.loads(path.read_bytes()) if path.is_file() else {}
-    if not isinstance(document, dict):
-        raise ValueError(f"{path.name} is not a JSON object")
-    return document
+    return parse_object(path.read_bytes()) if path.is_file() else {}

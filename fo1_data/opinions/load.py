@@ -1,6 +1,5 @@
 """Loads the second model that `--second-opinion` names; model code is imported when it is needed."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +7,7 @@ from fo1_data.errors import CheckpointError, ConfigError
 from fo1_data.model.checkpoint_folder import BUNDLED
 from fo1_data.opinions.box_frames import box_frame_of
 from fo1_data.opinions.regions import SecondModel
+from fo1_data.storage.json_text import parse_json
 from schemas.setting_values import OpinionView
 
 _REGION_SETTING = "mm_num_region_tokens"
@@ -82,7 +82,7 @@ def knows_regions(spec: str) -> bool:
 
 def _config_of(spec: str) -> dict[str, Any]:
     try:
-        config = json.loads((Path(spec).expanduser() / "config.json").read_text("utf-8"))
+        config = parse_json((Path(spec).expanduser() / "config.json").read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise CheckpointError(f"--second-opinion {spec}: it has no readable config.json") from error
     return config if isinstance(config, dict) else {}

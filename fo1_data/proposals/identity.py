@@ -4,7 +4,6 @@ Does not import torch.
 """
 
 import hashlib
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from fo1_data.errors import CheckpointError
 from fo1_data.proposals.boxes_files import load_boxes_file
 from fo1_data.proposals.corpus_boxes import CorpusBoxes, auto_name
 from fo1_data.storage.addresses import suffix_of
+from fo1_data.storage.json_text import parse_json
 
 FILE_SUFFIXES = (".jsonl", ".ndjson", ".parquet", *VECTOR_SUFFIXES)
 TINY_WEIGHTS = Path(__file__).resolve().parents[1] / "assets" / "fo1-tiny-detector" / "model.safetensors"
@@ -76,7 +76,7 @@ def tiny_detector_weights(spec: str) -> Path | None:
         return TINY_WEIGHTS
     folder = Path(spec).expanduser()
     try:
-        config = json.loads((folder / DETECTOR_CONFIG).read_text("utf-8"))
+        config = parse_json((folder / DETECTOR_CONFIG).read_text("utf-8"))
     except (OSError, ValueError):
         return None
     is_tiny = isinstance(config, dict) and config.get("model_type") == TINY_KIND
@@ -106,7 +106,7 @@ def model_type_of(spec: str) -> str | None:
     folder = detector_folder(spec)
     try:
         file = folder / "config.json" if folder is not None else _config_from_hub(spec)
-        config = json.loads(file.read_text("utf-8"))
+        config = parse_json(file.read_text("utf-8"))
     except Exception as error:
         # The hub's client raises its own errors and those of requests and httpx.
         reason = " ".join(str(error).split())[:300] or type(error).__name__

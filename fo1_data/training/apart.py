@@ -19,6 +19,7 @@ from fo1_data.errors import CheckpointError, ConfigError
 from fo1_data.model.checkpoint import load_checkpoint
 from fo1_data.model.checkpoint_files import save_checkpoint
 from fo1_data.model.checkpoint_folder import checkpoint_sha256
+from fo1_data.storage.json_text import parse_object
 from fo1_data.training.adapters import ADAPTER_SCALE, base_name, is_adapter
 
 WEIGHTS, RECORD = "adapters.safetensors", "adapters.json"
@@ -77,7 +78,7 @@ def merge_apart(base: str, folder: Path, out: Path) -> None:
 
 def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     try:
-        record: dict[str, Any] = json.loads((folder / RECORD).read_text("utf-8"))
+        record = parse_object((folder / RECORD).read_text("utf-8"))
         return record, load_file(folder / WEIGHTS)
     except (OSError, ValueError, SafetensorError) as error:
         raise CheckpointError(f"{folder}: holds no readable {WEIGHTS} with {RECORD}: {error}") from None

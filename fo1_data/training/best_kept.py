@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fo1_data.dataset.versions.lineage import LINEAGE
+from fo1_data.storage.json_text import parse_json
 from fo1_data.training.events import SampleFigures
 from fo1_data.training.layout import BEST, MEASURED
 
@@ -28,7 +29,7 @@ class Kept(NamedTuple):
 def load_kept(run: Path) -> Kept | None:
     """What is kept in a run's folder; None if nothing is, or nobody knows what."""
     try:
-        record = json.loads((run / BEST / MEASURED).read_text("utf-8"))
+        record = parse_json((run / BEST / MEASURED).read_text("utf-8"))
         return Kept(record["step"], SampleFigures(**record["validation"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from fo1_data.errors import ConfigError
+from fo1_data.storage.json_text import parse_object
 from fo1_data.training.events import Event, Measured, SampleFigures, StepDone
 from fo1_data.training.layout import LOGGERS, LOSSES, TENSORBOARD
 from fo1_data.training.services import Aim, MLflow, ServiceRun, WandB
@@ -118,7 +119,7 @@ def open_loggers(
 def _open_service(name: LoggerName, out: Path, settings: Mapping[str, Any]) -> Logger:
     """The run of a service: that of before if `out` remembers it, so that a resumed run goes on in it."""
     path = out / LOGGERS
-    ids: dict[str, str] = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+    ids: dict[str, str] = parse_object(path.read_text("utf-8")) if path.is_file() else {}
     run = ServiceRun(out.name, out.absolute().parent, settings, ids.get(name))
     logger = _SERVICES[name](run)
     if run.id is not None and run.id != ids.get(name):

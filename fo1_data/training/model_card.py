@@ -11,6 +11,7 @@ from typing import Any
 from fo1_data.dataset.layout import code_version
 from fo1_data.dataset.versions.lineage import LINEAGE
 from fo1_data.errors import CheckpointError
+from fo1_data.storage.json_text import parse_object
 from fo1_data.training.best_kept import best_line
 from fo1_data.training.layout import BEST, LOSSES, SETTINGS
 from fo1_data.training.run_log import RunLog
@@ -115,10 +116,9 @@ def _log(run: Path) -> list[dict[str, Any]]:
 
 def _load(path: Path) -> dict[str, Any]:
     try:
-        document: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        return parse_object(path.read_text("utf-8"))
     except (OSError, ValueError):
         raise CheckpointError(f"{path.parent}: no {path.name}: it is not a folder of `fo1 train`") from None
-    return document
 
 
 def _short(address: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from fo1_data.errors import CheckpointError, ConfigError, StorageError
+from fo1_data.storage.json_text import parse_object
 from fo1_data.training.layout import SETTINGS, STATE
 from fo1_data.training.settings import Stage, TrainConfig
 
@@ -51,7 +52,7 @@ def load_settings(folder: Path) -> dict[str, Any]:
     """The settings of the run in a folder, with its stage. Raises CheckpointError if there are none."""
     path = folder / SETTINGS
     try:
-        settings = json.loads(path.read_text("utf-8"))
+        return parse_object(path.read_text("utf-8"))
     except OSError:
         raise CheckpointError(
             f"{folder} has no {SETTINGS}, so its learning rate is not known: give the learning_rate that it "
@@ -59,9 +60,6 @@ def load_settings(folder: Path) -> dict[str, Any]:
         ) from None
     except ValueError as error:
         raise CheckpointError(f"{path} is damaged ({error}): delete it and run again") from None
-    if not isinstance(settings, dict):
-        raise CheckpointError(f"{path} is damaged (not an object): delete it and run again")
-    return settings
 
 
 def write_state(path: Path, state: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from fo1_data.errors import CheckpointError
+from fo1_data.storage.json_text import parse_json
 from fo1_data.training.events import SampleFigures
 
 
@@ -28,7 +29,7 @@ class RunLog:
         lines = []
         for number, text in enumerate(texts, start=1):
             try:
-                line = json.loads(text)
+                line = parse_json(text)
                 if not isinstance(line, dict) or not isinstance(line.get("step"), int):
                     raise ValueError
                 lines.append(line)

@@ -31,6 +31,7 @@ from fo1_data.model.prompts import MAX_REGIONS
 from fo1_data.model.region_encoder import RegionEncoder
 from fo1_data.model.tokenizer_files import read_tokenizer
 from fo1_data.model.weight_names import to_released
+from fo1_data.storage.json_text import parse_json, parse_object
 
 _ROWS = ("language_model.embed_tokens.weight", "lm_head.weight")
 # Its scale beside the embedding of the box (docs/decisions/031-places-drowned.md).
@@ -96,7 +97,7 @@ def attach(base: str, aux: str, out: Path, *, licence: str | None = None, seed: 
 def _read_family(folder: Path) -> tuple[dict[str, Any], BaseFamily]:
     path = folder / "config.json"
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
+        raw = parse_json(path.read_text(encoding="utf-8"))
         model_type = str(raw["model_type"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{folder}: no config.json that names a model_type: {error}") from error
@@ -205,9 +206,9 @@ def _copy_image_settings(base: Path, out: Path) -> None:
     settings: dict[str, Any] = {}
     try:
         if path.is_file():
-            settings = json.loads(path.read_text(encoding="utf-8"))
+            settings = parse_object(path.read_text(encoding="utf-8"))
         elif joint.is_file():
-            settings = json.loads(joint.read_text(encoding="utf-8")).get("image_processor") or {}
+            settings = parse_object(joint.read_text(encoding="utf-8")).get("image_processor") or {}
     except ValueError as error:
         raise CheckpointError(f"{base}: settings of images are not JSON: {error}") from error
     text = json.dumps(settings, indent=1) + "\n"

@@ -1,6 +1,5 @@
 """The auxiliary tower to attach: DaViT from a Florence-2 or a VLM-FO1 checkpoint."""
 
-import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from fo1_data.model.checkpoint_files import read_tensors
 from fo1_data.model.configuration import AuxiliaryConfig, load_config
 from fo1_data.model.licences import licence_of
 from fo1_data.model.weight_names import davit_to_ours
+from fo1_data.storage.json_text import parse_object
 
 _FLORENCE = "florence2"
 _FLORENCE_PREFIXES = ("model.vision_tower.", "vision_tower.")
@@ -39,7 +39,7 @@ def read_auxiliary(folder: Path) -> AuxiliarySource:
     """Read DaViT from a checkpoint folder. Raises CheckpointError if there is none."""
     path = folder / "config.json"
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
+        raw = parse_object(path.read_text(encoding="utf-8"))
         model_type = raw.get("model_type")
     except (OSError, ValueError, AttributeError) as error:
         raise CheckpointError(f"{folder}: --aux has no config.json that can be read: {error}") from error

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from fo1_data.errors import CheckpointError
+from fo1_data.storage.json_text import parse_object
 
 BASE_RECORD = "base_weights.json"
 
@@ -61,11 +62,21 @@ def read_base_record(folder: Path) -> BaseRecord | None:
     if not path.is_file():
         return None
     try:
-        document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        base, auxiliary = (SourceWeights(**document[part]) for part in ("base", "auxiliary"))
-        return BaseRecord(base, auxiliary, document["seed"])
-    except (ValueError, KeyError, TypeError) as error:
+        document = parse_object(path.read_text(encoding="utf-8"))
+        base, auxiliary = (_source(document[part]) for part in ("base", "auxiliary"))
+        return BaseRecord(base, auxiliary, int(document["seed"]))
+    except (ValueError, KeyError, TypeError, ArithmeticError) as error:
         raise CheckpointError(f"{path}: not a record of base weights: {error}") from error
+
+
+def _source(document: Any) -> SourceWeights:
+    source = SourceWeights(**document)
+    hashes, rows = source.sha256, source.rows
+    if not isinstance(hashes, dict) or not all(isinstance(text, str) for text in hashes.values()):
+        raise TypeError("sha256 are no hashes by name")
+    if not isinstance(rows, dict) or not all(type(num) is int for num in rows.values()):
+        raise TypeError("rows are no numbers by name")
+    return source
 
 
 def changed_weights(source: SourceWeights, tensors: Iterable[tuple[str, Tensor]]) -> list[str]:

@@ -17,6 +17,7 @@ from fo1_data.errors import CheckpointError
 from fo1_data.model.bases.family import ChatMarkup
 from fo1_data.model.prompts import MAX_REGIONS
 from fo1_data.model.tokenizer_files import read_tokenizer
+from fo1_data.storage.json_text import parse_json
 
 REGION_TOKENS = (
     "<ground>",
@@ -76,7 +77,7 @@ def _options(token: str) -> dict[str, Any]:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        document = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        document = parse_json(path.read_text(encoding="utf-8")) if path.is_file() else {}
     except ValueError as error:
         raise CheckpointError(f"{path}: not JSON: {error}") from error
     return document if isinstance(document, dict) else {}

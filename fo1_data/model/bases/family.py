@@ -6,10 +6,12 @@ keys, are fields of `TextConfig`, so that one decoder and one engine run them al
 transformers.
 """
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from types import UnionType
+from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 if TYPE_CHECKING:
     from fo1_data.model.bases.vision_tower import VisionTower
@@ -158,6 +160,31 @@ def pick(kind: Any, values: Mapping[str, Any], **renamed: str) -> Any:
     keys = {name: renamed.get(name, name) for name in kind.__dataclass_fields__}
     fields = {name: values[key] for name, key in keys.items() if values.get(key) is not None}
     return kind(**{name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()})
+
+
+# Settings whose numbers may be 0, and those that may be any.
+_FROM_0 = ("patch_padding", "mrope_section", "fullatt_block_indexes", "deepstack_visual_indexes")
+_ANY = ("pad_token_id",)
+
+
+def check_values(config: Any) -> None:
+    """Raise TypeError for a value of another type than its field's, or a number that nothing can have."""
+    for name, kind in get_type_hints(type(config)).items():
+        value = getattr(config, name)
+        if not _fits(name, value, kind):
+            raise TypeError(f"{name} is {value!r}")
+
+
+def _fits(name: str, value: Any, kind: Any) -> bool:
+    if get_origin(kind) is UnionType:
+        return value is None or _fits(name, value, get_args(kind)[0])
+    if get_origin(kind) is tuple:
+        return isinstance(value, tuple) and all(_fits(name, part, get_args(kind)[0]) for part in value)
+    if kind is int:
+        return type(value) is int and (name in _ANY or value >= (name not in _FROM_0))
+    if kind is float:
+        return type(value) in (int, float) and 0 < value < math.inf
+    return isinstance(value, kind)
 
 
 def rope_of(values: Mapping[str, Any]) -> dict[str, Any]:
