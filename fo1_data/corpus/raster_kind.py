@@ -66,6 +66,19 @@ def num_pixels(stream: IO[bytes]) -> int:
             return 0
 
 
+def jpeg2000_wh(stream: IO[bytes]) -> tuple[int, int] | None:
+    """Width and height by the header of a JPEG 2000 file; None for other files, and without one."""
+    stream.seek(0)
+    if stream.read(12) != JP2_START:
+        return None
+    for kind, body in _boxes(stream):
+        if kind == b"jp2h":
+            header = dict(_boxes(io.BytesIO(body))).get(b"ihdr", b"")
+            height, width = struct.unpack(">II", header[:8]) if len(header) >= 8 else (0, 0)
+            return width, height
+    return None
+
+
 def raster_trait(data: bytes | IO[bytes]) -> str | None:
     """What makes a file a raster, in a few words; None if it is none, or its header is damaged."""
     stream = io.BytesIO(data) if isinstance(data, bytes) else data

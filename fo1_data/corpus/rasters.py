@@ -26,7 +26,7 @@ from fo1_data.corpus.frames import orient_boxes
 from fo1_data.corpus.images import TRANSPOSE_OF_ORIENTATION, DecodedImage, InputLimits, image_id_of
 from fo1_data.corpus.raster_bands import choose_bands
 from fo1_data.corpus.raster_files import RasterFiles, read_sidecars
-from fo1_data.corpus.raster_kind import driver_of, stored_orientation
+from fo1_data.corpus.raster_kind import driver_of, jpeg2000_wh, stored_orientation
 from fo1_data.corpus.raster_place import place_of
 from fo1_data.corpus.raster_stretch import (
     AS_IS,
@@ -107,6 +107,11 @@ class RasterImage:
         if dataset.tags(ns="OVERVIEWS"):
             # GDAL would open whatever file it names, also on the network.
             raise _reject("names_other_files", "its metadata names another file as its overviews")
+        header_wh = jpeg2000_wh(self._files.open(self._files.path))
+        if header_wh not in (None, (dataset.width, dataset.height)):
+            # Its boxes are in either frame, and nobody knows in which.
+            sizes = " x ".join(map(str, header_wh or ())), f"{dataset.width} x {dataset.height}"
+            raise _reject("broken", f"its header says {sizes[0]} pixels, its picture has {sizes[1]}")
         self._describe(rendering)
 
     def _describe(self, rendering: Rendering) -> None:

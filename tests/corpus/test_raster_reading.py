@@ -1,8 +1,10 @@
 """Reading rasters: by windows, in threads, with sidecars; what is left to Pillow; published files."""
 
+import struct
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -88,6 +90,21 @@ class TestReading:
         assert raster_trait(data) in ("coordinates", "16-bit values")
         assert (pixels(data).min(), pixels(data).max()) == (0, 255)
         assert record(data)["transform"] == pytest.approx(list(TRANSFORM)[:6])
+
+    @pytest.mark.parametrize("header_wh", [(24, 18), (25, 18), (24, 17), (0, 0)])
+    @pytest.mark.parametrize("settings", [{"bands": (1,)}, {"stretch": "minmax"}])
+    def test_a_header_of_another_size_than_its_picture_is_a_reject(
+        self, header_wh: tuple[int, int], settings: dict[str, Any]
+    ) -> None:
+        """Pillow refuses such a file, and GDAL gives the picture whatever the header says."""
+        data = bytearray(encode(Image.new("RGB", (24, 18)), "JPEG2000"))
+        place = data.index(b"ihdr") + 4
+        data[place : place + 8] = struct.pack(">II", *header_wh[::-1])
+        if header_wh == (24, 18):
+            assert decode(bytes(data), **settings).stored_wh == (24, 18)
+        else:
+            reject = refused(bytes(data), **settings)
+            assert (reject.reason, "24 x 18" in reject.message) == ("broken", True)
 
     def test_a_file_that_names_another_as_its_overviews_is_refused(self, tmp_path: Path) -> None:
         """GDAL would open whatever it names, here or on the network, as soon as a window is shrunk."""
