@@ -39,7 +39,8 @@ class MapFrame:
         """(M, 2) columns and rows of (M, 2) map coordinates."""
         a, b, c, d, e, f = self.transform
         inverse = np.linalg.inv(np.array([[a, b], [d, e]]))
-        pixels: Numbers = (places - np.array([c, f])) @ inverse.T
+        with np.errstate(invalid="ignore", over="ignore"):
+            pixels: Numbers = (places - np.array([c, f])) @ inverse.T
         return pixels
 
     def corners(self) -> Numbers:
@@ -75,7 +76,8 @@ def transformer(source: str, target: str) -> Any:
     try:
         return Transformer.from_crs(source, target, always_xy=True)
     except ProjError as error:
-        raise ConfigError(f"coordinates of {source[:60]} cannot become {target[:60]}: {error}") from None
+        reason = " ".join(str(error).split())[:200]
+        raise ConfigError(f"coordinates of {source[:60]!a} cannot become {target[:60]!a}: {reason}") from None
 
 
 def to_lon_lat(places: Numbers, crs: str) -> Numbers:
@@ -85,15 +87,21 @@ def to_lon_lat(places: Numbers, crs: str) -> Numbers:
 
 
 def same_crs(first: str | None, second: str | None) -> bool:
-    """Whether two coordinate systems are one, x or longitude first in both."""
+    """Whether two coordinate systems are one, x or longitude first in both. ConfigError if one is none."""
     if first == second:
         return True
     if first is None or second is None:
         return False
     geo_packages()
     from pyproj import CRS
+    from pyproj.exceptions import CRSError
 
-    return bool(CRS.from_user_input(first).equals(CRS.from_user_input(second), ignore_axis_order=True))
+    try:
+        return bool(CRS.from_user_input(first).equals(CRS.from_user_input(second), ignore_axis_order=True))
+    except CRSError as error:
+        raise ConfigError(
+            f"{first[:60]!a} or {second[:60]!a}: {' '.join(str(error).split())[:200]}"
+        ) from None
 
 
 def geo_packages() -> tuple[Any, Any]:

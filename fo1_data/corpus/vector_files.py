@@ -175,7 +175,7 @@ def _from_geojson(data: bytes) -> Features:
     _, shapely = geo_packages()
     document = json.loads(data)
     if isinstance(document, dict) and isinstance(document.get("crs"), dict):
-        name = document["crs"].get("properties", {}).get("name", LON_LAT)
+        name = str(document["crs"].get("properties", {}).get("name", LON_LAT))
     else:
         name = LON_LAT
     features = list(_geojson_features(document))

@@ -20,7 +20,7 @@ from fo1_data.dataset.row_batches import read_batches
 from fo1_data.dataset.row_checks import doubtful_rows
 from fo1_data.dataset.row_form import has_columns_of_rows
 from fo1_data.dataset.row_problems import row_problems
-from fo1_data.dataset.rows import record_to_row
+from fo1_data.dataset.rows import record_to_row, table_to_rejects
 from fo1_data.dataset.track_checks import table_problems
 from fo1_data.dataset.tracked_regions import KeyedBoxes
 from fo1_data.errors import DatasetError
@@ -57,7 +57,7 @@ def _problems(dataset: Dataset) -> Iterator[str]:
     counts, whole = rows.counts, rows.whole
     for name, table in (("rejected", REJECTS), ("videos", VIDEOS), ("tracks", TRACKS)):
         try:
-            num_rows = sum(batch.num_rows for batch in dataset.batches_of(table))
+            num_rows = sum(_num_rows(batch, table) for batch in dataset.batches_of(table))
             counts = counts.model_copy(update={name: num_rows})
         except _UNREADABLE as error:
             whole = False
@@ -69,6 +69,13 @@ def _problems(dataset: Dataset) -> Iterator[str]:
             yield f"{TRACKS}: cannot be checked: {' '.join(str(error).split())[:300]}"
     if whole:
         yield from _count_problems(dataset.manifest.counts, counts)
+
+
+def _num_rows(batch: pa.RecordBatch, table: str) -> int:
+    """The rows of a batch of a table. Raises DatasetError if one of them is no reject."""
+    if table == REJECTS:
+        table_to_rejects(batch)
+    return int(batch.num_rows)
 
 
 class _Rows:

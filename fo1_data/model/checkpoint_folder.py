@@ -69,10 +69,17 @@ def list_weight_files(folder: Path) -> list[Path]:
     else:
         names = [SINGLE_FILE]
     files = [folder / name for name in names]
-    missing = [file.name for file in files if not file.is_file()]
+    missing = [file.name for file in files if not _is_there(file)]
     if missing:
         raise CheckpointError(f"{folder}: no {', '.join(missing)}")
     return files
+
+
+def _is_there(file: Path) -> bool:
+    try:
+        return file.is_file()
+    except OSError:  # its name is too long
+        return False
 
 
 def _names_in(index: Path) -> list[str]:

@@ -126,7 +126,7 @@ class ImageProcessor:
             mean, std = settings.get("image_mean") or default.mean, settings.get("image_std") or default.std
             self._min_pixels, self._max_pixels = _area(low), _area(high)
             self._primary_table = _normalising_table(mean, std)
-        except (ValueError, TypeError, AttributeError, LookupError) as error:
+        except (ValueError, TypeError, AttributeError, LookupError, ArithmeticError) as error:
             raise CheckpointError(f"{folder}: preprocessor_config.json: {one_line(error)}") from None
         self._auxiliary_table = _normalising_table(_IMAGENET_MEAN, _IMAGENET_STD)
         self._crop_min_pixels = config.ocr_crop_min_pixels

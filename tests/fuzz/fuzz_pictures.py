@@ -2,12 +2,12 @@
 
 import io
 import random
-import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+from changed_bytes import changed_bytes
 from fuzz_target import Broken, Runner, check
 from PIL import Image, features
 
@@ -30,7 +30,7 @@ def pictures(folder: Path) -> Iterator[Runner]:
 
     def run(chance: random.Random) -> str:
         name = chance.choice(names)
-        data = _changed(samples[name], samples[chance.choice(names)], chance)
+        data = changed_bytes(samples[name], samples[chance.choice(names)], chance)
         try:
             return _decoded(data, chance)
         except Broken as error:
@@ -145,36 +145,3 @@ def _rasters(folder: Path) -> dict[str, bytes]:
             compress="deflate",
         ),
     }
-
-
-def _changed(data: bytes, other: bytes, chance: random.Random) -> bytes:
-    """The bytes as a broken disk, download or program leaves them."""
-    for _ in range(chance.choice((0, 1, 1, 1, 2, 4))):
-        data = _changed_once(data, other, chance) if data else data
-    return data
-
-
-def _changed_once(data: bytes, other: bytes, chance: random.Random) -> bytes:
-    place = chance.randrange(min(len(data), chance.choice((16, 64, 10_000))))
-    before, after = data[:place], data[place:]
-    ways: tuple[Callable[[], bytes], ...] = (
-        lambda: before,
-        lambda: before + bytes([after[0] ^ (1 << chance.randrange(8))]) + after[1:],
-        lambda: before + bytes([chance.randrange(256)]) + after[1:],
-        lambda: before + after[chance.randrange(1, 9) :],
-        lambda: before + other[place : place + chance.randrange(1, 40)] + after,
-        lambda: other[: chance.choice((2, 4, 8, 16, 32))] + data[8:],
-        lambda: before + bytes(chance.randrange(1, 64)) + after,
-        lambda: data + other,
-        lambda: before + _number(chance) + after[4:],
-        lambda: before + _number(chance)[:2] + after[2:],
-    )
-    return chance.choice(ways)()
-
-
-def _number(chance: random.Random) -> bytes:
-    """A number of four bytes, as a size or an offset."""
-    number = chance.choice(
-        (0, 1, 255, 0x7FFFFFFF, 0xFFFFFFFF, chance.randrange(2**32), chance.randrange(4000))
-    )
-    return struct.pack(chance.choice(("<I", ">I")), number)

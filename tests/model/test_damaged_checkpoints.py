@@ -57,6 +57,11 @@ def test_an_index_that_names_no_files_of_its_folder(folder: Path, text: str) -> 
     assert "index" in refused(lambda: list_weight_files(folder))
 
 
+def test_an_index_that_names_a_file_that_no_folder_can_hold(folder: Path) -> None:
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": "x" * 3000}}))
+    assert "no xxx" in refused(lambda: list_weight_files(folder))
+
+
 @pytest.mark.parametrize("data", [b"", b"\xff" * 40, b"\x02\0\0\0\0\0\0\0[]"])
 def test_weights_that_are_no_weights_have_no_shapes(folder: Path, data: bytes) -> None:
     (folder / "model.safetensors").write_bytes(data)
@@ -98,6 +103,7 @@ def test_a_setting_of_a_wrong_kind(folder: Path, change: dict[str, Any]) -> None
         {"image_mean": [0.5]},
         {"image_mean": "abc"},
         {"image_std": [1, 0, 1]},
+        {"image_std": [1, 10**400, 1]},
     ],
 )
 def test_settings_of_images_of_a_wrong_kind(folder: Path, change: dict[str, Any]) -> None:

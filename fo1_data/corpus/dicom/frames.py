@@ -63,7 +63,7 @@ def _picture(
         _check_size(header, limits)
         syntax = syntax_of(header)
         header = _header_of_frame(header, number - 1)
-    plugin = plugin_of(syntax, int(header.get("BitsStored") or 8))
+        plugin = plugin_of(syntax, int(header.get("BitsStored") or 8))
     values = _values(file, header, syntax, plugin, number - 1)
     with without_quotes("pixels"):
         picture, made_with = _to_picture(values, header, settings)

@@ -16,6 +16,7 @@ from fo1_data.corpus.dicom.files import (
     open_dicom,
     read_header,
     refused,
+    without_quotes,
 )
 from fo1_data.corpus.dicom.settings import DicomSettings
 from fo1_data.corpus.frame_names import frame_of_number
@@ -86,6 +87,12 @@ class DicomFrames:
 
 def check_header(header: Any, settings: DicomSettings) -> int:
     """The number of frames of a file that may be shown. Raises InputReject for any other."""
+    # Values are parsed when they are first asked for.
+    with without_quotes("header"):
+        return _checked(header, settings)
+
+
+def _checked(header: Any, settings: DicomSettings) -> int:
     if header.get("Rows") is None or header.get("Columns") is None:
         raise refused("no_pixels", "the file has no pixels (a report, a plan, a structure or an index)")
     count = _num_frames(header)
@@ -114,6 +121,7 @@ def _num_frames(header: Any) -> int:
 
 def hashes_of(header: Any) -> tuple[str | None, str | None]:
     """Keyed hashes of the UIDs of series and instance; None where the file has none."""
-    uids = (header.get("SeriesInstanceUID"), header.get("SOPInstanceUID"))
+    with without_quotes("header"):
+        uids = (header.get("SeriesInstanceUID"), header.get("SOPInstanceUID"))
     series, instance = (keyed_hash(str(uid)) if uid else None for uid in uids)
     return series, instance
