@@ -62,7 +62,7 @@ quick: $(READY) ## Run the tests to run at every change: every package, in under
 	$(BIN)/python -m pytest $(QUICK)
 
 fuzz: $(READY) ## FUZZ odd inputs for everything that reads what others wrote; goes on where it stopped
-	PYTHONPATH=$(CURDIR):$(CURDIR)/tests/services:$(CURDIR)/tests \
+	PYTHONPATH=$(CURDIR):$(CURDIR)/tests/services:$(CURDIR)/tests/services/review:$(CURDIR)/tests \
 		$(BIN)/python tests/fuzz/fuzz.py --inputs $(FUZZ) --seed $(SEED) --folder $(FUZZ_FOLDER)
 
 fuzz-http: $(READY) ## Schemathesis on the HTTP API of a fresh service, EXAMPLES a test (about half an hour)

@@ -274,7 +274,8 @@ def _area(value: Any) -> int:
 def _normalising_table(mean: Sequence[float], std: Sequence[float]) -> npt.NDArray[np.float32]:
     """(3, 256) float32: what each value of each channel becomes, x / 255 less the mean over the deviation."""
     shares = (np.arange(256) * (1 / 255)).astype(np.float32)
-    mean_3, std_3 = np.array(mean, dtype=np.float32), np.array(std, dtype=np.float32)
+    with np.errstate(over="ignore"):
+        mean_3, std_3 = np.array(mean, dtype=np.float32), np.array(std, dtype=np.float32)
     if mean_3.shape != (3,) or std_3.shape != (3,) or not (np.isfinite(mean_3).all() and (std_3 > 0).all()):
         raise ValueError("image_mean and image_std need a number for each channel, deviations above 0")
     return (shares - mean_3[:, None]) / std_3[:, None]

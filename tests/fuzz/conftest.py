@@ -1,6 +1,7 @@
-"""Requests are fuzzed on the application that the tests of the service run."""
+"""Requests and pulls are fuzzed on what the tests of the service and of reviews run."""
 
 import sys
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).resolve().parents[1] / "services"))
+_SERVICES = Path(__file__).resolve().parents[1] / "services"
+sys.path += [str(_SERVICES), str(_SERVICES / "review")]

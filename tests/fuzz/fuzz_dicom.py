@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from changed_bytes import changed_anywhere, changed_bytes
-from dicom_files import write_dicom
 from fuzz_outcomes import check_line
 from fuzz_target import Runner, check
 from PIL import Image
@@ -85,6 +84,8 @@ def _size_of(data: bytes) -> tuple[int, int]:
 
 
 def _samples(folder: Path) -> list[bytes]:
+    from dicom_files import write_dicom
+
     grey = np.arange(12 * 10, dtype=np.uint16).reshape(12, 10)
     colours: dict[str, Any] = {
         "SamplesPerPixel": 3,

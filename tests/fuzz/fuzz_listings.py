@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from dataset_corpora import own_dataset
 from fuzz_target import Broken, Runner, check
 from json_corpora import json_corpus
 from made_corpora import Made, marks_in, write_files
@@ -28,6 +29,7 @@ _MAKERS = (
     (1, tracks),
     (1, webdataset),
     (1, parquet),
+    (1, own_dataset),
     (1, voc),
     (1, cvat),
     (2, csv_corpus),

@@ -9,8 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import geopandas
-import shapely
 from changed_bytes import changed_anywhere
 from fuzz_outcomes import check_line
 from fuzz_target import Runner, check
@@ -124,6 +122,9 @@ def _geojson(chance: random.Random) -> bytes:
 
 def _file(folder: Path, suffix: str) -> bytes:
     """Three features as a GeoParquet or a GeoPackage."""
+    import geopandas
+    import shapely
+
     boxes = [shapely.box(-82.1 + at / 100, 29.85, -82.09 + at / 100, 29.86) for at in range(3)]
     table = geopandas.GeoDataFrame({"label": ["a", "b", "c"]}, geometry=boxes, crs="OGC:CRS84")
     path = folder / f"sample.{suffix}"

@@ -7,7 +7,6 @@ the reason, without corrections. Somebody who has looked at the latter may take 
 import asyncio
 import json
 import logging
-import math
 import zlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -26,6 +25,9 @@ from services.review import correction_repository
 from services.review.inbox.belief import Origin, believed_corrections, doubt_about, effects_of
 from services.review.inbox.differences import Submission
 
+# What a column of the database holds.
+_MOST_USER_ID = 2**31 - 1
+_MOST_SECONDS = 1e18
 _log = logging.getLogger("fo1.service")
 
 
@@ -58,13 +60,12 @@ async def write_annotation(
     )
     if outcome.error is not None:
         _log.warning("review %s: annotation %s is set aside: %s", review.id, number, outcome.error)
-    user_id = document.get("completed_by")
     values = {
         "review_id": review.id,
         "item_id": item.id,
         "ls_annotation_id": number,
         "ls_task_id": int(document.get("task") or item.ls_task_id or 0) or None,
-        "ls_user_id": user_id if isinstance(user_id, int) else None,
+        "ls_user_id": user_id_of(document),
         "ls_updated_at": submission.at,
         "state": outcome.state,
         "annotator": annotator,
@@ -111,6 +112,12 @@ async def take_in(
     row.state, row.taken_in_by, row.taken_in_at = outcome.state, by, utc_now()
     await session.flush()
     await correction_repository.replace_corrections(session, review.id, row.id, outcome.lines())
+
+
+def user_id_of(document: Mapping[str, Any]) -> int | None:
+    """Return who submitted an annotation; None if its account is gone, or the value is no id."""
+    user_id = document.get("completed_by")
+    return user_id if type(user_id) is int and 0 <= user_id <= _MOST_USER_ID else None
 
 
 def updated_at_of(document: Mapping[str, Any]) -> str:
@@ -214,6 +221,6 @@ def _storable(text: str | None) -> str:
 
 def _seconds(document: Mapping[str, Any]) -> float | None:
     value = document.get("lead_time")
-    if isinstance(value, int | float) and math.isfinite(value) and value >= 0:
+    if isinstance(value, int | float) and 0 <= value <= _MOST_SECONDS:
         return float(value)
     return None

@@ -20,6 +20,7 @@ from services.label_studio.fields import ProjectFields, parse_fields
 from services.label_studio.task_lists import MAX_KEYS
 from services.review import annotation_repository, item_repository, repository
 from services.review.duplicates import remove_duplicates
+from services.review.inbox.annotations import user_id_of
 from services.review.inbox.ls_tasks import LsTask, LsTaskStore, PullSummary
 from services.review.inbox.reconcile import differing_tasks
 
@@ -152,15 +153,15 @@ class Pull:
 
     async def _load_user_names(self, review: Review, tasks: Sequence[LsTask]) -> None:
         """Load the names of annotators; one whose account is gone keeps the name it had."""
-        user_ids = {entry.get("completed_by") for task in tasks for entry in task.get("annotations") or []}
-        if any(isinstance(user_id, int) and user_id not in self._user_names for user_id in user_ids):
+        user_ids = {user_id_of(entry) for task in tasks for entry in task.get("annotations") or []}
+        if any(user_id is not None and user_id not in self._user_names for user_id in user_ids):
             async with self._database.reading() as session:
                 earlier = await annotation_repository.annotator_names(session, review.label_studio_url)
             self._user_names = {**earlier, **await self._client.user_names()}
 
     def _annotator(self, document: Mapping[str, Any], row: ReviewedAnnotation | None) -> str:
-        user_id = document.get("completed_by")
-        if not isinstance(user_id, int):
+        user_id = user_id_of(document)
+        if user_id is None:
             return row.annotator if row is not None else f"deleted account (annotation {document['id']})"
         return self._user_names.get(user_id, f"user {user_id}")
 
