@@ -108,10 +108,10 @@ class RasterImage:
             # GDAL would open whatever file it names, also on the network.
             raise _reject("names_other_files", "its metadata names another file as its overviews")
         header_wh = jpeg2000_wh(self._files.open(self._files.path))
-        if header_wh not in (None, (dataset.width, dataset.height)):
+        if header_wh is not None and header_wh != (dataset.width, dataset.height):
             # Its boxes are in either frame, and nobody knows in which.
-            sizes = " x ".join(map(str, header_wh or ())), f"{dataset.width} x {dataset.height}"
-            raise _reject("broken", f"its header says {sizes[0]} pixels, its picture has {sizes[1]}")
+            told, found = ("{} x {}".format(*wh) for wh in (header_wh, (dataset.width, dataset.height)))
+            raise _reject("broken", f"its header says {told} pixels, its picture has {found}")
         self._describe(rendering)
 
     def _describe(self, rendering: Rendering) -> None:

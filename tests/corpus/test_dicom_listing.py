@@ -247,3 +247,21 @@ def test_every_file_of_the_wheels_is_a_picture_or_a_reject_and_no_reject_quotes_
         assert len(first) > 60
         assert {outcome(entry) for entry in first} <= expected
         assert set(reasons(listing)) <= expected
+
+
+@pytest.mark.parametrize("tag", ["Rows", "Columns", "BitsStored", "SamplesPerPixel"])
+@pytest.mark.parametrize("value", [b"Doe", b"Doe^Ja"])
+def test_a_tag_that_cannot_be_parsed_is_a_reject_that_does_not_quote_it(corpus, tag, value):
+    """Values are parsed when they are first asked for, and pydicom's errors quote them."""
+    path = write_dicom(corpus / "a.dcm", VALUES)
+    data = path.read_bytes()
+    number = pydicom.datadict.tag_for_keyword(tag)
+    place = data.index(number.to_bytes(4, "little")[2:] + number.to_bytes(4, "little")[:2] + b"US") + 6
+    path.write_bytes(data[:place] + len(value).to_bytes(2, "little") + value + data[place + 4 :])
+    listing = load_listing(str(path), dicom=WITH_TEXT)
+    rejected = {(reject.reason, "Doe" in reject.message) for reject in listing.rejects}
+    for entry in listing.entries:
+        with pytest.raises(InputReject) as caught:
+            read_encoded(entry, InputLimits(), WITH_TEXT)
+        rejected.add((caught.value.reason, "Doe" in caught.value.message))
+    assert rejected == {("broken", False)}

@@ -242,3 +242,15 @@ def test_the_trees_of_a_photograph_from_the_air_go_to_a_map_and_back(tmp_path: P
     assert rejects == []
     assert {region.label for region in got} == {"Tree"}
     assert np.abs(np.array([region.box_xyxy for region in got]) - np.array(corners)).max() < 0.01
+
+
+@pytest.mark.parametrize("name", ["no such place", "EPSG:0", 7, ["EPSG:4326"], "a\nb"])
+def test_coordinates_of_no_known_system_are_refused_in_one_line(tmp_path: Path, name: object) -> None:
+    scene(tmp_path, "a.tif", TRANSFORMS["north up"])
+    point = {"type": "Point", "coordinates": [0, 0]}
+    crs = {"type": "name", "properties": {"name": name}}
+    document = {"type": "Feature", "geometry": point, "properties": {}, "crs": crs}
+    (tmp_path / "a.geojson").write_text(json.dumps(document))
+    with pytest.raises(ConfigError) as caught:
+        load_boxes_file(str(tmp_path / "a.geojson")).pair_with([CorpusImage(uri=str(tmp_path / "a.tif"))])
+    assert "\n" not in str(caught.value)

@@ -1,9 +1,11 @@
 """Validation finds what is damaged, missing or senseless, and says where."""
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from factories import make_answer, make_count, make_dataset, make_reject, make_row
 from hypothesis import given, settings
@@ -115,6 +117,18 @@ def test_a_senseless_row_is_found(problem: str) -> None:
     assert list(row_problems(row, "train")) == []
     found = list(row_problems(BREAKS[problem](row), "train"))
     assert any(problem in line for line in found)
+
+
+def test_a_table_of_rejects_that_holds_no_rejects_is_found(dataset: Path) -> None:
+    path = dataset / "rejects.parquet"
+    pq.write_table(pq.read_table(path).drop_columns(["message"]), path)
+    data = path.read_bytes()
+    manifest = json.loads((dataset / "manifest.json").read_text())
+    (file,) = (file for file in manifest["files"] if file["path"] == path.name)
+    file |= {"sha256": hashlib.sha256(data).hexdigest(), "num_bytes": len(data)}
+    (dataset / "manifest.json").write_text(json.dumps(manifest))
+    (problem,) = validate_dataset(str(dataset))
+    assert "rejects.parquet: cannot be read" in problem
 
 
 def test_a_box_moved_out_of_its_image_is_found_in_the_file(dataset: Path) -> None:

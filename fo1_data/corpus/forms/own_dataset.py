@@ -159,7 +159,7 @@ class _RowReader:
         groundings = self._parts("groundings", ContentKind.PHRASES, _grounding)
         answers = self._parts("answers", ContentKind.ANSWERS, _answer)
         counts = self._parts("counts", ContentKind.COUNTS, _count)
-        named = {region_id for _, _, ids in groundings for region_id in ids}
+        named: set[str | None] = {region_id for _, _, ids in groundings for region_id in ids}
         named |= {region_id for _, region_id in answers}
         regions = [region for region in row["regions"] or () if self._keeps(region, named)]
         self._left_out["boxes"] += len(row["regions"] or ()) - len(regions)

@@ -90,6 +90,21 @@ async def test_the_latest_state_counts(home: Path, dataset: tuple[Path, list[Ima
         assert [correction.action for correction in await bench.corrections()] == ["withdrawn"]
 
 
+@pytest.mark.parametrize("user_id", [2**70, -1, True, [1], {"id": 1}, "ann", 1e400])
+async def test_an_id_that_is_no_users_does_not_end_a_pull(
+    home: Path, dataset: tuple[Path, list[ImageRow]], user_id: Any
+) -> None:
+    async with pushed(home, dataset) as bench:
+        fake: FakeLabelStudio = bench.fake  # type: ignore[attr-defined]
+        for row, lead_time in zip(dataset[1], (10**400, True, 3.5), strict=False):
+            number = fake.annotate(fake.task_of(row.image_id), caption(row, "new"))
+            fake.change(fake.task_of(row.image_id), number, completed_by=user_id, lead_time=lead_time)
+        assert (await bench.changed()).created == 3
+        corrections = await bench.corrections()
+        assert {part.annotator for part in corrections} >= {f"deleted account (annotation {number})"}
+        assert {part.seconds for part in corrections} == {None, 1.0, 3.5}
+
+
 async def test_webhooks_in_the_wrong_order_and_too_early(
     home: Path, dataset: tuple[Path, list[ImageRow]]
 ) -> None:
