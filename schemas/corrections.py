@@ -36,6 +36,7 @@ from math import isfinite
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from schemas.labels import MOST_COUNT, LabelKind
+from schemas.problems import first_problem
 from schemas.regions import Box, MaskRle, make_region_id
 
 
@@ -301,8 +302,4 @@ def parse_corrections(lines: Iterable[str]) -> Iterator[Correction]:
         try:
             yield Correction.model_validate_json(line)
         except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            place = ".".join(str(part) for part in first["loc"])
-            message = first["msg"].removeprefix("Value error, ")
-            words = f"{place + ': ' if place else ''}{message}"
-            raise ValueError(f"line {number}: {' '.join(words.split())}") from None
+            raise ValueError(f"line {number}: {first_problem(error)}") from None

@@ -19,6 +19,7 @@ from pydantic_settings.exceptions import SettingsError
 from fo1_data.errors import ConfigError
 from fo1_data.logs import LogFormat, LogLevel
 from fo1_data.storage.addresses import is_web
+from schemas.problems import problem_parts
 
 DATABASE_FILE = "fo1.db"
 SECRET_FILE = "secret.key"
@@ -244,9 +245,8 @@ def load_settings(**overrides: object) -> Settings:
     try:
         return Settings(**{key: value for key, value in overrides.items() if value is not None})  # type: ignore[arg-type]
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        name = "_".join(str(part) for part in first["loc"][:1]).upper()
-        raise ConfigError(f"FO1_{name}: {first['msg']}") from None
+        field, message = problem_parts(error)
+        raise ConfigError(f"FO1_{field.partition('.')[0].upper()}: {message}") from None
     except SettingsError as error:
         raise ConfigError(f"{error} (lists are JSON)") from None
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 # As many processes run as there are cores. More threads of OpenMP wait for one another in loops: the
 # tests of the trainer took 8 times the processor time.
@@ -17,6 +18,9 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # A process keeps the first token that its Ray was given, and refuses to start one with another token.
 os.environ.setdefault("RAY_AUTH_TOKEN", "0" * 64)
+# How long an example takes depends on what else the machine does.
+settings.register_profile("fo1", deadline=None)
+settings.load_profile("fo1")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -29,14 +29,14 @@ def route(
     from fo1_data.dataset.counting import UNREVIEWED_MEANS
     from fo1_data.errors import ConfigError
     from schemas.calibration import RoutingSettings
+    from schemas.problems import problem_parts
 
     options = settings or {}
     try:
         routing_settings = RoutingSettings(**{name: options[name] for name in _ROUTING if name in options})
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        name = str(first["loc"][0]).replace("_", "-")
-        raise ConfigError(f"--{name}: {first['msg']}") from None
+        field, message = problem_parts(error)
+        raise ConfigError(f"--{field.partition('.')[0].replace('_', '-')}: {message}") from None
     calibration, force = options.get("calibration"), options.get("force", False)
     if curve:
         _show_curve(dataset, calibration, routing_settings.confidence_level, force, as_json)

@@ -10,6 +10,7 @@ from fo1_data.storage.addresses import normalise
 from fo1_data.storage.store import open_store, split_address
 from fo1_data.storage.streams import read_whole
 from schemas.calibration import CALIBRATION_VERSION, Calibration
+from schemas.problems import first_problem
 
 
 def write_calibration(calibration: Calibration, out: str) -> str:
@@ -43,13 +44,7 @@ def read_calibration(address: str) -> tuple[Calibration, str]:
             raise CalibrationError(f"{address} has version {version}: use a newer fo1-data")
         return Calibration.model_validate(document), hashlib.sha256(data).hexdigest()
     except (ValueError, RecursionError) as error:
-        reason = _first_problem(error) if isinstance(error, ValidationError) else str(error).splitlines()[0]
+        reason = first_problem(error) if isinstance(error, ValidationError) else str(error).splitlines()[0]
         raise CalibrationError(
             f"{address} is not a calibration (make one with fo1 calibrate): {reason}"
         ) from None
-
-
-def _first_problem(error: ValidationError) -> str:
-    first = error.errors(include_url=False)[0]
-    field = ".".join(str(part) for part in first["loc"])
-    return " ".join((f"{field}: {first['msg']}" if field else first["msg"]).split())

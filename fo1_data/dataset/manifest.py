@@ -14,10 +14,10 @@ from pydantic import ValidationError
 
 from fo1_data.dataset.layout import MANIFEST, RUN, fingerprint_file
 from fo1_data.dataset.manifest_parts import ListLimits, load_whole, stored_form
-from fo1_data.dataset.rows import first_problem
 from fo1_data.errors import DatasetError
 from fo1_data.storage.store import Store
 from schemas.dataset import IN_PARTS_VERSION, Manifest
+from schemas.problems import first_problem
 
 
 def dump_json(document: Any) -> bytes:

@@ -17,6 +17,7 @@ from fo1_data.dataset.version_1 import is_version_1, upgrade_record
 from fo1_data.errors import DatasetError
 from schemas.images import ImageRow, Reject
 from schemas.parquet import IMAGE_SCHEMA, REJECT_SCHEMA
+from schemas.problems import first_problem
 
 _LIST_COLUMNS = ("uris", "regions", "groundings", "counts", "answers")
 
@@ -75,9 +76,3 @@ def merge_duplicates(rows: Iterable[ImageRow]) -> list[ImageRow]:
 def with_uris(row: ImageRow, more: Iterable[str]) -> ImageRow:
     """A copy of the row with the addresses `more` added, each once, in order."""
     return row.model_copy(update={"uris": list(dict.fromkeys([*row.uris, *more]))})
-
-
-def first_problem(error: ValidationError) -> str:
-    """The first problem of a validation error, in one line: field and message."""
-    finding = error.errors(include_url=False, include_input=False)[0]
-    return " ".join(f"{'.'.join(str(part) for part in finding['loc'])}: {finding['msg']}".split())

@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 from pydantic import ValidationError
 
 from fo1_data.dataset.arrow_columns import array_to_numpy, records_to_table, to_scalar
-from fo1_data.dataset.rows import first_problem
 from fo1_data.errors import DatasetError
+from schemas.problems import first_problem
 from schemas.tracks import TRACK_SCHEMA, VIDEO_SCHEMA, Track, VideoRow
 
 # A frame of a track: its number, its time, its box and its score.

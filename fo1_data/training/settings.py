@@ -14,6 +14,7 @@ from fo1_data.errors import ConfigError
 from fo1_data.model.configuration import OCR_CROP_MIN_PIXELS
 from fo1_data.storage.addresses import normalise
 from fo1_data.training.events import AnswerKind
+from schemas.problems import problem_parts
 
 
 class LoggerName(StrEnum):
@@ -339,8 +340,6 @@ def load_train_config(path: str | None, steps: int | None = None, epochs: float 
     try:
         return TrainConfig.model_validate(settings)
     except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"])
+        name, message = problem_parts(error)
         setting = f"setting {name} of training" if name else "settings of training"
-        message = str(first["msg"]).removeprefix("Value error, ")
-        raise ConfigError(" ".join(f"{setting}: {message}".split())) from None
+        raise ConfigError(f"{setting}: {message}") from None

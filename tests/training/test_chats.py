@@ -118,16 +118,26 @@ def test_an_image_that_goes_while_a_run_goes_on_is_left_out(tiny: Checkpoint, tm
         ('{"question": "A?", "answer": "b"}\n\nnot json', "line 3"),
         ('{"question": "A?"}', "line 1: answer: Field required"),
         ('{"question": "A?", "answer": "b", "picture": "a.png"}', "line 1: picture"),
+        ('{"question": "A?", "answer": "b", "pic\\nture": "a.png"}', "line 1: pic ture: "),
         ('{"question": "A?", "answer": "<|im_end|>"}', "line 1: the answer holds reserved tokens only"),
+        ('{"question": "<ground>", "answer": "b"}', "line 1: the question holds reserved tokens only"),
         ('{"question": "A?", "answer": "b", "image": "a.png"}', "line 1: the image a.png is not there"),
+        (f'{{"question": "A?", "answer": "b", "image": "{"a" * 300}"}}', "line 1: the image a+ is not there"),
         ("\n", "holds no chat"),
     ],
 )
 def test_a_line_that_is_no_chat_is_named(tmp_path: Path, lines: str, message: str) -> None:
     path = tmp_path / "chats.jsonl"
     path.write_text(lines)
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(ConfigError, match=message) as refused:
         read_chats(str(path))
+    assert "\n" not in str(refused.value)
+
+
+def test_a_file_that_begins_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "chats.jsonl"
+    path.write_text('{"question": "A?", "answer": "b"}\n', encoding="utf-8-sig")
+    assert read_chats(str(path)).chats == [Chat(question="A?", answer="b")]
 
 
 def test_a_run_learns_its_chats_and_says_what_they_were(tmp_path: Path) -> None:
@@ -153,6 +163,20 @@ def test_a_run_learns_its_chats_and_says_what_they_were(tmp_path: Path) -> None:
         "sha256": hashlib.sha256(Path(path).read_bytes()).hexdigest(),
     }
     assert "chats" not in json.loads((tmp_path / "without" / "lineage.json").read_text())
+
+
+def test_a_run_does_not_go_on_with_other_chats(tmp_path: Path) -> None:
+    """The address is the same, and the weights would not be those of an undisturbed run."""
+    scenes = write_scenes(tmp_path / "scenes", 2, 70, (2, 3))
+    path = write_chats(tmp_path / "chats.jsonl", {"question": "Is it?", "answer": "yes"})
+    config = CONFIG.model_copy(update={"steps": 1, "chats": path})
+    train([str(scenes)], 2, "fo1-tiny", tmp_path / "out", config)
+    write_chats(tmp_path / "chats.jsonl", {"question": "Is it?", "answer": "no"})
+    longer = config.model_copy(update={"steps": 2})
+    with pytest.raises(ConfigError, match=r"out was begun with other chats in .*chats\.jsonl"):
+        train([str(scenes)], 2, "fo1-tiny", tmp_path / "out", longer)
+    write_chats(tmp_path / "chats.jsonl", {"question": "Is it?", "answer": "yes"})
+    assert train([str(scenes)], 2, "fo1-tiny", tmp_path / "out", longer)["steps"] == 2
 
 
 def test_a_run_whose_file_is_gone_does_not_begin(tmp_path: Path) -> None:

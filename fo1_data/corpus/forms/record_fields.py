@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from fo1_data.storage.streams import one_line
 from schemas.corpus import CorpusRegion
+from schemas.problems import first_problem
 from schemas.sources import ContentKind
 
 NAME_KEYS = ("image", "uri", "url", "path", "file_name")
@@ -21,10 +22,7 @@ _NO_BOX = (math.nan, math.nan, math.nan, math.nan)
 
 def validation_text(error: Exception) -> str:
     """The first fault of a record, on one line."""
-    if isinstance(error, ValidationError):
-        first = error.errors()[0]
-        return " ".join(f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}".split())
-    return one_line(error)
+    return first_problem(error) if isinstance(error, ValidationError) else one_line(error)
 
 
 def name_key_of(record: dict[str, Any]) -> str | None:

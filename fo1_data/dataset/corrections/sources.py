@@ -15,6 +15,7 @@ from fo1_data.service_client import ServiceClient, corrections_address, read_cor
 from fo1_data.storage.addresses import is_web, normalise
 from fo1_data.storage.streams import read_whole
 from schemas.corrections import Correction, parse_corrections
+from schemas.problems import first_problem
 
 
 def read_corrections(source: str) -> list[Correction]:
@@ -69,5 +70,4 @@ def _of_service(address: str) -> list[Correction]:
     try:
         return [Correction.model_validate(item) for item in read_corrections_at(address)]
     except ValidationError as error:
-        message = error.errors(include_url=False)[0]["msg"]
-        raise DatasetError(f"{address}: a correction is not valid: {message}") from None
+        raise DatasetError(f"{address}: a correction is not valid: {first_problem(error)}") from None

@@ -40,7 +40,8 @@ def describe_inputs(
 def write_lineage(folder: Path, document: dict[str, Any], *, resumed: bool = False) -> None:
     """Write the inputs of a training run beside its checkpoint; a resumed run adds to those it had.
 
-    Raises ConfigError if a resumed run began with another model, DatasetError if what it had is damaged.
+    Raises ConfigError if a resumed run began with another model or other chats, DatasetError if the inputs it
+    had are damaged.
     """
     store = open_store(str(folder))
     try:
@@ -52,6 +53,9 @@ def write_lineage(folder: Path, document: dict[str, Any], *, resumed: bool = Fal
             raise ConfigError(
                 f"{folder} was begun from {earlier.get('model')}: go on with it, or name a new --out"
             )
+        if (chats := earlier.get("chats")) != document.get("chats"):
+            begun = f"other chats in {chats['address']}" if chats else "no chats"
+            raise ConfigError(f"{folder} was begun with {begun}: go on so, or name a new --out")
         earlier_inputs = earlier.get("inputs", [])
         document = {
             **earlier,

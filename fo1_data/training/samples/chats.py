@@ -5,6 +5,7 @@ path from the file's folder or its address. No chat shows regions.
 """
 
 import hashlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +27,7 @@ from fo1_data.training.samples.training_image import TrainingImage
 from fo1_data.training.settings import TrainConfig
 from fo1_data.training.workers import Workers
 from schemas.labels import LabelKind
+from schemas.problems import first_problem
 
 _LIMITS = InputLimits()
 # Apart from the draws of images, which begin with the same seed.
@@ -61,7 +63,7 @@ def read_chats(address: str) -> ChatFile:
     """
     try:
         data = read_whole(normalise(address))
-        lines = data.decode().split("\n")
+        lines = data.decode("utf-8-sig").split("\n")
     except (OSError, Fo1Error, UnicodeDecodeError) as error:
         raise ConfigError(f"chats {address}: cannot be read: {error}") from None
     chats = [_chat(address, number, line) for number, line in enumerate(lines, 1) if line.strip()]
@@ -74,19 +76,19 @@ def _chat(address: str, number: int, line: str) -> Chat:
     try:
         chat = Chat.model_validate_json(line)
     except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(map(str, first["loc"]))
         raise ConfigError(
-            f"chats {address}: line {number}: {name or 'chat'}: {first['msg']}; "
+            f"chats {address}: line {number}: {first_problem(error)}; "
             'a chat is {"question": ..., "answer": ...}, and "image" if it is about one'
         ) from None
-    if not chat.training_question().answer:
-        raise ConfigError(f"chats {address}: line {number}: the answer holds reserved tokens only")
+    shown = chat.training_question()
+    for name, text in (("question", shown.text), ("answer", shown.answer)):
+        if not text:
+            raise ConfigError(f"chats {address}: line {number}: the {name} holds reserved tokens only")
     if chat.image is None:
         return chat
     image = normalise(join(parent(normalise(address)), chat.image))
     path = local_path(image)
-    if path is not None and not path.is_file():
+    if path is not None and not os.path.isfile(path):  # noqa: PTH113 - Path.is_file raises for long names
         raise ConfigError(f"chats {address}: line {number}: the image {chat.image} is not there")
     return chat.model_copy(update={"image": image})
 
