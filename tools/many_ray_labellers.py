@@ -37,7 +37,7 @@ from tools import light_labeller
 from tools.light_labeller import LightLabeller
 from tools.many_labellers import CountingRun, made_up_shard
 
-AT_ONCE = 4  # workers that Ray starts at a time: this machine has few cores
+AT_ONCE = 4  # labellers that start at a time: the machine may have few cores
 _IDENTITY = LabellerIdentity("made-up", "0", None, "corpus", "0", None, "0", "float32")
 _CONSTANTS = {
     "place": pickle.dumps(Place("node", "address")),
@@ -95,9 +95,10 @@ class _Pool(LabellerPool):
         self._shard_s = shard_s
 
     def start(self) -> LabellerIdentity:
-        self._grow(self._most)
-        while any(slot.doing != "idle" for slot in self._slots):
-            self._settle_ready(None)
+        while len(self._slots) < self._most:
+            self._grow(min(len(self._slots) + AT_ONCE, self._most))
+            while any(slot.doing != "idle" for slot in self._slots):
+                self._settle_ready(None)
         return _IDENTITY
 
     def _new_actor(self) -> _Actor:
@@ -142,11 +143,7 @@ def main() -> None:
     parser.add_argument("--shard-s", type=float, default=20.0)
     parser.add_argument("--shards-each", type=int, default=3)
     given = parser.parse_args()
-    os.environ.update(
-        RAY_enable_worker_prestart="0",
-        RAY_prestart_worker_first_driver="0",
-        RAY_worker_maximum_startup_concurrency=str(AT_ONCE),
-    )
+    os.environ.update(RAY_enable_worker_prestart="0", RAY_prestart_worker_first_driver="0")
     actors.pool.ray = _RealRay()  # type: ignore[assignment, attr-defined]
     with ray_for(RunConfig(corpus="made-up", out="made-up", actors="1")):
         for num_labellers in given.labellers:

@@ -170,11 +170,11 @@ class Host:
             ip("rule", "add", side, self.address, "blackhole", netns=self._router)
 
     def cut_from(self, other: "Host") -> None:
-        """Lose what the host sends to another, until the network ends."""
+        """Lose what the host sends to another, until `heal`."""
         ip("rule", "add", "from", self.address, "to", other.address, "blackhole", netns=self._router)
 
     def heal(self) -> None:
-        """Let the packets of the host pass that `cut` loses."""
+        """Let the packets of the host pass that `cut` and `cut_from` lose."""
         for side in Cut.BOTH.value:
             with suppress(subprocess.CalledProcessError):
                 while True:  # a host that was cut off before its power was taken has two rules a side

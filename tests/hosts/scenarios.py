@@ -136,7 +136,7 @@ SCENARIOS = (
     Scenario("killed", "a host loses its power", killed, repair="b"),
     Scenario("killed-and-back", "a host loses its power, boots and joins again", killed_and_back),
     Scenario("slow", "a host is ten times slower", slow, repair="c"),
-    Scenario("storeless", "a host no longer reaches the store", storeless),
+    Scenario("storeless", "a host no longer reaches the store", storeless, repair="b"),
     Scenario("head-and-driver", "the head loses its power, with the driver", head_and_driver_lost),
     Scenario(
         "head-late", "the head loses its power for longer than Ray waits; the driver is elsewhere", head_lost
