@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from fo1_data.dataset.reader import open_dataset
+from fo1_data.runs.step_file import SUFFIX
 from fo1_data.synthetic.scenes import make_scene
 
 SCENE_PX = 336
@@ -125,9 +126,7 @@ def _share_done(out: Path) -> float:
 
 
 def _stored_steps(out: Path) -> list[Path]:
-    return sorted(
-        path for path in (out / ".run").rglob("*-*.parquet") if path.stem.replace("-", "").isdigit()
-    )
+    return sorted((out / ".run").rglob(f"*{SUFFIX}"))
 
 
 def _content(row: dict[str, Any]) -> dict[str, Any]:

@@ -5,19 +5,16 @@ follows from its place in the shard; a step that is there is not labelled again.
 so that equal ones are found.
 """
 
-import io
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from fo1_data.corpus.tile_names import tile_name
 from fo1_data.dataset.layout import tile_steps
-from fo1_data.dataset.parquet_files import encode_rows
 from fo1_data.dataset.tile_shards import images_of
-from fo1_data.errors import StorageError
+from fo1_data.runs.step_file import SUFFIX, read_step, write_step
 from fo1_data.storage.store import Store
 from schemas.corpus import CorpusImage, Shard
 from schemas.images import ImageRow, Reject
@@ -66,31 +63,21 @@ class StoredStep:
 
     @property
     def _path(self) -> str:
-        return f"{tile_steps(self.run, self.shard_id)}/{self.start:06d}-{self.stop:06d}"
+        return f"{tile_steps(self.run, self.shard_id)}/{self.start:06d}-{self.stop:06d}{SUFFIX}"
 
     @property
     def is_done(self) -> bool:
-        return self.store.exists(f"{self._path}.parquet")
+        return self.store.exists(self._path)
 
     def write(self, rows: Sequence[ImageRow], rejects: Sequence[Reject]) -> None:
-        """Keep the rows and rejects, unless another worker was faster. The rows come last."""
-        if rejects:
-            data = json.dumps([reject.model_dump(mode="json") for reject in rejects]).encode()
-            self.store.write_bytes(f"{self._path}.rejects.json", data)
-        self.store.create_exclusive(f"{self._path}.parquet", encode_rows(rows))
+        """Keep the rows and rejects, unless another worker was faster."""
+        document = json.dumps([reject.model_dump(mode="json") for reject in rejects])
+        write_step(self.store, self._path, document, rows)
 
     def read(self) -> tuple[pa.Table, list[Reject]]:
-        """Its rows and rejects. Raises StorageError if it is gone or damaged."""
-        rejects_path = f"{self._path}.rejects.json"
-        try:
-            data = self.store.read_bytes(f"{self._path}.parquet")
-            rows = pq.ParquetFile(io.BytesIO(data)).read().cast(IMAGE_SCHEMA)
-            documents = (
-                json.loads(self.store.read_bytes(rejects_path)) if self.store.exists(rejects_path) else []
-            )
-            return rows, [Reject.model_validate(document) for document in documents]
-        except (FileNotFoundError, ValueError) as error:
-            raise StorageError(f"{self.store.address(self._path)} is gone or damaged: run again") from error
+        """Its rows and rejects. Raises StorageError if it is gone or damaged: it is labelled again."""
+        document, rows = read_step(self.store, self._path)
+        return rows.cast(IMAGE_SCHEMA), [Reject.model_validate(reject) for reject in json.loads(document)]
 
 
 def stored_steps(

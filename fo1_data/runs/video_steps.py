@@ -1,25 +1,19 @@
 """The shots of a video as steps: each is labelled and stored at once, so that a killed run goes on there.
 
-A step's name says which frames it has, so that the steps that are there say where the next shot begins. Its
-rows are stored first and what is known of the shot last, which makes it count.
+A step's name says which frames it has, so that the steps that are there say where the next shot begins.
 """
 
-import io
 import re
 from dataclasses import dataclass
 
-import pyarrow.parquet as pq
-from pydantic import ValidationError
-
 from fo1_data.dataset.layout import video_steps
-from fo1_data.dataset.parquet_files import encode_rows
 from fo1_data.dataset.rows import table_to_rows
-from fo1_data.errors import StorageError
 from fo1_data.labelling.video_labeller import LabelledShot, ShotLabels
+from fo1_data.runs.step_file import SUFFIX, read_step, write_step
 from fo1_data.storage.store import Store
 from schemas.images import ImageRow
 
-_STEP = re.compile(r"(\d{4,})-(\d{8,})-(\d{8,})\.json")
+_STEP = re.compile(rf"(\d{{4,}})-(\d{{8,}})-(\d{{8,}}){re.escape(SUFFIX)}")
 
 
 @dataclass(frozen=True)
@@ -31,8 +25,8 @@ class DoneShot:
     last: int
 
     @property
-    def stem(self) -> str:
-        return f"{self.number:04d}-{self.first:08d}-{self.last:08d}"
+    def name(self) -> str:
+        return f"{self.number:04d}-{self.first:08d}-{self.last:08d}{SUFFIX}"
 
 
 class VideoSteps:
@@ -54,25 +48,15 @@ class VideoSteps:
         """Keep a shot, unless another worker was faster."""
         labels = shot.labels
         path = self._path(DoneShot(labels.number, labels.first, labels.last))
-        self._store.create_exclusive(f"{path}.parquet", encode_rows(shot.rows))
-        self._store.create_exclusive(f"{path}.json", labels.model_dump_json().encode())
+        write_step(self._store, path, labels.model_dump_json(), shot.rows)
 
     def read(self, shot: DoneShot) -> tuple[ShotLabels, list[ImageRow]]:
-        """A stored shot and its rows. Raises StorageError if it is gone or damaged."""
-        path = self._path(shot)
-        try:
-            labels = ShotLabels.model_validate_json(self._store.read_bytes(f"{path}.json"))
-            table = pq.ParquetFile(io.BytesIO(self._store.read_bytes(f"{path}.parquet"))).read()
-            return labels, list(table_to_rows(table))
-        except (FileNotFoundError, ValidationError, ValueError) as error:
-            raise StorageError(f"{self._store.address(path)} is gone or damaged: run again") from error
-
-    def delete(self) -> None:
-        """Delete all steps, once their shard is written."""
-        self._store.delete_folder(self._folder)
+        """A stored shot and its rows. Raises StorageError if it is gone or damaged: it is labelled again."""
+        document, rows = read_step(self._store, self._path(shot))
+        return ShotLabels.model_validate_json(document), list(table_to_rows(rows))
 
     def _path(self, shot: DoneShot) -> str:
-        return f"{self._folder}/{shot.stem}"
+        return f"{self._folder}/{shot.name}"
 
 
 def _next(shots: list[DoneShot]) -> int:

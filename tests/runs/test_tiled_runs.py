@@ -16,6 +16,7 @@ from PIL import Image
 from fo1_data.cli.progress_lines import figures
 from fo1_data.dataset.reader import open_dataset
 from fo1_data.dataset.validate import validate_dataset
+from fo1_data.errors import StorageError
 from fo1_data.runs.in_process import run_in_process
 from fo1_data.runs.shard_work import Assemble, LabelPiece, LabelWhole, ShardWork
 from fo1_data.runs.tile_steps import TILES_A_STEP, plan_steps
@@ -55,6 +56,14 @@ def run(config: RunConfig, monkeypatch: pytest.MonkeyPatch, log: Path) -> Manife
     return run_in_process(config, None, FACTORY)
 
 
+def killed_run(config: RunConfig, log: Path, at: int) -> None:
+    """A run of its own process, which is killed at its tile `at`."""
+    environment = {**os.environ, "TILE_LOG": str(log), "TILE_KILL_AT": str(at)}
+    command = [sys.executable, "-c", RUN, str(Path(__file__).parent), config.model_dump_json()]
+    killed = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+
+
 def rows_of(out: Path) -> list[dict[str, Any]]:
     dataset = open_dataset(str(out))
     return [row for file in dataset.data_files() for row in pq.read_table(out / file.path).to_pylist()]
@@ -89,10 +98,7 @@ def test_a_run_that_is_killed_in_mid_image_goes_on_at_its_next_tiles(
 ) -> None:
     draw_spots(tmp_path / "a.png")
     config = config_of(tmp_path / "a.png", tmp_path / "out")
-    environment = {**os.environ, "TILE_LOG": str(tmp_path / "first"), "TILE_KILL_AT": "21"}
-    command = [sys.executable, "-c", RUN, str(Path(__file__).parent), config.model_dump_json()]
-    killed = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    killed_run(config, tmp_path / "first", at=21)
     first = (tmp_path / "first").read_text().splitlines()
     run(config, monkeypatch, tmp_path / "second")
     second = (tmp_path / "second").read_text().splitlines()
@@ -100,6 +106,24 @@ def test_a_run_that_is_killed_in_mid_image_goes_on_at_its_next_tiles(
     assert len(first) + len(second) - 36 < TILES_A_STEP
     assert len({*first, *second}) == 36
     assert corners(rows_of(tmp_path / "out")[0]) == SPOTS
+
+
+@pytest.mark.parametrize("place", range(0, 10, 3))
+def test_tiles_whose_stored_rows_are_damaged_are_labelled_again(
+    place: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw_spots(tmp_path / "a.png")
+    config = config_of(tmp_path / "a.png", tmp_path / "out")
+    killed_run(config, tmp_path / "first", at=21)
+    stored = sorted(path for path in (tmp_path / "out/.run/tiles").rglob("*") if path.is_file())
+    content = bytearray(stored[0].read_bytes())
+    content[len(content) * place // 10] ^= 0x10
+    stored[0].write_bytes(content)
+    with pytest.raises(StorageError, match="was damaged and is deleted: run again"):
+        run(config, monkeypatch, tmp_path / "second")
+    run(config, monkeypatch, tmp_path / "third")
+    assert corners(rows_of(tmp_path / "out")[0]) == SPOTS
+    assert len((tmp_path / "third").read_text().splitlines()) == TILES_A_STEP
 
 
 def test_a_tile_that_cannot_be_labelled_rejects_its_image_alone_and_is_tried_again(

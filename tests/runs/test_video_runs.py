@@ -19,6 +19,7 @@ from fo1_data.corpus.entry_bytes import read_bytes
 from fo1_data.corpus.images import InputLimits
 from fo1_data.dataset.reader import open_dataset
 from fo1_data.dataset.validate import validate_dataset
+from fo1_data.errors import StorageError
 from fo1_data.masks import mask_area
 from fo1_data.runs.in_process import run_in_process
 from fo1_data.runs.watcher import Unwatched
@@ -77,6 +78,23 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def config_of(corpus: Path, out: Path, **settings: Any) -> RunConfig:
     given = {"tracker": "bytetrack", "labels": "brief_caption", "embed_images": False}
     return RunConfig.model_validate({"corpus": str(corpus), "out": str(out), **given, **settings})
+
+
+def killed_run(config: RunConfig) -> None:
+    """A run of its own process, which is killed after its first shot."""
+    killed = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            RUN,
+            str(Path(__file__).parent),
+            config.model_dump_json(exclude_defaults=True),
+        ],
+        env={**os.environ, "VIDEO_KILL_AT": "2"},
+        capture_output=True,
+        check=False,
+    )
+    assert killed.returncode == -signal.SIGKILL
 
 
 @pytest.fixture
@@ -172,14 +190,7 @@ def test_a_run_that_is_killed_between_shots_goes_on_at_the_next_one(
     monkeypatch: pytest.MonkeyPatch,
     followed: dict[str, Any],
 ) -> None:
-    given = config_of(clip, tmp_path / "out", **followed).model_dump_json(exclude_defaults=True)
-    killed = subprocess.run(
-        [sys.executable, "-c", RUN, str(Path(__file__).parent), given],
-        env={**os.environ, "VIDEO_KILL_AT": "2"},
-        capture_output=True,
-        check=False,
-    )
-    assert killed.returncode == -signal.SIGKILL
+    killed_run(config_of(clip, tmp_path / "out", **followed))
     before = (tmp_path / "log").read_text().splitlines()
     run(config_of(clip, tmp_path / "out", **followed))
     labelled = (tmp_path / "log").read_text().splitlines()
@@ -192,6 +203,28 @@ def test_a_run_that_is_killed_between_shots_goes_on_at_the_next_one(
         assert table(tmp_path / "out", name) == table(tmp_path / "whole", name)
     assert rows_of(tmp_path / "out") == rows_of(tmp_path / "whole")
     assert not list((tmp_path / "out" / ".run").glob("videos/*/*"))
+
+
+@pytest.mark.parametrize("place", [0.1, 0.6, 0.95])
+def test_a_shot_whose_stored_file_is_damaged_is_labelled_again(
+    place: float,
+    clip: Path,
+    tmp_path: Path,
+    run: Callable[[RunConfig], Manifest],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    killed_run(config_of(clip, tmp_path / "out"))
+    [stored] = (path for path in (tmp_path / "out/.run/videos").rglob("*") if path.is_file())
+    content = bytearray(stored.read_bytes())
+    content[int(len(content) * place)] ^= 0x10
+    stored.write_bytes(content)
+    with pytest.raises(StorageError, match="was damaged and is deleted: run again"):
+        run(config_of(clip, tmp_path / "out"))
+    run(config_of(clip, tmp_path / "out"))
+    run(config_of(clip, tmp_path / "whole"))
+    for name in ("tracks", "videos"):
+        assert table(tmp_path / "out", name) == table(tmp_path / "whole", name)
+    assert rows_of(tmp_path / "out") == rows_of(tmp_path / "whole")
 
 
 def test_labels_of_tracks_are_routed_as_those_of_rows(
