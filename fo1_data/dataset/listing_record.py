@@ -7,6 +7,7 @@ same is decided by its SHA-256 in the fingerprint.
 import gzip
 import hashlib
 import json
+import zlib
 from collections.abc import Iterable, Iterator
 
 from fo1_data.corpus.entry_list import EntryList, record_to_entry, record_to_json
@@ -45,10 +46,13 @@ def _digests(entries: EntryList) -> Iterator[tuple[str, str]]:
 
 
 def describe_change(store: Store, entries: EntryList) -> str:
-    """The images that are added, gone and changed since the run in `store` was begun, in a few words."""
+    """The images that are added, gone and changed since the run in `store` was begun, in a few words.
+
+    "changed" if what it listed is not kept, or damaged.
+    """
     try:
         before: dict[str, str] = json.loads(gzip.decompress(store.read_bytes(LISTING)))
-    except (OSError, ValueError):
+    except (OSError, EOFError, zlib.error, ValueError):
         return "changed"
     now = dict(_digests(entries))
     parts = [
