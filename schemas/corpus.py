@@ -16,6 +16,14 @@ HIDDEN = "hidden:"
 NOT_KEPT = f"{HIDDEN}not-kept"
 
 
+def _size(value: object) -> object:
+    """None for a number of pixels that no picture has: a source that declares it declares nothing."""
+    return None if isinstance(value, int | float) and not 0 < value < 2**63 else value
+
+
+DeclaredPixels = Annotated[int | None, BeforeValidator(_size)]
+
+
 class CorpusRegion(BaseModel):
     """A box of the corpus, in the corpus' own frame (stored or EXIF-oriented pixels).
 
@@ -119,8 +127,8 @@ class GivenVideo(BaseModel):
 
     video: str
     id: str | None = None
-    width: int | None = None
-    height: int | None = None
+    width: DeclaredPixels = None
+    height: DeclaredPixels = None
     fps: float | None = None
     num_frames: int | None = None
     first_number: Literal[0, 1] = 0
@@ -170,8 +178,8 @@ class CorpusImage(BaseModel):
     inner: str | None = None
     inner_span: tuple[int, int] | None = None
     id: str | None = None
-    width: int | None = None
-    height: int | None = None
+    width: DeclaredPixels = None
+    height: DeclaredPixels = None
     regions: list[CorpusRegion] | None = None
     box_unit: Literal["pixel", "share"] = "pixel"
     caption: str | None = None

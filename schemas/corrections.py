@@ -37,7 +37,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from schemas.labels import MOST_COUNT, LabelKind
 from schemas.problems import first_problem
-from schemas.regions import Box, MaskRle, make_region_id
+from schemas.regions import MOST_FLOAT32, Box, MaskRle, make_region_id
 
 
 class CorrectionAction(StrEnum):
@@ -89,8 +89,12 @@ class CorrectionValue(BaseModel):
     @field_validator("box_xyxy")
     @classmethod
     def _has_area(cls, box: Box | None) -> Box | None:
-        if box is not None and not (all(map(isfinite, box)) and box[2] > box[0] and box[3] > box[1]):
+        if box is None:
+            return None
+        if not (all(map(isfinite, box)) and box[2] > box[0] and box[3] > box[1]):
             raise ValueError(f"box {list(box)} has no area")
+        if max(map(abs, box)) > MOST_FLOAT32:
+            raise ValueError(f"box {list(box)} is larger than any image")
         return box
 
 

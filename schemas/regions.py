@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from schemas.labels import Decision, Label, LabelKind, Source
 
 Box = tuple[float, float, float, float]
+# Boxes are stored as float32.
+MOST_FLOAT32 = 3.4e38
 
 # The column of a region that holds the answer of each kind asked per region.
 TEXT_COLUMNS = {

@@ -121,7 +121,8 @@ def _with_marks(result: Sequence[Any]) -> list[dict[str, Any]]:
 
 
 def _has_name(entry: Mapping[str, Any]) -> bool:
-    return isinstance(entry.get("from_name"), str) or entry.get("type") == "relation"
+    name = entry.get("from_name")
+    return isinstance(name, str) or (name is None and entry.get("type") == "relation")
 
 
 class _Parser:

@@ -219,3 +219,14 @@ def test_annotations_of_youtube_vis_that_are_no_list_are_a_reject(tmp_path: Path
     document = {"videos": [{"id": 1, "file_names": ["v/0.png"]}], "annotations": {"video_id": 1}}
     listing = listed(tmp_path, "x.json", json.dumps(document))
     assert "x.json#annotations: is not a list" in " ".join(reject.message for reject in listing.rejects)
+
+
+@pytest.mark.parametrize("width", [10**400, 2**63, 1e308, -5, 0])
+def test_a_size_that_no_video_has_is_none(tmp_path: Path, width: float) -> None:
+    record = {"video": "v", "width": width, "height": 80, "fps": 10, "num_frames": 2, "tracks": []}
+    (tmp_path / "v").mkdir()
+    for number in range(2):
+        (tmp_path / "v" / f"{number:03d}.png").write_bytes(b"not opened")
+    listing = listed(tmp_path, "tracks.jsonl", json.dumps(record))
+    assert [entry.width for entry in listing.entries] == [None] * len(listing.entries)
+    assert listing.entries

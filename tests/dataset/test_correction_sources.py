@@ -16,7 +16,7 @@ from fo1_data.cli.main import app
 from fo1_data.dataset.corrections.sources import read_corrections, read_followed
 from fo1_data.dataset.versions.compare import compare_datasets
 from fo1_data.dataset.versions.merge import merge_corrections
-from fo1_data.errors import ConfigError, RunError, UsageError
+from fo1_data.errors import ConfigError, DatasetError, RunError, UsageError
 from fo1_data.service_client import ServiceClient
 from schemas.corrections import Correction, CorrectionAction, correction_line, parse_corrections
 
@@ -214,3 +214,11 @@ def test_a_count_that_no_dataset_can_hold_is_named_with_its_line(count: int) -> 
     with pytest.raises(ValueError, match=r"line 1: after.count: .* equal to (2147483647|0)"):
         list(parse_corrections([json.dumps(line)]))
     assert list(parse_corrections([json.dumps({**line, "after": {"count": 2**31 - 1}})]))
+
+
+@pytest.mark.parametrize("box", [[0, 0, 1e308, 5], [-1e39, 0, 1, 5], [0, 0, 0, 5]])
+def test_a_box_that_no_image_has_is_refused_in_one_line(tmp_path: Path, box: list[float]) -> None:
+    document = {"image_id": "a" * 64, "action": "added", "at": AT, "after": {"box_xyxy": box}}
+    (tmp_path / "c.jsonl").write_text(json.dumps(document))
+    with pytest.raises(DatasetError, match=r"line 1: after.*box"):
+        read_corrections(str(tmp_path / "c.jsonl"))

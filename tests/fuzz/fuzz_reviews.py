@@ -177,8 +177,8 @@ def _check_all_used(shown: ShownImage, result: list[Any], outcome: AnnotationOut
     boxes = {region.box_xyxy for region in annotated.regions.values()}
     known = marks_in([said, shown.model_dump(mode="json"), outcome.comment, outcome.ignored])
     for entry in result:
-        # What is ignored is named without null characters, which a database does not take.
-        name, value = str(entry.get("from_name")).replace("\0", ""), entry.get("value")
+        # What is ignored is named without what a database does not take.
+        name, value = _stored(str(entry.get("from_name"))), entry.get("value")
         value = value if isinstance(value, dict) else {}
         if (
             any(str(part).startswith(name[:90]) for part in outcome.ignored)
@@ -198,6 +198,10 @@ def _check_all_used(shown: ShownImage, result: list[Any], outcome: AnnotationOut
         if name == BOX:
             box = shape_to_box(value, *shown.picture_wh)
             check(box in boxes, "a box is lost:", entry)
+
+
+def _stored(name: str) -> str:
+    return name.replace("\0", "").encode(errors="replace").decode()
 
 
 def _webhook(chance: random.Random) -> str:

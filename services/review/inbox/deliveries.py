@@ -25,10 +25,10 @@ def parse_webhook(review_id: str, payload: Mapping[str, Any]) -> list[ReviewDeli
     if action in ("ANNOTATION_CREATED", "ANNOTATION_UPDATED"):
         annotation = _mapping(payload.get("annotation"))
         ls_task_id = _integer(annotation.get("task")) or _integer(_mapping(payload.get("task")).get("id"))
-        annotation_id, expects = _integer(annotation.get("id")), annotation.get("updated_at")
+        annotation_id, expects = _integer(annotation.get("id")), _time(annotation.get("updated_at"))
         if ls_task_id is None and annotation_id is None:
             return []
-        return [_delivery(review_id, ls_task_id, annotation_id, str(expects)[:255] if expects else None)]
+        return [_delivery(review_id, ls_task_id, annotation_id, expects)]
     if action == "ANNOTATIONS_DELETED":
         entries = payload.get("annotations") or []
         ids = [_integer(_mapping(entry).get("id")) for entry in entries] if isinstance(entries, list) else []
@@ -95,6 +95,12 @@ def _delivery(
 
 def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
+
+
+def _time(value: Any) -> str | None:
+    """A time of Label Studio as it is stored; None for what is none."""
+    is_time = isinstance(value, str) and value.isascii() and value.isprintable() and len(value) <= 255
+    return value or None if is_time else None
 
 
 def _integer(value: Any) -> int | None:
