@@ -69,10 +69,14 @@ def list_weight_files(folder: Path) -> list[Path]:
     else:
         names = [SINGLE_FILE]
     files = [folder / name for name in names]
-    missing = [file.name for file in files if not _is_there(file)]
+    missing = [_printable(file.name) for file in files if not _is_there(file)]
     if missing:
         raise CheckpointError(f"{folder}: no {', '.join(missing)}")
     return files
+
+
+def _printable(name: str) -> str:
+    return name if name.isprintable() else ascii(name)
 
 
 def _is_there(file: Path) -> bool:
