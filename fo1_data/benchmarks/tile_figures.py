@@ -31,7 +31,8 @@ from fo1_data.synthetic.gold import gold_of
 from fo1_data.synthetic.scenes import Scene, SceneObject, make_scene
 from fo1_data.synthetic.shapes import COLOURS, FILLS, NAMES, SIZES
 from fo1_data.synthetic.wording import Phrase
-from schemas.jobs import DEFAULT_TILE_OVERLAP, RunConfig
+from schemas.input_settings import DEFAULT_TILE_OVERLAP
+from schemas.jobs import RunConfig
 
 _NUM_PHRASES = 24
 

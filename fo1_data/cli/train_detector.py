@@ -8,7 +8,7 @@ import typer
 from fo1_data.cli.output import JsonOption, emit, say
 from fo1_data.cli.stopped_training import ended_by_signals, exit_if_stopped
 from fo1_data.training.detection.settings import DetectorConfig
-from schemas.jobs import LEAST_TILE_PX, MOST_TILE_PX
+from schemas.input_settings import LEAST_TILE_PX, MOST_TILE_PX
 
 _DEFAULTS = DetectorConfig()
 

@@ -18,7 +18,8 @@ from fo1_data.proposals.identity import detector_digest
 from fo1_data.storage.addresses import normalise
 from fo1_data.storage.streams import read_whole
 from schemas.dataset import SCHEMA_VERSION
-from schemas.jobs import DEFAULT_FRAME_EVERY_S, NOT_IN_FINGERPRINT, RunConfig
+from schemas.input_settings import DEFAULT_FRAME_EVERY_S
+from schemas.jobs import NOT_IN_FINGERPRINT, RunConfig
 
 # Stand for files or folders: their contents count, not their addresses.
 _BY_CONTENT = (

@@ -22,7 +22,7 @@ from fo1_data.training.samples.open_examples import TrainingExample, open_exampl
 from fo1_data.training.samples.source import ExampleSource
 from fo1_data.training.samples.tiled_rows import grid_of, windows_of
 from schemas.images import ImageRow
-from schemas.jobs import DEFAULT_TILE_OVERLAP
+from schemas.input_settings import DEFAULT_TILE_OVERLAP
 from schemas.labels import Decision, Source
 from schemas.regions import Region
 
