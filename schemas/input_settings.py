@@ -1,4 +1,4 @@
-"""The settings of a run that say how its inputs are read: videos, large images, rasters, DICOM, boxes, limits."""
+"""The settings of a run that say how inputs are read: videos, large images, rasters, DICOM, boxes, limits."""
 
 from typing import Annotated, Literal, Self
 
