@@ -174,13 +174,14 @@ def _connect(address: str) -> None:
     host = address.rpartition("://")[2].rpartition(":")[0]
     if LOOPBACK_ONLY.items() <= os.environ.items() and host not in ("127.0.0.1", "localhost"):
         raise ClusterError(f"this process has used a Ray of its own: connect to {address} in another process")
+    environment = runtime_env()
     _prepare_environment()
     # Ray tries about once a second, 20 times by default, also with a token that was refused.
     os.environ.setdefault("RAY_gcs_server_port_wait_time_s", str(CONNECT_TRIES))
     try:
         ray.init(
             address=address,
-            runtime_env=runtime_env(),
+            runtime_env=environment,
             log_to_driver=False,
             logging_level=logging.ERROR,
         )
@@ -198,15 +199,23 @@ def _connect(address: str) -> None:
 def runtime_env() -> dict[str, Any]:
     """What the workers of a cluster get of this driver: the packages, and how they log and trace.
 
-    Of a driver that is a job of Ray's, the workers get the job's variables too; Ray refuses one given twice.
+    Of a driver that is a job of Ray's, they get what the job gives too; Ray refuses what is given twice.
+    Raises ClusterError if the job brings packages of its own.
     """
     folders = [str(Path(str(importlib.import_module(name).__file__)).parent) for name in PACKAGES]
-    job = json.loads(os.environ.get(_JOB_CONFIG, "{}"))
-    of_job = (job.get("runtime_env") or {}).get("env_vars") or {}
+    of_job = json.loads(os.environ.get(_JOB_CONFIG, "{}")).get("runtime_env") or {}
+    if "py_modules" in of_job and os.environ.get("RAY_OVERRIDE_JOB_RUNTIME_ENV") != "1":
+        raise ClusterError(
+            "leave py_modules out of the runtime environment of this Ray job: the driver brings the packages of "
+            "fo1-data so (your own may be in working_dir)"
+        )
     asked = {
-        name: value for name, value in os.environ.items() if _WATCHED.fullmatch(name) and name not in of_job
+        name: value
+        for name, value in os.environ.items()
+        if _WATCHED.fullmatch(name) and name not in (of_job.get("env_vars") or {})
     }
-    return {"py_modules": folders, "excludes": ["**/__pycache__"], "env_vars": asked}
+    left_out = {} if "excludes" in of_job else {"excludes": ["**/__pycache__"]}
+    return {"py_modules": folders, "env_vars": asked, **left_out}
 
 
 def _prepare_environment() -> None:

@@ -77,3 +77,15 @@ def test_a_job_may_say_how_its_workers_log(monkeypatch: pytest.MonkeyPatch) -> N
     merged = _merge_runtime_env(JobConfig.from_json(job).runtime_env, runtime_env())
     assert merged is not None
     assert merged["env_vars"] == {**given, "FO1_LOG_LEVEL": "debug"}
+
+
+def test_a_job_may_leave_files_out_and_brings_no_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {"working_dir": "gcs://_ray_pkg_1.zip", "excludes": ["/data/"]}
+    monkeypatch.setenv(RAY_JOB_CONFIG_JSON_ENV_VAR, json.dumps({"runtime_env": given, "metadata": {}}))
+    merged = _merge_runtime_env(given, runtime_env())
+    assert merged is not None
+    assert len(merged["py_modules"]) == 4
+    brought = {"runtime_env": {**given, "py_modules": ["gcs://_ray_pkg_2.zip"]}, "metadata": {}}
+    monkeypatch.setenv(RAY_JOB_CONFIG_JSON_ENV_VAR, json.dumps(brought))
+    with pytest.raises(ClusterError, match="leave py_modules out of the runtime environment of this Ray job"):
+        runtime_env()
