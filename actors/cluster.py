@@ -206,8 +206,8 @@ def runtime_env() -> dict[str, Any]:
     of_job = json.loads(os.environ.get(_JOB_CONFIG, "{}")).get("runtime_env") or {}
     if "py_modules" in of_job and os.environ.get("RAY_OVERRIDE_JOB_RUNTIME_ENV") != "1":
         raise ClusterError(
-            "leave py_modules out of the runtime environment of this Ray job: the driver brings the packages of "
-            "fo1-data so (your own may be in working_dir)"
+            "leave py_modules out of the runtime environment of this Ray job: the driver brings "
+            "the packages of fo1-data so (your own may be in working_dir)"
         )
     asked = {
         name: value
