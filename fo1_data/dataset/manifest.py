@@ -46,8 +46,9 @@ def find_manifest(store: Store) -> Manifest | None:
         document = json.loads(data)
         version = document.get("schema_version")
         if not isinstance(version, int) or version > IN_PARTS_VERSION:
+            named = version if isinstance(version, int) else ascii(version)[:60]
             raise DatasetError(
-                f"{store.address(MANIFEST)} has schema version {version}, newer than {IN_PARTS_VERSION}: "
+                f"{store.address(MANIFEST)} has schema version {named}, newer than {IN_PARTS_VERSION}: "
                 "use a newer fo1-data"
             )
         return Manifest.model_validate(load_whole(store.read_bytes, document))

@@ -35,7 +35,7 @@ def painted_mask(value: Mapping[str, Any], picture_wh: tuple[int, int]) -> MaskR
         return None
     try:
         alpha = decode_rle(rle).reshape(height, width, 4)[:, :, 3]
-    except (ValueError, IndexError):
+    except (ValueError, IndexError, OverflowError):
         return None
     mask = alpha >= _HALF
     return encode_mask(mask) if mask.any() else None

@@ -161,6 +161,8 @@ def test_an_image_in_two_files_and_wrong_counts_are_found(dataset: Path) -> None
     [
         ("{", "is no manifest"),
         ('{"schema_version": 99}', "newer"),
+        ('{"schema_version": "a\\nb"}', "newer"),
+        ('{"schema_version": [1, 2]}', "newer"),
         ('{"schema_version": 1}', "name"),
         ("[]", "is no manifest"),
     ],

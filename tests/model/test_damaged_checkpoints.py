@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 
 from fo1_data.errors import CheckpointError
+from fo1_data.model import tokenizer_files
 from fo1_data.model.attaching.base_record import read_base_record
 from fo1_data.model.checkpoint_files import read_shapes
 from fo1_data.model.checkpoint_folder import BUNDLED, find_checkpoint, list_weight_files, model_domain
 from fo1_data.model.configuration import load_config
 from fo1_data.model.node_cache import _is_intact
 from fo1_data.model.processing import ImageProcessor
+from fo1_data.model.tokenizer_files import read_tokenizer
 
 DEEP = "[" * 100_000
 
@@ -143,3 +145,27 @@ def test_a_card_that_cannot_be_read_names_no_domain(folder: Path, text: str) -> 
 def test_a_record_of_a_copy_that_cannot_be_read_is_of_no_copy(tmp_path: Path, text: str) -> None:
     (tmp_path / "fetched.json").write_text(text)
     assert not _is_intact(tmp_path)
+
+
+class PanicException(BaseException):
+    """As `tokenizers` raises it for files that it cannot bear."""
+
+
+@pytest.mark.parametrize("error", [PanicException("range end\nout of range"), ValueError("a\nb")])
+def test_a_tokenizer_that_its_library_cannot_bear(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(tokenizer_files, "_read_vocabulary", fail)
+    assert "tokenizer does not load" in refused(lambda: read_tokenizer(folder))
+
+
+def test_a_stop_is_no_fault_of_a_tokenizer(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(tokenizer_files, "_read_vocabulary", stop)
+    with pytest.raises(KeyboardInterrupt):
+        read_tokenizer(folder)

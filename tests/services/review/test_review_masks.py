@@ -224,3 +224,16 @@ def test_a_dataset_without_masks_and_tracks_with_masks_are_refused(tmp_path: Pat
 def test_options_of_older_reviews_are_stored_as_before() -> None:
     assert "masks" not in ReviewOptions().stored()
     assert ReviewOptions(masks=True).stored()["masks"] is True
+
+
+@pytest.mark.parametrize("error", [OverflowError, ValueError, IndexError])
+def test_a_brush_that_cannot_be_read_is_no_mask(
+    monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    def fail(rle: object) -> None:
+        raise error("out of bounds")
+
+    value = brush_value(encode_mask(np.ones((4, 6), bool)))
+    assert painted_mask(value, (6, 4)) is not None
+    monkeypatch.setattr("label_studio_sdk.converter.brush.decode_rle", fail)
+    assert painted_mask(value, (6, 4)) is None
