@@ -262,10 +262,10 @@ class LabellerPool:
         return self._run.count_steps(item.shard) if isinstance(item, LabelWhole | LabelPiece) else 0
 
     def _leave_host(self, slot: Slot, item: Work, work: ShardWork, error: Exception) -> None:
-        """Give the work of a labeller whose host does not reach a store to another."""
+        """Give the work of a labeller whose host cannot use a store to another."""
         other = slot.second
         self._release(slot, work)
-        self._note(f"{slot} does not reach a store, its work goes to another: {first_line(error)}")
+        self._note(f"{slot} cannot use a store, its work goes to another: {first_line(error)}")
         if other is None:
             work.interrupted(item, first_line(error), num_steps=self._steps_of(item))
 

@@ -124,6 +124,7 @@ class World:
         self.fates = chain(fates, repeat((USUAL_S, "answers")))
         self.marked: list[tuple[float, ShardReport]] = []
         self.num_writes = 0
+        self.notes: list[str] = []
 
 
 class Pool(LabellerPool):
@@ -131,7 +132,7 @@ class Pool(LabellerPool):
 
     def __init__(self, world: World, num_labellers: int) -> None:
         made_up = LabellerSettings(RunConfig(corpus="made-up", out="made-up"))
-        super().__init__(made_up, Need(1, 1), num_labellers, num_labellers, 0.0, lambda note: None)
+        super().__init__(made_up, Need(1, 1), num_labellers, num_labellers, 0.0, world.notes.append)
         self._world, self._num_made = world, 0
 
     def _await_room(self) -> None:
@@ -198,7 +199,10 @@ def test_each_shard_is_reported_once_whatever_happens(
 
 
 def test_what_one_host_cannot_fetch_is_labelled_by_another() -> None:
-    assert _run(World([], storeless={0}), num_shards=8, num_labellers=3) == Counter(range(8))
+    world = World([], storeless={0})
+    assert _run(world, num_shards=8, num_labellers=3) == Counter(range(8))
+    (told, *_) = (note for note in world.notes if "goes to another" in note)
+    assert "cannot use a store, its work goes to another: nothing of the corpus can be fetched" in told
 
 
 def test_a_run_ends_where_no_host_can_fetch_the_corpus() -> None:
