@@ -29,6 +29,7 @@ def info(model: ModelArgument = "fo1-tiny", as_json: JsonOption = False) -> None
         f"  region features of {document['region_width']}, {document['regions_a_prompt']} regions a prompt",
         f"  reads texts from {_how_texts_are_read(document['ocr_crop_min_pixels'])}",
         f"  sha256 {document['sha256']}",
+        *(f"  {name} is not as it was written (SHA256SUMS)" for name in document["changed_files"]),
         *(
             f"  {source['name']} ({source['model_type']}, licence {source['licence'] or 'not stated'}): "
             f"{len(source['changed'])} of {source['weights']} weights changed since it was attached"

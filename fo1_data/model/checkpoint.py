@@ -10,7 +10,8 @@ from torch import nn
 
 from fo1_data.model.attaching.base_record import changed_weights, read_base_record
 from fo1_data.model.checkpoint_files import read_shapes, read_tensors
-from fo1_data.model.checkpoint_folder import checkpoint_sha256, find_checkpoint
+from fo1_data.model.checkpoint_folder import file_sums, find_checkpoint, sha256_of_sums
+from fo1_data.model.checksums import changed_files
 from fo1_data.model.configuration import Fo1Config, load_config
 from fo1_data.model.model_weights import empty_model, fill_model
 from fo1_data.model.modeling import Fo1Model
@@ -60,19 +61,20 @@ def load_checkpoint(
 
 
 def describe(name: str) -> dict[str, Any]:
-    """The document of `fo1 model info`: sizes, options, and the weights that do not fit the configuration."""
+    """The document of `fo1 model info`: sizes, options, what does not fit the configuration or changed."""
     folder = find_checkpoint(name)
     config = load_config(folder)
     model = empty_model(config)
     expected = {to_released(key): list(value.shape) for key, value in model.named_parameters()}
-    stored = read_shapes(folder)
+    stored, sums = read_shapes(folder), file_sums(folder)
     if config.text.tie_word_embeddings:
         stored.pop("lm_head.weight", None)
     parts = {part: sum(p.numel() for p in module.parameters()) for part, module in model.named_children()}
     return {
         "name": name,
         "folder": str(folder),
-        "sha256": checkpoint_sha256(folder),
+        "sha256": sha256_of_sums(sums),
+        "changed_files": changed_files(folder, sums),
         "base": config.base.base_type,
         "licence": config.licence,
         "parameters": sum(parts.values()),

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from fo1_data.errors import CheckpointError, StorageError
 from fo1_data.model.checkpoint_folder import DOMAIN, MODEL_CARD, SINGLE_FILE, list_weight_files, model_domain
+from fo1_data.model.checksums import VOCABULARY, forget_sums, write_sums
 from fo1_data.model.modeling import Fo1Model
 from fo1_data.model.weight_names import to_released
 
@@ -70,10 +71,12 @@ def save_weights(
 ) -> None:
     """As `save_checkpoint`, for weights by the names of the model's parameters.
 
-    What `source` says of the only pictures that it knows is left out: it is not so of other weights.
+    What `source` says of the only pictures that it knows is left out: it is not so of other weights. The sums
+    of the files come last, so a killed process leaves none that are wrong.
     Raises StorageError or OSError if the folder cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    forget_sums(folder)
     for path in source.iterdir() if source.resolve() != folder.resolve() else ():
         is_excluded = path.name.endswith(".index.json") or path.name in _TRAINING_RECORDS
         if path.is_file() and path.suffix in {".json", ".txt"} and not is_excluded:
@@ -90,6 +93,7 @@ def save_weights(
         partial.unlink(missing_ok=True)
         raise StorageError(f"{folder / SINGLE_FILE} cannot be written: {error}") from None
     partial.replace(folder / SINGLE_FILE)
+    write_sums(folder, [SINGLE_FILE, *(name for name in VOCABULARY if (folder / name).is_file())])
 
 
 def _rewrite(path: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:

@@ -5,9 +5,11 @@ first fetches a local folder.
 """
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
 from fo1_data.errors import CheckpointError, refuse_full_disk
+from fo1_data.model.checksums import refuse_changed, sha256_of
 from fo1_data.storage.json_text import parse_json
 
 BUNDLED = "fo1-tiny"
@@ -112,11 +114,25 @@ def model_domain(folder: Path) -> str | None:
 
 
 def checkpoint_sha256(folder: Path) -> str:
-    """SHA-256 of names and contents of the weight, configuration and tokenizer files, sorted by name."""
-    digest = hashlib.sha256()
+    """SHA-256 of names and contents of the weight, configuration and tokenizer files, sorted by name.
+
+    Raises CheckpointError if one of them is not as it was written, by the sums that the folder has.
+    """
+    sums = file_sums(folder)
+    refuse_changed(folder, sums)
+    return sha256_of_sums(sums)
+
+
+def file_sums(folder: Path) -> dict[str, str]:
+    """The SHA-256 (hex) of each weight, configuration and tokenizer file, by its name."""
     files = [folder / name for name in _HASHED_FILES if (folder / name).is_file()]
-    for path in sorted(files + list_weight_files(folder), key=lambda path: path.name):
-        digest.update(path.name.encode())
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return {path.name: sha256_of(path) for path in files + list_weight_files(folder)}
+
+
+def sha256_of_sums(sums: Mapping[str, str]) -> str:
+    """That of a checkpoint, of those of its files."""
+    digest = hashlib.sha256()
+    for name in sorted(sums):
+        digest.update(name.encode())
+        digest.update(bytes.fromhex(sums[name]))
     return digest.hexdigest()

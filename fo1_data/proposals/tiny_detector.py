@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fo1_data.errors import CheckpointError
+from fo1_data.model.checksums import refuse_changed
 from fo1_data.proposals.detections import Detections
 from fo1_data.proposals.identity import TINY_LICENCE, TINY_WEIGHTS
 
@@ -156,7 +157,7 @@ class TinyDetector:
 def load_tiny_detector(device: str | torch.device = "cpu", weights: Path = TINY_WEIGHTS) -> TinyDetector:
     """Load the bundled detector, or one that was trained from it.
 
-    Raises CheckpointError if its weights are missing or do not fit.
+    Raises CheckpointError if its weights are missing, damaged or do not fit.
     """
     try:
         data = weights.read_bytes()
@@ -168,4 +169,6 @@ def load_tiny_detector(device: str | torch.device = "cpu", weights: Path = TINY_
         reason = str(error).splitlines()[0]
         remedy = "; reinstall" if weights == TINY_WEIGHTS else ""
         raise CheckpointError(f"the detector does not load from {weights}: {reason}{remedy}") from error
-    return TinyDetector(network, hashlib.sha256(data).hexdigest(), torch.device(device), long_edge_max_px)
+    sha256 = hashlib.sha256(data).hexdigest()
+    refuse_changed(weights.parent, {weights.name: sha256})
+    return TinyDetector(network, sha256, torch.device(device), long_edge_max_px)

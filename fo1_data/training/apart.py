@@ -19,6 +19,7 @@ from fo1_data.errors import CheckpointError, ConfigError
 from fo1_data.model.checkpoint import load_checkpoint
 from fo1_data.model.checkpoint_files import save_checkpoint
 from fo1_data.model.checkpoint_folder import checkpoint_sha256
+from fo1_data.model.checksums import forget_sums, refuse_changed, sha256_of, write_sums
 from fo1_data.storage.json_text import parse_object
 from fo1_data.training.adapters import ADAPTER_SCALE, base_name, is_adapter
 
@@ -46,7 +47,9 @@ def save_apart(
     }
     partial = folder / f"{WEIGHTS}.partial"
     save_file(tensors, partial)
+    forget_sums(folder)
     partial.replace(folder / WEIGHTS)
+    write_sums(folder, [WEIGHTS])
     record = {"base": dict(base), "rows": rows, "settings": dict(settings)}
     (folder / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
@@ -79,6 +82,7 @@ def merge_apart(base: str, folder: Path, out: Path) -> None:
 def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     try:
         record = parse_object((folder / RECORD).read_text("utf-8"))
+        refuse_changed(folder, {WEIGHTS: sha256_of(folder / WEIGHTS)})
         return record, load_file(folder / WEIGHTS)
     except (OSError, ValueError, SafetensorError) as error:
         raise CheckpointError(f"{folder}: holds no readable {WEIGHTS} with {RECORD}: {error}") from None

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fo1_data.dataset.versions.lineage import LINEAGE
+from fo1_data.errors import CheckpointError
+from fo1_data.model.checksums import find_changed
 from fo1_data.storage.json_text import parse_json
 from fo1_data.training.events import SampleFigures
 from fo1_data.training.layout import BEST, MEASURED
@@ -33,6 +35,15 @@ def load_kept(run: Path) -> Kept | None:
         return Kept(record["step"], SampleFigures(**record["validation"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def refuse_damaged(run: Path) -> None:
+    """Raise CheckpointError if what is kept is not as it was written."""
+    if changed := find_changed(run / BEST):
+        raise CheckpointError(
+            f"{run / BEST} is damaged ({changed[0]} is not what was written): delete it, and the best of "
+            "the measurements to come is kept"
+        )
 
 
 def forget_kept(run: Path) -> None:

@@ -14,7 +14,7 @@ from fo1_data.model.checkpoint import Checkpoint
 from fo1_data.model.checkpoint_folder import checkpoint_sha256
 from fo1_data.storage.addresses import normalise
 from fo1_data.training.apart import save_apart
-from fo1_data.training.best_kept import Kept, forget_kept, keep_best, load_kept
+from fo1_data.training.best_kept import Kept, forget_kept, keep_best, load_kept, refuse_damaged
 from fo1_data.training.early_verdict import EarlyVerdict
 from fo1_data.training.events import Measured, Outlook, RunBegun, StepDone, Watch
 from fo1_data.training.journal import Journal
@@ -92,7 +92,8 @@ class Run:
     def resume(self, addresses: Sequence[str], model: str, resume_from: Path | None) -> None:
         """Load the state in `out`, or else in `resume_from`, and write what the run is made from.
 
-        Raises ConfigError if the state belongs to another run, CheckpointError if it is damaged.
+        Raises ConfigError if the state belongs to another run, CheckpointError if it or what is kept is
+        damaged.
         """
         trainer, out = self._trainer, self._out
         self._model = model
@@ -107,7 +108,9 @@ class Run:
         if not self._resumed and resume_from is not None:
             trainer.go_on_from(resume_from)
         if self._is_first:
-            if not resumes:
+            if resumes:
+                refuse_damaged(out)
+            else:
                 forget_kept(out)
             # A run that has made no step is measured again before its first one.
             self._journal.log.truncate(trainer.step_number or -1)

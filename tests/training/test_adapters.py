@@ -108,6 +108,11 @@ def test_what_is_kept_apart_merges_to_the_checkpoint_of_the_run(scenes, tmp_path
         merge_apart(str(tmp_path / "out"), tmp_path / "out" / "apart", tmp_path / "other")
     with pytest.raises(CheckpointError, match="holds no readable"):
         merge_apart("fo1-tiny", tmp_path, tmp_path / "other")
+    content = bytearray(small.read_bytes())
+    content[-1] ^= 1
+    small.write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"adapters.safetensors is damaged .*SHA256SUMS"):
+        merge_apart("fo1-tiny", tmp_path / "out" / "apart", tmp_path / "other")
 
 
 def test_a_run_that_goes_on_from_another_does_not_add_its_adapters_twice(scenes, adapted, tmp_path):

@@ -76,6 +76,11 @@ def test_it_learns_boxes_and_the_result_is_a_source_of_boxes(tmp_path: Path) -> 
     assert widths[0] > 1.2 * widths[1]
     with pytest.raises(ConfigError, match="was started with steps 40, not 1: use the same, or another --out"):
         train_detector([corpus], tmp_path / "detector", CONFIG)
+    content = bytearray((tmp_path / "detector" / "model.safetensors").read_bytes())
+    content[-1] ^= 1
+    (tmp_path / "detector" / "model.safetensors").write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"model.safetensors is damaged .*SHA256SUMS"):
+        load_proposer(str(tmp_path / "detector"))
     (tmp_path / "detector" / "model.safetensors").write_bytes(b"cut")
     with pytest.raises(CheckpointError, match="does not load"):
         load_proposer(str(tmp_path / "detector"))

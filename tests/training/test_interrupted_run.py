@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fo1_data.errors import CheckpointError, ConfigError, DatasetError, Fo1Error
+from fo1_data.model.checksums import write_sums
 from fo1_data.synthetic.gold import write_scenes
 from fo1_data.training.best_kept import load_kept
 from fo1_data.training.events import Event, Measured, RunBegun, StepDone
@@ -43,6 +44,12 @@ def whole(scenes: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def copy_of(run: Path, out: Path) -> Path:
     return Path(shutil.copytree(run, out))
+
+
+def change_a_byte(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
 
 
 def log_of(run: Path) -> list[dict[str, Any]]:
@@ -91,6 +98,7 @@ def test_a_best_checkpoint_newer_than_the_state_stays_until_one_is_better(
     record["validation"]["accuracy"] = dict.fromkeys(record["validation"]["accuracy"], 1.0)
     (out / "best/measured.json").write_text(json.dumps(record))
     (out / "best/model.safetensors").write_bytes(b"of step 9")
+    write_sums(out / "best", ["model.safetensors"])
     report = train([scenes], 1, "fo1-tiny", out, CONFIG.model_copy(update={"steps": 3}), events.append)
     assert [event.is_best for event in events if isinstance(event, Measured)] == [False]
     assert report["best"]["step"] == 9
@@ -212,3 +220,21 @@ def test_a_resumed_run_is_validated_on_the_same_images(tmp_path: Path) -> None:
     for other in (["/corpora/b"], []):
         with pytest.raises(ConfigError, match="was started with validation"):
             write_settings(tmp_path, 2, CONFIG, True, other)
+
+
+def test_a_byte_that_changed_in_the_best_checkpoint_is_told_when_the_run_goes_on(
+    scenes: str, whole: Path, tmp_path: Path
+) -> None:
+    out, config = copy_of(whole, tmp_path / "out"), CONFIG.model_copy(update={"steps": 3})
+    change_a_byte(out / "best/model.safetensors")
+    with pytest.raises(CheckpointError, match=rf"^{out}/best is damaged \(model.safetensors .*delete it"):
+        train([scenes], 1, "fo1-tiny", out, config)
+    shutil.rmtree(out / "best")
+    assert train([scenes], 1, "fo1-tiny", out, config)["best"]["step"] == 3
+
+
+def test_a_model_whose_weights_changed_is_not_trained_on(scenes: str, whole: Path, tmp_path: Path) -> None:
+    model = copy_of(whole, tmp_path / "model")
+    change_a_byte(model / "model.safetensors")
+    with pytest.raises(CheckpointError, match=r"model.safetensors is damaged .*SHA256SUMS"):
+        train([scenes], 1, str(model), tmp_path / "out", CONFIG)

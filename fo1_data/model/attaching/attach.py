@@ -23,6 +23,7 @@ from fo1_data.model.bases.families import family_of_base, why_refused
 from fo1_data.model.bases.family import BaseFamily
 from fo1_data.model.checkpoint_files import read_tensors
 from fo1_data.model.checkpoint_folder import SINGLE_FILE, find_checkpoint
+from fo1_data.model.checksums import VOCABULARY, write_sums
 from fo1_data.model.configuration import Fo1Config, load_config, parse_config
 from fo1_data.model.licences import licence_of
 from fo1_data.model.model_weights import empty_model
@@ -84,6 +85,7 @@ def attach(base: str, aux: str, out: Path, *, licence: str | None = None, seed: 
             metadata={"format": "pt"},
         )
         record.write(partial)
+        write_sums(partial, [SINGLE_FILE, *(name for name in VOCABULARY if (partial / name).is_file())])
         if out.exists():
             out.rmdir()
         partial.replace(out)

@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from fo1_data.errors import ConfigError
+from fo1_data.model.checksums import forget_sums, write_sums
 from fo1_data.model.device import choose_device
 from fo1_data.plurals import counted
 from fo1_data.proposals.identity import (
@@ -212,6 +213,8 @@ def save_detector(
     """Write the folder of a detector, its configuration last: with it the folder is whole."""
     folder.mkdir(parents=True, exist_ok=True)
     whole = {name: weight.contiguous() for name, weight in weights.items()}
+    forget_sums(folder)
     save_file(whole, folder / DETECTOR_WEIGHTS, {LONG_EDGE_KEY: str(long_edge_px)})
+    write_sums(folder, [DETECTOR_WEIGHTS])
     document = {"model_type": TINY_KIND, **history}
     (folder / DETECTOR_CONFIG).write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
