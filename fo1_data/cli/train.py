@@ -15,6 +15,7 @@ from fo1_data.cli.stopped_training import ended_by_signals, exit_if_stopped
 from fo1_data.cli.training_lines import TrainingLines
 from fo1_data.errors import ConfigError
 from fo1_data.plurals import counted
+from fo1_data.runs.rejected_inputs import reasons_text
 from fo1_data.training.layout import BEST, PATIENCE
 
 
@@ -118,4 +119,8 @@ def _done(document: dict[str, Any]) -> str:
     if document["left_out"]:
         images = counted(document["left_out"], "training image")
         text += f"; {images} left out, because the same is validated on"
+    if document["unusable"]:
+        images = counted(sum(document["unusable"].values()), "training image")
+        names = ", ".join(document["unusable_such_as"])
+        text += f"; {images} could not be used ({reasons_text(document['unusable'])}), such as {names}"
     return text

@@ -110,7 +110,8 @@ class StepDone:
     """A step is done.
 
     `gradient_norm`: before clipping; `samples_per_s`: images of all workers, `tokens_per_s`: tokens of this
-    worker, in this step; `memory_bytes`: the most that this process, or its GPU, has held.
+    worker, in this step; `memory_bytes`: the most that this process, or its GPU, has held;
+    `unusable_images`: left out of this step, because they could not be used.
     """
 
     step: int
@@ -121,6 +122,7 @@ class StepDone:
     samples_per_s: float
     tokens_per_s: float
     memory_bytes: int
+    unusable_images: int = 0
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,9 @@ class Journal:
 def _log_line(event: Event) -> dict[str, Any] | None:
     """An event as the log holds it; None if it does not."""
     if isinstance(event, StepDone):
-        return {name: getattr(event, name) for name in ("step", "loss", "learning_rate", "gradient_norm")}
+        names = ("step", "loss", "learning_rate", "gradient_norm")
+        left_out = ("unusable_images",) if event.unusable_images else ()
+        return {name: getattr(event, name) for name in (*names, *left_out)}
     if isinstance(event, Measured):
         parts = {"validation": event.validation, "training": event.training}
         documents = {name: part.document() for name, part in parts.items() if part is not None}

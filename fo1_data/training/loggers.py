@@ -131,7 +131,7 @@ def named_figures(event: Event) -> dict[str, float]:
     """The figures of an event by the names under which loggers keep them; empty if it has none."""
     if isinstance(event, StepDone):
         names = ("loss", "learning_rate", "gradient_norm", "samples_per_s", "tokens_per_s", "memory_bytes")
-        return {name: getattr(event, name) for name in names}
+        return {name: getattr(event, name) for name in (*names, "unusable_images")}
     if isinstance(event, Measured):
         figures = _sample_figures("training", event.training)
         if event.validation is not None:

@@ -69,7 +69,8 @@ class Run:
         self._validation = Validation(
             trainer, source, validation, config, book, distractors, validation_addresses
         )
-        draws = None if chats is None else ChatDraws(chats.chats, checkpoint, config, trainer.workers)
+        left_out = trainer.left_out
+        draws = ChatDraws(chats.chats, checkpoint, config, trainer.workers, left_out) if chats else None
         self._batches = Batches(
             source,
             checkpoint,
@@ -78,9 +79,9 @@ class Run:
             rare,
             distractors,
             trainer.workers,
-            left_out=self._validation.image_ids,
+            validated=self._validation.image_ids,
             cache=trainer.cache,
-            met=trainer.met,
+            left_out=left_out,
             chats=draws,
         )
         self._resumed = False
@@ -209,7 +210,7 @@ class Run:
 
     def _step(self) -> None:
         trainer, step = self._trainer, self._trainer.step_number
-        start_s, num_tokens = time.monotonic(), trainer.num_tokens
+        start_s, num_tokens, num_met = time.monotonic(), trainer.num_tokens, trainer.left_out.num_met
         images = self._batches.of_step(step)
         loss = trainer.step(images)
         seconds = time.monotonic() - start_s
@@ -223,6 +224,9 @@ class Run:
                 samples_per_s=round(self._config.batch_images / seconds, 3),
                 tokens_per_s=round((trainer.num_tokens - num_tokens) / seconds, 1),
                 memory_bytes=peak_memory_bytes(trainer.model.device),
+                unusable_images=trainer.workers.total_of(
+                    trainer.left_out.num_met - num_met, trainer.model.device
+                ),
             )
         )
 
@@ -268,7 +272,7 @@ class Run:
             "resumed": self._resumed,
             "stopped": stopped,
             "images": self._num_images,
-            "left_out": len(trainer.all_met()),
+            **trainer.all_left_out().report(),
             "first_loss": losses[0] if losses else None,
             "last_loss": losses[-1] if losses else None,
             "best": best

@@ -26,6 +26,7 @@ from fo1_data.training.optimiser import clip_gradients, make_optimiser, schedule
 from fo1_data.training.packing import PackedBatch, answer_loss, decode_answers, pack_batch
 from fo1_data.training.run_folder import load_state, write_state
 from fo1_data.training.samples.batches import blank_image, split_batch
+from fo1_data.training.samples.left_out import LeftOut
 from fo1_data.training.samples.training_image import TrainingImage
 from fo1_data.training.settings import Stage, TrainConfig
 from fo1_data.training.sharding import gather, is_sharded, load_optimiser, local_part, shard_decoder
@@ -39,8 +40,8 @@ _CPU_CACHE_GIB = 10.0
 class Trainer:
     """A checkpoint, its trained weights, and the optimiser.
 
-    `step_figures`: of the last step, for the log; `num_tokens`: how many tokens were decoded so far; `met`:
-    ids of the training images met that are not used, also before the run was resumed.
+    `step_figures`: of the last step, for the log; `num_tokens`: how many tokens were decoded so far;
+    `left_out`: the training images that this worker met and left out.
     """
 
     def __init__(self, checkpoint: Checkpoint, stage: Stage, config: TrainConfig) -> None:
@@ -56,7 +57,7 @@ class Trainer:
         self.step_number = 0
         self.step_figures: dict[str, float] = {}
         self.num_tokens = 0
-        self.met = set[str]()
+        self.left_out = LeftOut()
 
     def _open_cache(self) -> FeatureCache | None:
         """The cache of the frozen towers' features, if it is on and images look the same each time."""
@@ -160,9 +161,9 @@ class Trainer:
         self.step_number += 1
         return mean
 
-    def all_met(self) -> set[str]:
-        """What `met` is on any worker; all of them must call it."""
-        return set[str]().union(*self.workers.values_of(self.met))
+    def all_left_out(self) -> LeftOut:
+        """What the workers have left out; all of them must call it."""
+        return LeftOut().add(self.workers.values_of(self.left_out))
 
     def _pieces(self, images: Sequence[TrainingImage]) -> list[Sequence[TrainingImage]]:
         """The pieces of a step; with a sharded decoder all workers get equally many, by blank ones."""
@@ -193,9 +194,9 @@ class Trainer:
         adapters = {name: weight for name, weight in self.trained.items() if is_adapter(name)}
         trained = {**weights, **gather(adapters, keep=is_first)}
         optimiser = gather(self.optimiser.state_dict(), keep=is_first) if takes_part else {}
-        met = self.all_met()
+        left_out = self.all_left_out()
         if is_first:
-            self._write(folder, weights, trained, optimiser, met)
+            self._write(folder, weights, trained, optimiser, left_out)
         self.workers.wait()
 
     def _save_weights(self, weights: dict[str, Tensor], folder: Path) -> None:
@@ -207,7 +208,7 @@ class Trainer:
         weights: dict[str, Tensor],
         trained: dict[str, Tensor],
         optimiser: dict[str, Any],
-        met: set[str],
+        left_out: LeftOut,
     ) -> None:
         self._save_weights(weights, folder)
         state = {
@@ -215,7 +216,7 @@ class Trainer:
             "optimiser": optimiser,
             "step": self.step_number,
             "torch_rng": torch.get_rng_state(),
-            "met": sorted(met),
+            **left_out.state(),
         }
         write_state(folder / STATE, state)
 
@@ -231,7 +232,7 @@ class Trainer:
             raise ConfigError(f"{folder} has a run that trained other weights: use another --out")
         self._load(state, self.trained)
         load_optimiser(self.optimiser, state["optimiser"])
-        self.met.update(state.get("met", ()))
+        self.left_out.load(state)
         return True
 
     def go_on_from(self, folder: Path) -> None:

@@ -47,6 +47,10 @@ class Workers:
             distributed.all_reduce(maximum, distributed.ReduceOp.MAX)
         return int(maximum)
 
+    def total_of(self, number: int, device: torch.device) -> int:
+        """The sum of a number over all workers."""
+        return int(self.sum_of(torch.tensor(number, device=device)))
+
     def values_of(self, value: Value) -> list[Value]:
         """A value of each worker, by rank; all workers must call it."""
         if self.num == 1:

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from typer.testing import CliRunner
 
+from fo1_data.cli.main import app
 from fo1_data.dataset.versions.lineage import trace
 from fo1_data.errors import ConfigError
 from fo1_data.model.checkpoint import load_checkpoint
@@ -157,6 +159,33 @@ def test_a_step_without_an_image_that_can_be_read_is_a_step(tmp_path: Path) -> N
     first, second = log_of(tmp_path / "out")
     assert (first["loss"], first["gradient_norm"]) == (0, 0)
     assert second["gradient_norm"] > 0
+    assert (first["unusable_images"], "unusable_images" in second) == (1, False)
+
+
+def test_images_that_cannot_be_used_are_counted_to_the_end_of_the_run(tmp_path: Path) -> None:
+    corpus = write_scenes(tmp_path / "corpus", 6, 70, (3, 4))
+    names = [json.loads(line)["image"] for line in corpus.read_text().splitlines()]
+    whole = {name: (corpus.parent / name).read_bytes() for name in (names[1], names[4])}
+    (corpus.parent / names[1]).write_bytes(b"no image")
+    (corpus.parent / names[4]).unlink()
+    options: dict[str, float] = {"steps": 3, "batch_images": 6, "validation_share": 0, "measured_images": 0}
+    options |= {"threads": 1, "questions_per_image": 4, "warmup_steps": 0, "learning_rate": 1e-3}
+    (tmp_path / "settings.toml").write_text("".join(f"{name} = {value}\n" for name, value in options.items()))
+    command = ["train", str(corpus), "--stage", "1", "--out", str(tmp_path / "out")]
+    command += ["--config", str(tmp_path / "settings.toml")]
+    ended = CliRunner().invoke(app, command, catch_exceptions=False)
+    (line,) = ended.stdout.splitlines()
+    assert "2 training images could not be used (1 x " in line
+    assert names[1] in line
+    assert names[4] in line
+    assert [step["unusable_images"] for step in log_of(tmp_path / "out")] == [2, 2, 2]
+    for name, content in whole.items():
+        (corpus.parent / name).write_bytes(content)
+    again = CliRunner().invoke(app, [*command, "--steps", "4", "--json"], catch_exceptions=False)
+    report = json.loads(again.stdout)
+    assert "unusable_images" not in log_of(tmp_path / "out")[-1]
+    assert report["resumed"]
+    assert sorted(report["unusable"].values()) == [1, 1], "also what was met before the run was resumed"
 
 
 @pytest.mark.timeout(300)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from itertools import chain
 
@@ -17,6 +18,7 @@ from fo1_data.training.packing import pack_questions
 from fo1_data.training.samples.augmentation import augment
 from fo1_data.training.samples.chats import ChatDraws
 from fo1_data.training.samples.distractors import Distractors, with_distractors
+from fo1_data.training.samples.left_out import LeftOut
 from fo1_data.training.samples.negatives import PhraseBook
 from fo1_data.training.samples.open_examples import (
     PromptView,
@@ -48,8 +50,8 @@ class Batches:
 
     `book`: absent phrases to ask for; `rare`: regions to paste; `distractors`: boxes to show besides the
     labelled ones; `workers`: the workers that share each step; `chats`: what each step shows beside its
-    images. None turns each of them off. `left_out`: ids of images that are not used, wherever their bytes
-    are; `met`: takes those of them that are met.
+    images. None turns each of them off. `validated`: ids of images that are not used, wherever their bytes
+    are; `left_out`: takes those of them that are met, and the images that cannot be used.
     """
 
     def __init__(
@@ -61,14 +63,14 @@ class Batches:
         rare: RareRegions | None = None,
         distractors: Distractors | None = None,
         workers: Workers | None = None,
-        left_out: Collection[str] = (),
+        validated: Collection[str] = (),
         cache: FeatureCache | None = None,
-        met: set[str] | None = None,
+        left_out: LeftOut | None = None,
         chats: ChatDraws | None = None,
     ) -> None:
         self._chats = chats
         self._cache = cache
-        self._left_out, self._met = left_out, set() if met is None else met
+        self._validated, self._left_out = validated, left_out or LeftOut()
         self._source, self._checkpoint, self._config = source, checkpoint, config
         self._book, self._rare, self._distractors = book, rare, distractors
         self._workers = workers
@@ -83,26 +85,36 @@ class Batches:
         places = range(first, first + self._config.batch_images)
         own = self._workers.share_of(places) if self._workers is not None else list(places)
         images = list(chain.from_iterable(map(self.images_at, own)))
-        if not images and own and step == 0 and not any(map(self.images_at, range(len(self._source)))):
+        if not images and own and step == 0 and not any(map(self._try_images_at, range(len(self._source)))):
             raise RunError(
                 "no image could be read and had a question: check the dataset with fo1 dataset validate"
             )
         return images if self._chats is None else [*images, *self._chats.of_step(step)]
 
     def images_at(self, place: int) -> list[TrainingImage]:
-        """The image at a place of the endless series; none if it cannot be read or no question can be made.
+        """The image at a place of the endless series; none if it cannot be used or no question can be made.
 
         Where the checkpoint reads texts from crops, each text is an image of its own behind it, or in its
         place if nothing else is asked. All random draws depend only on the seed and the place.
         """
+        try:
+            return self._images_at(place)
+        except InputReject as error:
+            self._left_out.meet_unusable(self._source.at(place).entry.name, error.reason)
+            return []
+
+    def _try_images_at(self, place: int) -> list[TrainingImage]:
+        """As `images_at`, of an image that no step asks for."""
+        with suppress(InputReject):
+            return self._images_at(place)
+        return []
+
+    def _images_at(self, place: int) -> list[TrainingImage]:
         config = self._config
         rng = np.random.default_rng([config.seed, place])
-        try:
-            image, cached, view = self._view(self._source.at(place), rng)
-        except InputReject:
-            return []
-        if image.image_id in self._left_out:
-            self._met.add(image.image_id)
+        image, cached, view = self._view(self._source.at(place), rng)
+        if image.image_id in self._validated:
+            self._left_out.validated.add(image.image_id)
             return []
         labels = with_labels_as_captions(view.labels) if config.labels_as_captions else view.labels
         labels = with_names_as_phrases(labels) if config.names_as_phrases else labels

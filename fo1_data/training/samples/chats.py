@@ -22,6 +22,7 @@ from fo1_data.storage.addresses import join, local_path, normalise, parent
 from fo1_data.storage.downloads import download
 from fo1_data.storage.streams import read_whole
 from fo1_data.training.packing import pack_questions
+from fo1_data.training.samples.left_out import LeftOut
 from fo1_data.training.samples.questions import TrainingQuestion
 from fo1_data.training.samples.training_image import TrainingImage
 from fo1_data.training.settings import TrainConfig
@@ -94,7 +95,10 @@ def _chat(address: str, number: int, line: str) -> Chat:
 
 
 class ChatDraws:
-    """The chats of each step; they depend only on the seed and the step. `workers`: that share a step."""
+    """The chats of each step; they depend only on the seed and the step. `workers`: that share a step.
+
+    `left_out`: takes the images that cannot be read.
+    """
 
     def __init__(
         self,
@@ -102,9 +106,10 @@ class ChatDraws:
         checkpoint: Checkpoint,
         config: TrainConfig,
         workers: Workers | None = None,
+        left_out: LeftOut | None = None,
     ) -> None:
         self._chats, self._checkpoint, self._config = chats, checkpoint, config
-        self._workers = workers
+        self._workers, self._left_out = workers, left_out or LeftOut()
 
     def of_step(self, step: int) -> list[TrainingImage]:
         """This worker's chats of a step; one whose image can be read no more is left out."""
@@ -126,7 +131,8 @@ class ChatDraws:
             try:
                 data = download(chat.image, max_bytes=_LIMITS.max_bytes, timeout_s=_LIMITS.download_timeout_s)
                 image = decode_image(data, _LIMITS)
-            except InputReject:
+            except InputReject as error:
+                self._left_out.meet_unusable(chat.image, error.reason)
                 return None
             boxes_R4 = np.zeros((0, 4), dtype=np.float32)
             prepared, image_id = self._checkpoint.processor.prepare(image.rgb, boxes_R4), image.image_id
