@@ -97,6 +97,7 @@ class Commands:
     def _ended(self, process: Forked, step: str, out: str) -> int:
         told = process.end(ENDS_WITHIN_S)
         if told is None:
+            self._segment.stories.append(f"{step} hung: {process.stacks()}")
             process.kill()
             self._segment.findings.invalid.append(f"{step} hung: {last_line(process.end(10) or '')}")
             return -signal.SIGKILL

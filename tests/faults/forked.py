@@ -1,8 +1,11 @@
 """Processes that begin with everything imported: forks of one that did nothing else."""
 
+import faulthandler
 import multiprocessing
 import os
+import signal
 import tempfile
+import time
 import traceback
 from collections.abc import Callable
 from multiprocessing import forkserver
@@ -49,6 +52,14 @@ class Forked:
     def kill(self) -> None:
         self._process.kill()
 
+    def stacks(self, within_s: float = 10.0) -> str:
+        """Where its threads are, of one that does not end: the last lines of what it told then."""
+        deadline_s = time.monotonic() + within_s
+        os.kill(self.pid, signal.SIGUSR1)
+        while "Current thread" not in (told := self._log.read_text()) and time.monotonic() < deadline_s:
+            time.sleep(0.05)
+        return told[-6000:]
+
     def end(self, timeout_s: float) -> str | None:
         """What it told, once it has ended; None if it has not after `timeout_s`."""
         self._process.join(timeout_s)
@@ -66,6 +77,7 @@ def _run(
     with Path(log).open("wb", buffering=0) as told:
         os.dup2(told.fileno(), 1)
         os.dup2(told.fileno(), 2)
+    faulthandler.register(signal.SIGUSR1, file=2)
     try:
         function(*arguments)
     except Exception:
