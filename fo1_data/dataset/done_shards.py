@@ -211,7 +211,7 @@ def _read_marker(store: Store, path: str, parse: Callable[[bytes], Parsed]) -> P
     data = store.read_bytes(path)
     try:
         return parse(data)
-    except (ValidationError, ValueError, TypeError, KeyError) as error:
+    except (ValidationError, ValueError, TypeError, AttributeError, LookupError) as error:
         raise StorageError(f"{store.address(path)} is damaged: delete it and run again") from error
 
 

@@ -51,7 +51,17 @@ def with_manifest(dataset: Path, **fields: Any) -> Path:
 
 @pytest.mark.parametrize(
     "files",
-    [None, 7, "data", [7], [{}], [{"path": None}], [{"path": 3}], [{"path": "data/../../x.parquet"}]],
+    [
+        None,
+        7,
+        "data",
+        [7],
+        [{}],
+        [{"path": None}],
+        [{"path": 3}],
+        [{"path": "data/../../x.parquet"}],
+        [{"path": "data/\ud800.parquet"}],
+    ],
 )
 def test_a_list_of_files_that_is_no_list_of_files_is_refused(tmp_path: Path, files: Any) -> None:
     dataset = with_manifest(made(tmp_path), files=files)

@@ -230,3 +230,9 @@ def test_a_size_that_no_video_has_is_none(tmp_path: Path, width: float) -> None:
     listing = listed(tmp_path, "tracks.jsonl", json.dumps(record))
     assert [entry.width for entry in listing.entries] == [None] * len(listing.entries)
     assert listing.entries
+
+
+def test_a_video_whose_name_no_file_can_have_is_not_there(tmp_path: Path) -> None:
+    record = {"video": "\ud800", "width": 100, "height": 80, "fps": 10, "num_frames": 2, "tracks": []}
+    listing = listed(tmp_path, "tracks.jsonl", json.dumps(record))
+    assert reasons(listing) == ["no_video"]

@@ -91,6 +91,7 @@ def _path_of(file: Row) -> str:
     path = file["path"]
     if not isinstance(path, str) or ".." in path.split("/"):
         raise ValueError(f"{str(path)[:80]!a} is no file of the dataset")
+    path.encode()
     return path
 
 

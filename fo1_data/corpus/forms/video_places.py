@@ -28,7 +28,10 @@ class VideoPlace:
 def place_of_named(video: GivenVideo, roots: Sequence[str]) -> VideoPlace | None:
     """The place of a video by its name: a video file or a folder of frames in one of `roots`."""
     for root in roots:
-        address = join(root, video.video)
+        try:
+            address = join(root, video.video)
+        except ValueError:  # no file has such a name
+            continue
         if is_web(address) and is_video(address):
             return VideoPlace(address)
         kind = kind_of(address)
