@@ -288,6 +288,16 @@ def test_a_damaged_file_of_a_shard_is_named_with_the_marker_to_delete(
     assert validate_dataset(str(out)) == []
 
 
+@pytest.mark.parametrize("text", ["7", "[]", '"a"', "{}", '{"images": 7}', '{"images": [7]}', "[" * 100_000])
+def test_a_marker_of_another_form_is_damaged(tmp_path: Path, text: str) -> None:
+    begin(tmp_path / "d")
+    write(tmp_path / "d", 0)
+    (marker,) = (tmp_path / "d" / ".run" / "shards").glob("*.json")
+    marker.write_text(text)
+    with pytest.raises(StorageError, match=rf"{marker.name} is damaged: delete it and run again"):
+        begin(tmp_path / "d").done_shards()
+
+
 def test_a_marker_that_names_a_file_elsewhere_is_damaged(tmp_path: Path, ungathered: Path) -> None:
     """One changed byte in a path leaves the marker readable."""
     out = tmp_path / "d"
