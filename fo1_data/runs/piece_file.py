@@ -1,26 +1,22 @@
-"""The file of a piece of a shard: its rows and rejects, until the shard is written from its pieces."""
+"""A step file of rows and rejects: of a piece of a shard, or of some of its tiles."""
 
+import json
 from collections.abc import Sequence
 
-from pydantic import BaseModel
+import pyarrow as pa
 
+from fo1_data.runs.step_file import read_step, write_step
 from fo1_data.storage.store import Store
 from schemas.images import ImageRow, Reject
-
-
-class LabelledPiece(BaseModel):
-    """The rows and rejects of some images of a shard."""
-
-    rows: list[ImageRow] = []
-    rejects: list[Reject] = []
+from schemas.parquet import IMAGE_SCHEMA
 
 
 def write_piece(store: Store, path: str, rows: Sequence[ImageRow], rejects: Sequence[Reject]) -> None:
-    """Write a piece. Raises StorageError."""
-    piece = LabelledPiece(rows=list(rows), rejects=list(rejects))
-    store.write_bytes(path, piece.model_dump_json().encode())
+    """Write the rows and rejects, unless another worker was faster. Raises StorageError."""
+    write_step(store, path, json.dumps([reject.model_dump(mode="json") for reject in rejects]), rows)
 
 
-def read_piece(store: Store, path: str) -> LabelledPiece:
-    """Read a piece. Raises StorageError."""
-    return LabelledPiece.model_validate_json(store.read_bytes(path))
+def read_piece(store: Store, path: str) -> tuple[pa.Table, list[Reject]]:
+    """The rows and rejects. Raises StorageError if they are gone or damaged (then they are deleted)."""
+    document, rows = read_step(store, path)
+    return rows.cast(IMAGE_SCHEMA), [Reject.model_validate(reject) for reject in json.loads(document)]

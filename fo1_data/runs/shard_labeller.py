@@ -20,6 +20,7 @@ from fo1_data.corpus.tracked_videos import is_tracked
 from fo1_data.corpus.unreached import refuse_unreached
 from fo1_data.dataset.gather import gather_group
 from fo1_data.dataset.layout import tile_steps, tries, video_steps
+from fo1_data.dataset.rows import table_to_rows
 from fo1_data.dataset.shard_files import WriteOptions, write_shard, write_shard_batches
 from fo1_data.dataset.shard_groups import ShardGroup
 from fo1_data.dataset.tile_shards import unite_shard
@@ -28,6 +29,7 @@ from fo1_data.labelling.work_done import VideoTracker, WorkDone, WorkTracker
 from fo1_data.runs.halving import LabelsImages, label_or_halve
 from fo1_data.runs.piece_file import read_piece, write_piece
 from fo1_data.runs.resource_limits import limit_resources
+from fo1_data.runs.step_file import SUFFIX
 from fo1_data.runs.tile_steps import has_tiles, stored_steps
 from fo1_data.runs.video_steps import VideoSteps
 from fo1_data.runs.video_work import LabelledVideo, label_video
@@ -128,7 +130,7 @@ class ShardLabeller:
             self._label_shots(shard, try_id, options)
             return f"{start}-{stop}"
         rows, rejects = self._label(shard.images, try_id)
-        path = f"{tries(options.run)}/pieces/{shard.shard_id}/{start}-{stop}-{try_id}.json"
+        path = f"{tries(options.run)}/pieces/{shard.shard_id}/{start}-{stop}-{try_id}{SUFFIX}"
         write_piece(open_store(self._settings.config.out), path, rows, rejects)
         return path
 
@@ -156,9 +158,9 @@ class ShardLabeller:
             if isinstance(piece, Reject):
                 rejects.append(piece)
             else:
-                content = read_piece(store, piece)
-                rows += content.rows
-                rejects += content.rejects
+                table, piece_rejects = read_piece(store, piece)
+                rows += table_to_rows(table)
+                rejects += piece_rejects
         seconds = time.perf_counter() - started_s
         return write_shard(store.url, shard, rows, rejects, try_id, options, seconds)
 

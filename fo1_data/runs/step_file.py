@@ -1,4 +1,4 @@
-"""The file of a step of a shard, until the shard is written from its steps: whole, or not there.
+"""The file of a step or a piece of a shard, until the shard is written from them: whole, or not there.
 
 A line of JSON, the rows as a Parquet file, and the CRC-32 of both: a changed byte would come into the dataset
 with a right hash. A damaged step is deleted, because it is labelled again where it is not there.

@@ -5,7 +5,6 @@ follows from its place in the shard; a step that is there is not labelled again.
 so that equal ones are found.
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -14,11 +13,11 @@ import pyarrow as pa
 from fo1_data.corpus.tile_names import tile_name
 from fo1_data.dataset.layout import tile_steps
 from fo1_data.dataset.tile_shards import images_of
-from fo1_data.runs.step_file import SUFFIX, read_step, write_step
+from fo1_data.runs.piece_file import read_piece, write_piece
+from fo1_data.runs.step_file import SUFFIX
 from fo1_data.storage.store import Store
 from schemas.corpus import CorpusImage, Shard
 from schemas.images import ImageRow, Reject
-from schemas.parquet import IMAGE_SCHEMA
 
 TILES_A_STEP = 8
 _PIXELS_A_STEP = 2**22
@@ -71,13 +70,11 @@ class StoredStep:
 
     def write(self, rows: Sequence[ImageRow], rejects: Sequence[Reject]) -> None:
         """Keep the rows and rejects, unless another worker was faster."""
-        document = json.dumps([reject.model_dump(mode="json") for reject in rejects])
-        write_step(self.store, self._path, document, rows)
+        write_piece(self.store, self._path, rows, rejects)
 
     def read(self) -> tuple[pa.Table, list[Reject]]:
         """Its rows and rejects. Raises StorageError if it is gone or damaged: it is labelled again."""
-        document, rows = read_step(self.store, self._path)
-        return rows.cast(IMAGE_SCHEMA), [Reject.model_validate(reject) for reject in json.loads(document)]
+        return read_piece(self.store, self._path)
 
 
 def stored_steps(
