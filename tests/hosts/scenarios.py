@@ -8,6 +8,8 @@ from hosts import Cut
 from ray_hosts import HeadState, wait_for
 from stage import WORKERS, Stage
 
+from fo1_data.dataset.lease import STALE_AFTER_S
+
 DISTURBED_AT = 0.3
 SLOWER = 10
 
@@ -108,12 +110,15 @@ def head_lost(stage: Stage) -> None:
 
 
 def head_and_driver_lost(stage: Stage) -> None:
+    """The command is given again once the lease of the lost driver is over, as its message says."""
     stage.begin("head-and-driver")
     stage.wait_for_shards(DISTURBED_AT)
     stage.network.host("head").kill()
+    lease_ends_s = time.monotonic() + STALE_AFTER_S + 1
     for worker in WORKERS:
         stage.changed(worker, 0.0)
     _start_all(stage)
+    wait_for(lambda: time.monotonic() > lease_ends_s, STALE_AFTER_S + 2, "the end of the lease")
     stage.begin_again()
     for worker in WORKERS:
         stage.changed(worker, 1.0)
