@@ -12,7 +12,9 @@ from collections import OrderedDict
 from typing import IO, cast
 
 from fo1_data.storage.addresses import local_path
-from fo1_data.storage.downloads import download, path_text, reject, remote_size
+from fo1_data.storage.downloads import download, remote_size
+from fo1_data.storage.fetch_rejects import reject
+from fo1_data.storage.local_files import path_text
 from fo1_data.storage.reach import OutOfReach, check_place
 
 _BLOCK_BYTES = 2**18

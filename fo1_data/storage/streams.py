@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from fo1_data.errors import CorpusError
 from fo1_data.storage.addresses import file_system, is_web, local_path
-from fo1_data.storage.downloads import path_text
+from fo1_data.storage.local_files import path_text
 from fo1_data.storage.reach import check_place, web_client
 
 _TIMEOUT_S = 60.0

@@ -14,7 +14,7 @@ from contextlib import suppress
 import httpx
 
 from fo1_data.storage.addresses import file_system, is_web, store_of
-from fo1_data.storage.downloads import final_reject
+from fo1_data.storage.fetch_rejects import final_reject
 from fo1_data.storage.reach import OutOfReach, check_place, web_client
 
 NUM_WITNESSES = 8

@@ -77,7 +77,7 @@ def test_a_file_that_fails_after_its_store_is_back_is_rejected(monkeypatch: pyte
             watch.answered("s3://bucket")
         raise OSError("no answer")
 
-    monkeypatch.setattr(downloads, "_read_object", fails)
+    monkeypatch.setattr(downloads, "read_object", fails)
     assert rejected("s3://bucket/a.jpg").reason == "unreadable"
     assert len(tries) == 3 * downloads.NUM_TRIES
 
@@ -102,5 +102,5 @@ def test_a_file_whose_last_try_another_file_overtakes_is_tried_once_more(
             raise OSError("no answer")
         return b"whole"
 
-    monkeypatch.setattr(downloads, "_read_object", read)
+    monkeypatch.setattr(downloads, "read_object", read)
     assert read_bytes(CorpusImage(uri="s3://bucket/a.jpg"), LIMITS) == b"whole"
