@@ -23,6 +23,8 @@ from fo1_data.storage.streams import one_line, open_seekable
 from schemas.corpus import CorpusImage
 from schemas.images import RejectStage
 
+# What reading a damaged Parquet file raises.
+BROKEN_PARQUET = (pa.ArrowException, OSError, ValueError)
 _INNER = re.compile(r"(.+)@row(\d+)")
 _BATCH_ROWS = 8
 _KEPT_BATCHES = 4
@@ -84,7 +86,7 @@ def read_parquet_image(entry: CorpusImage, limits: InputLimits) -> bytes:
     with _LOCK:
         try:
             data = _rows_of(entry.uri, match[1]).read(int(match[2]))
-        except (CorpusError, pa.ArrowException, OSError, ValueError) as error:
+        except (CorpusError, *BROKEN_PARQUET) as error:
             _open.clear()
             raise reject("unreadable", f"{entry.name}: {one_line(error)}") from error
     if data is None:

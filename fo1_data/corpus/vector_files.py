@@ -138,7 +138,7 @@ def read_features(data: bytes, address: str) -> Features:
 def _is_geoparquet(data: bytes) -> bool:
     try:
         return b"geo" in (pq.read_schema(pa.BufferReader(data)).metadata or {})
-    except (pa.ArrowException, OSError):
+    except (pa.ArrowException, OSError, ValueError):
         return False
 
 

@@ -22,6 +22,7 @@ from PIL import Image
 
 from fo1_data.corpus.account import MOST_REASONS
 from fo1_data.corpus.forms.record_fields import NAME_KEYS, fields_of_record, whole_number
+from fo1_data.corpus.parquet_images import BROKEN_PARQUET
 from fo1_data.corpus.places import listing_reject
 from fo1_data.errors import ConfigError
 from fo1_data.plurals import counted
@@ -143,7 +144,7 @@ def _records(data: bytes, address: str) -> Iterator[tuple[str, Any]]:
     if suffix_of(address) == ".parquet":
         try:
             rows = pq.read_table(pa.BufferReader(data)).to_pylist()
-        except pa.ArrowException as error:
+        except (*BROKEN_PARQUET, OverflowError) as error:
             raise ConfigError(f"{address} is not a Parquet file: {one_line(error)}") from error
         yield from ((f"{address}#{number}", row) for number, row in enumerate(rows))
         return

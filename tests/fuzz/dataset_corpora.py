@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from changed_bytes import changed_anywhere
 from factories import make_answer, make_count, make_row
 from made_corpora import Made, Marks, Put, changed_document, marks_in
 from odd_values import change, num_changes
@@ -108,4 +109,6 @@ def own_dataset(chance: random.Random) -> tuple[str, Made]:
         is_other = True
     put = [part for number, row in enumerate(table.to_pylist()) for part in _put_in(number, row)]
     files = {"manifest.json": json.dumps(manifest, default=str).encode(), _FILE: buffer.getvalue()}
+    if chance.random() < 0.1:
+        files[_FILE], is_other = changed_anywhere(files[_FILE], chance), True
     return "own dataset", Made(files, "", put, is_damaged=is_other)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from changed_bytes import changed_anywhere
 from made_corpora import (
     Made,
     Marks,
@@ -143,4 +144,7 @@ def parquet(chance: random.Random) -> tuple[str, Made]:
         return "Parquet", Made({"list.parquet": b"PAR1", "a.png": b""}, is_damaged=True)
     put = put_in_records(pa.table(columns).to_pylist())
     files = {"list.parquet": buffer.getvalue(), **image_files(names, chance)}
-    return "Parquet", Made(files, chance.choice(("", "list.parquet")), put)
+    made = Made(files, chance.choice(("", "list.parquet")), put)
+    if chance.random() < 0.2:
+        files["list.parquet"], made.is_damaged = changed_anywhere(files["list.parquet"], chance), True
+    return "Parquet", made

@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeVar
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
@@ -22,7 +21,7 @@ from fo1_data.corpus.forms.record_fields import keep_region_meta, validation_tex
 from fo1_data.corpus.forms.uri_list import rows_of
 from fo1_data.corpus.frames import orient_boxes
 from fo1_data.corpus.listing import Found, Item, Note, Piece, Refused, contents_of
-from fo1_data.corpus.parquet_images import embedded_rows, inner_of_row
+from fo1_data.corpus.parquet_images import BROKEN_PARQUET, embedded_rows, inner_of_row
 from fo1_data.corpus.places import listing_reject
 from fo1_data.errors import CorpusError
 from fo1_data.storage.addresses import join
@@ -107,7 +106,7 @@ def _rows(address: str) -> Iterator[tuple[str, Row, tuple[str, str] | None]]:
             for number, (row, is_embedded) in enumerate(zip(rows, embedded, strict=True)):
                 inner = (address, inner_of_row(_COLUMN, number)) if is_embedded else None
                 yield f"{address}#{number}", row, inner
-        except (pa.ArrowException, OSError, ValueError) as error:
+        except BROKEN_PARQUET as error:
             raise CorpusError(f"cannot read {address}: {one_line(error)}") from error
 
 

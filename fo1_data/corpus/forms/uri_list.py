@@ -23,6 +23,7 @@ from fo1_data.corpus.forms.embedded_images import (
 from fo1_data.corpus.forms.folder import ONE_IMAGE, plain_image
 from fo1_data.corpus.forms.record_fields import NAME_KEYS
 from fo1_data.corpus.listing import Found, Item, Note, Refused, WantedImages
+from fo1_data.corpus.parquet_images import BROKEN_PARQUET
 from fo1_data.corpus.places import ImagePlaces, listing_reject
 from fo1_data.errors import CorpusError
 from fo1_data.storage.streams import one_line, open_seekable, open_stream
@@ -53,7 +54,7 @@ def has_image_column(address: str) -> bool:
     with open_seekable(address) as file:
         try:
             schema = pq.read_schema(file)
-        except pa.ArrowException as error:
+        except BROKEN_PARQUET as error:
             raise CorpusError(f"{address} is not a Parquet file: {one_line(error)}") from error
     return bool(set(NAME_KEYS) & set(schema.names) or image_columns(schema))
 
@@ -69,7 +70,7 @@ def read_parquet_list(
     with open_seekable(address) as file:
         try:
             parquet = pq.ParquetFile(file)
-        except pa.ArrowException as error:
+        except BROKEN_PARQUET as error:
             raise CorpusError(f"{address} is not a Parquet file: {one_line(error)}") from error
         columns = image_columns(parquet.schema_arrow)
         if columns:
@@ -102,7 +103,7 @@ def _read_rows(
         for where, row in _rows(parquet, address, holds_images):
             number += 1
             yield from items_of_record(row, address, where, places, wanted)
-    except (pa.ArrowException, OSError) as error:
+    except BROKEN_PARQUET as error:
         where = f"{address}#{number}"
         message = f"{where} and all rows after it: {one_line(error)}"
         missing = {ContentKind.IMAGES: parquet.metadata.num_rows - number}
@@ -113,7 +114,7 @@ def _read_rows(
 def _first_row(parquet: pq.ParquetFile, address: str, holds_images: bool) -> Any:
     try:
         return next((row for _, row in _rows(parquet, address, holds_images, 1)), None)
-    except (pa.ArrowException, OSError):
+    except BROKEN_PARQUET:
         return None
 
 
