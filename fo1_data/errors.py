@@ -105,6 +105,12 @@ def _is_full(error: BaseException | None) -> bool:
     return isinstance(error, OSError) and error.errno in FULL
 
 
+def lacks_memory(error: Exception) -> bool:
+    """Whether an error says that memory ran out: Python's and Arrow's own, or that of torch."""
+    texts = ("can't allocate memory", "out of memory")
+    return isinstance(error, MemoryError) or any(text in str(error) for text in texts)
+
+
 def system_fault(error: OSError) -> str:
     """What the operating system refused, in one line for a person."""
     where = f" at {error.filename}" if error.filename is not None else ""

@@ -26,7 +26,7 @@ from fo1_data.cli.serve import serve
 from fo1_data.cli.train import train
 from fo1_data.cli.train_detector import train_detector
 from fo1_data.cli.version import print_version
-from fo1_data.errors import Fo1Error, system_fault
+from fo1_data.errors import Fo1Error, lacks_memory, system_fault
 from fo1_data.runs.stopping import exit_code
 
 
@@ -88,6 +88,11 @@ def main() -> None:
         sys.exit(error.exit_code)
     except OSError as error:
         say(f"fo1: {system_fault(error)}")
+        sys.exit(1)
+    except (MemoryError, RuntimeError) as error:
+        if not lacks_memory(error):
+            raise
+        say("fo1: out of memory: free some, or give the command more, then run it again")
         sys.exit(1)
 
 

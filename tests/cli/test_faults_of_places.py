@@ -1,4 +1,4 @@
-"""Places that cannot be written: one line and an exit code from every command, and no traceback."""
+"""Places that cannot be written and memory that runs out: one line and an exit code, and no traceback."""
 
 import os
 import subprocess
@@ -94,3 +94,27 @@ def test_the_best_checkpoint_of_a_run_is_shown_by_the_page_of_the_run(tmp_path: 
     (tmp_path / "run" / "losses.jsonl").write_text("")
     result = CliRunner().invoke(app, ["report", str(tmp_path / "run" / "best")])
     assert f"fo1 report {tmp_path / 'run'} shows it" in str(result.exception)
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to ...")]
+)
+def test_a_command_without_memory_ends_in_one_line(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def runs_out() -> None:
+        raise error
+
+    monkeypatch.setattr("fo1_data.cli.main.app", runs_out)
+    code, told = run_main([], monkeypatch, capsys)
+    assert (code, told.count("\n")) == (1, 1)
+    assert "out of memory" in told
+
+
+def test_another_fault_of_the_program_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails() -> None:
+        raise RuntimeError("a fault of ours")
+
+    monkeypatch.setattr("fo1_data.cli.main.app", fails)
+    with pytest.raises(RuntimeError, match="a fault of ours"):
+        main()
