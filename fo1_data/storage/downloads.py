@@ -68,7 +68,7 @@ def remote_size(address: str, timeout_s: float) -> tuple[int, bool]:
 
 def _retry_patiently(address: str, read: Callable[[], _Read]) -> _Read:
     """`_retry` in rounds: further ones while the store is away, and a last one once it is back."""
-    store, tried_s, was_away, is_last = _store_of(address), 0.0, False, False
+    store, tried_s, was_away, is_last = store_of(address), 0.0, False, False
 
     def try_once() -> _Read:
         nonlocal tried_s, was_away
