@@ -199,13 +199,18 @@ def test_an_error_that_cannot_be_unpickled_is_told_as_that_error(small_corpus: P
 def test_the_pool_grows_to_its_most_and_lets_go_of_the_idle(
     small_corpus: Path, undisturbed: Path, tmp_path: Path
 ) -> None:
-    seen: list[int] = []
+    out = tmp_path / "out"
 
-    class Counting(Watching):
-        def show(self, progress: RunProgress) -> None:
-            seen.append(len(labeller_processes()))
+    def hold_the_first_until_others_are_there() -> None:
+        wait_until(lambda: done_markers(out) >= 1)
+        (first,) = labeller_processes()[:1]
+        first.suspend()
+        try:
+            wait_until(lambda: len(labeller_processes()) > 1)
+        finally:
+            first.resume()
 
-    run_labelling(settings(small_corpus, tmp_path / "out", actors="1:3"), Counting(), FACTORY)
-    assert max(seen) > 1
-    assert comparable(tmp_path / "out") == comparable(undisturbed)
+    config = settings(small_corpus, out, actors="1:3")
+    run_while(config, threading.Thread(target=hold_the_first_until_others_are_there), Watching())
+    assert comparable(out) == comparable(undisturbed)
     wait_until(lambda: not labeller_processes(psutil.Process()))
