@@ -3,7 +3,7 @@
 A request's head must come within `head_s` seconds and `max_head_bytes`, its body within `body_s` seconds plus
 the time that its bytes take at 16 KiB/s. At the limit of connections, an idle one gives way, else the one
 that has been sending its request the longest; where all are being answered, a new one is served for
-`/healthz`, `/readyz` and `/metrics` only.
+`/healthz`, `/readyz` and `/metrics` only. A peer that is refused while it sends can still read why.
 """
 
 import json
@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from services.problems import MEDIA_TYPE, problem_document
+from services.security.lingering import LingeringTransport
 
 ALWAYS_SERVED = ("/healthz", "/readyz", "/metrics")
 _BODY_BYTES_PER_S = 16 * 1024
@@ -72,6 +73,7 @@ class GuardedProtocol(HttpToolsProtocol):
     """An HTTP/1.1 connection under the limits of `guard`."""
 
     guard: ConnectionGuard
+    transport: LingeringTransport  # type: ignore[assignment]
     _phase = _Phase.HEAD
     _num_head_bytes = _num_body_bytes = 0
     _since_s = 0.0
@@ -79,7 +81,7 @@ class GuardedProtocol(HttpToolsProtocol):
     _counted = False
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        super().connection_made(LingeringTransport(transport, self._is_unread))  # type: ignore[arg-type]
         self.guard.num_open += 1
         self._counted = True
         self._begin(_Phase.HEAD)
@@ -89,10 +91,12 @@ class GuardedProtocol(HttpToolsProtocol):
         self._leave()
         if self._timer is not None:
             self._timer.cancel()
+        self.transport.lost()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():
+            self.transport.discarded()
             return
         if self._phase is _Phase.IDLE:
             self._begin(_Phase.HEAD)
@@ -121,8 +125,9 @@ class GuardedProtocol(HttpToolsProtocol):
         self._settle()
 
     def shutdown(self) -> None:
-        if self._phase in (_Phase.HEAD, _Phase.BODY):
+        if self._is_unread():
             self._refuse(503, "the service is stopping", b"retry-after: 5\r\n")
+            self.transport.close_at_once()
         else:
             super().shutdown()
 
@@ -133,6 +138,10 @@ class GuardedProtocol(HttpToolsProtocol):
             self.transport.close()
         else:
             self._refuse(503, "too many connections", b"retry-after: 5\r\n")
+            self.transport.close_at_once()
+
+    def _is_unread(self) -> bool:
+        return self._phase in (_Phase.HEAD, _Phase.BODY)
 
     def _settle(self) -> None:
         answered = self.cycle is not None and self.cycle.response_complete
@@ -151,7 +160,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def _check_time(self) -> None:
         """Close the connection if it is late; else look again, as long as a request is unfinished."""
         self._timer = None
-        if self._phase not in (_Phase.HEAD, _Phase.BODY) or self.transport.is_closing():
+        if not self._is_unread() or self.transport.is_closing():
             return
         limits = self.guard.limits
         allowed_s = limits.head_s
@@ -167,7 +176,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def _refuse(self, status: int, detail: str, header: bytes = b"") -> None:
         started = self.cycle is not None and self._phase is _Phase.BODY and self.cycle.response_started
         sent_nothing = self._phase is _Phase.HEAD and not self._num_head_bytes
-        if not started and not sent_nothing:
+        if not (started or sent_nothing or self.transport.is_closing()):
             document = problem_document(status, detail)
             body = json.dumps(document).encode()
             self.transport.write(

@@ -4,7 +4,7 @@ import asyncio
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -17,6 +17,7 @@ from services.server import make_server
 from services.settings import Settings
 
 WITHIN_S = 20.0
+LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
 
 @dataclass
@@ -44,8 +45,8 @@ class Listening:
 
 
 @contextmanager
-def listening(settings: Settings) -> Iterator[Listening]:
-    """Run the service; at the end of the block stop it as Ctrl-C does."""
+def listening(settings: Settings, loop_factory: LoopFactory | None = None) -> Iterator[Listening]:
+    """Run the service, on the loop that `fo1 serve` takes by default; at the end stop it as Ctrl-C does."""
     app = create_app(settings)
     server = make_server(app)
     context: Context = app.state.context
@@ -57,7 +58,12 @@ def listening(settings: Settings) -> Iterator[Listening]:
 
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]
-    thread = threading.Thread(target=lambda: asyncio.run(serve(listener)), daemon=True)
+
+    def run() -> None:
+        with asyncio.Runner(loop_factory=loop_factory or server.config.get_loop_factory()) as runner:
+            runner.run(serve(listener))
+
+    thread = threading.Thread(target=run, daemon=True)
     thread.start()
     deadline_s = time.monotonic() + WITHIN_S
     while not server.started:

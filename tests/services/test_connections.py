@@ -1,17 +1,24 @@
 """Limits of connections and of the time of requests, on a real port."""
 
+import asyncio
 import socket
+import time
 from pathlib import Path
 
 import httpx
 import pytest
-from listening_service import Listening, listening
+import uvloop
+from listening_service import WITHIN_S, Listening, LoopFactory, listening
 from running_service import make_settings
 
+from services.security import lingering
 from services.server import connection_limits
 
 HEAD = b"GET /v1/jobs HTTP/1.1\r\nHost: x\r\nX-Half: "
 BODY = b"POST /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
+LARGE_BYTES = 20_000_000
+LARGE_BODY = BODY.replace(b": 100", b": %d" % LARGE_BYTES)
+PART = b"x" * 100_000
 MANY = 40
 
 
@@ -61,12 +68,42 @@ def test_idle_connections_give_way(home: Path) -> None:
             client.close()
 
 
-def test_a_head_has_a_largest_size(home: Path) -> None:
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+@pytest.mark.parametrize(
+    ("sent", "answer"), [(HEAD, b"HTTP/1.1 431 "), (LARGE_BODY, b"HTTP/1.1 413 ")], ids=["head", "body"]
+)
+def test_who_sends_too_much_can_send_it_all_and_then_read_why_it_is_refused(
+    home: Path, loop: LoopFactory, sent: bytes, answer: bytes
+) -> None:
+    with listening(make_settings(home, ray_address="http://127.0.0.1:9"), loop) as service:
+        connection = service.connect(sent)
+        for _ in range(LARGE_BYTES // len(PART)):
+            connection.sendall(PART)
+        assert answer_of(connection).startswith(answer)
+
+
+def send_until_cut_off(connection: socket.socket, part: bytes, every_s: float = 0) -> None:
+    ends_s = time.monotonic() + WITHIN_S
+    with pytest.raises(OSError, match=r"Broken pipe|reset by peer"):
+        while time.monotonic() < ends_s:
+            connection.sendall(part)
+            time.sleep(every_s)
+
+
+def test_who_goes_on_sending_too_much_is_cut_off(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lingering, "LONGEST_S", 0.2)
     with listening(make_settings(home, ray_address="http://127.0.0.1:9")) as service:
-        connection = service.connect(HEAD)
-        for _ in range(5):
-            connection.sendall(b"x" * 20_000)
+        send_until_cut_off(service.connect(HEAD), PART)
+
+
+def test_who_reads_the_refusal_and_does_not_close_is_cut_off(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lingering, "IDLE_S", 0.1)
+    with listening(make_settings(home, ray_address="http://127.0.0.1:9")) as service:
+        connection = service.connect(HEAD + PART)
         assert answer_of(connection).startswith(b"HTTP/1.1 431 ")
+        send_until_cut_off(connection, b"x", every_s=0.5)
 
 
 def stream_of_a_job(service: Listening, tmp_path: Path) -> str:
