@@ -14,6 +14,7 @@ from fo1_data.cli.doctor import doctor
 from fo1_data.cli.evaluate import evaluate
 from fo1_data.cli.keys import app as keys_app
 from fo1_data.cli.label import label
+from fo1_data.cli.memory import OUT_OF_MEMORY, end_when_threads_lack_memory
 from fo1_data.cli.model import app as model_app
 from fo1_data.cli.output import say
 from fo1_data.cli.plan import plan
@@ -81,6 +82,7 @@ def _root(
 
 def main() -> None:
     """Run the command line. An error that a user can cause ends in one line and its exit code."""
+    end_when_threads_lack_memory()
     try:
         app()
     except Fo1Error as error:
@@ -92,7 +94,7 @@ def main() -> None:
     except (MemoryError, RuntimeError) as error:
         if not lacks_memory(error):
             raise
-        say("fo1: out of memory: free some, or give the command more, then run it again")
+        say(OUT_OF_MEMORY)
         sys.exit(1)
 
 

@@ -1,0 +1,42 @@
+"""Ends a command whose memory ran out where nothing can catch that: in a thread that had none to begin."""
+
+import atexit
+import os
+import sys
+import threading
+from queue import SimpleQueue
+from typing import Any
+
+OUT_OF_MEMORY = "fo1: out of memory: free some, or give the command more, then run it again"
+_NOT_BEGUN = "Exception ignored in thread started by"
+
+
+def end_when_threads_lack_memory() -> None:
+    """End the process with exit code 1 if a thread cannot begin for want of memory.
+
+    `Thread.start` waits for the new thread to say that it runs. One that gets its stack, but no memory for
+    its first call, never says so: its error goes to `sys.unraisablehook`, and the starter waits for good.
+    There is no memory for a call in Python then, so the hook is a method in C, and a thread that has begun
+    before does the rest.
+    """
+    unraisable: SimpleQueue[Any] = SimpleQueue()
+    watch = threading.Thread(target=_watch, args=(unraisable,), name="memory", daemon=True)
+    watch.start()
+    sys.unraisablehook = unraisable.put
+
+    def stop() -> None:
+        sys.unraisablehook = sys.__unraisablehook__
+        unraisable.put(None)
+        watch.join()
+
+    atexit.register(stop)
+
+
+def _watch(unraisable: "SimpleQueue[Any]") -> None:
+    line = f"{OUT_OF_MEMORY}\n".encode()
+    while (fault := unraisable.get()) is not None:
+        # The error with which a thread did not begin can be one that came of the MemoryError.
+        if issubclass(fault.exc_type, MemoryError) or (fault.err_msg or "").startswith(_NOT_BEGUN):
+            os.write(2, line)
+            os._exit(1)
+        sys.__unraisablehook__(fault)

@@ -1,0 +1,73 @@
+"""A thread that gets no memory to begin ends the command, which would wait for it for good."""
+
+import subprocess
+import sys
+from typing import NamedTuple
+
+import pytest
+
+from fo1_data.cli.memory import OUT_OF_MEMORY
+
+WITHIN_S = 60
+# Bytes of address space left to a process that starts threads until one fails. Some of these limits leave the
+# last thread its stack and no more.
+LEFT = range(21_000_000, 29_000_000, 400_000)
+START_UNTIL_IT_FAILS = """
+import os, resource, sys, threading
+from fo1_data.cli.memory import end_when_threads_lack_memory
+end_when_threads_lack_memory()
+threading.stack_size(256 * 1024)
+held = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (held + int(sys.argv[1]),) * 2)
+ends, threads = threading.Event(), []
+try:
+    while True:
+        threads.append(threading.Thread(target=ends.wait, daemon=True))
+        threads[-1].start()
+except (MemoryError, RuntimeError):
+    os._exit(0)
+"""
+
+
+class Ended(NamedTuple):
+    code: int
+    message: str
+
+
+def run(program: str, *arguments: object) -> Ended:
+    command = [sys.executable, "-c", program, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=WITHIN_S)
+    return Ended(done.returncode, done.stderr)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits the address space of a process")
+def test_no_limit_of_memory_leaves_a_command_waiting_for_a_thread() -> None:
+    ended = [run(START_UNTIL_IT_FAILS, left) for left in LEFT]
+    assert {end.code for end in ended} <= {0, 1}
+    assert all(end.message.endswith(f"{OUT_OF_MEMORY}\n") for end in ended if end.code == 1)
+
+
+@pytest.mark.parametrize("step", ["_bootstrap_inner", "_set_tstate_lock"])
+def test_a_thread_without_memory_is_told_in_one_line(step: str) -> None:
+    program = f"""
+import threading
+from fo1_data.cli.memory import end_when_threads_lack_memory
+end_when_threads_lack_memory()
+def fails(thread): raise MemoryError
+threading.Thread.{step} = fails
+threading.Thread(target=print).start()
+"""
+    assert run(program) == (1, f"{OUT_OF_MEMORY}\n")
+
+
+def test_other_faults_that_no_handler_takes_are_told_as_ever() -> None:
+    program = """
+from fo1_data.cli.memory import end_when_threads_lack_memory
+end_when_threads_lack_memory()
+class Fails:
+    def __del__(self): raise ValueError("of a __del__")
+Fails()
+"""
+    ended = run(program)
+    assert ended.code == 0
+    assert "ValueError: of a __del__" in ended.message
