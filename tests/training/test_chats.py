@@ -104,6 +104,28 @@ def test_each_epoch_shows_every_chat_once_whatever_the_workers(
     assert Counter(shown) == dict.fromkeys(map(str, range(number)), epochs)
 
 
+@given(
+    number=st.integers(1, 9),
+    per_step=st.integers(1, 5),
+    seed=st.integers(0, 9),
+    steps=st.lists(st.integers(0, 40), min_size=1, max_size=12),
+)
+def test_a_step_has_the_same_chats_whichever_steps_came_before(
+    tiny: Checkpoint, number: int, per_step: int, seed: int, steps: list[int]
+) -> None:
+    """So a run that goes on trains as if it had not stopped, also one begun by an earlier version."""
+    orders = [
+        np.random.default_rng([seed, epoch, 1]).permutation(number).tolist()
+        for epoch in range(41 * per_step // number + 1)
+    ]
+    series = [str(chat) for order in orders for chat in order]
+    chats = [Chat(question="Is it?", answer=str(place)) for place in range(number)]
+    draws = ChatDraws(chats, tiny, CONFIG.model_copy(update={"chats_per_step": per_step, "seed": seed}))
+    for step in steps:
+        shown = [image.questions[0].answer for image in draws.of_step(step)]
+        assert shown == series[step * per_step : (step + 1) * per_step]
+
+
 def test_an_image_that_goes_while_a_run_goes_on_is_left_out(tiny: Checkpoint, tmp_path: Path) -> None:
     path = write_chats(tmp_path / "chats.jsonl", {"question": "A?", "answer": "b", "image": "a.png"})
     (tmp_path / "a.png").touch()

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fo1_data.corpus.decoding import decode_image
@@ -110,6 +111,8 @@ class ChatDraws:
     ) -> None:
         self._chats, self._checkpoint, self._config = chats, checkpoint, config
         self._workers, self._left_out = workers, left_out or LeftOut()
+        self._epoch = -1
+        self._order: npt.NDArray[np.int64] = np.empty(0, dtype=np.int64)
 
     def of_step(self, step: int) -> list[TrainingImage]:
         """This worker's chats of a step; one whose image can be read no more is left out."""
@@ -122,8 +125,10 @@ class ChatDraws:
     def _number_at(self, place: int) -> int:
         """The chat at a place of the endless series of epochs, each in an order of its own."""
         epoch, rest = divmod(place, len(self._chats))
-        order = np.random.default_rng([self._config.seed, epoch, _STREAM]).permutation(len(self._chats))
-        return int(order[rest])
+        if epoch != self._epoch:
+            rng = np.random.default_rng([self._config.seed, epoch, _STREAM])
+            self._epoch, self._order = epoch, rng.permutation(len(self._chats))
+        return int(self._order[rest])
 
     def _shown(self, chat: Chat) -> TrainingImage | None:
         prepared, image_id = None, None
