@@ -21,7 +21,7 @@ from fo1_data.proposals.proposer import Proposals
 from fo1_data.synthetic.gold import gold_of
 from fo1_data.synthetic.scenes import make_scene
 from fo1_data.training.samples.open_examples import TrainingExample, make_prompt_view, open_example
-from fo1_data.training.samples.questions import draw_questions
+from fo1_data.training.samples.question_draw import draw_questions
 from fo1_data.training.samples.row_gold import row_to_gold
 from fo1_data.training.samples.source import open_source
 from fo1_data.training.settings import TrainConfig

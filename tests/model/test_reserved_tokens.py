@@ -12,13 +12,9 @@ from fo1_data.dataset.exports.messages import image_turns
 from fo1_data.labelling.image_labeller import phrase_rejects
 from fo1_data.model.prompts import own_question, question_text
 from fo1_data.model.reserved_tokens import blanked, broken_up, clean_phrase, without_reserved
-from fo1_data.training.samples.questions import (
-    ImageLabels,
-    caption_question,
-    description_question,
-    draw_questions,
-    region_questions,
-)
+from fo1_data.training.samples.image_labels import ImageLabels
+from fo1_data.training.samples.question_draw import draw_questions
+from fo1_data.training.samples.questions import caption_question, description_question, region_questions
 from schemas.corpus import CorpusAnswer, CorpusImage, CorpusPhrase, CorpusRegion
 from schemas.images import RejectStage
 from schemas.labels import LabelKind

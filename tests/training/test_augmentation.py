@@ -11,8 +11,8 @@ from PIL import Image, ImageDraw
 
 from fo1_data.corpus.images import InputLimits
 from fo1_data.training.samples.augmentation import augment, can_crop, can_mirror
+from fo1_data.training.samples.image_labels import ImageLabels, LabelTrust
 from fo1_data.training.samples.open_examples import TrainingExample
-from fo1_data.training.samples.questions import ImageLabels, LabelTrust
 from fo1_data.training.samples.rare_regions import NameIndex, RareRegions
 from fo1_data.training.samples.source import open_source
 from fo1_data.training.settings import TrainConfig

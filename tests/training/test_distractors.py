@@ -13,8 +13,9 @@ from fo1_data.synthetic.gold import write_scenes
 from fo1_data.training.run import train
 from fo1_data.training.samples.batches import Batches
 from fo1_data.training.samples.distractors import load_distractors, with_distractors
+from fo1_data.training.samples.image_labels import with_names_as_phrases
 from fo1_data.training.samples.open_examples import MAX_BOXES, make_prompt_view, open_example
-from fo1_data.training.samples.questions import region_questions, with_names_as_phrases
+from fo1_data.training.samples.questions import region_questions
 from fo1_data.training.samples.source import open_source
 from fo1_data.training.settings import TrainConfig
 

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from fo1_data.training.samples.questions import ImageLabels, LabelTrust, draw_questions, with_names_as_phrases
+from fo1_data.training.samples.image_labels import ImageLabels, LabelTrust, with_names_as_phrases
+from fo1_data.training.samples.question_draw import draw_questions
 from schemas.corpus import CorpusPhrase, CorpusRegion
 from schemas.labels import LabelKind
 

@@ -14,9 +14,10 @@ from fo1_data.corpus.images import InputLimits
 from fo1_data.dataset.human_labels import human_label
 from fo1_data.dataset.pixels import read_uri
 from fo1_data.errors import InputReject
+from fo1_data.training.samples.image_labels import LabelTrust, with_names_as_phrases
 from fo1_data.training.samples.negatives import PhraseBook
 from fo1_data.training.samples.open_examples import make_prompt_view, open_example, row_to_example
-from fo1_data.training.samples.questions import LabelTrust, draw_questions, with_names_as_phrases
+from fo1_data.training.samples.question_draw import draw_questions
 from fo1_data.training.samples.row_gold import row_to_gold
 from fo1_data.training.settings import TrainConfig
 from schemas.corpus import CorpusImage, CorpusPhrase, CorpusRegion
@@ -138,7 +139,9 @@ def test_every_question_has_the_trust_of_its_label(row):
     )
     view = view_of(row_to_example(row), 1, shuffle=True)
     questions = draw_questions(view.labels, range(3), np.random.default_rng(0), 50)
-    trust = {(question.kind, question.text): view.labels.trust_of(question) for question in questions}
+    trust = {
+        (question.kind, question.text): view.labels.trust_of(question.label_key) for question in questions
+    }
     boxes = [region.box_xyxy for region in view.labels.regions]
     position = [boxes.index(region.box_xyxy) for region in row.regions]
     assert None not in trust.values()
@@ -195,7 +198,7 @@ def caption_questions(row, seed=1):
     boxes = [region.box_xyxy for region in view.labels.regions]
     positions = [boxes.index(region.box_xyxy) for region in row.regions]
     captions = [question for question in questions if question.kind is LabelKind.GROUNDED_CAPTION]
-    return captions, [view.labels.trust_of(question) for question in captions], positions
+    return captions, [view.labels.trust_of(question.label_key) for question in captions], positions
 
 
 def test_an_images_caption_is_trained_with_its_grounded_phrases(row):

@@ -18,9 +18,10 @@ from fo1_data.synthetic.gold import write_scenes
 from fo1_data.training.run import train
 from fo1_data.training.run_log import RunLog
 from fo1_data.training.samples.batches import trust_weight
+from fo1_data.training.samples.image_labels import ImageLabels
 from fo1_data.training.samples.negatives import PhraseBook
 from fo1_data.training.samples.open_examples import row_to_example
-from fo1_data.training.samples.questions import ImageLabels, draw_questions
+from fo1_data.training.samples.question_draw import draw_questions
 from fo1_data.training.samples.source import ExampleSource, Group, open_source
 from fo1_data.training.settings import TrainConfig
 from fo1_data.training.workers import Workers

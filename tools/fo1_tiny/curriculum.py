@@ -10,8 +10,8 @@ import numpy as np
 
 from fo1_data.synthetic.scenes import SceneObject
 from fo1_data.synthetic.wording import draw_absent, draw_phrase, draw_related
+from fo1_data.training.samples.image_labels import ImageLabels
 from fo1_data.training.samples.questions import (
-    ImageLabels,
     TrainingQuestion,
     caption_question,
     count_question,

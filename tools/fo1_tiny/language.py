@@ -13,7 +13,7 @@ from fo1_data.model.checkpoint_files import save_checkpoint
 from fo1_data.model.modeling import Fo1Model, ImageFeatures
 from fo1_data.model.prompts import PromptTokenizer, load_tokenizer
 from fo1_data.model.region_fusion import PromptEmbeds, embed_prompt
-from fo1_data.training.samples.questions import ImageLabels
+from fo1_data.training.samples.image_labels import ImageLabels
 from fo1_data.training.settings import TrainConfig
 from tools.fo1_tiny.attributes import attribute_codes
 from tools.fo1_tiny.curriculum import QuestionMix, draw_curriculum_questions, draw_indices, draw_num_boxes

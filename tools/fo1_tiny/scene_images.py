@@ -14,7 +14,7 @@ from fo1_data.model.prompts import load_tokenizer
 from fo1_data.proposals.tiny_detector import TinyDetector, load_tiny_detector
 from fo1_data.synthetic.scenes import Scene, SceneObject, make_scene
 from fo1_data.training.samples.augmentation import jitter_boxes
-from fo1_data.training.samples.questions import ImageLabels
+from fo1_data.training.samples.image_labels import ImageLabels
 from fo1_data.training.settings import TrainConfig
 from schemas.corpus import CorpusRegion
 from tools.fo1_tiny.attributes import attribute_codes

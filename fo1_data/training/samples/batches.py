@@ -18,6 +18,12 @@ from fo1_data.training.packing import pack_questions
 from fo1_data.training.samples.augmentation import augment
 from fo1_data.training.samples.chats import ChatDraws
 from fo1_data.training.samples.distractors import Distractors, with_distractors
+from fo1_data.training.samples.image_labels import (
+    ImageLabels,
+    LabelTrust,
+    with_labels_as_captions,
+    with_names_as_phrases,
+)
 from fo1_data.training.samples.left_out import LeftOut
 from fo1_data.training.samples.negatives import PhraseBook
 from fo1_data.training.samples.open_examples import (
@@ -26,14 +32,8 @@ from fo1_data.training.samples.open_examples import (
     make_prompt_view,
     open_cached,
 )
-from fo1_data.training.samples.questions import (
-    ImageLabels,
-    LabelTrust,
-    TrainingQuestion,
-    draw_questions,
-    with_labels_as_captions,
-    with_names_as_phrases,
-)
+from fo1_data.training.samples.question_draw import draw_questions
+from fo1_data.training.samples.questions import TrainingQuestion
 from fo1_data.training.samples.rare_regions import RareRegions
 from fo1_data.training.samples.source import ExampleSource
 from fo1_data.training.samples.training_image import TrainingImage
@@ -196,7 +196,7 @@ class Batches:
 
 def loss_weight(question: TrainingQuestion, labels: ImageLabels, config: TrainConfig) -> float:
     """The loss weight of an answer: by the trust in its label, times the weight of its kind."""
-    return trust_weight(labels.trust_of(question), config) * config.kind_weights.get(
+    return trust_weight(labels.trust_of(question.label_key), config) * config.kind_weights.get(
         question.answer_kind, 1.0
     )
 

@@ -20,7 +20,7 @@ from fo1_data.corpus.plain_jpeg import decode_plain_jpeg
 from fo1_data.dataset.pixels import decode_row, image_bytes
 from fo1_data.errors import DatasetError, InputReject
 from fo1_data.training.samples.augmentation import jitter_boxes
-from fo1_data.training.samples.questions import ImageLabels, LabelKey, LabelTrust
+from fo1_data.training.samples.image_labels import ImageLabels, LabelKey, LabelTrust
 from fo1_data.training.samples.row_gold import row_to_gold
 from fo1_data.training.samples.tiled_rows import cut_row, grid_of, read_window, window_id
 from fo1_data.training.settings import TrainConfig

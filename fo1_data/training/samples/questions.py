@@ -6,8 +6,8 @@ or an answer that holds nothing else is left out (`fo1_data.model.reserved_token
 that `fo1_data.model.parsing` reads.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,11 +16,11 @@ from fo1_data.model.mentions import join_mentions, mentions
 from fo1_data.model.prompts import own_question, question_text
 from fo1_data.model.reserved_tokens import blanked, clean_phrase, without_reserved
 from fo1_data.training.events import AnswerKind
-from schemas.corpus import CorpusAnswer, CorpusCount, CorpusExample, CorpusPhrase, CorpusRegion
+from fo1_data.training.samples.image_labels import ImageLabels, LabelKey
+from schemas.corpus import CorpusAnswer, CorpusExample, CorpusPhrase
 from schemas.labels import LabelKind
 
 BACKGROUND = "background"
-_PHRASE_KINDS = (LabelKind.GROUND, LabelKind.COUNT)
 _ANSWER_KINDS = {
     LabelKind.BRIEF_CAPTION: AnswerKind.CAPTION,
     LabelKind.DETAILED_CAPTION: AnswerKind.CAPTION,
@@ -28,8 +28,6 @@ _ANSWER_KINDS = {
     LabelKind.COUNT: AnswerKind.COUNT,
     LabelKind.OCR: AnswerKind.TEXT,
 }
-# Kind of a label, position of its box or None, and its phrase or question or None.
-LabelKey = tuple[LabelKind, int | None, str | None]
 
 
 @dataclass(frozen=True)
@@ -55,98 +53,6 @@ class TrainingQuestion:
         if self.kind in (LabelKind.GROUND, LabelKind.DETECT):
             return AnswerKind.PHRASE if self.answer_boxes else AnswerKind.ABSENT
         return _ANSWER_KINDS.get(self.kind, AnswerKind.QUESTION)
-
-
-@dataclass(frozen=True)
-class LabelTrust:
-    """How reliable a dataset's label is: given or confirmed by a person, or a model's with its confidence."""
-
-    human: bool
-    confidence: float | None = None
-
-
-@dataclass(frozen=True)
-class ImageLabels:
-    """All labels of an image; every index is a position in the prompt.
-
-    `regions[i]`: None if box i shows background only. `phrases`, `counts`, `answers`, `examples`: as in gold.
-    `all_labelled`: every labelled box has its class, so a caption can be made from the classes. `trust`: by
-    label key; a label without an entry is gold. `distractors`: boxes shown besides the labelled ones.
-    `all_shown`: no labelled box of the image is left out. `description`: the image's own caption, which
-    contains `description_phrases` in order.
-    """
-
-    regions: Sequence[CorpusRegion | None]
-    phrases: Sequence[CorpusPhrase] = ()
-    counts: Sequence[CorpusCount] = ()
-    all_labelled: bool = False
-    answers: Sequence[CorpusAnswer] = ()
-    examples: Sequence[CorpusExample] = ()
-    trust: Mapping[LabelKey, LabelTrust] = field(default_factory=dict)
-    distractors: frozenset[int] = frozenset()
-    all_shown: bool = True
-    description: str | None = None
-    description_phrases: Sequence[CorpusPhrase] = ()
-
-    def can_be_counted(self, phrase: CorpusPhrase) -> bool:
-        """False if the phrase has another count than the number of its regions."""
-        counts = [entry.count for entry in self.counts if entry.text.casefold() == phrase.text.casefold()]
-        return all(count == len(phrase.region_indices or []) for count in counts)
-
-    def trust_of(self, question: TrainingQuestion) -> LabelTrust | None:
-        """The trust in the label behind a question's answer; None if it is gold."""
-        return None if question.label_key is None else self.trust.get(question.label_key)
-
-
-def with_labels_as_captions(labels: ImageLabels) -> ImageLabels:
-    """Give every box without a brief caption its class as one."""
-    regions = [
-        region.model_copy(update={"caption": region.label}) if region and not region.caption else region
-        for region in labels.regions
-    ]
-    return replace(labels, regions=regions)
-
-
-def with_names_as_phrases(labels: ImageLabels) -> ImageLabels:
-    """Add every name of a box as a phrase that means all boxes of that name; existing phrases stay.
-
-    A box's name is its caption, else its class; case is ignored. Returns `labels` unchanged if a labelled
-    box has no name, shows background only, or is not shown. A new phrase is trusted as much as the least
-    trusted of its names.
-    """
-    if not labels.all_shown:
-        return labels
-    boxes_by_name: dict[str, list[tuple[str, int]]] = {}
-    for position, region in enumerate(labels.regions):
-        if position in labels.distractors:
-            continue
-        name = (region.caption or region.label) if region is not None else None
-        if not name:
-            return labels
-        boxes_by_name.setdefault(name.casefold(), []).append((name, position))
-    for phrase in labels.phrases:
-        boxes_by_name.pop(phrase.text.casefold(), None)
-    phrases, trust = list(labels.phrases), dict(labels.trust)
-    for boxes in boxes_by_name.values():
-        text, positions = boxes[0][0], [position for _, position in boxes]
-        phrases.append(CorpusPhrase(text=text, region_indices=positions))
-        name_trust = least_trusted(
-            labels.trust.get((LabelKind.BRIEF_CAPTION, position, None)) for position in positions
-        )
-        if name_trust is not None:
-            trust |= {(kind, None, text): name_trust for kind in _PHRASE_KINDS}
-    return replace(labels, phrases=phrases, trust=trust)
-
-
-def least_trusted(trusts: Iterable[LabelTrust | None]) -> LabelTrust | None:
-    """The lowest trust; the order is a model's label by its confidence, gold (None), a person's label."""
-
-    def strength(trust: LabelTrust | None) -> float:
-        if trust is None or (not trust.human and trust.confidence is None):
-            return 1.0
-        return 2.0 if trust.human else trust.confidence or 0.0
-
-    return min(trusts, key=strength)
 
 
 def objects_text(positions: Sequence[int], indices: Sequence[int]) -> str:
@@ -280,74 +186,3 @@ def description_question(labels: ImageLabels, indices: Sequence[int]) -> Trainin
         answer_boxes=tuple(boxes),
         label_key=(kind, None, None),
     )
-
-
-def draw_questions(
-    labels: ImageLabels,
-    indices: Sequence[int],
-    rng: np.random.Generator,
-    max_questions: int,
-    negative_share: float | None = None,
-) -> list[TrainingQuestion]:
-    """Draw up to `max_questions` about an image, evenly from the kinds whose answers are known.
-
-    `negative_share`: share of absent phrases among the phrase questions, as far as there are enough present
-    and absent ones; None: no balancing.
-    """
-    phrases = [
-        phrase for phrase in labels.phrases if phrase.region_indices is not None and clean_phrase(phrase.text)
-    ]
-    return _draw(_pools(labels, phrases, indices, rng, negative_share), max_questions)
-
-
-def _pools(
-    labels: ImageLabels,
-    phrases: list[CorpusPhrase],
-    indices: Sequence[int],
-    rng: np.random.Generator,
-    negative_share: float | None,
-) -> list[list[TrainingQuestion]]:
-    """Questions by kind in random order; a pool is drawn from its end."""
-    pools: list[list[TrainingQuestion]] = []
-    for kind in (LabelKind.BRIEF_CAPTION, LabelKind.DETAILED_CAPTION, LabelKind.OCR):
-        pools.append([question for question in region_questions(labels, indices) if question.kind == kind])
-    pools.append([phrase_question(phrase, indices) for phrase in phrases])
-    pools.append([count_question(phrase, indices) for phrase in phrases if labels.can_be_counted(phrase)])
-    pools.append([presence_question(phrase, rng) for phrase in phrases])
-    pools.append([example_question(example, indices) for example in labels.examples])
-    answers = [answer for answer in labels.answers if without_reserved(answer.answer)]
-    pools.append([free_question(answer, indices) for answer in answers])
-    caption = description_question(labels, indices)
-    if caption is None and labels.all_labelled:
-        caption = caption_question(labels, indices)
-    pools.append([caption] if caption else [])
-    shuffled = [[pool[i] for i in rng.permutation(len(pool))] for pool in pools if pool]
-    if negative_share is None:
-        return shuffled
-    return [
-        balance_absent(pool, rng, negative_share) if pool[0].kind in _PHRASE_KINDS else pool
-        for pool in shuffled
-    ]
-
-
-def balance_absent(
-    pool: Sequence[TrainingQuestion], rng: np.random.Generator, negative_share: float
-) -> list[TrainingQuestion]:
-    """Reorder pointing questions so that a share of `negative_share`, counted from the end, names no box,
-    until either present or absent ones run out."""
-    present = [question for question in pool if question.answer_boxes]
-    absent = [question for question in pool if not question.answer_boxes]
-    series: list[TrainingQuestion] = []
-    while present and absent:
-        series.append((absent if rng.random() < negative_share else present).pop())
-    return [*present, *absent, *reversed(series)]
-
-
-def _draw(pools: list[list[TrainingQuestion]], max_questions: int) -> list[TrainingQuestion]:
-    questions: list[TrainingQuestion] = []
-    while pools and len(questions) < max_questions:
-        pools = [pool for pool in pools if pool]
-        for pool in pools:
-            if pool and len(questions) < max_questions:
-                questions.append(pool.pop())
-    return questions

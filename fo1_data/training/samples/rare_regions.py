@@ -22,8 +22,8 @@ from fo1_data.corpus.images import InputLimits
 from fo1_data.errors import InputReject
 from fo1_data.training.samples.augmentation import draw_free_box
 from fo1_data.training.samples.entry_texts import mention_place, name_of, names_of, naming_words
+from fo1_data.training.samples.image_labels import LabelKey, LabelTrust, least_trusted
 from fo1_data.training.samples.open_examples import TrainingExample, open_example
-from fo1_data.training.samples.questions import LabelKey, LabelTrust, least_trusted
 from fo1_data.training.samples.source import ExampleSource, Group
 from fo1_data.training.settings import TrainConfig
 from schemas.corpus import CorpusCount, CorpusImage, CorpusPhrase, CorpusRegion

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from fo1_data.dataset.human_labels import is_locked
-from fo1_data.training.samples.questions import LabelKey, LabelTrust, least_trusted
+from fo1_data.training.samples.image_labels import LabelKey, LabelTrust, least_trusted
 from schemas.corpus import CorpusAnswer, CorpusCount, CorpusExample, CorpusImage, CorpusPhrase, CorpusRegion
 from schemas.images import Grounding, ImageRow
 from schemas.labels import Decision, Label, LabelKind, Source
