@@ -21,6 +21,7 @@ from schemas.jobs import RunConfig
 if TYPE_CHECKING:
     from fo1_data.corpus.entry_list import EntryList
     from fo1_data.runs.plan import PlannedRun
+    from fo1_data.runs.trial import Measured
 
 # Only these are loaded to measure the time; larger models take too long to load.
 _MEASURED_MODELS = ("fo1-tiny",)
@@ -59,9 +60,10 @@ def _plan(run: RunConfig, num_checked: int | None, measures: bool) -> dict[str, 
     from fo1_data.corpus.entry_list import EntryList
     from fo1_data.corpus.source_lines import source_lines
     from fo1_data.corpus.tracked_videos import is_tracked
+    from fo1_data.runs.cost_estimate import estimate
+    from fo1_data.runs.file_check import check_files
     from fo1_data.runs.listing_clock import shown_listing
     from fo1_data.runs.plan import images_text, list_corpus
-    from fo1_data.runs.preflight import check_files, estimate, to_document
     from fo1_data.runs.unasked_kinds import unasked_kinds
     from fo1_data.runs.video_cost import cost_of_videos
 
@@ -82,6 +84,7 @@ def _plan(run: RunConfig, num_checked: int | None, measures: bool) -> dict[str, 
     num_units = len(units) if planned.num_cut else None
     gpus = cluster.get("each_takes", {}).get("gpus", run.gpus_per_actor or 0.0)
     label_studio = check_label_studio()
+    hours = estimate(entries, files, sample, run, gpus, num_units, videos)
     document = {
         "corpus": NOT_KEPT if planned.is_hidden else run.corpus,
         "images": len(entries),
@@ -89,10 +92,10 @@ def _plan(run: RunConfig, num_checked: int | None, measures: bool) -> dict[str, 
         "sources": [source.model_dump(mode="json") for source in planned.sources],
         "shards": len(planned.shards),
         "tiles": tiles,
-        "files": to_document(files),
-        "measured": to_document(sample),
+        "files": files.model_dump(mode="json"),
+        "measured": sample.model_dump(mode="json") if sample is not None else None,
         "videos": videos.model_dump() | {"text": str(videos)} if videos is not None else None,
-        "estimate": to_document(estimate(entries, files, sample, run, gpus, num_units, videos)),
+        "estimate": hours.model_dump(mode="json"),
         "cluster": cluster,
         "label_studio": label_studio,
     }
@@ -151,7 +154,7 @@ def _unloadable(run: RunConfig) -> str | None:
     from fo1_data.opinions.load import is_server, load_second_model
     from fo1_data.proposals.identity import is_detector
     from fo1_data.runs.in_process import IN_PROCESS
-    from fo1_data.runs.preflight import try_detectors
+    from fo1_data.runs.trial import try_detectors
 
     loads_here = run.address == IN_PROCESS or chosen_address(run) == LOCAL
     try:
@@ -167,8 +170,8 @@ def _unloadable(run: RunConfig) -> str | None:
     return None
 
 
-def _measure(run: RunConfig, entries: "EntryList") -> Any:
-    from fo1_data.runs.preflight import measure
+def _measure(run: RunConfig, entries: "EntryList") -> "Measured | None":
+    from fo1_data.runs.trial import measure
 
     say(f"labelling a few images with {run.model} to measure the time")
     step = max(1, len(entries) // 4)

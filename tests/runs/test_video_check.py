@@ -4,8 +4,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from fo1_data.runs.file_check import FileCheck, check_files
 from fo1_data.runs.plan import list_corpus
-from fo1_data.runs.preflight import FileCheck, check_files
 from schemas.jobs import RunConfig
 
 
