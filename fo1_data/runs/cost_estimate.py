@@ -3,6 +3,8 @@
 The estimate lists its assumptions. Reads no files.
 """
 
+from typing import NamedTuple
+
 from pydantic import BaseModel
 
 from fo1_data.confidence.review_cost import REVIEW_S_PER_LABEL
@@ -52,56 +54,87 @@ def estimate(
     num_videos = videos.videos if videos is not None else 0
     num_images = round((len(entries) - num_videos) * share_good)
     good = num_images if num_units is None else round((num_units - num_videos) * share_good)
-    unit = "image" if num_units is None else "tile"
     of_corpus = _boxes_of_corpus(files, config) if videos is None else None
     if measured is not None:
-        regions = good * measured.regions / measured.images
-        labels = good * measured.labels / measured.images
-        if of_corpus is not None:  # known, where the measured images are only a few
-            labels = of_corpus * measured.labels / measured.regions if measured.regions else labels
-            regions = of_corpus
-        seconds = good * measured.seconds / measured.images
-        assumptions.append(
-            f"{measured.images / measured.seconds:.2f} {unit}s/s for one labeller: measured on "
-            f"{counted(measured.images, unit)} on {measured.device}"
-        )
+        unit = "image" if num_units is None else "tile"
+        work = _measured_work(measured, good, unit, of_corpus, assumptions)
     else:
         regions = of_corpus if of_corpus is not None else good * _regions_per_image(entries, assumptions)
-        labels = regions * sum(kind.per_region for kind in config.labels)
-        labels += num_images * len(set(config.labels) & _IMAGE_KINDS)
-        seconds = regions / ASSUMED_REGIONS_PER_S
-        assumptions.append(
-            f"{ASSUMED_REGIONS_PER_S:g} regions/s for one labeller: assumed, for a 3B model on one GPU"
-        )
+        work = _assumed_work(regions, num_images, config, assumptions)
     if videos is not None:
-        one_s = measured.seconds / max(1, measured.regions) if measured else 1 / ASSUMED_REGIONS_PER_S
-        labels, seconds = labels + videos.questions, seconds + videos.questions * one_s
-        regions += videos.questions / max(1, sum(kind.per_region for kind in config.labels))
-        assumptions.append(
-            f"videos: {ASSUMED_THINGS:g} things in sight, each for {ASSUMED_TRACK_S:g} s: assumed where no "
-            "tracks are given; decoding and the detector's time are not counted"
-        )
+        work = _with_videos(work, videos, measured, config, assumptions)
     if files.checked < files.of:
         assumptions.append(f"bad files and duplicates as in the {counted(files.checked, 'file')} read")
-    hours = seconds / 3600
-    review_hours = labels * REVIEW_S_PER_LABEL / 3600
     if config.second_opinion is not None:
         assumptions.append(
-            f"a second opinion of up to {counted(round(regions), 'region')}, those whose labels are unsure: "
-            "its time is not counted"
+            f"a second opinion of up to {counted(round(work.regions), 'region')}, those whose labels are "
+            "unsure: its time is not counted"
         )
     assumptions.append(f"{REVIEW_S_PER_LABEL:g} s of a person's time per label")
+    hours, review_hours = work.seconds / 3600, work.labels * REVIEW_S_PER_LABEL / 3600
+    share_reviewed = _share_reviewed(work.labels, num_images, config, assumptions)
     return CostEstimate(
         images=num_images,
-        regions=round(regions),
-        labels=round(labels),
+        regions=round(work.regions),
+        labels=round(work.labels),
         labelling_hours_of_one_actor=round(hours, 4),
         wall_hours=round(hours / config.actor_range[1], 4),
         gpu_hours=round(hours * gpus, 4),
         cpu_hours=round(hours * config.cpus_per_actor, 4),
         review_hours_if_all=round(review_hours, 4),
-        review_hours_as_set=round(review_hours * _share_reviewed(labels, num_images, config, assumptions), 4),
+        review_hours_as_set=round(review_hours * share_reviewed, 4),
         assumptions=assumptions,
+    )
+
+
+class _Work(NamedTuple):
+    """What one labeller has to do. `seconds`: of its time."""
+
+    regions: float
+    labels: float
+    seconds: float
+
+
+def _measured_work(
+    measured: Measured, good: int, unit: str, of_corpus: float | None, assumptions: list[str]
+) -> _Work:
+    """The work of `good` images (or tiles, by `unit`) like those measured; `of_corpus`: their boxes, where
+    all are known."""
+    regions = good * measured.regions / measured.images
+    labels = good * measured.labels / measured.images
+    if of_corpus is not None:  # known, where the measured images are only a few
+        labels = of_corpus * measured.labels / measured.regions if measured.regions else labels
+        regions = of_corpus
+    assumptions.append(
+        f"{measured.images / measured.seconds:.2f} {unit}s/s for one labeller: measured on "
+        f"{counted(measured.images, unit)} on {measured.device}"
+    )
+    return _Work(regions, labels, good * measured.seconds / measured.images)
+
+
+def _assumed_work(regions: float, num_images: int, config: RunConfig, assumptions: list[str]) -> _Work:
+    """The work of so many regions and images at a speed that is assumed."""
+    labels = regions * sum(kind.per_region for kind in config.labels)
+    labels += num_images * len(set(config.labels) & _IMAGE_KINDS)
+    assumptions.append(
+        f"{ASSUMED_REGIONS_PER_S:g} regions/s for one labeller: assumed, for a 3B model on one GPU"
+    )
+    return _Work(regions, labels, regions / ASSUMED_REGIONS_PER_S)
+
+
+def _with_videos(
+    work: _Work, videos: VideoCost, measured: Measured | None, config: RunConfig, assumptions: list[str]
+) -> _Work:
+    """The work with the questions about videos added."""
+    one_s = measured.seconds / max(1, measured.regions) if measured else 1 / ASSUMED_REGIONS_PER_S
+    assumptions.append(
+        f"videos: {ASSUMED_THINGS:g} things in sight, each for {ASSUMED_TRACK_S:g} s: assumed where no "
+        "tracks are given; decoding and the detector's time are not counted"
+    )
+    return _Work(
+        work.regions + videos.questions / max(1, sum(kind.per_region for kind in config.labels)),
+        work.labels + videos.questions,
+        work.seconds + videos.questions * one_s,
     )
 
 

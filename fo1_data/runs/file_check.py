@@ -15,7 +15,7 @@ from fo1_data.corpus.decoding import decode_image, sidecars_of
 from fo1_data.corpus.dicom.settings import dicom_settings
 from fo1_data.corpus.entry_bytes import must_embed, read_encoded
 from fo1_data.corpus.frames import FRAME_GUESS, OTHER_SIZE, oriented_entry
-from fo1_data.corpus.images import ImageFrame, InputLimits
+from fo1_data.corpus.images import DecodedImage, ImageFrame, InputLimits
 from fo1_data.corpus.rejects import reject_from
 from fo1_data.corpus.rendering import Rendering
 from fo1_data.corpus.tile_grid import TileGrid
@@ -121,10 +121,7 @@ def _check_file(entry: CorpusImage, config: RunConfig, limits: InputLimits) -> _
         image = decode_image(data, limits, Rendering.of_run(config), sidecars=sidecars)
     except InputReject as error:
         return reject_from(entry, error)
-    oriented, rejects = oriented_entry(entry, image, config.box_frame)
-    other_size = next((reject for reject in rejects if reject.reason == OTHER_SIZE), None)
-    num_boxes = None if oriented.regions is None else len(oriented.regions)
-    return other_size or _GoodFile(image.image_id, len(data), FRAME_GUESS in (oriented.meta or {}), num_boxes)
+    return _with_boxes(entry, image, image.image_id, len(data), config)
 
 
 def _check_tile(
@@ -133,9 +130,16 @@ def _check_tile(
     """`_check_file` of an image that is labelled in tiles: the one in its middle is read."""
     name = TileName(grid.window((grid.columns // 2, grid.rows // 2)), grid.tile_px, grid.overlap_px)
     image_id = read_tile(name.of(entry), name, limits, Rendering.of_run(config)).image.image_id
-    oriented, rejects = oriented_entry(entry, frame, config.box_frame)
-    other_size = next((reject for reject in rejects if reject.reason == OTHER_SIZE), None)
     path = local_path(entry.uri) if entry.inner is None else None
     num_bytes = path.stat().st_size if path is not None else 0
+    return _with_boxes(entry, frame, image_id, num_bytes, config)
+
+
+def _with_boxes(
+    entry: CorpusImage, frame: DecodedImage | ImageFrame, image_id: str, num_bytes: int, config: RunConfig
+) -> _GoodFile | Reject:
+    """A file that decodes, with its boxes; the reject if the corpus declares another size."""
+    oriented, rejects = oriented_entry(entry, frame, config.box_frame)
+    other_size = next((reject for reject in rejects if reject.reason == OTHER_SIZE), None)
     num_boxes = None if oriented.regions is None else len(oriented.regions)
     return other_size or _GoodFile(image_id, num_bytes, FRAME_GUESS in (oriented.meta or {}), num_boxes)
