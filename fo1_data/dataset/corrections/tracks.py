@@ -8,13 +8,11 @@ each action does; captions, phrases and answers are corrected in `track_labels`,
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-
-from fo1_data.boxes import as_boxes, clip_boxes, have_area
 from fo1_data.dataset.corrections import track_labels
 from fo1_data.dataset.corrections.region_names import in_order
 from fo1_data.dataset.corrections.regions import is_another_box
 from fo1_data.dataset.corrections.track_things import Seen, Thing, is_near
+from fo1_data.dataset.corrections.video_frames import VideoFrames
 from fo1_data.dataset.human_labels import BOX_MOVED
 from fo1_data.dataset.tracked_regions import BOX_PX
 from schemas.corrections import Correction, CorrectionAction, CorrectionValue, split_track_id
@@ -86,12 +84,13 @@ class _Tracks:
     """The tracks of a video by id. `statements`: see `CorrectedTracks`."""
 
     def __init__(self, video: VideoRow, tracks: Sequence[Track], every: int) -> None:
-        self._video, self._every = video, every
+        self._video_id, self._every = video.video_id, every
         self._things = {track.track_id: Thing.of(track) for track in tracks}
         self._joined: dict[str, str] = {}
-        self._times = {
+        times_s = {
             frame: seen.time_s for thing in self._things.values() for frame, seen in thing.seen.items()
         }
+        self._frames = VideoFrames(video, times_s)
         self.statements: dict[str, list[Statement]] = {}
 
     def apply(self, correction: Correction) -> bool:
@@ -119,7 +118,8 @@ class _Tracks:
                     self._forget(thing, frame)
                     continue
                 seen = thing.seen[frame]
-                if not any(is_near(box, other, BOX_PX) for other in (seen.box, self._clipped(seen.box))):
+                as_stored = self._frames.clipped(seen.box)
+                if not any(is_near(box, other, BOX_PX) for other in (seen.box, as_stored)):
                     thing.seen[frame] = Seen(seen.time_s, box, None)
                     thing.is_changed = True
 
@@ -205,18 +205,19 @@ class _Tracks:
 
     def _place(self, correction: Correction) -> bool:
         """Give a track a box in a frame."""
-        frame, box = correction.frame, self._inside(correction)
+        frame, said = correction.frame, correction.after.box_xyxy if correction.after is not None else None
+        box = self._frames.inside(said) if said is not None else None
         thing = self._find(correction.track_id, frame)
         if frame is None or box is None:
             return False
         if thing is None:
             thing = self._drawn(correction, frame)
-        if thing is None or not self._is_in_shot(thing.track.shot, frame):
+        if thing is None or not self._frames.is_in_shot(thing.track.shot, frame):
             return False
         seen = thing.seen.get(frame)
         if seen is not None and seen.score is None and is_near(seen.box, box):
             return True
-        thing.seen[frame] = Seen(self._time(correction, frame), box, None)
+        thing.seen[frame] = Seen(self._frames.time_s(frame, correction.time_s), box, None)
         thing.is_changed = True
         if frame in thing.keyframes and seen is not None:
             moved = correction.model_copy(
@@ -281,48 +282,13 @@ class _Tracks:
 
     def _drawn(self, correction: Correction, frame: int) -> Thing | None:
         """A track that a person begins to draw; None if it cannot be one."""
-        track_id = correction.track_id or ""
-        shot = next(
-            (
-                number
-                for number, shot in enumerate(self._video.shots)
-                if shot.first_frame <= frame <= shot.last_frame
-            ),
-            None,
-        )
-        is_new = track_id.startswith(f"{self._video.video_id[:16]}/p") and "@" not in track_id
+        track_id, shot = correction.track_id or "", self._frames.shot_of(frame)
+        is_new = track_id.startswith(f"{self._video_id[:16]}/p") and "@" not in track_id
         if correction.action is not CorrectionAction.ADDED or not is_new or shot is None:
             return None
         track = Track(
-            track_id=track_id, video_id=self._video.video_id, shot=shot, first_frame=frame, last_frame=frame,
+            track_id=track_id, video_id=self._video_id, shot=shot, first_frame=frame, last_frame=frame,
             frames=[], times_s=[], boxes_xyxy=[], scores=[], box_source=Source.HUMAN,
         )  # fmt: skip
         self._things[track_id] = Thing(track, 0, {}, {}, is_changed=True)
         return self._things[track_id]
-
-    def _is_in_shot(self, number: int, frame: int) -> bool:
-        shots = self._video.shots
-        return number < len(shots) and shots[number].first_frame <= frame <= shots[number].last_frame
-
-    def _inside(self, correction: Correction) -> Box | None:
-        """The box as it is stored: clipped, float32; None if no part of it is inside the frame."""
-        if correction.after is None or correction.after.box_xyxy is None:
-            return None
-        box = self._clipped(correction.after.box_xyxy)
-        return box if have_area(as_boxes([box]))[0] else None
-
-    def _clipped(self, box: Box) -> Box:
-        clipped = clip_boxes(as_boxes([box]), (self._video.width, self._video.height))
-        x_min, y_min, x_max, y_max = clipped[0].tolist()
-        return x_min, y_min, x_max, y_max
-
-    def _time(self, correction: Correction, frame: int) -> float:
-        """The time of a frame: as known, as said, or by the rate; between known ones if the rate varies."""
-        if frame in self._times:
-            return self._times[frame]
-        if correction.time_s is not None:
-            return correction.time_s
-        if self._video.constant_rate or not self._times:
-            return frame / self._video.fps if self._video.fps > 0 else 0.0
-        frames = sorted(self._times)
-        return float(np.interp(frame, frames, [self._times[number] for number in frames]))
