@@ -25,7 +25,7 @@ from services.label_studio.shown import ShownAnswer, ShownCount, ShownImage, Sho
 from services.review.inbox.annotations import AnnotationOutcome, judge_annotation, looked_at_annotation
 from services.review.inbox.belief import Origin
 from services.review.inbox.deliveries import parse_webhook
-from services.review.inbox.differences import Submission
+from services.review.inbox.submission import Submission
 
 _IMAGE_ID = "ab" * 32
 _FIELDS = parse_fields(CONFIG)

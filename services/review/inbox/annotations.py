@@ -23,7 +23,7 @@ from services.label_studio.labelling_config import BOX, MASK, VERDICT
 from services.label_studio.shown import ShownImage, unpack
 from services.review import correction_repository
 from services.review.inbox.belief import Origin, believed_corrections, doubt_about, effects_of
-from services.review.inbox.differences import Submission
+from services.review.inbox.submission import Submission
 
 # What a column of the database holds.
 _MOST_USER_ID = 2**31 - 1

@@ -17,7 +17,8 @@ from services.label_studio.convert import result_of
 from services.label_studio.fields import ProjectFields
 from services.label_studio.labelling_config import ANSWERS, TEXT_FIELDS
 from services.label_studio.shown import ShownImage, without_fields
-from services.review.inbox.differences import Submission, corrections_of
+from services.review.inbox.differences import corrections_of
+from services.review.inbox.submission import Submission
 
 _MAX_PARTS = 5
 

@@ -3,38 +3,25 @@
 A submitted annotation covers everything that was shown: whatever was left unchanged and not called wrong is
 confirmed (`verdict`, right). If a region is called wrong and all its texts and answers are unchanged, each
 of them is wrong. If it has none, it is wrong under the phrases that name it; if no phrase names it either,
-the box itself is wrong: deleted. A deleted line of the counts is a wrong count; an emptied or deleted answer
-is a wrong answer. A deleted region gets no other corrections, nor do phrases that use it as their example.
-A mask that was painted over is moved: its new box is around it. Boxes: pixels of the EXIF-oriented image.
-Pure functions.
+the box itself is wrong: deleted. An emptied or deleted answer is a wrong answer. A deleted region gets no
+other corrections, nor do phrases that use it as their example. A mask that was painted over is moved: its new
+box is around it. Boxes: pixels of the EXIF-oriented image. Pure functions.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
-from schemas.corrections import Correction, CorrectionAction, CorrectionValue, Lane
+from schemas.corrections import Correction, CorrectionAction, CorrectionValue
 from schemas.labels import LabelKind
 from schemas.regions import make_region_id, number_equal_ids
 from services.label_studio.annotated import AnnotatedRegion, ParsedAnnotation
 from services.label_studio.brushes import is_same_mask
 from services.label_studio.convert import phrase_aliases
-from services.label_studio.counts import counts_text, parse_counts
-from services.label_studio.shown import ShownCount, ShownImage, ShownRegion
+from services.label_studio.shown import ShownImage, ShownRegion
 from services.review.inbox.boxes import is_still
+from services.review.inbox.count_differences import count_changes
+from services.review.inbox.submission import Submission
 from services.review.inbox.track_differences import TrackComparison
-
-
-@dataclass(frozen=True)
-class Submission:
-    """Who submitted, when, and how long it took: the same on all corrections of one annotation."""
-
-    annotation_key: str
-    annotator: str
-    at: str
-    seconds: float | None = None
-    lane: Lane = Lane.REVIEW
-    ground_truth: bool = False
 
 
 def corrections_of(
@@ -170,35 +157,15 @@ class _Comparison:
         yield from self._answer_corrections()
 
     def _counts(self) -> Iterator[Correction]:
-        shown = {part.phrase: part for part in self._shown.counts}
-        text = self._annotated.counts or ""
-        if text == counts_text(self._shown.counts):
-            yield from (self._count_verdict(part, right=True) for part in self._shown.counts)
-            return
-        edited = parse_counts(text, shown)
-        for phrase, count in edited.numbers.items():
-            part = shown.get(phrase)
-            if part is not None and part.count == count:
-                yield self._count_verdict(part, right=True)
-            else:
-                yield self._correction(
-                    CorrectionAction.RECOUNTED,
-                    subject=phrase,
-                    before=_count_value(part) if part is not None else None,
-                    after=CorrectionValue(count=count),
-                )
-        for phrase, part in shown.items():
-            if not edited.not_read and phrase not in edited.numbers and phrase not in edited.unnumbered:
-                yield self._count_verdict(part, right=False)
-
-    def _count_verdict(self, part: ShownCount, right: bool) -> Correction:
-        return self._correction(
-            CorrectionAction.VERDICT,
-            kind=LabelKind.COUNT,
-            subject=part.phrase,
-            before=_count_value(part),
-            right=right,
-        )
+        for change in count_changes(self._shown.counts, self._annotated.counts or ""):
+            yield self._correction(
+                change.action,
+                kind=LabelKind.COUNT,
+                subject=change.phrase,
+                before=change.before,
+                after=change.after,
+                right=change.right,
+            )
 
     def _answer_corrections(self) -> Iterator[Correction]:
         """Yield answers changed, confirmed, or emptied; emptied ones are wrong, without a right answer."""
@@ -281,20 +248,9 @@ class _Comparison:
         return make_region_id(self._shown.image_id, annotated.box_xyxy)
 
     def _correction(self, action: CorrectionAction, **fields: Any) -> Correction:
-        submission = self._submission
         if self._tracks is not None:
             fields["track_id"] = fields.pop("region_id", None)
-        return Correction(
-            image_id=self._shown.image_id,
-            action=action,
-            annotator=submission.annotator,
-            seconds=submission.seconds,
-            at=submission.at,
-            lane=submission.lane,
-            annotation_key=submission.annotation_key,
-            ground_truth=submission.ground_truth,
-            **fields,
-        )
+        return self._submission.correction(self._shown.image_id, action, **fields)
 
 
 def _is_unmoved(region: ShownRegion, annotated: AnnotatedRegion) -> bool:
@@ -306,10 +262,6 @@ def _is_unmoved(region: ShownRegion, annotated: AnnotatedRegion) -> bool:
 
 def _shape(annotated: AnnotatedRegion) -> CorrectionValue:
     return CorrectionValue(box_xyxy=annotated.box_xyxy, mask_rle=annotated.mask_rle)
-
-
-def _count_value(part: ShownCount) -> CorrectionValue:
-    return CorrectionValue(count=part.count, region_ids=part.region_ids)
 
 
 def is_same(before: str, after: str) -> bool:

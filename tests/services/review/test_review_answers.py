@@ -26,7 +26,8 @@ from services.label_studio.shapes import box_to_percent
 from services.label_studio.shown import ShownAnswer, ShownImage, box_words, unpack
 from services.label_studio.shown_from_rows import only_asked, shown_image
 from services.review.inbox.agreement import SAME, agreement
-from services.review.inbox.differences import Submission, corrections_of, is_same
+from services.review.inbox.differences import corrections_of, is_same
+from services.review.inbox.submission import Submission
 
 BY = Submission("key/1", "ann@example.org", "2026-01-02T03:04:05.000006Z", 12.5)
 SIZE = (200, 150)

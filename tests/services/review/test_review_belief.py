@@ -22,8 +22,8 @@ from services.problems import Problem
 from services.review import annotation_repository, item_repository, repository
 from services.review.inbox.annotations import judge_annotation, looked_at_annotation
 from services.review.inbox.belief import Origin
-from services.review.inbox.differences import Submission
 from services.review.inbox.look import take_in_annotations
+from services.review.inbox.submission import Submission
 
 BY = Submission("key/1", "ann@example.org", "2026-01-02T03:04:05.000006Z", 12.5)
 PUSHED = parse_fields(CONFIG)

@@ -18,7 +18,7 @@ from services.label_studio.labelling_config import CONFIG
 from services.label_studio.shown import ShownImage
 from services.review.inbox.annotations import judge_annotation
 from services.review.inbox.belief import Origin
-from services.review.inbox.differences import Submission
+from services.review.inbox.submission import Submission
 
 CASES = sorted((Path(__file__).parents[2] / "cases" / "review").iterdir())
 

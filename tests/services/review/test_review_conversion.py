@@ -22,7 +22,8 @@ from services.label_studio.shapes import box_to_percent, percent_to_box
 from services.label_studio.shown import ShownCount, ShownImage, unpack
 from services.label_studio.shown_from_rows import doubt_of, shown_image
 from services.review.inbox.boxes import STILL_PX
-from services.review.inbox.differences import Submission, corrections_of
+from services.review.inbox.differences import corrections_of
+from services.review.inbox.submission import Submission
 
 BY = Submission("key/1", "ann@example.org", "2026-01-02T03:04:05.000006Z", 12.5)
 

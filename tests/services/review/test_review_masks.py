@@ -29,7 +29,8 @@ from services.label_studio.shown import ShownImage, fields_of, unpack
 from services.label_studio.shown_from_rows import shown_image
 from services.review.inbox.agreement import SAME, agreement
 from services.review.inbox.belief import Origin, believed_corrections, doubt_about
-from services.review.inbox.differences import Submission, corrections_of
+from services.review.inbox.differences import corrections_of
+from services.review.inbox.submission import Submission
 from services.review.outbox.plan import plan_items
 
 BY = Submission("key/1", "ann@example.org", "2026-01-02T03:04:05.000006Z", 12.5)

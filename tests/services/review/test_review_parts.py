@@ -16,7 +16,8 @@ from services.label_studio.annotated import parse_result
 from services.label_studio.convert import ls_task, result_of
 from services.label_studio.shown_from_rows import shown_image
 from services.review.inbox.boxes import STILL_PX
-from services.review.inbox.differences import Submission, corrections_of
+from services.review.inbox.differences import corrections_of
+from services.review.inbox.submission import Submission
 from services.review.outbox.batches import with_view
 from services.review.outbox.parts import MOST_REGIONS, PART_PX, parts_of
 

@@ -28,7 +28,8 @@ from services.label_studio.shown import ShownClip, ShownImage, ShownTrack, field
 from services.label_studio.shown_from_rows import shown_image
 from services.label_studio.video_config import video_config, with_video_fields
 from services.label_studio.video_results import filled_boxes, shown_boxes, track_value
-from services.review.inbox.differences import Submission, corrections_of
+from services.review.inbox.differences import corrections_of
+from services.review.inbox.submission import Submission
 from services.review.outbox import track_parts
 from services.review.outbox.plan import plan_items
 from services.review.outbox.track_parts import parts_of_video
