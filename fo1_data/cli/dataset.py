@@ -1,14 +1,11 @@
 """`fo1 dataset`: inspects, checks, merges, publishes, exports, compares and traces datasets."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from fo1_data.cli.output import JsonOption, emit, say
 from fo1_data.plurals import counted
-
-# Lines of changes in one image that `diff` prints.
-MOST_CHANGES = 10
 
 app = typer.Typer(
     name="dataset",
@@ -208,56 +205,11 @@ def diff(
 ) -> None:
     """Compare two datasets image by image, and track by track. Ignores provenance, and differences of scores
     up to 1e-4."""
-    from dataclasses import asdict
-
+    from fo1_data.cli.difference_text import difference_document, difference_text
     from fo1_data.dataset.versions.compare import compare_datasets
 
     difference = compare_datasets(first, second)
-    document: dict[str, Any] = {
-        "equal": difference.equal,
-        "only_a": difference.only_a,
-        "only_b": difference.only_b,
-        "changed": [
-            {
-                "image_id": image_id,
-                "file": difference.files[image_id],
-                "columns": names,
-                "changes": difference.changes[image_id],
-                "regions": difference.regions.get(image_id, {}),
-            }
-            for image_id, names in difference.changed.items()
-        ],
-        "files": difference.files,
-        "merged": difference.merged,
-    }
-    tables = {
-        name: table
-        for name, table in (("videos", difference.videos), ("tracks", difference.tracks))
-        if table.equal or not table.is_empty
-    }
-    document |= {name: asdict(table) for name, table in tables.items()}
-    lines = [f"- {difference.files[image_id]}" for image_id in difference.only_a]
-    lines += [f"+ {difference.files[image_id]}" for image_id in difference.only_b]
-    for image_id in difference.changed:
-        changes = difference.changes[image_id]
-        lines.append(f"~ {difference.files[image_id]}")
-        lines += [f"    {change}" for change in changes[:MOST_CHANGES]]
-        lines += [f"    and {len(changes) - MOST_CHANGES} more"] if len(changes) > MOST_CHANGES else []
-    merged = ", ".join(
-        f"{number} {name.replace('_', ' ')}" for name, number in (difference.merged or {}).items()
-    )
-    lines += [f"merged into {second}: {merged}"] if merged else []
-    counts = f"{difference.equal} equal, {len(difference.changed)} changed"
-    lines.append(
-        f"{counts}, {len(difference.only_a)} only in {first}, {len(difference.only_b)} only in {second}"
-    )
-    for name, table in tables.items():
-        lines += [f"- {name[:-1]} {part}" for part in table.only_a]
-        lines += [f"+ {name[:-1]} {part}" for part in table.only_b]
-        lines += [f"~ {name[:-1]} {part}: {'; '.join(changes)}" for part, changes in table.changed.items()]
-        counts = f"{name}: {table.equal} equal, {len(table.changed)} changed"
-        lines.append(f"{counts}, {len(table.only_a)} only in {first}, {len(table.only_b)} only in {second}")
-    emit(document, as_json, "\n".join(lines))
+    emit(difference_document(difference), as_json, difference_text(difference, first, second))
 
 
 @app.command()
