@@ -18,7 +18,7 @@ from ray.exceptions import RayError, RayTaskError, RuntimeEnvSetupError, Unseria
 from actors.cluster import Need, nodes
 from actors.labeller import LabellerActor
 from actors.losses import LabellerError, first_line, loss_of, own_line, with_type
-from actors.pooled_run import PooledRun
+from actors.pooled_run import PooledRun, PooledWork
 from actors.progress import ProgressQuestions
 from actors.room import no_room_text
 from actors.slots import Slot, call_for
@@ -29,9 +29,8 @@ from fo1_data.labelling.identity import LabellerIdentity
 from fo1_data.labelling.work_done import WorkDone
 from fo1_data.runs.halving import is_device_lost
 from fo1_data.runs.shard_labeller import LabellerSettings
-from fo1_data.runs.shard_work import Answer, Assemble, LabelPiece, LabelWhole, ShardWork, Work, new_try
+from fo1_data.runs.shard_work import LabelWhole, ShardWork, Work, new_try
 from fo1_data.runs.work_times import WorkTimes
-from schemas.dataset import ShardReport
 
 WAIT_S = 1.0
 # If so many labellers in a row died while loading, the model does not fit and retrying does not help.
@@ -82,7 +81,7 @@ class LabellerPool:
 
     def run(self, work: ShardWork, options: WriteOptions, run: PooledRun) -> None:
         """Do all of `work` for `run`. Raises ClusterError, and errors of the run that a labeller reports."""
-        self._run = run
+        pooled = PooledWork(work, run)
         while not work.finished:
             self._resize(work)
             for slot in self._slots:
@@ -90,7 +89,7 @@ class LabellerPool:
                     slot.doing, slot.work, slot.ref = "working", item, call_for(slot.actor, item, options)
                     slot.started_s, slot.done = time.monotonic(), WorkDone()
             self._read_ahead(work)
-            self._settle_ready(work)
+            self._settle_ready(pooled)
             run.add_inside(self._progress.done_inside(self._slots))
             run.tick()
 
@@ -176,17 +175,17 @@ class LabellerPool:
         slot.ref = None
         slot.work_alone()
 
-    def _settle_ready(self, work: ShardWork | None) -> None:
+    def _settle_ready(self, work: PooledWork | None) -> None:
         pending = {slot.ref: slot for slot in self._slots if slot.ref is not None}
         if not pending:
             return
         first, _ = ray.wait(list(pending), num_returns=1, timeout=WAIT_S)
         ready, _ = ray.wait(list(pending), num_returns=len(pending), timeout=0) if first else ([], [])
-        for ref in ready:
-            if pending[ref].ref is ref:  # it was not released meanwhile, because another did its work
-                self._settle(pending[ref], work)
+        for slot in [pending[ref] for ref in ready]:
+            if slot in self._slots:  # not released meanwhile, because another did its work
+                self._settle(slot, work)
 
-    def _settle(self, slot: Slot, work: ShardWork | None) -> None:
+    def _settle(self, slot: Slot, work: PooledWork | None) -> None:
         try:
             answer = ray.get(slot.ref)
         except RuntimeEnvSetupError as error:
@@ -203,7 +202,7 @@ class LabellerPool:
         else:
             self._answered(slot, work, answer)
 
-    def _answered(self, slot: Slot, work: ShardWork | None, answer: Any) -> None:
+    def _answered(self, slot: Slot, work: PooledWork | None, answer: Any) -> None:
         if slot.doing == "placing":
             slot.place, slot.doing, slot.ref = answer, "loading", slot.actor.load.remote()
             return
@@ -213,22 +212,17 @@ class LabellerPool:
         elif work is not None and slot.work is not None:
             self._times.add(slot.work, time.monotonic() - slot.started_s)
             self._store_faults.reached(slot.host)
-            self._complete(slot.work, work, answer)
+            work.complete(slot.work, answer)
             slot.work = None
             if slot.second is not None:
                 self._release(slot.second, work)
         slot.doing, slot.ref = "idle", None
 
-    def _complete(self, item: Work, work: ShardWork, answer: Answer) -> None:
-        work.done(item, answer)
-        if isinstance(answer, ShardReport):
-            self._run.add(answer)
-
-    def _release(self, slot: Slot, work: ShardWork) -> None:
+    def _release(self, slot: Slot, work: PooledWork) -> None:
         """Drop a labeller whose work is settled elsewhere; what it has read ahead goes back."""
         self._drop(slot)
         if slot.ahead is not None:
-            work.give_back(slot.ahead, alone=False)
+            work.queue.give_back(slot.ahead, alone=False)
 
     def _check_same_model(self, identity: LabellerIdentity) -> None:
         if self._identity is None:
@@ -238,7 +232,7 @@ class LabellerPool:
             differing = [f"{key}: {ours[key]}, {theirs[key]}" for key in ours if ours[key] != theirs[key]]
             raise ClusterError(f"the nodes would label differently: {'; '.join(differing)}")
 
-    def _raised(self, slot: Slot, work: ShardWork | None, error: Exception) -> None:
+    def _raised(self, slot: Slot, work: PooledWork | None, error: Exception) -> None:
         """A call raised an exception; the labeller itself is alive."""
         hosts = {other.host for other in self._slots if other.host}
         is_of_host = isinstance(error, StorageError) and self._store_faults.is_of_some_hosts(slot.host, hosts)
@@ -251,25 +245,22 @@ class LabellerPool:
             return
         item, slot.work = slot.work, None
         if slot.second is None:
-            work.lost(item, with_type(error), num_steps=self._steps_of(item))
+            work.queue.lost(item, with_type(error), num_steps=work.num_steps(item))
         else:
             slot.work_alone()
         slot.doing, slot.ref = "idle", None
         if is_device_lost(error):
             self._release(slot, work)
 
-    def _steps_of(self, item: Work) -> int:
-        return self._run.count_steps(item.shard) if isinstance(item, LabelWhole | LabelPiece) else 0
-
-    def _leave_host(self, slot: Slot, item: Work, work: ShardWork, error: Exception) -> None:
+    def _leave_host(self, slot: Slot, item: Work, work: PooledWork, error: Exception) -> None:
         """Give the work of a labeller whose host cannot use a store to another."""
         other = slot.second
         self._release(slot, work)
         self._note(f"{slot} cannot use a store, its work goes to another: {first_line(error)}")
         if other is None:
-            work.interrupted(item, first_line(error), num_steps=self._steps_of(item))
+            work.queue.interrupted(item, first_line(error), num_steps=work.num_steps(item))
 
-    def _lost(self, slot: Slot, work: ShardWork | None, error: RayError) -> None:
+    def _lost(self, slot: Slot, work: PooledWork | None, error: RayError) -> None:
         other = slot.second
         self._drop(slot)
         if work is None or slot.work is None:
@@ -281,17 +272,17 @@ class LabellerPool:
                 )
             return
         item, ahead = slot.work, slot.ahead
-        report = self._run.find_report(item.shard) if isinstance(item, LabelWhole | Assemble) else None
+        report = work.find_report(item)
         loss = loss_of(error, slot.place.node_id if slot.place else None)
         if report is None:
             self._note(f"lost {slot}, {loss.why}; its work {'goes on' if other else 'is tried again'}")
         if report is None and other is None:
-            tell = work.interrupted if loss.with_host else work.lost
-            tell(item, loss.why, ahead, num_steps=self._steps_of(item))
+            tell = work.queue.interrupted if loss.with_host else work.queue.lost
+            tell(item, loss.why, ahead, num_steps=work.num_steps(item))
             return
         if ahead is not None:
-            work.give_back(ahead, alone=ahead.alone or not loss.with_host)
+            work.queue.give_back(ahead, alone=ahead.alone or not loss.with_host)
         if report is not None:
-            self._complete(item, work, report)
+            work.complete(item, report)
             if other is not None:
                 self._release(other, work)
