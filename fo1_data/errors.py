@@ -106,7 +106,10 @@ def _is_full(error: BaseException | None) -> bool:
 
 
 def lacks_memory(error: Exception) -> bool:
-    """Whether an error says that memory ran out: Python's and Arrow's own, or that of torch."""
+    """Whether memory ran out, by the errors of Python, Arrow, torch or CUDA: why a command ended.
+
+    It does not say whether less of the same would fit.
+    """
     texts = ("can't allocate memory", "out of memory")
     return isinstance(error, MemoryError) or any(text in str(error) for text in texts)
 

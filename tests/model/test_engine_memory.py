@@ -12,10 +12,11 @@ from PIL import Image
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from fo1_data.errors import lacks_memory
 from fo1_data.model.checkpoint import Checkpoint
 from fo1_data.model.engine.engine import Fo1Engine
 from fo1_data.model.engine.fused_decoder import FusedDecoder
-from fo1_data.model.engine.memory import MemoryBudget
+from fo1_data.model.engine.memory import MemoryBudget, is_refused_allocation
 from fo1_data.model.engine.prefix_cache import PrefixCache
 from fo1_data.model.engine.shapes import Shapes
 from fo1_data.model.engine.token_figures import TokenFigures
@@ -116,3 +117,16 @@ def _pass_bytes(checkpoint: Checkpoint) -> float:
     heads = text.num_attention_heads + 2 * text.num_key_value_heads
     kept = 2 * text.num_hidden_layers * text.num_key_value_heads * text.head_dim
     return 4 * (kept + 4 * text.hidden_size + 2 * heads * text.head_dim + 4 * text.intermediate_size)
+
+
+@pytest.mark.parametrize(
+    ("error", "is_refused"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"), True),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"), True),
+        (RuntimeError("CUDA error: out of memory"), False),
+    ],
+)
+def test_less_is_tried_only_where_the_allocator_refused(error: RuntimeError, is_refused: bool) -> None:
+    assert is_refused_allocation(error) is is_refused
+    assert lacks_memory(error)

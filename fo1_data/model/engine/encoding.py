@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from fo1_data.model.engine.memory import is_out_of_memory
+from fo1_data.model.engine.memory import is_refused_allocation
 from fo1_data.model.modeling import Fo1Model, ImageFeatures
 from fo1_data.model.processing import PreparedImage
 
@@ -35,7 +35,7 @@ def encode_or_halve(model: Fo1Model, images: list[PreparedImage]) -> list[ImageF
     try:
         return model.encode_images(images)
     except RuntimeError as error:
-        if not is_out_of_memory(error):
+        if not is_refused_allocation(error):
             raise
         if len(images) == 1:
             height, width = images[0].aux_hw

@@ -24,7 +24,7 @@ from fo1_data.model.engine.encoding import encode_or_halve, groups_within
 from fo1_data.model.engine.encoding_threads import Encoding, EncodingThreads
 from fo1_data.model.engine.fused_decoder import FusedDecoder
 from fo1_data.model.engine.generation import Generation
-from fo1_data.model.engine.memory import MemoryBudget, default_budget, is_out_of_memory
+from fo1_data.model.engine.memory import MemoryBudget, default_budget, is_refused_allocation
 from fo1_data.model.engine.prefix_cache import PrefixCache
 from fo1_data.model.engine.question_batch import QuestionBatch
 from fo1_data.model.engine.questions import OpenImage, Question
@@ -170,7 +170,7 @@ class Fo1Engine:
                     generations[question.order] = question.generation
                     self.on_answer()
             except RuntimeError as error:
-                if not is_out_of_memory(error):
+                if not is_refused_allocation(error):
                     raise
                 if num_slots == 1:
                     raise MemoryError("one question does not fit on the device") from error

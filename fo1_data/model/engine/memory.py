@@ -1,4 +1,4 @@
-"""The memory that the engine may use, its division, and the errors of a failed allocation."""
+"""The memory that the engine may use, its division, and the error of a refused allocation."""
 
 from dataclasses import dataclass
 
@@ -61,6 +61,9 @@ def default_budget(device: torch.device) -> int:
     )
 
 
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """True for the errors by which torch reports a failed allocation, on CUDA and on the CPU."""
+def is_refused_allocation(error: RuntimeError) -> bool:
+    """True if torch's allocator refused a tensor, on CUDA or on the CPU: less of the same may fit.
+
+    False if CUDA itself ran out of memory (`CUDA error: ...`): its device may be of no use any more.
+    """
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
