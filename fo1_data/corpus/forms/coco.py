@@ -7,7 +7,6 @@ annotation has no box. Without the key `annotations`, whether an image has boxes
 compared as text. Also reads a JSON list of records, and RefCOCO's and MDETR's files (see `referring`).
 """
 
-import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -17,10 +16,15 @@ from pydantic import ValidationError
 
 from fo1_data.corpus.forms.annotations import items_of_record, places_beside
 from fo1_data.corpus.forms.benchmarks import is_benchmark_record, read_records
+from fo1_data.corpus.forms.coco_annotation import (
+    Annotation,
+    count_annotation,
+    is_boxed,
+    other_fields,
+    region_of,
+)
 from fo1_data.corpus.forms.folder import ONE_IMAGE
-from fo1_data.corpus.forms.masks import box_of_segmentation
 from fo1_data.corpus.forms.record_fields import (
-    box_of,
     id_of,
     keep_region_meta,
     name_key_of,
@@ -36,15 +40,11 @@ from fo1_data.corpus.source_lines import counts_text
 from fo1_data.errors import CorpusError
 from fo1_data.plurals import counted
 from fo1_data.storage.addresses import base_name, join, parent
-from schemas.corpus import CorpusImage, CorpusPhrase, CorpusRegion
+from schemas.corpus import CorpusImage, CorpusPhrase
 from schemas.sources import ContentKind
 
-_NOT_KEPT = ("bbox", "segmentation", "category_id", "image_id", "area", "keypoints", "num_keypoints")
-_TEXTS = ("caption", "detailed_caption", "text")
 # Images that annotations name and the file does not list: so many are named each by its own reject.
 _MOST_ORPHANS = 20
-
-Annotation = dict[str, Any]
 
 
 def is_coco_json(document: Any) -> bool:
@@ -85,7 +85,7 @@ def _records(
 
 @dataclass
 class _Document:
-    """What a COCO file says, by image id. `num_by_id`: how many different files have the id."""
+    """What a COCO file says, by image id. `files_of_id`: the different files that have the id."""
 
     address: str
     names: dict[str | None, str | None]
@@ -114,7 +114,7 @@ def read_coco_document(
         reject = listing_reject(address, "bad_record", f"{address}: annotations is not a list")
         yield Refused(address, {}, reject)
     says_none = annotations == []
-    has_boxes = says_none or any(_is_boxed(item) for group in by_image.values() for item in group)
+    has_boxes = says_none or any(is_boxed(item) for group in by_image.values() for item in group)
     expressions, faults = expressions_of(document, address)
     yield from faults
     contents = _Document(address, {}, by_image, expressions, has_boxes, wanted or WantedImages())
@@ -218,25 +218,6 @@ def _refused(
     yield Refused(address, counts, listing_reject(where, reason, f"{where}: {text}"))
 
 
-def _is_boxed(annotation: Annotation) -> bool:
-    return bool(annotation.get("bbox")) or bool(annotation.get("segmentation")) or "bbox" in annotation
-
-
-def count_annotation(annotation: Annotation) -> Counter[ContentKind]:
-    """What one annotation holds: a box with its texts, or a caption of the image."""
-    is_boxed = _is_boxed(annotation)
-    has = {key: text_of(annotation.get(key)) is not None for key in _TEXTS}
-    if not is_boxed:
-        return Counter({ContentKind.CAPTIONS: int(has["caption"])})
-    return Counter(
-        {
-            ContentKind.BOXES: 1,
-            ContentKind.CAPTIONS: has["caption"] + has["detailed_caption"],
-            ContentKind.TEXTS: int(has["text"]),
-        }
-    )
-
-
 def _entry(
     image: dict[str, Any],
     annotations: list[Annotation],
@@ -246,8 +227,8 @@ def _entry(
     has_boxes: bool,
 ) -> CorpusImage:
     meta = {k: v for k, v in image.items() if k not in ("id", "file_name", "width", "height")}
-    boxed = [item for item in annotations if _is_boxed(item)]
-    others = [item for item in annotations if not _is_boxed(item)]
+    boxed = [item for item in annotations if is_boxed(item)]
+    others = [item for item in annotations if not is_boxed(item)]
     captions = [caption for item in others if (caption := text_of(item.get("caption"))) is not None]
     if "captions" in meta:
         meta["image_captions"] = meta.pop("captions")
@@ -259,14 +240,14 @@ def _entry(
     if expressions:
         meta.pop("caption", None)
     keep_region_meta(
-        meta, [{k: v for k, v in _other_fields(item).items() if v not in (None, {}, [])} for item in boxed]
+        meta, [{k: v for k, v in other_fields(item).items() if v not in (None, {}, [])} for item in boxed]
     )
     return CorpusImage(
         uri=places.find(image["file_name"]),
         id=id_of(image.get("id")),
         width=whole_number(image.get("width")),
         height=whole_number(image.get("height")),
-        regions=[_region(item, names) for item in boxed] if has_boxes else None,
+        regions=[region_of(item, names) for item in boxed] if has_boxes else None,
         caption=captions[0] if captions else None,
         phrases=_phrases(expressions, boxed),
         meta=meta or None,
@@ -285,27 +266,6 @@ def _phrases(expressions: list[tuple[str, str | None]], boxed: list[Annotation])
         )
         for text, annotation_id in expressions
     ]
-
-
-def _other_fields(annotation: Annotation) -> dict[str, Any]:
-    return {k: v for k, v in annotation.items() if k not in (*_NOT_KEPT, *_TEXTS)}
-
-
-def _region(annotation: Annotation, names: dict[str | None, str | None]) -> CorpusRegion:
-    category = annotation.get("category_id")
-    label = names.get(id_of(category)) or text_of(category)
-    texts: dict[str, Any] = {key: text_of(annotation.get(key)) for key in _TEXTS}
-    return CorpusRegion(box_xyxy=box_of_annotation(annotation), label=label, **texts)
-
-
-def box_of_annotation(annotation: Annotation) -> tuple[float, float, float, float]:
-    """x_min y_min x_max y_max: of `bbox`, or around the segmentation if `bbox` has no area."""
-    left, top, width, height = box_of(annotation.get("bbox"))
-    if not (math.isfinite(left + top + width + height) and width > 0 and height > 0):
-        around = box_of_segmentation(annotation.get("segmentation"))
-        if around is not None:
-            return around
-    return left, top, left + width, top + height
 
 
 def _roots(address: str) -> list[str]:

@@ -11,7 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import Any
 
-from fo1_data.corpus.forms.coco import box_of_annotation, count_annotation
+from fo1_data.corpus.forms.coco_annotation import box_of_annotation, count_annotation
 from fo1_data.corpus.forms.record_fields import id_of, objects_of, text_of, whole_number
 from fo1_data.corpus.forms.segmentation_masks import mask_of_segmentation
 from fo1_data.corpus.forms.shapes import number_of, rate_of
