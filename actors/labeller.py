@@ -17,8 +17,8 @@ from fo1_data.labelling.work_done import WorkDone
 from fo1_data.logs import log_if_asked
 from fo1_data.runs.shard_labeller import LabellerSettings, ShardLabeller
 from schemas.corpus import Shard
-from schemas.dataset import GroupReport, ShardReport
 from schemas.images import Reject
+from schemas.shards import GroupReport, ShardReport
 
 PROGRESS_GROUP = "progress"
 

@@ -6,7 +6,7 @@ from typing import Protocol
 from fo1_data.labelling.work_done import WorkDone
 from fo1_data.runs.shard_work import Answer, Assemble, LabelPiece, LabelWhole, ShardWork, Work
 from schemas.corpus import Shard
-from schemas.dataset import ShardReport
+from schemas.shards import ShardReport
 
 
 class PooledRun(Protocol):

@@ -29,8 +29,9 @@ from fo1_data.labelling.work_done import WorkDone
 from fo1_data.runs.shard_labeller import LabellerSettings
 from fo1_data.runs.shard_work import ShardWork
 from schemas.corpus import CorpusImage, Shard
-from schemas.dataset import Counts, ShardReport
+from schemas.dataset import Counts
 from schemas.jobs import RunConfig
+from schemas.shards import ShardReport
 
 IMAGES_A_SHARD = 100
 _IDENTITY = LabellerIdentity("made-up", "0", None, "corpus", "0", None, "0", "float32")

@@ -31,8 +31,9 @@ from fo1_data.labelling.identity import LabellerIdentity
 from fo1_data.labelling.work_done import WorkDone
 from fo1_data.runs.shard_labeller import LabellerSettings
 from fo1_data.runs.shard_work import ShardWork
-from schemas.dataset import Counts, ShardReport
+from schemas.dataset import Counts
 from schemas.jobs import RunConfig
+from schemas.shards import ShardReport
 from tools import light_labeller
 from tools.light_labeller import LightLabeller
 from tools.many_labellers import CountingRun, made_up_shard

@@ -12,10 +12,10 @@ from PIL import Image
 from fo1_data.dataset.writer import open_run
 from schemas.corpus import CorpusImage, CorpusRegion, Shard
 from schemas.corrections import Correction, CorrectionAction, CorrectionValue
-from schemas.dataset import FileLimits
 from schemas.images import EncodedImage, Grounding, ImageRow
 from schemas.labels import Decision, Label, LabelKind, Signal, Source
 from schemas.regions import Region, make_region_id
+from schemas.shards import FileLimits
 
 _NUM_REGIONS = 3
 _WIDTH_HEIGHT = (640, 480)

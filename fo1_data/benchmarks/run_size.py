@@ -28,15 +28,9 @@ from fo1_data.labelling.identity import LabellerIdentity
 from fo1_data.runs.active_run import open_planned, work_on
 from fo1_data.runs.plan import PlannedRun, plan_run
 from fo1_data.runs.watcher import Unwatched
-from schemas.dataset import (
-    SCHEMA_REVISION,
-    Counts,
-    FileLimits,
-    GroupReport,
-    ShardFile,
-    ShardMarker,
-)
+from schemas.dataset import SCHEMA_REVISION, Counts
 from schemas.jobs import RunConfig
+from schemas.shards import FileLimits, GroupReport, ShardFile, ShardMarker
 
 SPLITS = ("test", "train", "validation")
 _ADDRESS = "s3://bucket/images/{:09d}.jpg"

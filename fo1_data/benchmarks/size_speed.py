@@ -36,8 +36,8 @@ from fo1_data.runs.plan import plan_run
 from fo1_data.runs.progress import ProgressMeter
 from fo1_data.training.samples.stream import SampleStream
 from schemas.calibration import RoutingSettings
-from schemas.dataset import FileLimits
 from schemas.jobs import RunConfig
+from schemas.shards import FileLimits
 
 SCALES = (1, 4, 16)
 _ROWS_A_FILE = 250

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from fo1_data.cli.output import console
 from fo1_data.plurals import counted
-from schemas.dataset import RunProgress, RunState
+from schemas.progress import RunProgress, RunState
 
 PLAIN_EVERY_S = 5.0
 

@@ -23,7 +23,7 @@ from fo1_data.dataset.layout import marker, markers, try_folder
 from fo1_data.dataset.prefetch import map_ahead
 from fo1_data.errors import StorageError
 from fo1_data.storage.store import Store
-from schemas.dataset import ShardImage, ShardReport
+from schemas.shards import ShardImage, ShardReport
 
 READERS = 16
 _MARKERS_A_TASK = 64

@@ -11,8 +11,9 @@ import pyarrow.compute as pc
 
 from fo1_data.dataset.arrow_columns import to_array
 from fo1_data.dataset.done_shards import Occurrence
-from schemas.dataset import Duplicate, ShardImage
+from schemas.dataset import Duplicate
 from schemas.images import Reject, RejectStage
+from schemas.shards import ShardImage
 
 
 @dataclass

@@ -18,8 +18,8 @@ from fo1_data.dataset.shard_groups import ShardGroup
 from fo1_data.dataset.table_files import read_tables, write_tables
 from fo1_data.errors import StorageError
 from fo1_data.storage.store import Store
-from schemas.dataset import GroupReport, ShardFile, ShardReport
 from schemas.parquet import IMAGE_SCHEMA, REJECT_SCHEMA
+from schemas.shards import GroupReport, ShardFile, ShardReport
 from schemas.tracks import TRACK_SCHEMA, VIDEO_SCHEMA
 
 _SCHEMAS = {REJECTS: REJECT_SCHEMA, VIDEOS: VIDEO_SCHEMA, TRACKS: TRACK_SCHEMA}

@@ -17,7 +17,8 @@ from fo1_data.dataset.shard_placement import PlacedFiles, PlacedTable
 from fo1_data.dataset.table_files import read_tables, write_tables
 from fo1_data.errors import StorageError
 from fo1_data.storage.store import Store
-from schemas.dataset import Duplicate, Manifest, ManifestFile, ShardFile
+from schemas.dataset import Duplicate, Manifest, ManifestFile
+from schemas.shards import ShardFile
 from schemas.tracks import TRACK_SCHEMA, VIDEO_SCHEMA
 
 # Rows of one shard, by its index; those of an earlier version come before all shards.

@@ -31,8 +31,9 @@ from fo1_data.dataset.tracks_table import merge_tracks, merge_videos, tracks_to_
 from fo1_data.errors import StorageError
 from fo1_data.storage.store import Store, open_store
 from schemas.corpus import CorpusImage, Shard
-from schemas.dataset import SCHEMA_REVISION, Counts, ShardFile, ShardImage, ShardMarker, ShardReport
+from schemas.dataset import SCHEMA_REVISION, Counts
 from schemas.images import ImageRow, Reject
+from schemas.shards import ShardFile, ShardImage, ShardMarker, ShardReport
 from schemas.tracks import TRACK_SCHEMA, VIDEO_SCHEMA, Track, VideoRow
 
 

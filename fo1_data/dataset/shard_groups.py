@@ -8,7 +8,7 @@ from collections.abc import Container
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from schemas.dataset import FileLimits, ShardReport
+from schemas.shards import FileLimits, ShardReport
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,9 @@ from fo1_data.dataset.prefetch import map_ahead
 from fo1_data.dataset.table_files import is_current, read_tables, refuse_damaged, write_tables
 from fo1_data.errors import StorageError
 from fo1_data.storage.store import Store
-from schemas.dataset import Counts, GroupReport, ManifestFile, ShardFile, ShardReport
+from schemas.dataset import Counts, ManifestFile
 from schemas.parquet import IMAGE_SCHEMA
+from schemas.shards import GroupReport, ShardFile, ShardReport
 
 NUM_MOVERS = 8
 

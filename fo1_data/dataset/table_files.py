@@ -19,7 +19,8 @@ from fo1_data.dataset.parquet_files import ROW_GROUP_BYTES, ROW_GROUP_ROWS, byte
 from fo1_data.dataset.prefetch import map_ahead
 from fo1_data.dataset.tracks_table import bytes_of_tracks
 from fo1_data.storage.store import Store
-from schemas.dataset import SCHEMA_REVISION, ShardFile
+from schemas.dataset import SCHEMA_REVISION
+from schemas.shards import ShardFile
 
 READERS = 8
 # Files up to this size are read whole, and several at a time.

@@ -43,17 +43,10 @@ from fo1_data.errors import DatasetError
 from fo1_data.plurals import counted
 from fo1_data.storage.store import UNFINISHED, Store, open_store
 from schemas.corpus import Shard
-from schemas.dataset import (
-    Counts,
-    FileLimits,
-    GroupReport,
-    Manifest,
-    ManifestFile,
-    ModelInfo,
-    RunProgress,
-    ShardReport,
-)
+from schemas.dataset import Counts, Manifest, ManifestFile, ModelInfo
 from schemas.images import ImageRow, Reject
+from schemas.progress import RunProgress
+from schemas.shards import FileLimits, GroupReport, ShardReport
 from schemas.sources import SourceCounts
 from schemas.tracks import Track, VideoRow
 

@@ -27,9 +27,11 @@ from fo1_data.runs.routing import make_router, routes
 from fo1_data.runs.video_steps import VideoSteps
 from fo1_data.runs.watcher import Watcher
 from schemas.corpus import Shard
-from schemas.dataset import Counts, FileLimits, Manifest, ModelInfo, RunProgress, RunState, ShardReport
+from schemas.dataset import Counts, Manifest, ModelInfo
 from schemas.jobs import RunConfig
 from schemas.labels import Decision
+from schemas.progress import RunProgress, RunState
+from schemas.shards import FileLimits, ShardReport
 
 PROGRESS_EVERY_S = 2.0
 _TICK_EVERY_S = 0.5

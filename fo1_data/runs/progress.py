@@ -10,7 +10,9 @@ from datetime import UTC, datetime
 
 from fo1_data.corpus.shards import ShardPlan
 from fo1_data.labelling.work_done import WorkDone
-from schemas.dataset import Counts, RunProgress, RunState, ShardReport
+from schemas.dataset import Counts
+from schemas.progress import RunProgress, RunState
+from schemas.shards import ShardReport
 
 
 class ProgressMeter:

@@ -37,9 +37,9 @@ from fo1_data.runs.work_log import log_rejects, work_on
 from fo1_data.storage.downloads import wait_for_stores
 from fo1_data.storage.store import open_store
 from schemas.corpus import CorpusImage, Shard
-from schemas.dataset import GroupReport, ShardReport
 from schemas.images import ImageRow, Provenance, Reject
 from schemas.jobs import RunConfig
+from schemas.shards import GroupReport, ShardReport
 from schemas.tracks import Track
 
 if TYPE_CHECKING:

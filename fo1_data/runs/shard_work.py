@@ -20,8 +20,8 @@ from fo1_data.corpus.rejects import reject_of
 from fo1_data.dataset.shard_groups import GroupPlan, ShardGroup
 from fo1_data.errors import ClusterError
 from schemas.corpus import Shard
-from schemas.dataset import GroupReport, ShardReport
 from schemas.images import Reject, RejectStage
+from schemas.shards import GroupReport, ShardReport
 
 # How often workers may be lost in writing the files of a shard, or of a group of shards.
 MAX_WRITES = 5

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from schemas.dataset import RunProgress
+from schemas.progress import RunProgress
 
 
 class Watcher(Protocol):

@@ -11,8 +11,8 @@ from pydantic import BaseModel, model_validator
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.types import Receive, Scope, Send
 
-from schemas.dataset import RunProgress
 from schemas.jobs import RunConfig
+from schemas.progress import RunProgress
 from services.api.dataset_views import DatasetCounts
 from services.api.dependencies import Labeller, Reader, ReadSession, WriteSession
 from services.api.documented import CONFLICT, NOT_FOUND

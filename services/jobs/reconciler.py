@@ -19,8 +19,9 @@ from fo1_data.errors import Fo1Error
 from fo1_data.logs import about
 from fo1_data.storage.reach import PUBLIC_ONLY, ROOTS
 from schemas.corpus import NOT_KEPT
-from schemas.dataset import Manifest, RunState
+from schemas.dataset import Manifest
 from schemas.jobs import RunConfig
+from schemas.progress import RunState
 from services.background import Loop
 from services.database.engine import Database
 from services.database.models import Job, utc_now

@@ -14,7 +14,8 @@ from fo1_data.dataset.lease import current_lease
 from fo1_data.dataset.manifest import find_manifest
 from fo1_data.errors import Fo1Error
 from fo1_data.storage.store import open_store
-from schemas.dataset import Manifest, RunProgress
+from schemas.dataset import Manifest
+from schemas.progress import RunProgress
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,9 @@ from fo1_data.labelling.work_done import WorkDone
 from fo1_data.runs.shard_labeller import LabellerSettings
 from fo1_data.runs.shard_work import MAX_WRITES, ShardWork
 from schemas.corpus import Shard
-from schemas.dataset import Counts, ShardReport
+from schemas.dataset import Counts
 from schemas.jobs import RunConfig
+from schemas.shards import ShardReport
 from tools.many_labellers import SimulatedRay
 
 IMAGES_A_SHARD = 2

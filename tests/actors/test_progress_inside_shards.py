@@ -9,8 +9,8 @@ from quick_labeller import FACTORY
 from actors.run import run_labelling
 from fo1_data.runs.in_process import run_in_process
 from fo1_data.runs.watcher import Unwatched
-from schemas.dataset import RunProgress
 from schemas.jobs import RunConfig
+from schemas.progress import RunProgress
 
 
 class Watching(Unwatched):

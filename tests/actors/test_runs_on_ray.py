@@ -14,8 +14,9 @@ from fo1_data.dataset.reader import open_dataset
 from fo1_data.errors import CheckpointError, ClusterError
 from fo1_data.runs.shard_labeller import LabellerSettings, ShardLabeller
 from fo1_data.runs.watcher import Unwatched
-from schemas.dataset import Manifest, RunProgress
+from schemas.dataset import Manifest
 from schemas.jobs import RunConfig
+from schemas.progress import RunProgress
 
 pytestmark = pytest.mark.usefixtures("ray_here")
 

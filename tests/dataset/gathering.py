@@ -12,8 +12,9 @@ from fo1_data.dataset.shard_files import write_shard
 from fo1_data.dataset.shard_groups import ShardGroup
 from fo1_data.dataset.writer import DatasetRun, open_run
 from fo1_data.storage.store import Store
-from schemas.dataset import FileLimits, Manifest, ShardReport
+from schemas.dataset import Manifest
 from schemas.images import ImageRow, Reject
+from schemas.shards import FileLimits, ShardReport
 
 FINGERPRINT = {"model_sha256": "aa"}
 LIMITS = FileLimits(rows=6)

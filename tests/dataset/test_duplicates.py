@@ -14,7 +14,8 @@ from fo1_data.dataset.image_ids import ImageIds
 from fo1_data.dataset.layout import RUN, marker
 from fo1_data.errors import StorageError
 from fo1_data.storage.store import open_store
-from schemas.dataset import Counts, ShardImage, ShardMarker
+from schemas.dataset import Counts
+from schemas.shards import ShardImage, ShardMarker
 
 IDS = [digit * 64 for digit in "0123"]
 SHARDS = st.lists(st.lists(st.sampled_from(IDS), unique=True, max_size=4), max_size=5)

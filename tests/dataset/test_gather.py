@@ -39,9 +39,10 @@ from fo1_data.dataset.validate import validate_dataset
 from fo1_data.dataset.writer import open_run
 from fo1_data.errors import StorageError
 from fo1_data.storage.store import open_store
-from schemas.dataset import Counts, FileLimits, ShardReport
+from schemas.dataset import Counts
 from schemas.labels import Decision
 from schemas.parquet import IMAGE_SCHEMA
+from schemas.shards import FileLimits, ShardReport
 
 
 @pytest.fixture(scope="module")

@@ -24,9 +24,10 @@ from fo1_data.dataset.tracks_table import (
 )
 from fo1_data.dataset.validate import validate_dataset
 from fo1_data.dataset.writer import DatasetRun, open_run
-from schemas.dataset import FileLimits, Manifest, ShardReport
+from schemas.dataset import Manifest
 from schemas.images import Provenance
 from schemas.labels import Decision, Label, LabelKind, Signal, Source
+from schemas.shards import FileLimits, ShardReport
 from schemas.tracks import TRACK_SCHEMA, Keyframe, Shot, Track, TrackAnswer, TrackPhrase, VideoRow
 
 FEW = [make_clip(seed, num_tracks=1, keyframes=[3]) for seed in range(2)]

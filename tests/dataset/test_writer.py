@@ -17,9 +17,11 @@ from fo1_data.dataset.validate import validate_dataset
 from fo1_data.dataset.writer import DatasetRun, open_run, write_shard
 from fo1_data.errors import DatasetError, FingerprintError
 from fo1_data.storage.store import Store
-from schemas.dataset import Manifest, ModelInfo, RunProgress, RunState, ShardReport
+from schemas.dataset import Manifest, ModelInfo
 from schemas.images import ImageRow, RejectStage
 from schemas.labels import Decision
+from schemas.progress import RunProgress, RunState
+from schemas.shards import ShardReport
 
 FINGERPRINT = {"model_sha256": "aa", "labels": ["brief_caption"], "listing_sha256": "ll"}
 MODEL = ModelInfo(name="fo1-tiny", sha256="ab" * 32, licence="Apache-2.0")

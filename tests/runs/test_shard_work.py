@@ -11,8 +11,9 @@ from fo1_data.dataset.shard_groups import GroupPlan
 from fo1_data.errors import ClusterError
 from fo1_data.runs.shard_work import MAX_INTERRUPTIONS, Assemble, Gather, LabelPiece, LabelWhole, ShardWork
 from schemas.corpus import Shard
-from schemas.dataset import Counts, FileLimits, GroupReport, ShardReport
+from schemas.dataset import Counts
 from schemas.images import Reject, RejectStage
+from schemas.shards import FileLimits, GroupReport, ShardReport
 
 
 def shard_of(index: int, size: int) -> Shard:

@@ -22,8 +22,9 @@ from fo1_data.runs.shard_work import Assemble, LabelPiece, LabelWhole, ShardWork
 from fo1_data.runs.tile_steps import TILES_A_STEP, plan_steps
 from fo1_data.runs.watcher import Unwatched
 from schemas.corpus import CorpusImage, Shard
-from schemas.dataset import Manifest, RunProgress
+from schemas.dataset import Manifest
 from schemas.jobs import RunConfig
+from schemas.progress import RunProgress
 
 sys.path.insert(0, str(Path(__file__).parent))
 from tile_labeller import FACTORY, SPOT_PX

@@ -24,8 +24,9 @@ from fo1_data.masks import mask_area
 from fo1_data.runs.in_process import run_in_process
 from fo1_data.runs.watcher import Unwatched
 from schemas.corpus import CorpusImage
-from schemas.dataset import Manifest, RunProgress
+from schemas.dataset import Manifest
 from schemas.jobs import RunConfig
+from schemas.progress import RunProgress
 from schemas.regions import MaskRle
 
 sys.path.insert(0, str(Path(__file__).parent))

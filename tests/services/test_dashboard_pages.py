@@ -15,8 +15,8 @@ from running_service import make_settings, run_app
 from test_job_verdicts import BASE, driver
 
 from fo1_data.dataset.manifest import dump_json
-from schemas.dataset import RunProgress, RunState
 from schemas.jobs import RunConfig
+from schemas.progress import RunProgress, RunState
 from services.database.models import Job, utc_now
 from services.jobs import service as job_service
 from services.jobs.ray_jobs import RayJobs

@@ -18,8 +18,8 @@ from sqlalchemy import update
 
 from fo1_data.errors import ClusterError
 from schemas.corpus import NOT_KEPT
-from schemas.dataset import RunProgress
 from schemas.jobs import RunConfig
+from schemas.progress import RunProgress
 from services.database.models import Job, utc_now
 from services.jobs import service as job_service
 from services.jobs.ray_jobs import DriverState, RayJobs, RayUnreachable, driver_command, driver_files

@@ -7,7 +7,8 @@ from object_store import ObjectStore
 from fo1_data.dataset.done_shards import DoneShards
 from fo1_data.dataset.layout import RUN, marker, markers
 from fo1_data.storage.store import open_store
-from schemas.dataset import Counts, ShardImage, ShardMarker
+from schemas.dataset import Counts
+from schemas.shards import ShardImage, ShardMarker
 
 NUM_OTHERS, NUM_SHARDS = 1_190, 20
 

@@ -17,7 +17,7 @@ from fo1_data.dataset.reader import open_dataset
 from fo1_data.dataset.writer import open_run
 from fo1_data.errors import LeaseError, StorageError
 from fo1_data.storage.store import open_store
-from schemas.dataset import FileLimits
+from schemas.shards import FileLimits
 
 FINGERPRINT = {"model_sha256": "aa"}
 
