@@ -1,16 +1,13 @@
 """The settings of the service: `FO1_*` environment variables, lists as JSON.
 
-Reads the environment and the secret's file; starts nothing. Sizes in bytes, times in seconds.
+Reads the environment; starts nothing. Sizes in bytes, times in seconds.
 """
 
 import ipaddress
 import os
-import secrets
 import socket
-from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -20,9 +17,7 @@ from fo1_data.errors import ConfigError
 from fo1_data.logs import LogFormat, LogLevel
 from fo1_data.storage.addresses import is_web
 from schemas.problems import problem_parts
-
-DATABASE_FILE = "fo1.db"
-SECRET_FILE = "secret.key"
+from services.home import stored_secret
 
 
 def _default_home() -> Path:
@@ -217,7 +212,7 @@ class Settings(BaseSettings):
         """The key of cookies and signed URLs. Default: a key stored under the home."""
         if self.secret_key is not None:
             return self.secret_key.get_secret_value().encode()
-        return _stored_secret(self.home / SECRET_FILE)
+        return stored_secret(self.home)
 
     @property
     def base_url(self) -> str:
@@ -271,46 +266,3 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
-
-
-def _stored_secret(path: Path) -> bytes:
-    make_home(path.parent)
-    written = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    try:
-        if not path.exists():
-            with open_private(written, "xb") as file:
-                file.write(secrets.token_hex(32).encode())
-            with suppress(FileExistsError):
-                os.link(written, path)  # whole or not at all: several processes may start at once
-    except OSError as error:
-        raise _unwritable(path.parent, error) from None
-    finally:
-        written.unlink(missing_ok=True)
-    return _read_secret(path)
-
-
-def _read_secret(path: Path) -> bytes:
-    try:
-        secret = path.read_bytes().strip()
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
-    if len(secret) < 32:
-        raise ConfigError(f"{path} is damaged: delete it (this ends all signed URLs and logins)")
-    return secret
-
-
-def make_home(folder: Path) -> None:
-    """Create a folder of the service's own files, for this user alone. Raises ConfigError if it cannot be."""
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise _unwritable(folder, error) from None
-
-
-def open_private(path: Path, mode: str) -> IO[Any]:
-    """Open a file for writing (`open`'s modes); a new one can be read by this user alone."""
-    return open(path, mode, opener=lambda name, flags: os.open(name, flags, 0o600))
-
-
-def _unwritable(folder: Path, error: OSError) -> ConfigError:
-    return ConfigError(f"{folder} cannot be written ({error.strerror}): set FO1_HOME to a folder of your own")

@@ -29,7 +29,8 @@ from fo1_data.errors import UsageError
 from schemas.problems import first_problem
 from services.database.engine import Database
 from services.database.migrate import alembic_config, upgrade
-from services.settings import DATABASE_FILE, SECRET_FILE, Settings, open_private
+from services.home import DATABASE_FILE, SECRET_FILE, open_private
+from services.settings import Settings
 
 FORMAT = 1
 _SUMMARY = "backup.json"

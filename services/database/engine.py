@@ -18,7 +18,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.util import greenlet_spawn
 
 from fo1_data.errors import ConfigError
-from services.settings import DATABASE_FILE, Settings, make_home, open_private
+from services.home import DATABASE_FILE, make_home, open_private
+from services.settings import Settings
 
 _DRIVERS = {
     "sqlite": "sqlite+aiosqlite",

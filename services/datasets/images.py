@@ -33,8 +33,8 @@ from fo1_data.storage.store import open_store
 from schemas.dataset import Manifest
 from schemas.images import EncodedImage, ImageRow, RejectStage
 from schemas.rasters import RASTER_KEY, RasterRecord
+from services.home import open_private
 from services.problems import Problem
-from services.settings import open_private
 from services.storage_roots import OutsideRoots, StorageRoots
 
 _BROWSER_TYPES = {"jpg": "image/jpeg", "png": "image/png", "gif": "image/gif", "webp": "image/webp"}

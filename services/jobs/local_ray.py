@@ -25,8 +25,8 @@ from pathlib import Path
 
 from fo1_data.dataset.lease import process_started
 from fo1_data.errors import ClusterError
+from services.home import make_home, open_private
 from services.jobs.ray_jobs import RayJobs
-from services.settings import make_home, open_private
 
 START_WITHIN_S = 300.0
 START_TRIES = 3

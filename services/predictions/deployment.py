@@ -12,9 +12,10 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from services.home import open_private
 from services.jobs.cluster import Cluster
 from services.problems import Problem
-from services.settings import Settings, open_private
+from services.settings import Settings
 
 _ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
 _TRIES = 5

@@ -24,8 +24,8 @@ from schemas.corrections import CorrectionAction
 from schemas.reviews import AnnotationState
 from services.database.engine import open_database
 from services.database.review_tables import ReviewedAnnotation
+from services.home import DATABASE_FILE
 from services.label_studio.client import LabelStudio
-from services.settings import DATABASE_FILE
 
 _TOKEN = "t" * 40
 _ODD_FIELDS = ("completed_by", "lead_time", "ground_truth", "parent_prediction", "result", "extra")
