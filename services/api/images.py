@@ -14,7 +14,8 @@ from services.api.documented import NOT_FOUND, problem_answer
 from services.context import Context, InContext
 from services.database.models import DatasetRecord
 from services.datasets import repository, service
-from services.datasets.images import ImagePlace, ServedImage, Width
+from services.datasets.image_place import ImagePlace
+from services.datasets.images import ServedImage, Width
 from services.problems import Problem
 from services.security.keys import Caller, Scope
 

@@ -15,7 +15,7 @@ from schemas.dataset import Manifest
 from schemas.rasters import RasterRecord
 from services.context import Context
 from services.datasets import repository, service
-from services.datasets.images import recorded_raster
+from services.datasets.image_place import recorded_raster
 from services.predictions.service import FetchBytes
 from services.problems import Problem
 from services.storage_roots import OutsideRoots, StorageRoots

@@ -2,46 +2,37 @@
 
 An upright JPEG, PNG, WebP or GIF is served unchanged. An image that EXIF rotates, a format that browsers do
 not know, or a smaller version (`width` pixels) is decoded and encoded again, upright and without EXIF. Of a
-large image a rectangle is served (`view`), shrunk to VIEW_PX. These versions are cached on disk, up to
-CACHE_BYTES. Reads storage: call its methods in threads.
+large image a rectangle is served (`view`), shrunk to VIEW_PX. These versions are cached on disk. Reads
+storage: call its methods in threads.
 """
 
 import hashlib
 import io
 import json
-import os
-import uuid
-from contextlib import suppress
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 
-import pyarrow.parquet as pq
 from PIL import Image
 
 from fo1_data.boxes import WindowXyxy
 from fo1_data.corpus.images import InputLimits
-from fo1_data.corpus.rendering import raster_record
 from fo1_data.corpus.windows import WindowedImage
 from fo1_data.dataset.pixels import decode_row, image_bytes, suffix_of_bytes
-from fo1_data.dataset.reader import data_files
 from fo1_data.dataset.row_windows import open_row
 from fo1_data.errors import DatasetError, InputReject
-from fo1_data.storage.addresses import is_web, suffix_of
+from fo1_data.storage.addresses import is_web
 from fo1_data.storage.reach import public_only
-from fo1_data.storage.store import open_store
 from schemas.dataset import Manifest
 from schemas.images import EncodedImage, ImageRow, RejectStage
 from schemas.rasters import RASTER_KEY, RasterRecord
-from services.home import open_private
+from services.datasets.image_cache import ImageCache
+from services.datasets.image_place import BROWSER_TYPES, ImagePlace, embedded_bytes, recorded_raster
 from services.problems import Problem
 from services.storage_roots import OutsideRoots, StorageRoots
 
-_BROWSER_TYPES = {"jpg": "image/jpeg", "png": "image/png", "gif": "image/gif", "webp": "image/webp"}
-CACHE_BYTES = 2 * 2**30
 # The long edge of a view.
 VIEW_PX = 2048
-_PRUNE_EVERY = 200
 
 
 class Width(IntEnum):
@@ -50,19 +41,6 @@ class Width(IntEnum):
     SMALL = 320
     MEDIUM = 640
     LARGE = 1280
-
-
-@dataclass(frozen=True)
-class ImagePlace:
-    """Where an image's bytes are: its addresses, and its row in Parquet, which may embed them."""
-
-    image_id: str
-    uris: tuple[str, ...]
-    orientation: int
-    dataset_address: str
-    file: int
-    row_group: int
-    row: int
 
 
 @dataclass(frozen=True)
@@ -82,29 +60,25 @@ class ImageShelf:
     """
 
     def __init__(self, folder: Path, limits: InputLimits, private_addresses: bool = False) -> None:
-        self._folder, self._limits = folder, limits
+        self._cache, self._limits = ImageCache(folder), limits
         self._private_addresses = private_addresses
-        self._num_cached = 0
 
     def serve(
         self, place: ImagePlace, manifest: Manifest, roots: StorageRoots, width: int | None
     ) -> ServedImage:
         """Return the image, at most `width` pixels wide. Raises a Problem of 403, 404 or 422."""
-        cached = self._cached_at(place.image_id, width)
-        with suppress(OSError):
-            return _served(cached.read_bytes(), place.image_id, width)
+        if (cached := self._cache.read(place.image_id, width)) is not None:
+            return _served(cached, place.image_id, width)
         data = self.original(place, manifest, roots)
-        if width is None and place.orientation == 1 and suffix_of_bytes(data) in _BROWSER_TYPES:
+        if width is None and place.orientation == 1 and suffix_of_bytes(data) in BROWSER_TYPES:
             return _served(data, place.image_id, None)
         record = recorded_raster(place, manifest)
         name = _name_of(place, record)
-        if record is not None:
-            cached = self._cached_at(name, width)
-            with suppress(OSError):
-                return _served(cached.read_bytes(), name, width)
+        if record is not None and (cached := self._cache.read(name, width)) is not None:
+            return _served(cached, name, width)
         row = _row_of(place.image_id, _allowed(place, roots), _meta_of(record))
         encoded = self._encode(row, data, width)
-        self._cache(cached, encoded)
+        self._cache.write(name, width, encoded)
         return _served(encoded, name, width)
 
     def serve_view(
@@ -114,12 +88,11 @@ class ImageShelf:
         or 422."""
         record = recorded_raster(place, manifest)
         name = f"{_name_of(place, record)}-{'-'.join(map(str, view_xyxy))}"
-        cached = self._cached_at(name, None)
-        with suppress(OSError):
-            return _served(cached.read_bytes(), name, None)
+        if (cached := self._cache.read(name, None)) is not None:
+            return _served(cached, name, None)
         buffer = io.BytesIO()
         self._view(place, manifest, roots, record, view_xyxy).save(buffer, format="PNG", compress_level=1)
-        self._cache(cached, buffer.getvalue())
+        self._cache.write(name, None, buffer.getvalue())
         return _served(buffer.getvalue(), name, None)
 
     def _view(
@@ -130,7 +103,7 @@ class ImageShelf:
         record: RasterRecord | None,
         view_xyxy: WindowXyxy,
     ) -> Image.Image:
-        embedded = _embedded(place, manifest)
+        embedded = embedded_bytes(place, manifest)
         allowed = _allowed(place, roots)
         if embedded is None and not allowed:
             raise Problem(403, "the image is outside the storage roots of this service")
@@ -144,12 +117,9 @@ class ImageShelf:
                 raise Problem(404, error.message) from None
             raise Problem(422, f"the image cannot be decoded: {error.message}") from None
 
-    def _cached_at(self, name: str, width: int | None) -> Path:
-        return self._folder / name[:2] / f"{name}-{int(width) if width else 'full'}"
-
     def original(self, place: ImagePlace, manifest: Manifest, roots: StorageRoots) -> bytes:
         """Return the encoded bytes that were labelled. Raises a Problem of 403 or 404."""
-        embedded = _embedded(place, manifest)
+        embedded = embedded_bytes(place, manifest)
         if embedded is not None:
             return embedded
         allowed = _allowed(place, roots)
@@ -177,18 +147,6 @@ class ImageShelf:
             image.save(buffer, format="JPEG", quality=95 if width is None else 85, subsampling=0)
         return buffer.getvalue()
 
-    def _cache(self, path: Path, data: bytes) -> None:
-        with suppress(OSError):
-            for folder in (self._folder.parent, self._folder, path.parent):
-                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            written = path.with_name(f".{uuid.uuid4().hex}")
-            with open_private(written, "xb") as file:
-                file.write(data)
-            written.replace(path)
-            self._num_cached += 1
-            if self._num_cached % _PRUNE_EVERY == 0:
-                _prune(self._folder)
-
 
 def _name_of(place: ImagePlace, record: RasterRecord | None) -> str:
     """Return the name of a picture in the cache. Datasets may show the same raster in other colours."""
@@ -208,24 +166,6 @@ def _cut(windows: WindowedImage, view_xyxy: WindowXyxy) -> Image.Image:
     if not (x_min < x_max <= width and y_min < y_max <= height):
         raise Problem(422, f"view is not inside the image of {width} x {height} pixels")
     return windows.read(view_xyxy, VIEW_PX).rgb
-
-
-def recorded_raster(place: ImagePlace, manifest: Manifest) -> RasterRecord | None:
-    """Return what the row of a raster records of its colours; None for other images.
-
-    Reads storage, unless the image's name is that of a picture for browsers.
-    """
-    if all(suffix_of(uri).removeprefix(".") in (*_BROWSER_TYPES, "jpeg") for uri in place.uris):
-        return None
-    files = data_files(manifest)
-    if place.file >= len(files):
-        return None
-    try:
-        with open_store(place.dataset_address).open_input(files[place.file].path) as source:
-            column = pq.ParquetFile(source).read_row_group(place.row_group, columns=["meta"]).column("meta")
-            return raster_record(column[place.row].as_py())
-    except (OSError, IndexError):
-        return None
 
 
 def _allowed(place: ImagePlace, roots: StorageRoots) -> list[str]:
@@ -261,48 +201,6 @@ def _may_read(uri: str, roots: StorageRoots) -> bool:
 
 
 def _served(data: bytes, image_id: str, width: int | None) -> ServedImage:
-    media_type = _BROWSER_TYPES.get(suffix_of_bytes(data), "application/octet-stream")
+    media_type = BROWSER_TYPES.get(suffix_of_bytes(data), "application/octet-stream")
     name = image_id if len(image_id) < 64 else image_id[:32]
     return ServedImage(data, media_type, f'"{name}-{int(width) if width else "full"}"')
-
-
-def _embedded(place: ImagePlace, manifest: Manifest) -> bytes | None:
-    files = data_files(manifest)
-    if place.file >= len(files):
-        return None
-    try:
-        with open_store(place.dataset_address).open_input(files[place.file].path) as source:
-            parquet = pq.ParquetFile(source)
-            if not _has_pixels(parquet, place.row_group):
-                return None
-            column = parquet.read_row_group(place.row_group, columns=["image.bytes"]).column("image")
-            data = column[place.row].as_py()["bytes"]
-    except (OSError, IndexError):
-        return None
-    return data if isinstance(data, bytes) else None
-
-
-def _has_pixels(parquet: pq.ParquetFile, group: int) -> bool:
-    columns = parquet.metadata.row_group(group)
-    for index in range(columns.num_columns):
-        column = columns.column(index)
-        if column.path_in_schema == "image.bytes":
-            # A column of nulls takes a few dozen bytes.
-            return bool(column.total_uncompressed_size > 64 + 8 * columns.num_rows)
-    return False
-
-
-def _prune(folder: Path) -> None:
-    """Delete the files read longest ago until the cache is within CACHE_BYTES."""
-    files = []
-    for path in folder.glob("*/*"):
-        with suppress(OSError):
-            info = os.stat(path)  # noqa: PTH116
-            files.append((info.st_atime, info.st_size, path))
-    total_bytes = sum(num_bytes for _, num_bytes, _ in files)
-    for _, num_bytes, path in sorted(files):
-        if total_bytes <= CACHE_BYTES:
-            return
-        with suppress(OSError):
-            path.unlink()
-            total_bytes -= num_bytes

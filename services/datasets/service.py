@@ -10,7 +10,7 @@ from fo1_data.storage.store import open_store
 from schemas.dataset import Manifest
 from services.database.models import DatasetRecord, Sample
 from services.datasets import repository, sample_lists
-from services.datasets.images import ImagePlace
+from services.datasets.image_place import ImagePlace
 from services.datasets.sample_lists import SampleFilter, SamplePage
 from services.problems import Problem
 from services.storage_roots import OutsideRoots, StorageRoots
