@@ -22,6 +22,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from fo1_data.dataset.checked_json import with_checksum
 from fo1_data.dataset.layout import RUN, group_folder, group_marker, marker, try_folder
 from fo1_data.dataset.parquet_files import encode_rows
 from fo1_data.labelling.identity import LabellerIdentity
@@ -62,7 +63,8 @@ def make_up_markers(out: Path, planned: PlannedRun, repeated: float, is_gathered
     (out / marker(RUN, "-")).parent.mkdir(parents=True)
     for index, shard_id in enumerate(planned.shards.ids()):
         files = _files(out, try_folder(RUN, index, "t"), exist=not is_gathered)
-        (out / marker(RUN, shard_id)).write_text(_marker(planned, index, shard_id, files, repeated))
+        document = _marker(planned, index, shard_id, files, repeated)
+        (out / marker(RUN, shard_id)).write_bytes(with_checksum(document.encode()))
     if is_gathered:
         _make_up_groups(out, len(planned.shards), planned.config.shard_size)
 
@@ -77,7 +79,7 @@ def _make_up_groups(out: Path, num_shards: int, shard_size: int) -> None:
             try_id="t",
             files=_files(out, group_folder(RUN, first, "t")),
         )
-        (out / group_marker(RUN, first)).write_text(group.model_dump_json())
+        (out / group_marker(RUN, first)).write_bytes(with_checksum(group.model_dump_json().encode()))
 
 
 def _files(out: Path, folder: str, exist: bool = True) -> list[ShardFile]:

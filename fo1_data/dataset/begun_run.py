@@ -2,10 +2,13 @@
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
+from pydantic_core import from_json
+
+from fo1_data.dataset.checked_json import read_checked, with_checksum
 from fo1_data.dataset.layout import RUN, fingerprint_file
-from fo1_data.dataset.manifest import dump_json, find_manifest, read_json
+from fo1_data.dataset.manifest import dump_json, find_manifest
 from fo1_data.errors import DatasetError, FingerprintError
 from fo1_data.storage.store import Store
 from schemas.dataset import Manifest
@@ -21,6 +24,8 @@ _DIGEST_DIGITS = 12
 # A dataset that is complete is not written again, whatever its schema version.
 _SCHEMA_ENTRY = frozenset({"schema_version"})
 
+Parsed = TypeVar("Parsed")
+
 
 def begin_or_resume(
     store: Store, fingerprint: Mapping[str, Any], manifest: Manifest | None, *, replay: bool = False
@@ -31,8 +36,8 @@ def begin_or_resume(
     """
     begun = _begun_here(store, manifest)
     if begun is None:
-        store.create_exclusive(fingerprint_file(RUN), dump_json(dict(fingerprint)))
-        begun = read_json(store, fingerprint_file(RUN))
+        store.create_exclusive(fingerprint_file(RUN), with_checksum(dump_json(dict(fingerprint))))
+        begun = read_run_file(store, fingerprint_file(RUN), _parse_fingerprint)
     ignored = _ignored(manifest, replay)
     check_fingerprint(store.url, _without(begun, ignored), _without(fingerprint, ignored))
     return begun
@@ -65,9 +70,18 @@ def check_begun(
 def read_begun(store: Store, manifest: Manifest | None) -> dict[str, Any] | None:
     """The fingerprint of the run that was begun in `store`, or None."""
     try:
-        return read_json(store, fingerprint_file(RUN))
+        return read_run_file(store, fingerprint_file(RUN), _parse_fingerprint)
     except FileNotFoundError:
         return manifest.fingerprint_entries if manifest is not None else None
+
+
+def read_run_file(store: Store, path: str, parse: Callable[[bytes], Parsed]) -> Parsed:
+    """Parse what a run wrote as it began. Raises FileNotFoundError, and StorageError if it is damaged."""
+    return read_checked(store, path, parse, "run again, and take another --out if it stays so")
+
+
+def _parse_fingerprint(data: bytes) -> dict[str, Any]:
+    return dict(from_json(data).items())
 
 
 def _begun_here(store: Store, manifest: Manifest | None) -> dict[str, Any] | None:

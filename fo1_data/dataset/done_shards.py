@@ -5,6 +5,7 @@ the ids of its images in `ImageIds`: memory does not grow with the run. The addr
 for those that occur twice.
 """
 
+import re
 import sqlite3
 import tempfile
 import weakref
@@ -15,11 +16,11 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from typing import TypeVar
 
-from pydantic import ValidationError
 from pydantic_core import from_json, to_json
 
+from fo1_data.dataset.checked_json import read_checked
 from fo1_data.dataset.image_ids import BLOCK_IDS, ID_BYTES, ImageIds, half_of
-from fo1_data.dataset.layout import marker, markers, try_folder
+from fo1_data.dataset.layout import RUN, marker, markers, try_folder
 from fo1_data.dataset.prefetch import map_ahead
 from fo1_data.errors import StorageError
 from fo1_data.storage.store import Store
@@ -194,7 +195,7 @@ def damaged_file(store: Store, path: str) -> StorageError:
 
     A file that was gathered holds many shards, whose own files are gone.
     """
-    run = path.partition("/tries/")[0]
+    run = _run_of(path)
     done = DoneShards(store, run)
     done.update()
     found = (
@@ -203,16 +204,28 @@ def damaged_file(store: Store, path: str) -> StorageError:
         if path in (file.path for file in report.all_files)
     )
     name = next(found, None)
-    what = store.address(name) if name is not None else "the dataset's folder"
-    return StorageError(f"{store.address(path)} is damaged: delete {what} and run again")
+    way_on = f"delete {store.address(name)} and run again" if name is not None else begin_again(store, path)
+    return StorageError(f"{store.address(path)} is damaged: {way_on}")
+
+
+def begin_again(store: Store, path: str) -> str:
+    """What to do where the file at `path` is lost, and no other file says how to make it anew.
+
+    Of a replay only its own folder goes: the dataset's folder holds the version that it began with.
+    """
+    run = _run_of(path)
+    if run == path:
+        return "bring it back from a copy of the dataset"
+    return f"delete {store.url if run == RUN else store.address(run)} and run again"
+
+
+def _run_of(path: str) -> str:
+    """The run folder that a file lies in; the path itself of a file of a finished dataset."""
+    return re.split("/(?:tries|groups)/", path)[0]
 
 
 def _read_marker(store: Store, path: str, parse: Callable[[bytes], Parsed]) -> Parsed:
-    data = store.read_bytes(path)
-    try:
-        return parse(data)
-    except (ValidationError, ValueError, TypeError, AttributeError, LookupError) as error:
-        raise StorageError(f"{store.address(path)} is damaged: delete it and run again") from error
+    return read_checked(store, path, parse, "delete it and run again")
 
 
 def _parse_done(data: bytes, run: str) -> _DoneShard:

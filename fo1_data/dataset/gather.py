@@ -10,9 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import pyarrow as pa
-from pydantic import ValidationError
 
-from fo1_data.dataset.done_shards import READERS, read_report
+from fo1_data.dataset.checked_json import read_checked, with_checksum
+from fo1_data.dataset.done_shards import READERS, begin_again, read_report
 from fo1_data.dataset.layout import REJECTS, TRACKS, VIDEOS, group_folder, group_marker, group_markers
 from fo1_data.dataset.shard_groups import ShardGroup
 from fo1_data.dataset.table_files import read_tables, write_tables
@@ -46,7 +46,7 @@ def gather_group(store: Store, run: str, group: ShardGroup, try_id: str) -> Grou
             store.delete_folder(folder)
         raise
     path = group_marker(run, group.first_index)
-    if not store.create_exclusive(path, made.model_dump_json().encode()):
+    if not store.create_exclusive(path, with_checksum(made.model_dump_json().encode())):
         store.delete_folder(folder)
         return _winner(store, path)
     _delete_files(store, reports)
@@ -112,11 +112,9 @@ def _delete_files(store: Store, reports: Sequence[ShardReport]) -> None:
 
 def _read_group(store: Store, path: str) -> GroupReport | None:
     try:
-        return GroupReport.model_validate_json(store.read_bytes(path))
+        return read_checked(store, path, GroupReport.model_validate_json, begin_again(store, path))
     except FileNotFoundError:
         return None
-    except ValidationError as error:
-        raise StorageError(f"{store.address(path)} is damaged: delete the dataset's folder") from error
 
 
 def _winner(store: Store, path: str, error: FileNotFoundError | None = None) -> GroupReport:

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fo1_data.dataset.arrow_columns import to_array
+from fo1_data.dataset.done_shards import begin_again
 from fo1_data.dataset.layout import TRACKS, VIDEOS, is_table
 from fo1_data.dataset.shard_placement import PlacedFiles, PlacedTable
 from fo1_data.dataset.table_files import read_tables, write_tables
@@ -129,8 +130,8 @@ def _pieces(store: Store, sources: Iterable[PlacedTable]) -> _Pieces:
                     yield shard, rows.slice(start, num)
                     start += num
         except FileNotFoundError as error:
-            address = store.address(source.file.path)
-            raise StorageError(f"{address} is gone: delete the dataset's folder and run again") from error
+            path = source.file.path
+            raise StorageError(f"{store.address(path)} is gone: {begin_again(store, path)}") from error
 
 
 def _write(store: Store, table: str, rows: Iterable[pa.Table]) -> ManifestFile:

@@ -14,6 +14,7 @@ import pyarrow as pa
 from fo1_data.corpus.rejects import annotations_sha256
 from fo1_data.corpus.tile_names import image_of_tile, tile_name
 from fo1_data.dataset.arrow_columns import to_array
+from fo1_data.dataset.checked_json import with_checksum
 from fo1_data.dataset.counting import count_batch, count_rows
 from fo1_data.dataset.done_shards import read_report
 from fo1_data.dataset.layout import REJECTS, RUN, TRACKS, VIDEOS, marker, try_folder
@@ -214,7 +215,7 @@ def _write_table(store: Store, path: str, schema: pa.Schema, table: pa.Table | N
 def _claim(store: Store, marker_of_try: ShardMarker, run: str) -> ShardReport:
     """Mark the shard done by this try, or delete this try and return the report of the first."""
     path = marker(run, marker_of_try.shard_id)
-    if store.create_exclusive(path, marker_of_try.model_dump_json().encode()):
+    if store.create_exclusive(path, with_checksum(marker_of_try.model_dump_json().encode())):
         return ShardReport.model_validate(marker_of_try.model_dump(exclude={"images"}))
     for file in marker_of_try.all_files:
         store.delete(file.path)

@@ -13,6 +13,7 @@ from typing import Protocol
 import pyarrow as pa
 
 from fo1_data.dataset.counting import count_batch
+from fo1_data.dataset.done_shards import begin_again
 from fo1_data.dataset.duplicates import Changes
 from fo1_data.dataset.layout import REJECTS, TRACKS, VIDEOS, data_file
 from fo1_data.dataset.prefetch import map_ahead
@@ -254,4 +255,4 @@ def _listed(file: ShardFile, target: str) -> ManifestFile:
 
 
 def _gone(store: Store, file: ShardFile) -> StorageError:
-    return StorageError(f"{store.address(file.path)} is gone: delete the dataset's folder and run again")
+    return StorageError(f"{store.address(file.path)} is gone: {begin_again(store, file.path)}")

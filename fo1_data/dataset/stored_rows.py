@@ -11,22 +11,10 @@ import pyarrow.parquet as pq
 
 from fo1_data.dataset.layout import REJECTS
 from fo1_data.dataset.parquet_files import encode_rejects, encode_rows, row_group_sizes
-from fo1_data.dataset.rows import table_to_rejects, table_to_rows
-from fo1_data.errors import StorageError
+from fo1_data.dataset.rows import table_to_rejects
 from fo1_data.storage.store import Store
 from schemas.dataset import SCHEMA_REVISION, ManifestFile
 from schemas.images import ImageRow, Reject
-
-
-def load_rows(store: Store, path: str) -> list[ImageRow]:
-    """All rows of one Parquet file. Raises StorageError if the file is gone."""
-    try:
-        data = store.read_bytes(path)
-    except FileNotFoundError as error:
-        raise StorageError(
-            f"{store.address(path)} is gone: delete the dataset's folder and run again"
-        ) from error
-    return list(table_to_rows(pq.read_table(io.BytesIO(data))))
 
 
 def load_rejects(store: Store, path: str) -> list[Reject]:

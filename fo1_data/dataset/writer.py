@@ -17,7 +17,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from fo1_data.dataset import layout
-from fo1_data.dataset.begun_run import begin_or_resume
+from fo1_data.dataset.begun_run import begin_or_resume, read_run_file
+from fo1_data.dataset.checked_json import with_checksum
 from fo1_data.dataset.done_shards import DoneShards
 from fo1_data.dataset.duplicates import find_duplicates
 from fo1_data.dataset.gather import gather_group, read_groups
@@ -29,7 +30,6 @@ from fo1_data.dataset.manifest import (
     fingerprint_digest,
     next_version,
     now,
-    read_json,
 )
 from fo1_data.dataset.placed_tracks import place_tracks
 from fo1_data.dataset.prefetch import map_ahead
@@ -134,8 +134,9 @@ class DatasetRun:
         Returns the limits with it: those of the first driver of the run, which a resumed run keeps.
         """
         run, first = self.write_options.run, self.write_options.first_index
-        self.store.create_exclusive(layout.file_limits(run), dump_json(limits.model_dump()))
-        limits = FileLimits.model_validate(read_json(self.store, layout.file_limits(run)))
+        path = layout.file_limits(run)
+        self.store.create_exclusive(path, with_checksum(limits.model_dump_json().encode()))
+        limits = read_run_file(self.store, path, FileLimits.model_validate_json)
         plan = GroupPlan(range(first, first + num_shards), limits, read_groups(self.store, run))
         self._done.update()
         for report in self._done.reports():

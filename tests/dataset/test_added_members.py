@@ -55,6 +55,7 @@ def make_older(folder: Path, markers: str) -> None:
         for file in document.get("files", []):
             if file.pop("schema_revision", 0):
                 file.update(write_first_version_2(folder / file["path"]))
+        document.pop("crc32", None)
         document_path.write_bytes(dump_json(document))
 
 

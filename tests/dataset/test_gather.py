@@ -328,6 +328,6 @@ def test_a_damaged_gathered_file_ends_in_no_dataset(tmp_path: Path) -> None:
         write(out, shard)
     group = begin(out).gather(ready_groups(out)[0], "t")
     damage(out / group.files[0].path)
-    with pytest.raises(StorageError, match=r"is damaged: delete the dataset's folder and run again"):
+    with pytest.raises(StorageError, match=rf"is damaged: delete {out} and run again"):
         begin(out).seal("made-up")
     assert not (out / "manifest.json").exists()
