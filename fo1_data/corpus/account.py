@@ -25,7 +25,7 @@ class _RefusedPart:
 
 
 class Account:
-    """Counts by source, filled by `listing.gather`; `close` ends it, then it can be read."""
+    """Counts by source, filled by `gathering.gather`; `close` ends it, then it can be read."""
 
     def __init__(self) -> None:
         self.found: dict[str, Counter[ContentKind]] = defaultdict(Counter)

@@ -2,7 +2,7 @@
 
 Every reader of a form yields items: how much a source holds (`Found`), what it says of one image (`Piece`),
 what of it cannot be attached to an image, with the reason (`Refused`), and what the reader had to decide
-(`Note`). `gather` unites the pieces of one image and counts, so that of every source and kind of content
+(`Note`). `gathering` unites the pieces of one image and counts, so that of every source and kind of content
 found = attached + rejected.
 
 Rules for a reader: `source` is the address of the listing file, archive, or folder (of label files beside
@@ -14,16 +14,12 @@ becomes a reject `unaccounted`.
 """
 
 from collections import Counter
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from fo1_data.corpus.account import Account
 from fo1_data.corpus.dicom.files import may_be_dicom
 from fo1_data.corpus.entry_list import EntryList
-from fo1_data.corpus.listing_progress import ListingProgress
-from fo1_data.corpus.pieces import Pieces
-from fo1_data.corpus.places import listing_reject, storable
 from fo1_data.corpus.united import captions_of
 from fo1_data.corpus.video.listing import is_video
 from schemas.corpus import CorpusImage
@@ -133,78 +129,3 @@ def contents_of(entry: CorpusImage) -> Counter[ContentKind]:
             ContentKind.TRACKS: len(tracks),
         }
     )
-
-
-def gather(
-    items: Iterable[Item],
-    limit: int | None = None,
-    progress: ListingProgress | None = None,
-    wanted: WantedImages | None = None,
-) -> Listing:
-    """Unite the pieces of each image, in the order of the first piece, and account for every source.
-
-    Contents of a later piece that contradict an earlier one are rejects. `limit`: at most so many images,
-    with all that is said of them; the account leaves out what is read of other images after that, and
-    reading stops at the record that reaches the limit if nothing more can be said of them; `wanted` then
-    holds their names. Memory besides that of the entries: 8 bytes for each piece, what is said of images that
-    occur several times, and with a limit the names.
-    """
-    account, progress = Account(), progress or ListingProgress()
-    pieces = Pieces()
-    names: set[str] | None = None if limit is None else set()
-    is_full = may_repeat = False
-    for item in items:
-        if isinstance(item, PlainImage):
-            if names is not None and item.uri not in names:
-                if is_full:
-                    account.forget_plain(item.source)
-                    continue
-                names.add(item.uri)
-            pieces.add_address(item.source, item.uri)
-            account.attach_plain(item.source)
-            progress.images = len(pieces) if names is None else len(names)
-        elif isinstance(item, Found):
-            account.find(item.source, item.counts)
-        elif is_full and _is_beyond(item, names or ()):
-            if isinstance(item, Refused):
-                account.forget(item.source, item.counts)
-        elif isinstance(item, Refused):
-            account.reject(len(pieces), item.source, item.counts, item.reject)
-        elif isinstance(item, Note):
-            account.notes[item.source].append(storable(item.message))
-        else:
-            contents = contents_of(item.entry)
-            contents[ContentKind.SIDECARS] = item.sidecars
-            if names is not None and item.entry.name not in names:
-                if len(names) >= (limit or 0):
-                    account.forget(item.source, contents)
-                    continue
-                says_more = contents.total() > 1 and item.entry.inner is None
-                may_repeat = may_repeat or (item.may_repeat and says_more)
-            try:
-                pieces.add(item.source, item.entry)
-            except ValueError:
-                message = f"{item.source}: what is said of {item.entry.name!a} is not UTF-8 text"
-                reject = listing_reject(item.source, "bad_text", message)
-                account.reject(len(pieces), item.source, contents, reject)
-                continue
-            if names is not None:
-                names.add(item.entry.name)
-            progress.images = len(pieces) if names is None else len(names)
-            account.attach(item.source, contents)
-        if limit is not None and names is not None:
-            is_full = is_full or (len(names) >= limit and account.is_settled)
-            if is_full and not may_repeat:
-                break
-            if is_full and wanted is not None:
-                wanted.names = names
-    entries, contradictions = pieces.unite()
-    for number, name, contradiction in contradictions:
-        account.contradict(number, pieces.source_of(number), name, contradiction)
-    account.close()
-    return Listing(entries, account.rejects, account.sources())
-
-
-def _is_beyond(item: Refused | Note | Piece, names: Container[str]) -> bool:
-    """Whether an item that is read after the limit is of none of the images; a piece is looked at later."""
-    return isinstance(item, Note) or (isinstance(item, Refused) and item.reject.uri not in names)

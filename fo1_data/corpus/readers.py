@@ -30,14 +30,10 @@ from fo1_data.corpus.forms.voc import is_voc, read_voc_folder
 from fo1_data.corpus.forms.webdataset import read_webdataset
 from fo1_data.corpus.forms.yolo import is_yolo_folder, read_yolo_folder, read_yolo_yaml
 from fo1_data.corpus.frame_listing import ListedVideos, with_frames
+from fo1_data.corpus.gathering import gather
 from fo1_data.corpus.hiding import hide_listing
 from fo1_data.corpus.images import MAX_BYTES
-from fo1_data.corpus.listing import (
-    Item,
-    Listing,
-    WantedImages,
-    gather,
-)
+from fo1_data.corpus.listing import Item, Listing, WantedImages
 from fo1_data.corpus.listing_progress import ListingProgress
 from fo1_data.corpus.places import children, expand, is_pattern, join_verbatim, kind_of
 from fo1_data.corpus.tracked_videos import is_tracked

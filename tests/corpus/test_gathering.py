@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fo1_data.corpus.listing import Found, Item, Piece, Refused, contents_of, gather
+from fo1_data.corpus.gathering import gather
+from fo1_data.corpus.listing import Found, Item, Piece, Refused, contents_of
 from fo1_data.corpus.places import listing_reject
 from fo1_data.errors import CorpusError
 from schemas.corpus import CorpusAnswer, CorpusCount, CorpusImage, CorpusPhrase, CorpusRegion

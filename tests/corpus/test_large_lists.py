@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fo1_data.corpus.listing import Found, Listing, PlainImage, WantedImages, gather
+from fo1_data.corpus.gathering import gather
+from fo1_data.corpus.listing import Found, Listing, PlainImage, WantedImages
 from fo1_data.corpus.listing_progress import ListingProgress
 from fo1_data.corpus.readers import load_listing, read_items
 from fo1_data.corpus.shards import plan_shards

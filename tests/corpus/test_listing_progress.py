@@ -8,7 +8,8 @@ import pytest
 from rich.console import Console
 
 from fo1_data.cli.progress_lines import ProgressLines
-from fo1_data.corpus.listing import Found, Item, Piece, gather
+from fo1_data.corpus.gathering import gather
+from fo1_data.corpus.listing import Found, Item, Piece
 from fo1_data.corpus.listing_progress import ListingProgress
 from fo1_data.corpus.readers import load_listing
 from fo1_data.runs.listing_clock import shown_listing
