@@ -67,46 +67,14 @@ def items_of_image(
 
     An image that cannot be found, or that several files fit, is refused with all that is said of it.
     """
-    regions = image.regions or []
-    texts = [text for region in regions for text in (region.caption, region.detailed_caption) if text]
-    captions = image.captions
-    counts = Counter(
-        {
-            ContentKind.IMAGES: 1,
-            ContentKind.CAPTIONS: len(texts) + len(captions),
-            ContentKind.TEXTS: sum(region.text is not None for region in regions),
-        }
-    )
-    for _, lost in image.unusable:
-        counts.update(lost)
-    counts[ContentKind.BOXES] = num_shapes
+    counts = _counts_of(image, num_shapes)
     yield Found(source, counts)
-    found: list[str] = []
-    for name in image.names:
-        try:
-            found = lookup.look(name, source)
-        except ValueError:  # half of a surrogate pair, which no file has in its name
-            found = []
-        if found:
-            break
+    found = _addresses_of(image, lookup, source)
     if len(found) != 1:
         yield Refused(source, counts, _not_found(image, found))
         return
-    meta = dict(image.meta)
-    if len(captions) > 1:
-        meta["captions"] = captions
-    keep_region_meta(meta, image.region_meta)
     try:
-        entry = CorpusImage(
-            uri=found[0],
-            id=image.id,
-            width=whole_number(image.width),
-            height=whole_number(image.height),
-            regions=image.regions,
-            box_unit="share" if image.unit == "share" else "pixel",
-            caption=captions[0] if captions else None,
-            meta=meta or None,
-        )
+        entry = _entry_of(image, found[0])
     except (ValidationError, ValueError) as error:
         reject = listing_reject(image.where, "bad_record", f"{image.where}: {validation_text(error)}")
         yield Refused(source, counts, reject)
@@ -115,6 +83,52 @@ def items_of_image(
         reject = listing_reject(image.where, "not_a_box", f"{image.where}: {message}")
         yield Refused(source, lost, reject)
     yield Piece(source, entry, may_repeat=True)
+
+
+def _counts_of(image: AnnotatedImage, num_shapes: int) -> Counter[ContentKind]:
+    """What is said of an image, with what is lost with unusable shapes."""
+    regions = image.regions or []
+    texts = [text for region in regions for text in (region.caption, region.detailed_caption) if text]
+    counts = Counter(
+        {
+            ContentKind.IMAGES: 1,
+            ContentKind.CAPTIONS: len(texts) + len(image.captions),
+            ContentKind.TEXTS: sum(region.text is not None for region in regions),
+        }
+    )
+    for _, lost in image.unusable:
+        counts.update(lost)
+    counts[ContentKind.BOXES] = num_shapes
+    return counts
+
+
+def _addresses_of(image: AnnotatedImage, lookup: ImageLookup, source: str) -> list[str]:
+    """The files that the first name fits which fits any."""
+    for name in image.names:
+        try:
+            found = lookup.look(name, source)
+        except ValueError:  # half of a surrogate pair, which no file has in its name
+            found = []
+        if found:
+            return found
+    return []
+
+
+def _entry_of(image: AnnotatedImage, uri: str) -> CorpusImage:
+    meta = dict(image.meta)
+    if len(image.captions) > 1:
+        meta["captions"] = image.captions
+    keep_region_meta(meta, image.region_meta)
+    return CorpusImage(
+        uri=uri,
+        id=image.id,
+        width=whole_number(image.width),
+        height=whole_number(image.height),
+        regions=image.regions,
+        box_unit="share" if image.unit == "share" else "pixel",
+        caption=image.captions[0] if image.captions else None,
+        meta=meta or None,
+    )
 
 
 def _not_found(image: AnnotatedImage, found: list[str]) -> Reject:
