@@ -4,7 +4,8 @@ Only judges, divides and collects; the fit of one label kind is in `calibration`
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 from fo1_data.confidence.calibration import fit_kind
 from fo1_data.confidence.calibration_match import origin_of
@@ -16,7 +17,7 @@ from fo1_data.dataset.light_rows import light_rows
 from fo1_data.dataset.manifest import now
 from fo1_data.dataset.reader import Dataset, open_dataset
 from fo1_data.errors import CalibrationError, Fo1Error
-from fo1_data.judging.correctness import judge_pairs
+from fo1_data.judging.correctness import Judged, judge_pairs
 from fo1_data.judging.gold_files import load_gold_of
 from fo1_data.judging.matching import nothing_matches, pair_rows
 from fo1_data.judging.review_verdicts import judge_reviewed
@@ -24,7 +25,6 @@ from fo1_data.judging.texts import CaptionMatch
 from fo1_data.storage.addresses import normalise
 from fo1_data.storage.streams import read_whole
 from schemas.calibration import Calibration
-from schemas.corpus import CorpusImage
 from schemas.corrections import Correction, parse_corrections
 from schemas.images import ImageRow
 from schemas.labels import Decision, LabelKind
@@ -49,27 +49,15 @@ def _calibrate(
     dataset: Dataset, address: str, gold: str, how: CaptionMatch, seed: int, gold_with_model_labels: bool
 ) -> Calibration:
     corrections = None if gold_with_model_labels else read_corrections(gold)
-    sent_kinds: set[LabelKind] = set()
-    num_images = dataset.manifest.counts.images
-    gold_images: Sequence[CorpusImage] = []
-    read_signals: ReadSignals = own_signals
     if corrections is not None:
-        history = dataset.history()
-        history.add(corrections)
-        rows = (history.originals.get(row.image_id, row) for row in dataset.rows())
-        judged = judge_reviewed(_collect_sent_kinds(rows, sent_kinds), history.corrections.values())
-        gold_ids = {judgement.part.row.image_id for judgement in judged}
-        gold_ids &= {correction.image_id for correction in corrections}
+        by_gold = _judge_by_corrections(dataset, corrections)
     else:
-        gold_images = load_gold_of(gold, dataset, gold_with_model_labels).entries
-        pairs = list(pair_rows(light_rows(dataset, pixels=False), gold_images))
-        read_signals = StoredSignals(dataset)
-        judged = judge_pairs(pairs, how)
-        gold_ids = {pair.row.image_id for pair in pairs}
-    kinds = by_kind(judged, missed_as_verdict=corrections is None, read_signals=read_signals)
+        by_gold = _judge_by_images(dataset, gold, how, gold_with_model_labels)
+    kinds = by_kind(by_gold.judged, missed_as_verdict=corrections is None, read_signals=by_gold.read_signals)
+    num_images, gold_ids = dataset.manifest.counts.images, by_gold.image_ids
     if not kinds:
         if corrections is None and not gold_ids:
-            raise CalibrationError(f"--gold {gold}: {nothing_matches(num_images, len(gold_images))}")
+            raise CalibrationError(f"--gold {gold}: {nothing_matches(num_images, by_gold.num_images)}")
         raise CalibrationError(
             f"--gold {gold} judges no label of {address}, though it is about {len(gold_ids)} of its images"
             if gold_ids
@@ -93,9 +81,42 @@ def _calibrate(
         seed=seed,
         kinds={kind: fit_kind(labels, seed) for kind, labels in kinds.items()},
     )
-    for kind in sent_kinds & calibration.kinds.keys():
+    for kind in by_gold.sent_kinds & calibration.kinds.keys():
         calibration.kinds[kind].scope = "accepted_before"
     return calibration
+
+
+class _ByGold(NamedTuple):
+    """The labels of a dataset as its gold judges them.
+
+    `image_ids`: of the images that gold is about; `num_images`: how many it has, in the dataset or not.
+    `sent_kinds`: the kinds of which an earlier routing sent labels to review, where gold is that review.
+    """
+
+    judged: list[Judged]
+    image_ids: set[str]
+    num_images: int
+    read_signals: ReadSignals
+    sent_kinds: set[LabelKind]
+
+
+def _judge_by_corrections(dataset: Dataset, corrections: list[Correction]) -> _ByGold:
+    history = dataset.history()
+    history.add(corrections)
+    rows = (history.originals.get(row.image_id, row) for row in dataset.rows())
+    sent_kinds: set[LabelKind] = set()
+    judged = judge_reviewed(_collect_sent_kinds(rows, sent_kinds), history.corrections.values())
+    said = {correction.image_id for correction in corrections}
+    image_ids = said & {judgement.part.row.image_id for judgement in judged}
+    return _ByGold(judged, image_ids, len(said), own_signals, sent_kinds)
+
+
+def _judge_by_images(dataset: Dataset, gold: str, how: CaptionMatch, with_model_labels: bool) -> _ByGold:
+    gold_images = load_gold_of(gold, dataset, with_model_labels).entries
+    pairs = list(pair_rows(light_rows(dataset, pixels=False), gold_images))
+    read_signals = StoredSignals(dataset)
+    image_ids = {pair.row.image_id for pair in pairs}
+    return _ByGold(judge_pairs(pairs, how), image_ids, len(gold_images), read_signals, set())
 
 
 def read_corrections(address: str) -> list[Correction] | None:
