@@ -105,22 +105,7 @@ def train_detector(
         if stopped is None and data.test is not None:
             of_weights = {"test_before": weights, "test": out / DETECTOR_WEIGHTS}
             stopped = _measure_on_test(data.test, of_weights, config, tests, say, request)
-    best = {"step": steps.best[0], **steps.best[1].document()} if steps.measured else None
-    return {
-        "detector": str(out),
-        "steps": steps.number,
-        "resumed": steps.resumed,
-        "stopped": stopped,
-        **data.sizes(),
-        "views": len(data.train),
-        "long_edge_px": first.long_edge_max_px,
-        "left_out": {str(reason): number for reason, number in data.train.found.left_out.items()},
-        "unread_views": len(data.train.unread),
-        "before": steps.measured[0][1].document() if steps.measured else None,
-        "best": best,
-        "test_before": tests.get("test_before"),
-        "test": tests.get("test"),
-    }
+    return _document(out, steps, data, first.long_edge_max_px, stopped, tests)
 
 
 @dataclass(frozen=True)
@@ -205,6 +190,33 @@ def _measure_on_test(
             return found
         figures[name] = found.document()
     return None
+
+
+def _document(
+    out: Path,
+    steps: DetectorSteps,
+    data: DetectorData,
+    long_edge_px: int,
+    stopped: str | None,
+    tests: dict[str, Figures],
+) -> dict[str, Any]:
+    """What a run did, on which images, and the figures of its first and its best weights."""
+    best = {"step": steps.best[0], **steps.best[1].document()} if steps.measured else None
+    return {
+        "detector": str(out),
+        "steps": steps.number,
+        "resumed": steps.resumed,
+        "stopped": stopped,
+        **data.sizes(),
+        "views": len(data.train),
+        "long_edge_px": long_edge_px,
+        "left_out": {str(reason): number for reason, number in data.train.found.left_out.items()},
+        "unread_views": len(data.train.unread),
+        "before": steps.measured[0][1].document() if steps.measured else None,
+        "best": best,
+        "test_before": tests.get("test_before"),
+        "test": tests.get("test"),
+    }
 
 
 def save_detector(
