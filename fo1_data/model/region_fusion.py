@@ -52,43 +52,62 @@ def embed_prompt(
             f"the prompt has {num_images} image and {num_regions} region placeholders, "
             f"but features of {int(features is not None)} image and {num_features} regions"
         )
-    merge = model.config.vision.spatial_merge_size
-    device = model.device
-    embeds: list[Tensor] = []
-    positions: list[Tensor] = []
-    text_ids: list[int] = []
+    rows = _PromptRows(model)
     region_places: list[int] = []
-    next_position, num_rows = 0, 0
     deep: DeepFeatures | None = None
-
-    def append(rows_ND: Tensor, positions_3N: Tensor, advance: int) -> None:
-        nonlocal next_position, num_rows
-        embeds.append(rows_ND)
-        positions.append(positions_3N)
-        next_position += advance
-        num_rows += len(rows_ND)
-
-    def append_text() -> None:
-        if text_ids:
-            rows_ND = model.embed_tokens(torch.tensor(text_ids, device=device))
-            append(rows_ND, text_positions(next_position, len(text_ids)), len(text_ids))
-            text_ids.clear()
-
     for token in ids:
         if token == IMAGE_PLACEHOLDER and features is not None and grid_hw is not None:
-            append_text()
-            rows, columns = grid_hw[0] // merge, grid_hw[1] // merge
-            positions_3T = image_positions(next_position, rows, columns)
+            first = rows.add_image(features.image_embeds, grid_hw)
             if features.deep_GTD is not None:
-                image_rows = torch.arange(num_rows, num_rows + rows * columns, device=device)
+                image_rows = torch.arange(first, first + len(features.image_embeds), device=model.device)
                 deep = DeepFeatures(image_rows, features.deep_GTD)
-            append(features.image_embeds, positions_3T, max(rows, columns))
         elif token == REGION_PLACEHOLDER and features is not None:
-            append_text()
             region = len(region_places)
-            region_places.append(num_rows)
-            append(features.region_embeds[region : region + 1], text_positions(next_position, 1), 1)
+            region_places.append(rows.add_region(features.region_embeds[region : region + 1]))
         else:
-            text_ids.append(token)
-    append_text()
-    return PromptEmbeds(torch.cat(embeds), torch.cat(positions, dim=1), tuple(region_places), deep)
+            rows.add_token(token)
+    return rows.finish(tuple(region_places), deep)
+
+
+class _PromptRows:
+    """The rows of a prompt so far. Text tokens wait until something else follows, to be embedded together."""
+
+    def __init__(self, model: Fo1Model) -> None:
+        self._model = model
+        self._embeds: list[Tensor] = []
+        self._positions: list[Tensor] = []
+        self._text_ids: list[int] = []
+        self._next_position = self._num_rows = 0
+
+    def add_token(self, token: int) -> None:
+        self._text_ids.append(token)
+
+    def add_image(self, rows_TD: Tensor, grid_hw: tuple[int, int]) -> int:
+        """Add an image's rows; returns the number of the first."""
+        self._add_text()
+        merge = self._model.config.vision.spatial_merge_size
+        rows, columns = grid_hw[0] // merge, grid_hw[1] // merge
+        self._add(rows_TD, image_positions(self._next_position, rows, columns), max(rows, columns))
+        return self._num_rows - len(rows_TD)
+
+    def add_region(self, row_1D: Tensor) -> int:
+        """Add a region's row; returns its number."""
+        self._add_text()
+        self._add(row_1D, text_positions(self._next_position, 1), 1)
+        return self._num_rows - 1
+
+    def finish(self, region_places: tuple[int, ...], deep: DeepFeatures | None) -> PromptEmbeds:
+        self._add_text()
+        return PromptEmbeds(torch.cat(self._embeds), torch.cat(self._positions, dim=1), region_places, deep)
+
+    def _add_text(self) -> None:
+        if self._text_ids:
+            rows_ND = self._model.embed_tokens(torch.tensor(self._text_ids, device=self._model.device))
+            self._add(rows_ND, text_positions(self._next_position, len(rows_ND)), len(rows_ND))
+            self._text_ids.clear()
+
+    def _add(self, rows_ND: Tensor, positions_3N: Tensor, advance: int) -> None:
+        self._embeds.append(rows_ND)
+        self._positions.append(positions_3N)
+        self._next_position += advance
+        self._num_rows += len(rows_ND)
