@@ -18,6 +18,7 @@ from fo1_data.runs.in_process import IN_PROCESS
 NUM_IMAGES = 40
 FAULTS_A_SEGMENT = 60
 AN_HOUR_S = 3600
+LABELLERS_WITHIN_S = 30
 SPAWNED = 0.15  # the share of drivers that are programs of their own where that is not needed
 
 
@@ -117,10 +118,14 @@ class _Harm:
         return starve(process, self._chance.uniform(0.1, 0.6))
 
     def _labeller(self, driver: Driver, hurt: Callable[[psutil.Process], bool]) -> bool:
-        """One of the labellers, waited for: a driver that has begun needs seconds until it has them."""
+        """One of the labellers, waited for: a driver that has begun needs seconds until it has them.
+
+        Where Ray's head is lost there will be none, as long as Ray waits for it: its clock may have jumped back.
+        """
         assert self._head is not None
+        ends_s = time.monotonic() + LABELLERS_WITHIN_S
         while not (found := self._head.labellers()):
-            if driver.poll() is not None:
+            if driver.poll() is not None or time.monotonic() > ends_s:
                 return False
             time.sleep(0.05)
         return hurt(self._chance.choice(found))

@@ -83,6 +83,7 @@ def _run(
 def _disks(keep: Path | None) -> AbstractContextManager[str]:
     """A folder for the disks of the hosts."""
     if keep is not None:
+        keep.mkdir(parents=True, exist_ok=True)
         return nullcontext(mkdtemp(prefix="fo1-hosts-", dir=keep))
     return TemporaryDirectory(prefix="fo1-hosts-", dir="/var/tmp")
 

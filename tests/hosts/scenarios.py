@@ -68,6 +68,12 @@ def storeless(stage: Stage) -> None:
     stage.changed("b", 0.0)
 
 
+def storeless_from_the_start(stage: Stage) -> None:
+    stage.network.host("b").cut_from(stage.store.host)
+    stage.begin("never-reaches")
+    stage.changed("b", 0.0)
+
+
 def slow(stage: Stage) -> None:
     stage.network.host("c").kill()
     stage.ray.start_workers("c", QUICK_IMAGE_S=str(SLOWER * stage.ray.image_s))
@@ -142,6 +148,7 @@ SCENARIOS = (
     Scenario("killed-and-back", "a host loses its power, boots and joins again", killed_and_back),
     Scenario("slow", "a host is ten times slower", slow, repair="c"),
     Scenario("storeless", "a host no longer reaches the store", storeless, repair="b"),
+    Scenario("never-reaches", "a host never reaches the store", storeless_from_the_start, repair="b"),
     Scenario("head-and-driver", "the head loses its power, with the driver", head_and_driver_lost),
     Scenario(
         "head-late", "the head loses its power for longer than Ray waits; the driver is elsewhere", head_lost
