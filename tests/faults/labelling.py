@@ -120,7 +120,7 @@ class _Harm:
     def _labeller(self, driver: Driver, hurt: Callable[[psutil.Process], bool]) -> bool:
         """One of the labellers, waited for: a driver that has begun needs seconds until it has them.
 
-        Where Ray's head is lost there will be none, as long as Ray waits for it: its clock may have jumped back.
+        None comes where Ray's head is lost, for as long as Ray waits for it.
         """
         assert self._head is not None
         ends_s = time.monotonic() + LABELLERS_WITHIN_S
