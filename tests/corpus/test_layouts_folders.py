@@ -1,6 +1,8 @@
 """Folders of images and annotation files as tools and hubs lay them out; what nothing reads is a reject."""
 
 import json
+import math
+from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any
 
@@ -177,6 +179,32 @@ def test_hugging_face_image_folder(tmp_path: Path, form: str, alone: bool) -> No
     assert (by_name["sub/a.png"].regions or [])[0].label == "dog"
     assert len(by_name) == (2 if alone else 3)
     assert not listing.rejects
+
+
+@pytest.mark.parametrize(
+    ("read", "caption"),
+    [
+        (datetime(2026, 3, 1), "2026-03-01"),
+        (date(2026, 3, 1), "2026-03-01"),
+        (datetime(2026, 3, 1, 10, 30), "2026-03-01 10:30:00"),
+        (time(10, 30), "10:30:00"),
+        (12, "12"),
+        (math.nan, None),
+    ],
+)
+def test_a_text_that_another_reader_took_for_a_day_a_time_or_a_number_is_a_text(
+    tmp_path: Path, read: Any, caption: str | None
+) -> None:
+    write(tmp_path, "a.png")
+    box = {"box_xyxy": [20.0, 20.0, 60.0, 60.0], "text": read}
+    row = {"file_name": "a.png", "text": read, "regions": [box]}
+    pq.write_table(pa.Table.from_pylist([row]), tmp_path / "metadata.parquet")
+    listing = listing_of(tmp_path)
+    (entry,) = listing.entries
+    assert (entry.caption, (entry.regions or [])[0].text) == (caption, caption)
+    assert (entry.meta, listing.rejects) == (None, [])
+    kinds = {} if caption is None else {"captions": 1, "texts": 1}
+    assert listing.sources[0].found == {"images": 1, "boxes": 1} | kinds
 
 
 def test_what_nothing_reads_is_named(tmp_path: Path) -> None:

@@ -7,10 +7,13 @@ become names if the source has them.
 """
 
 from collections.abc import Mapping
+from datetime import date, time
 from typing import Any
 
 from fo1_data.corpus.forms.record_fields import box_of, text_of
 
+# A text, several, or what other readers made of one.
+_TEXTS = (str, list, int, float, date, time)
 _CATEGORIES = ("categories", "category", "labels", "label", "classes", "class", "category_id")
 
 
@@ -20,7 +23,7 @@ def from_hub(record: Any, class_names: Mapping[int, str] | None = None) -> Any:
         return record
     result = dict(record)
     names_image = "file_name" in record or isinstance(record.get("image"), dict)
-    if names_image and "caption" not in record and isinstance(record.get("text"), str | list):
+    if names_image and "caption" not in record and isinstance(record.get("text"), _TEXTS):
         result["caption"] = result.pop("text")
     rows = _objects(record.get("objects"))
     if rows is not None and record.get("regions") is None:

@@ -5,6 +5,7 @@ Values of a wrong type do not raise here: they become None, or a box of NaN that
 
 import math
 from collections import Counter
+from datetime import datetime, time
 from typing import Any
 
 from pydantic import ValidationError
@@ -123,8 +124,15 @@ def whole_number(value: Any) -> int | None:
 
 
 def text_of(value: Any) -> str | None:
-    """A label or caption as text; numbers are converted, an empty text gives None."""
-    return None if value is None or value == "" else str(value)
+    """A label or caption as text; an empty one and NaN give None.
+
+    Numbers, days and times are converted: readers of JSON guess them from texts. A midnight is a day to them.
+    """
+    if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
+        return None
+    if isinstance(value, datetime) and value.tzinfo is None and value.time() == time.min:
+        value = value.date()
+    return str(value)
 
 
 def objects_of(document: dict[str, Any], key: str) -> list[dict[str, Any]]:
