@@ -3,8 +3,7 @@
 Boxes: pixels of the declared size. A turned box gives the upright box around it, with its `rotation` in
 `meta`; a polygon, line, ellipse, mask, cuboid or skeleton the box around it; a single point none. Attributes
 named `caption`, `description`, `text` or `transcription` are taken as such, other ones are kept in `meta`,
-as are `tag` elements of the image. The file is read as a stream; for
-tracks of videos see `cvat_tracks`.
+as are `tag` elements of the image. The file is read as a stream; for tracks of videos see `cvat_tracks`.
 """
 
 from collections.abc import Iterator
@@ -33,19 +32,10 @@ def read_cvat(address: str, lookup: ImageLookup) -> Iterator[Item]:
     """The images of a CVAT file, in its order, then its videos; a fault in the file is refused."""
     number, tracks = 0, CvatTracks(address)
     try:
-        with open_stream(address) as stream:
-            for _, element in ElementTree.iterparse(stream):
-                if element.tag == "image":
-                    yield from _items(
-                        address, f"{address}#image/{element.get('id') or number}", element, lookup
-                    )
-                    number += 1
-                elif element.tag == "track":
-                    tracks.add(element)
-                elif element.tag == "meta":
-                    tracks.read_meta(element)
-                if element.tag in ("image", "track", "meta"):
-                    element.clear()
+        for element in _images(address, tracks):
+            where = f"{address}#image/{element.get('id') or number}"
+            yield from _items(address, where, element, lookup)
+            number += 1
     except NOT_XML as error:
         message = f"{address} is not XML from image {number} on: {one_line(error)}"
         yield Refused(address, {}, listing_reject(address, "bad_xml", message))
@@ -61,17 +51,25 @@ def read_cvat_tracks(address: str) -> list[ReadVideo]:
     """The videos of a CVAT file with their tracks. Raises CorpusError if it is not XML."""
     tracks = CvatTracks(address)
     try:
-        with open_stream(address) as stream:
-            for _, element in ElementTree.iterparse(stream):
-                if element.tag == "track":
-                    tracks.add(element)
-                elif element.tag == "meta":
-                    tracks.read_meta(element)
-                if element.tag in ("image", "track", "meta"):
-                    element.clear()
+        for _ in _images(address, tracks):
+            pass
     except NOT_XML as error:
         raise CorpusError(f"{address} is not XML: {one_line(error)}") from error
     return tracks.videos()
+
+
+def _images(address: str, tracks: CvatTracks) -> Iterator[ElementTree.Element]:
+    """The `image` elements of a file, each until the next one is read; `tracks` takes what is of tracks."""
+    with open_stream(address) as stream:
+        for _, element in ElementTree.iterparse(stream):
+            if element.tag == "image":
+                yield element
+            elif element.tag == "track":
+                tracks.add(element)
+            elif element.tag == "meta":
+                tracks.read_meta(element)
+            if element.tag in ("image", "track", "meta"):
+                element.clear()
 
 
 def _items(address: str, where: str, element: ElementTree.Element, lookup: ImageLookup) -> Iterator[Item]:
