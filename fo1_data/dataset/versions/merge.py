@@ -9,7 +9,7 @@ longer count in their review are withdrawn: the rows are as if they had never be
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Collection, Container, Iterable, Sequence
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -74,13 +74,7 @@ def merge_corrections(
     if any(correction.is_of_track for correction in gone):
         begun_again |= tracks.image_ids
     merging = _Merging(before, history, new, begun_again, tracks)
-    num_shared = 0
-    for file in dataset.data_files():
-        if file.path in touched:
-            batches = regular_batches(dataset.store, file.path)
-            writer.rewrite(file.path, (merging.merged(batch, image_ids) for batch in batches))
-        else:
-            num_shared += writer.share(dataset.store, file)
+    num_shared = _write_rows(dataset, writer, merging, image_ids, touched)
     of_tracks = tracks.write(writer)
     in_dataset = (
         merging.image_ids
@@ -88,12 +82,7 @@ def merge_corrections(
         | {correction.image_id for correction in before.corrections.values()}
     )
     kept = history.only(in_dataset.__contains__)
-    num_listed = sum(correction.action is not CorrectionAction.WITHDRAWN for correction in listed)
-    merged = {"corrections": num_listed, "new": len(new), "images": merging.num_changed}
-    effects = Counter(merging.effects)
-    effects.update(of_tracks)
-    merged |= {name: effects[name] for name in sorted(effects)}
-    merged |= {"withdrawn": num_withdrawn} if (num_withdrawn := _num_unsaid(gone, new)) else {}
+    merged = _totals(listed, new, gone, merging, of_tracks)
     merged |= {"unmatched": len(history.effective()) - len(kept.effective())}
     merged |= {"files_rewritten": len(dataset.data_files()) - num_shared, "files_shared": num_shared}
     manifest = writer.seal(
@@ -105,6 +94,48 @@ def merge_corrections(
         more={"merged": merged},
     )
     return MergeReport(manifest, merged)
+
+
+def _write_rows(
+    dataset: Dataset,
+    writer: VersionWriter,
+    merging: "_Merging",
+    image_ids: pa.StringArray,
+    touched: Collection[str],
+) -> int:
+    """Write the `touched` files anew, with the rows of these images corrected; share the others.
+
+    Returns how many are shared.
+    """
+    num_shared = 0
+    for file in dataset.data_files():
+        if file.path in touched:
+            batches = regular_batches(dataset.store, file.path)
+            writer.rewrite(file.path, (merging.merged(batch, image_ids) for batch in batches))
+        else:
+            num_shared += writer.share(dataset.store, file)
+    return num_shared
+
+
+def _totals(
+    listed: Sequence[Correction],
+    new: Sequence[Correction],
+    gone: Sequence[Correction],
+    merging: "_Merging",
+    of_tracks: Mapping[str, int],
+) -> dict[str, int]:
+    """How many corrections were given, are new, took effect by action and are withdrawn."""
+    num_listed = sum(correction.action is not CorrectionAction.WITHDRAWN for correction in listed)
+    effects = Counter(merging.effects)
+    effects.update(of_tracks)
+    num_withdrawn = _num_unsaid(gone, new)
+    return {
+        "corrections": num_listed,
+        "new": len(new),
+        "images": merging.num_changed,
+        **{name: effects[name] for name in sorted(effects)},
+        **({"withdrawn": num_withdrawn} if num_withdrawn else {}),
+    }
 
 
 class _Merging:
