@@ -22,6 +22,7 @@ from fo1_data.plurals import counted
 from fo1_data.storage.addresses import normalise
 from fo1_data.storage.store import open_store
 from fo1_data.training.events import Event, StepDone, Watch, ignore
+from fo1_data.training.layout import RAY
 from fo1_data.training.settings import Stage, TrainConfig
 from fo1_data.training.stop_signals import stop_signals
 from schemas.jobs import RunConfig
@@ -33,7 +34,7 @@ MAX_FAILURES = 3
 # Kills the first worker once, at this step: a hook for tests.
 TEST_KILL_AT = "FO1_TEST_KILL_TRAINING_AT"
 # Files in `out` by which driver and workers speak; removed at the end.
-_FOLDER, _REPORT, _ERROR, _STOP = ".ray", "report.json", "error.json", "stop"
+_FOLDER, _REPORT, _ERROR, _STOP = RAY, "report.json", "error.json", "stop"
 
 
 def train_on_ray(

@@ -13,7 +13,6 @@ from fo1_data.cli.label import require_ray
 from fo1_data.cli.output import JsonOption, emit, say
 from fo1_data.cli.stopped_training import ended_by_signals, exit_if_stopped
 from fo1_data.cli.training_lines import TrainingLines
-from fo1_data.errors import ConfigError
 from fo1_data.plurals import counted
 from fo1_data.runs.rejected_inputs import reasons_text
 from fo1_data.training.layout import BEST, PATIENCE
@@ -63,14 +62,14 @@ def train(
     """Train on labelled images. Run the same command again to resume it."""
     from fo1_data.model.checkpoint_folder import find_checkpoint
     from fo1_data.training.loggers import refuse_missing_loggers
+    from fo1_data.training.run_folder import refuse_other_folder
     from fo1_data.training.samples.source import refuse_unreadable
     from fo1_data.training.settings import load_train_config
 
     settings = load_train_config(config, steps, epochs)
     refuse_missing_loggers(settings.loggers)
     validate_on = validation or []
-    if out.exists() and not out.is_dir():
-        raise ConfigError(f"--out {out} is a file: name a folder")
+    refuse_other_folder(out)
     chosen_stage: Literal[1, 2] = 1 if stage == 1 else 2
     if address is None:  # the nodes of a cluster may see other files
         refuse_unreadable(datasets)

@@ -12,6 +12,8 @@ MEASURED = "measured.json"
 # What was trained, apart from the model it was trained from.
 APART = "apart"
 TENSORBOARD = "tensorboard"
+# What Ray keeps of a run of several workers.
+RAY = ".ray"
 # The ids under which services know the run.
 LOGGERS = "loggers.json"
 # What a report says of a run that stopped because no measurement was better than the best.

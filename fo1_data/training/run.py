@@ -19,6 +19,7 @@ from fo1_data.model.checkpoint import load_checkpoint
 from fo1_data.model.device import choose_device
 from fo1_data.training.events import Watch, ignore
 from fo1_data.training.layout import STATE
+from fo1_data.training.run_folder import refuse_other_folder
 from fo1_data.training.run_steps import Run
 from fo1_data.training.samples.chats import read_chats
 from fo1_data.training.samples.held_out import open_sources
@@ -42,9 +43,10 @@ def train(
     If torch.distributed is set up, this is one worker of several. `validation`: datasets and corpora to
     validate on. `resume_from`: the folder of another run, whose state a new run in `out` begins with, in
     place of `model`. `stop_requested`: asked after each step; a name ends the run there, saved, as SIGINT and
-    SIGTERM do. Raises subclasses of UsageError for bad data, settings or checkpoints, RunError if training
-    fails.
+    SIGTERM do. Raises subclasses of UsageError for bad data, settings or checkpoints, or an `out` that holds
+    something else, RunError if training fails.
     """
+    refuse_other_folder(out)
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)

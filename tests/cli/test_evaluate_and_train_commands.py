@@ -41,6 +41,30 @@ def test_wrong_usage_is_said_in_one_line(arguments: tuple[str, ...], tmp_path: P
     assert "Traceback" not in ended.stderr
 
 
+@pytest.mark.parametrize("command", [("train", "--stage", "2"), ("train-detector",)])
+def test_a_run_leaves_a_folder_that_holds_something_else_as_it_is(
+    command: tuple[str, ...], tmp_path: Path
+) -> None:
+    dataset = tmp_path / "d"
+    make_dataset(dataset)
+    scenes = write_scenes(tmp_path / "scenes", 1, 70, (3, 4))
+    before = {path: path.read_bytes() for path in dataset.rglob("*") if path.is_file()}
+    name, *options = command
+    ended = fo1(name, scenes, *options, "--out", dataset, "--steps", 1)
+    assert ended.returncode == 2
+    assert f"--out {dataset} is not empty, and holds no run to resume" in ended.stderr.splitlines()[-1]
+    assert {path: path.read_bytes() for path in dataset.rglob("*") if path.is_file()} == before
+
+
+def test_a_run_whose_images_are_gone_names_one(tmp_path: Path) -> None:
+    scenes = write_scenes(tmp_path / "scenes", 1, 70, (3, 4))
+    (image,) = (tmp_path / "scenes/images").iterdir()
+    image.unlink()
+    ended = fo1("train", scenes, "--stage", 2, "--out", tmp_path / "out", "--steps", 1)
+    last = ended.stderr.splitlines()[-1]
+    assert (ended.returncode, image.name in last, "does not exist" in last) == (1, True, True), last
+
+
 @pytest.mark.parametrize("figures", [{}, {"proposals": {"recall": 0.5, "recall_75": None}}])
 def test_missing_images_have_a_heading_only_above_figures(
     figures: dict[str, object], capsys: pytest.CaptureFixture[str]

@@ -32,10 +32,11 @@ from fo1_data.training.detection.measuring import count_found
 from fo1_data.training.detection.samples import BoxedImages
 from fo1_data.training.detection.seen_size import fitting_long_edge_px
 from fo1_data.training.detection.settings import DetectorConfig
-from fo1_data.training.detection.state import DetectorState, load_other, refuse_other_folder
+from fo1_data.training.detection.state import DetectorState, load_other
 from fo1_data.training.detection.steps import DetectorSteps
 from fo1_data.training.detection.views import LARGE_PX
 from fo1_data.training.layout import STATE
+from fo1_data.training.run_folder import refuse_other_folder
 from fo1_data.training.samples.held_out import open_sources
 from fo1_data.training.samples.source import list_groups, source_of
 from fo1_data.training.settings import TrainConfig

@@ -77,13 +77,3 @@ def load_other(folder: Path, steps: int) -> dict[str, Any]:
             f"--resume-from {folder} has made {state['step']} steps: give more than that by --steps"
         )
     return state
-
-
-def refuse_other_folder(folder: Path) -> None:
-    """Raise ConfigError if a run can neither begin nor resume in a folder."""
-    if folder.exists() and not folder.is_dir():
-        raise ConfigError(f"--out {folder} is a file: name a folder")
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / STATE).is_file():
-        raise ConfigError(
-            f"--out {folder} is not empty, and holds no run to resume ({STATE}): name a new folder"
-        )

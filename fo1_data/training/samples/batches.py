@@ -86,9 +86,7 @@ class Batches:
         own = self._workers.share_of(places) if self._workers is not None else list(places)
         images = list(chain.from_iterable(map(self.images_at, own)))
         if not images and own and step == 0 and not any(map(self._try_images_at, range(len(self._source)))):
-            raise RunError(
-                "no image could be read and had a question: check the dataset with fo1 dataset validate"
-            )
+            raise RunError(self._nothing_usable())
         return images if self._chats is None else [*images, *self._chats.of_step(step)]
 
     def images_at(self, place: int) -> list[TrainingImage]:
@@ -102,6 +100,16 @@ class Batches:
         except InputReject as error:
             self._left_out.meet_unusable(self._source.at(place).entry.name, error.reason)
             return []
+
+    def _nothing_usable(self) -> str:
+        """Why a run has no image: the fault of the first that cannot be read, if there is one."""
+        for place in range(len(self._source)):
+            try:
+                self._images_at(place)
+            except InputReject as error:
+                name = self._source.at(place).entry.name
+                return f"no image could be read and had a question, such as {name}: {error}"
+        return "no image had a question: check what its labels say with fo1 dataset info"
 
     def _try_images_at(self, place: int) -> list[TrainingImage]:
         """As `images_at`, of an image that no step asks for."""
