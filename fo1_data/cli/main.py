@@ -1,6 +1,8 @@
 """`fo1`: the entry point. Registers the commands; each imports heavy modules only when it runs."""
 
+import re
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -29,6 +31,8 @@ from fo1_data.cli.train_detector import train_detector
 from fo1_data.cli.version import print_version
 from fo1_data.errors import Fo1Error, lacks_memory, system_fault
 from fo1_data.runs.stopping import exit_code
+
+_OF_HOME = re.compile(r"(--[a-z-]+=)?(~(?:/.*)?)", re.DOTALL)
 
 
 class _Commands(TyperGroup):
@@ -80,9 +84,16 @@ def _root(
     pass
 
 
+def _with_home(argument: str) -> str:
+    """An argument with its `~` as a path: shells leave it in `--out=~/runs`."""
+    found = _OF_HOME.fullmatch(argument)
+    return f"{found[1] or ''}{Path(found[2]).expanduser()}" if found else argument
+
+
 def main() -> None:
     """Run the command line. An error that a user can cause ends in one line and its exit code."""
     end_when_threads_lack_memory()
+    sys.argv[1:] = map(_with_home, sys.argv[1:])
     try:
         app()
     except Fo1Error as error:

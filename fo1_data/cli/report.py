@@ -36,9 +36,14 @@ def report(
 
     Of a folder of fo1 train: its curves, figures and settings.
     """
+    from fo1_data.errors import ConfigError
     from fo1_data.reports.training_page import is_training_run, refuse_part_of_run, write_training_page
+    from fo1_data.storage.addresses import local_path
 
     refuse_part_of_run(folder)
+    local = local_path(out)
+    if local is not None and local.is_dir():
+        raise ConfigError(f"--out {out} is a folder: name a file, such as {local / 'report.html'}")
     if is_training_run(folder):
         num_steps = write_training_page(Path(folder), out)
         emit(

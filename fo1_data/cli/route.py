@@ -59,6 +59,8 @@ def route(
     lines = [
         f"{out}: {counts.accepted} accepted, {counts.audit} for audit, {counts.review} for review{unreviewed}"
     ]
+    if not routing_settings.decides:
+        lines.append("  nothing is decided without --max-error, --review-budget or --audit")
     if counts.unreviewed:
         lines.append(f"  unreviewed: {UNREVIEWED_MEANS}")
     if "effort" in routing:

@@ -69,6 +69,31 @@ def test_a_place_below_a_file_is_told_in_one_line(
     assert "Traceback" not in told
 
 
+@pytest.mark.parametrize("arguments", [["--out=~/new"], ["--out", "~/new"]], ids=" ".join)
+def test_a_home_that_the_shell_left_as_it_is_is_found(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "home").mkdir()
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setattr("sys.argv", ["fo1", "scenes", "--count", "1", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 0
+    assert (tmp_path / "home/new/annotations.jsonl").is_file()
+    assert not list((tmp_path / "here").iterdir())
+
+
+def test_a_report_into_a_folder_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_dataset(tmp_path / "d")
+    code, told = run_main(["report", str(tmp_path / "d"), "--out", str(tmp_path / "d")], monkeypatch, capsys)
+    assert (code, told.count("\n")) == (2, 1)
+    assert f"--out {tmp_path / 'd'} is a folder: name a file" in told
+
+
 def test_a_full_disk_is_told_in_one_line(
     small_disk: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -264,3 +264,12 @@ def test_what_route_misses_is_told_in_a_line(made: Path, arguments: list[object]
         CliRunner().invoke(
             app, ["route", str(made / "dataset"), *map(str, arguments)], catch_exceptions=False
         )
+
+
+def test_a_route_without_a_bound_says_that_nothing_is_decided(made: Path, tmp_path: Path) -> None:
+    rule = ["route", str(made / "dataset"), "--calibration", str(made / "C.json"), "--out"]
+    none = CliRunner().invoke(app, [*rule, str(tmp_path / "none")])
+    some = CliRunner().invoke(app, [*rule, str(tmp_path / "some"), "--max-error", "0.3"])
+    assert [none.exit_code, some.exit_code] == [0, 0]
+    assert "nothing is decided without --max-error" in none.output
+    assert "nothing is decided without" not in some.output
