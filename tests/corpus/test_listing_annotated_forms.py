@@ -9,6 +9,7 @@ from corpus_samples import SAMPLES, coco, jpeg, listed, names, put, voc, write_t
 
 from fo1_data.corpus.entry_bytes import read_bytes
 from fo1_data.corpus.images import InputLimits, decode_rgb
+from fo1_data.corpus.readers import load_listing
 
 # --- COCO
 
@@ -161,3 +162,32 @@ def test_a_broken_tar_gives_the_samples_before_the_fault(tmp_path: Path) -> None
     assert (entries[0].id, entries[-1].id) == ("d/1", "z")
     assert {reject.reason for reject in rejects} == {"broken_archive"}
     assert {reject.uri for reject in rejects} == {f"{tmp_path}/a.tar", f"{tmp_path}/b.tar"}
+
+
+# --- classes without a name
+
+
+@pytest.mark.parametrize("place", ["data.yaml", ""])
+def test_classes_without_a_name_are_told(place: str, tmp_path: Path) -> None:
+    put(tmp_path, "images/a.jpg", "images/b.jpg")
+    for name, text in (("a", "0 .5 .5 .2 .2\n2 .5 .5 .4 .4\n"), ("b", "7 .5 .5 .2 .2\n2 .3 .3 .2 .2\n")):
+        (tmp_path / "labels").mkdir(exist_ok=True)
+        (tmp_path / f"labels/{name}.txt").write_text(text)
+    if place:
+        (tmp_path / place).write_text("train: images\nnames: [cat, dog]\n")
+    else:
+        (tmp_path / "classes.txt").write_text("cat\ndog\n")
+    (source,) = load_listing(str(tmp_path / place)).sources
+    expected = "3 boxes have a class without a name (the classes 2, 7): the number is the label"
+    assert source.notes == [expected]
+
+
+def test_categories_that_are_not_listed_are_told(tmp_path: Path) -> None:
+    put(tmp_path, "a.jpg")
+    boxes = [{"id": n, "image_id": 5, "category_id": n, "bbox": [0, 0, 2, 2]} for n in (1, 9)]
+    categories = [{"id": 1, "name": "cat"}]
+    images = [{"id": 5, "file_name": "a.jpg"}]
+    document = {"images": images, "annotations": boxes, "categories": categories}
+    (tmp_path / "x.json").write_text(json.dumps(document))
+    (source,) = load_listing(str(tmp_path / "x.json")).sources
+    assert source.notes == ["1 box has a class without a name (the class 9): the number is the label"]

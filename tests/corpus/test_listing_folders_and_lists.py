@@ -80,7 +80,7 @@ def test_one_image_is_a_corpus(tmp_path: Path) -> None:
         ("x.parquet", b"PAR1", "is not a Parquet"),
         ("x.yaml", b"names: [a]", "looked for the keys train"),
         ("x.yaml", b"a: [", "is not YAML"),
-        ("x.yaml", b"train: none\nnames: [a]", "neither in"),
+        ("x.yaml", b"train: none\nnames: [a]", "which is not in"),
         ("x.txt", b"\n\n", "names no image"),
         ("x.jsonl", b"", "names no image"),
     ],

@@ -26,6 +26,7 @@ from fo1_data.corpus.forms.annotation_files import (
     items_of_records,
     load_class_list,
 )
+from fo1_data.corpus.forms.class_names import CLASS_FILES, YAML_NAMES, class_names_of
 from fo1_data.corpus.forms.cvat import read_cvat
 from fo1_data.corpus.forms.folder import plain_image
 from fo1_data.corpus.forms.folder_files import (
@@ -41,7 +42,7 @@ from fo1_data.corpus.forms.mot_lines import is_mot_text
 from fo1_data.corpus.forms.open_images import is_image_list
 from fo1_data.corpus.forms.track_items import items_of_mot_text
 from fo1_data.corpus.forms.voc import is_voc, read_voc
-from fo1_data.corpus.forms.yolo import CLASS_FILES, YAML_NAMES, class_names_of, image_items, is_yolo_text
+from fo1_data.corpus.forms.yolo import image_items, is_yolo_text
 from fo1_data.corpus.listing import Found, Item, Piece, PlainImage, Refused
 from fo1_data.corpus.listing_progress import ListingProgress
 from fo1_data.corpus.places import listing_reject

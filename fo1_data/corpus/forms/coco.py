@@ -10,12 +10,14 @@ compared as text. Also reads a JSON list of records, and RefCOCO's and MDETR's f
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from pydantic import ValidationError
 
 from fo1_data.corpus.forms.annotations import items_of_record, places_beside
 from fo1_data.corpus.forms.benchmarks import is_benchmark_record, read_records
+from fo1_data.corpus.forms.class_names import NamelessClasses
 from fo1_data.corpus.forms.coco_annotation import (
     Annotation,
     count_annotation,
@@ -125,9 +127,21 @@ def read_coco_document(
             files = contents.files_of_id[id_of(image.get("id"))]
             if image["file_name"] not in files:
                 files.append(image["file_name"])
+    yield from _nameless(contents)
     for number in _in_order_of_files(images):
         yield from _image(images[number], f"{address}#images/{number}", contents, places)
     yield from _orphans(contents)
+
+
+def _nameless(contents: _Document) -> Iterator[Item]:
+    """A note if boxes of listed images have a category that is not listed."""
+    nameless = NamelessClasses()
+    for annotation in chain.from_iterable(contents.by_image.get(name, ()) for name in contents.files_of_id):
+        category = annotation.get("category_id")
+        number = text_of(category) if is_boxed(annotation) else None
+        if number is not None and not contents.names.get(id_of(category)):
+            nameless.meet(number)
+    yield from nameless.notes(contents.address)
 
 
 def _read_names(document: dict[str, Any], contents: _Document) -> Iterator[Item]:

@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from fo1_data.corpus.forms.class_names import CLASS_FILES, YAML_NAMES, NamelessClasses, class_file, names_of
 from fo1_data.corpus.forms.folder import ONE_IMAGE
 from fo1_data.corpus.forms.record_fields import keep_region_meta
 from fo1_data.corpus.forms.yolo_lines import NotShares, region_of_line
@@ -27,8 +28,6 @@ from schemas.corpus import CorpusImage, CorpusRegion
 from schemas.images import Reject
 from schemas.sources import ContentKind
 
-YAML_NAMES = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
-CLASS_FILES = ("classes.txt", "obj.names", "labels.txt")
 _HEAD_CHARACTERS = 2**16
 _SPLITS = ("train", "val", "valid", "test")
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG", ".webp", ".bmp", ".tif", ".tiff")
@@ -47,7 +46,7 @@ def read_yolo_yaml(address: str) -> Iterator[Item]:
         raise CorpusError(
             f"{address} is not a YOLO data file: looked for the keys train, val or test, and names"
         )
-    names = _names(document.get("names"))
+    names = names_of(document.get("names"))
     has_keypoints = "kpt_shape" in document
     base = _base_folder(address, document.get("path"))
     places: list[tuple[str, str]] = []
@@ -56,7 +55,9 @@ def read_yolo_yaml(address: str) -> Iterator[Item]:
         for place in value if isinstance(value, list) else [value]:
             found = _find_place(base, parent(address), str(place))
             if found is None:
-                missing.append(f"{place}, which is neither in {base} nor in {parent(address)}")
+                own = parent(address)
+                where = f"not in {base}" if base == own else f"neither in {base} nor in {own}"
+                missing.append(f"{place}, which is {where}")
             else:
                 places.append((split, found))
     if not places:
@@ -65,15 +66,16 @@ def read_yolo_yaml(address: str) -> Iterator[Item]:
         message = f"{address} names {text}"
         yield Refused(address, {}, listing_reject(address, "missing_split", message))
     images: set[str] = set()
+    nameless = NamelessClasses()
     for split, place in places:
         for item in _list_images(place):
             if isinstance(item, Reject):
                 yield Refused(address, {}, item)
             else:
                 images.add(item)
-                yield from image_items(
-                    address, item, _label_file(item), names, {"split": split}, has_keypoints
-                )
+                items = image_items(address, item, _label_file(item), names, {"split": split}, has_keypoints)
+                yield from nameless.watched(items, names)
+    yield from nameless.notes(address)
     folders = dict.fromkeys(place for _, place in places if suffix_of(place) != ".txt")
     label_folders = (_label_folder(folder) for folder in folders)
     yield from _without_image(address, (folder for folder in label_folders if folder), images)
@@ -85,18 +87,20 @@ def read_yolo_folder(folder: str) -> Iterator[Item]:
         if kind_of(join(folder, name)) == "file":
             yield from read_yolo_yaml(join(folder, name))
             return
-    names = _class_file(folder)
+    names = class_file(folder)
     images = join(folder, "images")
     if kind_of(images) != "folder":
         yield from _from_labels(folder, names)
         return
     listed: set[str] = set()
+    nameless = NamelessClasses()
     for item in walk(images):
         if isinstance(item, Reject):
             yield Refused(folder, {}, item)
         else:
             listed.add(item)
-            yield from image_items(folder, item, _label_file(item), names, {}, False)
+            yield from nameless.watched(image_items(folder, item, _label_file(item), names, {}, False), names)
+    yield from nameless.notes(folder)
     yield from _without_image(folder, [join(folder, "labels")], listed)
 
 
@@ -181,28 +185,6 @@ def _label_file(image: str) -> str:
     return f"{stem if dot and '/' not in path[len(stem) :] else path}.txt"
 
 
-def _names(value: Any) -> dict[int, str]:
-    if isinstance(value, list):
-        return {index: str(name) for index, name in enumerate(value)}
-    if isinstance(value, dict):
-        return {int(index): str(name) for index, name in value.items() if str(index).isdigit()}
-    return {}
-
-
-def _class_file(folder: str) -> dict[int, str]:
-    places = (folder, join(folder, "labels"), parent(folder))
-    return next((names for place in places if (names := _class_file_in(place))), {})
-
-
-def _class_file_in(folder: str) -> dict[int, str]:
-    for name in CLASS_FILES:
-        address = join(folder, name)
-        if kind_of(address) == "file":
-            lines = read_whole(address).decode("utf-8", "replace").splitlines()
-            return {index: line.strip() for index, line in enumerate(lines) if line.strip()}
-    return {}
-
-
 def _read(label_file: str) -> str:
     return read_whole(label_file).decode("utf-8", "replace")
 
@@ -223,32 +205,6 @@ def _are_numbers(fields: list[str]) -> bool:
         return bool([float(field) for field in fields])
     except ValueError:
         return False
-
-
-def class_names_of(label_file: str, top: str) -> tuple[dict[int, str], bool]:
-    """The names of the classes of a label file, from the nearest folder up to `top` that has them.
-
-    And whether its YAML file says that labels have key points.
-    """
-    folder = parent(label_file)
-    while folder.startswith(top):
-        for name in YAML_NAMES:
-            if kind_of(join(folder, name)) == "file":
-                return _names_of_yaml(join(folder, name))
-        names = _class_file_in(folder)
-        if names or parent(folder) == folder:
-            return names, False
-        folder = parent(folder)
-    return {}, False
-
-
-def _names_of_yaml(address: str) -> tuple[dict[int, str], bool]:
-    try:
-        document = yaml.safe_load(read_whole(address))
-    except (yaml.YAMLError, UnicodeError, RecursionError):
-        return {}, False
-    document = document if isinstance(document, dict) else {}
-    return _names(document.get("names")), "kpt_shape" in document
 
 
 def image_items(
