@@ -281,6 +281,9 @@ def test_slow_codecs_have_a_lower_limit() -> None:
 def test_nothing_that_starts_a_program_is_opened() -> None:
     eps = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n%%EOF\n"
     assert refused(eps).reason == "not_an_image"
+    heic = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + b"\0" * 40
+    assert refused(heic).reason == "not_an_image"
+    assert "convert the file to JPEG" in str(refused(heic))
     assert refused(b"%PDF-1.7\n1 0 obj\n<<>>\nendobj\n%%EOF\n").reason == "not_an_image"
     assert refused(b"").reason == "empty"
     assert refused(b"<svg xmlns='http://www.w3.org/2000/svg'/>").reason == "not_an_image"
@@ -364,3 +367,12 @@ def test_every_bad_input_has_the_result_of_pillow(corpora: Path) -> None:
             assert list(image.stored_wh) == expected["size"], record["image"]
         else:
             refused(data)
+
+
+@pytest.mark.parametrize("kind", ["TIFF", "GIF", "WEBP", "PNG"])
+def test_of_several_pages_the_first_is_read(kind: str) -> None:
+    pages = [Image.new("RGB", (8, 6), colour) for colour in ("red", "lime", "blue")]
+    stream = io.BytesIO()
+    pages[0].save(stream, kind, save_all=True, append_images=pages[1:])
+    red, green, blue = pixels(decode_rgb(stream.getvalue(), LIMITS).rgb)[3, 3]
+    assert red > 200 > 60 > max(green, blue)
