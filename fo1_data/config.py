@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from fo1_data.errors import ConfigError
 from schemas.corpus import NOT_KEPT
 from schemas.jobs import RunConfig
+from schemas.problems import message_of
 
 # Settings whose value is a path unless it is a URL.
 _PATHS = ("corpus", "out", "phrases", "calibration", "parent")
@@ -72,7 +73,7 @@ def _one_line(error: ValidationError) -> str:
     problems = []
     for problem in error.errors(include_url=False):
         name = ".".join(str(part) for part in problem["loc"])
-        message = problem["msg"].removeprefix("Value error, ")
+        message = message_of(problem)
         if problem["type"] == "missing":
             message = "not given (give it as an argument or option, or in --config)"
         problems.append(f"{name}: {message}" if name else message)

@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, Field, model_validator
 
 from schemas.dicom_windows import parse_window
+from schemas.problems import AUTO_OR_PIXELS, STRETCHES
 from schemas.setting_marks import Setting, SettingGroup
 from schemas.setting_values import Bands, TilePx
 
@@ -43,7 +44,7 @@ class InputSettings(BaseModel):
     )
     tile_px: Annotated[TilePx, _LIMITS] = Field(
         default=None,
-        pattern=r"^(auto|[1-9]\d{1,4})$",
+        pattern=AUTO_OR_PIXELS,
         description="Label images that are larger than this in overlapping tiles of so many pixels a side, "
         "or `auto`: cut them if tiles show more boxes, in tiles of 16 times the median side of a box. "
         "Default: images are labelled as a whole, shrunk to the model's limit.",
@@ -63,7 +64,7 @@ class InputSettings(BaseModel):
     )
     stretch: Annotated[str | None, _LIMITS] = Field(
         default=None,
-        pattern=r"^(none|minmax|\d{1,3}(\.\d+)?,\d{1,3}(\.\d+)?)$",
+        pattern=STRETCHES,
         description="How values of rasters become brightness: between two percentiles of each band, such as "
         "`2,98`, or its extremes (`minmax`), or the full range of the type (`none`). Nodata never counts. "
         "Default: `none` for 8 bits, else `2,98`.",

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
+from schemas.problems import NUMBER_OR_RANGE
 from schemas.setting_marks import Setting, SettingGroup
 from schemas.setting_values import Actors
 
@@ -20,7 +21,7 @@ class PlacementSettings(BaseModel):
     )
     actors: Annotated[Actors, _PLACEMENT] = Field(
         default="1",
-        pattern=r"^[1-9]\d*(:[1-9]\d*)?$",
+        pattern=NUMBER_OR_RANGE,
         description="Number of labelling actors: `N`, or `MIN:MAX` on a cluster that grows and shrinks.",
     )
     cpus_per_actor: Annotated[float, _PLACEMENT] = Field(

@@ -3,7 +3,20 @@
 Names of fields may be any text that somebody wrote, line breaks too.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 from pydantic import ValidationError
+
+# Forms of settings, by their patterns, in words.
+NUMBER_OR_RANGE = r"^[1-9]\d*(:[1-9]\d*)?$"
+AUTO_OR_PIXELS = r"^(auto|[1-9]\d{1,4})$"
+STRETCHES = r"^(none|minmax|\d{1,3}(\.\d+)?,\d{1,3}(\.\d+)?)$"
+_FORMS = {
+    NUMBER_OR_RANGE: "a number such as 4, or MIN:MAX such as 2:16",
+    AUTO_OR_PIXELS: "auto, or a number of pixels from 10 to 99999",
+    STRETCHES: "none, minmax, or two percentiles such as 2,98",
+}
 
 
 def first_problem(error: ValidationError) -> str:
@@ -14,6 +27,16 @@ def first_problem(error: ValidationError) -> str:
 
 def problem_parts(error: ValidationError) -> tuple[str, str]:
     """Of the first problem: the field, as `regions.0.label`, empty for the whole; and the message."""
-    problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    message = problem["msg"].removeprefix("Value error, ")
-    return " ".join(".".join(map(str, problem["loc"])).split()), " ".join(message.split())
+    problem = error.errors(include_url=False, include_input=False)[0]
+    return " ".join(".".join(map(str, problem["loc"])).split()), " ".join(message_of(problem).split())
+
+
+def message_of(problem: Mapping[str, Any]) -> str:
+    """One of pydantic's problems for a person, without the field and the value."""
+    kind, context = problem["type"], problem.get("ctx", {})
+    if kind == "extra_forbidden":
+        return "is not known here: check how it is written"
+    if kind == "string_pattern_mismatch" and context.get("pattern") in _FORMS:
+        return f"must be {_FORMS[context['pattern']]}"
+    message: str = problem["msg"]
+    return message.removeprefix("Value error, ")

@@ -22,11 +22,13 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from fo1_data.errors import Fo1Error, StorageError, UsageError
+from schemas.problems import message_of
 
 MEDIA_TYPE = "application/problem+json"
 RETRY = {"Retry-After": "5"}
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _OPTION = re.compile(r"(?<![\w-])--([a-z][a-z0-9-]*)")
+_WHOLE_BODY = "the body must be sent with Content-Type: application/json and be"
 _log = logging.getLogger("fo1.service")
 
 
@@ -104,13 +106,23 @@ def install_problems(
 
 def field_errors(errors: Any) -> list[dict[str, Any]]:
     """Return pydantic's errors as `field` and `message`, without the value sent (it may be a secret)."""
-    return [
-        {
-            "field": ".".join(str(part) for part in error["loc"] if part != "body"),
-            "message": http_message(error["msg"].removeprefix("Value error, ")),
-        }
-        for error in errors
-    ]
+    return [{"field": _field_of(error), "message": http_message(_message_of(error))} for error in errors]
+
+
+def _field_of(error: Any) -> str:
+    """The path of a field. What is no JSON has none: pydantic gives the place of the fault."""
+    if error["type"] == "json_invalid":
+        return ""
+    return ".".join(str(part) for part in error["loc"] if part != "body")
+
+
+def _message_of(error: Any) -> str:
+    if error["type"] == "json_invalid":
+        reason = error.get("ctx", {}).get("error", error["msg"])
+        return f"the body is not JSON: {reason} (character {error['loc'][-1]})"
+    if error["type"] == "model_attributes_type":
+        return f"{_WHOLE_BODY if tuple(error['loc']) == ('body',) else 'must be'} a JSON object"
+    return message_of(error)
 
 
 def field_errors_text(errors: list[dict[str, Any]]) -> str:

@@ -226,3 +226,22 @@ async def test_jobs_are_checked_completely(refused_jobs: Path, home: Path) -> No
             answer = await service.client.post("/v1/jobs", json=body)
             assert answer.status_code == status, (name, answer.text)
             assert field in answer.json()["detail"], (name, answer.text)
+
+
+BAD_BODIES: dict[str, tuple[bytes, str, str]] = {
+    "cut off": (b'{"corpus": "x", ', "application/json", "the body is not JSON"),
+    "a list": (b"[1]", "application/json", "a JSON object"),
+    "no type": (b"{}", "text/plain", "Content-Type: application/json"),
+    "misspelt": (b'{"lables": []}', "application/json", "lables: is not known here"),
+    "a form": (b'{"actors": "many"}', "application/json", "actors: must be a number such as 4"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_BODIES)
+async def test_a_body_of_another_form_is_told_in_words(name: str, home: Path) -> None:
+    body, kind, told = BAD_BODIES[name]
+    async with run_app(make_settings(home)) as service:
+        answer = await service.client.post("/v1/jobs", content=body, headers={"Content-Type": kind})
+    assert answer.status_code == 422
+    assert told in answer.json()["detail"], answer.text
+    assert all(not error["field"].isdigit() for error in answer.json()["errors"])
