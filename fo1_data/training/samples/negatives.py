@@ -7,7 +7,8 @@ image, as "red circle" with "red square". Articles and plurals are ignored. An i
 name gets no absent phrases.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -42,10 +43,41 @@ class PhraseBook:
 
         Returns none if a region of the image has no name.
         """
-        region_names = [[naming_words(text) for text in names_of(region)] for region in entry.regions or []]
-        if not region_names or not all(map(any, region_names)) or not self.phrases:
+        shown = _ShownWords.of(entry)
+        if shown is None or not self.phrases:
             return []
-        entry_phrases = {phrase.text.casefold() for phrase in entry.phrases}
+        present_words = frozenset().union(*shown.present)
+        near: list[str] = []
+        far: list[str] = []
+        # Only some tries per phrase, because the book may be long.
+        for index in rng.permutation(len(self.phrases))[: 40 * num_phrases].tolist():
+            text, words = self.phrases[index], self._words[index]
+            if not shown.may_hold(text, words):
+                (near if words & present_words else far).append(text)
+        num_near = min(len(near), int(rng.binomial(num_phrases, near_miss_share)))
+        num_far = min(len(far), num_phrases - num_near)
+        chosen = near[: num_phrases - num_far] if num_far < num_phrases - num_near else near[:num_near]
+        return [CorpusPhrase(text=text, region_indices=[]) for text in [*chosen, *far[:num_far]]]
+
+
+@dataclass(frozen=True)
+class _ShownWords:
+    """What an image is known to show or may show, as the words that name it.
+
+    `phrases`: asked of it, present or absent; `present`: in it; `mentioned`: in its texts, but for absent
+    phrases and counts of none.
+    """
+
+    phrases: Set[str]
+    present: Set[frozenset[str]]
+    mentioned: Set[frozenset[str]]
+
+    @classmethod
+    def of(cls, entry: CorpusImage) -> "_ShownWords | None":
+        """None if a region of the image has no name, or it has no regions."""
+        region_names = [[naming_words(text) for text in names_of(region)] for region in entry.regions or []]
+        if not region_names or not all(map(any, region_names)):
+            return None
         present = {words for names in region_names for words in names if words}
         present |= {naming_words(phrase.text) for phrase in entry.phrases if phrase.region_indices != []}
         present |= {naming_words(count.text) for count in entry.counts if count.count}
@@ -53,20 +85,15 @@ class PhraseBook:
         denied = {phrase.text for phrase in entry.phrases if phrase.region_indices == []}
         denied |= {count.text for count in entry.counts if not count.count}
         mentioned = {naming_words(text) for text in texts_of(entry) if text not in denied}
-        present_words = frozenset().union(*present)
-        near: list[str] = []
-        far: list[str] = []
-        # Only some tries per phrase, because the book may be long.
-        for index in rng.permutation(len(self.phrases))[: 40 * num_phrases].tolist():
-            text, words = self.phrases[index], self._words[index]
-            if text.casefold() not in entry_phrases and not (
-                any(words <= others for others in mentioned) or any(name <= words for name in present)
-            ):
-                (near if words & present_words else far).append(text)
-        num_near = min(len(near), int(rng.binomial(num_phrases, near_miss_share)))
-        num_far = min(len(far), num_phrases - num_near)
-        chosen = near[: num_phrases - num_far] if num_far < num_phrases - num_near else near[:num_near]
-        return [CorpusPhrase(text=text, region_indices=[]) for text in [*chosen, *far[:num_far]]]
+        return cls({phrase.text.casefold() for phrase in entry.phrases}, present, mentioned)
+
+    def may_hold(self, text: str, words: frozenset[str]) -> bool:
+        """Whether the image may show what a phrase with these words means, or was asked for it."""
+        return (
+            text.casefold() in self.phrases
+            or any(words <= others for others in self.mentioned)
+            or any(name <= words for name in self.present)
+        )
 
 
 def _phrases_of(entry: CorpusImage) -> Iterable[str]:
