@@ -190,15 +190,7 @@ class _Parser:
                 self.annotated.ignored.append(f"{name} (labels without a shape)")
         elif name in (BOX, MASK) or (name not in _CONTROLS and str(entry.get("type")).endswith("labels")):
             labels = value.get("labels" if self._shown.clip is not None else str(entry.get("type")))
-            chosen = (
-                [label for label in map(str, labels) if label not in OWN_LABELS]
-                if isinstance(labels, list)
-                else []
-            )
-            for label in chosen:
-                if region.label not in (None, label):
-                    self.annotated.ignored.append(f"{name}: {region.label}, a second class of a box")
-                region.label = label
+            self._add_classes(str(name), labels, region)
         elif name in _KIND_OF_FIELD:
             texts = _texts(value)
             text = "\n".join(texts or [])
@@ -206,6 +198,15 @@ class _Parser:
                 self._miss(entry, f"{name} of" if texts is None else f"a second {name} of")
         elif name in (PHRASES, VERDICT):
             self._add_choices(entry, region)
+
+    def _add_classes(self, name: str, labels: object, region: AnnotatedRegion) -> None:
+        """Set the class of a region: the last of its labels that is not one of this project's own."""
+        for label in map(str, labels) if isinstance(labels, list) else ():
+            if label in OWN_LABELS:
+                continue
+            if region.label not in (None, label):
+                self.annotated.ignored.append(f"{name}: {region.label}, a second class of a box")
+            region.label = label
 
     def _add_choices(self, entry: Mapping[str, Any], region: AnnotatedRegion) -> None:
         choices = _value(entry).get("choices")
