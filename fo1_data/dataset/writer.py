@@ -179,11 +179,7 @@ class DatasetRun:
         Raises DatasetError if a shard of `shard_ids` is not done, LeaseError if `lease` was lost.
         """
         self._done.update()
-        missing = sorted(shard_id for shard_id in shard_ids or () if shard_id not in self._done)
-        if missing:
-            raise DatasetError(
-                f"{self.out}: {counted(len(missing), 'shard')} not done, {missing[0]} first: run again"
-            )
+        self._refuse_undone(shard_ids or ())
         present = self._done.among(image_uris(self.store, self.replayed)) if self.replayed else {}
         duplicates = find_duplicates(self._done.repeated_images(present), present)
         files, counts = list(_data_files(self.replayed)), _counts(self.replayed)
@@ -229,6 +225,13 @@ class DatasetRun:
         )
         clear_tries(self.store, self.write_options.run)
         return self.manifest
+
+    def _refuse_undone(self, shard_ids: Iterable[str]) -> None:
+        missing = sorted(shard_id for shard_id in shard_ids if shard_id not in self._done)
+        if missing:
+            raise DatasetError(
+                f"{self.out}: {counted(len(missing), 'shard')} not done, {missing[0]} first: run again"
+            )
 
     def _newer_manifest(self) -> Manifest | None:
         """The manifest of a driver that ended this run while this one stood still."""
