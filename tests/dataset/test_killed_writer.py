@@ -16,7 +16,7 @@ import os, signal, sys
 sys.path.insert(0, sys.argv[1])
 from factories import make_reject, make_row, make_shard
 from fo1_data.dataset.writer import open_run
-from schemas.dataset import FileLimits
+from schemas.shards import FileLimits
 
 out, deadly = sys.argv[2], int(sys.argv[3])
 calls = 0
