@@ -54,6 +54,8 @@ from schemas.corpus import CorpusImage
 from schemas.sources import ContentKind
 
 NOT_READ = "annotations_not_read"
+# Of these forms a file that is given alone and cannot be read is told what it lacks.
+_TOLD_ALONE = (".csv", ".json", ".jsonl", ".parquet", ".xml")
 _ONE_FILE = {ContentKind.SIDECARS: 1}
 # How much of a file is searched for names of images, and how many files a reject names.
 _SEARCHED_BYTES = 2**20
@@ -241,12 +243,13 @@ def _unread(folder: str, addresses: list[str]) -> Iterator[Item]:
     by_suffix: dict[str, list[str]] = defaultdict(list)
     for address in addresses:
         by_suffix[suffix_of(address)].append(address)
-    for files in by_suffix.values():
+    for suffix, files in by_suffix.items():
         names = ", ".join(address.removeprefix(f"{folder.rstrip('/')}/") for address in files[:_MOST_NAMES])
         more = f" and {len(files) - _MOST_NAMES} more" if len(files) > _MOST_NAMES else ""
         alike = counted(
             len(files), "file looks like annotations and is", "files look like annotations and are"
         )
-        message = f"{alike} of no known form: {names}{more}"
+        hint = "; name one alone as the corpus to see what it lacks" if suffix in _TOLD_ALONE else ""
+        message = f"{alike} of no known form: {names}{more}{hint}"
         yield Found(folder, {ContentKind.SIDECARS: len(files)})
         yield Refused(folder, {ContentKind.SIDECARS: len(files)}, listing_reject(files[0], NOT_READ, message))
