@@ -195,7 +195,9 @@ class _Progress:
 
     def __call__(self, review: dict[str, Any]) -> None:
         items = review["items"]
-        line = f"{review['state']}: {items.get('sent', 0)} of {items['total']} in Label Studio"
+        line = f"{review['state']}"
+        if items["total"]:
+            line += f": {items.get('sent', 0)} of {items['total']} in Label Studio"
         line += f" ({review['error']})" if review["error"] else ""
         if line != self._last:
             say(line)

@@ -55,7 +55,8 @@ def image_bytes(row: ImageRow, limits: InputLimits) -> bytes:
         try:
             data = read_bytes(entry, limits)
         except InputReject as reject:
-            reasons.append(f"{entry.name}: {reject.message}")
+            named = reject.message if entry.name in reject.message else f"{entry.name}: {reject.message}"
+            reasons.append(named)
             continue
         if hashlib.sha256(data).hexdigest() == row.image_id:
             return data

@@ -16,6 +16,8 @@ from fo1_data.plurals import counted
 
 WIDTH, HEIGHT = 290, 140
 _LEFT, _RIGHT, _TOP, _BOTTOM = 8, 8, 18, 24
+# About how wide a character is.
+_CHARACTER = 6
 
 
 @dataclass(frozen=True)
@@ -74,8 +76,10 @@ def bar_chart(bars: Sequence[Bar], unit: str) -> str:
             f'height="{height}"/><rect class="bar" x="{centre - width / 2:.1f}" y="{y:.1f}" '
             f'width="{width:.1f}" height="{bar_height:.1f}" rx="2"/>'
         )
-        if bar.value and (bar.value == top or len(bars) <= 10):
-            parts.append(f'<text class="value" x="{centre:.1f}" y="{y - 4:.1f}">{_short(bar.value)}</text>')
+        value = _short(bar.value)
+        fits = len(value) * _CHARACTER <= slot or len(bars) <= 10
+        if bar.value and (bar.value == top or fits):
+            parts.append(f'<text class="value" x="{centre:.1f}" y="{y - 4:.1f}">{value}</text>')
         if number in labelled:
             half_width = 3 * len(bar.label)
             css_class, label_x = "tick", centre
@@ -92,9 +96,9 @@ def bar_chart(bars: Sequence[Bar], unit: str) -> str:
 
 
 def _bars_with_label(bars: Sequence[Bar], slot: float) -> set[int]:
-    """The numbers of the bars whose labels fit side by side (a character is about 6 units wide)."""
+    """The numbers of the bars whose labels fit side by side."""
     longest = max(len(bar.label) for bar in bars)
-    step = max(1, math.ceil((longest * 6 + 8) / slot))
+    step = max(1, math.ceil((longest * _CHARACTER + 8) / slot))
     return set(range(0, len(bars), step))
 
 

@@ -86,8 +86,9 @@ def test_a_changed_or_lost_image_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=f"{rows[1].image_id[:16]}.*00001.png: holds another image"):
         publish(str(tmp_path / "d"), str(tmp_path / "pub"))
     Path(rows[1].uri).unlink()
-    with pytest.raises(DatasetError, match="cannot be had"):
+    with pytest.raises(DatasetError, match="cannot be had") as lost:
         publish(str(tmp_path / "d"), str(tmp_path / "pub"))
+    assert str(lost.value).count(rows[1].uri) == 1
     # The same step in the same folder goes on once the image is back.
     make_row(1, folder=tmp_path / "images")
     assert publish(str(tmp_path / "d"), str(tmp_path / "pub")).manifest.counts.images == 2

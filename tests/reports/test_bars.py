@@ -34,3 +34,10 @@ def test_the_heights_of_bars_are_proportional_to_their_values() -> None:
 def test_labels_are_escaped_and_an_empty_chart_says_so() -> None:
     assert "<b>" not in bar_chart([Bar("<b>", 1)], "<b>")
     assert "Nothing to show" in bar_chart(share_bars(Counter(), 4), "image")
+
+
+def test_every_number_that_fits_stands_above_its_bar() -> None:
+    few = bar_chart([Bar(str(number), number) for number in range(1, 21)], "image")
+    assert few.count('class="value"') == 20
+    many = bar_chart([Bar(str(number), 1000 + number) for number in range(20)], "image")
+    assert many.count('class="value"') == 1
