@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 
 FAKETIME = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
+SLEEPING = Path(__file__).parent / "faked_clock"
 SMALL_DISK_KIB = 1024
 
 
@@ -105,6 +106,7 @@ class Clock:
                 "FAKETIME_NO_CACHE": "1",
                 "FAKETIME_DONT_FAKE_MONOTONIC": "1",
                 "FAKETIME_FORCE_MONOTONIC_FIX": "0",  # with it, waits of threads end at once, again and again
+                "PYTHONPATH": os.pathsep.join([str(SLEEPING), os.environ.get("PYTHONPATH", "")]),
             }
             if FAKETIME
             else {}

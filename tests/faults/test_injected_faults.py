@@ -48,6 +48,22 @@ def test_a_dozen_faults_in_one_process_cost_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("program")
+def test_a_process_whose_clock_jumps_can_wait(tmp_path: Path) -> None:
+    from injectors import FAKETIME, Clock
+
+    if not FAKETIME:
+        pytest.skip("no libfaketime: clocks do not jump")
+    clock = Clock(tmp_path / "clock")
+    for seconds in (0, 3600, -3600):
+        clock.jump(seconds)
+        program = (
+            "import time; now = time.monotonic(); time.sleep(0.05); assert time.monotonic() - now >= 0.05"
+        )
+        environment = {**os.environ, **clock.environment}
+        assert subprocess.run([sys.executable, "-c", program], env=environment).returncode == 0
+
+
+@pytest.mark.usefixtures("program")
 def test_what_is_lost_doubled_or_changed_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import ledger
     from label_driver import label
