@@ -132,9 +132,7 @@ def pull(folder: Folder, tracks: OfTracks = False, as_json: JsonOption = False) 
 
     with ServiceClient() as service:
         review = service.pull(service.find(folder, tracks=tracks)["id"])
-    pulled = review["pulled"]
-    news = f"{pulled['created']} new, {pulled['updated']} changed, {pulled['deleted']} deleted annotations"
-    emit(review, as_json, f"{news}\n{review_text(review)}")
+    emit(review, as_json, f"{pulled_text(review['pulled'])}\n{review_text(review)}")
 
 
 @app.command()
@@ -202,6 +200,13 @@ class _Progress:
         if line != self._last:
             say(line)
             self._last = line
+
+
+def pulled_text(pulled: dict[str, int]) -> str:
+    """What a pull brought. Webhooks bring most of it at once, so that a pull may find nothing."""
+    if not (pulled["created"] or pulled["updated"] or pulled["deleted"]):
+        return "nothing new since the last pull or webhook"
+    return f"{pulled['created']} new, {pulled['updated']} changed, {pulled['deleted']} deleted annotations"
 
 
 def review_text(review: dict[str, Any]) -> str:

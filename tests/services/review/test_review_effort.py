@@ -9,7 +9,7 @@ from fake_label_studio import FakeLabelStudio
 from review_bench import make_review_dataset, open_bench
 from review_samples import edited
 
-from fo1_data.cli.review import review_text
+from fo1_data.cli.review import pulled_text, review_text
 from fo1_data.confidence.review_cost import ReviewEffort, describe_effort
 from fo1_data.confidence.review_plan import ReviewPlan
 from fo1_data.confidence.routing import Router
@@ -87,3 +87,9 @@ async def test_a_push_says_the_effort_that_it_asks_of_people(home: Path, tmp_pat
             assert await item_repository.count_shown(session, bench.review_id) == (6, again)
             await item_repository.set_items(session, [1], num_labels=None)
             assert (await view_of(session, await bench.review())).effort is None
+
+
+def test_a_pull_that_finds_nothing_says_that_webhooks_bring_annotations_too() -> None:
+    nothing = {"created": 0, "updated": 0, "deleted": 0}
+    assert pulled_text(nothing) == "nothing new since the last pull or webhook"
+    assert pulled_text({**nothing, "created": 2}) == "2 new, 0 changed, 0 deleted annotations"
