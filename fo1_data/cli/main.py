@@ -16,7 +16,7 @@ from fo1_data.cli.doctor import doctor
 from fo1_data.cli.evaluate import evaluate
 from fo1_data.cli.keys import app as keys_app
 from fo1_data.cli.label import label
-from fo1_data.cli.memory import OUT_OF_MEMORY, end_when_threads_lack_memory
+from fo1_data.cli.memory import end_when_threads_lack_memory, tell_out_of_memory
 from fo1_data.cli.model import app as model_app
 from fo1_data.cli.output import say
 from fo1_data.cli.plan import plan
@@ -105,7 +105,7 @@ def main() -> None:
     except (MemoryError, RuntimeError) as error:
         if not lacks_memory(error):
             raise
-        say(OUT_OF_MEMORY)
+        tell_out_of_memory()
         sys.exit(1)
 
 

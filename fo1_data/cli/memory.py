@@ -1,4 +1,4 @@
-"""Ends a command whose memory ran out where nothing can catch that: in a thread that had none to begin."""
+"""The end of a command whose memory ran out, even in a thread that had none to begin."""
 
 import atexit
 import os
@@ -7,8 +7,13 @@ import threading
 from queue import SimpleQueue
 from typing import Any
 
-OUT_OF_MEMORY = "fo1: out of memory: free some, or give the command more, then run it again"
+OUT_OF_MEMORY = b"fo1: out of memory: free some, or give the command more, then run it again\n"
 _NOT_BEGUN = "Exception ignored in thread started by"
+
+
+def tell_out_of_memory() -> None:
+    """Print one line on standard error, with no memory."""
+    os.write(2, OUT_OF_MEMORY)
 
 
 def end_when_threads_lack_memory() -> None:
@@ -33,10 +38,9 @@ def end_when_threads_lack_memory() -> None:
 
 
 def _watch(unraisable: "SimpleQueue[Any]") -> None:
-    line = f"{OUT_OF_MEMORY}\n".encode()
     while (fault := unraisable.get()) is not None:
         # The error with which a thread did not begin can be one that came of the MemoryError.
         if issubclass(fault.exc_type, MemoryError) or (fault.err_msg or "").startswith(_NOT_BEGUN):
-            os.write(2, line)
+            tell_out_of_memory()
             os._exit(1)
         sys.__unraisablehook__(fault)

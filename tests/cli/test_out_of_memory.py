@@ -1,4 +1,4 @@
-"""A thread that gets no memory to begin ends the command, which would wait for it for good."""
+"""A command whose memory runs out ends in one line, even where a thread gets none to begin."""
 
 import subprocess
 import sys
@@ -44,7 +44,7 @@ def run(program: str, *arguments: object) -> Ended:
 def test_no_limit_of_memory_leaves_a_command_waiting_for_a_thread() -> None:
     ended = [run(START_UNTIL_IT_FAILS, left) for left in LEFT]
     assert {end.code for end in ended} <= {0, 1}
-    assert all(end.message.endswith(f"{OUT_OF_MEMORY}\n") for end in ended if end.code == 1)
+    assert all(end.message.endswith(OUT_OF_MEMORY.decode()) for end in ended if end.code == 1)
 
 
 @pytest.mark.parametrize("step", ["_bootstrap_inner", "_set_tstate_lock"])
@@ -57,7 +57,7 @@ def fails(thread): raise MemoryError
 threading.Thread.{step} = fails
 threading.Thread(target=print).start()
 """
-    assert run(program) == (1, f"{OUT_OF_MEMORY}\n")
+    assert run(program) == (1, OUT_OF_MEMORY.decode())
 
 
 def test_other_faults_that_no_handler_takes_are_told_as_ever() -> None:
@@ -71,3 +71,14 @@ Fails()
     ended = run(program)
     assert ended.code == 0
     assert "ValueError: of a __del__" in ended.message
+
+
+def test_where_memory_is_out_nothing_is_needed_to_say_so() -> None:
+    """What prints messages otherwise asks for memory: Rich imports a module at its first line."""
+    program = """
+from fo1_data.cli import main, output
+def fails(*arguments, **options): raise MemoryError
+main.app = output.console.print = fails
+main.main()
+"""
+    assert run(program) == (1, OUT_OF_MEMORY.decode())
