@@ -2,6 +2,7 @@
 
 import re
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -87,7 +88,10 @@ def _root(
 def _with_home(argument: str) -> str:
     """An argument with its `~` as a path: shells leave it in `--out=~/runs`."""
     found = _OF_HOME.fullmatch(argument)
-    return f"{found[1] or ''}{Path(found[2]).expanduser()}" if found else argument
+    if found:
+        with suppress(RuntimeError):  # a user without a home
+            return f"{found[1] or ''}{Path(found[2]).expanduser()}"
+    return argument
 
 
 def main() -> None:
