@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from fo1_data.errors import ConfigError
+from fo1_data.errors import ConfigError, one_line
 from schemas.corpus import NOT_KEPT
 from schemas.jobs import RunConfig
 from schemas.problems import message_of
@@ -52,7 +52,7 @@ def _read_toml(path: str) -> dict[str, Any]:
     try:
         return tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read the settings file {path}: {error}") from None
+        raise ConfigError(f"cannot read the settings file {path}: {one_line(error)}") from None
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError(f"{path} is not valid TOML: {error}") from None
 

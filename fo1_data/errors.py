@@ -114,6 +114,15 @@ def lacks_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError) or any(text in str(error) for text in texts)
 
 
+def one_line(error: BaseException) -> str:
+    """The message of an error on one line, or its type if it has no message.
+
+    Of what the operating system refused, its words alone: who tells it names the place.
+    """
+    text = error.strerror if isinstance(error, OSError) and isinstance(error.strerror, str) else str(error)
+    return " ".join(text.split())[:300] or type(error).__name__
+
+
 def system_fault(error: OSError) -> str:
     """What the operating system refused, in one line for a person."""
     where = f" at {error.filename}" if error.filename is not None else ""

@@ -11,10 +11,10 @@ from contextlib import ExitStack
 from lzma import LZMAError
 
 from fo1_data.corpus.images import InputLimits
-from fo1_data.errors import CorpusError
+from fo1_data.errors import CorpusError, one_line
 from fo1_data.storage.downloads import download
 from fo1_data.storage.fetch_rejects import reject, too_large
-from fo1_data.storage.streams import one_line, open_stream
+from fo1_data.storage.streams import open_stream
 from schemas.corpus import CorpusImage
 
 BROKEN_TAR = (tarfile.TarError, EOFError, zlib.error, LZMAError, OSError, ValueError)

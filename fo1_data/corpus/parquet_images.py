@@ -16,10 +16,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fo1_data.corpus.images import InputLimits
-from fo1_data.errors import CorpusError, InputReject
+from fo1_data.errors import CorpusError, InputReject, one_line
 from fo1_data.storage.addresses import suffix_of
 from fo1_data.storage.fetch_rejects import reject, too_large
-from fo1_data.storage.streams import one_line, open_seekable
+from fo1_data.storage.streams import open_seekable
 from schemas.corpus import CorpusImage
 from schemas.images import RejectStage
 

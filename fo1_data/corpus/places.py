@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pyarrow import fs as pafs
 
-from fo1_data.errors import CorpusError
+from fo1_data.errors import CorpusError, one_line
 from fo1_data.storage.addresses import (
     address_of,
     file_system,
@@ -24,7 +24,6 @@ from fo1_data.storage.addresses import (
     normalise,
     scheme_of,
 )
-from fo1_data.storage.streams import one_line
 from schemas.images import Reject, RejectStage
 
 # A link to itself is not there either.

@@ -16,8 +16,7 @@ from typing import IO, Any, TypeVar
 from fo1_data.corpus.decoder_warnings import collected_warnings
 from fo1_data.corpus.raster_files import RasterFiles
 from fo1_data.corpus.raster_kind import driver_of, jpeg2000_wh, stored_orientation
-from fo1_data.errors import InputReject
-from fo1_data.storage.streams import one_line
+from fo1_data.errors import InputReject, one_line
 from schemas.images import RejectStage
 
 NEEDS_GEO = "needs_geo"

@@ -38,9 +38,8 @@ from fo1_data.corpus.listing_progress import ListingProgress
 from fo1_data.corpus.places import children, expand, is_pattern, join_verbatim, kind_of
 from fo1_data.corpus.tracked_videos import is_tracked
 from fo1_data.corpus.video.listing import NO_DECODER, is_video
-from fo1_data.errors import ConfigError, CorpusError
+from fo1_data.errors import ConfigError, CorpusError, one_line
 from fo1_data.storage.addresses import is_web, join, normalise, suffix_of
-from fo1_data.storage.streams import one_line
 
 Items = Iterator[Item]
 

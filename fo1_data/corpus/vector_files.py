@@ -21,9 +21,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fo1_data.corpus.map_frames import LON_LAT, MapFrame, geo_packages, same_crs, transformer
-from fo1_data.errors import ConfigError
+from fo1_data.errors import ConfigError, one_line
 from fo1_data.storage.addresses import suffix_of
-from fo1_data.storage.streams import one_line
 from schemas.corpus import CorpusRegion
 
 VECTOR_SUFFIXES = (".geojson", ".gpkg")

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from fo1_data.errors import ConfigError
+from fo1_data.errors import ConfigError, one_line
 from fo1_data.model.reserved_tokens import clean_phrase
 from fo1_data.proposals.sought_words import SoughtWords
 from schemas.corpus import CorpusImage
@@ -22,7 +22,7 @@ def read_phrases(path: str | None) -> list[str]:
     try:
         lines = Path(path).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"phrases: {path} cannot be read: {error}") from error
+        raise ConfigError(f"phrases: {path} cannot be read: {one_line(error)}") from error
     phrases = [line.strip() for line in lines if line.strip()]
     if not phrases:
         raise ConfigError(f"phrases: {path} holds no phrase (write one per line)")

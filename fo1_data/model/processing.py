@@ -22,10 +22,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from fo1_data.errors import CheckpointError
+from fo1_data.errors import CheckpointError, one_line
 from fo1_data.model.configuration import Fo1Config
 from fo1_data.storage.json_text import parse_object
-from fo1_data.storage.streams import one_line
 
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_STD = (0.229, 0.224, 0.225)

@@ -24,13 +24,13 @@ from fo1_data.corpus.account import MOST_REASONS
 from fo1_data.corpus.forms.record_fields import NAME_KEYS, fields_of_record, whole_number
 from fo1_data.corpus.parquet_images import BROKEN_PARQUET
 from fo1_data.corpus.places import listing_reject
-from fo1_data.errors import ConfigError
+from fo1_data.errors import ConfigError, one_line
 from fo1_data.plurals import counted
 from fo1_data.proposals.corpus_boxes import boxes_of_entry
 from fo1_data.proposals.pairing import Pairing, pair_names
 from fo1_data.proposals.proposer import Proposals
 from fo1_data.storage.addresses import normalise, suffix_of
-from fo1_data.storage.streams import one_line, read_whole
+from fo1_data.storage.streams import read_whole
 from schemas.corpus import CorpusImage, CorpusRegion
 from schemas.images import Reject
 from schemas.sources import ContentKind, SourceCounts

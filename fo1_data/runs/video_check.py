@@ -3,9 +3,8 @@
 from fo1_data.corpus.tracked_videos import video_id_of
 from fo1_data.corpus.video.opening import open_entry
 from fo1_data.corpus.video.streams import bad_video
-from fo1_data.errors import CorpusError
+from fo1_data.errors import CorpusError, one_line
 from fo1_data.storage.addresses import local_path
-from fo1_data.storage.streams import one_line
 from fo1_data.tracking.keyframes import KEYFRAMES_A_TRACK
 from schemas.corpus import CorpusImage
 

@@ -18,7 +18,7 @@ from typing import BinaryIO
 import pyarrow as pa
 from pyarrow import fs as pafs
 
-from fo1_data.errors import FULL, ConfigError, StorageError
+from fo1_data.errors import FULL, ConfigError, StorageError, one_line
 from fo1_data.storage.addresses import (
     base_name,
     file_system,
@@ -231,8 +231,7 @@ class Store:
             if error.errno in FULL:
                 message = f"no space left at {self.url}: free some, then run the same command again"
             else:
-                reason = " ".join(str(error).split())[:300]
-                message = f"cannot {verb} {self.address(path)}: {reason}"
+                message = f"cannot {verb} {self.address(path)}: {one_line(error)}"
             raise StorageError(message) from error
 
 

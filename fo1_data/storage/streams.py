@@ -13,7 +13,7 @@ from typing import IO, cast
 import httpx
 import pyarrow as pa
 
-from fo1_data.errors import CorpusError
+from fo1_data.errors import CorpusError, one_line
 from fo1_data.storage.addresses import file_system, is_web, local_path
 from fo1_data.storage.local_files import path_text
 from fo1_data.storage.reach import check_place, web_client
@@ -48,11 +48,6 @@ def open_seekable(address: str) -> pa.NativeFile:
         return files.open_input_file(path)
     except OSError as error:
         raise CorpusError(f"cannot read {address}: {one_line(error)}") from error
-
-
-def one_line(error: BaseException) -> str:
-    """The message of an error on one line, or its type if it has no message."""
-    return " ".join(str(error).split())[:300] or type(error).__name__
 
 
 @contextmanager

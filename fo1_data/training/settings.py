@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from fo1_data.errors import ConfigError
+from fo1_data.errors import ConfigError, one_line
 from fo1_data.model.configuration import OCR_CROP_MIN_PIXELS
 from fo1_data.storage.addresses import normalise
 from fo1_data.training.events import AnswerKind
@@ -331,7 +331,7 @@ def load_train_config(path: str | None, steps: int | None = None, epochs: float 
         try:
             settings = tomllib.loads(Path(path).read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
-            raise ConfigError(f"--config {path}: cannot be read as TOML: {error}") from error
+            raise ConfigError(f"--config {path}: cannot be read as TOML: {one_line(error)}") from error
     if steps is not None and epochs is not None:
         raise ConfigError("--steps and --epochs both set the length of the run: give one of them")
     if steps is not None or epochs is not None:

@@ -66,6 +66,7 @@ def test_a_place_below_a_file_is_told_in_one_line(
     ended, told = run_main([part.format(**places) for part in arguments], monkeypatch, capsys)
     (line,) = [line for line in told.splitlines() if line.startswith("fo1: ")]
     assert (ended, str(tmp_path / "file") in line) == (code, True), line
+    assert "[Errno" not in line
     assert "Traceback" not in told
 
 

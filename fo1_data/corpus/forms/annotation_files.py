@@ -28,9 +28,9 @@ from fo1_data.corpus.forms.uri_list import has_image_column, read_parquet_list
 from fo1_data.corpus.forms.voc import read_voc
 from fo1_data.corpus.listing import Item, Refused, WantedImages
 from fo1_data.corpus.places import ImagePlaces, children, join_verbatim, listing_reject
-from fo1_data.errors import CorpusError
+from fo1_data.errors import CorpusError, one_line
 from fo1_data.storage.addresses import base_name, is_web, parent, suffix_of
-from fo1_data.storage.streams import one_line, open_stream, read_whole
+from fo1_data.storage.streams import open_stream, read_whole
 
 _JSON_FORMS: tuple[tuple[Callable[[Any], bool], Callable[[Any, str, ImageLookup], Iterator[Item]]], ...] = (
     (labelme.is_labelme, labelme.read_labelme),

@@ -25,8 +25,9 @@ from fo1_data.corpus.forms.record_fields import (
 )
 from fo1_data.corpus.listing import Found, Item, Piece, PlainImage, Refused, WantedImages
 from fo1_data.corpus.places import ImagePlaces, listing_reject
+from fo1_data.errors import one_line
 from fo1_data.storage.addresses import join, parent
-from fo1_data.storage.streams import one_line, open_stream
+from fo1_data.storage.streams import open_stream
 from schemas.corpus import CorpusImage
 from schemas.sources import ContentKind
 

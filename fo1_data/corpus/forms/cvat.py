@@ -20,8 +20,8 @@ from fo1_data.corpus.forms.video_tracks import ReadVideo, items_of_video
 from fo1_data.corpus.listing import Item, Refused
 from fo1_data.corpus.places import listing_reject
 from fo1_data.corpus.video.listing import is_video
-from fo1_data.errors import CorpusError
-from fo1_data.storage.streams import one_line, open_stream
+from fo1_data.errors import CorpusError, one_line
+from fo1_data.storage.streams import open_stream
 
 # Of an encoding that nobody knows, or that expat does not read.
 NOT_XML = (ElementTree.ParseError, LookupError, ValueError)

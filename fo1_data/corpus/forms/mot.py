@@ -16,10 +16,10 @@ from fo1_data.corpus.forms.record_fields import whole_number
 from fo1_data.corpus.forms.video_tracks import Fault, ReadVideo, items_of_video
 from fo1_data.corpus.listing import Found, Item, Note
 from fo1_data.corpus.places import children, join_verbatim, kind_of
-from fo1_data.errors import CorpusError
+from fo1_data.errors import CorpusError, one_line
 from fo1_data.plurals import counted
 from fo1_data.storage.addresses import base_name, join, parent
-from fo1_data.storage.streams import one_line, open_stream, read_whole
+from fo1_data.storage.streams import open_stream, read_whole
 from schemas.corpus import FrameFiles, GivenVideo
 from schemas.images import IGNORED
 from schemas.sources import ContentKind

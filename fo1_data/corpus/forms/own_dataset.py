@@ -23,9 +23,9 @@ from fo1_data.corpus.frames import orient_boxes
 from fo1_data.corpus.listing import Found, Item, Note, Piece, Refused, contents_of
 from fo1_data.corpus.parquet_images import BROKEN_PARQUET, embedded_rows, inner_of_row
 from fo1_data.corpus.places import listing_reject
-from fo1_data.errors import CorpusError
+from fo1_data.errors import CorpusError, one_line
 from fo1_data.storage.addresses import join
-from fo1_data.storage.streams import one_line, open_seekable, read_whole
+from fo1_data.storage.streams import open_seekable, read_whole
 from schemas.corpus import CorpusAnswer, CorpusCount, CorpusImage, CorpusPhrase, CorpusRegion
 from schemas.dataset import FILES_PART
 from schemas.labels import LabelKind, Source

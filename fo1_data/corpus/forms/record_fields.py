@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from fo1_data.storage.streams import one_line
+from fo1_data.errors import one_line
 from schemas.corpus import CorpusRegion
 from schemas.problems import first_problem
 from schemas.sources import ContentKind

@@ -18,9 +18,9 @@ from fo1_data.corpus.forms.track_lines import NAME, is_track_record, read_track_
 from fo1_data.corpus.forms.video_tracks import ReadVideo
 from fo1_data.corpus.forms.youtube_vis import is_youtube_vis_results, read_youtube_vis_results
 from fo1_data.corpus.places import children, join_verbatim, kind_of
-from fo1_data.errors import CorpusError
+from fo1_data.errors import CorpusError, one_line
 from fo1_data.storage.addresses import join, normalise, suffix_of
-from fo1_data.storage.streams import one_line, open_stream
+from fo1_data.storage.streams import open_stream
 from schemas.corpus import GivenVideo
 from schemas.images import Reject
 

@@ -16,7 +16,8 @@ from pydantic import ValidationError
 from fo1_data.corpus.forms.record_fields import id_of, text_of, validation_text
 from fo1_data.corpus.forms.shapes import number_of
 from fo1_data.corpus.forms.video_tracks import Fault, ReadVideo, TrackBoxes
-from fo1_data.storage.streams import one_line, open_stream
+from fo1_data.errors import one_line
+from fo1_data.storage.streams import open_stream
 from schemas.corpus import GivenVideo
 from schemas.regions import MaskRle
 from schemas.sources import ContentKind

@@ -25,8 +25,8 @@ from fo1_data.corpus.forms.record_fields import NAME_KEYS
 from fo1_data.corpus.listing import Found, Item, Note, Refused, WantedImages
 from fo1_data.corpus.parquet_images import BROKEN_PARQUET
 from fo1_data.corpus.places import ImagePlaces, listing_reject
-from fo1_data.errors import CorpusError
-from fo1_data.storage.streams import one_line, open_seekable, open_stream
+from fo1_data.errors import CorpusError, one_line
+from fo1_data.storage.streams import open_seekable, open_stream
 from schemas.sources import ContentKind
 
 _BATCH_ROWS = 1024

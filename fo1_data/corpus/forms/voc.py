@@ -29,11 +29,11 @@ from fo1_data.corpus.forms.record_fields import (
 from fo1_data.corpus.forms.shapes import box_around
 from fo1_data.corpus.listing import Found, Item, Note, Piece, Refused
 from fo1_data.corpus.places import ImagePlaces, children, join_verbatim, kind_of, listing_reject, walk
-from fo1_data.errors import CorpusError, InputReject
+from fo1_data.errors import CorpusError, InputReject, one_line
 from fo1_data.plurals import counted
 from fo1_data.storage.addresses import base_name, is_web, join, parent, suffix_of
 from fo1_data.storage.downloads import download
-from fo1_data.storage.streams import one_line, open_stream
+from fo1_data.storage.streams import open_stream
 from schemas.corpus import CorpusImage, CorpusRegion
 from schemas.images import Reject
 from schemas.sources import ContentKind

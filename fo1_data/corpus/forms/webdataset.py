@@ -24,9 +24,9 @@ from fo1_data.corpus.forms.record_entry import entry_of_fields
 from fo1_data.corpus.forms.record_fields import count_record, fields_of_record, validation_text
 from fo1_data.corpus.listing import Found, Item, Piece, Refused
 from fo1_data.corpus.places import listing_reject
-from fo1_data.errors import CorpusError
+from fo1_data.errors import CorpusError, one_line
 from fo1_data.storage.addresses import local_path
-from fo1_data.storage.streams import one_line, open_stream
+from fo1_data.storage.streams import open_stream
 from schemas.corpus import CorpusImage
 from schemas.sources import ContentKind
 

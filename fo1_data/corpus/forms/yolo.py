@@ -20,10 +20,10 @@ from fo1_data.corpus.forms.record_fields import keep_region_meta
 from fo1_data.corpus.forms.yolo_lines import NotShares, region_of_line
 from fo1_data.corpus.listing import Found, Item, Piece, Refused
 from fo1_data.corpus.places import ImagePlaces, kind_of, listing_reject, walk
-from fo1_data.errors import CorpusError
+from fo1_data.errors import CorpusError, one_line
 from fo1_data.plurals import counted
 from fo1_data.storage.addresses import base_name, join, parent, suffix_of
-from fo1_data.storage.streams import one_line, read_whole
+from fo1_data.storage.streams import read_whole
 from schemas.corpus import CorpusImage, CorpusRegion
 from schemas.images import Reject
 from schemas.sources import ContentKind

@@ -14,9 +14,9 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
-from fo1_data.errors import ConfigError, CorpusError, InputReject
+from fo1_data.errors import ConfigError, CorpusError, InputReject, one_line
 from fo1_data.storage.addresses import is_web
-from fo1_data.storage.streams import one_line, open_seekable
+from fo1_data.storage.streams import open_seekable
 from schemas.images import RejectStage
 
 _CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,avi,matroska,webm,mpeg,mpegvideo,mpegts"
