@@ -126,13 +126,13 @@ def test_the_best_checkpoint_of_a_run_is_shown_by_the_page_of_the_run(tmp_path: 
     "error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to ...")]
 )
 def test_a_command_without_memory_ends_in_one_line(
-    error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    error: Exception, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     def runs_out() -> None:
         raise error
 
     monkeypatch.setattr("fo1_data.cli.main.app", runs_out)
-    code, told = run_main([], monkeypatch, capsys)
+    code, told = run_main([], monkeypatch, capfd)
     assert (code, told.count("\n")) == (1, 1)
     assert "out of memory" in told
 
