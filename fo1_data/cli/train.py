@@ -62,7 +62,7 @@ def train(
     """Train on labelled images. Run the same command again to resume it."""
     from fo1_data.model.checkpoint_folder import find_checkpoint
     from fo1_data.training.loggers import refuse_missing_loggers
-    from fo1_data.training.run_folder import refuse_other_folder
+    from fo1_data.training.out_folder import refuse_other_folder
     from fo1_data.training.samples.source import refuse_unreadable
     from fo1_data.training.settings import load_train_config
 

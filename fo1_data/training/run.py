@@ -19,7 +19,7 @@ from fo1_data.model.checkpoint import load_checkpoint
 from fo1_data.model.device import choose_device
 from fo1_data.training.events import Watch, ignore
 from fo1_data.training.layout import STATE
-from fo1_data.training.run_folder import refuse_other_folder
+from fo1_data.training.out_folder import refuse_other_folder
 from fo1_data.training.run_steps import Run
 from fo1_data.training.samples.chats import read_chats
 from fo1_data.training.samples.held_out import open_sources

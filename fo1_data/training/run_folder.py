@@ -11,7 +11,7 @@ import torch
 
 from fo1_data.errors import CheckpointError, ConfigError, StorageError
 from fo1_data.storage.json_text import parse_object
-from fo1_data.training.layout import LOGGERS, RAY, SETTINGS, STATE
+from fo1_data.training.layout import SETTINGS, STATE
 from fo1_data.training.settings import Stage, TrainConfig
 
 # Settings that a resumed run may change: its length and pace, and what does not change a step's result.
@@ -20,20 +20,6 @@ _CHANGEABLE = frozenset(
      "accumulation", "gradient_checkpointing", "sharding", "validate_every", "measured_images", "patience",
      "loggers", "find_learning_rate", "feature_cache_gib", "keep_apart")
 )  # fmt: skip
-# What a run that was killed before its first state may have left.
-_BEGUN = (STATE, SETTINGS, f"{SETTINGS}.partial", LOGGERS, RAY)
-
-
-def refuse_other_folder(folder: Path) -> None:
-    """Raise ConfigError if a run can neither begin nor resume in a folder, as in one that holds a dataset."""
-    if folder.exists() and not folder.is_dir():
-        raise ConfigError(f"--out {folder} is a file: name a folder")
-    if not folder.is_dir() or any((folder / name).exists() for name in _BEGUN):
-        return
-    if any(folder.iterdir()):
-        raise ConfigError(
-            f"--out {folder} is not empty, and holds no run to resume ({STATE}): name a new folder"
-        )
 
 
 def write_settings(

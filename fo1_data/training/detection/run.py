@@ -36,7 +36,7 @@ from fo1_data.training.detection.state import DetectorState, load_other
 from fo1_data.training.detection.steps import DetectorSteps
 from fo1_data.training.detection.views import LARGE_PX
 from fo1_data.training.layout import STATE
-from fo1_data.training.run_folder import refuse_other_folder
+from fo1_data.training.out_folder import refuse_other_folder
 from fo1_data.training.samples.held_out import open_sources
 from fo1_data.training.samples.source import list_groups, source_of
 from fo1_data.training.settings import TrainConfig
