@@ -26,6 +26,7 @@ from fo1_data.errors import StorageError
 from fo1_data.storage.store import Store
 from schemas.shards import ShardImage, ShardReport
 
+FROM_COPY = "bring it back from a copy of the dataset"
 READERS = 16
 _MARKERS_A_TASK = 64
 _TABLE = """
@@ -191,10 +192,17 @@ def _shard_id(path: str) -> str:
 
 
 def damaged_file(store: Store, path: str) -> StorageError:
-    """The error for a damaged file of a try: what to delete so that the same command makes it anew.
+    """The error for a damaged file of a try: what to delete so that the same command makes it anew."""
+    return _lost_file(store, path, "damaged")
 
-    A file that was gathered holds many shards, whose own files are gone.
-    """
+
+def gone_file(store: Store, path: str) -> StorageError:
+    """The error for a file of a try that is not there any more."""
+    return _lost_file(store, path, "gone")
+
+
+def _lost_file(store: Store, path: str, state: str) -> StorageError:
+    """A file that was gathered holds many shards, whose own files are gone."""
     run = _run_of(path)
     done = DoneShards(store, run)
     done.update()
@@ -205,7 +213,7 @@ def damaged_file(store: Store, path: str) -> StorageError:
     )
     name = next(found, None)
     way_on = f"delete {store.address(name)} and run again" if name is not None else begin_again(store, path)
-    return StorageError(f"{store.address(path)} is damaged: {way_on}")
+    return StorageError(f"{store.address(path)} is {state}: {way_on}")
 
 
 def begin_again(store: Store, path: str) -> str:
@@ -215,7 +223,7 @@ def begin_again(store: Store, path: str) -> str:
     """
     run = _run_of(path)
     if run == path:
-        return "bring it back from a copy of the dataset"
+        return FROM_COPY
     return f"delete {store.url if run == RUN else store.address(run)} and run again"
 
 

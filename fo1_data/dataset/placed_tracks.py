@@ -12,11 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fo1_data.dataset.arrow_columns import to_array
-from fo1_data.dataset.done_shards import begin_again
+from fo1_data.dataset.done_shards import gone_file
 from fo1_data.dataset.layout import TRACKS, VIDEOS, is_table
 from fo1_data.dataset.shard_placement import PlacedFiles, PlacedTable
 from fo1_data.dataset.table_files import read_tables, write_tables
-from fo1_data.errors import StorageError
 from fo1_data.storage.store import Store
 from schemas.dataset import Duplicate, Manifest, ManifestFile
 from schemas.shards import ShardFile
@@ -130,8 +129,7 @@ def _pieces(store: Store, sources: Iterable[PlacedTable]) -> _Pieces:
                     yield shard, rows.slice(start, num)
                     start += num
         except FileNotFoundError as error:
-            path = source.file.path
-            raise StorageError(f"{store.address(path)} is gone: {begin_again(store, path)}") from error
+            raise gone_file(store, source.file.path) from error
 
 
 def _write(store: Store, table: str, rows: Iterable[pa.Table]) -> ManifestFile:

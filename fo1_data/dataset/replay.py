@@ -6,14 +6,18 @@ and tracks. A reject is tried again when it is of a whole input and carries its 
 and lines that could not be listed stay as they are.
 """
 
+import hashlib
+import io
 from collections.abc import Iterator
 
+import pyarrow.parquet as pq
 from pydantic import ValidationError
 
+from fo1_data.dataset.done_shards import FROM_COPY
 from fo1_data.dataset.layout import REJECTS, RUN, TRACKS, VIDEOS, is_table, older_name
 from fo1_data.dataset.manifest import read_manifest, write_manifest
 from fo1_data.dataset.reader import column_values
-from fo1_data.dataset.stored_rows import load_rejects
+from fo1_data.dataset.rows import table_to_rejects
 from fo1_data.errors import DatasetError
 from fo1_data.storage.store import Store, open_store
 from schemas.corpus import CorpusImage
@@ -26,10 +30,11 @@ _COPIED_BYTES = 2**22
 def replay_entries(out: str) -> list[CorpusImage]:
     """The corpus entries of the rejects that a replay of the dataset at `out` tries again, each once.
 
-    Raises DatasetError if there is no finished dataset or the entry of a reject cannot be read.
+    Raises DatasetError if there is no finished dataset, or if its rejects or an entry kept with one of them
+    cannot be read.
     """
     store = open_store(out)
-    rejects = load_rejects(store, rejects_file(read_manifest(store)))
+    rejects = _load_rejects(store, read_manifest(store))
     sources = dict.fromkeys(reject.source for reject in rejects if is_tried_again(reject))
     try:
         return [CorpusImage.model_validate_json(source) for source in sources if source is not None]
@@ -47,17 +52,25 @@ def replay_folder(version: str) -> str:
     return f"{RUN}/replay-{version}"
 
 
-def rejects_file(manifest: Manifest) -> str:
-    """The file that holds a version's rejects."""
-    paths = [file.path for file in manifest.files if is_table(file.path, REJECTS)]
-    return paths[0] if paths else REJECTS
-
-
 def kept_rejects(store: Store, manifest: Manifest) -> list[Reject]:
-    """The rejects of a version that its replay does not try again."""
-    rejects = load_rejects(store, rejects_file(manifest))
+    """The rejects of a version that its replay does not try again. Raises as `replay_entries`."""
+    rejects = _load_rejects(store, manifest)
     again = {reject.uri for reject in rejects if is_tried_again(reject)}
     return [reject for reject in rejects if not is_tried_again(reject) and reject.uri not in again]
+
+
+def _load_rejects(store: Store, manifest: Manifest) -> list[Reject]:
+    """The rejects of a version, from a file with the bytes that its manifest lists."""
+    file = next((file for file in manifest.files if is_table(file.path, REJECTS)), None)
+    if file is None:
+        return []
+    try:
+        data = store.read_bytes(file.path)
+    except FileNotFoundError as error:
+        raise DatasetError(f"{store.address(file.path)} is gone: {FROM_COPY}") from error
+    if hashlib.sha256(data).hexdigest() != file.sha256:
+        raise DatasetError(f"{store.address(file.path)} is damaged: {FROM_COPY}")
+    return table_to_rejects(pq.ParquetFile(io.BytesIO(data)).read())
 
 
 def image_uris(store: Store, manifest: Manifest) -> Iterator[tuple[str, str]]:

@@ -13,12 +13,11 @@ from typing import Protocol
 import pyarrow as pa
 
 from fo1_data.dataset.counting import count_batch
-from fo1_data.dataset.done_shards import begin_again
+from fo1_data.dataset.done_shards import gone_file
 from fo1_data.dataset.duplicates import Changes
 from fo1_data.dataset.layout import REJECTS, TRACKS, VIDEOS, data_file
 from fo1_data.dataset.prefetch import map_ahead
 from fo1_data.dataset.table_files import is_current, read_tables, refuse_damaged, write_tables
-from fo1_data.errors import StorageError
 from fo1_data.storage.store import Store
 from schemas.dataset import Counts, ManifestFile
 from schemas.parquet import IMAGE_SCHEMA
@@ -233,7 +232,7 @@ def _tables(store: Store, file: ShardFile) -> Iterator[pa.Table]:
     try:
         yield from read_tables(store, [file])
     except FileNotFoundError as error:
-        raise _gone(store, file) from error
+        raise gone_file(store, file.path) from error
 
 
 def _move(store: Store, file: ShardFile, index: int) -> ManifestFile:
@@ -246,13 +245,9 @@ def _move(store: Store, file: ShardFile, index: int) -> ManifestFile:
     except FileNotFoundError as error:
         # An earlier attempt may have moved it and stopped before the manifest.
         if not store.exists(target) or store.size(target) != file.num_bytes:
-            raise _gone(store, file) from error
+            raise gone_file(store, file.path) from error
     return _listed(file, target)
 
 
 def _listed(file: ShardFile, target: str) -> ManifestFile:
     return ManifestFile(path=target, **file.model_dump(exclude={"path", "split"}))
-
-
-def _gone(store: Store, file: ShardFile) -> StorageError:
-    return StorageError(f"{store.address(file.path)} is gone: {begin_again(store, file.path)}")

@@ -1,28 +1,13 @@
-"""Rows and rejects as Parquet files of a store: load a whole file, write a file and describe it.
-
-Holds all rows of a file in memory; `reader` streams a finished dataset.
-"""
+"""Rows and rejects written as Parquet files of a store, each described as a manifest lists it."""
 
 import hashlib
-import io
 from collections.abc import Sequence
-
-import pyarrow.parquet as pq
 
 from fo1_data.dataset.layout import REJECTS
 from fo1_data.dataset.parquet_files import encode_rejects, encode_rows, row_group_sizes
-from fo1_data.dataset.rows import table_to_rejects
 from fo1_data.storage.store import Store
 from schemas.dataset import SCHEMA_REVISION, ManifestFile
 from schemas.images import ImageRow, Reject
-
-
-def load_rejects(store: Store, path: str) -> list[Reject]:
-    """All rejects of one Parquet file; none if there is no such file."""
-    try:
-        return table_to_rejects(pq.read_table(io.BytesIO(store.read_bytes(path))))
-    except FileNotFoundError:
-        return []
 
 
 def write_rows(store: Store, path: str, rows: Sequence[ImageRow]) -> ManifestFile:

@@ -19,7 +19,7 @@ from typing import Any
 from fo1_data.dataset import layout
 from fo1_data.dataset.begun_run import begin_or_resume, read_run_file
 from fo1_data.dataset.checked_json import with_checksum
-from fo1_data.dataset.done_shards import DoneShards
+from fo1_data.dataset.done_shards import DoneShards, gone_file
 from fo1_data.dataset.duplicates import find_duplicates
 from fo1_data.dataset.gather import gather_group, read_groups
 from fo1_data.dataset.history import CorrectionHistory, is_history_file
@@ -34,11 +34,12 @@ from fo1_data.dataset.manifest import (
 from fo1_data.dataset.placed_tracks import place_tracks
 from fo1_data.dataset.prefetch import map_ahead
 from fo1_data.dataset.replay import image_uris, keep_version, kept_rejects, replay_folder
+from fo1_data.dataset.rows import table_to_rejects
 from fo1_data.dataset.seal import seal_version
 from fo1_data.dataset.shard_files import WriteOptions, write_shard
 from fo1_data.dataset.shard_groups import GroupPlan, ShardGroup
 from fo1_data.dataset.shard_placement import NUM_MOVERS, Decider, PlacedFiles, place_all, plan_placement
-from fo1_data.dataset.stored_rows import load_rejects
+from fo1_data.dataset.table_files import read_tables
 from fo1_data.errors import DatasetError
 from fo1_data.plurals import counted
 from fo1_data.storage.store import UNFINISHED, Store, open_store
@@ -46,7 +47,7 @@ from schemas.corpus import Shard
 from schemas.dataset import Counts, Manifest, ManifestFile, ModelInfo
 from schemas.images import ImageRow, Reject
 from schemas.progress import RunProgress
-from schemas.shards import FileLimits, GroupReport, ShardReport
+from schemas.shards import FileLimits, GroupReport, ShardFile, ShardReport
 from schemas.sources import SourceCounts
 from schemas.tracks import Track, VideoRow
 
@@ -241,11 +242,18 @@ class DatasetRun:
 
     def _rejects(self, planned: Sequence[PlacedFiles]) -> list[Reject]:
         kept = kept_rejects(self.store, self.replayed) if self.replayed else []
-        paths = [
-            placed.tables[layout.REJECTS].file.path for placed in planned if layout.REJECTS in placed.tables
-        ]
-        loaded = map_ahead(lambda path: load_rejects(self.store, path), paths, NUM_MOVERS)
+        files = [placed.tables[layout.REJECTS].file for placed in planned if layout.REJECTS in placed.tables]
+        loaded = map_ahead(self._rejects_of, files, NUM_MOVERS)
         return kept + [reject for rejects in loaded for reject in rejects]
+
+    def _rejects_of(self, file: ShardFile) -> list[Reject]:
+        try:
+            tables = list(read_tables(self.store, [file]))
+        except FileNotFoundError as error:
+            if self._newer_manifest() is None:  # else its driver has deleted what it needs no more
+                raise gone_file(self.store, file.path) from error
+            return []
+        return [reject for table in tables for reject in table_to_rejects(table)]
 
 
 def clear_tries(store: Store, run: str) -> None:

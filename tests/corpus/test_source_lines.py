@@ -21,8 +21,8 @@ def test_boxes_of_an_image_that_is_not_listed(tmp_path: Path) -> None:
     annotations = [*coco()["annotations"], *[{"image_id": 17, "bbox": [1, 2, 3, 4]}] * 3]
     (tmp_path / "instances.json").write_text(json.dumps(coco(annotations=annotations)))
     assert lines_of(tmp_path / "instances.json") == [
-        "instances.json: 2 boxes, 1 caption of 2 images attached; 3 boxes name image 17, which is not listed; "
-        "1 box has a class without a name (the class 7): the number is the label"
+        "instances.json: 2 boxes, 1 caption of 2 images attached; 3 boxes name image 17, which is not "
+        "listed; 1 box has a class without a name (the class 7): the number is the label"
     ]
 
 

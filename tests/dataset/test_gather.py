@@ -289,6 +289,27 @@ def test_a_damaged_file_of_a_shard_is_named_with_the_marker_to_delete(
     assert validate_dataset(str(out)) == []
 
 
+@pytest.mark.parametrize("is_gone", [True, False])
+def test_lost_rejects_of_a_shard_are_named_with_the_marker_to_delete(
+    tmp_path: Path, ungathered: Path, is_gone: bool
+) -> None:
+    out = tmp_path / "d"
+    begin(out)
+    rejects = [write(out, shard) for shard in range(6)][3].rejects
+    assert rejects is not None
+    if is_gone:
+        (out / rejects.path).unlink()
+    else:
+        damage(out / rejects.path)
+    state = "gone" if is_gone else "damaged"
+    with pytest.raises(StorageError, match=rf"is {state}: delete .*/shards/.*\.json and run again") as caught:
+        begin(out).seal("made-up")
+    Path(str(caught.value).split("delete ")[1].split()[0]).unlink()
+    write(out, 3, "again")
+    begin(out).seal("made-up")
+    assert content(out) == content(ungathered)
+
+
 @pytest.mark.parametrize("text", ["7", "[]", '"a"', "{}", '{"images": 7}', '{"images": [7]}', "[" * 100_000])
 def test_a_marker_of_another_form_is_damaged(tmp_path: Path, text: str) -> None:
     begin(tmp_path / "d")

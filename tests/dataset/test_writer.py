@@ -365,3 +365,18 @@ def test_a_replay_of_nothing_or_under_other_weights_is_refused(tmp_path: Path) -
 def _rows(manifest: Manifest | None, out: Path) -> list:
     assert manifest is not None
     return list(open_dataset(str(out)).rows())
+
+
+@pytest.mark.parametrize("is_gone", [True, False])
+def test_rejects_that_are_lost_are_not_tried_again_as_if_there_were_none(
+    tmp_path: Path, is_gone: bool
+) -> None:
+    out = tmp_path / "d"
+    small_dataset(out)
+    rejects = out / "rejects.parquet"
+    if is_gone:
+        rejects.unlink()
+    else:
+        rejects.write_bytes(rejects.read_bytes()[:-1])
+    with pytest.raises(DatasetError, match=f"{rejects} is {'gone' if is_gone else 'damaged'}: bring it back"):
+        replay_entries(str(out))
