@@ -14,8 +14,9 @@ class LingeringTransport:
     The kernel resets a connection that is closed with bytes unread, and the peer may then lose an answer that
     was on its way (RFC 9112, section 9.6). So where `is_unread()`, `close` ends only what this side sends.
     The protocol discards what comes after that, and says so by `discarded`. The connection ends when the
-    peer closes it, when nothing has come for `IDLE_S` seconds, or after `LONGEST_S` seconds. All else is the
-    wrapped transport's.
+    peer closes it, when nothing has come for `IDLE_S` seconds, or after `LONGEST_S` seconds. What is written
+    after `close` is dropped, as the application may still be at its answer. All else is the wrapped
+    transport's.
     """
 
     def __init__(self, transport: asyncio.Transport, is_unread: Callable[[], bool]) -> None:
@@ -29,6 +30,10 @@ class LingeringTransport:
 
     def is_closing(self) -> bool:
         return self._timer is not None or self._transport.is_closing()
+
+    def write(self, data: bytes) -> None:
+        if not self.is_closing():
+            self._transport.write(data)
 
     def close(self) -> None:
         if self.is_closing():
