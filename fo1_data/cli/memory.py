@@ -41,6 +41,9 @@ def _watch(unraisable: "SimpleQueue[Any]") -> None:
     while (fault := unraisable.get()) is not None:
         # The error with which a thread did not begin can be one that came of the MemoryError.
         if issubclass(fault.exc_type, MemoryError) or (fault.err_msg or "").startswith(_NOT_BEGUN):
-            tell_out_of_memory()
-            os._exit(1)
+            try:
+                tell_out_of_memory()
+            finally:  # standard error may be closed
+                os._exit(1)
         sys.__unraisablehook__(fault)
+        del fault  # with the frames of its error, and what they hold

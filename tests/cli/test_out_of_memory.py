@@ -60,6 +60,19 @@ threading.Thread(target=print).start()
     assert run(program) == (1, OUT_OF_MEMORY.decode())
 
 
+def test_a_thread_without_memory_ends_a_command_that_nobody_reads() -> None:
+    program = """
+import os, threading
+from fo1_data.cli.memory import end_when_threads_lack_memory
+end_when_threads_lack_memory()
+def fails(thread): raise MemoryError
+threading.Thread._bootstrap_inner = fails
+os.close(2)
+threading.Thread(target=print).start()
+"""
+    assert run(program) == (1, "")
+
+
 def test_other_faults_that_no_handler_takes_are_told_as_ever() -> None:
     program = """
 from fo1_data.cli.memory import end_when_threads_lack_memory
@@ -71,6 +84,27 @@ Fails()
     ended = run(program)
     assert ended.code == 0
     assert "ValueError: of a __del__" in ended.message
+
+
+def test_what_such_a_fault_held_is_not_held_any_longer() -> None:
+    program = f"""
+import time, weakref
+from fo1_data.cli.memory import end_when_threads_lack_memory
+end_when_threads_lack_memory()
+class Large: pass
+class Fails:
+    def __del__(self):
+        self.large = Large()
+        held.append(weakref.ref(self.large))
+        raise ValueError
+held = []
+Fails()
+ends_s = time.monotonic() + {WITHIN_S / 2}
+while held[0]() is not None:
+    assert time.monotonic() < ends_s
+    time.sleep(0.01)
+"""
+    assert run(program).code == 0
 
 
 def test_where_memory_is_out_nothing_is_needed_to_say_so() -> None:
