@@ -182,6 +182,15 @@ def test_classes_without_a_name_are_told(place: str, tmp_path: Path) -> None:
     assert source.notes == [expected]
 
 
+@pytest.mark.parametrize("folder", ["labels", "."], ids=["labels alone", "beside the images"])
+def test_classes_without_a_name_are_told_wherever_label_files_are(folder: str, tmp_path: Path) -> None:
+    put(tmp_path, f"{folder}/a.jpg")
+    (tmp_path / folder / "a.txt").write_text("0 .5 .5 .2 .2\n2 .5 .5 .4 .4\n")
+    (tmp_path / "classes.txt").write_text("cat\ndog\n")
+    notes = [note for source in load_listing(str(tmp_path)).sources for note in source.notes]
+    assert notes == ["1 box has a class without a name (the class 2): the number is the label"]
+
+
 def test_categories_that_are_not_listed_are_told(tmp_path: Path) -> None:
     put(tmp_path, "a.jpg")
     boxes = [{"id": n, "image_id": 5, "category_id": n, "bbox": [0, 0, 2, 2]} for n in (1, 9)]

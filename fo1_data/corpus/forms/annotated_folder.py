@@ -26,7 +26,7 @@ from fo1_data.corpus.forms.annotation_files import (
     items_of_records,
     load_class_list,
 )
-from fo1_data.corpus.forms.class_names import CLASS_FILES, YAML_NAMES, class_names_of
+from fo1_data.corpus.forms.class_names import CLASS_FILES, YAML_NAMES, NamelessClasses, class_names_of
 from fo1_data.corpus.forms.cvat import read_cvat
 from fo1_data.corpus.forms.folder import plain_image
 from fo1_data.corpus.forms.folder_files import (
@@ -90,6 +90,8 @@ def read_annotated_folder(address: str, progress: ListingProgress) -> Iterator[I
         else:
             not_annotations += group
     yield from loose
+    for place, nameless in folder.nameless.items():
+        yield from nameless.notes(place)
     yield from _unread(address, unread)
     others = [*folder.others, *not_annotations]
     if num_read:
@@ -190,8 +192,10 @@ def _yolo_items(address: str, folder: FolderFiles) -> Iterator[Item] | None:
         place = parent(address)
         if place not in folder.yolo_names:
             folder.yolo_names[place] = class_names_of(address, folder.address)
+            folder.nameless[place] = NamelessClasses()
         names, has_keypoints = folder.yolo_names[place]
-        return image_items(place, images[0], address, names, {}, has_keypoints)
+        items = image_items(place, images[0], address, names, {}, has_keypoints)
+        return folder.nameless[place].watched(items, names)
     message = f"{address}: {'no image has' if not images else 'several images have'} its name"
     reject = listing_reject(address, "ambiguous_image" if images else "no_such_image", message)
     refused: list[Item] = [Found(parent(address), _ONE_FILE), Refused(parent(address), _ONE_FILE, reject)]

@@ -10,6 +10,7 @@ from functools import cached_property
 
 from fo1_data.corpus.forms import caption_text, mot
 from fo1_data.corpus.forms.annotation_files import load_class_list
+from fo1_data.corpus.forms.class_names import NamelessClasses
 from fo1_data.corpus.forms.image_lookup import FolderImages, has_image_suffix
 from fo1_data.corpus.forms.mot_lines import is_mot_text
 from fo1_data.corpus.listing_progress import ListingProgress
@@ -54,7 +55,7 @@ class FolderFiles:
 
     `sequences`: folders of videos that are kept as images. `framed`: images that are frames of a video.
     `classes`: names of Open Images' classes by id. `yolo_names`: by folder of label files, the names of the
-    classes by number and whether labels have key points.
+    classes by number and whether labels have key points; `nameless`: the classes there that have none.
     """
 
     address: str
@@ -66,6 +67,7 @@ class FolderFiles:
     framed: set[str] = field(default_factory=set)
     classes: dict[str, str] = field(default_factory=dict)
     yolo_names: dict[str, tuple[dict[int, str], bool]] = field(default_factory=dict)
+    nameless: dict[str, NamelessClasses] = field(default_factory=dict)
 
     @cached_property
     def lookup(self) -> FolderImages:

@@ -132,6 +132,7 @@ def is_yolo_folder(folder: str, files: list[str], folders: list[str]) -> bool:
 def _from_labels(folder: str, names: dict[int, str]) -> Iterator[Item]:
     above = parent(folder)
     labels = join(folder, "labels")
+    nameless = NamelessClasses()
     for item in walk(labels if kind_of(labels) == "folder" else folder):
         if isinstance(item, Reject):
             yield Refused(folder, {}, item)
@@ -140,7 +141,9 @@ def _from_labels(folder: str, names: dict[int, str]) -> Iterator[Item]:
             roots = [join(top, f"images/{split}") for top in (folder, above)]
             roots += [join(top, "images") for top in (folder, above)] + [parent(item), folder, above]
             stem = PurePosixPath(base_name(item)).stem
-            yield from image_items(folder, _image_named(stem, ImagePlaces(roots)), item, names, {}, False)
+            items = image_items(folder, _image_named(stem, ImagePlaces(roots)), item, names, {}, False)
+            yield from nameless.watched(items, names)
+    yield from nameless.notes(folder)
 
 
 def _image_named(stem: str, places: ImagePlaces) -> str:
