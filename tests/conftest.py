@@ -4,6 +4,7 @@ Tests that need that data are skipped, with a message, if it is absent.
 """
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,14 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FO1_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(autouse=True)
+def unraisable_hook() -> Iterator[None]:
+    """Give pytest back what no handler takes: a command that a test runs in this process takes it."""
+    hook = sys.unraisablehook
+    yield
+    sys.unraisablehook = hook
 
 
 # Files of a group run in one process, because two must not start what they start at once; groups come
