@@ -120,8 +120,9 @@ def _message_of(error: Any) -> str:
     if error["type"] == "json_invalid":
         reason = error.get("ctx", {}).get("error", error["msg"])
         return f"the body is not JSON: {reason} (character {error['loc'][-1]})"
-    if error["type"] == "model_attributes_type":
-        return f"{_WHOLE_BODY if tuple(error['loc']) == ('body',) else 'must be'} a JSON object"
+    is_whole = tuple(error["loc"]) == ("body",)
+    if error["type"] == "model_attributes_type" or (error["type"] == "missing" and is_whole):
+        return f"{_WHOLE_BODY if is_whole else 'must be'} a JSON object"
     return message_of(error)
 
 

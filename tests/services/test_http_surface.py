@@ -230,6 +230,7 @@ async def test_jobs_are_checked_completely(refused_jobs: Path, home: Path) -> No
 
 BAD_BODIES: dict[str, tuple[bytes, str, str]] = {
     "cut off": (b'{"corpus": "x", ', "application/json", "the body is not JSON"),
+    "nothing": (b"", "application/json", "the body must be sent with Content-Type"),
     "a list": (b"[1]", "application/json", "a JSON object"),
     "no type": (b"{}", "text/plain", "Content-Type: application/json"),
     "misspelt": (b'{"lables": []}', "application/json", "lables: is not known here"),
