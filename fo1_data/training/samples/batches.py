@@ -108,7 +108,7 @@ class Batches:
                 self._images_at(place)
             except InputReject as error:
                 name = self._source.at(place).entry.name
-                return f"no image could be read and had a question, such as {name}: {error}"
+                return f"no image could be read and had a question; the first not read: {name}: {error}"
         return "no image had a question: check what its labels say with fo1 dataset info"
 
     def _try_images_at(self, place: int) -> list[TrainingImage]:
