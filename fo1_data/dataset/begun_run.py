@@ -76,8 +76,8 @@ def read_begun(store: Store, manifest: Manifest | None) -> dict[str, Any] | None
 
 
 def read_run_file(store: Store, path: str, parse: Callable[[bytes], Parsed]) -> Parsed:
-    """Parse what a run wrote as it began. Raises FileNotFoundError, and StorageError if it is damaged."""
-    return read_checked(store, path, parse, "run again, and take another --out if it stays so")
+    """Parse what a run wrote as it began. Raises FileNotFoundError, and DatasetError if it is damaged."""
+    return read_checked(store, path, parse, "run again, and take another --out if it stays so", DatasetError)
 
 
 def _parse_fingerprint(data: bytes) -> dict[str, Any]:

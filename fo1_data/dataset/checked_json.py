@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Callable
 from typing import TypeVar
 
-from fo1_data.errors import StorageError
+from fo1_data.errors import Fo1Error, StorageError
 from fo1_data.storage.store import Store
 
 _LAST_MEMBER = re.compile(rb',\s*"crc32":\s*"([0-9a-f]{8})"\s*}\s*\Z')
@@ -24,17 +24,23 @@ def with_checksum(document: bytes) -> bytes:
     return head + b',\n  "crc32": "%08x"\n}\n' % zlib.crc32(head)
 
 
-def read_checked(store: Store, path: str, parse: Callable[[bytes], Parsed], way_on: str) -> Parsed:
+def read_checked(
+    store: Store,
+    path: str,
+    parse: Callable[[bytes], Parsed],
+    way_on: str,
+    damaged: type[Fo1Error] = StorageError,
+) -> Parsed:
     """Parse such a file.
 
     parse: raises ValueError, TypeError, AttributeError or LookupError for what is not of its form.
-    Raises FileNotFoundError, and StorageError if the file is damaged: `way_on` says what to do then.
+    Raises FileNotFoundError, and `damaged` if the file is: `way_on` says what to do then.
     """
     data = store.read_bytes(path)
     try:
         return parse(_without_checksum(data))
     except (ValueError, TypeError, AttributeError, LookupError) as error:
-        raise StorageError(f"{store.address(path)} is damaged: {way_on}") from error
+        raise damaged(f"{store.address(path)} is damaged: {way_on}") from error
 
 
 def _without_checksum(data: bytes) -> bytes:
