@@ -8,7 +8,7 @@ from queue import SimpleQueue
 from typing import Any
 
 OUT_OF_MEMORY = b"fo1: out of memory: free some, or give the command more, then run it again\n"
-_NOT_BEGUN = "Exception ignored in thread started by"
+_BEGINNING = "_bootstrap"  # of a `threading.Thread`
 
 
 def tell_out_of_memory() -> None:
@@ -40,7 +40,8 @@ def end_when_threads_lack_memory() -> None:
 def _watch(unraisable: "SimpleQueue[Any]") -> None:
     while (fault := unraisable.get()) is not None:
         # The error with which a thread did not begin can be one that came of the MemoryError.
-        if issubclass(fault.exc_type, MemoryError) or (fault.err_msg or "").startswith(_NOT_BEGUN):
+        not_begun = getattr(fault.object, "__name__", "") == _BEGINNING
+        if not_begun or issubclass(fault.exc_type, MemoryError):
             try:
                 tell_out_of_memory()
             finally:  # standard error may be closed

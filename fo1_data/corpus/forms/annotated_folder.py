@@ -13,7 +13,7 @@ The images come in the order of their addresses. Holds all that the files say in
 import heapq
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import PurePosixPath
 
@@ -92,7 +92,7 @@ def read_annotated_folder(address: str, progress: ListingProgress) -> Iterator[I
     yield from loose
     for place, nameless in folder.nameless.items():
         yield from nameless.notes(place)
-    yield from _unread(address, unread)
+    yield from _told(address, unread, "of no known form", _hint_on_form)
     others = [*folder.others, *not_annotations]
     if num_read:
         others = [item for item in folder.others if item in by_image or not is_companion(item)]
@@ -114,7 +114,10 @@ def unread_beside_yolo(address: str) -> Iterator[Item]:
     """A reject for the files below a YOLO folder that look like annotations of another form."""
     folder = list_folder_files(address, ListingProgress())
     others = [item for item in folder.annotations if suffix_of(item) not in (".txt", ".yaml", ".yml")]
-    yield from _unread(address, [item for item in others if _looks_like_annotations(item, folder)])
+    unread = [item for item in others if _looks_like_annotations(item, folder)]
+    yield from _told(
+        address, unread, "not read beside a YOLO set", lambda _: "give it as a corpus of its own"
+    )
 
 
 def _items_of_sequence(sequence: str, folder: FolderFiles) -> Iterable[Item]:
@@ -242,8 +245,12 @@ def _looks_like_annotations(address: str, folder: FolderFiles) -> bool:
         return _IMAGE_NAME.search(stream.read(_SEARCHED_BYTES)) is not None
 
 
-def _unread(folder: str, addresses: list[str]) -> Iterator[Item]:
-    """One reject for each suffix, which names the first files."""
+def _hint_on_form(suffix: str) -> str:
+    return "name one alone as the corpus to see what it lacks" if suffix in _TOLD_ALONE else ""
+
+
+def _told(folder: str, addresses: list[str], what: str, hint: Callable[[str], str]) -> Iterator[Item]:
+    """One reject for each suffix, which names the first files. hint: what to do, by the suffix."""
     by_suffix: dict[str, list[str]] = defaultdict(list)
     for address in addresses:
         by_suffix[suffix_of(address)].append(address)
@@ -253,7 +260,6 @@ def _unread(folder: str, addresses: list[str]) -> Iterator[Item]:
         alike = counted(
             len(files), "file looks like annotations and is", "files look like annotations and are"
         )
-        hint = "; name one alone as the corpus to see what it lacks" if suffix in _TOLD_ALONE else ""
-        message = f"{alike} of no known form: {names}{more}{hint}"
+        message = "; ".join(filter(None, [f"{alike} {what}: {names}{more}", hint(suffix)]))
         yield Found(folder, {ContentKind.SIDECARS: len(files)})
         yield Refused(folder, {ContentKind.SIDECARS: len(files)}, listing_reject(files[0], NOT_READ, message))
