@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from fo1_data.errors import ConfigError
-from fo1_data.training.layout import LOGGERS, RAY, SETTINGS, STATE
+from fo1_data.training.layout import LOGGERS, LOSSES, RAY, SETTINGS, STATE, TENSORBOARD
 
 # What a run that was killed before its first state may have left.
-_BEGUN = (STATE, SETTINGS, f"{SETTINGS}.partial", LOGGERS, RAY)
+_BEGUN = (STATE, SETTINGS, f"{SETTINGS}.partial", LOSSES, LOGGERS, TENSORBOARD, RAY)
 
 
 def refuse_other_folder(folder: Path) -> None:

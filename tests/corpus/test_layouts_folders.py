@@ -208,6 +208,15 @@ def test_a_text_that_another_reader_took_for_a_day_a_time_or_a_number_is_a_text(
     assert listing.sources[0].found == {"images": 1, "boxes": 1} | kinds
 
 
+def test_a_text_that_is_true_or_false_is_no_caption(tmp_path: Path) -> None:
+    write(tmp_path, "a.png")
+    pq.write_table(
+        pa.Table.from_pylist([{"file_name": "a.png", "text": True}]), tmp_path / "metadata.parquet"
+    )
+    (entry,) = listing_of(tmp_path).entries
+    assert (entry.caption, entry.meta) == (None, {"text": True})
+
+
 def test_what_nothing_reads_is_named(tmp_path: Path) -> None:
     write(tmp_path, "a.png", "b.png")
     write(tmp_path, "a.txt", "b.txt", text="20 20 60 20 60 60 20 60 plane 0\n")

@@ -23,7 +23,7 @@ def from_hub(record: Any, class_names: Mapping[int, str] | None = None) -> Any:
         return record
     result = dict(record)
     names_image = "file_name" in record or isinstance(record.get("image"), dict)
-    if names_image and "caption" not in record and isinstance(record.get("text"), _TEXTS):
+    if names_image and "caption" not in record and _is_text(record.get("text")):
         result["caption"] = result.pop("text")
     rows = _objects(record.get("objects"))
     if rows is not None and record.get("regions") is None:
@@ -33,6 +33,10 @@ def from_hub(record: Any, class_names: Mapping[int, str] | None = None) -> Any:
         if rest:
             result["objects"] = rest
     return result
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, _TEXTS) and not isinstance(value, bool)
 
 
 def _objects(value: Any) -> list[dict[str, Any]] | None:
