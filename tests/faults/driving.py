@@ -20,8 +20,9 @@ from fo1_data.storage.store import open_store, split_address
 HERE = Path(__file__).parent
 ENDS_WITHIN_S = 180.0
 MOST_STARTS = 40
-_DELETE = re.compile(r"^fo1: (\S+) is damaged.*?[:;] delete (it|/\S+|s3://\S+)", re.MULTILINE)
-_BEGIN_ANEW = re.compile(r"delete the dataset's folder")
+# The pause before the next try, where a lost driver looks alive because its lease was damaged.
+HELD_S = 3.0
+_DELETE = re.compile(r"^fo1: (\S+) is (?:damaged|gone).*?[:;] delete (it|/\S+|s3://\S+)", re.MULTILINE)
 # A second driver, a killed one and a failed store end so; 2 is never right for settings that were accepted.
 _ENDS = {0, 1, -9}
 
@@ -83,6 +84,8 @@ class LabellingRun:
             hurt(driver)
             if self.end(driver) == 0:
                 return
+            if self.stories and "being written by" in self.stories[-1]:
+                time.sleep(HELD_S)
         raise RuntimeError(f"{self.out} did not end in {MOST_STARTS} starts: {self.stories[-3:]}")
 
     def end(self, driver: Driver) -> int:
@@ -108,15 +111,15 @@ def do_as_told(told: str, out: str) -> str | None:
     """Delete what a message says is to be deleted; returns what was done, None if nothing was told."""
     if (damaged := _DELETE.search(told)) is not None:
         address = damaged[1] if damaged[2] == "it" else damaged[2]
+        if address == out:
+            open_store(out).delete_folder("")
+            return f"begun anew as told: {last_line(told)}"
         if Path(address).is_dir():
             shutil.rmtree(address)
         else:
             store, name = split_address(address)
             open_store(store).delete(name)
         return f"deleted as told: {address.removeprefix(out)}"
-    if _BEGIN_ANEW.search(told):
-        open_store(out).delete_folder("")
-        return f"begun anew as told: {last_line(told)}"
     return None
 
 
