@@ -95,12 +95,17 @@ class DoneShards(Mapping[str, ShardReport]):
         self._is_loaded = True
 
     def _read(self, paths: Sequence[str]) -> list[_DoneShard]:
-        shards = [_read_marker(self._store, path, self._parse) for path in paths]
-        for path, shard in zip(paths, shards, strict=True):
+        shards: list[_DoneShard] = []
+        for path in paths:
+            try:
+                shard = _read_marker(self._store, path, self._parse)
+            except FileNotFoundError:  # somebody has deleted it, and the listing is older
+                continue
             if shard.shard_id != _shard_id(path):
                 raise StorageError(
                     f"{self._store.address(path)} is of another shard: delete it and run again"
                 )
+            shards.append(shard)
         return shards
 
     def _parse(self, data: bytes) -> _DoneShard:

@@ -11,9 +11,12 @@ from gathering import FINGERPRINT, LIMITS, begin, content, finish, ready_groups,
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fo1_data.dataset.done_shards import DoneShards
+from fo1_data.dataset.layout import RUN
 from fo1_data.dataset.validate import validate_dataset
 from fo1_data.dataset.writer import DatasetRun, open_run
 from fo1_data.errors import Fo1Error, StorageError
+from fo1_data.storage.store import Store
 
 FILES = ("fingerprint.json", "file_limits.json", "shards/*.json", "groups/*.json")
 _TO_DELETE = re.compile(r" delete (\S+)")
@@ -84,6 +87,19 @@ def test_files_of_older_releases_have_no_checksum(tmp_path: Path, unfinished: Pa
             path.write_text(json.dumps(document))
     assert finish(tmp_path / "d").files == begin(whole).manifest.files
     assert content(tmp_path / "d") == content(whole)
+
+
+class ForgetfulStore(Store):
+    """A store whose listing still names a file that was deleted."""
+
+    def list(self, folder: str = "") -> list[str]:
+        return [*super().list(folder), f"{folder}/0123456789abcdef.json"]
+
+
+def test_a_marker_that_is_listed_and_gone_is_of_no_done_shard(unfinished: Path) -> None:
+    done = DoneShards(ForgetfulStore(str(unfinished)), RUN)
+    done.load()
+    assert len(done) == 5
 
 
 def test_of_a_replay_only_its_own_work_is_deleted(tmp_path: Path, whole: Path) -> None:
