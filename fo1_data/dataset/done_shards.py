@@ -207,7 +207,7 @@ def gone_file(store: Store, path: str) -> StorageError:
 
 
 def _lost_file(store: Store, path: str, state: str) -> StorageError:
-    """A file that was gathered holds many shards, whose own files are gone."""
+    """Names the marker of the file's shard. A gathered file holds many shards, whose own files are gone."""
     run = _run_of(path)
     done = DoneShards(store, run)
     done.update()

@@ -109,7 +109,7 @@ class Batches:
             except InputReject as error:
                 name = self._source.at(place).entry.name
                 return f"no image could be read and had a question; the first not read: {name}: {error}"
-        return "no image had a question: check what its labels say with fo1 dataset info"
+        return "no image has labels to ask about: see which the dataset has with fo1 dataset info"
 
     def _try_images_at(self, place: int) -> list[TrainingImage]:
         """As `images_at`, of an image that no step asks for."""
