@@ -6,6 +6,8 @@ thread, where all queries of a request run without a transaction, instead of sev
 """
 
 import asyncio
+import sqlite3
+import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
@@ -15,7 +17,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
-from sqlalchemy.util import greenlet_spawn
+from sqlalchemy.util import await_only, greenlet_spawn
 
 from fo1_data.errors import ConfigError
 from services.home import DATABASE_FILE, make_home, open_private
@@ -27,6 +29,7 @@ _DRIVERS = {
     "postgres": "postgresql+psycopg",
 }
 _BUSY_TIMEOUT_MS = 15_000
+_LOG_MODE_TRY_MS, _LOG_MODE_PAUSE_S = 100, 0.02
 _READERS = 4
 _COMMON_PRAGMAS = (f"busy_timeout = {_BUSY_TIMEOUT_MS}", "cache_size = -32000", "mmap_size = 268435456")
 Found = TypeVar("Found")
@@ -139,9 +142,25 @@ def _close(connection: Any, record: Any) -> None:
 
 def _set_up_sqlite(connection: Any, record: Any) -> None:
     connection.isolation_level = None  # transactions are begun by `_begin_sqlite`
-    _set_pragmas(
-        connection, *_COMMON_PRAGMAS, "journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"
-    )
+    _turn_on_write_ahead_log(connection)
+    _set_pragmas(connection, *_COMMON_PRAGMAS, "synchronous = NORMAL", "foreign_keys = ON")
+
+
+def _turn_on_write_ahead_log(connection: Any) -> None:
+    """Turn it on in the file, or find it turned on by another connection.
+
+    SQLite does not wait for this as it does otherwise: of two connections that turn it on together, one can
+    fail at once, or wait the whole time for a lock that the other keeps. A new try finds what the other did.
+    """
+    end_s = time.monotonic() + _BUSY_TIMEOUT_MS / 1000
+    _set_pragmas(connection, f"busy_timeout = {_LOG_MODE_TRY_MS}")
+    while True:
+        try:
+            return _set_pragmas(connection, "journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > end_s:
+                raise
+        await_only(asyncio.sleep(_LOG_MODE_PAUSE_S))
 
 
 def _set_up_sqlite_reader(connection: Any, record: Any) -> None:

@@ -5,11 +5,12 @@ import gc
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import warnings
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from functools import partial
 from pathlib import Path
 
@@ -119,6 +120,18 @@ async def test_writers_on_sqlite_wait_for_each_other(home: Path) -> None:
     await asyncio.gather(*(add_after_reading() for _ in range(20)))
     async with database.reading() as session:
         assert await session.scalar(select(func.count()).select_from(ApiKey)) == 20
+    await database.dispose()
+
+
+async def test_opens_a_file_that_another_process_is_making(home: Path) -> None:
+    """SQLite does not wait for a writer's lock when it turns on the write-ahead log, whatever its timeout."""
+    database = open_database(make_settings(home))
+    with closing(sqlite3.connect(home / "fo1.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        migration = asyncio.create_task(migrate(database))
+        await asyncio.wait([migration], timeout=0.3)
+        other.execute("COMMIT")
+    await migration
     await database.dispose()
 
 
