@@ -99,7 +99,7 @@ async def restore_backup(database: Database, settings: Settings, path: Path) -> 
         with zipfile.ZipFile(path) as package:
             summary = _read_summary(package, path)
             key = package.read(SECRET_FILE) if summary.has_secret and settings.secret_key is None else None
-            async with database.engine.execution_options(fo1_write=True).begin() as connection:
+            async with database.changing_tables() as connection:
                 await connection.run_sync(_restore, package, summary, settings.home)
                 if key is not None:
                     with open_private(secret, "xb") as file:

@@ -14,12 +14,18 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.ext.asyncio import (
+    AsyncConnection,
+    AsyncEngine,
+    AsyncSession,
+    async_sessionmaker,
+    create_async_engine,
+)
 from sqlalchemy.util import await_only, greenlet_spawn
 
-from fo1_data.errors import ConfigError
+from fo1_data.errors import ConfigError, RunError
 from services.home import DATABASE_FILE, make_home, open_private
 from services.settings import Settings
 
@@ -57,6 +63,28 @@ class Database:
         """A session that commits when its block ends, and rolls back if the block raises."""
         async with self._writing() as session, session.begin():
             yield session
+
+    @asynccontextmanager
+    async def changing_tables(self) -> AsyncIterator[AsyncConnection]:
+        """A connection for migrations, in a transaction that commits when its block ends.
+
+        On SQLite, Alembic changes a table by making it anew and dropping the old one. This would delete all
+        rows that refer to it with ON DELETE CASCADE. So foreign keys are not followed here, but checked at
+        the end. Raises RunError if rows refer to rows that are not there; nothing is changed then.
+        """
+        options = {"fo1_write": True, "fo1_tables": True}
+        async with self.engine.execution_options(**options).connect() as connection:
+            try:
+                async with connection.begin():
+                    before = await self._schema_version(connection)
+                    yield connection
+                    if await self._schema_version(connection) != before:
+                        await _check_foreign_keys(connection)
+            finally:
+                await connection.invalidate()  # the next user of a connection has foreign keys followed
+
+    async def _schema_version(self, connection: AsyncConnection) -> int | None:
+        return await connection.scalar(text("PRAGMA schema_version")) if self.is_sqlite else None
 
     async def read(self, query: Callable[[Connection], Found]) -> Found:
         """Return what `query` finds with a connection, in a thread. It must only read: it may run twice."""
@@ -127,6 +155,15 @@ def open_database(settings: Settings) -> Database:
     return Database(engine, reader)
 
 
+async def _check_foreign_keys(connection: AsyncConnection) -> None:
+    lost = (await connection.execute(text("PRAGMA foreign_key_check"))).all()
+    if lost:
+        tables = " and ".join(sorted({f"{row[0]} refer to rows of {row[2]}" for row in lost}))
+        raise RunError(
+            f"rows of {tables} that are not there; the database was left as it is: restore a backup"
+        )
+
+
 def _make_private(database: Path) -> None:
     """Let this user alone read the files of SQLite, which have the mode of the database."""
     with suppress(OSError):  # a home that cannot be written is told at the first use
@@ -175,5 +212,7 @@ def _set_pragmas(connection: Any, *pragmas: str) -> None:
 
 
 def _begin_sqlite(connection: Any) -> None:
-    write = connection.get_execution_options().get("fo1_write", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+    options = connection.get_execution_options()
+    if options.get("fo1_tables", False):
+        connection.exec_driver_sql("PRAGMA foreign_keys = OFF")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("fo1_write", False) else "BEGIN")

@@ -13,7 +13,7 @@ _LOCK = 0x464F31  # an arbitrary number, the same in all processes of the servic
 
 async def migrate(database: Database) -> None:
     """Apply all missing migrations. One process does it, others wait."""
-    async with database.engine.execution_options(fo1_write=True).begin() as connection:
+    async with database.changing_tables() as connection:
         if not database.is_sqlite:
             await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
         await connection.run_sync(upgrade, "heads")

@@ -17,18 +17,19 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.operations import Operations
 from fastapi import FastAPI
 from running_service import make_settings
-from sqlalchemy import bindparam, func, insert, select, text
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, text
 
 import services.database.review_tables  # noqa: F401 - its tables belong to the same base
 from fo1_data.cli.main import main
 from fo1_data.cli.serve import run_app
 from fo1_data.errors import ConfigError, RunError
 from services.app import make_context
-from services.database.engine import open_database
+from services.database.engine import Database, open_database
 from services.database.migrate import migrate, upgrade
-from services.database.models import ApiKey, Base, DatasetRecord, UtcTime, utc_now
+from services.database.models import ApiKey, Base, DatasetRecord, Job, JobEvent, UtcTime, utc_now
 from services.database.operation_tables import OperationState
 from services.operations import repository as operations
 from services.security.keys import create_key, first_key
@@ -45,6 +46,49 @@ async def test_migrations_make_the_tables_of_the_models(home: Path, database_url
         )
     await database.dispose()
     assert differences == []
+
+
+async def test_a_table_made_anew_keeps_the_rows_that_refer_to_it(home: Path) -> None:
+    async with open_with_an_event(home) as database:
+        async with database.changing_tables() as connection:
+            await connection.run_sync(make_jobs_anew)
+        assert await count(database, JobEvent) == 1
+        async with database.writing() as session:
+            await session.execute(delete(Job))
+        assert await count(database, JobEvent) == 0, "foreign keys are followed again"
+
+
+async def test_a_migration_that_loses_rows_changes_nothing(home: Path) -> None:
+    async with open_with_an_event(home) as database:
+        with pytest.raises(RunError, match="rows of job_events refer to rows of jobs that are not there"):
+            async with database.changing_tables() as connection:
+                await connection.execute(delete(Job))
+                await connection.run_sync(make_jobs_anew)
+        assert await count(database, Job) == 1
+
+
+@asynccontextmanager
+async def open_with_an_event(home: Path) -> AsyncIterator[Database]:
+    database = open_database(make_settings(home))
+    try:
+        await migrate(database)
+        async with database.writing() as session:
+            session.add(Job(id="job_1", state="running", config={}, out="/o"))
+            await session.flush()
+            session.add(JobEvent(job_id="job_1", kind="state", data={}))
+        yield database
+    finally:
+        await database.dispose()
+
+
+def make_jobs_anew(connection: Connection) -> None:
+    with Operations(MigrationContext.configure(connection)).batch_alter_table("jobs", recreate="always"):
+        pass
+
+
+async def count(database: Database, table: type[Base]) -> int:
+    async with database.reading() as session:
+        return await session.scalar(select(func.count()).select_from(table)) or 0
 
 
 async def test_routings_of_an_earlier_version_become_operations(home: Path, database_url: str | None) -> None:
@@ -118,8 +162,7 @@ async def test_writers_on_sqlite_wait_for_each_other(home: Path) -> None:
             await create_key(session, ["read"])
 
     await asyncio.gather(*(add_after_reading() for _ in range(20)))
-    async with database.reading() as session:
-        assert await session.scalar(select(func.count()).select_from(ApiKey)) == 20
+    assert await count(database, ApiKey) == 20
     await database.dispose()
 
 
@@ -142,8 +185,7 @@ async def test_what_fails_half_way_leaves_nothing(home: Path, database_url: str 
         async with database.writing() as session:
             await create_key(session, ["read"])
             raise ZeroDivisionError
-    async with database.reading() as session:
-        assert await session.scalar(select(func.count()).select_from(ApiKey)) == 0
+    assert await count(database, ApiKey) == 0
     await database.dispose()
 
 
