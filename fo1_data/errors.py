@@ -13,6 +13,9 @@
         ├── StorageError          the store is full or cannot be reached
         └── ClusterError          the cluster cannot place or keep the actors
 
+An error of any class whose cause is a store that failed by itself ends a command with exit code 1
+(`fo1_data.storage.store_faults`): the same request may do later.
+
 A bad image does not end a run. `InputReject` is raised and caught while that image is labelled, and becomes
 a row of the rejects. Every exception here survives pickling.
 """

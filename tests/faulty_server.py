@@ -18,7 +18,8 @@ class FaultyServer:
     """Serves `files` by path, or passes on to `behind`; `faults` are used up one for each GET of a body.
 
     `status`: 503. `slow`: half the body, then silence until `release` is set. `cut`: half, then a reset.
-    `unanswered`: so many of the next requests, of any kind, get no answer at all.
+    `unanswered`: so many of the next requests, of any kind, get no answer at all. `status`: the answer to
+    each request while it is set.
     """
 
     def __init__(self, behind: str | None = None) -> None:
@@ -26,6 +27,7 @@ class FaultyServer:
         self.files: dict[str, bytes] = {}
         self.faults: list[str] = []
         self.unanswered = 0
+        self.status: int | None = None
         self.requests: list[tuple[str, str]] = []
         self.release = threading.Event()
         self.honours_ranges = True
@@ -64,6 +66,9 @@ def running(server: FaultyServer) -> Iterator[FaultyServer]:
             if server.unanswered > 0:
                 server.unanswered -= 1
                 self.close_connection = True
+                return
+            if server.status is not None:
+                self.reply(server.status, {}, b"")
                 return
             fault = server.faults.pop(0) if server.faults and self.command == "GET" else None
             if fault == "status":

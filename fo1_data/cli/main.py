@@ -32,6 +32,7 @@ from fo1_data.cli.train_detector import train_detector
 from fo1_data.cli.version import print_version
 from fo1_data.errors import Fo1Error, lacks_memory, system_fault
 from fo1_data.runs.stopping import exit_code
+from fo1_data.storage.store_faults import store_failed
 
 _OF_HOME = re.compile(r"(--[a-z-]+=)?(~(?:/.*)?)", re.DOTALL)
 
@@ -95,14 +96,17 @@ def _with_home(argument: str) -> str:
 
 
 def main() -> None:
-    """Run the command line. An error that a user can cause ends in one line and its exit code."""
+    """Run the command line. An error that a user can cause ends in one line and its exit code.
+
+    What is wrong with the request ends with 2, but not where a store failed by itself.
+    """
     end_when_threads_lack_memory()
     sys.argv[1:] = map(_with_home, sys.argv[1:])
     try:
         app()
     except Fo1Error as error:
         say(f"fo1: {error}")
-        sys.exit(error.exit_code)
+        sys.exit(1 if store_failed(error) else error.exit_code)
     except OSError as error:
         say(f"fo1: {system_fault(error)}")
         sys.exit(1)

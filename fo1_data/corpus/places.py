@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pyarrow import fs as pafs
 
-from fo1_data.errors import CorpusError, one_line
+from fo1_data.errors import CorpusError, StorageError, one_line
 from fo1_data.storage.addresses import (
     address_of,
     file_system,
@@ -24,6 +24,7 @@ from fo1_data.storage.addresses import (
     normalise,
     scheme_of,
 )
+from fo1_data.storage.store_faults import store_failed
 from schemas.images import Reject, RejectStage
 
 # A link to itself is not there either.
@@ -107,7 +108,7 @@ def _is_folder(entry: "os.DirEntry[str]") -> bool:
 def walk(folder: str) -> Iterator[str | Reject]:
     """The address of every file below `folder`, in order; a reject for a folder that cannot be read.
 
-    Links to folders are followed; each folder is visited once.
+    Links to folders are followed; each folder is visited once. Raises StorageError if an object store fails.
     """
     seen: set[tuple[int, int]] = set()
     pending = [folder]
@@ -118,6 +119,8 @@ def walk(folder: str) -> Iterator[str | Reject]:
                 continue
             names, folders = children(current)
         except OSError as error:
+            if local_path(current) is None and store_failed(error):
+                raise StorageError(f"cannot list {current}: {one_line(error)}") from error
             yield listing_reject(current, "unreadable_folder", f"{current}: {one_line(error)}")
             continue
         yield from _join_all(current, names)

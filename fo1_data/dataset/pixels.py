@@ -14,6 +14,7 @@ from fo1_data.corpus.images import DecodedImage, InputLimits, has_plain_colours
 from fo1_data.corpus.rendering import Rendering
 from fo1_data.dataset.prefetch import map_ahead
 from fo1_data.errors import DatasetError, InputReject
+from fo1_data.storage.store_faults import store_failed
 from schemas.corpus import CorpusImage
 from schemas.images import ImageRow
 
@@ -50,18 +51,19 @@ def image_bytes(row: ImageRow, limits: InputLimits) -> bytes:
     """
     if row.image.bytes is not None:
         return row.image.bytes
-    reasons = []
+    reasons, failed = [], None
     for entry in (entry for uri in row.uris or [row.uri] for entry in entries_of(uri)):
         try:
             data = read_bytes(entry, limits)
         except InputReject as reject:
             named = reject.message if entry.name in reject.message else f"{entry.name}: {reject.message}"
             reasons.append(named)
+            failed = reject if store_failed(reject) else failed
             continue
         if hashlib.sha256(data).hexdigest() == row.image_id:
             return data
         reasons.append(f"{entry.name}: holds another image now than the one that was labelled")
-    raise DatasetError(f"image {row.image_id[:16]} cannot be had: {'; '.join(reasons)}")
+    raise DatasetError(f"image {row.image_id[:16]} cannot be had: {'; '.join(reasons)}") from failed
 
 
 def read_uri(uri: str, limits: InputLimits) -> bytes:

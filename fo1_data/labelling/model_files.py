@@ -11,7 +11,7 @@ from fo1_data.errors import CheckpointError, ConfigError
 from fo1_data.labelling.identity import PreliminaryIdentity
 from fo1_data.model.checkpoint_folder import BUNDLED, checkpoint_sha256, find_checkpoint, list_weight_files
 from fo1_data.model.configuration import load_config
-from fo1_data.model.node_cache import find_problem, source_version
+from fo1_data.model.node_cache import check_readable, source_version
 from fo1_data.model.prompts_version import PROMPTS_VERSION
 from fo1_data.opinions.load import check_second_model
 from fo1_data.proposals.identity import (
@@ -41,9 +41,10 @@ class ModelFiles:
         if not self._loads_here:
             return
         check_device(self._config.device)
-        problem = find_problem(self._config.model)
-        if problem is not None:
-            raise CheckpointError(f"--model: {problem}")
+        try:
+            check_readable(self._config.model)
+        except CheckpointError as error:
+            raise CheckpointError(f"--model: {error}") from error
         folder = self._folder()
         if folder is not None:
             load_config(folder)

@@ -48,12 +48,11 @@ def find_checkpoint(name: str) -> Path:
 
 def _fetch_from_hub(name: str) -> Path:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     patterns = ["*.json", "*.safetensors", "*.txt", "*.model", "README.md"]
     try:
         return Path(snapshot_download(name, allow_patterns=patterns))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+    except Exception as error:  # the hub's client raises its own errors and those of its HTTP client
         refuse_full_disk(error)
         raise CheckpointError(
             f"{name}: not a folder, and the hub does not provide it: {error}".splitlines()[0]

@@ -55,15 +55,20 @@ def find_problem(reference: str) -> str | None:
 
     Only the listing is checked. A bundled name is always present, and a hub id is fetched at its use.
     """
+    try:
+        check_readable(reference)
+    except CheckpointError as error:
+        return str(error)
+    return None
+
+
+def check_readable(reference: str) -> None:
+    """Raise CheckpointError, in one line, if this machine cannot read a model, as `find_problem` sees it."""
     is_folder = Path(reference).is_absolute() or reference.startswith((".", "~"))
     if "://" in reference:
-        try:
-            _list_source(reference)
-        except CheckpointError as error:
-            return str(error)
+        _list_source(reference)
     elif is_folder and not Path(reference).exists():
-        return f"{reference} does not exist"
-    return None
+        raise CheckpointError(f"{reference} does not exist")
 
 
 def local_copy(source: str, root: Path | None = None) -> Path:

@@ -21,6 +21,7 @@ from fo1_data.labelling.identity import LabellerIdentity
 from fo1_data.labelling.work_done import WorkDone
 from fo1_data.plurals import counted
 from fo1_data.runs.fingerprint import content_sha256, run_fingerprint
+from fo1_data.runs.out_place import asking_place
 from fo1_data.runs.plan import PlannedRun
 from fo1_data.runs.progress import ProgressMeter
 from fo1_data.runs.routing import make_router, routes
@@ -184,21 +185,22 @@ def open_planned(
 
     versions: of what only loading identifies (`ModelFiles.versions`), found before it was loaded.
     Raises FingerprintError if it was begun under other settings, CalibrationError if the calibration was
-    made for other labels, ConfigError if the folder cannot be written.
+    made for other labels, ConfigError if the folder cannot be written, StorageError if its store fails.
     """
     if routes(config):
         make_router(config, identity)
     fingerprint = run_fingerprint(config, identity, planned.corpus)
     try:
-        run = open_run(
-            config.out, fingerprint, resolved(config, planned.is_hidden), replay=config.replay_rejects
-        )
-        if not config.replay_rejects:
-            record_listing(run.store, planned.shards.entries)
-        if run.manifest is None:
-            record_weights(run.store, _loaded(identity, versions))
-        return run
-    except (StorageError, FileNotFoundError, NotADirectoryError) as error:
+        with asking_place(config.out):
+            run = open_run(
+                config.out, fingerprint, resolved(config, planned.is_hidden), replay=config.replay_rejects
+            )
+            if not config.replay_rejects:
+                record_listing(run.store, planned.shards.entries)
+            if run.manifest is None:
+                record_weights(run.store, _loaded(identity, versions))
+            return run
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise ConfigError(f"cannot write the dataset to {config.out}: {error}") from None
 
 

@@ -12,6 +12,7 @@ from fo1_data.dataset.manifest import find_manifest
 from fo1_data.dataset.weights_record import LoadedSource, load_weights_record
 from fo1_data.labelling.identity import PreliminaryIdentity
 from fo1_data.runs.fingerprint import preliminary_fingerprint
+from fo1_data.runs.out_place import asking_place
 from fo1_data.runs.plan import PlannedRun
 from fo1_data.storage.store import open_store
 from schemas.dataset import Manifest
@@ -51,7 +52,8 @@ def check_before_loading(
     DatasetError if the folder holds something else, and CalibrationError for the calibration of other labels.
     """
     store = open_store(config.out)
-    was_begun = store.exists(fingerprint_file(RUN)) or find_manifest(store) is not None
+    with asking_place(config.out):
+        was_begun = store.exists(fingerprint_file(RUN)) or find_manifest(store) is not None
     hashes_weights = was_begun or config.calibration is not None
     identity = model_checks.identity(load_weights_record(store)) if hashes_weights else PreliminaryIdentity()
     if config.calibration is not None:

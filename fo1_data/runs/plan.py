@@ -25,6 +25,7 @@ from fo1_data.plurals import counted
 from fo1_data.proposals.boxes_files import load_boxes_file
 from fo1_data.proposals.identity import SAM3_VIDEO, is_boxes_file, is_detector, model_type_of
 from fo1_data.runs.fingerprint import DECODERS, ListedCorpus
+from fo1_data.runs.out_place import asking_place
 from fo1_data.runs.tile_choice import TileChoice, choose_tiles
 from fo1_data.storage.store import open_store
 from fo1_data.tracking.names import SAM3, check_tracker
@@ -81,10 +82,12 @@ def plan_run(config: RunConfig, progress: ListingProgress | None = None) -> Plan
     """List the corpus (or, to replay them, the rejects of `out`) and cut it into shards.
 
     Raises every error that can be found before a labeller starts: CorpusError if there is nothing to label,
-    ConfigError if `out` cannot be written or a setting is unusable, LeaseError if another driver is running.
+    ConfigError if `out` cannot be written or a setting is unusable, LeaseError if another driver is running,
+    StorageError if a store fails.
     """
     _refuse_unwritable(config.out)
-    refuse_held(open_store(config.out))
+    with asking_place(config.out):
+        refuse_held(open_store(config.out))
     if config.replay_rejects:
         return _rejects_again(config)
     return list_corpus(config, progress)

@@ -168,6 +168,10 @@ class Store:
                 remote.pipe_file(remote_path, data, mode="create")
             except FileExistsError:
                 return self.read_bytes(path) == data
+            except OSError:
+                raise
+            except Exception as error:  # a store's client has kinds of its own for a server without answer
+                raise OSError(one_line(error)) from error
             return True
 
     def place(self, source: str, target: str) -> None:
