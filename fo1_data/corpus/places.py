@@ -153,7 +153,10 @@ def _join_all(folder: str, names: Iterable[str]) -> Iterator[str]:
 
 
 def expand(pattern: str) -> list[str]:
-    """The files that match a pattern, sorted: braces (`{000..011}`, `{a,b}`), then `*`, `?`, `[]`, `**`."""
+    """The files that match a pattern, each once: braces (`{000..011}`, `{a,b}`), then `*`, `?`, `[]`, `**`.
+
+    Those of one alternative of the braces are sorted.
+    """
     matches: list[str] = []
     for part in _expand_braces(pattern):
         if not _GLOB.search(part):
@@ -162,7 +165,7 @@ def expand(pattern: str) -> list[str]:
             matches += sorted(_local_matches(path))
         else:
             matches += _remote_matches(part)
-    return matches
+    return list(dict.fromkeys(matches))
 
 
 def is_pattern(text: str) -> bool:

@@ -123,6 +123,46 @@ def test_yolo(tmp_path: Path, place: str, style: str) -> None:
     assert (second.regions, second.meta) == ([], {"split": "val"})
 
 
+@pytest.mark.parametrize(
+    ("places", "notes"),
+    [
+        ("train: images\nval: images", ["3 images of val were named before, in train: read once"]),
+        ("train: [images/a, images]\nval: ./images/", [
+            "1 image of train was named before, in train: read once",
+            "3 images of val were named before, in train: read once",
+        ]),
+        ("train: all.txt\nval: images/a", [
+            "1 image of train was named before, in train: read once",
+            "1 image of val was named before, in train: read once",
+        ]),
+    ],
+    ids=["one folder", "a folder in another", "a list"],
+)  # fmt: skip
+def test_an_image_of_two_yolo_splits_is_read_once(tmp_path: Path, places: str, notes: list[str]) -> None:
+    names = ("a/x", "b/y", "c/z")
+    put(tmp_path, *(f"images/{name}.jpg" for name in names))
+    put(tmp_path, *(f"labels/{name}.txt" for name in names), data=b"0 0.5 0.5 0.5 1.0\n")
+    put(tmp_path, "labels/a/lost.txt", data=b"0 0.5 0.5 0.5 1.0\n")
+    lines = "".join(f"images/{name}.jpg\n" for name in (*names, "a/x"))
+    (tmp_path / "all.txt").write_text(lines)
+    (tmp_path / "data.yaml").write_text(f"{places}\nnames: [cat]\n")
+    listing = load_listing(str(tmp_path / "data.yaml"))
+    (source,) = listing.sources
+    num_lost = len(listing.rejects)
+    assert (num_lost, [reject.reason for reject in listing.rejects]) == (1, ["no_image"])
+    assert source.attached == {"images": 3, "boxes": 3, "sidecars": 3}
+    assert source.found == {"images": 3, "boxes": 4, "sidecars": 4}
+    assert source.notes == notes
+    assert [len(entry.regions or []) for entry in listing.entries] == [1, 1, 1]
+    assert {(entry.meta or {})["split"] for entry in listing.entries} == {"train"}
+
+
+def test_a_file_that_two_alternatives_match_is_listed_once(tmp_path: Path) -> None:
+    put(tmp_path, "a.jpg", "b.jpg")
+    (source,) = load_listing(f"{tmp_path}/{{b,*}}.jpg").sources
+    assert source.found == {"images": 2}
+
+
 @pytest.mark.parametrize("place", ["", "labels"])
 def test_yolo_folders_without_a_yaml(tmp_path: Path, place: str) -> None:
     put(tmp_path, "images/a.png")

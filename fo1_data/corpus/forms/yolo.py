@@ -18,7 +18,7 @@ from fo1_data.corpus.forms.class_names import CLASS_FILES, YAML_NAMES, NamelessC
 from fo1_data.corpus.forms.folder import ONE_IMAGE
 from fo1_data.corpus.forms.record_fields import keep_region_meta
 from fo1_data.corpus.forms.yolo_lines import NotShares, region_of_line
-from fo1_data.corpus.listing import Found, Item, Piece, Refused
+from fo1_data.corpus.listing import Found, Item, Note, Piece, Refused
 from fo1_data.corpus.places import ImagePlaces, kind_of, listing_reject, walk
 from fo1_data.errors import CorpusError, one_line
 from fo1_data.plurals import counted
@@ -65,17 +65,26 @@ def read_yolo_yaml(address: str) -> Iterator[Item]:
     for text in missing:
         message = f"{address} names {text}"
         yield Refused(address, {}, listing_reject(address, "missing_split", message))
-    images: set[str] = set()
+    images: dict[str, str] = {}
+    again: Counter[tuple[str, str]] = Counter()
+    refused: set[str] = set()
     nameless = NamelessClasses()
     for split, place in places:
         for item in _list_images(place):
             if isinstance(item, Reject):
-                yield Refused(address, {}, item)
+                if item.uri not in refused:
+                    refused.add(item.uri)
+                    yield Refused(address, {}, item)
+            elif item in images:
+                again[images[item], split] += 1
             else:
-                images.add(item)
+                images[item] = split
                 items = image_items(address, item, _label_file(item), names, {"split": split}, has_keypoints)
                 yield from nameless.watched(items, names)
     yield from nameless.notes(address)
+    for (first, split), number in again.items():
+        named = f"{counted(number, 'image')} of {split} {'was' if number == 1 else 'were'} named before"
+        yield Note(address, f"{named}, in {first}: read once")
     folders = dict.fromkeys(place for _, place in places if suffix_of(place) != ".txt")
     label_folders = (_label_folder(folder) for folder in folders)
     yield from _without_image(address, (folder for folder in label_folders if folder), images)
@@ -112,6 +121,7 @@ def _without_image(source: str, folders: Iterable[str], images: Iterable[str]) -
             if isinstance(item, Reject):
                 yield Refused(source, {}, item)
             elif suffix_of(item) == ".txt" and base_name(item) not in CLASS_FILES and item not in known:
+                known.add(item)
                 counts = Counter({ContentKind.SIDECARS: 1, ContentKind.BOXES: len(_lines(_read(item)))})
                 boxes = counted(counts[ContentKind.BOXES], "box", "boxes")
                 message = f"{item}: {boxes} of an image that is not there"
