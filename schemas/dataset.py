@@ -79,10 +79,11 @@ class ModelInfo(BaseModel):
 class Counts(BaseModel):
     """Totals of a dataset. `captions`: of models and people; the last four: labels of rows by decision.
 
-    `guessed_frames`: images whose boxes are in a frame that was guessed. `corpus_boxes`, `model_boxes`,
+    `guessed_frames`: images whose boxes are in a frame that was guessed. `further_pages`: images of files
+    with more pages or frames, which were not read. `corpus_boxes`, `model_boxes`,
     `human_boxes`: regions by where their box came from; older versions did not count them. `videos`,
     `tracks`: rows of the two tables beside the images. `refused_opinions`: labels of which a second model
-    gave no answer about a region. All seven are not written if 0.
+    gave no answer about a region. All eight are not written if 0.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -95,6 +96,7 @@ class Counts(BaseModel):
     counts: int = 0
     answers: int = 0
     guessed_frames: int = 0
+    further_pages: int = 0
     corpus_boxes: int = 0
     model_boxes: int = 0
     human_boxes: int = 0
@@ -125,7 +127,16 @@ class Counts(BaseModel):
 
 
 _LEFT_OUT_IF_ZERO = frozenset(
-    {"guessed_frames", "corpus_boxes", "model_boxes", "human_boxes", "videos", "tracks", "refused_opinions"}
+    {
+        "guessed_frames",
+        "further_pages",
+        "corpus_boxes",
+        "model_boxes",
+        "human_boxes",
+        "videos",
+        "tracks",
+        "refused_opinions",
+    }
 )
 
 

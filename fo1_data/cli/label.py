@@ -62,6 +62,8 @@ def label(
         say(f"{manifest.model.name} knows only {manifest.model.domain}")
     if counts.guessed_frames:
         say(guess_text(counts.guessed_frames))
+    if counts.further_pages:
+        say(further_pages_text(counts.further_pages))
     if counts.refused_opinions:
         say(refused_text(counts.refused_opinions))
     rejected = f"{counts.rejected:,} rejected" + (f" ({reasons_text(all_reasons)})" if all_reasons else "")
@@ -101,6 +103,15 @@ def guess_text(num_images: int) -> str:
     return (
         f"{images} turned or mirrored and nothing tells the frame of their boxes: shares (YOLO) were taken "
         "as of the picture as shown, pixels as of the picture as stored (--box-frame sets it)"
+    )
+
+
+def further_pages_text(num_images: int) -> str:
+    """What to say of images that are the first of several in their file."""
+    files = counted(num_images, "file holds", "files hold")
+    return (
+        f"{files} further pages or frames, which were not read: write each to a file of its own to have it "
+        "labelled"
     )
 
 

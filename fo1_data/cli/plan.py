@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fo1_data.cli.label import ConfigOption, guess_text
+from fo1_data.cli.label import ConfigOption, further_pages_text, guess_text
 from fo1_data.cli.output import JsonOption, emit, say
 from fo1_data.cli.progress_lines import ProgressLines
 from fo1_data.cli.run_options import with_run_options
@@ -103,6 +103,8 @@ def _plan(run: RunConfig, num_checked: int | None, measures: bool) -> dict[str, 
         say(line)
     if files.guessed_frames:
         say(guess_text(files.guessed_frames))
+    if files.further_pages:
+        say(further_pages_text(files.further_pages))
     problems = [*_problems(document), *unasked_kinds(run, entries)]
     if unloadable is not None and not any(unloadable in problem for problem in problems):
         problems.insert(0, unloadable)

@@ -19,6 +19,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from fo1_data.corpus.colour_modes import is_plain, to_rgb
 from fo1_data.corpus.decoder_warnings import collected_warnings
+from fo1_data.corpus.further_pages import further_pages
 from fo1_data.corpus.png_header import without_png_pixels
 from fo1_data.errors import InputReject
 from schemas.images import RejectStage
@@ -63,7 +64,8 @@ class DecodedImage:
     """An upright RGB image.
 
     `width`, `height`: of `rgb`; `stored_wh`: the size before the EXIF `orientation` (1 to 8) was applied;
-    `notes`: Pillow's warnings about the file; `meta`: how values became colours, for the row's `meta`.
+    `notes`: Pillow's warnings about the file; `meta`: for the row's `meta`, how values became colours and how
+    many further pages the file has.
     """
 
     image_id: str
@@ -107,7 +109,7 @@ def decode_rgb(
     `truncated` or `broken`.
     """
     with _opening(data) as notes:
-        rgb, orientation, stored_wh = _decode(data, limits, notes, before_pixels)
+        rgb, orientation, stored_wh, meta = _decode(data, limits, notes, before_pixels)
     return DecodedImage(
         image_id or image_id_of(data),
         rgb,
@@ -116,6 +118,7 @@ def decode_rgb(
         orientation,
         stored_wh,
         tuple(dict.fromkeys(notes)),
+        meta,
     )
 
 
@@ -143,7 +146,7 @@ def read_frame(data: bytes | mmap.mmap, limits: InputLimits | None = None) -> Im
         turned = _turned(image.size, orientation)
         # Pillow has swapped width and height of a TIFF.
         upright, stored = (image.size, turned) if image.format == "TIFF" else (turned, image.size)
-        return ImageFrame(*upright, orientation, stored)
+        return ImageFrame(*upright, orientation, stored, meta=further_pages(image, stream))  # type: ignore[arg-type]
 
 
 def has_plain_colours(data: bytes) -> bool:
@@ -201,7 +204,7 @@ def _formats() -> tuple[str, ...]:
 
 def _decode(
     data: bytes, limits: InputLimits, notes: list[str], before_pixels: Callable[[int], None]
-) -> tuple[Image.Image, int, tuple[int, int]]:
+) -> tuple[Image.Image, int, tuple[int, int], Mapping[str, int] | None]:
     with Image.open(io.BytesIO(data), formats=_formats()) as image:
         _check_size(image, limits)
         before_pixels(image.width * image.height)
@@ -212,14 +215,11 @@ def _decode(
             _check_size(image, limits)
             if image.format == "TIFF":
                 # Pillow itself makes TIFFs upright, and swaps width and height before that.
-                return _upright_tiff(image, orientation)
-            rgb = to_rgb(image)
-            method = TRANSPOSE_OF_ORIENTATION.get(orientation)
-            return (rgb if method is None else rgb.transpose(method)), orientation, stored_wh
-
-
-def _upright_tiff(image: Image.Image, orientation: int) -> tuple[Image.Image, int, tuple[int, int]]:
-    return to_rgb(image), orientation, _turned(image.size, orientation)
+                upright, stored_wh = to_rgb(image), _turned(image.size, orientation)
+            else:
+                rgb, method = to_rgb(image), TRANSPOSE_OF_ORIENTATION.get(orientation)
+                upright = rgb if method is None else rgb.transpose(method)
+            return upright, orientation, stored_wh, further_pages(image, io.BytesIO(data))
 
 
 def _check_size(image: Image.Image, limits: InputLimits) -> None:

@@ -24,8 +24,8 @@ _GEO_TAGS = (33550, 33922, 34264, 34735, 50844)  # pixel scale, tie points, tran
 _NODATA, _GDAL_METADATA = 42113, 42112
 _BAND_ROLES = ('role="description"', 'role="colorinterp"')
 _UNSIGNED = 1
-_MASK_BIT = 4
-_MOST_DIRECTORIES = 32
+_SMALLER_BIT, _MASK_BIT = 1, 4
+_MOST_DIRECTORIES, _MOST_PAGES = 32, 1000
 _PICTURES = {b"\x89PNG\r\n\x1a\n": "PNG", b"\xff\xd8\xff": "JPEG"}
 _GEO_JP2 = bytes.fromhex("b14bf8bd083d4b43a5ae8cd7d5a6ce03")
 _MOST_BOXES = 1000
@@ -110,6 +110,16 @@ def stored_orientation(stream: IO[bytes]) -> int:
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
+def num_tiff_pages(stream: IO[bytes]) -> int:
+    """How many pages a TIFF has, at most 1,000; overviews and masks are none. 0 if its header is damaged."""
+    with collected_warnings():
+        try:
+            kinds = [page.get(_SUBFILE_TYPE, 0) for page in _directories(stream, _MOST_PAGES)]
+        except Exception:  # damaged in any way: whoever decodes the pixels says so
+            return 0
+    return sum(not kind & (_SMALLER_BIT | _MASK_BIT) for kind in kinds)
+
+
 def _header_of(stream: IO[bytes]) -> Image.Image:
     """A picture of any size, of which only the header is read: `Image.open` refuses large ones."""
     stream.seek(0)
@@ -123,13 +133,13 @@ def _header_of(stream: IO[bytes]) -> Image.Image:
     return image
 
 
-def _directories(stream: IO[bytes]) -> Iterator[Directory]:
+def _directories(stream: IO[bytes], most: int = _MOST_DIRECTORIES) -> Iterator[Directory]:
     stream.seek(0)
     header = stream.read(4)
     header += stream.read(12 if header == _BIG_TIFF else 4)
     directory = Directory(header)
     seen: set[int] = set()
-    while directory.next and directory.next not in seen and len(seen) < _MOST_DIRECTORIES:
+    while directory.next and directory.next not in seen and len(seen) < most:
         place = directory.next
         seen.add(place)
         directory = Directory(header)

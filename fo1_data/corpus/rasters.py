@@ -14,6 +14,7 @@ from PIL import Image
 
 from fo1_data.boxes import WindowXyxy
 from fo1_data.corpus.frames import orient_boxes
+from fo1_data.corpus.further_pages import meta_of_pages
 from fo1_data.corpus.images import TRANSPOSE_OF_ORIENTATION, DecodedImage, InputLimits, image_id_of
 from fo1_data.corpus.raster_bands import choose_bands
 from fo1_data.corpus.raster_colours import (
@@ -84,6 +85,7 @@ class RasterImage:
             )
         is_inverted = dataset.tags(ns="IMAGE_STRUCTURE").get("MINISWHITE") == "YES"
         self._inverted = is_inverted and self._shown.palette is None and len(self._shown.numbers) == 1
+        self._pages = meta_of_pages(len(dataset.subdatasets))
         self.place = place_of(dataset, self.orientation, self._source.world)
         self._record = recorded.model_copy(update=self.place) if recorded is not None else None
 
@@ -96,8 +98,8 @@ class RasterImage:
 
     @property
     def meta(self) -> Mapping[str, Any]:
-        """The record, for the `meta` of a row."""
-        return {RASTER_KEY: self.record.model_dump(mode="json", exclude_none=True)}
+        """For the `meta` of a row: the record, and how many further pages the file has."""
+        return {RASTER_KEY: self.record.model_dump(mode="json", exclude_none=True), **(self._pages or {})}
 
     def _fit(self, dataset: Any) -> dict[str, Any]:
         """Limits of the bands from the whole raster, at most a megapixel of it, and what else is recorded."""

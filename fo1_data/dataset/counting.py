@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fo1_data.corpus.frames import FRAME_GUESS
+from fo1_data.corpus.further_pages import FURTHER_PAGES
 from fo1_data.dataset.arrow_columns import to_scalar
 from fo1_data.dataset.items import Items, labels_of
 from fo1_data.dataset.version_1 import is_version_1, split_meta
@@ -19,7 +20,6 @@ UNREVIEWED_MEANS = (
     "calibrate and route again, or review them"
 )
 CAPTION_KINDS = (LabelKind.BRIEF_CAPTION, LabelKind.DETAILED_CAPTION)
-_GUESS_IN_META = f'"{FRAME_GUESS}"'
 _CORPUS = to_scalar(Source.CORPUS.value, pa.string())
 
 
@@ -35,7 +35,8 @@ def count_row(row: ImageRow) -> Counts:
         groundings=len(row.groundings),
         counts=len(row.counts),
         answers=len(row.answers),
-        guessed_frames=int(_GUESS_IN_META in (row.meta or "")),
+        guessed_frames=int(_notes(row.meta, FRAME_GUESS)),
+        further_pages=int(_notes(row.meta, FURTHER_PAGES)),
         corpus_boxes=box_sources.count(Source.CORPUS),
         model_boxes=box_sources.count(Source.MODEL),
         human_boxes=box_sources.count(Source.HUMAN),
@@ -64,7 +65,8 @@ def count_batch(batch: pa.RecordBatch) -> Counts:
         groundings=len(row["groundings"].each),
         counts=len(row["counts"].each),
         answers=len(row["answers"].each),
-        guessed_frames=_num_guessed_frames(batch),
+        guessed_frames=_num_noted(batch, FRAME_GUESS),
+        further_pages=_num_noted(batch, FURTHER_PAGES),
         corpus_boxes=box_sources[Source.CORPUS],
         model_boxes=box_sources[Source.MODEL],
         human_boxes=box_sources[Source.HUMAN],
@@ -87,11 +89,16 @@ def _of_answered(labels: Items, name: str) -> pa.Array:
     return labels[name].values.filter(pc.not_equal(labels["source"].values, _CORPUS))
 
 
-def _num_guessed_frames(batch: pa.RecordBatch) -> int:
-    metas = batch["meta"].filter(pc.match_substring(batch["meta"], _GUESS_IN_META))
+def _notes(meta: str | None, key: str) -> bool:
+    """Whether a row's `meta` has a key of this project's own."""
+    return f'"{key}"' in (meta or "")
+
+
+def _num_noted(batch: pa.RecordBatch, key: str) -> int:
+    metas = batch["meta"].filter(pc.match_substring(batch["meta"], f'"{key}"'))
     if not is_version_1(batch.schema.names):
         return len(metas)
-    return sum(_GUESS_IN_META in (split_meta(meta)[0] or "") for meta in metas.to_pylist())
+    return sum(_notes(split_meta(meta)[0], key) for meta in metas.to_pylist())
 
 
 def boxes_from(manifest: Manifest) -> str | None:

@@ -15,6 +15,7 @@ from fo1_data.corpus.decoding import decode_image, sidecars_of
 from fo1_data.corpus.dicom.settings import dicom_settings
 from fo1_data.corpus.entry_bytes import must_embed, read_encoded
 from fo1_data.corpus.frames import FRAME_GUESS, OTHER_SIZE, oriented_entry
+from fo1_data.corpus.further_pages import FURTHER_PAGES
 from fo1_data.corpus.images import DecodedImage, ImageFrame, InputLimits
 from fo1_data.corpus.rejects import reject_from
 from fo1_data.corpus.rendering import Rendering
@@ -48,6 +49,7 @@ class FileCheck(BaseModel):
     bad_by_reason: dict[str, int]
     bad_examples: list[dict[str, str]]
     guessed_frames: int
+    further_pages: int
     regions: int | None
     duplicate_groups: int
     duplicate_files: int
@@ -66,7 +68,7 @@ def check_files(entries: Sequence[CorpusImage], config: RunConfig, at_most: int 
     limits = InputLimits(config.max_pixels, config.max_bytes, config.download_timeout_s)
     rejects: list[Reject] = []
     places_of: dict[str, list[str]] = defaultdict(list)
-    total_bytes = guessed_frames = regions = 0
+    total_bytes = guessed_frames = with_further_pages = regions = 0
     all_have_boxes = True
     with ThreadPoolExecutor(THREADS, thread_name_prefix="check") as pool:
         results = pool.map(lambda entry: _check_file(entry, config, limits), chosen)
@@ -75,6 +77,7 @@ def check_files(entries: Sequence[CorpusImage], config: RunConfig, at_most: int 
                 rejects.append(result)
                 continue
             guessed_frames += result.guesses_frame
+            with_further_pages += result.has_further_pages
             if result.image_id not in places_of:
                 regions += result.num_boxes or 0
                 all_have_boxes = all_have_boxes and result.num_boxes is not None
@@ -89,6 +92,7 @@ def check_files(entries: Sequence[CorpusImage], config: RunConfig, at_most: int 
         bad_by_reason=dict(Counter(f"{reject.stage.value}: {reject.reason}" for reject in rejects)),
         bad_examples=[{"uri": r.uri, "reason": r.reason, "message": r.message} for r in rejects[:EXAMPLES]],
         guessed_frames=guessed_frames,
+        further_pages=with_further_pages,
         regions=regions if places_of and all_have_boxes else None,
         duplicate_groups=len(duplicates),
         duplicate_files=sum(len(names) - 1 for names in duplicates),
@@ -102,6 +106,7 @@ class _GoodFile(NamedTuple):
     image_id: str
     num_bytes: int
     guesses_frame: bool
+    has_further_pages: bool
     num_boxes: int | None
 
 
@@ -110,7 +115,7 @@ def _check_file(entry: CorpusImage, config: RunConfig, limits: InputLimits) -> _
     try:
         if is_tracked(entry):
             video_id, num_bytes, num_boxes = check_video(entry)
-            return _GoodFile(video_id, num_bytes, guesses_frame=False, num_boxes=num_boxes)
+            return _GoodFile(video_id, num_bytes, False, False, num_boxes)
         if config.tile_side_px is not None and not must_embed(entry):
             frame = frame_of(entry, limits)
             grid = TileGrid((frame.width, frame.height), config.tile_side_px, config.overlap_px)
@@ -142,4 +147,5 @@ def _with_boxes(
     oriented, rejects = oriented_entry(entry, frame, config.box_frame)
     other_size = next((reject for reject in rejects if reject.reason == OTHER_SIZE), None)
     num_boxes = None if oriented.regions is None else len(oriented.regions)
-    return other_size or _GoodFile(image_id, num_bytes, FRAME_GUESS in (oriented.meta or {}), num_boxes)
+    meta = oriented.meta or {}
+    return other_size or _GoodFile(image_id, num_bytes, FRAME_GUESS in meta, FURTHER_PAGES in meta, num_boxes)

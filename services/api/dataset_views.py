@@ -29,6 +29,9 @@ class DatasetCounts(BaseModel):
     counts: int = Field(default=0, description="Numbers of instances of a phrase.")
     answers: int = Field(default=0, description="Answers to questions.")
     guessed_frames: int = Field(default=0, description="Images whose boxes are in a frame that was guessed.")
+    further_pages: int = Field(
+        default=0, description="Images of files with more pages or frames, which were not read."
+    )
     corpus_boxes: int = Field(default=0, description="Regions whose box came with the corpus.")
     model_boxes: int = Field(default=0, description="Regions whose box a model proposed.")
     human_boxes: int = Field(default=0, description="Regions whose box a person drew or moved.")

@@ -61,6 +61,16 @@ def test_a_guessed_frame_is_told() -> None:
     assert "1 image is turned or mirrored" in told
 
 
+def test_further_pages_are_told(tmp_path: Path) -> None:
+    pages = [Image.new("RGB", (80, 60), colour) for colour in ("navy", "gold", "red")]
+    pages[0].save(tmp_path / "scan.tif", save_all=True, append_images=pages[1:])
+    pages[0].save(tmp_path / "one.tif")
+    for options in ([], ["--tile-px", "64"]):
+        _, document, told = plan(tmp_path, "--proposals", "fo1-tiny", *options)
+        assert document["files"]["further_pages"] == 1  # type: ignore[index]
+        assert "1 file holds further pages or frames, which were not read" in told
+
+
 def test_a_size_that_does_not_fit_is_a_bad_file() -> None:
     _, document, _ = plan(CASES / "coco-size-before-shrinking" / "input" / "ann.json")
     assert document["files"]["bad_by_reason"] == {"box: other_size": 1}  # type: ignore[index]
