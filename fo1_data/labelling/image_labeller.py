@@ -37,6 +37,9 @@ from schemas.images import EncodedImage, ImageRow, Reject, RejectStage
 from schemas.jobs import RunConfig
 from schemas.labels import LabelKind
 
+# An image's row, or why it has none.
+_Outcome = ImageRow | InputReject
+
 
 class ImageLabeller:
     """A model, a proposer, and the questions of a run.
@@ -109,21 +112,21 @@ class ImageLabeller:
         tracker = tracker or WorkTracker()
         self._engine.on_answer = tracker.answered
         rejects: list[Reject] = []
-        rows: dict[str, ImageRow | None] = {}  # by image id; None: not labelled yet, or rejected
+        outcomes: dict[str, _Outcome | None] = {}  # by the keys of images; None: not labelled yet
         first_entries: dict[str, CorpusImage] = {}
         with self._engine.helping():
             reading = self._batches.begin(entries)
             try:
                 while (batch := self._batches.next(reading)) is not None:
-                    self._label_batch(batch, rows, first_entries, rejects, tracker)
+                    self._label_batch(batch, outcomes, first_entries, rejects, tracker)
             finally:
                 self._batches.end(reading)
-        return [row for row in rows.values() if row is not None], rejects
+        return [row for row in outcomes.values() if isinstance(row, ImageRow)], rejects
 
     def _label_batch(
         self,
         batch: StartedBatch,
-        rows: dict[str, ImageRow | None],
+        outcomes: dict[str, _Outcome | None],
         first_entries: dict[str, CorpusImage],
         rejects: list[Reject],
         tracker: WorkTracker,
@@ -134,23 +137,26 @@ class ImageLabeller:
             tracker.image_read()
         repeated: list[ReadImage | CarriedImage] = []
         for image in batch.read.images:
-            if image.key in rows:
+            if image.key in outcomes:
                 repeated.append(image)
             elif isinstance(image, CarriedImage):
-                rows[image.key] = self._carry_over(image)
+                outcomes[image.key] = self._carry_over(image)
             else:
-                rows[image.key] = None
+                outcomes[image.key] = None
                 first_entries[image.key] = image.entry
-        labelled = self._label_or_halve(batch.new, batch.started, rejects)
-        rows.update(labelled)
+        labelled = self._label_or_halve(batch.new, batch.started)
+        outcomes.update(labelled)
         if LabelKind.GROUND in self._config.labels and not self._phrases:
             images = [image for image in batch.new if image.tile is None or image.tile.is_whole]
             rejects += [reject for image in images for reject in phrase_rejects(image.entry)]
-        tracker.labelled(sum(len(row.regions) for row in labelled.values()))
-        for image in repeated:
-            row = rows[image.key]
-            if row is not None and image.entry.name not in row.uris:
-                row.uris.append(image.entry.name)
+        rows = (row for row in labelled.values() if isinstance(row, ImageRow))
+        tracker.labelled(sum(len(row.regions) for row in rows))
+        for image in (*batch.new, *repeated):
+            outcome = outcomes[image.key]
+            if isinstance(outcome, InputReject):
+                rejects.append(reject_from(image.entry, outcome))
+            elif outcome is not None and image.entry.name not in outcome.uris:
+                outcome.uris.append(image.entry.name)
                 rejects += unused_annotations(image.entry, first_entries.get(image.key))
 
     def _carry_over(self, carried: CarriedImage) -> ImageRow:
@@ -164,29 +170,25 @@ class ImageLabeller:
             return carried.row
 
     def _label_or_halve(
-        self,
-        images: Sequence[ReadImage],
-        started: StartedImages | Exception | None,
-        rejects: list[Reject],
-    ) -> dict[str, ImageRow]:
-        """Label images, or their halves if memory runs out; a single one that does not fit is a reject.
+        self, images: Sequence[ReadImage], started: StartedImages | Exception | None
+    ) -> dict[str, _Outcome]:
+        """Label images, or their halves if memory runs out; a single one that does not fit has no row.
 
-        Returns the rows by the keys of their images.
+        Returns the outcomes by the keys of the images.
         """
         if not images:
             return {}
         try:
             if isinstance(started, Exception):
                 raise started
-            return self._label(started or self._starter.start(images))
+            return {**self._label(started or self._starter.start(images))}
         except MemoryError as error:
             if len(images) == 1:
                 problem = InputReject(RejectStage.LABEL, "out_of_memory", str(error), replayable=True)
-                rejects.append(reject_from(images[0].entry, problem))
-                return {}
+                return {images[0].key: problem}
         middle = len(images) // 2
         halves = images[:middle], images[middle:]
-        labelled = [self._label_or_halve(half, None, rejects) for half in halves]
+        labelled = [self._label_or_halve(half, None) for half in halves]
         return labelled[0] | labelled[1]
 
     def _label(self, started: StartedImages) -> dict[str, ImageRow]:

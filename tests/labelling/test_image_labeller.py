@@ -1,6 +1,8 @@
 """One process's labelling, with the real reading, proposing and engine over small random weights."""
 
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,12 @@ from random_checkpoint import write_random_checkpoint
 
 from fo1_data.errors import ConfigError
 from fo1_data.labelling.image_labeller import ImageLabeller, split_of
+from fo1_data.labelling.loading import load_models
 from fo1_data.labelling.work_done import WorkTracker
+from fo1_data.model.engine.encoding_threads import Encoding
+from fo1_data.model.engine.engine import Fo1Engine
+from fo1_data.model.engine.questions import OpenImage
+from fo1_data.model.processing import PreparedImage
 from schemas.corpus import CorpusImage, CorpusPhrase, CorpusRegion
 from schemas.images import ImageRow, RejectStage
 from schemas.jobs import RunConfig
@@ -145,6 +152,33 @@ def test_the_same_bytes_are_labelled_once(model: Path, tmp_path: Path) -> None:
 
     assert [[Path(uri).name for uri in row.uris] for row in rows] == [names, ["other.png"]]
     assert rejects == []
+
+
+class NarrowEngine(Fo1Engine):
+    """Has no memory for images of over 100 px."""
+
+    def open_encoded(self, prepared: Sequence[PreparedImage], encoding: Encoding) -> list[OpenImage]:
+        if any(max(image.aux_hw) > 100 for image in prepared):
+            raise MemoryError("an image does not fit")
+        return super().open_encoded(prepared, encoding)
+
+
+@pytest.mark.parametrize("batch_images", [1, 2, 5])
+def test_every_address_of_an_image_that_does_not_fit_is_a_reject(
+    model: Path, tmp_path: Path, batch_images: int
+) -> None:
+    """Whether its copies meet in a batch or later: none is lost without a word."""
+    large = [CorpusImage(uri=_picture(tmp_path, f"l{number}.png", 7, (120, 60))) for number in range(3)]
+    small = [CorpusImage(uri=_picture(tmp_path, f"s{number}.png", number), regions=[]) for number in range(2)]
+    config = _config(model, proposals="auto", batch_images=batch_images)
+    models = load_models(str(model), "auto")
+    labeller = ImageLabeller(config, replace(models, engine=NarrowEngine(models.engine.checkpoint)))
+
+    rows, rejects = labeller.label_entries([large[0], small[0], large[1], large[2], small[1]])
+
+    assert [row.uri for row in rows] == [entry.uri for entry in small]
+    assert sorted(reject.uri for reject in rejects) == [entry.uri for entry in large]
+    assert {(reject.reason, reject.replayable) for reject in rejects} == {("out_of_memory", True)}
 
 
 def test_batches_of_any_size_give_the_same_rows(model: Path, tmp_path: Path) -> None:
