@@ -10,7 +10,7 @@ from services.problems import Problem
 from services.review import annotation_repository, item_repository
 from services.review.honeypots.standing import held_annotators
 from services.review.inbox.annotations import take_in
-from services.review.inbox.resolution import settle_held, settle_part
+from services.review.inbox.resolution import settle_alone, settle_held, settle_part
 
 MAX_TAKEN_IN = 500
 
@@ -27,6 +27,7 @@ async def take_in_annotations(
     At most MAX_TAKEN_IN at once. `by`: who has looked. Raises a Problem of 409 if one of `ls_annotation_ids`
     is not set aside, or cannot be read at all.
     """
+    await settle_alone(session, review)
     rows = await annotation_repository.annotations_set_aside(
         session, review.id, ls_annotation_ids, reason, MAX_TAKEN_IN
     )

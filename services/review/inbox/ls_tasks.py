@@ -19,7 +19,7 @@ from services.review import annotation_repository, correction_repository, item_r
 from services.review.honeypots.standing import held_annotators
 from services.review.inbox.annotations import updated_at_of, write_annotation
 from services.review.inbox.belief import Origin
-from services.review.inbox.resolution import settle_held, settle_part
+from services.review.inbox.resolution import settle_alone, settle_held, settle_part
 
 LsTask = dict[str, Any]
 
@@ -59,6 +59,7 @@ class LsTaskStore:
         numbers = [int(task["id"]) for task in tasks]
         unmatched = []
         async with self.database.writing() as session:
+            await settle_alone(session, self.review)
             items = await item_repository.items_of_tasks(
                 session, self.review.id, numbers, list(copies.values())
             )

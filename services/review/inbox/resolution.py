@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from schemas.corrections import Correction, CorrectionAction, annotation_key, correction_line
 from schemas.reviews import AnnotationState, ItemState, ReviewState
+from services.database.locks import lock_name
 from services.database.models import utc_now
 from services.database.review_tables import Review, ReviewedAnnotation, ReviewItem
 from services.label_studio.annotated import parse_result
@@ -26,6 +27,15 @@ from services.review.inbox.agreement import Resolution, Vote, resolve
 from services.review.outbox.plan import item_key
 
 MAX_ROUNDS = 3
+
+
+async def settle_alone(session: AsyncSession, review: Review) -> None:
+    """Wait until no other transaction stores or settles annotations of a review; call it before either.
+
+    Settling reads and writes all rounds of an image: two at once would wait for each other for ever, or
+    each miss what the other stores.
+    """
+    await lock_name(session, f"annotations of {review.id}")
 
 
 async def settle_part(session: AsyncSession, review: Review, image_id: str, part: str) -> None:

@@ -1,7 +1,7 @@
 """A review in a database of its own, against a real or fake Label Studio, without the HTTP API."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +11,7 @@ import httpx
 from factories import make_dataset, make_row
 from fake_label_studio import FakeLabelStudio, Killed
 from running_service import make_settings
+from sqlalchemy import text
 
 from fo1_data.dataset.manifest import read_manifest
 from fo1_data.storage.store import open_store
@@ -42,6 +43,7 @@ from services.settings import Settings
 
 URL = "http://label-studio.test"
 REVIEW = Decision.REVIEW
+_WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
 
 
 def review_rows(count: int, folder: Path, num_regions: int = 2) -> list[ImageRow]:
@@ -211,3 +213,14 @@ async def open_review(
         async with bench.database.writing() as session:
             await repository.set_review(session, bench.review_id, state=ReviewState.OPEN)
         yield bench, fake
+
+
+async def begun(bench: Bench, asking: Awaitable[Any], num_waiting: int = 1) -> "asyncio.Future[Any]":
+    """The work on PostgreSQL once it is done, or so many wait for transactions of somebody else."""
+    task = asyncio.ensure_future(asking)
+    async with asyncio.timeout(60):
+        waits = False
+        while not waits and not task.done():
+            async with bench.database.reading() as session:
+                waits = (await session.scalar(text(_WAITING)) or 0) >= num_waiting
+    return task

@@ -1,22 +1,19 @@
 """A push that is asked for in the very moment in which another transaction makes or moves its review."""
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fake_label_studio import FakeLabelStudio
-from review_bench import Bench, make_review_dataset, open_bench
+from review_bench import Bench, begun, make_review_dataset, open_bench
 from sqlalchemy import text
 
 from schemas.reviews import ReviewOptions
 from services.database.review_tables import Review
 from services.datasets import repository as datasets
 from services.review import repository, service
-
-WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
 
 
 @asynccontextmanager
@@ -26,17 +23,6 @@ async def held_review(bench: Bench, **values: Any) -> AsyncIterator[None]:
         await repository.lock_review(session, bench.review_id)
         await repository.set_review(session, bench.review_id, **values)
         yield
-
-
-async def begun(bench: Bench, asking: Awaitable[Any]) -> "asyncio.Future[Any]":
-    """The work once it waits for a transaction of somebody else."""
-    task = asyncio.ensure_future(asking)
-    async with asyncio.timeout(60):
-        waits = False
-        while not waits and not task.done():
-            async with bench.database.reading() as session:
-                waits = bool(await session.scalar(text(WAITING)))
-    return task
 
 
 @pytest.fixture
