@@ -35,6 +35,7 @@ UNREVIEWED = "no calibration stands behind it"
 UNCALIBRATED = "not calibrated"
 OTHER_MODEL = "the calibration is not of this model and these boxes and questions"
 _ACCEPT, _AUDIT, _UNREVIEWED, _REVIEW = range(len(DECISIONS))
+_DRAWN_FROM = (_ACCEPT, _AUDIT, _UNREVIEWED)
 
 
 @dataclass(frozen=True)
@@ -219,14 +220,14 @@ class Router:
             return f"confidence {value:.2f}"
         if value < rule.threshold:
             return f"confidence {value:.2f}, below {rule.threshold:.3f}"
-        if rule.only_accepted_before and not was_audited(labels)[place]:
+        if rule.only_accepted_before and labels.decisions[place] not in _DRAWN_FROM:
             return "it was in review before, and only the other labels were audited"
         return f"the guarantee covers no more than {rule.most_labels} labels of an image"
 
 
 def was_audited(labels: OpenLabels) -> Mask:
     """Which labels an earlier routing put among those that its audit was drawn from."""
-    return np.isin(labels.decisions, (_ACCEPT, _AUDIT, _UNREVIEWED))
+    return np.isin(labels.decisions, _DRAWN_FROM)
 
 
 def by_trust(labels: OpenLabels, among: Mask) -> tuple[Places, Places]:

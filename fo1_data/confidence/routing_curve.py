@@ -79,7 +79,7 @@ def routing_curve(
     warning = check_match(fitted, origin_of(dataset.manifest), force)
     kinds = guaranteed_kinds(dataset, fitted)
     router = Router(RoutingSettings(), fitted, kinds, forced=warning is not None)
-    labels = _ScoredLabels(router)
+    labels = ScoredLabels(router)
     for batch in _batches(dataset, max_rows):
         labels.add(RoutedBatch(batch, router).labels)
     points, rules = [], {}
@@ -110,8 +110,9 @@ def _batches(dataset: Dataset, max_rows: int) -> Iterator[pa.RecordBatch]:
                 break
 
 
-class _ScoredLabels:
-    """The open labels of rows, by kind: confidence, place in the image, and place among the audited ones."""
+class ScoredLabels:
+    """The open labels of rows by kind, as far as a rule may accept them: confidence, place in the image, and
+    place among the audited ones."""
 
     def __init__(self, router: Router) -> None:
         self._router = router
@@ -122,7 +123,7 @@ class _ScoredLabels:
         """Count labels, which are scored."""
         self.num_rows += len(labels.image_ids)
         self.num_labels += len(labels)
-        usable = self._router.covered(labels) & ~np.isnan(labels.confidence)
+        usable = self._router.covered(labels) & ~np.isnan(labels.confidence) & ~labels.is_stale
         audited = was_audited(labels)
         for place in np.unique(labels.kinds[usable]).tolist():
             of_kind = usable & (labels.kinds == place)
@@ -130,9 +131,8 @@ class _ScoredLabels:
             for among, of_labels in ((of_kind, places), (of_kind & audited, audited_places)):
                 surest, order = by_trust(labels, among)
                 of_labels[surest] = order
-            kept = of_kind & ~labels.is_stale
-            columns = np.stack([labels.confidence, places, audited_places])[:, kept]
-            self._columns[KINDS[place]].append(columns)
+            columns = np.stack([labels.confidence, places, audited_places])
+            self._columns[KINDS[place]].append(columns[:, of_kind])
 
     def point(self, max_error: float, rules: dict[LabelKind, Acceptance]) -> CurvePoint:
         """Return what the rules accept."""
