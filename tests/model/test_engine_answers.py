@@ -1,5 +1,6 @@
 """The engine's answers equal those of each question asked alone, whatever else is in the batch."""
 
+import gc
 import math
 from pathlib import Path
 from typing import Any
@@ -183,6 +184,38 @@ def test_running_out_of_memory_splits_and_goes_on(random_checkpoint: Checkpoint)
         )
     assert memory.largest_bytes > memory.max_bytes
     assert [answer.token_ids for answer in answers] == expected
+
+
+class NoRoomFor(TorchDispatchMode):
+    """Refuses tensors of one shape."""
+
+    def __init__(self, shape: torch.Size) -> None:
+        super().__init__()
+        self.shape = shape
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        if any(isinstance(leaf, torch.Tensor) and leaf.shape == self.shape for leaf in tree_leaves(out)):
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return out
+
+
+def test_a_prompt_that_does_not_fit_is_a_memory_error_and_leaves_no_image_open(
+    random_checkpoint: Checkpoint,
+) -> None:
+    engine, pictures = Fo1Engine(random_checkpoint), [_picture(1, 60, 60, 1), _picture(2, 200, 160, 3)]
+    small, large = engine.open(pictures)
+    shape = large.prompts[0].embeds.shape
+    engine.close([small, large])
+    del small, large
+    gc.collect()
+    before = sum(type(held) is OpenImage for held in gc.get_objects())
+
+    with NoRoomFor(shape), pytest.raises(MemoryError):
+        engine.open(pictures)
+
+    gc.collect()
+    assert sum(type(held) is OpenImage for held in gc.get_objects()) == before
 
 
 def test_on_a_cpu_a_batch_of_photographs_takes_the_memory_of_one(random_checkpoint: Checkpoint) -> None:

@@ -105,7 +105,9 @@ class Fo1Engine:
     def open_prepared(self, prepared: Sequence[PreparedImage | None]) -> list[OpenImage]:
         """As `open`, for images that `ImageProcessor.prepare` has prepared (on any thread)."""
         features = iter(self.start_encoding([image for image in prepared if image is not None]).finish())
-        return [self._register(image, next(features) if image is not None else None) for image in prepared]
+        return self._register_all(
+            (image, next(features) if image is not None else None) for image in prepared
+        )
 
     def start_encoding(self, prepared: Sequence[PreparedImage]) -> Encoding:
         """Begin to encode images, so that threads encode them while this one answers questions.
@@ -118,8 +120,7 @@ class Fo1Engine:
     @torch.inference_mode()
     def open_encoded(self, prepared: Sequence[PreparedImage], encoding: Encoding) -> list[OpenImage]:
         """As `open`, for images whose encoding was started. Raises MemoryError."""
-        pairs = zip(prepared, encoding.finish(), strict=True)
-        return [self._register(image, features) for image, features in pairs]
+        return self._register_all(zip(prepared, encoding.finish(), strict=True))
 
     def helping(self) -> AbstractContextManager[None]:
         """A block in which torch's threads on a CPU encode images apart, see `EncodingThreads`."""
@@ -136,6 +137,21 @@ class Fo1Engine:
             self._open.pop(image.number, None)
             for number in image.prefix_numbers:
                 self._cache.drop(number)
+
+    def _register_all(
+        self, images: Iterable[tuple[PreparedImage | None, ImageFeatures | None]]
+    ) -> list[OpenImage]:
+        """Register images; none of them stays open if one cannot be. Raises MemoryError."""
+        opened: list[OpenImage] = []
+        try:
+            for image, features in images:
+                opened.append(self._register(image, features))
+        except RuntimeError as error:
+            self.close(opened)
+            if not is_refused_allocation(error):
+                raise
+            raise MemoryError("the prompt of an image does not fit on the device") from error
+        return opened
 
     def _register(self, image: PreparedImage | None, features: ImageFeatures | None) -> OpenImage:
         """Build the prompts of an image's chunks, and give the image and its prefixes their numbers."""
