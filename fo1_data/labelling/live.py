@@ -142,6 +142,8 @@ class LiveLabeller:
             except (binascii.Error, ValueError):
                 raise InputReject(RejectStage.DECODE, "not_base64", "its bytes are not base64") from None
             image = decode_image(data, self._limits, Rendering(raster=request.raster))
+            if image.image_id != request.image_id:
+                raise InputReject(RejectStage.DECODE, "other_image", "its bytes are not those of image_id")
         self._images[_shown(request)] = image
         self._images.move_to_end(_shown(request))
         return image

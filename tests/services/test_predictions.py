@@ -93,6 +93,17 @@ def test_what_is_no_image_is_told(labeller: LiveLabeller) -> None:
     assert answer.status == 422
 
 
+def test_an_image_is_held_under_no_other_id_than_its_own(labeller: LiveLabeller) -> None:
+    """Whoever asks by that id later would get answers about another image."""
+    other = "2" * 64
+    [answer] = labeller.answer([LiveRequest(image_id=other, image_base64=BASE64)])
+    assert isinstance(answer, LiveProblem)
+    assert (answer.status, "image_id" in answer.detail) == (422, True)
+    [later] = labeller.answer([LiveRequest(image_id=other)])
+    assert isinstance(later, LiveProblem)
+    assert later.status == 409
+
+
 class FakePredictor:
     """Answers like a Predictor that holds nothing at first: every box is 'a thing'."""
 
