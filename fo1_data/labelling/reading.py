@@ -4,6 +4,7 @@ An image whose row is carried over from a parent dataset is decoded only if the
 model has to look at it again. An input that cannot be used becomes a reject.
 """
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -27,6 +28,8 @@ from fo1_data.model.processing import ResizedImage
 from schemas.corpus import CorpusImage
 from schemas.images import ImageRow, Reject
 from schemas.jobs import RunConfig
+
+_log = logging.getLogger("fo1.labeller")
 
 
 @dataclass(frozen=True)
@@ -123,6 +126,8 @@ class EntryReader:
             image = decode_image(
                 data, self._limits, self._rendering, before_pixels=before_pixels, sidecars=sidecars
             )
+            for note in image.notes:
+                _log.info("decoded with a warning: %s", note, extra={"about": {"image": entry.name}})
             image = replace(image, meta=encoded.meta) if encoded.meta else image
         except InputReject as error:
             return ReadResult(None, [reject_from(entry, error)])
