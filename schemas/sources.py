@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class ContentKind(StrEnum):
@@ -30,6 +30,7 @@ class SourceCounts(BaseModel):
 
     `rejects`: how many rejects are of this source; `reasons`: the messages of the first of them.
     `notes`: what a reader had to decide, such as which of two named images a file belongs to.
+    `videos`: how many of the attached images are whole videos; of a listing, kept in no document.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -41,6 +42,7 @@ class SourceCounts(BaseModel):
     rejects: int = 0
     reasons: list[str] = []
     notes: list[str] = []
+    videos: int = Field(default=0, exclude=True)
 
     @model_validator(mode="after")
     def _conserve(self) -> "SourceCounts":

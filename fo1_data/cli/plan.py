@@ -259,7 +259,7 @@ def _problems(document: dict[str, Any]) -> list[str]:
 def _summary(document: dict[str, Any]) -> str:
     files, hours, cluster = document["files"], document["estimate"], document["cluster"]
     lines = [
-        f"{counted(document['images'], 'image')} in {counted(document['shards'], 'shard')}, "
+        f"{_images_text(document)} in {counted(document['shards'], 'shard')}, "
         f"{document['not_listed']:,} not listed",
         *([document["tiles"]["text"]] if document["tiles"]["text"] else []),
         *([document["videos"]["text"]] if document["videos"] is not None else []),
@@ -277,6 +277,14 @@ def _summary(document: dict[str, Any]) -> str:
     ]
     problems = document["problems"]
     return "\n".join([*lines, *[f"problem: {problem}" for problem in problems or ["none found"]]])
+
+
+def _images_text(document: dict[str, Any]) -> str:
+    """`3 images and 2 videos`; without videos, the images."""
+    num_videos = document["videos"]["videos"] if document["videos"] is not None else 0
+    num_images = document["images"] - num_videos
+    images = counted(num_images, "image") if num_images or not num_videos else ""
+    return " and ".join(part for part in (images, counted(num_videos, "video") if num_videos else "") if part)
 
 
 def _hours(hours: float) -> str:

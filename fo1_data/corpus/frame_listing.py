@@ -3,8 +3,9 @@
 Opens videos and DICOM files to know their frames; decodes none.
 """
 
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain
 
 from fo1_data.corpus.dicom.listing import DicomFrames
@@ -25,17 +26,17 @@ class ListedVideos:
     """How videos are listed: a frame every `every_s` seconds, or if that is None as they are.
 
     keeps_sequences: whether a video that is kept as images is listed as one, and not as its images.
-    found_whole: whether a video was listed as it is.
+    whole: how many videos of each source were listed as they are.
     """
 
     every_s: float | None
     keeps_sequences: bool
-    found_whole: bool = False
+    whole: Counter[str] = field(default_factory=Counter)
 
     def list(self, item: PlainImage | Piece) -> Items:
         """A video file, as it is or as its frames."""
         if self.every_s is None:
-            self.found_whole = True
+            self.whole[item.source] += 1
             yield from _whole_video(item)
             return
         if isinstance(item, PlainImage):
@@ -46,7 +47,7 @@ class ListedVideos:
     def list_sequence(self, item: Piece) -> Items:
         """A video that is kept as images; as images, what they say is counted by image."""
         if self.keeps_sequences:
-            self.found_whole = True
+            self.whole[item.source] += 1
             yield item
             return
         by_video = contents_of(item.entry)

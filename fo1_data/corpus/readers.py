@@ -40,6 +40,7 @@ from fo1_data.corpus.tracked_videos import is_tracked
 from fo1_data.corpus.video.listing import NO_DECODER, is_video
 from fo1_data.errors import ConfigError, CorpusError, one_line
 from fo1_data.storage.addresses import is_web, join, normalise, suffix_of
+from schemas.sources import ContentKind, SourceCounts
 
 Items = Iterator[Item]
 
@@ -102,7 +103,9 @@ def load_listing(
     videos = ListedVideos(frame_every_s, keeps_sequences=frame_every_s is None and not is_gold)
     items = with_frames(read_items(corpus, progress, wanted, frames), videos, frames)
     listing = gather(items, limit, progress, wanted)
-    listing = replace(listing, has_dicom=frames.found, has_videos=videos.found_whole)
+    sources = [_with_videos(source, videos.whole[source.source]) for source in listing.sources]
+    has_videos = bool(videos.whole.total())
+    listing = replace(listing, sources=sources, has_dicom=frames.found, has_videos=has_videos)
     if not listing.entries and not listing.rejects:
         raise CorpusError(f"{corpus} names no image")
     no_decoder = next(
@@ -133,6 +136,12 @@ def load_gold(gold: str, with_model_labels: bool = False) -> Listing:
     if manifest is None:
         raise ConfigError(f"--gold {gold} is no dataset of this project, so it has no labels of a model")
     return gather(read_own_dataset(folder, manifest, with_model_labels=True))
+
+
+def _with_videos(source: SourceCounts, num_read: int) -> SourceCounts:
+    """The account with its number of whole videos; a limit may leave some out that were read."""
+    attached = source.attached.get(ContentKind.IMAGES, 0)
+    return source.model_copy(update={"videos": min(num_read, attached)}) if num_read else source
 
 
 def _without_videos(listing: Listing) -> Listing:

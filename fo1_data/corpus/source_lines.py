@@ -28,9 +28,19 @@ def source_lines(sources: Sequence[SourceCounts]) -> list[str]:
     if rest:
         attached = _sum(source.attached for source in rest)
         rejected = _sum(source.rejected for source in rest)
-        text = f"{counted(len(rest), 'more source')}: {counts_text(attached) or 'nothing'} attached"
+        kept = _kept_text(attached, sum(source.videos for source in rest))
+        text = f"{counted(len(rest), 'more source')}: {kept} attached"
         lines.append(text + (f"; {counts_text(rejected)} rejected" if rejected else ""))
     return lines
+
+
+def _kept_text(attached: Mapping[ContentKind, int], num_videos: int) -> str:
+    """`46 boxes, 2 tracks of 1 image and 1 video`."""
+    labels: Tally = {kind: count for kind, count in attached.items() if kind is not ContentKind.IMAGES}
+    images = counts_text({ContentKind.IMAGES: attached.get(ContentKind.IMAGES, 0) - num_videos})
+    videos = counted(num_videos, "video") if num_videos else ""
+    whole = " and ".join(part for part in (images, videos) if part)
+    return " of ".join(part for part in (counts_text(labels), whole) if part) or "nothing"
 
 
 def _sum(tallies: Iterable[Mapping[ContentKind, int]]) -> Counter[ContentKind]:
@@ -38,10 +48,7 @@ def _sum(tallies: Iterable[Mapping[ContentKind, int]]) -> Counter[ContentKind]:
 
 
 def _line(source: SourceCounts) -> str:
-    labels: Tally = {kind: count for kind, count in source.attached.items() if kind is not ContentKind.IMAGES}
-    images = counts_text({ContentKind.IMAGES: source.attached.get(ContentKind.IMAGES, 0)})
-    text = " of ".join(part for part in (counts_text(labels), images) if part)
-    parts = [f"{base_name(source.source)}: {text or 'nothing'} attached"]
+    parts = [f"{base_name(source.source)}: {_kept_text(source.attached, source.videos)} attached"]
     if source.rejects == 1 and source.reasons:
         parts.append(source.reasons[0])
     elif source.rejects:

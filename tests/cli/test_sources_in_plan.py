@@ -55,6 +55,27 @@ def test_what_a_corpus_itself_leaves_out_is_no_fault(tmp_path: Path) -> None:
     assert (exit_code, document["problems"]) == (1, ["1 part of the corpus rejected (--strict)"])
 
 
+def test_videos_are_told_apart_from_images(tmp_path: Path) -> None:
+    """The line of the source and the summary, of a sequence of two images beside a single one."""
+    sequence = tmp_path / "clip"
+    (sequence / "img1").mkdir(parents=True)
+    (sequence / "gt").mkdir()
+    (sequence / "seqinfo.ini").write_text("[Sequence]\nframeRate=30\nseqLength=2\nimWidth=64\nimHeight=48\n")
+    (sequence / "gt/gt.txt").write_text("1,1,5,5,20,20,1,1,1\n2,1,6,5,20,20,1,1,1\n")
+    for number in (1, 2):
+        Image.new("RGB", (64, 48)).save(sequence / "img1" / f"{number:06d}.jpg")
+    _, document, told = plan(tmp_path)
+    assert "gt.txt: 2 boxes, 1 track of 1 video attached" in told
+    (source,) = document["sources"]  # type: ignore[misc]
+    assert source["attached"] == {"images": 1, "boxes": 2, "tracks": 1}
+    assert "videos" not in source
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    told = CliRunner().invoke(app, ["plan", str(tmp_path), *PLAN[:-1]]).output
+    assert "\n1 image and 1 video in 2 shards, 0 not listed\n" in told
+    frames = CliRunner().invoke(app, ["plan", str(tmp_path), *PLAN[:-1], "--tracker", "none"]).output
+    assert "\n3 images in 1 shard, 0 not listed\n" in frames
+
+
 def test_a_guessed_frame_is_told() -> None:
     _, document, told = plan(CASES / "yolo-turned-photograph" / "input")
     assert document["files"]["guessed_frames"] == 1  # type: ignore[index]

@@ -44,6 +44,14 @@ def test_a_stale_file_name_is_noted(tmp_path: Path) -> None:
     ]
 
 
+def test_videos_of_many_sources_are_no_images() -> None:
+    attached = {ContentKind.IMAGES: 2, ContentKind.TRACKS: 1}
+    sources = [SourceCounts(source=f"/x/{n}", found=attached, attached=attached, videos=1) for n in range(22)]
+    lines = source_lines(sources)
+    assert lines[0] == "0: 1 track of 1 image and 1 video attached"
+    assert lines[-1] == "2 more sources: 2 tracks of 2 images and 2 videos attached"
+
+
 def test_many_sources_end_with_a_sum() -> None:
     sources = [
         SourceCounts(source=f"/x/{n}.tar", found={ContentKind.IMAGES: 2}, attached={ContentKind.IMAGES: 2})
