@@ -21,13 +21,12 @@ from fo1_data.corpus.colour_modes import is_plain, to_rgb
 from fo1_data.corpus.decoder_warnings import collected_warnings
 from fo1_data.corpus.further_pages import further_pages
 from fo1_data.corpus.png_header import without_png_pixels
+from fo1_data.corpus.unread_formats import unread_format
 from fo1_data.errors import InputReject
 from schemas.images import RejectStage
 
 # EPS would start Ghostscript; Pillow itself cannot decode the others.
 _NOT_OPENED = frozenset({"EPS", "WMF", "BUFR", "GRIB", "HDF5", "MPEG"})
-# At byte 4 of what telephones write. Pillow reads it only with a plugin.
-_HEIF_MARKS = (b"ftypheic", b"ftypheix", b"ftyphevc", b"ftypmif1", b"ftypmsf1")
 # For codecs that are loops in Python (QOI, 16-bit PPM, ...), where a small file could take minutes.
 _SLOW_MAX_PIXELS = 2**24
 # OpenJPEG needs 32 bits per channel besides the result: 20 bytes per pixel.
@@ -177,19 +176,12 @@ def _opening(data: bytes | mmap.mmap) -> Iterator[list[str]]:
         except Image.DecompressionBombError as error:
             raise _reject("too_many_pixels", str(error)) from error
         except UnidentifiedImageError as error:
-            raise _reject("not_an_image", _unread_format(data)) from error
+            raise _reject("not_an_image", unread_format(data[:12])) from error
         except Exception as error:
             # Decoders raise almost anything for broken input: OSError, ValueError, SyntaxError, struct.error.
             text = " ".join(str(error).split())[:300] or type(error).__name__
             reason = "truncated" if "truncated" in text.lower() else "broken"
             raise _reject(reason, text) from error
-
-
-def _unread_format(data: bytes | mmap.mmap) -> str:
-    """What a file is that no decoder takes, as far as its first bytes tell."""
-    if data[4:12] in _HEIF_MARKS:
-        return "HEIC and HEIF are not read: convert the file to JPEG or PNG"
-    return "not an image format that can be read"
 
 
 def _reject(reason: str, message: str) -> InputReject:

@@ -37,6 +37,7 @@ from fo1_data.corpus.listing import Item, Listing, WantedImages
 from fo1_data.corpus.listing_progress import ListingProgress
 from fo1_data.corpus.places import children, expand, is_pattern, join_verbatim, kind_of
 from fo1_data.corpus.tracked_videos import is_tracked
+from fo1_data.corpus.unread_formats import unread_suffix
 from fo1_data.corpus.video.listing import NO_DECODER, is_video
 from fo1_data.errors import ConfigError, CorpusError, one_line
 from fo1_data.storage.addresses import is_web, join, normalise, suffix_of
@@ -202,6 +203,8 @@ def _read_file_form(address: str, wanted: WantedImages | None, dicom: DicomFrame
         return read_xml([address])
     if not is_video(address) and dicom.takes(address, whatever_name=True):
         return dicom.read_directory(address) if dicom.is_directory(address) else read_files([address])
+    if (message := unread_suffix(suffix)) is not None:
+        raise CorpusError(f"{address} is {message}")
     if suffix and suffix not in Image.registered_extensions() and not is_video(address):
         raise CorpusError(f"{address} is not a corpus: looked for {_FORMS}, or an image")
     return read_files([address])

@@ -284,6 +284,8 @@ def test_nothing_that_starts_a_program_is_opened() -> None:
     heic = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + b"\0" * 40
     assert refused(heic).reason == "not_an_image"
     assert "convert the file to JPEG" in str(refused(heic))
+    assert "make pictures of its pages" in str(refused(b"%PDF-1.7 of a scanner"))
+    assert "unpack it" in str(refused(b"PK\x03\x04" + bytes(40)))
     assert refused(b"%PDF-1.7\n1 0 obj\n<<>>\nendobj\n%%EOF\n").reason == "not_an_image"
     assert refused(b"").reason == "empty"
     assert refused(b"<svg xmlns='http://www.w3.org/2000/svg'/>").reason == "not_an_image"

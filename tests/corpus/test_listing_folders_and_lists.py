@@ -83,6 +83,7 @@ def test_one_image_is_a_corpus(tmp_path: Path) -> None:
         ("x.yaml", b"train: none\nnames: [a]", "which is not in"),
         ("x.txt", b"\n\n", "names no image"),
         ("x.jsonl", b"", "names no image"),
+        ("x.zip", b"PK", "an archive, which is not read: unpack it"),
     ],
 )
 def test_what_is_not_a_corpus_is_named(
