@@ -3,7 +3,7 @@
 Names of fields may be any text that somebody wrote, line breaks too.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -25,14 +25,37 @@ def first_problem(error: ValidationError) -> str:
     return f"{field}: {message}" if field else message
 
 
+def problem_of_written(error: ValidationError) -> str:
+    """`first_problem` of a document that fo1-data wrote: no person misspelt a member that is not known."""
+    unknown = _unknown_member(error)
+    if unknown is None:
+        return first_problem(error)
+    return f"{unknown}: is not known to this release: use the newer fo1-data that wrote it"
+
+
+def is_newer(error: ValidationError) -> bool:
+    """Whether a document that fo1-data wrote has members that only a newer release knows."""
+    return _unknown_member(error) is not None
+
+
+def _unknown_member(error: ValidationError) -> str | None:
+    problems = error.errors(include_url=False, include_input=False)
+    unknown = (_field_of(problem["loc"]) for problem in problems if problem["type"] == "extra_forbidden")
+    return next(unknown, None)
+
+
+def _field_of(place: Iterable[int | str]) -> str:
+    return " ".join(".".join(map(str, place)).split())
+
+
 def problem_parts(error: ValidationError) -> tuple[str, str]:
     """Of the first problem: the field, as `regions.0.label`, empty for the whole; and the message."""
     problem = error.errors(include_url=False, include_input=False)[0]
-    return " ".join(".".join(map(str, problem["loc"])).split()), " ".join(message_of(problem).split())
+    return _field_of(problem["loc"]), " ".join(message_of(problem).split())
 
 
 def message_of(problem: Mapping[str, Any]) -> str:
-    """One of pydantic's problems for a person, without the field and the value."""
+    """One of pydantic's problems for the person who wrote the document, without the field and the value."""
     kind, context = problem["type"], problem.get("ctx", {})
     if kind == "extra_forbidden":
         return "is not known here: check how it is written"

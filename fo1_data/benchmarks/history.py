@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fo1_data.dataset.manifest import now
 from fo1_data.errors import ConfigError, refuse_full_disk
-from schemas.problems import first_problem
+from schemas.problems import problem_of_written
 
 _CPU_INFO = Path("/proc/cpuinfo")
 
@@ -102,7 +102,7 @@ def load_history(path: Path) -> list[HistoryEntry]:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} cannot be read: {error}") from None
     except ValidationError as error:
-        raise ConfigError(f"{path} is not a history of benchmarks: {first_problem(error)}") from None
+        raise ConfigError(f"{path} is not a history of benchmarks: {problem_of_written(error)}") from None
 
 
 def compare(entries: Sequence[HistoryEntry]) -> list[Comparison]:

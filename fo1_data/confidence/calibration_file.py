@@ -10,7 +10,7 @@ from fo1_data.storage.addresses import normalise
 from fo1_data.storage.store import open_store, split_address
 from fo1_data.storage.streams import read_whole
 from schemas.calibration import CALIBRATION_VERSION, Calibration
-from schemas.problems import first_problem
+from schemas.problems import problem_of_written
 
 
 def write_calibration(calibration: Calibration, out: str) -> str:
@@ -44,7 +44,9 @@ def read_calibration(address: str) -> tuple[Calibration, str]:
             raise CalibrationError(f"{address} has version {version}: use a newer fo1-data")
         return Calibration.model_validate(document), hashlib.sha256(data).hexdigest()
     except (ValueError, RecursionError) as error:
-        reason = first_problem(error) if isinstance(error, ValidationError) else str(error).splitlines()[0]
+        reason = (
+            problem_of_written(error) if isinstance(error, ValidationError) else str(error).splitlines()[0]
+        )
         raise CalibrationError(
             f"{address} is not a calibration (make one with fo1 calibrate): {reason}"
         ) from None

@@ -9,8 +9,11 @@ import zlib
 from collections.abc import Callable
 from typing import TypeVar
 
+from pydantic import ValidationError
+
 from fo1_data.errors import Fo1Error, StorageError
 from fo1_data.storage.store import Store
+from schemas.problems import is_newer, problem_of_written
 
 _LAST_MEMBER = re.compile(rb',\s*"crc32":\s*"([0-9a-f]{8})"\s*}\s*\Z')
 _MEMBER_BYTES = 64  # more than it has
@@ -34,12 +37,15 @@ def read_checked(
     """Parse such a file.
 
     parse: raises ValueError, TypeError, AttributeError or LookupError for what is not of its form.
-    Raises FileNotFoundError, and `damaged` if the file is: `way_on` says what to do then.
+    Raises FileNotFoundError, and `damaged` if the file is (`way_on` says what to do then) or if a newer
+    release wrote it.
     """
     data = store.read_bytes(path)
     try:
         return parse(_without_checksum(data))
     except (ValueError, TypeError, AttributeError, LookupError) as error:
+        if isinstance(error, ValidationError) and is_newer(error):
+            raise damaged(f"{store.address(path)}: {problem_of_written(error)}") from error
         raise damaged(f"{store.address(path)} is damaged: {way_on}") from error
 
 

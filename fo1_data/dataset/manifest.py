@@ -17,7 +17,7 @@ from fo1_data.dataset.manifest_parts import ListLimits, load_whole, stored_form
 from fo1_data.errors import DatasetError
 from fo1_data.storage.store import Store
 from schemas.dataset import IN_PARTS_VERSION, Manifest
-from schemas.problems import first_problem
+from schemas.problems import problem_of_written
 
 
 def dump_json(document: Any) -> bytes:
@@ -55,7 +55,7 @@ def find_manifest(store: Store) -> Manifest | None:
     except FileNotFoundError as error:
         raise DatasetError(f"{error.filename or error} is missing though the manifest lists it") from error
     except (ValueError, AttributeError, RecursionError) as error:
-        reason = first_problem(error) if isinstance(error, ValidationError) else str(error)
+        reason = problem_of_written(error) if isinstance(error, ValidationError) else str(error)
         raise DatasetError(f"{store.address(MANIFEST)} is no manifest: {reason}") from error
 
 

@@ -17,7 +17,7 @@ from fo1_data.dataset.version_1 import is_version_1, upgrade_record
 from fo1_data.errors import DatasetError
 from schemas.images import ImageRow, Reject
 from schemas.parquet import IMAGE_SCHEMA, REJECT_SCHEMA
-from schemas.problems import first_problem
+from schemas.problems import problem_of_written
 
 _LIST_COLUMNS = ("uris", "regions", "groundings", "counts", "answers")
 
@@ -48,7 +48,7 @@ def record_to_row(record: dict[str, Any]) -> ImageRow:
     try:
         return ImageRow.model_validate(fields)
     except ValidationError as error:
-        raise DatasetError(f"row {record.get('image_id')!r}: {first_problem(error)}") from error
+        raise DatasetError(f"row {record.get('image_id')!r}: {problem_of_written(error)}") from error
 
 
 def table_to_rows(table: pa.Table | pa.RecordBatch) -> Iterator[ImageRow]:
@@ -61,7 +61,7 @@ def table_to_rejects(table: pa.Table | pa.RecordBatch) -> list[Reject]:
     try:
         return [Reject.model_validate(record) for record in table.to_pylist()]
     except ValidationError as error:
-        raise DatasetError(f"rejects: {first_problem(error)}") from error
+        raise DatasetError(f"rejects: {problem_of_written(error)}") from error
 
 
 def merge_duplicates(rows: Iterable[ImageRow]) -> list[ImageRow]:

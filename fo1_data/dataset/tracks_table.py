@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from fo1_data.dataset.arrow_columns import array_to_numpy, records_to_table, to_scalar
 from fo1_data.errors import DatasetError
-from schemas.problems import first_problem
+from schemas.problems import problem_of_written
 from schemas.tracks import TRACK_SCHEMA, VIDEO_SCHEMA, Track, VideoRow
 
 # A frame of a track: its number, its time, its box and its score.
@@ -39,7 +39,7 @@ def table_to_tracks(table: pa.Table | pa.RecordBatch) -> Iterator[Track]:
         try:
             yield Track.model_validate(record)
         except ValidationError as error:
-            raise DatasetError(f"track {record.get('track_id')!r}: {first_problem(error)}") from error
+            raise DatasetError(f"track {record.get('track_id')!r}: {problem_of_written(error)}") from error
 
 
 def table_to_videos(table: pa.Table | pa.RecordBatch) -> Iterator[VideoRow]:
@@ -48,7 +48,7 @@ def table_to_videos(table: pa.Table | pa.RecordBatch) -> Iterator[VideoRow]:
         try:
             yield VideoRow.model_validate(record)
         except ValidationError as error:
-            raise DatasetError(f"video {record.get('uri')!r}: {first_problem(error)}") from error
+            raise DatasetError(f"video {record.get('uri')!r}: {problem_of_written(error)}") from error
 
 
 def bytes_of_tracks(table: pa.Table) -> npt.NDArray[np.int64]:

@@ -26,7 +26,7 @@ from sqlalchemy import JSON, Connection, MetaData, Table, func, inspect, select,
 
 from fo1_data.dataset.layout import code_version
 from fo1_data.errors import UsageError
-from schemas.problems import first_problem
+from schemas.problems import problem_of_written
 from services.database.engine import Database
 from services.database.migrate import alembic_config, upgrade
 from services.home import DATABASE_FILE, SECRET_FILE, open_private
@@ -149,7 +149,7 @@ def _read_summary(package: zipfile.ZipFile, path: Path) -> BackupSummary:
     try:
         summary = BackupSummary.model_validate_json(package.read(_SUMMARY))
     except ValidationError as error:
-        raise ValueError(first_problem(error)) from None
+        raise ValueError(problem_of_written(error)) from None
     revisions = {script.revision for script in ScriptDirectory.from_config(alembic_config()).walk_revisions()}
     if summary.format != FORMAT or summary.revision not in revisions:
         raise UsageError(

@@ -15,7 +15,7 @@ from fo1_data.service_client import ServiceClient, corrections_address, read_cor
 from fo1_data.storage.addresses import is_web, normalise
 from fo1_data.storage.streams import read_whole
 from schemas.corrections import Correction, parse_corrections
-from schemas.problems import first_problem
+from schemas.problems import problem_of_written
 
 
 def read_corrections(source: str) -> list[Correction]:
@@ -70,4 +70,4 @@ def _of_service(address: str) -> list[Correction]:
     try:
         return [Correction.model_validate(item) for item in read_corrections_at(address)]
     except ValidationError as error:
-        raise DatasetError(f"{address}: a correction is not valid: {first_problem(error)}") from None
+        raise DatasetError(f"{address}: a correction is not valid: {problem_of_written(error)}") from None
