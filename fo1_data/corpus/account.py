@@ -4,7 +4,8 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from fo1_data.corpus.places import listing_reject
+from fo1_data.corpus.listing import LateNote
+from fo1_data.corpus.places import listing_reject, storable
 from fo1_data.corpus.united import Contradiction
 from fo1_data.errors import CorpusError
 from schemas.images import Reject
@@ -34,6 +35,7 @@ class Account:
         self.rejects: list[Reject] = []
         self._messages: dict[str, list[str]] = defaultdict(list)
         self.notes: dict[str, list[str]] = defaultdict(list)
+        self.late_notes: list[LateNote] = []
         self._open: dict[tuple[str, ContentKind], int] = {}
         self._num_plain: dict[str, int] = {}
         self._refused: list[_RefusedPart] = []
@@ -77,6 +79,10 @@ class Account:
         reject = listing_reject(name, "contradiction", message)
         self._refused.append(_RefusedPart((number, 1), source, contradiction.counts, reject))
 
+    def note(self, source: str, message: str) -> None:
+        """Keep what a reader decided about a source."""
+        self.notes[source].append(storable(message))
+
     def forget(self, source: str, counts: Mapping[ContentKind, int]) -> None:
         """Take what lies beyond a limit out of the account."""
         self.found[source].subtract(counts)
@@ -96,6 +102,9 @@ class Account:
         for source, number in self._num_plain.items():
             self.found[source][ContentKind.IMAGES] += number
             self.attached[source][ContentKind.IMAGES] += number
+        for late in self.late_notes:
+            for message in late.messages():
+                self.note(late.source, message)
         self._refused.sort(key=lambda part: part.place)
         for (source, kind), count in self._open.items():
             if count < 0:

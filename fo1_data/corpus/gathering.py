@@ -6,6 +6,7 @@ from fo1_data.corpus.account import Account
 from fo1_data.corpus.listing import (
     Found,
     Item,
+    LateNote,
     Listing,
     Note,
     Piece,
@@ -16,7 +17,7 @@ from fo1_data.corpus.listing import (
 )
 from fo1_data.corpus.listing_progress import ListingProgress
 from fo1_data.corpus.pieces import Pieces
-from fo1_data.corpus.places import listing_reject, storable
+from fo1_data.corpus.places import listing_reject
 from schemas.sources import ContentKind
 
 
@@ -65,7 +66,9 @@ class _Gathering:
         if isinstance(item, Piece):
             return self._take_piece(item)
         account = self._account
-        if isinstance(item, Found):
+        if isinstance(item, LateNote):
+            account.late_notes.append(item)
+        elif isinstance(item, Found):
             account.find(item.source, item.counts)
         elif self.is_full and _is_beyond(item, self.names or ()):
             if isinstance(item, Refused):
@@ -73,7 +76,7 @@ class _Gathering:
         elif isinstance(item, Refused):
             account.reject(len(self._pieces), item.source, item.counts, item.reject)
         else:
-            account.notes[item.source].append(storable(item.message))
+            account.note(item.source, item.message)
         return True
 
     def has_all(self) -> bool:

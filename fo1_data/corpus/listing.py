@@ -2,8 +2,8 @@
 
 Every reader of a form yields items: how much a source holds (`Found`), what it says of one image (`Piece`),
 what of it cannot be attached to an image, with the reason (`Refused`), and what the reader had to decide
-(`Note`). `gathering` unites the pieces of one image and counts, so that of every source and kind of content
-found = attached + rejected.
+(`Note`, `LateNote`). `gathering` unites the pieces of one image and counts, so that of every source and kind
+of content found = attached + rejected.
 
 Rules for a reader: `source` is the address of the listing file, archive, or folder (of label files beside
 their images: of the folder, not of each file). `Found` is counted in what the source holds, never in what was
@@ -14,7 +14,7 @@ becomes a reject `unaccounted`.
 """
 
 from collections import Counter
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -68,6 +68,17 @@ class Note:
     message: str
 
 
+@dataclass(frozen=True)
+class LateNote:
+    """A note of what a reader meets while it reads, announced before its first image: a limit may end it.
+
+    `messages`: gives its lines once reading has ended.
+    """
+
+    source: str
+    messages: Callable[[], Iterable[str]]
+
+
 class PlainImage(NamedTuple):
     """A source names one image and says nothing more: a `Found` and a `Piece`, in a fiftieth of the time."""
 
@@ -75,7 +86,7 @@ class PlainImage(NamedTuple):
     uri: str
 
 
-Item = Found | Piece | PlainImage | Refused | Note
+Item = Found | Piece | PlainImage | Refused | Note | LateNote
 
 
 @dataclass

@@ -222,6 +222,22 @@ def test_classes_without_a_name_are_told(place: str, tmp_path: Path) -> None:
     assert source.notes == [expected]
 
 
+@pytest.mark.parametrize("place", ["data.yaml", "", "labels"])
+def test_classes_without_a_name_are_told_of_a_part_of_a_yolo_set(place: str, tmp_path: Path) -> None:
+    put(tmp_path, "images/a.jpg", "images/b.jpg", "images/c.jpg")
+    for name in ("a", "b", "c"):
+        (tmp_path / "labels").mkdir(exist_ok=True)
+        (tmp_path / f"labels/{name}.txt").write_text("0 .5 .5 .2 .2\n2 .5 .5 .4 .4\n")
+    (tmp_path / "classes.txt").write_text("cat\n")
+    if place == "data.yaml":
+        (tmp_path / "one.txt").write_text("images/a.jpg\n")
+        (tmp_path / place).write_text("train: one.txt\nval: images\nnames: [cat]\n")
+    listing = load_listing(str(tmp_path / place), 2)
+    notes = [note for source in listing.sources for note in source.notes]
+    assert notes[0] == "2 boxes have a class without a name (the class 2): the number is the label"
+    assert notes[1:] == (["1 image of val was named before, in train: read once"] if ".yaml" in place else [])
+
+
 @pytest.mark.parametrize("folder", ["labels", "."], ids=["labels alone", "beside the images"])
 def test_classes_without_a_name_are_told_wherever_label_files_are(folder: str, tmp_path: Path) -> None:
     put(tmp_path, f"{folder}/a.jpg")

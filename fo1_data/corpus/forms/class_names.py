@@ -40,8 +40,8 @@ class NamelessClasses:
                         self.meet(region.label)
             yield item
 
-    def notes(self, source: str) -> Iterator[Note]:
-        """One note if there are such boxes, with their classes, the most frequent first."""
+    def messages(self) -> Iterator[str]:
+        """One line if there are such boxes, with their classes, the most frequent first."""
         if not self._boxes:
             return
         classes = [label for label, _ in self._boxes.most_common(_MOST_CLASSES)]
@@ -49,7 +49,11 @@ class NamelessClasses:
         named = ", ".join(classes) + (f" and {more} more" if more else "")
         boxes = counted(self._boxes.total(), "box has", "boxes have")
         noun = "class" if len(self._boxes) == 1 else "classes"
-        yield Note(source, f"{boxes} a class without a name (the {noun} {named}): the number is the label")
+        yield f"{boxes} a class without a name (the {noun} {named}): the number is the label"
+
+    def notes(self, source: str) -> Iterator[Note]:
+        """The note of a source that was read."""
+        yield from (Note(source, message) for message in self.messages())
 
 
 def names_of(value: Any) -> dict[int, str]:

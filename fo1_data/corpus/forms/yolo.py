@@ -8,7 +8,7 @@ nearby. Class names come from the YAML file, or from `classes.txt` or `obj.names
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -18,7 +18,7 @@ from fo1_data.corpus.forms.class_names import CLASS_FILES, YAML_NAMES, NamelessC
 from fo1_data.corpus.forms.folder import ONE_IMAGE
 from fo1_data.corpus.forms.record_fields import keep_region_meta
 from fo1_data.corpus.forms.yolo_lines import NotShares, region_of_line
-from fo1_data.corpus.listing import Found, Item, Note, Piece, Refused
+from fo1_data.corpus.listing import Found, Item, LateNote, Piece, Refused
 from fo1_data.corpus.places import ImagePlaces, kind_of, listing_reject, walk
 from fo1_data.errors import CorpusError, one_line
 from fo1_data.plurals import counted
@@ -69,6 +69,8 @@ def read_yolo_yaml(address: str) -> Iterator[Item]:
     again: Counter[tuple[str, str]] = Counter()
     refused: set[str] = set()
     nameless = NamelessClasses()
+    yield LateNote(address, nameless.messages)
+    yield LateNote(address, lambda: _named_again(again))
     for split, place in places:
         for item in _list_images(place):
             if isinstance(item, Reject):
@@ -81,13 +83,16 @@ def read_yolo_yaml(address: str) -> Iterator[Item]:
                 images[item] = split
                 items = image_items(address, item, _label_file(item), names, {"split": split}, has_keypoints)
                 yield from nameless.watched(items, names)
-    yield from nameless.notes(address)
-    for (first, split), number in again.items():
-        named = f"{counted(number, 'image')} of {split} {'was' if number == 1 else 'were'} named before"
-        yield Note(address, f"{named}, in {first}: read once")
     folders = dict.fromkeys(place for _, place in places if suffix_of(place) != ".txt")
     label_folders = (_label_folder(folder) for folder in folders)
     yield from _without_image(address, (folder for folder in label_folders if folder), images)
+
+
+def _named_again(again: Mapping[tuple[str, str], int]) -> Iterator[str]:
+    """A line for each two splits that name the same images; again: how many, by both."""
+    for (first, split), number in again.items():
+        named = f"{counted(number, 'image')} of {split} {'was' if number == 1 else 'were'} named before"
+        yield f"{named}, in {first}: read once"
 
 
 def read_yolo_folder(folder: str) -> Iterator[Item]:
@@ -103,13 +108,13 @@ def read_yolo_folder(folder: str) -> Iterator[Item]:
         return
     listed: set[str] = set()
     nameless = NamelessClasses()
+    yield LateNote(folder, nameless.messages)
     for item in walk(images):
         if isinstance(item, Reject):
             yield Refused(folder, {}, item)
         else:
             listed.add(item)
             yield from nameless.watched(image_items(folder, item, _label_file(item), names, {}, False), names)
-    yield from nameless.notes(folder)
     yield from _without_image(folder, [join(folder, "labels")], listed)
 
 
@@ -143,6 +148,7 @@ def _from_labels(folder: str, names: dict[int, str]) -> Iterator[Item]:
     above = parent(folder)
     labels = join(folder, "labels")
     nameless = NamelessClasses()
+    yield LateNote(folder, nameless.messages)
     for item in walk(labels if kind_of(labels) == "folder" else folder):
         if isinstance(item, Reject):
             yield Refused(folder, {}, item)
@@ -153,7 +159,6 @@ def _from_labels(folder: str, names: dict[int, str]) -> Iterator[Item]:
             stem = PurePosixPath(base_name(item)).stem
             items = image_items(folder, _image_named(stem, ImagePlaces(roots)), item, names, {}, False)
             yield from nameless.watched(items, names)
-    yield from nameless.notes(folder)
 
 
 def _image_named(stem: str, places: ImagePlaces) -> str:
