@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from actors.head import LOOPBACK_ONLY
-from fo1_data.errors import ClusterError
+from fo1_data.errors import ClusterError, first_line
 from schemas.jobs import RunConfig
 
 PACKAGES = ("schemas", "fo1_data", "actors", "services")
@@ -164,7 +164,7 @@ def _start_local(config: RunConfig) -> None:
             ray.shutdown()
             # Ray waits 30 s for its own processes, which can be too short on a busy machine.
             if not tries_left or "timed out" not in str(error):
-                raise ClusterError(f"cannot start a local Ray: {_first_line(error)}") from error
+                raise ClusterError(f"cannot start a local Ray: {first_line(error)}") from error
 
 
 def _connect(address: str) -> None:
@@ -191,7 +191,7 @@ def _connect(address: str) -> None:
                 f"the Ray cluster at {address} refuses the token: set RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH"
             ) from error
         raise ClusterError(
-            f"cannot reach the Ray cluster at {address}: {_first_line(error)} "
+            f"cannot reach the Ray cluster at {address}: {first_line(error)} "
             "(is it running, and is its token in RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH?)"
         ) from error
 
@@ -231,7 +231,3 @@ def _private_token() -> None:
     if any(os.environ.get(name) for name in settings) or (Path.home() / ".ray" / "auth_token").exists():
         return
     os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import ray
 from ray.exceptions import ActorUnavailableError, RayError
 
+from fo1_data import errors
+
 # In the text of a traceback, the line of the exception: `package.module.Name: message`.
 _EXCEPTION_LINE = re.compile(r"(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:: .*)?")
 _MOST_CHARACTERS = 300
@@ -52,7 +54,7 @@ def _is_alive(node_id: str) -> bool:
 
 def first_line(error: BaseException) -> str:
     """The first line of an exception's message."""
-    return _lines(error)[0][:_MOST_CHARACTERS]
+    return errors.first_line(error)[:_MOST_CHARACTERS]
 
 
 def with_type(error: Exception) -> str:

@@ -9,6 +9,7 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actors.cluster import LOCAL, chosen_address, need_of, nodes, ray_for
+from fo1_data.errors import first_line
 from fo1_data.model.node_cache import find_problem
 from fo1_data.opinions.load import is_server
 from schemas.jobs import RunConfig
@@ -56,5 +57,5 @@ def _answer(ref: Any) -> str:
     try:
         problem = ray.get(ref, timeout=ANSWER_WITHIN_S)
     except ray.exceptions.RayError as error:
-        return f"no answer: {(str(error).splitlines() or [type(error).__name__])[0]}"
+        return f"no answer: {first_line(error)}"
     return problem or "ok"

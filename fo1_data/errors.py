@@ -126,6 +126,14 @@ def one_line(error: BaseException) -> str:
     return " ".join(text.split())[:300] or type(error).__name__
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message that is not blank, or its type if it has none.
+
+    Of errors of other packages, whose further lines are advice to programmers.
+    """
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
 def system_fault(error: OSError) -> str:
     """What the operating system refused, in one line for a person."""
     where = f" at {error.filename}" if error.filename is not None else ""

@@ -38,3 +38,11 @@ def test_the_module_draws_every_exception_in_its_tree() -> None:
     for cls in ALL:
         if cls is not errors.InputReject:
             assert cls.__name__ in (errors.__doc__ or "")
+
+
+@pytest.mark.parametrize(
+    ("message", "line"),
+    [("one\ntwo", "one"), ("\n  one \n", "one"), ("", "ValueError"), (" \n", "ValueError")],
+)
+def test_the_first_line_of_an_error_is_never_blank(message: str, line: str) -> None:
+    assert errors.first_line(ValueError(message)) == line

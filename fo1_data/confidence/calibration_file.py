@@ -5,7 +5,7 @@ import json
 
 from pydantic import ValidationError
 
-from fo1_data.errors import CalibrationError, CorpusError, StorageError, refuse_full_disk
+from fo1_data.errors import CalibrationError, CorpusError, StorageError, first_line, refuse_full_disk
 from fo1_data.storage.addresses import normalise
 from fo1_data.storage.store import open_store, split_address
 from fo1_data.storage.streams import read_whole
@@ -44,9 +44,7 @@ def read_calibration(address: str) -> tuple[Calibration, str]:
             raise CalibrationError(f"{address} has version {version}: use a newer fo1-data")
         return Calibration.model_validate(document), hashlib.sha256(data).hexdigest()
     except (ValueError, RecursionError) as error:
-        reason = (
-            problem_of_written(error) if isinstance(error, ValidationError) else str(error).splitlines()[0]
-        )
+        reason = problem_of_written(error) if isinstance(error, ValidationError) else first_line(error)
         raise CalibrationError(
             f"{address} is not a calibration (make one with fo1 calibrate): {reason}"
         ) from None

@@ -19,7 +19,7 @@ from typing import Any
 
 from pyarrow import fs as pafs
 
-from fo1_data.errors import CheckpointError, ConfigError, refuse_full_disk
+from fo1_data.errors import CheckpointError, ConfigError, first_line, refuse_full_disk
 from fo1_data.storage.addresses import file_system
 from fo1_data.storage.json_text import parse_object
 
@@ -113,7 +113,7 @@ def _list_source(source: str) -> dict[str, list[str]]:
         files, top = file_system(source)
         entries = files.get_file_info(pafs.FileSelector(top, recursive=True))
     except (ConfigError, FileNotFoundError, OSError, NotImplementedError) as error:
-        raise CheckpointError(f"cannot list the model at {source}: {_first_line(error)}") from None
+        raise CheckpointError(f"cannot list the model at {source}: {first_line(error)}") from None
     prefix = top.rstrip("/") + "/"
     listing = {
         info.path.removeprefix(prefix): [str(info.size), str(info.mtime_ns)]
@@ -137,7 +137,7 @@ def _fetch(source: str, names: Iterable[str], target: Path) -> None:
                     hashes[name] = _write(part / name, stream)
             except OSError as error:
                 refuse_full_disk(error)
-                raise CheckpointError(f"cannot copy {name} of {source}: {_first_line(error)}") from None
+                raise CheckpointError(f"cannot copy {name} of {source}: {first_line(error)}") from None
         (part / _RECORD).write_text(json.dumps({"source": source, "sha256": hashes}, indent=1))
         part.rename(target)
     finally:
@@ -180,7 +180,3 @@ def _locked(path: Path) -> Iterator[None]:
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from PIL import Image
 
-from fo1_data.errors import CheckpointError
+from fo1_data.errors import CheckpointError, first_line
 from fo1_data.opinions.box_frames import box_frame_of
 from fo1_data.opinions.regions import INSTRUCTIONS, RegionQuestion, box_instruction, crop_of
 from schemas.setting_values import OpinionView
@@ -37,7 +37,9 @@ class StockModel:
             self._processor = processors.from_pretrained(spec)
             model: Any = AutoModelForImageTextToText.from_pretrained(spec, dtype=dtype)
         except Exception as error:
-            raise CheckpointError(f"{spec} cannot be loaded as a second opinion: {_line(error)}") from error
+            raise CheckpointError(
+                f"{spec} cannot be loaded as a second opinion: {first_line(error)}"
+            ) from error
         self._model = model.to(device).eval()
         if not getattr(self._processor, "chat_template", None):
             raise CheckpointError(f"{spec} has no chat template: it cannot be asked about a picture")
@@ -89,7 +91,3 @@ class StockModel:
         generated = self._model.generate(**joined, max_new_tokens=_MAX_TOKENS, do_sample=False)
         new_ids = generated[:, joined["input_ids"].shape[1] :]
         return [text.strip() for text in self._processor.batch_decode(new_ids, skip_special_tokens=True)]
-
-
-def _line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

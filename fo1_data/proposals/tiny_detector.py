@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fo1_data.errors import CheckpointError
+from fo1_data.errors import CheckpointError, first_line
 from fo1_data.model.checksums import refuse_changed
 from fo1_data.proposals.detections import Detections
 from fo1_data.proposals.identity import TINY_LICENCE, TINY_WEIGHTS
@@ -166,7 +166,7 @@ def load_tiny_detector(device: str | torch.device = "cpu", weights: Path = TINY_
         with safe_open(weights, "pt") as file:
             long_edge_max_px = int((file.metadata() or {}).get(LONG_EDGE_KEY, LONG_EDGE_MAX_PX))
     except (OSError, RuntimeError, ValueError, SafetensorError) as error:
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
         remedy = "; reinstall" if weights == TINY_WEIGHTS else ""
         raise CheckpointError(f"the detector does not load from {weights}: {reason}{remedy}") from error
     sha256 = hashlib.sha256(data).hexdigest()

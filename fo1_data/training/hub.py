@@ -5,7 +5,7 @@ The card is made anew. What names this machine stays here: lineage, settings, lo
 
 from pathlib import Path
 
-from fo1_data.errors import ConfigError, StorageError
+from fo1_data.errors import ConfigError, StorageError, first_line
 from fo1_data.model.checkpoint_folder import list_weight_files
 from fo1_data.training.layout import LOGGERS, SETTINGS
 from fo1_data.training.model_card import CARD, write_model_card
@@ -37,13 +37,9 @@ def push_model(folder: Path, repo: str, *, private: bool = False) -> str:
             commit_message="Upload a checkpoint of fo1 train",
         )
     except HFValidationError as error:
-        raise ConfigError(f"--repo {repo}: {_first_line(error)}") from None
+        raise ConfigError(f"--repo {repo}: {first_line(error)}") from None
     except LocalTokenNotFoundError:
         raise ConfigError("no token for the Hub: set HF_TOKEN, or run `hf auth login`") from None
     except Exception as error:  # of the client, or of what it sends by: httpx, httpx2, Xet
-        raise StorageError(f"{repo}: the Hub did not take the checkpoint: {_first_line(error)}") from None
+        raise StorageError(f"{repo}: the Hub did not take the checkpoint: {first_line(error)}") from None
     return str(commit.commit_url)
-
-
-def _first_line(error: BaseException) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

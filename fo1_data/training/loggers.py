@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from fo1_data.errors import ConfigError
+from fo1_data.errors import ConfigError, first_line
 from fo1_data.storage.json_text import parse_object
 from fo1_data.training.events import Event, Measured, SampleFigures, StepDone
 from fo1_data.training.layout import LOGGERS, LOSSES, TENSORBOARD
@@ -80,8 +80,7 @@ class GuardedLogger:
             action()
         except Exception as error:  # of another's package, which may raise anything
             self._logger = None
-            line = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
-            reason = line[:_MOST_SHOWN] or type(error).__name__
+            reason = first_line(error)[:_MOST_SHOWN]
             self._tell(f"{self._name} gets no more figures of this run ({reason}); {LOSSES} has all of them")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from fo1_data.errors import CheckpointError, ConfigError, StorageError
+from fo1_data.errors import CheckpointError, ConfigError, StorageError, first_line
 from fo1_data.storage.json_text import parse_object
 from fo1_data.training.layout import SETTINGS, STATE
 from fo1_data.training.settings import Stage, TrainConfig
@@ -72,8 +72,7 @@ def write_state(path: Path, state: dict[str, Any]) -> None:
         torch.save(state, partial)
     except RuntimeError as error:  # torch's own writer
         partial.unlink(missing_ok=True)
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise StorageError(f"{path} cannot be written ({reason}): is the disk full?") from None
+        raise StorageError(f"{path} cannot be written ({first_line(error)}): is the disk full?") from None
     partial.replace(path)
 
 
@@ -85,8 +84,7 @@ def load_state(path: Path) -> dict[str, Any] | None:
         _check_archive(path)
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, zipfile.BadZipFile, RuntimeError, EOFError, OSError, ValueError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise CheckpointError(f"{path} is damaged ({reason}): delete it to start again") from None
+        raise CheckpointError(f"{path} is damaged ({first_line(error)}): delete it to start again") from None
     return state
 
 
