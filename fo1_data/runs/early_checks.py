@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from fo1_data.confidence.calibration_file import read_calibration
-from fo1_data.confidence.calibration_match import LabelOrigin, check_match
+from fo1_data.confidence.calibration_match import check_match
 from fo1_data.dataset.begun_run import LATE_ENTRIES, check_begun
 from fo1_data.dataset.layout import RUN, fingerprint_file
 from fo1_data.dataset.listing_record import describe_change
@@ -14,6 +14,7 @@ from fo1_data.labelling.identity import PreliminaryIdentity
 from fo1_data.runs.fingerprint import preliminary_fingerprint
 from fo1_data.runs.out_place import asking_place
 from fo1_data.runs.plan import PlannedRun
+from fo1_data.runs.routing import origin_of_labeller
 from fo1_data.storage.store import open_store
 from schemas.dataset import Manifest
 from schemas.jobs import RunConfig
@@ -57,19 +58,10 @@ def check_before_loading(
     hashes_weights = was_begun or config.calibration is not None
     identity = model_checks.identity(load_weights_record(store)) if hashes_weights else PreliminaryIdentity()
     if config.calibration is not None:
-        check_match(read_calibration(config.calibration)[0], _origin(identity), config.force)
+        check_match(read_calibration(config.calibration)[0], origin_of_labeller(identity), config.force)
     known = preliminary_fingerprint(config, identity, planned.corpus)
     manifest = check_begun(
         store, known, lambda: describe_change(store, planned.shards.entries), replay=config.replay_rejects
     )
     is_known = known.keys() >= LATE_ENTRIES - {"dtype"}
     return manifest if is_known and not config.replay_rejects else None
-
-
-def _origin(identity: PreliminaryIdentity) -> LabelOrigin:
-    return LabelOrigin(
-        model_sha256=identity.model_sha256,
-        proposer=identity.proposer_name,
-        proposer_sha256=identity.proposer_sha256,
-        prompts_version=identity.prompts_version,
-    )

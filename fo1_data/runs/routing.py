@@ -7,7 +7,7 @@ budget needs all rows and is settled when the dataset is finished.
 from fo1_data.confidence.calibration_file import read_calibration
 from fo1_data.confidence.calibration_match import LabelOrigin, check_match
 from fo1_data.confidence.routing import Router
-from fo1_data.labelling.identity import LabellerIdentity
+from fo1_data.labelling.identity import LabellerIdentity, PreliminaryIdentity
 from schemas.calibration import RoutingSettings
 from schemas.images import ImageRow
 from schemas.jobs import RunConfig
@@ -31,14 +31,18 @@ def make_router(config: RunConfig, identity: LabellerIdentity) -> tuple[Router, 
     calibration = read_calibration(config.calibration)[0] if config.calibration else None
     warning = None
     if calibration is not None:
-        origin = LabelOrigin(
-            model_sha256=identity.model_sha256,
-            proposer=identity.proposer_name,
-            proposer_sha256=identity.proposer_sha256,
-            prompts_version=identity.prompts_version,
-        )
-        warning = check_match(calibration, origin, config.force)
+        warning = check_match(calibration, origin_of_labeller(identity), config.force)
     return Router(routing_settings(config), calibration, config.labels, forced=warning is not None), warning
+
+
+def origin_of_labeller(identity: LabellerIdentity | PreliminaryIdentity) -> LabelOrigin:
+    """The origin of the labels that a labeller gives, as far as it is known."""
+    return LabelOrigin(
+        model_sha256=identity.model_sha256,
+        proposer=identity.proposer_name,
+        proposer_sha256=identity.proposer_sha256,
+        prompts_version=identity.prompts_version,
+    )
 
 
 def route_in_shard(router: Router, rows: list[ImageRow]) -> None:
