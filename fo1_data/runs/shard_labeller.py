@@ -33,7 +33,7 @@ from fo1_data.runs.step_file import SUFFIX
 from fo1_data.runs.tile_steps import has_tiles, stored_steps
 from fo1_data.runs.video_steps import VideoSteps
 from fo1_data.runs.video_work import LabelledVideo, label_video
-from fo1_data.runs.work_log import log_rejects, work_on
+from fo1_data.runs.work_log import log_rejects, logged
 from fo1_data.storage.downloads import wait_for_stores
 from fo1_data.storage.store import open_store
 from schemas.corpus import CorpusImage, Shard
@@ -98,7 +98,7 @@ class ShardLabeller:
 
     def label_shard(self, shard: Shard, try_id: str, options: WriteOptions) -> ShardReport:
         """Label every image of the shard and write it. Raises StorageError."""
-        with work_on("label_shard", options.run, shard.shard_id, try_id):
+        with logged("label_shard", options.run, shard.shard_id, try_id):
             return self._label_whole(shard, try_id, options)
 
     def _label_whole(self, shard: Shard, try_id: str, options: WriteOptions) -> ShardReport:
@@ -119,7 +119,7 @@ class ShardLabeller:
 
         shard: with these images alone. The rows of tiles are in steps: `START-STOP` is returned for them.
         """
-        with work_on("label_piece", options.run, shard.shard_id, try_id):
+        with logged("label_piece", options.run, shard.shard_id, try_id):
             return self._label_part(shard, start, stop, try_id, options)
 
     def _label_part(self, shard: Shard, start: int, stop: int, try_id: str, options: WriteOptions) -> str:
@@ -138,7 +138,7 @@ class ShardLabeller:
         self, shard: Shard, pieces: Sequence[str | Reject], try_id: str, options: WriteOptions
     ) -> ShardReport:
         """Write the shard from its pieces, in the order of its images. Raises StorageError."""
-        with work_on("assemble_shard", options.run, shard.shard_id, try_id):
+        with logged("assemble_shard", options.run, shard.shard_id, try_id):
             return self._assemble(shard, pieces, try_id, options)
 
     def _assemble(

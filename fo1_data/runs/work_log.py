@@ -13,7 +13,7 @@ _log = logging.getLogger("fo1.labeller")
 
 
 @contextmanager
-def work_on(what: str, run: str, shard: str, try_id: str) -> Iterator[None]:
+def logged(what: str, run: str, shard: str, try_id: str) -> Iterator[None]:
     """Log and trace a `with` block, and name run, shard and try in every record written meanwhile."""
     fields = {"run": run, "shard": shard, "try": try_id}
     started_s = time.perf_counter()

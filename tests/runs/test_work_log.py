@@ -44,8 +44,8 @@ def corpus(tmp_path: Path) -> Path:
 FAILING_PROGRAM = """
 from contextlib import suppress
 from fo1_data.logs import log_if_asked
-from fo1_data.runs.work_log import work_on
-with log_if_asked(), suppress(ValueError), work_on("label_shard", "1", "2", "3"):
+from fo1_data.runs.work_log import logged
+with log_if_asked(), suppress(ValueError), logged("label_shard", "1", "2", "3"):
     raise ValueError("no room")
 """
 
