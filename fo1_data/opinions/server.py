@@ -9,9 +9,8 @@ import base64
 import io
 import os
 import threading
-import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any
 from urllib.parse import urldefrag
 
@@ -32,13 +31,15 @@ _LATER = (408, 409, 425, 429)
 class ServerModel:
     """The model `NAME` of a server: `https://HOST/v1#NAME`; without a name, the one that the server has.
 
-    wait: called with seconds before a request is tried again. Raises ConfigError where the server refuses the
-    key or does not name one model, RunError where it cannot be reached.
+    wait: called with seconds before a request is tried again; by default a wait that ends when another
+    question has failed. Raises ConfigError where the server refuses the key or does not name one model,
+    RunError where it cannot be reached.
     """
 
-    def __init__(self, address: str, wait: Callable[[float], None] = time.sleep) -> None:
+    def __init__(self, address: str, wait: Callable[[float], object] | None = None) -> None:
         self._url, model = urldefrag(address)
-        self._wait = wait
+        self._stopped = threading.Event()
+        self._wait = wait or self._stopped.wait
         key = os.environ.get(KEY_VARIABLE)
         self._http = httpx.Client(
             base_url=self._url.rstrip("/"),
@@ -46,15 +47,19 @@ class ServerModel:
             timeout=_TIMEOUT_S,
             limits=httpx.Limits(max_connections=_AT_ONCE),
         )
-        self._stopped = threading.Event()
         self._model = model or self._only_model()
 
     def answer(self, questions: Sequence[RegionQuestion]) -> list[str | None]:
-        """See `SecondModel.answer`. None where the server refuses a picture (400, 413, 422)."""
+        """See `SecondModel.answer`. None where the server refuses a picture (400, 413, 422).
+
+        The first question to fail ends the others.
+        """
         self._stopped.clear()
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="second-opinion") as pool:
             answers = [pool.submit(self._answer_one, question) for question in questions]
             try:
+                for answer in as_completed(answers):
+                    answer.result()
                 return [answer.result() for answer in answers]
             except BaseException:
                 self._stopped.set()

@@ -1,5 +1,6 @@
 """The client of OpenAI-compatible servers: what it sends, and what it does where the server fails."""
 
+import time
 from collections.abc import Iterator
 
 import httpx
@@ -73,6 +74,15 @@ def test_a_server_that_stays_down_ends_the_run_with_one_line(server: ChatServer)
     with pytest.raises(RunError, match=r"cannot be had after 6 tries \(it answers 503\)"):
         model.answer(questions(8))
     assert server.asked <= 6 * 16
+
+
+def test_a_question_that_waits_does_not_hold_up_the_refusal_of_another(server: ChatServer) -> None:
+    model = ServerModel(f"{server.url}#tiny")
+    server.refusals += [429, 401]
+    started_s = time.monotonic()
+    with pytest.raises(ConfigError, match=KEY_VARIABLE):
+        model.answer(questions())
+    assert time.monotonic() - started_s < 6, "it waited out the server's 7 seconds"
 
 
 @pytest.mark.parametrize(("status", "message"), [(401, KEY_VARIABLE), (404, "does not serve the model")])
