@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 
 from fo1_data.corpus.hidden_addresses import hidden_address
 from fo1_data.errors import InputReject
@@ -11,6 +12,12 @@ from schemas.images import Reject, RejectStage
 
 # A file that is DICOM by its contents and was listed as something else.
 NAMED_OTHERWISE = "dicom_named_otherwise"
+
+
+def named(message: str, name: str) -> str:
+    """A message about an input with its name: as it is where it has that name, not only in a longer one."""
+    word = rf"(?<!\S){re.escape(name)}(?=$|[\s;,)]|[.:](?:\s|$))"
+    return message if re.search(word, message) else f"{name}: {message}"
 
 
 def reject_from(entry: CorpusImage, error: InputReject) -> Reject:

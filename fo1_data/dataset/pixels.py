@@ -11,6 +11,7 @@ from typing import Any
 from fo1_data.corpus.decoding import decode_image, sidecars_at
 from fo1_data.corpus.entry_bytes import read_bytes
 from fo1_data.corpus.images import DecodedImage, InputLimits, has_plain_colours
+from fo1_data.corpus.rejects import named
 from fo1_data.corpus.rendering import Rendering
 from fo1_data.dataset.prefetch import map_ahead
 from fo1_data.errors import DatasetError, InputReject
@@ -56,8 +57,7 @@ def image_bytes(row: ImageRow, limits: InputLimits) -> bytes:
         try:
             data = read_bytes(entry, limits)
         except InputReject as reject:
-            named = reject.message if entry.name in reject.message else f"{entry.name}: {reject.message}"
-            reasons.append(named)
+            reasons.append(named(reject.message, entry.name))
             failed = reject if store_failed(reject) else failed
             continue
         if hashlib.sha256(data).hexdigest() == row.image_id:

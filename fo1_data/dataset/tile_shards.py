@@ -10,6 +10,7 @@ from itertools import groupby
 import numpy as np
 import pyarrow as pa
 
+from fo1_data.corpus.rejects import named
 from fo1_data.corpus.tile_names import image_of_tile, tile_name
 from fo1_data.dataset.arrow_columns import numpy_to_array
 from fo1_data.dataset.items import Items
@@ -99,8 +100,8 @@ def _image_reject(
             replayable=True,
         )
     more = f" ({len(missing)} of {len(entries)} tiles gave no row)" if len(missing) > 1 else ""
-    message = first.message if first.uri in first.message else f"{first.uri}: {first.message}"
-    return _as_of_image(first.model_copy(update={"message": f"{message}{more}"}), entries)
+    message = f"{named(first.message, first.uri)}{more}"
+    return _as_of_image(first.model_copy(update={"message": message}), entries)
 
 
 def uncut(entries: Sequence[CorpusImage]) -> CorpusImage:

@@ -9,6 +9,7 @@ from accepted_parts import accepted_part
 from factories import make_dataset, make_label, make_reject, make_row
 from PIL import Image
 
+from fo1_data.corpus.rejects import named
 from fo1_data.dataset.reader import open_dataset
 from fo1_data.dataset.validate import validate_dataset
 from fo1_data.dataset.versions.compare import compare_datasets
@@ -94,6 +95,24 @@ def test_a_changed_or_lost_image_is_refused_by_name(tmp_path: Path) -> None:
     assert publish(str(tmp_path / "d"), str(tmp_path / "pub")).manifest.counts.images == 2
     with pytest.raises(DatasetError, match="not empty"):
         publish(str(tmp_path / "d"), str(tmp_path / "pub"))
+
+
+@pytest.mark.parametrize(
+    ("message", "has_name"),
+    [
+        ("/d/a does not exist", True),
+        ("/d/a: no such file", True),
+        ("what is at /d/a.", True),
+        ("/d/a", True),
+        ("/d/a.jpg does not exist", False),
+        ("/b/d/a does not exist", False),
+        ("/d/a::b.jpg is no image", False),
+        ("/d/a/b: no such file", False),
+        ("it is empty", False),
+    ],
+)
+def test_a_name_inside_another_one_is_no_name(message: str, has_name: bool) -> None:
+    assert named(message, "/d/a") == (message if has_name else f"/d/a: {message}")
 
 
 def test_a_copy_elsewhere_stands_in_for_a_lost_image(tmp_path: Path) -> None:
