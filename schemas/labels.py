@@ -33,6 +33,11 @@ class LabelKind(StrEnum):
         """True if one question is asked for every region."""
         return self in (LabelKind.BRIEF_CAPTION, LabelKind.DETAILED_CAPTION, LabelKind.OCR)
 
+    @property
+    def names_regions(self) -> bool:
+        """True if a phrase describes in words the regions that it points at; an example does not."""
+        return self in (LabelKind.DETECT, LabelKind.GROUND, LabelKind.GROUNDED_CAPTION, LabelKind.COUNT)
+
 
 class Decision(StrEnum):
     """What happens to a label: `ACCEPT` < `AUDIT` < `UNREVIEWED` < `REVIEW`.

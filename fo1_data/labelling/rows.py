@@ -23,9 +23,6 @@ from schemas.images import Answer, Count, Grounding, ImageRow
 from schemas.labels import MOST_COUNT, Label, LabelKind, Source
 from schemas.regions import TEXT_COLUMNS, Region, make_region_id, number_equal_ids
 
-# Kinds whose phrase describes the regions it names in words; an example or a question does not.
-_NAMING = frozenset({LabelKind.DETECT, LabelKind.GROUND, LabelKind.GROUNDED_CAPTION, LabelKind.COUNT})
-
 
 @dataclass(frozen=True)
 class AnsweredQuestion:
@@ -189,7 +186,7 @@ class _Filling:
         """Add how well the phrases that name regions agree with the regions' captions, once all are there."""
         captions = [region.brief_caption for region in self.row.regions]
         for evidence in self.evidence:
-            if evidence.label.kind in _NAMING:
+            if evidence.label.kind.names_regions:
                 phrase = evidence.answers[0].question.phrase or evidence.label.text
                 values = agreement_signals(phrase, set(evidence.regions), captions)
                 evidence.label.signals = [*evidence.label.signals, *as_signals(values)]

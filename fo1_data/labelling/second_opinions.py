@@ -21,7 +21,6 @@ from schemas.images import ImageRow
 from schemas.jobs import RunConfig
 from schemas.labels import OPINION_REFUSED, LabelKind
 
-_PHRASE_KINDS = (LabelKind.GROUND, LabelKind.DETECT, LabelKind.COUNT, LabelKind.GROUNDED_CAPTION)
 # Of a phrase that names more regions, the first ones are asked about.
 _MAX_NAMED = 8
 _RegionKind = tuple[int, LabelKind]
@@ -90,7 +89,7 @@ def _needed(evidence: LabelEvidence) -> list[_RegionKind]:
     kind = evidence.label.kind
     if kind is LabelKind.OCR:
         return [(evidence.regions[0], LabelKind.OCR)]
-    if kind is LabelKind.BRIEF_CAPTION or kind in _PHRASE_KINDS:
+    if kind is LabelKind.BRIEF_CAPTION or kind.names_regions:
         return [(region, LabelKind.BRIEF_CAPTION) for region in evidence.regions[:_MAX_NAMED]]
     return []
 
@@ -106,5 +105,5 @@ def _agreement(evidence: LabelEvidence, answer: str) -> float | None:
     if label.kind is LabelKind.OCR:
         longest = max(len(label.text), len(answer))
         return 1.0 - edit_distance(label.text, answer) / longest if longest else 1.0
-    phrase = evidence.answers[0].question.phrase if label.kind in _PHRASE_KINDS else None
+    phrase = evidence.answers[0].question.phrase if label.kind.names_regions else None
     return shared_words(phrase or label.text, answer)

@@ -27,7 +27,6 @@ from fo1_data.model.reserved_tokens import clean_phrase
 from schemas.labels import Label, LabelKind
 from schemas.setting_values import SecondQuestion
 
-_PHRASE_KINDS = (LabelKind.GROUND, LabelKind.DETECT, LabelKind.COUNT, LabelKind.GROUNDED_CAPTION)
 # If a caption fits many regions, this many are enough to see that it does.
 _MAX_RETURNED = 16
 
@@ -61,7 +60,7 @@ class SecondRound:
             has_feature = kind.per_region and not reads_crops(engine, kind)
             if SecondQuestion.BLIND in self.requested and has_feature and _has_content(evidence):
                 yield _Blind.of(image, evidence)
-            if SecondQuestion.ABSENCE in self.requested and kind in _PHRASE_KINDS:
+            if SecondQuestion.ABSENCE in self.requested and kind.names_regions:
                 yield _Absence.of(image, evidence, tokenizer)
 
 
