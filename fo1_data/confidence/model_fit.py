@@ -10,6 +10,7 @@ because labels of one image depend on each other. The same labels and seed give 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -211,15 +212,13 @@ def _smoothed_targets(right: Right) -> tuple[Right, Values]:
     return sides, np.concatenate([target, 1 - target])
 
 
-def _tree_of(tree: "object", learning_rate: float) -> Tree:
+def _tree_of(tree: Any, learning_rate: float) -> Tree:
     """A fitted tree of scikit-learn as plain numbers, its values scaled by the learning rate."""
-    left, right, feature = (getattr(tree, name) for name in ("children_left", "children_right", "feature"))
-    values = getattr(tree, "value")[:, 0, 0] * learning_rate  # noqa: B009
-    leaf = left < 0
+    leaf = tree.children_left < 0
     return Tree(
-        feature=np.where(leaf, -1, feature).tolist(),
-        threshold=np.where(leaf, 0.0, getattr(tree, "threshold")).tolist(),  # noqa: B009
-        left=np.where(leaf, 0, left).tolist(),
-        right=np.where(leaf, 0, right).tolist(),
-        value=np.where(leaf, values, 0.0).tolist(),
+        feature=np.where(leaf, -1, tree.feature).tolist(),
+        threshold=np.where(leaf, 0.0, tree.threshold).tolist(),
+        left=np.where(leaf, 0, tree.children_left).tolist(),
+        right=np.where(leaf, 0, tree.children_right).tolist(),
+        value=np.where(leaf, tree.value[:, 0, 0] * learning_rate, 0.0).tolist(),
     )
