@@ -20,6 +20,7 @@ from typing import Any
 from pyarrow import fs as pafs
 
 from fo1_data.errors import CheckpointError, ConfigError, first_line, refuse_full_disk
+from fo1_data.model.checksums import sha256_of
 from fo1_data.storage.addresses import file_system
 from fo1_data.storage.json_text import parse_object
 
@@ -162,17 +163,9 @@ def _name_of(source: str) -> str:
 def _is_intact(folder: Path) -> bool:
     try:
         hashes = parse_object((folder / _RECORD).read_text())["sha256"]
-        return all(_sha256(folder / name) == expected for name, expected in hashes.items())
+        return all(sha256_of(folder / name) == expected for name, expected in hashes.items())
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 @contextmanager
