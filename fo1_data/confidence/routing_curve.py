@@ -47,7 +47,8 @@ class CurvePoint(BaseModel):
 
 
 class RoutingCurve(BaseModel):
-    """The points by rising bound, which holds with the probability `confidence_level`.
+    """The points by rising bound. Each bound alone holds with the probability `confidence_level`; one that
+    was chosen for what it accepts need not.
 
     `labels`: open labels of the `rows_read` of `rows_total` rows. `warning`: the calibration was made for
     other labels. `rules`: why the strictest and the loosest bound accept what they accept, by kind.
