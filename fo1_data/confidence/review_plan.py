@@ -171,8 +171,8 @@ def _novelty(labels: _Piece, wrong: Values, places: Places) -> Values:
 def rank_of_trust(signals: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """(labels,) the mean rank, 0 to 1, of each label over the signals that it has; more means more trust.
 
-    A stand-in for a confidence without a calibration; 0.5 without a signal. `signals`: (labels, signals)
-    as from `oriented`, so that more means more trust; NaN if a label lacks the signal.
+    A stand-in for a confidence without a calibration; 0.5 without a signal. `signals`: (labels, signals),
+    each times its direction, so that more means more trust; NaN if a label lacks the signal.
     """
     total, num_ranked = np.zeros(len(signals)), np.zeros(len(signals))
     for column in signals.T:

@@ -1,9 +1,9 @@
 """Routes the labels of tracks as those of regions: by the same calibration, thresholds and audit.
 
 The confidence of a track's label is what the calibration makes of its signals, which are those of its best
-keyframe, times `track_agreement`, the share of the keyframes that say the same. A label whose keyframes
-disagree is for people, however sure each of them is. A review budget counts the labels of rows only: it
-neither asks for those of tracks nor spares them.
+keyframe, times `track_agreement`, the share of the keyframes' weight that says the same. A label whose
+keyframes disagree is for people, however sure each of them is. A review budget counts the labels of rows
+only: it neither asks for those of tracks nor spares them.
 """
 
 from collections.abc import Mapping, Sequence

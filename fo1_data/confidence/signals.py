@@ -35,7 +35,9 @@ SIGNALS: dict[str, SignalSpec] = {
     "logprob_mean": SignalSpec(FLOOR, 0, "nats a token", 1, "the tokens' mean log-probability"),
     "logprob_min": SignalSpec(FLOOR, 0, "nats", 1, "the least sure token's log-probability"),
     "margin_min": SignalSpec(0, -FLOOR, "nats", 1, "the smallest lead of a token over the second choice"),
-    "entropy_first": SignalSpec(0, -FLOOR, "nats", -1, "the entropy of the first content token's choice"),
+    "entropy_first": SignalSpec(
+        0, -FLOOR, "nats", -1, "the entropy of the first token, or of the first region chosen"
+    ),
     "num_tokens": SignalSpec(0, _COUNT, "tokens", 0, "the answer's length"),
     "truncated": SignalSpec(0, 1, "no or yes", -1, "the answer was cut off at the token limit"),
     "min_token_position": SignalSpec(
