@@ -162,7 +162,9 @@ def has_own_boxes(pair: Pair) -> bool:
     return from_corpus and bool((pair.overlaps.max(axis=0) >= _OWN_BOX_IOU).all())
 
 
-def match(overlaps: npt.NDArray[Any], agreement: npt.NDArray[Any] | None = None) -> list[int | None]:
+def match(
+    overlaps: npt.NDArray[Any], agreement: npt.NDArray[Any] | None = None, least_iou: float = MATCH_IOU
+) -> list[int | None]:
     """For each row of (rows, columns) overlaps its column or None: best pairs first, each used once.
 
     `agreement`, of the same shape: which of equal overlaps is better. Order decides what is left.
@@ -172,7 +174,7 @@ def match(overlaps: npt.NDArray[Any], agreement: npt.NDArray[Any] | None = None)
     ties = np.zeros_like(overlaps) if agreement is None else agreement
     for flat in np.lexsort((-ties.ravel(), -overlaps.ravel())).tolist():
         row, column = divmod(flat, overlaps.shape[1])
-        if overlaps[row, column] < MATCH_IOU:
+        if overlaps[row, column] < least_iou:
             break
         if columns[row] is None and column not in used:
             columns[row] = column

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fo1_data.boxes import Boxes, iou_matrix
+from fo1_data.judging.matching import match
 from fo1_data.proposals.detections import Scores
 from fo1_data.proposals.detector_boxes import select_boxes
 from fo1_data.proposals.tiny_detector import STRIDE_PX, TinyDetector
@@ -139,10 +140,5 @@ def _judged(detector: TinyDetector, image: BoxedImage) -> _Judged:
 
 def count_hits(detections: Boxes, boxes: Boxes, least_iou: float = FOUND_IOU) -> int:
     """How many of the boxes are found, the best pairs first, each box and detection used once."""
-    overlaps = iou_matrix(detections, boxes)
-    hits = 0
-    while overlaps.size and overlaps.max() >= least_iou:
-        detection, box = np.unravel_index(overlaps.argmax(), overlaps.shape)
-        overlaps[detection], overlaps[:, box] = 0, 0
-        hits += 1
-    return hits
+    found = match(iou_matrix(detections, boxes), least_iou=least_iou)
+    return sum(box is not None for box in found)
