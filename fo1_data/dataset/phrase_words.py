@@ -25,13 +25,14 @@ def head_words(phrase: str) -> frozenset[str]:
     follow a relation ("left of ...")."""
     words = [word.casefold() for word in _WORD.findall(phrase)]
     end = next((index for index, word in enumerate(words) if index and word in _RELATIONS), len(words))
-    return frozenset(_singular(word) for word in words[:end] if word not in _NO_CONTENT)
+    return frozenset(singular(word) for word in words[:end] if word not in _NO_CONTENT)
 
 
 def words_of(caption: str) -> frozenset[str]:
     """The words of a caption, singular."""
-    return frozenset(_singular(word.casefold()) for word in _WORD.findall(caption))
+    return frozenset(singular(word.casefold()) for word in _WORD.findall(caption))
 
 
-def _singular(word: str) -> str:
+def singular(word: str) -> str:
+    """The word without a plain `s` at its end."""
     return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
+from fo1_data.dataset.phrase_words import singular
 from fo1_data.judging.words import words_of
 from schemas.corpus import CorpusImage, CorpusRegion
 
@@ -50,9 +51,5 @@ def mention_place(texts: Iterable[str]) -> bool:
 
 
 def naming_words(text: str) -> frozenset[str]:
-    """The words of a text without articles, in the singular (a plain `s` is cut off)."""
-    words = [word for word in words_of(text) if word not in _ARTICLES]
-    return frozenset(
-        word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word
-        for word in words
-    )
+    """The words of a text without articles, singular."""
+    return frozenset(singular(word) for word in words_of(text) if word not in _ARTICLES)
