@@ -14,9 +14,7 @@ from itertools import groupby
 import torch
 from torch import Tensor
 
-from fo1_data.model.bases.vision_tower import attend_in_spans
-
-_ROTARY_BASE = 10000.0
+from fo1_data.model.bases.vision_tower import attend_in_spans, patch_cos_sin
 
 
 @dataclass(frozen=True)
@@ -54,13 +52,11 @@ def full_layout(
         corners.append(image_corners)
         weights.append(image_weights)
     places_U2 = torch.cat(places).to(device, non_blocking=True)
-    quarter = head_width // 4
-    exponents = torch.arange(quarter, device=device, dtype=torch.float32) / quarter
-    angles_UE = (places_U2[..., None].float() / _ROTARY_BASE**exponents).flatten(1).repeat(1, 2)
+    cos_UE, sin_UE = patch_cos_sin(places_U2, head_width)
     return FullLayout(
         [rows * columns for rows, columns in grids_hw],
-        angles_UE.cos()[:, None],
-        angles_UE.sin()[:, None],
+        cos_UE[:, None],
+        sin_UE[:, None],
         torch.cat(corners).to(device, non_blocking=True),
         torch.cat(weights).to(device, non_blocking=True),
     )

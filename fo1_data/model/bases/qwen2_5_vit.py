@@ -26,13 +26,13 @@ from fo1_data.model.bases.vision_tower import (
     VisionTower,
     attend_in_spans,
     in_raster_order,
+    patch_cos_sin,
     to_map,
 )
 from fo1_data.model.layers import GatedFeedForward, RMSNorm, initialise
 from fo1_data.model.rotary import rotate
 
 _EPSILON = 1e-6
-_ROTARY_BASE = 10000.0
 
 
 @dataclass(frozen=True)
@@ -129,16 +129,10 @@ class VisionTransformer(VisionTower):
             places.append(_patch_places(orders[-1] - token, grid.shape[1], merge))
             token += grid.size
         order_M = torch.from_numpy(np.concatenate(orders)).to(device, non_blocking=True)
-        cos, sin = self._tables(torch.from_numpy(np.concatenate(places)).to(device, non_blocking=True))
+        places_U2 = torch.from_numpy(np.concatenate(places)).to(device, non_blocking=True)
+        cos, sin = patch_cos_sin(places_U2, self.config.hidden_size // self.config.num_heads)
         images = _by_length([rows * columns for rows, columns in grids_hw], device)
         return PatchLayout(order_M, images, _by_length(lengths, device), cos, sin)
-
-    def _tables(self, places_U2: Tensor) -> tuple[Tensor, Tensor]:
-        """Rotation tables (U, E): half of a head's angles follow the row, half the column."""
-        quarter = self.config.hidden_size // self.config.num_heads // 4
-        exponents = torch.arange(quarter, device=places_U2.device, dtype=torch.float32) / quarter
-        angles_UE = (places_U2[..., None].float() / _ROTARY_BASE**exponents).flatten(1).repeat(1, 2)
-        return angles_UE.cos(), angles_UE.sin()
 
 
 class _PatchEmbedding(nn.Module):

@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
+_ROTARY_BASE = 10000.0
+
 
 @dataclass(frozen=True)
 class PrimaryFeatures:
@@ -69,6 +71,14 @@ def in_raster_order(tokens: Tensor, order_M: Tensor) -> Tensor:
     raster = torch.empty_like(tokens)
     raster[order_M] = tokens
     return raster
+
+
+def patch_cos_sin(places_U2: Tensor, head_width: int) -> tuple[Tensor, Tensor]:
+    """Rotation tables (U, E) float32 of rows and columns: half of a head's angles follow each."""
+    quarter = head_width // 4
+    exponents = torch.arange(quarter, device=places_U2.device, dtype=torch.float32) / quarter
+    angles_UE = (places_U2[..., None].float() / _ROTARY_BASE**exponents).flatten(1).repeat(1, 2)
+    return angles_UE.cos(), angles_UE.sin()
 
 
 def attend_in_spans(
