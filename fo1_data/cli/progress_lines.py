@@ -15,6 +15,7 @@ from fo1_data.plurals import counted
 from schemas.progress import RunProgress, RunState
 
 PLAIN_EVERY_S = 5.0
+_NO_RATES = {"images_per_s": None, "regions_per_s": None, "seconds_left": None}
 
 
 class ProgressLines:
@@ -32,7 +33,7 @@ class ProgressLines:
         )
         self._task = self._live.add_task("starting", total=None, figures="")
         self._shown_s = float("-inf")
-        self._last = ""
+        self._last = self._shown_counts = ""
 
     def __enter__(self) -> "ProgressLines":
         if self._console.is_terminal:
@@ -46,7 +47,10 @@ class ProgressLines:
             self._live.stop()
 
     def show(self, progress: RunProgress) -> None:
-        """Show the figures; without a terminal, at most one line every `PLAIN_EVERY_S` seconds."""
+        """Show the figures; without a terminal, at most one line every `PLAIN_EVERY_S` seconds.
+
+        The last line, of a run that has ended, is left out if the one before it has the same counts.
+        """
         line = figures(progress)
         if self._console.is_terminal:
             self._live.update(
@@ -56,7 +60,10 @@ class ProgressLines:
                 figures=line,
             )
             return
-        self._print(line, at_once=progress.state is not RunState.RUNNING)
+        has_ended = progress.state is not RunState.RUNNING
+        counts = figures(progress.model_copy(update=_NO_RATES))
+        if not (has_ended and counts == self._shown_counts) and self._print(line, at_once=has_ended):
+            self._shown_counts = counts
 
     def show_listing(self, text: str) -> None:
         """Show how far the listing is, as often as figures."""
@@ -65,11 +72,14 @@ class ProgressLines:
         else:
             self._print(text)
 
-    def _print(self, line: str, at_once: bool = False) -> None:
+    def _print(self, line: str, at_once: bool = False) -> bool:
+        """Print a line if it is another and its time has come; whether it was printed."""
         now_s = time.monotonic()
-        if line != self._last and (now_s - self._shown_s >= PLAIN_EVERY_S or at_once):
-            self._shown_s, self._last = now_s, line
-            self._console.print(line, markup=False)
+        if line == self._last or (now_s - self._shown_s < PLAIN_EVERY_S and not at_once):
+            return False
+        self._shown_s, self._last = now_s, line
+        self._console.print(line, markup=False)
+        return True
 
     def note(self, message: str) -> None:
         """Print a line above the live one."""
