@@ -14,14 +14,17 @@ from typer.testing import CliRunner
 
 from fo1_data.cli.main import app
 from fo1_data.dataset.versions.lineage import trace
-from fo1_data.errors import ConfigError
+from fo1_data.errors import ConfigError, RunError
 from fo1_data.model.checkpoint import load_checkpoint
 from fo1_data.synthetic.gold import write_scenes
 from fo1_data.training.events import Event, Measured, StepDone
 from fo1_data.training.loggers import refuse_missing_loggers
 from fo1_data.training.run import train
 from fo1_data.training.run_folder import write_settings
+from fo1_data.training.samples.batches import Batches
 from fo1_data.training.samples.held_out import open_sources
+from fo1_data.training.samples.open_examples import TrainingExample
+from fo1_data.training.samples.source import ExampleSource, open_source
 from fo1_data.training.settings import LoggerName, TrainConfig, load_train_config
 
 CONFIG = TrainConfig(
@@ -160,6 +163,35 @@ def test_a_step_without_an_image_that_can_be_read_is_a_step(tmp_path: Path) -> N
     assert (first["loss"], first["gradient_norm"]) == (0, 0)
     assert second["gradient_norm"] > 0
     assert (first["unusable_images"], "unusable_images" in second) == (1, False)
+
+
+class CountedSource(ExampleSource):
+    """A source that counts how often its images are taken."""
+
+    num_taken = 0
+
+    def at(self, place: int) -> TrainingExample:
+        self.num_taken += 1
+        return super().at(place)
+
+
+@pytest.mark.parametrize("is_readable", [True, False])
+def test_a_run_that_nothing_can_be_asked_looks_at_each_image_once(is_readable: bool, tmp_path: Path) -> None:
+    corpus = write_scenes(tmp_path / "corpus", 5, 70, (3, 4))
+    lines = [json.loads(line) for line in corpus.read_text().splitlines()]
+    bare = [{"image": line["image"], "regions": [{"box_xyxy": [1, 1, 9, 9]}]} for line in lines]
+    corpus.write_text("".join(json.dumps(line) + "\n" for line in bare))
+    if not is_readable:
+        for line in lines:
+            (corpus.parent / line["image"]).write_bytes(b"no image")
+    source = CountedSource(open_source([str(corpus)]).groups)
+    config = CONFIG.model_copy(update={"batch_images": 2})
+    told = r"the first not read: .*: not_an_image" if not is_readable else "no image has labels to ask about"
+    with pytest.raises(RunError, match=told):
+        Batches(source, load_checkpoint("fo1-tiny"), config).of_step(0)
+    num_of_step, num_again = 2, len(lines)
+    num_named = 3 if not is_readable else 0
+    assert source.num_taken == num_of_step + num_again + num_named
 
 
 def test_images_that_cannot_be_used_are_counted_to_the_end_of_the_run(tmp_path: Path) -> None:

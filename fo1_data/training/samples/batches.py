@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Collection, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from itertools import chain
 
@@ -85,8 +84,8 @@ class Batches:
         places = range(first, first + self._config.batch_images)
         own = self._workers.share_of(places) if self._workers is not None else list(places)
         images = list(chain.from_iterable(map(self.images_at, own)))
-        if not images and own and step == 0 and not any(map(self._try_images_at, range(len(self._source)))):
-            raise RunError(self._nothing_usable())
+        if not images and own and step == 0:
+            self._refuse_nothing_usable()
         return images if self._chats is None else [*images, *self._chats.of_step(step)]
 
     def images_at(self, place: int) -> list[TrainingImage]:
@@ -101,21 +100,18 @@ class Batches:
             self._left_out.meet_unusable(self._source.at(place).entry.name, error.reason)
             return []
 
-    def _nothing_usable(self) -> str:
-        """Why a run has no image: the fault of the first that cannot be read, if there is one."""
+    def _refuse_nothing_usable(self) -> None:
+        """Raise RunError if no image of the source can be used, naming the first that cannot be read."""
+        not_read = None
         for place in range(len(self._source)):
             try:
-                self._images_at(place)
+                if self._images_at(place):
+                    return
             except InputReject as error:
-                name = self._source.at(place).entry.name
-                return f"no image could be read and had a question; the first not read: {name}: {error}"
-        return "no image has labels to ask about: see which the dataset has with fo1 dataset info"
-
-    def _try_images_at(self, place: int) -> list[TrainingImage]:
-        """As `images_at`, of an image that no step asks for."""
-        with suppress(InputReject):
-            return self._images_at(place)
-        return []
+                not_read = not_read or f"{self._source.at(place).entry.name}: {error}"
+        if not_read is not None:
+            raise RunError(f"no image could be read and had a question; the first not read: {not_read}")
+        raise RunError("no image has labels to ask about: see which the dataset has with fo1 dataset info")
 
     def _images_at(self, place: int) -> list[TrainingImage]:
         config = self._config
