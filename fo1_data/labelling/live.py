@@ -82,28 +82,34 @@ class LiveLabeller:
         """Answers in the order of the requests, all asked as one batch."""
         started_s = time.perf_counter()
         opened = [self._open(request) for request in requests]
-        answerable = [entry for entry in opened if isinstance(entry, _OpenRequest)]
-        rows = [_empty_row(entry) for entry in answerable]
-        fill_rows(
-            self._engine,
-            [
-                RowQuestions(
-                    row,
-                    CorpusImage(uri=row.uri),
-                    entry.open_image,
-                    entry.image.rgb,
-                    _plan(entry.request).of(entry.open_image),
-                )
-                for row, entry in zip(rows, answerable, strict=True)
-            ],
-        )
+        rows = iter(self._ask([entry for entry in opened if isinstance(entry, _OpenRequest)]))
         seconds = time.perf_counter() - started_s
         self._evict()
-        answers = iter(rows)
         return [
-            self._answer(entry, next(answers), seconds) if isinstance(entry, _OpenRequest) else entry
+            self._answer(entry, next(rows), seconds) if isinstance(entry, _OpenRequest) else entry
             for entry in opened
         ]
+
+    def _ask(self, opened: Sequence[_OpenRequest]) -> list[ImageRow | LiveProblem]:
+        """The requests' rows, filled. Where a question does not fit on the device, each is asked alone."""
+        rows = [_empty_row(entry) for entry in opened]
+        questions = [
+            RowQuestions(
+                row,
+                CorpusImage(uri=row.uri),
+                entry.open_image,
+                entry.image.rgb,
+                _plan(entry.request).of(entry.open_image),
+            )
+            for row, entry in zip(rows, opened, strict=True)
+        ]
+        try:
+            fill_rows(self._engine, questions)
+        except MemoryError as error:
+            if len(opened) == 1:
+                return [LiveProblem(422, str(error))]
+            return [answer for entry in opened for answer in self._ask([entry])]
+        return [*rows]
 
     def _open(self, request: LiveRequest) -> _OpenRequest | LiveProblem:
         problem = _problem_of(request)
@@ -155,7 +161,11 @@ class LiveLabeller:
         kept = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
         return Proposals(boxes[kept])
 
-    def _answer(self, opened: _OpenRequest, row: ImageRow, seconds: float) -> LiveAnswer:
+    def _answer(
+        self, opened: _OpenRequest, row: ImageRow | LiveProblem, seconds: float
+    ) -> LiveAnswer | LiveProblem:
+        if isinstance(row, LiveProblem):
+            return row
         return LiveAnswer(
             image_id=opened.image.image_id,
             width=row.width,

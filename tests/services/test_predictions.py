@@ -4,6 +4,8 @@ import base64
 import hashlib
 import io
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,11 @@ from PIL import Image
 from running_service import Running, make_settings, run_app
 from test_datasets_api import registered
 
-from fo1_data.labelling.live import LiveLabeller, LiveProblem
+from fo1_data.labelling import live
+from fo1_data.labelling.live import MAX_NEW_TOKENS, LiveLabeller, LiveProblem
+from fo1_data.labelling.questions import QuestionPlan
+from fo1_data.model.engine.generation import Generation
+from fo1_data.model.engine.questions import Question
 from schemas.labels import LabelKind
 from schemas.live import LiveAnswer, LiveRequest
 from schemas.regions import Region, make_region_id
@@ -91,6 +97,34 @@ def test_what_is_no_image_is_told(labeller: LiveLabeller) -> None:
     [answer] = labeller.answer([request])
     assert isinstance(answer, LiveProblem)
     assert answer.status == 422
+
+
+def test_a_question_that_does_not_fit_fails_no_other_caller(
+    labeller: LiveLabeller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ask(questions: Sequence[Question]) -> list[Generation]:
+        if any(question.max_new_tokens == MAX_NEW_TOKENS + 1 for question in questions):
+            raise MemoryError("one question does not fit on the device")
+        return ask_all(questions)
+
+    def plan(request: LiveRequest) -> QuestionPlan:
+        planned = make_plan(request)
+        is_large = request.question == "too large"
+        return replace(planned, max_new_tokens=MAX_NEW_TOKENS + is_large)
+
+    ask_all, make_plan = labeller._engine.ask, live._plan
+    monkeypatch.setattr(labeller._engine, "ask", ask)
+    monkeypatch.setattr(live, "_plan", plan)
+    requests = [
+        LiveRequest(image_id=IMAGE_ID, image_base64=BASE64, kinds=[LabelKind.ASK], question=question)
+        for question in ("how many?", "too large", "which colour?")
+    ]
+    first, large, last = labeller.answer(requests)
+    assert isinstance(first, LiveAnswer)
+    assert isinstance(last, LiveAnswer)
+    assert [part.question for part in (*first.answers, *last.answers)] == ["how many?", "which colour?"]
+    assert isinstance(large, LiveProblem)
+    assert (large.status, "does not fit" in large.detail) == (422, True)
 
 
 def test_an_image_is_held_under_no_other_id_than_its_own(labeller: LiveLabeller) -> None:
