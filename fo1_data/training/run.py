@@ -9,6 +9,7 @@ step, random generator state). The first worker writes it.
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from fo1_data.training.run_steps import Run
 from fo1_data.training.samples.chats import read_chats
 from fo1_data.training.samples.held_out import open_sources
 from fo1_data.training.settings import Stage, TrainConfig
+from fo1_data.training.workers import Workers
 
 
 def train(
@@ -46,7 +48,8 @@ def train(
     SIGTERM do. Raises subclasses of UsageError for bad data, settings or checkpoints, or an `out` that holds
     something else, RunError if training fails.
     """
-    refuse_other_folder(out)
+    # Another worker's check would meet what the first one writes, or on its host no such folder.
+    Workers().check_in_first(partial(refuse_other_folder, out))
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)

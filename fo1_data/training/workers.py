@@ -4,7 +4,7 @@ Every worker holds the same weights and computes its part of a step's images; th
 the step that a single worker would make. Uses torch.distributed if the caller has set it up.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 import torch
@@ -58,6 +58,21 @@ class Workers:
         values = [value] * self.num
         distributed.all_gather_object(values, value)
         return values
+
+    def check_in_first(self, check: Callable[[], None]) -> None:
+        """Run a check in the first worker alone; what it raises is raised in every one, so that none waits.
+
+        All workers must call it.
+        """
+        refusal: Exception | None = None
+        if self.is_first:
+            try:
+                check()
+            except Exception as error:
+                refusal = error
+        refusal = self.values_of(refusal)[0]
+        if refusal is not None:
+            raise refusal
 
     def sum_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
         """Replace each gradient by its sum over all workers; a missing gradient counts as zero."""

@@ -108,6 +108,52 @@ assert (report["steps"], report["stopped"]) == (0, "SIGTERM")  # whichever worke
 """
 
 
+CHECKING = """
+import sys
+from pathlib import Path
+from torch import distributed
+from fo1_data.errors import ConfigError
+from fo1_data.training.run import train
+from fo1_data.training.settings import TrainConfig
+rank, rendezvous, out, scenes, config = int(sys.argv[1]), *sys.argv[2:]
+distributed.init_process_group("gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=2)
+config = TrainConfig.model_validate_json(config)
+new, taken = Path(out) / f"new-{rank}", Path(out) / "taken"
+try:  # the first worker refuses, where the second would not
+    train([scenes], 2, "fo1-tiny", (taken, new)[rank], config)
+except ConfigError as error:
+    assert "taken is not empty" in str(error)
+else:
+    raise AssertionError("the second worker goes on alone")
+report = train([scenes], 2, "fo1-tiny", (new, taken)[rank], config)  # the second is not asked
+assert report["workers"] == 2
+"""
+
+
+@pytest.mark.timeout(200)
+def test_the_first_of_two_processes_alone_looks_at_the_folder(scenes, tmp_path):
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "notes.txt").write_text("mine")
+    config = QUICK.model_copy(update={"steps": 1, "measured_images": 0})
+    run_both(CHECKING, tmp_path, scenes, config, 150)
+    assert sorted(path.name for path in (tmp_path / "taken").iterdir()) == ["notes.txt"]
+    assert (tmp_path / "new-0" / "training.pt").is_file()
+
+
+def run_both(script, folder, scenes, config, wait_s):
+    arguments = [str(folder / "meet"), str(folder), scenes, config.model_dump_json()]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    processes = [
+        subprocess.Popen([sys.executable, "-c", script, str(rank), *arguments], env=environment)
+        for rank in range(2)
+    ]
+    try:
+        assert [process.wait(timeout=wait_s) for process in processes] == [0, 0]
+    finally:
+        for process in processes:
+            process.kill()
+
+
 @pytest.mark.timeout(600)
 def test_two_processes_have_the_losses_of_a_single_one(scenes, alone, tmp_path):
     """Also with accumulation, gradient checkpointing, sharding, resume and adapters.
@@ -115,17 +161,7 @@ def test_two_processes_have_the_losses_of_a_single_one(scenes, alone, tmp_path):
     A step for which no worker has an image changes nothing, not even by momentum.
     """
     config = QUICK.model_copy(update={"accumulation": 2, "gradient_checkpointing": True})
-    arguments = [str(tmp_path / "meet"), str(tmp_path), scenes, config.model_dump_json()]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    processes = [
-        subprocess.Popen([sys.executable, "-c", WORKER, str(rank), *arguments], env=environment)
-        for rank in range(2)
-    ]
-    try:
-        assert [process.wait(timeout=500) for process in processes] == [0, 0]
-    finally:
-        for process in processes:
-            process.kill()
+    run_both(WORKER, tmp_path, scenes, config, 500)
     whole = torch.load(alone[0] / "training.pt", weights_only=True)
     for sharding in ("optimizer", "weights"):
         assert losses(tmp_path / sharding) == pytest.approx(losses(alone[0]), abs=2e-5), sharding
