@@ -17,7 +17,7 @@ from fo1_data.cli.doctor import doctor
 from fo1_data.cli.evaluate import evaluate
 from fo1_data.cli.keys import app as keys_app
 from fo1_data.cli.label import label
-from fo1_data.cli.memory import end_when_threads_lack_memory, tell_out_of_memory
+from fo1_data.cli.memory import came_of_memory, end_when_threads_lack_memory, tell_out_of_memory
 from fo1_data.cli.model import app as model_app
 from fo1_data.cli.output import say
 from fo1_data.cli.plan import plan
@@ -30,7 +30,7 @@ from fo1_data.cli.serve import serve
 from fo1_data.cli.train import train
 from fo1_data.cli.train_detector import train_detector
 from fo1_data.cli.version import print_version
-from fo1_data.errors import Fo1Error, lacks_memory, system_fault
+from fo1_data.errors import Fo1Error, system_fault
 from fo1_data.runs.stopping import exit_code
 from fo1_data.storage.store_faults import store_failed
 
@@ -110,8 +110,8 @@ def main() -> None:
     except OSError as error:
         say(f"fo1: {system_fault(error)}")
         sys.exit(1)
-    except (MemoryError, RuntimeError) as error:
-        if not lacks_memory(error):
+    except (MemoryError, RuntimeError, SystemError) as error:
+        if not came_of_memory(error):
             raise
         tell_out_of_memory()
         sys.exit(1)

@@ -2,13 +2,46 @@
 
 import atexit
 import os
+import re
+import resource
 import sys
 import threading
+from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
+from fo1_data.errors import lacks_memory
+
 OUT_OF_MEMORY = b"fo1: out of memory: free some, or give the command more, then run it again\n"
 _BEGINNING = "_bootstrap"  # of a `threading.Thread`
+# What CPython says of a call in C that failed without a word, as some do that get no memory.
+_SILENT_FAULTS = ("returned NULL without setting an exception", "error return without exception set")
+_NEAR_BYTES = 2**26
+_PEAK = re.compile(r"^VmPeak:\s*(\d+) kB$", re.MULTILINE)
+
+
+def came_of_memory(error: Exception) -> bool:
+    """Whether a command ended because memory ran out.
+
+    A SystemError without a word is taken for that only in a process that has come near its limit.
+    """
+    if isinstance(error, SystemError):
+        return any(text in str(error) for text in _SILENT_FAULTS) and _has_met_its_limit()
+    return lacks_memory(error)
+
+
+def _has_met_its_limit() -> bool:
+    """Whether the address space of this process is limited and was within 64 MiB of that, at its largest."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit == resource.RLIM_INFINITY:
+        return False
+    try:
+        peak = _PEAK.search(Path("/proc/self/status").read_text())
+    except MemoryError:
+        return True
+    except OSError:  # no Linux
+        return False
+    return peak is not None and int(peak[1]) * 1024 > limit - _NEAR_BYTES
 
 
 def tell_out_of_memory() -> None:

@@ -2,9 +2,11 @@
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from factories import make_dataset
 
 from fo1_data.cli.memory import OUT_OF_MEMORY
 
@@ -71,6 +73,40 @@ os.close(2)
 threading.Thread(target=print).start()
 """
     assert run(program) == (1, "")
+
+
+# Runs a command in which a call in C fails without a word, in a process with so much address space left that
+# takes so much of it before.
+FAILS_SILENTLY = """
+import json, resource, sys
+from fo1_data.cli.main import main
+left, taken = map(int, sys.argv[1:3])
+def fails(*_):
+    raise SystemError("<built-in function loads> returned NULL without setting an exception")
+json.loads = fails
+held = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+if left:
+    resource.setrlimit(resource.RLIMIT_AS, (held + left,) * 2)
+bytes(taken)
+sys.argv = ["fo1", "dataset", "info", sys.argv[3]]
+main()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits the address space of a process")
+@pytest.mark.parametrize(
+    ("left", "taken", "is_memory"),
+    [(500_000_000, 480_000_000, True), (4_000_000_000, 480_000_000, False), (0, 480_000_000, False)],
+    ids=["near its limit", "far from its limit", "without a limit"],
+)
+def test_a_silent_fault_is_told_as_want_of_memory_only_near_a_limit(
+    left: int, taken: int, is_memory: bool, tmp_path: Path
+) -> None:
+    make_dataset(tmp_path / "d")
+    ended = run(FAILS_SILENTLY, left, taken, tmp_path / "d")
+    assert ended.code == 1
+    assert (ended.message == OUT_OF_MEMORY.decode()) == is_memory
+    assert ("SystemError: <built-in function loads>" in ended.message) != is_memory
 
 
 def test_other_faults_that_no_handler_takes_are_told_as_ever() -> None:
