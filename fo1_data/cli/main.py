@@ -110,7 +110,7 @@ def main() -> None:
     except OSError as error:
         say(f"fo1: {system_fault(error)}")
         sys.exit(1)
-    except (MemoryError, RuntimeError, SystemError) as error:
+    except (MemoryError, RuntimeError, SystemError, ImportError) as error:
         if not came_of_memory(error):
             raise
         tell_out_of_memory()

@@ -16,6 +16,7 @@ OUT_OF_MEMORY = b"fo1: out of memory: free some, or give the command more, then 
 _BEGINNING = "_bootstrap"  # of a `threading.Thread`
 # What CPython says of a call in C that failed without a word, as some do that get no memory.
 _SILENT_FAULTS = ("returned NULL without setting an exception", "error return without exception set")
+_UNMAPPED = "failed to map segment from shared object"
 _NEAR_BYTES = 2**26
 _PEAK = re.compile(r"^VmPeak:\s*(\d+) kB$", re.MULTILINE)
 
@@ -23,17 +24,26 @@ _PEAK = re.compile(r"^VmPeak:\s*(\d+) kB$", re.MULTILINE)
 def came_of_memory(error: Exception) -> bool:
     """Whether a command ended because memory ran out.
 
-    A SystemError without a word is taken for that only in a process that has come near its limit.
+    A SystemError without a word is taken for that only in a process that has come near its limit, and a
+    library that cannot be mapped only in one that has a limit.
     """
+    if isinstance(error, ImportError):
+        return _UNMAPPED in str(error) and _limit_bytes() is not None
     if isinstance(error, SystemError):
         return any(text in str(error) for text in _SILENT_FAULTS) and _has_met_its_limit()
     return lacks_memory(error)
 
 
+def _limit_bytes() -> int | None:
+    """The limit of the address space of this process; None if there is none."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    return None if limit == resource.RLIM_INFINITY else limit
+
+
 def _has_met_its_limit() -> bool:
     """Whether the address space of this process is limited and was within 64 MiB of that, at its largest."""
-    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
-    if limit == resource.RLIM_INFINITY:
+    limit = _limit_bytes()
+    if limit is None:
         return False
     try:
         peak = _PEAK.search(Path("/proc/self/status").read_text())

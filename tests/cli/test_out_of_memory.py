@@ -75,14 +75,17 @@ threading.Thread(target=print).start()
     assert run(program) == (1, "")
 
 
+SILENT = SystemError("<built-in function loads> returned NULL without setting an exception")
+UNMAPPED = ImportError("libtiff.so.6: failed to map segment from shared object")
 # Runs a command in which a call in C fails without a word, in a process with so much address space left that
 # takes so much of it before.
 FAILS_SILENTLY = """
 import json, resource, sys
 from fo1_data.cli.main import main
 left, taken = map(int, sys.argv[1:3])
+fault = eval(sys.argv[4])
 def fails(*_):
-    raise SystemError("<built-in function loads> returned NULL without setting an exception")
+    raise fault
 json.loads = fails
 held = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 if left:
@@ -95,18 +98,26 @@ main()
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits the address space of a process")
 @pytest.mark.parametrize(
-    ("left", "taken", "is_memory"),
-    [(500_000_000, 480_000_000, True), (4_000_000_000, 480_000_000, False), (0, 480_000_000, False)],
-    ids=["near its limit", "far from its limit", "without a limit"],
+    ("fault", "left", "is_memory"),
+    [
+        (SILENT, 500_000_000, True),
+        (SILENT, 4_000_000_000, False),
+        (SILENT, 0, False),
+        (SystemError("bad call"), 500_000_000, False),
+        (UNMAPPED, 4_000_000_000, True),
+        (UNMAPPED, 0, False),
+        (ImportError("No module named 'x'"), 500_000_000, False),
+    ],
+    ids=["near its limit", "far from it", "no limit", "loud", "unmapped", "unmapped, no limit", "not there"],
 )
-def test_a_silent_fault_is_told_as_want_of_memory_only_near_a_limit(
-    left: int, taken: int, is_memory: bool, tmp_path: Path
+def test_a_fault_without_a_word_is_told_as_want_of_memory_only_where_it_is_limited(
+    fault: Exception, left: int, is_memory: bool, tmp_path: Path
 ) -> None:
     make_dataset(tmp_path / "d")
-    ended = run(FAILS_SILENTLY, left, taken, tmp_path / "d")
+    ended = run(FAILS_SILENTLY, left, 480_000_000, tmp_path / "d", repr(fault))
     assert ended.code == 1
     assert (ended.message == OUT_OF_MEMORY.decode()) == is_memory
-    assert ("SystemError: <built-in function loads>" in ended.message) != is_memory
+    assert (f"{type(fault).__name__}: {fault}" in ended.message) != is_memory
 
 
 def test_other_faults_that_no_handler_takes_are_told_as_ever() -> None:
