@@ -24,6 +24,7 @@ from typing import Any
 
 from actors.head import LOOPBACK_ONLY
 from fo1_data.errors import ClusterError, first_line
+from fo1_data.home_folders import expand_home
 from schemas.jobs import RunConfig
 
 PACKAGES = ("schemas", "fo1_data", "actors", "services")
@@ -228,6 +229,6 @@ def _prepare_environment() -> None:
 def _private_token() -> None:
     """Set a token for this run unless the user has one: Ray would write one into the home folder."""
     settings = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
-    if any(os.environ.get(name) for name in settings) or (Path.home() / ".ray" / "auth_token").exists():
+    if any(os.environ.get(name) for name in settings) or expand_home("~/.ray/auth_token").exists():
         return
     os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from fo1_data.errors import ConfigError, one_line
+from fo1_data.home_folders import expand_home
 from schemas.corpus import NOT_KEPT
 from schemas.jobs import RunConfig
 from schemas.problems import message_of
@@ -62,7 +63,7 @@ def _absolute(settings: dict[str, Any]) -> dict[str, Any]:
         value = settings.get(key)
         if not isinstance(value, str) or not value or "://" in value:
             continue
-        local = Path(value).expanduser()
+        local = expand_home(value)
         # A hub id or a bundled name looks like a relative path. It is a path only if that exists.
         if key in _PATHS or local.exists():
             settings[key] = str(Path.cwd() / local)

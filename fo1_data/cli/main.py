@@ -2,8 +2,6 @@
 
 import re
 import sys
-from contextlib import suppress
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -31,6 +29,7 @@ from fo1_data.cli.train import train
 from fo1_data.cli.train_detector import train_detector
 from fo1_data.cli.version import print_version
 from fo1_data.errors import Fo1Error, system_fault
+from fo1_data.home_folders import expand_home
 from fo1_data.runs.stopping import exit_code
 from fo1_data.storage.store_faults import store_failed
 
@@ -90,8 +89,7 @@ def _with_home(argument: str) -> str:
     """An argument with its `~` as a path: shells leave it in `--out=~/runs`."""
     found = _OF_HOME.fullmatch(argument)
     if found:
-        with suppress(RuntimeError):  # a user without a home
-            return f"{found[1] or ''}{Path(found[2]).expanduser()}"
+        return f"{found[1] or ''}{expand_home(found[2])}"
     return argument
 
 

@@ -15,6 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from fo1_data.errors import ConfigError, refuse_full_disk
+from fo1_data.home_folders import expand_home, folder_below_home
 from schemas.corpus import HIDDEN
 
 KEY_FILE = "dicom.key"
@@ -30,8 +31,10 @@ def keyed_hash(text: str) -> str:
 
 
 def _key_place() -> Path:
-    data = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "fo1-data"
-    return Path(os.environ.get("FO1_HOME") or data) / KEY_FILE
+    chosen = os.environ.get("FO1_HOME")
+    if chosen:
+        return expand_home(chosen) / KEY_FILE
+    return folder_below_home("XDG_DATA_HOME", ".local/share") / "fo1-data" / KEY_FILE
 
 
 @lru_cache(maxsize=4)

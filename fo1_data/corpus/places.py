@@ -15,6 +15,7 @@ from pathlib import Path
 from pyarrow import fs as pafs
 
 from fo1_data.errors import CorpusError, StorageError, one_line
+from fo1_data.home_folders import expand_home
 from fo1_data.storage.addresses import (
     address_of,
     file_system,
@@ -192,7 +193,7 @@ def _expand_braces(pattern: str) -> list[str]:
 
 
 def _local_matches(pattern: Path) -> Iterator[str]:
-    for name in glob.iglob(str(pattern.expanduser()), recursive=True):  # noqa: PTH207 - supports `**` anywhere
+    for name in glob.iglob(str(expand_home(pattern)), recursive=True):  # noqa: PTH207 - supports `**` anywhere
         if not Path(name).is_dir():
             yield address_of(name)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from fo1_data.config import load_run
 from fo1_data.errors import InputReject
+from fo1_data.home_folders import expand_home
 from fo1_data.labelling.image_labeller import ImageLabeller
 from schemas.corpus import CorpusImage, CorpusPhrase, CorpusRegion
 from schemas.images import ImageRow
@@ -35,7 +36,7 @@ def label_image(
     proposer finds them. `phrases`: what to look for if `ground` is among the labels. Raises InputReject if
     the image cannot be read or a box has no area in it.
     """
-    uri = str(image) if "://" in str(image) else str(Path(image).expanduser().absolute())
+    uri = str(image) if "://" in str(image) else str(expand_home(image).absolute())
     regions = None if boxes_xyxy is None else [_region(box) for box in boxes_xyxy]
     entry = CorpusImage(uri=uri, regions=regions, phrases=[CorpusPhrase(text=text) for text in phrases])
     rows, rejects = labeller.label_entries(labeller.attach_boxes([entry]))

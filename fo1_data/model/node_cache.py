@@ -20,6 +20,7 @@ from typing import Any
 from pyarrow import fs as pafs
 
 from fo1_data.errors import CheckpointError, ConfigError, first_line, refuse_full_disk
+from fo1_data.home_folders import folder_below_home
 from fo1_data.model.checksums import sha256_of
 from fo1_data.storage.addresses import file_system
 from fo1_data.storage.json_text import parse_object
@@ -34,7 +35,7 @@ def cache_root() -> Path:
     chosen = os.environ.get("FO1_CACHE_DIR")
     if chosen:
         return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fo1-data"
+    return folder_below_home("XDG_CACHE_HOME", ".cache") / "fo1-data"
 
 
 def local_model(reference: str, copy_folders: bool) -> str:

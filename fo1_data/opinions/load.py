@@ -1,9 +1,9 @@
 """Loads the second model that `--second-opinion` names; model code is imported when it is needed."""
 
-from pathlib import Path
 from typing import Any
 
 from fo1_data.errors import CheckpointError, ConfigError
+from fo1_data.home_folders import expand_home
 from fo1_data.model.checkpoint_folder import BUNDLED
 from fo1_data.opinions.box_frames import box_frame_of
 from fo1_data.opinions.regions import SecondModel
@@ -59,7 +59,7 @@ def check_second_model(spec: str, view: OpinionView) -> None:
     elif knows_regions(spec):
         if wants_box:
             raise ConfigError(f"{_NO_BOXES}: {spec} is a VLM-FO1, which has region tokens; leave it out")
-    elif wants_box and Path(spec).expanduser().is_dir():
+    elif wants_box and expand_home(spec).is_dir():
         box_frame_of(spec, str(_config_of(spec).get("model_type")))
 
 
@@ -70,7 +70,7 @@ def knows_regions(spec: str) -> bool:
     """
     if spec == BUNDLED:
         return True
-    folder = Path(spec).expanduser()
+    folder = expand_home(spec)
     if not folder.is_dir():
         if folder.exists() or spec.startswith((".", "/", "~")) or spec.count("/") != 1:
             raise CheckpointError(
@@ -82,7 +82,7 @@ def knows_regions(spec: str) -> bool:
 
 def _config_of(spec: str) -> dict[str, Any]:
     try:
-        config = parse_json((Path(spec).expanduser() / "config.json").read_text("utf-8"))
+        config = parse_json((expand_home(spec) / "config.json").read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise CheckpointError(f"--second-opinion {spec}: it has no readable config.json") from error
     return config if isinstance(config, dict) else {}

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from fo1_data.corpus.vector_files import VECTOR_SUFFIXES
 from fo1_data.errors import CheckpointError
+from fo1_data.home_folders import expand_home
 from fo1_data.proposals.boxes_files import load_boxes_file
 from fo1_data.proposals.corpus_boxes import CorpusBoxes, auto_name
 from fo1_data.storage.addresses import suffix_of
@@ -51,7 +52,7 @@ def detector_folder(spec: str, option: str = "--proposals") -> Path | None:
 
     option: the one that names it; `--masks` names a model that is no detector, but is found in the same way.
     """
-    path = Path(spec).expanduser()
+    path = expand_home(spec)
     if path.is_dir():
         if not (path / "config.json").is_file():
             kind = "a detector" if option == "--proposals" else "a checkpoint"
@@ -74,7 +75,7 @@ def tiny_detector_weights(spec: str) -> Path | None:
     """
     if spec == BUNDLED_DETECTOR:
         return TINY_WEIGHTS
-    folder = Path(spec).expanduser()
+    folder = expand_home(spec)
     try:
         config = parse_json((folder / DETECTOR_CONFIG).read_text("utf-8"))
     except (OSError, ValueError):

@@ -8,11 +8,11 @@ that only change how fast a run is. A run is not resumed under another fingerpri
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from fo1_data.config import corpus_name
 from fo1_data.dataset.begun_run import LATE_ENTRIES
+from fo1_data.home_folders import expand_home
 from fo1_data.labelling.identity import LabellerIdentity, PreliminaryIdentity
 from fo1_data.proposals.identity import detector_digest
 from fo1_data.storage.addresses import normalise
@@ -97,7 +97,7 @@ def named_sha256(spec: str | None) -> str | None:
     """SHA-256 (hex) of the checkpoint of masks or of the second opinion; of its name if it is not here."""
     if spec is None:
         return None
-    folder = Path(spec).expanduser()
+    folder = expand_home(spec)
     digest = detector_digest(folder) if folder.is_dir() else hashlib.sha256(spec.encode())
     return digest.hexdigest()
 

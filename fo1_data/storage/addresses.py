@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote_to_bytes
 
 from fo1_data.errors import ConfigError
+from fo1_data.home_folders import expand_home
 
 if TYPE_CHECKING:
     from pyarrow import fs as pafs
@@ -69,7 +70,7 @@ def store_of(address: str) -> str:
 def normalise(address: str) -> str:
     """The normal form of an address: local paths absolute, without `file://` if the name allows it."""
     path = local_path(address)
-    return address if path is None else address_of(path.expanduser())
+    return address if path is None else address_of(expand_home(path))
 
 
 def join(folder: str, name: str) -> str:

@@ -117,7 +117,8 @@ def database_url(settings: Settings) -> str:
         return f"{_DRIVERS['sqlite']}:///{settings.home / DATABASE_FILE}"
     try:
         url = make_url(settings.database_url)
-    except ArgumentError:
+        settings.database_url.encode("utf-8")
+    except (ArgumentError, ValueError):
         raise ConfigError(
             "FO1_DATABASE_URL is not a database URL, such as postgresql://user@host/name"
         ) from None

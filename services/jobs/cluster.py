@@ -4,9 +4,9 @@ import asyncio
 import os
 import sys
 import time
-from pathlib import Path
 
 from fo1_data.errors import ClusterError
+from fo1_data.home_folders import expand_home
 from services.jobs.local_ray import LocalRay, LocalRayRecord
 from services.jobs.ray_jobs import RayJobs, RayUnreachable
 from services.settings import Settings
@@ -118,5 +118,5 @@ def _token() -> str | None:
     token = os.environ.get("RAY_AUTH_TOKEN")
     if token:
         return token.strip()
-    path = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
+    path = expand_home(os.environ.get("RAY_AUTH_TOKEN_PATH") or "~/.ray/auth_token")
     return path.read_text().strip() if path.is_file() else None

@@ -28,6 +28,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from fo1_data.errors import RunError, UsageError
+from fo1_data.home_folders import folder_below_home
 
 VERSION = "1.23.2"
 DEFAULT_PORT = 8089
@@ -64,8 +65,8 @@ class LabelStudioServer:
 
 def cache_folder() -> Path:
     """Return the folder of Label Studio's virtual environment."""
-    user_cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    base = Path(os.environ.get("FO1_CACHE_DIR") or user_cache / "fo1-data")
+    chosen = os.environ.get("FO1_CACHE_DIR")
+    base = Path(chosen) if chosen else folder_below_home("XDG_CACHE_HOME", ".cache") / "fo1-data"
     return base / f"label-studio-{VERSION}-py{sys.version_info.major}.{sys.version_info.minor}"
 
 

@@ -5,6 +5,7 @@ from fuzz_checkpoints import checkpoints
 from fuzz_corrections import corrections
 from fuzz_datasets import datasets
 from fuzz_dicom import dicom
+from fuzz_environment import environment
 from fuzz_files import files
 from fuzz_listings import listings
 from fuzz_masks import masks
@@ -46,5 +47,6 @@ TARGETS = [
     Target("vectors", "each feature is a box, or counted with a reason", 0.9, vectors, may_end=True),
     Target("datasets", "what is damaged is named; what is sound is read", 0.3, datasets, may_end=True),
     Target("videos", "frames as the video says, or a reject in one line", 0.15, videos, may_end=True),
+    Target("environment", "settings that the service starts with, or a line that names one", 2, environment),
     Target("pulls", "each annotation is stored once, whole, and used or set aside", 0.05, pulls),
 ]
