@@ -6,7 +6,7 @@ shapes or labels, and named in `ignored` if not.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -93,7 +93,7 @@ def parse_result(result: Sequence[Any], shown: ShownImage) -> ParsedAnnotation:
     the control of a result is unknown.
     """
     parser = _Parser(shown)
-    entries = _with_marks(result)
+    entries = _with_marks(result, {region.mark for region in shown.regions})
     parser.annotated.ids = {entry["id"] for entry in entries}
     parser.annotated.fields = {str(entry.get("from_name")) for entry in entries}
     for entry in entries:
@@ -103,11 +103,11 @@ def parse_result(result: Sequence[Any], shown: ShownImage) -> ParsedAnnotation:
     return parser.finish()
 
 
-def _with_marks(result: Sequence[Any]) -> list[dict[str, Any]]:
-    """Return the entries with the marks of their regions as ids.
+def _with_marks(result: Sequence[Any], marks: Collection[str]) -> list[dict[str, Any]]:
+    """Return the entries with the marks of their regions as ids. marks: those that were shown.
 
     Regions of older reviews whose ids Label Studio has cut at a `#` come back with one id; each begins with
-    its box, by which they are counted.
+    its box, by which they are counted, as far as so many were shown.
     """
     uses: Counter[str] = Counter()
     entries = []
@@ -116,6 +116,8 @@ def _with_marks(result: Sequence[Any]) -> list[dict[str, Any]]:
             raise ValueError("a result of it has no control, so it may be of any")
         cut_id = str(entry.get("id")).partition("#")[0]
         uses[cut_id] += entry.get("from_name") == BOX
+        while uses[cut_id] > 1 and numbered_id(cut_id, uses[cut_id]) not in marks:
+            uses[cut_id] -= 1
         entries.append({**entry, "id": numbered_id(cut_id, max(uses[cut_id], 1))})
     return entries
 
@@ -167,7 +169,8 @@ class _Parser:
             self._miss(entry, "a second shape of")
 
     def _add_track(self, entry: Mapping[str, Any], clip: ShownClip) -> None:
-        if str(entry.get("type")) == "videorectangle":
+        is_of_box = entry.get("from_name") == BOX
+        if is_of_box or entry.get("type") == "videorectangle":
             boxes = shown_boxes(_value(entry), clip.num_frames, self._shown.picture_wh)
             if boxes:
                 self._add_region(entry, AnnotatedRegion(next(iter(boxes.values())), boxes))
@@ -190,7 +193,7 @@ class _Parser:
                 self.annotated.ignored.append(f"{name} (labels without a shape)")
         elif name in (BOX, MASK) or (name not in _CONTROLS and str(entry.get("type")).endswith("labels")):
             labels = value.get("labels" if self._shown.clip is not None else str(entry.get("type")))
-            self._add_classes(str(name), labels, region)
+            self._add_classes(entry, labels, region)
         elif name in _KIND_OF_FIELD:
             texts = _texts(value)
             text = "\n".join(texts or [])
@@ -199,8 +202,11 @@ class _Parser:
         elif name in (PHRASES, VERDICT):
             self._add_choices(entry, region)
 
-    def _add_classes(self, name: str, labels: object, region: AnnotatedRegion) -> None:
+    def _add_classes(self, entry: Mapping[str, Any], labels: object, region: AnnotatedRegion) -> None:
         """Set the class of a region: the last of its labels that is not one of this project's own."""
+        name = str(entry.get("from_name"))
+        if labels is not None and not isinstance(labels, list):
+            self._miss(entry, "the labels of")
         for label in map(str, labels) if isinstance(labels, list) else ():
             if label in OWN_LABELS:
                 continue

@@ -71,7 +71,7 @@ def correct_tracks(
             if correction.image_id == video.video_id and correction.is_of_track
         }.values()
     )
-    work = _Tracks(video, tracks, every)
+    work = _Tracks(video, tracks, every, ordered)
     done: list[Correction] = []
     left_out: list[Correction] = []
     for correction in ordered:
@@ -83,8 +83,16 @@ def correct_tracks(
 class _Tracks:
     """The tracks of a video by id. `statements`: see `CorrectedTracks`."""
 
-    def __init__(self, video: VideoRow, tracks: Sequence[Track], every: int) -> None:
+    def __init__(
+        self, video: VideoRow, tracks: Sequence[Track], every: int, corrections: Sequence[Correction]
+    ) -> None:
         self._video_id, self._every = video.video_id, every
+        # Where each track that a person drew begins, whichever of its frames is applied first.
+        self._begins: dict[str, int] = {}
+        for part in corrections:
+            if part.action is CorrectionAction.ADDED and part.track_id is not None and part.frame is not None:
+                begin = self._begins.get(part.track_id, part.frame)
+                self._begins[part.track_id] = min(begin, part.frame)
         self._things = {track.track_id: Thing.of(track) for track in tracks}
         self._joined: dict[str, str] = {}
         times_s = {
@@ -281,8 +289,9 @@ class _Tracks:
             del self._things[thing.track.track_id]
 
     def _drawn(self, correction: Correction, frame: int) -> Thing | None:
-        """A track that a person begins to draw; None if it cannot be one."""
-        track_id, shot = correction.track_id or "", self._frames.shot_of(frame)
+        """A track that a person begins to draw, in the shot in which it begins; None if it cannot be one."""
+        track_id = correction.track_id or ""
+        shot = self._frames.shot_of(self._begins.get(track_id, frame))
         is_new = track_id.startswith(f"{self._video_id[:16]}/p") and "@" not in track_id
         if correction.action is not CorrectionAction.ADDED or not is_new or shot is None:
             return None

@@ -68,8 +68,12 @@ class TrackComparison:
         ids = self.track_ids()
         for mark, part in self._parts.items():
             yield TrackChange(CorrectionAction.SPLIT, part.region.region_id, part.frame)
-            before = self._shown_boxes[part.region.mark]
-            tail = {frame: box for frame, box in before.items() if frame >= part.frame}
+            before, end = self._shown_boxes[part.region.mark], self._end_of(part)
+            tail = {
+                frame: box
+                for frame, box in before.items()
+                if frame >= part.frame and (end is None or frame < end)
+            }
             yield from _box_changes(ids[mark], tail, self._annotated.regions[mark].boxes)
         cut_at = self._cut_at()
         for region in self._shown.regions:
@@ -88,6 +92,11 @@ class TrackComparison:
             if mark not in self._shown_boxes and mark not in self._parts:
                 yield from _box_changes(ids[mark], {}, added.boxes)
 
+    def _end_of(self, part: _Part) -> int | None:
+        """The first frame of the part that follows; None if it is the last part of its track."""
+        of_track = (other.frame for other in self._parts.values() if other.region is part.region)
+        return min((frame for frame in of_track if frame > part.frame), default=None)
+
     def _cut_at(self) -> dict[str, int]:
         """The first frame of the first part that was cut from each shown track."""
         first: dict[str, int] = {}
@@ -97,20 +106,27 @@ class TrackComparison:
         return first
 
     def _find_parts(self) -> dict[str, _Part]:
-        """New tracks, by mark, that take over the rest of a shown one."""
+        """New tracks, by mark, that take over the rest of a shown one. Parts of a track have no frame in
+        common: of two that would, the later one is a drawn track."""
         new = {mark: r for mark, r in self._annotated.regions.items() if mark not in self._shown_boxes}
+        ends = {
+            mark: max(left.boxes)
+            for mark, left in self._annotated.regions.items()
+            if mark in self._shown_boxes and left.boxes
+        }
         parts: dict[str, _Part] = {}
-        for mark, region in new.items():
+        for mark, region in sorted(new.items(), key=lambda item: min(item[1].boxes)):
             for shown in self._shown.regions:
-                left = self._annotated.regions.get(shown.mark)
-                if left is not None and self._takes_over(region, shown, left):
+                if shown.mark in ends and self._takes_over(region, shown, ends[shown.mark]):
                     parts[mark] = _Part(shown, min(region.boxes))
+                    ends[shown.mark] = max(region.boxes)
                     break
         return parts
 
-    def _takes_over(self, new: AnnotatedRegion, shown: ShownRegion, left: AnnotatedRegion) -> bool:
+    def _takes_over(self, new: AnnotatedRegion, shown: ShownRegion, end: int) -> bool:
+        """end: the last frame of the shown track, or of its last part so far."""
         before, begin = self._shown_boxes[shown.mark], min(new.boxes)
-        if not left.boxes or max(left.boxes) >= begin or max(before) < begin:
+        if end >= begin or max(before) < begin:
             return False
         frames = [frame for frame in new.boxes if frame <= max(before)]
         same = [f for f in frames if f in before and iou(new.boxes[f], before[f]) >= SAME_IOU]

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from made_up_tracks import make_clip
 
 from fo1_data.dataset.corrections.track_labels import answered
+from fo1_data.dataset.corrections.tracks import correct_tracks
 from fo1_data.errors import DatasetError
 from schemas.corrections import Correction, split_track_id
 from schemas.labels import Decision, Label, LabelKind
@@ -181,6 +182,89 @@ def test_key_frames_that_cannot_be_read_say_nothing_of_their_track() -> None:
     assert annotated.marks_not_read == {FIRST}
     assert annotated.not_read == ["the key frames of box 1"]
     assert {part.track_id for part in said(shown, result)} == {SECOND}
+
+
+def cut(result: list[dict[str, Any]], mark: str, frame: int, new: str) -> None:
+    """A person ends a track before a frame and draws the rest as a new one."""
+    old = next(part for part in result if (part["id"], part["type"]) == (mark, "videorectangle"))
+    rest = copy.deepcopy(old) | {"id": new}
+    keys = old["value"]["sequence"]
+    rest["value"]["sequence"] = [key for key in keys if key["frame"] > frame]
+    old["value"]["sequence"] = [key for key in keys if key["frame"] <= frame]
+    old["value"]["sequence"][-1]["enabled"] = False
+    result.append(rest)
+
+
+def corrected(found: Sequence[Correction]) -> dict[str, list[int]]:
+    tracks = correct_tracks(CLIP.video, CLIP.tracks, found)
+    assert tracks.left_out == []
+    return {track.track_id: track.frames for track in tracks.tracks}
+
+
+def test_a_track_that_is_cut_twice_has_three_parts() -> None:
+    shown = shown_clip()
+    result = copy.deepcopy(result_of(shown))
+    cut(result, FIRST, 5, "second")
+    cut(result, "second", 12, "third")
+    found = changes(said(shown, result))
+    assert sorted((part.action.value, part.frame) for part in found) == [("split", 5), ("split", 12)]
+    parts = {name: frames for name, frames in corrected(found).items() if name.startswith(FIRST)}
+    assert parts == {
+        FIRST: [*range(5)],
+        split_track_id(FIRST, 5): [*range(5, 12)],
+        split_track_id(FIRST, 12): [*range(12, 20)],
+    }
+
+
+def test_of_two_copies_of_a_part_one_is_a_track_of_its_own() -> None:
+    shown = shown_clip()
+    result = copy.deepcopy(result_of(shown))
+    cut(result, FIRST, 10, "drawn")
+    result.append(copy.deepcopy(result[-1]) | {"id": "again"})
+    found = changes(said(shown, result))
+    assert [part.frame for part in found if part.action == "split"] == [10]
+    frames = [frames for name, frames in corrected(found).items() if name != SECOND]
+    assert sorted(frames) == [[*range(10)], [*range(10, 20)], [*range(10, 20)]]
+
+
+def test_a_track_that_comes_twice_under_its_own_id_is_one() -> None:
+    shown = shown_clip()
+    result = copy.deepcopy(result_of(shown))
+    doubled = copy.deepcopy(entry(result, FIRST))
+    assert said(shown, [*result, doubled]) == said(shown, result)
+    doubled["value"]["sequence"][0]["x"] += 5
+    assert parse_result([*result, doubled], shown).not_read == ["a second shape of box 1"]
+
+
+def test_a_drawn_track_over_a_cut_of_the_video_keeps_the_shot_in_which_it_begins() -> None:
+    shown = shown_clip()
+    box = {"rotation": 0, "x": 20, "y": 30, "width": 10, "height": 10}
+    keys = [box | {"frame": 15, "enabled": True}, box | {"frame": 25, "enabled": False}]
+    for number in range(4):
+        drawn = {"id": f"new{number}", "from_name": "box", "to_name": "video", "type": "videorectangle"}
+        result = [*result_of(shown), drawn | {"value": {"sequence": keys, "labels": []}}]
+        tracks = correct_tracks(CLIP.video, CLIP.tracks, said(shown, result))
+        assert [track.frames for track in tracks.tracks if "/p" in track.track_id] == [[*range(14, 20)]]
+        assert sorted(part.frame or 0 for part in tracks.left_out) == [*range(20, 25)]
+
+
+@pytest.mark.parametrize("odd", [{"type": "rectanglelabels"}, {"value": {}}, {"value": None}])
+def test_a_track_of_another_form_is_not_taken_for_a_deleted_one(odd: dict[str, Any]) -> None:
+    shown = shown_clip()
+    result = copy.deepcopy(result_of(shown))
+    changed = entry(result, FIRST)
+    changed |= odd
+    if "type" in odd:
+        changed["value"]["sequence"] = []
+    assert parse_result(result, shown).not_read[0] == "the key frames of box 1"
+    assert changes(said(shown, result)) == []
+
+
+def test_labels_that_are_no_list_are_not_left_out_without_a_word() -> None:
+    shown = shown_clip()
+    result = copy.deepcopy(result_of(shown))
+    entry(result, FIRST)["value"]["labels"] = "car"
+    assert parse_result(result, shown).not_read == ["the labels of box 1"]
 
 
 sides = st.floats(1, 32, width=32, allow_nan=False)
