@@ -52,7 +52,7 @@ def load_checkpoint(
     """
     folder, settings = find_checkpoint(name), settings or {}
     config = load_config(folder, settings)
-    model = empty_model(config)
+    model = empty_model(config, str(folder))
     fill_model(model, folder, torch.device(device), dtype)
     # Channels last in memory: the same numbers, and convolutions are a quarter faster on CPUs.
     nn.Module.to(model.vision_tower_aux, memory_format=torch.channels_last)
@@ -64,7 +64,7 @@ def describe(name: str) -> dict[str, Any]:
     """The document of `fo1 model info`: sizes, options, what does not fit the configuration or changed."""
     folder = find_checkpoint(name)
     config = load_config(folder)
-    model = empty_model(config)
+    model = empty_model(config, str(folder))
     expected = {to_released(key): list(value.shape) for key, value in model.named_parameters()}
     stored, sums = read_shapes(folder), file_sums(folder)
     if config.text.tie_word_embeddings:

@@ -15,6 +15,7 @@ from typing import Any
 from fo1_data.errors import CheckpointError
 from fo1_data.model.bases.families import FAMILIES, RELEASED, family_of_base, family_of_checkpoint
 from fo1_data.model.bases.family import BaseFamily, TextConfig, VisionConfig, check_values, pick
+from fo1_data.model.dimensions import misfits
 from fo1_data.storage.json_text import parse_object
 
 # In `config.json` of a checkpoint that reads texts from crops.
@@ -114,7 +115,7 @@ def parse_config(
             auxiliary=pick(AuxiliaryConfig, overrides),
             region=_region(raw, overrides),
             base=base,
-            long_edge_limit_px=int(raw.get("fo1_long_edge_limit_px", 2048)),
+            long_edge_limit_px=_whole(raw.get("fo1_long_edge_limit_px", 2048)),
             licence=licence if isinstance(licence, str) else None,
             ocr_crop_min_pixels=raw.get(OCR_CROP_MIN_PIXELS),
             raw=raw,
@@ -125,8 +126,17 @@ def parse_config(
     except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         message = f"{where}: config.json lacks or misspells a setting: {_short(error)}"
         raise CheckpointError(message) from error
+    odd = next(misfits(config), None)
+    if odd is not None:
+        raise CheckpointError(f"{where}: config.json or tiny_overrides.json: {_short(odd)}")
     _check(config, raw, where)
     return config
+
+
+def _whole(value: Any) -> int:
+    if type(value) is not int:
+        raise TypeError(f"fo1_long_edge_limit_px is {value!r}")
+    return value
 
 
 def _read_json(path: Path, *, required: bool) -> dict[str, Any]:

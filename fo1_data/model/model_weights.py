@@ -5,17 +5,26 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from fo1_data.errors import CheckpointError
+from fo1_data.errors import CheckpointError, one_line
 from fo1_data.model.checkpoint_files import read_tensors
 from fo1_data.model.configuration import Fo1Config
 from fo1_data.model.modeling import Fo1Model
 from fo1_data.model.weight_names import to_ours, to_released
 
 
-def empty_model(config: Fo1Config) -> Fo1Model:
-    """The model on the meta device: names and shapes, without memory."""
-    with torch.device("meta"):
-        return Fo1Model(config)
+def empty_model(config: Fo1Config, where: str = "config") -> Fo1Model:
+    """The model on the meta device: names and shapes, without memory.
+
+    Raises CheckpointError, which begins with `where`, if no model has this configuration.
+    """
+    try:
+        with torch.device("meta"):
+            return Fo1Model(config)
+    except (RuntimeError, TypeError, ValueError, LookupError, ArithmeticError, AssertionError) as error:
+        reason = one_line(error)[:120]
+        raise CheckpointError(
+            f"{where}: config.json describes no model that can be built: {reason}"
+        ) from None
 
 
 def fill_model(model: Fo1Model, folder: Path, device: torch.device, dtype: torch.dtype) -> None:

@@ -29,6 +29,8 @@ from fo1_data.storage.json_text import parse_object
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_STD = (0.229, 0.224, 0.225)
 _SHORTEST_PX = 28
+# Of a resized image.
+_MOST_PIXELS = 2**28
 _LONGEST_ASPECT = 200
 _LONGEST_CROP_ASPECT = 100
 _MARGIN_SHARE, _LEAST_MARGIN_PX = 0.1, 2.0
@@ -124,6 +126,8 @@ class ImageProcessor:
             high = settings.get("max_pixels") or size.get("longest_edge") or default.max_pixels
             mean, std = settings.get("image_mean") or default.mean, settings.get("image_std") or default.std
             self._min_pixels, self._max_pixels = _area(low), _area(high)
+            if self._min_pixels > self._max_pixels:
+                raise ValueError(f"min_pixels {low} is over max_pixels {high}")
             self._primary_table = _normalising_table(mean, std)
         except (ValueError, TypeError, AttributeError, LookupError, ArithmeticError) as error:
             raise CheckpointError(f"{folder}: preprocessor_config.json: {one_line(error)}") from None
@@ -265,8 +269,8 @@ def _load_settings(path: Path) -> dict[str, Any]:
 
 
 def _area(value: Any) -> int:
-    if type(value) is not int or value < 1:
-        raise ValueError(f"{str(value)[:60]!a} is no number of pixels")
+    if type(value) is not int or not 1 <= value <= _MOST_PIXELS:
+        raise ValueError(f"{str(value)[:60]!a} is no number of pixels up to {_MOST_PIXELS}")
     return value
 
 

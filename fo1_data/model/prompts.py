@@ -165,4 +165,8 @@ def load_tokenizer(
     folder: str | Path, num_region_tokens: int = MAX_REGIONS, markup: ChatMarkup = RELEASED.markup
 ) -> PromptTokenizer:
     """Load the tokenizer of a checkpoint folder. Raises CheckpointError if files or tokens are missing."""
-    return PromptTokenizer(read_tokenizer(Path(folder)), num_region_tokens, markup)
+    tokenizer = read_tokenizer(Path(folder))
+    try:
+        return PromptTokenizer(tokenizer, num_region_tokens, markup)
+    except CheckpointError as error:
+        raise CheckpointError(f"{folder}: {error}") from None

@@ -40,15 +40,15 @@ def dicom(folder: Path) -> Iterator[Runner]:
         settings = DicomSettings(
             allow_burned_in_text=chance.random() < 0.8, keep_paths=False, max_frames=_MOST_FRAMES
         )
-        first = _shown(path, settings)
+        first = shown_frames(path, settings)
         if chance.random() < 0.1:
-            check(first == _shown(path, settings), "shown in two ways")
+            check(first == shown_frames(path, settings), "shown in two ways")
         return "pictures" if any(size for size, _ in first) else "rejected"
 
     yield run
 
 
-def _shown(path: Path, settings: DicomSettings) -> list[tuple[tuple[int, int] | None, str]]:
+def shown_frames(path: Path, settings: DicomSettings) -> list[tuple[tuple[int, int] | None, str]]:
     """Of each frame the size of its picture and what is said of it."""
     shown: list[tuple[tuple[int, int] | None, str]] = []
     frames = DicomFrames(settings, LIMITS.max_bytes)

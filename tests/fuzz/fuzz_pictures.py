@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from changed_bytes import changed_bytes
 from fuzz_target import Broken, Runner, check
+from peak_memory import peak_bytes
 from PIL import Image, features
 
 from fo1_data.corpus.decoding import decode_image, read_image_wh
@@ -42,7 +43,7 @@ def pictures(folder: Path) -> Iterator[Runner]:
 
 def _decoded(data: bytes, chance: random.Random) -> str:
     rendering = chance.choice(_RENDERINGS)
-    before = _peak_bytes(begin=True)
+    before = peak_bytes(begin=True)
     try:
         image = decode_image(data, LIMITS, rendering)
     except InputReject as reject:
@@ -50,7 +51,7 @@ def _decoded(data: bytes, chance: random.Random) -> str:
         check(bool(reject.reason and reject.message), "a reject without words")
         check("\n" not in reject.message and len(reject.message) < 1000, "more than a line:", reject)
         image = None
-    used = _peak_bytes() - before
+    used = peak_bytes() - before
     check(used < MOST_BYTES, f"{used / 2**20:.0f} MiB for {len(data)} bytes")
     try:
         shown_wh = read_image_wh(data, LIMITS)
@@ -67,15 +68,6 @@ def _decoded(data: bytes, chance: random.Random) -> str:
     check(turned == (width, height), image.stored_wh, image.orientation, width, height)
     check(shown_wh in ((width, height), None), shown_wh, "by the header", (width, height))
     return "decoded"
-
-
-def _peak_bytes(begin: bool = False) -> int:
-    """The most memory that the process had since `begin`; with it, what it has now."""
-    if begin:
-        Path("/proc/self/clear_refs").write_text("5")
-    status = Path("/proc/self/status").read_text()
-    name = "VmRSS" if begin else "VmHWM"
-    return int(status.partition(f"{name}:")[2].split()[0]) * 1024
 
 
 def _samples(folder: Path) -> dict[str, bytes]:

@@ -4,6 +4,7 @@ import faulthandler
 import json
 import os
 import random
+import resource
 import shutil
 import signal
 import sys
@@ -17,8 +18,8 @@ from typing import IO
 from fuzz_record import Progress
 from fuzz_target import Broken, Target
 
-# Of the processor, for one input.
-LIMIT_S = 20
+# Of the processor, for one input; and where other software goes on beyond it, until the process is ended.
+LIMIT_S, LAST_S = 20, 60
 ROOT = Path(__file__).resolve().parents[2]
 ENDED = "(other software ended the process)"
 
@@ -84,10 +85,13 @@ def _limited() -> Iterator[None]:
 
     signal.signal(signal.SIGPROF, stop)
     signal.setitimer(signal.ITIMER_PROF, LIMIT_S)
+    limits = resource.getrlimit(resource.RLIMIT_CPU)
+    resource.setrlimit(resource.RLIMIT_CPU, (int(time.process_time()) + LAST_S, limits[1]))
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
+        resource.setrlimit(resource.RLIMIT_CPU, limits)
 
 
 def what_of(error: BaseException) -> str:
@@ -124,7 +128,7 @@ def _add_end(target: Target, status: int, started: bool, progress: Progress) -> 
     words = f"the process ended with status {os.waitstatus_to_exitcode(status)}"
     if not started:
         raise SystemExit(f"{target.name}: cannot begin: {words}")
-    if target.may_end:
+    if target.may_end and os.waitstatus_to_exitcode(status) != -signal.SIGXCPU:
         progress.outcomes[ENDED] += 1
     else:
         progress.add_finding(progress.num, "ended the process", words)

@@ -17,7 +17,7 @@ from fuzz_targets import TARGETS
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
 # Half a second of the processor each. Targets that may end the process are left to `make fuzz`.
 _NUM = {"listings": 120, "answers": 300, "reviews": 250, "requests": 30, "files": 250, "corrections": 200}
-_NUM |= {"checkpoints": 200, "pulls": 5, "environment": 200}
+_NUM |= {"checkpoints": 200, "pulls": 5, "environment": 200, "tracks": 80, "models": 15}
 
 
 @pytest.mark.parametrize("name", _NUM)
