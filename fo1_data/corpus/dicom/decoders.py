@@ -8,7 +8,7 @@ from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from fo1_data.corpus.dicom.files import refused, without_quotes
+from fo1_data.corpus.dicom.files import refused
 
 _JPEG = "1.2.840.10008.1.2.4."
 # Transfer syntaxes that pack pixels, and the plugin of pydicom that unpacks each.
@@ -35,8 +35,6 @@ _PACKAGES = {
     "pylibjpeg": "pylibjpeg-openjpeg",
 }
 _NATIVE = "pydicom"
-_SOF = frozenset({*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC})
-_ALONE = frozenset({0x01, *range(0xD0, 0xD8)})
 
 
 def plugin_of(syntax: str, bits: int) -> str | None:
@@ -66,45 +64,6 @@ def decoder_name(plugin: str | None) -> str:
 def decoder_versions() -> list[str]:
     """All packages that may decode pixels, with their versions."""
     return [decoder_name(plugin) for plugin in _PACKAGES]
-
-
-def check_packed_size(packed: bytes, columns_rows: tuple[int, int]) -> None:
-    """Refuse a packed frame that says another size than its header: a decoder would follow it to any size.
-
-    Raises InputReject. A frame of run lengths says no size.
-    """
-    with without_quotes("packed pixels"):
-        said = _packed_wh(packed)
-    if said is not None and said != columns_rows:
-        raise refused("other_size", f"the header says {columns_rows} pixels, the packed frame {said}")
-
-
-def _packed_wh(packed: bytes) -> tuple[int, int] | None:
-    """Width and height that a codestream of JPEG, JPEG-LS or JPEG 2000 declares; None if it is none."""
-    start = packed.find(b"\xff\x4f\xff\x51", 0, 512)
-    if start >= 0:
-        # ITU-T T.800, A.5.1: after the marker two lengths of 16 bits; then the far and near corners.
-        x_max, y_max, x_min, y_min = (
-            int.from_bytes(packed[start + at : start + at + 4], "big") for at in (8, 12, 16, 20)
-        )
-        return x_max - x_min, y_max - y_min
-    if packed[:2] != b"\xff\xd8":
-        return None
-    at = 2
-    while at + 9 <= len(packed):
-        if packed[at] != 0xFF:
-            return None
-        marker = packed[at + 1]
-        if marker == 0xFF:
-            at += 1
-        elif marker in _ALONE:
-            at += 2
-        elif marker in _SOF:
-            height, width = (int.from_bytes(packed[at + n : at + n + 2], "big") for n in (5, 7))
-            return width, height
-        else:
-            at += 2 + int.from_bytes(packed[at + 2 : at + 4], "big")
-    return None
 
 
 def syntax_of(dataset: Any) -> str:

@@ -10,10 +10,11 @@ from typing import IO, Any
 import numpy as np
 from PIL import Image
 
-from fo1_data.corpus.dicom.decoders import check_packed_size, decoder_name, plugin_of, syntax_of
+from fo1_data.corpus.dicom.decoders import decoder_name, plugin_of, syntax_of
 from fo1_data.corpus.dicom.files import load_pydicom, open_dicom, read_header, refused, without_quotes
 from fo1_data.corpus.dicom.grey import Values, to_grey
 from fo1_data.corpus.dicom.listing import META, check_header
+from fo1_data.corpus.dicom.packed_frames import check_packed
 from fo1_data.corpus.dicom.palette import to_8_bits, to_colours
 from fo1_data.corpus.dicom.settings import DicomSettings
 from fo1_data.corpus.frame_names import number_of_frame
@@ -103,7 +104,7 @@ def _values(file: IO[bytes], header: Any, syntax: str, plugin: str | None, index
         if not _is_at_pixels(file):
             raise refused("no_pixels", "the file has no pixels")
         if plugin is not None:
-            check_packed_size(_packed(file, header, index), (int(header.Columns), int(header.Rows)))
+            check_packed(_packed(file, header, index), plugin, header)
         try:
             if syntax == _DEFLATED:
                 raise ValueError("the file is read whole")
