@@ -158,7 +158,7 @@ def _short(value: object) -> str:
 
 def _family(raw: dict[str, Any], where: str) -> BaseFamily:
     """The family of the base. Raises CheckpointError if this is the configuration of no VLM-FO1."""
-    model_type = str(raw.get("model_type", RELEASED.checkpoint_type))
+    model_type = _short(raw.get("model_type", RELEASED.checkpoint_type))
     if family_of_base(model_type) is not None:
         raise CheckpointError(
             f"{where}: a base without regions ({model_type}); `fo1 model attach` makes a VLM-FO1 of it"
@@ -168,7 +168,7 @@ def _family(raw: dict[str, Any], where: str) -> BaseFamily:
     architectures = architectures if isinstance(architectures, list) else [architectures]
     if family is None or (architectures and family.architecture not in architectures):
         known = ", ".join(family.checkpoint_type for family in FAMILIES)
-        named = ", ".join(map(str, architectures)) or "none"
+        named = _short(", ".join(map(str, architectures))) or "none"
         raise CheckpointError(
             f"{where}: not a VLM-FO1 checkpoint (model_type {model_type}, architecture {named}; "
             f"known model types: {known})"

@@ -31,6 +31,8 @@ _IMAGENET_STD = (0.229, 0.224, 0.225)
 _SHORTEST_PX = 28
 # Of a resized image.
 _MOST_PIXELS = 2**28
+# Of the mean or the deviation of a channel; values are shares of 255.
+_MOST_SHARE = 1000.0
 _LONGEST_ASPECT = 200
 _LONGEST_CROP_ASPECT = 100
 _MARGIN_SHARE, _LEAST_MARGIN_PX = 0.1, 2.0
@@ -279,6 +281,10 @@ def _normalising_table(mean: Sequence[float], std: Sequence[float]) -> npt.NDArr
     shares = (np.arange(256) * (1 / 255)).astype(np.float32)
     with np.errstate(over="ignore"):
         mean_3, std_3 = np.array(mean, dtype=np.float32), np.array(std, dtype=np.float32)
-    if mean_3.shape != (3,) or std_3.shape != (3,) or not (np.isfinite(mean_3).all() and (std_3 > 0).all()):
-        raise ValueError("image_mean and image_std need a number for each channel, deviations above 0")
+    fits = mean_3.shape == std_3.shape == (3,) and bool((abs(mean_3) <= _MOST_SHARE).all())
+    if not (fits and bool((std_3 >= 1 / _MOST_SHARE).all()) and bool((std_3 <= _MOST_SHARE).all())):
+        raise ValueError(
+            f"image_mean and image_std need a number up to {_MOST_SHARE:g} for each channel, deviations of "
+            f"at least {1 / _MOST_SHARE:g}"
+        )
     return (shares - mean_3[:, None]) / std_3[:, None]

@@ -86,6 +86,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("config.json", {"hidden_act": "no-such"}, "config.json describes no model"),
         ("preprocessor_config.json", {"min_pixels": 10**12, "max_pixels": 10**12}, "no number of pixels"),
         ("preprocessor_config.json", {"min_pixels": 10**6, "max_pixels": 10**5}, "over max_pixels"),
+        ("preprocessor_config.json", {"image_mean": [1e30, 0, 0]}, "image_mean and image_std"),
+        ("preprocessor_config.json", {"image_std": [1e-30, 1, 1]}, "image_mean and image_std"),
+        ("preprocessor_config.json", {"image_std": [1, 1]}, "image_mean and image_std"),
+        ("config.json", {"model_type": "a\nb"}, "model_type a b"),
         ("tokenizer_config.json", {"added_tokens_decoder": {}}, "no token"),
     ],
 )
