@@ -30,6 +30,16 @@ def test_properties_hold(name: str, tmp_path: Path) -> None:
     assert len(ended) == _NUM[name]
 
 
+def test_properties_of_packed_pixels_hold(tmp_path: Path) -> None:
+    """In a process of their own, which their decoders may end."""
+    target = next(target for target in TARGETS if target.name == "packed")
+    progress = Progress()
+    run_round(target, 1, 100, progress, tmp_path)
+    assert progress.findings == {}
+    assert progress.num == 100
+    assert progress.outcomes["pictures"] > 10
+
+
 @contextmanager
 def _with_faults(folder: Path) -> Iterator[Runner]:
     """Every fourth input or so breaks the property, raises, or ends the process."""
