@@ -1,11 +1,13 @@
 """A command's document as text for people: sections of aligned figures, and tables.
 
-What is null or empty does not apply and is left out, and so is a section of nothing but zeros. Numbers have
-four significant digits; the exact ones are in `--json`.
+What is null or empty does not apply and is left out, and so is a section of nothing but zeros. Of a section
+with very many figures, such as one for each class, the first are shown. Numbers have four significant digits;
+all of them, exact, are in `--json`.
 """
 
 import io
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 from rich import box
@@ -15,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 _NUM_LISTED = 8
+_MOST_FIGURES = 20
 # Tables are never wrapped: a terminal that is too narrow cuts or wraps the lines itself.
 _WIDTH = 1000
 
@@ -47,9 +50,13 @@ def _parts(title: str, document: Mapping[str, Any]) -> Iterator[RenderableType]:
         if title:
             yield Text(f"\n{title}")
         grid = Table.grid(padding=(0, 2))
-        for name, text in figures.items():
+        num_shown = len(figures) if len(figures) <= _MOST_FIGURES else _NUM_LISTED
+        for name, text in islice(figures.items(), num_shown):
             grid.add_row(Text(_words(name)), Text(text))
-        yield Padding(grid, (0, 0, 0, 2 if title else 0))
+        indent = (0, 0, 0, 2 if title else 0)
+        yield Padding(grid, indent)
+        if num_shown < len(figures):
+            yield Padding(Text(f"and {len(figures) - num_shown} more: see --json"), indent)
     if len(nested) > 1 and all(_is_record(value) for value in nested.values()) and _are_alike(nested):
         yield Text(f"\n{title or 'parts'}") if not figures else Text("")
         yield _table({_words(name): value for name, value in nested.items()})
@@ -84,7 +91,16 @@ def _is_nested(value: Any) -> bool:
 
 def _is_record(value: Any) -> bool:
     """Whether a value is a document of plain figures, so that it fits into the row of a table."""
-    return isinstance(value, Mapping) and not any(_is_nested(member) and member for member in value.values())
+    return isinstance(value, Mapping) and all(
+        _is_hollow(member) for member in value.values() if _is_nested(member)
+    )
+
+
+def _is_hollow(value: Any) -> bool:
+    """Whether a document or a list of them says nothing: it is empty, or all zeros."""
+    if isinstance(value, Mapping):
+        return all(map(_is_hollow, value.values()))
+    return not value
 
 
 def _are_alike(records: Mapping[str, Mapping[str, Any]]) -> bool:

@@ -52,3 +52,26 @@ def test_a_list_of_records_is_a_table_under_its_heading() -> None:
     lines = readable(DOCUMENT).splitlines()
     assert "confidence: brief caption: curve" in lines
     assert ["1", "0.5", "0.125"] in [line.split() for line in lines]
+
+
+def test_of_very_many_figures_the_first_are_shown() -> None:
+    for num, shown in ((20, 20), (21, 8)):
+        classes = {f"class {number:02}": number / 100 for number in range(num)}
+        lines = readable({"detections": {"map": 0.5, "per_class": classes}}).splitlines()
+        assert sum(line.startswith("  class ") for line in lines) == shown
+        assert ("  and 13 more: see --json" in lines) == (num > shown)
+
+
+def test_a_member_of_zeros_alone_does_not_part_documents_that_are_alike() -> None:
+    none = {"num": 0, "wrong": 0, "error": None}
+    kinds = {"detect": {"num": 4, "accepted": none}, "ocr": {"num": 2, "accepted": none}}
+    lines = readable({"confidence": {"kinds": kinds}}).splitlines()
+    assert [line.split() for line in lines if line.startswith(("detect", "ocr"))] == [
+        ["detect", "4"],
+        ["ocr", "2"],
+    ]
+    nothing_right = {"detect": {"precision": 0.0}, "ground": {"precision": 0.5}}
+    assert any(line.split() == ["detect", "0"] for line in readable({"by_kind": nothing_right}).splitlines())
+    kinds["ocr"]["accepted"] = none | {"num": 1}
+    text = readable({"confidence": {"kinds": kinds}})
+    assert "confidence: kinds: ocr: accepted" in text.splitlines()
