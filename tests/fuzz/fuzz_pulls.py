@@ -9,17 +9,20 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fake_label_studio import FakeLabelStudio
 from fuzz_target import Runner, check
+from fuzz_tracks import result_as_edited
 from made_corpora import Marks, marks_in
 from odd_values import change, num_changes, odd_value
 from review_bench import URL, Bench, make_review_dataset, open_bench
 from running_service import make_settings
 from sqlalchemy import select
 
+from fo1_data.dataset.writer import open_run
 from schemas.corrections import CorrectionAction
 from schemas.reviews import AnnotationState
 from services.database.engine import open_database
@@ -35,38 +38,71 @@ _ASIDE = (AnnotationState.SET_ASIDE, AnnotationState.UNREADABLE)
 @contextmanager
 def pulls(folder: Path) -> Iterator[Runner]:
     dataset, _ = make_review_dataset(folder / "made", 3)
-    pushed = FakeLabelStudio()
-    review_id = asyncio.run(_push(folder / "pushed" / "home", dataset, pushed))
-    database = (folder / "pushed" / "home" / DATABASE_FILE).read_bytes()
+    of_images = _Pushed.of(folder / "images", dataset)
+    of_tracks = _Pushed.of(folder / "tracks", _track_dataset(folder / "videos"), tracks=True)
     home = folder / "run" / "home"
 
     def run(chance: random.Random) -> str:
+        is_of_tracks = chance.random() < 0.3
+        pushed = of_tracks if is_of_tracks else of_images
         shutil.rmtree(home, ignore_errors=True)
         home.mkdir(parents=True)
-        (home / DATABASE_FILE).write_bytes(database)
-        fake = copy.deepcopy(pushed)
-        _annotate(fake, chance)
-        return asyncio.run(_pull(home, fake, review_id, chance))
+        (home / DATABASE_FILE).write_bytes(pushed.database)
+        fake = copy.deepcopy(pushed.fake)
+        _annotate(fake, chance, is_of_tracks)
+        became = asyncio.run(_pull(home, fake, pushed.review_id, chance))
+        return f"{became}{', of tracks' if is_of_tracks else ''}"
 
     yield run
 
 
-async def _push(home: Path, dataset: Path, fake: FakeLabelStudio) -> str:
-    async with open_bench(home, dataset, fake) as bench:
+@dataclass(frozen=True)
+class _Pushed:
+    """A review that was pushed: what Label Studio and the database have."""
+
+    fake: FakeLabelStudio
+    review_id: str
+    database: bytes
+
+    @classmethod
+    def of(cls, folder: Path, dataset: Path, **options: Any) -> "_Pushed":
+        fake = FakeLabelStudio()
+        review_id = asyncio.run(_push(folder / "home", dataset, fake, options))
+        return cls(fake, review_id, (folder / "home" / DATABASE_FILE).read_bytes())
+
+
+async def _push(home: Path, dataset: Path, fake: FakeLabelStudio, options: dict[str, Any]) -> str:
+    async with open_bench(home, dataset, fake, **options) as bench:
         await bench.push.run(bench.review_id)
         return bench.review_id
 
 
-def _annotate(fake: FakeLabelStudio, chance: random.Random) -> None:
+def _track_dataset(folder: Path) -> Path:
+    """A dataset of three videos with one to three tracks."""
+    from factories import make_shard
+    from made_up_tracks import make_clip
+
+    clips = [make_clip(seed, num_tracks=seed + 1) for seed in range(3)]
+    run = open_run(str(folder), {"model_sha256": "aa"}, {})
+    tracks = [track for clip in clips for track in clip.tracks]
+    rows = [row for clip in clips for row in clip.rows]
+    run.write_shard(make_shard(0), rows, [], "t", tracks=tracks, videos=[clip.video for clip in clips])
+    run.seal("made-up")
+    return folder
+
+
+def _annotate(fake: FakeLabelStudio, chance: random.Random, is_of_tracks: bool) -> None:
     """People submit, edit and skip; other programs write."""
     marks = Marks()
     for task in fake.tasks.values():
         for person in range(chance.choice((0, 1, 1, 2))):
             result = copy.deepcopy(task["predictions"][0]["result"])
-            for entry in result:
+            if is_of_tracks:
+                result = result_as_edited(result, chance)
+            for entry in [] if is_of_tracks else result:
                 if "text" in entry["value"] and chance.random() < 0.3:
                     entry["value"]["text"] = [marks.next()]
-            change(result, chance, num_changes(chance))
+            change(result, chance, 0 if is_of_tracks else num_changes(chance))
             fields = {name: odd_value(chance) for name in _ODD_FIELDS if chance.random() < 0.03}
             number = fake.annotate(task, result, person + 1, was_cancelled=chance.random() < 0.1)
             fake.change(task, number, **fields)
