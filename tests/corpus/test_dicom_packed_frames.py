@@ -12,6 +12,10 @@ from fo1_data.errors import InputReject
 SOI, CODES, SCAN, EOI = b"\xff\xd8", b"\xff\xc4\x00\x02", b"\xff\xda\x00\x02", b"\xff\xd9"
 
 
+def adobe(transform: int) -> bytes:
+    return b"\xff\xee\x00\x0eAdobe\0\0\0\0\0\0" + bytes([transform])
+
+
 def sof(marker: int = 0xC3, bits: int = 8, height: int = 4, width: int = 6, samples: int = 1) -> bytes:
     size = height.to_bytes(2, "big") + width.to_bytes(2, "big")
     return bytes([0xFF, marker, 0, 11, bits]) + size + bytes([samples]) + b"\1\x11\0"
@@ -44,6 +48,7 @@ def reason(packed: bytes, plugin: str, **changes: Any) -> str:
     ("packed", "plugin", "changes"),
     [
         (SOI + sof() + CODES + SCAN + EOI, "gdcm", {}),
+        (SOI + adobe(1) + sof() + CODES + SCAN + EOI, "gdcm", {}),
         (SOI + sof(bits=16) + CODES + SCAN + EOI, "gdcm", {"BitsAllocated": 16, "BitsStored": 12}),
         (SOI + b"\xff" + sof(0xF7, 12) + SCAN + EOI, "pyjpegls", {"BitsAllocated": 16, "BitsStored": 12}),
         (SOI + sof(0xC0) + CODES + SCAN, "pillow", {}),
@@ -73,6 +78,7 @@ def test_a_frame_that_agrees_goes_to_the_decoder(packed: bytes, plugin: str, cha
         (SOI + sof() + SCAN + EOI, "gdcm", {}, "broken"),
         (SOI + sof() + sof() + CODES + SCAN + EOI, "gdcm", {}, "broken"),
         (SOI + sof() + CODES + SCAN, "gdcm", {}, "broken"),
+        (SOI + adobe(255) + sof() + CODES + SCAN + EOI, "gdcm", {}, "broken"),
         (SOI + sof(0xF7) + SCAN, "pyjpegls", {}, "broken"),
         (SOI + sof(0xF7), "pyjpegls", {}, "broken"),
         (SOI + SCAN + EOI, "pillow", {}, "broken"),

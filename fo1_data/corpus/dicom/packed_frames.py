@@ -12,6 +12,8 @@ from fo1_data.corpus.dicom.files import refused, without_quotes
 _SOF = frozenset({*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC})
 _ALONE = frozenset({0x01, *range(0xD0, 0xD8)})
 _SOS, _DHT, _END = 0xDA, 0xC4, b"\xff\xd9"
+# The segment in which the transform of the colours is declared: none, YCbCr or YCCK.
+_ADOBE, _MOST_TRANSFORM = 0xEE, 2
 # Plugins of pydicom whose decoders go on without end, or end the process, where a frame is cut off.
 _NEED_END = ("gdcm", "pyjpegls")
 
@@ -81,6 +83,8 @@ def _of_jpeg(packed: bytes, plugin: str) -> _Said:
             height, width = (int.from_bytes(packed[at + n : at + n + 2], "big") for n in (5, 7))
             said = _Said((width, height), packed[at + 4], packed[at + 9])
         has_codes |= marker == _DHT
+        if marker == _ADOBE and packed[at + 15 : at + 16] > bytes([_MOST_TRANSFORM]):
+            raise refused("broken", "the packed frame has a colour transform that JPEG does not know")
         at += 2 + int.from_bytes(packed[at + 2 : at + 4], "big")
     is_at_scan = packed[at : at + 2] == bytes([0xFF, _SOS])
     if said is None or not is_at_scan or (plugin == "gdcm" and not has_codes):
