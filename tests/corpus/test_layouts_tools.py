@@ -253,6 +253,19 @@ def test_cvat_for_images(tmp_path: Path, alone: bool) -> None:
     assert listing.sources[0].found["boxes"] == 8
 
 
+def test_the_label_of_a_cvat_shape_is_no_attribute_of_it(tmp_path: Path) -> None:
+    write(tmp_path, "a.png")
+    named = "".join(f'<attribute name="{name}">{name} 1</attribute>' for name in ("type", "label", "caption"))
+    (tmp_path / "a.xml").write_text(
+        '<annotations><image id="0" name="a.png" width="120" height="80">'
+        f'<box label="car" xtl="1" ytl="1" xbr="9" ybr="9">{named}</box></image></annotations>'
+    )
+    (entry,) = listing_of(tmp_path).entries
+    (region,) = entry.regions or []
+    assert (region.label, region.caption) == ("car", "caption 1")
+    assert (entry.meta or {})["region_meta"][0]["attributes"] == {"type": "type 1", "label": "label 1"}
+
+
 def test_cvat_half_a_file_and_tracks(tmp_path: Path) -> None:
     write(tmp_path, "a.png", "b.png")
     (tmp_path / "half.xml").write_text(CVAT[: CVAT.index('<image id="1"')].replace("sub/a.png", "a.png"))

@@ -137,3 +137,21 @@ def test_tracks_of_cvat_are_those_of_its_video(tmp_path: Path) -> None:
     file = read_track_file(str(tmp_path / "annotations.xml"), is_gold=True)
     assert file is not None
     assert [video.video for video in file.videos] == ["yard.mp4"]
+
+
+def test_cvat_names_the_video_beside_the_task_in_older_releases(tmp_path: Path) -> None:
+    (tmp_path / "yard.mp4").write_bytes(b"not opened")
+    source = "<source>yard.mp4</source>"
+    older = CVAT.replace(source, "").replace("</meta>", f"<dumped>2021</dumped>{source}</meta>")
+    (tmp_path / "annotations.xml").write_text(older)
+    entry = only(tracked(tmp_path))
+    assert (entry.uri, entry.width, len(entry.tracks or [])) == (f"{tmp_path}/yard.mp4", 64, 1)
+
+
+def test_attributes_of_cvat_tracks_with_the_names_of_labels_and_texts_are_kept(tmp_path: Path) -> None:
+    (tmp_path / "yard.mp4").write_bytes(b"not opened")
+    own = '<attribute name="type">tabby</attribute><attribute name="text">TOM</attribute>'
+    (tmp_path / "annotations.xml").write_text(CVAT.replace('<attribute name="pose">lying</attribute>', own))
+    (track,) = only(tracked(tmp_path)).tracks or []
+    assert (track.label, track.caption) == ("cat", "grey cat")
+    assert (track.meta or {})["attributes"] == [None, {"type": "tabby", "text": "TOM"}, None]

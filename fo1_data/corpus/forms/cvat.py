@@ -88,8 +88,7 @@ def _items(address: str, where: str, element: ElementTree.Element, lookup: Image
     shapes = [child for child in element if child.tag in SHAPES]
     for shape in shapes:
         attributes = {str(item.get("name")): item.text for item in shape.findall("attribute")}
-        label = text_of(shape.get("label"))
-        texts, other = texts_of_attributes({**attributes, "label": label} if label else attributes)
+        texts, other = texts_of_attributes(attributes, text_of(shape.get("label")))
         meta: dict[str, Any] = {key: value for key in _META if (value := shape.get(key)) not in (None, "0")}
         image.add_shape(
             box_of_shape(shape), shape.tag, texts, {"shape": shape.tag, **meta, "attributes": other}

@@ -45,9 +45,13 @@ class CvatTracks:
         self._num_tracks = 0
 
     def read_meta(self, element: ElementTree.Element) -> None:
-        """Take what the file says of its videos: of a task, a job, or the tasks of a project."""
+        """Take what the file says of its videos: of a task, a job, or the tasks of a project.
+
+        Older releases of CVAT name the video beside the task, newer ones in it.
+        """
+        beside = text_of(element.findtext("source"))
         for task in [*element.iter("task"), *element.iter("job")]:
-            source = text_of(task.findtext("source"))
+            source = text_of(task.findtext("source")) or beside
             if source is None:
                 continue
             self._declared[task.findtext("id")] = GivenVideo(
@@ -114,5 +118,7 @@ def _add(boxes: TrackBoxes, track_id: str, shape: ElementTree.Element) -> tuple[
 def _texts(shape: ElementTree.Element) -> tuple[str | None, Mapping[str, Any]]:
     """The caption of a shape, and its other attributes."""
     listed = {str(item.get("name")): item.text for item in shape.findall("attribute")}
-    texts, rest = texts_of_attributes({**listed, "label": "-"})
+    texts, rest = texts_of_attributes(listed, "-")
+    # A track has no place of its own for a text that is read: it stays an attribute.
+    rest |= {name: value for name, value in listed.items() if value and value == texts["text"]}
     return texts["caption"], rest

@@ -91,17 +91,23 @@ def _cosine_and_sine(angle_deg: float) -> tuple[float, float]:
     return math.cos(math.radians(angle_deg)), math.sin(math.radians(angle_deg))
 
 
-def texts_of_attributes(attributes: Mapping[str, Any]) -> tuple[dict[str, str | None], dict[str, Any]]:
+def texts_of_attributes(
+    attributes: Mapping[str, Any], label: str | None = None
+) -> tuple[dict[str, str | None], dict[str, Any]]:
     """What a tool's free attributes say as label, caption and text, and the attributes that are neither.
 
-    The label is the attribute with a usual name for it (`label`, `class`, ...), or the only attribute.
+    `label`: what the shape itself is called; no attribute is the label then. Without it that is the attribute
+    with a usual name for it (`label`, `class`, ...), or the only attribute.
     """
     rest = dict(attributes)
     texts: dict[str, str | None] = {}
-    for key, names in (("caption", _CAPTION_NAMES), ("text", _TEXT_NAMES), ("label", _LABEL_NAMES)):
+    label_names = _LABEL_NAMES if label is None else ()
+    for key, names in (("caption", _CAPTION_NAMES), ("text", _TEXT_NAMES), ("label", label_names)):
         name = next((name for name in rest if name.lower() in names and attribute_text(rest[name])), None)
         texts[key] = attribute_text(rest.pop(name)) if name is not None else None
-    if not any(texts.values()) and len(rest) == 1:
+    if label is not None:
+        texts["label"] = label
+    elif not any(texts.values()) and len(rest) == 1:
         texts["label"] = attribute_text(rest.popitem()[1])
     return texts, rest
 
