@@ -21,6 +21,7 @@ from fo1_data.dataset.versions.derive import VersionWriter
 from fo1_data.dataset.versions.merge import merge_corrections
 from fo1_data.dataset.versions.publish import publish
 from fo1_data.dataset.versions.remove import remove_image
+from fo1_data.dataset.versions.split import split_dataset
 from fo1_data.errors import DatasetError
 from schemas.corrections import correction_line
 from schemas.images import Grounding
@@ -229,3 +230,30 @@ def test_what_counts_does_not_depend_on_the_parts_in_which_it_came(data):
     assert {change.correction_id for change in in_parts} == {
         change.correction_id for change in latest(changes)
     }
+
+
+def test_a_merge_leaves_images_in_the_splits_that_they_were_given_since(tmp_path):
+    rows = [make_row(seed) for seed in range(4)]
+    make_dataset(tmp_path / "v1", rows)
+    first, second = (
+        [
+            correct(
+                row, "recaptioned", region_id=row.regions[0].region_id, kind="brief_caption",
+                after={"text": text}, at=at, annotation_key=f"review/{text}",
+            )
+            for row in rows
+        ]
+        for text, at in (("late", "2026-11-25T10:00:00Z"), ("early", "2026-11-21T10:00:00Z"))
+    )  # fmt: skip
+    merge_corrections(str(tmp_path / "v1"), first, str(tmp_path / "v2"))
+    split_dataset(str(tmp_path / "v2"), str(tmp_path / "v3"), {"test": 0.75}, max_distance=-1)
+    given = {row.image_id: row.split for row in open_dataset(str(tmp_path / "v3")).rows()}
+    assert set(given.values()) == {"train", "test"}
+    merge_corrections(str(tmp_path / "v3"), second, str(tmp_path / "more"))
+    merge_corrections(str(tmp_path / "v3"), [], str(tmp_path / "less"), reviews=["review"])
+    for name, caption in (("more", "late"), ("less", rows[0].regions[0].brief_caption)):
+        merged = {row.image_id: row for row in open_dataset(str(tmp_path / name)).rows()}
+        assert validate_dataset(str(tmp_path / name)) == []
+        assert {image_id: row.split for image_id, row in merged.items()} == given
+        # What was said first and merged last does not hold, as if both were merged at once.
+        assert merged[rows[0].image_id].regions[0].brief_caption == caption

@@ -178,7 +178,7 @@ class _Merging:
         return replace_rows(batch, dict(zip(places.tolist(), corrected, strict=True)))
 
     def _corrected(self, row: ImageRow) -> ImageRow:
-        """The corrected row, its pixels and addresses as they are now."""
+        """The corrected row, its pixels, addresses and split as they are now."""
         first, base, since = self._base_rows(row)
         self.image_ids.add(row.image_id)
         if row.image_id in self._all or self._tracks.after.speaks_of(row.image_id):
@@ -205,7 +205,8 @@ class _Merging:
         first = self._originals.get(row.image_id)
         if first is None:
             return row, row, None
-        first = first.model_copy(update={"image": row.image, "uri": row.uri, "uris": row.uris})
+        now = {"image": row.image, "uri": row.uri, "uris": row.uris, "split": row.split}
+        first = first.model_copy(update=now)
         earlier, of_tracks = self._earlier.get(row.image_id, []), self._tracks.before
         routed = routed_like(first, row, [*earlier, *said_of_regions(first, of_tracks.of(row.image_id))])
         for base in (first, routed):
