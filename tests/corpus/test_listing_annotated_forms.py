@@ -124,6 +124,27 @@ def test_yolo(tmp_path: Path, place: str, style: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("line", "kpt_shape", "box"),
+    [
+        # Its first two corners, as the centre and size of a box, would hold the others.
+        ("0.45 0.45 0.55 0.45 0.55 0.55 0.45 0.55", "", [0.45, 0.45, 0.55, 0.55]),
+        ("0.5 0.4 0.6 0.5 0.5 0.6", "", [0.5, 0.4, 0.6, 0.6]),
+        ("0.5 0.5 0.2 0.4 0.5 0.4 2 0.45 0.6 1", "", [0.4, 0.3, 0.6, 0.7]),
+        ("0.5 0.5 0.2 0.4 0.5 0.4 0.45 0.6", "kpt_shape: [2, 2]\n", [0.4, 0.3, 0.6, 0.7]),
+    ],
+    ids=["square in the middle", "triangle in the middle", "flagged points", "points as the YAML says"],
+)
+def test_yolo_polygons_and_key_points(tmp_path: Path, line: str, kpt_shape: str, box: list[float]) -> None:
+    put(tmp_path, "images/a.jpg")
+    put(tmp_path, "labels/a.txt", data=f"0 {line}\n".encode())
+    (tmp_path / "data.yaml").write_text(f"train: images\n{kpt_shape}names: [cat]\n")
+    ((entry,), _) = listed(tmp_path)
+    (region,) = entry.regions or []
+    assert [round(value, 5) for value in region.box_xyxy] == box
+    assert bool(entry.meta and "region_meta" in entry.meta) == (box == [0.4, 0.3, 0.6, 0.7])
+
+
+@pytest.mark.parametrize(
     ("places", "notes"),
     [
         ("train: images\nval: images", ["3 images of val were named before, in train: read once"]),

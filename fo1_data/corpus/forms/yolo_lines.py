@@ -3,11 +3,12 @@
     class cx cy w h                        a box
     class cx cy w h confidence             a box of a prediction
     class cx cy w h confidence track       the same, tracked: the last is a whole number
-    class cx cy w h x y [visibility] ...   key points after a box: if the YAML says so; if every third
-                                           number is 0, 1 or 2; or if all points lie in the box
+    class cx cy w h x y [visibility] ...   key points after a box: if the YAML says so, or if every third
+                                           number is 0, 1 or 2
     class x y x y x y ...                  a polygon; the box around it is kept
 
-Confidence, track and key points go to the region's meta.
+Key points without visibility look like a polygon, as which Ultralytics reads them too without `kpt_shape` in
+the YAML. Confidence, track and key points go to the region's meta.
 """
 
 from typing import Any
@@ -84,15 +85,5 @@ def _is_box_inside(values: list[float]) -> bool:
 def _has_keypoints(values: list[float]) -> bool:
     """Whether what follows the first four numbers are key points of their box and not more of a polygon."""
     rest = values[4:]
-    if not _is_box_inside(values):
-        return False
-    if len(rest) % 3 == 0 and all(flag in _VISIBILITIES for flag in rest[2::3]):
-        return True
-    if len(rest) % 2:
-        return False
-    left, top, right, bottom = cxcywh_to_xyxy(as_boxes([values[:4]]))[0].tolist()
-    return all(
-        (left - _TOLERANCE <= x <= right + _TOLERANCE and top - _TOLERANCE <= y <= bottom + _TOLERANCE)
-        or x == y == 0
-        for x, y in zip(rest[0::2], rest[1::2], strict=True)
-    )
+    is_flagged = len(rest) % 3 == 0 and all(flag in _VISIBILITIES for flag in rest[2::3])
+    return is_flagged and _is_box_inside(values)
