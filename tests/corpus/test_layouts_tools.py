@@ -161,6 +161,19 @@ def test_labelme(tmp_path: Path) -> None:
     assert listing_of(tmp_path / "json/a.json").entries == [first]
 
 
+@pytest.mark.parametrize(
+    ("points", "box"),
+    [([[10, 20], [29, 39]], [(10, 20, 30, 40)]), ([[7, 8], [7, 8]], [(7, 8, 8, 9)]), ([[7, "x"]], [])],
+)
+def test_a_mask_of_labelme_holds_its_last_pixel(
+    tmp_path: Path, points: list[Any], box: list[tuple[int, ...]]
+) -> None:
+    write(tmp_path, "a.png")
+    shape = {"label": "sky", "shape_type": "mask", "points": points, "mask": "a picture"}
+    (tmp_path / "a.json").write_text(json.dumps({"imagePath": "a.png", "shapes": [shape]}))
+    assert boxes(listing_of(tmp_path).entries[0]) == box
+
+
 VIA = {
     "a.png100": {
         "filename": "a.png",

@@ -1,8 +1,9 @@
 """LabelMe: a JSON file for each image, with the shapes drawn in it.
 
 Boxes: pixels of the image as LabelMe shows it, whose size the file declares. A polygon, circle, line or mask
-gives the box around it; a point gives none. `description` of a shape is its caption. The picture that the
-file may hold in `imageData` is not read; the image is the file named by `imagePath`.
+gives the box around it; a point gives none. The points of a mask are its first and its last pixel, which the
+box holds. `description` of a shape is its caption. The picture that the file may hold in `imageData` is not
+read; the image is the file named by `imagePath`.
 """
 
 import math
@@ -44,6 +45,11 @@ def read_labelme(document: dict[str, Any], address: str, lookup: ImageLookup) ->
 
 
 def _box(points: Any, kind: str) -> BoxXyxy | None:
+    if kind == "mask":
+        pixels = [numbers(point) for point in points] if isinstance(points, list) else []
+        if not pixels or any(pixel is None or len(pixel) != 2 for pixel in pixels):
+            return None
+        return box_around((x + end, y + end) for x, y in filter(None, pixels) for end in (0, 1))
     if kind != "circle":
         return box_around(points if isinstance(points, list) else ())
     pairs = [numbers(point) for point in points] if isinstance(points, list) else []
