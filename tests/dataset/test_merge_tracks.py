@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from made_up_tracks import FPS, Clip, make_clip
 
 from fo1_data.confidence.route_dataset import route_dataset
+from fo1_data.dataset.given_videos import iterate_videos
 from fo1_data.dataset.layout import TRACKS
 from fo1_data.dataset.reader import open_dataset
 from fo1_data.dataset.validate import validate_dataset
@@ -245,6 +246,63 @@ def test_a_person_draws_a_track(merges: Merges) -> None:
         1, [22, 23], Source.HUMAN, "a bird",
     )  # fmt: skip
     assert merges.merged()["left_out"] == 1
+
+
+def without_tracks(clip: Clip) -> Clip:
+    rows = [
+        row.model_copy(
+            update={"regions": [part.model_copy(update={"track_id": None}) for part in row.regions]}
+        )
+        for row in clip.rows
+    ]
+    return Clip(clip.video, [], rows)
+
+
+def test_the_first_track_of_a_video_stands_where_the_video_does(tmp_path: Path) -> None:
+    """Exports read videos and tracks side by side."""
+    third = make_clip(2)
+    clips = [make_clip(0), without_tracks(make_clip(1)), third]
+    source = write(tmp_path / "v0", clips)
+    video_id = clips[1].video.video_id
+    drawn = say(
+        "added", f"{video_id[:16]}/p1", image_id=video_id, frame=22, after={"box_xyxy": [1, 30, 9, 45]}
+    )
+    merge_corrections(source, [drawn], str(tmp_path / "v1"))
+    given = [len(video.tracks or []) for _, video in iterate_videos(open_dataset(str(tmp_path / "v1")))]
+    assert given == [2, 1, 2]
+    last = say("added", f"{third.video.video_id[:16]}/p1", image_id=third.video.video_id, frame=22,
+               after={"box_xyxy": [1, 30, 9, 45]})  # fmt: skip
+    bare = write(tmp_path / "bare", [clips[0], clips[1], without_tracks(third)])
+    merge_corrections(bare, [last, drawn], str(tmp_path / "both"))
+    given = [len(video.tracks or []) for _, video in iterate_videos(open_dataset(str(tmp_path / "both")))]
+    assert given == [2, 1, 1]
+
+
+def test_the_last_tracks_of_a_dataset_come_back_when_their_deletion_is_withdrawn(tmp_path: Path) -> None:
+    source = write(tmp_path / "v0", [CLIP])
+    gone = [say("deleted", name, annotation_key=f"review/{name[-1]}") for name in (FIRST, SECOND)]
+    merge_corrections(source, gone, str(tmp_path / "v1"))
+    assert list(open_dataset(str(tmp_path / "v1")).tracks()) == []
+    merge_corrections(str(tmp_path / "v1"), [], str(tmp_path / "v2"), reviews=["review"])
+    assert compare_datasets(source, str(tmp_path / "v2")).is_empty
+    drawn = say("added", f"{VIDEO[:16]}/p1", frame=22, after={"box_xyxy": [1, 30, 9, 45]})
+    merge_corrections(str(tmp_path / "v1"), [drawn], str(tmp_path / "v3"))
+    assert len(list(open_dataset(str(tmp_path / "v3")).tracks())) == 1
+
+
+def test_a_track_comes_back_to_keyframes_where_the_deletion_of_its_region_is_withdrawn(
+    tmp_path: Path,
+) -> None:
+    clip = make_clip(0, num_tracks=1)
+    source = write(tmp_path / "v0", [clip])
+    gone = [
+        of_row(row, "deleted", region_id=row.regions[0].region_id, annotation_key=f"review/{row.image_id}")
+        for row in clip.rows
+    ]
+    merge_corrections(source, gone, str(tmp_path / "v1"))
+    assert [track.keyframes for track in open_dataset(str(tmp_path / "v1")).tracks()] == [[]]
+    merge_corrections(str(tmp_path / "v1"), [], str(tmp_path / "v2"), reviews=["review"])
+    assert compare_datasets(source, str(tmp_path / "v2")).is_empty
 
 
 def test_a_track_follows_its_region_that_people_moved_or_deleted_in_a_row(merges: Merges) -> None:

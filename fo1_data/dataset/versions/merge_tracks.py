@@ -5,11 +5,11 @@ a track in such a row, the track follows. As rows are, tracks are made from thos
 videos with corrections of their tracks or keyframes are read. Memory: their tracks.
 """
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 
-import numpy as np
 import pyarrow as pa
 
 from fo1_data.dataset.arrow_columns import numpy_to_array, to_array
@@ -53,7 +53,8 @@ class TrackMerging:
         self._corrected_rows = {*before.by_image(), *history.by_image()}
         self._boxes: dict[tuple[str, str], Box | None] = {}
         self._seen_rows: set[str] = set()
-        self._videos = self._load({*before.by_video(), *history.by_video()})
+        # Tracks that are gone, or lost their keyframes, are known only by what they were.
+        self._videos = self._load({*before.by_video(), *history.by_video(), *before.track_originals})
         for video_id, video in self._videos.items():
             self._correct(
                 video,
@@ -106,7 +107,7 @@ class TrackMerging:
 
     def _load(self, corrected: set[str]) -> dict[str, _Video]:
         """The videos that were corrected or hold a row that was."""
-        if not any(file.path == TRACKS for file in self._dataset.manifest.files):
+        if not any(file.path == VIDEOS for file in self._dataset.manifest.files):
             return {}
         rows = to_array(sorted(self._corrected_rows), pa.string())
         for batch in self._dataset.batches_of(TRACKS, ["video_id", "keyframes"]):
@@ -154,19 +155,28 @@ class TrackMerging:
         return boxes
 
     def _replaced(self, replaced: dict[str, list[Track]]) -> Iterator[pa.Table]:
-        """All tracks, those of some videos replaced."""
+        """All tracks in the order of their videos, those of some videos replaced."""
         left = dict(replaced)
-        ids = to_array(sorted(replaced), pa.string())
+        videos = self._dataset.batches_of(VIDEOS, ["video_id"])
+        order = {name: place for place, name in enumerate(chain.from_iterable(map(_video_ids, videos)))}
+        first_ones = deque(
+            sorted((name for name in left if not self._videos[name].current), key=order.__getitem__)
+        )
         for batch in self._dataset.batches_of(TRACKS):
             start = 0
-            for place in np.flatnonzero(rows_with(batch, "video_id", ids)).tolist():
-                yield pa.Table.from_batches([batch.slice(start, place - start)])
-                start = place + 1
-                if (tracks := left.pop(batch["video_id"][place].as_py(), None)) is not None:
-                    yield tracks_to_table(tracks)
+            for place, name in enumerate(_video_ids(batch)):
+                while first_ones and order[first_ones[0]] < order[name]:
+                    yield pa.Table.from_batches([batch.slice(start, place - start)])
+                    start = place
+                    yield tracks_to_table(left.pop(first_ones.popleft()))
+                if name in replaced:
+                    yield pa.Table.from_batches([batch.slice(start, place - start)])
+                    start = place + 1
+                    if (tracks := left.pop(name, None)) is not None:
+                        yield tracks_to_table(tracks)
             yield pa.Table.from_batches([batch.slice(start)])
-        for tracks in left.values():
-            yield tracks_to_table(tracks)
+        for name in first_ones:
+            yield tracks_to_table(left[name])
 
 
 class _OfRows:
@@ -229,6 +239,10 @@ def _box_in(track: Track, keyframe: Keyframe) -> Box | None:
     if keyframe not in track.keyframes:
         return None
     return track.boxes_xyxy[track.frames.index(keyframe.frame)]
+
+
+def _video_ids(batch: pa.RecordBatch) -> list[str]:
+    return list(batch["video_id"].to_pylist())
 
 
 def _filtered(batch: pa.RecordBatch, video_ids: pa.StringArray) -> pa.RecordBatch:
