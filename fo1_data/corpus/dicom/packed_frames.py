@@ -83,7 +83,8 @@ def _of_jpeg(packed: bytes, plugin: str) -> _Said:
             height, width = (int.from_bytes(packed[at + n : at + n + 2], "big") for n in (5, 7))
             said = _Said((width, height), packed[at + 4], packed[at + 9])
         has_codes |= marker == _DHT
-        if marker == _ADOBE and packed[at + 15 : at + 16] > bytes([_MOST_TRANSFORM]):
+        is_adobe = marker == _ADOBE and packed[at + 2 : at + 9] == b"\x00\x0eAdobe"
+        if plugin == "gdcm" and is_adobe and packed[at + 15 : at + 16] > bytes([_MOST_TRANSFORM]):
             raise refused("broken", "the packed frame has a colour transform that JPEG does not know")
         at += 2 + int.from_bytes(packed[at + 2 : at + 4], "big")
     is_at_scan = packed[at : at + 2] == bytes([0xFF, _SOS])
