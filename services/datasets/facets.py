@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
 from services.database.models import Sample, SampleTerm, Term
+from services.datasets import repository
 from services.datasets.documents import KIND, SOURCE, SPLIT
 from services.datasets.sample_lists import SampleFilter
 
@@ -70,7 +71,7 @@ async def _by_term(
     others = replace(
         sample_filter, terms=tuple(text for text in sample_filter.terms if not text.startswith(prefix))
     )
-    values = (Term.dataset == number, Term.text >= prefix, Term.text < prefix + "\U0010ffff")
+    values = (Term.dataset == number, repository.term_begins_with(session, prefix))
     if others == SampleFilter():
         query = select(Term.text, Term.num_samples).where(*values)
     else:

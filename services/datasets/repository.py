@@ -4,7 +4,17 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, delete, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    and_,
+    collate,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.database.models import (
@@ -142,13 +152,20 @@ async def dataset_with_image(session: AsyncSession, project_id: str, image_id: s
     return (await session.scalars(query)).first()
 
 
+def term_begins_with(session: AsyncSession, prefix: str) -> ColumnElement[bool]:
+    """Whether a term begins so, compared by code points: no text is the last one in a language's order."""
+    is_sqlite = session.get_bind().dialect.name == "sqlite"  # it compares so by itself
+    text: Any = Term.text if is_sqlite else collate(Term.text, "C")
+    return and_(text >= prefix, text < prefix + "\U0010ffff")
+
+
 async def most_frequent_terms(
     session: AsyncSession, number: int, kind: str, limit: int
 ) -> list[tuple[str, int]]:
     """Return the most frequent terms of a kind (`l:`, `k:`, `w:`), without that prefix, and their counts."""
     query = (
         select(Term.text, Term.num_samples)
-        .where(Term.dataset == number, Term.text >= kind, Term.text < kind + "\U0010ffff")
+        .where(Term.dataset == number, term_begins_with(session, kind))
         .order_by(Term.num_samples.desc(), Term.text)
         .limit(limit)
     )

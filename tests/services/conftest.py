@@ -33,9 +33,20 @@ def postgres_url(postgres_server: PostgresServer) -> str:
 @pytest.fixture
 def postgres_database(postgres_url: str) -> Iterator[str]:
     """Return a fresh database of the server."""
+    yield from _database(postgres_url, "")
+
+
+@pytest.fixture
+def postgres_of_a_language(postgres_url: str) -> Iterator[str]:
+    """Return a fresh database that orders texts as a language does: not by code points, Latin letters last."""
+    order = "LOCALE_PROVIDER icu ICU_LOCALE 'und-u-kr-zzzz-latn' LOCALE 'C.UTF-8'"
+    yield from _database(postgres_url, f"TEMPLATE template0 {order}")
+
+
+def _database(postgres_url: str, options: str) -> Iterator[str]:
     name = f"fo1_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(postgres_url, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")  # type: ignore[arg-type]
+        connection.execute(f"CREATE DATABASE {name} {options}")  # type: ignore[arg-type]
     yield postgres_url.rpartition("/")[0] + f"/{name}"
     with psycopg.connect(postgres_url, autocommit=True) as connection:
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)")  # type: ignore[arg-type]

@@ -9,13 +9,17 @@ from urllib.parse import urlencode
 import pytest
 from factories import make_count, make_dataset, make_row
 from running_service import Running, make_settings, run_app
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from fo1_data.dataset.reader import open_dataset
 from schemas.labels import Decision
 from services.benchmarks.list_load import load_summary, measure_load
 from services.database.models import DatasetRecord, DatasetState
+from services.datasets import repository
+from services.datasets.documents import KIND
+from services.datasets.facets import count_facets
 from services.datasets.page_cache import PageCache
+from services.datasets.sample_lists import SampleFilter
 from services.security.projects import PROJECT_HEADER
 
 
@@ -252,6 +256,23 @@ async def test_lists_of_samples_are_equal_on_both_ways(
                     assert quick.headers["content-type"] == usual.headers["content-type"]
                     statuses.add(quick.status_code)
         assert statuses == {200, 401, 404, 422}
+
+
+async def test_terms_are_found_whatever_order_of_texts_the_database_has(
+    tmp_path: Path, home: Path, postgres_of_a_language: str
+) -> None:
+    varied_dataset(tmp_path / "ds")
+    async with run_app(make_settings(home, database_url=postgres_of_a_language)) as service:
+        await registered(service, tmp_path / "ds")
+        async with service.context.database.reading() as session:
+            number = await session.scalar(select(DatasetRecord.number))
+            assert number is not None
+            frequent = await repository.most_frequent_terms(session, number, KIND, 5)
+            everything = await count_facets(session, number, SampleFilter())
+            of_review = await count_facets(session, number, SampleFilter(decision=Decision.REVIEW))
+        assert dict(frequent)["brief_caption"] == 12
+        assert everything.terms[KIND]["brief_caption"] == 12
+        assert of_review.terms[KIND]["brief_caption"] == 4
 
 
 async def test_clients_load_a_service_in_a_process_of_its_own(tmp_path: Path, home: Path) -> None:
