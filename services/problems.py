@@ -11,12 +11,12 @@ import re
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from http import HTTPStatus
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -65,6 +65,16 @@ class _ProblemResponse(JSONResponse):
 def is_whole_text(text: str) -> bool:
     """Return whether a text can be stored and sent: it has no half of a surrogate pair."""
     return not _SURROGATE.search(text)
+
+
+def _kept_text(text: str) -> str:
+    if "\0" in text or not is_whole_text(text):
+        raise ValueError("a text must not contain NUL characters or halves of surrogate pairs")
+    return text
+
+
+# A text of a request that the database keeps or compares: one that every database takes.
+KeptText = Annotated[str, AfterValidator(_kept_text)]
 
 
 def problem_response(

@@ -13,7 +13,7 @@ from services.api.documented import CONFLICT, NOT_FOUND
 from services.context import InContext
 from services.database.models import ApiKey, Project
 from services.idempotency import IdempotencyKey, answer_once, earlier_answer
-from services.problems import Problem
+from services.problems import KeptText, Problem
 from services.security import keys, projects
 from services.security.keys import Scope
 from services.storage_roots import OutsideRoots, StorageRoots
@@ -28,7 +28,7 @@ class KeyRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     scopes: list[Scope] = Field(min_length=1, max_length=len(Scope))
-    name: str = Field(default="", max_length=200, description="Name in lists, such as the key's owner.")
+    name: KeptText = Field(default="", max_length=200, description="Name in lists, such as the key's owner.")
 
 
 class KeyView(BaseModel):

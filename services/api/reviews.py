@@ -19,7 +19,7 @@ from services.idempotency import IdempotencyKey, answer_once, earlier_answer
 from services.identifiers import ReviewId
 from services.label_studio.connection import LabelStudioError
 from services.paging import Cursor, Limit, Page, cursor_of, cut, values_of
-from services.problems import Problem
+from services.problems import KeptText, Problem
 from services.review import annotation_repository, correction_repository, repository, service
 from services.review.inbox.look import MAX_TAKEN_IN, take_in_annotations
 from services.review.views import ReviewView, SetAside, set_aside_view, view_of
@@ -34,10 +34,10 @@ UPSTREAM: dict[int | str, Any] = {503: problem_answer("Label Studio does not ans
 class ReviewRequest(ReviewOptions):
     """The dataset to review, and the options of the review."""
 
-    dataset: str = Field(
+    dataset: KeptText = Field(
         min_length=1, max_length=4000, description="Id of a dataset, or its folder within the storage roots."
     )
-    title: str | None = Field(
+    title: KeptText | None = Field(
         default=None, min_length=3, max_length=50, description="Title of the project in Label Studio."
     )
 

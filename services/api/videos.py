@@ -9,7 +9,7 @@ from services.api.documented import NOT_FOUND, problem_answer
 from services.api.images import ByKey, browser_origin
 from services.context import Context, InContext
 from services.datasets import repository
-from services.problems import Problem
+from services.problems import KeptText, Problem
 
 router = APIRouter(tags=["videos"])
 VideoId = Annotated[str, Path(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the video's bytes.")]
@@ -35,7 +35,7 @@ async def get_video(
     expires: Annotated[int, Query(ge=0, le=2**53)] = 0,
     signature: Annotated[str, Query(max_length=128)] = "",
     caller: ByKey = None,
-    dataset: Annotated[str, Query(max_length=64, description="Dataset's id; a key needs it.")] = "",
+    dataset: Annotated[KeptText, Query(max_length=64, description="Dataset's id; a key needs it.")] = "",
 ) -> Response:
     """The video of a dataset, as a browser plays it frame by frame."""
     if caller is None:

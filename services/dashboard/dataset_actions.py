@@ -138,7 +138,7 @@ async def push_review(
         if context.reviews is None:
             raise Problem(409, "no Label Studio is configured: set FO1_LABEL_STUDIO_URL and its token")
         options = ReviewOptions.model_validate(given)
-        title = str(sent.get("title") or "").strip()[:50] or None
+        title = str(sent.get("title") or "").replace("\0", "").strip()[:50] or None
         async with context.database.writing() as session:
             await review_service.request_push(
                 session, context.settings, record, title, options, visitor.caller.key_id

@@ -29,7 +29,7 @@ from services.datasets.images import Width
 from services.datasets.sample_lists import SampleFilter, SamplePage
 from services.identifiers import DatasetId
 from services.paging import cursor_of, cut, values_of
-from services.problems import Problem
+from services.problems import KeptText, Problem
 from services.security.keys import key_names
 
 router = APIRouter(include_in_schema=False)
@@ -126,7 +126,7 @@ async def sample_page(
     context: InContext,
     session: ReadSession,
     dataset_id: DatasetId,
-    image_id: str,
+    image_id: KeptText,
     form: InForm,
 ) -> Response:
     """One image with all its labels; the images before and after it are those of the gallery's view."""

@@ -17,7 +17,7 @@ from services.dashboard.operation_pages import find_operation
 from services.dashboard.run_form import run_fields, settings_of_form, values_of_run
 from services.identifiers import JobId
 from services.jobs import repository, service
-from services.problems import Problem, field_errors
+from services.problems import KeptText, Problem, field_errors
 from services.security.keys import Scope
 
 router = APIRouter(include_in_schema=False)
@@ -25,7 +25,7 @@ router = APIRouter(include_in_schema=False)
 
 @router.get("/jobs/new")
 async def new_job_page(
-    visitor: InVisitor, context: InContext, session: ReadSession, like: str = "", plan: str = ""
+    visitor: InVisitor, context: InContext, session: ReadSession, like: KeptText = "", plan: KeptText = ""
 ) -> Response:
     """The form of a job; filled in like the job `like` or the plan `plan`."""
     require_scope(visitor, Scope.LABEL)

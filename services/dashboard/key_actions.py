@@ -10,7 +10,7 @@ from services.api.keys import KeyId, checked_roots
 from services.context import Context, InContext
 from services.dashboard.frame import render_form, require_scope
 from services.dashboard.login import InVisitor, PostingVisitor, Visitor
-from services.problems import Problem
+from services.problems import KeptText, Problem
 from services.security import keys, projects
 from services.security.keys import NewKey, Scope
 
@@ -29,7 +29,7 @@ async def create_key(
     visitor: PostingVisitor,
     context: InContext,
     scopes: Annotated[list[Scope], Form()] = [],  # noqa: B006 - FastAPI copies it
-    name: Annotated[str, Form(max_length=200)] = "",
+    name: Annotated[KeptText, Form(max_length=200)] = "",
 ) -> Response:
     """Create a key of the project, and show it this once."""
     require_scope(visitor, Scope.ADMIN)

@@ -38,7 +38,7 @@ def postgres_database(postgres_url: str) -> Iterator[str]:
 
 @pytest.fixture
 def postgres_of_a_language(postgres_url: str) -> Iterator[str]:
-    """Return a fresh database that orders texts as a language does: not by code points, Latin letters last."""
+    """Return a fresh database that orders texts as a language does, not by code points."""
     order = "LOCALE_PROVIDER icu ICU_LOCALE 'und-u-kr-zzzz-latn' LOCALE 'C.UTF-8'"
     yield from _database(postgres_url, f"TEMPLATE template0 {order}")
 

@@ -168,6 +168,24 @@ async def test_what_no_database_holds_is_refused(
                 assert answer.status_code == 404, (path, values, answer.text)
         for query in ({"text": "a\0b"}, {"label": "a\0b"}, {"text": "\0"}, {"label": "\0"}):
             assert (await service.client.get(samples, params=query)).status_code == 200, query
+        nul = {"dataset": "ds_\0", "name": "a\0b", "title": "no\0 title"}
+        asked = [
+            await service.client.get(f"/v1/videos/{'ab' * 32}", params={"dataset": "\0"}),
+            await service.client.post("/v1/keys", json={"scopes": ["read"], "name": nul["name"]}),
+            await service.client.post("/v1/reviews", json={"dataset": nul["dataset"]}),
+            await service.client.post(
+                "/v1/reviews", json={"dataset": found.json()["id"], "title": nul["title"]}
+            ),
+        ]
+        assert [answer.status_code for answer in asked] == [422] * 4
+        login = await service.client.post("/login", data={"key": service.keys["admin"]})
+        assert login.status_code == 303
+        for path in (
+            "/jobs/new?like=%00",
+            "/jobs/new?plan=%00",
+            f"/datasets/{found.json()['id']}/samples/%00",
+        ):
+            assert (await service.client.get(path)).status_code == 422, path
         long = {
             "corpus": f"{tmp_path}/{'x' * 300}",
             "out": f"{tmp_path}/{'y/' * 4000}z",
