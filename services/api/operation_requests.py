@@ -12,10 +12,10 @@ from fo1_data.errors import CalibrationError
 from fo1_data.storage.store import open_store
 from services.api.jobs import JobRequest, checked_run
 from services.context import Context
-from services.database.locks import lock_name
 from services.database.operation_tables import Operation, OperationKind
 from services.datasets import service as dataset_service
 from services.datasets.service import calibration_of
+from services.datasets.writers import WRITING, find_writer
 from services.identifiers import DATASET_ID, REVIEW_ID
 from services.operations import repository
 from services.problems import Problem, http_message
@@ -106,13 +106,12 @@ async def checked_request(context: Context, caller: Caller, body: OperationReque
 async def create_operation(
     session: AsyncSession, caller: Caller, body: OperationRequest, checked: dict[str, Any]
 ) -> Operation:
-    """Queue a checked operation. Raises a Problem of 409 if another one writes to the same folder."""
+    """Queue a checked operation. Raises a Problem of 409 if anything else writes to its folder."""
     kind = _KINDS[type(body)]
-    if kind in repository.WRITING:
-        await lock_name(session, f"version in {checked['out']}")
-        writer = await repository.writer_of(session, checked["out"])
+    if kind in WRITING:
+        writer = await find_writer(session, checked["out"])
         if writer is not None:
-            raise Problem(409, f"out: another {writer.kind} is at work on {checked['out']}")
+            raise Problem(409, f"out: {writer.named(caller.project_id)} is at work on {writer.out}")
     return await repository.create(session, caller.project_id, kind, checked, caller.key_id)
 
 

@@ -1,7 +1,7 @@
 """Where each project may read and write: its own storage roots, or else those of the service.
 
 What people name in a request may not lie in a folder of another project either: neither in one that it has
-registered as a dataset nor in one that a job of it writes to.
+registered as a dataset nor in one that a job or an operation of it writes to.
 """
 
 import asyncio
@@ -11,11 +11,10 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.database.engine import Database
-from services.database.models import DatasetRecord, Job
+from services.database.models import DatasetRecord
+from services.datasets.writers import folders_of_others
 from services.security import projects
 from services.storage_roots import StorageRoots
-
-_STATES_AT_WORK = ("queued", "running")
 
 
 class ProjectRoots:
@@ -52,7 +51,6 @@ class ProjectRoots:
 
 async def _places_of_others(session: AsyncSession, project_id: str) -> Sequence[str]:
     registered = select(DatasetRecord.address).where(DatasetRecord.project_id != project_id)
-    written = select(Job.out).where(Job.project_id != project_id, Job.state.in_(_STATES_AT_WORK))
     own = select(DatasetRecord.address).where(DatasetRecord.project_id == project_id)
-    others = (await session.scalars(registered.union(written))).all()
-    return list(set(others) - set((await session.scalars(own)).all())) if others else []
+    others = {*(await session.scalars(registered)).all(), *await folders_of_others(session, project_id)}
+    return list(others - set((await session.scalars(own)).all())) if others else []

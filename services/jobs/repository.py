@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import case, func, literal, or_, select, update
+from sqlalchemy import case, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.database.models import Job, JobEvent, utc_now
@@ -40,14 +40,6 @@ async def list_jobs(
     if state is not None:
         query = query.where(Job.state == state)
     return (await session.scalars(query)).all()
-
-
-async def active_job_on(session: AsyncSession, out: str) -> Job | None:
-    """Return the queued or running job, of any project, that writes to `out`, inside it or around it."""
-    is_inside = Job.out.startswith(f"{out}/", autoescape=True)
-    is_around = func.substr(literal(out), 1, func.length(Job.out) + 1) == Job.out + "/"
-    query = select(Job).where(or_(Job.out == out, is_inside, is_around), Job.state.in_(ACTIVE)).limit(1)
-    return (await session.scalars(query)).first()
 
 
 async def count_active(session: AsyncSession) -> int:

@@ -7,8 +7,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from schemas.corpus import NOT_KEPT
 from schemas.jobs import RunConfig
-from services.database.locks import lock_name
 from services.database.models import DEFAULT_PROJECT, Job, utc_now
+from services.datasets.writers import find_writer
 from services.identifiers import new_id
 from services.jobs import repository
 from services.jobs.states import JobState, may_become
@@ -34,7 +34,7 @@ class JobNews:
 async def create(
     session: AsyncSession, config: RunConfig, created_by: str, project_id: str = DEFAULT_PROJECT
 ) -> Job:
-    """Queue a run with checked settings. Raises a Problem of 409 if another job writes to its folder."""
+    """Queue a run with checked settings. Raises a Problem of 409 if anything else writes to its folder."""
     await _refuse_busy(session, config.out, project_id)
     job_id = new_id("job")
     job = Job(
@@ -154,8 +154,9 @@ async def _locked(session: AsyncSession, project_id: str, job_id: str) -> Job:
 
 
 async def _refuse_busy(session: AsyncSession, out: str, project_id: str) -> None:
-    await lock_name(session, f"job on {out}")
-    other = await repository.active_job_on(session, out)
-    if other is not None:
-        name = f"job {other.id}" if other.project_id == project_id else "another job"
-        raise Problem(409, f"{name} is at work on {other.out}: wait for it, cancel it, or take another out")
+    writer = await find_writer(session, out)
+    if writer is not None:
+        instead = "wait for it, cancel it, or" if writer.kind == "job" else "wait for it, or"
+        raise Problem(
+            409, f"{writer.named(project_id)} is at work on {writer.out}: {instead} take another out"
+        )

@@ -11,8 +11,6 @@ from services.database.models import utc_now
 from services.database.operation_tables import Operation, OperationKind, OperationState
 from services.identifiers import new_id
 
-# The kinds that write a next version into a new folder (`out` of the request).
-WRITING = (OperationKind.MERGE, OperationKind.ROUTE)
 STOPPED = "the service stopped while it was at work on this; start it again"
 
 
@@ -60,14 +58,6 @@ async def list_routings(
         Operation.request["dataset"].as_string() == dataset_id,
     )
     return (await session.scalars(query.order_by(Operation.id.desc()).limit(limit))).all()
-
-
-async def writer_of(session: AsyncSession, out: str) -> Operation | None:
-    """Return the operation at work, of any project, that writes to the folder `out`, or None."""
-    active = (OperationState.QUEUED, OperationState.RUNNING)
-    query = select(Operation).where(Operation.kind.in_(WRITING), Operation.state.in_(active))
-    writers = (await session.scalars(query)).all()
-    return next((writer for writer in writers if writer.request.get("out") == out), None)
 
 
 async def claim(session: AsyncSession, kinds: Sequence[OperationKind], worker: str) -> Operation | None:

@@ -23,7 +23,7 @@ from schemas.jobs import RunConfig
 from schemas.reviews import ReviewOptions
 from services.database.engine import open_database
 from services.database.migrate import alembic_config, migrate
-from services.database.models import Project
+from services.database.models import Project, utc_now
 from services.database.operation_tables import OperationKind, OperationState
 from services.datasets import repository as dataset_repository
 from services.jobs import service as job_service
@@ -201,6 +201,25 @@ async def test_what_is_named_by_its_place_is_not_found_either(tmp_path: Path) ->
         refused = await both.ask(key, "POST", "/v1/jobs", json=busy)
         assert refused.status_code == 403
         assert both.ids["job_id"] not in refused.text
+        written = str(tmp_path / "next")
+        async with both.service.context.database.writing() as session:
+            dataset = await dataset_repository.get_dataset(session, both.ids["dataset_id"])
+            assert dataset is not None
+            # At work in another process of the service.
+            merge = await operations.create(
+                session, dataset.project_id, OperationKind.MERGE, {"out": written}, "us"
+            )
+            await operations.set_operation(
+                session, merge.id, state=OperationState.RUNNING, worker="other", worker_seen_at=utc_now()
+            )
+        for place in (written, f"{written}/inside"):
+            body = {"corpus": str(tmp_path / "shared"), "out": place}
+            assert (await both.ask(key, "POST", "/v1/jobs", json=body)).status_code == 403, place
+        owner = both.ours[Scope.LABEL]
+        for place in (written, f"{written}/inside"):
+            body = {"corpus": str(tmp_path / "shared"), "out": place}
+            answer = await both.ask(owner, "POST", "/v1/jobs", json=body)
+            assert (answer.status_code, merge.id in answer.text) == (409, True), answer.text
         # What nobody has registered is anybody's, and each project has a record of its own.
         body = {"address": str(tmp_path / "shared" / "ds")}
         assert (await both.ask(both.ours[Scope.LABEL], "POST", "/v1/datasets", json=body)).status_code == 201
