@@ -87,6 +87,19 @@ async def fail_abandoned(session: AsyncSession, before: datetime) -> Sequence[st
     return failed.all()
 
 
+async def set_own(session: AsyncSession, operation_id: str, worker: str, **values: Any) -> bool:
+    """Change columns of an operation that `worker` is at work on; False if it is so no more."""
+    own = (Operation.state == OperationState.RUNNING, Operation.worker == worker)
+    changed = await session.scalars(
+        update(Operation)
+        .where(Operation.id == operation_id, *own)
+        .values(**values)
+        .returning(Operation.id)
+        .execution_options(synchronize_session=False)
+    )
+    return changed.first() is not None
+
+
 async def set_operation(session: AsyncSession, operation_id: str, **values: Any) -> None:
     """Change columns of an operation."""
     await session.execute(update(Operation).where(Operation.id == operation_id).values(**values))

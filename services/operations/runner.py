@@ -6,9 +6,12 @@ import shutil
 import time
 import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from fo1_data.errors import Fo1Error, RunError
 from schemas.jobs import RunConfig
@@ -30,6 +33,7 @@ from services.settings import Settings
 
 _POLL_S = 2.0
 _SIGN_OF_LIFE_S = 5.0
+_AGAIN_S = 1.0
 _ABANDONED = timedelta(seconds=60)
 _PAGE = 1000
 _MOST_LISTED = 500
@@ -71,20 +75,36 @@ class OperationRunner:
             await self._remove_folder(operation_id)
         if operation is None:
             return False
-        folder = self._folder(operation.id)
+        folder, alive = self._folder(operation.id), asyncio.create_task(self._show_life(operation))
+        try:
+            await self._end(operation, await self._outcome(operation, folder))
+        finally:
+            alive.cancel()
+            await self._remove_folder(operation.id)
+        return True
+
+    async def _outcome(self, operation: Operation, folder: Path) -> dict[str, Any]:
+        """Work on an operation; return how it ended, as columns."""
         try:
             folder.mkdir(parents=True)
-            values = {"state": OperationState.SUCCEEDED, "result": await self._run(operation, folder)}
+            return {"state": OperationState.SUCCEEDED, "result": await self._run(operation, folder)}
         except (Fo1Error, Problem, OSError) as error:
             reason = repository.STOPPED if self._stopping else failure_text(error)
-            values = {"state": OperationState.FAILED, "error": reason}
+            return {"state": OperationState.FAILED, "error": reason}
         except Exception as error:
             _log.exception("operation %s failed unexpectedly", operation.id)
-            values = {"state": OperationState.FAILED, "error": failure_text(error)}
-        finally:
-            await self._remove_folder(operation.id)
-        await self._set(operation, finished_at=utc_now(), **values)
-        return True
+            return {"state": OperationState.FAILED, "error": failure_text(error)}
+
+    async def _end(self, operation: Operation, values: dict[str, Any]) -> None:
+        """Store how an operation ended, once the database answers; not if it was given up as abandoned."""
+        while True:
+            try:
+                await self._set(operation, finished_at=utc_now(), **values)
+                return
+            except (SQLAlchemyError, OSError):
+                if self._stopping:
+                    raise
+            await asyncio.sleep(_AGAIN_S)
 
     def _folder(self, operation_id: str) -> Path:
         return self._settings.home / "operations" / operation_id
@@ -129,7 +149,7 @@ class OperationRunner:
         num_corrections = await self._write_corrections(request["review"], corrections)
         if not num_corrections:
             raise RunError("the review has no corrections yet: pull it first")
-        await self._set(operation, progress=f"{num_corrections} corrections")
+        await self._tell(operation, f"{num_corrections} corrections")
         arguments = ["dataset", "merge", request["address"], "--out", request["out"]]
         document = await self._command(operation, folder, [*arguments, "--corrections", str(corrections)])
         return {**document, "dataset_id": await self._register_version(operation)}
@@ -180,29 +200,37 @@ class OperationRunner:
             raise RunError(repository.STOPPED)
         command = Command(arguments, folder, roots, not self._settings.allow_private_addresses)
         self._commands[operation.id] = command
-        alive = asyncio.create_task(self._show_life(operation))
         shown_s = 0.0
 
         async def show(line: str) -> None:
             nonlocal shown_s
             if time.monotonic() - shown_s > 1.0:
                 shown_s = time.monotonic()
-                await self._set(operation, progress=line, worker_seen_at=utc_now())
+                await self._tell(operation, line)
 
         try:
             return await command.run(variables, show)
         finally:
-            alive.cancel()
             self._commands.pop(operation.id, None)
 
     async def _show_life(self, operation: Operation) -> None:
+        """Show that this process is at work; end the command if another took it for abandoned."""
         while True:
             await asyncio.sleep(_SIGN_OF_LIFE_S)
-            await self._set(operation, worker_seen_at=utc_now())
+            with suppress(SQLAlchemyError, OSError):  # the next sign may arrive
+                if not await self._set(operation, worker_seen_at=utc_now()):
+                    break
+        if (command := self._commands.get(operation.id)) is not None:
+            command.stop()
 
-    async def _set(self, operation: Operation, **values: Any) -> None:
+    async def _tell(self, operation: Operation, line: str) -> None:
+        """Store the progress, unless the database is away for the moment."""
+        with suppress(SQLAlchemyError, OSError):
+            await self._set(operation, progress=line, worker_seen_at=utc_now())
+
+    async def _set(self, operation: Operation, **values: Any) -> bool:
         async with self._database.writing() as session:
-            await repository.set_operation(session, operation.id, **values)
+            return await repository.set_own(session, operation.id, self._name, **values)
 
 
 def _shortened(difference: dict[str, Any]) -> dict[str, Any]:

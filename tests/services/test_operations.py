@@ -7,6 +7,7 @@ from typing import Any
 
 from factories import make_dataset, make_row
 from running_service import Running, make_settings, run_app
+from sqlalchemy import text
 from test_dashboard import a_job
 from test_datasets_api import registered
 
@@ -128,6 +129,45 @@ async def test_a_plan_says_what_a_run_will_meet(tmp_path: Path, home: Path) -> N
         assert not (tmp_path / "out").exists()
         wrong = await service.client.post("/v1/plans", json={**body, "corpus": "/etc"})
         assert wrong.status_code == 403
+
+
+async def begun_comparison(service: Running, tmp_path: Path) -> str:
+    """The id of an operation whose command is at work."""
+    make_dataset(tmp_path / "ds")
+    dataset = await registered(service, tmp_path / "ds")
+    body = {"a": dataset["id"], "b": dataset["id"]}
+    operation = (await service.client.post("/v1/comparisons", json=body)).json()
+    async with asyncio.timeout(20):
+        while operation["id"] not in service.context.operations._commands:
+            await asyncio.sleep(0.005)
+    return str(operation["id"])
+
+
+async def test_work_survives_a_database_that_is_away_for_a_while(tmp_path: Path, home: Path) -> None:
+    async with run_app(make_settings(home)) as service:
+        operation_id = await begun_comparison(service, tmp_path)
+        async with service.context.database.writing() as session:
+            away = "BEGIN SELECT RAISE(ABORT, 'away'); END"
+            await session.execute(text(f"CREATE TRIGGER away BEFORE UPDATE ON operations {away}"))
+        async with asyncio.timeout(60):
+            while operation_id in service.context.operations._commands:
+                await asyncio.sleep(0.01)
+        async with service.context.database.writing() as session:
+            await session.execute(text("DROP TRIGGER away"))
+        ended = await finished(service, {"id": operation_id, "state": "running"})
+        assert (ended["state"], ended["error"]) == ("succeeded", None)
+
+
+async def test_work_that_was_given_up_stays_so(tmp_path: Path, home: Path) -> None:
+    async with run_app(make_settings(home)) as service:
+        operation_id = await begun_comparison(service, tmp_path)
+        async with service.context.database.writing() as session:
+            assert await repository.fail_abandoned(session, utc_now() + timedelta(hours=1))
+        async with asyncio.timeout(60):
+            while (home / "operations" / operation_id).exists():
+                await asyncio.sleep(0.01)
+        shown = (await service.client.get(f"/v1/operations/{operation_id}")).json()
+        assert (shown["state"], shown["error"]) == ("failed", repository.STOPPED)
 
 
 async def test_what_a_stopped_service_was_at_work_on_fails(home: Path, database_url: str | None) -> None:
