@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
+from fo1_data.corpus.images import image_id_of
 from fo1_data.corpus.rendering import raster_record
 from fo1_data.dataset.reader import data_files
 from fo1_data.storage.addresses import suffix_of
@@ -11,6 +13,8 @@ from fo1_data.storage.store import open_store
 from schemas.dataset import Manifest
 from schemas.rasters import RasterRecord
 
+# A file that is gone, or is no longer the one that was indexed.
+_UNREADABLE = (OSError, IndexError, KeyError, pa.ArrowException)
 BROWSER_TYPES = {"jpg": "image/jpeg", "png": "image/png", "gif": "image/gif", "webp": "image/webp"}
 
 
@@ -41,12 +45,15 @@ def recorded_raster(place: ImagePlace, manifest: Manifest) -> RasterRecord | Non
         with open_store(place.dataset_address).open_input(files[place.file].path) as source:
             column = pq.ParquetFile(source).read_row_group(place.row_group, columns=["meta"]).column("meta")
             return raster_record(column[place.row].as_py())
-    except (OSError, IndexError):
+    except _UNREADABLE:
         return None
 
 
 def embedded_bytes(place: ImagePlace, manifest: Manifest) -> bytes | None:
-    """Return the encoded bytes in the row of an image; None if it embeds none or cannot be read."""
+    """Return the encoded bytes in the row of an image; None if it embeds none or cannot be read.
+
+    Bytes of another image are none: what is made of them is kept by the image's id, for all projects.
+    """
     files = data_files(manifest)
     if place.file >= len(files):
         return None
@@ -57,9 +64,10 @@ def embedded_bytes(place: ImagePlace, manifest: Manifest) -> bytes | None:
                 return None
             column = parquet.read_row_group(place.row_group, columns=["image.bytes"]).column("image")
             data = column[place.row].as_py()["bytes"]
-    except (OSError, IndexError):
+    except _UNREADABLE:
         return None
-    return data if isinstance(data, bytes) else None
+    is_it = isinstance(data, bytes) and image_id_of(data) == place.image_id
+    return data if is_it else None
 
 
 def _has_pixels(parquet: pq.ParquetFile, group: int) -> bool:

@@ -230,6 +230,36 @@ async def test_images_outside_the_roots_and_changed_ones_are_not_shown(tmp_path:
         assert all(str(outside) not in answer.text for answer in answers)
 
 
+async def test_a_dataset_shows_no_other_picture_under_the_id_of_an_image(tmp_path: Path, home: Path) -> None:
+    """What a project embeds under the id of another's image would be kept, and shown to both."""
+    genuine, other = encode(make_image(6)), encode(make_image(7))
+    finish_dataset(tmp_path / "ours", [row_of(genuine, None, [])])
+    forged = row_of(other, None, []).model_copy(update={"image_id": image_id_of(genuine)})
+    finish_dataset(tmp_path / "theirs", [forged])
+    async with run_app(make_settings(home)) as service:
+        [ours] = await urls(service, tmp_path / "ours")
+        [theirs] = await urls(service, tmp_path / "theirs")
+        for suffix in ("", "&width=320", "&view=0,0,32,32"):
+            assert not (await service.client.get(theirs + suffix)).is_success, suffix
+        shown = await service.client.get(f"{ours}&width=320")
+        pixels, is_ours, is_theirs = (
+            np.array(Image.open(io.BytesIO(data)).convert("RGB")).astype(int)
+            for data in (shown.content, genuine, other)
+        )
+        assert np.abs(pixels - is_ours).mean() < np.abs(pixels - is_theirs).mean() / 1.5
+
+
+async def test_a_file_that_was_cut_short_since_is_told(tmp_path: Path, home: Path) -> None:
+    finish_dataset(tmp_path / "ds", [row_of(encode(make_image(6)), None, [])])
+    async with run_app(make_settings(home)) as service:
+        [url] = await urls(service, tmp_path / "ds")
+        [file] = (tmp_path / "ds" / "data").rglob("*.parquet")
+        file.write_bytes(file.read_bytes()[:-5])
+        for suffix in ("", "&width=320", "&view=0,0,32,32"):
+            answer = await service.client.get(url + suffix)
+            assert answer.status_code in (403, 404), (suffix, answer.text)
+
+
 @pytest.fixture
 def two_servers() -> Iterator[tuple[str, str, list[str]]]:
     """A server that redirects to another one, which holds an image; and who was asked for what."""
