@@ -8,7 +8,7 @@ of the image can be used. In and out: absolute pixels, x_min y_min x_max y_max.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -48,6 +48,7 @@ def oriented_entry(
         regions, rejects, kept = _orient_regions(entry, image, frame)
         if frame.is_guess and entry.regions:
             meta = {**(meta or {}), FRAME_GUESS: "stored" if frame.is_stored else "oriented"}
+    meta = _remap_meta(meta, len(entry.regions or []), kept)
     new_index = {old: new for new, old in enumerate(kept)}
     oriented = entry.model_copy(
         update={
@@ -196,6 +197,14 @@ def _reject(entry: CorpusImage, image: DecodedImage | ImageFrame, index: int, re
         image_id=image.image_id,
         source=source.model_dump_json(exclude_defaults=True),
     )
+
+
+def _remap_meta(meta: dict[str, Any] | None, num_regions: int, kept: list[int]) -> dict[str, Any] | None:
+    """`region_meta`, which has a dict for each region, for the regions that are kept."""
+    of_regions = (meta or {}).get("region_meta")
+    if meta is None or not isinstance(of_regions, list) or len(of_regions) != num_regions:
+        return meta
+    return {**meta, "region_meta": [of_regions[index] for index in kept]}
 
 
 def _remap_phrase(phrase: CorpusPhrase, new_index: dict[int, int]) -> CorpusPhrase:

@@ -1,18 +1,34 @@
 """Boxes of the corpus, all of them and in its order; and the default, which falls back on a detector."""
 
 import hashlib
+from typing import Any
 
 from PIL import Image
 
 from fo1_data.boxes import as_boxes
 from fo1_data.proposals.proposer import Proposals, Proposer
-from schemas.corpus import CorpusImage
+from schemas.corpus import CorpusImage, CorpusRegion
 
 
 def boxes_of_entry(entry: CorpusImage) -> Proposals:
     """The entry's own regions as proposals; none if it has no regions."""
     regions = list(entry.regions or [])
     return Proposals(as_boxes([region.box_xyxy for region in regions]), None, regions)
+
+
+def with_other_boxes(entry: CorpusImage, regions: list[CorpusRegion], **update: Any) -> CorpusImage:
+    """The entry with these regions, in pixels, in place of its own, and without what is said of its own.
+
+    `update`: other fields to set.
+    """
+    meta = {name: value for name, value in (entry.meta or {}).items() if name != "region_meta"}
+    of_image = {
+        "phrases": [phrase.model_copy(update={"region_indices": None}) for phrase in entry.phrases],
+        "answers": [answer for answer in entry.answers if answer.region_index is None],
+        "examples": [],
+        "meta": meta or None,
+    }
+    return entry.model_copy(update={"regions": regions, "box_unit": "pixel", **of_image, **update})
 
 
 class CorpusBoxes:

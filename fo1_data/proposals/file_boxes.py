@@ -26,7 +26,7 @@ from fo1_data.corpus.parquet_images import BROKEN_PARQUET
 from fo1_data.corpus.places import listing_reject
 from fo1_data.errors import ConfigError, one_line
 from fo1_data.plurals import counted
-from fo1_data.proposals.corpus_boxes import boxes_of_entry
+from fo1_data.proposals.corpus_boxes import boxes_of_entry, with_other_boxes
 from fo1_data.proposals.pairing import Pairing, pair_names
 from fo1_data.proposals.proposer import Proposals
 from fo1_data.storage.addresses import normalise, suffix_of
@@ -131,12 +131,9 @@ class _ImageBoxes:
         self.width, self.height = more.width or self.width, more.height or self.height
 
     def replace_in(self, entry: CorpusImage) -> CorpusImage:
-        # The region indices of phrases refer to the regions that are replaced.
-        phrases = [phrase.model_copy(update={"region_indices": None}) for phrase in entry.phrases]
-        update: dict[str, Any] = {"regions": self.regions, "box_unit": "pixel", "phrases": phrases}
-        if self.width is not None and self.height is not None:
-            update |= {"width": self.width, "height": self.height}
-        return entry.model_copy(update=update)
+        has_size = self.width is not None and self.height is not None
+        size = {"width": self.width, "height": self.height} if has_size else {}
+        return with_other_boxes(entry, self.regions, **size)
 
 
 def _records(data: bytes, address: str) -> Iterator[tuple[str, Any]]:

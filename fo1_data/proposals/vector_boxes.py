@@ -6,7 +6,6 @@ a box of every image that it lies on, clipped to it. `vector_files` says what is
 
 import hashlib
 from collections import Counter
-from typing import Any
 
 from PIL import Image
 
@@ -16,7 +15,7 @@ from fo1_data.corpus.places import listing_reject
 from fo1_data.corpus.raster_frames import frames_of
 from fo1_data.corpus.vector_files import read_features
 from fo1_data.plurals import counted
-from fo1_data.proposals.corpus_boxes import boxes_of_entry
+from fo1_data.proposals.corpus_boxes import boxes_of_entry, with_other_boxes
 from fo1_data.proposals.pairing import pair_names
 from fo1_data.proposals.proposer import Proposals
 from schemas.corpus import CorpusImage, CorpusRegion
@@ -109,9 +108,5 @@ class VectorBoxes:
 
 
 def _with_regions(entry: CorpusImage, regions: list[CorpusRegion], frame: MapFrame | None) -> CorpusImage:
-    # The region indices of phrases refer to the regions that are replaced.
-    phrases = [phrase.model_copy(update={"region_indices": None}) for phrase in entry.phrases]
-    update: dict[str, Any] = {"regions": regions, "box_unit": "pixel", "phrases": phrases}
-    if frame is not None:
-        update |= {"width": frame.image_wh[0], "height": frame.image_wh[1]}
-    return entry.model_copy(update=update)
+    size = {} if frame is None else {"width": frame.image_wh[0], "height": frame.image_wh[1]}
+    return with_other_boxes(entry, regions, **size)

@@ -196,3 +196,12 @@ def test_no_regions_and_unknown_regions_stay_different() -> None:
     image = decoded((60, 40), 1)
     assert oriented_entry(CorpusImage(uri="/x", regions=None), image, "auto")[0].regions is None
     assert oriented_entry(CorpusImage(uri="/x", regions=[]), image, "auto")[0].regions == []
+
+
+def test_what_is_said_of_each_region_stays_with_it_when_others_are_unusable() -> None:
+    of_regions = [{"id": 1}, {"id": 2}, {"iscrowd": 1}]
+    entry = entry_of((0, 0, 5, 5), (3, 3, 3, 9), (2, 2, 9, 9), meta={"a": 1, "region_meta": of_regions})
+    oriented, rejects = oriented_entry(entry, decoded((40, 40), 1), "auto")
+    assert len(rejects) == 1
+    assert oriented.meta == {"a": 1, "region_meta": [{"id": 1}, {"iscrowd": 1}]}
+    assert entry.meta == {"a": 1, "region_meta": of_regions}

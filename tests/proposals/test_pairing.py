@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from fo1_data.proposals.file_boxes import FileBoxes
 from fo1_data.proposals.pairing import pair_names
-from schemas.corpus import CorpusImage
+from schemas.corpus import CorpusAnswer, CorpusExample, CorpusImage, CorpusPhrase, CorpusRegion
 
 
 def entries_at(*addresses: str) -> list[CorpusImage]:
@@ -112,3 +112,22 @@ def test_a_limited_corpus_does_not_reject_names_beyond_it(tmp_path: Path) -> Non
     _, rejects, account = boxes.pair_with(entries_at("/c/x.png"), is_whole=False)
     assert rejects == []
     assert account.notes == ["1 name fits no image that is listed, such as y.png"]
+
+
+def test_what_is_said_of_the_boxes_of_the_corpus_is_not_said_of_those_of_a_file(tmp_path: Path) -> None:
+    answers = [
+        CorpusAnswer(question="What is this?", answer="a cat", region_index=0),
+        CorpusAnswer(question="Is it day?", answer="yes"),
+    ]
+    entry = CorpusImage(
+        uri="/c/x.png",
+        regions=[CorpusRegion(box_xyxy=(9, 9, 19, 19)), CorpusRegion(box_xyxy=(1, 9, 9, 19))],
+        phrases=[CorpusPhrase(text="a cat", region_indices=[0])],
+        answers=answers,
+        examples=[CorpusExample(region_index=0, region_indices=[1])],
+        meta={"licence": 3, "region_meta": [{"iscrowd": 1}, {}]},
+    )
+    (paired,) = FileBoxes(boxes_file(tmp_path, ["x.png"])).attach_boxes([entry])
+    assert [region.box_xyxy for region in paired.regions or []] == [(0, 0, 1, 1)]
+    assert paired.phrases == [CorpusPhrase(text="a cat")]
+    assert (paired.answers, paired.examples, paired.meta) == ([answers[1]], [], {"licence": 3})
