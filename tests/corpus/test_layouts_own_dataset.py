@@ -15,7 +15,7 @@ from fo1_data.corpus.images import InputLimits
 from fo1_data.corpus.readers import load_gold
 from fo1_data.dataset.versions.publish import publish
 from fo1_data.judging.matching import make_pair, pair_rows
-from schemas.images import ImageRow
+from schemas.images import Grounding, ImageRow
 from schemas.labels import LabelKind, Source
 
 HUMAN = make_label(text="written", source=Source.HUMAN, annotator="ann")
@@ -111,6 +111,26 @@ def test_a_published_dataset_is_gold_of_the_one_it_is_made_of(tmp_path: Path) ->
     assert [len(pair.gold.regions or []) for pair in pair_rows(rows, gold)] == [3, 0]
     moved = [row.model_copy(update={"uri": "/elsewhere", "uris": ["/elsewhere"]}) for row in rows]
     assert len(list(pair_rows(moved, gold))) == 2
+
+
+def test_a_visual_example_is_no_phrase(tmp_path: Path) -> None:
+    """The phrase of such a label is the id of the example's region, which nobody is to be asked for."""
+    row = reviewed_row(tmp_path / "images")
+    first, _, confirmed, _ = row.regions
+    label = make_label(kind=LabelKind.VISUAL_EXAMPLE, text=first.region_id, annotator="ann")
+    example = Grounding(
+        phrase=first.region_id, kind=label.kind, region_ids=[confirmed.region_id], label=label
+    )
+    make_dataset(tmp_path / "made", [row.model_copy(update={"groundings": [example], "answers": []})])
+    listing = listing_of(tmp_path / "made")
+    (entry,) = listing.entries
+    assert (entry.phrases, listing.rejects) == ([], [])
+    boxes = [region.box_xyxy for region in entry.regions or []]
+    (found,) = entry.examples
+    assert (boxes[found.region_index], [boxes[index] for index in found.region_indices]) == (
+        first.box_xyxy,
+        [confirmed.box_xyxy],
+    )
 
 
 def test_another_tools_manifest_and_a_missing_file(tmp_path: Path) -> None:

@@ -26,7 +26,14 @@ from fo1_data.corpus.places import listing_reject
 from fo1_data.errors import CorpusError, one_line
 from fo1_data.storage.addresses import join
 from fo1_data.storage.streams import open_seekable, read_whole
-from schemas.corpus import CorpusAnswer, CorpusCount, CorpusImage, CorpusPhrase, CorpusRegion
+from schemas.corpus import (
+    CorpusAnswer,
+    CorpusCount,
+    CorpusExample,
+    CorpusImage,
+    CorpusPhrase,
+    CorpusRegion,
+)
 from schemas.dataset import FILES_PART
 from schemas.labels import LabelKind, Source
 from schemas.sources import ContentKind
@@ -160,12 +167,19 @@ class _RowReader:
         answers = self._parts("answers", ContentKind.ANSWERS, _answer)
         counts = self._parts("counts", ContentKind.COUNTS, _count)
         named: set[str | None] = {region_id for _, _, ids in groundings for region_id in ids}
+        # The phrase of a visual example is its region's id.
+        named |= {part.text for kind, part, _ in groundings if kind == LabelKind.VISUAL_EXAMPLE}
         named |= {region_id for _, region_id in answers}
         regions = [region for region in row["regions"] or () if self._keeps(region, named)]
         self._left_out["boxes"] += len(row["regions"] or ()) - len(regions)
         index_of = {region["region_id"]: index for index, region in enumerate(regions)}
-        groundings = [part for part in groundings if self._is_of_row(part[1].text, part[2], index_of)]
-        phrases = [(kind, _naming(phrase, ids, index_of)) for kind, phrase, ids in groundings]
+        groundings = [part for part in groundings if self._is_of_row(part[1].text, _ids(part), index_of)]
+        examples = [part for part in groundings if part[0] == LabelKind.VISUAL_EXAMPLE]
+        phrases = [
+            (kind, _naming(phrase, ids, index_of))
+            for kind, phrase, ids in groundings
+            if kind != LabelKind.VISUAL_EXAMPLE
+        ]
         meta = json.loads(row["meta"]) if row.get("meta") else {}
         meta |= {"image_id": row["image_id"], "uris": list(row["uris"] or [row["uri"]])}
         uri, member = inner if inner is not None else _place(row["uri"])
@@ -185,6 +199,12 @@ class _RowReader:
             caption_phrases=[part for kind, part in phrases if kind == LabelKind.GROUNDED_CAPTION],
             phrases=_first_of_each(part for kind, part in phrases if kind != LabelKind.GROUNDED_CAPTION),
             counts=counts,
+            examples=[
+                CorpusExample(
+                    region_index=index_of[part.text], region_indices=[index_of[name] for name in ids]
+                )
+                for _, part, ids in examples
+            ],
             answers=[
                 answer.model_copy(update={"region_index": None if name is None else index_of[name]})
                 for answer, name in answers
@@ -263,6 +283,12 @@ class _RowReader:
 
 def _grounding(part: Row) -> tuple[str, CorpusPhrase, list[str]]:
     return part["kind"], CorpusPhrase(text=part["phrase"]), list(part["region_ids"] or ())
+
+
+def _ids(part: tuple[str, CorpusPhrase, list[str]]) -> list[str]:
+    """The regions that a grounding is about: of a visual example also the example."""
+    kind, phrase, ids = part
+    return [phrase.text, *ids] if kind == LabelKind.VISUAL_EXAMPLE else ids
 
 
 def _naming(phrase: CorpusPhrase, ids: list[str], index_of: Mapping[str, int]) -> CorpusPhrase:
