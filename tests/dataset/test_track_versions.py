@@ -9,13 +9,18 @@ from made_up_tracks import Clip, make_clip
 
 from fo1_data.dataset.exports.export import export_dataset
 from fo1_data.dataset.layout import TRACKS, VIDEOS
+from fo1_data.dataset.manifest import read_manifest
 from fo1_data.dataset.reader import open_dataset
+from fo1_data.dataset.replay import keep_version
 from fo1_data.dataset.validate import validate_dataset
 from fo1_data.dataset.versions.compare import compare_datasets
+from fo1_data.dataset.versions.merge import merge_corrections
 from fo1_data.dataset.versions.publish import publish
 from fo1_data.dataset.versions.remove import find_image, remove_image, remove_video
 from fo1_data.dataset.versions.split import split_dataset
 from fo1_data.dataset.writer import open_run
+from fo1_data.storage.store import open_store
+from schemas.corrections import Correction
 from schemas.labels import Decision
 from schemas.tracks import Track, VideoRow
 
@@ -42,6 +47,28 @@ def test_a_step_that_changes_no_track_takes_the_tables_over(tmp_path: Path) -> N
     assert tables(tmp_path / "e") == tables(source)
     for table in (VIDEOS, TRACKS):
         assert (tmp_path / "e" / table).stat().st_ino == (tmp_path / "d" / table).stat().st_ino
+
+
+def test_a_version_keeps_its_tracks_where_its_next_one_was_begun_beside_it(tmp_path: Path) -> None:
+    """A replay that is interrupted leaves its version with tables under other names."""
+    clip = make_clip(0, embed=True)
+    source = write(tmp_path / "d", [clip])
+    before = tables(source)
+    store = open_store(source)
+    keep_version(store, read_manifest(store))
+    assert VIDEOS not in [file.path for file in read_manifest(store).files]
+    assert tables(source) == before
+    split_dataset(source, str(tmp_path / "split"), {"test": 0.5}, max_distance=-1)
+    publish(source, str(tmp_path / "published"))
+    caption = Correction(
+        image_id=clip.video.video_id, track_id=clip.tracks[0].track_id, action="recaptioned",
+        kind="brief_caption", after={"text": "a cup"}, at="2026-11-24T10:00:00Z",
+    )  # fmt: skip
+    merge_corrections(source, [caption], str(tmp_path / "merged"))
+    for name in ("split", "published"):
+        assert tables(tmp_path / name) == before
+    assert tables(tmp_path / "merged")[1][0].brief_caption == "a cup"
+    assert len(tables(tmp_path / "merged")[1]) == len(clip.tracks)
 
 
 def test_a_removed_keyframe_is_none_of_its_video_and_tracks_any_more(tmp_path: Path) -> None:

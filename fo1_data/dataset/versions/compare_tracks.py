@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from fo1_data.dataset.layout import TRACKS, VIDEOS
+from fo1_data.dataset.layout import TRACKS, VIDEOS, is_table
 from fo1_data.dataset.reader import Dataset
 from schemas.tracks import Track
 
@@ -51,7 +51,7 @@ def compare_tables(
 
 
 def _digest(dataset: Dataset, table: str) -> str | None:
-    return next((file.sha256 for file in dataset.manifest.files if file.path == table), None)
+    return next((file.sha256 for file in dataset.manifest.files if is_table(file.path, table)), None)
 
 
 def _compare(

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from fo1_data.dataset.counting import count_batch, count_rows
 from fo1_data.dataset.history import CorrectionHistory
-from fo1_data.dataset.layout import MANIFEST, RUN, TRACKS, VIDEOS, data_file
+from fo1_data.dataset.layout import MANIFEST, RUN, TRACKS, VIDEOS, data_file, is_table
 from fo1_data.dataset.manifest import dump_json, find_manifest, fingerprint_digest, lineage, read_json
 from fo1_data.dataset.parquet_files import bytes_of_rows, encode_batches, row_bytes
 from fo1_data.dataset.reader import Dataset
@@ -28,6 +28,7 @@ from schemas.dataset import SCHEMA_REVISION, SCHEMA_VERSION, Counts, Duplicate, 
 from schemas.images import ImageRow, Reject
 
 FILE_BYTES = 256 * 2**20
+_COPIED_BYTES = 2**22
 _STEP = f"{RUN}/derivation.json"
 
 
@@ -122,11 +123,18 @@ class VersionWriter:
             self.share_table(origin, table)
 
     def share_table(self, origin: Store, table: str) -> None:
-        """Take `VIDEOS` or `TRACKS` over as it is, if the source has it."""
+        """Take `VIDEOS` or `TRACKS` over as it is, if the source has it.
+
+        A version whose next one was begun in its own folder has it under another name (`older_name`).
+        """
         for file in self.source.files:
             if file.path == table:
                 self._store.take_over(origin, table)
                 self._files.append(file)
+            elif is_table(file.path, table):
+                with origin.open_input(file.path) as stored:
+                    self._store.write_chunks(table, iter(lambda: stored.read(_COPIED_BYTES), b""))
+                self._files.append(file.model_copy(update={"path": table}))
 
     def write_table(self, table: str, schema: pa.Schema, rows: Iterable[pa.Table]) -> None:
         """Write `VIDEOS` or `TRACKS`; no rows: no file."""

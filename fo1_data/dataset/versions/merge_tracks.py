@@ -107,8 +107,6 @@ class TrackMerging:
 
     def _load(self, corrected: set[str]) -> dict[str, _Video]:
         """The videos that were corrected or hold a row that was."""
-        if not any(file.path == VIDEOS for file in self._dataset.manifest.files):
-            return {}
         rows = to_array(sorted(self._corrected_rows), pa.string())
         for batch in self._dataset.batches_of(TRACKS, ["video_id", "keyframes"]):
             touched = rows_with_keyframes(batch, rows).tolist()
