@@ -62,6 +62,31 @@ def test_coco_annotations_without_a_track_and_other_captions_are_rejects(tmp_pat
     assert found(listing, ContentKind.CAPTIONS) == (3, 2, 1)
 
 
+def test_the_most_frequent_category_of_a_coco_track_is_its_label_and_told(tmp_path: Path) -> None:
+    document = _coco(tmp_path)
+    document["categories"].append({"id": 2, "name": "dog"})
+    document["annotations"][0]["category_id"] = 2
+    document["annotations"].append(
+        {"id": 9, "image_id": 11, "track_id": 1, "bbox": [3, 2, 10, 10], "category_id": 1}
+    )
+    listing = tracked(write_json(tmp_path / "coco.json", document))
+    assert {track.id: track.label for track in only(listing).tracks or []} == {"1": "cat", "2": "cat"}
+    assert any("track 1 has several classes" in note for source in listing.sources for note in source.notes)
+
+
+def test_coco_boxes_of_an_id_that_several_frames_have_are_rejects(tmp_path: Path) -> None:
+    """As in files of several sequences that were put together, each numbered from 1."""
+    document = _coco(tmp_path)
+    names = write_frames(tmp_path / "other", 1)
+    again = {"id": 11, "video_id": 2, "frame_id": 0, "file_name": f"other/{names[0]}", "width": WIDTH}
+    document["images"].append(again)
+    document["images"][0].pop("id")
+    document["annotations"].append({"id": 9, "track_id": 5, "bbox": [1, 1, 5, 5], "category_id": 1})
+    listing = tracked(write_json(tmp_path / "coco.json", document))
+    assert sorted(reasons(listing)) == ["ambiguous_id", "unknown_image", "unknown_image"]
+    assert [len(entry.tracks or []) for entry in listing.entries] == [1, 0]
+
+
 def test_coco_without_tracks_stays_images(tmp_path: Path) -> None:
     document = _coco(tmp_path)
     for annotation in document["annotations"]:

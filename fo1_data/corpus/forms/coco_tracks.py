@@ -1,10 +1,12 @@
 """COCO JSON with tracks: images that name their video, annotations that name their track.
 
 An image has `video_id` and a place in its video (`frame_id`, `frame_index`, `frame_idx` or `mot_frame_id`,
-else the order of the file); an annotation has `track_id` or `instance_id`. The frames of a video are its
+else the order of the file); an annotation has `track_id` or `instance_id`. Of several categories of a track
+the most frequent one counts. The frames of a video are its
 images in that order, numbered anew from 0: where only every n-th frame is listed, the video is these frames.
 Annotations without a track are refused (`no_identity`), those of an image that is not listed too
-(`unknown_image`). Boxes in pixels. The whole document is held in memory.
+(`unknown_image`), and of an id that several images have (`ambiguous_id`). Boxes in pixels. The whole document
+is held in memory.
 """
 
 from collections import Counter, defaultdict
@@ -15,7 +17,7 @@ from fo1_data.corpus.forms.coco_annotation import box_of_annotation, count_annot
 from fo1_data.corpus.forms.record_fields import id_of, objects_of, text_of, whole_number
 from fo1_data.corpus.forms.segmentation_masks import mask_of_segmentation
 from fo1_data.corpus.forms.shapes import number_of, rate_of
-from fo1_data.corpus.forms.video_tracks import Fault, ReadVideo, TrackBoxes, mask_notes
+from fo1_data.corpus.forms.video_tracks import Fault, ReadVideo, TrackBoxes, class_notes, mask_notes
 from schemas.corpus import GivenVideo
 from schemas.sources import ContentKind
 
@@ -55,12 +57,20 @@ def read_coco_tracks(document: Record, address: str) -> Iterator[ReadVideo | Fau
             by_image[id_of(annotation.get("image_id"))].append((where, annotation))
         else:
             yield Fault(where, "bad_record", "is not an object", {ContentKind.BOXES: 1})
+    listed = Counter(id_of(image.get("id")) for of_video in images.values() for image in of_video)
+    for name, number in listed.items():
+        if number > 1 and name is not None and (unclear := by_image.pop(name, [])):
+            message = f"{number} images have the id {name}"
+            yield Fault(unclear[0][0], "ambiguous_id", message, _counts(unclear))
     for video_id, of_video in images.items():
         yield _read(videos.get(video_id, {"id": video_id}), _in_order(of_video), by_image, names)
     for image_id, rest in by_image.items():
-        counts = sum((count_annotation(annotation) for _, annotation in rest), Counter[ContentKind]())
         message = f"its image {image_id} is of no video" if image_id else "names no image"
-        yield Fault(rest[0][0], "unknown_image", message, dict(counts))
+        yield Fault(rest[0][0], "unknown_image", message, _counts(rest))
+
+
+def _counts(annotations: list[tuple[str, Record]]) -> dict[ContentKind, int]:
+    return dict(sum((count_annotation(annotation) for _, annotation in annotations), Counter[ContentKind]()))
 
 
 def _in_order(images: list[Record]) -> list[Record]:
@@ -82,9 +92,11 @@ def _read(
     files = [image["file_name"] for image in images]
     boxes, faults, found = TrackBoxes(len(images)), [], Counter[ContentKind]()
     fields: dict[str, dict[str, Any]] = {}
+    labels: dict[str, Counter[str]] = defaultdict(Counter)
     num_segmentations = 0
     for frame, image in enumerate(images):
-        for where, annotation in by_image.pop(id_of(image.get("id")), []):
+        image_id = id_of(image.get("id"))
+        for where, annotation in by_image.pop(image_id, []) if image_id is not None else ():
             counts = _count(annotation)
             found += counts
             num_segmentations += bool(annotation.get("segmentation"))
@@ -95,13 +107,16 @@ def _read(
                 faults.append(Fault(where, reason, message, dict(counts)))
                 continue
             known = fields.setdefault(track_id, {"label": None, "caption": None})
-            known["label"] = known["label"] or _label(annotation, names)
+            if (label := _label(annotation, names)) is not None:
+                labels[track_id][label] += 1
             caption = text_of(annotation.get("caption"))
             if caption is not None and known["caption"] is None:
                 known["caption"] = caption
             elif caption is not None:
                 faults += _other_caption(where, known["caption"], caption)
                 found -= Counter({ContentKind.CAPTIONS: int(known["caption"] == caption)})
+    for track_id, of_track in labels.items():
+        fields[track_id]["label"] = of_track.most_common(1)[0][0]
     tracks = boxes.tracks(fields)
     video = GivenVideo(
         video=text_of(record.get("name")) or files[0].rpartition("/")[0] or str(record.get("id")),
@@ -114,7 +129,7 @@ def _read(
         tracks=tracks,
     )
     num_masks = sum(mask is not None for track in tracks for mask in track.masks or [])
-    notes = mask_notes(num_segmentations - num_masks)
+    notes = [*mask_notes(num_segmentations - num_masks), *class_notes(labels)]
     return ReadVideo(video, found + Counter({ContentKind.TRACKS: len(tracks)}), faults, notes)
 
 

@@ -14,7 +14,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from fo1_data.corpus.forms.video_tracks import ONE_BOX, Fault, ReadVideo, TrackBoxes
+from fo1_data.corpus.forms.video_tracks import ONE_BOX, Fault, ReadVideo, TrackBoxes, class_notes
 from fo1_data.plurals import counted
 from fo1_data.storage.streams import open_stream
 from schemas.corpus import GivenVideo
@@ -138,14 +138,9 @@ def read_mot_lines(
         if (class_id := counts.most_common(1)[0][0]) > 0
     }
     tracks = boxes.tracks(fields)
-    notes = [
-        f"track {track_id} has several classes; the most frequent is taken"
-        for track_id, counts in classes.items()
-        if len(counts) > 1
-    ]
     found = Counter({ContentKind.BOXES: num_boxes, ContentKind.TRACKS: len(tracks)})
     read = video.model_copy(update={"tracks": tracks, "first_number": 1})
-    return ReadVideo(read, found, faults, notes)
+    return ReadVideo(read, found, faults, class_notes(classes))
 
 
 def _add(boxes: TrackBoxes, line: MotLine, *, is_gold: bool) -> tuple[str, str] | None:

@@ -6,7 +6,7 @@ and opens no file.
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -113,6 +113,12 @@ def mask_notes(num_unread: int) -> list[str]:
         return []
     segmentations = counted(num_unread, "segmentation is no mask", "segmentations are no masks")
     return [f"{segmentations} that can be read; only boxes are kept"]
+
+
+def class_notes(classes: Mapping[str, Mapping[Any, int]]) -> list[str]:
+    """What is said of tracks with boxes of several classes. classes: how many boxes of each, by track."""
+    several = (track_id for track_id, counts in classes.items() if len(counts) > 1)
+    return [f"track {track_id} has several classes; the most frequent is taken" for track_id in several]
 
 
 def counts_of_tracks(tracks: list[GivenTrack]) -> Counter[ContentKind]:
