@@ -180,3 +180,21 @@ def test_attributes_of_cvat_tracks_with_the_names_of_labels_and_texts_are_kept(t
     (track,) = only(tracked(tmp_path)).tracks or []
     assert (track.label, track.caption) == ("cat", "grey cat")
     assert (track.meta or {})["attributes"] == [None, {"type": "tabby", "text": "TOM"}, None]
+
+
+def test_videos_of_one_name_in_a_cvat_project_are_not_mixed(tmp_path: Path) -> None:
+    (tmp_path / "yard.mp4").write_bytes(b"not opened")
+    head, track = CVAT.split("</meta>")
+    task = head.partition("<meta>")[2]
+    tasks = f"<project><tasks>{task}{task.replace('<id>4', '<id>5')}</tasks></project>"
+    track = track.removesuffix("</annotations>")
+    tracks = track.replace("<track ", '<track task_id="4" ') + track.replace(
+        '<track id="3"', '<track task_id="5" id="7"'
+    )
+    (tmp_path / "annotations.xml").write_text(f"<annotations><meta>{tasks}</meta>{tracks}</annotations>")
+    file = read_track_file(str(tmp_path / "annotations.xml"), is_gold=True)
+    assert file is not None
+    assert [[track.id for track in video.tracks or []] for video in file.videos] == [["3"], ["7"]]
+    listing = tracked(tmp_path)
+    assert all(entry.tracks is None for entry in listing.entries)
+    assert reasons(listing).count("no_video") == 2

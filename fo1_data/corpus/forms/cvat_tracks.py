@@ -50,12 +50,15 @@ class CvatTracks:
         Older releases of CVAT name the video beside the task, newer ones in it.
         """
         beside = text_of(element.findtext("source"))
-        for task in [*element.iter("task"), *element.iter("job")]:
-            source = text_of(task.findtext("source")) or beside
+        tasks = [*element.iter("task"), *element.iter("job")]
+        sources = [text_of(task.findtext("source")) or beside for task in tasks]
+        for task, source in zip(tasks, sources, strict=True):
             if source is None:
                 continue
+            # Files of one name are told apart by their tasks; which of them lies here, nobody says.
+            is_shared = sources.count(source) > 1
             self._declared[task.findtext("id")] = GivenVideo(
-                video=source,
+                video=f"{source} of task {task.findtext('id')}" if is_shared else source,
                 width=whole_number(task.findtext("original_size/width")),
                 height=whole_number(task.findtext("original_size/height")),
             )
