@@ -75,6 +75,16 @@ def test_label_studio(tmp_path: Path) -> None:
     assert source.rejected == {"boxes": 1}
 
 
+def test_label_studio_with_the_size_of_the_image_at_one_of_its_regions(tmp_path: Path) -> None:
+    """Regions that were imported have none, those that a person drew since have it."""
+    write(tmp_path, "a.png")
+    imported = {key: value for key, value in CAT.items() if key not in SIZE} | {"id": "r0"}
+    (tmp_path / "export.json").write_text(json.dumps([task(imported, CAT)]))
+    (entry,) = listing_of(tmp_path).entries
+    assert boxes(entry) == [(20, 20, 60, 60)] * 2
+    assert (entry.box_unit, entry.width, entry.height) == ("pixel", 120, 80)
+
+
 def test_label_studio_with_several_annotations(tmp_path: Path) -> None:
     write(tmp_path, "a.png", "b.png")
     other = result("r9", "rectanglelabels", "label", {**RECT, "x": 0, "rectanglelabels": ["dog"]})

@@ -11,7 +11,7 @@ cancelled ones and predictions are refused. A task without an annotation leaves 
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
@@ -149,8 +149,7 @@ def _add_results(image: AnnotatedImage, results: list[dict[str, Any]]) -> None:
             _add_value(region, str(result.get("from_name")), str(result.get("type")), value)
         else:
             _add_image_value(image, str(result.get("from_name")), str(result.get("type")), value)
-    for result_id, region in regions.items():
-        _add_region(image, region, result_id)
+    _add_regions(image, regions.items())
 
 
 def _add_value(region: _Region, control: str, kind: str, value: dict[str, Any]) -> None:
@@ -183,13 +182,23 @@ def _add_image_value(image: AnnotatedImage, control: str, kind: str, value: dict
     image.meta[control] = next(iter(value.values())) if len(value) == 1 else value
 
 
-def _add_region(image: AnnotatedImage, region: _Region, result_id: str | None) -> None:
-    shape = region.shape
-    size = numbers([shape.get("original_width"), shape.get("original_height")])
-    if size is not None and min(size) > 0:
+def _add_regions(image: AnnotatedImage, regions: Collection[tuple[str | None, _Region]]) -> None:
+    """Add regions with the ids of their results. The size of the image is that of any region that has it."""
+    sizes = (
+        numbers([region.shape.get("original_width"), region.shape.get("original_height")])
+        for _, region in regions
+    )
+    size = next((size for size in sizes if size is not None and min(size) > 0), None)
+    if size is not None:
         image.width, image.height = size
-    else:
-        image.unit, size = "share", [1.0, 1.0]
+    elif regions:
+        image.unit = "share"
+    for result_id, region in regions:
+        _add_region(image, region, result_id, size or [1.0, 1.0])
+
+
+def _add_region(image: AnnotatedImage, region: _Region, result_id: str | None, size: list[float]) -> None:
+    shape = region.shape
     box = _box(shape, size[0] / 100, size[1] / 100)
     meta = {
         "id": result_id,
@@ -251,8 +260,7 @@ def _items_of_min(address: str, where: str, task: dict[str, Any], lookup: ImageL
             image.captions += [text for text in texts if text]
         else:
             image.meta[control] = value
-    for region in regions.values():
-        _add_region(image, region, None)
+    _add_regions(image, [(None, region) for region in regions.values()])
     yield from items_of_image(address, image, lookup, len(regions))
 
 
