@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from fo1_data.errors import Fo1Error
+from fo1_data.errors import Fo1Error, StorageError, first_line
 from fo1_data.logs import about
 from fo1_data.storage.reach import PUBLIC_ONLY, ROOTS
 from schemas.corpus import NOT_KEPT
@@ -146,8 +146,12 @@ class Reconciler:
                 driver = DriverState("FAILED", str(error))  # the local Ray cannot start
             else:
                 unreachable = str(error)
+        unread: str | None = None
         if driver is not None and driver.status == "SUCCEEDED":
-            manifest = await asyncio.to_thread(read_finished, job.out)
+            try:
+                manifest = await asyncio.to_thread(read_finished, job.out)
+            except (StorageError, OSError) as error:
+                unread = first_line(error)
         seen_at = job.seen_at or job.created_at
         facts = Facts(
             state=JobState(job.state),
@@ -158,6 +162,7 @@ class Reconciler:
             seen_s_ago=(utc_now() - seen_at).total_seconds(),
             finished=manifest is not None,
             log=tuple(log),
+            unread=unread,
         )
         return facts, manifest, jobs
 

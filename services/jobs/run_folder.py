@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from fo1_data.dataset.layout import PROGRESS
 from fo1_data.dataset.lease import current_lease
 from fo1_data.dataset.manifest import find_manifest
-from fo1_data.errors import Fo1Error
+from fo1_data.errors import DatasetError, Fo1Error
 from fo1_data.storage.store import open_store
 from schemas.dataset import Manifest
 from schemas.progress import RunProgress
@@ -44,10 +44,13 @@ def read_news(out: str) -> FolderNews:
 
 
 def read_finished(out: str) -> Manifest | None:
-    """Return the manifest of a finished dataset in `out`; None if there is none or it cannot be read."""
+    """Return the manifest of a finished dataset in `out`; None if there is none or it is damaged.
+
+    Raises StorageError or OSError if that cannot be known at the moment.
+    """
     try:
         return find_manifest(open_store(out))
-    except (Fo1Error, OSError):
+    except DatasetError:
         return None
 
 

@@ -19,7 +19,8 @@ class Facts:
 
     `driver`: its state in Ray, None if Ray knows no such driver. `unreachable`: why Ray does not answer.
     `seen_s_ago`: seconds since Ray last answered about the job. `finished`: the folder holds a complete
-    dataset. `log`: the last lines of a driver that has ended, or that has not reported progress yet.
+    dataset. `unread`: why that cannot be known at the moment. `log`: the last lines of a driver that has
+    ended, or that has not reported progress yet.
     """
 
     state: JobState
@@ -30,6 +31,7 @@ class Facts:
     seen_s_ago: float
     finished: bool
     log: tuple[str, ...] = ()
+    unread: str | None = None
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,9 @@ def judge_job(facts: Facts, lost_after_s: float) -> Verdict:
             return Verdict(JobState.RUNNING)
         case "SUCCEEDED" if facts.finished:
             return Verdict(JobState.SUCCEEDED)
-        case "SUCCEEDED":
+        case "SUCCEEDED" if facts.unread is not None and not facts.cancel_requested:
+            return Verdict(JobState.RUNNING)
+        case "SUCCEEDED" if facts.unread is None:
             return Verdict(JobState.FAILED, "the driver succeeded but left no finished dataset")
         case "STOPPED" if not facts.cancel_requested:
             return Verdict(JobState.FAILED, "the driver was stopped on the cluster, not by this service")

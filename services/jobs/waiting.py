@@ -14,6 +14,8 @@ def reason_to_wait(facts: Facts) -> str | None:
     """Return why a job waits, in one line; None if it labels. `facts.log`: of a driver without progress."""
     if facts.unreachable is not None:
         return facts.unreachable if facts.state is JobState.QUEUED else None
+    if facts.unread is not None:
+        return f"the driver has succeeded, but its folder cannot be read: {facts.unread}"[:500]
     if facts.driver is None or facts.driver.status == "PENDING":
         message = " ".join((facts.driver.message if facts.driver else "").split())
         return f"{_PREPARING}: {message}"[:500] if message else _PREPARING

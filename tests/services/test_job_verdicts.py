@@ -50,6 +50,16 @@ CASES: dict[str, tuple[dict[str, object], JobState, str | None]] = {
         None,
     ),
     "done without a dataset": ({"driver": driver("SUCCEEDED")}, JobState.FAILED, "no finished dataset"),
+    "done where nobody can look": (
+        {"driver": driver("SUCCEEDED"), "unread": "the store is away"},
+        JobState.RUNNING,
+        None,
+    ),
+    "cancelled where nobody can look": (
+        {"driver": driver("SUCCEEDED"), "unread": "the store is away", "cancel_requested": True},
+        JobState.CANCELLED,
+        None,
+    ),
     "done though cancelled": (
         {"driver": driver("SUCCEEDED"), "finished": True, "cancel_requested": True},
         JobState.SUCCEEDED,
@@ -150,6 +160,29 @@ async def test_an_answer_that_says_nothing_of_a_job_ends_none(tmp_path: Path, ho
         answer = (await service.client.get(f"/v1/jobs/{job.id}")).json()
         assert answer["state"] == "failed"
         assert "no sign of life" in answer["error"]
+
+
+async def test_a_folder_that_cannot_be_read_for_a_while_fails_no_job(tmp_path: Path, home: Path) -> None:
+    done = httpx.Response(200, json={"status": "SUCCEEDED", "message": ""})
+    ray = RayJobs("http://ray.test", transport=httpx.MockTransport(lambda request: done))
+    out = tmp_path / "ds"
+    make_dataset(out)
+    manifest = (out / "manifest.json").rename(tmp_path / "manifest.json")
+    (out / "manifest.json").mkdir()  # what cannot be read, even by root
+    settings = make_settings(home, ray_address=ray.address, reconcile_every_s=600)
+    async with run_app(settings) as service:
+        service.context.cluster._jobs = ray
+        async with service.context.database.writing() as session:
+            job = await job_service.create(session, RunConfig(corpus="/c", out=str(out)), "somebody")
+        await service.context.reconciler._try_reconcile(job.id)
+        shown = (await service.client.get(f"/v1/jobs/{job.id}")).json()
+        assert shown["state"] == "running"
+        assert "its folder cannot be read" in shown["waits_for"]
+        (out / "manifest.json").rmdir()
+        manifest.rename(out / "manifest.json")
+        await service.context.reconciler._try_reconcile(job.id)
+        shown = (await service.client.get(f"/v1/jobs/{job.id}")).json()
+        assert (shown["state"], shown["waits_for"]) == ("succeeded", None)
 
 
 async def test_that_ray_is_silent_is_logged_once_for_all_jobs_that_wait(
