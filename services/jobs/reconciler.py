@@ -113,7 +113,8 @@ class Reconciler:
         if verdict.submit and not await self._is_its_turn(job):
             verdict = Verdict(JobState.QUEUED)
             busy = f"{self._settings.max_jobs_at_work} jobs are at work, the most at once"
-        if verdict.submit:
+        submit = verdict.submit
+        if submit:
             try:
                 verdict = await self._submit(job)
             except RayUnreachable as error:
@@ -121,7 +122,11 @@ class Reconciler:
         waits_for = busy or reason_to_wait(replace(facts, unreachable=unreachable))
         if verdict.state.is_end:
             waits_for = None
-        await self._store(job, facts, verdict, manifest, waits_for)
+        still_ours = await self._store(job, facts, verdict, manifest, waits_for)
+        if submit and not still_ours:
+            # Another process found no driver, and cancelled the job, before this driver was there.
+            with suppress(Fo1Error):
+                await (await self._cluster.jobs(start=False)).stop(job.submission_id or "")
         return unreachable
 
     async def _is_its_turn(self, job: Job) -> bool:
@@ -197,12 +202,13 @@ class Reconciler:
 
     async def _store(
         self, seen: Job, facts: Facts, verdict: Verdict, manifest: Manifest | None, waits_for: str | None
-    ) -> None:
+    ) -> bool:
+        """Store what was found out; False if the job has ended, or was resumed, in the meantime."""
         async with self._database.writing() as session:
             job = await repository.lock_job(session, seen.id)
             # If the job was resumed in the meantime, the facts are of the previous try.
             if job is None or job.submission_id != seen.submission_id or JobState(job.state).is_end:
-                return
+                return False
             if facts.unreachable is None:
                 job.seen_at = utc_now()
             progress = facts.folder.progress
@@ -217,6 +223,7 @@ class Reconciler:
                 news |= {"counts": manifest.counts.model_dump(mode="json"), "dataset_id": record.id}
                 news["hides_corpus"] = manifest.config.get("corpus") == NOT_KEPT
             await service.apply_news(session, job, JobNews(**news))
+        return True
 
 
 def _counts_so_far(progress: dict[str, Any]) -> dict[str, Any]:

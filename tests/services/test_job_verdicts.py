@@ -21,6 +21,7 @@ from schemas.corpus import NOT_KEPT
 from schemas.jobs import RunConfig
 from schemas.progress import RunProgress
 from services.database.models import Job, utc_now
+from services.jobs import repository as job_repository
 from services.jobs import service as job_service
 from services.jobs.ray_jobs import DriverState, RayJobs, RayUnreachable, driver_command, driver_files
 from services.jobs.run_folder import FolderNews, read_finished
@@ -183,6 +184,32 @@ async def test_a_folder_that_cannot_be_read_for_a_while_fails_no_job(tmp_path: P
         await service.context.reconciler._try_reconcile(job.id)
         shown = (await service.client.get(f"/v1/jobs/{job.id}")).json()
         assert (shown["state"], shown["waits_for"]) == ("succeeded", None)
+
+
+async def test_no_driver_is_left_of_a_job_that_was_cancelled_while_it_was_submitted(
+    tmp_path: Path, home: Path
+) -> None:
+    """Two processes of the service: the other one has seen that there is no driver yet."""
+    asked: list[tuple[str, str]] = []
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        asked.append((request.method, request.url.path))
+        if request.method == "POST" and request.url.path == "/api/jobs/":
+            async with service.context.database.writing() as session:
+                await job_service.cancel(session, "prj_default", job.id)
+                locked = await job_repository.lock_job(session, job.id)
+                assert locked is not None
+                await job_service.apply_news(session, locked, JobNews(JobState.CANCELLED))
+        return httpx.Response(404 if request.method == "GET" else 200, json={})
+
+    ray = RayJobs("http://ray.test", transport=httpx.MockTransport(answer))
+    async with run_app(make_settings(home, ray_address=ray.address, reconcile_every_s=600)) as service:
+        service.context.cluster._jobs = ray
+        async with service.context.database.writing() as session:
+            job = await job_service.create(session, RunConfig(corpus="/c", out=str(tmp_path)), "somebody")
+        await service.context.reconciler._try_reconcile(job.id)
+        assert (await service.client.get(f"/v1/jobs/{job.id}")).json()["state"] == "cancelled"
+        assert asked[-1] == ("POST", f"/api/jobs/{job.id}-1/stop")
 
 
 async def test_that_ray_is_silent_is_logged_once_for_all_jobs_that_wait(
