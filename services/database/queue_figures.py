@@ -6,13 +6,22 @@ from datetime import datetime
 from sqlalchemy import Connection, func, select
 
 from schemas.reviews import ItemState
-from services.database.models import DatasetRecord, DatasetState, Job, utc_now
+from services.database.models import DatasetRecord, DatasetState, Job, JobEvent, UtcTime, utc_now
 from services.database.review_tables import ReviewDelivery, ReviewItem
 
 # Which of the jobs' states means that a job waits (`services.jobs.states`).
 _QUEUED = "queued"
+# When a job was queued last: its last change of state, as it may have been resumed.
+_QUEUED_AT = (
+    select(func.max(JobEvent.at))
+    .where(JobEvent.job_id == Job.id, JobEvent.kind == "state")
+    .correlate(Job)
+    .scalar_subquery()
+)
 _QUEUES = {
-    "jobs": select(func.count(), func.min(Job.created_at)).where(Job.state == _QUEUED),
+    "jobs": select(func.count(), func.min(func.coalesce(_QUEUED_AT, Job.created_at, type_=UtcTime))).where(
+        Job.state == _QUEUED
+    ),
     "datasets": select(func.count(), func.min(DatasetRecord.created_at)).where(
         DatasetRecord.state == DatasetState.INDEXING
     ),

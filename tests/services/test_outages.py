@@ -8,18 +8,25 @@ import sqlite3
 import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 
 import psycopg
 import pytest
 from postgres_server import PostgresServer
 from running_service import Running, make_settings, run_app
-from sqlalchemy import text
+from sqlalchemy import text, update
 from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from test_dashboard import log_in
 
+from schemas.jobs import RunConfig
+from services.database.models import Job, JobEvent, utc_now
 from services.database.outages import outage_reason
+from services.database.queue_figures import read_queues
+from services.jobs import service as job_service
+from services.jobs.service import JobNews
+from services.jobs.states import JobState
 
 NO_RAY = "http://127.0.0.1:9"
 WITHIN_S = 30.0
@@ -168,6 +175,20 @@ async def test_a_database_that_is_read_only(home: Path) -> None:
 )
 def test_what_is_down_is_known_by_the_error(error: Exception, reason: str | None) -> None:
     assert outage_reason(error) == reason
+
+
+async def test_a_resumed_job_waits_since_it_was_resumed(home: Path, database_url: str | None) -> None:
+    settings = make_settings(home, database_url=database_url, ray_address=NO_RAY)
+    async with run_app(settings) as running:
+        async with running.context.database.writing() as session:
+            job = await job_service.create(session, RunConfig(corpus="/c", out="/o"), "somebody")
+            await job_service.apply_news(session, job, JobNews(JobState.FAILED, "lost"))
+            long_ago = utc_now() - timedelta(days=3)
+            await session.execute(update(Job).values(created_at=long_ago))
+            await session.execute(update(JobEvent).values(at=long_ago))
+            await job_service.resume(session, job.project_id, job.id, 10)
+        figures = await running.context.database.read(read_queues)
+        assert (figures.sizes["jobs"], figures.ages_s["jobs"] < 60) == (1, True)
 
 
 async def test_the_metrics_tell_of_queues_loops_and_the_process(
