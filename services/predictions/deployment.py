@@ -7,13 +7,15 @@ under FO1_HOME, its token is derived from the service's secret. It ends with tha
 import hmac
 import json
 import shlex
-import socket
 import sys
+import uuid
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from services.home import open_private
 from services.jobs.cluster import Cluster
+from services.jobs.local_ray import free_port
 from services.problems import Problem
 from services.settings import Settings
 
@@ -61,7 +63,7 @@ class PredictorDeployment:
             driver = await jobs.find(submission_id)
             if driver is not None and driver.status in _ENDED:
                 continue
-            port = _stored_port(self._settings.home / f"predict-{name}-{number}.json")
+            port = stored_port(self._settings.home / f"predict-{name}-{number}.json")
             if driver is None:
                 command = [sys.executable, "-m", "actors.serving", "--port", str(port)]
                 command += ["--model", self._settings.predict_model]
@@ -79,14 +81,27 @@ class PredictorDeployment:
         return f"Ray Serve deploys it, if {gpus:g} GPU is free" if gpus else "Ray Serve deploys it"
 
 
-def _stored_port(path: Path) -> int:
-    """Return the port in a file; if there is no file, write a free port into it."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = int(listener.getsockname()[1])
+def stored_port(path: Path) -> int:
+    """Return the port in a file; if there is no file, or a broken one, write a free port into it.
+
+    The file appears as a whole: whoever reads it at the same moment, or after a kill, finds a port in it.
+    """
     try:
-        with open_private(path, "x") as file:
-            json.dump({"port": port}, file)
-        return port
-    except FileExistsError:
-        return int(json.loads(path.read_text())["port"])
+        return _port_in(path)
+    except (ValueError, KeyError, TypeError):
+        path.unlink(missing_ok=True)  # an earlier version was killed while it wrote
+    except FileNotFoundError:
+        pass
+    written = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
+    with open_private(written, "x") as file:
+        json.dump({"port": free_port()}, file)
+    try:
+        with suppress(FileExistsError):  # another was first
+            path.hardlink_to(written)
+    finally:
+        written.unlink()
+    return _port_in(path)
+
+
+def _port_in(path: Path) -> int:
+    return int(json.loads(path.read_text())["port"])

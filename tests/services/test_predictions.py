@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from schemas.live import LiveAnswer, LiveRequest
 from schemas.regions import Region, make_region_id
 from services.label_studio.labelling_config import CONFIG
 from services.label_studio.ml_protocol import parse_control_names, parse_gesture, question_for
-from services.predictions.deployment import PredictorDeployment
+from services.predictions.deployment import PredictorDeployment, stored_port
 from services.predictions.service import Predictions
 
 IMAGE = encode(make_image(1, 96, 64, [(8, 8, 40, 40), (50, 20, 80, 50)]))
@@ -197,6 +198,19 @@ async def test_bytes_travel_only_where_they_are_needed(home: Path) -> None:
         (home.parent / "image.png").write_bytes(IMAGE)
         answer = await service.client.post("/v1/predict", json={"image": str(home.parent / "image.png")})
         assert answer.json()["image_id"] == IMAGE_ID
+
+
+def test_the_port_of_a_predictor_is_found_whatever_a_kill_left(tmp_path: Path) -> None:
+    path = tmp_path / "predict.json"
+    for left in ("", "{", '{"port"', "[]", "{}"):
+        path.write_text(left)
+        port = stored_port(path)
+        assert 0 < port < 2**16
+        assert stored_port(path) == port
+    path.unlink()
+    with ThreadPoolExecutor(8) as pool:
+        assert len(set(pool.map(stored_port, [path] * 32))) == 1
+    assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
 
 
 async def test_the_wait_for_a_predictor_is_said(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
