@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import quote
 
 import httpx
 
@@ -40,7 +41,7 @@ class ServiceClient:
                 f"set {KEY_VARIABLE} to a key with the scope review (fo1 keys create --scope review)"
             )
         self._http = httpx.Client(
-            base_url=url.rstrip("/"), headers={"Authorization": f"Bearer {key}"}, timeout=TIMEOUT_S
+            base_url=_parse_url(url.rstrip("/")), headers=_authorization(key), timeout=TIMEOUT_S
         )
 
     def __enter__(self) -> Self:
@@ -63,7 +64,7 @@ class ServiceClient:
 
     def get(self, review_id: str) -> dict[str, Any]:
         """Return a review."""
-        return self._request("GET", f"/v1/reviews/{review_id}")
+        return self._request("GET", f"/v1/reviews/{quote(review_id, safe='')}")
 
     def find(self, dataset: str, *, tracks: bool = False) -> dict[str, Any]:
         """Return the newest review of a dataset, or the review of this id. Raises UsageError if none is.
@@ -83,7 +84,7 @@ class ServiceClient:
         """Return the newest review of a dataset's tracks, or of its images; None if the service has none."""
         parameters: dict[str, Any] = {"dataset": _dataset_address(dataset), "limit": 100}
         while True:
-            page = self._request("GET", "/v1/reviews", params=parameters)
+            page = self._page("/v1/reviews", parameters)
             for review in page["items"]:
                 if review.get("tracks", False) is tracks:
                     found: dict[str, Any] = review
@@ -96,22 +97,22 @@ class ServiceClient:
         """Return the newest review of each of these keys that the service has."""
         found: dict[str, dict[str, Any]] = {}
         for key in sorted(keys):
-            page = self._request("GET", "/v1/reviews", params={"key": key, "limit": 1})["items"]
-            found |= {review["key"]: review for review in page}
+            page = self._page("/v1/reviews", {"key": key, "limit": 1})
+            found |= {review["key"]: review for review in page["items"]}
         return found
 
     def pull(self, review_id: str) -> dict[str, Any]:
         """Pull what people did since the last pull; return the review with the pull's numbers."""
-        return self._request("POST", f"/v1/reviews/{review_id}/pull", timeout=PULL_TIMEOUT_S)
+        return self._request("POST", f"/v1/reviews/{quote(review_id, safe='')}/pull", timeout=PULL_TIMEOUT_S)
 
     def set_aside(self, review_id: str) -> list[dict[str, Any]]:
         """Return all annotations of a review that are set aside, newest first."""
         found: list[dict[str, Any]] = []
         parameters: dict[str, Any] = {"limit": 100}
         while True:
-            page = self._request("GET", f"/v1/reviews/{review_id}/set-aside", params=parameters)
+            page = self._page(f"/v1/reviews/{quote(review_id, safe='')}/set-aside", parameters)
             found += page["items"]
-            if page["next_cursor"] is None:
+            if page.get("next_cursor") is None:
                 return found
             parameters["cursor"] = page["next_cursor"]
 
@@ -120,7 +121,7 @@ class ServiceClient:
     ) -> dict[str, Any]:
         """Believe annotations that were set aside, by id or by reason; return the review."""
         body = {"annotations": list(annotations)} if annotations else {"kind": kind}
-        return self._request("POST", f"/v1/reviews/{review_id}/take-in", json=body)
+        return self._request("POST", f"/v1/reviews/{quote(review_id, safe='')}/take-in", json=body)
 
     def wait(
         self, review_id: str, timeout_s: float, on_poll: Callable[[dict[str, Any]], None]
@@ -141,15 +142,26 @@ class ServiceClient:
                 )
             time.sleep(POLL_S)
 
+    def _page(self, path: str, parameters: dict[str, Any]) -> dict[str, Any]:
+        page = self._request("GET", path, params=parameters)
+        if not isinstance(page.get("items"), list):
+            raise self._stranger()
+        return page
+
+    def _stranger(self) -> RunError:
+        return RunError(f"{self._http.base_url} does not answer as fo1 serve does")
+
     def _request(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
         try:
             answer = self._http.request(method, path, **arguments)
         except httpx.HTTPError as error:
             raise RunError(f"the service at {self._http.base_url} does not answer: {error}") from None
         try:
-            document: dict[str, Any] = answer.json()
-        except ValueError:
-            raise RunError(f"{self._http.base_url} does not answer as fo1 serve does") from None
+            document = answer.json()
+        except (ValueError, RecursionError):
+            document = None
+        if not isinstance(document, dict):
+            raise self._stranger()
         detail = document.get("detail", answer.status_code)
         if answer.status_code in (401, 403):
             raise ConfigError(f"{KEY_VARIABLE}: {detail}")
@@ -177,7 +189,7 @@ def read_corrections_at(address: str) -> Iterator[Any]:
     with httpx.Client(headers=_key_header(_parse_url(address)), timeout=TIMEOUT_S) as client:
         while url is not None:
             page = _read_page(client, url)
-            yield from page.get("items", [])
+            yield from page["items"]
             cursor = page.get("next_cursor")
             url = url.copy_set_param("cursor", cursor) if cursor else None
 
@@ -185,7 +197,13 @@ def read_corrections_at(address: str) -> Iterator[Any]:
 def _key_header(url: httpx.URL) -> dict[str, str]:
     service, key = _parse_url(os.environ.get(URL_VARIABLE, "")), os.environ.get(KEY_VARIABLE)
     same_host = (service.scheme, service.host, service.port) == (url.scheme, url.host, url.port)
-    return {"Authorization": f"Bearer {key}"} if same_host and key else {}
+    return _authorization(key) if same_host and key else {}
+
+
+def _authorization(key: str) -> dict[str, str]:
+    if not (key.isascii() and key.isprintable()):
+        raise ConfigError(f"{KEY_VARIABLE} is no key: it holds characters that no key has")
+    return {"Authorization": f"Bearer {key}"}
 
 
 def _parse_url(address: str) -> httpx.URL:
@@ -206,9 +224,9 @@ def _read_page(client: httpx.Client, url: httpx.URL) -> dict[str, Any]:
             )
         answer.raise_for_status()
         page = answer.json()
-    except (httpx.HTTPError, ValueError) as error:
+    except (httpx.HTTPError, ValueError, RecursionError) as error:
         raise RunError(f"{address} cannot be read: {' '.join(str(error).split())[:200]}") from None
-    if not isinstance(page, dict):
+    if not isinstance(page, dict) or not isinstance(page.get("items"), list):
         raise RunError(f"{address} does not answer with a page of corrections")
     return page
 
