@@ -218,10 +218,13 @@ def _check_frames(
     video: VideoRow, made: Sequence[Track], result: Sequence[Any], corrected: Sequence[Track]
 ) -> None:
     """The boxes of each frame of each shot are those that the annotation shows there."""
+    # A track stays in its shot: the merge tells that boxes in another one are left out.
+    begins = {track.track_id: track.first_frame for track in made}
     wanted: dict[int, list[Box]] = {}
     for entry in {str(entry.get("id")): entry for entry in result if _is_track(entry)}.values():
         boxes = _frames_of(entry["value"]["sequence"], video)
-        shots = [shot for shot in video.shots if shot.first_frame <= min(boxes) <= shot.last_frame]
+        begin = begins.get(str(entry.get("id")), min(boxes))
+        shots = [shot for shot in video.shots if shot.first_frame <= begin <= shot.last_frame]
         for frame, box in boxes.items():
             if shots and shots[0].first_frame <= frame <= shots[0].last_frame:
                 wanted.setdefault(frame, []).append(box)
