@@ -153,7 +153,7 @@ def _read_json(path: Path, *, required: bool) -> dict[str, Any]:
 
 
 def _short(value: object) -> str:
-    return " ".join(str(value).split())[:200]
+    return " ".join(str(value).split())[:200].encode("utf-8", "backslashreplace").decode()
 
 
 def _family(raw: dict[str, Any], where: str) -> BaseFamily:

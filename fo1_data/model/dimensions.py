@@ -36,7 +36,7 @@ def misfits(config: "Fo1Config") -> Iterator[str]:
         yield f"mm_roi_output_size is {region.roi_output_size}, over {_MOST_BINS}"
     if not 1 <= config.long_edge_limit_px <= _MOST_EDGE_PX:
         yield f"fo1_long_edge_limit_px is {config.long_edge_limit_px}, not a side from 1 to {_MOST_EDGE_PX}"
-    if config.ocr_crop_min_pixels is not None and config.ocr_crop_min_pixels > _MOST_CROP_PX:
+    if isinstance(config.ocr_crop_min_pixels, int) and config.ocr_crop_min_pixels > _MOST_CROP_PX:
         yield f"fo1_ocr_crop_min_pixels is {config.ocr_crop_min_pixels}, over {_MOST_CROP_PX}"
 
 

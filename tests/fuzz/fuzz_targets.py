@@ -35,7 +35,7 @@ TARGETS = [
         pictures,
         may_end=True,
     ),
-    Target("answers", "what is well formed comes back; labels name regions that the row has", 30, answers),
+    Target("answers", "what is well formed comes back; labels name regions that the row has", 24.8, answers),
     Target("reviews", "each result is in a correction, named, or set aside with a reason; once", 14, reviews),
     Target(
         "requests", "no fault of the server; errors as documented; a refusal changes nothing", 5, requests

@@ -90,6 +90,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("preprocessor_config.json", {"image_std": [1e-30, 1, 1]}, "image_mean and image_std"),
         ("preprocessor_config.json", {"image_std": [1, 1]}, "image_mean and image_std"),
         ("config.json", {"model_type": "a\nb"}, "model_type a b"),
+        ("config.json", {"architectures": ["\ud800"]}, "architecture .ud800"),
+        ("config.json", {"fo1_ocr_crop_min_pixels": [4096]}, "fo1_ocr_crop_min_pixels"),
         ("tokenizer_config.json", {"added_tokens_decoder": {}}, "no token"),
     ],
 )
