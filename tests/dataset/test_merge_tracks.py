@@ -290,6 +290,18 @@ def test_the_last_tracks_of_a_dataset_come_back_when_their_deletion_is_withdrawn
     assert len(list(open_dataset(str(tmp_path / "v3")).tracks())) == 1
 
 
+def test_rows_that_only_their_tracks_changed_are_as_they_were_after_merges_of_other_things(
+    merges: Merges,
+) -> None:
+    before = merges.address
+    merges.merge(say("deleted", annotation_key="review/1"))
+    assert [len(row.regions) for row in merges.rows()] == [1, 1]
+    other = OTHER.rows[0]
+    merges.merge(of_row(other, "deleted", region_id=other.regions[0].region_id, annotation_key="review/2"))
+    merges.merge(reviews=["review"])
+    assert compare_datasets(before, merges.address).is_empty
+
+
 def test_a_track_comes_back_to_keyframes_where_the_deletion_of_its_region_is_withdrawn(
     tmp_path: Path,
 ) -> None:

@@ -80,6 +80,7 @@ def merge_corrections(
         merging.image_ids
         | {*tracks.video_ids}
         | {correction.image_id for correction in before.corrections.values()}
+        | {*before.originals}  # also of rows that only their tracks' corrections changed
     )
     kept = history.only(in_dataset.__contains__)
     merged = _totals(listed, new, gone, merging, of_tracks)
