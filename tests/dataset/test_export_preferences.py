@@ -3,12 +3,14 @@
 import json
 
 import pytest
-from factories import make_answer, make_count, make_dataset, make_row
+from factories import make_answer, make_count, make_dataset, make_row, make_shard
+from made_up_tracks import make_clip
 
 from fo1_data.dataset.corrections.apply import apply_corrections
 from fo1_data.dataset.exports.export import export_dataset
 from fo1_data.dataset.exports.preference_pairs import RowDiff
 from fo1_data.dataset.versions.merge import merge_corrections
+from fo1_data.dataset.writer import open_run
 from fo1_data.errors import DatasetError
 from schemas.corrections import Correction
 from schemas.images import Grounding
@@ -181,3 +183,22 @@ def test_reserved_tokens_of_a_text_are_broken_up(tmp_path):
     export_dataset(str(tmp_path / "v2"), "preferences", str(tmp_path / "out"))
     (pair,) = lines(tmp_path / "out" / "preferences.jsonl")
     assert pair["chosen"][0]["content"] == "a sign that reads <_image> <_|im_end|>"
+
+
+def test_a_box_that_was_moved_with_its_track_is_moved_and_not_false(tmp_path):
+    clip = make_clip(0, embed=True)
+    run = open_run(str(tmp_path / "v1"), {"model_sha256": "aa"}, {})
+    run.write_shard(make_shard(0), clip.rows, [], "t", tracks=clip.tracks, videos=[clip.video])
+    run.seal("made-up")
+    track = clip.tracks[0]
+    frame = track.keyframes[0].frame
+    x0, y0, x1, y1 = track.boxes_xyxy[track.frames.index(frame)]
+    moved = Correction(
+        image_id=clip.video.video_id, track_id=track.track_id, action="moved", frame=frame,
+        after={"box_xyxy": (x0 + 1, y0, x1 + 1, y1)}, at="2026-02-01",
+    )  # fmt: skip
+    merge_corrections(str(tmp_path / "v1"), [moved], str(tmp_path / "v2"))
+    export_dataset(str(tmp_path / "v2"), "preferences", str(tmp_path / "out"))
+    (negative,) = lines(tmp_path / "out" / "hard_negatives.jsonl")
+    assert (negative["kind"], negative["box_xyxy"]) == ("moved", [x0, y0, x1, y1])
+    assert negative["right"] == [x0 + 1, y0, x1 + 1, y1]

@@ -12,8 +12,11 @@ import json
 from typing import Any
 
 from fo1_data.corpus.images import InputLimits
+from fo1_data.dataset.corrections.track_rows import said_of_regions
+from fo1_data.dataset.corrections.tracks import Statement, correct_tracks
 from fo1_data.dataset.exports.names import names_of
 from fo1_data.dataset.exports.preference_pairs import Preference, RowDiff
+from fo1_data.dataset.history import CorrectionHistory
 from fo1_data.dataset.pixels import suffix_of_bytes, upright, with_bytes
 from fo1_data.dataset.reader import Dataset
 from fo1_data.errors import DatasetError
@@ -32,14 +35,16 @@ def export_preferences(
     history = dataset.history()
     if not history.corrections:
         raise DatasetError(f"{dataset.store.url} holds no corrections: merge some first")
-    by_image = history.by_image()
+    by_image, of_tracks = history.by_image(), _said_of_tracks(dataset, history)
     pairs: list[str] = []
     negatives: list[str] = []
     images = 0
     names = names_of(dataset)
 
     def diff_of(row: ImageRow) -> RowDiff:
-        return RowDiff(history.originals[row.image_id], row, by_image.get(row.image_id, []))
+        original = history.originals[row.image_id]
+        said = said_of_regions(original, of_tracks.get(row.image_id, []))
+        return RowDiff(original, row, [*by_image.get(row.image_id, []), *said])
 
     def changed(row: ImageRow) -> bool:
         diff = diff_of(row)
@@ -59,6 +64,18 @@ def export_preferences(
     store.write_bytes("preferences.jsonl", "".join(pairs).encode())
     store.write_bytes("hard_negatives.jsonl", "".join(negatives).encode())
     return {"preferences": len(pairs), "hard_negatives": len(negatives), "images": images}
+
+
+def _said_of_tracks(dataset: Dataset, history: CorrectionHistory) -> dict[str, list[Statement]]:
+    """What corrections of tracks say of the rows of their keyframes, by image."""
+    by_video = history.by_video()
+    every = int(dataset.manifest.config.get("track_every") or 1)
+    said: dict[str, list[Statement]] = {}
+    for video in dataset.videos() if by_video else ():
+        tracks, of_video = history.track_originals.get(video.video_id, []), by_video.get(video.video_id, [])
+        for image_id, statements in correct_tracks(video, tracks, of_video, every=every).statements.items():
+            said.setdefault(image_id, []).extend(statements)
+    return said
 
 
 def _pair(preference: Preference, path: str, row: ImageRow) -> dict[str, Any]:
