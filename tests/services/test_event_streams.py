@@ -10,6 +10,7 @@ import pytest
 from running_service import Running, make_settings, run_app
 from sqlalchemy import event
 
+from schemas.jobs import RunConfig
 from services.jobs import repository, service
 from services.jobs.service import JobNews
 from services.jobs.states import JobState
@@ -56,6 +57,28 @@ async def open_streams(running: Running, number: int) -> None:
     async with asyncio.timeout(WITHIN_S):
         while running.context.events.num_streams != number:
             await asyncio.sleep(0.01)
+
+
+async def test_the_progress_of_jobs_that_work_in_turn_is_spread_evenly(
+    home: Path, database_url: str | None
+) -> None:
+    async with run_app(make_settings(home, database_url=database_url, ray_address=NO_RAY)) as running:
+        async with running.context.database.writing() as session:
+            jobs = [
+                await service.create(session, RunConfig(corpus="/c", out=f"/o{number}"), "somebody")
+                for number in range(2)
+            ]
+            for images in range(40):
+                for job in jobs:
+                    repository.add_event(session, job, "progress", {"images": images})
+                    await session.flush()
+        async with running.context.database.reading() as session:
+            for job in jobs:
+                told = await repository.progress_over_time(session, job.id, 25)
+                assert [images for _, images in told] == list(range(0, 40, 2))
+                every = await repository.progress_over_time(session, job.id, 40)
+                assert len(every) == 40
+                assert all(at.tzinfo is not None for at, _ in told)
 
 
 async def test_every_stream_has_every_event_in_order(
