@@ -80,10 +80,10 @@ class Indexer:
             return
         while batch is not None:
             async with self._database.writing() as session:
-                await repository.add_samples(session, *batch.rows(record.number))
                 current = await self._own(session, record.number)
                 if current is None:
                     return
+                await repository.add_samples(session, *batch.rows(record.number))
                 current.indexer_seen_at = None if self.loop.ending else utc_now()
                 current.num_samples = position = position + len(batch.samples)
             if self.loop.ending:
@@ -120,8 +120,8 @@ class Indexer:
             record.retry_at = retry_at
 
     async def _own(self, session: AsyncSession, number: int) -> DatasetRecord | None:
-        """Return the dataset, or None if it is forgotten or another indexer took over."""
-        record = await session.get(DatasetRecord, number)
+        """Return the dataset, locked; None if it is forgotten or another indexer took over."""
+        record = await session.get(DatasetRecord, number, with_for_update=True)
         return record if record is not None and record.indexer == self._name else None
 
 

@@ -61,11 +61,23 @@ async def register(
     return record
 
 
+async def hold(session: AsyncSession, record: DatasetRecord) -> None:
+    """Read a record again and keep it from being forgotten until the transaction ends.
+
+    Raises a Problem of 404 if it has been forgotten since it was read.
+    """
+    await lock_name(session, f"dataset {record.address}")
+    query = select(DatasetRecord).where(DatasetRecord.id == record.id)
+    if (await session.scalars(query.execution_options(populate_existing=True))).first() is None:
+        raise Problem(404, f"no dataset has the id {record.id}")
+
+
 async def unregister(session: AsyncSession, record: DatasetRecord) -> None:
     """Forget a dataset: its index and image URLs are deleted, its files stay.
 
     Raises a Problem of 409 while a review shows its images, or while it is being indexed.
     """
+    await hold(session, record)
     if record.state == DatasetState.INDEXING:
         raise Problem(409, "the dataset is being indexed: try again when that is done")
     review = await session.scalar(select(Review.id).where(Review.dataset_id == record.id).limit(1))

@@ -77,9 +77,11 @@ async def request_push(
 ) -> Review:
     """Create the review of a dataset, or return the existing one, extended if the options differ.
 
-    Raises a Problem of 409 if a review that has started would become blind, or no longer be blind.
+    Raises a Problem: of 409 if a review that has started would become blind, or no longer be blind; of 404 if
+    the dataset was forgotten in the meantime.
     """
     assert settings.label_studio_url is not None
+    await registry.hold(session, record)
     if options.only is not None and record.state != DatasetState.READY:
         raise Problem(409, "a selection needs the dataset's index: try again when that is done")
     key = await review_key(session, record, tracks=options.tracks)

@@ -5,6 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 from factories import make_dataset, make_row
 from running_service import Running, make_settings, run_app
 from sqlalchemy import text
@@ -22,6 +23,7 @@ from services.datasets import repository as dataset_repository
 from services.jobs.states import JobState
 from services.label_studio.shown_from_rows import shown_image
 from services.operations import repository
+from services.problems import Problem
 from services.review import service as review_service
 
 
@@ -202,6 +204,50 @@ async def test_what_a_killed_service_was_at_work_on_is_cleared_away(home: Path) 
         async with asyncio.timeout(20):
             while folder.exists():
                 await asyncio.sleep(0.01)
+
+
+async def test_no_review_is_made_of_a_dataset_that_is_forgotten(
+    tmp_path: Path, home: Path, database_url: str | None
+) -> None:
+    make_dataset(tmp_path / "ds")
+    settings = make_settings(
+        home, database_url=database_url, label_studio_url="http://127.0.0.1:9", label_studio_token="t" * 40
+    )
+    async with run_app(settings) as service:
+        dataset = await registered(service, tmp_path / "ds")
+        async with service.context.database.reading() as session:
+            record = await dataset_repository.get_dataset(session, dataset["id"])
+            assert record is not None
+        assert (await service.client.delete(f"/v1/datasets/{dataset['id']}")).status_code == 204
+        with pytest.raises(Problem) as refused:
+            async with service.context.database.writing() as session:
+                await review_service.request_push(session, settings, record, None, ReviewOptions())
+        assert refused.value.status == 404
+
+
+async def test_no_dataset_is_forgotten_while_its_review_is_made(
+    tmp_path: Path, home: Path, postgres_database: str
+) -> None:
+    make_dataset(tmp_path / "ds")
+    settings = make_settings(
+        home,
+        database_url=postgres_database,
+        label_studio_url="http://127.0.0.1:9",
+        label_studio_token="t" * 40,
+    )
+    waits = text("SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'advisory'")
+    async with run_app(settings) as service:
+        dataset = await registered(service, tmp_path / "ds")
+        async with service.context.database.writing() as session:
+            record = await dataset_repository.get_dataset(session, dataset["id"])
+            assert record is not None
+            await review_service.request_push(session, settings, record, None, ReviewOptions())
+            forgetting = asyncio.create_task(service.client.delete(f"/v1/datasets/{dataset['id']}"))
+            async with asyncio.timeout(20):
+                while not forgetting.done() and not await session.scalar(waits):
+                    await asyncio.sleep(0.01)
+        assert (await forgetting).status_code == 409
+        assert (await service.client.get(f"/v1/datasets/{dataset['id']}")).status_code == 200
 
 
 async def test_jobs_and_datasets_are_forgotten_and_their_files_stay(
